@@ -1,0 +1,40 @@
+"""`scripts/lint`: ruff format, ruff check, mypy. All of them run; the exit code says whether any complained."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from scripts.local.environment import ROOT
+from scripts.local.say import say
+
+CHECKS = {
+    "format": ["ruff", "format", "--check", "."],
+    "lint": ["ruff", "check", "."],
+    "types": ["mypy"],
+}
+FIXES = {"format": ["ruff", "format", "."], "lint": ["ruff", "check", "--fix", "."]}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the checks (with `--fix`, mend what ruff can mend first)."""
+    parser = argparse.ArgumentParser(prog="scripts/lint", description="Format, lint and types.")
+    parser.add_argument("--fix", action="store_true", help="let ruff mend what it can")
+    options = parser.parse_args(arguments)
+    if options.fix:
+        for command in FIXES.values():
+            run(command)
+    failed = [name for name, command in CHECKS.items() if not run(command)]
+    if failed:
+        sys.exit("lint: " + ", ".join(failed) + " failed")
+    say("lint: format, lint and types are clean")
+
+
+def run(command: list[str]) -> bool:
+    """Run one tool of `.venv` at the root; whether it was content."""
+    say("+ " + " ".join(command))
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode == 0
+
+
+if __name__ == "__main__":
+    main()
