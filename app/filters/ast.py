@@ -1,0 +1,103 @@
+"""The one filter language as data: groups of predicates, nested. Lists, triggers, entry conditions,
+branches and goals all hold this union; `matches` and `db.filters` give it its two meanings."""
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+
+class Op(StrEnum):
+    """What a predicate asks. Which of them a field allows depends on its type (`fields.OPERATORS`)."""
+
+    IS = "is"
+    IS_NOT = "is_not"
+    CONTAINS = "contains"
+    NOT_CONTAINS = "not_contains"
+    STARTS = "starts"
+    ENDS = "ends"
+    IN = "in"
+    EMPTY = "empty"
+    NOT_EMPTY = "not_empty"
+    EQ = "eq"
+    NE = "ne"
+    GT = "gt"
+    GE = "ge"
+    LT = "lt"
+    LE = "le"
+    BETWEEN = "between"
+    TRUE = "true"
+    FALSE = "false"
+    UNKNOWN = "unknown"
+    ANY_OF = "any_of"
+    ALL_OF = "all_of"
+    NONE_OF = "none_of"
+    ON = "on"
+    BEFORE = "before"
+    AFTER = "after"
+    TODAY = "today"
+    YESTERDAY = "yesterday"
+    TOMORROW = "tomorrow"
+    IN_LAST = "in_last"
+    IN_NEXT = "in_next"
+    MORE_THAN_AGO = "more_than_ago"
+
+
+class Arity(StrEnum):
+    """How many values an operator takes; `span` is one text such as "7 days"."""
+
+    NONE = "none"
+    ONE = "one"
+    TWO = "two"
+    MANY = "many"
+    SPAN = "span"
+
+
+ARITY: dict[Op, Arity] = {
+    **dict.fromkeys(Op, Arity.ONE),
+    **dict.fromkeys(
+        (Op.EMPTY, Op.NOT_EMPTY, Op.TRUE, Op.FALSE, Op.UNKNOWN, Op.TODAY, Op.YESTERDAY, Op.TOMORROW),
+        Arity.NONE,
+    ),
+    **dict.fromkeys((Op.IN, Op.ANY_OF, Op.ALL_OF, Op.NONE_OF), Arity.MANY),
+    **dict.fromkeys((Op.IN_LAST, Op.IN_NEXT, Op.MORE_THAN_AGO), Arity.SPAN),
+    Op.BETWEEN: Arity.TWO,
+}
+
+Value = bool | int | float | str | None | list[bool | int | float | str]
+
+
+class Predicate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="predicate"):
+    """One question about one field. `value` is null, one value or a list, as `ARITY[op]` says; numbers may
+    come as text (a form sends nothing else), dates are ISO text, tags are ids."""
+
+    field: str
+    op: Op
+    value: Value = None
+
+
+class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="group"):
+    """All or any of its items. An empty group is true for *all* and false for *any*."""
+
+    match: Literal["all", "any"] = "all"
+    items: list["Filter"] = []
+
+
+Filter = Group | Predicate
+
+
+class FilterError(ValueError):
+    """A filter that cannot be compiled. `problems` maps a path such as "items.0.value" to a sentence."""
+
+    def __init__(self, problems: dict[str, str]) -> None:
+        super().__init__(" ".join(problems.values()))
+        self.problems = problems
+
+
+def predicates(expression: Filter | None) -> list[Predicate]:
+    """Every predicate of the tree, from left to right."""
+    if expression is None:
+        return []
+    if isinstance(expression, Predicate):
+        return [expression]
+    return [found for item in expression.items for found in predicates(item)]

@@ -1,0 +1,174 @@
+"""The fields that filters, update steps and templates know, and the operators that each type allows."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from enum import StrEnum
+
+import msgspec
+
+from app.filters.ast import ARITY, Arity, Op
+
+
+class FieldType(StrEnum):
+    TEXT = "text"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    DATETIME = "datetime"
+    SELECT = "select"
+    TAGS = "tags"
+
+
+class FieldSpec(msgspec.Struct, frozen=True):
+    """`key` is what filters store ("city", "tags", "custom.<field id>"). `slug` is the name that merge tags
+    use. `writable` says whether an update-field step may set it."""
+
+    key: str
+    label: str
+    type: FieldType
+    slug: str
+    options: tuple[str, ...] = ()
+    writable: bool = True
+
+    @property
+    def custom_id(self) -> str | None:
+        """The id under which `Contact.fields` keeps the value; None for a built-in field."""
+        return self.key.removeprefix("custom.") if self.key.startswith("custom.") else None
+
+
+class Operator(msgspec.Struct, frozen=True):
+    op: Op
+    label: str
+    arity: Arity
+
+
+Fields = Mapping[str, FieldSpec]
+
+
+def _operators(**labels: str) -> tuple[Operator, ...]:
+    return tuple(
+        Operator(Op(name.rstrip("_")), label, ARITY[Op(name.rstrip("_"))]) for name, label in labels.items()
+    )
+
+
+_EMPTY = {"empty": "is empty", "not_empty": "is not empty"}
+_DATES = {
+    "on": "is on",
+    "before": "is before",
+    "after": "is after",
+    "between": "is between",
+    "today": "is today",
+    "yesterday": "was yesterday",
+    "tomorrow": "is tomorrow",
+    "in_last": "is in the last",
+    "in_next": "is in the next",
+    "more_than_ago": "is longer ago than",
+}
+
+# "is not X" includes empty: whoever asks for contacts not in Texas means those without a state as well.
+OPERATORS: dict[FieldType, tuple[Operator, ...]] = {
+    FieldType.TEXT: _operators(
+        is_="is",
+        is_not="is not (or is empty)",
+        contains="contains",
+        not_contains="does not contain (or is empty)",
+        starts="starts with",
+        ends="ends with",
+        in_="is one of",
+        **_EMPTY,
+    ),
+    FieldType.NUMBER: _operators(
+        eq="=",
+        ne="≠ (or is empty)",
+        gt=">",
+        ge="≥",
+        lt="<",
+        le="≤",
+        between="is between",
+        **_EMPTY,
+    ),
+    FieldType.BOOLEAN: _operators(true="is yes", false="is no", unknown="is unknown"),
+    FieldType.DATE: _operators(**_DATES, **_EMPTY),
+    FieldType.DATETIME: _operators(**_DATES, **_EMPTY),
+    FieldType.SELECT: _operators(any_of="is any of", none_of="is none of (or is empty)", **_EMPTY),
+    FieldType.TAGS: _operators(
+        any_of="include any of",
+        all_of="include all of",
+        none_of="include none of",
+        empty="are empty",
+        not_empty="are not empty",
+    ),
+}
+
+UNITS: dict[FieldType, tuple[str, ...]] = {
+    FieldType.DATE: ("days", "weeks", "months", "years"),
+    FieldType.DATETIME: ("minutes", "hours", "days", "weeks", "months", "years"),
+}
+
+_TEXTS = {
+    "first_name": "First name",
+    "last_name": "Last name",
+    "email": "E-mail",
+    "phone": "Phone",
+    "phone2": "Second phone",
+    "company": "Company",
+    "address": "Address",
+    "city": "City",
+    "county": "County",
+    "state": "State",
+    "postal_code": "Postal code",
+    "country": "Country",
+    "website": "Website",
+    "time_zone": "Time zone",
+    "external_id": "External id",
+}
+# Unique per account: a step that writes one into many contacts could only fail.
+_UNIQUE = {"email", "external_id"}
+
+
+def _built_in() -> Iterable[FieldSpec]:
+    for key, label in _TEXTS.items():
+        yield FieldSpec(key, label, FieldType.TEXT, key, writable=key not in _UNIQUE)
+    yield FieldSpec("tags", "Tags", FieldType.TAGS, "tags", writable=False)
+    yield FieldSpec("created_at", "Created", FieldType.DATETIME, "created_at", writable=False)
+    yield FieldSpec("updated_at", "Updated", FieldType.DATETIME, "updated_at", writable=False)
+
+
+BUILT_IN: dict[str, FieldSpec] = {spec.key: spec for spec in _built_in()}
+
+
+def custom_field(
+    field_id: object, slug: str, label: str, kind: str, options: Iterable[str] = ()
+) -> FieldSpec:
+    """The spec of one custom field; `slug` is its short name for merge tags, `kind` its type, and the id is
+    what filters and contacts store."""
+    return FieldSpec(f"custom.{field_id}", label, FieldType(kind), slug, tuple(options))
+
+
+def catalogue(custom: Iterable[FieldSpec] = ()) -> dict[str, FieldSpec]:
+    """Built-in fields followed by the account's own, by key."""
+    return BUILT_IN | {spec.key: spec for spec in custom}
+
+
+def operator(spec: FieldSpec, op: Op) -> Operator | None:
+    """The operator as this field offers it, or None when its type does not allow it."""
+    return next((known for known in OPERATORS[spec.type] if known.op is op), None)
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The known name that looks most like `name`, for "did you mean"; compares without case."""
+    by_folded = {known.casefold(): known for known in names}
+    found = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    return by_folded[found[0]] if found else None
+
+
+def unknown_field(name: str, fields: Fields) -> str:
+    """The sentence for a field that does not exist, naming the nearest one where there is one."""
+    shown = name if len(name) <= 60 else name[:60] + "…"
+    if name.startswith("custom."):
+        return "This custom field no longer exists. Choose another field."
+    match = nearest(name, [*fields, *(spec.label for spec in fields.values())])
+    if match is None:
+        return f"There is no field “{shown}”."
+    key = match if match in fields else next(spec.key for spec in fields.values() if spec.label == match)
+    return f"There is no field “{shown}”. Did you mean “{key}”?"

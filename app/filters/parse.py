@@ -1,0 +1,160 @@
+"""Filters as people and URLs write them: `f=field:op:value`, repeated, with `match=all|any`; their check
+before anything is saved; and their sentence."""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+from urllib.parse import unquote
+
+import msgspec
+
+from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate, Value
+from app.filters.fields import Fields, FieldSpec, FieldType, nearest, operator
+from app.filters.values import read
+
+DEEPEST = 5
+MOST_PREDICATES = 100
+
+
+def parse(items: Iterable[str], match: str = "all") -> Group:
+    """The filter of a URL or a form. Each item is `field:op` or `field:op:value`; lists are separated by
+    commas, with `%2C` for a comma and `%25` for a percent sign inside an item; an item that starts with `{`
+    is a nested group as JSON. Blank items are ignored. Raises FilterError, paths "f.<index>" and "match"."""
+    problems: dict[str, str] = {}
+    found: list[Filter] = []
+    for index, item in enumerate(items):
+        try:
+            if item.strip():
+                found.append(_item(item))
+        except ValueError as error:
+            problems[f"f.{index}"] = str(error)
+    if match not in ("all", "any"):
+        problems["match"] = "“match” must be “all” or “any”."
+    if problems:
+        raise FilterError(problems)
+    return Group("any" if match == "any" else "all", found)
+
+
+def _item(item: str) -> Filter:
+    if item.startswith("{"):
+        try:
+            return msgspec.json.decode(item.encode("utf-8", "replace"), type=Group | Predicate)
+        except (msgspec.DecodeError, RecursionError):
+            raise ValueError("This filter is not valid JSON of a group.") from None
+    field, _, rest = item.partition(":")
+    name, _, value = rest.partition(":")
+    known = [op.value for op in Op]
+    if name not in known:
+        close = nearest(name, known)
+        hint = f" Did you mean “{close}”?" if close else " Write field:operator:value."
+        raise ValueError(f"There is no operator “{name[:40]}”.{hint}")
+    return Predicate(field.strip(), Op(name), _value(Op(name), value))
+
+
+def _value(op: Op, text: str) -> Value:
+    if ARITY[op] in (Arity.MANY, Arity.TWO):
+        return [unquote(part) for part in text.split(",") if part.strip()]
+    return text if ARITY[op] is not Arity.NONE and text != "" else None
+
+
+def to_items(expression: Filter | None) -> tuple[Literal["all", "any"], list[str]]:
+    """`match` and the items of `f` that `parse` turns back into this filter."""
+    if expression is None:
+        return "all", []
+    group = expression if isinstance(expression, Group) else Group("all", [expression])
+    return group.match, [_write(item) for item in group.items]
+
+
+def _write(item: Filter) -> str:
+    if isinstance(item, Group):
+        return msgspec.json.encode(item).decode()
+    arity = ARITY[item.op]
+    if arity is Arity.NONE:
+        return f"{item.field}:{item.op.value}"
+    return f"{item.field}:{item.op.value}:{','.join(_parts(item.value, arity))}"
+
+
+def _parts(value: Value, arity: Arity) -> list[str]:
+    parts = [_shown(part) for part in (value if isinstance(value, list) else [value])]
+    if arity in (Arity.MANY, Arity.TWO):
+        return [part.replace("%", "%25").replace(",", "%2C") for part in parts]
+    return parts
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+def check(expression: Filter | None, fields: Fields, tags: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What is wrong with a filter: path ("items.0.value") to a sentence; empty when it compiles. With `tags`
+    (id to name) tags that are gone are named too."""
+    problems: dict[str, str] = {}
+    if expression is not None:
+        _check(expression, fields, tags, "", 1, problems)
+        if _count(expression) > MOST_PREDICATES:
+            problems[""] = f"A filter can have at most {MOST_PREDICATES} conditions."
+    return problems
+
+
+def _count(expression: Filter) -> int:
+    return 1 if isinstance(expression, Predicate) else sum(_count(item) for item in expression.items)
+
+
+def _check(
+    expression: Filter,
+    fields: Fields,
+    tags: Mapping[str, str] | None,
+    path: str,
+    depth: int,
+    problems: dict[str, str],
+) -> None:
+    if isinstance(expression, Group):
+        if depth > DEEPEST:
+            problems[path.rstrip(".")] = f"Groups can be nested {DEEPEST} deep at most."
+            return
+        for index, item in enumerate(expression.items):
+            _check(item, fields, tags, f"{path}items.{index}.", depth + 1, problems)
+        return
+    try:
+        spec, values = read(expression, fields)
+    except FilterError as error:
+        problems.update({path + name: text for name, text in error.problems.items()})
+        return
+    if spec.type is FieldType.TAGS and tags is not None and any(str(value) not in tags for value in values):
+        problems[f"{path}value"] = "A tag of this condition no longer exists. Choose another one."
+
+
+def describe(expression: Filter | None, fields: Fields, tags: Mapping[str, str] | None = None) -> str:
+    """The filter as a sentence without a full stop: "State is CA and Tags include any of vip"."""
+    if isinstance(expression, Predicate):
+        return _sentence(expression, fields, tags or {})
+    if expression is None or not expression.items:
+        return "Nobody" if expression is not None and expression.match == "any" else "Everybody"
+    joint = " and " if expression.match == "all" else " or "
+    parts = [describe(item, fields, tags) for item in expression.items]
+    nested = [
+        f"({part})" if isinstance(item, Group) else part
+        for item, part in zip(expression.items, parts, strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else joint.join(nested)
+
+
+def _sentence(predicate: Predicate, fields: Fields, tags: Mapping[str, str]) -> str:
+    spec = fields.get(predicate.field)
+    if spec is None:
+        return f"(a field that no longer exists) {predicate.op.value.replace('_', ' ')}"
+    known = operator(spec, predicate.op)
+    label = known.label.replace(" (or is empty)", "") if known else predicate.op.value.replace("_", " ")
+    values = _words(predicate, spec, tags)
+    joint = " and " if predicate.op is Op.BETWEEN else ", "
+    return f"{spec.label} {label} {joint.join(values)}".rstrip()
+
+
+def _words(predicate: Predicate, spec: FieldSpec, tags: Mapping[str, str]) -> list[str]:
+    if ARITY[predicate.op] is Arity.NONE:
+        return []
+    values = predicate.value if isinstance(predicate.value, list) else [predicate.value]
+    if spec.type is FieldType.TAGS:
+        return [tags.get(str(value), "(a tag that no longer exists)") for value in values]
+    return [_shown(value) or "…" for value in values]

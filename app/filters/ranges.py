@@ -1,0 +1,95 @@
+"""Date operators as ranges, computed here for both compilers so that they cannot differ."""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from app.filters.ast import Op
+from app.filters.times import day_start, instant, shift, shift_day
+from app.filters.values import Operands, Span
+
+T = TypeVar("T")
+Days = tuple[str, str]
+Instants = tuple[datetime | None, datetime | None]
+
+# ISO dates sort as text. These two sort before and after every one of them.
+BEFORE_ALL, AFTER_ALL = "", "~"
+TICK = timedelta(microseconds=1)
+_RELATIVE = {Op.TODAY: 0, Op.YESTERDAY: -1, Op.TOMORROW: 1}
+
+
+def days(op: Op, values: Operands, now: datetime, zone: ZoneInfo) -> Days:
+    """First and last day, both included, as ISO text. Spans count whole days and include today: "in the last
+    7 days" and "longer ago than 7 days" together are all of the past."""
+    today = now.astimezone(zone).date()
+    if op in _RELATIVE:
+        day = shift_day(today, _RELATIVE[op], "days").isoformat()
+        return day, day
+    first = values[0]
+    if isinstance(first, Span):
+        if op is Op.IN_NEXT:
+            return today.isoformat(), shift_day(today, first.amount, first.unit).isoformat()
+        edge = shift_day(today, -first.amount, first.unit)
+        return (edge.isoformat(), today.isoformat()) if op is Op.IN_LAST else (BEFORE_ALL, _day_before(edge))
+    day = _day(first).isoformat()
+    if op is Op.BEFORE:
+        return BEFORE_ALL, _day_before(_day(first))
+    if op is Op.AFTER:
+        # Longer than the day itself, so it sorts right behind it and before the next day.
+        return day + AFTER_ALL, AFTER_ALL
+    return day, _day(values[-1]).isoformat()
+
+
+def _day(value: object) -> date:
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date):
+        return value
+    raise TypeError(value)
+
+
+def _day_before(day: date) -> str:
+    return BEFORE_ALL if day == date.min else (day - timedelta(days=1)).isoformat()
+
+
+def instants(op: Op, values: Operands, now: datetime, zone: ZoneInfo) -> Instants:
+    """From (included) and to (not included); None is open. Whole days are days of the zone."""
+    if op in _RELATIVE:
+        return _whole_day(shift_day(now.astimezone(zone).date(), _RELATIVE[op], "days"), zone)
+    first = values[0]
+    if isinstance(first, Span):
+        if op is Op.IN_NEXT:
+            return now, shift(now, first.amount, first.unit, zone) + TICK
+        edge = shift(now, -first.amount, first.unit, zone)
+        return (edge, now + TICK) if op is Op.IN_LAST else (None, edge)
+    start, end = _moment(first, zone)
+    if op is Op.BEFORE:
+        return None, start
+    if op is Op.AFTER:
+        return end, None
+    return start, _moment(values[-1], zone)[1]
+
+
+def _moment(value: object, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    if isinstance(value, datetime):
+        moment = value if value.tzinfo else instant(value, zone)
+        return moment, moment + TICK
+    return _whole_day(_day(value), zone)
+
+
+def _whole_day(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    return day_start(day, zone), day_start(shift_day(day, 1, "days"), zone)
+
+
+def remembered(compute: Callable[[datetime, ZoneInfo], T]) -> Callable[[datetime, ZoneInfo], T]:
+    """Keeps the last answer: a batch of enrollments is evaluated at one and the same `now`."""
+    last: tuple[datetime, ZoneInfo, T] | None = None
+
+    def answer(now: datetime, zone: ZoneInfo) -> T:
+        nonlocal last
+        if last is None or last[0] is not now or last[1] is not zone:
+            last = (now, zone, compute(now, zone))
+        return last[2]
+
+    return answer

@@ -1,0 +1,76 @@
+"""Days and instants in a time zone. Local times become UTC here and nowhere else in the domain."""
+
+import calendar
+import math
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+FIRST = datetime(1, 1, 2, tzinfo=UTC)
+LAST = datetime(9999, 12, 30, tzinfo=UTC)
+SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600}
+
+
+def instant(local: datetime, zone: ZoneInfo) -> datetime:
+    """The UTC instant of a naive local time: in a gap the first valid instant after it, in an overlap the
+    first of the two."""
+    early, late = _folds(local, zone)
+    return early if early <= late else _end_of_gap(late, early, zone)
+
+
+def day_start(day: date, zone: ZoneInfo) -> datetime:
+    """The first instant of a local day, in UTC. Days without a midnight start when their first minute does;
+    where midnight comes twice, the hour before it still belongs to the day before."""
+    local = datetime.combine(day, time.min)
+    early, late = _folds(local, zone)
+    return late if early <= late else _end_of_gap(late, early, zone)
+
+
+def _folds(local: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    return _utc(local.replace(tzinfo=zone, fold=0)), _utc(local.replace(tzinfo=zone, fold=1))
+
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # the two ends of the calendar have no UTC in every zone
+        return FIRST if moment.year == 1 else LAST
+
+
+def _end_of_gap(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
+    """The transition that lies between two UTC instants, to the second."""
+    offset = before.astimezone(zone).utcoffset()
+    low, high = int(before.timestamp()), math.ceil(after.timestamp())
+    while high - low > 1:
+        middle = (low + high) // 2
+        if datetime.fromtimestamp(middle, zone).utcoffset() == offset:
+            low = middle
+        else:
+            high = middle
+    return datetime.fromtimestamp(high, UTC)
+
+
+def shift_day(day: date, amount: int, unit: str) -> date:
+    """`amount` days, weeks, months or years later (negative: earlier); ends of months are kept within
+    the month, ends of the calendar are not crossed."""
+    try:
+        if unit == "days":
+            return day + timedelta(days=amount)
+        if unit == "weeks":
+            return day + timedelta(weeks=amount)
+        months = day.year * 12 + day.month - 1 + amount * (12 if unit == "years" else 1)
+        year, month = divmod(months, 12)
+        return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
+    except (ValueError, OverflowError, IndexError):
+        return date.max if amount > 0 else date.min
+
+
+def shift(moment: datetime, amount: int, unit: str, zone: ZoneInfo) -> datetime:
+    """`amount` units later, in UTC. Hours and less are elapsed time; days and more keep the clock time."""
+    try:
+        if unit in SECONDS:
+            return moment + timedelta(seconds=amount * SECONDS[unit])
+        local = moment.astimezone(zone).replace(tzinfo=None, fold=0)
+        day = shift_day(local.date(), amount, unit)
+        return instant(datetime.combine(day, local.time()), zone)
+    except OverflowError:
+        return LAST if amount > 0 else FIRST

@@ -1,0 +1,177 @@
+"""What a predicate's value means, read once for both compilers: folded text, exact numbers, dates, ids."""
+
+import math
+import re
+from datetime import date, datetime
+from decimal import Decimal
+from uuid import UUID
+
+import msgspec
+
+from app.filters.ast import ARITY, Arity, FilterError, Op, Predicate
+from app.filters.fields import UNITS, Fields, FieldSpec, FieldType, operator, unknown_field
+
+MOST_VALUES = 500
+LONGEST_TEXT = 500
+LARGEST_NUMBER = 1e15
+MOST_UNITS = 10_000
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+
+
+def _lower_pairs() -> dict[int, str]:
+    """Capital → small for every letter whose small form is one character. A fixed table, not `lower()`:
+    the database's idea of it depends on its locale, and both compilers must agree."""
+    pairs = {code: chr(code).lower() for code in range(0x80, 0x1EA00) if chr(code).lower() != chr(code)}
+    capitals = {code: small for code, small in pairs.items() if len(small) == 1 and not small.isascii()}
+    return capitals | {code: chr(code + 32) for code in range(ord("A"), ord("Z") + 1)}
+
+
+LOWER = _lower_pairs()
+CAPITALS: dict[str, str] = {}
+for _code, _small in LOWER.items():
+    CAPITALS[_small] = CAPITALS.get(_small, "") + chr(_code)
+
+
+def fold(text: str) -> str:
+    """The text without the difference between capital and small letters."""
+    return text.lower() if text.isascii() else text.translate(LOWER)
+
+
+class Span(msgspec.Struct, frozen=True):
+    """An amount of time such as 7 days; `unit` is plural."""
+
+    amount: int
+    unit: str
+
+
+Operand = None | str | Decimal | date | datetime | Span | UUID
+Operands = tuple[Operand, ...]
+
+
+def read(predicate: Predicate, fields: Fields) -> tuple[FieldSpec, Operands]:
+    """The field and the typed values of a predicate, as many as its operator takes. Raises FilterError with
+    the path ("field", "op" or "value") of what is wrong."""
+    spec = fields.get(predicate.field)
+    if spec is None:
+        raise FilterError({"field": unknown_field(predicate.field, fields)})
+    if operator(spec, predicate.op) is None:
+        raise FilterError(
+            {"op": f"{spec.label} cannot be compared with “{predicate.op.value}”. Choose another operator."}
+        )
+    try:
+        return spec, tuple(_read(item, predicate.op, spec) for item in _items(predicate))
+    except ValueError as error:
+        raise FilterError({"value": str(error)}) from None
+
+
+def _items(predicate: Predicate) -> list[object]:
+    arity, value = ARITY[predicate.op], predicate.value
+    if arity is Arity.NONE:
+        return []
+    items: list[object] = list(value) if isinstance(value, list) else [] if value in (None, "") else [value]
+    items = [item for item in items if item is not None and str(item).strip() != ""]
+    if arity is Arity.TWO and len(items) != 2:
+        raise ValueError("Give two values: from and to.")
+    if not items:
+        raise ValueError("Choose at least one value." if arity is Arity.MANY else "Give a value.")
+    if arity in (Arity.ONE, Arity.SPAN) and len(items) > 1:
+        raise ValueError("Give one value, not a list.")
+    if len(items) > MOST_VALUES:
+        raise ValueError(f"Give at most {MOST_VALUES} values.")
+    return items
+
+
+def _read(item: object, op: Op, spec: FieldSpec) -> Operand:
+    if ARITY[op] is Arity.SPAN:
+        return read_span(item, UNITS[spec.type])
+    if spec.type is FieldType.TEXT:
+        text = fold(read_text(item))
+        return text.strip() if spec.key == "email" else text
+    if spec.type is FieldType.NUMBER:
+        return Decimal(repr(read_number(item)))
+    if spec.type is FieldType.SELECT:
+        return _option(read_text(item), spec)
+    if spec.type is FieldType.TAGS:
+        return read_tag(item)
+    return read_date(item) if spec.type is FieldType.DATE else read_moment(item)
+
+
+def read_text(item: object) -> str:
+    """Text that both Python and the database can hold; raises ValueError with a sentence."""
+    if isinstance(item, bool) or not isinstance(item, str | int | float):
+        raise ValueError("Give text.")  # noqa: TRY004 -- one kind of error for all bad values
+    text = str(item)
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"The text is longer than {LONGEST_TEXT} characters.")
+    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        raise ValueError("The text contains a character that cannot be stored.")
+    return text
+
+
+def read_number(item: object) -> int | float:
+    """A finite number of at most 15 digits before the point; whole numbers stay whole."""
+    if isinstance(item, bool) or not isinstance(item, str | int | float):
+        raise ValueError("Give a number, such as 12 or 3.5.")  # noqa: TRY004 -- one kind of error for all bad values
+    try:
+        number = (
+            float(item) if not isinstance(item, str) or re.fullmatch(r"[\s\deE.+-]{1,40}", item) else math.nan
+        )
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError("Give a number, such as 12 or 3.5.")
+    if abs(number) > LARGEST_NUMBER:
+        raise ValueError("The number is too large: 15 digits are the most.")
+    return int(number) if number.is_integer() else number
+
+
+def read_date(item: object) -> date:
+    """A calendar date written as YYYY-MM-DD."""
+    text = str(item).strip()
+    try:
+        # Python reads more forms than this one; the database must see a single one.
+        return date.fromisoformat(text if _DATE.fullmatch(text) else "")
+    except ValueError:
+        raise ValueError("Write the date as YYYY-MM-DD, such as 2026-03-31.") from None
+
+
+def read_moment(item: object) -> date | datetime:
+    """A date, or a date with a time; without an offset the time is local to the account."""
+    text = str(item).strip()
+    if not _MOMENT.fullmatch(text):
+        return read_date(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or not 1000 <= moment.year < 9000:  # room for zones and sums at both ends
+        raise ValueError("Write the time as YYYY-MM-DDTHH:MM, such as 2026-03-31T09:30.")
+    return moment
+
+
+def read_span(item: object, units: tuple[str, ...]) -> Span:
+    """An amount with its unit, "7 days" or "1 hour"."""
+    found = re.fullmatch(r"\s*(\d{1,6})\s*([a-z]+?)s?\s*", str(item), re.IGNORECASE | re.ASCII)
+    choice = " or ".join([", ".join(units[:-1]), units[-1]])
+    if found is None or f"{found[2].lower()}s" not in units:
+        raise ValueError(f"Write an amount and a unit, such as “7 days”. Units are {choice}.")
+    if not 0 < int(found[1]) <= MOST_UNITS:
+        raise ValueError(f"The amount must be between 1 and {MOST_UNITS}.")
+    return Span(int(found[1]), f"{found[2].lower()}s")
+
+
+def read_tag(item: object) -> UUID:
+    """A tag's id."""
+    try:
+        return UUID(str(item))
+    except ValueError:
+        raise ValueError("Choose a tag from the list.") from None
+
+
+def _option(text: str, spec: FieldSpec) -> str:
+    if spec.options and text not in spec.options:
+        raise ValueError(
+            f"{spec.label} has no option “{text[:60]}”. Its options are {', '.join(spec.options)}."
+        )
+    return text

@@ -1,0 +1,206 @@
+"""Filters as SQL, for sets of contacts: ordinary predicates with bound values. `app.filters.matches` gives
+the same answer for every contact; `tests/db/test_filter_agreement.py` holds the two together.
+
+No predicate here is ever null: empty is spelled out, so that AND, OR and "is not" mean what they say."""
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Numeric,
+    and_,
+    case,
+    cast,
+    collate,
+    column,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    table,
+    true,
+)
+
+from app.filters import ranges
+from app.filters.ast import Filter, Op, Predicate
+from app.filters.fields import Fields, FieldSpec, FieldType
+from app.filters.values import CAPITALS, Operands, read
+
+Clause = ColumnElement[bool]
+# In code-point order, whatever the database's own locale: text as the Python side compares it.
+BYTES = "C"
+
+contact_tags = table("contact_tags", column("account_id"), column("contact_id"), column("tag_id"))
+
+
+class _Scope:
+    """What every predicate needs besides itself."""
+
+    def __init__(self, contacts: FromClause, zone: ZoneInfo, now: datetime) -> None:
+        self.columns = contacts.c
+        self.zone = zone
+        self.now = now
+
+    def text(self, spec: FieldSpec) -> ColumnElement[str]:
+        """The field as text; empty where it is null or holds something else."""
+        if spec.custom_id is None:
+            return func.coalesce(self.columns[spec.key], "")
+        value = self.columns.fields[spec.custom_id]
+        return case((func.jsonb_typeof(value) == "string", value.astext), else_="")
+
+    def number(self, spec: FieldSpec) -> ColumnElement[Decimal]:
+        """The field as an exact number; null where it is none."""
+        value = self.columns.fields[spec.custom_id]
+        return case((func.jsonb_typeof(value) == "number", cast(value.astext, Numeric)))
+
+
+def where(
+    expression: Filter | None, contacts: FromClause, fields: Fields, zone: ZoneInfo, now: datetime
+) -> Clause:
+    """The condition on `contacts` (the table, or an alias of it) that the filter stands for; days are days of
+    `zone`, the account's. Raises FilterError like `compile_filter`. It does not restrict to an account."""
+    scope = _Scope(contacts, zone, now)
+    return true() if expression is None else _clause(expression, fields, scope)
+
+
+def _clause(expression: Filter, fields: Fields, scope: _Scope) -> Clause:
+    if isinstance(expression, Predicate):
+        spec, values = read(expression, fields)
+        return _COMPILERS[spec.type](scope, spec, expression.op, values)
+    parts = [_clause(item, fields, scope) for item in expression.items]
+    return and_(true(), *parts) if expression.match == "all" else or_(false(), *parts)
+
+
+def _text(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
+    value = scope.text(spec)
+    if op is Op.EMPTY:
+        return value == ""
+    if op is Op.NOT_EMPTY:
+        return value != ""
+    wanted = [str(item) for item in values]
+    if spec.key == "email" and op is Op.IS:
+        # Stored normalised, so the unique index answers this one.
+        return and_(scope.columns.email.is_not(None), scope.columns.email == wanted[0])
+    folded = _folded(value, wanted)
+    first = literal(wanted[0])
+    tests: dict[Op, Callable[[], Clause]] = {
+        Op.IS: lambda: folded == first,
+        Op.IS_NOT: lambda: folded != first,
+        Op.CONTAINS: lambda: func.strpos(folded, first) > 0,
+        Op.NOT_CONTAINS: lambda: func.strpos(folded, first) == 0,
+        Op.STARTS: lambda: func.left(folded, len(wanted[0])) == first,
+        Op.ENDS: lambda: func.right(folded, len(wanted[0])) == first,
+        Op.IN: lambda: folded.in_(wanted),
+    }
+    return tests[op]()
+
+
+def _folded(value: ColumnElement[str], wanted: list[str]) -> ColumnElement[str]:
+    """The column in small letters as far as these values can tell: ASCII always, and of the other capitals
+    only those whose small letter occurs in a value (no other can make a difference)."""
+    small = func.lower(collate(value, BYTES))
+    pairs = [
+        (capital, char)
+        for char in sorted(set("".join(wanted)))
+        for capital in CAPITALS.get(char, "")
+        if capital > "Z"
+    ]
+    if not pairs:
+        return small
+    return func.translate(small, "".join(capital for capital, _ in pairs), "".join(char for _, char in pairs))
+
+
+def _number(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
+    value = scope.number(spec)
+    if op is Op.EMPTY:
+        return value.is_(None)
+    if op is Op.NOT_EMPTY:
+        return value.is_not(None)
+    limits = [literal(item, Numeric) for item in values]
+    first = limits[0]
+    if op is Op.NE:
+        return or_(value.is_(None), value != first)
+    tests: dict[Op, Callable[[], Clause]] = {
+        Op.EQ: lambda: value == first,
+        Op.GT: lambda: value > first,
+        Op.GE: lambda: value >= first,
+        Op.LT: lambda: value < first,
+        Op.LE: lambda: value <= first,
+        Op.BETWEEN: lambda: value.between(first, limits[1]),
+    }
+    return and_(value.is_not(None), tests[op]())
+
+
+def _boolean(scope: _Scope, spec: FieldSpec, op: Op, _values: Operands) -> Clause:
+    value = scope.columns.fields[spec.custom_id]
+    kind = func.coalesce(func.jsonb_typeof(value), "")
+    if op is Op.UNKNOWN:
+        return kind != "boolean"
+    return and_(kind == "boolean", value.astext == op.value)
+
+
+def _select(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
+    value = scope.text(spec)
+    if op is Op.EMPTY:
+        return value == ""
+    if op is Op.NOT_EMPTY:
+        return value != ""
+    options = [str(item) for item in values]
+    return value.in_(options) if op is Op.ANY_OF else value.not_in(options)
+
+
+def _tags(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
+    columns = contact_tags.c
+    own = and_(columns.account_id == scope.columns.account_id, columns.contact_id == scope.columns.id)
+    wanted = sorted({item for item in values if isinstance(item, UUID)})
+    if op is Op.EMPTY:
+        return ~exists().where(own)
+    if op is Op.NOT_EMPTY:
+        return exists().where(own)
+    among = and_(own, columns.tag_id.in_(wanted))
+    if op is Op.ALL_OF:
+        return select(func.count()).select_from(contact_tags).where(among).scalar_subquery() == len(wanted)
+    return exists().where(among) if op is Op.ANY_OF else ~exists().where(among)
+
+
+def _date(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
+    value = collate(scope.text(spec), BYTES)
+    if op is Op.EMPTY:
+        return value == ""
+    if op is Op.NOT_EMPTY:
+        return value != ""
+    first, last = ranges.days(op, values, scope.now, scope.zone)
+    return and_(value != "", value >= first, value <= last)
+
+
+def _datetime(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
+    value = scope.columns[spec.key]
+    if op is Op.EMPTY:
+        return value.is_(None)
+    if op is Op.NOT_EMPTY:
+        return value.is_not(None)
+    start, end = ranges.instants(op, values, scope.now, scope.zone)
+    parts: list[Clause] = [value.is_not(None)]
+    if start is not None:
+        parts.append(value >= start)
+    if end is not None:
+        parts.append(value < end)
+    return and_(*parts)
+
+
+_COMPILERS: dict[FieldType, Callable[[_Scope, FieldSpec, Op, Operands], Clause]] = {
+    FieldType.TEXT: _text,
+    FieldType.NUMBER: _number,
+    FieldType.BOOLEAN: _boolean,
+    FieldType.SELECT: _select,
+    FieldType.TAGS: _tags,
+    FieldType.DATE: _date,
+    FieldType.DATETIME: _datetime,
+}
