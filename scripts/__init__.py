@@ -1,1 +1,1 @@
-"""Set-up, local servers and checks. The files without an ending are the commands; the work is in `scripts.local`."""
+"""Set-up, local servers, checks: commands are the files without an ending, the work is in `scripts.local`."""

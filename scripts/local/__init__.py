@@ -1,1 +1,1 @@
-"""What the commands in `scripts/` share. Modules that run before `.venv` exists use the standard library only."""
+"""What the commands share. Modules that run before `.venv` exists use the standard library only."""

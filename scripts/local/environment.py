@@ -21,14 +21,15 @@ LOCK = ROOT / "requirements" / "dev.lock"
 STAMP = VENV / "switchyard-stamp"
 NO_NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|name resolution|Network is unreachable|ProxyError|"
-    r"Max retries exceeded|ConnectTimeout|Connection refused|Could not find a version|No matching distribution"
+    r"ConnectTimeout|Max retries exceeded|Connection refused|"
+    r"Could not find a version|No matching distribution"
 )
 
 
 def ensure_or_exit(same_python: bool = False) -> None:
     """Make `.venv` right, or exit with one sentence.
 
-    `same_python` asks for the Python that runs this; otherwise any Python that the environment was made with will do.
+    `same_python` asks for the Python that runs this; otherwise the one that made the environment will do.
     """
     try:
         ensure(same_python)
@@ -85,7 +86,7 @@ def need_venv_module() -> None:
     if missing:
         raise Problem(
             f"This Python ({sys.executable}) has no {' and no '.join(missing)}, so it cannot make .venv; "
-            "on Debian or Ubuntu run `apt install python3-venv`, elsewhere install Python with its ensurepip, "
+            "on Debian or Ubuntu run `apt install python3-venv`, elsewhere install a complete Python; "
             "then run this again."
         )
 
@@ -110,19 +111,8 @@ def install(version: tuple[int, int]) -> None:
     say("setup: installing the pinned dependencies (once, a minute or so)")
     log = VENV / "setup.log"
     with log.open("w") as out:
-        # No resolver: the lock is complete, and every file in it has its hash.
         done = subprocess.run(
-            [
-                str(PYTHON),
-                "-m",
-                "pip",
-                "install",
-                "--require-hashes",
-                "--no-deps",
-                "--only-binary=:all:",
-                "--retries=2",
-            ]
-            + ["--disable-pip-version-check", "--no-input", "--progress-bar=off", "-r", str(LOCK)],
+            pip_install("-r", str(LOCK)),
             stdout=out,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
@@ -131,6 +121,16 @@ def install(version: tuple[int, int]) -> None:
     if done.returncode:
         raise Problem(install_sentence(log))
     STAMP.write_text(stamp(LOCK.read_bytes(), made_with()))
+
+
+def pip_install(*arguments: str) -> list[str]:
+    """The command that installs a lock into `.venv`, or elsewhere by `arguments`.
+
+    Without a resolver: a lock is complete, and every file in it has its hash.
+    """
+    options = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--retries=2", "--no-input"]
+    quiet = ["--disable-pip-version-check", "--progress-bar=off"]
+    return [str(PYTHON), "-m", "pip", "install", *options, *quiet, *arguments]
 
 
 def works() -> bool:
@@ -151,8 +151,8 @@ def make() -> None:
         shutil.rmtree(VENV, ignore_errors=True)
         reason = " ".join((done.stdout + done.stderr).split())[:300]
         raise Problem(
-            f"Python could not make {VENV}; see that the folder can be written and that this Python has venv and "
-            f"ensurepip (Debian and Ubuntu: apt install python3-venv). It said: {reason}"
+            f"Python could not make {VENV}; see that the folder can be written and that this Python has "
+            f"venv and ensurepip (Debian and Ubuntu: apt install python3-venv). It said: {reason}"
         )
 
 
@@ -160,7 +160,7 @@ def install_sentence(log: Path) -> str:
     """Why the installation failed, as one sentence and the end of its log."""
     if NO_NETWORK.search(read(log)):
         return (
-            "The first start needs the network to install the dependencies, and they could not be fetched; connect "
-            f"(or point pip to a mirror) and run this again. The end of {log}:\n{tail(log, 4)}"
+            "The first start needs the network to install the dependencies, which could not be fetched; "
+            f"connect (or point pip to a mirror) and run this again. The end of {log}:\n{tail(log, 4)}"
         )
     return f"The dependencies could not be installed; the end of {log} says why:\n{tail(log)}"

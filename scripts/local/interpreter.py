@@ -1,5 +1,6 @@
-"""Find a Python that is new enough and go into `.venv`. Parsed by old Pythons too: nothing newer than 3.6 here."""
+"""Find a Python that is new enough and go into `.venv`. Old Pythons parse it too: nothing newer than 3.6."""
 
+import importlib
 import os
 import shutil
 import sys
@@ -11,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def run(module: str) -> None:
-    """Replace this process by `module`, run by the Python of `.venv`; sets up `.venv` first where it is not right."""
+    """Replace this process by `module` in `.venv`, which is set up first where it is not right."""
     need_new_enough()
     sys.path.insert(0, str(ROOT))
     from scripts.local import environment
@@ -21,6 +22,13 @@ def run(module: str) -> None:
     python = str(environment.PYTHON)
     sys.stdout.flush()
     os.execv(python, [python, "-m", module, *sys.argv[1:]])
+
+
+def run_here(module: str) -> None:
+    """Run the `main` of `module` in this process, outside `.venv`."""
+    need_new_enough()
+    sys.path.insert(0, str(ROOT))
+    importlib.import_module(module).main()
 
 
 def need_new_enough() -> None:

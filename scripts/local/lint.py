@@ -1,4 +1,4 @@
-"""`scripts/lint`: ruff format, ruff check, mypy. All of them run; the exit code says whether any complained."""
+"""`scripts/lint`: ruff format, ruff check, mypy. All run; the exit code says whether any complained."""
 
 import argparse
 import subprocess

@@ -1,4 +1,4 @@
-"""`scripts/lock`: makes requirements/*.lock from pyproject.toml, with a hash for every file and no host address."""
+"""`scripts/lock`: makes requirements/*.lock from pyproject.toml, with hashes and without addresses."""
 
 import argparse
 import re
@@ -41,7 +41,7 @@ def find_uv(temporary: Path) -> list[str]:
 
 
 def write(uv: list[str], lock: Path, sources: list[str], upgrade: bool) -> None:
-    """Compile one lock (versions that are pinned stay, unless `upgrade`); exits when an address got into it."""
+    """Compile one lock (pinned versions stay, unless `upgrade`); exits when an address got into it."""
     command = [*uv, "pip", "compile", *sources, "--output-file", str(lock), "--quiet", "--generate-hashes"]
     command += [
         "--universal",

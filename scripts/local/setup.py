@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def sync_vendor_or_exit() -> str | None:
-    """Sync static/vendor: a failed download is a warning (said and returned), a wrong hash ends the program."""
+    """Sync static/vendor: a failed download is a warning (said and returned), a wrong hash the end."""
     try:
         warning = vendor.sync()
     except Problem as problem:

@@ -1,4 +1,4 @@
-"""Third-party files for the browser: fetched by npm, checked by hash, copied to `static/vendor/`, never committed."""
+"""Third-party files for the browser: fetched by npm, checked by hash, copied to `static/vendor/`."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.local.environment import PYTHON, ROOT
+from scripts.local.environment import ROOT, pip_install
 from scripts.local.say import Problem, say
 
 FOLDER = ROOT / "static" / "vendor"
@@ -51,7 +51,7 @@ def is_right(file: Wanted, folder: Path = FOLDER) -> bool:
 
 
 def sync() -> str | None:
-    """Fetch what is missing or wrong; returns a warning where it could not. Raises Problem for a wrong hash."""
+    """Fetch what is missing or wrong; returns a warning when it cannot, raises Problem for a wrong hash."""
     missing = [file for file in wanted() if not is_right(file)]
     if not missing:
         return None
@@ -106,17 +106,7 @@ def npm(into: Path) -> list[str]:
         return [found]
     target = into / "node"
     done = subprocess.run(
-        [
-            str(PYTHON),
-            "-m",
-            "pip",
-            "install",
-            "--require-hashes",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--retries=1",
-        ]
-        + ["--disable-pip-version-check", "--no-input", "-q", "--target", str(target), "-r", str(NODE_LOCK)],
+        pip_install("-q", "--target", str(target), "-r", str(NODE_LOCK)),
         capture_output=True,
         text=True,
         check=False,
