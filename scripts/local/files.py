@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.local.say import Problem
 
-SECRETS = ("postgres", "app_owner", "app_user", "valkey", "metrics")
+SECRETS = ("postgres", "app_owner", "app_user", "valkey")
 
 
 def write_whole(path: Path, text: str, mode: int = 0o644) -> None:

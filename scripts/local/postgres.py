@@ -56,7 +56,7 @@ class Postgres:
         durable: bool = True,
         user: User | None = None,
     ) -> None:
-        """`password` is the superuser's (`postgres`); `durable=False` is for tests; `user`: whom to run as."""
+        """`password` is the superuser's (`postgres`); `durable=False` is for tests; `user`: to run as."""
         self.folder = folder
         self.data = folder / "data"
         self.password = password
@@ -121,9 +121,9 @@ class Postgres:
         elif version.read_text().strip() != MAJOR:
             old = version.read_text().strip()
             raise Problem(
-                f"{self.data} was made by PostgreSQL {old} and this Switchyard brings {MAJOR}; dump it with the "
-                f"Switchyard that brought {old} and restore it with this one into a new folder (--data), as the "
-                "note on upgrades says. Nothing was changed."
+                f"{self.data} was made by PostgreSQL {old} and this Switchyard brings {MAJOR}; dump it with "
+                f"the Switchyard that brought {old} and restore it with this one into a new folder (--data); "
+                "the note on upgrades says how. Nothing was changed."
             )
 
     def initdb(self) -> None:

@@ -32,6 +32,7 @@ class Program:
     user: User | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     patience: float = 10.0
+    stage: int = 0  # 0 for servers; what uses them has a higher one and ends first
 
 
 def spawn(program: Program) -> subprocess.Popen[bytes]:

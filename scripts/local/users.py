@@ -1,4 +1,4 @@
-"""As root, the servers run as an existing user without privileges; no user is made, no mode above ours set."""
+"""As root, the servers run as an existing user without privileges; no user is made, no mode above set."""
 
 import os
 import pwd

@@ -87,7 +87,7 @@ def fetch(into: Path) -> Path:
     for name in NPM_FILES:
         shutil.copy(ROOT / name, into / name)
     done = subprocess.run(
-        [*npm(into), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"],
+        [*npm(into), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0"],
         cwd=into,
         capture_output=True,
         text=True,
