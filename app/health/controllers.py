@@ -1,0 +1,76 @@
+"""Probes for whoever runs the process, and numbers for Prometheus."""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable
+
+import structlog
+from litestar import Controller, Response, get
+from litestar.exceptions import NotAuthorizedException
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from app.errors import Forbidden
+from app.health.schemas import Live, Ready
+from app.permissions import Permission
+from app.web.media import header
+from app.web.metrics import REDIS_UP
+from app.web.negotiate import Request
+from app.web.tokens import BadToken
+
+PATIENCE_SECONDS = 1.0
+Probe = Callable[[], Awaitable[object]]
+log = structlog.get_logger("switchyard.health")
+
+
+class HealthController(Controller):
+    path = "/health"
+    tags = ["health"]
+
+    @get("/live", public=True, sync_to_thread=False)
+    def live(self) -> Live:
+        """Answers while the process runs; looks at nothing else."""
+        return Live()
+
+    @get("/ready", public=True)
+    async def ready(self, request: Request) -> Response[Ready]:
+        """200 when requests can be served, also without Redis (degraded); 503 without the database."""
+        state = request.app.state
+        database, redis = await asyncio.gather(works(state.database_probe), works(state.redis_probe))
+        REDIS_UP.set(1 if redis else 0)
+        found = Ready(
+            status="down" if not database else "ok" if redis else "degraded",
+            database="ok" if database else "down",
+            redis="ok" if redis else "down",
+        )
+        return Response(found, status_code=200 if database else 503)
+
+
+async def works(probe: Probe) -> bool:
+    """Whether a probe answers in time."""
+    try:
+        await asyncio.wait_for(probe(), PATIENCE_SECONDS)
+    except Exception as error:
+        log.debug("a probe failed", error=repr(error))
+        return False
+    return True
+
+
+@get("/metrics", public=True, produces="*/*", tags=["health"])
+async def metrics(request: Request) -> Response[bytes]:
+    """Counters in Prometheus's text form, for the bearer of METRICS_TOKEN or a person who may run jobs."""
+    await _admit(request)
+    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _admit(request: Request) -> None:
+    """Not public, though outside the usual gate: a scraper has no account."""
+    expected = request.app.state.settings.metrics_token
+    given = header(request.scope, b"authorization").removeprefix("Bearer ")
+    if expected and hmac.compare_digest(given.encode(), expected.encode()):
+        return
+    try:
+        me = await request.app.state.identity.principal(request.scope)
+    except BadToken as error:
+        raise NotAuthorizedException(str(error), headers={"WWW-Authenticate": "Bearer"}) from error
+    if Permission.RUN_JOBS not in me.permissions:
+        raise Forbidden("Reading the metrics takes jobs:run.")

@@ -1,0 +1,124 @@
+"""What a signed-in person may do here: one list that draws the buttons and is the JSON `actions`."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from app.permissions import Permission
+from app.web.forms import bare, choices, inspected
+from app.work import Work
+
+
+class Field(msgspec.Struct, omit_defaults=True):
+    """One input of an action. `type` is an HTML input type, or `select`, `list`, `object`, `textarea`."""
+
+    name: str
+    type: str
+    required: bool = False
+    label: str = ""
+    options: list[str] | None = None
+
+
+class Action(msgspec.Struct):
+    """Something that can be done from this page: where to send it and with which fields."""
+
+    name: str
+    label: str
+    method: str
+    href: str
+    fields: list[Field] = []
+
+
+def action(
+    work: Work,
+    name: str,
+    label: str,
+    href: str,
+    *,
+    permission: Permission | None = None,
+    form: type[msgspec.Struct] | None = None,
+    method: str = "POST",
+    options: Mapping[str, Sequence[str]] | None = None,
+    when: bool = True,
+) -> Action | None:
+    """An action, or None when the actor may not do it or `when` says that it makes no sense now.
+    `form` is the struct that the handler reads; `options` fills choices that are known only now."""
+    if not when or (permission is not None and not work.may(permission)):
+        return None
+    fields = fields_of(form) if form is not None else ()
+    if options:
+        fields = tuple(
+            msgspec.structs.replace(field, type="select", options=list(options[field.name]))
+            if field.name in options
+            else field
+            for field in fields
+        )
+    return Action(name, label, method, href, list(fields))
+
+
+def actions(*maybe: Action | None) -> list[Action]:
+    """Those of the given actions that are allowed, in order."""
+    return [one for one in maybe if one is not None]
+
+
+def named(given: Sequence[Action], name: str) -> Action | None:
+    """The action of that name, None when it is not allowed (a template filter)."""
+    return next((one for one in given if one.name == name), None)
+
+
+@lru_cache(maxsize=512)
+def fields_of(form: type[msgspec.Struct]) -> tuple[Field, ...]:
+    """The inputs of a form struct, nested ones by their dotted names."""
+    return tuple(_fields(inspected(form), ""))
+
+
+def _fields(kind: inspect.Type, prefix: str) -> list[Field]:
+    if not isinstance(kind, inspect.StructType):
+        return []
+    found: list[Field] = []
+    for field in kind.fields:
+        name, inner = prefix + field.encode_name, bare(field.type)
+        if isinstance(inner, inspect.StructType):
+            found += _fields(inner, f"{name}.")
+            continue
+        options = choices(inner) or None
+        label = field.encode_name.replace("_", " ").capitalize()
+        found.append(Field(name, _input(field.type, field.encode_name), field.required, label, options))
+    return found
+
+
+INPUTS: tuple[tuple[type[inspect.Type], str], ...] = (
+    (inspect.BoolType, "checkbox"),
+    (inspect.IntType, "number"),
+    (inspect.FloatType, "number"),
+    (inspect.DecimalType, "number"),
+    (inspect.DateTimeType, "datetime-local"),
+    (inspect.DateType, "date"),
+    (inspect.TimeType, "time"),
+    (inspect.EnumType, "select"),
+    (inspect.LiteralType, "select"),
+    (inspect.ListType, "list"),
+    (inspect.SetType, "list"),
+    (inspect.DictType, "object"),
+    (inspect.StructType, "object"),
+)
+NAMES = {"email": "email", "password": "password", "new_password": "password", "url": "url", "website": "url"}
+
+
+def _input(kind: inspect.Type, name: str) -> str:
+    inner = bare(kind)
+    if isinstance(inner, inspect.UnionType):
+        real = [bare(option) for option in inner.types if not isinstance(bare(option), inspect.NoneType)]
+        inner = real[0] if real else inner
+    for described, html in INPUTS:
+        if isinstance(inner, described):
+            return html
+    return NAMES.get(name, "text")
+
+
+def as_json(value: Any) -> str:
+    """A struct as JSON text, for data attributes."""
+    return msgspec.json.encode(value).decode()

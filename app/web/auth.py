@@ -1,0 +1,180 @@
+"""The second and third gate: who is calling (401), and how often their account calls (429)."""
+
+import hashlib
+import time
+from collections.abc import Hashable
+from typing import Any, Protocol
+from urllib.parse import quote
+from uuid import UUID
+
+from litestar import Response
+from litestar.enums import ScopeType
+from litestar.exceptions import NotAuthorizedException, TooManyRequestsException
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from app.web import media
+from app.web.cookies import Cookies, put
+from app.web.limits import Limiter
+from app.web.metrics import LIMITED
+from app.web.negotiate import Request
+from app.web.tokens import BadToken, Tokens
+from app.work import Principal
+
+FRESH_SECONDS = 1.0
+REMEMBERED = 4096
+ACCESS_PREFIX = "swy_"
+
+
+class Directory(Protocol):
+    """Looks people up before a tenant is known, through listed definer functions. Digests are SHA-256."""
+
+    async def by_session(self, session_id: UUID, account_id: UUID) -> Principal | None:
+        """Who a live session belongs to, with the role in that account as it is now."""
+        ...
+
+    async def by_secret(self, digest: bytes) -> Principal | None:
+        """Who a live session's secret belongs to; marks the session as seen."""
+        ...
+
+    async def by_access_token(self, digest: bytes) -> Principal | None:
+        """Who a live personal access token belongs to, with its scopes taken into account."""
+        ...
+
+
+class Identity:
+    """Reads credentials. What it learns it believes for at most a second, and forgets at once when told to."""
+
+    def __init__(self, directory: Directory, tokens: Tokens, cookies: Cookies) -> None:
+        self.directory, self.tokens, self.cookies = directory, tokens, cookies
+        self._known: dict[Hashable, tuple[float, Principal]] = {}
+
+    def forget(self) -> None:
+        """A session ended or a role changed: the next request reads again."""
+        self._known.clear()
+
+    async def principal(self, scope: Scope) -> Principal:
+        """Who is calling. A header counts before a cookie. Raises `BadToken` with the reason."""
+        authorization = media.header(scope, b"authorization")
+        if authorization:
+            scheme, _, token = authorization.partition(" ")
+            if scheme.lower() != "bearer" or not token.strip():
+                raise BadToken("Authorization must be: Bearer, then a token.")
+            return await self._bearer(token.strip())
+        return await self._cookie(scope)
+
+    async def _bearer(self, token: str) -> Principal:
+        if not token.startswith(ACCESS_PREFIX):
+            return await self._session(token)
+        found = digest(token)
+        known = self._fresh(found) or self._keep(found, await self.directory.by_access_token(found))
+        if known is None:
+            raise BadToken("The token is not known, has expired or was revoked.")
+        return known
+
+    async def _session(self, token: str) -> Principal:
+        claims = self.tokens.read(token)
+        key = (claims.sid, claims.account_id)
+        known = self._fresh(key) or self._keep(key, await self.directory.by_session(*key))
+        if known is None or known.user_id != claims.sub:
+            raise BadToken("The session has ended.")
+        return known
+
+    async def _cookie(self, scope: Scope) -> Principal:
+        """The token in the cookie; when only time is wrong with it, the session's secret renews it."""
+        token, secret = self.cookies.read(scope)
+        problem = BadToken("You are not signed in.", renewable=True)
+        if token:
+            try:
+                return await self._session(token)
+            except BadToken as error:
+                problem = error
+        if not secret or not problem.renewable:
+            raise problem
+        known = await self.directory.by_secret(digest(secret))
+        if known is None or known.session_id is None:
+            raise BadToken("The session has ended.")
+        fresh = self.tokens.issue(known.user_id, known.session_id, known.account_id)
+        put(scope, self.cookies.given(fresh))
+        return known
+
+    def _fresh(self, key: Hashable) -> Principal | None:
+        until, known = self._known.get(key, (0.0, None))
+        return known if until > time.monotonic() else None
+
+    def _keep(self, key: Hashable, known: Principal | None) -> Principal | None:
+        if known is not None:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[key] = (time.monotonic() + FRESH_SECONDS, known)
+        return known
+
+
+def digest(secret: str) -> bytes:
+    """What is kept of a secret of at least 256 random bits."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+class Authenticate(ASGIMiddleware):
+    """Sets `request.auth`, or answers 401: a browser that opens a page is sent to sign in and back."""
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        if scope["state"].get("again"):
+            await next_app(scope, receive, send)
+            return
+        scope["auth"] = scope["user"] = None
+        if not scope["route_handler"].opt.get("public"):
+            try:
+                scope["auth"] = scope["user"] = await self.identity.principal(scope)
+            except BadToken as error:
+                await self._refuse(scope, receive, send, str(error))
+                return
+        await next_app(scope, receive, send)
+
+    async def _refuse(self, scope: Any, receive: Receive, send: Send, reason: str) -> None:
+        page = scope["method"] == "GET" and media.wants_html(scope) and not media.wants_partial(scope)
+        if not page or media.header(scope, b"authorization"):
+            raise NotAuthorizedException(reason, headers={"WWW-Authenticate": 'Bearer realm="switchyard"'})
+        target = f"/sign-in?next={quote(here(scope), safe='/')}"
+        response = Response(b"", status_code=303, headers={"Location": target}, media_type="text/plain")
+        await response.to_asgi_response(None, Request(scope))(scope, receive, send)
+
+
+def here(scope: Scope) -> str:
+    """The path and query of a request."""
+    query = scope["query_string"].decode("latin-1")
+    return scope["path"] + (f"?{query}" if query else "")
+
+
+def local_path(target: str) -> str:
+    """`target` when it is a path on this site, else "/": nobody is redirected to another one."""
+    plain = target.isprintable() and "\\" not in target
+    return target if plain and target.startswith("/") and not target.startswith("//") else "/"
+
+
+class LimitRate(ASGIMiddleware):
+    """At most so many requests for each account and minute."""
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self, limiter: Limiter) -> None:
+        self.limiter = limiter
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        me = scope.get("auth")
+        if me is not None and not scope["state"].get("again"):
+            verdict = await self.limiter.hit(str(me.account_id))
+            fields = [(name.lower().encode(), value.encode()) for name, value in self.limiter.headers(verdict).items()]
+            scope["state"].setdefault("extra", []).extend(fields)
+            if not verdict.allowed:
+                LIMITED.inc()
+                raise TooManyRequestsException(
+                    f"This account may call {self.limiter.limit} times in {self.limiter.window:g} seconds. "
+                    f"Try again in {verdict.retry_after} s."
+                )
+        await next_app(scope, receive, send)

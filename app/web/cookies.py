@@ -1,0 +1,49 @@
+"""The two cookies of a browser: the token, and the secret of the session that renews it."""
+
+from typing import Any
+
+from litestar.datastructures import Cookie
+from litestar.types import Scope
+
+from app.settings import Settings
+from app.web import media
+
+SESSION_SECONDS = 14 * 86_400
+
+
+class Cookies:
+    """Names and flags. Behind HTTPS they are `__Host-` and Secure; plain loopback could not store those."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.secure = settings.secure
+        prefix = "__Host-" if self.secure else ""
+        self.token = f"{prefix}switchyard-token"
+        self.secret = f"{prefix}switchyard-session"
+
+    def read(self, scope: Scope) -> tuple[str, str]:
+        """The token and the secret that were sent, "" for none."""
+        found = {self.token: "", self.secret: ""}
+        for part in media.header(scope, b"cookie").split(";"):
+            name, _, value = part.strip().partition("=")
+            if name in found:
+                found[name] = value
+        return found[self.token], found[self.secret]
+
+    def given(self, token: str, secret: str = "") -> list[Cookie]:
+        """The cookies of a fresh token, and of a fresh session when its secret is given."""
+        pairs = [(self.token, token)] + ([(self.secret, secret)] if secret else [])
+        return [self._cookie(name, value, SESSION_SECONDS) for name, value in pairs]
+
+    def taken(self) -> list[Cookie]:
+        """Both cookies, gone."""
+        return [self._cookie(name, "", 0) for name in (self.token, self.secret)]
+
+    def _cookie(self, name: str, value: str, seconds: int) -> Cookie:
+        return Cookie(
+            key=name, value=value, path="/", max_age=seconds, httponly=True, secure=self.secure, samesite="lax"
+        )
+
+
+def put(scope: Any, cookies: list[Cookie]) -> None:
+    """Sends cookies with whatever answers this request."""
+    scope["state"].setdefault("extra", []).extend(cookie.to_encoded_header() for cookie in cookies)

@@ -1,0 +1,139 @@
+"""Answers for everything that goes wrong: problem+json, a page, or the form again with what was typed."""
+
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import structlog
+from litestar import Response
+from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.web import media
+from app.web.forms import Form
+from app.web.negotiate import Request
+from app.web.problems import Problem, problem_of
+
+log = structlog.get_logger("switchyard.web")
+SHOWN_AGAIN = frozenset({400, 409, 413, 415, 422, 429})
+PAGE = "errors/problem.html"
+FRAGMENT = "errors/_problem.html"
+
+
+def answer(request: Any, error: Exception) -> Response[Any]:
+    """The app-wide exception handler."""
+    found = problem_of(error)
+    scope: Scope = request.scope
+    found.request_id = scope["state"].get("request_id", "")
+    found.instance = scope["path"]
+    if found.status == 500:
+        log.error("request failed", path=scope["path"], exc_info=error)
+    elif found.status > 500:
+        log.warning("request could not be served", path=scope["path"], error=type(error).__name__)
+    if not media.wants_html(scope):
+        return _as_json(found)
+    if found.status in SHOWN_AGAIN and (again := _form_again(request, found)):
+        return again
+    return _as_page(request, found)
+
+
+def _headers(found: Problem) -> dict[str, str]:
+    return dict(found.headers) if isinstance(found.headers, dict) else {}
+
+
+def _as_json(found: Problem) -> Response[bytes]:
+    headers, found.headers = _headers(found), msgspec.UNSET
+    body = msgspec.json.encode(found)
+    return Response(body, status_code=found.status, media_type=media.PROBLEM, headers=headers)
+
+
+def _as_page(request: Request, found: Problem) -> Response[bytes]:
+    headers, templates = _headers(found), request.app.state.templates
+    if found.status == 401 and media.wants_partial(request.scope):
+        headers["HX-Redirect"] = sign_in_again(request.scope)
+    try:
+        partial = media.wants_partial(request.scope) and templates.exists(FRAGMENT)
+        body = templates.render(FRAGMENT if partial else PAGE, request, page=found)
+    except Exception as error:
+        log.error("the error page cannot be drawn", exc_info=error)
+        body = f"<!doctype html><title>{escape(found.title)}</title><p>{escape(found.detail)}</p>".encode()
+    return Response(body, status_code=found.status, media_type=media.HTML, headers=headers)
+
+
+def sign_in_again(scope: Scope) -> str:
+    """The sign-in page that leads back to where the person was; for htmx that is the page it is on."""
+    current = media.header(scope, b"hx-current-url")
+    here = "/" + current.split("/", 3)[3] if current.count("/") >= 3 else scope["path"]
+    if not current and scope["query_string"]:
+        here += "?" + scope["query_string"].decode("latin-1")
+    return f"/sign-in?next={quote(here, safe='/')}"
+
+
+def _form_again(request: Request, found: Problem) -> Response[Any] | None:
+    """The form that was refused, None where the route has none or the body was no form."""
+    handler = request.scope.get("route_handler")
+    face = handler.opt.get("form") if handler else None
+    values = request.typed()
+    if not face or not values:
+        return None
+    message = found.errors.get("") or found.detail
+    request.scope["state"]["form"] = Form(values=values, errors=found.errors, message=message)
+    if face.startswith("/"):
+        return PageAgain(face, found.status)
+    try:
+        body = request.app.state.templates.render(face, request, page=found)
+    except Exception as error:
+        log.error("the form cannot be drawn again", template=face, exc_info=error)
+        return None
+    return Response(body, status_code=found.status, media_type=media.HTML, headers=_headers(found))
+
+
+class PageAgain(Response[None]):
+    """The page that holds a form, drawn by its own handler at the status of a refusal."""
+
+    def __init__(self, path: str, status: int) -> None:
+        super().__init__(None, status_code=status)
+        self.path = path
+
+    def to_asgi_response(self, app: Any, request: Any, **options: Any) -> Any:
+        path = self.path.format_map(request.scope["path_params"])
+        return _again(request.app.asgi_router, path, self.status_code or 422)
+
+
+def _again(router: ASGIApp, path: str, status: int) -> ASGIApp:
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        kept = {name: value for name, value in scope["state"].items() if name in KEPT}
+        inner: Any = {
+            **scope,
+            "method": "GET",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "path_params": {},
+            "headers": [(name, value) for name, value in scope["headers"] if not name.startswith(b"content-")],
+            "state": {**kept, "again": True},
+        }
+        for name in ("route_handler", "path_template", "_litestar"):
+            inner.pop(name, None)
+
+        async def refused(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 200:
+                message["status"] = status
+            await send(message)
+
+        try:
+            await router(inner, _empty, refused)
+        except HTTPException as error:
+            log.error("a route names a page for its form that does not exist", form=path, exc_info=error)
+            response = _as_json(problem_of(error))
+            await response.to_asgi_response(None, Request(scope))(scope, receive, send)  # type: ignore[arg-type] -- ours
+
+    return run
+
+
+KEPT = frozenset({"request_id", "form", "started"})
+
+
+async def _empty() -> Any:
+    return {"type": "http.request", "body": b"", "more_body": False}

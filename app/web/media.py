@@ -1,0 +1,57 @@
+"""What a client asks for and what it sends, read from the raw headers: no parsing on the common paths."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from litestar.datastructures.headers import Accept
+from litestar.types import HTTPScope, Scope
+
+HTML = "text/html"
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+URLENCODED = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
+FORMS = frozenset({URLENCODED, MULTIPART})
+UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+VARY = "Accept, HX-Request, HX-Request-Type"
+
+
+def header(scope: Scope | HTTPScope, name: bytes) -> str:
+    """The first value of a header, "" when it was not sent. `name` is in lower case."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return value.decode("latin-1")
+    return ""
+
+
+def wants_html(scope: Scope | HTTPScope) -> bool:
+    """Whether the best answer is a page or a fragment rather than JSON."""
+    accept = header(scope, b"accept")
+    if accept in ("", "*/*"):
+        return bool(header(scope, b"hx-request"))
+    if accept in (JSON, PROBLEM):
+        return False
+    if accept == HTML or accept.startswith("text/html,"):
+        return True
+    return _best(accept, (JSON, HTML, PROBLEM)) == HTML
+
+
+def wants_partial(scope: Scope | HTTPScope) -> bool:
+    """Whether htmx asks for a fragment; a boosted link or a history restore needs the whole page."""
+    return (
+        header(scope, b"hx-request-type") == "partial"
+        and header(scope, b"hx-boosted") != "true"
+        and header(scope, b"hx-history-restore-request") != "true"
+    )
+
+
+def acceptable(scope: Scope | HTTPScope, offers: Iterable[str]) -> bool:
+    """Whether any of the media types that a route can answer with is welcome."""
+    accept = header(scope, b"accept")
+    return not accept or "*/*" in accept or _best(accept, tuple(offers)) is not None
+
+
+@lru_cache(maxsize=512)
+def _best(accept: str, offers: tuple[str, ...]) -> str | None:
+    best = Accept(accept).best_match(list(offers))
+    return str(best).partition(";")[0] if best else None

@@ -1,0 +1,220 @@
+"""One handler, three shapes: the struct that a handler returns is a page, a fragment or JSON by `Accept`.
+
+A route declares its faces as keywords: `page=` and `fragment=` are templates that see the struct as `page`;
+`form=` is what answers a refused form: a template, or the path of the page that holds the form (it is
+rendered again, with the typed values, at the status of the refusal)."""
+
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from litestar import Request as LitestarRequest
+from litestar import Response
+from litestar.datastructures import Cookie, State
+from litestar.enums import MediaType
+from litestar.exceptions import ClientException, HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+
+from app.errors import Conflict
+from app.web import forms, media
+from app.work import Principal
+
+T = TypeVar("T")
+EMPTY_BODY = b"{}"
+MADE, DONE, SEE_OTHER = 201, 200, 303
+
+
+class UnsupportedMedia(HTTPException):
+    """The body is of a type that this route cannot read."""
+
+    status_code = 415
+
+
+class NotAcceptable(HTTPException):
+    """The client welcomes none of the types that this route can answer with."""
+
+    status_code = 406
+
+
+class Request(LitestarRequest[Principal | None, Principal | None, State]):
+    """A request that fills one struct from JSON (strictly), urlencoded or multipart bodies."""
+
+    @property
+    def wants_html(self) -> bool:
+        """Whether the answer is a page or a fragment rather than JSON."""
+        return media.wants_html(self.scope)
+
+    @property
+    def wants_partial(self) -> bool:
+        """Whether htmx wants a fragment and not the page around it."""
+        return media.wants_partial(self.scope)
+
+    @property
+    def principal(self) -> Principal | None:
+        """Who is signed in; None on public routes."""
+        return self.scope.get("auth")
+
+    async def body(self) -> bytes:
+        """The body; a body that was left out reads as `{}` so that a struct of defaults is filled."""
+        return await super().body() or EMPTY_BODY
+
+    async def json(self) -> Any:
+        """The body as the type of the handler's `data`. Raises `Invalid`, `ClientException` (not JSON), 415."""
+        field = self.route_handler.parsed_fn_signature.parameters.get("data")
+        kind: Any = Any if field is None else field.annotation
+        if self.content_type[0] in media.FORMS:
+            return forms.read_form(await self.form(), kind)
+        try:
+            return forms.read_json(await self.body(), kind)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ClientException(f"The body is not readable JSON: {error}") from error
+
+    def typed(self) -> dict[str, Any]:
+        """The texts of the form that was sent, to be shown again; empty when none was read."""
+        form = self._connection_state.form
+        return forms.typed(self._form_dict(form)) if isinstance(form, dict) else {}
+
+    @staticmethod
+    def _form_dict(form: dict[str, Any]) -> Any:
+        from litestar.datastructures.multi_dicts import FormMultiDict
+
+        return FormMultiDict.from_form_data(form)
+
+
+async def prepare(request: Request) -> None:
+    """App-wide `before_request`: refuses what cannot be answered or read before anything is done (406, 413,
+    415), and a form that belongs to another account than the one signed in to (409)."""
+    handler = request.route_handler
+    if not media.acceptable(request.scope, offers(handler)):
+        raise NotAcceptable(f"This address can answer with {' or '.join(offers(handler))}.")
+    if request.method not in media.UNSAFE:
+        return
+    limit = handler.resolve_request_max_body_size()
+    if limit and (request.content_length or 0) > limit:
+        raise HTTPException(status_code=413, detail=f"Send at most {limit} bytes.")
+    kind = request.content_type[0]
+    if not kind and not request.content_length and not media.header(request.scope, b"transfer-encoding"):
+        return
+    if kind not in readable(handler):
+        raise UnsupportedMedia(f"Send {' or '.join(readable(handler))}.")
+    if kind in media.FORMS:
+        _same_account(request, (await request.form()).get("account"))
+
+
+def _same_account(request: Request, account: Any) -> None:
+    me = request.principal
+    if me is not None and account and str(account) != str(me.account_id):
+        raise Conflict(
+            f"This form belongs to another account; you are now in {me.account_name}. "
+            "Nothing was saved. Switch back, or open the page again.",
+            current={"account_id": str(me.account_id), "account_name": me.account_name},
+        )
+
+
+def offers(handler: HTTPRouteHandler) -> tuple[str, ...]:
+    """The media types that a route can answer with, best first."""
+    answer = handler.parsed_fn_signature.return_type
+    if declared := handler.opt.get("produces"):
+        return (declared,) if isinstance(declared, str) else tuple(declared)
+    if answer.is_subclass_of(Response) and not answer.is_subclass_of(Shaped):
+        return ("*/*",)
+    html = handler.opt.get("page") or handler.opt.get("fragment") or answer.is_subclass_of(Saved)
+    return (media.JSON, media.HTML, media.PROBLEM) if html else (media.JSON, media.PROBLEM)
+
+
+def readable(handler: HTTPRouteHandler) -> tuple[str, ...]:
+    """The media types that a route can read a body from."""
+    field = handler.parsed_fn_signature.parameters.get("data")
+    declared = getattr(field.kwarg_definition, "media_type", None) if field else None
+    if declared == media.MULTIPART:
+        return (media.MULTIPART,)
+    return (media.JSON, media.URLENCODED, media.MULTIPART)
+
+
+class Shaped(Response[T], Generic[T]):
+    """Returned data in the shape that was asked for. Litestar wraps every plain return value in it; return one
+    yourself to choose other templates or headers than the route's."""
+
+    def __init__(self, content: T, *, page: str = "", fragment: str = "", **options: Any) -> None:
+        super().__init__(content, **options)
+        self.page = page
+        self.fragment = fragment
+
+    def to_asgi_response(self, app: Any, request: Any, **options: Any) -> ASGIResponse:
+        template = self.template(request)
+        if template and not isinstance(self.content, (str, bytes)):
+            self.content = request.app.state.templates.render(template, request, page=self.content)
+            self.media_type = MediaType.HTML
+        return super().to_asgi_response(app, request, **options)
+
+    def template(self, request: Request) -> str:
+        """The template to draw, "" when JSON is wanted or there is no page."""
+        if not request.wants_html:
+            return ""
+        faces = request.route_handler.opt
+        fragment = self.fragment or pick(faces.get("fragment", ""), request)
+        if fragment and request.wants_partial:
+            return fragment
+        return self.page or faces.get("page", "") or fragment
+
+
+class Saved(Shaped[T], Generic[T]):
+    """The answer to a change. A browser is sent to `see` (303), htmx gets the fragment and `see` as its address,
+    JSON gets the data: 201 with `Location`, or 200 when `created=False`; 204 when there is no data.
+
+    `note` is a sentence that the next page shows once."""
+
+    def __init__(
+        self, content: T, see: str, *, created: bool | None = None, note: str = "", push: bool = True, **options: Any
+    ) -> None:
+        super().__init__(content, **options)
+        self.see = see
+        self.created = created
+        self.note = note
+        self.push = push
+
+    def to_asgi_response(self, app: Any, request: Any, **options: Any) -> ASGIResponse:
+        if request.wants_html:
+            self._as_html(request)
+        else:
+            self._as_json(options)
+        return super().to_asgi_response(app, request, **options)
+
+    def template(self, request: Request) -> str:
+        """Only htmx is answered with HTML here, and only where there is a fragment."""
+        if not request.wants_html or self.status_code == SEE_OTHER:
+            return ""
+        return super().template(request)
+
+    def _as_html(self, request: Request) -> None:
+        fragment = self.fragment or pick(request.route_handler.opt.get("fragment", ""), request)
+        if fragment and request.wants_partial:
+            self.status_code = DONE
+            if self.push:
+                self.headers["HX-Push-Url"] = self.see
+            request.scope["state"]["note"] = self.note
+            return
+        self.status_code = SEE_OTHER
+        self.headers["Location"] = self.see
+        self.media_type = MediaType.TEXT
+        self.content = b""  # type: ignore[assignment] -- a redirect has no body, whatever T is
+        if self.note:
+            self.set_cookie(Cookie(key="note", value=quote(self.note), max_age=60, httponly=True, samesite="lax"))
+
+    def _as_json(self, options: dict[str, Any]) -> None:
+        if self.content is None:
+            self.status_code, self.media_type = 204, MediaType.JSON
+            return
+        created = options.get("status_code") == MADE if self.created is None else self.created
+        self.status_code = MADE if created else DONE
+        if created:
+            self.headers["Location"] = self.see
+
+
+def pick(fragment: Any, request: Request) -> str:
+    """The fragment of a route: one template, or one for each id of htmx's target ("" for any other)."""
+    if isinstance(fragment, str):
+        return fragment
+    target = media.header(request.scope, b"hx-target").rpartition("#")[2]
+    return str(fragment.get(target, fragment.get("", "")))

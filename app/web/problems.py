@@ -1,0 +1,150 @@
+"""The one exception table: what each refusal or fault means in HTTP (RFC 9457), without giving anything away."""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from advanced_alchemy.exceptions import NotFoundError, RepositoryError
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException, ValidationException
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm.exc import StaleDataError
+
+from app.errors import Conflict, Forbidden, Invalid, NotFound, SwitchyardError, Unavailable
+from app.web.forms import sentence
+
+RETRY_SECONDS = 2
+# Python renamed the phrases of 413 and 422 between versions; scripts compare codes, so ours stay.
+CODES = {401: "not_signed_in", 413: "too_large", 422: "invalid", 429: "too_many_requests", 500: "internal_error"}
+CONFLICTS = {"23505": "There is already one like that.", "23503": "Something that this refers to is in use or gone."}
+REFUSED = {
+    "23502": "Something that is needed is missing.",
+    "23514": "A value is not one of those allowed.",
+    "22001": "A text is too long.",
+    "22003": "A number is too large.",
+    "22021": "A text holds a character that cannot be stored.",
+    "22P05": "A text holds a character that cannot be stored.",
+}
+BUSY = {"40001", "40P01", "55P03", "57014"}
+DOWN = ("08", "53", "57P")
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """A problem document. `errors` is field name to sentence; `current` what is true now (a conflict)."""
+
+    title: str
+    status: int
+    detail: str = ""
+    code: str = ""
+    request_id: str = ""
+    errors: dict[str, str] = {}
+    current: Any = None
+    instance: str = ""
+    type: str = "about:blank"
+    headers: msgspec.UnsetType | dict[str, str] = msgspec.UNSET
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem that an exception means; anything that is not known is a 500 that says nothing."""
+    found = _own(error) or _http(error) or _database(error) or _problem(500, "Something went wrong on our side.")
+    if found.status == 503:
+        found.headers = {"Retry-After": str(RETRY_SECONDS)}
+    return found
+
+
+def _problem(status: int, detail: str, **more: Any) -> Problem:
+    code = CODES.get(status) or HTTPStatus(status).phrase.lower().replace(" ", "_")
+    return Problem(title=code.replace("_", " ").capitalize(), status=status, detail=detail, code=code, **more)
+
+
+def _own(error: Exception) -> Problem | None:
+    if isinstance(error, Invalid):
+        return _problem(422, _summary(error.errors), errors=error.errors)
+    if isinstance(error, Conflict):
+        return _problem(409, error.message, current=error.current)
+    for kind, status in ((NotFound, 404), (Forbidden, 403), (Unavailable, 503)):
+        if isinstance(error, kind):
+            return _problem(status, error.message)
+    return _problem(400, error.message) if isinstance(error, SwitchyardError) else None
+
+
+def _http(error: Exception) -> Problem | None:
+    if isinstance(error, ValidationException):
+        errors = _parameters(error)
+        return _problem(422, _summary(errors), errors=errors)
+    if isinstance(error, NotFoundException):
+        own = error.detail if error.detail != HTTPStatus(404).phrase else "There is nothing at this address."
+        return _problem(404, own)
+    if not isinstance(error, HTTPException) or error.status_code >= 500:
+        return None
+    headers = {str(name).title(): str(value) for name, value in (error.headers or {}).items()}
+    if isinstance(error, MethodNotAllowedException):
+        methods = {part.strip() for part in headers.get("Allow", "").split(",") if part.strip()}
+        headers["Allow"] = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+        return _problem(405, f"Use {headers['Allow']} here.", headers=headers)
+    if error.status_code == 413:
+        return _problem(413, error.detail or "The body is too large.")
+    return _problem(error.status_code, error.detail, headers=headers or msgspec.UNSET)
+
+
+def _parameters(error: ValidationException) -> dict[str, str]:
+    """Litestar's list of bad query and path parameters, as field name to sentence."""
+    listed = error.extra if isinstance(error.extra, list) else []
+    found = {str(one.get("key", "")): sentence(str(one.get("message", ""))) for one in listed if isinstance(one, dict)}
+    return found or {"": error.detail}
+
+
+def _summary(errors: dict[str, str]) -> str:
+    if "" in errors and len(errors) == 1:
+        return errors[""]
+    named = ", ".join(name or "the form" for name in errors)
+    return f"Put right: {named}."
+
+
+def _database(error: Exception) -> Problem | None:
+    """A fault of the database: its own words may hold other people's data, so they are never passed on."""
+    chain = list(_causes(error))
+    states = [state for one in chain if (state := getattr(one, "sqlstate", None))]
+    if any(isinstance(one, NotFoundError) for one in chain):
+        return _problem(404, NotFound().message)
+    for state in states:
+        if state in CONFLICTS:
+            return _problem(409, f"{CONFLICTS[state]} Nothing was saved.")
+        if state in REFUSED:
+            return _problem(422, f"{REFUSED[state]} Nothing was saved.")
+        if state in BUSY:
+            return _problem(503, "The database is busy. Nothing was saved; try again.")
+        if state.startswith(DOWN):
+            return _problem(503, "The database cannot be reached. Nothing was saved; try again.")
+    if any(isinstance(one, StaleDataError) for one in chain):
+        return _problem(409, "Somebody changed this at the same time. Nothing was saved; open it again.")
+    if any(_unreachable(one) for one in chain):
+        return _problem(503, "The database cannot be reached. Nothing was saved; try again.")
+    return None
+
+
+def _unreachable(error: BaseException) -> bool:
+    if isinstance(error, PoolTimeout) or getattr(error, "connection_invalidated", False):
+        return True
+    if isinstance(error, (ConnectionError, TimeoutError, OSError)):
+        return True
+    name = type(error).__name__
+    return name in ("InterfaceError", "InternalClientError", "CannotConnectNowError", "ConnectionDoesNotExistError")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception and what lies under it, where a database is involved at all."""
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        one = pending.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        pending += [one.__cause__, getattr(one, "orig", None)]
+        if isinstance(one, (RepositoryError, SQLAlchemyError)):
+            pending.append(one.__context__)
+        if isinstance(one, BaseExceptionGroup):
+            pending += list(one.exceptions)

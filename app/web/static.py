@@ -1,0 +1,70 @@
+"""Static files: small, kept in memory, named by content. `asset("css/app.css")` gives `…?v=hash`, which a
+browser may keep for ever; the bare name is checked again by ETag."""
+
+import hashlib
+import mimetypes
+from pathlib import Path
+
+from litestar import Response, get
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+
+from app.web.negotiate import Request
+
+ROOT = Path(__file__).resolve().parents[2] / "static"
+FOREVER = "public, max-age=31536000, immutable"
+CHECK = "public, no-cache"
+mimetypes.add_type("text/javascript", ".js")
+mimetypes.add_type("font/woff2", ".woff2")
+
+
+class Asset:
+    """One file as it was when it was last read."""
+
+    def __init__(self, path: Path, modified: int) -> None:
+        self.modified = modified
+        self.content = path.read_bytes()
+        self.version = hashlib.sha256(self.content).hexdigest()[:12]
+        self.media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+
+
+class Assets:
+    """The files under one folder, read again when they change."""
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self.root = root.resolve()
+        self._known: dict[str, Asset] = {}
+
+    def find(self, name: str) -> Asset | None:
+        """The file of that name below the folder; None for anything else, dot files and links out included."""
+        path = (self.root / name.lstrip("/")).resolve()
+        hidden = any(part.startswith(".") for part in Path(name).parts)
+        if hidden or "\0" in name or not path.is_relative_to(self.root) or not path.is_file():
+            return None
+        modified = path.stat().st_mtime_ns
+        asset = self._known.get(name)
+        if asset is None or asset.modified != modified:
+            asset = self._known[name] = Asset(path, modified)
+        return asset
+
+    def url(self, name: str) -> str:
+        """The address of a file with its version; without one when the file is not there (no vendor folder)."""
+        asset = self.find(name)
+        return f"/static/{name}?v={asset.version}" if asset else f"/static/{name}"
+
+
+@get("/static/{name:path}", public=True, sync_to_thread=False, produces="*/*", tags=["static"])
+def static_file(name: FromPath[str], request: Request) -> Response[bytes]:
+    """A file of the interface."""
+    try:
+        asset = request.app.state.assets.find(name.lstrip("/"))
+    except (ValueError, OSError):
+        asset = None
+    if asset is None:
+        raise NotFoundException("There is no such file.")
+    etag = f'"{asset.version}"'
+    current = request.query_params.get("v") == asset.version
+    headers = {"ETag": etag, "Cache-Control": FOREVER if current else CHECK}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(b"", status_code=304, headers=headers, media_type=asset.media_type)
+    return Response(asset.content, headers=headers, media_type=asset.media_type)

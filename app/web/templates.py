@@ -1,0 +1,128 @@
+"""Jinja: escaped, strict about names, and knowing who is signed in."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlencode
+
+import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from app.permissions import Permission, Role
+from app.settings import Settings
+from app.web import words
+from app.web.actions import as_json, named
+from app.web.forms import Form
+from app.web.negotiate import Request
+from app.web.static import Assets
+
+ROOT = Path(__file__).resolve().parents[2] / "templates"
+
+
+class NavItem(msgspec.Struct):
+    """One entry of the main navigation. `current` is true on its own pages."""
+
+    key: str
+    label: str
+    href: str
+    current: bool = False
+
+
+NAV: tuple[tuple[str, str, str, Permission], ...] = (
+    ("home", "Overview", "/", Permission.VIEW),
+    ("contacts", "Contacts", "/contacts", Permission.VIEW),
+    ("imports", "Imports", "/imports", Permission.VIEW),
+    ("workflows", "Workflows", "/workflows", Permission.VIEW),
+    ("jobs", "Jobs", "/jobs", Permission.VIEW),
+    ("mailbox", "Mailbox", "/mailbox", Permission.VIEW),
+    ("members", "Members", "/members", Permission.VIEW),
+    ("audit", "Audit", "/audit", Permission.VIEW_AUDIT),
+)
+
+
+class Templates:
+    """The templates of the app. `render` gives a page or a fragment as bytes."""
+
+    def __init__(self, settings: Settings, assets: Assets, root: Path = ROOT) -> None:
+        self.settings = settings
+        self.environment = Environment(
+            loader=FileSystemLoader(root),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=["jinja2.ext.do"],
+        )
+        self.environment.filters.update(FILTERS)
+        self.environment.globals.update(
+            asset=assets.url, demo=settings.demo, Permission=Permission, Role=Role, url=url, Form=Form
+        )
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a template."""
+        return name in self.environment.loader.list_templates() if self.environment.loader else False
+
+    def render(self, name: str, request: Request, *, page: Any = None, form: Form | None = None) -> bytes:
+        """A template with `page` and the usual names: `me`, `nav`, `path`, `query`, `form`, `note`,
+        `request_id`, `partial`."""
+        scope, me = request.scope, request.principal
+        state = scope["state"]
+        return (
+            self.environment.get_template(name)
+            .render(
+                page=page,
+                me=me,
+                nav=navigation(me.permissions if me else (), scope["path"]),
+                path=scope["path"],
+                query=scope["query_string"].decode("latin-1"),
+                form=form or state.get("form") or Form(),
+                note=state.get("note") or note_of(request),
+                request_id=state.get("request_id", ""),
+                partial=request.wants_partial,
+            )
+            .encode()
+        )
+
+
+def navigation(permissions: Iterable[Permission], path: str) -> list[NavItem]:
+    """The entries that these permissions open, the one of `path` marked."""
+    return [
+        NavItem(key, label, href, path == href or (href != "/" and path.startswith(f"{href}/")))
+        for key, label, href, permission in NAV
+        if permission in permissions
+    ]
+
+
+def note_of(request: Request) -> str:
+    """The sentence that the change before this page left, shown once (see `Saved`)."""
+    text = request.cookies.get("note", "")
+    if text:
+        request.scope["state"]["note_shown"] = True
+    return unquote(text)
+
+
+def url(path: str, query: str = "", **changes: Any) -> str:
+    """`path` with a query of which some parts are changed; None takes a part out: the URL is the state."""
+    from urllib.parse import parse_qsl
+
+    kept = [(key, value) for key, value in parse_qsl(query, keep_blank_values=True) if key not in changes]
+    added = [
+        (key, str(item))
+        for key, value in changes.items()
+        if value is not None
+        for item in (value if isinstance(value, (list, tuple)) else (value,))
+    ]
+    return f"{path}?{urlencode(kept + added)}" if kept or added else path
+
+
+FILTERS: dict[str, Any] = {
+    "ago": words.ago,
+    "stamp": words.stamp,
+    "iso": words.iso,
+    "number": words.number,
+    "bytes": words.size,
+    "duration": words.duration,
+    "plural": words.plural,
+    "named": named,
+    "json": as_json,
+}

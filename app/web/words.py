@@ -1,0 +1,68 @@
+"""Values in words, for templates: numbers, sizes, times. Pure, and cheap enough for table cells."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+UNITS = (("y", 31_536_000), ("mo", 2_592_000), ("d", 86_400), ("h", 3_600), ("min", 60))
+LONG = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+def number(value: float | int | None) -> str:
+    """1234567 as 1,234,567; nothing as a dash."""
+    return "–" if value is None else f"{value:,}"
+
+
+def size(value: int | None) -> str:
+    """A number of bytes as B, kB, MB or GB (powers of 1000)."""
+    if value is None:
+        return "–"
+    amount = float(value)
+    for unit in ("B", "kB", "MB"):
+        if abs(amount) < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+def ago(value: datetime | None, now: datetime | None = None) -> str:
+    """An aware time as "3 min ago" or "in 2 d"; within a minute it is "now"."""
+    if value is None:
+        return "never"
+    seconds = ((now or datetime.now(UTC)) - value).total_seconds()
+    for unit, length in UNITS:
+        if abs(seconds) >= length:
+            count = int(abs(seconds) // length)
+            return f"{count} {unit} ago" if seconds > 0 else f"in {count} {unit}"
+    return "now"
+
+
+def stamp(value: datetime | None, zone: str = "UTC") -> str:
+    """An aware time as "2026-11-24 09:30:05 UTC" in a zone that is named."""
+    if value is None:
+        return ""
+    return value.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def iso(value: datetime | None) -> str:
+    """An aware time for the `datetime` attribute."""
+    return "" if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def duration(value: timedelta | float | int | None) -> str:
+    """Seconds or a timedelta as its two largest parts: "1 day 2 hours"; below a second in ms."""
+    if value is None:
+        return "–"
+    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    left, parts = int(seconds), []
+    for unit, length in LONG:
+        count, left = divmod(left, length)
+        if count:
+            parts.append(plural(count, unit))
+    return " ".join(parts[:2]) or "0 seconds"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """`3, "contact"` as "3 contacts"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
