@@ -15,7 +15,7 @@ from scripts.local.users import User, reaches
 MARKER = "switchyard.json"
 LOCK = "lock"
 # What the program itself may have left in a data folder before scripts/dev first saw it.
-KNOWN = {"keys", "logs", "files", "imports", "run", LOCK, MARKER}
+KNOWN = {"keys", "logs", "files", "imports", "run", LOCK, MARKER, f".{MARKER}.part"}
 ELSEWHERE = ("/var/lib", "/var/db", "/var/tmp")  # noqa: S108 -- a folder of our own is made there, never a file
 
 
@@ -34,7 +34,7 @@ class Data:
         path = path.expanduser().absolute()
         try:
             path.mkdir(parents=True, exist_ok=True)
-            strangers = sorted(entry.name for entry in path.iterdir() if entry.name not in KNOWN)
+            strangers = sorted({entry.name for entry in path.iterdir()} - KNOWN)
             if strangers and not (path / MARKER).exists():
                 raise Problem(
                     f"{path} holds files that are not Switchyard's ({', '.join(strangers[:3])}); nothing was "
@@ -68,6 +68,7 @@ class Data:
 
     def prepare(self) -> None:
         """Make the folders and the secrets. Raises Problem when the secrets of existing data are gone."""
+        self.remember(switchyard=1)
         self.path.chmod(0o711 if self.user else 0o700)
         for name in ("logs", "run"):
             (self.path / name).mkdir(mode=0o700, exist_ok=True)
@@ -80,7 +81,6 @@ class Data:
                 "restore that file from a backup, or begin anew with --fresh."
             )
         self.secrets = load_secrets(self.path / "secrets.json")
-        self.remember(switchyard=1)
 
     @property
     def servers(self) -> Path:

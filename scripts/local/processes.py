@@ -51,16 +51,22 @@ def spawn(program: Program) -> subprocess.Popen[bytes]:
 
 
 def end(process: psutil.Process, stop_signal: signal.Signals, patience: float) -> None:
-    """End one process by its pid and wait for it; SIGKILL after `patience` seconds."""
+    """End one process, not our child, by its pid and wait for it; SIGKILL after `patience` seconds."""
+    deadline = time.monotonic() + patience
     try:
         process.send_signal(stop_signal)
-        try:
-            process.wait(patience)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(10)
+        while lives(process):
+            if time.monotonic() > deadline:
+                process.kill()
+                deadline += 10
+            time.sleep(0.02)
     except psutil.NoSuchProcess:
         return
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it runs; one that has ended and that nobody has waited for does not."""
+    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
 
 
 def record(folder: Path, name: str, pid: int) -> None:
