@@ -8,7 +8,8 @@ import msgspec
 from msgspec import inspect
 
 from app.permissions import Permission
-from app.web.forms import bare, choices, inspected
+from app.web.lift import bare, inspected
+from app.web.sentences import choices
 from app.work import Work
 
 

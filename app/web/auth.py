@@ -1,6 +1,5 @@
 """The second and third gate: who is calling (401), and how often their account calls (429)."""
 
-import hashlib
 import time
 from collections.abc import Hashable
 from typing import Any, Protocol
@@ -13,6 +12,7 @@ from litestar.exceptions import NotAuthorizedException, TooManyRequestsException
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from app.credentials import ACCESS_PREFIX, digest
 from app.web import media
 from app.web.cookies import Cookies, put
 from app.web.limits import Limiter
@@ -23,7 +23,6 @@ from app.work import Principal
 
 FRESH_SECONDS = 1.0
 REMEMBERED = 4096
-ACCESS_PREFIX = "swy_"
 
 
 class Directory(Protocol):
@@ -43,7 +42,7 @@ class Directory(Protocol):
 
 
 class Identity:
-    """Reads credentials. What it learns it believes for at most a second, and forgets at once when told to."""
+    """Reads credentials. What it learns it believes for a second at most, and forgets when told to."""
 
     def __init__(self, directory: Directory, tokens: Tokens, cookies: Cookies) -> None:
         self.directory, self.tokens, self.cookies = directory, tokens, cookies
@@ -110,11 +109,6 @@ class Identity:
         return known
 
 
-def digest(secret: str) -> bytes:
-    """What is kept of a secret of at least 256 random bits."""
-    return hashlib.sha256(secret.encode()).digest()
-
-
 class Authenticate(ASGIMiddleware):
     """Sets `request.auth`, or answers 401: a browser that opens a page is sent to sign in and back."""
 
@@ -169,7 +163,10 @@ class LimitRate(ASGIMiddleware):
         me = scope.get("auth")
         if me is not None and not scope["state"].get("again"):
             verdict = await self.limiter.hit(str(me.account_id))
-            fields = [(name.lower().encode(), value.encode()) for name, value in self.limiter.headers(verdict).items()]
+            fields = [
+                (name.lower().encode(), value.encode())
+                for name, value in self.limiter.headers(verdict).items()
+            ]
             scope["state"].setdefault("extra", []).extend(fields)
             if not verdict.allowed:
                 LIMITED.inc()

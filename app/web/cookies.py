@@ -40,7 +40,13 @@ class Cookies:
 
     def _cookie(self, name: str, value: str, seconds: int) -> Cookie:
         return Cookie(
-            key=name, value=value, path="/", max_age=seconds, httponly=True, secure=self.secure, samesite="lax"
+            key=name,
+            value=value,
+            path="/",
+            max_age=seconds,
+            httponly=True,
+            secure=self.secure,
+            samesite="lax",
         )
 
 

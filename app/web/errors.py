@@ -56,7 +56,7 @@ def _as_page(request: Request, found: Problem) -> Response[bytes]:
         partial = media.wants_partial(request.scope) and templates.exists(FRAGMENT)
         body = templates.render(FRAGMENT if partial else PAGE, request, page=found)
     except Exception as error:
-        log.error("the error page cannot be drawn", exc_info=error)
+        log.exception("the error page cannot be drawn", exc_info=error)
         body = f"<!doctype html><title>{escape(found.title)}</title><p>{escape(found.detail)}</p>".encode()
     return Response(body, status_code=found.status, media_type=media.HTML, headers=headers)
 
@@ -84,7 +84,7 @@ def _form_again(request: Request, found: Problem) -> Response[Any] | None:
     try:
         body = request.app.state.templates.render(face, request, page=found)
     except Exception as error:
-        log.error("the form cannot be drawn again", template=face, exc_info=error)
+        log.exception("the form cannot be drawn again", template=face, exc_info=error)
         return None
     return Response(body, status_code=found.status, media_type=media.HTML, headers=_headers(found))
 
@@ -96,7 +96,7 @@ class PageAgain(Response[None]):
         super().__init__(None, status_code=status)
         self.path = path
 
-    def to_asgi_response(self, app: Any, request: Any, **options: Any) -> Any:
+    def to_asgi_response(self, app: Any, request: Any, **_: Any) -> Any:  # noqa: ARG002 -- Litestar's signature
         path = self.path.format_map(request.scope["path_params"])
         return _again(request.app.asgi_router, path, self.status_code or 422)
 
@@ -111,7 +111,9 @@ def _again(router: ASGIApp, path: str, status: int) -> ASGIApp:
             "raw_path": path.encode(),
             "query_string": b"",
             "path_params": {},
-            "headers": [(name, value) for name, value in scope["headers"] if not name.startswith(b"content-")],
+            "headers": [
+                (name, value) for name, value in scope["headers"] if not name.startswith(b"content-")
+            ],
             "state": {**kept, "again": True},
         }
         for name in ("route_handler", "path_template", "_litestar"):
@@ -125,7 +127,7 @@ def _again(router: ASGIApp, path: str, status: int) -> ASGIApp:
         try:
             await router(inner, _empty, refused)
         except HTTPException as error:
-            log.error("a route names a page for its form that does not exist", form=path, exc_info=error)
+            log.exception("a route names a page for its form that does not exist", form=path, exc_info=error)
             response = _as_json(problem_of(error))
             await response.to_asgi_response(None, Request(scope))(scope, receive, send)  # type: ignore[arg-type] -- ours
 

@@ -75,7 +75,7 @@ class KeyRing:
 
 
 def rotate(folder: Path) -> str:
-    """Makes a new key that signs from now on, beside the old ones; returns its id. The file is for us alone."""
+    """Makes a new key that signs from now on, beside the old ones, in a file for us alone; returns its id."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(
@@ -101,7 +101,9 @@ def private(text: str) -> RSAPrivateKey:
     try:
         key = serialization.load_pem_private_key(text.encode(), password=None)
     except (ValueError, TypeError) as error:
-        raise SystemExit("A signing key cannot be read: it must be an RSA private key in PEM form.") from error
+        raise SystemExit(
+            "A signing key cannot be read: it must be an RSA private key in PEM form."
+        ) from error
     if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:
         raise SystemExit("A signing key must be RSA with at least 2048 bits.")
     return key

@@ -24,7 +24,7 @@ OPEN_SECONDS = 2.0
 SAY_EVERY_SECONDS = 30.0
 REMEMBERED = 20_000
 
-# The key holds the theoretical arrival time in seconds; time is Redis's own, so clocks of servers do not matter.
+# The key holds the theoretical arrival time in seconds, by the clock of Redis: ours do not matter.
 SCRIPT = """
 local clock = redis.call('time')
 local now = clock[1] + clock[2] / 1000000
@@ -76,7 +76,9 @@ class Breaker:
 class Limiter:
     """At most `limit` calls per `window` seconds for each key, in bursts or spread out."""
 
-    def __init__(self, redis: Any, name: str, limit: int, window: float, breaker: Breaker | None = None) -> None:
+    def __init__(
+        self, redis: Any, name: str, limit: int, window: float, breaker: Breaker | None = None
+    ) -> None:
         self.redis = redis
         self.name, self.limit, self.window = name, limit, window
         self.step = window / limit

@@ -60,7 +60,7 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
         return await super().body() or EMPTY_BODY
 
     async def json(self) -> Any:
-        """The body as the type of the handler's `data`. Raises `Invalid`, `ClientException` (not JSON), 415."""
+        """The body as the type of the handler's `data`. Raises `Invalid`, or 400 for what is no JSON."""
         field = self.route_handler.parsed_fn_signature.parameters.get("data")
         kind: Any = Any if field is None else field.annotation
         if self.content_type[0] in media.FORMS:
@@ -133,8 +133,8 @@ def readable(handler: HTTPRouteHandler) -> tuple[str, ...]:
 
 
 class Shaped(Response[T], Generic[T]):
-    """Returned data in the shape that was asked for. Litestar wraps every plain return value in it; return one
-    yourself to choose other templates or headers than the route's."""
+    """Returned data in the shape that was asked for. Litestar wraps every plain return value in it; return
+    one yourself to choose other templates or headers than the route's."""
 
     def __init__(self, content: T, *, page: str = "", fragment: str = "", **options: Any) -> None:
         super().__init__(content, **options)
@@ -160,13 +160,20 @@ class Shaped(Response[T], Generic[T]):
 
 
 class Saved(Shaped[T], Generic[T]):
-    """The answer to a change. A browser is sent to `see` (303), htmx gets the fragment and `see` as its address,
-    JSON gets the data: 201 with `Location`, or 200 when `created=False`; 204 when there is no data.
+    """The answer to a change. A browser is sent to `see` (303), htmx gets the fragment and `see` as its
+    address, JSON gets the data: 201 with `Location`, or 200 when `created=False`; 204 when there is none.
 
     `note` is a sentence that the next page shows once."""
 
     def __init__(
-        self, content: T, see: str, *, created: bool | None = None, note: str = "", push: bool = True, **options: Any
+        self,
+        content: T,
+        see: str,
+        *,
+        created: bool | None = None,
+        note: str = "",
+        push: bool = True,
+        **options: Any,
     ) -> None:
         super().__init__(content, **options)
         self.see = see
@@ -200,7 +207,9 @@ class Saved(Shaped[T], Generic[T]):
         self.media_type = MediaType.TEXT
         self.content = b""  # type: ignore[assignment] -- a redirect has no body, whatever T is
         if self.note:
-            self.set_cookie(Cookie(key="note", value=quote(self.note), max_age=60, httponly=True, samesite="lax"))
+            self.set_cookie(
+                Cookie(key="note", value=quote(self.note), max_age=60, httponly=True, samesite="lax")
+            )
 
     def _as_json(self, options: dict[str, Any]) -> None:
         if self.content is None:

@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 from the handlers' types, completed with what negotiation adds: forms, pages, problems, security."""
+"""OpenAPI 3.1 from the handlers' types, completed with what negotiation adds: forms, pages, problems."""
 
 from typing import Any
 
@@ -19,8 +19,9 @@ from app.web.negotiate import Request, Saved, Shaped, offers, readable
 
 VERSION = "0.1.0"
 ABOUT = (
-    "Every address answers a browser with a page and a script with JSON of the same data. Sign in with "
-    "`POST /sessions`, or make a personal access token under *Tokens*, and send it as `Authorization: Bearer`."
+    "Every address answers a browser with a page and a script with JSON of the same data. "
+    "Sign in with `POST /sessions`, or make a personal access token under *Tokens*, and send it as "
+    "`Authorization: Bearer`."
 )
 PROBLEM = {
     "type": "object",
@@ -55,7 +56,9 @@ SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"cookie": []}]
 def config() -> OpenAPIConfig:
     """What the document says about the whole."""
     schemes = {
-        "bearer": SecurityScheme(type="http", scheme="bearer", description="A session's JWT or a personal token."),
+        "bearer": SecurityScheme(
+            type="http", scheme="bearer", description="A session's JWT or a personal token."
+        ),
         "cookie": SecurityScheme(type="apiKey", security_scheme_in="cookie", name="switchyard-token"),
     }
     return OpenAPIConfig(
@@ -113,7 +116,9 @@ def _pages(responses: dict[str, Any], handler: HTTPRouteHandler, method: str) ->
         responses["204"] = {"description": "Done; there is nothing to show."}
         responses["303"] = {"description": "Saved; a browser goes on to the next page."}
         return
-    if media.HTML in offers(handler) and (not answer.is_subclass_of(Response) or answer.is_subclass_of(Shaped)):
+    if media.HTML in offers(handler) and (
+        not answer.is_subclass_of(Response) or answer.is_subclass_of(Shaped)
+    ):
         for status, response in responses.items():
             if status.startswith("2"):
                 response.setdefault("content", {})[media.HTML] = {"schema": {"type": "string"}}
@@ -164,7 +169,7 @@ class SchemaController(Controller):
     """The API in words: a page for people, the document for programs."""
 
     path = "/schema"
-    tags = ["schema"]
+    tags = ("schema",)
 
     @get(page="schema/index.html", guards=[signed_in], sync_to_thread=False)
     def index(self, request: Request) -> SchemaPage:

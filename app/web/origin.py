@@ -51,7 +51,11 @@ class Origins:
         origin = media.header(scope, b"origin").lower()
         if not origin or origin in self.own or origin not in self.allowed:
             return {}
-        return {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": EXPOSED, "Vary": "Origin"}
+        return {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Expose-Headers": EXPOSED,
+            "Vary": "Origin",
+        }
 
 
 def bearer(scope: Scope) -> bool:

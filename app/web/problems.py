@@ -1,32 +1,51 @@
-"""The one exception table: what each refusal or fault means in HTTP (RFC 9457), without giving anything away."""
+"""The one exception table: what each refusal or fault means in HTTP (RFC 9457); it gives nothing away."""
 
+import socket
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from advanced_alchemy.exceptions import NotFoundError, RepositoryError
-from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException, ValidationException
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ValidationException,
+)
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 
 from app.errors import Conflict, Forbidden, Invalid, NotFound, SwitchyardError, Unavailable
-from app.web.forms import sentence
+from app.web.sentences import sentence
 
 RETRY_SECONDS = 2
 # Python renamed the phrases of 413 and 422 between versions; scripts compare codes, so ours stay.
-CODES = {401: "not_signed_in", 413: "too_large", 422: "invalid", 429: "too_many_requests", 500: "internal_error"}
-CONFLICTS = {"23505": "There is already one like that.", "23503": "Something that this refers to is in use or gone."}
-REFUSED = {
-    "23502": "Something that is needed is missing.",
-    "23514": "A value is not one of those allowed.",
-    "22001": "A text is too long.",
-    "22003": "A number is too large.",
-    "22021": "A text holds a character that cannot be stored.",
-    "22P05": "A text holds a character that cannot be stored.",
+CODES = {
+    401: "not_signed_in",
+    413: "too_large",
+    422: "invalid",
+    429: "too_many_requests",
+    500: "internal_error",
 }
-BUSY = {"40001", "40P01", "55P03", "57014"}
+BUSY = (503, "The database is busy. Nothing was saved; try again.")
+GONE = (503, "The database cannot be reached. Nothing was saved; try again.")
+UNTEXT = (422, "A text holds a character that cannot be stored. Nothing was saved.")
+STATES = {
+    "23505": (409, "There is already one like that. Nothing was saved."),
+    "23503": (409, "Something that this refers to is in use or gone. Nothing was saved."),
+    "23502": (422, "Something that is needed is missing. Nothing was saved."),
+    "23514": (422, "A value is not one of those allowed. Nothing was saved."),
+    "22001": (422, "A text is too long. Nothing was saved."),
+    "22003": (422, "A number is too large. Nothing was saved."),
+    "22021": UNTEXT,
+    "22P05": UNTEXT,
+    "40001": BUSY,
+    "40P01": BUSY,
+    "55P03": BUSY,
+    "57014": BUSY,
+}
 DOWN = ("08", "53", "57P")
 
 
@@ -47,7 +66,9 @@ class Problem(msgspec.Struct, omit_defaults=True):
 
 def problem_of(error: Exception) -> Problem:
     """The problem that an exception means; anything that is not known is a 500 that says nothing."""
-    found = _own(error) or _http(error) or _database(error) or _problem(500, "Something went wrong on our side.")
+    found = (
+        _own(error) or _http(error) or _database(error) or _problem(500, "Something went wrong on our side.")
+    )
     if found.status == 503:
         found.headers = {"Retry-After": str(RETRY_SECONDS)}
     return found
@@ -91,7 +112,11 @@ def _http(error: Exception) -> Problem | None:
 def _parameters(error: ValidationException) -> dict[str, str]:
     """Litestar's list of bad query and path parameters, as field name to sentence."""
     listed = error.extra if isinstance(error.extra, list) else []
-    found = {str(one.get("key", "")): sentence(str(one.get("message", ""))) for one in listed if isinstance(one, dict)}
+    found = {
+        str(one.get("key", "")): sentence(str(one.get("message", "")))
+        for one in listed
+        if isinstance(one, dict)
+    }
     return found or {"": error.detail}
 
 
@@ -103,34 +128,32 @@ def _summary(errors: dict[str, str]) -> str:
 
 
 def _database(error: Exception) -> Problem | None:
-    """A fault of the database: its own words may hold other people's data, so they are never passed on."""
-    chain = list(_causes(error))
-    states = [state for one in chain if (state := getattr(one, "sqlstate", None))]
-    if any(isinstance(one, NotFoundError) for one in chain):
-        return _problem(404, NotFound().message)
-    for state in states:
-        if state in CONFLICTS:
-            return _problem(409, f"{CONFLICTS[state]} Nothing was saved.")
-        if state in REFUSED:
-            return _problem(422, f"{REFUSED[state]} Nothing was saved.")
-        if state in BUSY:
-            return _problem(503, "The database is busy. Nothing was saved; try again.")
-        if state.startswith(DOWN):
-            return _problem(503, "The database cannot be reached. Nothing was saved; try again.")
-    if any(isinstance(one, StaleDataError) for one in chain):
-        return _problem(409, "Somebody changed this at the same time. Nothing was saved; open it again.")
-    if any(_unreachable(one) for one in chain):
-        return _problem(503, "The database cannot be reached. Nothing was saved; try again.")
+    """A fault of the database. Its own words may hold other people's data: they are never passed on."""
+    for one in _causes(error):
+        state = getattr(one, "sqlstate", None) or ""
+        if state in STATES:
+            return _problem(*STATES[state])
+        if isinstance(one, NotFoundError):
+            return _problem(404, NotFound().message)
+        if isinstance(one, StaleDataError):
+            return _problem(409, "Somebody changed this at the same time. Nothing was saved; open it again.")
+        if (state and state.startswith(DOWN)) or _unreachable(one):
+            return _problem(*GONE)
     return None
 
 
 def _unreachable(error: BaseException) -> bool:
     if isinstance(error, PoolTimeout) or getattr(error, "connection_invalidated", False):
         return True
-    if isinstance(error, (ConnectionError, TimeoutError, OSError)):
+    if isinstance(error, (ConnectionError, TimeoutError, socket.gaierror)) or type(error) is OSError:
         return True
     name = type(error).__name__
-    return name in ("InterfaceError", "InternalClientError", "CannotConnectNowError", "ConnectionDoesNotExistError")
+    return name in (
+        "InterfaceError",
+        "InternalClientError",
+        "CannotConnectNowError",
+        "ConnectionDoesNotExistError",
+    )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

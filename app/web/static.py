@@ -36,7 +36,7 @@ class Assets:
         self._known: dict[str, Asset] = {}
 
     def find(self, name: str) -> Asset | None:
-        """The file of that name below the folder; None for anything else, dot files and links out included."""
+        """The file of that name below the folder; None otherwise, also for dot files and links out."""
         path = (self.root / name.lstrip("/")).resolve()
         hidden = any(part.startswith(".") for part in Path(name).parts)
         if hidden or "\0" in name or not path.is_relative_to(self.root) or not path.is_file():
@@ -48,7 +48,7 @@ class Assets:
         return asset
 
     def url(self, name: str) -> str:
-        """The address of a file with its version; without one when the file is not there (no vendor folder)."""
+        """The address of a file with its version; without one when the file is not there."""
         asset = self.find(name)
         return f"/static/{name}?v={asset.version}" if asset else f"/static/{name}"
 

@@ -1,4 +1,4 @@
-"""Fifteen-minute JSON Web Tokens. They say who and where, never what one may do: the role is read on each request."""
+"""Fifteen-minute JSON Web Tokens. They say who and where, never what one may do: that is read each time."""
 
 import time
 from uuid import UUID
@@ -43,7 +43,9 @@ class Tokens:
         self.issuer = issuer
         self._known: dict[str, Claims] = {}
 
-    def issue(self, user_id: UUID, session_id: UUID, account_id: UUID, lifetime: int = LIFETIME_SECONDS) -> str:
+    def issue(
+        self, user_id: UUID, session_id: UUID, account_id: UUID, lifetime: int = LIFETIME_SECONDS
+    ) -> str:
         """A signed token for one session in one account."""
         kid, key = self.keys.signing()
         now = int(time.time())

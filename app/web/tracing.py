@@ -4,43 +4,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import structlog
 from opentelemetry import trace
 
-log = structlog.get_logger("switchyard.tracing")
-_tracer: trace.Tracer | None = None
+TRACER = trace.get_tracer("switchyard.web")
 
 
 def start_tracing(endpoint: str, service: str = "switchyard-web") -> None:
-    """Sends spans to an OTLP/HTTP collector. Needs the optional exporter; says so once where it is missing."""
-    global _tracer
+    """Sends spans to an OTLP/HTTP collector; without one the tracer does nothing."""
     if not endpoint:
         return
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError:
-        log.warning("no traces: install opentelemetry-sdk and opentelemetry-exporter-otlp-proto-http")
-        return
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")))
-    _tracer = provider.get_tracer("switchyard")
+    trace.set_tracer_provider(provider)
 
 
 @contextmanager
 def span(scope: Any) -> Iterator[None]:
     """One server span for a request; named by its route, without query or body."""
-    if _tracer is None:
-        yield
-        return
-    with _tracer.start_as_current_span(scope["method"], kind=trace.SpanKind.SERVER) as current:
+    with TRACER.start_as_current_span(scope["method"], kind=trace.SpanKind.SERVER) as current:
         try:
             yield
         finally:
-            route = scope.get("path_template", "")
-            current.update_name(f"{scope['method']} {route}".strip())
-            current.set_attribute("http.request.method", scope["method"])
-            current.set_attribute("http.route", route)
-            current.set_attribute("switchyard.request_id", scope["state"]["request_id"])
+            if current.is_recording():
+                route = scope.get("path_template", "")
+                current.update_name(f"{scope['method']} {route}".strip())
+                current.set_attribute("http.request.method", scope["method"])
+                current.set_attribute("http.route", route)
+                current.set_attribute("switchyard.request_id", scope["state"]["request_id"])

@@ -7,7 +7,7 @@ UNITS = (("y", 31_536_000), ("mo", 2_592_000), ("d", 86_400), ("h", 3_600), ("mi
 LONG = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
-def number(value: float | int | None) -> str:
+def number(value: float | None) -> str:
     """1234567 as 1,234,567; nothing as a dash."""
     return "–" if value is None else f"{value:,}"
 
@@ -48,7 +48,7 @@ def iso(value: datetime | None) -> str:
     return "" if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def duration(value: timedelta | float | int | None) -> str:
+def duration(value: timedelta | float | None) -> str:
     """Seconds or a timedelta as its two largest parts: "1 day 2 hours"; below a second in ms."""
     if value is None:
         return "–"
