@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,3 +124,17 @@ def npm_reason(stderr: str) -> str:
         line.removeprefix("npm error").strip() for line in stderr.splitlines() if line.startswith("npm error")
     ]
     return "npm: " + (next((line for line in lines if line), "no reason given"))[:160]
+
+
+def main() -> None:
+    """Sync for an image: without the files there is no image."""
+    try:
+        warning = sync()
+    except Problem as problem:
+        sys.exit(str(problem))
+    if warning:
+        sys.exit(warning)
+
+
+if __name__ == "__main__":
+    main()
