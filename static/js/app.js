@@ -1,15 +1,10 @@
 // Switchyard's own script. Everything works without it: it reads data-* and presses the real control.
-//   data-key="c" or "g c"     presses (or focuses) the element; data-key-label names it in the list of keys
-//   data-ago                  on <time>: keeps the relative text fresh
-//   data-copy                 copies the <pre>, <code> or input beside it; data-copy="text" copies that text
-//   data-dismiss              removes the toast around it
-//   data-pause                stops and starts the "every" polling of htmx on this page
-//   data-all                  a check box that ticks all row boxes of its table; data-bulk-count shows how many
-//   data-step, data-list      builder: a step that is dragged, a slot that takes it (see drag.js)
-import { startDragging } from "./drag.js";
-import { startKeys } from "./keys.js";
-import { startRows } from "./rows.js";
-
+//   data-ago             on <time>: keeps the relative text fresh
+//   data-copy            copies the <pre>, <code> or input beside it, or its own value
+//   data-dismiss         removes the toast around it
+//   data-theme-toggle    light or dark, kept in a cookie that the server renders
+//   data-pause           stops and starts the "every" polling of htmx on this page
+// The other files: keys.js (data-key), rows.js (data-rows), drag.js (the builder).
 const root = document.documentElement;
 root.dataset.js = "1";
 
@@ -18,44 +13,39 @@ const UNITS = [["y", 31536000], ["mo", 2592000], ["d", 86400], ["h", 3600], ["mi
 
 function ago(then) {
   const seconds = (Date.now() - then) / 1000;
-  for (const [unit, length] of UNITS) {
-    if (Math.abs(seconds) < length) continue;
-    const count = Math.floor(Math.abs(seconds) / length);
-    return seconds > 0 ? `${count} ${unit} ago` : `in ${count} ${unit}`;
-  }
-  return "now";
+  const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length) ?? [];
+  if (!unit) return "now";
+  const count = Math.floor(Math.abs(seconds) / length);
+  return seconds > 0 ? `${count} ${unit} ago` : `in ${count} ${unit}`;
 }
 
 function tick() {
   if (document.hidden) return;
   for (const time of document.querySelectorAll("time[data-ago]")) {
     const then = Date.parse(time.dateTime);
-    const text = Number.isNaN(then) ? "" : ago(then);
-    if (text && time.textContent !== text) time.textContent = text;
+    if (!Number.isNaN(then) && time.textContent !== ago(then)) time.textContent = ago(then);
   }
 }
 setInterval(tick, 15000);
 document.addEventListener("visibilitychange", tick);
 
 // ---- small buttons ----
+function say(text) {
+  const toast = Object.assign(document.createElement("div"), { className: "toast", textContent: text });
+  document.getElementById("notes")?.append(toast);
+  setTimeout(() => toast.remove(), 2500);
+}
+
 async function copy(button) {
   const beside = button.parentElement.querySelector("pre, code, input");
-  const text = button.dataset.copy || (beside ? beside.value || beside.textContent : "");
+  const text = button.dataset.copy || beside?.value || beside?.textContent || "";
   try {
     await navigator.clipboard.writeText(text.trim());
     say("Copied");
   } catch {
-    getSelection().selectAllChildren(beside || button); // no permission: at least it is selected
+    getSelection().selectAllChildren(beside ?? button); // no permission: at least it is selected
     say("Selected: copy it with Ctrl C");
   }
-}
-
-function say(text) {
-  const toast = document.createElement("div");
-  toast.className = "toast";
-  toast.append(Object.assign(document.createElement("span"), { textContent: text }));
-  document.getElementById("notes")?.append(toast);
-  setTimeout(() => toast.remove(), 2500);
 }
 
 function switchTheme() {
@@ -65,53 +55,35 @@ function switchTheme() {
   document.cookie = `theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=lax${secure}`;
 }
 
-function pause(button) {
-  const paused = root.toggleAttribute("data-paused");
-  button.setAttribute("aria-pressed", String(paused));
-}
+const pause = (button) => button.setAttribute("aria-pressed", String(root.toggleAttribute("data-paused")));
+const dismiss = (button) => button.closest(".toast, .notice")?.remove();
 
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-copy], [data-dismiss], [data-theme-toggle], [data-pause]");
-  if (button?.matches("[data-copy]")) copy(button);
-  else if (button?.matches("[data-dismiss]")) button.closest(".toast, .notice")?.remove();
-  else if (button?.matches("[data-theme-toggle]")) switchTheme();
-  else if (button) pause(button);
+  for (const [name, run] of [["copy", copy], ["dismiss", dismiss], ["theme-toggle", switchTheme], ["pause", pause]]) {
+    const button = event.target.closest(`[data-${name}]`);
+    if (button) run(button);
+  }
   // one menu at a time, and none after a click elsewhere
   for (const menu of document.querySelectorAll(":is(.menu, .tenant-menu)[open]")) {
     if (!menu.contains(event.target)) menu.open = false;
   }
 });
 
-// ---- live regions: not while paused, hidden, or edited ----
+// ---- live regions: not while paused, hidden, edited or dragged over ----
 document.addEventListener("htmx:before:request", (event) => {
   const ctx = event.detail?.ctx;
   if (ctx?.sourceEvent?.type !== "every") return;
   const target = ctx.target instanceof Element ? ctx.target : ctx.sourceElement;
-  const edited = target?.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
-  if (root.hasAttribute("data-paused") || document.hidden || edited || root.classList.contains("dragging")) event.preventDefault();
+  const edited = target.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+  const busy = edited || root.classList.contains("dragging");
+  if (busy || document.hidden || root.hasAttribute("data-paused")) event.preventDefault();
 });
 
 // ---- the first field that is wrong takes the focus ----
-function focusError(within) {
-  const first = within.querySelector("[aria-invalid=true]") || within.querySelector("[data-problems]");
-  first?.focus();
-}
+const focusError = (within) => within.querySelector("[aria-invalid=true], [data-problems]:not(:has(a))")?.focus();
 
-function fill(within) {
-  for (const pre of within.querySelectorAll(".curl pre")) {
-    pre.textContent = pre.textContent.replace("$SWITCHYARD_URL", location.origin);
-  }
-}
-
-document.addEventListener("htmx:after:swap", (event) => {
-  const target = event.detail?.ctx?.target;
-  if (!(target instanceof Element) || !target.isConnected) return;
-  fill(target);
-  if (event.detail.ctx.sourceEvent?.type !== "every") focusError(target);
+document.addEventListener("htmx:after:swap", ({ detail }) => {
+  const target = detail?.ctx?.target;
+  if (target instanceof Element && target.isConnected && detail.ctx.sourceEvent?.type !== "every") focusError(target);
 });
-
-fill(document);
 focusError(document);
-startKeys();
-startRows();
-startDragging();

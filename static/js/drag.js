@@ -53,10 +53,8 @@ function end() {
   moved = null;
 }
 
-export function startDragging() {
-  document.addEventListener("dragstart", start);
-  document.addEventListener("dragover", over);
-  document.addEventListener("dragleave", (event) => event.target === slotOf(event) && unmark());
-  document.addEventListener("drop", drop);
-  document.addEventListener("dragend", end);
-}
+document.addEventListener("dragstart", start);
+document.addEventListener("dragover", over);
+document.addEventListener("dragleave", (event) => event.target === slotOf(event) && unmark());
+document.addEventListener("drop", drop);
+document.addEventListener("dragend", end);

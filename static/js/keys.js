@@ -1,85 +1,69 @@
-// Hot keys. They are declared on the control they press: <a data-key="c">, <a data-key="g c">, <input data-key="/">.
+// Hot keys. They are declared on the control they press: <a data-key="c">, <a data-key="g c">, <input data-key="/">,
+// <a data-key="escape">. A button with data-keys lists them all.
 const visible = (element) => element.checkVisibility?.({ visibilityProperty: true }) ?? element.offsetParent !== null;
 const controls = () => [...document.querySelectorAll("[data-key]")];
+const make = (name, props, ...children) => {
+  const element = Object.assign(document.createElement(name), props);
+  element.append(...children);
+  return element;
+};
 let pressed = "";
 let since = 0;
 
 function press(element) {
-  if (element.matches("input:not([type=checkbox], [type=radio], [type=submit]), textarea, select")) {
-    element.focus();
-    element.select?.();
-  } else {
-    element.click();
-  }
+  if (!element.matches("input:not([type=checkbox], [type=radio], [type=submit]), textarea, select")) return element.click();
+  element.focus();
+  element.select?.();
 }
 
-// Esc leaves what is innermost: a field, an open menu, the sheet (its link declares data-key="escape").
+// Esc leaves what is innermost: an open menu, a field, then the sheet or the selection.
 function escape(event) {
   const menu = document.querySelector(":is(.menu, .tenant-menu)[open]");
-  if (document.querySelector("dialog[open]")) return;
+  if (document.querySelector("dialog[open], :popover-open")) return;
   if (menu) {
     menu.open = false;
     menu.querySelector("summary").focus();
-  } else if (event.target.matches("input, textarea, select")) {
+  } else if (event.target.matches("input:not([type=checkbox]), textarea, select")) {
     event.target.blur();
   } else {
     controls().find((element) => element.dataset.key === "escape" && visible(element))?.click();
   }
 }
 
-function onKey(event) {
+document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.isComposing) return;
   if (event.key === "Escape") return escape(event);
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable], dialog")) return;
-  const fresh = event.timeStamp - since < 1200 ? pressed : "";
+  const first = event.timeStamp - since < 1200 ? pressed : "";
   since = event.timeStamp;
   const all = controls();
-  for (const keys of [`${fresh} ${event.key}`.trim(), event.key]) {
+  for (const keys of [`${first} ${event.key}`.trim(), event.key]) {
     // the sidebar counts even where it is folded away: its links still lead somewhere
     const found = all.find((element) => element.dataset.key === keys && (visible(element) || element.closest(".nav")));
-    if (found) {
-      pressed = "";
-      event.preventDefault();
-      return press(found);
-    }
+    if (!found) continue;
+    pressed = "";
+    event.preventDefault();
+    return press(found);
   }
   pressed = all.some((element) => element.dataset.key.startsWith(`${event.key} `)) ? event.key : "";
-}
-
-function row(keys, label) {
-  const item = document.createElement("li");
-  const names = document.createElement("span");
-  for (const key of keys.split(" ")) names.append(Object.assign(document.createElement("kbd"), { textContent: key }), " ");
-  item.append(Object.assign(document.createElement("span"), { textContent: label }), names);
-  return item;
-}
+});
 
 function list() {
-  document.getElementById("keys")?.remove();
-  const dialog = Object.assign(document.createElement("dialog"), { id: "keys", className: "dialog" });
-  dialog.setAttribute("aria-label", "Keyboard shortcuts");
-  const head = document.createElement("header");
-  const close = Object.assign(document.createElement("button"), { className: "btn sm", textContent: "Close", type: "button" });
-  close.addEventListener("click", () => dialog.close());
-  head.append(Object.assign(document.createElement("h2"), { textContent: "Keyboard shortcuts" }), close);
-  const names = Object.assign(document.createElement("ul"), { className: "keys body" });
-  const known = new Map();
+  const known = new Map(document.querySelector("[data-rows]") ? [["j", "Next row"], ["k", "Previous row"], ["x", "Select row"], ["e", "Edit row"], ["enter", "Open row"]] : []);
   for (const element of controls()) {
-    const label = element.dataset.keyLabel || element.getAttribute("aria-label") || element.placeholder || element.textContent.trim();
+    const label = element.dataset.keyLabel || element.ariaLabel || element.placeholder || element.textContent.trim();
     if (!known.has(element.dataset.key)) known.set(element.dataset.key, label);
   }
-  if (document.querySelector("[data-rows]")) {
-    for (const [key, label] of [["j", "Next row"], ["k", "Previous row"], ["x", "Select row"], ["e", "Edit row"], ["enter", "Open row"]]) known.set(key, label);
-  }
-  for (const [key, label] of known) names.append(row(key, label));
-  dialog.append(head, names);
-  dialog.addEventListener("close", () => dialog.remove());
+  const lines = [...known].map(([keys, label]) =>
+    make("li", {}, make("span", { textContent: label }), make("span", {}, ...keys.split(" ").flatMap((key) => [make("kbd", { textContent: key }), " "]))),
+  );
+  const close = make("button", { className: "btn sm", type: "button", textContent: "Close", onclick: () => dialog.close() });
+  const dialog = make("dialog", { className: "dialog", ariaLabel: "Keyboard shortcuts", onclose: () => dialog.remove() },
+    make("header", {}, make("h2", { textContent: "Keyboard shortcuts" }), close),
+    make("ul", { className: "keys body" }, ...lines),
+  );
   document.body.append(dialog);
   dialog.showModal();
 }
-
-export function startKeys() {
-  document.addEventListener("keydown", onKey);
-  document.addEventListener("click", (event) => event.target.closest("[data-keys]") && list());
-}
+document.addEventListener("click", (event) => event.target.closest("[data-keys]") && list());

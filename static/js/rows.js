@@ -27,7 +27,7 @@ function onKey(event) {
   event.preventDefault();
 }
 
-export function count() {
+function count() {
   for (const scope of document.querySelectorAll(".list, [data-bulk]")) {
     const boxes = [...scope.querySelectorAll(BOX)];
     const chosen = boxes.filter((box) => box.checked).length;
@@ -54,16 +54,14 @@ function onClick(event) {
   last = box;
 }
 
-export function startRows() {
-  document.addEventListener("keydown", onKey);
-  document.addEventListener("click", onClick);
-  document.addEventListener("change", (event) => {
-    if (event.target.matches("[data-all]")) {
-      for (const box of event.target.closest(".list, [data-bulk]").querySelectorAll(BOX)) box.checked = event.target.checked;
-    }
-    if (event.target.matches(`${BOX}, [data-all]`)) count();
-  });
-  document.addEventListener("htmx:after:swap", count);
-  addEventListener("pageshow", count); // Back may bring ticked boxes
-  count();
-}
+document.addEventListener("keydown", onKey);
+document.addEventListener("click", onClick);
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-all]")) {
+    for (const box of event.target.closest(".list, [data-bulk]").querySelectorAll(BOX)) box.checked = event.target.checked;
+  }
+  if (event.target.matches(`${BOX}, [data-all]`)) count();
+});
+document.addEventListener("htmx:after:swap", count);
+addEventListener("pageshow", count); // Back may bring ticked boxes
+count();
