@@ -1,4 +1,4 @@
-"""`scripts/ci`: format, lint, types, migrations in step with the models, tests. All run; one failure fails."""
+"""`scripts/ci`: format, lint, types, migrations in step with the models, tests. All are run."""
 
 import argparse
 import subprocess

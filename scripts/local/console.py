@@ -1,4 +1,4 @@
-"""`scripts/console`: a Python prompt, or psql, on the data of a running scripts/dev, as the app's own role."""
+"""`scripts/console`: a Python prompt, or psql, on the data of a running scripts/dev, as the app's role."""
 
 import argparse
 import os

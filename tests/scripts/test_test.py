@@ -1,0 +1,36 @@
+"""What `scripts/test` makes of pytest's arguments."""
+
+import pytest
+
+from scripts.local import test as command
+
+
+@pytest.mark.parametrize(
+    ("given", "whole", "browser"),
+    [
+        ([], True, True),
+        (["-x", "-q"], True, True),
+        (["tests"], True, True),
+        (["-k", "import"], False, True),
+        (["tests/domain"], False, False),
+        (["tests/domain", "-k", "x"], False, False),
+        (["tests/domain/test_a.py::test_b"], False, False),
+        (["tests/browser"], False, True),
+        (["tests/browser/test_a.py"], False, True),
+        (["tests/domain", "tests/browser"], False, True),
+    ],
+)
+def test_what_is_asked_for(given: list[str], whole: bool, browser: bool) -> None:
+    assert command.is_whole(given) is whole
+    assert command.wants_browser(given) is browser
+    assert bool(command.workers(given)) is whole
+
+
+def test_a_choice_of_workers_is_kept() -> None:
+    assert command.workers(["-n", "4"]) == []
+    assert command.workers(["--numprocesses=0"]) == []
+
+
+def test_browser_tests_are_taken_out_of_any_choice() -> None:
+    assert command.without_browser(["-q"]) == ["-q", "-m", "not browser"]
+    assert command.without_browser(["-m", "slow", "-q"]) == ["-m", "(slow) and not browser", "-q"]
