@@ -1,5 +1,6 @@
 """What a client asks for and what it sends, read from the raw headers: no parsing on the common paths."""
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -13,6 +14,7 @@ URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 FORMS = frozenset({URLENCODED, MULTIPART})
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+UNWANTED = re.compile(r";\s*q=0(\.0*)?\s*$")
 VARY = "Accept, HX-Request, HX-Request-Type"
 
 
@@ -53,5 +55,6 @@ def acceptable(scope: Scope | HTTPScope, offers: Iterable[str]) -> bool:
 
 @lru_cache(maxsize=512)
 def _best(accept: str, offers: tuple[str, ...]) -> str | None:
-    best = Accept(accept).best_match(list(offers))
+    wanted = ",".join(part for part in accept.split(",") if not UNWANTED.search(part))
+    best = Accept(wanted).best_match(list(offers)) if wanted else None
     return str(best).partition(";")[0] if best else None

@@ -15,6 +15,7 @@ from litestar.enums import MediaType
 from litestar.exceptions import ClientException, HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
+from litestar.types import Empty
 
 from app.errors import Conflict
 from app.web import forms, media
@@ -57,6 +58,8 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
 
     async def body(self) -> bytes:
         """The body; a body that was left out reads as `{}` so that a struct of defaults is filled."""
+        if self._connection_state.form is not Empty and self._connection_state.body is Empty:
+            return EMPTY_BODY  # a multipart form was read as a stream; json() takes the form
         return await super().body() or EMPTY_BODY
 
     async def json(self) -> Any:

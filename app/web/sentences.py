@@ -74,7 +74,11 @@ def choices(kind: Any) -> list[str]:
 
 
 def _collect(raw: Any, kind: Any, path: str, strict: bool, errors: dict[str, str]) -> None:
-    struct = _struct_for(kind, raw)
+    struct, row = _struct_for(kind, raw), _row_of(kind)
+    if row is not None and isinstance(raw, list) and raw:
+        for number, one in enumerate(raw):
+            _collect(one, row, f"{path}.{number}" if path else str(number), strict, errors)
+        return
     if struct is None:
         _collect_value(raw, kind, path, strict, errors)
         return
@@ -116,6 +120,13 @@ def _struct_for(kind: Any, raw: Any) -> type[msgspec.Struct] | None:
     if not isinstance(raw, Mapping):
         return None
     return next((option.cls for option in structs if raw.get(option.tag_field) == option.tag), None)
+
+
+def _row_of(kind: Any) -> type[msgspec.Struct] | None:
+    """The struct that a list holds, None for any other type."""
+    described = inspected(kind)
+    item = bare(described.item_type) if isinstance(described, inspect.ListType) else None
+    return item.cls if isinstance(item, inspect.StructType) else None
 
 
 def _located(message: str) -> tuple[str, str]:

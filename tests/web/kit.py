@@ -1,0 +1,243 @@
+"""A small app on the real web kit, with people who need no database: for tests of the kit itself."""
+
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from uuid import UUID, uuid4
+
+import httpx
+import msgspec
+from litestar import Controller, Litestar, Response, get, post
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from app.credentials import digest
+from app.errors import Conflict, Invalid, NotFound
+from app.health.controllers import HealthController, metrics
+from app.permissions import Permission, Role, allowed
+from app.settings import Settings
+from app.web.auth import Authenticate, Identity, LimitRate
+from app.web.cookies import Cookies
+from app.web.edge import Edge
+from app.web.errors import answer
+from app.web.guards import in_person, may, signed_in
+from app.web.keys import KeyRing
+from app.web.limits import Limiter
+from app.web.negotiate import Request, Saved, Shaped, prepare
+from app.web.openapi import SchemaController
+from app.web.static import Assets, static_file
+from app.web.templates import Templates
+from app.web.tokens import Tokens
+from app.work import Principal
+
+BASE = "http://127.0.0.1:8000"
+HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+JSON = {"accept": "application/json"}
+PARTIAL = {"accept": "text/html", "hx-request": "true", "hx-request-type": "partial"}
+OWN = {"origin": BASE}
+PAGES = {
+    "thing.html": (
+        "<main>page {{ page.name }} for {{ me.name }} note={{ note }} "
+        "typed={{ form.value('name', '-') }} error={{ form.error('age') }} said={{ form.message }}</main>"
+    ),
+    "_thing.html": "<p>fragment {{ page.name }} note={{ note }}</p>",
+    "_sheet.html": "<p>sheet {{ page.name }}</p>",
+    "_form.html": "<form>again {{ form.errors|json }} {{ form.values|json }}</form>",
+    "errors/problem.html": "<h1>{{ page.status }} {{ page.title }}</h1><p>{{ page.detail }}</p>",
+    "schema/index.html": "{{ page.title }}",
+}
+STATEMENT = "secret-of-the-statement"
+
+
+class Address(msgspec.Struct, forbid_unknown_fields=True):
+    city: str = ""
+    zip: int | None = None
+
+
+class ThingForm(msgspec.Struct, forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=20)]
+    age: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    kind: Literal["big", "small"] = "small"
+    tags: list[str] = []
+    active: bool = False
+    born: date | None = None
+    address: Address = msgspec.field(default_factory=Address)
+
+
+class Thing(msgspec.Struct):
+    name: str
+    form: ThingForm | None = None
+
+
+class SQLError(Exception):
+    """What a database driver raises, as far as the error table looks at it."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(f"{STATEMENT} {sqlstate}")
+        self.sqlstate = sqlstate
+
+
+class Things(Controller):
+    path = "/things"
+
+    @get(
+        "/{thing_id:uuid}",
+        page="thing.html",
+        fragment={"sheet": "_sheet.html", "": "_thing.html"},
+        guards=[may(Permission.VIEW)],
+    )
+    async def show(self, thing_id: FromPath[UUID], n: FromQuery[int] = 1) -> Thing:
+        return Thing(f"{thing_id} {n}")
+
+    @get("/new", page="thing.html", guards=[may(Permission.VIEW)])
+    async def new(self) -> Thing:
+        return Thing("new")
+
+    @post(
+        page="thing.html", fragment="_thing.html", form="/things/new", guards=[may(Permission.EDIT_CONTACTS)]
+    )
+    async def create(self, data: JSONBody[ThingForm]) -> Saved[Thing]:
+        if data.name == "taken":
+            raise Invalid({"age": "Somebody has that."})
+        return Saved(Thing(data.name, data), see="/things/1", note="It’s made; look.")
+
+    @post("/{thing_id:uuid}", form="_form.html", guards=[may(Permission.EDIT_CONTACTS)])
+    async def change(self, thing_id: FromPath[UUID], data: JSONBody[ThingForm]) -> Saved[Thing]:
+        if data.name == "late":
+            raise Conflict("Somebody was faster.", current={"name": "now"})
+        return Saved(Thing(data.name, data), see=f"/things/{thing_id}", created=False)
+
+    @post("/{thing_id:uuid}/deletion", guards=[may(Permission.EDIT_CONTACTS)])
+    async def drop(self, thing_id: FromPath[UUID]) -> Saved[None]:
+        if thing_id.int == 0:
+            raise NotFound("thing")
+        return Saved(None, see="/things")
+
+    @get("/mine", page="thing.html", guards=[in_person])
+    async def mine(self) -> Thing:
+        return Thing("mine")
+
+    @get("/csv", guards=[signed_in], produces="text/csv")
+    async def table(self) -> Response[str]:
+        return Response("a,b\n", media_type="text/csv")
+
+    @get("/fault/{kind:str}", page="thing.html", guards=[signed_in])
+    async def fault(self, kind: FromPath[str]) -> Thing:
+        if kind == "bug":
+            raise RuntimeError(STATEMENT)
+        if kind == "refused":
+            raise ConnectionRefusedError(STATEMENT)
+        raise SQLError(kind)
+
+
+class People:
+    """Who there is: an owner and a viewer with sessions, and two access tokens."""
+
+    def __init__(self) -> None:
+        self.account = uuid4()
+        self.sessions = {uuid4(): Role.OWNER, uuid4(): Role.VIEWER}
+        self.users = {session: uuid4() for session in self.sessions}
+        self.secrets: dict[bytes, UUID] = {}
+        self.lookups = 0
+
+    @property
+    def owner(self) -> UUID:
+        return next(iter(self.sessions))
+
+    @property
+    def viewer(self) -> UUID:
+        return list(self.sessions)[1]
+
+    def known(self, session: UUID, scopes: Sequence[str] | None = None) -> Principal:
+        role = self.sessions[session]
+        return Principal(
+            user_id=self.users[session],
+            email=f"{role}@acme.example",
+            name=role.value.capitalize(),
+            account_id=self.account,
+            account_name="Acme",
+            role=role,
+            session_id=None if scopes is not None else session,
+            token_id=uuid4() if scopes is not None else None,
+            permissions=allowed(role, scopes),
+        )
+
+    async def by_session(self, session_id: UUID, account_id: UUID) -> Principal | None:
+        self.lookups += 1
+        return self.known(session_id) if session_id in self.sessions and account_id == self.account else None
+
+    async def by_secret(self, found: bytes) -> Principal | None:
+        session = self.secrets.get(found)
+        return self.known(session) if session in self.sessions and session else None
+
+    async def by_access_token(self, found: bytes) -> Principal | None:
+        if found == digest("swy_view"):
+            return self.known(self.owner, ["view", "made:up"])
+        return None
+
+
+class Kit:
+    """The app and what a test needs to talk to it."""
+
+    def __init__(
+        self, folder: Path, limiter: Limiter | None = None, keys: KeyRing | None = None, **settings: Any
+    ) -> None:
+        self.people = People()
+        self.settings = Settings(data_dir=folder, base_url=settings.pop("base_url", BASE), **settings)
+        self.keys = keys or shared_keys()
+        self.tokens = Tokens(self.keys, self.settings.base_url)
+        self.cookies = Cookies(self.settings)
+        self.identity = Identity(self.people, self.tokens, self.cookies)
+        self.app = self._app(folder, limiter or Limiter(None, "account", 10_000, 60))
+
+    def _app(self, folder: Path, limiter: Limiter) -> Litestar:
+        for name, text in PAGES.items():
+            path = folder / "templates" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        app = Litestar(
+            [Things, SchemaController, HealthController, static_file, metrics],
+            request_class=Request,
+            response_class=Shaped,
+            before_request=prepare,
+            exception_handlers={HTTPException: answer, 500: answer},
+            openapi_config=None,
+            middleware=[Authenticate(self.identity), LimitRate(limiter)],
+            request_max_body_size=4000,
+            logging_config=None,
+        )
+        assets = Assets()
+        app.state.settings = self.settings
+        app.state.assets = assets
+        app.state.identity = self.identity
+        app.state.templates = Templates(self.settings, assets, folder / "templates")
+        app.state.database_probe = app.state.redis_probe = _fine
+        app.asgi_handler = Edge(app.asgi_handler, self.settings)
+        return app
+
+    def token(self, session: UUID | None = None, **options: Any) -> str:
+        session = session or self.people.owner
+        return self.tokens.issue(self.people.users[session], session, self.people.account, **options)
+
+    def bearer(self, session: UUID | None = None) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.token(session)}"}
+
+    @asynccontextmanager
+    async def client(self, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=True)
+        async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers) as client:
+            yield client
+
+
+@cache
+def shared_keys() -> KeyRing:
+    """One key pair for all tests that do not look at keys: making one takes a tenth of a second."""
+    return KeyRing(Path(tempfile.mkdtemp()))
+
+
+async def _fine() -> None:
+    """A probe that is content."""

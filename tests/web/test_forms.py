@@ -1,0 +1,149 @@
+"""Bodies into structs: what forms can say, and that every mistake is named at once."""
+
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pytest
+from litestar.datastructures.multi_dicts import FormMultiDict
+
+from app.errors import Invalid
+from app.web.forms import Form, read_form, read_json, typed
+from app.web.lift import lift
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Line(msgspec.Struct, forbid_unknown_fields=True):
+    what: str
+    count: int = 1
+
+
+class Wait(msgspec.Struct, tag="wait", tag_field="kind"):
+    minutes: int
+
+
+class Send(msgspec.Struct, tag="send", tag_field="kind"):
+    subject: str
+    loud: bool = False
+
+
+class Everything(msgspec.Struct, forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    note: str | None = None
+    age: int | None = None
+    born: date | msgspec.UnsetType = msgspec.UNSET
+    colour: Colour = Colour.RED
+    size: Literal["s", "m"] | None = None
+    tags: list[str] = []
+    lines: list[Line] = []
+    fields: dict[str, str] = {}
+    active: bool = False
+    maybe: bool | None = None
+    step: Wait | Send | None = None
+    code: Annotated[str, msgspec.Meta(pattern="^[a-z]+$", extra={"error": "Use small letters."})] = "x"
+
+
+def form(*pairs: tuple[str, str]) -> FormMultiDict:
+    return FormMultiDict(pairs)
+
+
+def test_a_form_fills_the_struct_that_json_fills() -> None:
+    sent = form(
+        ("name", "Ana"), ("note", ""), ("age", "41"), ("born", "2001-02-03"), ("colour", "blue"), ("size", "m"),
+        ("tags", "a"), ("tags", "b"), ("lines.1.what", "second"), ("lines.0.what", "first"), ("lines.0.count", "3"),
+        ("fields.city", "Rome"), ("fields.a.b", "x"), ("active", "on"), ("maybe", "false"),
+        ("step.kind", "send"), ("step.subject", "Hi"), ("account", "ignored"),
+    )  # fmt: skip
+    lifted: Everything = read_form(sent, Everything)
+    text = (
+        b'{"name":"Ana","note":null,"age":41,"born":"2001-02-03","colour":"blue","size":"m","tags":["a","b"],'
+        b'"lines":[{"what":"first","count":3},{"what":"second"}],"fields":{"city":"Rome","a.b":"x"},'
+        b'"active":true,"maybe":false,"step":{"kind":"send","subject":"Hi"}}'
+    )
+    assert lifted == read_json(text, Everything)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([("name", "A"), ("age", "")], {"name": "A", "age": None, "active": False}),
+        ([("name", "A"), ("born", "")], {"name": "A", "active": False}),
+        ([("name", "A"), ("tags", "")], {"name": "A", "active": False, "tags": []}),
+        ([("name", "A"), ("active", "false"), ("active", "true")], {"name": "A", "active": True}),
+        ([("name", "a\r\nb")], {"name": "a\nb", "active": False}),
+        ([("name", "A"), ("maybe", "")], {"name": "A", "active": False, "maybe": None}),
+        ([("name", "A"), ("lines.999999999.what", "x")], {"name": "A", "active": False}),
+        ([], {"active": False}),
+    ],
+)
+def test_empty_boxes_and_check_boxes(pairs: list[tuple[str, str]], expected: dict[str, Any]) -> None:
+    assert lift(form(*pairs), Everything) == expected
+
+
+def test_every_wrong_field_is_named_at_once() -> None:
+    text = (
+        b'{"name":"","age":"7","colour":"green","size":"xl","tags":"a","lines":[{"count":1}],'
+        b'"code":"X","more":1,"born":"yesterday","step":{"kind":"wait"}}'
+    )
+    with pytest.raises(Invalid) as refused:
+        read_json(text, Everything)
+    assert refused.value.errors == {
+        "name": "Fill this in.",
+        "age": "Enter a whole number.",
+        "colour": "Choose one of: red, blue.",
+        "size": "Choose one of: m, s.",
+        "tags": "Send a list.",
+        "lines.0.what": "Fill this in.",
+        "code": "Use small letters.",
+        "more": "There is no such field; leave it out.",
+        "born": "Enter a date: 2026-11-24.",
+        "step.minutes": "Fill this in.",
+    }
+
+
+def test_json_is_strict_where_forms_are_not() -> None:
+    class Age(msgspec.Struct):
+        age: int
+
+    assert read_form(form(("age", "7")), Age) == Age(7)
+    with pytest.raises(Invalid, match="whole number"):
+        read_json(b'{"age":"7"}', Age)
+
+
+def test_a_rule_about_the_whole_form_is_an_error_of_the_form() -> None:
+    class Range(msgspec.Struct):
+        low: int
+        high: int
+
+        def __post_init__(self) -> None:
+            if self.low > self.high:
+                raise ValueError("The lower end is above the upper end")
+
+    with pytest.raises(Invalid) as refused:
+        read_json(b'{"low":2,"high":1}', Range)
+    assert refused.value.errors == {"": "The lower end is above the upper end."}
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"x"', b"1", b"null"])
+def test_a_body_that_is_no_object(body: bytes) -> None:
+    with pytest.raises(Invalid) as refused:
+        read_json(body, Line)
+    assert refused.value.errors == {"": "Send an object with named fields."}
+
+
+def test_what_was_typed_is_shown_again() -> None:
+    values = typed(form(("a", "1"), ("b", "x"), ("b", "y")))
+    shown = Form(values=values, errors={"a": "No."})
+    assert values == {"a": "1", "b": ["x", "y"]}
+    assert (shown.value("a", "9"), shown.value("z", "9"), shown.error("a"), shown.checked("z")) == (
+        "1",
+        "9",
+        "No.",
+        False,
+    )
+    assert (Form().value("a", None), Form().checked("a", True)) == ("", True)
