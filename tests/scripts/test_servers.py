@@ -4,6 +4,8 @@ import asyncpg
 import psutil
 import pytest
 from redis import AuthenticationError, Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from scripts.local.postgres import Postgres
 from scripts.local.valkey import Valkey
@@ -44,7 +46,7 @@ def test_valkey_keeps_its_password() -> None:
         client = Redis.from_url(server.url())
         assert client.set("a", "1")
         client.close()
-        stranger = Redis(host="127.0.0.1", port=server.port)
+        stranger = Redis(host="127.0.0.1", port=server.port, retry=Retry(NoBackoff(), 0))
         with pytest.raises(AuthenticationError):
             stranger.get("a")
         stranger.close()
