@@ -161,6 +161,6 @@ def install_sentence(log: Path) -> str:
     if NO_NETWORK.search(read(log)):
         return (
             "The first start needs the network to install the dependencies, which could not be fetched; "
-            f"connect (or point pip to a mirror) and run this again. The end of {log}:\n{tail(log, 4)}"
+            f"connect (or point pip to a mirror) and run this again (details: {log})."
         )
     return f"The dependencies could not be installed; the end of {log} says why:\n{tail(log)}"
