@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.local import app
+from scripts.local.data import MARKER, SECRETS
 from scripts.local.environment import PYTHON, ROOT
 from scripts.local.files import read_json
 from scripts.local.postgres import server_files
@@ -23,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=default, help="data folder (default: .local)")
     options = parser.parse_args(arguments)
     data = options.data.expanduser().absolute()
-    secrets, ports = read_json(data / "secrets.json"), read_json(data / "switchyard.json").get("ports")
+    state = read_json(data / MARKER)
+    secrets, ports = read_json(Path(state.get("servers") or data) / SECRETS), state.get("ports")
     if not secrets or not ports or not (data / "run" / "postgres.json").exists():
         sys.exit(f"scripts/console: nothing runs on {data}; start scripts/dev first (or name its --data).")
     say("row security holds here too: select set_config('app.account_id', '<account id>', false) comes first")

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from scripts.local.files import load_secrets, read_json, write_whole
-from scripts.local.say import Problem
+from scripts.local.say import Problem, say
 from scripts.local.users import User, reaches
 
 MARKER = "switchyard.json"
+SECRETS = "secrets.json"  # beside the servers' data, which is worth nothing without it
 LOCK = "lock"
 # What the program itself may have left in a data folder before scripts/dev first saw it.
 KNOWN = {"keys", "logs", "files", "imports", "run", LOCK, MARKER, f".{MARKER}.part"}
@@ -57,9 +58,9 @@ class Data:
 
     def wipe(self) -> None:
         """Remove everything but the lock (for --fresh); servers must not run."""
-        elsewhere = self.state.get("servers")
-        if elsewhere and owns(Path(elsewhere), self.path):
-            shutil.rmtree(elsewhere)
+        for folder in {Path(self.state.get("servers", "/nowhere")), *possible_elsewhere(self.path)}:
+            if owns(folder, self.path):
+                shutil.rmtree(folder)
         for entry in self.path.iterdir():
             if entry.name == LOCK:
                 continue
@@ -73,14 +74,13 @@ class Data:
         for name in ("logs", "run"):
             (self.path / name).mkdir(mode=0o700, exist_ok=True)
         servers = self.choose_servers()
-        if (servers / "postgres" / "data" / "PG_VERSION").exists() and not (
-            self.path / "secrets.json"
-        ).exists():
+        secrets = servers / SECRETS
+        if (servers / "postgres" / "data" / "PG_VERSION").exists() and not secrets.exists():
             raise Problem(
-                f"{self.path / 'secrets.json'} is gone, but there is a database in {servers / 'postgres'}; "
+                f"{secrets} is gone, but there is a database in {servers / 'postgres'}; "
                 "restore that file from a backup, or begin anew with --fresh."
             )
-        self.secrets = load_secrets(self.path / "secrets.json")
+        self.secrets = load_secrets(secrets)
 
     @property
     def servers(self) -> Path:
@@ -98,6 +98,7 @@ class Data:
                     f"The database of {self.path} lay in {servers} and is not there any more; restore it "
                     "from a backup, or begin anew with --fresh."
                 )
+            say(f"the database lies in {servers}, which its user can reach")
             servers.chmod(0o711)
             self._locks.append(take_lock(servers / LOCK))
         return servers
@@ -143,15 +144,18 @@ def owns(folder: Path, data: Path) -> bool:
         return False
 
 
+def possible_elsewhere(data: Path) -> list[Path]:
+    """The folders outside a home that may be taken for the servers of this data folder."""
+    name = "switchyard-" + hashlib.sha256(str(data).encode()).hexdigest()[:12]
+    return [Path(parent) / name for parent in ELSEWHERE]
+
+
 def make_elsewhere(data: Path) -> Path:
     """A folder for the servers' data outside a home that their user cannot enter. Raises Problem."""
-    name = "switchyard-" + hashlib.sha256(str(data).encode()).hexdigest()[:12]
-    for parent in map(Path, ELSEWHERE):
-        folder = parent / name
-        if not parent.is_dir():
-            continue
-        if owns(folder, data):
-            return folder
+    found = [folder for folder in possible_elsewhere(data) if owns(folder, data)]
+    if found:
+        return found[0]
+    for folder in possible_elsewhere(data):
         try:
             folder.mkdir(mode=0o711)
         except OSError:

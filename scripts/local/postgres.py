@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +19,7 @@ import psutil
 from scripts.local.environment import ROOT
 from scripts.local.processes import Program, end, free_port, spawn, wait_for
 from scripts.local.say import Problem
-from scripts.local.users import User, give, run_as, runs, servers_user
+from scripts.local.users import User, give, run_as, runs, servers_user, temporary_folder
 
 MAJOR = "18"
 # C everywhere and PostgreSQL's own Unicode: the same order on every system, whatever its locales.
@@ -71,10 +70,7 @@ class Postgres:
     def temporary(cls) -> Iterator["Postgres"]:
         """A running server on a temporary folder, removed at the end."""
         user = servers_user()
-        with tempfile.TemporaryDirectory(prefix="switchyard-postgres-", ignore_cleanup_errors=True) as name:
-            base = Path(name)
-            if user:
-                base.chmod(0o711)
+        with temporary_folder("switchyard-postgres-", user) as base:
             server = cls(
                 base / "server",
                 password="throwaway",  # noqa: S106 -- it lives for one test run, on loopback

@@ -3,6 +3,9 @@
 import os
 import pwd
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -78,6 +81,18 @@ def may_become(user: User) -> bool:
 def reaches(user: User | None, folder: Path) -> bool:
     """Whether the user can enter every folder on the way to `folder` (which itself will be opened for it)."""
     return user is None or runs(user, ["/bin/sh", "-c", 'cd -- "$0"', str(folder.parent)])
+
+
+@contextmanager
+def temporary_folder(prefix: str, user: User | None) -> Iterator[Path]:
+    """A temporary folder that the user can enter, removed at the end."""
+    usual = Path(tempfile.gettempdir())
+    place = usual if reaches(user, usual / "x") else Path("/tmp")  # noqa: S108 -- a fresh folder of ours in it
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        if user:
+            folder.chmod(0o711)
+        yield folder
 
 
 def give(folder: Path, user: User | None) -> None:

@@ -9,14 +9,13 @@ import platform
 import shutil
 import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from scripts.local.processes import Program, free_port, spawn, wait_for
 from scripts.local.say import Problem
-from scripts.local.users import User, give, runs, servers_user
+from scripts.local.users import User, give, runs, servers_user, temporary_folder
 
 
 class Valkey:
@@ -46,10 +45,7 @@ class Valkey:
     def temporary(cls) -> Iterator["Valkey"]:
         """A running server on a temporary folder, removed at the end."""
         user = servers_user()
-        with tempfile.TemporaryDirectory(prefix="switchyard-valkey-", ignore_cleanup_errors=True) as name:
-            base = Path(name)
-            if user:
-                base.chmod(0o711)
+        with temporary_folder("switchyard-valkey-", user) as base:
             server = cls(
                 base / "server",
                 password="throwaway",  # noqa: S106 -- it lives for one test run, on loopback
