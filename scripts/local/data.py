@@ -98,7 +98,7 @@ class Data:
                     f"The database of {self.path} lay in {servers} and is not there any more; restore it "
                     "from a backup, or begin anew with --fresh."
                 )
-            say(f"the database lies in {servers}, which its user can reach")
+            say(f"the database lies in {servers} (its user cannot reach {self.path})")
             servers.chmod(0o711)
             self._locks.append(take_lock(servers / LOCK))
         return servers

@@ -68,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             say("stopping")
         except Problem as problem:
             sys.exit(f"scripts/dev: {problem}")
+        except OSError as error:
+            sys.exit(f"scripts/dev: the system refused: {error}")
         finally:
             supervisor.stop()
 

