@@ -25,3 +25,7 @@ def sync_vendor_or_exit() -> str | None:
     if warning:
         say(f"warning: {warning}")
     return warning
+
+
+if __name__ == "__main__":
+    main()

@@ -44,6 +44,7 @@ class Supervisor:
         self.records: Path | None = None  # where pids are kept for the next start
         self.children: dict[str, Child] = {}
         self.asked = 0  # how often we were asked to end
+        self._asked_at = float("-inf")
         self._wake, self._alarm = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(self._alarm, False)
@@ -53,7 +54,10 @@ class Supervisor:
         """Let SIGINT, SIGTERM and SIGHUP ask us to end, and the end of a child wake us."""
 
         def ask(_number: int, _frame: object) -> None:
-            self.asked += 1
+            # One request may come twice at once: `timeout` and some shells signal the process and its group.
+            if time.monotonic() - self._asked_at > 1.0:
+                self.asked += 1
+                self._asked_at = time.monotonic()
 
         def notice(_number: int, _frame: object) -> None:
             """The wake-up descriptor does the work."""
