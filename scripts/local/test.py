@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             given = without_browser(given)
     code = run([str(PYTHON), "-m", "pytest", *extra, *given], env)
     if missing:
-        print("\n" + "!" * 100 + "\nNOT RUN: " + "; ".join(missing) + "\n" + "!" * 100, flush=True)
+        print("\n!!!!!!!! NOT RUN: " + "; ".join(missing) + " !!!!!!!!", flush=True)
     sys.exit(code)
 
 
