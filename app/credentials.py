@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import secrets
+from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -13,16 +14,62 @@ ACCESS_PREFIX = "swy_"
 HASHER = PasswordHasher(time_cost=3, memory_cost=32_768, parallelism=1)
 # What is checked when nobody has that address, so that the answer takes as long and says as much.
 NOBODY = HASHER.hash(secrets.token_urlsafe(24))
+
 STEMS = frozenset(
-    "password passwort motdepasse contrasena qwerty qwertz azerty asdfgh zxcvbn letmein welcome iloveyou "
-    "football baseball basketball monkey dragon sunshine princess superman batman trustno1 admin administrator "
-    "changeme default secret login master hello whatever freedom michael jennifer jordan shadow access "
-    "switchyard starwars computer internet abc abcdef abcdefgh 1q2w3e 1qaz2wsx qazwsx".split()
+    {
+        "password",
+        "passwort",
+        "motdepasse",
+        "contrasena",
+        "qwerty",
+        "qwertz",
+        "azerty",
+        "asdfgh",
+        "zxcvbn",
+        "letmein",
+        "welcome",
+        "iloveyou",
+        "football",
+        "baseball",
+        "basketball",
+        "monkey",
+        "dragon",
+        "sunshine",
+        "princess",
+        "superman",
+        "batman",
+        "trustno1",
+        "admin",
+        "administrator",
+        "changeme",
+        "default",
+        "secret",
+        "login",
+        "master",
+        "hello",
+        "whatever",
+        "freedom",
+        "michael",
+        "jennifer",
+        "jordan",
+        "shadow",
+        "access",
+        "switchyard",
+        "starwars",
+        "computer",
+        "internet",
+        "abc",
+        "abcdef",
+        "abcdefgh",
+        "1q2w3e",
+        "1qaz2wsx",
+        "qazwsx",
+    }
 )
 
 
 def weakness(password: str, email: str = "", name: str = "") -> str:
-    """Why a password will not do, in a sentence; "" when it will. Length counts, kinds of characters do not."""
+    """Why a password will not do, in a sentence; "" when it will. Length counts, character kinds do not."""
     plain = password.strip().lower()
     if len(password) < SHORTEST:
         return f"Use at least {SHORTEST} characters; a few words together are easy to keep in mind."
@@ -58,6 +105,29 @@ def new_secret(prefix: str = "") -> str:
     return prefix + secrets.token_urlsafe(32)
 
 
+def session_secret(session_id: UUID) -> str:
+    """The secret of a session: its id, to find it by, and 256 random bits."""
+    return f"{session_id.hex}.{new_secret()}"
+
+
+def session_of(secret: str) -> UUID | None:
+    """The session that a secret claims to be of; None for anything of another form."""
+    name, dot, rest = secret.partition(".")
+    try:
+        return UUID(hex=name) if dot and rest and len(name) == 32 else None
+    except ValueError:
+        return None
+
+
 def digest(secret: str) -> bytes:
     """What is kept of a secret that has 256 random bits: its SHA-256."""
     return hashlib.sha256(secret.encode()).digest()
+
+
+def normal_email(text: str) -> str:
+    """An address as it is stored: trimmed and in lower case; "" when it is none."""
+    email = text.strip().lower()
+    name, at, domain = email.rpartition("@")
+    plain = email.isprintable() and not any(sign in email for sign in ' <>,;"()[]\\')
+    fits = name and at and "." in domain.strip(".") and len(email) <= 254 and "@" not in name
+    return email if plain and fits and ".." not in domain else ""

@@ -12,7 +12,7 @@ from litestar.exceptions import NotAuthorizedException, TooManyRequestsException
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from app.credentials import ACCESS_PREFIX, digest
+from app.credentials import ACCESS_PREFIX, digest, session_of
 from app.web import media
 from app.web.cookies import Cookies, put
 from app.web.limits import Limiter
@@ -32,8 +32,8 @@ class Directory(Protocol):
         """Who a live session belongs to, with the role in that account as it is now."""
         ...
 
-    async def by_secret(self, digest: bytes) -> Principal | None:
-        """Who a live session's secret belongs to; marks the session as seen."""
+    async def by_secret(self, session_id: UUID, digest: bytes) -> Principal | None:
+        """Who a live session belongs to, by its secret; marks the session as seen."""
         ...
 
     async def by_access_token(self, digest: bytes) -> Principal | None:
@@ -90,7 +90,8 @@ class Identity:
                 problem = error
         if not secret or not problem.renewable:
             raise problem
-        known = await self.directory.by_secret(digest(secret))
+        session = session_of(secret)
+        known = await self.directory.by_secret(session, digest(secret)) if session else None
         if known is None or known.session_id is None:
             raise BadToken("The session has ended.")
         fresh = self.tokens.issue(known.user_id, known.session_id, known.account_id)

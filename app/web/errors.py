@@ -16,7 +16,7 @@ from app.web.negotiate import Request
 from app.web.problems import Problem, problem_of
 
 log = structlog.get_logger("switchyard.web")
-SHOWN_AGAIN = frozenset({400, 409, 413, 415, 422, 429})
+SHOWN_AGAIN = frozenset({400, 401, 409, 413, 415, 422, 429})
 PAGE = "errors/problem.html"
 FRAGMENT = "errors/_problem.html"
 

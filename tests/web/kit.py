@@ -141,7 +141,7 @@ class People:
         self.account = uuid4()
         self.sessions = {uuid4(): Role.OWNER, uuid4(): Role.VIEWER}
         self.users = {session: uuid4() for session in self.sessions}
-        self.secrets: dict[bytes, UUID] = {}
+        self.secrets: set[bytes] = set()
         self.lookups = 0
 
     @property
@@ -170,9 +170,8 @@ class People:
         self.lookups += 1
         return self.known(session_id) if session_id in self.sessions and account_id == self.account else None
 
-    async def by_secret(self, found: bytes) -> Principal | None:
-        session = self.secrets.get(found)
-        return self.known(session) if session in self.sessions and session else None
+    async def by_secret(self, session_id: UUID, found: bytes) -> Principal | None:
+        return self.known(session_id) if found in self.secrets and session_id in self.sessions else None
 
     async def by_access_token(self, found: bytes) -> Principal | None:
         if found == digest("swy_view"):

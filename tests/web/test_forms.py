@@ -54,8 +54,10 @@ def form(*pairs: tuple[str, str]) -> FormMultiDict:
 
 def test_a_form_fills_the_struct_that_json_fills() -> None:
     sent = form(
-        ("name", "Ana"), ("note", ""), ("age", "41"), ("born", "2001-02-03"), ("colour", "blue"), ("size", "m"),
-        ("tags", "a"), ("tags", "b"), ("lines.1.what", "second"), ("lines.0.what", "first"), ("lines.0.count", "3"),
+        ("name", "Ana"), ("note", ""), ("age", "41"), ("born", "2001-02-03"), ("colour", "blue"),
+        ("size", "m"),        ("tags", "a"), ("tags", "b"), ("lines.1.what", "second"),
+        ("lines.0.what", "first"),
+        ("lines.0.count", "3"),
         ("fields.city", "Rome"), ("fields.a.b", "x"), ("active", "on"), ("maybe", "false"),
         ("step.kind", "send"), ("step.subject", "Hi"), ("account", "ignored"),
     )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.credentials import digest
+from app.credentials import digest, session_secret
 from app.web.limits import Limiter
 from tests.web.kit import BASE, HTML, JSON, OWN, PARTIAL, Kit
 
@@ -134,15 +134,17 @@ async def test_others_without_a_session_get_401(tmp_path: Path) -> None:
 
 async def test_an_old_cookie_is_renewed_while_its_session_lives(tmp_path: Path) -> None:
     kit = Kit(tmp_path)
-    kit.people.secrets[digest("the-secret")] = kit.people.owner
-    secret = f"{kit.cookies.secret}=the-secret"
+    known = session_secret(kit.people.owner)
+    kit.people.secrets.add(digest(known))
+    secret = f"{kit.cookies.secret}={known}"
+    wrong = f"{kit.cookies.secret}={session_secret(kit.people.owner)}"
     old = f"{kit.cookies.token}={kit.token(lifetime=-1)}"
     forged = f"{kit.cookies.token}={kit.token()[:-8]}AAAAAAAA"
     for cookie in (secret, f"{old}; {secret}"):
         answer = await send(kit, "GET", "/things/new", headers=HTML | {"cookie": cookie})
         assert answer.status_code == 200
         assert kit.tokens.read(answer.cookies[kit.cookies.token]).sid == kit.people.owner
-    for cookie in (old, f"{kit.cookies.secret}=another", f"{forged}; {secret}"):
+    for cookie in (old, wrong, f"{kit.cookies.secret}=another", f"{forged}; {secret}"):
         answer = await send(kit, "GET", "/things/new", headers=JSON | {"cookie": cookie})
         assert answer.status_code == 401
     again = await send(kit, "GET", "/things/new", headers=HTML | {"cookie": old})

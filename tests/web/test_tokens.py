@@ -93,7 +93,8 @@ NAMES = [
     "no algorithm", "no algorithm, signed", "public key as a shared secret", "empty shared secret",
     "another algorithm", "unknown key", "stranger under our key's name", "no key named", "path as key name",
     "statement as key name", "its own key", "a key from elsewhere", "expired", "no expiry", "no session",
-    "no account", "another audience", "another issuer", "from the future", "another person", "another session",
+    "no account", "another audience", "another issuer", "from the future", "another person",
+    "another session",
     "another account", "session is no id", "changed body", "cut", "two parts", "nonsense", "empty",
 ]  # fmt: skip
 

@@ -1,0 +1,51 @@
+"""The settings screen of an account."""
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from phonenumbers import SUPPORTED_REGIONS
+
+from app.accounts.domain import zones
+from app.accounts.schemas import AccountForm, AccountPage, AccountView
+from app.accounts.use_cases import change_account
+from app.permissions import Permission
+from app.web.actions import action, actions
+from app.web.guards import may
+from app.web.negotiate import Request, Saved
+from app.work import Work
+
+REGIONS = frozenset(SUPPORTED_REGIONS)
+
+
+class AccountController(Controller):
+    path = "/account"
+    tags = ("account",)
+
+    @get(page="accounts/show.html", guards=[may(Permission.VIEW)])
+    async def show(self, work: NamedDependency[Work]) -> AccountPage:
+        """Name, default phone region and time zone."""
+        return page_of(work, AccountView(*await work.accounts.own()))
+
+    @post(form="/account", guards=[may(Permission.MANAGE_ACCOUNT)], status_code=200)
+    async def change(
+        self, request: Request, data: JSONBody[AccountForm], work: NamedDependency[Work]
+    ) -> Saved[AccountPage]:
+        """Changes the settings."""
+        view = await change_account(work, data, REGIONS)
+        request.app.state.identity.forget()
+        return Saved(page_of(work, view), see="/account", note="Saved.")
+
+
+def page_of(work: Work, view: AccountView) -> AccountPage:
+    """The settings and what may be done with them."""
+    options = {"default_region": sorted(REGIONS), "time_zone": zones()}
+    change = action(
+        work,
+        "change",
+        "Save",
+        "/account",
+        permission=Permission.MANAGE_ACCOUNT,
+        form=AccountForm,
+        options=options,
+    )
+    return AccountPage(view, sorted(REGIONS), list(zones()), actions(change))

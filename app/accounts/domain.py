@@ -1,0 +1,24 @@
+"""What an account's settings may be."""
+
+from functools import lru_cache
+from zoneinfo import available_timezones
+
+
+@lru_cache(maxsize=1)
+def zones() -> tuple[str, ...]:
+    """The IANA time zones that are places, and UTC."""
+    odd = ("Etc/", "SystemV/", "posix/", "right/", "US/", "Canada/", "Brazil/", "Chile/", "Mexico/")
+    places = (zone for zone in available_timezones() if "/" in zone and not zone.startswith(odd))
+    return ("UTC", *sorted(places))
+
+
+def settings_errors(name: str, region: str, zone: str, regions: frozenset[str]) -> dict[str, str]:
+    """What is wrong with an account's settings, as field name to sentence."""
+    errors: dict[str, str] = {}
+    if not name.strip():
+        errors["name"] = "Give the account a name."
+    if region not in regions:
+        errors["default_region"] = "Choose a country by its two letters, such as US."
+    if zone not in available_timezones():
+        errors["time_zone"] = "Choose a time zone such as Europe/Rome."
+    return errors

@@ -1,0 +1,63 @@
+"""The audit log: who did what, filtered and in pages."""
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
+
+from app.audit.schemas import ACTOR_KINDS, KINDS, PAGES, AuditEntry, AuditList, changes_of
+from app.permissions import Permission
+from app.web.guards import may
+from app.work import Work
+
+
+@get("/audit", page="audit/index.html", guards=[may(Permission.VIEW_AUDIT)], tags=["audit"])
+async def audit(
+    work: NamedDependency[Work],
+    subject_kind: FromQuery[str] = "",
+    subject_id: FromQuery[str] = "",
+    actor_kind: FromQuery[str] = "",
+    actor: FromQuery[str] = "",
+    after: FromQuery[UUID | None] = None,
+    before: FromQuery[UUID | None] = None,
+) -> AuditList:
+    """Every change to the account, newest first. `actor` is how a name starts."""
+    kept = {"subject_kind": subject_kind, "subject_id": subject_id, "actor_kind": actor_kind, "actor": actor}
+    rows, more = await work.audit_log.page(**kept, after=after, before=before)
+    items = [entry_of(row) for row in rows]
+    newer = more if before else after is not None
+    older = True if before else more
+    return AuditList(
+        items=items,
+        next=_address(kept, "after", items[-1].id) if items and older else "",
+        previous=_address(kept, "before", items[0].id) if items and newer else "",
+        **kept,
+        kinds=list(KINDS),
+        actor_kinds=list(ACTOR_KINDS),
+        actions=[],
+    )
+
+
+def entry_of(row: Any) -> AuditEntry:
+    """A row of the log as it is shown."""
+    return AuditEntry(
+        row.id,
+        row.occurred_at,
+        row.actor_kind,
+        row.actor_id,
+        row.actor_name,
+        row.action,
+        row.subject_kind,
+        row.subject_id,
+        changes_of(row.changes),
+        row.request_id,
+        PAGES.get(row.subject_kind, "").format(row.subject_id),
+    )
+
+
+def _address(kept: dict[str, str], name: str, value: UUID) -> str:
+    query = {key: one for key, one in kept.items() if one} | {name: str(value)}
+    return f"/audit?{urlencode(query)}"

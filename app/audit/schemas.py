@@ -1,0 +1,78 @@
+"""The audit log as it is shown."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from app.web.actions import Action
+
+KINDS = (
+    "account",
+    "contact",
+    "tag",
+    "field",
+    "import",
+    "workflow",
+    "enrollment",
+    "job",
+    "member",
+    "session",
+    "token",
+)
+ACTOR_KINDS = ("person", "token", "step", "import", "system")
+PAGES = {
+    "contact": "/contacts/{}",
+    "import": "/imports/{}",
+    "workflow": "/workflows/{}",
+    "enrollment": "/enrollments/{}",
+}
+
+
+class Change(msgspec.Struct):
+    """One field, from what to what."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+class AuditEntry(msgspec.Struct):
+    """Who did what to what. `href` leads to the subject where it has a page."""
+
+    id: UUID
+    occurred_at: datetime
+    actor_kind: str
+    actor_id: str
+    actor_name: str
+    action: str
+    subject_kind: str
+    subject_id: str
+    changes: list[Change]
+    request_id: str | None = None
+    href: str = ""
+
+
+class AuditList(msgspec.Struct):
+    """One page, newest first; `next` and `previous` are addresses, "" for none."""
+
+    items: list[AuditEntry]
+    next: str
+    previous: str
+    subject_kind: str
+    subject_id: str
+    actor_kind: str
+    actor: str
+    kinds: list[str]
+    actor_kinds: list[str]
+    actions: list[Action]
+
+
+def changes_of(stored: dict[str, Any]) -> list[Change]:
+    """The stored changes, each `[before, after]`, by field name."""
+    found: list[Change] = []
+    for field, pair in sorted(stored.items()):
+        before, after = pair if isinstance(pair, list) and len(pair) == 2 else (None, pair)
+        found.append(Change(field, before, after))
+    return found

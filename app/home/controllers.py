@@ -1,0 +1,47 @@
+"""The first page after signing in."""
+
+from typing import Any
+
+from litestar import get
+from litestar.di import NamedDependency
+
+from app.home.schemas import Failure, Link, Overview, Tile
+from app.permissions import Permission
+from app.web.guards import may
+from app.work import Work
+
+LINKS = (
+    (Permission.IMPORT_CONTACTS, "Import contacts", "/imports/new", "upload", "from a CSV file"),
+    (Permission.EDIT_CONTACTS, "Add a contact", "/contacts/new", "users", "one by hand"),
+    (Permission.EDIT_WORKFLOWS, "Build a workflow", "/workflows", "flow", "triggers, steps, goals"),
+    (Permission.MANAGE_MEMBERS, "Add a member", "/members", "user", "owner, admin, operator or viewer"),
+    (Permission.VIEW, "Use the API", "/schema", "code", "every screen is JSON too"),
+)
+HREFS = {"job": "/jobs", "enrollment": "/enrollments/{}"}
+
+
+@get("/", page="home/index.html", guards=[may(Permission.VIEW)], tags=["overview"])
+async def overview(work: NamedDependency[Work]) -> Overview:
+    """Totals of the account, and what needs somebody."""
+    totals = await work.home.totals()
+    failures = [
+        Failure(row.what, row.id, row.title, row.error or "", row.at, HREFS[row.what].format(row.id))
+        for row in await work.home.failures()
+    ]
+    links = [Link(*line[1:]) for line in LINKS if work.may(line[0])]
+    name = work.principal.account_name if work.principal else ""
+    return Overview(name, tiles_of(totals), failures, links, [])
+
+
+def tiles_of(totals: Any) -> list[Tile]:
+    """The totals as tiles."""
+    failed = "none failed" if not totals.failed else f"{totals.failed:,} failed"
+    doubt = "nothing in doubt" if not totals.doubt else f"{totals.doubt:,} in doubt"
+    return [
+        Tile("contacts", "Contacts", totals.contacts, "in this account", "/contacts"),
+        Tile("workflows", "Live workflows", totals.workflows, "published", "/workflows"),
+        Tile(
+            "enrollments", "People on their way", totals.enrollments, doubt, "/enrollments", totals.doubt > 0
+        ),
+        Tile("jobs", "Jobs", totals.jobs, f"waiting or running, {failed}", "/jobs", totals.failed > 0),
+    ]

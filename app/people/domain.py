@@ -1,0 +1,44 @@
+"""Who may change whom, and what a token may be given. Pure."""
+
+from collections.abc import Iterable
+
+from app.permissions import Permission, Role, allowed
+
+LABELS: dict[Permission, str] = {
+    Permission.VIEW: "See everything but the audit log",
+    Permission.EDIT_CONTACTS: "Add, change and delete contacts, tags and fields",
+    Permission.IMPORT_CONTACTS: "Import contacts",
+    Permission.EDIT_WORKFLOWS: "Draft workflows",
+    Permission.PUBLISH_WORKFLOWS: "Publish, pause and archive workflows",
+    Permission.STEER_ENROLLMENTS: "Enroll people and steer them",
+    Permission.RUN_JOBS: "Retry and cancel jobs",
+    Permission.VIEW_AUDIT: "See the audit log",
+    Permission.MANAGE_MEMBERS: "Add and remove members, change roles",
+    Permission.MANAGE_ACCOUNT: "Change the account's settings",
+}
+DAYS = (7, 30, 90, 365)
+RANK = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2, Role.OWNER: 3}
+
+
+def may_give(own: Role, role: Role) -> bool:
+    """Nobody makes anybody more than they are themselves."""
+    return RANK[role] <= RANK[own]
+
+
+def role_refusal(own: Role, old: Role, new: Role | None, owners: int) -> str:
+    """Why a member's role may not become `new` (None removes the member), in a sentence; "" when it may."""
+    if not may_give(own, old) or (new is not None and not may_give(own, new)):
+        return "Only an owner may change what an owner is, or make somebody one."
+    if old is Role.OWNER and new is not Role.OWNER and owners < 2:
+        return "An account needs an owner: make somebody else one first."
+    return ""
+
+
+def scope_errors(scopes: Iterable[str], role: Role) -> str:
+    """Why a token may not have these scopes, in a sentence; "" when it may."""
+    wanted, mine = set(scopes), {permission.value for permission in allowed(role)}
+    if not wanted:
+        return "Choose at least one."
+    if wanted - mine:
+        return f"Your own role does not allow: {', '.join(sorted(wanted - mine))}."
+    return ""

@@ -1,0 +1,138 @@
+"""Members, roles, passwords and access tokens."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from app.permissions import Role
+from app.web.actions import Action
+
+Password = Annotated[str, Meta(min_length=1, max_length=1024)]
+
+
+class MemberForm(msgspec.Struct, forbid_unknown_fields=True):
+    email: Annotated[str, Meta(min_length=1, max_length=254)]
+    role: Role
+    name: Annotated[str, Meta(max_length=80)] = ""
+
+
+class RoleForm(msgspec.Struct, forbid_unknown_fields=True):
+    role: Role
+
+
+class PasswordForm(msgspec.Struct, forbid_unknown_fields=True):
+    current_password: Password
+    new_password: Password
+
+
+class ResetRequestForm(msgspec.Struct, forbid_unknown_fields=True):
+    email: Annotated[str, Meta(min_length=1, max_length=254)]
+
+
+class ResetForm(msgspec.Struct, forbid_unknown_fields=True):
+    new_password: Password
+
+
+class TokenForm(msgspec.Struct, forbid_unknown_fields=True):
+    """`days` until it ends; `scopes` are permissions, at most those of one's own role."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=80)]
+    scopes: Annotated[list[str], Meta(min_length=1, max_length=20)]
+    days: Literal[7, 30, 90, 365] = 90
+
+
+class MemberView(msgspec.Struct):
+    """`invited` until they choose a password; `seen_at` is the last time in any of their sessions here."""
+
+    user_id: UUID
+    name: str
+    email: str
+    role: Role
+    joined_at: datetime
+    seen_at: datetime | None
+    invited: bool
+    you: bool = False
+
+
+class MemberList(msgspec.Struct):
+    items: list[MemberView]
+    roles: list[Role]
+    choices: list[tuple[str, str, str]]
+    actions: list[Action]
+
+
+class InvitedPage(msgspec.Struct):
+    """A member who was added. Without a password yet they are sent a link that works for `hours`."""
+
+    user_id: UUID
+    name: str
+    email: str
+    role: Role
+    invited: bool
+    hours: int
+
+
+class RoleRow(msgspec.Struct):
+    permission: str
+    label: str
+    granted: list[Role]
+
+
+class RolePage(msgspec.Struct):
+    roles: list[Role]
+    rows: list[RoleRow]
+    actions: list[Action]
+
+
+class TokenView(msgspec.Struct):
+    """`hint` is how the token starts; `state` is live, expired or revoked."""
+
+    id: UUID
+    name: str
+    hint: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None
+    state: str
+
+
+class ScopeChoice(msgspec.Struct):
+    value: str
+    label: str
+
+
+class TokenList(msgspec.Struct):
+    items: list[TokenView]
+    scopes: list[ScopeChoice]
+    days: list[tuple[str, str]]
+    actions: list[Action]
+
+
+class NewToken(msgspec.Struct):
+    """A token at the only time it can be seen."""
+
+    id: UUID
+    name: str
+    token: str
+    scopes: list[str]
+    expires_at: datetime
+    base_url: str
+    actions: list[Action]
+
+
+class PasswordPage(msgspec.Struct):
+    actions: list[Action]
+
+
+class ResetRequestPage(msgspec.Struct):
+    sent: bool
+    actions: list[Action]
+
+
+class ResetPage(msgspec.Struct):
+    email: str
+    actions: list[Action]

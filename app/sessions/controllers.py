@@ -1,0 +1,132 @@
+"""Signing in and out, switching accounts, and the list of one's sessions."""
+
+from typing import Any
+from uuid import UUID
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.exceptions import NotAuthorizedException
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from app.credentials import normal_email, password_matches
+from app.errors import NotFound
+from app.sessions.schemas import SessionList, SignedIn, SignInForm, SignInPage, SwitchForm
+from app.sessions.use_cases import (
+    end_other_sessions,
+    end_session,
+    my_sessions,
+    person_of,
+    principal_of,
+    start_session,
+    switch_account,
+)
+from app.web.actions import Action, action, actions, fields_of
+from app.web.auth import local_path
+from app.web.cookies import put
+from app.web.guards import in_person
+from app.web.media import header
+from app.web.negotiate import Request, Saved
+from app.web.tokens import LIFETIME_SECONDS
+from app.work import Principal, Work
+
+WRONG = "The e-mail or the password is not right."
+
+
+class SignInController(Controller):
+    tags = ("sessions",)
+
+    @get("/sign-in", page="sessions/sign_in.html", public=True, sync_to_thread=False)
+    def page(self, request: Request, next_path: FromQuery[str | None] = None) -> SignInPage:
+        """The form to sign in."""
+        target = local_path(request.query_params.get("next", next_path or "/"))
+        sign_in = Action("sign_in", "Sign in", "POST", "/sessions", list(fields_of(SignInForm)))
+        return SignInPage(target, request.app.state.demo_people, [sign_in])
+
+    @post("/sessions", form="/sign-in", public=True)
+    async def create(self, request: Request, data: JSONBody[SignInForm]) -> Saved[SignedIn]:
+        """Signs in: cookies for a browser, a 15-minute bearer token for a script."""
+        state, network = request.app.state, request.scope["state"]["network"]
+        email = normal_email(data.email)
+        await state.throttle.check(email or data.email, network)
+        person = await state.directory.person(email) if email else None
+        if not await password_matches(data.password, person.password_hash if person else None) or not person:
+            raise NotAuthorizedException(WRONG)
+        me = principal_of(person, data.account_id)
+        async with state.open_work(me) as work:
+            secret = await start_session(work, header(request.scope, b"user-agent"), network)
+        answer = signed_in_as(request, me)
+        if not request.wants_html:
+            return Saved(answer, see="/sessions")
+        put(request.scope, state.cookies.given(answer.token, secret))
+        return Saved(answer, see=local_path(data.next))
+
+    @get("/.well-known/jwks.json", public=True, produces="application/json", sync_to_thread=False)
+    def keys(self, request: Request) -> Response[dict[str, Any]]:
+        """The public keys that our tokens are signed with (RFC 7517)."""
+        keys = request.app.state.keys.jwks()
+        return Response(keys, media_type="application/json", headers={"Cache-Control": "public, max-age=300"})
+
+
+class SessionController(Controller):
+    path = "/sessions"
+    tags = ("sessions",)
+
+    @get(page="sessions/index.html", guards=[in_person])
+    async def index(self, work: NamedDependency[Work]) -> SessionList:
+        """Where you are signed in."""
+        items = await my_sessions(work)
+        ends = [action(work, f"revoke:{one.id}", "End", f"/sessions/{one.id}/revocation") for one in items]
+        others = action(
+            work, "revoke_others", "End all others", "/sessions/others/revocation", when=len(items) > 1
+        )
+        return SessionList(items, actions(others, *ends))
+
+    @post("/current/deletion", guards=[in_person])
+    async def sign_out(self, request: Request, work: NamedDependency[Work]) -> Saved[None]:
+        """Ends this session."""
+        me = person_of(work)
+        if me.session_id is not None:
+            await end_session(work, me.session_id)
+        request.app.state.identity.forget()
+        put(request.scope, request.app.state.cookies.taken())
+        return Saved(None, see="/sign-in", note="You are signed out.")
+
+    @post("/current/account", guards=[in_person], status_code=200)
+    async def switch(
+        self, request: Request, data: JSONBody[SwitchForm], work: NamedDependency[Work]
+    ) -> Saved[SignedIn]:
+        """Makes another of your accounts the current one; a script gets a token for it."""
+        state, me = request.app.state, person_of(work)
+        known = await state.identity.directory.by_session(me.session_id, data.account_id)
+        if known is None:
+            raise NotFound("account")
+        await switch_account(work, known)
+        state.identity.forget()
+        answer = signed_in_as(request, known)
+        if not header(request.scope, b"authorization"):
+            put(request.scope, state.cookies.given(answer.token))
+        return Saved(answer, see="/", note=f"You are now in {known.account_name}.")
+
+    @post("/others/revocation", guards=[in_person])
+    async def end_others(self, request: Request, work: NamedDependency[Work]) -> Saved[None]:
+        """Ends all your sessions but this one."""
+        count = await end_other_sessions(work)
+        request.app.state.identity.forget()
+        return Saved(None, see="/sessions", note=f"Ended {count}.")
+
+    @post("/{session_id:uuid}/revocation", guards=[in_person])
+    async def end(
+        self, session_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
+    ) -> Saved[None]:
+        """Ends one of your sessions, at once."""
+        await end_session(work, session_id)
+        request.app.state.identity.forget()
+        return Saved(None, see="/sessions", note="The session has ended.")
+
+
+def signed_in_as(request: Request, me: Principal) -> SignedIn:
+    """A fresh token and where it leads."""
+    if me.session_id is None:
+        raise NotAuthorizedException("Only a session has a token like that.")
+    token = request.app.state.tokens.issue(me.user_id, me.session_id, me.account_id)
+    return SignedIn(token, LIFETIME_SECONDS, me.session_id, me.account_id, me.account_name, me.role)

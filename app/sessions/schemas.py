@@ -1,0 +1,67 @@
+"""Signing in, and the list of where one is signed in."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from app.permissions import Role
+from app.web.actions import Action
+
+
+class SignInForm(msgspec.Struct, forbid_unknown_fields=True):
+    """`account_id` chooses among several accounts; without it the last used one is taken."""
+
+    email: Annotated[str, Meta(min_length=1, max_length=254)]
+    password: Annotated[str, Meta(min_length=1, max_length=1024)]
+    next: str = "/"
+    account_id: UUID | None = None
+
+
+class SwitchForm(msgspec.Struct, forbid_unknown_fields=True):
+    account_id: UUID
+
+
+class DemoPerson(msgspec.Struct):
+    """A sign-in that the demo shows on its first page."""
+
+    email: str
+    password: str
+    role: Role
+    account: str
+
+
+class SignInPage(msgspec.Struct):
+    next: str
+    demo: list[DemoPerson]
+    actions: list[Action]
+
+
+class SignedIn(msgspec.Struct):
+    """A token for `Authorization: Bearer`; `expires_in` is in seconds."""
+
+    token: str
+    expires_in: int
+    session_id: UUID
+    account_id: UUID
+    account_name: str
+    role: Role
+    token_type: str = "Bearer"  # noqa: S105 -- the name of a scheme, no secret
+
+
+class SessionView(msgspec.Struct):
+    id: UUID
+    account_name: str
+    user_agent: str
+    network: str
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+    current: bool
+
+
+class SessionList(msgspec.Struct):
+    items: list[SessionView]
+    actions: list[Action]

@@ -1,0 +1,105 @@
+"""Starting, switching and ending sessions."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from app.credentials import digest, session_secret
+from app.errors import Forbidden, NotFound
+from app.permissions import Role, allowed
+from app.sessions.schemas import SessionView
+from app.work import Principal, Work
+from db.directory import Belongs, Person
+from db.ids import uuid7
+
+LIFETIME = timedelta(days=14)
+
+
+def principal_of(person: Person, account_id: UUID | None) -> Principal:
+    """Who signs in, in the account they name or else the one they used last, in a session that is new:
+    signing in never continues an older one. Raises `Forbidden`."""
+    chosen = _choose(person.memberships, account_id)
+    role = Role(chosen.role)
+    return Principal(
+        user_id=person.user_id,
+        email=person.email,
+        name=person.name,
+        account_id=chosen.account_id,
+        account_name=chosen.account_name,
+        role=role,
+        session_id=uuid7(),
+        token_id=None,
+        permissions=allowed(role),
+    )
+
+
+def _choose(memberships: tuple[Belongs, ...], account_id: UUID | None) -> Belongs:
+    for one in memberships:
+        if account_id in (None, one.account_id):
+            return one
+    raise Forbidden(
+        "You do not belong to that account." if memberships else "You do not belong to any account."
+    )
+
+
+async def start_session(work: Work, agent: str, network: str) -> str:
+    """The new session of whoever `work` is for; returns the secret that renews its token."""
+    me = person_of(work)
+    if me.session_id is None:
+        raise Forbidden("Only a person can sign in.")
+    secret = session_secret(me.session_id)
+    work.people.add_session(
+        id=me.session_id,
+        user_id=me.user_id,
+        account_id=me.account_id,
+        secret_hash=digest(secret),
+        user_agent=agent[:200],
+        network=network[:64],
+        expires_at=work.now + LIFETIME,
+    )
+    work.audit("session.started", "session", me.session_id, {"network": (None, network)})
+    await work.commit()
+    return secret
+
+
+async def my_sessions(work: Work) -> list[SessionView]:
+    """Where the person is signed in, the latest first."""
+    me = person_of(work)
+    rows = await work.people.sessions(me.user_id)
+    return [SessionView(*row, current=row.id == me.session_id) for row in rows]
+
+
+async def end_session(work: Work, session_id: UUID) -> None:
+    """Ends one of the person's own sessions. Raises `NotFound`."""
+    me = person_of(work)
+    if not await work.people.end_session(me.user_id, session_id, work.now):
+        raise NotFound("session")
+    work.audit("session.ended", "session", session_id)
+    await work.commit()
+
+
+async def end_other_sessions(work: Work) -> int:
+    """Ends all of the person's sessions but this one; returns how many there were."""
+    me = person_of(work)
+    count = await work.people.end_sessions(me.user_id, me.session_id, work.now)
+    work.audit("session.others_ended", "session", me.session_id, {"count": (None, count)})
+    await work.commit()
+    return count
+
+
+async def switch_account(work: Work, target: Principal) -> None:
+    """Makes another of the person's accounts the current one of their session."""
+    me = person_of(work)
+    if me.session_id is None:
+        raise Forbidden("Only a person can switch accounts.")
+    await work.people.move_session(me.user_id, me.session_id, target.account_id)
+    work.audit(
+        "session.switched", "session", me.session_id, {"account": (me.account_name, target.account_name)}
+    )
+    await work.commit()
+
+
+def person_of(work: Work) -> Principal:
+    """Who the work is for. Raises `Forbidden` for a job."""
+    if work.principal is None:
+        raise Forbidden("Only a person may do this.")
+    return work.principal
