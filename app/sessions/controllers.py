@@ -42,7 +42,18 @@ class SignInController(Controller):
         sign_in = Action("sign_in", "Sign in", "POST", "/sessions", list(fields_of(SignInForm)))
         return SignInPage(target, request.app.state.demo_people, [sign_in])
 
-    @post("/sessions", form="/sign-in", public=True)
+    @get("/.well-known/jwks.json", public=True, produces="application/json", sync_to_thread=False)
+    def keys(self, request: Request) -> Response[dict[str, Any]]:
+        """The public keys that our tokens are signed with (RFC 7517)."""
+        keys = request.app.state.key_ring.jwks()
+        return Response(keys, media_type="application/json", headers={"Cache-Control": "public, max-age=300"})
+
+
+class SessionController(Controller):
+    path = "/sessions"
+    tags = ("sessions",)
+
+    @post(form="/sign-in", public=True)
     async def create(self, request: Request, data: JSONBody[SignInForm]) -> Saved[SignedIn]:
         """Signs in: cookies for a browser, a 15-minute bearer token for a script."""
         state, network = request.app.state, request.scope["state"]["network"]
@@ -59,17 +70,6 @@ class SignInController(Controller):
             return Saved(answer, see="/sessions")
         put(request.scope, state.cookies.given(answer.token, secret))
         return Saved(answer, see=local_path(data.next))
-
-    @get("/.well-known/jwks.json", public=True, produces="application/json", sync_to_thread=False)
-    def keys(self, request: Request) -> Response[dict[str, Any]]:
-        """The public keys that our tokens are signed with (RFC 7517)."""
-        keys = request.app.state.keys.jwks()
-        return Response(keys, media_type="application/json", headers={"Cache-Control": "public, max-age=300"})
-
-
-class SessionController(Controller):
-    path = "/sessions"
-    tags = ("sessions",)
 
     @get(page="sessions/index.html", guards=[in_person])
     async def index(self, work: NamedDependency[Work]) -> SessionList:

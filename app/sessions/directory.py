@@ -4,7 +4,14 @@ from uuid import UUID
 
 from app.permissions import Role, allowed
 from app.work import Principal
-from db.directory import Directory, Known
+from db.directory import Belongs, Directory, Known
+
+
+class SignedInPrincipal(Principal, frozen=True, kw_only=True):
+    """A principal that also knows where else the person belongs, for the account switcher of the layout."""
+
+    memberships: tuple[Belongs, ...] = ()
+    time_zone: str = "UTC"
 
 
 class Principals:
@@ -30,7 +37,7 @@ def _principal(known: Known | None) -> Principal | None:
     if known is None:
         return None
     role = Role(known.role)
-    return Principal(
+    return SignedInPrincipal(
         user_id=known.user_id,
         email=known.email,
         name=known.name,
@@ -40,4 +47,6 @@ def _principal(known: Known | None) -> Principal | None:
         session_id=known.session_id,
         token_id=known.token_id,
         permissions=allowed(role, known.scopes),
+        memberships=known.memberships,
+        time_zone=known.time_zone,
     )

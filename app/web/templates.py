@@ -20,12 +20,18 @@ ROOT = Path(__file__).resolve().parents[2] / "templates"
 
 
 class NavItem(msgspec.Struct):
-    """One entry of the main navigation. `current` is true on its own pages."""
+    """One entry of a navigation. `current` is true on its own pages."""
 
     key: str
     label: str
     href: str
     current: bool = False
+
+
+class SettingsItem(NavItem):
+    """One entry of the settings pages, with its icon's name."""
+
+    icon: str = ""
 
 
 NAV: tuple[tuple[str, str, str, Permission], ...] = (
@@ -35,9 +41,17 @@ NAV: tuple[tuple[str, str, str, Permission], ...] = (
     ("workflows", "Workflows", "/workflows", Permission.VIEW),
     ("jobs", "Jobs", "/jobs", Permission.VIEW),
     ("mailbox", "Mailbox", "/mailbox", Permission.VIEW),
-    ("members", "Members", "/members", Permission.VIEW),
     ("audit", "Audit", "/audit", Permission.VIEW_AUDIT),
+    ("settings", "Settings", "/members", Permission.VIEW),
 )
+SETTINGS: tuple[tuple[str, str, str, str, Permission], ...] = (
+    ("members", "Members", "/members", "users", Permission.VIEW),
+    ("account", "Account", "/account", "gear", Permission.VIEW),
+    ("tokens", "Access tokens", "/tokens", "key", Permission.VIEW),
+    ("sessions", "Sessions", "/sessions", "screen", Permission.VIEW),
+    ("password", "Password", "/password", "lock", Permission.VIEW),
+)
+SETTINGS_PATHS = [*(line[2] for line in SETTINGS), "/roles"]
 
 
 class Templates:
@@ -55,7 +69,15 @@ class Templates:
         )
         self.environment.filters.update(FILTERS)
         self.environment.globals.update(
-            asset=assets.url, demo=settings.demo, Permission=Permission, Role=Role, url=url, Form=Form
+            asset=assets.url,
+            demo=settings.demo,
+            base_url=settings.base_url,
+            Permission=Permission,
+            Role=Role,
+            url=url,
+            Form=Form,
+            sign_out_href="/sessions/current/deletion",
+            switch_href="/sessions/current/account",
         )
 
     def exists(self, name: str) -> bool:
@@ -79,6 +101,9 @@ class Templates:
                 note=state.get("note") or note_of(request),
                 request_id=state.get("request_id", ""),
                 partial=request.wants_partial,
+                memberships=getattr(me, "memberships", ()),
+                settings_nav=settings_menu(me.permissions if me else (), scope["path"]),
+                theme=request.cookies.get("theme", ""),
             )
             .encode()
         )
@@ -87,8 +112,27 @@ class Templates:
 def navigation(permissions: Iterable[Permission], path: str) -> list[NavItem]:
     """The entries that these permissions open, the one of `path` marked."""
     return [
-        NavItem(key, label, href, path == href or (href != "/" and path.startswith(f"{href}/")))
+        NavItem(
+            key,
+            label,
+            href,
+            any(below(path, one) for one in (SETTINGS_PATHS if key == "settings" else [href])),
+        )
         for key, label, href, permission in NAV
+        if permission in permissions
+    ]
+
+
+def below(path: str, href: str) -> bool:
+    """Whether a page is that of an entry or one under it."""
+    return path == href or (href != "/" and path.startswith(f"{href}/"))
+
+
+def settings_menu(permissions: Iterable[Permission], path: str) -> list[SettingsItem]:
+    """The pages that the settings layout lists beside its cards."""
+    return [
+        SettingsItem(key, label, href, below(path, href), icon)
+        for key, label, href, icon, permission in SETTINGS
         if permission in permissions
     ]
 

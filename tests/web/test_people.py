@@ -1,0 +1,341 @@
+"""Members, roles, access tokens, passwords and the account's settings, on the real app."""
+
+import re
+
+import pytest
+
+from app.credentials import digest, normal_email, weakness
+from app.people.domain import role_refusal
+from app.permissions import Role
+from tests.web.kit import HTML, JSON, OWN
+from tests.web.world import PASSWORD, World
+
+NEW = "a long enough phrase"
+
+
+def link_in(world: World, number: int = -1) -> str:
+    found = re.search(r"http\S+(/password-reset/\S+)", world.mails[number][2])
+    assert found
+    return found[1]
+
+
+async def test_a_new_member_gets_a_link_and_signs_in_with_it(world: World) -> None:
+    owner = await world.person()
+    async with world.browser(owner) as client:
+        form = {
+            "account": str(owner.account_id),
+            "email": f"Ana-{owner.user_id.hex}@x.example",
+            "role": "operator",
+            "name": "Ana",
+        }
+        answer = await client.post("/members", data=form)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/members")
+        page = await client.get("/members")
+        assert "A link to choose a password was sent to Ana." in page.text
+        assert "Invited" in page.text
+        assert "/password-reset/" not in page.text, "the link is for the mailbox alone"
+    email, subject, _ = world.mails[-1]
+    assert (email, subject) == (form["email"].lower(), "You are a member of Acme")
+    async with world.client(**HTML, **OWN) as client:
+        link = link_in(world)
+        assert email in (await client.get(link)).text
+        weak = await client.post(link, data={"new_password": "short"})
+        assert (weak.status_code, "at least 12 characters" in weak.text) == (422, True)
+        done = await client.post(link, data={"new_password": NEW})
+        assert (done.status_code, done.headers["location"]) == (303, "/sign-in")
+        assert (await client.get(link)).status_code == 404, "it works once"
+        assert (await client.post(link, data={"new_password": NEW})).status_code == 404
+        signed = await client.post("/sessions", data={"email": email, "password": NEW})
+        assert signed.status_code == 303
+    assert await world.audit(owner.account_id) == [
+        ("session.started", "session"), ("member.added", "member"), ("session.started", "session"),
+    ]  # fmt: skip
+
+
+async def test_somebody_with_a_password_is_only_added(world: World) -> None:
+    owner, other = await world.person(), await world.person()
+    async with world.script(owner) as client:
+        answer = await client.post("/members", json={"email": other.email, "role": "viewer"})
+        assert (answer.status_code, answer.json()["invited"]) == (201, False)
+        assert not world.mails
+        again = await client.post("/members", json={"email": other.email, "role": "admin"})
+        assert again.status_code == 409
+        link = await client.post(f"/members/{other.user_id}/link")
+        assert link.status_code == 409, "nobody sets another one's password"
+
+
+async def test_a_new_link_ends_the_one_before(world: World) -> None:
+    owner = await world.person()
+    async with world.script(owner) as client:
+        made = await client.post(
+            "/members", json={"email": f"{owner.user_id.hex}@x.example", "role": "viewer"}
+        )
+        assert (await client.post(f"/members/{made.json()['user_id']}/link")).status_code == 204
+        assert (await client.get(link_in(world, -2), headers=JSON)).status_code == 404
+        assert (await client.get(link_in(world), headers=JSON)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "email",
+    ["", "ana", "ana@", "@x.example", "a b@x.example", "a@x..example", "a@x\n.example", "<a@x.example>"],
+)
+async def test_an_address_that_is_none(world: World, email: str) -> None:
+    owner = await world.person()
+    async with world.script(owner) as client:
+        answer = await client.post("/members", json={"email": email, "role": "viewer"})
+    assert answer.status_code == 422
+    assert list(answer.json()["errors"]) == ["email"]
+    assert normal_email(email) == ""
+
+
+async def test_a_role_counts_from_the_next_request(world: World) -> None:
+    owner = await world.person()
+    member = await world.person("viewer", owner.account_id)
+    async with world.script(owner) as boss, world.script(member) as client:
+        assert (await client.get("/audit")).status_code == 403
+        changed = await boss.post(f"/members/{member.user_id}/role", json={"role": "admin"})
+        assert changed.status_code == 204
+        assert (await client.get("/audit")).status_code == 200
+        assert (await boss.post(f"/members/{member.user_id}/deletion")).status_code == 204
+        assert (await client.get("/")).status_code == 401
+    rows = await world.sql(
+        "select changes from audit_logs where account_id = $1 and action = 'member.role_changed'",
+        owner.account_id,
+    )
+    assert "viewer" in rows[0]["changes"]
+    assert "admin" in rows[0]["changes"]
+
+
+async def test_an_account_keeps_an_owner_and_admins_stay_below(world: World) -> None:
+    owner = await world.person()
+    admin, viewer = [await world.person(role, owner.account_id) for role in ("admin", "viewer")]
+    async with world.script(owner) as boss, world.script(admin) as client, world.script(viewer) as low:
+        own = f"/members/{owner.user_id}"
+        assert (await boss.post(f"{own}/role", json={"role": "admin"})).status_code == 409
+        assert (await boss.post(f"{own}/deletion")).status_code == 409
+        assert (await client.post(f"{own}/role", json={"role": "viewer"})).status_code == 403
+        assert (await client.post(f"{own}/deletion")).status_code == 403
+        assert (
+            await client.post(f"/members/{viewer.user_id}/role", json={"role": "owner"})
+        ).status_code == 403
+        assert (
+            await client.post("/members", json={"email": "o@x.example", "role": "owner"})
+        ).status_code == 403
+        assert (await low.post(f"/members/{viewer.user_id}/role", json={"role": "admin"})).status_code == 403
+        assert (await boss.post(f"/members/{admin.user_id}/role", json={"role": "owner"})).status_code == 204
+        assert (await boss.post(f"{own}/deletion")).status_code == 204, "there is another owner now"
+
+
+def test_who_may_change_whom() -> None:
+    assert role_refusal(Role.OWNER, Role.OWNER, Role.ADMIN, 2) == ""
+    assert "needs an owner" in role_refusal(Role.OWNER, Role.OWNER, None, 1)
+    assert "Only an owner" in role_refusal(Role.ADMIN, Role.OWNER, None, 2)
+    assert "Only an owner" in role_refusal(Role.ADMIN, Role.VIEWER, Role.OWNER, 2)
+    assert role_refusal(Role.ADMIN, Role.VIEWER, Role.ADMIN, 1) == ""
+
+
+async def test_a_stranger_finds_no_member(world: World) -> None:
+    owner, stranger = await world.person(), await world.person()
+    async with world.script(stranger) as client:
+        assert owner.email not in (await client.get("/members")).text
+        for part, body in (("role", {"role": "viewer"}), ("deletion", None), ("link", None)):
+            answer = await client.post(f"/members/{owner.user_id}/{part}", json=body)
+            assert answer.status_code == 404
+        token = await client.post("/tokens", json={"name": "x", "scopes": ["view"]})
+    async with world.script(owner) as client:
+        assert (await client.post(f"/tokens/{token.json()['id']}/revocation")).status_code == 404
+
+
+async def test_buttons_and_json_offer_what_the_role_allows(world: World) -> None:
+    owner = await world.person()
+    viewer = await world.person("viewer", owner.account_id)
+    for who, some in ((owner, True), (viewer, False)):
+        async with world.browser(who) as client:
+            listed = (await client.get("/members", headers=JSON)).json()["actions"]
+            page = (await client.get("/members")).text
+        forms = set(re.findall(r'<form method="post" action="([^"]+)"', page.split("<main", 1)[1])) | set(
+            re.findall(r'<form class="body form" method="post" action="([^"]+)"', page)
+        )
+        assert forms == {action["href"] for action in listed}
+        assert bool(forms) is some
+
+
+async def test_the_roles_are_the_table(world: World) -> None:
+    owner = await world.person()
+    async with world.script(owner) as client:
+        rows = (await client.get("/roles")).json()["rows"]
+    granted = {row["permission"]: row["granted"] for row in rows}
+    assert granted["account:manage"] == ["owner"]
+    assert granted["view"] == ["owner", "admin", "operator", "viewer"]
+
+
+async def test_an_access_token_lives_as_its_scopes_and_its_person_allow(world: World) -> None:
+    owner = await world.person()
+    member = await world.person("operator", owner.account_id)
+    async with world.script(member) as client, world.script(owner) as boss:
+        beyond = await client.post("/tokens", json={"name": "x", "scopes": ["view", "members:manage"]})
+        assert "members:manage" in beyond.json()["errors"]["scopes"]
+        assert (await client.post("/tokens", json={"name": "x", "scopes": []})).status_code == 422
+        assert (
+            await client.post("/tokens", json={"name": "x", "scopes": ["view"], "days": 9999})
+        ).status_code == 422
+        made = (await client.post("/tokens", json={"name": "sync", "scopes": ["view"], "days": 7})).json()
+        assert made["token"].startswith("swy_")
+        (row,) = await world.sql("select token_hash, hint from access_tokens where id = $1", made["id"])
+        assert row["token_hash"] == digest(made["token"])
+        assert made["token"] not in (await client.get("/tokens")).text
+        async with world.client(**JSON, authorization=f"Bearer {made['token']}") as script:
+            assert (await script.get("/members")).status_code == 200
+            for path in ("/tokens", "/sessions", "/password"):
+                assert (await script.get(path)).status_code == 403, path
+            assert (await script.post("/tokens", json={"name": "x", "scopes": ["view"]})).status_code == 403
+            assert (await client.get("/tokens")).json()["items"][0]["last_used_at"]
+            assert (await boss.post(f"/tokens/{made['id']}/revocation")).status_code == 404, "not hers"
+            assert (await client.post(f"/tokens/{made['id']}/revocation")).status_code == 204
+            assert (await script.get("/members")).status_code == 401
+        assert (await client.get("/tokens")).json()["items"][0]["state"] == "revoked"
+
+
+@pytest.mark.parametrize("end", ["expired", "left", "disabled"])
+async def test_an_access_token_dies_with_what_it_stands_for(world: World, end: str) -> None:
+    owner = await world.person()
+    async with world.script(owner) as client:
+        made = (await client.post("/tokens", json={"name": "sync", "scopes": ["view"]})).json()
+    await world.sql(
+        {
+            "expired": "update access_tokens set expires_at = now() where user_id = $1",
+            "left": "delete from memberships where user_id = $1",
+            "disabled": "update users set disabled_at = now() where id = $1",
+        }[end],
+        owner.user_id,
+    )
+    async with world.client(**JSON, authorization=f"Bearer {made['token']}") as script:
+        assert (await script.get("/")).status_code == 401
+
+
+async def test_a_new_password_ends_every_other_session(world: World) -> None:
+    owner = await world.person()
+    async with world.browser(owner) as here, world.script(owner) as there:
+        wrong = await here.post("/password", data={"current_password": "nope", "new_password": NEW})
+        assert (wrong.status_code, "not your current password" in wrong.text) == (422, True)
+        weak = await here.post(
+            "/password", data={"current_password": PASSWORD, "new_password": "password12345"}
+        )
+        assert weak.status_code == 422
+        done = await here.post("/password", data={"current_password": PASSWORD, "new_password": NEW})
+        assert done.status_code == 303
+        assert (await there.get("/")).status_code == 401
+        assert (await here.get("/")).status_code == 200
+    async with world.client(**JSON) as client:
+        old = await client.post("/sessions", json={"email": owner.email, "password": PASSWORD})
+        new = await client.post("/sessions", json={"email": owner.email, "password": NEW})
+    assert (old.status_code, new.status_code) == (401, 201)
+
+
+async def test_asking_for_a_new_password_tells_nothing(world: World) -> None:
+    owner = await world.person()
+    async with world.client(**HTML, **OWN) as client:
+        answers = [
+            await client.post("/password-reset", data={"email": email})
+            for email in (owner.email, "nobody@acme.example", "no address")
+        ]
+        assert {(one.status_code, one.headers["location"], one.content) for one in answers} == {
+            (303, "/password-reset?sent=true", b"")
+        }
+        assert "a link is on its way" in (await client.get("/password-reset?sent=true")).text
+    assert [mail[0] for mail in world.mails] == [owner.email]
+
+
+async def test_a_reset_link_is_short_lived_hashed_and_ends_all_sessions(world: World) -> None:
+    owner = await world.person()
+    async with world.script(owner) as there, world.client(**JSON) as client:
+        await client.post("/password-reset", json={"email": owner.email})
+        link = link_in(world)
+        rows = await world.sql("select token_hash from password_resets where user_id = $1", owner.user_id)
+        assert rows[0]["token_hash"] == digest(link.rsplit("/", 1)[1])
+        done = await client.post(link, json={"new_password": NEW})
+        assert done.status_code == 204
+        world.app.state.identity.forget()
+        assert (await there.get("/")).status_code == 401
+        await client.post("/password-reset", json={"email": owner.email})
+        await world.sql("update password_resets set expires_at = now() where user_id = $1", owner.user_id)
+        late = await client.get(link_in(world))
+        assert (late.status_code, "too old" in late.json()["detail"]) == (404, True)
+        assert (await client.get("/password-reset/nonsense")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("password", "good"),
+    [
+        ("correct horse battery", True),
+        ("ünïcödé is fine too", True),
+        ("a" * 300, False),
+        ("elevenchars", False),
+        ("aaaaaaaaaaaaaaa", False),
+        ("password12345", False),
+        ("Password!!!2024", False),
+        ("passwordpassword", False),
+        ("qwertyqwerty12", False),
+        ("123456789012", False),
+        ("ana.longname@x.example", False),
+        ("ana.longname1", False),
+    ],
+)
+def test_which_passwords_will_do(password: str, good: bool) -> None:
+    assert (weakness(password, "ana.longname@x.example", "Ana") == "") is good
+
+
+async def test_the_settings_of_an_account(world: World) -> None:
+    owner = await world.person()
+    admin = await world.person("admin", owner.account_id)
+    good = {"name": "Acme Inc", "default_region": "IT", "time_zone": "Europe/Rome"}
+    async with world.script(owner) as boss, world.script(admin) as client:
+        assert (await client.post("/account", json=good)).status_code == 403
+        assert (await client.get("/account")).json()["actions"] == []
+        bad = await boss.post(
+            "/account", json={"name": " ", "default_region": "XX", "time_zone": "Mars/Olympus"}
+        )
+        assert set(bad.json()["errors"]) == {"name", "default_region", "time_zone"}
+        saved = await boss.post("/account", json=good)
+        assert (saved.status_code, saved.json()["account"]["time_zone"]) == (200, "Europe/Rome")
+        before = await world.audit(owner.account_id)
+        await boss.post("/account", json=good)
+        assert await world.audit(owner.account_id) == before, "nothing changed, nothing to write"
+    assert ("account.changed", "account") in before
+
+
+async def test_the_audit_log_in_pages_and_filtered(world: World) -> None:
+    owner = await world.person()
+    async with world.script(owner) as client:
+        for number in range(60):
+            await world.sql(
+                "insert into audit_logs (account_id, id, occurred_at, actor_kind, actor_id, actor_name, action, "
+                "subject_kind, subject_id, changes) values ($1, gen_random_uuid(), now(), 'import', 'x', $2, "
+                "'contact.added', 'contact', $3, '{\"email\": [null, \"a@x.example\"]}')",
+                owner.account_id, f"File {number % 3}", str(number),
+            )  # fmt: skip
+        first = (await client.get("/audit?actor_kind=import")).json()
+        assert (len(first["items"]), first["previous"]) == (50, "")
+        second = (await client.get(first["next"])).json()
+        assert (len(second["items"]), second["next"]) == (10, "")
+        back = (await client.get(second["previous"])).json()
+        assert [one["id"] for one in back["items"]] == [one["id"] for one in first["items"]]
+        assert len({one["id"] for one in first["items"] + second["items"]}) == 60
+        assert first["items"][0]["changes"] == [{"field": "email", "before": None, "after": "a@x.example"}]
+        some = (await client.get("/audit?actor=File 1")).json()["items"]
+        assert {one["actor_name"] for one in some} == {"File 1"}
+        (one,) = (await client.get("/audit?subject_kind=contact&subject_id=7")).json()["items"]
+        assert one["href"] == "/contacts/7"
+        page = await client.get("/audit?actor_kind=import", headers=HTML)
+        assert "a@x.example" in page.text
+        assert (await client.get("/audit?after=nonsense")).status_code == 422
+
+
+async def test_the_overview_in_both_shapes(world: World) -> None:
+    viewer = await world.person("viewer")
+    async with world.browser(viewer) as client:
+        data = (await client.get("/", headers=JSON)).json()
+        page = (await client.get("/")).text
+    assert [tile["key"] for tile in data["tiles"]] == ["contacts", "workflows", "enrollments", "jobs"]
+    assert all(tile["label"] in page for tile in data["tiles"])
+    assert [link["href"] for link in data["links"]] == ["/schema"]
