@@ -18,7 +18,6 @@ from sqlalchemy import (
     cast,
     collate,
     column,
-    exists,
     false,
     func,
     literal,
@@ -44,6 +43,7 @@ class _Scope:
     """What every predicate needs besides itself."""
 
     def __init__(self, contacts: FromClause, zone: ZoneInfo, now: datetime) -> None:
+        self.contacts = contacts
         self.columns = contacts.c
         self.zone = zone
         self.now = now
@@ -158,16 +158,21 @@ def _select(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
 
 def _tags(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
     columns = contact_tags.c
-    own = and_(columns.account_id == scope.columns.account_id, columns.contact_id == scope.columns.id)
+    # Correlated by name, or a statement that does not select from contacts would join them all.
+    own = (
+        select(columns.tag_id)
+        .where(columns.account_id == scope.columns.account_id, columns.contact_id == scope.columns.id)
+        .correlate(scope.contacts)
+    )
     wanted = sorted({item for item in values if isinstance(item, UUID)})
     if op is Op.EMPTY:
-        return ~exists().where(own)
+        return ~own.exists()
     if op is Op.NOT_EMPTY:
-        return exists().where(own)
-    among = and_(own, columns.tag_id.in_(wanted))
+        return own.exists()
+    among = own.where(columns.tag_id.in_(wanted))
     if op is Op.ALL_OF:
-        return select(func.count()).select_from(contact_tags).where(among).scalar_subquery() == len(wanted)
-    return exists().where(among) if op is Op.ANY_OF else ~exists().where(among)
+        return among.with_only_columns(func.count()).scalar_subquery() == len(wanted)
+    return among.exists() if op is Op.ANY_OF else ~among.exists()
 
 
 def _date(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:

@@ -13,8 +13,10 @@ from app.filters.fields import UNITS, Fields, FieldSpec, FieldType, operator, un
 
 MOST_VALUES = 500
 LONGEST_TEXT = 500
+LONGEST_VALUE = 5000
 LARGEST_NUMBER = 1e15
 MOST_UNITS = 10_000
+_BOOLEANS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
@@ -175,3 +177,22 @@ def _option(text: str, spec: FieldSpec) -> str:
             f"{spec.label} has no option “{text[:60]}”. Its options are {', '.join(spec.options)}."
         )
     return text
+
+
+def value_of(spec: FieldSpec, text: str) -> str | int | float | bool | None:
+    """What a contact stores when this text is put into the field; None for nothing but blanks. Raises
+    ValueError with a sentence when the text does not fit the type."""
+    text = text.strip()
+    if text == "":
+        return None
+    if "\0" in text or len(text) > LONGEST_VALUE:
+        raise ValueError(f"{spec.label} takes at most {LONGEST_VALUE} ordinary characters.")
+    if spec.type is FieldType.NUMBER:
+        return read_number(text)
+    if spec.type is FieldType.DATE:
+        return read_date(text).isoformat()
+    if spec.type is FieldType.BOOLEAN:
+        if text.lower() not in _BOOLEANS:
+            raise ValueError(f"{spec.label} is yes or no.")
+        return _BOOLEANS[text.lower()]
+    return _option(text, spec)

@@ -1,0 +1,35 @@
+"""The interpreter: what happens next to one enrollment. Pure: it is given the program, the state, the facts
+and the time, and returns the next state with everything that has to be written. Real run, dry run and replay
+are this one function."""
+
+from datetime import datetime
+
+from app.filters.facts import Facts
+from app.workflows.domain.outcomes import Closed, Decision, Enrollment, ExitReason, Outcome, Status
+from app.workflows.domain.run import Run
+from app.workflows.domain.version import Program
+from app.workflows.domain.visits import VISITS
+
+
+def advance(program: Program, enrollment: Enrollment, facts: Facts, now: datetime) -> Decision:
+    """As far as the enrollment can go without waiting. `facts` is changed in place as steps change the
+    contact. Called on every wake-up, due or not: what is not due stays parked as it was (`moved` false)."""
+    return Run(program, enrollment, facts, now, VISITS).decide()
+
+
+def leave(
+    enrollment: Enrollment, now: datetime, status: Status, reason: ExitReason, error: str | None = None
+) -> Decision:
+    """The end of an enrollment that something outside its steps decided: removed by a person, superseded, its
+    contact deleted, its row a poison. The open visit is closed as `left`."""
+    decision = Decision(
+        status,
+        enrollment.step_key,
+        enrollment.seq,
+        exit_reason=reason,
+        goal_key=enrollment.goal_key,
+        error=error,
+    )
+    if enrollment.wait_reason is not None:
+        decision.closed.append(Closed(enrollment.seq, now, Outcome.LEFT, {"reason": reason.value}, error))
+    return decision
