@@ -3,7 +3,7 @@
 No account is set while these run, so row security shows them nothing else."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from db.ids import uuid7
 
+T = TypeVar("T")
 BY_EMAIL = text("select * from person_by_email(:email)").columns(memberships=JSONB)
 BY_SESSION = text("select * from principal_by_session(:session, :account)").columns(memberships=JSONB)
 BY_SECRET = text("select * from principal_by_secret(:session, :digest)").columns(memberships=JSONB)
@@ -126,7 +127,7 @@ async def invited(session: AsyncSession, email: str, name: str) -> Invited:
     return msgspec.convert(dict(found.mappings().one()), Invited)
 
 
-async def _one(connection: AsyncConnection, kind: type[Any], statement: Any, **values: object) -> Any:
+async def _one(connection: AsyncConnection, kind: type[T], statement: Any, **values: object) -> T | None:
     row = (await connection.execute(statement, values)).mappings().one_or_none()
     if row is None:
         return None

@@ -26,7 +26,14 @@ async def audit(
 ) -> AuditList:
     """Every change to the account, newest first. `actor` is how a name starts."""
     kept = {"subject_kind": subject_kind, "subject_id": subject_id, "actor_kind": actor_kind, "actor": actor}
-    rows, more = await work.audit_log.page(**kept, after=after, before=before)
+    rows, more = await work.audit_log.page(
+        subject_kind=subject_kind,
+        subject_id=subject_id,
+        actor_kind=actor_kind,
+        actor=actor,
+        after=after,
+        before=before,
+    )
     items = [entry_of(row) for row in rows]
     newer = more if before else after is not None
     older = True if before else more

@@ -65,7 +65,19 @@ async def my_sessions(work: Work) -> list[SessionView]:
     """Where the person is signed in, the latest first."""
     me = person_of(work)
     rows = await work.people.sessions(me.user_id)
-    return [SessionView(*row, current=row.id == me.session_id) for row in rows]
+    return [
+        SessionView(
+            row.id,
+            row.account_name,
+            row.user_agent,
+            row.network,
+            row.created_at,
+            row.seen_at,
+            row.expires_at,
+            row.id == me.session_id,
+        )
+        for row in rows
+    ]
 
 
 async def end_session(work: Work, session_id: UUID) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from litestar import Litestar
 from litestar.di import Provide
@@ -46,7 +46,7 @@ def assemble(
         [*routes, SchemaController, static_file],
         request_class=Request,
         response_class=Shaped,
-        before_request=prepare,
+        before_request=cast("Any", prepare),  # it takes our own Request
         exception_handlers={HTTPException: answer, 500: answer},
         middleware=[Authenticate(identity), LimitRate(limiter)],
         dependencies=dict(dependencies),

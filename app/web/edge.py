@@ -7,7 +7,7 @@ from uuid import UUID
 import structlog
 from litestar import Response
 from litestar.exceptions import PermissionDeniedException
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Send
 
 from app.settings import Settings
 from app.web import media
@@ -45,7 +45,7 @@ class Edge:
         self.fixed = [(name.encode(), value.encode()) for name, value in fixed.items()]
         self.hops = settings.trusted_proxies
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -72,8 +72,8 @@ def sign_in_again(scope: Scope) -> str:
 
 def _form_again(request: Request, found: Problem) -> Response[Any] | None:
     """The form that was refused, None where the route has none or the body was no form."""
-    handler = request.scope.get("route_handler")
-    face = handler.opt.get("form") if handler else None
+    handler: Any = request.scope.get("route_handler")
+    face = handler.opt.get("form") if handler is not None else None
     values = request.typed()
     if not face or not values:
         return None
@@ -129,7 +129,7 @@ def _again(router: ASGIApp, path: str, status: int) -> ASGIApp:
         except HTTPException as error:
             log.exception("a route names a page for its form that does not exist", form=path, exc_info=error)
             response = _as_json(problem_of(error))
-            await response.to_asgi_response(None, Request(scope))(scope, receive, send)  # type: ignore[arg-type] -- ours
+            await response.to_asgi_response(None, Request(scope))(scope, receive, send)
 
     return run
 

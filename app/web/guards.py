@@ -22,7 +22,7 @@ def may(permission: Permission) -> Guard:
             who = "This token" if me.token_id else f"The role {me.role} in {me.account_name}"
             raise Forbidden(f"{who} may not do this: it takes {permission.value}.")
 
-    guard.permission = permission  # type: ignore[attr-defined] -- the route policy is read from here
+    guard.permission = permission  # type: ignore[attr-defined]  # -- the route policy is read from here
     return guard
 
 

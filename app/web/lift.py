@@ -20,13 +20,13 @@ class Fields(Protocol):
 
     def keys(self) -> Iterable[str]: ...
 
-    def getall(self, key: str, default: Any = ...) -> list[Any]: ...
+    def getall(self, key: str) -> list[Any]: ...
 
 
 def lift(fields: Fields, kind: Any) -> Any:
     """`a.b=1` nests, repeated names make lists, `rows.0.x=1` lists of objects; an empty box is absent (or
     None where the field can be None), an unticked check box is False. Names not asked for are dropped."""
-    sent = {name: fields.getall(name, []) for name in fields.keys()}  # noqa: SIM118 -- iterating repeats names
+    sent = {name: fields.getall(name) for name in fields.keys()}  # noqa: SIM118 -- iterating repeats names
     lifted = _lift(inspected(kind), "", sent)
     return {} if lifted is BLANK else lifted
 

@@ -54,7 +54,8 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
     @property
     def principal(self) -> Principal | None:
         """Who is signed in; None on public routes."""
-        return self.scope.get("auth")
+        me: Principal | None = self.scope.get("auth")
+        return me
 
     async def body(self) -> bytes:
         """The body; a body that was left out reads as `{}` so that a struct of defaults is filled."""
@@ -208,7 +209,7 @@ class Saved(Shaped[T], Generic[T]):
         self.status_code = SEE_OTHER
         self.headers["Location"] = self.see
         self.media_type = MediaType.TEXT
-        self.content = b""  # type: ignore[assignment] -- a redirect has no body, whatever T is
+        self.content = b""  # type: ignore[assignment]  # -- a redirect has no body, whatever T is
         if self.note:
             self.set_cookie(
                 Cookie(key="note", value=quote(self.note), max_age=60, httponly=True, samesite="lax")

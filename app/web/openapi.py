@@ -9,7 +9,7 @@ from litestar._openapi.path_item import create_path_item_for_route
 from litestar.enums import MediaType
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.spec import Components, License, SecurityScheme
+from litestar.openapi.spec import Components, License, Reference, SecurityScheme
 from litestar.response import Response
 from litestar.routes import HTTPRoute
 
@@ -55,7 +55,7 @@ SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"cookie": []}]
 
 def config() -> OpenAPIConfig:
     """What the document says about the whole."""
-    schemes = {
+    schemes: dict[str, SecurityScheme | Reference] = {
         "bearer": SecurityScheme(
             type="http", scheme="bearer", description="A session's JWT or a personal token."
         ),

@@ -1,5 +1,6 @@
 """The first gate: who may call from a browser. No hidden form tokens are needed behind it."""
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from litestar.types import Scope
@@ -20,7 +21,7 @@ class Origins:
         self.own = own_origins(settings.base_url)
         self.allowed = self.own | {origin.strip().rstrip("/").lower() for origin in settings.allowed_origins}
 
-    def refusal(self, scope: Scope) -> str:
+    def refusal(self, scope: Any) -> str:
         """Why a request is refused, "" when it may pass: a foreign `Origin`, or an unsafe method that a
         browser sends from another site. A bearer token is no ambient authority, so it needs no more."""
         origin = media.header(scope, b"origin").lower()
@@ -35,7 +36,7 @@ class Origins:
             return "A request with a cookie must say where it comes from: send Origin or Sec-Fetch-Site."
         return ""
 
-    def preflight(self, scope: Scope) -> dict[str, str] | None:
+    def preflight(self, scope: Any) -> dict[str, str] | None:
         """The headers that answer a preflight; None when the request is none."""
         asked = media.header(scope, b"access-control-request-method")
         if scope["method"] != "OPTIONS" or not asked:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import BindParameter, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,8 +19,8 @@ LIVE = (
     & (Session.expires_at > func.clock_timestamp())
     & (Session.seen_at > func.clock_timestamp() - IDLE)
 )
-ACCOUNT = bindparam("account")
-PERSON = bindparam("person")
+ACCOUNT: BindParameter[UUID] = bindparam("account")
+PERSON: BindParameter[UUID] = bindparam("person")
 
 SEEN = (
     select(func.max(Session.seen_at))

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from uuid import UUID, uuid4
 
 import httpx
@@ -202,7 +202,7 @@ class Kit:
             [Things, SchemaController, HealthController, static_file, metrics],
             request_class=Request,
             response_class=Shaped,
-            before_request=prepare,
+            before_request=cast("Any", prepare),
             exception_handlers={HTTPException: answer, 500: answer},
             openapi_config=None,
             middleware=[Authenticate(self.identity), LimitRate(limiter)],
@@ -227,7 +227,7 @@ class Kit:
 
     @asynccontextmanager
     async def client(self, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
-        transport = httpx.ASGITransport(self.app, raise_app_exceptions=True)
+        transport = httpx.ASGITransport(cast("Any", self.app))
         async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers) as client:
             yield client
 

@@ -309,8 +309,9 @@ async def test_the_audit_log_in_pages_and_filtered(world: World) -> None:
     async with world.script(owner) as client:
         for number in range(60):
             await world.sql(
-                "insert into audit_logs (account_id, id, occurred_at, actor_kind, actor_id, actor_name, action, "
-                "subject_kind, subject_id, changes) values ($1, gen_random_uuid(), now(), 'import', 'x', $2, "
+                "insert into audit_logs "
+                "(account_id, id, occurred_at, actor_kind, actor_id, actor_name, action, subject_kind, "
+                "subject_id, changes) values ($1, gen_random_uuid(), now(), 'import', 'x', $2, "
                 "'contact.added', 'contact', $3, '{\"email\": [null, \"a@x.example\"]}')",
                 owner.account_id, f"File {number % 3}", str(number),
             )  # fmt: skip

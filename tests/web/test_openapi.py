@@ -1,0 +1,117 @@
+"""The document of the API is valid, whole, and says what negotiation adds."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from app.web.media import UNSAFE
+from app.web.openapi import VERSION, document
+from tests.web.kit import HTML, JSON
+from tests.web.world import World
+
+# The named list: nothing else answers somebody who is not signed in.
+PUBLIC = {
+    ("GET", "/sign-in"),
+    ("POST", "/sessions"),
+    ("GET", "/password-reset"),
+    ("POST", "/password-reset"),
+    ("GET", "/password-reset/{token}"),
+    ("POST", "/password-reset/{token}"),
+    ("GET", "/.well-known/jwks.json"),
+    ("GET", "/static/{name}"),
+    ("GET", "/health/live"),
+    ("GET", "/health/ready"),
+    ("GET", "/metrics"),  # outside the account gate; asks for its own token, see test_request_path
+}
+
+
+def routes_of(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for method, (handler, _) in route.route_handler_map.items():
+                if method != "OPTIONS":
+                    yield method, route.path_format or "/", handler
+
+
+def operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler, dict[str, Any]]]:
+    paths = document(app)["paths"]
+    for method, path, handler in routes_of(app):
+        yield method, path, handler, paths[path][method.lower()]
+
+
+def test_the_document_is_valid_and_covers_every_route(world: World) -> None:
+    built = document(world.app)
+    assert [str(error) for error in OpenAPIV31SpecValidator(built).iter_errors()] == []
+    assert built["openapi"].startswith("3.1")
+    for method, path, _ in routes_of(world.app):
+        assert method.lower() in built["paths"][path], f"{method} {path}"
+
+
+def test_every_route_has_a_policy_and_the_public_ones_are_named(world: World) -> None:
+    public = set()
+    for method, path, handler in routes_of(world.app):
+        if handler.opt.get("public"):
+            public.add((method, path))
+            assert not handler.resolve_guards(), f"{method} {path} is public and guarded"
+        else:
+            assert handler.resolve_guards(), f"{method} {path} has no guard"
+    assert public == PUBLIC
+
+
+def test_what_changes_something_is_a_post_with_a_permission(world: World) -> None:
+    for method, path, handler in routes_of(world.app):
+        assert method in ("GET", "POST"), f"{method} {path}: forms without a script can only GET and POST"
+        names = [
+            getattr(guard, "permission", None) or guard.__name__  # type: ignore[attr-defined]  # -- functions
+            for guard in handler.resolve_guards()
+        ]
+        if method == "POST" and not handler.opt.get("public"):
+            assert names != ["view"], f"{method} {path} changes something with no more than view"
+
+
+def test_bodies_pages_refusals_and_security_are_said(world: World) -> None:
+    for method, path, handler, operation in operations(world.app):
+        where = f"{method} {path}"
+        assert operation.get("description"), f"{where} has no docstring"
+        answers = operation["responses"]
+        if method in UNSAFE:
+            assert {"409", "413", "415", "422"} <= set(answers), where
+        if "data" in handler.parsed_fn_signature.parameters and "requestBody" in operation:
+            kinds = set(operation["requestBody"]["content"])
+            assert "multipart/form-data" in kinds, where
+            if "application/json" in kinds:
+                assert "application/x-www-form-urlencoded" in kinds, where
+        if handler.opt.get("page") and method == "GET":
+            assert "text/html" in answers["200"]["content"], where
+        if handler.opt.get("public"):
+            assert operation["security"] == [{}], where
+        else:
+            assert {"401", "403", "429"} <= set(answers), where
+            assert operation["security"] == [{"bearer": []}, {"cookie": []}], where
+        for status, answer in answers.items():
+            if status >= "400":
+                assert "application/problem+json" in answer["content"], f"{where} {status}"
+
+
+async def test_it_is_served_to_who_is_signed_in(world: World) -> None:
+    owner = await world.person("viewer")
+    async with world.script(owner) as client:
+        served = await client.get("/schema/openapi.json")
+        assert served.json()["info"]["version"] == VERSION
+        page = await client.get("/schema", headers=HTML)
+    assert "/password-reset/{token}" in page.text
+    assert "http://" not in page.text.replace("http://127.0.0.1:8000", ""), "nothing from elsewhere"
+    async with world.client(**JSON) as client:
+        assert (await client.get("/schema/openapi.json")).status_code == 401
+
+
+def test_the_version_is_the_projects() -> None:
+    import tomllib
+    from pathlib import Path
+
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert project["project"]["version"] == VERSION
