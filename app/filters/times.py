@@ -19,10 +19,13 @@ def instant(local: datetime, zone: ZoneInfo) -> datetime:
 
 def day_start(day: date, zone: ZoneInfo) -> datetime:
     """The first instant of a local day, in UTC. Days without a midnight start when their first minute does;
-    where midnight comes twice, the hour before it still belongs to the day before."""
+    where the clock goes back over midnight, the repeated hour belongs to the day before."""
     local = datetime.combine(day, time.min)
     early, late = _folds(local, zone)
-    return late if early <= late else _end_of_gap(late, early, zone)
+    if early > late:
+        return _end_of_gap(late, early, zone)
+    again = early < late and (late - timedelta(seconds=1)).astimezone(zone).date() < day
+    return late if again else early
 
 
 def _folds(local: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:

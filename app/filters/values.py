@@ -117,7 +117,9 @@ def read_number(item: object) -> int | float:
         raise ValueError("Give a number, such as 12 or 3.5.")  # noqa: TRY004 -- one kind of error for all bad values
     try:
         number = (
-            float(item) if not isinstance(item, str) or re.fullmatch(r"[\s\deE.+-]{1,40}", item) else math.nan
+            float(item)
+            if not isinstance(item, str) or re.fullmatch(r"[\s\deE.+-]{1,40}", item, re.ASCII)
+            else math.nan
         )
     except (ValueError, OverflowError):
         number = math.nan

@@ -186,11 +186,7 @@ def _email(config: SendEmail, fields: Fields) -> Found:
         yield from _template(text, name, fields, Output.HEADER)
         if "\r" in text or "\n" in text:
             yield name, "This is one line."
-    if (
-        config.reply_to
-        and "{{" not in config.reply_to
-        and not re.fullmatch(r"[^\s@<>,]+@[^\s@<>,]+", config.reply_to)
-    ):
+    if config.reply_to and "{{" not in config.reply_to and not _ADDRESS.match(config.reply_to):
         yield "reply_to", "Reply to one e-mail address, such as help@example.com."
 
 
@@ -209,7 +205,7 @@ def _webhook(config: Webhook, fields: Fields) -> Found:
     yield from wrong
     if config.body.strip() and not wrong:
         try:
-            # Nothing stands where a tag stood: a tag outside quotes is found here, not at three in the morning.
+            # Nothing stands where a tag stood, so that a tag outside quotes is found now and not at night.
             msgspec.json.decode(_MARK.sub("", config.body))
         except (msgspec.DecodeError, RecursionError) as error:
             yield "body", f"The body is not JSON: {error}. Put quotes around merge tags."

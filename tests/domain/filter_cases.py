@@ -1,0 +1,119 @@
+"""Generated filters and contacts over the fields of `stories`: edges first (empty, capitals, DST, years)."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from hypothesis import strategies as st
+
+from app.filters.ast import ARITY, Arity, Filter, Group, Op, Predicate
+from app.filters.fields import OPERATORS, UNITS, FieldSpec, FieldType
+from tests.domain.stories import FIELDS, NOW, TAGS
+
+ZONES = [
+    ZoneInfo(name) for name in ("UTC", "Europe/Paris", "America/Sao_Paulo", "Asia/Beirut", "Pacific/Apia")
+]
+# Kelvin sign, dotted capital I, both sigmas and the long s fold differently in other places.
+WORDS = [
+    "CA",
+    "ca",
+    "São Paulo",
+    "SÃO PAULO",
+    "straße",
+    "STRASSE",
+    "ΣΑΣ",
+    "σας",
+    "İz",
+    "K",
+    "k",
+    "ſ",
+    "%_",
+    "a,b",
+]
+MOMENTS = [
+    NOW,
+    NOW - timedelta(days=7),
+    NOW + timedelta(microseconds=1),
+    datetime(2026, 3, 29, 0, 59, 59, tzinfo=UTC),
+    datetime(2026, 3, 29, 1, 0, tzinfo=UTC),
+    datetime(2018, 11, 4, 3, 0, tzinfo=UTC),
+    datetime(2011, 12, 30, 10, 0, tzinfo=UTC),
+]
+DAYS = [NOW.date() + timedelta(days=shift) for shift in (-366, -31, -7, -1, 0, 1, 7)] + [
+    date(1, 1, 1),
+    date.max,
+]
+
+texts = st.sampled_from(WORDS) | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=6
+).filter(lambda text: text.strip() != "")
+numbers: st.SearchStrategy[Any] = (
+    st.sampled_from([0, -0.0, 0.1, 0.30000000000000004, 5, 5.5, 10**15, -1e15, 5e-324])
+    | st.integers(-20, 20)
+    | st.floats(-1e6, 1e6)
+)
+days = st.sampled_from(DAYS) | st.dates(date(2026, 10, 1), date(2027, 1, 31))
+moments = st.sampled_from(MOMENTS) | st.timedeltas(timedelta(days=-60), timedelta(days=60)).map(
+    lambda shift: NOW + shift
+)
+
+
+def _values(spec: FieldSpec) -> st.SearchStrategy[Any]:
+    """One value of a predicate, as a form or JSON would carry it."""
+    if spec.type is FieldType.TEXT:
+        return texts
+    if spec.type is FieldType.NUMBER:
+        return numbers
+    if spec.type is FieldType.TAGS:
+        return st.sampled_from(sorted(TAGS))
+    if spec.type is FieldType.SELECT:
+        return st.sampled_from(spec.options)
+    written = days.map(date.isoformat)
+    if spec.type is FieldType.DATE:
+        return written
+    local = moments.map(lambda moment: moment.replace(tzinfo=None).isoformat(timespec="microseconds"))
+    return written.filter(lambda day: "1900" < day < "2200") | local | moments.map(datetime.isoformat)
+
+
+@st.composite
+def predicates(draw: st.DrawFn) -> Predicate:
+    """A predicate that `check` accepts."""
+    spec = draw(st.sampled_from(list(FIELDS.values())))
+    op: Op = draw(st.sampled_from([known.op for known in OPERATORS[spec.type]]))
+    arity = ARITY[op]
+    if arity is Arity.NONE:
+        return Predicate(spec.key, op)
+    if arity is Arity.SPAN:
+        unit = draw(st.sampled_from(UNITS[spec.type]))
+        return Predicate(spec.key, op, f"{draw(st.sampled_from([1, 2, 7, 31, 10_000]))} {unit}")
+    if arity is Arity.ONE:
+        return Predicate(spec.key, op, draw(_values(spec)))
+    size = (2, 2) if arity is Arity.TWO else (1, 3)
+    return Predicate(spec.key, op, draw(st.lists(_values(spec), min_size=size[0], max_size=size[1])))
+
+
+def filters() -> st.SearchStrategy[Group]:
+    """Groups, nested up to three deep."""
+    leaves: st.SearchStrategy[Filter] = predicates()
+    nested: st.SearchStrategy[Filter] = leaves | st.builds(
+        Group, st.sampled_from(["all", "any"]), st.lists(leaves, max_size=3)
+    )
+    return st.builds(Group, st.sampled_from(["all", "any"]), st.lists(nested, min_size=1, max_size=4))
+
+
+@st.composite
+def contacts(draw: st.DrawFn) -> dict[str, Any]:
+    """A contact as {"columns": …, "custom": {field id: value}, "tags": […]}, much of it empty. E-mails are
+    small letters only, as they are stored."""
+    columns: dict[str, Any] = {"created_at": draw(moments), "updated_at": draw(moments)}
+    custom: dict[str, Any] = {}
+    for spec in FIELDS.values():
+        if spec.type in (FieldType.TAGS, FieldType.DATETIME) or draw(st.booleans()):
+            continue
+        if spec.custom_id is None:
+            columns[spec.key] = draw(st.sampled_from(["a@x.test", "ca"]) if spec.key == "email" else texts)
+        elif spec.type is FieldType.BOOLEAN:
+            custom[spec.custom_id] = draw(st.booleans())
+        else:
+            custom[spec.custom_id] = draw(_values(spec))
+    return {"columns": columns, "custom": custom, "tags": draw(st.sets(st.sampled_from(sorted(TAGS))))}

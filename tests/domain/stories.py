@@ -1,0 +1,137 @@
+"""Small words for stories about the domain: fields, tags, people, programs, and a driver for the engine."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
+
+from app.filters.ast import Filter, Group, Op, Predicate, Value
+from app.filters.facts import Facts
+from app.filters.fields import catalogue, custom_field
+from app.workflows.domain.draft import Draft, Settings, insert
+from app.workflows.domain.machine import advance
+from app.workflows.domain.outcomes import Decision, EffectOutcome, Enrollment
+from app.workflows.domain.steps import MAIN, BranchLane, Step, StepConfig
+from app.workflows.domain.triggers import Manual, Trigger
+from app.workflows.domain.version import Program, compile_version, freeze
+
+NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+PARIS = ZoneInfo("Europe/Paris")
+
+VIP, COLD, LATE = (UUID(int=number) for number in (1, 2, 3))
+TAGS = {str(VIP): "vip", str(COLD): "cold", str(LATE): "late"}
+SCORE, MEMBER, SINCE, PLAN, MOTTO = (UUID(int=number) for number in range(11, 16))
+FIELDS = catalogue(
+    [
+        custom_field(SCORE, "score", "Score", "number"),
+        custom_field(MEMBER, "member", "Member", "boolean"),
+        custom_field(SINCE, "since", "Since", "date"),
+        custom_field(PLAN, "plan", "Plan", "select", ["free", "pro", "team"]),
+        custom_field(MOTTO, "motto", "Motto", "text"),
+    ]
+)
+WORKFLOW = UUID(int=100)
+ENROLLMENT = UUID(int=200)
+CONTACT = UUID(int=300)
+
+
+def ask(field: str, op: Op | str, value: Value = None) -> Predicate:
+    return Predicate(field, Op(op), value)
+
+
+def every(*items: Filter) -> Group:
+    return Group("all", list(items))
+
+
+def either(*items: Filter) -> Group:
+    return Group("any", list(items))
+
+
+def someone(tags: set[UUID] | None = None, zone: ZoneInfo = PARIS, **values: Any) -> Facts:
+    """A contact; custom fields by their slug."""
+    slugs = {spec.slug: spec.key for spec in FIELDS.values()}
+    named = {slugs[name]: value for name, value in values.items()}
+    return Facts(named, set(tags or ()), zone, CONTACT, "Acme")
+
+
+def lane(key: str, asked: Filter | None) -> BranchLane:
+    return BranchLane(key, key, asked)
+
+
+def draft(*steps: StepConfig | tuple[StepConfig, dict[str, list[StepConfig]]]) -> Draft:
+    """A draft of these steps, keyed s1, s2, … from top to bottom; a branch comes with its lanes."""
+    made = Draft(triggers=[Manual(key="t0")])
+    for item in steps:
+        config, lanes = item if isinstance(item, tuple) else (item, {})
+        made = insert(made, MAIN, len(made.steps), config)
+        branch = made.steps[-1].key
+        for name, inside in lanes.items():
+            for child in inside:
+                made = insert(made, f"{branch}.{name}", 999, child)
+    return made
+
+
+def program(
+    *steps: StepConfig | tuple[StepConfig, dict[str, list[StepConfig]]],
+    triggers: list[Trigger] | None = None,
+    entry: Filter | None = None,
+    settings: Settings | None = None,
+    workflow_id: UUID = WORKFLOW,
+) -> Program:
+    made = replace(
+        draft(*steps), triggers=triggers or [Manual(key="t0")], entry=entry, settings=settings or Settings()
+    )
+    return compile_version(freeze(made, workflow_id, 1), FIELDS)
+
+
+def parked(before: Enrollment, decision: Decision, effect: EffectOutcome | None = None) -> Enrollment:
+    """The enrollment as the worker would read it again after writing this decision."""
+    return replace(
+        before,
+        step_key=decision.step_key,
+        seq=decision.seq,
+        wait_reason=decision.wait_reason,
+        wait_until=decision.wait_until,
+        goal_key=decision.goal_key,
+        effect=effect,
+    )
+
+
+NEW = Enrollment(ENROLLMENT, CONTACT)
+SENT = EffectOutcome("sent")
+
+
+class Story:
+    """One enrollment driven by hand: its clock, its facts and everything decided so far."""
+
+    def __init__(self, running: Program, facts: Facts) -> None:
+        self.program = running
+        self.facts = facts
+        self.now = NOW
+        self.state = NEW
+        self.decisions: list[Decision] = []
+
+    def go(self, effect: EffectOutcome | None = None, **later: float) -> Decision:
+        """One wake-up, `later` (timedelta's words) after the one before."""
+        self.now += timedelta(**later)
+        decision = advance(self.program, replace(self.state, effect=effect), self.facts, self.now)
+        self.state = parked(self.state, decision)
+        self.decisions.append(decision)
+        return decision
+
+    @property
+    def path(self) -> list[tuple[int, str, str | None]]:
+        """(seq, step, outcome) of every visit, closed ones with the outcome they got."""
+        rows = {row.seq: (row.step_key, row.outcome) for made in self.decisions for row in made.executions}
+        for made in self.decisions:
+            for closed in made.closed:
+                rows[closed.seq] = (rows[closed.seq][0], closed.outcome)
+        return [
+            (seq, key, outcome.value if outcome else None) for seq, (key, outcome) in sorted(rows.items())
+        ]
+
+
+def keys(steps: list[Step]) -> list[str]:
+    return [step.key for step in steps]
