@@ -54,7 +54,7 @@ class SignedIn(msgspec.Struct):
 class SessionView(msgspec.Struct):
     id: UUID
     account_name: str
-    user_agent: str
+    agent: str
     network: str
     created_at: datetime
     seen_at: datetime

@@ -6,6 +6,7 @@ from uuid import UUID
 from app.credentials import digest, session_secret
 from app.errors import Forbidden, NotFound
 from app.permissions import Role, allowed
+from app.sessions.domain import agent_name
 from app.sessions.schemas import SessionView
 from app.work import Principal, Work
 from db.directory import Belongs, Person
@@ -69,7 +70,7 @@ async def my_sessions(work: Work) -> list[SessionView]:
         SessionView(
             row.id,
             row.account_name,
-            row.user_agent,
+            agent_name(row.user_agent),
             row.network,
             row.created_at,
             row.seen_at,

@@ -19,10 +19,7 @@ from app.web.tracing import span
 from db.ids import uuid7
 
 log = structlog.get_logger("switchyard.access")
-POLICY = (
-    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'; "
-    "img-src 'self' data:"
-)
+POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 FIXED = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
