@@ -24,6 +24,7 @@ SYSTEMS = (
 
 def agent_name(agent: str) -> str:
     """A User-Agent as "Firefox on Linux"; what is not known keeps its first word."""
-    browser = next((name for mark, name in BROWSERS if mark in agent), agent.split(" ", maxsplit=1)[0].split("/", maxsplit=1)[0][:40])
+    first = agent.partition(" ")[0].partition("/")[0][:40]
+    browser = next((name for mark, name in BROWSERS if mark in agent), first)
     system = next((name for mark, name in SYSTEMS if mark in agent), "")
     return f"{browser or 'Unknown'} on {system}" if system else browser or "Unknown"
