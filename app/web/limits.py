@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -20,6 +20,7 @@ from app.web.metrics import FALLBACK, REDIS_UP
 
 log = structlog.get_logger("switchyard.redis")
 PATIENCE_SECONDS = 0.1
+CONNECTIONS = 16
 OPEN_SECONDS = 2.0
 SAY_EVERY_SECONDS = 30.0
 REMEMBERED = 20_000
@@ -127,10 +128,13 @@ class Limiter:
 
 
 def open_redis(url: str) -> Any:
-    """A client that waits a tenth of a second and never tries again by itself."""
-    return Redis.from_url(
+    """A client of a few connections that waits a tenth of a second and never tries again by itself."""
+    pool = BlockingConnectionPool.from_url(
         url,
+        max_connections=CONNECTIONS,
+        timeout=PATIENCE_SECONDS,
         socket_timeout=PATIENCE_SECONDS,
         socket_connect_timeout=PATIENCE_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
+    return Redis.from_pool(pool)
