@@ -1,0 +1,100 @@
+import json
+import time
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.workflows.domain.templates import (
+    Output,
+    TemplateError,
+    check,
+    compile_template,
+    tag_names,
+    used_fields,
+)
+from tests.domain.stories import FIELDS, NOW, SCORE, someone
+
+NAME = '{{ contact.first_name | default: "there" }}'
+
+
+def written(source: str, output: Output = Output.TEXT, **values: object) -> str:
+    return compile_template(source, FIELDS, output).render(someone(**values))  # type: ignore[arg-type]  # -- any value
+
+
+def test_values_and_defaults() -> None:
+    assert written(f"Hi {NAME}!", first_name="Ann") == "Hi Ann!"
+    assert written(f"Hi {NAME}!") == "Hi there!"
+    assert written("{{contact.city|default:'a \"b\"'}}") == 'a "b"'
+    assert written("{{ contact.score }}/{{ contact.member }}", score=5.0, member=False) == "5/no"
+    assert written(f"{{{{ contact.custom.{SCORE} }}}}", score=2.5) == "2.5"
+    assert written("{{ contact.created_at }}", created_at=NOW) == "2026-11-24 10:30"
+    assert written("{{ contact.id }} {{ account.name }}").endswith("012c Acme")
+    assert written("no tags } } {") == "no tags } } {"
+    assert written("") == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("{{ contact.first_nam }}", "Did you mean “contact.first_name”?"),
+        ("{{ first_name }}", "Did you mean “contact.first_name”?"),
+        ("{{ contact.tags }}", "There is no field"),
+        ("{{ contact.first_name", "is not closed"),
+        ("{{ {{ contact.city }} }}", "is not closed"),
+        ("{{ }}", "is not a merge tag"),
+        ("{{ contact.city | upper }}", "only a default may follow"),
+        ("{{ contact.city | default: there }}", "only a default may follow"),
+        ('{{ contact.city | default: "a" | default: "b" }}', "only a default may follow"),
+        ("{{ contact.__class__ }}", "There is no field"),
+        ("{{ 'a' * 500000000 }}", "is not a merge tag"),
+        ("{{ contact.city.format(1) }}", "is not a merge tag"),
+        ("x" * 50_001, "longer than"),
+        ("{{contact.city}}" * 201, "more than 200"),
+    ],
+)
+def test_what_is_refused(source: str, says: str) -> None:
+    assert says in (check(source, FIELDS) or "")
+    with pytest.raises(TemplateError):
+        compile_template(source, FIELDS)
+
+
+def test_used_fields() -> None:
+    assert used_fields("{{ contact.score }} {{ contact.city }} {{ account.name }}", FIELDS) == {
+        f"custom.{SCORE}",
+        "city",
+    }
+    assert used_fields("{{ nonsense", FIELDS) == frozenset()
+    assert ("contact.first_name", "First name") in tag_names(FIELDS)
+    assert all(check(f"{{{{ {name} }}}}", FIELDS) is None for name, _ in tag_names(FIELDS))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_no_value_breaks_out_of_its_place(value: str) -> None:
+    body = written('{"a": "{{ contact.motto }}"}', Output.JSON, motto=value)
+    assert json.loads(body) == {"a": value}
+    subject = written("Re: {{ contact.motto }}", Output.SUBJECT, motto=value)
+    assert len(subject.splitlines()) == 1
+    assert "\r" not in subject
+    assert "\n" not in subject
+    url = written("https://x.test/?q={{ contact.motto }}", Output.URL, motto=value)
+    assert unquote(url.removeprefix("https://x.test/?q=")) == value
+    assert not set(url) & set(" \r\n<>\"'")
+    html = written("<p>{{ contact.motto }}</p>", Output.HTML, motto=value)
+    assert not set(html[3:-4]) & set("<>\"'")
+
+
+def test_a_value_is_never_read_as_a_template() -> None:
+    assert (
+        written("{{ contact.motto }}", motto="{{ contact.email }}", email="a@x.test") == "{{ contact.email }}"
+    )
+
+
+@pytest.mark.parametrize(
+    "source", ["{{" * 25_000, "{" * 50_000, "{{ " + "a" * 49_000 + " }}", "{{|" * 16_000]
+)
+def test_hostile_templates_cost_nothing(source: str) -> None:
+    started = time.perf_counter()
+    check(source, FIELDS)
+    assert time.perf_counter() - started < 0.25
