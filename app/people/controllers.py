@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from app.credentials import digest, normal_email
 from app.people.domain import DAYS, LABELS, may_give
-from app.people.links import INVITATION_HOURS, send_invitation, send_reset, use_link
+from app.people.links import INVITATION_HOURS, Invited, send_invitation, send_reset, use_link
 from app.people.schemas import (
     InvitedPage,
     MemberForm,
@@ -90,7 +90,7 @@ class MemberController(Controller):
         person, email = await add_member(work, data)
         said = f"{person.name} is a member now and finds this account after signing in."
         if not person.has_password:
-            sent = await _invite(request, work, person.user_id, person.name, email)
+            sent = await _invite(request, work, person, email)
             said = _said(person.name, sent)
         page = InvitedPage(
             person.user_id, person.name, email, data.role, not person.has_password, INVITATION_HOURS
@@ -111,9 +111,9 @@ class MemberController(Controller):
         self, user_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Saved[None]:
         """Sends a member who has no password yet a new link."""
-        name, email = await invited_member(work, user_id)
-        sent = await _invite(request, work, user_id, name, email)
-        return Saved(None, see="/members", note=_said(name, sent))
+        person, email = await invited_member(work, user_id)
+        sent = await _invite(request, work, person, email)
+        return Saved(None, see="/members", note=_said(person.name, sent))
 
     @post("/{user_id:uuid}/deletion", form="/members", guards=[may(MANAGE)])
     async def remove(
@@ -125,10 +125,10 @@ class MemberController(Controller):
         return Saved(None, see="/members", note="The member was removed.")
 
 
-async def _invite(request: Request, work: Work, user_id: UUID, name: str, email: str) -> bool:
-    state, account = request.app.state, person_of(work).account_name
+async def _invite(request: Request, work: Work, person: Invited, email: str) -> bool:
+    state = request.app.state
     return await send_invitation(
-        state.directory, state.post, state.settings.base_url, user_id, name, email, account
+        state.directory, state.runtime.mailer, state.settings.base_url, person, email, person_of(work)
     )
 
 
@@ -224,7 +224,9 @@ class PasswordController(Controller):
         state = request.app.state
         email = normal_email(data.email) or data.email
         await state.throttle.check(f"reset {email}", request.scope["state"]["network"])
-        later = BackgroundTask(send_reset, state.directory, state.post, state.settings.base_url, data.email)
+        later = BackgroundTask(
+            send_reset, state.directory, state.runtime.mailer, state.settings.base_url, data.email
+        )
         return Saved(None, see="/password-reset?sent=true", background=later)
 
     @get("/password-reset/{token:str}", page="people/reset.html", public=True)

@@ -1,7 +1,6 @@
 """Links to choose a password: single use, hashed at rest, sent by e-mail only. Who can read the mailbox
 owns the address; shown to whoever invites, a link would let them take an address that is not theirs."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -9,11 +8,11 @@ import structlog
 
 from app.credentials import digest, hash_password, new_secret, normal_email, weakness
 from app.errors import Invalid
-from db.directory import Directory
+from app.ports import Letter, Mailer, Sent
+from app.work import Principal
+from db.directory import Directory, Invited
 
 RESET_HOURS, INVITATION_HOURS = 1, 72
-# to, subject, text
-Post = Callable[[str, str, str], Awaitable[None]]
 log = structlog.get_logger("switchyard.people")
 
 
@@ -25,19 +24,20 @@ async def new_link(directory: Directory, base_url: str, user_id: UUID, hours: in
 
 
 async def send_invitation(
-    directory: Directory, post: Post, base_url: str, user_id: UUID, name: str, email: str, account: str
+    directory: Directory, mailer: Mailer, base_url: str, member: Invited, email: str, inviter: Principal
 ) -> bool:
     """Sends a new member their link; False when it could not be sent."""
+    name, user_id, account = member.name, member.user_id, inviter.account_name
     link = await new_link(directory, base_url, user_id, INVITATION_HOURS)
     text = (
         f"Hello {name},\n\nyou are now a member of {account} in Switchyard. Choose a password here:\n\n"
         f"{link}\n\n"
         f"The link works once and for {INVITATION_HOURS} hours.\n"
     )
-    return await _send(post, email, f"You are a member of {account}", text)
+    return await _send(mailer, email, f"You are a member of {account}", text, inviter.account_id)
 
 
-async def send_reset(directory: Directory, post: Post, base_url: str, address: str) -> None:
+async def send_reset(directory: Directory, mailer: Mailer, base_url: str, address: str) -> None:
     """Sends a link to whoever has the address. Runs after the answer, so that the answer tells nothing."""
     email = normal_email(address)
     person = await directory.person(email) if email else None
@@ -49,7 +49,8 @@ async def send_reset(directory: Directory, post: Post, base_url: str, address: s
         f"choose one here:\n\n{link}\n\nThe link works once and for one hour. If it was not you, there is "
         "nothing to do.\n"
     )
-    await _send(post, person.email, "Choose a new password", text)
+    account = person.memberships[0].account_id if person.memberships else None
+    await _send(mailer, person.email, "Choose a new password", text, account)
 
 
 async def use_link(directory: Directory, secret: str, password: str) -> bool:
@@ -63,10 +64,15 @@ async def use_link(directory: Directory, secret: str, password: str) -> bool:
     return await directory.use_reset(digest(secret), await hash_password(password)) is not None
 
 
-async def _send(post: Post, to: str, subject: str, text: str) -> bool:
-    try:
-        await post(to, subject, text)
-    except Exception as error:  # noqa: BLE001 -- whatever keeps mail from going, the link can be sent again
-        log.warning("mail could not be sent", subject=subject, error=type(error).__name__)
-        return False
-    return True
+async def _send(mailer: Mailer, to: str, subject: str, text: str, account_id: UUID | None) -> bool:
+    """Each link is a letter of its own, so each has a key of its own."""
+    letter = Letter(
+        recipient=to, subject=subject, body=text, key=new_secret("link-"), account_id=str(account_id or "")
+    )
+    outcome = await mailer.send(letter)
+    if not isinstance(outcome, Sent):
+        log.warning("a link could not be sent", subject=subject, error=outcome.error)
+    return isinstance(outcome, Sent)
+
+
+__all__ = ["INVITATION_HOURS", "Invited", "new_link", "send_invitation", "send_reset", "use_link"]

@@ -93,8 +93,8 @@ async def _decide(work: Work, user_id: UUID, new: Role | None) -> Role:
     return old
 
 
-async def invited_member(work: Work, user_id: UUID) -> tuple[str, str]:
-    """Name and address of a member who has no password yet. Raises `NotFound`, `Conflict`."""
+async def invited_member(work: Work, user_id: UUID) -> tuple[Invited, str]:
+    """A member who has no password yet, and their address. Raises `NotFound`, `Conflict`."""
     found = await work.people.name_of(user_id)
     if found is None:
         raise NotFound("member")
@@ -102,7 +102,7 @@ async def invited_member(work: Work, user_id: UUID) -> tuple[str, str]:
         raise Conflict(f"{found[0]} has a password already and can ask for a new one on the sign-in page.")
     work.audit("member.link_sent", "member", user_id)
     await work.commit()
-    return found
+    return Invited(user_id, found[0], has_password=False), found[1]
 
 
 async def change_password(work: Work, form: PasswordForm) -> None:

@@ -27,7 +27,7 @@ from app.web.guards import in_person
 from app.web.media import header
 from app.web.negotiate import Request, Saved
 from app.web.tokens import LIFETIME_SECONDS
-from app.work import Principal, Work
+from app.work import Principal, Work, open_work
 
 WRONG = "The e-mail or the password is not right."
 
@@ -63,7 +63,10 @@ class SessionController(Controller):
         if not await password_matches(data.password, person.password_hash if person else None) or not person:
             raise NotAuthorizedException(WRONG)
         me = principal_of(person, data.account_id)
-        async with state.open_work(me) as work:
+        request_id = request.scope["state"]["request_id"]
+        async with open_work(
+            state.runtime, me.account_id, me.actor, principal=me, request_id=request_id
+        ) as work:
             secret = await start_session(work, header(request.scope, b"user-agent"), network)
         answer = signed_in_as(request, me)
         if not request.wants_html:
