@@ -9,7 +9,7 @@ from sqlalchemy import BindParameter, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.directory import Invited, invited
+from db.directory import BY_EMAIL, Invited, invited
 from db.ids import uuid7
 from db.models import AccessToken, Account, Membership, Session, User
 
@@ -126,6 +126,18 @@ class People:
     async def invite(self, email: str, name: str) -> Invited:
         """The person of an address, made when there is none."""
         return await invited(self.session, email, name)
+
+    async def invite_taken(self, email: str) -> bool:
+        """Whether somebody has an address already, in whatever account."""
+        return (await self.session.execute(BY_EMAIL, {"email": email})).first() is not None
+
+    async def add_person(self, user_id: UUID, email: str, name: str, password_hash: str, role: str) -> None:
+        """A new person who is a member at once (the first owner, the demo). Plain inserts: RETURNING would
+        ask row security for a person who is no member yet."""
+        await self.session.execute(
+            insert(User).values(id=user_id, email=email, name=name, password_hash=password_hash)
+        )
+        await self.join(user_id, role)
 
     async def join(self, user_id: UUID, role: str) -> bool:
         """Makes somebody a member; False when they are one already."""
