@@ -11,6 +11,7 @@ import msgspec
 from litestar import Litestar
 
 from app.credentials import HASHER
+from app.runtime import Runtime
 from db.ids import uuid7
 from tests.web.kit import BASE, HTML, JSON, OWN
 
@@ -31,8 +32,10 @@ class Somebody(msgspec.Struct, frozen=True):
 class World:
     """`admin_url` is a superuser's: tests make and look at rows with it that the app may not."""
 
-    def __init__(self, app: Litestar, admin_url: str, mails: list[tuple[str, str, str]]) -> None:
-        self.app, self.admin_url, self.mails = app, admin_url, mails
+    def __init__(
+        self, app: Litestar, admin_url: str, mails: list[tuple[str, str, str]], runtime: Runtime
+    ) -> None:
+        self.app, self.admin_url, self.mails, self.runtime = app, admin_url, mails, runtime
 
     async def sql(self, statement: str, *values: Any) -> list[Any]:
         connection = await asyncpg.connect(self.admin_url)

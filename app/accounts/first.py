@@ -1,0 +1,45 @@
+"""The first owner of an account, made from the command line: nobody could be signed in yet."""
+
+from sqlalchemy.exc import IntegrityError
+
+from app.credentials import hash_password, normal_email, weakness
+from app.runtime import open_runtime
+from app.settings import Settings
+from app.work import SYSTEM, Work, open_work
+from db.ids import uuid7
+from db.models import Account, Membership, User
+
+
+async def create_account(settings: Settings, name: str, email: str, person: str, password: str) -> str:
+    """Makes the account and its owner; returns a sentence.
+
+    Raises:
+        SystemExit: with a sentence, when the address is taken or the password is weak.
+    """
+    address = normal_email(email)
+    problem = "Enter a valid e-mail address." if "@" not in address else weakness(password, address, person)
+    if problem:
+        raise SystemExit(problem)
+    runtime = open_runtime(settings, pool_size=0)
+    try:
+        async with open_work(runtime, uuid7(), SYSTEM) as work:
+            await add_account(work, name, [(address, person, await hash_password(password), "owner")])
+            await work.commit()
+            return f"Account {name} ({work.account_id}) made; {address} is its owner."
+    except IntegrityError as error:
+        raise SystemExit(f"{address} belongs to somebody already; add them on the Members screen.") from error
+    finally:
+        await runtime.close()
+
+
+async def add_account(work: Work, name: str, people: list[tuple[str, str, str, str]]) -> None:
+    """The account of `work` with its people (address, name, password hash, role), audited; the caller commits."""
+    work.session.add(Account(id=work.account_id, name=name))
+    await work.session.flush()
+    for email, person, password_hash, role in people:
+        user = User(id=uuid7(), email=email, name=person, password_hash=password_hash)
+        work.session.add(user)
+        await work.session.flush()  # the membership refers to them
+        work.session.add(Membership(account_id=work.account_id, user_id=user.id, role=role))
+        work.audit("member.added", "member", user.id, {"role": (None, role)})
+    work.audit("account.created", "account", work.account_id, {"name": (None, name)})

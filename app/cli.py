@@ -1,0 +1,115 @@
+"""Commands of the `litestar` command line: web, worker, mailbox, migrate, seed, accounts, keys.
+
+What a command needs is imported when it runs, so that each starts fast.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import click
+from litestar.plugins import CLIPlugin
+
+from app.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Commands(CLIPlugin):
+    def on_cli_init(self, cli: click.Group) -> None:
+        for command in (web, worker, mailbox, migrate, seed, accounts, keys):
+            cli.add_command(command)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True)
+def web(host: str, port: int) -> None:
+    """Serve the screens and the JSON."""
+    import uvicorn
+
+    uvicorn.run(
+        "app.main:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        log_config=None,
+        proxy_headers=False,
+    )
+
+
+@click.command()
+def worker() -> None:
+    """Move people through workflows, send what is to be sent, do the jobs."""
+    from jobs.shell import run
+
+    asyncio.run(run(Settings.from_env()))
+
+
+@click.command()
+def mailbox() -> None:
+    """Catch mail on loopback and keep it for the Mailbox screen (demo)."""
+    from app.mailbox.catcher import run
+
+    asyncio.run(run(Settings.from_env()))
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database to the newest schema (as app_owner, MIGRATE_DATABASE_URL)."""
+    from alembic import command
+    from alembic.config import Config
+
+    url = os.environ.get("MIGRATE_DATABASE_URL", "")
+    if not url:
+        raise SystemExit("Set MIGRATE_DATABASE_URL to the address of app_owner; see db/bootstrap.sql.")
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "db" / "migrations"))
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    command.upgrade(config, "head")
+
+
+@click.command()
+def seed() -> None:
+    """Make the demo: two accounts, 2,000 contacts, workflows with people in them. Twice changes nothing."""
+    from db.seeds import run
+
+    asyncio.run(run(Settings.from_env()))
+
+
+@click.group()
+def accounts() -> None:
+    """Accounts of this installation."""
+
+
+@accounts.command()
+@click.option("--name", required=True, help="What the account is called.")
+@click.option("--email", required=True, help="The first owner's address.")
+@click.option("--person", required=True, help="The first owner's name.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def create(name: str, email: str, person: str, *, password_stdin: bool) -> None:
+    """Make an account and its first owner."""
+    from app.accounts.first import create_account
+
+    password = sys.stdin.readline().strip() if password_stdin else click.prompt("Password", hide_input=True)
+    click.echo(asyncio.run(create_account(Settings.from_env(), name, email, person, password)))
+
+
+@click.group()
+def keys() -> None:
+    """The keys that sign tokens."""
+
+
+@keys.command()
+def rotate() -> None:
+    """Sign with a new key from now on; tokens of the older ones stay good until they end."""
+    from app.web.keys import rotate as new_key
+
+    settings = Settings.from_env()
+    if settings.signing_keys:
+        raise SystemExit("The keys come from SIGNING_KEYS: put a new one before the others there.")
+    click.echo(new_key(settings.data_dir))

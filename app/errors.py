@@ -1,0 +1,40 @@
+"""Endings that are not success. Use cases and repositories raise them; app/web/errors.py answers them."""
+
+
+class SwitchyardError(Exception):
+    """A refusal with a sentence that a person or a script can act on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class NotFound(SwitchyardError):
+    """Not there, or not this account's: the two are answered alike (404)."""
+
+    def __init__(self, what: str = "page") -> None:
+        super().__init__(f"There is no such {what} in this account.")
+
+
+class Conflict(SwitchyardError):
+    """Somebody was faster, or the state forbids it (409). `current` is what is true now."""
+
+    def __init__(self, message: str, current: object = None) -> None:
+        super().__init__(message)
+        self.current = current
+
+
+class Invalid(SwitchyardError):
+    """Input that cannot be accepted (422): field name to sentence; "" is the whole form."""
+
+    def __init__(self, errors: dict[str, str]) -> None:
+        super().__init__(" ".join(errors.values()))
+        self.errors = errors
+
+
+class Forbidden(SwitchyardError):
+    """Known, but not allowed for this role (403)."""
+
+
+class Unavailable(SwitchyardError):
+    """A part that we need is down (503); trying again later is right."""

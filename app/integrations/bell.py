@@ -1,0 +1,32 @@
+"""The bell: tells a worker that something is due. PostgreSQL knows what; a lost ring costs one sweep."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from saq import Queue
+
+from jobs.settings import QUEUE, ring_key
+
+log = structlog.get_logger(__name__)
+QUIET_SECONDS = 30.0
+
+
+class Bell:
+    """Enqueues SAQ jobs that carry ids and never state. Redis down: one log line in 30 seconds."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.queue = Queue.from_url(redis_url, name=QUEUE, max_concurrent_ops=20)
+        self._complained = 0.0
+
+    async def __call__(self, task: str, arguments: Mapping[str, Any]) -> None:
+        try:
+            await self.queue.enqueue(task, key=ring_key(task, arguments, time.time()), **arguments)
+        except Exception as error:  # noqa: BLE001 -- whatever is wrong with Redis, the sweep finds the work
+            if time.monotonic() - self._complained > QUIET_SECONDS:
+                self._complained = time.monotonic()
+                log.warning("bell.unheard", task=task, error=repr(error))
+
+    async def close(self) -> None:
+        await self.queue.disconnect()

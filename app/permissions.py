@@ -1,0 +1,51 @@
+"""The one permission table: guards, buttons and JSON `actions` all read it."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    OWNER = "owner"
+    ADMIN = "admin"
+    OPERATOR = "operator"
+    VIEWER = "viewer"
+
+
+class Permission(StrEnum):
+    VIEW = "view"
+    EDIT_CONTACTS = "contacts:edit"
+    IMPORT_CONTACTS = "contacts:import"
+    EDIT_WORKFLOWS = "workflows:edit"
+    PUBLISH_WORKFLOWS = "workflows:publish"
+    STEER_ENROLLMENTS = "enrollments:steer"
+    RUN_JOBS = "jobs:run"
+    VIEW_AUDIT = "audit:view"
+    MANAGE_MEMBERS = "members:manage"
+    MANAGE_ACCOUNT = "account:manage"
+
+
+_VIEWER = frozenset({Permission.VIEW})
+_OPERATOR = _VIEWER | {
+    Permission.EDIT_CONTACTS,
+    Permission.IMPORT_CONTACTS,
+    Permission.EDIT_WORKFLOWS,
+    Permission.STEER_ENROLLMENTS,
+    Permission.RUN_JOBS,
+}
+_ADMIN = _OPERATOR | {Permission.PUBLISH_WORKFLOWS, Permission.VIEW_AUDIT, Permission.MANAGE_MEMBERS}
+_OWNER = frozenset(Permission)
+
+TABLE: dict[Role, frozenset[Permission]] = {
+    Role.OWNER: _OWNER,
+    Role.ADMIN: _ADMIN,
+    Role.OPERATOR: _OPERATOR,
+    Role.VIEWER: _VIEWER,
+}
+
+
+def allowed(role: Role, scopes: Iterable[str] | None = None) -> frozenset[Permission]:
+    """What a role may do; a token's scopes can only take away from it, never add."""
+    granted = TABLE[role]
+    if scopes is None:
+        return granted
+    return granted & {Permission(scope) for scope in scopes if scope in Permission.__members__.values()}

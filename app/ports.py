@@ -1,0 +1,73 @@
+"""The outside world, as the product sees it. Adapters are in app/integrations, fakes in tests/fakes.py."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Protocol
+
+import msgspec
+
+
+class Clock(Protocol):
+    """Time is the database's; only tests set an offset, so that a wait of a day can pass at once."""
+
+    offset: timedelta
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """An e-mail as it leaves: `key` is the idempotency key, the same for every attempt."""
+
+    recipient: str
+    subject: str
+    body: str
+    key: str
+    account_id: str
+    sender: str = ""
+    reply_to: str = ""
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """An HTTP call as it leaves; `key` goes out as `Idempotency-Key`."""
+
+    url: str
+    method: str
+    headers: Mapping[str, str]
+    body: str
+    key: str
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """It went out: what the other side said."""
+
+    detail: dict[str, Any] = {}
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """It did not go out. `permanent` says that trying again is useless; `after` is the other side's
+    wish in seconds."""
+
+    error: str
+    permanent: bool
+    after: float | None = None
+
+
+class Doubtful(msgspec.Struct, frozen=True):
+    """It may have gone out: the call broke after it could have been taken."""
+
+    error: str
+
+
+Outcome = Sent | Refused | Doubtful
+
+
+class Mailer(Protocol):
+    async def send(self, letter: Letter) -> Outcome: ...
+
+
+class Caller(Protocol):
+    async def call(self, call: Call) -> Outcome: ...
+
+
+class Enqueue(Protocol):
+    """Rings the bell. Losing a ring costs at most one sweep; it never raises."""
+
+    async def __call__(self, task: str, arguments: Mapping[str, Any]) -> None: ...

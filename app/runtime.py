@@ -1,0 +1,65 @@
+"""What a process holds for its whole life: settings, pools, the clock, the bell and the ways out."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from app.integrations.bell import Bell
+from app.integrations.http import HttpCaller
+from app.integrations.smtp import SmtpMailer
+from app.ports import Caller, Clock, Enqueue, Mailer
+from app.settings import Settings
+from db.engine import open_engine
+from db.tenancy import session_maker
+
+
+@dataclass
+class SystemClock:
+    """The database's clock as it is."""
+
+    offset: timedelta = timedelta()
+
+
+@dataclass(frozen=True)
+class Runtime:
+    settings: Settings
+    engine: AsyncEngine
+    sessions: async_sessionmaker[AsyncSession]
+    redis: Any
+    clock: Clock
+    enqueue: Enqueue
+    mailer: Mailer
+    caller: Caller
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+        await self.redis.aclose()
+
+
+def open_runtime(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    mailer: Mailer | None = None,
+    caller: Caller | None = None,
+    pool_size: int | None = None,
+) -> Runtime:
+    """Opens nothing yet: connections are made at first use. The keywords are for tests and commands."""
+    engine = open_engine(
+        settings.database_url, settings.database_pool_size if pool_size is None else pool_size
+    )
+    # Half a second: Redis only rings bells and counts requests, both of which can do without it.
+    redis = Redis.from_url(settings.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
+    return Runtime(
+        settings=settings,
+        engine=engine,
+        sessions=session_maker(engine),
+        redis=redis,
+        clock=clock or SystemClock(),
+        enqueue=Bell(settings.redis_url),
+        mailer=mailer or SmtpMailer(settings.smtp_url, settings.mail_from),
+        caller=caller or HttpCaller(allow_loopback=settings.egress_allow_loopback),
+    )

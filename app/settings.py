@@ -1,0 +1,58 @@
+"""Everything that can be set, read once from the environment. The README's table is checked against it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Field names in capitals are the environment variables; empty values count as not set."""
+
+    database_url: str = "postgresql://app_user@127.0.0.1:5432/switchyard"
+    migrate_database_url: str = ""
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    data_dir: Path = Path(".local")
+    base_url: str = "http://127.0.0.1:8000"
+    allowed_origins: list[str] = []
+    signing_keys: str = ""
+    smtp_url: str = "smtp://127.0.0.1:1025"
+    mail_from: str = "Switchyard <no-reply@switchyard.test>"
+    egress_allow_loopback: bool = False
+    rate_limit_per_minute: int = 600
+    max_body_bytes: int = 12_000_000
+    log_format: str = "json"
+    log_level: str = "INFO"
+    otel_exporter_otlp_endpoint: str = ""
+    metrics_token: str = ""
+    demo: bool = False
+    mailbox_port: int = 1025
+    trusted_proxies: int = 0
+    database_pool_size: int = 10
+    worker_concurrency: int = 4
+
+    @property
+    def secure(self) -> bool:
+        """Behind HTTPS cookies are `__Host-` and Secure; on plain loopback browsers would refuse them."""
+        return self.base_url.startswith("https://")
+
+    @classmethod
+    def from_env(cls, environ: dict[str, str] | None = None) -> "Settings":
+        """Raises `SystemExit` with one sentence when a value cannot be read."""
+        source = os.environ if environ is None else environ
+        raw: dict[str, Any] = {}
+        for field in msgspec.structs.fields(cls):
+            value = source.get(field.name.upper(), "").strip()
+            if value:
+                raw[field.name] = value.split(",") if field.name == "allowed_origins" else value
+        try:
+            return msgspec.convert(raw, cls, strict=False, dec_hook=_path)
+        except msgspec.ValidationError as error:
+            raise SystemExit(f"A setting cannot be read: {error}. See .env.example.") from error
+
+
+def _path(kind: type, value: Any) -> Any:
+    if kind is Path:
+        return Path(value)
+    raise NotImplementedError(kind)

@@ -1,0 +1,253 @@
+"""One unit of work in one account: the only way to a session, its repositories, the audit and the bell."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.permissions import Permission, Role
+from app.ports import Enqueue
+from app.runtime import Runtime
+from db.ids import uuid7
+from db.models import AuditLog, Event, Job
+from db.repositories.accounts import Accounts
+from db.repositories.audit_log import AuditEntries
+from db.repositories.contacts import Contacts
+from db.repositories.effects import Effects
+from db.repositories.enrollments import Enrollments
+from db.repositories.events import Events
+from db.repositories.fields import Fields
+from db.repositories.home import Home
+from db.repositories.imports import Imports
+from db.repositories.jobs import Jobs
+from db.repositories.mailbox import Mailbox
+from db.repositories.people import People
+from db.repositories.tags import Tags
+from db.repositories.workflows import Workflows
+from db.tenancy import begin
+
+Source = Literal["user", "api", "bulk", "import", "workflow", "system"]
+SOURCES: dict[str, Source] = {
+    "person": "user",
+    "token": "api",
+    "step": "workflow",
+    "import": "import",
+    "system": "system",
+}
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who does it: a person, a token, a workflow step, an import, or the system itself."""
+
+    kind: Literal["person", "token", "step", "import", "system"]
+    id: str
+    name: str
+
+
+SYSTEM = Actor("system", "", "Switchyard")
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Somebody signed in, in one account, with today's rights."""
+
+    user_id: UUID
+    email: str
+    name: str
+    account_id: UUID
+    account_name: str
+    role: Role
+    session_id: UUID | None = None
+    token_id: UUID | None = None
+    permissions: frozenset[Permission] = frozenset()
+
+    @property
+    def actor(self) -> Actor:
+        if self.token_id is not None:
+            return Actor("token", str(self.token_id), self.name)
+        return Actor("person", str(self.user_id), self.name)
+
+
+class Work:
+    """`now` is the database's clock (aware, UTC) plus the offset that only tests set.
+
+    Nothing is kept unless `commit()` is called, and what `later` asked for is rung only after that.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        session: AsyncSession,
+        actor: Actor,
+        *,
+        principal: Principal | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        self.runtime, self.session, self.actor = runtime, session, actor
+        self.principal, self.request_id = principal, request_id
+        self.account_id: UUID = session.info["account_id"]
+        self._rings: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    @property
+    def now(self) -> datetime:
+        moment: datetime = self.session.info["now"]
+        return moment + self.runtime.clock.offset
+
+    def may(self, permission: Permission) -> bool:
+        return self.principal is not None and permission in self.principal.permissions
+
+    def audit(
+        self,
+        action: str,
+        subject_kind: str,
+        subject_id: object,
+        changes: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
+        """Note who did what; `changes` is field → [from, to]. Written in this transaction or not at all."""
+        self.session.add(
+            AuditLog(
+                id=uuid7(),
+                account_id=self.account_id,
+                occurred_at=self.now,
+                actor_kind=self.actor.kind,
+                actor_id=self.actor.id,
+                actor_name=self.actor.name,
+                action=action,
+                subject_kind=subject_kind,
+                subject_id=str(subject_id),
+                changes={name: list(pair) for name, pair in (changes or {}).items()},
+                request_id=self.request_id,
+            )
+        )
+
+    def emit(
+        self, kind: str, subject_id: UUID, data: Mapping[str, Any] | None = None, source: Source | None = None
+    ) -> UUID:
+        """Add an event of its own cause; triggers and goals see it right after the commit."""
+        event_id = uuid7()
+        self.session.add(
+            Event(
+                id=event_id,
+                account_id=self.account_id,
+                kind=kind,
+                subject_id=subject_id,
+                source=source or SOURCES[self.actor.kind],
+                data=dict(data or {}),
+                root_event_id=event_id,
+                occurred_at=self.now,
+            )
+        )
+        self.ring()
+        return event_id
+
+    def add_job(self, queue: str, task: str, args: Mapping[str, Any], total: int = 0) -> UUID:
+        """A durable job of this account, done by a worker in the name of this actor."""
+        job = Job(
+            id=uuid7(),
+            account_id=self.account_id,
+            queue=queue,
+            task=task,
+            args=dict(args),
+            due_at=self.now,
+            total=total,
+            actor_kind=self.actor.kind,
+            actor_id=self.actor.id,
+            actor_name=self.actor.name,
+        )
+        self.session.add(job)
+        self.ring()
+        return job.id
+
+    def ring(self) -> None:
+        """This account has something due."""
+        self.later("drain", account_id=str(self.account_id))
+
+    def later(self, task: str, **arguments: Any) -> None:
+        """Ring for a task of jobs/settings.py after the commit; asking twice rings once."""
+        self._rings[f"{task}:{sorted(arguments.items())}"] = (task, arguments)
+
+    async def commit(self) -> None:
+        """Keep it. A use case's last line."""
+        await self.session.commit()
+        rings, self._rings = list(self._rings.values()), {}
+        enqueue: Enqueue = self.runtime.enqueue
+        for task, arguments in rings:
+            await enqueue(task, arguments)
+        await begin(self.session)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        return Accounts(self.session)
+
+    @cached_property
+    def people(self) -> People:
+        return People(self.session)
+
+    @cached_property
+    def audit_log(self) -> AuditEntries:
+        return AuditEntries(self.session)
+
+    @cached_property
+    def home(self) -> Home:
+        return Home(self.session)
+
+    @cached_property
+    def contacts(self) -> Contacts:
+        return Contacts(session=self.session)
+
+    @cached_property
+    def tags(self) -> Tags:
+        return Tags(session=self.session)
+
+    @cached_property
+    def fields(self) -> Fields:
+        return Fields(session=self.session)
+
+    @cached_property
+    def imports(self) -> Imports:
+        return Imports(session=self.session)
+
+    @cached_property
+    def workflows(self) -> Workflows:
+        return Workflows(session=self.session)
+
+    @cached_property
+    def enrollments(self) -> Enrollments:
+        return Enrollments(session=self.session)
+
+    @cached_property
+    def effects(self) -> Effects:
+        return Effects(session=self.session)
+
+    @cached_property
+    def events(self) -> Events:
+        return Events(session=self.session)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        return Jobs(session=self.session)
+
+    @cached_property
+    def mailbox(self) -> Mailbox:
+        return Mailbox(session=self.session)
+
+
+@asynccontextmanager
+async def open_work(
+    runtime: Runtime,
+    account_id: UUID,
+    actor: Actor,
+    *,
+    principal: Principal | None = None,
+    request_id: str | None = None,
+) -> AsyncIterator[Work]:
+    """Work in one account; what is not committed when the block ends never happened."""
+    async with runtime.sessions() as session:
+        session.info["account_id"] = account_id
+        session.info["user_id"] = principal.user_id if principal else None
+        await begin(session)
+        yield Work(runtime, session, actor, principal=principal, request_id=request_id)

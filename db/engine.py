@@ -1,0 +1,63 @@
+"""The one place that opens connections."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+
+def driver_url(url: str) -> str:
+    """A postgresql:// address as asyncpg's dialect wants it."""
+    for prefix in ("postgresql://", "postgres://"):
+        if url.startswith(prefix):
+            return "postgresql+asyncpg://" + url.removeprefix(prefix)
+    return url
+
+
+def _encode(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def open_engine(
+    url: str, pool_size: int = 10, *, connect_args: Mapping[str, Any] | None = None
+) -> AsyncEngine:
+    """A pool of connections as app_user; `pool_size` 0 opens one connection per use (tests, commands)."""
+    pool: dict[str, Any] = (
+        {"poolclass": NullPool}
+        if pool_size == 0
+        else {"pool_size": pool_size, "max_overflow": 5, "pool_pre_ping": False, "pool_recycle": 1800}
+    )
+    arguments = {"server_settings": {"application_name": "switchyard", "timezone": "UTC"}, "timeout": 5}
+    return create_async_engine(
+        driver_url(url),
+        json_serializer=_encode,
+        json_deserializer=msgspec.json.decode,
+        connect_args={**arguments, **(connect_args or {})},
+        **pool,
+    )
+
+
+ROLE_CHECK = text(
+    "select rolsuper, rolbypassrls, exists (select from pg_class where relname = 'contacts' and relowner = r.oid) "
+    "from pg_roles r where rolname = current_user"
+)
+
+
+async def refuse_strong_role(connection: AsyncConnection) -> None:
+    """Row security does not bind superusers, owners or BYPASSRLS: running as one would drop a wall.
+
+    Raises:
+        SystemExit: with one sentence that says which role to use.
+    """
+    superuser, bypass, owner = (await connection.execute(ROLE_CHECK)).one()
+    if superuser or bypass or owner:
+        raise SystemExit(
+            "DATABASE_URL signs in as a role that row-level security does not bind "
+            "(superuser, owner or BYPASSRLS). Use app_user; db/bootstrap.sql makes it."
+        )
+
+
+__all__ = ["driver_url", "open_engine", "refuse_strong_role"]

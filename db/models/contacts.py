@@ -1,0 +1,116 @@
+"""Contacts, their tags and the custom fields of an account."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Computed, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Base, Tenant, TenantRow, Timed, of_account, within_account
+
+SEARCHED = ("first_name", "last_name", "email", "company", "phone")
+
+
+class Contact(TenantRow, Timed, Base):
+    """A person. Text is never stored empty: unknown is null. Custom values live in `fields`, keyed by the
+    field's id: text and select as string, number as number, boolean, date as ISO string."""
+
+    __tablename__ = "contacts"
+    __table_args__ = (
+        of_account(),
+        CheckConstraint("email = lower(email)", name="email_lower"),
+        Index(
+            "uq_contacts_account_id_email",
+            "account_id",
+            "email",
+            unique=True,
+            postgresql_where=text("deleted_at is null"),
+        ),
+        Index(
+            "uq_contacts_account_id_external_id",
+            "account_id",
+            "external_id",
+            unique=True,
+            postgresql_where=text("deleted_at is null"),
+        ),
+        Index(
+            "ix_contacts_live_created",
+            "account_id",
+            "created_at",
+            "id",
+            postgresql_where=text("deleted_at is null"),
+        ),
+        Index(
+            "ix_contacts_live_name",
+            "account_id",
+            "last_name",
+            "id",
+            postgresql_where=text("deleted_at is null"),
+        ),
+        Index(
+            "ix_contacts_deleted", "account_id", "deleted_at", postgresql_where=text("deleted_at is not null")
+        ),
+    )
+
+    first_name: Mapped[str | None]
+    last_name: Mapped[str | None]
+    email: Mapped[str | None]
+    phone: Mapped[str | None]
+    phone2: Mapped[str | None]
+    company: Mapped[str | None]
+    address: Mapped[str | None]
+    city: Mapped[str | None]
+    county: Mapped[str | None]
+    state: Mapped[str | None]
+    postal_code: Mapped[str | None]
+    country: Mapped[str | None]
+    website: Mapped[str | None]
+    time_zone: Mapped[str | None]
+    external_id: Mapped[str | None]
+    fields: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    rev: Mapped[int] = mapped_column(server_default="1")
+    deleted_at: Mapped[datetime | None]
+    search: Mapped[str] = mapped_column(
+        Computed(
+            "lower(" + " || ' ' || ".join(f"coalesce({name}, '')" for name in SEARCHED) + ")", persisted=True
+        )
+    )
+
+
+class Tag(TenantRow, Timed, Base):
+    """`slug` is the name folded to one case: VIP and vip are one tag."""
+
+    __tablename__ = "tags"
+    __table_args__ = (of_account(), UniqueConstraint("account_id", "slug"))
+
+    name: Mapped[str]
+    slug: Mapped[str]
+
+
+class ContactTag(Tenant, Base):
+    __tablename__ = "contact_tags"
+    __table_args__ = (
+        within_account("contact_id", "contacts"),
+        within_account("tag_id", "tags"),
+        Index(None, "account_id", "tag_id", "contact_id"),
+    )
+
+    contact_id: Mapped[UUID] = mapped_column(primary_key=True)
+    tag_id: Mapped[UUID] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class CustomField(TenantRow, Timed, Base):
+    __tablename__ = "custom_fields"
+    __table_args__ = (
+        of_account(),
+        UniqueConstraint("account_id", "key"),
+        CheckConstraint("type in ('text', 'number', 'boolean', 'date', 'select')", name="type"),
+    )
+
+    key: Mapped[str]
+    label: Mapped[str]
+    type: Mapped[str]
+    options: Mapped[list[str]] = mapped_column(server_default=text("'[]'::jsonb"))
+    position: Mapped[int] = mapped_column(server_default="0")

@@ -1,0 +1,110 @@
+"""Walls one and two: repositories that filter and stamp by account, and sessions bound to one account.
+
+A session carries its account and person in `info`; the start of every transaction hands them to
+PostgreSQL, where row-level security compares with them. Nothing is ambient, nothing survives a commit.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from advanced_alchemy.repository import SQLAlchemyAsyncRepository
+from sqlalchemy import Connection, event, select
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session, SessionTransaction
+
+from db.models.base import Base
+
+# One round trip: who we are for this transaction, and what the database's clock says.
+BIND = "select set_config('app.account_id', $1, true), set_config('app.user_id', $2, true), clock_timestamp()"
+
+Row = TypeVar("Row", bound=Base)
+
+
+class WrongTenant(Exception):
+    """A row of another account was handed to a repository. Always a bug of ours, never bad input."""
+
+
+class TenantSession(Session):
+    """The synchronous heart of the async session; a class of its own so that the hook binds only to it."""
+
+
+@event.listens_for(TenantSession, "after_begin")
+def bind(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
+    account, person = session.info.get("account_id"), session.info.get("user_id")
+    row = connection.exec_driver_sql(BIND, (str(account or ""), str(person or ""))).one()
+    session.info["now"] = row[2]
+
+
+def session_maker(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
+    return async_sessionmaker(engine, sync_session_class=TenantSession, expire_on_commit=False)
+
+
+async def begin(session: AsyncSession) -> datetime:
+    """Start the transaction if none runs; the database's clock at its start."""
+    await session.connection()
+    now: datetime = session.info["now"]
+    return now
+
+
+class TenantRepository(SQLAlchemyAsyncRepository[Row]):
+    """Advanced Alchemy's repository with the tenant in every statement.
+
+    `statement=` alone is not a wall: six of its methods never look at it. Every read and delete passes
+    `_get_base_stmt`, every single write `_attach_to_session`, and the three bulk writes are stamped or
+    checked here. Keys are given without the account: `get(contact_id)`, `get((import_id, line))`.
+    """
+
+    def __init__(self, *, session: AsyncSession, **options: Any) -> None:
+        self.account_id: UUID = session.info["account_id"]
+        super().__init__(session=session, wrap_exceptions=False, **options)
+
+    @property
+    def _tenant_column(self) -> Any:
+        return self.model_type.account_id  # type: ignore[attr-defined] -- every model of a tenant repository has it
+
+    def _get_base_stmt(  # type: ignore[override] -- static in the parent, which only calls it on self
+        self, *, statement: Any, loader_options: Any, execution_options: Any
+    ) -> Any:
+        built = SQLAlchemyAsyncRepository._get_base_stmt(
+            statement=statement, loader_options=loader_options, execution_options=execution_options
+        )
+        return built if built.is_update else built.where(self._tenant_column == self.account_id)
+
+    def _build_pk_filter(self, pk_value: Any) -> Any:
+        key = pk_value if isinstance(pk_value, tuple) else (pk_value,)
+        if len(key) == len(self._pk_columns) - 1:
+            key = (self.account_id, *key)
+        return super()._build_pk_filter(key)
+
+    def _stamp(self, row: Row) -> Row:
+        owner = getattr(row, "account_id", None)
+        if owner is None:
+            row.account_id = self.account_id  # type: ignore[attr-defined] -- see _tenant_column
+        elif owner != self.account_id:
+            raise WrongTenant(f"{type(row).__name__} of account {owner} in a session of {self.account_id}")
+        return row
+
+    async def _attach_to_session(self, model: Row, strategy: Any = "add", load: bool = True) -> Row:
+        return await super()._attach_to_session(self._stamp(model), strategy, load)
+
+    async def add_many(self, data: list[Row], **options: Any) -> Sequence[Row]:
+        return await super().add_many([self._stamp(row) for row in data], **options)
+
+    async def update_many(self, data: list[Row], **options: Any) -> list[Row]:
+        """Bulk UPDATE by key ignores criteria, so the keys are checked to be ours first."""
+        ids = {row.id for row in data}  # type: ignore[attr-defined] -- bulk updates are for rows with an id
+        column = self.model_type.id  # type: ignore[attr-defined] -- same
+        ours = await self.session.scalars(
+            select(column).where(self._tenant_column == self.account_id, column.in_(ids))
+        )
+        if set(ours) != ids:
+            raise WrongTenant(
+                f"update_many of {self.model_type.__name__} names rows outside {self.account_id}"
+            )
+        return await super().update_many([self._stamp(row) for row in data], **options)
+
+    async def upsert_many(self, data: list[Row], **options: Any) -> list[Row]:
+        """Native ON CONFLICT can steal a row of another tenant; merging row by row cannot."""
+        return await super().upsert_many([self._stamp(row) for row in data], **{**options, "no_merge": True})

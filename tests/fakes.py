@@ -1,0 +1,43 @@
+"""The only fakes: the clock, and the outside world that mail and HTTP calls go to."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from app.ports import Call, Letter, Outcome, Sent
+
+
+@dataclass
+class TestClock:
+    """The database's clock, moved."""
+
+    __test__ = False
+    offset: timedelta = timedelta()
+
+    def forward(self, **parts: float) -> None:
+        self.offset += timedelta(**parts)
+
+    def reset(self) -> None:
+        self.offset = timedelta()
+
+
+@dataclass
+class Outside:
+    """Takes every letter and call and remembers them; `answers` are given first, in order, then `Sent`."""
+
+    letters: list[Letter] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    answers: list[Outcome] = field(default_factory=list)
+    mails: list[tuple[str, str, str]] = field(default_factory=list)
+
+    async def send(self, letter: Letter) -> Outcome:
+        self.letters.append(letter)
+        self.mails.append((letter.recipient, letter.subject, letter.body))
+        return self.answers.pop(0) if self.answers else Sent()
+
+    async def call(self, call: Call) -> Outcome:
+        self.calls.append(call)
+        return self.answers.pop(0) if self.answers else Sent({"status": 200})
+
+    def clear(self) -> None:
+        for kept in (self.letters, self.calls, self.answers, self.mails):
+            kept.clear()
