@@ -6,12 +6,11 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import structlog
 
 from app.web.limits import Breaker, Limiter, open_redis
@@ -19,12 +18,6 @@ from scripts.local.valkey import Valkey
 from tests.web.kit import Kit
 
 HOUR = 3600.0
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with Valkey.temporary() as server:
-        yield server
 
 
 @asynccontextmanager
