@@ -1,12 +1,13 @@
 """The web server, from top to bottom."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
 from litestar import Litestar
 from litestar.di import Provide
+from litestar.exceptions import NotAuthorizedException
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -16,7 +17,6 @@ from app.cli import Commands
 from app.health.controllers import HealthController, metrics
 from app.home.controllers import overview
 from app.people.controllers import MemberController, PasswordController, TokenController, roles
-from app.ports import Letter
 from app.runtime import Runtime, open_runtime
 from app.sessions.controllers import SessionController, SignInController
 from app.sessions.demo import PEOPLE
@@ -24,9 +24,11 @@ from app.sessions.directory import Principals
 from app.sessions.throttle import Throttle
 from app.settings import Settings
 from app.web.assemble import assemble
+from app.web.limits import open_redis
 from app.web.logs import configure
 from app.web.negotiate import Request
-from app.work import Principal, Work, open_work
+from app.web.tracing import start_tracing
+from app.work import Work, open_work
 from db.directory import Directory
 from db.engine import refuse_strong_role
 
@@ -51,21 +53,22 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     """The app with everything it needs; `runtime` is given by tests only."""
     settings = settings or Settings.from_env()
     configure(settings.log_format, settings.log_level)
+    start_tracing(settings.otel_exporter_otlp_endpoint)
     runtime = runtime or open_runtime(settings)
     directory = Directory(runtime.engine)
+    counter = open_redis(settings.redis_url)  # counts requests; gives up after a tenth of a second
     return assemble(
         settings,
         ROUTES,
         directory=Principals(directory),
-        redis=runtime.redis,
+        redis=counter,
         database_probe=probe_of(runtime),
         dependencies={"work": Provide(provide_work)},
         state={
             "runtime": runtime,
             "directory": directory,
-            "throttle": Throttle(runtime.redis),
-            "open_work": opener(runtime),
-            "post": poster(runtime),
+            "throttle": Throttle(counter),
+            "counter": counter,
             "demo_people": PEOPLE if settings.demo else [],
         },
         lifespan=[lifespan],
@@ -76,30 +79,12 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 async def provide_work(request: Request) -> AsyncIterator[Work]:
     """The work of a signed-in request; a handler that does not commit leaves nothing behind."""
     me = request.principal
+    if me is None:
+        raise NotAuthorizedException("Sign in first.")
     runtime: Runtime = request.app.state.runtime
     request_id = request.scope["state"].get("request_id")
     async with open_work(runtime, me.account_id, me.actor, principal=me, request_id=request_id) as work:
         yield work
-
-
-def opener(runtime: Runtime) -> Any:
-    """Opens work for somebody who is about to be signed in."""
-
-    def opened(me: Principal) -> AbstractAsyncContextManager[Work]:
-        return open_work(runtime, me.account_id, me.actor, principal=me)
-
-    return opened
-
-
-def poster(runtime: Runtime) -> Any:
-    """Sends a mail of our own (invitations, password links)."""
-
-    async def post(recipient: str, subject: str, body: str) -> None:
-        letter = Letter(recipient=recipient, subject=subject, body=body, key="", account_id="")
-        outcome = await runtime.mailer.send(letter)
-        log.info("mail.posted", outcome=type(outcome).__name__)
-
-    return post
 
 
 def probe_of(runtime: Runtime) -> Any:
@@ -122,4 +107,5 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
     except (DBAPIError, OSError) as error:
         log.warning("database.unreachable", error=type(error).__name__)
     yield
+    await app.state.counter.aclose()
     await runtime.close()

@@ -12,12 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from structlog.testing import LogCapture, ReturnLogger
 
 from app.web.limits import Breaker, Limiter, open_redis
 from scripts.local.valkey import Valkey
 from tests.web.kit import Kit
 
 HOUR = 3600.0
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
+    """What the limiter logs, whatever level the app of other tests was set to."""
+    capture = LogCapture()
+    logger = structlog.wrap_logger(
+        ReturnLogger(), processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(0)
+    )
+    monkeypatch.setattr("app.web.limits.log", logger)
+    return capture
 
 
 @asynccontextmanager
@@ -87,16 +99,15 @@ async def test_the_headers_say_what_is_left(valkey: Valkey, tmp_path: Path) -> N
     assert answers[3].json()["code"] == "too_many_requests"
 
 
-async def test_without_valkey_each_process_decides_and_says_so_once() -> None:
+async def test_without_valkey_each_process_decides_and_says_so_once(said: LogCapture) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         url = f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"
         async with client_of(url) as client:
             limiter = Limiter(client, "gone", 5, HOUR)
-            with structlog.testing.capture_logs() as logs:
-                allowed = [(await limiter.hit("a")).allowed for _ in range(8)]
+            allowed = [(await limiter.hit("a")).allowed for _ in range(8)]
     assert allowed == [True] * 5 + [False] * 3
-    assert [log["event"] for log in logs] == ["redis does not answer; deciding in this process"]
+    assert [entry["event"] for entry in said.entries] == ["redis does not answer; deciding in this process"]
 
 
 async def test_a_frozen_valkey_costs_one_short_wait() -> None:
@@ -119,15 +130,14 @@ async def test_a_frozen_valkey_costs_one_short_wait() -> None:
     assert end - rest < 0.1
 
 
-def test_the_breaker_asks_again_after_a_while_and_logs_twice_a_minute() -> None:
+def test_the_breaker_asks_again_after_a_while_and_logs_twice_a_minute(said: LogCapture) -> None:
     now = 0.0
     breaker = Breaker(lambda: now)
-    with structlog.testing.capture_logs() as logs:
-        for second in range(65):
-            now = float(second)
-            if not breaker.open:
-                breaker.failed("x", OSError())
-    assert len(logs) == 3
+    for second in range(65):
+        now = float(second)
+        if not breaker.open:
+            breaker.failed("x", OSError())
+    assert len(said.entries) == 3
     assert breaker.open
     now += 2
     assert not breaker.open
