@@ -41,7 +41,8 @@ def open_engine(
 
 
 ROLE_CHECK = text(
-    "select rolsuper, rolbypassrls, exists (select from pg_class where relname = 'contacts' and relowner = r.oid) "
+    "select rolsuper, rolbypassrls, "
+    "exists (select from pg_class where relname = 'contacts' and relowner = r.oid) "
     "from pg_roles r where rolname = current_user"
 )
 

@@ -62,12 +62,12 @@ class TenantRepository(SQLAlchemyAsyncRepository[Row]):
 
     @property
     def _tenant_column(self) -> Any:
-        return self.model_type.account_id  # type: ignore[attr-defined] -- every model of a tenant repository has it
+        return self.model_type.account_id  # type: ignore[attr-defined]  # every model of a tenant repository has it
 
-    def _get_base_stmt(  # type: ignore[override] -- static in the parent, which only calls it on self
+    def _get_base_stmt(  # type: ignore[override]  # static in the parent, which only calls it on self
         self, *, statement: Any, loader_options: Any, execution_options: Any
     ) -> Any:
-        built = SQLAlchemyAsyncRepository._get_base_stmt(
+        built = SQLAlchemyAsyncRepository._get_base_stmt(  # noqa: SLF001 -- the hook that we extend
             statement=statement, loader_options=loader_options, execution_options=execution_options
         )
         return built if built.is_update else built.where(self._tenant_column == self.account_id)
@@ -81,7 +81,7 @@ class TenantRepository(SQLAlchemyAsyncRepository[Row]):
     def _stamp(self, row: Row) -> Row:
         owner = getattr(row, "account_id", None)
         if owner is None:
-            row.account_id = self.account_id  # type: ignore[attr-defined] -- see _tenant_column
+            row.account_id = self.account_id  # type: ignore[attr-defined]  # see _tenant_column
         elif owner != self.account_id:
             raise WrongTenant(f"{type(row).__name__} of account {owner} in a session of {self.account_id}")
         return row
@@ -94,8 +94,8 @@ class TenantRepository(SQLAlchemyAsyncRepository[Row]):
 
     async def update_many(self, data: list[Row], **options: Any) -> list[Row]:
         """Bulk UPDATE by key ignores criteria, so the keys are checked to be ours first."""
-        ids = {row.id for row in data}  # type: ignore[attr-defined] -- bulk updates are for rows with an id
-        column = self.model_type.id  # type: ignore[attr-defined] -- same
+        ids = {row.id for row in data}  # type: ignore[attr-defined]  # bulk updates are for rows with an id
+        column = self.model_type.id  # type: ignore[attr-defined]  # same
         ours = await self.session.scalars(
             select(column).where(self._tenant_column == self.account_id, column.in_(ids))
         )

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from alembic import op
 
 CURRENT_ACCOUNT = """
-create or replace function {name}() returns uuid language sql stable parallel safe set search_path = pg_catalog
-as $$ select nullif(current_setting('app.{setting}', true), '')::uuid $$
+create or replace function {name}() returns uuid language sql stable parallel safe
+set search_path = pg_catalog as $$ select nullif(current_setting('app.{setting}', true), '')::uuid $$
 """
 
 

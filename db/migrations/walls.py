@@ -64,7 +64,10 @@ def build() -> None:
 
 def people() -> None:
     """Tables that are not of one account: a person sees themselves and who shares the current account."""
-    member = "exists (select from memberships m where m.user_id = users.id and m.account_id = (select current_account()))"
+    member = (
+        "exists (select from memberships m "
+        "where m.user_id = users.id and m.account_id = (select current_account()))"
+    )
     own_account = "account_id = (select current_account())"
     own_person = "user_id = (select current_person())"
     rules = {
