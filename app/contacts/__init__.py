@@ -1,0 +1,1 @@
+"""Contacts: the list, the record, and work on many at once."""
