@@ -1,0 +1,28 @@
+"""Who does which durable job. A handler does one batch in one transaction and says whether it is finished."""
+
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import cast
+
+from app.work import Work
+from db.models import Job
+
+# Called again and again until it returns True; it must be safe to be called again after a kill.
+Handler = Callable[[Work, Job], Awaitable[bool]]
+
+
+def lazily(module: str, name: str) -> Handler:
+    """The function of that name, imported when it is first needed."""
+
+    async def call(work: Work, job: Job) -> bool:
+        handler = cast("Handler", getattr(import_module(module), name))
+        return await handler(work, job)
+
+    return call
+
+
+HANDLERS: dict[str, Handler] = {
+    "bulk.tag": lazily("app.contacts.bulk", "run_bulk_tag"),
+    "import.check": lazily("app.imports.running", "check_import"),
+    "import.run": lazily("app.imports.running", "run_import"),
+}
