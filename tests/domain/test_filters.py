@@ -235,3 +235,11 @@ def test_every_operator_of_every_type_compiles() -> None:
 def test_fold_is_stable_and_keeps_length(text: str) -> None:
     assert fold(fold(text)) == fold(text)
     assert len(fold(text)) == len(text)
+
+
+def test_a_day_ends_where_the_next_begins() -> None:
+    midnight = datetime(2026, 11, 25, 23, 0, tzinfo=UTC)  # in Paris
+    asked = ask("created_at", "on", "2026-11-25")
+    assert not holds(asked, created_at=midnight, zone=PARIS)
+    assert holds(asked, created_at=midnight - timedelta(microseconds=1), zone=PARIS)
+    assert holds(ask("created_at", "after", "2026-11-25"), created_at=midnight, zone=PARIS)
