@@ -112,4 +112,4 @@ def rotate() -> None:
     settings = Settings.from_env()
     if settings.signing_keys:
         raise SystemExit("The keys come from SIGNING_KEYS: put a new one before the others there.")
-    click.echo(new_key(settings.data_dir))
+    click.echo(new_key(settings.data_dir / "keys"))

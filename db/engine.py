@@ -35,6 +35,7 @@ def open_engine(
         driver_url(url),
         json_serializer=_encode,
         json_deserializer=msgspec.json.decode,
+        hide_parameters=True,  # they are people's data, and errors are logged
         connect_args={**arguments, **(connect_args or {})},
         **pool,
     )

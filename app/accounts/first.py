@@ -1,5 +1,6 @@
 """The first owner of an account, made from the command line: nobody could be signed in yet."""
 
+from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 from app.credentials import hash_password, normal_email, weakness
@@ -33,13 +34,14 @@ async def create_account(settings: Settings, name: str, email: str, person: str,
 
 
 async def add_account(work: Work, name: str, people: list[tuple[str, str, str, str]]) -> None:
-    """The account of `work` with its people (address, name, password hash, role), audited; the caller commits."""
+    """The account of `work` and its people (address, name, password hash, role); the caller commits."""
     work.session.add(Account(id=work.account_id, name=name))
     await work.session.flush()
     for email, person, password_hash, role in people:
-        user = User(id=uuid7(), email=email, name=person, password_hash=password_hash)
-        work.session.add(user)
-        await work.session.flush()  # the membership refers to them
-        work.session.add(Membership(account_id=work.account_id, user_id=user.id, role=role))
-        work.audit("member.added", "member", user.id, {"role": (None, role)})
+        user_id = uuid7()
+        # No RETURNING: somebody who is no member yet cannot be seen.
+        row = {"id": user_id, "email": email, "name": person, "password_hash": password_hash}
+        await work.session.execute(insert(User).values(**row))
+        work.session.add(Membership(account_id=work.account_id, user_id=user_id, role=role))
+        work.audit("member.added", "member", user_id, {"role": (None, role)})
     work.audit("account.created", "account", work.account_id, {"name": (None, name)})

@@ -19,6 +19,12 @@ PARTS = {
         "s.revoked_at is null and s.expires_at > clock_timestamp() "
         "and s.seen_at > clock_timestamp() - interval '8 hours'"
     ),
+    # An id whose first 48 bits are milliseconds (RFC 9562): the audit log is in the order of its ids.
+    "{UUID7}": (
+        "encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) "
+        "placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) "
+        "from 1 for 6), 52, 1), 53, 1), 'hex')::uuid"
+    ),
     # Where the person belongs, for the account switcher.
     "{MEMBERSHIPS}": """
     (select jsonb_agg(jsonb_build_object('account_id', o.id, 'account_name', o.name, 'role', n.role)
@@ -114,6 +120,11 @@ begin
   if person is not null then
     update users u set password_hash = hash, updated_at = clock_timestamp() where u.id = person;
     update sessions s set revoked_at = clock_timestamp() where s.user_id = person and s.revoked_at is null;
+    insert into audit_logs (id, account_id, occurred_at, actor_kind, actor_id, actor_name, action,
+                            subject_kind, subject_id, changes)
+    select {UUID7}, m.account_id, clock_timestamp(), 'person', person::text, u.name, 'password.set',
+           'member', person::text, '{"by": [null, "a link by e-mail"]}'::jsonb
+    from memberships m join users u on u.id = m.user_id where m.user_id = person;
   end if;
   return person;
 end
@@ -137,6 +148,7 @@ GRANTS = (
     "update (seen_at, revoked_at) on sessions",
     "update (last_used_at) on access_tokens",
     "insert (id, user_id, token_hash, expires_at), update (used_at) on password_resets",
+    "insert on audit_logs",
 )
 
 

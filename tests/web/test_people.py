@@ -48,7 +48,8 @@ async def test_a_new_member_gets_a_link_and_signs_in_with_it(world: World) -> No
         signed = await client.post("/sessions", data={"email": email, "password": NEW})
         assert signed.status_code == 303
     assert await world.audit(owner.account_id) == [
-        ("session.started", "session"), ("member.added", "member"), ("session.started", "session"),
+        ("session.started", "session"), ("member.added", "member"),
+            ("password.set", "member"), ("session.started", "session"),
     ]  # fmt: skip
 
 
