@@ -95,7 +95,7 @@ class TenantRepository(SQLAlchemyAsyncRepository[Row]):
     async def update_many(self, data: list[Row], **options: Any) -> list[Row]:
         """Bulk UPDATE by key ignores criteria, so the keys are checked to be ours first."""
         ids = {row.id for row in data}  # type: ignore[attr-defined]  # bulk updates are for rows with an id
-        column = self.model_type.id  # type: ignore[attr-defined]  # same
+        column = self.model_type.id  # type: ignore[attr-defined]  # as in the line above
         ours = await self.session.scalars(
             select(column).where(self._tenant_column == self.account_id, column.in_(ids))
         )

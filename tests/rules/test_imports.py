@@ -1,0 +1,140 @@
+"""Who may import whom: the table of the architecture. What deviates is named here, with its reason."""
+
+import sys
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+import pytest
+
+from tests.rules.files import imports, name, sources, within
+
+OURS = ("app", "db", "jobs", "scripts", "tests")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Files by pattern; `may` are modules of ours (`{own}` is the feature), `only` other libraries (None:
+    any but `never`)."""
+
+    files: tuple[str, ...]
+    may: tuple[str, ...]
+    never: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
+
+
+PARTS = {
+    "domain": Part(
+        ("app/*/domain.py", "app/*/domain/*.py", "app/filters/*.py"),
+        may=("{own}.domain", "app.filters", "app.permissions", "app.credentials"),
+        only=("msgspec",),
+    ),
+    "schemas": Part(
+        ("app/*/schemas.py", "app/*/schemas/*.py"),
+        may=("{own}", "app.filters", "app.workflows.domain", "app.permissions", "app.web.actions",
+             "db.models"),
+        never=("litestar", "saq", "sqlalchemy"),
+    ),
+    "use cases": Part(
+        ("app/*/use_cases.py", "app/*/use_cases/*.py"),
+        may=("{own}", "app.filters", "app.workflows.domain", "app.work", "app.ports", "app.errors",
+             "app.permissions", "app.credentials", "db"),
+        never=("litestar", "saq"),
+    ),
+    "controllers": Part(
+        ("app/*/controllers.py", "app/*/controllers/*.py"),
+        may=("{own}", "app.filters", "app.web", "app.work", "app.errors", "app.permissions",
+             "app.credentials"),
+        never=("sqlalchemy", "saq", "asyncpg", "advanced_alchemy"),
+    ),
+    "db": Part(
+        ("db/*.py", "db/*/*.py", "db/*/*/*.py"),
+        may=("db", "app.filters", "app.*.domain", "app.permissions"),
+        never=("litestar", "saq"),
+    ),
+    "jobs": Part(("jobs/*.py",), may=("jobs", "app", "db"), never=("litestar",)),
+    "web kit": Part(
+        ("app/web/*.py",),
+        may=("app.web", "app.errors", "app.permissions", "app.work", "app.settings",
+             "app.credentials", "db.ids"),
+        never=("sqlalchemy", "saq", "asyncpg"),
+    ),
+}  # fmt: skip
+
+# (file, module it imports): why. Nothing else may.
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("app/web/problems.py", "sqlalchemy.exc"): "the one table that turns database errors into answers",
+    ("app/web/problems.py", "sqlalchemy.orm.exc"): "the same",
+    ("app/contacts/domain.py", "phonenumbers"): "pure data and parsing: no input, no output",
+}
+
+
+def parts_of(path: str) -> list[Part]:
+    return [part for part in PARTS.values() if any(fnmatch(path, pattern) for pattern in part.files)]
+
+
+def allowed(module: str, part: Part, own: str) -> bool:
+    if within(module, OURS):
+        may = tuple(prefix.replace("{own}", own) for prefix in part.may)
+        return within(module, may) or any(fnmatch(module, prefix) for prefix in may if "*" in prefix)
+    if within(module, part.never):
+        return False
+    return (
+        part.only is None or within(module, part.only) or module.partition(".")[0] in sys.stdlib_module_names
+    )
+
+
+def breaches() -> list[tuple[str, int, str]]:
+    found = []
+    for path in sources("app", "db", "jobs"):
+        file = name(path)
+        own = ".".join(file.split("/")[:2]).removesuffix(".py")
+        for part in parts_of(file):
+            for line, module in imports(path):
+                if not allowed(module, part, own):
+                    found.append((file, line, module))
+    return found
+
+
+def test_nobody_imports_what_the_table_forbids() -> None:
+    bad = [
+        f"{file}:{line} imports {module}"
+        for file, line, module in breaches()
+        if (file, module) not in EXCEPTIONS
+    ]
+    assert bad == []
+
+
+def test_every_exception_is_still_needed() -> None:
+    needed = {(file, module) for file, _, module in breaches()}
+    assert sorted(set(EXCEPTIONS) - needed) == []
+
+
+@pytest.mark.parametrize(
+    ("library", "places"),
+    [
+        ("httpx", ("app/integrations/",)),
+        ("aiosmtplib", ("app/integrations/",)),
+        ("aiohttp", ()),
+        ("requests", ()),
+        ("saq", ("jobs/shell.py", "app/integrations/bell.py")),
+        ("jwt", ("app/web/tokens.py", "app/web/keys.py")),
+    ],
+)
+def test_ways_out_are_in_their_places(library: str, places: tuple[str, ...]) -> None:
+    users = {
+        name(path)
+        for path in sources("app", "db", "jobs")
+        for _, module in imports(path)
+        if within(module, (library,))
+    }
+    assert {user for user in users if not user.startswith(places or ("-",))} == set()
+
+
+def test_nothing_of_the_program_needs_tests_or_scripts() -> None:
+    bad = [
+        f"{name(path)}:{line} imports {module}"
+        for path in sources("app", "db", "jobs")
+        for line, module in imports(path)
+        if within(module, ("tests", "scripts"))
+    ]
+    assert bad == []

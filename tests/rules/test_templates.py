@@ -1,0 +1,74 @@
+"""Templates hold to the Content-Security-Policy and to the kit."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.rules.files import ROOT
+
+FOLDER = ROOT / "templates"
+TEMPLATES = sorted(FOLDER.rglob("*.html"))
+FORBIDDEN = {
+    "a script in the page": r"<script(?![^>]*\bsrc=)[^>]*>\s*[^\s<]",
+    "a style in the page": r"<style\b|\sstyle\s*=",
+    "an on… attribute": r"<[a-z][^>{}]*\son[a-z]+\s*=",
+    "text that is not escaped": r"\|\s*safe\b|autoescape\s+false|Markup\(",
+    "hx-on": r"hx-on\b",
+    "a javascript: address or value": r"javascript:|[\"']js:",
+    "a filter in a trigger, which needs eval": r"hx-trigger\s*=\s*[\"'][^\"']*\[",
+    "a file from elsewhere": r"(?:src|href)\s*=\s*[\"']https?://(?!\{)[^\"']*\.(?:js|css|woff2?)",
+}
+
+
+def sites(pattern: str) -> list[str]:
+    found = []
+    for path in TEMPLATES:
+        text = path.read_text()
+        found += [
+            f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, match.start()) + 1}"
+            for match in re.finditer(pattern, text, re.IGNORECASE)
+        ]
+    return found
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_templates_are_free_of(what: str) -> None:
+    assert sites(FORBIDDEN[what]) == []
+
+
+def is_page(path: Path) -> bool:
+    return (
+        not path.name.startswith("_")
+        and '{% extends "layouts/' in path.read_text()
+        and path.parent.name != "layouts"
+    )
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in TEMPLATES if is_page(p)], ids=lambda p: p.relative_to(FOLDER).as_posix()
+)
+def test_every_page_has_a_title(path: Path) -> None:
+    assert re.search(r"{%-?\s*block title\s*-?%}\s*\S", path.read_text())
+
+
+def test_forms_that_post_name_their_account() -> None:
+    """A second tab may have switched the account: forms inside a page carry the one they were drawn for."""
+    bad = []
+    for path in TEMPLATES:
+        # The layout's own forms switch accounts; a password belongs to a person, not to an account.
+        if path.parent.name in {"layouts", "shared", "sessions"} or path.name == "password.html":
+            continue
+        if "plain.html" in path.read_text():
+            continue
+        forms = re.findall(r'<form[^>]*method="post".*?</form>', path.read_text(), re.DOTALL | re.IGNORECASE)
+        bad += [
+            f"{path.relative_to(ROOT)}: {form[:80]}"
+            for form in forms
+            if "account_field()" not in form and 'name="account"' not in form
+        ]
+    assert bad == []
+
+
+def test_images_and_icons_say_what_they_are() -> None:
+    assert sites(r"<img(?![^>]*\balt=)[^>]*>") == []
