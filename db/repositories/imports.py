@@ -1,8 +1,227 @@
-"""Reads of imports, each named by what it answers."""
+"""Reads and writes of imports and their rows, each named by what it answers."""
 
-from db.models import Import
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import bindparam, delete, func, select, text, update
+
+from db.models import Import, ImportRow, Job
 from db.tenancy import TenantRepository
+
+PAGE = 50
+COLUMNS = (
+    Import.id,
+    Import.filename,
+    Import.status,
+    Import.encoding,
+    Import.delimiter,
+    Import.header,
+    Import.mapping,
+    Import.options,
+    Import.rows_total,
+    Import.rows_checked,
+    Import.rows_new,
+    Import.rows_changed,
+    Import.rows_unchanged,
+    Import.rows_bad,
+    Import.applied,
+    Import.job_id,
+    Import.created_by,
+    Import.created_at,
+    Import.finished_at,
+    Import.error,
+    Job.status.label("job_status"),
+    Job.error.label("job_error"),
+)
+WITH_JOB = (
+    select(*COLUMNS)
+    .outerjoin(Job, (Job.account_id == Import.account_id) & (Job.id == Import.job_id))
+    .where(Import.account_id == bindparam("account"))
+)
+ONE = WITH_JOB.where(Import.id == bindparam("id"))
+LOCK = select(Import.id).where(Import.account_id == bindparam("account"), Import.id == bindparam("id"))
+ROW_COLUMNS = (
+    ImportRow.line,
+    ImportRow.cells,
+    ImportRow.values,
+    ImportRow.verdict,
+    ImportRow.reason,
+    ImportRow.contact_id,
+)
+TODO = (
+    select(*ROW_COLUMNS)
+    .where(
+        ImportRow.account_id == bindparam("account"),
+        ImportRow.import_id == bindparam("import_id"),
+        ImportRow.applied_at.is_(None),
+    )
+    .order_by(ImportRow.line)
+    .limit(bindparam("most"))
+)
+INSERT_ROWS = text(
+    "insert into import_rows (account_id, import_id, line, cells, values, verdict, reason, contact_id,"
+    " applied_at) select :account, :import_id, r.line, r.cells::jsonb, r.values::jsonb, r.verdict, r.reason,"
+    " r.contact_id, case when r.verdict in ('bad', 'unchanged') then cast(:now as timestamptz) end"
+    " from unnest(cast(:line as int[]), cast(:cells as text[]), cast(:values as text[]),"
+    " cast(:verdict as text[]), cast(:reason as text[]), cast(:contact_id as uuid[]))"
+    " as r(line, cells, values, verdict, reason, contact_id)"
+)
+APPLY_ROWS = text(
+    "update import_rows i set verdict = r.verdict, reason = r.reason, contact_id = r.contact_id,"
+    " applied_at = :now from unnest(cast(:line as int[]), cast(:verdict as text[]),"
+    " cast(:reason as text[]), cast(:contact_id as uuid[])) as r(line, verdict, reason, contact_id)"
+    " where i.account_id = :account and i.import_id = :import_id and i.line = r.line"
+)
+SEEN = text(
+    "select line, values -> 'set' as values from import_rows where account_id = :account"
+    " and import_id = :import_id and values <> '{}'::jsonb order by line"
+)
+
+
+def as_text(value: object) -> str:
+    """JSON text for a jsonb column that is written through an array."""
+    return msgspec.json.encode(value).decode()
 
 
 class Imports(TenantRepository[Import]):
     model_type = Import
+
+    async def page(self, before: UUID | None = None, after: UUID | None = None) -> tuple[list[Any], bool]:
+        """One page of imports, newest first, and whether there are more in that direction."""
+        query = WITH_JOB.limit(PAGE + 1)
+        if before is not None:
+            query = query.where(Import.id > before).order_by(Import.id)
+        else:
+            query = query.order_by(Import.id.desc())
+            query = query.where(Import.id < after) if after is not None else query
+        found = list((await self.session.execute(query, {"account": self.account_id})).all())
+        items = found[:PAGE]
+        return (items[::-1] if before is not None else items), len(found) > PAGE
+
+    async def one(self, import_id: UUID) -> Any | None:
+        """One import with the state of its job, without its content."""
+        values = {"account": self.account_id, "id": import_id}
+        return (await self.session.execute(ONE, values)).one_or_none()
+
+    async def locked(self, import_id: UUID) -> Any | None:
+        """The same, nobody else changing it until the transaction ends."""
+        values = {"account": self.account_id, "id": import_id}
+        if await self.session.scalar(LOCK.with_for_update(), values) is None:
+            return None
+        return (await self.session.execute(ONE, values)).one_or_none()
+
+    async def content(self, import_id: UUID) -> bytes:
+        """The file as it was uploaded."""
+        query = select(Import.content).where(Import.account_id == self.account_id, Import.id == import_id)
+        found: bytes | None = await self.session.scalar(query)
+        return found or b""
+
+    async def change(self, import_id: UUID, **values: Any) -> None:
+        """Sets columns of one import."""
+        await self.session.execute(
+            update(Import)
+            .where(Import.account_id == self.account_id, Import.id == import_id)
+            .values(updated_at=func.clock_timestamp(), **values)
+        )
+
+    async def job_progress(self, job_id: UUID, progress: int, total: int) -> None:
+        """Shows on the job how far it is."""
+        await self.session.execute(
+            update(Job)
+            .where(Job.account_id == self.account_id, Job.id == job_id)
+            .values(progress=progress, total=total)
+        )
+
+    async def cancel_job(self, job_id: UUID, now: datetime) -> None:
+        """Takes a job that has not ended off the queue."""
+        await self.session.execute(
+            update(Job)
+            .where(Job.account_id == self.account_id, Job.id == job_id)
+            .where(Job.status.in_(("queued", "running")))
+            .values(status="cancelled", finished_at=now)
+        )
+
+    # rows
+
+    async def forget_rows(self, import_id: UUID) -> None:
+        """Drops the verdicts, for another check."""
+        await self.session.execute(
+            delete(ImportRow).where(ImportRow.account_id == self.account_id, ImportRow.import_id == import_id)
+        )
+
+    async def add_rows(self, import_id: UUID, rows: Iterable[Mapping[str, Any]], now: datetime) -> None:
+        """Writes verdicts: line, cells, values, verdict, reason, contact_id. Nothing is left to do for bad
+        and unchanged ones."""
+        given = list(rows)
+        columns: dict[str, Any] = {name: [row[name] for row in given] for name in ROW_NAMES}
+        columns["cells"] = [as_text(cells) for cells in columns["cells"]]
+        columns["values"] = [as_text(values) for values in columns["values"]]
+        where = {"account": self.account_id, "import_id": import_id, "now": now}
+        await self.session.execute(INSERT_ROWS, columns | where)
+
+    async def applied(self, import_id: UUID, rows: Iterable[Mapping[str, Any]], now: datetime) -> None:
+        """Marks rows as written, with the verdict that held when they were."""
+        given = list(rows)
+        names = ("line", "verdict", "reason", "contact_id")
+        columns: dict[str, Any] = {name: [row[name] for row in given] for name in names}
+        where = {"account": self.account_id, "import_id": import_id, "now": now}
+        await self.session.execute(APPLY_ROWS, columns | where)
+
+    async def todo(self, import_id: UUID, most: int) -> Sequence[Any]:
+        """The next rows to write, by line."""
+        values = {"account": self.account_id, "import_id": import_id, "most": most}
+        return (await self.session.execute(TODO, values)).all()
+
+    async def last_line(self, import_id: UUID) -> int:
+        """The last line that has a verdict, 0 when none has."""
+        query = select(func.max(ImportRow.line)).where(
+            ImportRow.account_id == self.account_id, ImportRow.import_id == import_id
+        )
+        return int(await self.session.scalar(query) or 0)
+
+    async def seen(self, import_id: UUID) -> Sequence[Any]:
+        """Line and values of every row that counts as somebody."""
+        values = {"account": self.account_id, "import_id": import_id}
+        return (await self.session.execute(SEEN, values)).all()
+
+    async def samples(self, import_id: UUID, verdict: str, most: int) -> Sequence[Any]:
+        """The first rows of a verdict."""
+        query = (
+            select(*ROW_COLUMNS)
+            .where(
+                ImportRow.account_id == self.account_id,
+                ImportRow.import_id == import_id,
+                ImportRow.verdict == verdict,
+            )
+            .order_by(ImportRow.line)
+            .limit(most)
+        )
+        return (await self.session.execute(query)).all()
+
+    async def bad_rows(self, import_id: UUID) -> AsyncIterator[Any]:
+        """Every bad row by line, a page at a time."""
+        line = 0
+        while True:
+            query = (
+                select(ImportRow.line, ImportRow.cells, ImportRow.reason)
+                .where(
+                    ImportRow.account_id == self.account_id,
+                    ImportRow.import_id == import_id,
+                    ImportRow.verdict == "bad",
+                    ImportRow.line > line,
+                )
+                .order_by(ImportRow.line)
+                .limit(1000)
+            )
+            rows = (await self.session.execute(query)).all()
+            for row in rows:
+                yield row
+            if len(rows) < 1000:
+                return
+            line = rows[-1].line
+
+
+ROW_NAMES = ("line", "cells", "values", "verdict", "reason", "contact_id")

@@ -1,0 +1,127 @@
+"""Which column fills which field: guessed from the header, checked when it is chosen."""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+from app.filters.fields import Fields, FieldSpec
+
+IGNORE = "ignore"
+FULL_NAME = "full_name"  # split into first and last name
+WRITABLE = (
+    "first_name",
+    "last_name",
+    "email",
+    "phone",
+    "phone2",
+    "company",
+    "address",
+    "city",
+    "county",
+    "state",
+    "postal_code",
+    "country",
+    "website",
+    "time_zone",
+    "external_id",
+)
+# The words of address books, shops and mail tools; compared without case, blanks and punctuation.
+WORDS: dict[str, tuple[str, ...]] = {
+    "first_name": ("firstname", "first", "givenname", "forename", "fname", "vorname", "prenom", "nombre"),
+    "last_name": ("lastname", "last", "surname", "familyname", "lname", "nachname", "nom", "apellido"),
+    FULL_NAME: ("name", "fullname", "contactname", "contact", "displayname", "person", "customername"),
+    "email": ("email", "emailaddress", "mail", "email1", "primaryemail", "emailaddress1", "email1value",
+              "correo", "courriel"),
+    "phone": ("phone", "phone1", "phonenumber", "telephone", "tel", "telefon", "primaryphone", "workphone",
+              "businessphone", "homephone", "phone1value", "officephone", "telefono"),
+    "phone2": ("phone2", "mobile", "mobilephone", "cell", "cellphone", "secondphone", "secondaryphone",
+               "otherphone", "phone2value", "mobilenumber", "handy", "alternatephone", "fax"),
+    "company": ("company", "companyname", "organization", "organisation", "employer", "business", "account",
+                "accountname", "organizationname", "firma"),
+    "address": ("address", "address1", "street", "streetaddress", "addressline1", "mailingstreet", "addr",
+                "mailingaddress", "strasse", "homestreet", "businessstreet"),
+    "city": ("city", "town", "locality", "mailingcity", "ort", "stadt", "ville", "ciudad"),
+    "county": ("county", "district", "parish"),
+    "state": ("state", "province", "region", "stateprovince", "mailingstate", "stateregion",
+              "stateorprovince", "bundesland"),
+    "postal_code": ("postalcode", "zip", "zipcode", "postcode", "postal", "plz", "mailingzip",
+                    "zippostalcode", "zippostal", "codepostal"),
+    "country": ("country", "countryname", "countryregion", "nation", "mailingcountry", "land", "pays",
+                "pais"),
+    "website": ("website", "web", "url", "homepage", "site", "webpage", "websiteurl", "www"),
+    "time_zone": ("timezone", "tz", "zone"),
+    "external_id": ("externalid", "id", "customerid", "contactid", "recordid", "clientid", "userid", "crmid",
+                    "uid", "reference"),
+}  # fmt: skip
+TELLING = {FULL_NAME, "first_name", "last_name", "email", "phone", "company", "external_id"}
+BY_WORD = {word: key for key, words in WORDS.items() for word in words}
+_DATA = re.compile(r"@|^https?://|^www\.|^\+?[\d\s().-]{5,}$|^\d+([.,]\d+)?$")
+
+
+def plain(name: str) -> str:
+    """A header's name without case, accents, blanks and punctuation."""
+    folded = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(char for char in folded if char.isalnum())
+
+
+def looks_like_header(cells: Sequence[str]) -> bool:
+    """Whether the first line names columns rather than being a person."""
+    filled = [cell.strip() for cell in cells if cell.strip()]
+    if any(_DATA.search(cell) for cell in filled):
+        return False
+    known = sum(plain(cell) in BY_WORD for cell in filled)
+    return known > 0 or len({cell.casefold() for cell in filled}) == len(filled)
+
+
+def guess(header: Sequence[str], fields: Fields) -> dict[str, str]:
+    """Column number (as text, from 0) to field key or "ignore"; every field is used at most once."""
+    names = dict(BY_WORD)
+    for spec in fields.values():
+        if spec.custom_id is not None or spec.key in WRITABLE:
+            for word in (spec.key, spec.slug, spec.label):
+                names.setdefault(plain(word), spec.key)
+    words = [plain(name) for name in header]
+    found = {str(number): names.get(word, IGNORE) for number, word in enumerate(words)}
+    columns: dict[str, str] = {}
+    for number, key in found.items():
+        columns[number] = _free(key, set(found.values()), set(columns.values()))
+    return columns
+
+
+def _free(key: str, all_keys: set[str], taken: set[str]) -> str:
+    """The field that a column may still have: the only number is the phone, a second one the second."""
+    if key == FULL_NAME and {"first_name", "last_name"} & all_keys:
+        return IGNORE
+    if key == "phone2" and "phone" not in all_keys and "phone" not in taken:
+        return "phone"
+    if key == "phone" and key in taken and "phone2" not in all_keys | taken:
+        return "phone2"
+    return IGNORE if key in taken else key
+
+
+def choices(fields: Mapping[str, FieldSpec]) -> list[tuple[str, str]]:
+    """What a column may fill: (key, label), nothing first."""
+    own = [(spec.key, spec.label) for spec in fields.values() if spec.custom_id is not None]
+    built_in = [(key, fields[key].label) for key in WRITABLE]
+    return [(IGNORE, "Leave out"), (FULL_NAME, "Full name (first and last)"), *built_in, *own]
+
+
+def mapping_errors(columns: Mapping[str, str], header: Sequence[str], fields: Fields) -> dict[str, str]:
+    """What is wrong with a choice: "columns.2" to a sentence, "columns" for the whole; empty when nothing."""
+    known = {key for key, _ in choices(fields)}
+    places = {str(number) for number in range(len(header))}
+    errors: dict[str, str] = {}
+    used: dict[str, str] = {}
+    for number, key in columns.items():
+        name = f"columns.{number[:20]}"
+        if number not in places:
+            errors[name] = f"There is no such column; they are counted from 0 to {len(header) - 1}."
+        elif key not in known:
+            errors[name] = "Choose a field from the list."
+        elif key in used:
+            errors[name] = f"“{header[int(used[key])]}” fills this field already. Leave one of them out."
+        elif key != IGNORE:
+            used[key] = number
+    if not errors and not set(used) & TELLING:
+        errors["columns"] = "Choose a column for a name, an e-mail address or a phone number."
+    return errors

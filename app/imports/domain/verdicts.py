@@ -1,0 +1,147 @@
+"""The verdict on one row: what it would store, and what that means for the contact it belongs to."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from app.contacts.domain import nameless
+from app.filters.fields import Fields
+from app.imports.domain.columns import FULL_NAME, IGNORE
+
+Verdict = Literal["new", "changed", "unchanged", "bad"]
+Values = dict[str, str | int | float | bool | None]
+Normalise = Callable[[Mapping[str, object]], tuple[Values, dict[str, str]]]
+UNIQUE = ("external_id", "email")
+LIKENESS = ("first_name", "last_name", "company", "phone")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+BELONGS = {
+    "email": "The e-mail address belongs to another contact.",
+    "external_id": "The external id belongs to another contact.",
+}
+SAME = {"email": "e-mail", "external_id": "external id", "like": "name, company and phone"}
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A contact that is there already: its stored values by field key, blank ones left out."""
+
+    id: UUID
+    values: Values
+    tag_ids: frozenset[UUID] = frozenset()
+
+
+class Judged(msgspec.Struct):
+    """One row with its verdict. `values` is what the file says, blank cells left out; `changes` is field key
+    to [from, to]."""
+
+    line: int
+    cells: list[str]
+    values: Values
+    verdict: Verdict = "new"
+    reason: str | None = None
+    contact_id: UUID | None = None
+    changes: dict[str, list[object]] = {}
+
+
+def read_row(
+    line: int,
+    cells: list[str],
+    columns: Sequence[tuple[int, str]],
+    width: int,
+    normalise: Normalise,
+    fields: Fields,
+) -> Judged:
+    """A row as far as it can be judged by itself. `columns` are (number, field key), `width` the header's."""
+    row = Judged(line, cells, {})
+    if any(cell.strip() for cell in cells[width:]) or len(cells) < width:
+        return refuse(row, f"The line has {len(cells)} cells, the header has {width}.")
+    raw: dict[str, object] = {}
+    for number, key in columns:
+        text = unescaped(cells[number]).strip()
+        if key == FULL_NAME:
+            raw |= split_name(text)
+        elif key != IGNORE:
+            raw[key] = text
+    clean, errors = normalise(raw)
+    if errors:
+        named = (f"{fields[key].label if key in fields else key}: {text}" for key, text in errors.items())
+        return refuse(row, " ".join(named))
+    if said := nameless(clean):
+        return refuse(row, said)
+    row.values = {key: value for key, value in clean.items() if value is not None}
+    return row
+
+
+def split_name(text: str) -> dict[str, str]:
+    """A full name as first and last name: the last word is the last name, or what stands before a comma."""
+    if "," in text:
+        last, _, first = text.partition(",")
+        return {"first_name": first.strip(), "last_name": last.strip()}
+    first, _, last = text.rpartition(" ")
+    return {"first_name": first or last, "last_name": last if first else ""}
+
+
+def refuse(row: Judged, reason: str) -> Judged:
+    """The row as a bad one."""
+    row.verdict, row.reason, row.contact_id, row.changes = "bad", reason, None, {}
+    return row
+
+
+def keys_of(values: Mapping[str, object]) -> dict[str, str]:
+    """What tells this person apart, by kind: external id and e-mail; without both, the likeness."""
+    found = {kind: str(values[kind]) for kind in UNIQUE if values.get(kind)}
+    return found or {"like": "\x1f".join(str(values.get(key) or "") for key in LIKENESS)}
+
+
+def repeated(row: Judged, seen: dict[tuple[str, str], int]) -> Judged:
+    """The row, refused when an earlier line of the file is the same person; else noted in `seen`."""
+    keys = keys_of(row.values)
+    for kind, key in keys.items():
+        if (earlier := seen.get((kind, key))) is not None:
+            row.values = {}
+            return refuse(row, f"same {SAME[kind]} as line {earlier}")
+    seen.update(dict.fromkeys(keys.items(), row.line))
+    return row
+
+
+def judge(
+    row: Judged, known: Mapping[tuple[str, str], Known], update: bool, tag_ids: frozenset[UUID]
+) -> Judged:
+    """The verdict on a row that is good by itself, given the contacts that its keys lead to."""
+    keys = keys_of(row.values)
+    found = {kind: known[kind, key] for kind, key in keys.items() if (kind, key) in known}
+    if not found:
+        row.verdict, row.changes, row.contact_id = "new", {}, None
+        return row
+    kind, contact = next(iter(found.items()))
+    if taken := next((other for other, one in found.items() if one.id != contact.id), None):
+        return refuse(row, BELONGS[taken])
+    if kind == "email" and "external_id" in keys and contact.values.get("external_id"):
+        return refuse(row, BELONGS["email"])
+    row.contact_id = contact.id
+    row.changes = differences(row.values, contact, tag_ids) if update else {}
+    row.verdict = "changed" if row.changes else "unchanged"
+    row.reason = None if update else "exists already"
+    return row
+
+
+def differences(values: Values, contact: Known, tag_ids: frozenset[UUID]) -> dict[str, list[object]]:
+    """Field key to [from, to] of what would change; "tags" to [0, how many would be added]."""
+    changes: dict[str, list[object]] = {
+        key: [contact.values.get(key), value]
+        for key, value in values.items()
+        if contact.values.get(key) != value
+    }
+    missing = tag_ids - contact.tag_ids
+    return changes | {"tags": [0, len(missing)]} if missing else changes
+
+
+def unescaped(cell: str) -> str:
+    """A cell without the apostrophe that `escaped` puts in front."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in FORMULA and cell[1:2] else cell
+
+
+def escaped(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if cell.lstrip().startswith(FORMULA) or cell.startswith(FORMULA) else cell

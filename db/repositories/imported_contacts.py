@@ -1,0 +1,179 @@
+"""Contacts as an import reads and writes them: by the batch, every statement with arrays."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.ids import uuid7
+from db.repositories.imports import as_text
+
+TEXTS = (
+    "first_name",
+    "last_name",
+    "email",
+    "phone",
+    "phone2",
+    "company",
+    "address",
+    "city",
+    "county",
+    "state",
+    "postal_code",
+    "country",
+    "website",
+    "time_zone",
+    "external_id",
+)
+LIKENESS = "concat_ws(E'\\x1f', coalesce(first_name, ''), coalesce(last_name, ''), coalesce(company, ''), coalesce(phone, ''))"  # noqa: E501 -- one expression
+
+
+def _matching(condition: str, *, lock: bool) -> TextClause:
+    return text(
+        f"select c.id, c.fields, {', '.join(f'c.{name}' for name in TEXTS)},"  # noqa: S608 -- constants only
+        " array(select t.tag_id from contact_tags t where t.account_id = c.account_id"
+        " and t.contact_id = c.id and t.tag_id = any(cast(:tags as uuid[]))) as tag_ids"
+        f" from contacts c where c.account_id = :account and c.deleted_at is null and {condition}"
+        f" order by c.id {'for update of c' if lock else ''}"
+    )
+
+
+BY_KEY = "(c.email = any(cast(:emails as text[])) or c.external_id = any(cast(:externals as text[])))"
+BY_LIKENESS = f"{LIKENESS} = any(cast(:likes as text[]))"
+MATCHING = {
+    (likes, lock): _matching(f"({BY_KEY} or {BY_LIKENESS})" if likes else BY_KEY, lock=lock)
+    for likes in (False, True)
+    for lock in (False, True)
+}
+_ARRAYS = ", ".join(f"cast(:{name} as text[])" for name in TEXTS)
+_FROM = (
+    f"unnest(cast(:ids as uuid[]), {_ARRAYS}, cast(:fields as text[])) as v(id, {', '.join(TEXTS)}, fields)"
+)
+INSERT = text(
+    f"insert into contacts (account_id, id, {', '.join(TEXTS)}, fields, created_at, updated_at)"  # noqa: S608 -- constants only
+    f" select :account, v.id, {', '.join(f'v.{name}' for name in TEXTS)}, v.fields::jsonb,"
+    f" cast(:now as timestamptz), cast(:now as timestamptz) from {_FROM} on conflict do nothing returning id"
+)
+UPDATE = text(
+    f"update contacts c set {', '.join(f'{name} = coalesce(v.{name}, c.{name})' for name in TEXTS)},"  # noqa: S608 -- constants only
+    f" fields = c.fields || v.fields::jsonb, rev = c.rev + 1, updated_at = :now from {_FROM}"
+    " where c.account_id = :account and c.id = v.id"
+)
+TAG = text(
+    "insert into contact_tags (account_id, contact_id, tag_id, created_at)"
+    " select :account, p.contact_id, p.tag_id, cast(:now as timestamptz)"
+    " from unnest(cast(:contacts as uuid[]), cast(:tags as uuid[])) as p(contact_id, tag_id)"
+    " on conflict do nothing returning contact_id, tag_id"
+)
+EVENTS = text(
+    "insert into events (account_id, id, kind, subject_id, source, data, root_event_id, occurred_at)"
+    " select :account, e.id, e.kind, e.subject_id, 'import', e.data::jsonb, e.id, cast(:now as timestamptz)"
+    " from unnest(cast(:ids as uuid[]), cast(:kinds as text[]), cast(:subjects as uuid[]),"
+    " cast(:data as text[])) as e(id, kind, subject_id, data)"
+)
+AUDIT = text(
+    "insert into audit_logs (account_id, id, occurred_at, actor_kind, actor_id, actor_name, action,"
+    " subject_kind, subject_id, changes)"
+    " select :account, a.id, cast(:now as timestamptz), 'import', :import_id, :filename, a.action,"
+    " 'contact', a.subject_id, a.changes::jsonb"
+    " from unnest(cast(:ids as uuid[]), cast(:actions as text[]), cast(:subjects as text[]),"
+    " cast(:changes as text[])) as a(id, action, subject_id, changes)"
+)
+
+
+class ImportedContacts:
+    """Set-based reads and writes for one account and one moment."""
+
+    def __init__(self, session: AsyncSession, now: datetime) -> None:
+        self.session, self.now = session, now
+        self.account_id: UUID = session.info["account_id"]
+
+    async def matching(
+        self,
+        keys: Mapping[str, Sequence[str]],
+        tag_ids: Iterable[UUID],
+        *,
+        lock: bool,
+    ) -> Sequence[Any]:
+        """Contacts that have one of these e-mails, external ids or likenesses (kind → values), oldest first,
+        with those of the given tags that they carry."""
+        likes = list(keys.get("like", ()))
+        values = {
+            "account": self.account_id,
+            "emails": list(keys.get("email", ())),
+            "externals": list(keys.get("external_id", ())),
+            "tags": list(tag_ids),
+        }
+        statement = MATCHING[bool(likes), lock]
+        return (await self.session.execute(statement, values | ({"likes": likes} if likes else {}))).all()
+
+    async def insert(self, rows: Sequence[tuple[UUID, Mapping[str, Any]]]) -> set[UUID]:
+        """Adds contacts: id and values by field key. Returns the ids that were added; the others have an
+        e-mail address or external id that somebody took meanwhile."""
+        if not rows:
+            return set()
+        return set((await self.session.scalars(INSERT, self._columns(rows))).all())
+
+    async def update(self, rows: Sequence[tuple[UUID, Mapping[str, Any]]]) -> None:
+        """Sets the given values, leaving all others as they are."""
+        if rows:
+            await self.session.execute(UPDATE, self._columns(rows))
+
+    def _columns(self, rows: Sequence[tuple[UUID, Mapping[str, Any]]]) -> dict[str, Any]:
+        columns: dict[str, Any] = {name: [values.get(name) for _, values in rows] for name in TEXTS}
+        own = [{k.removeprefix("custom."): v for k, v in vs.items() if k not in TEXTS} for _, vs in rows]
+        return columns | {
+            "account": self.account_id,
+            "now": self.now,
+            "ids": [contact_id for contact_id, _ in rows],
+            "fields": [as_text(fields) for fields in own],
+        }
+
+    async def tag(self, contact_ids: Sequence[UUID], tag_ids: Sequence[UUID]) -> list[tuple[UUID, UUID]]:
+        """Gives every contact every tag; returns the pairs that are new."""
+        pairs = sorted((contact, tag) for contact in contact_ids for tag in tag_ids)
+        if not pairs:
+            return []
+        values = {
+            "account": self.account_id,
+            "now": self.now,
+            "contacts": [contact for contact, _ in pairs],
+            "tags": [tag for _, tag in pairs],
+        }
+        made = {(row.contact_id, row.tag_id) for row in await self.session.execute(TAG, values)}
+        return [pair for pair in pairs if pair in made]
+
+    async def events(self, facts: Sequence[tuple[str, UUID, Mapping[str, Any]]]) -> None:
+        """Adds events in this order: kind, contact, data."""
+        if not facts:
+            return
+        values = {
+            "account": self.account_id,
+            "now": self.now,
+            "ids": sorted(uuid7() for _ in facts),
+            "kinds": [kind for kind, _, _ in facts],
+            "subjects": [contact for _, contact, _ in facts],
+            "data": [as_text(data) for _, _, data in facts],
+        }
+        await self.session.execute(EVENTS, values)
+
+    async def audit(
+        self, import_id: UUID, filename: str, entries: Sequence[tuple[str, UUID, Mapping[str, Any]]]
+    ) -> None:
+        """Notes what the import did to each contact: action, contact, field → [from, to]."""
+        if not entries:
+            return
+        values = {
+            "account": self.account_id,
+            "now": self.now,
+            "import_id": str(import_id),
+            "filename": filename,
+            "ids": sorted(uuid7() for _ in entries),
+            "actions": [action for action, _, _ in entries],
+            "subjects": [str(contact) for _, contact, _ in entries],
+            "changes": [as_text(changes) for _, _, changes in entries],
+        }
+        await self.session.execute(AUDIT, values)
