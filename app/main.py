@@ -16,6 +16,7 @@ from app.audit.controllers import audit
 from app.cli import Commands
 from app.health.controllers import HealthController, metrics
 from app.home.controllers import overview
+from app.mailbox.controllers import MailboxController
 from app.people.controllers import MemberController, PasswordController, TokenController, roles
 from app.runtime import Runtime, open_runtime
 from app.sessions.controllers import SessionController, SignInController
@@ -44,6 +45,7 @@ ROUTES: list[Any] = [
     PasswordController,
     AccountController,
     audit,
+    MailboxController,
     HealthController,
     metrics,
 ]

@@ -1,8 +1,53 @@
-"""Reads of mailbox, each named by what it answers."""
+"""Caught messages. Ids are in the order of time."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
 
 from db.models import MailboxMessage
 from db.tenancy import TenantRepository
 
+# A link that chooses a password opens an account to whoever reads it.
+SECRET = "/password-reset/"  # noqa: S105 -- a path
+BEGINNING = 160
+
 
 class Mailbox(TenantRepository[MailboxMessage]):
     model_type = MailboxMessage
+
+    def _visible(self, statement: Any, *, secrets: bool) -> Any:
+        statement = statement.where(MailboxMessage.account_id == self.account_id)
+        return statement if secrets else statement.where(~MailboxMessage.body.contains(SECRET))
+
+    async def page(
+        self, q: str, after: UUID | None, before: UUID | None, *, secrets: bool, limit: int = 30
+    ) -> tuple[Sequence[Any], bool]:
+        """id, recipient, subject, bit, received_at of at most `limit` messages, newest first, older than
+        `after` or newer than `before`, and whether there are more that way."""
+        query = self._visible(
+            select(
+                MailboxMessage.id,
+                MailboxMessage.recipient,
+                MailboxMessage.subject,
+                func.left(MailboxMessage.body, BEGINNING).label("bit"),
+                MailboxMessage.received_at,
+            ),
+            secrets=secrets,
+        )
+        if q:
+            query = query.where(func.lower(MailboxMessage.recipient).contains(q.lower(), autoescape=True))
+        if before is not None:
+            query = query.where(MailboxMessage.id > before).order_by(MailboxMessage.id)
+        else:
+            query = query.where(MailboxMessage.id < after) if after is not None else query
+            query = query.order_by(MailboxMessage.id.desc())
+        rows = (await self.session.execute(query.limit(limit + 1))).all()
+        found = list(rows[:limit])
+        return (found[::-1] if before is not None else found), len(rows) > limit
+
+    async def message(self, message_id: UUID, *, secrets: bool) -> Any:
+        """One whole message, None when it is not there or not to be seen."""
+        query = self._visible(select(MailboxMessage).where(MailboxMessage.id == message_id), secrets=secrets)
+        return await self.session.scalar(query)

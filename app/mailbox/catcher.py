@@ -1,0 +1,151 @@
+"""The demo's mail server: takes every message on loopback and keeps it for the Mailbox screen."""
+
+import asyncio
+import signal
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+from uuid import UUID
+
+import structlog
+from aiosmtpd.controller import UnthreadedController
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.credentials import normal_email
+from app.runtime import Runtime, open_runtime
+from app.settings import Settings
+from app.web.logs import configure
+from app.work import SYSTEM, open_work
+from db.directory import Directory
+from db.ids import uuid7
+from db.models import Account, MailboxMessage
+
+ACCOUNT_HEADER = "X-Switchyard-Account"
+TAKEN = "250 Message accepted for delivery"
+UNKNOWN = "550 5.1.1 Nobody here has that address"
+LATER = "451 4.3.0 The mailbox cannot be written now, try again"
+MOST_BYTES = 5_000_000
+log = structlog.get_logger("switchyard.mailbox")
+
+
+class Catcher:
+    """Handler of aiosmtpd: one row per recipient, under the account that the message names."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.directory = Directory(runtime.engine)
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 -- aiosmtpd's name
+        """Answers 550 when no account can be found for any recipient, 451 when the database is away."""
+        message = message_from_bytes(_raw(envelope), policy=policy.default)
+        kept = 0
+        try:
+            for recipient in dict.fromkeys(envelope.rcpt_tos):
+                kept += await self.keep(message, envelope.mail_from or "", recipient)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("mailbox.unwritable", error=type(error).__name__)
+            return LATER
+        return TAKEN if kept else UNKNOWN
+
+    async def keep(self, message: EmailMessage, sender: str, recipient: str) -> int:
+        """Stores one copy; 0 when no account is its home."""
+        account_id = await self.account_of(message, recipient)
+        if account_id is None:
+            return 0
+        async with open_work(self.runtime, account_id, SYSTEM) as work:
+            known = await work.session.scalar(select(Account.id).where(Account.id == account_id))
+            if known is None:
+                return 0
+            work.session.add(row_of(message, sender, recipient, account_id))
+            await work.commit()
+        return 1
+
+    async def account_of(self, message: EmailMessage, recipient: str) -> UUID | None:
+        """The account that the header names; without one, the first account of whoever has the address."""
+        named = str(message.get(ACCOUNT_HEADER, "")).strip()
+        if named:
+            try:
+                return UUID(named)
+            except ValueError:
+                return None
+        address = normal_email(recipient)
+        person = await self.directory.person(address) if address else None
+        return person.memberships[0].account_id if person and person.memberships else None
+
+
+def row_of(message: EmailMessage, sender: str, recipient: str, account_id: UUID) -> MailboxMessage:
+    """A message as it is kept. PostgreSQL's text cannot hold NUL; a header given twice keeps both lines."""
+    headers: dict[str, Any] = {}
+    for name, value in message.items():
+        line = _clean(str(value))
+        headers[name] = f"{headers[name]}\n{line}" if name in headers else line
+    return MailboxMessage(
+        id=uuid7(),
+        account_id=account_id,
+        message_id=_clean(str(message.get("Message-ID", ""))).strip(),
+        sender=_clean(str(message.get("From", "")) or sender),
+        recipient=_clean(recipient),
+        subject=_clean(str(message.get("Subject", ""))),
+        body=_clean(text_of(message)),
+        headers=headers,
+    )
+
+
+def text_of(message: EmailMessage) -> str:
+    """The text of a message: plain before HTML, and something readable whatever its bytes are."""
+    part = message.get_body(("plain", "html"))
+    if part is None:
+        return ""
+    try:
+        return str(part.get_content()).replace("\r\n", "\n")
+    except (LookupError, ValueError, KeyError):
+        payload = part.get_payload(decode=True)
+        return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
+
+
+def _raw(envelope: Envelope) -> bytes:
+    content = envelope.content or b""
+    return content.encode() if isinstance(content, str) else content
+
+
+def _clean(text: str) -> str:
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+class Listener(UnthreadedController):
+    """aiosmtpd on this loop, on loopback and nowhere else."""
+
+    def factory(self) -> SMTP:
+        return SMTP(
+            self.handler,
+            hostname="localhost",
+            data_size_limit=MOST_BYTES,
+            enable_SMTPUTF8=True,
+            loop=self.loop,
+        )
+
+
+async def serve(runtime: Runtime, port: int) -> asyncio.Server:
+    """Listens on 127.0.0.1:`port` (0 chooses a free one) until the server is closed."""
+    loop = asyncio.get_running_loop()
+    listener = Listener(Catcher(runtime), hostname="127.0.0.1", port=port, loop=loop)
+    return await loop.create_server(listener._factory_invoker, "127.0.0.1", port)  # noqa: SLF001 -- aiosmtpd's own begin() may only be called on a loop that does not run yet
+
+
+async def run(settings: Settings) -> None:
+    """Catches mail until SIGTERM or SIGINT."""
+    configure(settings.log_format, settings.log_level)
+    runtime = open_runtime(settings, pool_size=2)
+    server = await serve(runtime, settings.mailbox_port)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    log.info("mailbox.ready", port=settings.mailbox_port)
+    try:
+        await stop.wait()
+    finally:
+        server.close()
+        await runtime.close()

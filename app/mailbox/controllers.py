@@ -1,0 +1,89 @@
+"""The Mailbox screen: what the demo's catcher took, so that nobody needs a real mail server to look at it."""
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from litestar import Controller, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+
+from app.errors import NotFound
+from app.mailbox.schemas import Header, MailLine, MailList, MailPage
+from app.permissions import Permission
+from app.web.guards import may
+from app.work import Work
+
+
+class MailboxController(Controller):
+    path = "/mailbox"
+    tags = ("mailbox",)
+
+    @get(page="mailbox/index.html", guards=[may(Permission.VIEW)])
+    async def index(
+        self,
+        work: NamedDependency[Work],
+        q: FromQuery[str] = "",
+        after: FromQuery[UUID | None] = None,
+        before: FromQuery[UUID | None] = None,
+    ) -> MailList:
+        """Caught messages, newest first. `q` is a part of the recipient's address. Links that choose a
+        password are shown only to those who manage members."""
+        return MailList(**await _list(work, q, after, before))
+
+    @get("/{message_id:uuid}", page="mailbox/show.html", guards=[may(Permission.VIEW)])
+    async def show(
+        self,
+        message_id: FromPath[UUID],
+        work: NamedDependency[Work],
+        q: FromQuery[str] = "",
+        after: FromQuery[UUID | None] = None,
+        before: FromQuery[UUID | None] = None,
+    ) -> MailPage:
+        """One message with its headers and text, beside the list."""
+        found = await work.mailbox.message(message_id, secrets=work.may(Permission.MANAGE_MEMBERS))
+        if found is None:
+            raise NotFound("message")
+        headers = [Header(name, str(value)) for name, value in found.headers.items()]
+        return MailPage(
+            **await _list(work, q, after, before),
+            id=found.id,
+            message_id=found.message_id,
+            sender=found.sender,
+            recipient=found.recipient,
+            subject=found.subject,
+            text=found.body,
+            headers=headers,
+            received_at=found.received_at,
+        )
+
+
+async def _list(work: Work, q: str, after: UUID | None, before: UUID | None) -> dict[str, Any]:
+    rows, more = await work.mailbox.page(
+        q.strip(), after, before, secrets=work.may(Permission.MANAGE_MEMBERS)
+    )
+    kept = {"q": q} if q else {}
+    here = {
+        **kept,
+        **({"after": str(after)} if after else {}),
+        **({"before": str(before)} if before else {}),
+    }
+    items = [
+        MailLine(
+            row.id, row.recipient, row.subject, row.bit, row.received_at, _at(f"/mailbox/{row.id}", here)
+        )
+        for row in rows
+    ]
+    newer = more if before else after is not None
+    older = True if before else more
+    return {
+        "items": items,
+        "next": _at("/mailbox", kept | {"after": str(items[-1].id)}) if items and older else "",
+        "previous": _at("/mailbox", kept | {"before": str(items[0].id)}) if items and newer else "",
+        "q": q,
+        "actions": [],
+    }
+
+
+def _at(path: str, query: dict[str, str]) -> str:
+    return f"{path}?{urlencode(query)}" if query else path

@@ -1,0 +1,47 @@
+"""Caught messages as they are shown."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from app.web.actions import Action
+
+
+class MailLine(msgspec.Struct):
+    """One message of the list; `bit` is how its text begins."""
+
+    id: UUID
+    recipient: str
+    subject: str
+    bit: str
+    received_at: datetime
+    href: str
+
+
+class MailList(msgspec.Struct):
+    """One page, newest first; `next` and `previous` are addresses, "" for none."""
+
+    items: list[MailLine]
+    next: str
+    previous: str
+    q: str
+    actions: list[Action]
+
+
+class Header(msgspec.Struct):
+    name: str
+    value: str
+
+
+class MailPage(MailList, kw_only=True):
+    """One message beside the list that it was opened from."""
+
+    id: UUID
+    message_id: str
+    sender: str
+    recipient: str
+    subject: str
+    text: str
+    headers: list[Header]
+    received_at: datetime
