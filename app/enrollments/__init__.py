@@ -1,0 +1,1 @@
+"""People on their way: entering, moving, effects, and steering by hand."""

@@ -1,0 +1,124 @@
+"""Versions compiled once per process, and what an account says about its contacts."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from app.filters.facts import Facts, contact_values
+from app.filters.fields import Fields, catalogue, custom_field
+from app.work import Work
+from app.workflows.domain.entering import TriggerIndex
+from app.workflows.domain.version import CompileError, Program, compile_version, load_version
+from db.repositories.engine import (
+    CUSTOM_FIELDS,
+    DOCUMENTS,
+    FACTS,
+    FACTS_LOCKED,
+    LIVE,
+    SETTING,
+    TAGS,
+    VALUES,
+    Engine,
+)
+
+MOST_KEPT = 5000
+Version = tuple[UUID, int]
+
+
+class _Known(msgspec.Struct):
+    """What a process remembers of one account: good as long as its custom fields are the same."""
+
+    rows: Sequence[Any]
+    fields: Fields
+    programs: dict[Version, Program | CompileError] = {}
+    index_of: tuple[Version, ...] = ()
+    index: TriggerIndex | None = None
+
+
+_known: dict[UUID, _Known] = {}
+
+
+class Live(msgspec.Struct, frozen=True):
+    """The live workflows: the index of their triggers, which of them accept people, and what cannot run."""
+
+    index: TriggerIndex
+    accepting: frozenset[UUID]
+
+
+class Setting:
+    """An account for the length of one batch: its fields, its zone, its programs."""
+
+    def __init__(self, engine: Engine, known: _Known, name: str, zone: str) -> None:
+        self.engine, self.known, self.name, self.zone = engine, known, name, ZoneInfo(zone)
+
+    @classmethod
+    async def of(cls, work: Work) -> "Setting":
+        engine = Engine(work.session)
+        name, zone = (await engine.all(SETTING))[0]
+        rows = await engine.all(CUSTOM_FIELDS)
+        known = _known.get(work.account_id)
+        if known is None or known.rows != rows:
+            if len(_known) > MOST_KEPT:
+                _known.clear()
+            fields = catalogue(
+                custom_field(row.id, row.key, row.label, row.type, row.options) for row in rows
+            )
+            known = _known[work.account_id] = _Known(rows, fields)
+        return cls(engine, known, name, zone)
+
+    async def programs(self, wanted: Iterable[Version]) -> dict[Version, Program | CompileError]:
+        """Each version ready to run, or why it cannot."""
+        kept = self.known.programs
+        missing = [version for version in set(wanted) if version not in kept]
+        if missing:
+            rows = await self.engine.all(
+                DOCUMENTS, workflows=[item[0] for item in missing], numbers=[item[1] for item in missing]
+            )
+            for row in rows:
+                kept[row.workflow_id, row.number] = _compiled(row.document, self.known.fields)
+        return kept
+
+    async def live(self) -> Live:
+        rows = await self.engine.all(LIVE)
+        versions = tuple((row.id, row.live_version) for row in rows)
+        if self.known.index is None or self.known.index_of != versions:
+            programs = await self.programs(versions)
+            ready = (programs.get(version) for version in versions)
+            self.known.index = TriggerIndex(program for program in ready if isinstance(program, Program))
+            self.known.index_of = versions
+        accepting = frozenset(row.id for row in rows if row.status == "active")
+        return Live(self.known.index, accepting)
+
+    async def facts(self, contacts: Iterable[UUID], lock: Iterable[UUID] = ()) -> dict[UUID, Facts]:
+        """What is known of each contact that is not deleted. Those in `lock` stay as they are until the
+        transaction ends; they are locked in the order of their ids, so that no two batches deadlock."""
+        locked = set(lock)
+        free = [contact for contact in set(contacts) if contact not in locked]
+        rows = [
+            *(await self.engine.all(FACTS_LOCKED, ids=sorted(locked)) if locked else ()),
+            *(await self.engine.all(FACTS, ids=free) if free else ()),
+        ]
+        found = {row.id: row for row in rows}
+        tags = {row.contact_id: set(row.tags) for row in await self.engine.all(TAGS, ids=list(found))}
+        return {
+            contact: Facts(
+                contact_values(dict(zip(VALUES, row[1:-1], strict=True)), row.fields),
+                tags.get(contact, set()),
+                self.zone,
+                contact,
+                self.name,
+            )
+            for contact, row in found.items()
+        }
+
+
+def _compiled(document: Any, fields: Fields) -> Program | CompileError:
+    try:
+        return compile_version(load_version(document), fields)
+    except CompileError as error:
+        return error
+    except msgspec.ValidationError as error:
+        return CompileError(f"This version cannot be read: {error}")

@@ -1,0 +1,159 @@
+"""Effects: what leaves the house. Claimed by a lease, begun in a commit of its own right before the call, and
+its outcome written only by whoever still holds the fence."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from app.enrollments.backoff import MOST_ATTEMPTS, pause
+from app.ports import Call, Doubtful, Letter, Outcome, Refused, Sent
+from app.runtime import Runtime
+from app.work import SYSTEM, Work, open_work
+from db.repositories.engine import Engine
+from db.repositories.ledger import (
+    BEGIN_EFFECT,
+    CLAIM_EFFECTS,
+    DOUBT,
+    EFFECT_ENDED,
+    RELEASE_EFFECT,
+    WAKE_VISIT,
+)
+
+log = structlog.get_logger(__name__)
+BATCH = 40
+AT_ONCE = 8
+
+
+async def send_effects(runtime: Runtime, account_id: UUID, most: int = BATCH) -> int:
+    """Claim what is due and send it, eight at a time; how many were settled or claimed."""
+    async with open_work(runtime, account_id, SYSTEM) as work:
+        doubtful = await note_doubt(work)
+        claimed = await Engine(work.session).all(CLAIM_EFFECTS, now=work.now, most=most)
+        await work.session.commit()
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(effect: Any) -> None:
+        async with gate:
+            await attempt(runtime, account_id, effect)
+
+    results = await asyncio.gather(*(one(effect) for effect in claimed), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return doubtful + len(claimed)
+
+
+async def note_doubt(work: Work) -> int:
+    """Calls that a dead worker had begun and that must not be repeated wait for a person."""
+    engine = Engine(work.session)
+    rows = await engine.all(DOUBT)
+    if rows:
+        log.warning("effect.unknown", count=len(rows))
+        await wake_visits(work, rows)
+    return len(rows)
+
+
+async def wake_visits(work: Work, rows: Sequence[Any]) -> None:
+    """The enrollments parked on these visits (enrollment_id, seq) are looked at now."""
+    await Engine(work.session).do(
+        WAKE_VISIT, ids=[row.enrollment_id for row in rows], seqs=[row.seq for row in rows], now=work.now
+    )
+
+
+async def attempt(runtime: Runtime, account_id: UUID, effect: Any) -> None:
+    """One claimed effect: begun, called, written."""
+    attempts = await begin(runtime, account_id, effect)
+    if attempts is None:
+        return
+    try:
+        outcome = await _call(runtime, account_id, effect)
+    except Exception as error:
+        log.exception("effect.adapter", kind=effect.kind)
+        outcome = Doubtful(f"{type(error).__name__}: {error}")
+    await settle(runtime, account_id, effect, attempts, outcome)
+
+
+async def begin(runtime: Runtime, account_id: UUID, effect: Any) -> int | None:
+    """The number of this attempt, from 1; None when it is not ours or not wanted any more."""
+    async with open_work(runtime, account_id, SYSTEM) as work:
+        engine = Engine(work.session)
+        begun = await engine.all(BEGIN_EFFECT, id=effect.id, fence=effect.fence)
+        if not begun:
+            await engine.do(RELEASE_EFFECT, id=effect.id, fence=effect.fence)
+            await wake_visits(work, [effect])
+        await work.session.commit()
+        return cast("int", begun[0].attempts) if begun else None
+
+
+async def _call(runtime: Runtime, account_id: UUID, effect: Any) -> Outcome:
+    said = effect.payload
+    if effect.kind == "email":
+        return await runtime.mailer.send(
+            Letter(
+                recipient=said["to"],
+                subject=said.get("subject", ""),
+                body=said.get("body", ""),
+                key=effect.idempotency_key,
+                account_id=str(account_id),
+                sender=said.get("from_name", ""),
+                reply_to=said.get("reply_to", ""),
+            )
+        )
+    return await runtime.caller.call(
+        Call(
+            url=said["url"],
+            method=said["method"],
+            headers=said.get("headers", {}),
+            body=said.get("body", ""),
+            key=effect.idempotency_key,
+        )
+    )
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """What the ledger says after an attempt; `wait` in seconds for a retry."""
+
+    status: str
+    error: str | None = None
+    detail: dict[str, Any] | None = None
+    wait: float = 0.0
+
+
+def ending(outcome: Outcome, attempts: int, on_doubt: str) -> Ending:
+    """What an outcome means: pure but for the jitter."""
+    if isinstance(outcome, Sent):
+        return Ending("sent", detail=outcome.detail)
+    if isinstance(outcome, Doubtful) and on_doubt == "hold":
+        return Ending("unknown", outcome.error)
+    if isinstance(outcome, Refused) and outcome.permanent:
+        return Ending("failed_permanent", outcome.error)
+    if attempts >= MOST_ATTEMPTS:
+        return Ending("failed_permanent", f"Given up after {attempts} attempts. {outcome.error}")
+    wish = outcome.after if isinstance(outcome, Refused) else None
+    return Ending("retry", outcome.error, wait=pause(attempts, wish).total_seconds())
+
+
+async def settle(runtime: Runtime, account_id: UUID, effect: Any, attempts: int, outcome: Outcome) -> bool:
+    """Write the outcome and wake the enrollment; False when somebody else holds the effect by now."""
+    end = ending(outcome, attempts, effect.on_doubt)
+    async with open_work(runtime, account_id, SYSTEM) as work:
+        rows = await Engine(work.session).all(
+            EFFECT_ENDED,
+            id=effect.id,
+            fence=effect.fence,
+            status=end.status,
+            error=end.error,
+            result=None if end.detail is None else msgspec.json.encode(end.detail).decode(),
+            due_at=work.now + timedelta(seconds=end.wait),
+        )
+        if rows:
+            await wake_visits(work, [effect])
+        else:
+            log.warning("effect.stale", effect=str(effect.id), status=end.status)
+        await work.session.commit()
+    return bool(rows)

@@ -1,0 +1,178 @@
+"""What a batch of moves writes, gathered row by row and written table by table."""
+
+from typing import Any
+from uuid import UUID
+
+from app.filters.fields import Fields
+from app.work import Work
+from app.workflows.domain.outcomes import Change, Decision, Status
+from app.workflows.domain.version import Program
+from db.ids import uuid7
+from db.repositories import moving
+from db.repositories.engine import AUDIT, EVENTS, Engine
+
+Row = dict[str, Any]
+
+
+class Moves:
+    """The rows of one batch. `add` in the order in which things happened."""
+
+    def __init__(self) -> None:
+        self.enrollments: list[Row] = []
+        self.stayed: list[Row] = []
+        self.executions: list[Row] = []
+        self.closed: list[Row] = []
+        self.effects: list[Row] = []
+        self.events: list[Row] = []
+        self.audit: list[Row] = []
+        self.contacts: dict[UUID, tuple[Row, Row]] = {}
+        self.tagged: dict[tuple[UUID, UUID], bool] = {}
+        self.left: list[UUID] = []
+
+    @property
+    def steps(self) -> int:
+        return len(self.executions)
+
+    def add(self, row: Any, decision: Decision, program: Program | None) -> None:
+        """One enrollment (as claimed) and what was decided for it."""
+        if not decision.moved:
+            self.stayed.append({"id": row.id, "due_at": decision.due_at})
+            return
+        self.enrollments.append(_enrollment(row, decision))
+        self.executions.extend(
+            {
+                "enrollment_id": row.id,
+                "seq": made.seq,
+                "step_key": made.step_key,
+                "kind": made.kind,
+                "started_at": made.started,
+                "finished_at": made.finished,
+                "outcome": made.outcome,
+                "detail": made.detail,
+                "error": made.error,
+            }
+            for made in decision.executions
+        )
+        self.closed.extend(
+            {
+                "enrollment_id": row.id,
+                "seq": made.seq,
+                "finished_at": made.finished,
+                "outcome": made.outcome,
+                "detail": made.detail,
+                "error": made.error,
+            }
+            for made in decision.closed
+        )
+        if decision.status is not Status.ACTIVE:
+            self.left.append(row.id)
+        for effect in decision.effects:
+            self.effects.append(
+                {
+                    "id": uuid7(),
+                    "enrollment_id": row.id,
+                    "seq": effect.seq,
+                    "workflow_id": row.workflow_id,
+                    "contact_id": row.contact_id,
+                    "step_key": effect.step_key,
+                    "kind": effect.kind,
+                    "idempotency_key": effect.idempotency_key,
+                    "payload": effect.payload,
+                    "on_doubt": effect.on_doubt,
+                }
+            )
+        if program is not None and decision.changes:
+            self._contact(row, decision, program.fields)
+
+    def _contact(self, row: Any, decision: Decision, fields: Fields) -> None:
+        built_in, custom = self.contacts.setdefault(row.contact_id, ({}, {}))
+        for key, value in decision.fields.items():
+            custom_id = fields[key].custom_id
+            (built_in if custom_id is None else custom)[custom_id or key] = value
+        self.tagged.update({(row.contact_id, tag): True for tag in decision.tags_added})
+        self.tagged.update({(row.contact_id, tag): False for tag in decision.tags_removed})
+        for change in decision.changes:
+            self._audit(row, change)
+        changed: dict[str, list[object]] = {}
+        for change in decision.changes:
+            if change.kind == "field":
+                first = changed.get(change.name, [change.old])[0]
+                changed[change.name] = [first, change.new]
+        if changed:
+            self._event(row, "contact.updated", {"changes": changed})
+        for tag in decision.tags_added:
+            self._event(row, "tag.added", {"tag_id": str(tag)})
+        for tag in decision.tags_removed:
+            self._event(row, "tag.removed", {"tag_id": str(tag)})
+
+    def _event(self, row: Any, kind: str, data: Row) -> None:
+        self.events.append(
+            {
+                "id": uuid7(),
+                "kind": kind,
+                "subject_id": row.contact_id,
+                "source": "workflow",
+                "data": data,
+                "root_event_id": row.root_event_id,
+                "depth": row.depth + 1,
+            }
+        )
+
+    def _audit(self, row: Any, change: Change) -> None:
+        action, changes = {
+            "field": ("contact.updated", {change.name: [change.old, change.new]}),
+            "tag_added": ("contact.tag_added", {"tag": [None, change.name]}),
+            "tag_removed": ("contact.tag_removed", {"tag": [change.name, None]}),
+        }[change.kind]
+        self.audit.append(
+            {
+                "id": uuid7(),
+                "actor_id": f"{row.workflow_id}:{change.step_key}",
+                "actor_name": row.workflow_name,
+                "action": action,
+                "subject_id": str(row.contact_id),
+                "changes": changes,
+            }
+        )
+
+    async def write(self, work: Work, engine: Engine) -> None:
+        """All of it in the transaction that runs."""
+        now = work.now
+        contacts = [
+            {"id": contact, "built_in": built_in, "custom": custom}
+            for contact, (built_in, custom) in sorted(self.contacts.items())
+        ]
+        tags = sorted(self.tagged.items())
+        await engine.insert(moving.CONTACTS, contacts, now=now)
+        await engine.insert(moving.TAGGED, [_tag(key) for key, on in tags if on])
+        await engine.insert(moving.UNTAGGED, [_tag(key) for key, on in tags if not on])
+        await engine.insert(moving.EXECUTIONS, self.executions)
+        await engine.insert(moving.CLOSED, self.closed)
+        await engine.insert(moving.LEDGER, self.effects, now=now)
+        await engine.insert(EVENTS, self.events, now=now)
+        await engine.insert(AUDIT, self.audit, now=now)
+        await engine.insert(moving.MOVED, self.enrollments, now=now)
+        await engine.insert(moving.STAYED, self.stayed)
+        if self.left:
+            await engine.do(
+                moving.CANCEL_EFFECTS, ids=self.left, error="The enrollment ended before it was sent."
+            )
+
+
+def _tag(pair: tuple[UUID, UUID]) -> Row:
+    return {"contact_id": pair[0], "tag_id": pair[1]}
+
+
+def _enrollment(row: Any, decision: Decision) -> Row:
+    return {
+        "id": row.id,
+        "status": decision.status,
+        "step_key": decision.step_key,
+        "seq": decision.seq,
+        "due_at": decision.due_at,
+        "wait_until": decision.wait_until,
+        "wait_reason": decision.wait_reason,
+        "exit_reason": decision.exit_reason,
+        "goal_key": decision.goal_key,
+        "error": decision.error,
+    }

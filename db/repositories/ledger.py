@@ -1,0 +1,98 @@
+"""Statements of leases: effects to be sent and durable jobs to be done.
+
+A lease runs on the bare clock of the database; what is due is compared with the engine's time. Every claim
+raises `fence`, and every write of an outcome names the fence that it was claimed with.
+"""
+
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import JSONB
+
+LEASE = "interval '60 seconds'"
+
+# Died after the call began, and sending twice is not wanted: a person decides.
+DOUBT = text("""
+update effects f set status = 'unknown', fence = f.fence + 1, lease_until = null,
+       error = 'The worker stopped during the call: it may have gone out.'
+  from (select id from effects
+         where account_id = current_account() and status = 'claimed' and lease_until < clock_timestamp()
+           and begun_at is not null and on_doubt = 'hold'
+         limit 500 for update skip locked) x
+ where f.account_id = current_account() and f.id = x.id
+returning f.enrollment_id, f.seq
+""")
+CLAIM_EFFECTS = text(f"""
+update effects f set status = 'claimed', fence = f.fence + 1, begun_at = null,
+       lease_until = clock_timestamp() + {LEASE}
+  from (select o.id from effects o
+          join workflows w on w.account_id = o.account_id and w.id = o.workflow_id and not w.held
+         where o.account_id = current_account() and o.due_at <= cast(:now as timestamptz)
+           and (o.status in ('pending', 'retry')
+                or o.status = 'claimed' and o.lease_until < clock_timestamp()
+                   and (o.begun_at is null or o.on_doubt = 'resend'))
+         order by o.due_at, o.id limit :most for update of o skip locked) x
+ where f.account_id = current_account() and f.id = x.id
+returning f.id, f.fence, f.kind, f.payload, f.idempotency_key, f.on_doubt, f.enrollment_id, f.seq
+""").columns(payload=JSONB)  # noqa: S608 -- a constant
+# Right before the call: still ours, still wanted.
+BEGIN_EFFECT = text(f"""
+update effects f set begun_at = clock_timestamp(), attempts = f.attempts + 1,
+       lease_until = clock_timestamp() + {LEASE}
+  from enrollments e, contacts c, workflows w
+ where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
+   and f.lease_until > clock_timestamp()
+   and e.account_id = f.account_id and e.id = f.enrollment_id and e.status = 'active'
+   and c.account_id = f.account_id and c.id = f.contact_id and c.deleted_at is null
+   and w.account_id = f.account_id and w.id = f.workflow_id and not w.held and w.status <> 'archived'
+returning f.attempts
+""")  # noqa: S608 -- a constant
+# Not to be sent: given back when its workflow is held, otherwise nobody wants it any more.
+RELEASE_EFFECT = text("""
+update effects f set lease_until = null, fence = f.fence + 1,
+       status = case when w.held then 'pending' else 'cancelled' end,
+       error = case when w.held then null else 'The enrollment ended before it was sent.' end
+  from workflows w
+ where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
+   and f.lease_until > clock_timestamp() and w.account_id = f.account_id and w.id = f.workflow_id
+returning f.status
+""")
+EFFECT_ENDED = text("""
+update effects f set status = :status, lease_until = null, error = :error,
+       result = cast(cast(:result as text) as jsonb), due_at = cast(:due_at as timestamptz),
+       sent_at = case when :status = 'sent' then clock_timestamp() end
+ where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
+returning f.id
+""")
+WAKE_VISIT = text("""
+update enrollments e set due_at = cast(:now as timestamptz)
+  from unnest(cast(:ids as uuid[]), cast(:seqs as int[])) v(id, seq)
+ where e.account_id = current_account() and e.id = v.id and e.seq = v.seq and e.status = 'active'
+""")
+
+CLAIM_JOB = text(f"""
+update jobs j set status = 'running', fence = j.fence + 1, lease_until = clock_timestamp() + {LEASE},
+       attempts = j.attempts + 1, started_at = coalesce(j.started_at, clock_timestamp())
+  from (select id from jobs
+         where account_id = current_account() and due_at <= cast(:now as timestamptz)
+           and (status = 'queued' or status = 'running' and lease_until < clock_timestamp())
+         order by due_at, id limit 1 for update skip locked) x
+ where j.account_id = current_account() and j.id = x.id
+returning j.id, j.fence, j.attempts, j.max_attempts, j.task
+""")  # noqa: S608 -- a constant
+# Held through the batch: nobody else can take or cancel the job while its rows are written.
+RENEW_JOB = text(f"""
+update jobs set lease_until = clock_timestamp() + {LEASE}
+ where account_id = current_account() and id = :id and fence = :fence and status = 'running' returning id
+""")  # noqa: S608 -- a constant
+JOB_DONE = text("""
+update jobs set status = 'done', finished_at = clock_timestamp(), lease_until = null, error = null
+ where account_id = current_account() and id = :id and fence = :fence and status = 'running' returning id
+""")
+JOB_LATER = text("""
+update jobs set status = 'queued', due_at = cast(:due_at as timestamptz), lease_until = null, error = :error,
+       attempts = attempts - :forgiven
+ where account_id = current_account() and id = :id and fence = :fence and status = 'running' returning id
+""")
+JOB_FAILED = text("""
+update jobs set status = 'failed', finished_at = clock_timestamp(), lease_until = null, error = :error
+ where account_id = current_account() and id = :id and fence = :fence and status = 'running' returning id
+""")

@@ -1,0 +1,118 @@
+"""Statements of a batch of moves: claim what is due, write where everybody stands now."""
+
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from db.repositories.engine import WRITABLE
+
+_CLAIM = """
+select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e.step_key, e.seq,
+       e.wait_reason, e.wait_until, e.goal_key, w.name as workflow_name, w.status as workflow_status
+  from enrollments e
+  join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
+ where e.account_id = current_account() and e.status = 'active' and e.due_at <= cast(:now as timestamptz)
+   and not w.held {which}
+ order by e.due_at, e.id limit :most for update of e skip locked
+"""
+CLAIM_DUE = text(_CLAIM.format(which=""))
+CLAIM_THESE = text(_CLAIM.format(which="and e.id = any(cast(:ids as uuid[]))"))
+
+EFFECTS_OF = text("""
+select f.enrollment_id, f.status, f.due_at, f.error, f.result from effects f
+  join unnest(cast(:ids as uuid[]), cast(:seqs as int[])) w(id, seq)
+    on w.id = f.enrollment_id and w.seq = f.seq
+ where f.account_id = current_account()
+""").columns(result=JSONB)
+
+EXECUTIONS = text("""
+insert into enrollment_executions
+       (enrollment_id, seq, step_key, kind, started_at, finished_at, outcome, detail, error)
+select v.enrollment_id, v.seq, v.step_key, v.kind, v.started_at, v.finished_at, v.outcome,
+       cast(v.detail as jsonb), v.error
+  from unnest(cast(:enrollment_id as uuid[]), cast(:seq as int[]), cast(:step_key as text[]),
+              cast(:kind as text[]), cast(:started_at as timestamptz[]), cast(:finished_at as timestamptz[]),
+              cast(:outcome as text[]), cast(:detail as text[]), cast(:error as text[]))
+       v(enrollment_id, seq, step_key, kind, started_at, finished_at, outcome, detail, error)
+""")
+CLOSED = text("""
+update enrollment_executions x
+   set finished_at = v.finished_at, outcome = v.outcome, detail = x.detail || cast(v.detail as jsonb),
+       error = v.error
+  from unnest(cast(:enrollment_id as uuid[]), cast(:seq as int[]), cast(:finished_at as timestamptz[]),
+              cast(:outcome as text[]), cast(:detail as text[]), cast(:error as text[]))
+       v(enrollment_id, seq, finished_at, outcome, detail, error)
+ where x.account_id = current_account() and x.enrollment_id = v.enrollment_id and x.seq = v.seq
+""")
+MOVED = text("""
+update enrollments t
+   set status = v.status, step_key = v.step_key, seq = v.seq, due_at = v.due_at, wait_until = v.wait_until,
+       wait_reason = v.wait_reason, exit_reason = v.exit_reason, goal_key = v.goal_key, error = v.error,
+       ended_at = case when v.status = 'active' then null else cast(:now as timestamptz) end,
+       fence = t.fence + 1, updated_at = cast(:now as timestamptz)
+  from unnest(cast(:id as uuid[]), cast(:status as text[]), cast(:step_key as text[]), cast(:seq as int[]),
+              cast(:due_at as timestamptz[]), cast(:wait_until as timestamptz[]),
+              cast(:wait_reason as text[]), cast(:exit_reason as text[]), cast(:goal_key as text[]),
+              cast(:error as text[]))
+       v(id, status, step_key, seq, due_at, wait_until, wait_reason, exit_reason, goal_key, error)
+ where t.account_id = current_account() and t.id = v.id
+""")
+STAYED = text("""
+update enrollments t set due_at = v.due_at
+  from unnest(cast(:id as uuid[]), cast(:due_at as timestamptz[])) v(id, due_at)
+ where t.account_id = current_account() and t.id = v.id
+""")
+_SET = ", ".join(
+    f"{name} = case when v.built_in ? '{name}' then v.built_in ->> '{name}' else c.{name} end"
+    for name in WRITABLE
+)
+CONTACTS = text(
+    f"""
+update contacts c
+   set {_SET}, fields = jsonb_strip_nulls(c.fields || v.custom), rev = c.rev + 1,
+       updated_at = cast(:now as timestamptz)
+  from (select u.id, cast(u.built_in as jsonb) as built_in, cast(u.custom as jsonb) as custom
+          from unnest(cast(:id as uuid[]), cast(:built_in as text[]), cast(:custom as text[]))
+               u(id, built_in, custom)) v
+ where c.account_id = current_account() and c.id = v.id
+"""  # noqa: S608 -- the names are our own columns
+)
+# A tag that is gone meanwhile adds nothing, rather than stopping everybody.
+TAGGED = text("""
+insert into contact_tags (contact_id, tag_id)
+select v.contact_id, v.tag_id
+  from unnest(cast(:contact_id as uuid[]), cast(:tag_id as uuid[])) v(contact_id, tag_id)
+  join tags t on t.account_id = current_account() and t.id = v.tag_id
+on conflict do nothing
+""")
+UNTAGGED = text("""
+delete from contact_tags t
+ using unnest(cast(:contact_id as uuid[]), cast(:tag_id as uuid[])) v(contact_id, tag_id)
+ where t.account_id = current_account() and t.contact_id = v.contact_id and t.tag_id = v.tag_id
+""")
+LEDGER = text("""
+insert into effects
+       (id, enrollment_id, seq, workflow_id, contact_id, step_key, kind, idempotency_key, payload, on_doubt,
+        due_at)
+select v.id, v.enrollment_id, v.seq, v.workflow_id, v.contact_id, v.step_key, v.kind, v.idempotency_key,
+       cast(v.payload as jsonb), v.on_doubt, cast(:now as timestamptz)
+  from unnest(cast(:id as uuid[]), cast(:enrollment_id as uuid[]), cast(:seq as int[]),
+              cast(:workflow_id as uuid[]), cast(:contact_id as uuid[]), cast(:step_key as text[]),
+              cast(:kind as text[]), cast(:idempotency_key as text[]), cast(:payload as text[]),
+              cast(:on_doubt as text[]))
+       v(id, enrollment_id, seq, workflow_id, contact_id, step_key, kind, idempotency_key, payload, on_doubt)
+""")
+CANCEL_EFFECTS = text("""
+update effects set status = 'cancelled', fence = fence + 1, error = :error
+ where account_id = current_account() and enrollment_id = any(cast(:ids as uuid[]))
+   and status in ('pending', 'retry')
+""")
+PARK_POISON = text("""
+update enrollments set status = 'failed', exit_reason = 'failed_permanent', error = :error, due_at = null,
+       wait_until = null, wait_reason = null, ended_at = cast(:now as timestamptz),
+       updated_at = cast(:now as timestamptz), fence = fence + 1
+ where account_id = current_account() and id = :id and status = 'active'
+""")
+CLOSE_OPEN = text("""
+update enrollment_executions set finished_at = cast(:now as timestamptz), outcome = 'failed', error = :error
+ where account_id = current_account() and enrollment_id = :id and finished_at is null
+""")

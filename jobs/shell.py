@@ -1,0 +1,198 @@
+"""The worker process, and the only file that knows SAQ beside the bell.
+
+SAQ wakes us after a commit; once a second we also look into PostgreSQL ourselves, so that a Redis that is
+flushed, frozen or gone costs a second and nothing else. SIGTERM: claim nothing more, finish, leave when idle.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import structlog
+from saq import Queue, Worker
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.runtime import Runtime, open_runtime
+from app.settings import Settings
+from app.web.logs import configure
+from db.engine import refuse_strong_role
+from db.ids import uuid7
+from db.repositories.engine import due_accounts
+from jobs.settings import QUEUE, SWEEP_SECONDS
+from jobs.tasks import LANES, Lane
+
+log = structlog.get_logger(__name__)
+GRACE_SECONDS = 10.0
+HEARTBEAT_SECONDS = 5.0
+QUIET_SECONDS = 30.0
+REST_SECONDS = 1.0
+
+BEAT = text("""
+insert into workers (id, host, pid, started_at, seen_at, steps, memory)
+values (:id, :host, :pid, clock_timestamp(), clock_timestamp(), :steps, :memory)
+on conflict (id) do update set seen_at = excluded.seen_at, steps = excluded.steps, memory = excluded.memory
+""")
+FORGET = text("delete from workers where seen_at < clock_timestamp() - interval '1 minute' or id = :id")
+
+
+class CalmWorker(Worker[Any]):
+    """SAQ's own loop turns at full speed while Redis is away; this one rests after a turn without a job."""
+
+    heard = 0
+
+    async def process(self) -> bool:
+        before = self.heard
+        result = await super().process()
+        if self.heard == before and not self.event.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.event.wait(), REST_SECONDS)
+        return result
+
+
+class Shell:
+    """One worker process: the bell's other end, the sweep, the heartbeat, and the lanes."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.id = uuid7()
+        self.stop = asyncio.Event()
+        self.rung = asyncio.Event()
+        self.lanes = {name: Lane(runtime, part, name) for name, part in LANES.items()}
+        for name, makes in (("move", ["send"]), ("send", ["move"]), ("jobs", ["move"])):
+            self.lanes[name].after = [self.lanes[other] for other in makes]
+        self.queue = Queue.from_url(runtime.settings.redis_url, name=QUEUE)
+        self.saq = CalmWorker(
+            self.queue,
+            functions=[("drain", self.on_drain), ("upkeep", self.on_upkeep)],
+            concurrency=2,
+            shutdown_grace_period_s=1,
+            dequeue_timeout=2.0,
+        )
+        self.saq.SIGNALS = []  # or it takes SIGTERM for itself
+        self._complained = 0.0
+
+    async def on_drain(self, _context: Any, *, account_id: str | None = None) -> None:
+        """A ring: carries at most an account's id, never state."""
+        self.saq.heard += 1
+        if account_id is None:
+            self.rung.set()
+            return
+        for lane in self.lanes.values():
+            lane.ring([UUID(account_id)])
+
+    async def on_upkeep(self, _context: Any) -> None:
+        self.saq.heard += 1
+        await self._sql(FORGET, id=self.id)
+
+    async def _sql(self, statement: Any, **values: Any) -> None:
+        async with self.runtime.engine.begin() as connection:
+            await connection.execute(statement, values)
+
+    async def sweep(self) -> None:
+        """Look for what is due, at least each second: every worker by itself, no leader."""
+        while not self.stop.is_set():
+            try:
+                accounts = await due_accounts(self.runtime.engine, self.runtime.clock.offset)
+                for lane in self.lanes.values():
+                    lane.ring(accounts)
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                self._complain("database.unreachable", error)
+            self.rung.clear()
+            await self._rest(self.rung, SWEEP_SECONDS)
+
+    async def ring(self) -> None:
+        """Wake whichever worker is listening: the answer to a ring that was lost."""
+        while not self.stop.is_set():
+            await self.runtime.enqueue("drain", {})
+            await self._rest(self.stop, SWEEP_SECONDS)
+
+    async def beat(self) -> None:
+        host, pid = socket.gethostname(), os.getpid()
+        while not self.stop.is_set():
+            with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
+                await self._sql(
+                    BEAT, id=self.id, host=host, pid=pid, steps=self.lanes["move"].done, memory=memory()
+                )
+                await self._sql(FORGET, id=None)
+            await self._rest(self.stop, HEARTBEAT_SECONDS)
+
+    async def listen(self) -> None:
+        """SAQ, started again if it should ever end by itself."""
+        while not self.stop.is_set():
+            try:
+                await self.saq.start()
+            except Exception as error:  # noqa: BLE001 -- Redis only rings; the sweep goes on without it
+                self._complain("bell.deaf", error)
+            await self._rest(self.stop, REST_SECONDS)
+
+    async def _rest(self, event: asyncio.Event, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), seconds)
+
+    def _complain(self, what: str, error: Exception) -> None:
+        if time.monotonic() - self._complained > QUIET_SECONDS:
+            self._complained = time.monotonic()
+            log.warning(what, error=repr(error))
+
+    async def run(self) -> None:
+        """Until `stop` is set; then what is under way is finished, within the grace."""
+        count = max(1, self.runtime.settings.worker_concurrency)
+        loops = [self.sweep, self.ring, self.beat, self.listen]
+        running = [asyncio.create_task(loop()) for loop in loops]
+        serving = [asyncio.create_task(lane.serve()) for lane in self.lanes.values() for _ in range(count)]
+        log.info("worker.started", id=str(self.id), pid=os.getpid())
+        await self.stop.wait()
+        self.rung.set()
+        for lane in self.lanes.values():
+            lane.stopping = True
+        idle = asyncio.gather(*(lane.idle.wait() for lane in self.lanes.values()))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(idle, GRACE_SECONDS)
+        for task in serving:
+            task.cancel()
+        self.saq.event.set()
+        await asyncio.wait([*serving, *running], timeout=3)
+        with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
+            await self._sql(FORGET, id=self.id)
+        log.info("worker.stopped", id=str(self.id))
+
+
+def memory() -> int:
+    """The most memory this process has used, in bytes."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+async def run(settings: Settings) -> None:
+    """What `litestar worker` does."""
+    configure(settings.log_format, settings.log_level)
+    logging.getLogger("saq").setLevel(logging.CRITICAL)  # it says each second that Redis is away
+    runtime = open_runtime(settings)
+    try:
+        async with runtime.engine.connect() as connection:
+            await refuse_strong_role(connection)
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        log.warning("database.unreachable", error=type(error).__name__)
+    shell = Shell(runtime)
+    on_signals(shell.stop.set)
+    try:
+        await shell.run()
+    finally:
+        await shell.queue.disconnect()
+        await runtime.close()
+
+
+def on_signals(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)

@@ -1,0 +1,99 @@
+"""What a worker does for an account that has something due: three lanes, so that a slow call holds up neither
+the people who move nor the jobs that somebody waits for."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from uuid import UUID
+
+import structlog
+
+from app.enrollments.matching import match_events
+from app.enrollments.moving import move_enrollments
+from app.enrollments.sending import send_effects
+from app.runtime import Runtime
+from app.work import SYSTEM, open_work
+from db.repositories.engine import due_accounts
+from jobs.durable import run_jobs
+
+log = structlog.get_logger(__name__)
+MOST_ROUNDS = 10_000
+
+# A slice: one small batch of one account; how much it found to do.
+Slice = Callable[[Runtime, UUID], Awaitable[int]]
+
+
+async def match_and_move(runtime: Runtime, account_id: UUID) -> int:
+    """One batch of events, then one batch of enrollments."""
+    async with open_work(runtime, account_id, SYSTEM) as work:
+        matched = await match_events(work)
+    async with open_work(runtime, account_id, SYSTEM) as work:
+        moved = await move_enrollments(work)
+    return matched + moved
+
+
+LANES: dict[str, Slice] = {"move": match_and_move, "send": send_effects, "jobs": run_jobs}
+
+
+async def drain(runtime: Runtime, account_id: UUID | None = None) -> int:
+    """Do everything that is due, of one account or of all, in turn until nothing is; how much was done."""
+    done = 0
+    for _ in range(MOST_ROUNDS):
+        accounts = [account_id] if account_id else await due_accounts(runtime.engine, runtime.clock.offset)
+        found = 0
+        for account in accounts:
+            for part in LANES.values():
+                found += await part(runtime, account)
+        if not found:
+            return done
+        done += found
+    return done
+
+
+class Lane:
+    """Accounts waiting for their turn in one kind of work: a small batch each, then to the back of the line.
+    An account is in the line once, whoever rings for it."""
+
+    def __init__(self, runtime: Runtime, part: Slice, name: str) -> None:
+        self.runtime, self.part, self.name = runtime, part, name
+        self.line: asyncio.Queue[UUID] = asyncio.Queue()
+        self.waiting: set[UUID] = set()
+        self.busy = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.done = 0
+        self.stopping = False
+        self.after: list[Lane] = []  # lanes for which this one makes work
+
+    def ring(self, accounts: Iterable[UUID]) -> None:
+        for account in accounts:
+            if account not in self.waiting and not self.stopping:
+                self.waiting.add(account)
+                self.line.put_nowait(account)
+
+    async def serve(self) -> None:
+        """Turn after turn, until cancelled between two of them."""
+        while True:
+            account = await self.line.get()
+            self.waiting.discard(account)
+            if self.stopping:
+                continue
+            self.busy += 1
+            self.idle.clear()
+            try:
+                found = await self.part(self.runtime, account)
+            except Exception:
+                # One account's trouble is looked at again in a second.
+                log.exception("lane.error", lane=self.name, account=str(account))
+                found = 0
+            finally:
+                self.busy -= 1
+                if not self.busy:
+                    self.idle.set()
+            self.done += found
+            if found:
+                self.ring([account])
+                for lane in self.after:
+                    lane.ring([account])
+
+
+__all__ = ["LANES", "Lane", "drain", "match_and_move"]
