@@ -1,8 +1,304 @@
-"""Reads of workflows, each named by what it answers."""
+"""Workflows: drafts as rows, revisions to go back to, frozen versions, and how many people are where."""
 
-from db.models import Workflow
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import and_, delete, func, insert, select, update
+
+from app.workflows.domain.draft import Draft
+from app.workflows.domain.rows import ActionRow, ConditionRow, GoalRow, draft_of, rows_of
+from app.workflows.domain.version import References, Version
+from db.ids import uuid7
+from db.models import (
+    Enrollment,
+    EnrollmentExecution,
+    Workflow,
+    WorkflowAction,
+    WorkflowCondition,
+    WorkflowGoal,
+    WorkflowReference,
+    WorkflowRevision,
+    WorkflowVersion,
+)
 from db.tenancy import TenantRepository
+
+HEADER = (
+    Workflow.id,
+    Workflow.name,
+    Workflow.description,
+    Workflow.status,
+    Workflow.settings,
+    Workflow.rev,
+    Workflow.next_key,
+    Workflow.live_version,
+    Workflow.held,
+    Workflow.created_by,
+    Workflow.created_at,
+    Workflow.updated_at,
+)
+PARTS: tuple[Any, ...] = (WorkflowGoal, WorkflowAction, WorkflowCondition)
 
 
 class Workflows(TenantRepository[Workflow]):
     model_type = Workflow
+
+    # the list and one header
+
+    async def page(self, after: UUID | None = None, limit: int = 50) -> Sequence[Any]:
+        """Headers, the newest first, with `live` people; one more than `limit` when there are more."""
+        live = (
+            select(func.count())
+            .where(
+                Enrollment.account_id == self.account_id,
+                Enrollment.workflow_id == Workflow.id,
+                Enrollment.status == "active",
+            )
+            .correlate(Workflow)
+            .scalar_subquery()
+        )
+        query = select(*HEADER, live.label("live")).where(Workflow.account_id == self.account_id)
+        if after is not None:
+            query = query.where(Workflow.id < after)
+        return (await self.session.execute(query.order_by(Workflow.id.desc()).limit(limit + 1))).all()
+
+    async def header(self, workflow_id: UUID, *, lock: bool = False) -> Any | None:
+        """The workflow's own columns, None when it is not of this account; `lock` keeps other edits out
+        until the transaction ends."""
+        query = select(*HEADER).where(Workflow.account_id == self.account_id, Workflow.id == workflow_id)
+        return (await self.session.execute(query.with_for_update() if lock else query)).one_or_none()
+
+    async def create(self, name: str, description: str, by: str) -> UUID:
+        """A new workflow with an empty draft at revision 0."""
+        workflow_id = uuid7()
+        await self.session.execute(
+            insert(Workflow).values(
+                id=workflow_id,
+                account_id=self.account_id,
+                name=name,
+                description=description,
+                created_by=by,
+                settings=msgspec.to_builtins(Draft().settings),
+            )
+        )
+        return workflow_id
+
+    async def change(self, workflow_id: UUID, **columns: Any) -> None:
+        """Sets columns of the workflow itself."""
+        await self.session.execute(
+            update(Workflow)
+            .where(Workflow.account_id == self.account_id, Workflow.id == workflow_id)
+            .values(updated_at=func.clock_timestamp(), **columns)
+        )
+
+    # the draft
+
+    async def draft(self, header: Any) -> Draft:
+        """The draft of a workflow whose header was read."""
+        actions, conditions, goals = [
+            (
+                await self.session.execute(
+                    select(*(getattr(part, name) for name in struct.__struct_fields__)).where(
+                        part.account_id == self.account_id, part.workflow_id == header.id
+                    )
+                )
+            ).all()
+            for part, struct in (
+                (WorkflowAction, ActionRow),
+                (WorkflowCondition, ConditionRow),
+                (WorkflowGoal, GoalRow),
+            )
+        ]
+        return draft_of(
+            [ActionRow(*row) for row in actions],
+            [ConditionRow(*row) for row in conditions],
+            [GoalRow(*row) for row in goals],
+            header.settings,
+            header.next_key,
+        )
+
+    async def write_draft(self, workflow_id: UUID, draft: Draft, rev: int) -> None:
+        """Replaces the rows of the draft."""
+        for part in PARTS:
+            await self.session.execute(
+                delete(part).where(part.account_id == self.account_id, part.workflow_id == workflow_id)
+            )
+        actions, conditions, goals = rows_of(draft)
+        rows: tuple[tuple[Any, Sequence[Any]], ...] = (
+            (WorkflowAction, actions),
+            (WorkflowCondition, conditions),
+            (WorkflowGoal, goals),
+        )
+        for part, made in rows:
+            if made:
+                own = {"account_id": self.account_id, "workflow_id": workflow_id}
+                await self.session.execute(insert(part), [own | msgspec.structs.asdict(row) for row in made])
+        await self.change(
+            workflow_id, rev=rev, next_key=draft.next_key, settings=msgspec.to_builtins(draft.settings)
+        )
+
+    # revisions
+
+    def add_revision(
+        self,
+        workflow_id: UUID,
+        rev: int,
+        operation: str,
+        draft: Draft,
+        undo_to: int | None,
+        redo_to: int | None,
+        actor: str,
+    ) -> None:
+        """Notes the draft as it is after change number `rev`."""
+        self.session.add(
+            WorkflowRevision(
+                account_id=self.account_id,
+                workflow_id=workflow_id,
+                rev=rev,
+                operation=operation,
+                draft=msgspec.to_builtins(draft),
+                undo_to=undo_to,
+                redo_to=redo_to,
+                actor=actor,
+            )
+        )
+
+    async def revision(self, workflow_id: UUID, rev: int) -> Any | None:
+        """operation, draft (builtins), undo_to, redo_to, actor of one revision."""
+        query = select(
+            WorkflowRevision.operation,
+            WorkflowRevision.draft,
+            WorkflowRevision.undo_to,
+            WorkflowRevision.redo_to,
+            WorkflowRevision.actor,
+        ).where(
+            WorkflowRevision.account_id == self.account_id,
+            WorkflowRevision.workflow_id == workflow_id,
+            WorkflowRevision.rev == rev,
+        )
+        return (await self.session.execute(query)).one_or_none()
+
+    # versions
+
+    async def versions(self, workflow_id: UUID) -> Sequence[Any]:
+        """Versions, the newest first: number, content_hash, published_by, published_at, live people."""
+        live = (
+            select(func.count())
+            .where(
+                Enrollment.account_id == self.account_id,
+                Enrollment.workflow_id == workflow_id,
+                Enrollment.version == WorkflowVersion.number,
+                Enrollment.status == "active",
+            )
+            .correlate(WorkflowVersion)
+            .scalar_subquery()
+        )
+        query = (
+            select(
+                WorkflowVersion.number,
+                WorkflowVersion.content_hash,
+                WorkflowVersion.published_by,
+                WorkflowVersion.published_at,
+                live.label("live"),
+            )
+            .where(WorkflowVersion.account_id == self.account_id, WorkflowVersion.workflow_id == workflow_id)
+            .order_by(WorkflowVersion.number.desc())
+            .limit(500)
+        )
+        return (await self.session.execute(query)).all()
+
+    async def version(self, workflow_id: UUID, number: int) -> Any | None:
+        """number, document (JSON as builtins), content_hash, published_by, published_at of one version."""
+        query = select(
+            WorkflowVersion.number,
+            WorkflowVersion.document,
+            WorkflowVersion.content_hash,
+            WorkflowVersion.published_by,
+            WorkflowVersion.published_at,
+        ).where(
+            WorkflowVersion.account_id == self.account_id,
+            WorkflowVersion.workflow_id == workflow_id,
+            WorkflowVersion.number == number,
+        )
+        return (await self.session.execute(query)).one_or_none()
+
+    async def last_version(self, workflow_id: UUID) -> int:
+        """The highest number that was published; 0 when none was."""
+        query = select(func.coalesce(func.max(WorkflowVersion.number), 0)).where(
+            WorkflowVersion.account_id == self.account_id, WorkflowVersion.workflow_id == workflow_id
+        )
+        return int(await self.session.scalar(query) or 0)
+
+    async def add_version(
+        self, version: Version, content_hash: str, by: str, used: References, at: Any
+    ) -> None:
+        """Freezes a version with what it refers to."""
+        own = {"account_id": self.account_id, "workflow_id": version.workflow_id}
+        await self.session.execute(
+            insert(WorkflowVersion).values(
+                **own,
+                number=version.number,
+                document=msgspec.to_builtins(version),
+                content_hash=content_hash,
+                published_by=by,
+                published_at=at,
+            )
+        )
+        rows = [
+            {**own, "version": version.number, "kind": kind, "target": str(target)}
+            for kind, targets in (("tag", used.tags), ("field", used.fields))
+            for target in sorted(targets, key=str)
+        ]
+        if rows:
+            await self.session.execute(insert(WorkflowReference), rows)
+
+    # people
+
+    async def standing(self, workflow_id: UUID) -> Sequence[Any]:
+        """Where the active people are: version, step_key, count."""
+        query = (
+            select(Enrollment.version, Enrollment.step_key, func.count().label("people"))
+            .where(
+                Enrollment.account_id == self.account_id,
+                Enrollment.workflow_id == workflow_id,
+                Enrollment.status == "active",
+            )
+            .group_by(Enrollment.version, Enrollment.step_key)
+        )
+        return (await self.session.execute(query)).all()
+
+    async def totals(self, workflow_id: UUID) -> dict[str, int]:
+        """Enrollments by status, over all versions."""
+        query = (
+            select(Enrollment.status, func.count())
+            .where(Enrollment.account_id == self.account_id, Enrollment.workflow_id == workflow_id)
+            .group_by(Enrollment.status)
+        )
+        return {status: count for status, count in (await self.session.execute(query)).all()}
+
+    async def visits(self, workflow_id: UUID) -> Sequence[Any]:
+        """Finished visits: step_key, outcome, branch (the lane taken, or None), count; over all versions."""
+        branch = EnrollmentExecution.detail["branch"].astext
+        query = (
+            select(
+                EnrollmentExecution.step_key,
+                EnrollmentExecution.outcome,
+                branch.label("branch"),
+                func.count().label("people"),
+            )
+            .join(
+                Enrollment,
+                and_(
+                    Enrollment.account_id == EnrollmentExecution.account_id,
+                    Enrollment.id == EnrollmentExecution.enrollment_id,
+                ),
+            )
+            .where(
+                EnrollmentExecution.account_id == self.account_id,
+                Enrollment.workflow_id == workflow_id,
+                EnrollmentExecution.finished_at.is_not(None),
+            )
+            .group_by(EnrollmentExecution.step_key, EnrollmentExecution.outcome, branch)
+        )
+        return (await self.session.execute(query)).all()

@@ -1,0 +1,1 @@
+"""What the builder reads (`inputs`) and what it shows (`pages`)."""

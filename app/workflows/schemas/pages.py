@@ -1,0 +1,251 @@
+"""What the screens of workflows show, and what scripts read at the same addresses."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from app.web.actions import Action
+
+
+class WorkflowRow(msgspec.Struct):
+    """`live` counts the people who are in it now, in whatever version."""
+
+    id: UUID
+    name: str
+    status: str
+    live_version: int | None
+    live: int
+    updated_at: datetime
+
+
+class WorkflowList(msgspec.Struct):
+    items: list[WorkflowRow]
+    next: str
+    previous: str
+    actions: list[Action]
+
+
+class NewWorkflow(msgspec.Struct):
+    actions: list[Action]
+
+
+class WorkflowView(msgspec.Struct):
+    """`changed` says whether the draft differs from the live version."""
+
+    id: UUID
+    name: str
+    description: str
+    status: str
+    rev: int
+    live_version: int | None
+    next_version: int
+    changed: bool
+    updated_at: datetime
+
+
+class Count(msgspec.Struct):
+    """People at a step now, visits that ended well, visits that failed; `lanes` people by lane taken."""
+
+    here: int = 0
+    done: int = 0
+    failed: int = 0
+    lanes: dict[str, int] = {}
+
+
+class Totals(msgspec.Struct):
+    """Enrollments by how they stand."""
+
+    active: int = 0
+    completed: int = 0
+    incomplete: int = 0
+    exited: int = 0
+    failed: int = 0
+
+    @property
+    def entered(self) -> int:
+        return self.active + self.completed + self.incomplete + self.exited + self.failed
+
+
+class CanvasLane(msgspec.Struct):
+    """`ends` when the lane's last step leaves the workflow."""
+
+    key: str
+    list: str
+    label: str
+    condition: str
+    taken: int
+    ends: bool
+    steps: "list[CanvasStep]"
+
+
+class CanvasStep(msgspec.Struct):
+    key: str
+    kind: str
+    title: str
+    summary: str
+    name: str
+    note: str
+    config: dict[str, Any]
+    count: Count
+    invalid: bool
+    changed: bool
+    lanes: list[CanvasLane]
+
+
+class CanvasTrigger(msgspec.Struct):
+    key: str
+    kind: str
+    title: str
+    summary: str
+    config: dict[str, Any]
+    invalid: bool
+
+
+class ProblemView(msgspec.Struct):
+    """One thing that keeps the draft from being published, and the page where it is mended."""
+
+    message: str
+    href: str
+    step: str | None
+    field: str
+
+
+class Choice(msgspec.Struct):
+    value: str
+    label: str
+    hint: str = ""
+    icon: str = ""
+    tone: str = ""
+
+
+class ChoiceGroup(msgspec.Struct):
+    label: str
+    choices: list[Choice]
+
+
+class FieldChoice(msgspec.Struct):
+    """A field as forms offer it; `operators` are (value, label)."""
+
+    key: str
+    label: str
+    type: str
+    operators: list[tuple[str, str]]
+    options: list[str]
+    writable: bool
+
+
+class Sheet(msgspec.Struct):
+    """The open panel. `kind` is picker, step, triggers, trigger, entry or settings; `values` are the inputs
+    of its form; `places` where the step can be moved to."""
+
+    kind: str
+    title: str
+    key: str = ""
+    step_kind: str = ""
+    icon: str = "gear"
+    tone: str = ""
+    list: str = ""
+    position: int = 0
+    values: dict[str, Any] = {}
+    count: Count | None = None
+    groups: list[ChoiceGroup] = []
+    fields: list[FieldChoice] = []
+    operators: list[tuple[str, list[tuple[str, str]]]] = []
+    tags: list[str] = []
+    merge_tags: list[str] = []
+    places: list[tuple[str, str]] = []
+    problems: list[str] = []
+
+
+class Builder(msgspec.Struct):
+    """The whole builder: `entry` is the entry condition as a sentence, `sheet` the open panel."""
+
+    workflow: WorkflowView
+    triggers: list[CanvasTrigger]
+    entry: str
+    steps: list[CanvasStep]
+    totals: Totals
+    undo: str
+    redo: str
+    problems: list[ProblemView]
+    sheet: Sheet | None
+    actions: list[Action]
+
+
+class CountsPage(msgspec.Struct):
+    counts: dict[str, Count]
+    totals: Totals
+    actions: list[Action]
+
+
+class Standing(msgspec.Struct):
+    """People at one step of a version: they finish on it."""
+
+    version: int
+    key: str
+    title: str
+    people: int
+
+
+class PlanLine(msgspec.Struct):
+    """One difference to the live version: `change` is added, changed or removed."""
+
+    change: str
+    key: str
+    title: str
+
+
+class PublicationPage(msgspec.Struct):
+    """What publishing would do: with `problems` it would be refused."""
+
+    workflow: WorkflowView
+    problems: list[ProblemView]
+    plan: list[PlanLine]
+    standing: list[Standing]
+    totals: Totals
+    actions: list[Action]
+
+
+class Published(msgspec.Struct):
+    id: UUID
+    version: int
+
+
+class Made(msgspec.Struct):
+    id: UUID
+    name: str
+    rev: int
+
+
+class VersionRow(msgspec.Struct):
+    number: int
+    hash: str
+    published_by: str
+    published_at: datetime
+    live: int
+    current: bool
+
+
+class VersionList(msgspec.Struct):
+    workflow: WorkflowView
+    items: list[VersionRow]
+    totals: Totals
+    actions: list[Action]
+
+
+class VersionPage(msgspec.Struct):
+    """One frozen version: its steps as the canvas shows them, and the document itself."""
+
+    workflow: WorkflowView
+    number: int
+    published_by: str
+    published_at: datetime
+    hash: str
+    triggers: list[CanvasTrigger]
+    entry: str
+    steps: list[CanvasStep]
+    document: dict[str, Any]
+    totals: Totals
+    actions: list[Action]

@@ -1,0 +1,280 @@
+"""Editing a draft: lock, compare revisions, change, write, note the revision, audit, commit."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from app.errors import Conflict, Invalid, NotFound
+from app.work import Work
+from app.workflows.domain import draft as drafts
+from app.workflows.domain.draft import Draft, DraftError
+from app.workflows.domain.lint import lint, step_problems
+from app.workflows.domain.steps import LABELS, Step, blank
+from app.workflows.domain.triggers import TRIGGER_LABELS, TRIGGERS, Trigger
+from app.workflows.schemas import inputs
+from app.workflows.use_cases.typed import Reader, known
+
+Change = Callable[[Draft], Draft]
+STALE = "The workflow was changed in the meantime{by}. Nothing was saved: this is how it stands now."
+
+
+async def create_workflow(work: Work, name: str, description: str = "") -> UUID:
+    """Makes an empty draft; returns its id."""
+    if not name.strip():
+        raise Invalid({"name": "Give the workflow a name."})
+    workflow_id = await work.workflows.create(name.strip(), description.strip(), work.actor.name)
+    work.workflows.add_revision(workflow_id, 0, "created", Draft(), None, None, work.actor.name)
+    work.audit("workflow.created", "workflow", workflow_id, {"name": (None, name.strip())})
+    await work.commit()
+    return workflow_id
+
+
+async def header_of(work: Work, workflow_id: UUID, *, lock: bool = False) -> Any:
+    """The workflow's own columns. Raises `NotFound`."""
+    header = await work.workflows.header(workflow_id, lock=lock)
+    if header is None:
+        raise NotFound("workflow")
+    return header
+
+
+async def rename(work: Work, workflow_id: UUID, name: str, description: str) -> None:
+    """Another name and description; no revision, since the draft stays as it is."""
+    header = await header_of(work, workflow_id, lock=True)
+    name, description = name.strip(), description.strip()
+    if not name:
+        raise Invalid({"name": "Give the workflow a name."})
+    changes = {
+        field: (old, new)
+        for field, old, new in (
+            ("name", header.name, name),
+            ("description", header.description, description),
+        )
+        if old != new
+    }
+    if changes:
+        await work.workflows.change(workflow_id, name=name, description=description)
+        work.audit("workflow.renamed", "workflow", workflow_id, changes)
+    await work.commit()
+
+
+async def opened(work: Work, workflow_id: UUID, rev: int) -> tuple[Any, Draft]:
+    """The locked workflow and its draft. Raises `NotFound`, and `Conflict` when `rev` is not the latest."""
+    header = await header_of(work, workflow_id, lock=True)
+    draft = await work.workflows.draft(header)
+    if rev != header.rev:
+        last = await work.workflows.revision(workflow_id, header.rev)
+        by = f" by {last.actor}" if last and last.actor else ""
+        raise Conflict(STALE.format(by=by), current={"rev": header.rev, "draft": draft})
+    return header, draft
+
+
+async def keep(
+    work: Work,
+    header: Any,
+    draft: Draft,
+    operation: str,
+    *,
+    undo_to: int | None = None,
+    redo_to: int | None = None,
+    changes: dict[str, tuple[Any, Any]] | None = None,
+) -> int:
+    """Writes the draft as the next revision and commits; returns its number."""
+    rev: int = header.rev + 1
+    await work.workflows.write_draft(header.id, draft, rev)
+    back = header.rev if undo_to is None else undo_to
+    work.workflows.add_revision(
+        header.id, rev, operation, draft, back if back >= 0 else None, redo_to, work.actor.name
+    )
+    what = {"draft": (f"revision {header.rev}", f"revision {rev}: {operation}")} | (changes or {})
+    work.audit("workflow.edited", "workflow", header.id, what)
+    await work.commit()
+    return rev
+
+
+def edited(change: Callable[[], Draft]) -> Draft:
+    """The changed draft; a refusal of the domain as `NotFound` (what is not there) or `Invalid`."""
+    try:
+        return change()
+    except DraftError as error:
+        if error.missing:
+            raise NotFound("step, trigger or list") from None
+        raise Invalid({"": error.message}) from None
+
+
+async def save_draft(work: Work, workflow_id: UUID, draft: Draft) -> int:
+    """Replaces the whole draft, as seeds and restored versions do; returns its revision."""
+    header = await header_of(work, workflow_id, lock=True)
+    following = max(draft.next_key, header.next_key, _highest_key(draft) + 1)
+    whole = msgspec.structs.replace(draft, next_key=following)
+    return await keep(work, header, whole, "Replaced the whole draft")
+
+
+def _highest_key(draft: Draft) -> int:
+    keys = [*(step.key for _, _, step in drafts.walk(draft.steps)), *(one.key for one in draft.triggers)]
+    return max((int(key[1:]) for key in keys if key[1:].isdigit()), default=0)
+
+
+async def insert_step(work: Work, workflow_id: UUID, form: inputs.InsertForm) -> str:
+    """A new step, blank or with the config given; returns its key. Raises `Invalid` by input name."""
+    header, draft = await opened(work, workflow_id, form.rev)
+    config = blank(form.kind)
+    if form.config is not None:
+        reader = Reader(work, await known(work))
+        config = await reader.config(form.config, None)
+        if config.__struct_config__.tag != form.kind:
+            raise Invalid({"config.kind": f"The config is of another kind than {form.kind}."})
+        reader.refuse(step_problems(Step("new", config), reader.known.fields, reader.known.tags), "config")
+    key = f"s{draft.next_key}"
+    after = edited(lambda: drafts.insert(draft, form.list, form.position, config, form.name.strip()))
+    await keep(work, header, after, f"Inserted “{LABELS[form.kind]}”", changes={"step": (None, key)})
+    return key
+
+
+async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.StepForm) -> None:
+    """Another config, name or note for a step. Raises `Invalid` by input name."""
+    header, draft = await opened(work, workflow_id, form.rev)
+    step = _step(draft, key)
+    reader = Reader(work, await known(work))
+    config = await reader.config(form.config, step.config)
+    if config.__struct_config__.tag != step.kind:
+        raise Invalid({"config.kind": f"This step is “{LABELS[step.kind]}” and stays it."})
+    reader.refuse(step_problems(Step(key, config), reader.known.fields, reader.known.tags), "config")
+    name, note = form.name.strip(), form.note.strip()
+    after = edited(lambda: drafts.update(draft, key, config, name=name, note=note))
+    await keep(work, header, after, f"Edited step {key}", changes=_difference(step.config, config))
+
+
+def _step(draft: Draft, key: str) -> Step:
+    try:
+        return drafts.find(draft, key)
+    except DraftError:
+        raise NotFound("step") from None
+
+
+def _difference(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
+    """The fields of two configs that differ, for the audit."""
+    before, after = msgspec.to_builtins(old), msgspec.to_builtins(new)
+    return {
+        name: (before.get(name), after.get(name))
+        for name in after
+        if before.get(name) != after.get(name) and name != "kind"
+    }
+
+
+async def move_step(work: Work, workflow_id: UUID, key: str, form: inputs.PositionForm) -> None:
+    """The step to another place."""
+    header, draft = await opened(work, workflow_id, form.rev)
+    where, position = form.list, form.position
+    if form.to:
+        where, _, number = form.to.rpartition(":")
+        position = int(number) if number.isascii() and number.isdigit() else 10_000
+    direction = form.dir
+    if direction == "up" or direction == "down":  # noqa: PLR1714 -- narrows the literal for the checker
+        after = edited(lambda: drafts.nudge(draft, key, direction))
+    elif where:
+        after = edited(lambda: drafts.move(draft, key, where, position))
+    else:
+        raise Invalid({"to": "Choose where the step goes: dir, or list and position."})
+    await keep(work, header, after, f"Moved step {key}")
+
+
+async def delete_step(work: Work, workflow_id: UUID, key: str, rev: int) -> None:
+    """Without the step and all inside it."""
+    header, draft = await opened(work, workflow_id, rev)
+    after = edited(lambda: drafts.delete(draft, key))
+    await keep(work, header, after, f"Deleted step {key}", changes={"step": (key, None)})
+
+
+async def add_trigger(work: Work, workflow_id: UUID, form: inputs.AddTriggerForm) -> str:
+    """One more trigger, blank or with the config given; returns its key."""
+    header, draft = await opened(work, workflow_id, form.rev)
+    trigger: Trigger = TRIGGERS[form.kind]()
+    if form.config is not None:
+        trigger = await _trigger(work, form.config, form.kind)
+    key = f"t{draft.next_key}"
+    after = edited(lambda: drafts.add_trigger(draft, trigger))
+    said = f"Added the trigger “{TRIGGER_LABELS[form.kind]}”"
+    await keep(work, header, after, said, changes={"trigger": (None, key)})
+    return key
+
+
+async def update_trigger(work: Work, workflow_id: UUID, key: str, form: inputs.TriggerForm) -> None:
+    """Another config for a trigger, also of another kind."""
+    header, draft = await opened(work, workflow_id, form.rev)
+    edited(lambda: drafts.delete_trigger(draft, key))  # 404 before anything of the body is judged
+    trigger = await _trigger(work, form.config)
+    after = edited(lambda: drafts.update_trigger(draft, key, trigger))
+    await keep(work, header, after, f"Edited trigger {key}")
+
+
+async def _trigger(work: Work, given: inputs.TriggerInput, kind: str = "") -> Trigger:
+    reader = Reader(work, await known(work))
+    trigger = await reader.trigger(given)
+    if kind and trigger.__struct_config__.tag != kind:
+        raise Invalid({"config.kind": f"The config is of another kind than {kind}."})
+    named = msgspec.structs.replace(trigger, key="new")
+    found = lint(Draft(triggers=[named]), reader.known.fields, reader.known.tags)
+    reader.refuse([(one.field, one.message) for one in found if one.step_key == "new"], "config")
+    return trigger
+
+
+async def delete_trigger(work: Work, workflow_id: UUID, key: str, rev: int) -> None:
+    """Without the trigger."""
+    header, draft = await opened(work, workflow_id, rev)
+    after = edited(lambda: drafts.delete_trigger(draft, key))
+    await keep(work, header, after, f"Deleted trigger {key}", changes={"trigger": (key, None)})
+
+
+async def set_entry(work: Work, workflow_id: UUID, form: inputs.EntryForm) -> None:
+    """Another entry condition, or none."""
+    header, draft = await opened(work, workflow_id, form.rev)
+    reader = Reader(work, await known(work))
+    entry = reader.filter(form.filter, "filter")
+    found = lint(Draft(entry=entry), reader.known.fields, reader.known.tags)
+    wrong = [(one.field.replace("entry", "filter", 1), one.message) for one in found if one.where == "entry"]
+    reader.refuse(wrong, "")
+    await keep(work, header, drafts.set_entry(draft, entry), "Changed the entry condition")
+
+
+async def set_settings(work: Work, workflow_id: UUID, form: inputs.SettingsForm) -> None:
+    """Other settings."""
+    header, draft = await opened(work, workflow_id, form.rev)
+    settings = drafts.Settings(form.reentry, form.cooldown, form.cooldown_unit)
+    found = lint(Draft(settings=settings), {}, {})
+    if wrong := {one.field: one.message for one in found if one.where == "settings"}:
+        raise Invalid(wrong)
+    changes = _difference(draft.settings, settings)
+    await keep(work, header, drafts.set_settings(draft, settings), "Changed the settings", changes=changes)
+
+
+async def undo(work: Work, workflow_id: UUID, rev: int) -> None:
+    """Back to the draft before the last change. Raises `Conflict` when there is none."""
+    await _go(work, workflow_id, rev, "undo")
+
+
+async def redo(work: Work, workflow_id: UUID, rev: int) -> None:
+    """The change that was undone last, again. Raises `Conflict` when there is none."""
+    await _go(work, workflow_id, rev, "redo")
+
+
+async def _go(work: Work, workflow_id: UUID, rev: int, way: str) -> None:
+    header, draft = await opened(work, workflow_id, rev)
+    last = await work.workflows.revision(workflow_id, rev)
+    to = None if last is None else (last.undo_to if way == "undo" else last.redo_to)
+    target = None if to is None else await work.workflows.revision(workflow_id, to)
+    if target is None:
+        raise Conflict(f"There is nothing to {way}.", current={"rev": rev})
+    # Keys are never used twice, so the counter does not go back.
+    there = msgspec.convert(target.draft, Draft)
+    there = msgspec.structs.replace(there, next_key=max(draft.next_key, there.next_key))
+    if way == "undo":
+        before = -1 if target.undo_to is None else target.undo_to
+        await keep(work, header, there, f"Undid: {_plain(last)}", undo_to=before, redo_to=rev)
+    else:
+        await keep(work, header, there, f"Redid: {_plain(target)}", redo_to=target.redo_to)
+
+
+def _plain(revision: Any) -> str:
+    return str(revision.operation).removeprefix("Undid: ").removeprefix("Redid: ")

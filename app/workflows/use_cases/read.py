@@ -1,0 +1,294 @@
+"""Reading a workflow for its screens: the canvas with its counts, what changed, who stands where."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from app.filters.parse import describe
+from app.work import Work
+from app.workflows.domain.draft import Draft, Reentry, lane_label, walk
+from app.workflows.domain.lint import Problem, lint
+from app.workflows.domain.steps import (
+    ELSE,
+    LABELS,
+    AddTag,
+    Branch,
+    Exit,
+    Goal,
+    RemoveTag,
+    SendEmail,
+    Step,
+    UpdateField,
+    Wait,
+    Webhook,
+    lane_keys,
+)
+from app.workflows.domain.triggers import TRIGGER_LABELS, ContactUpdated, TagAdded, Trigger, trigger_kind
+from app.workflows.domain.version import Version, content_hash, freeze, load_version
+from app.workflows.schemas.pages import (
+    CanvasLane,
+    CanvasStep,
+    CanvasTrigger,
+    Count,
+    PlanLine,
+    ProblemView,
+    Standing,
+    Totals,
+    WorkflowRow,
+    WorkflowView,
+)
+from app.workflows.use_cases.edit import header_of
+from app.workflows.use_cases.typed import Known, known
+
+WAITING_ON_NOTHING = "Everybody"
+
+
+class Opened(msgspec.Struct):
+    """One workflow as it stands: header, draft, live version, what it may name, counts."""
+
+    view: WorkflowView
+    draft: Draft
+    live: Version | None
+    known: Known
+    counts: dict[str, Count]
+    totals: Totals
+    problems: list[Problem]
+    undo: str = ""
+    redo: str = ""
+
+
+async def workflows(work: Work, after: UUID | None, limit: int = 50) -> tuple[list[WorkflowRow], bool]:
+    """A page of workflows, the newest first, and whether there are more."""
+    rows = await work.workflows.page(after, limit)
+    found = [
+        WorkflowRow(row.id, row.name, row.status, row.live_version, row.live, row.updated_at)
+        for row in rows[:limit]
+    ]
+    return found, len(rows) > limit
+
+
+async def view_of(work: Work, header: Any, draft: Draft) -> tuple[WorkflowView, Version | None]:
+    """The header for screens, and the live version."""
+    row = header.live_version and await work.workflows.version(header.id, header.live_version)
+    live = load_version(row.document) if row else None
+    changed = live is None or content_hash(freeze(draft, header.id, 0)) != row.content_hash
+    last = await work.workflows.last_version(header.id)
+    view = WorkflowView(
+        header.id, header.name, header.description, header.status, header.rev, header.live_version,
+        last + 1, changed, header.updated_at,
+    )  # fmt: skip
+    return view, live
+
+
+async def open_workflow(work: Work, workflow_id: UUID) -> Opened:
+    """Everything that the builder shows. Raises `NotFound`."""
+    header = await header_of(work, workflow_id)
+    draft = await work.workflows.draft(header)
+    view, live = await view_of(work, header, draft)
+    given = await known(work)
+    counts, totals = await counted(work, workflow_id)
+    opened = Opened(view, draft, live, given, counts, totals, lint(draft, given.fields, given.tags))
+    last = await work.workflows.revision(workflow_id, header.rev)
+    if last is not None and last.undo_to is not None:
+        opened.undo = last.operation
+    if last is not None and last.redo_to is not None:
+        again = await work.workflows.revision(workflow_id, last.redo_to)
+        opened.redo = again.operation if again else ""
+    return opened
+
+
+async def counted(work: Work, workflow_id: UUID) -> tuple[dict[str, Count], Totals]:
+    """Counts by step key and enrollments by status, over all versions."""
+    counts: dict[str, Count] = {}
+    for row in await work.workflows.standing(workflow_id):
+        if row.step_key:
+            counts.setdefault(row.step_key, Count()).here += row.people
+    for row in await work.workflows.visits(workflow_id):
+        count = counts.setdefault(row.step_key, Count(lanes={}))
+        if row.outcome == "failed":
+            count.failed += row.people
+        else:
+            count.done += row.people
+        if row.branch:
+            count.lanes = count.lanes | {row.branch: count.lanes.get(row.branch, 0) + row.people}
+    return counts, Totals(**await work.workflows.totals(workflow_id))
+
+
+def canvas(steps: list[Step], opened: Opened, before: dict[str, Step] | None = None) -> list[CanvasStep]:
+    """The steps as the canvas shows them; `before` are the live ones by key, None to mark no changes."""
+    bad = {problem.step_key for problem in opened.problems}
+    return [_canvas(step, opened, bad, before) for step in steps]
+
+
+def live_steps(opened: Opened) -> dict[str, Step] | None:
+    """The live version's steps by key; None when nothing is live."""
+    return None if opened.live is None else {step.key: step for _, _, step in walk(opened.live.steps)}
+
+
+def _canvas(step: Step, opened: Opened, bad: set[str | None], before: dict[str, Step] | None) -> CanvasStep:
+    title, summary = words(step, opened.known)
+    count = opened.counts.get(step.key, Count())
+    lanes = []
+    for lane in lane_keys(step.config):
+        inside = step.lanes.get(lane, [])
+        lanes.append(
+            CanvasLane(
+                lane, f"{step.key}.{lane}", lane_label(step, lane), _asked(step, lane, opened.known),
+                count.lanes.get(lane, 0), bool(inside) and isinstance(inside[-1].config, Exit),
+                [_canvas(one, opened, bad, before) for one in inside],
+            )
+        )  # fmt: skip
+    old = None if before is None else before.get(step.key)
+    changed = before is not None and (old is None or (old.config, old.name) != (step.config, step.name))
+    config = msgspec.to_builtins(step.config)
+    return CanvasStep(
+        step.key, step.kind, title, summary, step.name, step.note, config, count, step.key in bad, changed,
+        lanes,
+    )  # fmt: skip
+
+
+def _asked(step: Step, lane: str, given: Known) -> str:
+    if lane == ELSE or not isinstance(step.config, Branch):
+        return "Everybody else"
+    found = next(one.filter for one in step.config.branches if one.key == lane)
+    return describe(found, given.fields, given.tags) if found else "No condition yet"
+
+
+def words(step: Step, given: Known) -> tuple[str, str]:
+    """Title and summary of a step: its own name first."""
+    title, summary = _words(step, given)
+    return (step.name, title) if step.name else (title, summary or LABELS[step.kind])
+
+
+def _words(step: Step, given: Known) -> tuple[str, str]:
+    config = step.config
+    match config:
+        case AddTag() | RemoveTag():
+            tag = given.tags.get(str(config.tag), "a tag that no longer exists") if config.tag else "…"
+            return f"{LABELS[step.kind]}: {tag}", "Contact"
+        case UpdateField():
+            spec = given.fields.get(config.field)
+            label = spec.label if spec else config.field or "…"
+            return (
+                f"Set {label}",
+                "Clear it" if config.operation == "clear" else config.value or "No value yet",
+            )
+        case SendEmail():
+            return f"E-mail: {config.subject or '…'}", _first_line(config.body) or "No text yet"
+        case Webhook():
+            return f"{config.method} {config.url or '…'}", "Webhook"
+        case Wait():
+            if config.mode == "until":
+                return f"Wait until {config.until or '…'}", "Wait"
+            unit = config.unit.value.removesuffix("s") if config.amount == 1 else config.unit.value
+            return f"Wait {config.amount} {unit}", "Wait"
+        case Branch():
+            names = [lane.name or lane.key for lane in config.branches]
+            return "Branch: " + (", ".join(names) or "…"), f"If / else · {len(names) + 1} paths"
+        case Goal():
+            asked = describe(config.filter, given.fields, given.tags) if config.filter else "No condition yet"
+            return f"Goal: {config.name or asked}", asked
+        case Exit():
+            return "Exit", config.reason or "Leaves the workflow here"
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip()[:120] for line in text.splitlines() if line.strip()), "")
+
+
+def trigger_cards(triggers: Iterable[Trigger], opened: Opened) -> list[CanvasTrigger]:
+    """The triggers as the canvas shows them."""
+    bad = {problem.step_key for problem in opened.problems}
+    return [_card(trigger, opened.known, trigger.key in bad) for trigger in triggers]
+
+
+def _card(trigger: Trigger, given: Known, invalid: bool) -> CanvasTrigger:
+    kind = trigger_kind(trigger)
+    title = TRIGGER_LABELS[kind]
+    if isinstance(trigger, TagAdded):
+        title += f": {given.tags.get(str(trigger.tag), '…') if trigger.tag else '…'}"
+    if isinstance(trigger, ContactUpdated) and trigger.fields:
+        labels = [given.fields[key].label if key in given.fields else key for key in trigger.fields]
+        title += f": {', '.join(labels)}"
+    parts = ["Trigger", describe(trigger.filter, given.fields, given.tags) if trigger.filter else ""]
+    parts.append("from " + ", ".join(source.value for source in trigger.sources))
+    summary = " · ".join(part for part in parts if part)
+    return CanvasTrigger(trigger.key, kind, title, summary, msgspec.to_builtins(trigger), invalid)
+
+
+def entry_words(entry: Any, given: Known) -> str:
+    """The entry condition as a sentence; "" when there is none."""
+    return describe(entry, given.fields, given.tags) if entry is not None else ""
+
+
+def problem_views(opened: Opened) -> list[ProblemView]:
+    """The problems with the page where each is mended."""
+    base = f"/workflows/{opened.view.id}"
+    pages = {
+        "trigger": f"{base}/triggers/", "entry": f"{base}/entry", "settings": f"{base}/settings",
+        "workflow": base, "step": f"{base}/steps/",
+    }  # fmt: skip
+    return [
+        ProblemView(one.message, pages[one.where] + (one.step_key or ""), one.step_key, one.field)
+        for one in opened.problems
+    ]
+
+
+def plan_of(opened: Opened) -> list[PlanLine]:
+    """What publishing changes against the live version; everything is added when none is live."""
+    old = live_steps(opened) or {}
+    new = {step.key: step for _, _, step in walk(opened.draft.steps)}
+    places = _places(opened.draft.steps)
+    lines = []
+    for key, step in new.items():
+        title = words(step, opened.known)[0]
+        if key not in old:
+            lines.append(PlanLine("added", key, title))
+        elif (old[key].config, old[key].name) != (step.config, step.name):
+            lines.append(PlanLine("changed", key, title))
+        elif opened.live is not None and _places(opened.live.steps)[key] != places[key]:
+            lines.append(PlanLine("moved", key, title))
+    lines += [
+        PlanLine("removed", key, words(step, opened.known)[0]) for key, step in old.items() if key not in new
+    ]
+    live, draft = opened.live, opened.draft
+    if live is not None:
+        for name, before, after in (
+            ("Triggers", live.triggers, draft.triggers),
+            ("Entry condition", live.entry, draft.entry),
+            ("Settings", live.settings, draft.settings),
+        ):
+            if before != after:
+                lines.append(PlanLine("changed", "", name))
+    return lines
+
+
+def _places(steps: list[Step]) -> dict[str, tuple[str, str]]:
+    """Each step's list and the step before it: what makes a move, and not an insert further up, visible."""
+    found, last = {}, {}
+    for list_id, _, step in walk(steps):
+        found[step.key] = (list_id, last.get(list_id, ""))
+        last[list_id] = step.key
+    return found
+
+
+async def standing(work: Work, opened: Opened) -> list[Standing]:
+    """Who stands where now, by version: they finish on it."""
+    titles = {step.key: words(step, opened.known)[0] for _, _, step in walk(opened.draft.steps)}
+    titles |= {key: words(step, opened.known)[0] for key, step in (live_steps(opened) or {}).items()}
+    rows = await work.workflows.standing(opened.view.id)
+    found = [
+        Standing(
+            row.version, row.step_key or "", titles.get(row.step_key, row.step_key or "The start"), row.people
+        )
+        for row in rows
+    ]
+    return sorted(found, key=lambda one: (-one.version, one.key))
+
+
+REENTRY = [
+    (Reentry.ONCE_EVER.value, "Once", "Nobody enters a second time"),
+    (Reentry.AFTER_EXIT.value, "Again", "Whoever has left may enter again"),
+]

@@ -1,0 +1,194 @@
+"""What was sent becomes what is stored: tags by name to ids, form rows to filters, and the sentences about
+it back to the names of the inputs."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+import msgspec
+
+from app.errors import Invalid
+from app.filters.ast import ARITY, Arity, Filter, Group, Op, Predicate, Value
+from app.filters.fields import Fields, FieldType, nearest
+from app.work import Work
+from app.workflows.domain import steps, triggers
+from app.workflows.schemas import inputs
+
+Tags = Mapping[str, str]
+_FILTERS = Group | Predicate
+
+
+class Known(msgspec.Struct):
+    """The account's fields and tags (id to name) as an edit sees them."""
+
+    fields: Fields
+    tags: dict[str, str]
+
+
+async def known(work: Work) -> Known:
+    """What filters and steps may name today."""
+    return Known(await work.fields.catalogue(), await work.tags.names())
+
+
+class Reader:
+    """Turns inputs into configs. `problems` are sentences by input name; `renamed` maps the stored path of a
+    row ("filter.items.0") to the input that holds it ("filter.rows.2")."""
+
+    def __init__(self, work: Work, given: Known) -> None:
+        self.work, self.known = work, given
+        self.problems: dict[str, str] = {}
+        self.renamed: dict[str, str] = {}
+
+    async def tag(self, text: str) -> UUID | None:
+        """The id of a tag given by id or by name; a new name makes it."""
+        text = " ".join(text.split())
+        if not text:
+            return None
+        if text in self.known.tags or _is_id(text):
+            return UUID(text)
+        made = (await self.work.tags.ensure([text])).get(text)
+        if made is not None:
+            self.known.tags.setdefault(str(made), text)
+        return made
+
+    def filter(self, given: inputs.FilterInput | None, path: str) -> Filter | None:
+        """The typed filter; None when a form has no row left."""
+        if isinstance(given, inputs.RowsInput):
+            items: list[Filter] = []
+            for number, row in enumerate(given.rows):
+                if not row.field and not row.nested:
+                    continue
+                self.renamed[f"{path}.items.{len(items)}"] = f"{path}.rows.{number}"
+                items.append(self._row(row, f"{path}.rows.{number}"))
+            return Group(given.match, items) if items else None
+        return None if given is None else self._named(given, path)
+
+    def _row(self, row: inputs.RowInput, path: str) -> Filter:
+        if row.nested:
+            try:
+                return self._named(msgspec.json.decode(row.nested.encode(), type=_FILTERS), path)
+            except msgspec.DecodeError as error:
+                self.problems[path] = f"This is not a group of conditions: {error}"
+                return Group()
+        op = next((known for known in Op if known.value == row.op), None)
+        if op is None:
+            self.problems[f"{path}.op"] = "Choose an operator."
+            return Predicate(row.field, Op.NOT_EMPTY)
+        return self._named(Predicate(row.field, op, _value(op, row.value)), path)
+
+    def _named(self, given: Filter, path: str) -> Filter:
+        """The filter with the names of tags replaced by their ids."""
+        if isinstance(given, Group):
+            return Group(
+                given.match,
+                [self._named(item, f"{path}.items.{index}") for index, item in enumerate(given.items)],
+            )
+        spec = self.known.fields.get(given.field)
+        if spec is None or spec.type is not FieldType.TAGS or given.value in (None, ""):
+            return given
+        values = given.value if isinstance(given.value, list) else [given.value]
+        return Predicate(given.field, given.op, [self._tag_id(str(one), path) for one in values])
+
+    def _tag_id(self, text: str, path: str) -> str:
+        tags = self.known.tags
+        if text in tags or _is_id(text):
+            return text
+        wanted = " ".join(text.split()).casefold()
+        found = next((key for key, name in tags.items() if name.casefold() == wanted), None)
+        if found is None:
+            close = nearest(text, tags.values())
+            hint = f" Did you mean “{close}”?" if close else " Make it first, or choose another one."
+            self.problems[f"{path}.value"] = f"There is no tag “{text[:60]}”.{hint}"
+        return found or text
+
+    async def config(self, given: inputs.ConfigInput, old: steps.StepConfig | None) -> steps.StepConfig:
+        """The typed config of a step; `old` is the branch whose lane keys are kept."""
+        match given:
+            case inputs.AddTagInput():
+                return steps.AddTag(tag=await self.tag(given.tag))
+            case inputs.RemoveTagInput():
+                return steps.RemoveTag(tag=await self.tag(given.tag))
+            case inputs.BranchInput():
+                return self._branch(given, old if isinstance(old, steps.Branch) else steps.Branch())
+            case inputs.GoalInput():
+                found = self.filter(given.filter, "filter")
+                return steps.Goal(
+                    name=given.name,
+                    filter=found,
+                    on_unmet=given.on_unmet,
+                    amount=given.amount,
+                    unit=given.unit,
+                )
+            case inputs.WebhookInput():
+                rows = {row.name.strip(): row.value for row in given.more_headers if row.name.strip()}
+                return steps.Webhook(
+                    url=given.url.strip(),
+                    method=given.method,
+                    headers=given.headers | rows,
+                    body=given.body,
+                    on_doubt=given.on_doubt,
+                )
+        plain = msgspec.to_builtins(given)
+        return msgspec.convert(plain, steps.KINDS[plain["kind"]])
+
+    def _branch(self, given: inputs.BranchInput, old: steps.Branch) -> steps.Branch:
+        lanes: list[steps.BranchLane] = []
+        used = {lane.key for lane in given.branches if lane.key}
+        if len(used) != sum(1 for lane in given.branches if lane.key) or steps.ELSE in used:
+            self.problems["branches"] = "Give each lane a key of its own, and none the key “else”."
+        number = max([0, *(int(lane.key[1:]) for lane in old.branches if lane.key[1:].isdigit())])
+        for index, lane in enumerate(given.branches):
+            key = lane.key
+            while not key or (not lane.key and key in used):
+                number += 1
+                key = f"b{number}"
+            used.add(key)
+            asked = self.filter(lane.filter, f"branches.{index}.filter")
+            lanes.append(steps.BranchLane(key, lane.name.strip(), asked))
+        return steps.Branch(branches=lanes, else_name=given.else_name.strip() or "Else")
+
+    async def trigger(self, given: inputs.TriggerInput) -> triggers.Trigger:
+        """The typed trigger, without its key."""
+        asked = self.filter(given.filter, "filter")
+        sources = list(dict.fromkeys(given.sources))
+        match given:
+            case inputs.TagAddedInput():
+                return triggers.TagAdded(filter=asked, sources=sources, tag=await self.tag(given.tag))
+            case inputs.ContactUpdatedInput():
+                return triggers.ContactUpdated(filter=asked, sources=sources, fields=given.fields)
+            case inputs.ContactCreatedInput():
+                return triggers.ContactCreated(filter=asked, sources=sources)
+        return triggers.Manual(filter=asked, sources=sources)
+
+    def refuse(self, found: list[tuple[str, str]], prefix: str) -> None:
+        """Raises Invalid with all sentences under the names of the inputs; does nothing without any."""
+        errors = {
+            f"{prefix}{'.' if prefix and name else ''}{name}": text for name, text in self.problems.items()
+        }
+        for path, text in found:
+            name = ".".join(part for part in (prefix, self._input(path)) if part)
+            errors.setdefault(name, text)
+        if errors:
+            raise Invalid(errors)
+
+    def _input(self, path: str) -> str:
+        for stored, typed in self.renamed.items():
+            if path == stored or path.startswith(f"{stored}."):
+                return typed + path[len(stored) :]
+        return path
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _value(op: Op, text: str) -> Value:
+    """The value of a row: a list where the operator takes several, nothing where it takes none."""
+    arity = ARITY[op]
+    if arity is Arity.NONE:
+        return None
+    if arity in (Arity.MANY, Arity.TWO):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text.strip() or None
