@@ -1,11 +1,122 @@
-"""E-mail through SMTP."""
+"""E-mail through SMTP: plain text, one recipient a letter, the key in two headers."""
 
-from app.ports import Letter, Outcome, Refused
+import asyncio
+import re
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import formatdate, parseaddr
+from typing import NoReturn
+from urllib.parse import unquote, urlsplit
+
+import aiosmtplib
+from aiosmtplib.errors import (
+    SMTPAuthenticationError,
+    SMTPConnectError,
+    SMTPException,
+    SMTPResponseException,
+    SMTPServerDisconnected,
+    SMTPTimeoutError,
+)
+
+from app.ports import Doubtful, Letter, Outcome, Refused, Sent
+
+TIMEOUT = 10.0
+_LINE_BREAK = re.compile(r"[\r\n\x00]")
+_KEY = re.compile(r"[^A-Za-z0-9._-]")
+
+
+class Unsendable(ValueError):
+    """A letter that no server should see; the message says what is wrong with it."""
 
 
 class SmtpMailer:
+    """`url` is smtp://[user:password@]host:port, or smtps:// for TLS from the start; `sender` is the From
+    address, whose name a letter may replace."""
+
     def __init__(self, url: str, sender: str) -> None:
-        self.url, self.sender = url, sender
+        parts = urlsplit(url)
+        self.host, self.port = parts.hostname or "127.0.0.1", parts.port or 25
+        self.tls = parts.scheme == "smtps"
+        self.user = unquote(parts.username) if parts.username else None
+        self.password = unquote(parts.password) if parts.password else None
+        self.sender = sender
 
     async def send(self, letter: Letter) -> Outcome:
-        return Refused(f"SMTP {self.url} is not reachable for {letter.recipient}", permanent=False)
+        """What the server said. Refused before the data went out can be tried again; broken after it is in
+        doubt."""
+        try:
+            message = compose(letter, self.sender)
+        except (Unsendable, ValueError) as error:
+            return Refused(f"The e-mail cannot be sent: {error}", permanent=True)
+        client = aiosmtplib.SMTP(
+            hostname=self.host, port=self.port, timeout=TIMEOUT, use_tls=self.tls, local_hostname="switchyard"
+        )
+        try:
+            await client.connect()
+            if self.user is not None and self.password is not None:
+                await client.login(self.user, self.password)
+            await client.mail(parseaddr(self.sender)[1])
+            await client.rcpt(letter.recipient)
+        except SMTPResponseException as error:
+            return _refused(client, error)
+        except (SMTPException, OSError, TimeoutError) as error:
+            client.close()
+            return Refused(f"The mail server cannot be reached: {_said(error)}", permanent=False)
+        return await _data(client, message)
+
+
+async def _data(client: aiosmtplib.SMTP, message: EmailMessage) -> Outcome:
+    """From here on a broken connection may have been a delivery."""
+    try:
+        answer = await client.data(message.as_bytes())
+    except SMTPResponseException as error:
+        return _refused(client, error)
+    except (SMTPException, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+        client.close()
+        return Doubtful(f"The connection broke while the server was taking the e-mail: {_said(error)}")
+    try:
+        await client.quit()
+    except (SMTPException, OSError, TimeoutError):
+        client.close()
+    return Sent({"code": answer.code, "answer": answer.message[:500], "message_id": message["Message-ID"]})
+
+
+def _refused(client: aiosmtplib.SMTP, error: SMTPResponseException) -> Refused:
+    client.close()
+    permanent = error.code >= 500 and not isinstance(error, SMTPAuthenticationError | SMTPConnectError)
+    return Refused(f"The mail server said {error.code} {str(error.message)[:500]}", permanent=permanent)
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, SMTPTimeoutError | TimeoutError):
+        return f"no answer within {TIMEOUT:.0f} seconds"
+    if isinstance(error, SMTPServerDisconnected):
+        return "the server hung up"
+    return str(error)[:300] or type(error).__name__
+
+
+def compose(letter: Letter, sender: str) -> EmailMessage:
+    """The message as it leaves. Raises Unsendable for a line break where a header goes."""
+    name, address = parseaddr(sender)
+    for what in (letter.recipient, letter.subject, letter.sender, letter.reply_to, letter.key):
+        if _LINE_BREAK.search(what):
+            _refuse("a header holds a line break.")
+    if "@" not in letter.recipient:
+        _refuse(f"“{letter.recipient[:80]}” is no e-mail address.")
+    message = EmailMessage()
+    message["From"] = Address(letter.sender or name, addr_spec=address)
+    message["To"] = Address(addr_spec=letter.recipient)
+    message["Subject"] = letter.subject
+    if letter.reply_to:
+        message["Reply-To"] = letter.reply_to
+    message["Date"] = formatdate()
+    message["Message-ID"] = f"<{_KEY.sub('.', letter.key)}@{address.partition('@')[2] or 'switchyard'}>"
+    message["X-Switchyard-Key"] = letter.key
+    message["X-Switchyard-Account"] = letter.account_id
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(letter.body)
+    return message
+
+
+def _refuse(why: str) -> NoReturn:
+    raise Unsendable(why)
