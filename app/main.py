@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from app.accounts.controllers import AccountController
 from app.audit.controllers import audit
 from app.cli import Commands
+from app.enrollments.controllers import EnrollmentController, WorkflowEnrollmentController, settle
 from app.health.controllers import HealthController, metrics
 from app.home.controllers import overview
 from app.mailbox.controllers import MailboxController
@@ -45,6 +46,9 @@ ROUTES: list[Any] = [
     PasswordController,
     AccountController,
     audit,
+    WorkflowEnrollmentController,
+    EnrollmentController,
+    settle,
     MailboxController,
     HealthController,
     metrics,

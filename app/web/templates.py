@@ -39,6 +39,7 @@ NAV: tuple[tuple[str, str, str, Permission], ...] = (
     ("contacts", "Contacts", "/contacts", Permission.VIEW),
     ("imports", "Imports", "/imports", Permission.VIEW),
     ("workflows", "Workflows", "/workflows", Permission.VIEW),
+    ("enrollments", "Enrollments", "/enrollments", Permission.VIEW),
     ("jobs", "Jobs", "/jobs", Permission.VIEW),
     ("mailbox", "Mailbox", "/mailbox", Permission.VIEW),
     ("audit", "Audit", "/audit", Permission.VIEW_AUDIT),

@@ -1,8 +1,51 @@
-"""Reads of effects, each named by what it answers."""
+"""The ledger of effects: one row for steering, and what the Jobs page shows of it."""
 
-from db.models import Effect
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, select
+
+from db.models import Contact, Effect
 from db.tenancy import TenantRepository
+
+FAILING = ("retry", "failed_permanent", "unknown")
 
 
 class Effects(TenantRepository[Effect]):
     model_type = Effect
+
+    async def enrollment_of(self, effect_id: UUID) -> UUID | None:
+        """The enrollment that an effect belongs to."""
+        found: UUID | None = await self.session.scalar(
+            select(Effect.enrollment_id).where(Effect.account_id == self.account_id, Effect.id == effect_id)
+        )
+        return found
+
+    async def locked(self, effect_id: UUID) -> Effect | None:
+        """The row itself, kept from the workers until the transaction ends."""
+        query = (
+            select(Effect)
+            .where(Effect.account_id == self.account_id, Effect.id == effect_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        found: Effect | None = await self.session.scalar(query)
+        return found
+
+    async def failing(self, limit: int = 10) -> Sequence[Any]:
+        """The latest that wait for another try, failed for good or are in doubt."""
+        query = (
+            select(
+                Effect.id, Effect.kind, Effect.status, Effect.enrollment_id, Effect.attempts, Effect.due_at,
+                Effect.error, Effect.payload, Effect.created_at, Contact.first_name, Contact.last_name,
+                Contact.email,
+            )
+            .join(
+                Contact, and_(Contact.account_id == Effect.account_id, Contact.id == Effect.contact_id)
+            )
+            .where(Effect.account_id == self.account_id, Effect.status.in_(FAILING))
+            .order_by(Effect.created_at.desc(), Effect.id.desc())
+            .limit(limit)
+        )  # fmt: skip
+        return (await self.session.execute(query)).all()

@@ -1,8 +1,233 @@
-"""Reads of enrollments, each named by what it answers."""
+"""People in workflows: lists, one path, and what steering by hand locks."""
 
-from db.models import Enrollment
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, func, select
+
+from db.models import (
+    Contact,
+    Effect,
+    Enrollment,
+    EnrollmentExecution,
+    Event,
+    TriggerDecision,
+    Workflow,
+    WorkflowVersion,
+)
 from db.tenancy import TenantRepository
+
+COLUMNS = (
+    Enrollment.id,
+    Enrollment.workflow_id,
+    Workflow.name.label("workflow_name"),
+    Workflow.held,
+    Workflow.live_version,
+    Enrollment.version,
+    Enrollment.contact_id,
+    Contact.first_name,
+    Contact.last_name,
+    Contact.email,
+    Contact.deleted_at,
+    Enrollment.event_id,
+    Enrollment.status,
+    Enrollment.step_key,
+    Enrollment.seq,
+    Enrollment.wait_reason,
+    Enrollment.wait_until,
+    Enrollment.due_at,
+    Enrollment.exit_reason,
+    Enrollment.goal_key,
+    Enrollment.error,
+    Enrollment.entered_at,
+    Enrollment.ended_at,
+)
 
 
 class Enrollments(TenantRepository[Enrollment]):
     model_type = Enrollment
+
+    def _joined(self) -> Any:
+        return (
+            select(*COLUMNS)
+            .join(
+                Workflow,
+                and_(Workflow.account_id == Enrollment.account_id, Workflow.id == Enrollment.workflow_id),
+            )
+            .join(
+                Contact,
+                and_(Contact.account_id == Enrollment.account_id, Contact.id == Enrollment.contact_id),
+            )
+            .where(Enrollment.account_id == self.account_id)
+        )
+
+    async def page(
+        self,
+        *,
+        workflow_id: UUID | None = None,
+        contact_id: UUID | None = None,
+        status: str = "",
+        step: str = "",
+        q: str = "",
+        after: UUID | None = None,
+        before: UUID | None = None,
+        limit: int = 50,
+    ) -> tuple[Sequence[Any], bool]:
+        """At most `limit` enrollments (COLUMNS), newest first, older than `after` or newer than `before`,
+        and whether there are more that way. `q` is a part of the contact's name or address."""
+        query = self._joined()
+        for column, value in (
+            (Enrollment.workflow_id, workflow_id),
+            (Enrollment.contact_id, contact_id),
+            (Enrollment.status, status),
+            (Enrollment.step_key, step),
+        ):
+            query = query.where(column == value) if value else query
+        if q:
+            query = query.where(Contact.search.contains(q.lower(), autoescape=True))
+        if before is not None:
+            query = query.where(Enrollment.id > before).order_by(Enrollment.id)
+        else:
+            query = query.where(Enrollment.id < after) if after is not None else query
+            query = query.order_by(Enrollment.id.desc())
+        rows = (await self.session.execute(query.limit(limit + 1))).all()
+        found = list(rows[:limit])
+        return (found[::-1] if before is not None else found), len(rows) > limit
+
+    async def counts(self, workflow_id: UUID | None = None) -> dict[str, int]:
+        """How many enrollments have each status."""
+        query = select(Enrollment.status, func.count()).where(Enrollment.account_id == self.account_id)
+        if workflow_id is not None:
+            query = query.where(Enrollment.workflow_id == workflow_id)
+        rows = await self.session.execute(query.group_by(Enrollment.status))
+        return {row[0]: row[1] for row in rows}
+
+    async def one(self, enrollment_id: UUID) -> Any:
+        """One enrollment (COLUMNS); None when there is none."""
+        return (
+            await self.session.execute(self._joined().where(Enrollment.id == enrollment_id))
+        ).one_or_none()
+
+    async def locked(self, enrollment_id: UUID) -> Enrollment | None:
+        """The row itself, kept from the engine until the transaction ends."""
+        query = (
+            select(Enrollment)
+            .where(Enrollment.account_id == self.account_id, Enrollment.id == enrollment_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        found: Enrollment | None = await self.session.scalar(query)
+        return found
+
+    async def path(self, enrollment_id: UUID) -> Sequence[Any]:
+        """The visits so far, in order: seq, step_key, kind, started_at, finished_at, outcome, detail, error."""
+        table = EnrollmentExecution
+        query = (
+            select(
+                table.seq, table.step_key, table.kind, table.started_at, table.finished_at, table.outcome,
+                table.detail, table.error,
+            )
+            .where(table.account_id == self.account_id, table.enrollment_id == enrollment_id)
+            .order_by(table.seq)
+        )  # fmt: skip
+        return (await self.session.execute(query)).all()
+
+    async def open_visit(self, enrollment_id: UUID, seq: int) -> EnrollmentExecution | None:
+        """The visit that is not finished yet."""
+        table = EnrollmentExecution
+        query = select(table).where(
+            table.account_id == self.account_id,
+            table.enrollment_id == enrollment_id,
+            table.seq == seq,
+            table.finished_at.is_(None),
+        )
+        found: EnrollmentExecution | None = await self.session.scalar(query)
+        return found
+
+    async def effects(self, enrollment_id: UUID) -> Sequence[Any]:
+        """What it sent or is to send: the ledger's rows, in order."""
+        query = (
+            select(
+                Effect.id, Effect.seq, Effect.kind, Effect.status, Effect.step_key, Effect.payload,
+                Effect.attempts, Effect.due_at, Effect.sent_at, Effect.begun_at, Effect.error, Effect.result,
+            )
+            .where(Effect.account_id == self.account_id, Effect.enrollment_id == enrollment_id)
+            .order_by(Effect.seq)
+        )  # fmt: skip
+        return (await self.session.execute(query)).all()
+
+    async def decision(self, event_id: UUID, workflow_id: UUID) -> Any:
+        """Why it entered: verdict, detail, decided_at, kind and source of the event; None when forgotten."""
+        query = (
+            select(
+                TriggerDecision.verdict, TriggerDecision.detail, TriggerDecision.decided_at,
+                Event.kind, Event.source, Event.data,
+            )
+            .outerjoin(
+                Event,
+                and_(
+                    Event.account_id == TriggerDecision.account_id, Event.id == TriggerDecision.event_id
+                ),
+            )
+            .where(
+                TriggerDecision.account_id == self.account_id,
+                TriggerDecision.event_id == event_id,
+                TriggerDecision.workflow_id == workflow_id,
+            )
+        )  # fmt: skip
+        return (await self.session.execute(query)).one_or_none()
+
+    async def document(self, workflow_id: UUID, version: int) -> Any:
+        """The frozen document of a version; None when there is none."""
+        return await self.session.scalar(
+            select(WorkflowVersion.document).where(
+                WorkflowVersion.account_id == self.account_id,
+                WorkflowVersion.workflow_id == workflow_id,
+                WorkflowVersion.number == version,
+            )
+        )
+
+    async def workflow(self, workflow_id: UUID) -> Any:
+        """id, name, status, held, live_version; None when there is none."""
+        columns = (Workflow.id, Workflow.name, Workflow.status, Workflow.held, Workflow.live_version)
+        query = select(*columns).where(Workflow.account_id == self.account_id, Workflow.id == workflow_id)
+        return (await self.session.execute(query)).one_or_none()
+
+    async def workflow_names(self) -> Sequence[Any]:
+        """id and name of the workflows, by name."""
+        query = select(Workflow.id, Workflow.name).where(Workflow.account_id == self.account_id)
+        return (await self.session.execute(query.order_by(Workflow.name, Workflow.id).limit(500))).all()
+
+    async def contact_ids(self, *, ids: Sequence[UUID] = (), email: str = "") -> list[UUID]:
+        """Those of the given live contacts that are this account's."""
+        query = select(Contact.id).where(
+            Contact.account_id == self.account_id,
+            Contact.deleted_at.is_(None),
+            Contact.email == email if email else Contact.id.in_(ids),
+        )
+        return list(await self.session.scalars(query))
+
+    async def live_in(self, workflow_id: UUID, contact_id: UUID) -> UUID | None:
+        """The enrollment in which a contact is in a workflow now."""
+        found: UUID | None = await self.session.scalar(
+            select(Enrollment.id).where(
+                Enrollment.account_id == self.account_id,
+                Enrollment.workflow_id == workflow_id,
+                Enrollment.contact_id == contact_id,
+                Enrollment.status == "active",
+            )
+        )
+        return found
+
+    async def oldest_due(self, now: datetime) -> datetime | None:
+        """Since when the longest waiting one is due."""
+        found: datetime | None = await self.session.scalar(
+            select(func.min(Enrollment.due_at)).where(
+                Enrollment.account_id == self.account_id,
+                Enrollment.status == "active",
+                Enrollment.due_at <= now,
+            )
+        )
+        return found

@@ -1,0 +1,152 @@
+"""Screens of people in workflows, and the buttons that steer them."""
+
+from typing import Literal
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from app.enrollments.pages import STEER, enrollment_list, enrollment_page
+from app.enrollments.schemas import (
+    EnrollForm,
+    EnrollmentList,
+    EnrollmentPage,
+    Requested,
+    SettlementForm,
+)
+from app.enrollments.steering import (
+    contact_named,
+    enroll_contacts,
+    remove_enrollment,
+    retry_enrollment,
+    settle_effect,
+    skip_wait,
+)
+from app.errors import NotFound
+from app.permissions import Permission
+from app.web.guards import may
+from app.web.negotiate import Saved
+from app.work import Work
+
+StatusFilter = Literal["", "active", "completed", "incomplete", "exited", "failed"]
+SHOW = "/enrollments/{enrollment_id}"
+
+
+class WorkflowEnrollmentController(Controller):
+    path = "/workflows/{workflow_id:uuid}/enrollments"
+    tags = ("enrollments",)
+
+    @get(page="enrollments/index.html", guards=[may(Permission.VIEW)])
+    async def index(
+        self,
+        workflow_id: FromPath[UUID],
+        work: NamedDependency[Work],
+        status: FromQuery[StatusFilter] = "",
+        step: FromQuery[str] = "",
+        q: FromQuery[str] = "",
+        after: FromQuery[UUID | None] = None,
+        before: FromQuery[UUID | None] = None,
+    ) -> EnrollmentList:
+        """People of one workflow, newest first."""
+        workflow = await work.enrollments.workflow(workflow_id)
+        if workflow is None:
+            raise NotFound("workflow")
+        return await enrollment_list(
+            work,
+            f"/workflows/{workflow_id}/enrollments",
+            workflow=workflow,
+            status=status,
+            step=step,
+            q=q,
+            after=after,
+            before=before,
+        )
+
+    @post(form="/workflows/{workflow_id}/enrollments", guards=[may(STEER)])
+    async def enroll(
+        self, workflow_id: FromPath[UUID], data: JSONBody[EnrollForm], work: NamedDependency[Work]
+    ) -> Saved[Requested]:
+        """Adds contacts by hand: ids, or one e-mail address. Conditions and re-entry hold as ever."""
+        ids = list(data.contact_ids)
+        if data.contact.strip() or not ids:
+            ids.append(await contact_named(work, data.contact))
+        asked = await enroll_contacts(work, workflow_id, ids)
+        people = "1 contact was" if asked == 1 else f"{asked} contacts were"
+        return Saved(
+            Requested(workflow_id, asked),
+            see=f"/workflows/{workflow_id}/enrollments",
+            note=f"{people} added; whether they enter is decided now.",
+        )
+
+
+class EnrollmentController(Controller):
+    path = "/enrollments"
+    tags = ("enrollments",)
+
+    @get(page="enrollments/index.html", guards=[may(Permission.VIEW)])
+    async def index(
+        self,
+        work: NamedDependency[Work],
+        workflow_id: FromQuery[UUID | None] = None,
+        contact_id: FromQuery[UUID | None] = None,
+        status: FromQuery[StatusFilter] = "",
+        step: FromQuery[str] = "",
+        q: FromQuery[str] = "",
+        after: FromQuery[UUID | None] = None,
+        before: FromQuery[UUID | None] = None,
+    ) -> EnrollmentList:
+        """Everybody in a workflow, newest first. `q` is a part of the contact's name or address."""
+        return await enrollment_list(
+            work,
+            "/enrollments",
+            workflow_id=workflow_id,
+            contact_id=contact_id,
+            status=status,
+            step=step,
+            q=q,
+            after=after,
+            before=before,
+        )
+
+    @get("/{enrollment_id:uuid}", page="enrollments/show.html", fragment="enrollments/_show.html",
+         guards=[may(Permission.VIEW)])  # fmt: skip
+    async def show(self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]) -> EnrollmentPage:
+        """The path so far, what it waits for, and why it entered."""
+        return await enrollment_page(work, enrollment_id)
+
+    @post("/{enrollment_id:uuid}/removal", form=SHOW, guards=[may(STEER)])
+    async def remove(
+        self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
+    ) -> Saved[EnrollmentPage]:
+        """Takes somebody out of the workflow; what is not sent yet is not sent."""
+        await remove_enrollment(work, enrollment_id)
+        return await _saved(work, enrollment_id, "Removed from the workflow.")
+
+    @post("/{enrollment_id:uuid}/skip", form=SHOW, guards=[may(STEER)])
+    async def skip(self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:
+        """Ends the wait now."""
+        await skip_wait(work, enrollment_id)
+        return await _saved(work, enrollment_id, "The wait was skipped.")
+
+    @post("/{enrollment_id:uuid}/retry", form=SHOW, guards=[may(STEER)])
+    async def retry(
+        self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
+    ) -> Saved[EnrollmentPage]:
+        """Begins the step that failed again."""
+        await retry_enrollment(work, enrollment_id)
+        return await _saved(work, enrollment_id, "The step is tried again.")
+
+
+async def _saved(work: Work, enrollment_id: UUID, note: str) -> Saved[EnrollmentPage]:
+    page = await enrollment_page(work, enrollment_id)
+    return Saved(page, see=page.href, created=False, note=note)
+
+
+@post("/effects/{effect_id:uuid}/settlement", guards=[may(STEER)], tags=["enrollments"])
+async def settle(
+    effect_id: FromPath[UUID], data: JSONBody[SettlementForm], work: NamedDependency[Work]
+) -> Saved[EnrollmentPage]:
+    """Says what became of something in doubt: it went out, or it is sent again."""
+    enrollment_id = await settle_effect(work, effect_id, went_out=data.went_out)
+    return await _saved(work, enrollment_id, "It counts as sent." if data.went_out else "It is sent again.")

@@ -1,0 +1,231 @@
+"""Enrollments gathered for their screens."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from app.enrollments.schemas import (
+    STATUSES,
+    Choice,
+    DecisionView,
+    EffectView,
+    EnrollForm,
+    EnrollmentLine,
+    EnrollmentList,
+    EnrollmentPage,
+    SettlementForm,
+    Visit,
+)
+from app.enrollments.words import titles, waits_for, why
+from app.errors import NotFound
+from app.permissions import Permission
+from app.web.actions import Action, action, actions
+from app.work import Work
+from app.workflows.domain.version import load_version
+
+STEER = Permission.STEER_ENROLLMENTS
+Titles = Mapping[tuple[UUID, int], Mapping[str, str]]
+
+
+def zone_of(work: Work) -> str:
+    """The account's zone."""
+    return getattr(work.principal, "time_zone", "") or "UTC"
+
+
+def name_of(row: Any) -> str:
+    """What a contact is called: the name, else the address."""
+    name = " ".join(part for part in (row.first_name, row.last_name) if part)
+    return name or row.email or "Unnamed contact"
+
+
+async def titles_of(work: Work, versions: set[tuple[UUID, int]]) -> Titles:
+    """The steps' names of each version."""
+    found = {}
+    for workflow_id, number in sorted(versions):
+        document = await work.enrollments.document(workflow_id, number)
+        found[workflow_id, number] = titles(load_version(document)) if document else {}
+    return found
+
+
+def line_of(work: Work, row: Any, names: Mapping[str, str], effect: Any = None) -> dict[str, Any]:
+    """The columns of `EnrollmentLine`."""
+    step = names.get(row.step_key or "", row.step_key or "")
+    return {
+        "id": row.id,
+        "workflow_id": row.workflow_id,
+        "workflow_name": row.workflow_name,
+        "version": row.version,
+        "contact_id": row.contact_id,
+        "contact_name": name_of(row),
+        "status": row.status,
+        "step_key": row.step_key,
+        "step": step,
+        "wait_reason": row.wait_reason,
+        "waits_for": waits_for(row, step, effect, work.now, zone_of(work)),
+        "wait_until": row.wait_until,
+        "entered_at": row.entered_at,
+        "ended_at": row.ended_at,
+        "href": f"/enrollments/{row.id}",
+    }
+
+
+async def enrollment_list(
+    work: Work,
+    path: str,
+    *,
+    workflow: Any = None,
+    workflow_id: UUID | None = None,
+    contact_id: UUID | None = None,
+    status: str = "",
+    step: str = "",
+    q: str = "",
+    after: UUID | None = None,
+    before: UUID | None = None,
+) -> EnrollmentList:
+    """A page of enrollments: of everybody, or of one workflow (`workflow`, its row)."""
+    of = workflow.id if workflow is not None else workflow_id
+    rows, more = await work.enrollments.page(
+        workflow_id=of, contact_id=contact_id, status=status, step=step, q=q.strip(),
+        after=after, before=before,
+    )  # fmt: skip
+    names = await titles_of(work, {(row.workflow_id, row.version) for row in rows})
+    items = [EnrollmentLine(**line_of(work, row, names[row.workflow_id, row.version])) for row in rows]
+    counts = await work.enrollments.counts(of)
+    kept = {
+        "workflow_id": "" if workflow is not None else str(workflow_id or ""),
+        "contact_id": str(contact_id or ""), "status": status, "step": step, "q": q,
+    }  # fmt: skip
+    newer, older = (more if before else after is not None), (True if before else more)
+    return EnrollmentList(
+        items=items,
+        next=_at(path, kept, after=items[-1].id) if items and older else "",
+        previous=_at(path, kept, before=items[0].id) if items and newer else "",
+        counts={one: counts.get(one, 0) for one in STATUSES},
+        total=sum(counts.values()),
+        workflow_id=of,
+        workflow_name=workflow.name if workflow is not None else "",
+        status=status,
+        step=step,
+        q=q,
+        workflows=[]
+        if workflow is not None
+        else [Choice(str(row.id), row.name) for row in await work.enrollments.workflow_names()],
+        steps=await _steps(work, workflow),
+        actions=enroll_actions(work, workflow),
+    )
+
+
+def enroll_actions(work: Work, workflow: Any) -> list[Action]:
+    """Adding somebody by hand: into an active workflow that has a version."""
+    if workflow is None:
+        return []
+    return actions(
+        action(
+            work, "enroll", "Add a contact", f"/workflows/{workflow.id}/enrollments", permission=STEER,
+            form=EnrollForm, when=workflow.status == "active" and workflow.live_version is not None,
+        )
+    )  # fmt: skip
+
+
+async def _steps(work: Work, workflow: Any) -> list[Choice]:
+    if workflow is None or workflow.live_version is None:
+        return []
+    names = await titles_of(work, {(workflow.id, workflow.live_version)})
+    return [Choice(key, title) for key, title in names[workflow.id, workflow.live_version].items()]
+
+
+def _at(path: str, kept: Mapping[str, str], **cursor: UUID) -> str:
+    query = {key: value for key, value in kept.items() if value} | {
+        key: str(value) for key, value in cursor.items()
+    }
+    return f"{path}?{urlencode(query)}"
+
+
+async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
+    """One enrollment with everything about it. Raises `NotFound`."""
+    row = await work.enrollments.one(enrollment_id)
+    if row is None:
+        raise NotFound("enrollment")
+    names = (await titles_of(work, {(row.workflow_id, row.version)}))[row.workflow_id, row.version]
+    ledger = await work.enrollments.effects(enrollment_id)
+    effects = [effect_view(effect) for effect in ledger]
+    by_seq = {effect.seq: effect for effect in effects}
+    open_effect = next((effect for effect in ledger if effect.seq == row.seq), None)
+    return EnrollmentPage(
+        **line_of(work, row, names, open_effect),
+        contact_email=row.email,
+        contact_href="" if row.deleted_at else f"/contacts/{row.contact_id}",
+        due_at=row.due_at,
+        exit_reason=row.exit_reason,
+        goal_key=row.goal_key,
+        error=row.error,
+        held=row.held,
+        live_version=row.live_version,
+        path=[visit_of(one, names, by_seq) for one in await work.enrollments.path(enrollment_id)],
+        effects=effects,
+        decision=decision_view(await work.enrollments.decision(row.event_id, row.workflow_id)),
+        actions=steering_actions(work, row, effects),
+    )
+
+
+def steering_actions(work: Work, row: Any, effects: Sequence[EffectView]) -> list[Action]:
+    """What may be done to an enrollment as it stands now."""
+    href = f"/enrollments/{row.id}"
+    live = row.status == "active"
+    waits = live and row.wait_reason in ("timer", "condition")
+    return actions(
+        action(work, "skip", "Skip the wait", f"{href}/skip", permission=STEER, when=waits),
+        action(
+            work, "retry", "Try the step again", f"{href}/retry", permission=STEER,
+            when=row.status == "failed" and row.deleted_at is None,
+        ),
+        action(work, "remove", "Remove", f"{href}/removal", permission=STEER, when=live),
+        *(
+            action(
+                work, f"settle:{effect.id}", "Settle", f"/effects/{effect.id}/settlement", permission=STEER,
+                form=SettlementForm, when=effect.status == "unknown",
+            )
+            for effect in effects
+        ),
+    )  # fmt: skip
+
+
+def visit_of(row: Any, names: Mapping[str, str], effects: Mapping[int, EffectView]) -> Visit:
+    return Visit(
+        row.seq,
+        row.step_key,
+        names.get(row.step_key, row.step_key),
+        row.kind,
+        row.started_at,
+        row.finished_at,
+        row.outcome,
+        row.detail,
+        row.error,
+        effects.get(row.seq),
+    )
+
+
+def effect_view(row: Any) -> EffectView:
+    payload = row.payload
+    what = payload.get("subject") if row.kind == "email" else payload.get("url")
+    to = payload.get("to", "") if row.kind == "email" else payload.get("method", "")
+    return EffectView(
+        row.id,
+        row.seq,
+        row.kind,
+        row.status,
+        str(what or ""),
+        str(to),
+        row.attempts,
+        row.due_at,
+        row.sent_at,
+        row.error,
+        row.result,
+    )
+
+
+def decision_view(row: Any) -> DecisionView | None:
+    if row is None:
+        return None
+    return DecisionView(why(row), row.verdict, row.kind, row.source, row.decided_at, row.detail)

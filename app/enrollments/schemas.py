@@ -1,0 +1,137 @@
+"""Enrollments as they are shown, and the forms that steer them."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from app.web.actions import Action
+
+STATUSES = ("active", "completed", "incomplete", "exited", "failed")
+
+
+class EnrollForm(msgspec.Struct, forbid_unknown_fields=True):
+    """Who is added: `contact` is one e-mail address or contact id (a form), `contact_ids` up to 1,000 ids."""
+
+    contact: Annotated[str, Meta(max_length=320)] = ""
+    contact_ids: Annotated[list[UUID], Meta(max_length=1000)] = []
+
+
+class SettlementForm(msgspec.Struct, forbid_unknown_fields=True):
+    """`went_out` true: it was sent; false: it was not, send it again."""
+
+    went_out: bool
+
+
+class Requested(msgspec.Struct):
+    """How many contacts were asked for; whether each enters is decided right after."""
+
+    workflow_id: UUID
+    contacts: int
+
+
+class EnrollmentLine(msgspec.Struct):
+    """One enrollment of a list. `waits_for` is what it waits for, or how it ended, in one sentence."""
+
+    id: UUID
+    workflow_id: UUID
+    workflow_name: str
+    version: int
+    contact_id: UUID
+    contact_name: str
+    status: str
+    step_key: str | None
+    step: str
+    wait_reason: str | None
+    waits_for: str
+    wait_until: datetime | None
+    entered_at: datetime
+    ended_at: datetime | None
+    href: str
+
+
+class Choice(msgspec.Struct):
+    """One value of a filter, in words."""
+
+    value: str
+    label: str
+
+
+class EnrollmentList(msgspec.Struct):
+    """One page, newest first; `next` and `previous` are addresses, "" for none. `workflow` is "" in the list
+    of all; `counts` is by status."""
+
+    items: list[EnrollmentLine]
+    next: str
+    previous: str
+    counts: dict[str, int]
+    total: int
+    workflow_id: UUID | None
+    workflow_name: str
+    status: str
+    step: str
+    q: str
+    workflows: list[Choice]
+    steps: list[Choice]
+    actions: list[Action]
+
+
+class Visit(msgspec.Struct):
+    """One execution: `outcome` is None while the enrollment stands there."""
+
+    seq: int
+    step_key: str
+    title: str
+    kind: str
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str | None
+    detail: dict[str, Any]
+    error: str | None
+    effect: "EffectView | None" = None
+
+
+class EffectView(msgspec.Struct):
+    """Something that went, goes or may have gone out. `what` is its subject or address."""
+
+    id: UUID
+    seq: int
+    kind: str
+    status: str
+    what: str
+    to: str
+    attempts: int
+    due_at: datetime
+    sent_at: datetime | None
+    error: str | None
+    result: dict[str, Any] | None
+
+
+class DecisionView(msgspec.Struct):
+    """Why it entered."""
+
+    sentence: str
+    verdict: str
+    event_kind: str | None
+    source: str | None
+    decided_at: datetime
+    detail: dict[str, Any]
+
+
+class EnrollmentPage(EnrollmentLine, kw_only=True):
+    """One enrollment with its path so far."""
+
+    contact_email: str | None
+    contact_href: str
+    due_at: datetime | None
+    exit_reason: str | None
+    goal_key: str | None
+    error: str | None
+    held: bool
+    live_version: int | None
+    path: list[Visit]
+    effects: list[EffectView]
+    decision: DecisionView | None
+    actions: list[Action]
