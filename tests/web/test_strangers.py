@@ -38,11 +38,12 @@ class Scene:
 @pytest.fixture
 async def scene(world: World) -> AsyncIterator[Scene]:
     cast = await cast_of(world)
-    ids = {
+    token_id = uuid7()
+    ids: dict[str, Any] = {
         "contact_id": cast.contact, "tag_id": cast.tag, "field_id": cast.field, "import_id": cast.upload,
         "workflow_id": cast.workflow, "enrollment_id": cast.enrollment, "effect_id": cast.effect,
         "job_id": cast.job, "message_id": cast.message, "user_id": cast.owner.user_id,
-        "session_id": uuid7(), "token_id": uuid7(), "event_id": cast.event,
+        "session_id": uuid7(), "token_id": token_id, "event_id": cast.event,
         "key": "s1", "step_key": "s1", "list_id": "main", "number": 1, "version": 1, "line": 3, "rev": 1,
         "seq": 1, "position": 0,
     }  # fmt: skip
@@ -54,7 +55,7 @@ async def scene(world: World) -> AsyncIterator[Scene]:
     await world.sql(
         "insert into access_tokens (id, user_id, account_id, name, token_hash, hint, scopes, expires_at) "
         "values ($1, $2, $3, 'x', $4, 'x', '[]', clock_timestamp() + interval '1 day')",
-        ids["token_id"], cast.owner.user_id, cast.account, ids["token_id"].bytes,
+        token_id, cast.owner.user_id, cast.account, token_id.bytes,
     )  # fmt: skip
     async with AsyncExitStack() as stack:
         yield Scene(world, cast, ids, stack)
