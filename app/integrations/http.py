@@ -1,11 +1,171 @@
-"""The one egress function for HTTP."""
+"""The one egress function for HTTP: everything that leaves by HTTP leaves here."""
 
-from app.ports import Call, Outcome, Refused
+import asyncio
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from app.integrations.addresses import refusal
+from app.ports import Call, Doubtful, Outcome, Refused, Sent
+
+CONNECT_SECONDS = 3.0
+TOTAL_SECONDS = 10.0
+MOST_BODY = 100_000
+MOST_KEPT = 2_000
+LONGEST_WISH = 86_400.0
+AGAIN = (408, 425, 429)
+# Ours to set, or about the connection rather than the message.
+_OURS = {
+    "connection", "content-length", "expect", "host", "idempotency-key", "keep-alive", "proxy-authorization",
+    "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
+}  # fmt: skip
 
 
 class HttpCaller:
+    """Calls an address that was looked up and checked, and no other: the connection is pinned to it, proxies
+    of the environment and redirects are not followed."""
+
     def __init__(self, *, allow_loopback: bool) -> None:
         self.allow_loopback = allow_loopback
 
     async def call(self, call: Call) -> Outcome:
-        return Refused(f"{call.url} is not reachable", permanent=False)
+        """What the other side said, within ten seconds in all."""
+        flight = _Flight()
+        try:
+            async with asyncio.timeout(TOTAL_SECONDS):
+                return await self._call(call, flight)
+        except _Refusal as error:
+            return Refused(str(error), permanent=True)
+        except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+            return Refused(f"The address cannot be called: {error}", permanent=True)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, socket.gaierror) as error:
+            return Refused(f"{_host(call.url)} cannot be reached: {_said(error)}", permanent=False)
+        except (httpx.TransportError, TimeoutError, OSError) as error:
+            return flight.lost(_host(call.url), error)
+
+    async def _call(self, call: Call, flight: "_Flight") -> Outcome:
+        url = httpx.URL(call.url)
+        if url.scheme not in ("http", "https") or not url.host:
+            raise _Refusal("The address must start with http:// or https:// and name a host.")
+        if url.userinfo:
+            raise _Refusal("The address must not hold a user or a password. Put them into a header.")
+        port = url.port or (443 if url.scheme == "https" else 80)
+        address = await self._resolve(url.host, port)
+        headers = headers_of(call)
+        headers["Host"] = url.netloc.decode("ascii")
+        # Pinned: the name was looked up once and checked; SNI and the certificate still go by the name.
+        request = httpx.Request(
+            call.method,
+            url.copy_with(host=address, port=port),
+            headers=headers,
+            content=call.body.encode() if call.body and call.method != "GET" else None,
+            extensions={
+                "sni_hostname": url.raw_host.decode("ascii"),
+                "trace": flight.trace,
+                "timeout": httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS).as_dict(),
+            },
+        )
+        async with httpx.AsyncClient(trust_env=False, follow_redirects=False) as client:
+            response = await client.send(request, stream=True)
+            try:
+                return answer(response.status_code, response.headers, await _read(response))
+            finally:
+                await response.aclose()
+
+    async def _resolve(self, host: str, port: int) -> str:
+        """The first address of the host, when every one of them may be called."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        for address in addresses:
+            why = refusal(address, allow_loopback=self.allow_loopback)
+            if why is not None:
+                raise _Refusal(f"{host} may not be called: {why}.")
+        return addresses[0]
+
+
+class _Refusal(Exception):
+    """Ours, before anything left."""
+
+
+class _Flight:
+    """Whether the request has begun to leave: what fails later is in doubt."""
+
+    def __init__(self) -> None:
+        self.left = False
+
+    async def trace(self, event: str, _info: Mapping[str, Any]) -> None:
+        if event.endswith("send_request_headers.started"):
+            self.left = True
+
+    def lost(self, host: str, error: BaseException) -> Outcome:
+        if self.left:
+            return Doubtful(f"{host} took the call and did not answer: {_said(error)}")
+        return Refused(f"{host} cannot be reached: {_said(error)}", permanent=False)
+
+
+def headers_of(call: Call) -> dict[str, str]:
+    """The call's own headers without those that are ours. Raises ValueError for a line break in one."""
+    headers = {}
+    for name, value in call.headers.items():
+        if any(mark in name + value for mark in "\r\n\x00"):
+            raise ValueError(f"the header {name[:40]!r} holds a line break")
+        if name.strip().lower() not in _OURS:
+            headers[name.strip()] = value
+    names = {name.lower() for name in headers}
+    if call.body and call.method != "GET" and "content-type" not in names:
+        headers["Content-Type"] = "application/json"
+    return headers | {"Idempotency-Key": call.key, "User-Agent": "Switchyard", "Accept-Encoding": "identity"}
+
+
+def answer(status: int, headers: Mapping[str, str], body: str) -> Outcome:
+    """What an answer means: 2xx is sent; 408, 425, 429 and 5xx may be tried again, when the other side
+    wishes; anything else is refused for good."""
+    if 200 <= status < 300:
+        return Sent({"status": status, "answer": body[:MOST_KEPT]})
+    said = f"The other side answered {status}. {' '.join(body.split())[:300]}".strip()
+    if status in AGAIN or status >= 500:
+        return Refused(said, permanent=False, after=wish(headers.get("retry-after")))
+    if 300 <= status < 400:
+        there = headers.get("location", "")[:200]
+        said = f"The other side answered {status}, a redirect to {there}. Use that address: none is followed."
+    return Refused(said, permanent=True)
+
+
+def wish(value: str | None, now: datetime | None = None) -> float | None:
+    """Seconds of a Retry-After header, at most a day; None when it says nothing that can be read."""
+    if not value:
+        return None
+    if value.strip().isdecimal():
+        return min(float(value), LONGEST_WISH)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, min((moment - (now or datetime.now(UTC))).total_seconds(), LONGEST_WISH))
+
+
+async def _read(response: httpx.Response) -> str:
+    """The beginning of the body, as it came: nothing is unpacked."""
+    kept = bytearray()
+    async for chunk in response.aiter_raw(16_384):
+        kept += chunk
+        if len(kept) >= MOST_BODY:
+            break
+    return bytes(kept[:MOST_BODY]).decode("utf-8", "replace").replace("\x00", "")
+
+
+def _host(url: str) -> str:
+    return (urlsplit(url).hostname or url)[:100]
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return "no answer in time"
+    return str(error)[:200] or type(error).__name__

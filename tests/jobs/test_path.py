@@ -27,8 +27,9 @@ async def test_tagged_mailed_waited_branched_and_the_goal_reached(stage: Stage) 
     vip, warm = await stage.tag("vip"), await stage.tag("warm")
     lanes = Branch(branches=[BranchLane("b1", "Texas", ask("state", Op.IS, "TX"))])
     goal = Goal(filter=ask("company", Op.IS, "Bought"), on_unmet="wait", amount=7)
+    far = UpdateField(field="city", value="Far")
     await stage.workflow(
-        [MAIL, MINUTE, (lanes, {"b1": [AddTag(tag=warm)], "else": [UpdateField(field="city", value="Far")]}), goal],
+        [MAIL, MINUTE, (lanes, {"b1": [AddTag(tag=warm)], "else": [far]}), goal],
         TagAdded(key="t1", tag=vip),
     )  # fmt: skip
     texan = await stage.contact(state="TX", city="Austin")

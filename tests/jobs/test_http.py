@@ -1,0 +1,230 @@
+"""The egress function: its address policy, its answers, its limits, against a real listener."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from app.integrations import http as egress
+from app.integrations.addresses import refusal
+from app.integrations.http import HttpCaller, wish
+from app.ports import Call, Doubtful, Refused, Sent
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def call(url: str, **changes: Any) -> Call:
+    values = {"method": "POST", "headers": {}, "body": '{"a": 1}', "key": "e1:3"} | changes
+    return Call(url=url, **values)
+
+
+@asynccontextmanager
+async def listener(serve: Serve) -> AsyncIterator[int]:
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+def saying(status: str, heard: list[bytes], headers: str = "", body: bytes = b"ok") -> Serve:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        heard.append(head)
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body)
+        await writer.drain()
+        writer.close()
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", "::",  # noqa: S104 -- not bound, refused
+        "10.1.2.3", "172.16.0.1", "172.31.255.255",
+        "192.168.1.1", "169.254.169.254", "100.64.0.1", "100.100.100.200", "192.0.0.192", "198.18.0.1",
+        "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "192.0.2.1", "203.0.113.9",
+        "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::7f00:1",
+        "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1", "2002:7f00:1::", "2002:a00:1::1", "2001::1", "fc00::1",
+        "fd00:ec2::254", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1", "2001:db8::1", "100::1",
+    ],
+)  # fmt: skip
+def test_addresses_that_are_never_called(address: str) -> None:
+    assert refusal(address, allow_loopback=False) is not None
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "172.32.0.1"]
+)
+def test_public_addresses(address: str) -> None:
+    assert refusal(address, allow_loopback=False) is None
+
+
+def test_the_setting_lets_loopback_through_and_nothing_else() -> None:
+    assert refusal("127.0.0.1", allow_loopback=True) is None
+    assert refusal("::1", allow_loopback=True) is None
+    assert refusal("10.0.0.1", allow_loopback=True) is not None
+    assert refusal("::ffff:127.0.0.1", allow_loopback=True) is not None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "0x7f000001",
+        "2130706433",
+        "0177.0.0.1",
+        "127.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+    ],
+)
+async def test_no_spelling_of_this_machine_reaches_a_listener(host: str) -> None:
+    heard: list[bytes] = []
+    async with listener(saying("200 OK", heard)) as port:
+        outcome = await HttpCaller(allow_loopback=False).call(call(f"http://{host}:{port}/"))
+    assert isinstance(outcome, Refused)
+    assert heard == []
+
+
+async def test_a_name_with_one_bad_address_is_refused_and_looked_up_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[str] = []
+
+    async def lookup(host: str, port: int, **_: Any) -> list[Any]:
+        looked.append(host)
+        return [
+            (socket.AF_INET, 1, 6, "", ("93.184.216.34", port)),
+            (socket.AF_INET, 1, 6, "", ("10.0.0.1", port)),
+        ]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lookup)
+    outcome = await HttpCaller(allow_loopback=False).call(call("http://rebind.example/"))
+    assert isinstance(outcome, Refused)
+    assert outcome.permanent
+    assert looked == ["rebind.example"]
+
+
+async def test_what_goes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    heard: list[bytes] = []
+    async with listener(saying("200 OK", heard, body=b"thanks")) as port:
+        outcome = await HttpCaller(allow_loopback=True).call(
+            call(
+                f"http://localhost:{port}/hook?x=1",
+                headers={"X-A": "b", "Host": "evil", "Idempotency-Key": "z"},
+            )
+        )
+    assert outcome == Sent({"status": 200, "answer": "thanks"})
+    lines = heard[0].decode().split("\r\n")
+    assert lines[0] == "POST /hook?x=1 HTTP/1.1"
+    names = {line.partition(":")[0].lower(): line.partition(": ")[2] for line in lines[1:] if line}
+    assert names["host"] == f"localhost:{port}"
+    assert names["idempotency-key"] == "e1:3"
+    assert names["x-a"] == "b"
+    assert names["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("status", "permanent"),
+    [
+        ("400 No", True), ("401 No", True), ("404 No", True), ("410 Gone", True), ("422 No", True),
+        ("408 Slow", False), ("425 Early", False), ("429 Many", False), ("500 Oh", False), ("503 Oh", False),
+        ("302 There", True), ("307 There", True),
+    ],
+)  # fmt: skip
+async def test_answers(status: str, permanent: bool) -> None:
+    heard: list[bytes] = []
+    serve = saying(status, heard, headers="Retry-After: 120\r\nLocation: http://127.0.0.1:1/\r\n")
+    async with listener(serve) as port:
+        outcome = await HttpCaller(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
+    assert isinstance(outcome, Refused)
+    assert outcome.permanent is permanent
+    assert outcome.after == (None if permanent else 120.0)
+    assert len(heard) == 1
+
+
+def test_retry_after_as_date_and_capped() -> None:
+    now = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+    assert wish("Tue, 24 Nov 2026 09:02:00 GMT", now) == 120.0
+    assert wish("Tue, 24 Nov 2020 09:02:00 GMT", now) == 0.0
+    assert wish("999999999") == 86_400.0
+    assert wish("soon") is None
+
+
+async def test_nobody_there_may_be_tried_again() -> None:
+    async with listener(saying("200 OK", [])) as port:
+        pass
+    outcome = await HttpCaller(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
+    assert isinstance(outcome, Refused)
+    assert not outcome.permanent
+
+
+@pytest.mark.parametrize("mode", ["hangs", "hangs up", "drips"])
+async def test_taken_and_not_answered_is_in_doubt(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(egress, "TOTAL_SECONDS", 0.4)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        while mode != "hangs up":
+            if mode == "drips":
+                writer.write(b"H")
+            await asyncio.sleep(0.1)
+            if writer.is_closing():
+                break
+        writer.close()
+
+    async with listener(serve) as port:
+        outcome = await HttpCaller(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
+    assert isinstance(outcome, Doubtful)
+
+
+async def test_an_endless_body_is_read_to_its_limit() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+        try:
+            for _ in range(1000):
+                writer.write(b"x" * 10_000)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        writer.close()
+
+    async with listener(serve) as port:
+        outcome = await HttpCaller(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
+    assert isinstance(outcome, Sent)
+    assert len(outcome.detail["answer"]) == egress.MOST_KEPT
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://example.com/",
+        "file:///etc/passwd",
+        "http://",
+        "http://user:pass@example.com/",
+        "gopher://x",
+        "no url",
+        "http://[::1",
+    ],
+)
+async def test_addresses_that_make_no_sense(url: str) -> None:
+    outcome = await HttpCaller(allow_loopback=True).call(call(url))
+    assert isinstance(outcome, Refused)
+    assert outcome.permanent
+
+
+async def test_a_line_break_in_a_header_is_refused() -> None:
+    outcome = await HttpCaller(allow_loopback=True).call(
+        call("http://127.0.0.1:1/", headers={"X": "a\r\nB: c"})
+    )
+    assert isinstance(outcome, Refused)
+    assert outcome.permanent
