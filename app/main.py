@@ -17,6 +17,7 @@ from app.cli import Commands
 from app.enrollments.controllers import EnrollmentController, WorkflowEnrollmentController, settle
 from app.health.controllers import HealthController, metrics
 from app.home.controllers import overview
+from app.imports.controllers import ImportController
 from app.mailbox.controllers import MailboxController
 from app.people.controllers import MemberController, PasswordController, TokenController, roles
 from app.runtime import Runtime, open_runtime
@@ -50,6 +51,7 @@ ROUTES: list[Any] = [
     EnrollmentController,
     settle,
     MailboxController,
+    ImportController,
     HealthController,
     metrics,
 ]

@@ -8,7 +8,8 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import bindparam, delete, func, select, text, update
 
-from db.models import Import, ImportRow, Job
+from db.models import Import, ImportRow, Job, Tag
+from db.repositories.tags import slug_of
 from db.tenancy import TenantRepository
 
 PAGE = 50
@@ -143,6 +144,12 @@ class Imports(TenantRepository[Import]):
             .where(Job.status.in_(("queued", "running")))
             .values(status="cancelled", finished_at=now)
         )
+
+    async def tag_ids(self, names: Sequence[str]) -> dict[str, UUID]:
+        """Name to id of those of the given tags that exist."""
+        wanted = {slug_of(name): name for name in names}
+        query = select(Tag.slug, Tag.id).where(Tag.account_id == self.account_id, Tag.slug.in_(wanted))
+        return {wanted[row.slug]: row.id for row in await self.session.execute(query)}
 
     # rows
 

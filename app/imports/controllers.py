@@ -1,0 +1,122 @@
+"""Screens of imports: the list, the upload, and one page that follows an import through its steps."""
+
+from uuid import UUID
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, MultipartBody
+
+from app.errors import Invalid
+from app.imports.domain.samples import as_csv, sample
+from app.imports.domain.table import MOST_ROWS
+from app.imports.domain.verdicts import escaped
+from app.imports.schemas import ImportList, ImportPage, MappingForm, UploadForm, UploadPage
+from app.imports.use_cases import cancel, loaded, start_check, start_run, summary_of, upload
+from app.imports.views import page_of
+from app.permissions import Permission
+from app.web.actions import action, actions
+from app.web.guards import may
+from app.web.negotiate import Request, Saved
+from app.work import Work
+
+IMPORT = Permission.IMPORT_CONTACTS
+CSV = "text/csv; charset=utf-8"
+
+
+class ImportController(Controller):
+    path = "/imports"
+    tags = ("imports",)
+
+    @get(page="imports/index.html", guards=[may(Permission.VIEW)])
+    async def index(
+        self,
+        work: NamedDependency[Work],
+        after: FromQuery[UUID | None] = None,
+        before: FromQuery[UUID | None] = None,
+    ) -> ImportList:
+        """Imports of the account, newest first."""
+        rows, more = await work.imports.page(before, after)
+        newer, older = (more, True) if before else (after is not None, more)
+        return ImportList(
+            items=[summary_of(row) for row in rows],
+            next=f"/imports?after={rows[-1].id}" if rows and older else "",
+            previous=f"/imports?before={rows[0].id}" if rows and newer else "",
+            actions=[],
+        )
+
+    @get("/new", page="imports/new.html", guards=[may(IMPORT)])
+    async def new(self, request: Request, work: NamedDependency[Work]) -> UploadPage:
+        """The form to upload a file, and what is accepted."""
+        most = request.app.state.settings.max_body_bytes
+        made = action(work, "upload", "Upload", "/imports", permission=IMPORT, form=UploadForm)
+        return UploadPage(most, MOST_ROWS, actions(made))
+
+    @get("/sample.csv", guards=[may(Permission.VIEW)], produces="text/csv", sync_to_thread=False)
+    def sample_file(self) -> Response[str]:
+        """A small file to try the import with."""
+        return Response(sample(), media_type=CSV, headers=_named("sample-contacts.csv"))
+
+    @post(form="/imports/new", guards=[may(IMPORT)])
+    async def create(self, data: MultipartBody[UploadForm], work: NamedDependency[Work]) -> Saved[ImportPage]:
+        """Stores a file of contacts (multipart, part `file`): CSV in any encoding, delimiter and line end."""
+        if data.file is None or not data.file.filename:
+            raise Invalid({"file": "Choose a file."})
+        import_id = await upload(work, data.file.filename, await data.file.read())
+        return Saved(await _page(work, import_id), see=f"/imports/{import_id}")
+
+    @get(
+        "/{import_id:uuid}",
+        page="imports/show.html",
+        fragment="imports/_import.html",
+        guards=[may(Permission.VIEW)],
+    )
+    async def show(
+        self,
+        import_id: FromPath[UUID],
+        request: Request,
+        work: NamedDependency[Work],
+        columns: FromQuery[bool] = False,
+    ) -> ImportPage:
+        """One import: its columns, the check, the preview, the run, the result. `columns` asks for the
+        columns again after the check."""
+        refused = request.scope["state"].get("form") is not None
+        return await _page(work, import_id, columns=columns or refused)
+
+    @post("/{import_id:uuid}/mapping", form="/imports/{import_id}", guards=[may(IMPORT)])
+    async def map_columns(
+        self, import_id: FromPath[UUID], data: JSONBody[MappingForm], work: NamedDependency[Work]
+    ) -> Saved[ImportPage]:
+        """Chooses the columns and starts the check, as a job."""
+        await start_check(work, import_id, data)
+        return Saved(await _page(work, import_id), see=f"/imports/{import_id}", created=False)
+
+    @post("/{import_id:uuid}/run", form="/imports/{import_id}", guards=[may(IMPORT)])
+    async def run(self, import_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[ImportPage]:
+        """Starts writing contacts, as a job; a run that was stopped goes on."""
+        await start_run(work, import_id)
+        return Saved(await _page(work, import_id), see=f"/imports/{import_id}", created=False)
+
+    @post("/{import_id:uuid}/cancellation", form="/imports/{import_id}", guards=[may(IMPORT)])
+    async def stop(self, import_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[ImportPage]:
+        """Stops an import; contacts that were written stay."""
+        await cancel(work, import_id)
+        page = await _page(work, import_id)
+        note = "The import was cancelled."
+        return Saved(page, see=f"/imports/{import_id}", created=False, note=note)
+
+    @get("/{import_id:uuid}/bad.csv", guards=[may(Permission.VIEW)], produces="text/csv")
+    async def bad(self, import_id: FromPath[UUID], work: NamedDependency[Work]) -> Response[str]:
+        """The lines that could not be imported, as they came, with the reason in front."""
+        found = await loaded(work, import_id)
+        table = [["line", "reason", *(escaped(name) for name in found.header)]]
+        async for row in work.imports.bad_rows(import_id):
+            table += [[str(row.line), row.reason or "", *(escaped(cell) for cell in row.cells)]]
+        return Response("\ufeff" + as_csv(table), media_type=CSV, headers=_named("bad-rows.csv"))
+
+
+async def _page(work: Work, import_id: UUID, *, columns: bool = False) -> ImportPage:
+    return await page_of(work, await loaded(work, import_id), columns=columns)
+
+
+def _named(filename: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{filename}"'}

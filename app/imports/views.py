@@ -1,0 +1,96 @@
+"""One import as its page shows it: the step, the columns, examples of each verdict, what can be done."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.contacts.domain import display_name
+from app.filters.fields import Fields
+from app.imports.domain.columns import IGNORE, choices
+from app.imports.schemas import Choice, Column, ImportPage, MappingForm, RowSample, Verdicts
+from app.imports.use_cases import checked, may_cancel, may_map, may_run, state_of, summary_of
+from app.permissions import Permission
+from app.web.actions import Action, action, actions
+from app.work import Work
+
+IMPORT = Permission.IMPORT_CONTACTS
+EXAMPLES = 5
+LABELS = {"new": "New", "changed": "Changed", "unchanged": "Unchanged", "bad": "Bad"}
+STEPS = {"uploaded": "columns", "checking": "checking", "ready": "preview", "running": "running"}
+
+
+async def page_of(work: Work, found: Any, *, columns: bool = False) -> ImportPage:
+    """The page of a loaded import; with `columns` the choice of columns where it can still be made."""
+    step = step_of(found, columns=columns)
+    fields = await work.fields.catalogue()
+    shown = step in ("preview", "result")
+    return ImportPage(
+        item=summary_of(found),
+        step=step,
+        encoding=found.encoding,
+        delimiter=found.delimiter,
+        columns=_columns(found),
+        choices=[Choice(key, label) for key, label in choices(fields)] if step == "columns" else [],
+        tags=found.options.get("tags", []),
+        existing=found.options.get("existing", "update"),
+        job_id=found.job_id,
+        verdicts=[await _verdicts(work, found, one, fields) for one in LABELS] if shown else [],
+        actions=_actions(work, found, step),
+    )
+
+
+def step_of(found: Any, *, columns: bool = False) -> str:
+    """columns, checking, preview, running or result."""
+    if columns and may_map(found):
+        return "columns"
+    state = state_of(found)
+    if state in ("failed", "cancelled") and not checked(found):
+        return "columns"
+    return STEPS.get(state, "result")
+
+
+def _columns(found: Any) -> list[Column]:
+    samples = found.options.get("samples", [])
+    return [
+        Column(
+            number,
+            name,
+            samples[number] if number < len(samples) else [],
+            found.mapping.get(str(number), IGNORE),
+        )
+        for number, name in enumerate(found.header)
+    ]
+
+
+async def _verdicts(work: Work, found: Any, verdict: str, fields: Fields) -> Verdicts:
+    count: int = getattr(found, f"rows_{verdict}")
+    rows = await work.imports.samples(found.id, verdict, EXAMPLES) if count else []
+    return Verdicts(verdict, LABELS[verdict], count, [_sample(row, fields) for row in rows])
+
+
+def _sample(row: Any, fields: Fields) -> RowSample:
+    values: Mapping[str, Any] = row.values.get("set", {})
+    changes = row.values.get("changes", {}) if row.verdict == "changed" else {}
+    cells = [cell.strip() for cell in row.cells if cell.strip()]
+    title = display_name(values) if values else " ".join(cells[:2])[:80]
+    details = [str(values[key]) for key in ("email", "phone", "company") if values.get(key)]
+    details = details or [" · ".join(cells[2:5])[:120]]
+    shown = [
+        (fields[key].label if key in fields else key, before, after)
+        for key, (before, after) in changes.items()
+        if key != "tags"
+    ]
+    if "tags" in changes:
+        shown.append(("Tags", None, f"{changes['tags'][1]} more"))
+    return RowSample(row.line, title, " · ".join(details), row.reason or "", row.contact_id, shown)
+
+
+def _actions(work: Work, found: Any, step: str) -> list[Action]:
+    href = f"/imports/{found.id}"
+    stopped = state_of(found) in ("failed", "cancelled")
+    return actions(
+        action(work, "map", "Check the file", f"{href}/mapping", permission=IMPORT, form=MappingForm,
+               when=step == "columns" and may_map(found)),
+        action(work, "run", "Go on" if stopped else "Import", f"{href}/run", permission=IMPORT,
+               when=step in ("preview", "result") and may_run(found)),
+        action(work, "cancel", "Cancel", f"{href}/cancellation", permission=IMPORT, when=may_cancel(found)),
+    )  # fmt: skip

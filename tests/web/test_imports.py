@@ -1,0 +1,328 @@
+"""Imports from the upload to the contacts, through the routes and the handlers of the jobs."""
+
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from app.imports.domain.samples import HEADER, as_csv, people, sample
+from app.imports.running import check_import, run_import
+from app.work import SYSTEM, open_work
+from db.models import Job
+from tests.web.kit import PARTIAL
+from tests.web.world import Somebody, World
+
+TASKS = {"import.check": check_import, "import.run": run_import}
+
+
+async def work_off(world: World, who: Somebody, most: int = 1000) -> int:
+    """Does what is queued for the account, as a worker would; returns how many batches that took."""
+    batches = 0
+    for row in await world.sql(
+        "select id, task from jobs where account_id = $1 and status = 'queued' order by id", who.account_id
+    ):
+        finished = False
+        while not finished and batches < most:
+            async with open_work(world.runtime, who.account_id, SYSTEM) as work:
+                job = await work.session.get_one(Job, (who.account_id, row["id"]))
+                finished = await TASKS[row["task"]](work, job)
+            batches += 1
+        if finished:
+            await world.sql("update jobs set status = 'done' where id = $1", row["id"])
+    return batches
+
+
+def table(count: int, ends: str = "\r\n") -> bytes:
+    return as_csv([list(HEADER), *people(count)], ends).encode()
+
+
+async def upload(client: httpx.AsyncClient, content: bytes, name: str = "people.csv") -> dict[str, Any]:
+    answer = await client.post("/imports", files={"file": (name, content, "text/csv")})
+    assert answer.status_code == 201, answer.text
+    page: dict[str, Any] = answer.json()
+    return page
+
+
+async def show(client: httpx.AsyncClient, page: dict[str, Any]) -> dict[str, Any]:
+    answer = await client.get(f"/imports/{page['item']['id']}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def act(client: httpx.AsyncClient, page: dict[str, Any], name: str, **body: Any) -> dict[str, Any]:
+    href = next(one["href"] for one in page["actions"] if one["name"] == name)
+    answer = await client.post(href, json=body)
+    assert answer.status_code == 200, answer.text
+    return await show(client, page)
+
+
+async def import_all(
+    world: World, who: Somebody, client: httpx.AsyncClient, content: bytes, **options: Any
+) -> dict[str, Any]:
+    page = await act(client, await upload(client, content), "map", **options)
+    await work_off(world, who)
+    page = await act(client, await show(client, page), "run")
+    await work_off(world, who)
+    return await show(client, page)
+
+
+def counts(page: dict[str, Any]) -> tuple[int, int, int, int]:
+    item = page["item"]
+    return item["new"], item["changed"], item["unchanged"], item["bad"]
+
+
+@pytest.mark.parametrize("ends", ["\r\n", "\r", "\n"])
+async def test_a_file_goes_from_upload_to_contacts_and_twice_changes_nothing(world: World, ends: str) -> None:
+    who = await world.person("operator")
+    async with world.script(who) as client:
+        page = await upload(client, table(700, ends))
+        assert (page["step"], page["item"]["rows"]) == ("columns", 700)
+        assert [one["field"] for one in page["columns"]][-5:] == [
+            "postal_code",
+            "phone",
+            "phone2",
+            "email",
+            "website",
+        ]
+        page = await act(client, page, "map", tags="Newsletter, vip")
+        assert page["step"] == "checking"
+        assert await work_off(world, who) == 2
+        page = await show(client, page)
+        assert (page["step"], counts(page)) == ("preview", (700, 0, 0, 0))
+        assert page["verdicts"][0]["rows"][0]["title"] == "Ada Marsh"
+        page = await act(client, page, "run")
+        await work_off(world, who)
+        page = await show(client, page)
+        assert (page["step"], page["item"]["status"], counts(page)) == ("result", "done", (700, 0, 0, 0))
+        again = await import_all(world, who, client, table(700, ends), tags="VIP")
+        assert counts(again) == (0, 0, 700, 0)
+    facts = await world.sql(
+        "select kind, source, count(*) as n from events where account_id = $1 group by 1, 2", who.account_id
+    )
+    assert {(row["kind"], row["source"], row["n"]) for row in facts} == {
+        ("contact.created", "import", 700),
+        ("tag.added", "import", 1400),
+    }
+    entries = await world.sql(
+        "select actor_name, count(*) as n from audit_logs where account_id = $1 and actor_kind = 'import'"
+        " and action = 'contact.created' group by 1",
+        who.account_id,
+    )
+    assert [(row["actor_name"], row["n"]) for row in entries] == [("people.csv", 700)]
+
+
+async def test_changed_and_bad_lines_are_told_apart(world: World) -> None:
+    who = await world.person("operator")
+    rows = people(6)
+    async with world.script(who) as client:
+        await import_all(world, who, client, as_csv([list(HEADER), *rows]).encode())
+        rows[0][4] = "Paris"
+        rows[1][4] = ""  # an empty cell changes nothing
+        rows[2][10] = "not an address"
+        rows[3] = rows[3][:5]
+        rows += [list(rows[4]), [""] * 3 + ["=cmd()"] + [""] * 8]
+        page = await import_all(world, who, client, as_csv([list(HEADER), *rows]).encode())
+        assert counts(page) == (0, 1, 3, 4)
+        changed = next(one for one in page["verdicts"] if one["verdict"] == "changed")
+        assert changed["rows"][0]["changes"] == [["City", "Springfield", "Paris"]]
+        reasons = [row["reason"] for row in page["verdicts"][3]["rows"]]
+        assert reasons[1] == "The line has 5 cells, the header has 12."
+        assert reasons[2] == "same e-mail as line 6"
+        bad = await client.get(f"/imports/{page['item']['id']}/bad.csv", headers={"accept": "text/csv"})
+        assert bad.status_code == 200
+        assert bad.text.startswith("\ufeffline,reason,first_name")
+        assert "'=cmd()" in bad.text
+    city = await world.sql(
+        "select city, rev from contacts where account_id = $1 and email = $2", who.account_id, rows[0][10]
+    )
+    assert (city[0]["city"], city[0]["rev"]) == ("Paris", 2)
+    events = await world.sql(
+        "select data::text from events where account_id = $1 and kind = 'contact.updated'", who.account_id
+    )
+    assert [row["data"] for row in events] == ['{"changes": {"city": ["Springfield", "Paris"]}}']
+
+
+async def test_existing_contacts_can_be_left_alone(world: World) -> None:
+    who = await world.person("operator")
+    rows = people(3)
+    async with world.script(who) as client:
+        await import_all(world, who, client, as_csv([list(HEADER), *rows[:2]]).encode())
+        rows[0][4] = "Paris"
+        page = await import_all(
+            world, who, client, as_csv([list(HEADER), *rows]).encode(), existing="skip", tags="x"
+        )
+        assert counts(page) == (1, 0, 2, 0)
+    tagged = await world.sql("select count(*) as n from contact_tags where account_id = $1", who.account_id)
+    assert tagged[0]["n"] == 1
+
+
+async def test_a_killed_worker_loses_and_repeats_nothing(world: World) -> None:
+    """Every batch is tried, thrown away before its commit, and done again by a process that knows nothing."""
+    from app.imports import running
+
+    who = await world.person("operator")
+    async with world.script(who) as client:
+        page = await act(client, await upload(client, table(1200)), "map", tags="vip")
+        for step in ("preview", "result"):
+            while (await show(client, page))["step"] != step:
+                await _killed(world, who)
+                running._cursors.clear()
+                await work_off(world, who, most=1)
+            page = await show(client, page)
+            if step == "preview":
+                assert counts(page) == (1200, 0, 0, 0)
+                page = await act(client, page, "run")
+    for name, expected in (("contacts", 1200), ("contact_tags", 1200), ("events", 2400)):
+        found = await world.sql(f"select count(*) as n from {name} where account_id = $1", who.account_id)  # noqa: S608 -- constants
+        assert (name, found[0]["n"]) == (name, expected)
+
+
+async def _killed(world: World, who: Somebody) -> None:
+    rows = await world.sql(
+        "select id, task from jobs where account_id = $1 and status = 'queued' order by id", who.account_id
+    )
+    for row in rows:
+        async with open_work(world.runtime, who.account_id, SYSTEM) as work:
+            job = await work.session.get_one(Job, (who.account_id, row["id"]))
+
+            async def dies() -> None:
+                raise KeyboardInterrupt
+
+            work.commit = dies  # type: ignore[method-assign]  # -- the moment of the kill
+            with pytest.raises(KeyboardInterrupt):
+                await TASKS[row["task"]](work, job)
+            await work.session.rollback()
+
+
+async def test_a_contact_that_came_meanwhile_is_not_added_twice(world: World) -> None:
+    who = await world.person("operator")
+    async with world.script(who) as client:
+        page = await act(client, await upload(client, table(3)), "map")
+        await work_off(world, who)
+        mail = people(3)[1][10]
+        await world.sql(
+            "insert into contacts (account_id, id, email, city) values ($1, gen_random_uuid(), $2, 'Oslo')",
+            who.account_id,
+            mail,
+        )
+        page = await act(client, await show(client, page), "run")
+        await work_off(world, who)
+        page = await show(client, page)
+        assert counts(page) == (2, 1, 0, 0)
+    found = await world.sql(
+        "select city from contacts where account_id = $1 and email = $2", who.account_id, mail
+    )
+    assert [row["city"] for row in found] == ["Salem"]
+
+
+async def test_an_import_is_cancelled_and_goes_on(world: World) -> None:
+    who = await world.person("operator")
+    async with world.script(who) as client:
+        page = await act(client, await upload(client, table(900)), "map")
+        await work_off(world, who)
+        page = await act(client, await show(client, page), "run")
+        await work_off(world, who, most=1)
+        page = await act(client, page, "cancel")
+        assert (page["item"]["status"], page["item"]["written"]) == ("cancelled", 500)
+        assert await work_off(world, who) == 0
+        page = await act(client, page, "run")
+        await work_off(world, who)
+        assert (await show(client, page))["item"]["written"] == 900
+
+
+async def test_what_is_no_table_is_refused_in_clear_words(world: World) -> None:
+    who = await world.person("operator")
+    async with world.script(who) as client:
+        for content, words in (
+            (b"", "empty"),
+            (b"PK\x03\x04rest", "Save the sheet as CSV"),
+            (b"a\0b\0\0\0c", "not text"),
+            (b"name,email\r\n", "nothing under it"),
+        ):
+            answer = await client.post("/imports", files={"file": ("x.csv", content, "text/csv")})
+            assert answer.status_code == 422
+            assert words in answer.json()["errors"]["file"]
+        answer = await client.post("/imports", files={"other": ("x.csv", b"a", "text/csv")})
+        assert answer.status_code == 422
+        answer = await client.post("/imports", data={"file": "text"}, files={"other": ("x", b"a")})
+        assert answer.status_code in (400, 422)
+        assert (await client.post("/imports", json={"file": "x"})).status_code == 415
+        page = await upload(client, table(2))
+        href = page["actions"][0]["href"]
+        for columns in ({"0": "email"}, {"99": "email"}, {"0": "nonsense"}, {"x": "email"}):
+            answer = await client.post(href, json={"columns": columns})
+            assert answer.status_code == 422, columns
+        nobody = {str(number): "ignore" for number in range(12)}
+        answer = await client.post(href, json={"columns": nobody})
+        assert "columns" in answer.json()["errors"]
+        assert (await client.post(href.replace("mapping", "run"), json={})).status_code == 409
+
+
+async def test_who_may_not_is_refused_and_a_stranger_finds_nothing(world: World) -> None:
+    who, stranger = await world.person("operator"), await world.person("owner")
+    viewer = await world.person("viewer", who.account_id)
+    async with world.script(who) as client:
+        page = await upload(client, table(3))
+        page = await act(client, page, "map")
+        await work_off(world, who)
+    href = f"/imports/{page['item']['id']}"
+    async with world.script(viewer) as client:
+        found = (await client.get(href)).json()
+        assert (found["step"], found["actions"]) == ("preview", [])
+        assert (await client.get("/imports/new")).status_code == 403
+        assert (await client.post("/imports", files={"file": ("x", b"a")})).status_code == 403
+        for tail in ("mapping", "run", "cancellation"):
+            assert (await client.post(f"{href}/{tail}", json={})).status_code == 403
+    async with world.script(stranger) as client:
+        assert (await client.get("/imports")).json()["items"] == []
+        for tail in ("", "/bad.csv"):
+            answer = await client.get(href + tail, headers={"accept": "*/*"})
+            assert answer.status_code == 404
+        for tail in ("mapping", "run", "cancellation"):
+            assert (await client.post(f"{href}/{tail}", json={})).status_code == 404
+
+
+async def test_the_pages_follow_the_status(world: World) -> None:
+    who = await world.person("operator")
+    async with world.browser(who) as client:
+        assert "No imports yet" in (await client.get("/imports")).text
+        assert "What is accepted" in (await client.get("/imports/new")).text
+        refused = await client.post(
+            "/imports", data={"account": str(who.account_id)}, files={"file": ("x.csv", b"PK\x03\x04")}
+        )
+        assert refused.status_code == 422
+        assert "Save the sheet as CSV" in refused.text
+        answer = await client.post(
+            "/imports", data={"account": str(who.account_id)}, files={"file": ("Ä.csv", table(3))}
+        )
+        assert answer.status_code == 303, answer.text
+        href = answer.headers["location"]
+        assert "First cells" in (await client.get(href)).text
+        wrong = await client.post(
+            f"{href}/mapping", data={"columns.0": "email", "account": str(who.account_id)}
+        )
+        assert wrong.status_code == 422
+        assert "fills this field already" in wrong.text
+        answer = await client.post(f"{href}/mapping", data={"tags": "vip", "existing": "update"})
+        assert answer.status_code == 303, answer.text
+        assert "Checking the file" in (await client.get(href)).text
+        await work_off(world, who)
+        assert "Import 3 contacts" in (await client.get(href, headers=PARTIAL)).text
+        assert "Check the file" in (await client.get(f"{href}?columns=true")).text
+        await client.post(f"{href}/run")
+        assert "Importing" in (await client.get(href)).text
+        await work_off(world, who)
+        assert "3 contacts added" in (await client.get(href)).text
+        assert "Ä.csv" in (await client.get("/imports")).text
+
+
+async def test_the_sample_file_can_be_imported(world: World) -> None:
+    who = await world.person("operator")
+    async with world.script(who) as client:
+        answer = await client.get("/imports/sample.csv", headers={"accept": "text/csv"})
+        assert (answer.status_code, answer.text) == (200, sample())
+        page = await import_all(world, who, client, answer.content)
+        assert counts(page) == (25, 0, 0, 0)
+        assert UUID(page["item"]["id"])
