@@ -1,0 +1,80 @@
+"""axe finds nothing on any screen: light and dark, wide and narrow."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page
+
+from tests.browser.conftest import Opening
+from tests.cast import cast_of
+from tests.web.test_crawl import ID, Walk
+from tests.web.world import Somebody, World
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+WIDTHS = (1280, 390)
+SCHEMES = ("light", "dark")
+BEFORE = ("/sign-in", "/password-reset", "/password-reset/no-such-link", "/sign-in?next=/contacts")
+
+
+async def screens(world: World, who: Somebody) -> list[str]:
+    """One page of each kind that links lead to."""
+    walk = Walk()
+    async with world.browser(who) as page, world.script(who) as script:
+        await walk.all(page, script)
+        found: dict[str, str] = {}
+        for path in walk.seen:
+            answer: httpx.Response = await page.get(path)
+            if answer.headers["content-type"].startswith("text/html") and answer.status_code == 200:
+                found.setdefault(ID.sub("{id}", urlsplit(path).path), path)
+    return sorted(found.values())
+
+
+async def violations(page: Page, path: str) -> list[str]:
+    found = []
+    for scheme in SCHEMES:
+        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]  # -- one of its literals
+        for width in WIDTHS:
+            await page.set_viewport_size({"width": width, "height": 900})
+            result: Any = (await Axe().run(page)).response
+            for one in result["violations"]:
+                where = "; ".join(str(node["target"]) for node in one["nodes"][:3])
+                found.append(f"{path} {scheme} {width}: {one['id']} at {where}")
+            wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            if wide > 0:
+                found.append(f"{path} {width}: {wide} pixels too wide")
+    return found
+
+
+async def test_no_screen_has_a_violation(world: World, opening: Opening) -> None:
+    cast = await cast_of(world)
+    paths = await screens(world, cast.owner)
+    page = await opening.signed_in(cast.owner)
+    wrong: list[str] = []
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    for path in paths:
+        answer = await page.goto(path)
+        assert answer is not None
+        assert answer.status == 200, path
+        wrong += await violations(page, path)
+        wrong += [f"{path}: the browser said {text}" for text in said]
+        said.clear()
+    assert not wrong, "\n".join(wrong)
+    assert len(paths) >= 5
+
+
+async def test_screens_before_signing_in_and_errors(world: World, opening: Opening) -> None:
+    page = await (await opening.context()).new_page()
+    wrong: list[str] = []
+    for path in BEFORE:
+        await page.goto(path)
+        wrong += await violations(page, path)
+    page = await opening.signed_in(await world.person("viewer"))
+    for path in ("/nothing-here", "/audit"):  # 404, 403
+        await page.goto(path)
+        wrong += await violations(page, path)
+    assert not wrong, "\n".join(wrong)
