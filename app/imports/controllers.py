@@ -2,7 +2,9 @@
 
 from uuid import UUID
 
+import msgspec
 from litestar import Controller, Response, get, post
+from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, MultipartBody
 
@@ -10,7 +12,7 @@ from app.errors import Invalid
 from app.imports.domain.samples import as_csv, sample
 from app.imports.domain.table import MOST_ROWS
 from app.imports.domain.verdicts import escaped
-from app.imports.schemas import ImportList, ImportPage, MappingForm, UploadForm, UploadPage
+from app.imports.schemas import ImportList, ImportPage, MappingForm, UploadPage
 from app.imports.use_cases import cancel, loaded, start_check, start_run, summary_of, upload
 from app.imports.views import page_of
 from app.permissions import Permission
@@ -21,6 +23,13 @@ from app.work import Work
 
 IMPORT = Permission.IMPORT_CONTACTS
 CSV = "text/csv; charset=utf-8"
+
+
+class UploadForm(msgspec.Struct):
+    """A file as multipart; `account` is the hidden field of the page's form."""
+
+    file: UploadFile | None = None
+    account: str = ""
 
 
 class ImportController(Controller):

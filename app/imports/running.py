@@ -8,7 +8,8 @@ from uuid import UUID
 
 import msgspec
 
-from app.contacts.domain import normalise
+from app.contacts.domain import nameless, normalise
+from app.filters.fields import Fields
 from app.imports.domain.table import data_lines
 from app.imports.domain.text import decode
 from app.imports.domain.verdicts import (
@@ -58,7 +59,7 @@ async def check_import(work: Work, job: Job) -> bool:
     fields = await work.fields.catalogue()
     region = (await work.accounts.own()).default_region
     columns = [(int(number), key) for number, key in sorted(found.mapping.items())]
-    reading = partial(normalise, region=region, fields=fields)
+    reading = partial(_stored, region=region, fields=fields)
     width = len(found.header)
     rows = [read_row(line, cells, columns, width, reading, fields) for line, cells in lines]
     rows = [row if row.verdict == "bad" else repeated(row, cursor.seen) for row in rows]
@@ -74,6 +75,13 @@ async def check_import(work: Work, job: Job) -> bool:
         cursor.checked += len(rows)
         _keep(job.id, cursor)
     return finished
+
+
+def _stored(values: Mapping[str, object], region: str, fields: Fields) -> tuple[Values, dict[str, str]]:
+    """What a contact would store for a row, and sentences by field key; "" is the row as a whole."""
+    clean, errors = normalise(values, region, fields)
+    nobody = None if errors else nameless(clean)
+    return clean, {"": nobody} if nobody else errors
 
 
 def _keep(job_id: UUID, cursor: Cursor) -> None:

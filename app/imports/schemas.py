@@ -5,18 +5,10 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar.datastructures import UploadFile
 
 from app.web.actions import Action
 
 Status = Literal["uploaded", "checking", "ready", "running", "done", "failed", "cancelled"]
-
-
-class UploadForm(msgspec.Struct):
-    """A file as multipart; `account` is the hidden field of the page's form."""
-
-    file: UploadFile | None = None
-    account: str = ""
 
 
 class MappingForm(msgspec.Struct, forbid_unknown_fields=True):

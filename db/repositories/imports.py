@@ -52,7 +52,7 @@ ROW_COLUMNS = (
     ImportRow.reason,
     ImportRow.contact_id,
 )
-TODO = (
+UNWRITTEN = (
     select(*ROW_COLUMNS)
     .where(
         ImportRow.account_id == bindparam("account"),
@@ -180,7 +180,7 @@ class Imports(TenantRepository[Import]):
     async def todo(self, import_id: UUID, most: int) -> Sequence[Any]:
         """The next rows to write, by line."""
         values = {"account": self.account_id, "import_id": import_id, "most": most}
-        return (await self.session.execute(TODO, values)).all()
+        return (await self.session.execute(UNWRITTEN, values)).all()
 
     async def last_line(self, import_id: UUID) -> int:
         """The last line that has a verdict, 0 when none has."""

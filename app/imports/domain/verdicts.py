@@ -6,7 +6,6 @@ from uuid import UUID
 
 import msgspec
 
-from app.contacts.domain import nameless
 from app.filters.fields import Fields
 from app.imports.domain.columns import FULL_NAME, IGNORE
 
@@ -65,10 +64,8 @@ def read_row(
             raw[key] = text
     clean, errors = normalise(raw)
     if errors:
-        named = (f"{fields[key].label if key in fields else key}: {text}" for key, text in errors.items())
+        named = (f"{fields[key].label}: {said}" if key in fields else said for key, said in errors.items())
         return refuse(row, " ".join(named))
-    if said := nameless(clean):
-        return refuse(row, said)
     row.values = {key: value for key, value in clean.items() if value is not None}
     return row
 
