@@ -14,11 +14,14 @@ from sqlalchemy.exc import DBAPIError
 from app.accounts.controllers import AccountController
 from app.audit.controllers import audit
 from app.cli import Commands
+from app.contacts.controllers import ContactController
 from app.enrollments.controllers import EnrollmentController, WorkflowEnrollmentController, settle
+from app.fields.controllers import FieldController
 from app.health.controllers import HealthController, metrics
 from app.home.controllers import overview
 from app.imports.controllers import ImportController
 from app.mailbox.controllers import MailboxController
+from app.operations.controllers import EffectController, JobController
 from app.people.controllers import MemberController, PasswordController, TokenController, roles
 from app.runtime import Runtime, open_runtime
 from app.sessions.controllers import SessionController, SignInController
@@ -26,12 +29,14 @@ from app.sessions.demo import PEOPLE
 from app.sessions.directory import Principals
 from app.sessions.throttle import Throttle
 from app.settings import Settings
+from app.tags.controllers import TagController
 from app.web.assemble import assemble
 from app.web.limits import open_redis
 from app.web.logs import configure
 from app.web.negotiate import Request
 from app.web.tracing import start_tracing
 from app.work import Work, open_work
+from app.workflows.controllers import ROUTES as workflows
 from db.directory import Directory
 from db.engine import refuse_strong_role
 
@@ -39,6 +44,9 @@ log = structlog.get_logger(__name__)
 
 ROUTES: list[Any] = [
     overview,
+    ContactController,
+    TagController,
+    FieldController,
     SignInController,
     SessionController,
     MemberController,
@@ -50,8 +58,11 @@ ROUTES: list[Any] = [
     WorkflowEnrollmentController,
     EnrollmentController,
     settle,
+    JobController,
+    EffectController,
     MailboxController,
     ImportController,
+    *workflows,
     HealthController,
     metrics,
 ]

@@ -22,6 +22,7 @@ def lazily(module: str, name: str) -> Handler:
 
 
 HANDLERS: dict[str, Handler] = {
+    "bulk.delete": lazily("app.contacts.bulk", "run_bulk_delete"),
     "bulk.tag": lazily("app.contacts.bulk", "run_bulk_tag"),
     "import.check": lazily("app.imports.running", "check_import"),
     "import.run": lazily("app.imports.running", "run_import"),

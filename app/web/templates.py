@@ -38,6 +38,8 @@ NAV: tuple[tuple[str, str, str, Permission], ...] = (
     ("home", "Overview", "/", Permission.VIEW),
     ("contacts", "Contacts", "/contacts", Permission.VIEW),
     ("imports", "Imports", "/imports", Permission.VIEW),
+    ("tags", "Tags", "/tags", Permission.VIEW),
+    ("fields", "Fields", "/fields", Permission.VIEW),
     ("workflows", "Workflows", "/workflows", Permission.VIEW),
     ("enrollments", "Enrollments", "/enrollments", Permission.VIEW),
     ("jobs", "Jobs", "/jobs", Permission.VIEW),

@@ -1,8 +1,226 @@
-"""Reads of contacts, each named by what it answers."""
+"""Reads and writes of contacts, each named by what it does. Rows come as columns, never as entities."""
 
-from db.models import Contact
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, func, insert, literal, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import JSONB
+
+from db.ids import uuid7
+from db.models import Contact, ContactTag, Enrollment, Tag, Workflow
 from db.tenancy import TenantRepository
+
+Clause = ColumnElement[bool]
+MOST_COUNTED = 10_000
+TEXTS = (
+    "first_name", "last_name", "email", "phone", "phone2", "company", "address", "city", "county", "state",
+    "postal_code", "country", "website", "time_zone", "external_id",
+)  # fmt: skip
+TAGS = func.coalesce(
+    select(
+        func.jsonb_agg(
+            # In the order of the names, as everywhere.
+            text("jsonb_build_object('id', tags.id, 'name', tags.name) order by tags.slug")
+        )
+    )
+    .select_from(ContactTag)
+    .join(Tag, and_(Tag.account_id == ContactTag.account_id, Tag.id == ContactTag.tag_id))
+    .where(ContactTag.account_id == Contact.account_id, ContactTag.contact_id == Contact.id)
+    .correlate(Contact)
+    .scalar_subquery(),
+    text("'[]'::jsonb"),
+    type_=JSONB,
+).label("tags")
+ROW = select(
+    Contact.id,
+    *(getattr(Contact, name) for name in TEXTS),
+    Contact.fields,
+    Contact.rev,
+    Contact.created_at,
+    Contact.updated_at,
+    Contact.deleted_at,
+    TAGS,
+)
+
+
+def _folded(column: Any) -> ColumnElement[str]:
+    return func.lower(func.coalesce(column, ""))
+
+
+SORTS: dict[str, ColumnElement[Any]] = {
+    "name": func.lower(func.coalesce(Contact.last_name, "") + " " + func.coalesce(Contact.first_name, "")),
+    "email": _folded(Contact.email),
+    "company": _folded(Contact.company),
+    "city": _folded(Contact.city),
+    "state": _folded(Contact.state),
+    "created_at": Contact.created_at,  # type: ignore[dict-item]  # -- a mapped column is an expression
+    "updated_at": Contact.updated_at,  # type: ignore[dict-item]  # -- same
+}
+
+
+def searched(q: str) -> Clause:
+    """Every word of `q` occurs in a name, the e-mail address, the company or the phone number."""
+    return and_(
+        literal(True), *(func.strpos(Contact.search, func.lower(word)) > 0 for word in q.split()[:10])
+    )
 
 
 class Contacts(TenantRepository[Contact]):
     model_type = Contact
+
+    def _own(self, query: Any) -> Any:
+        return query.where(Contact.account_id == self.account_id)
+
+    async def page(
+        self,
+        condition: Clause,
+        sort: str,
+        *,
+        descending: bool = False,
+        cursor: tuple[Any, UUID] | None = None,
+        backwards: bool = False,
+        limit: int = 50,
+    ) -> tuple[list[Any], bool]:
+        """At most `limit` rows that come after `cursor` (its sort value and id; before it when `backwards`),
+        and whether there are more that way. Each row has `sort_value`; ties are in the order of ids."""
+        value = SORTS[sort]
+        down = descending != backwards
+        query = self._own(ROW.add_columns(value.label("sort_value"))).where(condition)
+        if cursor is not None:
+            place, edge = tuple_(value, Contact.id), tuple_(literal(cursor[0]), literal(cursor[1]))
+            query = query.where(place < edge if down else place > edge)
+        order = (value.desc(), Contact.id.desc()) if down else (value, Contact.id)
+        rows = list((await self.session.execute(query.order_by(*order).limit(limit + 1))).all())
+        found, more = rows[:limit], len(rows) > limit
+        return (found[::-1] if backwards else found), more
+
+    async def total(self, condition: Clause, most: int = MOST_COUNTED) -> int:
+        """How many there are, counted up to one more than `most`."""
+        some = self._own(select(literal(1)).select_from(Contact)).where(condition).limit(most + 1).subquery()
+        return int(await self.session.scalar(select(func.count()).select_from(some)) or 0)
+
+    async def row(self, contact_id: UUID, *, lock: bool = False) -> Any | None:
+        """One contact, deleted ones too, with its tags; None when there is none. `lock` keeps others from
+        changing it until the transaction ends."""
+        query = self._own(ROW).where(Contact.id == contact_id)
+        if lock:
+            query = query.with_for_update(of=Contact)
+        return (await self.session.execute(query)).one_or_none()
+
+    async def owner_of(self, key: str, value: str, but: UUID | None) -> Any | None:
+        """The live contact that has this e-mail address or external id: id, names, company, email."""
+        query = self._own(
+            select(Contact.id, Contact.first_name, Contact.last_name, Contact.company, Contact.email)
+        ).where(getattr(Contact, key) == value, Contact.deleted_at.is_(None))
+        query = query.where(Contact.id != but) if but is not None else query
+        return (await self.session.execute(query.limit(1))).one_or_none()
+
+    async def insert(self, columns: Mapping[str, Any], fields: Mapping[str, Any], now: datetime) -> UUID:
+        """A new contact; its id."""
+        contact_id = uuid7()
+        await self.session.execute(
+            insert(Contact).values(
+                id=contact_id,
+                account_id=self.account_id,
+                fields=dict(fields),
+                created_at=now,
+                updated_at=now,
+                **columns,
+            )
+        )
+        return contact_id
+
+    async def change(self, contact_id: UUID, columns: Mapping[str, Any], now: datetime) -> None:
+        """Sets columns and counts the revision up."""
+        await self.session.execute(
+            update(Contact)
+            .where(Contact.account_id == self.account_id, Contact.id == contact_id)
+            .values(**columns, rev=Contact.rev + 1, updated_at=now)
+        )
+
+    async def tag(self, contact_ids: Sequence[UUID], tag_id: UUID) -> list[UUID]:
+        """Gives contacts a tag; those that did not have it."""
+        added = await self.session.scalars(TAG, self._many(contact_ids, tag_id))
+        return list(added.all())
+
+    async def untag(self, contact_ids: Sequence[UUID], tag_id: UUID) -> list[UUID]:
+        """Takes a tag from contacts; those that had it."""
+        removed = await self.session.scalars(UNTAG, self._many(contact_ids, tag_id))
+        return list(removed.all())
+
+    def _many(self, contact_ids: Sequence[UUID], tag_id: UUID) -> dict[str, Any]:
+        return {"account": self.account_id, "contacts": list(contact_ids), "tag": tag_id}
+
+    async def batch(self, condition: Clause, after: UUID | None, limit: int) -> list[UUID]:
+        """The next ids of a walk over a set, in their order; the rows stay locked for this transaction."""
+        query = self._own(select(Contact.id)).where(condition)
+        query = query.where(Contact.id > after) if after is not None else query
+        query = query.order_by(Contact.id).limit(limit).with_for_update(of=Contact)
+        return list((await self.session.scalars(query)).all())
+
+    async def mark_deleted(self, contact_ids: Sequence[UUID], now: datetime) -> list[UUID]:
+        """Deletes live contacts softly; those that were."""
+        gone = await self.session.scalars(
+            update(Contact)
+            .where(
+                Contact.account_id == self.account_id,
+                Contact.id.in_(contact_ids),
+                Contact.deleted_at.is_(None),
+            )
+            .values(deleted_at=now, updated_at=now, rev=Contact.rev + 1)
+            .returning(Contact.id)
+        )
+        return list(gone.all())
+
+    async def enrollments(self, contact_id: UUID, limit: int = 20) -> Sequence[Any]:
+        """Where a contact is and was: id, workflow_id, workflow, version, status, step, wait_until,
+        entered_at, ended_at; the latest first."""
+        query = (
+            select(
+                Enrollment.id,
+                Enrollment.workflow_id,
+                Workflow.name.label("workflow"),
+                Enrollment.version,
+                Enrollment.status,
+                Enrollment.step_key.label("step"),
+                Enrollment.wait_until,
+                Enrollment.entered_at,
+                Enrollment.ended_at,
+            )
+            .join(
+                Workflow,
+                and_(Workflow.account_id == Enrollment.account_id, Workflow.id == Enrollment.workflow_id),
+            )
+            .where(Enrollment.account_id == self.account_id, Enrollment.contact_id == contact_id)
+            .order_by(Enrollment.entered_at.desc(), Enrollment.id.desc())
+            .limit(limit)
+        )
+        return (await self.session.execute(query)).all()
+
+
+TAG = text(
+    "insert into contact_tags (account_id, contact_id, tag_id)"
+    " select :account, contact_id, :tag from unnest(cast(:contacts as uuid[])) as contact_id"
+    " on conflict do nothing returning contact_id"
+)
+UNTAG = text(
+    "delete from contact_tags where account_id = :account and tag_id = :tag"
+    " and contact_id = any(cast(:contacts as uuid[])) returning contact_id"
+)
+
+
+def live(deleted: bool = False) -> Clause:
+    """Contacts that are there, or those that were deleted."""
+    return Contact.deleted_at.is_not(None) if deleted else Contact.deleted_at.is_(None)
+
+
+def among(contact_ids: Sequence[UUID]) -> Clause:
+    """Those of a list."""
+    return Contact.id.in_(contact_ids)
+
+
+def until(moment: datetime) -> Clause:
+    """Those that were there at a moment."""
+    return Contact.created_at <= moment

@@ -1,12 +1,15 @@
 """Reads of custom fields, each named by what it answers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import delete, func, insert, literal, select, update
 
 from app.filters.fields import FieldSpec, catalogue, custom_field
-from db.models import CustomField
+from db.ids import uuid7
+from db.models import Contact, CustomField
 from db.tenancy import TenantRepository
 
 COLUMNS = (
@@ -35,4 +38,69 @@ class Fields(TenantRepository[CustomField]):
         """Every field that filters and contacts of this account know, by key: built-in ones first."""
         return catalogue(
             custom_field(row.id, row.key, row.label, row.type, row.options) for row in await self.rows()
+        )
+
+    async def one(self, field_id: UUID) -> Any | None:
+        """id, key, label, type, options, position of one field; None when there is none."""
+        query = select(*COLUMNS).where(CustomField.account_id == self.account_id, CustomField.id == field_id)
+        return (await self.session.execute(query)).one_or_none()
+
+    async def by_key(self, key: str) -> UUID | None:
+        """The id of the field with that short name."""
+        query = select(CustomField.id).where(
+            CustomField.account_id == self.account_id, CustomField.key == key
+        )
+        found: UUID | None = await self.session.scalar(query)
+        return found
+
+    async def insert(self, columns: Mapping[str, Any], now: datetime) -> UUID:
+        """A new field behind the others; its id."""
+        field_id = uuid7()
+        last = (
+            select(func.coalesce(func.max(CustomField.position), 0) + 1)
+            .where(CustomField.account_id == self.account_id)
+            .scalar_subquery()
+        )
+        await self.session.execute(
+            insert(CustomField).values(
+                id=field_id,
+                account_id=self.account_id,
+                position=last,
+                created_at=now,
+                updated_at=now,
+                **columns,
+            )
+        )
+        return field_id
+
+    async def change(self, field_id: UUID, label: str, options: list[str], now: datetime) -> None:
+        """Another label, other options."""
+        await self.session.execute(
+            update(CustomField)
+            .where(CustomField.account_id == self.account_id, CustomField.id == field_id)
+            .values(label=label, options=options, updated_at=now)
+        )
+
+    async def options_in_use(self, field_id: UUID, options: Sequence[str]) -> list[str]:
+        """Those of the options that live contacts have."""
+        value = Contact.fields[str(field_id)].astext
+        query = (
+            select(value)
+            .where(
+                Contact.account_id == self.account_id, Contact.deleted_at.is_(None), value.in_(list(options))
+            )
+            .distinct()
+        )
+        return sorted((await self.session.scalars(query)).all())
+
+    async def remove(self, field_id: UUID) -> None:
+        """Deletes a field, and what contacts have in it."""
+        await self.session.execute(
+            update(Contact)
+            .where(Contact.account_id == self.account_id, Contact.fields.op("?")(str(field_id)))
+            .values(fields=Contact.fields.op("-")(literal(str(field_id))))
+            .execution_options(synchronize_session=False)
+        )
+        await self.session.execute(
+            delete(CustomField).where(CustomField.account_id == self.account_id, CustomField.id == field_id)
         )

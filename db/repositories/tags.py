@@ -1,13 +1,15 @@
 """Reads of tags, each named by what it answers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.ids import uuid7
-from db.models import Tag
+from db.models import Contact, ContactTag, Enrollment, Tag, Workflow, WorkflowReference
 from db.tenancy import TenantRepository
 
 
@@ -40,3 +42,83 @@ class Tags(TenantRepository[Tag]):
         query = select(Tag.slug, Tag.id).where(Tag.account_id == self.account_id, Tag.slug.in_(titles))
         found = {row.slug: row.id for row in await self.session.execute(query)}
         return {name: found[slug] for name, slug in wanted.items()}
+
+    async def counted(self, tag_id: UUID | None = None) -> Sequence[Any]:
+        """Every tag, or one, with the number of live contacts that have it: id, name, contacts,
+        created_at."""
+        counts = (
+            select(ContactTag.tag_id, func.count().label("contacts"))
+            .join(
+                Contact,
+                and_(Contact.account_id == ContactTag.account_id, Contact.id == ContactTag.contact_id),
+            )
+            .where(ContactTag.account_id == self.account_id, Contact.deleted_at.is_(None))
+            .group_by(ContactTag.tag_id)
+            .subquery()
+        )
+        query = (
+            select(Tag.id, Tag.name, func.coalesce(counts.c.contacts, 0).label("contacts"), Tag.created_at)
+            .outerjoin(counts, counts.c.tag_id == Tag.id)
+            .where(Tag.account_id == self.account_id)
+            .order_by(Tag.slug)
+            .limit(2000)
+        )
+        query = query.where(Tag.id == tag_id) if tag_id is not None else query
+        rows: Sequence[Any] = (await self.session.execute(query)).all()
+        return rows
+
+    async def one(self, tag_id: UUID) -> Any | None:
+        """id and name of one tag; None when there is none."""
+        query = select(Tag.id, Tag.name).where(Tag.account_id == self.account_id, Tag.id == tag_id)
+        return (await self.session.execute(query)).one_or_none()
+
+    async def by_slug(self, slug: str) -> Any | None:
+        """id and name of the tag with that folded name."""
+        query = select(Tag.id, Tag.name).where(Tag.account_id == self.account_id, Tag.slug == slug)
+        return (await self.session.execute(query)).one_or_none()
+
+    async def rename(self, tag_id: UUID, name: str, now: datetime) -> None:
+        """Another name. Raises IntegrityError when another tag has it."""
+        await self.session.execute(
+            update(Tag)
+            .where(Tag.account_id == self.account_id, Tag.id == tag_id)
+            .values(name=name, slug=slug_of(name), updated_at=now)
+        )
+
+    async def remove(self, tag_id: UUID) -> None:
+        """Deletes a tag; contacts lose it."""
+        await self.session.execute(delete(Tag).where(Tag.account_id == self.account_id, Tag.id == tag_id))
+
+    async def used_by(self, kind: str, target: str) -> Sequence[Any]:
+        """Workflows that still need a tag or field (`kind`), because their live version or one that people
+        are in refers to it: id, name."""
+        people = (
+            select(Enrollment.id)
+            .where(
+                Enrollment.account_id == WorkflowReference.account_id,
+                Enrollment.workflow_id == WorkflowReference.workflow_id,
+                Enrollment.version == WorkflowReference.version,
+                Enrollment.status == "active",
+            )
+            .exists()
+        )
+        query = (
+            select(Workflow.id, Workflow.name)
+            .join(
+                WorkflowReference,
+                and_(
+                    WorkflowReference.account_id == Workflow.account_id,
+                    WorkflowReference.workflow_id == Workflow.id,
+                ),
+            )
+            .where(
+                Workflow.account_id == self.account_id,
+                WorkflowReference.kind == kind,
+                WorkflowReference.target == target,
+                or_(Workflow.live_version == WorkflowReference.version, people),
+            )
+            .distinct()
+            .order_by(Workflow.name, Workflow.id)
+            .limit(20)
+        )
+        return (await self.session.execute(query)).all()

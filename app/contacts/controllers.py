@@ -1,0 +1,219 @@
+"""Screens of contacts: the list, the record, its forms, and work on many."""
+
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from app.accounts.domain import zones
+from app.contacts.bulk import delete_many, tag_many
+from app.contacts.listing import (
+    Query,
+    added_condition,
+    clean_search,
+    read_columns,
+    read_filter,
+)
+from app.contacts.pages import LARGEST_PAGE, editable, listed, read_page, record, value_page
+from app.contacts.schemas import (
+    BulkForm,
+    BulkJob,
+    BulkTagForm,
+    ContactForm,
+    ContactFormPage,
+    ContactList,
+    ContactPage,
+    TagNameForm,
+    ValueForm,
+    ValuePage,
+)
+from app.contacts.use_cases import (
+    add_tag,
+    contact_of,
+    create_contact,
+    delete_contact,
+    remove_tag,
+    restore_contact,
+    update_contact,
+)
+from app.errors import Invalid
+from app.permissions import Permission
+from app.web.actions import action, actions
+from app.web.guards import may
+from app.web.negotiate import Saved
+from app.work import Work
+
+EDIT = Permission.EDIT_CONTACTS
+
+
+class ContactController(Controller):
+    path = "/contacts"
+    tags = ("contacts",)
+
+    @get(page="contacts/index.html", fragment="contacts/_table.html", guards=[may(Permission.VIEW)])
+    async def index(
+        self,
+        *,
+        work: NamedDependency[Work],
+        q: FromQuery[str] = "",
+        f: FromQuery[list[str] | None] = None,
+        match: FromQuery[str] = "all",
+        sort: FromQuery[str] = "-created_at",
+        columns: FromQuery[list[str] | None] = None,
+        deleted: FromQuery[bool] = False,
+        limit: FromQuery[int] = 0,
+        after: FromQuery[str] = "",
+        before: FromQuery[str] = "",
+        add: FromQuery[str] = "",
+        field: FromQuery[str] = "",
+        op: FromQuery[str] = "",
+        value: FromQuery[list[str] | None] = None,
+        unit: FromQuery[str] = "",
+    ) -> ContactList:
+        """Contacts that match. `f` is field:operator:value and may be repeated, `match` all or any of them;
+        `sort` a column with “-” to go down; `after` and `before` come from `next` and `previous`. `field`,
+        `op`, `value` and `unit` add a condition, as the small form of the page does."""
+        fields, tags = await work.fields.catalogue(), await work.tags.names()
+        items = [item for item in f or [] if item.strip()]
+        for item in added_condition(field, op, value or [], unit, fields):
+            items += [item] if item not in items else []
+        if limit and not 1 <= limit <= LARGEST_PAGE:
+            raise Invalid({"limit": f"A page holds 1 to {LARGEST_PAGE} contacts."})
+        group = read_filter(items, match, fields, tags)
+        query = Query(
+            q=clean_search(q),
+            f=items,
+            match=group.match,
+            sort=sort,
+            columns=read_columns(columns or [], fields),
+            deleted=deleted,
+            limit=limit,
+        )
+        rows = await read_page(work, query, group, fields, after, before)
+        return listed(work, query, group, fields, tags, rows, add)
+
+    @get("/new", page="contacts/new.html", guards=[may(EDIT)])
+    async def new(self, work: NamedDependency[Work]) -> ContactFormPage:
+        """The form for a new contact."""
+        fields = editable(await work.fields.catalogue())
+        create = action(work, "create", "Create contact", "/contacts", permission=EDIT, form=ContactForm)
+        return ContactFormPage(None, fields, list(zones()), actions(create))
+
+    @post(page="contacts/show.html", form="/contacts/new", guards=[may(EDIT)])
+    async def create(self, data: JSONBody[ContactForm], work: NamedDependency[Work]) -> Saved[ContactPage]:
+        """Makes a contact. E-mail address and external id are unique in the account."""
+        contact_id = await create_contact(work, data.sent())
+        page = await record(work, contact_id)
+        return Saved(page, see=f"/contacts/{contact_id}", note=f"{page.contact.name} was added.")
+
+    @post("/bulk/tags", form="/contacts", guards=[may(EDIT)])
+    async def tag_many(self, data: JSONBody[BulkTagForm], work: NamedDependency[Work]) -> Saved[BulkJob]:
+        """Adds a tag to many contacts, or removes it: a job, whose page shows how far it is."""
+        job = await tag_many(work, data)
+        return Saved(job, see=job.href, note=f"{_many(job.total)} being tagged.")
+
+    @post("/bulk/deletion", form="/contacts", guards=[may(EDIT)])
+    async def delete_many(self, data: JSONBody[BulkForm], work: NamedDependency[Work]) -> Saved[BulkJob]:
+        """Deletes many contacts so that each can be restored: a job."""
+        job = await delete_many(work, data)
+        return Saved(job, see=job.href, note=f"{_many(job.total)} being deleted.")
+
+    @get("/{contact_id:uuid}", page="contacts/show.html", guards=[may(Permission.VIEW)])
+    async def show(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> ContactPage:
+        """One contact: its fields, tags, workflows and history. A deleted one is shown so that it can be
+        restored."""
+        return await record(work, contact_id)
+
+    @post("/{contact_id:uuid}", form="/contacts/{contact_id}/edit", guards=[may(EDIT)])
+    async def update(
+        self, contact_id: FromPath[UUID], data: JSONBody[ContactForm], work: NamedDependency[Work]
+    ) -> Saved[ContactPage]:
+        """Changes the fields that are sent. A `rev` that is out of date gives 409 with the values now."""
+        await update_contact(work, contact_id, data.sent(), data.rev)
+        page = await record(work, contact_id)
+        return Saved(page, see=f"/contacts/{contact_id}", created=False, note="Saved.")
+
+    @get("/{contact_id:uuid}/edit", page="contacts/edit.html", guards=[may(EDIT)])
+    async def edit(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> ContactFormPage:
+        """The form with all fields."""
+        contact, fields = await contact_of(work, contact_id), await work.fields.catalogue()
+        save = action(
+            work, "update", "Save", f"/contacts/{contact_id}", permission=EDIT, form=ContactForm,
+            when=contact.deleted_at is None,
+        )  # fmt: skip
+        return ContactFormPage(contact, editable(fields), list(zones()), actions(save))
+
+    @get(
+        "/{contact_id:uuid}/fields/{key:str}",
+        page="contacts/field.html",
+        fragment="contacts/_field.html",
+        guards=[may(EDIT)],
+    )
+    async def field(
+        self, contact_id: FromPath[UUID], key: FromPath[str], work: NamedDependency[Work]
+    ) -> ValuePage:
+        """One field with a small form to change it."""
+        return await value_page(work, contact_id, key)
+
+    @post(
+        "/{contact_id:uuid}/fields/{key:str}",
+        fragment="contacts/_value.html",
+        form="/contacts/{contact_id}/fields/{key}",
+        guards=[may(EDIT)],
+    )
+    async def set_field(
+        self,
+        contact_id: FromPath[UUID],
+        key: FromPath[str],
+        data: JSONBody[ValueForm],
+        work: NamedDependency[Work],
+    ) -> Saved[ValuePage]:
+        """Changes one field, like the same value in `POST /contacts/{contact_id}`."""
+        await value_page(work, contact_id, key)
+        try:
+            await update_contact(work, contact_id, {key: data.value}, data.rev)
+        except Invalid as error:
+            raise Invalid({"value": " ".join(error.errors.values())}) from None
+        page = await value_page(work, contact_id, key)
+        see = f"/contacts/{contact_id}"
+        return Saved(page, see=see, created=False, note=f"{page.field.label} saved.", push=False)
+
+    @post("/{contact_id:uuid}/deletion", guards=[may(EDIT)])
+    async def delete_contact(
+        self, contact_id: FromPath[UUID], work: NamedDependency[Work]
+    ) -> Saved[ContactPage]:
+        """Deletes a contact; its page then offers to restore it."""
+        name = await delete_contact(work, contact_id)
+        page = await record(work, contact_id)
+        note = f"{name} was deleted. “Restore” on this page undoes it."
+        return Saved(page, see=f"/contacts/{contact_id}", created=False, note=note)
+
+    @post("/{contact_id:uuid}/restoration", form="/contacts/{contact_id}", guards=[may(EDIT)])
+    async def restore(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[ContactPage]:
+        """Brings a deleted contact back. 409 when its e-mail address or external id is taken meanwhile."""
+        name = await restore_contact(work, contact_id)
+        page = await record(work, contact_id)
+        return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"{name} is back.")
+
+    @post("/{contact_id:uuid}/tags", form="/contacts/{contact_id}", guards=[may(EDIT)])
+    async def add_tag(
+        self, contact_id: FromPath[UUID], data: JSONBody[TagNameForm], work: NamedDependency[Work]
+    ) -> Saved[ContactPage]:
+        """Adds a tag by its name; there need not be one yet."""
+        name = await add_tag(work, contact_id, data.name)
+        page = await record(work, contact_id)
+        return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"Tagged {name}.")
+
+    @post("/{contact_id:uuid}/tags/{tag_id:uuid}/deletion", guards=[may(EDIT)])
+    async def remove_tag(
+        self, contact_id: FromPath[UUID], tag_id: FromPath[UUID], work: NamedDependency[Work]
+    ) -> Saved[ContactPage]:
+        """Takes a tag from a contact."""
+        name = await remove_tag(work, contact_id, tag_id)
+        page = await record(work, contact_id)
+        return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"Tag {name} removed.")
+
+
+def _many(total: int) -> str:
+    return "1 contact is" if total == 1 else f"{total:,} contacts are"

@@ -1,0 +1,195 @@
+"""The list of contacts as its address describes it: search, conditions, order, page, columns."""
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+from urllib.parse import urlencode
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from app.contacts.schemas import Adding, Chip, Choice, Column
+from app.errors import Invalid
+from app.filters.ast import ARITY, Filter, FilterError, Group, Op, Predicate
+from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, operator
+from app.filters.parse import check, describe, parse, to_items
+from db.filters import where
+from db.models import Contact
+from db.repositories.contacts import SORTS, Clause, live, searched
+
+PATH = "/contacts"
+DEFAULT_SORT = "-created_at"
+DEFAULT_COLUMNS = ("email", "company", "phone", "city", "state", "tags", "updated_at")
+LONGEST_SEARCH = 200
+MISPLACED = "This page does not fit the order of the list. Go to its first page."
+# The header of a column that sorts, by the column's key.
+SORT_OF = {key: key for key in SORTS}
+
+
+class Query(msgspec.Struct):
+    """The address of a list, read. `f` holds the conditions one by one."""
+
+    q: str = ""
+    f: list[str] = []
+    match: Literal["all", "any"] = "all"
+    sort: str = DEFAULT_SORT
+    columns: list[str] = []
+    deleted: bool = False
+    limit: int = 0
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Names and values of the address, without what is usual and without the page."""
+        usual = (
+            ("q", self.q, ""),
+            ("match", self.match, "all"),
+            ("sort", self.sort, DEFAULT_SORT),
+            ("columns", ",".join(self.columns), ""),
+            ("deleted", "true" if self.deleted else "", ""),
+            ("limit", str(self.limit or ""), ""),
+        )
+        found = [(name, value) for name, value, default in usual if value != default]
+        return found + [("f", item) for item in self.f]
+
+    def href(self, **changes: Any) -> str:
+        """The address with some parts changed; `after` and `before` are added when given."""
+        own = {name: value for name, value in changes.items() if name in self.__struct_fields__}
+        page = [(name, value) for name, value in changes.items() if name not in own and value]
+        pairs = msgspec.structs.replace(self, **own).pairs() + page
+        return f"{PATH}?{urlencode(pairs)}" if pairs else PATH
+
+
+def read_filter(items: Sequence[str], match: str, fields: Fields, tags: Mapping[str, str]) -> Group:
+    """The conditions of an address. Raises `Invalid` naming each that is wrong as "f.<index>"."""
+    try:
+        group = parse(items, match)
+    except FilterError as error:
+        raise Invalid(error.problems) from None
+    problems = check(group, fields, tags)
+    if problems:
+        raise Invalid({_place(path): text for path, text in problems.items()})
+    return group
+
+
+def _place(path: str) -> str:
+    parts = path.split(".")
+    return f"f.{parts[1]}" if parts[0] == "items" and len(parts) > 1 else "f"
+
+
+def condition(
+    group: Filter, q: str, fields: Fields, zone: ZoneInfo, now: datetime, *, deleted: bool = False
+) -> Clause:
+    """The contacts that match, as SQL on the contacts table."""
+    found = live(deleted) & where(group, Contact.__table__, fields, zone, now)
+    return found & searched(q) if q.strip() else found
+
+
+def clean_search(q: str) -> str:
+    """The search as it is used. Raises `Invalid`."""
+    if len(q) > LONGEST_SEARCH or "\0" in q:
+        raise Invalid({"q": f"Search for at most {LONGEST_SEARCH} ordinary characters."})
+    return " ".join(q.split())
+
+
+def read_sort(sort: str) -> tuple[str, bool]:
+    """The sort key and whether it goes down. Raises `Invalid`."""
+    key = sort.removeprefix("-")
+    if key not in SORTS:
+        raise Invalid({"sort": f"Sort by one of {', '.join(SORTS)}, with “-” in front to go down."})
+    return key, sort.startswith("-")
+
+
+def read_columns(columns: Iterable[str], fields: Fields) -> list[str]:
+    """Known columns in the order given, from repeated or comma-separated names; unknown ones are left out,
+    since a column may have been deleted after somebody kept the address."""
+    names = [name.strip() for item in columns for name in item.split(",")]
+    return list(dict.fromkeys(name for name in names if name in fields))
+
+
+def write_cursor(value: Any, contact_id: UUID) -> str:
+    """The place of a row, for `after` and `before`."""
+    return base64.urlsafe_b64encode(msgspec.json.encode([value, contact_id])).decode().rstrip("=")
+
+
+def read_cursor(name: str, cursor: str, sort: str) -> tuple[Any, UUID]:
+    """The place that `write_cursor` wrote. Raises `Invalid` for `name`."""
+    kind: Any = datetime if sort in ("created_at", "updated_at") else str
+    try:
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        value, contact_id = msgspec.json.decode(raw, type=tuple[kind, UUID])
+    except (ValueError, binascii.Error, msgspec.DecodeError, UnicodeError):
+        raise Invalid({name: MISPLACED}) from None
+    if (isinstance(value, datetime) and value.tzinfo is None) or "\0" in str(value):
+        raise Invalid({name: MISPLACED})
+    return value, contact_id
+
+
+def added_condition(field: str, op: str, values: Sequence[str], unit: str, fields: Fields) -> list[str]:
+    """The condition of the small form that adds one, as items of `f`; nothing when no field was chosen."""
+    spec = fields.get(field)
+    if spec is None or op not in {one.value for one in Op}:
+        return []
+    given = [value for value in values if value.strip()]
+    arity = ARITY[Op(op)].value
+    value: Any = None
+    if arity == "span":
+        value = " ".join([*given[:1], unit or UNITS[spec.type][-1]])
+    elif arity in ("many", "two"):
+        value = [part for text in given for part in _parts(text, spec)]
+    elif arity == "one":
+        value = given[0] if given else ""
+    return to_items(Predicate(field, Op(op), value))[1]
+
+
+def _parts(text: str, spec: FieldSpec) -> list[str]:
+    if spec.type in (FieldType.SELECT, FieldType.TAGS):
+        return [text]
+    return [part.strip() for part in text.split(",")]
+
+
+def chips_of(query: Query, group: Group, fields: Fields, tags: Mapping[str, str]) -> list[Chip]:
+    """Each condition in words, with the address without it."""
+    return [_chip(query, index, item, fields, tags) for index, item in enumerate(group.items)]
+
+
+def _chip(query: Query, index: int, item: Filter, fields: Fields, tags: Mapping[str, str]) -> Chip:
+    rest = [text for number, text in enumerate(query.f) if number != index]
+    href, sentence = query.href(f=rest), describe(item, fields, tags)
+    if isinstance(item, Group) or item.field not in fields:
+        return Chip("Group", "", sentence, href)
+    spec = fields[item.field]
+    known = operator(spec, item.op)
+    said = known.label.replace(" (or is empty)", "") if known else item.op.value
+    return Chip(spec.label, said, sentence.removeprefix(f"{spec.label} {said}").strip(), href)
+
+
+def columns_of(query: Query, fields: Fields) -> list[Column]:
+    """The columns that are shown, the name first."""
+    key, down = read_sort(query.sort)
+    chosen = query.columns or DEFAULT_COLUMNS
+    shown = [
+        ("name", "Name", "text"),
+        *((name, fields[name].label, fields[name].type.value) for name in chosen),
+    ]
+    found = []
+    for name, label, kind in shown:
+        column = Column(name, label, kind)
+        if name in SORT_OF:
+            column.sorted = ("descending" if down else "ascending") if name == key else ""
+            column.href = query.href(sort=f"-{name}" if column.sorted == "ascending" else name)
+        found.append(column)
+    return found
+
+
+def adding_of(field: str, fields: Fields, tags: Mapping[str, str]) -> Adding | None:
+    """What the small form asks when a condition on this field is added."""
+    spec = fields.get(field)
+    if spec is None:
+        return None
+    values = [Choice(option, option) for option in spec.options]
+    if spec.type is FieldType.TAGS:
+        values = [Choice(tag_id, name) for tag_id, name in tags.items()]
+    operators = [Choice(one.op.value, one.label) for one in OPERATORS[spec.type]]
+    return Adding(field, spec.label, spec.type.value, operators, values, list(UNITS.get(spec.type, ())))

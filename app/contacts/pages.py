@@ -1,0 +1,176 @@
+"""What the pages of contacts are made of: the list, the record, one value."""
+
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from app.accounts.domain import zones
+from app.audit.controllers import entry_of
+from app.contacts.listing import (
+    DEFAULT_COLUMNS,
+    Query,
+    adding_of,
+    chips_of,
+    columns_of,
+    condition,
+    read_cursor,
+    read_sort,
+    write_cursor,
+)
+from app.contacts.schemas import (
+    BulkForm,
+    BulkTagForm,
+    Choice,
+    ContactList,
+    ContactPage,
+    ContactView,
+    EnrollmentLine,
+    FieldView,
+    TagNameForm,
+    ValueForm,
+    ValuePage,
+    field_view,
+)
+from app.contacts.use_cases import contact_of, view_of
+from app.errors import NotFound
+from app.filters.ast import Group
+from app.filters.fields import Fields, FieldType
+from app.filters.parse import describe
+from app.permissions import Permission
+from app.web.actions import Action, action, actions
+from app.work import Work
+from db.repositories.contacts import MOST_COUNTED
+
+EDIT = Permission.EDIT_CONTACTS
+PAGE_SIZE, LARGEST_PAGE = 50, 200
+
+
+class Rows(msgspec.Struct):
+    """A page of rows, the total (one more than is counted when there are more), and its neighbours."""
+
+    items: list[ContactView]
+    total: int
+    next: str
+    previous: str
+
+
+async def read_page(work: Work, query: Query, group: Group, fields: Fields, after: str, before: str) -> Rows:
+    """The rows that the address names. Raises `Invalid` for a sort or a place that is none."""
+    key, down = read_sort(query.sort)
+    zone = ZoneInfo((await work.accounts.own()).time_zone)
+    found = condition(group, query.q, fields, zone, work.now, deleted=query.deleted)
+    name, cursor = ("before", before) if before else ("after", after)
+    rows, more = await work.contacts.page(
+        found,
+        key,
+        descending=down,
+        cursor=read_cursor(name, cursor, key) if cursor else None,
+        backwards=bool(before),
+        limit=query.limit or PAGE_SIZE,
+    )
+    on = bool(rows) and (more or bool(before))
+    back = bool(rows) and (more if before else bool(after))
+    return Rows(
+        [view_of(row) for row in rows],
+        await work.contacts.total(found),
+        query.href(after=write_cursor(rows[-1].sort_value, rows[-1].id)) if on else "",
+        query.href(before=write_cursor(rows[0].sort_value, rows[0].id)) if back else "",
+    )
+
+
+def listed(
+    work: Work, query: Query, group: Group, fields: Fields, tags: dict[str, str], rows: Rows, add: str
+) -> ContactList:
+    """The page of the list."""
+    shown = query.columns or [name for name in DEFAULT_COLUMNS if name in fields]
+    return ContactList(
+        items=rows.items,
+        total=min(rows.total, MOST_COUNTED),
+        more_than_total=rows.total > MOST_COUNTED,
+        next=rows.next,
+        previous=rows.previous,
+        q=query.q,
+        f=query.f,
+        match=query.match,
+        sort=query.sort,
+        deleted=query.deleted,
+        described=describe(group, fields, tags),
+        columns=columns_of(query, fields),
+        shown=list(shown),
+        choices=[Choice(spec.key, spec.label) for spec in fields.values()],
+        chips=chips_of(query, group, fields, tags),
+        add=[Choice(query.href(add=spec.key), spec.label) for spec in fields.values()],
+        adding=adding_of(add, fields, tags),
+        tags=list(tags.values()),
+        views=[
+            ("All contacts", Query().href(), not query.deleted),
+            ("Deleted", Query(deleted=True).href(), query.deleted),
+        ],
+        match_href=query.href(match="any" if query.match == "all" else "all"),
+        state=query.pairs(),
+        actions=_list_actions(work, bool(rows.items) and not query.deleted),
+    )
+
+
+def _list_actions(work: Work, some: bool) -> list[Action]:
+    tag = action(
+        work, "tag", "Tag", "/contacts/bulk/tags", permission=EDIT, form=BulkTagForm,
+        options={"operation": ["add", "remove"]}, when=some,
+    )  # fmt: skip
+    delete = action(
+        work, "delete", "Delete", "/contacts/bulk/deletion", permission=EDIT, form=BulkForm, when=some
+    )
+    return actions(tag, delete)
+
+
+def editable(fields: Fields, contact_id: UUID | None = None) -> list[FieldView]:
+    """The fields that forms show, in order."""
+    hidden = (FieldType.TAGS, FieldType.DATETIME)
+    return [field_view(spec, contact_id) for spec in fields.values() if spec.type not in hidden]
+
+
+async def record(work: Work, contact_id: UUID) -> ContactPage:
+    """The page of one contact. Raises `NotFound`."""
+    contact, fields = await contact_of(work, contact_id), await work.fields.catalogue()
+    lines = await work.contacts.enrollments(contact_id)
+    history, _ = await work.audit_log.page(subject_kind="contact", subject_id=str(contact_id), limit=30)
+    return ContactPage(
+        contact,
+        editable(fields, contact_id),
+        [msgspec.convert(row._asdict(), EnrollmentLine) for row in lines],
+        [entry_of(row) for row in history],
+        {spec.key: spec.label for spec in fields.values()},
+        list((await work.tags.names()).values()),
+        _record_actions(work, contact),
+    )
+
+
+def _record_actions(work: Work, contact: ContactView) -> list[Action]:
+    href, there = f"/contacts/{contact.id}", contact.deleted_at is None
+    untag: list[Any] = [
+        action(
+            work, f"untag:{tag.id}", f"Remove tag {tag.name}", f"{href}/tags/{tag.id}/deletion",
+            permission=EDIT, when=there,
+        )
+        for tag in contact.tags
+    ]  # fmt: skip
+    return actions(
+        action(work, "tag", "Add tag", f"{href}/tags", permission=EDIT, form=TagNameForm, when=there),
+        *untag,
+        action(work, "delete", "Delete", f"{href}/deletion", permission=EDIT, when=there),
+        action(work, "restore", "Restore", f"{href}/restoration", permission=EDIT, when=not there),
+    )
+
+
+async def value_page(work: Work, contact_id: UUID, key: str) -> ValuePage:
+    """One field of one contact. Raises `NotFound` for a field that cannot be edited, too."""
+    contact, fields = await contact_of(work, contact_id), await work.fields.catalogue()
+    field = next((one for one in editable(fields, contact_id) if one.key == key), None)
+    if field is None:
+        raise NotFound("field")
+    save = action(
+        work, "save", "Save", field.href, permission=EDIT, form=ValueForm, when=contact.deleted_at is None
+    )
+    return ValuePage(contact, field, list(zones()), actions(save))

@@ -1,0 +1,251 @@
+"""Contacts as they come in and as they are shown."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from app.audit.schemas import AuditEntry
+from app.filters.fields import FieldSpec
+from app.web.actions import Action
+
+MOST_IDS = 10_000
+Text = Annotated[str, Meta(max_length=5000)] | None | UnsetType
+
+
+class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
+    """What is not sent stays as it is; "" and null empty a field. `fields` is by the custom field's id. `rev`
+    is the revision that was looked at: when it is not the current one, nothing is saved (409)."""
+
+    first_name: Text = UNSET
+    last_name: Text = UNSET
+    email: Text = UNSET
+    phone: Text = UNSET
+    phone2: Text = UNSET
+    company: Text = UNSET
+    address: Text = UNSET
+    city: Text = UNSET
+    county: Text = UNSET
+    state: Text = UNSET
+    postal_code: Text = UNSET
+    country: Text = UNSET
+    website: Text = UNSET
+    time_zone: Text = UNSET
+    external_id: Text = UNSET
+    fields: dict[str, Any] = {}
+    rev: int | None = None
+
+    def sent(self) -> dict[str, Any]:
+        """The values that were sent, by field key."""
+        columns = {
+            name: value
+            for name in self.__struct_fields__
+            if name not in ("fields", "rev") and (value := getattr(self, name)) is not UNSET
+        }
+        return columns | {f"custom.{field_id}": value for field_id, value in self.fields.items()}
+
+
+class ValueForm(msgspec.Struct, forbid_unknown_fields=True):
+    """One field, edited in place. `rev` as in `ContactForm`."""
+
+    value: Any = None
+    rev: int | None = None
+
+
+class TagNameForm(msgspec.Struct, forbid_unknown_fields=True):
+    name: Annotated[
+        str, Meta(min_length=1, max_length=60, extra={"error": "Write a tag of 1 to 60 letters."})
+    ]
+
+
+class BulkForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which contacts: `ids` (or `id`, as check boxes send it), or with `all` everything that `q`, `f` and
+    `match` match, as in the address of the list."""
+
+    ids: Annotated[list[UUID], Meta(max_length=MOST_IDS)] = []
+    id: Annotated[list[UUID], Meta(max_length=MOST_IDS)] = []
+    all: bool = False
+    q: Annotated[str, Meta(max_length=200)] = ""
+    f: Annotated[list[str], Meta(max_length=100)] = []
+    match: str = "all"
+
+
+class BulkTagForm(BulkForm, kw_only=True):
+    """`tag` is the tag's name; `operation` is add or remove."""
+
+    tag: Annotated[str, Meta(min_length=1, max_length=60, extra={"error": "Write the name of a tag."})]
+    operation: Annotated[
+        str, Meta(pattern="^(add|remove)$", extra={"error": "“operation” is add or remove."})
+    ] = "add"
+
+
+class BulkJob(msgspec.Struct):
+    """The job that does it, and how many contacts it will look at."""
+
+    job_id: UUID
+    total: int
+    href: str
+
+
+class TagRef(msgspec.Struct):
+    id: UUID
+    name: str
+
+
+class ContactView(msgspec.Struct):
+    """`name` is what to call the contact; `fields` are custom values by the field's id."""
+
+    id: UUID
+    name: str
+    first_name: str | None
+    last_name: str | None
+    email: str | None
+    phone: str | None
+    phone2: str | None
+    company: str | None
+    address: str | None
+    city: str | None
+    county: str | None
+    state: str | None
+    postal_code: str | None
+    country: str | None
+    website: str | None
+    time_zone: str | None
+    external_id: str | None
+    fields: dict[str, Any]
+    tags: list[TagRef]
+    rev: int
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+
+    def value(self, key: str) -> Any:
+        """The value of one field by its key."""
+        if key.startswith("custom."):
+            return self.fields.get(key.removeprefix("custom."))
+        return getattr(self, key)
+
+
+class Column(msgspec.Struct):
+    """One column. `href` sorts by it ("" when it cannot), `sorted` is ascending, descending or ""."""
+
+    key: str
+    label: str
+    type: str
+    href: str = ""
+    sorted: str = ""
+
+
+class Chip(msgspec.Struct):
+    """One condition in words; `href` is the list without it."""
+
+    field: str
+    operator: str
+    value: str
+    href: str
+
+
+class Choice(msgspec.Struct):
+    value: str
+    label: str
+
+
+class Adding(msgspec.Struct):
+    """The condition that is being written: its field, the operators, and values to choose from if any."""
+
+    key: str
+    label: str
+    type: str
+    operators: list[Choice]
+    values: list[Choice]
+    units: list[str]
+
+
+class ContactList(msgspec.Struct):
+    """One page. `total` is counted up to 10,000 (`more_than_total` when there are more); `next` and
+    `previous` are addresses, "" for none; `state` is the address as names and values, without the page."""
+
+    items: list[ContactView]
+    total: int
+    more_than_total: bool
+    next: str
+    previous: str
+    q: str
+    f: list[str]
+    match: str
+    sort: str
+    deleted: bool
+    described: str
+    columns: list[Column]
+    shown: list[str]
+    choices: list[Choice]
+    chips: list[Chip]
+    add: list[Choice]
+    adding: Adding | None
+    tags: list[str]
+    views: list[tuple[str, str, bool]]
+    match_href: str
+    state: list[tuple[str, str]]
+    actions: list[Action]
+
+
+class FieldView(msgspec.Struct):
+    """A field of the form: `name` is what the form calls it, `key` what filters call it."""
+
+    key: str
+    name: str
+    label: str
+    type: str
+    options: list[str]
+    href: str = ""
+
+
+class EnrollmentLine(msgspec.Struct):
+    id: UUID
+    workflow_id: UUID
+    workflow: str
+    version: int
+    status: str
+    step: str | None
+    wait_until: datetime | None
+    entered_at: datetime
+    ended_at: datetime | None
+
+
+class ContactPage(msgspec.Struct):
+    """The record: its fields in order, where it is in workflows, and what happened to it, newest first."""
+
+    contact: ContactView
+    fields: list[FieldView]
+    enrollments: list[EnrollmentLine]
+    history: list[AuditEntry]
+    labels: dict[str, str]
+    tags: list[str]
+    actions: list[Action]
+
+
+class ContactFormPage(msgspec.Struct):
+    """The form for a new contact, or for an existing one."""
+
+    contact: ContactView | None
+    fields: list[FieldView]
+    zones: list[str]
+    actions: list[Action]
+
+
+class ValuePage(msgspec.Struct):
+    """One field of one contact, to be edited in place."""
+
+    contact: ContactView
+    field: FieldView
+    zones: list[str]
+    actions: list[Action]
+
+
+def field_view(spec: FieldSpec, contact_id: UUID | None = None) -> FieldView:
+    """A field as forms show it."""
+    name = f"fields.{spec.custom_id}" if spec.custom_id else spec.key
+    href = f"/contacts/{contact_id}/fields/{spec.key}" if contact_id else ""
+    return FieldView(spec.key, name, spec.label, spec.type.value, list(spec.options), href)

@@ -1,0 +1,196 @@
+"""Making, changing, tagging and deleting one contact."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy.exc import IntegrityError
+
+from app.contacts.domain import TEXT_KEYS, UNIQUE, display_name, nameless, normalise
+from app.contacts.schemas import ContactView
+from app.errors import Conflict, Invalid, NotFound
+from app.filters.fields import BUILT_IN
+from app.tags.use_cases import ensured_tag
+from app.work import Work
+
+LATER = "Somebody was faster with this e-mail address or external id. Look at the list, then try again."
+
+
+def view_of(row: Any) -> ContactView:
+    """A row of `Contacts` as it is shown."""
+    values = row._asdict()
+    return msgspec.convert(values | {"name": display_name(values)}, ContactView)
+
+
+async def contact_of(work: Work, contact_id: UUID) -> ContactView:
+    """One contact, a deleted one too. Raises `NotFound`."""
+    row = await work.contacts.row(contact_id)
+    if row is None:
+        raise NotFound("contact")
+    return view_of(row)
+
+
+async def create_contact(work: Work, values: Mapping[str, Any]) -> UUID:
+    """A new contact from values by field key. Raises `Invalid`."""
+    clean = await _clean(work, values)
+    _refuse_nameless(clean)
+    await _refuse_taken(work, clean, None)
+    kept = {key: value for key, value in clean.items() if value is not None}
+    columns, fields = _split(kept)
+    try:
+        contact_id = await work.contacts.insert(columns, fields, work.now)
+    except IntegrityError:
+        await work.session.rollback()
+        raise Invalid({"": LATER}) from None
+    work.audit("contact.created", "contact", contact_id, {key: [None, value] for key, value in kept.items()})
+    work.emit("contact.created", contact_id)
+    await work.commit()
+    return contact_id
+
+
+async def update_contact(work: Work, contact_id: UUID, values: Mapping[str, Any], rev: int | None) -> None:
+    """Changes the given values only. Raises `Conflict` when `rev` is not the current revision, `Invalid`,
+    `NotFound`."""
+    now = await _locked(work, contact_id)
+    if rev is not None and rev != now.rev:
+        raise await _stale(work, now)
+    clean = await _clean(work, values)
+    before = {key: now.value(key) for key in clean}
+    changes = {key: [before[key], value] for key, value in clean.items() if value != before[key]}
+    if not changes:
+        return
+    _refuse_nameless({key: now.value(key) for key in TEXT_KEYS} | clean)
+    changed = {key: pair[1] for key, pair in changes.items()}
+    await _refuse_taken(work, changed, contact_id)
+    columns, fields = _split(changed)
+    if fields:
+        merged = now.fields | fields
+        columns["fields"] = {key: value for key, value in merged.items() if value is not None}
+    try:
+        await work.contacts.change(contact_id, columns, work.now)
+    except IntegrityError:
+        await work.session.rollback()
+        raise Invalid({"": LATER}) from None
+    work.audit("contact.updated", "contact", contact_id, changes)
+    work.emit("contact.updated", contact_id, {"changes": changes})
+    await work.commit()
+
+
+async def delete_contact(work: Work, contact_id: UUID) -> str:
+    """Deletes a contact so that it can be restored; its name. Deleting it twice changes nothing."""
+    now = await _locked(work, contact_id, deleted=True)
+    if now.deleted_at is None:
+        await work.contacts.mark_deleted([contact_id], work.now)
+        work.audit("contact.deleted", "contact", contact_id, {"name": [now.name, None]})
+        work.emit("contact.deleted", contact_id)
+    await work.commit()
+    return now.name
+
+
+async def restore_contact(work: Work, contact_id: UUID) -> str:
+    """Brings a deleted contact back; its name. Raises `Conflict` when another one has its e-mail address or
+    external id meanwhile."""
+    now = await _locked(work, contact_id, deleted=True)
+    if now.deleted_at is not None:
+        for key in UNIQUE:
+            other = await _other(work, key, now.value(key), contact_id)
+            if other is not None:
+                raise Conflict(
+                    f"{other[1]} has the {_word(key)} {now.value(key)} now. Change it there, then restore.",
+                    current={"contact_id": str(other[0]), "name": other[1]},
+                )
+        try:
+            await work.contacts.change(contact_id, {"deleted_at": None}, work.now)
+        except IntegrityError:
+            await work.session.rollback()
+            raise Conflict(LATER) from None
+        work.audit("contact.restored", "contact", contact_id, {"name": [None, now.name]})
+    await work.commit()
+    return now.name
+
+
+async def add_tag(work: Work, contact_id: UUID, name: str) -> str:
+    """Gives a contact a tag, which is made when there is none of that name; the tag's name."""
+    await _locked(work, contact_id)
+    tag_id, tag = await ensured_tag(work, name)
+    if await work.contacts.tag([contact_id], tag_id):
+        work.audit("tag.added", "contact", contact_id, {"tag": [None, tag]})
+        work.emit("tag.added", contact_id, {"tag_id": str(tag_id)})
+    await work.commit()
+    return tag
+
+
+async def remove_tag(work: Work, contact_id: UUID, tag_id: UUID) -> str:
+    """Takes a tag from a contact; the tag's name. Raises `NotFound`."""
+    await _locked(work, contact_id)
+    tag = await work.tags.one(tag_id)
+    if tag is None:
+        raise NotFound("tag")
+    if await work.contacts.untag([contact_id], tag_id):
+        work.audit("tag.removed", "contact", contact_id, {"tag": [tag.name, None]})
+        work.emit("tag.removed", contact_id, {"tag_id": str(tag_id)})
+    await work.commit()
+    return str(tag.name)
+
+
+async def _locked(work: Work, contact_id: UUID, *, deleted: bool = False) -> ContactView:
+    row = await work.contacts.row(contact_id, lock=True)
+    if row is None:
+        raise NotFound("contact")
+    if row.deleted_at is not None and not deleted:
+        raise Conflict("This contact was deleted. Restore it first.")
+    return view_of(row)
+
+
+async def _clean(work: Work, values: Mapping[str, Any]) -> dict[str, Any]:
+    account = await work.accounts.own()
+    clean, errors = normalise(values, account.default_region, await work.fields.catalogue())
+    if errors:
+        raise Invalid({_name(key): text for key, text in errors.items()})
+    return clean
+
+
+def _name(key: str) -> str:
+    """What forms call a field."""
+    return key.replace("custom.", "fields.", 1) if key.startswith("custom.") else key
+
+
+def _split(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    custom = {key.removeprefix("custom."): value for key, value in values.items() if key not in BUILT_IN}
+    return {key: value for key, value in values.items() if key in BUILT_IN}, custom
+
+
+def _refuse_nameless(values: Mapping[str, Any]) -> None:
+    sentence = nameless(values)
+    if sentence:
+        raise Invalid({"": sentence})
+
+
+async def _refuse_taken(work: Work, values: Mapping[str, Any], but: UUID | None) -> None:
+    errors = {}
+    for key in UNIQUE:
+        other = await _other(work, key, values.get(key), but)
+        if other is not None:
+            errors[key] = f"{other[1]} has this {_word(key)} already."
+    if errors:
+        raise Invalid(errors)
+
+
+async def _other(work: Work, key: str, value: Any, but: UUID | None) -> tuple[UUID, str] | None:
+    row = await work.contacts.owner_of(key, value, but) if value else None
+    return (row.id, display_name(row._asdict())) if row is not None else None
+
+
+def _word(key: str) -> str:
+    return "e-mail address" if key == "email" else "external id"
+
+
+async def _stale(work: Work, now: ContactView) -> Conflict:
+    last, _ = await work.audit_log.page(subject_kind="contact", subject_id=str(now.id), limit=1)
+    who = f"{last[0].actor_name} changed" if last else "Somebody changed"
+    return Conflict(
+        f"{who} this contact at {now.updated_at:%Y-%m-%d %H:%M} UTC, after you opened it. Nothing was saved: "
+        "compare the values, then save again.",
+        current=msgspec.to_builtins(now),
+    )

@@ -1,0 +1,79 @@
+"""Screens of custom fields."""
+
+from typing import Any
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from app.fields.schemas import CustomFieldView, FieldChangeForm, FieldForm, FieldList, FieldPage
+from app.fields.use_cases import change_field, create_field, delete_field, field_row, users_of
+from app.permissions import Permission
+from app.web.actions import action, actions
+from app.web.guards import may
+from app.web.negotiate import Saved
+from app.work import Work
+
+EDIT = Permission.EDIT_CONTACTS
+TYPES = [
+    ("text", "Text"),
+    ("number", "Number"),
+    ("boolean", "Yes or no"),
+    ("date", "Date"),
+    ("select", "One of a list"),
+]
+
+
+class FieldController(Controller):
+    path = "/fields"
+    tags = ("fields",)
+
+    @get(page="fields/index.html", guards=[may(Permission.VIEW)])
+    async def index(self, work: NamedDependency[Work]) -> FieldList:
+        """The account's own fields of contacts."""
+        create = action(work, "create", "New field", "/fields", permission=EDIT, form=FieldForm)
+        return FieldList([view_of(row) for row in await work.fields.rows()], TYPES, actions(create))
+
+    @post(page="fields/show.html", form="/fields", guards=[may(EDIT)])
+    async def create(self, data: JSONBody[FieldForm], work: NamedDependency[Work]) -> Saved[FieldPage]:
+        """Makes a field; its type and short name stay for good."""
+        page = await _page(work, await create_field(work, data))
+        return Saved(page, see=f"/fields/{page.field.id}", note=f"{page.field.label} was added.")
+
+    @get("/{field_id:uuid}", page="fields/show.html", guards=[may(Permission.VIEW)])
+    async def show(self, field_id: FromPath[UUID], work: NamedDependency[Work]) -> FieldPage:
+        """One field, and the workflows that use it."""
+        return await _page(work, field_id)
+
+    @post("/{field_id:uuid}", form="/fields/{field_id}", guards=[may(EDIT)])
+    async def change(
+        self, field_id: FromPath[UUID], data: JSONBody[FieldChangeForm], work: NamedDependency[Work]
+    ) -> Saved[FieldPage]:
+        """Another label or other options."""
+        await change_field(work, field_id, data)
+        return Saved(await _page(work, field_id), see="/fields", created=False, note="The field was saved.")
+
+    @post("/{field_id:uuid}/deletion", form="/fields/{field_id}", guards=[may(EDIT)])
+    async def delete_field(self, field_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
+        """Deletes a field and its values. 409 while a live workflow uses it."""
+        label = await delete_field(work, field_id)
+        return Saved(None, see="/fields", note=f"{label} was deleted.")
+
+
+async def _page(work: Work, field_id: UUID) -> FieldPage:
+    row, used = await field_row(work, field_id), await users_of(work, field_id)
+    href = f"/fields/{field_id}"
+    return FieldPage(
+        view_of(row),
+        [(one.name, f"/workflows/{one.id}") for one in used],
+        actions(
+            action(work, "update", "Save", href, permission=EDIT, form=FieldChangeForm),
+            action(work, "delete", "Delete", f"{href}/deletion", permission=EDIT, when=not used),
+        ),
+    )
+
+
+def view_of(row: Any) -> CustomFieldView:
+    """A row of the table as it is shown."""
+    return CustomFieldView(row.id, row.key, row.label, row.type, list(row.options), f"custom.{row.id}")

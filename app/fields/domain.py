@@ -1,0 +1,35 @@
+"""What a custom field may be."""
+
+import re
+import unicodedata
+
+from app.filters.fields import BUILT_IN
+
+LONGEST_KEY, LONGEST_OPTION, MOST_OPTIONS, MOST_FIELDS = 40, 100, 200, 100
+
+
+def key_of(text: str) -> str:
+    """A short name made of a label: "Lead score" gives lead_score."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    found = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:LONGEST_KEY].strip("_")
+    return found if found[:1].isalpha() else f"field_{found}".rstrip("_")[:LONGEST_KEY]
+
+
+def key_error(key: str) -> str:
+    """A sentence when this cannot be a short name, "" when it can."""
+    if re.fullmatch(r"[a-z][a-z0-9_]{0,39}", key) is None:
+        return "Use small letters, digits and “_”, a letter first."
+    return "A built-in field has this name. Choose another one." if key in BUILT_IN else ""
+
+
+def read_options(text: str) -> list[str]:
+    """The options of a select field, one in each line; blank lines and repetitions are left out. Raises
+    ValueError with a sentence."""
+    options = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+    if not options:
+        raise ValueError("Write at least one option, each in a line of its own.")
+    if len(options) > MOST_OPTIONS:
+        raise ValueError(f"A field has at most {MOST_OPTIONS} options.")
+    if any(len(option) > LONGEST_OPTION or "\0" in option for option in options):
+        raise ValueError(f"An option has at most {LONGEST_OPTION} ordinary characters.")
+    return options

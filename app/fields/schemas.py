@@ -1,0 +1,56 @@
+"""Custom fields as they come in and as they are shown."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from app.web.actions import Action
+
+Label = Annotated[
+    str, Meta(min_length=1, max_length=60, extra={"error": "Write a label of 1 to 60 letters."})
+]
+Options = Annotated[str, Meta(max_length=10_000)]
+
+
+class FieldForm(msgspec.Struct, forbid_unknown_fields=True):
+    """`options` of a select field, one in each line. `key` is the short name in templates; left empty it is
+    made from the label."""
+
+    label: Label
+    type: Literal["text", "number", "boolean", "date", "select"] = "text"
+    key: Annotated[str, Meta(max_length=40)] = ""
+    options: Options = ""
+
+
+class FieldChangeForm(msgspec.Struct, forbid_unknown_fields=True):
+    """The type and the short name of a field stay."""
+
+    label: Label
+    options: Options = ""
+
+
+class CustomFieldView(msgspec.Struct):
+    """`filter_key` is what filters call it."""
+
+    id: UUID
+    key: str
+    label: str
+    type: str
+    options: list[str]
+    filter_key: str
+
+
+class FieldList(msgspec.Struct):
+    items: list[CustomFieldView]
+    types: list[tuple[str, str]]
+    actions: list[Action]
+
+
+class FieldPage(msgspec.Struct):
+    """One field; `used_by` are workflows that need it, as name and address."""
+
+    field: CustomFieldView
+    used_by: list[tuple[str, str]]
+    actions: list[Action]

@@ -1,0 +1,96 @@
+"""Making, changing and deleting custom fields."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+
+from app.errors import Conflict, Invalid, NotFound
+from app.fields.domain import MOST_FIELDS, key_error, key_of, read_options
+from app.fields.schemas import FieldChangeForm, FieldForm
+from app.work import Work
+
+TAKEN = "Another field has this short name. Choose another one."
+
+
+def _label(text: str) -> str:
+    label = " ".join(text.split())
+    if not label or not label.isprintable():
+        raise Invalid({"label": "Write a label of 1 to 60 letters."})
+    return label
+
+
+def _options(kind: str, text: str) -> list[str]:
+    try:
+        return read_options(text) if kind == "select" else []
+    except ValueError as error:
+        raise Invalid({"options": str(error)}) from None
+
+
+async def field_row(work: Work, field_id: UUID) -> Any:
+    """One field. Raises `NotFound`."""
+    row = await work.fields.one(field_id)
+    if row is None:
+        raise NotFound("field")
+    return row
+
+
+async def create_field(work: Work, form: FieldForm) -> UUID:
+    """A new field. Raises `Invalid`."""
+    label, key = _label(form.label), form.key.strip() or key_of(form.label)
+    error = key_error(key)
+    if error:
+        raise Invalid({"key": error})
+    options = _options(form.type, form.options)
+    if await work.fields.by_key(key) is not None:
+        raise Invalid({"key": TAKEN})
+    if len(await work.fields.rows()) >= MOST_FIELDS:
+        raise Invalid({"": f"An account has at most {MOST_FIELDS} custom fields."})
+    columns = {"key": key, "label": label, "type": form.type, "options": options}
+    try:
+        field_id = await work.fields.insert(columns, work.now)
+    except IntegrityError:
+        await work.session.rollback()
+        raise Invalid({"key": TAKEN}) from None
+    work.audit("field.created", "field", field_id, {name: [None, value] for name, value in columns.items()})
+    await work.commit()
+    return field_id
+
+
+async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> None:
+    """Another label or other options; an option that contacts have stays. Raises `Invalid`, `NotFound`."""
+    old = await field_row(work, field_id)
+    new = {"label": _label(form.label), "options": _options(old.type, form.options)}
+    gone = [option for option in old.options if option not in new["options"]]
+    kept = await work.fields.options_in_use(field_id, gone) if gone else []
+    if kept:
+        raise Invalid({"options": f"Contacts have {', '.join(kept[:5])}. Change those contacts first."})
+    changes = {
+        name: [getattr(old, name), value] for name, value in new.items() if value != getattr(old, name)
+    }
+    if changes:
+        await work.fields.change(field_id, str(new["label"]), list(new["options"]), work.now)
+        work.audit("field.updated", "field", field_id, changes)
+    await work.commit()
+
+
+async def delete_field(work: Work, field_id: UUID) -> str:
+    """Deletes a field and what contacts have in it; its label. Raises `Conflict` while a live workflow uses
+    it, `NotFound`."""
+    field = await field_row(work, field_id)
+    used = await users_of(work, field_id)
+    if used:
+        raise Conflict(
+            f"The field “{field.label}” is used by {', '.join(row.name for row in used)}. "
+            "Take it out of these workflows and publish them, then delete it.",
+            current=[{"workflow_id": str(row.id), "name": row.name} for row in used],
+        )
+    await work.fields.remove(field_id)
+    work.audit("field.deleted", "field", field_id, {"label": [field.label, None]})
+    await work.commit()
+    return str(field.label)
+
+
+async def users_of(work: Work, field_id: UUID) -> list[Any]:
+    """Workflows that need a field: id, name."""
+    return list(await work.tags.used_by("field", f"custom.{field_id}"))

@@ -1,0 +1,77 @@
+"""Screens of tags."""
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from app.errors import NotFound
+from app.permissions import Permission
+from app.tags.schemas import TagForm, TagLine, TagList, TagPage
+from app.tags.use_cases import create_tag, delete_tag, rename_tag
+from app.web.actions import action, actions
+from app.web.guards import may
+from app.web.negotiate import Saved
+from app.work import Work
+
+EDIT = Permission.EDIT_CONTACTS
+
+
+class TagController(Controller):
+    path = "/tags"
+    tags = ("tags",)
+
+    @get(page="tags/index.html", guards=[may(Permission.VIEW)])
+    async def index(self, work: NamedDependency[Work]) -> TagList:
+        """Every tag, with how many contacts have it."""
+        create = action(work, "create", "New tag", "/tags", permission=EDIT, form=TagForm)
+        return TagList([_line(row) for row in await work.tags.counted()], actions(create))
+
+    @post(page="tags/show.html", form="/tags", guards=[may(EDIT)])
+    async def create(self, data: JSONBody[TagForm], work: NamedDependency[Work]) -> Saved[TagPage]:
+        """Makes a tag. Names that differ only in case are one tag."""
+        page = await _page(work, await create_tag(work, data.name))
+        return Saved(page, see=f"/tags/{page.tag.id}", note=f"Tag {page.tag.name} was added.")
+
+    @get("/{tag_id:uuid}", page="tags/show.html", guards=[may(Permission.VIEW)])
+    async def show(self, tag_id: FromPath[UUID], work: NamedDependency[Work]) -> TagPage:
+        """One tag, and the workflows that use it."""
+        return await _page(work, tag_id)
+
+    @post("/{tag_id:uuid}", form="/tags/{tag_id}", guards=[may(EDIT)])
+    async def rename(
+        self, tag_id: FromPath[UUID], data: JSONBody[TagForm], work: NamedDependency[Work]
+    ) -> Saved[TagPage]:
+        """Gives a tag another name; contacts and workflows keep it."""
+        await rename_tag(work, tag_id, data.name)
+        return Saved(await _page(work, tag_id), see="/tags", created=False, note="The tag was renamed.")
+
+    @post("/{tag_id:uuid}/deletion", form="/tags/{tag_id}", guards=[may(EDIT)])
+    async def delete_tag(self, tag_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
+        """Takes a tag from everybody and deletes it. 409 while a live workflow uses it."""
+        name = await delete_tag(work, tag_id)
+        return Saved(None, see="/tags", note=f"Tag {name} was deleted.")
+
+
+async def _page(work: Work, tag_id: UUID) -> TagPage:
+    row = next((row for row in await work.tags.counted(tag_id)), None)
+    if row is None:
+        raise NotFound("tag")
+    used = await work.tags.used_by("tag", str(tag_id))
+    href = f"/tags/{tag_id}"
+    return TagPage(
+        _line(row),
+        [(one.name, f"/workflows/{one.id}") for one in used],
+        actions(
+            action(work, "rename", "Rename", href, permission=EDIT, form=TagForm),
+            action(work, "delete", "Delete", f"{href}/deletion", permission=EDIT, when=not used),
+        ),
+    )
+
+
+def _line(row: Any) -> TagLine:
+    query = urlencode({"f": f"tags:any_of:{row.id}"})
+    return TagLine(row.id, row.name, row.contacts, row.created_at, f"/contacts?{query}")

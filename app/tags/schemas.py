@@ -1,0 +1,39 @@
+"""Tags as they come in and as they are shown."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from app.web.actions import Action
+
+
+class TagForm(msgspec.Struct, forbid_unknown_fields=True):
+    name: Annotated[
+        str, Meta(min_length=1, max_length=60, extra={"error": "Write a tag of 1 to 60 letters."})
+    ]
+
+
+class TagLine(msgspec.Struct):
+    """`contacts` counts those that are not deleted; `href` lists them."""
+
+    id: UUID
+    name: str
+    contacts: int
+    created_at: datetime
+    href: str
+
+
+class TagList(msgspec.Struct):
+    items: list[TagLine]
+    actions: list[Action]
+
+
+class TagPage(msgspec.Struct):
+    """One tag; `used_by` are workflows that need it, as name and address."""
+
+    tag: TagLine
+    used_by: list[tuple[str, str]]
+    actions: list[Action]

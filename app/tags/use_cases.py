@@ -1,0 +1,79 @@
+"""Making, renaming and deleting tags."""
+
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+
+from app.errors import Conflict, Invalid, NotFound
+from app.work import Work
+from db.repositories.tags import slug_of
+
+LONGEST = 60
+
+
+def clean_name(name: str) -> str:
+    """The name as it is stored. Raises `Invalid` for "name"."""
+    clean = " ".join(name.split())
+    if not clean or len(clean) > LONGEST or not clean.isprintable():
+        raise Invalid({"name": f"Write a tag of 1 to {LONGEST} letters."})
+    return clean
+
+
+async def ensured_tag(work: Work, name: str) -> tuple[UUID, str]:
+    """The tag of that name (case does not matter), made when there is none: id and name. Does not commit."""
+    clean = clean_name(name)
+    found = await work.tags.by_slug(slug_of(clean))
+    if found is not None:
+        return found.id, found.name
+    tag_id = (await work.tags.ensure([clean]))[clean]
+    work.audit("tag.created", "tag", tag_id, {"name": [None, clean]})
+    return tag_id, clean
+
+
+async def create_tag(work: Work, name: str) -> UUID:
+    """A new tag. Raises `Invalid` when there is one of that name."""
+    clean = clean_name(name)
+    found = await work.tags.by_slug(slug_of(clean))
+    if found is not None:
+        raise Invalid({"name": f"There is a tag “{found.name}” already."})
+    tag_id, _ = await ensured_tag(work, clean)
+    await work.commit()
+    return tag_id
+
+
+async def rename_tag(work: Work, tag_id: UUID, name: str) -> None:
+    """Gives a tag another name; contacts and workflows keep it. Raises `Invalid`, `NotFound`."""
+    clean = clean_name(name)
+    old = await work.tags.one(tag_id)
+    if old is None:
+        raise NotFound("tag")
+    other = await work.tags.by_slug(slug_of(clean))
+    if other is not None and other.id != tag_id:
+        raise Invalid({"name": f"There is a tag “{other.name}” already."})
+    if old.name != clean:
+        try:
+            await work.tags.rename(tag_id, clean, work.now)
+        except IntegrityError:
+            await work.session.rollback()
+            raise Invalid({"name": f"There is a tag “{clean}” already."}) from None
+        work.audit("tag.renamed", "tag", tag_id, {"name": [old.name, clean]})
+    await work.commit()
+
+
+async def delete_tag(work: Work, tag_id: UUID) -> str:
+    """Takes a tag from everybody and deletes it; its name. Raises `Conflict` while a published workflow
+    uses it, `NotFound`."""
+    tag = await work.tags.one(tag_id)
+    if tag is None:
+        raise NotFound("tag")
+    used = await work.tags.used_by("tag", str(tag_id))
+    if used:
+        raise Conflict(
+            f"The tag “{tag.name}” is used by {', '.join(row.name for row in used)}. "
+            "Take it out of these workflows and publish them, then delete it.",
+            current=[{"workflow_id": str(row.id), "name": row.name} for row in used],
+        )
+    await work.tags.remove(tag_id)
+    work.audit("tag.deleted", "tag", tag_id, {"name": [tag.name, None]})
+    await work.commit()
+    return str(tag.name)

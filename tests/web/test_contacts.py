@@ -1,0 +1,290 @@
+"""Contacts on the real app: the list, the record, its forms, tags, and work on many."""
+
+import re
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from app.work import Actor, open_work
+from db.models import Job
+from jobs.registry import HANDLERS
+from tests.web.kit import HTML, JSON, PARTIAL
+from tests.web.world import Somebody, World
+
+NOBODY = "00000000-0000-7000-8000-000000000000"
+
+
+async def made(client: httpx.AsyncClient, **values: Any) -> dict[str, Any]:
+    answer = await client.post("/contacts", json=values, headers=JSON)
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()["contact"]
+    return found
+
+
+async def run_job(world: World, who: Somebody, job_id: str) -> int:
+    """Does a job to its end, each batch in work of its own, as a worker does; how many batches it took."""
+    actor = Actor("person", str(who.user_id), who.name)
+    for number in range(1, 20):
+        async with open_work(world.runtime, who.account_id, actor) as work:
+            job = await work.session.get(Job, (who.account_id, UUID(job_id)))
+            assert job is not None
+            if await HANDLERS[job.task](work, job):
+                return number
+    raise AssertionError("the job does not end")
+
+
+async def events(world: World, who: Somebody) -> list[tuple[str, str]]:
+    rows = await world.sql("select kind, source from events where account_id = $1 order by id", who.account_id)
+    return [(row["kind"], row["source"]) for row in rows]
+
+
+async def test_a_contact_is_made_shown_and_changed_in_a_browser(world: World) -> None:
+    who = await world.person("operator")
+    async with world.browser(who) as client:
+        assert "No contacts yet" in (await client.get("/contacts")).text
+        form = {"account": str(who.account_id), "first_name": "Ann", "last_name": "Lee", "city": "",
+                "email": " Ann@Example.com ", "phone": "504-621-8927"}  # fmt: skip
+        answer = await client.post("/contacts", data=form)
+        assert answer.status_code == 303, answer.text
+        page = await client.get(answer.headers["location"])
+        for text in ("Ann Lee", "ann@example.com", "+15046218927", "Contact created"):
+            assert text in page.text
+        href = answer.headers["location"]
+        edit = await client.get(f"{href}/edit")
+        rev = re.search(r'name="rev" value="(\d+)"', edit.text)
+        assert rev
+        saved = await client.post(href, data={"rev": rev[1], "city": "Oslo", "phone": ""})
+        assert (saved.status_code, saved.headers["location"]) == (303, href)
+        page = await client.get(href, headers=JSON)
+        assert (page.json()["contact"]["city"], page.json()["contact"]["phone"]) == ("Oslo", None)
+        wrong = await client.post(href, data={"email": "nonsense", "city": "Bergen"})
+        assert wrong.status_code == 422
+        assert "like name@example.com" in wrong.text
+        assert 'value="Bergen"' in wrong.text, "what was typed stays"
+    assert await events(world, who) == [("contact.created", "user"), ("contact.updated", "user")]
+    changes = await world.sql(
+        "select changes from audit_logs where account_id = $1 and action = 'contact.updated'", who.account_id
+    )
+    assert '"city": [null, "Oslo"]' in changes[0]["changes"]
+
+
+async def test_unique_values_name_the_other_contact(world: World) -> None:
+    async with world.script(await world.person()) as client:
+        await made(client, first_name="Ann", email="a@x.example", external_id="7")
+        other = await made(client, first_name="Bob")
+        for values in ({"email": "A@x.example"}, {"external_id": " 7 "}):
+            for path in ("/contacts", f"/contacts/{other['id']}"):
+                answer = await client.post(path, json=values)
+                assert answer.status_code == 422, answer.text
+                assert next(iter(answer.json()["errors"].values())).startswith("Ann has this")
+        empty = await client.post("/contacts", json={"city": "Oslo"})
+        assert (empty.status_code, list(empty.json()["errors"])) == (422, [""])
+
+
+async def test_a_stale_revision_changes_nothing_and_shows_both(world: World) -> None:
+    who = await world.person()
+    async with world.script(who) as client:
+        contact = await made(client, first_name="Ann", city="Oslo")
+        href = f"/contacts/{contact['id']}"
+        done = await client.post(href, json={"city": "Bergen", "rev": contact["rev"]})
+        assert done.json()["contact"]["rev"] == contact["rev"] + 1
+        late = await client.post(href, json={"city": "Moss", "rev": contact["rev"]})
+        assert late.status_code == 409
+        assert late.json()["current"]["city"] == "Bergen"
+        for path, name in ((href, "city"), (f"{href}/fields/city", "value")):
+            page = await client.post(path, data={name: "Moss", "rev": contact["rev"]}, headers=HTML)
+            assert page.status_code == 409
+            assert "Moss" in page.text
+            assert "Bergen" in page.text
+            assert f'name="rev" value="{contact["rev"] + 1}"' in page.text, "saving again is deliberate"
+
+
+async def test_one_field_in_place_with_htmx(world: World) -> None:
+    async with world.browser(await world.person()) as client:
+        contact = await made(client, first_name="Ann", city="Oslo")
+        href = f"/contacts/{contact['id']}/fields/city"
+        form = await client.get(href, headers=PARTIAL)
+        assert 'value="Oslo"' in form.text
+        assert "<html" not in form.text
+        assert "<html" in (await client.get(href)).text
+        saved = await client.post(href, data={"value": "Moss", "rev": "1"}, headers=PARTIAL)
+        assert (saved.status_code, "Moss" in saved.text, "<form" in saved.text) == (200, True, False)
+        zone = href.replace("city", "time_zone")
+        wrong = await client.post(zone, data={"value": "Mars/Base"}, headers=PARTIAL)
+        assert (wrong.status_code, "America/New_York" in wrong.text) == (422, True)
+        for key in ("tags", "created_at", "nonsense", f"custom.{NOBODY}"):
+            assert (await client.get(href.replace("city", key))).status_code == 404
+
+
+async def test_deletion_is_undone_unless_the_address_is_taken(world: World) -> None:
+    who = await world.person()
+    async with world.script(who) as client:
+        contact = await made(client, first_name="Ann", email="a@x.example")
+        href = f"/contacts/{contact['id']}"
+        gone = await client.post(f"{href}/deletion")
+        assert gone.json()["contact"]["deleted_at"]
+        assert [one["name"] for one in gone.json()["actions"]] == ["restore"]
+        assert (await client.get("/contacts")).json()["items"] == []
+        assert len((await client.get("/contacts?deleted=true")).json()["items"]) == 1
+        assert (await client.post(href, json={"city": "Oslo"})).status_code == 409
+        other = await made(client, first_name="Bob", email="a@x.example")
+        taken = await client.post(f"{href}/restoration")
+        assert (taken.status_code, taken.json()["current"]["name"]) == (409, "Bob")
+        await client.post(f"/contacts/{other['id']}", json={"email": None})
+        assert (await client.post(f"{href}/restoration")).json()["contact"]["deleted_at"] is None
+    kinds = [kind for kind, _ in await events(world, who)]
+    assert kinds == ["contact.created", "contact.deleted", "contact.created", "contact.updated"]
+
+
+async def test_tags_of_one_contact(world: World) -> None:
+    who = await world.person()
+    async with world.browser(who) as client:
+        contact = await made(client, first_name="Ann")
+        href = f"/contacts/{contact['id']}"
+        for name in ("VIP", " vip "):
+            assert (await client.post(f"{href}/tags", data={"name": name})).status_code == 303
+        page = (await client.get(href, headers=JSON)).json()
+        assert [tag["name"] for tag in page["contact"]["tags"]] == ["VIP"]
+        untag = next(one for one in page["actions"] if one["name"].startswith("untag:"))
+        assert f'action="{untag["href"]}"' in (await client.get(href)).text
+        assert (await client.post(untag["href"])).status_code == 303
+        assert (await client.post(f"{href}/tags", data={"name": "x" * 61})).status_code == 422
+        assert (await client.post(f"{href}/tags/{NOBODY}/deletion")).status_code == 404
+    assert [kind for kind, _ in await events(world, who)] == ["contact.created", "tag.added", "tag.removed"]
+
+
+@pytest.mark.parametrize("sort", ["name", "-name", "email", "state", "created_at", "-updated_at"])
+async def test_pages_hold_everybody_once_in_both_directions(world: World, sort: str) -> None:
+    async with world.script(await world.person()) as client:
+        for number in range(7):
+            await made(client, first_name=f"P{number % 3}", last_name="Doe", state="CA" if number % 2 else None)
+        whole = [one["id"] for one in (await client.get(f"/contacts?sort={sort}")).json()["items"]]
+        assert len(whole) == 7
+        page = (await client.get(f"/contacts?sort={sort}&limit=3")).json()
+        walk, pages = [one["id"] for one in page["items"]], [page]
+        while page["next"]:
+            page = (await client.get(page["next"])).json()
+            pages.append(page)
+            walk += [one["id"] for one in page["items"]]
+        assert walk == whole
+        assert [len(one["items"]) for one in pages] == [3, 3, 1]
+        back = (await client.get(pages[2]["previous"])).json()
+        assert back["items"] == pages[1]["items"]
+        assert not (await client.get(back["previous"])).json()["previous"]
+
+
+async def test_search_filters_and_columns(world: World) -> None:
+    who = await world.person()
+    async with world.browser(who) as client:
+        for name, state in (("Ann", "CA"), ("Bob", "TX"), ("Cyd", None)):
+            await made(client, first_name=name, email=f"{name}@x.example", state=state)
+
+        async def names(query: str) -> list[str]:
+            answer = await client.get(f"/contacts?sort=name&{query}", headers=JSON)
+            assert answer.status_code == 200, answer.text
+            return [one["name"] for one in answer.json()["items"]]
+
+        assert await names("q=ANN+x.example") == ["Ann"]
+        assert await names("q=100%25") == []
+        assert await names("f=state:is:ca") == ["Ann"]
+        assert await names("f=state:is:CA&f=state:empty&match=any") == ["Ann", "Cyd"]
+        assert await names("f=state:not_empty&field=first_name&op=starts&value=b") == ["Bob"]
+        page = await client.get("/contacts?f=state:is:CA&columns=city&columns=state&sort=state")
+        assert 'aria-sort="ascending"' in page.text
+        assert "Remove filter State" in page.text
+        assert 'name="op"' in (await client.get("/contacts?add=state")).text
+        part = await client.get("/contacts?q=ann", headers=PARTIAL)
+        assert ("Ann" in part.text, "<html" in part.text) == (True, False)
+        assert "No contact matches" in (await client.get("/contacts?q=zzz")).text
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["f=nonsense:is:1", "f=state:near:1", "f={", "match=some", "sort=rev", "after=x", "limit=1000",
+     "after=WyJhIiwieCJd", "q=" + "x" * 201, "f=tags:any_of:" + NOBODY],
+)  # fmt: skip
+async def test_a_wrong_address_is_422(world: World, query: str) -> None:
+    async with world.script(await world.person()) as client:
+        for headers in (JSON, HTML):
+            assert (await client.get(f"/contacts?{query}", headers=headers)).status_code == 422
+
+
+async def test_bulk_tags_by_ids_and_by_filter(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.contacts.bulk.BATCH", 2)
+    who = await world.person("operator")
+    async with world.script(who) as client:
+        ids = [(await made(client, first_name=f"P{n}", state="CA" if n < 3 else "TX"))["id"] for n in range(5)]
+        answer = await client.post("/contacts/bulk/tags", json={"ids": ids, "tag": "vip"})
+        assert (answer.status_code, answer.json()["total"]) == (201, 5)
+        assert answer.headers["location"] == f"/jobs/{answer.json()['job_id']}"
+        assert await run_job(world, who, answer.json()["job_id"]) == 3
+        again = await client.post("/contacts/bulk/tags", json={"ids": ids, "tag": "VIP"})
+        await run_job(world, who, again.json()["job_id"])
+        some = await client.post(
+            "/contacts/bulk/tags",
+            data={"all": "true", "f": "state:is:CA", "tag": "vip", "operation": "remove"},
+            headers=HTML,
+        )
+        assert some.status_code == 303
+        await run_job(world, who, some.headers["location"].rpartition("/")[2])
+        tag = (await client.get("/tags")).json()["items"][0]
+        assert (tag["name"], tag["contacts"]) == ("vip", 2)
+    found = await events(world, who)
+    assert found.count(("tag.added", "bulk")) == 5, "once each, though asked twice"
+    assert found.count(("tag.removed", "bulk")) == 3
+    rows = await world.sql("select progress, total, result from jobs where account_id = $1", who.account_id)
+    assert all(row["progress"] == row["total"] for row in rows)
+
+
+async def test_bulk_deletion(world: World) -> None:
+    who = await world.person()
+    async with world.script(who) as client:
+        ids = [(await made(client, first_name=f"P{n}"))["id"] for n in range(3)]
+        answer = await client.post("/contacts/bulk/deletion", json={"ids": [*ids[:2], str(uuid4())]})
+        assert answer.json()["total"] == 2
+        await run_job(world, who, answer.json()["job_id"])
+        assert [one["id"] for one in (await client.get("/contacts")).json()["items"]] == ids[2:]
+        for body in ({}, {"ids": [NOBODY]}, {"ids": ["x"]}, {"all": True, "f": ["x:is:1"]}):
+            refused = await client.post("/contacts/bulk/deletion", json=body)
+            assert refused.status_code == 422, refused.text
+
+
+CHANGES = ["", "/deletion", "/restoration", "/tags", f"/tags/{NOBODY}/deletion", "/fields/city"]
+
+
+async def test_viewers_change_nothing_and_see_no_buttons(world: World) -> None:
+    owner = await world.person()
+    viewer = await world.person("viewer", owner.account_id)
+    async with world.script(owner) as client:
+        contact = await made(client, first_name="Ann")
+    async with world.browser(viewer) as client:
+        href = f"/contacts/{contact['id']}"
+        for path in ("/contacts", "/contacts/bulk/tags", "/contacts/bulk/deletion"):
+            assert (await client.post(path, data={"name": "x"})).status_code == 403
+        for path in CHANGES:
+            assert (await client.post(f"{href}{path}", data={"name": "x"})).status_code == 403
+        for path in ("/contacts/new", f"{href}/edit", f"{href}/fields/city"):
+            assert (await client.get(path)).status_code == 403
+        for path in ("/contacts", href):
+            page = await client.get(path)
+            assert (page.status_code, 'method="post"' in page.text.partition("<main")[2]) == (200, False)
+            assert (await client.get(path, headers=JSON)).json()["actions"] == []
+
+
+async def test_strangers_and_malformed_ids_are_404(world: World) -> None:
+    owner, stranger = await world.person(), await world.person()
+    async with world.script(owner) as client:
+        contact = await made(client, first_name="Ann")
+    async with world.script(stranger) as client:
+        for one in (contact["id"], NOBODY, "1", "x' or 1=1"):
+            for path in ("", "/edit", "/fields/city"):
+                assert (await client.get(f"/contacts/{one}{path}")).status_code == 404
+            for path in CHANGES:
+                body = {"name": "x"} if path == "/tags" else {}
+                answer = await client.post(f"/contacts/{one}{path}", json=body)
+                assert answer.status_code == 404, (path, answer.text)
+        refused = await client.post("/contacts/bulk/deletion", json={"ids": [contact["id"]]})
+        assert refused.status_code == 422
+        assert (await client.get("/contacts")).json()["total"] == 0
