@@ -35,8 +35,9 @@ async def contact_named(work: Work, text: str) -> UUID:
 
 
 async def enroll_contacts(work: Work, workflow_id: UUID, contact_ids: Sequence[UUID]) -> int:
-    """Asks for contacts to enter a workflow; the matcher decides on each, as for any other event. Returns for
-    how many it asked. Raises `NotFound`, `Conflict` (paused, or nothing lets people in by hand), `Invalid`."""
+    """Asks for contacts to enter a workflow; the matcher decides on each, as for any event. Returns for
+    how many it asked. Raises `NotFound`, `Invalid`, `Conflict` (paused, or
+    nothing lets people in by hand)."""
     workflow = await work.enrollments.workflow(workflow_id)
     if workflow is None:
         raise NotFound("workflow")
@@ -121,8 +122,8 @@ async def skip_wait(work: Work, enrollment_id: UUID) -> None:
 
 
 async def retry_enrollment(work: Work, enrollment_id: UUID) -> None:
-    """Begins the step that failed again, as a new visit. Raises `NotFound`, `Conflict` (it did not fail, or the
-    contact is in the workflow again)."""
+    """Begins the step that failed again, as a new visit. Raises `NotFound`, `Conflict` (it did not fail, or
+    the contact is in the workflow again)."""
     row = await _locked(work, enrollment_id)
     await _begin_again(work, row)
     await work.commit()

@@ -1,12 +1,21 @@
 """Enrollments in sentences. Pure."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.workflows.domain.draft import walk
-from app.workflows.domain.steps import LABELS, Exit, Goal, SendEmail, Step, UpdateField, Wait, Webhook
+from app.workflows.domain.steps import (
+    LABELS,
+    Exit,
+    Goal,
+    SendEmail,
+    Step,
+    StepConfig,
+    UpdateField,
+    Wait,
+    Webhook,
+)
 from app.workflows.domain.version import Version
 
 THING = {"email": "e-mail", "webhook": "webhook call"}
@@ -39,23 +48,25 @@ SOURCES = {
 
 def step_title(step: Step) -> str:
     """What people call a step: its own name, else what it does."""
-    if step.name:
-        return step.name
-    config, label = step.config, LABELS.get(step.kind, step.kind)
-    if isinstance(config, SendEmail) and config.subject:
-        return f"E-mail: {config.subject}"
-    if isinstance(config, Webhook) and config.url:
-        return f"{config.method} {config.url}"
-    if isinstance(config, Wait):
+    return step.name or _does(step.config) or LABELS.get(step.kind, step.kind)
+
+
+def _does(config: StepConfig) -> str:
+    said = ""
+    if isinstance(config, SendEmail):
+        said = f"E-mail: {config.subject}" if config.subject else ""
+    elif isinstance(config, Webhook):
+        said = f"{config.method} {config.url}" if config.url else ""
+    elif isinstance(config, Wait):
         unit = config.unit.value.removesuffix("s") if config.amount == 1 else config.unit.value
-        return f"Wait {config.amount} {unit}" if config.mode == "duration" else f"Wait until {config.until}"
-    if isinstance(config, Goal) and config.name:
-        return f"Goal: {config.name}"
-    if isinstance(config, UpdateField) and config.field:
-        return f"{label}: {config.field}"
-    if isinstance(config, Exit) and config.reason:
-        return f"Exit: {config.reason}"
-    return label
+        said = f"Wait {config.amount} {unit}" if config.mode == "duration" else f"Wait until {config.until}"
+    elif isinstance(config, Goal):
+        said = f"Goal: {config.name}" if config.name else ""
+    elif isinstance(config, UpdateField):
+        said = f"Update field: {config.field}" if config.field else ""
+    elif isinstance(config, Exit):
+        said = f"Exit: {config.reason}" if config.reason else ""
+    return said
 
 
 def titles(version: Version) -> dict[str, str]:
@@ -97,11 +108,6 @@ def _effect(row: Any, effect: Any, now: datetime, zone: str) -> str:
         when = clock(effect.due_at, now, zone)
         return f"Waits for the {thing} to be sent (try {effect.attempts + 1} at {when}): {effect.error}"
     return f"Waits for the {thing} to be sent."
-
-
-def reached(path: Sequence[Any], names: Mapping[str, str]) -> str:
-    """The step of the latest visit."""
-    return names.get(path[-1].step_key, path[-1].step_key) if path else ""
 
 
 def why(decision: Any) -> str:

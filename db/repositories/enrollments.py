@@ -122,7 +122,7 @@ class Enrollments(TenantRepository[Enrollment]):
         return found
 
     async def path(self, enrollment_id: UUID) -> Sequence[Any]:
-        """The visits so far, in order: seq, step_key, kind, started_at, finished_at, outcome, detail, error."""
+        """The visits so far, in order."""
         table = EnrollmentExecution
         query = (
             select(

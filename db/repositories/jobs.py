@@ -1,8 +1,129 @@
-"""Reads of jobs, each named by what it answers."""
+"""Durable jobs, and the numbers of the Jobs page: enrollments, effects and jobs seen as queues."""
 
-from db.models import Job
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Float, and_, case, func, literal, select
+
+from db.models import Effect, Enrollment, Event, Job, Worker
 from db.tenancy import TenantRepository
+
+COLUMNS = (
+    Job.id, Job.queue, Job.task, Job.status, Job.attempts, Job.max_attempts, Job.due_at, Job.progress,
+    Job.total, Job.result, Job.error, Job.actor_name, Job.created_at, Job.started_at, Job.finished_at,
+    Job.args,
+)  # fmt: skip
+
+
+def _count(condition: Any) -> Any:
+    return func.count().filter(condition)
 
 
 class Jobs(TenantRepository[Job]):
     model_type = Job
+
+    async def latest(self, status: str = "", queue: str = "", limit: int = 20) -> Sequence[Any]:
+        """The newest jobs (COLUMNS), of one status or queue where given."""
+        query = select(*COLUMNS).where(Job.account_id == self.account_id)
+        query = query.where(Job.status == status) if status else query
+        query = query.where(Job.queue == queue) if queue else query
+        query = query.order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)
+        return (await self.session.execute(query)).all()
+
+    async def one(self, job_id: UUID) -> Any:
+        """One job (COLUMNS); None when there is none."""
+        query = select(*COLUMNS).where(Job.account_id == self.account_id, Job.id == job_id)
+        return (await self.session.execute(query)).one_or_none()
+
+    async def locked(self, job_id: UUID) -> Job | None:
+        """The row itself, kept from the workers until the transaction ends."""
+        query = (
+            select(Job)
+            .where(Job.account_id == self.account_id, Job.id == job_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        found: Job | None = await self.session.scalar(query)
+        return found
+
+    async def failing(self, limit: int = 10) -> Sequence[Any]:
+        """The latest failed jobs (COLUMNS)."""
+        return await self.latest("failed", limit=limit)
+
+    async def enrollments_queue(self, now: datetime) -> Any:
+        """ready, waiting, failed, oldest (since when the first is due), next (when the next is)."""
+        active, due = Enrollment.status == "active", Enrollment.due_at <= now
+        query = select(
+            _count(and_(active, due)).label("ready"),
+            _count(and_(active, (Enrollment.due_at > now) | Enrollment.due_at.is_(None))).label("waiting"),
+            _count(Enrollment.status == "failed").label("failed"),
+            func.min(case((and_(active, due), Enrollment.due_at))).label("oldest"),
+            func.min(case((and_(active, Enrollment.due_at > now), Enrollment.due_at))).label("next"),
+        ).where(Enrollment.account_id == self.account_id, Enrollment.status.in_(("active", "failed")))
+        return (await self.session.execute(query)).one()
+
+    async def unmatched(self) -> Any:
+        """ready and oldest of the events that no trigger has seen."""
+        query = select(func.count().label("ready"), func.min(Event.occurred_at).label("oldest")).where(
+            Event.account_id == self.account_id, Event.matched_at.is_(None)
+        )
+        return (await self.session.execute(query)).one()
+
+    async def effect_queues(self, now: datetime) -> Sequence[Any]:
+        """By kind: ready, running, waiting, failed, doubt, sent in the last hour, oldest, next."""
+        open_, due = Effect.status.in_(("pending", "retry")), Effect.due_at <= now
+        query = (
+            select(
+                Effect.kind.label("queue"),
+                _count(and_(open_, due)).label("ready"),
+                _count(Effect.status == "claimed").label("running"),
+                _count(and_(open_, ~due)).label("waiting"),
+                _count(Effect.status == "failed_permanent").label("failed"),
+                _count(Effect.status == "unknown").label("doubt"),
+                _count(and_(Effect.status == "sent", Effect.sent_at > now - timedelta(hours=1))).label(
+                    "done"
+                ),
+                func.min(case((and_(open_, due), Effect.due_at))).label("oldest"),
+                func.min(case((and_(open_, ~due), Effect.due_at))).label("next"),
+            )
+            .where(Effect.account_id == self.account_id)
+            .group_by(Effect.kind)
+        )
+        return (await self.session.execute(query)).all()
+
+    async def job_queues(self, now: datetime) -> Sequence[Any]:
+        """By queue: ready, running, waiting, failed, done in the last hour, oldest, next."""
+        queued, due = Job.status == "queued", Job.due_at <= now
+        query = (
+            select(
+                Job.queue,
+                _count(and_(queued, due)).label("ready"),
+                _count(Job.status == "running").label("running"),
+                _count(and_(queued, ~due)).label("waiting"),
+                _count(Job.status == "failed").label("failed"),
+                literal(0).label("doubt"),
+                _count(and_(Job.status == "done", Job.finished_at > now - timedelta(hours=1))).label("done"),
+                func.min(case((and_(queued, due), Job.due_at))).label("oldest"),
+                func.min(case((and_(queued, ~due), Job.due_at))).label("next"),
+            )
+            .where(Job.account_id == self.account_id)
+            .group_by(Job.queue)
+        )
+        return (await self.session.execute(query)).all()
+
+    async def workers(self, within: timedelta = timedelta(minutes=2)) -> Sequence[Any]:
+        """The worker processes heard of lately: id, host, pid, started_at, seen_at, steps, memory, quiet
+        (seconds since it was heard of)."""
+        quiet = func.extract("epoch", func.clock_timestamp() - Worker.seen_at).cast(Float)
+        query = (
+            select(
+                Worker.id, Worker.host, Worker.pid, Worker.started_at, Worker.seen_at, Worker.steps,
+                Worker.memory, quiet.label("quiet"),
+            )
+            .where(Worker.seen_at > func.clock_timestamp() - within)
+            .order_by(Worker.host, Worker.pid)
+            .limit(50)
+        )  # fmt: skip
+        return (await self.session.execute(query)).all()

@@ -1,0 +1,78 @@
+"""The Jobs page: what is due, what runs, what failed, and two buttons."""
+
+from typing import Literal
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+
+from app.enrollments.pages import enrollment_page
+from app.enrollments.schemas import EnrollmentPage
+from app.enrollments.steering import cancel_effect, retry_effect
+from app.operations.pages import RUN, job_list, job_page
+from app.operations.schemas import JobList, JobPage
+from app.operations.use_cases import cancel_job, retry_job
+from app.permissions import Permission
+from app.web.guards import may
+from app.web.negotiate import Saved
+from app.work import Work
+
+StatusFilter = Literal["", "queued", "running", "done", "failed", "cancelled"]
+SHOW = "/jobs/{job_id}"
+
+
+class JobController(Controller):
+    path = "/jobs"
+    tags = ("jobs",)
+
+    @get(page="operations/index.html", fragment="operations/_board.html", guards=[may(Permission.VIEW)])
+    async def index(
+        self,
+        work: NamedDependency[Work],
+        status: FromQuery[StatusFilter] = "",
+        queue: FromQuery[str] = "",
+    ) -> JobList:
+        """Queues, what fails now, workers and the latest jobs of this account."""
+        return await job_list(work, status, queue)
+
+    @get("/{job_id:uuid}", page="operations/show.html", fragment="operations/_job.html",
+         guards=[may(Permission.VIEW)])  # fmt: skip
+    async def show(self, job_id: FromPath[UUID], work: NamedDependency[Work]) -> JobPage:
+        """One job and how far it is."""
+        return await job_page(work, job_id)
+
+    @post("/{job_id:uuid}/retry", form=SHOW, guards=[may(RUN)])
+    async def retry(self, job_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[JobPage]:
+        """Queues a job that failed or was cancelled again."""
+        await retry_job(work, job_id)
+        return await _saved(work, job_id, "The job is tried again.")
+
+    @post("/{job_id:uuid}/cancellation", form=SHOW, guards=[may(RUN)])
+    async def cancel(self, job_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[JobPage]:
+        """Stops a job; what it has written stays."""
+        await cancel_job(work, job_id)
+        return await _saved(work, job_id, "The job was cancelled.")
+
+
+async def _saved(work: Work, job_id: UUID, note: str) -> Saved[JobPage]:
+    return Saved(await job_page(work, job_id), see=f"/jobs/{job_id}", created=False, note=note)
+
+
+class EffectController(Controller):
+    path = "/effects/{effect_id:uuid}"
+    tags = ("jobs",)
+
+    @post("/retry", guards=[may(RUN)])
+    async def retry(self, effect_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:
+        """Tries at once what waits for its next try; what failed for good begins its step again."""
+        enrollment_id = await retry_effect(work, effect_id)
+        page = await enrollment_page(work, enrollment_id)
+        return Saved(page, see="/jobs", created=False, note="It is tried again.")
+
+    @post("/cancellation", guards=[may(RUN)])
+    async def cancel(self, effect_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:
+        """Takes back what was not sent; its enrollment fails, so that nobody goes on without it."""
+        enrollment_id = await cancel_effect(work, effect_id)
+        page = await enrollment_page(work, enrollment_id)
+        return Saved(page, see="/jobs", created=False, note="It was cancelled.")

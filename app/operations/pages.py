@@ -1,0 +1,196 @@
+"""The Jobs page gathered: three tables of PostgreSQL seen as queues. Redis is only asked whether it
+is there."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from redis.exceptions import RedisError
+
+from app.enrollments.pages import name_of
+from app.errors import NotFound
+from app.operations.schemas import Failing, JobLine, JobList, JobPage, QueueLine, Tile, WorkerLine
+from app.permissions import Permission
+from app.web.actions import Action, action, actions
+from app.web.words import duration
+from app.work import Work
+
+RUN = Permission.RUN_JOBS
+TITLES = {
+    "import.check": "Check an import",
+    "import.run": "Write an import",
+    "bulk.tag": "Tag many contacts",
+    "bulk.untag": "Untag many contacts",
+    "bulk.delete": "Delete many contacts",
+}
+LATE_SECONDS = 30.0
+MOST_FAILING = 10
+
+
+async def job_list(work: Work, status: str = "", queue: str = "") -> JobList:
+    """The dashboard as it is now; `status` and `queue` narrow the list of jobs."""
+    queues = await _queues(work)
+    workers = [WorkerLine(*row) for row in await work.jobs.workers()]
+    failing, buttons = await _failing(work)
+    rows = await work.jobs.latest(status, queue)
+    return JobList(
+        tiles=tiles_of(queues, len(workers)),
+        queues=queues,
+        failing=failing,
+        workers=workers,
+        items=[JobLine(**_line(work, row)) for row in rows],
+        redis=await _redis_answers(work),
+        at=work.now,
+        status=status,
+        queue=queue,
+        actions=buttons,
+    )
+
+
+async def _redis_answers(work: Work) -> bool:
+    try:
+        return bool(await work.runtime.redis.ping())
+    except (RedisError, OSError, TimeoutError):
+        return False
+
+
+async def _queues(work: Work) -> list[QueueLine]:
+    people, events = await work.jobs.enrollments_queue(work.now), await work.jobs.unmatched()
+    late = [at for at in (people.oldest, events.oldest) if at is not None]
+    lines = [
+        QueueLine(
+            "workflow", "people to move", people.ready + events.ready, 0, people.waiting, people.failed, 0,
+            None,
+            _late(min(late, default=None), work.now), people.next, "/enrollments?status=active",
+        )
+    ]  # fmt: skip
+    effects = {row.queue: row for row in await work.jobs.effect_queues(work.now)}
+    for kind, holds in (("email", "messages to send"), ("webhook", "calls to make")):
+        lines.append(_queue(kind, holds, effects.get(kind), work.now, "/enrollments"))
+    jobs = {row.queue: row for row in await work.jobs.job_queues(work.now)}
+    names = dict.fromkeys(["import", "bulk", *sorted(jobs)])
+    return [
+        *lines,
+        *(_queue(name, "jobs", jobs.get(name), work.now, f"/jobs?queue={name}") for name in names),
+    ]
+
+
+def _queue(name: str, holds: str, row: Any, now: datetime, href: str) -> QueueLine:
+    if row is None:
+        return QueueLine(name, holds, 0, 0, 0, 0, 0, 0, None, None, href)
+    return QueueLine(
+        name, holds, row.ready, row.running, row.waiting, row.failed, row.doubt, row.done,
+        _late(row.oldest, now), row.next, href,
+    )  # fmt: skip
+
+
+def _late(since: datetime | None, now: datetime) -> float | None:
+    return None if since is None else max((now - since).total_seconds(), 0.0)
+
+
+def tiles_of(queues: Sequence[QueueLine], workers: int) -> list[Tile]:
+    """The strip of totals."""
+    ready, running = sum(one.ready for one in queues), sum(one.running for one in queues)
+    waiting, failed = sum(one.waiting for one in queues), sum(one.failed for one in queues)
+    doubt = sum(one.doubt for one in queues)
+    oldest = max((one.oldest_seconds for one in queues if one.oldest_seconds is not None), default=None)
+    up = "1 worker" if workers == 1 else f"{workers} workers"
+    upcoming = min((one.next_at for one in queues if one.next_at), default=None)
+    note = f"next at {upcoming:%H:%M:%S} UTC" if upcoming else "nothing is scheduled"
+    return [
+        Tile("ready", "Due now", ready, f"on {up}", "bad" if ready and not workers else "", "/jobs"),
+        Tile("running", "Running", running, "jobs and calls under way", "", "/jobs?status=running"),
+        Tile("waiting", "Waiting", waiting, note, "", "/enrollments?status=active"),
+        Tile("doubt", "In doubt", doubt, "sent or not? You decide", "warn" if doubt else "", "#failing"),
+        Tile("failed", "Failed", failed, "steps, calls and jobs", "bad" if failed else "", "#failing"),
+        Tile(
+            "late", "Oldest, seconds", round(oldest or 0),
+            f"{duration(oldest)} late" if oldest else "nothing is late",
+            "bad" if oldest is not None and oldest > LATE_SECONDS else "", "/jobs",
+        ),
+    ]  # fmt: skip
+
+
+async def _failing(work: Work) -> tuple[list[Failing], list[Action]]:
+    jobs, effects = await work.jobs.failing(MOST_FAILING), await work.effects.failing(MOST_FAILING)
+    lines = [*(_failed_job(row) for row in jobs), *(_failing_effect(row) for row in effects)]
+    lines = sorted(lines, key=lambda one: one.at, reverse=True)[:MOST_FAILING]
+    buttons: list[Action] = []
+    for one in lines:
+        kind = "jobs" if one.what == "job" else "effects"
+        href = f"/{kind}/{one.id}"
+        retriable = one.state != "unknown"
+        buttons += actions(
+            action(work, f"retry:{one.id}", "Retry", f"{href}/retry", permission=RUN, when=retriable),
+            action(
+                work, f"cancel:{one.id}", "Cancel", f"{href}/cancellation", permission=RUN,
+                when=one.state == "retry",
+            ),
+        )  # fmt: skip
+    return lines, buttons
+
+
+def _failed_job(row: Any) -> Failing:
+    note = f"{row.actor_name} · try {row.attempts} of {row.max_attempts}"
+    at = row.finished_at or row.created_at
+    return Failing(
+        row.id, "job", row.status, title_of(row.task), row.error or "", note, at, None, f"/jobs/{row.id}"
+    )
+
+
+def _failing_effect(row: Any) -> Failing:
+    what = row.payload.get("subject") if row.kind == "email" else row.payload.get("url")
+    name = (
+        " ".join(part for part in (row.first_name, row.last_name) if part) or row.email or "Unnamed contact"
+    )
+    note = f"{name} · try {row.attempts}"
+    return Failing(
+        row.id, row.kind, row.status, str(what or row.kind), row.error or "", note, row.created_at,
+        row.due_at if row.status == "retry" else None, f"/enrollments/{row.enrollment_id}",
+    )  # fmt: skip
+
+
+def title_of(task: str) -> str:
+    """A task in words."""
+    return TITLES.get(task, task.replace(".", " ").replace("_", " ").capitalize())
+
+
+def _line(work: Work, row: Any) -> dict[str, Any]:
+    ended = row.finished_at or (work.now if row.status == "running" else None)
+    took = (ended - row.started_at).total_seconds() if ended and row.started_at else None
+    names = (
+        "id", "queue", "task", "status", "attempts", "max_attempts", "progress", "total", "error",
+        "actor_name", "created_at", "started_at", "finished_at",
+    )  # fmt: skip
+    return {name: getattr(row, name) for name in names} | {
+        "title": title_of(row.task),
+        "took_seconds": None if took is None else max(took, 0.0),
+        "href": f"/jobs/{row.id}",
+    }
+
+
+async def job_page(work: Work, job_id: UUID) -> JobPage:
+    """One job. Raises `NotFound`."""
+    row = await work.jobs.one(job_id)
+    if row is None:
+        raise NotFound("job")
+    href, import_id = f"/jobs/{job_id}", row.args.get("import_id")
+    return JobPage(
+        **_line(work, row),
+        due_at=row.due_at,
+        args=row.args,
+        result=row.result,
+        import_href=f"/imports/{import_id}" if import_id else "",
+        live=row.status in ("queued", "running"),
+        actions=actions(
+            action(
+                work, "retry", "Try again", f"{href}/retry", permission=RUN,
+                when=row.status in ("failed", "cancelled"),
+            ),
+            action(
+                work, "cancel", "Cancel", f"{href}/cancellation", permission=RUN,
+                when=row.status in ("queued", "running"),
+            ),
+        ),
+    )  # fmt: skip

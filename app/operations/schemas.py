@@ -1,0 +1,112 @@
+"""The Jobs page: queues, what fails, who works."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+from app.web.actions import Action
+
+
+class Tile(msgspec.Struct):
+    """One number of the strip; `tone` is "" or a colour word, `href` the list behind it."""
+
+    key: str
+    label: str
+    value: int
+    note: str
+    tone: str
+    href: str
+
+
+class QueueLine(msgspec.Struct):
+    """One queue. `oldest_seconds` is how late its oldest due entry is, None when nothing is due; `next_at`
+    when the next one will be; `done` counts the last hour."""
+
+    name: str
+    holds: str
+    ready: int
+    running: int
+    waiting: int
+    failed: int
+    doubt: int
+    done: int | None
+    oldest_seconds: float | None
+    next_at: datetime | None
+    href: str
+
+
+class Failing(msgspec.Struct):
+    """Something that failed, waits for another try or is in doubt; its buttons are `retry:<id>` and
+    `cancel:<id>` of the page's actions."""
+
+    id: UUID
+    what: Literal["job", "email", "webhook"]
+    state: str
+    title: str
+    error: str
+    note: str
+    at: datetime
+    next_at: datetime | None
+    href: str
+
+
+class WorkerLine(msgspec.Struct):
+    """A worker process. `memory` in bytes, `quiet_seconds` since it was heard of."""
+
+    id: UUID
+    host: str
+    pid: int
+    started_at: datetime
+    seen_at: datetime
+    steps: int
+    memory: int
+    quiet_seconds: float
+
+
+class JobLine(msgspec.Struct):
+    """One durable job. `progress` of `total` rows; `took_seconds` until it ended, or until now."""
+
+    id: UUID
+    title: str
+    queue: str
+    task: str
+    status: str
+    attempts: int
+    max_attempts: int
+    progress: int
+    total: int
+    error: str | None
+    actor_name: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    took_seconds: float | None
+    href: str
+
+
+class JobList(msgspec.Struct):
+    """The dashboard. `redis` says whether the bell can be rung; everything else comes from PostgreSQL."""
+
+    tiles: list[Tile]
+    queues: list[QueueLine]
+    failing: list[Failing]
+    workers: list[WorkerLine]
+    items: list[JobLine]
+    redis: bool
+    at: datetime
+    status: str
+    queue: str
+    actions: list[Action]
+
+
+class JobPage(JobLine, kw_only=True):
+    """One job; `import_href` leads to its import, "" for none."""
+
+    due_at: datetime
+    args: dict[str, Any]
+    result: dict[str, Any] | None
+    import_href: str
+    live: bool
+    actions: list[Action]

@@ -1,0 +1,37 @@
+"""Retry and cancel a durable job."""
+
+from uuid import UUID
+
+from app.errors import Conflict, NotFound
+from app.work import Work
+from db.models import Job
+
+
+async def _locked(work: Work, job_id: UUID) -> Job:
+    job = await work.jobs.locked(job_id)
+    if job is None:
+        raise NotFound("job")
+    return job
+
+
+async def retry_job(work: Work, job_id: UUID) -> None:
+    """Queues a job that failed or was cancelled again; it goes on where it stopped. Raises `NotFound`,
+    `Conflict`."""
+    job = await _locked(work, job_id)
+    if job.status not in ("failed", "cancelled"):
+        raise Conflict("Only a job that failed or was cancelled can be tried again.", {"status": job.status})
+    work.audit("job.retried", "job", job.id, {"status": (job.status, "queued")})
+    job.status, job.due_at, job.attempts, job.fence = "queued", work.now, 0, job.fence + 1
+    job.error = job.finished_at = job.lease_until = None
+    work.ring()
+    await work.commit()
+
+
+async def cancel_job(work: Work, job_id: UUID) -> None:
+    """Stops a job; what it has written stays. Raises `NotFound`, `Conflict`."""
+    job = await _locked(work, job_id)
+    if job.status not in ("queued", "running"):
+        raise Conflict("This job has ended already.", {"status": job.status})
+    work.audit("job.cancelled", "job", job.id, {"status": (job.status, "cancelled")})
+    job.status, job.finished_at, job.lease_until, job.fence = "cancelled", work.now, None, job.fence + 1
+    await work.commit()
