@@ -188,7 +188,8 @@ async def run(settings: Settings) -> None:
     try:
         await shell.run()
     finally:
-        await shell.queue.disconnect()
+        with contextlib.suppress(Exception):  # Redis may be away, which is no reason to fail
+            await shell.queue.disconnect()
         await runtime.close()
 
 

@@ -78,7 +78,9 @@ async def _data(client: aiosmtplib.SMTP, message: EmailMessage) -> Outcome:
         await client.quit()
     except (SMTPException, OSError, TimeoutError):
         client.close()
-    return Sent({"code": answer.code, "answer": answer.message[:500], "message_id": message["Message-ID"]})
+    return Sent(
+        {"code": answer.code, "answer": answer.message[:500], "message_id": str(message["Message-ID"])}
+    )
 
 
 def _refused(client: aiosmtplib.SMTP, error: SMTPResponseException) -> Refused:
