@@ -10,35 +10,139 @@ from tests.web.test_openapi import PUBLIC, routes_of
 
 # A permission of app/permissions.py; "signed_in" anybody; "in_person" no access tokens.
 POLICIES = """
-GET  /                                      view
-GET  /account                               view
-POST /account                               account:manage
-GET  /audit                                 audit:view
-GET  /mailbox                               view
-GET  /mailbox/{message_id}                  view
-GET  /members                               view
-POST /members                               members:manage
-POST /members/{user_id}/deletion            members:manage
-POST /members/{user_id}/link                members:manage
-POST /members/{user_id}/role                members:manage
-GET  /password                              in_person
-POST /password                              in_person
-GET  /roles                                 view
-GET  /schema                                signed_in
-GET  /schema/openapi.json                   signed_in
-GET  /sessions                              in_person
-POST /sessions/current/account              in_person
-POST /sessions/current/deletion             in_person
-POST /sessions/others/revocation            in_person
-POST /sessions/{session_id}/revocation      in_person
-GET  /tokens                                in_person
-POST /tokens                                in_person
-POST /tokens/{token_id}/revocation          in_person
+GET  /                                                            view
+GET  /account                                                     view
+POST /account                                                     account:manage
+GET  /audit                                                       audit:view
+GET  /contacts                                                    view
+POST /contacts                                                    contacts:edit
+POST /contacts/bulk/deletion                                      contacts:edit
+POST /contacts/bulk/tags                                          contacts:edit
+GET  /contacts/new                                                contacts:edit
+GET  /contacts/{contact_id}                                       view
+POST /contacts/{contact_id}                                       contacts:edit
+POST /contacts/{contact_id}/deletion                              contacts:edit
+GET  /contacts/{contact_id}/edit                                  contacts:edit
+GET  /contacts/{contact_id}/fields/{key}                          contacts:edit
+POST /contacts/{contact_id}/fields/{key}                          contacts:edit
+POST /contacts/{contact_id}/restoration                           contacts:edit
+POST /contacts/{contact_id}/tags                                  contacts:edit
+POST /contacts/{contact_id}/tags/{tag_id}/deletion                contacts:edit
+POST /effects/{effect_id}/cancellation                            jobs:run
+POST /effects/{effect_id}/retry                                   jobs:run
+POST /effects/{effect_id}/settlement                              enrollments:steer
+GET  /enrollments                                                 view
+GET  /enrollments/{enrollment_id}                                 view
+POST /enrollments/{enrollment_id}/removal                         enrollments:steer
+POST /enrollments/{enrollment_id}/retry                           enrollments:steer
+POST /enrollments/{enrollment_id}/skip                            enrollments:steer
+GET  /fields                                                      view
+POST /fields                                                      contacts:edit
+GET  /fields/{field_id}                                           view
+POST /fields/{field_id}                                           contacts:edit
+POST /fields/{field_id}/deletion                                  contacts:edit
+GET  /imports                                                     view
+POST /imports                                                     contacts:import
+GET  /imports/new                                                 contacts:import
+GET  /imports/sample.csv                                          view
+GET  /imports/{import_id}                                         view
+GET  /imports/{import_id}/bad.csv                                 view
+POST /imports/{import_id}/cancellation                            contacts:import
+POST /imports/{import_id}/mapping                                 contacts:import
+POST /imports/{import_id}/run                                     contacts:import
+GET  /jobs                                                        view
+GET  /jobs/{job_id}                                               view
+POST /jobs/{job_id}/cancellation                                  jobs:run
+POST /jobs/{job_id}/retry                                         jobs:run
+GET  /mailbox                                                     view
+GET  /mailbox/{message_id}                                        view
+GET  /members                                                     view
+POST /members                                                     members:manage
+POST /members/{user_id}/deletion                                  members:manage
+POST /members/{user_id}/link                                      members:manage
+POST /members/{user_id}/role                                      members:manage
+GET  /password                                                    in_person
+POST /password                                                    in_person
+GET  /roles                                                       view
+GET  /schema                                                      signed_in
+GET  /schema/openapi.json                                         signed_in
+GET  /sessions                                                    in_person
+POST /sessions/current/account                                    in_person
+POST /sessions/current/deletion                                   in_person
+POST /sessions/others/revocation                                  in_person
+POST /sessions/{session_id}/revocation                            in_person
+GET  /tags                                                        view
+POST /tags                                                        contacts:edit
+GET  /tags/{tag_id}                                               view
+POST /tags/{tag_id}                                               contacts:edit
+POST /tags/{tag_id}/deletion                                      contacts:edit
+GET  /tokens                                                      in_person
+POST /tokens                                                      in_person
+POST /tokens/{token_id}/revocation                                in_person
+GET  /workflows                                                   view
+POST /workflows                                                   workflows:edit
+GET  /workflows/new                                               workflows:edit
+GET  /workflows/{workflow_id}                                     view
+POST /workflows/{workflow_id}                                     workflows:edit
+POST /workflows/{workflow_id}/archival                            workflows:publish
+GET  /workflows/{workflow_id}/counts                              view
+GET  /workflows/{workflow_id}/enrollments                         view
+POST /workflows/{workflow_id}/enrollments                         enrollments:steer
+GET  /workflows/{workflow_id}/entry                               view
+POST /workflows/{workflow_id}/entry                               workflows:edit
+POST /workflows/{workflow_id}/pause                               workflows:publish
+POST /workflows/{workflow_id}/pause/deletion                      workflows:publish
+GET  /workflows/{workflow_id}/publication                         view
+POST /workflows/{workflow_id}/publication                         workflows:publish
+POST /workflows/{workflow_id}/redo                                workflows:edit
+GET  /workflows/{workflow_id}/settings                            view
+POST /workflows/{workflow_id}/settings                            workflows:edit
+POST /workflows/{workflow_id}/steps                               workflows:edit
+GET  /workflows/{workflow_id}/steps/new                           workflows:edit
+GET  /workflows/{workflow_id}/steps/{key}                         view
+POST /workflows/{workflow_id}/steps/{key}                         workflows:edit
+POST /workflows/{workflow_id}/steps/{key}/deletion                workflows:edit
+POST /workflows/{workflow_id}/steps/{key}/position                workflows:edit
+POST /workflows/{workflow_id}/triggers                            workflows:edit
+GET  /workflows/{workflow_id}/triggers/new                        workflows:edit
+GET  /workflows/{workflow_id}/triggers/{key}                      view
+POST /workflows/{workflow_id}/triggers/{key}                      workflows:edit
+POST /workflows/{workflow_id}/triggers/{key}/deletion             workflows:edit
+POST /workflows/{workflow_id}/undo                                workflows:edit
+GET  /workflows/{workflow_id}/versions                            view
+GET  /workflows/{workflow_id}/versions/{number}                   view
+POST /workflows/{workflow_id}/versions/{number}/restoration       workflows:edit
 """
 
+KEYS = {"steps": "s1", "triggers": "t1", "fields": "city"}
+
+# Answers of one shape only, by what they are.
+NOT_JSON = {"/imports/sample.csv", "/imports/{import_id}/bad.csv"}
+
 # The smallest body that passes validation, for routes that are not content with an empty one.
+WORKFLOW = "/workflows/{workflow_id}"
+REV = {"rev": 1}
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/members/{user_id}/role"): {"role": "viewer"},
+    ("POST", "/effects/{effect_id}/settlement"): {"went_out": True},
+    ("POST", "/contacts/{contact_id}/tags"): {"name": "taken"},
+    ("POST", "/fields/{field_id}"): {"label": "Taken"},
+    ("POST", "/tags/{tag_id}"): {"name": "taken"},
+    ("POST", WORKFLOW): {"name": "Taken"},
+    ("POST", f"{WORKFLOW}/enrollments"): {"contact_ids": ["01a20b58-0000-7000-8000-000000000000"]},
+    ("POST", f"{WORKFLOW}/entry"): REV,
+    ("POST", f"{WORKFLOW}/publication"): REV,
+    ("POST", f"{WORKFLOW}/redo"): REV,
+    ("POST", f"{WORKFLOW}/undo"): REV,
+    ("POST", f"{WORKFLOW}/settings"): REV,
+    ("POST", f"{WORKFLOW}/steps"): REV | {"kind": "exit"},
+    ("POST", f"{WORKFLOW}/steps/{{key}}"): REV | {"config": {"kind": "exit"}},
+    ("POST", f"{WORKFLOW}/steps/{{key}}/deletion"): REV,
+    ("POST", f"{WORKFLOW}/steps/{{key}}/position"): REV | {"dir": "up"},
+    ("POST", f"{WORKFLOW}/triggers"): REV | {"kind": "manual"},
+    ("POST", f"{WORKFLOW}/triggers/{{key}}"): REV | {"config": {"kind": "manual"}},
+    ("POST", f"{WORKFLOW}/triggers/{{key}}/deletion"): REV,
+    ("POST", f"{WORKFLOW}/versions/{{number}}/restoration"): REV,
 }
 
 
@@ -53,17 +157,35 @@ class Route:
         return "{" in self.path
 
     def at(self, ids: dict[str, Any]) -> str:
-        """The path with ids put in. Raises KeyError for a parameter that the test does not know."""
-        return "/" + "/".join(
-            str(ids[part[1:-1]]) if part.startswith("{") else part for part in self.path.strip("/").split("/")
-        )
+        """The path with ids put in; `{key}` says what it is a key of by the part before it. Raises KeyError
+        for a parameter that the test does not know."""
+        made: list[str] = []
+        for part in self.path.strip("/").split("/"):
+            if part == "{key}":
+                made.append(KEYS[made[-1]])
+            else:
+                made.append(str(ids[part[1:-1]]) if part.startswith("{") else part)
+        return "/" + "/".join(made)
 
     @property
     def body(self) -> dict[str, Any]:
         return BODIES.get((self.method, self.path), {})
 
+    @property
+    def form(self) -> dict[str, Any]:
+        """The body as a form sends it: nested names with dots."""
+        return dict(flat(self.body))
+
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
+
+
+def flat(body: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in body.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def table() -> dict[tuple[str, str], str]:
