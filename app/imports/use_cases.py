@@ -80,6 +80,10 @@ async def loaded(work: Work, import_id: UUID) -> Any:
 
 
 async def _locked(work: Work, import_id: UUID) -> Any:
+    """One import, held until the commit. A worker holds its job first and then the import; so do we."""
+    before = await loaded(work, import_id)
+    if before.job_id is not None:
+        await work.imports.hold_job(before.job_id)
     found = await work.imports.locked(import_id)
     if found is None:
         raise NotFound("import")

@@ -136,6 +136,11 @@ class Imports(TenantRepository[Import]):
             .values(progress=progress, total=total)
         )
 
+    async def hold_job(self, job_id: UUID) -> None:
+        """Locks a job until the transaction ends: waits for the batch that runs."""
+        query = select(Job.id).where(Job.account_id == self.account_id, Job.id == job_id)
+        await self.session.execute(query.with_for_update())
+
     async def cancel_job(self, job_id: UUID, now: datetime) -> None:
         """Takes a job that has not ended off the queue."""
         await self.session.execute(

@@ -136,9 +136,13 @@ def differences(values: Values, contact: Known, tag_ids: frozenset[UUID]) -> dic
 
 def unescaped(cell: str) -> str:
     """A cell without the apostrophe that `escaped` puts in front."""
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in FORMULA and cell[1:2] else cell
+    return cell[1:] if cell[:1] == "'" and _formula(cell[1:]) else cell
 
 
 def escaped(cell: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.lstrip().startswith(FORMULA) or cell.startswith(FORMULA) else cell
+    return f"'{cell}" if _formula(cell) else cell
+
+
+def _formula(cell: str) -> bool:
+    return cell.startswith(FORMULA) or cell.lstrip().startswith(FORMULA)
