@@ -36,7 +36,9 @@ async def run_job(world: World, who: Somebody, job_id: str) -> int:
 
 
 async def events(world: World, who: Somebody) -> list[tuple[str, str]]:
-    rows = await world.sql("select kind, source from events where account_id = $1 order by id", who.account_id)
+    rows = await world.sql(
+        "select kind, source from events where account_id = $1 order by id", who.account_id
+    )
     return [(row["kind"], row["source"]) for row in rows]
 
 
@@ -159,7 +161,9 @@ async def test_tags_of_one_contact(world: World) -> None:
 async def test_pages_hold_everybody_once_in_both_directions(world: World, sort: str) -> None:
     async with world.script(await world.person()) as client:
         for number in range(7):
-            await made(client, first_name=f"P{number % 3}", last_name="Doe", state="CA" if number % 2 else None)
+            await made(
+                client, first_name=f"P{number % 3}", last_name="Doe", state="CA" if number % 2 else None
+            )
         whole = [one["id"] for one in (await client.get(f"/contacts?sort={sort}")).json()["items"]]
         assert len(whole) == 7
         page = (await client.get(f"/contacts?sort={sort}&limit=3")).json()
@@ -215,7 +219,9 @@ async def test_bulk_tags_by_ids_and_by_filter(world: World, monkeypatch: pytest.
     monkeypatch.setattr("app.contacts.bulk.BATCH", 2)
     who = await world.person("operator")
     async with world.script(who) as client:
-        ids = [(await made(client, first_name=f"P{n}", state="CA" if n < 3 else "TX"))["id"] for n in range(5)]
+        ids = [
+            (await made(client, first_name=f"P{n}", state="CA" if n < 3 else "TX"))["id"] for n in range(5)
+        ]
         answer = await client.post("/contacts/bulk/tags", json={"ids": ids, "tag": "vip"})
         assert (answer.status_code, answer.json()["total"]) == (201, 5)
         assert answer.headers["location"] == f"/jobs/{answer.json()['job_id']}"
