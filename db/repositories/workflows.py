@@ -275,7 +275,7 @@ class Workflows(TenantRepository[Workflow]):
             .where(Enrollment.account_id == self.account_id, Enrollment.workflow_id == workflow_id)
             .group_by(Enrollment.status)
         )
-        return {status: count for status, count in (await self.session.execute(query)).all()}
+        return {row[0]: row[1] for row in await self.session.execute(query)}
 
     async def visits(self, workflow_id: UUID) -> Sequence[Any]:
         """Finished visits: step_key, outcome, branch (the lane taken, or None), count; over all versions."""

@@ -176,7 +176,7 @@ class InsertForm(msgspec.Struct, forbid_unknown_fields=True):
 
     kind: Kind
     rev: Rev
-    list: Line = "main"
+    list_id: Line = msgspec.field(default="main", name="list")
     position: Annotated[int, Meta(ge=0, le=10_000)] = 10_000
     name: Line = ""
     config: ConfigInput | None = None
@@ -201,7 +201,7 @@ class PositionForm(msgspec.Struct, forbid_unknown_fields=True):
 
     rev: Rev
     dir: Literal["up", "down", ""] = ""
-    list: Line = ""
+    list_id: Line = msgspec.field(default="", name="list")
     position: Annotated[int, Meta(ge=0, le=10_000)] = 10_000
     to: Line = ""
 

@@ -24,6 +24,7 @@ class WorkflowList(msgspec.Struct):
     items: list[WorkflowRow]
     next: str
     previous: str
+    editable: bool
     actions: list[Action]
 
 
@@ -72,7 +73,7 @@ class CanvasLane(msgspec.Struct):
     """`ends` when the lane's last step leaves the workflow."""
 
     key: str
-    list: str
+    list_id: str
     label: str
     condition: str
     taken: int
@@ -146,13 +147,13 @@ class Sheet(msgspec.Struct):
     step_kind: str = ""
     icon: str = "gear"
     tone: str = ""
-    list: str = ""
+    list_id: str = ""
     position: int = 0
     values: dict[str, Any] = {}
     count: Count | None = None
     groups: list[ChoiceGroup] = []
     fields: list[FieldChoice] = []
-    operators: list[tuple[str, list[tuple[str, str]]]] = []
+    operators: list[tuple[str, str]] = []
     tags: list[str] = []
     merge_tags: list[str] = []
     places: list[tuple[str, str]] = []
@@ -171,11 +172,14 @@ class Builder(msgspec.Struct):
     redo: str
     problems: list[ProblemView]
     sheet: Sheet | None
+    editable: bool
+    publishable: bool
     actions: list[Action]
 
 
 class CountsPage(msgspec.Struct):
     counts: dict[str, Count]
+    kinds: dict[str, str]
     totals: Totals
     actions: list[Action]
 

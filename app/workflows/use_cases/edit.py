@@ -127,7 +127,7 @@ async def insert_step(work: Work, workflow_id: UUID, form: inputs.InsertForm) ->
             raise Invalid({"config.kind": f"The config is of another kind than {form.kind}."})
         reader.refuse(step_problems(Step("new", config), reader.known.fields, reader.known.tags), "config")
     key = f"s{draft.next_key}"
-    after = edited(lambda: drafts.insert(draft, form.list, form.position, config, form.name.strip()))
+    after = edited(lambda: drafts.insert(draft, form.list_id, form.position, config, form.name.strip()))
     await keep(work, header, after, f"Inserted “{LABELS[form.kind]}”", changes={"step": (None, key)})
     return key
 
@@ -166,7 +166,7 @@ def _difference(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
 async def move_step(work: Work, workflow_id: UUID, key: str, form: inputs.PositionForm) -> None:
     """The step to another place."""
     header, draft = await opened(work, workflow_id, form.rev)
-    where, position = form.list, form.position
+    where, position = form.list_id, form.position
     if form.to:
         where, _, number = form.to.rpartition(":")
         position = int(number) if number.isascii() and number.isdigit() else 10_000

@@ -42,8 +42,6 @@ from app.workflows.schemas.pages import (
 from app.workflows.use_cases.edit import header_of
 from app.workflows.use_cases.typed import Known, known
 
-WAITING_ON_NOTHING = "Everybody"
-
 
 class Opened(msgspec.Struct):
     """One workflow as it stands: header, draft, live version, what it may name, counts."""
@@ -73,7 +71,7 @@ async def view_of(work: Work, header: Any, draft: Draft) -> tuple[WorkflowView, 
     """The header for screens, and the live version."""
     row = header.live_version and await work.workflows.version(header.id, header.live_version)
     live = load_version(row.document) if row else None
-    changed = live is None or content_hash(freeze(draft, header.id, 0)) != row.content_hash
+    changed = not row or content_hash(freeze(draft, header.id, 0)) != row.content_hash
     last = await work.workflows.last_version(header.id)
     view = WorkflowView(
         header.id, header.name, header.description, header.status, header.rev, header.live_version,
@@ -164,34 +162,38 @@ def words(step: Step, given: Known) -> tuple[str, str]:
 
 def _words(step: Step, given: Known) -> tuple[str, str]:
     config = step.config
+    said = LABELS[step.kind], ""
     match config:
         case AddTag() | RemoveTag():
             tag = given.tags.get(str(config.tag), "a tag that no longer exists") if config.tag else "…"
-            return f"{LABELS[step.kind]}: {tag}", "Contact"
+            said = f"{LABELS[step.kind]}: {tag}", "Contact"
         case UpdateField():
             spec = given.fields.get(config.field)
             label = spec.label if spec else config.field or "…"
-            return (
-                f"Set {label}",
-                "Clear it" if config.operation == "clear" else config.value or "No value yet",
-            )
+            value = "Clear it" if config.operation == "clear" else config.value or "No value yet"
+            said = f"Set {label}", value
         case SendEmail():
-            return f"E-mail: {config.subject or '…'}", _first_line(config.body) or "No text yet"
+            said = f"E-mail: {config.subject or '…'}", _first_line(config.body) or "No text yet"
         case Webhook():
-            return f"{config.method} {config.url or '…'}", "Webhook"
+            said = f"{config.method} {config.url or '…'}", "Webhook"
         case Wait():
-            if config.mode == "until":
-                return f"Wait until {config.until or '…'}", "Wait"
-            unit = config.unit.value.removesuffix("s") if config.amount == 1 else config.unit.value
-            return f"Wait {config.amount} {unit}", "Wait"
+            said = _wait_words(config), "Wait"
         case Branch():
             names = [lane.name or lane.key for lane in config.branches]
-            return "Branch: " + (", ".join(names) or "…"), f"If / else · {len(names) + 1} paths"
+            said = "Branch: " + (", ".join(names) or "…"), f"If / else · {len(names) + 1} paths"
         case Goal():
             asked = describe(config.filter, given.fields, given.tags) if config.filter else "No condition yet"
-            return f"Goal: {config.name or asked}", asked
+            said = f"Goal: {config.name or asked}", asked
         case Exit():
-            return "Exit", config.reason or "Leaves the workflow here"
+            said = "Exit", config.reason or "Leaves the workflow here"
+    return said
+
+
+def _wait_words(config: Wait) -> str:
+    if config.mode == "until":
+        return f"Wait until {config.until.replace('T', ' ') or '…'}"
+    unit = config.unit.value.removesuffix("s") if config.amount == 1 else config.unit.value
+    return f"Wait {config.amount} {unit}"
 
 
 def _first_line(text: str) -> str:
@@ -267,7 +269,8 @@ def plan_of(opened: Opened) -> list[PlanLine]:
 
 def _places(steps: list[Step]) -> dict[str, tuple[str, str]]:
     """Each step's list and the step before it: what makes a move, and not an insert further up, visible."""
-    found, last = {}, {}
+    found: dict[str, tuple[str, str]] = {}
+    last: dict[str, str] = {}
     for list_id, _, step in walk(steps):
         found[step.key] = (list_id, last.get(list_id, ""))
         last[list_id] = step.key

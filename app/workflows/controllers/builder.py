@@ -1,0 +1,113 @@
+"""What belongs to the whole draft: counts, undo and redo, the entry condition, the settings."""
+
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from app.web.actions import action
+from app.web.guards import may
+from app.web.negotiate import Request, Saved, Shaped
+from app.work import Work
+from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder, builder_of
+from app.workflows.controllers.sheets import entry_sheet, settings_sheet
+from app.workflows.controllers.values import Values, one_row, typed
+from app.workflows.domain.draft import walk
+from app.workflows.schemas.inputs import EntryForm, RevForm, SettingsForm, WorkflowForm
+from app.workflows.schemas.pages import Builder, Count, CountsPage
+from app.workflows.use_cases import edit
+from app.workflows.use_cases.read import open_workflow
+
+WB, PAGE = "workflows/_wb.html", "workflows/show.html"
+
+
+class BuilderController(Controller):
+    path = "/workflows/{workflow_id:uuid}"
+    tags = ("workflows",)
+
+    @get("/counts", fragment="workflows/_counts.html", page="workflows/_counts.html", guards=[may(VIEW)])
+    async def counts(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> CountsPage:
+        """How many people are at each step of the draft, did it, failed at it."""
+        opened = await open_workflow(work, workflow_id)
+        kinds = {step.key: step.kind for _, _, step in walk(opened.draft.steps)}
+        found = {key: opened.counts.get(key, Count()) for key in kinds}
+        return CountsPage(found, kinds, opened.totals, [])
+
+    @post("/undo", page=PAGE, fragment=WB, form="/workflows/{workflow_id}", guards=[may(EDIT)])
+    async def undo(
+        self, workflow_id: FromPath[UUID], data: JSONBody[RevForm], work: NamedDependency[Work]
+    ) -> Saved[Builder]:
+        """Takes the last change of the draft back."""
+        await edit.undo(work, workflow_id, data.rev)
+        page = await builder_of(work, workflow_id)
+        return Saved(page, see=f"/workflows/{workflow_id}", created=False, note="Undone.")
+
+    @post("/redo", page=PAGE, fragment=WB, form="/workflows/{workflow_id}", guards=[may(EDIT)])
+    async def redo(
+        self, workflow_id: FromPath[UUID], data: JSONBody[RevForm], work: NamedDependency[Work]
+    ) -> Saved[Builder]:
+        """Does again what was undone."""
+        await edit.redo(work, workflow_id, data.rev)
+        page = await builder_of(work, workflow_id)
+        return Saved(page, see=f"/workflows/{workflow_id}", created=False, note="Done again.")
+
+    @get("/entry", page=PAGE, fragment=WB, guards=[may(VIEW)])
+    async def entry(
+        self, workflow_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
+    ) -> Builder:
+        """The entry condition: who of those that a trigger lets in may really enter."""
+        return await _entry(work, workflow_id, typed(request, EntryForm))
+
+    @post("/entry", page=PAGE, fragment=WB, form="/workflows/{workflow_id}/entry", guards=[may(EDIT)])
+    async def set_entry(
+        self,
+        workflow_id: FromPath[UUID],
+        request: Request,
+        data: JSONBody[EntryForm],
+        work: NamedDependency[Work],
+    ) -> Shaped[Builder]:
+        """Another entry condition; none lets everybody in."""
+        values = one_row(request, EntryForm, data.more, data.less)
+        if values is not None:
+            return Shaped(await _entry(work, workflow_id, values), status_code=200)
+        await edit.set_entry(work, workflow_id, data)
+        page = await _entry(work, workflow_id)
+        return Saved(page, see=f"/workflows/{workflow_id}/entry", created=False, note="Saved.")
+
+    @get("/settings", page=PAGE, fragment=WB, guards=[may(VIEW)])
+    async def settings(
+        self, workflow_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
+    ) -> Builder:
+        """Name, entering again, pausing and archiving."""
+        return await _settings(work, workflow_id, typed(request, SettingsForm))
+
+    @post("/settings", page=PAGE, fragment=WB, form="/workflows/{workflow_id}/settings", guards=[may(EDIT)])
+    async def set_settings(
+        self, workflow_id: FromPath[UUID], data: JSONBody[SettingsForm], work: NamedDependency[Work]
+    ) -> Saved[Builder]:
+        """Other settings of the draft; they go live when it is published."""
+        await edit.set_settings(work, workflow_id, data)
+        page = await _settings(work, workflow_id)
+        return Saved(page, see=f"/workflows/{workflow_id}/settings", created=False, note="Saved.")
+
+
+async def _entry(work: Work, workflow_id: UUID, values: Values | None = None) -> Builder:
+    opened = await open_workflow(work, workflow_id)
+    href = f"/workflows/{workflow_id}/entry"
+    own = [action(work, "set_entry", "Save", href, permission=EDIT, form=EntryForm)]
+    return builder(work, opened, entry_sheet(opened, values), own)
+
+
+async def _settings(work: Work, workflow_id: UUID, values: Values | None = None) -> Builder:
+    opened = await open_workflow(work, workflow_id)
+    base, status = f"/workflows/{workflow_id}", opened.view.status
+    own = [
+        action(work, "set_settings", "Save", f"{base}/settings", permission=EDIT, form=SettingsForm),
+        action(work, "rename", "Save", base, permission=EDIT, form=WorkflowForm),
+        action(work, "pause", "Pause", f"{base}/pause", permission=PUBLISH, when=status == "active"),
+        action(work, "resume", "Resume", f"{base}/pause/deletion", permission=PUBLISH,
+               when=status in ("paused", "archived") and opened.view.live_version is not None),
+        action(work, "archive", "Archive", f"{base}/archival", permission=PUBLISH, when=status != "archived"),
+    ]  # fmt: skip
+    return builder(work, opened, settings_sheet(opened, values), own)

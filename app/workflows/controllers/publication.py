@@ -1,0 +1,108 @@
+"""Publishing, and what was published."""
+
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from app.web.actions import action, actions
+from app.web.guards import may
+from app.web.negotiate import Saved
+from app.work import Work
+from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder_of
+from app.workflows.domain.version import load_version
+from app.workflows.schemas.inputs import RevForm
+from app.workflows.schemas.pages import (
+    Builder,
+    PublicationPage,
+    Published,
+    VersionList,
+    VersionPage,
+    VersionRow,
+)
+from app.workflows.use_cases.publication import publish, restore, version_of
+from app.workflows.use_cases.read import (
+    canvas,
+    entry_words,
+    open_workflow,
+    plan_of,
+    problem_views,
+    standing,
+    trigger_cards,
+)
+
+
+class PublicationController(Controller):
+    path = "/workflows/{workflow_id:uuid}"
+    tags = ("workflows",)
+
+    @get("/publication", page="workflows/publication.html", guards=[may(VIEW)])
+    async def plan(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> PublicationPage:
+        """What publishing would do: problems, changes, and who finishes on an older version."""
+        opened = await open_workflow(work, workflow_id)
+        problems = problem_views(opened)
+        view = opened.view
+        publish_it = action(
+            work, "publish", "Publish", f"/workflows/{workflow_id}/publication", permission=PUBLISH,
+            form=RevForm, when=not problems and (view.changed or view.status != "active"),
+        )  # fmt: skip
+        people = await standing(work, opened)
+        return PublicationPage(view, problems, plan_of(opened), people, opened.totals, actions(publish_it))
+
+    @post("/publication", form="/workflows/{workflow_id}/publication", guards=[may(PUBLISH)])
+    async def publish(
+        self, workflow_id: FromPath[UUID], data: JSONBody[RevForm], work: NamedDependency[Work]
+    ) -> Saved[Published]:
+        """Makes the draft the next version, which new people enter."""
+        number = await publish(work, workflow_id, data.rev)
+        note = f"Version {number} is live."
+        return Saved(Published(workflow_id, number), see=f"/workflows/{workflow_id}", note=note)
+
+    @get("/versions", page="workflows/versions.html", guards=[may(VIEW)])
+    async def versions(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> VersionList:
+        """Every published version, the newest first."""
+        opened = await open_workflow(work, workflow_id)
+        rows = [
+            VersionRow(
+                row.number, row.content_hash, row.published_by, row.published_at, row.live,
+                row.number == opened.view.live_version,
+            )
+            for row in await work.workflows.versions(workflow_id)
+        ]  # fmt: skip
+        return VersionList(opened.view, rows, opened.totals, [])
+
+    @get("/versions/{number:int}", page="workflows/version.html", guards=[may(VIEW)])
+    async def version(
+        self, workflow_id: FromPath[UUID], number: FromPath[int], work: NamedDependency[Work]
+    ) -> VersionPage:
+        """One frozen version."""
+        found = await version_of(work, workflow_id, number)
+        opened = await open_workflow(work, workflow_id)
+        version = load_version(found.document)
+        opened.problems = []
+        href = f"/workflows/{workflow_id}/versions/{number}/restoration"
+        copy = action(work, "restore", "Copy into the draft", href, permission=EDIT, form=RevForm)
+        return VersionPage(
+            opened.view, number, found.published_by, found.published_at, found.content_hash,
+            trigger_cards(version.triggers, opened), entry_words(version.entry, opened.known),
+            canvas(version.steps, opened), found.document, opened.totals, actions(copy),
+        )  # fmt: skip
+
+    @post(
+        "/versions/{number:int}/restoration",
+        form="/workflows/{workflow_id}/versions/{number}",
+        guards=[may(EDIT)],
+    )
+    async def restore(
+        self,
+        workflow_id: FromPath[UUID],
+        number: FromPath[int],
+        data: JSONBody[RevForm],
+        work: NamedDependency[Work],
+    ) -> Saved[Builder]:
+        """Copies a version into the draft; nothing goes live by it."""
+        await restore(work, workflow_id, number, data.rev)
+        page = await builder_of(work, workflow_id)
+        note = f"The draft is version {number} again. Publish it to make it live."
+        return Saved(page, see=f"/workflows/{workflow_id}", created=False, note=note)

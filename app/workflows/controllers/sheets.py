@@ -1,0 +1,129 @@
+"""The panels beside the canvas."""
+
+from app.workflows.controllers.values import (
+    Values,
+    all_operators,
+    config_values,
+    field_choices,
+    filter_values,
+)
+from app.workflows.domain.draft import lane_label, lists, locate, walk
+from app.workflows.domain.lint import lint
+from app.workflows.domain.steps import LABELS, MAIN, Step
+from app.workflows.domain.triggers import TRIGGER_LABELS, Trigger, trigger_kind
+from app.workflows.schemas.pages import Choice, ChoiceGroup, Count, Sheet
+from app.workflows.use_cases.read import Opened, words
+from app.workflows.use_cases.typed import Known
+
+# kind → icon, tone, what the picker says
+FACES: dict[str, tuple[str, str, str]] = {
+    "send_email": ("mail", "", "A message to the contact's address"),
+    "webhook": ("hook", "", "Tell another system, as JSON"),
+    "add_tag": ("tag", "b", "Label the contact"),
+    "remove_tag": ("tag", "b", "Take a label off"),
+    "update_field": ("edit", "b", "Set a field of the contact, or clear it"),
+    "wait": ("clock", "w", "For a time, or until a moment"),
+    "branch": ("split", "b", "Different ways for different people"),
+    "goal": ("flag", "g", "What it is all for: who meets it jumps here"),
+    "exit": ("exit", "b", "Leave the workflow here"),
+    "contact_created": ("user", "t", "Somebody new, by hand, import or API"),
+    "contact_updated": ("edit", "t", "A field of a contact has changed"),
+    "tag_added": ("tag", "t", "A contact was given a tag"),
+    "manual": ("play", "t", "Somebody enrolls the contact"),
+}
+GROUPS = [
+    ("Send", ["send_email", "webhook"]),
+    ("Contact", ["add_tag", "remove_tag", "update_field"]),
+    ("Flow", ["wait", "branch", "goal", "exit"]),
+]
+
+
+def _choice(kind: str, label: str) -> Choice:
+    icon, tone, hint = FACES[kind]
+    return Choice(kind, label, hint, icon, tone)
+
+
+def picker(list_id: str, position: int) -> Sheet:
+    """The kinds of steps, for one place of the flow."""
+    groups = [ChoiceGroup(name, [_choice(kind, LABELS[kind]) for kind in kinds]) for name, kinds in GROUPS]
+    return Sheet("picker", "Insert a step", list_id=list_id, position=position, icon="plus", groups=groups)
+
+
+def trigger_picker() -> Sheet:
+    """The kinds of triggers."""
+    groups = [ChoiceGroup("What starts it", [_choice(*one) for one in TRIGGER_LABELS.items()])]
+    return Sheet("triggers", "Add a trigger", icon="bolt", tone="t", groups=groups)
+
+
+def merge_tags(given: Known) -> list[str]:
+    """What may be written into templates."""
+    slugs = [spec.slug for spec in given.fields.values() if spec.type != "tags"]
+    return [*(f"{{{{ contact.{slug} }}}}" for slug in slugs), "{{ account.name }}"]
+
+
+def _filled(sheet: Sheet, opened: Opened, values: Values) -> Sheet:
+    given = opened.known
+    sheet.values = values
+    sheet.fields = field_choices(given.fields)
+    sheet.operators = all_operators()
+    sheet.tags = list(given.tags.values())
+    sheet.merge_tags = merge_tags(given)
+    return sheet
+
+
+def step_sheet(opened: Opened, key: str, values: Values | None = None) -> Sheet:
+    """The settings of a step; `values` are what was typed. Raises DraftError when there is none."""
+    list_id, position, step = locate(opened.draft, key)
+    icon, tone, _ = FACES[step.kind]
+    sheet = Sheet(
+        "step", step.name or LABELS[step.kind], key, step.kind, icon, tone, list_id, position,
+        count=opened.counts.get(key, Count()), places=places(opened, step),
+        problems=[one.message for one in opened.problems if one.step_key == key],
+    )  # fmt: skip
+    stored = {"name": step.name, "note": step.note, "config": config_values(step.config, opened.known)}
+    return _filled(sheet, opened, stored if values is None else values)
+
+
+def places(opened: Opened, moving: Step) -> list[tuple[str, str]]:
+    """Where a step can go: "list:position" and what to call it."""
+    inside = {step.key for _, _, step in walk([moving])}
+    owners = {step.key: step for _, _, step in walk(opened.draft.steps)}
+    found = []
+    for list_id, steps in lists(opened.draft).items():
+        owner, _, lane = list_id.partition(".")
+        if owner in inside:
+            continue
+        where = "" if list_id == MAIN else f"{lane_label(owners[owner], lane)}: "
+        for position, step in enumerate(steps):
+            if step.key != moving.key:
+                found.append((f"{list_id}:{position}", f"{where}before {words(step, opened.known)[0]}"))
+        found.append((f"{list_id}:{len(steps)}", f"{where}at the end"))
+    return found
+
+
+def trigger_sheet(opened: Opened, trigger: Trigger, values: Values | None = None) -> Sheet:
+    """The settings of a trigger."""
+    kind = trigger_kind(trigger)
+    found = lint(opened.draft, opened.known.fields, opened.known.tags)
+    sheet = Sheet(
+        "trigger", TRIGGER_LABELS[kind], trigger.key, kind, FACES[kind][0], "t",
+        problems=[one.message for one in found if one.step_key == trigger.key],
+    )  # fmt: skip
+    return _filled(sheet, opened, values or {"config": config_values(trigger, opened.known)})
+
+
+def entry_sheet(opened: Opened, values: Values | None = None) -> Sheet:
+    """The entry condition."""
+    sheet = Sheet("entry", "Entry condition", icon="filter", tone="t")
+    return _filled(sheet, opened, values or {"filter": filter_values(opened.draft.entry, opened.known)})
+
+
+def settings_sheet(opened: Opened, values: Values | None = None) -> Sheet:
+    """Name, entering again, pausing."""
+    settings = opened.draft.settings
+    stored = {
+        "reentry": settings.reentry.value,
+        "cooldown": settings.cooldown,
+        "cooldown_unit": settings.cooldown_unit.value,
+    }
+    return Sheet("settings", "Settings", values=stored | (values or {}))

@@ -1,0 +1,102 @@
+"""Triggers of the draft: pick, add, edit, delete."""
+
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from app.errors import NotFound
+from app.web.actions import action
+from app.web.guards import may
+from app.web.negotiate import Request, Saved, Shaped
+from app.work import Work
+from app.workflows.controllers.pages import EDIT, VIEW, builder, builder_of
+from app.workflows.controllers.sheets import trigger_picker, trigger_sheet
+from app.workflows.controllers.values import Values, one_row, typed
+from app.workflows.domain.draft import DraftError, find_trigger
+from app.workflows.schemas.inputs import AddTriggerForm, RevForm, TriggerForm
+from app.workflows.schemas.pages import Builder
+from app.workflows.use_cases import edit
+from app.workflows.use_cases.read import open_workflow
+
+WB, PAGE = "workflows/_wb.html", "workflows/show.html"
+
+
+class TriggerController(Controller):
+    path = "/workflows/{workflow_id:uuid}/triggers"
+    tags = ("workflows",)
+
+    @get("/new", page=PAGE, fragment=WB, guards=[may(EDIT)])
+    async def new(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Builder:
+        """The kinds of triggers."""
+        opened = await open_workflow(work, workflow_id)
+        href = f"/workflows/{workflow_id}/triggers"
+        own = [action(work, "add_trigger", "Add", href, permission=EDIT, form=AddTriggerForm)]
+        return builder(work, opened, trigger_picker(), own)
+
+    @post(page=PAGE, fragment=WB, form="/workflows/{workflow_id}", guards=[may(EDIT)])
+    async def add(
+        self, workflow_id: FromPath[UUID], data: JSONBody[AddTriggerForm], work: NamedDependency[Work]
+    ) -> Saved[Builder]:
+        """Adds a trigger, blank or with a config, and opens it: `sheet.key` is its key."""
+        key = await edit.add_trigger(work, workflow_id, data)
+        return Saved(await _trigger(work, workflow_id, key), see=f"/workflows/{workflow_id}/triggers/{key}")
+
+    @get("/{key:str}", page=PAGE, fragment=WB, guards=[may(VIEW)])
+    async def show(
+        self, workflow_id: FromPath[UUID], key: FromPath[str], request: Request, work: NamedDependency[Work]
+    ) -> Builder:
+        """One trigger: what it listens to."""
+        return await _trigger(work, workflow_id, key, typed(request, TriggerForm))
+
+    @post(
+        "/{key:str}",
+        page=PAGE,
+        fragment=WB,
+        form="/workflows/{workflow_id}/triggers/{key}",
+        guards=[may(EDIT)],
+    )
+    async def update(
+        self,
+        workflow_id: FromPath[UUID],
+        key: FromPath[str],
+        request: Request,
+        data: JSONBody[TriggerForm],
+        work: NamedDependency[Work],
+    ) -> Shaped[Builder]:
+        """Another config for a trigger."""
+        values = one_row(request, TriggerForm, data.more, data.less)
+        if values is not None:
+            return Shaped(await _trigger(work, workflow_id, key, values), status_code=200)
+        await edit.update_trigger(work, workflow_id, key, data)
+        page = await _trigger(work, workflow_id, key)
+        return Saved(page, see=f"/workflows/{workflow_id}/triggers/{key}", created=False, note="Saved.")
+
+    @post("/{key:str}/deletion", page=PAGE, fragment=WB, form="/workflows/{workflow_id}", guards=[may(EDIT)])
+    async def delete(
+        self,
+        workflow_id: FromPath[UUID],
+        key: FromPath[str],
+        data: JSONBody[RevForm],
+        work: NamedDependency[Work],
+    ) -> Saved[Builder]:
+        """Deletes a trigger; undo brings it back."""
+        await edit.delete_trigger(work, workflow_id, key, data.rev)
+        page = await builder_of(work, workflow_id)
+        note = "Deleted. Undo is in the bar above."
+        return Saved(page, see=f"/workflows/{workflow_id}", created=False, note=note)
+
+
+async def _trigger(work: Work, workflow_id: UUID, key: str, values: Values | None = None) -> Builder:
+    opened = await open_workflow(work, workflow_id)
+    try:
+        sheet = trigger_sheet(opened, find_trigger(opened.draft, key), values)
+    except DraftError:
+        raise NotFound("trigger") from None
+    href = f"/workflows/{workflow_id}/triggers/{key}"
+    own = [
+        action(work, "update_trigger", "Save trigger", href, permission=EDIT, form=TriggerForm),
+        action(work, "delete_trigger", "Delete", f"{href}/deletion", permission=EDIT, form=RevForm),
+    ]
+    return builder(work, opened, sheet, own)

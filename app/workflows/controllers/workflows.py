@@ -1,0 +1,78 @@
+"""The list, new workflows, names, pausing and archiving."""
+
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from app.web.actions import action, actions
+from app.web.guards import may
+from app.web.negotiate import Saved
+from app.work import Work
+from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder_of
+from app.workflows.schemas.inputs import WorkflowForm
+from app.workflows.schemas.pages import Builder, NewWorkflow, WorkflowList
+from app.workflows.use_cases.edit import create_workflow, rename
+from app.workflows.use_cases.publication import set_status
+from app.workflows.use_cases.read import workflows
+
+
+class WorkflowController(Controller):
+    path = "/workflows"
+    tags = ("workflows",)
+
+    @get(page="workflows/index.html", guards=[may(VIEW)])
+    async def index(self, work: NamedDependency[Work], after: FromQuery[UUID | None] = None) -> WorkflowList:
+        """Every workflow, the newest first."""
+        items, more = await workflows(work, after)
+        following = str(items[-1].id) if more and items else ""
+        return WorkflowList(items, following, "", work.may(EDIT), [])
+
+    @get("/new", page="workflows/new.html", guards=[may(EDIT)])
+    async def new(self, work: NamedDependency[Work]) -> NewWorkflow:
+        """The form for a new workflow."""
+        return NewWorkflow(
+            actions(action(work, "create", "New workflow", "/workflows", permission=EDIT, form=WorkflowForm))
+        )
+
+    @post(form="/workflows/new", guards=[may(EDIT)])
+    async def create(self, data: JSONBody[WorkflowForm], work: NamedDependency[Work]) -> Saved[Builder]:
+        """Makes a workflow with an empty draft."""
+        workflow_id = await create_workflow(work, data.name, data.description)
+        page = await builder_of(work, workflow_id)
+        return Saved(page, see=f"/workflows/{workflow_id}", note="Begin with what starts it.")
+
+    @get("/{workflow_id:uuid}", page="workflows/show.html", fragment="workflows/_wb.html", guards=[may(VIEW)])
+    async def show(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Builder:
+        """The builder: triggers, steps, counts."""
+        return await builder_of(work, workflow_id)
+
+    @post("/{workflow_id:uuid}", form="/workflows/{workflow_id}/settings", guards=[may(EDIT)])
+    async def rename(
+        self, workflow_id: FromPath[UUID], data: JSONBody[WorkflowForm], work: NamedDependency[Work]
+    ) -> Saved[Builder]:
+        """Another name and description."""
+        await rename(work, workflow_id, data.name, data.description)
+        page = await builder_of(work, workflow_id)
+        return Saved(page, see=f"/workflows/{workflow_id}/settings", created=False, note="Saved.")
+
+    @post("/{workflow_id:uuid}/pause", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)])
+    async def pause(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
+        """Lets nobody enter; who is inside goes on."""
+        await set_status(work, workflow_id, "paused")
+        return Saved(None, see=f"/workflows/{workflow_id}/settings", note="Paused: nobody enters.")
+
+    @post(
+        "/{workflow_id:uuid}/pause/deletion", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)]
+    )
+    async def resume(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
+        """Lets people enter again."""
+        await set_status(work, workflow_id, "active")
+        return Saved(None, see=f"/workflows/{workflow_id}/settings", note="People enter again.")
+
+    @post("/{workflow_id:uuid}/archival", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)])
+    async def archive(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
+        """Puts it away: nobody enters; who is inside goes on."""
+        await set_status(work, workflow_id, "archived")
+        return Saved(None, see=f"/workflows/{workflow_id}/settings", note="Archived: nobody enters.")

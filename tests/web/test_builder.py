@@ -1,0 +1,273 @@
+"""The builder: by forms, by htmx and by JSON, on the real app."""
+
+from typing import Any
+
+import httpx
+
+from tests.web.kit import HTML
+from tests.web.world import World
+
+PARTIAL = {**HTML, "hx-request": "true", "hx-request-type": "partial"}
+STATE = {"type": "group", "match": "all", "items": [
+    {"type": "predicate", "field": "state", "op": "is", "value": "CA"}]}  # fmt: skip
+STAGE = {"type": "predicate", "field": "company", "op": "is", "value": "Bought"}
+
+
+async def begun(client: httpx.AsyncClient, name: str = "Welcome") -> str:
+    answer = await client.post("/workflows", json={"name": name})
+    assert answer.status_code == 201, answer.text
+    return str(answer.headers["location"])
+
+
+async def insert(client: httpx.AsyncClient, at: str, rev: int, kind: str, **more: Any) -> dict[str, Any]:
+    answer = await client.post(f"{at}/steps", json={"kind": kind, "rev": rev} | more)
+    assert answer.status_code == 201, answer.text
+    page: dict[str, Any] = answer.json()
+    return page
+
+
+async def build(client: httpx.AsyncClient, at: str) -> int:
+    """The workflow of the issue; returns its revision."""
+    body = {"kind": "tag_added", "rev": 0, "config": {"kind": "tag_added", "tag": "vip"}}
+    answer = await client.post(f"{at}/triggers", json=body)
+    assert answer.status_code == 201, answer.text
+    mail = {"kind": "send_email", "subject": "Hello {{ contact.first_name }}", "body": "Nice to meet you."}
+    page = await insert(client, at, 1, "send_email", config=mail)
+    wait = {"kind": "wait", "amount": 1, "unit": "minutes"}
+    page = await insert(client, at, page["workflow"]["rev"], "wait", config=wait)
+    lanes = {"kind": "branch", "branches": [{"name": "California", "filter": STATE}]}
+    page = await insert(client, at, page["workflow"]["rev"], "branch", config=lanes)
+    branch = page["sheet"]["key"]
+    goal = {"kind": "goal", "name": "Bought", "filter": STAGE, "on_unmet": "wait"}
+    page = await insert(client, at, page["workflow"]["rev"], "goal", config=goal)
+    tag = {"kind": "add_tag", "tag": "west"}
+    page = await insert(
+        client, at, page["workflow"]["rev"], "add_tag", list=f"{branch}.b1", position=0, config=tag
+    )
+    assert page["problems"] == []
+    return int(page["workflow"]["rev"])
+
+
+async def test_a_script_builds_and_publishes_the_workflow_of_the_issue(world: World) -> None:
+    owner = await world.person()
+    async with world.script(owner) as client:
+        at = await begun(client)
+        rev = await build(client, at)
+        page = (await client.get(at)).json()
+        assert [step["kind"] for step in page["steps"]] == ["send_email", "wait", "branch", "goal"]
+        assert [lane["label"] for lane in page["steps"][2]["lanes"]] == ["California", "Else"]
+        plan = (await client.get(f"{at}/publication")).json()
+        assert (plan["problems"], [one["name"] for one in plan["actions"]]) == ([], ["publish"])
+        answer = await client.post(f"{at}/publication", json={"rev": rev})
+        assert (answer.status_code, answer.json()["version"]) == (201, 1)
+        again = await client.post(f"{at}/publication", json={"rev": rev})
+        assert (again.status_code, "Nothing has changed" in again.json()["detail"]) == (409, True)
+        page = (await client.get(at)).json()
+        assert (page["workflow"]["status"], page["workflow"]["live_version"]) == ("active", 1)
+        assert not page["workflow"]["changed"]
+        rows = (await client.get(f"{at}/versions")).json()["items"]
+        assert [(row["number"], row["current"]) for row in rows] == [(1, True)]
+        assert (await client.get(f"{at}/versions/1")).json()["document"]["number"] == 1
+        assert (await client.get(f"{at}/versions/2")).status_code == 404
+    found = await world.sql(
+        "select kind, count(*) from workflow_references where account_id = $1 group by 1 order by 1",
+        owner.account_id,
+    )
+    assert [tuple(row) for row in found] == [("field", 3), ("tag", 2)]
+    actions = [action for action, _ in await world.audit(owner.account_id)]
+    assert (actions.count("workflow.created"), actions.count("workflow.edited")) == (1, 6)
+    assert actions[-1] == "workflow.published"
+
+
+async def test_a_browser_builds_without_a_script(world: World) -> None:
+    owner = await world.person()
+    async with world.browser(owner) as client:
+        account = {"account": str(owner.account_id)}
+        made = await client.post("/workflows", data=account | {"name": "By hand"})
+        at = made.headers["location"]
+        assert made.status_code == 303
+        assert "Nothing starts" in (await client.get(f"{at}/publication")).text
+        assert "Tag added" in (await client.get(f"{at}/triggers/new")).text
+        added = await client.post(f"{at}/triggers", data=account | {"rev": "0", "kind": "tag_added"})
+        assert added.headers["location"] == f"{at}/triggers/t1"
+        form = account | {
+            "rev": "1",
+            "config.kind": "tag_added",
+            "config.tag": "vip",
+            "config.sources": "user",
+        }
+        assert (await client.post(f"{at}/triggers/t1", data=form)).status_code == 303
+        picker = await client.get(f"{at}/steps/new?list=main&position=0")
+        assert (picker.status_code, 'name="kind" value="send_email"' in picker.text) == (200, True)
+        place = {"list": "main", "position": "0"}
+        answer = await client.post(f"{at}/steps", data=account | place | {"rev": "2", "kind": "send_email"})
+        assert answer.headers["location"] == f"{at}/steps/s2"
+        assert "The e-mail has no subject." in (await client.get(f"{at}/steps/s2")).text
+        mail = account | {
+            "rev": "3",
+            "config.kind": "send_email",
+            "config.subject": "Hi {{ contact.first_nam }}",
+        }
+        refused = await client.post(f"{at}/steps/s2", data=mail | {"config.body": "Text"})
+        assert refused.status_code == 422
+        assert "first_name" in refused.text
+        assert "Hi {{ contact.first_nam }}" in refused.text
+        right = mail | {"config.subject": "Hi {{ contact.first_name }}", "config.body": "Text"}
+        saved = await client.post(f"{at}/steps/s2", data=right)
+        assert (saved.status_code, saved.headers["location"]) == (303, f"{at}/steps/s2")
+        done = await client.post(f"{at}/publication", data=account | {"rev": "4"})
+        assert (done.status_code, done.headers["location"]) == (303, at)
+        assert "Live v1" in (await client.get(at)).text
+
+
+async def test_a_filter_is_edited_in_rows(world: World) -> None:
+    owner = await world.person()
+    async with world.browser(owner) as client:
+        account = {"account": str(owner.account_id)}
+        at = (await client.post("/workflows", data=account | {"name": "Rows"})).headers["location"]
+        row = account | {"rev": "0", "filter.type": "rows", "filter.match": "any"}
+        row |= {"filter.rows.0.field": "state", "filter.rows.0.op": "is", "filter.rows.0.value": "CA"}
+        more = await client.post(f"{at}/entry", data=row | {"more": "filter.rows"})
+        assert (more.status_code, "filter.rows.1.field" in more.text) == (200, True)
+        assert 'value="CA"' in more.text
+        less = await client.post(f"{at}/entry", data=row | {"less": "filter.rows.0"})
+        assert 'value="CA"' not in less.text
+        two = row | {
+            "filter.rows.2.field": "tags",
+            "filter.rows.2.op": "any_of",
+            "filter.rows.2.value": "vop",
+        }
+        wrong = await client.post(f"{at}/entry", data=two)
+        assert (wrong.status_code, "There is no tag “vop”." in wrong.text) == (422, True)
+        typo = await client.post(f"{at}/entry", data=row | {"filter.rows.0.field": "stat"})
+        assert (typo.status_code, "Did you mean “state”?" in typo.text) == (422, True)
+        assert (await client.post(f"{at}/entry", data=row)).status_code == 303
+        assert "Only if State is CA" in (await client.get(at)).text
+        assert (await client.post(f"{at}/entry", data=account | {"rev": "1"})).status_code == 303
+        assert "Everybody may enter" in (await client.get(at)).text
+
+
+async def test_a_branch_gains_and_loses_lanes(world: World) -> None:
+    owner = await world.person()
+    async with world.script(owner) as client:
+        at = await begun(client)
+        two = [{"name": "A", "filter": STATE}, {"name": "B", "filter": STAGE}]
+        page = await insert(client, at, 0, "branch", config={"kind": "branch", "branches": two})
+        assert [lane["list_id"] for lane in page["steps"][0]["lanes"]] == ["s1.b1", "s1.b2", "s1.else"]
+        await insert(client, at, 1, "exit", list="s1.b2")
+        one = {"kind": "branch", "branches": [{"key": "b1", "name": "A", "filter": STATE}]}
+        refused = await client.post(f"{at}/steps/s1", json={"rev": 2, "config": one})
+        assert (refused.status_code, "still has steps" in refused.text) == (422, True)
+        moved = await client.post(f"{at}/steps/s2/position", json={"rev": 2, "to": "main:1"})
+        assert [step["key"] for step in moved.json()["steps"]] == ["s1", "s2"]
+        fewer = await client.post(f"{at}/steps/s1", json={"rev": 3, "config": one})
+        assert [lane["key"] for lane in fewer.json()["steps"][0]["lanes"]] == ["b1", "else"]
+        up = await client.post(f"{at}/steps/s2/position", json={"rev": 4, "dir": "up"})
+        assert [step["key"] for step in up.json()["steps"]] == ["s2", "s1"]
+        inside = {"rev": 5, "list": "s1.b1", "position": 0}
+        assert (await client.post(f"{at}/steps/s1/position", json=inside)).status_code == 422
+
+
+async def test_undo_and_redo(world: World) -> None:
+    owner = await world.person()
+    async with world.script(owner) as client:
+        at = await begun(client)
+        await insert(client, at, 0, "exit")
+        await insert(client, at, 1, "wait")
+
+        async def go(way: str, rev: int) -> list[str]:
+            answer = await client.post(f"{at}/{way}", json={"rev": rev})
+            assert answer.status_code == 200, answer.text
+            return [step["kind"] for step in answer.json()["steps"]]
+
+        assert await go("undo", 2) == ["exit"]
+        assert await go("undo", 3) == []
+        assert (await client.post(f"{at}/undo", json={"rev": 4})).status_code == 409
+        assert await go("redo", 4) == ["exit"]
+        assert await go("redo", 5) == ["exit", "wait"]
+        assert (await client.post(f"{at}/redo", json={"rev": 6})).status_code == 409
+        assert await go("undo", 6) == ["exit"]
+        page = await insert(client, at, 7, "exit")
+        assert page["sheet"]["key"] == "s3", "a key is never used twice"
+        assert page["redo"] == ""
+
+
+async def test_a_stale_revision_is_refused_with_what_is_true_now(world: World) -> None:
+    owner = await world.person()
+    async with world.script(owner) as client:
+        at = await begun(client)
+        await insert(client, at, 0, "exit")
+        stale = await client.post(f"{at}/steps", json={"kind": "wait", "rev": 0})
+        assert (stale.status_code, stale.json()["current"]["rev"]) == (409, 1)
+        assert stale.json()["current"]["draft"]["steps"][0]["key"] == "s1"
+    async with world.browser(owner) as client:
+        form = {"account": str(owner.account_id), "rev": "0", "kind": "wait"}
+        page = await client.post(f"{at}/steps", data=form)
+        assert (page.status_code, "changed in the meantime by Owner" in page.text) == (409, True)
+        assert 'id="li-s1"' in page.text
+        answer = await client.post(f"{at}/steps", data=form, headers=PARTIAL)
+        assert (answer.status_code, "<html" in answer.text) == (409, False)
+
+
+async def test_htmx_gets_the_workbench_and_what_changes_around_it(world: World) -> None:
+    owner = await world.person()
+    async with world.browser(owner) as client:
+        account = {"account": str(owner.account_id)}
+        at = (await client.post("/workflows", data=account | {"name": "Live"})).headers["location"]
+        sheet = await client.get(f"{at}/steps/new?list=main&position=0", headers=PARTIAL)
+        assert ('id="sheet"' in sheet.text, "<html" in sheet.text) == (True, False)
+        form = account | {"rev": "0", "kind": "wait", "list": "main", "position": "0"}
+        made = await client.post(f"{at}/steps", data=form, headers=PARTIAL)
+        assert (made.status_code, made.headers["hx-push-url"]) == (200, f"{at}/steps/s1")
+        assert 'hx-target="#wf-tools"' in made.text
+        counts = await client.get(f"{at}/counts", headers=PARTIAL)
+        assert '<hx-partial hx-target="#n-s1" hx-swap="innerHTML">0 waiting</hx-partial>' in counts.text
+
+
+async def test_who_may_what(world: World) -> None:
+    owner = await world.person()
+    viewer = await world.person("viewer", owner.account_id)
+    operator = await world.person("operator", owner.account_id)
+    stranger = await world.person()
+    async with world.script(owner) as client:
+        at = await begun(client)
+        rev = await build(client, at)
+    async with world.browser(viewer) as client:
+        for path in ("", "/steps/s2", "/triggers/t1", "/entry", "/settings", "/publication", "/versions"):
+            page = await client.get(at + path)
+            assert page.status_code == 200, path
+            assert 'method="post"' not in page.text.split("<main")[1].split("</main")[0], path
+        assert (await client.get(f"{at}/steps/new")).status_code == 403
+        assert (await client.post(f"{at}/undo", data={"rev": str(rev)})).status_code == 403
+    async with world.script(operator) as client:
+        assert (await client.post(f"{at}/publication", json={"rev": rev})).status_code == 403
+        assert (await client.post(f"{at}/undo", json={"rev": rev})).status_code == 200
+    async with world.script(stranger) as client:
+        for path in ("", "/steps/s2", "/counts", "/publication", "/versions", "/versions/1", "/entry"):
+            assert (await client.get(at + path)).status_code == 404, path
+        for path, body in bodies().items():
+            assert (await client.post(at + path, json=body)).status_code == 404, path
+        assert (await client.get("/workflows")).json()["items"] == []
+
+
+def bodies() -> dict[str, dict[str, Any]]:
+    step = {"rev": 0, "config": {"kind": "exit"}}
+    return {
+        "": {"name": "Mine"},
+        "/steps": {"kind": "exit", "rev": 0},
+        "/steps/s2": step,
+        "/steps/s2/position": {"rev": 0, "dir": "up"},
+        "/steps/s2/deletion": {"rev": 0},
+        "/triggers": {"kind": "manual", "rev": 0},
+        "/triggers/t1": {"rev": 0, "config": {"kind": "manual"}},
+        "/triggers/t1/deletion": {"rev": 0},
+        "/entry": {"rev": 0},
+        "/settings": {"rev": 0},
+        "/undo": {"rev": 0},
+        "/redo": {"rev": 0},
+        "/publication": {"rev": 0},
+        "/pause": {},
+        "/pause/deletion": {},
+        "/archival": {},
+        "/versions/1/restoration": {"rev": 0},
+    }
