@@ -70,7 +70,8 @@ async def test_values_by_type(world: World, kind: str, given: Any, kept: Any) ->
 
 @pytest.mark.parametrize(
     ("values", "where"),
-    [({"label": " "}, "label"), ({"label": "City", "key": "city"}, "key"), ({"label": "X", "key": "1x"}, "key"),
+    [({"label": " "}, "label"), ({"label": "City", "key": "city"}, "key"),
+     ({"label": "X", "key": "1x"}, "key"),
      ({"label": "X", "type": "select"}, "options"), ({"label": "X", "type": "money"}, "type"),
      ({"label": "Score"}, "key")],
 )  # fmt: skip

@@ -13,8 +13,8 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 async def use(world: World, who: Somebody, kind: str, target: str, *, live: bool = True) -> None:
     """A published workflow that refers to a tag or field."""
     rows = await world.sql(
-        "insert into workflows (account_id, id, name, live_version) values ($1, gen_random_uuid(), 'Welcome', $2)"
-        " returning id",
+        "insert into workflows (account_id, id, name, live_version)"
+        " values ($1, gen_random_uuid(), 'Welcome', $2) returning id",
         who.account_id, 1 if live else None,
     )  # fmt: skip
     workflow = rows[0]["id"]
