@@ -36,7 +36,7 @@ from app.web.logs import configure
 from app.web.negotiate import Request
 from app.web.tracing import start_tracing
 from app.work import Work, open_work
-from app.workflows.controllers import ROUTES as workflows
+from app.workflows.controllers import ROUTES as WORKFLOWS
 from db.directory import Directory
 from db.engine import refuse_strong_role
 
@@ -62,7 +62,7 @@ ROUTES: list[Any] = [
     EffectController,
     MailboxController,
     ImportController,
-    *workflows,
+    *WORKFLOWS,
     HealthController,
     metrics,
 ]
