@@ -84,8 +84,8 @@ async def begin(runtime: Runtime, account_id: UUID, effect: Any) -> int | None:
         engine = Engine(work.session)
         begun = await engine.all(BEGIN_EFFECT, id=effect.id, fence=effect.fence)
         if not begun:
-            await engine.do(RELEASE_EFFECT, id=effect.id, fence=effect.fence)
             await wake_visits(work, [effect])
+            await engine.do(RELEASE_EFFECT, id=effect.id, fence=effect.fence)
         await work.session.commit()
         return cast("int", begun[0].attempts) if begun else None
 
@@ -142,6 +142,7 @@ async def settle(runtime: Runtime, account_id: UUID, effect: Any, attempts: int,
     """Write the outcome and wake the enrollment; False when somebody else holds the effect by now."""
     end = ending(outcome, attempts, effect.on_doubt)
     async with open_work(runtime, account_id, SYSTEM) as work:
+        await wake_visits(work, [effect])  # first: the enrollment is locked before its effect, everywhere
         rows = await Engine(work.session).all(
             EFFECT_ENDED,
             id=effect.id,
@@ -152,8 +153,7 @@ async def settle(runtime: Runtime, account_id: UUID, effect: Any, attempts: int,
             due_at=work.now + timedelta(seconds=end.wait),
         )
         if rows:
-            await wake_visits(work, [effect])
+            await work.session.commit()
         else:
             log.warning("effect.stale", effect=str(effect.id), status=end.status)
-        await work.session.commit()
     return bool(rows)

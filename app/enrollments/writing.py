@@ -1,5 +1,6 @@
 """What a batch of moves writes, gathered row by row and written table by table."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -121,8 +122,8 @@ class Moves:
     def _audit(self, row: Any, change: Change) -> None:
         action, changes = {
             "field": ("contact.updated", {change.name: [change.old, change.new]}),
-            "tag_added": ("contact.tag_added", {"tag": [None, change.name]}),
-            "tag_removed": ("contact.tag_removed", {"tag": [change.name, None]}),
+            "tag_added": ("tag.added", {"tag": [None, change.name]}),
+            "tag_removed": ("tag.removed", {"tag": [change.name, None]}),
         }[change.kind]
         self.audit.append(
             {
@@ -134,6 +135,15 @@ class Moves:
                 "changes": changes,
             }
         )
+
+    async def _name_tags(self, engine: Engine) -> None:
+        """The audit is read by people: tags by their names, as they are now."""
+        rows = [row for row in self.audit if "tag" in row["changes"]]
+        if rows:
+            tags = list({tag for _, tag in self.tagged})
+            names = {str(row.id): row.name for row in await engine.all(moving.TAG_NAMES, ids=tags)}
+            for row in rows:
+                row["changes"] = {"tag": [_named(value, names) for value in row["changes"]["tag"]]}
 
     async def write(self, work: Work, engine: Engine) -> None:
         """All of it in the transaction that runs."""
@@ -150,6 +160,7 @@ class Moves:
         await engine.insert(moving.CLOSED, self.closed)
         await engine.insert(moving.LEDGER, self.effects, now=now)
         await engine.insert(EVENTS, self.events, now=now)
+        await self._name_tags(engine)
         await engine.insert(AUDIT, self.audit, now=now)
         await engine.insert(moving.MOVED, self.enrollments, now=now)
         await engine.insert(moving.STAYED, self.stayed)
@@ -157,6 +168,10 @@ class Moves:
             await engine.do(
                 moving.CANCEL_EFFECTS, ids=self.left, error="The enrollment ended before it was sent."
             )
+
+
+def _named(value: object, names: Mapping[str, str]) -> object:
+    return names.get(str(value), value)
 
 
 def _tag(pair: tuple[UUID, UUID]) -> Row:

@@ -84,6 +84,9 @@ select v.contact_id, v.tag_id
   join tags t on t.account_id = current_account() and t.id = v.tag_id
 on conflict do nothing
 """)
+TAG_NAMES = text("""
+select id, name from tags where account_id = current_account() and id = any(cast(:ids as uuid[]))
+""")
 UNTAGGED = text("""
 delete from contact_tags t
  using unnest(cast(:contact_id as uuid[]), cast(:tag_id as uuid[])) v(contact_id, tag_id)

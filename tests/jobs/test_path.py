@@ -58,7 +58,7 @@ async def test_tagged_mailed_waited_branched_and_the_goal_reached(stage: Stage) 
     assert len(stage.outside.letters) == 2
     audit = await stage.sql("select * from audit_logs where account_id = $1 order by id", stage.account)
     assert {(row["actor_kind"], row["action"]) for row in audit} == {
-        ("step", "contact.tag_added"),
+        ("step", "tag.added"),
         ("step", "contact.updated"),
     }
     caused = await stage.sql(

@@ -1,0 +1,137 @@
+"""Batches: a poison row alone fails; many workers, each row once; accounts take turns."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.enrollments import moving
+from app.enrollments.matching import match_events
+from app.runtime import Runtime
+from app.work import SYSTEM, open_work
+from app.workflows.domain.machine import advance as real
+from app.workflows.domain.steps import AddTag, UpdateField
+from app.workflows.domain.triggers import ContactCreated
+from jobs.tasks import Lane, drain
+from tests.fakes import Outside, TestClock
+from tests.jobs.stage import Stage
+from tests.web.world import World
+
+FAR = UpdateField(field="city", value="Far")
+
+
+async def entered(stage: Stage, count: int, *steps: Any) -> list[UUID]:
+    await stage.workflow(list(steps), ContactCreated(key="t1"))
+    people = await stage.contacts(count)
+    for person in people:
+        await stage.emit("contact.created", person)
+    return people
+
+
+async def test_one_poison_row_fails_alone(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = await entered(stage, 20, FAR)
+    poison = people[7]
+
+    def advance(program: Any, state: Any, facts: Any, now: Any) -> Any:
+        if state.contact_id == poison:
+            raise RuntimeError("bad luck")
+        return real(program, state, facts, now)
+
+    monkeypatch.setattr(moving, "advance", advance)
+    await stage.drain()
+    rows = await stage.sql(
+        "select contact_id, status, error from enrollments where account_id = $1", stage.account
+    )
+    failed = [row for row in rows if row["status"] == "failed"]
+    assert [row["contact_id"] for row in failed] == [poison]
+    assert failed[0]["error"] == "RuntimeError: bad luck"
+    assert len([row for row in rows if row["status"] == "completed"]) == 19
+    assert (
+        len(await stage.sql("select from contacts where city = 'Far' and account_id = $1", stage.account))
+        == 19
+    )
+    assert (
+        len(await stage.sql("select from enrollment_executions where account_id = $1", stage.account)) == 19
+    )
+
+
+async def test_a_row_that_the_database_refuses_fails_alone(stage: Stage) -> None:
+    people = await entered(stage, 9, FAR)
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        await match_events(work)
+    await stage.sql(
+        "insert into enrollment_executions (account_id, enrollment_id, seq, step_key, kind, started_at) "
+        "select account_id, id, 1, 's1', 'wait', now() from enrollments where contact_id = $1",
+        people[4],
+    )
+    await stage.drain()
+    failed = await stage.sql(
+        "select contact_id, error from enrollments where account_id = $1 and status = 'failed'", stage.account
+    )
+    assert [row["contact_id"] for row in failed] == [people[4]]
+    assert "UniqueViolation" in failed[0]["error"]
+    moved = await stage.sql("select from contacts where account_id = $1 and city = 'Far'", stage.account)
+    assert len(moved) == 8
+
+
+async def test_many_workers_do_each_step_once(stage: Stage) -> None:
+    tag = await stage.tag("seen")
+    people = await entered(stage, 300, AddTag(tag=tag), FAR)
+    await asyncio.gather(*(drain(stage.runtime, stage.account) for _ in range(4)))
+    await stage.drain()
+    steps = await stage.sql(
+        "select enrollment_id, step_key from enrollment_executions where account_id = $1", stage.account
+    )
+    assert len(steps) == len({tuple(row) for row in steps}) == 600
+    audit = await stage.sql("select from audit_logs where account_id = $1", stage.account)
+    assert len(audit) == 600
+    revs = await stage.sql("select rev from contacts where account_id = $1", stage.account)
+    assert {row["rev"] for row in revs} == {2}
+    assert len(people) == 300
+
+
+async def test_accounts_take_turns(runtime: Runtime) -> None:
+    big, small = UUID(int=1), UUID(int=2)
+    left, order = {big: 50, small: 1}, []
+
+    async def part(_runtime: Runtime, account: UUID) -> int:
+        order.append(account)
+        if len(order) == 3:
+            lane.ring([small, small, big])
+        await asyncio.sleep(0)
+        left[account] -= 1
+        return left[account]
+
+    lane = Lane(runtime, part, "test")
+    serving = asyncio.create_task(lane.serve())
+    lane.ring([big])
+    async with asyncio.timeout(5):
+        await until_zero(left)
+    serving.cancel()
+    assert order.index(small) <= 4, "the small one does not wait for the big one's end"
+    assert order.count(small) == 1
+
+
+async def until_zero(left: dict[UUID, int]) -> None:
+    while sum(left.values()) > 0:  # noqa: ASYNC110 -- nothing tells when it is over
+        await asyncio.sleep(0.01)
+
+
+async def test_one_account_does_not_see_another(world: World, clock: TestClock, outside: Outside) -> None:
+    one = Stage(world, await world.account("One"), clock, outside)
+    two = Stage(world, await world.account("Two"), clock, outside)
+    await entered(one, 3, FAR)
+    await entered(two, 3, FAR)
+    await one.drain()
+    assert len(await one.sql("select from enrollments where account_id = $1", one.account)) == 3
+    assert await two.sql("select from enrollments where account_id = $1", two.account) == []
+    await two.drain()
+    assert (
+        len(
+            await two.sql(
+                "select from enrollments where account_id = $1 and status = 'completed'", two.account
+            )
+        )
+        == 3
+    )
