@@ -15,13 +15,13 @@ from app.accounts.controllers import AccountController
 from app.audit.controllers import audit
 from app.cli import Commands
 from app.contacts.controllers import ContactController
-from app.enrollments.controllers import EnrollmentController, WorkflowEnrollmentController, settle
+from app.enrollments.controllers import EffectController, EnrollmentController, WorkflowEnrollmentController
 from app.fields.controllers import FieldController
 from app.health.controllers import HealthController, metrics
 from app.home.controllers import overview
 from app.imports.controllers import ImportController
 from app.mailbox.controllers import MailboxController
-from app.operations.controllers import EffectController, JobController
+from app.operations.controllers import JobController
 from app.people.controllers import MemberController, PasswordController, TokenController, roles
 from app.runtime import Runtime, open_runtime
 from app.sessions.controllers import SessionController, SignInController
@@ -57,7 +57,6 @@ ROUTES: list[Any] = [
     audit,
     WorkflowEnrollmentController,
     EnrollmentController,
-    settle,
     JobController,
     EffectController,
     MailboxController,

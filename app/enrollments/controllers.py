@@ -16,9 +16,11 @@ from app.enrollments.schemas import (
     SettlementForm,
 )
 from app.enrollments.steering import (
+    cancel_effect,
     contact_named,
     enroll_contacts,
     remove_enrollment,
+    retry_effect,
     retry_enrollment,
     settle_effect,
     skip_wait,
@@ -143,10 +145,29 @@ async def _saved(work: Work, enrollment_id: UUID, note: str) -> Saved[Enrollment
     return Saved(page, see=page.href, created=False, note=note)
 
 
-@post("/effects/{effect_id:uuid}/settlement", guards=[may(STEER)], tags=["enrollments"])
-async def settle(
-    effect_id: FromPath[UUID], data: JSONBody[SettlementForm], work: NamedDependency[Work]
-) -> Saved[EnrollmentPage]:
-    """Says what became of something in doubt: it went out, or it is sent again."""
-    enrollment_id = await settle_effect(work, effect_id, went_out=data.went_out)
-    return await _saved(work, enrollment_id, "It counts as sent." if data.went_out else "It is sent again.")
+class EffectController(Controller):
+    path = "/effects/{effect_id:uuid}"
+    tags = ("enrollments",)
+
+    @post("/settlement", guards=[may(STEER)])
+    async def settle(
+        self, effect_id: FromPath[UUID], data: JSONBody[SettlementForm], work: NamedDependency[Work]
+    ) -> Saved[EnrollmentPage]:
+        """Says what became of something in doubt: it went out, or it is sent again."""
+        enrollment_id = await settle_effect(work, effect_id, went_out=data.went_out)
+        note = "It counts as sent." if data.went_out else "It is sent again."
+        return await _saved(work, enrollment_id, note)
+
+    @post("/retry", guards=[may(Permission.RUN_JOBS)])
+    async def retry(self, effect_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:
+        """Tries at once what waits for its next try; what failed for good begins its step again."""
+        enrollment_id = await retry_effect(work, effect_id)
+        page = await enrollment_page(work, enrollment_id)
+        return Saved(page, see="/jobs", created=False, note="It is tried again.")
+
+    @post("/cancellation", guards=[may(Permission.RUN_JOBS)])
+    async def cancel(self, effect_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:
+        """Takes back what was not sent; its enrollment fails, so that nobody goes on without it."""
+        enrollment_id = await cancel_effect(work, effect_id)
+        page = await enrollment_page(work, enrollment_id)
+        return Saved(page, see="/jobs", created=False, note="It was cancelled.")

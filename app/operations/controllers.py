@@ -7,9 +7,6 @@ from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
-from app.enrollments.pages import enrollment_page
-from app.enrollments.schemas import EnrollmentPage
-from app.enrollments.steering import cancel_effect, retry_effect
 from app.operations.pages import RUN, job_list, job_page
 from app.operations.schemas import JobList, JobPage
 from app.operations.use_cases import cancel_job, retry_job
@@ -57,22 +54,3 @@ class JobController(Controller):
 
 async def _saved(work: Work, job_id: UUID, note: str) -> Saved[JobPage]:
     return Saved(await job_page(work, job_id), see=f"/jobs/{job_id}", created=False, note=note)
-
-
-class EffectController(Controller):
-    path = "/effects/{effect_id:uuid}"
-    tags = ("jobs",)
-
-    @post("/retry", guards=[may(RUN)])
-    async def retry(self, effect_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:
-        """Tries at once what waits for its next try; what failed for good begins its step again."""
-        enrollment_id = await retry_effect(work, effect_id)
-        page = await enrollment_page(work, enrollment_id)
-        return Saved(page, see="/jobs", created=False, note="It is tried again.")
-
-    @post("/cancellation", guards=[may(RUN)])
-    async def cancel(self, effect_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:
-        """Takes back what was not sent; its enrollment fails, so that nobody goes on without it."""
-        enrollment_id = await cancel_effect(work, effect_id)
-        page = await enrollment_page(work, enrollment_id)
-        return Saved(page, see="/jobs", created=False, note="It was cancelled.")

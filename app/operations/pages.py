@@ -141,10 +141,7 @@ def _failed_job(row: Any) -> Failing:
 
 def _failing_effect(row: Any) -> Failing:
     what = row.payload.get("subject") if row.kind == "email" else row.payload.get("url")
-    name = (
-        " ".join(part for part in (row.first_name, row.last_name) if part) or row.email or "Unnamed contact"
-    )
-    note = f"{name} · try {row.attempts}"
+    note = f"{name_of(row)} · try {row.attempts}"
     return Failing(
         row.id, row.kind, row.status, str(what or row.kind), row.error or "", note, row.created_at,
         row.due_at if row.status == "retry" else None, f"/enrollments/{row.enrollment_id}",
