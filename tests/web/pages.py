@@ -18,7 +18,7 @@ class Form:
 
 
 class Page(HTMLParser):
-    """Links and forms of one page; a button's `formaction` is a form of its own with the same inputs."""
+    """Links and forms of one page; a button's `formaction` counts as a form of its own."""
 
     def __init__(self, text: str, path: str) -> None:
         super().__init__()
@@ -36,7 +36,8 @@ class Page(HTMLParser):
         for owner, name in self._late:
             if owner in self._by_id:
                 self._by_id[owner].names.add(name)
-        self.forms += [Form("POST", action, form.inside_main, form.names) for form, action in self._extra]
+        # The other controls of such a form are sent along, and ignored there.
+        self.forms += [Form("POST", action, form.inside_main) for form, action in self._extra]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
