@@ -18,15 +18,15 @@ import urllib.request
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 PEOPLE = 50
 PATIENCE = 60.0  # seconds that a worker may take for one thing
 RUN = uuid.uuid4().hex[:8]
 STATES = ("CA", "NY", "TX", "LA", "MI", "OH")
 HEADER = (
-    "first_name", "last_name", "company_name", "address", "city", "county", "state", "zip", "phone1", "phone2",
-    "email", "web",
+    "first_name", "last_name", "company_name", "address", "city", "county", "state", "zip", "phone1",
+    "phone2", "email", "web",
 )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ class Script:
             time.sleep(0.3)
 
 
-def fail(sentence: str) -> Any:
+def fail(sentence: str) -> NoReturn:
     sys.exit(f"main_job: {sentence}")
 
 
@@ -105,7 +105,7 @@ def href(page: Any, name: str) -> str:
     for one in page["actions"]:
         if one["name"] == name:
             return str(one["href"])
-    return str(fail(f"the page offers no “{name}”, only {[one['name'] for one in page['actions']]}"))
+    fail(f"the page offers no “{name}”, only {[one['name'] for one in page['actions']]}")
 
 
 def run_import(script: Script, name: str, content: bytes, fresh: bool) -> None:
