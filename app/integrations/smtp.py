@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate, parseaddr
@@ -46,7 +47,11 @@ class SmtpMailer:
         doubt."""
         try:
             message = compose(letter, self.sender)
-        except (Unsendable, ValueError) as error:
+            content = message.as_bytes()
+            letter.recipient.encode("ascii")
+        except UnicodeEncodeError:
+            return Refused(f"The address “{letter.recipient}” is not plain ASCII.", permanent=True)
+        except (MessageError, ValueError) as error:
             return Refused(f"The e-mail cannot be sent: {error}", permanent=True)
         client = aiosmtplib.SMTP(
             hostname=self.host, port=self.port, timeout=TIMEOUT, use_tls=self.tls, local_hostname="switchyard"
@@ -62,13 +67,13 @@ class SmtpMailer:
         except (SMTPException, OSError, TimeoutError) as error:
             client.close()
             return Refused(f"The mail server cannot be reached: {_said(error)}", permanent=False)
-        return await _data(client, message)
+        return await _data(client, content, str(message["Message-ID"]))
 
 
-async def _data(client: aiosmtplib.SMTP, message: EmailMessage) -> Outcome:
+async def _data(client: aiosmtplib.SMTP, content: bytes, message_id: str) -> Outcome:
     """From here on a broken connection may have been a delivery."""
     try:
-        answer = await client.data(message.as_bytes())
+        answer = await client.data(content)
     except SMTPResponseException as error:
         return _refused(client, error)
     except (SMTPException, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
@@ -78,9 +83,7 @@ async def _data(client: aiosmtplib.SMTP, message: EmailMessage) -> Outcome:
         await client.quit()
     except (SMTPException, OSError, TimeoutError):
         client.close()
-    return Sent(
-        {"code": answer.code, "answer": answer.message[:500], "message_id": str(message["Message-ID"])}
-    )
+    return Sent({"code": answer.code, "answer": answer.message[:500], "message_id": message_id})
 
 
 def _refused(client: aiosmtplib.SMTP, error: SMTPResponseException) -> Refused:

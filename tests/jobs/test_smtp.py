@@ -1,0 +1,149 @@
+"""What a mail server may do, and what it means."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from email import message_from_bytes, policy
+
+import pytest
+
+from app.integrations import smtp
+from app.integrations.smtp import SmtpMailer
+from app.ports import Doubtful, Letter, Refused, Sent
+
+FROM = "Acme <no-reply@acme.example>"
+
+
+def letter(**changes: str) -> Letter:
+    values = {
+        "recipient": "ann@people.example",
+        "subject": "Grüße",
+        "body": "Hello\n.\nBye",
+        "key": "e1:3",
+        "account_id": "a1",
+    } | changes
+    return Letter(**values)
+
+
+class Server:
+    """Answers by command; "" hangs up, "-" says nothing."""
+
+    def __init__(self, answers: Mapping[str, str]) -> None:
+        self.answers = {"": "220 hi", "EHLO": "250 hi", "MAIL": "250 ok", "RCPT": "250 ok", "DATA": "354 go",
+                        ".": "250 taken", "QUIT": "221 bye"} | dict(answers)  # fmt: skip
+        self.data = b""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await self.talk(reader, writer)
+        writer.close()
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        command = ""
+        while True:
+            said = self.answers.get(command, "500 what")
+            if said == "":
+                return
+            if said != "-":
+                writer.write(f"{said}\r\n".encode())
+                await writer.drain()
+            if command == "DATA" and said.startswith("354"):
+                self.data = (await reader.readuntil(b"\r\n.\r\n"))[:-3]
+                command = "."
+                continue
+            line = await reader.readline()
+            if not line:
+                return
+            command = line.decode().split()[0].upper()
+
+
+@asynccontextmanager
+async def listening(server: Server) -> AsyncIterator[SmtpMailer]:
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    try:
+        yield SmtpMailer(f"smtp://127.0.0.1:{listener.sockets[0].getsockname()[1]}", FROM)
+    finally:
+        listener.close()
+
+
+async def test_what_goes_out() -> None:
+    server = Server({})
+    async with listening(server) as mailer:
+        outcome = await mailer.send(letter(sender="Olive", reply_to="olive@acme.example"))
+    assert isinstance(outcome, Sent)
+    message = message_from_bytes(server.data.replace(b"\r\n..\r\n", b"\r\n.\r\n"), policy=policy.default)
+    assert message["From"] == "Olive <no-reply@acme.example>"
+    assert message["To"] == "ann@people.example"
+    assert message["Subject"] == "Grüße"
+    assert message["Reply-To"] == "olive@acme.example"
+    assert message["Message-ID"] == "<e1.3@acme.example>"
+    assert (message["X-Switchyard-Key"], message["X-Switchyard-Account"]) == ("e1:3", "a1")
+    assert message.get_content().splitlines() == ["Hello", ".", "Bye"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "permanent"),
+    [
+        ({"": "554 no"}, False), ({"MAIL": "451 later"}, False), ({"RCPT": "450 greylisted"}, False),
+        ({"RCPT": "550 no such user"}, True), ({"DATA": "451 later"}, False), ({".": "452 full"}, False),
+        ({".": "554 spam"}, True), ({"": ""}, False), ({"MAIL": ""}, False), ({"RCPT": ""}, False),
+    ],
+)  # fmt: skip
+async def test_refusals(answers: dict[str, str], permanent: bool) -> None:
+    async with listening(Server(answers)) as mailer:
+        outcome = await mailer.send(letter())
+    assert isinstance(outcome, Refused), outcome
+    assert outcome.permanent is permanent
+
+
+@pytest.mark.parametrize("answer", ["", "-"])
+async def test_silence_after_the_data_is_in_doubt(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp, "TIMEOUT", 0.5)
+    async with listening(Server({".": answer})) as mailer:
+        outcome = await mailer.send(letter())
+    assert isinstance(outcome, Doubtful), outcome
+
+
+async def test_hanging_up_after_taking_it_is_sent() -> None:
+    async with listening(Server({"QUIT": ""})) as mailer:
+        assert isinstance(await mailer.send(letter()), Sent)
+
+
+async def test_nobody_there() -> None:
+    async with listening(Server({})) as mailer:
+        pass
+    outcome = await mailer.send(letter())
+    assert isinstance(outcome, Refused)
+    assert not outcome.permanent
+
+
+@pytest.mark.parametrize("field", ["recipient", "subject", "sender", "reply_to", "key"])
+@pytest.mark.parametrize("mark", ["\r\nBcc: all@people.example", "\n", "\r"])
+async def test_no_line_break_gets_into_a_header(field: str, mark: str) -> None:
+    server = Server({})
+    async with listening(server) as mailer:
+        outcome = await mailer.send(letter(**{field: f"a@b.example{mark}"}))
+    assert isinstance(outcome, Refused)
+    assert outcome.permanent
+    assert server.data == b""
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        "",
+        "nobody",
+        "a b@c",
+        "<a@b.example>",
+        "a@b.example, c@d.example",
+        "jörg@b.example",
+        "a@b\u00ad.example",
+    ],
+)
+async def test_recipients_that_are_none(recipient: str) -> None:
+    server = Server({})
+    async with listening(server) as mailer:
+        outcome = await mailer.send(letter(recipient=recipient))
+    assert isinstance(outcome, Refused)
+    assert outcome.permanent
+    assert server.data == b""
