@@ -1,0 +1,82 @@
+"""The demo: the same on every machine, made once. Each account is one transaction, so a seed that was stopped
+is simply run again, and a second run finds its accounts and changes nothing."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from app.accounts.first import add_account
+from app.credentials import hash_password
+from app.runtime import Runtime, open_runtime
+from app.sessions.demo import PASSWORD
+from app.settings import Settings
+from app.work import SYSTEM, Work, open_work
+from app.workflows.domain.version import compile_version
+from db.models import Account
+from db.repositories.fields import Fields
+from db.seeds.contacts import generated, write_contacts
+from db.seeds.histories import lived, write_histories
+from db.seeds.jobs import write_jobs
+from db.seeds.words import ACME, GLOBEX
+from db.seeds.workflows import write_workflows
+
+PEOPLE = {
+    "Acme": [
+        ("owner@acme.test", "Olivia Owner", "owner"),
+        ("operator@acme.test", "Otto Operator", "operator"),
+        ("viewer@acme.test", "Vera Viewer", "viewer"),
+    ],
+    "Globex": [("owner@globex.test", "Gina Globex", "owner")],
+}
+CONTACTS = {"Acme": 2000, "Globex": 40}
+
+
+async def run(settings: Settings) -> None:
+    """Makes what is missing. Raises SystemExit when a demo address belongs to somebody else already."""
+    runtime = open_runtime(settings, pool_size=1)
+    try:
+        await make(runtime, "Acme", ACME, acme)
+        await make(runtime, "Globex", GLOBEX, globex)
+    except IntegrityError as error:
+        raise SystemExit(
+            "The demo cannot be made here: one of its addresses (…@acme.test) is in use. "
+            "Seed an empty database."
+        ) from error
+    finally:
+        await runtime.close()
+
+
+async def make(
+    runtime: Runtime, name: str, account_id: UUID, fill: Callable[[Work], Awaitable[None]]
+) -> bool:
+    """One account with its people and all that `fill` puts into it; False when it is there already."""
+    async with open_work(runtime, account_id, SYSTEM) as work:
+        if await work.session.scalar(select(Account.id).where(Account.id == account_id)) is not None:
+            return False
+        people = [
+            (email, person, await hash_password(PASSWORD), role) for email, person, role in PEOPLE[name]
+        ]
+        await add_account(work, name, people)
+        await fill(work)
+        await work.commit()
+        return True
+
+
+async def acme(work: Work) -> None:
+    """2,000 contacts, three live workflows with people in them, jobs of every kind."""
+    now = work.now
+    people = generated(1, CONTACTS["Acme"], now)
+    await write_contacts(work.session, 1, people, now)
+    fields = await Fields(session=work.session).catalogue()
+    versions = await write_workflows(work.session, fields, now - timedelta(days=12))
+    programs = {tag: compile_version(version, fields) for tag, version in versions.items()}
+    await write_histories(work.session, lived(programs, people, now))
+    await write_jobs(work.session, people, now)
+
+
+async def globex(work: Work) -> None:
+    """Somebody else's contacts: the stranger of the demo."""
+    await write_contacts(work.session, 2, generated(2, CONTACTS["Globex"], work.now), work.now)

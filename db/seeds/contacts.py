@@ -1,0 +1,135 @@
+"""The demo's contacts: generated, the same every time, written with arrays."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import insert, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.models import CustomField, Tag
+from db.seeds.words import (
+    COMPANY,
+    CONTACT,
+    FIELD,
+    FIRST,
+    LAST,
+    PLACES,
+    PLANS,
+    STREET,
+    TAG,
+    TRADE,
+    fixed,
+)
+
+COLUMNS = (
+    "first_name", "last_name", "email", "phone", "company", "address", "city", "county", "state",
+    "postal_code", "country", "website",
+)  # fmt: skip
+CONTACTS = text(f"""
+insert into contacts (id, {", ".join(COLUMNS)}, fields, created_at, updated_at)
+select v.id, {", ".join(f"v.{name}" for name in COLUMNS)}, cast(v.fields as jsonb), v.created_at, v.created_at
+  from unnest(cast(:id as uuid[]), {", ".join(f"cast(:{name} as text[])" for name in COLUMNS)},
+              cast(:fields as text[]), cast(:created_at as timestamptz[]))
+       v(id, {", ".join(COLUMNS)}, fields, created_at)
+""")  # noqa: S608 -- the names are constants
+TAGGED = text("""
+insert into contact_tags (contact_id, tag_id, created_at)
+select v.contact_id, v.tag_id, cast(:now as timestamptz)
+  from unnest(cast(:contact_id as uuid[]), cast(:tag_id as uuid[])) v(contact_id, tag_id)
+on conflict do nothing
+""")
+NAMES = ("vip", "newsletter", "trial", "renewal", "partner", "event 2026")
+SHARES = (0.08, 0.42, 0.12, 0.10, 0.05, 0.15)
+
+
+@dataclass
+class Person:
+    """A generated contact. `fields` are keyed by the custom field's id, `tags` are names."""
+
+    id: UUID
+    columns: dict[str, str | None]
+    fields: dict[str, object]
+    created_at: datetime
+    tags: set[str] = field(default_factory=set)
+
+
+def tag_id(account: int, name: str) -> UUID:
+    return fixed(TAG + account, NAMES.index(name))
+
+
+def field_id(account: int, position: int) -> UUID:
+    """0 plan, 1 score, 2 renewal date."""
+    return fixed(FIELD + account, position)
+
+
+def generated(account: int, count: int, now: datetime) -> list[Person]:
+    """`count` people of account number `account`; days of `now` decide the dates, nothing else does."""
+    dice = random.Random(f"switchyard {account}")  # noqa: S311 -- to be the same every time
+    return [_person(dice, account, index, count, now) for index in range(count)]
+
+
+def _person(dice: random.Random, account: int, index: int, count: int, now: datetime) -> Person:
+    first, last = dice.choice(FIRST), dice.choice(LAST)
+    company = f"{dice.choice(COMPANY)} {dice.choice(TRADE)}"
+    city, county, state, postal = dice.choice(PLACES)
+    domain = company.lower().replace(" ", "-") + ".example"
+    plan, score = dice.choice(PLANS), dice.randint(0, 100)
+    renewal = (now + timedelta(days=dice.randint(1, 365))).date()
+    fields: dict[str, object] = {
+        str(field_id(account, 0)): plan,
+        str(field_id(account, 1)): score,
+        str(field_id(account, 2)): renewal.isoformat(),
+    }
+    columns: dict[str, str | None] = {
+        "first_name": first,
+        "last_name": last,
+        "email": f"{first}.{last}.{index + 1}@{domain}".lower(),
+        "phone": f"+1916555{dice.randint(0, 9999):04}" if dice.random() < 0.8 else None,
+        "company": company,
+        "address": f"{dice.randint(1, 9900)} {dice.choice(STREET)} Street",
+        "city": city,
+        "county": county,
+        "state": state,
+        "postal_code": postal,
+        "country": "United States",
+        "website": f"https://www.{domain}" if dice.random() < 0.6 else None,
+    }
+    tags = {name for name, share in zip(NAMES, SHARES, strict=True) if dice.random() < share}
+    created = now - timedelta(days=120) * ((count - index) / count) - timedelta(days=15)
+    return Person(fixed(CONTACT + account, index), columns, fields, created, tags)
+
+
+async def write_contacts(
+    session: AsyncSession, account: int, people: Sequence[Person], now: datetime
+) -> None:
+    """Tags, custom fields and people of the session's account."""
+    own = session.info["account_id"]
+    await session.execute(
+        insert(Tag),
+        [{"id": tag_id(account, name), "account_id": own, "name": name, "slug": name} for name in NAMES],
+    )
+    kinds = (("plan", "Plan", "select"), ("score", "Score", "number"), ("renewal", "Renewal date", "date"))
+    await session.execute(
+        insert(CustomField),
+        [
+            {
+                "id": field_id(account, number), "account_id": own, "key": key, "label": label, "type": kind,
+                "options": list(PLANS) if kind == "select" else [], "position": number,
+            }
+            for number, (key, label, kind) in enumerate(kinds)
+        ],
+    )  # fmt: skip
+    arrays: dict[str, object] = {name: [person.columns[name] for person in people] for name in COLUMNS}
+    arrays["id"] = [person.id for person in people]
+    arrays["fields"] = [msgspec.json.encode(person.fields).decode() for person in people]
+    arrays["created_at"] = [person.created_at for person in people]
+    await session.execute(CONTACTS, arrays)
+    pairs = [(person.id, tag_id(account, name)) for person in people for name in sorted(person.tags)]
+    await session.execute(
+        TAGGED,
+        {"contact_id": [pair[0] for pair in pairs], "tag_id": [pair[1] for pair in pairs], "now": now},
+    )

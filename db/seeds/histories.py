@@ -1,0 +1,224 @@
+"""People on their way through the demo's workflows. Each history is what the engine itself decides when it is
+called at made-up moments of the last days, so it goes on with them as with anybody."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
+from sqlalchemy import insert, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.filters.facts import Facts, contact_values
+from app.workflows.domain.machine import advance
+from app.workflows.domain.outcomes import Decision, EffectOutcome, Enrollment, Status
+from app.workflows.domain.triggers import TagAdded
+from app.workflows.domain.version import Program
+from db.models import Contact, Event, TriggerDecision
+from db.models import Effect as EffectRow
+from db.models import Enrollment as EnrollmentRow
+from db.models import EnrollmentExecution as ExecutionRow
+from db.seeds.contacts import TAGGED, Person, field_id, tag_id
+from db.seeds.words import EFFECT, ENROLLMENT, EVENT, fixed
+
+ACCOUNT = 1
+QUIET = timedelta(hours=8)  # nothing of the demo becomes due in its first hours
+LATER = timedelta(hours=5)
+REFUSED = EffectOutcome("failed_permanent", None, "550 5.1.1 mailbox unavailable")
+DOUBT = EffectOutcome("unknown", None, "The worker stopped during the call: it may have gone out.")
+SENT = EffectOutcome("sent", None, None, {"response": "250 Message accepted for delivery"})
+Row = dict[str, Any]
+
+
+@dataclass
+class Rows:
+    """What is to be written, table by table."""
+
+    events: list[Row] = field(default_factory=list)
+    decisions: list[Row] = field(default_factory=list)
+    enrollments: list[Row] = field(default_factory=list)
+    executions: list[Row] = field(default_factory=list)
+    effects: list[Row] = field(default_factory=list)
+    tags: list[Row] = field(default_factory=list)
+    plans: list[Row] = field(default_factory=list)
+
+
+@dataclass
+class History:
+    """One person's way, from `at` until it waits for something after `now`, or ends."""
+
+    program: Program
+    person: Person
+    number: int
+    at: datetime
+    now: datetime
+    first: EffectOutcome = SENT
+    goal: bool = False
+
+    def __post_init__(self) -> None:
+        values = contact_values(dict(self.person.columns), dict(self.person.fields))
+        tags = {tag_id(ACCOUNT, name) for name in self.person.tags}
+        self.facts = Facts(values, tags, ZoneInfo("UTC"), self.person.id, "Acme")
+        self.state = Enrollment(fixed(ENROLLMENT, self.number), self.person.id)
+        self.entered, self.status = self.at, Status.ACTIVE
+        self.executions: dict[int, Row] = {}
+        self.effects: dict[int, Row] = {}
+        self.tagged: set[UUID] = set()
+        self.last: Decision | None = None
+        self.chose = False
+
+    def live(self) -> None:
+        """Lives it through."""
+        going = True
+        while going:
+            decision = self._step()
+            if decision.status is not Status.ACTIVE:
+                going = False
+            elif decision.wait_reason in ("effect", "hold"):
+                going = self._answered()
+            elif self.goal and not self.chose and self.at + LATER < self.now:
+                self._choose()
+            elif decision.wait_until is None or decision.wait_until > self.now:
+                going = False
+            else:
+                self.at = decision.wait_until
+
+    def _choose(self) -> None:
+        """The contact takes the pro plan: the goal listens, whatever step they stand at."""
+        self.chose, self.at = True, self.at + LATER
+        plan = str(field_id(ACCOUNT, 0))
+        self.facts.values[f"custom.{plan}"] = self.person.fields[plan] = "pro"
+
+    def _step(self) -> Decision:
+        decision = advance(self.program, self.state, self.facts, self.at)
+        for made in decision.executions:
+            self.executions[made.seq] = {
+                "seq": made.seq, "step_key": made.step_key, "kind": made.kind, "started_at": made.started,
+                "finished_at": made.finished, "outcome": made.outcome, "detail": made.detail,
+                "error": made.error,
+            }  # fmt: skip
+        for closed in decision.closed:
+            row = self.executions[closed.seq]
+            row |= {"finished_at": closed.finished, "outcome": closed.outcome, "error": closed.error}
+            row["detail"] = {**row["detail"], **closed.detail}
+        for effect in decision.effects:
+            self.effects[effect.seq] = {
+                "seq": effect.seq, "step_key": effect.step_key, "kind": effect.kind,
+                "payload": effect.payload, "idempotency_key": effect.idempotency_key,
+                "on_doubt": effect.on_doubt, "created_at": self.at,
+            }  # fmt: skip
+        self.tagged |= decision.tags_added
+        self.status, self.last = decision.status, decision
+        self.state = replace(
+            self.state, step_key=decision.step_key, seq=decision.seq, wait_reason=decision.wait_reason,
+            wait_until=decision.wait_until, goal_key=decision.goal_key, effect=None,
+        )  # fmt: skip
+        return decision
+
+    def _answered(self) -> bool:
+        """The ledger's answer two seconds later; False when it is a doubt that has been seen already."""
+        row = self.effects[self.state.seq]
+        if row.get("status") == "unknown":
+            return False
+        outcome, self.first = self.first, SENT
+        begun, self.at = self.at, self.at + timedelta(seconds=2)
+        row |= {
+            "status": outcome.status, "error": outcome.error, "attempts": 1, "due_at": begun,
+            "begun_at": begun, "sent_at": self.at if outcome.status == "sent" else None,
+            "result": outcome.detail or None,
+        }  # fmt: skip
+        self.state = replace(self.state, effect=outcome)
+        return True
+
+    def note(self, rows: Rows, account_id: UUID) -> None:
+        """Its rows."""
+        last, version = self.last, self.program.version
+        if last is None:
+            return
+        event_id, own = fixed(EVENT, self.number), {"account_id": account_id}
+        of = own | {"enrollment_id": self.state.id}
+        ended = None if self.status is Status.ACTIVE else self.at
+        rows.events.append(own | {
+            "id": event_id, "kind": "tag.added", "subject_id": self.person.id, "source": "bulk",
+            "data": {"tag_id": str(self._tag())}, "root_event_id": event_id, "occurred_at": self.entered,
+            "matched_at": self.entered,
+        })  # fmt: skip
+        rows.decisions.append(own | {
+            "event_id": event_id, "workflow_id": version.workflow_id, "version": version.number,
+            "contact_id": self.person.id, "verdict": "enrolled", "decided_at": self.entered,
+            "detail": {"source": "bulk"},
+        })  # fmt: skip
+        rows.enrollments.append(own | {
+            "id": self.state.id, "workflow_id": version.workflow_id, "version": version.number,
+            "contact_id": self.person.id, "event_id": event_id, "root_event_id": event_id,
+            "status": self.status, "step_key": last.step_key, "seq": last.seq, "due_at": last.due_at,
+            "wait_until": last.wait_until, "wait_reason": last.wait_reason, "exit_reason": last.exit_reason,
+            "goal_key": last.goal_key, "error": last.error, "entered_at": self.entered, "ended_at": ended,
+            "updated_at": self.at,
+        })  # fmt: skip
+        rows.executions += [of | row for row in self.executions.values()]
+        ids = {"workflow_id": version.workflow_id, "contact_id": self.person.id}
+        rows.effects += [
+            of | ids | row | {"id": fixed(EFFECT, self.number * 10 + seq)}
+            for seq, row in self.effects.items()
+        ]
+        rows.tags += [{"contact_id": self.person.id, "tag_id": tag} for tag in sorted(self.tagged)]
+        if self.chose:
+            rows.plans.append({"id": self.person.id, "fields": self.person.fields})
+
+    def _tag(self) -> UUID:
+        return next(one.tag for one in self.program.version.triggers if isinstance(one, TagAdded) and one.tag)
+
+
+def lived(programs: dict[str, Program], people: Sequence[Person], now: datetime) -> list[History]:
+    """Who has the tag of a workflow went in during the last days. One was refused, one is in doubt."""
+    dice = random.Random("histories")  # noqa: S311 -- to be the same every time
+    plan, entries = str(field_id(ACCOUNT, 0)), list[tuple[float, str, Person, bool]]()
+    for tag in programs:
+        inside = [person for person in people if tag in person.tags]
+        inside = [person for person in inside if tag != "trial" or person.fields[plan] != "pro"]
+        for person in inside[:160]:
+            hours = min(dice.uniform(8, 9 * 24), dice.uniform(8, 9 * 24))
+            entries.append((hours, tag, person, tag == "trial" and dice.random() < 0.3))
+    entries.sort(key=lambda entry: -entry[0])
+    found = [
+        History(programs[tag], person, number, now - timedelta(hours=hours), now, goal=goal)
+        for number, (hours, tag, person, goal) in enumerate(entries)
+    ]
+    found[-4].first, found[-9].first = REFUSED, DOUBT
+    for history in found:
+        history.live()
+    return [one for one in found if one.last is not None and _quiet(one.last, now)]
+
+
+def _quiet(last: Decision, now: datetime) -> bool:
+    return last.due_at is None or last.due_at > now + QUIET
+
+
+async def write_histories(session: AsyncSession, histories: Sequence[History]) -> None:
+    """All of them, with arrays of rows."""
+    rows, account_id = Rows(), session.info["account_id"]
+    for history in histories:
+        history.note(rows, account_id)
+    tables: tuple[tuple[Any, list[Row]], ...] = (
+        (Event, rows.events),
+        (TriggerDecision, rows.decisions),
+        (EnrollmentRow, rows.enrollments),
+        (ExecutionRow, rows.executions),
+        (EffectRow, rows.effects),
+    )
+    for table, given in tables:
+        if given:
+            await session.execute(insert(table), given)
+    pairs = {name: [row[name] for row in rows.tags] for name in ("contact_id", "tag_id")}
+    await session.execute(TAGGED, pairs | {"now": session.info["now"]})
+    for row in rows.plans:
+        await session.execute(
+            update(Contact)
+            .where(Contact.account_id == account_id, Contact.id == row["id"])
+            .values(fields=row["fields"])
+        )

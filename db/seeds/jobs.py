@@ -1,0 +1,104 @@
+"""Jobs that were done, one that waits and one that failed; and the import that brought a part of the
+people."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.models import Import, ImportRow, Job
+from db.seeds.contacts import Person, tag_id
+from db.seeds.words import IMPORT, JOB, fixed
+
+ACCOUNT = 1
+HEADER = ["first_name", "last_name", "email", "city", "state"]
+ROWS = 120
+
+
+async def write_jobs(session: AsyncSession, people: Sequence[Person], now: datetime) -> None:
+    """Made over the last two days, in the name of the account's operator."""
+    await _import(session, people[-ROWS:], now - timedelta(days=2))
+    who = {
+        "account_id": session.info["account_id"],
+        "actor_kind": "person",
+        "actor_id": "",
+        "actor_name": "Otto Operator",
+    }
+    rows = [who | row for row in (*_done(people, now), *_not_done(people, now))]
+    await session.execute(insert(Job), rows)
+
+
+def _row(number: int, task: str, at: datetime, took: float, **more: Any) -> dict[str, Any]:
+    return {
+        "id": fixed(JOB, number),
+        "queue": task.partition(".")[0],
+        "task": task,
+        "created_at": at,
+        "due_at": at,
+        "started_at": at + timedelta(seconds=0.2),
+        "finished_at": at + timedelta(seconds=0.2 + took),
+        "status": "done",
+        "attempts": 1,
+        "args": {},
+        "result": None,
+        "error": None,
+        **more,
+    }
+
+
+def _tagging(people: Sequence[Person], name: str) -> dict[str, Any]:
+    ids = sorted(str(person.id) for person in people)
+    return {"ids": ids, "tag_id": str(tag_id(ACCOUNT, name)), "tag": name, "operation": "add"}
+
+
+def _done(people: Sequence[Person], now: datetime) -> list[dict[str, Any]]:
+    of = {"import_id": str(fixed(IMPORT))}
+    at = now - timedelta(days=2)
+    tagged = [person for person in people if "newsletter" in person.tags][:160]
+    return [
+        _row(0, "import.check", at, 0.6, args=of, total=ROWS, progress=ROWS),
+        _row(1, "import.run", at + timedelta(minutes=3), 1.4, args=of, total=ROWS, progress=ROWS),
+        _row(2, "bulk.tag", now - timedelta(hours=30), 0.9, args=_tagging(tagged, "newsletter"),
+             total=len(tagged), progress=len(tagged)),
+    ]  # fmt: skip
+
+
+def _not_done(people: Sequence[Person], now: datetime) -> list[dict[str, Any]]:
+    partners = [person for person in people if "partner" in person.tags]
+    guests = [person for person in people if "event 2026" in person.tags]
+    return [
+        _row(3, "bulk.tag", now - timedelta(hours=7), 12.0, args=_tagging(partners, "partner"),
+             total=len(partners), progress=0, status="failed", attempts=5,
+             error="The database closed the connection five times while contacts were tagged."),
+        _row(4, "bulk.tag", now - timedelta(hours=1), 0, args=_tagging(guests, "event 2026"),
+             total=len(guests), progress=0, status="queued", attempts=2, finished_at=None,
+             due_at=now + timedelta(days=1),
+             error="Waits for its next try: somebody else was changing these contacts."),
+    ]  # fmt: skip
+
+
+async def _import(session: AsyncSession, people: Sequence[Person], at: datetime) -> None:
+    cells = [[person.columns[name] or "" for name in HEADER] for person in people]
+    lines = [",".join(HEADER), *(",".join(row) for row in cells)]
+    own = {"account_id": session.info["account_id"]}
+    await session.execute(
+        insert(Import).values(
+            **own, id=fixed(IMPORT), filename="fair-visitors.csv", status="done", encoding="utf-8",
+            content=("\n".join(lines) + "\n").encode(), delimiter=",", header=HEADER,
+            mapping={name: name for name in HEADER}, options={}, rows_total=ROWS, rows_checked=ROWS,
+            rows_new=ROWS, applied=ROWS, job_id=fixed(JOB, 1), created_by="Otto Operator", created_at=at,
+            finished_at=at + timedelta(minutes=4),
+        )
+    )  # fmt: skip
+    rows = [
+        own
+        | {
+            "import_id": fixed(IMPORT), "line": number, "cells": row, "verdict": "new",
+            "values": dict(zip(HEADER, row, strict=True)), "contact_id": person.id,
+            "applied_at": at + timedelta(minutes=4),
+        }
+        for number, (row, person) in enumerate(zip(cells, people, strict=True), start=2)
+    ]  # fmt: skip
+    await session.execute(insert(ImportRow), rows)

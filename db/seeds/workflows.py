@@ -1,0 +1,130 @@
+"""The demo's three workflows, published. None of them listens to the tag `vip`: that one is for visitors."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.filters.ast import Op, Predicate
+from app.filters.fields import Fields
+from app.workflows.domain.draft import Draft, add_trigger
+from app.workflows.domain.draft import insert as add_step
+from app.workflows.domain.steps import (
+    ELSE,
+    MAIN,
+    AddTag,
+    Branch,
+    BranchLane,
+    Goal,
+    SendEmail,
+    StepConfig,
+    Unit,
+    Wait,
+)
+from app.workflows.domain.triggers import Manual, TagAdded
+from app.workflows.domain.version import Version, content_hash, freeze, references
+from db.models import Workflow
+from db.repositories.workflows import Workflows
+from db.seeds.contacts import field_id, tag_id
+from db.seeds.words import WORKFLOW, fixed
+
+ACCOUNT = 1
+BY = "Olivia Owner"
+
+
+def trial() -> Draft:
+    """Trial → e-mail → wait 2 days → by score → wait 3 days → goal: chose the pro plan."""
+    score, plan = f"custom.{field_id(ACCOUNT, 1)}", f"custom.{field_id(ACCOUNT, 0)}"
+    hot = BranchLane("b1", "Score of 60 and more", Predicate(score, Op.GE, 60))
+    draft = _begun("trial")
+    draft = _add(draft, _mail("Your trial, {{ contact.first_name }}", "how to get the most out of it."))
+    draft = _add(draft, Wait(amount=2, unit=Unit.DAYS))
+    draft = _add(draft, Branch(branches=[hot]))
+    branch = draft.steps[-1].key
+    draft = add_step(draft, f"{branch}.b1", 0, _mail("Shall we talk?", "choose an hour that suits you."))
+    draft = add_step(draft, f"{branch}.{ELSE}", 0, _mail("Three tips", "what others do in their first week."))
+    draft = _add(draft, Wait(amount=3, unit=Unit.DAYS))
+    pro = Predicate(plan, Op.ANY_OF, ["pro"])
+    return _add(draft, Goal(name="Chose the pro plan", filter=pro, on_unmet="wait", amount=14))
+
+
+def renewal() -> Draft:
+    """Renewal → e-mail → wait 5 days → e-mail → tag partner."""
+    draft = _begun("renewal")
+    draft = _add(draft, _mail("Your renewal, {{ contact.first_name }}", "your plan renews soon."))
+    draft = _add(draft, Wait(amount=5, unit=Unit.DAYS))
+    draft = _add(draft, _mail("Still with us?", "a short reminder about your renewal."))
+    return _add(draft, AddTag(tag=tag_id(ACCOUNT, "event 2026")))
+
+
+def newsletter() -> Draft:
+    """Newsletter → e-mail → wait 1 day → by state → done."""
+    near = Predicate("state", Op.IN, ["CA", "OR", "WA"])
+    draft = _begun("newsletter")
+    draft = _add(draft, _mail("Welcome, {{ contact.first_name }}", "this is what you will read here."))
+    draft = _add(draft, Wait(amount=1, unit=Unit.DAYS))
+    draft = _add(draft, Branch(branches=[BranchLane("b1", "West coast", near)]))
+    branch = draft.steps[-1].key
+    return add_step(draft, f"{branch}.b1", 0, _mail("Near you", "we come to {{ contact.city }} in spring."))
+
+
+def _begun(tag: str) -> Draft:
+    draft = add_trigger(Draft(), TagAdded(tag=tag_id(ACCOUNT, tag)))
+    return add_trigger(draft, Manual())
+
+
+def _add(draft: Draft, config: StepConfig) -> Draft:
+    return add_step(draft, MAIN, len(draft.steps), config)
+
+
+def _mail(subject: str, sentence: str) -> SendEmail:
+    return SendEmail(subject=subject, body=f"Hello {{{{ contact.first_name }}}},\n\n{sentence}\n\nAcme")
+
+
+NAMES = {
+    "trial": ("Trial onboarding", "From the first day to the pro plan.", trial),
+    "renewal": ("Renewal reminder", "Two letters before a plan renews.", renewal),
+    "newsletter": ("Newsletter welcome", "Whoever signs up is greeted.", newsletter),
+}
+
+
+async def write_workflows(session: AsyncSession, fields: Fields, at: datetime) -> dict[str, Version]:
+    """Draft, revision and version 1 of each, live since `at`; the versions by their tag."""
+    workflows, made = Workflows(session=session), {}
+    for number, (tag, (name, description, build)) in enumerate(NAMES.items()):
+        workflow_id, draft = fixed(WORKFLOW, number), build()
+        await _write(session, workflows, workflow_id, name, description, draft, at)
+        version = freeze(draft, workflow_id, 1)
+        used = references(version, fields)
+        await workflows.add_version(version, content_hash(version), BY, used, at)
+        await workflows.change(workflow_id, live_version=1, status="active")
+        made[tag] = version
+    return made
+
+
+async def _write(
+    session: AsyncSession,
+    workflows: Workflows,
+    workflow_id: UUID,
+    name: str,
+    description: str,
+    draft: Draft,
+    at: datetime,
+) -> None:
+    await session.execute(
+        insert(Workflow).values(
+            id=workflow_id,
+            account_id=workflows.account_id,
+            name=name,
+            description=description,
+            created_by=BY,
+            created_at=at,
+            settings=msgspec.to_builtins(draft.settings),
+        )
+    )
+    workflows.add_revision(workflow_id, 0, "created", Draft(), None, None, BY)
+    await workflows.write_draft(workflow_id, draft, 1)
+    workflows.add_revision(workflow_id, 1, "Made the demo", draft, 0, None, BY)
+    await session.flush()
