@@ -14,11 +14,13 @@ Status = Literal["uploaded", "checking", "ready", "running", "done", "failed", "
 class MappingForm(msgspec.Struct, forbid_unknown_fields=True):
     """`columns` is column number (from 0) to field key or "ignore"; a column that is left out keeps its
     guess. `tags` are names, separated by commas, that every row gets. `existing` says what happens with
-    contacts that are there already."""
+    contacts that are there already, `first_line` whether the file begins with the names of its columns or
+    with a person ("": as it was recognised)."""
 
     columns: dict[str, str] = {}
     tags: Annotated[str, msgspec.Meta(max_length=1000)] = ""
     existing: Literal["update", "skip"] = "update"
+    first_line: Literal["", "names", "person"] = ""
 
 
 class Summary(msgspec.Struct, kw_only=True):
@@ -89,6 +91,7 @@ class ImportPage(msgspec.Struct, kw_only=True):
     choices: list[Choice]
     tags: list[str]
     existing: str
+    first_line: str
     job_id: UUID | None
     verdicts: list[Verdicts]
     actions: list[Action]

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from app.errors import Conflict, Invalid, NotFound
 from app.imports.domain.columns import guess, mapping_errors
-from app.imports.domain.table import read_table
-from app.imports.domain.text import FileError
+from app.imports.domain.table import filled_lines, read_table, titles
+from app.imports.domain.text import FileError, decode
 from app.imports.schemas import MappingForm, Status, Summary
 from app.work import Work
 from db.ids import uuid7
@@ -144,6 +144,7 @@ async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
     found = await _locked(work, import_id)
     if not may_map(found):
         raise Conflict(f"This import {STATES[state_of(found)]}; its columns cannot be changed now.")
+    shape = await _shape(work, found, form.first_line)
     columns = {**found.mapping, **form.columns}
     tags, problem = tags_of(form.tags)
     errors = mapping_errors(columns, found.header, await work.fields.catalogue()) | problem
@@ -152,17 +153,36 @@ async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
     await work.imports.forget_rows(import_id)
     if found.job_id is not None:
         await work.imports.cancel_job(found.job_id, work.now)
-    job_id = work.add_job("import", "import.check", {"import_id": str(import_id)}, found.rows_total)
+    job_id = work.add_job("import", "import.check", {"import_id": str(import_id)}, shape["rows_total"])
     await work.imports.change(
         import_id,
         status="checking",
         mapping=columns,
-        options={**found.options, "tags": tags, "existing": form.existing},
+        header=shape["header"],
+        rows_total=shape["rows_total"],
+        options={
+            **found.options, "has_header": shape["has_header"], "tags": tags, "existing": form.existing,
+        },
         rows_checked=0, rows_new=0, rows_changed=0, rows_unchanged=0, rows_bad=0,
         job_id=job_id,
         error=None,
     )  # fmt: skip
     await work.commit()
+
+
+async def _shape(work: Work, found: Any, first_line: str) -> dict[str, Any]:
+    """Header and number of rows, when the first line is what the person says it is."""
+    has_header = found.options.get("has_header", True)
+    shape = {"has_header": has_header, "header": found.header, "rows_total": found.rows_total}
+    wanted = first_line == "names" if first_line else has_header
+    if wanted == has_header:
+        return shape
+    text, _encoding = decode(await work.imports.content(found.id))
+    _line, cells = next(filled_lines(text, found.delimiter))
+    rows = found.rows_total + (1 if has_header else -1)
+    if rows == 0:
+        raise Invalid({"first_line": "Then the file has no line left to import."})
+    return {"has_header": wanted, "header": titles(cells, wanted), "rows_total": rows}
 
 
 def tags_of(names: str) -> tuple[list[str], dict[str, str]]:

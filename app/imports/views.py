@@ -32,6 +32,7 @@ async def page_of(work: Work, found: Any, *, columns: bool = False) -> ImportPag
         choices=[Choice(key, label) for key, label in choices(fields)] if step == "columns" else [],
         tags=found.options.get("tags", []),
         existing=found.options.get("existing", "update"),
+        first_line="names" if found.options.get("has_header", True) else "person",
         job_id=found.job_id,
         verdicts=[await _verdicts(work, found, one, fields) for one in LABELS] if shown else [],
         actions=_actions(work, found, step),

@@ -9,6 +9,7 @@ from app.imports.domain.samples import HEADER, as_csv, people, sample
 from app.imports.running import check_import, run_import
 from app.work import SYSTEM, open_work
 from db.models import Job
+from db.repositories.imported_contacts import ImportedContacts
 from tests.web.kit import PARTIAL
 from tests.web.world import Somebody, World
 
@@ -324,3 +325,109 @@ async def test_the_sample_file_can_be_imported(world: World) -> None:
         assert (answer.status_code, answer.text) == (200, sample())
         page = await import_all(world, who, client, answer.content)
         assert counts(page) == (25, 0, 0, 0)
+
+
+async def test_the_first_line_is_what_the_person_says(world: World) -> None:
+    who = await world.person("operator")
+    async with world.script(who) as client:
+        page = await upload(client, b"Ann,Doe\nBob,Roe\n")
+        assert (page["first_line"], page["item"]["rows"]) == ("names", 1)
+        columns = {"0": "first_name", "1": "last_name"}
+        page = await act(client, page, "map", columns=columns, first_line="person")
+        await work_off(world, who)
+        page = await show(client, page)
+        assert (page["first_line"], counts(page)) == ("person", (2, 0, 0, 0))
+        assert [one["name"] for one in page["columns"]] == ["Column 1", "Column 2"]
+        assert page["verdicts"][0]["rows"][0]["line"] == 1
+        page = await act(client, {**page, "actions": [map_of(page)]}, "map", first_line="names")
+        await work_off(world, who)
+        page = await show(client, page)
+        assert (page["columns"][0]["name"], counts(page)) == ("Ann", (1, 0, 0, 0))
+
+
+def map_of(page: dict[str, Any]) -> dict[str, str]:
+    return {"name": "map", "href": f"/imports/{page['item']['id']}/mapping"}
+
+
+async def test_own_fields_are_filled_and_people_without_address_are_known_again(world: World) -> None:
+    who = await world.person("operator")
+    await world.sql(
+        "insert into custom_fields (account_id, id, key, label, type)"
+        " values ($1, gen_random_uuid(), 'seats', 'Seats', 'number')",
+        who.account_id,
+    )
+    content = b"First name,Last name,Phone,Seats\nAnn,Doe,504-621-8927,12\nBob,Roe,,many\nCyd,Poe,,\n"
+    async with world.script(who) as client:
+        page = await import_all(world, who, client, content)
+        assert counts(page) == (2, 0, 0, 1)
+        assert "Seats" in page["verdicts"][3]["rows"][0]["reason"]
+        again = await import_all(world, who, client, content)
+        assert counts(again) == (0, 0, 2, 1)
+    rows = await world.sql(
+        "select phone, fields::text from contacts where account_id = $1 order by last_name", who.account_id
+    )
+    assert rows[0]["phone"] == "+15046218927"
+    assert rows[0]["fields"].endswith(": 12}")
+
+
+async def test_somebody_who_is_added_in_that_very_moment_is_updated(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = await world.person("operator")
+    mail = people(3)[1][10]
+    original = ImportedContacts.insert
+
+    async def late(self: ImportedContacts, rows: Any) -> Any:
+        await world.sql(
+            "insert into contacts (account_id, id, email) values ($1, gen_random_uuid(), $2)"
+            " on conflict do nothing",
+            who.account_id,
+            mail,
+        )
+        return await original(self, rows)
+
+    async with world.script(who) as client:
+        page = await act(client, await upload(client, table(3)), "map")
+        await work_off(world, who)
+        page = await act(client, await show(client, page), "run")
+        monkeypatch.setattr(ImportedContacts, "insert", late)
+        await work_off(world, who)
+        assert counts(await show(client, page)) == (2, 1, 0, 0)
+    found = await world.sql("select count(*) as n from contacts where account_id = $1", who.account_id)
+    assert found[0]["n"] == 3
+
+
+async def test_a_job_that_failed_or_was_cancelled_elsewhere_is_seen(world: World) -> None:
+    who = await world.person("operator")
+    async with world.script(who) as client:
+        page = await act(client, await upload(client, table(3)), "map")
+        await world.sql(
+            "update jobs set status = 'failed', error = 'It broke' where account_id = $1", who.account_id
+        )
+        page = await show(client, page)
+        assert (page["step"], page["item"]["status"], page["item"]["error"]) == (
+            "columns",
+            "failed",
+            "It broke",
+        )
+        page = await act(client, page, "map")
+        await work_off(world, who)
+        page = await act(client, await show(client, page), "run")
+        await world.sql(
+            "update jobs set status = 'cancelled' where account_id = $1 and task = 'import.run'",
+            who.account_id,
+        )
+        page = await show(client, page)
+        assert (page["item"]["status"], page["actions"][0]["name"]) == ("cancelled", "run")
+        page = await act(client, page, "run")
+        await work_off(world, who)
+        assert (await show(client, page))["item"]["status"] == "done"
+
+
+async def test_a_file_that_is_too_large_is_refused(world: World) -> None:
+    who = await world.person("operator")
+    most = world.app.state.settings.max_body_bytes
+    async with world.script(who) as client:
+        answer = await client.post("/imports", files={"file": ("x.csv", b"a" * (most + 1))})
+        assert answer.status_code == 413
+        assert "at most" in answer.json()["detail"]
