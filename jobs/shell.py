@@ -189,7 +189,7 @@ async def run(settings: Settings) -> None:
         await shell.run()
     finally:
         with contextlib.suppress(Exception):  # Redis may be away, which is no reason to fail
-            await shell.queue.disconnect()
+            await asyncio.wait_for(shell.queue.disconnect(), 1)
         await runtime.close()
 
 

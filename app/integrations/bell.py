@@ -1,5 +1,6 @@
 """The bell: tells a worker that something is due. PostgreSQL knows what; a lost ring costs one sweep."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,19 +12,27 @@ from jobs.settings import QUEUE, ring_key
 
 log = structlog.get_logger(__name__)
 QUIET_SECONDS = 30.0
+PATIENCE_SECONDS = 0.5
+SILENT_SECONDS = 5.0
 
 
 class Bell:
-    """Enqueues SAQ jobs that carry ids and never state. Redis down: one log line in 30 seconds."""
+    """Enqueues SAQ jobs that carry ids and never state. Redis down or frozen: a ring gives up after half a
+    second, the next ones are not even tried for five, and one line in 30 seconds says so."""
 
     def __init__(self, redis_url: str) -> None:
         self.queue = Queue.from_url(redis_url, name=QUEUE, max_concurrent_ops=20)
-        self._complained = 0.0
+        self._complained = -QUIET_SECONDS
+        self._silent_until = 0.0
 
     async def __call__(self, task: str, arguments: Mapping[str, Any]) -> None:
+        if time.monotonic() < self._silent_until:
+            return
         try:
-            await self.queue.enqueue(task, key=ring_key(task, arguments, time.time()), **arguments)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self.queue.enqueue(task, key=ring_key(task, arguments, time.time()), **arguments)
         except Exception as error:  # noqa: BLE001 -- whatever is wrong with Redis, the sweep finds the work
+            self._silent_until = time.monotonic() + SILENT_SECONDS
             if time.monotonic() - self._complained > QUIET_SECONDS:
                 self._complained = time.monotonic()
                 log.warning("bell.unheard", task=task, error=repr(error))
