@@ -1,0 +1,172 @@
+"""The main job in a browser: import, build, publish, tag 50, one message each, the right step, the goal."""
+
+import asyncio
+import csv
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page
+
+from tests.browser.conftest import Opening
+from tests.web.world import World
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+JSON = {"accept": "application/json"}
+HEADER = "first_name,last_name,company_name,address,city,county,state,zip,phone1,phone2,email,web"
+STATES = ("LA", "CA", "NY", "TX", "MI")
+
+
+def people(count: int = 500) -> bytes:
+    """A file shaped like the ones people have: quoted commas, phones, zips that begin with a zero."""
+    text = io.StringIO()
+    text.write(HEADER + "\n")
+    rows = csv.writer(text)
+    for n in range(count):
+        rows.writerow(
+            [f"First{n}", f"Last{n}", f"Company {n}, Inc", f"{n} Main St", "New Orleans", "Orleans",
+             STATES[n % len(STATES)], f"{n:05}", f"504-621-{n:04}", f"504-845-{n:04}",
+             f"person{n}@example.com", f"http://www.example{n}.com"]
+        )  # fmt: skip
+    return text.getvalue().encode()
+
+
+async def press(page: Page, button: Locator) -> None:
+    """Click something that posts, wait for its answer and for htmx to have drawn it."""
+    async with page.expect_response(lambda answer: answer.request.method == "POST") as waiting:
+        await button.click()
+    answer = await waiting.value
+    assert answer.status < 400, f"{answer.url}: {answer.status} {await answer.text()}"
+    await page.wait_for_load_state("networkidle")
+    await page.wait_for_function("!document.querySelector('.htmx-request')")
+
+
+async def json_of(page: Page, path: str) -> Any:
+    answer = await page.request.get(path, headers=JSON)
+    assert answer.ok, await answer.text()
+    return await answer.json()
+
+
+async def until(page: Page, path: str, done: Callable[[Any], bool], seconds: float = 40) -> Any:
+    found: Any = None
+    for _ in range(int(seconds * 5)):
+        found = await json_of(page, path)
+        if done(found):
+            return found
+        await asyncio.sleep(0.2)
+    raise AssertionError(f"{path} did not get there: {str(found)[:1500]}")
+
+
+async def do_import(page: Page) -> None:
+    await page.goto("/imports/new")
+    file: Any = {"name": "people.csv", "mimeType": "text/csv", "buffer": people()}
+    await page.set_input_files("main input[type=file]", file)
+    await press(page, page.get_by_role("button", name="Upload and look at the columns"))
+    place = page.url.split("?", maxsplit=1)[0].removeprefix(page.url.split("/imports")[0])
+    await press(page, page.get_by_role("button", name="Check the file"))
+    found = await until(page, place, lambda now: now["item"]["status"] == "ready")
+    assert (found["item"]["new"], found["item"]["bad"]) == (500, 0)
+    await page.reload()
+    await press(page, page.locator(f"main form[action='{place}/run'] button").first)
+    found = await until(page, place, lambda now: now["item"]["status"] == "done")
+    assert found["item"]["written"] == 500
+
+
+async def add_step(page: Page, kind: str) -> None:
+    """At the end of the flow; its sheet is open afterwards."""
+    await page.locator("li.ins[data-list=main] a").last.click()
+    await press(page, page.locator("#sheet button.choice", has_text=kind).first)
+    await page.locator("#sheet [name='config.kind']").wait_for(state="attached")
+
+
+async def condition(page: Page, name: str, field: str, value: str) -> None:
+    await page.locator(f"[name='{name}.rows.0.field']").select_option(field)
+    await page.locator(f"[name='{name}.rows.0.op']").select_option("is")
+    await page.locator(f"[name='{name}.rows.0.value']").fill(value)
+
+
+async def save(page: Page) -> None:
+    await press(page, page.locator("#sheet footer button.pri"))
+
+
+async def build(page: Page) -> str:
+    """Tag added `vip` → e-mail → wait 1 minute → branch on state → goal; its address."""
+    await page.goto("/workflows/new")
+    await page.locator("main input[name=name]").fill("Welcome")
+    await press(page, page.get_by_role("button", name="Create"))
+    place = "/workflows/" + page.url.split("/workflows/")[1].split("/")[0].split("?")[0]
+    await page.locator("#li-add-trigger a").click()
+    await press(page, page.locator("#sheet button.choice", has_text="Tag added").first)
+    await page.locator("#sheet [name='config.tag']").fill("vip")
+    await save(page)
+    await add_step(page, "Send e-mail")
+    await page.locator("[name='config.subject']").fill("Welcome {{ contact.first_name }}")
+    await page.locator("[name='config.body']").fill("Good to have you in {{ contact.city }}.")
+    await save(page)
+    await add_step(page, "Wait")
+    await page.locator("[name='config.amount']").fill("1")
+    await page.locator("[name='config.unit']").select_option("minutes")
+    await save(page)
+    await add_step(page, "Branch")
+    await page.locator("[name='config.branches.0.name']").fill("California")
+    await condition(page, "config.branches.0.filter", "state", "CA")
+    await save(page)
+    await add_step(page, "Goal")
+    await condition(page, "config.filter", "city", "Paris")
+    await page.locator("[name='config.on_unmet'][value=wait]").check()
+    await save(page)
+    await page.goto(f"{place}/publication")
+    await press(page, page.get_by_role("button", name="Publish version 1"))
+    return place
+
+
+def at(page: Any, kind: str) -> Any:
+    return next(step["count"] for step in page["steps"] if step["kind"] == kind)
+
+
+async def mails(page: Page) -> list[str]:
+    found, path = [], "/mailbox"
+    while path:
+        listed = await json_of(page, path)
+        found += [mail["recipient"] for mail in listed["items"]]
+        path = listed["next"]
+    return found
+
+
+async def test_from_a_file_to_the_goal(world: World, opening: Opening) -> None:
+    page = await opening.signed_in(await world.person("owner"))
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    await do_import(page)
+    place = await build(page)
+
+    await page.goto("/contacts?limit=50")
+    await page.locator("input[data-all]").check()
+    await page.locator("summary", has_text="Tag").click()
+    await page.locator("#bulk-tag").fill("vip")
+    await press(page, page.get_by_role("button", name="Add tag"))
+    listed = (await json_of(page, "/contacts?limit=50"))["items"]
+    found = await until(page, place, lambda now: at(now, "send_email")["done"] == 50)
+    assert at(found, "wait")["here"] == 50
+    assert sorted(await mails(page)) == sorted(contact["email"] for contact in listed)
+
+    opening.live.clock.forward(minutes=1, seconds=5)
+    found = await until(page, place, lambda now: at(now, "goal")["here"] == 50)
+    lanes = at(found, "branch")["lanes"]
+    west = sum(contact["state"] == "CA" for contact in listed)
+    assert 0 < west < 50
+    assert sorted(lanes.values()) == sorted([west, 50 - west])
+
+    contact = listed[0]["id"]
+    await page.goto(f"/contacts/{contact}/edit")
+    await page.locator("main [name=city]").fill("Paris")
+    await press(page, page.locator("main form").get_by_role("button", name="Save").first)
+    await until(page, place, lambda now: now["totals"]["completed"] == 1)
+    people_in = await json_of(page, f"{place}/enrollments?status=completed")
+    assert [one["contact_id"] for one in people_in["items"]] == [contact]
+    await page.goto(people_in["items"][0]["href"])
+    assert "ompleted" in await page.locator("main").inner_text()
+    assert len(await mails(page)) == 50
+    assert errors == []
