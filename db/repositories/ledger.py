@@ -20,16 +20,19 @@ update effects f set status = 'unknown', fence = f.fence + 1, lease_until = null
  where f.account_id = current_account() and f.id = x.id
 returning f.enrollment_id, f.seq
 """)
+# Materialized: a plan that ran the inner query once per row would claim more than it may.
 CLAIM_EFFECTS = text(f"""
-update effects f set status = 'claimed', fence = f.fence + 1, begun_at = null,
-       lease_until = clock_timestamp() + {LEASE}
-  from (select o.id from effects o
+with x as materialized (
+        select o.id from effects o
           join workflows w on w.account_id = o.account_id and w.id = o.workflow_id and not w.held
          where o.account_id = current_account() and o.due_at <= cast(:now as timestamptz)
            and (o.status in ('pending', 'retry')
                 or o.status = 'claimed' and o.lease_until < clock_timestamp()
                    and (o.begun_at is null or o.on_doubt = 'resend'))
-         order by o.due_at, o.id limit :most for update of o skip locked) x
+         order by o.due_at, o.id limit :most for update of o skip locked)
+update effects f set status = 'claimed', fence = f.fence + 1, begun_at = null,
+       lease_until = clock_timestamp() + {LEASE}
+  from x
  where f.account_id = current_account() and f.id = x.id
 returning f.id, f.fence, f.kind, f.payload, f.idempotency_key, f.on_doubt, f.enrollment_id, f.seq
 """).columns(payload=JSONB)  # noqa: S608 -- a constant
@@ -69,12 +72,14 @@ update enrollments e set due_at = cast(:now as timestamptz)
 """)
 
 CLAIM_JOB = text(f"""
-update jobs j set status = 'running', fence = j.fence + 1, lease_until = clock_timestamp() + {LEASE},
-       attempts = j.attempts + 1, started_at = coalesce(j.started_at, clock_timestamp())
-  from (select id from jobs
+with x as materialized (
+        select id from jobs
          where account_id = current_account() and due_at <= cast(:now as timestamptz)
            and (status = 'queued' or status = 'running' and lease_until < clock_timestamp())
-         order by due_at, id limit 1 for update skip locked) x
+         order by due_at, id limit 1 for update skip locked)
+update jobs j set status = 'running', fence = j.fence + 1, lease_until = clock_timestamp() + {LEASE},
+       attempts = j.attempts + 1, started_at = coalesce(j.started_at, clock_timestamp())
+  from x
  where j.account_id = current_account() and j.id = x.id
 returning j.id, j.fence, j.attempts, j.max_attempts, j.task
 """)  # noqa: S608 -- a constant

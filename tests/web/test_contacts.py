@@ -9,6 +9,7 @@ import pytest
 
 from app.work import Actor, open_work
 from db.models import Job
+from jobs.durable import run_jobs
 from jobs.registry import HANDLERS
 from tests.web.kit import HTML, JSON, PARTIAL
 from tests.web.world import Somebody, World
@@ -242,6 +243,19 @@ async def test_bulk_tags_by_ids_and_by_filter(world: World, monkeypatch: pytest.
     assert found.count(("tag.removed", "bulk")) == 3
     rows = await world.sql("select progress, total, result from jobs where account_id = $1", who.account_id)
     assert all(row["progress"] == row["total"] for row in rows)
+
+
+async def test_many_jobs_at_once_are_each_done_once(world: World) -> None:
+    """A claim takes one job: what a worker claimed and does not do would wait for its lease to run out."""
+    who = await world.person()
+    async with world.script(who) as client:
+        ids = [(await made(client, first_name=f"P{n}"))["id"] for n in range(4)]
+        for number in range(6):
+            await client.post("/contacts/bulk/tags", json={"ids": ids, "tag": f"t{number}"})
+    for _ in range(6):
+        assert await run_jobs(world.runtime, who.account_id) == 1
+    rows = await world.sql("select status, attempts from jobs where account_id = $1", who.account_id)
+    assert [(row["status"], row["attempts"]) for row in rows] == [("done", 1)] * 6
 
 
 async def test_bulk_deletion(world: World) -> None:

@@ -1,0 +1,73 @@
+"""What a contact stores for what was typed."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.contacts.domain import TEXT_KEYS, display_name, nameless, normalise
+from app.fields.domain import key_error, key_of
+from app.filters.fields import catalogue, custom_field
+
+NUMBER = custom_field(uuid4(), "score", "Score", "number")
+FIELDS = catalogue([NUMBER, custom_field(uuid4(), "note", "Note", "text")])
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "kept"),
+    [
+        ("first_name", "  Ann\n Lee ", "Ann Lee"),
+        ("first_name", " \t ", None),
+        ("first_name", None, None),
+        ("address", " 1 Way\n2nd floor ", "1 Way\n2nd floor"),
+        ("email", " Ann@Example.COM ", "ann@example.com"),
+        ("phone", "504-621-8927", "+15046218927"),
+        ("phone", "+39 035 123456", "+39035123456"),
+        ("phone2", "504-621-8927 ext. 4", "504-621-8927 ext. 4"),
+        ("phone2", "ask Bob", "ask Bob"),
+        ("website", "example.com/a", "https://example.com/a"),
+        ("website", "HTTP://example.com", "HTTP://example.com"),
+        ("postal_code", "01234", "01234"),
+        ("time_zone", "europe/rome", "Europe/Rome"),
+        (NUMBER.key, "12.0", 12),
+        (NUMBER.key, 1.5, 1.5),
+    ],
+)
+def test_a_value_as_it_is_stored(key: str, typed: Any, kept: Any) -> None:
+    assert normalise({key: typed}, "US", FIELDS) == ({key: kept}, {})
+
+
+@pytest.mark.parametrize(
+    ("key", "typed"),
+    [("email", "nonsense"), ("email", "a@b"), ("email", "a@x.example\nb@x.example"), ("website", "javascript://x y"),
+     ("website", "ftp://example.com"), ("time_zone", "Mars/Base"), ("city", "x" * 201), ("city", "a\0b"),
+     ("city", "\ud800"), ("city", ["x"]), (NUMBER.key, "many"), ("tags", "vip"), ("created_at", "2026-01-01"),
+     ("nonsense", "x"), ("custom.nonsense", "x")],
+)  # fmt: skip
+def test_a_value_that_cannot_be_stored(key: str, typed: Any) -> None:
+    clean, errors = normalise({key: typed}, "US", FIELDS)
+    assert (clean, list(errors)) == ({}, [key])
+    assert errors[key].endswith((".", "?", "”"))
+
+
+@given(st.dictionaries(st.sampled_from([*TEXT_KEYS, *FIELDS]), st.text(max_size=60)))
+def test_putting_the_result_in_again_changes_nothing(values: dict[str, str]) -> None:
+    clean, errors = normalise(values, "US", FIELDS)
+    assert set(clean) | set(errors) == set(values)
+    assert not set(clean) & set(errors)
+    assert normalise(clean, "IT", FIELDS) == (clean, {})
+
+
+def test_names() -> None:
+    assert nameless({"city": "Oslo"})
+    assert nameless({"phone": "+1"}) is None
+    assert display_name({"last_name": "Lee", "first_name": "Ann", "email": "a@x"}) == "Ann Lee"
+    assert display_name({"email": "a@x"}) == "a@x"
+    assert display_name({}) == "No name"
+
+
+@given(st.text(max_size=60))
+def test_every_label_gives_a_short_name(label: str) -> None:
+    assert key_error(key_of(label)) in ("", "A built-in field has this name. Choose another one.")
