@@ -2,75 +2,12 @@
 
 from typing import Any
 
-import httpx
 import pytest
 
 from app.imports.domain.samples import HEADER, as_csv, people, sample
-from app.imports.running import check_import, run_import
-from app.work import SYSTEM, open_work
-from db.models import Job
-from db.repositories.imported_contacts import ImportedContacts
+from tests.web.imports_kit import act, counts, import_all, show, table, upload, work_off
 from tests.web.kit import PARTIAL
-from tests.web.world import Somebody, World
-
-TASKS = {"import.check": check_import, "import.run": run_import}
-
-
-async def work_off(world: World, who: Somebody, most: int = 1000) -> int:
-    """Does what is queued for the account, as a worker would; returns how many batches that took."""
-    batches = 0
-    for row in await world.sql(
-        "select id, task from jobs where account_id = $1 and status = 'queued' order by id", who.account_id
-    ):
-        finished = False
-        while not finished and batches < most:
-            async with open_work(world.runtime, who.account_id, SYSTEM) as work:
-                job = await work.session.get_one(Job, (who.account_id, row["id"]))
-                finished = await TASKS[row["task"]](work, job)
-            batches += 1
-        if finished:
-            await world.sql("update jobs set status = 'done' where id = $1", row["id"])
-    return batches
-
-
-def table(count: int, ends: str = "\r\n") -> bytes:
-    return as_csv([list(HEADER), *people(count)], ends).encode()
-
-
-async def upload(client: httpx.AsyncClient, content: bytes, name: str = "people.csv") -> dict[str, Any]:
-    answer = await client.post("/imports", files={"file": (name, content, "text/csv")})
-    assert answer.status_code == 201, answer.text
-    page: dict[str, Any] = answer.json()
-    return page
-
-
-async def show(client: httpx.AsyncClient, page: dict[str, Any]) -> dict[str, Any]:
-    answer = await client.get(f"/imports/{page['item']['id']}")
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-async def act(client: httpx.AsyncClient, page: dict[str, Any], name: str, **body: Any) -> dict[str, Any]:
-    href = next(one["href"] for one in page["actions"] if one["name"] == name)
-    answer = await client.post(href, json=body)
-    assert answer.status_code == 200, answer.text
-    return await show(client, page)
-
-
-async def import_all(
-    world: World, who: Somebody, client: httpx.AsyncClient, content: bytes, **options: Any
-) -> dict[str, Any]:
-    page = await act(client, await upload(client, content), "map", **options)
-    await work_off(world, who)
-    page = await act(client, await show(client, page), "run")
-    await work_off(world, who)
-    return await show(client, page)
-
-
-def counts(page: dict[str, Any]) -> tuple[int, int, int, int]:
-    item = page["item"]
-    return item["new"], item["changed"], item["unchanged"], item["bad"]
+from tests.web.world import World
 
 
 @pytest.mark.parametrize("ends", ["\r\n", "\r", "\n"])
@@ -156,80 +93,6 @@ async def test_existing_contacts_can_be_left_alone(world: World) -> None:
         assert counts(page) == (1, 0, 2, 0)
     tagged = await world.sql("select count(*) as n from contact_tags where account_id = $1", who.account_id)
     assert tagged[0]["n"] == 1
-
-
-async def test_a_killed_worker_loses_and_repeats_nothing(world: World) -> None:
-    """Every batch is tried, thrown away before its commit, and done again by a process that knows nothing."""
-    from app.imports import running
-
-    who = await world.person("operator")
-    async with world.script(who) as client:
-        page = await act(client, await upload(client, table(1200)), "map", tags="vip")
-        for step in ("preview", "result"):
-            while (await show(client, page))["step"] != step:
-                await _killed(world, who)
-                running._cursors.clear()
-                await work_off(world, who, most=1)
-            page = await show(client, page)
-            if step == "preview":
-                assert counts(page) == (1200, 0, 0, 0)
-                page = await act(client, page, "run")
-    for name, expected in (("contacts", 1200), ("contact_tags", 1200), ("events", 2400)):
-        found = await world.sql(f"select count(*) as n from {name} where account_id = $1", who.account_id)  # noqa: S608 -- constants
-        assert (name, found[0]["n"]) == (name, expected)
-
-
-async def _killed(world: World, who: Somebody) -> None:
-    rows = await world.sql(
-        "select id, task from jobs where account_id = $1 and status = 'queued' order by id", who.account_id
-    )
-    for row in rows:
-        async with open_work(world.runtime, who.account_id, SYSTEM) as work:
-            job = await work.session.get_one(Job, (who.account_id, row["id"]))
-
-            async def dies() -> None:
-                raise KeyboardInterrupt
-
-            work.commit = dies  # type: ignore[method-assign]  # -- the moment of the kill
-            with pytest.raises(KeyboardInterrupt):
-                await TASKS[row["task"]](work, job)
-            await work.session.rollback()
-
-
-async def test_a_contact_that_came_meanwhile_is_not_added_twice(world: World) -> None:
-    who = await world.person("operator")
-    async with world.script(who) as client:
-        page = await act(client, await upload(client, table(3)), "map")
-        await work_off(world, who)
-        mail = people(3)[1][10]
-        await world.sql(
-            "insert into contacts (account_id, id, email, city) values ($1, gen_random_uuid(), $2, 'Oslo')",
-            who.account_id,
-            mail,
-        )
-        page = await act(client, await show(client, page), "run")
-        await work_off(world, who)
-        page = await show(client, page)
-        assert counts(page) == (2, 1, 0, 0)
-    found = await world.sql(
-        "select city from contacts where account_id = $1 and email = $2", who.account_id, mail
-    )
-    assert [row["city"] for row in found] == ["Salem"]
-
-
-async def test_an_import_is_cancelled_and_goes_on(world: World) -> None:
-    who = await world.person("operator")
-    async with world.script(who) as client:
-        page = await act(client, await upload(client, table(900)), "map")
-        await work_off(world, who)
-        page = await act(client, await show(client, page), "run")
-        await work_off(world, who, most=1)
-        page = await act(client, page, "cancel")
-        assert (page["item"]["status"], page["item"]["written"]) == ("cancelled", 500)
-        assert await work_off(world, who) == 0
-        page = await act(client, page, "run")
-        await work_off(world, who)
-        assert (await show(client, page))["item"]["written"] == 900
 
 
 async def test_what_is_no_table_is_refused_in_clear_words(world: World) -> None:
@@ -368,60 +231,6 @@ async def test_own_fields_are_filled_and_people_without_address_are_known_again(
     )
     assert rows[0]["phone"] == "+15046218927"
     assert rows[0]["fields"].endswith(": 12}")
-
-
-async def test_somebody_who_is_added_in_that_very_moment_is_updated(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    who = await world.person("operator")
-    mail = people(3)[1][10]
-    original = ImportedContacts.insert
-
-    async def late(self: ImportedContacts, rows: Any) -> Any:
-        await world.sql(
-            "insert into contacts (account_id, id, email) values ($1, gen_random_uuid(), $2)"
-            " on conflict do nothing",
-            who.account_id,
-            mail,
-        )
-        return await original(self, rows)
-
-    async with world.script(who) as client:
-        page = await act(client, await upload(client, table(3)), "map")
-        await work_off(world, who)
-        page = await act(client, await show(client, page), "run")
-        monkeypatch.setattr(ImportedContacts, "insert", late)
-        await work_off(world, who)
-        assert counts(await show(client, page)) == (2, 1, 0, 0)
-    found = await world.sql("select count(*) as n from contacts where account_id = $1", who.account_id)
-    assert found[0]["n"] == 3
-
-
-async def test_a_job_that_failed_or_was_cancelled_elsewhere_is_seen(world: World) -> None:
-    who = await world.person("operator")
-    async with world.script(who) as client:
-        page = await act(client, await upload(client, table(3)), "map")
-        await world.sql(
-            "update jobs set status = 'failed', error = 'It broke' where account_id = $1", who.account_id
-        )
-        page = await show(client, page)
-        assert (page["step"], page["item"]["status"], page["item"]["error"]) == (
-            "columns",
-            "failed",
-            "It broke",
-        )
-        page = await act(client, page, "map")
-        await work_off(world, who)
-        page = await act(client, await show(client, page), "run")
-        await world.sql(
-            "update jobs set status = 'cancelled' where account_id = $1 and task = 'import.run'",
-            who.account_id,
-        )
-        page = await show(client, page)
-        assert (page["item"]["status"], page["actions"][0]["name"]) == ("cancelled", "run")
-        page = await act(client, page, "run")
-        await work_off(world, who)
-        assert (await show(client, page))["item"]["status"] == "done"
 
 
 async def test_a_file_that_is_too_large_is_refused(world: World) -> None:
