@@ -15,7 +15,7 @@ MULTIPART = "multipart/form-data"
 FORMS = frozenset({URLENCODED, MULTIPART})
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 UNWANTED = re.compile(r";\s*q=0(\.0*)?\s*$")
-VARY = "Accept, HX-Request, HX-Request-Type"
+VARY = "Accept, HX-Request, HX-Request-Type, HX-History-Restore-Request"
 
 
 def header(scope: Scope | HTTPScope, name: bytes) -> str:
@@ -30,7 +30,8 @@ def wants_html(scope: Scope | HTTPScope) -> bool:
     """Whether the best answer is a page or a fragment rather than JSON."""
     accept = header(scope, b"accept")
     if accept in ("", "*/*"):
-        return bool(header(scope, b"hx-request"))
+        # Going back in the browser, htmx names itself by its second header only.
+        return bool(header(scope, b"hx-request") or header(scope, b"hx-history-restore-request"))
     if accept in (JSON, PROBLEM):
         return False
     if accept == HTML or accept.startswith("text/html,"):

@@ -35,7 +35,7 @@ async def test_the_shape_follows_accept(client: httpx.AsyncClient, accept: str, 
     answer = await client.get("/things/new", headers={"accept": accept})
     assert answer.status_code == 200
     assert answer.headers["content-type"].split(";")[0] == kind
-    assert answer.headers["vary"] == "Accept, HX-Request, HX-Request-Type"
+    assert answer.headers["vary"] == "Accept, HX-Request, HX-Request-Type, HX-History-Restore-Request"
     assert answer.headers["cache-control"] == "no-store"
 
 

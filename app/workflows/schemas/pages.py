@@ -108,6 +108,7 @@ class ProblemView(msgspec.Struct):
     """One thing that keeps the draft from being published, and the page where it is mended."""
 
     message: str
+    label: str
     href: str
     step: str | None
     field: str

@@ -13,6 +13,8 @@ from app.workflows.domain.version import content_hash, freeze, load_version, ref
 from app.workflows.use_cases.edit import header_of, keep, opened
 from app.workflows.use_cases.typed import known
 
+MOST_VERSIONS = 1_000_000  # far beyond use, far within the column
+
 
 class NotPublishable(Invalid):
     """The draft has problems; `problems` are those of lint."""
@@ -80,7 +82,7 @@ async def set_status(work: Work, workflow_id: UUID, to: str) -> None:
 async def version_of(work: Work, workflow_id: UUID, number: int) -> Any:
     """One published version. Raises `NotFound`."""
     await header_of(work, workflow_id)
-    found = await work.workflows.version(workflow_id, number)
+    found = await work.workflows.version(workflow_id, number) if number <= MOST_VERSIONS else None
     if found is None:
         raise NotFound("version")
     return found
@@ -89,9 +91,7 @@ async def version_of(work: Work, workflow_id: UUID, number: int) -> Any:
 async def restore(work: Work, workflow_id: UUID, number: int, rev: int) -> None:
     """Copies a published version into the draft, as one more edit that can be undone."""
     header, draft = await opened(work, workflow_id, rev)
-    found = await work.workflows.version(workflow_id, number)
-    if found is None:
-        raise NotFound("version")
+    found = await version_of(work, workflow_id, number)
     version = load_version(found.document)
     copy = Draft(version.triggers, version.entry, version.steps, version.settings, draft.next_key)
     await keep(work, header, msgspec.structs.replace(copy), f"Restored version {number}")

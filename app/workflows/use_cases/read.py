@@ -8,7 +8,7 @@ import msgspec
 
 from app.filters.parse import describe
 from app.work import Work
-from app.workflows.domain.draft import Draft, Reentry, lane_label, walk
+from app.workflows.domain.draft import Draft, lane_label, walk
 from app.workflows.domain.lint import Problem, lint
 from app.workflows.domain.steps import (
     ELSE,
@@ -229,11 +229,22 @@ def problem_views(opened: Opened) -> list[ProblemView]:
     """The problems with the page where each is mended."""
     base = f"/workflows/{opened.view.id}"
     pages = {
-        "trigger": f"{base}/triggers/", "entry": f"{base}/entry", "settings": f"{base}/settings",
-        "workflow": base, "step": f"{base}/steps/",
-    }  # fmt: skip
+        "trigger": f"{base}/triggers/",
+        "entry": f"{base}/entry",
+        "settings": f"{base}/settings",
+        "workflow": base,
+        "step": f"{base}/steps/",
+    }
+    titles = {step.key: words(step, opened.known)[0] for _, _, step in walk(opened.draft.steps)}
+    titles |= {one.key: TRIGGER_LABELS[trigger_kind(one)] for one in opened.draft.triggers}
     return [
-        ProblemView(one.message, pages[one.where] + (one.step_key or ""), one.step_key, one.field)
+        ProblemView(
+            one.message,
+            titles.get(one.step_key or "", one.where.capitalize()),
+            pages[one.where] + (one.step_key or ""),
+            one.step_key,
+            one.field,
+        )
         for one in opened.problems
     ]
 
@@ -289,9 +300,3 @@ async def standing(work: Work, opened: Opened) -> list[Standing]:
         for row in rows
     ]
     return sorted(found, key=lambda one: (-one.version, one.key))
-
-
-REENTRY = [
-    (Reentry.ONCE_EVER.value, "Once", "Nobody enters a second time"),
-    (Reentry.AFTER_EXIT.value, "Again", "Whoever has left may enter again"),
-]

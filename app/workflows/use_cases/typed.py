@@ -2,6 +2,7 @@
 it back to the names of the inputs."""
 
 from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -9,12 +10,13 @@ import msgspec
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, Group, Op, Predicate, Value
 from app.filters.fields import Fields, FieldType, nearest
+from app.filters.parse import DEEPEST
 from app.work import Work
 from app.workflows.domain import steps, triggers
 from app.workflows.schemas import inputs
 
 Tags = Mapping[str, str]
-_FILTERS = Group | Predicate
+_FILTERS: Any = Group | Predicate
 
 
 class Known(msgspec.Struct):
@@ -60,13 +62,28 @@ class Reader:
                 self.renamed[f"{path}.items.{len(items)}"] = f"{path}.rows.{number}"
                 items.append(self._row(row, f"{path}.rows.{number}"))
             return Group(given.match, items) if items else None
-        return None if given is None else self._named(given, path)
+        if given is None:
+            return None
+        self._shallow(given, path)
+        return self._named(given, path)
+
+    @staticmethod
+    def _shallow(given: Filter, path: str) -> None:
+        """Raises Invalid for a filter too deep to be walked by functions that call themselves."""
+        level, depth = [given], 0
+        while level:
+            level = [item for one in level if isinstance(one, Group) for item in one.items]
+            depth += 1
+            if depth > DEEPEST + 1:
+                raise Invalid({path: f"Groups can be nested {DEEPEST} deep at most."})
 
     def _row(self, row: inputs.RowInput, path: str) -> Filter:
         if row.nested:
             try:
-                return self._named(msgspec.json.decode(row.nested.encode(), type=_FILTERS), path)
-            except msgspec.DecodeError as error:
+                nested: Filter = msgspec.json.decode(row.nested.encode(), type=_FILTERS)
+                self._shallow(nested, path)
+                return self._named(nested, path)
+            except (msgspec.DecodeError, RecursionError) as error:
                 self.problems[path] = f"This is not a group of conditions: {error}"
                 return Group()
         op = next((known for known in Op if known.value == row.op), None)
