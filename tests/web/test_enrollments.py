@@ -1,0 +1,266 @@
+"""People in workflows: lists, one path, and the buttons that steer them."""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.enrollments.matching import match_events
+from app.enrollments.moving import move_enrollments
+from app.enrollments.words import clock, waits_for
+from app.work import SYSTEM, open_work
+from db.ids import uuid7
+from tests.cast import Cast, cast_of
+from tests.web.world import World
+
+NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
+
+
+async def engine(world: World, account: UUID) -> None:
+    """What a worker does for an account, without effects."""
+    for task in (match_events, move_enrollments):
+        async with open_work(world.runtime, account, SYSTEM) as work:
+            await task(work)
+
+
+async def started(world: World) -> Cast:
+    """Somebody who waits and has not met the goal."""
+    cast = await cast_of(world)
+    await world.sql("update contacts set city = 'Paris' where id = $1", cast.contact)
+    return cast
+
+
+async def state(world: World, cast: Cast) -> Any:
+    [row] = await world.sql(
+        "select status, step_key, wait_reason, exit_reason, seq, error from enrollments where id = $1",
+        cast.enrollment,
+    )
+    return row
+
+
+async def test_lists_say_what_each_waits_for(world: World) -> None:
+    cast = await started(world)
+    async with world.script(cast.owner) as client:
+        listed = (await client.get("/enrollments")).json()
+        assert [one["id"] for one in listed["items"]] == [str(cast.enrollment)]
+        assert "for the wait “1 minute”." in listed["items"][0]["waits_for"]
+        assert listed["counts"]["active"] == 1
+        for query, found in (("status=failed", 0), ("status=active", 1), ("q=lovelace", 1), ("q=%25", 0)):
+            items = (await client.get(f"/enrollments?{query}")).json()["items"]
+            assert len(items) == found, query
+        of = f"/workflows/{cast.workflow}/enrollments"
+        assert len((await client.get(f"{of}?step=s2")).json()["items"]) == 1
+        assert not (await client.get(f"{of}?step=s1")).json()["items"]
+        assert (await client.get("/enrollments?status=odd")).status_code in (400, 422)
+        assert (await client.get(f"/workflows/{uuid7()}/enrollments")).status_code == 404
+    async with world.browser(cast.owner) as client:
+        for path in ("/enrollments", of, f"/enrollments/{cast.enrollment}"):
+            page = await client.get(path)
+            assert (page.status_code, "Ada Lovelace" in page.text) == (200, True), path
+
+
+async def test_the_page_shows_path_reason_and_ledger(world: World) -> None:
+    cast = await started(world)
+    async with world.script(cast.owner) as client:
+        page = (await client.get(f"/enrollments/{cast.enrollment}")).json()
+    assert [(one["seq"], one["outcome"]) for one in page["path"]] == [(1, "sent"), (2, None)]
+    assert page["path"][0]["effect"]["status"] == "unknown"
+    assert page["decision"]["sentence"] == "A tag was added on a screen."
+    names = {one["name"] for one in page["actions"]}
+    assert names == {"skip", "remove", f"settle:{cast.effect}"}
+
+
+async def test_a_viewer_looks_and_changes_nothing(world: World) -> None:
+    cast = await started(world)
+    viewer = await world.person("viewer", cast.account)
+    async with world.script(viewer) as client:
+        page = (await client.get(f"/enrollments/{cast.enrollment}")).json()
+        assert page["actions"] == []
+        for path in ("removal", "skip", "retry"):
+            assert (await client.post(f"/enrollments/{cast.enrollment}/{path}")).status_code == 403
+        settled = await client.post(f"/effects/{cast.effect}/settlement", json={"went_out": True})
+        assert settled.status_code == 403
+
+
+async def test_adding_by_hand_enters_through_the_matcher(world: World) -> None:
+    cast = await started(world)
+    contact = uuid7()
+    await world.sql(
+        "insert into contacts (account_id, id, email, city) values ($1, $2, $3, 'Paris')",
+        cast.account, contact, f"{contact.hex}@x.example",
+    )  # fmt: skip
+    of = f"/workflows/{cast.workflow}/enrollments"
+    async with world.browser(cast.owner) as client:
+        form = {"account": str(cast.account), "contact": f" {contact.hex}@X.example "}
+        assert (await client.post(of, data=form)).status_code == 303
+        wrong = await client.post(of, data=form | {"contact": "nobody@x.example"})
+        assert (wrong.status_code, "of a contact of this account" in wrong.text) == (422, True)
+    await engine(world, cast.account)
+    async with world.script(cast.owner) as client:
+        items = (await client.get(f"{of}?status=active")).json()["items"]
+        assert {one["contact_id"] for one in items} == {str(contact), str(cast.contact)}
+        assert (await client.post(of, json={"contact_ids": [str(uuid7())]})).status_code == 422
+        assert (await client.post(of, json={})).status_code == 422
+        await world.sql("update workflows set status = 'paused' where id = $1", cast.workflow)
+        assert (await client.post(of, json={"contact_ids": [str(contact)]})).status_code == 409
+    assert ("enrollment.requested", "workflow") in await world.audit(cast.account)
+
+
+async def test_skip_a_wait(world: World) -> None:
+    cast = await started(world)
+    async with world.script(cast.owner) as client:
+        done = await client.post(f"/enrollments/{cast.enrollment}/skip")
+        assert done.status_code == 200
+        await engine(world, cast.account)
+        page = (await client.get(f"/enrollments/{cast.enrollment}")).json()
+        assert page["path"][1]["outcome"] == "passed"
+        assert page["path"][1]["detail"]["skipped_by"] == "Owner"
+        assert (page["status"], page["step_key"]) == ("active", "s4")
+        assert "for the goal “Moved”" in page["waits_for"]
+    assert ("enrollment.wait_skipped", "enrollment") in await world.audit(cast.account)
+
+
+async def test_remove_takes_back_what_is_not_sent(world: World) -> None:
+    cast = await started(world)
+    await world.sql("update effects set status = 'pending' where id = $1", cast.effect)
+    async with world.browser(cast.owner) as client:
+        form = {"account": str(cast.account)}
+        done = await client.post(f"/enrollments/{cast.enrollment}/removal", data=form)
+        assert done.headers["location"] == f"/enrollments/{cast.enrollment}"
+        again = await client.post(f"/enrollments/{cast.enrollment}/removal", data=form)
+        assert (again.status_code, "has ended already" in again.text) == (409, True)
+    row = await state(world, cast)
+    assert (row["status"], row["exit_reason"]) == ("exited", "removed_by_user")
+    [effect] = await world.sql("select status from effects where id = $1", cast.effect)
+    assert effect["status"] == "cancelled"
+    [visit] = await world.sql(
+        "select outcome from enrollment_executions where enrollment_id = $1 and seq = 2", cast.enrollment
+    )
+    assert visit["outcome"] == "left"
+
+
+async def test_retry_begins_the_failed_step_again(world: World) -> None:
+    cast = await failed(world)
+    async with world.script(cast.owner) as client:
+        assert (await client.post(f"/enrollments/{cast.enrollment}/skip")).status_code == 409
+        assert (await client.post(f"/enrollments/{cast.enrollment}/retry")).status_code == 200
+        assert (await client.post(f"/enrollments/{cast.enrollment}/retry")).status_code == 409
+    await engine(world, cast.account)
+    row = await state(world, cast)
+    assert (row["status"], row["step_key"], row["wait_reason"], row["seq"]) == ("active", "s1", "effect", 2)
+    effects = await world.sql(
+        "select seq, status from effects where enrollment_id = $1 order by seq", cast.enrollment
+    )
+    assert [tuple(one) for one in effects] == [(1, "failed_permanent"), (2, "pending")]
+
+
+async def failed(world: World) -> Cast:
+    """The one person failed at the e-mail."""
+    cast = await started(world)
+    await world.sql("delete from enrollment_executions where enrollment_id = $1 and seq = 2", cast.enrollment)
+    await world.sql(
+        "update enrollments set status = 'failed', step_key = 's1', seq = 1, due_at = null,"
+        " wait_until = null, wait_reason = null, error = '550 no', exit_reason = 'failed_permanent',"
+        " ended_at = now()"
+        " where id = $1", cast.enrollment,
+    )  # fmt: skip
+    await world.sql("update effects set status = 'failed_permanent' where id = $1", cast.effect)
+    return cast
+
+
+async def in_doubt(world: World) -> Cast:
+    cast = await failed(world)
+    await world.sql(
+        "update enrollments set status = 'active', wait_reason = 'hold', error = null, exit_reason = null,"
+        " ended_at = null where id = $1", cast.enrollment,
+    )  # fmt: skip
+    await world.sql(
+        "update enrollment_executions set outcome = null, finished_at = null where enrollment_id = $1",
+        cast.enrollment,
+    )
+    await world.sql("update effects set status = 'unknown' where id = $1", cast.effect)
+    return cast
+
+
+@pytest.mark.parametrize(("went_out", "status", "step"), [(True, "sent", "s2"), (False, "pending", "s1")])
+async def test_a_doubt_is_settled(world: World, went_out: bool, status: str, step: str) -> None:
+    cast = await in_doubt(world)
+    path = f"/effects/{cast.effect}/settlement"
+    async with world.script(cast.owner) as client:
+        assert "In doubt" in (await client.get(f"/enrollments/{cast.enrollment}")).json()["waits_for"]
+        assert (await client.post(path, json={"went_out": went_out})).status_code == 200
+        assert (await client.post(path, json={"went_out": went_out})).status_code == 409
+        assert (await client.post(path, json={})).status_code == 422
+    await engine(world, cast.account)
+    [effect] = await world.sql("select status from effects where id = $1", cast.effect)
+    assert effect["status"] == status
+    assert (await state(world, cast))["step_key"] == step
+    assert ("effect.settled", "effect") in await world.audit(cast.account)
+
+
+async def test_a_try_that_waits_is_made_now_or_taken_back(world: World) -> None:
+    cast = await in_doubt(world)
+    async with world.script(cast.owner) as client:
+        await world.sql(
+            "update effects set status = 'retry', due_at = now() + interval '1 hour' where id = $1",
+            cast.effect,
+        )
+        assert (await client.post(f"/effects/{cast.effect}/retry")).status_code == 200
+        [effect] = await world.sql(
+            "select status, due_at <= now() as due from effects where id = $1", cast.effect
+        )
+        assert tuple(effect) == ("pending", True)
+        assert (await client.post(f"/effects/{cast.effect}/retry")).status_code == 409
+        assert (await client.post(f"/effects/{cast.effect}/cancellation")).status_code == 200
+        assert (await client.post(f"/effects/{uuid7()}/cancellation")).status_code == 404
+    await engine(world, cast.account)
+    assert (await state(world, cast))["status"] == "failed"
+
+
+async def test_a_stranger_finds_nothing(world: World) -> None:
+    cast, stranger = await cast_of(world), await world.person()
+    async with world.script(stranger) as client:
+        assert (await client.get("/enrollments")).json()["items"] == []
+        for path in (f"/enrollments/{cast.enrollment}", f"/workflows/{cast.workflow}/enrollments"):
+            assert (await client.get(path)).status_code == 404
+        for path in ("removal", "skip", "retry"):
+            assert (await client.post(f"/enrollments/{cast.enrollment}/{path}")).status_code == 404
+        path = f"/effects/{cast.effect}/settlement"
+        assert (await client.post(path, json={"went_out": True})).status_code == 404
+    assert (await state(world, cast))["status"] == "active"
+
+
+def row(**changes: Any) -> SimpleNamespace:
+    base = {"status": "active", "held": False, "workflow_name": "W", "wait_reason": None, "wait_until": None}
+    return SimpleNamespace(**{**base, "exit_reason": None, "error": None, **changes})
+
+
+def effect(status: str) -> SimpleNamespace:
+    return SimpleNamespace(kind="email", status=status, attempts=1, due_at=NOW, error="421 busy")
+
+
+@pytest.mark.parametrize(
+    ("given", "ledger", "sentence"),
+    [
+        (row(), None, "Is about to go on with “Wait 1 minute”."),
+        (row(held=True), None, "Held: nobody in “W” moves until it is released."),
+        (row(wait_reason="timer", wait_until=NOW), None, "Waits until 14:00 for the wait “1 minute”."),
+        (row(wait_reason="effect"), effect("pending"), "Waits for the e-mail to be sent."),
+        (row(wait_reason="retry"), effect("retry"),
+         "Waits for the e-mail to be sent (try 2 at 14:00): 421 busy"),
+        (row(wait_reason="hold"), effect("unknown"),
+         "In doubt: the e-mail may have gone out. Say whether it did, or send it again."),
+        (row(status="failed", exit_reason="failed_permanent", error="550 no"), None,
+         "A step failed for good. 550 no"),
+        (row(status="completed", exit_reason="goal_met"), None, "A goal was met."),
+    ],
+)  # fmt: skip
+def test_one_sentence(given: Any, ledger: Any, sentence: str) -> None:
+    assert waits_for(given, "Wait 1 minute", ledger, NOW, "Europe/Paris") == sentence
+
+
+def test_a_moment_names_its_day_when_it_is_another() -> None:
+    assert clock(NOW.replace(day=25), NOW, "UTC") == "25 Nov 13:00"
+    assert clock(NOW.replace(year=2027), NOW, "UTC") == "2027-11-24 13:00"

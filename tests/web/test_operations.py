@@ -1,0 +1,111 @@
+"""The Jobs page and its buttons."""
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.cast import Cast, cast_of
+from tests.web.kit import PARTIAL
+from tests.web.world import World
+
+
+async def status(world: World, cast: Cast) -> str:
+    [row] = await world.sql("select status from jobs where id = $1", cast.job)
+    return str(row["status"])
+
+
+async def test_the_board_counts_what_is_due_and_what_fails(world: World) -> None:
+    cast = await cast_of(world)
+    async with world.script(cast.owner) as client:
+        board = (await client.get("/jobs")).json()
+        tiles = {tile["key"]: tile["value"] for tile in board["tiles"]}
+        assert (tiles["doubt"], tiles["failed"], tiles["waiting"]) == (1, 1, 1)
+        queues = {queue["name"]: queue for queue in board["queues"]}
+        assert queues["workflow"]["ready"] == 1, "an event that nobody has matched"
+        assert queues["email"]["doubt"] == 1
+        assert queues["workflow"]["oldest_seconds"] >= 0
+        assert {one["what"] for one in board["failing"]} == {"job", "email"}
+        assert {one["name"] for one in board["actions"]} == {f"retry:{cast.job}"}
+        assert (await client.get("/jobs?status=done")).json()["items"] == []
+        assert len((await client.get("/jobs?queue=default&status=failed")).json()["items"]) == 1
+    async with world.browser(cast.owner) as client:
+        whole, part = await client.get("/jobs"), await client.get("/jobs", headers=PARTIAL)
+        assert "It broke." in whole.text
+        assert "It broke." in part.text
+        assert "<html" not in part.text
+        assert 'hx-trigger="every 2s"' in whole.text
+        assert "Retry" in whole.text
+
+
+async def test_a_viewer_has_no_buttons(world: World) -> None:
+    cast = await cast_of(world)
+    viewer = await world.person("viewer", cast.account)
+    async with world.script(viewer) as client:
+        assert (await client.get("/jobs")).json()["actions"] == []
+        for path in ("retry", "cancellation"):
+            assert (await client.post(f"/jobs/{cast.job}/{path}")).status_code == 403
+            assert (await client.post(f"/effects/{cast.effect}/{path}")).status_code == 403
+
+
+async def test_a_failed_job_is_tried_again_and_cancelled(world: World) -> None:
+    cast = await cast_of(world)
+    async with world.browser(cast.owner) as client:
+        form = {"account": str(cast.account)}
+        page = await client.get(f"/jobs/{cast.job}")
+        assert "It broke." in page.text
+        done = await client.post(f"/jobs/{cast.job}/retry", data=form)
+        assert (done.status_code, done.headers["location"]) == (303, f"/jobs/{cast.job}")
+        assert await status(world, cast) == "queued"
+        again = await client.post(f"/jobs/{cast.job}/retry", data=form)
+        assert (again.status_code, "Only a job that failed" in again.text) == (409, True)
+        part = await client.get(f"/jobs/{cast.job}", headers=PARTIAL)
+        assert ("Waits for a worker" in part.text, "<html" in part.text) == (True, False)
+        assert (await client.post(f"/jobs/{cast.job}/cancellation", data=form)).status_code == 303
+    assert await status(world, cast) == "cancelled"
+    assert [action for action, _ in await world.audit(cast.account) if action.startswith("job.")] == [
+        "job.retried", "job.cancelled",
+    ]  # fmt: skip
+
+
+async def test_a_running_job_that_is_cancelled_loses_its_fence(world: World) -> None:
+    cast = await cast_of(world)
+    await world.sql("update jobs set status = 'running', fence = 3 where id = $1", cast.job)
+    async with world.script(cast.owner) as client:
+        page = (await client.get(f"/jobs/{cast.job}")).json()
+        assert (page["live"], [one["name"] for one in page["actions"]]) == (True, ["cancel"])
+        assert (await client.post(f"/jobs/{cast.job}/cancellation")).status_code == 200
+        assert (await client.post(f"/jobs/{cast.job}/cancellation")).status_code == 409
+    [row] = await world.sql("select fence, lease_until from jobs where id = $1", cast.job)
+    assert tuple(row) == (4, None)
+
+
+async def test_an_import_is_linked(world: World) -> None:
+    cast = await cast_of(world)
+    await world.sql(
+        "update jobs set task = 'import.run', args = jsonb_build_object('import_id', $2::text) where id = $1",
+        cast.job, str(cast.upload),
+    )  # fmt: skip
+    async with world.script(cast.owner) as client:
+        page = (await client.get(f"/jobs/{cast.job}")).json()
+    assert (page["title"], page["import_href"]) == ("Write an import", f"/imports/{cast.upload}")
+
+
+async def test_without_redis_the_page_works(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    cast = await cast_of(world)
+    async with world.browser(cast.owner) as client:
+        assert "Redis does not answer" not in (await client.get("/jobs")).text
+        nowhere = Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=0.2)
+        monkeypatch.setitem(world.runtime.__dict__, "redis", nowhere)
+        page = await client.get("/jobs")
+        assert (page.status_code, "Redis does not answer" in page.text) == (200, True)
+        assert "It broke." in page.text
+
+
+async def test_a_stranger_finds_no_job(world: World) -> None:
+    cast, stranger = await cast_of(world), await world.person()
+    async with world.script(stranger) as client:
+        board = (await client.get("/jobs")).json()
+        assert (board["items"], board["failing"]) == ([], [])
+        assert sum(queue["ready"] + queue["failed"] for queue in board["queues"]) == 0
+        assert (await client.get(f"/jobs/{cast.job}")).status_code == 404
+        for path in ("retry", "cancellation"):
+            assert (await client.post(f"/jobs/{cast.job}/{path}")).status_code == 404
