@@ -60,7 +60,7 @@ class ImportController(Controller):
         made = action(work, "upload", "Upload", "/imports", permission=IMPORT, form=UploadForm)
         return UploadPage(most, MOST_ROWS, actions(made))
 
-    @get("/sample.csv", guards=[may(Permission.VIEW)], produces="text/csv", sync_to_thread=False)
+    @get("/sample.csv", guards=[may(Permission.VIEW)], produces="*/*", sync_to_thread=False)
     def sample_file(self) -> Response[str]:
         """A small file to try the import with."""
         return Response(sample(), media_type=CSV, headers=_named("sample-contacts.csv"))
@@ -113,7 +113,7 @@ class ImportController(Controller):
         note = "The import was cancelled."
         return Saved(page, see=f"/imports/{import_id}", created=False, note=note)
 
-    @get("/{import_id:uuid}/bad.csv", guards=[may(Permission.VIEW)], produces="text/csv")
+    @get("/{import_id:uuid}/bad.csv", guards=[may(Permission.VIEW)], produces="*/*")
     async def bad(self, import_id: FromPath[UUID], work: NamedDependency[Work]) -> Response[str]:
         """The lines that could not be imported, as they came, with the reason in front."""
         found = await loaded(work, import_id)
