@@ -46,7 +46,7 @@ class Live:
     clock: TestClock
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its worker would also serve the accounts of later tests
 async def live(
     settings: Settings, clock: TestClock, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Live]:

@@ -41,7 +41,8 @@ def test_a_value_as_it_is_stored(key: str, typed: Any, kept: Any) -> None:
 
 @pytest.mark.parametrize(
     ("key", "typed"),
-    [("email", "nonsense"), ("email", "a@b"), ("email", "a@x.example\nb@x.example"), ("website", "javascript://x y"),
+    [("email", "nonsense"), ("email", "a@b"), ("email", "a@x.example\nb@x.example"),
+     ("website", "javascript://x y"),
      ("website", "ftp://example.com"), ("time_zone", "Mars/Base"), ("city", "x" * 201), ("city", "a\0b"),
      ("city", "\ud800"), ("city", ["x"]), (NUMBER.key, "many"), ("tags", "vip"), ("created_at", "2026-01-01"),
      ("nonsense", "x"), ("custom.nonsense", "x")],
@@ -57,7 +58,7 @@ def test_putting_the_result_in_again_changes_nothing(values: dict[str, str]) -> 
     clean, errors = normalise(values, "US", FIELDS)
     assert set(clean) | set(errors) == set(values)
     assert not set(clean) & set(errors)
-    assert normalise(clean, "IT", FIELDS) == (clean, {})
+    assert normalise(clean, "US", FIELDS) == (clean, {})
 
 
 def test_names() -> None:

@@ -47,7 +47,7 @@ class Stage:
         names = ", ".join(values)
         holes = ", ".join(f"${number}" for number in range(3, 3 + len(values)))
         await self.sql(
-            f"insert into contacts (account_id, id, {names}) values ($1, $2, {holes})",  # noqa: S608 -- ours
+            f"insert into contacts (account_id, id, {names}) values ($1, $2, {holes})",  # noqa: S608 -- a name of ours
             self.account, made, *values.values(),
         )  # fmt: skip
         return made
@@ -102,7 +102,7 @@ class Stage:
         await self.emit("tag.added", contact, {"tag_id": str(tag)})
 
     async def change(self, contact: UUID, name: str, value: str) -> None:
-        await self.sql(f"update contacts set {name} = $2 where id = $1", contact, value)  # noqa: S608 -- ours
+        await self.sql(f"update contacts set {name} = $2 where id = $1", contact, value)  # noqa: S608 -- a name of ours
         await self.emit("contact.updated", contact, {"changes": {name: [None, value]}})
 
     async def emit(self, kind: str, contact: UUID, data: Mapping[str, Any] | None = None) -> UUID:
@@ -137,7 +137,7 @@ class Stage:
 
     async def now(self) -> datetime:
         row = await self.one("select clock_timestamp() as now")
-        return row["now"] + self.clock.offset  # type: ignore[no-any-return] # asyncpg's rows are untyped
+        return row["now"] + self.clock.offset  # type: ignore[no-any-return]  # asyncpg's rows are untyped
 
 
 def ask(field: str, op: Op | str, value: Any = None) -> Predicate:

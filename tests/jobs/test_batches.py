@@ -6,10 +6,11 @@ from uuid import UUID
 
 import pytest
 
-from app.enrollments import moving
+from app.enrollments import matching, moving
 from app.enrollments.matching import match_events
 from app.runtime import Runtime
 from app.work import SYSTEM, open_work
+from app.workflows.domain.entering import decide_entry
 from app.workflows.domain.machine import advance as real
 from app.workflows.domain.steps import AddTag, UpdateField
 from app.workflows.domain.triggers import ContactCreated
@@ -73,6 +74,21 @@ async def test_a_row_that_the_database_refuses_fails_alone(stage: Stage) -> None
     assert "UniqueViolation" in failed[0]["error"]
     moved = await stage.sql("select from contacts where account_id = $1 and city = 'Far'", stage.account)
     assert len(moved) == 8
+
+
+async def test_a_poison_event_is_passed_over(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = await entered(stage, 10, FAR)
+    poison = people[6]
+
+    def decide(candidate: Any, event: Any, *rest: Any, **more: Any) -> Any:
+        if event.subject_id == poison:
+            raise RuntimeError("bad luck")
+        return decide_entry(candidate, event, *rest, **more)
+
+    monkeypatch.setattr(matching, "decide_entry", decide)
+    await stage.drain()
+    rows = await stage.sql("select contact_id from enrollments where account_id = $1", stage.account)
+    assert {row["contact_id"] for row in rows} == set(people) - {poison}
 
 
 async def test_many_workers_do_each_step_once(stage: Stage) -> None:

@@ -93,7 +93,7 @@ async def until(condition: Any, seconds: float = 30.0) -> None:
 
 async def counted(stage: Stage, column: str, table: str) -> dict[str, int]:
     rows = await stage.sql(
-        f"select {column} as what, count(*) as n from {table} where account_id = $1 group by 1",  # noqa: S608 -- ours
+        f"select {column} as what, count(*) as n from {table} where account_id = $1 group by 1",  # noqa: S608 -- a name of ours
         stage.account,
     )
     return {row["what"]: row["n"] for row in rows}
@@ -147,15 +147,23 @@ async def test_killed_in_the_middle_and_started_again(stage: Stage, settings: Se
 async def test_stops_when_told_as_soon_as_it_is_idle(stage: Stage, settings: Settings) -> None:
     async with sink() as (taken, port):
         taken.slow = 1.0
-        await tagged(stage, 4, MAIL)
+        await tagged(stage, 30, MAIL)
 
         async def begun() -> bool:
-            return len(taken.keys) == 4
+            return len(taken.keys) >= 8
 
         async with Process(settings, port).running() as worker:
             await until(begun)
-            assert await worker.end(signal.SIGTERM) == 0
-    assert await counted(stage, "status", "effects") == {"sent": 4}
+            alive = await stage.sql("select pid from workers where seen_at > now() - interval '10 seconds'")
+            assert worker.process is not None
+            assert worker.process.pid in {row["pid"] for row in alive}
+            async with asyncio.timeout(6):
+                assert await worker.end(signal.SIGTERM) == 0
+            alive = await stage.sql("select pid from workers")
+            assert worker.process.pid not in {row["pid"] for row in alive}
+    out = len(taken.keys)
+    assert out < 30
+    assert await counted(stage, "status", "effects") == {"sent": out, "pending": 30 - out}
 
 
 @pytest.mark.slow

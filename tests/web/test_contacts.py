@@ -269,6 +269,11 @@ async def test_bulk_deletion(world: World) -> None:
         for body in ({}, {"ids": [NOBODY]}, {"ids": ["x"]}, {"all": True, "f": ["x:is:1"]}):
             refused = await client.post("/contacts/bulk/deletion", json=body)
             assert refused.status_code == 422, refused.text
+        page = await client.post("/contacts/bulk/tags", data={"tag": "", "id": ids[2]}, headers=HTML)
+        assert (page.status_code, "Write the name of a tag." in page.text) == (422, True)
+        for body in ({"ids": ids, "tag": " "}, {"ids": ids, "tag": "x", "operation": "flip"}):
+            refused = await client.post("/contacts/bulk/tags", json=body)
+            assert refused.status_code == 422, refused.text
 
 
 CHANGES = ["", "/deletion", "/restoration", "/tags", f"/tags/{NOBODY}/deletion", "/fields/city"]
