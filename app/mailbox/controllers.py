@@ -27,7 +27,7 @@ class MailboxController(Controller):
         after: FromQuery[UUID | None] = None,
         before: FromQuery[UUID | None] = None,
     ) -> MailList:
-        """Caught messages, newest first. `q` is a part of the recipient's address. Links that choose a
+        """Caught messages, newest first. `q` is a part of the address or the subject. Links that choose a
         password are shown only to those who manage members."""
         return MailList(**await _list(work, q, after, before))
 

@@ -29,5 +29,5 @@ def configure(log_format: str = "json", level: str = "INFO") -> None:
     logging.basicConfig(
         stream=sys.stderr, level=number, format="%(levelname)s %(name)s %(message)s", force=True
     )
-    for noisy in ("httpx", "httpcore", "uvicorn.access"):
+    for noisy in ("httpx", "httpcore", "uvicorn.access", "mail.log"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

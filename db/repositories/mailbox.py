@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from db.models import MailboxMessage
 from db.tenancy import TenantRepository
@@ -37,7 +37,8 @@ class Mailbox(TenantRepository[MailboxMessage]):
             secrets=secrets,
         )
         if q:
-            query = query.where(func.lower(MailboxMessage.recipient).contains(q.lower(), autoescape=True))
+            places = (MailboxMessage.recipient, MailboxMessage.subject)
+            query = query.where(or_(*(func.lower(one).contains(q.lower(), autoescape=True) for one in places)))
         if before is not None:
             query = query.where(MailboxMessage.id > before).order_by(MailboxMessage.id)
         else:
