@@ -1,6 +1,6 @@
 """axe finds nothing on any screen: light and dark, wide and narrow."""
 
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,7 +15,7 @@ from tests.web.world import Somebody, World
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 WIDTHS = (1280, 390)
-SCHEMES = ("light", "dark")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 BEFORE = ("/sign-in", "/password-reset", "/password-reset/no-such-link", "/sign-in?next=/contacts")
 
 
@@ -47,7 +47,7 @@ async def violations(page: Page, path: str) -> list[str]:
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": 900})
         for scheme in SCHEMES:
-            await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]  # -- one of its literals
+            await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             options = COLOURS if scheme == "dark" else {"resultTypes": ["violations"]}
             result: Any = (await Axe().run(page, options=options)).response
             for one in result["violations"]:

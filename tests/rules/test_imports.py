@@ -77,12 +77,6 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("db/seeds/__init__.py", "app.settings"): "it is given the settings by the command",
     ("db/seeds/__init__.py", "app.work"): "and works in one account at a time, like everything",
     ("app/contacts/domain.py", "phonenumbers"): "pure data and parsing: no input, no output",
-    ("db/seeds/__init__.py", "app.accounts.first"): "the demo is made as the app makes an account",
-    ("db/seeds/__init__.py", "app.credentials"): "the demo is made as the app makes an account",
-    ("db/seeds/__init__.py", "app.runtime"): "the demo is made as the app makes an account",
-    ("db/seeds/__init__.py", "app.sessions.demo"): "the demo is made as the app makes an account",
-    ("db/seeds/__init__.py", "app.settings"): "the demo is made as the app makes an account",
-    ("db/seeds/__init__.py", "app.work"): "the demo is made as the app makes an account",
 }
 
 
