@@ -271,8 +271,8 @@ async def test_bulk_deletion(world: World) -> None:
             assert refused.status_code == 422, refused.text
         page = await client.post("/contacts/bulk/tags", data={"tag": "", "id": ids[2]}, headers=HTML)
         assert (page.status_code, "Write the name of a tag." in page.text) == (422, True)
-        for body in ({"ids": ids, "tag": " "}, {"ids": ids, "tag": "x", "operation": "flip"}):
-            refused = await client.post("/contacts/bulk/tags", json=body)
+        for words in ({"tag": " "}, {"tag": "x", "operation": "flip"}):
+            refused = await client.post("/contacts/bulk/tags", json={"ids": ids, **words})
             assert refused.status_code == 422, refused.text
 
 
