@@ -17,7 +17,7 @@ from app.enrollments.schemas import (
     SettlementForm,
     Visit,
 )
-from app.enrollments.words import titles, waits_for, why
+from app.enrollments.words import titles, visit_note, waits_for, why
 from app.errors import NotFound
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
@@ -48,7 +48,7 @@ async def titles_of(work: Work, versions: set[tuple[UUID, int]]) -> Titles:
     return found
 
 
-def line_of(work: Work, row: Any, names: Mapping[str, str], effect: Any = None) -> dict[str, Any]:
+def line_of(work: Work, row: Any, names: Mapping[str, str]) -> dict[str, Any]:
     """The columns of `EnrollmentLine`."""
     step = names.get(row.step_key or "", row.step_key or "")
     return {
@@ -62,7 +62,7 @@ def line_of(work: Work, row: Any, names: Mapping[str, str], effect: Any = None) 
         "step_key": row.step_key,
         "step": step,
         "wait_reason": row.wait_reason,
-        "waits_for": waits_for(row, step, effect, work.now, zone_of(work)),
+        "waits_for": waits_for(row, step, work.now, zone_of(work)),
         "wait_until": row.wait_until,
         "entered_at": row.entered_at,
         "ended_at": row.ended_at,
@@ -131,8 +131,9 @@ def enroll_actions(work: Work, workflow: Any) -> list[Action]:
 async def _steps(work: Work, workflow: Any) -> list[Choice]:
     if workflow is None or workflow.live_version is None:
         return []
-    names = await titles_of(work, {(workflow.id, workflow.live_version)})
-    return [Choice(key, title) for key, title in names[workflow.id, workflow.live_version].items()]
+    version = (workflow.id, workflow.live_version)
+    named = (await titles_of(work, {version}))[version]
+    return [Choice(key, title) for key, title in named.items() if "." not in key]
 
 
 def _at(path: str, kept: Mapping[str, str], **cursor: UUID) -> str:
@@ -151,9 +152,8 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
     ledger = await work.enrollments.effects(enrollment_id)
     effects = [effect_view(effect) for effect in ledger]
     by_seq = {effect.seq: effect for effect in effects}
-    open_effect = next((effect for effect in ledger if effect.seq == row.seq), None)
     return EnrollmentPage(
-        **line_of(work, row, names, open_effect),
+        **line_of(work, row, names),
         contact_email=row.email,
         contact_href="" if row.deleted_at else f"/contacts/{row.contact_id}",
         due_at=row.due_at,
@@ -162,7 +162,7 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
         error=row.error,
         held=row.held,
         live_version=row.live_version,
-        path=[visit_of(one, names, by_seq) for one in await work.enrollments.path(enrollment_id)],
+        path=await path_of(work, enrollment_id, names, by_seq),
         effects=effects,
         decision=decision_view(await work.enrollments.decision(row.event_id, row.workflow_id)),
         actions=steering_actions(work, row, effects),
@@ -191,19 +191,21 @@ def steering_actions(work: Work, row: Any, effects: Sequence[EffectView]) -> lis
     )  # fmt: skip
 
 
-def visit_of(row: Any, names: Mapping[str, str], effects: Mapping[int, EffectView]) -> Visit:
-    return Visit(
-        row.seq,
-        row.step_key,
-        names.get(row.step_key, row.step_key),
-        row.kind,
-        row.started_at,
-        row.finished_at,
-        row.outcome,
-        row.detail,
-        row.error,
-        effects.get(row.seq),
-    )
+async def path_of(
+    work: Work, enrollment_id: UUID, names: Mapping[str, str], effects: Mapping[int, EffectView]
+) -> list[Visit]:
+    """The visits so far, in order."""
+    rows = await work.enrollments.path(enrollment_id)
+    fields = await work.fields.catalogue()
+    known = {**await work.tags.names(), **{key: spec.label for key, spec in fields.items()}}
+    return [
+        Visit(
+            row.seq, row.step_key, names.get(row.step_key, row.step_key), row.kind, row.started_at,
+            row.finished_at, row.outcome, row.detail, visit_note(row, names, known, work.now, zone_of(work)),
+            row.error, effects.get(row.seq),
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def effect_view(row: Any) -> EffectView:

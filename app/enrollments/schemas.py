@@ -79,7 +79,7 @@ class EnrollmentList(msgspec.Struct):
 
 
 class Visit(msgspec.Struct):
-    """One execution: `outcome` is None while the enrollment stands there."""
+    """One execution: `outcome` is None while the enrollment stands there; `note` is its detail in words."""
 
     seq: int
     step_key: str
@@ -89,6 +89,7 @@ class Visit(msgspec.Struct):
     finished_at: datetime | None
     outcome: str | None
     detail: dict[str, Any]
+    note: str
     error: str | None
     effect: "EffectView | None" = None
 

@@ -1,10 +1,12 @@
 """Enrollments in sentences. Pure."""
 
+import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from app.workflows.domain.draft import walk
+from app.workflows.domain.draft import lane_label, walk
 from app.workflows.domain.steps import (
     LABELS,
     Exit,
@@ -15,9 +17,11 @@ from app.workflows.domain.steps import (
     UpdateField,
     Wait,
     Webhook,
+    lane_keys,
 )
 from app.workflows.domain.version import Version
 
+MERGE = re.compile(r"\{\{\s*(?:contact\.)?(?:custom\.)?(\w+).*?\}\}")
 THING = {"email": "e-mail", "webhook": "webhook call"}
 GOAL_MET = "A goal was met."
 ENDS = {
@@ -48,7 +52,8 @@ SOURCES = {
 
 def step_title(step: Step) -> str:
     """What people call a step: its own name, else what it does."""
-    return step.name or _does(step.config) or LABELS.get(step.kind, step.kind)
+    said = step.name or _does(step.config) or LABELS.get(step.kind, step.kind)
+    return MERGE.sub(lambda found: f"[{found[1].replace('_', ' ')}]", said)
 
 
 def _does(config: StepConfig) -> str:
@@ -70,8 +75,40 @@ def _does(config: StepConfig) -> str:
 
 
 def titles(version: Version) -> dict[str, str]:
-    """What people call each step of a version, by its key, from top to bottom."""
-    return {step.key: step_title(step) for _, _, step in walk(version.steps)}
+    """What people call each step of a version, by its key, from top to bottom; lanes of branches by
+    "<step>.<lane>"."""
+    found = {}
+    for _, _, step in walk(version.steps):
+        found[step.key] = step_title(step)
+        found |= {f"{step.key}.{lane}": lane_label(step, lane) for lane in lane_keys(step.config)}
+    return found
+
+
+def visit_note(row: Any, names: Mapping[str, str], known: Mapping[str, str], now: datetime, zone: str) -> str:
+    """What a visit's detail says. `known` names tags by id and fields by key."""
+    detail, said = row.detail, []
+    if branch := detail.get("branch"):
+        said.append(f"took “{names.get(f'{row.step_key}.{branch}', branch)}”")
+    if goal := detail.get("goal"):
+        said.append(f"because of “{names.get(goal, goal)}”")
+    if tag := detail.get("tag"):
+        said.append(known.get(tag, "a tag that is gone"))
+    if "field" in detail:
+        label = known.get(detail["field"], "a field that is gone")
+        said.append(f"{label}: {_value(detail.get('old'))} → {_value(detail.get('new'))}")
+    if detail.get("changed") is False:
+        said.append("changed nothing")
+    if until := detail.get("until"):
+        said.append(f"until {clock(datetime.fromisoformat(until), now, zone)}")
+    if by := detail.get("skipped_by") or detail.get("settled_by"):
+        said.append(f"by {by}")
+    if reason := detail.get("reason"):
+        said.append(str(reason).replace("_", " "))
+    return ", ".join(said)
+
+
+def _value(value: object) -> str:
+    return "empty" if value in (None, "") else str(value)
 
 
 def clock(at: datetime, now: datetime, zone: str) -> str:
@@ -82,31 +119,34 @@ def clock(at: datetime, now: datetime, zone: str) -> str:
     return f"{local.day} {local:%b} {local:%H:%M}" if local.year == today.year else f"{local:%Y-%m-%d %H:%M}"
 
 
-def waits_for(row: Any, title: str, effect: Any, now: datetime, zone: str) -> str:
-    """One sentence: what an enrollment waits for, or how it ended. `effect` is the ledger's row of its open
-    visit, None when it has none."""
-    if row.status != "active":
-        return f"{ENDS.get(row.exit_reason or '', row.status.capitalize() + '.')} {row.error or ''}".strip()
-    if row.held:
-        return f"Held: nobody in “{row.workflow_name}” moves until it is released."
-    if row.wait_reason in ("effect", "retry", "hold"):
-        return _effect(row, effect, now, zone)
+def waits_for(row: Any, title: str, now: datetime, zone: str) -> str:
+    """One sentence: what an enrollment waits for, or how it ended. `row` is one of the repository's, with
+    the effect of its open visit."""
     until = clock(row.wait_until, now, zone) if row.wait_until else ""
-    if row.wait_reason == "timer":
-        return f"Waits until {until} for the wait “{title.removeprefix('Wait ')}”."
-    if row.wait_reason == "condition":
-        return f"Waits until {until} for the goal “{title.removeprefix('Goal: ')}”."
-    return f"Is about to go on with “{title}”." if title else "Is about to begin."
+    if row.status != "active":
+        said = f"{ENDS.get(row.exit_reason or '', row.status.capitalize() + '.')} {row.error or ''}".strip()
+    elif row.held:
+        said = f"Held: nobody in “{row.workflow_name}” moves until it is released."
+    elif row.wait_reason in ("effect", "retry", "hold"):
+        said = _effect(row, now, zone)
+    elif row.wait_reason == "timer":
+        said = f"Waits until {until} for the wait “{title.removeprefix('Wait ')}”."
+    elif row.wait_reason == "condition":
+        said = f"Waits until {until} for the goal “{title.removeprefix('Goal: ')}”."
+    else:
+        said = f"Is about to go on with “{title}”." if title else "Is about to begin."
+    return said
 
 
-def _effect(row: Any, effect: Any, now: datetime, zone: str) -> str:
-    thing = THING.get(effect.kind, effect.kind) if effect is not None else "effect"
-    status = effect.status if effect is not None else ""
-    if status == "unknown" or (effect is None and row.wait_reason == "hold"):
+def _effect(row: Any, now: datetime, zone: str) -> str:
+    thing = THING.get(row.effect_kind or "", "effect")
+    if row.effect_status == "unknown":
         return f"In doubt: the {thing} may have gone out. Say whether it did, or send it again."
-    if status == "retry":
-        when = clock(effect.due_at, now, zone)
-        return f"Waits for the {thing} to be sent (try {effect.attempts + 1} at {when}): {effect.error}"
+    if row.effect_status == "retry":
+        when = clock(row.effect_due_at, now, zone)
+        return (
+            f"Waits for the {thing} to be sent (try {row.effect_attempts + 1} at {when}): {row.effect_error}"
+        )
     return f"Waits for the {thing} to be sent."
 
 

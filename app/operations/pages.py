@@ -105,7 +105,7 @@ def tiles_of(queues: Sequence[QueueLine], workers: int) -> list[Tile]:
         Tile("doubt", "In doubt", doubt, "sent or not? You decide", "warn" if doubt else "", "#failing"),
         Tile("failed", "Failed", failed, "steps, calls and jobs", "bad" if failed else "", "#failing"),
         Tile(
-            "late", "Oldest, seconds", round(oldest or 0),
+            "late", "Seconds late", round(oldest or 0),
             f"{duration(oldest)} late" if oldest else "nothing is late",
             "bad" if oldest is not None and oldest > LATE_SECONDS else "", "/jobs",
         ),

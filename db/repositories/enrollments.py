@@ -43,6 +43,11 @@ COLUMNS = (
     Enrollment.error,
     Enrollment.entered_at,
     Enrollment.ended_at,
+    Effect.kind.label("effect_kind"),
+    Effect.status.label("effect_status"),
+    Effect.attempts.label("effect_attempts"),
+    Effect.due_at.label("effect_due_at"),
+    Effect.error.label("effect_error"),
 )
 
 
@@ -59,6 +64,14 @@ class Enrollments(TenantRepository[Enrollment]):
             .join(
                 Contact,
                 and_(Contact.account_id == Enrollment.account_id, Contact.id == Enrollment.contact_id),
+            )
+            .outerjoin(
+                Effect,
+                and_(
+                    Effect.account_id == Enrollment.account_id,
+                    Effect.enrollment_id == Enrollment.id,
+                    Effect.seq == Enrollment.seq,
+                ),
             )
             .where(Enrollment.account_id == self.account_id)
         )
