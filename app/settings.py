@@ -21,7 +21,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mail_from: str = "Switchyard <no-reply@switchyard.test>"
     egress_allow_loopback: bool = False
     rate_limit_per_minute: int = 600
-    max_body_bytes: int = 12_000_000
+    max_body_bytes: int = 25_000_000
     log_format: str = "json"
     log_level: str = "INFO"
     otel_exporter_otlp_endpoint: str = ""

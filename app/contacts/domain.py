@@ -76,7 +76,7 @@ def _text(spec: FieldSpec, value: object) -> str:
     if not isinstance(value, str | int | float):
         raise ValueError(f"{spec.label} takes one value.")  # noqa: TRY004 -- one kind of error for bad values
     text = str(value)
-    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+    if "\0" in text or (not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)):
         raise ValueError(f"{spec.label} contains a character that cannot be stored.")
     return text
 
