@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from saq import Queue, Worker
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.enrollments.sending import send_effects
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.web.logs import configure
@@ -29,7 +31,7 @@ from db.engine import refuse_strong_role
 from db.ids import uuid7
 from db.repositories.engine import due_accounts
 from jobs.settings import QUEUE, SWEEP_SECONDS
-from jobs.tasks import LANES, Lane
+from jobs.tasks import LANES, Lane, Slice
 
 log = structlog.get_logger(__name__)
 GRACE_SECONDS = 10.0
@@ -67,7 +69,11 @@ class Shell:
         self.id = uuid7()
         self.stop = asyncio.Event()
         self.rung = asyncio.Event()
-        self.lanes = {name: Lane(runtime, part, name) for name, part in LANES.items()}
+        parts: dict[str, Slice] = {
+            **LANES,
+            "send": partial(send_effects, going_on=lambda: not self.stop.is_set()),
+        }
+        self.lanes = {name: Lane(runtime, part, name) for name, part in parts.items()}
         for name, makes in (("move", ["send"]), ("send", ["move"]), ("jobs", ["move"])):
             self.lanes[name].after = [self.lanes[other] for other in makes]
         self.queue = Queue.from_url(runtime.settings.redis_url, name=QUEUE)

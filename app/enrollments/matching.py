@@ -5,8 +5,10 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+import structlog
 from msgspec.structs import replace
 
+from app.enrollments.faults import not_now
 from app.enrollments.programs import Live, Setting
 from app.work import Work
 from app.workflows.domain.entering import Candidate, EntryDecision, History, Verdict, decide_entry
@@ -25,6 +27,7 @@ from db.repositories.engine import (
     Engine,
 )
 
+log = structlog.get_logger(__name__)
 BATCH = 500
 CHANGES = ("contact.created", "contact.updated", "tag.added", "tag.removed")
 Pair = tuple[UUID, UUID]
@@ -45,7 +48,33 @@ class _Asked(msgspec.Struct):
 
 
 async def match_events(work: Work, most: int = BATCH) -> int:
-    """Match the oldest events that nobody has seen, in one transaction; how many there were."""
+    """Match the oldest events that nobody has seen, in one transaction; how many there were.
+
+    A batch that fails is tried with half as many, down to one: that event is passed over and said so."""
+    while True:
+        try:
+            return await _match(work, most)
+        except Exception as error:
+            await work.session.rollback()
+            if not_now(error):
+                raise
+            if most == 1:
+                return await _pass_over(work, error)
+            most //= 2
+
+
+async def _pass_over(work: Work, error: Exception) -> int:
+    engine = Engine(work.session)
+    if not await engine.only_matcher():
+        return 0
+    rows = await engine.all(UNMATCHED, most=1)
+    log.error("event.poison", id=str(rows[0].id) if rows else None, error=repr(error))
+    await engine.do(MATCHED, ids=[row.id for row in rows], now=work.now)
+    await work.session.commit()
+    return len(rows)
+
+
+async def _match(work: Work, most: int) -> int:
     engine = Engine(work.session)
     if not await engine.only_matcher():
         return 0

@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from app.enrollments.faults import not_now
 from app.enrollments.programs import Setting
 from app.enrollments.writing import Moves
 from app.filters.facts import Facts
@@ -40,8 +41,6 @@ BATCH = 500
 _ON_EFFECT = ("effect", "retry", "hold")
 # What the ledger says, as `advance` reads it; an effect under way is as good as not begun.
 _OUTCOMES = {"claimed": "pending", "cancelled": "failed_permanent"}
-# SQLSTATE classes that say "not now": connection, rollback (deadlock, serialization), resources, operator.
-_NOT_NOW = ("08", "40", "53", "55", "57", "58")
 Programs = Mapping[tuple[UUID, int], Program | CompileError]
 
 
@@ -70,16 +69,6 @@ async def _whole_or_halves(work: Work, rows: Sequence[Any]) -> None:
         for part in (ids[:half], ids[half:]):
             again = await Engine(work.session).all(CLAIM_THESE, now=work.now, most=len(part), ids=part)
             await _whole_or_halves(work, again)
-
-
-def not_now(error: Exception) -> bool:
-    """Whether the database is busy or away: to be tried again as it is."""
-    if isinstance(error, OSError | TimeoutError):
-        return True
-    state = getattr(getattr(error, "orig", None), "sqlstate", None)
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or state is None or str(state).startswith(_NOT_NOW)
-    return False
 
 
 async def _park(work: Work, enrollment_id: UUID, error: Exception) -> None:

@@ -2,7 +2,7 @@
 its outcome written only by whoever still holds the fence."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -20,6 +20,7 @@ from db.repositories.ledger import (
     CLAIM_EFFECTS,
     DOUBT,
     EFFECT_ENDED,
+    GIVE_BACK,
     RELEASE_EFFECT,
     WAKE_VISIT,
 )
@@ -29,23 +30,41 @@ BATCH = 40
 AT_ONCE = 8
 
 
-async def send_effects(runtime: Runtime, account_id: UUID, most: int = BATCH) -> int:
-    """Claim what is due and send it, eight at a time; how many were settled or claimed."""
+async def send_effects(
+    runtime: Runtime, account_id: UUID, most: int = BATCH, going_on: Callable[[], bool] = lambda: True
+) -> int:
+    """Claim what is due and send it, eight at a time; how many were settled or claimed. As soon as `going_on`
+    says no, nothing more is begun and what is left is given back."""
     async with open_work(runtime, account_id, SYSTEM) as work:
         doubtful = await note_doubt(work)
         claimed = await Engine(work.session).all(CLAIM_EFFECTS, now=work.now, most=most)
         await work.session.commit()
     gate = asyncio.Semaphore(AT_ONCE)
 
+    left = []
+
     async def one(effect: Any) -> None:
         async with gate:
-            await attempt(runtime, account_id, effect)
+            if going_on():
+                await attempt(runtime, account_id, effect)
+            else:
+                left.append(effect)
 
     results = await asyncio.gather(*(one(effect) for effect in claimed), return_exceptions=True)
+    if left:
+        await give_back(runtime, account_id, left)
     for result in results:
         if isinstance(result, BaseException):
             raise result
     return doubtful + len(claimed)
+
+
+async def give_back(runtime: Runtime, account_id: UUID, effects: Sequence[Any]) -> None:
+    """Claimed effects that nothing was done with."""
+    async with open_work(runtime, account_id, SYSTEM) as work:
+        ids, fences = [one.id for one in effects], [one.fence for one in effects]
+        await Engine(work.session).do(GIVE_BACK, ids=ids, fences=fences)
+        await work.session.commit()
 
 
 async def note_doubt(work: Work) -> int:

@@ -58,6 +58,13 @@ update effects f set lease_until = null, fence = f.fence + 1,
    and f.lease_until > clock_timestamp() and w.account_id = f.account_id and w.id = f.workflow_id
 returning f.status
 """)
+# Claimed by a worker that is about to leave: the next one takes it at once.
+GIVE_BACK = text("""
+update effects f set status = 'pending', lease_until = null
+  from unnest(cast(:ids as uuid[]), cast(:fences as int[])) v(id, fence)
+ where f.account_id = current_account() and f.id = v.id and f.fence = v.fence and f.status = 'claimed'
+   and f.begun_at is null
+""")
 EFFECT_ENDED = text("""
 update effects f set status = :status, lease_until = null, error = :error,
        result = cast(cast(:result as text) as jsonb), due_at = cast(:due_at as timestamptz),
