@@ -41,7 +41,7 @@ from app.errors import Invalid
 from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.guards import may
-from app.web.negotiate import Saved
+from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
 
 EDIT = Permission.EDIT_CONTACTS
@@ -55,6 +55,7 @@ class ContactController(Controller):
     async def index(
         self,
         *,
+        request: Request,
         work: NamedDependency[Work],
         q: FromQuery[str] = "",
         f: FromQuery[list[str] | None] = None,
@@ -70,20 +71,27 @@ class ContactController(Controller):
         op: FromQuery[str] = "",
         value: FromQuery[list[str] | None] = None,
         unit: FromQuery[str] = "",
-    ) -> ContactList:
+    ) -> Shaped[ContactList]:
         """Contacts that match. `f` is field:operator:value and may be repeated, `match` all or any of them;
         `sort` a column with “-” to go down; `after` and `before` come from `next` and `previous`. `field`,
         `op`, `value` and `unit` add a condition, as the small form of the page does."""
         fields, tags = await work.fields.catalogue(), await work.tags.names()
         items = [item for item in f or [] if item.strip()]
-        for item in added_condition(field, op, value or [], unit, fields):
-            items += [item] if item not in items else []
+        added = [one for one in added_condition(field, op, value or [], unit, fields) if one not in items]
         if limit and not 1 <= limit <= LARGEST_PAGE:
             raise Invalid({"limit": f"A page holds 1 to {LARGEST_PAGE} contacts."})
-        group = read_filter(items, match, fields, tags)
+        problem = ""
+        try:
+            group = read_filter([*items, *added], match, fields, tags)
+        except Invalid as error:
+            if not (added and request.wants_html):
+                raise
+            # The small form stays open with the sentence, over the list as it was.
+            problem, add, added = " ".join(error.errors.values()), field, []
+            group = read_filter(items, match, fields, tags)
         query = Query(
             q=clean_search(q),
-            f=items,
+            f=[*items, *added],
             match=group.match,
             sort=sort,
             columns=read_columns(columns or [], fields),
@@ -91,7 +99,9 @@ class ContactController(Controller):
             limit=limit,
         )
         rows = await read_page(work, query, group, fields, after, before)
-        return listed(work, query, group, fields, tags, rows, add)
+        page = listed(work, query, group, fields, tags, rows, add)
+        page.problem = problem
+        return Shaped(page, status_code=422 if problem else 200)
 
     @get("/new", page="contacts/new.html", guards=[may(EDIT)])
     async def new(self, work: NamedDependency[Work]) -> ContactFormPage:

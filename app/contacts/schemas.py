@@ -165,7 +165,8 @@ class Adding(msgspec.Struct):
 
 class ContactList(msgspec.Struct):
     """One page. `total` is counted up to 10,000 (`more_than_total` when there are more); `next` and
-    `previous` are addresses, "" for none; `state` is the address as names and values, without the page."""
+    `previous` are addresses, "" for none; `state` is the address as names and values, without the page;
+    `problem` says why a condition could not be added."""
 
     items: list[ContactView]
     total: int
@@ -189,6 +190,7 @@ class ContactList(msgspec.Struct):
     match_href: str
     state: list[tuple[str, str]]
     actions: list[Action]
+    problem: str = ""
 
 
 class FieldView(msgspec.Struct):
