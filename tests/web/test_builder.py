@@ -1,5 +1,6 @@
 """The builder: by forms, by htmx and by JSON, on the real app."""
 
+import re
 from typing import Any
 
 import httpx
@@ -222,6 +223,28 @@ async def test_htmx_gets_the_workbench_and_what_changes_around_it(world: World) 
         assert 'hx-target="#wf-tools"' in made.text
         counts = await client.get(f"{at}/counts", headers=PARTIAL)
         assert '<hx-partial hx-target="#n-s1" hx-swap="innerHTML">0 waiting</hx-partial>' in counts.text
+
+
+async def test_every_form_is_an_action_and_every_action_a_form(world: World) -> None:
+    owner = await world.person()
+    async with world.script(owner) as client:
+        at = await begun(client)
+        rev = await build(client, at)
+        await client.post(f"{at}/publication", json={"rev": rev})
+        await insert(client, at, rev, "webhook")
+        paths = ["", "/steps/new", "/triggers/new", "/triggers/t1", "/entry", "/settings", "/publication"]
+        paths += [f"/steps/s{number}" for number in range(2, 8)] + ["/versions", "/versions/1"]
+        offered = {
+            path: {action["href"] for action in (await client.get(at + path)).json()["actions"]}
+            for path in paths
+        }
+    async with world.browser(owner) as client:
+        for path in paths:
+            page = await client.get(at + path)
+            assert page.status_code == 200, path
+            main = page.text.split("<main")[1].split("</main")[0]
+            drawn = set(re.findall(r'method="post" action="([^"]+)"', main))
+            assert drawn == offered[path], path
 
 
 async def test_who_may_what(world: World) -> None:

@@ -12,7 +12,7 @@ from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
 from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder, builder_of
 from app.workflows.controllers.sheets import entry_sheet, settings_sheet
-from app.workflows.controllers.values import Values, one_row, typed
+from app.workflows.controllers.values import FRESH, Values, one_row, typed
 from app.workflows.domain.draft import walk
 from app.workflows.schemas.inputs import EntryForm, RevForm, SettingsForm, WorkflowForm
 from app.workflows.schemas.pages import Builder, Count, CountsPage
@@ -70,7 +70,7 @@ class BuilderController(Controller):
         """Another entry condition; none lets everybody in."""
         values = one_row(request, EntryForm, data.more, data.less)
         if values is not None:
-            return Shaped(await _entry(work, workflow_id, values), status_code=200)
+            return Shaped(await _entry(work, workflow_id, values), status_code=200, headers=FRESH)
         await edit.set_entry(work, workflow_id, data)
         page = await _entry(work, workflow_id)
         return Saved(page, see=f"/workflows/{workflow_id}/entry", created=False, note="Saved.")

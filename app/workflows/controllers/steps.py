@@ -14,7 +14,7 @@ from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
 from app.workflows.controllers.pages import EDIT, VIEW, builder, builder_of
 from app.workflows.controllers.sheets import picker, step_sheet
-from app.workflows.controllers.values import Values, one_row, typed
+from app.workflows.controllers.values import FRESH, Values, one_row, typed
 from app.workflows.domain.draft import DraftError, lists
 from app.workflows.schemas.inputs import InsertForm, PositionForm, RevForm, StepForm
 from app.workflows.schemas.pages import Builder
@@ -73,7 +73,7 @@ class StepController(Controller):
         """Other settings of a step; its kind stays."""
         values = one_row(request, StepForm, data.more, data.less)
         if values is not None:
-            return Shaped(await _step(work, workflow_id, key, values), status_code=200)
+            return Shaped(await _step(work, workflow_id, key, values), status_code=200, headers=FRESH)
         await edit.update_step(work, workflow_id, key, data)
         page = await _step(work, workflow_id, key)
         return Saved(page, see=f"/workflows/{workflow_id}/steps/{key}", created=False, note="Saved.")

@@ -13,7 +13,7 @@ from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
 from app.workflows.controllers.pages import EDIT, VIEW, builder, builder_of
 from app.workflows.controllers.sheets import trigger_picker, trigger_sheet
-from app.workflows.controllers.values import Values, one_row, typed
+from app.workflows.controllers.values import FRESH, Values, one_row, typed
 from app.workflows.domain.draft import DraftError, find_trigger
 from app.workflows.schemas.inputs import AddTriggerForm, RevForm, TriggerForm
 from app.workflows.schemas.pages import Builder
@@ -68,7 +68,7 @@ class TriggerController(Controller):
         """Another config for a trigger."""
         values = one_row(request, TriggerForm, data.more, data.less)
         if values is not None:
-            return Shaped(await _trigger(work, workflow_id, key, values), status_code=200)
+            return Shaped(await _trigger(work, workflow_id, key, values), status_code=200, headers=FRESH)
         await edit.update_trigger(work, workflow_id, key, data)
         page = await _trigger(work, workflow_id, key)
         return Saved(page, see=f"/workflows/{workflow_id}/triggers/{key}", created=False, note="Saved.")

@@ -137,10 +137,18 @@ def field_choices(fields: Fields) -> list[FieldChoice]:
     ]
 
 
-def all_operators() -> list[tuple[str, str]]:
-    """Every operator once, for a row whose field is not chosen yet."""
-    found: dict[str, str] = {}
-    for known_ones in OPERATORS.values():
-        for known in known_ones:
-            found.setdefault(known.op.value, known.label)
-    return list(found.items())
+def all_operators() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Every operator once, by type of field. The list is the same for every row, so that a morph of the page
+    never changes what is chosen."""
+    groups: list[tuple[str, list[tuple[str, str]]]] = []
+    used: set[str] = set()
+    for kind, known_ones in OPERATORS.items():
+        fresh = [(known.op.value, known.label) for known in known_ones if known.op.value not in used]
+        used |= {value for value, _ in fresh}
+        if fresh:
+            groups.append((kind.value.capitalize(), fresh))
+    return groups
+
+
+# One row more or less: the sheet is drawn afresh, since a morph would keep what stood in the row before.
+FRESH = {"HX-Retarget": "#sheet", "HX-Reselect": "#sheet", "HX-Reswap": "outerHTML"}

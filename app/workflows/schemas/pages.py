@@ -154,7 +154,7 @@ class Sheet(msgspec.Struct):
     count: Count | None = None
     groups: list[ChoiceGroup] = []
     fields: list[FieldChoice] = []
-    operators: list[tuple[str, str]] = []
+    operators: list[tuple[str, list[tuple[str, str]]]] = []
     tags: list[str] = []
     merge_tags: list[str] = []
     places: list[tuple[str, str]] = []
