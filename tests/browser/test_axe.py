@@ -37,7 +37,8 @@ COLOURS: dict[str, Any] = {"runOnly": ["color-contrast", "link-in-text-block"], 
 TOO_WIDE = """() => {
   const over = document.documentElement.scrollWidth - innerWidth
   if (over <= 0) return ""
-  const far = [...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+  const far = [...document.querySelectorAll("main *")]
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
   return over + " pixels too wide: " + far.slice(0, 3).map(e => e.tagName + "." + e.className).join(" ")
 }"""
 
