@@ -10,23 +10,23 @@ QUEUE = "switchyard"
 
 class Task(msgspec.Struct, frozen=True):
     """A task of jobs/tasks.py. `timeout` in seconds; `retries` counts attempts; `ttl` is how long Redis
-    remembers the outcome, in seconds. PostgreSQL remembers what matters for good."""
+    remembers the outcome, in seconds. PostgreSQL remembers what matters for good. `cron` is in UTC."""
 
     name: str
     timeout: int
     retries: int = 1
     ttl: int = 60
+    cron: str = ""
 
 
 TASKS = (
     # Match events, move enrollments, send effects and do jobs of the accounts that have something due.
     Task("drain", timeout=120),
-    # Clear what has served its time: rows deleted for 30 days, read trigger decisions, dead sessions.
-    Task("upkeep", timeout=600),
+    # Clear what has served its time: contacts deleted for 30 days, refusals of filters a week old.
+    Task("upkeep", timeout=600, cron="7 * * * *"),
 )
 
 SWEEP_SECONDS = 1.0  # every worker rings `drain` this often: the answer to a lost ring
-UPKEEP_SECONDS = 3600
 
 
 def ring_key(task: str, arguments: Mapping[str, Any], now: float) -> str:

@@ -19,18 +19,19 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from saq import Queue, Worker
+from saq import CronJob, Queue, Worker
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.enrollments.sending import send_effects
+from app.operations.upkeep import upkeep
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.web.logs import configure
 from db.engine import refuse_strong_role
 from db.ids import uuid7
 from db.repositories.engine import due_accounts
-from jobs.settings import QUEUE, SWEEP_SECONDS
+from jobs.settings import QUEUE, SWEEP_SECONDS, TASKS
 from jobs.tasks import LANES, Lane, Slice
 
 log = structlog.get_logger(__name__)
@@ -77,9 +78,17 @@ class Shell:
         for name, makes in (("move", ["send"]), ("send", ["move"]), ("jobs", ["move"])):
             self.lanes[name].after = [self.lanes[other] for other in makes]
         self.queue = Queue.from_url(runtime.settings.redis_url, name=QUEUE)
+        doing = {"drain": self.on_drain, "upkeep": self.on_upkeep}
         self.saq = CalmWorker(
             self.queue,
-            functions=[("drain", self.on_drain), ("upkeep", self.on_upkeep)],
+            functions=list(doing.items()),
+            cron_jobs=[
+                CronJob(
+                    doing[task.name], cron=task.cron, timeout=task.timeout, retries=task.retries, ttl=task.ttl
+                )
+                for task in TASKS
+                if task.cron
+            ],
             concurrency=2,
             shutdown_grace_period_s=1,
             dequeue_timeout=2.0,
@@ -98,7 +107,7 @@ class Shell:
 
     async def on_upkeep(self, _context: Any) -> None:
         self.saq.heard += 1
-        await self._sql(FORGET, id=self.id)
+        log.info("upkeep.done", rows=await upkeep(self.runtime))
 
     async def _sql(self, statement: Any, **values: Any) -> None:
         async with self.runtime.engine.begin() as connection:

@@ -8,10 +8,11 @@ from typing import Any
 import structlog
 from saq import Queue
 
-from jobs.settings import QUEUE, ring_key
+from jobs.settings import QUEUE, TASKS, ring_key
 
 log = structlog.get_logger(__name__)
 QUIET_SECONDS = 30.0
+LIMITS = {task.name: task for task in TASKS}  # SAQ's own would be 10 seconds
 PATIENCE_SECONDS = 0.5
 SILENT_SECONDS = 5.0
 
@@ -29,8 +30,16 @@ class Bell:
         if time.monotonic() < self._silent_until:
             return
         try:
+            limits = LIMITS[task]
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await self.queue.enqueue(task, key=ring_key(task, arguments, time.time()), **arguments)
+                await self.queue.enqueue(
+                    task,
+                    key=ring_key(task, arguments, time.time()),
+                    timeout=limits.timeout,
+                    retries=limits.retries,
+                    ttl=limits.ttl,
+                    **arguments,
+                )
         except Exception as error:  # noqa: BLE001 -- whatever is wrong with Redis, the sweep finds the work
             self._silent_until = time.monotonic() + SILENT_SECONDS
             if time.monotonic() - self._complained > QUIET_SECONDS:

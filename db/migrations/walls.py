@@ -45,6 +45,17 @@ language sql stable security definer set search_path = pg_catalog, public as $$
 $$
 """
 
+# Accounts with something that has served its time (see app/operations/upkeep.py), by the engine's clock.
+WORN_ACCOUNTS = """
+worn_accounts(deleted timestamptz, decided timestamptz) returns table (account_id uuid)
+language sql stable security definer set search_path = pg_catalog, public as $$
+  select c.account_id from contacts c where c.deleted_at < deleted group by 1
+  union
+  select d.account_id from trigger_decisions d
+    where d.verdict = 'filter_false' and d.decided_at < decided group by 1
+$$
+"""
+
 
 def build() -> None:
     for table in OWN:
@@ -59,6 +70,7 @@ def build() -> None:
     people()
     grant(("workers",))
     definer("due_accounts(timestamptz)", DUE_ACCOUNTS, ("enrollments", "events", "effects", "jobs"))
+    definer("worn_accounts(timestamptz, timestamptz)", WORN_ACCOUNTS, ("contacts", "trigger_decisions"))
     directory()
 
 

@@ -38,7 +38,7 @@ FREE_KEYS = {
     "alembic_version_pkc": "Alembic's own",
 }
 # References to a tenant row by its id alone, with the reason: none.
-DEFINERS = {signature.partition("(")[0] for signature, _ in FUNCTIONS} | {"due_accounts"}
+DEFINERS = {signature.partition("(")[0] for signature, _ in FUNCTIONS} | {"due_accounts", "worn_accounts"}
 TENANT = sorted(set(Base.metadata.tables) - set(SHARED) - {"accounts"})
 
 

@@ -1,0 +1,49 @@
+"""Removing what has served its time."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+WORN = text(
+    "select account_id from worn_accounts("
+    "clock_timestamp() + cast(:ahead as interval) - cast(:deleted as interval), "
+    "clock_timestamp() + cast(:ahead as interval) - cast(:decided as interval))"
+)
+CONTACTS = text("""
+delete from contacts where account_id = current_account() and id in (
+  select id from contacts where account_id = current_account() and deleted_at < :before
+   order by deleted_at limit :most for update skip locked)
+returning id
+""")
+REFUSALS = text("""
+delete from trigger_decisions where account_id = current_account() and ctid = any(array(
+  select ctid from trigger_decisions where account_id = current_account()
+   and verdict = 'filter_false' and decided_at < :before limit :most for update skip locked))
+returning 1
+""")
+
+
+async def worn_accounts(
+    engine: AsyncEngine, deleted: timedelta, decided: timedelta, ahead: timedelta
+) -> list[UUID]:
+    """Accounts with contacts deleted, or refusals decided, longer ago than that; `ahead` moves the clock."""
+    async with engine.connect() as connection:
+        ages = {"deleted": deleted, "decided": decided, "ahead": ahead}
+        return list((await connection.execute(WORN, ages)).scalars())
+
+
+class Upkeep:
+    """Of the session's account."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self.session = session
+
+    async def remove_contacts(self, before: datetime, most: int) -> list[UUID]:
+        """Erases contacts deleted before then, with all that belongs to them; returns their ids."""
+        return list((await self.session.execute(CONTACTS, {"before": before, "most": most})).scalars())
+
+    async def remove_refusals(self, before: datetime, most: int) -> int:
+        """Forgets decisions that a filter did not match, decided before then; returns how many."""
+        return len((await self.session.execute(REFUSALS, {"before": before, "most": most})).all())

@@ -1,0 +1,41 @@
+"""What has served its time goes, and nothing else."""
+
+from app.operations.upkeep import upkeep
+from db.ids import uuid7
+from tests.fakes import TestClock
+from tests.web.world import World
+
+
+async def test_contacts_deleted_for_30_days_are_erased_and_audited(world: World, clock: TestClock) -> None:
+    account = await world.account()
+    kept, gone = uuid7(), uuid7()
+    for contact_id, days in ((kept, 29), (gone, 31)):
+        await world.sql(
+            "insert into contacts (id, account_id, first_name, deleted_at) "
+            "values ($1, $2, 'Ann', now() - make_interval(days => $3))",
+            contact_id, account, days,
+        )  # fmt: skip
+    assert await upkeep(world.runtime) >= 1
+    left = await world.sql("select id from contacts where account_id = $1", account)
+    assert [row["id"] for row in left] == [kept]
+    assert await world.audit(account) == [("contact.erased", "contact")]
+    clock.forward(days=2)
+    await upkeep(world.runtime)
+    assert not await world.sql("select id from contacts where account_id = $1", account)
+
+
+async def test_refusals_of_a_week_ago_are_forgotten(world: World) -> None:
+    account = await world.account()
+    workflow = uuid7()
+    await world.sql("insert into workflows (id, account_id, name) values ($1, $2, 'W')", workflow, account)
+    for verdict, days in (("filter_false", 8), ("filter_false", 6), ("already_active", 8)):
+        await world.sql(
+            "insert into trigger_decisions (account_id, event_id, workflow_id, version, contact_id, verdict, "
+            "decided_at) values ($1, $2, $3, 1, $4, $5, now() - make_interval(days => $6))",
+            account, uuid7(), workflow, uuid7(), verdict, days,
+        )  # fmt: skip
+    assert await upkeep(world.runtime) >= 1
+    left = await world.sql(
+        "select verdict from trigger_decisions where account_id = $1 order by verdict", account
+    )
+    assert [row["verdict"] for row in left] == ["already_active", "filter_false"]
