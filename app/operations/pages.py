@@ -24,6 +24,7 @@ TITLES = {
     "bulk.untag": "Untag many contacts",
     "bulk.delete": "Delete many contacts",
 }
+EFFECTS = {"email": "messages to send", "webhook": "calls to make"}
 LATE_SECONDS = 30.0
 MOST_FAILING = 10
 
@@ -66,7 +67,7 @@ async def _queues(work: Work) -> list[QueueLine]:
         )
     ]  # fmt: skip
     effects = {row.queue: row for row in await work.jobs.effect_queues(work.now)}
-    for kind, holds in (("email", "messages to send"), ("webhook", "calls to make")):
+    for kind, holds in EFFECTS.items():
         lines.append(_queue(kind, holds, effects.get(kind), work.now, "/enrollments"))
     jobs = {row.queue: row for row in await work.jobs.job_queues(work.now)}
     names = dict.fromkeys(["import", "bulk", *sorted(jobs)])
@@ -92,7 +93,9 @@ def _late(since: datetime | None, now: datetime) -> float | None:
 def tiles_of(queues: Sequence[QueueLine], workers: int) -> list[Tile]:
     """The strip of totals."""
     ready, running = sum(one.ready for one in queues), sum(one.running for one in queues)
-    waiting, failed = sum(one.waiting for one in queues), sum(one.failed for one in queues)
+    waiting = sum(one.waiting for one in queues)
+    # Whose message failed for good is counted with the people already.
+    failed = sum(one.failed for one in queues if one.name not in EFFECTS)
     doubt = sum(one.doubt for one in queues)
     oldest = max((one.oldest_seconds for one in queues if one.oldest_seconds is not None), default=None)
     up = "1 worker" if workers == 1 else f"{workers} workers"
@@ -103,7 +106,7 @@ def tiles_of(queues: Sequence[QueueLine], workers: int) -> list[Tile]:
         Tile("running", "Running", running, "jobs and calls under way", "", "/jobs?status=running"),
         Tile("waiting", "Waiting", waiting, note, "", "/enrollments?status=active"),
         Tile("doubt", "In doubt", doubt, "sent or not? You decide", "warn" if doubt else "", "#failing"),
-        Tile("failed", "Failed", failed, "steps, calls and jobs", "bad" if failed else "", "#failing"),
+        Tile("failed", "Failed", failed, "people and jobs", "bad" if failed else "", "#failing"),
         Tile(
             "late", "Seconds late", round(oldest or 0),
             f"{duration(oldest)} late" if oldest else "nothing is late",

@@ -4,12 +4,21 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 
-from db.models import Contact, Effect
+from db.models import Contact, Effect, Enrollment
 from db.tenancy import TenantRepository
 
-FAILING = ("retry", "failed_permanent", "unknown")
+
+def failed_for_good() -> ColumnElement[bool]:
+    """Its enrollment failed with it, and was not taken up again since."""
+    stands = exists().where(
+        Enrollment.account_id == Effect.account_id,
+        Enrollment.id == Effect.enrollment_id,
+        Enrollment.seq == Effect.seq,
+        Enrollment.status == "failed",
+    )
+    return and_(Effect.status == "failed_permanent", stands)
 
 
 class Effects(TenantRepository[Effect]):
@@ -44,7 +53,8 @@ class Effects(TenantRepository[Effect]):
             .join(
                 Contact, and_(Contact.account_id == Effect.account_id, Contact.id == Effect.contact_id)
             )
-            .where(Effect.account_id == self.account_id, Effect.status.in_(FAILING))
+            .where(Effect.account_id == self.account_id)
+            .where(or_(Effect.status.in_(("retry", "unknown")), failed_for_good()))
             .order_by(Effect.created_at.desc(), Effect.id.desc())
             .limit(limit)
         )  # fmt: skip

@@ -5,10 +5,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Float, and_, case, func, literal, select
+from sqlalchemy import Float, and_, case, func, literal, or_, select
 
 from db.models import Effect, Enrollment, Event, Job, Worker
+from db.repositories.effects import failed_for_good
 from db.tenancy import TenantRepository
+
+OPEN = ("pending", "claimed", "retry", "unknown", "failed_permanent")
 
 COLUMNS = (
     Job.id, Job.queue, Job.task, Job.status, Job.attempts, Job.max_attempts, Job.due_at, Job.progress,
@@ -73,6 +76,7 @@ class Jobs(TenantRepository[Job]):
 
     async def effect_queues(self, now: datetime) -> Sequence[Any]:
         """By kind: ready, running, waiting, failed, doubt, sent in the last hour, oldest, next."""
+        lately = and_(Effect.status == "sent", Effect.sent_at > now - timedelta(hours=1))
         open_, due = Effect.status.in_(("pending", "retry")), Effect.due_at <= now
         query = (
             select(
@@ -80,15 +84,14 @@ class Jobs(TenantRepository[Job]):
                 _count(and_(open_, due)).label("ready"),
                 _count(Effect.status == "claimed").label("running"),
                 _count(and_(open_, ~due)).label("waiting"),
-                _count(Effect.status == "failed_permanent").label("failed"),
+                _count(failed_for_good()).label("failed"),
                 _count(Effect.status == "unknown").label("doubt"),
-                _count(and_(Effect.status == "sent", Effect.sent_at > now - timedelta(hours=1))).label(
-                    "done"
-                ),
+                _count(lately).label("done"),
                 func.min(case((and_(open_, due), Effect.due_at))).label("oldest"),
                 func.min(case((and_(open_, ~due), Effect.due_at))).label("next"),
             )
             .where(Effect.account_id == self.account_id)
+            .where(or_(Effect.status.in_(OPEN), lately))
             .group_by(Effect.kind)
         )
         return (await self.session.execute(query)).all()

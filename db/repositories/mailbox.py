@@ -38,7 +38,9 @@ class Mailbox(TenantRepository[MailboxMessage]):
         )
         if q:
             places = (MailboxMessage.recipient, MailboxMessage.subject)
-            query = query.where(or_(*(func.lower(one).contains(q.lower(), autoescape=True) for one in places)))
+            query = query.where(
+                or_(*(func.lower(one).contains(q.lower(), autoescape=True) for one in places))
+            )
         if before is not None:
             query = query.where(MailboxMessage.id > before).order_by(MailboxMessage.id)
         else:

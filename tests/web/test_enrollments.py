@@ -9,7 +9,7 @@ import pytest
 
 from app.enrollments.matching import match_events
 from app.enrollments.moving import move_enrollments
-from app.enrollments.words import clock, waits_for
+from app.enrollments.words import clock, visit_note, waits_for
 from app.work import SYSTEM, open_work
 from db.ids import uuid7
 from tests.cast import Cast, cast_of
@@ -150,6 +150,9 @@ async def test_retry_begins_the_failed_step_again(world: World) -> None:
     await engine(world, cast.account)
     row = await state(world, cast)
     assert (row["status"], row["step_key"], row["wait_reason"], row["seq"]) == ("active", "s1", "effect", 2)
+    async with world.script(cast.owner) as client:
+        board = (await client.get("/jobs")).json()
+        assert [one["what"] for one in board["failing"]] == ["job"], "what was taken up again fails no more"
     effects = await world.sql(
         "select seq, status from effects where enrollment_id = $1 order by seq", cast.enrollment
     )
@@ -265,3 +268,23 @@ def test_one_sentence(given: Any, sentence: str) -> None:
 def test_a_moment_names_its_day_when_it_is_another() -> None:
     assert clock(NOW.replace(day=25), NOW, "UTC") == "25 Nov 13:00"
     assert clock(NOW.replace(year=2027), NOW, "UTC") == "2027-11-24 13:00"
+
+
+@pytest.mark.parametrize(
+    ("detail", "note"),
+    [
+        ({}, ""),
+        ({"branch": "b1"}, "took “West”"),
+        ({"goal": "s9"}, "because of “Goal: Bought”"),
+        ({"tag": "t", "changed": False}, "vip, changed nothing"),
+        ({"tag": "gone", "changed": True}, "a tag that is gone"),
+        ({"field": "city", "old": None, "new": "Rome", "changed": True}, "City: empty → Rome"),
+        ({"until": "2026-11-24T13:00:00+00:00", "skipped_by": "Ana"}, "until 14:00, by Ana"),
+        ({"reason": "subject_deleted"}, "subject deleted"),
+        ({"to": "a@x.example", "subject": "Hi"}, ""),
+    ],
+)
+def test_a_visit_in_words(detail: dict[str, Any], note: str) -> None:
+    names, known = {"s1.b1": "West", "s9": "Goal: Bought"}, {"t": "vip", "city": "City"}
+    visit = SimpleNamespace(step_key="s1", detail=detail)
+    assert visit_note(visit, names, known, NOW, "Europe/Paris") == note
