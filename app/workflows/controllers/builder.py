@@ -13,11 +13,10 @@ from app.work import Work
 from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder, builder_of
 from app.workflows.controllers.sheets import entry_sheet, settings_sheet
 from app.workflows.controllers.values import FRESH, Values, one_row, typed
-from app.workflows.domain.draft import walk
 from app.workflows.schemas.inputs import EntryForm, RevForm, SettingsForm, WorkflowForm
-from app.workflows.schemas.pages import Builder, Count, CountsPage
+from app.workflows.schemas.pages import Builder, CountsPage
 from app.workflows.use_cases import edit
-from app.workflows.use_cases.read import open_workflow
+from app.workflows.use_cases.read import live_counts, open_workflow
 
 WB, PAGE = "workflows/_wb.html", "workflows/show.html"
 
@@ -29,10 +28,8 @@ class BuilderController(Controller):
     @get("/counts", fragment="workflows/_counts.html", page="workflows/_counts.html", guards=[may(VIEW)])
     async def counts(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> CountsPage:
         """How many people are at each step of the draft, did it, failed at it."""
-        opened = await open_workflow(work, workflow_id)
-        kinds = {step.key: step.kind for _, _, step in walk(opened.draft.steps)}
-        found = {key: opened.counts.get(key, Count()) for key in kinds}
-        return CountsPage(found, kinds, opened.totals, [])
+        kinds, found, totals = await live_counts(work, workflow_id)
+        return CountsPage(found, kinds, totals, [])
 
     @post("/undo", page=PAGE, fragment=WB, form="/workflows/{workflow_id}", guards=[may(EDIT)])
     async def undo(

@@ -97,6 +97,14 @@ async def open_workflow(work: Work, workflow_id: UUID) -> Opened:
     return opened
 
 
+async def live_counts(work: Work, workflow_id: UUID) -> tuple[dict[str, str], dict[str, Count], Totals]:
+    """Kinds and counts of the draft's steps by key, and the totals: no more than the polling needs."""
+    draft = await work.workflows.draft(await header_of(work, workflow_id))
+    counts, totals = await counted(work, workflow_id)
+    kinds = {step.key: step.kind for _, _, step in walk(draft.steps)}
+    return kinds, {key: counts.get(key, Count()) for key in kinds}, totals
+
+
 async def counted(work: Work, workflow_id: UUID) -> tuple[dict[str, Count], Totals]:
     """Counts by step key and enrollments by status, over all versions."""
     counts: dict[str, Count] = {}
@@ -183,7 +191,8 @@ def _words(step: Step, given: Known) -> tuple[str, str]:
             said = "Branch: " + (", ".join(names) or "…"), f"If / else · {len(names) + 1} paths"
         case Goal():
             asked = describe(config.filter, given.fields, given.tags) if config.filter else "No condition yet"
-            said = f"Goal: {config.name or asked}", asked
+            listens = "Listened for from entry on" if config.filter else asked
+            said = f"Goal: {config.name or asked}", asked if config.name else listens
         case Exit():
             said = "Exit", config.reason or "Leaves the workflow here"
     return said
