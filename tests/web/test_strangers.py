@@ -11,6 +11,7 @@ import pytest
 from app.credentials import ACCESS_PREFIX
 from app.permissions import Permission, Role, allowed
 from db.ids import uuid7
+from jobs.tasks import drain
 from tests.cast import Cast, cast_of
 from tests.web.kit import HTML, JSON, OWN
 from tests.web.policies import NOT_JSON, Route, guarded, live, table
@@ -197,3 +198,36 @@ async def test_other_methods_are_refused(scene: Scene) -> None:
             if answer.status_code != 405 or "allow" not in answer.headers:
                 problems.append(f"{route} as {shape_of(client)}: {answer.status_code}")
     assert not problems, "\n".join(problems)
+
+
+async def test_the_stranger_reaches_nothing_through_ids_in_bodies(scene: Scene) -> None:
+    """Bulk edits, enrolling and imports name rows in the body: ours are as unknown there as in an address."""
+    world, cast = scene.world, scene.cast
+    stranger = await world.person("owner", await world.account("Globex"))
+    theirs = await cast_of(world, stranger)
+    (script, _) = await scene.clients(stranger)
+    ours = [str(cast.contact)]
+    before = await snapshot(world, cast)
+    requests: list[tuple[str, dict[str, Any]]] = [
+        ("/contacts/bulk/tags", {"ids": ours, "tag": "stolen"}),
+        ("/contacts/bulk/deletion", {"ids": ours}),
+        ("/contacts/bulk/tags", {"all": True, "f": [f"tags:any_of:{cast.tag}"], "tag": "stolen"}),
+        (f"/workflows/{theirs.workflow}/enrollments", {"contact_ids": ours}),
+        (f"/workflows/{theirs.workflow}/enrollments", {"contact": ours[0]}),
+        (f"/workflows/{theirs.workflow}/triggers", {
+            "rev": 1, "kind": "tag_added", "config": {"kind": "tag_added", "tag": str(cast.tag)},
+        }),
+        ("/sessions/current/account", {"account_id": str(cast.account)}),
+    ]  # fmt: skip
+    for path, body in requests:
+        answer = await script.post(path, json=body)
+        assert answer.status_code < 500, f"{path}: {answer.text}"
+        assert "Lovelace" not in answer.text or path.startswith("/workflows"), path
+    await drain(world.runtime, stranger.account_id)
+    assert await snapshot(world, cast) == before
+    found = await world.sql(
+        "select count(*) as n from enrollments where account_id = $1 and contact_id = $2",
+        stranger.account_id, cast.contact,
+    )  # fmt: skip
+    assert found[0]["n"] == 0
+    assert (await script.get("/account")).json().get("name", "") != "Acme"
