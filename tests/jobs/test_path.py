@@ -3,6 +3,7 @@
 import asyncio
 
 from app.filters.ast import Op
+from app.work import open_work
 from app.workflows.domain.draft import Reentry, Settings
 from app.workflows.domain.steps import (
     AddTag,
@@ -10,14 +11,16 @@ from app.workflows.domain.steps import (
     BranchLane,
     Exit,
     Goal,
+    RemoveTag,
     SendEmail,
     Unit,
     UpdateField,
     Wait,
+    Webhook,
 )
-from app.workflows.domain.triggers import ContactCreated, TagAdded
+from app.workflows.domain.triggers import ContactCreated, Source, TagAdded
 from jobs.tasks import drain
-from tests.jobs.stage import Stage, ask
+from tests.jobs.stage import USER, Stage, ask
 
 MAIL = SendEmail(subject="Hello {{ contact.first_name }}", body="How is {{ contact.city }}?")
 MINUTE = Wait(amount=1, unit=Unit.MINUTES)
@@ -150,3 +153,45 @@ async def test_an_archived_workflow_lets_its_people_go(stage: Stage) -> None:
     await stage.sql("update workflows set status = 'archived' where id = $1", workflow)
     await stage.drain(minutes=2)
     assert (await stage.enrollment(person))["exit_reason"] == "workflow_archived"
+
+
+async def test_two_workflows_that_trigger_each_other_are_stopped(stage: Stage) -> None:
+    one, two = await stage.tag("one"), await stage.tag("two")
+    again = Settings(reentry=Reentry.AFTER_EXIT)
+    for here, there in ((one, two), (two, one)):
+        trigger = TagAdded(key="t1", tag=here, sources=[Source.USER, Source.WORKFLOW])
+        await stage.workflow([RemoveTag(tag=here), AddTag(tag=there)], trigger, settings=again)
+    person = await stage.contact()
+    await stage.add_tag(person, one)
+    await stage.drain()
+    verdicts = await stage.sql("select verdict from trigger_decisions where contact_id = $1", person)
+    assert sorted(row["verdict"] for row in verdicts) == ["enrolled"] * 10 + ["loop_guard"]
+
+
+async def test_an_import_starts_only_what_listens_to_imports(stage: Stage) -> None:
+    await stage.workflow([MAIL], ContactCreated(key="t1", sources=[Source.USER]))
+    person = await stage.contact()
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        work.emit("contact.created", person, source="import")
+        await work.commit()
+    await stage.drain()
+    assert await stage.sql("select from enrollments where contact_id = $1", person) == []
+    await stage.emit("contact.created", person)
+    await stage.drain()
+    assert len(stage.outside.letters) == 1
+
+
+async def test_a_webhook_carries_its_key_and_its_answer_is_kept(stage: Stage) -> None:
+    hook = Webhook(url="https://example.com/{{ contact.city }}", headers={"X-State": "{{ contact.state }}"})
+    await stage.workflow([hook], ContactCreated(key="t1"))
+    person = await stage.contact(city="New York", state="NY")
+    await stage.emit("contact.created", person)
+    await stage.drain()
+    call = stage.outside.calls[0]
+    assert (call.url, call.method, dict(call.headers)) == (
+        "https://example.com/New%20York", "POST", {"X-State": "NY"},
+    )  # fmt: skip
+    assert call.key == (await stage.effect(person))["idempotency_key"]
+    kept = await stage.one("select detail from enrollment_executions where kind = 'webhook' "
+                           "and account_id = $1", stage.account)  # fmt: skip
+    assert '"status": 200' in kept["detail"]
