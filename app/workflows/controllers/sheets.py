@@ -12,8 +12,9 @@ from app.workflows.domain.lint import lint
 from app.workflows.domain.steps import LABELS, MAIN, Step
 from app.workflows.domain.triggers import TRIGGER_LABELS, Trigger, trigger_kind
 from app.workflows.schemas.pages import Choice, ChoiceGroup, Count, Sheet
-from app.workflows.use_cases.read import Opened, words
+from app.workflows.use_cases.read import Opened
 from app.workflows.use_cases.typed import Known
+from app.workflows.use_cases.words import words
 
 # kind → icon, tone, what the picker says
 FACES: dict[str, tuple[str, str, str]] = {
