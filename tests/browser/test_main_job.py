@@ -39,7 +39,7 @@ async def press(page: Page, button: Locator) -> None:
     answer = await waiting.value
     assert answer.status < 400, f"{answer.url}: {answer.status} {await answer.text()}"
     await page.wait_for_load_state("networkidle")
-    await page.wait_for_function("!document.querySelector('.htmx-request')")
+    await page.wait_for_function("!document.querySelector('.htmx-request')", polling=100)
 
 
 async def json_of(page: Page, path: str) -> Any:
@@ -134,8 +134,9 @@ async def mails(page: Page) -> list[str]:
     return found
 
 
-async def test_from_a_file_to_the_goal(world: World, opening: Opening) -> None:
-    page = await opening.signed_in(await world.person("owner"))
+@pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without JavaScript"])
+async def test_from_a_file_to_the_goal(world: World, opening: Opening, script: bool) -> None:
+    page = await opening.signed_in(await world.person("owner"), script=script)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
@@ -143,7 +144,11 @@ async def test_from_a_file_to_the_goal(world: World, opening: Opening) -> None:
     place = await build(page)
 
     await page.goto("/contacts?limit=50")
-    await page.locator("input[data-all]").check()
+    if script:
+        await page.locator("input[data-all]").check()
+    else:
+        for box in await page.locator("input[name=id]").all():
+            await box.check()
     await page.locator("summary", has_text="Tag").click()
     await page.locator("#bulk-tag").fill("vip")
     await press(page, page.get_by_role("button", name="Add tag"))
