@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from app.enrollments.backoff import MOST_ATTEMPTS, pause
+from app.enrollments.faults import not_now
 from app.ports import Call, Doubtful, Letter, Outcome, Refused, Sent
 from app.runtime import Runtime
 from app.work import SYSTEM, Work, open_work
@@ -28,6 +29,7 @@ from db.repositories.ledger import (
 log = structlog.get_logger(__name__)
 BATCH = 40
 AT_ONCE = 8
+PATIENCE = (0.1, 0.3, 1.0, 3.0, 5.0, 10.0)  # seconds between tries to write an outcome
 
 
 async def send_effects(
@@ -94,6 +96,21 @@ async def attempt(runtime: Runtime, account_id: UUID, effect: Any) -> None:
     except Exception as error:
         log.exception("effect.adapter", kind=effect.kind)
         outcome = Doubtful(f"{type(error).__name__}: {error}")
+    await _insist(runtime, account_id, effect, attempts, outcome)
+
+
+async def _insist(runtime: Runtime, account_id: UUID, effect: Any, attempts: int, outcome: Outcome) -> None:
+    """What happened outside is known only here: a database that is away for some seconds must not turn it
+    into a doubt. Tried for as long as the lease may hold."""
+    for pause_seconds in PATIENCE:
+        try:
+            await settle(runtime, account_id, effect, attempts, outcome)
+            return
+        except Exception as error:
+            if not not_now(error):
+                raise
+            log.warning("effect.unwritten", effect=str(effect.id), error=repr(error))
+            await asyncio.sleep(pause_seconds)
     await settle(runtime, account_id, effect, attempts, outcome)
 
 

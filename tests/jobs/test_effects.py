@@ -1,5 +1,6 @@
 """The ledger of effects: outcomes, doubt, leases and fences."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,7 @@ import pytest
 from app.enrollments.backoff import MOST_ATTEMPTS, pause
 from app.enrollments.sending import attempt, begin, ending, settle
 from app.enrollments.steering import settle_effect
-from app.ports import Doubtful, Refused, Sent
+from app.ports import Doubtful, Letter, Outcome, Refused, Sent
 from app.work import SYSTEM, open_work
 from app.workflows.domain.steps import OnDoubt, SendEmail, Webhook
 from app.workflows.domain.triggers import ContactCreated
@@ -19,6 +20,11 @@ from tests.jobs.stage import USER, Stage
 
 MAIL = SendEmail(subject="Hello", body="Hi")
 HOOK = Webhook(url="http://example.com/{{ contact.id }}", body="")
+
+
+@dataclass
+class Mails:
+    send: Any
 
 
 async def parked(stage: Stage, step: Any = MAIL) -> UUID:
@@ -198,3 +204,25 @@ async def test_not_sent_when_the_contact_goes_or_the_workflow_is_held_meanwhile(
     assert stage.outside.letters == []
     await stage.drain()
     assert (await stage.enrollment(person))["exit_reason"] == "subject_deleted"
+
+
+async def test_what_went_out_is_written_although_the_connection_was_cut(stage: Stage) -> None:
+    person = await parked(stage)
+    effect = await claim(stage)
+    real, cut = stage.outside.send, []
+
+    async def send(letter: Letter) -> Outcome:
+        outcome = await real(letter)
+        cut.extend(
+            await stage.sql(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where usename = 'app_user' and state = 'idle' and query not ilike '%listen%'"
+            )
+        )
+        return outcome
+
+    runtime = replace(stage.runtime, mailer=Mails(send))
+    await attempt(runtime, stage.account, effect)
+    await stage.runtime.engine.dispose()
+    assert cut
+    assert (await stage.effect(person))["status"] == "sent"
