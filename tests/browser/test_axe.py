@@ -9,6 +9,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page
 
 from tests.browser.conftest import Opening
+from tests.browser.test_main_job import press, until
 from tests.cast import cast_of
 from tests.web.test_crawl import ID, Walk
 from tests.web.world import Somebody, World
@@ -89,3 +90,41 @@ async def test_screens_before_signing_in_and_errors(world: World, opening: Openi
         await page.goto(path)
         wrong += await violations(page, path)
     assert not wrong, "\n".join(wrong)
+
+
+async def test_screens_in_the_middle_of_something(world: World, opening: Opening) -> None:
+    """Columns and preview of an import, and forms with mistakes in them."""
+    page = await opening.signed_in(await world.person("owner"))
+    wrong: list[str] = []
+    file: Any = {
+        "name": "few.csv",
+        "mimeType": "text/csv",
+        "buffer": b"email,city\na@example.com,Rome\nnobody,Bonn\n",
+    }
+    await page.goto("/imports/new")
+    await page.set_input_files("main input[type=file]", file)
+    await press(page, page.get_by_role("button", name="Upload and look at the columns"))
+    wrong += await violations(page, "an import's columns")
+    place = urlsplit(page.url).path
+    await press(page, page.get_by_role("button", name="Check the file"))
+    await until(page, place, lambda now: now["item"]["status"] == "ready")
+    await page.goto(place)
+    wrong += await violations(page, "an import's preview")
+    for path, fields in MISTAKES.items():
+        await page.goto(path)
+        for name, value in fields.items():
+            await page.locator(f"main [name={name}]").first.fill(value)
+        form = page.locator(f"main form[method=post]:has([name={next(iter(fields))}])").first
+        async with page.expect_response(lambda answer: answer.request.method == "POST") as waiting:
+            await form.evaluate("form => { form.noValidate = true; form.requestSubmit() }")
+        assert (await waiting.value).status == 422, path
+        await page.wait_for_load_state("networkidle")
+        wrong += await violations(page, f"{path} with a mistake")
+    assert not wrong, "\n".join(wrong)
+
+
+MISTAKES = {
+    "/contacts/new": {"email": "nobody", "phone": "what"},
+    "/workflows/new": {"name": ""},
+    "/members": {"email": "nobody"},
+}
