@@ -16,7 +16,6 @@ import structlog
 from structlog.testing import LogCapture, ReturnLogger
 
 from app.web import limits
-from app.web import limits
 from app.web.limits import Breaker, Limiter, open_redis
 from scripts.local.valkey import Valkey
 from tests.web.kit import Kit
@@ -47,9 +46,6 @@ async def client_of(url: str) -> AsyncIterator[Any]:
 def burst(url: str, name: str, calls: int, answers: Any) -> None:
     """One process of several: how many of its calls at once were allowed. It waits longer for Redis than the
     program does: on a busy machine each would otherwise fall back and count by itself."""
-    limits.PATIENCE_SECONDS = 30.0
-
-    # A busy machine may take longer than a request waits; counting is what is tested, in a process of its own.
     limits.PATIENCE_SECONDS = 30.0
 
     async def run() -> int:
