@@ -8,6 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 
 LEASE = "interval '60 seconds'"
+# Short, because the row stays locked while a batch is written: it only bridges the time between two batches.
+JOB_LEASE = "interval '15 seconds'"
 
 # Died after the call began, and sending twice is not wanted: a person decides.
 DOUBT = text("""
@@ -84,7 +86,7 @@ with x as materialized (
          where account_id = current_account() and due_at <= cast(:now as timestamptz)
            and (status = 'queued' or status = 'running' and lease_until < clock_timestamp())
          order by due_at, id limit 1 for update skip locked)
-update jobs j set status = 'running', fence = j.fence + 1, lease_until = clock_timestamp() + {LEASE},
+update jobs j set status = 'running', fence = j.fence + 1, lease_until = clock_timestamp() + {JOB_LEASE},
        attempts = j.attempts + 1, started_at = coalesce(j.started_at, clock_timestamp())
   from x
  where j.account_id = current_account() and j.id = x.id
@@ -92,7 +94,7 @@ returning j.id, j.fence, j.attempts, j.max_attempts, j.task
 """)  # noqa: S608 -- a constant
 # Held through the batch: nobody else can take or cancel the job while its rows are written.
 RENEW_JOB = text(f"""
-update jobs set lease_until = clock_timestamp() + {LEASE}
+update jobs set lease_until = clock_timestamp() + {JOB_LEASE}
  where account_id = current_account() and id = :id and fence = :fence and status = 'running' returning id
 """)  # noqa: S608 -- a constant
 JOB_DONE = text("""

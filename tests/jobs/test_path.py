@@ -3,7 +3,7 @@
 import asyncio
 
 from app.filters.ast import Op
-from app.work import open_work
+from app.work import SYSTEM, open_work
 from app.workflows.domain.draft import Reentry, Settings
 from app.workflows.domain.steps import (
     AddTag,
@@ -19,6 +19,7 @@ from app.workflows.domain.steps import (
     Webhook,
 )
 from app.workflows.domain.triggers import ContactCreated, Source, TagAdded
+from app.workflows.use_cases.read import counted
 from jobs.tasks import drain
 from tests.jobs.stage import USER, Stage, ask
 
@@ -73,7 +74,7 @@ async def test_tagged_mailed_waited_branched_and_the_goal_reached(stage: Stage) 
 async def test_a_goal_met_while_waiting_skips_what_lies_between(stage: Stage) -> None:
     vip = await stage.tag("vip")
     goal = Goal(filter=ask("company", Op.IS, "Bought"), on_unmet="end")
-    await stage.workflow([MINUTE, MAIL, goal], TagAdded(key="t1", tag=vip))
+    workflow = await stage.workflow([MINUTE, MAIL, goal], TagAdded(key="t1", tag=vip))
     person = await stage.contact()
     await stage.add_tag(person, vip)
     await stage.drain()
@@ -81,6 +82,11 @@ async def test_a_goal_met_while_waiting_skips_what_lies_between(stage: Stage) ->
     await stage.drain()
     assert await stage.path(person) == [("wait", "skipped"), ("send_email", "skipped"), ("goal", "met")]
     assert stage.outside.letters == []
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        counts, _totals = await counted(work, workflow)
+    assert {key: count.done for key, count in counts.items()} == {"s1": 0, "s2": 0, "s3": 1}, (
+        "nobody did them"
+    )
 
 
 async def test_an_event_seen_twice_enrolls_once(stage: Stage) -> None:

@@ -10,6 +10,7 @@ from app.filters.parse import describe
 from app.work import Work
 from app.workflows.domain.draft import Draft, lane_label, walk
 from app.workflows.domain.lint import Problem, lint
+from app.workflows.domain.outcomes import Outcome
 from app.workflows.domain.steps import Exit, Step, lane_keys
 from app.workflows.domain.triggers import TRIGGER_LABELS, ContactUpdated, TagAdded, Trigger, trigger_kind
 from app.workflows.domain.version import Version, content_hash, freeze, load_version
@@ -92,6 +93,10 @@ async def live_counts(work: Work, workflow_id: UUID) -> tuple[dict[str, str], di
     return kinds, {key: counts.get(key, Count()) for key in kinds}, totals
 
 
+# A goal jumped over the step, or the enrollment ended while it stood there: nobody did it.
+NOT_DONE = (Outcome.SKIPPED, Outcome.LEFT)
+
+
 async def counted(work: Work, workflow_id: UUID) -> tuple[dict[str, Count], Totals]:
     """Counts by step key and enrollments by status, over all versions."""
     counts: dict[str, Count] = {}
@@ -102,7 +107,7 @@ async def counted(work: Work, workflow_id: UUID) -> tuple[dict[str, Count], Tota
         count = counts.setdefault(row.step_key, Count(lanes={}))
         if row.outcome == "failed":
             count.failed += row.people
-        else:
+        elif row.outcome not in NOT_DONE:
             count.done += row.people
         if row.branch:
             count.lanes = count.lanes | {row.branch: count.lanes.get(row.branch, 0) + row.people}
