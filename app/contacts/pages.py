@@ -122,7 +122,11 @@ def _list_actions(work: Work, some: bool) -> list[Action]:
     delete = action(
         work, "delete", "Delete", "/contacts/bulk/deletion", permission=EDIT, form=BulkForm, when=some
     )
-    return actions(tag, delete)
+    bring = action(
+        work, "import", "Import", "/imports/new", permission=Permission.IMPORT_CONTACTS, method="GET"
+    )
+    new = action(work, "new", "New contact", "/contacts/new", permission=EDIT, method="GET")
+    return actions(bring, new, tag, delete)
 
 
 def editable(fields: Fields, contact_id: UUID | None = None) -> list[FieldView]:

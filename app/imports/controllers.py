@@ -45,12 +45,13 @@ class ImportController(Controller):
     ) -> ImportList:
         """Imports of the account, newest first."""
         rows, more = await work.imports.page(before, after)
+        new = action(work, "new", "New import", "/imports/new", permission=IMPORT, method="GET")
         newer, older = (more, True) if before else (after is not None, more)
         return ImportList(
             items=[summary_of(row) for row in rows],
             next=f"/imports?after={rows[-1].id}" if rows and older else "",
             previous=f"/imports?before={rows[0].id}" if rows and newer else "",
-            actions=[],
+            actions=actions(new),
         )
 
     @get("/new", page="imports/new.html", guards=[may(IMPORT)])

@@ -24,7 +24,8 @@ class Field(msgspec.Struct, omit_defaults=True):
 
 
 class Action(msgspec.Struct):
-    """Something that can be done from this page: where to send it and with which fields."""
+    """Something that can be done from this page: where to send it and with which fields. One whose method is
+    GET is a link, to the page that holds the form and its action."""
 
     name: str
     label: str

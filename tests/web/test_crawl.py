@@ -66,13 +66,22 @@ class Walk:
 
     def compare(self, path: str, drawn: Page, said: httpx.Response) -> None:
         actions: dict[str, set[str]] = {}
+        links: set[str] = set()
         for one in actions_in(said.json()):
-            if one["method"] == "POST":
+            if one["method"] == "GET":
+                links.add(one["href"])
+            else:
                 actions.setdefault(one["href"], set()).update(f["name"] for f in one.get("fields", []))
         offers = drawn.offers()
         if set(offers) != set(actions):
             only_page, only_json = sorted(set(offers) - set(actions)), sorted(set(actions) - set(offers))
             self.problems.append(f"{path}: only on the page {only_page}, only in the JSON {only_json}")
+        here = urlsplit(path).path
+        undrawn, unsaid = links - set(drawn.links), {f"{here}/new"} & set(drawn.links) - links
+        if undrawn or unsaid:
+            self.problems.append(
+                f"{path}: links only on the page {sorted(unsaid)}, only in the JSON {sorted(undrawn)}"
+            )
         for href, names in offers.items():
             extra = unexpected(names, actions.get(href, names))
             if extra:
@@ -133,3 +142,29 @@ async def test_a_script_finds_its_way_from_the_start(world: World) -> None:
         start = await script.get("/")
         assert start.status_code == 200
         assert isinstance(start.json(), dict)
+
+
+@pytest.mark.parametrize(
+    ("path", "role", "hrefs"),
+    [
+        ("/workflows", "operator", {"/workflows/new"}),
+        ("/imports", "operator", {"/imports/new"}),
+        ("/contacts", "operator", {"/contacts/new", "/imports/new"}),
+        ("/workflows", "viewer", set()),
+        ("/imports", "viewer", set()),
+        ("/contacts", "viewer", set()),
+    ],
+)
+async def test_a_list_says_where_a_new_one_is_made(
+    world: World, path: str, role: str, hrefs: set[str]
+) -> None:
+    """The way is an action in JSON and a link on the page, of an empty list too."""
+    who = await world.person(role)
+    async with world.script(who) as script, world.browser(who) as browser:
+        ways = [one for one in (await script.get(path)).json()["actions"] if one["method"] == "GET"]
+        page = Page((await browser.get(path)).text, path)
+        assert {one["href"] for one in ways} == hrefs
+        assert {link for link in page.links if link.endswith("/new")} == hrefs
+        for way in ways:
+            form = (await script.get(way["href"])).json()
+            assert [one["method"] for one in form["actions"]] == ["POST"]

@@ -27,7 +27,8 @@ class WorkflowController(Controller):
         """Every workflow, the newest first."""
         items, more = await workflows(work, after)
         following = str(items[-1].id) if more and items else ""
-        return WorkflowList(items, following, "", work.may(EDIT), [])
+        new = action(work, "new", "New workflow", "/workflows/new", permission=EDIT, method="GET")
+        return WorkflowList(items, following, "", actions(new))
 
     @get("/new", page="workflows/new.html", guards=[may(EDIT)])
     async def new(self, work: NamedDependency[Work]) -> NewWorkflow:

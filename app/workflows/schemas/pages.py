@@ -24,7 +24,6 @@ class WorkflowList(msgspec.Struct):
     items: list[WorkflowRow]
     next: str
     previous: str
-    editable: bool
     actions: list[Action]
 
 
