@@ -78,6 +78,16 @@ def test_quoted_cells_hold_delimiters_and_line_ends() -> None:
     assert lines == [(2, ["Doe, Ann", "first\nsecond"]), (4, ["Bob", 'say "hi"'])]
 
 
+def test_a_cell_cut_by_the_sample_does_not_hide_the_delimiter() -> None:
+    text = 'name;note\nAnn;x\nBob;"' + "word\n" * 15_000 + '"\n'
+    assert sniff(text) == ";"
+    assert read_table(text.encode()).rows == 2
+
+
+def test_the_last_line_needs_no_end() -> None:
+    assert read_table(b'email,name\nq@x.example,"abc"').rows == 1
+
+
 def test_excel_may_name_the_delimiter() -> None:
     table = read_table(b"sep=;\r\nname;city\r\nAnn;a,b,c\r\n")
     assert (table.delimiter, table.header, table.rows) == (";", ["name", "city"], 1)
@@ -100,6 +110,8 @@ def test_a_file_without_header_has_numbered_columns() -> None:
         (b"name,email\n", "nothing under it"),
         (("a," * 300).encode() + b"\nb", "columns"),
         (b'name\n"' + b"x" * (LONGEST_CELL + 10), "quotation mark"),
+        (b'email,name\nq@x.example,"abc\nz@x.example,b\n', "mark opened on line 2 is never closed"),
+        (b'email,name\rq@x.example,b\rz@x.example,"', "mark opened on line 3 is never closed"),
         (b"name\n" + b"x\n" * (MOST_ROWS + 1), "Split it"),
     ],
 )
@@ -154,8 +166,9 @@ def row(*cells: str, line: int = 2) -> Judged:
 def test_a_row_is_judged_by_itself() -> None:
     assert row("a@b.example", "Oslo").values == {"email": "a@b.example", "city": "Oslo"}
     assert row("bad", "Oslo").reason == "E-mail: Write it right."
-    assert row("a@b.example").verdict == "bad"
-    assert row("a@b.example", "Oslo", "x").verdict == "bad"
+    short = row("a@b.example")  # empty cells at the end may be left out
+    assert (short.verdict, short.cells, short.values["email"]) == ("new", ["a@b.example", ""], "a@b.example")
+    assert row("a@b.example", "Oslo", "x").reason == "The line has 3 cells, the header has 2."
     assert row("a@b.example", "Oslo", "").verdict == "new"  # a delimiter at the end is no cell
 
 
@@ -163,7 +176,7 @@ def test_the_later_of_two_equal_lines_is_bad() -> None:
     seen: dict[tuple[str, str], int] = {}
     assert repeated(row("a@b.example", "Oslo"), seen).verdict == "new"
     later = repeated(row("a@b.example", "Rome", line=9), seen)
-    assert (later.verdict, later.reason) == ("bad", "same e-mail as line 2")
+    assert (later.verdict, later.reason) == ("bad", "Same e-mail as line 2.")
 
 
 def test_a_row_is_compared_with_the_contact_it_belongs_to() -> None:
@@ -176,7 +189,7 @@ def test_a_row_is_compared_with_the_contact_it_belongs_to() -> None:
     assert (changed.verdict, changed.contact_id) == ("changed", contact.id)
     assert changed.changes == {"city": ["Oslo", "Rome"], "tags": [0, 1]}
     skipped = judge(row("a@b.example", "Rome"), known, False, tags)
-    assert (skipped.verdict, skipped.reason) == ("unchanged", "exists already")
+    assert (skipped.verdict, skipped.reason) == ("unchanged", "Exists already.")
 
 
 def test_an_external_id_comes_before_the_address() -> None:

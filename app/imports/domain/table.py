@@ -80,10 +80,12 @@ def data_lines(text: str, delimiter: str, has_header: bool) -> Iterator[tuple[in
     return lines
 
 
-def filled_lines(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Lines that hold anything, numbered from 1; a quoted cell may contain line ends. Raises FileError."""
+def filled_lines(text: str, delimiter: str, *, whole: bool = True) -> Iterator[tuple[int, list[str]]]:
+    """Lines that hold anything, numbered from 1; a quoted cell may contain line ends. Raises FileError,
+    also when a cell is still open at the end, unless the text is only the beginning of a file."""
     csv.field_size_limit(LONGEST_CELL)
-    reader = csv.reader(io.StringIO(_without_sep(text), newline=""), delimiter=delimiter)
+    source = _Source(_without_sep(text))
+    reader = csv.reader(source, delimiter=delimiter)
     line = 0
     while True:
         line += 1
@@ -96,8 +98,22 @@ def filled_lines(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
                 f"Line {line} has a cell of more than {LONGEST_CELL:,} characters. "
                 "Is a quotation mark missing?"
             ) from None
+        if source.ended and whole:
+            # A line that is complete does not ask for the next one.
+            raise FileError(f"The quotation mark opened on line {line} is never closed.")
         if any(cell.strip() for cell in cells):
             yield line, cells
+
+
+class _Source:
+    """The lines of a text; `ended` once somebody has asked for one more than there are."""
+
+    def __init__(self, text: str) -> None:
+        self.lines, self.ended = io.StringIO(text, newline=""), False
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.lines
+        self.ended = True
 
 
 def _without_sep(text: str) -> str:
@@ -116,7 +132,7 @@ def sniff(text: str) -> str:
 
 def _evenness(head: str, delimiter: str) -> tuple[float, int, int]:
     widths: Counter[int] = Counter()
-    lines = filled_lines(head, delimiter)
+    lines = filled_lines(head, delimiter, whole=False)
     try:
         for _, (_line, cells) in zip(range(SAMPLE_LINES), lines, strict=False):
             widths[len(cells)] += 1

@@ -52,8 +52,10 @@ def read_row(
     fields: Fields,
 ) -> Judged:
     """A row as far as it can be judged by itself. `columns` are (number, field key), `width` the header's."""
+    # Programs leave out the empty cells at the end of a line.
+    cells = [*cells, *[""] * (width - len(cells))]
     row = Judged(line, cells, {})
-    if any(cell.strip() for cell in cells[width:]) or len(cells) < width:
+    if any(cell.strip() for cell in cells[width:]):
         return refuse(row, f"The line has {len(cells)} cells, the header has {width}.")
     raw: dict[str, object] = {}
     for number, key in columns:
@@ -97,7 +99,7 @@ def repeated(row: Judged, seen: dict[tuple[str, str], int]) -> Judged:
     for kind, key in keys.items():
         if (earlier := seen.get((kind, key))) is not None:
             row.values = {}
-            return refuse(row, f"same {SAME[kind]} as line {earlier}")
+            return refuse(row, f"Same {SAME[kind]} as line {earlier}.")
     seen.update(dict.fromkeys(keys.items(), row.line))
     return row
 
@@ -119,7 +121,7 @@ def judge(
     row.contact_id = contact.id
     row.changes = differences(row.values, contact, tag_ids) if update else {}
     row.verdict = "changed" if row.changes else "unchanged"
-    row.reason = None if update else "exists already"
+    row.reason = None if update else "Exists already."
     return row
 
 
