@@ -12,12 +12,14 @@ from app.workflows.domain import draft as drafts
 from app.workflows.domain.draft import Draft, DraftError
 from app.workflows.domain.lint import lint, step_problems
 from app.workflows.domain.steps import LABELS, Step, blank
-from app.workflows.domain.triggers import TRIGGER_LABELS, TRIGGERS, Trigger
+from app.workflows.domain.triggers import TRIGGER_LABELS, TRIGGERS, Trigger, trigger_kind
 from app.workflows.schemas import inputs
-from app.workflows.use_cases.typed import Reader, known
+from app.workflows.use_cases.typed import Known, Reader, known
+from app.workflows.use_cases.words import words
 
 Change = Callable[[Draft], Draft]
 STALE = "The workflow was changed in the meantime{by}. Nothing was saved: this is how it stands now."
+TITLE = 60  # letters of a step's title in "Edited …"
 
 
 async def create_workflow(work: Work, name: str, description: str = "") -> UUID:
@@ -143,7 +145,8 @@ async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.Step
     reader.refuse(step_problems(Step(key, config), reader.known.fields, reader.known.tags), "config")
     name, note = form.name.strip(), form.note.strip()
     after = edited(lambda: drafts.update(draft, key, config, name=name, note=note))
-    await keep(work, header, after, f"Edited step {key}", changes=_difference(step.config, config))
+    said = f"Edited {_title(drafts.find(after, key), reader.known)}"
+    await keep(work, header, after, said, changes=_difference(step.config, config))
 
 
 def _step(draft: Draft, key: str) -> Step:
@@ -151,6 +154,12 @@ def _step(draft: Draft, key: str) -> Step:
         return drafts.find(draft, key)
     except DraftError:
         raise NotFound("step") from None
+
+
+def _title(step: Step, given: Known) -> str:
+    """A step as the canvas calls it, short enough for the label of a button."""
+    title = words(step, given)[0]
+    return f"“{title if len(title) <= TITLE else title[: TITLE - 1] + '…'}”"
 
 
 def _difference(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
@@ -166,6 +175,7 @@ def _difference(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
 async def move_step(work: Work, workflow_id: UUID, key: str, form: inputs.PositionForm) -> None:
     """The step to another place."""
     header, draft = await opened(work, workflow_id, form.rev)
+    step = _step(draft, key)
     where, position = form.list_id, form.position
     if form.to:
         where, _, number = form.to.rpartition(":")
@@ -177,14 +187,16 @@ async def move_step(work: Work, workflow_id: UUID, key: str, form: inputs.Positi
         after = edited(lambda: drafts.move(draft, key, where, position))
     else:
         raise Invalid({"to": "Choose where the step goes: dir, or list and position."})
-    await keep(work, header, after, f"Moved step {key}")
+    await keep(work, header, after, f"Moved {_title(step, await known(work))}")
 
 
 async def delete_step(work: Work, workflow_id: UUID, key: str, rev: int) -> None:
     """Without the step and all inside it."""
     header, draft = await opened(work, workflow_id, rev)
+    step = _step(draft, key)
     after = edited(lambda: drafts.delete(draft, key))
-    await keep(work, header, after, f"Deleted step {key}", changes={"step": (key, None)})
+    said = f"Deleted {_title(step, await known(work))}"
+    await keep(work, header, after, said, changes={"step": (key, None)})
 
 
 async def add_trigger(work: Work, workflow_id: UUID, form: inputs.AddTriggerForm) -> str:
@@ -206,7 +218,7 @@ async def update_trigger(work: Work, workflow_id: UUID, key: str, form: inputs.T
     edited(lambda: drafts.delete_trigger(draft, key))  # 404 before anything of the body is judged
     trigger = await _trigger(work, form.config)
     after = edited(lambda: drafts.update_trigger(draft, key, trigger))
-    await keep(work, header, after, f"Edited trigger {key}")
+    await keep(work, header, after, f"Edited the trigger “{TRIGGER_LABELS[trigger_kind(trigger)]}”")
 
 
 async def _trigger(work: Work, given: inputs.TriggerInput, kind: str = "") -> Trigger:
@@ -224,7 +236,8 @@ async def delete_trigger(work: Work, workflow_id: UUID, key: str, rev: int) -> N
     """Without the trigger."""
     header, draft = await opened(work, workflow_id, rev)
     after = edited(lambda: drafts.delete_trigger(draft, key))
-    await keep(work, header, after, f"Deleted trigger {key}", changes={"trigger": (key, None)})
+    said = f"Deleted the trigger “{TRIGGER_LABELS[trigger_kind(drafts.find_trigger(draft, key))]}”"
+    await keep(work, header, after, said, changes={"trigger": (key, None)})
 
 
 async def set_entry(work: Work, workflow_id: UUID, form: inputs.EntryForm) -> None:
