@@ -12,8 +12,8 @@ class SwitchyardError(Exception):
 class NotFound(SwitchyardError):
     """Not there, or not this account's: the two are answered alike (404)."""
 
-    def __init__(self, what: str = "page") -> None:
-        super().__init__(f"There is no such {what} in this account.")
+    def __init__(self, what: str = "page", message: str = "") -> None:
+        super().__init__(message or f"There is no such {what} in this account.")
 
 
 class Conflict(SwitchyardError):

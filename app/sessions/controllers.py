@@ -102,7 +102,7 @@ class SessionController(Controller):
         state, me = request.app.state, person_of(work)
         known = await state.identity.directory.by_session(me.session_id, data.account_id)
         if known is None:
-            raise NotFound("account")
+            raise NotFound("account", "You are in no such account.")
         await switch_account(work, known)
         state.identity.forget()
         answer = signed_in_as(request, known)
