@@ -39,6 +39,9 @@ def scope_errors(scopes: Iterable[str], role: Role) -> str:
     wanted, mine = set(scopes), {permission.value for permission in allowed(role)}
     if not wanted:
         return "Choose at least one."
+    if unknown := wanted - {permission.value for permission in Permission}:
+        known = ", ".join(permission.value for permission in Permission)
+        return f"There is no such scope: {', '.join(sorted(unknown))}. Scopes are {known}."
     if wanted - mine:
         return f"Your own role does not allow: {', '.join(sorted(wanted - mine))}."
     return ""

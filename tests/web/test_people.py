@@ -176,6 +176,10 @@ async def test_an_access_token_lives_as_its_scopes_and_its_person_allow(world: W
     async with world.script(member) as client, world.script(owner) as boss:
         beyond = await client.post("/tokens", json={"name": "x", "scopes": ["view", "members:manage"]})
         assert "members:manage" in beyond.json()["errors"]["scopes"]
+        made_up = await client.post("/tokens", json={"name": "x", "scopes": ["view", "root"]})
+        assert made_up.json()["errors"]["scopes"].startswith(
+            "There is no such scope: root. Scopes are view, "
+        )
         assert (await client.post("/tokens", json={"name": "x", "scopes": []})).status_code == 422
         assert (
             await client.post("/tokens", json={"name": "x", "scopes": ["view"], "days": 9999})
