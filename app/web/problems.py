@@ -21,6 +21,7 @@ from app.errors import Conflict, Forbidden, Invalid, NotFound, SwitchyardError, 
 from app.web.sentences import sentence
 
 RETRY_SECONDS = 2
+CONDITIONS = ("f", "match")  # parts of an address: no field of a form stands beside them
 # Python renamed the phrases of 413 and 422 between versions; scripts compare codes, so ours stay.
 CODES = {
     401: "not_signed_in",
@@ -123,6 +124,8 @@ def _parameters(error: ValidationException) -> dict[str, str]:
 def _summary(errors: dict[str, str]) -> str:
     if "" in errors and len(errors) == 1:
         return errors[""]
+    if all(name.partition(".")[0] in CONDITIONS for name in errors):
+        return " ".join(dict.fromkeys(errors.values()))
     named = ", ".join(name or "the form" for name in errors)
     return f"Put right: {named}."
 
