@@ -5,7 +5,8 @@ from typing import Any
 from litestar import get
 from litestar.di import NamedDependency
 
-from app.home.schemas import Failure, Link, Overview, Tile
+from app.home.pages import failure_of
+from app.home.schemas import Link, Overview, Tile
 from app.permissions import Permission
 from app.web.guards import may
 from app.work import Work
@@ -17,17 +18,13 @@ LINKS = (
     (Permission.MANAGE_MEMBERS, "Add a member", "/members", "user", "owner, admin, operator or viewer"),
     (Permission.VIEW, "Use the API", "/schema", "code", "every screen is JSON too"),
 )
-HREFS = {"job": "/jobs", "enrollment": "/enrollments/{}"}
 
 
 @get("/", page="home/index.html", guards=[may(Permission.VIEW)], tags=["overview"])
 async def overview(work: NamedDependency[Work]) -> Overview:
     """Totals of the account, and what needs somebody."""
     totals = await work.home.totals()
-    failures = [
-        Failure(row.what, row.id, row.title, row.error or "", row.at, HREFS[row.what].format(row.id))
-        for row in await work.home.failures()
-    ]
+    failures = [failure_of(row) for row in await work.home.failures()]
     links = [Link(*line[1:]) for line in LINKS if work.may(line[0])]
     name = work.principal.account_name if work.principal else ""
     return Overview(name, tiles_of(totals), failures, links, [])

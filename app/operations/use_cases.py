@@ -22,7 +22,7 @@ async def retry_job(work: Work, job_id: UUID) -> None:
         raise Conflict("Only a job that failed or was cancelled can be tried again.", {"status": job.status})
     work.audit("job.retried", "job", job.id, {"status": (job.status, "queued")})
     job.status, job.due_at, job.attempts, job.fence = "queued", work.now, 0, job.fence + 1
-    job.error = job.finished_at = job.lease_until = None
+    job.error = job.started_at = job.finished_at = job.lease_until = None
     work.ring()
     await work.commit()
 

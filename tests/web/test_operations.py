@@ -36,6 +36,16 @@ async def test_the_board_counts_what_is_due_and_what_fails(world: World) -> None
         assert "Retry" in whole.text
 
 
+async def test_the_overview_names_a_failed_job_as_its_own_page_does(world: World) -> None:
+    cast = await cast_of(world)
+    await world.sql("update jobs set task = 'bulk.tag' where id = $1", cast.job)
+    async with world.script(cast.owner) as client:
+        failures = (await client.get("/")).json()["failures"]
+        [job] = [one for one in failures if one["what"] == "job"]
+        assert (job["title"], job["href"]) == ("Tag many contacts", f"/jobs/{cast.job}")
+        assert "Tag many contacts" in (await client.get(job["href"])).text
+
+
 async def test_a_viewer_has_no_buttons(world: World) -> None:
     cast = await cast_of(world)
     viewer = await world.person("viewer", cast.account)
@@ -48,6 +58,9 @@ async def test_a_viewer_has_no_buttons(world: World) -> None:
 
 async def test_a_failed_job_is_tried_again_and_cancelled(world: World) -> None:
     cast = await cast_of(world)
+    await world.sql(
+        "update jobs set started_at = now() - interval '7 hours', finished_at = now() where id = $1", cast.job
+    )
     async with world.browser(cast.owner) as client:
         form = {"account": str(cast.account)}
         page = await client.get(f"/jobs/{cast.job}")
@@ -55,6 +68,8 @@ async def test_a_failed_job_is_tried_again_and_cancelled(world: World) -> None:
         done = await client.post(f"/jobs/{cast.job}/retry", data=form)
         assert (done.status_code, done.headers["location"]) == (303, f"/jobs/{cast.job}")
         assert await status(world, cast) == "queued"
+        [row] = await world.sql("select started_at, finished_at, error from jobs where id = $1", cast.job)
+        assert list(row) == [None, None, None], "the time it takes is that of this run"
         again = await client.post(f"/jobs/{cast.job}/retry", data=form)
         assert (again.status_code, "Only a job that failed" in again.text) == (409, True)
         part = await client.get(f"/jobs/{cast.job}", headers=PARTIAL)
