@@ -18,14 +18,15 @@ from app.workflows.domain.machine import advance
 from app.workflows.domain.outcomes import Decision, EffectOutcome, Enrollment, Status
 from app.workflows.domain.triggers import TagAdded
 from app.workflows.domain.version import Program
-from db.models import Contact, Event, TriggerDecision
+from db.models import Contact, Event, MailboxMessage, TriggerDecision
 from db.models import Effect as EffectRow
 from db.models import Enrollment as EnrollmentRow
 from db.models import EnrollmentExecution as ExecutionRow
 from db.seeds.contacts import TAGGED, Person, field_id, tag_id
-from db.seeds.words import EFFECT, ENROLLMENT, EVENT, fixed
+from db.seeds.words import EFFECT, ENROLLMENT, EVENT, MAIL, fixed
 
 ACCOUNT = 1
+SENDER = "no-reply@switchyard.test"
 QUIET = timedelta(hours=8)  # nothing of the demo becomes due in its first hours
 LATER = timedelta(hours=5)
 REFUSED = EffectOutcome("failed_permanent", None, "550 5.1.1 mailbox unavailable")
@@ -199,6 +200,24 @@ def _quiet(last: Decision, now: datetime) -> bool:
     return last.due_at is None or last.due_at > now + QUIET
 
 
+def mails(effects: Sequence[Row]) -> list[Row]:
+    """What the demo's mail server would have caught of the effects that were sent, in the order of time."""
+    sent = [row for row in effects if row["kind"] == "email" and row.get("status") == "sent"]
+    return [_mail(number, row) for number, row in enumerate(sorted(sent, key=lambda row: row["sent_at"]))]
+
+
+def _mail(number: int, row: Row) -> Row:
+    said = row["payload"]
+    key = f"<{row['idempotency_key'].replace(':', '.')}@switchyard.test>"
+    sender = f"{said.get('from_name') or 'Switchyard'} <{SENDER}>"
+    headers = {"From": sender, "To": said["to"], "Subject": said.get("subject", ""), "Message-ID": key}
+    return {
+        "id": fixed(MAIL, number), "account_id": row["account_id"], "message_id": key, "sender": sender,
+        "recipient": said["to"], "subject": said.get("subject", ""), "body": said.get("body", ""),
+        "headers": headers | {"X-Switchyard-Key": row["idempotency_key"]}, "received_at": row["sent_at"],
+    }  # fmt: skip
+
+
 async def write_histories(session: AsyncSession, histories: Sequence[History]) -> None:
     """All of them, with arrays of rows."""
     rows, account_id = Rows(), session.info["account_id"]
@@ -210,6 +229,7 @@ async def write_histories(session: AsyncSession, histories: Sequence[History]) -
         (EnrollmentRow, rows.enrollments),
         (ExecutionRow, rows.executions),
         (EffectRow, rows.effects),
+        (MailboxMessage, mails(rows.effects)),
     )
     for table, given in tables:
         if given:

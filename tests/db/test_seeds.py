@@ -17,7 +17,7 @@ from tests.web.world import Somebody, World
 TABLES = (
     "contacts", "contact_tags", "tags", "custom_fields", "workflows", "workflow_versions", "workflow_actions",
     "enrollments", "enrollment_executions", "effects", "events", "trigger_decisions", "jobs", "imports",
-    "audit_logs",
+    "audit_logs", "mailbox_messages",
 )  # fmt: skip
 OWNER = Somebody(ACME, "owner@acme.test", "Olivia Owner", ACME, "owner")
 
@@ -74,6 +74,21 @@ async def test_people_stand_where_they_should(demo: World) -> None:
     assert {row["status"] for row in jobs} == {"done", "failed", "queued"}
     doubts = await demo.sql("select status from effects where account_id = $1 and status <> 'sent'", ACME)
     assert sorted(row["status"] for row in doubts) == ["failed_permanent", "unknown"]
+
+
+async def test_every_sent_mail_lies_in_the_mailbox(demo: World) -> None:
+    [sent] = await demo.sql(
+        "select count(*) from effects where account_id = $1 and kind = 'email' and status = 'sent'", ACME
+    )
+    caught = await demo.sql(
+        "select received_at, subject, body from mailbox_messages where account_id = $1 order by id", ACME
+    )
+    assert len(caught) == sent[0] > 0
+    moments = [row["received_at"] for row in caught]
+    assert moments == sorted(moments)
+    assert all(row["subject"] and row["body"] and "{{" not in row["body"] for row in caught)
+    async with demo.browser(OWNER, PASSWORD) as client:
+        assert caught[-1]["subject"] in (await client.get("/mailbox")).text
 
 
 async def test_the_engine_goes_on(demo: World, clock: TestClock) -> None:
