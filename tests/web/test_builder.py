@@ -210,11 +210,34 @@ async def test_a_stale_revision_is_refused_with_what_is_true_now(world: World) -
         assert (answer.status_code, "<html" in answer.text) == (409, False)
 
 
+async def test_a_stale_step_keeps_what_was_typed_beside_what_is_saved(world: World) -> None:
+    owner = await world.person()
+    async with world.script(owner) as client:
+        at = await begun(client)
+        await insert(client, at, 0, "send_email")
+        config = {"kind": "send_email", "subject": "Theirs", "body": "Hello"}
+        saved = await client.post(f"{at}/steps/s1", json={"rev": 1, "config": config})
+        assert saved.json()["undo"] == "Edited “E-mail: Theirs”"
+    async with world.browser(owner) as client:
+        form = {"account": str(owner.account_id), "rev": "1", "config.kind": "send_email"}
+        form |= {"config.subject": "Mine", "config.body": "Hello"}
+        for headers in ({}, PARTIAL):
+            page = await client.post(f"{at}/steps/s1", data=form, headers=headers)
+            assert page.status_code == 409
+            assert "Your text is kept below; saving again replaces theirs." in page.text
+            assert "Saved now: <b>E-mail: Theirs · Hello</b>" in page.text
+            assert ('value="Mine"' in page.text, 'name="rev" value="2"' in page.text) == (True, True)
+        page = await client.get(f"{at}/steps/s1")
+        assert ("Your text is kept" in page.text, 'value="Theirs"' in page.text) == (False, True)
+
+
 async def test_htmx_gets_the_workbench_and_what_changes_around_it(world: World) -> None:
     owner = await world.person()
     async with world.browser(owner) as client:
         account = {"account": str(owner.account_id)}
         at = (await client.post("/workflows", data=account | {"name": "Live"})).headers["location"]
+        plan = await client.get(f"{at}/publication")
+        assert "Nothing yet: the draft has no steps." in plan.text
         sheet = await client.get(f"{at}/steps/new?list=main&position=0", headers=PARTIAL)
         assert ('id="sheet"' in sheet.text, "<html" in sheet.text) == (True, False)
         form = account | {"rev": "0", "kind": "wait", "list": "main", "position": "0"}

@@ -12,7 +12,7 @@ from app.workflows.domain.lint import lint
 from app.workflows.domain.steps import LABELS, MAIN, Step
 from app.workflows.domain.triggers import TRIGGER_LABELS, Trigger, trigger_kind
 from app.workflows.schemas.pages import Choice, ChoiceGroup, Count, Sheet
-from app.workflows.use_cases.read import Opened
+from app.workflows.use_cases.read import Opened, entry_words, trigger_cards
 from app.workflows.use_cases.typed import Known
 from app.workflows.use_cases.words import words
 
@@ -81,6 +81,8 @@ def step_sheet(opened: Opened, key: str, values: Values | None = None) -> Sheet:
         count=opened.counts.get(key, Count()), places=places(opened, step),
         problems=[one.message for one in opened.problems if one.step_key == key],
     )  # fmt: skip
+    if values is not None:
+        sheet.stored = " · ".join(words(step, opened.known))
     stored = {"name": step.name, "note": step.note, "config": config_values(step.config, opened.known)}
     return _filled(sheet, opened, stored if values is None else values)
 
@@ -110,12 +112,17 @@ def trigger_sheet(opened: Opened, trigger: Trigger, values: Values | None = None
         "trigger", TRIGGER_LABELS[kind], trigger.key, kind, FACES[kind][0], "t",
         problems=[one.message for one in found if one.step_key == trigger.key],
     )  # fmt: skip
+    if values:
+        card = trigger_cards([trigger], opened)[0]
+        sheet.stored = f"{card.title} · {card.summary}"
     return _filled(sheet, opened, values or {"config": config_values(trigger, opened.known)})
 
 
 def entry_sheet(opened: Opened, values: Values | None = None) -> Sheet:
     """The entry condition."""
     sheet = Sheet("entry", "Entry condition", icon="filter", tone="t")
+    if values:
+        sheet.stored = entry_words(opened.draft.entry, opened.known) or "Everybody enters"
     return _filled(sheet, opened, values or {"filter": filter_values(opened.draft.entry, opened.known)})
 
 

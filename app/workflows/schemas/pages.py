@@ -139,7 +139,8 @@ class FieldChoice(msgspec.Struct):
 
 class Sheet(msgspec.Struct):
     """The open panel. `kind` is picker, step, triggers, trigger, entry or settings; `values` are the inputs
-    of its form; `places` where the step can be moved to."""
+    of its form; `places` where the step can be moved to; `stored` says in words what is
+    saved now, while `values` are what was typed."""
 
     kind: str
     title: str
@@ -158,6 +159,7 @@ class Sheet(msgspec.Struct):
     merge_tags: list[str] = []
     places: list[tuple[str, str]] = []
     problems: list[str] = []
+    stored: str = ""
 
 
 class Builder(msgspec.Struct):

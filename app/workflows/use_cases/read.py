@@ -12,7 +12,14 @@ from app.workflows.domain.draft import Draft, lane_label, walk
 from app.workflows.domain.lint import Problem, lint
 from app.workflows.domain.outcomes import Outcome
 from app.workflows.domain.steps import Exit, Step, lane_keys
-from app.workflows.domain.triggers import TRIGGER_LABELS, ContactUpdated, TagAdded, Trigger, trigger_kind
+from app.workflows.domain.triggers import (
+    TRIGGER_LABELS,
+    ContactUpdated,
+    Source,
+    TagAdded,
+    Trigger,
+    trigger_kind,
+)
 from app.workflows.domain.version import Version, content_hash, freeze, load_version
 from app.workflows.schemas.pages import (
     CanvasLane,
@@ -29,6 +36,15 @@ from app.workflows.schemas.pages import (
 from app.workflows.use_cases.edit import header_of
 from app.workflows.use_cases.typed import Known, known
 from app.workflows.use_cases.words import asked, words
+
+MADE_BY = {
+    Source.USER: "people",
+    Source.API: "scripts",
+    Source.BULK: "bulk edits",
+    Source.IMPORT: "imports",
+    Source.WORKFLOW: "workflows",
+    Source.SYSTEM: "Switchyard itself",
+}
 
 
 class Opened(msgspec.Struct):
@@ -162,7 +178,7 @@ def _card(trigger: Trigger, given: Known, invalid: bool) -> CanvasTrigger:
         labels = [given.fields[key].label if key in given.fields else key for key in trigger.fields]
         title += f": {', '.join(labels)}"
     parts = ["Trigger", describe(trigger.filter, given.fields, given.tags) if trigger.filter else ""]
-    parts.append("from " + ", ".join(source.value for source in trigger.sources))
+    parts.append("by " + ", ".join(MADE_BY[source] for source in trigger.sources) if trigger.sources else "")
     summary = " · ".join(part for part in parts if part)
     return CanvasTrigger(trigger.key, kind, title, summary, msgspec.to_builtins(trigger), invalid)
 
