@@ -112,6 +112,7 @@ def test_a_file_without_header_has_numbered_columns() -> None:
         (b'name\n"' + b"x" * (LONGEST_CELL + 10), "quotation mark"),
         (b'email,name\nq@x.example,"abc\nz@x.example,b\n', "mark opened on line 2 is never closed"),
         (b'email,name\rq@x.example,b\rz@x.example,"', "mark opened on line 3 is never closed"),
+        (b'email,name\nq@x.example,"abc\nz@x.example,b\ny@x.example,"c"\n', "on line 2 swallows the lines"),
         (b"name\n" + b"x\n" * (MOST_ROWS + 1), "Split it"),
     ],
 )

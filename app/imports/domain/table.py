@@ -101,19 +101,39 @@ def filled_lines(text: str, delimiter: str, *, whole: bool = True) -> Iterator[t
         if source.ended and whole:
             # A line that is complete does not ask for the next one.
             raise FileError(f"The quotation mark opened on line {line} is never closed.")
+        if whole and source.broken(delimiter):
+            raise FileError(
+                f"The quotation mark opened on line {line} swallows the lines below it: "
+                "it is closed in the middle of another cell."
+            )
+        source.taken.clear()
         if any(cell.strip() for cell in cells):
             yield line, cells
 
 
 class _Source:
-    """The lines of a text; `ended` once somebody has asked for one more than there are."""
+    """The lines of a text; `taken` are those of the row that is read, `ended` is true once somebody has asked
+    for one more than there are."""
 
     def __init__(self, text: str) -> None:
         self.lines, self.ended = io.StringIO(text, newline=""), False
+        self.taken: list[str] = []
 
     def __iter__(self) -> Iterator[str]:
-        yield from self.lines
+        for one in self.lines:
+            self.taken.append(one)
+            yield one
         self.ended = True
+
+    def broken(self, delimiter: str) -> bool:
+        """Whether the row goes over several lines and has text after a closing quotation mark."""
+        if len(self.taken) < 2:
+            return False
+        try:
+            list(csv.reader(self.taken, delimiter=delimiter, strict=True))
+        except csv.Error:
+            return True
+        return False
 
 
 def _without_sep(text: str) -> str:
