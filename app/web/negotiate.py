@@ -4,25 +4,29 @@ A route declares its faces as keywords: `page=` and `fragment=` are templates th
 `form=` is what answers a refused form: a template, or the path of the page that holds the form (it is
 rendered again, with the typed values, at the status of the refusal)."""
 
+from collections.abc import AsyncGenerator
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 import msgspec
 from litestar import Request as LitestarRequest
 from litestar import Response
-from litestar.datastructures import Cookie, State
+from litestar.datastructures import Cookie, FormMultiDict, State
 from litestar.enums import MediaType
 from litestar.exceptions import ClientException, HTTPException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.types import Empty
 
 from app.errors import Conflict
 from app.web import forms, media
+from app.web.words import size
 from app.work import Principal
 
 T = TypeVar("T")
 EMPTY_BODY = b"{}"
+UTF8 = frozenset({"utf-8", "utf8"})
 MADE, DONE, SEE_OTHER = 201, 200, 303
 
 
@@ -30,6 +34,15 @@ class UnsupportedMedia(HTTPException):
     """The body is of a type that this route cannot read."""
 
     status_code = 415
+
+
+class TooLarge(HTTPException):
+    """The body is longer than this route reads."""
+
+    status_code = 413
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(detail=f"Send at most {size(limit)}.")
 
 
 class NotAcceptable(HTTPException):
@@ -56,6 +69,25 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
         """Who is signed in; None on public routes."""
         me: Principal | None = self.scope.get("auth")
         return me
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """The body in chunks. Raises `TooLarge` where it grows over the limit, whatever it announced."""
+        try:
+            async for chunk in super().stream():
+                yield chunk
+        except RequestEntityTooLarge as error:
+            raise TooLarge(self.route_handler.resolve_request_max_body_size() or 0) from error
+
+    async def form(self) -> FormMultiDict:
+        """The fields of a form. Raises 400 for text that is not UTF-8; Litestar would replace letters."""
+        known = self._connection_state
+        try:
+            if known.form is Empty and self.content_type[0] == media.URLENCODED:
+                text = (await self.body()).decode()
+                known.form = dict(parse_qs(text, keep_blank_values=True, errors="strict"))
+            return await super().form()
+        except (UnicodeDecodeError, LookupError) as error:
+            raise ClientException("The form is not readable: send its text as UTF-8.") from error
 
     async def body(self) -> bytes:
         """The body; a body that was left out reads as `{}` so that a struct of defaults is filled."""
@@ -96,12 +128,14 @@ async def prepare(request: Request) -> None:
         return
     limit = handler.resolve_request_max_body_size()
     if limit and (request.content_length or 0) > limit:
-        raise HTTPException(status_code=413, detail=f"Send at most {limit} bytes.")
-    kind = request.content_type[0]
+        raise TooLarge(limit)
+    kind, options = request.content_type
     if not kind and not request.content_length and not media.header(request.scope, b"transfer-encoding"):
         return
     if kind not in readable(handler):
         raise UnsupportedMedia(f"Send {' or '.join(readable(handler))}.")
+    if kind != media.MULTIPART and options.get("charset", "utf-8").strip("'\"").lower() not in UTF8:
+        raise UnsupportedMedia("Send the text as UTF-8; other charsets are not read.")
     if kind in media.FORMS:
         _same_account(request, (await request.form()).get("account"))
 

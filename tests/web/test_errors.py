@@ -10,6 +10,7 @@ import pytest
 
 from tests.web.kit import HTML, JSON, OWN, PARTIAL, STATEMENT, Kit
 
+PART = b'--x\r\nContent-Disposition: form-data; name="name"\r\n%s\r\n%s\r\n--x--\r\n'
 BOTH = pytest.mark.parametrize("shape", [HTML, JSON], ids=["html", "json"])
 
 
@@ -85,6 +86,18 @@ async def test_each_has_its_status_in_both_shapes(
         (b"nonsense", "multipart/form-data; boundary=x", 400),
         (b"{}", "application/json", 422),
         (b"", "application/json", 422),
+        (b"name=%ff%fe", "application/x-www-form-urlencoded", 400),
+        (b"name=\xff", "application/x-www-form-urlencoded", 400),
+        (b"%ff=x", "application/x-www-form-urlencoded", 400),
+        (b"name=x", "application/x-www-form-urlencoded; charset=iso-8859-1", 415),
+        (b'{"name": "x"}', "application/json; charset=utf-16", 415),
+        (b'{"name": ""}', 'application/json; charset="UTF-8"', 422),
+        (PART % (b"", b"\xff\xfe"), "multipart/form-data; boundary=x", 400),
+        (
+            PART % (b"Content-Type: text/plain; charset=none\r\n", b"x"),
+            "multipart/form-data; boundary=x",
+            400,
+        ),
     ],
 )
 async def test_bodies_that_cannot_be_read(
@@ -93,6 +106,15 @@ async def test_bodies_that_cannot_be_read(
     headers = shape | ({"content-type": kind} if kind else {})
     answer = await client.post("/things", headers=headers, content=body)
     assert answer.status_code == status, answer.text
+    assert status != 400 or "readable" in answer.text or b"nonsense" in body
+
+
+async def test_text_of_a_form_in_utf_8(client: httpx.AsyncClient) -> None:
+    """Escaped, as browsers send it, and raw, as curl does."""
+    for body in (b"name=%C3%85sa+M", "name=Åsa M".encode()):
+        headers = JSON | {"content-type": "application/x-www-form-urlencoded; charset=UTF-8"}
+        answer = await client.post("/things", headers=headers, content=body)
+        assert (answer.status_code, answer.json()["name"]) == (201, "Åsa M")
 
 
 async def test_a_body_without_a_length_is_measured_as_it_comes(client: httpx.AsyncClient) -> None:
@@ -101,7 +123,9 @@ async def test_a_body_without_a_length_is_measured_as_it_comes(client: httpx.Asy
             yield b" " * 100
 
     answer = await client.post("/things", headers={"content-type": "application/json"}, content=flood())
-    assert answer.status_code == 413
+    long = await client.post("/things", headers={"content-type": "application/json"}, content=b" " * 10_000)
+    assert (answer.status_code, long.status_code) == (413, 413)
+    assert answer.json()["detail"] == long.json()["detail"] == "Send at most 4.0 kB."
 
 
 async def test_every_wrong_field_in_one_problem(client: httpx.AsyncClient) -> None:
