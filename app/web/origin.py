@@ -23,16 +23,17 @@ class Origins:
 
     def refusal(self, scope: Any) -> str:
         """Why a request is refused, "" when it may pass: a foreign `Origin`, or an unsafe method that a
-        browser sends from another site. A bearer token is no ambient authority, so it needs no more."""
+        browser sends from another site. A bearer token is no ambient authority: with it, a request that
+        says nothing of where it comes from passes."""
         origin = media.header(scope, b"origin").lower()
         if origin and origin not in self.allowed:
             return "This origin may not call here."
-        if scope["method"] not in media.UNSAFE or bearer(scope) or origin:
+        if scope["method"] not in media.UNSAFE or origin:
             return ""
         site = media.header(scope, b"sec-fetch-site")
         if site:
             return "" if site in ("same-origin", "none") else "This request comes from another site."
-        if media.header(scope, b"cookie"):
+        if media.header(scope, b"cookie") and not bearer(scope):
             return "A request with a cookie must say where it comes from: send Origin or Sec-Fetch-Site."
         return ""
 

@@ -73,9 +73,17 @@ async def test_a_browser_with_a_cookie(
     assert answer.status_code == status, answer.text
 
 
-async def test_a_bearer_needs_no_origin_but_a_foreign_one_is_refused(tmp_path: Path) -> None:
+async def test_a_bearer_needs_no_origin_but_another_site_is_refused(tmp_path: Path) -> None:
     kit = Kit(tmp_path)
-    for headers, status in (({}, 201), ({"sec-fetch-site": "cross-site"}, 201), (FOREIGN, 403)):
+    cases: list[tuple[dict[str, str], int]] = [
+        ({}, 201),
+        ({"cookie": "theme=dark"}, 201),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"sec-fetch-site": "same-origin"}, 201),
+        (FOREIGN, 403),
+    ]
+    for headers, status in cases:
         answer = await send(kit, "POST", "/things", headers=kit.bearer() | headers, json={"name": "Bo"})
         assert answer.status_code == status
 
