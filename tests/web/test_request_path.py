@@ -243,10 +243,12 @@ async def test_a_session_that_ends_is_over_at_the_next_request(tmp_path: Path) -
     assert (await send(kit, "GET", "/things/new", headers=headers)).status_code == 401
 
 
-async def test_metrics_are_not_public(tmp_path: Path) -> None:
-    kit = Kit(tmp_path, metrics_token="scrape-me")
+@pytest.mark.parametrize("token", ["scrape-me", ""])
+async def test_metrics_are_not_public(tmp_path: Path, token: str) -> None:
+    """Without METRICS_TOKEN only a person may read them; the client of these tests is on loopback."""
+    kit = Kit(tmp_path, metrics_token=token)
     tries = [({}, 401), (kit.bearer(kit.people.viewer), 403), (kit.bearer(), 200)]
-    for headers, status in [*tries, ({"authorization": "Bearer scrape-me"}, 200)]:
+    for headers, status in [*tries, ({"authorization": "Bearer scrape-me"}, 200 if token else 401)]:
         answer = await send(kit, "GET", "/metrics", headers=headers)
         assert answer.status_code == status
         assert ("switchyard_http_requests_total" in answer.text) is (status == 200)
