@@ -27,13 +27,14 @@ _CARRIERS: tuple[tuple[IPv6Network, int], ...] = (
 def refusal(text: str, *, allow_loopback: bool) -> str | None:
     """Why nothing may be sent to this IP address, or None."""
     address = ip_address(text.partition("%")[0])
-    if address.is_loopback:
-        return None if allow_loopback else f"{text} is this machine itself"
+    # First: since Python 3.13 ::ffff:127.0.0.1 counts as loopback itself.
     if isinstance(address, IPv6Address):
         for network, shift in _CARRIERS:
             if address in network and int(address) > 1:
                 inside = IPv4Address(int(address) >> shift & 0xFFFFFFFF)
                 return refusal(str(inside), allow_loopback=False)
+    if address.is_loopback:
+        return None if allow_loopback else f"{text} is this machine itself"
     if any(address in network for network in _NEVER):
         return f"{text} is a private or reserved address"
     return None if address.is_global else f"{text} is not a public address"
