@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page
+from playwright.async_api import Locator, Page, expect
 
 from tests.browser.conftest import Opening
 from tests.web.world import World
@@ -39,7 +39,8 @@ async def press(page: Page, button: Locator) -> None:
     answer = await waiting.value
     assert answer.status < 400, f"{answer.url}: {answer.status} {await answer.text()}"
     await page.wait_for_load_state("networkidle")
-    await page.wait_for_function("!document.querySelector('.htmx-request')", polling=100)
+    # Not wait_for_function: it evaluates text again and again, which the page's policy forbids.
+    await expect(page.locator(".htmx-request")).to_have_count(0)
 
 
 async def json_of(page: Page, path: str) -> Any:
