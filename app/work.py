@@ -20,7 +20,6 @@ from db.repositories.audit_log import AuditEntries
 from db.repositories.contacts import Contacts
 from db.repositories.effects import Effects
 from db.repositories.enrollments import Enrollments
-from db.repositories.events import Events
 from db.repositories.fields import Fields
 from db.repositories.home import Home
 from db.repositories.imports import Imports
@@ -222,10 +221,6 @@ class Work:
     @cached_property
     def effects(self) -> Effects:
         return Effects(session=self.session)
-
-    @cached_property
-    def events(self) -> Events:
-        return Events(session=self.session)
 
     @cached_property
     def jobs(self) -> Jobs:

@@ -135,6 +135,8 @@ def _built_in() -> Iterable[FieldSpec]:
 
 
 BUILT_IN: dict[str, FieldSpec] = {spec.key: spec for spec in _built_in()}
+# The columns of a contact that people fill in: all of them text.
+TEXT_FIELDS = tuple(key for key, spec in BUILT_IN.items() if spec.type is FieldType.TEXT)
 
 
 def custom_field(

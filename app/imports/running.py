@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from app.contacts.domain import nameless, normalise
-from app.filters.fields import Fields
+from app.filters.fields import TEXT_FIELDS, Fields
 from app.imports.domain.table import data_lines
 from app.imports.domain.text import decode
 from app.imports.domain.verdicts import (
@@ -26,7 +26,7 @@ from app.imports.domain.verdicts import (
 from app.work import Work
 from db.ids import uuid7
 from db.models import Job
-from db.repositories.imported_contacts import TEXTS, ImportedContacts
+from db.repositories.imported_contacts import ImportedContacts
 
 BATCH = 500
 MOST_CURSORS = 2
@@ -138,7 +138,7 @@ async def _judge(
 
 
 def _known(contact: Any) -> Known:
-    values: Values = {name: value for name in TEXTS if (value := getattr(contact, name)) is not None}
+    values: Values = {name: value for name in TEXT_FIELDS if (value := getattr(contact, name)) is not None}
     own: Values = {f"custom.{field_id}": value for field_id, value in contact.fields.items()}
     return Known(contact.id, values | own, frozenset(contact.tag_ids))
 

@@ -8,16 +8,13 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, func, insert, literal, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import JSONB
 
+from app.filters.fields import TEXT_FIELDS
 from db.ids import uuid7
 from db.models import Contact, ContactTag, Enrollment, Tag, Workflow
 from db.tenancy import TenantRepository
 
 Clause = ColumnElement[bool]
 MOST_COUNTED = 10_000
-TEXTS = (
-    "first_name", "last_name", "email", "phone", "phone2", "company", "address", "city", "county", "state",
-    "postal_code", "country", "website", "time_zone", "external_id",
-)  # fmt: skip
 TAGS = func.coalesce(
     select(
         func.jsonb_agg(
@@ -35,7 +32,7 @@ TAGS = func.coalesce(
 ).label("tags")
 ROW = select(
     Contact.id,
-    *(getattr(Contact, name) for name in TEXTS),
+    *(getattr(Contact, name) for name in TEXT_FIELDS),
     Contact.fields,
     Contact.rev,
     Contact.created_at,

@@ -13,11 +13,10 @@ from sqlalchemy import CursorResult, TextClause, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.filters.fields import BUILT_IN, FieldType
+from app.filters.fields import BUILT_IN, TEXT_FIELDS
 
-TEXTS = tuple(key for key, spec in BUILT_IN.items() if spec.type is FieldType.TEXT)
-WRITABLE = tuple(key for key in TEXTS if BUILT_IN[key].writable)
-VALUES = (*TEXTS, "created_at", "updated_at")
+WRITABLE = tuple(key for key in TEXT_FIELDS if BUILT_IN[key].writable)
+VALUES = (*TEXT_FIELDS, "created_at", "updated_at")
 
 DUE_ACCOUNTS = text(
     "select account_id, oldest from due_accounts(clock_timestamp() + cast(:ahead as interval))"

@@ -8,32 +8,16 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.filters.fields import TEXT_FIELDS
 from db.ids import uuid7
 from db.repositories.imports import as_text
 
-TEXTS = (
-    "first_name",
-    "last_name",
-    "email",
-    "phone",
-    "phone2",
-    "company",
-    "address",
-    "city",
-    "county",
-    "state",
-    "postal_code",
-    "country",
-    "website",
-    "time_zone",
-    "external_id",
-)
 LIKENESS = "concat_ws(E'\\x1f', coalesce(first_name, ''), coalesce(last_name, ''), coalesce(company, ''), coalesce(phone, ''))"  # noqa: E501 -- one expression
 
 
 def _matching(condition: str, *, lock: bool) -> TextClause:
     return text(
-        f"select c.id, c.fields, {', '.join(f'c.{name}' for name in TEXTS)},"  # noqa: S608 -- constants only
+        f"select c.id, c.fields, {', '.join(f'c.{name}' for name in TEXT_FIELDS)},"  # noqa: S608 -- constants only
         " array(select t.tag_id from contact_tags t where t.account_id = c.account_id"
         " and t.contact_id = c.id and t.tag_id = any(cast(:tags as uuid[]))) as tag_ids"
         f" from contacts c where c.account_id = :account and c.deleted_at is null and {condition}"
@@ -48,17 +32,16 @@ MATCHING = {
     for likes in (False, True)
     for lock in (False, True)
 }
-_ARRAYS = ", ".join(f"cast(:{name} as text[])" for name in TEXTS)
-_FROM = (
-    f"unnest(cast(:ids as uuid[]), {_ARRAYS}, cast(:fields as text[])) as v(id, {', '.join(TEXTS)}, fields)"
-)
+_ARRAYS = ", ".join(f"cast(:{name} as text[])" for name in TEXT_FIELDS)
+_NAMES = ", ".join(TEXT_FIELDS)
+_FROM = f"unnest(cast(:ids as uuid[]), {_ARRAYS}, cast(:fields as text[])) as v(id, {_NAMES}, fields)"
 INSERT = text(
-    f"insert into contacts (account_id, id, {', '.join(TEXTS)}, fields, created_at, updated_at)"  # noqa: S608 -- constants only
-    f" select :account, v.id, {', '.join(f'v.{name}' for name in TEXTS)}, v.fields::jsonb,"
+    f"insert into contacts (account_id, id, {_NAMES}, fields, created_at, updated_at)"  # noqa: S608 -- constants only
+    f" select :account, v.id, {', '.join(f'v.{name}' for name in TEXT_FIELDS)}, v.fields::jsonb,"
     f" cast(:now as timestamptz), cast(:now as timestamptz) from {_FROM} on conflict do nothing returning id"
 )
 UPDATE = text(
-    f"update contacts c set {', '.join(f'{name} = coalesce(v.{name}, c.{name})' for name in TEXTS)},"  # noqa: S608 -- constants only
+    f"update contacts c set {', '.join(f'{name} = coalesce(v.{name}, c.{name})' for name in TEXT_FIELDS)},"  # noqa: S608 -- constants only
     f" fields = c.fields || v.fields::jsonb, rev = c.rev + 1, updated_at = :now from {_FROM}"
     " where c.account_id = :account and c.id = v.id"
 )
@@ -123,8 +106,10 @@ class ImportedContacts:
             await self.session.execute(UPDATE, self._columns(rows))
 
     def _columns(self, rows: Sequence[tuple[UUID, Mapping[str, Any]]]) -> dict[str, Any]:
-        columns: dict[str, Any] = {name: [values.get(name) for _, values in rows] for name in TEXTS}
-        own = [{k.removeprefix("custom."): v for k, v in vs.items() if k not in TEXTS} for _, vs in rows]
+        columns: dict[str, Any] = {name: [values.get(name) for _, values in rows] for name in TEXT_FIELDS}
+        own = [
+            {k.removeprefix("custom."): v for k, v in vs.items() if k not in TEXT_FIELDS} for _, vs in rows
+        ]
         return columns | {
             "account": self.account_id,
             "now": self.now,

@@ -4,27 +4,10 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from app.filters.fields import Fields, FieldSpec
+from app.filters.fields import TEXT_FIELDS, Fields, FieldSpec
 
 IGNORE = "ignore"
 FULL_NAME = "full_name"  # split into first and last name
-WRITABLE = (
-    "first_name",
-    "last_name",
-    "email",
-    "phone",
-    "phone2",
-    "company",
-    "address",
-    "city",
-    "county",
-    "state",
-    "postal_code",
-    "country",
-    "website",
-    "time_zone",
-    "external_id",
-)
 # The words of address books, shops and mail tools; compared without case, blanks and punctuation.
 WORDS: dict[str, tuple[str, ...]] = {
     "first_name": ("firstname", "first", "givenname", "forename", "fname", "vorname", "prenom", "nombre"),
@@ -77,7 +60,7 @@ def guess(header: Sequence[str], fields: Fields) -> dict[str, str]:
     """Column number (as text, from 0) to field key or "ignore"; every field is used at most once."""
     names = dict(BY_WORD)
     for spec in fields.values():
-        if spec.custom_id is not None or spec.key in WRITABLE:
+        if spec.custom_id is not None or spec.key in TEXT_FIELDS:
             for word in (spec.key, spec.slug, spec.label):
                 names.setdefault(plain(word), spec.key)
     words = [plain(name) for name in header]
@@ -102,7 +85,7 @@ def _free(key: str, all_keys: set[str], taken: set[str]) -> str:
 def choices(fields: Mapping[str, FieldSpec]) -> list[tuple[str, str]]:
     """What a column may fill: (key, label), nothing first."""
     own = [(spec.key, spec.label) for spec in fields.values() if spec.custom_id is not None]
-    built_in = [(key, fields[key].label) for key in WRITABLE]
+    built_in = [(key, fields[key].label) for key in TEXT_FIELDS]
     return [(IGNORE, "Leave out"), (FULL_NAME, "Full name (first and last)"), *built_in, *own]
 
 
