@@ -1,8 +1,19 @@
 """One class per table."""
 
+from db.models.activity import Note, Notification, Task
 from db.models.base import Base
 from db.models.contacts import Contact, ContactTag, CustomField, Tag
-from db.models.enrollments import Effect, Enrollment, EnrollmentExecution, TriggerDecision
+from db.models.enrollments import (
+    Approval,
+    Breaker,
+    Effect,
+    Enrollment,
+    EnrollmentExecution,
+    EnrollmentMove,
+    StepState,
+    TriggerDecision,
+)
+from db.models.entering import Hook, HookDelivery, Segment, SegmentMember, WorkflowClock
 from db.models.imports import Import, ImportRow
 from db.models.people import AccessToken, Account, Membership, PasswordReset, Session, User
 from db.models.records import AuditLog, Event, Job, MailboxMessage, Worker
@@ -19,28 +30,40 @@ from db.models.workflows import (
 __all__ = [
     "AccessToken",
     "Account",
+    "Approval",
     "AuditLog",
     "Base",
+    "Breaker",
     "Contact",
     "ContactTag",
     "CustomField",
     "Effect",
     "Enrollment",
     "EnrollmentExecution",
+    "EnrollmentMove",
     "Event",
+    "Hook",
+    "HookDelivery",
     "Import",
     "ImportRow",
     "Job",
     "MailboxMessage",
     "Membership",
+    "Note",
+    "Notification",
     "PasswordReset",
+    "Segment",
+    "SegmentMember",
     "Session",
+    "StepState",
     "Tag",
+    "Task",
     "TriggerDecision",
     "User",
     "Worker",
     "Workflow",
     "WorkflowAction",
+    "WorkflowClock",
     "WorkflowCondition",
     "WorkflowGoal",
     "WorkflowReference",

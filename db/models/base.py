@@ -66,3 +66,12 @@ def within_account(column: str, target: str, ondelete: str = "CASCADE") -> Forei
     return ForeignKeyConstraint(
         ["account_id", column], [f"{target}.account_id", f"{target}.id"], ondelete=ondelete
     )
+
+
+def member_of_account(column: str) -> ForeignKeyConstraint:
+    """A person of the same account; when they leave it, the column becomes null and the row stays."""
+    return ForeignKeyConstraint(
+        ["account_id", column],
+        ["memberships.account_id", "memberships.user_id"],
+        ondelete=f"SET NULL ({column})",
+    )

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Computed, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base, Tenant, TenantRow, Timed, of_account, within_account
+from db.models.base import Base, Tenant, TenantRow, Timed, member_of_account, of_account, within_account
 
 SEARCHED = ("first_name", "last_name", "email", "company", "phone")
 
@@ -48,6 +48,10 @@ class Contact(TenantRow, Timed, Base):
             "id",
             postgresql_where=text("deleted_at is null"),
         ),
+        member_of_account("owner_id"),
+        CheckConstraint("email_consent in ('unknown', 'granted', 'denied')", name="email_consent"),
+        CheckConstraint("sms_consent in ('unknown', 'granted', 'denied')", name="sms_consent"),
+        Index(None, "account_id", "owner_id"),
         Index(
             "ix_contacts_deleted", "account_id", "deleted_at", postgresql_where=text("deleted_at is not null")
         ),
@@ -68,6 +72,9 @@ class Contact(TenantRow, Timed, Base):
     website: Mapped[str | None]
     time_zone: Mapped[str | None]
     external_id: Mapped[str | None]
+    owner_id: Mapped[UUID | None]
+    email_consent: Mapped[str] = mapped_column(server_default="unknown")
+    sms_consent: Mapped[str] = mapped_column(server_default="unknown")
     fields: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     rev: Mapped[int] = mapped_column(server_default="1")
     deleted_at: Mapped[datetime | None]

@@ -14,7 +14,12 @@ LIVE = "status = 'active'"
 
 class Enrollment(TenantRow, Base):
     """One contact in one version. `wait_until` is when its wait ends; `due_at` is when the engine looks
-    next (earlier when something woke it); null while it waits for something that will wake it."""
+    next (earlier when something woke it); null while it waits for something that will wake it.
+
+    `entry_key` tells live enrollments of one contact apart where a workflow allows several; `data` holds what
+    the starting event carried ("event") and captured responses ("response"); `heard_event_id` is the event
+    that an event wait was woken by; `paused_at` keeps everything as it is until somebody resumes it;
+    `of_deleted` marks those that a contact's deletion started: they run without the contact."""
 
     __tablename__ = "enrollments"
     __table_args__ = (
@@ -35,6 +40,7 @@ class Enrollment(TenantRow, Base):
             "account_id",
             "workflow_id",
             "contact_id",
+            "entry_key",
             unique=True,
             postgresql_where=text(LIVE),
         ),
@@ -59,6 +65,11 @@ class Enrollment(TenantRow, Base):
     exit_reason: Mapped[str | None]
     goal_key: Mapped[str | None]
     error: Mapped[str | None]
+    entry_key: Mapped[str] = mapped_column(server_default="")
+    data: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    heard_event_id: Mapped[UUID | None]
+    paused_at: Mapped[datetime | None]
+    of_deleted: Mapped[bool] = mapped_column(server_default=text("false"))
     entered_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     updated_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
@@ -88,7 +99,7 @@ class Effect(TenantRow, Base):
     __tablename__ = "effects"
     __table_args__ = (
         within_account("enrollment_id", "enrollments"),
-        CheckConstraint("kind in ('email', 'webhook')", name="kind"),
+        CheckConstraint("kind in ('email', 'sms', 'chat', 'webhook')", name="kind"),
         CheckConstraint(
             "status in ('pending', 'claimed', 'sent', 'failed_permanent', 'retry', 'unknown', 'cancelled')",
             name="status",
@@ -122,7 +133,86 @@ class Effect(TenantRow, Base):
     sent_at: Mapped[datetime | None]
     result: Mapped[dict[str, Any] | None]
     error: Mapped[str | None]
+    error_class: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class EnrollmentMove(TenantRow, Base):
+    """An enrollment that was taken to another version when that was published; without such a row the
+    version of an enrollment never changes."""
+
+    __tablename__ = "enrollment_moves"
+    __table_args__ = (
+        within_account("enrollment_id", "enrollments"),
+        Index(None, "account_id", "enrollment_id"),
+    )
+
+    enrollment_id: Mapped[UUID]
+    from_version: Mapped[int]
+    to_version: Mapped[int]
+    from_step: Mapped[str | None]
+    to_step: Mapped[str | None]
+    moved_by: Mapped[str]
+    moved_at: Mapped[datetime]
+
+
+class Approval(TenantRow, Base):
+    """A question that one enrollment waits with: an answer takes its lane, `due_at` the lane of the
+    timeout. `options` is [{key, name}]; `users` the ids of those who may answer (nobody: all who steer)."""
+
+    __tablename__ = "approvals"
+    __table_args__ = (
+        within_account("enrollment_id", "enrollments"),
+        CheckConstraint("status in ('open', 'answered', 'expired', 'withdrawn')", name="status"),
+        Index("uq_approvals_visit", "account_id", "enrollment_id", "seq", unique=True),
+        Index("ix_approvals_open", "account_id", "due_at", postgresql_where=text("status = 'open'")),
+    )
+
+    enrollment_id: Mapped[UUID]
+    seq: Mapped[int]
+    workflow_id: Mapped[UUID]
+    contact_id: Mapped[UUID]
+    step_key: Mapped[str]
+    question: Mapped[str]
+    options: Mapped[list[Any]]
+    users: Mapped[list[str]] = mapped_column(server_default=text("'[]'::jsonb"))
+    due_at: Mapped[datetime]
+    status: Mapped[str] = mapped_column(server_default="open")
+    answer: Mapped[str | None]
+    answered_by: Mapped[str | None]
+    answered_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class Breaker(Tenant, Base):
+    """The breaker of one step and one class of error. `sample` is what its decision needs; while it is open
+    nothing of the step is attempted, and after `until` a few are, to see."""
+
+    __tablename__ = "breakers"
+    __table_args__ = (
+        within_account("workflow_id", "workflows"),
+        CheckConstraint("state in ('closed', 'open', 'half_open')", name="state"),
+    )
+
+    workflow_id: Mapped[UUID] = mapped_column(primary_key=True)
+    step_key: Mapped[str] = mapped_column(primary_key=True)
+    error_class: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(server_default="closed")
+    opened_at: Mapped[datetime | None]
+    until: Mapped[datetime | None]
+    sample: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    changed_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class StepState(Tenant, Base):
+    """What a step remembers across the people who pass it: whose turn it is, which drip slots are taken."""
+
+    __tablename__ = "step_states"
+    __table_args__ = (within_account("workflow_id", "workflows"),)
+
+    workflow_id: Mapped[UUID] = mapped_column(primary_key=True)
+    step_key: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[dict[str, Any]]
 
 
 class TriggerDecision(Tenant, Base):

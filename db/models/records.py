@@ -88,11 +88,12 @@ class Job(TenantRow, Base):
 
 
 class MailboxMessage(TenantRow, Base):
-    """A message that the demo's catcher received."""
+    """A message that the demo's catcher received: `channel` is email, sms or chat."""
 
     __tablename__ = "mailbox_messages"
     __table_args__ = (of_account(), Index(None, "account_id", "received_at"))
 
+    channel: Mapped[str] = mapped_column(server_default="email")
     message_id: Mapped[str]
     sender: Mapped[str]
     recipient: Mapped[str]

@@ -35,10 +35,15 @@ FREE_KEYS = {
     "pk_password_resets": "the same",
     "uq_password_resets_token_hash": "the same",
     "pk_workers": "of no account",
+    "uq_hooks_token_hash": "an inbound webhook names its account only by its secret",
     "alembic_version_pkc": "Alembic's own",
 }
 # References to a tenant row by its id alone, with the reason: none.
-DEFINERS = {signature.partition("(")[0] for signature, _ in FUNCTIONS} | {"due_accounts", "worn_accounts"}
+DEFINERS = {signature.partition("(")[0] for signature, _ in FUNCTIONS} | {
+    "due_accounts",
+    "hook_of",
+    "worn_accounts",
+}
 TENANT = sorted(set(Base.metadata.tables) - set(SHARED) - {"accounts"})
 
 

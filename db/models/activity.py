@@ -1,0 +1,76 @@
+"""What people do about contacts: notes and tasks; and what Switchyard tells people."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Base, TenantRow, Timed, member_of_account, within_account
+
+
+class Note(TenantRow, Base):
+    """Text about a contact, by a person or a step (`author_kind` as in the audit)."""
+
+    __tablename__ = "notes"
+    __table_args__ = (
+        within_account("contact_id", "contacts"),
+        Index(None, "account_id", "contact_id", "created_at"),
+    )
+
+    contact_id: Mapped[UUID]
+    text: Mapped[str]
+    author_kind: Mapped[str]
+    author_id: Mapped[str]
+    author_name: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class Task(TenantRow, Timed, Base):
+    """Something to be done about a contact. `overdue_at` is when the engine saw that it was late."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        within_account("contact_id", "contacts"),
+        member_of_account("assignee_id"),
+        Index(None, "account_id", "contact_id", "created_at"),
+        Index(
+            "ix_tasks_open",
+            "account_id",
+            "due_at",
+            postgresql_where=text("completed_at is null and overdue_at is null and due_at is not null"),
+        ),
+        Index("ix_tasks_assignee", "account_id", "assignee_id", "completed_at"),
+    )
+
+    contact_id: Mapped[UUID]
+    title: Mapped[str]
+    body: Mapped[str] = mapped_column(server_default="")
+    assignee_id: Mapped[UUID | None]
+    due_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+    completed_by: Mapped[str | None]
+    overdue_at: Mapped[datetime | None]
+    author_kind: Mapped[str]
+    author_id: Mapped[str]
+    author_name: Mapped[str]
+
+
+class Notification(TenantRow, Base):
+    """What one member is told inside the product; `href` is a local path."""
+
+    __tablename__ = "notifications"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["account_id", "user_id"], ["memberships.account_id", "memberships.user_id"], ondelete="CASCADE"
+        ),
+        Index(None, "account_id", "user_id", "created_at"),
+    )
+
+    user_id: Mapped[UUID]
+    title: Mapped[str]
+    body: Mapped[str] = mapped_column(server_default="")
+    href: Mapped[str] = mapped_column(server_default="")
+    contact_id: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    read_at: Mapped[datetime | None]
