@@ -11,6 +11,7 @@ from litestar.exceptions import NotAuthorizedException
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from app import failpoints
 from app.accounts.controllers import AccountController
 from app.audit.controllers import audit
 from app.cli import Commands
@@ -72,6 +73,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     settings = settings or Settings.from_env()
     configure(settings.log_format, settings.log_level)
     start_tracing(settings.otel_exporter_otlp_endpoint)
+    failpoints.from_env(settings.database_url, settings.redis_url)
     runtime = runtime or open_runtime(settings)
     directory = Directory(runtime.engine)
     counter = open_redis(settings.redis_url)  # counts requests; gives up after a tenth of a second

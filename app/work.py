@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.failpoints import Boundary, commit
 from app.permissions import Permission, Role
 from app.ports import Enqueue
 from app.runtime import Runtime
@@ -171,7 +172,7 @@ class Work:
 
     async def commit(self) -> None:
         """Keep it. A use case's last line."""
-        await self.session.commit()
+        await commit(self.session, Boundary.WORK)
         rings, self._rings = list(self._rings.values()), {}
         enqueue: Enqueue = self.runtime.enqueue
         for task, arguments in rings:

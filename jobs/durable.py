@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from app.enrollments.backoff import pause
 from app.errors import SwitchyardError
+from app.failpoints import Boundary, Moment, commit, hit
 from app.runtime import Runtime
 from app.work import SYSTEM, Actor, open_work
 from db.models import Job
@@ -26,7 +27,7 @@ async def run_jobs(runtime: Runtime, account_id: UUID, handlers: Mapping[str, Ha
     """Claim one due job and do some batches of it; 0 when there was none."""
     async with open_work(runtime, account_id, SYSTEM) as work:
         claimed = await Engine(work.session).all(CLAIM_JOB, now=work.now)
-        await work.session.commit()
+        await commit(work.session, Boundary.JOB_CLAIMED)
     if not claimed:
         return 0
     job = claimed[0]
@@ -68,6 +69,7 @@ async def _batch(runtime: Runtime, account_id: UUID, job: Any, handler: Handler)
         actor = {"kind": row.actor_kind, "id": row.actor_id, "name": row.actor_name}
         work.actor = msgspec.convert(actor, Actor)
         finished = await handler(work, row)
+        hit(Moment.JOB_BATCHED)
         await work.commit()
         return finished
 
@@ -93,10 +95,10 @@ async def _later(
             error=error,
             forgiven=forgiven,
         )
-        await work.session.commit()
+        await commit(work.session, Boundary.JOB_LATER)
 
 
 async def _write(runtime: Runtime, account_id: UUID, job: Any, statement: Any, **values: Any) -> None:
     async with open_work(runtime, account_id, SYSTEM) as work:
         await Engine(work.session).all(statement, id=job.id, fence=job.fence, **values)
-        await work.session.commit()
+        await commit(work.session, Boundary.JOB_WRITTEN)

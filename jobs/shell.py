@@ -23,6 +23,7 @@ from saq import CronJob, Queue, Worker
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import failpoints
 from app.enrollments.sending import send_effects
 from app.operations.upkeep import upkeep
 from app.runtime import Runtime, open_runtime
@@ -192,6 +193,7 @@ async def run(settings: Settings) -> None:
     """What `litestar worker` does."""
     configure(settings.log_format, settings.log_level)
     logging.getLogger("saq").setLevel(logging.CRITICAL)  # it says each second that Redis is away
+    failpoints.from_env(settings.database_url, settings.redis_url)
     runtime = open_runtime(settings)
     try:
         async with runtime.engine.connect() as connection:

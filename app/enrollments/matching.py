@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from app.enrollments.faults import not_now
 from app.enrollments.programs import Live, Setting
+from app.failpoints import Boundary, commit
 from app.work import Work
 from app.workflows.domain.entering import Candidate, EntryDecision, History, Verdict, decide_entry
 from app.workflows.domain.triggers import Event, Source
@@ -70,7 +71,7 @@ async def _pass_over(work: Work, error: Exception) -> int:
     rows = await engine.all(UNMATCHED, most=1)
     log.error("event.poison", id=str(rows[0].id) if rows else None, error=repr(error))
     await engine.do(MATCHED, ids=[row.id for row in rows], now=work.now)
-    await work.session.commit()
+    await commit(work.session, Boundary.MATCH_PASSED_OVER)
     return len(rows)
 
 
@@ -88,7 +89,7 @@ async def _match(work: Work, most: int) -> int:
         await _write(work, engine, asked)
     await _wake(work, setting, rows)
     await engine.do(MATCHED, ids=[row.id for row in rows], now=work.now)
-    await work.session.commit()
+    await commit(work.session, Boundary.MATCH)
     return len(rows)
 
 

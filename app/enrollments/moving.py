@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from app.enrollments.faults import not_now
 from app.enrollments.programs import Setting
 from app.enrollments.writing import Moves
+from app.failpoints import Boundary, commit
 from app.filters.facts import Facts
 from app.work import Work
 from app.workflows.domain.machine import advance, leave
@@ -78,7 +79,7 @@ async def _park(work: Work, enrollment_id: UUID, error: Exception) -> None:
     engine = Engine(work.session)
     await engine.do(CLOSE_OPEN, id=enrollment_id, error=said, now=work.now)
     await engine.do(PARK_POISON, id=enrollment_id, error=said, now=work.now)
-    await work.session.commit()
+    await commit(work.session, Boundary.MOVE_PARKED)
 
 
 async def _move(work: Work, rows: Sequence[Any]) -> None:
@@ -100,7 +101,7 @@ async def _move(work: Work, rows: Sequence[Any]) -> None:
         decision = _decide(work, row, program, facts, effects)
         moves.add(row, decision, program if isinstance(program, Program) else None)
     await moves.write(work, engine)
-    await work.session.commit()
+    await commit(work.session, Boundary.MOVE)
 
 
 def changes_contacts(program: Program | CompileError | None) -> bool:

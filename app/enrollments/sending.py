@@ -12,6 +12,7 @@ import structlog
 
 from app.enrollments.backoff import MOST_ATTEMPTS, pause
 from app.enrollments.faults import not_now
+from app.failpoints import Boundary, Moment, commit, hit
 from app.ports import Call, Doubtful, Letter, Outcome, Refused, Sent
 from app.runtime import Runtime
 from app.work import SYSTEM, Work, open_work
@@ -40,7 +41,7 @@ async def send_effects(
     async with open_work(runtime, account_id, SYSTEM) as work:
         doubtful = await note_doubt(work)
         claimed = await Engine(work.session).all(CLAIM_EFFECTS, now=work.now, most=most)
-        await work.session.commit()
+        await commit(work.session, Boundary.SEND_CLAIMED)
     gate = asyncio.Semaphore(AT_ONCE)
 
     left = []
@@ -66,7 +67,7 @@ async def give_back(runtime: Runtime, account_id: UUID, effects: Sequence[Any]) 
     async with open_work(runtime, account_id, SYSTEM) as work:
         ids, fences = [one.id for one in effects], [one.fence for one in effects]
         await Engine(work.session).do(GIVE_BACK, ids=ids, fences=fences)
-        await work.session.commit()
+        await commit(work.session, Boundary.SEND_GIVEN_BACK)
 
 
 async def note_doubt(work: Work) -> int:
@@ -76,6 +77,7 @@ async def note_doubt(work: Work) -> int:
     if rows:
         log.warning("effect.unknown", count=len(rows))
         await wake_visits(work, rows)
+        hit(Moment.SEND_DOUBTED)
     return len(rows)
 
 
@@ -96,6 +98,7 @@ async def attempt(runtime: Runtime, account_id: UUID, effect: Any) -> None:
     except Exception as error:
         log.exception("effect.adapter", kind=effect.kind)
         outcome = Doubtful(f"{type(error).__name__}: {error}")
+    hit(Moment.SEND_CALLED)
     await _insist(runtime, account_id, effect, attempts, outcome)
 
 
@@ -122,7 +125,7 @@ async def begin(runtime: Runtime, account_id: UUID, effect: Any) -> int | None:
         if not begun:
             await wake_visits(work, [effect])
             await engine.do(RELEASE_EFFECT, id=effect.id, fence=effect.fence)
-        await work.session.commit()
+        await commit(work.session, Boundary.SEND_BEGUN)
         return cast("int", begun[0].attempts) if begun else None
 
 
@@ -189,7 +192,7 @@ async def settle(runtime: Runtime, account_id: UUID, effect: Any, attempts: int,
             due_at=work.now + timedelta(seconds=end.wait),
         )
         if rows:
-            await work.session.commit()
+            await commit(work.session, Boundary.SEND_SETTLED)
         else:
             log.warning("effect.stale", effect=str(effect.id), status=end.status)
     return bool(rows)
