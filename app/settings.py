@@ -31,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: int = 0
     database_pool_size: int = 10
     worker_concurrency: int = 4
+    lease_seconds: float = 60
 
     @property
     def secure(self) -> bool:

@@ -26,7 +26,9 @@ BATCHES = 20  # of one job before others of the account have their turn
 async def run_jobs(runtime: Runtime, account_id: UUID, handlers: Mapping[str, Handler] = HANDLERS) -> int:
     """Claim one due job and do some batches of it; 0 when there was none."""
     async with open_work(runtime, account_id, SYSTEM) as work:
-        claimed = await Engine(work.session).all(CLAIM_JOB, now=work.now)
+        claimed = await Engine(work.session).all(
+            CLAIM_JOB, now=work.now, lease=runtime.settings.lease_seconds
+        )
         await commit(work.session, Boundary.JOB_CLAIMED)
     if not claimed:
         return 0
@@ -62,7 +64,8 @@ async def _batch(runtime: Runtime, account_id: UUID, job: Any, handler: Handler)
     """One batch with the job's row locked until the handler commits; None when the job is not ours any more
     (cancelled, or taken over after the lease ran out)."""
     async with open_work(runtime, account_id, SYSTEM) as work:
-        if not await Engine(work.session).all(RENEW_JOB, id=job.id, fence=job.fence):
+        lease = runtime.settings.lease_seconds
+        if not await Engine(work.session).all(RENEW_JOB, id=job.id, fence=job.fence, lease=lease):
             return None
         statement = select(Job).where(Job.account_id == account_id, Job.id == job.id)
         row = (await work.session.scalars(statement)).one()

@@ -38,9 +38,10 @@ async def send_effects(
 ) -> int:
     """Claim what is due and send it, eight at a time; how many were settled or claimed. As soon as `going_on`
     says no, nothing more is begun and what is left is given back."""
+    lease = runtime.settings.lease_seconds
     async with open_work(runtime, account_id, SYSTEM) as work:
         doubtful = await note_doubt(work)
-        claimed = await Engine(work.session).all(CLAIM_EFFECTS, now=work.now, most=most)
+        claimed = await Engine(work.session).all(CLAIM_EFFECTS, now=work.now, most=most, lease=lease)
         await commit(work.session, Boundary.SEND_CLAIMED)
     gate = asyncio.Semaphore(AT_ONCE)
 
@@ -121,7 +122,8 @@ async def begin(runtime: Runtime, account_id: UUID, effect: Any) -> int | None:
     """The number of this attempt, from 1; None when it is not ours or not wanted any more."""
     async with open_work(runtime, account_id, SYSTEM) as work:
         engine = Engine(work.session)
-        begun = await engine.all(BEGIN_EFFECT, id=effect.id, fence=effect.fence)
+        lease = runtime.settings.lease_seconds
+        begun = await engine.all(BEGIN_EFFECT, id=effect.id, fence=effect.fence, lease=lease)
         if not begun:
             await wake_visits(work, [effect])
             await engine.do(RELEASE_EFFECT, id=effect.id, fence=effect.fence)

@@ -4,16 +4,12 @@ A lease runs on the bare clock of the database; what is due is compared with the
 raises `fence`, and every write of an outcome names the fence that it was claimed with.
 """
 
-import os
-
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 
-# Only tests of faults set it: they would wait a minute for each worker that they kill.
-LEASE_SECONDS = int(os.environ.get("SWITCHYARD_LEASE_SECONDS", "60"))
-LEASE = f"interval '{LEASE_SECONDS} seconds'"
+LEASE = "make_interval(secs => cast(:lease as double precision))"  # the setting LEASE_SECONDS
 # Short, because the row stays locked while a batch is written: it only bridges the time between two batches.
-JOB_LEASE = f"interval '{min(LEASE_SECONDS, 15)} seconds'"
+JOB_LEASE = f"{LEASE} / 4"
 
 # Died after the call began, and sending twice is not wanted: a person decides.
 DOUBT = text("""

@@ -38,7 +38,7 @@ async def parked(stage: Stage, step: Any = MAIL) -> UUID:
 
 async def claim(stage: Stage) -> Any:
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        rows = await Engine(work.session).all(CLAIM_EFFECTS, now=work.now, most=10)
+        rows = await Engine(work.session).all(CLAIM_EFFECTS, now=work.now, most=10, lease=60)
         await work.session.commit()
         return rows[0] if rows else None
 
