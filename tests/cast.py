@@ -34,12 +34,20 @@ class Cast:
     effect: UUID
     job: UUID
     message: UUID
+    segment: UUID
+    hook: UUID
+    note: UUID
+    task: UUID
+    approval: UUID
+    notification: UUID
 
     TABLES: ClassVar[tuple[str, ...]] = (
-        "audit_logs", "contact_tags", "contacts", "custom_fields", "effects", "enrollment_executions",
-        "enrollments", "events", "import_rows", "imports", "jobs", "mailbox_messages", "tags",
-        "trigger_decisions", "workflow_actions", "workflow_conditions", "workflow_goals",
-        "workflow_references", "workflow_revisions", "workflow_versions", "workflows",
+        "approvals", "audit_logs", "breakers", "contact_tags", "contacts", "custom_fields", "effects",
+        "enrollment_executions", "enrollment_moves", "enrollments", "events", "hook_deliveries", "hooks",
+        "import_rows", "imports", "jobs", "mailbox_messages", "notes", "notifications", "segment_members",
+        "segments", "step_states", "tags", "tasks", "trigger_decisions", "workflow_actions",
+        "workflow_clocks", "workflow_conditions", "workflow_goals", "workflow_references",
+        "workflow_revisions", "workflow_versions", "workflows",
     )  # fmt: skip
 
     @property
@@ -50,12 +58,13 @@ class Cast:
 async def cast_of(world: World, owner: Somebody | None = None) -> Cast:
     """Rows of every table, written as superuser so that nothing of the app is needed for it."""
     owner = owner or await world.person("owner")
-    made = Cast(owner, *(uuid7() for _ in range(10)))
+    made = Cast(owner, *(uuid7() for _ in range(16)))
     connection = await asyncpg.connect(world.admin_url)
     await connection.set_type_codec("jsonb", encoder=encoded, decoder=json.loads, schema="pg_catalog")
     try:
         async with connection.transaction():
-            for table, row in [*people_rows(made), *workflow_rows(made), *running_rows(made)]:
+            rows = [*people_rows(made), *workflow_rows(made), *running_rows(made), *around_rows(made)]
+            for table, row in rows:
                 await add(connection, table, {"account_id": made.account, **row})
     finally:
         await connection.close()
@@ -161,4 +170,30 @@ def running_rows(cast: Cast) -> Rows:
                            "idempotency_key": f"{cast.enrollment}:1", "on_doubt": "hold", "due_at": NOW,
                            "payload": {"to": "ada@example.com", "to_name": "Ada", "subject": "Hello",
                                        "body": "Hi", "from_name": "", "reply_to": ""}, "attempts": 1}),
+    ]  # fmt: skip
+
+
+def around_rows(cast: Cast) -> Rows:
+    """What stands around the one enrollment: notes, tasks, a segment, a hook, what its steps remember."""
+    day = timedelta(days=1)
+    of, ids = {"workflow_id": cast.workflow}, {"enrollment_id": cast.enrollment}
+    about = {"contact_id": cast.contact}
+    author = {"author_kind": "person", "author_id": str(cast.owner.user_id), "author_name": cast.owner.name}
+    return [
+        ("notes", about | author | {"id": cast.note, "text": "Called, likes tea."}),
+        ("tasks", about | author | {"id": cast.task, "title": "Call again", "due_at": day}),
+        ("notifications", about | {"id": cast.notification, "user_id": cast.owner.user_id, "title": "Ada"}),
+        ("segments", {"id": cast.segment, "name": "Californians", "slug": "californians",
+                      "filter": {"type": "predicate", "field": "state", "op": "is", "value": "CA"}}),
+        ("segment_members", about | {"segment_id": cast.segment, "entered_at": NOW}),
+        ("hooks", of | {"id": cast.hook, "trigger_key": "t9", "token_hash": cast.hook.bytes, "hint": "wh_…"}),
+        ("hook_deliveries", {"hook_id": cast.hook, "delivery_id": "evt_1", "event_id": cast.event}),
+        ("workflow_clocks", of | {"trigger_key": "t8", "version": 1, "kind": "schedule", "next_at": day}),
+        ("approvals", of | ids | about | {"id": cast.approval, "seq": 9, "step_key": "s9", "due_at": day,
+                                          "question": "Call Ada?", "status": "withdrawn",
+                                          "options": [{"key": "a1", "name": "Yes"}]}),
+        ("breakers", of | {"step_key": "s1", "error_class": "smtp_421"}),
+        ("step_states", of | {"step_key": "s1", "state": {"turn": 1}}),
+        ("enrollment_moves", ids | {"id": uuid7(), "from_version": 1, "to_version": 1, "moved_by": "Olive",
+                                    "moved_at": NOW}),
     ]  # fmt: skip
