@@ -1,5 +1,6 @@
 """The one place that opens connections."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,9 @@ def open_engine(
         if pool_size == 0
         else {"pool_size": pool_size, "max_overflow": 5, "pool_pre_ping": False, "pool_recycle": 1800}
     )
-    arguments = {"server_settings": {"application_name": "switchyard", "timezone": "UTC"}, "timeout": 5}
+    # Who holds this connection is the first question when one is in the way.
+    name = f"switchyard {os.getpid()}"
+    arguments = {"server_settings": {"application_name": name, "timezone": "UTC"}, "timeout": 5}
     return create_async_engine(
         driver_url(url),
         json_serializer=_encode,
