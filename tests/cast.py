@@ -42,7 +42,7 @@ class Cast:
     notification: UUID
 
     TABLES: ClassVar[tuple[str, ...]] = (
-        "approvals", "audit_logs", "breakers", "contact_tags", "contacts", "custom_fields", "effects",
+        "approvals", "audit_logs", "batches", "breakers", "contact_tags", "contacts", "custom_fields", "effects",
         "enrollment_executions", "enrollment_moves", "enrollments", "events", "hook_deliveries", "hooks",
         "import_rows", "imports", "jobs", "mailbox_messages", "notes", "notifications", "segment_members",
         "segments", "step_states", "tags", "tasks", "trigger_decisions", "workflow_actions",
@@ -180,7 +180,7 @@ def around_rows(cast: Cast) -> Rows:
     about = {"contact_id": cast.contact}
     author = {"author_kind": "person", "author_id": str(cast.owner.user_id), "author_name": cast.owner.name}
     return [
-        ("notes", about | author | {"id": cast.note, "text": "Called, likes tea."}),
+        ("notes", about | author | {"id": cast.note, "body": "Called, likes tea."}),
         ("tasks", about | author | {"id": cast.task, "title": "Call again", "due_at": day}),
         ("notifications", about | {"id": cast.notification, "user_id": cast.owner.user_id, "title": "Ada"}),
         ("segments", {"id": cast.segment, "name": "Californians", "slug": "californians",
@@ -193,6 +193,7 @@ def around_rows(cast: Cast) -> Rows:
                                           "question": "Call Ada?", "status": "withdrawn",
                                           "options": [{"key": "a1", "name": "Yes"}]}),
         ("breakers", of | {"step_key": "s1", "error_class": "smtp_421"}),
+        ("batches", {"id": uuid7(), "worker_id": uuid7(), "ids": [uuid7()]}),
         ("step_states", of | {"step_key": "s1", "state": {"turn": 1}}),
         ("enrollment_moves", ids | {"id": uuid7(), "from_version": 1, "to_version": 1, "moved_by": "Olive",
                                     "moved_at": NOW}),

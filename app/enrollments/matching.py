@@ -13,7 +13,7 @@ from app.enrollments.programs import Live, Setting
 from app.failpoints import Boundary, commit
 from app.work import Work
 from app.workflows.domain.entering import Candidate, EntryDecision, History, Verdict, decide_entry
-from app.workflows.domain.triggers import Event, Source
+from app.workflows.domain.events import Event, Source
 from app.workflows.domain.version import Program
 from db.ids import uuid7
 from db.repositories.engine import (

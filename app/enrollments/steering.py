@@ -8,9 +8,10 @@ from app.credentials import normal_email
 from app.enrollments.writing import Moves
 from app.errors import Conflict, Invalid, NotFound
 from app.work import Work
+from app.workflows.domain.events import MANUAL
 from app.workflows.domain.machine import leave
 from app.workflows.domain.outcomes import Enrollment, ExitReason, Status, WaitReason
-from app.workflows.domain.triggers import MANUAL, Manual
+from app.workflows.domain.triggers import Manual
 from app.workflows.domain.version import load_version
 from db.ids import uuid7
 from db.models import Effect

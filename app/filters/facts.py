@@ -1,6 +1,9 @@
 """What is known about one contact at one moment, for predicates, templates and the engine."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -8,15 +11,39 @@ UTC_ZONE = ZoneInfo("UTC")
 
 
 @dataclass(slots=True)
+class Happened:
+    """One event of the contact, as history predicates see it."""
+
+    kind: str
+    at: datetime
+
+
+@dataclass(slots=True)
+class Membership:
+    """The workflows that the contact is in now, was ever in, and has completed."""
+
+    active: set[UUID] = field(default_factory=set)
+    ever: set[UUID] = field(default_factory=set)
+    completed: set[UUID] = field(default_factory=set)
+
+
+@dataclass(slots=True)
 class Facts:
-    """`values` by field key: text, number, bool, ISO date text, aware datetime; missing or None is empty.
-    `zone` is the account's. Steps change `values` and `tags` in place, so later steps see it."""
+    """`values` by field key: text, number, bool, ISO date text, aware datetime, a user's id as text; missing
+    or None is empty. `zone` is the account's. Steps change `values` and `tags` in place: later steps see it.
+
+    `workflows` and `history` (newest first) are filled only where a program asks for them. `users` names the
+    members of the account by id. `data` is what the enrollment carries: "event" and "response"."""
 
     values: dict[str, object] = field(default_factory=dict)
     tags: set[UUID] = field(default_factory=set)
     zone: ZoneInfo = UTC_ZONE
     contact_id: UUID | None = None
     account_name: str = ""
+    workflows: Membership = field(default_factory=Membership)
+    history: list[Happened] = field(default_factory=list)
+    users: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 def contact_values(columns: dict[str, object], custom: dict[str, object]) -> dict[str, object]:

@@ -19,7 +19,7 @@ class Note(TenantRow, Base):
     )
 
     contact_id: Mapped[UUID]
-    text: Mapped[str]
+    body: Mapped[str]
     author_kind: Mapped[str]
     author_id: Mapped[str]
     author_name: Mapped[str]

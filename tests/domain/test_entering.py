@@ -7,17 +7,9 @@ import pytest
 from app.filters.ast import Filter
 from app.workflows.domain.draft import Reentry, Settings
 from app.workflows.domain.entering import DEEPEST, History, TriggerIndex, Verdict, decide_entry
+from app.workflows.domain.events import Event, Source
 from app.workflows.domain.steps import Exit, Goal, Unit
-from app.workflows.domain.triggers import (
-    ContactCreated,
-    ContactUpdated,
-    Event,
-    Manual,
-    Source,
-    TagAdded,
-    Trigger,
-    admits,
-)
+from app.workflows.domain.triggers import ContactCreated, ContactUpdated, Manual, TagAdded, Trigger, admits
 from tests.domain.stories import COLD, CONTACT, NOW, TAGS, VIP, WORKFLOW, ask, every, program, someone
 
 OTHER = UUID(int=101)

@@ -5,6 +5,7 @@ import asyncio
 from app.filters.ast import Op
 from app.work import SYSTEM, open_work
 from app.workflows.domain.draft import Reentry, Settings
+from app.workflows.domain.events import Source
 from app.workflows.domain.steps import (
     AddTag,
     Branch,
@@ -18,7 +19,7 @@ from app.workflows.domain.steps import (
     Wait,
     Webhook,
 )
-from app.workflows.domain.triggers import ContactCreated, Source, TagAdded
+from app.workflows.domain.triggers import ContactCreated, TagAdded
 from app.workflows.use_cases.read import counted
 from jobs.tasks import drain
 from tests.jobs.stage import USER, Stage, ask

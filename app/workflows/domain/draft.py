@@ -10,7 +10,17 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from app.filters.ast import Filter
-from app.workflows.domain.steps import ELSE, MAIN, Branch, Step, StepConfig, Unit, kind_of, lane_keys
+from app.workflows.domain.steps import (
+    MAIN,
+    Branch,
+    Step,
+    StepConfig,
+    Unit,
+    Window,
+    kind_of,
+    lane_keys,
+    lane_name,
+)
 from app.workflows.domain.triggers import Trigger
 
 MOST_STEPS = 500
@@ -19,7 +29,8 @@ SECONDS = {Unit.SECONDS: 1, Unit.MINUTES: 60, Unit.HOURS: 3600, Unit.DAYS: 86_40
 
 
 class Reentry(StrEnum):
-    """Whether somebody who was in the workflow may enter again. `lint` still refuses the last two."""
+    """Whether somebody who was in the workflow may enter again; no trigger may bypass it. `restart` takes
+    the live one out as superseded; `concurrent_per_key` lets the contact be in once for each entry key."""
 
     ONCE_EVER = "once_ever"
     AFTER_EXIT = "after_exit"
@@ -27,12 +38,31 @@ class Reentry(StrEnum):
     RESTART = "restart"
 
 
+class Audience(StrEnum):
+    """Whom publishing lets in: by events from now on, those who match now as well, or those alone."""
+
+    FUTURE_ONLY = "future_only"
+    CURRENT_AND_FUTURE = "current_and_future"
+    CURRENT_ONLY = "current_only"
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`cooldown` counts from the end of the last enrollment; 0 is none."""
+    """`cooldown` counts from the end of the last enrollment; 0 is none. `key_field` is what tells entries
+    apart under `concurrent_per_key`: a field's key, or a path into the event ("event.order_id").
+    `settle_seconds` is how long somebody who was let in stands still before the first step: the entry
+    condition is asked again then. `window` holds for every step that sends and has none of its own.
+    `leave_when_unmatched` takes people out when the entry condition holds no longer. `entry_cap` is the most
+    entries of the workflow in any 24 hours; 0 is none."""
 
     reentry: Reentry = Reentry.ONCE_EVER
     cooldown: Annotated[int, Meta(ge=0, le=100_000)] = 0
     cooldown_unit: Unit = Unit.DAYS
+    key_field: Annotated[str, Meta(max_length=200)] = ""
+    audience: Audience = Audience.FUTURE_ONLY
+    settle_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 0
+    window: Window | None = None
+    leave_when_unmatched: bool = False
+    entry_cap: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
 
     @property
     def cooldown_seconds(self) -> int:
@@ -116,7 +146,7 @@ def insert(
     `s<draft.next_key>`."""
     if sum(1 for _ in walk(draft.steps)) >= MOST_STEPS:
         raise DraftError(f"A workflow can have at most {MOST_STEPS} steps.")
-    if _depth(draft, list_id) >= DEEPEST_LANES and isinstance(config, Branch):
+    if _depth(draft, list_id) >= DEEPEST_LANES and lane_keys(config):
         raise DraftError(f"Branches can be nested {DEEPEST_LANES} deep at most.")
     changed = _copy(draft)
     step = _with_lanes(Step(f"s{draft.next_key}", config, name, note))
@@ -178,7 +208,7 @@ def move(draft: Draft, key: str, list_id: str, position: int) -> Draft:
 
 def _height(step: Step) -> int:
     inner = [_height(child) for lane in step.lanes.values() for child in lane]
-    return max(inner, default=0) + (1 if isinstance(step.config, Branch) else 0)
+    return max(inner, default=0) + (1 if lane_keys(step.config) else 0)
 
 
 def nudge(draft: Draft, key: str, direction: Literal["up", "down"]) -> Draft:
@@ -243,9 +273,5 @@ def new_lane_key(config: Branch) -> str:
 
 
 def lane_label(step: Step, lane: str) -> str:
-    """What people call a lane of this branch."""
-    if not isinstance(step.config, Branch):
-        return lane
-    if lane == ELSE:
-        return step.config.else_name or "Else"
-    return next((known.name for known in step.config.branches if known.key == lane and known.name), lane)
+    """What people call a lane of this step."""
+    return lane_name(step.config, lane)

@@ -11,7 +11,8 @@ import msgspec
 from app.filters.ast import Filter, predicates
 from app.filters.facts import Facts
 from app.workflows.domain.draft import Reentry
-from app.workflows.domain.triggers import Event, Trigger, offered, wanted
+from app.workflows.domain.events import Event, offered
+from app.workflows.domain.triggers import Trigger, wanted
 from app.workflows.domain.version import Program
 
 DEEPEST = 10

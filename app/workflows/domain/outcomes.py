@@ -67,6 +67,16 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+class Around(msgspec.Struct):
+    """What steps know besides the contact, the same for a whole batch. `states` by step key is what a step of
+    this version remembers across people (whose turn it is, which slots are taken); steps change it in place
+    and what changed is written with the batch. `owned` counts each member's contacts, for the least busy."""
+
+    members: list[UUID] = []
+    owned: dict[UUID, int] = {}
+    states: dict[str, dict[str, Any]] = {}
+
+
 class EffectOutcome(msgspec.Struct, frozen=True):
     """What the ledger says about the effect that an enrollment is parked on. `pending` is an effect that is
     to be tried again because a person said so; `next_at` belongs to `retry`."""
@@ -79,7 +89,10 @@ class EffectOutcome(msgspec.Struct, frozen=True):
 
 class Enrollment(msgspec.Struct, frozen=True):
     """An active enrollment as it was parked. No `step_key` means the start; no `wait_reason`, that its step
-    was not begun; otherwise the execution `seq` is open and belongs to `step_key`."""
+    was not begun; otherwise the execution `seq` is open and belongs to `step_key`.
+
+    `answer` is the option chosen for the approval it waits for, `heard` that the event it waits for has
+    happened, `contact_gone` that it runs for a contact who was deleted."""
 
     id: UUID
     contact_id: UUID
@@ -89,6 +102,10 @@ class Enrollment(msgspec.Struct, frozen=True):
     wait_until: datetime | None = None
     goal_key: str | None = None
     effect: EffectOutcome | None = None
+    answer: str | None = None
+    heard: bool = False
+    entered_at: datetime | None = None
+    contact_gone: bool = False
 
 
 class Execution(msgspec.Struct):
@@ -117,9 +134,9 @@ class Closed(msgspec.Struct):
 
 class Change(msgspec.Struct):
     """One change a step made to the contact, in order, for audit and events. For `field`, `name` is the field
-    key; for tags, the tag's id as text, with old and new None."""
+    key; for tags, the tag's id as text, with old and new None; for notes and tasks, their text or title."""
 
-    kind: Literal["field", "tag_added", "tag_removed"]
+    kind: Literal["field", "tag_added", "tag_removed", "note_added", "task_added", "deleted"]
     step_key: str
     seq: int
     name: str
@@ -129,9 +146,11 @@ class Change(msgspec.Struct):
 
 class Effect(msgspec.Struct):
     """Something to be done outside, for the ledger. `payload` is the JSON of an e-mail {to, to_name, subject,
-    body, from_name, reply_to} or of a webhook {url, method, headers, body}."""
+    body, from_name, reply_to}, an SMS {to, body}, a chat message {channel, text} or a webhook {url, method,
+    headers, body, save_as}; `transactional` in it says that consent is not asked, `internal` that it goes to
+    members and not to the contact."""
 
-    kind: Literal["email", "webhook"]
+    kind: Literal["email", "sms", "chat", "webhook"]
     step_key: str
     seq: int
     idempotency_key: str
@@ -139,12 +158,42 @@ class Effect(msgspec.Struct):
     on_doubt: OnDoubt
 
 
+class NewTask(msgspec.Struct, frozen=True):
+    """`assignee` None is nobody."""
+
+    title: str
+    body: str
+    assignee: UUID | None
+    due_at: datetime | None
+
+
+class NewNotification(msgspec.Struct, frozen=True):
+    user: UUID
+    title: str
+    body: str
+
+
+class NewApproval(msgspec.Struct, frozen=True):
+    """A question that the visit `seq` waits with; `options` are (key, name)."""
+
+    seq: int
+    step_key: str
+    question: str
+    options: list[tuple[str, str]]
+    users: list[UUID]
+    due_at: datetime
+
+
 class Decision(msgspec.Struct):
     """The next state and what has to be written with it, in one transaction.
 
     `due_at` is when the engine looks next; None while something else will wake it (an effect, a person).
     `fields` (by field key), `tags_added` and `tags_removed` are the net change of the contact; `changes` the
-    single ones. `moved` is false for a wake-up that found nothing to do: the state is as it was."""
+    single ones. `moved` is false for a wake-up that found nothing to do: the state is as it was.
+
+    `notes`, `tasks`, `notifications`, `approvals` are rows to be made; `enter` the workflows that the contact
+    is to be asked into, `leave` those to be taken out of (None: every other one); `delete` puts the contact
+    into the bin; `data` is to be merged into what the enrollment carries."""
 
     status: Status
     step_key: str | None
@@ -163,3 +212,11 @@ class Decision(msgspec.Struct):
     tags_added: set[UUID] = set()
     tags_removed: set[UUID] = set()
     effects: list[Effect] = []
+    notes: list[str] = []
+    tasks: list[NewTask] = []
+    notifications: list[NewNotification] = []
+    approvals: list[NewApproval] = []
+    enter: list[UUID] = []
+    leave: list[UUID | None] = []
+    delete: bool = False
+    data: dict[str, Any] = {}

@@ -8,8 +8,8 @@ from msgspec import Meta
 
 from app.filters.ast import Group, Predicate
 from app.workflows.domain.draft import Reentry
+from app.workflows.domain.events import LISTENED, Source
 from app.workflows.domain.steps import Amount, Line, OnDoubt, Text, Unit
-from app.workflows.domain.triggers import LISTENED, Source
 
 Name = Annotated[str, Meta(min_length=1, max_length=120)]
 Rev = Annotated[int, Meta(ge=0)]

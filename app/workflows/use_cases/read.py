@@ -9,17 +9,11 @@ import msgspec
 from app.filters.parse import describe
 from app.work import Work
 from app.workflows.domain.draft import Draft, lane_label, walk
+from app.workflows.domain.events import Source
 from app.workflows.domain.lint import Problem, lint
 from app.workflows.domain.outcomes import Outcome
 from app.workflows.domain.steps import Exit, Step, lane_keys
-from app.workflows.domain.triggers import (
-    TRIGGER_LABELS,
-    ContactUpdated,
-    Source,
-    TagAdded,
-    Trigger,
-    trigger_kind,
-)
+from app.workflows.domain.triggers import TRIGGER_LABELS, ContactUpdated, TagAdded, Trigger, trigger_kind
 from app.workflows.domain.version import Version, content_hash, freeze, load_version
 from app.workflows.schemas.pages import (
     CanvasLane,

@@ -229,7 +229,7 @@ def upgrade() -> None:
         sa.Column("account_id", sa.Uuid(), server_default=sa.text("current_account()"), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("contact_id", sa.Uuid(), nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
         sa.Column("author_kind", sa.Text(), nullable=False),
         sa.Column("author_id", sa.Text(), nullable=False),
         sa.Column("author_name", sa.Text(), nullable=False),

@@ -1,0 +1,97 @@
+"""Facts about contacts, as triggers, waits and goals hear of them."""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+
+class Source(StrEnum):
+    USER = "user"
+    API = "api"
+    BULK = "bulk"
+    IMPORT = "import"
+    WORKFLOW = "workflow"
+    SYSTEM = "system"
+
+
+# What a new trigger listens to. Workflows starting workflows is a choice that someone has to make.
+LISTENED = [Source.USER, Source.API, Source.BULK, Source.IMPORT]
+
+CONTACT_CREATED = "contact.created"
+CONTACT_UPDATED = "contact.updated"
+CONTACT_DELETED = "contact.deleted"
+TAG_ADDED = "tag.added"
+TAG_REMOVED = "tag.removed"
+NOTE_ADDED = "note.added"
+TASK_ADDED = "task.added"
+TASK_COMPLETED = "task.completed"
+TASK_OVERDUE = "task.overdue"
+SEGMENT_ENTERED = "segment.entered"
+SEGMENT_LEFT = "segment.left"
+WEBHOOK_RECEIVED = "webhook.received"
+EMAIL_DELIVERED = "email.delivered"
+EMAIL_BOUNCED = "email.bounced"
+DATE_REACHED = "date.reached"
+SCHEDULE_STRUCK = "schedule.struck"
+ENROLLMENT_ENDED = "enrollment.ended"
+MANUAL = "enrollment.requested"
+
+# Which entry of an event's `data` is its equality key; contact.updated has one for each changed field.
+KEYED: dict[str, str] = {
+    TAG_ADDED: "tag_id",
+    TAG_REMOVED: "tag_id",
+    SEGMENT_ENTERED: "segment_id",
+    SEGMENT_LEFT: "segment_id",
+    WEBHOOK_RECEIVED: "trigger",
+    DATE_REACHED: "trigger",
+    SCHEDULE_STRUCK: "trigger",
+    ENROLLMENT_ENDED: "workflow_id",
+    MANUAL: "workflow_id",
+}
+# What people call an event; also the kinds that an event wait may name.
+EVENT_KINDS: dict[str, str] = {
+    CONTACT_CREATED: "Contact created",
+    CONTACT_UPDATED: "Contact updated",
+    CONTACT_DELETED: "Contact deleted",
+    TAG_ADDED: "Tag added",
+    TAG_REMOVED: "Tag removed",
+    NOTE_ADDED: "Note added",
+    TASK_ADDED: "Task added",
+    TASK_COMPLETED: "Task completed",
+    TASK_OVERDUE: "Task overdue",
+    SEGMENT_ENTERED: "Segment entered",
+    SEGMENT_LEFT: "Segment left",
+    WEBHOOK_RECEIVED: "Webhook received",
+    EMAIL_DELIVERED: "E-mail delivered",
+    EMAIL_BOUNCED: "E-mail bounced",
+    DATE_REACHED: "Date reached",
+    SCHEDULE_STRUCK: "Schedule",
+    ENROLLMENT_ENDED: "Workflow ended",
+    MANUAL: "Enrolled by hand or by a step",
+}
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A fact as the trigger index reads it. `data` by kind (ids as text): `changes` {field key: [old, new]}
+    for contact.updated; `tag_id`; `segment_id`; `task_id`, `note_id`; `trigger` ("<workflow id>:<trigger
+    key>", with `body` for webhook.received, `day` for date.reached, `at` for schedule.struck);
+    `workflow_id` (with `status` and `reason` for enrollment.ended)."""
+
+    id: UUID
+    kind: str
+    source: Source
+    subject_id: UUID
+    data: Mapping[str, Any] = {}
+    depth: int = 0
+
+
+def offered(event: Event) -> Iterator[tuple[str, str]]:
+    """The pairs under which triggers that may care about this event stand in the index."""
+    yield event.kind, ""
+    if event.kind == CONTACT_UPDATED:
+        yield from ((event.kind, field) for field in event.data.get("changes", ()))
+    elif event.kind in KEYED:
+        yield event.kind, str(event.data.get(KEYED[event.kind]))
