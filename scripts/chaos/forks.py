@@ -1,0 +1,121 @@
+"""A server of processes: it imports the program once and forks a worker or a web server when told to.
+
+A worker that is killed every two seconds would spend its life importing. What is forked is the same program
+from its first line on (`litestar worker`, `litestar web`), a process of its own that can be killed, stopped
+and looked at; only the imports are done already. It also means that a run tests one state of the sources.
+
+    python -m scripts.chaos.forks        # one JSON object per line in, one pid per line out
+"""
+
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from scripts.local.app import command
+from scripts.local.environment import ROOT
+from scripts.local.processes import Program, spawn
+
+PRELOADED = ("jobs.shell", "app.main", "uvicorn", "uvicorn.protocols.http.httptools_impl", "uvloop")
+
+
+def serve() -> None:
+    """Fork what each line asks for; when the line is cut, end what was forked."""
+    for name in PRELOADED:
+        import_module(name)
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    print("ready", flush=True)
+    forked: list[int] = []
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            become(json.loads(line))
+        forked.append(pid)
+        print(pid, flush=True)
+    for pid in forked:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def become(order: dict[str, Any]) -> None:
+    """This process is the asked one from here on, and never returns."""
+    code = 1
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        log = os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        null = os.open(os.devnull, os.O_RDONLY)
+        for here, there in ((null, 0), (log, 1), (log, 2)):
+            os.dup2(here, there)
+        os.environ.update(order["env"])
+        program = import_module("app.cli")
+        if order["what"] == "worker":
+            program.worker.callback()
+        else:
+            program.web.callback(host="127.0.0.1", port=order["port"])
+        code = 0
+    except BaseException:  # noqa: BLE001 -- the fork must not go on with its parent's loop, whatever happens
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+class Forks:
+    """The harness's end of it."""
+
+    def __init__(self, env: dict[str, str], log: Path) -> None:
+        self.env, self.log = env, log
+
+    def start(self) -> None:
+        """Import everything; takes a second or two."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "scripts.chaos.forks"],
+                cwd=ROOT,
+                env=self.env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        self._heard("ready")
+
+    def _heard(self, expected: str = "") -> str:
+        assert self.process.stdout is not None  # noqa: S101 -- it was asked for
+        line = self.process.stdout.readline().strip()
+        if not line or (expected and line != expected):
+            raise RuntimeError(f"the fork server ended: see {self.log}")
+        return line
+
+    def fork(self, what: str, log: Path, env: dict[str, str], port: int = 0) -> int:
+        """The pid of a new process."""
+        assert self.process.stdin is not None  # noqa: S101 -- it was asked for
+        order = {"what": what, "log": str(log), "port": port, "env": env}
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return int(self._heard())
+
+    def stop(self) -> None:
+        """End it and everything that it has forked."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        self.process.wait(10)
+
+
+def plain(what: str, env: dict[str, str], log: Path, *more: str) -> int:
+    """The pid of the same program started the usual way, imports and all."""
+    return spawn(Program(what, command(what, *more), log=log, cwd=ROOT, env=env)).pid
+
+
+if __name__ == "__main__":
+    serve()

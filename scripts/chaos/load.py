@@ -1,0 +1,207 @@
+"""Several accounts with workflows, and people who come in through the API while things break."""
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from app.accounts.first import create_account
+from app.settings import Settings
+from scripts.chaos.names import address, hook
+from scripts.chaos.site import Site
+
+PASSWORD = "a-password-for-one-run"  # noqa: S105 -- of people who live for one run
+WELCOME_WAIT, REPORT_WAIT, EARLY_WAIT = 1, 2, 1  # seconds that a workflow waits before it sends
+GOAL_WAIT = 10
+TIMEOUT = 15.0
+
+
+@dataclass
+class Sent:
+    """A contact that was offered to the API. `id` is empty unless the answer was 2xx: acknowledged."""
+
+    account: str
+    email: str
+    begun: float
+    id: str = ""
+    status: int = 0  # 0: no answer at all
+    seconds: float = 0.0
+
+
+@dataclass
+class Tenant:
+    """One account: signed in by script, with its workflows published."""
+
+    number: int
+    base: str
+    id: str = ""
+    token: str = ""
+    sent: list[Sent] = field(default_factory=list)
+
+    async def sign_in(self, client: httpx.AsyncClient) -> None:
+        who = {"email": f"owner@a{self.number}.example", "password": PASSWORD}
+        answer = await client.post("/sessions", json=who)
+        answer.raise_for_status()
+        self.token = answer.json()["token"]
+
+    async def call(self, client: httpx.AsyncClient, method: str, path: str, body: Any = None) -> Any:
+        """A request that has to succeed: for making the workflows, before anything breaks."""
+        answer = await client.request(method, path, json=body, headers=self.headers())
+        if answer.status_code >= 400:
+            raise RuntimeError(f"{method} {path} answered {answer.status_code}: {answer.text[:400]}")
+        return answer.json()
+
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.token}", "accept": "application/json"}
+
+
+def client_of(base: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=base, timeout=TIMEOUT, headers={"accept": "application/json"}, trust_env=False
+    )
+
+
+async def make_tenants(site: Site, count: int) -> list[Tenant]:
+    """Accounts, their owners, and two workflows each."""
+    settings = Settings.from_env(site.env)
+    tenants = []
+    async with client_of(site.env["BASE_URL"]) as client:
+        for number in range(count):
+            owner = f"owner@a{number}.example"
+            await create_account(settings, f"Account {number}", owner, "Olive", PASSWORD)
+            tenant = Tenant(number, site.env["BASE_URL"])
+            await tenant.sign_in(client)
+            where = (
+                "select m.account_id from memberships m join users u on u.id = m.user_id where u.email = $1"
+            )
+            tenant.id = str(await site.value(where, owner))
+            await make_workflows(tenant, client, site.sink.http_port)
+            tenants.append(tenant)
+    return tenants
+
+
+async def make_workflows(tenant: Tenant, client: httpx.AsyncClient, port: int) -> None:
+    """`journey` with every kind of step, and `follower`, which listens to what `journey` does."""
+    entered = f"entered-{tenant.number}"
+    california = {"type": "predicate", "field": "state", "op": "is", "value": "CA"}
+    bought = {"type": "predicate", "field": "city", "op": "is", "value": "Goal"}
+    goal = {"kind": "goal", "name": "Bought", "filter": bought}
+    letter = {"kind": "send_email", "on_doubt": "hold"}
+    calm = {"kind": "webhook", "body": '{"contact": "{{ contact.id }}"}', "on_doubt": "resend"}
+    await workflow(
+        tenant, client, "journey", {"kind": "contact_created"},
+        [
+            {"kind": "add_tag", "tag": entered},
+            {"kind": "wait", "amount": WELCOME_WAIT, "unit": "seconds"},
+            {"kind": "branch", "branches": [{"name": "California", "filter": california}]},
+            letter | {"subject": "welcome", "body": "Hi {{ contact.first_name }}."},
+            {"kind": "wait", "amount": REPORT_WAIT, "unit": "seconds"},
+            calm | {"url": hook(port, tenant.id, "report")},
+            goal | {"on_unmet": "wait", "amount": GOAL_WAIT, "unit": "seconds"},
+        ],
+        lane={"kind": "update_field", "field": "company", "operation": "set", "value": "West"},
+    )  # fmt: skip
+    await workflow(
+        tenant, client, "follower", {"kind": "tag_added", "tag": entered, "sources": ["workflow"]},
+        [
+            calm | {"url": hook(port, tenant.id, "early")},
+            {"kind": "wait", "amount": EARLY_WAIT, "unit": "seconds"},
+            letter | {"subject": "note", "body": "Still there?"},
+        ],
+    )  # fmt: skip
+
+
+async def workflow(
+    tenant: Tenant, client: httpx.AsyncClient, name: str, trigger: Any, steps: list[Any], lane: Any = None
+) -> None:
+    """Made by JSON as a person's script makes it, and published; `lane` goes into a branch's first lane."""
+    made = await tenant.call(client, "POST", "/workflows", {"name": name})
+    place = f"/workflows/{made['workflow']['id']}"
+
+    async def rev() -> int:
+        return int((await tenant.call(client, "GET", place))["workflow"]["rev"])
+
+    body = {"kind": trigger["kind"], "config": trigger}
+    await tenant.call(client, "POST", f"{place}/triggers", body | {"rev": await rev()})
+    for config in steps:
+        body = {"kind": config["kind"], "list": "main", "config": config, "rev": await rev()}
+        page = await tenant.call(client, "POST", f"{place}/steps", body)
+        if config["kind"] == "branch" and lane is not None:
+            page = await tenant.call(client, "GET", place)
+            where = next(one["list_id"] for step in page["steps"] for one in step["lanes"])
+            body = {"kind": lane["kind"], "list": where, "config": lane, "rev": await rev()}
+            await tenant.call(client, "POST", f"{place}/steps", body)
+    plan = await tenant.call(client, "GET", f"{place}/publication")
+    if plan["problems"]:
+        raise RuntimeError(f"the draft cannot be published: {plan['problems']}")
+    publish = next(one["href"] for one in plan["actions"] if one["name"] == "publish")
+    await tenant.call(client, "POST", publish, {"rev": await rev()})
+
+
+class Feeder:
+    """Offers contacts to the API at a rate, each once, and notes which were acknowledged."""
+
+    def __init__(self, site: Site, tenants: list[Tenant], seed: int, rate: float) -> None:
+        self.site, self.tenants, self.rate = site, tenants, rate
+        self.random = random.Random(seed)  # noqa: S311 -- repeatable on purpose
+        self.number = 0
+        self.running: set[asyncio.Task[None]] = set()
+        self.stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until `stopped` is set; then what is on its way is waited for."""
+        async with client_of(self.site.env["BASE_URL"]) as client:
+            renewed = time.monotonic()
+            while not self.stopped.is_set():
+                await asyncio.sleep(self.random.expovariate(self.rate))
+                if time.monotonic() - renewed > 600:  # the tokens of a session live for fifteen minutes
+                    renewed = time.monotonic()
+                    await self.renew(client)
+                if len(self.running) < 200:
+                    self.begin(client)
+            await asyncio.gather(*self.running)
+
+    async def renew(self, client: httpx.AsyncClient) -> None:
+        for tenant in self.tenants:
+            while True:
+                try:
+                    await tenant.sign_in(client)
+                    break
+                except httpx.HTTPError:
+                    await asyncio.sleep(0.5)
+
+    def begin(self, client: httpx.AsyncClient) -> None:
+        tenant = self.random.choice(self.tenants)
+        self.number += 1
+        one = Sent(tenant.id, address(tenant.number, self.number), time.time())
+        tenant.sent.append(one)
+        body = {"email": one.email, "first_name": "Ann", "state": self.random.choice(("CA", "NY", "TX"))}
+        buys = self.random.random() < 0.5
+        after = self.random.uniform(0.5, 8.0)
+        task = asyncio.create_task(self.live(client, tenant, one, body, after if buys else None))
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+
+    async def live(
+        self, client: httpx.AsyncClient, tenant: Tenant, one: Sent, body: Any, buys: float | None
+    ) -> None:
+        """Come in; some buy after a while, which is the goal."""
+        begun = time.monotonic()
+        try:
+            answer = await client.post("/contacts", json=body, headers=tenant.headers())
+        except httpx.HTTPError:
+            one.seconds = time.monotonic() - begun
+            return
+        one.status, one.seconds = answer.status_code, time.monotonic() - begun
+        if answer.status_code >= 300:
+            return
+        one.id = answer.json()["contact"]["id"]
+        if buys is not None:
+            await asyncio.sleep(buys)
+            try:
+                await client.post(f"/contacts/{one.id}", json={"city": "Goal"}, headers=tenant.headers())
+            except httpx.HTTPError:
+                return

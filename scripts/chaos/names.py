@@ -1,0 +1,32 @@
+"""How a delivery names its visit: which contact of which account, and which step. The visit is written into
+what is sent, so that the judge need not believe the key."""
+
+import re
+
+ADDRESS = re.compile(r"c(\d+)@a(\d+)\.example")
+STEPS = ("welcome", "report", "early", "note")
+
+
+def address(account: int, number: int) -> str:
+    """The e-mail address of a contact of the load."""
+    return f"c{number}@a{account}.example"
+
+
+def visit(email: str, step: str) -> str:
+    return f"{email}/{step}"
+
+
+def visit_of_letter(to: str, subject: str) -> str:
+    """From the address and the subject, which is the step's name."""
+    return visit(to.strip("<> "), subject.strip())
+
+
+def hook(port: int, account: str, step: str) -> str:
+    """The template of a webhook's address."""
+    return f"http://127.0.0.1:{port}/{account}/{step}/{{{{ contact.email }}}}"
+
+
+def visit_of_path(path: str) -> tuple[str, str]:
+    """Account and visit of a webhook, from its path."""
+    _, account, step, email = path.split("/", 3)
+    return account, visit(email.replace("%40", "@"), step)
