@@ -175,6 +175,15 @@ def _tags(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
     return among.exists() if op is Op.ANY_OF else ~among.exists()
 
 
+def _user(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
+    value = scope.columns[f"{spec.key}_id"]
+    if op is Op.UNASSIGNED:
+        return value.is_(None)
+    if op is Op.ASSIGNED:
+        return value.is_not(None)
+    return and_(value.is_not(None), value.in_(sorted({item for item in values if isinstance(item, UUID)})))
+
+
 def _date(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
     value = collate(scope.text(spec), BYTES)
     if op is Op.EMPTY:
@@ -206,6 +215,7 @@ _COMPILERS: dict[FieldType, Callable[[_Scope, FieldSpec, Op, Operands], Clause]]
     FieldType.BOOLEAN: _boolean,
     FieldType.SELECT: _select,
     FieldType.TAGS: _tags,
+    FieldType.USER: _user,
     FieldType.DATE: _date,
     FieldType.DATETIME: _datetime,
 }

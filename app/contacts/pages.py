@@ -131,8 +131,11 @@ def _list_actions(work: Work, some: bool) -> list[Action]:
 
 def editable(fields: Fields, contact_id: UUID | None = None) -> list[FieldView]:
     """The fields that forms show, in order."""
-    hidden = (FieldType.TAGS, FieldType.DATETIME)
-    return [field_view(spec, contact_id) for spec in fields.values() if spec.type not in hidden]
+    return [
+        field_view(spec, contact_id)
+        for spec in fields.values()
+        if spec.custom_id is not None or spec.type is FieldType.TEXT
+    ]
 
 
 async def record(work: Work, contact_id: UUID) -> ContactPage:

@@ -114,6 +114,10 @@ class ContactView(msgspec.Struct):
     website: str | None
     time_zone: str | None
     external_id: str | None
+    owner: UUID | None
+    owner_name: str
+    email_consent: str
+    sms_consent: str
     fields: dict[str, Any]
     tags: list[TagRef]
     rev: int

@@ -41,6 +41,8 @@ class Op(StrEnum):
     IN_LAST = "in_last"
     IN_NEXT = "in_next"
     MORE_THAN_AGO = "more_than_ago"
+    UNASSIGNED = "unassigned"
+    ASSIGNED = "assigned"
 
 
 class Arity(StrEnum):
@@ -56,7 +58,18 @@ class Arity(StrEnum):
 ARITY: dict[Op, Arity] = {
     **dict.fromkeys(Op, Arity.ONE),
     **dict.fromkeys(
-        (Op.EMPTY, Op.NOT_EMPTY, Op.TRUE, Op.FALSE, Op.UNKNOWN, Op.TODAY, Op.YESTERDAY, Op.TOMORROW),
+        (
+            Op.EMPTY,
+            Op.NOT_EMPTY,
+            Op.TRUE,
+            Op.FALSE,
+            Op.UNKNOWN,
+            Op.TODAY,
+            Op.YESTERDAY,
+            Op.TOMORROW,
+            Op.UNASSIGNED,
+            Op.ASSIGNED,
+        ),
         Arity.NONE,
     ),
     **dict.fromkeys((Op.IN, Op.ANY_OF, Op.ALL_OF, Op.NONE_OF), Arity.MANY),

@@ -17,6 +17,7 @@ class FieldType(StrEnum):
     DATETIME = "datetime"
     SELECT = "select"
     TAGS = "tags"
+    USER = "user"
 
 
 class FieldSpec(msgspec.Struct, frozen=True):
@@ -98,6 +99,7 @@ OPERATORS: dict[FieldType, tuple[Operator, ...]] = {
         empty="are empty",
         not_empty="are not empty",
     ),
+    FieldType.USER: _operators(is_="is", any_of="is any of", unassigned="is nobody", assigned="is somebody"),
 }
 
 UNITS: dict[FieldType, tuple[str, ...]] = {
@@ -122,6 +124,9 @@ _TEXTS = {
     "time_zone": "Time zone",
     "external_id": "External id",
 }
+_CONSENTS = {"email_consent": "E-mail consent", "sms_consent": "SMS consent"}
+# Never empty: whoever was not asked is "unknown". Only the step that says so, or a person, changes them.
+CONSENT = ("unknown", "granted", "denied")
 # Unique per account: a step that writes one into many contacts could only fail.
 _UNIQUE = {"email", "external_id"}
 
@@ -130,6 +135,9 @@ def _built_in() -> Iterable[FieldSpec]:
     for key, label in _TEXTS.items():
         yield FieldSpec(key, label, FieldType.TEXT, key, writable=key not in _UNIQUE)
     yield FieldSpec("tags", "Tags", FieldType.TAGS, "tags", writable=False)
+    yield FieldSpec("owner", "Owner", FieldType.USER, "owner")
+    for channel, label in _CONSENTS.items():
+        yield FieldSpec(channel, label, FieldType.SELECT, channel, CONSENT, writable=False)
     yield FieldSpec("created_at", "Created", FieldType.DATETIME, "created_at", writable=False)
     yield FieldSpec("updated_at", "Updated", FieldType.DATETIME, "updated_at", writable=False)
 

@@ -141,6 +141,22 @@ def _tags(_spec: FieldSpec, op: Op, values: Operands) -> Match:
     return tests[op]
 
 
+def _user(spec: FieldSpec, op: Op, values: Operands) -> Match:
+    key, wanted = spec.key, frozenset(str(value) for value in values)
+
+    def chosen(facts: Facts) -> str:
+        value = facts.values.get(key)
+        return value if isinstance(value, str) else ""
+
+    tests: dict[Op, Match] = {
+        Op.IS: lambda facts, _now: chosen(facts) in wanted,
+        Op.ANY_OF: lambda facts, _now: chosen(facts) in wanted,
+        Op.UNASSIGNED: lambda facts, _now: chosen(facts) == "",
+        Op.ASSIGNED: lambda facts, _now: chosen(facts) != "",
+    }
+    return tests[op]
+
+
 def _date(spec: FieldSpec, op: Op, values: Operands) -> Match:
     key = spec.key
 
@@ -189,6 +205,7 @@ _COMPILERS: dict[FieldType, Callable[[FieldSpec, Op, Operands], Match]] = {
     FieldType.BOOLEAN: _boolean,
     FieldType.SELECT: _select,
     FieldType.TAGS: _tags,
+    FieldType.USER: _user,
     FieldType.DATE: _date,
     FieldType.DATETIME: _datetime,
 }

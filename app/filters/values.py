@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
@@ -87,16 +88,7 @@ def _items(predicate: Predicate) -> list[object]:
 def _read(item: object, op: Op, spec: FieldSpec) -> Operand:
     if ARITY[op] is Arity.SPAN:
         return read_span(item, UNITS[spec.type])
-    if spec.type is FieldType.TEXT:
-        text = fold(read_text(item))
-        return text.strip() if spec.key == "email" else text
-    if spec.type is FieldType.NUMBER:
-        return Decimal(repr(read_number(item)))
-    if spec.type is FieldType.SELECT:
-        return _option(read_text(item), spec)
-    if spec.type is FieldType.TAGS:
-        return read_tag(item)
-    return read_date(item) if spec.type is FieldType.DATE else read_moment(item)
+    return _READERS[spec.type](item, spec)
 
 
 def read_text(item: object) -> str:
@@ -173,12 +165,37 @@ def read_tag(item: object) -> UUID:
         raise ValueError("Choose a tag from the list.") from None
 
 
+def read_user(item: object) -> UUID:
+    """A user's id."""
+    try:
+        return UUID(str(item))
+    except ValueError:
+        raise ValueError("Choose a person from the list.") from None
+
+
+def _text(item: object, spec: FieldSpec) -> str:
+    text = fold(read_text(item))
+    return text.strip() if spec.key == "email" else text
+
+
 def _option(text: str, spec: FieldSpec) -> str:
     if spec.options and text not in spec.options:
         raise ValueError(
             f"{spec.label} has no option “{text[:60]}”. Its options are {', '.join(spec.options)}."
         )
     return text
+
+
+# Yes and no take no value: their operators say it.
+_READERS: dict[FieldType, Callable[[object, FieldSpec], Operand]] = {
+    FieldType.TEXT: _text,
+    FieldType.NUMBER: lambda item, _spec: Decimal(repr(read_number(item))),
+    FieldType.DATE: lambda item, _spec: read_date(item),
+    FieldType.DATETIME: lambda item, _spec: read_moment(item),
+    FieldType.SELECT: lambda item, spec: _option(read_text(item), spec),
+    FieldType.TAGS: lambda item, _spec: read_tag(item),
+    FieldType.USER: lambda item, _spec: read_user(item),
+}
 
 
 def value_of(spec: FieldSpec, text: str) -> str | int | float | bool | None:
@@ -197,4 +214,6 @@ def value_of(spec: FieldSpec, text: str) -> str | int | float | bool | None:
         if text.lower() not in _BOOLEANS:
             raise ValueError(f"{spec.label} is yes or no.")
         return _BOOLEANS[text.lower()]
+    if spec.type is FieldType.USER:
+        return str(read_user(text))
     return _option(text, spec)

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from app.filters.fields import TEXT_FIELDS
 from db.ids import uuid7
-from db.models import Contact, ContactTag, Enrollment, Tag, Workflow
+from db.models import Contact, ContactTag, Enrollment, Tag, User, Workflow
 from db.tenancy import TenantRepository
 
 Clause = ColumnElement[bool]
@@ -30,9 +30,16 @@ TAGS = func.coalesce(
     text("'[]'::jsonb"),
     type_=JSONB,
 ).label("tags")
+OWNER_NAME = func.coalesce(
+    select(User.name).where(User.id == Contact.owner_id).correlate(Contact).scalar_subquery(), ""
+).label("owner_name")
 ROW = select(
     Contact.id,
     *(getattr(Contact, name) for name in TEXT_FIELDS),
+    Contact.owner_id.label("owner"),
+    OWNER_NAME,
+    Contact.email_consent,
+    Contact.sms_consent,
     Contact.fields,
     Contact.rev,
     Contact.created_at,

@@ -16,7 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from app.filters.fields import BUILT_IN, TEXT_FIELDS
 
 WRITABLE = tuple(key for key in TEXT_FIELDS if BUILT_IN[key].writable)
-VALUES = (*TEXT_FIELDS, "created_at", "updated_at")
+# What a decision may change besides: each has a statement of its own in `moving`.
+CONSENTS = ("email_consent", "sms_consent")
+VALUES = (*TEXT_FIELDS, "owner", *CONSENTS, "created_at", "updated_at")
+_COLUMN = {"owner": "cast(owner_id as text) as owner"}
 
 DUE_ACCOUNTS = text(
     "select account_id, oldest from due_accounts(clock_timestamp() + cast(:ahead as interval))"
@@ -57,7 +60,7 @@ select e.workflow_id, e.contact_id, bool_or(e.status = 'active') as active, max(
  where e.account_id = current_account() group by 1, 2
 """)
 _FACTS = f"""
-select id, {", ".join(VALUES)}, fields from contacts
+select id, {", ".join(_COLUMN.get(name, name) for name in VALUES)}, fields from contacts
  where account_id = current_account() and id = any(cast(:ids as uuid[])) and deleted_at is null order by id
 """  # noqa: S608 -- the names are our own columns
 FACTS = text(_FACTS).columns(fields=JSONB)

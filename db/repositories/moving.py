@@ -3,7 +3,7 @@
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from db.repositories.engine import WRITABLE
+from db.repositories.engine import CONSENTS, WRITABLE
 
 _CLAIM = """
 select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e.step_key, e.seq,
@@ -14,7 +14,13 @@ select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e
    and not w.held {which}
  order by e.due_at, e.id limit :most for update of e skip locked
 """
-CLAIM_DUE = text(_CLAIM.format(which=""))
+# Those of a batch whose worker died are not among them: they are run alone.
+CLAIM_DUE = text(
+    _CLAIM.format(
+        which="""and e.id not in (select unnest(b.ids) from batches b
+                   where b.account_id = current_account())"""
+    )
+)
 CLAIM_THESE = text(_CLAIM.format(which="and e.id = any(cast(:ids as uuid[]))"))
 
 EFFECTS_OF = text("""
@@ -65,10 +71,19 @@ _SET = ", ".join(
     f"{name} = case when v.built_in ? '{name}' then v.built_in ->> '{name}' else c.{name} end"
     for name in WRITABLE
 )
+_CONSENT = ", ".join(
+    f"{name} = case when v.built_in ? '{name}' then coalesce(v.built_in ->> '{name}', 'unknown')"
+    f" else c.{name} end"
+    for name in CONSENTS
+)
+# Whoever is no member any more owns nothing, rather than stopping everybody.
+_OWNER = """owner_id = case when v.built_in ? 'owner' then
+       (select m.user_id from memberships m where m.account_id = current_account()
+           and m.user_id = cast(v.built_in ->> 'owner' as uuid)) else c.owner_id end"""
 CONTACTS = text(
     f"""
 update contacts c
-   set {_SET}, fields = jsonb_strip_nulls(c.fields || v.custom), rev = c.rev + 1,
+   set {_SET}, {_CONSENT}, {_OWNER}, fields = jsonb_strip_nulls(c.fields || v.custom), rev = c.rev + 1,
        updated_at = cast(:now as timestamptz)
   from (select u.id, cast(u.built_in as jsonb) as built_in, cast(u.custom as jsonb) as custom
           from unnest(cast(:id as uuid[]), cast(:built_in as text[]), cast(:custom as text[]))
@@ -113,7 +128,7 @@ PARK_POISON = text("""
 update enrollments set status = 'failed', exit_reason = 'failed_permanent', error = :error, due_at = null,
        wait_until = null, wait_reason = null, ended_at = cast(:now as timestamptz),
        updated_at = cast(:now as timestamptz), fence = fence + 1
- where account_id = current_account() and id = :id and status = 'active'
+ where account_id = current_account() and id = :id and seq = :seq and status = 'active' returning id
 """)
 CLOSE_OPEN = text("""
 update enrollment_executions set finished_at = cast(:now as timestamptz), outcome = 'failed', error = :error
