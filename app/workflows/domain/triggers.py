@@ -110,11 +110,17 @@ class TaskOverdue(_Trigger, frozen=True, tag="task_overdue"):
     )
 
 
-class SegmentEntered(_Trigger, frozen=True, tag="segment_entered"):
+class _Watched(_Trigger, frozen=True):
+    """Whatever changed the contact, and time passing, changes who is in a segment."""
+
+    sources: Annotated[list[Source], Meta(max_length=6)] = msgspec.field(default_factory=lambda: list(Source))
+
+
+class SegmentEntered(_Watched, frozen=True, tag="segment_entered"):
     segment: UUID | None = None
 
 
-class SegmentLeft(_Trigger, frozen=True, tag="segment_left"):
+class SegmentLeft(_Watched, frozen=True, tag="segment_left"):
     segment: UUID | None = None
 
 

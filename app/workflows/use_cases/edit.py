@@ -14,6 +14,7 @@ from app.workflows.domain.lint import lint, step_problems
 from app.workflows.domain.steps import LABELS, Step, blank
 from app.workflows.domain.triggers import TRIGGER_LABELS, TRIGGERS, Trigger, trigger_kind
 from app.workflows.schemas import inputs
+from app.workflows.use_cases.configs import config_of, trigger_of, window
 from app.workflows.use_cases.typed import Known, Reader, known
 from app.workflows.use_cases.words import words
 
@@ -124,7 +125,7 @@ async def insert_step(work: Work, workflow_id: UUID, form: inputs.InsertForm) ->
     config = blank(form.kind)
     if form.config is not None:
         reader = Reader(work, await known(work))
-        config = await reader.config(form.config, None)
+        config = await config_of(reader, form.config, None)
         if config.__struct_config__.tag != form.kind:
             raise Invalid({"config.kind": f"The config is of another kind than {form.kind}."})
         reader.refuse(step_problems(Step("new", config), reader.known.fields, reader.known.tags), "config")
@@ -139,7 +140,7 @@ async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.Step
     header, draft = await opened(work, workflow_id, form.rev)
     step = _step(draft, key)
     reader = Reader(work, await known(work))
-    config = await reader.config(form.config, step.config)
+    config = await config_of(reader, form.config, step.config)
     if config.__struct_config__.tag != step.kind:
         raise Invalid({"config.kind": f"This step is “{LABELS[step.kind]}” and stays it."})
     reader.refuse(step_problems(Step(key, config), reader.known.fields, reader.known.tags), "config")
@@ -223,7 +224,7 @@ async def update_trigger(work: Work, workflow_id: UUID, key: str, form: inputs.T
 
 async def _trigger(work: Work, given: inputs.TriggerInput, kind: str = "") -> Trigger:
     reader = Reader(work, await known(work))
-    trigger = await reader.trigger(given)
+    trigger = await trigger_of(reader, given)
     if kind and trigger.__struct_config__.tag != kind:
         raise Invalid({"config.kind": f"The config is of another kind than {kind}."})
     named = msgspec.structs.replace(trigger, key="new")
@@ -254,7 +255,8 @@ async def set_entry(work: Work, workflow_id: UUID, form: inputs.EntryForm) -> No
 async def set_settings(work: Work, workflow_id: UUID, form: inputs.SettingsForm) -> None:
     """Other settings."""
     header, draft = await opened(work, workflow_id, form.rev)
-    settings = drafts.Settings(form.reentry, form.cooldown, form.cooldown_unit)
+    plain = {name: getattr(form, name) for name in drafts.Settings.__struct_fields__ if name != "window"}
+    settings = drafts.Settings(**plain, window=window(form.window))
     found = lint(Draft(settings=settings), {}, {})
     if wrong := {one.field: one.message for one in found if one.where == "settings"}:
         raise Invalid(wrong)

@@ -12,8 +12,8 @@ from app.filters.ast import ARITY, Arity, Filter, Group, Op, Predicate, Value
 from app.filters.fields import Fields, FieldType, nearest
 from app.filters.parse import DEEPEST
 from app.work import Work
-from app.workflows.domain import steps, triggers
 from app.workflows.schemas import inputs
+from app.workflows.schemas.inputs.filters import RowInput, RowsInput
 
 Tags = Mapping[str, str]
 _FILTERS: Any = Group | Predicate
@@ -54,7 +54,7 @@ class Reader:
 
     def filter(self, given: inputs.FilterInput | None, path: str) -> Filter | None:
         """The typed filter; None when a form has no row left."""
-        if isinstance(given, inputs.RowsInput):
+        if isinstance(given, RowsInput):
             items: list[Filter] = []
             for number, row in enumerate(given.rows):
                 if not row.field and not row.nested:
@@ -77,7 +77,7 @@ class Reader:
             if depth > DEEPEST + 1:
                 raise Invalid({path: f"Groups can be nested {DEEPEST} deep at most."})
 
-    def _row(self, row: inputs.RowInput, path: str) -> Filter:
+    def _row(self, row: RowInput, path: str) -> Filter:
         if row.nested:
             try:
                 nested: Filter = msgspec.json.decode(row.nested.encode(), type=_FILTERS)
@@ -116,65 +116,6 @@ class Reader:
             hint = f" Did you mean “{close}”?" if close else " Make it first, or choose another one."
             self.problems[f"{path}.value"] = f"There is no tag “{text[:60]}”.{hint}"
         return found or text
-
-    async def config(self, given: inputs.ConfigInput, old: steps.StepConfig | None) -> steps.StepConfig:
-        """The typed config of a step; `old` is the branch whose lane keys are kept."""
-        match given:
-            case inputs.AddTagInput():
-                return steps.AddTag(tag=await self.tag(given.tag))
-            case inputs.RemoveTagInput():
-                return steps.RemoveTag(tag=await self.tag(given.tag))
-            case inputs.BranchInput():
-                return self._branch(given, old if isinstance(old, steps.Branch) else steps.Branch())
-            case inputs.GoalInput():
-                found = self.filter(given.filter, "filter")
-                return steps.Goal(
-                    name=given.name,
-                    filter=found,
-                    on_unmet=given.on_unmet,
-                    amount=given.amount,
-                    unit=given.unit,
-                )
-            case inputs.WebhookInput():
-                rows = {row.name.strip(): row.value for row in given.more_headers if row.name.strip()}
-                return steps.Webhook(
-                    url=given.url.strip(),
-                    method=given.method,
-                    headers=given.headers | rows,
-                    body=given.body,
-                    on_doubt=given.on_doubt,
-                )
-        plain = msgspec.to_builtins(given)
-        return msgspec.convert(plain, steps.KINDS[plain["kind"]])
-
-    def _branch(self, given: inputs.BranchInput, old: steps.Branch) -> steps.Branch:
-        lanes: list[steps.BranchLane] = []
-        used = {lane.key for lane in given.branches if lane.key}
-        if len(used) != sum(1 for lane in given.branches if lane.key) or steps.ELSE in used:
-            self.problems["branches"] = "Give each lane a key of its own, and none the key “else”."
-        number = max([0, *(int(lane.key[1:]) for lane in old.branches if lane.key[1:].isdigit())])
-        for index, lane in enumerate(given.branches):
-            key = lane.key
-            while not key or (not lane.key and key in used):
-                number += 1
-                key = f"b{number}"
-            used.add(key)
-            asked = self.filter(lane.filter, f"branches.{index}.filter")
-            lanes.append(steps.BranchLane(key, lane.name.strip(), asked))
-        return steps.Branch(branches=lanes, else_name=given.else_name.strip() or "Else")
-
-    async def trigger(self, given: inputs.TriggerInput) -> triggers.Trigger:
-        """The typed trigger, without its key."""
-        asked = self.filter(given.filter, "filter")
-        sources = list(dict.fromkeys(given.sources))
-        match given:
-            case inputs.TagAddedInput():
-                return triggers.TagAdded(filter=asked, sources=sources, tag=await self.tag(given.tag))
-            case inputs.ContactUpdatedInput():
-                return triggers.ContactUpdated(filter=asked, sources=sources, fields=given.fields)
-            case inputs.ContactCreatedInput():
-                return triggers.ContactCreated(filter=asked, sources=sources)
-        return triggers.Manual(filter=asked, sources=sources)
 
     def refuse(self, found: list[tuple[str, str]], prefix: str) -> None:
         """Raises Invalid with all sentences under the names of the inputs; does nothing without any."""

@@ -1,0 +1,157 @@
+"""Bodies of the builder. A form and a script fill the same structs: tags may be ids or names, and a filter is
+either typed (`type` group or predicate, as it is stored) or the rows of a form (`type` rows)."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from app.workflows.domain.draft import Audience, Reentry
+from app.workflows.domain.steps import Line, Text, Unit
+from app.workflows.schemas.inputs.filters import FilterInput
+from app.workflows.schemas.inputs.steps import ConfigInput, WindowInput
+from app.workflows.schemas.inputs.triggers import TriggerInput
+
+Name = Annotated[str, Meta(min_length=1, max_length=120)]
+Rev = Annotated[int, Meta(ge=0)]
+# The keys of `KINDS` and `TRIGGERS`, written out because the types of bodies are read by tools; a test
+# compares them.
+Kind = Literal[
+    "send_email",
+    "send_sms",
+    "notify",
+    "chat",
+    "webhook",
+    "add_tag",
+    "remove_tag",
+    "update_field",
+    "assign_owner",
+    "add_note",
+    "create_task",
+    "set_consent",
+    "delete_contact",
+    "wait",
+    "wait_for",
+    "branch",
+    "split",
+    "goal",
+    "go_to",
+    "drip",
+    "approval",
+    "add_to_workflow",
+    "remove_from_workflow",
+    "exit",
+]
+TriggerKind = Literal[
+    "contact_created",
+    "contact_updated",
+    "field_changed",
+    "contact_deleted",
+    "tag_added",
+    "tag_removed",
+    "note_added",
+    "task_added",
+    "task_completed",
+    "task_overdue",
+    "segment_entered",
+    "segment_left",
+    "date_reached",
+    "schedule",
+    "inbound_webhook",
+    "email_event",
+    "workflow_ended",
+    "manual",
+]
+
+
+class WorkflowForm(msgspec.Struct, forbid_unknown_fields=True):
+    name: Name
+    description: Annotated[str, Meta(max_length=2000)] = ""
+
+
+class RevForm(msgspec.Struct, forbid_unknown_fields=True):
+    """`rev` is the revision that was on the screen: an edit of an older one is refused with 409."""
+
+    rev: Rev
+
+
+class InsertForm(msgspec.Struct, forbid_unknown_fields=True):
+    """Where the step goes (`list` "main" or "<branch>.<lane>", before `position`) and what it is; with a
+    `config` it is checked at once, without one it may be filled in later."""
+
+    kind: Kind
+    rev: Rev
+    list_id: Line = msgspec.field(default="main", name="list")
+    position: Annotated[int, Meta(ge=0, le=10_000)] = 10_000
+    name: Line = ""
+    config: ConfigInput | None = None
+
+
+class _Again(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`more` and `less` name a list of the form that gets one more row or loses one: nothing is saved."""
+
+    rev: Rev
+    more: Line = ""
+    less: Line = ""
+
+
+class StepForm(_Again, kw_only=True):
+    name: Line = ""
+    note: Text = ""
+    config: ConfigInput
+
+
+class PositionForm(msgspec.Struct, forbid_unknown_fields=True):
+    """One place up or down (`dir`), or before `position` of `list`; `to` is both at once: "main:3"."""
+
+    rev: Rev
+    dir: Literal["up", "down", ""] = ""
+    list_id: Line = msgspec.field(default="", name="list")
+    position: Annotated[int, Meta(ge=0, le=10_000)] = 10_000
+    to: Line = ""
+
+
+class AddTriggerForm(msgspec.Struct, forbid_unknown_fields=True):
+    kind: TriggerKind
+    rev: Rev
+    config: TriggerInput | None = None
+
+
+class TriggerForm(_Again, kw_only=True):
+    config: TriggerInput
+
+
+class EntryForm(_Again, kw_only=True):
+    """Without conditions everybody whom a trigger lets in enters."""
+
+    filter: FilterInput | None = None
+
+
+class SettingsForm(msgspec.Struct, forbid_unknown_fields=True):
+    rev: Rev
+    reentry: Reentry = Reentry.ONCE_EVER
+    cooldown: Annotated[int, Meta(ge=0, le=100_000)] = 0
+    cooldown_unit: Unit = Unit.DAYS
+    key_field: Annotated[str, Meta(max_length=200)] = ""
+    audience: Audience = Audience.FUTURE_ONLY
+    settle_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 0
+    window: WindowInput | None = None
+    leave_when_unmatched: bool = False
+    entry_cap: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+
+
+__all__ = [
+    "AddTriggerForm",
+    "ConfigInput",
+    "EntryForm",
+    "FilterInput",
+    "InsertForm",
+    "PositionForm",
+    "RevForm",
+    "SettingsForm",
+    "StepForm",
+    "TriggerForm",
+    "TriggerInput",
+    "WindowInput",
+    "WorkflowForm",
+]
