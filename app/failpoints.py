@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from enum import StrEnum
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -20,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 log = structlog.get_logger(__name__)
 VARIABLE = "SWITCHYARD_FAILPOINT"
 STALL = "SWITCHYARD_STALL_SECONDS"
+STEP = "step:"
 
 
 class Boundary(StrEnum):
@@ -30,6 +32,10 @@ class Boundary(StrEnum):
     MATCH_PASSED_OVER = "match.passed_over"
     MOVE = "move"
     MOVE_PARKED = "move.parked"
+    MOVE_MARKED = "move.marked"
+    MOVE_UNMARKED = "move.unmarked"
+    MOVE_SPLIT = "move.split"
+    MOVE_TAKEN_ALONE = "move.taken_alone"
     SEND_CLAIMED = "send.claimed"
     SEND_GIVEN_BACK = "send.given_back"
     SEND_BEGUN = "send.begun"
@@ -59,6 +65,8 @@ class Kind(StrEnum):
     DROP = "drop"  # every connection of this role to the database is ended by the server
     STALL = "stall"  # the whole process stands still for longer than a lease
     FLUSH = "flush"  # FLUSHALL
+    ABORT = "abort"  # as a fault in a library would
+    SPIN = "spin"  # an endless loop
 
 
 class Injected(Exception):
@@ -82,7 +90,7 @@ _armed: Armed | None = None
 def arm(armed: Armed | None) -> None:
     """For tests within one process; None disarms. Raises `ValueError` for a point that does not exist."""
     global _armed  # noqa: PLW0603 -- one switch for the process is the point of it
-    if armed is not None and armed.point not in POINTS:
+    if armed is not None and armed.point not in POINTS and not armed.point.startswith(STEP):
         raise ValueError(f"There is no failpoint “{armed.point}”. There are: {', '.join(POINTS)}.")
     _armed = armed
 
@@ -93,9 +101,10 @@ def from_env(database_url: str, redis_url: str) -> None:
     if not said:
         return
     try:
-        name, kind, nth = (*said.split(":"), "1")[:3]
+        prefix = STEP if said.startswith(STEP) else ""
+        name, kind, nth = (*said.removeprefix(prefix).split(":"), "1")[:3]
         stall = float(os.environ.get(STALL, "65"))
-        arm(Armed(name, Kind(kind), int(nth), database_url, redis_url, stall))
+        arm(Armed(prefix + name, Kind(kind), int(nth), database_url, redis_url, stall))
     except ValueError as error:
         raise SystemExit(f"{VARIABLE} cannot be read: {error}") from error
     log.warning("failpoint.armed", point=name, kind=kind, nth=nth)
@@ -121,6 +130,12 @@ def hit(point: str) -> None:
         _go_off(armed)
 
 
+def step_hit(facts: Any) -> None:
+    """The failpoint `step:<e-mail address>`: where the step of that contact is decided."""
+    if _armed is not None and facts is not None:
+        hit(f"step:{facts.values.get('email')}")
+
+
 def _go_off(armed: Armed) -> None:
     log.warning("failpoint.hit", point=armed.point, kind=armed.kind)
     match armed.kind:
@@ -132,6 +147,11 @@ def _go_off(armed: Armed) -> None:
             ended = threading.Thread(target=lambda: asyncio.run(_drop(armed.database_url)))
             ended.start()
             ended.join()
+        case Kind.ABORT:
+            os.abort()
+        case Kind.SPIN:
+            while True:
+                pass
         case Kind.STALL:
             time.sleep(armed.stall)
         case Kind.FLUSH:

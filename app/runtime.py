@@ -1,18 +1,22 @@
 """What a process holds for its whole life: settings, pools, the clock, the bell and the ways out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from app.gate import Gate
 from app.integrations.bell import Bell
 from app.integrations.http import HttpCaller
+from app.integrations.provider import HttpProvider
 from app.integrations.smtp import SmtpMailer
-from app.ports import Caller, Clock, Enqueue, Mailer
+from app.ports import Caller, Clock, Enqueue, Mailer, Provider
 from app.settings import Settings
 from db.engine import open_engine
+from db.ids import uuid7
 from db.tenancy import session_maker
 
 
@@ -33,9 +37,15 @@ class Runtime:
     enqueue: Enqueue
     mailer: Mailer
     caller: Caller
+    provider: Provider
+    marking: async_sessionmaker[AsyncSession]  # one connection, for marks of batches whose own is busy
+    id: UUID = field(default_factory=uuid7)
+    gate: Gate = field(default_factory=Gate)
+    left_marks: dict[UUID, list[UUID]] = field(default_factory=dict)  # by account: to be taken back
 
     async def close(self) -> None:
         await self.engine.dispose()
+        await self.marking.kw["bind"].dispose()
         await self.redis.aclose()
 
 
@@ -45,12 +55,12 @@ def open_runtime(
     clock: Clock | None = None,
     mailer: Mailer | None = None,
     caller: Caller | None = None,
+    provider: Provider | None = None,
     pool_size: int | None = None,
 ) -> Runtime:
     """Opens nothing yet: connections are made at first use. The keywords are for tests and commands."""
-    engine = open_engine(
-        settings.database_url, settings.database_pool_size if pool_size is None else pool_size
-    )
+    size = settings.database_pool_size if pool_size is None else pool_size
+    engine = open_engine(settings.database_url, size)
     # Half a second: Redis only rings bells and counts requests, both of which can do without it.
     redis = Redis.from_url(settings.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
     return Runtime(
@@ -62,4 +72,6 @@ def open_runtime(
         enqueue=Bell(settings.redis_url),
         mailer=mailer or SmtpMailer(settings.smtp_url, settings.mail_from),
         caller=caller or HttpCaller(allow_loopback=settings.egress_allow_loopback),
+        provider=provider or HttpProvider(settings),
+        marking=session_maker(open_engine(settings.database_url, min(size, 1))),
     )

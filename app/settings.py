@@ -19,6 +19,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     signing_keys: str = ""
     smtp_url: str = "smtp://127.0.0.1:1025"
     mail_from: str = "Switchyard <no-reply@switchyard.test>"
+    sms_url: str = ""
+    sms_token: str = ""
+    chat_url: str = ""
+    chat_token: str = ""
     egress_allow_loopback: bool = False
     rate_limit_per_minute: int = 600
     max_body_bytes: int = 25_000_000
@@ -28,10 +32,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_token: str = ""
     demo: bool = False
     mailbox_port: int = 1025
+    mailbox_http_port: int = 1026
     trusted_proxies: int = 0
     database_pool_size: int = 10
     worker_concurrency: int = 4
     lease_seconds: float = 60
+    watchdog_seconds: float = 30
+
+    @property
+    def gone_seconds(self) -> float:
+        """A worker that was not heard of for so long is taken for dead."""
+        return min(15.0, self.lease_seconds)
 
     @property
     def secure(self) -> bool:

@@ -63,7 +63,7 @@ async def _batches(runtime: Runtime, account_id: UUID, job: Any, handlers: Mappi
 async def _batch(runtime: Runtime, account_id: UUID, job: Any, handler: Handler) -> bool | None:
     """One batch with the job's row locked until the handler commits; None when the job is not ours any more
     (cancelled, or taken over after the lease ran out)."""
-    async with open_work(runtime, account_id, SYSTEM) as work:
+    async with runtime.gate.beside(), open_work(runtime, account_id, SYSTEM) as work:
         lease = runtime.settings.lease_seconds
         if not await Engine(work.session).all(RENEW_JOB, id=job.id, fence=job.fence, lease=lease):
             return None

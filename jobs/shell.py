@@ -30,14 +30,13 @@ from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.web.logs import configure
 from db.engine import refuse_strong_role
-from db.ids import uuid7
 from db.repositories.engine import due_accounts
 from jobs.settings import QUEUE, SWEEP_SECONDS, TASKS
 from jobs.tasks import LANES, Lane, Slice
+from jobs.watchdog import watched
 
 log = structlog.get_logger(__name__)
 GRACE_SECONDS = 10.0
-HEARTBEAT_SECONDS = 5.0
 QUIET_SECONDS = 30.0
 REST_SECONDS = 1.0
 
@@ -68,7 +67,7 @@ class Shell:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.id = uuid7()
+        self.id = runtime.id
         self.stop = asyncio.Event()
         self.rung = asyncio.Event()
         parts: dict[str, Slice] = {
@@ -140,7 +139,7 @@ class Shell:
                     BEAT, id=self.id, host=host, pid=pid, steps=self.lanes["move"].done, memory=memory()
                 )
                 await self._sql(FORGET, id=None)
-            await self._rest(self.stop, HEARTBEAT_SECONDS)
+            await self._rest(self.stop, self.runtime.settings.gone_seconds / 3)
 
     async def listen(self) -> None:
         """SAQ, started again if it should ever end by itself."""
@@ -203,7 +202,8 @@ async def run(settings: Settings) -> None:
     shell = Shell(runtime)
     on_signals(shell.stop.set)
     try:
-        await shell.run()
+        async with watched(settings.watchdog_seconds):
+            await shell.run()
     finally:
         with contextlib.suppress(Exception):  # Redis may be away, which is no reason to fail
             await asyncio.wait_for(shell.queue.disconnect(), 1)

@@ -42,11 +42,11 @@ class Cast:
     notification: UUID
 
     TABLES: ClassVar[tuple[str, ...]] = (
-        "approvals", "audit_logs", "batches", "breakers", "contact_tags", "contacts", "custom_fields", "effects",
-        "enrollment_executions", "enrollment_moves", "enrollments", "events", "hook_deliveries", "hooks",
-        "import_rows", "imports", "jobs", "mailbox_messages", "notes", "notifications", "segment_members",
-        "segments", "step_states", "tags", "tasks", "trigger_decisions", "workflow_actions",
-        "workflow_clocks", "workflow_conditions", "workflow_goals", "workflow_references",
+        "approvals", "audit_logs", "batches", "breakers", "contact_tags", "contacts", "custom_fields",
+        "effects", "enrollment_executions", "enrollment_moves", "enrollments", "events", "hook_deliveries",
+        "hooks", "import_rows", "imports", "jobs", "mailbox_messages", "notes", "notifications",
+        "segment_members", "segments", "step_states", "tags", "tasks", "trigger_decisions",
+        "workflow_actions", "workflow_clocks", "workflow_conditions", "workflow_goals", "workflow_references",
         "workflow_revisions", "workflow_versions", "workflows",
     )  # fmt: skip
 

@@ -48,7 +48,7 @@ async def send_effects(
     left = []
 
     async def one(effect: Any) -> None:
-        async with gate:
+        async with gate, runtime.gate.beside():
             if going_on():
                 await attempt(runtime, account_id, effect)
             else:

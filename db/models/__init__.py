@@ -16,6 +16,7 @@ from db.models.enrollments import (
 from db.models.entering import Hook, HookDelivery, Segment, SegmentMember, WorkflowClock
 from db.models.imports import Import, ImportRow
 from db.models.people import AccessToken, Account, Membership, PasswordReset, Session, User
+from db.models.process import Batch, Installation
 from db.models.records import AuditLog, Event, Job, MailboxMessage, Worker
 from db.models.workflows import (
     Workflow,
@@ -33,6 +34,7 @@ __all__ = [
     "Approval",
     "AuditLog",
     "Base",
+    "Batch",
     "Breaker",
     "Contact",
     "ContactTag",
@@ -46,6 +48,7 @@ __all__ = [
     "HookDelivery",
     "Import",
     "ImportRow",
+    "Installation",
     "Job",
     "MailboxMessage",
     "Membership",

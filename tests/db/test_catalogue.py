@@ -13,6 +13,7 @@ SHARED = {
     "users": "a person may belong to several accounts",
     "password_resets": "of a person",
     "workers": "processes; says nothing of any account",
+    "installation": "one row about the whole installation",
     "alembic_version": "Alembic's own",
 }
 # Row security by another rule than "of the current account", with the reason.
@@ -35,6 +36,7 @@ FREE_KEYS = {
     "pk_password_resets": "the same",
     "uq_password_resets_token_hash": "the same",
     "pk_workers": "of no account",
+    "pk_installation": "of no account: the one row",
     "uq_hooks_token_hash": "an inbound webhook names its account only by its secret",
     "alembic_version_pkc": "Alembic's own",
 }
@@ -75,7 +77,7 @@ async def test_row_security_is_enabled_and_forced(db: asyncpg.Connection) -> Non
         "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') "
         "and not (relrowsecurity and relforcerowsecurity)",
     )
-    assert sorted(open_tables) == ["alembic_version", "workers"]
+    assert sorted(open_tables) == ["alembic_version", "installation", "workers"]
 
 
 async def test_every_policy_guards_reads_and_writes(db: asyncpg.Connection) -> None:

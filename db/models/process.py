@@ -1,0 +1,40 @@
+"""What the worker processes say of themselves, so that one that dies is noticed and an old database too."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ARRAY, CheckConstraint, Uuid, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.ids import uuid7
+from db.models.base import Base, TenantRow, of_account
+
+
+class Batch(TenantRow, Base):
+    """Enrollments that a worker is moving: gone with the move, left behind by a worker that died of it. Those
+    left behind are run alone; `crashes` counts how often. Without a worker it waits for its turn."""
+
+    __tablename__ = "batches"
+    __table_args__ = (of_account(), {"prefixes": ["UNLOGGED"]})
+
+    worker_id: Mapped[UUID | None]
+    ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid()))
+    crashes: Mapped[int] = mapped_column(server_default="0")
+    begun_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class Installation(Base):
+    """The one row about this installation. `beat_at` only grows and is written outside too (Redis, a file): a
+    database that is behind was restored, and nothing leaves until a person says so (`held_at` null)."""
+
+    __tablename__ = "installation"
+    __table_args__ = (CheckConstraint("one", name="one"),)
+
+    one: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    id: Mapped[UUID] = mapped_column(default=uuid7)
+    beat_at: Mapped[datetime]
+    held_at: Mapped[datetime | None]
+    held_by: Mapped[str | None]
+    held_reason: Mapped[str | None]
+    gap_from: Mapped[datetime | None]
+    gap_to: Mapped[datetime | None]

@@ -1,0 +1,41 @@
+"""Statements of marks: which enrollments a worker is moving, so that those that kill it are found.
+
+A mark is written before a batch is decided and goes with the batch's own transaction. It need not survive a
+crash of the database, which takes the batch with it as well: hence an unlogged table, and no wait for the
+disk.
+"""
+
+from sqlalchemy import text
+
+MARK = text("""
+with quick as (select set_config('synchronous_commit', 'off', true) as how)
+insert into batches (id, worker_id, ids)
+select cast(:id as uuid), cast(:worker as uuid), cast(:ids as uuid[]) from quick
+""")
+UNMARK = text("""
+delete from batches where account_id = current_account() and id = any(cast(:marks as uuid[]))
+""")
+# The worker has not been heard of for `gone` seconds, or nobody has it. What never crashed alone comes first.
+_LATELY = "clock_timestamp() - make_interval(secs => cast(:gone as double precision))"
+LEFT_BEHIND = text(f"""
+select b.id, b.ids, b.crashes, b.worker_id from batches b
+ where b.account_id = current_account()
+   and (b.worker_id is null
+        or b.begun_at < {_LATELY}
+           and not exists (select from workers w where w.id = b.worker_id and w.seen_at > {_LATELY}))
+ order by cardinality(b.ids) desc, b.crashes, b.id limit 1 for update of b skip locked
+""")  # noqa: S608 -- a constant
+# One crash is on the account of all of them: it was one of them, and nobody knows which.
+SPLIT = text("""
+with gone as (delete from batches where account_id = current_account() and id = :id returning ids)
+insert into batches (id, worker_id, ids, crashes)
+select gen_random_uuid(), null, array[e.id], 1 from gone, enrollments e
+ where e.account_id = current_account() and e.id = any(gone.ids) and e.status = 'active'
+   and e.due_at <= cast(:now as timestamptz)
+""")
+TAKE_ALONE = text("""
+update batches set worker_id = cast(:worker as uuid), begun_at = clock_timestamp(),
+       crashes = crashes + case when worker_id is null then 0 else 1 end
+ where account_id = current_account() and id = :id
+returning ids, crashes
+""")

@@ -1,0 +1,81 @@
+"""F14: a step that kills its worker is parked after three crashes; the people beside it lose nothing."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from app.settings import Settings
+from app.workflows.domain.steps import AddTag, SendEmail, UpdateField
+from app.workflows.domain.triggers import TagAdded
+from tests.jobs.stage import Stage
+from tests.jobs.test_process import Process, counted, sink, until
+
+
+async def story(stage: Stage, count: int, poison: str) -> tuple[list[UUID], UUID]:
+    """People who are tagged, changed and written to; the last of them kills whoever decides their step."""
+    vip, seen = await stage.tag("vip"), await stage.tag("seen")
+    steps = [UpdateField(field="city", value="Far"), AddTag(tag=seen), SendEmail(subject="Hello", body="Hi")]
+    await stage.workflow(steps, TagAdded(key="t1", tag=vip))
+    mates = await stage.contacts(count)
+    bad = await stage.contact(email=poison)
+    people = [*mates[: count // 2], bad, *mates[count // 2 :]]
+    for person in people:
+        await stage.emit("tag.added", person, {"tag_id": str(vip)})
+    return mates, bad
+
+
+async def supervised(worker: Process, crashes: list[int], enough: asyncio.Event) -> None:
+    """Started again whenever it dies, as a supervisor does."""
+    while not enough.is_set():
+        await worker.start()
+        assert worker.process is not None
+        code = await worker.process.wait()
+        if not enough.is_set():
+            crashes.append(code)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["abort", "kill", "spin"])
+async def test_a_poison_step_is_parked_and_its_mates_are_not_charged(
+    stage: Stage, settings: Settings, kind: str
+) -> None:
+    poison = f"poison-{stage.account.hex}@people.example"
+    mates, bad = await story(stage, 60, poison)
+    crashes: list[int] = []
+    enough = asyncio.Event()
+
+    async def over() -> bool:
+        states = await counted(stage, "status", "enrollments")
+        return sum(states.values()) == 61 and "active" not in states
+
+    async with sink(stage.account) as (taken, port):
+        worker = Process(
+            settings,
+            port,
+            SWITCHYARD_FAILPOINT=f"step:{poison}:{kind}",
+            LEASE_SECONDS="2",
+            WATCHDOG_SECONDS="2",
+        )
+        keeping = asyncio.create_task(supervised(worker, crashes, enough))
+        try:
+            await until(over, 60)
+        finally:
+            enough.set()
+            assert worker.process is not None
+            worker.process.kill()
+            await keeping
+        assert set(taken.keys.values()) == {1}, "no message twice"
+        assert len(taken.keys) == 60
+    assert 2 <= len(crashes) <= 3, crashes
+    parked = await stage.enrollment(bad)
+    assert parked["status"] == "failed"
+    assert "stopped the worker 3 times" in parked["error"]
+    done = await stage.sql(
+        "select count(*) as n from enrollments where contact_id = any($1::uuid[]) and status = 'completed'",
+        mates,
+    )
+    assert done[0]["n"] == 60
+    changed = await stage.sql("select rev from contacts where id = any($1::uuid[])", mates)
+    assert {row["rev"] for row in changed} == {2}, "each was changed once"
+    assert await stage.sql("select from batches where account_id = $1", stage.account) == []
