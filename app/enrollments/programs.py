@@ -10,7 +10,7 @@ import msgspec
 from app.filters.facts import Facts, contact_values
 from app.filters.fields import Fields, catalogue, custom_field
 from app.work import Work
-from app.workflows.domain.entering import TriggerIndex
+from app.workflows.domain.candidates import TriggerIndex
 from app.workflows.domain.version import CompileError, Program, compile_version, load_version
 from db.repositories.engine import (
     CUSTOM_FIELDS,

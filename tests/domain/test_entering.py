@@ -6,7 +6,8 @@ import pytest
 
 from app.filters.ast import Filter
 from app.workflows.domain.draft import Reentry, Settings
-from app.workflows.domain.entering import DEEPEST, History, TriggerIndex, Verdict, decide_entry
+from app.workflows.domain.candidates import TriggerIndex
+from app.workflows.domain.entering import DEEPEST, History, Verdict, decide_entry
 from app.workflows.domain.events import Event, Source
 from app.workflows.domain.steps import Exit, Goal, Unit
 from app.workflows.domain.triggers import ContactCreated, ContactUpdated, Manual, TagAdded, Trigger, admits
@@ -98,7 +99,7 @@ def before(**ago: float) -> History:
         ({"history": History(entries_last_hour=20)}, "loop_guard"),
         ({"asked": ask("city", "is", "Rome"), "city": "Paris"}, "filter_false"),
         ({"entry": ask("city", "is", "Rome"), "city": "Paris"}, "filter_false"),
-        ({"history": History(active=True, entered_before=True)}, "already_active"),
+        ({"history": History(frozenset({""}), True)}, "already_active"),
         ({"history": before(days=9)}, "reentry_once"),
         ({"history": before(hours=1), "settings": AGAIN}, "reentry_cooldown"),
         ({"history": before(hours=2), "settings": AGAIN}, "enrolled"),

@@ -92,6 +92,40 @@ def offered(event: Event) -> Iterator[tuple[str, str]]:
     """The pairs under which triggers that may care about this event stand in the index."""
     yield event.kind, ""
     if event.kind == CONTACT_UPDATED:
-        yield from ((event.kind, field) for field in event.data.get("changes", ()))
+        for field, pair in event.data.get("changes", {}).items():
+            yield event.kind, field
+            yield event.kind, became(field, pair[1])
     elif event.kind in KEYED:
-        yield event.kind, str(event.data.get(KEYED[event.kind]))
+        key = str(event.data.get(KEYED[event.kind]))
+        yield event.kind, key
+        if event.kind == ENROLLMENT_ENDED:
+            yield event.kind, f"{key}:{event.data.get('status')}"
+
+
+def plain(value: object) -> str:
+    """A field's value as text to compare with what somebody typed: without case, "" when empty."""
+    if value is None or isinstance(value, bool):
+        return "" if value is None else str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip().casefold()
+
+
+def became(field: str, value: object) -> str:
+    """The equality key of a field that has this value now."""
+    return f"{field}={plain(value)}"
+
+
+def carried(event: Event) -> dict[str, Any]:
+    """What an enrollment keeps of the event that started it, for `{{ event.… }}`: the body of a webhook, and
+    what clocks, tasks, notes and other workflows say."""
+    data = dict(event.data)
+    if event.kind == WEBHOOK_RECEIVED:
+        body = data.get("body")
+        return body if isinstance(body, dict) else {"body": body}
+    if event.kind in (SCHEDULE_STRUCK, DATE_REACHED):
+        return {name: value for name, value in data.items() if name != "trigger"}
+    return data if event.kind in _TELLING else {}
+
+
+_TELLING = (NOTE_ADDED, TASK_ADDED, TASK_COMPLETED, TASK_OVERDUE, ENROLLMENT_ENDED)

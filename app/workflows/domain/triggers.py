@@ -34,7 +34,9 @@ from app.workflows.domain.events import (
     WEBHOOK_RECEIVED,
     Event,
     Source,
+    became,
     offered,
+    plain,
 )
 from app.workflows.domain.steps.base import TimeOfDay
 
@@ -246,13 +248,28 @@ def trigger_kind(trigger: Trigger) -> str:
     return str(trigger.__struct_config__.tag)
 
 
+def _after(trigger: FieldChanged) -> str:
+    """A value that a field must come to is an equality key: changes to other values cost nothing."""
+    if trigger.after_is == "any":
+        return trigger.field
+    return became(trigger.field, trigger.after if trigger.after_is == "value" else None)
+
+
+def came_from(trigger: Trigger, event: Event) -> bool:
+    """Whether a field that changed had the value before that the trigger asks for; True for the others."""
+    if not isinstance(trigger, FieldChanged) or trigger.before_is == "any":
+        return True
+    before = event.data.get("changes", {}).get(trigger.field, (None, None))[0]
+    return plain(before) == (plain(trigger.before) if trigger.before_is == "value" else "")
+
+
 Wanted = list[tuple[str, str]]
 _WANTED: dict[type[Trigger], Callable[[Any, UUID], Wanted]] = {
     ContactCreated: lambda _one, _id: [(CONTACT_CREATED, "")],
     ContactUpdated: lambda one, _id: (
         [(CONTACT_UPDATED, field) for field in one.fields] or [(CONTACT_UPDATED, "")]
     ),
-    FieldChanged: lambda one, _id: [(CONTACT_UPDATED, one.field)],
+    FieldChanged: lambda one, _id: [(CONTACT_UPDATED, _after(one))],
     ContactDeleted: lambda _one, _id: [(CONTACT_DELETED, "")],
     TagAdded: lambda one, _id: [(TAG_ADDED, str(one.tag))],
     TagRemoved: lambda one, _id: [(TAG_REMOVED, str(one.tag))],
@@ -266,7 +283,10 @@ _WANTED: dict[type[Trigger], Callable[[Any, UUID], Wanted]] = {
     EmailEvent: lambda one, _id: [(EMAIL_DELIVERED if one.event == "delivered" else EMAIL_BOUNCED, "")],
     DateReached: lambda one, workflow: [(DATE_REACHED, f"{workflow}:{one.key}")],
     Schedule: lambda one, workflow: [(SCHEDULE_STRUCK, f"{workflow}:{one.key}")],
-    WorkflowEnded: lambda one, _id: [(ENROLLMENT_ENDED, str(one.workflow))],
+    WorkflowEnded: lambda one, _id: (
+        [(ENROLLMENT_ENDED, f"{one.workflow}:{status}") for status in one.statuses]
+        or [(ENROLLMENT_ENDED, str(one.workflow))]
+    ),
     Manual: lambda _one, workflow: [(MANUAL, str(workflow))],
 }
 
