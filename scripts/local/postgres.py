@@ -67,15 +67,15 @@ class Postgres:
 
     @classmethod
     @contextmanager
-    def temporary(cls) -> Iterator["Postgres"]:
-        """A running server on a temporary folder, removed at the end."""
+    def temporary(cls, *, durable: bool = False) -> Iterator["Postgres"]:
+        """A running server on a temporary folder, removed at the end; `durable` runs it as in production."""
         user = servers_user()
         with temporary_folder("switchyard-postgres-", user) as base:
             server = cls(
                 base / "server",
                 password="throwaway",  # noqa: S106 -- it lives for one test run, on loopback
                 log=base / "log",
-                durable=False,
+                durable=durable,
                 user=user,
             )
             server.start()
