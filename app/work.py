@@ -26,6 +26,7 @@ from db.repositories.home import Home
 from db.repositories.imports import Imports
 from db.repositories.jobs import Jobs
 from db.repositories.mailbox import Mailbox
+from db.repositories.naming import Naming
 from db.repositories.people import People
 from db.repositories.tags import Tags
 from db.repositories.workflows import Workflows
@@ -190,6 +191,10 @@ class Work:
     @cached_property
     def audit_log(self) -> AuditEntries:
         return AuditEntries(self.session)
+
+    @cached_property
+    def naming(self) -> Naming:
+        return Naming(self.session)
 
     @cached_property
     def home(self) -> Home:

@@ -8,8 +8,9 @@ import msgspec
 from sqlalchemy import and_, delete, func, insert, select, update
 
 from app.workflows.domain.draft import Draft
+from app.workflows.domain.references import References
 from app.workflows.domain.rows import ActionRow, ConditionRow, GoalRow, draft_of, rows_of
-from app.workflows.domain.version import References, Version
+from app.workflows.domain.version import Version
 from db.ids import uuid7
 from db.models import (
     Enrollment,
@@ -246,9 +247,7 @@ class Workflows(TenantRepository[Workflow]):
             )
         )
         rows = [
-            {**own, "version": version.number, "kind": kind, "target": str(target)}
-            for kind, targets in (("tag", used.tags), ("field", used.fields))
-            for target in sorted(targets, key=str)
+            {**own, "version": version.number, "kind": kind, "target": target} for kind, target in used.rows()
         ]
         if rows:
             await self.session.execute(insert(WorkflowReference), rows)

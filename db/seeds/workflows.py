@@ -11,6 +11,7 @@ from app.filters.ast import Op, Predicate
 from app.filters.fields import Fields
 from app.workflows.domain.draft import Draft, add_trigger
 from app.workflows.domain.draft import insert as add_step
+from app.workflows.domain.references import references
 from app.workflows.domain.steps import (
     ELSE,
     MAIN,
@@ -24,7 +25,7 @@ from app.workflows.domain.steps import (
     Wait,
 )
 from app.workflows.domain.triggers import Manual, TagAdded
-from app.workflows.domain.version import Version, content_hash, freeze, references
+from app.workflows.domain.version import Version, content_hash, freeze
 from db.models import Workflow
 from db.repositories.workflows import Workflows
 from db.seeds.contacts import field_id, tag_id

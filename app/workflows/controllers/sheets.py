@@ -1,5 +1,7 @@
 """The panels beside the canvas."""
 
+import msgspec
+
 from app.workflows.controllers.values import (
     Values,
     all_operators,
@@ -8,35 +10,15 @@ from app.workflows.controllers.values import (
     filter_values,
 )
 from app.workflows.domain.draft import lane_label, lists, locate, walk
+from app.workflows.domain.events import EVENT_KINDS
 from app.workflows.domain.lint import lint
-from app.workflows.domain.steps import LABELS, MAIN, Step
+from app.workflows.domain.steps import GROUPS, LABELS, MAIN, Step
 from app.workflows.domain.triggers import TRIGGER_LABELS, Trigger, trigger_kind
+from app.workflows.schemas.faces import FACES, TRIGGER_GROUPS
 from app.workflows.schemas.pages import Choice, ChoiceGroup, Count, Sheet
 from app.workflows.use_cases.read import Opened, entry_words, trigger_cards
 from app.workflows.use_cases.typed import Known
 from app.workflows.use_cases.words import words
-
-# kind → icon, tone, what the picker says
-FACES: dict[str, tuple[str, str, str]] = {
-    "send_email": ("mail", "", "A message to the contact's address"),
-    "webhook": ("hook", "", "Tell another system, as JSON"),
-    "add_tag": ("tag", "b", "Label the contact"),
-    "remove_tag": ("tag", "b", "Take a label off"),
-    "update_field": ("edit", "b", "Set a field of the contact, or clear it"),
-    "wait": ("clock", "w", "For a time, or until a moment"),
-    "branch": ("split", "b", "Different ways for different people"),
-    "goal": ("flag", "g", "What it is all for: who meets it jumps here"),
-    "exit": ("exit", "b", "Leave the workflow here"),
-    "contact_created": ("user", "t", "Somebody new, by hand, import or API"),
-    "contact_updated": ("edit", "t", "A field of a contact has changed"),
-    "tag_added": ("tag", "t", "A contact was given a tag"),
-    "manual": ("play", "t", "Somebody enrolls the contact"),
-}
-GROUPS = [
-    ("Send", ["send_email", "webhook"]),
-    ("Contact", ["add_tag", "remove_tag", "update_field"]),
-    ("Flow", ["wait", "branch", "goal", "exit"]),
-]
 
 
 def _choice(kind: str, label: str) -> Choice:
@@ -46,13 +28,18 @@ def _choice(kind: str, label: str) -> Choice:
 
 def picker(list_id: str, position: int) -> Sheet:
     """The kinds of steps, for one place of the flow."""
-    groups = [ChoiceGroup(name, [_choice(kind, LABELS[kind]) for kind in kinds]) for name, kinds in GROUPS]
+    groups = [
+        ChoiceGroup(name, [_choice(kind, LABELS[kind]) for kind in kinds]) for name, kinds in GROUPS.items()
+    ]
     return Sheet("picker", "Insert a step", list_id=list_id, position=position, icon="plus", groups=groups)
 
 
 def trigger_picker() -> Sheet:
     """The kinds of triggers."""
-    groups = [ChoiceGroup("What starts it", [_choice(*one) for one in TRIGGER_LABELS.items()])]
+    groups = [
+        ChoiceGroup(name, [_choice(kind, TRIGGER_LABELS[kind]) for kind in kinds])
+        for name, kinds in TRIGGER_GROUPS.items()
+    ]
     return Sheet("triggers", "Add a trigger", icon="bolt", tone="t", groups=groups)
 
 
@@ -68,6 +55,16 @@ def _filled(sheet: Sheet, opened: Opened, values: Values) -> Sheet:
     sheet.fields = field_choices(given.fields)
     sheet.operators = all_operators()
     sheet.tags = list(given.tags.values())
+    sheet.segments = list(given.names.segments.items())
+    own = str(opened.view.id)
+    sheet.workflows = [one for one in given.names.workflows.items() if one[0] != own]
+    sheet.members = list(given.names.users.items())
+    sheet.events = list(EVENT_KINDS.items())
+    sheet.steps = [
+        (step.key, f"{step.key} · {words(step, given)[0]}")
+        for _, _, step in walk(opened.draft.steps)
+        if step.key != sheet.key
+    ]
     sheet.merge_tags = merge_tags(given)
     return sheet
 
@@ -107,7 +104,7 @@ def places(opened: Opened, moving: Step) -> list[tuple[str, str]]:
 def trigger_sheet(opened: Opened, trigger: Trigger, values: Values | None = None) -> Sheet:
     """The settings of a trigger."""
     kind = trigger_kind(trigger)
-    found = lint(opened.draft, opened.known.fields, opened.known.tags)
+    found = lint(opened.draft, opened.known.fields, opened.known.names)
     sheet = Sheet(
         "trigger", TRIGGER_LABELS[kind], trigger.key, kind, FACES[kind][0], "t",
         problems=[one.message for one in found if one.step_key == trigger.key],
@@ -129,9 +126,6 @@ def entry_sheet(opened: Opened, values: Values | None = None) -> Sheet:
 def settings_sheet(opened: Opened, values: Values | None = None) -> Sheet:
     """Name, entering again, pausing."""
     settings = opened.draft.settings
-    stored = {
-        "reentry": settings.reentry.value,
-        "cooldown": settings.cooldown,
-        "cooldown_unit": settings.cooldown_unit.value,
-    }
-    return Sheet("settings", "Settings", values=stored | (values or {}))
+    stored: Values = msgspec.to_builtins(settings)
+    fields = field_choices(opened.known.fields)
+    return Sheet("settings", "Settings", values=stored | (values or {}), fields=fields)

@@ -11,7 +11,7 @@ from app.filters.parse import describe
 from app.web.lift import lift
 from app.web.negotiate import Request
 from app.workflows.domain.steps import AddTag, Branch, Goal, RemoveTag, StepConfig, Webhook
-from app.workflows.domain.triggers import TagAdded, Trigger
+from app.workflows.domain.triggers import TagAdded, TagRemoved, Trigger
 from app.workflows.schemas.pages import FieldChoice
 from app.workflows.use_cases.typed import Known
 
@@ -49,7 +49,7 @@ def _text(item: Predicate, given: Known) -> str:
 def config_values(config: StepConfig | Trigger, given: Known) -> Values:
     """A config as its form holds it: tags by name, filters as rows."""
     values: Values = msgspec.to_builtins(config)
-    if isinstance(config, AddTag | RemoveTag | TagAdded):
+    if isinstance(config, AddTag | RemoveTag | TagAdded | TagRemoved):
         values["tag"] = given.tags.get(str(config.tag), "") if config.tag else ""
     if isinstance(config, Branch):
         values["branches"] = [

@@ -1,7 +1,7 @@
 """What keeps a draft from being published, in sentences, each with the place it belongs to."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ from app.filters.fields import Fields, unknown_field
 from app.filters.values import value_of
 from app.workflows.domain import schedule, templates
 from app.workflows.domain.draft import Draft, Reentry, walk
+from app.workflows.domain.names import Names, within
 from app.workflows.domain.steps import (
     AddTag,
     Branch,
@@ -29,8 +30,6 @@ from app.workflows.domain.steps import (
 )
 from app.workflows.domain.templates import Output
 from app.workflows.domain.triggers import TRIGGER_LABELS, ContactUpdated, TagAdded, Trigger, trigger_kind
-
-Tags = Mapping[str, str]
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}\Z")
 # Ours to set: what the connection needs, and the key that makes a repeated call harmless.
@@ -49,35 +48,38 @@ class Problem(msgspec.Struct, frozen=True):
     where: Literal["workflow", "trigger", "entry", "settings", "step"] = "step"
 
 
-def lint(draft: Draft, fields: Fields, tags: Tags) -> list[Problem]:
-    """Everything that blocks publishing, in the order of the screen; empty when it may go live. `tags` maps
-    the ids of the account's tags to their names."""
+def lint(draft: Draft, fields: Fields, names: Names) -> list[Problem]:
+    """Everything that blocks publishing, in the order of the screen; empty when it may go live. The draft's
+    own steps and answers are added to `names`."""
+    names = within(names, draft)
     return [
-        *_workflow(draft, fields, tags),
-        *(found for trigger in draft.triggers for found in _trigger(trigger, fields, tags)),
+        *_workflow(draft, fields, names),
+        *(found for trigger in draft.triggers for found in _trigger(trigger, fields, names)),
         *(
             Problem(step.key, message, field)
             for _, _, step in walk(draft.steps)
-            for field, message in step_problems(step, fields, tags)
+            for field, message in step_problems(step, fields, names)
         ),
     ]
 
 
-def _workflow(draft: Draft, fields: Fields, tags: Tags) -> Iterator[Problem]:
+def _workflow(draft: Draft, fields: Fields, names: Names) -> Iterator[Problem]:
     if not draft.triggers:
         yield Problem(None, "Nothing starts this workflow. Add a trigger.", where="workflow")
     if not draft.steps:
         yield Problem(None, "This workflow does nothing. Add a step.", where="workflow")
-    for path, message in _filter(draft.entry, fields, tags, "entry", "The entry condition", required=False):
+    for path, message in _filter(draft.entry, fields, names, "entry", "The entry condition", required=False):
         yield Problem(None, message, path, "entry")
-    if draft.settings.reentry not in (Reentry.ONCE_EVER, Reentry.AFTER_EXIT):
-        yield Problem(None, "This way of entering again is not available yet.", "reentry", "settings")
+    if draft.settings.reentry is Reentry.CONCURRENT_PER_KEY and not draft.settings.key_field.strip():
+        yield Problem(
+            None, "Say what tells entries apart: a field, or a path into the event.", "key_field", "settings"
+        )
 
 
-def _trigger(trigger: Trigger, fields: Fields, tags: Tags) -> Iterator[Problem]:
+def _trigger(trigger: Trigger, fields: Fields, names: Names) -> Iterator[Problem]:
     label = TRIGGER_LABELS[trigger_kind(trigger)]
     if isinstance(trigger, TagAdded):
-        for path, message in _tag(trigger.tag, tags):
+        for path, message in _tag(trigger.tag, names):
             yield Problem(trigger.key, message, path, "trigger")
     if isinstance(trigger, ContactUpdated):
         for key in trigger.fields:
@@ -88,7 +90,7 @@ def _trigger(trigger: Trigger, fields: Fields, tags: Tags) -> Iterator[Problem]:
             trigger.key, f"“{label}” listens to no source. Choose at least one.", "sources", "trigger"
         )
     for path, message in _filter(
-        trigger.filter, fields, tags, "filter", "The trigger's filter", required=False
+        trigger.filter, fields, names, "filter", "The trigger's filter", required=False
     ):
         yield Problem(trigger.key, message, path, "trigger")
 
@@ -96,15 +98,16 @@ def _trigger(trigger: Trigger, fields: Fields, tags: Tags) -> Iterator[Problem]:
 Found = Iterator[tuple[str, str]]
 
 
-def step_problems(step: Step, fields: Fields, tags: Tags) -> list[tuple[str, str]]:
-    """The problems of one step as (input, sentence)."""
-    return list(_step(step.config, fields, tags))
+def step_problems(step: Step, fields: Fields, names: Names) -> list[tuple[str, str]]:
+    """The problems of one step as (input, sentence). What it may go to, and which answers it may read, is
+    asked as far as `names` knows it: see `names.within`."""
+    return list(_step(step.config, fields, names))
 
 
-def _step(config: StepConfig, fields: Fields, tags: Tags) -> Found:
+def _step(config: StepConfig, fields: Fields, names: Names) -> Found:
     match config:
         case AddTag() | RemoveTag():
-            yield from _tag(config.tag, tags)
+            yield from _tag(config.tag, names)
         case UpdateField():
             yield from _update(config, fields)
         case SendEmail():
@@ -114,24 +117,24 @@ def _step(config: StepConfig, fields: Fields, tags: Tags) -> Found:
         case Wait():
             yield from _wait(config)
         case Branch():
-            yield from _branch(config, fields, tags)
+            yield from _branch(config, fields, names)
         case Goal():
-            yield from _filter(config.filter, fields, tags, "filter", "The goal", required=True)
+            yield from _filter(config.filter, fields, names, "filter", "The goal", required=True)
             if config.on_unmet == "wait" and config.amount <= 0:
                 yield "amount", "The goal must say how long to wait: more than nothing."
         case Exit():
             return
 
 
-def _tag(tag: object, tags: Tags) -> Found:
+def _tag(tag: object, names: Names) -> Found:
     if tag is None:
         yield "tag", "Choose a tag."
-    elif str(tag) not in tags:
+    elif str(tag) not in names.tags:
         yield "tag", "This tag no longer exists. Choose another one."
 
 
 def _filter(
-    expression: Filter | None, fields: Fields, tags: Tags, path: str, label: str, *, required: bool
+    expression: Filter | None, fields: Fields, names: Names, path: str, label: str, *, required: bool
 ) -> Found:
     if expression is None:
         if required:
@@ -139,7 +142,7 @@ def _filter(
         return
     if isinstance(expression, Group) and not expression.items:
         yield path, f"{label} has no condition. Add at least one."
-    for inner, message in parse.check(expression, fields, tags).items():
+    for inner, message in parse.check(expression, fields, names.tags).items():
         yield f"{path}.{inner}".rstrip("."), message
 
 
@@ -241,9 +244,9 @@ def _wait(config: Wait) -> Found:
         yield "until", str(error)
 
 
-def _branch(config: Branch, fields: Fields, tags: Tags) -> Found:
+def _branch(config: Branch, fields: Fields, names: Names) -> Found:
     if not config.branches:
         yield "branches", "The branch has only its else. Add a lane with a condition."
     for position, lane in enumerate(config.branches):
         label = f"The lane “{lane.name or lane.key}”"
-        yield from _filter(lane.filter, fields, tags, f"branches.{position}.filter", label, required=True)
+        yield from _filter(lane.filter, fields, names, f"branches.{position}.filter", label, required=True)

@@ -5,16 +5,19 @@ are this one function."""
 from datetime import datetime
 
 from app.filters.facts import Facts
-from app.workflows.domain.outcomes import Closed, Decision, Enrollment, ExitReason, Outcome, Status
+from app.workflows.domain.outcomes import Around, Closed, Decision, Enrollment, ExitReason, Outcome, Status
 from app.workflows.domain.run import Run
 from app.workflows.domain.version import Program
 from app.workflows.domain.visits import VISITS
 
 
-def advance(program: Program, enrollment: Enrollment, facts: Facts, now: datetime) -> Decision:
+def advance(
+    program: Program, enrollment: Enrollment, facts: Facts, now: datetime, around: Around | None = None
+) -> Decision:
     """As far as the enrollment can go without waiting. `facts` is changed in place as steps change the
-    contact. Called on every wake-up, due or not: what is not due stays parked as it was (`moved` false)."""
-    return Run(program, enrollment, facts, now, VISITS).decide()
+    contact, `around` as they take turns and slots. Called on every wake-up, due or not: what is not due stays
+    parked as it was (`moved` false)."""
+    return Run(program, enrollment, facts, now, VISITS, around or Around()).decide()
 
 
 def leave(

@@ -10,6 +10,7 @@ from typing import Any
 
 from app.filters.facts import Facts
 from app.workflows.domain.outcomes import (
+    Around,
     Change,
     Closed,
     Decision,
@@ -40,8 +41,10 @@ class Run:
         facts: Facts,
         now: datetime,
         visits: Mapping[type, Visit],
+        around: Around,
     ) -> None:
         self.visits = visits
+        self.around = around
         self.program = program
         self.enrollment = enrollment
         self.facts = facts
@@ -185,13 +188,17 @@ class Run:
         if not self.program.has_goals:
             return self.finish(self.out.step_key, Status.COMPLETED, ExitReason.FINISHED)
         if self.out.goal_key is None:
-            self.out.goal_key = next(
-                (node.key for node in self.program.nodes if node.match and node.match(self.facts, self.now)),
-                None,
-            )
+            self.out.goal_key = self.any_goal()
         if self.out.goal_key is None:
             return self.finish(self.out.step_key, Status.INCOMPLETE, ExitReason.FINISHED)
         return self.finish(self.out.step_key, Status.COMPLETED, ExitReason.GOAL_MET)
+
+    def any_goal(self) -> str | None:
+        for index in self.program.goals:
+            goal = self.program.nodes[index]
+            if goal.match is not None and goal.match(self.facts, self.now):
+                return goal.key
+        return None
 
     def finish(
         self, step_key: str | None, status: Status, reason: ExitReason, error: str | None = None

@@ -1,8 +1,8 @@
-"""A version: the frozen document that publish makes of a draft, its hash, what it refers to, and the program
-that the engine runs."""
+"""A version: the frozen document that publish makes of a draft, its hash, and the program that the engine
+runs."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
@@ -16,17 +16,31 @@ from app.workflows.domain.draft import Draft, Settings, walk
 from app.workflows.domain.steps import (
     ELSE,
     AddTag,
+    AssignOwner,
     Branch,
+    Chat,
+    DeleteContact,
+    Drip,
     Goal,
+    GoTo,
+    Notify,
     RemoveTag,
     SendEmail,
+    SendSms,
+    SetConsent,
+    Split,
     Step,
     StepConfig,
     UpdateField,
+    Wait,
+    WaitFor,
     Webhook,
+    Window,
+    lane_keys,
 )
-from app.workflows.domain.templates import Output, Template, TemplateError, compile_template, used_fields
-from app.workflows.domain.triggers import ContactUpdated, TagAdded, Trigger
+from app.workflows.domain.templates import Template, TemplateError, compile_template
+from app.workflows.domain.texts import texts_of
+from app.workflows.domain.triggers import Trigger
 
 END = -1
 
@@ -65,63 +79,13 @@ def load_version(document: object) -> Version:
     return msgspec.convert(document, Version)
 
 
-class References(msgspec.Struct, frozen=True):
-    """What a version uses, by id and by field key, for "used by"."""
-
-    tags: frozenset[UUID]
-    fields: frozenset[str]
-
-
-def references(source: Version | Draft, fields: Fields) -> References:
-    """Tags and fields named in filters, templates, triggers and steps."""
-    tags: set[UUID | None] = set()
-    used: set[str] = set()
-    for predicate in (found for expression in _filters(source) for found in predicates(expression)):
-        used.add(predicate.field)
-        if predicate.field == "tags" and isinstance(predicate.value, list):
-            tags.update(UUID(str(value)) for value in predicate.value if _is_id(value))
-    for trigger in source.triggers:
-        tags.add(trigger.tag if isinstance(trigger, TagAdded) else None)
-        used.update(trigger.fields if isinstance(trigger, ContactUpdated) else ())
-    for _, _, step in walk(source.steps):
-        tags.add(step.config.tag if isinstance(step.config, AddTag | RemoveTag) else None)
-        used.add(step.config.field if isinstance(step.config, UpdateField) else "")
-        used.update(*(used_fields(text, fields) for text in texts(step.config)))
-    return References(frozenset(tag for tag in tags if tag is not None), frozenset(used - {""}))
-
-
-def _filters(source: Version | Draft) -> Iterable[Filter | None]:
-    yield source.entry
-    for trigger in source.triggers:
-        yield trigger.filter
-    for _, _, step in walk(source.steps):
-        if isinstance(step.config, Goal):
-            yield step.config.filter
-        if isinstance(step.config, Branch):
-            yield from (lane.filter for lane in step.config.branches)
-
-
-def _is_id(value: object) -> bool:
-    try:
-        UUID(str(value))
-    except ValueError:
-        return False
-    return True
-
-
-def texts(config: StepConfig) -> list[str]:
-    """Every template of a step."""
-    if isinstance(config, SendEmail):
-        return [config.subject, config.body, config.from_name, config.reply_to]
-    if isinstance(config, Webhook):
-        return [config.url, config.body, *config.headers.values()]
-    return [config.value] if isinstance(config, UpdateField) else []
-
-
 class Node(msgspec.Struct):
-    """One step, flattened. `after` is where its list goes on (a lane's end: after the branch); `lanes` are a
-    branch's ways out in order, *else* last; `goals` the nodes of the goals that certainly lie ahead, itself
-    included: those in its own list and in the lists around it, not those in lanes not yet entered."""
+    """One step, flattened. `after` is where its list goes on (a lane's end: after the step with the lanes);
+    `lanes` are a branch's ways out in order, *else* last; `starts` where each lane of any step begins;
+    `target` where a go-to or a wait's skip-to leads; `shares` the lanes of a split with the sum of all
+    weights up to theirs; `match` the filter of a goal or of a wait for something; `window` when a step that
+    sends may do so; `goals` the nodes of the goals that certainly lie ahead, itself included: those in its
+    own list and in the lists around it, not those in lanes not yet entered."""
 
     index: int
     key: str
@@ -129,8 +93,12 @@ class Node(msgspec.Struct):
     config: StepConfig
     after: int = END
     lanes: list[tuple[str, Match, int]] = []
+    starts: dict[str, int] = {}
+    target: int = END
+    shares: list[tuple[int, str]] = []
     match: Match | None = None
     templates: dict[str, Template] = {}
+    window: Window | None = None
     goals: tuple[int, ...] = ()
 
 
@@ -139,9 +107,18 @@ class GoalMark(msgspec.Struct, frozen=True):
     match: Match
 
 
+Listened = dict[tuple[str, str], tuple[int, ...]]
+
+
 class Program(msgspec.Struct, frozen=True):
     """A version ready to run. Compile once, keep, share: nothing in it changes. `last_goal` is the last one
-    of the main list: who meets it already has nothing to gain by entering."""
+    of the main list: who meets it already has nothing to gain by entering.
+
+    What the engine has to bring: `asks_workflows`, `asks_history` (facts that its filters read),
+    `asks_members`, `asks_owned`, `steps_with_state` (for `Around`: keys of steps that remember something
+    across people). `changes_contact` says that a step of it writes to the contact, `watches` that a change
+    of the contact may move somebody who stands still, `stay_match` what must stay true of everybody in it.
+    `listens` has, by (event kind, equality key) as `offered` gives them, the nodes that wait for it."""
 
     version: Version
     fields: Fields
@@ -152,6 +129,19 @@ class Program(msgspec.Struct, frozen=True):
     entry_match: Match
     last_goal: GoalMark | None
     has_goals: bool
+    goals: tuple[int, ...] = ()
+    stay_match: Match | None = None
+    asks_workflows: bool = False
+    asks_history: bool = False
+    asks_members: bool = False
+    asks_owned: bool = False
+    changes_contact: bool = False
+    watches: bool = False
+    steps_with_state: list[str] = []
+    listens: Listened = {}
+
+
+_CHANGES = (AddTag, RemoveTag, UpdateField, AssignOwner, SetConsent, DeleteContact)
 
 
 class CompileError(ValueError):
@@ -162,11 +152,19 @@ def compile_version(version: Version, fields: Fields) -> Program:
     """Raises CompileError when a filter or a template of it no longer fits the account's fields."""
     nodes: list[Node] = []
     start = _flatten(version.steps, END, nodes, fields)
+    by_key = {node.key: node.index for node in nodes}
     for node in nodes:
         node.goals = _goals_ahead(node, nodes)
-    goals = [step for step in version.steps if isinstance(step.config, Goal)]
-    by_key = {node.key: node.index for node in nodes}
-    last = goals[-1] if goals else None
+        if isinstance(node.config, SendEmail | SendSms | Chat | Webhook):
+            node.window = node.config.window or version.settings.window
+        _aim(node, by_key)
+    configs = [node.config for node in nodes]
+    goals = tuple(node.index for node in nodes if isinstance(node.config, Goal))
+    last = next((step for step in reversed(version.steps) if isinstance(step.config, Goal)), None)
+    entry = _match(version.entry, fields, "The entry condition")
+    asked = {predicate.field for found in filters_of(version) for predicate in predicates(found)}
+    stay = entry if version.settings.leave_when_unmatched and version.entry is not None else None
+    conditions = any(isinstance(one, WaitFor) and one.mode == "condition" for one in configs)
     return Program(
         version=version,
         fields=fields,
@@ -176,14 +174,48 @@ def compile_version(version: Version, fields: Fields) -> Program:
         trigger_matches=[
             _match(trigger.filter, fields, f"Trigger {trigger.key}") for trigger in version.triggers
         ],
-        entry_match=_match(version.entry, fields, "The entry condition"),
+        entry_match=entry,
         last_goal=None if last is None else GoalMark(last.key, nodes[by_key[last.key]].match or _never),
-        has_goals=any(isinstance(node.config, Goal) for node in nodes),
+        has_goals=bool(goals),
+        goals=goals,
+        stay_match=stay,
+        asks_workflows="workflows" in asked,
+        asks_history="history" in asked,
+        asks_members=any(isinstance(one, AssignOwner | Notify) for one in configs),
+        asks_owned=any(isinstance(one, AssignOwner) and one.mode == "least_busy" for one in configs),
+        changes_contact=any(isinstance(one, _CHANGES) for one in configs),
+        watches=bool(goals) or stay is not None or conditions,
+        steps_with_state=[node.key for node in nodes if _remembers(node.config)],
+        listens=_listens(nodes),
     )
+
+
+def filters_of(source: Version | Draft) -> Iterator[Filter | None]:
+    """Every filter: entry, triggers, branches, goals, waits."""
+    yield source.entry
+    for trigger in source.triggers:
+        yield trigger.filter
+    for _, _, step in walk(source.steps):
+        if isinstance(step.config, Goal | WaitFor):
+            yield step.config.filter
+        elif isinstance(step.config, Branch):
+            yield from (lane.filter for lane in step.config.branches)
 
 
 def _never(_facts: Facts, _now: datetime) -> bool:
     return False
+
+
+def _remembers(config: StepConfig) -> bool:
+    return isinstance(config, Drip) or (isinstance(config, AssignOwner) and config.mode == "round_robin")
+
+
+def _listens(nodes: list[Node]) -> Listened:
+    found: dict[tuple[str, str], list[int]] = {}
+    for node in nodes:
+        if isinstance(node.config, WaitFor) and node.config.mode == "event":
+            found.setdefault((node.config.event, node.config.about), []).append(node.index)
+    return {asked: tuple(places) for asked, places in found.items()}
 
 
 def _flatten(steps: list[Step], after: int, nodes: list[Node], fields: Fields) -> int:
@@ -202,16 +234,35 @@ def _flatten(steps: list[Step], after: int, nodes: list[Node], fields: Fields) -
 
 def _compile(node: Node, step: Step, nodes: list[Node], fields: Fields) -> None:
     config, label = step.config, f"Step {step.key}"
+    node.starts = {
+        lane: _flatten(step.lanes.get(lane, []), node.after, nodes, fields) for lane in lane_keys(config)
+    }
+    node.templates = _templates(config, fields, label)
     if isinstance(config, Branch):
         ways = [*((lane.key, lane.filter) for lane in config.branches), (ELSE, None)]
-        node.lanes = [
-            (key, _match(asked, fields, label), _flatten(step.lanes.get(key, []), node.after, nodes, fields))
-            for key, asked in ways
-        ]
+        node.lanes = [(key, _match(asked, fields, label), node.starts[key]) for key, asked in ways]
     elif isinstance(config, Goal):
         node.match = _match(config.filter, fields, label) if config.filter is not None else _never
-    else:
-        node.templates = _templates(config, fields, label)
+    elif isinstance(config, WaitFor):
+        node.match = _match(config.filter, fields, label)
+    elif isinstance(config, Split):
+        total = 0
+        for lane in config.lanes:
+            total += lane.weight
+            node.shares.append((total, lane.key))
+
+
+def _aim(node: Node, by_key: dict[str, int]) -> None:
+    config, wanted = node.config, None
+    if isinstance(config, GoTo):
+        wanted = config.step
+    elif isinstance(config, Wait) and config.past == "skip_to":
+        wanted = config.skip_to
+    if wanted is None:
+        return
+    if wanted not in by_key:
+        raise CompileError(f"Step {node.key}: It leads to a step that does not exist.")
+    node.target = by_key[wanted]
 
 
 def _match(expression: Filter | None, fields: Fields, label: str) -> Match:
@@ -222,21 +273,10 @@ def _match(expression: Filter | None, fields: Fields, label: str) -> Match:
 
 
 def _templates(config: StepConfig, fields: Fields, label: str) -> dict[str, Template]:
-    wanted: dict[str, tuple[str, Output]] = {}
-    if isinstance(config, SendEmail):
-        wanted = {
-            "subject": (config.subject, Output.SUBJECT),
-            "body": (config.body, Output.TEXT),
-            "from_name": (config.from_name, Output.HEADER),
-            "reply_to": (config.reply_to, Output.HEADER),
-        }
-    elif isinstance(config, Webhook):
-        wanted = {"url": (config.url, Output.URL), "body": (config.body, Output.JSON)}
-        wanted |= {f"header:{name}": (value, Output.HEADER) for name, value in config.headers.items()}
-    elif isinstance(config, UpdateField):
-        wanted = {"value": (config.value, Output.TEXT)}
     try:
-        return {name: compile_template(text, fields, output) for name, (text, output) in wanted.items()}
+        return {
+            name: compile_template(text, fields, output) for name, (text, output) in texts_of(config).items()
+        }
     except TemplateError as error:
         raise CompileError(f"{label}: {error}") from None
 

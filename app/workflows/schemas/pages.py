@@ -92,6 +92,8 @@ class CanvasStep(msgspec.Struct):
     invalid: bool
     changed: bool
     lanes: list[CanvasLane]
+    icon: str
+    tone: str
 
 
 class CanvasTrigger(msgspec.Struct):
@@ -101,6 +103,7 @@ class CanvasTrigger(msgspec.Struct):
     summary: str
     config: dict[str, Any]
     invalid: bool
+    icon: str
 
 
 class ProblemView(msgspec.Struct):
@@ -139,7 +142,8 @@ class FieldChoice(msgspec.Struct):
 
 class Sheet(msgspec.Struct):
     """The open panel. `kind` is picker, step, triggers, trigger, entry or settings; `values` are the inputs
-    of its form; `places` where the step can be moved to; `stored` says in words what is
+    of its form; `segments`, `workflows`, `members`, `steps` and `events` what
+    may be chosen, (value, label); `places` where the step can be moved to; `stored` says in words what is
     saved now, while `values` are what was typed."""
 
     kind: str
@@ -156,6 +160,11 @@ class Sheet(msgspec.Struct):
     fields: list[FieldChoice] = []
     operators: list[tuple[str, list[tuple[str, str]]]] = []
     tags: list[str] = []
+    segments: list[tuple[str, str]] = []
+    workflows: list[tuple[str, str]] = []
+    members: list[tuple[str, str]] = []
+    steps: list[tuple[str, str]] = []
+    events: list[tuple[str, str]] = []
     merge_tags: list[str] = []
     places: list[tuple[str, str]] = []
     problems: list[str] = []

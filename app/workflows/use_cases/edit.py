@@ -11,6 +11,7 @@ from app.work import Work
 from app.workflows.domain import draft as drafts
 from app.workflows.domain.draft import Draft, DraftError
 from app.workflows.domain.lint import lint, step_problems
+from app.workflows.domain.names import Names, within
 from app.workflows.domain.steps import LABELS, Step, blank
 from app.workflows.domain.triggers import TRIGGER_LABELS, TRIGGERS, Trigger, trigger_kind
 from app.workflows.schemas import inputs
@@ -128,11 +129,24 @@ async def insert_step(work: Work, workflow_id: UUID, form: inputs.InsertForm) ->
         config = await config_of(reader, form.config, None)
         if config.__struct_config__.tag != form.kind:
             raise Invalid({"config.kind": f"The config is of another kind than {form.kind}."})
-        reader.refuse(step_problems(Step("new", config), reader.known.fields, reader.known.tags), "config")
+        reader.refuse(
+            step_problems(Step("new", config), reader.known.fields, within(reader.known.names, draft)),
+            "config",
+        )
     key = f"s{draft.next_key}"
     after = edited(lambda: drafts.insert(draft, form.list_id, form.position, config, form.name.strip()))
     await keep(work, header, after, f"Inserted “{LABELS[form.kind]}”", changes={"step": (None, key)})
     return key
+
+
+def _refuse(reader: Reader, step: Step, draft: Draft) -> None:
+    names = within(reader.known.names, draft)
+    reader.refuse(step_problems(step, reader.known.fields, names), "config")
+
+
+def _wrong(draft: Draft, step: Step, reader: Reader) -> list[tuple[str, str]]:
+    """The problems of a step as it would stand in this draft."""
+    return step_problems(step, reader.known.fields, within(reader.known.names, draft))
 
 
 async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.StepForm) -> None:
@@ -143,7 +157,9 @@ async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.Step
     config = await config_of(reader, form.config, step.config)
     if config.__struct_config__.tag != step.kind:
         raise Invalid({"config.kind": f"This step is “{LABELS[step.kind]}” and stays it."})
-    reader.refuse(step_problems(Step(key, config), reader.known.fields, reader.known.tags), "config")
+    reader.refuse(
+        step_problems(Step(key, config), reader.known.fields, within(reader.known.names, draft)), "config"
+    )
     name, note = form.name.strip(), form.note.strip()
     after = edited(lambda: drafts.update(draft, key, config, name=name, note=note))
     said = f"Edited {_title(drafts.find(after, key), reader.known)}"
@@ -228,7 +244,7 @@ async def _trigger(work: Work, given: inputs.TriggerInput, kind: str = "") -> Tr
     if kind and trigger.__struct_config__.tag != kind:
         raise Invalid({"config.kind": f"The config is of another kind than {kind}."})
     named = msgspec.structs.replace(trigger, key="new")
-    found = lint(Draft(triggers=[named]), reader.known.fields, reader.known.tags)
+    found = lint(Draft(triggers=[named]), reader.known.fields, reader.known.names)
     reader.refuse([(one.field, one.message) for one in found if one.step_key == "new"], "config")
     return trigger
 
@@ -246,7 +262,7 @@ async def set_entry(work: Work, workflow_id: UUID, form: inputs.EntryForm) -> No
     header, draft = await opened(work, workflow_id, form.rev)
     reader = Reader(work, await known(work))
     entry = reader.filter(form.filter, "filter")
-    found = lint(Draft(entry=entry), reader.known.fields, reader.known.tags)
+    found = lint(Draft(entry=entry), reader.known.fields, reader.known.names)
     wrong = [(one.field.replace("entry", "filter", 1), one.message) for one in found if one.where == "entry"]
     reader.refuse(wrong, "")
     await keep(work, header, drafts.set_entry(draft, entry), "Changed the entry condition")
@@ -257,7 +273,7 @@ async def set_settings(work: Work, workflow_id: UUID, form: inputs.SettingsForm)
     header, draft = await opened(work, workflow_id, form.rev)
     plain = {name: getattr(form, name) for name in drafts.Settings.__struct_fields__ if name != "window"}
     settings = drafts.Settings(**plain, window=window(form.window))
-    found = lint(Draft(settings=settings), {}, {})
+    found = lint(Draft(settings=settings), {}, Names())
     if wrong := {one.field: one.message for one in found if one.where == "settings"}:
         raise Invalid(wrong)
     changes = _difference(draft.settings, settings)

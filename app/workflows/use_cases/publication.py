@@ -9,7 +9,8 @@ from app.errors import Conflict, Invalid, NotFound
 from app.work import Work
 from app.workflows.domain.draft import Draft
 from app.workflows.domain.lint import Problem, lint
-from app.workflows.domain.version import content_hash, freeze, load_version, references
+from app.workflows.domain.references import references
+from app.workflows.domain.version import content_hash, freeze, load_version
 from app.workflows.use_cases.edit import header_of, keep, opened
 from app.workflows.use_cases.typed import known
 
@@ -34,7 +35,7 @@ async def publish(work: Work, workflow_id: UUID, rev: int) -> int:
     its number. Raises `Conflict` (stale, or nothing changed) and `NotPublishable`."""
     header, draft = await opened(work, workflow_id, rev)
     given = await known(work)
-    if problems := lint(draft, given.fields, given.tags):
+    if problems := lint(draft, given.fields, given.names):
         raise NotPublishable(problems)
     number = await work.workflows.last_version(workflow_id) + 1
     version = freeze(draft, workflow_id, number)

@@ -9,12 +9,12 @@ import msgspec
 from app.filters.parse import describe
 from app.work import Work
 from app.workflows.domain.draft import Draft, lane_label, walk
-from app.workflows.domain.events import Source
 from app.workflows.domain.lint import Problem, lint
 from app.workflows.domain.outcomes import Outcome
 from app.workflows.domain.steps import Exit, Step, lane_keys
-from app.workflows.domain.triggers import TRIGGER_LABELS, ContactUpdated, TagAdded, Trigger, trigger_kind
+from app.workflows.domain.triggers import TRIGGER_LABELS, Trigger, trigger_kind
 from app.workflows.domain.version import Version, content_hash, freeze, load_version
+from app.workflows.schemas.faces import FACES
 from app.workflows.schemas.pages import (
     CanvasLane,
     CanvasStep,
@@ -28,17 +28,9 @@ from app.workflows.schemas.pages import (
     WorkflowView,
 )
 from app.workflows.use_cases.edit import header_of
+from app.workflows.use_cases.triggers import trigger_words
 from app.workflows.use_cases.typed import Known, known
 from app.workflows.use_cases.words import asked, words
-
-MADE_BY = {
-    Source.USER: "people",
-    Source.API: "scripts",
-    Source.BULK: "bulk edits",
-    Source.IMPORT: "imports",
-    Source.WORKFLOW: "workflows",
-    Source.SYSTEM: "Switchyard itself",
-}
 
 
 class Opened(msgspec.Struct):
@@ -85,7 +77,7 @@ async def open_workflow(work: Work, workflow_id: UUID) -> Opened:
     view, live = await view_of(work, header, draft)
     given = await known(work)
     counts, totals = await counted(work, workflow_id)
-    opened = Opened(view, draft, live, given, counts, totals, lint(draft, given.fields, given.tags))
+    opened = Opened(view, draft, live, given, counts, totals, lint(draft, given.fields, given.names))
     last = await work.workflows.revision(workflow_id, header.rev)
     if last is not None and last.undo_to is not None:
         opened.undo = last.operation
@@ -153,7 +145,7 @@ def _canvas(step: Step, opened: Opened, bad: set[str | None], before: dict[str, 
     config = msgspec.to_builtins(step.config)
     return CanvasStep(
         step.key, step.kind, title, summary, step.name, step.note, config, count, step.key in bad, changed,
-        lanes,
+        lanes, *FACES[step.kind][:2],
     )  # fmt: skip
 
 
@@ -165,16 +157,9 @@ def trigger_cards(triggers: Iterable[Trigger], opened: Opened) -> list[CanvasTri
 
 def _card(trigger: Trigger, given: Known, invalid: bool) -> CanvasTrigger:
     kind = trigger_kind(trigger)
-    title = TRIGGER_LABELS[kind]
-    if isinstance(trigger, TagAdded):
-        title += f": {given.tags.get(str(trigger.tag), '…') if trigger.tag else '…'}"
-    if isinstance(trigger, ContactUpdated) and trigger.fields:
-        labels = [given.fields[key].label if key in given.fields else key for key in trigger.fields]
-        title += f": {', '.join(labels)}"
-    parts = ["Trigger", describe(trigger.filter, given.fields, given.tags) if trigger.filter else ""]
-    parts.append("by " + ", ".join(MADE_BY[source] for source in trigger.sources) if trigger.sources else "")
-    summary = " · ".join(part for part in parts if part)
-    return CanvasTrigger(trigger.key, kind, title, summary, msgspec.to_builtins(trigger), invalid)
+    title, summary = trigger_words(trigger, given)
+    icon = FACES[kind][0]
+    return CanvasTrigger(trigger.key, kind, title, summary, msgspec.to_builtins(trigger), invalid, icon)
 
 
 def entry_words(entry: Any, given: Known) -> str:

@@ -2,7 +2,7 @@
 it back to the names of the inputs."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -12,6 +12,7 @@ from app.filters.ast import ARITY, Arity, Filter, Group, Op, Predicate, Value
 from app.filters.fields import Fields, FieldType, nearest
 from app.filters.parse import DEEPEST
 from app.work import Work
+from app.workflows.domain.names import Names
 from app.workflows.schemas import inputs
 from app.workflows.schemas.inputs.filters import RowInput, RowsInput
 
@@ -20,15 +21,21 @@ _FILTERS: Any = Group | Predicate
 
 
 class Known(msgspec.Struct):
-    """The account's fields and tags (id to name) as an edit sees them."""
+    """The account's fields, and the names of what a draft may refer to, as an edit sees them."""
 
     fields: Fields
-    tags: dict[str, str]
+    names: Names
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        return self.names.tags
 
 
 async def known(work: Work) -> Known:
     """What filters and steps may name today."""
-    return Known(await work.fields.catalogue(), await work.tags.names())
+    named = await work.naming.all()
+    names = Names(named["tags"], named["segments"], named["workflows"], named["users"])
+    return Known(await work.fields.catalogue(), names)
 
 
 class Reader:
@@ -49,7 +56,7 @@ class Reader:
             return UUID(text)
         made = (await self.work.tags.ensure([text])).get(text)
         if made is not None:
-            self.known.tags.setdefault(str(made), text)
+            cast("dict[str, str]", self.known.names.tags).setdefault(str(made), text)
         return made
 
     def filter(self, given: inputs.FilterInput | None, path: str) -> Filter | None:

@@ -1,0 +1,153 @@
+"""What a version or a draft uses, for "used by"."""
+
+from collections.abc import Iterable, Iterator
+from uuid import UUID
+
+import msgspec
+
+from app.filters.ast import Predicate, predicates
+from app.filters.fields import Fields
+from app.workflows.domain.draft import Draft, walk
+from app.workflows.domain.steps import (
+    AddTag,
+    AddToWorkflow,
+    Approval,
+    AssignOwner,
+    CreateTask,
+    Notify,
+    RemoveFromWorkflow,
+    RemoveTag,
+    StepConfig,
+    UpdateField,
+    Wait,
+    WaitFor,
+)
+from app.workflows.domain.templates import used_fields
+from app.workflows.domain.texts import texts_of
+from app.workflows.domain.triggers import (
+    ContactUpdated,
+    DateReached,
+    FieldChanged,
+    Schedule,
+    SegmentEntered,
+    SegmentLeft,
+    TagAdded,
+    TagRemoved,
+    Trigger,
+    WorkflowEnded,
+)
+from app.workflows.domain.version import Version, filters_of
+
+# What an event kind is about, by the beginning of its name; the others are about nothing that has a name.
+_ABOUT = {"contact.updated": "field", "tag": "tag", "segment": "segment", "enrollment": "workflow"}
+# Predicates on these fields name things by id.
+_NAMED = {"tags": "tag", "segments": "segment", "workflows": "workflow", "owner": "user"}
+
+
+class References(msgspec.Struct, frozen=True):
+    """What a version uses: tags, segments, workflows and users by id, fields by key."""
+
+    tags: frozenset[UUID]
+    fields: frozenset[str]
+    segments: frozenset[UUID] = frozenset()
+    workflows: frozenset[UUID] = frozenset()
+    users: frozenset[UUID] = frozenset()
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(kind, target) as `workflow_references` keeps them, sorted."""
+        kinds: dict[str, Iterable[object]] = {
+            "tag": self.tags,
+            "field": self.fields,
+            "segment": self.segments,
+            "workflow": self.workflows,
+            "user": self.users,
+        }
+        return [(kind, target) for kind, used in kinds.items() for target in sorted(map(str, used))]
+
+
+Used = Iterator[tuple[str, object]]
+
+
+def references(source: Version | Draft, fields: Fields) -> References:
+    """Everything named in filters, templates, triggers, settings and steps."""
+    found: dict[str, set[str]] = {
+        "tag": set(),
+        "field": set(),
+        "segment": set(),
+        "workflow": set(),
+        "user": set(),
+    }
+    for kind, target in _used(source, fields):
+        if target and (kind == "field" or _is_id(target)):
+            found[kind].add(str(target))
+    ids = {kind: frozenset(UUID(one) for one in found[kind]) for kind in found if kind != "field"}
+    return References(ids["tag"], frozenset(found["field"]), ids["segment"], ids["workflow"], ids["user"])
+
+
+def _used(source: Version | Draft, fields: Fields) -> Used:
+    for expression in filters_of(source):
+        for predicate in predicates(expression):
+            yield from _predicate(predicate)
+    for trigger in source.triggers:
+        yield from _trigger(trigger)
+    key = source.settings.key_field
+    yield "field", key if key in fields else ""
+    for _, _, step in walk(source.steps):
+        yield from _step(step.config)
+        for text, _ in texts_of(step.config).values():
+            yield from (("field", name) for name in used_fields(text, fields))
+
+
+def _predicate(predicate: Predicate) -> Used:
+    yield "field", predicate.field
+    values = predicate.value if isinstance(predicate.value, list) else [predicate.value]
+    kind = _NAMED.get(predicate.field)
+    if kind is not None:
+        yield from ((kind, value) for value in values)
+
+
+def _trigger(trigger: Trigger) -> Used:
+    match trigger:
+        case TagAdded() | TagRemoved():
+            yield "tag", trigger.tag
+        case SegmentEntered() | SegmentLeft() | Schedule():
+            yield "segment", trigger.segment
+        case WorkflowEnded():
+            yield "workflow", trigger.workflow
+        case ContactUpdated():
+            yield from (("field", key) for key in trigger.fields)
+        case FieldChanged() | DateReached():
+            yield "field", trigger.field
+        case _:
+            pass
+
+
+def _step(config: StepConfig) -> Used:
+    match config:
+        case AddTag() | RemoveTag():
+            yield "tag", config.tag
+        case UpdateField():
+            yield "field", config.field
+            yield "field", config.source
+        case Wait():
+            yield "field", config.field if config.mode == "date_field" else ""
+        case WaitFor():
+            kind = _ABOUT.get(config.event) or _ABOUT.get(config.event.partition(".")[0])
+            if config.mode == "event" and kind is not None:
+                yield kind, config.about
+        case AddToWorkflow() | RemoveFromWorkflow():
+            yield "workflow", config.workflow
+        case AssignOwner() | Notify() | Approval():
+            yield from (("user", user) for user in config.users)
+        case CreateTask():
+            yield "user", config.user
+        case _:
+            pass
+
+
+def _is_id(value: object) -> bool:
+    try:
+        UUID(str(value))
+    except ValueError:
+        return False
+    return True

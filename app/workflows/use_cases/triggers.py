@@ -1,0 +1,63 @@
+"""Triggers in words, for the canvas."""
+
+from app.workflows.domain import triggers as kinds
+from app.workflows.domain.triggers import TRIGGER_LABELS, Trigger, trigger_kind
+from app.workflows.use_cases.typed import Known
+from app.workflows.use_cases.words import MADE_BY, called, sentence
+
+MISSED = {"skip": "missed ones are skipped", "once": "missed ones run once", "all": "missed ones run each"}
+
+
+def trigger_words(trigger: Trigger, given: Known) -> tuple[str, str]:
+    """Title and summary of a trigger."""
+    title = TRIGGER_LABELS[trigger_kind(trigger)]
+    if about := _about(trigger, given):
+        title += f": {about}"
+    parts = ["Trigger", sentence(trigger.filter, given)]
+    if isinstance(trigger, kinds.DateReached | kinds.Schedule):
+        parts.append(MISSED[trigger.missed])
+    elif trigger.sources:
+        parts.append("by " + ", ".join(MADE_BY[source] for source in trigger.sources))
+    return title, " · ".join(part for part in parts if part)
+
+
+def _about(trigger: Trigger, given: Known) -> str:
+    match trigger:
+        case kinds.TagAdded() | kinds.TagRemoved():
+            return called(trigger.tag, given.tags)
+        case kinds.ContactUpdated():
+            return ", ".join(_field(key, given) for key in trigger.fields)
+        case kinds.FieldChanged():
+            return _change(trigger, given)
+        case kinds.SegmentEntered() | kinds.SegmentLeft():
+            return called(trigger.segment, given.names.segments)
+        case kinds.DateReached():
+            return _date(trigger, given)
+        case kinds.Schedule():
+            over = called(trigger.segment, given.names.segments) if trigger.segment else "all contacts"
+            return f"{trigger.cron} · {over}"
+        case kinds.EmailEvent():
+            return trigger.event
+        case kinds.WorkflowEnded():
+            return called(trigger.workflow, given.names.workflows)
+    return ""
+
+
+def _field(key: str, given: Known) -> str:
+    return given.fields[key].label if key in given.fields else key or "…"
+
+
+def _change(trigger: kinds.FieldChanged, given: Known) -> str:
+    ends = {"any": "", "empty": "empty"}
+    before = ends.get(trigger.before_is, trigger.before)
+    after = ends.get(trigger.after_is, trigger.after)
+    said = _field(trigger.field, given)
+    return said + (f" from {before}" if before else "") + (f" to {after}" if after else "")
+
+
+def _date(trigger: kinds.DateReached, given: Known) -> str:
+    days = abs(trigger.offset)
+    unit = "day" if days == 1 else "days"
+    where = "" if not days else f"{days} {unit} {'after' if trigger.offset > 0 else 'before'} "
+    every = ", every year" if trigger.yearly else ""
+    return f"{where}{_field(trigger.field, given)} at {trigger.at or '00:00'}{every}"

@@ -1,0 +1,31 @@
+"""The names of everything that filters and steps may refer to, in one statement."""
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+NAMES = text("""
+select 'tags' as kind, cast(id as text) as id, name from tags where account_id = current_account()
+union all
+select 'segments', cast(id as text), name from segments where account_id = current_account()
+union all
+select 'workflows', cast(id as text), name from workflows
+ where account_id = current_account() and status <> 'archived'
+union all
+select 'users', cast(u.id as text), u.name from users u
+  join memberships m on m.user_id = u.id and m.account_id = current_account()
+ order by 1, 3, 2
+""")
+
+
+class Naming:
+    """Ids as text to names, by kind: tags, segments, workflows that are not archived, users (members)."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self.session = session
+
+    async def all(self) -> dict[str, dict[str, str]]:
+        """The four kinds are always there; names are in order."""
+        found: dict[str, dict[str, str]] = {"tags": {}, "segments": {}, "workflows": {}, "users": {}}
+        for kind, key, name in (await self.session.execute(NAMES)).all():
+            found[kind][key] = name
+        return found
