@@ -12,6 +12,7 @@ from app.filters.facts import Facts
 from app.filters.fields import catalogue, custom_field
 from app.workflows.domain.draft import Draft, Settings, insert
 from app.workflows.domain.machine import advance
+from app.workflows.domain.names import Names
 from app.workflows.domain.outcomes import Decision, EffectOutcome, Enrollment
 from app.workflows.domain.steps import MAIN, BranchLane, Step, StepConfig
 from app.workflows.domain.triggers import Manual, Trigger
@@ -22,6 +23,7 @@ PARIS = ZoneInfo("Europe/Paris")
 
 VIP, COLD, LATE = (UUID(int=number) for number in (1, 2, 3))
 TAGS = {str(VIP): "vip", str(COLD): "cold", str(LATE): "late"}
+NAMES = Names(TAGS)
 SCORE, MEMBER, SINCE, PLAN, MOTTO = (UUID(int=number) for number in range(11, 16))
 FIELDS = catalogue(
     [

@@ -17,7 +17,7 @@ from app.workflows.domain.steps import (
     Webhook,
 )
 from app.workflows.domain.triggers import ContactCreated, ContactUpdated, Manual, TagAdded, Trigger
-from tests.domain.stories import FIELDS, SCORE, TAGS, VIP, WORKFLOW, ask, draft, every, lane, program
+from tests.domain.stories import FIELDS, NAMES, SCORE, VIP, WORKFLOW, ask, draft, every, lane, program
 
 GOOD: list[Any] = [
     AddTag(tag=VIP),
@@ -36,7 +36,9 @@ GOOD: list[Any] = [
 
 
 def problems(*steps: StepConfig) -> list[str]:
-    return [f"{found.step_key} {found.field}: {found.message}" for found in lint(draft(*steps), FIELDS, TAGS)]
+    return [
+        f"{found.step_key} {found.field}: {found.message}" for found in lint(draft(*steps), FIELDS, NAMES)
+    ]
 
 
 def test_a_good_draft_may_go_live() -> None:
@@ -106,14 +108,14 @@ def test_problems_of_steps(config: StepConfig, field: str) -> None:
     ],
 )
 def test_problems_of_triggers(trigger: Trigger, field: str) -> None:
-    found = lint(replace(draft(Exit()), triggers=[trigger]), FIELDS, TAGS)
+    found = lint(replace(draft(Exit()), triggers=[trigger]), FIELDS, NAMES)
     assert [(one.where, one.step_key, one.field) for one in found] == [("trigger", "t1", field)]
 
 
 def test_problems_of_the_whole() -> None:
-    assert [found.where for found in lint(Draft(), FIELDS, TAGS)] == ["workflow", "workflow"]
-    odd = replace(draft(Exit()), entry=every(), settings=Settings(reentry=Reentry.RESTART))
-    assert [(found.where, found.field) for found in lint(odd, FIELDS, TAGS)] == [
+    assert [found.where for found in lint(Draft(), FIELDS, NAMES)] == ["workflow", "workflow"]
+    odd = replace(draft(Exit()), entry=every(), settings=Settings(reentry=Reentry.CONCURRENT_PER_KEY))
+    assert [(found.where, found.field) for found in lint(odd, FIELDS, NAMES)] == [
         ("entry", "entry"),
-        ("settings", "reentry"),
+        ("settings", "key_field"),
     ]

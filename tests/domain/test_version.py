@@ -1,6 +1,7 @@
 import msgspec
 import pytest
 
+from app.workflows.domain.references import references
 from app.workflows.domain.steps import AddTag, Branch, Exit, Goal, SendEmail, StepConfig, UpdateField, Webhook
 from app.workflows.domain.triggers import ContactUpdated, TagAdded
 from app.workflows.domain.version import (
@@ -11,7 +12,6 @@ from app.workflows.domain.version import (
     content_hash,
     freeze,
     load_version,
-    references,
 )
 from tests.domain.stories import COLD, FIELDS, LATE, SCORE, VIP, WORKFLOW, ask, draft, every, lane, program
 
