@@ -19,6 +19,7 @@ from app.contacts.controllers import ContactController
 from app.enrollments.controllers import EffectController, EnrollmentController, WorkflowEnrollmentController
 from app.fields.controllers import FieldController
 from app.health.controllers import HealthController, metrics
+from app.health.pulse import pulse_of
 from app.home.controllers import overview
 from app.imports.controllers import ImportController
 from app.mailbox.controllers import MailboxController
@@ -86,6 +87,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         dependencies={"work": Provide(provide_work)},
         state={
             "runtime": runtime,
+            "pulse": pulse_of(runtime),
             "directory": directory,
             "throttle": Throttle(counter),
             "counter": counter,

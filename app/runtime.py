@@ -60,7 +60,8 @@ def open_runtime(
 ) -> Runtime:
     """Opens nothing yet: connections are made at first use. The keywords are for tests and commands."""
     size = settings.database_pool_size if pool_size is None else pool_size
-    engine = open_engine(settings.database_url, size)
+    idle = max(settings.lease_seconds, 1.0)  # who stands still for so long has lost what it had claimed as well
+    engine = open_engine(settings.database_url, size, idle_seconds=idle)
     # Half a second: Redis only rings bells and counts requests, both of which can do without it.
     redis = Redis.from_url(settings.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
     return Runtime(
@@ -73,5 +74,5 @@ def open_runtime(
         mailer=mailer or SmtpMailer(settings.smtp_url, settings.mail_from),
         caller=caller or HttpCaller(allow_loopback=settings.egress_allow_loopback),
         provider=provider or HttpProvider(settings),
-        marking=session_maker(open_engine(settings.database_url, min(size, 1))),
+        marking=session_maker(open_engine(settings.database_url, min(size, 1), idle_seconds=idle)),
     )

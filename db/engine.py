@@ -23,9 +23,16 @@ def _encode(value: Any) -> str:
 
 
 def open_engine(
-    url: str, pool_size: int = 10, *, connect_args: Mapping[str, Any] | None = None
+    url: str,
+    pool_size: int = 10,
+    *,
+    connect_args: Mapping[str, Any] | None = None,
+    idle_seconds: float = 60.0,
 ) -> AsyncEngine:
-    """A pool of connections as app_user; `pool_size` 0 opens one connection per use (tests, commands)."""
+    """A pool of connections as app_user; `pool_size` 0 opens one connection per use (tests, commands).
+
+    A transaction in which nothing is asked for `idle_seconds` is ended by the server: a process that stands
+    still, or a machine that was paused, must not keep its locks from the others."""
     pool: dict[str, Any] = (
         {"poolclass": NullPool}
         if pool_size == 0
@@ -33,7 +40,12 @@ def open_engine(
     )
     # Who holds this connection is the first question when one is in the way.
     name = f"switchyard {os.getpid()}"
-    arguments = {"server_settings": {"application_name": name, "timezone": "UTC"}, "timeout": 5}
+    session = {
+        "application_name": name,
+        "timezone": "UTC",
+        "idle_in_transaction_session_timeout": str(int(idle_seconds * 1000)),
+    }
+    arguments = {"server_settings": session, "timeout": 5}
     return create_async_engine(
         driver_url(url),
         json_serializer=_encode,

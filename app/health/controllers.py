@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import math
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -10,10 +11,11 @@ from litestar.exceptions import NotAuthorizedException
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.errors import Forbidden
-from app.health.schemas import Live, Ready
+from app.health.pulse import Pulse
+from app.health.schemas import Live, Ready, Workers
 from app.permissions import Permission
 from app.web.media import header
-from app.web.metrics import REDIS_UP
+from app.web.metrics import REDIS_UP, SILENCE, WORKERS_HEARD
 from app.web.negotiate import Request
 from app.web.tokens import BadToken
 
@@ -44,6 +46,29 @@ class HealthController(Controller):
         )
         return Response(found, status_code=200 if database else 503)
 
+    @get("/workers", public=True)
+    async def workers(self, request: Request) -> Response[Workers]:
+        """200 while somebody works; 503 when no worker is heard of, or when that cannot be known."""
+        found = await pulse(request)
+        if found is None:
+            return Response(Workers("unknown", 0, None), status_code=503)
+        said = Workers("ok" if found.heard else "silent", found.heard, found.seconds)
+        return Response(said, status_code=200 if found.heard else 503)
+
+
+async def pulse(request: Request) -> Pulse | None:
+    """Who was heard of lately, as the metrics say it too; None when the database does not tell in time."""
+    try:
+        found: Pulse = await asyncio.wait_for(request.app.state.pulse(), PATIENCE_SECONDS)
+    except Exception as error:  # noqa: BLE001 -- whatever keeps it from answering, nobody knows
+        log.debug("the pulse cannot be felt", error=repr(error))
+        WORKERS_HEARD.set(math.nan)
+        SILENCE.set(math.nan)
+        return None
+    WORKERS_HEARD.set(found.heard)
+    SILENCE.set(math.inf if found.seconds is None else found.seconds)
+    return found
+
 
 async def works(probe: Probe) -> bool:
     """Whether a probe answers in time."""
@@ -59,6 +84,7 @@ async def works(probe: Probe) -> bool:
 async def metrics(request: Request) -> Response[bytes]:
     """Counters in Prometheus's text form, for the bearer of METRICS_TOKEN or a person who may run jobs."""
     await _admit(request)
+    await pulse(request)
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

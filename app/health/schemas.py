@@ -11,6 +11,15 @@ class Live(msgspec.Struct):
     status: Literal["ok"] = "ok"
 
 
+class Workers(msgspec.Struct):
+    """Whether anybody works. `silent`: no worker was heard of for 15 seconds, so nobody moves and nothing is
+    sent; `unknown`: the database cannot be asked. `seconds` since the last one was heard of."""
+
+    status: Literal["ok", "silent", "unknown"]
+    workers: int
+    seconds: float | None
+
+
 class Ready(msgspec.Struct):
     """Whether requests can be served. Without Redis they can, only bells ring late: `degraded`."""
 

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from app.enrollments.pages import name_of
 from app.errors import NotFound
+from app.health.pulse import SILENT_SECONDS
 from app.operations.schemas import Failing, JobLine, JobList, JobPage, QueueLine, Tile, WorkerLine
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
@@ -36,7 +37,7 @@ async def job_list(work: Work, status: str = "", queue: str = "") -> JobList:
     failing, buttons = await _failing(work)
     rows = await work.jobs.latest(status, queue)
     return JobList(
-        tiles=tiles_of(queues, len(workers)),
+        tiles=tiles_of(queues, sum(one.quiet_seconds < SILENT_SECONDS for one in workers)),
         queues=queues,
         failing=failing,
         workers=workers,
@@ -98,11 +99,11 @@ def tiles_of(queues: Sequence[QueueLine], workers: int) -> list[Tile]:
     failed = sum(one.failed for one in queues if one.name not in EFFECTS)
     doubt = sum(one.doubt for one in queues)
     oldest = max((one.oldest_seconds for one in queues if one.oldest_seconds is not None), default=None)
-    up = "1 worker" if workers == 1 else f"{workers} workers"
+    up = "on 1 worker" if workers == 1 else f"on {workers} workers" if workers else "no worker is heard of"
     upcoming = min((one.next_at for one in queues if one.next_at), default=None)
     note = f"next at {upcoming:%H:%M:%S} UTC" if upcoming else "nothing is scheduled"
     return [
-        Tile("ready", "Due now", ready, f"on {up}", "bad" if ready and not workers else "", "/jobs"),
+        Tile("ready", "Due now", ready, up, "" if workers else "bad", "/jobs"),
         Tile("running", "Running", running, "jobs and calls under way", "", "/jobs?status=running"),
         Tile("waiting", "Waiting", waiting, note, "", "/enrollments?status=active"),
         Tile("doubt", "In doubt", doubt, "sent or not? You decide", "warn" if doubt else "", "#failing"),

@@ -5,6 +5,9 @@ create table chaos.notes (at timestamptz not null default clock_timestamp(), wha
 create table chaos.claims (id uuid, fence int, who text not null, at timestamptz not null default clock_timestamp(),
                            primary key (id, fence));
 
+-- How long after the end of a lease somebody else took over.
+create table chaos.takeovers (at timestamptz not null default clock_timestamp(), id uuid, seconds float not null);
+
 create function chaos.note(what text, id uuid, old jsonb, new jsonb) returns void
 language sql as $$
   insert into chaos.notes (what, id, said) values (what, id, jsonb_build_object('old', old, 'new', new,
@@ -32,6 +35,10 @@ begin
     wrong := 'stale_write';
   elsif old.status in ('sent', 'failed_permanent', 'unknown', 'cancelled') and new.status <> old.status then
     wrong := 'stale_write';
+  end if;
+  if old.status = 'claimed' and new.fence > old.fence and new.status in ('claimed', 'unknown') then
+    insert into chaos.takeovers (id, seconds)
+    values (new.id, extract(epoch from clock_timestamp() - old.lease_until));
   end if;
   if wrong is not null then
     perform chaos.note(wrong, new.id, to_jsonb(old) - 'payload', to_jsonb(new) - 'payload');

@@ -30,6 +30,9 @@ DATABASE = "switchyard"
 PATIENCE = 60.0
 
 
+Condition = Callable[[], bool] | Callable[[], Awaitable[bool]]
+
+
 class Process:
     """One of the program's own processes, by its pid; it is started again by whoever killed it."""
 
@@ -145,9 +148,9 @@ class Site:
     def log(self, what: str) -> Path:
         return self.base / "logs" / f"{what}.log"
 
-    def start_worker(self, *, imports: bool = False, **env: str) -> Process:
+    def start_worker(self, env: dict[str, str] | None = None, *, imports: bool = False) -> Process:
         """One more worker; `imports` starts it the usual way, from nothing."""
-        log = self.log("worker")
+        log, env = self.log("worker"), env or {}
         process = Process(
             (lambda: plain("worker", self.env | env, log))
             if imports
@@ -216,9 +219,7 @@ class Site:
         await until(self.valkey.is_ready)
 
 
-async def until(
-    condition: Callable[[], bool] | Callable[[], Awaitable[bool]], seconds: float = PATIENCE
-) -> float:
+async def until(condition: Condition, seconds: float = PATIENCE) -> float:
     """How many seconds it took until it was so. Raises TimeoutError."""
     begun = time.monotonic()
     async with asyncio.timeout(seconds):

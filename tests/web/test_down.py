@@ -47,6 +47,8 @@ async def test_without_the_database_everything_is_503_and_says_when_to_come_back
         assert "asyncpg" not in answer.text
     ready = await stranded.get("/health/ready")
     assert (ready.status_code, ready.json()) == (503, {"status": "down", "database": "down", "redis": "down"})
+    workers = await stranded.get("/health/workers")
+    assert (workers.status_code, workers.json()["status"]) == (503, "unknown"), "cannot tell is never well"
     assert (await stranded.get("/health/live")).status_code == 200
     assert (await stranded.get("/sign-in", headers=HTML)).status_code == 200
 

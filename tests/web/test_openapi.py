@@ -25,6 +25,7 @@ PUBLIC = {
     ("GET", "/static/{name}"),
     ("GET", "/health/live"),
     ("GET", "/health/ready"),
+    ("GET", "/health/workers"),
     ("GET", "/metrics"),  # outside the account gate; asks for its own token, see test_request_path
 }
 

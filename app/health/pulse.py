@@ -1,0 +1,34 @@
+"""Whether anybody works: workers beat in the database, so that a web server can say when none does."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from sqlalchemy import text
+
+from app.runtime import Runtime
+
+SILENT_SECONDS = 15.0  # three beats: who was not heard of for so long does not work
+
+PULSE = text("""
+select count(*) filter (where seen_at > clock_timestamp() - make_interval(secs => :silent)) as heard,
+       cast(extract(epoch from clock_timestamp() - max(seen_at)) as double precision) as seconds
+  from workers
+""")
+
+
+class Pulse(msgspec.Struct, frozen=True):
+    """How many workers were heard of lately, and how many seconds ago the last one; None for never."""
+
+    heard: int
+    seconds: float | None
+
+
+def pulse_of(runtime: Runtime) -> Callable[[], Awaitable[Pulse]]:
+    """Asks the database who beats. What it raises when the database is away is the driver's."""
+
+    async def ask() -> Pulse:
+        async with runtime.engine.connect() as connection:
+            row = (await connection.execute(PULSE, {"silent": SILENT_SECONDS})).one()
+        return Pulse(row.heard, row.seconds)
+
+    return ask

@@ -1,0 +1,101 @@
+"""Rows of workers that die, hang or stand still: F01, F15, F24."""
+
+import asyncio
+import random
+import signal
+import time
+from typing import Any
+from uuid import UUID
+
+from scripts.chaos.rows.scene import LEASE, Scene, ensure, figures, percentile
+
+TAKEOVERS = "select seconds from chaos.takeovers"
+ALARM = 30.0
+HERD = 3000
+# People and the events that say that they were created, as one bulk edit of another program would leave them.
+CROWD = """
+with made as (insert into contacts (account_id, id, email, first_name, state)
+              select $1, gen_random_uuid(), 'c' || n || '@a0.example', 'Ann', 'CA'
+                from generate_series(1000001, 1000000 + $2) n
+              returning id, email),
+     said as (insert into audit_logs (account_id, id, occurred_at, actor_kind, actor_id, actor_name, action,
+                                      subject_kind, subject_id)
+              select $1, gen_random_uuid(), clock_timestamp(), 'system', '', 'Faults', 'contact.created',
+                     'contact', id::text from made)
+insert into events (account_id, id, kind, subject_id, source, root_event_id, occurred_at)
+select $1, id, 'contact.created', id, 'api', id, clock_timestamp() from made
+"""
+
+
+async def f01_worker_is_killed(scenes: type[Scene]) -> dict[str, Any]:
+    """SIGKILL in the middle of what it does, fifteen times: another takes over two seconds after the lease's
+    end at the latest, nothing is lost, and a step that holds is not repeated."""
+    chance = random.Random(1)  # noqa: S311 -- repeatable on purpose
+    async with scenes.of(workers=2, slow=(0.2, 0.6)) as scene:
+        async with scene.fed(8.0):
+            for _ in range(15):
+                await asyncio.sleep(chance.uniform(0.5, 1.5))
+                chance.choice(scene.workers).kill_and_start()
+        verdict = await scene.judged()
+        late = [row["seconds"] for row in await scene.site.sql(TAKEOVERS)]
+        ensure(bool(late), "no claim of a dead worker was taken over: the row has not tested anything")
+        ensure(max(late) <= 2.0, f"a takeover came {max(late):.1f} s after the end of the lease")
+        return figures(
+            kills=15, takeovers=len(late), latest=max(late), repeats=verdict.repeats, held=verdict.held
+        )
+
+
+async def f15_herd(scenes: type[Scene]) -> dict[str, Any]:
+    """Thousands of one account in the same second, in small: the other account's people wait five seconds at
+    the most, and the web answers."""
+    async with scenes.of(workers=2, accounts=2, slow=(0.0, 0.01)) as scene:
+        await scene.site.sql(CROWD, UUID(scene.tenants[0].id), HERD)
+        begun = time.monotonic()
+        answers = []
+        for _ in range(20):
+            answers.append((await scene.offer(1, must=True)).seconds)
+            await asyncio.sleep(0.3)
+        await scene.settled(240)
+        drained = time.monotonic() - begun
+        late = await scene.site.sql(
+            "select extract(epoch from f.sent_at - f.created_at)::float as s from effects f "
+            "where account_id = $1 and sent_at is not null", UUID(scene.tenants[1].id),
+        )  # fmt: skip
+        worst = percentile([row["s"] for row in late], 0.99)
+        ensure(worst <= 5.0, f"the small account's sends were {worst:.1f} s late (p99)")
+        return figures(herd=HERD, drained=drained, small_p99=worst, web_p99=percentile(answers, 0.99))
+
+
+async def f24_every_worker_stands_still(scenes: type[Scene]) -> dict[str, Any]:
+    """Alive and silent: /health/workers, /metrics and the Jobs page say so within thirty seconds, and say
+    that all is well when they go on."""
+    async with scenes.of(workers=2) as scene:
+        await scene.add(3)
+        await scene.settled()
+
+        async def said(status: int) -> bool:
+            answer, _ = await scene.get("/health/workers")
+            return answer.status_code == status
+
+        await scene.until(lambda: said(200), 10, "health with workers")
+        for worker in scene.workers:
+            worker.signal(signal.SIGSTOP)
+        await scene.add(3)
+        begun = time.monotonic()
+        alarm = await scene.until(lambda: said(503), ALARM, "the alarm")
+        page, _ = await scene.get("/jobs")
+        tiles = {tile["key"]: tile for tile in page.json()["tiles"]}
+        ensure(
+            "bad" in {tiles["ready"]["tone"], tiles["late"]["tone"]},
+            f"the Jobs page shows nothing after {time.monotonic() - begun:.0f} s: {tiles['ready']}",
+        )
+        metrics, _ = await scene.get("/metrics", authorization="Bearer faults")
+        ensure("switchyard_workers_heard 0.0" in metrics.text, "the metrics count workers that stand still")
+        for worker in scene.workers:
+            worker.signal(signal.SIGCONT)
+        back = await scene.until(lambda: said(200), 15, "health after they go on")
+        await scene.judged()
+        return figures(alarm=alarm, back=back)
+
+
+__all__ = ["LEASE", "f01_worker_is_killed", "f15_herd", "f24_every_worker_stands_still"]
