@@ -2,6 +2,7 @@
 
 import os
 import time
+from datetime import datetime
 from uuid import UUID
 
 
@@ -11,3 +12,8 @@ def uuid7(milliseconds: int | None = None) -> UUID:
     random = int.from_bytes(os.urandom(10), "big")
     value = (stamp & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64
     return UUID(int=value | 0b10 << 62 | random & 0x3FFFFFFFFFFFFFFF)
+
+
+def uuid7_floor(moment: datetime) -> UUID:
+    """Below every id that is made from this moment on, by the clock of the machine."""
+    return UUID(int=(int(moment.timestamp() * 1000) & 0xFFFFFFFFFFFF) << 80)

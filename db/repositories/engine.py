@@ -28,14 +28,6 @@ DUE_ACCOUNTS = text(
 ONLY_MATCHER = text(
     "select pg_try_advisory_xact_lock(hashtextextended('match:' || current_account()::text, 0))"
 )
-UNMATCHED = text("""
-select id, kind, subject_id, source, data, root_event_id, depth from events
- where account_id = current_account() and matched_at is null order by id limit :most for update skip locked
-""").columns(data=JSONB)
-MATCHED = text("""
-update events set matched_at = cast(:now as timestamptz)
- where account_id = current_account() and id = any(cast(:ids as uuid[]))
-""")
 SETTING = text("select name, time_zone from accounts where id = current_account()")
 CUSTOM_FIELDS = text("""
 select id, key, label, type, options from custom_fields where account_id = current_account() order by id
@@ -51,58 +43,18 @@ select v.workflow_id, v.number, v.document from workflow_versions v
     on w.workflow_id = v.workflow_id and w.number = v.number
  where v.account_id = current_account()
 """).columns(document=JSONB)
-HISTORY = text("""
-select e.workflow_id, e.contact_id, bool_or(e.status = 'active') as active, max(e.ended_at) as last_ended_at,
-       count(*) filter (where e.entered_at > cast(:now as timestamptz) - interval '1 hour') as last_hour
-  from enrollments e
-  join unnest(cast(:workflows as uuid[]), cast(:contacts as uuid[])) w(workflow_id, contact_id)
-    on w.workflow_id = e.workflow_id and w.contact_id = e.contact_id
- where e.account_id = current_account() group by 1, 2
-""")
 _FACTS = f"""
 select id, {", ".join(_COLUMN.get(name, name) for name in VALUES)}, fields from contacts
  where account_id = current_account() and id = any(cast(:ids as uuid[])) and deleted_at is null order by id
 """  # noqa: S608 -- the names are our own columns
 FACTS = text(_FACTS).columns(fields=JSONB)
 FACTS_LOCKED = text(_FACTS + " for no key update").columns(fields=JSONB)
+FACTS_GONE = text(_FACTS.replace("deleted_at is null", "deleted_at is not null")).columns(fields=JSONB)
 TAGS = text("""
 select contact_id, array_agg(tag_id) as tags from contact_tags
  where account_id = current_account() and contact_id = any(cast(:ids as uuid[])) group by 1
 """)
-LISTENING = text("""
-select id, workflow_id, version, contact_id from enrollments
- where account_id = current_account() and contact_id = any(cast(:ids as uuid[])) and status = 'active'
-   and wait_reason in ('timer', 'condition') and due_at > cast(:now as timestamptz)
-""")
-WAKE = text("""
-update enrollments set due_at = cast(:now as timestamptz)
- where account_id = current_account() and id = any(cast(:ids as uuid[])) and status = 'active'
-""")
-WAKE_ALL_OF = text("""
-update enrollments set due_at = cast(:now as timestamptz)
- where account_id = current_account() and contact_id = any(cast(:ids as uuid[])) and status = 'active'
-""")
 
-ENROLL = text("""
-insert into enrollments
-       (id, workflow_id, version, contact_id, event_id, root_event_id, depth, due_at, entered_at)
-select v.id, v.workflow_id, v.version, v.contact_id, v.event_id, v.root_event_id, v.depth,
-       cast(:now as timestamptz), cast(:now as timestamptz)
-  from unnest(cast(:id as uuid[]), cast(:workflow_id as uuid[]), cast(:version as int[]),
-              cast(:contact_id as uuid[]), cast(:event_id as uuid[]), cast(:root_event_id as uuid[]),
-              cast(:depth as int[]))
-       v(id, workflow_id, version, contact_id, event_id, root_event_id, depth)
-on conflict do nothing returning id
-""")
-DECIDED = text("""
-insert into trigger_decisions (event_id, workflow_id, version, contact_id, verdict, detail, decided_at)
-select v.event_id, v.workflow_id, v.version, v.contact_id, v.verdict, cast(v.detail as jsonb),
-       cast(:now as timestamptz)
-  from unnest(cast(:event_id as uuid[]), cast(:workflow_id as uuid[]), cast(:version as int[]),
-              cast(:contact_id as uuid[]), cast(:verdict as text[]), cast(:detail as text[]))
-       v(event_id, workflow_id, version, contact_id, verdict, detail)
-on conflict do nothing
-""")
 EVENTS = text("""
 insert into events (id, kind, subject_id, source, data, root_event_id, depth, occurred_at)
 select v.id, v.kind, v.subject_id, v.source, cast(v.data as jsonb), v.root_event_id, v.depth,

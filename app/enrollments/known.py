@@ -1,0 +1,49 @@
+"""The contacts of a batch of events, each read once, with what the programs that look at them ask for."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from app.enrollments.deciding import bring
+from app.enrollments.programs import Setting
+from app.filters.facts import Facts
+from app.workflows.domain.version import Program
+
+
+class People:
+    """Facts by contact. Those of deleted contacts are kept apart: only what their deletion started sees
+    them."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self._facts: dict[UUID, Facts] = {}
+        self._gone: dict[UUID, Facts] = {}
+        self._read: set[UUID] = set()
+        self._brought: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
+
+    async def load(self, wanted: Iterable[tuple[UUID, Program]], gone: Sequence[UUID] = ()) -> None:
+        """Reads the contacts that programs want to look at; those in `gone` also when they are deleted."""
+        asked: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
+        contacts: set[UUID] = set(gone)
+        for contact, program in wanted:
+            contacts.add(contact)
+            if program.asks_workflows:
+                asked["workflows"].add(contact)
+            if program.asks_history:
+                asked["history"].add(contact)
+        if missing := contacts - self._read:
+            self._facts |= await self.setting.facts(missing)
+            self._read |= missing
+        if deleted := set(gone) - self._facts.keys() - self._gone.keys():
+            self._gone |= await self.setting.deleted_facts(deleted)
+        more = {name: ids - self._brought[name] for name, ids in asked.items()}
+        if any(more.values()):
+            every = self._facts | self._gone
+            await bring(self.setting.engine, every, workflows=more["workflows"], history=more["history"])
+            for name, ids in more.items():
+                self._brought[name] |= ids
+
+    def of(self, contact: UUID, *, gone: bool = False) -> Facts | None:
+        """What is known of a contact that was loaded; None when it is deleted, unless `gone` asks for those
+        as well."""
+        found = self._facts.get(contact)
+        return self._gone.get(contact) if found is None and gone else found

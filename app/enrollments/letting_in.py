@@ -1,0 +1,155 @@
+"""What the matcher reads before it decides and writes after it: the past of each contact in each workflow,
+enrollments, and the decisions."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from app.enrollments.deciding import state_of
+from app.enrollments.programs import Setting
+from app.enrollments.writing import Moves
+from app.work import Work
+from app.workflows.domain.candidates import Candidate
+from app.workflows.domain.entering import EntryDecision, History, Verdict
+from app.workflows.domain.events import CONTACT_DELETED, Event, carried
+from app.workflows.domain.machine import leave
+from app.workflows.domain.outcomes import ExitReason, Status
+from db.ids import uuid7_floor
+from db.repositories.engine import Engine
+from db.repositories.entering import DECIDED, ENROLL, ENTERED_TODAY, HISTORY, LIVE_LOCKED
+
+Pair = tuple[UUID, UUID]
+DAY = timedelta(hours=25)
+
+
+class Asked(msgspec.Struct):
+    """One event and one workflow that may care. `enrollment` is set when the contact enters; `supersedes`
+    are those that are taken out for it; `superseded` that a later event of the batch took out this one."""
+
+    event: Event
+    root: UUID
+    candidate: Candidate
+    decision: EntryDecision | None = None
+    enrollment: UUID | None = None
+    settled_at: datetime | None = None
+    supersedes: list[UUID] = []
+    superseded: bool = False
+
+    @property
+    def pair(self) -> Pair:
+        return self.candidate.program.version.workflow_id, self.event.subject_id
+
+
+class Past(msgspec.Struct):
+    """A contact's past in a workflow, as the batch goes on. `live` are enrollments that have not ended,
+    `fresh` those that this batch lets in."""
+
+    history: History = History()
+    live: list[UUID] = []
+    fresh: list[Asked] = []
+
+    def entered(self, one: Asked) -> None:
+        """The contact enters by it."""
+        decision, history = one.decision, self.history
+        assert decision is not None  # noqa: S101 -- only who was decided on enters
+        live = history.live | {decision.entry_key}
+        if decision.supersedes:
+            live = frozenset({decision.entry_key})
+            one.supersedes, self.live = self.live, []
+            for earlier in self.fresh:
+                earlier.superseded = True
+            self.fresh = []
+        self.fresh.append(one)
+        self.history = History(live, True, history.last_ended_at, history.entries_last_hour + 1)
+
+
+async def before_now(work: Work, engine: Engine, asked: Sequence[Asked]) -> dict[Pair, Past]:
+    """Each contact's past in each workflow."""
+    pairs = list({one.pair for one in asked})
+    past = {pair: Past() for pair in pairs}
+    if not pairs:
+        return past
+    rows = await engine.all(
+        HISTORY, workflows=[pair[0] for pair in pairs], contacts=[pair[1] for pair in pairs], now=work.now
+    )
+    for row in rows:
+        past[row.workflow_id, row.contact_id] = Past(
+            History(frozenset(row.keys or ()), True, row.last_ended_at, row.last_hour), list(row.live or ())
+        )
+    return past
+
+
+async def entered_today(work: Work, engine: Engine, asked: Sequence[Asked]) -> dict[UUID, int]:
+    """How many entered each workflow that has a cap, in the last 24 hours; counted up to the cap."""
+    caps = {one.pair[0]: cap for one in asked if (cap := one.candidate.program.version.settings.entry_cap)}
+    if not caps:
+        return {}
+    rows = await engine.all(
+        ENTERED_TODAY,
+        workflows=list(caps),
+        caps=list(caps.values()),
+        since=uuid7_floor(work.now - work.runtime.clock.offset - DAY),
+        now=work.now,
+    )
+    return {row.id: row.entered for row in rows}
+
+
+async def write(work: Work, setting: Setting, asked: Sequence[Asked]) -> None:
+    """Takes out whom a restart supersedes, lets in who enters, and notes every decision."""
+    engine = setting.engine
+    out = [enrollment for one in asked for enrollment in one.supersedes]
+    if out:
+        await take_out(work, engine, out, ExitReason.SUPERSEDED)
+    entered = await engine.insert(ENROLL, [_enrollment(one) for one in asked if one.enrollment], now=work.now)
+    inside = {row.id for row in entered}
+    rows = [_decision(one, inside) for one in asked if one.decision is not None]
+    await engine.insert(DECIDED, rows, now=work.now)
+
+
+async def take_out(work: Work, engine: Engine, ids: Sequence[UUID], reason: ExitReason) -> None:
+    """Ends those of these enrollments that still live; what they have not sent is not sent."""
+    moves = Moves()
+    for row in await engine.all(LIVE_LOCKED, ids=sorted(ids)):
+        moves.add(row, leave(state_of(row), work.now, Status.EXITED, reason), None)
+    await moves.write(work, engine)
+
+
+def _decision(one: Asked, inside: set[UUID]) -> dict[str, Any]:
+    decision = one.decision
+    assert decision is not None  # noqa: S101 -- the caller picked those that were decided
+    verdict, detail = decision.verdict, decision.detail
+    if one.enrollment is not None and one.enrollment not in inside:
+        verdict = Verdict.ALREADY_ACTIVE
+    if decision.entry_key:
+        detail = detail | {"entry_key": decision.entry_key}
+    if one.supersedes:
+        detail = detail | {"superseded": [str(enrollment) for enrollment in one.supersedes]}
+    return {
+        "event_id": one.event.id,
+        "workflow_id": one.pair[0],
+        "version": one.candidate.program.version.number,
+        "contact_id": one.pair[1],
+        "verdict": verdict.value,
+        "detail": detail,
+    }
+
+
+def _enrollment(one: Asked) -> dict[str, Any]:
+    said = carried(one.event)
+    return {
+        "id": one.enrollment,
+        "workflow_id": one.pair[0],
+        "version": one.candidate.program.version.number,
+        "contact_id": one.pair[1],
+        "event_id": one.event.id,
+        "root_event_id": one.root,
+        "depth": one.event.depth,
+        "entry_key": one.decision.entry_key if one.decision else "",
+        "data": {"event": said} if said else {},
+        "of_deleted": one.event.kind == CONTACT_DELETED,
+        "superseded": one.superseded,
+        "settled_at": one.settled_at,
+    }

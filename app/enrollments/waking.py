@@ -1,0 +1,141 @@
+"""Whom an event wakes: those who wait for it, those whose goal or condition it made true, and those whose
+contact is gone."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.enrollments.known import People
+from app.filters.facts import Facts
+from app.work import Work
+from app.workflows.domain.events import CONTACT_DELETED, ENROLLMENT_ENDED, MANUAL, Event, Source, offered
+from app.workflows.domain.outcomes import WaitReason
+from app.workflows.domain.version import Program
+from db.repositories.entering import HEARD, SETTLED, STANDING, WAKE, WAKE_ALL_OF
+
+# What may make a filter true that was not: every change of the contact, and what a filter on where the
+# contact is or what happened to them sees.
+CHANGES = ("contact.created", "contact.updated", "tag.added", "tag.removed")
+# Somebody who waits for one of these can be taken from it by a goal; an effect under way is never cut off.
+_INTERRUPTED = frozenset(
+    {
+        WaitReason.TIMER,
+        WaitReason.WINDOW,
+        WaitReason.EVENT,
+        WaitReason.CONDITION,
+        WaitReason.APPROVAL,
+        WaitReason.DRIP_SLOT,
+    }
+)
+
+
+class _Heard:
+    """The events of one contact in this batch, with the time of each."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Event, datetime]] = []
+        self.kinds: set[str] = set()
+        self.offers: set[tuple[str, str]] = set()
+
+    def add(self, event: Event, at: datetime) -> None:
+        self.events.append((event, at))
+        self.kinds.add(event.kind)
+        self.offers.update(offered(event))
+
+    def concerns(self, program: Program) -> bool:
+        """Whether anybody in this program may hear of it."""
+        return not self.offers.isdisjoint(program.listens) or (program.watches and self.changes(program))
+
+    def changes(self, program: Program) -> bool:
+        """Whether what the program's filters ask about may have changed."""
+        return (
+            program.asks_history
+            or any(kind in CHANGES for kind in self.kinds)
+            or (program.asks_workflows and not self.kinds.isdisjoint({ENROLLMENT_ENDED, MANUAL}))
+        )
+
+
+async def wake(work: Work, people: People, rows: Sequence[Any]) -> None:
+    """Marks as due who has to be looked at after these events (rows as they were read)."""
+    engine = people.setting.engine
+    gone = [row.subject_id for row in rows if row.kind == CONTACT_DELETED]
+    if gone:
+        await engine.do(WAKE_ALL_OF, ids=gone, now=work.now)
+    heard: dict[UUID, _Heard] = {}
+    for row in rows:
+        event = Event(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
+        heard.setdefault(row.subject_id, _Heard()).add(event, row.occurred_at)
+    standing = await _standing(work, people, heard)
+    if not standing:
+        return
+    await people.load((row.contact_id, program) for row, program in standing)
+    woken, met = [], []
+    for row, program in standing:
+        facts = people.of(row.contact_id)
+        if facts is None:
+            continue
+        facts.data = row.data
+        event_id = _met(row, program, heard[row.contact_id], facts, work.now)
+        if event_id is not None:
+            met.append({"id": row.id, "event_id": event_id})
+        elif heard[row.contact_id].changes(program) and _moves(row, program, facts, work.now):
+            woken.append(row.id)
+    await engine.insert(HEARD, sorted(met, key=lambda one: str(one["id"])), now=work.now)
+    if woken:
+        await engine.do(WAKE, ids=sorted(woken), now=work.now)
+
+
+async def _standing(work: Work, people: People, heard: dict[UUID, _Heard]) -> list[tuple[Any, Program]]:
+    """Who stands where they may hear. Somebody on the move is waited for: what they come to wait for in this
+    very moment, they hear as well."""
+    engine = people.setting.engine
+    found = await _concerned(work, people, heard)
+    moving = [row.id for row, _ in found if row.due]
+    if moving:
+        await engine.all(SETTLED, ids=sorted(moving))
+        found = await _concerned(work, people, heard)
+    return [(row, program) for row, program in found if row.wait_reason in _INTERRUPTED]
+
+
+async def _concerned(work: Work, people: People, heard: dict[UUID, _Heard]) -> list[tuple[Any, Program]]:
+    rows = await people.setting.engine.all(STANDING, ids=list(heard), now=work.now)
+    programs = await people.setting.programs((row.workflow_id, row.version) for row in rows)
+    found: list[tuple[Any, Program]] = []
+    for row in rows:
+        program = programs.get((row.workflow_id, row.version))
+        if isinstance(program, Program) and heard[row.contact_id].concerns(program):
+            found.append((row, program))
+    return found
+
+
+def _met(row: Any, program: Program, heard: _Heard, facts: Facts, now: datetime) -> UUID | None:
+    """The first event that an event wait waited for: of its kind, about its subject, since it began."""
+    if row.wait_reason != WaitReason.EVENT or row.started_at is None:
+        return None
+    place = program.by_key.get(row.step_key)
+    for event, at in heard.events:
+        asked = any(place in program.listens.get(pair, ()) for pair in offered(event))
+        if not asked or at < row.started_at or place is None:
+            continue
+        match = program.nodes[place].match
+        facts.data = {**row.data, "event": dict(event.data)}
+        if match is None or match(facts, now):
+            return event.id
+    return None
+
+
+def _moves(row: Any, program: Program, facts: Facts, now: datetime) -> bool:
+    """Whether looking at it again would move it: a goal is met, a condition holds, or the entry condition
+    holds no longer. What is asked here is asked again by the one who moves it."""
+    if program.stay_match is not None and not program.stay_match(facts, now):
+        return True
+    nodes = program.nodes
+    if row.wait_reason == WaitReason.CONDITION:
+        match = nodes[program.by_key[row.step_key]].match if row.step_key in program.by_key else None
+        if match is None or match(facts, now):
+            return True
+    return any((match := nodes[goal].match) is not None and match(facts, now) for goal in program.goals)
+
+
+__all__ = ["wake"]

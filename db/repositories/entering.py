@@ -1,0 +1,97 @@
+"""Statements of entering: what came before, who enters, why not, and whom an event wakes."""
+
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import JSONB
+
+UNMATCHED = text("""
+select id, kind, subject_id, source, data, root_event_id, depth, occurred_at from events
+ where account_id = current_account() and matched_at is null order by id limit :most for update skip locked
+""").columns(data=JSONB)
+MATCHED = text("""
+update events set matched_at = cast(:now as timestamptz)
+ where account_id = current_account() and id = any(cast(:ids as uuid[]))
+""")
+HISTORY = text("""
+select e.workflow_id, e.contact_id, max(e.ended_at) as last_ended_at,
+       array_agg(e.id) filter (where e.status = 'active') as live,
+       array_agg(e.entry_key) filter (where e.status = 'active') as keys,
+       count(*) filter (where e.entered_at > cast(:now as timestamptz) - interval '1 hour') as last_hour
+  from enrollments e
+  join unnest(cast(:workflows as uuid[]), cast(:contacts as uuid[])) w(workflow_id, contact_id)
+    on w.workflow_id = e.workflow_id and w.contact_id = e.contact_id
+ where e.account_id = current_account() group by 1, 2
+""")
+# By id, which begins with its time of making: the last day and an hour, however many came before.
+ENTERED_TODAY = text("""
+select (select count(*) from (
+          select from enrollments e
+           where e.account_id = current_account() and e.workflow_id = w.id and e.id > :since
+             and e.entered_at > cast(:now as timestamptz) - interval '1 day' limit w.cap) x) as entered, w.id
+  from unnest(cast(:workflows as uuid[]), cast(:caps as int[])) w(id, cap)
+""")
+ENROLL = text("""
+insert into enrollments
+       (id, workflow_id, version, contact_id, event_id, root_event_id, depth, entry_key, data, of_deleted,
+        status, exit_reason, ended_at, due_at, wait_until, entered_at)
+select v.id, v.workflow_id, v.version, v.contact_id, v.event_id, v.root_event_id, v.depth, v.entry_key,
+       cast(v.data as jsonb), v.of_deleted,
+       case when v.superseded then 'exited' else 'active' end,
+       case when v.superseded then 'superseded' end,
+       case when v.superseded then cast(:now as timestamptz) end,
+       case when not v.superseded then coalesce(v.settled_at, cast(:now as timestamptz)) end,
+       case when not v.superseded then v.settled_at end, cast(:now as timestamptz)
+  from unnest(cast(:id as uuid[]), cast(:workflow_id as uuid[]), cast(:version as int[]),
+              cast(:contact_id as uuid[]), cast(:event_id as uuid[]), cast(:root_event_id as uuid[]),
+              cast(:depth as int[]), cast(:entry_key as text[]), cast(:data as text[]),
+              cast(:of_deleted as boolean[]), cast(:superseded as boolean[]),
+              cast(:settled_at as timestamptz[]))
+       v(id, workflow_id, version, contact_id, event_id, root_event_id, depth, entry_key, data, of_deleted,
+         superseded, settled_at)
+on conflict do nothing returning id
+""")
+DECIDED = text("""
+insert into trigger_decisions (event_id, workflow_id, version, contact_id, verdict, detail, decided_at)
+select v.event_id, v.workflow_id, v.version, v.contact_id, v.verdict, cast(v.detail as jsonb),
+       cast(:now as timestamptz)
+  from unnest(cast(:event_id as uuid[]), cast(:workflow_id as uuid[]), cast(:version as int[]),
+              cast(:contact_id as uuid[]), cast(:verdict as text[]), cast(:detail as text[]))
+       v(event_id, workflow_id, version, contact_id, verdict, detail)
+on conflict do nothing
+""")
+
+STANDING = text("""
+select e.id, e.workflow_id, e.version, e.contact_id, e.step_key, e.wait_reason, e.entered_at, e.of_deleted,
+       e.data, e.due_at <= cast(:now as timestamptz) as due, x.started_at
+  from enrollments e
+  left join enrollment_executions x
+    on x.account_id = e.account_id and x.enrollment_id = e.id and x.seq = e.seq and e.wait_reason = 'event'
+ where e.account_id = current_account() and e.contact_id = any(cast(:ids as uuid[]))
+   and e.status = 'active' and e.paused_at is null
+""").columns(data=JSONB)
+# Waits for the worker who moves them now.
+SETTLED = text("""
+select id from enrollments
+ where account_id = current_account() and id = any(cast(:ids as uuid[])) order by id for update
+""")
+WAKE = text("""
+update enrollments set due_at = cast(:now as timestamptz)
+ where account_id = current_account() and id = any(cast(:ids as uuid[])) and status = 'active'
+   and paused_at is null and (due_at is null or due_at > cast(:now as timestamptz))
+""")
+WAKE_ALL_OF = text("""
+update enrollments set due_at = cast(:now as timestamptz)
+ where account_id = current_account() and contact_id = any(cast(:ids as uuid[])) and status = 'active'
+   and paused_at is null and not of_deleted
+""")
+HEARD = text("""
+update enrollments e set due_at = cast(:now as timestamptz), heard_event_id = v.event_id
+  from unnest(cast(:id as uuid[]), cast(:event_id as uuid[])) v(id, event_id)
+ where e.account_id = current_account() and e.id = v.id and e.status = 'active' and e.wait_reason = 'event'
+   and e.paused_at is null
+""")
+LIVE_LOCKED = text("""
+select e.*, w.name as workflow_name, w.status as workflow_status
+  from enrollments e join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
+ where e.account_id = current_account() and e.id = any(cast(:ids as uuid[])) and e.status = 'active'
+ order by e.id for update of e
+""").columns(data=JSONB)
