@@ -4,13 +4,14 @@ A batch that fails is done again in halves until the one that makes it fail stan
 as failed with its error, the others go on. What is wrong with the database is nobody's fault and is raised.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from app.enrollments.deciding import load
 from app.enrollments.faults import not_now
 from app.enrollments.programs import Setting
 from app.enrollments.suspects import (
@@ -25,36 +26,20 @@ from app.enrollments.suspects import (
 )
 from app.enrollments.writing import Moves
 from app.failpoints import Boundary, commit, step_hit
-from app.filters.facts import Facts
 from app.work import Work
-from app.workflows.domain.machine import advance, leave
-from app.workflows.domain.outcomes import (
-    Decision,
-    EffectOutcome,
-    Enrollment,
-    ExitReason,
-    Status,
-    WaitReason,
-)
-from app.workflows.domain.steps import AddTag, RemoveTag, UpdateField
-from app.workflows.domain.version import CompileError, Program
+from app.workflows.domain.version import Program
 from db.repositories.batches import UNMARK
 from db.repositories.engine import Engine
 from db.repositories.moving import (
     CLAIM_DUE,
     CLAIM_THESE,
     CLOSE_OPEN,
-    EFFECTS_OF,
     PARK_POISON,
 )
 
 log = structlog.get_logger(__name__)
 BATCH = 500
 ALONE_AT_ONCE = 25
-_ON_EFFECT = ("effect", "retry", "hold")
-# What the ledger says, as `advance` reads it; an effect under way is as good as not begun.
-_OUTCOMES = {"claimed": "pending", "cancelled": "failed_permanent"}
-Programs = Mapping[tuple[UUID, int], Program | CompileError]
 
 
 async def move_enrollments(work: Work, most: int = BATCH) -> int:
@@ -137,70 +122,15 @@ async def _move(work: Work, rows: Sequence[Any], mark: UUID | None) -> None:
         return
     engine = Engine(work.session)
     setting = await Setting.of(work)
-    programs = await setting.programs((row.workflow_id, row.version) for row in rows)
-    facts = await setting.facts(
-        (row.contact_id for row in rows),
-        lock=(
-            row.contact_id for row in rows if changes_contacts(programs.get((row.workflow_id, row.version)))
-        ),
-    )
-    effects = await _effects(engine, rows)
+    known = await load(setting, rows)
     moves = Moves()
     for row in rows:
-        program = programs.get((row.workflow_id, row.version))
-        step_hit(facts.get(row.contact_id))
-        decision = _decide(work, row, program, facts, effects)
+        step_hit(known.facts.get(row.contact_id))
+        decision = known.decide(row, work.now)
+        program = known.programs.get((row.workflow_id, row.version))
         moves.add(row, decision, program if isinstance(program, Program) else None)
-    await moves.write(work, engine)
+    await known.keep(engine)
+    await moves.write(work, engine, setting)
     if mark is not None:
         await engine.do(UNMARK, marks=[mark])
     await commit(work.session, Boundary.MOVE)
-
-
-def changes_contacts(program: Program | CompileError | None) -> bool:
-    """Whether a step of it writes to the contact: then the contact is locked while steps are decided."""
-    return isinstance(program, Program) and any(
-        isinstance(node.config, AddTag | RemoveTag | UpdateField) for node in program.nodes
-    )
-
-
-def _decide(
-    work: Work,
-    row: Any,
-    program: Program | CompileError | None,
-    facts: Mapping[UUID, Facts],
-    effects: Mapping[UUID, EffectOutcome],
-) -> Decision:
-    state = Enrollment(
-        row.id,
-        row.contact_id,
-        row.step_key,
-        row.seq,
-        WaitReason(row.wait_reason) if row.wait_reason else None,
-        row.wait_until,
-        row.goal_key,
-        effects.get(row.id),
-    )
-    known = facts.get(row.contact_id)
-    if known is None:
-        return leave(state, work.now, Status.EXITED, ExitReason.SUBJECT_DELETED)
-    if row.workflow_status == "archived":
-        return leave(state, work.now, Status.EXITED, ExitReason.WORKFLOW_ARCHIVED)
-    if not isinstance(program, Program):
-        said = str(program or "The version is gone.")
-        return leave(state, work.now, Status.FAILED, ExitReason.FAILED_PERMANENT, said)
-    return advance(program, state, known, work.now)
-
-
-async def _effects(engine: Engine, rows: Sequence[Any]) -> dict[UUID, EffectOutcome]:
-    waiting = [row for row in rows if row.wait_reason in _ON_EFFECT]
-    if not waiting:
-        return {}
-    found = await engine.all(EFFECTS_OF, ids=[row.id for row in waiting], seqs=[row.seq for row in waiting])
-    return {row.enrollment_id: _outcome(row) for row in found}
-
-
-def _outcome(row: Any) -> EffectOutcome:
-    status: Any = _OUTCOMES.get(row.status, row.status)
-    next_at = row.due_at if status == "retry" else None
-    return EffectOutcome(status, next_at, row.error, row.result or {})

@@ -1,6 +1,6 @@
 """Versions compiled once per process, and what an account says about its contacts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -8,14 +8,17 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from app.filters.facts import Facts, contact_values
-from app.filters.fields import Fields, catalogue, custom_field
+from app.filters.fields import Fields, Named, catalogue, custom_field
 from app.work import Work
 from app.workflows.domain.candidates import TriggerIndex
+from app.workflows.domain.events import ENROLLMENT_ENDED
 from app.workflows.domain.version import CompileError, Program, compile_version, load_version
+from db.repositories.around import WAITED_FOR_ENDS
 from db.repositories.engine import (
     CUSTOM_FIELDS,
     DOCUMENTS,
     FACTS,
+    FACTS_GONE,
     FACTS_LOCKED,
     LIVE,
     SETTING,
@@ -23,19 +26,26 @@ from db.repositories.engine import (
     VALUES,
     Engine,
 )
+from db.repositories.segments import SEGMENT_FILTERS, filters_by_id
 
 MOST_KEPT = 5000
 Version = tuple[UUID, int]
+Programs = Mapping[Version, Program | CompileError]
+# Where the document of a version that waits for somebody's end in a workflow says so.
+_ENDS = f'$.**.event ? (@ == "{ENROLLMENT_ENDED}")'
 
 
 class _Known(msgspec.Struct):
-    """What a process remembers of one account: good as long as its custom fields are the same."""
+    """What a process remembers of one account: good as long as its custom fields and its segments' filters
+    are the same."""
 
     rows: Sequence[Any]
     fields: Fields
     programs: dict[Version, Program | CompileError] = {}
     index_of: tuple[Version, ...] = ()
     index: TriggerIndex | None = None
+    ends_of: tuple[Version, ...] | None = None
+    ends: bool = False
 
 
 _known: dict[UUID, _Known] = {}
@@ -58,18 +68,20 @@ class Setting:
     async def of(cls, work: Work) -> "Setting":
         engine = Engine(work.session)
         name, zone = (await engine.all(SETTING))[0]
-        rows = await engine.all(CUSTOM_FIELDS)
+        custom, segments = await engine.all(CUSTOM_FIELDS), await engine.all(SEGMENT_FILTERS)
+        rows = [*custom, *segments]
         known = _known.get(work.account_id)
         if known is None or known.rows != rows:
             if len(_known) > MOST_KEPT:
                 _known.clear()
             fields = catalogue(
-                custom_field(row.id, row.key, row.label, row.type, row.options) for row in rows
+                (custom_field(row.id, row.key, row.label, row.type, row.options) for row in custom),
+                Named(filters=filters_by_id(segments)),
             )
             known = _known[work.account_id] = _Known(rows, fields)
         return cls(engine, known, name, zone)
 
-    async def programs(self, wanted: Iterable[Version]) -> dict[Version, Program | CompileError]:
+    async def programs(self, wanted: Iterable[Version]) -> Programs:
         """Each version ready to run, or why it cannot."""
         kept = self.known.programs
         missing = [version for version in set(wanted) if version not in kept]
@@ -92,15 +104,31 @@ class Setting:
         accepting = frozenset(row.id for row in rows if row.status == "active")
         return Live(self.known.index, accepting)
 
+    async def waited_for_ends(self) -> bool:
+        """Whether a step of any version, live or not, may wait for the end of an enrollment."""
+        await self.live()
+        if self.known.ends_of != self.known.index_of:
+            self.known.ends = bool((await self.engine.all(WAITED_FOR_ENDS, path=_ENDS))[0].found)
+            self.known.ends_of = self.known.index_of
+        return self.known.ends
+
     async def facts(self, contacts: Iterable[UUID], lock: Iterable[UUID] = ()) -> dict[UUID, Facts]:
         """What is known of each contact that is not deleted. Those in `lock` stay as they are until the
         transaction ends; they are locked in the order of their ids, so that no two batches deadlock."""
         locked = set(lock)
         free = [contact for contact in set(contacts) if contact not in locked]
-        rows = [
-            *(await self.engine.all(FACTS_LOCKED, ids=sorted(locked)) if locked else ()),
-            *(await self.engine.all(FACTS, ids=free) if free else ()),
-        ]
+        return await self._facts(
+            [
+                *(await self.engine.all(FACTS_LOCKED, ids=sorted(locked)) if locked else ()),
+                *(await self.engine.all(FACTS, ids=free) if free else ()),
+            ]
+        )
+
+    async def deleted_facts(self, contacts: Iterable[UUID]) -> dict[UUID, Facts]:
+        """What was known of contacts that are deleted."""
+        return await self._facts(await self.engine.all(FACTS_GONE, ids=sorted(contacts)))
+
+    async def _facts(self, rows: Sequence[Any]) -> dict[UUID, Facts]:
         found = {row.id: row for row in rows}
         tags = {row.contact_id: set(row.tags) for row in await self.engine.all(TAGS, ids=list(found))}
         return {

@@ -4,8 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from app.enrollments.made import Made
+from app.enrollments.programs import Setting
 from app.filters.fields import Fields
 from app.work import Work
+from app.workflows.domain.events import (
+    CONTACT_DELETED,
+    CONTACT_UPDATED,
+    ENROLLMENT_ENDED,
+    LEAVE_REQUESTED,
+    MANUAL,
+    NOTE_ADDED,
+    TAG_ADDED,
+    TAG_REMOVED,
+    TASK_ADDED,
+    Event,
+    Source,
+)
 from app.workflows.domain.outcomes import Change, Decision, Status
 from app.workflows.domain.version import Program
 from db.ids import uuid7
@@ -29,6 +44,8 @@ class Moves:
         self.contacts: dict[UUID, tuple[Row, Row]] = {}
         self.tagged: dict[tuple[UUID, UUID], bool] = {}
         self.left: list[UUID] = []
+        self.ended: list[tuple[Any, Decision]] = []
+        self.made = Made()
 
     @property
     def steps(self) -> int:
@@ -67,6 +84,8 @@ class Moves:
         )
         if decision.status is not Status.ACTIVE:
             self.left.append(row.id)
+            self.ended.append((row, decision))
+        self.made.add(row, decision)
         for effect in decision.effects:
             self.effects.append(
                 {
@@ -84,27 +103,46 @@ class Moves:
             )
         if program is not None and decision.changes:
             self._contact(row, decision, program.fields)
+        for workflow in decision.enter:
+            self._event(row, MANUAL, {"workflow_id": str(workflow)})
+        for one in decision.leave:
+            asked = {"workflow_id": str(one)} if one else {"workflow_id": None, "not": str(row.workflow_id)}
+            self._event(row, LEAVE_REQUESTED, asked)
 
     def _contact(self, row: Any, decision: Decision, fields: Fields) -> None:
-        built_in, custom = self.contacts.setdefault(row.contact_id, ({}, {}))
-        for key, value in decision.fields.items():
-            custom_id = fields[key].custom_id
-            (built_in if custom_id is None else custom)[custom_id or key] = value
+        if decision.fields or decision.tags_added or decision.tags_removed:
+            built_in, custom = self.contacts.setdefault(row.contact_id, ({}, {}))
+            for key, value in decision.fields.items():
+                custom_id = fields[key].custom_id
+                (built_in if custom_id is None else custom)[custom_id or key] = value
         self.tagged.update({(row.contact_id, tag): True for tag in decision.tags_added})
         self.tagged.update({(row.contact_id, tag): False for tag in decision.tags_removed})
+        changed = self._changes(row, decision)
+        if changed:
+            self._event(row, CONTACT_UPDATED, {"changes": changed})
+        for tag in decision.tags_added:
+            self._event(row, TAG_ADDED, {"tag_id": str(tag)})
+        for tag in decision.tags_removed:
+            self._event(row, TAG_REMOVED, {"tag_id": str(tag)})
+        if decision.delete:
+            self._event(row, CONTACT_DELETED, {})
+
+    def _changes(self, row: Any, decision: Decision) -> dict[str, list[object]]:
+        """Each change in its place; first and last value of the fields that changed."""
+        changed: dict[str, list[object]] = {}
+        tasks = iter(decision.tasks)
         for change in decision.changes:
             self._audit(row, change)
-        changed: dict[str, list[object]] = {}
-        for change in decision.changes:
             if change.kind == "field":
                 first = changed.get(change.name, [change.old])[0]
                 changed[change.name] = [first, change.new]
-        if changed:
-            self._event(row, "contact.updated", {"changes": changed})
-        for tag in decision.tags_added:
-            self._event(row, "tag.added", {"tag_id": str(tag)})
-        for tag in decision.tags_removed:
-            self._event(row, "tag.removed", {"tag_id": str(tag)})
+            elif change.kind == "note_added":
+                note = self.made.note(row, change.step_key, change.name)
+                self._event(row, NOTE_ADDED, {"note_id": str(note)})
+            elif change.kind == "task_added":
+                task = self.made.task(row, change.step_key, next(tasks))
+                self._event(row, TASK_ADDED, {"task_id": str(task)})
+        return changed
 
     def _event(self, row: Any, kind: str, data: Row) -> None:
         self.events.append(
@@ -124,6 +162,9 @@ class Moves:
             "field": ("contact.updated", {change.name: [change.old, change.new]}),
             "tag_added": ("tag.added", {"tag": [None, change.name]}),
             "tag_removed": ("tag.removed", {"tag": [change.name, None]}),
+            "note_added": ("note.added", {"note": [None, change.name]}),
+            "task_added": ("task.added", {"task": [None, change.name]}),
+            "deleted": ("contact.deleted", {"deleted": [False, True]}),
         }[change.kind]
         self.audit.append(
             {
@@ -145,9 +186,25 @@ class Moves:
             for row in rows:
                 row["changes"] = {"tag": [_named(value, names) for value in row["changes"]["tag"]]}
 
-    async def write(self, work: Work, engine: Engine) -> None:
-        """All of it in the transaction that runs."""
+    async def _tell_ends(self, setting: Setting) -> None:
+        """An end is an event only where somebody listens for it."""
+        waited, index = await setting.waited_for_ends(), (await setting.live()).index
+        for row, decision in self.ended:
+            reason = decision.exit_reason.value if decision.exit_reason else None
+            said = {
+                "workflow_id": str(row.workflow_id),
+                "status": decision.status.value,
+                "reason": reason,
+            }
+            event = Event(row.id, ENROLLMENT_ENDED, Source.WORKFLOW, row.contact_id, said, row.depth + 1)
+            if waited or index.candidates(event):
+                self._event(row, ENROLLMENT_ENDED, said)
+
+    async def write(self, work: Work, engine: Engine, setting: Setting | None = None) -> None:
+        """All of it in the transaction that runs. `setting` is read when it is not given and needed."""
         now = work.now
+        if self.ended:
+            await self._tell_ends(setting or await Setting.of(work))
         contacts = [
             {"id": contact, "built_in": built_in, "custom": custom}
             for contact, (built_in, custom) in sorted(self.contacts.items())
@@ -159,6 +216,7 @@ class Moves:
         await engine.insert(moving.EXECUTIONS, self.executions)
         await engine.insert(moving.CLOSED, self.closed)
         await engine.insert(moving.LEDGER, self.effects, now=now)
+        await self.made.write(work, engine)
         await engine.insert(EVENTS, self.events, now=now)
         await self._name_tags(engine)
         await engine.insert(AUDIT, self.audit, now=now)

@@ -7,11 +7,12 @@ from db.repositories.engine import CONSENTS, WRITABLE
 
 _CLAIM = """
 select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e.step_key, e.seq,
-       e.wait_reason, e.wait_until, e.goal_key, w.name as workflow_name, w.status as workflow_status
+       e.wait_reason, e.wait_until, e.goal_key, e.entered_at, e.data, e.heard_event_id, e.of_deleted,
+       w.name as workflow_name, w.status as workflow_status
   from enrollments e
   join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
  where e.account_id = current_account() and e.status = 'active' and e.due_at <= cast(:now as timestamptz)
-   and not w.held {which}
+   and e.paused_at is null and (not w.held or w.status = 'archived') {which}
  order by e.due_at, e.id limit :most for update of e skip locked
 """
 # Those of a batch whose worker died are not among them: they are run alone.
@@ -20,8 +21,8 @@ CLAIM_DUE = text(
         which="""and e.id not in (select unnest(b.ids) from batches b
                    where b.account_id = current_account())"""
     )
-)
-CLAIM_THESE = text(_CLAIM.format(which="and e.id = any(cast(:ids as uuid[]))"))
+).columns(data=JSONB)
+CLAIM_THESE = text(_CLAIM.format(which="and e.id = any(cast(:ids as uuid[]))")).columns(data=JSONB)
 
 EFFECTS_OF = text("""
 select f.enrollment_id, f.status, f.due_at, f.error, f.result from effects f
@@ -53,6 +54,7 @@ MOVED = text("""
 update enrollments t
    set status = v.status, step_key = v.step_key, seq = v.seq, due_at = v.due_at, wait_until = v.wait_until,
        wait_reason = v.wait_reason, exit_reason = v.exit_reason, goal_key = v.goal_key, error = v.error,
+       heard_event_id = null,
        ended_at = case when v.status = 'active' then null else cast(:now as timestamptz) end,
        fence = t.fence + 1, updated_at = cast(:now as timestamptz)
   from unnest(cast(:id as uuid[]), cast(:status as text[]), cast(:step_key as text[]), cast(:seq as int[]),

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from app.enrollments import matching, moving
+from app.enrollments import deciding, matching
 from app.enrollments.matching import match_events
 from app.runtime import Runtime
 from app.work import SYSTEM, open_work
@@ -34,12 +34,12 @@ async def test_one_poison_row_fails_alone(stage: Stage, monkeypatch: pytest.Monk
     people = await entered(stage, 20, FAR)
     poison = people[7]
 
-    def advance(program: Any, state: Any, facts: Any, now: Any) -> Any:
+    def advance(program: Any, state: Any, *around: Any) -> Any:
         if state.contact_id == poison:
             raise RuntimeError("bad luck")
-        return real(program, state, facts, now)
+        return real(program, state, *around)
 
-    monkeypatch.setattr(moving, "advance", advance)
+    monkeypatch.setattr(deciding, "advance", advance)
     await stage.drain()
     rows = await stage.sql(
         "select contact_id, status, error from enrollments where account_id = $1", stage.account

@@ -7,6 +7,11 @@ from uuid import UUID
 
 import msgspec
 
+from app.filters import happenings
+
+# What people call an event; also the kinds that an event wait may name.
+EVENT_KINDS = happenings.EVENT_KINDS
+
 
 class Source(StrEnum):
     USER = "user"
@@ -38,6 +43,8 @@ DATE_REACHED = "date.reached"
 SCHEDULE_STRUCK = "schedule.struck"
 ENROLLMENT_ENDED = "enrollment.ended"
 MANUAL = "enrollment.requested"
+# A step takes the contact out of a workflow (`workflow_id`), or of every one but `not`.
+LEAVE_REQUESTED = "enrollment.leave_requested"
 
 # Which entry of an event's `data` is its equality key; contact.updated has one for each changed field.
 KEYED: dict[str, str] = {
@@ -50,27 +57,6 @@ KEYED: dict[str, str] = {
     SCHEDULE_STRUCK: "trigger",
     ENROLLMENT_ENDED: "workflow_id",
     MANUAL: "workflow_id",
-}
-# What people call an event; also the kinds that an event wait may name.
-EVENT_KINDS: dict[str, str] = {
-    CONTACT_CREATED: "Contact created",
-    CONTACT_UPDATED: "Contact updated",
-    CONTACT_DELETED: "Contact deleted",
-    TAG_ADDED: "Tag added",
-    TAG_REMOVED: "Tag removed",
-    NOTE_ADDED: "Note added",
-    TASK_ADDED: "Task added",
-    TASK_COMPLETED: "Task completed",
-    TASK_OVERDUE: "Task overdue",
-    SEGMENT_ENTERED: "Segment entered",
-    SEGMENT_LEFT: "Segment left",
-    WEBHOOK_RECEIVED: "Webhook received",
-    EMAIL_DELIVERED: "E-mail delivered",
-    EMAIL_BOUNCED: "E-mail bounced",
-    DATE_REACHED: "Date reached",
-    SCHEDULE_STRUCK: "Schedule",
-    ENROLLMENT_ENDED: "Workflow ended",
-    MANUAL: "Enrolled by hand or by a step",
 }
 
 

@@ -1,0 +1,134 @@
+"""Statements of what stands around a batch of moves: the account's members, what steps remember, what else
+is known of a contact, and the rows that steps make besides moving people.
+
+Members are joined where rows name them: who has left the account gets nothing, rather than stopping
+everybody.
+"""
+
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import JSONB
+
+MEMBERS = text("""
+select m.user_id as id, u.name from memberships m join users u on u.id = m.user_id
+ where m.account_id = current_account() order by m.user_id
+""")
+OWNED = text("""
+select owner_id, count(*) as contacts from contacts
+ where account_id = current_account() and owner_id is not null and deleted_at is null group by 1
+""")
+MEMBERSHIP = text("""
+select contact_id, array_agg(distinct workflow_id) as ever,
+       array_agg(distinct workflow_id) filter (where status = 'active') as active,
+       array_agg(distinct workflow_id) filter (where status = 'completed') as completed
+  from enrollments
+ where account_id = current_account() and contact_id = any(cast(:ids as uuid[])) group by 1
+""")
+HAPPENED = text("""
+select v.id as contact_id, e.kind, e.occurred_at
+  from unnest(cast(:ids as uuid[])) v(id)
+ cross join lateral (select kind, occurred_at, id from events
+                      where account_id = current_account() and subject_id = v.id order by id desc) e
+ order by v.id, e.id desc
+""")
+
+# What a step remembers, kept from other batches until the transaction ends; always in the same order.
+STATES_BEGUN = text("""
+insert into step_states (workflow_id, step_key, state)
+select v.workflow_id, v.step_key, cast('{}' as jsonb)
+  from unnest(cast(:workflow_id as uuid[]), cast(:step_key as text[])) v(workflow_id, step_key)
+ order by 1, 2 on conflict do nothing
+""")
+STATES_LOCKED = text("""
+select s.workflow_id, s.step_key, s.state from step_states s
+  join unnest(cast(:workflow_id as uuid[]), cast(:step_key as text[])) v(workflow_id, step_key)
+    on v.workflow_id = s.workflow_id and v.step_key = s.step_key
+ where s.account_id = current_account() order by s.workflow_id, s.step_key for update of s
+""").columns(state=JSONB)
+STATES_WRITTEN = text("""
+update step_states s set state = cast(v.state as jsonb)
+  from unnest(cast(:workflow_id as uuid[]), cast(:step_key as text[]), cast(:state as text[]))
+       v(workflow_id, step_key, state)
+ where s.account_id = current_account() and s.workflow_id = v.workflow_id and s.step_key = v.step_key
+""")
+
+ANSWERS = text("""
+select a.enrollment_id, a.answer from approvals a
+  join unnest(cast(:ids as uuid[]), cast(:seqs as int[])) v(id, seq)
+    on v.id = a.enrollment_id and v.seq = a.seq
+ where a.account_id = current_account() and a.status = 'answered'
+""")
+APPROVALS = text("""
+insert into approvals
+       (id, enrollment_id, seq, workflow_id, contact_id, step_key, question, options, users, due_at,
+        created_at)
+select v.id, v.enrollment_id, v.seq, v.workflow_id, v.contact_id, v.step_key, v.question,
+       cast(v.options as jsonb), cast(v.users as jsonb), v.due_at, cast(:now as timestamptz)
+  from unnest(cast(:id as uuid[]), cast(:enrollment_id as uuid[]), cast(:seq as int[]),
+              cast(:workflow_id as uuid[]), cast(:contact_id as uuid[]), cast(:step_key as text[]),
+              cast(:question as text[]), cast(:options as text[]), cast(:users as text[]),
+              cast(:due_at as timestamptz[]))
+       v(id, enrollment_id, seq, workflow_id, contact_id, step_key, question, options, users, due_at)
+""")
+APPROVALS_CLOSED = text("""
+update approvals a set status = v.status
+  from unnest(cast(:enrollment_id as uuid[]), cast(:seq as int[]), cast(:status as text[]))
+       v(enrollment_id, seq, status)
+ where a.account_id = current_account() and a.enrollment_id = v.enrollment_id and a.seq = v.seq
+   and a.status = 'open'
+""")
+NOTES = text("""
+insert into notes (id, contact_id, body, author_kind, author_id, author_name, created_at)
+select v.id, v.contact_id, v.body, 'step', v.author_id, v.author_name, cast(:now as timestamptz)
+  from unnest(cast(:id as uuid[]), cast(:contact_id as uuid[]), cast(:body as text[]),
+              cast(:author_id as text[]), cast(:author_name as text[]))
+       v(id, contact_id, body, author_id, author_name)
+""")
+TASKS = text("""
+insert into tasks
+       (id, contact_id, title, body, assignee_id, due_at, author_kind, author_id, author_name, created_at,
+        updated_at)
+select v.id, v.contact_id, v.title, v.body, m.user_id, v.due_at, 'step', v.author_id, v.author_name,
+       cast(:now as timestamptz), cast(:now as timestamptz)
+  from unnest(cast(:id as uuid[]), cast(:contact_id as uuid[]), cast(:title as text[]),
+              cast(:body as text[]), cast(:assignee_id as uuid[]), cast(:due_at as timestamptz[]),
+              cast(:author_id as text[]), cast(:author_name as text[]))
+       v(id, contact_id, title, body, assignee_id, due_at, author_id, author_name)
+  left join memberships m on m.account_id = current_account() and m.user_id = v.assignee_id
+""")
+NOTIFICATIONS = text("""
+insert into notifications (id, user_id, title, body, href, contact_id, created_at)
+select v.id, m.user_id, v.title, v.body, v.href, v.contact_id, cast(:now as timestamptz)
+  from unnest(cast(:id as uuid[]), cast(:user_id as uuid[]), cast(:title as text[]), cast(:body as text[]),
+              cast(:href as text[]), cast(:contact_id as uuid[]))
+       v(id, user_id, title, body, href, contact_id)
+  join memberships m on m.account_id = current_account() and m.user_id = v.user_id
+""")
+BINNED = text("""
+update contacts set deleted_at = cast(:now as timestamptz), updated_at = cast(:now as timestamptz),
+       rev = rev + 1
+ where account_id = current_account() and id = any(cast(:ids as uuid[])) and deleted_at is null
+""")
+CARRIED = text("""
+update enrollments e set data = cast(v.data as jsonb)
+  from unnest(cast(:id as uuid[]), cast(:data as text[])) v(id, data)
+ where e.account_id = current_account() and e.id = v.id
+""")
+
+# Whether any version of the account has a step that waits for somebody's end in a workflow.
+WAITED_FOR_ENDS = text("""
+select exists (select from workflow_versions v where v.account_id = current_account()
+                  and v.document @? cast(:path as jsonpath)) as found
+""")
+
+# Whom a step asked out of workflows: those who were in before it asked. In the order of their ids.
+LEAVING = text("""
+select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e.step_key, e.seq,
+       e.wait_reason, e.wait_until, e.goal_key, e.data, w.name as workflow_name
+  from unnest(cast(:event_id as uuid[]), cast(:contact_id as uuid[]), cast(:workflow_id as uuid[]),
+              cast(:not_id as uuid[])) v(event_id, contact_id, workflow_id, not_id)
+  join enrollments e on e.account_id = current_account() and e.contact_id = v.contact_id
+   and e.status = 'active' and e.event_id < v.event_id
+   and (v.workflow_id is null and e.workflow_id is distinct from v.not_id or e.workflow_id = v.workflow_id)
+  join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
+ order by e.id for update of e
+""").columns(data=JSONB)
