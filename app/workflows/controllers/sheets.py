@@ -20,6 +20,9 @@ from app.workflows.use_cases.read import Opened, entry_words, trigger_cards
 from app.workflows.use_cases.typed import Known
 from app.workflows.use_cases.words import words
 
+# Types of fields that stand for sets of other things and have no value to set or to watch.
+RELATIONS = ("tags", "segments", "workflows", "history")
+
 
 def _choice(kind: str, label: str) -> Choice:
     icon, tone, hint = FACES[kind]
@@ -53,6 +56,7 @@ def _filled(sheet: Sheet, opened: Opened, values: Values) -> Sheet:
     given = opened.known
     sheet.values = values
     sheet.fields = field_choices(given.fields)
+    sheet.plain_fields = [(one.key, one.label) for one in sheet.fields if one.type not in RELATIONS]
     sheet.operators = all_operators()
     sheet.tags = list(given.tags.values())
     sheet.segments = list(given.names.segments.items())

@@ -10,7 +10,7 @@ from app.filters.fields import OPERATORS, Fields, FieldType
 from app.filters.parse import describe
 from app.web.lift import lift
 from app.web.negotiate import Request
-from app.workflows.domain.steps import AddTag, Branch, Goal, RemoveTag, StepConfig, Webhook
+from app.workflows.domain.steps import AddTag, Branch, Goal, RemoveTag, StepConfig, WaitFor, Webhook
 from app.workflows.domain.triggers import TagAdded, TagRemoved, Trigger
 from app.workflows.schemas.pages import FieldChoice
 from app.workflows.use_cases.typed import Known
@@ -51,6 +51,8 @@ def config_values(config: StepConfig | Trigger, given: Known) -> Values:
     values: Values = msgspec.to_builtins(config)
     if isinstance(config, AddTag | RemoveTag | TagAdded | TagRemoved):
         values["tag"] = given.tags.get(str(config.tag), "") if config.tag else ""
+    if isinstance(config, WaitFor) and config.about in given.tags:
+        values["about"] = given.tags[config.about]
     if isinstance(config, Branch):
         values["branches"] = [
             {"key": lane.key, "name": lane.name, "filter": filter_values(lane.filter, given)}

@@ -142,8 +142,8 @@ class FieldChoice(msgspec.Struct):
 
 class Sheet(msgspec.Struct):
     """The open panel. `kind` is picker, step, triggers, trigger, entry or settings; `values` are the inputs
-    of its form; `segments`, `workflows`, `members`, `steps` and `events` what
-    may be chosen, (value, label); `places` where the step can be moved to; `stored` says in words what is
+    of its form; `plain_fields` are those with one value; these, `segments`, `workflows`, `members`, `steps`
+    and `events` are what may be chosen, (value, label); `places` where the step can be moved to; `stored` says in words what is
     saved now, while `values` are what was typed."""
 
     kind: str
@@ -158,6 +158,7 @@ class Sheet(msgspec.Struct):
     count: Count | None = None
     groups: list[ChoiceGroup] = []
     fields: list[FieldChoice] = []
+    plain_fields: list[tuple[str, str]] = []
     operators: list[tuple[str, list[tuple[str, str]]]] = []
     tags: list[str] = []
     segments: list[tuple[str, str]] = []
