@@ -4,8 +4,10 @@ arrives at them."""
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
+from app.filters.facts import Facts
 from app.filters.times import day_start, instant, shift
 from app.filters.values import read_moment
+from app.workflows.domain.calendar import Either, Monthly, Rule, Weekly, date_instant, next_after
 from app.workflows.domain.steps import Unit, Wait
 
 
@@ -23,8 +25,26 @@ def moment(text: str, zone: ZoneInfo) -> datetime:
     return read.astimezone(UTC) if read.tzinfo else instant(read, zone)
 
 
-def wait_end(wait: Wait, now: datetime, zone: ZoneInfo) -> datetime:
-    """When somebody who arrives now may go on; in the past where `until` is over already."""
+def wait_end(wait: Wait, now: datetime, facts: Facts) -> datetime | None:
+    """When somebody who arrives now may go on; in the past where that moment is over already, None where the
+    date field holds no date. Raises ValueError with a sentence for a wait that cannot be."""
+    if wait.mode == "duration":
+        return after(wait.amount, wait.unit, now, facts.zone)
     if wait.mode == "until":
-        return moment(wait.until, zone)
-    return after(wait.amount, wait.unit, now, zone)
+        return moment(wait.until, facts.zone)
+    if wait.mode == "date_field":
+        return date_instant(facts.values.get(wait.field), wait.offset, wait.at, facts.zone)
+    found = next_after(recurring(wait), now, facts.zone)
+    if found is None:
+        raise ValueError("The wait names no day to wait for.")
+    return found
+
+
+def recurring(wait: Wait) -> Rule:
+    """The days and times that a recurring wait names."""
+    rules: list[Rule] = []
+    if wait.weekdays:
+        rules.append(Weekly(wait.weekdays, wait.at))
+    if wait.month_day:
+        rules.append(Monthly(wait.month_day, wait.at))
+    return Either(*rules)

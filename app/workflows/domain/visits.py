@@ -133,7 +133,7 @@ def _wait(run: Run, node: Node) -> int:
     if not isinstance(config, Wait):
         return _fail(run, node, "The step is no wait.")
     try:
-        until = wait_end(config, run.now, run.facts.zone)
+        until = wait_end(config, run.now, run.facts) or run.now
     except ValueError as error:
         return _fail(run, node, str(error))
     if until > run.now:

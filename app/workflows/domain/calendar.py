@@ -1,0 +1,150 @@
+"""Rules in local time and the instants they strike at.
+
+A rule names clock times, as people do. Its instant in a zone is: the clock time itself; where the clock jumps
+over it, the first instant after the jump; where the clock shows it twice, the first of the two. That map
+never goes backwards, so instants come in the order of the clock times, and two clock times that fall into one
+jump strike once."""
+
+import calendar
+from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from app.filters.times import day_start, instant
+from app.filters.values import read_date
+
+ONE_DAY = timedelta(days=1)
+LAST_YEAR = 9990
+
+
+class Rule(Protocol):
+    """`next_local` gives the first clock time (naive) that the rule names strictly after another one; None
+    when there is none."""
+
+    def next_local(self, after: datetime) -> datetime | None: ...
+
+
+def next_after(rule: Rule, moment: datetime, zone: ZoneInfo) -> datetime | None:
+    """The first instant (UTC) strictly after `moment` at which the rule strikes; None when it never does.
+
+    Asks the rule from the clock time of `moment` on, and passes over what has struck already: in a repeated
+    hour the clock times ahead may lie behind."""
+    local = moment.astimezone(zone).replace(tzinfo=None, fold=0)
+    while (found := rule.next_local(local)) is not None:
+        struck = instant(found, zone)
+        if struck > moment:
+            return struck
+        local = found
+    return None
+
+
+def occurrences(rule: Rule, after: datetime, until: datetime, zone: ZoneInfo, limit: int) -> list[datetime]:
+    """The instants (UTC) at which the rule strikes, later than `after` and not later than `until`: the oldest
+    `limit` of them, in order."""
+    found: list[datetime] = []
+    while len(found) < limit:
+        struck = next_after(rule, found[-1] if found else after, zone)
+        if struck is None or struck > until:
+            break
+        found.append(struck)
+    return found
+
+
+def clock(at: str) -> time:
+    """The time of day written as 09:30; nothing is the beginning of the day."""
+    return time(int(at[:2]), int(at[3:])) if at else time.min
+
+
+def at_local(day: date, at: str, zone: ZoneInfo) -> datetime:
+    """The instant of a local time of a day; without a time the first instant of the day."""
+    return instant(datetime.combine(day, clock(at)), zone) if at else day_start(day, zone)
+
+
+def date_instant(value: object, offset: int, at: str, zone: ZoneInfo) -> datetime | None:
+    """The instant that lies `offset` days after the date that a field holds (ISO text or an aware datetime,
+    whose local day counts), at the local time `at`; None where it holds none or the calendar ends."""
+    day = day_of(value, zone)
+    if day is None:
+        return None
+    try:
+        day += timedelta(days=offset)
+    except OverflowError:
+        return None
+    return at_local(day, at, zone) if 1 < day.year < LAST_YEAR else None
+
+
+def day_of(value: object, zone: ZoneInfo) -> date | None:
+    """The day that a field's value names."""
+    if isinstance(value, datetime):
+        return value.astimezone(zone).date()
+    try:
+        return read_date(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def anniversary(day: date, year: int) -> date:
+    """The same day of another year; 29 February is 28 in years that have none."""
+    return _clipped(year, day.month, day.day)
+
+
+def _clipped(year: int, month: int, day: int) -> date:
+    return date(year, month, min(day, calendar.monthrange(year, month)[1]))
+
+
+class Weekly:
+    """On some weekdays (Monday is 0) at a local time."""
+
+    def __init__(self, weekdays: Iterable[int], at: str) -> None:
+        self.weekdays, self.at = frozenset(weekdays), clock(at)
+
+    def next_local(self, after: datetime) -> datetime | None:
+        for ahead in range(8):
+            day = after.date() + ahead * ONE_DAY
+            found = datetime.combine(day, self.at)
+            if found > after and day.weekday() in self.weekdays:
+                return found
+        return None
+
+
+class Monthly:
+    """On one day of each month, the last where a month is shorter, at a local time."""
+
+    def __init__(self, month_day: int, at: str) -> None:
+        self.month_day, self.at = month_day, clock(at)
+
+    def next_local(self, after: datetime) -> datetime | None:
+        year, month = after.year, after.month
+        while year < LAST_YEAR:
+            found = datetime.combine(_clipped(year, month, self.month_day), self.at)
+            if found > after:
+                return found
+            year, month = (year, month + 1) if month < 12 else (year + 1, 1)
+        return None
+
+
+class Yearly:
+    """`offset` days after each anniversary of a day, at a local time."""
+
+    def __init__(self, day: date, offset: int, at: str) -> None:
+        self.day, self.offset, self.at = day, timedelta(days=offset), clock(at)
+
+    def next_local(self, after: datetime) -> datetime | None:
+        # The offset may carry it into the year before or the one after.
+        for year in range(max(after.year - 2, 1), min(after.year + 3, LAST_YEAR)):
+            found = datetime.combine(anniversary(self.day, year) + self.offset, self.at)
+            if found > after:
+                return found
+        return None
+
+
+class Either:
+    """What any of several rules names."""
+
+    def __init__(self, *rules: Rule) -> None:
+        self.rules = rules
+
+    def next_local(self, after: datetime) -> datetime | None:
+        found = [one for rule in self.rules if (one := rule.next_local(after)) is not None]
+        return min(found, default=None)
