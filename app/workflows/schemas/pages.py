@@ -142,9 +142,9 @@ class FieldChoice(msgspec.Struct):
 
 class Sheet(msgspec.Struct):
     """The open panel. `kind` is picker, step, triggers, trigger, entry or settings; `values` are the inputs
-    of its form; `plain_fields` are those with one value; these, `segments`, `workflows`, `members`, `steps`
-    and `events` are what may be chosen, (value, label); `places` where the step can be moved to; `stored` says in words what is
-    saved now, while `values` are what was typed."""
+    of its form. `plain_fields` (those with one value), `segments`, `workflows`, `members`, `steps` and
+    `events` may be chosen, (value, label); `places` is where the step can be moved to. `stored` says in words
+    what is saved now, while `values` are what was typed."""
 
     kind: str
     title: str
