@@ -1,8 +1,8 @@
 """The outside world, as the product sees it. Adapters are in app/integrations, fakes in tests/fakes.py."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -14,7 +14,8 @@ class Clock(Protocol):
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
-    """An e-mail as it leaves: `key` is the idempotency key, the same for every attempt."""
+    """An e-mail as it leaves: `key` is the idempotency key, the same for every attempt; `copies` are further
+    recipients of the very same message."""
 
     recipient: str
     subject: str
@@ -23,16 +24,29 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     account_id: str
     sender: str = ""
     reply_to: str = ""
+    copies: Sequence[str] = ()
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """An SMS or a chat message as it leaves: `to` is a phone number or a channel."""
+
+    channel: Literal["sms", "chat"]
+    to: str
+    text: str
+    key: str
+    account_id: str
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """An HTTP call as it leaves; `key` goes out as `Idempotency-Key`."""
+    """An HTTP call as it leaves; `key` goes out as `Idempotency-Key`. With `keep` an answer that is JSON is
+    kept whole, parsed, as `body` of the detail."""
 
     url: str
     method: str
     headers: Mapping[str, str]
     body: str
     key: str
+    keep: bool = False
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -65,6 +79,12 @@ class Mailer(Protocol):
 
 class Caller(Protocol):
     async def call(self, call: Call) -> Outcome: ...
+
+
+class Provider(Protocol):
+    """Who carries SMS and chat messages."""
+
+    async def deliver(self, message: Message) -> Outcome: ...
 
 
 class Enqueue(Protocol):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from app.ports import Call, Letter, Outcome, Sent
+from app.ports import Call, Letter, Message, Outcome, Sent
 
 
 @dataclass
@@ -22,10 +22,11 @@ class TestClock:
 
 @dataclass
 class Outside:
-    """Takes every letter and call and remembers them; `answers` are given first, in order, then `Sent`."""
+    """Takes and remembers all that leaves; `answers` are given first, in order, then `Sent`."""
 
     letters: list[Letter] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
     answers: list[Outcome] = field(default_factory=list)
     mails: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -38,6 +39,10 @@ class Outside:
         self.calls.append(call)
         return self.answers.pop(0) if self.answers else Sent({"status": 200})
 
+    async def deliver(self, message: Message) -> Outcome:
+        self.messages.append(message)
+        return self.answers.pop(0) if self.answers else Sent({"status": 202})
+
     def clear(self) -> None:
-        for kept in (self.letters, self.calls, self.answers, self.mails):
+        for kept in (self.letters, self.calls, self.messages, self.answers, self.mails):
             kept.clear()

@@ -11,9 +11,10 @@ import msgspec
 import structlog
 
 from app.enrollments.backoff import MOST_ATTEMPTS, pause
+from app.enrollments.calling import call_out
 from app.enrollments.faults import not_now
 from app.failpoints import Boundary, Moment, commit, hit
-from app.ports import Call, Doubtful, Letter, Outcome, Refused, Sent
+from app.ports import Doubtful, Outcome, Refused, Sent
 from app.runtime import Runtime
 from app.work import SYSTEM, Work, open_work
 from db.repositories.engine import Engine
@@ -95,7 +96,7 @@ async def attempt(runtime: Runtime, account_id: UUID, effect: Any) -> None:
     if attempts is None:
         return
     try:
-        outcome = await _call(runtime, account_id, effect)
+        outcome = await call_out(runtime, account_id, effect)
     except Exception as error:
         log.exception("effect.adapter", kind=effect.kind)
         outcome = Doubtful(f"{type(error).__name__}: {error}")
@@ -129,31 +130,6 @@ async def begin(runtime: Runtime, account_id: UUID, effect: Any) -> int | None:
             await engine.do(RELEASE_EFFECT, id=effect.id, fence=effect.fence)
         await commit(work.session, Boundary.SEND_BEGUN)
         return cast("int", begun[0].attempts) if begun else None
-
-
-async def _call(runtime: Runtime, account_id: UUID, effect: Any) -> Outcome:
-    said = effect.payload
-    if effect.kind == "email":
-        return await runtime.mailer.send(
-            Letter(
-                recipient=said["to"],
-                subject=said.get("subject", ""),
-                body=said.get("body", ""),
-                key=effect.idempotency_key,
-                account_id=str(account_id),
-                sender=said.get("from_name", ""),
-                reply_to=said.get("reply_to", ""),
-            )
-        )
-    return await runtime.caller.call(
-        Call(
-            url=said["url"],
-            method=said["method"],
-            headers=said.get("headers", {}),
-            body=said.get("body", ""),
-            key=effect.idempotency_key,
-        )
-    )
 
 
 class Ending(msgspec.Struct, frozen=True):

@@ -1,7 +1,8 @@
-"""E-mail through SMTP: plain text, one recipient a letter, the key in two headers."""
+"""E-mail through SMTP: plain text, the key in two headers."""
 
 import asyncio
 import re
+from collections.abc import Sequence
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -45,12 +46,13 @@ class SmtpMailer:
     async def send(self, letter: Letter) -> Outcome:
         """What the server said. Refused before the data went out can be tried again; broken after it is in
         doubt."""
+        everybody = (letter.recipient, *letter.copies)
         try:
             message = compose(letter, self.sender)
             content = message.as_bytes()
-            letter.recipient.encode("ascii")
+            ",".join(everybody).encode("ascii")
         except UnicodeEncodeError:
-            return Refused(f"The address “{letter.recipient}” is not plain ASCII.", permanent=True)
+            return Refused(f"The address “{', '.join(everybody)}” is not plain ASCII.", permanent=True)
         except (MessageError, ValueError) as error:
             return Refused(f"The e-mail cannot be sent: {error}", permanent=True)
         client = aiosmtplib.SMTP(
@@ -61,13 +63,26 @@ class SmtpMailer:
             if self.user is not None and self.password is not None:
                 await client.login(self.user, self.password)
             await client.mail(parseaddr(self.sender)[1])
-            await client.rcpt(letter.recipient)
+            await _recipients(client, everybody)
         except SMTPResponseException as error:
             return _refused(client, error)
         except (SMTPException, OSError, TimeoutError) as error:
             client.close()
             return Refused(f"The mail server cannot be reached: {_said(error)}", permanent=False)
         return await _data(client, content, str(message["Message-ID"]))
+
+
+async def _recipients(client: aiosmtplib.SMTP, everybody: Sequence[str]) -> None:
+    """One that is refused keeps the letter from nobody else. Raises the last refusal when none is left."""
+    taken, refusal = 0, None
+    for recipient in everybody:
+        try:
+            await client.rcpt(recipient)
+            taken += 1
+        except SMTPResponseException as error:
+            refusal = error
+    if refusal is not None and not taken:
+        raise refusal
 
 
 async def _data(client: aiosmtplib.SMTP, content: bytes, message_id: str) -> Outcome:
@@ -103,14 +118,16 @@ def _said(error: BaseException) -> str:
 def compose(letter: Letter, sender: str) -> EmailMessage:
     """The message as it leaves. Raises Unsendable for a line break where a header goes."""
     name, address = parseaddr(sender)
-    for what in (letter.recipient, letter.subject, letter.sender, letter.reply_to, letter.key):
+    everybody = (letter.recipient, *letter.copies)
+    for what in (*everybody, letter.subject, letter.sender, letter.reply_to, letter.key):
         if _LINE_BREAK.search(what):
             _refuse("a header holds a line break.")
-    if "@" not in letter.recipient:
-        _refuse(f"“{letter.recipient[:80]}” is no e-mail address.")
+    for recipient in everybody:
+        if "@" not in recipient:
+            _refuse(f"“{recipient[:80]}” is no e-mail address.")
     message = EmailMessage()
     message["From"] = Address(letter.sender or name, addr_spec=address)
-    message["To"] = Address(addr_spec=letter.recipient)
+    message["To"] = [Address(addr_spec=recipient) for recipient in everybody]
     message["Subject"] = letter.subject
     if letter.reply_to:
         message["Reply-To"] = letter.reply_to

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.credentials import normal_email
+from app.mailbox.messages import taking
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.web.logs import configure
@@ -135,7 +136,7 @@ async def serve(runtime: Runtime, port: int) -> asyncio.Server:
 
 
 async def run(settings: Settings) -> None:
-    """Catches mail until SIGTERM or SIGINT."""
+    """Catches mail and messages until SIGTERM or SIGINT."""
     configure(settings.log_format, settings.log_level)
     runtime = open_runtime(settings, pool_size=2)
     server = await serve(runtime, settings.mailbox_port)
@@ -143,9 +144,10 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    log.info("mailbox.ready", port=settings.mailbox_port)
     try:
-        await stop.wait()
+        async with taking(runtime, settings.mailbox_http_port) as http_port:
+            log.info("mailbox.ready", port=settings.mailbox_port, http_port=http_port)
+            await stop.wait()
     finally:
         server.close()
         await runtime.close()

@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from app.errors import NotFound
-from app.mailbox.schemas import Header, MailLine, MailList, MailPage
+from app.mailbox.schemas import Channel, Header, MailLine, MailList, MailPage
 from app.permissions import Permission
 from app.web.guards import may
 from app.work import Work
@@ -24,12 +24,14 @@ class MailboxController(Controller):
         self,
         work: NamedDependency[Work],
         q: FromQuery[str] = "",
+        channel: FromQuery[Channel] = Channel.ALL,
         after: FromQuery[UUID | None] = None,
         before: FromQuery[UUID | None] = None,
     ) -> MailList:
-        """Caught messages, newest first. `q` is a part of the address or the subject. Links that choose a
+        """Caught messages, newest first. `q` is a part of the address or the subject; `channel` is email, sms
+        or chat. Links that choose a
         password are shown only to those who manage members."""
-        return MailList(**await _list(work, q, after, before))
+        return MailList(**await _list(work, q, channel, after, before))
 
     @get("/{message_id:uuid}", page="mailbox/show.html", guards=[may(Permission.VIEW)])
     async def show(
@@ -37,6 +39,7 @@ class MailboxController(Controller):
         message_id: FromPath[UUID],
         work: NamedDependency[Work],
         q: FromQuery[str] = "",
+        channel: FromQuery[Channel] = Channel.ALL,
         after: FromQuery[UUID | None] = None,
         before: FromQuery[UUID | None] = None,
     ) -> MailPage:
@@ -46,8 +49,9 @@ class MailboxController(Controller):
             raise NotFound("message")
         headers = [Header(name, str(value)) for name, value in found.headers.items()]
         return MailPage(
-            **await _list(work, q, after, before),
+            **await _list(work, q, channel, after, before),
             id=found.id,
+            kind=Channel(found.channel),
             message_id=found.message_id,
             sender=found.sender,
             recipient=found.recipient,
@@ -58,11 +62,13 @@ class MailboxController(Controller):
         )
 
 
-async def _list(work: Work, q: str, after: UUID | None, before: UUID | None) -> dict[str, Any]:
+async def _list(
+    work: Work, q: str, channel: Channel, after: UUID | None, before: UUID | None
+) -> dict[str, Any]:
     rows, more = await work.mailbox.page(
-        q.strip(), after, before, secrets=work.may(Permission.MANAGE_MEMBERS)
+        q.strip(), after, before, channel=channel, secrets=work.may(Permission.MANAGE_MEMBERS)
     )
-    kept = {"q": q} if q else {}
+    kept = {name: value for name, value in (("q", q), ("channel", channel.value)) if value}
     here = {
         **kept,
         **({"after": str(after)} if after else {}),
@@ -70,7 +76,13 @@ async def _list(work: Work, q: str, after: UUID | None, before: UUID | None) -> 
     }
     items = [
         MailLine(
-            row.id, row.recipient, row.subject, row.bit, row.received_at, _at(f"/mailbox/{row.id}", here)
+            row.id,
+            Channel(row.channel),
+            row.recipient,
+            row.subject,
+            row.bit,
+            row.received_at,
+            _at(f"/mailbox/{row.id}", here),
         )
         for row in rows
     ]
@@ -81,6 +93,7 @@ async def _list(work: Work, q: str, after: UUID | None, before: UUID | None) -> 
         "next": _at("/mailbox", kept | {"after": str(items[-1].id)}) if items and older else "",
         "previous": _at("/mailbox", kept | {"before": str(items[0].id)}) if items and newer else "",
         "q": q,
+        "channel": channel,
         "actions": [],
     }
 

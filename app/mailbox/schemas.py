@@ -1,6 +1,7 @@
 """Caught messages as they are shown."""
 
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 import msgspec
@@ -8,10 +9,20 @@ import msgspec
 from app.web.actions import Action
 
 
+class Channel(StrEnum):
+    """What a message is; as a filter, "" is all of them."""
+
+    ALL = ""
+    EMAIL = "email"
+    SMS = "sms"
+    CHAT = "chat"
+
+
 class MailLine(msgspec.Struct):
-    """One message of the list; `bit` is how its text begins."""
+    """One message of the list; `bit` is how its text begins. An SMS and a chat message have no subject."""
 
     id: UUID
+    channel: Channel
     recipient: str
     subject: str
     bit: str
@@ -26,6 +37,7 @@ class MailList(msgspec.Struct):
     next: str
     previous: str
     q: str
+    channel: Channel
     actions: list[Action]
 
 
@@ -35,9 +47,10 @@ class Header(msgspec.Struct):
 
 
 class MailPage(MailList, kw_only=True):
-    """One message beside the list that it was opened from."""
+    """One message beside the list that it was opened from; `kind` is its channel."""
 
     id: UUID
+    kind: Channel
     message_id: str
     sender: str
     recipient: str

@@ -22,13 +22,22 @@ class Mailbox(TenantRepository[MailboxMessage]):
         return statement if secrets else statement.where(~MailboxMessage.body.contains(SECRET))
 
     async def page(
-        self, q: str, after: UUID | None, before: UUID | None, *, secrets: bool, limit: int = 30
+        self,
+        q: str,
+        after: UUID | None,
+        before: UUID | None,
+        *,
+        channel: str = "",
+        secrets: bool,
+        limit: int = 30,
     ) -> tuple[Sequence[Any], bool]:
-        """id, recipient, subject, bit, received_at of at most `limit` messages, newest first, older than
-        `after` or newer than `before`, and whether there are more that way."""
+        """id, channel, recipient, subject, bit, received_at of at most `limit` messages (of one channel, when
+        one is named), newest first, older than `after` or newer than `before`, and whether there are more
+        that way."""
         query = self._visible(
             select(
                 MailboxMessage.id,
+                MailboxMessage.channel,
                 MailboxMessage.recipient,
                 MailboxMessage.subject,
                 func.left(MailboxMessage.body, BEGINNING).label("bit"),
@@ -36,6 +45,8 @@ class Mailbox(TenantRepository[MailboxMessage]):
             ),
             secrets=secrets,
         )
+        if channel:
+            query = query.where(MailboxMessage.channel == channel)
         if q:
             places = (MailboxMessage.recipient, MailboxMessage.subject)
             query = query.where(

@@ -109,12 +109,15 @@ class Dev:
         valkey = self.valkey(ports) if self.own_valkey else None
         postgres = self.postgres(ports) if self.own_postgres else None
         ports["mailbox"] = free_port(ports.get("mailbox"))
+        ports["messages"] = free_port(ports.get("messages"))
         self.data.remember(ports=ports)
         if valkey:
             self.supervisor.wait_until(valkey.is_ready, "valkey", 60)
         if postgres:
             self.supervisor.wait_until(postgres.is_ready, "postgres", RECOVERY_SECONDS)
-        self.env = app.environment(self.addresses(postgres, valkey), self.defaults(ports["mailbox"]))
+        self.env = app.environment(
+            self.addresses(postgres, valkey), self.defaults(ports["mailbox"], ports["messages"])
+        )
         self.bring_up_to_date(postgres)
 
     def valkey(self, ports: dict[str, int]) -> Valkey:
@@ -158,12 +161,15 @@ class Dev:
             values["REDIS_URL"] = valkey.url()
         return values
 
-    def defaults(self, mailbox: int) -> dict[str, str]:
+    def defaults(self, mailbox: int, messages: int) -> dict[str, str]:
         """Settings of the demo, each of which the environment may set otherwise."""
         return {
             "BASE_URL": self.address,
             "MAILBOX_PORT": str(mailbox),
+            "MAILBOX_HTTP_PORT": str(messages),
             "SMTP_URL": f"smtp://127.0.0.1:{mailbox}",
+            "SMS_URL": f"http://127.0.0.1:{messages}/sms",
+            "CHAT_URL": f"http://127.0.0.1:{messages}/chat",
             "EGRESS_ALLOW_LOOPBACK": "1",
             "DEMO": "1" if self.own_postgres else "0",
         }
@@ -213,13 +219,13 @@ class Dev:
 
     def programs(self) -> None:
         """Start mail catcher, web and worker, and wait until they answer."""
-        mailbox = int(self.env["MAILBOX_PORT"])
+        catchers = [int(self.env[name]) for name in ("MAILBOX_PORT", "MAILBOX_HTTP_PORT")]
         catches = self.env["DEMO"] not in {"", "0", "false"}
         self.supervisor.start(self.program("web", "web", "--host", self.host, "--port", str(self.port)))
         self.supervisor.start(self.program("worker", "worker", patience=20.0))
         if catches:
             self.supervisor.start(self.program("mailbox", "mailbox"))
-            self.supervisor.wait_until(lambda: answers_tcp(mailbox), "mailbox", 60)
+            self.supervisor.wait_until(lambda: all(map(answers_tcp, catchers)), "mailbox", 60)
         self.supervisor.wait_until(lambda: answers_ready(self.address), "web", 60)
 
     def ready_line(self) -> str:

@@ -1,0 +1,50 @@
+"""SMS and chat messages, as one HTTP call each to whoever the settings name."""
+
+import msgspec
+
+from app.integrations.http import HttpCaller
+from app.ports import Call, Message, Outcome, Refused
+from app.settings import Settings
+
+ACCOUNT_HEADER = "X-Switchyard-Account"
+_NAMES = {"sms": ("SMS", "SMS_URL"), "chat": ("Chat", "CHAT_URL")}
+
+
+class HttpProvider:
+    """POST {base}/messages with {to, body} for an SMS and {channel, text} for a chat message. The base
+    addresses are the operator's own, so they may lie inside the network."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.ways = {
+            "sms": (settings.sms_url, settings.sms_token),
+            "chat": (settings.chat_url, settings.chat_token),
+        }
+        self.caller = HttpCaller(allow_loopback=True, operator=True)
+
+    async def deliver(self, message: Message) -> Outcome:
+        """What the provider said; refused for good where none is set."""
+        base, token = self.ways[message.channel]
+        if not base:
+            what, name = _NAMES[message.channel]
+            return Refused(
+                f"{what} is not set up here. Set {name} to the address of a provider and start the worker "
+                "again, then retry the step.",
+                permanent=True,
+            )
+        said = (
+            {"to": message.to, "body": message.text}
+            if message.channel == "sms"
+            else {"channel": message.to, "text": message.text}
+        )
+        headers = {ACCOUNT_HEADER: message.account_id}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        return await self.caller.call(
+            Call(
+                url=f"{base.rstrip('/')}/messages",
+                method="POST",
+                headers=headers,
+                body=msgspec.json.encode(said).decode(),
+                key=message.key,
+            )
+        )
