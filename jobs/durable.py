@@ -1,6 +1,6 @@
 """Durable jobs: a row, a lease, a fence, and a handler that does one batch after the other."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -23,8 +23,13 @@ log = structlog.get_logger(__name__)
 BATCHES = 20  # of one job before others of the account have their turn
 
 
-async def run_jobs(runtime: Runtime, account_id: UUID, handlers: Mapping[str, Handler] = HANDLERS) -> int:
-    """Claim one due job and do some batches of it; 0 when there was none."""
+async def run_jobs(
+    runtime: Runtime,
+    account_id: UUID,
+    handlers: Mapping[str, Handler] = HANDLERS,
+    going_on: Callable[[], bool] = lambda: True,
+) -> int:
+    """Claim one due job and do some batches of it, as long as `going_on` says yes; 0 when there was none."""
     async with open_work(runtime, account_id, SYSTEM) as work:
         claimed = await Engine(work.session).all(
             CLAIM_JOB, now=work.now, lease=runtime.settings.lease_seconds
@@ -34,14 +39,20 @@ async def run_jobs(runtime: Runtime, account_id: UUID, handlers: Mapping[str, Ha
         return 0
     job = claimed[0]
     try:
-        await _batches(runtime, account_id, job, handlers)
+        await _batches(runtime, account_id, job, handlers, going_on)
     except Exception as error:  # noqa: BLE001 -- whatever a handler raises belongs to its job
         log.warning("job.error", task=job.task, job=str(job.id), error=repr(error))
         await _again(runtime, account_id, job, error)
     return 1
 
 
-async def _batches(runtime: Runtime, account_id: UUID, job: Any, handlers: Mapping[str, Handler]) -> None:
+async def _batches(
+    runtime: Runtime,
+    account_id: UUID,
+    job: Any,
+    handlers: Mapping[str, Handler],
+    going_on: Callable[[], bool],
+) -> None:
     handler = handlers.get(job.task)
     if handler is None:
         await _write(runtime, account_id, job, JOB_FAILED, error=f"There is no task “{job.task}”.")
@@ -57,6 +68,8 @@ async def _batches(runtime: Runtime, account_id: UUID, job: Any, handlers: Mappi
         if finished:
             await _write(runtime, account_id, job, JOB_DONE)
             return
+        if not going_on():
+            break
     await _later(runtime, account_id, job, timedelta(), None, forgiven=1)
 
 

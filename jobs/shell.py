@@ -31,6 +31,7 @@ from app.settings import Settings
 from app.web.logs import configure
 from db.engine import refuse_strong_role
 from db.repositories.engine import due_accounts
+from jobs.durable import run_jobs
 from jobs.settings import QUEUE, SWEEP_SECONDS, TASKS
 from jobs.tasks import LANES, Lane, Slice
 from jobs.watchdog import watched
@@ -73,6 +74,7 @@ class Shell:
         parts: dict[str, Slice] = {
             **LANES,
             "send": partial(send_effects, going_on=lambda: not self.stop.is_set()),
+            "jobs": partial(run_jobs, going_on=lambda: not self.stop.is_set()),
         }
         self.lanes = {name: Lane(runtime, part, name) for name, part in parts.items()}
         for name, makes in (("move", ["send"]), ("send", ["move"]), ("jobs", ["move"])):
@@ -90,7 +92,9 @@ class Shell:
                 if task.cron
             ],
             concurrency=2,
-            shutdown_grace_period_s=1,
+            # What is under way there is a ring or upkeep, both of which may be cut. Its timers sleep for up
+            # to a minute and would be waited for.
+            shutdown_grace_period_s=0,
             dequeue_timeout=2.0,
         )
         self.saq.SIGNALS = []  # or it takes SIGTERM for itself
@@ -173,9 +177,9 @@ class Shell:
         idle = asyncio.gather(*(lane.idle.wait() for lane in self.lanes.values()))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(idle, GRACE_SECONDS)
-        for task in serving:
-            task.cancel()
         self.saq.event.set()
+        for task in (*serving, *running):  # Redis may be away, and a ring would try for a while
+            task.cancel()
         await asyncio.wait([*serving, *running], timeout=3)
         with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
             await self._sql(FORGET, id=self.id)

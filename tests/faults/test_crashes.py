@@ -1,6 +1,7 @@
 """F14: a step that kills its worker is parked after three crashes; the people beside it lose nothing."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,7 +16,11 @@ from tests.jobs.test_process import Process, counted, sink, until
 async def story(stage: Stage, count: int, poison: str) -> tuple[list[UUID], UUID]:
     """People who are tagged, changed and written to; the last of them kills whoever decides their step."""
     vip, seen = await stage.tag("vip"), await stage.tag("seen")
-    steps = [UpdateField(field="city", value="Far"), AddTag(tag=seen), SendEmail(subject="Hello", body="Hi")]
+    steps: list[Any] = [
+        UpdateField(field="city", value="Far"),
+        AddTag(tag=seen),
+        SendEmail(subject="Hello", body="Hi"),
+    ]
     await stage.workflow(steps, TagAdded(key="t1", tag=vip))
     mates = await stage.contacts(count)
     bad = await stage.contact(email=poison)
