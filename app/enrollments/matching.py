@@ -8,6 +8,7 @@ import structlog
 
 from app.enrollments.faults import not_now
 from app.enrollments.known import People
+from app.enrollments.leaving import take_out_asked
 from app.enrollments.letting_in import Asked, before_now, entered_today, write
 from app.enrollments.programs import Live, Setting
 from app.enrollments.waking import wake
@@ -64,6 +65,7 @@ async def _match(work: Work, most: int) -> int:
         await _decide(work, people, asked)
         await write(work, setting, asked)
     await wake(work, people, rows)
+    await take_out_asked(work, engine, rows)
     await engine.do(MATCHED, ids=[row.id for row in rows], now=work.now)
     await commit(work.session, Boundary.MATCH)
     return len(rows)

@@ -120,15 +120,12 @@ select exists (select from workflow_versions v where v.account_id = current_acco
                   and v.document @? cast(:path as jsonpath)) as found
 """)
 
-# Whom a step asked out of workflows: those who were in before it asked. In the order of their ids.
+# Whom a step asked out of workflows: those who were in before it asked.
 LEAVING = text("""
-select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e.step_key, e.seq,
-       e.wait_reason, e.wait_until, e.goal_key, e.data, w.name as workflow_name
+select distinct e.id
   from unnest(cast(:event_id as uuid[]), cast(:contact_id as uuid[]), cast(:workflow_id as uuid[]),
               cast(:not_id as uuid[])) v(event_id, contact_id, workflow_id, not_id)
   join enrollments e on e.account_id = current_account() and e.contact_id = v.contact_id
    and e.status = 'active' and e.event_id < v.event_id
-   and (v.workflow_id is null and e.workflow_id is distinct from v.not_id or e.workflow_id = v.workflow_id)
-  join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
- order by e.id for update of e
-""").columns(data=JSONB)
+   and (e.workflow_id = v.workflow_id or v.workflow_id is null and e.workflow_id <> v.not_id)
+""")

@@ -27,6 +27,8 @@ CLAIM_EFFECTS = text(f"""
 with x as materialized (
         select o.id from effects o
           join workflows w on w.account_id = o.account_id and w.id = o.workflow_id and not w.held
+          join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id
+           and e.paused_at is null
          where o.account_id = current_account() and o.due_at <= cast(:now as timestamptz)
            and (o.status in ('pending', 'retry')
                 or o.status = 'claimed' and o.lease_until < clock_timestamp()
@@ -46,17 +48,21 @@ update effects f set begun_at = clock_timestamp(), attempts = f.attempts + 1,
  where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
    and f.lease_until > clock_timestamp()
    and e.account_id = f.account_id and e.id = f.enrollment_id and e.status = 'active'
-   and c.account_id = f.account_id and c.id = f.contact_id and c.deleted_at is null
+   and e.paused_at is null
+   and c.account_id = f.account_id and c.id = f.contact_id and (c.deleted_at is null or e.of_deleted)
    and w.account_id = f.account_id and w.id = f.workflow_id and not w.held and w.status <> 'archived'
 returning f.attempts
 """)  # noqa: S608 -- a constant
-# Not to be sent: given back when its workflow is held, otherwise nobody wants it any more.
+# Not to be sent: given back when its workflow is held or its enrollment paused, otherwise nobody wants it any
+# more.
 RELEASE_EFFECT = text("""
 update effects f set lease_until = null, fence = f.fence + 1,
-       status = case when w.held then 'pending' else 'cancelled' end,
-       error = case when w.held then null else 'The enrollment ended before it was sent.' end
-  from workflows w
+       status = case when w.held or e.paused_at is not null then 'pending' else 'cancelled' end,
+       error = case when not w.held and e.paused_at is null
+                    then 'The enrollment ended before it was sent.' end
+  from workflows w, enrollments e
  where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
+   and e.account_id = f.account_id and e.id = f.enrollment_id
    and f.lease_until > clock_timestamp() and w.account_id = f.account_id and w.id = f.workflow_id
 returning f.status
 """)
@@ -78,6 +84,7 @@ WAKE_VISIT = text("""
 update enrollments e set due_at = cast(:now as timestamptz)
   from unnest(cast(:ids as uuid[]), cast(:seqs as int[])) v(id, seq)
  where e.account_id = current_account() and e.id = v.id and e.seq = v.seq and e.status = 'active'
+   and e.paused_at is null
 """)
 
 CLAIM_JOB = text(f"""
