@@ -22,6 +22,7 @@ from app.workflows.domain.outcomes import (
 from app.workflows.domain.version import Program
 from db.repositories import around as statements
 from db.repositories.engine import Engine
+from db.repositories.ledger import UNWANTED
 from db.repositories.moving import EFFECTS_OF
 
 ON_EFFECT = ("effect", "retry", "hold", "breaker_open")
@@ -192,7 +193,8 @@ async def _effects(engine: Engine, rows: Sequence[Any]) -> dict[UUID, EffectOutc
 
 
 def _outcome(row: Any) -> EffectOutcome:
-    status: Any = _OUTCOMES.get(row.status, row.status)
+    unwanted = row.status == "cancelled" and row.error_class == UNWANTED
+    status: Any = "skipped" if unwanted else _OUTCOMES.get(row.status, row.status)
     next_at = row.due_at if status == "retry" else None
     return EffectOutcome(status, next_at, row.error, row.result or {})
 

@@ -24,7 +24,6 @@ from db.repositories.ledger import (
     DOUBT,
     EFFECT_ENDED,
     GIVE_BACK,
-    RELEASE_EFFECT,
     WAKE_VISIT,
 )
 
@@ -119,17 +118,18 @@ async def _insist(runtime: Runtime, account_id: UUID, effect: Any, attempts: int
     await settle(runtime, account_id, effect, attempts, outcome)
 
 
-async def begin(runtime: Runtime, account_id: UUID, effect: Any) -> int | None:
-    """The number of this attempt, from 1; None when it is not ours or not wanted any more."""
+async def begin(runtime: Runtime, account_id: UUID, effect: Any, *, probe: bool = False) -> int | None:
+    """The number of this attempt, from 1; None when it is not ours any more, has to wait or is not wanted. A
+    probe counts as no attempt."""
     async with open_work(runtime, account_id, SYSTEM) as work:
-        engine = Engine(work.session)
         lease = runtime.settings.lease_seconds
-        begun = await engine.all(BEGIN_EFFECT, id=effect.id, fence=effect.fence, lease=lease)
-        if not begun:
+        rows = await Engine(work.session).all(
+            BEGIN_EFFECT, id=effect.id, fence=effect.fence, lease=lease, probe=probe
+        )
+        if rows and rows[0].status == "cancelled":
             await wake_visits(work, [effect])
-            await engine.do(RELEASE_EFFECT, id=effect.id, fence=effect.fence)
         await commit(work.session, Boundary.SEND_BEGUN)
-        return cast("int", begun[0].attempts) if begun else None
+        return cast("int", rows[0].attempts) if rows and rows[0].status == "claimed" else None
 
 
 class Ending(msgspec.Struct, frozen=True):

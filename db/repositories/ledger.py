@@ -11,6 +11,8 @@ LEASE = "make_interval(secs => cast(:lease as double precision))"  # the setting
 # Short, because the row stays locked while a batch is written: it only bridges the time between two batches.
 JOB_LEASE = f"{LEASE} / 4"
 
+UNWANTED = "unwanted"  # the error class of what was not sent because nobody wants it: its enrollment goes on
+
 # Died after the call began, and sending twice is not wanted: a person decides.
 DOUBT = text("""
 update effects f set status = 'unknown', fence = f.fence + 1, lease_until = null,
@@ -40,32 +42,50 @@ update effects f set status = 'claimed', fence = f.fence + 1, begun_at = null,
  where f.account_id = current_account() and f.id = x.id
 returning f.id, f.fence, f.kind, f.payload, f.idempotency_key, f.on_doubt, f.enrollment_id, f.seq
 """).columns(payload=JSONB)  # noqa: S608 -- a constant
-# Right before the call: still ours, still wanted.
+_INTERNAL, _TRANSACTIONAL = (
+    f"coalesce(cast(f.payload ->> '{name}' as boolean), false)" for name in ("internal", "transactional")
+)
+# Right before the call, in one statement: still ours, still wanted, not to wait. The enrollment and the
+# contact are locked until the commit, so that a pause or an unsubscription is either seen here or comes after
+# this. A `probe` of an open breaker passes it and costs no attempt.
 BEGIN_EFFECT = text(f"""
-update effects f set begun_at = clock_timestamp(), attempts = f.attempts + 1,
-       lease_until = clock_timestamp() + {LEASE}
-  from enrollments e, contacts c, workflows w
- where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
+with x as materialized (
+        select f.id,
+               case when e.status <> 'active' then 'The enrollment ended before it was sent.'
+                    when w.status = 'archived' then 'The workflow was archived before it was sent.'
+                    when {_INTERNAL} then null
+                    when e.seq <> f.seq then 'The enrollment went on before it was sent.'
+                    when c.deleted_at is not null and not e.of_deleted
+                         then 'The contact was deleted before it was sent.' end as refusal,
+               case when {_INTERNAL} or {_TRANSACTIONAL} then null
+                    when f.kind = 'email' and c.email_consent = 'denied'
+                         then 'The contact does not want e-mails.'
+                    when f.kind = 'sms' and c.sms_consent = 'denied'
+                         then 'The contact does not want text messages.' end as unwanted,
+               w.held or e.paused_at is not null or not cast(:probe as boolean) and exists (
+                    select from breakers b
+                     where b.account_id = f.account_id and b.workflow_id = f.workflow_id
+                       and b.step_key = f.step_key and b.state <> 'closed') as later
+          from enrollments e
+          join effects f on f.account_id = e.account_id and f.enrollment_id = e.id
+          join contacts c on c.account_id = e.account_id and c.id = e.contact_id
+          join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
+         where e.account_id = current_account() and f.id = :id
+           for share of e, c),
+     y as (select id, coalesce(refusal, unwanted) as refusal, refusal is null and unwanted <> '' as skip,
+                  coalesce(refusal, unwanted) is null and not later as go from x)
+update effects f
+   set status = case when y.go then 'claimed' when y.refusal is null then 'pending' else 'cancelled' end,
+       begun_at = case when y.go then clock_timestamp() end,
+       attempts = f.attempts + case when y.go and not cast(:probe as boolean) then 1 else 0 end,
+       fence = f.fence + case when y.go then 0 else 1 end,
+       lease_until = case when y.go then clock_timestamp() + {LEASE} end,
+       error = coalesce(y.refusal, f.error), error_class = case when y.skip then '{UNWANTED}' end
+  from y
+ where f.account_id = current_account() and f.id = y.id and f.fence = :fence and f.status = 'claimed'
    and f.lease_until > clock_timestamp()
-   and e.account_id = f.account_id and e.id = f.enrollment_id and e.status = 'active'
-   and e.paused_at is null
-   and c.account_id = f.account_id and c.id = f.contact_id and (c.deleted_at is null or e.of_deleted)
-   and w.account_id = f.account_id and w.id = f.workflow_id and not w.held and w.status <> 'archived'
-returning f.attempts
-""")  # noqa: S608 -- a constant
-# Not to be sent: given back when its workflow is held or its enrollment paused, otherwise nobody wants it any
-# more.
-RELEASE_EFFECT = text("""
-update effects f set lease_until = null, fence = f.fence + 1,
-       status = case when w.held or e.paused_at is not null then 'pending' else 'cancelled' end,
-       error = case when not w.held and e.paused_at is null
-                    then 'The enrollment ended before it was sent.' end
-  from workflows w, enrollments e
- where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
-   and e.account_id = f.account_id and e.id = f.enrollment_id
-   and f.lease_until > clock_timestamp() and w.account_id = f.account_id and w.id = f.workflow_id
-returning f.status
-""")
+returning f.status, f.attempts
+""")  # noqa: S608 -- constants
 # Claimed by a worker that is about to leave: the next one takes it at once.
 GIVE_BACK = text("""
 update effects f set status = 'pending', lease_until = null

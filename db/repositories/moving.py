@@ -25,7 +25,7 @@ CLAIM_DUE = text(
 CLAIM_THESE = text(_CLAIM.format(which="and e.id = any(cast(:ids as uuid[]))")).columns(data=JSONB)
 
 EFFECTS_OF = text("""
-select f.enrollment_id, f.status, f.due_at, f.error, f.result from effects f
+select f.enrollment_id, f.status, f.due_at, f.error, f.error_class, f.result from effects f
   join unnest(cast(:ids as uuid[]), cast(:seqs as int[])) w(id, seq)
     on w.id = f.enrollment_id and w.seq = f.seq
  where f.account_id = current_account()

@@ -79,9 +79,10 @@ class Around(msgspec.Struct):
 
 class EffectOutcome(msgspec.Struct, frozen=True):
     """What the ledger says about the effect that an enrollment is parked on. `pending` is an effect that is
-    to be tried again because a person said so; `next_at` belongs to `retry`."""
+    to be tried again because a person said so; `skipped` one that the contact does not want any more;
+    `next_at` belongs to `retry`."""
 
-    status: Literal["pending", "sent", "failed_permanent", "unknown", "retry"]
+    status: Literal["pending", "sent", "skipped", "failed_permanent", "unknown", "retry"]
     next_at: datetime | None = None
     error: str | None = None
     detail: dict[str, Any] = {}
@@ -147,8 +148,8 @@ class Change(msgspec.Struct):
 class Effect(msgspec.Struct):
     """Something to be done outside, for the ledger. `payload` is the JSON of an e-mail {to, to_name, subject,
     body, from_name, reply_to}, an SMS {to, body}, a chat message {channel, text} or a webhook {url, method,
-    headers, body, save_as}; `transactional` in it says that consent is not asked, `internal` that it goes to
-    members and not to the contact."""
+    headers, body, save_as}; the key `transactional` says that consent is not asked. A
+    payload with `internal` goes to the members `users` (ids as text; `to` is empty), not to the contact."""
 
     kind: Literal["email", "sms", "chat", "webhook"]
     step_key: str

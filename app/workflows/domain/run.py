@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from app.filters.facts import Facts
 from app.workflows.domain.outcomes import (
     Around,
@@ -21,11 +23,15 @@ from app.workflows.domain.outcomes import (
     Status,
     WaitReason,
 )
+from app.workflows.domain.steps import MET, TIMEOUT, Webhook
 from app.workflows.domain.version import END, Node, Program
 
 MOST_VISITS = 1000
+MOST_VISITS_IN_A_LIFE = 10_000
 STOPPED = -2
-_EFFECTS = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.HOLD)
+_EFFECTS = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.HOLD, WaitReason.BREAKER_OPEN)
+# Over when their time has come, without a question.
+_TIMED = (WaitReason.TIMER, WaitReason.DRIP_SLOT, WaitReason.WINDOW)
 
 # What a step kind does: returns the index of the next node, END, or STOPPED after `park` and `finish`.
 Visit = Callable[["Run", Node], int]
@@ -57,8 +63,7 @@ class Run:
     def decide(self) -> Decision:
         enrollment = self.enrollment
         if enrollment.step_key is None:
-            self.out.step_key = self.program.nodes[self.program.start].key if self.program.nodes else None
-            return self.run(self.program.start)
+            return self.enter()
         index = self.program.by_key.get(enrollment.step_key)
         if index is None:
             return self.fail(f"Step {enrollment.step_key} is not in version {self.program.version.number}.")
@@ -69,6 +74,14 @@ class Run:
             return self.resume_effect(node)
         return self.resume_wait(node)
 
+    def enter(self) -> Decision:
+        """The first move. After standing still to settle, whoever no longer fits leaves again."""
+        program = self.program
+        self.out.step_key = program.nodes[program.start].key if program.nodes else None
+        if program.version.settings.settle_seconds and not program.entry_match(self.facts, self.now):
+            return self.leave_unmatched()
+        return self.run(program.start)
+
     # Waking up
 
     def resume_effect(self, node: Node) -> Decision:
@@ -77,11 +90,16 @@ class Run:
         if found is None:
             return self.stay()
         if found.status == "sent":
-            self.close(Outcome.SENT, found.detail)
+            self.close(Outcome.SENT, self.kept(node, found.detail))
             return self.run(node.after)
         if found.status == "failed_permanent":
             self.close(Outcome.FAILED, found.detail, found.error)
             return self.finish(node.key, Status.FAILED, ExitReason.FAILED_PERMANENT, found.error)
+        if found.status == "skipped":
+            self.close(Outcome.SKIPPED, {"reason": found.error})
+            return self.run(node.after)
+        if self.enrollment.wait_reason is WaitReason.BREAKER_OPEN and found.status in ("pending", "retry"):
+            return self.stay()
         reason = {"retry": WaitReason.RETRY, "unknown": WaitReason.HOLD}.get(found.status, WaitReason.EFFECT)
         self.park(node, reason, found.next_at)
         self.out.due_at = None
@@ -89,18 +107,56 @@ class Run:
         return self.out
 
     def resume_wait(self, node: Node) -> Decision:
-        until = self.enrollment.wait_until
+        """A wait that is over is over; what still stands is asked for its goals, and whether it may stay."""
+        until, reason = self.enrollment.wait_until, self.enrollment.wait_reason
         due = until is not None and self.now >= until
-        if self.enrollment.wait_reason is WaitReason.TIMER and due:
-            self.close(Outcome.PASSED, {})
-            return self.run(node.after)
+        if due and reason in _TIMED:
+            opened = reason is WaitReason.WINDOW
+            self.close(Outcome.PASSED, {"window": True} if opened else {})
+            return self.run(node.index if opened else node.after)
+        if node.starts and (lane := self.lane(node, due)) is not None:
+            if lane not in node.starts:
+                return self.fail(f"The answer “{lane[:40]}” is none of the options of this step.")
+            return self.run(self.take(node, lane))
         goal = self.goal_met(node)
         if goal is not None:
             return self.run(self.reach(node, goal))
-        if self.enrollment.wait_reason is WaitReason.CONDITION and due:
+        stay = self.program.stay_match
+        if stay is not None and not stay(self.facts, self.now):
+            return self.leave_unmatched()
+        if reason is WaitReason.CONDITION and due:
             self.close(Outcome.UNMET, {"timeout": True})
             return self.finish(node.key, Status.INCOMPLETE, ExitReason.FINISHED)
         return self.stay()
+
+    def lane(self, node: Node, due: bool) -> str | None:
+        """The way out of a wait for something; None while it goes on."""
+        enrollment = self.enrollment
+        if enrollment.wait_reason is WaitReason.APPROVAL and enrollment.answer is not None:
+            return enrollment.answer
+        if enrollment.wait_reason is WaitReason.EVENT and enrollment.heard:
+            return MET
+        if enrollment.wait_reason is WaitReason.CONDITION and node.match and node.match(self.facts, self.now):
+            return MET
+        return TIMEOUT if due else None
+
+    def kept(self, node: Node, detail: dict[str, Any]) -> dict[str, Any]:
+        """What the visit notes of an answer; the body of one that is to be kept goes to the enrollment."""
+        name = node.config.save_as if isinstance(node.config, Webhook) else ""
+        if not name:
+            return detail
+        noted = {key: value for key, value in detail.items() if key != "body"}
+        body = detail.get("body")
+        try:
+            answer = msgspec.json.decode(body) if isinstance(body, str) else body
+        except (msgspec.DecodeError, RecursionError):
+            answer = None
+        if answer is None:
+            return noted | {"saved": False}
+        answers = {**self.facts.data.get("response", {}), name: answer}
+        self.out.data["response"] = answers
+        self.facts.data = {**self.facts.data, "response": answers}
+        return noted | {"saved": True}
 
     def stay(self) -> Decision:
         """Parked exactly as before; nothing is written but the next due time."""
@@ -113,14 +169,23 @@ class Run:
     # Moving
 
     def run(self, index: int) -> Decision:
+        if self.seq >= MOST_VISITS_IN_A_LIFE:
+            return self.fail(f"Stopped after {self.seq} steps. The workflow seems to run in a circle.")
         for _ in range(MOST_VISITS):
             if index == END:
                 return self.end()
             if index == STOPPED:
                 return self.out
             node = self.program.nodes[index]
-            goal = self.goal_met(node) if self.check_goals else None
-            index = self.visit(node) if goal is None else self.reach(node, goal)
+            if self.check_goals:
+                goal = self.goal_met(node)
+                if goal is not None:
+                    index = self.reach(node, goal)
+                    continue
+                stay = self.program.stay_match
+                if stay is not None and not stay(self.facts, self.now):
+                    return self.leave_unmatched()
+            index = self.visits[type(node.config)](self, node)
         return self.fail(
             f"Stopped after {MOST_VISITS} steps in one go. The workflow seems to run in a circle."
         )
@@ -144,8 +209,11 @@ class Run:
         self.check_goals = True
         return goal.after
 
-    def visit(self, node: Node) -> int:
-        return self.visits[type(node.config)](self, node)
+    def take(self, node: Node, lane: str) -> int:
+        """Goes on in a lane of the node."""
+        self.record(node, Outcome.TAKEN, {"branch": lane})
+        self.check_goals = True  # those of the lane begin to listen
+        return node.starts[lane]
 
     # Recording
 
@@ -199,6 +267,12 @@ class Run:
             if goal.match is not None and goal.match(self.facts, self.now):
                 return goal.key
         return None
+
+    def leave_unmatched(self) -> Decision:
+        """The entry condition holds no longer."""
+        if self.open:
+            self.close(Outcome.LEFT, {"reason": ExitReason.NO_LONGER_MATCHES.value})
+        return self.finish(self.out.step_key, Status.EXITED, ExitReason.NO_LONGER_MATCHES)
 
     def finish(
         self, step_key: str | None, status: Status, reason: ExitReason, error: str | None = None
