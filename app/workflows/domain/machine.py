@@ -8,7 +8,7 @@ from app.filters.facts import Facts
 from app.workflows.domain.outcomes import Around, Closed, Decision, Enrollment, ExitReason, Outcome, Status
 from app.workflows.domain.run import Run
 from app.workflows.domain.version import Program
-from app.workflows.domain.visits import VISITS
+from app.workflows.domain.visits import VISITS, VISITS_GONE
 
 
 def advance(
@@ -17,7 +17,8 @@ def advance(
     """As far as the enrollment can go without waiting. `facts` is changed in place as steps change the
     contact, `around` as they take turns and slots. Called on every wake-up, due or not: what is not due stays
     parked as it was (`moved` false)."""
-    return Run(program, enrollment, facts, now, VISITS, around or Around()).decide()
+    visits = VISITS_GONE if enrollment.contact_gone else VISITS
+    return Run(program, enrollment, facts, now, visits, around or Around()).decide()
 
 
 def leave(

@@ -115,9 +115,7 @@ class Run:
             self.close(Outcome.PASSED, {"window": True} if opened else {})
             return self.run(node.index if opened else node.after)
         if node.starts and (lane := self.lane(node, due)) is not None:
-            if lane not in node.starts:
-                return self.fail(f"The answer “{lane[:40]}” is none of the options of this step.")
-            return self.run(self.take(node, lane))
+            return self.go_on(node, lane)
         goal = self.goal_met(node)
         if goal is not None:
             return self.run(self.reach(node, goal))
@@ -128,6 +126,11 @@ class Run:
             self.close(Outcome.UNMET, {"timeout": True})
             return self.finish(node.key, Status.INCOMPLETE, ExitReason.FINISHED)
         return self.stay()
+
+    def go_on(self, node: Node, lane: str) -> Decision:
+        if lane not in node.starts:
+            return self.fail(f"The answer “{lane[:40]}” is none of the options of this step.")
+        return self.run(self.take(node, lane))
 
     def lane(self, node: Node, due: bool) -> str | None:
         """The way out of a wait for something; None while it goes on."""

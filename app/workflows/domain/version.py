@@ -4,14 +4,16 @@ runs."""
 import hashlib
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from app.filters.ast import Filter, FilterError, predicates
+from app.filters.ast import Filter, FilterError
 from app.filters.facts import Facts
 from app.filters.fields import Fields
 from app.filters.matches import Match, compile_filter
+from app.filters.nested import asked_fields
 from app.workflows.domain.draft import Draft, Settings, walk
 from app.workflows.domain.steps import (
     ELSE,
@@ -90,7 +92,7 @@ class Node(msgspec.Struct):
     index: int
     key: str
     kind: str
-    config: StepConfig
+    config: Any  # a StepConfig; visits are found by its type, so each knows which one it is
     after: int = END
     lanes: list[tuple[str, Match, int]] = []
     starts: dict[str, int] = {}
@@ -162,7 +164,7 @@ def compile_version(version: Version, fields: Fields) -> Program:
     goals = tuple(node.index for node in nodes if isinstance(node.config, Goal))
     last = next((step for step in reversed(version.steps) if isinstance(step.config, Goal)), None)
     entry = _match(version.entry, fields, "The entry condition")
-    asked = {predicate.field for found in filters_of(version) for predicate in predicates(found)}
+    asked = {key for found in filters_of(version) for key in asked_fields(found, fields)}
     stay = entry if version.settings.leave_when_unmatched and version.entry is not None else None
     conditions = any(isinstance(one, WaitFor) and one.mode == "condition" for one in configs)
     return Program(

@@ -1,0 +1,57 @@
+"""What each step kind does when somebody arrives at it."""
+
+from collections.abc import Mapping
+
+from app.workflows.domain import steps
+from app.workflows.domain.run import Visit
+from app.workflows.domain.visits import contact, flow, send, waits
+from app.workflows.domain.visits.base import skip_gone
+
+VISITS: Mapping[type, Visit] = {
+    steps.AddTag: contact.add_tag,
+    steps.RemoveTag: contact.remove_tag,
+    steps.UpdateField: contact.update_field,
+    steps.AssignOwner: contact.assign_owner,
+    steps.AddNote: contact.add_note,
+    steps.CreateTask: contact.create_task,
+    steps.SetConsent: contact.set_consent,
+    steps.DeleteContact: contact.delete_contact,
+    steps.SendEmail: send.send_email,
+    steps.SendSms: send.send_sms,
+    steps.Notify: send.notify,
+    steps.Chat: send.chat,
+    steps.Webhook: send.webhook,
+    steps.Wait: waits.wait,
+    steps.WaitFor: waits.wait_for,
+    steps.Goal: waits.goal,
+    steps.Drip: waits.drip,
+    steps.Approval: waits.approval,
+    steps.Branch: flow.branch,
+    steps.Split: flow.split,
+    steps.GoTo: flow.go_to,
+    steps.AddToWorkflow: flow.add_to_workflow,
+    steps.RemoveFromWorkflow: flow.remove_from_workflow,
+    steps.Exit: flow.leave,
+}
+
+# For a contact who was deleted: what would change or address them is skipped, the rest goes on.
+VISITS_GONE: Mapping[type, Visit] = {
+    **VISITS,
+    **dict.fromkeys(
+        (
+            steps.AddTag,
+            steps.RemoveTag,
+            steps.UpdateField,
+            steps.AssignOwner,
+            steps.AddNote,
+            steps.CreateTask,
+            steps.SetConsent,
+            steps.DeleteContact,
+            steps.SendEmail,
+            steps.SendSms,
+            steps.AddToWorkflow,
+            steps.RemoveFromWorkflow,
+        ),
+        skip_gone,
+    ),
+}
