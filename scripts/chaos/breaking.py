@@ -34,14 +34,15 @@ class Breaker:
         for _ in range(WORKERS - len(self.site.workers)):
             self.site.start_worker()
         async with asyncio.TaskGroup() as group:
-            flushing = group.create_task(self.flush())
+            always = [group.create_task(self.flush()), group.create_task(self.supervise())]
             running = []
             for fault in self.plan.faults:
                 await asyncio.sleep(max(0.0, begun + fault.at - time.monotonic()))
                 running.append(group.create_task(getattr(self, fault.what)(fault)))
             await asyncio.sleep(max(0.0, begun + self.plan.seconds - time.monotonic()))
             await asyncio.wait(running)
-            flushing.cancel()
+            for task in always:
+                task.cancel()
 
     async def flush(self) -> None:
         """FLUSHALL once a second, while Valkey can be asked."""
@@ -54,11 +55,17 @@ class Breaker:
                 self.done["flush"] += 1
             await asyncio.sleep(1.0)
 
+    async def supervise(self) -> None:
+        """Start again what ended by itself, which nobody asked for."""
+        while True:
+            await asyncio.sleep(0.5)
+            for worker in self.site.workers:
+                if not worker.alive():
+                    self.done["worker_exits"] += 1
+                    worker.start()
+
     async def kill_worker(self, fault: Fault) -> None:
-        worker = self.site.workers[fault.victim]
-        if not worker.alive():  # it ended by itself, which nobody asked for
-            self.done["worker_exits"] += 1
-        worker.kill_and_start()
+        self.site.workers[fault.victim].kill_and_start()
         self.done["kill_worker"] += 1
 
     async def stop_worker(self, fault: Fault) -> None:

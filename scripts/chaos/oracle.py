@@ -52,12 +52,20 @@ select count(*) from (
     from enrollment_executions window w as (partition by account_id, enrollment_id order by seq)) x
  where seq <> coalesce(before, 0) + 1 or started_at < ended
 """
-# Everybody enters both workflows, but for those who had bought before anybody could look: that is said.
+# Who comes in enters the first workflow, and whom that has tagged the second one. Some had bought before
+# anybody could look, which is a verdict (no entry), or the end before the first step (no tag).
 NOT_ENTERED = """
 select c.id from contacts c
- where 2 > (select count(*) from enrollments e where e.account_id = c.account_id and e.contact_id = c.id)
-   and not exists (select from trigger_decisions d where d.account_id = c.account_id and d.contact_id = c.id
-                      and d.verdict = 'goal_already_met')
+ cross join lateral (select count(*) as n from enrollments e
+                      where e.account_id = c.account_id and e.contact_id = c.id) entered
+ where entered.n = 0 and not exists (
+         select from trigger_decisions d where d.account_id = c.account_id and d.contact_id = c.id
+            and d.verdict = 'goal_already_met')
+    or entered.n < 2 and exists (
+         select from contact_tags t where t.account_id = c.account_id and t.contact_id = c.id)
+"""
+PARKED = """
+select count(*) from enrollments where status = 'failed' and error like '%stopped the worker%'
 """
 UNAUDITED = """
 select count(*) from contacts c where not exists (
@@ -68,7 +76,8 @@ select count(*) from contacts c where not exists (
 
 class Verdict(msgspec.Struct):
     """Everything that has to be zero, and what may be more. `held` are people whom a person has to help:
-    nobody knows whether their message went out, which is said and is no loss."""
+    nobody knows whether their message went out, which is said and is no loss; `parked` those who
+    were there when their worker was killed three times."""
 
     lost: int = 0
     acknowledged_missing: int = 0
@@ -90,6 +99,7 @@ class Verdict(msgspec.Struct):
     refused_stale: int = 0
     late_p50: float = 0.0
     late_p99: float = 0.0
+    parked: int = 0
     why: list[str] = []
 
     ZEROS = (
@@ -159,8 +169,10 @@ async def _states(site: Site, verdict: Verdict) -> None:
     for note in await site.sql("select what, id, said from chaos.notes order by at"):
         known = {"early": "early", "version_changed": "version_changes"}
         verdict.say(known.get(note["what"], "stale_writes"), 1, f"{note['what']} {note['said']}")
+    # Whoever was there at three crashes is parked for a person, who is told so: held, not lost.
+    verdict.parked = await site.value(PARKED)
     failed = await site.value("select count(*) from enrollments where status = 'failed'")
-    verdict.say("lost", failed, "failed although the sink refuses nothing")
+    verdict.say("lost", failed - verdict.parked, "failed although the sink refuses nothing")
 
 
 def _deliveries(taken: list[Delivery], effects: list[Any], tenants: list[Tenant], verdict: Verdict) -> None:

@@ -101,6 +101,7 @@ async def without_redis(scene: Scene, normal: float) -> dict[str, Any]:
     )
     ensure(busiest < 0.10, f"an idle worker used {busiest:.0%} of a processor")
     said = len(scene.log_lines()) - lines
+    ensure(bool(scene.log_lines()), "nobody says that Redis is away")
     most = len(scene.workers) * 3 * (1 + int((time.monotonic() - begun) // 30))
     ensure(said <= most, f"{said} lines of log in {time.monotonic() - begun:.0f} s")
     return figures(

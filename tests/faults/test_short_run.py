@@ -1,0 +1,67 @@
+"""The short form of scripts/faults, and rows of the matrix that are quick; the others run with the full form."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from scripts.chaos.oracle import Verdict
+from scripts.chaos.plan import make_plan
+from scripts.chaos.rows import chosen, rows
+from tests.rules.files import ROOT
+
+SEED = 11
+QUICK = "F03,F08,F10,F24,f09_a_thousand_races"
+
+
+def faults(*arguments: str, seconds: float) -> dict[str, Any]:
+    """What `scripts/faults … --json` says in its last line, whether it holds or not."""
+    done = subprocess.run(  # noqa: S603 -- our own program
+        [sys.executable, "-m", "scripts.chaos.main", *arguments, "--json"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+    assert done.stdout, done.stderr[-4000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode == 0) is found["holds"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.slow
+def test_the_short_run_loses_nothing_and_doubles_nothing() -> None:
+    found = faults("--short", "--seed", str(SEED), seconds=180)
+    assert {name: found[name] for name in Verdict.ZEROS} == dict.fromkeys(Verdict.ZEROS, 0), found["why"]
+    plan = make_plan(SEED, found["worker_kills"], 2.0)
+    assert found["worker_kills"] == plan.count("kill_worker") >= 20
+    assert found["postgres_kills"] == plan.count("kill_postgres") >= 1
+    assert found["redis_flushes"] >= 20
+    assert found["acknowledged"] >= 100
+    assert found["deliveries"] >= 200
+    assert found["seconds"] <= 120
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", chosen(QUICK))
+def test_a_row_holds(row: str) -> None:
+    found = faults("--rows", row, seconds=180)
+    assert found["rows"][row]["holds"], found["rows"][row]["why"]
+
+
+def test_a_plan_is_its_seed() -> None:
+    assert make_plan(5, 100, 2.0) == make_plan(5, 100, 2.0)
+    assert make_plan(5, 100, 2.0) != make_plan(6, 100, 2.0)
+    full = make_plan(1, 1000, 2.0)
+    assert (full.count("kill_worker"), full.count("kill_postgres")) == (1000, 20)
+    assert full.seconds <= 40 * 60
+
+
+def test_every_row_says_what_it_shows() -> None:
+    assert [name for name, row in rows().items() if not (row.__doc__ or "").strip()] == []
+    with pytest.raises(ValueError, match="no row"):
+        chosen("F99")
