@@ -14,7 +14,7 @@ from app.workflows.domain.templates import (
     tag_names,
     used_fields,
 )
-from tests.domain.stories import FIELDS, NOW, SCORE, someone
+from tests.domain.stories import CONTACT, FIELDS, NOW, SCORE, someone
 
 NAME = '{{ contact.first_name | default: "there" }}'
 
@@ -98,3 +98,44 @@ def test_hostile_templates_cost_nothing(source: str) -> None:
     started = time.perf_counter()
     check(source, FIELDS)
     assert time.perf_counter() - started < 0.25
+
+
+CARRIED = {
+    "event": {"body": {"order": {"id": 7, "lines": [{"sku": "a-1"}]}}, "note": None, "sure": True},
+    "response": {"crm": {"id": "x<9>"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{{ event.body.order.id }}", "7"),
+        ("{{ event.body.order.lines.0.sku }}", "a-1"),
+        ("{{ event.body.order.lines.1.sku | default: '-' }}", "-"),
+        ("{{ event.body.order.lines }}", '[{"sku":"a-1"}]'),
+        ("{{ event.note | default: 'none' }}", "none"),
+        ("{{ event.nothing.at.all | default: 'none' }}", "none"),
+        ("{{ event.sure }}", "yes"),
+        ("{{ response.crm.id }}", "x<9>"),
+    ],
+)
+def test_what_the_enrollment_carries(source: str, text: str) -> None:
+    facts = someone()
+    facts.data = CARRIED
+    assert compile_template(source, FIELDS).render(facts) == text
+
+
+def test_answers_must_be_kept_by_a_step() -> None:
+    assert check("{{ response.crm.id }}", FIELDS, saved={"crm"}) is None
+    assert "Did you mean “response.crm”" in (check("{{ response.crn.id }}", FIELDS, saved={"crm"}) or "")
+    assert "Keep the answer as" in (check("{{ response.x }}", FIELDS, saved=set()) or "")
+    assert "Write {{ event.body" in (check("{{ event }}", FIELDS) or "")
+    assert "Write {{ response." in (check("{{ response. }}", FIELDS) or "")
+
+
+def test_the_owner_is_shown_by_name() -> None:
+    made = compile_template("{{ contact.owner | default: 'nobody' }}", FIELDS)
+    facts = someone()
+    assert made.render(facts) == "nobody"
+    facts.values["owner"], facts.users = str(CONTACT), {str(CONTACT): "Ada"}
+    assert made.render(facts) == "Ada"

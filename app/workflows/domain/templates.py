@@ -1,8 +1,10 @@
-"""Merge tags: `{{ contact.first_name }}` and `{{ contact.first_name | default: "there" }}`. No logic, no
-loops, nothing to call; compiled once, rendered in linear time, escaped for the place it goes to."""
+"""Merge tags: `{{ contact.first_name }}` and `{{ contact.first_name | default: "there" }}`; `{{ event.… }}`
+reads what the event that let somebody in said, `{{ response.<name>.… }}` the answer that a webhook step kept.
+No logic, no loops, nothing to call; compiled once, rendered in linear time, escaped for the place it goes
+to."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from enum import StrEnum
 from html import escape
@@ -16,6 +18,8 @@ from app.filters.fields import Fields, FieldSpec, FieldType, nearest
 LONGEST = 50_000
 MOST_TAGS = 200
 _OTHER = ("contact.id", "account.name")
+# What an enrollment carries besides the contact, with an example of a path into it.
+ROOTS = {"event": "body.order_id", "response": "order.id"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]+")
 
@@ -62,9 +66,11 @@ class Template:
         return _CONTROL.sub(" ", text).strip() if self._output in (Output.SUBJECT, Output.HEADER) else text
 
 
-def compile_template(source: str, fields: Fields, output: Output = Output.TEXT) -> Template:
+def compile_template(
+    source: str, fields: Fields, output: Output = Output.TEXT, saved: Collection[str] | None = None
+) -> Template:
     """Raises TemplateError for an open tag, an unknown name (with the nearest one) or a filter other than
-    `default`."""
+    `default`. `saved` are the names under which answers are kept; None does not ask."""
     parts: list[Part] = []
     used: set[str] = set()
     for literal, tag in _split(source):
@@ -72,6 +78,10 @@ def compile_template(source: str, fields: Fields, output: Output = Output.TEXT) 
             parts.append(literal)
         if tag is not None:
             name, default = _parse(tag)
+            path = _path(name, saved)
+            if path is not None:
+                parts.append(_carried(path, default, _READ[output]))
+                continue
             spec = _field(name, fields)
             if spec is not None:
                 used.add(spec.key)
@@ -79,10 +89,12 @@ def compile_template(source: str, fields: Fields, output: Output = Output.TEXT) 
     return Template(parts, frozenset(used), output)
 
 
-def check(source: str, fields: Fields, output: Output = Output.TEXT) -> str | None:
+def check(
+    source: str, fields: Fields, output: Output = Output.TEXT, saved: Collection[str] | None = None
+) -> str | None:
     """The sentence about what is wrong with a template, or None."""
     try:
-        compile_template(source, fields, output)
+        compile_template(source, fields, output, saved)
     except TemplateError as error:
         return str(error)
     return None
@@ -129,16 +141,51 @@ def _parse(tag: str) -> tuple[str, str]:
     return name, value[1:-1]
 
 
+def _path(name: str, saved: Collection[str] | None) -> list[str] | None:
+    """The way into what the enrollment carries; None for a tag of the contact or the account."""
+    root, *path = name.split(".")
+    if root not in ROOTS:
+        return None
+    if not path or not all(path):
+        raise TemplateError(
+            f"“{name[:60]}” says no more than “{root}”. Write {{{{ {root}.{ROOTS[root]} }}}}."
+        )
+    if root == "response" and saved is not None and path[0] not in saved:
+        match = nearest(path[0], saved)
+        hint = (
+            f" Did you mean “response.{match}”?"
+            if match
+            else " Name it in a webhook step: Keep the answer as."
+        )
+        raise TemplateError(f"No webhook step keeps its answer as “{path[0][:40]}”.{hint}")
+    return [root, *path]
+
+
+def _carried(path: list[str], default: str, escaped: Callable[[str], str]) -> Callable[[Facts], str]:
+    def read(facts: Facts) -> str:
+        found: object = facts.data
+        for part in path:
+            if isinstance(found, Mapping):
+                found = found.get(part)
+            elif isinstance(found, list) and part.isdigit() and int(part) < len(found):
+                found = found[int(part)]
+            else:
+                return escaped(default)
+        if isinstance(found, Mapping | list):
+            return escaped(msgspec.json.encode(found).decode())
+        return escaped(shown(found, facts) or default)
+
+    return read
+
+
 def _field(name: str, fields: Fields) -> FieldSpec | None:
     """The field of a tag, or None for the few names that are no field."""
     if name in _OTHER:
         return None
     # Built-in names win over a custom field that took the same one.
-    names = {
-        _tag_name(spec): spec for spec in reversed(list(fields.values())) if spec.type is not FieldType.TAGS
-    }
+    names = {_tag_name(spec): spec for spec in reversed(list(fields.values())) if spec.printed}
     spec = names.get(name) or fields.get(name.removeprefix("contact."))
-    if spec is not None and spec.type is not FieldType.TAGS and name.startswith("contact."):
+    if spec is not None and spec.printed and name.startswith("contact."):
         return spec
     match = nearest(name, [*names, *_OTHER]) or nearest(f"contact.{name}", names)
     hint = (
@@ -153,7 +200,7 @@ def _tag_name(spec: FieldSpec) -> str:
 
 def tag_names(fields: Fields) -> list[tuple[str, str]]:
     """Every merge tag that may be written, with its label, for the picker."""
-    known = [(_tag_name(spec), spec.label) for spec in fields.values() if spec.type is not FieldType.TAGS]
+    known = [(_tag_name(spec), spec.label) for spec in fields.values() if spec.printed]
     return [*known, ("contact.id", "Contact id"), ("account.name", "Account name")]
 
 
@@ -165,6 +212,8 @@ def _reader(
     if spec is None:
         return lambda facts: escaped(facts.account_name or default)
     key = spec.key
+    if spec.type is FieldType.USER:
+        return lambda facts: escaped(facts.users.get(str(facts.values.get(key)), "") or default)
     return lambda facts: escaped(shown(facts.values.get(key), facts) or default)
 
 
