@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from app.filters.ast import Filter, Group, Op, Predicate, Value
 from app.filters.facts import Facts
-from app.filters.fields import catalogue, custom_field
+from app.filters.fields import Named, catalogue, custom_field
 from app.workflows.domain.draft import Draft, Settings, insert
 from app.workflows.domain.machine import advance
 from app.workflows.domain.names import Names
-from app.workflows.domain.outcomes import Decision, EffectOutcome, Enrollment
+from app.workflows.domain.outcomes import Around, Decision, EffectOutcome, Enrollment
 from app.workflows.domain.steps import MAIN, BranchLane, Step, StepConfig
 from app.workflows.domain.triggers import Manual, Trigger
 from app.workflows.domain.version import Program, compile_version, freeze
@@ -25,6 +25,27 @@ VIP, COLD, LATE = (UUID(int=number) for number in (1, 2, 3))
 TAGS = {str(VIP): "vip", str(COLD): "cold", str(LATE): "late"}
 NAMES = Names(TAGS)
 SCORE, MEMBER, SINCE, PLAN, MOTTO = (UUID(int=number) for number in range(11, 16))
+ANN, BEN = UUID(int=401), UUID(int=402)
+WELCOME, RENEWAL = UUID(int=501), UUID(int=502)
+# In Texas, or one of ours who is warm; nested in one another.
+TEXANS, OURS, WARM = UUID(int=601), UUID(int=602), UUID(int=603)
+SEGMENTS: dict[UUID, Filter] = {
+    TEXANS: Predicate("state", Op.IS, "ca"),
+    WARM: Group("any", [Predicate("tags", Op.NONE_OF, [str(COLD)]), Predicate("owner", Op.ASSIGNED)]),
+    OURS: Group(
+        "all",
+        [
+            Predicate("segments", Op.ANY_OF, [str(TEXANS), str(WARM)]),
+            Predicate("history", Op.NOT_HAPPENED, ["tag.added", 2, "7 days"]),
+        ],
+    ),
+}
+NAMED = Named(
+    {str(ANN): "Ann", str(BEN): "Ben"},
+    {str(TEXANS): "Texans", str(OURS): "Ours", str(WARM): "Warm"},
+    {str(WELCOME): "Welcome", str(RENEWAL): "Renewal"},
+    SEGMENTS,
+)
 FIELDS = catalogue(
     [
         custom_field(SCORE, "score", "Score", "number"),
@@ -32,7 +53,8 @@ FIELDS = catalogue(
         custom_field(SINCE, "since", "Since", "date"),
         custom_field(PLAN, "plan", "Plan", "select", ["free", "pro", "team"]),
         custom_field(MOTTO, "motto", "Motto", "text"),
-    ]
+    ],
+    NAMED,
 )
 WORKFLOW = UUID(int=100)
 ENROLLMENT = UUID(int=200)
@@ -108,18 +130,26 @@ SENT = EffectOutcome("sent")
 class Story:
     """One enrollment driven by hand: its clock, its facts and everything decided so far."""
 
-    def __init__(self, running: Program, facts: Facts) -> None:
+    def __init__(self, running: Program, facts: Facts, around: Around | None = None) -> None:
         self.program = running
+        self.around = around or Around()
         self.facts = facts
         self.now = NOW
         self.state = NEW
         self.decisions: list[Decision] = []
 
-    def go(self, effect: EffectOutcome | None = None, **later: float) -> Decision:
+    def go(
+        self,
+        effect: EffectOutcome | None = None,
+        answer: str | None = None,
+        heard: bool = False,
+        **later: float,
+    ) -> Decision:
         """One wake-up, `later` (timedelta's words) after the one before."""
         self.now += timedelta(**later)
-        decision = advance(self.program, replace(self.state, effect=effect), self.facts, self.now)
-        self.state = parked(self.state, decision)
+        state = replace(self.state, effect=effect, answer=answer, heard=heard)
+        decision = advance(self.program, state, self.facts, self.now, self.around)
+        self.state = replace(parked(self.state, decision), answer=None, heard=False)
         self.decisions.append(decision)
         return decision
 
