@@ -1,0 +1,28 @@
+"""A PostgreSQL and a Valkey of one's own, migrated: for runs outside pytest."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alembic import command
+from alembic.config import Config
+
+from app.settings import Settings
+from scripts.local.environment import ROOT
+from scripts.local.postgres import Postgres
+from scripts.local.valkey import Valkey
+
+PASSWORDS = {"app_owner": "owner-of-tests", "app_user": "user-of-tests"}
+DATABASE = "switchyard"
+
+
+@contextmanager
+def servers() -> Iterator[tuple[Settings, str]]:
+    """Settings of app_user, and a superuser's address."""
+    with Postgres.temporary() as postgres, Valkey.temporary() as valkey:
+        postgres.bootstrap(DATABASE, PASSWORDS)
+        config = Config()
+        config.set_main_option("script_location", str(ROOT / "db" / "migrations"))
+        config.set_main_option("sqlalchemy.url", postgres.url("app_owner", PASSWORDS["app_owner"], DATABASE))
+        command.upgrade(config, "head")
+        url = postgres.url("app_user", PASSWORDS["app_user"], DATABASE)
+        yield Settings(database_url=url, redis_url=valkey.url()), postgres.superuser_url(DATABASE)

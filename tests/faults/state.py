@@ -1,0 +1,60 @@
+"""What an account holds, without ids and times: two runs of one story that went alike say the same."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+PEOPLE = """
+select c.id, c.city, c.deleted_at is not null as deleted,
+  (select array_agg(t.name order by t.name) from contact_tags x join tags t on t.id = x.tag_id
+    where x.contact_id = c.id) as tags,
+  (select jsonb_agg(jsonb_build_array(e.status, e.step_key, e.seq, e.wait_reason, e.exit_reason)
+                    order by e.entered_at, e.id) from enrollments e where e.contact_id = c.id) as enrollments,
+  (select jsonb_agg(jsonb_build_array(x.seq, x.kind, x.outcome) order by e.entered_at, x.seq)
+     from enrollment_executions x join enrollments e on e.id = x.enrollment_id
+    where e.contact_id = c.id) as executions,
+  (select jsonb_agg(jsonb_build_array(f.seq, f.kind, f.status, f.begun_at is not null) order by f.kind, f.seq)
+     from effects f where f.contact_id = c.id) as effects,
+  (select jsonb_agg(jsonb_build_array(v.kind, v.matched_at is not null) order by v.kind, v.matched_at is null)
+     from events v where v.subject_id = c.id) as events,
+  (select array_agg(d.verdict order by d.verdict) from trigger_decisions d
+    where d.contact_id = c.id) as verdicts,
+  (select array_agg(l.action order by l.action) from audit_logs l where l.subject_id = c.id::text) as audit
+  from contacts c where c.account_id = $1
+"""
+AROUND = """
+select (select jsonb_agg(jsonb_build_array(task, status, progress) order by task) from jobs
+         where account_id = $1) as jobs,
+       (select jsonb_agg(jsonb_build_array(cardinality(ids)) order by cardinality(ids)) from batches
+         where account_id = $1) as batches,
+       (select array_agg(action order by action) from audit_logs
+         where account_id = $1 and subject_kind not in ('contact')) as audit
+"""
+
+
+async def state_of(admin_url: str, account: UUID) -> str:
+    """As JSON: who is who does not matter, only how many are how."""
+    connection = await asyncpg.connect(admin_url)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            people = [_plain(row) for row in await connection.fetch(PEOPLE, account)]
+            around = _plain(await connection.fetchrow(AROUND, account))
+    finally:
+        await connection.close()
+    for one in people:
+        one.pop("id")
+    said = sorted(json.dumps(one, sort_keys=True) for one in people)
+    return json.dumps({"people": [json.loads(one) for one in said], "around": around})
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    return {
+        name: json.loads(value)
+        if isinstance(value, str) and value[:1] == "["
+        else str(value)
+        if isinstance(value, UUID)
+        else value
+        for name, value in row.items()
+    }

@@ -1,0 +1,43 @@
+"""A handful of the matrix of failpoints; `scripts/faults --matrix` runs all of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.failpoints import POINTS, Kind
+from app.settings import Settings
+from tests.faults.matrix import Case, Children, Matrix, cases, children
+from tests.web.world import World
+
+HANDFUL = [
+    Case("path", "match.after", Kind.KILL),
+    Case("path", "move.before", Kind.KILL),
+    Case("path", "send.begun.before", Kind.KILL),
+    Case("path", "send.called", Kind.KILL),
+    Case("path", "send.settled.before", Kind.DROP),
+    Case("path", "send.claimed.after", Kind.STALL),
+    Case("left behind", "move.split.after", Kind.KILL),
+    Case("job", "work.commit.before", Kind.KILL),
+    Case("settle: send again", "work.commit.after", Kind.KILL),
+]
+
+
+def test_the_matrix_has_every_point() -> None:
+    assert {case.point for case in cases()} == set(POINTS)
+    assert len(cases()) >= 120
+
+
+@pytest.fixture(scope="module")
+def kids(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
+    with children(tmp_path_factory.mktemp("children")) as made:
+        yield made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", HANDFUL, ids=str)
+async def test_case(
+    case: Case, kids: Children, world: World, settings: Settings, admin_url: str, tmp_path: Path
+) -> None:
+    matrix = Matrix(settings, admin_url, world, kids, tmp_path)
+    assert await matrix.complaints(case) == []
