@@ -12,6 +12,7 @@ from app.enrollments.schemas import (
     EnrollForm,
     EnrollmentList,
     EnrollmentPage,
+    JumpForm,
     Requested,
     SettlementForm,
 )
@@ -23,8 +24,8 @@ from app.enrollments.steering import (
     retry_effect,
     retry_enrollment,
     settle_effect,
-    skip_wait,
 )
+from app.enrollments.verbs import jump, pause_enrollment, resume_enrollment, skip_wait
 from app.errors import NotFound
 from app.permissions import Permission
 from app.web.guards import may
@@ -124,6 +125,30 @@ class EnrollmentController(Controller):
         """Takes somebody out of the workflow; what is not sent yet is not sent."""
         await remove_enrollment(work, enrollment_id)
         return await _saved(work, enrollment_id, "Removed from the workflow.")
+
+    @post("/{enrollment_id:uuid}/pause", form=SHOW, guards=[may(STEER)])
+    async def pause(
+        self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
+    ) -> Saved[EnrollmentPage]:
+        """Keeps it where it is until it is resumed."""
+        await pause_enrollment(work, enrollment_id)
+        return await _saved(work, enrollment_id, "Paused: it stays where it is.")
+
+    @post("/{enrollment_id:uuid}/pause/deletion", form=SHOW, guards=[may(STEER)])
+    async def resume(
+        self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
+    ) -> Saved[EnrollmentPage]:
+        """Lets a paused one go on."""
+        await resume_enrollment(work, enrollment_id)
+        return await _saved(work, enrollment_id, "It goes on.")
+
+    @post("/{enrollment_id:uuid}/jump", form=SHOW, guards=[may(STEER)])
+    async def jump(
+        self, enrollment_id: FromPath[UUID], data: JSONBody[JumpForm], work: NamedDependency[Work]
+    ) -> Saved[EnrollmentPage]:
+        """Goes on at another step of its version."""
+        await jump(work, enrollment_id, data.step)
+        return await _saved(work, enrollment_id, "It goes on at the step you chose.")
 
     @post("/{enrollment_id:uuid}/skip", form=SHOW, guards=[may(STEER)])
     async def skip(self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:

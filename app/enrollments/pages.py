@@ -14,10 +14,12 @@ from app.enrollments.schemas import (
     EnrollmentLine,
     EnrollmentList,
     EnrollmentPage,
+    JumpForm,
     SettlementForm,
     Visit,
 )
-from app.enrollments.words import titles, visit_note, waits_for, why
+from app.enrollments.verbs import SKIPPED
+from app.enrollments.words import reason_of, titles, visit_note, waits_for, why
 from app.errors import NotFound
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
@@ -61,7 +63,7 @@ def line_of(work: Work, row: Any, names: Mapping[str, str]) -> dict[str, Any]:
         "status": row.status,
         "step_key": row.step_key,
         "step": step,
-        "wait_reason": row.wait_reason,
+        "wait_reason": reason_of(row),
         "waits_for": waits_for(row, step, work.now, zone_of(work)),
         "wait_until": row.wait_until,
         "entered_at": row.entered_at,
@@ -152,6 +154,7 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
     ledger = await work.enrollments.effects(enrollment_id)
     effects = [effect_view(effect) for effect in ledger]
     by_seq = {effect.seq: effect for effect in effects}
+    steps = [Choice(key, title) for key, title in names.items() if "." not in key]
     return EnrollmentPage(
         **line_of(work, row, names),
         contact_email=row.email,
@@ -161,24 +164,36 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
         goal_key=row.goal_key,
         error=row.error,
         held=row.held,
+        paused_at=row.paused_at,
         live_version=row.live_version,
+        steps=steps,
         path=await path_of(work, enrollment_id, names, by_seq),
         effects=effects,
         decision=decision_view(await work.enrollments.decision(row.event_id, row.workflow_id)),
-        actions=steering_actions(work, row, effects),
+        actions=steering_actions(work, row, effects, steps),
     )
 
 
-def steering_actions(work: Work, row: Any, effects: Sequence[EffectView]) -> list[Action]:
+def steering_actions(
+    work: Work, row: Any, effects: Sequence[EffectView], steps: Sequence[Choice]
+) -> list[Action]:
     """What may be done to an enrollment as it stands now."""
     href = f"/enrollments/{row.id}"
-    live = row.status == "active"
-    waits = live and row.wait_reason in ("timer", "condition")
+    live, paused = row.status == "active", row.paused_at is not None
+    waits = live and not paused and row.wait_reason in SKIPPED
+    busy = any(effect.status in ("claimed", "unknown") for effect in effects)
     return actions(
+        action(work, "pause", "Pause", f"{href}/pause", permission=STEER, when=live and not paused),
+        action(work, "resume", "Resume", f"{href}/pause/deletion", permission=STEER, when=live and paused),
         action(work, "skip", "Skip the wait", f"{href}/skip", permission=STEER, when=waits),
         action(
             work, "retry", "Try the step again", f"{href}/retry", permission=STEER,
             when=row.status == "failed" and row.deleted_at is None,
+        ),
+        action(
+            work, "jump", "Go to a step", f"{href}/jump", permission=STEER, form=JumpForm,
+            options={"step": [step.value for step in steps]},
+            when=bool(steps) and not busy and (live or row.status == "failed"),
         ),
         action(work, "remove", "Remove", f"{href}/removal", permission=STEER, when=live),
         *(
@@ -198,6 +213,8 @@ async def path_of(
     rows = await work.enrollments.path(enrollment_id)
     fields = await work.fields.catalogue()
     known = {**await work.tags.names(), **{key: spec.label for key, spec in fields.items()}}
+    known |= {str(one.id): one.name for one in await work.enrollments.workflow_names()}
+    known |= await work.enrollments.member_names()
     return [
         Visit(
             row.seq, row.step_key, names.get(row.step_key, row.step_key), row.kind, row.started_at,

@@ -25,6 +25,12 @@ class SettlementForm(msgspec.Struct, forbid_unknown_fields=True):
     went_out: bool
 
 
+class JumpForm(msgspec.Struct, forbid_unknown_fields=True):
+    """`step` is the key of a step of the enrollment's version."""
+
+    step: Annotated[str, Meta(min_length=1, max_length=20)]
+
+
 class Requested(msgspec.Struct):
     """How many contacts were asked for; whether each enters is decided right after."""
 
@@ -131,7 +137,9 @@ class EnrollmentPage(EnrollmentLine, kw_only=True):
     goal_key: str | None
     error: str | None
     held: bool
+    paused_at: datetime | None
     live_version: int | None
+    steps: list[Choice]
     path: list[Visit]
     effects: list[EffectView]
     decision: DecisionView | None

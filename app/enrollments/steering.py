@@ -1,16 +1,17 @@
-"""Steering by hand: add, remove, skip a wait, try again, settle a doubt. Each locks, decides, audits."""
+"""Steering by hand: add, remove, try again, settle a doubt. Each locks, decides, audits."""
 
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from app.credentials import normal_email
+from app.enrollments.deciding import state_of
 from app.enrollments.writing import Moves
 from app.errors import Conflict, Invalid, NotFound
 from app.work import Work
 from app.workflows.domain.events import MANUAL
 from app.workflows.domain.machine import leave
-from app.workflows.domain.outcomes import Enrollment, ExitReason, Status, WaitReason
+from app.workflows.domain.outcomes import ExitReason, Status
 from app.workflows.domain.triggers import Manual
 from app.workflows.domain.version import load_version
 from db.ids import uuid7
@@ -77,7 +78,8 @@ def _request(contact_id: UUID, workflow_id: UUID, source: str) -> dict[str, Any]
     }
 
 
-async def _locked(work: Work, enrollment_id: UUID) -> Row:
+async def locked_row(work: Work, enrollment_id: UUID) -> Row:
+    """One enrollment, kept from the engine until the transaction ends. Raises `NotFound`."""
     row = await work.enrollments.locked(enrollment_id)
     if row is None:
         raise NotFound("enrollment")
@@ -86,46 +88,20 @@ async def _locked(work: Work, enrollment_id: UUID) -> Row:
 
 async def remove_enrollment(work: Work, enrollment_id: UUID) -> None:
     """Takes somebody out; what is not sent yet is not sent. Raises `NotFound`, `Conflict` (ended)."""
-    row = await _locked(work, enrollment_id)
+    row = await locked_row(work, enrollment_id)
     if row.status != "active":
         raise Conflict(NOT_LIVE)
-    state = Enrollment(
-        row.id,
-        row.contact_id,
-        row.step_key,
-        row.seq,
-        WaitReason(row.wait_reason) if row.wait_reason else None,
-        row.wait_until,
-        row.goal_key,
-    )
     moves = Moves()
-    moves.add(row, leave(state, work.now, Status.EXITED, ExitReason.REMOVED_BY_USER), None)
+    moves.add(row, leave(state_of(row), work.now, Status.EXITED, ExitReason.REMOVED_BY_USER), None)
     await moves.write(work, Engine(work.session))
     work.audit("enrollment.removed", "enrollment", row.id, {"status": ("active", "exited")})
-    await work.commit()
-
-
-async def skip_wait(work: Work, enrollment_id: UUID) -> None:
-    """Ends a wait now; a goal that is waited for counts as not met. Raises `NotFound`, `Conflict`."""
-    row = await _locked(work, enrollment_id)
-    if row.status != "active" or row.wait_reason not in ("timer", "condition"):
-        raise Conflict("It does not wait for a time now, so there is no wait to skip.")
-    visit = await work.enrollments.open_visit(row.id, row.seq)
-    if visit is not None:
-        visit.detail = {**visit.detail, "skipped_by": work.actor.name}
-    before = row.wait_until.isoformat() if row.wait_until else None
-    row.wait_until = row.due_at = work.now
-    work.audit(
-        "enrollment.wait_skipped", "enrollment", row.id, {"wait_until": (before, work.now.isoformat())}
-    )
-    work.ring()
     await work.commit()
 
 
 async def retry_enrollment(work: Work, enrollment_id: UUID) -> None:
     """Begins the step that failed again, as a new visit. Raises `NotFound`, `Conflict` (it did not fail, or
     the contact is in the workflow again)."""
-    row = await _locked(work, enrollment_id)
+    row = await locked_row(work, enrollment_id)
     await _begin_again(work, row)
     await work.commit()
 
@@ -133,12 +109,18 @@ async def retry_enrollment(work: Work, enrollment_id: UUID) -> None:
 async def _begin_again(work: Work, row: Row) -> None:
     if row.status != "failed":
         raise Conflict("Only a failed enrollment can be tried again.")
-    if await work.enrollments.live_in(row.workflow_id, row.contact_id) is not None:
-        raise Conflict("The contact is in this workflow again by another enrollment.")
+    await refuse_twice(work, row)
     work.audit("enrollment.retried", "enrollment", row.id, {"error": (row.error, None)})
     row.status, row.due_at, row.fence = "active", work.now, row.fence + 1
     row.wait_reason = row.wait_until = row.exit_reason = row.error = row.ended_at = None
+    row.paused_at = row.heard_event_id = None
     work.ring()
+
+
+async def refuse_twice(work: Work, row: Row) -> None:
+    """Raises `Conflict` when the contact came into the workflow again meanwhile, for the same thing."""
+    if await work.enrollments.live_in(row.workflow_id, row.contact_id, row.entry_key) is not None:
+        raise Conflict("The contact is in this workflow again by another enrollment.")
 
 
 async def _effect(work: Work, effect_id: UUID) -> tuple[Effect, Row]:
@@ -146,7 +128,7 @@ async def _effect(work: Work, effect_id: UUID) -> tuple[Effect, Row]:
     found = await work.effects.enrollment_of(effect_id)
     if found is None:
         raise NotFound("effect")
-    row = await _locked(work, found)
+    row = await locked_row(work, found)
     effect = await work.effects.locked(effect_id)
     if effect is None:
         raise NotFound("effect")

@@ -6,38 +6,57 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from app.workflows.domain import steps as kinds
 from app.workflows.domain.draft import lane_label, walk
-from app.workflows.domain.steps import (
-    LABELS,
-    Exit,
-    Goal,
-    SendEmail,
-    Step,
-    StepConfig,
-    UpdateField,
-    Wait,
-    Webhook,
-    lane_keys,
-)
+from app.workflows.domain.events import EVENT_KINDS
+from app.workflows.domain.steps import LABELS, Step, StepConfig, lane_keys
 from app.workflows.domain.version import Version
 
 MERGE = re.compile(r"\{\{\s*(?:contact\.)?(?:custom\.)?(\w+).*?\}\}")
-THING = {"email": "e-mail", "webhook": "webhook call"}
-GOAL_MET = "A goal was met."
+THING = {"email": "e-mail", "sms": "SMS", "chat": "chat message", "webhook": "webhook call"}
 ENDS = {
     "finished": "It came to its end.",
-    "goal_met": GOAL_MET,
+    "goal_met": "A goal was met.",
+    "replied": "The contact replied.",
     "removed_by_user": "Removed by hand.",
+    "removed_by_workflow": "Taken out by a workflow.",
+    "no_longer_matches": "The contact no longer matches the entry condition.",
+    "superseded": "A newer enrollment took its place.",
     "past_window": "The moment it was to wait for was over already.",
     "subject_deleted": "The contact was deleted.",
+    "subject_merged": "The contact was merged with another one.",
     "workflow_archived": "The workflow was archived.",
     "failed_permanent": "A step failed for good.",
-    "superseded": "A newer enrollment took its place.",
+}
+# What stands still without an effect or a moment; the rest is told in `waits_for`.
+WAITS = {
+    "timer": "Waits until {until} for the wait “{title}”.",
+    "window": "Waits until {until}, when “{title}” may be sent.",
+    "event": "Waits for “{title}”, until {until} at most.",
+    "condition": "Waits for “{title}”, until {until} at most.",
+    "approval": "Waits for an answer to “{title}”, until {until} at most.",
+    "drip_slot": "Waits for its turn at {until}: “{title}”.",
+    "breaker_open": "“{title}” is stopped, because it failed for too many people. It goes on by itself when "
+    "the step works again.",
 }
 EVENTS = {
     "contact.created": "The contact was created",
     "contact.updated": "The contact was changed",
+    "contact.deleted": "The contact was deleted",
     "tag.added": "A tag was added",
+    "tag.removed": "A tag was removed",
+    "note.added": "A note was added",
+    "task.added": "A task was added",
+    "task.completed": "A task was completed",
+    "task.overdue": "A task became overdue",
+    "segment.entered": "The contact came into a segment",
+    "segment.left": "The contact left a segment",
+    "webhook.received": "A webhook was received",
+    "email.delivered": "An e-mail was delivered",
+    "email.bounced": "An e-mail bounced",
+    "date.reached": "A date was reached",
+    "schedule.struck": "A schedule struck",
+    "enrollment.ended": "Another workflow ended",
     "enrollment.requested": "Somebody added the contact",
 }
 SOURCES = {
@@ -57,21 +76,83 @@ def step_title(step: Step) -> str:
 
 
 def _does(config: StepConfig) -> str:
-    said = ""
-    if isinstance(config, SendEmail):
-        said = f"E-mail: {config.subject}" if config.subject else ""
-    elif isinstance(config, Webhook):
-        said = f"{config.method} {config.url}" if config.url else ""
-    elif isinstance(config, Wait):
-        unit = config.unit.value.removesuffix("s") if config.amount == 1 else config.unit.value
-        said = f"Wait {config.amount} {unit}" if config.mode == "duration" else f"Wait until {config.until}"
-    elif isinstance(config, Goal):
-        said = f"Goal: {config.name}" if config.name else ""
-    elif isinstance(config, UpdateField):
-        said = f"Update field: {config.field}" if config.field else ""
-    elif isinstance(config, Exit):
-        said = f"Exit: {config.reason}" if config.reason else ""
-    return said
+    for speak in (_sends, _contact, _waits, _flow):
+        said = speak(config)
+        if said:
+            return said
+    return ""
+
+
+def _sends(config: StepConfig) -> str:
+    match config:
+        case kinds.SendEmail():
+            return config.subject and f"E-mail: {config.subject}"
+        case kinds.SendSms():
+            return config.body and f"SMS: {_short(config.body)}"
+        case kinds.Notify():
+            return config.title and f"Notify: {config.title}"
+        case kinds.Chat():
+            return config.channel and f"Chat: {config.channel}"
+        case kinds.Webhook():
+            return config.url and f"{config.method} {config.url}"
+    return ""
+
+
+def _contact(config: StepConfig) -> str:
+    match config:
+        case kinds.UpdateField():
+            return config.field and f"Update field: {config.field}"
+        case kinds.AddNote():
+            return config.text and f"Note: {_short(config.text)}"
+        case kinds.CreateTask():
+            return config.title and f"Task: {config.title}"
+        case kinds.SetConsent():
+            return f"{'E-mail' if config.channel == 'email' else 'SMS'} consent: {config.state}"
+    return ""
+
+
+def _waits(config: StepConfig) -> str:
+    match config:
+        case kinds.Wait():
+            return _wait(config)
+        case kinds.WaitFor() if config.mode == "event":
+            return f"Wait for: {EVENT_KINDS.get(config.event, config.event)}"
+        case kinds.Approval():
+            return config.question and f"Ask: {_short(config.question)}"
+        case kinds.Drip():
+            return f"Drip {config.count} every {_span(config.amount, config.unit)}"
+    return ""
+
+
+def _flow(config: StepConfig) -> str:
+    match config:
+        case kinds.Goal():
+            return config.name and f"Goal: {config.name}"
+        case kinds.GoTo():
+            return config.step and f"Go to {config.step}"
+        case kinds.Exit():
+            return config.reason and f"Exit: {config.reason}"
+    return ""
+
+
+def _wait(config: kinds.Wait) -> str:
+    match config.mode:
+        case "duration":
+            return f"Wait {_span(config.amount, config.unit)}"
+        case "date_field":
+            return f"Wait until {config.field}"
+        case "recurring":
+            return "Wait until the next day of its rule"
+    return f"Wait until {config.until}"
+
+
+def _span(amount: int, unit: kinds.Unit) -> str:
+    return f"{amount} {unit.value.removesuffix('s') if amount == 1 else unit.value}"
+
+
+def _short(text: str) -> str:
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line if len(line) <= 60 else line[:59] + "…"
 
 
 def titles(version: Version) -> dict[str, str]:
@@ -85,26 +166,52 @@ def titles(version: Version) -> dict[str, str]:
 
 
 def visit_note(row: Any, names: Mapping[str, str], known: Mapping[str, str], now: datetime, zone: str) -> str:
-    """What a visit's detail says. `known` names tags by id and fields by key."""
-    detail, said = row.detail, []
+    """What a visit's detail says. `known` names tags, workflows and members by id and fields by key."""
+    detail = row.detail
+    said = [*_ways(row.step_key, detail, names), *_things(detail, known)]
+    if until := detail.get("until"):
+        window = "its window opens at " if detail.get("window") else "until "
+        said.append(window + clock(datetime.fromisoformat(until), now, zone))
+    elif detail.get("window"):
+        said.append("its window opened")
+    if detail.get("past"):
+        said.append("that moment was over already")
+    if detail.get("timeout"):
+        said.append("timed out")
+    if reason := detail.get("reason"):
+        said.append(str(reason).replace("_", " "))
+    if by := detail.get("skipped_by") or detail.get("settled_by") or detail.get("by"):
+        said.append(f"by {by}")
+    return ", ".join(said)
+
+
+def _ways(step: str, detail: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
+    said = []
     if branch := detail.get("branch"):
-        said.append(f"took “{names.get(f'{row.step_key}.{branch}', branch)}”")
+        said.append(f"took “{names.get(f'{step}.{branch}', branch)}”")
     if goal := detail.get("goal"):
         said.append(f"because of “{names.get(goal, goal)}”")
+    if (to := str(detail.get("to"))) in names:
+        said.append(f"went on at “{names[to]}”")
+    return said
+
+
+def _things(detail: Mapping[str, Any], known: Mapping[str, str]) -> list[str]:
+    """What a step was about: a tag, a field, a text, another workflow, somebody."""
+    said = []
     if tag := detail.get("tag"):
         said.append(known.get(tag, "a tag that is gone"))
     if "field" in detail:
         label = known.get(detail["field"], "a field that is gone")
-        said.append(f"{label}: {_value(detail.get('old'))} → {_value(detail.get('new'))}")
+        old, new = (known.get(str(detail.get(name)), detail.get(name)) for name in ("old", "new"))
+        said.append(f"{label}: {_value(old)} → {_value(new)}")
+    if "workflow" in detail:
+        named = known.get(str(detail["workflow"]), "a workflow that is gone")
+        said.append(named if detail["workflow"] else "every other workflow")
+    said += [_short(str(detail[name])) for name in ("note", "title", "question") if detail.get(name)]
     if detail.get("changed") is False:
         said.append("changed nothing")
-    if until := detail.get("until"):
-        said.append(f"until {clock(datetime.fromisoformat(until), now, zone)}")
-    if by := detail.get("skipped_by") or detail.get("settled_by"):
-        said.append(f"by {by}")
-    if reason := detail.get("reason"):
-        said.append(str(reason).replace("_", " "))
-    return ", ".join(said)
+    return said
 
 
 def _value(value: object) -> str:
@@ -119,20 +226,35 @@ def clock(at: datetime, now: datetime, zone: str) -> str:
     return f"{local.day} {local:%b} {local:%H:%M}" if local.year == today.year else f"{local:%Y-%m-%d %H:%M}"
 
 
+def reason_of(row: Any) -> str | None:
+    """What an active enrollment waits for, of the closed set: one reason, the one that keeps it."""
+    if row.status != "active":
+        return None
+    if row.paused_at is not None:
+        return "paused_enrollment"
+    return "paused_workflow" if row.held else row.wait_reason
+
+
 def waits_for(row: Any, title: str, now: datetime, zone: str) -> str:
     """One sentence: what an enrollment waits for, or how it ended. `row` is one of the repository's, with
     the effect of its open visit."""
+    reason = reason_of(row)
     until = clock(row.wait_until, now, zone) if row.wait_until else ""
     if row.status != "active":
         said = f"{ENDS.get(row.exit_reason or '', row.status.capitalize() + '.')} {row.error or ''}".strip()
-    elif row.held:
+    elif reason == "paused_enrollment":
+        said = f"Paused since {clock(row.paused_at, now, zone)}: it stays here until somebody resumes it."
+    elif reason == "paused_workflow":
         said = f"Held: nobody in “{row.workflow_name}” moves until it is released."
-    elif row.wait_reason in ("effect", "retry", "hold"):
+    elif reason in ("effect", "retry", "hold"):
         said = _effect(row, now, zone)
-    elif row.wait_reason == "timer":
-        said = f"Waits until {until} for the wait “{title.removeprefix('Wait ')}”."
-    elif row.wait_reason == "condition":
+    elif reason == "condition" and title.startswith("Goal: "):
         said = f"Waits until {until} for the goal “{title.removeprefix('Goal: ')}”."
+    elif reason is not None:
+        short = title.removeprefix("Wait ").removeprefix("for: ").removeprefix("Ask: ")
+        said = WAITS.get(reason, "Waits.").format(until=until, title=short)
+    elif until and row.due_at is not None and row.due_at > now:
+        said = f"Settles until {until}; then it begins if it still matches."
     else:
         said = f"Is about to go on with “{title}”." if title else "Is about to begin."
     return said

@@ -42,6 +42,23 @@ class Effects(TenantRepository[Effect]):
         found: Effect | None = await self.session.scalar(query)
         return found
 
+    async def under_way(self, enrollment_ids: Sequence[UUID]) -> list[Effect]:
+        """What may be going out now for these enrollments, in doubt first; what is not begun yet stays so
+        until the transaction ends."""
+        query = (
+            select(Effect)
+            .where(
+                Effect.account_id == self.account_id,
+                Effect.enrollment_id.in_(enrollment_ids),
+                Effect.status.in_(("pending", "retry", "claimed", "unknown")),
+            )
+            .order_by(Effect.id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        found = [one for one in await self.session.scalars(query) if one.status in ("claimed", "unknown")]
+        return sorted(found, key=lambda one: one.status != "unknown")
+
     async def failing(self, limit: int = 10) -> Sequence[Any]:
         """The latest that wait for another try, failed for good or are in doubt."""
         query = (

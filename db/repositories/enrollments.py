@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, func, select, update
 
 from db.models import (
     Contact,
@@ -17,6 +17,7 @@ from db.models import (
     Workflow,
     WorkflowVersion,
 )
+from db.repositories.around import MEMBERS
 from db.tenancy import TenantRepository
 
 COLUMNS = (
@@ -41,6 +42,7 @@ COLUMNS = (
     Enrollment.exit_reason,
     Enrollment.goal_key,
     Enrollment.error,
+    Enrollment.paused_at,
     Enrollment.entered_at,
     Enrollment.ended_at,
     Effect.kind.label("effect_kind"),
@@ -213,6 +215,10 @@ class Enrollments(TenantRepository[Enrollment]):
         query = select(Workflow.id, Workflow.name).where(Workflow.account_id == self.account_id)
         return (await self.session.execute(query.order_by(Workflow.name, Workflow.id).limit(500))).all()
 
+    async def member_names(self) -> dict[str, str]:
+        """The account's members by id."""
+        return {str(row.id): row.name for row in await self.session.execute(MEMBERS)}
+
     async def contact_ids(self, *, ids: Sequence[UUID] = (), email: str = "") -> list[UUID]:
         """Those of the given live contacts that are this account's."""
         query = select(Contact.id).where(
@@ -222,13 +228,27 @@ class Enrollments(TenantRepository[Enrollment]):
         )
         return list(await self.session.scalars(query))
 
-    async def live_in(self, workflow_id: UUID, contact_id: UUID) -> UUID | None:
-        """The enrollment in which a contact is in a workflow now."""
+    async def close_visits(self, ids: Sequence[UUID], detail: dict[str, Any], now: datetime) -> None:
+        """Visits of these enrollments that are not finished are left."""
+        table = EnrollmentExecution
+        await self.session.execute(
+            update(table)
+            .where(
+                table.account_id == self.account_id,
+                table.enrollment_id.in_(ids),
+                table.finished_at.is_(None),
+            )
+            .values(finished_at=now, outcome="left", detail=table.detail.concat(detail))
+        )
+
+    async def live_in(self, workflow_id: UUID, contact_id: UUID, entry_key: str) -> UUID | None:
+        """The enrollment in which a contact is in a workflow now, for this key."""
         found: UUID | None = await self.session.scalar(
             select(Enrollment.id).where(
                 Enrollment.account_id == self.account_id,
                 Enrollment.workflow_id == workflow_id,
                 Enrollment.contact_id == contact_id,
+                Enrollment.entry_key == entry_key,
                 Enrollment.status == "active",
             )
         )

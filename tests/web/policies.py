@@ -33,6 +33,9 @@ POST /effects/{effect_id}/retry                                   jobs:run
 POST /effects/{effect_id}/settlement                              enrollments:steer
 GET  /enrollments                                                 view
 GET  /enrollments/{enrollment_id}                                 view
+POST /enrollments/{enrollment_id}/jump                            enrollments:steer
+POST /enrollments/{enrollment_id}/pause                           enrollments:steer
+POST /enrollments/{enrollment_id}/pause/deletion                  enrollments:steer
 POST /enrollments/{enrollment_id}/removal                         enrollments:steer
 POST /enrollments/{enrollment_id}/retry                           enrollments:steer
 POST /enrollments/{enrollment_id}/skip                            enrollments:steer
@@ -90,6 +93,8 @@ GET  /workflows/{workflow_id}/enrollments                         view
 POST /workflows/{workflow_id}/enrollments                         enrollments:steer
 GET  /workflows/{workflow_id}/entry                               view
 POST /workflows/{workflow_id}/entry                               workflows:edit
+GET  /workflows/{workflow_id}/hooks                               view
+POST /workflows/{workflow_id}/hooks                               workflows:publish
 POST /workflows/{workflow_id}/pause                               workflows:publish
 POST /workflows/{workflow_id}/pause/deletion                      workflows:publish
 GET  /workflows/{workflow_id}/publication                         view
@@ -125,12 +130,14 @@ REV = {"rev": 1}
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/members/{user_id}/role"): {"role": "viewer"},
     ("POST", "/effects/{effect_id}/settlement"): {"went_out": True},
+    ("POST", "/enrollments/{enrollment_id}/jump"): {"step": "s1"},
     ("POST", "/contacts/{contact_id}/tags"): {"name": "taken"},
     ("POST", "/fields/{field_id}"): {"label": "Taken"},
     ("POST", "/tags/{tag_id}"): {"name": "taken"},
     ("POST", WORKFLOW): {"name": "Taken"},
     ("POST", f"{WORKFLOW}/enrollments"): {"contact_ids": ["01a20b58-0000-7000-8000-000000000000"]},
     ("POST", f"{WORKFLOW}/entry"): REV,
+    ("POST", f"{WORKFLOW}/hooks"): {"trigger": "t1"},
     ("POST", f"{WORKFLOW}/publication"): REV,
     ("POST", f"{WORKFLOW}/redo"): REV,
     ("POST", f"{WORKFLOW}/undo"): REV,

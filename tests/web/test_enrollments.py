@@ -16,6 +16,9 @@ from tests.cast import Cast, cast_of
 from tests.web.world import World
 
 NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
+VERBS: dict[str, dict[str, str]] = {
+    "removal": {}, "skip": {}, "retry": {}, "pause": {}, "pause/deletion": {}, "jump": {"step": "s1"},
+}  # fmt: skip
 
 
 async def engine(world: World, account: UUID) -> None:
@@ -69,7 +72,7 @@ async def test_the_page_shows_path_reason_and_ledger(world: World) -> None:
     assert page["path"][0]["effect"]["status"] == "unknown"
     assert page["decision"]["sentence"] == "A tag was added on a screen."
     names = {one["name"] for one in page["actions"]}
-    assert names == {"skip", "remove", f"settle:{cast.effect}"}
+    assert names == {"pause", "skip", "remove", f"settle:{cast.effect}"}
 
 
 async def test_a_viewer_looks_and_changes_nothing(world: World) -> None:
@@ -78,8 +81,9 @@ async def test_a_viewer_looks_and_changes_nothing(world: World) -> None:
     async with world.script(viewer) as client:
         page = (await client.get(f"/enrollments/{cast.enrollment}")).json()
         assert page["actions"] == []
-        for path in ("removal", "skip", "retry"):
-            assert (await client.post(f"/enrollments/{cast.enrollment}/{path}")).status_code == 403
+        for path, body in VERBS.items():
+            done = await client.post(f"/enrollments/{cast.enrollment}/{path}", json=body)
+            assert done.status_code == 403
         settled = await client.post(f"/effects/{cast.effect}/settlement", json={"went_out": True})
         assert settled.status_code == 403
 
@@ -228,8 +232,9 @@ async def test_a_stranger_finds_nothing(world: World) -> None:
         assert (await client.get("/enrollments")).json()["items"] == []
         for path in (f"/enrollments/{cast.enrollment}", f"/workflows/{cast.workflow}/enrollments"):
             assert (await client.get(path)).status_code == 404
-        for path in ("removal", "skip", "retry"):
-            assert (await client.post(f"/enrollments/{cast.enrollment}/{path}")).status_code == 404
+        for path, body in VERBS.items():
+            done = await client.post(f"/enrollments/{cast.enrollment}/{path}", json=body)
+            assert done.status_code == 404
         path = f"/effects/{cast.effect}/settlement"
         assert (await client.post(path, json={"went_out": True})).status_code == 404
     assert (await state(world, cast))["status"] == "active"
@@ -237,7 +242,8 @@ async def test_a_stranger_finds_nothing(world: World) -> None:
 
 def row(**changes: Any) -> SimpleNamespace:
     base = {"status": "active", "held": False, "workflow_name": "W", "wait_reason": None, "wait_until": None}
-    return SimpleNamespace(**{**base, "exit_reason": None, "error": None, **changes})
+    more = {"exit_reason": None, "error": None, "paused_at": None, "due_at": None}
+    return SimpleNamespace(**{**base, **more, **changes})
 
 
 def sending(reason: str, status: str) -> SimpleNamespace:
@@ -250,6 +256,14 @@ def sending(reason: str, status: str) -> SimpleNamespace:
     [
         (row(), "Is about to go on with “Wait 1 minute”."),
         (row(held=True), "Held: nobody in “W” moves until it is released."),
+        (row(held=True, paused_at=NOW), "Paused since 14:00: it stays here until somebody resumes it."),
+        (row(wait_reason="window", wait_until=NOW), "Waits until 14:00, when “1 minute” may be sent."),
+        (row(wait_reason="event", wait_until=NOW), "Waits for “1 minute”, until 14:00 at most."),
+        (row(wait_reason="approval", wait_until=NOW),
+         "Waits for an answer to “1 minute”, until 14:00 at most."),
+        (row(wait_reason="drip_slot", wait_until=NOW), "Waits for its turn at 14:00: “1 minute”."),
+        (row(wait_until=NOW, due_at=NOW.replace(day=25)),
+         "Settles until 14:00; then it begins if it still matches."),
         (row(wait_reason="timer", wait_until=NOW), "Waits until 14:00 for the wait “1 minute”."),
         (sending("effect", "pending"), "Waits for the e-mail to be sent."),
         (sending("retry", "retry"),
@@ -281,6 +295,12 @@ def test_a_moment_names_its_day_when_it_is_another() -> None:
         ({"field": "city", "old": None, "new": "Rome", "changed": True}, "City: empty → Rome"),
         ({"until": "2026-11-24T13:00:00+00:00", "skipped_by": "Ana"}, "until 14:00, by Ana"),
         ({"reason": "subject_deleted"}, "subject deleted"),
+        ({"reason": "jumped", "by": "Ana"}, "jumped, by Ana"),
+        ({"window": True, "until": "2026-11-24T13:00:00+00:00"}, "its window opens at 14:00"),
+        ({"until": "2026-11-24T13:00:00+00:00", "past": True}, "until 14:00, that moment was over already"),
+        ({"workflow": None}, "every other workflow"),
+        ({"to": "s9"}, "went on at “Goal: Bought”"),
+        ({"question": "Call?", "until": "2026-11-24T13:00:00+00:00"}, "Call?, until 14:00"),
         ({"to": "a@x.example", "subject": "Hi"}, ""),
     ],
 )
