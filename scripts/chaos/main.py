@@ -21,11 +21,14 @@ FULL, SHORT = 1000, 24
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Exit code 1 when something that must be zero is not, or a row does not hold."""
+    begun = time.monotonic()
     options = parser().parse_args(arguments)
     if options.list:
         for name, row in rows().items():
             print(f"{name:40} {(row.__doc__ or '').split(':')[0].split('.')[0]}")
         return
+    if options.matrix:
+        finish(matrix(), options.json)
     if options.rows:
         try:
             picked = rows() if options.rows == "all" else chosen(options.rows)
@@ -33,11 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(f"scripts/faults: {error}")
         finish(asyncio.run(in_turn(picked)), options.json)
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
-    result = asyncio.run(chaos(seed, SHORT if options.short else options.kills))
-    show(result)
+    result = asyncio.run(chaos(seed, SHORT if options.short else options.kills or FULL))
     result["holds"] = all(result[name] == 0 for name in Verdict.ZEROS)
+    show(result)
     if not result["holds"]:
         say(f"faults: the same again with --seed {seed}")
+    if not options.short and options.kills is None:
+        single = asyncio.run(in_turn(rows()))
+        result |= {"holds": result["holds"] and single["holds"], "rows": single["rows"]}
+    result["seconds"] = round(time.monotonic() - begun)
     finish(result, options.json)
 
 
@@ -53,11 +60,22 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="scripts/faults", description="Break it, and look at what is left.")
     made.add_argument("--seed", type=int, help="what is broken when (default: a new one, which is printed)")
     made.add_argument("--short", action="store_true", help=f"{SHORT} worker kills, within two minutes")
-    made.add_argument("--kills", type=int, default=FULL, help=f"worker kills (default: {FULL}, 40 minutes)")
+    made.add_argument("--kills", type=int, help=f"worker kills (default: {FULL}, and then every row)")
     made.add_argument("--rows", metavar="F03,F07", help="single rows of the matrix instead, or all")
+    made.add_argument(
+        "--matrix", action="store_true", help="every failpoint with every kind of fault instead"
+    )
     made.add_argument("--list", action="store_true", help="which rows there are")
     made.add_argument("--json", action="store_true", help="one JSON object as the last line")
     return made
+
+
+def matrix() -> dict[str, Any]:
+    """F02: each commit of the engine, broken in each way, on servers of its own."""
+    from tests.faults.matrix import cases, run
+
+    failures = run(say)
+    return {"holds": not failures, "cases": len(cases()), "failures": failures}
 
 
 async def in_turn(picked: dict[str, Row]) -> dict[str, Any]:

@@ -100,6 +100,7 @@ class Verdict(msgspec.Struct):
     late_p50: float = 0.0
     late_p99: float = 0.0
     parked: int = 0
+    slowest: list[str] = []
     why: list[str] = []
 
     ZEROS = (
@@ -215,9 +216,15 @@ def earliest(row: Any, step: str) -> float:
 
 
 def _lateness(effects: list[Any], verdict: Verdict) -> None:
-    late = sorted(
-        (row["sent_at"] - row["created_at"]).total_seconds() for row in effects if row["sent_at"] is not None
-    )
+    sent = [
+        ((row["sent_at"] - row["created_at"]).total_seconds(), row["attempts"], row["kind"])
+        for row in effects
+        if row["sent_at"] is not None
+    ]
+    late = sorted(seconds for seconds, _, _ in sent)
+    verdict.slowest = [
+        f"{seconds:.1f} s, {tries} tries, {kind}" for seconds, tries, kind in sorted(sent)[-5:]
+    ]
     if late:
         verdict.late_p50 = round(late[len(late) // 2], 3)
         verdict.late_p99 = round(late[int(len(late) * 0.99)], 3)

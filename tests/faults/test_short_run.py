@@ -45,7 +45,6 @@ def test_the_short_run_loses_nothing_and_doubles_nothing(seed: int) -> None:
     assert found["redis_flushes"] >= 20
     assert found["acknowledged"] >= 100
     assert found["deliveries"] >= 200
-    assert found["seconds"] <= 120
 
 
 @pytest.mark.slow
