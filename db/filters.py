@@ -10,7 +10,9 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
+    DateTime,
     FromClause,
     Numeric,
     and_,
@@ -21,6 +23,7 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    not_,
     or_,
     select,
     table,
@@ -30,13 +33,18 @@ from sqlalchemy import (
 from app.filters import ranges
 from app.filters.ast import Filter, Op, Predicate
 from app.filters.fields import Fields, FieldSpec, FieldType
-from app.filters.values import CAPITALS, Operands, read
+from app.filters.matches import Inside, unfolded
+from app.filters.values import CAPITALS, Operands, Times, read
 
 Clause = ColumnElement[bool]
 # In code-point order, whatever the database's own locale: text as the Python side compares it.
 BYTES = "C"
 
 contact_tags = table("contact_tags", column("account_id"), column("contact_id"), column("tag_id"))
+enrollments = table(
+    "enrollments", column("account_id"), column("contact_id"), column("workflow_id"), column("status")
+)
+events = table("events", column("account_id"), column("subject_id"), column("kind"), column("occurred_at"))
 
 
 class _Scope:
@@ -70,11 +78,13 @@ def where(
     return true() if expression is None else _clause(expression, fields, scope)
 
 
-def _clause(expression: Filter, fields: Fields, scope: _Scope) -> Clause:
+def _clause(expression: Filter, fields: Fields, scope: _Scope, inside: Inside = ()) -> Clause:
     if isinstance(expression, Predicate):
         spec, values = read(expression, fields)
+        if spec.type is FieldType.SEGMENTS:
+            return _segments(scope, spec, expression.op, values, fields, inside)
         return _COMPILERS[spec.type](scope, spec, expression.op, values)
-    parts = [_clause(item, fields, scope) for item in expression.items]
+    parts = [_clause(item, fields, scope, inside) for item in expression.items]
     return and_(true(), *parts) if expression.match == "all" else or_(false(), *parts)
 
 
@@ -190,6 +200,10 @@ def _date(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
         return value == ""
     if op is Op.NOT_EMPTY:
         return value != ""
+    if op in (Op.ANNIVERSARY, Op.ANNIVERSARY_IN):
+        day = collate(func.substr(scope.text(spec), 6), BYTES)
+        spans = ranges.anniversaries(op, values, scope.now, scope.zone)
+        return and_(day != "", or_(*(and_(day >= first, day <= last) for first, last in spans)))
     first, last = ranges.days(op, values, scope.now, scope.zone)
     return and_(value != "", value >= first, value <= last)
 
@@ -200,6 +214,8 @@ def _datetime(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Claus
         return value.is_(None)
     if op is Op.NOT_EMPTY:
         return value.is_not(None)
+    if op in (Op.ANNIVERSARY, Op.ANNIVERSARY_IN):
+        return and_(value.is_not(None), _yearly(value, op, values, scope))
     start, end = ranges.instants(op, values, scope.now, scope.zone)
     parts: list[Clause] = [value.is_not(None)]
     if start is not None:
@@ -207,6 +223,63 @@ def _datetime(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Claus
     if end is not None:
         parts.append(value < end)
     return and_(*parts)
+
+
+def _yearly(value: ColumnElement[datetime], op: Op, values: Operands, scope: _Scope) -> Clause:
+    """In one of many spans of time: given as two arrays, or the statement would be as long as they are."""
+    spans = ranges.anniversary_instants(op, values, scope.now, scope.zone)
+    edges = [[span[at] for span in spans] for at in (0, 1)]
+    rows = (
+        func.unnest(*(literal(one, ARRAY(DateTime(timezone=True))) for one in edges))
+        .table_valued("start", "end", name="spans", joins_implicitly=True)
+        .render_derived()
+    )
+    return select(literal(1)).select_from(rows).where(value >= rows.c.start, value < rows.c.end).exists()
+
+
+def _segments(
+    scope: _Scope, spec: FieldSpec, op: Op, values: Operands, fields: Fields, inside: Inside
+) -> Clause:
+    within = or_(
+        false(), *(_clause(one, fields, scope, around) for one, around in unfolded(spec, values, inside))
+    )
+    return within if op is Op.ANY_OF else not_(within)
+
+
+def _workflows(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
+    columns = enrollments.c
+    found = select(literal(1)).where(
+        columns.account_id == scope.columns.account_id,
+        columns.contact_id == scope.columns.id,
+        columns.workflow_id.in_(sorted({item for item in values if isinstance(item, UUID)})),
+    )
+    if op in (Op.ACTIVE_IN, Op.NOT_ACTIVE_IN):
+        found = found.where(columns.status == "active")
+    elif op in (Op.COMPLETED, Op.NOT_COMPLETED):
+        found = found.where(columns.status == "completed")
+    there = found.select_from(enrollments).correlate(scope.contacts).exists()
+    return there if op in (Op.ACTIVE_IN, Op.EVER_IN, Op.COMPLETED) else ~there
+
+
+def _history(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
+    columns, asked = events.c, values[0]
+    if not isinstance(asked, Times):
+        raise TypeError(asked)
+    start, end = ranges.instants(Op.IN_LAST, (asked.within,), scope.now, scope.zone)
+    found = (
+        select(func.count())
+        .select_from(events)
+        .where(
+            columns.account_id == scope.columns.account_id,
+            columns.subject_id == scope.columns.id,
+            columns.kind == asked.kind,
+            columns.occurred_at >= start,
+            columns.occurred_at < end,
+        )
+        .correlate(scope.contacts)
+        .scalar_subquery()
+    )
+    return found >= asked.count if op is Op.HAPPENED else found < asked.count
 
 
 _COMPILERS: dict[FieldType, Callable[[_Scope, FieldSpec, Op, Operands], Clause]] = {
@@ -218,4 +291,6 @@ _COMPILERS: dict[FieldType, Callable[[_Scope, FieldSpec, Op, Operands], Clause]]
     FieldType.USER: _user,
     FieldType.DATE: _date,
     FieldType.DATETIME: _datetime,
+    FieldType.WORKFLOWS: _workflows,
+    FieldType.HISTORY: _history,
 }

@@ -105,7 +105,7 @@ def read_columns(columns: Iterable[str], fields: Fields) -> list[str]:
     """Known columns in the order given, from repeated or comma-separated names; unknown ones are left out,
     since a column may have been deleted after somebody kept the address."""
     names = [name.strip() for item in columns for name in item.split(",")]
-    return list(dict.fromkeys(name for name in names if name in fields))
+    return list(dict.fromkeys(name for name in names if name in fields and fields[name].held))
 
 
 def write_cursor(value: Any, contact_id: UUID) -> str:

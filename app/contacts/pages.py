@@ -99,7 +99,7 @@ def listed(
         described=describe(group, fields, tags),
         columns=columns_of(query, fields),
         shown=list(shown),
-        choices=[Choice(spec.key, spec.label) for spec in fields.values()],
+        choices=[Choice(spec.key, spec.label) for spec in fields.values() if spec.held],
         chips=chips_of(query, group, fields, tags),
         add=[Choice(query.href(add=spec.key), spec.label) for spec in fields.values()],
         adding=adding_of(add, fields, tags),

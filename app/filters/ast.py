@@ -41,18 +41,31 @@ class Op(StrEnum):
     IN_LAST = "in_last"
     IN_NEXT = "in_next"
     MORE_THAN_AGO = "more_than_ago"
+    MORE_THAN_AHEAD = "more_than_ahead"
+    ANNIVERSARY = "anniversary"
+    ANNIVERSARY_IN = "anniversary_in"
     UNASSIGNED = "unassigned"
     ASSIGNED = "assigned"
+    ACTIVE_IN = "active_in"
+    NOT_ACTIVE_IN = "not_active_in"
+    EVER_IN = "ever_in"
+    NEVER_IN = "never_in"
+    COMPLETED = "completed"
+    NOT_COMPLETED = "not_completed"
+    HAPPENED = "happened"
+    NOT_HAPPENED = "not_happened"
 
 
 class Arity(StrEnum):
-    """How many values an operator takes; `span` is one text such as "7 days"."""
+    """How many values an operator takes; `span` is one text such as "7 days", `times` is three values: the
+    kind of an event, how often, and a span: ["tag.added", 3, "30 days"]."""
 
     NONE = "none"
     ONE = "one"
     TWO = "two"
     MANY = "many"
     SPAN = "span"
+    TIMES = "times"
 
 
 ARITY: dict[Op, Arity] = {
@@ -67,13 +80,19 @@ ARITY: dict[Op, Arity] = {
             Op.TODAY,
             Op.YESTERDAY,
             Op.TOMORROW,
+            Op.ANNIVERSARY,
             Op.UNASSIGNED,
             Op.ASSIGNED,
         ),
         Arity.NONE,
     ),
     **dict.fromkeys((Op.IN, Op.ANY_OF, Op.ALL_OF, Op.NONE_OF), Arity.MANY),
-    **dict.fromkeys((Op.IN_LAST, Op.IN_NEXT, Op.MORE_THAN_AGO), Arity.SPAN),
+    **dict.fromkeys((Op.ACTIVE_IN, Op.NOT_ACTIVE_IN, Op.EVER_IN, Op.NEVER_IN), Arity.MANY),
+    **dict.fromkeys((Op.COMPLETED, Op.NOT_COMPLETED), Arity.MANY),
+    **dict.fromkeys(
+        (Op.IN_LAST, Op.IN_NEXT, Op.MORE_THAN_AGO, Op.MORE_THAN_AHEAD, Op.ANNIVERSARY_IN), Arity.SPAN
+    ),
+    **dict.fromkeys((Op.HAPPENED, Op.NOT_HAPPENED), Arity.TIMES),
     Op.BETWEEN: Arity.TWO,
 }
 
@@ -82,7 +101,8 @@ Value = bool | int | float | str | None | list[bool | int | float | str]
 
 class Predicate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="predicate"):
     """One question about one field. `value` is null, one value or a list, as `ARITY[op]` says; numbers may
-    come as text (a form sends nothing else), dates are ISO text, tags are ids."""
+    come as text (a form sends nothing else), dates are ISO text; tags, people, segments and workflows are
+    ids."""
 
     field: str
     op: Op

@@ -3,13 +3,22 @@
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
+from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
-from app.filters.ast import ARITY, Arity, Op
+from app.filters.ast import ARITY, Arity, Filter, Op
+from app.filters.happenings import EVENT_KINDS
 
 
 class FieldType(StrEnum):
+    """What a field holds, and so what may be asked of it. Where later ones go: `multi_select` (asked like
+    tags) and `money` (asked like numbers) come with the custom fields that hold them.
+
+    The last three hold nothing of a contact's own: they ask which segments it is in, which workflows it is
+    or was in, and what happened to it."""
+
     TEXT = "text"
     NUMBER = "number"
     BOOLEAN = "boolean"
@@ -18,11 +27,20 @@ class FieldType(StrEnum):
     SELECT = "select"
     TAGS = "tags"
     USER = "user"
+    SEGMENTS = "segments"
+    WORKFLOWS = "workflows"
+    HISTORY = "history"
+
+
+_ASKED = (FieldType.SEGMENTS, FieldType.WORKFLOWS, FieldType.HISTORY)
 
 
 class FieldSpec(msgspec.Struct, frozen=True):
     """`key` is what filters store ("city", "tags", "custom.<field id>"). `slug` is the name that merge tags
-    use. `writable` says whether an update-field step may set it."""
+    use. `writable` says whether an update-field step may set it.
+
+    `names` are by id those whom a condition may name (people, segments, workflows), None where nobody looks
+    at names; `filters` are by id those of the account's segments. Both are the account's: see `catalogue`."""
 
     key: str
     label: str
@@ -30,11 +48,23 @@ class FieldSpec(msgspec.Struct, frozen=True):
     slug: str
     options: tuple[str, ...] = ()
     writable: bool = True
+    names: Mapping[str, str] | None = None
+    filters: Mapping[UUID, Filter] = {}
 
     @property
     def custom_id(self) -> str | None:
         """The id under which `Contact.fields` keeps the value; None for a built-in field."""
         return self.key.removeprefix("custom.") if self.key.startswith("custom.") else None
+
+    @property
+    def held(self) -> bool:
+        """Whether a contact has a value in it that lists can show."""
+        return self.type not in _ASKED
+
+    @property
+    def printed(self) -> bool:
+        """Whether a merge tag can print it."""
+        return self.held and self.type is not FieldType.TAGS
 
 
 class Operator(msgspec.Struct, frozen=True):
@@ -44,6 +74,18 @@ class Operator(msgspec.Struct, frozen=True):
 
 
 Fields = Mapping[str, FieldSpec]
+
+
+class Named(msgspec.Struct, frozen=True):
+    """Whom conditions may name in one account: names by id (as text), and the filters of its segments."""
+
+    users: Mapping[str, str] | None = None
+    segments: Mapping[str, str] | None = None
+    workflows: Mapping[str, str] | None = None
+    filters: Mapping[UUID, Filter] = {}
+
+
+NOBODY = Named()
 
 
 def _operators(**labels: str) -> tuple[Operator, ...]:
@@ -64,6 +106,9 @@ _DATES = {
     "in_last": "is in the last",
     "in_next": "is in the next",
     "more_than_ago": "is longer ago than",
+    "more_than_ahead": "is further ahead than",
+    "anniversary": "has its anniversary today",
+    "anniversary_in": "has its anniversary in the next",
 }
 
 # "is not X" includes empty: whoever asks for contacts not in Texas means those without a state as well.
@@ -100,11 +145,22 @@ OPERATORS: dict[FieldType, tuple[Operator, ...]] = {
         not_empty="are not empty",
     ),
     FieldType.USER: _operators(is_="is", any_of="is any of", unassigned="is nobody", assigned="is somebody"),
+    FieldType.SEGMENTS: _operators(any_of="in any of", none_of="in none of"),
+    FieldType.WORKFLOWS: _operators(
+        active_in="now in any of",
+        not_active_in="now in none of",
+        ever_in="ever in any of",
+        never_in="never in any of",
+        completed="completed any of",
+        not_completed="completed none of",
+    ),
+    FieldType.HISTORY: _operators(happened="happened at least", not_happened="happened fewer than"),
 }
 
 UNITS: dict[FieldType, tuple[str, ...]] = {
     FieldType.DATE: ("days", "weeks", "months", "years"),
     FieldType.DATETIME: ("minutes", "hours", "days", "weeks", "months", "years"),
+    FieldType.HISTORY: ("minutes", "hours", "days", "weeks", "months", "years"),
 }
 
 _TEXTS = {
@@ -140,6 +196,9 @@ def _built_in() -> Iterable[FieldSpec]:
         yield FieldSpec(channel, label, FieldType.SELECT, channel, CONSENT, writable=False)
     yield FieldSpec("created_at", "Created", FieldType.DATETIME, "created_at", writable=False)
     yield FieldSpec("updated_at", "Updated", FieldType.DATETIME, "updated_at", writable=False)
+    yield FieldSpec("segments", "Segments", FieldType.SEGMENTS, "segments", writable=False)
+    yield FieldSpec("workflows", "Workflows", FieldType.WORKFLOWS, "workflows", writable=False)
+    yield FieldSpec("history", "History", FieldType.HISTORY, "history", tuple(EVENT_KINDS), writable=False)
 
 
 BUILT_IN: dict[str, FieldSpec] = {spec.key: spec for spec in _built_in()}
@@ -155,9 +214,15 @@ def custom_field(
     return FieldSpec(f"custom.{field_id}", label, FieldType(kind), slug, tuple(options))
 
 
-def catalogue(custom: Iterable[FieldSpec] = ()) -> dict[str, FieldSpec]:
-    """Built-in fields followed by the account's own, by key."""
-    return BUILT_IN | {spec.key: spec for spec in custom}
+def catalogue(custom: Iterable[FieldSpec] = (), named: Named = NOBODY) -> dict[str, FieldSpec]:
+    """Built-in fields followed by the account's own, by key. `named` are the account's people, segments and
+    workflows: without them no name is checked, and a condition on a segment finds nobody."""
+    own = {
+        "owner": replace(BUILT_IN["owner"], names=named.users),
+        "segments": replace(BUILT_IN["segments"], names=named.segments, filters=named.filters),
+        "workflows": replace(BUILT_IN["workflows"], names=named.workflows),
+    }
+    return BUILT_IN | own | {spec.key: spec for spec in custom}
 
 
 def operator(spec: FieldSpec, op: Op) -> Operator | None:

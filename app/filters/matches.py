@@ -11,42 +11,54 @@ from operator import ge, gt, le, lt
 from uuid import UUID
 
 from app.filters import ranges
-from app.filters.ast import Filter, FilterError, Group, Op, Predicate
+from app.filters.ast import Filter, FilterError, Group, Op
 from app.filters.facts import Facts
 from app.filters.fields import Fields, FieldSpec, FieldType
-from app.filters.values import Operands, fold, read
+from app.filters.nested import CIRCLE
+from app.filters.values import Operands, Times, fold, read
 
 Match = Callable[[Facts, datetime], bool]
+Inside = tuple[UUID, ...]
 
 
 def compile_filter(expression: Filter | None, fields: Fields) -> Match:
     """The closure of a filter; no filter matches everybody. Raises FilterError for unknown fields, operators
     that the field's type does not have, and values that cannot be read."""
+    return _compile(expression, fields, ())
+
+
+def _compile(expression: Filter | None, fields: Fields, inside: Inside) -> Match:
     if expression is None:
         return lambda _facts, _now: True
-    if isinstance(expression, Predicate):
-        spec, values = read(expression, fields)
-        return _COMPILERS[spec.type](spec, expression.op, values)
-    return _group(expression, fields)
+    if isinstance(expression, Group):
+        return _group(expression, fields, inside)
+    spec, values = read(expression, fields)
+    if spec.type is FieldType.SEGMENTS:
+        return _segments(spec, expression.op, values, fields, inside)
+    return _COMPILERS[spec.type](spec, expression.op, values)
 
 
-def _group(group: Group, fields: Fields) -> Match:
+def _group(group: Group, fields: Fields, inside: Inside) -> Match:
     parts = []
     for index, item in enumerate(group.items):
         try:
-            parts.append(compile_filter(item, fields))
+            parts.append(_compile(item, fields, inside))
         except FilterError as error:
             raise FilterError(
                 {f"items.{index}.{path}": text for path, text in error.problems.items()}
             ) from None
+    return _joined(parts, group.match)
+
+
+def _joined(parts: list[Match], match: str) -> Match:
     if len(parts) == 1:
         return parts[0]
     if len(parts) == 2:
         one, two = parts
-        if group.match == "all":
+        if match == "all":
             return lambda facts, now: one(facts, now) and two(facts, now)
         return lambda facts, now: one(facts, now) or two(facts, now)
-    if group.match == "all":
+    if match == "all":
         return lambda facts, now: all(part(facts, now) for part in parts)
     return lambda facts, now: any(part(facts, now) for part in parts)
 
@@ -168,6 +180,14 @@ def _date(spec: FieldSpec, op: Op, values: Operands) -> Match:
         return lambda facts, _now: day(facts) == ""
     if op is Op.NOT_EMPTY:
         return lambda facts, _now: day(facts) != ""
+    if op in (Op.ANNIVERSARY, Op.ANNIVERSARY_IN):
+        spans = ranges.remembered(partial(ranges.anniversaries, op, values))
+
+        def yearly(facts: Facts, now: datetime) -> bool:
+            value = day(facts)[5:]
+            return value != "" and any(first <= value <= last for first, last in spans(now, facts.zone))
+
+        return yearly
     span = ranges.remembered(partial(ranges.days, op, values))
 
     def within(facts: Facts, now: datetime) -> bool:
@@ -189,6 +209,14 @@ def _datetime(spec: FieldSpec, op: Op, values: Operands) -> Match:
         return lambda facts, _now: moment(facts) is None
     if op is Op.NOT_EMPTY:
         return lambda facts, _now: moment(facts) is not None
+    if op in (Op.ANNIVERSARY, Op.ANNIVERSARY_IN):
+        spans = ranges.remembered(partial(ranges.anniversary_instants, op, values))
+
+        def yearly(facts: Facts, now: datetime) -> bool:
+            value = moment(facts)
+            return value is not None and any(start <= value < end for start, end in spans(now, facts.zone))
+
+        return yearly
     span = ranges.remembered(partial(ranges.instants, op, values))
 
     def within(facts: Facts, now: datetime) -> bool:
@@ -197,6 +225,61 @@ def _datetime(spec: FieldSpec, op: Op, values: Operands) -> Match:
         return value is not None and (start is None or start <= value) and (end is None or value < end)
 
     return within
+
+
+def _segments(spec: FieldSpec, op: Op, values: Operands, fields: Fields, inside: Inside) -> Match:
+    """A segment that is gone has nobody in it."""
+    parts = [_compile(filters, fields, one) for filters, one in unfolded(spec, values, inside)]
+    within = _joined(parts, "any")
+    if op is Op.ANY_OF:
+        return within
+    return lambda facts, now: not within(facts, now)
+
+
+def unfolded(spec: FieldSpec, values: Operands, inside: Inside) -> list[tuple[Filter, Inside]]:
+    """The filters of the segments that a condition names, each with the segments around it. Raises
+    FilterError where one stands in itself."""
+    found = []
+    for value in values:
+        if isinstance(value, UUID) and value in spec.filters:
+            if value in inside:
+                raise FilterError({"value": CIRCLE})
+            found.append((spec.filters[value], (*inside, value)))
+    return found
+
+
+def _workflows(_spec: FieldSpec, op: Op, values: Operands) -> Match:
+    wanted = frozenset(value for value in values if isinstance(value, UUID))
+    tests: dict[Op, Match] = {
+        Op.ACTIVE_IN: lambda facts, _now: not wanted.isdisjoint(facts.workflows.active),
+        Op.NOT_ACTIVE_IN: lambda facts, _now: wanted.isdisjoint(facts.workflows.active),
+        Op.EVER_IN: lambda facts, _now: not wanted.isdisjoint(facts.workflows.ever),
+        Op.NEVER_IN: lambda facts, _now: wanted.isdisjoint(facts.workflows.ever),
+        Op.COMPLETED: lambda facts, _now: not wanted.isdisjoint(facts.workflows.completed),
+        Op.NOT_COMPLETED: lambda facts, _now: wanted.isdisjoint(facts.workflows.completed),
+    }
+    return tests[op]
+
+
+def _history(_spec: FieldSpec, op: Op, values: Operands) -> Match:
+    asked = values[0]
+    if not isinstance(asked, Times):
+        raise TypeError(asked)
+    kind, count = asked.kind, asked.count
+    span = ranges.remembered(partial(ranges.instants, Op.IN_LAST, (asked.within,)))
+
+    def often(facts: Facts, now: datetime) -> bool:
+        start, end = span(now, facts.zone)
+        found = sum(
+            1
+            for one in facts.history
+            if one.kind == kind and (start is None or start <= one.at) and (end is None or one.at < end)
+        )
+        return found >= count
+
+    if op is Op.HAPPENED:
+        return often
+    return lambda facts, now: not often(facts, now)
 
 
 _COMPILERS: dict[FieldType, Callable[[FieldSpec, Op, Operands], Match]] = {
@@ -208,4 +291,6 @@ _COMPILERS: dict[FieldType, Callable[[FieldSpec, Op, Operands], Match]] = {
     FieldType.USER: _user,
     FieldType.DATE: _date,
     FieldType.DATETIME: _datetime,
+    FieldType.WORKFLOWS: _workflows,
+    FieldType.HISTORY: _history,
 }

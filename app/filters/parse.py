@@ -4,15 +4,26 @@ before anything is saved; and their sentence."""
 from collections.abc import Iterable, Mapping
 from typing import Literal
 from urllib.parse import unquote
+from uuid import UUID
 
 import msgspec
 
-from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate, Value
+from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate, Value, predicates
 from app.filters.fields import Fields, FieldSpec, FieldType, nearest, operator
+from app.filters.happenings import EVENT_KINDS
+from app.filters.nested import MOST_UNFOLDED, TOO_LARGE, Filters, size
 from app.filters.values import read
 
+LISTS = (Arity.MANY, Arity.TWO, Arity.TIMES)
 DEEPEST = 5
 MOST_PREDICATES = 100
+# Fields whose conditions name things by id.
+THINGS = {
+    FieldType.TAGS: "A tag",
+    FieldType.USER: "A person",
+    FieldType.SEGMENTS: "A segment",
+    FieldType.WORKFLOWS: "A workflow",
+}
 
 
 def parse(items: Iterable[str], match: str = "all") -> Group:
@@ -51,7 +62,7 @@ def _item(item: str) -> Filter:
 
 
 def _value(op: Op, text: str) -> Value:
-    if ARITY[op] in (Arity.MANY, Arity.TWO):
+    if ARITY[op] in LISTS:
         return [unquote(part) for part in text.split(",") if part.strip()]
     return text if ARITY[op] is not Arity.NONE and text != "" else None
 
@@ -75,7 +86,7 @@ def _write(item: Filter) -> str:
 
 def _parts(value: Value, arity: Arity) -> list[str]:
     parts = [_shown(part) for part in (value if isinstance(value, list) else [value])]
-    if arity in (Arity.MANY, Arity.TWO):
+    if arity in LISTS:
         return [part.replace("%", "%25").replace(",", "%2C") for part in parts]
     return parts
 
@@ -88,17 +99,26 @@ def _shown(value: object) -> str:
 
 def check(expression: Filter | None, fields: Fields, tags: Mapping[str, str] | None = None) -> dict[str, str]:
     """What is wrong with a filter: path ("items.0.value") to a sentence; empty when it compiles. With `tags`
-    (id to name) tags that are gone are named too."""
+    (id to name) tags that are gone are named too; people, segments and workflows where the fields know
+    their names."""
     problems: dict[str, str] = {}
     if expression is not None:
         _check(expression, fields, tags, "", 1, problems)
-        if _count(expression) > MOST_PREDICATES:
+        if len(predicates(expression)) > MOST_PREDICATES:
             problems[""] = f"A filter can have at most {MOST_PREDICATES} conditions."
+        elif not problems:
+            problems.update(_too_much(expression, fields))
     return problems
 
 
-def _count(expression: Filter) -> int:
-    return 1 if isinstance(expression, Predicate) else sum(_count(item) for item in expression.items)
+def _too_much(expression: Filter, fields: Fields) -> dict[str, str]:
+    spec = fields.get(FieldType.SEGMENTS.value)
+    filters: Filters = spec.filters if spec is not None else {}
+    try:
+        whole = size(expression, filters)
+    except FilterError as error:
+        return error.problems
+    return {"": TOO_LARGE} if whole.conditions > MOST_UNFOLDED else {}
 
 
 def _check(
@@ -121,8 +141,11 @@ def _check(
     except FilterError as error:
         problems.update({path + name: text for name, text in error.problems.items()})
         return
-    if spec.type is FieldType.TAGS and tags is not None and any(str(value) not in tags for value in values):
-        problems[f"{path}value"] = "A tag of this condition no longer exists. Choose another one."
+    known = tags if spec.type is FieldType.TAGS else spec.names
+    if known is not None and any(str(value) not in known for value in values if isinstance(value, UUID)):
+        problems[f"{path}value"] = (
+            f"{THINGS[spec.type]} of this condition no longer exists. Choose another one."
+        )
 
 
 def describe(expression: Filter | None, fields: Fields, tags: Mapping[str, str] | None = None) -> str:
@@ -146,15 +169,20 @@ def _sentence(predicate: Predicate, fields: Fields, tags: Mapping[str, str]) -> 
         return f"(a field that no longer exists) {predicate.op.value.replace('_', ' ')}"
     known = operator(spec, predicate.op)
     label = known.label.replace(" (or is empty)", "") if known else predicate.op.value.replace("_", " ")
-    values = _words(predicate, spec, tags)
-    joint = " and " if predicate.op is Op.BETWEEN else ", "
-    return f"{spec.label} {label} {joint.join(values)}".rstrip()
+    return f"{spec.label} {label} {words(predicate, spec, tags)}".rstrip()
 
 
-def _words(predicate: Predicate, spec: FieldSpec, tags: Mapping[str, str]) -> list[str]:
+def words(predicate: Predicate, spec: FieldSpec, tags: Mapping[str, str]) -> str:
+    """The values of a condition as people read them, after its field and its operator."""
     if ARITY[predicate.op] is Arity.NONE:
-        return []
+        return ""
     values = predicate.value if isinstance(predicate.value, list) else [predicate.value]
-    if spec.type is FieldType.TAGS:
-        return [tags.get(str(value), "(a tag that no longer exists)") for value in values]
-    return [_shown(value) or "…" for value in values]
+    if ARITY[predicate.op] is Arity.TIMES:
+        kind, often, within = [*(_shown(value) for value in values), "…", "…", "…"][:3]
+        return f"{often} times in the last {within}: {EVENT_KINDS.get(kind, kind)}"
+    known = (tags if spec.type is FieldType.TAGS else spec.names) or {}
+    if spec.type in THINGS:
+        gone = f"({THINGS[spec.type].lower()} that no longer exists)"
+        return ", ".join(known.get(str(value).lower(), gone) for value in values)
+    joint = " and " if predicate.op is Op.BETWEEN else ", "
+    return joint.join(_shown(value) or "…" for value in values)

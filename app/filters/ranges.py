@@ -1,5 +1,6 @@
 """Date operators as ranges, computed here for both compilers so that they cannot differ."""
 
+from calendar import isleap, monthrange
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import TypeVar
@@ -16,6 +17,7 @@ Instants = tuple[datetime | None, datetime | None]
 # ISO dates sort as text. These two sort before and after every one of them.
 BEFORE_ALL, AFTER_ALL = "", "~"
 TICK = timedelta(microseconds=1)
+FIRST_YEAR = 1990
 _RELATIVE = {Op.TODAY: 0, Op.YESTERDAY: -1, Op.TOMORROW: 1}
 
 
@@ -28,10 +30,7 @@ def days(op: Op, values: Operands, now: datetime, zone: ZoneInfo) -> Days:
         return day, day
     first = values[0]
     if isinstance(first, Span):
-        if op is Op.IN_NEXT:
-            return today.isoformat(), shift_day(today, first.amount, first.unit).isoformat()
-        edge = shift_day(today, -first.amount, first.unit)
-        return (edge.isoformat(), today.isoformat()) if op is Op.IN_LAST else (BEFORE_ALL, _day_before(edge))
+        return _days_of(op, first, today)
     day = _day(first).isoformat()
     if op is Op.BEFORE:
         return BEFORE_ALL, _day_before(_day(first))
@@ -39,6 +38,16 @@ def days(op: Op, values: Operands, now: datetime, zone: ZoneInfo) -> Days:
         # Longer than the day itself, so it sorts right behind it and before the next day.
         return day + AFTER_ALL, AFTER_ALL
     return day, _day(values[-1]).isoformat()
+
+
+def _days_of(op: Op, span: Span, today: date) -> Days:
+    if op is Op.IN_NEXT:
+        return today.isoformat(), shift_day(today, span.amount, span.unit).isoformat()
+    if op is Op.MORE_THAN_AHEAD:
+        # Longer than a day's own text, as in `days`.
+        return shift_day(today, span.amount, span.unit).isoformat() + AFTER_ALL, AFTER_ALL
+    edge = shift_day(today, -span.amount, span.unit)
+    return (edge.isoformat(), today.isoformat()) if op is Op.IN_LAST else (BEFORE_ALL, _day_before(edge))
 
 
 def _day(value: object) -> date:
@@ -59,16 +68,22 @@ def instants(op: Op, values: Operands, now: datetime, zone: ZoneInfo) -> Instant
         return _whole_day(shift_day(now.astimezone(zone).date(), _RELATIVE[op], "days"), zone)
     first = values[0]
     if isinstance(first, Span):
-        if op is Op.IN_NEXT:
-            return now, shift(now, first.amount, first.unit, zone) + TICK
-        edge = shift(now, -first.amount, first.unit, zone)
-        return (edge, now + TICK) if op is Op.IN_LAST else (None, edge)
+        return _instants_of(op, first, now, zone)
     start, end = _moment(first, zone)
     if op is Op.BEFORE:
         return None, start
     if op is Op.AFTER:
         return end, None
     return start, _moment(values[-1], zone)[1]
+
+
+def _instants_of(op: Op, span: Span, now: datetime, zone: ZoneInfo) -> Instants:
+    if op is Op.IN_NEXT:
+        return now, shift(now, span.amount, span.unit, zone) + TICK
+    if op is Op.MORE_THAN_AHEAD:
+        return shift(now, span.amount, span.unit, zone) + TICK, None
+    edge = shift(now, -span.amount, span.unit, zone)
+    return (edge, now + TICK) if op is Op.IN_LAST else (None, edge)
 
 
 def _moment(value: object, zone: ZoneInfo) -> tuple[datetime, datetime]:
@@ -80,6 +95,41 @@ def _moment(value: object, zone: ZoneInfo) -> tuple[datetime, datetime]:
 
 def _whole_day(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
     return day_start(day, zone), day_start(shift_day(day, 1, "days"), zone)
+
+
+def anniversaries(op: Op, values: Operands, now: datetime, zone: ZoneInfo) -> tuple[Days, ...]:
+    """Spans of "MM-DD", both ends included: today, or today and the days of the span. Whoever has the 29th of
+    February has the 28th in other years. The year of the date does not matter, not even one to come."""
+    first = now.astimezone(zone).date()
+    last = first
+    if op is Op.ANNIVERSARY_IN and isinstance(values[0], Span):
+        last = shift_day(first, values[0].amount, values[0].unit)
+    if last.year > first.year + 1:
+        return (("01-01", "12-31"),)
+    end = last.isoformat()[5:]
+    if end == "02-28" and not isleap(last.year):
+        end = "02-29"
+    start = first.isoformat()[5:]
+    return ((start, end),) if last.year == first.year else ((start, "12-31"), ("01-01", end))
+
+
+def anniversary_instants(
+    op: Op, values: Operands, now: datetime, zone: ZoneInfo
+) -> tuple[tuple[datetime, datetime], ...]:
+    """The same as instants (from, to), for the years in which a contact can have been made."""
+    return tuple(
+        (_day_of(year, start, zone, 0), _day_of(year, end, zone, 1))
+        for year in range(FIRST_YEAR, now.year + 2)
+        for start, end in anniversaries(op, values, now, zone)
+    )
+
+
+def _day_of(year: int, month_day: str, zone: ZoneInfo, later: int) -> datetime:
+    """The start of that day, or of the one after it; a 29th of February that there is not is no time at all,
+    between the 28th and the 1st of March."""
+    month, day = int(month_day[:2]), int(month_day[3:])
+    within = date(year, month, min(day, monthrange(year, month)[1]))
+    return day_start(shift_day(within, 1 if within.day < day else later, "days"), zone)
 
 
 def remembered(compute: Callable[[datetime, ZoneInfo], T]) -> Callable[[datetime, ZoneInfo], T]:

@@ -10,13 +10,15 @@ from uuid import UUID
 import msgspec
 
 from app.filters.ast import ARITY, Arity, FilterError, Op, Predicate
-from app.filters.fields import UNITS, Fields, FieldSpec, FieldType, operator, unknown_field
+from app.filters.fields import UNITS, Fields, FieldSpec, FieldType, nearest, operator, unknown_field
 
 MOST_VALUES = 500
 LONGEST_TEXT = 500
 LONGEST_VALUE = 5000
 LARGEST_NUMBER = 1e15
 MOST_UNITS = 10_000
+MOST_TIMES = 1000
+WHOLE_DAYS = ("days", "weeks", "months")
 _BOOLEANS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII)
@@ -48,7 +50,15 @@ class Span(msgspec.Struct, frozen=True):
     unit: str
 
 
-Operand = None | str | Decimal | date | datetime | Span | UUID
+class Times(msgspec.Struct, frozen=True):
+    """An event of `kind` that happened `count` times within `within`."""
+
+    kind: str
+    count: int
+    within: Span
+
+
+Operand = None | str | Decimal | date | datetime | Span | UUID | Times
 Operands = tuple[Operand, ...]
 
 
@@ -63,6 +73,8 @@ def read(predicate: Predicate, fields: Fields) -> tuple[FieldSpec, Operands]:
             {"op": f"{spec.label} cannot be compared with “{predicate.op.value}”. Choose another operator."}
         )
     try:
+        if ARITY[predicate.op] is Arity.TIMES:
+            return spec, (read_times(predicate.value, spec),)
         return spec, tuple(_read(item, predicate.op, spec) for item in _items(predicate))
     except ValueError as error:
         raise FilterError({"value": str(error)}) from None
@@ -87,7 +99,7 @@ def _items(predicate: Predicate) -> list[object]:
 
 def _read(item: object, op: Op, spec: FieldSpec) -> Operand:
     if ARITY[op] is Arity.SPAN:
-        return read_span(item, UNITS[spec.type])
+        return read_span(item, WHOLE_DAYS if op is Op.ANNIVERSARY_IN else UNITS[spec.type])
     return _READERS[spec.type](item, spec)
 
 
@@ -157,20 +169,28 @@ def read_span(item: object, units: tuple[str, ...]) -> Span:
     return Span(int(found[1]), f"{found[2].lower()}s")
 
 
-def read_tag(item: object) -> UUID:
-    """A tag's id."""
+def read_times(value: object, spec: FieldSpec) -> Times:
+    """The kind of an event, how often, and within what time: ["tag.added", 3, "30 days"]."""
+    parts = list(value) if isinstance(value, list) else []
+    if len(parts) != 3:
+        raise ValueError("Give three values: what happened, how often, and within what time.")
+    kind, often, within = parts
+    if str(kind) not in spec.options:
+        close = nearest(str(kind), spec.options)
+        hint = f" Did you mean “{close}”?" if close else " Choose one from the list."
+        raise ValueError(f"There is no event “{str(kind)[:60]}”.{hint}")
+    count = read_number(often)
+    if not isinstance(count, int) or not 1 <= count <= MOST_TIMES:
+        raise ValueError(f"How often is a whole number from 1 to {MOST_TIMES}.")
+    return Times(str(kind), count, read_span(within, UNITS[spec.type]))
+
+
+def read_id(item: object, what: str) -> UUID:
+    """The id of a thing that people choose from a list; `what` names it in the sentence."""
     try:
         return UUID(str(item))
     except ValueError:
-        raise ValueError("Choose a tag from the list.") from None
-
-
-def read_user(item: object) -> UUID:
-    """A user's id."""
-    try:
-        return UUID(str(item))
-    except ValueError:
-        raise ValueError("Choose a person from the list.") from None
+        raise ValueError(f"Choose {what} from the list.") from None
 
 
 def _text(item: object, spec: FieldSpec) -> str:
@@ -193,8 +213,10 @@ _READERS: dict[FieldType, Callable[[object, FieldSpec], Operand]] = {
     FieldType.DATE: lambda item, _spec: read_date(item),
     FieldType.DATETIME: lambda item, _spec: read_moment(item),
     FieldType.SELECT: lambda item, spec: _option(read_text(item), spec),
-    FieldType.TAGS: lambda item, _spec: read_tag(item),
-    FieldType.USER: lambda item, _spec: read_user(item),
+    FieldType.TAGS: lambda item, _spec: read_id(item, "a tag"),
+    FieldType.USER: lambda item, _spec: read_id(item, "a person"),
+    FieldType.SEGMENTS: lambda item, _spec: read_id(item, "a segment"),
+    FieldType.WORKFLOWS: lambda item, _spec: read_id(item, "a workflow"),
 }
 
 
@@ -215,5 +237,5 @@ def value_of(spec: FieldSpec, text: str) -> str | int | float | bool | None:
             raise ValueError(f"{spec.label} is yes or no.")
         return _BOOLEANS[text.lower()]
     if spec.type is FieldType.USER:
-        return str(read_user(text))
+        return str(read_id(text, "a person"))
     return _option(text, spec)

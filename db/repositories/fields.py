@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, insert, literal, select, update
 from app.filters.fields import FieldSpec, catalogue, custom_field
 from db.ids import uuid7
 from db.models import Contact, CustomField
+from db.repositories.segments import named
 from db.tenancy import TenantRepository
 
 COLUMNS = (
@@ -35,9 +36,11 @@ class Fields(TenantRepository[CustomField]):
         return (await self.session.execute(query)).all()
 
     async def catalogue(self) -> dict[str, FieldSpec]:
-        """Every field that filters and contacts of this account know, by key: built-in ones first."""
+        """Every field that filters and contacts of this account know, by key: built-in ones first, with the
+        people, segments and workflows that conditions may name."""
         return catalogue(
-            custom_field(row.id, row.key, row.label, row.type, row.options) for row in await self.rows()
+            (custom_field(row.id, row.key, row.label, row.type, row.options) for row in await self.rows()),
+            await named(self.session),
         )
 
     async def one(self, field_id: UUID) -> Any | None:

@@ -4,8 +4,10 @@ Asked on the real tables, as the restricted role, behind row-level security."""
 
 import asyncio
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
@@ -15,14 +17,14 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.filters.facts import Facts, contact_values
+from app.filters.facts import Facts, Happened, Membership, contact_values
 from app.filters.matches import compile_filter
 from app.settings import Settings
 from db.filters import where
 from db.ids import uuid7
-from db.models.contacts import Contact, ContactTag
-from tests.domain.filter_cases import ZONES, contacts, filters
-from tests.domain.stories import FIELDS, NOW, TAGS, ask
+from db.models import Contact, ContactTag, Enrollment, Event
+from tests.domain.filter_cases import NOWS, ZONES, contacts, filters
+from tests.domain.stories import ANN, BEN, FIELDS, NOW, RENEWAL, TAGS, WELCOME, ask
 
 PEOPLE, QUESTIONS, ROUNDS = 12, 12, 150  # 21,600 pairs
 CONTACTS = Contact.__table__
@@ -40,6 +42,22 @@ def account(admin_url: str) -> UUID:
             "insert into tags (account_id, id, name, slug) values ($1, $2, $3, $3)",
             [(made, UUID(tag), name) for tag, name in TAGS.items()],
         )
+        for number, user in enumerate((ANN, BEN)):
+            address = f"filters{number}@x.test"
+            await connection.execute("insert into users (id, email, name) values ($1, $2, $2)", user, address)
+            await connection.execute(
+                "insert into memberships (account_id, user_id, role) values ($1, $2, 'viewer')", made, user
+            )
+        for workflow in (WELCOME, RENEWAL):
+            await connection.execute(
+                "insert into workflows (account_id, id, name) values ($1, $2, 'A workflow')", made, workflow
+            )
+            await connection.execute(
+                "insert into workflow_versions (account_id, workflow_id, number, document, content_hash)"
+                " values ($1, $2, 1, '{}', '')",
+                made,
+                workflow,
+            )
         await connection.close()
 
     asyncio.run(make())
@@ -60,7 +78,7 @@ async def fill(connection: AsyncConnection, account: UUID, people: list[dict[str
     empty = {column.name: None for column in CONTACTS.c if column.nullable and column.computed is None}
     rows = [
         empty
-        | person["columns"]
+        | {{"owner": "owner_id"}.get(key, key): value for key, value in person["columns"].items()}
         | {"account_id": account, "id": UUID(int=number), "fields": person["custom"], "deleted_at": NOW}
         for number, person in enumerate(people)
     ]
@@ -70,13 +88,54 @@ async def fill(connection: AsyncConnection, account: UUID, people: list[dict[str
         for row, person in zip(rows, people, strict=True)
         for tag in person["tags"]
     ]
-    if worn:
-        await connection.execute(insert(ContactTag), worn)
+    entered = [
+        {
+            "account_id": account,
+            "id": uuid7(),
+            "workflow_id": workflow,
+            "version": 1,
+            "contact_id": row["id"],
+            "status": status,
+            "entry_key": str(number),
+            "event_id": row["id"],
+            "root_event_id": row["id"],
+            "entered_at": NOW,
+        }
+        for row, person in zip(rows, people, strict=True)
+        for number, (workflow, status) in enumerate(person["enrollments"])
+    ]
+    happened = [
+        {
+            "account_id": account,
+            "id": uuid7(),
+            "kind": kind,
+            "subject_id": row["id"],
+            "source": "user",
+            "data": {},
+            "root_event_id": row["id"],
+            "occurred_at": moment,
+        }
+        for row, person in zip(rows, people, strict=True)
+        for kind, moment in person["events"]
+    ]
+    for table, made in ((ContactTag, worn), (Enrollment, entered), (Event, happened)):
+        if made:
+            await connection.execute(insert(table), made)
 
 
-def facts_of(person: dict[str, Any], zone: Any) -> Facts:
-    values = contact_values(person["columns"], person["custom"])
-    return Facts(values, {UUID(tag) for tag in person["tags"]}, zone)
+def facts_of(person: dict[str, Any], zone: ZoneInfo) -> Facts:
+    been = person["enrollments"]
+    return Facts(
+        contact_values(person["columns"], person["custom"]),
+        {UUID(tag) for tag in person["tags"]},
+        zone,
+        workflows=Membership(
+            {workflow for workflow, status in been if status == "active"},
+            {workflow for workflow, _ in been},
+            {workflow for workflow, status in been if status == "completed"},
+        ),
+        history=[Happened(kind, moment) for kind, moment in person["events"]],
+    )
 
 
 @settings(max_examples=ROUNDS, deadline=None, suppress_health_check=list(HealthCheck))
@@ -84,12 +143,18 @@ def facts_of(person: dict[str, Any], zone: Any) -> Facts:
     people=st.lists(contacts(), min_size=PEOPLE, max_size=PEOPLE),
     asked=st.lists(filters(), min_size=QUESTIONS, max_size=QUESTIONS),
     zone=st.sampled_from(ZONES),
+    now=st.sampled_from(NOWS),
 )
 def test_sql_and_python_agree(
-    engine: AsyncEngine, account: UUID, people: list[dict[str, Any]], asked: list[Any], zone: Any
+    engine: AsyncEngine,
+    account: UUID,
+    people: list[dict[str, Any]],
+    asked: list[Any],
+    zone: ZoneInfo,
+    now: datetime,
 ) -> None:
     async def answers() -> list[list[Any]]:
-        clauses = [where(one, CONTACTS, FIELDS, zone, NOW) for one in asked]
+        clauses = [where(one, CONTACTS, FIELDS, zone, now) for one in asked]
         async with engine.connect() as connection:
             await fill(connection, account, people)
             columns = [clause.label(f"q{number}") for number, clause in enumerate(clauses)]
@@ -100,7 +165,7 @@ def test_sql_and_python_agree(
         return [list(row[1:]) for row in rows]
 
     matches = [compile_filter(one, FIELDS) for one in asked]
-    expected = [[match(facts_of(person, zone), NOW) for match in matches] for person in people]
+    expected = [[match(facts_of(person, zone), now) for match in matches] for person in people]
     # Equal, not merely alike: null would be a third answer.
     assert asyncio.run(answers()) == expected
 

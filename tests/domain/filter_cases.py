@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from app.filters.ast import ARITY, Arity, Filter, Group, Op, Predicate
 from app.filters.fields import OPERATORS, UNITS, FieldSpec, FieldType
-from tests.domain.stories import FIELDS, NOW, TAGS
+from app.filters.values import WHOLE_DAYS
+from tests.domain.stories import ANN, BEN, FIELDS, NOW, RENEWAL, SEGMENTS, TAGS, WELCOME
 
 ZONES = [
     ZoneInfo(name) for name in ("UTC", "Europe/Paris", "America/Sao_Paulo", "Asia/Beirut", "Pacific/Apia")
@@ -38,12 +39,41 @@ MOMENTS = [
     datetime(2026, 3, 29, 1, 0, tzinfo=UTC),
     datetime(2018, 11, 4, 3, 0, tzinfo=UTC),
     datetime(2011, 12, 30, 10, 0, tzinfo=UTC),
+    datetime(2024, 2, 29, 12, 0, tzinfo=UTC),
+    datetime(2025, 2, 28, 23, 30, tzinfo=UTC),
+    datetime(2025, 3, 1, 0, 30, tzinfo=UTC),
 ]
 DAYS = [NOW.date() + timedelta(days=shift) for shift in (-366, -31, -7, -1, 0, 1, 7)] + [
     date(1, 1, 1),
+    date(2024, 2, 28),
+    date(2024, 2, 29),
+    date(2024, 3, 1),
     date.max,
 ]
+# Where the year turns, and where February ends: in a leap year and in another one.
+NOWS = [
+    NOW,
+    datetime(2027, 2, 28, 12, 0, tzinfo=UTC),
+    datetime(2028, 2, 29, 0, 30, tzinfo=UTC),
+    datetime(2028, 2, 28, 23, 30, tzinfo=UTC),
+    datetime(2026, 12, 31, 23, 30, tzinfo=UTC),
+]
+KINDS = ["tag.added", "contact.updated", "note.added"]
+THINGS = {
+    FieldType.TAGS: sorted(TAGS),
+    FieldType.USER: [str(ANN), str(BEN)],
+    FieldType.SEGMENTS: [*map(str, SEGMENTS), "00000000-0000-0000-0000-00000000beef"],
+    FieldType.WORKFLOWS: [str(WELCOME), str(RENEWAL)],
+}
 
+STATUSES = st.sampled_from(["active", "completed", "exited"])
+# At the edges of spans before each `now`, to the microsecond, and in between.
+HAPPENED = st.builds(
+    lambda now, shift, tick: now - shift + timedelta(microseconds=tick),
+    st.sampled_from(NOWS),
+    st.sampled_from([timedelta(0), timedelta(minutes=1), timedelta(hours=2), timedelta(days=7)]),
+    st.sampled_from([-1, 0, 1]),
+)
 texts = st.sampled_from(WORDS) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=6
 ).filter(lambda text: text.strip() != "")
@@ -64,8 +94,8 @@ def _values(spec: FieldSpec) -> st.SearchStrategy[Any]:
         return texts
     if spec.type is FieldType.NUMBER:
         return numbers
-    if spec.type is FieldType.TAGS:
-        return st.sampled_from(sorted(TAGS))
+    if spec.type in THINGS:
+        return st.sampled_from(THINGS[spec.type])
     if spec.type is FieldType.SELECT:
         return st.sampled_from(spec.options)
     written = days.map(date.isoformat)
@@ -84,8 +114,14 @@ def predicates(draw: st.DrawFn) -> Predicate:
     if arity is Arity.NONE:
         return Predicate(spec.key, op)
     if arity is Arity.SPAN:
-        unit = draw(st.sampled_from(UNITS[spec.type]))
+        unit = draw(st.sampled_from(WHOLE_DAYS if op is Op.ANNIVERSARY_IN else UNITS[spec.type]))
         return Predicate(spec.key, op, f"{draw(st.sampled_from([1, 2, 7, 31, 10_000]))} {unit}")
+    if arity is Arity.TIMES:
+        unit = draw(st.sampled_from(UNITS[spec.type]))
+        often = draw(st.integers(1, 3))
+        return Predicate(
+            spec.key, op, [draw(st.sampled_from(KINDS)), often, f"{draw(st.integers(1, 7))} {unit}"]
+        )
     if arity is Arity.ONE:
         return Predicate(spec.key, op, draw(_values(spec)))
     size = (2, 2) if arity is Arity.TWO else (1, 3)
@@ -103,12 +139,17 @@ def filters() -> st.SearchStrategy[Group]:
 
 @st.composite
 def contacts(draw: st.DrawFn) -> dict[str, Any]:
-    """A contact as {"columns": …, "custom": {field id: value}, "tags": […]}, much of it empty. E-mails are
-    small letters only, as they are stored."""
+    """A contact as {"columns": …, "custom": {field id: value}, "tags": […], "enrollments": [(workflow,
+    status)], "events": [(kind, at)]}, much of it empty. E-mails are small letters only, as they are stored."""
     columns: dict[str, Any] = {"created_at": draw(moments), "updated_at": draw(moments)}
     custom: dict[str, Any] = {}
     for spec in FIELDS.values():
-        if spec.type in (FieldType.TAGS, FieldType.DATETIME) or draw(st.booleans()):
+        if not spec.printed or spec.type is FieldType.DATETIME:
+            continue
+        if spec.key.endswith("_consent"):
+            columns[spec.key] = draw(st.sampled_from(spec.options))
+            continue
+        if draw(st.booleans()):
             continue
         if spec.custom_id is None:
             columns[spec.key] = draw(st.sampled_from(["a@x.test", "ca"]) if spec.key == "email" else texts)
@@ -116,4 +157,10 @@ def contacts(draw: st.DrawFn) -> dict[str, Any]:
             custom[spec.custom_id] = draw(st.booleans())
         else:
             custom[spec.custom_id] = draw(_values(spec))
-    return {"columns": columns, "custom": custom, "tags": draw(st.sets(st.sampled_from(sorted(TAGS))))}
+    return {
+        "columns": columns,
+        "custom": custom,
+        "tags": draw(st.sets(st.sampled_from(sorted(TAGS)))),
+        "enrollments": draw(st.lists(st.tuples(st.sampled_from([WELCOME, RENEWAL]), STATUSES), max_size=2)),
+        "events": draw(st.lists(st.tuples(st.sampled_from(KINDS), HAPPENED), max_size=4)),
+    }

@@ -1,0 +1,89 @@
+"""Segments inside filters: what a filter comes to when each segment stands for its own filter."""
+
+from collections.abc import Iterator, Mapping
+from uuid import UUID
+
+import msgspec
+
+from app.filters.ast import Filter, FilterError, Predicate, predicates
+from app.filters.fields import Fields, FieldType
+
+DEEPEST_SEGMENTS = 5
+MOST_UNFOLDED = 1000
+Filters = Mapping[UUID, Filter]
+
+CIRCLE = "These segments ask for each other in a circle."
+TOO_DEEP = f"Segments can stand in one another {DEEPEST_SEGMENTS} deep at most."
+TOO_LARGE = f"With its segments the filter comes to more than {MOST_UNFOLDED} conditions. Make it smaller."
+
+
+class Size(msgspec.Struct, frozen=True):
+    """`conditions` with those of all segments inside; `depth` is 0 without any segment."""
+
+    conditions: int
+    depth: int
+
+
+def named_segments(predicate: Predicate) -> list[UUID]:
+    """The ids that a condition on segments names; what is no id is left out."""
+    values = predicate.value if isinstance(predicate.value, list) else [predicate.value]
+    found = []
+    for value in values:
+        try:
+            found.append(UUID(str(value)))
+        except ValueError:
+            continue
+    return found
+
+
+def segments_in(expression: Filter | None) -> set[UUID]:
+    """The segments that a filter names itself, not those inside them."""
+    return {
+        segment
+        for predicate in predicates(expression)
+        if predicate.field == FieldType.SEGMENTS.value
+        for segment in named_segments(predicate)
+    }
+
+
+def size(expression: Filter | None, filters: Filters) -> Size:
+    """Raises FilterError (path "") for segments that lead back to themselves, and for too many levels."""
+    return _size(expression, filters, {}, ())
+
+
+def _size(
+    expression: Filter | None, filters: Filters, known: dict[UUID, Size], inside: tuple[UUID, ...]
+) -> Size:
+    conditions, depth = 0, 0
+    for predicate in predicates(expression):
+        conditions += 1
+        if predicate.field != FieldType.SEGMENTS.value:
+            continue
+        for segment in named_segments(predicate):
+            if segment in inside:
+                raise FilterError({"": CIRCLE})
+            if len(inside) >= DEEPEST_SEGMENTS:
+                raise FilterError({"": TOO_DEEP})
+            if segment not in known:
+                known[segment] = _size(filters.get(segment), filters, known, (*inside, segment))
+            conditions += known[segment].conditions
+            depth = max(depth, known[segment].depth + 1)
+    return Size(conditions, depth)
+
+
+def asked_fields(expression: Filter | None, fields: Fields) -> set[str]:
+    """The keys of all fields that a filter asks about, in its segments too."""
+    spec = fields.get(FieldType.SEGMENTS.value)
+    filters: Filters = spec.filters if spec is not None else {}
+    seen: set[UUID] = set()
+    return set(_asked(expression, filters, seen))
+
+
+def _asked(expression: Filter | None, filters: Filters, seen: set[UUID]) -> Iterator[str]:
+    for predicate in predicates(expression):
+        yield predicate.field
+        if predicate.field == FieldType.SEGMENTS.value:
+            for segment in named_segments(predicate):
+                if segment not in seen:
+                    seen.add(segment)
+                    yield from _asked(filters.get(segment), filters, seen)

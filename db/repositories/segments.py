@@ -1,0 +1,127 @@
+"""Segments, and everything else that conditions of an account may name."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
+
+from app.filters.ast import Filter, Group, Predicate
+from app.filters.fields import Named
+from db.ids import uuid7
+from db.models import Segment
+from db.tenancy import TenantRepository
+
+SEGMENT_FILTERS = text("""
+select id, filter from segments where account_id = current_account() order by id
+""").columns(filter=JSONB)
+NAMED = text("""
+select 'users' as kind, m.user_id as id, u.name, null as filter
+  from memberships m join users u on u.id = m.user_id where m.account_id = current_account()
+ union all
+select 'segments', s.id, s.name, s.filter from segments s where s.account_id = current_account()
+ union all
+select 'workflows', w.id, w.name, null from workflows w where w.account_id = current_account()
+ order by 3, 2
+""").columns(filter=JSONB)
+COLUMNS = (
+    Segment.id,
+    Segment.name,
+    Segment.slug,
+    Segment.filter,
+    Segment.rev,
+    Segment.due_at,
+    Segment.created_by,
+    Segment.created_at,
+    Segment.updated_at,
+)
+ONE_AT_A_TIME = text(
+    "select pg_advisory_xact_lock(hashtextextended('segments:' || current_account()::text, 0))"
+)
+_FILTER: Any = Group | Predicate
+
+
+def read_filter(stored: Any) -> Filter:
+    """A filter as it is stored."""
+    found: Filter = msgspec.convert(stored, _FILTER)
+    return found
+
+
+def filters_by_id(rows: Iterable[Any]) -> dict[UUID, Filter]:
+    """The filters of rows that have `id` and `filter`."""
+    return {row.id: read_filter(row.filter) for row in rows if row.filter is not None}
+
+
+async def named(session: AsyncSession | async_scoped_session[AsyncSession]) -> Named:
+    """The account's people, segments and workflows by id, in the order of their names."""
+    rows = (await session.execute(NAMED)).all()
+    names: dict[str, dict[str, str]] = {"users": {}, "segments": {}, "workflows": {}}
+    for row in rows:
+        names[row.kind][str(row.id)] = row.name
+    return Named(**names, filters=filters_by_id(rows))
+
+
+class Segments(TenantRepository[Segment]):
+    model_type = Segment
+
+    async def rows(self) -> Sequence[Any]:
+        """Every segment in the order of the names."""
+        query = select(*COLUMNS).where(Segment.account_id == self.account_id).order_by(Segment.slug)
+        return (await self.session.execute(query.limit(2000))).all()
+
+    async def row(self, segment_id: UUID, *, lock: bool = False) -> Any | None:
+        """One segment; None when there is none. `lock` keeps it as it is until the transaction ends."""
+        query = select(*COLUMNS).where(Segment.account_id == self.account_id, Segment.id == segment_id)
+        query = query.with_for_update() if lock else query
+        return (await self.session.execute(query)).one_or_none()
+
+    async def by_slug(self, slug: str) -> Any | None:
+        """id and name of the segment with that folded name."""
+        query = select(Segment.id, Segment.name).where(
+            Segment.account_id == self.account_id, Segment.slug == slug
+        )
+        return (await self.session.execute(query)).one_or_none()
+
+    async def one_at_a_time(self) -> None:
+        """Whoever changes what segments ask waits for the others: two at once could make a circle."""
+        await self.session.execute(ONE_AT_A_TIME)
+
+    async def insert(self, columns: Mapping[str, Any], now: datetime) -> UUID:
+        """A new segment; its id. Raises IntegrityError when another one has the name."""
+        segment_id = uuid7()
+        await self.session.execute(
+            insert(Segment).values(
+                id=segment_id, account_id=self.account_id, created_at=now, updated_at=now, **columns
+            )
+        )
+        return segment_id
+
+    async def change(self, segment_id: UUID, columns: Mapping[str, Any], now: datetime) -> None:
+        """Sets columns and counts the revision up."""
+        await self.session.execute(
+            update(Segment)
+            .where(Segment.account_id == self.account_id, Segment.id == segment_id)
+            .values(**columns, rev=Segment.rev + 1, updated_at=now)
+        )
+
+    async def compare_now(self, segment_ids: Iterable[UUID], now: datetime) -> None:
+        """Those of them that a live workflow watches are compared in full as soon as possible."""
+        await self.session.execute(
+            update(Segment)
+            .where(
+                Segment.account_id == self.account_id,
+                Segment.id.in_(list(segment_ids)),
+                Segment.due_at.is_not(None),
+            )
+            .values(due_at=now)
+        )
+
+    async def remove(self, segment_id: UUID) -> None:
+        """Deletes a segment; who was in it is forgotten."""
+        await self.session.execute(
+            delete(Segment).where(Segment.account_id == self.account_id, Segment.id == segment_id)
+        )
