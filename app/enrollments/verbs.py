@@ -59,6 +59,8 @@ async def skip_wait(work: Work, enrollment_id: UUID) -> None:
         visit.detail = {**visit.detail, "skipped_by": work.actor.name}
     before = row.wait_until.isoformat() if row.wait_until else None
     row.wait_until = row.due_at = work.now
+    if row.wait_reason == "window":
+        row.heard_event_id = row.event_id  # or the step would find its window closed again
     work.audit(
         "enrollment.wait_skipped", "enrollment", row.id, {"wait_until": (before, work.now.isoformat())}
     )

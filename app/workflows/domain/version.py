@@ -183,7 +183,8 @@ def compile_version(version: Version, fields: Fields) -> Program:
         stay_match=stay,
         asks_workflows="workflows" in asked,
         asks_history="history" in asked,
-        asks_members=any(isinstance(one, AssignOwner | Notify) for one in configs),
+        asks_members=any(isinstance(one, AssignOwner | Notify) for one in configs)
+        or any("owner" in text.fields for node in nodes for text in node.templates.values()),
         asks_owned=any(isinstance(one, AssignOwner) and one.mode == "least_busy" for one in configs),
         changes_contact=any(isinstance(one, _CHANGES) for one in configs),
         watches=bool(goals) or stay is not None or conditions,

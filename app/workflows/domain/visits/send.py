@@ -125,9 +125,10 @@ def _rendered(run: Run, node: Node) -> dict[str, str]:
 
 
 def _until_open(run: Run, node: Node) -> int | None:
-    """Parks until the window opens; None while it is open."""
-    window = node.window
-    if window is None:
+    """Parks until the window opens; None while it is open, or when a person opened it."""
+    window, waited = node.window, run.enrollment
+    opened = waited.wait_reason is WaitReason.WINDOW and waited.heard and waited.step_key == node.key
+    if window is None or opened:
         return None
     try:
         opens = next_opening(window, run.now, zone_of(window, run.facts))
