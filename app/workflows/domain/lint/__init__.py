@@ -1,0 +1,69 @@
+"""What keeps a draft from being published, in sentences, each with the place it belongs to."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from app.filters.fields import Fields, unknown_field
+from app.workflows.domain.draft import Draft, Reentry, Settings, walk
+from app.workflows.domain.lint.found import Found, asked, window
+from app.workflows.domain.lint.steps import check_step
+from app.workflows.domain.lint.triggers import check_trigger
+from app.workflows.domain.names import Names, within
+from app.workflows.domain.steps import Step
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """`step_key` is the step's or the trigger's key; None for the workflow as a whole. `field` is the
+    input that the sentence belongs to ("filter.items.0.value"), "" for none in particular."""
+
+    step_key: str | None
+    message: str
+    field: str = ""
+    where: Literal["workflow", "trigger", "entry", "settings", "step"] = "step"
+
+
+def lint(draft: Draft, fields: Fields, names: Names) -> list[Problem]:
+    """Everything that blocks publishing, in the order of the screen; empty when it may go live. The draft's
+    own steps and answers are added to `names`."""
+    names = within(names, draft)
+    return [
+        *_workflow(draft, fields, names),
+        *(
+            Problem(trigger.key, message, field, "trigger")
+            for trigger in draft.triggers
+            for field, message in check_trigger(trigger, fields, names)
+        ),
+        *(
+            Problem(step.key, message, field)
+            for _, _, step in walk(draft.steps)
+            for field, message in check_step(step, fields, names)
+        ),
+    ]
+
+
+def step_problems(step: Step, fields: Fields, names: Names) -> list[tuple[str, str]]:
+    """The problems of one step as (input, sentence). What it may go to, and which answers it may read, is
+    asked as far as `names` knows it: see `names.within`."""
+    return list(check_step(step, fields, names))
+
+
+def _workflow(draft: Draft, fields: Fields, names: Names) -> Iterator[Problem]:
+    if not draft.triggers:
+        yield Problem(None, "Nothing starts this workflow. Add a trigger.", where="workflow")
+    if not draft.steps:
+        yield Problem(None, "This workflow does nothing. Add a step.", where="workflow")
+    for path, message in asked(draft.entry, fields, names, "entry", "The entry condition"):
+        yield Problem(None, message, path, "entry")
+    for path, message in _settings(draft.settings, fields):
+        yield Problem(None, message, path, "settings")
+
+
+def _settings(settings: Settings, fields: Fields) -> Found:
+    key = settings.key_field.strip()
+    if settings.reentry is Reentry.CONCURRENT_PER_KEY and not key:
+        yield "key_field", "Say what tells entries apart: a field, or a path into the event."
+    elif key and fields and key not in fields and not key.startswith("event."):
+        yield "key_field", f"{unknown_field(key, fields)} A path into the event begins with “event.”."
+    yield from window(settings.window)
