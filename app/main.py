@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -21,6 +22,7 @@ from app.fields.controllers import FieldController
 from app.health.controllers import HealthController, metrics
 from app.health.pulse import pulse_of
 from app.home.controllers import overview
+from app.hooks.controllers import HookController, InboundController
 from app.imports.controllers import ImportController
 from app.mailbox.controllers import MailboxController
 from app.operations.controllers import JobController
@@ -33,7 +35,7 @@ from app.sessions.throttle import Throttle
 from app.settings import Settings
 from app.tags.controllers import TagController
 from app.web.assemble import assemble
-from app.web.limits import open_redis
+from app.web.limits import Limiter, open_redis
 from app.web.logs import configure
 from app.web.negotiate import Request
 from app.web.tracing import start_tracing
@@ -41,6 +43,7 @@ from app.work import Work, open_work
 from app.workflows.controllers import ROUTES as WORKFLOWS
 from db.directory import Directory
 from db.engine import refuse_strong_role
+from db.repositories.hooks import hook_of
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +67,8 @@ ROUTES: list[Any] = [
     MailboxController,
     ImportController,
     *WORKFLOWS,
+    HookController,
+    InboundController,
     HealthController,
     metrics,
 ]
@@ -91,6 +96,8 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
             "directory": directory,
             "throttle": Throttle(counter),
             "counter": counter,
+            "hook_of": partial(hook_of, runtime.engine),
+            "hook_limiter": Limiter(counter, "hook", settings.rate_limit_per_minute, 60),
             "demo_people": PEOPLE if settings.demo else [],
         },
         lifespan=[lifespan],

@@ -22,6 +22,7 @@ PUBLIC = {
     ("GET", "/password-reset/{token}"),
     ("POST", "/password-reset/{token}"),
     ("GET", "/.well-known/jwks.json"),
+    ("POST", "/hooks/{token}"),
     ("GET", "/static/{name}"),
     ("GET", "/health/live"),
     ("GET", "/health/ready"),

@@ -1,0 +1,1 @@
+"""Inbound webhooks: secret addresses that start workflows from outside."""

@@ -1,0 +1,67 @@
+"""What a delivery must be: signatures (Standard Webhooks), and the name that a sender gives it."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+PREFIX, SECRET_PREFIX = "wh_", "whsec_"
+TOLERANCE = timedelta(minutes=5)
+# A repeated delivery is known for so long.
+REMEMBERED = timedelta(days=30)
+LONGEST_ID = 255
+
+
+class BadSignature(ValueError):
+    """The delivery is not signed as it must be; the message says how."""
+
+
+def secret_text(key: bytes) -> str:
+    """A signing key as senders take it."""
+    return SECRET_PREFIX + base64.b64encode(key).decode()
+
+
+def signature(key: bytes, delivery: str, timestamp: str, body: bytes) -> str:
+    """What `webhook-signature` must hold: `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`."""
+    signed = b".".join((delivery.encode(), timestamp.encode(), body))
+    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
+def check_signature(key: bytes, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
+    """Raises `BadSignature`. `headers` by small names; times may differ by five minutes."""
+    delivery, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    given = headers.get("webhook-signature", "")
+    if not (delivery and timestamp and given):
+        raise BadSignature(
+            "This address takes signed deliveries only: send webhook-id, webhook-timestamp and "
+            "webhook-signature (Standard Webhooks)."
+        )
+    try:
+        at = datetime.fromtimestamp(int(timestamp), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise BadSignature("webhook-timestamp must be seconds since 1970.") from None
+    if abs(now - at) > TOLERANCE:
+        raise BadSignature("webhook-timestamp is more than five minutes off.")
+    wanted = signature(key, delivery, timestamp, body).encode()
+    # All of them are compared, so that the time taken says nothing.
+    matches = [hmac.compare_digest(one.encode(), wanted) for one in given.split(" ")]
+    if not any(matches):
+        raise BadSignature("webhook-signature does not fit the body and the secret.")
+
+
+def delivery_id(headers: Mapping[str, str]) -> str:
+    """The sender's name for a delivery: the header `webhook-id`, or `Idempotency-Key`; "" when there is
+    neither. The body is not looked at: an `id` in it names what the delivery is about as often as itself, and
+    two different events about one thing must not be taken for one."""
+    named = headers.get("webhook-id") or headers.get("idempotency-key") or ""
+    return named if len(named) <= LONGEST_ID else hashlib.sha256(named.encode()).hexdigest()
+
+
+def key_of(secret: str) -> bytes:
+    """The key in a secret as senders take it. Raises ValueError."""
+    try:
+        return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except binascii.Error as error:
+        raise ValueError("This is no signing secret.") from error

@@ -1,0 +1,56 @@
+"""Addresses of inbound webhooks as screens and scripts see them."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from app.web.actions import Action
+
+
+class HookForm(msgspec.Struct, forbid_unknown_fields=True):
+    """Which trigger gets a new address, or a new signing secret; the old one stops at once."""
+
+    trigger: Annotated[str, Meta(min_length=1, max_length=20)]
+    part: Literal["address", "secret"] = "address"
+
+
+class HookView(msgspec.Struct):
+    """The address of one trigger. `hint` is how it begins; "" while there is none. `live` says whether the
+    published version has this trigger: until then deliveries are refused."""
+
+    trigger: str
+    match: str
+    contact_path: str
+    signed: bool
+    live: bool
+    hint: str = ""
+    has_secret: bool = False
+    created_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+class HookList(msgspec.Struct):
+    workflow_id: UUID
+    workflow_name: str
+    items: list[HookView]
+    actions: list[Action]
+
+
+class NewHook(msgspec.Struct):
+    """An address, or a signing secret, at the only time it can be seen."""
+
+    workflow_id: UUID
+    trigger: str
+    url: str
+    secret: str
+    actions: list[Action]
+
+
+class Taken(msgspec.Struct):
+    """What became of a delivery; `repeated` when it had been taken before."""
+
+    event: UUID
+    repeated: bool = False

@@ -1,0 +1,48 @@
+"""Secrets that we must be able to read again, encrypted where they are stored. The key is a file beside the
+signing keys: a copy of the database alone opens nothing."""
+
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+FILE = "secrets.key"
+KEY_BYTES, NONCE_BYTES = 32, 12
+
+
+class Unreadable(Exception):
+    """The stored secret was sealed with another key, or changed."""
+
+
+def seal(data_dir: Path, plain: bytes, bound_to: bytes) -> bytes:
+    """Nonce and ciphertext (AES-256-GCM); it opens only for the same `bound_to`."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return nonce + AESGCM(_key(data_dir)).encrypt(nonce, plain, bound_to)
+
+
+def unseal(data_dir: Path, sealed: bytes, bound_to: bytes) -> bytes:
+    """Raises `Unreadable`."""
+    try:
+        return AESGCM(_key(data_dir)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to)
+    except (InvalidTag, ValueError) as error:
+        raise Unreadable from error
+
+
+def _key(data_dir: Path) -> bytes:
+    """Made when it is first needed, by whichever process is first; for us alone."""
+    path = data_dir / "keys" / FILE
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+        try:
+            os.link(part, path)  # fails where another process was faster
+        except FileExistsError:
+            pass
+        finally:
+            part.unlink()
+    return path.read_bytes()
