@@ -93,7 +93,8 @@ class Enrollment(msgspec.Struct, frozen=True):
     was not begun; otherwise the execution `seq` is open and belongs to `step_key`.
 
     `answer` is the option chosen for the approval it waits for, `heard` that the event it waits for has
-    happened (or that a person opened the window), `contact_gone` that it runs for a contact who was deleted."""
+    happened (or that a person opened the window), `contact_gone` that it runs for a contact who was
+    deleted."""
 
     id: UUID
     contact_id: UUID
