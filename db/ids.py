@@ -5,11 +5,24 @@ import time
 from datetime import datetime
 from uuid import UUID
 
+_RANDOM = 10
+_pool = bytearray()
+os.register_at_fork(after_in_child=_pool.clear)
+
+
+def _random() -> int:
+    """80 random bits; the system is asked for many at a time."""
+    if len(_pool) < _RANDOM:
+        _pool[:] = os.urandom(400 * _RANDOM)
+    taken = int.from_bytes(_pool[-_RANDOM:], "big")
+    del _pool[-_RANDOM:]
+    return taken
+
 
 def uuid7(milliseconds: int | None = None) -> UUID:
     """A new id whose first 48 bits are Unix milliseconds; the rest is random."""
     stamp = int(time.time() * 1000) if milliseconds is None else milliseconds
-    random = int.from_bytes(os.urandom(10), "big")
+    random = _random()
     value = (stamp & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64
     return UUID(int=value | 0b10 << 62 | random & 0x3FFFFFFFFFFFFFFF)
 

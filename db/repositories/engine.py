@@ -4,16 +4,16 @@
 `cast(:x as …)`: the double colon would end the name of the parameter.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import CursorResult, TextClause, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.filters.fields import BUILT_IN, TEXT_FIELDS
+from db.repositories.columns import columns, reading_text
 
 WRITABLE = tuple(key for key in TEXT_FIELDS if BUILT_IN[key].writable)
 # What a decision may change besides: each has a statement of its own in `moving`.
@@ -75,15 +75,6 @@ select v.id, cast(:now as timestamptz), 'step', v.actor_id, v.actor_name, v.acti
 """)
 
 
-def arrays(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, list[Any]]:
-    """One list per column; dicts become JSON text."""
-    return {name: [_plain(row[name]) for row in rows] for name in names}
-
-
-def _plain(value: Any) -> Any:
-    return msgspec.json.encode(value).decode() if isinstance(value, dict) else value
-
-
 class Engine:
     """Reads and writes of whole batches; one transaction is the caller's."""
 
@@ -102,7 +93,8 @@ class Engine:
         """Insert rows that all have the same columns; what the statement returns, nothing for no rows."""
         if not rows:
             return ()
-        result = await self.session.execute(statement, arrays(rows, rows[0]) | values)
+        reading, texts = reading_text(statement)
+        result = await self.session.execute(reading, columns(rows, texts) | values)
         return result.all() if isinstance(result, CursorResult) and result.returns_rows else ()
 
     async def only_matcher(self) -> bool:

@@ -5,6 +5,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from db.repositories.engine import CONSENTS, WRITABLE
 
+# Not by id as well: everybody who is due at one moment would be sorted for each batch.
 _CLAIM = """
 select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e.step_key, e.seq,
        e.wait_reason, e.wait_until, e.goal_key, e.entered_at, e.data, e.heard_event_id, e.of_deleted,
@@ -13,7 +14,7 @@ select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e
   join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
  where e.account_id = current_account() and e.status = 'active' and e.due_at <= cast(:now as timestamptz)
    and e.paused_at is null and (not w.held or w.status = 'archived') {which}
- order by e.due_at, e.id limit :most for update of e skip locked
+ order by e.due_at limit :most for update of e skip locked
 """
 # Those of a batch whose worker died are not among them: they are run alone.
 CLAIM_DUE = text(
