@@ -57,17 +57,19 @@ class Sent(msgspec.Struct, frozen=True):
 
 class Refused(msgspec.Struct, frozen=True):
     """It did not go out. `permanent` says that trying again is useless; `after` is the other side's
-    wish in seconds."""
+    wish in seconds. `what` is the class of the error, one word: the same for everybody it happens to."""
 
     error: str
     permanent: bool
     after: float | None = None
+    what: str = ""
 
 
 class Doubtful(msgspec.Struct, frozen=True):
-    """It may have gone out: the call broke after it could have been taken."""
+    """It may have gone out: the call broke after it could have been taken. `what` as of `Refused`."""
 
     error: str
+    what: str = ""
 
 
 Outcome = Sent | Refused | Doubtful

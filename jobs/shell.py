@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -40,6 +41,8 @@ log = structlog.get_logger(__name__)
 GRACE_SECONDS = 10.0
 QUIET_SECONDS = 30.0
 REST_SECONDS = 1.0
+SENDERS = 8  # times as many turns of sending as of other work: they wait for others nearly all the time
+LOOKUPS = 64  # names looked up at a time: one that hangs holds a thread
 
 BEAT = text("""
 insert into workers (id, host, pid, started_at, seen_at, steps, memory)
@@ -76,7 +79,7 @@ class Shell:
             "send": partial(send_effects, going_on=lambda: not self.stop.is_set()),
             "jobs": partial(run_jobs, going_on=lambda: not self.stop.is_set()),
         }
-        self.lanes = {name: Lane(runtime, part, name) for name, part in parts.items()}
+        self.lanes = {name: Lane(runtime, part, name, single=name == "send") for name, part in parts.items()}
         for name, makes in (("move", ["send"]), ("send", ["move"]), ("jobs", ["move"])):
             self.lanes[name].after = [self.lanes[other] for other in makes]
         self.queue = Queue.from_url(runtime.settings.redis_url, name=QUEUE)
@@ -168,7 +171,11 @@ class Shell:
         count = max(1, self.runtime.settings.worker_concurrency)
         loops = [self.sweep, self.ring, self.beat, self.listen]
         running = [asyncio.create_task(loop()) for loop in loops]
-        serving = [asyncio.create_task(lane.serve()) for lane in self.lanes.values() for _ in range(count)]
+        serving = [
+            asyncio.create_task(lane.serve())
+            for name, lane in self.lanes.items()
+            for _ in range(count * SENDERS if name == "send" else count)
+        ]
         log.info("worker.started", id=str(self.id), pid=os.getpid())
         await self.stop.wait()
         self.rung.set()
@@ -203,6 +210,7 @@ async def run(settings: Settings) -> None:
             await refuse_strong_role(connection)
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         log.warning("database.unreachable", error=type(error).__name__)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS, "lookup"))
     shell = Shell(runtime)
     on_signals(shell.stop.set)
     try:

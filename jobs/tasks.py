@@ -51,10 +51,13 @@ async def drain(runtime: Runtime, account_id: UUID | None = None) -> int:
 
 class Lane:
     """Accounts waiting for their turn in one kind of work: a small batch each, then to the back of the line.
-    An account is in the line once, whoever rings for it."""
+    An account is in the line once, whoever rings for it. In a `single` lane it is also served by one at a
+    time: a slice that hangs holds up its own account and takes no second turn."""
 
-    def __init__(self, runtime: Runtime, part: Slice, name: str) -> None:
-        self.runtime, self.part, self.name = runtime, part, name
+    def __init__(self, runtime: Runtime, part: Slice, name: str, *, single: bool = False) -> None:
+        self.runtime, self.part, self.name, self.single = runtime, part, name, single
+        self.served: set[UUID] = set()
+        self.again: set[UUID] = set()  # rung for while they are served
         self.line: asyncio.Queue[UUID] = asyncio.Queue()
         self.waiting: set[UUID] = set()
         self.busy = 0
@@ -66,7 +69,9 @@ class Lane:
 
     def ring(self, accounts: Iterable[UUID]) -> None:
         for account in accounts:
-            if account not in self.waiting and not self.stopping:
+            if account in self.served:
+                self.again.add(account)
+            elif account not in self.waiting and not self.stopping:
                 self.waiting.add(account)
                 self.line.put_nowait(account)
 
@@ -79,6 +84,8 @@ class Lane:
                 continue
             self.busy += 1
             self.idle.clear()
+            if self.single:
+                self.served.add(account)
             try:
                 found = await self.part(self.runtime, account)
             except Exception:
@@ -86,12 +93,15 @@ class Lane:
                 log.exception("lane.error", lane=self.name, account=str(account))
                 found = 0
             finally:
+                self.served.discard(account)
                 self.busy -= 1
                 if not self.busy:
                     self.idle.set()
             self.done += found
-            if found:
+            if found or account in self.again:
+                self.again.discard(account)
                 self.ring([account])
+            if found:
                 for lane in self.after:
                     lane.ring([account])
 

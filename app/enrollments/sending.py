@@ -2,6 +2,8 @@
 its outcome written only by whoever still holds the fence."""
 
 import asyncio
+import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, cast
@@ -11,7 +13,9 @@ import msgspec
 import structlog
 
 from app.enrollments.backoff import MOST_ATTEMPTS, pause
-from app.enrollments.calling import call_out
+from app.enrollments.breakers import class_of, hear, look_at_breakers
+from app.enrollments.calling import call_out, place_of
+from app.enrollments.delivery import tell
 from app.enrollments.faults import not_now
 from app.failpoints import Boundary, Moment, commit, hit
 from app.ports import Doubtful, Outcome, Refused, Sent
@@ -29,38 +33,51 @@ from db.repositories.ledger import (
 
 log = structlog.get_logger(__name__)
 BATCH = 40
-AT_ONCE = 8
+AT_ONCE = 12  # calls of one account under way in one process
+AT_ONE_PLACE = 8  # of these to one host
+SLICE_SECONDS = 8.0  # after which a slice begins no more calls
 PATIENCE = (0.1, 0.3, 1.0, 3.0, 5.0, 10.0)  # seconds between tries to write an outcome
 
 
 async def send_effects(
     runtime: Runtime, account_id: UUID, most: int = BATCH, going_on: Callable[[], bool] = lambda: True
 ) -> int:
-    """Claim what is due and send it, eight at a time; how many were settled or claimed. As soon as `going_on`
-    says no, nothing more is begun and what is left is given back."""
+    """Claim what is due and send it, some at a time; how many were settled, claimed or put elsewhere. As soon
+    as `going_on` says no or the slice is over, nothing more is begun and what is left is given back."""
     lease = runtime.settings.lease_seconds
     async with open_work(runtime, account_id, SYSTEM) as work:
         doubtful = await note_doubt(work)
-        claimed = await Engine(work.session).all(CLAIM_EFFECTS, now=work.now, most=most, lease=lease)
+        moved, probes = await look_at_breakers(work, lease)
+        rows = await Engine(work.session).all(CLAIM_EFFECTS, now=work.now, most=most, lease=lease)
         await commit(work.session, Boundary.SEND_CLAIMED)
-    gate = asyncio.Semaphore(AT_ONCE)
+    claimed = [*probes, *rows]
+    left, errors = await _send(runtime, account_id, claimed, going_on)
+    if left:
+        await give_back(runtime, account_id, left)
+    if errors:
+        raise errors[0]
+    return doubtful + moved + len(claimed)
 
-    left = []
+
+async def _send(
+    runtime: Runtime, account_id: UUID, claimed: Sequence[Any], going_on: Callable[[], bool]
+) -> tuple[list[Any], list[BaseException]]:
+    """Attempts them; those that were not begun, and what went wrong. A place that hangs takes some of the
+    slots and never all."""
+    gate = asyncio.Semaphore(AT_ONCE)
+    places: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONE_PLACE))
+    over = time.monotonic() + SLICE_SECONDS
+    left: list[Any] = []
 
     async def one(effect: Any) -> None:
-        async with gate, runtime.gate.beside():
-            if going_on():
+        async with places[place_of(effect)], gate:
+            if going_on() and time.monotonic() < over:
                 await attempt(runtime, account_id, effect)
             else:
                 left.append(effect)
 
     results = await asyncio.gather(*(one(effect) for effect in claimed), return_exceptions=True)
-    if left:
-        await give_back(runtime, account_id, left)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return doubtful + len(claimed)
+    return left, [result for result in results if isinstance(result, BaseException)]
 
 
 async def give_back(runtime: Runtime, account_id: UUID, effects: Sequence[Any]) -> None:
@@ -118,13 +135,13 @@ async def _insist(runtime: Runtime, account_id: UUID, effect: Any, attempts: int
     await settle(runtime, account_id, effect, attempts, outcome)
 
 
-async def begin(runtime: Runtime, account_id: UUID, effect: Any, *, probe: bool = False) -> int | None:
+async def begin(runtime: Runtime, account_id: UUID, effect: Any) -> int | None:
     """The number of this attempt, from 1; None when it is not ours any more, has to wait or is not wanted. A
-    probe counts as no attempt."""
+    probe counts as none."""
     async with open_work(runtime, account_id, SYSTEM) as work:
         lease = runtime.settings.lease_seconds
         rows = await Engine(work.session).all(
-            BEGIN_EFFECT, id=effect.id, fence=effect.fence, lease=lease, probe=probe
+            BEGIN_EFFECT, id=effect.id, fence=effect.fence, lease=lease, probe=effect.probe
         )
         if rows and rows[0].status == "cancelled":
             await wake_visits(work, [effect])
@@ -133,31 +150,35 @@ async def begin(runtime: Runtime, account_id: UUID, effect: Any, *, probe: bool 
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """What the ledger says after an attempt; `wait` in seconds for a retry."""
+    """What the ledger says after an attempt: `what` is the class of the error, `wait` seconds for a retry."""
 
     status: str
     error: str | None = None
+    what: str | None = None
     detail: dict[str, Any] | None = None
     wait: float = 0.0
 
 
-def ending(outcome: Outcome, attempts: int, on_doubt: str) -> Ending:
-    """What an outcome means: pure but for the jitter."""
+def ending(outcome: Outcome, attempts: int, on_doubt: str, *, probe: bool = False) -> Ending:
+    """What an outcome means: pure but for the jitter. The probe of a breaker that fails as those before it
+    waits on: nobody is given up for having been the one it was tried with."""
     if isinstance(outcome, Sent):
         return Ending("sent", detail=outcome.detail)
+    what = outcome.what or None
     if isinstance(outcome, Doubtful) and on_doubt == "hold":
-        return Ending("unknown", outcome.error)
-    if isinstance(outcome, Refused) and outcome.permanent:
-        return Ending("failed_permanent", outcome.error)
-    if attempts >= MOST_ATTEMPTS:
-        return Ending("failed_permanent", f"Given up after {attempts} attempts. {outcome.error}")
+        return Ending("unknown", outcome.error, what)
+    spared = probe and class_of(outcome) is not None
+    if isinstance(outcome, Refused) and outcome.permanent and not spared:
+        return Ending("failed_permanent", outcome.error, what)
+    if attempts >= MOST_ATTEMPTS and not spared:
+        return Ending("failed_permanent", f"Given up after {attempts} attempts. {outcome.error}", what)
     wish = outcome.after if isinstance(outcome, Refused) else None
-    return Ending("retry", outcome.error, wait=pause(attempts, wish).total_seconds())
+    return Ending("retry", outcome.error, what, wait=pause(attempts, wish).total_seconds())
 
 
 async def settle(runtime: Runtime, account_id: UUID, effect: Any, attempts: int, outcome: Outcome) -> bool:
     """Write the outcome and wake the enrollment; False when somebody else holds the effect by now."""
-    end = ending(outcome, attempts, effect.on_doubt)
+    end = ending(outcome, attempts, effect.on_doubt, probe=effect.probe)
     async with open_work(runtime, account_id, SYSTEM) as work:
         await wake_visits(work, [effect])  # first: the enrollment is locked before its effect, everywhere
         rows = await Engine(work.session).all(
@@ -166,10 +187,13 @@ async def settle(runtime: Runtime, account_id: UUID, effect: Any, attempts: int,
             fence=effect.fence,
             status=end.status,
             error=end.error,
+            what=end.what,
             result=None if end.detail is None else msgspec.json.encode(end.detail).decode(),
             due_at=work.now + timedelta(seconds=end.wait),
         )
         if rows:
+            await tell(work, effect, outcome)
+            await hear(work, effect, outcome)
             await commit(work.session, Boundary.SEND_SETTLED)
         else:
             log.warning("effect.stale", effect=str(effect.id), status=end.status)

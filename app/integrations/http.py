@@ -46,13 +46,13 @@ class HttpCaller:
             async with asyncio.timeout(TOTAL_SECONDS):
                 return await self._call(call, flight)
         except _Refusal as error:
-            return Refused(str(error), permanent=True)
+            return Refused(str(error), permanent=True, what="not_allowed")
         except (httpx.InvalidURL, UnicodeError, ValueError) as error:
-            return Refused(f"The address cannot be called: {error}", permanent=True)
+            return Refused(f"The address cannot be called: {error}", permanent=True, what="not_allowed")
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, socket.gaierror) as error:
-            return Refused(f"{_host(call.url)} cannot be reached: {_said(error)}", permanent=False)
+            return unreachable(call.url, error)
         except (httpx.TransportError, TimeoutError, OSError) as error:
-            return flight.lost(_host(call.url), error)
+            return flight.lost(call.url, error)
 
     async def _call(self, call: Call, flight: "_Flight") -> Outcome:
         url = httpx.URL(call.url)
@@ -110,10 +110,16 @@ class _Flight:
         if event.endswith("send_request_headers.started"):
             self.left = True
 
-    def lost(self, host: str, error: BaseException) -> Outcome:
+    def lost(self, url: str, error: BaseException) -> Outcome:
         if self.left:
-            return Doubtful(f"{host} took the call and did not answer: {_said(error)}")
-        return Refused(f"{host} cannot be reached: {_said(error)}", permanent=False)
+            said = f"{_host(url)} took the call and did not answer: {_said(error)}"
+            return Doubtful(said, what="no_answer")
+        return unreachable(url, error)
+
+
+def unreachable(url: str, error: BaseException) -> Refused:
+    said = f"{_host(url)} cannot be reached: {_said(error)}"
+    return Refused(said, permanent=False, what="unreachable")
 
 
 def headers_of(call: Call) -> dict[str, str]:
@@ -135,15 +141,16 @@ def answer(status: int, headers: Mapping[str, str], body: str) -> Outcome:
     wishes; anything else is refused for good."""
     if 200 <= status < 300:
         return Sent({"status": status, "answer": body[:MOST_KEPT]})
+    what = f"http_{status}"
     said = f"The other side answered {status}. {' '.join(body.split())[:300]}".strip()
     if status == 410:
         said = f"{said} This address is gone for good: change it in the step, or take the step out.".strip()
     if status in AGAIN or status >= 500:
-        return Refused(said, permanent=False, after=wish(headers.get("retry-after")))
+        return Refused(said, permanent=False, after=wish(headers.get("retry-after")), what=what)
     if 300 <= status < 400:
         there = headers.get("location", "")[:200]
         said = f"The other side answered {status}, a redirect to {there}. Use that address: none is followed."
-    return Refused(said, permanent=True)
+    return Refused(said, permanent=True, what=what)
 
 
 def kept(outcome: Outcome, body: str) -> Outcome:

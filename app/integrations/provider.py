@@ -30,6 +30,7 @@ class HttpProvider:
                 f"{what} is not set up here. Set {name} to the address of a provider and start the worker "
                 "again, then retry the step.",
                 permanent=True,
+                what="not_set_up",
             )
         said = (
             {"to": message.to, "body": message.text}

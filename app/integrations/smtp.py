@@ -11,10 +11,10 @@ from typing import NoReturn
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
+import msgspec
 from aiosmtplib.errors import (
-    SMTPAuthenticationError,
-    SMTPConnectError,
     SMTPException,
+    SMTPRecipientRefused,
     SMTPResponseException,
     SMTPServerDisconnected,
     SMTPTimeoutError,
@@ -22,7 +22,9 @@ from aiosmtplib.errors import (
 
 from app.ports import Doubtful, Letter, Outcome, Refused, Sent
 
-TIMEOUT = 10.0
+TIMEOUT = 10.0  # seconds for one answer
+STAGE_SECONDS = 20.0  # for all of them up to the letter, and once more for the letter
+ADDRESS, LETTER = "address", "letter"  # classes of errors that are about one contact and nobody else
 _LINE_BREAK = re.compile(r"[\r\n\x00]")
 _KEY = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -52,23 +54,29 @@ class SmtpMailer:
             content = message.as_bytes()
             ",".join(everybody).encode("ascii")
         except UnicodeEncodeError:
-            return Refused(f"The address “{', '.join(everybody)}” is not plain ASCII.", permanent=True)
+            said = f"The address “{', '.join(everybody)}” is not plain ASCII."
+            return Refused(said, permanent=True, what=ADDRESS)
         except (MessageError, ValueError) as error:
-            return Refused(f"The e-mail cannot be sent: {error}", permanent=True)
+            return Refused(f"The e-mail cannot be sent: {error}", permanent=True, what=LETTER)
         client = aiosmtplib.SMTP(
             hostname=self.host, port=self.port, timeout=TIMEOUT, use_tls=self.tls, local_hostname="switchyard"
         )
         try:
-            await client.connect()
-            if self.user is not None and self.password is not None:
-                await client.login(self.user, self.password)
-            await client.mail(parseaddr(self.sender)[1])
-            await _recipients(client, everybody)
+            async with asyncio.timeout(STAGE_SECONDS):
+                await client.connect()
+                if self.user is not None and self.password is not None:
+                    await client.login(self.user, self.password)
+                await client.mail(parseaddr(self.sender)[1])
+                await _recipients(client, everybody)
+        except SMTPRecipientRefused as error:
+            refused = _refused(client, error)
+            return msgspec.structs.replace(refused, what=ADDRESS) if refused.permanent else refused
         except SMTPResponseException as error:
             return _refused(client, error)
         except (SMTPException, OSError, TimeoutError) as error:
             client.close()
-            return Refused(f"The mail server cannot be reached: {_said(error)}", permanent=False)
+            said = f"The mail server cannot be reached: {_said(error)}"
+            return Refused(said, permanent=False, what="unreachable")
         return await _data(client, content, str(message["Message-ID"]))
 
 
@@ -88,12 +96,17 @@ async def _recipients(client: aiosmtplib.SMTP, everybody: Sequence[str]) -> None
 async def _data(client: aiosmtplib.SMTP, content: bytes, message_id: str) -> Outcome:
     """From here on a broken connection may have been a delivery."""
     try:
-        answer = await client.data(content)
+        async with asyncio.timeout(STAGE_SECONDS):
+            answer = await client.data(content)
     except SMTPResponseException as error:
+        if error.code < 400:  # no answer that means anything
+            client.close()
+            return Doubtful(f"The server answered {error.code} to the e-mail.", what="no_answer")
         return _refused(client, error)
     except (SMTPException, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
         client.close()
-        return Doubtful(f"The connection broke while the server was taking the e-mail: {_said(error)}")
+        said = f"The connection broke while the server was taking the e-mail: {_said(error)}"
+        return Doubtful(said, what="no_answer")
     try:
         await client.quit()
     except (SMTPException, OSError, TimeoutError):
@@ -102,9 +115,10 @@ async def _data(client: aiosmtplib.SMTP, content: bytes, message_id: str) -> Out
 
 
 def _refused(client: aiosmtplib.SMTP, error: SMTPResponseException) -> Refused:
+    """5xx is for good, at every stage; anything else may be tried again."""
     client.close()
-    permanent = error.code >= 500 and not isinstance(error, SMTPAuthenticationError | SMTPConnectError)
-    return Refused(f"The mail server said {error.code} {str(error.message)[:500]}", permanent=permanent)
+    said = f"The mail server said {error.code} {str(error.message)[:500]}"
+    return Refused(said, permanent=error.code >= 500, what=f"smtp_{error.code}")
 
 
 def _said(error: BaseException) -> str:

@@ -35,12 +35,16 @@ with x as materialized (
            and (o.status in ('pending', 'retry')
                 or o.status = 'claimed' and o.lease_until < clock_timestamp()
                    and (o.begun_at is null or o.on_doubt = 'resend'))
+           and not exists (select from breakers b
+                            where b.account_id = o.account_id and b.workflow_id = o.workflow_id
+                              and b.step_key = o.step_key and b.state <> 'closed')
          order by o.due_at, o.id limit :most for update of o skip locked)
 update effects f set status = 'claimed', fence = f.fence + 1, begun_at = null,
        lease_until = clock_timestamp() + {LEASE}
   from x
  where f.account_id = current_account() and f.id = x.id
-returning f.id, f.fence, f.kind, f.payload, f.idempotency_key, f.on_doubt, f.enrollment_id, f.seq
+returning f.id, f.fence, f.kind, f.payload, f.idempotency_key, f.on_doubt, f.enrollment_id, f.seq,
+       f.workflow_id, f.step_key, f.contact_id, false as probe
 """).columns(payload=JSONB)  # noqa: S608 -- a constant
 _INTERNAL, _TRANSACTIONAL = (
     f"coalesce(cast(f.payload ->> '{name}' as boolean), false)" for name in ("internal", "transactional")
@@ -94,7 +98,7 @@ update effects f set status = 'pending', lease_until = null
    and f.begun_at is null
 """)
 EFFECT_ENDED = text("""
-update effects f set status = :status, lease_until = null, error = :error,
+update effects f set status = :status, lease_until = null, error = :error, error_class = :what,
        result = cast(cast(:result as text) as jsonb), due_at = cast(:due_at as timestamptz),
        sent_at = case when :status = 'sent' then clock_timestamp() end
  where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
@@ -105,6 +109,26 @@ update enrollments e set due_at = cast(:now as timestamptz)
   from unnest(cast(:ids as uuid[]), cast(:seqs as int[])) v(id, seq)
  where e.account_id = current_account() and e.id = v.id and e.seq = v.seq and e.status = 'active'
    and e.paused_at is null
+""")
+# Versions that may still be run; and which events of e-mails they ask for, by a trigger or by a wait.
+RUNNING = text("""
+select v.workflow_id, v.number from workflow_versions v
+  join workflows w on w.account_id = v.account_id and w.id = v.workflow_id
+ where v.account_id = current_account() and w.status in ('active', 'paused')
+""")
+ASKED_FOR = text("""
+select v.workflow_id, v.number, cast(jsonb_path_query_array(v.document,
+       '$.** ? (@.kind == "email_event" || @.kind == "wait_for").event') as text) as events
+  from workflow_versions v
+  join unnest(cast(:workflows as uuid[]), cast(:numbers as int[])) x(workflow_id, number)
+    on x.workflow_id = v.workflow_id and x.number = v.number
+ where v.account_id = current_account()
+""")
+TOLD = text("""
+insert into events (id, kind, subject_id, source, data, root_event_id, depth, occurred_at)
+select :id, :kind, e.contact_id, 'system', cast(cast(:data as text) as jsonb), e.root_event_id, e.depth + 1,
+       cast(:now as timestamptz)
+  from enrollments e where e.account_id = current_account() and e.id = :enrollment
 """)
 
 CLAIM_JOB = text(f"""

@@ -224,5 +224,6 @@ async def test_what_went_out_is_written_although_the_connection_was_cut(stage: S
     runtime = replace(stage.runtime, mailer=Mails(send))
     await attempt(runtime, stage.account, effect)
     await stage.runtime.engine.dispose()
+    await stage.runtime.marking.kw["bind"].dispose()
     assert cut
     assert (await stage.effect(person))["status"] == "sent"

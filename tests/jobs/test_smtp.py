@@ -84,7 +84,7 @@ async def test_what_goes_out() -> None:
 @pytest.mark.parametrize(
     ("answers", "permanent"),
     [
-        ({"": "554 no"}, False), ({"MAIL": "451 later"}, False), ({"RCPT": "450 greylisted"}, False),
+        ({"": "554 no"}, True), ({"MAIL": "451 later"}, False), ({"RCPT": "450 greylisted"}, False),
         ({"RCPT": "550 no such user"}, True), ({"DATA": "451 later"}, False), ({".": "452 full"}, False),
         ({".": "554 spam"}, True), ({"": ""}, False), ({"MAIL": ""}, False), ({"RCPT": ""}, False),
     ],

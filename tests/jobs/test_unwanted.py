@@ -104,7 +104,7 @@ async def test_no_send_begins_after_an_unsubscription_was_committed(stage: Stage
         committed[person] = row["at"]
 
     for row in rows:
-        effect = SimpleNamespace(**dict(row))
+        effect = SimpleNamespace(**dict(row), probe=False)
         await asyncio.gather(unsubscribe(row["contact_id"]), begin(stage.runtime, stage.account, effect))
     after = await stage.sql("select * from effects where account_id = $1", stage.account)
     assert {row["status"] for row in after} <= {"claimed", "cancelled"}
@@ -119,8 +119,8 @@ OF_ACCOUNT = "where account_id = (select account_id from contacts where id = $1)
     ("change", "status"),
     [
         ("update enrollments set paused_at = now(), due_at = null where contact_id = $1", "pending"),
-        (f"update workflows set held = true {OF_ACCOUNT}", "pending"),
-        (f"update workflows set status = 'archived' {OF_ACCOUNT}", "cancelled"),
+        (f"update workflows set held = true {OF_ACCOUNT}", "pending"),  # noqa: S608 -- a constant
+        (f"update workflows set status = 'archived' {OF_ACCOUNT}", "cancelled"),  # noqa: S608 -- a constant
         ("update contacts set deleted_at = now() where id = $1", "cancelled"),
         ("update enrollments set status = 'exited', ended_at = now() where contact_id = $1", "cancelled"),
         ("update enrollments set seq = seq + 1 where contact_id = $1", "cancelled"),

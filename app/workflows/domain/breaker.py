@@ -1,0 +1,86 @@
+"""The breaker of one step and one class of error: when to stop attempting what fails for everybody, and when
+to begin again. Pure."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+SAMPLE = 20  # the latest distinct subjects that count
+WITHIN = timedelta(minutes=10)
+LEAST_FAILING = 5
+LEAST_SHARE = 0.5
+FIRST_PAUSE = 30.0  # seconds; doubled each time
+LONGEST_PAUSE = 600.0
+SPREAD = 0.25  # of a pause, at most, more: those who failed together do not come back together
+PROBE_SECONDS = 60.0  # a probe that is not heard of for so long is taken for lost
+
+
+class State(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """The latest outcome of one subject."""
+
+    subject: str
+    failed: bool
+    at: datetime
+
+
+class Breaker(msgspec.Struct, frozen=True):
+    """`recent` oldest first, one for each subject. `opened` counts openings without a success between them.
+    `until`: open, the next try; half open, when its probe is given up; closed, the due time given to whoever
+    was released last, None when nobody is parked any more."""
+
+    state: State = State.CLOSED
+    recent: list[Seen] = []
+    opened: int = 0
+    until: datetime | None = None
+
+    @property
+    def idle(self) -> bool:
+        """It says no more than no breaker at all."""
+        failing = any(one.failed for one in self.recent)
+        return self.state is State.CLOSED and self.until is None and not failing
+
+
+def pause(opened: int, chance: float) -> timedelta:
+    """How long the breaker stays open for the `opened`th time in a row (from 1); `chance` is 0 to 1."""
+    seconds = min(FIRST_PAUSE * 2 ** min(max(opened, 1) - 1, 20), LONGEST_PAUSE)
+    return timedelta(seconds=seconds * (1 + SPREAD * chance))
+
+
+def heard(breaker: Breaker, subject: str, failed: bool, now: datetime, chance: float) -> Breaker:
+    """After one attempt for `subject`. Open, the outcomes of calls that were under way change nothing; half
+    open, one decides: it is the probe's, or as good."""
+    match breaker.state:
+        case State.OPEN:
+            return breaker
+        case State.HALF_OPEN if failed:
+            return _open(breaker, now, chance)
+        case State.HALF_OPEN:
+            return Breaker(until=now)
+    kept = [one for one in breaker.recent if one.subject != subject and one.at > now - WITHIN]
+    recent = [*kept, Seen(subject, failed, now)][-SAMPLE:]
+    found = msgspec.structs.replace(breaker, recent=recent)
+    failing = sum(one.failed for one in recent)
+    if failed and failing >= LEAST_FAILING and failing >= LEAST_SHARE * len(recent):
+        return _open(found, now, chance)
+    return found
+
+
+def _open(breaker: Breaker, now: datetime, chance: float) -> Breaker:
+    opened = breaker.opened + 1
+    return Breaker(State.OPEN, [], opened, now + pause(opened, chance))
+
+
+def probing(breaker: Breaker, now: datetime) -> Breaker | None:
+    """The breaker while one attempt is let through; None when that is not yet due."""
+    if breaker.state is State.CLOSED or breaker.until is None or breaker.until > now:
+        return None
+    return msgspec.structs.replace(
+        breaker, state=State.HALF_OPEN, until=now + timedelta(seconds=PROBE_SECONDS)
+    )

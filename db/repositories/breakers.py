@@ -1,0 +1,100 @@
+"""Statements of breakers: which are awake, who is parked by them and released again. Enrollments are locked
+before effects, and never waited for while a breaker is locked."""
+
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import JSONB
+
+_ROW = "b.workflow_id, b.step_key, b.error_class, b.state, b.until, b.sample"
+_STEP = "b.account_id = current_account() and b.workflow_id = :workflow and b.step_key = :step"
+_OF_STEP = "o.account_id = current_account() and o.workflow_id = :workflow and o.step_key = :step"
+
+# Those that hold people back now, or have held back some who are still to be let go.
+AWAKE = text(f"""
+select {_ROW} from breakers b
+ where b.account_id = current_account() and (b.state <> 'closed' or b.until is not null)
+ order by b.workflow_id, b.step_key, b.error_class for update skip locked
+""").columns(sample=JSONB)  # noqa: S608 -- constants
+OF_STEP = text(f"""
+select {_ROW} from breakers b where {_STEP} order by b.error_class for update
+""").columns(sample=JSONB)  # noqa: S608 -- constants
+BEGUN = text("""
+insert into breakers (workflow_id, step_key, error_class) values (:workflow, :step, :what)
+on conflict do nothing
+""")
+WRITTEN = text(f"""
+update breakers b set state = :state, until = cast(:until as timestamptz),
+       sample = cast(cast(:sample as text) as jsonb), changed_at = clock_timestamp(),
+       opened_at = case when :state = 'closed' then null
+                        else coalesce(b.opened_at, cast(:now as timestamptz)) end
+ where {_STEP} and b.error_class = :what
+""")  # noqa: S608 -- constants
+GONE = text(f"delete from breakers b where {_STEP} and b.error_class = :what")  # noqa: S608 -- constants
+
+# One of the step's effects, due or not: the one that was attempted least.
+CLAIM_PROBE = text(f"""
+with x as materialized (
+        select o.id from effects o
+          join workflows w on w.account_id = o.account_id and w.id = o.workflow_id and not w.held
+          join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id
+           and e.paused_at is null and e.status = 'active'
+         where {_OF_STEP} and o.status in ('pending', 'retry')
+         order by o.attempts, o.due_at, o.id limit 1 for update of o skip locked)
+update effects f set status = 'claimed', fence = f.fence + 1, begun_at = null,
+       lease_until = clock_timestamp() + make_interval(secs => cast(:lease as double precision))
+  from x
+ where f.account_id = current_account() and f.id = x.id
+returning f.id, f.fence, f.kind, f.payload, f.idempotency_key, f.on_doubt, f.enrollment_id, f.seq,
+       f.workflow_id, f.step_key, f.contact_id, true as probe
+""").columns(payload=JSONB)  # noqa: S608 -- constants
+WAITING = text(f"""
+select exists (select from effects o where {_OF_STEP} and o.status in ('pending', 'retry', 'claimed')) as any
+""")  # noqa: S608 -- constants
+# What is due of an open breaker's step waits for its next try.
+PARK = text(f"""
+with x as materialized (
+        select o.id, e.id as enrollment_id from effects o
+          join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id and e.seq = o.seq
+         where {_OF_STEP} and o.status in ('pending', 'retry') and o.due_at <= cast(:now as timestamptz)
+           and e.status = 'active' and e.paused_at is null
+         limit :most for update of e skip locked),
+     e as (update enrollments e set wait_reason = 'breaker_open', wait_until = cast(:until as timestamptz)
+             from x where e.account_id = current_account() and e.id = x.enrollment_id)
+update effects f set due_at = cast(:until as timestamptz) from x
+ where f.account_id = current_account() and f.id = x.id and f.status in ('pending', 'retry')
+returning f.id
+""")  # noqa: S608 -- constants
+# Those who were parked go on, one after the other.
+RELEASE = text(f"""
+with x as materialized (
+        select o.id, e.id as enrollment_id from effects o
+          join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id and e.seq = o.seq
+         where {_OF_STEP} and o.status in ('pending', 'retry')
+           and e.status = 'active' and e.wait_reason = 'breaker_open'
+         order by o.due_at, o.id limit :most for update of e skip locked),
+     y as (select x.id, row_number() over () as place from x),
+     e as (update enrollments e set wait_reason = 'effect', wait_until = null
+             from x where e.account_id = current_account() and e.id = x.enrollment_id)
+update effects f
+   set due_at = cast(:base as timestamptz) + y.place * make_interval(secs => cast(:each as double precision))
+  from y
+ where f.account_id = current_account() and f.id = y.id and f.status in ('pending', 'retry')
+returning f.id
+""")  # noqa: S608 -- constants
+TRY_NOW = text(f"""
+update breakers b set until = cast(:now as timestamptz), changed_at = clock_timestamp()
+ where {_STEP} and b.state = 'open' returning b.error_class
+""")  # noqa: S608 -- constants
+OPEN = text("""
+select b.workflow_id, b.step_key, b.error_class, b.state, b.until, b.opened_at, w.name as workflow_name,
+       (select count(*) from effects o
+         where o.account_id = b.account_id and o.workflow_id = b.workflow_id and o.step_key = b.step_key
+           and o.status in ('pending', 'retry')) as waiting,
+       (select o.error from effects o
+         where o.account_id = b.account_id and o.workflow_id = b.workflow_id and o.step_key = b.step_key
+           and o.error_class = b.error_class order by o.created_at desc limit 1) as error
+  from breakers b
+  join workflows w on w.account_id = b.account_id and w.id = b.workflow_id
+ where b.account_id = current_account() and b.state <> 'closed'
+   and (cast(:workflow as uuid) is null or b.workflow_id = cast(:workflow as uuid))
+ order by b.opened_at, b.workflow_id, b.step_key, b.error_class limit 50
+""")
