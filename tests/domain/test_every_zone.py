@@ -1,0 +1,143 @@
+"""Every zone of the time zone database, at every change of its clock from 2020 to 2040: no rule strikes
+twice, none is missed, and none comes before its time.
+
+What is expected is said without the code that is tested: a rule's clock time strikes at the first instant at
+which the zone's clock shows that time or a later one, counted from the pieces between its changes."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from itertools import pairwise
+from zoneinfo import ZoneInfo, available_timezones
+
+from app.workflows.domain.calendar import Weekly, date_instant, occurrences
+from app.workflows.domain.cron import Cron
+from app.workflows.domain.steps import Window
+from app.workflows.domain.windows import next_opening
+
+FROM, UNTIL = datetime(2020, 1, 1, tzinfo=UTC), datetime(2041, 1, 1, tzinfo=UTC)
+AROUND = timedelta(hours=30)
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+# From, until (excluded), offset.
+Piece = tuple[datetime, datetime, timedelta]
+
+
+def offset(zone: ZoneInfo, moment: datetime) -> timedelta:
+    found = moment.astimezone(zone).utcoffset()
+    assert found is not None
+    return found
+
+
+def pieces(zone: ZoneInfo) -> list[Piece]:
+    """The stretches of constant offset: looked at every five days, the change in between found by halving."""
+    found, start, at = [], FROM, FROM
+    current = offset(zone, FROM)
+    while at < UNTIL:
+        later = at + 5 * DAY
+        if offset(zone, later) != current:
+            low, high = at, later
+            while high - low > timedelta(seconds=1):
+                middle = low + timedelta(seconds=(high - low) // timedelta(seconds=2))
+                low, high = (middle, high) if offset(zone, middle) == current else (low, middle)
+            found.append((start, high, current))
+            start, current = high, offset(zone, high)
+        at = later
+    return [*found, (start, UNTIL, current)]
+
+
+def first_shown(local: datetime, known: list[Piece]) -> datetime:
+    """The first instant at which a clock shows this time or a later one."""
+    wanted = local.replace(tzinfo=UTC)
+    for start, end, ahead in known:
+        if (moment := max(start, wanted - ahead)) < end:
+            return moment
+    raise AssertionError(f"{local} is not within {known}")
+
+
+def clock_times(before: timedelta, after: timedelta, at: datetime) -> Iterator[str]:
+    """Times of day, each with a daily rule: at the edges of what is left out or comes twice, inside of it, an
+    hour around, and noon."""
+    low, high = sorted(((at + before).replace(tzinfo=None), (at + after).replace(tzinfo=None)))
+    middle = low + (high - low) / 2
+    hour = 60 * MINUTE
+    for moment in (
+        low - hour,
+        low - MINUTE,
+        low,
+        low + MINUTE,
+        middle,
+        high - MINUTE,
+        high,
+        high + MINUTE,
+        high + hour,
+    ):
+        yield moment.strftime("%M %H * * *")
+    yield "0 12 * * *"
+
+
+@cache
+def cron(text: str) -> Cron:
+    return Cron(text)
+
+
+@cache
+def named(rule: Cron | Weekly, first: date) -> tuple[datetime, ...]:
+    """Every clock time that a rule names in the eight days from `first` on, asked minute by minute."""
+    found, at = [], datetime.combine(first, datetime.min.time()) - MINUTE
+    while (following := rule.next_local(at)) is not None and following.date() < first + 8 * DAY:
+        found.append(following)
+        at = following
+    return tuple(found)
+
+
+def compare(rule: Cron | Weekly, zone: ZoneInfo, near: list[Piece], at: datetime, around: timedelta) -> int:
+    """How many strikes were compared."""
+    since, until = at - around, at + around
+    struck = occurrences(rule, since, until, zone, 10_000)
+    clock = named(rule, since.date() - 2 * DAY)
+    expected = sorted({moment for one in clock if since < (moment := first_shown(one, near)) <= until})
+    assert struck == expected, (zone.key, at, struck, expected)
+    assert all(one < other for one, other in pairwise(struck))
+    return len(struck)
+
+
+def windows(zone: ZoneInfo, at: datetime) -> int:
+    """Whoever is let through stands inside the window; who waits is let through when it opens."""
+    for window in (
+        Window(start="01:30", end="02:30"),
+        Window(start="22:00", end="02:15"),
+        Window(days=[0, 5]),
+    ):
+        for minutes in range(-180, 240, 60):
+            moment = at + minutes * MINUTE
+            opens = next_opening(window, moment, zone)
+            assert moment <= opens < moment + 8 * DAY
+            assert next_opening(window, opens, zone) == opens
+            if opens > moment:
+                assert next_opening(window, opens - timedelta(seconds=1), zone) == opens
+    return 21
+
+
+def test_every_change_of_every_clock() -> None:
+    cases = changes = 0
+    quarter, weekly = cron("*/20 * * * *"), Weekly([0, 6], "02:30")
+    zones = sorted(available_timezones())
+    assert len(zones) > 400
+    for name in zones:
+        zone = ZoneInfo(name)
+        known = pieces(zone)
+        for place, ((_, at, before), (_, _, after)) in enumerate(pairwise(known)):
+            changes += 1
+            near = known[max(place - 1, 0) : place + 4]
+            for text in clock_times(before, after, at):
+                cases += compare(cron(text), zone, near, at, AROUND)
+            cases += compare(quarter, zone, near, at, timedelta(hours=2))
+            cases += compare(weekly, zone, near, at, AROUND)
+            cases += windows(zone, at)
+            day = (at + before).date()
+            for ahead in (-1, 0, 1):
+                wanted = datetime.combine(day + ahead * DAY, datetime.min.time()) + 150 * MINUTE
+                assert date_instant(day.isoformat(), ahead, "02:30", zone) == first_shown(wanted, near)
+                cases += 1
+    assert changes > 5_000
+    assert cases >= 100_000
