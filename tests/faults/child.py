@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -34,7 +35,7 @@ from app.settings import Settings
 from app.work import Actor, Work, open_work
 from jobs import durable
 from jobs.tasks import drain
-from tests.fakes import Paper
+from tests.fakes import Paper, TestClock
 from tests.faults.state import state_of
 
 OLIVE = Actor("person", "1", "Olive")
@@ -69,6 +70,7 @@ class Order(msgspec.Struct, kw_only=True):
     stall: float = 2.5
     lease: float = 1.0
     trace: bool = False
+    ahead: float = 0.0
 
 
 def serve() -> None:
@@ -114,7 +116,8 @@ async def do(order: Order) -> None:
         log_level="INFO",
     )
     paper = Paper(order.sink)
-    runtime = open_runtime(settings, mailer=paper, caller=paper, pool_size=3)
+    clock = TestClock(timedelta(seconds=order.ahead))
+    runtime = open_runtime(settings, clock=clock, mailer=paper, caller=paper, pool_size=3)
     sending.AT_ONCE = 1  # one after the other, so that the order is the same each time
     if order.poison:
         poisoned(order.poison)

@@ -9,6 +9,7 @@ import msgspec
 from app.failpoints import Boundary, Moment
 from app.workflows.domain.steps import SendEmail, Unit, UpdateField, Wait, Webhook
 from app.workflows.domain.triggers import ContactCreated, Manual
+from db.ids import uuid7
 from jobs.tasks import match_and_move
 from tests.jobs.stage import Stage
 
@@ -51,14 +52,14 @@ async def poison_event(stage: Stage) -> Prepared:
 async def inside(stage: Stage, count: int, steps: list[Any]) -> list[UUID]:
     """People who are in already and whose first step is due; their ids as enrollments."""
     workflow = await stage.workflow(steps, Manual(key="t1"))
-    people = await stage.contacts(count)
-    rows = await stage.sql(
+    people, made = await stage.contacts(count), [uuid7() for _ in range(count)]
+    await stage.sql(
         "insert into enrollments (account_id, id, workflow_id, version, contact_id, event_id, root_event_id, "
-        "due_at, entered_at) select $1, gen_random_uuid(), $2, 1, i, i, i, now(), now() "
-        "from unnest($3::uuid[]) i returning id",
-        stage.account, workflow, people,
+        "due_at, entered_at) select $1, e, $2, 1, i, i, i, now(), now() "
+        "from unnest($3::uuid[], $4::uuid[]) v(i, e)",
+        stage.account, workflow, people, made,
     )  # fmt: skip
-    return [row["id"] for row in rows]
+    return made
 
 
 async def poison_row(stage: Stage) -> Prepared:

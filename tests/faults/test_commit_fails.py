@@ -1,0 +1,199 @@
+"""F05: on every route that changes something, a commit that fails is a 503 that says when to come back: never
+a 2xx, and nothing half-written."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from app.failpoints import Armed, Kind, arm
+from app.settings import Settings
+from db.ids import uuid7
+from tests.web.policies import Route, guarded
+from tests.web.test_strangers import Scene, scene, snapshot
+from tests.web.world import PASSWORD, World
+
+__all__ = ["scene"]
+
+FAIL = """
+create or replace function fail_at_commit() returns trigger language plpgsql as $$
+begin
+  if session_user = 'app_user' then
+    raise exception 'it fails at the commit' using errcode = '40001';
+  end if;
+  return null;
+end $$;
+"""
+# Signing in notes when somebody was last seen, which is not what a route changes.
+SEEN = {"sessions": "update of revoked_at", "access_tokens": "update of revoked_at"}
+# Table, what makes the route possible, what puts it back.
+TWEAKS = {
+    "/contacts/{contact_id}/restoration": ("contacts", "deleted_at = now()", "deleted_at = null"),
+    "/effects/{effect_id}/cancellation": ("effects", "status = 'pending'", "status = 'unknown'"),
+    "/effects/{effect_id}/retry": ("effects", "status = 'retry'", "status = 'unknown'"),
+    "/enrollments/{enrollment_id}/jump": ("effects", "status = 'sent'", "status = 'unknown'"),
+    "/enrollments/{enrollment_id}/pause/deletion": ("enrollments", "paused_at = now()", "paused_at = null"),
+    "/enrollments/{enrollment_id}/retry": ("enrollments", "status = 'failed'", "status = 'active'"),
+    "/imports/{import_id}/cancellation": ("imports", "status = 'ready'", "status = 'done'"),
+    "/imports/{import_id}/mapping": (
+        "imports",
+        "status = 'ready', applied = 0",
+        "status = 'done', applied = 1",
+    ),
+    "/imports/{import_id}/run": ("imports", "status = 'ready'", "status = 'done'"),
+    "/jobs/{job_id}/cancellation": ("jobs", "status = 'queued'", "status = 'failed'"),
+    "/workflows/{workflow_id}/pause/deletion": ("workflows", "status = 'paused'", "status = 'active'"),
+}
+# Bodies that go through; a text that names an id of the scene stands for it.
+BODIES: dict[str, dict[str, Any]] = {
+    "/account": {"name": "New", "default_region": "US", "time_zone": "Europe/Paris"},
+    "/contacts": {"first_name": "Bea"},
+    "/contacts/bulk/deletion": {"all": True},
+    "/contacts/bulk/tags": {"all": True, "tag": "many"},
+    "/contacts/{contact_id}": {"first_name": "Bea"},
+    "/fields": {"label": "New", "type": "text"},
+    "/fields/{field_id}": {"label": "Taken", "options": "free\npro"},
+    "/imports/{import_id}/mapping": {"columns": {"0": "email"}},
+    "/members": {"email": "new@acme.example", "role": "viewer", "name": "New"},
+    "/members/{user_id}/role": {"role": "operator"},
+    "/password": {"current_password": PASSWORD, "new_password": "a longer horse battery staple"},
+    "/sessions/current/account": {"account_id": "other_account"},
+    "/tags": {"name": "new"},
+    "/tokens": {"name": "new", "scopes": ["view"]},
+    "/workflows": {"name": "New"},
+    "/workflows/{workflow_id}/enrollments": {"contact": "contact_id"},
+    "/workflows/{workflow_id}/steps/{key}": {
+        "config": {"kind": "send_email", "subject": "Other", "body": "Other"}, "rev": 0,
+    },
+}  # fmt: skip
+# Routes that refuse what this test can send, with the reason.
+NOT_REACHED = {
+    "POST /workflows/{workflow_id}/hooks": "the cast has no published trigger that takes webhooks",
+}
+# Their commits are those of `Work`.
+BY_WORK = (
+    "/account", "/contacts", "/effects", "/enrollments", "/fields", "/imports", "/jobs", "/tags",
+    "/workflows",
+)  # fmt: skip
+NOT_OURS = ("workers", "installation", "batches", "alembic_version")
+
+
+@asynccontextmanager
+async def commits_fail(world: World) -> AsyncIterator[None]:
+    """Every write is refused when it is committed, as late as can be."""
+    rows = await world.sql("select tablename from pg_tables where schemaname = 'public'")
+    tables = [row["tablename"] for row in rows if row["tablename"] not in NOT_OURS]
+    await world.sql(FAIL)
+    for table in tables:
+        update = SEEN.get(table, "update")
+        await world.sql(
+            f"create constraint trigger fail_at_commit after insert or delete or {update} on {table} "
+            "deferrable initially deferred for each row execute function fail_at_commit()"
+        )
+    try:
+        yield
+    finally:
+        for table in tables:
+            await world.sql(f"drop trigger fail_at_commit on {table}")
+
+
+async def test_a_commit_that_fails_is_never_a_success(scene: Scene, ready: dict[str, str]) -> None:
+    (script, _) = await scene.clients(scene.cast.owner)
+    before = await snapshot(scene.world, scene.cast)
+    problems, refused = [], set()
+    async with commits_fail(scene.world):
+        for route in guarded():
+            if route.method != "POST":
+                continue
+            answer = await press(script, scene, route)
+            if answer.status_code < 400:
+                problems.append(f"{route}: {answer.status_code} although nothing was saved")
+            elif answer.status_code < 500:
+                refused.add(str(route))
+                if str(route) not in NOT_REACHED:
+                    problems.append(f"{route} is not reached: {answer.status_code} {answer.text[:120]}")
+            elif (answer.status_code, answer.headers.get("retry-after")) != (503, "2"):
+                problems.append(f"{route}: {answer.status_code} {answer.headers.get('retry-after')}")
+    assert not problems, "\n".join(problems)
+    assert refused == NOT_REACHED.keys(), "no longer refused: take it out of the list"
+    assert await snapshot(scene.world, scene.cast) == before
+
+
+async def test_a_connection_cut_right_before_the_commit_is_never_a_success(
+    scene: Scene, ready: dict[str, str], settings: Settings
+) -> None:
+    (script, _) = await scene.clients(scene.cast.owner)
+    before = await snapshot(scene.world, scene.cast)
+    problems, cut = [], 0
+    for route in guarded():
+        if route.method != "POST" or not route.path.startswith(BY_WORK) or str(route) in NOT_REACHED:
+            continue
+        armed = Armed("work.commit.before", Kind.DROP, database_url=settings.database_url)
+        arm(armed)
+        try:
+            answer = await press(script, scene, route)
+        finally:
+            arm(None)
+        cut += armed.left == 0
+        if (answer.status_code, answer.headers.get("retry-after")) != (503, "2"):
+            problems.append(f"{route}: {answer.status_code} {answer.text[:120]}")
+    assert not problems, "\n".join(problems)
+    assert cut >= 40
+    assert await snapshot(scene.world, scene.cast) == before
+
+
+async def press(client: httpx.AsyncClient, scene: Scene, route: Route) -> httpx.Response:
+    """The route with a body that goes through, on rows as it wants them."""
+    asked = TWEAKS.get(route.path)
+    if asked:
+        await tweak(scene, asked[0], asked[1])
+    (row,) = await scene.world.sql("select rev from workflows where id = $1", scene.cast.workflow)
+    body = BODIES.get(route.path, route.body)
+    body = {
+        key: scene.ids.get(value, value) if isinstance(value, str) else value for key, value in body.items()
+    }
+    body = body | {"rev": row["rev"]} if "rev" in route.body else body
+    path = route.at(
+        scene.ids | ({"tag_id": scene.ids["free_tag"]} if route.path == "/tags/{tag_id}/deletion" else {})
+    )
+    try:
+        if route.path == "/imports":
+            return await client.post(path, files={"file": ("a.csv", b"email\na@b.example\n", "text/csv")})
+        return await client.post(
+            path, content=msgspec.json.encode(body), headers={"content-type": "application/json"}
+        )
+    finally:
+        if asked:
+            await tweak(scene, asked[0], asked[2])
+
+
+async def tweak(scene: Scene, table: str, change: str) -> None:
+    statement = f"update {table} set {change} where account_id = $1"  # noqa: S608 -- texts of ours
+    await scene.world.sql(statement, scene.cast.account)
+
+
+@pytest.fixture
+async def ready(scene: Scene) -> dict[str, str]:
+    """Somebody else in the account, another account, a tag that nothing uses, a draft to publish and undo."""
+    world, owner = scene.world, scene.cast.owner
+    invited = await world.person("viewer", owner.account_id, password=None)
+    other = await world.account("Other")
+    await world.join(owner.user_id, other, "owner")
+    free = uuid7()
+    await world.sql(
+        "insert into tags (account_id, id, name, slug) values ($1, $2, 'free', 'free')",
+        owner.account_id,
+        free,
+    )
+    scene.ids |= {"user_id": invited.user_id, "free_tag": free, "other_account": str(other)}
+    (script, _) = await scene.clients(owner)
+    steps = f"/workflows/{scene.cast.workflow}"
+    for path, rev in ((f"{steps}/steps", 1), (f"{steps}/steps", 2), (f"{steps}/undo", 3)):
+        answer = await script.post(
+            path, json={"rev": rev, "kind": "exit"} if "steps" in path[-5:] else {"rev": rev}
+        )
+        assert answer.status_code < 300, answer.text
+    return {}
