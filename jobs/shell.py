@@ -6,6 +6,7 @@ flushed, frozen or gone costs a second and nothing else. SIGTERM: claim nothing 
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -26,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import failpoints
 from app.enrollments.sending import send_effects
+from app.operations.holding import Guard
 from app.operations.upkeep import upkeep
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
@@ -101,12 +103,13 @@ class Shell:
             dequeue_timeout=2.0,
         )
         self.saq.SIGNALS = []  # or it takes SIGTERM for itself
+        self.guard = Guard(runtime)
         self._complained = 0.0
 
     async def on_drain(self, _context: Any, *, account_id: str | None = None) -> None:
         """A ring: carries at most an account's id, never state."""
         self.saq.heard += 1
-        if account_id is None:
+        if account_id is None or not self.guard.passed:
             self.rung.set()
             return
         for lane in self.lanes.values():
@@ -124,6 +127,8 @@ class Shell:
         """Look for what is due, at least each second: every worker by itself, no leader."""
         while not self.stop.is_set():
             try:
+                if await self.guard.look():
+                    self._complain("engine.held")
                 accounts = await due_accounts(self.runtime.engine, self.runtime.clock.offset)
                 for lane in self.lanes.values():
                     lane.ring(accounts)
@@ -146,6 +151,8 @@ class Shell:
                     BEAT, id=self.id, host=host, pid=pid, steps=self.lanes["move"].done, memory=memory()
                 )
                 await self._sql(FORGET, id=None)
+                if self.guard.passed:
+                    await self.guard.beat()
             await self._rest(self.stop, self.runtime.settings.gone_seconds / 3)
 
     async def listen(self) -> None:
@@ -161,10 +168,10 @@ class Shell:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(event.wait(), seconds)
 
-    def _complain(self, what: str, error: Exception) -> None:
+    def _complain(self, what: str, error: Exception | None = None) -> None:
         if time.monotonic() - self._complained > QUIET_SECONDS:
             self._complained = time.monotonic()
-            log.warning(what, error=repr(error))
+            log.warning(what, error=repr(error) if error else None)
 
     async def run(self) -> None:
         """Until `stop` is set; then what is under way is finished, within the grace."""
@@ -199,6 +206,14 @@ def memory() -> int:
     return most if sys.platform == "darwin" else most * 1024
 
 
+def collect_seldom() -> None:
+    """A batch makes tens of thousands of short-lived objects, none in a circle: looking for circles at the
+    usual rate takes a third of the worker's time. What was loaded by now is not looked at any more."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+
+
 async def run(settings: Settings) -> None:
     """What `litestar worker` does."""
     configure(settings.log_format, settings.log_level)
@@ -211,6 +226,7 @@ async def run(settings: Settings) -> None:
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         log.warning("database.unreachable", error=type(error).__name__)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS, "lookup"))
+    collect_seldom()
     shell = Shell(runtime)
     on_signals(shell.stop.set)
     try:

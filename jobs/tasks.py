@@ -2,6 +2,7 @@
 the people who move nor the jobs that somebody waits for."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from uuid import UUID
 
@@ -17,6 +18,8 @@ from jobs.durable import run_jobs
 
 log = structlog.get_logger(__name__)
 MOST_ROUNDS = 10_000
+AT_ONCE = 2  # turns of one account in one lane
+MUCH = 200  # found in one turn
 
 # A slice: one small batch of one account; how much it found to do.
 Slice = Callable[[Runtime, UUID], Awaitable[int]]
@@ -51,12 +54,15 @@ async def drain(runtime: Runtime, account_id: UUID | None = None) -> int:
 
 class Lane:
     """Accounts waiting for their turn in one kind of work: a small batch each, then to the back of the line.
-    An account is in the line once, whoever rings for it. In a `single` lane it is also served by one at a
-    time: a slice that hangs holds up its own account and takes no second turn."""
+    An account is in the line once, whoever rings for it. One with much to do has two turns at a time, so that
+    one batch is decided while the database writes the other, and never more. In a `single` lane it has one:
+    a slice that hangs holds up its own account and takes no second turn."""
 
     def __init__(self, runtime: Runtime, part: Slice, name: str, *, single: bool = False) -> None:
-        self.runtime, self.part, self.name, self.single = runtime, part, name, single
-        self.served: set[UUID] = set()
+        self.runtime, self.part, self.name = runtime, part, name
+        self.at_once = 1 if single else AT_ONCE
+        self.served: Counter[UUID] = Counter()  # turns under way
+        self.much: set[UUID] = set()  # whose last turn was a big one
         self.again: set[UUID] = set()  # rung for while they are served
         self.line: asyncio.Queue[UUID] = asyncio.Queue()
         self.waiting: set[UUID] = set()
@@ -69,7 +75,7 @@ class Lane:
 
     def ring(self, accounts: Iterable[UUID]) -> None:
         for account in accounts:
-            if account in self.served:
+            if self.served[account] >= self.at_once:
                 self.again.add(account)
             elif account not in self.waiting and not self.stopping:
                 self.waiting.add(account)
@@ -84,8 +90,9 @@ class Lane:
                 continue
             self.busy += 1
             self.idle.clear()
-            if self.single:
-                self.served.add(account)
+            self.served[account] += 1
+            if account in self.much and self.served[account] < self.at_once:
+                self.ring([account])
             try:
                 found = await self.part(self.runtime, account)
             except Exception:
@@ -93,11 +100,14 @@ class Lane:
                 log.exception("lane.error", lane=self.name, account=str(account))
                 found = 0
             finally:
-                self.served.discard(account)
+                self.served[account] -= 1
+                if not self.served[account]:
+                    del self.served[account]
                 self.busy -= 1
                 if not self.busy:
                     self.idle.set()
             self.done += found
+            (self.much.add if found >= MUCH else self.much.discard)(account)
             if found or account in self.again:
                 self.again.discard(account)
                 self.ring([account])

@@ -8,7 +8,6 @@ machine's monotonic clock), how many there were; after `hold` one line with the 
 """
 
 import asyncio
-import gc
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -19,7 +18,7 @@ from app.enrollments.moving import move_enrollments
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.work import SYSTEM, Work, open_work
-from jobs.shell import Shell
+from jobs.shell import Shell, collect_seldom
 from jobs.tasks import Slice
 
 PARTS: dict[str, Callable[[Work], Awaitable[int]]] = {"move": move_enrollments, "match": match_events}
@@ -41,12 +40,12 @@ def told(part: Callable[[Work], Awaitable[int]]) -> Slice:
 async def main(kind: str) -> None:
     """Until `exit` or the end of its input."""
     runtime = open_runtime(Settings.from_env())
+    collect_seldom()
     print("ready", flush=True)
     running: list[asyncio.Task[None]] = []
     began = 0.0
     while (line := (await asyncio.to_thread(sys.stdin.readline)).strip()) not in ("", "exit"):
         if line == "go":
-            gc.collect()
             began = time.process_time()
             shell = Shell(runtime)
             shell.lanes["move"].part = told(PARTS[kind])
