@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app import failpoints
 from app.accounts.controllers import AccountController
+from app.approvals.controllers import ApprovalController
 from app.audit.controllers import audit
 from app.cli import Commands
 from app.contacts.controllers import ContactController
@@ -25,8 +26,10 @@ from app.home.controllers import overview
 from app.hooks.controllers import HookController, InboundController
 from app.imports.controllers import ImportController
 from app.mailbox.controllers import MailboxController
+from app.notifications.controllers import NotificationController
 from app.operations.controllers import JobController
 from app.people.controllers import MemberController, PasswordController, TokenController, roles
+from app.permissions import Permission
 from app.runtime import Runtime, open_runtime
 from app.sessions.controllers import SessionController, SignInController
 from app.sessions.demo import PEOPLE
@@ -39,7 +42,7 @@ from app.web.limits import Limiter, open_redis
 from app.web.logs import configure
 from app.web.negotiate import Request
 from app.web.tracing import start_tracing
-from app.work import Work, open_work
+from app.work import Principal, Work, open_work
 from app.workflows.controllers import ROUTES as WORKFLOWS
 from db.directory import Directory
 from db.engine import refuse_strong_role
@@ -62,6 +65,8 @@ ROUTES: list[Any] = [
     audit,
     WorkflowEnrollmentController,
     EnrollmentController,
+    ApprovalController,
+    NotificationController,
     JobController,
     EffectController,
     MailboxController,
@@ -113,7 +118,18 @@ async def provide_work(request: Request) -> AsyncIterator[Work]:
     runtime: Runtime = request.app.state.runtime
     request_id = request.scope["state"].get("request_id")
     async with open_work(runtime, me.account_id, me.actor, principal=me, request_id=request_id) as work:
+        if request.method == "GET" and request.wants_html and not request.wants_partial:
+            request.scope["state"]["counts"] = await waiting_for(work, me)
         yield work
+
+
+async def waiting_for(work: Work, me: Principal) -> dict[str, int]:
+    """What the navigation counts: what waits for this person, up to 100 of each."""
+    steers = work.may(Permission.STEER_ENROLLMENTS)
+    return {
+        "approvals": await work.approvals.waiting(me.user_id, steers=steers),
+        "notifications": await work.notifications.unread(me.user_id),
+    }
 
 
 def probe_of(runtime: Runtime) -> Any:

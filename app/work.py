@@ -17,6 +17,7 @@ from app.runtime import Runtime
 from db.ids import uuid7
 from db.models import AuditLog, Event, Job
 from db.repositories.accounts import Accounts
+from db.repositories.approvals import Approvals
 from db.repositories.audit_log import AuditEntries
 from db.repositories.contacts import Contacts
 from db.repositories.effects import Effects
@@ -27,6 +28,7 @@ from db.repositories.imports import Imports
 from db.repositories.jobs import Jobs
 from db.repositories.mailbox import Mailbox
 from db.repositories.naming import Naming
+from db.repositories.notifications import Notifications
 from db.repositories.people import People
 from db.repositories.tags import Tags
 from db.repositories.workflows import Workflows
@@ -227,6 +229,14 @@ class Work:
     @cached_property
     def effects(self) -> Effects:
         return Effects(session=self.session)
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        return Approvals(session=self.session)
+
+    @cached_property
+    def notifications(self) -> Notifications:
+        return Notifications(session=self.session)
 
     @cached_property
     def jobs(self) -> Jobs:

@@ -5,6 +5,8 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from app.approvals.pages import answering
+from app.approvals.pages import line_of as line_of_approval
 from app.enrollments.schemas import (
     STATUSES,
     Choice,
@@ -155,6 +157,7 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
     effects = [effect_view(effect) for effect in ledger]
     by_seq = {effect.seq: effect for effect in effects}
     steps = [Choice(key, title) for key, title in names.items() if "." not in key]
+    asked = await work.approvals.of_visit(row.id, row.seq) if row.wait_reason == "approval" else None
     return EnrollmentPage(
         **line_of(work, row, names),
         contact_email=row.email,
@@ -169,8 +172,12 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
         steps=steps,
         path=await path_of(work, enrollment_id, names, by_seq),
         effects=effects,
+        approval=line_of_approval(asked, await work.enrollments.member_names()) if asked else None,
         decision=decision_view(await work.enrollments.decision(row.event_id, row.workflow_id)),
-        actions=steering_actions(work, row, effects, steps),
+        actions=[
+            *actions(answering(work, asked) if asked else None),
+            *steering_actions(work, row, effects, steps),
+        ],
     )
 
 

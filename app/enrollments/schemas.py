@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from app.approvals.schemas import ApprovalLine
 from app.web.actions import Action
 
 STATUSES = ("active", "completed", "incomplete", "exited", "failed")
@@ -128,7 +129,7 @@ class DecisionView(msgspec.Struct):
 
 
 class EnrollmentPage(EnrollmentLine, kw_only=True):
-    """One enrollment with its path so far."""
+    """One enrollment with its path so far; `approval` is the question that it waits with."""
 
     contact_email: str | None
     contact_href: str
@@ -142,5 +143,6 @@ class EnrollmentPage(EnrollmentLine, kw_only=True):
     steps: list[Choice]
     path: list[Visit]
     effects: list[EffectView]
+    approval: ApprovalLine | None
     decision: DecisionView | None
     actions: list[Action]

@@ -1,6 +1,6 @@
 """Jinja: escaped, strict about names, and knowing who is signed in."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlencode
@@ -20,12 +20,14 @@ ROOT = Path(__file__).resolve().parents[2] / "templates"
 
 
 class NavItem(msgspec.Struct):
-    """One entry of a navigation. `current` is true on its own pages."""
+    """One entry of a navigation. `current` is true on its own pages; `count` is what waits there for this
+    person, None for nothing."""
 
     key: str
     label: str
     href: str
     current: bool = False
+    count: int | None = None
 
 
 class SettingsItem(NavItem):
@@ -42,6 +44,8 @@ NAV: tuple[tuple[str, str, str, Permission], ...] = (
     ("fields", "Fields", "/fields", Permission.VIEW),
     ("workflows", "Workflows", "/workflows", Permission.VIEW),
     ("enrollments", "Enrollments", "/enrollments", Permission.VIEW),
+    ("approvals", "Approvals", "/approvals", Permission.VIEW),
+    ("notifications", "Notifications", "/notifications", Permission.VIEW),
     ("jobs", "Jobs", "/jobs", Permission.VIEW),
     ("mailbox", "Mailbox", "/mailbox", Permission.VIEW),
     ("audit", "Audit", "/audit", Permission.VIEW_AUDIT),
@@ -97,7 +101,7 @@ class Templates:
             .render(
                 page=page,
                 me=me,
-                nav=navigation(me.permissions if me else (), scope["path"]),
+                nav=navigation(me.permissions if me else (), scope["path"], state.get("counts", {})),
                 path=scope["path"],
                 query=scope["query_string"].decode("latin-1"),
                 form=form or state.get("form") or Form(),
@@ -112,14 +116,17 @@ class Templates:
         )
 
 
-def navigation(permissions: Iterable[Permission], path: str) -> list[NavItem]:
-    """The entries that these permissions open, the one of `path` marked."""
+def navigation(
+    permissions: Iterable[Permission], path: str, counts: Mapping[str, int] | None = None
+) -> list[NavItem]:
+    """The entries that these permissions open, the one of `path` marked; `counts` by their keys."""
     return [
         NavItem(
             key,
             label,
             href,
             any(below(path, one) for one in (SETTINGS_PATHS if key == "settings" else [href])),
+            (counts or {}).get(key) or None,
         )
         for key, label, href, permission in NAV
         if permission in permissions
@@ -134,7 +141,7 @@ def below(path: str, href: str) -> bool:
 def settings_menu(permissions: Iterable[Permission], path: str) -> list[SettingsItem]:
     """The pages that the settings layout lists beside its cards."""
     return [
-        SettingsItem(key, label, href, below(path, href), icon)
+        SettingsItem(key, label, href, below(path, href), icon=icon)
         for key, label, href, icon, permission in SETTINGS
         if permission in permissions
     ]

@@ -13,6 +13,8 @@ POLICIES = """
 GET  /                                                            view
 GET  /account                                                     view
 POST /account                                                     account:manage
+GET  /approvals                                                   view
+POST /approvals/{approval_id}/answer                              view
 GET  /audit                                                       audit:view
 GET  /contacts                                                    view
 POST /contacts                                                    contacts:edit
@@ -64,6 +66,9 @@ POST /members                                                     members:manage
 POST /members/{user_id}/deletion                                  members:manage
 POST /members/{user_id}/link                                      members:manage
 POST /members/{user_id}/role                                      members:manage
+GET  /notifications                                               view
+POST /notifications/reading                                       view
+POST /notifications/{notification_id}/reading                     view
 GET  /password                                                    in_person
 POST /password                                                    in_person
 GET  /roles                                                       view
@@ -129,6 +134,7 @@ WORKFLOW = "/workflows/{workflow_id}"
 REV = {"rev": 1}
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/members/{user_id}/role"): {"role": "viewer"},
+    ("POST", "/approvals/{approval_id}/answer"): {"option": "yes"},
     ("POST", "/effects/{effect_id}/settlement"): {"went_out": True},
     ("POST", "/enrollments/{enrollment_id}/jump"): {"step": "s1"},
     ("POST", "/contacts/{contact_id}/tags"): {"name": "taken"},

@@ -1,0 +1,41 @@
+"""Screens of approvals."""
+
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from app.approvals.pages import approval_list
+from app.approvals.schemas import AnswerForm, ApprovalList
+from app.approvals.use_cases import answer_approval
+from app.permissions import Permission
+from app.web.guards import may
+from app.web.negotiate import Saved
+from app.work import Work
+
+
+class ApprovalController(Controller):
+    path = "/approvals"
+    tags = ("approvals",)
+
+    @get(page="approvals/index.html", fragment="approvals/_list.html", guards=[may(Permission.VIEW)])
+    async def index(self, work: NamedDependency[Work]) -> ApprovalList:
+        """Questions that workflows ask: open ones that you may answer, and those settled lately."""
+        return await approval_list(work)
+
+    @post(
+        "/{approval_id:uuid}/answer",
+        form="/approvals",
+        fragment="approvals/_list.html",
+        guards=[may(Permission.VIEW)],
+    )
+    async def answer(
+        self, approval_id: FromPath[UUID], data: JSONBody[AnswerForm], work: NamedDependency[Work]
+    ) -> Saved[ApprovalList]:
+        """Answers a question: for those who are named in it, or with nobody named for those who may steer
+        enrollments. 409 when it was answered, or nobody waits for the answer any more."""
+        await answer_approval(work, approval_id, data.option)
+        return Saved(
+            await approval_list(work), see="/approvals", created=False, note="Your answer was taken."
+        )

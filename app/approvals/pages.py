@@ -1,0 +1,57 @@
+"""Questions gathered for their screens."""
+
+from typing import Any
+
+from app.approvals.schemas import AnswerForm, ApprovalLine, ApprovalList, Option
+from app.approvals.use_cases import STEER, may_answer
+from app.web.actions import Action, action, actions
+from app.work import Work
+
+
+async def approval_list(work: Work) -> ApprovalList:
+    """Open ones that I may answer, and what was settled lately."""
+    me = work.principal
+    rows = await work.approvals.open(me.user_id if me else None, steers=work.may(STEER))
+    names = await work.enrollments.member_names()
+    return ApprovalList(
+        [line_of(row, names) for row in rows],
+        [line_of(row, names) for row in await work.approvals.settled()],
+        actions(*(answering(work, row) for row in rows)),
+    )
+
+
+def answering(work: Work, row: Any) -> Action | None:
+    """The action of one open question, None for whoever may not answer it."""
+    return action(
+        work,
+        f"answer:{row.id}",
+        "Answer",
+        f"/approvals/{row.id}/answer",
+        form=AnswerForm,
+        options={"option": [one["key"] for one in row.options]},
+        when=may_answer(work, row.users),
+    )
+
+
+def line_of(row: Any, names: dict[str, str]) -> ApprovalLine:
+    """A row as it is shown; `names` of members by id."""
+    options = [Option(one["key"], one["name"] or one["key"]) for one in row.options]
+    chosen = next((one.name for one in options if one.key == row.answer), row.answer or "")
+    name = " ".join(part for part in (row.first_name, row.last_name) if part)
+    return ApprovalLine(
+        id=row.id,
+        question=row.question,
+        options=options,
+        users=[names.get(user, "somebody who left") for user in row.users],
+        status=row.status,
+        contact_name=name or row.email or "Unnamed contact",
+        contact_href="" if row.deleted_at else f"/contacts/{row.contact_id}",
+        workflow_name=row.workflow_name,
+        workflow_href=f"/workflows/{row.workflow_id}",
+        enrollment_href=f"/enrollments/{row.enrollment_id}",
+        due_at=row.due_at,
+        created_at=row.created_at,
+        answer=chosen,
+        answered_by=row.answered_by or "",
+        answered_at=row.answered_at,
+    )

@@ -1,0 +1,54 @@
+"""Answering a question that an enrollment waits with."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from app.errors import Conflict, Forbidden, Invalid, NotFound
+from app.permissions import Permission
+from app.work import Work
+
+STEER = Permission.STEER_ENROLLMENTS
+
+
+def may_answer(work: Work, users: Sequence[str]) -> bool:
+    """Whoever is named; with nobody named, everybody who may steer. A token has to be one that steers."""
+    me = work.principal
+    if me is None or (me.token_id is not None and not work.may(STEER)):
+        return False
+    return str(me.user_id) in users if users else work.may(STEER)
+
+
+async def answer_approval(work: Work, approval_id: UUID, option: str) -> None:
+    """Takes an answer and lets the enrollment go on. Raises `NotFound`, `Forbidden`, `Invalid` for "option",
+    `Conflict` when it is not open any more."""
+    found = await work.approvals.one(approval_id)
+    if found is None:
+        raise NotFound("approval")
+    row = await work.enrollments.locked(found.enrollment_id)
+    approval = await work.approvals.locked(approval_id)
+    if row is None or approval is None:
+        raise NotFound("approval")
+    if not may_answer(work, approval.users):
+        raise Forbidden("This question is for others to answer.")
+    names = {one["key"]: one["name"] or one["key"] for one in approval.options}
+    if approval.status == "answered":
+        said = names.get(approval.answer or "", approval.answer)
+        raise Conflict(
+            f"{approval.answered_by} answered this already: {said}.",
+            current={"status": approval.status, "answer": approval.answer},
+        )
+    late = approval.due_at <= work.now
+    if approval.status != "open" or late or row.status != "active" or row.seq != approval.seq:
+        raise Conflict(
+            "Nobody waits for this answer any more.",
+            current={"status": "expired" if late else approval.status},
+        )
+    if option not in names:
+        raise Invalid({"option": f"Choose one of: {', '.join(names)}."})
+    approval.status, approval.answer = "answered", option
+    approval.answered_by, approval.answered_at = work.actor.name, work.now
+    if row.paused_at is None:  # a paused one goes on when it is resumed
+        row.due_at = work.now
+    work.audit("approval.answered", "approval", approval.id, {"answer": (None, names[option])})
+    work.ring()
+    await work.commit()

@@ -1,0 +1,22 @@
+"""Reading what one is told. Nobody else sees it, so that it is no matter of the audit."""
+
+from uuid import UUID
+
+from app.errors import NotFound
+from app.work import Work
+
+
+def me(work: Work) -> UUID:
+    """The member who asks. Raises `NotFound` outside of a request."""
+    if work.principal is None:
+        raise NotFound("notification")
+    return work.principal.user_id
+
+
+async def mark_read(work: Work, notification_id: UUID | None = None) -> int:
+    """Marks one of one's own notifications, or all, as read; how many. Raises `NotFound`."""
+    count = await work.notifications.read(me(work), work.now, notification_id)
+    if notification_id is not None and not count:
+        raise NotFound("notification")
+    await work.commit()
+    return count
