@@ -11,20 +11,62 @@ import msgspec
 from scripts.benches import report
 from scripts.benches.draining import draining
 from scripts.benches.draining import summary as draining_summary
+from scripts.benches.lateness import herd, stream
+from scripts.benches.matching import matching
+from scripts.benches.memory import memory
 from scripts.benches.place import place
 from scripts.local.say import Problem, say
 
-PARTS = ("draining",)
+PARTS = ("draining", "matching", "herd", "late", "memory")
+WITH_REAL_WORKER = ("herd", "late", "memory")
 
 
-async def measure(parts: Sequence[str], quick: bool) -> dict[str, Any]:
+class Sizes(msgspec.Struct, frozen=True):
+    """How much of everything: people, rounds, seconds."""
+
+    people: int = 100_000
+    rounds: int = 3
+    jobs: int = 1_500
+    events: int = 100_000
+    event_rounds: int = 2
+    herd: int = 100_000
+    small: int = 10
+    per_second: int = 200
+    seconds: int = 60
+    few: int = 10_000
+    many: int = 1_000_000
+    look_seconds: float = 40
+
+
+QUICK = Sizes(
+    people=2_000, rounds=1, jobs=100, events=2_000, event_rounds=1, herd=3_000, seconds=5,
+    few=1_000, many=5_000, look_seconds=10,
+)  # fmt: skip
+
+
+async def measure(parts: Sequence[str], sizes: Sizes) -> dict[str, Any]:
     """The figures of these parts, on servers made for them."""
     found: dict[str, Any] = {"machine": report.machine()}
-    if "draining" in parts:
-        say("draining …")
-        count, rounds, jobs = (2_000, 1, 200) if quick else (100_000, 3, 1_500)
+    if {"draining", "matching"} & set(parts):
         async with place() as here:
-            found |= draining_summary(await draining(here, count, rounds, jobs))
+            if "draining" in parts:
+                say("draining …")
+                rounds = await draining(here, sizes.people, sizes.rounds, sizes.jobs)
+                found |= draining_summary(rounds)
+            if "matching" in parts:
+                say("matching …")
+                found |= await matching(here, sizes.events, sizes.event_rounds)
+    if set(WITH_REAL_WORKER) & set(parts):
+        async with place(track_commit_timestamp="on") as here:
+            if "herd" in parts:
+                say("herd …")
+                found |= await herd(here, sizes.herd, sizes.small)
+            if "late" in parts:
+                say("late …")
+                found |= await stream(here, sizes.per_second, sizes.seconds)
+            if "memory" in parts:
+                say("memory …")
+                found |= await memory(here, sizes.few, sizes.many, sizes.look_seconds)
     return found
 
 
@@ -37,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", choices=PARTS, action="append", help="one part (may be given again)")
     options = parser.parse_args(arguments)
     try:
-        found = asyncio.run(measure(options.only or PARTS, options.quick))
+        found = asyncio.run(measure(options.only or PARTS, QUICK if options.quick else Sizes()))
     except Problem as problem:
         sys.exit(f"scripts/bench: {problem}")
     print(report.table(found))

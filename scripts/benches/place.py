@@ -7,6 +7,7 @@ whom row-level security is forced.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -119,6 +120,11 @@ class Place:
     async def enroll(self, account: UUID, workflow: UUID, due: Any, apart: Any) -> None:
         """Every contact of the account; person number n is due at `due` (time) + n × `apart` (timedelta)."""
         await self.admin.execute(ENROLLMENTS, account, workflow, due, apart)
+
+    async def now(self) -> datetime:
+        """The database's clock."""
+        moment: datetime = await self.admin.fetchval("select clock_timestamp()")
+        return moment
 
     def server_cpu(self) -> float:
         """CPU seconds of the servers so far."""
