@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
 from uuid import UUID
@@ -30,6 +30,7 @@ from db.repositories.mailbox import Mailbox
 from db.repositories.naming import Naming
 from db.repositories.notifications import Notifications
 from db.repositories.people import People
+from db.repositories.segments import Segments
 from db.repositories.tags import Tags
 from db.repositories.workflows import Workflows
 from db.tenancy import begin
@@ -147,15 +148,18 @@ class Work:
         self.ring()
         return event_id
 
-    def add_job(self, queue: str, task: str, args: Mapping[str, Any], total: int = 0) -> UUID:
-        """A durable job of this account, done by a worker in the name of this actor."""
+    def add_job(
+        self, queue: str, task: str, args: Mapping[str, Any], total: int = 0, after: timedelta = timedelta()
+    ) -> UUID:
+        """A durable job of this account, done by a worker in the name of this actor; `after` puts it behind
+        others that are made at the same moment."""
         job = Job(
             id=uuid7(),
             account_id=self.account_id,
             queue=queue,
             task=task,
             args=dict(args),
-            due_at=self.now,
+            due_at=self.now + after,
             total=total,
             actor_kind=self.actor.kind,
             actor_id=self.actor.id,
@@ -209,6 +213,10 @@ class Work:
     @cached_property
     def tags(self) -> Tags:
         return Tags(session=self.session)
+
+    @cached_property
+    def segments(self) -> Segments:
+        return Segments(session=self.session)
 
     @cached_property
     def fields(self) -> Fields:

@@ -1,5 +1,6 @@
 """Row ids: UUID version 7 (RFC 9562), made here so that PostgreSQL 15 works too and inserts stay in order."""
 
+import hashlib
 import os
 import time
 from datetime import datetime
@@ -30,3 +31,12 @@ def uuid7(milliseconds: int | None = None) -> UUID:
 def uuid7_floor(moment: datetime) -> UUID:
     """Below every id that is made from this moment on, by the clock of the machine."""
     return UUID(int=(int(moment.timestamp() * 1000) & 0xFFFFFFFFFFFF) << 80)
+
+
+def derived(moment: datetime, *parts: str) -> UUID:
+    """The id of something that happens once: the same for the same parts, in order of the moments."""
+    digest = hashlib.sha256("\n".join(parts).encode()).digest()
+    stamp = int(moment.timestamp() * 1000) & 0xFFFFFFFFFFFF
+    random = int.from_bytes(digest[:10], "big")
+    value = stamp << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64
+    return UUID(int=value | 0b10 << 62 | random & 0x3FFFFFFFFFFFFFFF)

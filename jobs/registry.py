@@ -24,6 +24,9 @@ def lazily(module: str, name: str) -> Handler:
 HANDLERS: dict[str, Handler] = {
     "bulk.delete": lazily("app.contacts.bulk", "run_bulk_delete"),
     "bulk.tag": lazily("app.contacts.bulk", "run_bulk_tag"),
+    "clock.strike": lazily("app.enrollments.striking", "run_strike"),
     "import.check": lazily("app.imports.running", "check_import"),
     "import.run": lazily("app.imports.running", "run_import"),
+    "workflow.audience": lazily("app.workflows.use_cases.audience", "run_audience"),
+    "workflow.relocation": lazily("app.workflows.use_cases.relocation", "run_relocation"),
 }

@@ -82,7 +82,8 @@ class Shell:
             "jobs": partial(run_jobs, going_on=lambda: not self.stop.is_set()),
         }
         self.lanes = {name: Lane(runtime, part, name, single=name == "send") for name, part in parts.items()}
-        for name, makes in (("move", ["send"]), ("send", ["move"]), ("jobs", ["move"])):
+        after = {"clocks": ["jobs", "move"], "move": ["send"], "send": ["move"], "jobs": ["move"]}
+        for name, makes in after.items():
             self.lanes[name].after = [self.lanes[other] for other in makes]
         self.queue = Queue.from_url(runtime.settings.redis_url, name=QUEUE)
         doing = {"drain": self.on_drain, "upkeep": self.on_upkeep}

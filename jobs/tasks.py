@@ -1,5 +1,5 @@
-"""What a worker does for an account that has something due: three lanes, so that a slow call holds up neither
-the people who move nor the jobs that somebody waits for."""
+"""What a worker does for an account that has something due: lanes, so that a slow call holds up neither the
+people who move nor the jobs that somebody waits for, nor the clocks."""
 
 import asyncio
 from collections import Counter
@@ -8,6 +8,7 @@ from uuid import UUID
 
 import structlog
 
+from app.enrollments.clocks import keep_time
 from app.enrollments.matching import match_events
 from app.enrollments.moving import move_enrollments
 from app.enrollments.sending import send_effects
@@ -34,7 +35,12 @@ async def match_and_move(runtime: Runtime, account_id: UUID) -> int:
     return matched + moved
 
 
-LANES: dict[str, Slice] = {"move": match_and_move, "send": send_effects, "jobs": run_jobs}
+LANES: dict[str, Slice] = {
+    "clocks": keep_time,
+    "move": match_and_move,
+    "send": send_effects,
+    "jobs": run_jobs,
+}
 
 
 async def drain(runtime: Runtime, account_id: UUID | None = None) -> int:

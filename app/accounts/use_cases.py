@@ -4,6 +4,7 @@ from app.accounts.domain import settings_errors
 from app.accounts.schemas import AccountForm, AccountView
 from app.errors import Invalid
 from app.work import Work
+from db.repositories.clocks import look_again
 
 FIELDS = ("name", "default_region", "time_zone")
 
@@ -21,6 +22,9 @@ async def change_account(work: Work, form: AccountForm, regions: frozenset[str])
     if changes:
         await work.accounts.change(**new, now=work.now)
         work.audit("account.changed", "account", work.account_id, changes)
+    if "time_zone" in changes:
+        await look_again(work.session, work.now)
+        work.ring()
     view = AccountView(old.id, **new, created_at=old.created_at)
     await work.commit()
     return view

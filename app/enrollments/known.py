@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from app.enrollments.deciding import bring
-from app.enrollments.programs import Setting
+from app.enrollments.programs import Setting, Watched
 from app.filters.facts import Facts
 from app.workflows.domain.version import Program
 
@@ -20,8 +20,9 @@ class People:
         self._read: set[UUID] = set()
         self._brought: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
 
-    async def load(self, wanted: Iterable[tuple[UUID, Program]], gone: Sequence[UUID] = ()) -> None:
-        """Reads the contacts that programs want to look at; those in `gone` also when they are deleted."""
+    async def load(self, wanted: Iterable[tuple[UUID, Program | Watched]], gone: Sequence[UUID] = ()) -> None:
+        """Reads the contacts that programs or segments want to look at; those in `gone` also when they are
+        deleted."""
         asked: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
         contacts: set[UUID] = set(gone)
         for contact, program in wanted:

@@ -11,6 +11,7 @@ from app.enrollments.known import People
 from app.enrollments.leaving import take_out_asked
 from app.enrollments.letting_in import Asked, before_now, entered_today, write
 from app.enrollments.programs import Live, Setting
+from app.enrollments.segments import hear
 from app.enrollments.waking import wake
 from app.failpoints import Boundary, commit
 from app.work import Work
@@ -64,6 +65,7 @@ async def _match(work: Work, most: int) -> int:
     if asked:
         await _decide(work, people, asked)
         await write(work, setting, asked)
+    await hear(work, people, rows)
     await wake(work, people, rows)
     await take_out_asked(work, engine, rows)
     await engine.do(MATCHED, ids=[row.id for row in rows], now=work.now)

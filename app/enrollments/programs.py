@@ -1,5 +1,6 @@
 """Versions compiled once per process, and what an account says about its contacts."""
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -7,8 +8,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from app.filters.ast import FilterError, Op, Predicate
 from app.filters.facts import Facts, contact_values
 from app.filters.fields import Fields, Named, catalogue, custom_field
+from app.filters.matches import Match, compile_filter
+from app.filters.nested import asked_fields
 from app.work import Work
 from app.workflows.domain.candidates import TriggerIndex
 from app.workflows.domain.events import ENROLLMENT_ENDED
@@ -35,6 +39,14 @@ Programs = Mapping[Version, Program | CompileError]
 _ENDS = f'$.**.event ? (@ == "{ENROLLMENT_ENDED}")'
 
 
+class Watched(msgspec.Struct, frozen=True):
+    """A segment whose members are watched: whether a contact is in it, and what its filter reads."""
+
+    match: Match
+    asks_workflows: bool
+    asks_history: bool
+
+
 class _Known(msgspec.Struct):
     """What a process remembers of one account: good as long as its custom fields and its segments' filters
     are the same."""
@@ -44,6 +56,7 @@ class _Known(msgspec.Struct):
     programs: dict[Version, Program | CompileError] = {}
     index_of: tuple[Version, ...] = ()
     index: TriggerIndex | None = None
+    watched: dict[UUID, Watched] = {}
     ends_of: tuple[Version, ...] | None = None
     ends: bool = False
 
@@ -63,6 +76,7 @@ class Setting:
 
     def __init__(self, engine: Engine, known: _Known, name: str, zone: str) -> None:
         self.engine, self.known, self.name, self.zone = engine, known, name, ZoneInfo(zone)
+        self._live: Live | None = None
 
     @classmethod
     async def of(cls, work: Work) -> "Setting":
@@ -94,6 +108,12 @@ class Setting:
         return kept
 
     async def live(self) -> Live:
+        """Read once in a batch."""
+        if self._live is None:
+            self._live = await self._read_live()
+        return self._live
+
+    async def _read_live(self) -> Live:
         rows = await self.engine.all(LIVE)
         versions = tuple((row.id, row.live_version) for row in rows)
         if self.known.index is None or self.known.index_of != versions:
@@ -103,6 +123,19 @@ class Setting:
             self.known.index_of = versions
         accepting = frozenset(row.id for row in rows if row.status == "active")
         return Live(self.known.index, accepting)
+
+    async def segments(self) -> dict[UUID, Watched]:
+        """The segments that triggers of live workflows ask about."""
+        index = (await self.live()).index
+        kept, fields = self.known.watched, self.known.fields
+        for segment in index.segments - kept.keys():
+            asked = Predicate("segments", Op.ANY_OF, [str(segment)])
+            reads = asked_fields(asked, fields)
+            with contextlib.suppress(FilterError):  # gone, or it names what is gone: nobody is in it
+                kept[segment] = Watched(
+                    compile_filter(asked, fields), "workflows" in reads, "history" in reads
+                )
+        return {segment: kept[segment] for segment in index.segments if segment in kept}
 
     async def waited_for_ends(self) -> bool:
         """Whether a step of any version, live or not, may wait for the end of an enrollment."""

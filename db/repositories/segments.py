@@ -14,6 +14,7 @@ from app.filters.ast import Filter, Group, Predicate
 from app.filters.fields import Named
 from db.ids import uuid7
 from db.models import Segment
+from db.repositories.watched import FIRST
 from db.tenancy import TenantRepository
 
 SEGMENT_FILTERS = text("""
@@ -115,7 +116,7 @@ class Segments(TenantRepository[Segment]):
             .where(
                 Segment.account_id == self.account_id,
                 Segment.id.in_(list(segment_ids)),
-                Segment.due_at.is_not(None),
+                Segment.due_at > FIRST,  # the first comparison is still to come
             )
             .values(due_at=now)
         )

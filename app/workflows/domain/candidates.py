@@ -21,7 +21,7 @@ from app.workflows.domain.steps import (
     Wait,
     WaitFor,
 )
-from app.workflows.domain.triggers import Manual, wanted
+from app.workflows.domain.triggers import Manual, SegmentEntered, SegmentLeft, wanted
 from app.workflows.domain.version import Program, Version
 
 Channel = Literal["email_consent", "sms_consent"]
@@ -51,6 +51,7 @@ class TriggerIndex:
     def __init__(self, programs: Iterable[Program]) -> None:
         self._by_key: dict[tuple[str, str], list[tuple[_Entrance, int]]] = {}
         self._by_workflow: dict[str, _Entrance] = {}
+        self.segments: set[UUID] = set()  # those that triggers ask about
         for program in programs:
             self._add(program)
 
@@ -63,6 +64,8 @@ class TriggerIndex:
         for position, trigger in enumerate(version.triggers):
             if closed and not isinstance(trigger, Manual):
                 continue
+            if isinstance(trigger, SegmentEntered | SegmentLeft) and trigger.segment is not None:
+                self.segments.add(trigger.segment)
             for key in wanted(trigger, version.workflow_id):
                 self._by_key.setdefault(key, []).append((entrance, position))
 

@@ -21,8 +21,8 @@ Timed = Schedule | DateReached
 
 
 class Struck(msgspec.Struct, frozen=True):
-    """The occurrences to do now, in order; how many were missed, and how many of those are left out (`more`:
-    besides older ones that nobody counted); and when the clock strikes next, None when it never does again."""
+    """The occurrences to do now, in order; how many were missed, how many of those are left out (`more`:
+    besides older ones that nobody counted); when the clock strikes next, None when it never does again."""
 
     run: list[datetime]
     missed: int

@@ -1,0 +1,142 @@
+"""Who enters and leaves watched segments: after each event of a contact, and every quarter of an hour for
+everybody, because a filter may turn true by time alone."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from app.enrollments.known import People
+from app.enrollments.programs import Setting
+from app.filters.ast import FilterError
+from app.work import Work
+from app.workflows.domain.events import MANUAL, SEGMENT_ENTERED, SEGMENT_LEFT
+from db.filters import where
+from db.ids import uuid7
+from db.models import Contact
+from db.repositories.engine import EVENTS, Engine
+from db.repositories.segments import read_filter
+from db.repositories.watched import (
+    CLAIM,
+    COMPARED,
+    ENTERED,
+    FIRST,
+    LEFT,
+    MEMBERS,
+    NEXT,
+    entering,
+    fill,
+    leaving,
+)
+
+log = structlog.get_logger(__name__)
+EVERY = timedelta(minutes=15)
+BATCH = 500
+Row = dict[str, Any]
+# Events that say nothing new about a contact.
+_SILENT = (SEGMENT_ENTERED, SEGMENT_LEFT, MANUAL)
+
+
+async def hear(work: Work, people: People, rows: Sequence[Any]) -> None:
+    """After these events (rows as they were read): who of their contacts came into a watched segment or left
+    one, with the events of that. A change of one that was never compared yet is left to the comparison."""
+    setting = people.setting
+    watched = await setting.segments()
+    causes = {row.subject_id: row for row in rows if row.kind not in _SILENT}
+    if not watched or not causes:
+        return
+    engine = setting.engine
+    compared = {row.id for row in await engine.all(COMPARED, ids=list(watched), first=FIRST)}
+    watched = {segment: one for segment, one in watched.items() if segment in compared}
+    await people.load((contact, one) for contact in causes for one in watched.values())
+    found = await engine.all(MEMBERS, contacts=list(causes), segments=list(watched))
+    members = {(row.segment_id, row.contact_id) for row in found}
+    came: list[Row] = []
+    went: list[Row] = []
+    for segment, one in watched.items():
+        for contact in causes:
+            facts = people.of(contact)
+            inside = facts is not None and one.match(facts, work.now)
+            if inside != ((segment, contact) in members):
+                (came if inside else went).append({"segment_id": segment, "contact_id": contact})
+    gone = {contact for contact in causes if people.of(contact) is None}
+    await _write(work, engine, came, went, causes, gone)
+
+
+async def compare(work: Work) -> int:
+    """One segment whose time has come, against everybody: a batch of those who came in and one of those who
+    went; the first time everybody at once, without events. How many segments there were."""
+    engine = Engine(work.session)
+    rows = await engine.all(CLAIM, now=work.now)
+    if not rows:
+        return 0
+    segment = rows[0]
+    setting = await Setting.of(work)
+    again = work.now + EVERY
+    try:
+        condition = where(
+            read_filter(segment.filter), Contact.__table__, setting.known.fields, setting.zone, work.now
+        )
+    except FilterError as error:
+        log.warning("segment.unreadable", segment=str(segment.id), error=str(error))
+    else:
+        if segment.due_at == FIRST:
+            await fill(work.session, segment.id, condition, work.now)
+        elif not await _compare(work, engine, segment.id, condition):
+            again = work.now
+    await engine.do(NEXT, id=segment.id, due_at=again)
+    work.ring()
+    await work.commit()
+    return 1
+
+
+async def _compare(work: Work, engine: Engine, segment: UUID, condition: Any) -> bool:
+    """Whether that was all."""
+    came = await entering(work.session, segment, condition, BATCH)
+    went = await leaving(work.session, segment, condition, BATCH)
+    gone = {row.id for row in went if not row.there}
+    await _write(
+        work,
+        engine,
+        [{"segment_id": segment, "contact_id": contact} for contact in came],
+        [{"segment_id": segment, "contact_id": row.id} for row in went],
+        {},
+        gone,
+    )
+    return len(came) < BATCH and len(went) < BATCH
+
+
+async def _write(
+    work: Work,
+    engine: Engine,
+    came: Sequence[Row],
+    went: Sequence[Row],
+    causes: dict[UUID, Any],
+    gone: Iterable[UUID],
+) -> None:
+    """Members and events together. What another transaction wrote in this moment is told by that one; of who
+    is deleted nothing is told."""
+    entered = await engine.insert(ENTERED, came, now=work.now)
+    left = await engine.insert(LEFT, sorted(went, key=lambda row: (row["segment_id"], row["contact_id"])))
+    told = [_event(SEGMENT_ENTERED, row, causes.get(row.contact_id)) for row in entered]
+    silent = set(gone)
+    told += [
+        _event(SEGMENT_LEFT, row, causes.get(row.contact_id)) for row in left if row.contact_id not in silent
+    ]
+    await engine.insert(EVENTS, told, now=work.now)
+
+
+def _event(kind: str, row: Any, cause: Any) -> Row:
+    """Caused by what changed the contact, or by time."""
+    event_id = uuid7()
+    return {
+        "id": event_id,
+        "kind": kind,
+        "subject_id": row.contact_id,
+        "source": "system" if cause is None else cause.source,
+        "data": {"segment_id": str(row.segment_id)},
+        "root_event_id": event_id if cause is None else cause.root_event_id,
+        "depth": 0 if cause is None else cause.depth,
+    }

@@ -1,0 +1,128 @@
+"""Clocks of schedule and date triggers: which are due, and whom they strike for."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, and_, case, cast, func, or_, select, text, true
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.types import Date
+
+from app.filters.ast import Filter
+from app.filters.fields import Fields, FieldSpec
+from db.filters import where
+from db.models import Contact
+
+# A clock that waits for nothing: of a paused workflow, or of a rule that never strikes again.
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+# One look at the front of each index: what there is to do for an account.
+DUE = text("""
+select exists (select from workflow_clocks where account_id = current_account()
+                  and next_at <= cast(:now as timestamptz)) as clocks,
+       exists (select from segments where account_id = current_account()
+                  and due_at <= cast(:now as timestamptz)) as segments,
+       exists (select from tasks where account_id = current_account() and completed_at is null
+                  and overdue_at is null and due_at <= cast(:now as timestamptz)) as tasks
+""")
+CLAIM = text("""
+select c.workflow_id, c.trigger_key, c.version, c.last_at, c.next_at, w.status, w.live_version, v.document
+  from workflow_clocks c
+  join workflows w on w.account_id = c.account_id and w.id = c.workflow_id
+  join workflow_versions v
+    on v.account_id = c.account_id and v.workflow_id = c.workflow_id and v.number = c.version
+ where c.account_id = current_account() and c.next_at <= cast(:now as timestamptz)
+ order by c.next_at limit :most for update of c skip locked
+""").columns(document=JSONB)
+WRITE = text("""
+insert into workflow_clocks (workflow_id, trigger_key, version, kind, next_at, last_at)
+values (:workflow, :trigger, :version, :kind, cast(:next_at as timestamptz), cast(:last_at as timestamptz))
+on conflict (account_id, workflow_id, trigger_key) do update
+   set version = excluded.version, kind = excluded.kind, next_at = excluded.next_at,
+       last_at = excluded.last_at
+""")
+OF_WORKFLOW = text("""
+select c.trigger_key, c.version, c.next_at, c.last_at, v.document from workflow_clocks c
+  join workflow_versions v
+    on v.account_id = c.account_id and v.workflow_id = c.workflow_id and v.number = c.version
+ where c.account_id = current_account() and c.workflow_id = :workflow order by 1 for update of c
+""").columns(document=JSONB)
+DROP = text("""
+delete from workflow_clocks
+ where account_id = current_account() and workflow_id = :workflow and trigger_key = :trigger
+""")
+# After a change of the account's zone each clock is looked at, which reckons its next time anew.
+LOOK_AGAIN = text("""
+update workflow_clocks set next_at = cast(:now as timestamptz)
+ where account_id = current_account() and next_at < :never
+""")
+# An event that is there already was struck before.
+STRUCK = text("""
+insert into events (id, kind, subject_id, source, data, root_event_id, depth, occurred_at)
+select v.id, :kind, v.subject_id, 'system', cast(:data as jsonb), v.id, 0, cast(:now as timestamptz)
+  from unnest(cast(:id as uuid[]), cast(:subject_id as uuid[])) v(id, subject_id)
+on conflict do nothing
+""")
+OVERDUE = text("""
+update tasks t set overdue_at = cast(:now as timestamptz)
+  from (select id from tasks
+         where account_id = current_account() and completed_at is null and overdue_at is null
+           and due_at <= cast(:now as timestamptz)
+         order by due_at limit :most for update skip locked) x
+ where t.account_id = current_account() and t.id = x.id
+returning t.id, t.contact_id, t.title,
+          exists (select from contacts c where c.account_id = t.account_id and c.id = t.contact_id
+                     and c.deleted_at is null) as there
+""")
+
+
+async def look_again(session: AsyncSession, now: datetime) -> None:
+    """Every clock of the account reckons anew: its zone has changed."""
+    await session.execute(LOOK_AGAIN, {"now": now, "never": NEVER})
+
+
+def on_day(spec: FieldSpec, day: date, months_and_days: Sequence[str], zone: ZoneInfo) -> ColumnElement[bool]:
+    """Contacts whose date in this field is the day; with `months_and_days` (ISO, such as 02-28) one of those
+    of any year up to it."""
+    value: ColumnElement[str]
+    if spec.custom_id is None:
+        column = getattr(Contact, spec.key)
+        value = func.to_char(cast(func.timezone(zone.key, column), Date), "YYYY-MM-DD")
+    else:
+        kept = Contact.fields[spec.custom_id]
+        value = case((func.jsonb_typeof(kept) == "string", kept.astext), else_="")
+    if not months_and_days:
+        return and_(true(), value == day.isoformat())
+    return and_(
+        func.length(value) == 10,
+        or_(*(func.substr(value, 6, 5) == one for one in months_and_days)),
+        func.substr(value, 1, 4) <= f"{day.year:04}",
+    )
+
+
+async def struck_page(
+    session: AsyncSession,
+    conditions: Sequence[Filter | ColumnElement[bool] | None],
+    fields: Fields,
+    zone: ZoneInfo,
+    *,
+    now: datetime,
+    after: UUID | None,
+    limit: int,
+) -> list[UUID]:
+    """The next contacts, by id, of those that were there at `now` and for whom all conditions hold."""
+    query = select(Contact.id).where(
+        Contact.account_id == session.info["account_id"],
+        Contact.deleted_at.is_(None),
+        Contact.created_at <= now,
+    )
+    for one in conditions:
+        if isinstance(one, ColumnElement):
+            query = query.where(one)
+        elif one is not None:
+            query = query.where(where(one, Contact.__table__, fields, zone, now))
+    if after is not None:
+        query = query.where(Contact.id > after)
+    return list(await session.scalars(query.order_by(Contact.id).limit(limit)))

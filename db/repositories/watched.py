@@ -1,0 +1,123 @@
+"""Segments whose members are watched, because a live workflow starts when somebody enters or leaves them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, literal, select, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.models import Contact, SegmentMember
+
+# `due_at` of a segment that is watched from now on and was never compared: who is in it then did not enter.
+FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+
+_USED = """
+select distinct cast(t ->> 'segment' as uuid) as id
+  from workflows w
+  join workflow_versions v
+    on v.account_id = w.account_id and v.workflow_id = w.id and v.number = w.live_version
+ cross join jsonb_array_elements(v.document -> 'triggers') t
+ where w.account_id = current_account() and w.status in ('active', 'paused')
+   and t ->> 'kind' in ('segment_entered', 'segment_left') and t ->> 'segment' is not null
+"""
+WATCH = text(f"""
+with used as ({_USED})
+update segments s set due_at = case when s.due_at is null then cast(:first as timestamptz) end
+ where s.account_id = current_account()
+   and (s.due_at is null) = exists (select from used u where u.id = s.id)
+returning s.id, s.due_at
+""")  # noqa: S608 -- a constant
+FORGET = text("""
+delete from segment_members where account_id = current_account() and segment_id = any(cast(:ids as uuid[]))
+""")
+CLAIM = text("""
+select id, filter, due_at from segments
+ where account_id = current_account() and due_at <= cast(:now as timestamptz)
+ order by due_at limit 1 for update skip locked
+""").columns(filter=JSONB)
+NEXT = text("""
+update segments set due_at = cast(:due_at as timestamptz) where account_id = current_account() and id = :id
+""")
+COMPARED = text("""
+select id from segments
+ where account_id = current_account() and id = any(cast(:ids as uuid[]))
+   and due_at > cast(:first as timestamptz)
+""")
+MEMBERS = text("""
+select segment_id, contact_id from segment_members
+ where account_id = current_account() and contact_id = any(cast(:contacts as uuid[]))
+   and segment_id = any(cast(:segments as uuid[]))
+""")
+ENTERED = text("""
+insert into segment_members (segment_id, contact_id, entered_at)
+select v.segment_id, v.contact_id, cast(:now as timestamptz)
+  from unnest(cast(:segment_id as uuid[]), cast(:contact_id as uuid[])) v(segment_id, contact_id)
+ order by 1, 2 on conflict do nothing returning segment_id, contact_id
+""")
+LEFT = text("""
+delete from segment_members m
+ using unnest(cast(:segment_id as uuid[]), cast(:contact_id as uuid[])) v(segment_id, contact_id)
+ where m.account_id = current_account() and m.segment_id = v.segment_id and m.contact_id = v.contact_id
+returning m.segment_id, m.contact_id
+""")
+
+
+async def watch(session: Any) -> bool:
+    """Watches the segments that live workflows ask about and no others; whether that changed."""
+    rows = (await session.execute(WATCH, {"first": FIRST})).all()
+    forgotten = [row.id for row in rows if row.due_at is None]
+    if forgotten:
+        await session.execute(FORGET, {"ids": forgotten})
+    return bool(rows)
+
+
+async def fill(
+    session: AsyncSession, segment_id: UUID, condition: ColumnElement[bool], now: datetime
+) -> None:
+    """Everybody who is in the segment becomes a member, without a word."""
+    account = session.info["account_id"]
+    everybody = select(literal(account), literal(segment_id), Contact.id, literal(now)).where(
+        Contact.account_id == account, Contact.deleted_at.is_(None), condition
+    )
+    names = ["account_id", "segment_id", "contact_id", "entered_at"]
+    await session.execute(upsert(SegmentMember).from_select(names, everybody).on_conflict_do_nothing())
+
+
+async def entering(
+    session: AsyncSession, segment_id: UUID, condition: ColumnElement[bool], most: int
+) -> Sequence[UUID]:
+    """Contacts who are in the segment now and were no members."""
+    account = session.info["account_id"]
+    member = select(literal(1)).where(
+        SegmentMember.account_id == account,
+        SegmentMember.segment_id == segment_id,
+        SegmentMember.contact_id == Contact.id,
+    )
+    query = select(Contact.id).where(
+        Contact.account_id == account, Contact.deleted_at.is_(None), condition, ~member.exists()
+    )
+    return (await session.scalars(query.order_by(Contact.id).limit(most))).all()
+
+
+async def leaving(
+    session: AsyncSession, segment_id: UUID, condition: ColumnElement[bool], most: int
+) -> Sequence[Any]:
+    """Members who are not in the segment now: id, and whether the contact is `there`."""
+    account = session.info["account_id"]
+    query = (
+        select(Contact.id, Contact.deleted_at.is_(None).label("there"))
+        .join(
+            SegmentMember,
+            (SegmentMember.account_id == Contact.account_id) & (SegmentMember.contact_id == Contact.id),
+        )
+        .where(
+            Contact.account_id == account,
+            SegmentMember.segment_id == segment_id,
+            ~(condition & Contact.deleted_at.is_(None)),
+        )
+    )
+    return (await session.execute(query.order_by(Contact.id).limit(most))).all()
