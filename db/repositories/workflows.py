@@ -13,6 +13,7 @@ from app.workflows.domain.rows import ActionRow, ConditionRow, GoalRow, draft_of
 from app.workflows.domain.version import Version
 from db.ids import uuid7
 from db.models import (
+    Breaker,
     Enrollment,
     EnrollmentExecution,
     Workflow,
@@ -68,7 +69,9 @@ class Workflows(TenantRepository[Workflow]):
         """The workflow's own columns, None when it is not of this account; `lock` keeps other edits out
         until the transaction ends."""
         query = select(*HEADER).where(Workflow.account_id == self.account_id, Workflow.id == workflow_id)
-        return (await self.session.execute(query.with_for_update() if lock else query)).one_or_none()
+        if lock:  # others may go on referring to it
+            query = query.with_for_update(key_share=True)
+        return (await self.session.execute(query)).one_or_none()
 
     async def create(self, name: str, description: str, by: str) -> UUID:
         """A new workflow with an empty draft at revision 0."""
@@ -266,6 +269,15 @@ class Workflows(TenantRepository[Workflow]):
             .group_by(Enrollment.version, Enrollment.step_key)
         )
         return (await self.session.execute(query)).all()
+
+    async def stopped(self, workflow_id: UUID) -> Sequence[Any]:
+        """The steps (step_key) that a breaker holds back now."""
+        query = select(Breaker.step_key).where(
+            Breaker.account_id == self.account_id,
+            Breaker.workflow_id == workflow_id,
+            Breaker.state != "closed",
+        )
+        return (await self.session.execute(query.distinct())).all()
 
     async def totals(self, workflow_id: UUID) -> dict[str, int]:
         """Enrollments by status, over all versions."""

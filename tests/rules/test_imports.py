@@ -71,6 +71,14 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ): "the record shows its audit rows as the Audit page does",
     ("app/enrollments/schemas.py", "app.approvals.schemas"): "its page shows the question it waits with",
     ("app/contacts/use_cases.py", "app.tags.use_cases"): "a tag is named and, in the same commit, made",
+    (
+        "app/workflows/use_cases/relocation.py",
+        "app.enrollments.letting_in",
+    ): "publishing takes people out as the engine does",
+    (
+        "app/workflows/use_cases/relocation.py",
+        "app.enrollments.verbs",
+    ): "and takes them from a step as a person does",
     ("db/seeds/__init__.py", "app.accounts.first"): "the demo makes its accounts as the command does",
     ("db/seeds/__init__.py", "app.credentials"): "and hashes their passwords as everybody's",
     ("db/seeds/__init__.py", "app.runtime"): "the seed is a program of its own: it opens what it needs",

@@ -16,6 +16,7 @@ POST /account                                                     account:manage
 GET  /approvals                                                   view
 POST /approvals/{approval_id}/answer                              view
 GET  /audit                                                       audit:view
+POST /breakers/{workflow_id}/{step_key}/trial                     jobs:run
 GET  /contacts                                                    view
 POST /contacts                                                    contacts:edit
 POST /contacts/bulk/deletion                                      contacts:edit
@@ -74,6 +75,12 @@ POST /password                                                    in_person
 GET  /roles                                                       view
 GET  /schema                                                      signed_in
 GET  /schema/openapi.json                                         signed_in
+GET  /segments                                                    view
+POST /segments                                                    contacts:edit
+GET  /segments/new                                                contacts:edit
+GET  /segments/{segment_id}                                       view
+POST /segments/{segment_id}                                       contacts:edit
+POST /segments/{segment_id}/deletion                              contacts:edit
 GET  /sessions                                                    in_person
 POST /sessions/current/account                                    in_person
 POST /sessions/current/deletion                                   in_person
@@ -100,6 +107,8 @@ GET  /workflows/{workflow_id}/entry                               view
 POST /workflows/{workflow_id}/entry                               workflows:edit
 GET  /workflows/{workflow_id}/hooks                               view
 POST /workflows/{workflow_id}/hooks                               workflows:publish
+POST /workflows/{workflow_id}/hold                                workflows:publish
+POST /workflows/{workflow_id}/hold/deletion                       workflows:publish
 POST /workflows/{workflow_id}/pause                               workflows:publish
 POST /workflows/{workflow_id}/pause/deletion                      workflows:publish
 GET  /workflows/{workflow_id}/publication                         view
@@ -139,6 +148,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/enrollments/{enrollment_id}/jump"): {"step": "s1"},
     ("POST", "/contacts/{contact_id}/tags"): {"name": "taken"},
     ("POST", "/fields/{field_id}"): {"label": "Taken"},
+    ("POST", "/segments/{segment_id}"): {"name": "Taken"},
     ("POST", "/tags/{tag_id}"): {"name": "taken"},
     ("POST", WORKFLOW): {"name": "Taken"},
     ("POST", f"{WORKFLOW}/enrollments"): {"contact_ids": ["01a20b58-0000-7000-8000-000000000000"]},

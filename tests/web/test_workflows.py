@@ -4,6 +4,7 @@ from app.work import SYSTEM, open_work
 from app.workflows.domain.draft import Draft
 from app.workflows.domain.steps import Exit, Step
 from app.workflows.domain.triggers import Manual
+from app.workflows.schemas.publication import PublishForm
 from app.workflows.use_cases import create_workflow, publish, save_draft
 from tests.web.test_builder import begun, build, insert
 from tests.web.world import World
@@ -132,7 +133,7 @@ async def test_seeds_save_a_whole_draft_and_publish_it(world: World) -> None:
         workflow_id = await create_workflow(work, "Seeded")
         draft = Draft(triggers=[Manual(key="t1")], steps=[Step("s2", Exit(reason="Done"))])
         rev = await save_draft(work, workflow_id, draft)
-        assert await publish(work, workflow_id, rev) == 1
+        assert (await publish(work, workflow_id, PublishForm(rev))).version == 1
     async with world.script(owner) as client:
         page = (await client.get(f"/workflows/{workflow_id}")).json()
         assert (page["workflow"]["status"], page["steps"][0]["title"]) == ("active", "Exit")

@@ -105,6 +105,10 @@ async def _settings(work: Work, workflow_id: UUID, values: Values | None = None)
         action(work, "pause", "Pause", f"{base}/pause", permission=PUBLISH, when=status == "active"),
         action(work, "resume", "Resume", f"{base}/pause/deletion", permission=PUBLISH,
                when=status in ("paused", "archived") and opened.view.live_version is not None),
+        action(work, "hold", "Hold everybody", f"{base}/hold", permission=PUBLISH,
+               when=not opened.view.held and opened.view.live_version is not None),
+        action(work, "release", "Release", f"{base}/hold/deletion", permission=PUBLISH,
+               when=opened.view.held),
         action(work, "archive", "Archive", f"{base}/archival", permission=PUBLISH, when=status != "archived"),
     ]  # fmt: skip
     return builder(work, opened, settings_sheet(opened, values), own)

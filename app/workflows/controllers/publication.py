@@ -13,22 +13,16 @@ from app.work import Work
 from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder_of
 from app.workflows.domain.version import load_version
 from app.workflows.schemas.inputs import RevForm
-from app.workflows.schemas.pages import (
-    Builder,
-    PublicationPage,
-    Published,
-    VersionList,
-    VersionPage,
-    VersionRow,
-)
+from app.workflows.schemas.pages import Builder, VersionList, VersionPage, VersionRow
+from app.workflows.schemas.publication import PublicationPage, Published, PublishForm
+from app.workflows.use_cases.audience import audience_of
+from app.workflows.use_cases.plan import groups_of, plan_of
 from app.workflows.use_cases.publication import publish, restore, version_of
 from app.workflows.use_cases.read import (
     canvas,
     entry_words,
     open_workflow,
-    plan_of,
     problem_views,
-    standing,
     trigger_cards,
 )
 
@@ -39,25 +33,27 @@ class PublicationController(Controller):
 
     @get("/publication", page="workflows/publication.html", guards=[may(VIEW)])
     async def plan(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> PublicationPage:
-        """What publishing would do: problems, changes, and who finishes on an older version."""
+        """What publishing would do: problems, who is let in, changes, and what becomes of those inside."""
         opened = await open_workflow(work, workflow_id)
         problems = problem_views(opened)
         view = opened.view
+        people = await groups_of(work, opened)
         publish_it = action(
             work, "publish", "Publish", f"/workflows/{workflow_id}/publication", permission=PUBLISH,
-            form=RevForm, when=not problems and (view.changed or view.status != "active"),
+            form=PublishForm, when=not problems and (view.changed or view.status != "active" or bool(people)),
         )  # fmt: skip
-        people = await standing(work, opened)
-        return PublicationPage(view, problems, plan_of(opened), people, opened.totals, actions(publish_it))
+        return PublicationPage(
+            view, problems, await audience_of(work, opened.draft), plan_of(opened), people, opened.totals,
+            actions(publish_it),
+        )  # fmt: skip
 
     @post("/publication", form="/workflows/{workflow_id}/publication", guards=[may(PUBLISH)])
     async def publish(
-        self, workflow_id: FromPath[UUID], data: JSONBody[RevForm], work: NamedDependency[Work]
+        self, workflow_id: FromPath[UUID], data: JSONBody[PublishForm], work: NamedDependency[Work]
     ) -> Saved[Published]:
-        """Makes the draft the next version, which new people enter."""
-        number = await publish(work, workflow_id, data.rev)
-        note = f"Version {number} is live."
-        return Saved(Published(workflow_id, number), see=f"/workflows/{workflow_id}", note=note)
+        """Makes the draft the next version, which new people enter, and moves those inside as chosen."""
+        done = await publish(work, workflow_id, data)
+        return Saved(done, see=f"/workflows/{workflow_id}", note=_told(done))
 
     @get("/versions", page="workflows/versions.html", guards=[may(VIEW)])
     async def versions(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> VersionList:
@@ -106,3 +102,16 @@ class PublicationController(Controller):
         page = await builder_of(work, workflow_id)
         note = f"The draft is version {number} again. Publish it to make it live."
         return Saved(page, see=f"/workflows/{workflow_id}", created=False, note=note)
+
+
+def _told(done: Published) -> str:
+    said = [f"Version {done.version} is live."]
+    if done.job is not None:
+        said.append("The people are being moved; see Jobs.")
+    if done.moved:
+        said.append(f"{done.moved:,} moved.")
+    if done.exited:
+        said.append(f"{done.exited:,} left.")
+    if done.under_way:
+        said.append(f"{done.under_way:,} stayed: something may be going out for them now.")
+    return " ".join(said)

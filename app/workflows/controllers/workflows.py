@@ -14,7 +14,7 @@ from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder_of
 from app.workflows.schemas.inputs import WorkflowForm
 from app.workflows.schemas.pages import Builder, NewWorkflow, WorkflowList
 from app.workflows.use_cases.edit import create_workflow, rename
-from app.workflows.use_cases.publication import set_status
+from app.workflows.use_cases.publication import set_held, set_status
 from app.workflows.use_cases.read import workflows
 
 
@@ -72,8 +72,24 @@ class WorkflowController(Controller):
         await set_status(work, workflow_id, "active")
         return Saved(None, see=f"/workflows/{workflow_id}/settings", note="People enter again.")
 
+    @post("/{workflow_id:uuid}/hold", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)])
+    async def hold(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
+        """Keeps everybody in it where they are; nothing is sent."""
+        await set_held(work, workflow_id, True)
+        note = "Held: nobody moves, and nothing is sent."
+        return Saved(None, see=f"/workflows/{workflow_id}/settings", note=note)
+
+    @post(
+        "/{workflow_id:uuid}/hold/deletion", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)]
+    )
+    async def release(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
+        """Lets those who were held go on."""
+        await set_held(work, workflow_id, False)
+        return Saved(None, see=f"/workflows/{workflow_id}/settings", note="Released: people move again.")
+
     @post("/{workflow_id:uuid}/archival", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)])
     async def archive(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
-        """Puts it away: nobody enters; who is inside goes on."""
+        """Puts it away: nobody enters, and who is inside leaves."""
         await set_status(work, workflow_id, "archived")
-        return Saved(None, see=f"/workflows/{workflow_id}/settings", note="Archived: nobody enters.")
+        note = "Archived: nobody enters, and who was inside leaves."
+        return Saved(None, see=f"/workflows/{workflow_id}/settings", note=note)

@@ -32,7 +32,7 @@ class NewWorkflow(msgspec.Struct):
 
 
 class WorkflowView(msgspec.Struct):
-    """`changed` says whether the draft differs from the live version."""
+    """`changed` says whether the draft differs from the live version; `held` that nobody in it moves."""
 
     id: UUID
     name: str
@@ -43,14 +43,17 @@ class WorkflowView(msgspec.Struct):
     next_version: int
     changed: bool
     updated_at: datetime
+    held: bool = False
 
 
 class Count(msgspec.Struct):
-    """People at a step now, visits that ended well, visits that failed; `lanes` people by lane taken."""
+    """People at a step now, visits that ended well, visits that failed; `lanes` people by lane taken;
+    `stopped` says that it failed for so many that nobody is sent on by it now."""
 
     here: int = 0
     done: int = 0
     failed: int = 0
+    stopped: bool = False
     lanes: dict[str, int] = {}
 
 
@@ -194,39 +197,6 @@ class CountsPage(msgspec.Struct):
     kinds: dict[str, str]
     totals: Totals
     actions: list[Action]
-
-
-class Standing(msgspec.Struct):
-    """People at one step of a version: they finish on it."""
-
-    version: int
-    key: str
-    title: str
-    people: int
-
-
-class PlanLine(msgspec.Struct):
-    """One difference to the live version: `change` is added, changed or removed."""
-
-    change: str
-    key: str
-    title: str
-
-
-class PublicationPage(msgspec.Struct):
-    """What publishing would do: with `problems` it would be refused."""
-
-    workflow: WorkflowView
-    problems: list[ProblemView]
-    plan: list[PlanLine]
-    standing: list[Standing]
-    totals: Totals
-    actions: list[Action]
-
-
-class Published(msgspec.Struct):
-    id: UUID
-    version: int
 
 
 class Made(msgspec.Struct):

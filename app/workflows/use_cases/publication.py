@@ -1,5 +1,6 @@
 """Publishing a draft, and who may enter what is published."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +11,15 @@ from app.work import Work
 from app.workflows.domain.draft import Draft
 from app.workflows.domain.lint import Problem, lint
 from app.workflows.domain.references import references
-from app.workflows.domain.version import content_hash, freeze, load_version
+from app.workflows.domain.version import Version, content_hash, freeze, load_version
+from app.workflows.schemas.publication import Published, PublishForm, StandChoice
+from app.workflows.use_cases.audience import add_audience_job
+from app.workflows.use_cases.clocks import sync_entrances
 from app.workflows.use_cases.edit import header_of, keep, opened
+from app.workflows.use_cases.relocation import AT_ONCE, add_relocation_job, checked, relocate
 from app.workflows.use_cases.typed import known
+from db.repositories.engine import Engine
+from db.repositories.relocation import ARCHIVED
 
 MOST_VERSIONS = 1_000_000  # far beyond use, far within the column
 
@@ -30,10 +37,11 @@ def _key(number: int, problem: Problem) -> str:
     return f"{place}#{number}" if number else place
 
 
-async def publish(work: Work, workflow_id: UUID, rev: int) -> int:
-    """Freezes the draft of revision `rev` as the next version, which new people enter from now on; returns
-    its number. Raises `Conflict` (stale, or nothing changed) and `NotPublishable`."""
-    header, draft = await opened(work, workflow_id, rev)
+async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published:
+    """Freezes the draft of revision `form.rev` as the next version, which new people enter from now on, and
+    does with the people in older versions what the choices say, all in one transaction; many people are moved
+    by a job. Raises `Conflict` (stale, or nothing changed) and `NotPublishable`."""
+    header, draft = await opened(work, workflow_id, form.rev)
     given = await known(work)
     if problems := lint(draft, given.fields, given.names):
         raise NotPublishable(problems)
@@ -41,26 +49,63 @@ async def publish(work: Work, workflow_id: UUID, rev: int) -> int:
     version = freeze(draft, workflow_id, number)
     digest = content_hash(version)
     live = header.live_version and await work.workflows.version(workflow_id, header.live_version)
-    if live and live.content_hash == digest and header.status == "active":
+    same = bool(live and live.content_hash == digest)
+    if live and same:  # archived or paused, or people are moved: the same version goes on
+        version = load_version(live.document)
+    choices = await checked(work, workflow_id, version.number, version, form.choices)
+    if live and same and header.status == "active" and not choices:
         raise Conflict(
             f"Nothing has changed since version {live.number} was published.",
             current={"rev": header.rev, "live_version": live.number},
         )
-    if live and live.content_hash == digest:
-        number = live.number  # archived or paused: the same version goes live again
-    else:
+    if not same:
         used = references(version, given.fields)
         await work.workflows.add_version(version, digest, work.actor.name, used, work.now)
-    await work.workflows.change(workflow_id, live_version=number, status="active")
-    changes = {"live_version": (header.live_version, number), "status": (header.status, "active")}
-    work.audit("workflow.published", "workflow", workflow_id, changes)
+    await work.workflows.change(workflow_id, live_version=version.number, status="active")
+    done = await _people(work, version, choices)
+    if not same:
+        await add_audience_job(work, version)
+    changes = {"live_version": (header.live_version, version.number), "status": (header.status, "active")}
+    work.audit("workflow.published", "workflow", workflow_id, changes | _noted(choices))
+    await sync_entrances(work, workflow_id)
+    work.ring()
     await work.commit()
-    return number
+    return done
+
+
+async def _people(work: Work, version: Version, choices: Sequence[StandChoice]) -> Published:
+    """Few people at once, many by a job."""
+    done = Published(version.workflow_id, version.number)
+    if sum(choice.people for choice in choices) > AT_ONCE:
+        done.job = add_relocation_job(work, version, choices)
+        return done
+    moved = await relocate(work, version, choices, work.actor.name)
+    done.moved, done.exited, done.under_way = moved.moved, moved.exited, moved.under_way
+    return done
+
+
+def _noted(choices: Sequence[StandChoice]) -> dict[str, tuple[Any, Any]]:
+    """What became of people, for the audit: "version 1, s2 (3 people)" to a step or "exit"."""
+    return {
+        f"version {one.version}, {one.step or 'start'}": (f"{one.people} people", one.to) for one in choices
+    }
+
+
+async def set_held(work: Work, workflow_id: UUID, held: bool) -> None:
+    """Holds everybody where they are and sends nothing, or lets them go on. Raises `NotFound`."""
+    header = await header_of(work, workflow_id, lock=True)
+    if header.held is held:
+        return
+    await work.workflows.change(workflow_id, held=held)
+    verb = "held" if held else "released"
+    work.audit(f"workflow.{verb}", "workflow", workflow_id, {"held": (header.held, held)})
+    work.ring()
+    await work.commit()
 
 
 async def set_status(work: Work, workflow_id: UUID, to: str) -> None:
-    """Lets nobody enter (paused, archived), or lets people enter again (active). Who is inside goes on.
-    Raises `Conflict` where that makes no sense."""
+    """Lets nobody enter (paused, archived), or lets people enter again (active). Who is inside goes on, but
+    leaves a workflow that is archived. Raises `Conflict` where that makes no sense."""
     header = await header_of(work, workflow_id, lock=True)
     if header.status == to:
         return
@@ -75,8 +120,12 @@ async def set_status(work: Work, workflow_id: UUID, to: str) -> None:
             current={"status": header.status},
         )
     await work.workflows.change(workflow_id, status=to)
+    if to == "archived":
+        await Engine(work.session).do(ARCHIVED, workflow=workflow_id, now=work.now)
+        work.ring()
     verb = {"paused": "paused", "active": "resumed", "archived": "archived"}[to]
     work.audit(f"workflow.{verb}", "workflow", workflow_id, {"status": (header.status, to)})
+    await sync_entrances(work, workflow_id)
     await work.commit()
 
 

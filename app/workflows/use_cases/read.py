@@ -20,9 +20,7 @@ from app.workflows.schemas.pages import (
     CanvasStep,
     CanvasTrigger,
     Count,
-    PlanLine,
     ProblemView,
-    Standing,
     Totals,
     WorkflowRow,
     WorkflowView,
@@ -65,7 +63,7 @@ async def view_of(work: Work, header: Any, draft: Draft) -> tuple[WorkflowView, 
     last = await work.workflows.last_version(header.id)
     view = WorkflowView(
         header.id, header.name, header.description, header.status, header.rev, header.live_version,
-        last + 1, changed, header.updated_at,
+        last + 1, changed, header.updated_at, header.held,
     )  # fmt: skip
     return view, live
 
@@ -113,6 +111,8 @@ async def counted(work: Work, workflow_id: UUID) -> tuple[dict[str, Count], Tota
             count.done += row.people
         if row.branch:
             count.lanes = count.lanes | {row.branch: count.lanes.get(row.branch, 0) + row.people}
+    for row in await work.workflows.stopped(workflow_id):
+        counts.setdefault(row.step_key, Count()).stopped = True
     return counts, Totals(**await work.workflows.totals(workflow_id))
 
 
@@ -189,56 +189,3 @@ def problem_views(opened: Opened) -> list[ProblemView]:
         )
         for one in opened.problems
     ]
-
-
-def plan_of(opened: Opened) -> list[PlanLine]:
-    """What publishing changes against the live version; everything is added when none is live."""
-    old = live_steps(opened) or {}
-    new = {step.key: step for _, _, step in walk(opened.draft.steps)}
-    places = _places(opened.draft.steps)
-    lines = []
-    for key, step in new.items():
-        title = words(step, opened.known)[0]
-        if key not in old:
-            lines.append(PlanLine("added", key, title))
-        elif (old[key].config, old[key].name) != (step.config, step.name):
-            lines.append(PlanLine("changed", key, title))
-        elif opened.live is not None and _places(opened.live.steps)[key] != places[key]:
-            lines.append(PlanLine("moved", key, title))
-    lines += [
-        PlanLine("removed", key, words(step, opened.known)[0]) for key, step in old.items() if key not in new
-    ]
-    live, draft = opened.live, opened.draft
-    if live is not None:
-        for name, before, after in (
-            ("Triggers", live.triggers, draft.triggers),
-            ("Entry condition", live.entry, draft.entry),
-            ("Settings", live.settings, draft.settings),
-        ):
-            if before != after:
-                lines.append(PlanLine("changed", "", name))
-    return lines
-
-
-def _places(steps: list[Step]) -> dict[str, tuple[str, str]]:
-    """Each step's list and the step before it: what makes a move, and not an insert further up, visible."""
-    found: dict[str, tuple[str, str]] = {}
-    last: dict[str, str] = {}
-    for list_id, _, step in walk(steps):
-        found[step.key] = (list_id, last.get(list_id, ""))
-        last[list_id] = step.key
-    return found
-
-
-async def standing(work: Work, opened: Opened) -> list[Standing]:
-    """Who stands where now, by version: they finish on it."""
-    titles = {step.key: words(step, opened.known)[0] for _, _, step in walk(opened.draft.steps)}
-    titles |= {key: words(step, opened.known)[0] for key, step in (live_steps(opened) or {}).items()}
-    rows = await work.workflows.standing(opened.view.id)
-    found = [
-        Standing(
-            row.version, row.step_key or "", titles.get(row.step_key, row.step_key or "The start"), row.people
-        )
-        for row in rows
-    ]
-    return sorted(found, key=lambda one: (-one.version, one.key))

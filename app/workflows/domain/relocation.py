@@ -1,0 +1,80 @@
+"""People who stand somewhere in one version and are taken to another: what becomes of their wait. Pure."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec.structs import replace
+
+from app.filters.facts import Facts
+from app.workflows.domain.schedule import after, wait_end
+from app.workflows.domain.steps import Approval, Drip, Goal, StepConfig, Wait, WaitFor
+
+EFFECTS = ("effect", "retry", "hold", "breaker_open")
+
+
+class Stand(msgspec.Struct, frozen=True):
+    """`kept`: the visit goes on, until `until` (None: nobody knows when). Otherwise the step begins anew."""
+
+    kept: bool
+    until: datetime | None = None
+
+
+ANEW = Stand(False)
+
+
+def stand(
+    old: StepConfig | None,
+    new: StepConfig | None,
+    reason: str | None,
+    until: datetime | None,
+    began: datetime | None,
+    zone: ZoneInfo,
+) -> Stand:
+    """Somebody who waits at a step with `reason` since `began`, when the config of that same step changes
+    from `old` to `new`. A wait that did not change is kept; one that did is counted from when it began. None
+    for a step that there is not."""
+    if new is None or reason is None:
+        return ANEW
+    if reason in EFFECTS or old == new:
+        return Stand(True, until)
+    if old is None or began is None:
+        return ANEW
+    try:
+        return _changed(old, new, until, began, zone)
+    except ValueError:  # a rule that cannot be: the step says so when it begins anew
+        return ANEW
+
+
+def _changed(
+    old: StepConfig, new: StepConfig, until: datetime | None, began: datetime, zone: ZoneInfo
+) -> Stand:
+    match new:
+        case Wait() if new.mode != "date_field":
+            return Stand(True, wait_end(new, began, Facts(zone=zone)))
+        case WaitFor() if isinstance(old, WaitFor) and old.mode == new.mode:
+            return _timeout(old, new, until, began, zone)
+        case Goal() if isinstance(old, Goal) and new.on_unmet == "wait":
+            return _timeout(old, new, until, began, zone)
+        case Approval() if isinstance(old, Approval) and _same_question(old, new):
+            return _timeout(old, new, until, began, zone)
+        case Drip():
+            return Stand(True, until)
+        case _:
+            return ANEW
+
+
+def _timeout(
+    old: WaitFor | Goal | Approval,
+    new: WaitFor | Goal | Approval,
+    until: datetime | None,
+    began: datetime,
+    zone: ZoneInfo,
+) -> Stand:
+    if (old.amount, old.unit) == (new.amount, new.unit):
+        return Stand(True, until)
+    return Stand(True, after(new.amount, new.unit, began, zone))
+
+
+def _same_question(old: Approval, new: Approval) -> bool:
+    return replace(old, amount=new.amount, unit=new.unit) == new

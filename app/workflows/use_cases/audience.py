@@ -1,0 +1,101 @@
+"""Publishing that lets current contacts in: how many they are, and the job that asks for each of them."""
+
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select, update
+
+from app.errors import Conflict
+from app.filters.ast import FilterError
+from app.work import Work
+from app.workflows.domain.audience import audience_filter
+from app.workflows.domain.draft import Audience, Draft
+from app.workflows.domain.events import MANUAL
+from app.workflows.domain.version import Version, load_version
+from app.workflows.schemas.publication import AudienceView
+from db.filters import where
+from db.ids import uuid7
+from db.models import Contact, Job
+from db.repositories.contacts import Clause, live, until
+from db.repositories.engine import EVENTS, Engine
+
+TASK, QUEUE = "workflow.audience", "bulk"
+BATCH = 500
+MOST = 10_000_000
+
+
+async def audience_of(work: Work, draft: Draft) -> AudienceView:
+    """Who would be let in if this draft were published now; nobody is counted while its filters are wrong."""
+    audience = draft.settings.audience
+    if audience is Audience.FUTURE_ONLY:
+        return AudienceView(audience.value, None)
+    try:
+        return AudienceView(audience.value, await work.contacts.total(await _set(work, draft), MOST))
+    except FilterError:
+        return AudienceView(audience.value, None)
+
+
+async def _set(work: Work, source: Draft | Version, job: Job | None = None) -> Clause:
+    """Those who were there and match, by the days of the moment when it was asked for."""
+    zone = ZoneInfo((await work.accounts.own()).time_zone)
+    fields = await work.fields.catalogue()
+    moment = job.created_at if job else work.now
+    found = live() & where(audience_filter(source), Contact.__table__, fields, zone, moment)
+    return found & until(moment) if job else found
+
+
+async def add_audience_job(work: Work, version: Version) -> UUID | None:
+    """The job that lets the current matches into a version that was just published; None for none."""
+    if version.settings.audience is Audience.FUTURE_ONLY:
+        return None
+    total = await work.contacts.total(await _set(work, version), MOST)
+    args = {"workflow_id": str(version.workflow_id), "number": version.number}
+    return work.add_job(QUEUE, TASK, args, total=total)
+
+
+async def run_audience(work: Work, job: Job) -> bool:
+    """Asks for the next batch of contacts to enter; the matcher decides on each, as for any event. True after
+    the last one. The events and the place where the walk goes on are one transaction. Raises `Conflict` when
+    the version is not live any more."""
+    workflow_id, number = UUID(job.args["workflow_id"]), job.args["number"]
+    header = await work.workflows.header(workflow_id)
+    if header is None or header.live_version != number:
+        raise Conflict(f"Version {number} is not live any more: nobody else was let in by it.")
+    version = load_version((await _row(work, workflow_id, number)).document)
+    mine = (Job.account_id == work.account_id, Job.id == job.id)
+    result = dict(await work.session.scalar(select(Job.result).where(*mine).with_for_update()) or {})
+    after = UUID(result["cursor"]) if "cursor" in result else None
+    ids = await work.contacts.batch(await _set(work, version, job), after, BATCH)
+    await Engine(work.session).insert(EVENTS, [_asked(contact, workflow_id) for contact in ids], now=work.now)
+    result["changed"] = result.get("changed", 0) + len(ids)
+    if ids:
+        result["cursor"] = str(ids[-1])
+        work.ring()
+    last = len(ids) < BATCH
+    progress = Job.total if last else Job.progress + len(ids)
+    await work.session.execute(
+        update(Job)
+        .where(*mine)
+        .values(progress=progress, result=result)
+        .execution_options(synchronize_session=False)
+    )
+    await work.commit()
+    return last
+
+
+async def _row(work: Work, workflow_id: UUID, number: int) -> Any:
+    return await work.workflows.version(workflow_id, number)
+
+
+def _asked(contact_id: UUID, workflow_id: UUID) -> dict[str, Any]:
+    event_id = uuid7()
+    return {
+        "id": event_id,
+        "kind": MANUAL,
+        "subject_id": contact_id,
+        "source": "system",
+        "data": {"workflow_id": str(workflow_id), "audience": True},
+        "root_event_id": event_id,
+        "depth": 0,
+    }

@@ -1,0 +1,205 @@
+"""What publishing would do: the differences in words, and who stands where."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from app.work import Work
+from app.workflows.domain.draft import Settings, walk
+from app.workflows.domain.relocation import ANEW, stand
+from app.workflows.domain.steps import Step, StepConfig, Window
+from app.workflows.domain.triggers import Trigger
+from app.workflows.domain.version import load_version
+from app.workflows.schemas.publication import EXIT, FINISH, START, PlanLine, StandGroup, StandOption
+from app.workflows.use_cases.read import Opened, entry_words, live_steps
+from app.workflows.use_cases.triggers import trigger_words
+from app.workflows.use_cases.typed import Known
+from app.workflows.use_cases.words import words
+from db.repositories.engine import Engine
+from db.repositories.relocation import GROUPS
+
+SETTINGS = {
+    "reentry": "Entering again",
+    "cooldown": "Not before",
+    "cooldown_unit": "Not before, unit",
+    "key_field": "Once for each",
+    "audience": "Who enters",
+    "settle_seconds": "Stands still first",
+    "window": "Sending window",
+    "leave_when_unmatched": "Leaves when it no longer matches",
+    "entry_cap": "Most entries in a day",
+}
+Configs = Mapping[str, StepConfig]
+
+
+def plan_of(opened: Opened) -> list[PlanLine]:
+    """What publishing changes against the live version; everything is added when none is live."""
+    old = live_steps(opened) or {}
+    new = {step.key: step for _, _, step in walk(opened.draft.steps)}
+    before_places = _places(opened.live.steps) if opened.live is not None else {}
+    places = _places(opened.draft.steps)
+    lines = []
+    for key, step in new.items():
+        title, after = words(step, opened.known)
+        if key not in old:
+            lines.append(PlanLine("added", key, title, "", after))
+        elif (old[key].config, old[key].name) != (step.config, step.name):
+            lines.append(PlanLine("changed", key, title, *_differ(old[key], step, opened.known)))
+        elif before_places.get(key) != places[key]:
+            lines.append(PlanLine("moved", key, title))
+    for key, step in old.items():
+        if key not in new:
+            title, before = words(step, opened.known)
+            lines.append(PlanLine("removed", key, title, before))
+    return lines + (_around(opened) if opened.live is not None else [])
+
+
+def _differ(old: Step, new: Step, given: Known) -> tuple[str, str]:
+    """What the step says before and after: its title where that changed, else the settings that did."""
+    before, after = words(old, given), words(new, given)
+    if before != after:
+        parts = zip(before, after, strict=True)
+        first, second = next(pair for pair in parts if pair[0] != pair[1])
+        return first, second
+    was, becomes = msgspec.to_builtins(old.config), msgspec.to_builtins(new.config)
+    names = [name for name in becomes if was.get(name) != becomes[name]]
+    return _listed(was, names), _listed(becomes, names)
+
+
+def _listed(config: Mapping[str, Any], names: Iterable[str]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')}: {_short(config.get(name))}" for name in names)
+
+
+def _short(value: object) -> str:
+    text = "none" if value in (None, "", [], {}) else str(value)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _around(opened: Opened) -> list[PlanLine]:
+    """Triggers, the entry condition and the settings."""
+    live, draft = opened.live, opened.draft
+    assert live is not None  # noqa: S101 -- the caller looked
+    lines = _triggers(live.triggers, draft.triggers, opened.known)
+    if live.entry != draft.entry:
+        lines.append(
+            PlanLine(
+                "changed", "", "Entry condition", entry_words(live.entry, opened.known) or "everybody",
+                entry_words(draft.entry, opened.known) or "everybody",
+            )
+        )  # fmt: skip
+    return lines + _settings(live.settings, draft.settings)
+
+
+def _triggers(old: Iterable[Trigger], new: Iterable[Trigger], given: Known) -> list[PlanLine]:
+    before, after = {one.key: one for one in old}, {one.key: one for one in new}
+    lines = []
+    for key, trigger in after.items():
+        title, summary = trigger_words(trigger, given)
+        if key not in before:
+            lines.append(PlanLine("added", key, title, "", summary))
+        elif before[key] != trigger:
+            was = " · ".join(trigger_words(before[key], given))
+            lines.append(PlanLine("changed", key, title, was, f"{title} · {summary}"))
+    for key, trigger in before.items():
+        if key not in after:
+            title, summary = trigger_words(trigger, given)
+            lines.append(PlanLine("removed", key, title, summary))
+    return lines
+
+
+def _settings(old: Settings, new: Settings) -> list[PlanLine]:
+    return [
+        PlanLine("changed", "", label, _setting(getattr(old, name)), _setting(getattr(new, name)))
+        for name, label in SETTINGS.items()
+        if getattr(old, name) != getattr(new, name)
+    ]
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, Window):
+        return f"{value.start} to {value.end}"
+    return "none" if value in (None, "", 0) else str(value).replace("_", " ").lower()
+
+
+def _places(steps: list[Step]) -> dict[str, tuple[str, str]]:
+    """Each step's list and the step before it: what makes a move, and not an insert further up, visible."""
+    found: dict[str, tuple[str, str]] = {}
+    last: dict[str, str] = {}
+    for list_id, _, step in walk(steps):
+        found[step.key] = (list_id, last.get(list_id, ""))
+        last[list_id] = step.key
+    return found
+
+
+async def groups_of(work: Work, opened: Opened) -> list[StandGroup]:
+    """Who stands where, in every version in use, and what may be done with them."""
+    rows = await Engine(work.session).all(GROUPS, workflow=opened.view.id)
+    new = {step.key: step for _, _, step in walk(opened.draft.steps)}
+    titles = {key: words(step, opened.known)[0] for key, step in new.items()}
+    zone = ZoneInfo((await work.accounts.own()).time_zone)
+    number = target_number(opened)
+    versions: dict[int, dict[str, Step]] = {}
+    found = []
+    for row in rows:
+        if row.version == number:
+            continue  # they are on it
+        if row.version not in versions:
+            versions[row.version] = await _steps(work, opened, row.version)
+        step = versions[row.version].get(row.step_key or "")
+        title = words(step, opened.known)[0] if step else "Before the first step"
+        found.append(_group(row, title, step, new.get(row.step_key or ""), titles, zone))
+    return found
+
+
+def target_number(opened: Opened) -> int:
+    """The number that the published version will have: the live one when nothing has changed."""
+    view = opened.view
+    return view.next_version if view.changed or view.live_version is None else view.live_version
+
+
+async def _steps(work: Work, opened: Opened, number: int) -> dict[str, Step]:
+    row = await work.workflows.version(opened.view.id, number)
+    return {step.key: step for _, _, step in walk(load_version(row.document).steps)} if row else {}
+
+
+def _group(
+    row: Any, title: str, old: Step | None, new: Step | None, titles: Mapping[str, str], zone: ZoneInfo
+) -> StandGroup:
+    configs = old.config if old else None, new.config if new else None
+    first = last = ANEW
+    if row.reasons == 1:
+        first = stand(*configs, row.reason, row.due_first, row.began_first, zone)
+        last = stand(*configs, row.reason, row.due_last, row.began_last, zone)
+    moved = first.kept and last.kept
+    return StandGroup(
+        version=row.version,
+        step=row.step_key or "",
+        title=title,
+        people=row.people,
+        under_way=row.under_way,
+        reason=row.reason if row.reasons == 1 else None,
+        due_first=row.due_first,
+        due_last=row.due_last,
+        kept=moved and (first.until, last.until) == (row.due_first, row.due_last),
+        new_first=first.until if moved else None,
+        new_last=last.until if moved else None,
+        default=FINISH,
+        options=_options(row, new, titles),
+    )
+
+
+def _options(row: Any, new: Step | None, titles: Mapping[str, str]) -> list[StandOption]:
+    """To stay, to move (the same step first), to leave."""
+    found = [StandOption(FINISH, f"Finish on version {row.version}")]
+    if row.step_key is None:
+        found.append(StandOption(START, "Begin the new version"))
+    if new is not None:
+        found.append(StandOption(new.key, f"Move along: “{titles[new.key]}”"))
+    found += [
+        StandOption(key, f"Move to “{title}”")
+        for key, title in titles.items()
+        if new is None or key != new.key
+    ]
+    return [*found, StandOption(EXIT, "Leave the workflow")]

@@ -1,0 +1,68 @@
+"""Statements of publishing: who stands where, and people taken to another version."""
+
+from sqlalchemy import text
+
+# By version and step: how many, since when, until when, and for how many something may be going out.
+GROUPS = text("""
+select e.version, e.step_key, count(*) as people, min(e.wait_until) as due_first,
+       max(e.wait_until) as due_last, min(x.started_at) as began_first, max(x.started_at) as began_last,
+       count(*) filter (where exists (
+         select from effects f where f.account_id = e.account_id and f.enrollment_id = e.id
+            and f.status in ('claimed', 'unknown'))) as under_way,
+       min(e.wait_reason) as reason, count(distinct e.wait_reason) as reasons
+  from enrollments e
+  left join enrollment_executions x
+    on x.account_id = e.account_id and x.enrollment_id = e.id and x.seq = e.seq and x.finished_at is null
+ where e.account_id = current_account() and e.workflow_id = :workflow and e.status = 'active'
+ group by 1, 2 order by 1 desc, 2
+""")
+COUNT = text("""
+select count(*) as people from enrollments
+ where account_id = current_account() and workflow_id = :workflow and version = :version
+   and step_key is not distinct from cast(:step as text) and status = 'active'
+""")
+# Kept from the engine until the transaction ends, in the order of their ids.
+STANDING = text("""
+select e.id, e.contact_id, e.step_key, e.seq, e.wait_reason, e.wait_until, e.paused_at, x.started_at
+  from enrollments e
+  left join enrollment_executions x
+    on x.account_id = e.account_id and x.enrollment_id = e.id and x.seq = e.seq and x.finished_at is null
+ where e.account_id = current_account() and e.workflow_id = :workflow and e.version = :version
+   and e.step_key is not distinct from cast(:step as text) and e.status = 'active'
+   and e.id > :after
+ order by e.id limit :most for update of e
+""")
+# `kept`: the visit goes on. Whoever is paused stays so.
+RELOCATED = text("""
+update enrollments e
+   set version = :version, step_key = v.step_key, fence = e.fence + 1,
+       updated_at = cast(:now as timestamptz),
+       wait_reason = case when v.kept then e.wait_reason end,
+       wait_until = case when v.kept then v.wait_until end,
+       heard_event_id = case when v.kept then e.heard_event_id end,
+       due_at = case when e.paused_at is not null then null
+                     when not v.kept then cast(:now as timestamptz)
+                     when v.wait_until is not distinct from e.wait_until then e.due_at
+                     else v.wait_until end
+  from unnest(cast(:id as uuid[]), cast(:step_key as text[]), cast(:kept as boolean[]),
+              cast(:wait_until as timestamptz[])) v(id, step_key, kept, wait_until)
+ where e.account_id = current_account() and e.id = v.id
+""")
+MOVES = text("""
+insert into enrollment_moves
+       (id, enrollment_id, from_version, to_version, from_step, to_step, moved_by, moved_at)
+select v.id, v.enrollment_id, :from_version, :to_version, v.from_step, v.to_step, :by,
+       cast(:now as timestamptz)
+  from unnest(cast(:id as uuid[]), cast(:enrollment_id as uuid[]), cast(:from_step as text[]),
+              cast(:to_step as text[])) v(id, enrollment_id, from_step, to_step)
+""")
+APPROVALS_DUE = text("""
+update approvals a set due_at = v.wait_until
+  from unnest(cast(:id as uuid[]), cast(:seq as int[]), cast(:wait_until as timestamptz[]))
+       v(id, seq, wait_until)
+ where a.account_id = current_account() and a.enrollment_id = v.id and a.seq = v.seq and a.status = 'open'
+""")
+ARCHIVED = text("""
+update enrollments set due_at = cast(:now as timestamptz), paused_at = null
+ where account_id = current_account() and workflow_id = :workflow and status = 'active'
+""")
