@@ -27,10 +27,11 @@ from app.hooks.controllers import HookController, InboundController
 from app.imports.controllers import ImportController
 from app.mailbox.controllers import MailboxController
 from app.notifications.controllers import NotificationController
-from app.operations.controllers import JobController
+from app.operations.controllers import BreakerController, JobController
 from app.people.controllers import MemberController, PasswordController, TokenController, roles
 from app.permissions import Permission
 from app.runtime import Runtime, open_runtime
+from app.segments.controllers import SegmentController
 from app.sessions.controllers import SessionController, SignInController
 from app.sessions.demo import PEOPLE
 from app.sessions.directory import Principals
@@ -55,6 +56,7 @@ ROUTES: list[Any] = [
     ContactController,
     TagController,
     FieldController,
+    SegmentController,
     SignInController,
     SessionController,
     MemberController,
@@ -68,6 +70,7 @@ ROUTES: list[Any] = [
     ApprovalController,
     NotificationController,
     JobController,
+    BreakerController,
     EffectController,
     MailboxController,
     ImportController,

@@ -15,7 +15,15 @@ from app.contacts.listing import (
     read_columns,
     read_filter,
 )
-from app.contacts.pages import LARGEST_PAGE, editable, listed, read_page, record, value_page
+from app.contacts.pages import (
+    LARGEST_PAGE,
+    changed_segment,
+    editable,
+    listed,
+    read_page,
+    record,
+    value_page,
+)
 from app.contacts.schemas import (
     BulkForm,
     BulkJob,
@@ -71,10 +79,12 @@ class ContactController(Controller):
         op: FromQuery[str] = "",
         value: FromQuery[list[str] | None] = None,
         unit: FromQuery[str] = "",
+        segment: FromQuery[UUID | None] = None,
     ) -> Shaped[ContactList]:
         """Contacts that match. `f` is field:operator:value and may be repeated, `match` all or any of them;
         `sort` a column with “-” to go down; `after` and `before` come from `next` and `previous`. `field`,
-        `op`, `value` and `unit` add a condition, as the small form of the page does."""
+        `op`, `value` and `unit` add a condition, as the small form of the page does. With `segment` (an id)
+        the list offers to make its filter that of the segment."""
         fields, tags = await work.fields.catalogue(), await work.tags.names()
         items = [item for item in f or [] if item.strip()]
         added = [one for one in added_condition(field, op, value or [], unit, fields) if one not in items]
@@ -97,10 +107,14 @@ class ContactController(Controller):
             columns=read_columns(columns or [], fields),
             deleted=deleted,
             limit=limit,
+            segment=str(segment or ""),
         )
         rows = await read_page(work, query, group, fields, after, before)
         page = listed(work, query, group, fields, tags, rows, add)
         page.problem = problem
+        if segment is not None:
+            page.segment, save = await changed_segment(work, segment)
+            page.actions += actions(save)
         return Shaped(page, status_code=422 if problem else 200)
 
     @get("/new", page="contacts/new.html", guards=[may(EDIT)])

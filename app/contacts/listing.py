@@ -15,7 +15,8 @@ from app.contacts.schemas import Adding, Chip, Choice, Column
 from app.errors import Invalid
 from app.filters.ast import ARITY, Filter, FilterError, Group, Op, Predicate
 from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, operator
-from app.filters.parse import check, describe, parse, to_items
+from app.filters.happenings import EVENT_KINDS
+from app.filters.parse import THINGS, check, describe, parse, to_items
 from db.filters import where
 from db.models import Contact
 from db.repositories.contacts import SORTS, Clause, live, searched
@@ -30,7 +31,8 @@ SORT_OF = {key: key for key in SORTS}
 
 
 class Query(msgspec.Struct):
-    """The address of a list, read. `f` holds the conditions one by one."""
+    """The address of a list, read. `f` holds the conditions one by one; `segment` is the id of the one whose
+    filter is being changed."""
 
     q: str = ""
     f: list[str] = []
@@ -39,6 +41,7 @@ class Query(msgspec.Struct):
     columns: list[str] = []
     deleted: bool = False
     limit: int = 0
+    segment: str = ""
 
     def pairs(self) -> list[tuple[str, str]]:
         """Names and values of the address, without what is usual and without the page."""
@@ -49,6 +52,7 @@ class Query(msgspec.Struct):
             ("columns", ",".join(self.columns), ""),
             ("deleted", "true" if self.deleted else "", ""),
             ("limit", str(self.limit or ""), ""),
+            ("segment", self.segment, ""),
         )
         found = [(name, value) for name, value, default in usual if value != default]
         return found + [("f", item) for item in self.f]
@@ -136,6 +140,8 @@ def added_condition(field: str, op: str, values: Sequence[str], unit: str, field
     value: Any = None
     if arity == "span":
         value = " ".join([*given[:1], unit or UNITS[spec.type][-1]])
+    elif arity == "times":
+        value = [*given[:2], *(f"{amount} {unit or 'days'}" for amount in given[2:3])]
     elif arity in ("many", "two"):
         value = [part for text in given for part in _parts(text, spec)]
     elif arity == "one":
@@ -144,7 +150,7 @@ def added_condition(field: str, op: str, values: Sequence[str], unit: str, field
 
 
 def _parts(text: str, spec: FieldSpec) -> list[str]:
-    if spec.type in (FieldType.SELECT, FieldType.TAGS):
+    if spec.type is FieldType.SELECT or spec.type in THINGS:
         return [text]
     return [part.strip() for part in text.split(",")]
 
@@ -188,8 +194,9 @@ def adding_of(field: str, fields: Fields, tags: Mapping[str, str]) -> Adding | N
     spec = fields.get(field)
     if spec is None:
         return None
-    values = [Choice(option, option) for option in spec.options]
-    if spec.type is FieldType.TAGS:
-        values = [Choice(tag_id, name) for tag_id, name in tags.items()]
+    values = [Choice(option, EVENT_KINDS.get(option, option)) for option in spec.options]
+    if spec.type in THINGS:
+        names = tags if spec.type is FieldType.TAGS else spec.names or {}
+        values = [Choice(thing, name) for thing, name in names.items()]
     operators = [Choice(one.op.value, one.label) for one in OPERATORS[spec.type]]
     return Adding(field, spec.label, spec.type.value, operators, values, list(UNITS.get(spec.type, ())))

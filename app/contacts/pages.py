@@ -1,6 +1,7 @@
 """What the pages of contacts are made of: the list, the record, one value."""
 
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -28,6 +29,7 @@ from app.contacts.schemas import (
     ContactView,
     EnrollmentLine,
     FieldView,
+    SegmentRef,
     TagNameForm,
     ValueForm,
     ValuePage,
@@ -39,6 +41,7 @@ from app.filters.ast import Group
 from app.filters.fields import Fields, FieldType
 from app.filters.parse import describe
 from app.permissions import Permission
+from app.segments.schemas import SegmentChangeForm
 from app.web.actions import Action, action, actions
 from app.work import Work
 from db.repositories.contacts import MOST_COUNTED
@@ -110,11 +113,29 @@ def listed(
         ],
         match_href=query.href(match="any" if query.match == "all" else "all"),
         state=query.pairs(),
-        actions=_list_actions(work, bool(rows.items) and not query.deleted),
+        actions=_list_actions(work, query, bool(rows.items) and not query.deleted),
     )
 
 
-def _list_actions(work: Work, some: bool) -> list[Action]:
+async def changed_segment(work: Work, segment_id: UUID) -> tuple[SegmentRef, Action | None]:
+    """The segment whose filter is being changed in the list, and the form that saves it. Raises
+    `NotFound`."""
+    row = await work.segments.row(segment_id)
+    if row is None:
+        raise NotFound("segment")
+    save = action(
+        work, "save_filter", "Save the filter", f"/segments/{segment_id}", permission=EDIT,
+        form=SegmentChangeForm,
+    )  # fmt: skip
+    return SegmentRef(row.id, row.name, row.rev), save
+
+
+def _list_actions(work: Work, query: Query, some: bool) -> list[Action]:
+    keep = action(
+        work, "segment", "Save as segment",
+        "/segments/new?" + urlencode([("match", query.match), *(("f", item) for item in query.f)]),
+        permission=EDIT, method="GET", when=bool(query.f) and not query.segment and not query.deleted,
+    )  # fmt: skip
     tag = action(
         work, "tag", "Tag", "/contacts/bulk/tags", permission=EDIT, form=BulkTagForm,
         options={"operation": ["add", "remove"]}, when=some,
@@ -126,7 +147,7 @@ def _list_actions(work: Work, some: bool) -> list[Action]:
         work, "import", "Import", "/imports/new", permission=Permission.IMPORT_CONTACTS, method="GET"
     )
     new = action(work, "new", "New contact", "/contacts/new", permission=EDIT, method="GET")
-    return actions(bring, new, tag, delete)
+    return actions(bring, new, keep, tag, delete)
 
 
 def editable(fields: Fields, contact_id: UUID | None = None) -> list[FieldView]:

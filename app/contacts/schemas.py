@@ -167,6 +167,14 @@ class Adding(msgspec.Struct):
     units: list[str]
 
 
+class SegmentRef(msgspec.Struct):
+    """The segment whose filter is being changed in the list."""
+
+    id: UUID
+    name: str
+    rev: int
+
+
 class ContactList(msgspec.Struct):
     """One page. `total` is counted up to 10,000 (`more_than_total` when there are more); `next` and
     `previous` are addresses, "" for none; `state` is the address as names and values, without the page;
@@ -195,6 +203,7 @@ class ContactList(msgspec.Struct):
     state: list[tuple[str, str]]
     actions: list[Action]
     problem: str = ""
+    segment: SegmentRef | None = None
 
 
 class FieldView(msgspec.Struct):

@@ -43,7 +43,7 @@ class FieldController(Controller):
 
     @get("/{field_id:uuid}", page="fields/show.html", guards=[may(Permission.VIEW)])
     async def show(self, field_id: FromPath[UUID], work: NamedDependency[Work]) -> FieldPage:
-        """One field, and the workflows that use it."""
+        """One field, and the workflows and segments that use it."""
         return await _page(work, field_id)
 
     @post("/{field_id:uuid}", form="/fields/{field_id}", guards=[may(EDIT)])
@@ -56,7 +56,7 @@ class FieldController(Controller):
 
     @post("/{field_id:uuid}/deletion", form="/fields/{field_id}", guards=[may(EDIT)])
     async def delete_field(self, field_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
-        """Deletes a field and its values. 409 while a live workflow uses it."""
+        """Deletes a field and its values. 409 with the list while a workflow or a segment uses it."""
         label = await delete_field(work, field_id)
         return Saved(None, see="/fields", note=f"{label} was deleted.")
 
@@ -66,7 +66,7 @@ async def _page(work: Work, field_id: UUID) -> FieldPage:
     href = f"/fields/{field_id}"
     return FieldPage(
         view_of(row),
-        [(one.name, f"/workflows/{one.id}") for one in used],
+        used,
         actions(
             action(work, "update", "Save", href, permission=EDIT, form=FieldChangeForm),
             action(work, "delete", "Delete", f"{href}/deletion", permission=EDIT, when=not used),

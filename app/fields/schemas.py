@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from app.filters.uses import Use
 from app.web.actions import Action
 
 Label = Annotated[
@@ -49,8 +50,8 @@ class FieldList(msgspec.Struct):
 
 
 class FieldPage(msgspec.Struct):
-    """One field; `used_by` are workflows that need it, as name and address."""
+    """One field; `used_by` are workflows and segments that need it."""
 
     field: CustomFieldView
-    used_by: list[tuple[str, str]]
+    used_by: list[Use]
     actions: list[Action]

@@ -3,12 +3,15 @@
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import Conflict, Invalid, NotFound
 from app.fields.domain import MOST_FIELDS, key_error, key_of, read_options
 from app.fields.schemas import FieldChangeForm, FieldForm
+from app.filters.uses import Use, refusal
 from app.work import Work
+from db.repositories.uses import Uses
 
 TAKEN = "Another field has this short name. Choose another one."
 
@@ -75,22 +78,18 @@ async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> Non
 
 
 async def delete_field(work: Work, field_id: UUID) -> str:
-    """Deletes a field and what contacts have in it; its label. Raises `Conflict` while a live workflow uses
-    it, `NotFound`."""
+    """Deletes a field and what contacts have in it; its label. Raises `Conflict` with the list while a
+    workflow or a segment uses it, `NotFound`."""
     field = await field_row(work, field_id)
     used = await users_of(work, field_id)
     if used:
-        raise Conflict(
-            f"The field “{field.label}” is used by {', '.join(row.name for row in used)}. "
-            "Take it out of these workflows and publish them, then delete it.",
-            current=[{"workflow_id": str(row.id), "name": row.name} for row in used],
-        )
+        raise Conflict(refusal(f"The field “{field.label}”", used), current=msgspec.to_builtins(used))
     await work.fields.remove(field_id)
     work.audit("field.deleted", "field", field_id, {"label": [field.label, None]})
     await work.commit()
     return str(field.label)
 
 
-async def users_of(work: Work, field_id: UUID) -> list[Any]:
-    """Workflows that need a field: id, name."""
-    return list(await work.tags.used_by("field", f"custom.{field_id}"))
+async def users_of(work: Work, field_id: UUID) -> list[Use]:
+    """Workflows and segments that need a field."""
+    return await Uses(work.session).of("field", f"custom.{field_id}")

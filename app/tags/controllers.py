@@ -11,7 +11,7 @@ from litestar.params import FromPath, JSONBody
 from app.errors import NotFound
 from app.permissions import Permission
 from app.tags.schemas import TagForm, TagLine, TagList, TagPage
-from app.tags.use_cases import create_tag, delete_tag, rename_tag
+from app.tags.use_cases import create_tag, delete_tag, rename_tag, users_of
 from app.web.actions import action, actions
 from app.web.guards import may
 from app.web.negotiate import Saved
@@ -38,7 +38,7 @@ class TagController(Controller):
 
     @get("/{tag_id:uuid}", page="tags/show.html", guards=[may(Permission.VIEW)])
     async def show(self, tag_id: FromPath[UUID], work: NamedDependency[Work]) -> TagPage:
-        """One tag, and the workflows that use it."""
+        """One tag, and the workflows and segments that use it."""
         return await _page(work, tag_id)
 
     @post("/{tag_id:uuid}", form="/tags/{tag_id}", guards=[may(EDIT)])
@@ -51,7 +51,7 @@ class TagController(Controller):
 
     @post("/{tag_id:uuid}/deletion", form="/tags/{tag_id}", guards=[may(EDIT)])
     async def delete_tag(self, tag_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
-        """Takes a tag from everybody and deletes it. 409 while a live workflow uses it."""
+        """Takes a tag from everybody and deletes it. 409 with the list while something uses it."""
         name = await delete_tag(work, tag_id)
         return Saved(None, see="/tags", note=f"Tag {name} was deleted.")
 
@@ -60,11 +60,11 @@ async def _page(work: Work, tag_id: UUID) -> TagPage:
     row = next((row for row in await work.tags.counted(tag_id)), None)
     if row is None:
         raise NotFound("tag")
-    used = await work.tags.used_by("tag", str(tag_id))
+    used = await users_of(work, tag_id)
     href = f"/tags/{tag_id}"
     return TagPage(
         _line(row),
-        [(one.name, f"/workflows/{one.id}") for one in used],
+        used,
         actions(
             action(work, "rename", "Rename", href, permission=EDIT, form=TagForm),
             action(work, "delete", "Delete", f"{href}/deletion", permission=EDIT, when=not used),

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from app.filters.uses import Use
 from app.web.actions import Action
 
 
@@ -32,8 +33,8 @@ class TagList(msgspec.Struct):
 
 
 class TagPage(msgspec.Struct):
-    """One tag; `used_by` are workflows that need it, as name and address."""
+    """One tag; `used_by` are workflows and segments that need it."""
 
     tag: TagLine
-    used_by: list[tuple[str, str]]
+    used_by: list[Use]
     actions: list[Action]

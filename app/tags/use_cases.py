@@ -2,11 +2,14 @@
 
 from uuid import UUID
 
+import msgspec
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import Conflict, Invalid, NotFound
+from app.filters.uses import Use, refusal
 from app.work import Work
 from db.repositories.tags import slug_of
+from db.repositories.uses import Uses
 
 LONGEST = 60
 
@@ -61,19 +64,20 @@ async def rename_tag(work: Work, tag_id: UUID, name: str) -> None:
 
 
 async def delete_tag(work: Work, tag_id: UUID) -> str:
-    """Takes a tag from everybody and deletes it; its name. Raises `Conflict` while a published workflow
-    uses it, `NotFound`."""
+    """Takes a tag from everybody and deletes it; its name. Raises `Conflict` with the list while a workflow
+    or a segment uses it, `NotFound`."""
     tag = await work.tags.one(tag_id)
     if tag is None:
         raise NotFound("tag")
-    used = await work.tags.used_by("tag", str(tag_id))
+    used = await users_of(work, tag_id)
     if used:
-        raise Conflict(
-            f"The tag “{tag.name}” is used by {', '.join(row.name for row in used)}. "
-            "Take it out of these workflows and publish them, then delete it.",
-            current=[{"workflow_id": str(row.id), "name": row.name} for row in used],
-        )
+        raise Conflict(refusal(f"The tag “{tag.name}”", used), current=msgspec.to_builtins(used))
     await work.tags.remove(tag_id)
     work.audit("tag.deleted", "tag", tag_id, {"name": [tag.name, None]})
     await work.commit()
     return str(tag.name)
+
+
+async def users_of(work: Work, tag_id: UUID) -> list[Use]:
+    """Workflows and segments that need a tag."""
+    return await Uses(work.session).of("tag", str(tag_id))

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import and_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.ids import uuid7
-from db.models import Contact, ContactTag, Enrollment, Tag, Workflow, WorkflowReference
+from db.models import Contact, ContactTag, Tag
 from db.tenancy import TenantRepository
 
 
@@ -88,37 +88,3 @@ class Tags(TenantRepository[Tag]):
     async def remove(self, tag_id: UUID) -> None:
         """Deletes a tag; contacts lose it."""
         await self.session.execute(delete(Tag).where(Tag.account_id == self.account_id, Tag.id == tag_id))
-
-    async def used_by(self, kind: str, target: str) -> Sequence[Any]:
-        """Workflows that still need a tag or field (`kind`), because their live version or one that people
-        are in refers to it: id, name."""
-        people = (
-            select(Enrollment.id)
-            .where(
-                Enrollment.account_id == WorkflowReference.account_id,
-                Enrollment.workflow_id == WorkflowReference.workflow_id,
-                Enrollment.version == WorkflowReference.version,
-                Enrollment.status == "active",
-            )
-            .exists()
-        )
-        query = (
-            select(Workflow.id, Workflow.name)
-            .join(
-                WorkflowReference,
-                and_(
-                    WorkflowReference.account_id == Workflow.account_id,
-                    WorkflowReference.workflow_id == Workflow.id,
-                ),
-            )
-            .where(
-                Workflow.account_id == self.account_id,
-                WorkflowReference.kind == kind,
-                WorkflowReference.target == target,
-                or_(Workflow.live_version == WorkflowReference.version, people),
-            )
-            .distinct()
-            .order_by(Workflow.name, Workflow.id)
-            .limit(20)
-        )
-        return (await self.session.execute(query)).all()

@@ -137,10 +137,17 @@ def filters() -> st.SearchStrategy[Group]:
     return st.builds(Group, st.sampled_from(["all", "any"]), st.lists(nested, min_size=1, max_size=4))
 
 
+def _held(spec: FieldSpec) -> st.SearchStrategy[Any]:
+    """What a contact holds in a built-in field."""
+    if spec.type is FieldType.USER:
+        return _values(spec)
+    return st.sampled_from(["a@x.test", "ca"]) if spec.key == "email" else texts
+
+
 @st.composite
 def contacts(draw: st.DrawFn) -> dict[str, Any]:
     """A contact as {"columns": …, "custom": {field id: value}, "tags": […], "enrollments": [(workflow,
-    status)], "events": [(kind, at)]}, much of it empty. E-mails are small letters only, as they are stored."""
+    status)], "events": [(kind, at)]}, much of it empty. E-mails are small letters, as they are stored."""
     columns: dict[str, Any] = {"created_at": draw(moments), "updated_at": draw(moments)}
     custom: dict[str, Any] = {}
     for spec in FIELDS.values():
@@ -152,7 +159,7 @@ def contacts(draw: st.DrawFn) -> dict[str, Any]:
         if draw(st.booleans()):
             continue
         if spec.custom_id is None:
-            columns[spec.key] = draw(st.sampled_from(["a@x.test", "ca"]) if spec.key == "email" else texts)
+            columns[spec.key] = draw(_held(spec))
         elif spec.type is FieldType.BOOLEAN:
             custom[spec.custom_id] = draw(st.booleans())
         else:

@@ -1,0 +1,77 @@
+"""Screens of segments."""
+
+from typing import Any
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from app.permissions import Permission
+from app.segments.pages import new_page, segment_list, segment_page
+from app.segments.schemas import (
+    SegmentChangeForm,
+    SegmentForm,
+    SegmentFormPage,
+    SegmentList,
+    SegmentPage,
+)
+from app.segments.use_cases import change_segment, create_segment, delete_segment
+from app.web.guards import may
+from app.web.negotiate import Request, Saved
+from app.work import Work
+
+EDIT = Permission.EDIT_CONTACTS
+
+
+class SegmentController(Controller):
+    path = "/segments"
+    tags = ("segments",)
+
+    @get(page="segments/index.html", guards=[may(Permission.VIEW)])
+    async def index(self, work: NamedDependency[Work]) -> SegmentList:
+        """Every segment, with how many contacts are in it now."""
+        return await segment_list(work)
+
+    @get("/new", page="segments/new.html", guards=[may(EDIT)])
+    async def new(
+        self,
+        request: Request,
+        work: NamedDependency[Work],
+        f: FromQuery[list[str] | None] = None,
+        match: FromQuery[str] = "all",
+    ) -> SegmentFormPage:
+        """A name for the filter of a list: `f` and `match` as in the address of the list of contacts."""
+        again: Any = request.scope["state"].get("form")
+        if again is not None and again.values:
+            typed = again.values.get("f") or []
+            f = typed if isinstance(typed, list) else [typed]
+            match = str(again.values.get("match") or "all")
+        return await new_page(work, f or [], match)
+
+    @post(page="segments/show.html", form="/segments/new", guards=[may(EDIT)])
+    async def create(self, data: JSONBody[SegmentForm], work: NamedDependency[Work]) -> Saved[SegmentPage]:
+        """Saves a filter under a name."""
+        segment_id = await create_segment(work, data)
+        page = await segment_page(work, segment_id)
+        return Saved(page, see=f"/segments/{segment_id}", note=f"Segment {page.segment.name} was saved.")
+
+    @get("/{segment_id:uuid}", page="segments/show.html", guards=[may(Permission.VIEW)])
+    async def show(self, segment_id: FromPath[UUID], work: NamedDependency[Work]) -> SegmentPage:
+        """One segment: its filter, how many are in it, and who uses it."""
+        return await segment_page(work, segment_id)
+
+    @post("/{segment_id:uuid}", form="/segments/{segment_id}", guards=[may(EDIT)])
+    async def update(
+        self, segment_id: FromPath[UUID], data: JSONBody[SegmentChangeForm], work: NamedDependency[Work]
+    ) -> Saved[SegmentPage]:
+        """Another name, or another filter. Whatever uses the segment goes on with it."""
+        await change_segment(work, segment_id, data)
+        page = await segment_page(work, segment_id)
+        return Saved(page, see=f"/segments/{segment_id}", created=False, note="The segment was saved.")
+
+    @post("/{segment_id:uuid}/deletion", form="/segments/{segment_id}", guards=[may(EDIT)])
+    async def delete_segment(self, segment_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
+        """Deletes a segment. 409 with the list while something uses it."""
+        name = await delete_segment(work, segment_id)
+        return Saved(None, see="/segments", note=f"The segment {name} was deleted.")

@@ -1,0 +1,38 @@
+"""What a segment may be called, and whether segments still make sense together."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from app.filters.ast import Filter, FilterError
+from app.filters.nested import MOST_UNFOLDED, TOO_LARGE, segments_in, size
+
+LONGEST = 80
+
+
+def clean_name(name: str) -> str:
+    """The name as it is stored. Raises ValueError with a sentence."""
+    clean = " ".join(name.split())
+    if not clean or len(clean) > LONGEST or not clean.isprintable():
+        raise ValueError(f"Write a name of 1 to {LONGEST} letters.")
+    return clean
+
+
+def wrong_together(filters: Mapping[UUID, Filter]) -> str:
+    """A sentence when one of the segments leads back to itself, or comes to too much; "" when all is well."""
+    for expression in filters.values():
+        try:
+            if size(expression, filters).conditions > MOST_UNFOLDED:
+                return TOO_LARGE
+        except FilterError as error:
+            return " ".join(error.problems.values())
+    return ""
+
+
+def reaching(segment: UUID, filters: Mapping[UUID, Filter]) -> set[UUID]:
+    """The segment and all whose answer depends on it."""
+    found = {segment}
+    while True:
+        more = {one for one, expression in filters.items() if segments_in(expression) & found} - found
+        if not more:
+            return found
+        found |= more

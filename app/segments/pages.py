@@ -1,0 +1,123 @@
+"""The pages of segments."""
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from app.contacts.listing import Query, condition, read_filter
+from app.errors import Invalid, NotFound
+from app.filters.ast import Filter, FilterError
+from app.filters.fields import Fields
+from app.filters.parse import describe, to_items
+from app.permissions import Permission
+from app.segments.schemas import (
+    SegmentChangeForm,
+    SegmentForm,
+    SegmentFormPage,
+    SegmentList,
+    SegmentPage,
+    SegmentView,
+)
+from app.segments.use_cases import users_of
+from app.web.actions import action, actions
+from app.work import Work
+from db.repositories.contacts import MOST_COUNTED
+from db.repositories.segments import read_filter as stored_filter
+
+EDIT = Permission.EDIT_CONTACTS
+NEEDS_ONE = "A segment needs at least one condition. Filter the contacts, then save the filter."
+
+
+class Around(msgspec.Struct):
+    """What reading a filter takes."""
+
+    fields: Fields
+    tags: dict[str, str]
+    zone: ZoneInfo
+
+    @classmethod
+    async def of(cls, work: Work) -> "Around":
+        zone = ZoneInfo((await work.accounts.own()).time_zone)
+        return cls(await work.fields.catalogue(), await work.tags.names(), zone)
+
+
+async def segment_list(work: Work) -> SegmentList:
+    """Every segment, with how many are in it."""
+    around = await Around.of(work)
+    return SegmentList([await view(work, row, around) for row in await work.segments.rows()], [])
+
+
+async def segment_page(work: Work, segment_id: UUID) -> SegmentPage:
+    """One segment and who uses it. Raises `NotFound`."""
+    row = await work.segments.row(segment_id)
+    if row is None:
+        raise NotFound("segment")
+    used, href = await users_of(work, segment_id), f"/segments/{segment_id}"
+    shown = await view(work, row, await Around.of(work))
+    return SegmentPage(
+        shown,
+        used,
+        actions(
+            action(work, "update", "Save", href, permission=EDIT, form=SegmentChangeForm),
+            action(work, "filter", "Change the filter", shown.edit_href, permission=EDIT, method="GET"),
+            action(work, "delete", "Delete", f"{href}/deletion", permission=EDIT, when=not used),
+        ),
+    )
+
+
+async def new_page(work: Work, f: list[str], match: str) -> SegmentFormPage:
+    """A filter that is about to be saved."""
+    around = await Around.of(work)
+    problem, described, total = "" if f else NEEDS_ONE, "", 0
+    try:
+        group = read_filter(f, match, around.fields, around.tags)
+        described = describe(group, around.fields, around.tags)
+        total = await _total(work, group, around) or 0
+    except Invalid as error:
+        problem = " ".join(error.errors.values())
+    create = action(work, "create", "Save segment", "/segments", permission=EDIT, form=SegmentForm)
+    return SegmentFormPage(
+        f,
+        "any" if match == "any" else "all",
+        described,
+        min(total, MOST_COUNTED),
+        total > MOST_COUNTED,
+        Query(f=f, match="any" if match == "any" else "all").href(),
+        problem,
+        actions(create),
+    )
+
+
+async def view(work: Work, row: Any, around: Around) -> SegmentView:
+    """A row of the table as it is shown."""
+    expression = stored_filter(row.filter)
+    total = await _total(work, expression, around)
+    match, items = to_items(expression)
+    return SegmentView(
+        row.id,
+        row.name,
+        describe(expression, around.fields, around.tags),
+        row.filter,
+        items,
+        match,
+        row.rev,
+        None if total is None else min(total, MOST_COUNTED),
+        (total or 0) > MOST_COUNTED,
+        row.due_at is not None,
+        row.created_by,
+        row.created_at,
+        row.updated_at,
+        "/contacts?" + urlencode([("f", f"segments:any_of:{row.id}")]),
+        Query(f=items, match=match, segment=str(row.id)).href(),
+    )
+
+
+async def _total(work: Work, expression: Filter, around: Around) -> int | None:
+    try:
+        found = condition(expression, "", around.fields, around.zone, work.now)
+    except FilterError:
+        return None
+    return await work.contacts.total(found)

@@ -1,0 +1,78 @@
+"""Segments as they come in and as they are shown."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from app.filters.uses import Use
+from app.web.actions import Action
+
+Name = Annotated[str, Meta(min_length=1, max_length=80, extra={"error": "Write a name of 1 to 80 letters."})]
+Conditions = Annotated[list[str], Meta(max_length=100)]
+
+
+class SegmentForm(msgspec.Struct, forbid_unknown_fields=True):
+    """`f` and `match` are the filter as in the address of the list of contacts."""
+
+    name: Name
+    f: Conditions = []
+    match: Literal["all", "any"] = "all"
+
+
+class SegmentChangeForm(msgspec.Struct, forbid_unknown_fields=True):
+    """What is not sent stays. `rev` is the revision that was looked at: when it is not the current one,
+    nothing is saved (409)."""
+
+    name: Name | UnsetType = UNSET
+    f: Conditions | UnsetType = UNSET
+    match: Literal["all", "any"] = "all"
+    rev: int | None = None
+
+
+class SegmentView(msgspec.Struct):
+    """`contacts` counts up to 10,000 (`more_than_contacts` when there are more), and is null where the filter
+    cannot be used any more; `watched` says that a live workflow hears who enters and leaves; `href` lists
+    the contacts, `edit_href` the same with its conditions taken apart, to be changed."""
+
+    id: UUID
+    name: str
+    described: str
+    filter: Any
+    f: list[str]
+    match: str
+    rev: int
+    contacts: int | None
+    more_than_contacts: bool
+    watched: bool
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    href: str
+    edit_href: str
+
+
+class SegmentList(msgspec.Struct):
+    items: list[SegmentView]
+    actions: list[Action]
+
+
+class SegmentPage(msgspec.Struct):
+    segment: SegmentView
+    used_by: list[Use]
+    actions: list[Action]
+
+
+class SegmentFormPage(msgspec.Struct):
+    """A filter that is about to be saved: in words, and whom it finds now."""
+
+    f: list[str]
+    match: str
+    described: str
+    contacts: int
+    more_than_contacts: bool
+    href: str
+    problem: str
+    actions: list[Action]

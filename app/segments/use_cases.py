@@ -1,0 +1,131 @@
+"""Saving, changing and deleting segments."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy.exc import IntegrityError
+
+from app.errors import Conflict, Invalid, NotFound
+from app.filters.ast import Filter, FilterError, Group
+from app.filters.fields import Fields
+from app.filters.parse import check, describe, parse
+from app.filters.uses import Use, refusal
+from app.segments.domain import clean_name, reaching, wrong_together
+from app.segments.schemas import SegmentChangeForm, SegmentForm
+from app.work import Work
+from db.repositories.segments import filters_by_id
+from db.repositories.tags import slug_of
+from db.repositories.uses import Uses
+
+
+def read_conditions(f: Sequence[str], match: str, fields: Fields, tags: dict[str, str]) -> Group:
+    """The filter of a form. Raises `Invalid` for "f"."""
+    try:
+        group = parse(f, match)
+    except FilterError as error:
+        raise Invalid({"f": " ".join(error.problems.values())}) from None
+    problems = check(group, fields, tags)
+    if problems:
+        raise Invalid({"f": " ".join(dict.fromkeys(problems.values()))})
+    if not group.items:
+        raise Invalid({"f": "A segment needs at least one condition. Filter the contacts first."})
+    return group
+
+
+async def create_segment(work: Work, form: SegmentForm) -> UUID:
+    """Saves a filter under a name. Raises `Invalid`."""
+    name = await _free_name(work, form.name, None)
+    fields, tags = await work.fields.catalogue(), await work.tags.names()
+    group = read_conditions(form.f, form.match, fields, tags)
+    columns = {
+        "name": name,
+        "slug": slug_of(name),
+        "filter": msgspec.to_builtins(group),
+        "created_by": work.actor.name,
+    }
+    try:
+        segment_id = await work.segments.insert(columns, work.now)
+    except IntegrityError:
+        await work.session.rollback()
+        raise Invalid({"name": f"There is a segment “{name}” already."}) from None
+    said = {"name": [None, name], "filter": [None, describe(group, fields, tags)]}
+    work.audit("segment.created", "segment", segment_id, said)
+    await work.commit()
+    return segment_id
+
+
+async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) -> str:
+    """Another name or filter; the name. Raises `Invalid`, `NotFound`, and `Conflict` for a `rev` that is not
+    the current one."""
+    await work.segments.one_at_a_time()
+    now = await work.segments.row(segment_id, lock=True)
+    if now is None:
+        raise NotFound("segment")
+    if form.rev is not None and form.rev != now.rev:
+        raise Conflict(
+            "Somebody changed this segment after you opened it. Nothing was saved: look at it again."
+        )
+    columns, changes = dict[str, Any](), dict[str, list[Any]]()
+    if isinstance(form.name, str):
+        name = await _free_name(work, form.name, segment_id)
+        if name != now.name:
+            columns |= {"name": name, "slug": slug_of(name)}
+            changes["name"] = [now.name, name]
+    if isinstance(form.f, list):
+        fields, tags = await work.fields.catalogue(), await work.tags.names()
+        group = read_conditions(form.f, form.match, fields, tags)
+        stored: Any = msgspec.to_builtins(group)
+        if stored != now.filter:
+            columns["filter"] = stored
+            before = describe(filters_by_id([now])[segment_id], fields, tags)
+            changes["filter"] = [before, describe(group, fields, tags)]
+            await _refuse_nonsense(work, segment_id, group)
+    if columns:
+        await work.segments.change(segment_id, columns, work.now)
+        work.audit("segment.updated", "segment", segment_id, changes)
+    await work.commit()
+    return str(columns.get("name", now.name))
+
+
+async def _refuse_nonsense(work: Work, segment_id: UUID, expression: Filter) -> None:
+    """Also lets those that are watched be compared at once."""
+    filters = filters_by_id(await work.segments.rows()) | {segment_id: expression}
+    problem = wrong_together(filters)
+    if problem:
+        raise Invalid({"f": problem})
+    await work.segments.compare_now(reaching(segment_id, filters), work.now)
+    work.ring()
+
+
+async def delete_segment(work: Work, segment_id: UUID) -> str:
+    """Deletes a segment that nothing uses; its name. Raises `Conflict` with the list of its users, and
+    `NotFound`."""
+    await work.segments.one_at_a_time()
+    row = await work.segments.row(segment_id, lock=True)
+    if row is None:
+        raise NotFound("segment")
+    used = await users_of(work, segment_id)
+    if used:
+        raise Conflict(refusal(f"The segment “{row.name}”", used), current=msgspec.to_builtins(used))
+    await work.segments.remove(segment_id)
+    work.audit("segment.deleted", "segment", segment_id, {"name": [row.name, None]})
+    await work.commit()
+    return str(row.name)
+
+
+async def users_of(work: Work, segment_id: UUID) -> list[Use]:
+    """Who asks for a segment."""
+    return await Uses(work.session).of("segment", str(segment_id))
+
+
+async def _free_name(work: Work, name: str, own: UUID | None) -> str:
+    try:
+        clean = clean_name(name)
+    except ValueError as error:
+        raise Invalid({"name": str(error)}) from None
+    other = await work.segments.by_slug(slug_of(clean))
+    if other is not None and other.id != own:
+        raise Invalid({"name": f"There is a segment “{other.name}” already."})
+    return clean

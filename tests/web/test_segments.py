@@ -1,0 +1,250 @@
+"""Segments on the real app: saved filters, what they find, who uses them."""
+
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import msgspec
+import pytest
+
+from app.filters.ast import Group, Op, Predicate
+from app.workflows.domain.draft import Draft
+from tests.web.kit import HTML, JSON, PARTIAL
+from tests.web.test_tags import NOBODY, use
+from tests.web.world import Somebody, World
+
+CA = "state:any_of:CA"
+
+
+async def contact(client: httpx.AsyncClient, **values: Any) -> str:
+    made = await client.post("/contacts", json={"first_name": "Ann", **values}, headers=JSON)
+    return str(made.json()["contact"]["id"])
+
+
+async def segment(client: httpx.AsyncClient, name: str, *f: str, match: str = "all") -> dict[str, Any]:
+    made = await client.post("/segments", json={"name": name, "f": list(f), "match": match}, headers=JSON)
+    assert made.status_code == 201, made.text
+    found: dict[str, Any] = made.json()["segment"]
+    return found
+
+
+async def found(client: httpx.AsyncClient, *f: str) -> list[str]:
+    answer = await client.get("/contacts", params=[("f", one) for one in f], headers=JSON)
+    assert answer.status_code == 200, answer.text
+    return sorted(one["state"] or "" for one in answer.json()["items"])
+
+
+async def test_a_filter_of_the_list_becomes_a_segment(world: World) -> None:
+    who = await world.person("operator")
+    async with world.browser(who) as client:
+        assert "No segments yet" in (await client.get("/segments")).text
+        await contact(client, state="CA")
+        await contact(client, state="TX")
+        page = await client.get("/contacts", params={"f": "state:is:CA"})
+        assert "Save as segment" in page.text
+        way = (await client.get("/contacts", params={"f": "state:is:CA"}, headers=JSON)).json()["actions"]
+        href = next(one["href"] for one in way if one["name"] == "segment")
+        form = await client.get(href)
+        assert "State is CA" in form.text
+        assert "1 contact now" in form.text
+        made = await client.post(
+            "/segments", data={"name": " West  coast ", "f": "state:is:CA", "match": "all"}
+        )
+        assert made.status_code == 303
+        page = await client.get(made.headers["location"])
+        assert "West coast" in page.text
+        assert "State is CA" in page.text
+        taken = await client.post("/segments", data={"name": "WEST COAST", "f": "state:is:TX"})
+        assert (taken.status_code, "There is a segment “West coast” already." in taken.text) == (422, True)
+        assert "State is TX" in taken.text  # the filter is still there
+        one = (await client.get("/segments", headers=JSON)).json()["items"][0]
+        assert (one["name"], one["contacts"], one["described"]) == ("West coast", 1, "State is CA")
+        assert await found(client, f"segments:any_of:{one['id']}") == ["CA"]
+        assert await found(client, f"segments:none_of:{one['id']}") == ["TX"]
+        listed = await client.get(one["href"])
+        assert "in any of" in listed.text
+        assert "West coast" in listed.text
+        assert (await client.post("/segments", data={"name": "x"})).status_code == 422
+    assert ("segment.created", "segment") in await world.audit(who.account_id)
+
+
+async def test_the_filter_is_changed_in_the_list(world: World) -> None:
+    who = await world.person("operator")
+    async with world.browser(who) as client:
+        await contact(client, state="CA")
+        await contact(client, state="TX")
+        one = await segment(client, "Coast", "state:is:CA")
+        page = await client.get(one["edit_href"])
+        assert "Save as the filter of Coast" in page.text
+        assert dict(parse_qsl(urlsplit(one["edit_href"]).query))["segment"] == one["id"]
+        body = {"f": "state:is:TX", "match": "all", "rev": one["rev"]}
+        saved = await client.post(f"/segments/{one['id']}", data=body, headers=PARTIAL)
+        assert saved.status_code in (200, 303)
+        assert await found(client, f"segments:any_of:{one['id']}") == ["TX"]
+        stale = await client.post(f"/segments/{one['id']}", json=body | {"f": [CA]}, headers=JSON)
+        assert stale.status_code == 409
+        renamed = await client.post(f"/segments/{one['id']}", data={"name": "Gulf"})
+        assert renamed.status_code == 303
+        again = (await client.get(f"/segments/{one['id']}", headers=JSON)).json()["segment"]
+        assert (again["name"], again["f"]) == ("Gulf", ["state:is:TX"])
+        wrong = await client.post(f"/segments/{one['id']}", json={"f": ["nonsense:is:x"]}, headers=JSON)
+        assert (wrong.status_code, list(wrong.json()["errors"])) == (422, ["f"])
+        assert (await client.post(f"/segments/{one['id']}/deletion")).headers["location"] == "/segments"
+        assert (await client.get("/contacts", params={"segment": one["id"]})).status_code == 404
+
+
+async def test_a_watched_segment_is_compared_at_once(world: World) -> None:
+    """So is one that has the changed one inside."""
+    who = await world.person()
+    async with world.script(who) as client:
+        inner = await segment(client, "Inner", "state:is:CA")
+        outer = await segment(client, "Outer", f"segments:any_of:{inner['id']}")
+        aside = await segment(client, "Aside", "state:is:NY")
+        later = "update segments set due_at = clock_timestamp() + interval '1 hour' where id = any($1)"
+        await world.sql(later, [outer["id"], aside["id"]])
+        assert (await client.post(f"/segments/{inner['id']}", json={"f": ["state:is:TX"]})).status_code == 200
+    rows = await world.sql(
+        "select name from segments where account_id = $1 and due_at <= clock_timestamp()", who.account_id
+    )
+    assert [row["name"] for row in rows] == ["Outer"]
+
+
+async def test_circles_are_refused(world: World) -> None:
+    async with world.script(await world.person()) as client:
+        one = await segment(client, "One", "state:is:CA")
+        two = await segment(client, "Two", f"segments:any_of:{one['id']}")
+        for other in (one, two):
+            body = {"f": [f"segments:none_of:{other['id']}"]}
+            refused = await client.post(f"/segments/{one['id']}", json=body)
+            assert (refused.status_code, "circle" in refused.json()["errors"]["f"]) == (422, True)
+        names = [f"segments:any_of:{two['id']}"]
+        for number in range(3, 6):
+            names = [f"segments:any_of:{(await segment(client, f'S{number}', *names))['id']}"]
+        deep = await client.post("/segments", json={"name": "Deeper", "f": names})
+        assert deep.status_code == 201
+        inside = [f"segments:any_of:{deep.json()['segment']['id']}"]
+        refused = await client.post("/segments", json={"name": "Too deep", "f": inside})
+        assert (refused.status_code, "deep" in refused.json()["errors"]["f"]) == (422, True)
+
+
+async def drafted(world: World, who: Somebody, draft: Draft) -> None:
+    """A workflow that was never published."""
+    rows = await world.sql(
+        "insert into workflows (account_id, id, name, rev) values ($1, gen_random_uuid(), 'Draft', 1)"
+        " returning id",
+        who.account_id,
+    )
+    await world.sql(
+        "insert into workflow_revisions (account_id, workflow_id, rev, operation, draft)"
+        " values ($1, $2, 1, 'created', cast($3::text as jsonb))",
+        who.account_id, rows[0]["id"], msgspec.json.encode(draft).decode(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("by", ["live", "draft", "segment"])
+async def test_what_is_used_stays_and_says_by_whom(world: World, by: str) -> None:
+    """A segment, a tag and a field, by a live workflow, a draft, and a segment."""
+    who = await world.person()
+    async with world.script(who) as client:
+        field = (await client.post("/fields", json={"label": "Score", "type": "number"})).json()["field"]
+        tag = (await client.post("/tags", json={"name": "vip"})).json()["tag"]
+        used = await segment(client, "Used", "state:is:CA")
+        asked = [
+            Predicate("segments", Op.ANY_OF, [used["id"]]),
+            Predicate("tags", Op.ALL_OF, [tag["id"]]),
+            Predicate(f"custom.{field['id']}", Op.NOT_EMPTY),
+        ]
+        if by == "live":
+            for kind, target in (("segment", used["id"]), ("tag", tag["id"]), ("field", asked[2].field)):
+                await use(world, who, kind, target)
+        elif by == "draft":
+            await drafted(world, who, Draft(entry=Group("any", [Group("all", list(asked))])))
+        else:
+            group = msgspec.json.encode(Group("all", list(asked))).decode()
+            await segment(client, "Outer", group)
+        name = {"live": "Welcome", "draft": "Draft", "segment": "Outer"}[by]
+        for path in (f"/segments/{used['id']}", f"/tags/{tag['id']}", f"/fields/{field['id']}"):
+            refused = await client.post(f"{path}/deletion")
+            assert refused.status_code == 409, path
+            assert name in refused.json()["detail"]
+            assert refused.json()["current"][0]["name"] == name
+            page = await client.get(path)
+            assert [one["name"] for one in page.json()["used_by"]] == [name]
+            assert "delete" not in [one["name"] for one in page.json()["actions"]]
+            drawn = await client.get(path, headers=HTML)
+            assert page.json()["used_by"][0]["href"] in drawn.text
+
+
+async def test_viewers_look_and_strangers_find_nothing(world: World) -> None:
+    owner, stranger = await world.person(), await world.person()
+    viewer = await world.person("viewer", owner.account_id)
+    async with world.script(owner) as client:
+        one = (await segment(client, "Coast", "state:is:CA"))["id"]
+    async with world.browser(viewer) as client:
+        for path in ("/segments", f"/segments/{one}", f"/segments/{one}/deletion"):
+            assert (await client.post(path, data={"name": "x"})).status_code == 403
+        page = await client.get(f"/segments/{one}")
+        assert (page.status_code, 'method="post"' in page.text.partition("<main")[2]) == (200, False)
+        assert "Save as segment" not in (await client.get("/contacts", params={"f": CA})).text
+    async with world.script(stranger) as client:
+        assert (await client.get("/segments")).json()["items"] == []
+        refused = await client.get("/contacts", params={"f": f"segments:any_of:{one}"})
+        assert (refused.status_code, "no longer exists" in refused.text) == (422, True)
+        for other in (one, NOBODY, "1"):
+            assert (await client.get(f"/segments/{other}")).status_code == 404
+            assert (await client.post(f"/segments/{other}", json={"name": "x"})).status_code == 404
+            assert (await client.post(f"/segments/{other}/deletion")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("condition", "states"),
+    [
+        ("owner:assigned", ["CA"]),
+        ("owner:is:{me}", ["CA"]),
+        ("owner:unassigned", ["TX"]),
+        ("email_consent:any_of:granted", ["CA"]),
+        ("history:happened:contact.created,1,1 day", ["CA", "TX"]),
+        ("history:not_happened:tag.added,1,1 day", ["TX"]),
+        ("created_at:more_than_ahead:1 day", []),
+        ("created_at:anniversary", ["CA", "TX"]),
+    ],
+)
+async def test_the_list_filters_by_what_else_is_known(
+    world: World, condition: str, states: list[str]
+) -> None:
+    who = await world.person()
+    async with world.script(who) as client:
+        one = await contact(client, state="CA")
+        await contact(client, state="TX")
+        await client.post(f"/contacts/{one}/tags", json={"name": "vip"})
+        await world.sql(
+            "update contacts set owner_id = $1, email_consent = 'granted' where id = $2::text::uuid",
+            who.user_id, one,
+        )  # fmt: skip
+        assert await found(client, condition.format(me=who.user_id)) == states
+        page = await client.get("/contacts", params={"f": condition.format(me=who.user_id)}, headers=HTML)
+        assert page.status_code == 200
+
+
+@pytest.mark.parametrize("key", ["owner", "email_consent", "segments", "workflows", "history"])
+async def test_the_small_form_offers_what_there_is(world: World, key: str) -> None:
+    who = await world.person()
+    async with world.browser(who) as client:
+        await segment(client, "Coast", "state:is:CA")
+        page = await client.get("/contacts", params={"add": key}, headers=JSON)
+        adding = page.json()["adding"]
+        wanted = {"owner": "Owner", "email_consent": "granted", "segments": "Coast", "history": "Tag added"}
+        if key in wanted:
+            assert wanted[key] in [one["label"] for one in adding["values"]]
+        assert (await client.get("/contacts", params={"add": key})).status_code == 200
+        if key == "history":
+            typed = [
+                ("field", key),
+                ("op", "happened"),
+                ("value", "tag.added"),
+                ("value", "2"),
+                ("value", "7"),
+            ]
+            added = await client.get("/contacts", params=[*typed, ("unit", "days")], headers=JSON)
+            assert added.json()["f"] == ["history:happened:tag.added,2,7 days"]
+            assert added.json()["described"].endswith("at least 2 times in the last 7 days: Tag added")
