@@ -37,7 +37,7 @@ WAITS = {
     "approval": "Waits for an answer to “{title}”, until {until} at most.",
     "drip_slot": "Waits for its turn at {until}: “{title}”.",
     "breaker_open": "“{title}” is stopped, because it failed for too many people. It goes on by itself when "
-    "the step works again.",
+    "the step works again; the next try is at {until}.",
 }
 EVENTS = {
     "contact.created": "The contact was created",

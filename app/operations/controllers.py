@@ -7,6 +7,7 @@ from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
+from app.operations.breakers import try_now
 from app.operations.pages import RUN, job_list, job_page
 from app.operations.schemas import JobList, JobPage
 from app.operations.use_cases import cancel_job, retry_job
@@ -50,6 +51,20 @@ class JobController(Controller):
         """Stops a job; what it has written stays."""
         await cancel_job(work, job_id)
         return await _saved(work, job_id, "The job was cancelled.")
+
+
+class BreakerController(Controller):
+    path = "/breakers"
+    tags = ("jobs",)
+
+    @post("/{workflow_id:uuid}/{step_key:str}/trial", form="/jobs", guards=[may(RUN)])
+    async def trial(
+        self, workflow_id: FromPath[UUID], step_key: FromPath[str], work: NamedDependency[Work]
+    ) -> Saved[JobList]:
+        """Tries a stopped step at once, with one of those who wait there. 409 while it is not stopped."""
+        await try_now(work, workflow_id, step_key)
+        page = await job_list(work)
+        return Saved(page, see="/jobs", created=False, note="The step is tried again with one contact.")
 
 
 async def _saved(work: Work, job_id: UUID, note: str) -> Saved[JobPage]:

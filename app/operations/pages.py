@@ -11,6 +11,8 @@ from redis.exceptions import RedisError
 from app.enrollments.pages import name_of
 from app.errors import NotFound
 from app.health.pulse import SILENT_SECONDS
+from app.operations.breakers import breaker_lines, trials
+from app.operations.holding import standing_of
 from app.operations.schemas import Failing, JobLine, JobList, JobPage, QueueLine, Tile, WorkerLine
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
@@ -20,12 +22,18 @@ from app.work import Work
 RUN = Permission.RUN_JOBS
 TITLES = {
     "import.check": "Check an import",
+    "clock.strike": "Start a workflow at its time",
     "import.run": "Write an import",
     "bulk.tag": "Tag many contacts",
     "bulk.untag": "Untag many contacts",
     "bulk.delete": "Delete many contacts",
 }
-EFFECTS = {"email": "messages to send", "webhook": "calls to make"}
+EFFECTS = {
+    "email": "messages to send",
+    "sms": "text messages to send",
+    "chat": "chat messages to send",
+    "webhook": "calls to make",
+}
 LATE_SECONDS = 30.0
 MOST_FAILING = 10
 
@@ -35,18 +43,21 @@ async def job_list(work: Work, status: str = "", queue: str = "") -> JobList:
     queues = await _queues(work)
     workers = [WorkerLine(*row) for row in await work.jobs.workers()]
     failing, buttons = await _failing(work)
+    stopped = await breaker_lines(work)
     rows = await work.jobs.latest(status, queue)
     return JobList(
         tiles=tiles_of(queues, sum(one.quiet_seconds < SILENT_SECONDS for one in workers)),
         queues=queues,
         failing=failing,
+        breakers=stopped,
         workers=workers,
         items=[JobLine(**_line(work, row)) for row in rows],
         redis=await _redis_answers(work),
+        held=standing_of(await work.jobs.installation()).sentence,
         at=work.now,
         status=status,
         queue=queue,
-        actions=buttons,
+        actions=[*trials(work, stopped), *buttons],
     )
 
 
@@ -144,7 +155,8 @@ def _failed_job(row: Any) -> Failing:
 
 
 def _failing_effect(row: Any) -> Failing:
-    what = row.payload.get("subject") if row.kind == "email" else row.payload.get("url")
+    names = {"email": "subject", "sms": "to", "chat": "channel", "webhook": "url"}
+    what = row.payload.get(names[row.kind])
     note = f"{name_of(row)} · try {row.attempts}"
     return Failing(
         row.id, row.kind, row.status, str(what or row.kind), row.error or "", note, row.created_at,

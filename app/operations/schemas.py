@@ -42,7 +42,7 @@ class Failing(msgspec.Struct):
     `cancel:<id>` of the page's actions."""
 
     id: UUID
-    what: Literal["job", "email", "webhook"]
+    what: Literal["job", "email", "sms", "chat", "webhook"]
     state: str
     title: str
     error: str
@@ -50,6 +50,23 @@ class Failing(msgspec.Struct):
     at: datetime
     next_at: datetime | None
     href: str
+
+
+class BreakerLine(msgspec.Struct):
+    """A step that is stopped because it failed for too many people in one way. `waiting` counts those who
+    stand there; `until` is the next try. Its button is `try:<workflow>:<step>` of the page's actions."""
+
+    workflow_id: UUID
+    workflow_name: str
+    workflow_href: str
+    step_key: str
+    step: str
+    error_class: str
+    error: str
+    state: str
+    waiting: int
+    until: datetime | None
+    opened_at: datetime | None
 
 
 class WorkerLine(msgspec.Struct):
@@ -87,14 +104,17 @@ class JobLine(msgspec.Struct):
 
 
 class JobList(msgspec.Struct):
-    """The dashboard. `redis` says whether the bell can be rung; everything else comes from PostgreSQL."""
+    """The dashboard. `redis` says whether the bell can be rung; everything else comes from PostgreSQL. `held`
+    says why the engine is held, and is empty when it is not."""
 
     tiles: list[Tile]
     queues: list[QueueLine]
     failing: list[Failing]
+    breakers: list[BreakerLine]
     workers: list[WorkerLine]
     items: list[JobLine]
     redis: bool
+    held: str
     at: datetime
     status: str
     queue: str

@@ -9,6 +9,7 @@ from sqlalchemy import Float, and_, case, func, literal, or_, select
 
 from db.models import Effect, Enrollment, Event, Job, Worker
 from db.repositories.effects import failed_for_good
+from db.repositories.installation import READ
 from db.tenancy import TenantRepository
 
 OPEN = ("pending", "claimed", "retry", "unknown", "failed_permanent")
@@ -115,6 +116,10 @@ class Jobs(TenantRepository[Job]):
             .group_by(Job.queue)
         )
         return (await self.session.execute(query)).all()
+
+    async def installation(self) -> Any:
+        """The one row about the whole installation, which says whether the engine is held."""
+        return (await self.session.execute(READ)).one()
 
     async def workers(self, within: timedelta = timedelta(minutes=2)) -> Sequence[Any]:
         """The worker processes heard of lately: id, host, pid, started_at, seen_at, steps, memory, quiet

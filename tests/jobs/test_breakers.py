@@ -15,10 +15,12 @@ from app.enrollments import breakers
 from app.enrollments.sending import ending
 from app.integrations.http import HttpCaller
 from app.ports import Refused, Sent
+from app.work import open_work
 from app.workflows.domain.steps import SendEmail, Webhook
 from app.workflows.domain.triggers import ContactCreated
+from app.workflows.use_cases.read import counted
 from jobs.tasks import drain, match_and_move
-from tests.jobs.stage import Stage
+from tests.jobs.stage import USER, Stage
 
 MANY = 100
 
@@ -163,3 +165,46 @@ def test_a_probe_that_fails_gives_nobody_up(outcome: Refused) -> None:
     own = Refused("550", permanent=True, what="address")
     assert ending(own, 0, "hold", probe=True).status == "failed_permanent"
     assert ending(Sent(), 0, "hold", probe=True).status == "sent"
+
+
+async def test_the_jobs_page_shows_it_and_tries_at_once(stage: Stage) -> None:
+    stage.outside.answers = [Refused("The other side answered 503.", permanent=False, what="http_503")] * 12
+    workflow = await everybody(stage, Webhook(url="http://dead.example/"), 40)
+    await stage.drain()
+    stage.outside.answers.clear()
+    world = stage.world
+    owner = await world.person("owner", stage.account)
+    async with world.script(owner) as client:
+        board = (await client.get("/jobs")).json()
+        [line] = board["breakers"]
+        assert (line["step_key"], line["error_class"], line["state"]) == ("s1", "http_503", "open")
+        assert line["waiting"] > 20
+        path = f"/breakers/{workflow}/s1/trial"
+        assert path in {one["href"] for one in board["actions"]}
+        person = await stage.one(
+            "select id from enrollments where account_id = $1 and wait_reason = 'breaker_open'", stage.account
+        )
+        shown = (await client.get(f"/enrollments/{person['id']}")).json()
+        assert shown["wait_reason"] == "breaker_open"
+        assert "the next try is at" in shown["waits_for"]
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        assert (await counted(work, workflow))[0]["s1"].stopped
+    async with world.browser(owner) as client:
+        assert "Stopped steps" in (await client.get("/jobs")).text
+        answer = await client.post(path)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/jobs")
+    async with world.script(await world.person("viewer", stage.account)) as client:
+        assert (await client.post(path)).status_code == 403
+        assert (await client.get("/jobs")).json()["actions"] == []
+    async with world.script(await world.person()) as client:
+        assert (await client.post(path)).status_code == 404
+    await stage.drain()
+    await stage.drain(minutes=1)
+    assert (await standing(stage))["completed", None] == 40
+    async with world.script(owner) as client:
+        assert (await client.get("/jobs")).json()["breakers"] == []
+        assert (await client.post(path)).status_code == 404
+    audit = await stage.sql(
+        "select 1 from audit_logs where action = 'breaker.tried' and account_id = $1", stage.account
+    )
+    assert len(audit) == 1

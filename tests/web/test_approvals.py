@@ -93,7 +93,7 @@ async def test_by_browser_from_both_pages(asked: Asked) -> None:
             page = await client.get(path)
             assert "Call Ann?" in page.text
             assert f'action="{asked.path}"' in page.text
-        assert '<span class="n">1</span>' in page.text, "the navigation counts it"
+            assert '<span class="n">1</span>' in page.text, "the navigation counts it"
         answer = await client.post(asked.path, data={"option": "a1"})
         assert (answer.status_code, answer.headers["location"]) == (303, "/approvals")
         assert "Yes" in (await client.get("/approvals")).text
