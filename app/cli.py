@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 class Commands(CLIPlugin):
     def on_cli_init(self, cli: click.Group) -> None:
-        for command in (web, worker, mailbox, migrate, seed, accounts, keys):
+        from app.operations.commands import engine
+
+        for command in (web, worker, mailbox, migrate, seed, accounts, keys, engine):
             cli.add_command(command)
 
 

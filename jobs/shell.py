@@ -28,6 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import failpoints
 from app.enrollments.sending import send_effects
 from app.operations.holding import Guard
+from app.operations.forgetting import forget
 from app.operations.upkeep import upkeep
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
@@ -86,7 +87,7 @@ class Shell:
         for name, makes in after.items():
             self.lanes[name].after = [self.lanes[other] for other in makes]
         self.queue = Queue.from_url(runtime.settings.redis_url, name=QUEUE)
-        doing = {"drain": self.on_drain, "upkeep": self.on_upkeep}
+        doing = {"drain": self.on_drain, "upkeep": self.on_upkeep, "forget": self.on_forget}
         self.saq = CalmWorker(
             self.queue,
             functions=list(doing.items()),
@@ -119,6 +120,10 @@ class Shell:
     async def on_upkeep(self, _context: Any) -> None:
         self.saq.heard += 1
         log.info("upkeep.done", rows=await upkeep(self.runtime))
+
+    async def on_forget(self, _context: Any) -> None:
+        self.saq.heard += 1
+        log.info("forget.done", rows=await forget(self.runtime))
 
     async def _sql(self, statement: Any, **values: Any) -> None:
         async with self.runtime.engine.begin() as connection:

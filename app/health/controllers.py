@@ -52,7 +52,7 @@ class HealthController(Controller):
         found = await pulse(request)
         if found is None:
             return Response(Workers("unknown", 0, None), status_code=503)
-        said = Workers("ok" if found.heard else "silent", found.heard, found.seconds)
+        said = Workers("ok" if found.heard else "silent", found.heard, found.seconds, found.held)
         return Response(said, status_code=200 if found.heard else 503)
 
 

@@ -11,16 +11,19 @@ SILENT_SECONDS = 15.0  # three beats: who was not heard of for so long does not 
 
 PULSE = text("""
 select count(*) filter (where seen_at > clock_timestamp() - make_interval(secs => :silent)) as heard,
-       cast(extract(epoch from clock_timestamp() - max(seen_at)) as double precision) as seconds
+       cast(extract(epoch from clock_timestamp() - max(seen_at)) as double precision) as seconds,
+       (select i.held_at is not null from installation i) as held
   from workers
 """)
 
 
 class Pulse(msgspec.Struct, frozen=True):
-    """How many workers were heard of lately, and how many seconds ago the last one; None for never."""
+    """How many workers were heard of lately, and how many seconds ago the last one; None for never. `held`:
+    somebody holds the engine, so they do nothing."""
 
     heard: int
     seconds: float | None
+    held: bool = False
 
 
 def pulse_of(runtime: Runtime) -> Callable[[], Awaitable[Pulse]]:
@@ -29,6 +32,6 @@ def pulse_of(runtime: Runtime) -> Callable[[], Awaitable[Pulse]]:
     async def ask() -> Pulse:
         async with runtime.engine.connect() as connection:
             row = (await connection.execute(PULSE, {"silent": SILENT_SECONDS})).one()
-        return Pulse(row.heard, row.seconds)
+        return Pulse(row.heard, row.seconds, bool(row.held))
 
     return ask

@@ -13,11 +13,13 @@ class Live(msgspec.Struct):
 
 class Workers(msgspec.Struct):
     """Whether anybody works. `silent`: no worker was heard of for 15 seconds, so nobody moves and nothing is
-    sent; `unknown`: the database cannot be asked. `seconds` since the last one was heard of."""
+    sent; `unknown`: the database cannot be asked. `seconds` since the last one was heard of. `held`: the
+    engine is held, after a restore or by hand, and waits for a person."""
 
     status: Literal["ok", "silent", "unknown"]
     workers: int
     seconds: float | None
+    held: bool = False
 
 
 class Ready(msgspec.Struct):

@@ -32,6 +32,7 @@ with x as materialized (
           join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id
            and e.paused_at is null
          where o.account_id = current_account() and o.due_at <= cast(:now as timestamptz)
+           and not exists (select from installation i where i.held_at is not null)
            and (o.status in ('pending', 'retry')
                 or o.status = 'claimed' and o.lease_until < clock_timestamp()
                    and (o.begun_at is null or o.on_doubt = 'resend'))
@@ -66,7 +67,9 @@ with x as materialized (
                          then 'The contact does not want e-mails.'
                     when f.kind = 'sms' and c.sms_consent = 'denied'
                          then 'The contact does not want text messages.' end as unwanted,
-               w.held or e.paused_at is not null or not cast(:probe as boolean) and exists (
+               w.held or e.paused_at is not null
+                or exists (select from installation i where i.held_at is not null)
+                or not cast(:probe as boolean) and exists (
                     select from breakers b
                      where b.account_id = f.account_id and b.workflow_id = f.workflow_id
                        and b.step_key = f.step_key and b.state <> 'closed') as later

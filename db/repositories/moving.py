@@ -14,6 +14,7 @@ select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e
   join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
  where e.account_id = current_account() and e.status = 'active' and e.due_at <= cast(:now as timestamptz)
    and e.paused_at is null and (not w.held or w.status = 'archived') {which}
+   and not exists (select from installation i where i.held_at is not null)
  order by e.due_at limit :most for update of e skip locked
 """
 # Those of a batch whose worker died are not among them: they are run alone.

@@ -15,14 +15,19 @@ PASSWORDS = {"app_owner": "owner-of-tests", "app_user": "user-of-tests"}
 DATABASE = "switchyard"
 
 
+def migrate(postgres: Postgres, database: str = DATABASE) -> None:
+    """Makes a database on it and brings it to the newest schema."""
+    postgres.bootstrap(database, PASSWORDS)
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "db" / "migrations"))
+    config.set_main_option("sqlalchemy.url", postgres.url("app_owner", PASSWORDS["app_owner"], database))
+    command.upgrade(config, "head")
+
+
 @contextmanager
 def servers() -> Iterator[tuple[Settings, str]]:
     """Settings of app_user, and a superuser's address."""
     with Postgres.temporary() as postgres, Valkey.temporary() as valkey:
-        postgres.bootstrap(DATABASE, PASSWORDS)
-        config = Config()
-        config.set_main_option("script_location", str(ROOT / "db" / "migrations"))
-        config.set_main_option("sqlalchemy.url", postgres.url("app_owner", PASSWORDS["app_owner"], DATABASE))
-        command.upgrade(config, "head")
+        migrate(postgres)
         url = postgres.url("app_user", PASSWORDS["app_user"], DATABASE)
         yield Settings(database_url=url, redis_url=valkey.url()), postgres.superuser_url(DATABASE)
