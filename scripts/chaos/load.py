@@ -27,7 +27,8 @@ class Sent:
     email: str
     begun: float
     id: str = ""
-    status: int = 0  # 0: no answer at all
+    status: int = 0
+    error: str = ""  # instead of a status, when there was no answer at all
     seconds: float = 0.0
 
 
@@ -192,8 +193,8 @@ class Feeder:
         begun = time.monotonic()
         try:
             answer = await client.post("/contacts", json=body, headers=tenant.headers())
-        except httpx.HTTPError:
-            one.seconds = time.monotonic() - begun
+        except httpx.HTTPError as error:
+            one.error, one.seconds = type(error).__name__, time.monotonic() - begun
             return
         one.status, one.seconds = answer.status_code, time.monotonic() - begun
         if answer.status_code >= 300:

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 
 WORKERS = 4
-SECONDS_PER_KILL = 1.7
+SECONDS_PER_KILL = 1.5
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Plan:
 
 
 def make_plan(seed: int, kills: int, lease: float) -> Plan:
-    """A thousand kills make 28 minutes with 20 of PostgreSQL; fewer make less of everything."""
+    """A thousand kills make 25 minutes with 20 of PostgreSQL; fewer make less of everything."""
     chance = random.Random(seed)  # noqa: S311 -- repeatable on purpose
     seconds = max(kills * SECONDS_PER_KILL, 30.0)
     faults = [
