@@ -20,11 +20,19 @@ def _random() -> int:
     return taken
 
 
+_latest = 0  # the first 60 bits of the latest id without its version: milliseconds, then a count
+
+
 def uuid7(milliseconds: int | None = None) -> UUID:
-    """A new id whose first 48 bits are Unix milliseconds; the rest is random."""
-    stamp = int(time.time() * 1000) if milliseconds is None else milliseconds
+    """A new id whose first 48 bits are Unix milliseconds. Those of one process come in the order in which
+    they were made: what follows from one another, such as events, must not change places."""
+    global _latest  # noqa: PLW0603 -- the order of a process is one thing
     random = _random()
-    value = (stamp & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64
+    if milliseconds is None:
+        _latest = head = max((time.time_ns() // 1_000_000) << 12, _latest + 1)
+    else:
+        head = milliseconds << 12 | random >> 68 & 0xFFF
+    value = (head >> 12 & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | (head & 0xFFF) << 64
     return UUID(int=value | 0b10 << 62 | random & 0x3FFFFFFFFFFFFFFF)
 
 
