@@ -24,6 +24,8 @@ TASKS = (
     Task("drain", timeout=120),
     # Clear what has served its time: contacts deleted for 30 days, refusals of filters a week old.
     Task("upkeep", timeout=600, cron="7 * * * *"),
+    # Forget events and webhook deliveries of more than 30 days ago that nothing refers to.
+    Task("forget", timeout=3600, cron="37 3 * * *"),
 )
 
 SWEEP_SECONDS = 1.0  # every worker rings `drain` this often: the answer to a lost ring

@@ -27,8 +27,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import failpoints
 from app.enrollments.sending import send_effects
-from app.operations.holding import Guard
 from app.operations.forgetting import forget
+from app.operations.holding import Guard
 from app.operations.upkeep import upkeep
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings

@@ -42,6 +42,7 @@ FREE_KEYS = {
 }
 # References to a tenant row by its id alone, with the reason: none.
 DEFINERS = {signature.partition("(")[0] for signature, _ in FUNCTIONS} | {
+    "aged_accounts",
     "due_accounts",
     "hook_of",
     "worn_accounts",
