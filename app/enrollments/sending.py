@@ -70,7 +70,7 @@ async def _send(
     left: list[Any] = []
 
     async def one(effect: Any) -> None:
-        async with places[place_of(effect)], gate:
+        async with places[place_of(effect)], gate, runtime.gate.beside():
             if going_on() and time.monotonic() < over:
                 await attempt(runtime, account_id, effect)
             else:
