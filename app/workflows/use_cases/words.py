@@ -85,7 +85,8 @@ def _contact(config: StepConfig, given: Known) -> Said | None:
             return _update(config, given)
         case kinds.AssignOwner():
             how = {"round_robin": "Each in turn: ", "least_busy": "The least busy of: "}.get(config.mode, "")
-            whom = "Nobody" if config.mode == "nobody" else how + members(config.users, given)
+            several = "all members" if how and not config.users else members(config.users, given)
+            whom = "Nobody" if config.mode == "nobody" else how + several
             return label, whom + (" · only if there is none" if config.only_if_unassigned else "")
         case kinds.AddNote():
             return label, _first_line(config.text) or "No text yet"
@@ -143,7 +144,12 @@ def _ways(config: StepConfig, given: Known) -> Said | None:
             return f"Go to {config.step or '…'}", "Goes on there"
         case kinds.Drip():
             people = "person" if config.count == 1 else "people"
-            return f"Drip {config.count:,} {people} every {span(config.amount, config.unit)}", "The rest wait"
+            every = (
+                config.unit.value.removesuffix("s")
+                if config.amount == 1
+                else span(config.amount, config.unit)
+            )
+            return f"Drip {config.count:,} {people} every {every}", "The rest wait"
         case kinds.AddToWorkflow():
             return f"Add to “{called(config.workflow, given.names.workflows)}”", "Its own rules decide"
         case kinds.RemoveFromWorkflow() if config.workflow is None:
