@@ -19,7 +19,7 @@ LONGEST = 50_000
 MOST_TAGS = 200
 _OTHER = ("contact.id", "account.name")
 # What an enrollment carries besides the contact, with an example of a path into it.
-ROOTS = {"event": "body.order_id", "response": "order.id"}
+ROOTS = {"event": "order_id", "response": "order.id"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]+")
 
