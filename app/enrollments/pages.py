@@ -17,6 +17,7 @@ from app.enrollments.schemas import (
     EnrollmentList,
     EnrollmentPage,
     JumpForm,
+    MoveView,
     SettlementForm,
     Visit,
 )
@@ -152,11 +153,17 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
     row = await work.enrollments.one(enrollment_id)
     if row is None:
         raise NotFound("enrollment")
-    names = (await titles_of(work, {(row.workflow_id, row.version)}))[row.workflow_id, row.version]
+    moves = await work.enrollments.moves(enrollment_id)
+    numbers = [*(move.from_version for move in moves), row.version]
+    versions = await titles_of(work, {(row.workflow_id, number) for number in numbers})
+    names: dict[str, str] = {}
+    for number in numbers:  # steps of versions that it was taken from keep their names
+        names |= versions[row.workflow_id, number]
     ledger = await work.enrollments.effects(enrollment_id)
     effects = [effect_view(effect) for effect in ledger]
     by_seq = {effect.seq: effect for effect in effects}
-    steps = [Choice(key, title) for key, title in names.items() if "." not in key]
+    own = versions[row.workflow_id, row.version]
+    steps = [Choice(key, title) for key, title in own.items() if "." not in key]
     asked = await work.approvals.of_visit(row.id, row.seq) if row.wait_reason == "approval" else None
     return EnrollmentPage(
         **line_of(work, row, names),
@@ -174,6 +181,7 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
         effects=effects,
         approval=line_of_approval(asked, await work.enrollments.member_names()) if asked else None,
         decision=decision_view(await work.enrollments.decision(row.event_id, row.workflow_id)),
+        moves=[MoveView(*move) for move in moves],
         actions=[
             *actions(answering(work, asked) if asked else None),
             *steering_actions(work, row, effects, steps),

@@ -128,6 +128,45 @@ class DecisionView(msgspec.Struct):
     detail: dict[str, Any]
 
 
+class WhyLine(msgspec.Struct):
+    """One event of the contact and what a workflow made of it. `verdict` is "" when no trigger asks for it;
+    `worked_out` when no decision is kept and this is today's answer."""
+
+    event_id: UUID
+    kind: str
+    source: str
+    at: datetime
+    what: str
+    verdict: str
+    sentence: str
+    detail: dict[str, Any]
+    worked_out: bool
+
+
+class WhyPage(msgspec.Struct):
+    """The latest events first. Without a workflow there is nothing but the choice of one."""
+
+    contact_id: UUID
+    contact_name: str
+    workflow_id: UUID | None
+    workflow_name: str
+    status: str | None
+    items: list[WhyLine]
+    workflows: list[Choice]
+    actions: list[Action]
+
+
+class MoveView(msgspec.Struct):
+    """An enrollment that publishing took to another version."""
+
+    from_version: int
+    to_version: int
+    from_step: str | None
+    to_step: str | None
+    moved_by: str
+    moved_at: datetime
+
+
 class EnrollmentPage(EnrollmentLine, kw_only=True):
     """One enrollment with its path so far; `approval` is the question that it waits with."""
 
@@ -145,4 +184,5 @@ class EnrollmentPage(EnrollmentLine, kw_only=True):
     effects: list[EffectView]
     approval: ApprovalLine | None
     decision: DecisionView | None
+    moves: list[MoveView]
     actions: list[Action]

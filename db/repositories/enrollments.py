@@ -12,6 +12,7 @@ from db.models import (
     Effect,
     Enrollment,
     EnrollmentExecution,
+    EnrollmentMove,
     Event,
     TriggerDecision,
     Workflow,
@@ -193,6 +194,20 @@ class Enrollments(TenantRepository[Enrollment]):
             )
         )  # fmt: skip
         return (await self.session.execute(query)).one_or_none()
+
+    async def moves(self, enrollment_id: UUID) -> Sequence[Any]:
+        """Versions that it was taken from, and to: the columns of EnrollmentMove, in order."""
+        query = (
+            select(
+                EnrollmentMove.from_version, EnrollmentMove.to_version, EnrollmentMove.from_step,
+                EnrollmentMove.to_step, EnrollmentMove.moved_by, EnrollmentMove.moved_at,
+            )
+            .where(
+                EnrollmentMove.account_id == self.account_id, EnrollmentMove.enrollment_id == enrollment_id
+            )
+            .order_by(EnrollmentMove.id)
+        )  # fmt: skip
+        return (await self.session.execute(query)).all()
 
     async def document(self, workflow_id: UUID, version: int) -> Any:
         """The frozen document of a version; None when there is none."""

@@ -1,0 +1,177 @@
+"""The plan of a publication and what it does with people; pause and hold: pages, JSON, viewers, strangers."""
+
+from typing import Any
+
+import httpx
+
+from tests.cast import Cast, cast_of
+from tests.web.pages import Page
+from tests.web.world import World
+
+
+async def ready(world: World, effect: str = "sent") -> Cast:
+    """Somebody waits at s2 of version 1, and the draft has one step more."""
+    cast = await cast_of(world)
+    await world.sql("update contacts set city = 'Paris' where id = $1", cast.contact)
+    await world.sql("update effects set status = $2 where id = $1", cast.effect, effect)
+    return cast
+
+
+async def edited(client: httpx.AsyncClient, at: str) -> int:
+    """A longer wait and a note at the end; the revision."""
+    wait = {"kind": "wait", "amount": 3, "unit": "hours"}
+    first = await client.post(f"{at}/steps/s2", json={"rev": 1, "config": wait})
+    assert first.status_code == 200, first.text
+    note = {"kind": "add_note", "text": "Done"}
+    last = {"rev": 2, "kind": "add_note", "list": "main", "position": 9, "config": note}
+    second = await client.post(f"{at}/steps", json=last)
+    assert second.status_code == 201, second.text
+    rev: int = second.json()["workflow"]["rev"]
+    return rev
+
+
+async def test_the_plan_says_what_changes_and_who_stands_where(world: World) -> None:
+    cast = await ready(world)
+    at = f"/workflows/{cast.workflow}"
+    async with world.script(cast.owner) as client:
+        await edited(client, at)
+        plan = (await client.get(f"{at}/publication")).json()
+        assert plan["audience"] == {"audience": "future_only", "people": None}
+        lines = {(line["change"], line["key"]): line for line in plan["plan"]}
+        assert set(lines) == {("changed", "s2"), ("added", "s5")}
+        assert (lines["changed", "s2"]["before"], lines["changed", "s2"]["after"]) == (
+            "Wait 1 minute", "Wait 3 hours",
+        )  # fmt: skip
+        [group] = plan["standing"]
+        assert (group["version"], group["step"], group["people"], group["under_way"]) == (1, "s2", 1, 0)
+        assert (group["kept"], group["new_first"] > group["due_first"]) == (False, True)
+        values = [option["value"] for option in group["options"]]
+        assert values == ["finish", "s2", "s1", "s3", "s4", "s5", "exit"]
+    async with world.browser(cast.owner) as client:
+        page = await client.get(f"{at}/publication")
+        assert page.status_code == 200
+        for said in (
+            "Wait 1 minute → Wait 3 hours",
+            "Finish on version 1",
+            "moved along, it ends",
+            "Publish version 2",
+        ):
+            assert said in page.text, said
+        [form] = [one for one in Page(page.text, at).forms if one.action == f"{at}/publication"]
+        assert {"choices.0.to", "choices.0.people", "choices.0.version", "choices.0.step"} <= set(form.names)
+
+
+async def test_a_form_moves_people(world: World) -> None:
+    cast = await ready(world)
+    at = f"/workflows/{cast.workflow}"
+    async with world.script(cast.owner) as client:
+        rev = await edited(client, at)
+    form: dict[str, Any] = {
+        "account": str(cast.account), "rev": rev, "choices.0.version": "1", "choices.0.step": "s2",
+        "choices.0.people": "1", "choices.0.to": "s2",
+    }  # fmt: skip
+    async with world.browser(cast.owner) as client:
+        stale = await client.post(f"{at}/publication", data=form | {"choices.0.people": "7"})
+        assert (stale.status_code, "moved on since you looked" in stale.text) == (409, True)
+        old = await client.post(f"{at}/publication", data=form | {"rev": rev - 1})
+        assert old.status_code == 409
+        done = await client.post(f"{at}/publication", data=form)
+        assert (done.status_code, done.headers["location"]) == (303, at)
+    async with world.script(cast.owner) as client:
+        page = (await client.get(f"/enrollments/{cast.enrollment}")).json()
+        assert (page["version"], page["step_key"], page["wait_reason"]) == (2, "s2", "timer")
+        assert [(one["from_version"], one["to_version"]) for one in page["moves"]] == [(1, 2)]
+        plan = (await client.get(f"{at}/publication")).json()
+        assert (plan["standing"], plan["plan"], plan["actions"]) == ([], [], [])
+    async with world.browser(cast.owner) as client:
+        shown = await client.get(f"/enrollments/{cast.enrollment}")
+        assert "Version 1 → 2" in shown.text
+    assert ("workflow.published", "workflow") in await world.audit(cast.account)
+
+
+async def test_people_can_be_moved_later_without_a_new_version(world: World) -> None:
+    cast = await ready(world)
+    at = f"/workflows/{cast.workflow}"
+    async with world.script(cast.owner) as client:
+        rev = await edited(client, at)
+        first = await client.post(f"{at}/publication", json={"rev": rev})
+        assert (first.status_code, first.json()["version"], first.json()["moved"]) == (201, 2, 0)
+        choice = {"version": 1, "step": "s2", "people": 1, "to": "exit"}
+        again = await client.post(f"{at}/publication", json={"rev": rev, "choices": [choice]})
+        assert (again.status_code, again.json()["version"], again.json()["exited"]) == (201, 2, 1)
+        nothing = await client.post(f"{at}/publication", json={"rev": rev})
+        assert nothing.status_code == 409
+        page = (await client.get(f"/enrollments/{cast.enrollment}")).json()
+        assert (page["status"], page["exit_reason"]) == ("exited", "removed_by_user")
+
+
+async def test_who_may_get_something_now_is_said(world: World) -> None:
+    cast = await ready(world, "unknown")
+    at = f"/workflows/{cast.workflow}"
+    async with world.script(cast.owner) as client:
+        rev = await edited(client, at)
+        [group] = (await client.get(f"{at}/publication")).json()["standing"]
+        assert group["under_way"] == 1
+        choice = {"version": 1, "step": "s2", "people": 1, "to": "s2"}
+        done = await client.post(f"{at}/publication", json={"rev": rev, "choices": [choice]})
+        assert (done.json()["moved"], done.json()["under_way"]) == (0, 1)
+    async with world.browser(cast.owner) as client:
+        page = await client.get(f"{at}/publication")
+        assert "1 cannot be moved" in page.text
+
+
+async def test_the_audience_is_counted_first(world: World) -> None:
+    cast = await ready(world)
+    at = f"/workflows/{cast.workflow}"
+    async with world.script(cast.owner) as client:
+        settings = {"rev": 1, "audience": "current_and_future"}
+        saved = await client.post(f"{at}/settings", json=settings)
+        assert saved.status_code == 200, saved.text
+        plan = (await client.get(f"{at}/publication")).json()
+        assert plan["audience"] == {"audience": "current_and_future", "people": 1}
+        assert [line["title"] for line in plan["plan"]] == ["Who enters"]
+        rev = plan["workflow"]["rev"]
+        assert (await client.post(f"{at}/publication", json={"rev": rev})).status_code == 201
+    [job] = await world.sql(
+        "select task, total from jobs where task = 'workflow.audience' and account_id = $1", cast.account
+    )
+    assert tuple(job) == ("workflow.audience", 1)
+
+
+async def test_hold_and_release(world: World) -> None:
+    cast = await ready(world)
+    at = f"/workflows/{cast.workflow}"
+    viewer, stranger = await world.person("viewer", cast.account), await world.person()
+    async with world.script(viewer) as client:
+        assert (await client.post(f"{at}/hold")).status_code == 403
+    async with world.script(stranger) as client:
+        for path in ("hold", "hold/deletion"):
+            assert (await client.post(f"{at}/{path}")).status_code == 404
+    async with world.browser(cast.owner) as client:
+        done = await client.post(f"{at}/hold", data={"account": str(cast.account)})
+        assert done.headers["location"] == f"{at}/settings"
+        page = await client.get(f"{at}/settings")
+        assert ("Held" in page.text, f'action="{at}/hold/deletion"' in page.text) == (True, True)
+    async with world.script(cast.owner) as client:
+        shown = (await client.get(f"/enrollments/{cast.enrollment}")).json()
+        assert (shown["wait_reason"], shown["held"]) == ("paused_workflow", True)
+        names = {one["name"] for one in (await client.get(f"{at}/settings")).json()["actions"]}
+        assert ("release" in names, "hold" in names, "pause" in names) == (True, False, True)
+        assert (await client.post(f"{at}/hold/deletion")).status_code == 204
+        shown = (await client.get(f"/enrollments/{cast.enrollment}")).json()
+        assert shown["wait_reason"] == "timer"
+    audit = set(await world.audit(cast.account))
+    assert {("workflow.held", "workflow"), ("workflow.released", "workflow")} <= audit
+
+
+async def test_a_viewer_sees_the_plan_and_changes_nothing(world: World) -> None:
+    cast = await ready(world)
+    at = f"/workflows/{cast.workflow}"
+    viewer, stranger = await world.person("viewer", cast.account), await world.person()
+    async with world.script(viewer) as client:
+        plan = (await client.get(f"{at}/publication")).json()
+        assert (len(plan["standing"]), plan["actions"]) == (0, [])
+        assert (await client.post(f"{at}/publication", json={"rev": 1})).status_code == 403
+    async with world.script(stranger) as client:
+        assert (await client.get(f"{at}/publication")).status_code == 404
+        assert (await client.post(f"{at}/publication", json={"rev": 1})).status_code == 404
