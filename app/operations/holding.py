@@ -101,18 +101,24 @@ class Guard:
         self.passed = False  # looked at least once: until then nothing is claimed
 
     async def look(self) -> bool:
-        """Holds the engine when the database is behind; whether it is held now."""
-        async with self.runtime.engine.connect() as connection:
-            row = (await connection.execute(READ)).one()
-        known = str(row.id)
-        outside = [moment for moment in (await self._redis(known), self._file(known)) if moment]
-        newest = max([*outside, self.seen.get(known, row.beat_at)])
+        """Holds the engine when the database is behind; whether it is held now.
+
+        What is outside is read before the database: others beat meanwhile, and what they had written outside
+        by then is in a database that was not restored."""
+        known = str((await self._read()).id)
+        outside = [await self._redis(known), self._file(known), self.seen.get(known)]
+        row = await self._read()
+        newest = max([row.beat_at, *(moment for moment in outside if moment)])
         held = row.held_at is not None
         if not held and newest > row.beat_at + SLACK:
             await _hold(self.runtime, "Switchyard", RESTORED, row.beat_at, newest)
             held = True
         self.passed = True
         return held
+
+    async def _read(self) -> Any:
+        async with self.runtime.engine.connect() as connection:
+            return (await connection.execute(READ)).one()
 
     async def beat(self) -> None:
         """The next mark, first in PostgreSQL and then outside. Only after `look`."""

@@ -1,5 +1,6 @@
 """F25: a database that was restored from a backup does not send again by itself what it does not know of."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from app.enrollments.sending import send_effects
 from app.operations.holding import Guard, hold, release, standing
 from app.runtime import open_runtime
 from app.settings import Settings
@@ -162,8 +164,39 @@ async def test_held_by_hand_nothing_moves_and_nothing_is_sent(stage: Stage) -> N
     assert len(stage.outside.letters) == 1
 
 
+async def test_held_it_claims_nothing_that_was_pending(stage: Stage) -> None:
+    person, vip = await stage.contact(), await stage.tag("vip")
+    await tagged_one(stage, person, vip)
+    await match_and_move(stage.runtime, stage.account)
+    await hold(stage.runtime, "Olive", "Moving servers.")
+    try:
+        assert await send_effects(stage.runtime, stage.account) == 0
+        assert (await stage.effect(person))["status"] == "pending"
+    finally:
+        await release(stage.runtime, "Olive")
+
+
 async def tagged_one(stage: Stage, person: Any, vip: Any) -> None:
     from app.workflows.domain.triggers import TagAdded
 
     await stage.workflow([MAIL], TagAdded(key="t1", tag=vip))
     await stage.add_tag(person, vip)
+
+
+async def test_a_beat_of_another_worker_meanwhile_is_no_gap(own: tuple[Postgres, Settings]) -> None:
+    """Found by scripts/faults --short --seed 11: Redis was frozen while a worker looked, and another beat."""
+    _, settings = own
+    runtime = open_runtime(settings, pool_size=0)
+    other = Guard(runtime)
+    await other.beat()
+
+    class Slow(Guard):
+        async def _redis(self, known: str) -> Any:
+            await asyncio.sleep(1.2)
+            await other.beat()
+            return await super()._redis(known)
+
+    assert not await Slow(runtime).look()
+    bell: Any = runtime.enqueue
+    await bell.close()
+    await runtime.close()
