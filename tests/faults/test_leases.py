@@ -1,0 +1,46 @@
+"""What is claimed is claimed by the database's clock, and begun only while it is wanted."""
+
+from app.enrollments.backoff import pause
+from app.enrollments.sending import attempt, begin
+from app.enrollments.steering import remove_enrollment
+from app.work import open_work
+from tests.jobs.stage import USER, Stage
+from tests.jobs.test_effects import MAIL, claim, lease_over, parked
+
+
+async def test_a_lease_is_of_the_databases_clock(stage: Stage) -> None:
+    await parked(stage)
+    assert await claim(stage) is not None
+    stage.clock.forward(hours=1)
+    assert await claim(stage) is None, "an hour on the engine's clock is none on the lease's"
+
+
+async def test_a_doubt_is_never_claimed_again(stage: Stage) -> None:
+    await parked(stage, MAIL)
+    effect = await claim(stage)
+    assert await begin(stage.runtime, stage.account, effect) == 1
+    await lease_over(stage)
+    assert await claim(stage) is None
+    assert stage.outside.letters == []
+
+
+async def test_what_ended_meanwhile_is_not_sent(stage: Stage) -> None:
+    person = await parked(stage)
+    effect = await claim(stage)
+    await stage.sql("update enrollments set status = 'exited' where contact_id = $1", person)
+    await attempt(stage.runtime, stage.account, effect)
+    assert stage.outside.letters == []
+    assert (await stage.effect(person))["status"] == "cancelled"
+
+
+async def test_a_removal_leaves_an_audit_row(stage: Stage) -> None:
+    person = await parked(stage)
+    enrollment = (await stage.enrollment(person))["id"]
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await remove_enrollment(work, enrollment)
+    rows = await stage.sql("select action, actor_name from audit_logs where subject_id = $1", str(enrollment))
+    assert [tuple(row) for row in rows] == [("enrollment.removed", USER.name)]
+
+
+def test_those_who_failed_together_do_not_come_back_together() -> None:
+    assert len({pause(3) for _ in range(20)}) > 10
