@@ -18,7 +18,12 @@ from app.approvals.controllers import ApprovalController
 from app.audit.controllers import audit
 from app.cli import Commands
 from app.contacts.controllers import ContactController
-from app.enrollments.controllers import EffectController, EnrollmentController, WorkflowEnrollmentController
+from app.enrollments.controllers import (
+    EffectController,
+    EnrollmentController,
+    WhyController,
+    WorkflowEnrollmentController,
+)
 from app.fields.controllers import FieldController
 from app.health.controllers import HealthController, metrics
 from app.health.pulse import pulse_of
@@ -26,6 +31,7 @@ from app.home.controllers import overview
 from app.hooks.controllers import HookController, InboundController
 from app.imports.controllers import ImportController
 from app.mailbox.controllers import MailboxController
+from app.notes.controllers import NoteController
 from app.notifications.controllers import NotificationController
 from app.operations.controllers import BreakerController, JobController
 from app.people.controllers import MemberController, PasswordController, TokenController, roles
@@ -38,6 +44,7 @@ from app.sessions.directory import Principals
 from app.sessions.throttle import Throttle
 from app.settings import Settings
 from app.tags.controllers import TagController
+from app.tasks.controllers import TaskController
 from app.web.assemble import assemble
 from app.web.limits import Limiter, open_redis
 from app.web.logs import configure
@@ -57,6 +64,8 @@ ROUTES: list[Any] = [
     TagController,
     FieldController,
     SegmentController,
+    NoteController,
+    TaskController,
     SignInController,
     SessionController,
     MemberController,

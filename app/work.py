@@ -17,6 +17,7 @@ from app.runtime import Runtime
 from db.ids import uuid7
 from db.models import AuditLog, Event, Job
 from db.repositories.accounts import Accounts
+from db.repositories.activity import Notes, Tasks
 from db.repositories.approvals import Approvals
 from db.repositories.audit_log import AuditEntries
 from db.repositories.contacts import Contacts
@@ -217,6 +218,14 @@ class Work:
     @cached_property
     def segments(self) -> Segments:
         return Segments(session=self.session)
+
+    @cached_property
+    def notes(self) -> Notes:
+        return Notes(session=self.session)
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        return Tasks(session=self.session)
 
     @cached_property
     def fields(self) -> Fields:

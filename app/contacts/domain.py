@@ -4,16 +4,19 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from urllib.parse import urlsplit
+from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
 import phonenumbers
 
 from app.credentials import normal_email
-from app.filters.fields import BUILT_IN, Fields, FieldSpec, FieldType, unknown_field
+from app.filters.fields import BUILT_IN, CONSENT, Fields, FieldSpec, FieldType, unknown_field
 from app.filters.values import value_of
 
 TEXT_KEYS = tuple(key for key, spec in BUILT_IN.items() if spec.type is FieldType.TEXT)
 PHONES = ("phone", "phone2")
+# Built-in fields that are no text: who looks after a contact, and what it agreed to.
+KEPT = ("owner", "email_consent", "sms_consent")
 UNIQUE = ("email", "external_id")
 NAMING = ("first_name", "last_name", "email", "company", "phone", "external_id")
 LONGEST: dict[str, int] = dict.fromkeys(TEXT_KEYS, 200) | {
@@ -40,7 +43,7 @@ def normalise(
     errors: dict[str, str] = {}
     for key, value in values.items():
         spec = fields.get(key)
-        if spec is None or (spec.key not in LONGEST and spec.custom_id is None):
+        if spec is None or (spec.key not in (*LONGEST, *KEPT) and spec.custom_id is None):
             errors[key] = unknown_field(key, fields)
             continue
         try:
@@ -52,8 +55,8 @@ def normalise(
 
 def _value(spec: FieldSpec, value: object, region: str) -> Value:
     text = _text(spec, value)
-    if spec.custom_id is not None:
-        return value_of(spec, text)
+    if spec.custom_id is not None or spec.key in KEPT:
+        return _kept(spec, text) if spec.key in KEPT else value_of(spec, text)
     text = text.strip() if spec.key == "address" else " ".join(text.split())
     if text == "":
         return None
@@ -68,9 +71,21 @@ def _value(spec: FieldSpec, value: object, region: str) -> Value:
     return _zone(text) if spec.key == "time_zone" else text
 
 
+def _kept(spec: FieldSpec, text: str) -> Value:
+    """Nobody's consent is empty: who was not asked is unknown."""
+    if spec.type is FieldType.SELECT:
+        return value_of(spec, text) or CONSENT[0]
+    owner = value_of(spec, text)
+    if owner is not None and owner not in (spec.names or {}):
+        raise ValueError("Choose a member of this account.")
+    return owner
+
+
 def _text(spec: FieldSpec, value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, UUID):
+        return str(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, str | int | float):

@@ -9,6 +9,7 @@ import msgspec
 
 from app.accounts.domain import zones
 from app.audit.controllers import entry_of
+from app.contacts.domain import KEPT
 from app.contacts.listing import (
     DEFAULT_COLUMNS,
     Query,
@@ -40,8 +41,13 @@ from app.errors import NotFound
 from app.filters.ast import Group
 from app.filters.fields import Fields, FieldType
 from app.filters.parse import describe
+from app.notes.schemas import NoteForm, NoteView
+from app.notes.use_cases import view_of as note_view
 from app.permissions import Permission
 from app.segments.schemas import SegmentChangeForm
+from app.tasks.pages import task_actions
+from app.tasks.pages import view_of as task_of
+from app.tasks.schemas import TaskForm
 from app.web.actions import Action, action, actions
 from app.work import Work
 from db.repositories.contacts import MOST_COUNTED
@@ -155,7 +161,7 @@ def editable(fields: Fields, contact_id: UUID | None = None) -> list[FieldView]:
     return [
         field_view(spec, contact_id)
         for spec in fields.values()
-        if spec.custom_id is not None or spec.type is FieldType.TEXT
+        if spec.custom_id is not None or spec.type is FieldType.TEXT or spec.key in KEPT
     ]
 
 
@@ -164,6 +170,8 @@ async def record(work: Work, contact_id: UUID) -> ContactPage:
     contact, fields = await contact_of(work, contact_id), await work.fields.catalogue()
     lines = await work.contacts.enrollments(contact_id)
     history, _ = await work.audit_log.page(subject_kind="contact", subject_id=str(contact_id), limit=30)
+    notes = [note_view(work, row) for row in await work.notes.of(contact_id)]
+    tasks = [task_of(work, row) for row in await work.tasks.of(contact_id)]
     return ContactPage(
         contact,
         editable(fields, contact_id),
@@ -171,8 +179,31 @@ async def record(work: Work, contact_id: UUID) -> ContactPage:
         [entry_of(row) for row in history],
         {spec.key: spec.label for spec in fields.values()},
         list((await work.tags.names()).values()),
-        _record_actions(work, contact),
+        notes,
+        tasks,
+        dict(fields["owner"].names or {}),
+        (await work.accounts.own()).time_zone,
+        [
+            *_record_actions(work, contact),
+            *_note_actions(work, contact, notes),
+            *task_actions(work, tasks, when=contact.deleted_at is None),
+        ],
     )
+
+
+def _note_actions(work: Work, contact: ContactView, notes: list[NoteView]) -> list[Action]:
+    href, there = f"/contacts/{contact.id}", contact.deleted_at is None
+    return actions(
+        action(work, "note", "Add note", f"{href}/notes", permission=EDIT, form=NoteForm, when=there),
+        action(work, "task", "Add task", f"{href}/tasks", permission=EDIT, form=TaskForm, when=there),
+        *(
+            action(
+                work, f"delete_note:{note.id}", "Delete note", f"/notes/{note.id}/deletion", permission=EDIT,
+                when=note.own and there,
+            )
+            for note in notes
+        ),
+    )  # fmt: skip
 
 
 def _record_actions(work: Work, contact: ContactView) -> list[Action]:

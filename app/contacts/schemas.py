@@ -8,7 +8,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from app.audit.schemas import AuditEntry
-from app.filters.fields import FieldSpec
+from app.filters.fields import FieldSpec, FieldType
+from app.notes.schemas import NoteView
+from app.tasks.schemas import TaskView
 from app.web.actions import Action
 
 MOST_IDS = 10_000
@@ -17,7 +19,8 @@ Text = Annotated[str, Meta(max_length=5000)] | None | UnsetType
 
 class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
     """What is not sent stays as it is; "" and null empty a field. `fields` is by the custom field's id. `rev`
-    is the revision that was looked at: when it is not the current one, nothing is saved (409)."""
+    is the revision that was looked at: when it is not the current one, nothing is saved (409). `owner` is a
+    member's id, the consents are unknown, granted or denied."""
 
     first_name: Text = UNSET
     last_name: Text = UNSET
@@ -34,6 +37,9 @@ class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
     website: Text = UNSET
     time_zone: Text = UNSET
     external_id: Text = UNSET
+    owner: UUID | UnsetType | None = UNSET
+    email_consent: Text = UNSET
+    sms_consent: Text = UNSET
     fields: dict[str, Any] = {}
     rev: int | None = None
 
@@ -126,7 +132,9 @@ class ContactView(msgspec.Struct):
     deleted_at: datetime | None
 
     def value(self, key: str) -> Any:
-        """The value of one field by its key."""
+        """The value of one field by its key; the owner's id as text."""
+        if key == "owner":
+            return str(self.owner) if self.owner else None
         if key.startswith("custom."):
             return self.fields.get(key.removeprefix("custom."))
         return getattr(self, key)
@@ -207,7 +215,8 @@ class ContactList(msgspec.Struct):
 
 
 class FieldView(msgspec.Struct):
-    """A field of the form: `name` is what the form calls it, `key` what filters call it."""
+    """A field of the form: `name` is what the form calls it, `key` what filters call it; `people` are those
+    it may name, by id."""
 
     key: str
     name: str
@@ -215,6 +224,7 @@ class FieldView(msgspec.Struct):
     type: str
     options: list[str]
     href: str = ""
+    people: dict[str, str] = {}
 
 
 class EnrollmentLine(msgspec.Struct):
@@ -230,7 +240,8 @@ class EnrollmentLine(msgspec.Struct):
 
 
 class ContactPage(msgspec.Struct):
-    """The record: its fields in order, where it is in workflows, and what happened to it, newest first."""
+    """The record: its fields in order, where it is in workflows, and what happened to it, newest first.
+    `people` are the members whom a task may be given to, by id; due times are typed in `time_zone`."""
 
     contact: ContactView
     fields: list[FieldView]
@@ -238,6 +249,10 @@ class ContactPage(msgspec.Struct):
     history: list[AuditEntry]
     labels: dict[str, str]
     tags: list[str]
+    notes: list[NoteView]
+    tasks: list[TaskView]
+    people: dict[str, str]
+    time_zone: str
     actions: list[Action]
 
 
@@ -263,4 +278,5 @@ def field_view(spec: FieldSpec, contact_id: UUID | None = None) -> FieldView:
     """A field as forms show it."""
     name = f"fields.{spec.custom_id}" if spec.custom_id else spec.key
     href = f"/contacts/{contact_id}/fields/{spec.key}" if contact_id else ""
-    return FieldView(spec.key, name, spec.label, spec.type.value, list(spec.options), href)
+    people = dict(spec.names or {}) if spec.type is FieldType.USER else {}
+    return FieldView(spec.key, name, spec.label, spec.type.value, list(spec.options), href, people)

@@ -43,7 +43,8 @@ async def create_contact(work: Work, values: Mapping[str, Any]) -> UUID:
     except IntegrityError:
         await work.session.rollback()
         raise Invalid({"": LATER}) from None
-    work.audit("contact.created", "contact", contact_id, {key: [None, value] for key, value in kept.items()})
+    changes = {key: [None, value] for key, value in kept.items()}
+    work.audit("contact.created", "contact", contact_id, await _by_name(work, changes))
     work.emit("contact.created", contact_id)
     await work.commit()
     return contact_id
@@ -72,7 +73,7 @@ async def update_contact(work: Work, contact_id: UUID, values: Mapping[str, Any]
     except IntegrityError:
         await work.session.rollback()
         raise Invalid({"": LATER}) from None
-    work.audit("contact.updated", "contact", contact_id, changes)
+    work.audit("contact.updated", "contact", contact_id, await _by_name(work, changes))
     work.emit("contact.updated", contact_id, {"changes": changes})
     await work.commit()
 
@@ -158,7 +159,20 @@ def _name(key: str) -> str:
 
 def _split(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     custom = {key.removeprefix("custom."): value for key, value in values.items() if key not in BUILT_IN}
-    return {key: value for key, value in values.items() if key in BUILT_IN}, custom
+    columns = {key: value for key, value in values.items() if key in BUILT_IN}
+    if "owner" in columns:
+        owner = columns.pop("owner")
+        columns["owner_id"] = UUID(owner) if owner else None
+    return columns, custom
+
+
+async def _by_name(work: Work, changes: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """The audit is read by people: owners by their names, as they are now."""
+    if "owner" not in changes:
+        return dict(changes)
+    names = (await work.fields.catalogue())["owner"].names or {}
+    named = [names.get(str(one), one) if one else None for one in changes["owner"]]
+    return {**changes, "owner": named}
 
 
 def _refuse_nameless(values: Mapping[str, Any]) -> None:

@@ -40,6 +40,7 @@ NAV: tuple[tuple[str, str, str, Permission], ...] = (
     ("home", "Overview", "/", Permission.VIEW),
     ("contacts", "Contacts", "/contacts", Permission.VIEW),
     ("imports", "Imports", "/imports", Permission.VIEW),
+    ("tasks", "Tasks", "/tasks", Permission.VIEW),
     ("segments", "Segments", "/segments", Permission.VIEW),
     ("tags", "Tags", "/tags", Permission.VIEW),
     ("fields", "Fields", "/fields", Permission.VIEW),

@@ -70,6 +70,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
         "app.audit.schemas",
     ): "the record shows its audit rows as the Audit page does",
     ("app/enrollments/schemas.py", "app.approvals.schemas"): "its page shows the question it waits with",
+    ("app/contacts/schemas.py", "app.notes.schemas"): "the record shows its notes",
+    ("app/contacts/schemas.py", "app.tasks.schemas"): "and its tasks, as the Tasks page does",
     ("app/contacts/use_cases.py", "app.tags.use_cases"): "a tag is named and, in the same commit, made",
     (
         "app/workflows/use_cases/relocation.py",

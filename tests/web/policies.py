@@ -31,6 +31,7 @@ POST /contacts/{contact_id}/fields/{key}                          contacts:edit
 POST /contacts/{contact_id}/restoration                           contacts:edit
 POST /contacts/{contact_id}/tags                                  contacts:edit
 POST /contacts/{contact_id}/tags/{tag_id}/deletion                contacts:edit
+GET  /contacts/{contact_id}/why                                   view
 POST /effects/{effect_id}/cancellation                            jobs:run
 POST /effects/{effect_id}/retry                                   jobs:run
 POST /effects/{effect_id}/settlement                              enrollments:steer
@@ -67,6 +68,13 @@ POST /members                                                     members:manage
 POST /members/{user_id}/deletion                                  members:manage
 POST /members/{user_id}/link                                      members:manage
 POST /members/{user_id}/role                                      members:manage
+POST /contacts/{contact_id}/notes                                 contacts:edit
+POST /contacts/{contact_id}/tasks                                 contacts:edit
+POST /notes/{note_id}/deletion                                    contacts:edit
+GET  /tasks                                                       view
+POST /tasks/{task_id}/completion                                  contacts:edit
+POST /tasks/{task_id}/completion/deletion                         contacts:edit
+POST /tasks/{task_id}/deletion                                    contacts:edit
 GET  /notifications                                               view
 POST /notifications/reading                                       view
 POST /notifications/{notification_id}/reading                     view
@@ -147,6 +155,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/effects/{effect_id}/settlement"): {"went_out": True},
     ("POST", "/enrollments/{enrollment_id}/jump"): {"step": "s1"},
     ("POST", "/contacts/{contact_id}/tags"): {"name": "taken"},
+    ("POST", "/contacts/{contact_id}/notes"): {"body": "taken"},
+    ("POST", "/contacts/{contact_id}/tasks"): {"title": "taken"},
     ("POST", "/fields/{field_id}"): {"label": "Taken"},
     ("POST", "/segments/{segment_id}"): {"name": "Taken"},
     ("POST", "/tags/{tag_id}"): {"name": "taken"},

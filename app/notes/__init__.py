@@ -1,0 +1,1 @@
+"""Notes: what people and steps write down about a contact."""

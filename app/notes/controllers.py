@@ -1,0 +1,34 @@
+"""Notes on the page of a contact."""
+
+from uuid import UUID
+
+from litestar import Controller, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from app.notes.schemas import NoteForm, NoteView
+from app.notes.use_cases import add_note, delete_note
+from app.permissions import Permission
+from app.web.guards import may
+from app.web.negotiate import Saved
+from app.work import Work
+
+EDIT = Permission.EDIT_CONTACTS
+
+
+class NoteController(Controller):
+    tags = ("notes",)
+
+    @post("/contacts/{contact_id:uuid}/notes", form="/contacts/{contact_id}", guards=[may(EDIT)])
+    async def create(
+        self, contact_id: FromPath[UUID], data: JSONBody[NoteForm], work: NamedDependency[Work]
+    ) -> Saved[NoteView]:
+        """Writes a note about a contact."""
+        note = await add_note(work, contact_id, data.body)
+        return Saved(note, see=f"/contacts/{contact_id}", note="The note was added.")
+
+    @post("/notes/{note_id:uuid}/deletion", guards=[may(EDIT)])
+    async def delete_note(self, note_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
+        """Deletes a note that one wrote oneself."""
+        contact_id = await delete_note(work, note_id)
+        return Saved(None, see=f"/contacts/{contact_id}", note="The note was deleted.")

@@ -1,0 +1,29 @@
+"""Notes as they come in and as they are shown."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+LONGEST = 10_000
+
+
+class NoteForm(msgspec.Struct, forbid_unknown_fields=True):
+    body: Annotated[
+        str,
+        Meta(min_length=1, max_length=LONGEST, extra={"error": f"Write a note of 1 to {LONGEST:,} letters."}),
+    ]
+
+
+class NoteView(msgspec.Struct):
+    """`author_kind` is person, token or step; `own` says that the reader wrote it."""
+
+    id: UUID
+    contact_id: UUID
+    body: str
+    author_kind: str
+    author_name: str
+    created_at: datetime
+    own: bool

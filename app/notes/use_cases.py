@@ -1,0 +1,55 @@
+"""Adding and deleting notes."""
+
+from typing import Any
+from uuid import UUID
+
+from app.errors import Conflict, Forbidden, Invalid, NotFound
+from app.notes.schemas import LONGEST, NoteView
+from app.work import Work
+
+SHOWN = 200
+
+
+def view_of(work: Work, row: Any) -> NoteView:
+    """A row of `Notes` as the reader sees it."""
+    return NoteView(
+        row.id, row.contact_id, row.body, row.author_kind, row.author_name, row.created_at, own(work, row)
+    )
+
+
+def own(work: Work, row: Any) -> bool:
+    """Whether the reader wrote it: with a token or without."""
+    return work.principal is not None and row.author_id in (
+        str(work.principal.user_id),
+        str(work.principal.token_id),
+    )
+
+
+async def add_note(work: Work, contact_id: UUID, body: str) -> NoteView:
+    """Writes a note about a contact. Raises `Invalid`, `NotFound`, and `Conflict` for a deleted contact."""
+    text = body.replace("\r\n", "\n").strip()
+    if not text or "\0" in text:
+        raise Invalid({"body": f"Write a note of 1 to {LONGEST:,} letters."})
+    contact = await work.contacts.row(contact_id, lock=True)
+    if contact is None:
+        raise NotFound("contact")
+    if contact.deleted_at is not None:
+        raise Conflict("This contact was deleted. Restore it first.")
+    note_id = await work.notes.insert(contact_id, text, work.actor, work.now)
+    work.audit("note.added", "contact", contact_id, {"note": [None, text[:SHOWN]]})
+    work.emit("note.added", contact_id, {"note_id": str(note_id)})
+    await work.commit()
+    return view_of(work, await work.notes.one(note_id))
+
+
+async def delete_note(work: Work, note_id: UUID) -> UUID:
+    """Deletes a note of one's own; the contact's id. Raises `NotFound`, `Forbidden` for another's."""
+    row = await work.notes.one(note_id)
+    if row is None:
+        raise NotFound("note")
+    if not own(work, row):
+        raise Forbidden("Only its author can delete a note.")
+    await work.notes.remove(note_id)
+    work.audit("note.deleted", "contact", row.contact_id, {"note": [row.body[:SHOWN], None]})
+    await work.commit()
+    return UUID(str(row.contact_id))

@@ -1,0 +1,1 @@
+"""Tasks: what people and steps ask to be done about a contact."""

@@ -1,0 +1,67 @@
+"""Screens of tasks."""
+
+from typing import Any
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from app.permissions import Permission
+from app.tasks.pages import task_list, task_view
+from app.tasks.schemas import TaskForm, TaskList, TaskStepForm, TaskView
+from app.tasks.use_cases import add_task, complete_task, delete_task, reopen_task
+from app.web.guards import may
+from app.web.negotiate import Saved
+from app.work import Work
+
+EDIT = Permission.EDIT_CONTACTS
+
+
+class TaskController(Controller):
+    tags = ("tasks",)
+
+    @get("/tasks", page="tasks/index.html", fragment="tasks/_tasks.html", guards=[may(Permission.VIEW)])
+    async def index(
+        self, work: NamedDependency[Work], view: FromQuery[str] = "mine", after: FromQuery[UUID | None] = None
+    ) -> TaskList:
+        """Tasks about all contacts: `view` is mine, all, overdue or done; `after` comes from `next`."""
+        return await task_list(work, view, after)
+
+    @post("/contacts/{contact_id:uuid}/tasks", form="/contacts/{contact_id}", guards=[may(EDIT)])
+    async def create(
+        self, contact_id: FromPath[UUID], data: JSONBody[TaskForm], work: NamedDependency[Work]
+    ) -> Saved[TaskView]:
+        """Adds a task about a contact."""
+        task = await task_view(work, await add_task(work, contact_id, data))
+        return Saved(task, see=f"/contacts/{contact_id}", note=f"“{task.title}” was added.")
+
+    @post("/tasks/{task_id:uuid}/completion", guards=[may(EDIT)])
+    async def complete(
+        self, task_id: FromPath[UUID], data: JSONBody[TaskStepForm], work: NamedDependency[Work]
+    ) -> Saved[TaskView]:
+        """Marks a task as done."""
+        row = await complete_task(work, task_id)
+        task = await task_view(work, task_id)
+        return Saved(task, see=_back(data, row), created=False, note=f"“{row.title}” is done.")
+
+    @post("/tasks/{task_id:uuid}/completion/deletion", guards=[may(EDIT)])
+    async def reopen(
+        self, task_id: FromPath[UUID], data: JSONBody[TaskStepForm], work: NamedDependency[Work]
+    ) -> Saved[TaskView]:
+        """Makes a task open again."""
+        row = await reopen_task(work, task_id)
+        task = await task_view(work, task_id)
+        return Saved(task, see=_back(data, row), created=False, note=f"“{row.title}” is open again.")
+
+    @post("/tasks/{task_id:uuid}/deletion", guards=[may(EDIT)])
+    async def delete_task(
+        self, task_id: FromPath[UUID], data: JSONBody[TaskStepForm], work: NamedDependency[Work]
+    ) -> Saved[None]:
+        """Deletes a task."""
+        row = await delete_task(work, task_id)
+        return Saved(None, see=_back(data, row), note=f"“{row.title}” was deleted.")
+
+
+def _back(form: TaskStepForm, row: Any) -> str:
+    return "/tasks" if form.back == "tasks" else f"/contacts/{row.contact_id}"

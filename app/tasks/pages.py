@@ -1,0 +1,76 @@
+"""The list of tasks, and tasks on the page of a contact."""
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+
+from app.contacts.domain import display_name
+from app.errors import Invalid, NotFound
+from app.permissions import Permission
+from app.tasks.schemas import TaskList, TaskStepForm, TaskView
+from app.web.actions import Action, action, actions
+from app.work import Work
+
+EDIT = Permission.EDIT_CONTACTS
+PAGE_SIZE = 100
+VIEWS = {"mine": "Mine", "all": "All open", "overdue": "Overdue", "done": "Done"}
+
+
+def view_of(work: Work, row: Any) -> TaskView:
+    """A row of `Tasks` as it is shown."""
+    values = row._asdict()
+    late = row.completed_at is None and row.due_at is not None and row.due_at < work.now
+    return msgspec.convert(values | {"contact": display_name(values), "overdue": late}, TaskView)
+
+
+async def task_view(work: Work, task_id: UUID) -> TaskView:
+    """One task. Raises `NotFound`."""
+    row = await work.tasks.one(task_id)
+    if row is None:
+        raise NotFound("task")
+    return view_of(work, row)
+
+
+def task_actions(work: Work, tasks: Iterable[TaskView], *, when: bool = True) -> list[Action]:
+    """What can be done with each of these tasks."""
+    found: list[Action] = []
+    for task in tasks:
+        href, done = f"/tasks/{task.id}", task.completed_at is not None
+        found += actions(
+            action(
+                work, f"complete:{task.id}", f"Complete {task.title}", f"{href}/completion",
+                permission=EDIT, form=TaskStepForm, when=when and not done,
+            ),
+            action(
+                work, f"reopen:{task.id}", f"Reopen {task.title}", f"{href}/completion/deletion",
+                permission=EDIT, form=TaskStepForm, when=when and done,
+            ),
+            action(
+                work, f"delete_task:{task.id}", f"Delete {task.title}", f"{href}/deletion",
+                permission=EDIT, form=TaskStepForm, when=when,
+            ),
+        )  # fmt: skip
+    return found
+
+
+async def task_list(work: Work, view: str, after: UUID | None) -> TaskList:
+    """A page of tasks. Raises `Invalid` for a view that is none."""
+    if view not in VIEWS:
+        raise Invalid({"view": f"“view” is one of {', '.join(VIEWS)}."})
+    me = work.principal.user_id if work.principal is not None else None
+    rows, more = await work.tasks.page(view, me, work.now, after, PAGE_SIZE)
+    counts = await work.tasks.counts(me, work.now)
+    items = [view_of(work, row) for row in rows]
+    return TaskList(
+        items,
+        view,
+        [
+            (label, f"/tasks?{urlencode({'view': key})}", key == view, counts[key])
+            for key, label in VIEWS.items()
+        ],
+        f"/tasks?{urlencode({'view': view, 'after': str(items[-1].id)})}" if more else "",
+        task_actions(work, items),
+    )

@@ -1,0 +1,170 @@
+"""Notes and tasks about contacts."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, delete, func, insert, literal_column, select, tuple_, update
+
+from db.ids import uuid7
+from db.models import Contact, Note, Task, User
+from db.tenancy import TenantRepository
+
+
+class Author(Protocol):
+    """Who writes: a person, a token, a step."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+NOTE = (
+    Note.id,
+    Note.contact_id,
+    Note.body,
+    Note.author_kind,
+    Note.author_id,
+    Note.author_name,
+    Note.created_at,
+)
+
+
+class Notes(TenantRepository[Note]):
+    model_type = Note
+
+    async def of(self, contact_id: UUID, limit: int = 50) -> Sequence[Any]:
+        """The latest notes about a contact."""
+        query = (
+            select(*NOTE)
+            .where(Note.account_id == self.account_id, Note.contact_id == contact_id)
+            .order_by(Note.created_at.desc(), Note.id.desc())
+            .limit(limit)
+        )
+        return (await self.session.execute(query)).all()
+
+    async def one(self, note_id: UUID) -> Any | None:
+        """One note; None when there is none."""
+        query = select(*NOTE).where(Note.account_id == self.account_id, Note.id == note_id)
+        return (await self.session.execute(query)).one_or_none()
+
+    async def insert(self, contact_id: UUID, body: str, by: Author, now: datetime) -> UUID:
+        """A new note; its id."""
+        note_id = uuid7()
+        columns = {"contact_id": contact_id, "body": body, "created_at": now} | _author(by)
+        await self.session.execute(insert(Note).values(id=note_id, account_id=self.account_id, **columns))
+        return note_id
+
+    async def remove(self, note_id: UUID) -> None:
+        """Deletes it."""
+        await self.session.execute(delete(Note).where(Note.account_id == self.account_id, Note.id == note_id))
+
+
+def _author(by: Author) -> dict[str, str]:
+    return {"author_kind": by.kind, "author_id": by.id, "author_name": by.name}
+
+
+ASSIGNEE = func.coalesce(
+    select(User.name).where(User.id == Task.assignee_id).correlate(Task).scalar_subquery(), ""
+).label("assignee")
+TASK = select(
+    Task.id,
+    Task.contact_id,
+    Task.title,
+    Task.body,
+    Task.assignee_id,
+    ASSIGNEE,
+    Task.due_at,
+    Task.completed_at,
+    Task.completed_by,
+    Task.author_name,
+    Task.created_at,
+    Contact.first_name,
+    Contact.last_name,
+    Contact.email,
+    Contact.company,
+    Contact.phone,
+    Contact.external_id,
+).join(Contact, and_(Contact.account_id == Task.account_id, Contact.id == Task.contact_id))
+OPEN, DONE = Task.completed_at.is_(None), Task.completed_at.is_not(None)
+WHEN = func.coalesce(Task.due_at, literal_column("cast('infinity' as timestamptz)"))
+
+
+class Tasks(TenantRepository[Task]):
+    model_type = Task
+
+    def _view(self, view: str, user_id: UUID | None, now: datetime) -> ColumnElement[bool]:
+        return {
+            "mine": and_(OPEN, Task.assignee_id == user_id),
+            "all": OPEN,
+            "overdue": and_(OPEN, Task.due_at < now),
+            "done": DONE,
+        }[view]
+
+    async def page(
+        self, view: str, user_id: UUID | None, now: datetime, after: UUID | None, limit: int
+    ) -> tuple[Sequence[Any], bool]:
+        """Tasks about contacts that are there, and whether there are more. `view` is mine, all, overdue (the
+        open ones, the earliest due first) or done (the latest first)."""
+        down = view == "done"
+        place = tuple_(Task.completed_at, Task.id) if down else tuple_(WHEN, Task.id)
+        query = TASK.where(
+            Task.account_id == self.account_id, Contact.deleted_at.is_(None), self._view(view, user_id, now)
+        )
+        if after is not None:
+            edge = select(*place.clauses).where(Task.account_id == self.account_id, Task.id == after)
+            query = query.where(place < edge.scalar_subquery() if down else place > edge.scalar_subquery())
+        order = [one.desc() for one in place.clauses] if down else list(place.clauses)
+        rows = (await self.session.execute(query.order_by(*order).limit(limit + 1))).all()
+        return list(rows[:limit]), len(rows) > limit
+
+    async def counts(self, user_id: UUID | None, now: datetime) -> dict[str, int]:
+        """How many there are in each view."""
+        views = ("mine", "all", "overdue", "done")
+        counted = (func.count().filter(self._view(view, user_id, now)).label(view) for view in views)
+        query = (
+            select(*counted)
+            .select_from(Task)
+            .join(Contact, and_(Contact.account_id == Task.account_id, Contact.id == Task.contact_id))
+            .where(Task.account_id == self.account_id, Contact.deleted_at.is_(None))
+        )
+        row = (await self.session.execute(query)).one()
+        return dict(zip(views, row, strict=True))
+
+    async def of(self, contact_id: UUID, limit: int = 50) -> Sequence[Any]:
+        """The tasks of a contact: open ones first, the earliest due before the others."""
+        query = (
+            TASK.where(Task.account_id == self.account_id, Task.contact_id == contact_id)
+            .order_by(DONE, WHEN, Task.completed_at.desc(), Task.id)
+            .limit(limit)
+        )
+        rows: Sequence[Any] = (await self.session.execute(query)).all()
+        return rows
+
+    async def one(self, task_id: UUID, *, lock: bool = False) -> Any | None:
+        """One task; None when there is none."""
+        query = TASK.where(Task.account_id == self.account_id, Task.id == task_id)
+        query = query.with_for_update(of=Task) if lock else query
+        return (await self.session.execute(query)).one_or_none()
+
+    async def insert(self, columns: dict[str, Any], by: Author, now: datetime) -> UUID:
+        """A new task; its id."""
+        task_id = uuid7()
+        made = columns | _author(by) | {"created_at": now, "updated_at": now}
+        await self.session.execute(insert(Task).values(id=task_id, account_id=self.account_id, **made))
+        return task_id
+
+    async def complete(self, task_id: UUID, by: str | None, now: datetime) -> None:
+        """Done by somebody, or open again when `by` is None."""
+        done = {"completed_at": now if by is not None else None, "completed_by": by, "updated_at": now}
+        await self.session.execute(
+            update(Task).where(Task.account_id == self.account_id, Task.id == task_id).values(**done)
+        )
+
+    async def remove(self, task_id: UUID) -> None:
+        """Deletes it."""
+        await self.session.execute(delete(Task).where(Task.account_id == self.account_id, Task.id == task_id))

@@ -1,0 +1,215 @@
+"""Notes, tasks, owner and consents on the real app."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.web.kit import HTML, JSON, PARTIAL
+from tests.web.test_tags import NOBODY
+from tests.web.world import Somebody, World
+
+
+async def ann(client: httpx.AsyncClient, **values: Any) -> str:
+    body = {"first_name": "Ann", **values}
+    made = await client.post("/contacts", json=body, headers=JSON)
+    assert made.status_code == 201, made.text
+    return str(made.json()["contact"]["id"])
+
+
+async def events(world: World, who: Somebody) -> list[str]:
+    rows = await world.sql("select kind from events where account_id = $1 order by id", who.account_id)
+    return [row["kind"] for row in rows if row["kind"] != "contact.created"]
+
+
+async def test_notes_are_written_and_deleted_by_their_authors(world: World) -> None:
+    who = await world.person("operator")
+    other = await world.person("owner", who.account_id)
+    async with world.browser(who) as client, world.script(other) as script:
+        contact = await ann(client)
+        assert "No notes yet" in (await client.get(f"/contacts/{contact}")).text
+        made = await client.post(f"/contacts/{contact}/notes", data={"body": " Likes tea.\r\nNot coffee. "})
+        assert (made.status_code, made.headers["location"]) == (303, f"/contacts/{contact}")
+        page = await client.get(f"/contacts/{contact}")
+        assert "Likes tea.<br>Not coffee." in page.text
+        empty = await client.post(f"/contacts/{contact}/notes", data={"body": "  "})
+        assert (empty.status_code, "Write a note" in empty.text) == (422, True)
+        second = await script.post(f"/contacts/{contact}/notes", json={"body": "Second"})
+        assert second.status_code == 201
+        notes = (await script.get(f"/contacts/{contact}")).json()["notes"]
+        assert [(one["body"], one["own"]) for one in notes] == [
+            ("Second", True), ("Likes tea.\nNot coffee.", False),
+        ]  # fmt: skip
+        assert (await script.post(f"/notes/{notes[1]['id']}/deletion")).status_code == 403
+        assert (await script.post(f"/notes/{notes[0]['id']}/deletion")).status_code == 204
+        gone = await client.post(f"/notes/{notes[1]['id']}/deletion", data={}, headers=PARTIAL)
+        assert gone.status_code in (200, 303)
+        assert (await script.get(f"/contacts/{contact}")).json()["notes"] == []
+    assert await events(world, who) == ["note.added", "note.added"]
+    actions = [one for one, _ in await world.audit(who.account_id)]
+    assert [one for one in actions if one.startswith("note")] == [
+        "note.added", "note.added", "note.deleted", "note.deleted",
+    ]  # fmt: skip
+
+
+async def test_a_task_from_the_page_to_done_and_back(world: World) -> None:
+    who = await world.person("operator")
+    await world.sql("update accounts set time_zone = 'America/New_York' where id = $1", who.account_id)
+    async with world.browser(who) as client:
+        contact = await ann(client)
+        body = {
+            "title": "Call back",
+            "due": "2030-07-01T09:00",
+            "assignee": str(who.user_id),
+            "body": "Twice",
+        }
+        made = await client.post(f"/contacts/{contact}/tasks", data=body)
+        assert (made.status_code, made.headers["location"]) == (303, f"/contacts/{contact}")
+        task = (await client.get("/tasks", headers=JSON)).json()["items"][0]
+        assert (task["title"], task["contact"], task["overdue"]) == ("Call back", "Ann", False)
+        due = datetime.fromisoformat(task["due_at"])
+        assert due == datetime(2030, 7, 1, 13, 0, tzinfo=UTC)
+        for path in ("/tasks", f"/contacts/{contact}"):
+            assert "Call back" in (await client.get(path)).text
+        done = await client.post(f"/tasks/{task['id']}/completion", data={"back": "tasks"})
+        assert (done.status_code, done.headers["location"]) == (303, "/tasks")
+        again = await client.post(f"/tasks/{task['id']}/completion", json={}, headers=JSON)
+        assert (again.status_code, again.json()["completed_by"]) == (200, who.name)
+        assert (await client.get("/tasks", headers=JSON)).json()["items"] == []
+        shown = (await client.get("/tasks", params={"view": "done"}, headers=JSON)).json()
+        assert [one["title"] for one in shown["items"]] == ["Call back"]
+        assert {one["name"].partition(":")[0] for one in shown["actions"]} == {"reopen", "delete_task"}
+        back = await client.post(f"/tasks/{task['id']}/completion/deletion", data={}, headers=PARTIAL)
+        assert back.status_code in (200, 303)
+        part = await client.get("/tasks", headers=PARTIAL)
+        assert "<html" not in part.text
+        assert "Call back" in part.text
+        assert (await client.post(f"/tasks/{task['id']}/deletion", data={})).status_code == 303
+        assert (await client.get("/tasks", headers=JSON)).json()["items"] == []
+    assert await events(world, who) == ["task.added", "task.completed"]
+    found = [one for one, _ in await world.audit(who.account_id) if one.startswith("task")]
+    assert found == ["task.added", "task.completed", "task.reopened", "task.deleted"]
+
+
+async def test_tasks_stand_in_their_views_in_order(world: World) -> None:
+    who = await world.person()
+    async with world.script(who) as client:
+        contact = await ann(client)
+        me = str(who.user_id)
+        for title, due, assignee in (
+            ("later", "2040-01-02", me),
+            ("late", "2020-01-02", me),
+            ("never", "", None),
+            ("soon", "2040-01-01", None),
+        ):
+            body = {"title": title, "due": due, "assignee": assignee}
+            assert (await client.post(f"/contacts/{contact}/tasks", json=body)).status_code == 201
+        for view, titles in {
+            "mine": ["late", "later"],
+            "all": ["late", "soon", "later", "never"],
+            "overdue": ["late"],
+            "done": [],
+        }.items():
+            page = (await client.get("/tasks", params={"view": view})).json()
+            assert [one["title"] for one in page["items"]] == titles
+            counts = {one[0]: one[3] for one in page["views"]}
+            assert counts == {"Mine": 2, "All open": 4, "Overdue": 1, "Done": 0}
+        first = (await client.get("/tasks", params={"view": "all"})).json()["items"]
+        rest = await client.get("/tasks", params={"view": "all", "after": first[1]["id"]})
+        assert [one["title"] for one in rest.json()["items"]] == ["later", "never"]
+        assert (await client.get("/tasks", params={"view": "yours"})).status_code == 422
+        await client.post(f"/contacts/{contact}/deletion")
+        assert (await client.get("/tasks", params={"view": "all"})).json()["items"] == []
+        refused = await client.post(f"/contacts/{contact}/tasks", json={"title": "x"})
+        assert refused.status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"title": ""}, "title"),
+        ({"title": "x", "due": "tomorrow"}, "due"),
+        ({"title": "x", "due": "2026-02-30"}, "due"),
+        ({"title": "x", "assignee": NOBODY}, "assignee"),
+        ({"title": "x" * 201}, "title"),
+    ],
+)
+async def test_a_task_that_cannot_be(world: World, body: dict[str, Any], field: str) -> None:
+    async with world.browser(await world.person()) as client:
+        contact = await ann(client)
+        refused = await client.post(f"/contacts/{contact}/tasks", json=body, headers=JSON)
+        assert (refused.status_code, list(refused.json()["errors"])) == (422, [field])
+        page = await client.post(f"/contacts/{contact}/tasks", data=body)
+        assert (page.status_code, refused.json()["errors"][field] in page.text) == (422, True)
+
+
+async def test_owner_and_consents_are_fields_of_the_contact(world: World) -> None:
+    who = await world.person("operator")
+    viewer = await world.person("viewer", who.account_id)
+    async with world.browser(who) as client:
+        contact = await ann(client)
+        href = f"/contacts/{contact}"
+        form = await client.get(f"{href}/fields/owner")
+        assert (form.status_code, "Nobody" in form.text, viewer.name in form.text) == (200, True, True)
+        set_owner = await client.post(
+            f"{href}/fields/owner", data={"value": str(viewer.user_id)}, headers=PARTIAL
+        )
+        assert (set_owner.status_code, "Viewer" in set_owner.text) == (200, True)
+        assert (
+            await client.post(f"{href}/fields/email_consent", data={"value": "granted"})
+        ).status_code == 303
+        saved = await client.post(href, json={"sms_consent": "denied"}, headers=JSON)
+        found = saved.json()["contact"]
+        assert (found["owner"], found["owner_name"]) == (str(viewer.user_id), "Viewer")
+        assert (found["email_consent"], found["sms_consent"]) == ("granted", "denied")
+        page = (await client.get(href)).text
+        assert "Viewer" in page.partition("<h2>Tags</h2>")[0]
+        for key, value in (("owner", NOBODY), ("owner", "x"), ("sms_consent", "maybe")):
+            refused = await client.post(f"{href}/fields/{key}", json={"value": value}, headers=JSON)
+            assert refused.status_code == 422, (key, value)
+        listed = await client.get("/contacts", params={"columns": "owner,sms_consent"}, headers=HTML)
+        assert "Viewer" in listed.text
+        nobody = await client.post(href, json={"owner": None, "sms_consent": None}, headers=JSON)
+        found = nobody.json()["contact"]
+        assert (found["owner"], found["owner_name"], found["sms_consent"]) == (None, "", "unknown")
+        made = await ann(client, owner=str(who.user_id), email_consent="denied")
+        found = (await client.get(f"/contacts/{made}", headers=JSON)).json()["contact"]
+        assert (found["owner"], found["email_consent"]) == (str(who.user_id), "denied")
+    rows = await world.sql(
+        "select data -> 'changes' as changes from events where account_id = $1 and kind = 'contact.updated'"
+        " order by id", who.account_id,
+    )  # fmt: skip
+    assert [row["changes"] for row in rows][:1] == [f'{{"owner": [null, "{viewer.user_id}"]}}']
+    rows = await world.sql(
+        "select changes from audit_logs where account_id = $1 and action = 'contact.updated' order by id",
+        who.account_id,
+    )
+    assert rows[0]["changes"] == '{"owner": [null, "Viewer"]}'
+
+
+async def test_viewers_look_and_strangers_find_nothing(world: World) -> None:
+    owner, stranger = await world.person(), await world.person()
+    viewer = await world.person("viewer", owner.account_id)
+    async with world.script(owner) as client:
+        contact = await ann(client)
+        note = (await client.post(f"/contacts/{contact}/notes", json={"body": "x"})).json()["id"]
+        task = (await client.post(f"/contacts/{contact}/tasks", json={"title": "x"})).json()["id"]
+    ways = {
+        f"/contacts/{contact}/notes": {"body": "x"},
+        f"/contacts/{contact}/tasks": {"title": "x"},
+        f"/notes/{note}/deletion": {},
+        f"/tasks/{task}/completion": {},
+        f"/tasks/{task}/completion/deletion": {},
+        f"/tasks/{task}/deletion": {},
+    }
+    async with world.browser(viewer) as client:
+        for path, body in ways.items():
+            assert (await client.post(path, data=body)).status_code == 403
+        for path in ("/tasks?view=all", f"/contacts/{contact}"):
+            page = await client.get(path)
+            assert (page.status_code, 'method="post"' in page.text.partition("<main")[2]) == (200, False)
+    async with world.script(stranger) as client:
+        assert (await client.get("/tasks", params={"view": "all"})).json()["items"] == []
+        for path, body in ways.items():
+            assert (await client.post(path, json=body)).status_code == 404, path
