@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         finish(simulated(options.simulate, options.seed or 0), options.json)
     if options.matrix:
         finish(matrix(), options.json)
+    if options.bugs:
+        finish(planted(), options.json)
     if options.rows:
         try:
             picked = rows() if options.rows == "all" else chosen(options.rows)
@@ -67,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--matrix", action="store_true", help="every failpoint with every kind of fault instead"
     )
+    made.add_argument("--bugs", action="store_true", help="plant bugs; each must turn a test red")
     made.add_argument(
         "--simulate", type=int, metavar="STEPS", help="the pure core in simulated worlds instead"
     )
@@ -81,6 +84,14 @@ def matrix() -> dict[str, Any]:
 
     failures = run(say)
     return {"holds": not failures, "cases": len(cases()), "failures": failures}
+
+
+def planted() -> dict[str, Any]:
+    """Each planted bug in a copy of the tree: what was not caught does not hold."""
+    from tests.faults.plant import BUGS, run
+
+    missed = run(say)
+    return {"holds": not missed, "bugs": len(BUGS), "missed": missed}
 
 
 def simulated(steps: int, seed: int) -> dict[str, Any]:
