@@ -156,7 +156,22 @@ def drafts(draw: st.DrawFn) -> Draft:
 
 happenings = st.lists(
     st.sampled_from(
-        "nudge hour day vip cold rome points sent retry unknown failed heard answer since".split()
+        [
+            "nudge",
+            "hour",
+            "day",
+            "vip",
+            "cold",
+            "rome",
+            "points",
+            "sent",
+            "retry",
+            "unknown",
+            "failed",
+            "heard",
+            "answer",
+            "since",
+        ]
     ),
     max_size=25,
 )
