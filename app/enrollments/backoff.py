@@ -3,7 +3,7 @@
 import random
 from datetime import timedelta
 
-MOST_ATTEMPTS = 6
+MOST_ATTEMPTS = 12  # in about four hours
 FIRST_SECONDS = 15.0
 LONGEST = 3600.0
 LONGEST_WISH = 86_400.0

@@ -81,13 +81,13 @@ async def test_tried_again_later_with_the_same_key(stage: Stage) -> None:
     assert (await stage.effect(person))["attempts"] == 3
 
 
-async def test_given_up_after_six_attempts(stage: Stage) -> None:
-    stage.outside.answers = [Refused("451 later", permanent=False)] * 10
+async def test_given_up_after_twelve_attempts(stage: Stage) -> None:
+    stage.outside.answers = [Refused("451 later", permanent=False)] * 20
     person = await parked(stage)
-    for _ in range(8):
+    for _ in range(14):
         await stage.drain(hours=2)
     assert len(stage.outside.letters) == MOST_ATTEMPTS
-    assert "Given up after 6 attempts" in (await stage.enrollment(person))["error"]
+    assert "Given up after 12 attempts" in (await stage.enrollment(person))["error"]
 
 
 def test_pauses_grow_and_honour_a_wish() -> None:
