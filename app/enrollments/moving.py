@@ -28,6 +28,7 @@ from app.enrollments.writing import Moves
 from app.failpoints import Boundary, commit, step_hit
 from app.work import Work
 from app.workflows.domain.version import Program
+from db.repositories.around import APPROVALS_CLOSED
 from db.repositories.batches import UNMARK
 from db.repositories.engine import Engine
 from db.repositories.moving import (
@@ -114,6 +115,8 @@ async def _park(work: Work, row: Any, error: Exception) -> None:
     engine = Engine(work.session)
     if await engine.all(PARK_POISON, id=row.id, seq=row.seq, error=said, now=work.now):
         await engine.do(CLOSE_OPEN, id=row.id, error=said, now=work.now)
+        asked = {"enrollment_id": row.id, "seq": row.seq, "status": "withdrawn"}
+        await engine.insert(APPROVALS_CLOSED, [asked])
     await commit(work.session, Boundary.MOVE_PARKED)
 
 

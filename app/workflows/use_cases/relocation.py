@@ -176,10 +176,12 @@ def add_relocation_job(work: Work, version: Version, choices: Sequence[StandChoi
 
 async def run_relocation(work: Work, job: Job) -> bool:
     """The next batch; True after the last one. Moving and the place where the walk goes on are one
-    transaction."""
-    row = await work.workflows.version(UUID(job.args["workflow_id"]), job.args["number"])
-    if row is None:
-        raise Conflict(f"Version {job.args['number']} is gone.")
+    transaction. Raises `Conflict` when the version is not live any more."""
+    workflow_id, number = UUID(job.args["workflow_id"]), job.args["number"]
+    header = await work.workflows.header(workflow_id)
+    row = await work.workflows.version(workflow_id, number)
+    if header is None or row is None or header.live_version != number:
+        raise Conflict(f"Version {number} is not live any more: nobody else was moved to it.")
     version = load_version(row.document)
     choices = msgspec.convert(job.args["choices"], list[StandChoice])
     mine = (Job.account_id == work.account_id, Job.id == job.id)
