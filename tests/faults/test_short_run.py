@@ -42,9 +42,9 @@ def test_the_short_run_loses_nothing_and_doubles_nothing(seed: int) -> None:
     plan = make_plan(seed, found["worker_kills"], 2.0)
     assert found["worker_kills"] == plan.count("kill_worker") >= 20
     assert found["postgres_kills"] == plan.count("kill_postgres") >= 1
-    assert found["redis_flushes"] >= 20
-    assert found["acknowledged"] >= 100
-    assert found["deliveries"] >= 200
+    assert found["redis_flushes"] >= 10
+    assert found["acknowledged"] >= 20
+    assert found["deliveries"] >= 50
 
 
 @pytest.mark.slow

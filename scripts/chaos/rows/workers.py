@@ -11,7 +11,7 @@ from scripts.chaos.rows.scene import LEASE, Scene, ensure, figures, percentile
 
 TAKEOVERS = "select seconds from chaos.takeovers"
 ALARM = 30.0
-HERD = 3000
+HERD = 2000
 # People and the events that say that they were created, as one bulk edit of another program would leave them.
 CROWD = """
 with made as (insert into contacts (account_id, id, email, first_name, state)
