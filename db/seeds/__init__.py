@@ -17,6 +17,7 @@ from app.work import SYSTEM, Work, open_work
 from app.workflows.domain.version import compile_version
 from db.models import Account
 from db.repositories.fields import Fields
+from db.seeds.activity import write_activity
 from db.seeds.contacts import generated, write_contacts
 from db.seeds.histories import lived, write_histories
 from db.seeds.jobs import write_jobs
@@ -66,10 +67,11 @@ async def make(
 
 
 async def acme(work: Work) -> None:
-    """2,000 contacts, three live workflows with people in them, jobs of every kind."""
+    """2,000 contacts with notes and tasks, segments, three live workflows with people in them, jobs."""
     now = work.now
     people = generated(1, CONTACTS["Acme"], now)
     await write_contacts(work.session, 1, people, now)
+    await write_activity(work.session, 1, people, now)
     fields = await Fields(session=work.session).catalogue()
     versions = await write_workflows(work.session, fields, now - timedelta(days=12))
     programs = {tag: compile_version(version, fields) for tag, version in versions.items()}
