@@ -40,6 +40,11 @@ Visit = Callable[["Run", Node], int]
 class Run:
     """The decision in the making; `seq` is the number of the latest visit, `open` whether it goes on."""
 
+    __slots__ = (
+        *("around", "check_goals", "enrollment", "facts", "now"),
+        *("open", "out", "program", "seq", "visits"),
+    )
+
     def __init__(
         self,
         program: Program,
@@ -174,12 +179,11 @@ class Run:
     def run(self, index: int) -> Decision:
         if self.seq >= MOST_VISITS_IN_A_LIFE:
             return self.fail(f"Stopped after {self.seq} steps. The workflow seems to run in a circle.")
+        nodes, visits = self.program.nodes, self.visits
         for _ in range(MOST_VISITS):
-            if index == END:
-                return self.end()
-            if index == STOPPED:
-                return self.out
-            node = self.program.nodes[index]
+            if index < 0:
+                return self.end() if index == END else self.out
+            node = nodes[index]
             if self.check_goals:
                 goal = self.goal_met(node)
                 if goal is not None:
@@ -188,7 +192,7 @@ class Run:
                 stay = self.program.stay_match
                 if stay is not None and not stay(self.facts, self.now):
                     return self.leave_unmatched()
-            index = self.visits[type(node.config)](self, node)
+            index = visits[type(node.config)](self, node)
         return self.fail(
             f"Stopped after {MOST_VISITS} steps in one go. The workflow seems to run in a circle."
         )
@@ -225,9 +229,8 @@ class Run:
         if self.open:
             self.close(outcome, detail, error)
         else:
-            self.append(
-                Execution(self.seq + 1, node.key, node.kind, self.now, self.now, outcome, detail, error)
-            )
+            now = self.now
+            self.append(Execution(self.seq + 1, node.key, node.kind, now, now, outcome, detail, error))
 
     def begin(self, node: Node, detail: dict[str, Any]) -> int:
         """A visit that goes on after this call; returns its seq."""
@@ -235,9 +238,10 @@ class Run:
         return self.seq
 
     def append(self, execution: Execution) -> None:
-        self.seq = self.out.seq = execution.seq
-        self.out.step_key = execution.step_key
-        self.out.executions.append(execution)
+        out = self.out
+        self.seq = out.seq = execution.seq
+        out.step_key = execution.step_key
+        out.executions.append(execution)
 
     def close(self, outcome: Outcome, detail: dict[str, Any], error: str | None = None) -> None:
         self.open = False
