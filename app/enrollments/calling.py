@@ -1,19 +1,28 @@
 """An effect as the ways out of the house take it: which one, with what, and to whom."""
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from app.ports import Call, Letter, Message, Outcome
+from app.ports import Call, Letter, Message, Outcome, Sent
 from app.runtime import Runtime
+from app.work import SYSTEM, open_work
+from db.repositories.engine import Engine
+from db.repositories.ledger import ADDRESSES
 
 
 async def call_out(runtime: Runtime, account_id: UUID, effect: Any) -> Outcome:
     """Sends it by the way of its kind. What the way raises is the caller's to name."""
     said = effect.payload
     match effect.kind:
+        case "email" if said.get("internal"):
+            everybody = await addresses(runtime, account_id, said.get("users", []))
+            if not everybody:
+                return Sent({"answer": "Nobody of those is a member any more."})
+            return await runtime.mailer.send(letter_of(account_id, effect, everybody))
         case "email":
-            return await runtime.mailer.send(letter_of(account_id, effect))
+            return await runtime.mailer.send(letter_of(account_id, effect, [said["to"]]))
         case "sms" | "chat":
             to, text = ("to", "body") if effect.kind == "sms" else ("channel", "text")
             return await runtime.provider.deliver(
@@ -37,15 +46,18 @@ async def call_out(runtime: Runtime, account_id: UUID, effect: Any) -> Outcome:
     )
 
 
-def letter_of(account_id: UUID, effect: Any) -> Letter:
-    """One to members names all of them, separated by commas; a contact has one address."""
+async def addresses(runtime: Runtime, account_id: UUID, users: Sequence[str]) -> list[str]:
+    """Where these members get their mail; the payload names only who they are."""
+    async with open_work(runtime, account_id, SYSTEM) as work:
+        return [row.email for row in await Engine(work.session).all(ADDRESSES, ids=users)]
+
+
+def letter_of(account_id: UUID, effect: Any, everybody: Sequence[str]) -> Letter:
+    """One letter to all of them."""
     said = effect.payload
-    first, copies = said["to"], []
-    if said.get("internal"):
-        first, *copies = [part for part in map(str.strip, said["to"].split(",")) if part] or [""]
     return Letter(
-        recipient=first,
-        copies=copies,
+        recipient=everybody[0],
+        copies=everybody[1:],
         subject=said.get("subject", ""),
         body=said.get("body", ""),
         key=effect.idempotency_key,

@@ -127,6 +127,11 @@ select v.workflow_id, v.number, cast(jsonb_path_query_array(v.document,
     on x.workflow_id = v.workflow_id and x.number = v.number
  where v.account_id = current_account()
 """)
+ADDRESSES = text("""
+select u.email from memberships m join users u on u.id = m.user_id
+ where m.account_id = current_account() and u.disabled_at is null
+   and m.user_id = any(cast(cast(:ids as text[]) as uuid[])) order by u.email
+""")
 TOLD = text("""
 insert into events (id, kind, subject_id, source, data, root_event_id, depth, occurred_at)
 select :id, :kind, e.contact_id, 'system', cast(cast(:data as text) as jsonb), e.root_event_id, e.depth + 1,

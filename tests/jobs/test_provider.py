@@ -5,10 +5,8 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
-import msgspec
 import pytest
 
-from app.enrollments.calling import letter_of
 from app.integrations.http import HttpCaller
 from app.integrations.provider import HttpProvider
 from app.mailbox.messages import taking
@@ -115,18 +113,6 @@ async def test_what_the_catcher_refuses(base: str, method: str, path: str, body:
     outcome = await caller.call(Call(url=base + path, method=method, headers={}, body=body, key="k"))
     assert isinstance(outcome, Refused)
     assert f"answered {status}" in outcome.error
-
-
-class _Effect(msgspec.Struct):
-    payload: dict[str, Any]
-    idempotency_key: str = "e1:3"
-
-
-async def test_a_letter_to_members_names_all_of_them(stage: Stage) -> None:
-    internal = letter_of(stage.account, _Effect({"to": "a@x.example, b@x.example", "internal": True}))
-    assert (internal.recipient, list(internal.copies)) == ("a@x.example", ["b@x.example"])
-    outward = letter_of(stage.account, _Effect({"to": "a@x.example, b@x.example"}))
-    assert (outward.recipient, list(outward.copies)) == ("a@x.example, b@x.example", [])
 
 
 async def effect_of_kind(stage: Stage, kind: str, payload: dict[str, Any]) -> Any:

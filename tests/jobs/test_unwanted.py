@@ -52,7 +52,6 @@ def out(stage: Stage) -> int:
         ("chat", "email", {"channel": "#c", "text": "x"}, 1),
         ("email", "email", {"transactional": True}, 1),
         ("email", "email", {"transactional": False}, 0),
-        ("email", "email", {"internal": True}, 1),
     ],
 )
 async def test_consent_is_asked_right_before_the_call(
