@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from app.workflows.domain.draft import Draft
 from app.workflows.domain.references import References
@@ -289,7 +289,8 @@ class Workflows(TenantRepository[Workflow]):
         return {row[0]: row[1] for row in await self.session.execute(query)}
 
     async def visits(self, workflow_id: UUID) -> Sequence[Any]:
-        """Finished visits: step_key, outcome, branch (the lane taken, or None), count; over all versions."""
+        """Finished visits: step_key, outcome, branch (the lane taken, or None), count; over all versions.
+        Who waited for a sending window counts when the step is visited again."""
         branch = EnrollmentExecution.detail["branch"].astext
         query = (
             select(
@@ -309,6 +310,10 @@ class Workflows(TenantRepository[Workflow]):
                 EnrollmentExecution.account_id == self.account_id,
                 Enrollment.workflow_id == workflow_id,
                 EnrollmentExecution.finished_at.is_not(None),
+                or_(
+                    EnrollmentExecution.outcome != "passed",
+                    EnrollmentExecution.detail["window"].is_(None),
+                ),
             )
             .group_by(EnrollmentExecution.step_key, EnrollmentExecution.outcome, branch)
         )

@@ -84,11 +84,6 @@ def day_of(value: object, zone: ZoneInfo) -> date | None:
         return None
 
 
-def anniversary(day: date, year: int) -> date:
-    """The same day of another year; 29 February is 28 in years that have none."""
-    return _clipped(year, day.month, day.day)
-
-
 def _clipped(year: int, month: int, day: int) -> date:
     return date(year, month, min(day, calendar.monthrange(year, month)[1]))
 
@@ -121,21 +116,6 @@ class Monthly:
             if found > after:
                 return found
             year, month = (year, month + 1) if month < 12 else (year + 1, 1)
-        return None
-
-
-class Yearly:
-    """`offset` days after each anniversary of a day, at a local time."""
-
-    def __init__(self, day: date, offset: int, at: str) -> None:
-        self.day, self.offset, self.at = day, timedelta(days=offset), clock(at)
-
-    def next_local(self, after: datetime) -> datetime | None:
-        # The offset may carry it into the year before or the one after.
-        for year in range(max(after.year - 2, 1), min(after.year + 3, LAST_YEAR)):
-            found = datetime.combine(anniversary(self.day, year) + self.offset, self.at)
-            if found > after:
-                return found
         return None
 
 

@@ -8,9 +8,8 @@ overlap once, the first time."""
 import calendar
 from bisect import bisect_right
 from datetime import date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
-from app.workflows.domain.calendar import LAST_YEAR, next_after
+from app.workflows.domain.calendar import LAST_YEAR
 
 _MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name}
 _DAYS = {"sun": 0, "mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6}
@@ -87,9 +86,3 @@ def _number(text: str, name: str, low: int, high: int, names: dict[str, int]) ->
         return int(text)
     hint = f", or a name such as {next(iter(names))}" if names else ""
     raise ValueError(f"“{text[:20]}” is no {name}. Write a number from {low} to {high}{hint}.")
-
-
-def next_strike(cron: str, moment: datetime, zone: ZoneInfo) -> datetime | None:
-    """The first instant (UTC) after `moment`; None for a day that never comes, such as 30 February. Raises
-    ValueError for what is no cron."""
-    return next_after(Cron(cron), moment, zone)
