@@ -76,6 +76,7 @@ ROUTES: list[Any] = [
     audit,
     WorkflowEnrollmentController,
     EnrollmentController,
+    WhyController,
     ApprovalController,
     NotificationController,
     JobController,

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from app.enrollments.pages import STEER, enrollment_list, enrollment_page
+from app.enrollments.reasons import why_page
 from app.enrollments.schemas import (
     EnrollForm,
     EnrollmentList,
@@ -15,6 +16,7 @@ from app.enrollments.schemas import (
     JumpForm,
     Requested,
     SettlementForm,
+    WhyPage,
 )
 from app.enrollments.steering import (
     cancel_effect,
@@ -81,6 +83,21 @@ class WorkflowEnrollmentController(Controller):
             see=f"/workflows/{workflow_id}/enrollments",
             note=f"{people} added; whether they enter is decided now.",
         )
+
+
+class WhyController(Controller):
+    path = "/contacts/{contact_id:uuid}/why"
+    tags = ("enrollments",)
+
+    @get(page="enrollments/why.html", guards=[may(Permission.VIEW)])
+    async def show(
+        self,
+        contact_id: FromPath[UUID],
+        work: NamedDependency[Work],
+        workflow: FromQuery[UUID | None] = None,
+    ) -> WhyPage:
+        """Why the contact did or did not enter a workflow: the latest events with the decision on each."""
+        return await why_page(work, contact_id, workflow)
 
 
 class EnrollmentController(Controller):

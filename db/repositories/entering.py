@@ -95,3 +95,13 @@ select e.*, w.name as workflow_name, w.status as workflow_status
  where e.account_id = current_account() and e.id = any(cast(:ids as uuid[])) and e.status = 'active'
  order by e.id for update of e
 """).columns(data=JSONB)
+
+# What happened to a contact lately, with what one workflow decided on it.
+DECIDED_ON = text("""
+select v.id, v.kind, v.source, v.subject_id, v.data, v.depth, v.occurred_at, d.verdict, d.detail, d.version
+  from events v
+  left join trigger_decisions d
+    on d.account_id = v.account_id and d.event_id = v.id and d.workflow_id = :workflow
+ where v.account_id = current_account() and v.subject_id = :contact
+ order by v.id desc limit :most
+""").columns(data=JSONB, detail=JSONB)

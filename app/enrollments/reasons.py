@@ -1,0 +1,112 @@
+"""Why a contact did or did not enter a workflow: the stored decisions, and for what left none an answer that
+is worked out now and says so."""
+
+from typing import Any
+from uuid import UUID
+
+from app.enrollments.known import People
+from app.enrollments.letting_in import Asked, before_now, entered_today
+from app.enrollments.programs import Setting
+from app.enrollments.schemas import Choice, WhyLine, WhyPage
+from app.enrollments.words import EVENTS, SOURCES
+from app.errors import NotFound
+from app.work import Work
+from app.workflows.domain.candidates import TriggerIndex
+from app.workflows.domain.entering import EntryDecision, Verdict, decide_entry
+from app.workflows.domain.events import CONTACT_DELETED, Event, Source
+from app.workflows.domain.version import Program
+from db.repositories.entering import DECIDED_ON
+
+MOST = 50
+NOT_ASKED = "No trigger of the workflow asks for this."
+SENTENCES = {
+    Verdict.ENROLLED: "The contact entered.",
+    Verdict.FILTER_FALSE: "The {filter} condition did not hold.",
+    Verdict.SOURCE_NOT_LISTENED: "The triggers that ask for this do not listen to what is done {by}.",
+    Verdict.ALREADY_ACTIVE: "The contact was in the workflow already.",
+    Verdict.REENTRY_ONCE: "The contact was in the workflow before, and it lets everybody in once.",
+    Verdict.REENTRY_COOLDOWN: "The contact left too short a time ago: not before {until}.",
+    Verdict.GOAL_ALREADY_MET: "The goal was met already.",
+    Verdict.SUPPRESSED: "The contact has denied what the workflow would send.",
+    Verdict.WORKFLOW_PAUSED: "The workflow was paused.",
+    Verdict.LOOP_GUARD: "Workflows started one another too often.",
+    Verdict.ENTRY_CAP: "The most entries in 24 hours were reached.",
+}
+
+
+async def why_page(work: Work, contact_id: UUID, workflow_id: UUID | None) -> WhyPage:
+    """The latest events of a contact, each with what the workflow made of it. Raises `NotFound`."""
+    contact = await work.contacts.row(contact_id)
+    if contact is None:
+        raise NotFound("contact")
+    name = " ".join(filter(None, (contact.first_name, contact.last_name))) or contact.email or "Contact"
+    choices = [Choice(str(one.id), one.name) for one in await work.enrollments.workflow_names()]
+    page = WhyPage(contact_id, name, workflow_id, "", None, [], choices, [])
+    if workflow_id is None:
+        return page
+    workflow = await work.enrollments.workflow(workflow_id)
+    if workflow is None:
+        raise NotFound("workflow")
+    page.workflow_name, page.status = workflow.name, workflow.status
+    setting = await Setting.of(work)
+    rows = await setting.engine.all(DECIDED_ON, workflow=workflow_id, contact=contact_id, most=MOST)
+    found = await setting.programs([(workflow_id, workflow.live_version)] if workflow.live_version else [])
+    program = found.get((workflow_id, workflow.live_version))
+    now = await _now(work, setting, [row for row in rows if row.verdict is None], program, workflow.status)
+    page.items = [_line(row, now) for row in rows]
+    return page
+
+
+async def _now(
+    work: Work, setting: Setting, rows: list[Any], program: object, status: str
+) -> dict[UUID, EntryDecision]:
+    """What the live version would decide now on events that left no decision."""
+    if not isinstance(program, Program) or status not in ("active", "paused"):
+        return {}
+    index = TriggerIndex([program])
+    asked = []
+    for row in rows:
+        event = Event(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
+        asked += [Asked(event, row.id, found) for found in index.candidates(event, any_source=True)]
+    people = People(setting)
+    gone = [one.event.subject_id for one in asked if one.event.kind == CONTACT_DELETED]
+    await people.load(((one.event.subject_id, program) for one in asked), gone=gone)
+    before = await before_now(work, setting.engine, asked)
+    today = await entered_today(work, setting.engine, asked)
+    return {
+        one.event.id: decide_entry(
+            one.candidate,
+            one.event,
+            before[one.pair].history,
+            people.of(one.event.subject_id, gone=one.event.kind == CONTACT_DELETED),
+            work.now,
+            accepting=status == "active",
+            entries_last_day=today.get(one.pair[0], 0),
+        )
+        for one in asked
+    }
+
+
+def _line(row: Any, now: dict[UUID, EntryDecision]) -> WhyLine:
+    what = f"{EVENTS.get(row.kind, row.kind)} {SOURCES.get(row.source, '')}".strip() + "."
+    line = WhyLine(row.id, row.kind, row.source, row.occurred_at, what, "", NOT_ASKED, {}, False)
+    if row.verdict is not None:
+        line.verdict, line.detail = row.verdict, row.detail
+    elif row.id in now:
+        line.verdict, line.detail, line.worked_out = now[row.id].verdict.value, now[row.id].detail, True
+    if line.verdict:
+        line.sentence = _sentence(line)
+    return line
+
+
+def _sentence(line: WhyLine) -> str:
+    said = SENTENCES[Verdict(line.verdict)].format(
+        filter="entry" if line.detail.get("filter") == "entry" else "trigger's",
+        by=SOURCES.get(line.source, line.source),
+        until=line.detail.get("until", "later"),
+    )
+    if line.detail.get("contact") == "deleted":
+        said = "The contact was deleted."
+    if line.worked_out and line.verdict == Verdict.ENROLLED:
+        return "No decision was kept. Today it would let the contact in."
+    return said
