@@ -179,6 +179,21 @@ def test_problems_of_steps(config: StepConfig, field: str) -> None:
     assert [(one.step_key, one.field) for one in found] == [("s1", field)]
 
 
+@pytest.mark.parametrize(
+    ("steps", "wrong"),
+    [
+        ([AddNote(text="x"), SendSms(body="x"), GoTo(step="s1")], ["s3"]),
+        ([AddNote(text="x"), GoTo(step="s1")], ["s2"]),
+        ([GoTo(step="s2"), GoTo(step="s3"), SetConsent(), GoTo(step="s2")], ["s2", "s4"]),
+        ([AddNote(text="x"), Wait(), GoTo(step="s1")], []),
+        ([AddNote(text="x"), Split(lanes=[SplitLane("b0"), SplitLane("b1")]), GoTo(step="s1")], []),
+        ([GoTo(step="s3"), Exit(), AddNote(text="x")], []),
+    ],
+)
+def test_circles_without_a_way_out(steps: list[StepConfig], wrong: list[str]) -> None:
+    assert [one.step_key for one in lint(draft(*steps), FIELDS, NAMES)] == wrong
+
+
 def test_what_is_not_known_is_not_asked() -> None:
     step = Step("new", AddNote(text="{{ response.crm.id }}"))
     assert step_problems(step, FIELDS, NAMES) == []

@@ -7,11 +7,14 @@ import msgspec
 
 from app.filters.fields import Fields, unknown_field
 from app.workflows.domain.draft import Draft, Reentry, Settings, walk
+from app.workflows.domain.lint.circles import circles
 from app.workflows.domain.lint.found import Found, asked, window
 from app.workflows.domain.lint.steps import check_step
 from app.workflows.domain.lint.triggers import check_trigger
 from app.workflows.domain.names import Names, within
 from app.workflows.domain.steps import Step
+
+CIRCLE = "From here the only way leads back here, without a wait. Put a wait or a branch into the circle."
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -40,6 +43,7 @@ def lint(draft: Draft, fields: Fields, names: Names) -> list[Problem]:
             for _, _, step in walk(draft.steps)
             for field, message in check_step(step, fields, names)
         ),
+        *(Problem(key, CIRCLE, "step") for key in circles(draft)),
     ]
 
 
