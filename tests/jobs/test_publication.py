@@ -11,6 +11,7 @@ import pytest
 from app.enrollments.matching import match_events
 from app.enrollments.moving import move_enrollments
 from app.errors import Conflict, Invalid
+from app.failpoints import Armed, Kind, arm
 from app.work import SYSTEM, open_work
 from app.workflows.domain.draft import Audience, Draft, Settings, insert
 from app.workflows.domain.steps import (
@@ -209,6 +210,29 @@ async def test_many_people_are_moved_by_a_job(stage: Stage, monkeypatch: pytest.
     job = await stage.one("select status, progress, total, result from jobs where id = $1", done.job)
     assert (job["status"], job["progress"], job["total"]) == ("done", 11, 11)
     assert json.loads(job["result"])["moved"] == 11
+
+
+async def test_a_job_that_broke_off_moves_nobody_twice(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
+    monkeypatch.setattr(relocation, "BATCH", 4)
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(TEN))
+    await flow.publish()
+    await flow.people(10)
+    await flow.save(draft_of(TEN, AddNote(text="x")))
+    done = await flow.publish(StandChoice(version=1, to="s2", people=10, step="s1"))
+    arm(Armed("job.batched", Kind.RAISE, 2))
+    await stage.drain()
+    arm(None)
+    moves = await stage.sql("select 1 from enrollment_moves where account_id = $1", stage.account)
+    assert len(moves) == 4, "one batch was kept, the next one never happened"
+    await stage.drain(minutes=1)
+    moves = await stage.sql("select enrollment_id from enrollment_moves where account_id = $1", stage.account)
+    assert (len(moves), len({row["enrollment_id"] for row in moves})) == (10, 10)
+    job = await stage.one("select status, result from jobs where id = $1", done.job)
+    assert (job["status"], json.loads(job["result"])["moved"]) == ("done", 10)
+    notes = await stage.sql("select 1 from notes where account_id = $1", stage.account)
+    assert len(notes) == 10
 
 
 @pytest.mark.parametrize("audience", list(Audience))

@@ -80,8 +80,7 @@ async def run_audience(work: Work, job: Job) -> bool:
         .values(progress=progress, result=result)
         .execution_options(synchronize_session=False)
     )
-    await work.commit()
-    return last
+    return last  # the worker commits
 
 
 async def _row(work: Work, workflow_id: UUID, number: int) -> Any:

@@ -203,5 +203,4 @@ async def run_relocation(work: Work, job: Job) -> bool:
         .execution_options(synchronize_session=False)
     )
     work.ring()
-    await work.commit()
-    return last
+    return last  # the worker commits

@@ -1,0 +1,91 @@
+"""What becomes of a wait when its people are taken to another version; whom an audience takes."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from app.filters.ast import Filter, Group, Op, Predicate
+from app.workflows.domain.audience import audience_filter
+from app.workflows.domain.draft import Draft
+from app.workflows.domain.relocation import ANEW, Stand, stand
+from app.workflows.domain.steps import (
+    AddNote,
+    Approval,
+    ApprovalOption,
+    Drip,
+    Goal,
+    SendEmail,
+    StepConfig,
+    Unit,
+    Wait,
+    WaitFor,
+)
+from app.workflows.domain.triggers import ContactCreated, SegmentEntered, TagAdded, Trigger
+
+PARIS = ZoneInfo("Europe/Paris")
+BEGAN = datetime(2026, 3, 27, 9, 0, tzinfo=UTC)  # two days before the clocks change
+UNTIL = datetime(2026, 4, 10, 9, 0, tzinfo=UTC)
+DAYS = Wait(amount=14, unit=Unit.DAYS)
+ASK = Approval(question="Call?", options=[ApprovalOption("b1", "Yes")], amount=2, unit=Unit.DAYS)
+FOR = WaitFor(mode="event", event="note.added", amount=14, unit=Unit.DAYS)
+GOAL = Goal(on_unmet="wait", amount=14, unit=Unit.DAYS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason", "expected"),
+    [
+        (DAYS, DAYS, "timer", Stand(True, UNTIL)),
+        # Days keep the clock time of the account across a change to summer time.
+        (DAYS, Wait(amount=3, unit=Unit.DAYS), "timer", Stand(True, BEGAN + timedelta(days=3, hours=-1))),
+        (DAYS, Wait(amount=3, unit=Unit.HOURS), "timer", Stand(True, BEGAN + timedelta(hours=3))),
+        (DAYS, Wait(mode="until", until="2026-05-01"), "timer",
+         Stand(True, datetime(2026, 4, 30, 22, 0, tzinfo=UTC))),
+        (DAYS, Wait(mode="date_field", field="custom.x"), "timer", ANEW),
+        (DAYS, Wait(mode="until", until="never"), "timer", ANEW),
+        (FOR, WaitFor(mode="event", event="task.added", amount=14, unit=Unit.DAYS), "event",
+         Stand(True, UNTIL)),
+        (FOR, WaitFor(mode="event", event="note.added", amount=1, unit=Unit.HOURS), "event",
+         Stand(True, BEGAN + timedelta(hours=1))),
+        (FOR, WaitFor(mode="condition", amount=14, unit=Unit.DAYS), "event", ANEW),
+        (GOAL, Goal(on_unmet="wait", amount=1, unit=Unit.HOURS), "condition",
+         Stand(True, BEGAN + timedelta(hours=1))),
+        (GOAL, Goal(on_unmet="end"), "condition", ANEW),
+        (ASK, Approval(question="Call?", options=[ApprovalOption("b1", "Yes")], amount=3, unit=Unit.HOURS),
+         "approval", Stand(True, BEGAN + timedelta(hours=3))),
+        (ASK, Approval(question="Really?", options=[ApprovalOption("b1", "Yes")]), "approval", ANEW),
+        (Drip(count=1), Drip(count=9), "drip_slot", Stand(True, UNTIL)),
+        (SendEmail(subject="a"), SendEmail(subject="b"), "effect", Stand(True, UNTIL)),
+        (SendEmail(subject="a"), SendEmail(subject="b"), "window", ANEW),
+        (DAYS, None, "timer", ANEW),
+        (DAYS, DAYS, None, ANEW),
+        (None, DAYS, "timer", ANEW),
+    ],
+)  # fmt: skip
+def test_a_wait(old: StepConfig | None, new: StepConfig | None, reason: str | None, expected: Stand) -> None:
+    assert stand(old, new, reason, UNTIL, BEGAN, PARIS) == expected
+
+
+TAG, SEGMENT = UUID(int=1), UUID(int=2)
+ROME, VIP = Predicate("city", Op.IS, "Rome"), Predicate("tags", Op.ANY_OF, [str(TAG)])
+INSIDE = Predicate("segments", Op.ANY_OF, [str(SEGMENT)])
+
+
+@pytest.mark.parametrize(
+    ("triggers", "entry", "expected"),
+    [
+        ([ContactCreated(key="t1")], None, None),
+        ([ContactCreated(key="t1")], ROME, Group("all", [ROME])),
+        ([TagAdded(key="t1", tag=TAG)], None, Group("all", [Group("any", [Group("all", [VIP])])])),
+        ([TagAdded(key="t1", tag=TAG, filter=ROME), SegmentEntered(key="t2", segment=SEGMENT)], None,
+         Group("all", [Group("any", [Group("all", [VIP, ROME]), Group("all", [INSIDE])])])),
+        ([TagAdded(key="t1", tag=TAG), ContactCreated(key="t2")], ROME, Group("all", [ROME])),
+    ],
+)  # fmt: skip
+def test_an_audience(triggers: list[Trigger], entry: Filter | None, expected: Filter | None) -> None:
+    assert audience_filter(Draft(triggers=triggers, entry=entry)) == expected
+
+
+def test_a_note_never_waits() -> None:
+    assert stand(AddNote(text="a"), AddNote(text="b"), "timer", UNTIL, BEGAN, PARIS) == ANEW
