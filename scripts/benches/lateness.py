@@ -74,6 +74,7 @@ async def herd(place: Place, big: int, small: int) -> dict[str, Any]:
         due_now = max(due, await place.now())
         busy = await timed(lambda: drained(place, herd_of), client, place)
         took = (await place.now() - due_now).total_seconds()
+        await drained(place, few)
         late, early = await lateness(place, few, due, apart)
     if len(late) != small:
         raise Problem(f"{len(late)} of the small tenant's {small} people were moved.")
@@ -94,7 +95,7 @@ async def herd(place: Place, big: int, small: int) -> dict[str, Any]:
 
 async def drained(place: Place, account: UUID) -> None:
     """Until nobody of the account is due any more."""
-    async with asyncio.timeout(300):
+    async with asyncio.timeout(900):
         await asyncio.sleep(2)
         while await place.admin.fetchval(BEHIND, account):  # noqa: ASYNC110 -- another process does it
             await asyncio.sleep(0.5)
@@ -113,11 +114,13 @@ async def timed(doing: Callable[[], Awaitable[None]], client: httpx.AsyncClient,
     found = Timings()
     redis = Redis.from_url(place.valkey.url())
     asking = [asyncio.create_task(ask(client, found)), asyncio.create_task(ping(redis, found))]
-    await doing()
-    for task in asking:
-        task.cancel()
-    ended = await asyncio.gather(*asking, return_exceptions=True)
-    await redis.aclose()
+    try:
+        await doing()
+    finally:
+        for task in asking:
+            task.cancel()
+        ended = await asyncio.gather(*asking, return_exceptions=True)
+        await redis.aclose()
     for error in ended:
         if isinstance(error, Exception):
             raise error

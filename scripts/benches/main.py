@@ -26,7 +26,7 @@ class Sizes(msgspec.Struct, frozen=True):
 
     people: int = 100_000
     rounds: int = 3
-    jobs: int = 1_500
+    jobs: int = 1_000
     events: int = 100_000
     event_rounds: int = 2
     herd: int = 100_000
@@ -35,7 +35,7 @@ class Sizes(msgspec.Struct, frozen=True):
     seconds: int = 60
     few: int = 10_000
     many: int = 1_000_000
-    look_seconds: float = 40
+    look_seconds: float = 30
 
 
 QUICK = Sizes(

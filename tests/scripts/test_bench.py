@@ -1,0 +1,42 @@
+"""`scripts/bench engine` in a very small form: every key is there, and both ways of moving write the same."""
+
+import msgspec
+import pytest
+
+from scripts.benches import draining, main, report
+from scripts.benches.place import place
+from scripts.local.say import Problem
+
+TINY = main.Sizes(
+    people=60, rounds=1, jobs=20, events=60, event_rounds=1, herd=60, small=2, per_second=10, seconds=2,
+    few=50, many=100, look_seconds=5,
+)  # fmt: skip
+
+
+@pytest.mark.slow
+async def test_every_figure_and_the_same_rows() -> None:
+    found = await main.measure(main.PARTS, TINY)
+    assert set(report.GOALS) <= set(found)
+    assert found["draining"]["rows"] == {
+        "contacts": 60, "contact_tags": 60, "enrollment_executions": 300, "events": 120, "audit_logs": 120,
+        "enrollments": 60,
+    }  # fmt: skip
+    assert found["early"] == 0
+    assert msgspec.json.decode(msgspec.json.encode(found)) == found
+    lines = report.table(found).splitlines()
+    assert all(any(words in line for line in lines) for words, _goal in report.GOALS.values())
+
+
+@pytest.mark.slow
+async def test_rows_that_differ_are_refused() -> None:
+    """The comparison can fail: one value that somebody else wrote is seen."""
+    async with place() as here:
+        people = await draining.crowd(here, 10)
+        await draining.by_sql(here, people)
+        found = draining.Figures()
+        await draining.compare(here, people, found)
+        await here.admin.execute(
+            "update audit_logs set actor_name = 'Other' where id = (select id from audit_logs limit 1)"
+        )
+        with pytest.raises(Problem, match="audit_logs"):
+            await draining.compare(here, people, found)
