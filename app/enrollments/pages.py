@@ -30,6 +30,13 @@ from app.work import Work
 from app.workflows.domain.version import load_version
 
 STEER = Permission.STEER_ENROLLMENTS
+# Where a payload says what goes out, and to whom.
+EFFECT_WORDS = {
+    "email": ("subject", "to"),
+    "sms": ("body", "to"),
+    "chat": ("text", "channel"),
+    "webhook": ("url", "method"),
+}
 Titles = Mapping[tuple[UUID, int], Mapping[str, str]]
 
 
@@ -242,8 +249,10 @@ async def path_of(
 
 def effect_view(row: Any) -> EffectView:
     payload = row.payload
-    what = payload.get("subject") if row.kind == "email" else payload.get("url")
-    to = payload.get("to", "") if row.kind == "email" else payload.get("method", "")
+    said, goes = EFFECT_WORDS[row.kind]
+    what, to = payload.get(said), payload.get(goes) or ""
+    if payload.get("internal"):
+        to = f"{len(payload.get('users', []))} members"
     return EffectView(
         row.id,
         row.seq,

@@ -6,7 +6,11 @@ from email.message import EmailMessage
 import aiosmtplib
 import pytest
 
+from app.integrations.provider import HttpProvider
 from app.mailbox.catcher import serve
+from app.mailbox.messages import taking
+from app.ports import Message, Sent
+from app.settings import Settings
 from tests.web.world import Somebody, World
 
 
@@ -94,3 +98,30 @@ async def test_pages_and_markup(world: World, port: int) -> None:
     async with world.browser(owner) as client:
         shown = await client.get(f"/mailbox/{first['items'][0]['id']}")
         assert "&lt;script&gt;x" in shown.text
+
+
+async def test_three_kinds_side_by_side(world: World, port: int) -> None:
+    owner = await world.person()
+    await post(port, letter(owner.email, "Letter", "there"))
+    async with taking(world.runtime, 0) as number:
+        base = f"http://127.0.0.1:{number}"
+        provider = HttpProvider(Settings(sms_url=f"{base}/sms", chat_url=f"{base}/chat"))
+        for channel, to in (("sms", "+49151"), ("chat", "#sales")):
+            sent = await provider.deliver(
+                Message(channel=channel, to=to, text="Hi", key="k", account_id=str(owner.account_id))  # type: ignore[arg-type]  # one of the two
+            )
+            assert isinstance(sent, Sent)
+    async with world.script(owner) as client:
+        listed = (await client.get("/mailbox")).json()
+        assert {one["channel"] for one in listed["items"]} == {"email", "sms", "chat"}
+        only = (await client.get("/mailbox?channel=sms")).json()
+        assert [(one["recipient"], one["bit"]) for one in only["items"]] == [("+49151", "Hi")]
+        assert only["channel"] == "sms"
+        shown = (await client.get(only["items"][0]["href"])).json()
+        assert (shown["kind"], shown["text"], shown["sender"]) == ("sms", "Hi", "Switchyard")
+        assert (await client.get("/mailbox?channel=fax")).status_code in (400, 422)
+    async with world.browser(owner) as client:
+        page = (await client.get("/mailbox?channel=chat")).text
+        assert "#sales" in page
+        assert "+49151" not in page
+        assert (await client.get(only["items"][0]["href"])).status_code == 200
