@@ -3,7 +3,10 @@
 from app.enrollments.backoff import pause
 from app.enrollments.sending import attempt, begin
 from app.enrollments.steering import remove_enrollment
-from app.work import open_work
+from app.work import SYSTEM, open_work
+from db.repositories.engine import Engine
+from db.repositories.moving import CLAIM_DUE
+from tests.faults.scenes import FAR, inside
 from tests.jobs.stage import USER, Stage
 from tests.jobs.test_effects import MAIL, claim, lease_over, parked
 
@@ -13,6 +16,19 @@ async def test_a_lease_is_of_the_databases_clock(stage: Stage) -> None:
     assert await claim(stage) is not None
     stage.clock.forward(hours=1)
     assert await claim(stage) is None, "an hour on the engine's clock is none on the lease's"
+
+
+async def test_what_one_worker_claims_no_other_does(stage: Stage) -> None:
+    await inside(stage, 5, [FAR])
+    async with (
+        open_work(stage.runtime, stage.account, SYSTEM) as one,
+        open_work(stage.runtime, stage.account, SYSTEM) as other,
+    ):
+        claimed = await Engine(one.session).all(CLAIM_DUE, now=one.now, most=3)
+        rest = await Engine(other.session).all(CLAIM_DUE, now=other.now, most=10)
+    assert len(claimed) == 3
+    assert len(rest) == 2
+    assert not {row.id for row in claimed} & {row.id for row in rest}
 
 
 async def test_a_doubt_is_never_claimed_again(stage: Stage) -> None:

@@ -11,7 +11,7 @@ BUGS = (
         "db/repositories/moving.py",
         " order by e.due_at limit :most for update of e skip locked\n",
         " order by e.due_at limit :most\n",
-        ("tests/jobs/test_batches.py", "-k", "many_workers"),
+        ("tests/faults/test_leases.py", "-k", "no_other_does"),
     ),
     Bug(
         "a-wait-ends-late",
