@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="small numbers: does it work at all")
     parser.add_argument("--only", choices=PARTS, action="append", help="one part (may be given again)")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the servers would stay
     try:
         found = asyncio.run(measure(options.only or PARTS, QUICK if options.quick else Sizes()))
     except Problem as problem:

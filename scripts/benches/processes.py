@@ -12,7 +12,7 @@ from scripts.benches.place import Place
 from scripts.local.environment import PYTHON, ROOT
 from scripts.local.say import Problem
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,11 @@ class Drainer:
         """The next line in words. Raises Problem when there is none in time."""
         if self.process.stdout is None:
             raise Problem("The process that is measured has no output.")
-        async with asyncio.timeout(PATIENCE):
-            read = await self.process.stdout.readline()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                read = await self.process.stdout.readline()
+        except TimeoutError:
+            raise Problem(f"A process that is measured said nothing for {PATIENCE:.0f} s.") from None
         if not read:
             raise Problem("A process that was measured ended by itself.")
         return read.decode().split()
