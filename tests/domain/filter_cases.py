@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.filters.ast import ARITY, Arity, Filter, Group, Op, Predicate
 from app.filters.fields import OPERATORS, UNITS, FieldSpec, FieldType
 from app.filters.values import WHOLE_DAYS
-from tests.domain.stories import ANN, BEN, FIELDS, NOW, RENEWAL, SEGMENTS, TAGS, WELCOME
+from tests.domain.stories import ANN, BEN, FIELDS, GONE, NOW, RENEWAL, SEGMENTS, TAGS, WELCOME
 
 ZONES = [
     ZoneInfo(name) for name in ("UTC", "Europe/Paris", "America/Sao_Paulo", "Asia/Beirut", "Pacific/Apia")
@@ -62,7 +62,7 @@ KINDS = ["tag.added", "contact.updated", "note.added"]
 THINGS = {
     FieldType.TAGS: sorted(TAGS),
     FieldType.USER: [str(ANN), str(BEN)],
-    FieldType.SEGMENTS: [*map(str, SEGMENTS), "00000000-0000-0000-0000-00000000beef"],
+    FieldType.SEGMENTS: [*map(str, SEGMENTS), str(GONE)],
     FieldType.WORKFLOWS: [str(WELCOME), str(RENEWAL)],
 }
 

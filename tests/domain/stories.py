@@ -29,6 +29,8 @@ ANN, BEN = UUID(int=401), UUID(int=402)
 WELCOME, RENEWAL = UUID(int=501), UUID(int=502)
 # In Texas, or one of ours who is warm; nested in one another.
 TEXANS, OURS, WARM = UUID(int=601), UUID(int=602), UUID(int=603)
+# Known by name, but its filter is not there: nobody is in it.
+GONE = UUID(int=604)
 SEGMENTS: dict[UUID, Filter] = {
     TEXANS: Predicate("state", Op.IS, "ca"),
     WARM: Group("any", [Predicate("tags", Op.NONE_OF, [str(COLD)]), Predicate("owner", Op.ASSIGNED)]),
@@ -42,7 +44,7 @@ SEGMENTS: dict[UUID, Filter] = {
 }
 NAMED = Named(
     {str(ANN): "Ann", str(BEN): "Ben"},
-    {str(TEXANS): "Texans", str(OURS): "Ours", str(WARM): "Warm"},
+    {str(TEXANS): "Texans", str(OURS): "Ours", str(WARM): "Warm", str(GONE): "Gone"},
     {str(WELCOME): "Welcome", str(RENEWAL): "Renewal"},
     SEGMENTS,
 )

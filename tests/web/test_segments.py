@@ -248,3 +248,35 @@ async def test_the_small_form_offers_what_there_is(world: World, key: str) -> No
             added = await client.get("/contacts", params=[*typed, ("unit", "days")], headers=JSON)
             assert added.json()["f"] == ["history:happened:tag.added,2,7 days"]
             assert added.json()["described"].endswith("at least 2 times in the last 7 days: Tag added")
+
+
+async def test_the_rows_of_a_workflow_name_what_there_is(world: World) -> None:
+    """Segments, people and workflows by name, a history by its three values; shown as typed."""
+    who = await world.person()
+    account = {"account": str(who.account_id)}
+    async with world.browser(who) as client:
+        await segment(client, "Coast, west", "state:is:CA")
+        at = (await client.post("/workflows", data=account | {"name": "Rows"})).headers["location"]
+        typed = [
+            ("segments", "any_of", "Coast, west"),
+            ("owner", "is", who.name),
+            ("workflows", "never_in", "rows"),
+            ("history", "happened", "tag.added, 3, 30 days"),
+        ]
+        rows = {"rev": "0", "filter.type": "rows", "filter.match": "all"}
+        for number, row in enumerate(typed):
+            for name, value in zip(("field", "op", "value"), row, strict=True):
+                rows[f"filter.rows.{number}.{name}"] = value
+        wrong = rows | {"filter.rows.0.value": "Cost, west", "filter.rows.3.value": "tag.aded, 3, 30 days"}
+        refused = await client.post(f"{at}/entry", data=account | wrong)
+        assert refused.status_code == 422
+        assert "There is no segment “Cost”." in refused.text
+        history = rows | {"filter.rows.3.value": "tag.aded, 3, 30 days"}
+        refused = await client.post(f"{at}/entry", data=account | history)
+        assert (refused.status_code, "Did you mean “tag.added”?" in refused.text) == (422, True)
+        saved = await client.post(f"{at}/entry", data=account | rows)
+        assert saved.status_code == 303, saved.text[:2000]
+        page = (await client.get(f"{at}/entry")).text
+        for _, _, value in typed[:2] + typed[3:]:
+            assert f'value="{value}"' in page
+        assert 'value="Rows"' in page

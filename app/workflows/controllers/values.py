@@ -6,14 +6,14 @@ from typing import Any
 import msgspec
 
 from app.filters.ast import ARITY, Arity, Filter, Group, Predicate
-from app.filters.fields import OPERATORS, Fields, FieldType
-from app.filters.parse import describe
+from app.filters.fields import OPERATORS, Fields
+from app.filters.parse import THINGS, describe
 from app.web.lift import lift
 from app.web.negotiate import Request
 from app.workflows.domain.steps import AddTag, Branch, Goal, RemoveTag, StepConfig, WaitFor, Webhook
 from app.workflows.domain.triggers import TagAdded, TagRemoved, Trigger
 from app.workflows.schemas.pages import FieldChoice
-from app.workflows.use_cases.typed import Known
+from app.workflows.use_cases.typed import Known, things
 
 Values = dict[str, Any]
 BARE = {"type": "rows", "match": "all", "rows": []}
@@ -39,8 +39,9 @@ def _row(item: Filter, given: Known) -> Values:
 def _text(item: Predicate, given: Known) -> str:
     values: list[Any] = list(item.value) if isinstance(item.value, list) else [item.value]
     spec = given.fields.get(item.field)
-    if spec is not None and spec.type is FieldType.TAGS:
-        values = [given.tags.get(str(value), str(value)) for value in values]
+    if spec is not None and spec.type in THINGS:
+        names = things(spec, given.tags)
+        values = [names.get(str(value), str(value)) for value in values]
     if ARITY[item.op] is Arity.NONE:
         return ""
     return ", ".join("" if value is None else str(value) for value in values)
@@ -132,7 +133,7 @@ def field_choices(fields: Fields) -> list[FieldChoice]:
             spec.label,
             spec.type.value,
             [(known.op.value, known.label) for known in OPERATORS[spec.type]],
-            list(spec.options),
+            list(spec.options or (spec.names or {}).values()),
             spec.writable,
         )
         for spec in fields.values()

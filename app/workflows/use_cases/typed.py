@@ -9,8 +9,8 @@ import msgspec
 
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, Group, Op, Predicate, Value
-from app.filters.fields import Fields, FieldType, nearest
-from app.filters.parse import DEEPEST
+from app.filters.fields import Fields, FieldSpec, FieldType, nearest
+from app.filters.parse import DEEPEST, LISTS, THINGS
 from app.work import Work
 from app.workflows.domain.names import Names
 from app.workflows.schemas import inputs
@@ -29,6 +29,11 @@ class Known(msgspec.Struct):
     @property
     def tags(self) -> Mapping[str, str]:
         return self.names.tags
+
+
+def things(spec: FieldSpec, tags: Tags) -> Mapping[str, str]:
+    """The names, by id, of those whom conditions on this field name."""
+    return tags if spec.type is FieldType.TAGS else spec.names or {}
 
 
 async def known(work: Work) -> Known:
@@ -97,31 +102,39 @@ class Reader:
         if op is None:
             self.problems[f"{path}.op"] = "Choose an operator."
             return Predicate(row.field, Op.NOT_EMPTY)
-        return self._named(Predicate(row.field, op, _value(op, row.value)), path)
+        spec, value = self.known.fields.get(row.field), _value(op, row.value)
+        if spec is not None and spec.type in THINGS and ARITY[op] is Arity.MANY:
+            # A name may hold a comma itself.
+            whole = row.value.strip()
+            value = [whole] if whole in things(spec, self.known.tags).values() else value
+        return self._named(Predicate(row.field, op, value), path)
 
     def _named(self, given: Filter, path: str) -> Filter:
-        """The filter with the names of tags replaced by their ids."""
+        """The filter with the names of tags, people, segments and workflows replaced by their ids."""
         if isinstance(given, Group):
             return Group(
                 given.match,
                 [self._named(item, f"{path}.items.{index}") for index, item in enumerate(given.items)],
             )
         spec = self.known.fields.get(given.field)
-        if spec is None or spec.type is not FieldType.TAGS or given.value in (None, ""):
+        if spec is None or spec.type not in THINGS or given.value in (None, ""):
             return given
-        values = given.value if isinstance(given.value, list) else [given.value]
-        return Predicate(given.field, given.op, [self._tag_id(str(one), path) for one in values])
+        if not isinstance(given.value, list):
+            return Predicate(given.field, given.op, self._thing_id(spec, str(given.value), path))
+        found: list[bool | int | float | str] = [self._thing_id(spec, str(one), path) for one in given.value]
+        return Predicate(given.field, given.op, found)
 
-    def _tag_id(self, text: str, path: str) -> str:
-        tags = self.known.tags
-        if text in tags or _is_id(text):
+    def _thing_id(self, spec: FieldSpec, text: str, path: str) -> str:
+        names = things(spec, self.known.tags)
+        if text in names or _is_id(text):
             return text
         wanted = " ".join(text.split()).casefold()
-        found = next((key for key, name in tags.items() if name.casefold() == wanted), None)
+        found = next((key for key, name in names.items() if name.casefold() == wanted), None)
         if found is None:
-            close = nearest(text, tags.values())
+            close = nearest(text, names.values())
             hint = f" Did you mean “{close}”?" if close else " Make it first, or choose another one."
-            self.problems[f"{path}.value"] = f"There is no tag “{text[:60]}”.{hint}"
+            what = THINGS[spec.type].removeprefix("A ")
+            self.problems.setdefault(f"{path}.value", f"There is no {what} “{text[:60]}”.{hint}")
         return found or text
 
     def refuse(self, found: list[tuple[str, str]], prefix: str) -> None:
@@ -154,6 +167,6 @@ def _value(op: Op, text: str) -> Value:
     arity = ARITY[op]
     if arity is Arity.NONE:
         return None
-    if arity in (Arity.MANY, Arity.TWO):
+    if arity in LISTS:
         return [part.strip() for part in text.split(",") if part.strip()]
     return text.strip() or None
