@@ -16,7 +16,7 @@ from app.workflows.schemas.inputs import RevForm
 from app.workflows.schemas.pages import Builder, VersionList, VersionPage, VersionRow
 from app.workflows.schemas.publication import PublicationPage, Published, PublishForm
 from app.workflows.use_cases.audience import audience_of
-from app.workflows.use_cases.plan import groups_of, plan_of
+from app.workflows.use_cases.plan import groups_of, plan_of, warnings_of
 from app.workflows.use_cases.publication import publish, restore, version_of
 from app.workflows.use_cases.read import (
     canvas,
@@ -43,8 +43,8 @@ class PublicationController(Controller):
             form=PublishForm, when=not problems and (view.changed or view.status != "active" or bool(people)),
         )  # fmt: skip
         return PublicationPage(
-            view, problems, await audience_of(work, opened.draft), plan_of(opened), people, opened.totals,
-            actions(publish_it),
+            view, problems, warnings_of(work, opened), await audience_of(work, opened.draft),
+            plan_of(opened), people, opened.totals, actions(publish_it),
         )  # fmt: skip
 
     @post("/publication", form="/workflows/{workflow_id}/publication", guards=[may(PUBLISH)])

@@ -79,10 +79,12 @@ class AudienceView(msgspec.Struct):
 
 
 class PublicationPage(msgspec.Struct):
-    """What publishing would do: with `problems` it would be refused."""
+    """What publishing would do: with `problems` it would be refused; `warnings` are sentences about what
+    would go live and could not do its work."""
 
     workflow: WorkflowView
     problems: list[ProblemView]
+    warnings: list[str]
     audience: AudienceView
     plan: list[PlanLine]
     standing: list[StandGroup]

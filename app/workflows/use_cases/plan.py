@@ -9,7 +9,7 @@ import msgspec
 from app.work import Work
 from app.workflows.domain.draft import Settings, walk
 from app.workflows.domain.relocation import ANEW, stand
-from app.workflows.domain.steps import Step, StepConfig, Window
+from app.workflows.domain.steps import Chat, SendSms, Step, StepConfig, Window
 from app.workflows.domain.triggers import Trigger
 from app.workflows.domain.version import load_version
 from app.workflows.schemas.publication import EXIT, FINISH, START, PlanLine, StandGroup, StandOption
@@ -32,6 +32,17 @@ SETTINGS = {
     "entry_cap": "Most entries in a day",
 }
 Configs = Mapping[str, StepConfig]
+
+
+def warnings_of(work: Work, opened: Opened) -> list[str]:
+    """Steps that could send nothing here, because no provider is set for what they send."""
+    ways = {SendSms: ("SMS", "sms_url"), Chat: ("chat messages", "chat_url")}
+    kinds = {type(step.config) for _, _, step in walk(opened.draft.steps)}
+    return [
+        f"Nobody carries {what} here: until {name.upper()} is set, these steps fail for everybody."
+        for kind, (what, name) in ways.items()
+        if kind in kinds and not getattr(work.runtime.settings, name)
+    ]
 
 
 def plan_of(opened: Opened) -> list[PlanLine]:
