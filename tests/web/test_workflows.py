@@ -139,3 +139,16 @@ async def test_seeds_save_a_whole_draft_and_publish_it(world: World) -> None:
         assert (page["workflow"]["status"], page["steps"][0]["title"]) == ("active", "Exit")
         made = await insert(client, f"/workflows/{workflow_id}", rev, "exit")
         assert made["sheet"]["key"] == "s3"
+
+
+async def test_the_plan_says_when_nobody_carries_a_message(world: World) -> None:
+    owner = await world.person()
+    async with world.script(owner) as client:
+        at = await begun(client)
+        rev = await build(client, at)
+        assert (await client.get(f"{at}/publication")).json()["warnings"] == []
+        await insert(client, at, rev, "send_sms")
+        [warning] = (await client.get(f"{at}/publication")).json()["warnings"]
+        assert "SMS_URL" in warning
+    async with world.browser(owner) as client:
+        assert "SMS_URL" in (await client.get(f"{at}/publication")).text
