@@ -46,10 +46,9 @@ def pieces(zone: ZoneInfo) -> list[Piece]:
 
 
 def first_shown(local: datetime, known: list[Piece]) -> datetime:
-    """The first instant at which a clock shows this time or a later one."""
-    wanted = local.replace(tzinfo=UTC)
+    """The first instant at which a clock shows this time or a later one. Clock times are written as UTC."""
     for start, end, ahead in known:
-        if (moment := max(start, wanted - ahead)) < end:
+        if (moment := max(start, local - ahead)) < end:
             return moment
     raise AssertionError(f"{local} is not within {known}")
 
@@ -81,11 +80,11 @@ def cron(text: str) -> Cron:
 
 
 @cache
-def named(rule: Cron | Weekly, first: date) -> tuple[datetime, ...]:
-    """Every clock time that a rule names in the eight days from `first` on, asked minute by minute."""
+def named(rule: Cron | Weekly, first: date, last: date) -> tuple[datetime, ...]:
+    """Every clock time that a rule names from one day to another."""
     found, at = [], datetime.combine(first, datetime.min.time()) - MINUTE
-    while (following := rule.next_local(at)) is not None and following.date() < first + 8 * DAY:
-        found.append(following)
+    while (following := rule.next_local(at)) is not None and following.date() <= last:
+        found.append(following.replace(tzinfo=UTC))
         at = following
     return tuple(found)
 
@@ -94,7 +93,7 @@ def compare(rule: Cron | Weekly, zone: ZoneInfo, near: list[Piece], at: datetime
     """How many strikes were compared."""
     since, until = at - around, at + around
     struck = occurrences(rule, since, until, zone, 10_000)
-    clock = named(rule, since.date() - 2 * DAY)
+    clock = named(rule, since.date() - DAY, until.date() + DAY)
     expected = sorted({moment for one in clock if since < (moment := first_shown(one, near)) <= until})
     assert struck == expected, (zone.key, at, struck, expected)
     assert all(one < other for one, other in pairwise(struck))
@@ -120,6 +119,7 @@ def windows(zone: ZoneInfo, at: datetime) -> int:
 
 def test_every_change_of_every_clock() -> None:
     cases = changes = 0
+    seen: set[tuple[Piece, ...]] = set()
     quarter, weekly = cron("*/20 * * * *"), Weekly([0, 6], "02:30")
     zones = sorted(available_timezones())
     assert len(zones) > 400
@@ -133,11 +133,13 @@ def test_every_change_of_every_clock() -> None:
                 cases += compare(cron(text), zone, near, at, AROUND)
             cases += compare(quarter, zone, near, at, timedelta(hours=2))
             cases += compare(weekly, zone, near, at, AROUND)
-            cases += windows(zone, at)
+            if tuple(known) not in seen:  # of several names for one clock only the first
+                cases += windows(zone, at)
             day = (at + before).date()
             for ahead in (-1, 0, 1):
-                wanted = datetime.combine(day + ahead * DAY, datetime.min.time()) + 150 * MINUTE
+                wanted = datetime.combine(day + ahead * DAY, datetime.min.time(), UTC) + 150 * MINUTE
                 assert date_instant(day.isoformat(), ahead, "02:30", zone) == first_shown(wanted, near)
                 cases += 1
+        seen.add(tuple(known))
     assert changes > 5_000
     assert cases >= 100_000

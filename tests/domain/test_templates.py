@@ -129,7 +129,7 @@ def test_answers_must_be_kept_by_a_step() -> None:
     assert check("{{ response.crm.id }}", FIELDS, saved={"crm"}) is None
     assert "Did you mean “response.crm”" in (check("{{ response.crn.id }}", FIELDS, saved={"crm"}) or "")
     assert "Keep the answer as" in (check("{{ response.x }}", FIELDS, saved=set()) or "")
-    assert "Write {{ event.body" in (check("{{ event }}", FIELDS) or "")
+    assert "Write {{ event.order_id" in (check("{{ event }}", FIELDS) or "")
     assert "Write {{ response." in (check("{{ response. }}", FIELDS) or "")
 
 
