@@ -60,7 +60,7 @@ def open_runtime(
 ) -> Runtime:
     """Opens nothing yet: connections are made at first use. The keywords are for tests and commands."""
     size = settings.database_pool_size if pool_size is None else pool_size
-    idle = max(settings.lease_seconds, 1.0)  # who stands still for so long has lost what it had claimed as well
+    idle = max(settings.lease_seconds, 1.0)  # after that its claims are lost anyway
     engine = open_engine(settings.database_url, size, idle_seconds=idle)
     # Half a second: Redis only rings bells and counts requests, both of which can do without it.
     redis = Redis.from_url(settings.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)

@@ -85,7 +85,8 @@ update breakers b set until = cast(:now as timestamptz), changed_at = clock_time
  where {_STEP} and b.state = 'open' returning b.error_class
 """)  # noqa: S608 -- constants
 OPEN = text("""
-select b.workflow_id, b.step_key, b.error_class, b.state, b.until, b.opened_at, w.name as workflow_name, w.live_version,
+select b.workflow_id, b.step_key, b.error_class, b.state, b.until, b.opened_at, w.name as workflow_name,
+       w.live_version,
        (select count(*) from effects o
          where o.account_id = b.account_id and o.workflow_id = b.workflow_id and o.step_key = b.step_key
            and o.status in ('pending', 'retry')) as waiting,

@@ -12,7 +12,16 @@ from app.enrollments.matching import match_events
 from app.enrollments.moving import move_enrollments
 from app.work import SYSTEM, open_work
 from app.workflows.domain.draft import Reentry, Settings
-from app.workflows.domain.steps import AddNote, AddTag, SendEmail, Unit, UpdateField, Wait, WaitFor
+from app.workflows.domain.steps import (
+    AddNote,
+    AddTag,
+    SendEmail,
+    StepConfig,
+    Unit,
+    UpdateField,
+    Wait,
+    WaitFor,
+)
 from app.workflows.domain.triggers import (
     ContactDeleted,
     ContactUpdated,
@@ -221,9 +230,11 @@ async def waits(stage: Stage, **config: Any) -> tuple[UUID, UUID, UUID]:
     """The tag, somebody who waits for it, and the workflow."""
     tag, started = await stage.tag("paid"), await stage.tag("start")
     step = WaitFor(mode="event", event="tag.added", about=str(tag), amount=7, unit=Unit.DAYS, **config)
-    met = [UpdateField(field="company", value="Met")]
-    timeout = [UpdateField(field="company", value="Late")]
-    flow = await stage.workflow([(step, {"met": met, "timeout": timeout})], TagAdded(key="t1", tag=started))
+    lanes: dict[str, list[StepConfig]] = {
+        "met": [UpdateField(field="company", value="Met")],
+        "timeout": [UpdateField(field="company", value="Late")],
+    }
+    flow = await stage.workflow([(step, lanes)], TagAdded(key="t1", tag=started))
     person = await stage.contact()
     await stage.add_tag(person, tag)
     await stage.add_tag(person, started)
