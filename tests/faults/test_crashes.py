@@ -64,7 +64,7 @@ async def test_a_poison_step_is_parked_and_its_mates_are_not_charged(
         )
         keeping = asyncio.create_task(supervised(worker, crashes, enough))
         try:
-            await until(over, 60)
+            await until(over, 150)
         finally:
             enough.set()
             assert worker.process is not None

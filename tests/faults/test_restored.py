@@ -74,7 +74,7 @@ async def test_after_a_restore_nothing_is_sent_before_a_person_says_so(
             async def out() -> bool:
                 return len(taken.keys) == 10
 
-            await until(out, 60)
+            await until(out, 90)
             await worker.end(signal.SIGTERM)
         again = msgspec.structs.replace(
             backup,
@@ -87,13 +87,13 @@ async def test_after_a_restore_nothing_is_sent_before_a_person_says_so(
             async def held() -> bool:
                 return (await standing(restored)).held
 
-            await until(held)
+            await until(held, 90)
 
             async def beaten_often() -> bool:
                 rows = await sql(server, "select seen_at - started_at > interval '6 seconds' from workers")
                 return any(row[0] for row in rows)
 
-            await until(beaten_often)
+            await until(beaten_often, 90)
             assert sum(taken.keys.values()) == 10, "nothing was sent again"
             assert len(await sql(server, "select from effects where status = 'sent'")) == 0
             said = engine(again, "status")
@@ -105,7 +105,7 @@ async def test_after_a_restore_nothing_is_sent_before_a_person_says_so(
             async def twice() -> bool:
                 return sum(taken.keys.values()) == 20
 
-            await until(twice)
+            await until(twice, 90)
             assert set(taken.keys.values()) == {2}, "the keys of the second time are those of the first"
             assert not (await standing(restored)).held
         await restored.close()
