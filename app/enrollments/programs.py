@@ -137,13 +137,14 @@ class Setting:
                 )
         return {segment: kept[segment] for segment in index.segments if segment in kept}
 
-    async def waited_for_ends(self) -> bool:
-        """Whether a step of any version, live or not, may wait for the end of an enrollment."""
-        await self.live()
+    async def ends_heard(self) -> tuple[TriggerIndex, bool]:
+        """Who is told of ends: the index of live triggers, and whether a step of any version, live or not,
+        may wait for the end of an enrollment."""
+        index = (await self.live()).index
         if self.known.ends_of != self.known.index_of:
             self.known.ends = bool((await self.engine.all(WAITED_FOR_ENDS, path=_ENDS))[0].found)
             self.known.ends_of = self.known.index_of
-        return self.known.ends
+        return index, self.known.ends
 
     async def facts(self, contacts: Iterable[UUID], lock: Iterable[UUID] = ()) -> dict[UUID, Facts]:
         """What is known of each contact that is not deleted. Those in `lock` stay as they are until the

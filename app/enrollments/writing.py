@@ -188,7 +188,7 @@ class Moves:
 
     async def _tell_ends(self, setting: Setting) -> None:
         """An end is an event only where somebody listens for it."""
-        waited, index = await setting.waited_for_ends(), (await setting.live()).index
+        index, waited = await setting.ends_heard()
         for row, decision in self.ended:
             reason = decision.exit_reason.value if decision.exit_reason else None
             said = {

@@ -32,6 +32,14 @@ select e.id, e.contact_id, e.step_key, e.seq, e.wait_reason, e.wait_until, e.pau
    and e.id > :after
  order by e.id limit :most for update of e
 """)
+# Everybody at these places, in one order: whoever else locks several does it in that order too.
+LOCKED = text("""
+select e.id from enrollments e
+  join unnest(cast(:version as int[]), cast(:step as text[])) v(version, step)
+    on v.version = e.version and v.step is not distinct from e.step_key
+ where e.account_id = current_account() and e.workflow_id = :workflow and e.status = 'active'
+ order by e.id for update of e
+""")
 # `kept`: the visit goes on. Whoever is paused stays so.
 RELOCATED = text("""
 update enrollments e
@@ -63,6 +71,10 @@ update approvals a set due_at = v.wait_until
  where a.account_id = current_account() and a.enrollment_id = v.id and a.seq = v.seq and a.status = 'open'
 """)
 ARCHIVED = text("""
-update enrollments set due_at = cast(:now as timestamptz), paused_at = null
- where account_id = current_account() and workflow_id = :workflow and status = 'active'
+with x as materialized (
+        select id from enrollments
+         where account_id = current_account() and workflow_id = :workflow and status = 'active'
+         order by id for update)
+update enrollments e set due_at = cast(:now as timestamptz), paused_at = null from x
+ where e.account_id = current_account() and e.id = x.id
 """)

@@ -21,7 +21,7 @@ from app.workflows.schemas.publication import EXIT, FINISH, START, StandChoice
 from db.ids import uuid7
 from db.models import Job
 from db.repositories.engine import Engine
-from db.repositories.relocation import APPROVALS_DUE, COUNT, MOVES, RELOCATED, STANDING
+from db.repositories.relocation import APPROVALS_DUE, COUNT, LOCKED, MOVES, RELOCATED, STANDING
 
 TASK, QUEUE = "workflow.relocation", "bulk"
 AT_ONCE = 5000
@@ -81,6 +81,12 @@ async def checked(
 async def relocate(work: Work, version: Version, choices: Sequence[StandChoice], by: str) -> Relocated:
     """All of them, in the transaction that runs."""
     done = Relocated()
+    await Engine(work.session).all(
+        LOCKED,
+        workflow=version.workflow_id,
+        version=[choice.version for choice in choices],
+        step=[choice.step or None for choice in choices],
+    )
     for choice in choices:
         after: UUID | None = NOBODY
         while after is not None:
