@@ -290,7 +290,7 @@ class Workflows(TenantRepository[Workflow]):
 
     async def visits(self, workflow_id: UUID) -> Sequence[Any]:
         """Finished visits: step_key, outcome, branch (the lane taken, or None), count; over all versions.
-        Who waited for a sending window counts when the step is visited again."""
+        A visit after which the step was visited again (a sending window, a missed slot) does not count."""
         branch = EnrollmentExecution.detail["branch"].astext
         query = (
             select(
@@ -312,7 +312,7 @@ class Workflows(TenantRepository[Workflow]):
                 EnrollmentExecution.finished_at.is_not(None),
                 or_(
                     EnrollmentExecution.outcome != "passed",
-                    EnrollmentExecution.detail["window"].is_(None),
+                    EnrollmentExecution.detail["again"].is_(None),
                 ),
             )
             .group_by(EnrollmentExecution.step_key, EnrollmentExecution.outcome, branch)

@@ -163,6 +163,22 @@ def test_a_drip_lets_in_as_many_as_it_says() -> None:
     assert people[2].path == [(1, "s1", "passed"), (2, "s2", "done")]
 
 
+def test_slots_that_a_downtime_swallowed_are_taken_anew() -> None:
+    made, around = program(Drip(count=2, amount=1, unit=Unit.HOURS), AddTag(tag=VIP)), Around()
+    people = [Story(made, someone(), around) for _ in range(8)]
+    for story in people:
+        story.go()
+    # Slots at 0, 0, 1, 1, 2, 2, 3, 3 hours; the engine comes back after three and a half.
+    for story in people[2:]:
+        story.go(hours=3.5)
+    assert [story.state.wait_reason for story in people[6:]] == [None, None]
+    slots = [story.state.wait_until for story in people[2:6]]
+    assert slots == [NOW + timedelta(hours=hours) for hours in (4, 4, 5, 5)]
+    late = people[2]
+    late.go(minutes=30)
+    assert late.path == [(1, "s1", "passed"), (2, "s1", "passed"), (3, "s2", "done")]
+
+
 # Lanes by chance
 
 

@@ -14,7 +14,8 @@ def take_slot(drip: Drip, state: MutableMapping[str, Any], now: datetime, zone: 
     in `state` {"start": ISO, "taken": n}, which is the stretch that is being filled.
 
     A stretch begins with the first who comes after the one before is over. When it is full the next one
-    begins where it ends, also in the future: so nobody is overtaken."""
+    begins where it ends, also in the future: so nobody is overtaken. Who comes for a slot when its stretch is
+    over, after a downtime, has lost it and takes another: see `Run.missed`."""
     start = datetime.fromisoformat(state["start"]) if "start" in state else None
     taken = int(state.get("taken", 0))
     if start is None or after(drip.amount, drip.unit, start, zone) <= now:

@@ -23,6 +23,7 @@ from app.workflows.domain.outcomes import (
     Status,
     WaitReason,
 )
+from app.workflows.domain.schedule import after
 from app.workflows.domain.steps import MET, TIMEOUT, Webhook
 from app.workflows.domain.version import END, Node, Program
 
@@ -116,9 +117,9 @@ class Run:
         until, reason = self.enrollment.wait_until, self.enrollment.wait_reason
         due = until is not None and self.now >= until
         if due and reason in _TIMED:
-            opened = reason is WaitReason.WINDOW
-            self.close(Outcome.PASSED, {"window": True} if opened else {})
-            return self.run(node.index if opened else node.after)
+            again = reason is WaitReason.WINDOW or (reason is WaitReason.DRIP_SLOT and self.missed(node))
+            self.close(Outcome.PASSED, {"again": True} if again else {})
+            return self.run(node.index if again else node.after)
         if node.starts and (lane := self.lane(node, due)) is not None:
             return self.go_on(node, lane)
         goal = self.goal_met(node)
@@ -131,6 +132,12 @@ class Run:
             self.close(Outcome.UNMET, {"timeout": True})
             return self.finish(node.key, Status.INCOMPLETE, ExitReason.FINISHED)
         return self.stay()
+
+    def missed(self, node: Node) -> bool:
+        """Whether the stretch of a drip slot is over: after a pause or a downtime all who missed theirs take
+        new ones, rather than coming through at once."""
+        slot, drip = self.enrollment.wait_until, node.config
+        return slot is not None and after(drip.amount, drip.unit, slot, self.facts.zone) <= self.now
 
     def go_on(self, node: Node, lane: str) -> Decision:
         if lane not in node.starts:
