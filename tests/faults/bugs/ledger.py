@@ -97,16 +97,6 @@ BUGS = (
         (EFFECTS, "-k", "endings or given_up"),
     ),
     Bug(
-        "job-without-fence",
-        "A job that was taken over goes on in its first worker.",
-        LEDGER,
-        "update jobs set lease_until = clock_timestamp() + {JOB_LEASE}\n"
-        " where account_id = current_account() and id = :id and fence = :fence and status",
-        "update jobs set lease_until = clock_timestamp() + {JOB_LEASE}\n"
-        " where account_id = current_account() and id = :id and fence >= :fence and status",
-        ("tests/jobs/test_durable.py", "-k", "taken_over"),
-    ),
-    Bug(
         "held-only-in-words",
         "The engine says that it is held and sends.",
         LEDGER,

@@ -46,14 +46,6 @@ BUGS = (
         ("tests/jobs/test_path.py",),
     ),
     Bug(
-        "an-event-twice-breaks",
-        "An event that was seen before fails the batch instead of changing nothing.",
-        "db/repositories/entering.py",
-        "on conflict do nothing returning id\n",
-        "returning id\n",
-        ("tests/jobs/test_path.py", "-k", "event_seen_twice or two_events"),
-    ),
-    Bug(
         "once-is-often",
         "Whoever was in once enters again.",
         ENTERING,
