@@ -5,8 +5,8 @@ from uuid import UUID
 import pytest
 
 from app.filters.ast import Filter
-from app.workflows.domain.draft import Reentry, Settings
 from app.workflows.domain.candidates import TriggerIndex
+from app.workflows.domain.draft import Reentry, Settings
 from app.workflows.domain.entering import DEEPEST, History, Verdict, decide_entry
 from app.workflows.domain.events import Event, Source
 from app.workflows.domain.steps import Exit, Goal, Unit
