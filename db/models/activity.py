@@ -65,6 +65,13 @@ class Notification(TenantRow, Base):
             ["account_id", "user_id"], ["memberships.account_id", "memberships.user_id"], ondelete="CASCADE"
         ),
         Index(None, "account_id", "user_id", "created_at"),
+        Index(
+            "ix_notifications_unread",
+            "account_id",
+            "user_id",
+            "created_at",
+            postgresql_where=text("read_at is null"),
+        ),
     )
 
     user_id: Mapped[UUID]
