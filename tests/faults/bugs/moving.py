@@ -103,14 +103,6 @@ BUGS = (
         ("tests/faults/test_suspects.py", "-k", "left_alone"),
     ),
     Bug(
-        "the-tenant-is-forgotten",
-        "A repository reads without its account, with row security as the only wall.",
-        "db/tenancy.py",
-        "return built if built.is_update else built.where(self._tenant_column == self.account_id)",
-        "return built",
-        ("tests/db/test_tenant_repository.py",),
-    ),
-    Bug(
         "last-wins",
         "A revision that is older than the latest is saved over it.",
         "app/workflows/use_cases/edit.py",
