@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from app.workflows.domain.outcomes import Closed, Outcome, WaitReason
 from app.workflows.domain.run import Run
 from app.workflows.domain.version import Node
-from app.workflows.domain.visits import send
+from app.workflows.domain.visits import send, waits
 from tests.simulation.world import World, simulate_many
 
 STEPS = 200_000
@@ -111,6 +111,7 @@ def _twice(run: Run, outcome: Outcome, detail: dict[str, Any], error: str | None
         (Run, "park", _forgets, "nothing will ever wake it"),
         (Run, "close", _twice, "closed twice"),
         (send, "_request", _same_key, "the key is taken"),
+        (waits, "take_slot", lambda _drip, _state, now, _zone: now, "in one stretch"),
         (send, "_until_open", lambda _run, _node: None, "outside of the window"),
     ],
 )

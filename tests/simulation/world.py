@@ -9,7 +9,8 @@ from app.workflows.domain.outcomes import ExitReason, Status, WaitReason
 from app.workflows.domain.version import Program
 from tests.domain.stories import COLD, NOW, VIP
 from tests.simulation import workers
-from tests.simulation.store import RESOLVED, Contact, Row, Store
+from tests.simulation.laws import at_rest
+from tests.simulation.store import Contact, Row, Store
 from tests.simulation.transport import Transport
 from tests.simulation.workflows import CITIES, DAY, POINTS, TEAM, a_program
 
@@ -267,15 +268,7 @@ class World:
             for _ in range(400):
                 if not self._once():
                     break
-        late = [row for row in self.store.live if row.due_at is not None and row.due_at <= self.store.now]
-        assert not late, f"past due and still waiting: {late[0].wait_reason} at {late[0].step_key}"
-        for entry in self.store.ledger:
-            assert entry.status in (*RESOLVED, "retry", "pending", "unknown")
-            if entry.row.status is not Status.ACTIVE:
-                ahead = entry.due_at is not None and entry.due_at > self.store.now
-                assert ahead or entry.status in (*RESOLVED, "unknown"), "an effect outlived its enrollment"
-            if entry.status == "sent" and not entry.in_doubt and entry.attempts == 1 and not entry.told:
-                assert entry.effect.idempotency_key in self.transport.arrived or entry.by_hand
+        at_rest(self.store, self.transport)
 
     def _once(self) -> bool:
         """Everything that is due once; whether there was anything."""
