@@ -145,6 +145,23 @@ async def test_to_another_step_out_or_on(stage: Stage) -> None:
     assert json.loads(audit["changes"])["version 1, s1"] == ["1 people", "s4"]
 
 
+async def test_who_has_not_begun_begins_in_the_new_version(stage: Stage) -> None:
+    flow = await Flow.made(stage)
+    settle = Settings(settle_seconds=3600)
+    await flow.save(draft_of(AddNote(text="old"), settings=settle))
+    await flow.publish()
+    [ann] = await flow.people()
+    before = await stage.enrollment(ann)
+    assert (before["step_key"], before["status"]) == (None, "active")
+    await flow.save(draft_of(AddNote(text="new"), settings=settle))
+    done = await flow.publish(StandChoice(version=1, to="start", people=1))
+    row = await stage.enrollment(ann)
+    assert (done.moved, row["version"], row["due_at"]) == (1, 2, before["due_at"]), "it settles on"
+    await stage.drain(hours=1, minutes=1)
+    notes = await stage.sql("select body from notes where contact_id = $1", ann)
+    assert [note["body"] for note in notes] == ["new"]
+
+
 async def test_a_plan_that_is_no_longer_true_is_refused_whole(stage: Stage) -> None:
     flow = await Flow.made(stage)
     await flow.save(draft_of(TEN))

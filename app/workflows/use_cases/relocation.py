@@ -49,8 +49,9 @@ class Relocated(msgspec.Struct):
 async def checked(
     work: Work, workflow_id: UUID, number: int, version: Version, choices: Sequence[StandChoice]
 ) -> list[StandChoice]:
-    """The choices that do something. Raises `Invalid` for one that cannot be, `Conflict` when other people
-    stand there than the plan showed."""
+    """The choices that do something; few people stay where they are from now on until the transaction ends.
+    Raises `Invalid` for a choice that cannot be, `Conflict` when other people stand there than the plan
+    showed."""
     keys = {step.key for _, _, step in walk(version.steps)}
     problems, wanted, seen = {}, [], set()
     for place, choice in enumerate(choices):
@@ -66,27 +67,30 @@ async def checked(
         wanted.append(choice)
     if problems:
         raise Invalid(problems)
-    engine = Engine(work.session)
-    for choice in wanted:
-        row = (
-            await engine.all(COUNT, workflow=workflow_id, version=choice.version, step=choice.step or None)
-        )[0]
-        if row.people != choice.people:
-            raise Conflict(
-                STALE, current={"version": choice.version, "step": choice.step, "people": row.people}
-            )
+    await _still_there(work, workflow_id, wanted)
     return wanted
+
+
+async def _still_there(work: Work, workflow_id: UUID, choices: Sequence[StandChoice]) -> None:
+    """Raises `Conflict` when other people stand there than the choices say. Few of them are locked first."""
+    engine = Engine(work.session)
+    if choices and sum(choice.people for choice in choices) <= AT_ONCE:
+        await engine.all(
+            LOCKED,
+            workflow=workflow_id,
+            version=[choice.version for choice in choices],
+            step=[choice.step or None for choice in choices],
+        )
+    for choice in choices:
+        place = {"version": choice.version, "step": choice.step or None}
+        row = (await engine.all(COUNT, workflow=workflow_id, **place))[0]
+        if row.people != choice.people:
+            raise Conflict(STALE, current={**place, "people": row.people})
 
 
 async def relocate(work: Work, version: Version, choices: Sequence[StandChoice], by: str) -> Relocated:
     """All of them, in the transaction that runs."""
     done = Relocated()
-    await Engine(work.session).all(
-        LOCKED,
-        workflow=version.workflow_id,
-        version=[choice.version for choice in choices],
-        step=[choice.step or None for choice in choices],
-    )
     for choice in choices:
         after: UUID | None = NOBODY
         while after is not None:
