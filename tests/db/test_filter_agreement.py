@@ -26,7 +26,7 @@ from db.models import Contact, ContactTag, Enrollment, Event
 from tests.domain.filter_cases import NOWS, ZONES, contacts, filters
 from tests.domain.stories import ANN, BEN, FIELDS, NOW, RENEWAL, TAGS, WELCOME, ask
 
-PEOPLE, QUESTIONS, ROUNDS = 12, 12, 150  # 21,600 pairs
+PEOPLE, QUESTIONS, ROUNDS = 16, 18, 75  # 21,600 pairs
 CONTACTS = Contact.__table__
 
 
