@@ -175,3 +175,33 @@ async def test_a_viewer_sees_the_plan_and_changes_nothing(world: World) -> None:
     async with world.script(stranger) as client:
         assert (await client.get(f"{at}/publication")).status_code == 404
         assert (await client.post(f"{at}/publication", json={"rev": 1})).status_code == 404
+
+
+async def test_an_old_version_comes_back_into_the_draft_and_says_what_is_gone(world: World) -> None:
+    cast = await ready(world)
+    at = f"/workflows/{cast.workflow}"
+    async with world.script(cast.owner) as client:
+        rev = await edited(client, at)
+        assert (await client.post(f"{at}/publication", json={"rev": rev})).status_code == 201
+        await world.sql("delete from tags where id = $1", cast.tag)  # one that a trigger of version 1 names
+        stale = await client.post(f"{at}/versions/1/restoration", json={"rev": rev - 1})
+        assert stale.status_code == 409
+        done = await client.post(f"{at}/versions/1/restoration", json={"rev": rev})
+        assert done.status_code == 200
+        draft = done.json()
+        assert [step["key"] for step in draft["steps"]] == ["s1", "s2", "s3", "s4"]
+        assert draft["steps"][1]["config"]["unit"] == "minutes"
+        assert (draft["workflow"]["rev"], draft["workflow"]["live_version"]) == (rev + 1, 2), (
+            "nothing went live"
+        )
+        assert any(one["step"] == "t1" for one in draft["problems"]), draft["problems"]
+        refused = await client.post(f"{at}/publication", json={"rev": rev + 1})
+        assert refused.status_code == 422
+        back = (await client.post(f"{at}/undo", json={"rev": rev + 1})).json()
+        assert [step["key"] for step in back["steps"]] == ["s1", "s2", "s3", "s4", "s5"]
+        made = {"rev": rev + 2, "kind": "exit", "list": "main", "position": 9}
+        fresh = (await client.post(f"{at}/steps", json=made)).json()
+        assert fresh["sheet"]["key"] == "s6", "keys are never used twice"
+    viewer = await world.person("viewer", cast.account)
+    async with world.script(viewer) as client:
+        assert (await client.post(f"{at}/versions/1/restoration", json={"rev": 1})).status_code == 403
