@@ -318,3 +318,20 @@ async def test_a_filter_sees_where_the_contact_is(stage: Stage) -> None:
     await stage.add_tag(ann, vip)
     await stage.drain()
     assert (await stage.one("select body from notes where contact_id = $1", ann))["body"] == "in"
+
+
+async def test_a_step_waits_for_the_end_in_another_workflow(stage: Stage) -> None:
+    """Also in a version that is not live any more."""
+    other = await stage.workflow([Wait(amount=1, unit=Unit.HOURS)], CREATED)
+    wait = WaitFor(mode="event", event="enrollment.ended", about=str(other), amount=7, unit=Unit.DAYS)
+    waiting = await stage.workflow([(wait, {"met": [AddNote(text="met")]})], CREATED)
+    ann = await begin(stage)
+    await stage.sql(
+        "insert into workflow_versions (account_id, workflow_id, number, document, content_hash)"
+        " select account_id, workflow_id, 2, jsonb_set(document, '{steps}', '[]'), 'x' from workflow_versions"
+        " where workflow_id = $1", waiting,
+    )  # fmt: skip
+    await stage.sql("update workflows set live_version = 2 where id = $1", waiting)
+    await stage.drain(hours=1, minutes=1)
+    assert (await stage.one("select body from notes where contact_id = $1", ann))["body"] == "met"
+    assert (await kinds(stage, ann)).count("enrollment.ended") >= 1
