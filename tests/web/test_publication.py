@@ -73,6 +73,7 @@ async def test_a_form_moves_people(world: World) -> None:
     async with world.browser(cast.owner) as client:
         stale = await client.post(f"{at}/publication", data=form | {"choices.0.people": "7"})
         assert (stale.status_code, "moved on since you looked" in stale.text) == (409, True)
+        assert '<option value="s2" selected>' in stale.text, "what was chosen is still chosen"
         old = await client.post(f"{at}/publication", data=form | {"rev": rev - 1})
         assert old.status_code == 409
         done = await client.post(f"{at}/publication", data=form)
