@@ -89,9 +89,9 @@ async def give_back(runtime: Runtime, account_id: UUID, effects: Sequence[Any]) 
 
 
 async def note_doubt(work: Work) -> int:
-    """Calls that a dead worker had begun and that must not be repeated wait for a person."""
+    """Calls that a dead worker had begun and that must not be repeated, or not once more, wait for a person."""
     engine = Engine(work.session)
-    rows = await engine.all(DOUBT)
+    rows = await engine.all(DOUBT, attempts=MOST_ATTEMPTS)
     if rows:
         log.warning("effect.unknown", count=len(rows))
         await wake_visits(work, rows)

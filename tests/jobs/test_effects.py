@@ -173,6 +173,17 @@ async def test_a_worker_that_died_holding_an_effect(
     assert (await stage.enrollment(person))["wait_reason"] == ("hold" if status == "unknown" else None)
 
 
+async def test_a_call_that_kills_its_worker_each_time_is_held_in_the_end(stage: Stage) -> None:
+    person = await parked(stage, HOOK)
+    for number in range(1, MOST_ATTEMPTS + 1):
+        effect = await claim(stage)
+        assert await begin(stage.runtime, stage.account, effect) == number
+        await lease_over(stage)
+    await stage.drain()
+    assert (await stage.effect(person))["status"] == "unknown"
+    assert stage.outside.calls == []
+
+
 async def test_who_lost_the_lease_writes_nothing_and_sends_nothing(stage: Stage) -> None:
     person = await parked(stage, HOOK)
     slow = await claim(stage)
