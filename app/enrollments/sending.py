@@ -89,7 +89,7 @@ async def give_back(runtime: Runtime, account_id: UUID, effects: Sequence[Any]) 
 
 
 async def note_doubt(work: Work) -> int:
-    """Calls that a dead worker had begun and that must not be repeated, or not once more, wait for a person."""
+    """Calls that a dead worker had begun wait for a person unless they may be repeated once more."""
     engine = Engine(work.session)
     rows = await engine.all(DOUBT, attempts=MOST_ATTEMPTS)
     if rows:
