@@ -75,7 +75,9 @@ def clock() -> TestClock:
 
 @pytest.fixture(scope="session")
 async def runtime(settings: Settings, outside: Outside, clock: TestClock) -> AsyncIterator[Runtime]:
-    opened = open_runtime(settings, clock=clock, mailer=outside, caller=outside, provider=outside, pool_size=5)
+    opened = open_runtime(
+        settings, clock=clock, mailer=outside, caller=outside, provider=outside, pool_size=5
+    )
     yield opened
     await opened.close()
 
