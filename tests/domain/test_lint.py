@@ -58,6 +58,8 @@ def test_a_good_draft_may_go_live() -> None:
         (UpdateField(field="city"), "value"),
         (UpdateField(field="city", value="{{ contact.citty }}"), "value"),
         (UpdateField(field=f"custom.{SCORE}", value="many"), "value"),
+        (UpdateField(field="owner", value=str(WORKFLOW)), "value"),
+        (UpdateField(field="time_zone", value="Mars/Base"), "value"),
         (SendEmail(body="x"), "subject"),
         (SendEmail(subject="x"), "body"),
         (SendEmail(subject="a\nb", body="x"), "subject"),

@@ -94,6 +94,23 @@ def test_what_cannot_be_added_or_copied_fails(step: StepConfig, error: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        (UpdateField(field="owner", value=str(OTHER)), "nobody of the account"),
+        (UpdateField(field="owner", operation="copy", source="city"), "nobody of the account"),
+        (UpdateField(field="time_zone", operation="copy", source="state"), "no time zone “Mars”"),
+    ],
+)
+def test_what_is_none_of_the_values_of_a_field_fails(step: StepConfig, error: str) -> None:
+    story = told(step, around=Around(members=list(TEAM)), city=str(OTHER), state="Mars")
+    assert (story.decisions[-1].status, story.decisions[-1].fields) == ("failed", {})
+    assert error in str(story.decisions[-1].error)
+    assert told(UpdateField(field="owner", value=str(ADA)), around=Around(members=list(TEAM))).facts.values[
+        "owner"
+    ] == str(ADA)
+
+
+@pytest.mark.parametrize(
     ("source", "target", "value", "copied"),
     [
         ("city", "state", "Rome", "Rome"),

@@ -183,7 +183,7 @@ def compile_version(version: Version, fields: Fields) -> Program:
         stay_match=stay,
         asks_workflows="workflows" in asked,
         asks_history="history" in asked,
-        asks_members=any(isinstance(one, AssignOwner | Notify) for one in configs)
+        asks_members=any(isinstance(one, AssignOwner | Notify) or _gives(one) for one in configs)
         or any("owner" in text.fields for node in nodes for text in node.templates.values()),
         asks_owned=any(isinstance(one, AssignOwner) and one.mode == "least_busy" for one in configs),
         changes_contact=any(isinstance(one, _CHANGES) for one in configs),
@@ -191,6 +191,11 @@ def compile_version(version: Version, fields: Fields) -> Program:
         steps_with_state=[node.key for node in nodes if _remembers(node.config)],
         listens=_listens(nodes),
     )
+
+
+def _gives(config: StepConfig) -> bool:
+    """Whether the step writes an owner into the contact from a text."""
+    return isinstance(config, UpdateField) and config.field == "owner"
 
 
 def filters_of(source: Version | Draft) -> Iterator[Filter | None]:

@@ -47,6 +47,7 @@ from app.workflows.domain.steps import (
     WaitFor,
     Webhook,
 )
+from app.workflows.domain.windows import zone_named
 
 
 def _tag(config: AddTag | RemoveTag, _fields: Fields, names: Names) -> Found:
@@ -92,9 +93,14 @@ def _value(config: UpdateField, spec: FieldSpec, fields: Fields, names: Names) -
         yield from written(config, fields, names)
     else:
         try:
-            value_of(spec, config.value)
+            value = value_of(spec, config.value)
         except ValueError as error:
             yield "value", str(error)
+            return
+        if spec.type is FieldType.USER:
+            yield from named(value, names.users, "value", "member")
+        elif spec.key == "time_zone" and zone_named(value) is None:
+            yield "value", f"There is no time zone “{config.value[:60]}”. Write one such as Europe/Paris."
 
 
 def _owner(config: AssignOwner, _fields: Fields, names: Names) -> Found:

@@ -12,6 +12,7 @@ from app.workflows.domain.schedule import after
 from app.workflows.domain.steps import AddTag, AssignOwner, CreateTask, RemoveTag, SetConsent, UpdateField
 from app.workflows.domain.version import Node
 from app.workflows.domain.visits.base import fail, owner_of, put, skip
+from app.workflows.domain.windows import zone_named
 
 
 def add_tag(run: Run, node: Node) -> int:
@@ -56,6 +57,7 @@ def update_field(run: Run, node: Node) -> int:
     old = run.facts.values.get(spec.key)
     try:
         new = _new_value(run, node, spec, old)
+        _possible(run, spec, new)
     except ValueError as error:
         return fail(run, node, str(error))
     return put(run, node, spec.key, old, new)
@@ -75,6 +77,17 @@ def _new_value(run: Run, node: Node, spec: FieldSpec, old: object) -> str | int 
     before = old if isinstance(old, int | float) else 0
     # Exact: 0.1 and 0.2 are 0.3.
     return read_number(str(Decimal(repr(before)) + Decimal(repr(amount))))
+
+
+def _possible(run: Run, spec: FieldSpec, new: object) -> None:
+    """Raises ValueError for what fits the type of the field and is none of its values all the same."""
+    if new is None:
+        return
+    members = run.around.members
+    if spec.type is FieldType.USER and members and new not in [str(member) for member in members]:
+        raise ValueError("This is nobody of the account, so the contact cannot be given to them.")
+    if spec.key == "time_zone" and zone_named(new) is None:
+        raise ValueError(f"There is no time zone “{str(new)[:60]}”. Use one such as Europe/Paris.")
 
 
 def _text(run: Run, spec: FieldSpec, value: object) -> str:
