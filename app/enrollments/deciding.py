@@ -26,8 +26,6 @@ from db.repositories.ledger import UNWANTED
 from db.repositories.moving import EFFECTS_OF
 
 ON_EFFECT = ("effect", "retry", "hold", "breaker_open")
-# What the ledger says, as `advance` reads it; an effect under way is as good as not begun.
-_OUTCOMES = {"claimed": "pending", "cancelled": "failed_permanent"}
 _State = tuple[UUID, str]
 
 
@@ -193,8 +191,12 @@ async def _effects(engine: Engine, rows: Sequence[Any]) -> dict[UUID, EffectOutc
 
 
 def _outcome(row: Any) -> EffectOutcome:
-    unwanted = row.status == "cancelled" and row.error_class == UNWANTED
-    status: Any = "skipped" if unwanted else _OUTCOMES.get(row.status, row.status)
+    """What the ledger says, as `advance` reads it: until its call begins, what is claimed still waits."""
+    status: Any = row.status
+    if status == "cancelled":
+        status = "skipped" if row.error_class == UNWANTED else "failed_permanent"
+    elif status == "claimed" and row.begun_at is None:
+        status = "pending"
     next_at = row.due_at if status == "retry" else None
     return EffectOutcome(status, next_at, row.error, row.result or {})
 

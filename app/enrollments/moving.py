@@ -113,7 +113,7 @@ async def _park(work: Work, row: Any, error: Exception) -> None:
     said = str(reason) if isinstance(reason, Poison) else f"{type(reason).__name__}: {reason}"[:2000]
     log.error("enrollment.poison", enrollment=str(row.id), error=said)
     engine = Engine(work.session)
-    if await engine.all(PARK_POISON, id=row.id, seq=row.seq, error=said, now=work.now):
+    if await engine.all(PARK_POISON, id=row.id, fence=row.fence, error=said, now=work.now):
         await engine.do(CLOSE_OPEN, id=row.id, error=said, now=work.now)
         asked = {"enrollment_id": row.id, "seq": row.seq, "status": "withdrawn"}
         await engine.insert(APPROVALS_CLOSED, [asked])

@@ -17,7 +17,8 @@ from db.repositories.entering import HEARD, SETTLED, STANDING, WAKE, WAKE_ALL_OF
 # What may make a filter true that was not: every change of the contact, and what a filter on where the
 # contact is or what happened to them sees.
 CHANGES = ("contact.created", "contact.updated", "tag.added", "tag.removed")
-# Somebody who waits for one of these can be taken from it by a goal; an effect under way is never cut off.
+# Somebody who waits for one of these can be taken from it by a goal: not from a doubt, which a person
+# settles. Whether a call is under way, and is not cut off, is known to the one who moves them.
 _INTERRUPTED = frozenset(
     {
         WaitReason.TIMER,
@@ -26,6 +27,9 @@ _INTERRUPTED = frozenset(
         WaitReason.CONDITION,
         WaitReason.APPROVAL,
         WaitReason.DRIP_SLOT,
+        WaitReason.EFFECT,
+        WaitReason.RETRY,
+        WaitReason.BREAKER_OPEN,
     }
 )
 
@@ -78,7 +82,7 @@ async def wake(work: Work, people: People, rows: Sequence[Any]) -> None:
         facts.data = row.data
         event_id = _met(row, program, heard[row.contact_id], facts, work.now)
         if event_id is not None:
-            met.append({"id": row.id, "event_id": event_id})
+            met.append({"id": row.id, "seq": row.seq, "event_id": event_id})
         elif heard[row.contact_id].changes(program) and _moves(row, program, facts, work.now):
             woken.append(row.id)
     await engine.insert(HEARD, sorted(met, key=lambda one: str(one["id"])), now=work.now)

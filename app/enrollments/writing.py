@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from app.enrollments.deciding import ON_EFFECT
 from app.enrollments.made import Made
 from app.enrollments.programs import Setting
 from app.filters.fields import Fields
@@ -21,7 +22,7 @@ from app.workflows.domain.events import (
     Event,
     Source,
 )
-from app.workflows.domain.outcomes import Change, Decision, Status
+from app.workflows.domain.outcomes import Change, Decision, Outcome, Status
 from app.workflows.domain.version import Program
 from db.ids import uuid7
 from db.repositories import moving
@@ -44,6 +45,7 @@ class Moves:
         self.contacts: dict[UUID, tuple[Row, Row]] = {}
         self.tagged: dict[tuple[UUID, UUID], bool] = {}
         self.left: list[UUID] = []
+        self.called_off: list[Row] = []
         self.ended: list[tuple[Any, Decision]] = []
         self.made = Made()
 
@@ -85,6 +87,8 @@ class Moves:
         if decision.status is not Status.ACTIVE:
             self.left.append(row.id)
             self.ended.append((row, decision))
+        if row.wait_reason in ON_EFFECT and any(one.outcome is Outcome.SKIPPED for one in decision.closed):
+            self.called_off.append({"enrollment_id": row.id, "seq": row.seq})
         self.made.add(row, decision)
         for effect in decision.effects:
             self.effects.append(
@@ -222,6 +226,7 @@ class Moves:
         await engine.insert(AUDIT, self.audit, now=now)
         await engine.insert(moving.MOVED, self.enrollments, now=now)
         await engine.insert(moving.STAYED, self.stayed)
+        await engine.insert(moving.CALL_OFF, self.called_off, error="A goal was met before it was sent.")
         if self.left:
             await engine.do(
                 moving.CANCEL_EFFECTS, ids=self.left, error="The enrollment ended before it was sent."

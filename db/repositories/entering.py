@@ -60,13 +60,13 @@ on conflict do nothing
 """)
 
 STANDING = text("""
-select e.id, e.workflow_id, e.version, e.contact_id, e.step_key, e.wait_reason, e.entered_at, e.of_deleted,
-       e.data, e.due_at <= cast(:now as timestamptz) as due, x.started_at
+select e.id, e.workflow_id, e.version, e.contact_id, e.step_key, e.seq, e.wait_reason, e.entered_at,
+       e.of_deleted, e.data, e.due_at <= cast(:now as timestamptz) as due, x.started_at
   from enrollments e
   left join enrollment_executions x
     on x.account_id = e.account_id and x.enrollment_id = e.id and x.seq = e.seq and e.wait_reason = 'event'
  where e.account_id = current_account() and e.contact_id = any(cast(:ids as uuid[]))
-   and e.status = 'active' and e.paused_at is null
+   and e.status = 'active'
 """).columns(data=JSONB)
 # Waits for the worker who moves them now.
 SETTLED = text("""
@@ -83,11 +83,13 @@ update enrollments set due_at = cast(:now as timestamptz)
  where account_id = current_account() and contact_id = any(cast(:ids as uuid[])) and status = 'active'
    and paused_at is null and not of_deleted
 """)
+# Whoever is paused has heard it when they go on.
 HEARD = text("""
-update enrollments e set due_at = cast(:now as timestamptz), heard_event_id = v.event_id
-  from unnest(cast(:id as uuid[]), cast(:event_id as uuid[])) v(id, event_id)
- where e.account_id = current_account() and e.id = v.id and e.status = 'active' and e.wait_reason = 'event'
-   and e.paused_at is null
+update enrollments e set heard_event_id = v.event_id,
+       due_at = case when e.paused_at is null then cast(:now as timestamptz) end
+  from unnest(cast(:id as uuid[]), cast(:seq as int[]), cast(:event_id as uuid[])) v(id, seq, event_id)
+ where e.account_id = current_account() and e.id = v.id and e.seq = v.seq and e.status = 'active'
+   and e.wait_reason = 'event'
 """)
 LIVE_LOCKED = text("""
 select e.*, w.name as workflow_name, w.status as workflow_status

@@ -14,13 +14,16 @@ JOB_LEASE = f"{LEASE} / 4"
 UNWANTED = "unwanted"  # the error class of what was not sent because nobody wants it: its enrollment goes on
 
 # Died after the call began, and sending twice is not wanted, or it dies each time: a person decides.
+# The enrollment is locked with it, because it is woken next: locked after the effect it could deadlock.
 DOUBT = text("""
 update effects f set status = 'unknown', fence = f.fence + 1, lease_until = null,
        error = 'The worker stopped during the call: it may have gone out.'
-  from (select id from effects
-         where account_id = current_account() and status = 'claimed' and lease_until < clock_timestamp()
-           and begun_at is not null and (on_doubt = 'hold' or attempts >= :attempts)
-         limit 500 for update skip locked) x
+  from (select o.id from effects o
+          join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id
+         where o.account_id = current_account() and o.status = 'claimed'
+           and o.lease_until < clock_timestamp() and o.begun_at is not null
+           and (o.on_doubt = 'hold' or o.attempts >= :attempts)
+         limit 500 for update of e, o skip locked) x
  where f.account_id = current_account() and f.id = x.id
 returning f.enrollment_id, f.seq
 """)

@@ -8,7 +8,7 @@ from db.repositories.engine import CONSENTS, WRITABLE
 # Not by id as well: everybody who is due at one moment would be sorted for each batch.
 _CLAIM = """
 select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e.step_key, e.seq,
-       e.wait_reason, e.wait_until, e.goal_key, e.entered_at, e.data, e.heard_event_id, e.of_deleted,
+       e.fence, e.wait_reason, e.wait_until, e.goal_key, e.entered_at, e.data, e.heard_event_id, e.of_deleted,
        w.name as workflow_name, w.status as workflow_status
   from enrollments e
   join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
@@ -27,7 +27,7 @@ CLAIM_DUE = text(
 CLAIM_THESE = text(_CLAIM.format(which="and e.id = any(cast(:ids as uuid[]))")).columns(data=JSONB)
 
 EFFECTS_OF = text("""
-select f.enrollment_id, f.status, f.due_at, f.error, f.error_class, f.result from effects f
+select f.enrollment_id, f.status, f.begun_at, f.due_at, f.error, f.error_class, f.result from effects f
   join unnest(cast(:ids as uuid[]), cast(:seqs as int[])) w(id, seq)
     on w.id = f.enrollment_id and w.seq = f.seq
  where f.account_id = current_account()
@@ -128,11 +128,18 @@ update effects set status = 'cancelled', fence = fence + 1, error = :error
  where account_id = current_account() and enrollment_id = any(cast(:ids as uuid[]))
    and status in ('pending', 'retry')
 """)
+CALL_OFF = text("""
+update effects f set status = 'cancelled', fence = f.fence + 1, error = :error
+  from unnest(cast(:enrollment_id as uuid[]), cast(:seq as int[])) v(enrollment_id, seq)
+ where f.account_id = current_account() and f.enrollment_id = v.enrollment_id and f.seq = v.seq
+   and f.status in ('pending', 'retry')
+""")
+# The fence: a person may have paused or moved them since they were claimed.
 PARK_POISON = text("""
 update enrollments set status = 'failed', exit_reason = 'failed_permanent', error = :error, due_at = null,
        wait_until = null, wait_reason = null, ended_at = cast(:now as timestamptz),
        updated_at = cast(:now as timestamptz), fence = fence + 1
- where account_id = current_account() and id = :id and seq = :seq and status = 'active' returning id
+ where account_id = current_account() and id = :id and fence = :fence and status = 'active' returning id
 """)
 CLOSE_OPEN = text("""
 update enrollment_executions set finished_at = cast(:now as timestamptz), outcome = 'failed', error = :error

@@ -2,6 +2,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from app.workflows.domain import run
 from app.workflows.domain.machine import advance, leave
@@ -271,9 +272,32 @@ def test_a_goal_does_not_interrupt_an_effect_under_way() -> None:
     story = Story(program(MAIL, Wait(), Goal(filter=BOUGHT)), someone(email="a@x.test"))
     story.go()
     story.facts.tags.add(VIP)
-    assert not story.go().moved
+    assert not story.go(EffectOutcome("claimed")).moved
     assert ended(story.go(SENT)) == ("completed", "goal_met")
     assert [outcome for _, _, outcome in story.path] == ["sent", "skipped", "met"]
+
+
+@pytest.mark.parametrize("status", ["pending", "retry"])
+def test_a_goal_calls_off_what_has_not_begun(status: Any) -> None:
+    story = Story(program(MAIL, Wait(), Goal(filter=BOUGHT)), someone(email="a@x.test"))
+    story.go()
+    story.facts.tags.add(VIP)
+    assert ended(story.go(EffectOutcome(status))) == ("completed", "goal_met")
+    assert [outcome for _, _, outcome in story.path] == ["skipped", "skipped", "met"]
+
+
+def test_a_goal_leaves_a_doubt_to_a_person() -> None:
+    story = Story(program(MAIL, Goal(filter=BOUGHT)), someone(email="a@x.test"))
+    story.go()
+    story.facts.tags.add(VIP)
+    assert story.go(EffectOutcome("unknown")).wait_reason is WaitReason.HOLD
+
+
+def test_nobody_begins_before_they_have_settled() -> None:
+    story = Story(program(Wait()), someone())
+    story.state = replace(story.state, wait_until=story.now + timedelta(hours=1))
+    assert not story.go().moved
+    assert story.go(hours=1).wait_reason is WaitReason.TIMER
 
 
 def test_never_backwards() -> None:

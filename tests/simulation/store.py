@@ -90,8 +90,6 @@ class Store:
     """Rows of one account. `commit_move` writes one decision, as one transaction. `live` and `open_effects`
     are those that may still change. `fail` raises where a worker dies, or not."""
 
-    in_flight = IN_FLIGHT
-
     def __init__(self, now: datetime) -> None:
         self.now = now
         self.fail: Callable[[Random], None] = lambda _rng: None
@@ -130,7 +128,7 @@ class Store:
             return None
         if entry.status == "cancelled":
             return EffectOutcome("skipped", error=entry.error)
-        status: Any = "pending" if entry.status == "claimed" else entry.status
+        status: Any = "pending" if entry.status == "claimed" and not entry.begun else entry.status
         return EffectOutcome(status, entry.due_at if status == "retry" else None, entry.error, entry.result)
 
     def wake(self, row: Row) -> None:
@@ -183,6 +181,9 @@ class Store:
             decision.due_at,
         )
         row.heard, row.answer, row.fence = False, None, row.fence + 1
+        waited = self.by_visit.get((row.id, decision.closed[0].seq)) if decision.closed else None
+        if waited is not None and waited.status in ("pending", "retry"):
+            waited.status, waited.fence = "cancelled", waited.fence + 1
         row.data |= decision.data
         for effect in decision.effects:
             self._claim_key(row, effect, None if opened_by_hand else at)

@@ -129,7 +129,8 @@ def _begin(store: Store, entry: Entry, fence: int) -> bool:
     internal = "internal" in entry.effect.payload
     denied = row.contact.values.get(f"{entry.effect.kind}_consent") == "denied" and not internal
     gone = row.contact.deleted and not row.gone and not internal
-    if row.status is not Status.ACTIVE or gone:
+    went_on = row.seq != entry.effect.seq and not internal
+    if row.status is not Status.ACTIVE or gone or went_on:
         entry.status, entry.fence, entry.lease_until = "cancelled", fence + 1, None
         entry.error = "ended"
         store.wake(row)
@@ -193,7 +194,7 @@ def change(store: Store, contact: Contact, event: tuple[str, str]) -> None:
     for row in store.live:
         if row.contact is not contact or row.wait_reason is None:
             continue
-        if row.program.watches and row.wait_reason not in store.in_flight:
+        if row.program.watches and row.wait_reason != "hold":
             store.wake(row)
         if row.wait_reason == "event" and row.step_key is not None and not row.locked:
             asked = row.program.listens.get(event, ()) + row.program.listens.get((event[0], ""), ())

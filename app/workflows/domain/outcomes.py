@@ -78,11 +78,11 @@ class Around(msgspec.Struct):
 
 
 class EffectOutcome(msgspec.Struct, frozen=True):
-    """What the ledger says about the effect that an enrollment is parked on. `pending` is an effect that is
-    to be tried again because a person said so; `skipped` one that the contact does not want any more;
-    `next_at` belongs to `retry`."""
+    """What the ledger says about the effect that an enrollment is parked on. `pending` is an effect whose
+    call has not begun; `claimed` one whose call is under way; `skipped` one that the contact does not want
+    any more; `next_at` belongs to `retry`."""
 
-    status: Literal["pending", "sent", "skipped", "failed_permanent", "unknown", "retry"]
+    status: Literal["pending", "claimed", "sent", "skipped", "failed_permanent", "unknown", "retry"]
     next_at: datetime | None = None
     error: str | None = None
     detail: dict[str, Any] = {}

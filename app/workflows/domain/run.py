@@ -82,7 +82,9 @@ class Run:
 
     def enter(self) -> Decision:
         """The first move. After standing still to settle, whoever no longer fits leaves again."""
-        program = self.program
+        program, settled = self.program, self.enrollment.wait_until
+        if settled is not None and settled > self.now:
+            return self.stay()
         self.out.step_key = program.nodes[program.start].key if program.nodes else None
         if program.version.settings.settle_seconds and not program.entry_match(self.facts, self.now):
             return self.leave_unmatched()
@@ -91,21 +93,25 @@ class Run:
     # Waking up
 
     def resume_effect(self, node: Node) -> Decision:
-        """Goals are not asked while an effect is under way; they are as soon as it is resolved."""
+        """Goals are not asked while the call is under way or in doubt; they are as soon as it is resolved.
+        What has not begun yet is called off by them."""
         found = self.enrollment.effect
-        if found is None:
+        if found is None or found.status == "claimed":
             return self.stay()
-        if found.status == "sent":
-            self.close(Outcome.SENT, self.kept(node, found.detail))
+        if found.status in ("sent", "skipped"):
+            sent = found.status == "sent"
+            detail = self.kept(node, found.detail) if sent else {"reason": found.error}
+            self.close(Outcome.SENT if sent else Outcome.SKIPPED, detail)
             return self.run(node.after)
         if found.status == "failed_permanent":
             self.close(Outcome.FAILED, found.detail, found.error)
             return self.finish(node.key, Status.FAILED, ExitReason.FAILED_PERMANENT, found.error)
-        if found.status == "skipped":
-            self.close(Outcome.SKIPPED, {"reason": found.error})
-            return self.run(node.after)
-        if self.enrollment.wait_reason is WaitReason.BREAKER_OPEN and found.status in ("pending", "retry"):
-            return self.stay()
+        if found.status in ("pending", "retry"):
+            taken = self.taken_from(node)
+            if taken is not None:
+                return taken
+            if self.enrollment.wait_reason is WaitReason.BREAKER_OPEN:
+                return self.stay()
         reason = {"retry": WaitReason.RETRY, "unknown": WaitReason.HOLD}.get(found.status, WaitReason.EFFECT)
         self.park(node, reason, found.next_at)
         self.out.due_at = None
@@ -122,16 +128,24 @@ class Run:
             return self.run(node.index if again else node.after)
         if node.starts and (lane := self.lane(node, due)) is not None:
             return self.go_on(node, lane)
+        taken = self.taken_from(node)
+        if taken is not None:
+            return taken
+        if reason is WaitReason.CONDITION and due:
+            self.close(Outcome.UNMET, {"timeout": True})
+            return self.finish(node.key, Status.INCOMPLETE, ExitReason.FINISHED)
+        return self.stay()
+
+    def taken_from(self, node: Node) -> Decision | None:
+        """What ends a stand before its time: a goal ahead that is met, an entry condition that must hold and
+        does not. None when it goes on."""
         goal = self.goal_met(node)
         if goal is not None:
             return self.run(self.reach(node, goal))
         stay = self.program.stay_match
         if stay is not None and not stay(self.facts, self.now):
             return self.leave_unmatched()
-        if reason is WaitReason.CONDITION and due:
-            self.close(Outcome.UNMET, {"timeout": True})
-            return self.finish(node.key, Status.INCOMPLETE, ExitReason.FINISHED)
-        return self.stay()
+        return None
 
     def missed(self, node: Node) -> bool:
         """Whether the stretch of a drip slot is over: after a pause or a downtime all who missed theirs take

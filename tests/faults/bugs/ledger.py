@@ -43,8 +43,8 @@ BUGS = (
         "doubt-ignores-the-policy",
         "A call that may be repeated is held as well, or one that must not is not.",
         LEDGER,
-        "and begun_at is not null and on_doubt = 'hold'",
-        "and begun_at is not null and on_doubt = 'resend'",
+        "and (o.on_doubt = 'hold' or o.attempts >= :attempts)",
+        "and (o.on_doubt = 'resend' or o.attempts >= :attempts)",
         (EFFECTS, "-k", "worker_that_died"),
     ),
     Bug(
