@@ -85,9 +85,11 @@ async def wake(work: Work, people: People, rows: Sequence[Any]) -> None:
             met.append({"id": row.id, "seq": row.seq, "event_id": event_id})
         elif heard[row.contact_id].changes(program) and _moves(row, program, facts, work.now):
             woken.append(row.id)
-    await engine.insert(HEARD, sorted(met, key=lambda one: str(one["id"])), now=work.now)
+    if met or woken:  # in one order, as whoever else locks several
+        await engine.all(SETTLED, ids=sorted([*(one["id"] for one in met), *woken]))
+    await engine.insert(HEARD, met, now=work.now)
     if woken:
-        await engine.do(WAKE, ids=sorted(woken), now=work.now)
+        await engine.do(WAKE, ids=woken, now=work.now)
 
 
 async def _standing(work: Work, people: People, heard: dict[UUID, _Heard]) -> list[tuple[Any, Program]]:

@@ -68,7 +68,7 @@ select e.id, e.workflow_id, e.version, e.contact_id, e.step_key, e.seq, e.wait_r
  where e.account_id = current_account() and e.contact_id = any(cast(:ids as uuid[]))
    and e.status = 'active'
 """).columns(data=JSONB)
-# Waits for the worker who moves them now.
+# Waits for the worker who moves them now; whoever locks several does it in this order.
 SETTLED = text("""
 select id from enrollments
  where account_id = current_account() and id = any(cast(:ids as uuid[])) order by id for update
@@ -79,9 +79,13 @@ update enrollments set due_at = cast(:now as timestamptz)
    and paused_at is null and (due_at is null or due_at > cast(:now as timestamptz))
 """)
 WAKE_ALL_OF = text("""
-update enrollments set due_at = cast(:now as timestamptz)
- where account_id = current_account() and contact_id = any(cast(:ids as uuid[])) and status = 'active'
-   and paused_at is null and not of_deleted
+with x as materialized (
+        select id from enrollments
+         where account_id = current_account() and contact_id = any(cast(:ids as uuid[]))
+           and status = 'active' and paused_at is null and not of_deleted
+         order by id for update)
+update enrollments e set due_at = cast(:now as timestamptz) from x
+ where e.account_id = current_account() and e.id = x.id
 """)
 # Whoever is paused has heard it when they go on.
 HEARD = text("""
