@@ -1,7 +1,10 @@
 """Durable jobs: batches until done, retries, leases, cancelling."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
+
+import pytest
 
 from app.errors import Invalid
 from app.operations.use_cases import cancel_job, retry_job
@@ -93,6 +96,49 @@ async def test_taken_over_when_the_lease_ends_and_the_first_writes_nothing_more(
     job = await stage.job("test")
     await run(stage, first)
     assert seen == ["first", "second"]
+    assert (await state(stage, job))["status"] == "done"
+
+
+# Each way a batch may end is another statement that must ask the fence.
+ENDINGS = {
+    "goes on": False,
+    "done": True,
+    "broken": RuntimeError("broken"),
+    "refused": Invalid({"file": "Empty."}),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_who_lost_the_job_touches_nothing_while_another_works_on_it(stage: Stage, ending: str) -> None:
+    taken, first_is_out = asyncio.Event(), asyncio.Event()
+    batches: list[str] = []
+
+    async def second(work: Work, _job: Job) -> bool:
+        batches.append("second")
+        await work.commit()  # between two batches: the row is not locked, only the fence guards it
+        taken.set()
+        await asyncio.wait_for(first_is_out.wait(), 60)
+        return True
+
+    async def first(work: Work, job: Job) -> bool:
+        batches.append("first")
+        await work.commit()
+        await stage.sql("update jobs set lease_until = now() - interval '1 second' where id = $1", job.id)
+        others.append(asyncio.create_task(run(stage, second)))
+        await asyncio.wait_for(taken.wait(), 60)
+        said = ENDINGS[ending]
+        if isinstance(said, Exception):
+            raise said
+        return said is True
+
+    others: list[asyncio.Task[int]] = []
+    job = await stage.job("test")
+    await run(stage, first)
+    left = await state(stage, job)
+    first_is_out.set()
+    assert await others[0] == 1
+    assert batches == ["first", "second"], "no further batch of the one who lost it"
+    assert (left["status"], left["fence"], left["error"], left["finished_at"]) == ("running", 2, None, None)
     assert (await state(stage, job))["status"] == "done"
 
 

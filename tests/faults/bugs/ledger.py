@@ -4,6 +4,7 @@ from tests.faults.bugs import Bug
 
 LEDGER, SENDING = "db/repositories/ledger.py", "app/enrollments/sending.py"
 EFFECTS = "tests/jobs/test_effects.py"
+DURABLE = "tests/jobs/test_durable.py"
 
 BUGS = (
     Bug(
@@ -111,5 +112,25 @@ BUGS = (
         "newest > row.beat_at + SLACK",
         "newest > row.beat_at + 10_000 * SLACK * 100",
         ("tests/faults/test_restored.py", "-k", "guard"),
+    ),
+    Bug(
+        "a-job-goes-on-without-its-fence",
+        "Whoever lost a job does the next batch all the same, beside the one who took it over.",
+        LEDGER,
+        "update jobs set lease_until = clock_timestamp() + {JOB_LEASE}\n"
+        " where account_id = current_account() and id = :id and fence = :fence and",
+        "update jobs set lease_until = clock_timestamp() + {JOB_LEASE}\n"
+        " where account_id = current_account() and id = :id and fence >= :fence and",
+        (DURABLE, "-k", "lost_the_job"),
+    ),
+    Bug(
+        "a-job-ends-without-its-fence",
+        "Whoever lost a job says that it is done while another works on it.",
+        LEDGER,
+        "lease_until = null, error = null\n"
+        " where account_id = current_account() and id = :id and fence = :fence and",
+        "lease_until = null, error = null\n"
+        " where account_id = current_account() and id = :id and fence >= :fence and",
+        (DURABLE, "-k", "lost_the_job"),
     ),
 )
