@@ -51,8 +51,8 @@ async def test_rename_pause_resume_archive(world: World) -> None:
         assert (back.status_code, back.json()["version"]) == (201, 1), "the same version goes live again"
         form = {"rev": rev, "reentry": "after_exit", "cooldown": 3}
         assert (await client.post(f"{at}/settings", json=form)).status_code == 200
-        wrong = await client.post(f"{at}/settings", json={"rev": rev + 1, "reentry": "restart"})
-        assert (wrong.status_code, list(wrong.json()["errors"])) == (422, ["reentry"])
+        wrong = await client.post(f"{at}/settings", json={"rev": rev + 1, "reentry": "concurrent_per_key"})
+        assert (wrong.status_code, list(wrong.json()["errors"])) == (422, ["key_field"])
     audit = [action for action, _ in await world.audit(owner.account_id)]
     for action in ("workflow.renamed", "workflow.paused", "workflow.resumed", "workflow.archived"):
         assert action in audit
