@@ -6,6 +6,7 @@ No predicate here is ever null: empty is spelled out, so that AND, OR and "is no
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -29,12 +30,14 @@ from sqlalchemy import (
     table,
     true,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.filters import ranges
 from app.filters.ast import Filter, Op, Predicate
+from app.filters.changes import CONTACT_UPDATED
 from app.filters.fields import Fields, FieldSpec, FieldType
 from app.filters.matches import Inside, unfolded
-from app.filters.values import CAPITALS, Operands, Times, read
+from app.filters.values import CAPITALS, Change, Operands, Times, Wanted, read
 
 Clause = ColumnElement[bool]
 # In code-point order, whatever the database's own locale: text as the Python side compares it.
@@ -44,7 +47,14 @@ contact_tags = table("contact_tags", column("account_id"), column("contact_id"),
 enrollments = table(
     "enrollments", column("account_id"), column("contact_id"), column("workflow_id"), column("status")
 )
-events = table("events", column("account_id"), column("subject_id"), column("kind"), column("occurred_at"))
+events = table(
+    "events",
+    column("account_id"),
+    column("subject_id"),
+    column("kind"),
+    column("occurred_at"),
+    column("data", JSONB),
+)
 
 
 class _Scope:
@@ -60,13 +70,19 @@ class _Scope:
         """The field as text; empty where it is null or holds something else."""
         if spec.custom_id is None:
             return func.coalesce(self.columns[spec.key], "")
-        value = self.columns.fields[spec.custom_id]
-        return case((func.jsonb_typeof(value) == "string", value.astext), else_="")
+        return _text_in(self.columns.fields[spec.custom_id])
 
     def number(self, spec: FieldSpec) -> ColumnElement[Decimal]:
         """The field as an exact number; null where it is none."""
-        value = self.columns.fields[spec.custom_id]
-        return case((func.jsonb_typeof(value) == "number", cast(value.astext, Numeric)))
+        return _number_in(self.columns.fields[spec.custom_id])
+
+
+def _text_in(value: Any) -> ColumnElement[str]:
+    return case((func.jsonb_typeof(value) == "string", value.astext), else_="")
+
+
+def _number_in(value: Any) -> ColumnElement[Decimal]:
+    return case((func.jsonb_typeof(value) == "number", cast(value.astext, Numeric)))
 
 
 def where(
@@ -263,23 +279,41 @@ def _workflows(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Cla
 
 def _history(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
     columns, asked = events.c, values[0]
-    if not isinstance(asked, Times):
+    if not isinstance(asked, Times | Change):
         raise TypeError(asked)
     start, end = ranges.instants(Op.IN_LAST, (asked.within,), scope.now, scope.zone)
-    found = (
+    own = (
         select(func.count())
         .select_from(events)
         .where(
             columns.account_id == scope.columns.account_id,
             columns.subject_id == scope.columns.id,
-            columns.kind == asked.kind,
+            columns.kind == (asked.kind if isinstance(asked, Times) else CONTACT_UPDATED),
             columns.occurred_at >= start,
             columns.occurred_at < end,
         )
         .correlate(scope.contacts)
-        .scalar_subquery()
     )
+    if isinstance(asked, Change):
+        changes = columns.data["changes"]
+        sides = ((0, asked.old), (1, asked.new))
+        is_so = [_one(changes[asked.field][at], one, asked.type) for at, one in sides if one is not None]
+        return own.with_only_columns(literal(1)).where(changes.has_key(asked.field), *is_so).exists()
+    found = own.scalar_subquery()
     return found >= asked.count if op is Op.HAPPENED else found < asked.count
+
+
+def _one(value: Any, wanted: Wanted, kind: FieldType) -> Clause:
+    """Whether this JSON value is the one asked for; what is not of the field's type is empty."""
+    if kind is FieldType.NUMBER:
+        number = _number_in(value)
+        return number.is_(None) if wanted == "" else number == literal(wanted, Numeric)
+    if kind is FieldType.BOOLEAN:
+        own = func.coalesce(func.jsonb_typeof(value), "")
+        if wanted == "":
+            return own != "boolean"
+        return and_(own == "boolean", value.astext == str(wanted).lower())
+    return _folded(_text_in(value), [str(wanted)]) == literal(str(wanted))
 
 
 _COMPILERS: dict[FieldType, Callable[[_Scope, FieldSpec, Op, Operands], Clause]] = {

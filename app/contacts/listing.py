@@ -13,10 +13,10 @@ import msgspec
 
 from app.contacts.schemas import Adding, Chip, Choice, Column
 from app.errors import Invalid
-from app.filters.ast import ARITY, Filter, FilterError, Group, Op, Predicate
-from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, operator
+from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate
+from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, recorded
 from app.filters.happenings import EVENT_KINDS
-from app.filters.parse import THINGS, check, describe, parse, to_items
+from app.filters.parse import THINGS, check, describe, parse, parts_of, to_items
 from db.filters import where
 from db.models import Contact
 from db.repositories.contacts import SORTS, Clause, live, searched
@@ -142,11 +142,23 @@ def added_condition(field: str, op: str, values: Sequence[str], unit: str, field
         value = " ".join([*given[:1], unit or UNITS[spec.type][-1]])
     elif arity == "times":
         value = [*given[:2], *(f"{amount} {unit or 'days'}" for amount in given[2:3])]
+    elif arity == "change":
+        value = _change(Op(op), values, unit, fields)
     elif arity in ("many", "two"):
         value = [part for text in given for part in _parts(text, spec)]
     elif arity == "one":
         value = given[0] if given else ""
     return to_items(Predicate(field, Op(op), value))[1]
+
+
+def _change(op: Op, values: Sequence[str], unit: str, fields: Fields) -> list[str]:
+    """The form always sends the field, what it was, what it became and how long; "" is empty. People by
+    name."""
+    key, *asked, within = [*values, "", "", "", ""][:4]
+    spec = fields.get(key)
+    ids = {name.casefold(): one for one, name in ((spec.names if spec else None) or {}).items()}
+    told = [ids.get(" ".join(one.split()).casefold(), one) for one in asked]
+    return [key, *told[{Op.CHANGED: 2, Op.CHANGED_TO: 1}.get(op, 0) :], f"{within} {unit or 'days'}"]
 
 
 def _parts(text: str, spec: FieldSpec) -> list[str]:
@@ -165,10 +177,7 @@ def _chip(query: Query, index: int, item: Filter, fields: Fields, tags: Mapping[
     href, sentence = query.href(f=rest), describe(item, fields, tags)
     if isinstance(item, Group) or item.field not in fields:
         return Chip("Group", "", sentence, href)
-    spec = fields[item.field]
-    known = operator(spec, item.op)
-    said = known.label.replace(" (or is empty)", "") if known else item.op.value
-    return Chip(spec.label, said, sentence.removeprefix(f"{spec.label} {said}").strip(), href)
+    return Chip(*parts_of(item, fields, tags), href)
 
 
 def columns_of(query: Query, fields: Fields) -> list[Column]:
@@ -198,5 +207,17 @@ def adding_of(field: str, fields: Fields, tags: Mapping[str, str]) -> Adding | N
     if spec.type in THINGS:
         names = tags if spec.type is FieldType.TAGS else spec.names or {}
         values = [Choice(thing, name) for thing, name in names.items()]
-    operators = [Choice(one.op.value, one.label) for one in OPERATORS[spec.type]]
-    return Adding(field, spec.label, spec.type.value, operators, values, list(UNITS.get(spec.type, ())))
+    about: dict[bool, list[Choice]] = {True: [], False: []}
+    for one in OPERATORS[spec.type]:
+        about[one.arity is Arity.CHANGE].append(Choice(one.op.value, one.label))
+    changing = recorded(fields) if about[True] else {}
+    return Adding(
+        field,
+        spec.label,
+        spec.type.value,
+        about[False],
+        values,
+        list(UNITS.get(spec.type, ())),
+        about[True],
+        [Choice(key, label) for key, label in changing.items()],
+    )

@@ -165,7 +165,9 @@ class Choice(msgspec.Struct):
 
 
 class Adding(msgspec.Struct):
-    """The condition that is being written: its field, the operators, and values to choose from if any."""
+    """The condition that is being written: its field, the operators, and values to choose from if any.
+    `change_operators` ask about changes of one of the fields in `changing`: a second form, whose values are
+    the field, what it was, what it became and how long."""
 
     key: str
     label: str
@@ -173,6 +175,8 @@ class Adding(msgspec.Struct):
     operators: list[Choice]
     values: list[Choice]
     units: list[str]
+    change_operators: list[Choice] = []
+    changing: list[Choice] = []
 
 
 class SegmentRef(msgspec.Struct):

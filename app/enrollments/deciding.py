@@ -118,6 +118,7 @@ _ByContact = dict[UUID, Facts]
 async def _facts(setting: Setting, rows: Sequence[Any], programs: Programs) -> tuple[_ByContact, _ByContact]:
     locked, gone = set(), set()
     asked: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
+    changing: set[str] = set()
     for row in rows:
         program = programs.get((row.workflow_id, row.version))
         if row.of_deleted:
@@ -130,25 +131,35 @@ async def _facts(setting: Setting, rows: Sequence[Any], programs: Programs) -> t
             asked["workflows"].add(row.contact_id)
         if program.asks_history:
             asked["history"].add(row.contact_id)
+            changing |= program.asks_changes
     facts = await setting.facts((row.contact_id for row in rows), lock=locked)
     deleted = await setting.deleted_facts(gone - facts.keys()) if gone else {}
     every = facts | deleted
-    await bring(setting.engine, every, workflows=asked["workflows"], history=asked["history"])
+    await bring(setting.engine, every, asked["workflows"], asked["history"], changing)
     return facts, deleted
 
 
 async def bring(
-    engine: Engine, facts: Mapping[UUID, Facts], *, workflows: set[UUID], history: set[UUID]
+    engine: Engine,
+    facts: Mapping[UUID, Facts],
+    workflows: set[UUID],
+    history: set[UUID],
+    changing: set[str],
 ) -> None:
-    """Adds where these contacts are and were, and what happened to them."""
+    """Adds where these contacts are and were, and what happened to them, with the changes of the fields in
+    `changing`. What was known of it before is replaced."""
     for row in await engine.all(statements.MEMBERSHIP, ids=sorted(workflows)) if workflows else ():
         if row.contact_id in facts:
             facts[row.contact_id].workflows = Membership(
                 set(row.active or ()), set(row.ever), set(row.completed or ())
             )
-    for row in await engine.all(statements.HAPPENED, ids=sorted(history)) if history else ():
+    if not history:
+        return
+    for contact in history & facts.keys():
+        facts[contact].history = []
+    for row in await engine.all(statements.HAPPENED, ids=sorted(history), fields=sorted(changing)):
         if row.contact_id in facts:
-            facts[row.contact_id].history.append(Happened(row.kind, row.occurred_at))
+            facts[row.contact_id].history.append(Happened(row.kind, row.occurred_at, row.changes or {}))
 
 
 async def _shared(setting: Setting, programs: Sequence[Program], facts: Sequence[Facts]) -> Around:

@@ -19,18 +19,25 @@ class People:
         self._gone: dict[UUID, Facts] = {}
         self._read: set[UUID] = set()
         self._brought: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
+        self._changing: set[str] = set()
 
     async def load(self, wanted: Iterable[tuple[UUID, Program | Watched]], gone: Sequence[UUID] = ()) -> None:
         """Reads the contacts that programs or segments want to look at; those in `gone` also when they are
         deleted."""
         asked: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
         contacts: set[UUID] = set(gone)
+        changing: set[str] = set()
         for contact, program in wanted:
             contacts.add(contact)
             if program.asks_workflows:
                 asked["workflows"].add(contact)
             if program.asks_history:
                 asked["history"].add(contact)
+                changing |= program.asks_changes
+        if not changing <= self._changing:
+            # Nobody's history has the changes of these fields yet.
+            self._changing |= changing
+            self._brought["history"] = set()
         if missing := contacts - self._read:
             self._facts |= await self.setting.facts(missing)
             self._read |= missing
@@ -39,7 +46,7 @@ class People:
         more = {name: ids - self._brought[name] for name, ids in asked.items()}
         if any(more.values()):
             every = self._facts | self._gone
-            await bring(self.setting.engine, every, workflows=more["workflows"], history=more["history"])
+            await bring(self.setting.engine, every, more["workflows"], more["history"], self._changing)
             for name, ids in more.items():
                 self._brought[name] |= ids
 

@@ -12,7 +12,7 @@ from app.filters.ast import FilterError, Op, Predicate
 from app.filters.facts import Facts, contact_values
 from app.filters.fields import Fields, Named, catalogue, custom_field
 from app.filters.matches import Match, compile_filter
-from app.filters.nested import asked_fields
+from app.filters.nested import asked_fields, changing_fields
 from app.work import Work
 from app.workflows.domain.candidates import TriggerIndex
 from app.workflows.domain.events import ENROLLMENT_ENDED
@@ -45,6 +45,7 @@ class Watched(msgspec.Struct, frozen=True):
     match: Match
     asks_workflows: bool
     asks_history: bool
+    asks_changes: frozenset[str]
 
 
 class _Known(msgspec.Struct):
@@ -133,7 +134,10 @@ class Setting:
             reads = asked_fields(asked, fields)
             with contextlib.suppress(FilterError):  # gone, or it names what is gone: nobody is in it
                 kept[segment] = Watched(
-                    compile_filter(asked, fields), "workflows" in reads, "history" in reads
+                    compile_filter(asked, fields),
+                    "workflows" in reads,
+                    "history" in reads,
+                    frozenset(changing_fields(asked, fields)),
                 )
         return {segment: kept[segment] for segment in index.segments if segment in kept}
 

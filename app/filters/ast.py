@@ -54,11 +54,16 @@ class Op(StrEnum):
     NOT_COMPLETED = "not_completed"
     HAPPENED = "happened"
     NOT_HAPPENED = "not_happened"
+    CHANGED = "changed"
+    CHANGED_TO = "changed_to"
+    CHANGED_FROM_TO = "changed_from_to"
 
 
 class Arity(StrEnum):
     """How many values an operator takes; `span` is one text such as "7 days", `times` is three values: the
-    kind of an event, how often, and a span: ["tag.added", 3, "30 days"]."""
+    kind of an event, how often, and a span: ["tag.added", 3, "30 days"]; `change` is the key of a field, its
+    new value or its old and new one as the operator says ("" is empty), and a span: ["city", "Rome", "7
+    days"]."""
 
     NONE = "none"
     ONE = "one"
@@ -66,6 +71,7 @@ class Arity(StrEnum):
     MANY = "many"
     SPAN = "span"
     TIMES = "times"
+    CHANGE = "change"
 
 
 ARITY: dict[Op, Arity] = {
@@ -93,6 +99,7 @@ ARITY: dict[Op, Arity] = {
         (Op.IN_LAST, Op.IN_NEXT, Op.MORE_THAN_AGO, Op.MORE_THAN_AHEAD, Op.ANNIVERSARY_IN), Arity.SPAN
     ),
     **dict.fromkeys((Op.HAPPENED, Op.NOT_HAPPENED), Arity.TIMES),
+    **dict.fromkeys((Op.CHANGED, Op.CHANGED_TO, Op.CHANGED_FROM_TO), Arity.CHANGE),
     Op.BETWEEN: Arity.TWO,
 }
 

@@ -12,10 +12,12 @@ UTC_ZONE = ZoneInfo("UTC")
 
 @dataclass(slots=True)
 class Happened:
-    """One event of the contact, as history predicates see it."""
+    """One event of the contact, as history predicates see it. `changes` is {field key: [old, new]} of a
+    contact.updated, of those fields that a program asks about."""
 
     kind: str
     at: datetime
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -62,6 +62,11 @@ class FieldSpec(msgspec.Struct, frozen=True):
         return self.type not in _ASKED
 
     @property
+    def recorded(self) -> bool:
+        """Whether its changes are told by events, with what it was and what it became."""
+        return self.held and self.type not in (FieldType.TAGS, FieldType.DATETIME)
+
+    @property
     def printed(self) -> bool:
         """Whether a merge tag can print it."""
         return self.held and self.type is not FieldType.TAGS
@@ -154,7 +159,13 @@ OPERATORS: dict[FieldType, tuple[Operator, ...]] = {
         completed="completed any of",
         not_completed="completed none of",
     ),
-    FieldType.HISTORY: _operators(happened="happened at least", not_happened="happened fewer than"),
+    FieldType.HISTORY: _operators(
+        happened="happened at least",
+        not_happened="happened fewer than",
+        changed="a field changed",
+        changed_to="a field changed to",
+        changed_from_to="a field changed from and to",
+    ),
 }
 
 UNITS: dict[FieldType, tuple[str, ...]] = {
@@ -247,3 +258,19 @@ def unknown_field(name: str, fields: Fields) -> str:
         return f"There is no field “{shown}”."
     key = match if match in fields else next(spec.key for spec in fields.values() if spec.label == match)
     return f"There is no field “{shown}”. Did you mean “{key}”?"
+
+
+def recorded(fields: Fields) -> dict[str, str]:
+    """The labels, by key, of the fields whose changes conditions may ask about."""
+    return {spec.key: spec.label for spec in fields.values() if spec.recorded}
+
+
+def called(name: str, fields: Fields) -> str:
+    """The key of the field that people call this: its key, its short name or its label, without case. What
+    fits none, or more than one, is given back as it is."""
+    if name in fields:
+        return name
+    wanted = name.strip().casefold()
+    by_slug = [key for key, spec in fields.items() if spec.slug.casefold() == wanted]
+    by_label = [key for key, spec in fields.items() if spec.label.casefold() == wanted]
+    return next((keys[0] for keys in (by_slug, by_label) if len(keys) == 1), name)

@@ -12,10 +12,11 @@ from uuid import UUID
 
 from app.filters import ranges
 from app.filters.ast import Filter, FilterError, Group, Op
+from app.filters.changes import changed
 from app.filters.facts import Facts
 from app.filters.fields import Fields, FieldSpec, FieldType
 from app.filters.nested import CIRCLE
-from app.filters.values import Operands, Times, fold, read
+from app.filters.values import Change, Operands, Times, fold, read
 
 Match = Callable[[Facts, datetime], bool]
 Inside = tuple[UUID, ...]
@@ -263,6 +264,8 @@ def _workflows(_spec: FieldSpec, op: Op, values: Operands) -> Match:
 
 def _history(_spec: FieldSpec, op: Op, values: Operands) -> Match:
     asked = values[0]
+    if isinstance(asked, Change):
+        return changed(asked)
     if not isinstance(asked, Times):
         raise TypeError(asked)
     kind, count = asked.kind, asked.count

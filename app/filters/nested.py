@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.filters.ast import Filter, FilterError, Predicate, predicates
+from app.filters.ast import ARITY, Arity, Filter, FilterError, Predicate, predicates
 from app.filters.fields import Fields, FieldType
 
 DEEPEST_SEGMENTS = 5
@@ -73,15 +73,31 @@ def _size(
 
 def asked_fields(expression: Filter | None, fields: Fields) -> set[str]:
     """The keys of all fields that a filter asks about, in its segments too."""
+    return {predicate.field for predicate in _whole(expression, fields)}
+
+
+def changing_field(predicate: Predicate) -> str:
+    """The key of the field whose changes a condition asks about; "" when it asks about none."""
+    if ARITY[predicate.op] is not Arity.CHANGE or not isinstance(predicate.value, list):
+        return ""
+    return str(predicate.value[0]) if predicate.value else ""
+
+
+def changing_fields(expression: Filter | None, fields: Fields) -> set[str]:
+    """The keys of all fields whose changes a filter asks about, in its segments too."""
+    return {key for predicate in _whole(expression, fields) if (key := changing_field(predicate))}
+
+
+def _whole(expression: Filter | None, fields: Fields) -> Iterator[Predicate]:
     spec = fields.get(FieldType.SEGMENTS.value)
     filters: Filters = spec.filters if spec is not None else {}
     seen: set[UUID] = set()
-    return set(_asked(expression, filters, seen))
+    return _asked(expression, filters, seen)
 
 
-def _asked(expression: Filter | None, filters: Filters, seen: set[UUID]) -> Iterator[str]:
+def _asked(expression: Filter | None, filters: Filters, seen: set[UUID]) -> Iterator[Predicate]:
     for predicate in predicates(expression):
-        yield predicate.field
+        yield predicate
         if predicate.field == FieldType.SEGMENTS.value:
             for segment in named_segments(predicate):
                 if segment not in seen:

@@ -12,9 +12,9 @@ from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predic
 from app.filters.fields import Fields, FieldSpec, FieldType, nearest, operator
 from app.filters.happenings import EVENT_KINDS
 from app.filters.nested import MOST_UNFOLDED, TOO_LARGE, Filters, size
-from app.filters.values import read
+from app.filters.values import Change, Operands, read
 
-LISTS = (Arity.MANY, Arity.TWO, Arity.TIMES)
+LISTS = (Arity.MANY, Arity.TWO, Arity.TIMES, Arity.CHANGE)
 DEEPEST = 5
 MOST_PREDICATES = 100
 # Fields whose conditions name things by id.
@@ -63,7 +63,9 @@ def _item(item: str) -> Filter:
 
 def _value(op: Op, text: str) -> Value:
     if ARITY[op] in LISTS:
-        return [unquote(part) for part in text.split(",") if part.strip()]
+        # What a field was or became may be nothing.
+        blank = ARITY[op] is Arity.CHANGE
+        return [unquote(part) for part in text.split(",") if blank or part.strip()]
     return text if ARITY[op] is not Arity.NONE and text != "" else None
 
 
@@ -141,11 +143,19 @@ def _check(
     except FilterError as error:
         problems.update({path + name: text for name, text in error.problems.items()})
         return
+    if values and isinstance(values[0], Change):
+        spec, values = fields[values[0].field], _people(values[0])
     known = tags if spec.type is FieldType.TAGS else spec.names
     if known is not None and any(str(value) not in known for value in values if isinstance(value, UUID)):
         problems[f"{path}value"] = (
             f"{THINGS[spec.type]} of this condition no longer exists. Choose another one."
         )
+
+
+def _people(change: Change) -> Operands:
+    if change.type is not FieldType.USER:
+        return ()
+    return tuple(UUID(str(one)) for one in (change.old, change.new) if one)
 
 
 def describe(expression: Filter | None, fields: Fields, tags: Mapping[str, str] | None = None) -> str:
@@ -164,12 +174,31 @@ def describe(expression: Filter | None, fields: Fields, tags: Mapping[str, str] 
 
 
 def _sentence(predicate: Predicate, fields: Fields, tags: Mapping[str, str]) -> str:
+    return " ".join(parts_of(predicate, fields, tags)).rstrip()
+
+
+def parts_of(predicate: Predicate, fields: Fields, tags: Mapping[str, str]) -> tuple[str, str, str]:
+    """A condition in words: its field, its operator, its values."""
     spec = fields.get(predicate.field)
     if spec is None:
-        return f"(a field that no longer exists) {predicate.op.value.replace('_', ' ')}"
+        return "(a field that no longer exists)", predicate.op.value.replace("_", " "), ""
+    if ARITY[predicate.op] is Arity.CHANGE:
+        return _change(predicate, fields)
     known = operator(spec, predicate.op)
     label = known.label.replace(" (or is empty)", "") if known else predicate.op.value.replace("_", " ")
-    return f"{spec.label} {label} {words(predicate, spec, tags)}".rstrip()
+    return spec.label, label, words(predicate, spec, tags)
+
+
+def _change(predicate: Predicate, fields: Fields) -> tuple[str, str, str]:
+    """ "City", "changed", "from Paris to Rome in the last 30 days"."""
+    given = predicate.value if isinstance(predicate.value, list) else [predicate.value]
+    key, *asked, within = [*(_shown(value) for value in given), "…", "…"][: max(2, len(given))]
+    spec = fields.get(key)
+    names = (spec.names if spec is not None else None) or {}
+    told = [names.get(one.lower(), one) if one.strip() else "empty" for one in asked]
+    sides = [f"from {told[0]}", f"to {told[1]}"] if len(told) == 2 else [f"to {one}" for one in told]
+    label = spec.label if spec is not None else "(a field that no longer exists)"
+    return label, "changed", " ".join([*sides, "in the last", within])
 
 
 def words(predicate: Predicate, spec: FieldSpec, tags: Mapping[str, str]) -> str:

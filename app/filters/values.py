@@ -58,7 +58,19 @@ class Times(msgspec.Struct, frozen=True):
     within: Span
 
 
-Operand = None | str | Decimal | date | datetime | Span | UUID | Times
+class Change(msgspec.Struct, frozen=True):
+    """A change of `field` (which is of `type`) within `within`, from `old` to `new`: folded text, a number,
+    yes or no; "" is empty, None is anything."""
+
+    field: str
+    type: FieldType
+    old: "Wanted | None"
+    new: "Wanted | None"
+    within: Span
+
+
+Wanted = str | Decimal | bool
+Operand = None | str | Decimal | date | datetime | Span | UUID | Times | Change
 Operands = tuple[Operand, ...]
 
 
@@ -75,6 +87,8 @@ def read(predicate: Predicate, fields: Fields) -> tuple[FieldSpec, Operands]:
     try:
         if ARITY[predicate.op] is Arity.TIMES:
             return spec, (read_times(predicate.value, spec),)
+        if ARITY[predicate.op] is Arity.CHANGE:
+            return spec, (read_change(predicate, fields),)
         return spec, tuple(_read(item, predicate.op, spec) for item in _items(predicate))
     except ValueError as error:
         raise FilterError({"value": str(error)}) from None
@@ -185,6 +199,52 @@ def read_times(value: object, spec: FieldSpec) -> Times:
     return Times(str(kind), count, read_span(within, UNITS[spec.type]))
 
 
+_CHANGES = {
+    Op.CHANGED: "Give two values: a field, and within what time.",
+    Op.CHANGED_TO: "Give three values: a field, what it became, and within what time.",
+    Op.CHANGED_FROM_TO: "Give four values: a field, what it was, what it became, and within what time.",
+}
+
+
+def read_change(predicate: Predicate, fields: Fields) -> Change:
+    """A field, what it was and became as far as the operator asks, and within what time: ["city", "Paris",
+    "Rome", "30 days"]. Raises ValueError with a sentence."""
+    parts: list[object] = list(predicate.value) if isinstance(predicate.value, list) else []
+    if len(parts) != list(_CHANGES).index(predicate.op) + 2:
+        raise ValueError(_CHANGES[predicate.op])
+    key, *asked, within = parts
+    spec = fields.get(str(key))
+    if spec is None:
+        raise ValueError(unknown_field(str(key), fields))
+    if not spec.recorded:
+        raise ValueError(f"Nobody notes when {spec.label} changes. Choose another field.")
+    old, new = [None, None, *(_wanted(item, spec) for item in asked)][-2:]
+    return Change(spec.key, spec.type, old, new, read_span(within, UNITS[FieldType.HISTORY]))
+
+
+def _wanted(item: object, spec: FieldSpec) -> Wanted:
+    """What a field was or became, in the form in which its type is compared."""
+    if item is None or str(item).strip() == "":
+        return ""
+    if spec.type is FieldType.NUMBER:
+        return Decimal(repr(read_number(item)))
+    if spec.type is FieldType.BOOLEAN:
+        return _yes_or_no(str(item), spec)
+    if spec.type is FieldType.DATE:
+        return read_date(item).isoformat()
+    if spec.type is FieldType.USER:
+        return str(read_id(item, "a person"))
+    text = fold(read_text(item)).strip()
+    names = {fold(option): option for option in spec.options}
+    return fold(_option(names.get(text, str(item)), spec)) if spec.options else text
+
+
+def _yes_or_no(text: str, spec: FieldSpec) -> bool:
+    if text.strip().lower() not in _BOOLEANS:
+        raise ValueError(f"{spec.label} is yes or no.")
+    return _BOOLEANS[text.strip().lower()]
+
+
 def read_id(item: object, what: str) -> UUID:
     """The id of a thing that people choose from a list; `what` names it in the sentence."""
     try:
@@ -233,9 +293,7 @@ def value_of(spec: FieldSpec, text: str) -> str | int | float | bool | None:
     if spec.type is FieldType.DATE:
         return read_date(text).isoformat()
     if spec.type is FieldType.BOOLEAN:
-        if text.lower() not in _BOOLEANS:
-            raise ValueError(f"{spec.label} is yes or no.")
-        return _BOOLEANS[text.lower()]
+        return _yes_or_no(text, spec)
     if spec.type is FieldType.USER:
         return str(read_id(text, "a person"))
     return _option(text, spec)

@@ -34,6 +34,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"(?:Invalid UUID|Expected `uuid.*)", "This is not an id."),
     (r"Object missing required field `(.+)`", "The field {0} is missing."),
     (r"Object contains unknown field `(.+)`", "There is no field {0}; leave it out."),
+    (r"Invalid value ['\"](.{1,60}).*['\"]", "There is no “{0}” here. Choose one of those listed."),
     (r"Expected `str.*`, got `null`", "Fill this in."),
     (r"Expected `str.*`, got .*", "Send text."),
 )

@@ -23,13 +23,18 @@ select contact_id, array_agg(distinct workflow_id) as ever,
   from enrollments
  where account_id = current_account() and contact_id = any(cast(:ids as uuid[])) group by 1
 """)
+# Of what changed only the fields that somebody asks about are read.
 HAPPENED = text("""
-select v.id as contact_id, e.kind, e.occurred_at
+select v.id as contact_id, e.kind, e.occurred_at,
+       case when cast(:fields as text[]) <> '{}' and e.kind = 'contact.updated'
+            then (select jsonb_object_agg(f.key, e.data->'changes'->f.key)
+                    from unnest(cast(:fields as text[])) f(key) where e.data->'changes' ? f.key)
+       end as changes
   from unnest(cast(:ids as uuid[])) v(id)
- cross join lateral (select kind, occurred_at, id from events
+ cross join lateral (select kind, occurred_at, id, data from events
                       where account_id = current_account() and subject_id = v.id order by id desc) e
  order by v.id, e.id desc
-""")
+""").columns(changes=JSONB)
 
 # What a step remembers, kept from other batches until the transaction ends; always in the same order.
 STATES_BEGUN = text("""

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Float, and_, case, func, literal, or_, select
+from sqlalchemy import Float, and_, case, func, literal, not_, or_, select, tuple_
 
-from db.models import Effect, Enrollment, Event, Job, Worker
+from db.models import Breaker, Effect, Enrollment, Event, Job, Worker, Workflow
 from db.repositories.effects import failed_for_good
 from db.repositories.installation import READ
 from db.tenancy import TenantRepository
@@ -58,10 +58,12 @@ class Jobs(TenantRepository[Job]):
 
     async def enrollments_queue(self, now: datetime) -> Any:
         """ready, waiting, failed, oldest (since when the first is due), next (when the next is)."""
-        active, due = Enrollment.status == "active", Enrollment.due_at <= now
+        active = Enrollment.status == "active"
+        # Whoever is held is not late: nobody is meant to move them.
+        due = and_(Enrollment.due_at <= now, Enrollment.workflow_id.not_in(self._held()))
         query = select(
             _count(and_(active, due)).label("ready"),
-            _count(and_(active, (Enrollment.due_at > now) | Enrollment.due_at.is_(None))).label("waiting"),
+            _count(and_(active, due.is_not(True))).label("waiting"),
             _count(Enrollment.status == "failed").label("failed"),
             func.min(case((and_(active, due), Enrollment.due_at))).label("oldest"),
             func.min(case((and_(active, Enrollment.due_at > now), Enrollment.due_at))).label("next"),
@@ -78,7 +80,8 @@ class Jobs(TenantRepository[Job]):
     async def effect_queues(self, now: datetime) -> Sequence[Any]:
         """By kind: ready, running, waiting, failed, doubt, sent in the last hour, oldest, next."""
         lately = and_(Effect.status == "sent", Effect.sent_at > now - timedelta(hours=1))
-        open_, due = Effect.status.in_(("pending", "retry")), Effect.due_at <= now
+        open_ = Effect.status.in_(("pending", "retry"))
+        due = and_(Effect.due_at <= now, not_(self._stopped()))
         query = (
             select(
                 Effect.kind.label("queue"),
@@ -89,13 +92,32 @@ class Jobs(TenantRepository[Job]):
                 _count(Effect.status == "unknown").label("doubt"),
                 _count(lately).label("done"),
                 func.min(case((and_(open_, due), Effect.due_at))).label("oldest"),
-                func.min(case((and_(open_, ~due), Effect.due_at))).label("next"),
+                func.min(case((and_(open_, Effect.due_at > now), Effect.due_at))).label("next"),
             )
             .where(Effect.account_id == self.account_id)
             .where(or_(Effect.status.in_(OPEN), lately))
             .group_by(Effect.kind)
         )
         return (await self.session.execute(query)).all()
+
+    def _held(self) -> Any:
+        return select(Workflow.id).where(
+            Workflow.account_id == self.account_id, Workflow.held, Workflow.status != "archived"
+        )
+
+    def _stopped(self) -> Any:
+        """What is not sent now, however due it is: somebody holds or paused it, or its step is stopped."""
+        paused = select(Enrollment.id).where(
+            Enrollment.account_id == self.account_id, Enrollment.paused_at.is_not(None)
+        )
+        broken = select(Breaker.workflow_id, Breaker.step_key).where(
+            Breaker.account_id == self.account_id, Breaker.state != "closed"
+        )
+        return or_(
+            Effect.workflow_id.in_(self._held()),
+            Effect.enrollment_id.in_(paused),
+            tuple_(Effect.workflow_id, Effect.step_key).in_(broken),
+        )
 
     async def job_queues(self, now: datetime) -> Sequence[Any]:
         """By queue: ready, running, waiting, failed, done in the last hour, oldest, next."""

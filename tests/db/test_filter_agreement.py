@@ -111,12 +111,12 @@ async def fill(connection: AsyncConnection, account: UUID, people: list[dict[str
             "kind": kind,
             "subject_id": row["id"],
             "source": "user",
-            "data": {},
+            "data": {"changes": changes} if changes else {},
             "root_event_id": row["id"],
             "occurred_at": moment,
         }
         for row, person in zip(rows, people, strict=True)
-        for kind, moment in person["events"]
+        for kind, moment, changes in person["events"]
     ]
     for table, made in ((ContactTag, worn), (Enrollment, entered), (Event, happened)):
         if made:
@@ -134,7 +134,7 @@ def facts_of(person: dict[str, Any], zone: ZoneInfo) -> Facts:
             {workflow for workflow, _ in been},
             {workflow for workflow, status in been if status == "completed"},
         ),
-        history=[Happened(kind, moment) for kind, moment in person["events"]],
+        history=[Happened(*event) for event in person["events"]],
     )
 
 

@@ -9,7 +9,22 @@ from hypothesis import strategies as st
 from app.filters.ast import ARITY, Arity, Filter, Group, Op, Predicate
 from app.filters.fields import OPERATORS, UNITS, FieldSpec, FieldType
 from app.filters.values import WHOLE_DAYS
-from tests.domain.stories import ANN, BEN, FIELDS, GONE, NOW, RENEWAL, SEGMENTS, TAGS, WELCOME
+from tests.domain.stories import (
+    ANN,
+    BEN,
+    FIELDS,
+    GONE,
+    MEMBER,
+    MOTTO,
+    NOW,
+    PLAN,
+    RENEWAL,
+    SCORE,
+    SEGMENTS,
+    SINCE,
+    TAGS,
+    WELCOME,
+)
 
 ZONES = [
     ZoneInfo(name) for name in ("UTC", "Europe/Paris", "America/Sao_Paulo", "Asia/Beirut", "Pacific/Apia")
@@ -66,6 +81,16 @@ THINGS = {
     FieldType.WORKFLOWS: [str(WELCOME), str(RENEWAL)],
 }
 
+# The fields whose changes are asked about, with few values of each, so that what is asked for happens too.
+CHANGING: dict[str, list[Any]] = {
+    "city": ["SÃO, %", "são, %", "K"],
+    "owner": [str(ANN), str(BEN)],
+    f"custom.{MOTTO}": ["ΣΑΣ", "σας", "5"],
+    f"custom.{PLAN}": ["free", "pro"],
+    f"custom.{SINCE}": ["2024-02-29", "2026-11-24"],
+    f"custom.{SCORE}": [5, 5.5, -0.0],
+    f"custom.{MEMBER}": [True, False],
+}
 STATUSES = st.sampled_from(["active", "completed", "exited"])
 # At the edges of spans before each `now`, to the microsecond, and in between.
 HAPPENED = st.builds(
@@ -108,7 +133,8 @@ def _values(spec: FieldSpec) -> st.SearchStrategy[Any]:
 @st.composite
 def predicates(draw: st.DrawFn) -> Predicate:
     """A predicate that `check` accepts."""
-    spec = draw(st.sampled_from(list(FIELDS.values())))
+    # What happened is asked about in more ways than any field: it comes as often as six of them.
+    spec = draw(st.sampled_from([*FIELDS.values(), *[FIELDS["history"]] * 5]))
     op: Op = draw(st.sampled_from([known.op for known in OPERATORS[spec.type]]))
     arity = ARITY[op]
     if arity is Arity.NONE:
@@ -122,10 +148,22 @@ def predicates(draw: st.DrawFn) -> Predicate:
         return Predicate(
             spec.key, op, [draw(st.sampled_from(KINDS)), often, f"{draw(st.integers(1, 7))} {unit}"]
         )
+    if arity is Arity.CHANGE:
+        return Predicate(spec.key, op, draw(_changes(op)))
     if arity is Arity.ONE:
         return Predicate(spec.key, op, draw(_values(spec)))
     size = (2, 2) if arity is Arity.TWO else (1, 3)
     return Predicate(spec.key, op, draw(st.lists(_values(spec), min_size=size[0], max_size=size[1])))
+
+
+@st.composite
+def _changes(draw: st.DrawFn, op: Op) -> list[Any]:
+    """The value of a condition on a change, as a form or JSON would carry it."""
+    key = draw(st.sampled_from(list(CHANGING)))
+    side = st.sampled_from(["", *CHANGING[key][:2]])
+    sides = [draw(side) for _ in range([Op.CHANGED, Op.CHANGED_TO, Op.CHANGED_FROM_TO].index(op))]
+    unit = draw(st.sampled_from(UNITS[FieldType.HISTORY]))
+    return [key, *sides, f"{draw(st.sampled_from([1, 7, 90, 1000]))} {unit}"]
 
 
 def filters() -> st.SearchStrategy[Group]:
@@ -145,9 +183,21 @@ def _held(spec: FieldSpec) -> st.SearchStrategy[Any]:
 
 
 @st.composite
+def _events(draw: st.DrawFn) -> tuple[str, datetime, dict[str, Any]]:
+    """(kind, at, changes); some values are empty, and some of another type than the field is today."""
+    kind = draw(st.sampled_from([*KINDS, "contact.updated"]))
+    if kind != "contact.updated":
+        return kind, draw(HAPPENED), {}
+    keys = draw(st.lists(st.sampled_from(list(CHANGING)), max_size=5, unique=True))
+    value = {key: st.sampled_from([None, *CHANGING[key], *CHANGING[key], 5, True]) for key in keys}
+    return kind, draw(HAPPENED), {key: [draw(value[key]), draw(value[key])] for key in keys}
+
+
+@st.composite
 def contacts(draw: st.DrawFn) -> dict[str, Any]:
     """A contact as {"columns": …, "custom": {field id: value}, "tags": […], "enrollments": [(workflow,
-    status)], "events": [(kind, at)]}, much of it empty. E-mails are small letters, as they are stored."""
+    status)], "events": [(kind, at, changes)]}, much of it empty. E-mails are small letters, as they are
+    stored."""
     columns: dict[str, Any] = {"created_at": draw(moments), "updated_at": draw(moments)}
     custom: dict[str, Any] = {}
     for spec in FIELDS.values():
@@ -169,5 +219,5 @@ def contacts(draw: st.DrawFn) -> dict[str, Any]:
         "custom": custom,
         "tags": draw(st.sets(st.sampled_from(sorted(TAGS)))),
         "enrollments": draw(st.lists(st.tuples(st.sampled_from([WELCOME, RENEWAL]), STATUSES), max_size=2)),
-        "events": draw(st.lists(st.tuples(st.sampled_from(KINDS), HAPPENED), max_size=4)),
+        "events": draw(st.lists(_events(), max_size=4)),
     }

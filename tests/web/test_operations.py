@@ -36,6 +36,33 @@ async def test_the_board_counts_what_is_due_and_what_fails(world: World) -> None
         assert "Retry" in whole.text
 
 
+async def test_whoever_is_held_or_stopped_is_waiting_and_not_late(world: World) -> None:
+    cast = await cast_of(world)
+
+    async def numbers() -> list[tuple[int, int]]:
+        queues = {one["name"]: one for one in (await client.get("/jobs")).json()["queues"]}
+        return [(queues[name]["ready"], queues[name]["waiting"]) for name in ("workflow", "email")]
+
+    await world.sql("update events set matched_at = now() where account_id = $1", cast.account)
+    await world.sql(
+        "update enrollments set due_at = now() - interval '1 hour' where account_id = $1", cast.account
+    )
+    await world.sql(
+        "update effects set status = 'retry', due_at = now() - interval '1 hour' where id = $1", cast.effect
+    )
+    async with world.script(cast.owner) as client:
+        assert await numbers() == [(1, 0), (1, 0)]
+        await world.sql("update workflows set held = true where account_id = $1", cast.account)
+        assert await numbers() == [(0, 1), (0, 1)]
+        await world.sql("update workflows set held = false where account_id = $1", cast.account)
+        await world.sql(
+            "insert into breakers (account_id, workflow_id, step_key, error_class, state)"
+            " select account_id, workflow_id, step_key, 'unreachable', 'open' from effects where id = $1",
+            cast.effect,
+        )
+        assert await numbers() == [(1, 0), (0, 1)]
+
+
 async def test_the_overview_names_a_failed_job_as_its_own_page_does(world: World) -> None:
     cast = await cast_of(world)
     await world.sql("update jobs set task = 'bulk.tag' where id = $1", cast.job)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from app.filters.ast import ARITY, Arity, Filter, Group, Predicate
-from app.filters.fields import OPERATORS, Fields
+from app.filters.fields import OPERATORS, Fields, FieldSpec, FieldType, called, recorded
 from app.filters.parse import THINGS, describe
 from app.web.lift import lift
 from app.web.negotiate import Request
@@ -44,6 +44,11 @@ def _text(item: Predicate, given: Known) -> str:
         values = [names.get(str(value), str(value)) for value in values]
     if ARITY[item.op] is Arity.NONE:
         return ""
+    if ARITY[item.op] is Arity.CHANGE and values and (changing := given.fields.get(str(values[0]))):
+        # A name that says one field only; else its key, which always does.
+        key, *asked = values
+        shown = changing.slug if called(changing.slug, given.fields) == key else key
+        values = [shown, *((changing.names or {}).get(str(one), one) for one in asked)]
     return ", ".join("" if value is None else str(value) for value in values)
 
 
@@ -133,11 +138,18 @@ def field_choices(fields: Fields) -> list[FieldChoice]:
             spec.label,
             spec.type.value,
             [(known.op.value, known.label) for known in OPERATORS[spec.type]],
-            list(spec.options or (spec.names or {}).values()),
+            _suggested(spec, fields),
             spec.writable,
         )
         for spec in fields.values()
     ]
+
+
+def _suggested(spec: FieldSpec, fields: Fields) -> list[str]:
+    """What a value may begin with: options, names, and for history what can happen and the fields."""
+    if spec.type is FieldType.HISTORY:
+        return [*spec.options, *(fields[key].slug for key in recorded(fields))]
+    return list(spec.options or (spec.names or {}).values())
 
 
 def all_operators() -> list[tuple[str, list[tuple[str, str]]]]:

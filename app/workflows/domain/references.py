@@ -7,6 +7,7 @@ import msgspec
 
 from app.filters.ast import Predicate, predicates
 from app.filters.fields import Fields
+from app.filters.nested import changing_field
 from app.workflows.domain.draft import Draft, walk
 from app.workflows.domain.steps import (
     AddTag,
@@ -101,7 +102,9 @@ def _used(source: Version | Draft, fields: Fields) -> Used:
 def _predicate(predicate: Predicate) -> Used:
     yield "field", predicate.field
     values = predicate.value if isinstance(predicate.value, list) else [predicate.value]
-    kind = _NAMED.get(predicate.field)
+    changing = changing_field(predicate)
+    yield "field", changing
+    kind = _NAMED.get(changing or predicate.field)
     if kind is not None:
         yield from ((kind, value) for value in values)
 

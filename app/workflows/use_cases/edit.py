@@ -144,11 +144,6 @@ def _refuse(reader: Reader, step: Step, draft: Draft) -> None:
     reader.refuse(step_problems(step, reader.known.fields, names), "config")
 
 
-def _wrong(draft: Draft, step: Step, reader: Reader) -> list[tuple[str, str]]:
-    """The problems of a step as it would stand in this draft."""
-    return step_problems(step, reader.known.fields, within(reader.known.names, draft))
-
-
 async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.StepForm) -> None:
     """Another config, name or note for a step. Raises `Invalid` by input name."""
     header, draft = await opened(work, workflow_id, form.rev)

@@ -9,7 +9,7 @@ import msgspec
 
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, Group, Op, Predicate, Value
-from app.filters.fields import Fields, FieldSpec, FieldType, nearest
+from app.filters.fields import Fields, FieldSpec, FieldType, called, nearest
 from app.filters.parse import DEEPEST, LISTS, THINGS
 from app.work import Work
 from app.workflows.domain.names import Names
@@ -17,6 +17,7 @@ from app.workflows.schemas import inputs
 from app.workflows.schemas.inputs.filters import RowInput, RowsInput
 
 Tags = Mapping[str, str]
+Values = list[bool | int | float | str]
 _FILTERS: Any = Group | Predicate
 
 
@@ -117,12 +118,23 @@ class Reader:
                 [self._named(item, f"{path}.items.{index}") for index, item in enumerate(given.items)],
             )
         spec = self.known.fields.get(given.field)
+        if ARITY[given.op] is Arity.CHANGE and isinstance(given.value, list) and given.value:
+            return Predicate(given.field, given.op, self._change(given.value, path))
         if spec is None or spec.type not in THINGS or given.value in (None, ""):
             return given
         if not isinstance(given.value, list):
             return Predicate(given.field, given.op, self._thing_id(spec, str(given.value), path))
-        found: list[bool | int | float | str] = [self._thing_id(spec, str(one), path) for one in given.value]
+        found: Values = [self._thing_id(spec, str(one), path) for one in given.value]
         return Predicate(given.field, given.op, found)
+
+    def _change(self, value: Values, path: str) -> Values:
+        """The field by its key, however people call it, and the names of people by their ids."""
+        key = called(str(value[0]), self.known.fields)
+        spec = self.known.fields.get(key)
+        asked: Values = value[1:-1]
+        if spec is not None and spec.type is FieldType.USER:
+            asked = [self._thing_id(spec, str(one), path) if str(one).strip() else "" for one in asked]
+        return [key, *asked, *value[1:][-1:]]
 
     def _thing_id(self, spec: FieldSpec, text: str, path: str) -> str:
         names = things(spec, self.known.tags)
@@ -167,6 +179,12 @@ def _value(op: Op, text: str) -> Value:
     arity = ARITY[op]
     if arity is Arity.NONE:
         return None
+    if op is Op.CHANGED_TO and text.count(",") > 2:
+        # What it became may hold commas itself.
+        field, _, rest = text.partition(",")
+        return [field.strip(), *(part.strip() for part in rest.rsplit(",", 1))]
+    if arity is Arity.CHANGE:
+        return [part.strip() for part in text.split(",")]
     if arity in LISTS:
         return [part.strip() for part in text.split(",") if part.strip()]
     return text.strip() or None
