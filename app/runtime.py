@@ -46,6 +46,7 @@ class Runtime:
     async def close(self) -> None:
         await self.engine.dispose()
         await self.marking.kw["bind"].dispose()
+        await self.enqueue.close()
         await self.redis.aclose()
 
 

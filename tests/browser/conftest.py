@@ -82,8 +82,6 @@ async def live(
         await asyncio.gather(serving, working)
         await shell.queue.disconnect()
         catcher.close()
-        for one in (runtime, of_worker, mailbox_runtime):
-            await one.enqueue.close()  # type: ignore[attr-defined]  # the bell of a real runtime has it
         await of_worker.close()
         await mailbox_runtime.close()
 

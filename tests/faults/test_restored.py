@@ -109,8 +109,6 @@ async def test_after_a_restore_nothing_is_sent_before_a_person_says_so(
             assert set(taken.keys.values()) == {2}, "the keys of the second time are those of the first"
             assert not (await standing(restored)).held
         await restored.close()
-    bell: Any = runtime.enqueue
-    await bell.close()
     await runtime.close()
 
 
@@ -197,6 +195,4 @@ async def test_a_beat_of_another_worker_meanwhile_is_no_gap(own: tuple[Postgres,
             return await super()._redis(known)
 
     assert not await Slow(runtime).look()
-    bell: Any = runtime.enqueue
-    await bell.close()
     await runtime.close()
