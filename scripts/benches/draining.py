@@ -133,20 +133,20 @@ async def by_sql(place: Place, people: Crowd) -> list[Drained]:
 
 
 async def draining(place: Place, count: int, rounds: int, jobs: int) -> Figures:
-    """Rounds of one process, the bound and two processes, one after the other on the same seeds; then `jobs`
-    people by one job per step. Raises Problem when the rows that were written differ."""
+    """Rounds of one process, the bound and two processes, one after the other on the same seeds, and of
+    `jobs` people by one job per step. Raises Problem when the rows that were written differ."""
     found = Figures()
     async with drainers(place, DRAINER, "move", count=2) as workers:
         await warm(place, workers)
         for number in range(rounds):
             for kind in ("one", "bound", "two") if number % 2 == 0 else ("bound", "one", "two"):
                 await one_round(place, found, kind, count, workers)
+            if jobs:
+                found.jobs.append(await job_per_step(place, jobs))
             say(
                 f"  round {number + 1}: one {found.one[-1]:,.0f} steps/s, bound {found.bound[-1]:,.0f}, "
                 f"two {found.two[-1]:,.0f}"
             )
-    if jobs:
-        found.jobs = [await job_per_step(place, jobs) for _ in range(2)]
     return found
 
 
@@ -234,6 +234,7 @@ def summary(found: Figures) -> dict[str, Any]:
         },
     }
     if found.jobs:
-        made["ratio_to_job_per_step"] = round(middle(found.one) / max(found.jobs), 1)
+        times = [one / job for one, job in zip(found.one, found.jobs, strict=True)]
+        made["ratio_to_job_per_step"] = round(middle(times), 1)
         made["draining"]["job_steps_per_s"] = [round(value) for value in found.jobs]
     return made
