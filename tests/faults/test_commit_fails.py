@@ -31,6 +31,13 @@ end $$;
 SEEN = {"sessions": "update of revoked_at", "access_tokens": "update of revoked_at"}
 # Table, what makes the route possible, what puts it back.
 TWEAKS = {
+    "/breakers/{workflow_id}/{step_key}/trial": (
+        "breakers",
+        "state = 'open', opened_at = now(), until = now() + interval '1 hour'",
+        "state = 'closed', opened_at = null, until = null",
+    ),
+    "/tasks/{task_id}/completion/deletion": ("tasks", "completed_at = now()", "completed_at = null"),
+    "/workflows/{workflow_id}/hold/deletion": ("workflows", "held = true", "held = false"),
     "/contacts/{contact_id}/restoration": ("contacts", "deleted_at = now()", "deleted_at = null"),
     "/effects/{effect_id}/cancellation": ("effects", "status = 'pending'", "status = 'unknown'"),
     "/effects/{effect_id}/retry": ("effects", "status = 'retry'", "status = 'unknown'"),
@@ -61,6 +68,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/members/{user_id}/role": {"role": "operator"},
     "/password": {"current_password": PASSWORD, "new_password": "a longer horse battery staple"},
     "/sessions/current/account": {"account_id": "other_account"},
+    "/segments": {"name": "New"},
     "/tags": {"name": "new"},
     "/tokens": {"name": "new", "scopes": ["view"]},
     "/workflows": {"name": "New"},
@@ -71,6 +79,7 @@ BODIES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 # Routes that refuse what this test can send, with the reason.
 NOT_REACHED = {
+    "POST /approvals/{approval_id}/answer": "nobody waits with the question of the cast",
     "POST /workflows/{workflow_id}/hooks": "the cast has no published trigger that takes webhooks",
 }
 # Their commits are those of `Work`.
