@@ -68,7 +68,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/members/{user_id}/role": {"role": "operator"},
     "/password": {"current_password": PASSWORD, "new_password": "a longer horse battery staple"},
     "/sessions/current/account": {"account_id": "other_account"},
-    "/segments": {"name": "New"},
+    "/segments": {"name": "New", "f": ["state:is:CA"]},
     "/tags": {"name": "new"},
     "/tokens": {"name": "new", "scopes": ["view"]},
     "/workflows": {"name": "New"},

@@ -227,7 +227,8 @@ async def test_what_went_out_is_written_although_the_connection_was_cut(stage: S
         cut.extend(
             await stage.sql(
                 "select pg_terminate_backend(pid) from pg_stat_activity "
-                "where usename = 'app_user' and state = 'idle' and query not ilike '%listen%'"
+                "where usename = 'app_user' and datname = current_database() "
+                "and state = 'idle' and query not ilike '%listen%'"
             )
         )
         return outcome

@@ -58,7 +58,8 @@ async def test_connections_that_are_cut_are_503_at_most_and_heal(world: World) -
     async with world.script(owner) as client:
         for _ in range(3):
             await world.sql(
-                "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app_user'"
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where usename = 'app_user' and datname = current_database()"
             )
             world.app.state.identity.forget()
             statuses = {(await client.get("/")).status_code for _ in range(8)}
