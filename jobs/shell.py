@@ -133,8 +133,12 @@ class Shell:
         """Look for what is due, at least each second: every worker by itself, no leader."""
         while not self.stop.is_set():
             try:
+                first = not self.guard.passed
                 if await self.guard.look():
                     self._complain("engine.held")
+                if first:
+                    # Before anything is claimed: who sends and dies at once must have left a mark.
+                    await self.guard.beat()
                 accounts = await due_accounts(self.runtime.engine, self.runtime.clock.offset)
                 for lane in self.lanes.values():
                     lane.ring(accounts)
