@@ -36,7 +36,7 @@ def open_engine(
     pool: dict[str, Any] = (
         {"poolclass": NullPool}
         if pool_size == 0
-        else {"pool_size": pool_size, "max_overflow": 5, "pool_pre_ping": False, "pool_recycle": 1800}
+        else {"pool_size": pool_size, "max_overflow": 5, "pool_pre_ping": True, "pool_recycle": 1800}
     )
     # Who holds this connection is the first question when one is in the way.
     name = f"switchyard {os.getpid()}"
