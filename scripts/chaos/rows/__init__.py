@@ -10,7 +10,7 @@ from typing import Any
 
 from scripts.chaos.rows.scene import Scene
 
-MODULES = ("workers", "database", "bell", "races", "clocks")
+MODULES = ("workers", "database", "bell", "races", "clocks", "deploys")
 Row = Callable[[type[Scene]], Awaitable[dict[str, Any]]]
 
 
