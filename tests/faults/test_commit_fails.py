@@ -131,6 +131,21 @@ async def test_a_commit_that_fails_is_never_a_success(scene: Scene, ready: dict[
     assert await snapshot(scene.world, scene.cast) == before
 
 
+async def test_signing_in_is_no_success_when_its_session_is_not_kept(scene: Scene) -> None:
+    (email,) = await scene.world.sql("select email from users where id = $1", scene.cast.owner.user_id)
+    body = {"email": email["email"], "password": PASSWORD}
+    count = "select count(*) as sessions from sessions"
+    (script, _) = await scene.clients(scene.cast.owner)
+    (before,) = await scene.world.sql(count)
+    async with commits_fail(scene.world):
+        answer = await script.post("/sessions", json=body)
+    assert (answer.status_code, answer.headers.get("retry-after")) == (503, "2"), answer.text
+    assert "set-cookie" not in answer.headers
+    (after,) = await scene.world.sql(count)
+    assert after["sessions"] == before["sessions"]
+    assert (await script.post("/sessions", json=body)).status_code < 300, "the same body goes through"
+
+
 async def test_a_connection_cut_right_before_the_commit_is_never_a_success(
     scene: Scene, ready: dict[str, str], settings: Settings
 ) -> None:
