@@ -11,15 +11,20 @@ MATCHED = text("""
 update events set matched_at = cast(:now as timestamptz)
  where account_id = current_account() and id = any(cast(:ids as uuid[]))
 """)
+# By contact alone: with the workflow beside it, a plan made while there were few enrollments reads all of a
+# workflow's for each person (measured: 5,900 events/s became 1,800 after 100,000).
 HISTORY = text("""
+with mine as materialized (
+        select workflow_id, contact_id, id, status, entry_key, entered_at, ended_at from enrollments
+         where account_id = current_account() and contact_id = any(cast(:contacts as uuid[])))
 select e.workflow_id, e.contact_id, max(e.ended_at) as last_ended_at,
        array_agg(e.id) filter (where e.status = 'active') as live,
        array_agg(e.entry_key) filter (where e.status = 'active') as keys,
        count(*) filter (where e.entered_at > cast(:now as timestamptz) - interval '1 hour') as last_hour
-  from enrollments e
+  from mine e
   join unnest(cast(:workflows as uuid[]), cast(:contacts as uuid[])) w(workflow_id, contact_id)
     on w.workflow_id = e.workflow_id and w.contact_id = e.contact_id
- where e.account_id = current_account() group by 1, 2
+ group by 1, 2
 """)
 # By id, which begins with its time of making: the last day and an hour, however many came before.
 ENTERED_TODAY = text("""
