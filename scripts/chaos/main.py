@@ -40,11 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(f"scripts/faults: {error}")
         finish(asyncio.run(in_turn(picked)), options.json)
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
-    result = asyncio.run(chaos(seed, SHORT if options.short else options.kills or FULL))
+    kills = SHORT if options.short else options.kills or FULL
+    result = asyncio.run(chaos(seed, kills))
     result["holds"] = all(result[name] == 0 for name in Verdict.ZEROS)
     show(result)
     if not result["holds"]:
-        say(f"faults: the same again with --seed {seed}")
+        say(f"faults: the same again with --seed {seed} --kills {kills}")
     if not options.short and options.kills is None:
         single = asyncio.run(in_turn(rows()))
         result |= {"holds": result["holds"] and single["holds"], "rows": single["rows"]}
@@ -117,6 +118,8 @@ async def in_turn(picked: dict[str, Row]) -> dict[str, Any]:
             found[name] = {"holds": False, "why": f"{type(error).__name__}: {error}"[:2000]}
         found[name]["seconds"] = round(time.monotonic() - begun, 1)
         say(f"faults: {name} {found[name]}")
+        if not found[name]["holds"]:
+            say(f"faults: only that again with --rows {name}")
     return {"holds": all(one["holds"] for one in found.values()), "rows": found}
 
 

@@ -1,7 +1,7 @@
 """Single rows of the matrix of faults, each a function with its id in its name: `f03_postgres_is_killed`.
 
 A scenario takes a `Scene`, breaks one thing, and raises `Broken` with a sentence when the number of its row
-does not hold. What it returns are the figures that it saw.
+does not hold. What it returns are the figures that it saw. Those in `tested` run the tests of their row.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from typing import Any
 
 from scripts.chaos.rows.scene import Scene
 
-MODULES = ("workers", "database", "bell", "races", "clocks", "deploys")
+MODULES = ("workers", "database", "bell", "races", "clocks", "deploys", "tested")
 Row = Callable[[type[Scene]], Awaitable[dict[str, Any]]]
 
 

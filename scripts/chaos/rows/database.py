@@ -82,7 +82,9 @@ async def f04_connections_are_dropped(scenes: type[Scene]) -> dict[str, Any]:
             await asyncio.sleep(0.1)
         for one in offered:
             answers[one.status] = answers.get(one.status, 0) + 1
+        ensure(dropped >= 20, f"only {dropped} connections were dropped")
         ensure(set(answers) <= {201, 503}, f"the API answered {answers}")
+        ensure(answers.get(201, 0) >= 20, f"hardly anything was taken: {answers}")
         ensure(strangers == 0, f"{strangers} times somebody saw another account's people")
         alive = [worker.pid for worker in scene.workers if worker.alive()]
         ensure(alive == pids, "a worker ended because its connections were dropped")

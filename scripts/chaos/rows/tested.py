@@ -1,0 +1,64 @@
+"""Rows that the plan gives to scripted servers, races and clocks around real parts: each runs its tests."""
+
+import asyncio
+import re
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from typing import Any
+
+from scripts.chaos.rows import Row
+from scripts.chaos.rows.scene import Broken, Scene
+from scripts.local.environment import ROOT
+
+PASSED = re.compile(r"(\d+) passed")
+MINUTES = 10
+
+
+ANSWERS = "tests/jobs/test_http_behaviours.py::test_each_answer_has_its_meaning"
+
+
+def tested(what: str, *files: str) -> Row:
+    """A row that holds when all these tests pass, and there are some. `files` are pytest's arguments."""
+
+    async def row(_: type[Scene]) -> dict[str, Any]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *files,
+            cwd=ROOT, stdout=PIPE, stderr=STDOUT,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(60 * MINUTES):
+                said = (await process.communicate())[0].decode()
+        except TimeoutError:
+            process.kill()
+            raise Broken(f"{', '.join(files)}: not done after {MINUTES} minutes.") from None
+        passed = PASSED.search(said)
+        if process.returncode != 0 or passed is None:
+            raise Broken(f"pytest {' '.join(files)} ended with {process.returncode}: {said[-1500:]}")
+        return {"tests": int(passed[1])}
+
+    row.__doc__ = f"{what}."
+    return row
+
+
+f02_commit_boundaries = tested("Failpoints, a part of `--matrix`", "tests/faults/test_matrix.py")
+f05_commits_fail = tested("Every mutating route while commits fail", "tests/faults/test_commit_fails.py")
+f11_clocks_change = tested("Every zone, every change of its clock", "tests/domain/test_every_zone.py")
+f12_servers_are_slow = tested(
+    "HTTP servers with bad manners", "tests/jobs/test_http_behaviours.py", f"--deselect={ANSWERS}"
+)
+f13_servers_answer = tested("What each answer of an HTTP server means", ANSWERS)
+f14_steps_are_poison = tested("Steps that end their worker", "tests/faults/test_crashes.py")
+f18_workflow_is_edited = tested(
+    "Edited, archived and deleted while people are on their way",
+    "tests/jobs/test_moved_meanwhile.py",
+    "tests/jobs/test_publication.py",
+)
+f20_mail_servers = tested("Mail servers with bad manners", "tests/jobs/test_smtp_behaviours.py")
+f21_unsubscribed = tested("Unsubscribed, deleted between claim and call", "tests/jobs/test_unwanted.py")
+f22_goal_met = tested(
+    "A goal is met in flight or while waiting",
+    "tests/domain/test_goals.py",
+    "tests/domain/test_machine_properties.py",
+)
+f23_workflows_chase_each_other = tested("Workflows that start one another", "tests/jobs/test_path.py")
+f25_restored = tested("Restored from a backup", "tests/faults/test_restored.py")
