@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from app.enrollments.deciding import load
+from app.enrollments.deciding import load, state_of
 from app.enrollments.faults import not_now
 from app.enrollments.programs import Setting
 from app.enrollments.suspects import (
@@ -27,6 +27,8 @@ from app.enrollments.suspects import (
 from app.enrollments.writing import Moves
 from app.failpoints import Boundary, commit, step_hit
 from app.work import Work
+from app.workflows.domain.machine import leave
+from app.workflows.domain.outcomes import ExitReason, Status
 from app.workflows.domain.version import Program
 from db.repositories.around import APPROVALS_CLOSED
 from db.repositories.batches import UNMARK
@@ -117,6 +119,9 @@ async def _park(work: Work, row: Any, error: Exception) -> None:
         await engine.do(CLOSE_OPEN, id=row.id, error=said, now=work.now)
         asked = {"enrollment_id": row.id, "seq": row.seq, "status": "withdrawn"}
         await engine.insert(APPROVALS_CLOSED, [asked])
+        moves = Moves()
+        moves.end(row, leave(state_of(row), work.now, Status.FAILED, ExitReason.FAILED_PERMANENT, said))
+        await moves.write(work, engine)
     await commit(work.session, Boundary.MOVE_PARKED)
 
 

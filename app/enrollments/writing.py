@@ -85,8 +85,7 @@ class Moves:
             for made in decision.closed
         )
         if decision.status is not Status.ACTIVE:
-            self.left.append(row.id)
-            self.ended.append((row, decision))
+            self.end(row, decision)
         if row.wait_reason in ON_EFFECT and any(one.outcome is Outcome.SKIPPED for one in decision.closed):
             self.called_off.append({"enrollment_id": row.id, "seq": row.seq})
         self.made.add(row, decision)
@@ -112,6 +111,11 @@ class Moves:
         for one in decision.leave:
             asked = {"workflow_id": str(one)} if one else {"workflow_id": None, "not": str(row.workflow_id)}
             self._event(row, LEAVE_REQUESTED, asked)
+
+    def end(self, row: Any, decision: Decision) -> None:
+        """An end is told, and what has not been sent is called off."""
+        self.left.append(row.id)
+        self.ended.append((row, decision))
 
     def _contact(self, row: Any, decision: Decision, fields: Fields) -> None:
         if decision.fields or decision.tags_added or decision.tags_removed:

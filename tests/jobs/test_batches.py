@@ -13,7 +13,7 @@ from app.work import SYSTEM, open_work
 from app.workflows.domain.entering import decide_entry
 from app.workflows.domain.machine import advance as real
 from app.workflows.domain.steps import AddTag, UpdateField
-from app.workflows.domain.triggers import ContactCreated
+from app.workflows.domain.triggers import ContactCreated, WorkflowEnded
 from jobs.tasks import Lane, drain
 from tests.fakes import Outside, TestClock
 from tests.jobs.stage import Stage
@@ -55,6 +55,24 @@ async def test_one_poison_row_fails_alone(stage: Stage, monkeypatch: pytest.Monk
     assert (
         len(await stage.sql("select from enrollment_executions where account_id = $1", stage.account)) == 19
     )
+
+
+async def test_the_end_of_a_poison_row_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await stage.workflow([FAR], ContactCreated(key="t1"))
+    ended = WorkflowEnded(key="t1", workflow=first, statuses=["failed"])
+    second = await stage.workflow([AddTag(tag=await stage.tag("look"))], ended)
+    [person] = await stage.contacts(1)
+    await stage.emit("contact.created", person)
+
+    def advance(program: Any, *around: Any) -> Any:
+        if program.version.workflow_id == first:
+            raise RuntimeError("bad luck")
+        return real(program, *around)
+
+    monkeypatch.setattr(deciding, "advance", advance)
+    await stage.drain()
+    rows = await stage.sql("select workflow_id, status from enrollments where contact_id = $1", person)
+    assert {row["workflow_id"]: row["status"] for row in rows} == {first: "failed", second: "completed"}
 
 
 async def test_a_row_that_the_database_refuses_fails_alone(stage: Stage) -> None:
