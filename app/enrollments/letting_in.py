@@ -72,7 +72,7 @@ async def before_now(work: Work, engine: Engine, asked: Sequence[Asked]) -> dict
     past = {pair: Past() for pair in pairs}
     if not pairs:
         return past
-    rows = await engine.all(
+    rows = await engine.planned(
         HISTORY, workflows=[pair[0] for pair in pairs], contacts=[pair[1] for pair in pairs], now=work.now
     )
     for row in rows:

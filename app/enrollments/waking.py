@@ -105,7 +105,7 @@ async def _standing(work: Work, people: People, heard: dict[UUID, _Heard]) -> li
 
 
 async def _concerned(work: Work, people: People, heard: dict[UUID, _Heard]) -> list[tuple[Any, Program]]:
-    rows = await people.setting.engine.all(STANDING, ids=list(heard), now=work.now)
+    rows = await people.setting.engine.planned(STANDING, ids=list(heard), now=work.now)
     programs = await people.setting.programs((row.workflow_id, row.version) for row in rows)
     found: list[tuple[Any, Program]] = []
     for row in rows:
