@@ -28,7 +28,8 @@ BATCH = 500
 async def match_events(work: Work, most: int = BATCH) -> int:
     """Match the oldest events that nobody has seen, in one transaction; how many there were.
 
-    A batch that fails is tried with half as many, down to one: that event is passed over and said so."""
+    A batch that fails is tried with half as many, down to one: that event is passed over, and the audit says
+    why nobody entered by it."""
     while True:
         try:
             return await _match(work, most)
@@ -46,7 +47,10 @@ async def _pass_over(work: Work, error: Exception) -> int:
     if not await engine.only_matcher():
         return 0
     rows = await engine.all(UNMATCHED, most=1)
-    log.error("event.poison", id=str(rows[0].id) if rows else None, error=repr(error))
+    for row in rows:
+        log.error("event.poison", id=str(row.id), error=repr(error))
+        said = f"{row.kind} could not be matched: {error!r}"[:500]
+        work.audit("event.passed_over", "contact", row.subject_id, {"event": (str(row.id), said)})
     await engine.do(MATCHED, ids=[row.id for row in rows], now=work.now)
     await commit(work.session, Boundary.MATCH_PASSED_OVER)
     return len(rows)

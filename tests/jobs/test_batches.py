@@ -107,6 +107,12 @@ async def test_a_poison_event_is_passed_over(stage: Stage, monkeypatch: pytest.M
     await stage.drain()
     rows = await stage.sql("select contact_id from enrollments where account_id = $1", stage.account)
     assert {row["contact_id"] for row in rows} == set(people) - {poison}
+    [said] = await stage.sql(
+        "select subject_id, changes from audit_logs where account_id = $1 and action = 'event.passed_over'",
+        stage.account,
+    )
+    assert said["subject_id"] == str(poison)
+    assert "bad luck" in said["changes"]
 
 
 async def test_many_workers_do_each_step_once(stage: Stage) -> None:
