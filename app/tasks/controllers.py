@@ -8,9 +8,9 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from app.permissions import Permission
-from app.tasks.pages import task_list, task_view
-from app.tasks.schemas import TaskForm, TaskList, TaskStepForm, TaskView
-from app.tasks.use_cases import add_task, complete_task, delete_task, reopen_task
+from app.tasks.pages import task_list, task_page, task_view
+from app.tasks.schemas import TaskChangeForm, TaskForm, TaskList, TaskPage, TaskStepForm, TaskView
+from app.tasks.use_cases import add_task, change_task, complete_task, delete_task, reopen_task
 from app.web.guards import may
 from app.web.negotiate import Saved
 from app.work import Work
@@ -35,6 +35,19 @@ class TaskController(Controller):
         """Adds a task about a contact."""
         task = await task_view(work, await add_task(work, contact_id, data))
         return Saved(task, see=f"/contacts/{contact_id}", note=f"“{task.title}” was added.")
+
+    @get("/tasks/{task_id:uuid}", page="tasks/show.html", guards=[may(Permission.VIEW)])
+    async def show(self, task_id: FromPath[UUID], work: NamedDependency[Work]) -> TaskPage:
+        """One task, to read or to change."""
+        return await task_page(work, task_id)
+
+    @post("/tasks/{task_id:uuid}", form="/tasks/{task_id}", guards=[may(EDIT)])
+    async def update(
+        self, task_id: FromPath[UUID], data: JSONBody[TaskChangeForm], work: NamedDependency[Work]
+    ) -> Saved[TaskPage]:
+        """Another title, text, time or assignee."""
+        await change_task(work, task_id, data)
+        return Saved(await task_page(work, task_id), see="/tasks", created=False, note="The task was saved.")
 
     @post("/tasks/{task_id:uuid}/completion", guards=[may(EDIT)])
     async def complete(

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from app.contacts.domain import display_name
 from app.errors import Invalid, NotFound
 from app.permissions import Permission
-from app.tasks.schemas import TaskList, TaskStepForm, TaskView
+from app.tasks.schemas import TaskChangeForm, TaskList, TaskPage, TaskStepForm, TaskView
 from app.web.actions import Action, action, actions
 from app.work import Work
 
@@ -32,6 +33,24 @@ async def task_view(work: Work, task_id: UUID) -> TaskView:
     if row is None:
         raise NotFound("task")
     return view_of(work, row)
+
+
+async def task_page(work: Work, task_id: UUID) -> TaskPage:
+    """One task with its form. Raises `NotFound`."""
+    task = await task_view(work, task_id)
+    zone = (await work.accounts.own()).time_zone
+    local = task.due_at.astimezone(ZoneInfo(zone)) if task.due_at else None
+    href = f"/tasks/{task_id}"
+    return TaskPage(
+        task,
+        local.strftime("%Y-%m-%dT%H:%M") if local else "",
+        zone,
+        dict((await work.fields.catalogue())["owner"].names or {}),
+        [
+            *actions(action(work, "update", "Save", href, permission=EDIT, form=TaskChangeForm)),
+            *task_actions(work, [task]),
+        ],
+    )
 
 
 def task_actions(work: Work, tasks: Iterable[TaskView], *, when: bool = True) -> list[Action]:

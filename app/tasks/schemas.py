@@ -5,21 +5,33 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from app.web.actions import Action
 
 TITLE = "Write what is to be done, in 1 to 200 letters."
+Title = Annotated[str, Meta(min_length=1, max_length=200, extra={"error": TITLE})]
+Body = Annotated[str, Meta(max_length=5000)]
+Due = Annotated[str, Meta(max_length=40)]
 
 
 class TaskForm(msgspec.Struct, forbid_unknown_fields=True):
     """`due` is a day or a time in the account's zone ("2026-11-30", "2026-11-30T09:00"), or has an offset; a
     day alone is due at its end. `assignee` is a member's id."""
 
-    title: Annotated[str, Meta(min_length=1, max_length=200, extra={"error": TITLE})]
-    body: Annotated[str, Meta(max_length=5000)] = ""
-    due: Annotated[str, Meta(max_length=40)] = ""
+    title: Title
+    body: Body = ""
+    due: Due = ""
     assignee: UUID | None = None
+
+
+class TaskChangeForm(msgspec.Struct, forbid_unknown_fields=True):
+    """As `TaskForm`; what is not sent stays."""
+
+    title: Title | UnsetType = UNSET
+    body: Body | UnsetType = UNSET
+    due: Due | UnsetType = UNSET
+    assignee: UUID | UnsetType | None = UNSET
 
 
 class TaskStepForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,6 +56,17 @@ class TaskView(msgspec.Struct):
     completed_by: str | None
     author_name: str
     created_at: datetime
+
+
+class TaskPage(msgspec.Struct):
+    """One task with a form. `due` is its time in the account's zone as an input takes it; `people` are the
+    members by id."""
+
+    task: TaskView
+    due: str
+    time_zone: str
+    people: dict[str, str]
+    actions: list[Action]
 
 
 class TaskList(msgspec.Struct):

@@ -5,12 +5,13 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from msgspec import UNSET
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import Conflict, Invalid, NotFound
 from app.filters.times import instant
 from app.filters.values import read_moment
-from app.tasks.schemas import TITLE, TaskForm
+from app.tasks.schemas import TITLE, TaskChangeForm, TaskForm
 from app.work import Work
 
 END_OF_DAY = time(23, 59)
@@ -32,24 +33,18 @@ def due_of(text: str, zone: ZoneInfo) -> datetime | None:
 
 async def add_task(work: Work, contact_id: UUID, form: TaskForm) -> UUID:
     """A new task about a contact. Raises `Invalid`, `NotFound`, and `Conflict` for a deleted contact."""
-    title = " ".join(form.title.split())
-    if not title or not title.isprintable() or "\0" in form.body:
-        raise Invalid({"title": TITLE})
+    title = _title(form.title)
     contact = await work.contacts.row(contact_id, lock=True)
     if contact is None:
         raise NotFound("contact")
     if contact.deleted_at is not None:
         raise Conflict("This contact was deleted. Restore it first.")
-    members = (await work.fields.catalogue())["owner"].names or {}
-    if form.assignee is not None and str(form.assignee) not in members:
-        raise Invalid({"assignee": NO_MEMBER})
-    due = due_of(form.due, ZoneInfo((await work.accounts.own()).time_zone))
     columns = {
         "contact_id": contact_id,
         "title": title,
-        "body": form.body.strip(),
-        "assignee_id": form.assignee,
-        "due_at": due,
+        "body": _body(form.body),
+        "assignee_id": await _member(work, form.assignee),
+        "due_at": await _due(work, form.due),
     }
     try:
         task_id = await work.tasks.insert(columns, work.actor, work.now)
@@ -60,6 +55,33 @@ async def add_task(work: Work, contact_id: UUID, form: TaskForm) -> UUID:
     work.emit("task.added", contact_id, {"task_id": str(task_id)})
     await work.commit()
     return task_id
+
+
+async def change_task(work: Work, task_id: UUID, form: TaskChangeForm) -> None:
+    """Another title, text, time or assignee. Raises `Invalid`, `NotFound`."""
+    row = await _locked(work, task_id)
+    wanted: dict[str, Any] = {}
+    if form.title is not UNSET:
+        wanted["title"] = _title(form.title)
+    if form.body is not UNSET:
+        wanted["body"] = _body(form.body)
+    if form.assignee is not UNSET:
+        wanted["assignee_id"] = await _member(work, form.assignee)
+    if form.due is not UNSET:
+        due = await _due(work, form.due)
+        # An input knows no seconds: saved as it was shown, the time stays.
+        shown = row.due_at and row.due_at.replace(second=0, microsecond=0)
+        wanted["due_at"] = row.due_at if due == shown else due
+    changed = {name: value for name, value in wanted.items() if value != getattr(row, name)}
+    if changed:
+        try:
+            await work.tasks.change(task_id, changed, work.now)
+        except IntegrityError:
+            await work.session.rollback()
+            raise Invalid({"assignee": NO_MEMBER}) from None
+        seen = {name: [_said(getattr(row, name)), _said(value)] for name, value in changed.items()}
+        work.audit("task.changed", "contact", row.contact_id, {"task": [row.title, row.title], **seen})
+    await work.commit()
 
 
 async def complete_task(work: Work, task_id: UUID) -> Any:
@@ -90,6 +112,35 @@ async def delete_task(work: Work, task_id: UUID) -> Any:
     work.audit("task.deleted", "contact", row.contact_id, {"task": [row.title, None]})
     await work.commit()
     return row
+
+
+def _title(text: str) -> str:
+    title = " ".join(text.split())
+    if not title or not title.isprintable():
+        raise Invalid({"title": TITLE})
+    return title
+
+
+def _body(text: str) -> str:
+    if "\0" in text:
+        raise Invalid({"body": "Take the invisible character out of the text."})
+    return text.strip()
+
+
+async def _member(work: Work, user: UUID | None) -> UUID | None:
+    members = (await work.fields.catalogue())["owner"].names or {}
+    if user is not None and str(user) not in members:
+        raise Invalid({"assignee": NO_MEMBER})
+    return user
+
+
+async def _due(work: Work, text: str) -> datetime | None:
+    return due_of(text, ZoneInfo((await work.accounts.own()).time_zone))
+
+
+def _said(value: Any) -> str | None:
+    """A value as the audit keeps it."""
+    return None if value is None else value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 async def _locked(work: Work, task_id: UUID) -> Any:

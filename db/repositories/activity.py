@@ -165,6 +165,14 @@ class Tasks(TenantRepository[Task]):
             update(Task).where(Task.account_id == self.account_id, Task.id == task_id).values(**done)
         )
 
+    async def change(self, task_id: UUID, columns: dict[str, Any], now: datetime) -> None:
+        """Other values for these columns."""
+        await self.session.execute(
+            update(Task)
+            .where(Task.account_id == self.account_id, Task.id == task_id)
+            .values(**columns, updated_at=now)
+        )
+
     async def remove(self, task_id: UUID) -> None:
         """Deletes it."""
         await self.session.execute(delete(Task).where(Task.account_id == self.account_id, Task.id == task_id))

@@ -70,6 +70,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/sessions/current/account": {"account_id": "other_account"},
     "/segments": {"name": "New", "f": ["state:is:CA"]},
     "/tags": {"name": "new"},
+    "/tasks/{task_id}": {"title": "Other"},
     "/tokens": {"name": "new", "scopes": ["view"]},
     "/workflows": {"name": "New"},
     "/workflows/{workflow_id}/enrollments": {"contact": "contact_id"},

@@ -72,6 +72,8 @@ POST /contacts/{contact_id}/notes                                 contacts:edit
 POST /contacts/{contact_id}/tasks                                 contacts:edit
 POST /notes/{note_id}/deletion                                    contacts:edit
 GET  /tasks                                                       view
+GET  /tasks/{task_id}                                             view
+POST /tasks/{task_id}                                             contacts:edit
 POST /tasks/{task_id}/completion                                  contacts:edit
 POST /tasks/{task_id}/completion/deletion                         contacts:edit
 POST /tasks/{task_id}/deletion                                    contacts:edit

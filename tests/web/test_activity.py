@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from tests.web.kit import HTML, JSON, PARTIAL
@@ -90,6 +91,45 @@ async def test_a_task_from_the_page_to_done_and_back(world: World) -> None:
     assert await events(world, who) == ["task.added", "task.completed"]
     found = [one for one, _ in await world.audit(who.account_id) if one.startswith("task")]
     assert found == ["task.added", "task.completed", "task.reopened", "task.deleted"]
+
+
+async def test_a_task_is_changed_by_form_and_by_script(world: World) -> None:
+    who = await world.person("operator")
+    viewer = await world.person("viewer", who.account_id)
+    stranger = await world.person("owner")
+    await world.sql("update accounts set time_zone = 'America/New_York' where id = $1", who.account_id)
+    async with world.browser(who) as client, world.script(who) as script:
+        contact = await ann(client)
+        body = {"title": "Call", "due": "2030-07-01T09:00", "assignee": str(who.user_id)}
+        href = "/tasks/" + (await script.post(f"/contacts/{contact}/tasks", json=body)).json()["id"]
+        page = await client.get(href)
+        assert 'value="2030-07-01T09:00"' in page.text
+        await world.sql(
+            "update tasks set due_at = due_at + interval '7 seconds' where contact_id = $1", contact
+        )
+        form = {"title": "Call back", "due": "2030-07-01T09:00", "assignee": "", "body": "Twice"}
+        saved = await client.post(href, data=form)
+        assert (saved.status_code, saved.headers["location"]) == (303, "/tasks")
+        task = (await script.post(href, json={"due": ""})).json()["task"]
+        assert (task["title"], task["body"], task["assignee_id"], task["due_at"]) == (
+            "Call back", "Twice", None, None,
+        )  # fmt: skip
+        bad = await client.post(href, data=form | {"title": " ", "due": "soon"}, headers=PARTIAL)
+        assert (bad.status_code, "Write what is to be done" in bad.text) == (422, True)
+        assert (await script.post(href, json={"assignee": str(stranger.user_id)})).status_code == 422
+        assert (await script.get(href)).json()["task"] == task
+    async with world.script(viewer) as looks, world.script(stranger) as other:
+        assert (await looks.get(href)).status_code == 200
+        assert (await looks.post(href, json={"title": "Mine"})).status_code == 403
+        assert (await other.get(href)).status_code == 404
+        assert (await other.post(href, json={"title": "Mine"})).status_code == 404
+    rows = await world.sql(
+        "select changes from audit_logs where account_id = $1 and action = 'task.changed' order by id",
+        who.account_id,
+    )
+    assert [sorted(msgspec.json.decode(row["changes"])) for row in rows] == [
+        ["assignee_id", "body", "task", "title"], ["due_at", "task"],
+    ]  # fmt: skip
 
 
 async def test_tasks_stand_in_their_views_in_order(world: World) -> None:
