@@ -6,6 +6,8 @@ import time
 from datetime import datetime
 from uuid import UUID
 
+from asyncpg.pgproto import pgproto
+
 _RANDOM = 10
 _pool = bytearray()
 os.register_at_fork(after_in_child=_pool.clear)
@@ -33,7 +35,8 @@ def uuid7(milliseconds: int | None = None) -> UUID:
     else:
         head = milliseconds << 12 | random >> 68 & 0xFFF
     value = (head >> 12 & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | (head & 0xFFF) << 64
-    return UUID(int=value | 0b10 << 62 | random & 0x3FFFFFFFFFFFFFFF)
+    value |= 0b10 << 62 | random & 0x3FFFFFFFFFFFFFFF
+    return pgproto.UUID(value.to_bytes(16, "big"))  # the driver's own: made, hashed and printed in C
 
 
 def uuid7_floor(moment: datetime) -> UUID:

@@ -5,7 +5,6 @@ as failed with its error, the others go on. What is wrong with the database is n
 """
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -38,6 +37,7 @@ from db.repositories.moving import (
     CLAIM_THESE,
     CLOSE_OPEN,
     PARK_POISON,
+    Claimed,
 )
 
 log = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ async def move_enrollments(work: Work, most: int = BATCH) -> int:
     await clear_marks(work)
     looked_at = await _suspects(work) if await any_left_behind(work) else 0
     async with work.runtime.gate.beside():
-        rows = await Engine(work.session).all(CLAIM_DUE, now=work.now, most=most)
+        rows = await Engine(work.session).structs(Claimed, CLAIM_DUE, now=work.now, most=most)
         if rows:
             mark = await set_mark(work, [row.id for row in rows])
             await _marked(work, rows, mark)
@@ -76,11 +76,12 @@ async def _suspects(work: Work) -> int:
     return ALONE_AT_ONCE
 
 
-async def _claim(work: Work, ids: Sequence[UUID]) -> Sequence[Any]:
-    return await Engine(work.session).all(CLAIM_THESE, now=work.now, most=len(ids), ids=list(ids))
+async def _claim(work: Work, ids: Sequence[UUID]) -> Sequence[Claimed]:
+    engine = Engine(work.session)
+    return await engine.structs(Claimed, CLAIM_THESE, now=work.now, most=len(ids), ids=list(ids))
 
 
-async def _marked(work: Work, rows: Sequence[Any], mark: UUID) -> None:
+async def _marked(work: Work, rows: Sequence[Claimed], mark: UUID) -> None:
     try:
         if not await _whole_or_halves(work, rows, mark):
             await take_back(work, mark)
@@ -89,7 +90,7 @@ async def _marked(work: Work, rows: Sequence[Any], mark: UUID) -> None:
         raise
 
 
-async def _whole_or_halves(work: Work, rows: Sequence[Any], mark: UUID | None) -> bool:
+async def _whole_or_halves(work: Work, rows: Sequence[Claimed], mark: UUID | None) -> bool:
     """Whether it went whole: then the mark is gone with it."""
     try:
         await _move(work, rows, mark)
@@ -109,7 +110,7 @@ async def _whole_or_halves(work: Work, rows: Sequence[Any], mark: UUID | None) -
         return False
 
 
-async def _park(work: Work, row: Any, error: Exception) -> None:
+async def _park(work: Work, row: Claimed, error: Exception) -> None:
     """As failed, unless it went on after all (the commit was done, and only its answer was lost)."""
     reason = error.orig if isinstance(error, DBAPIError) else error
     said = str(reason) if isinstance(reason, Poison) else f"{type(reason).__name__}: {reason}"[:2000]
@@ -125,7 +126,7 @@ async def _park(work: Work, row: Any, error: Exception) -> None:
     await commit(work.session, Boundary.MOVE_PARKED)
 
 
-async def _move(work: Work, rows: Sequence[Any], mark: UUID | None) -> None:
+async def _move(work: Work, rows: Sequence[Claimed], mark: UUID | None) -> None:
     if not rows:
         return
     engine = Engine(work.session)

@@ -167,11 +167,11 @@ class Setting:
         return await self._facts(await self.engine.all(FACTS_GONE, ids=sorted(contacts)))
 
     async def _facts(self, rows: Sequence[Any]) -> dict[UUID, Facts]:
-        found = {row.id: row for row in rows}
-        tags = {row.contact_id: set(row.tags) for row in await self.engine.all(TAGS, ids=list(found))}
+        found = {row[0]: row for row in rows}
+        tags = {contact: set(ids) for contact, ids in await self.engine.all(TAGS, ids=list(found))}
         return {
             contact: Facts(
-                contact_values(dict(zip(VALUES, row[1:-1], strict=True)), row.fields),
+                contact_values(dict(zip(VALUES, row[1:-1], strict=True)), row[-1]),
                 tags.get(contact, set()),
                 self.zone,
                 contact,

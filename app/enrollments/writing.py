@@ -29,6 +29,15 @@ from db.repositories import moving
 from db.repositories.engine import AUDIT, EVENTS, Engine
 
 Row = dict[str, Any]
+# What the audit calls each kind of change, and what it says has changed.
+_AUDITED = {
+    "field": ("contact.updated", ""),
+    "tag_added": ("tag.added", "tag"),
+    "tag_removed": ("tag.removed", "tag"),
+    "note_added": ("note.added", "note"),
+    "task_added": ("task.added", "task"),
+    "deleted": ("contact.deleted", "deleted"),
+}
 
 
 class Moves:
@@ -65,8 +74,6 @@ class Moves:
                 "seq": made.seq,
                 "step_key": made.step_key,
                 "kind": made.kind,
-                "started_at": made.started,
-                "finished_at": made.finished,
                 "outcome": made.outcome,
                 "detail": made.detail,
                 "error": made.error,
@@ -77,7 +84,6 @@ class Moves:
             {
                 "enrollment_id": row.id,
                 "seq": made.seq,
-                "finished_at": made.finished,
                 "outcome": made.outcome,
                 "detail": made.detail,
                 "error": made.error,
@@ -166,14 +172,13 @@ class Moves:
         )
 
     def _audit(self, row: Any, change: Change) -> None:
-        action, changes = {
-            "field": ("contact.updated", {change.name: [change.old, change.new]}),
-            "tag_added": ("tag.added", {"tag": [None, change.name]}),
-            "tag_removed": ("tag.removed", {"tag": [change.name, None]}),
-            "note_added": ("note.added", {"note": [None, change.name]}),
-            "task_added": ("task.added", {"task": [None, change.name]}),
-            "deleted": ("contact.deleted", {"deleted": [False, True]}),
-        }[change.kind]
+        action, name = _AUDITED[change.kind]
+        if change.kind == "field":
+            changes = {change.name: [change.old, change.new]}
+        elif change.kind == "deleted":
+            changes = {name: [False, True]}
+        else:
+            changes = {name: [change.name, None] if change.kind == "tag_removed" else [None, change.name]}
         self.audit.append(
             {
                 "id": uuid7(),
@@ -221,8 +226,8 @@ class Moves:
         await engine.insert(moving.CONTACTS, contacts, now=now)
         await engine.insert(moving.TAGGED, [_tag(key) for key, on in tags if on])
         await engine.insert(moving.UNTAGGED, [_tag(key) for key, on in tags if not on])
-        await engine.insert(moving.EXECUTIONS, self.executions)
-        await engine.insert(moving.CLOSED, self.closed)
+        await engine.insert(moving.EXECUTIONS, self.executions, now=now)
+        await engine.insert(moving.CLOSED, self.closed, now=now)
         await engine.insert(moving.LEDGER, self.effects, now=now)
         await self.made.write(work, engine)
         await engine.insert(EVENTS, self.events, now=now)

@@ -7,6 +7,7 @@ reading it there. Only moments stay lists: their text is what PostgreSQL reads s
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +27,10 @@ def reading_text(statement: TextClause) -> tuple[TextClause, frozenset[str]]:
 def columns(rows: Sequence[Mapping[str, Any]], texts: Iterable[str]) -> dict[str, Any]:
     """One value per column of rows that all have the same keys: an array's text for the columns in `texts`, a
     list for others. Dicts become JSON."""
-    made: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
+    names = list(rows[0])
+    take = itemgetter(*names, names[0])  # the first one twice: a single name would make no tuple
+    values = zip(*map(take, rows), strict=True)
+    made: dict[str, Any] = dict(zip(names, map(list, values), strict=False))
     for name in texts:
         if name in made:
             made[name] = array_text(made[name])

@@ -4,8 +4,8 @@
 `cast(:x as …)`: the double colon would end the name of the parameter.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import CursorResult, TextClause, text
@@ -76,6 +76,9 @@ select v.id, cast(:now as timestamptz), 'step', v.actor_id, v.actor_name, v.acti
 """)
 
 
+Made = TypeVar("Made")
+
+
 class Engine:
     """Reads and writes of whole batches; one transaction is the caller's."""
 
@@ -84,6 +87,11 @@ class Engine:
 
     async def all(self, statement: Any, **values: Any) -> Sequence[Any]:
         return (await self.session.execute(statement, values)).all()
+
+    async def structs(self, made: Callable[..., Made], statement: Any, **values: Any) -> list[Made]:
+        """Rows as structs whose fields are the statement's columns, in their order: what is looked at often
+        is quicker as a field than as a column of a row."""
+        return [made(*row) for row in (await self.session.execute(statement, values)).all()]
 
     async def planned(self, statement: Any, **values: Any) -> Sequence[Any]:
         """Like `all`, with a plan for the tables as they are now: a plan that was kept since a table was

@@ -1,9 +1,38 @@
 """Statements of a batch of moves: claim what is due, write where everybody stands now."""
 
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from db.repositories.engine import CONSENTS, WRITABLE
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """One enrollment as it was claimed, in the order of the statement's columns."""
+
+    id: UUID
+    workflow_id: UUID
+    version: int
+    contact_id: UUID
+    root_event_id: UUID
+    depth: int
+    step_key: str | None
+    seq: int
+    fence: int
+    wait_reason: str | None
+    wait_until: datetime | None
+    goal_key: str | None
+    entered_at: datetime
+    data: dict[str, Any]
+    heard_event_id: UUID | None
+    of_deleted: bool
+    workflow_name: str
+    workflow_status: str
+
 
 # Not by id as well: everybody who is due at one moment would be sorted for each batch.
 _CLAIM = """
@@ -33,23 +62,25 @@ select f.enrollment_id, f.status, f.begun_at, f.due_at, f.error, f.error_class, 
  where f.account_id = current_account()
 """).columns(result=JSONB)
 
+# Everything in a batch happens at one moment, `now`: it is not sent once for each row.
 EXECUTIONS = text("""
 insert into enrollment_executions
        (enrollment_id, seq, step_key, kind, started_at, finished_at, outcome, detail, error)
-select v.enrollment_id, v.seq, v.step_key, v.kind, v.started_at, v.finished_at, v.outcome,
+select v.enrollment_id, v.seq, v.step_key, v.kind, cast(:now as timestamptz),
+       case when v.outcome is not null then cast(:now as timestamptz) end, v.outcome,
        cast(v.detail as jsonb), v.error
   from unnest(cast(:enrollment_id as uuid[]), cast(:seq as int[]), cast(:step_key as text[]),
-              cast(:kind as text[]), cast(:started_at as timestamptz[]), cast(:finished_at as timestamptz[]),
-              cast(:outcome as text[]), cast(:detail as text[]), cast(:error as text[]))
-       v(enrollment_id, seq, step_key, kind, started_at, finished_at, outcome, detail, error)
+              cast(:kind as text[]), cast(:outcome as text[]), cast(:detail as text[]),
+              cast(:error as text[]))
+       v(enrollment_id, seq, step_key, kind, outcome, detail, error)
 """)
 CLOSED = text("""
 update enrollment_executions x
-   set finished_at = v.finished_at, outcome = v.outcome, detail = x.detail || cast(v.detail as jsonb),
-       error = v.error
-  from unnest(cast(:enrollment_id as uuid[]), cast(:seq as int[]), cast(:finished_at as timestamptz[]),
-              cast(:outcome as text[]), cast(:detail as text[]), cast(:error as text[]))
-       v(enrollment_id, seq, finished_at, outcome, detail, error)
+   set finished_at = cast(:now as timestamptz), outcome = v.outcome,
+       detail = x.detail || cast(v.detail as jsonb), error = v.error
+  from unnest(cast(:enrollment_id as uuid[]), cast(:seq as int[]), cast(:outcome as text[]),
+              cast(:detail as text[]), cast(:error as text[]))
+       v(enrollment_id, seq, outcome, detail, error)
  where x.account_id = current_account() and x.enrollment_id = v.enrollment_id and x.seq = v.seq
 """)
 MOVED = text("""
