@@ -10,6 +10,7 @@ from db.models.enrollments import (
     Enrollment,
     EnrollmentExecution,
     EnrollmentMove,
+    Relocation,
     StepState,
     TriggerDecision,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Note",
     "Notification",
     "PasswordReset",
+    "Relocation",
     "Segment",
     "SegmentMember",
     "Session",

@@ -215,6 +215,22 @@ class StepState(Tenant, Base):
     state: Mapped[dict[str, Any]]
 
 
+class Relocation(Tenant, Base):
+    """Somebody whom a publication takes along by a job: row number `choice` of the job's choices says where
+    to. As long as the job is not done they take no step on their old version."""
+
+    __tablename__ = "relocations"
+    __table_args__ = (
+        within_account("enrollment_id", "enrollments"),
+        within_account("job_id", "jobs"),
+        Index(None, "account_id", "job_id", "enrollment_id"),
+    )
+
+    enrollment_id: Mapped[UUID] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID]
+    choice: Mapped[int]
+
+
 class TriggerDecision(Tenant, Base):
     """Why an event did or did not start a workflow for its subject, with the values seen."""
 

@@ -44,6 +44,9 @@ select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e
  where e.account_id = current_account() and e.status = 'active' and e.due_at <= cast(:now as timestamptz)
    and e.paused_at is null and (not w.held or w.status = 'archived') {which}
    and not exists (select from installation i where i.held_at is not null)
+   and not exists (select from relocations r join jobs j on j.account_id = r.account_id and j.id = r.job_id
+                    where r.account_id = e.account_id and r.enrollment_id = e.id
+                      and j.status in ('queued', 'running'))
  order by e.due_at limit :most for update of e skip locked
 """
 # Those of a batch whose worker died are not among them: they are run alone.

@@ -32,6 +32,35 @@ select e.id, e.contact_id, e.step_key, e.seq, e.wait_reason, e.wait_until, e.pau
    and e.id > :after
  order by e.id limit :most for update of e
 """)
+# Everybody at these places, for a job: from the commit on they take no step of their old version (the claim
+# in `moving` leaves them out), and nobody else is touched. An earlier job that had them has lost them.
+MARKED = text("""
+with x as materialized (
+        select e.id, v.place from enrollments e
+          join unnest(cast(:version as int[]), cast(:step as text[])) with ordinality v(version, step, place)
+            on v.version = e.version and v.step is not distinct from e.step_key
+         where e.account_id = current_account() and e.workflow_id = :workflow and e.status = 'active'
+         order by e.id for update of e),
+     marked as (
+        insert into relocations (enrollment_id, job_id, choice) select id, :job, place - 1 from x
+        on conflict (account_id, enrollment_id)
+           do update set job_id = excluded.job_id, choice = excluded.choice
+        returning choice)
+select choice, count(*) as people from marked group by 1
+""")
+NEXT_MARKED = text("""
+select r.choice, e.id, e.contact_id, e.version, e.status, e.step_key, e.seq, e.wait_reason, e.wait_until,
+       e.paused_at, x.started_at
+  from relocations r
+  join enrollments e on e.account_id = r.account_id and e.id = r.enrollment_id
+  left join enrollment_executions x
+    on x.account_id = e.account_id and x.enrollment_id = e.id and x.seq = e.seq and x.finished_at is null
+ where r.account_id = current_account() and r.job_id = :job
+ order by r.enrollment_id limit :most for update of e
+""")
+UNMARKED = text("""
+delete from relocations where account_id = current_account() and enrollment_id = any(cast(:ids as uuid[]))
+""")
 # Everybody at these places, in one order: whoever else locks several does it in that order too.
 LOCKED = text("""
 select e.id from enrollments e

@@ -10,6 +10,7 @@ import pytest
 
 from app.enrollments.matching import match_events
 from app.enrollments.moving import move_enrollments
+from app.enrollments.verbs import jump
 from app.errors import Conflict, Invalid
 from app.failpoints import Armed, Kind, arm
 from app.work import SYSTEM, open_work
@@ -227,6 +228,63 @@ async def test_many_people_are_moved_by_a_job(stage: Stage, monkeypatch: pytest.
     job = await stage.one("select status, progress, total, result from jobs where id = $1", done.job)
     assert (job["status"], job["progress"], job["total"]) == ("done", 11, 11)
     assert json.loads(job["result"])["moved"] == 11
+
+
+async def test_who_is_taken_along_by_a_job_takes_no_step_before(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The people of the plan, no others: what is due waits, who was taken elsewhere by hand stays."""
+    monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(TEN, AddNote(text="old"), TEN))
+    await flow.publish()
+    people = await flow.people(3)
+    await flow.save(draft_of(TEN, AddNote(text="new"), TEN))
+    done = await flow.publish(StandChoice(version=1, to="s1", people=3, step="s1"))
+    by_hand = await stage.enrollment(people[0])
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await jump(work, by_hand["id"], "s3")
+    await stage.sql("update enrollments set due_at = now(), wait_until = now() where version = 1")
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        assert await move_enrollments(work) == 0, "they wait for the job"
+    await stage.drain(days=11)
+    notes = await stage.sql("select contact_id, body from notes where account_id = $1", stage.account)
+    assert {(note["contact_id"], note["body"]) for note in notes} == {(one, "new") for one in people[1:]}
+    assert (await stage.enrollment(people[0]))["version"] == 1
+    job = await stage.one("select status, progress, result from jobs where id = $1", done.job)
+    counted = json.loads(job["result"])
+    assert (job["status"], job["progress"]) == ("done", 3)
+    assert (counted["moved"], counted["elsewhere"]) == (2, 1)
+    assert await stage.sql("select 1 from relocations where account_id = $1", stage.account) == []
+
+
+async def test_a_job_that_gave_up_keeps_nobody(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(TEN, AddNote(text="old")))
+    await flow.publish()
+    people = await flow.people(2)
+    await flow.save(draft_of(TEN, AddNote(text="new")))
+    done = await flow.publish(StandChoice(version=1, to="s1", people=2, step="s1"))
+    await stage.sql("update jobs set status = 'failed' where id = $1", done.job)
+    await stage.drain(days=11)
+    notes = await stage.sql("select contact_id, body from notes where account_id = $1", stage.account)
+    assert {(note["contact_id"], note["body"]) for note in notes} == {(one, "old") for one in people}
+
+
+async def test_more_or_fewer_people_than_the_plan_showed_are_no_job(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relocation, "AT_ONCE", 1)
+    monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(TEN))
+    await flow.publish()
+    await flow.people(3)
+    await flow.save(draft_of(TEN, AddNote(text="new")))
+    with pytest.raises(Conflict, match="moved on"):
+        await flow.publish(StandChoice(version=1, to="s1", people=2, step="s1"))
+    assert await stage.sql("select 1 from relocations where account_id = $1", stage.account) == []
 
 
 async def test_a_job_that_broke_off_moves_nobody_twice(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

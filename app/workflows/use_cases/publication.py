@@ -77,7 +77,7 @@ async def _people(work: Work, version: Version, choices: Sequence[StandChoice]) 
     """Few people at once, many by a job."""
     done = Published(version.workflow_id, version.number)
     if sum(choice.people for choice in choices) > AT_ONCE:
-        done.job = add_relocation_job(work, version, choices)
+        done.job = await add_relocation_job(work, version, choices)
         return done
     moved = await relocate(work, version, choices, work.actor.name)
     done.moved, done.exited, done.under_way = moved.moved, moved.exited, moved.under_way

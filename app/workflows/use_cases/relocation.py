@@ -21,7 +21,17 @@ from app.workflows.schemas.publication import EXIT, FINISH, START, StandChoice
 from db.ids import uuid7
 from db.models import Job
 from db.repositories.engine import Engine
-from db.repositories.relocation import APPROVALS_DUE, COUNT, LOCKED, MOVES, RELOCATED, STANDING
+from db.repositories.relocation import (
+    APPROVALS_DUE,
+    COUNT,
+    LOCKED,
+    MARKED,
+    MOVES,
+    NEXT_MARKED,
+    RELOCATED,
+    STANDING,
+    UNMARKED,
+)
 
 TASK, QUEUE = "workflow.relocation", "bulk"
 AT_ONCE = 5000
@@ -33,17 +43,18 @@ Configs = Mapping[str, StepConfig]
 
 class Relocated(msgspec.Struct):
     """How many were moved and taken out, and how many stay on their version because something may be going
-    out for them. `after` is the last enrollment that was looked at, None when nobody is left."""
+    out for them, or because somebody took them elsewhere by hand meanwhile (`elsewhere`)."""
 
     moved: int = 0
     exited: int = 0
     under_way: int = 0
-    after: UUID | None = None
+    elsewhere: int = 0
 
     def add(self, other: "Relocated") -> None:
         self.moved += other.moved
         self.exited += other.exited
         self.under_way += other.under_way
+        self.elsewhere += other.elsewhere
 
 
 async def checked(
@@ -91,37 +102,31 @@ async def _still_there(work: Work, workflow_id: UUID, choices: Sequence[StandCho
 async def relocate(work: Work, version: Version, choices: Sequence[StandChoice], by: str) -> Relocated:
     """All of them, in the transaction that runs."""
     done = Relocated()
+    engine = Engine(work.session)
     for choice in choices:
-        after: UUID | None = NOBODY
-        while after is not None:
-            part = await relocate_batch(work, version, choice, by, after)
-            done.add(part)
-            after = part.after
+        place = {"version": choice.version, "step": choice.step or None}
+        rows: Sequence[Any] = ()
+        while not rows or len(rows) == BATCH:
+            after = rows[-1].id if rows else NOBODY
+            rows = await engine.all(STANDING, workflow=version.workflow_id, **place, after=after, most=BATCH)
+            if not rows:
+                break
+            done.add(await _relocate(work, version, choice, rows, by))
     return done
 
 
-async def relocate_batch(
-    work: Work, version: Version, choice: StandChoice, by: str, after: UUID
+async def _relocate(
+    work: Work, version: Version, choice: StandChoice, rows: Sequence[Any], by: str
 ) -> Relocated:
-    """The next of those who stand where the choice says."""
-    rows = await Engine(work.session).all(
-        STANDING, workflow=version.workflow_id, version=choice.version, step=choice.step or None,
-        after=after, most=BATCH,
-    )  # fmt: skip
-    if not rows:
-        return Relocated()
+    """These (locked) enrollments, which stand where the choice says."""
     ids = [row.id for row in rows]
+    if choice.to == EXIT:
+        await take_out(work, Engine(work.session), ids, ExitReason.REMOVED_BY_USER)
+        return Relocated(exited=len(rows))
     busy = {effect.enrollment_id for effect in await work.effects.under_way(ids)}
     free = [row for row in rows if row.id not in busy]
-    done = Relocated(under_way=len(rows) - len(free), after=ids[-1] if len(rows) == BATCH else None)
-    if choice.to == EXIT:
-        done.exited = len(rows)
-        done.under_way = 0
-        await take_out(work, Engine(work.session), ids, ExitReason.REMOVED_BY_USER)
-    else:
-        done.moved = len(free)
-        await _take_along(work, version, choice, free, by)
-    return done
+    await _take_along(work, version, choice, free, by)
+    return Relocated(moved=len(free), under_way=len(rows) - len(free))
 
 
 async def _take_along(
@@ -174,19 +179,34 @@ async def _configs(work: Work, workflow_id: UUID, number: int) -> Configs:
     return {step.key: step.config for _, _, step in walk(load_version(row.document).steps)} if row else {}
 
 
-def add_relocation_job(work: Work, version: Version, choices: Sequence[StandChoice]) -> UUID:
-    """The job for more people than one transaction should hold."""
+async def add_relocation_job(work: Work, version: Version, choices: Sequence[StandChoice]) -> UUID:
+    """The job for more people than one transaction should move. Who they are is settled now, in the
+    transaction that publishes. Raises `Conflict` when they are others than the choices say."""
     args = {
         "workflow_id": str(version.workflow_id),
         "number": version.number,
         "choices": msgspec.to_builtins(list(choices)),
     }
-    return work.add_job(QUEUE, TASK, args, total=sum(choice.people for choice in choices))
+    job = work.add_job(QUEUE, TASK, args, total=sum(choice.people for choice in choices))
+    await work.session.flush()
+    rows = await Engine(work.session).all(
+        MARKED,
+        workflow=version.workflow_id,
+        version=[choice.version for choice in choices],
+        step=[choice.step or None for choice in choices],
+        job=job,
+    )
+    people = {row.choice: row.people for row in rows}
+    for place, choice in enumerate(choices):
+        if people.get(place, 0) != choice.people:
+            there = {"version": choice.version, "step": choice.step or None}
+            raise Conflict(STALE, current={**there, "people": people.get(place, 0)})
+    return job
 
 
 async def run_relocation(work: Work, job: Job) -> bool:
-    """The next batch; True after the last one. Moving and the place where the walk goes on are one
-    transaction. Raises `Conflict` when the version is not live any more."""
+    """The next batch of those who were marked; True after the last one. Moving them and taking their marks
+    away is one transaction. Raises `Conflict` when the version is not live any more."""
     workflow_id, number = UUID(job.args["workflow_id"]), job.args["number"]
     header = await work.workflows.header(workflow_id)
     row = await work.workflows.version(workflow_id, number)
@@ -196,21 +216,27 @@ async def run_relocation(work: Work, job: Job) -> bool:
     choices = msgspec.convert(job.args["choices"], list[StandChoice])
     mine = (Job.account_id == work.account_id, Job.id == job.id)
     result = dict(await work.session.scalar(select(Job.result).where(*mine).with_for_update()) or {})
-    place = int(result.get("place", 0))
-    if place < len(choices):
-        after = UUID(result["cursor"]) if result.get("cursor") else NOBODY
-        done = await relocate_batch(work, version, choices[place], job.actor_name, after)
-        for name in ("moved", "exited", "under_way"):
-            result[name] = result.get(name, 0) + getattr(done, name)
-        result["cursor"] = str(done.after) if done.after else ""
-        result["place"] = place = place if done.after else place + 1
-    last = place >= len(choices)
-    seen = sum(result.get(name, 0) for name in ("moved", "exited", "under_way"))
+    engine = Engine(work.session)
+    rows = await engine.all(NEXT_MARKED, job=job.id, most=BATCH)
+    done = Relocated()
+    for place, choice in enumerate(choices):
+        there = [row for row in rows if row.choice == place and _stands(row, choice)]
+        if there:
+            done.add(await _relocate(work, version, choice, there, job.actor_name))
+    done.elsewhere = len(rows) - done.moved - done.exited - done.under_way
+    for name, count in msgspec.structs.asdict(done).items():
+        result[name] = result.get(name, 0) + count
+    await engine.do(UNMARKED, ids=[row.id for row in rows])
     await work.session.execute(
         update(Job)
         .where(*mine)
-        .values(progress=Job.total if last else seen, result=result)
+        .values(progress=sum(result.values()), result=result)
         .execution_options(synchronize_session=False)
     )
     work.ring()
-    return last  # the worker commits
+    return len(rows) < BATCH  # the worker commits
+
+
+def _stands(row: Any, choice: StandChoice) -> bool:
+    """Whether they are still where the plan showed them: nothing but people can have moved them."""
+    return row.status == "active" and (row.version, row.step_key) == (choice.version, choice.step or None)
