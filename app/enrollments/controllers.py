@@ -177,7 +177,7 @@ class EnrollmentController(Controller):
     async def retry(
         self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
-        """Begins the step that failed again."""
+        """Tries the step again: at once what waits for its next try, as a new visit what failed."""
         await retry_enrollment(work, enrollment_id)
         return await _saved(work, enrollment_id, "The step is tried again.")
 

@@ -210,7 +210,8 @@ def steering_actions(
         action(work, "skip", "Skip the wait", f"{href}/skip", permission=STEER, when=waits),
         action(
             work, "retry", "Try the step again", f"{href}/retry", permission=STEER,
-            when=row.status == "failed" and row.deleted_at is None,
+            when=row.deleted_at is None and not busy
+            and (row.status == "failed" or (live and not paused and row.effect_status == "retry")),
         ),
         action(
             work, "jump", "Go to a step", f"{href}/jump", permission=STEER, form=JumpForm,

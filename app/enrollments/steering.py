@@ -20,6 +20,10 @@ from db.models import Enrollment as Row
 from db.repositories.engine import EVENTS, Engine
 
 NOT_LIVE = "This enrollment has ended already."
+UNDER_WAY = {
+    "claimed": "Something is being sent for it at this moment. Try again in a minute.",
+    "unknown": "Nobody knows yet whether something went out. Say whether it did, then move it.",
+}
 
 
 async def contact_named(work: Work, text: str) -> UUID:
@@ -99,22 +103,36 @@ async def remove_enrollment(work: Work, enrollment_id: UUID) -> None:
 
 
 async def retry_enrollment(work: Work, enrollment_id: UUID) -> None:
-    """Begins the step that failed again, as a new visit. Raises `NotFound`, `Conflict` (it did not fail, or
-    the contact is in the workflow again)."""
+    """Tries the step again: at once what waits for its next try, as a new visit what failed. Raises
+    `NotFound`, `Conflict` (neither, something is in doubt, or the contact is in the workflow again)."""
     row = await locked_row(work, enrollment_id)
-    await _begin_again(work, row)
+    waiting = None
+    if row.status == "active" and row.paused_at is None:
+        waiting = await work.effects.to_be_tried(row.id, row.seq)
+    if waiting is not None:
+        _try_now(work, waiting, row)
+    else:
+        await _begin_again(work, row)
     await work.commit()
 
 
 async def _begin_again(work: Work, row: Row) -> None:
     if row.status != "failed":
-        raise Conflict("Only a failed enrollment can be tried again.")
+        raise Conflict("Only a step that failed, or that waits for its next try, can be tried again.")
+    await refuse_under_way(work, [row.id])
     await refuse_twice(work, row)
     work.audit("enrollment.retried", "enrollment", row.id, {"error": (row.error, None)})
     row.status, row.due_at, row.fence = "active", work.now, row.fence + 1
     row.wait_reason = row.wait_until = row.exit_reason = row.error = row.ended_at = None
     row.paused_at = row.heard_event_id = None
     work.ring()
+
+
+async def refuse_under_way(work: Work, ids: Sequence[UUID]) -> None:
+    """Raises `Conflict` when something of these (locked) enrollments may be going out now."""
+    found = await work.effects.under_way(ids)
+    if found:
+        raise Conflict(UNDER_WAY[found[0].status], current={"status": found[0].status})
 
 
 async def refuse_twice(work: Work, row: Row) -> None:
@@ -165,6 +183,12 @@ def _send_again(work: Work, effect: Effect) -> None:
     effect.begun_at = effect.lease_until = None
 
 
+def _try_now(work: Work, effect: Effect, row: Row) -> None:
+    _send_again(work, effect)
+    _wake(work, effect, row)
+    work.audit("effect.retried", "effect", effect.id, {"status": ("retry", "pending")})
+
+
 async def retry_effect(work: Work, effect_id: UUID) -> UUID:
     """Tries at once what waits for its next try; what failed for good begins its step again. Returns the
     enrollment. Raises `NotFound`, `Conflict`."""
@@ -172,9 +196,7 @@ async def retry_effect(work: Work, effect_id: UUID) -> UUID:
     if effect.status == "failed_permanent" and row.seq == effect.seq:
         await _begin_again(work, row)
     elif effect.status == "retry":
-        _send_again(work, effect)
-        _wake(work, effect, row)
-        work.audit("effect.retried", "effect", effect.id, {"status": ("retry", "pending")})
+        _try_now(work, effect, row)
     else:
         raise Conflict("This can not be tried again.", current={"status": effect.status})
     await work.commit()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from app.enrollments.steering import locked_row, refuse_twice
+from app.enrollments.steering import locked_row, refuse_twice, refuse_under_way
 from app.errors import Conflict, Invalid
 from app.work import Work
 from app.workflows.domain.draft import walk
@@ -19,10 +19,6 @@ from db.repositories.moving import CANCEL_EFFECTS
 SKIPPED = ("timer", "window", "event", "condition", "drip_slot", "approval")
 ENDED = "This enrollment has ended already."
 PAUSED = "It is paused. Resume it first."
-UNDER_WAY = {
-    "claimed": "Something is being sent for it at this moment. Try again in a minute.",
-    "unknown": "Nobody knows yet whether something went out. Say whether it did, then move it.",
-}
 
 
 async def pause_enrollment(work: Work, enrollment_id: UUID) -> None:
@@ -59,6 +55,7 @@ async def skip_wait(work: Work, enrollment_id: UUID) -> None:
         visit.detail = {**visit.detail, "skipped_by": work.actor.name}
     before = row.wait_until.isoformat() if row.wait_until else None
     row.wait_until = row.due_at = work.now
+    row.fence += 1  # a batch that failed before this does not park it for its old error
     if row.wait_reason == "window":
         row.heard_event_id = row.event_id  # or the step would find its window closed again
     work.audit(
@@ -86,13 +83,6 @@ async def jump(work: Work, enrollment_id: UUID, step_key: str) -> None:
     go_on_at(row, step_key, work.now)
     work.ring()
     await work.commit()
-
-
-async def refuse_under_way(work: Work, ids: Sequence[UUID]) -> None:
-    """Raises `Conflict` when something of these (locked) enrollments may be going out now."""
-    found = await work.effects.under_way(ids)
-    if found:
-        raise Conflict(UNDER_WAY[found[0].status], current={"status": found[0].status})
 
 
 async def take_from(work: Work, rows: Sequence[Any], detail: dict[str, Any]) -> None:

@@ -42,6 +42,22 @@ class Effects(TenantRepository[Effect]):
         found: Effect | None = await self.session.scalar(query)
         return found
 
+    async def to_be_tried(self, enrollment_id: UUID, seq: int) -> Effect | None:
+        """What a visit sends and will try again, kept from the workers; None when it does not."""
+        query = (
+            select(Effect)
+            .where(
+                Effect.account_id == self.account_id,
+                Effect.enrollment_id == enrollment_id,
+                Effect.seq == seq,
+                Effect.status == "retry",
+            )
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        found: Effect | None = await self.session.scalar(query)
+        return found
+
     async def under_way(self, enrollment_ids: Sequence[UUID]) -> list[Effect]:
         """What may be going out now for these enrollments, in doubt first; what is not begun yet stays so
         until the transaction ends."""

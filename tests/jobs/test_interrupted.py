@@ -5,7 +5,7 @@ from uuid import UUID
 
 from app.enrollments.moving import _park
 from app.enrollments.sending import attempt, begin, note_doubt
-from app.enrollments.verbs import pause_enrollment, resume_enrollment
+from app.enrollments.verbs import pause_enrollment, resume_enrollment, skip_wait
 from app.filters.ast import Op
 from app.ports import Refused
 from app.work import SYSTEM, open_work
@@ -129,6 +129,20 @@ async def test_doubt_waits_for_nobody_who_moves(stage: Stage) -> None:
             assert await note_doubt(work) == 0
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         assert await note_doubt(work) == 1
+
+
+async def test_whose_wait_was_skipped_meanwhile_is_not_parked_for_an_old_error(stage: Stage) -> None:
+    await stage.workflow([Wait(amount=1, unit=Unit.HOURS), AddNote(text="on")], CREATED)
+    person = await begun(stage)
+    await stage.drain()
+    stage.clock.forward(hours=2)
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        [row] = await Engine(work.session).all(CLAIM_DUE, now=work.now, most=5)
+        await work.session.rollback()  # it failed, and its lock is gone
+        async with open_work(stage.runtime, stage.account, USER) as other:
+            await skip_wait(other, row.id)
+        await _park(work, row, ValueError("Once."))
+    assert (await stage.enrollment(person))["status"] == "active"
 
 
 async def test_who_was_moved_meanwhile_is_not_parked_for_an_old_error(stage: Stage) -> None:

@@ -226,6 +226,41 @@ async def test_a_try_that_waits_is_made_now_or_taken_back(world: World) -> None:
     assert (await state(world, cast))["status"] == "failed"
 
 
+async def test_a_step_that_waits_for_its_next_try_is_tried_at_once(world: World) -> None:
+    cast = await in_doubt(world)
+    path = f"/enrollments/{cast.enrollment}"
+    await world.sql(
+        "update effects set status = 'retry', due_at = now() + interval '1 hour' where id = $1", cast.effect
+    )
+    await world.sql("update enrollments set wait_reason = 'retry' where id = $1", cast.enrollment)
+    async with world.script(cast.owner) as client:
+        assert "retry" in {one["name"] for one in (await client.get(path)).json()["actions"]}
+        assert (await client.post(f"{path}/retry")).status_code == 200
+        [effect] = await world.sql(
+            "select status, due_at <= now() as due from effects where id = $1", cast.effect
+        )
+        assert tuple(effect) == ("pending", True)
+        assert (await client.post(f"{path}/retry")).status_code == 409
+    assert ("effect.retried", "effect") in await world.audit(cast.account)
+
+
+async def test_nothing_begins_again_while_something_is_in_doubt(world: World) -> None:
+    """Failed for another reason than the letter, of which nobody knows whether it went out."""
+    cast = await failed(world)
+    await world.sql("update effects set status = 'unknown' where id = $1", cast.effect)
+    async with world.script(cast.owner) as client:
+        refused = await client.post(f"/enrollments/{cast.enrollment}/retry")
+        assert (refused.status_code, "went out" in refused.text) == (409, True)
+        names = {
+            one["name"] for one in (await client.get(f"/enrollments/{cast.enrollment}")).json()["actions"]
+        }
+        assert names & {"retry", "jump"} == set()
+        assert (
+            await client.post(f"/effects/{cast.effect}/settlement", json={"went_out": True})
+        ).status_code == 200
+        assert (await client.post(f"/enrollments/{cast.enrollment}/retry")).status_code == 200
+
+
 async def test_a_stranger_finds_nothing(world: World) -> None:
     cast, stranger = await cast_of(world), await world.person()
     async with world.script(stranger) as client:
