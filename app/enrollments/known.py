@@ -50,6 +50,10 @@ class People:
             for name, ids in more.items():
                 self._brought[name] |= ids
 
+    def entered(self, contacts: Iterable[UUID]) -> None:
+        """They entered workflows meanwhile: where they are has to be read again."""
+        self._brought["workflows"].difference_update(contacts)
+
     def of(self, contact: UUID, *, gone: bool = False) -> Facts | None:
         """What is known of a contact that was loaded; None when it is deleted, unless `gone` asks for those
         as well."""

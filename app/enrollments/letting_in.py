@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from app.enrollments.deciding import state_of
-from app.enrollments.programs import Setting
+from app.enrollments.known import People
 from app.enrollments.writing import Moves
 from app.work import Work
 from app.workflows.domain.candidates import Candidate
@@ -97,14 +97,15 @@ async def entered_today(work: Work, engine: Engine, asked: Sequence[Asked]) -> d
     return {row.id: row.entered for row in rows}
 
 
-async def write(work: Work, setting: Setting, asked: Sequence[Asked]) -> None:
+async def write(work: Work, people: People, asked: Sequence[Asked]) -> None:
     """Takes out whom a restart supersedes, lets in who enters, and notes every decision."""
-    engine = setting.engine
+    engine = people.setting.engine
     out = [enrollment for one in asked for enrollment in one.supersedes]
     if out:
         await take_out(work, engine, out, ExitReason.SUPERSEDED)
     entered = await engine.insert(ENROLL, [_enrollment(one) for one in asked if one.enrollment], now=work.now)
     inside = {row.id for row in entered}
+    people.entered(one.event.subject_id for one in asked if one.enrollment)
     rows = [_decision(one, inside) for one in asked if one.decision is not None]
     await engine.insert(DECIDED, rows, now=work.now)
 

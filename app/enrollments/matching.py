@@ -68,7 +68,7 @@ async def _match(work: Work, most: int) -> int:
     people = People(setting)
     if asked:
         await _decide(work, people, asked)
-        await write(work, setting, asked)
+        await write(work, people, asked)
     await hear(work, people, rows)
     await wake(work, people, rows)
     await take_out_asked(work, engine, rows)

@@ -15,9 +15,7 @@ from app.filters.matches import Match, compile_filter
 from app.filters.nested import asked_fields, changing_fields
 from app.work import Work
 from app.workflows.domain.candidates import TriggerIndex
-from app.workflows.domain.events import ENROLLMENT_ENDED
 from app.workflows.domain.version import CompileError, Program, compile_version, load_version
-from db.repositories.around import WAITED_FOR_ENDS
 from db.repositories.engine import (
     CUSTOM_FIELDS,
     DOCUMENTS,
@@ -35,8 +33,6 @@ from db.repositories.segments import SEGMENT_FILTERS, filters_by_id
 MOST_KEPT = 5000
 Version = tuple[UUID, int]
 Programs = Mapping[Version, Program | CompileError]
-# Where the document of a version that waits for somebody's end in a workflow says so.
-_ENDS = f'$.**.event ? (@ == "{ENROLLMENT_ENDED}")'
 
 
 class Watched(msgspec.Struct, frozen=True):
@@ -58,8 +54,6 @@ class _Known(msgspec.Struct):
     index_of: tuple[Version, ...] = ()
     index: TriggerIndex | None = None
     watched: dict[UUID, Watched] = {}
-    ends_of: tuple[Version, ...] | None = None
-    ends: bool = False
 
 
 _known: dict[UUID, _Known] = {}
@@ -140,15 +134,6 @@ class Setting:
                     frozenset(changing_fields(asked, fields)),
                 )
         return {segment: kept[segment] for segment in index.segments if segment in kept}
-
-    async def ends_heard(self) -> tuple[TriggerIndex, bool]:
-        """Who is told of ends: the index of live triggers, and whether a step of any version, live or not,
-        may wait for the end of an enrollment."""
-        index = (await self.live()).index
-        if self.known.ends_of != self.known.index_of:
-            self.known.ends = bool((await self.engine.all(WAITED_FOR_ENDS, path=_ENDS))[0].found)
-            self.known.ends_of = self.known.index_of
-        return index, self.known.ends
 
     async def facts(self, contacts: Iterable[UUID], lock: Iterable[UUID] = ()) -> dict[UUID, Facts]:
         """What is known of each contact that is not deleted. Those in `lock` stay as they are until the

@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 EVERY = timedelta(minutes=15)
 BATCH = 500
 Row = dict[str, Any]
-# Events that say nothing new about a contact.
+# Events that say nothing new about a contact, except to who asks where it is or what happened to it.
 _SILENT = (SEGMENT_ENTERED, SEGMENT_LEFT, MANUAL)
 
 
@@ -44,7 +44,8 @@ async def hear(work: Work, people: People, rows: Sequence[Any]) -> None:
     one, with the events of that. A change of one that was never compared yet is left to the comparison."""
     setting = people.setting
     watched = await setting.segments()
-    causes = {row.subject_id: row for row in rows if row.kind not in _SILENT}
+    told = any(one.asks_workflows or one.asks_history for one in watched.values())
+    causes = {row.subject_id: row for row in rows if told or row.kind not in _SILENT}
     if not watched or not causes:
         return
     engine = setting.engine

@@ -9,13 +9,13 @@ from uuid import UUID
 from app.enrollments.known import People
 from app.filters.facts import Facts
 from app.work import Work
-from app.workflows.domain.events import CONTACT_DELETED, ENROLLMENT_ENDED, MANUAL, Event, Source, offered
+from app.workflows.domain.events import CONTACT_DELETED, Event, Source, offered
 from app.workflows.domain.outcomes import WaitReason
 from app.workflows.domain.version import Program
 from db.repositories.entering import HEARD, SETTLED, STANDING, WAKE, WAKE_ALL_OF
 
-# What may make a filter true that was not: every change of the contact, and what a filter on where the
-# contact is or what happened to them sees.
+# Every change of the contact: what may make a filter true that was not, unless it asks where the contact is
+# or what happened to them.
 CHANGES = ("contact.created", "contact.updated", "tag.added", "tag.removed")
 # Somebody who waits for one of these can be taken from it by a goal: not from a doubt, which a person
 # settles. Whether a call is under way, and is not cut off, is known to the one who moves them.
@@ -52,12 +52,9 @@ class _Heard:
         return not self.offers.isdisjoint(program.listens) or (program.watches and self.changes(program))
 
     def changes(self, program: Program) -> bool:
-        """Whether what the program's filters ask about may have changed."""
-        return (
-            program.asks_history
-            or any(kind in CHANGES for kind in self.kinds)
-            or (program.asks_workflows and not self.kinds.isdisjoint({ENROLLMENT_ENDED, MANUAL}))
-        )
+        """Whether what the program's filters ask about may have changed: any event is history, and by any the
+        contact may have entered a workflow."""
+        return program.asks_history or program.asks_workflows or not self.kinds.isdisjoint(CHANGES)
 
 
 async def wake(work: Work, people: People, rows: Sequence[Any]) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 from app.enrollments.deciding import ON_EFFECT
 from app.enrollments.made import Made
 from app.enrollments.programs import Setting
+from app.enrollments.told import asked_for
 from app.filters.fields import Fields
 from app.work import Work
 from app.workflows.domain.events import (
@@ -201,7 +202,8 @@ class Moves:
 
     async def _tell_ends(self, setting: Setting) -> None:
         """An end is an event only where somebody listens for it."""
-        index, waited = await setting.ends_heard()
+        index = (await setting.live()).index
+        everybody = ENROLLMENT_ENDED in await asked_for(setting.engine)
         for row, decision in self.ended:
             reason = decision.exit_reason.value if decision.exit_reason else None
             said = {
@@ -210,7 +212,7 @@ class Moves:
                 "reason": reason,
             }
             event = Event(row.id, ENROLLMENT_ENDED, Source.WORKFLOW, row.contact_id, said, row.depth + 1)
-            if waited or index.candidates(event):
+            if everybody or index.candidates(event):
                 self._event(row, ENROLLMENT_ENDED, said)
 
     async def write(self, work: Work, engine: Engine, setting: Setting | None = None) -> None:

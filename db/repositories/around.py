@@ -119,12 +119,6 @@ update enrollments e set data = cast(v.data as jsonb)
  where e.account_id = current_account() and e.id = v.id
 """)
 
-# Whether any version of the account has a step that waits for somebody's end in a workflow.
-WAITED_FOR_ENDS = text("""
-select exists (select from workflow_versions v where v.account_id = current_account()
-                  and v.document @? cast(:path as jsonpath)) as found
-""")
-
 # Whom a step asked out of workflows: those who were in before it asked.
 LEAVING = text("""
 select distinct e.id

@@ -116,20 +116,6 @@ update enrollments e set due_at = cast(:now as timestamptz)
  where e.account_id = current_account() and e.id = v.id and e.seq = v.seq and e.status = 'active'
    and e.paused_at is null
 """)
-# Versions that may still be run; and which events of e-mails they ask for, by a trigger or by a wait.
-RUNNING = text("""
-select v.workflow_id, v.number from workflow_versions v
-  join workflows w on w.account_id = v.account_id and w.id = v.workflow_id
- where v.account_id = current_account() and w.status in ('active', 'paused')
-""")
-ASKED_FOR = text("""
-select v.workflow_id, v.number, cast(jsonb_path_query_array(v.document,
-       '$.** ? (@.kind == "email_event" || @.kind == "wait_for").event') as text) as events
-  from workflow_versions v
-  join unnest(cast(:workflows as uuid[]), cast(:numbers as int[])) x(workflow_id, number)
-    on x.workflow_id = v.workflow_id and x.number = v.number
- where v.account_id = current_account()
-""")
 ADDRESSES = text("""
 select u.email from memberships m join users u on u.id = m.user_id
  where m.account_id = current_account() and u.disabled_at is null

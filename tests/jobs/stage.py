@@ -93,6 +93,14 @@ class Stage:
         await self.sql("update workflows set live_version = 1 where id = $1", made)
         return made
 
+    async def segment(self, condition: Filter) -> UUID:
+        made = uuid7()
+        await self.sql(
+            "insert into segments (account_id, id, name, slug, filter) values ($1, $2, $3, $3, $4)",
+            self.account, made, made.hex, msgspec.json.encode(condition).decode(),
+        )  # fmt: skip
+        return made
+
     async def add_tag(self, contact: UUID, tag: UUID) -> None:
         """What tagging a contact on a screen does."""
         await self.sql(

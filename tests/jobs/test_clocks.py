@@ -241,13 +241,7 @@ async def test_birthdays_come_each_year_and_those_of_29_february_too(stage: Stag
 
 
 async def segment(stage: Stage, **asked: Any) -> UUID:
-    made = uuid7()
-    await stage.sql(
-        "insert into segments (account_id, id, name, slug, filter) values ($1, $2, $3, $3, $4)",
-        stage.account, made, made.hex,
-        msgspec.json.encode(ask(asked["field"], asked["op"], asked.get("value"))).decode(),
-    )  # fmt: skip
-    return made
+    return await stage.segment(ask(asked["field"], asked["op"], asked.get("value")))
 
 
 async def test_who_enters_a_segment_starts_and_who_was_in_it_does_not(stage: Stage) -> None:

@@ -1,0 +1,104 @@
+"""Who is woken by what happens around a contact: where it is, and events that are told only to who asks."""
+
+from uuid import UUID
+
+import pytest
+
+from app.filters.ast import Filter, Op
+from app.ports import Refused, Sent
+from app.workflows.domain.steps import AddNote, Goal, SendEmail, Unit, Wait
+from app.workflows.domain.triggers import ContactCreated, InboundWebhook, Manual, SegmentEntered
+from db.ids import uuid7
+from tests.jobs.stage import Stage, Steps, ask
+
+CREATED = ContactCreated(key="t1")
+FAR = Wait(amount=30, unit=Unit.DAYS)
+HOUR = Wait(amount=1, unit=Unit.HOURS)
+MAIL = SendEmail(subject="Hi", body="Hi")
+
+
+def until(goal: Filter) -> Steps:
+    """A long wait with a goal behind it."""
+    return [FAR, Goal(filter=goal), AddNote(text="met")]
+
+
+async def begin(stage: Stage) -> UUID:
+    made = await stage.contact()
+    await stage.emit("contact.created", made)
+    await stage.drain()
+    return made
+
+
+async def met(stage: Stage, contact: UUID) -> bool:
+    return bool(await stage.sql("select from notes where contact_id = $1 and body = 'met'", contact))
+
+
+@pytest.mark.parametrize("inside", [False, True])
+async def test_the_end_in_another_workflow_meets_a_goal(stage: Stage, inside: bool) -> None:
+    other = await stage.workflow([HOUR], CREATED)
+    goal = ask("workflows", Op.COMPLETED, [str(other)])
+    if inside:
+        goal = ask("segments", Op.ANY_OF, [str(await stage.segment(goal))])
+    await stage.workflow(until(goal), CREATED)
+    ann = await begin(stage)
+    assert not await met(stage, ann)
+    await stage.drain(hours=1, minutes=1)
+    assert await met(stage, ann)
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+@pytest.mark.parametrize("op", [Op.ACTIVE_IN, Op.EVER_IN])
+async def test_entering_another_workflow_meets_a_goal(stage: Stage, op: Op, read_before: bool) -> None:
+    """Also where the matcher had read where the contact is before it let it in."""
+    asks = ask("workflows", Op.NOT_ACTIVE_IN, [str(uuid7())]) if read_before else None
+    hook = InboundWebhook(key="t1", sources=["user"])  # type: ignore[list-item]  # a StrEnum
+    other = await stage.workflow([FAR], hook, entry=asks)
+    await stage.workflow(until(ask("workflows", op, [str(other)])), CREATED)
+    ann = await begin(stage)
+    await stage.emit("webhook.received", ann, {"trigger": f"{other}:t1", "body": {}})
+    await stage.drain()
+    assert await met(stage, ann)
+
+
+async def test_whoever_enters_by_hand_is_looked_for_in_segments_that_ask_where_they_are(stage: Stage) -> None:
+    by_hand = await stage.workflow([FAR], Manual(key="t1"))
+    inside = await stage.segment(ask("workflows", Op.ACTIVE_IN, [str(by_hand)]))
+    await stage.workflow([AddNote(text="met")], SegmentEntered(key="t1", segment=inside))
+    await stage.sql("update segments set due_at = now() + interval '1 day' where id = $1", inside)
+    ann = await stage.contact()
+    await stage.emit("enrollment.requested", ann, {"workflow_id": str(by_hand)})
+    await stage.drain()
+    assert await met(stage, ann)
+
+
+SENT, NO_SUCH = Sent({}), Refused("550 no such user", permanent=True, what="address")
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "answer"), [("email.delivered", SENT), ("email.bounced", NO_SUCH), ("enrollment.ended", SENT)]
+)
+async def test_a_condition_on_history_asks_for_what_is_told_only_to_who_asks(
+    stage: Stage, kind: str, answer: Sent | Refused, inside: bool
+) -> None:
+    goal = ask("history", Op.HAPPENED, [kind, 1, "7 days"])
+    if inside:
+        goal = ask("segments", Op.ANY_OF, [str(await stage.segment(goal))])
+    stage.outside.answers = [answer]
+    await stage.workflow(until(goal), CREATED)
+    await stage.workflow([MAIL], CREATED)
+    assert await met(stage, await begin(stage))
+
+
+@pytest.mark.parametrize("field", ["city", ""])
+async def test_what_nobody_asks_for_is_not_told(stage: Stage, field: str) -> None:
+    """Neither a condition on another kind nor one on a change asks for it."""
+    value = [field, "7 days"] if field else ["tag.added", 1, "7 days"]
+    goal = ask("history", Op.CHANGED if field else Op.HAPPENED, value)
+    await stage.workflow(until(goal), CREATED)
+    await stage.workflow([MAIL], CREATED)
+    await begin(stage)
+    told = await stage.sql(
+        "select kind from events where account_id = $1 and kind <> 'contact.created'", stage.account
+    )
+    assert [row["kind"] for row in told] == []
