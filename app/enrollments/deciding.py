@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from app.enrollments.programs import Programs, Setting
 from app.filters.facts import Facts, Happened, Membership
+from app.filters.nested import AskedHistory
 from app.workflows.domain.machine import advance, leave
 from app.workflows.domain.outcomes import (
     Around,
@@ -118,7 +119,7 @@ _ByContact = dict[UUID, Facts]
 async def _facts(setting: Setting, rows: Sequence[Any], programs: Programs) -> tuple[_ByContact, _ByContact]:
     locked, gone = set(), set()
     asked: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
-    changing: set[str] = set()
+    history = AskedHistory()
     for row in rows:
         program = programs.get((row.workflow_id, row.version))
         if row.of_deleted:
@@ -131,23 +132,24 @@ async def _facts(setting: Setting, rows: Sequence[Any], programs: Programs) -> t
             asked["workflows"].add(row.contact_id)
         if program.asks_history:
             asked["history"].add(row.contact_id)
-            changing |= program.asks_changes
+            history |= program.asks_history
     facts = await setting.facts((row.contact_id for row in rows), lock=locked)
     deleted = await setting.deleted_facts(gone - facts.keys()) if gone else {}
     every = facts | deleted
-    await bring(setting.engine, every, asked["workflows"], asked["history"], changing)
+    await bring(setting, every, asked["workflows"], asked["history"], history)
     return facts, deleted
 
 
 async def bring(
-    engine: Engine,
+    setting: Setting,
     facts: Mapping[UUID, Facts],
     workflows: set[UUID],
     history: set[UUID],
-    changing: set[str],
+    asked: AskedHistory,
 ) -> None:
-    """Adds where these contacts are and were, and what happened to them, with the changes of the fields in
-    `changing`. What was known of it before is replaced."""
+    """Adds where the contacts in `workflows` are and were, and what is `asked` of what happened to those in
+    `history`. What was known of it before is replaced."""
+    engine = setting.engine
     for row in await engine.all(statements.MEMBERSHIP, ids=sorted(workflows)) if workflows else ():
         if row.contact_id in facts:
             facts[row.contact_id].workflows = Membership(
@@ -157,7 +159,14 @@ async def bring(
         return
     for contact in history & facts.keys():
         facts[contact].history = []
-    for row in await engine.all(statements.HAPPENED, ids=sorted(history), fields=sorted(changing)):
+    rows = await engine.all(
+        statements.HAPPENED,
+        ids=sorted(history),
+        kinds=sorted(asked.kinds),
+        since=setting.now - asked.within,
+        fields=sorted(asked.fields),
+    )
+    for row in rows:
         if row.contact_id in facts:
             facts[row.contact_id].history.append(Happened(row.kind, row.occurred_at, row.changes or {}))
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from app.enrollments.deciding import bring
 from app.enrollments.programs import Setting, Watched
 from app.filters.facts import Facts
+from app.filters.nested import AskedHistory
 from app.workflows.domain.version import Program
 
 
@@ -19,24 +20,24 @@ class People:
         self._gone: dict[UUID, Facts] = {}
         self._read: set[UUID] = set()
         self._brought: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
-        self._changing: set[str] = set()
+        self._history = AskedHistory()
 
     async def load(self, wanted: Iterable[tuple[UUID, Program | Watched]], gone: Sequence[UUID] = ()) -> None:
         """Reads the contacts that programs or segments want to look at; those in `gone` also when they are
         deleted."""
         asked: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
         contacts: set[UUID] = set(gone)
-        changing: set[str] = set()
+        history = self._history
         for contact, program in wanted:
             contacts.add(contact)
             if program.asks_workflows:
                 asked["workflows"].add(contact)
             if program.asks_history:
                 asked["history"].add(contact)
-                changing |= program.asks_changes
-        if not changing <= self._changing:
-            # Nobody's history has the changes of these fields yet.
-            self._changing |= changing
+                history |= program.asks_history
+        if history != self._history:
+            # Nobody's history has as much yet.
+            self._history = history
             self._brought["history"] = set()
         if missing := contacts - self._read:
             self._facts |= await self.setting.facts(missing)
@@ -46,7 +47,7 @@ class People:
         more = {name: ids - self._brought[name] for name, ids in asked.items()}
         if any(more.values()):
             every = self._facts | self._gone
-            await bring(self.setting.engine, every, more["workflows"], more["history"], self._changing)
+            await bring(self.setting, every, more["workflows"], more["history"], history)
             for name, ids in more.items():
                 self._brought[name] |= ids
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -12,7 +13,7 @@ from app.filters.ast import FilterError, Op, Predicate
 from app.filters.facts import Facts, contact_values
 from app.filters.fields import Fields, Named, catalogue, custom_field
 from app.filters.matches import Match, compile_filter
-from app.filters.nested import asked_fields, changing_fields
+from app.filters.nested import AskedHistory, asked_fields, asked_history
 from app.work import Work
 from app.workflows.domain.candidates import TriggerIndex
 from app.workflows.domain.version import CompileError, Program, compile_version, load_version
@@ -40,8 +41,7 @@ class Watched(msgspec.Struct, frozen=True):
 
     match: Match
     asks_workflows: bool
-    asks_history: bool
-    asks_changes: frozenset[str]
+    asks_history: AskedHistory
 
 
 class _Known(msgspec.Struct):
@@ -67,10 +67,10 @@ class Live(msgspec.Struct, frozen=True):
 
 
 class Setting:
-    """An account for the length of one batch: its fields, its zone, its programs."""
+    """An account for the length of one batch, which is `now`: its fields, its zone, its programs."""
 
-    def __init__(self, engine: Engine, known: _Known, name: str, zone: str) -> None:
-        self.engine, self.known, self.name, self.zone = engine, known, name, ZoneInfo(zone)
+    def __init__(self, engine: Engine, known: _Known, name: str, zone: str, now: datetime) -> None:
+        self.engine, self.known, self.name, self.zone, self.now = engine, known, name, ZoneInfo(zone), now
         self._live: Live | None = None
 
     @classmethod
@@ -88,7 +88,7 @@ class Setting:
                 Named(filters=filters_by_id(segments)),
             )
             known = _known[work.account_id] = _Known(rows, fields)
-        return cls(engine, known, name, zone)
+        return cls(engine, known, name, zone, work.now)
 
     async def programs(self, wanted: Iterable[Version]) -> Programs:
         """Each version ready to run, or why it cannot."""
@@ -125,13 +125,11 @@ class Setting:
         kept, fields = self.known.watched, self.known.fields
         for segment in index.segments - kept.keys():
             asked = Predicate("segments", Op.ANY_OF, [str(segment)])
-            reads = asked_fields(asked, fields)
             with contextlib.suppress(FilterError):  # gone, or it names what is gone: nobody is in it
                 kept[segment] = Watched(
                     compile_filter(asked, fields),
-                    "workflows" in reads,
-                    "history" in reads,
-                    frozenset(changing_fields(asked, fields)),
+                    "workflows" in asked_fields(asked, fields),
+                    asked_history(asked, fields),
                 )
         return {segment: kept[segment] for segment in index.segments if segment in kept}
 

@@ -54,7 +54,7 @@ class _Heard:
     def changes(self, program: Program) -> bool:
         """Whether what the program's filters ask about may have changed: any event is history, and by any the
         contact may have entered a workflow."""
-        return program.asks_history or program.asks_workflows or not self.kinds.isdisjoint(CHANGES)
+        return bool(program.asks_history) or program.asks_workflows or not self.kinds.isdisjoint(CHANGES)
 
 
 async def wake(work: Work, people: People, rows: Sequence[Any]) -> None:

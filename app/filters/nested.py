@@ -1,16 +1,29 @@
 """Segments inside filters: what a filter comes to when each segment stands for its own filter."""
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from uuid import UUID
 
 import msgspec
 
 from app.filters.ast import ARITY, Arity, Filter, FilterError, Predicate, predicates
-from app.filters.fields import Fields, FieldType
+from app.filters.changes import CONTACT_UPDATED
+from app.filters.fields import UNITS, Fields, FieldType
+from app.filters.values import read_span
 
 DEEPEST_SEGMENTS = 5
 MOST_UNFOLDED = 1000
 Filters = Mapping[UUID, Filter]
+_LONGEST_UNIT = {
+    "minutes": timedelta(minutes=1),
+    "hours": timedelta(hours=1),
+    "days": timedelta(days=1),
+    "weeks": timedelta(weeks=1),
+    "months": timedelta(days=31),
+    "years": timedelta(days=366),
+}
+_CLOCK_CHANGES = timedelta(days=2)  # zones have left out whole days
+_LONGEST = timedelta(days=100 * 366)  # longer than there are events, and still a date before now
 
 CIRCLE = "These segments ask for each other in a circle."
 TOO_DEEP = f"Segments can stand in one another {DEEPEST_SEGMENTS} deep at most."
@@ -83,9 +96,42 @@ def changing_field(predicate: Predicate) -> str:
     return str(predicate.value[0]) if predicate.value else ""
 
 
-def changing_fields(expression: Filter | None, fields: Fields) -> set[str]:
-    """The keys of all fields whose changes a filter asks about, in its segments too."""
-    return {key for predicate in _whole(expression, fields) if (key := changing_field(predicate))}
+class AskedHistory(msgspec.Struct, frozen=True):
+    """What is asked of a contact's history: events of these `kinds`, none older than `within`; of what changed,
+    these `fields`. Without kinds nothing is asked, and it is false."""
+
+    kinds: frozenset[str] = frozenset()
+    fields: frozenset[str] = frozenset()
+    within: timedelta = timedelta()
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds)
+
+    def __or__(self, other: "AskedHistory") -> "AskedHistory":
+        return AskedHistory(
+            self.kinds | other.kinds, self.fields | other.fields, max(self.within, other.within)
+        )
+
+
+def asked_history(expression: Filter | None, fields: Fields) -> AskedHistory:
+    """What a filter that compiles asks of the history, in its segments too."""
+    found = AskedHistory()
+    for predicate in _whole(expression, fields):
+        if predicate.field == FieldType.HISTORY.value and isinstance(predicate.value, list):
+            first, *_, within = map(str, predicate.value)
+            changing = changing_field(predicate)
+            found |= AskedHistory(
+                frozenset({CONTACT_UPDATED if changing else first}),
+                frozenset({changing} if changing else ()),
+                _longest(within),
+            )
+    return found
+
+
+def _longest(text: str) -> timedelta:
+    """No span of this text is longer, in whatever zone and year."""
+    span = read_span(text, UNITS[FieldType.HISTORY])
+    return min(span.amount * _LONGEST_UNIT[span.unit] + _CLOCK_CHANGES, _LONGEST)
 
 
 def _whole(expression: Filter | None, fields: Fields) -> Iterator[Predicate]:

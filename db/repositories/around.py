@@ -23,7 +23,7 @@ select contact_id, array_agg(distinct workflow_id) as ever,
   from enrollments
  where account_id = current_account() and contact_id = any(cast(:ids as uuid[])) group by 1
 """)
-# Of what changed only the fields that somebody asks about are read.
+# Of the events only those are read that somebody asks about, and of what changed only such fields.
 HAPPENED = text("""
 select v.id as contact_id, e.kind, e.occurred_at,
        case when cast(:fields as text[]) <> '{}' and e.kind = 'contact.updated'
@@ -32,7 +32,9 @@ select v.id as contact_id, e.kind, e.occurred_at,
        end as changes
   from unnest(cast(:ids as uuid[])) v(id)
  cross join lateral (select kind, occurred_at, id, data from events
-                      where account_id = current_account() and subject_id = v.id order by id desc) e
+                      where account_id = current_account() and subject_id = v.id
+                        and kind = any(cast(:kinds as text[]))
+                        and occurred_at >= cast(:since as timestamptz)) e
  order by v.id, e.id desc
 """).columns(changes=JSONB)
 

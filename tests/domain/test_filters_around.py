@@ -10,7 +10,7 @@ from app.filters.facts import Facts, Happened, Membership
 from app.filters.fields import NOBODY, Named, catalogue
 from app.filters.happenings import EVENT_KINDS
 from app.filters.matches import compile_filter
-from app.filters.nested import asked_fields, size
+from app.filters.nested import AskedHistory, asked_fields, asked_history, size
 from app.filters.parse import check, describe, parse
 from app.filters.ranges import anniversaries, anniversary_instants
 from app.filters.values import Span
@@ -77,6 +77,21 @@ def test_what_a_filter_comes_to() -> None:
 def test_the_fields_asked_for_are_found_in_segments_too() -> None:
     asked = every(ask("city", "is", "x"), ask("segments", Op.ANY_OF, [str(OURS)]))
     assert asked_fields(asked, FIELDS) == {"city", "segments", "state", "tags", "owner", "history"}
+
+
+def test_of_the_history_only_what_is_asked_for_is_read() -> None:
+    """A span is not longer than said, whatever months, leap years and changes of clocks it has."""
+    inside = every(ask("history", Op.CHANGED_TO, ["city", "Rome", "3 months"]))
+    fields = catalogue(named=Named(filters={OURS: inside}))
+    asked = every(
+        ask("history", Op.HAPPENED, ["tag.added", 2, "7 days"]), ask("segments", Op.ANY_OF, [str(OURS)])
+    )
+    found = asked_history(asked, fields)
+    assert (set(found.kinds), set(found.fields)) == ({"tag.added", "contact.updated"}, {"city"})
+    assert timedelta(days=92) <= found.within <= timedelta(days=95)
+    assert asked_history(ask("city", "is", "x"), fields) == AskedHistory()
+    forever = asked_history(ask("history", Op.HAPPENED, ["tag.added", 1, "10000 years"]), fields)
+    assert NOW - forever.within < NOW - timedelta(days=36_500)
 
 
 @pytest.mark.parametrize(

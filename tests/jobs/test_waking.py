@@ -4,10 +4,14 @@ from uuid import UUID
 
 import pytest
 
+from app.enrollments.known import People
+from app.enrollments.programs import Setting
 from app.filters.ast import Filter, Op
 from app.ports import Refused, Sent
+from app.work import SYSTEM, open_work
 from app.workflows.domain.steps import AddNote, Goal, SendEmail, Unit, Wait
 from app.workflows.domain.triggers import ContactCreated, InboundWebhook, Manual, SegmentEntered
+from app.workflows.domain.version import Program
 from db.ids import uuid7
 from tests.jobs.stage import Stage, Steps, ask
 
@@ -102,3 +106,24 @@ async def test_what_nobody_asks_for_is_not_told(stage: Stage, field: str) -> Non
         "select kind from events where account_id = $1 and kind <> 'contact.created'", stage.account
     )
     assert [row["kind"] for row in told] == []
+
+
+async def test_of_the_history_only_what_is_asked_for_is_read(stage: Stage) -> None:
+    """The latest ten minutes of one kind, of two weeks with every kind of them."""
+    asks = ask("history", Op.HAPPENED, ["tag.added", 2, "10 minutes"])
+    flow = await stage.workflow([AddNote(text="met")], CREATED, entry=asks)
+    ann = await stage.contact()
+    for _ in range(2):
+        await stage.emit("tag.added", ann, {"tag_id": str(flow)})
+        await stage.emit("note.added", ann)
+        await stage.drain(days=7)
+    await stage.emit("tag.added", ann, {"tag_id": str(flow)})
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        setting = await Setting.of(work)
+        program = (await setting.programs([(flow, 1)]))[flow, 1]
+        assert isinstance(program, Program)
+        people = People(setting)
+        await people.load([(ann, program)])
+        facts = people.of(ann)
+    assert facts is not None
+    assert [one.kind for one in facts.history] == ["tag.added"]

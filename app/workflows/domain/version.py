@@ -4,6 +4,8 @@ runs."""
 import hashlib
 from collections.abc import Iterator
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +15,7 @@ from app.filters.ast import Filter, FilterError
 from app.filters.facts import Facts
 from app.filters.fields import Fields
 from app.filters.matches import Match, compile_filter
-from app.filters.nested import asked_fields, changing_fields
+from app.filters.nested import AskedHistory, asked_fields, asked_history
 from app.workflows.domain.draft import Draft, Settings, walk
 from app.workflows.domain.steps import (
     ELSE,
@@ -116,8 +118,7 @@ class Program(msgspec.Struct, frozen=True):
     """A version ready to run. Compile once, keep, share: nothing in it changes. `last_goal` is the last one
     of the main list: who meets it already has nothing to gain by entering.
 
-    What the engine has to bring: `asks_workflows`, `asks_history` (facts that its filters read; of its
-    events the changes of the fields in `asks_changes`),
+    What the engine has to bring: `asks_workflows`, `asks_history` (facts that its filters read),
     `asks_members`, `asks_owned`, `steps_with_state` (for `Around`: keys of steps that remember something
     across people). `changes_contact` says that a step of it writes to the contact, `watches` that a change
     of the contact may move somebody who stands still, `stay_match` what must stay true of everybody in it.
@@ -135,8 +136,7 @@ class Program(msgspec.Struct, frozen=True):
     goals: tuple[int, ...] = ()
     stay_match: Match | None = None
     asks_workflows: bool = False
-    asks_history: bool = False
-    asks_changes: frozenset[str] = frozenset()
+    asks_history: AskedHistory = AskedHistory()
     asks_members: bool = False
     asks_owned: bool = False
     changes_contact: bool = False
@@ -166,8 +166,9 @@ def compile_version(version: Version, fields: Fields) -> Program:
     goals = tuple(node.index for node in nodes if isinstance(node.config, Goal))
     last = next((step for step in reversed(version.steps) if isinstance(step.config, Goal)), None)
     entry = _match(version.entry, fields, "The entry condition")
+    triggers = [_match(trigger.filter, fields, f"Trigger {trigger.key}") for trigger in version.triggers]
     asked = {key for found in filters_of(version) for key in asked_fields(found, fields)}
-    changing = {key for found in filters_of(version) for key in changing_fields(found, fields)}
+    history = [asked_history(found, fields) for found in filters_of(version)]
     stay = entry if version.settings.leave_when_unmatched and version.entry is not None else None
     conditions = any(isinstance(one, WaitFor) and one.mode == "condition" for one in configs)
     return Program(
@@ -176,17 +177,14 @@ def compile_version(version: Version, fields: Fields) -> Program:
         nodes=nodes,
         by_key=by_key,
         start=start,
-        trigger_matches=[
-            _match(trigger.filter, fields, f"Trigger {trigger.key}") for trigger in version.triggers
-        ],
+        trigger_matches=triggers,
         entry_match=entry,
         last_goal=None if last is None else GoalMark(last.key, nodes[by_key[last.key]].match or _never),
         has_goals=bool(goals),
         goals=goals,
         stay_match=stay,
         asks_workflows="workflows" in asked,
-        asks_history="history" in asked,
-        asks_changes=frozenset(changing),
+        asks_history=reduce(or_, history, AskedHistory()),
         asks_members=any(isinstance(one, AssignOwner | Notify) or _gives(one) for one in configs)
         or any("owner" in text.fields for node in nodes for text in node.templates.values()),
         asks_owned=any(isinstance(one, AssignOwner) and one.mode == "least_busy" for one in configs),
