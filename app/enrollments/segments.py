@@ -45,7 +45,7 @@ async def hear(work: Work, people: People, rows: Sequence[Any]) -> None:
     setting = people.setting
     watched = await setting.segments()
     told = any(one.asks_workflows or one.asks_history for one in watched.values())
-    causes = {row.subject_id: row for row in rows if told or row.kind not in _SILENT}
+    causes = _causes(row for row in rows if told or row.kind not in _SILENT)
     if not watched or not causes:
         return
     engine = setting.engine
@@ -64,6 +64,12 @@ async def hear(work: Work, people: People, rows: Sequence[Any]) -> None:
                 (came if inside else went).append({"segment_id": segment, "contact_id": contact})
     gone = {contact for contact in causes if people.of(contact) is None}
     await _write(work, engine, came, went, causes, gone)
+
+
+def _causes(rows: Iterable[Any]) -> dict[UUID, Any]:
+    """One event for each contact, because only what they did together can be seen: the deepest, so that no
+    chain of workflows looks shorter than it is, and the latest of these."""
+    return {row.subject_id: row for row in sorted(rows, key=lambda row: row.depth)}
 
 
 async def compare(work: Work) -> int:

@@ -127,3 +127,20 @@ async def test_of_the_history_only_what_is_asked_for_is_read(stage: Stage) -> No
         facts = people.of(ann)
     assert facts is not None
     assert [one.kind for one in facts.history] == ["tag.added"]
+
+
+async def test_who_enters_a_segment_does_so_by_the_deepest_of_what_happened(stage: Stage) -> None:
+    """Something that a person did beside it does not make a chain of workflows begin anew."""
+    texans = await stage.segment(ask("state", "is", "TX"))
+    await stage.workflow([AddNote(text="met")], SegmentEntered(key="t1", segment=texans))
+    await stage.sql("update segments set due_at = now() + interval '1 day' where id = $1", texans)
+    ann = await stage.contact()
+    await stage.change(ann, "state", "TX")
+    await stage.sql("update events set depth = 9, source = 'workflow' where subject_id = $1", ann)
+    await stage.emit("note.added", ann)
+    await stage.drain()
+    entered = await stage.one(
+        "select e.depth, e.source, c.kind from events e join events c on c.id = e.root_event_id"
+        " where e.subject_id = $1 and e.kind = 'segment.entered'", ann,
+    )  # fmt: skip
+    assert tuple(entered) == (9, "workflow", "contact.updated")
