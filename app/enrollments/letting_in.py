@@ -10,13 +10,14 @@ import msgspec
 
 from app.enrollments.deciding import state_of
 from app.enrollments.known import People
+from app.enrollments.programs import Setting
 from app.enrollments.writing import Moves
 from app.work import Work
 from app.workflows.domain.candidates import Candidate
 from app.workflows.domain.entering import EntryDecision, History, Verdict
 from app.workflows.domain.events import CONTACT_DELETED, Event, carried
 from app.workflows.domain.machine import leave
-from app.workflows.domain.outcomes import ExitReason, Status
+from app.workflows.domain.outcomes import Decision, ExitReason, Status
 from db.ids import uuid7_floor
 from db.repositories.engine import Engine
 from db.repositories.entering import DECIDED, ENROLL, ENTERED_TODAY, HISTORY, LIVE_LOCKED
@@ -105,9 +106,23 @@ async def write(work: Work, people: People, asked: Sequence[Asked]) -> None:
         await take_out(work, engine, out, ExitReason.SUPERSEDED)
     entered = await engine.insert(ENROLL, [_enrollment(one) for one in asked if one.enrollment], now=work.now)
     inside = {row.id for row in entered}
+    await _tell_superseded(work, people.setting, asked, entered)
     people.entered(one.event.subject_id for one in asked if one.enrollment)
     rows = [_decision(one, inside) for one in asked if one.decision is not None]
     await engine.insert(DECIDED, rows, now=work.now)
+
+
+async def _tell_superseded(
+    work: Work, setting: Setting, asked: Sequence[Asked], entered: Sequence[Any]
+) -> None:
+    """The end of those whom the same batch let in and took out again is told like that of others."""
+    superseded = {one.enrollment for one in asked if one.superseded}
+    moves = Moves()
+    for row in entered:
+        if row.id in superseded:
+            moves.end(row, Decision(Status.EXITED, None, 0, exit_reason=ExitReason.SUPERSEDED))
+    if moves.ended:
+        await moves.write(work, setting.engine, setting)
 
 
 async def take_out(work: Work, engine: Engine, ids: Sequence[UUID], reason: ExitReason) -> None:

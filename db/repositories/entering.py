@@ -51,7 +51,7 @@ select v.id, v.workflow_id, v.version, v.contact_id, v.event_id, v.root_event_id
               cast(:settled_at as timestamptz[]))
        v(id, workflow_id, version, contact_id, event_id, root_event_id, depth, entry_key, data, of_deleted,
          superseded, settled_at)
-on conflict do nothing returning id
+on conflict do nothing returning id, workflow_id, contact_id, root_event_id, depth
 """)
 DECIDED = text("""
 insert into trigger_decisions (event_id, workflow_id, version, contact_id, verdict, detail, decided_at)

@@ -29,6 +29,7 @@ from app.workflows.domain.triggers import (
     InboundWebhook,
     Manual,
     TagAdded,
+    WorkflowEnded,
 )
 from tests.jobs.stage import USER, Stage, ask
 
@@ -112,6 +113,28 @@ async def test_restarts_within_one_batch_leave_one_alive(stage: Stage) -> None:
     found = await states(stage, person)
     assert sorted(found) == [("active", None), ("exited", "superseded"), ("exited", "superseded")]
     assert await verdicts(stage, person) == ["enrolled"] * 3
+
+
+async def test_each_restart_of_one_batch_is_told(stage: Stage) -> None:
+    flow = await stage.workflow(
+        [DAY], ContactUpdated(key="t1", fields=["city"]), settings=Settings(reentry=Reentry.RESTART)
+    )
+    ended = WorkflowEnded(key="t1", workflow=flow)
+    await stage.workflow([AddNote(text="ended")], ended, settings=Settings(reentry=Reentry.AFTER_EXIT))
+    person = await stage.contact()
+    await stage.change(person, "city", "Narvik")
+    await stage.drain()
+    for city in ("Oslo", "Bergen", "Bodø"):
+        await stage.change(person, "city", city)
+    await match(stage)
+    told = await stage.sql(
+        "select source, depth, data->>'status' as status, data->>'reason' as reason from events"
+        " where subject_id = $1 and kind = 'enrollment.ended'", person,
+    )  # fmt: skip
+    assert [tuple(row) for row in told] == [("workflow", 1, "exited", "superseded")] * 3
+    await stage.drain()
+    assert await stage.sql("select from notes where contact_id = $1", person)
+    assert ("active", None) in await states(stage, person)
 
 
 async def test_one_live_enrollment_per_key(stage: Stage) -> None:
