@@ -76,7 +76,6 @@ async def wake(work: Work, people: People, rows: Sequence[Any]) -> None:
         facts = people.of(row.contact_id)
         if facts is None:
             continue
-        facts.data = row.data
         event_id = _met(row, program, heard[row.contact_id], facts, work.now)
         if event_id is not None:
             met.append({"id": row.id, "seq": row.seq, "event_id": event_id})
@@ -122,7 +121,6 @@ def _met(row: Any, program: Program, heard: _Heard, facts: Facts, now: datetime)
         if not asked or at < row.started_at or place is None:
             continue
         match = program.nodes[place].match
-        facts.data = {**row.data, "event": dict(event.data)}
         if match is None or match(facts, now):
             return event.id
     return None

@@ -65,13 +65,13 @@ on conflict do nothing
 
 STANDING = text("""
 select e.id, e.workflow_id, e.version, e.contact_id, e.step_key, e.seq, e.wait_reason, e.entered_at,
-       e.of_deleted, e.data, e.due_at <= cast(:now as timestamptz) as due, x.started_at
+       e.of_deleted, e.due_at <= cast(:now as timestamptz) as due, x.started_at
   from enrollments e
   left join enrollment_executions x
     on x.account_id = e.account_id and x.enrollment_id = e.id and x.seq = e.seq and e.wait_reason = 'event'
  where e.account_id = current_account() and e.contact_id = any(cast(:ids as uuid[]))
    and e.status = 'active'
-""").columns(data=JSONB)
+""")
 # Waits for the worker who moves them now; whoever locks several does it in this order.
 SETTLED = text("""
 select id from enrollments
