@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from app.enrollments.deciding import state_of
 from app.enrollments.known import People
@@ -44,19 +45,30 @@ class Asked(msgspec.Struct):
         return self.candidate.program.version.workflow_id, self.event.subject_id
 
 
+class Hour(msgspec.Struct):
+    """How often one contact entered any workflow within the hour, as the batch goes on."""
+
+    entries: int = 0
+
+
 class Past(msgspec.Struct):
     """A contact's past in a workflow, as the batch goes on. `live` are enrollments that have not ended,
-    `fresh` those that this batch lets in."""
+    `fresh` those that this batch lets in; `hour` is one for all workflows."""
 
-    history: History = History()
+    hour: Hour
+    here: History = History()
     live: list[UUID] = []
     fresh: list[Asked] = []
 
+    @property
+    def history(self) -> History:
+        return replace(self.here, entries_anywhere=self.hour.entries)
+
     def entered(self, one: Asked) -> None:
         """The contact enters by it."""
-        decision, history = one.decision, self.history
+        decision, here = one.decision, self.here
         assert decision is not None  # noqa: S101 -- only who was decided on enters
-        live = history.live | {decision.entry_key}
+        live = here.live | {decision.entry_key}
         if decision.supersedes:
             live = frozenset({decision.entry_key})
             one.supersedes, self.live = self.live, []
@@ -64,22 +76,24 @@ class Past(msgspec.Struct):
                 earlier.superseded = True
             self.fresh = []
         self.fresh.append(one)
-        self.history = History(live, True, history.last_ended_at, history.entries_last_hour + 1)
+        self.here = History(live, True, here.last_ended_at, here.entries_last_hour + 1)
+        self.hour.entries += 1
 
 
 async def before_now(work: Work, engine: Engine, asked: Sequence[Asked]) -> dict[Pair, Past]:
     """Each contact's past in each workflow."""
     pairs = list({one.pair for one in asked})
-    past = {pair: Past() for pair in pairs}
+    hours = {contact: Hour() for _, contact in pairs}
+    past = {pair: Past(hours[pair[1]]) for pair in pairs}
     if not pairs:
         return past
     rows = await engine.planned(
         HISTORY, workflows=[pair[0] for pair in pairs], contacts=[pair[1] for pair in pairs], now=work.now
     )
     for row in rows:
-        past[row.workflow_id, row.contact_id] = Past(
-            History(frozenset(row.keys or ()), True, row.last_ended_at, row.last_hour), list(row.live or ())
-        )
+        one = past[row.workflow_id, row.contact_id]
+        one.here = History(frozenset(row.keys or ()), row.entered_before, row.last_ended_at, row.last_hour)
+        one.live, one.hour.entries = list(row.live or ()), row.last_hour_anywhere
     return past
 
 

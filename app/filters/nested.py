@@ -97,8 +97,8 @@ def changing_field(predicate: Predicate) -> str:
 
 
 class AskedHistory(msgspec.Struct, frozen=True):
-    """What is asked of a contact's history: events of these `kinds`, none older than `within`; of what changed,
-    these `fields`. Without kinds nothing is asked, and it is false."""
+    """What is asked of a contact's history: events of these `kinds`, none older than `within`; of what
+    changed, these `fields`. Without kinds nothing is asked, and it is false."""
 
     kinds: frozenset[str] = frozenset()
     fields: frozenset[str] = frozenset()

@@ -15,14 +15,19 @@ update events set matched_at = cast(:now as timestamptz)
 HISTORY = text("""
 with mine as materialized (
         select workflow_id, contact_id, id, status, entry_key, entered_at, ended_at from enrollments
-         where account_id = current_account() and contact_id = any(cast(:contacts as uuid[])))
-select e.workflow_id, e.contact_id, max(e.ended_at) as last_ended_at,
+         where account_id = current_account() and contact_id = any(cast(:contacts as uuid[]))),
+     lately as (
+        select contact_id, count(*) as entries from mine
+         where entered_at > cast(:now as timestamptz) - interval '1 hour' group by 1)
+select w.workflow_id, w.contact_id, count(e.id) > 0 as entered_before, max(e.ended_at) as last_ended_at,
        array_agg(e.id) filter (where e.status = 'active') as live,
        array_agg(e.entry_key) filter (where e.status = 'active') as keys,
-       count(*) filter (where e.entered_at > cast(:now as timestamptz) - interval '1 hour') as last_hour
-  from mine e
-  join unnest(cast(:workflows as uuid[]), cast(:contacts as uuid[])) w(workflow_id, contact_id)
-    on w.workflow_id = e.workflow_id and w.contact_id = e.contact_id
+       count(*) filter (where e.entered_at > cast(:now as timestamptz) - interval '1 hour') as last_hour,
+       coalesce(max(l.entries), 0) as last_hour_anywhere
+  from unnest(cast(:workflows as uuid[]), cast(:contacts as uuid[])) w(workflow_id, contact_id)
+  left join mine e on e.workflow_id = w.workflow_id and e.contact_id = w.contact_id
+  left join lately l on l.contact_id = w.contact_id
+ where e.id is not null or l.entries is not null
  group by 1, 2
 """)
 # By id, which begins with its time of making: the last day and an hour, however many came before.

@@ -97,6 +97,8 @@ def before(**ago: float) -> History:
         ({"happened": event("tag.added", depth=DEEPEST, tag_id=str(VIP))}, "loop_guard"),
         ({"happened": event("tag.added", depth=DEEPEST - 1, tag_id=str(VIP))}, "enrolled"),
         ({"history": History(entries_last_hour=20)}, "loop_guard"),
+        ({"history": History(entries_anywhere=99)}, "enrolled"),
+        ({"history": History(entries_anywhere=100)}, "loop_guard"),
         ({"asked": ask("city", "is", "Rome"), "city": "Paris"}, "filter_false"),
         ({"entry": ask("city", "is", "Rome"), "city": "Paris"}, "filter_false"),
         ({"history": History(frozenset({""}), True)}, "already_active"),

@@ -6,11 +6,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
 from sqlalchemy import text
 
 from app.enrollments.matching import match_events
 from app.enrollments.moving import move_enrollments
 from app.work import SYSTEM, open_work
+from app.workflows.domain import entering
 from app.workflows.domain.draft import Reentry, Settings
 from app.workflows.domain.steps import (
     AddNote,
@@ -113,6 +115,30 @@ async def test_restarts_within_one_batch_leave_one_alive(stage: Stage) -> None:
     found = await states(stage, person)
     assert sorted(found) == [("active", None), ("exited", "superseded"), ("exited", "superseded")]
     assert await verdicts(stage, person) == ["enrolled"] * 3
+
+
+async def test_a_contact_enters_so_many_workflows_in_an_hour(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of this batch count, and those of others; another contact has an hour of its own."""
+    monkeypatch.setattr(entering, "MOST_ENTRIES_ANYWHERE", 3)
+    for _ in range(2):
+        await stage.workflow([DAY], ContactUpdated(key="t1", fields=["city"]))
+    person, other = await stage.contact(), await stage.contact()
+    await stage.change(person, "city", "Oslo")
+    await match(stage)
+    for _ in range(2):
+        await stage.workflow([DAY], ContactUpdated(key="t1", fields=["state"]))
+    for one in (person, other):
+        await stage.change(one, "state", "TX")
+    await match(stage)
+    assert sorted(await verdicts(stage, person)) == ["enrolled"] * 3 + ["loop_guard"]
+    assert await verdicts(stage, other) == ["enrolled"] * 2
+    await stage.workflow([DAY], ContactUpdated(key="t1", fields=["city"]))
+    stage.clock.forward(hours=1, minutes=1)
+    await stage.change(person, "city", "Bergen")
+    await match(stage)
+    assert (await verdicts(stage, person)).count("enrolled") == 4
 
 
 async def test_each_restart_of_one_batch_is_told(stage: Stage) -> None:

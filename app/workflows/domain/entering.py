@@ -17,7 +17,8 @@ from app.workflows.domain.triggers import Trigger, came_from
 from app.workflows.domain.version import Program
 
 DEEPEST = 10
-MOST_ENTRIES_PER_HOUR = 20
+MOST_ENTRIES_PER_HOUR = 20  # into one workflow
+MOST_ENTRIES_ANYWHERE = 100  # into all of them: one import may well start thirty
 LONGEST_KEY = 200
 
 
@@ -40,12 +41,13 @@ class Verdict(StrEnum):
 class History(msgspec.Struct, frozen=True):
     """What a contact has done in this workflow so far. `live` are the entry keys of those enrollments that
     have not ended; `last_ended_at` is when the latest one ended; `entries_last_hour` counts the contact's
-    entries into this workflow."""
+    entries into this workflow, `entries_anywhere` those of the hour into all workflows of the account."""
 
     live: frozenset[str] = frozenset()
     entered_before: bool = False
     last_ended_at: datetime | None = None
     entries_last_hour: int = 0
+    entries_anywhere: int = 0
 
 
 class EntryDecision(msgspec.Struct, frozen=True):
@@ -131,6 +133,11 @@ def _loop(event: Event, history: History) -> _Refusal:
         return Verdict.LOOP_GUARD, {
             "entries_last_hour": history.entries_last_hour,
             "limit": MOST_ENTRIES_PER_HOUR,
+        }
+    if history.entries_anywhere >= MOST_ENTRIES_ANYWHERE:
+        return Verdict.LOOP_GUARD, {
+            "entries_anywhere": history.entries_anywhere,
+            "limit": MOST_ENTRIES_ANYWHERE,
         }
     return None
 
