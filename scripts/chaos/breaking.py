@@ -65,8 +65,9 @@ class Breaker:
                     worker.start()
 
     async def kill_worker(self, fault: Fault) -> None:
-        self.site.workers[fault.victim].kill_and_start()
-        self.done["kill_worker"] += 1
+        worker = self.site.workers[fault.victim]
+        self.done["kill_worker" if worker.alive() else "dead_already"] += 1
+        worker.kill_and_start()
 
     async def stop_worker(self, fault: Fault) -> None:
         """SIGSTOP past its lease: whatever it holds is taken over, and then it wakes up."""

@@ -1,8 +1,5 @@
-"""Several accounts with workflows, and people who come in through the API while things break."""
+"""Several accounts with workflows, made through the API before things break."""
 
-import asyncio
-import random
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,18 +7,20 @@ import httpx
 
 from app.accounts.first import create_account
 from app.settings import Settings
-from scripts.chaos.names import address, hook
+from scripts.chaos.names import FIELD_VALUE, GOAL_CITY, hook, subject_of
 from scripts.chaos.site import Site
 
 PASSWORD = "a-password-for-one-run"  # noqa: S105 -- of people who live for one run
 WELCOME_WAIT, REPORT_WAIT, EARLY_WAIT = 1, 2, 1  # seconds that a workflow waits before it sends
 GOAL_WAIT = 10
 TIMEOUT = 15.0
+LETTER = {"kind": "send_email", "on_doubt": "hold"}
 
 
 @dataclass
 class Sent:
-    """A contact that was offered to the API. `id` is empty unless the answer was 2xx: acknowledged."""
+    """A contact that was offered to the API. `id` is empty unless the answer was 2xx: acknowledged. `bought`
+    and `unsubscribed` are when that was acknowledged, 0 unless it was; `paused` is an enrollment and when."""
 
     account: str
     email: str
@@ -30,6 +29,11 @@ class Sent:
     status: int = 0
     error: str = ""  # instead of a status, when there was no answer at all
     seconds: float = 0.0
+    bought: float = 0.0
+    unsubscribed: float = 0.0
+    asked_to_pause: str = ""
+    paused: tuple[str, float] | None = None
+    later: list[int] = field(default_factory=list)  # the statuses of what came after
 
 
 @dataclass
@@ -41,6 +45,7 @@ class Tenant:
     id: str = ""
     token: str = ""
     sent: list[Sent] = field(default_factory=list)
+    journey: str = ""  # where its first workflow is
 
     async def sign_in(self, client: httpx.AsyncClient) -> None:
         who = {"email": f"owner@a{self.number}.example", "password": PASSWORD}
@@ -88,37 +93,37 @@ async def make_workflows(tenant: Tenant, client: httpx.AsyncClient, port: int) -
     """`journey` with every kind of step, and `follower`, which listens to what `journey` does."""
     entered = f"entered-{tenant.number}"
     california = {"type": "predicate", "field": "state", "op": "is", "value": "CA"}
-    bought = {"type": "predicate", "field": "city", "op": "is", "value": "Goal"}
+    bought = {"type": "predicate", "field": "city", "op": "is", "value": GOAL_CITY}
     goal = {"kind": "goal", "name": "Bought", "filter": bought}
-    letter = {"kind": "send_email", "on_doubt": "hold"}
     calm = {"kind": "webhook", "body": '{"contact": "{{ contact.id }}"}', "on_doubt": "resend"}
-    await workflow(
+    tenant.journey = await workflow(
         tenant, client, "journey", {"kind": "contact_created"},
         [
             {"kind": "add_tag", "tag": entered},
             {"kind": "wait", "amount": WELCOME_WAIT, "unit": "seconds"},
             {"kind": "branch", "branches": [{"name": "California", "filter": california}]},
-            letter | {"subject": "welcome", "body": "Hi {{ contact.first_name }}."},
+            welcome(1),
             {"kind": "wait", "amount": REPORT_WAIT, "unit": "seconds"},
             calm | {"url": hook(port, tenant.id, "report")},
             goal | {"on_unmet": "wait", "amount": GOAL_WAIT, "unit": "seconds"},
         ],
-        lane={"kind": "update_field", "field": "company", "operation": "set", "value": "West"},
+        lane={"kind": "update_field", "field": "company", "operation": "set", "value": FIELD_VALUE},
     )  # fmt: skip
     await workflow(
         tenant, client, "follower", {"kind": "tag_added", "tag": entered, "sources": ["workflow"]},
         [
             calm | {"url": hook(port, tenant.id, "early")},
             {"kind": "wait", "amount": EARLY_WAIT, "unit": "seconds"},
-            letter | {"subject": "note", "body": "Still there?"},
+            LETTER | {"subject": "note", "body": "Still there?"},
         ],
     )  # fmt: skip
 
 
 async def workflow(
     tenant: Tenant, client: httpx.AsyncClient, name: str, trigger: Any, steps: list[Any], lane: Any = None
-) -> None:
-    """Made by JSON as a person's script makes it, and published; `lane` goes into a branch's first lane."""
+) -> str:
+    """Made by JSON as a person's script makes it, and published; `lane` goes into a branch's first lane.
+    Returns its path."""
     made = await tenant.call(client, "POST", "/workflows", {"name": name})
     place = f"/workflows/{made['workflow']['id']}"
 
@@ -140,69 +145,19 @@ async def workflow(
         raise RuntimeError(f"the draft cannot be published: {plan['problems']}")
     publish = next(one["href"] for one in plan["actions"] if one["name"] == "publish")
     await tenant.call(client, "POST", publish, {"rev": await rev()})
+    return place
 
 
-class Feeder:
-    """Offers contacts to the API at a rate, each once, and notes which were acknowledged."""
+async def draft_second(tenant: Tenant, client: httpx.AsyncClient) -> Any:
+    """Another subject in the draft of `journey`, which nobody gets before it is published. Returns what to
+    publish it with."""
+    page = await tenant.call(client, "GET", tenant.journey)
+    key = next(one["key"] for one in page["steps"] if one["kind"] == "send_email")
+    body = {"config": welcome(2), "rev": page["workflow"]["rev"]}
+    await tenant.call(client, "POST", f"{tenant.journey}/steps/{key}", body)
+    return {"rev": int((await tenant.call(client, "GET", tenant.journey))["workflow"]["rev"])}
 
-    def __init__(self, site: Site, tenants: list[Tenant], seed: int, rate: float) -> None:
-        self.site, self.tenants, self.rate = site, tenants, rate
-        self.random = random.Random(seed)  # noqa: S311 -- repeatable on purpose
-        self.number = 0
-        self.running: set[asyncio.Task[None]] = set()
-        self.stopped = asyncio.Event()
 
-    async def run(self) -> None:
-        """Until `stopped` is set; then what is on its way is waited for."""
-        async with client_of(self.site.env["BASE_URL"]) as client:
-            renewed = time.monotonic()
-            while not self.stopped.is_set():
-                await asyncio.sleep(self.random.expovariate(self.rate))
-                if time.monotonic() - renewed > 600:  # the tokens of a session live for fifteen minutes
-                    renewed = time.monotonic()
-                    await self.renew(client)
-                if len(self.running) < 200:
-                    self.begin(client)
-            await asyncio.gather(*self.running)
-
-    async def renew(self, client: httpx.AsyncClient) -> None:
-        for tenant in self.tenants:
-            while True:
-                try:
-                    await tenant.sign_in(client)
-                    break
-                except httpx.HTTPError:
-                    await asyncio.sleep(0.5)
-
-    def begin(self, client: httpx.AsyncClient) -> None:
-        tenant = self.random.choice(self.tenants)
-        self.number += 1
-        one = Sent(tenant.id, address(tenant.number, self.number), time.time())
-        tenant.sent.append(one)
-        body = {"email": one.email, "first_name": "Ann", "state": self.random.choice(("CA", "NY", "TX"))}
-        buys = self.random.random() < 0.5
-        after = self.random.uniform(0.5, 8.0)
-        task = asyncio.create_task(self.live(client, tenant, one, body, after if buys else None))
-        self.running.add(task)
-        task.add_done_callback(self.running.discard)
-
-    async def live(
-        self, client: httpx.AsyncClient, tenant: Tenant, one: Sent, body: Any, buys: float | None
-    ) -> None:
-        """Come in; some buy after a while, which is the goal."""
-        begun = time.monotonic()
-        try:
-            answer = await client.post("/contacts", json=body, headers=tenant.headers())
-        except httpx.HTTPError as error:
-            one.error, one.seconds = type(error).__name__, time.monotonic() - begun
-            return
-        one.status, one.seconds = answer.status_code, time.monotonic() - begun
-        if answer.status_code >= 300:
-            return
-        one.id = answer.json()["contact"]["id"]
-        if buys is not None:
-            await asyncio.sleep(buys)
-            try:
-                await client.post(f"/contacts/{one.id}", json={"city": "Goal"}, headers=tenant.headers())
-            except httpx.HTTPError:
-                return
+def welcome(version: int) -> dict[str, str]:
+    """The letter of `journey`."""
+    return LETTER | {"subject": subject_of("welcome", version), "body": "Hi {{ contact.first_name }}."}

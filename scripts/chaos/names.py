@@ -4,7 +4,9 @@ what is sent, so that the judge need not believe the key."""
 import re
 
 ADDRESS = re.compile(r"c(\d+)@a(\d+)\.example")
-STEPS = ("welcome", "report", "early", "note")
+HOLD = ("welcome", "note")  # the letters: they say "hold when in doubt"
+GOAL_CITY = "Goal"  # who lives there has bought
+FIELD_VALUE = "West"  # what the branch writes into the company of people in California
 
 
 def address(account: int, number: int) -> str:
@@ -17,8 +19,17 @@ def visit(email: str, step: str) -> str:
 
 
 def visit_of_letter(to: str, subject: str) -> str:
-    """From the address and the subject, which is the step's name."""
-    return visit(to.strip("<> "), subject.strip())
+    """From the address and the subject, see `subject_of`."""
+    return visit(to.strip("<> "), step_of_subject(subject))
+
+
+def subject_of(step: str, version: int) -> str:
+    """What a letter of that version says: the step's name, and from the second version on its number."""
+    return step if version == 1 else f"{step} {version}"
+
+
+def step_of_subject(subject: str) -> str:
+    return subject.strip().partition(" ")[0]
 
 
 def hook(port: int, account: str, step: str) -> str:

@@ -3,7 +3,12 @@
 create schema chaos;
 create table chaos.notes (at timestamptz not null default clock_timestamp(), what text not null, id uuid, said jsonb);
 create table chaos.claims (id uuid, fence int, who text not null, at timestamptz not null default clock_timestamp(),
-                           primary key (id, fence));
+                           begun boolean not null default false, primary key (id, fence));
+-- Calls that had begun and whose outcome nobody wrote, or a doubtful one: each allows for one repeat, or one hold.
+create table chaos.doubts (at timestamptz not null default clock_timestamp(), id uuid not null);
+create index on chaos.doubts (id);
+-- Who was there when a worker died: once for each time.
+create table chaos.crashes (at timestamptz not null default clock_timestamp(), id uuid not null);
 
 -- How long after the end of a lease somebody else took over.
 create table chaos.takeovers (at timestamptz not null default clock_timestamp(), id uuid, seconds float not null);
@@ -31,6 +36,9 @@ begin
     -- An outcome, or the beginning of the call: only by the one who holds this very claim.
     select c.who into holder from chaos.claims c where c.id = new.id and c.fence = new.fence;
     if holder is distinct from who then wrong := 'stale_write'; end if;
+    if old.begun_at is null and new.begun_at is not null then
+      update chaos.claims c set begun = true where c.id = new.id and c.fence = new.fence;
+    end if;
   elsif old.status = 'claimed' and new.status = 'unknown' and old.lease_until > clock_timestamp() then
     wrong := 'stale_write';
   elsif old.status in ('sent', 'failed_permanent', 'unknown', 'cancelled') and new.status <> old.status then
@@ -39,6 +47,10 @@ begin
   if old.status = 'claimed' and new.fence > old.fence and new.status in ('claimed', 'unknown') then
     insert into chaos.takeovers (id, seconds)
     values (new.id, extract(epoch from clock_timestamp() - old.lease_until));
+  end if;
+  if old.status = 'claimed' and old.begun_at is not null
+     and (new.fence > old.fence or new.status in ('unknown', 'retry')) then
+    insert into chaos.doubts (id) values (new.id);
   end if;
   if wrong is not null then
     perform chaos.note(wrong, new.id, to_jsonb(old) - 'payload', to_jsonb(new) - 'payload');
@@ -66,3 +78,12 @@ begin
   return null;
 end $$;
 create trigger chaos_enrollment after update on public.enrollments for each row execute function chaos.see_enrollment();
+
+create function chaos.see_batch() returns trigger language plpgsql security definer set search_path = pg_catalog as $$
+begin
+  if new.crashes > 0 and (tg_op = 'INSERT' or new.crashes > old.crashes) then
+    insert into chaos.crashes (id) select unnest(new.ids);
+  end if;
+  return null;
+end $$;
+create trigger chaos_batch after insert or update on public.batches for each row execute function chaos.see_batch();

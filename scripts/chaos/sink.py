@@ -13,18 +13,27 @@ from typing import Any
 from scripts.chaos.names import visit_of_letter, visit_of_path
 
 HEADER = re.compile(rb"^([A-Za-z-]+): (.*?)\r?$", re.MULTILINE)
+NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9._-]")  # of a Message-ID
 
 
 @dataclass(frozen=True)
 class Delivery:
     """`visit` is who and which step, without regard to the key; `at` in seconds since the epoch, when the
-    last byte was here. `account` as the message itself says it ("" for webhooks)."""
+    last byte was here. `account` as the message says it; `subject` and `message_id` are a letter's."""
 
     kind: str
     visit: str
     key: str
     account: str
     at: float
+    subject: str = ""
+    message_id: str = ""
+
+    def carries(self, key: str) -> bool:
+        """Whether it went out under this key; a letter in both headers, since receivers go by its id."""
+        if not key or self.key != key:
+            return False
+        return self.kind != "email" or self.message_id.startswith(f"<{NOT_IN_AN_ID.sub('.', key)}@")
 
 
 @dataclass
@@ -88,11 +97,13 @@ def fields(head: bytes) -> dict[str, str]:
 
 
 def letter(content: bytes) -> Delivery:
-    """A letter as delivered; its Message-ID must be the key too, which receivers de-duplicate by."""
+    """A letter as delivered."""
     head = fields(content.partition(b"\r\n\r\n")[0])
-    key = f"{head.get('x-switchyard-key', '')} {head.get('message-id', '')}"
-    visit = visit_of_letter(head.get("to", ""), head.get("subject", ""))
-    return Delivery("email", visit, key, head.get("x-switchyard-account", ""), time.time())
+    subject = head.get("subject", "").strip()
+    return Delivery(
+        "email", visit_of_letter(head.get("to", ""), subject), head.get("x-switchyard-key", ""),
+        head.get("x-switchyard-account", ""), time.time(), subject, head.get("message-id", ""),
+    )  # fmt: skip
 
 
 @contextmanager

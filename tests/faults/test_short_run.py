@@ -39,8 +39,10 @@ def faults(*arguments: str, seconds: float) -> dict[str, Any]:
 def test_the_short_run_loses_nothing_and_doubles_nothing(seed: int) -> None:
     found = faults("--short", "--seed", str(seed), seconds=180)
     assert {name: found[name] for name in Verdict.ZEROS} == dict.fromkeys(Verdict.ZEROS, 0), found["why"]
+    assert found["holds"], found["why"]
     plan = make_plan(seed, found["worker_kills"], 2.0)
     assert found["worker_kills"] == plan.count("kill_worker") >= 20
+    assert found["seconds"] <= 120
     assert found["postgres_kills"] == plan.count("kill_postgres") >= 1
     assert found["redis_flushes"] >= 10
     assert found["acknowledged"] >= 20

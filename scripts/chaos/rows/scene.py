@@ -10,7 +10,8 @@ import httpx
 import psutil
 
 from scripts.chaos import oracle
-from scripts.chaos.load import Feeder, Sent, Tenant, client_of, make_tenants
+from scripts.chaos.feeder import Feeder
+from scripts.chaos.load import Sent, Tenant, client_of, make_tenants
 from scripts.chaos.names import address
 from scripts.chaos.oracle import Verdict
 from scripts.chaos.sink import Sink
