@@ -7,15 +7,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from scripts.local.environment import ROOT
-from tests.faults.bugs import Bug, ledger, moving
+import psutil
 
-BUGS: tuple[Bug, ...] = (*ledger.BUGS, *moving.BUGS)
+from scripts.local.environment import ROOT
+from tests.faults.bugs import Bug, ledger, moving, whole
+
+BUGS: tuple[Bug, ...] = (*ledger.BUGS, *moving.BUGS, *whole.BUGS)
 COPIED = ("app", "db", "jobs", "scripts", "static", "templates", "tests", "docs")
 FILES = ("pyproject.toml", "README.md", ".env.example")
 RED = 1  # pytest's code for tests that failed; others say that it could not run them
+NOT_DECIDED = 124
 MINUTES = 5
 Report = Callable[[str], None]
 
@@ -43,14 +47,37 @@ def copy(target: Path) -> None:
         shutil.copy2(ROOT / name, target / name)
 
 
-def red(root: Path, tests: Sequence[str]) -> tuple[int, str]:
-    """pytest's exit code in that tree, and the end of what it said."""
-    done = subprocess.run(  # noqa: S603 -- our own tests
-        [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *tests],
-        cwd=root, env={**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True, text=True, check=False, timeout=60 * MINUTES,
-    )  # fmt: skip
-    return done.returncode, done.stdout[-1500:] + done.stderr[-500:]
+def red(root: Path, tests: Sequence[str], seconds: float = 60 * MINUTES) -> tuple[int, str]:
+    """pytest's exit code in that tree, and the end of what it said. One that does not end in time is ended
+    with all that it has started: NOT_DECIDED."""
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(  # noqa: S603 -- our own tests
+            [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *tests],
+            cwd=root, env={**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
+            stdout=said, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            end_all(process.pid)
+            process.wait()
+            code = NOT_DECIDED
+        except BaseException:
+            end_all(process.pid)
+            raise
+        said.seek(0)
+        return code, said.read()[-2000:]
+
+
+def end_all(pid: int) -> None:
+    """That process and its descendants, servers in groups of their own among them."""
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        found = [parent, *parent.children(recursive=True)]
+        for one in found:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        psutil.wait_procs(found[1:], timeout=10)
 
 
 def run(report: Report, wanted: Sequence[Bug] = BUGS) -> dict[str, str]:
@@ -75,10 +102,15 @@ def run(report: Report, wanted: Sequence[Bug] = BUGS) -> dict[str, str]:
             if said:
                 missed[bug.name] = said
             seconds = time.monotonic() - begun
-            report(
-                f"{number}/{len(wanted)} {bug.name}: {'NOT caught' if said else 'caught'} ({seconds:.0f} s)"
-            )
+            report(f"{number}/{len(wanted)} {bug.name}: {verdict_of(said)} ({seconds:.0f} s)")
     return missed
+
+
+def verdict_of(said: str) -> str:
+    """In a word or two."""
+    if said.startswith("not decided"):
+        return "not decided"
+    return "NOT caught" if said else "caught"
 
 
 def _caught(bug: Bug, tree: Path) -> str:
@@ -86,8 +118,8 @@ def _caught(bug: Bug, tree: Path) -> str:
     plant(bug, tree)
     try:
         code, said = red(tree, bug.tests)
-    except subprocess.TimeoutExpired:
-        return ""  # it hangs: that is seen as well
     finally:
         (tree / bug.file).write_text(before)
+    if code == NOT_DECIDED:
+        return f"not decided: its test did not end within {MINUTES} minutes. {said}"
     return "" if code == RED else f"pytest ended with {code}: {said}"

@@ -1,0 +1,33 @@
+"""Bugs that the chaos run itself must see, in its short form: the judge of a whole run can fail."""
+
+from tests.faults.bugs import Bug
+
+LEDGER = "db/repositories/ledger.py"
+RUN = ("tests/faults/test_short_run.py", "-k", "the_short_run")
+
+BUGS = (
+    Bug(
+        "the-key-stays-at-home",
+        "A webhook is called without its idempotency key.",
+        "app/integrations/http.py",
+        'return headers | {"Idempotency-Key": call.key, "User-Agent"',
+        'return headers | {"User-Agent"',
+        RUN,
+    ),
+    Bug(
+        "letters-are-called-off",
+        "Whoever has not said that they want letters gets none, and goes on as if nothing were.",
+        LEDGER,
+        "when f.kind = 'email' and c.email_consent = 'denied'",
+        "when f.kind = 'email' and c.email_consent <> 'granted'",
+        RUN,
+    ),
+    Bug(
+        "no-fence-in-the-run",
+        "Whoever lost the lease writes its outcome over that of whoever has it now.",
+        LEDGER,
+        "f.id = :id and f.fence = :fence and f.status = 'claimed'\nreturning f.id\n",
+        "f.id = :id and f.fence >= :fence and f.status in ('claimed', 'sent')\nreturning f.id\n",
+        RUN,
+    ),
+)
