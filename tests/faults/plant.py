@@ -43,6 +43,8 @@ def copy(target: Path) -> None:
         shutil.copytree(
             ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True
         )
+    if (ROOT / ".venv").exists():
+        (target / ".venv").symlink_to(ROOT / ".venv")  # scripts start the program with its interpreter
     for name in FILES:
         shutil.copy2(ROOT / name, target / name)
 
