@@ -41,7 +41,8 @@ begin
     end if;
   elsif old.status = 'claimed' and new.status = 'unknown' and old.lease_until > clock_timestamp() then
     wrong := 'stale_write';
-  elsif old.status in ('sent', 'failed_permanent', 'unknown', 'cancelled') and new.status <> old.status then
+  elsif old.status in ('sent', 'failed_permanent', 'unknown', 'cancelled')
+     and (new.status, new.sent_at) is distinct from (old.status, old.sent_at) then
     wrong := 'stale_write';
   end if;
   if old.status = 'claimed' and new.fence > old.fence and new.status in ('claimed', 'unknown') then

@@ -153,6 +153,8 @@ WRITTEN: dict[str, tuple[str, str]] = {
         "stale_writes", ("{CLAIM} set application_name = 'other'; "
         "update effects set status = 'sent' where step_key = 'early'")),
     "the fence goes back": ("stale_writes", "update effects set fence = 0 where step_key = 'early'"),
+    "what was sent is written again": (
+        "stale_writes", "update effects set sent_at = now() where step_key = 'early'"),
     "what was sent is claimed again": ("stale_writes", "{CLAIM}"),
     "claimed before its time": (
         "early", "update effects set status = 'retry', due_at = now() + interval '1 hour'; {CLAIM}"),

@@ -27,7 +27,7 @@ BUGS = (
         "Whoever lost the lease writes its outcome over that of whoever has it now.",
         LEDGER,
         "f.id = :id and f.fence = :fence and f.status = 'claimed'\nreturning f.id\n",
-        "f.id = :id and f.fence >= :fence and f.status in ('claimed', 'sent')\nreturning f.id\n",
+        "f.id = :id and f.fence >= :fence and f.status in ('claimed', 'sent', 'unknown')\nreturning f.id\n",
         RUN,
     ),
 )
