@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 log = structlog.get_logger(__name__)
 VARIABLE = "SWITCHYARD_FAILPOINT"
 STALL = "SWITCHYARD_STALL_SECONDS"
-STEP = "step:"
+STEP, EVENT = "step:", "event:"  # with an e-mail address: where something of that contact is decided
 
 
 class Boundary(StrEnum):
@@ -32,10 +32,10 @@ class Boundary(StrEnum):
     MATCH_PASSED_OVER = "match.passed_over"
     MOVE = "move"
     MOVE_PARKED = "move.parked"
-    MOVE_MARKED = "move.marked"
-    MOVE_UNMARKED = "move.unmarked"
-    MOVE_SPLIT = "move.split"
-    MOVE_TAKEN_ALONE = "move.taken_alone"
+    MARKED = "mark.set"
+    UNMARKED = "mark.taken_back"
+    MARK_SPLIT = "mark.split"
+    MARK_TAKEN_ALONE = "mark.taken_alone"
     SEND_CLAIMED = "send.claimed"
     SEND_GIVEN_BACK = "send.given_back"
     SEND_BEGUN = "send.begun"
@@ -90,7 +90,7 @@ _armed: Armed | None = None
 def arm(armed: Armed | None) -> None:
     """For tests within one process; None disarms. Raises `ValueError` for a point that does not exist."""
     global _armed  # noqa: PLW0603 -- one switch for the process is the point of it
-    if armed is not None and armed.point not in POINTS and not armed.point.startswith(STEP):
+    if armed is not None and armed.point not in POINTS and not armed.point.startswith((STEP, EVENT)):
         raise ValueError(f"There is no failpoint “{armed.point}”. There are: {', '.join(POINTS)}.")
     _armed = armed
 
@@ -101,7 +101,7 @@ def from_env(database_url: str, redis_url: str) -> None:
     if not said:
         return
     try:
-        prefix = STEP if said.startswith(STEP) else ""
+        prefix = next((one for one in (STEP, EVENT) if said.startswith(one)), "")
         name, kind, nth = (*said.removeprefix(prefix).split(":"), "1")[:3]
         stall = float(os.environ.get(STALL, "65"))
         arm(Armed(prefix + name, Kind(kind), int(nth), database_url, redis_url, stall))
@@ -133,7 +133,13 @@ def hit(point: str) -> None:
 def step_hit(facts: Any) -> None:
     """The failpoint `step:<e-mail address>`: where the step of that contact is decided."""
     if _armed is not None and facts is not None:
-        hit(f"step:{facts.values.get('email')}")
+        hit(f"{STEP}{facts.values.get('email')}")
+
+
+def event_hit(facts: Any) -> None:
+    """The failpoint `event:<e-mail address>`: where it is decided whether that contact enters."""
+    if _armed is not None and facts is not None:
+        hit(f"{EVENT}{facts.values.get('email')}")
 
 
 def _go_off(armed: Armed) -> None:

@@ -3,23 +3,26 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import structlog
 
-from app.enrollments.faults import not_now
+from app.enrollments.batches import run_marked, run_suspects
 from app.enrollments.known import People
 from app.enrollments.leaving import take_out_asked
 from app.enrollments.letting_in import Asked, before_now, entered_today, write
 from app.enrollments.programs import Live, Setting
 from app.enrollments.segments import hear
+from app.enrollments.suspects import Kind, Poison, any_left_behind, clear_marks
 from app.enrollments.waking import wake
-from app.failpoints import Boundary, commit
+from app.failpoints import Boundary, commit, event_hit
 from app.work import Work
 from app.workflows.domain.entering import EntryDecision, Verdict, decide_entry
 from app.workflows.domain.events import CONTACT_DELETED, Event, Source
 from db.ids import uuid7
+from db.repositories.batches import UNMARK
 from db.repositories.engine import Engine
-from db.repositories.entering import MATCHED, UNMATCHED
+from db.repositories.entering import MATCHED, UNMATCHED, UNMATCHED_THESE
 
 log = structlog.get_logger(__name__)
 BATCH = 500
@@ -28,53 +31,69 @@ BATCH = 500
 async def match_events(work: Work, most: int = BATCH) -> int:
     """Match the oldest events that nobody has seen, in one transaction; how many there were.
 
-    A batch that fails is tried with half as many, down to one: that event is passed over, and the audit says
-    why nobody entered by it."""
-    while True:
-        try:
-            return await _match(work, most)
-        except Exception as error:
-            await work.session.rollback()
-            if not_now(error):
-                raise
-            if most == 1:
-                return await _pass_over(work, error)
-            most //= 2
+    One that makes its batch fail is passed over, and the audit says why nobody entered by it. What a dead
+    worker left behind comes first, event by event."""
+    await clear_marks(work)
+    matching = Matching(work)
+    async with work.runtime.gate.beside():
+        if not await matching.turn():
+            return 0
+        rows = await Engine(work.session).all(UNMATCHED, most=most)
+        if not rows:
+            return 0
+        if await run_marked(matching, rows):
+            return len(rows)
+        await work.session.rollback()
+    return await run_suspects(matching) if await any_left_behind(work, Kind.MATCH) else 0
 
 
-async def _pass_over(work: Work, error: Exception) -> int:
-    engine = Engine(work.session)
-    if not await engine.only_matcher():
-        return 0
-    rows = await engine.all(UNMATCHED, most=1)
-    for row in rows:
-        log.error("event.poison", id=str(row.id), error=repr(error))
-        said = f"{row.kind} could not be matched: {error!r}"[:500]
-        work.audit("event.passed_over", "contact", row.subject_id, {"event": (str(row.id), said)})
-    await engine.do(MATCHED, ids=[row.id for row in rows], now=work.now)
-    await commit(work.session, Boundary.MATCH_PASSED_OVER)
-    return len(rows)
+class Matching:
+    kind = Kind.MATCH
+    poison = "it stopped the worker {crashes} times"
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    async def turn(self) -> bool:
+        return await Engine(self.work.session).only_matcher()
+
+    async def claim(self, ids: Sequence[UUID]) -> Sequence[Any]:
+        engine = Engine(self.work.session)
+        await engine.become_matcher()
+        return await engine.all(UNMATCHED_THESE, ids=list(ids), most=len(ids))
+
+    async def park(self, row: Any, error: Exception) -> None:
+        """Passed over, if it is still unmatched."""
+        work = self.work
+        for same in await self.claim([row.id]):
+            log.error("event.poison", id=str(same.id), error=repr(error))
+            _passed_over(work, same, "could not be matched", error)
+            await Engine(work.session).do(MATCHED, ids=[same.id], now=work.now)
+        await commit(work.session, Boundary.MATCH_PASSED_OVER)
+
+    async def run(self, rows: Sequence[Any], mark: UUID | None) -> None:
+        work = self.work
+        engine = Engine(work.session)
+        setting = await Setting.of(work)
+        asked = _ask(rows, await setting.live())
+        people = People(setting)
+        if asked:
+            await _decide(work, people, asked, alone=len(rows) == 1)
+            await write(work, people, asked)
+        await hear(work, people, rows)
+        await wake(work, people, rows)
+        await take_out_asked(work, engine, rows)
+        await engine.do(MATCHED, ids=[row.id for row in rows], now=work.now)
+        if mark is not None:
+            await engine.do(UNMARK, marks=[mark])
+        await commit(work.session, Boundary.MATCH)
 
 
-async def _match(work: Work, most: int) -> int:
-    engine = Engine(work.session)
-    if not await engine.only_matcher():
-        return 0
-    rows = await engine.all(UNMATCHED, most=most)
-    if not rows:
-        return 0
-    setting = await Setting.of(work)
-    asked = _ask(rows, await setting.live())
-    people = People(setting)
-    if asked:
-        await _decide(work, people, asked)
-        await write(work, people, asked)
-    await hear(work, people, rows)
-    await wake(work, people, rows)
-    await take_out_asked(work, engine, rows)
-    await engine.do(MATCHED, ids=[row.id for row in rows], now=work.now)
-    await commit(work.session, Boundary.MATCH)
-    return len(rows)
+def _passed_over(work: Work, event: Any, what: str, error: Exception) -> None:
+    """The line of the audit; `event` as it was read or as the engine knows it."""
+    reason = str(error) if isinstance(error, Poison) else repr(error)
+    said = f"{event.kind} {what}: {reason}"[:500]
+    work.audit("event.passed_over", "contact", event.subject_id, {"event": (str(event.id), said)})
 
 
 def event_of(row: Any) -> Event:
@@ -93,8 +112,9 @@ def _ask(rows: Sequence[Any], live: Live) -> list[Asked]:
     return asked
 
 
-async def _decide(work: Work, people: People, asked: Sequence[Asked]) -> None:
-    """In the order of events: who enters by one event is in by the next."""
+async def _decide(work: Work, people: People, asked: Sequence[Asked], *, alone: bool) -> None:
+    """In the order of events: who enters by one event is in by the next. Of an event that is `alone`, only
+    the workflow that fails is left out, and the audit says which."""
     open_ones = [one for one in asked if one.decision is None]
     await people.load(
         ((one.event.subject_id, one.candidate.program) for one in open_ones),
@@ -105,14 +125,23 @@ async def _decide(work: Work, people: People, asked: Sequence[Asked]) -> None:
     for one in open_ones:
         workflow, contact = one.pair
         past = before[one.pair]
-        one.decision = decide_entry(
-            one.candidate,
-            one.event,
-            past.history,
-            people.of(contact, gone=one.event.kind == CONTACT_DELETED),
-            work.now,
-            entries_last_day=today.get(workflow, 0),
-        )
+        facts = people.of(contact, gone=one.event.kind == CONTACT_DELETED)
+        event_hit(facts)
+        try:
+            one.decision = decide_entry(
+                one.candidate,
+                one.event,
+                past.history,
+                facts,
+                work.now,
+                entries_last_day=today.get(workflow, 0),
+            )
+        except Exception as error:
+            if not alone:
+                raise
+            log.exception("event.candidate_failed", id=str(one.event.id), workflow=str(workflow))
+            _passed_over(work, one.event, f"could not start workflow {workflow}", error)
+            continue
         if one.decision.verdict is Verdict.ENROLLED:
             settings = one.candidate.program.version.settings
             one.enrollment = uuid7()

@@ -1,12 +1,16 @@
-"""A step that kills the worker takes nobody with it and does not come back for ever.
+"""What kills the worker, a step or an event, takes nobody with it and does not come back for ever.
 
 Each batch leaves a mark while it is decided. A mark whose worker is gone names suspects: each of them is
 run alone, and alone in its process. Whoever was there at three crashes is parked with its error; the others
 go on.
+
+Events are matched in order, by one worker at a time: an account has one batch of them under way, and while
+a mark of it stands nobody else matches there. Suspects among events are taken in their order.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -18,35 +22,49 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.failpoints import Boundary, commit
 from app.work import Work
 from db.ids import uuid7
-from db.repositories.batches import LEFT_BEHIND, MARK, SPLIT, TAKE_ALONE, UNMARK
+from db.repositories.batches import LEFT_BEHIND, MARK, SPLIT, SPLIT_EVENTS, TAKE_ALONE, UNMARK
 from db.repositories.engine import Engine
 from db.tenancy import begin
 
 log = structlog.get_logger(__name__)
 MOST_CRASHES = 3
-POISON = (
-    "This step stopped the worker {crashes} times. It is not tried again by itself: look at what the step "
-    "does with this contact, then retry."
-)
+
+
+class Kind(StrEnum):
+    """What a mark names: enrollments that are moved, or events that are matched."""
+
+    MOVE = "move"
+    MATCH = "match"
+
+
+SPLITS = {Kind.MOVE: SPLIT, Kind.MATCH: SPLIT_EVENTS}
 
 
 class Poison(Exception):
-    """An enrollment that was there each time the worker died."""
+    """What was there each time the worker died."""
 
 
 class Suspect(msgspec.Struct, frozen=True):
+    """`id` is that of an enrollment or an event."""
+
     mark: UUID
-    enrollment: UUID
+    id: UUID
     crashes: int
 
 
-async def set_mark(work: Work, enrollments: Sequence[UUID]) -> UUID:
-    """Says that this process moves them, through a connection of its own: the batch's holds its locks."""
+async def set_mark(work: Work, kind: Kind, ids: Sequence[UUID]) -> UUID | None:
+    """Says that this process does them, through a connection of its own: the batch's holds its locks. None
+    when events of this account have a mark already."""
     mark = uuid7()
-    async with _marking(work) as session:
-        await session.execute(MARK, {"id": mark, "worker": work.runtime.id, "ids": list(enrollments)})
-        await commit(session, Boundary.MOVE_MARKED)
-    return mark
+    asked = {"id": mark, "kind": kind, "worker": work.runtime.id, "ids": list(ids)}
+    try:
+        async with _marking(work) as session:
+            made = (await session.execute(MARK, asked)).all()
+            await commit(session, Boundary.MARKED)
+    except BaseException:  # it may be there all the same, and its worker lives
+        work.runtime.left_marks.setdefault(work.account_id, []).append(mark)
+        raise
+    return mark if made else None
 
 
 async def take_back(work: Work, mark: UUID) -> None:
@@ -64,7 +82,7 @@ async def clear_marks(work: Work) -> None:
     try:
         async with _marking(work) as session:
             await session.execute(UNMARK, {"marks": marks})
-            await commit(session, Boundary.MOVE_UNMARKED)
+            await commit(session, Boundary.UNMARKED)
     except BaseException:
         work.runtime.left_marks.setdefault(work.account_id, []).extend(marks)
         raise
@@ -78,27 +96,29 @@ async def _marking(work: Work) -> AsyncIterator[AsyncSession]:
         yield session
 
 
-async def any_left_behind(work: Work) -> bool:
-    """Whether a dead worker left somebody behind whom nobody else looks at now."""
-    found = await Engine(work.session).all(LEFT_BEHIND, gone=work.runtime.settings.gone_seconds)
+async def any_left_behind(work: Work, kind: Kind) -> bool:
+    """Whether a dead worker left something behind that nobody else looks at now."""
+    gone = work.runtime.settings.gone_seconds
+    found = await Engine(work.session).all(LEFT_BEHIND, kind=kind, gone=gone)
     if found:
         await work.session.rollback()
     return bool(found)
 
 
-async def next_suspect(work: Work) -> Suspect | None:
-    """One enrollment that a dead worker left behind, taken; None when there is none. Ends the transaction
-    when there is one."""
-    engine = Engine(work.session)
-    settings = work.runtime.settings
-    while found := await engine.all(LEFT_BEHIND, gone=settings.gone_seconds):
-        left: Any = found[0]
-        if len(left.ids) > 1:
-            log.warning("batch.left_behind", worker=str(left.worker_id), enrollments=len(left.ids))
-            await engine.do(SPLIT, id=left.id, now=work.now)
-            await commit(work.session, Boundary.MOVE_SPLIT)
-            continue
-        taken: Any = (await engine.all(TAKE_ALONE, id=left.id, worker=work.runtime.id))[0]
-        await commit(work.session, Boundary.MOVE_TAKEN_ALONE)
-        return Suspect(left.id, taken.ids[0], taken.crashes)
+async def next_suspect(work: Work, kind: Kind) -> Suspect | None:
+    """One that a dead worker left behind, taken; None when there is none. The work's own transaction goes
+    on."""
+    gone = work.runtime.settings.gone_seconds
+    async with _marking(work) as session:
+        engine = Engine(session)
+        while found := await engine.all(LEFT_BEHIND, kind=kind, gone=gone):
+            left: Any = found[0]
+            if len(left.ids) > 1:
+                log.warning("batch.left_behind", kind=kind, worker=str(left.worker_id), count=len(left.ids))
+                await engine.do(SPLITS[kind], id=left.id, now=work.now)
+                await commit(session, Boundary.MARK_SPLIT)
+                continue
+            taken: Any = (await engine.all(TAKE_ALONE, id=left.id, worker=work.runtime.id))[0]
+            await commit(session, Boundary.MARK_TAKEN_ALONE)
+            return Suspect(left.id, taken.ids[0], taken.crashes)
     return None

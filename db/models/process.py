@@ -11,12 +11,18 @@ from db.models.base import Base, TenantRow, of_account
 
 
 class Batch(TenantRow, Base):
-    """Enrollments that a worker is moving: gone with the move, left behind by a worker that died of it. Those
-    left behind are run alone; `crashes` counts how often. Without a worker it waits for its turn."""
+    """Enrollments that a worker is moving, or events that it is matching: gone with that, left behind by a
+    worker that died of it. Those left behind are run alone; `crashes` counts how often. Without a worker it
+    waits for its turn."""
 
     __tablename__ = "batches"
-    __table_args__ = (of_account(), {"prefixes": ["UNLOGGED"]})
+    __table_args__ = (
+        of_account(),
+        CheckConstraint("kind in ('move', 'match')", name="kind"),
+        {"prefixes": ["UNLOGGED"]},
+    )
 
+    kind: Mapped[str] = mapped_column(server_default="move")
     worker_id: Mapped[UUID | None]
     ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid()))
     crashes: Mapped[int] = mapped_column(server_default="0")

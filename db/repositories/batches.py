@@ -1,4 +1,5 @@
-"""Statements of marks: which enrollments a worker is moving, so that those that kill it are found.
+"""Statements of marks: which enrollments a worker is moving and which events it is matching, so that those
+that kill it are found.
 
 A mark is written before a batch is decided and goes with the batch's own transaction. It need not survive a
 crash of the database, which takes the batch with it as well: hence an unlogged table, and no wait for the
@@ -9,17 +10,24 @@ from sqlalchemy import text
 
 MARK = text("""
 with quick as (select set_config('synchronous_commit', 'off', true) as how)
-insert into batches (id, worker_id, ids)
-select cast(:id as uuid), cast(:worker as uuid), cast(:ids as uuid[]) from quick
+insert into batches (id, kind, worker_id, ids)
+select cast(:id as uuid), cast(:kind as text), cast(:worker as uuid), cast(:ids as uuid[]) from quick
+ where cast(:kind as text) = 'move'
+    or not exists (select from batches o where o.account_id = current_account() and o.kind = 'match')
+returning id
 """)
 UNMARK = text("""
 delete from batches where account_id = current_account() and id = any(cast(:marks as uuid[]))
 """)
-# The worker has not been heard of for `gone` seconds, or nobody has it. What never crashed alone comes first.
+# The worker has not been heard of for `gone` seconds, or nobody has it. Of enrollments, what never crashed
+# alone comes first. Of events, only the oldest: while somebody has that one, the others wait for it.
 _LATELY = "clock_timestamp() - make_interval(secs => cast(:gone as double precision))"
 LEFT_BEHIND = text(f"""
 select b.id, b.ids, b.crashes, b.worker_id from batches b
- where b.account_id = current_account()
+ where b.account_id = current_account() and b.kind = cast(:kind as text)
+   and (b.kind = 'move'
+        or b.id = (select o.id from batches o where o.account_id = current_account() and o.kind = 'match'
+                    order by cardinality(o.ids) desc, o.ids[1], o.id limit 1))
    and (b.worker_id is null
         or b.begun_at < {_LATELY}
            and not exists (select from workers w where w.id = b.worker_id and w.seen_at > {_LATELY}))
@@ -32,6 +40,12 @@ insert into batches (id, worker_id, ids, crashes)
 select gen_random_uuid(), null, array[e.id], 1 from gone, enrollments e
  where e.account_id = current_account() and e.id = any(gone.ids) and e.status = 'active'
    and e.due_at <= cast(:now as timestamptz)
+""")
+SPLIT_EVENTS = text("""
+with gone as (delete from batches where account_id = current_account() and id = :id returning ids)
+insert into batches (id, kind, worker_id, ids, crashes)
+select gen_random_uuid(), 'match', null, array[e.id], 1 from gone, events e
+ where e.account_id = current_account() and e.id = any(gone.ids) and e.matched_at is null
 """)
 TAKE_ALONE = text("""
 update batches set worker_id = cast(:worker as uuid), begun_at = clock_timestamp(),

@@ -29,6 +29,7 @@ PLANS = text("select set_config('plan_cache_mode', :mode, true)")
 ONLY_MATCHER = text(
     "select pg_try_advisory_xact_lock(hashtextextended('match:' || current_account()::text, 0))"
 )
+MATCHER = text("select pg_advisory_xact_lock(hashtextextended('match:' || current_account()::text, 0))")
 SETTING = text("select name, time_zone from accounts where id = current_account()")
 CUSTOM_FIELDS = text("""
 select id, key, label, type, options from custom_fields where account_id = current_account() order by id
@@ -118,6 +119,10 @@ class Engine:
     async def only_matcher(self) -> bool:
         """Events of an account are matched in order: by one worker at a time, until its transaction ends."""
         return bool((await self.session.execute(ONLY_MATCHER)).scalar_one())
+
+    async def become_matcher(self) -> None:
+        """The same for one whose mark keeps all others from matching: it waits for those who only look."""
+        await self.session.execute(MATCHER)
 
 
 async def due_accounts(engine: AsyncEngine, ahead: Any) -> list[UUID]:

@@ -3,10 +3,13 @@
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 
-UNMATCHED = text("""
+_UNMATCHED = """
 select id, kind, subject_id, source, data, root_event_id, depth, occurred_at from events
- where account_id = current_account() and matched_at is null order by id limit :most for update skip locked
-""").columns(data=JSONB)
+ where account_id = current_account() and matched_at is null {which} order by id limit :most
+   for update skip locked
+"""
+UNMATCHED = text(_UNMATCHED.format(which="")).columns(data=JSONB)
+UNMATCHED_THESE = text(_UNMATCHED.format(which="and id = any(cast(:ids as uuid[]))")).columns(data=JSONB)
 MATCHED = text("""
 update events set matched_at = cast(:now as timestamptz)
  where account_id = current_account() and id = any(cast(:ids as uuid[]))

@@ -53,7 +53,7 @@ select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e
 CLAIM_DUE = text(
     _CLAIM.format(
         which="""and e.id not in (select unnest(b.ids) from batches b
-                   where b.account_id = current_account())"""
+                   where b.account_id = current_account() and b.kind = 'move')"""
     )
 ).columns(data=JSONB)
 CLAIM_THESE = text(_CLAIM.format(which="and e.id = any(cast(:ids as uuid[]))")).columns(data=JSONB)

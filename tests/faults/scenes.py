@@ -84,6 +84,18 @@ async def left_behind(stage: Stage) -> Prepared:
     return Prepared()
 
 
+async def events_left_behind(stage: Stage) -> Prepared:
+    """A worker died while it matched them."""
+    await entering(stage)
+    await stage.sql(
+        "insert into batches (account_id, id, kind, worker_id, ids, begun_at) "
+        "select $1, gen_random_uuid(), 'match', gen_random_uuid(), array_agg(id order by id), "
+        "now() - interval '1 hour' from events where account_id = $1",
+        stage.account,
+    )  # fmt: skip
+    return Prepared()
+
+
 async def sending(stage: Stage, step: Any = MAIL, count: int = 2) -> list[UUID]:
     """People whose message is pending; the ids of the messages."""
     await stage.workflow([step, FAR], ContactCreated(key="t1"))
@@ -193,14 +205,16 @@ SCENES: dict[str, tuple[Scene, tuple[str, ...]]] = {
     "path": (
         path,
         (
-            *sides(Boundary.MATCH, Boundary.MOVE, Boundary.MOVE_MARKED, Boundary.SEND_CLAIMED),
+            *sides(Boundary.MATCH, Boundary.MOVE, Boundary.MARKED, Boundary.SEND_CLAIMED),
             *sides(Boundary.SEND_BEGUN, Boundary.SEND_SETTLED),
             Moment.SEND_CALLED,
         ),
     ),
-    "poison event": (poison_event, sides(Boundary.MATCH_PASSED_OVER)),
-    "poison row": (poison_row, sides(Boundary.MOVE_PARKED, Boundary.MOVE_UNMARKED)),
-    "left behind": (left_behind, sides(Boundary.MOVE_SPLIT, Boundary.MOVE_TAKEN_ALONE)),
+    # What marks of events and marks of enrollments have in common is broken in both.
+    "poison event": (poison_event, sides(Boundary.MATCH_PASSED_OVER, Boundary.UNMARKED)),
+    "events left behind": (events_left_behind, sides(Boundary.MARK_SPLIT, Boundary.MARK_TAKEN_ALONE)),
+    "poison row": (poison_row, sides(Boundary.MARKED, Boundary.MOVE_PARKED, Boundary.UNMARKED)),
+    "left behind": (left_behind, sides(Boundary.MARK_SPLIT, Boundary.MARK_TAKEN_ALONE)),
     "leaving": (leaving, sides(Boundary.SEND_GIVEN_BACK)),
     "in doubt": (in_doubt, (Moment.SEND_DOUBTED,)),
     "job": (job, (*sides(Boundary.JOB_CLAIMED, Boundary.JOB_WRITTEN), Moment.JOB_BATCHED, *WORK)),

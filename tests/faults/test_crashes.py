@@ -1,6 +1,9 @@
-"""F14: a step that kills its worker is parked after three crashes; the people beside it lose nothing."""
+"""F14: a step or an event that kills its worker is parked after three crashes; the people beside it lose
+nothing, nor do those of another account."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +12,10 @@ import pytest
 from app.settings import Settings
 from app.workflows.domain.steps import AddTag, SendEmail, UpdateField
 from app.workflows.domain.triggers import TagAdded
+from tests.fakes import Outside, TestClock
 from tests.jobs.stage import Stage
 from tests.jobs.test_process import Process, counted, sink, until
+from tests.web.world import World
 
 
 async def story(stage: Stage, count: int, poison: str) -> tuple[list[UUID], UUID]:
@@ -40,6 +45,25 @@ async def supervised(worker: Process, crashes: list[int], enough: asyncio.Event)
             crashes.append(code)
 
 
+@asynccontextmanager
+async def dying(
+    settings: Settings, port: int, point: str, over: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[list[int]]:
+    """A worker with that failpoint, started again and again until it is `over`; its exit codes."""
+    crashes: list[int] = []
+    enough = asyncio.Event()
+    worker = Process(settings, port, SWITCHYARD_FAILPOINT=point, LEASE_SECONDS="2", WATCHDOG_SECONDS="2")
+    keeping = asyncio.create_task(supervised(worker, crashes, enough))
+    try:
+        await until(over, 150)
+    finally:
+        enough.set()
+        assert worker.process is not None
+        worker.process.kill()
+        await keeping
+    yield crashes
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["abort", "kill", "spin"])
 async def test_a_poison_step_is_parked_and_its_mates_are_not_charged(
@@ -47,29 +71,15 @@ async def test_a_poison_step_is_parked_and_its_mates_are_not_charged(
 ) -> None:
     poison = f"poison-{stage.account.hex}@people.example"
     mates, bad = await story(stage, 60, poison)
-    crashes: list[int] = []
-    enough = asyncio.Event()
 
     async def over() -> bool:
         states = await counted(stage, "status", "enrollments")
         return sum(states.values()) == 61 and "active" not in states
 
-    async with sink(stage.account) as (taken, port):
-        worker = Process(
-            settings,
-            port,
-            SWITCHYARD_FAILPOINT=f"step:{poison}:{kind}",
-            LEASE_SECONDS="2",
-            WATCHDOG_SECONDS="2",
-        )
-        keeping = asyncio.create_task(supervised(worker, crashes, enough))
-        try:
-            await until(over, 150)
-        finally:
-            enough.set()
-            assert worker.process is not None
-            worker.process.kill()
-            await keeping
+    async with (
+        sink(stage.account) as (taken, port),
+        dying(settings, port, f"step:{poison}:{kind}", over) as crashes,
+    ):
         assert set(taken.keys.values()) == {1}, "no message twice"
         assert len(taken.keys) == 60
     assert 2 <= len(crashes) <= 3, crashes
@@ -84,3 +94,37 @@ async def test_a_poison_step_is_parked_and_its_mates_are_not_charged(
     changed = await stage.sql("select rev from contacts where id = any($1::uuid[])", mates)
     assert {row["rev"] for row in changed} == {2}, "each was changed once"
     assert await stage.sql("select from batches where account_id = $1", stage.account) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["abort", "spin"])
+async def test_a_poison_event_is_passed_over_and_nobody_else_is_charged(
+    stage: Stage, world: World, clock: TestClock, outside: Outside, settings: Settings, kind: str
+) -> None:
+    other = Stage(world, await world.account("Other"), clock, outside)
+    poison = f"poison-{stage.account.hex}@people.example"
+    _, bad = await story(stage, 20, poison)
+    await story(other, 20, "fine@people.example")
+
+    async def ended(one: Stage, count: int) -> bool:
+        return await counted(one, "status", "enrollments") == {"completed": count}
+
+    async def over() -> bool:
+        return await ended(stage, 20) and await ended(other, 21)
+
+    async with (
+        sink(stage.account) as (_, port),
+        dying(settings, port, f"event:{poison}:{kind}", over) as crashes,
+    ):
+        assert 2 <= len(crashes) <= 3, crashes
+    (said,) = await stage.sql(
+        "select account_id, subject_id, changes from audit_logs "
+        "where account_id = any($1::uuid[]) and action = 'event.passed_over'",
+        [stage.account, other.account],
+    )
+    assert (said["account_id"], said["subject_id"]) == (stage.account, str(bad))
+    assert "stopped the worker 3 times" in said["changes"]
+    for one in (stage, other):
+        unmatched = "select from events where account_id = $1 and matched_at is null"
+        assert await one.sql(unmatched, one.account) == []
+        assert await one.sql("select from batches where account_id = $1", one.account) == []

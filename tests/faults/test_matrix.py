@@ -17,7 +17,9 @@ HANDFUL = [
     Case("path", "send.called", Kind.KILL),
     Case("path", "send.settled.before", Kind.DROP),
     Case("path", "send.claimed.after", Kind.STALL),
-    Case("left behind", "move.split.after", Kind.KILL),
+    Case("path", "mark.set.after", Kind.KILL),
+    Case("left behind", "mark.split.after", Kind.KILL),
+    Case("events left behind", "mark.taken_alone.after", Kind.KILL),
     Case("job", "work.commit.before", Kind.KILL),
     Case("settle: send again", "work.commit.after", Kind.KILL),
 ]

@@ -20,6 +20,9 @@ from tests.jobs.stage import Stage
 from tests.web.world import World
 
 FAR = UpdateField(field="city", value="Far")
+PASSED_OVER = (
+    "select subject_id, changes from audit_logs where account_id = $1 and action = 'event.passed_over'"
+)
 
 
 async def entered(stage: Stage, count: int, *steps: Any) -> list[UUID]:
@@ -107,12 +110,83 @@ async def test_a_poison_event_is_passed_over(stage: Stage, monkeypatch: pytest.M
     await stage.drain()
     rows = await stage.sql("select contact_id from enrollments where account_id = $1", stage.account)
     assert {row["contact_id"] for row in rows} == set(people) - {poison}
-    [said] = await stage.sql(
-        "select subject_id, changes from audit_logs where account_id = $1 and action = 'event.passed_over'",
-        stage.account,
-    )
+    [said] = await stage.sql(PASSED_OVER, stage.account)
     assert said["subject_id"] == str(poison)
     assert "bad luck" in said["changes"]
+
+
+async def test_only_the_event_that_failed_is_passed_over(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it failed, somebody else matched: the oldest event is another one by then."""
+    people = await entered(stage, 3, FAR)
+    real = matching.event_of
+
+    def event_of(row: Any) -> Any:
+        if row.subject_id == people[0]:
+            raise RuntimeError("bad luck")
+        return real(row)
+
+    monkeypatch.setattr(matching, "event_of", event_of)
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        rollback = work.session.rollback
+
+        async def rolled_back() -> None:
+            await rollback()
+            await stage.sql("update events set matched_at = now() where subject_id = $1", people[0])
+
+        monkeypatch.setattr(work.session, "rollback", rolled_back)
+        await match_events(work, most=1)
+    await stage.drain()
+    rows = await stage.sql("select contact_id from enrollments where account_id = $1", stage.account)
+    assert {row["contact_id"] for row in rows} == set(people[1:])
+    assert await stage.sql(PASSED_OVER, stage.account) == [], "it was matched by somebody else"
+
+
+async def test_many_failing_events_are_found_by_halves(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = await entered(stage, 64, FAR)
+    bad, looked_at = set(people[::16]), 0
+    real = matching.event_of
+
+    def event_of(row: Any) -> Any:
+        nonlocal looked_at
+        looked_at += 1
+        if row.subject_id in bad:
+            raise RuntimeError("bad luck")
+        return real(row)
+
+    monkeypatch.setattr(matching, "event_of", event_of)
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        assert await match_events(work) == 64
+    assert looked_at <= 64 * 7, "each at most once on each of seven levels"
+    rows = await stage.sql("select contact_id from enrollments where account_id = $1", stage.account)
+    assert {row["contact_id"] for row in rows} == set(people) - bad
+    said = await stage.sql(PASSED_OVER, stage.account)
+    assert {row["subject_id"] for row in said} == {str(person) for person in bad}
+    assert await stage.sql("select from batches where account_id = $1", stage.account) == []
+
+
+async def test_a_workflow_that_cannot_decide_keeps_nobody_out_of_others(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = await stage.workflow([FAR], ContactCreated(key="t1"))
+    people = await entered(stage, 3, FAR)
+
+    def decide(candidate: Any, event: Any, *rest: Any, **more: Any) -> Any:
+        if candidate.program.version.workflow_id == broken and event.subject_id == people[1]:
+            raise RuntimeError("bad luck")
+        return decide_entry(candidate, event, *rest, **more)
+
+    monkeypatch.setattr(matching, "decide_entry", decide)
+    await stage.drain()
+    rows = await stage.sql(
+        "select contact_id, workflow_id from enrollments where account_id = $1", stage.account
+    )
+    assert len(rows) == 5
+    assert (people[1], broken) not in {tuple(row) for row in rows}
+    [said] = await stage.sql(PASSED_OVER, stage.account)
+    assert said["subject_id"] == str(people[1])
+    assert str(broken) in said["changes"]
 
 
 async def test_many_workers_do_each_step_once(stage: Stage) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from uuid import UUID
 
-from app.enrollments.moving import _park
+from app.enrollments.moving import Moving
 from app.enrollments.sending import attempt, begin, note_doubt
 from app.enrollments.verbs import pause_enrollment, resume_enrollment, skip_wait
 from app.filters.ast import Op
@@ -141,7 +141,7 @@ async def test_whose_wait_was_skipped_meanwhile_is_not_parked_for_an_old_error(s
         await work.session.rollback()  # it failed, and its lock is gone
         async with open_work(stage.runtime, stage.account, USER) as other:
             await skip_wait(other, row.id)
-        await _park(work, row, ValueError("Once."))
+        await Moving(work).park(row, ValueError("Once."))
     assert (await stage.enrollment(person))["status"] == "active"
 
 
@@ -154,6 +154,6 @@ async def test_who_was_moved_meanwhile_is_not_parked_for_an_old_error(stage: Sta
         [row] = await Engine(work.session).all(CLAIM_DUE, now=work.now, most=5)
         await work.session.rollback()  # it failed, and its lock is gone
         await pause(stage, row.id)
-        await _park(work, row, ValueError("Once."))
+        await Moving(work).park(row, ValueError("Once."))
     after = await stage.enrollment(person)
     assert (after["status"], after["paused_at"] is not None) == ("active", True)

@@ -32,9 +32,9 @@ BUGS = (
     Bug(
         "batch-passed-over",
         "One event that cannot be matched makes others be passed over.",
-        "app/enrollments/matching.py",
-        "            if most == 1:\n",
-        "            if most <= BATCH:\n",
+        "app/enrollments/batches.py",
+        "        if len(ids) == 1:\n",
+        "        if len(ids) <= 500:\n",
         ("tests/jobs/test_batches.py", "-k", "poison_event"),
     ),
     Bug(
@@ -80,7 +80,7 @@ BUGS = (
     Bug(
         "poison-for-ever",
         "Who stopped the worker three times is tried again and again.",
-        "app/enrollments/moving.py",
+        "app/enrollments/batches.py",
         "            elif suspect.crashes >= MOST_CRASHES:\n",
         "            elif suspect.crashes >= 100 * MOST_CRASHES:\n",
         ("tests/faults/test_suspects.py", "-k", "parked"),
@@ -94,11 +94,27 @@ BUGS = (
         ("tests/faults/test_suspects.py", "-k", "parked"),
     ),
     Bug(
+        "suspects-out-of-order",
+        "While one event that a dead worker left behind is under way, later ones are matched.",
+        "db/repositories/batches.py",
+        "   and (b.kind = 'move'\n",
+        "   and (true\n",
+        ("tests/faults/test_suspects.py", "-k", "no_other_is_matched"),
+    ),
+    Bug(
+        "matched-beside-a-mark",
+        "What a dead worker was matching is matched again with everything else.",
+        "db/repositories/batches.py",
+        " where cast(:kind as text) = 'move'\n",
+        " where true\n",
+        ("tests/faults/test_suspects.py", "-k", "no_other_is_matched"),
+    ),
+    Bug(
         "suspects-are-moved-together",
         "Who was left behind by a dead worker is claimed with everybody else.",
         "db/repositories/moving.py",
         'which="""and e.id not in (select unnest(b.ids) from batches b\n'
-        '                   where b.account_id = current_account())"""',
+        '                   where b.account_id = current_account() and b.kind = \'move\')"""',
         'which=""',
         ("tests/faults/test_suspects.py", "-k", "left_alone"),
     ),
