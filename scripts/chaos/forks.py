@@ -8,6 +8,7 @@ and looked at; only the imports are done already. It also means that a run tests
 """
 
 import gc
+import inspect
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from datetime import datetime, timedelta, tzinfo
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,8 @@ from scripts.local.app import command
 from scripts.local.environment import ROOT
 from scripts.local.processes import Program, spawn
 
-CLOCK = "CHAOS_CLOCK"  # for one process: by how many seconds its clock is wrong
+CLOCK = "CHAOS_CLOCK"  # for one process: by how many seconds its clock is wrong, one after the other
+JUMP_EVERY = 3.0  # seconds until the next of them
 PRELOADED = ("jobs.shell", "app.main", "uvicorn", "uvicorn.protocols.http.httptools_impl", "uvloop")
 
 
@@ -58,7 +62,8 @@ def become(order: dict[str, Any]) -> None:
         for here, there in ((null, 0), (log, 1), (log, 2)):
             os.dup2(here, there)
         os.environ.update(order["env"])
-        shift_clock(float(order["env"].get(CLOCK, "0")))
+        if CLOCK in order["env"]:
+            shift_clock([float(one) for one in order["env"][CLOCK].split(",")])
         program = import_module("app.cli")
         if order["what"] == "worker":
             program.worker.callback()
@@ -72,11 +77,40 @@ def become(order: dict[str, Any]) -> None:
         os._exit(code)
 
 
-def shift_clock(seconds: float) -> None:
-    """What this process takes for the time is wrong by so many seconds from now on."""
-    if seconds:
-        real = time.time
-        time.time = lambda: real() + seconds
+def shift_clock(offsets: list[float]) -> None:
+    """What this process takes for the time is wrong by so many seconds from now on, and jumps to the next of
+    them each `JUMP_EVERY` seconds. Raises RuntimeError when the program reads another clock than these."""
+    begun, real, real_ns = time.monotonic(), time.time, time.time_ns
+
+    def offset() -> float:
+        return offsets[int((time.monotonic() - begun) / JUMP_EVERY) % len(offsets)]
+
+    time.time = lambda: real() + offset()
+    time.time_ns = lambda: real_ns() + int(offset() * 1e9)
+    shifted = shifted_datetime(offset)
+    for name, module in list(sys.modules.items()):
+        ours = name.split(".")[0] in ("app", "db", "jobs", "saq")
+        # Only where it is asked for the time: elsewhere it is a type, by which rows and bodies are read.
+        if ours and vars(module).get("datetime") is datetime and "datetime.now(" in inspect.getsource(module):
+            vars(module)["datetime"] = shifted
+    stamp = (import_module("db.ids").uuid7().int >> 80) / 1000
+    if abs(stamp - real() - offsets[0]) > 2:
+        raise RuntimeError(f"new ids do not carry the wrong clock: {stamp - real():.1f} s")
+
+
+def shifted_datetime(offset: Callable[[], float]) -> type[datetime]:
+    """A `datetime` whose `now` is wrong; what it makes are plain ones, and plain ones are instances of it."""
+
+    class Either(type):
+        def __instancecheck__(cls, one: object) -> bool:
+            return isinstance(one, datetime)
+
+    class Shifted(datetime, metaclass=Either):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # a plain one
+            return datetime.now(tz) + timedelta(seconds=offset())
+
+    return Shifted
 
 
 class Forks:

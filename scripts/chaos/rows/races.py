@@ -3,10 +3,13 @@
 import asyncio
 import random
 import signal
+from collections import Counter
 from typing import Any
 from uuid import UUID
 
-from app.enrollments.sending import begin, settle
+from sqlalchemy import event
+
+from app.enrollments.sending import begin, give_back, settle
 from app.ports import Sent
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
@@ -20,7 +23,7 @@ from scripts.chaos.rows.workers import CROWD, TAKEOVERS
 RACES = 1000
 ROUND = 40
 SHORT = 0.05  # the lease of both, in seconds
-
+WINNERS = "select result ->> 'by' as by, count(*) as n from effects where status = 'sent' group by 1"
 
 STALLING = {
     "SWITCHYARD_FAILPOINT": "match.before:stall",
@@ -30,47 +33,72 @@ STALLING = {
 
 
 async def f09_a_thousand_races(scenes: type[Scene]) -> dict[str, Any]:
-    """One claims, begins some and stalls past its lease; the other claims the same; both write what came of
-    it, in any order. Only the second may: the first one's writes touch no row."""
+    """One claims and stalls until about the end of its lease. Then, at the same time, the other claims the
+    same and the first writes what came of its calls, or begins them. Each row has one winner, whose outcome
+    it says: the other one's writes touch nothing."""
     chance = random.Random(9)  # noqa: S311 -- repeatable on purpose
     async with scenes.of(workers=0, lease=SHORT) as scene:
         account = UUID(scene.tenants[0].id)
         await scene.site.sql(CROWD, account, RACES)
-        runtime = open_runtime(Settings.from_env(scene.site.env))
-        while await match_and_move(runtime, account) and await webhooks(scene) < RACES:
+        first, second = (named(scene, name) for name in ("first", "second"))
+        while await match_and_move(first, account) and await webhooks(scene) < RACES:
             pass
-        races, stale = 0, 0
-        while races < RACES:
-            ran, won = await race(runtime, account, chance)
-            ensure(ran > 0, f"only {races} races could be run")
-            races, stale = races + ran, stale + won
-        await runtime.close()
-        wrong = await scene.site.value("select count(*) from effects where result ->> 'by' = 'first'")
+        found: Counter[str] = Counter()
+        while found["races"] < RACES:
+            ran = await race(first, second, account, chance)
+            ensure(ran["races"] > 0, f"only {found['races']} races could be run")
+            found += ran
+        for runtime in (first, second):
+            await runtime.close()
         notes = await scene.site.value("select count(*) from chaos.notes")
-        ensure(stale == wrong == notes == 0, f"{stale} stale writes, {wrong} rows say so, {notes} notes")
-        return figures(races=races, stale_writes=stale)
+        ensure(notes == 0, f"{notes} stale writes")
+        said = {row["by"]: row["n"] for row in await scene.site.sql(WINNERS)}
+        won = {name: found[name] for name in ("first", "second")}
+        ensure(said == won, f"the rows say {said}, and the winners were told {won}")
+        ensure(sum(won.values()) == found["races"], f"not one winner each: {dict(found)}")
+        ensure(min(won.values()) >= RACES // 50, f"nearly always the same one wins: {won}")
+        return figures(stale_writes=notes, **found)
+
+
+def named(scene: Scene, name: str) -> Runtime:
+    """A runtime by whose connections the triggers know who it is."""
+    runtime = open_runtime(Settings.from_env(scene.site.env))
+    event.listens_for(runtime.engine.sync_engine, "do_connect")(
+        lambda _dialect, _record, _arguments, values: values["server_settings"].update(application_name=name)
+    )
+    return runtime
 
 
 async def webhooks(scene: Scene) -> int:
     return int(await scene.site.value("select count(*) from effects where kind = 'webhook'"))
 
 
-async def race(runtime: Runtime, account: UUID, chance: random.Random) -> tuple[int, int]:
-    """Forty at once; how many were raced, and how many of the first one's writes went through."""
-    first = await claim(runtime, account)
-    for effect in first:
-        if effect.kind == "webhook" and chance.random() < 0.5:
-            await begin(runtime, account, effect)
-    await asyncio.sleep(SHORT * 2)
-    second = {effect.id: effect for effect in await claim(runtime, account)}
-    both = [effect for effect in first if effect.id in second]
-    writes = [settle(runtime, account, effect, 1, Sent({"by": "first"})) for effect in both]
-    others = [settle(runtime, account, second[effect.id], 1, Sent({"by": "second"})) for effect in both]
-    mixed = [*enumerate(writes), *enumerate(others, len(writes))]
-    chance.shuffle(mixed)
-    results = await asyncio.gather(*(write for _, write in mixed))
-    by = {number: result for (number, _), result in zip(mixed, results, strict=True)}
-    return len(both), sum(by[number] for number in range(len(both)))
+async def race(first: Runtime, second: Runtime, account: UUID, chance: random.Random) -> Counter[str]:
+    """Up to forty at once: how many were raced, and how many outcomes of whom went through."""
+    held = await claim(first, account)
+    if beginning := chance.random() < 0.5:
+        writes = [begin(first, account, one) for one in held]
+    else:
+        await asyncio.gather(*(begin(first, account, one) for one in held))
+        writes = [settle(first, account, one, 1, Sent({"by": "first"})) for one in held]
+
+    async def after(seconds: float) -> list[Any]:
+        await asyncio.sleep(seconds)
+        return await claim(second, account)
+
+    await asyncio.sleep(chance.uniform(SHORT * 0.5, SHORT))
+    taken, *results = await asyncio.gather(after(chance.uniform(0.0, SHORT)), *writes)
+    wrote = [one for one, result in zip(held, results, strict=True) if result]
+    theirs = await own(taken, held, second, account)
+    found = Counter(races=len(held))
+    if beginning:  # what it could begin it now writes, while the other writes what it has claimed
+        found += await outcomes(account, (first, "first", wrote), (second, "second", theirs))
+    else:
+        found["first"] += len(wrote)
+        found += await outcomes(account, (second, "second", theirs))
+    await asyncio.sleep(SHORT)  # whatever neither had is free now
+    rest = await own(await claim(second, account), held, second, account)
+    return found + await outcomes(account, (second, "second", rest))
 
 
 async def claim(runtime: Runtime, account: UUID) -> list[Any]:
@@ -79,6 +107,23 @@ async def claim(runtime: Runtime, account: UUID) -> list[Any]:
         rows = await Engine(work.session).all(CLAIM_EFFECTS, now=work.now, most=ROUND, lease=lease)
         await work.session.commit()
         return list(rows)
+
+
+async def own(taken: list[Any], held: list[Any], runtime: Runtime, account: UUID) -> list[Any]:
+    """Those of this race; the others are given back for the next ones."""
+    ids = {one.id for one in held}
+    if others := [one for one in taken if one.id not in ids]:
+        await give_back(runtime, account, others)
+    return [one for one in taken if one.id in ids]
+
+
+async def outcomes(account: UUID, *of: tuple[Runtime, str, list[Any]]) -> Counter[str]:
+    """All written at the same time; how many went through, by name."""
+    every = [(runtime, name, one) for runtime, name, effects in of for one in effects]
+    results = await asyncio.gather(
+        *(settle(runtime, account, one, 1, Sent({"by": name})) for runtime, name, one in every)
+    )
+    return Counter(name for (_, name, _), result in zip(every, results, strict=True) if result)
 
 
 async def f09_worker_stalls_past_its_lease(scenes: type[Scene]) -> dict[str, Any]:
