@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from scripts.local.processes import Program, spawn
 
 CLOCK = "CHAOS_CLOCK"  # for one process: by how many seconds its clock is wrong, one after the other
 JUMP_EVERY = 3.0  # seconds until the next of them
+OVERFLOW = "CHAOS_POOL_OVERFLOW"  # for one process: how many connections there may be beyond its pool
 PRELOADED = ("jobs.shell", "app.main", "uvicorn", "uvicorn.protocols.http.httptools_impl", "uvloop")
 
 
@@ -62,8 +64,10 @@ def become(order: dict[str, Any]) -> None:
         for here, there in ((null, 0), (log, 1), (log, 2)):
             os.dup2(here, there)
         os.environ.update(order["env"])
-        if CLOCK in order["env"]:
-            shift_clock([float(one) for one in order["env"][CLOCK].split(",")])
+        if CLOCK in os.environ:
+            shift_clock([float(one) for one in os.environ[CLOCK].split(",")])
+        if OVERFLOW in os.environ:
+            limit_overflow(int(os.environ[OVERFLOW]))
         program = import_module("app.cli")
         if order["what"] == "worker":
             program.worker.callback()
@@ -111,6 +115,16 @@ def shifted_datetime(offset: Callable[[], float]) -> type[datetime]:
             return datetime.now(tz) + timedelta(seconds=offset())
 
     return Shifted
+
+
+def limit_overflow(most: int) -> None:
+    """A pool gives out so many connections more than its size, so that a small one can really be empty."""
+    module: Any = import_module("db.engine")
+    module.create_async_engine = partial(_limited, module.create_async_engine, most)
+
+
+def _limited(make: Callable[..., Any], most: int, *place: Any, **options: Any) -> Any:
+    return make(*place, **options | ({"max_overflow": most} if "max_overflow" in options else {}))
 
 
 class Forks:

@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"{name:40} {(row.__doc__ or '').split(':')[0].split('.')[0]}")
         return
     if options.simulate:
-        finish(guarded(lambda: simulated(options.simulate, options.seed or 0)), options.json)
+        seed = new_seed(options.seed)
+        finish(guarded(lambda: simulated(options.simulate, seed)), options.json)
     if options.matrix:
         finish(guarded(matrix), options.json)
     if options.bugs:
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except ValueError as error:
             sys.exit(f"scripts/faults: {error}")
         finish(asyncio.run(in_turn(picked)), options.json)
-    seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
+    seed = new_seed(options.seed)
     kills = SHORT if options.short else options.kills or FULL
     result = asyncio.run(chaos(seed, kills, SETTLING_SHORT if options.short else SETTLING))
     show(result)
@@ -59,6 +60,10 @@ def guarded(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 -- whatever it is, the last line must say it
         traceback.print_exc()
         return {"holds": False, "why": [f"it broke: {type(error).__name__}: {error}"[:2000]]}
+
+
+def new_seed(asked: int | None) -> int:
+    return random.SystemRandom().randrange(1_000_000) if asked is None else asked
 
 
 def finish(result: dict[str, Any], as_json: bool) -> None:
@@ -107,11 +112,12 @@ def simulated(steps: int, seed: int) -> dict[str, Any]:
     """World after world from a first seed on; a failing one is named by its seed."""
     from tests.simulation.world import simulate_many
 
+    say(f"faults: the same worlds again with --simulate {steps} --seed {seed}")
     try:
-        return {"holds": True, "steps": simulate_many(steps, seed)}
+        return {"holds": True, "seed": seed, "steps": simulate_many(steps, seed)}
     except AssertionError as error:
         traceback.print_exc()
-        return {"holds": False, "why": str(error)}
+        return {"holds": False, "seed": seed, "why": str(error)}
 
 
 async def in_turn(picked: dict[str, Row]) -> dict[str, Any]:

@@ -17,13 +17,7 @@ from scripts.local.processes import free_port
 
 AWAY = 20.0  # seconds
 IDLE = 10.0
-LATE = """
-select extract(epoch from sent_at - created_at)::float as s from effects where sent_at is not null
-"""
-
-
-async def late_p99(scene: Scene) -> float:
-    return percentile([row["s"] for row in await scene.site.sql(LATE)], 0.99)
+FLOOR = 0.1  # seconds that an answer may take however fast it was before
 
 
 async def f06_redis_is_flushed(scenes: type[Scene]) -> dict[str, Any]:
@@ -39,11 +33,9 @@ async def f06_redis_is_flushed(scenes: type[Scene]) -> dict[str, Any]:
         answer, _ = await scene.get("/contacts")
         ensure(answer.status_code == 200, f"a session did not outlive the flush: {answer.status_code}")
         verdict = await scene.judged()
-        late = await late_p99(scene)
         ensure(verdict.deliveries >= 30, f"only {verdict.deliveries} were sent")
         ensure(verdict.repeats == 0, f"{verdict.repeats} repeats")
-        ensure(late <= 3.0, f"sends were {late:.1f} s late (p99)")
-        return figures(late_p99=late, deliveries=verdict.deliveries)
+        return figures(**await scene.late(3.0), deliveries=verdict.deliveries)
 
 
 async def f07_redis_is_stopped(scenes: type[Scene]) -> dict[str, Any]:
@@ -85,15 +77,15 @@ async def without_redis(scene: Scene, normal: float) -> dict[str, Any]:
     ensure(ready.json()["redis"] == "down", f"/health/ready says {ready.text}")
     page, _ = await scene.get("/jobs")
     ensure(page.json()["redis"] is False, "the Jobs page does not say that Redis is away")
+    await said_to_people(scene)
     slow = await api_p99(scene)
     ensure(
-        slow <= max(2 * normal, 0.25),
+        slow <= max(2 * normal, FLOOR),
         f"answers took {slow * 1000:.0f} ms (p99), and {normal * 1000:.0f} before",
     )
     await scene.add(10)
     verdict = await scene.judged()
-    late = await late_p99(scene)
-    ensure(late <= 5.0, f"sends were {late:.1f} s late (p99)")
+    late = await scene.late(5.0)
     before, since = [cpu_seconds(worker) for worker in scene.workers], time.monotonic()
     await asyncio.sleep(max(IDLE, begun + AWAY - since))
     span = time.monotonic() - since
@@ -107,13 +99,21 @@ async def without_redis(scene: Scene, normal: float) -> dict[str, Any]:
     most = len(scene.workers) * 3 * (1 + int((time.monotonic() - begun) // 30))
     ensure(said <= most, f"{said} lines of log in {time.monotonic() - begun:.0f} s")
     return figures(
-        late_p99=late,
+        **late,
         api_p99=slow,
         api_p99_before=normal,
         cpu=busiest,
         log_lines=said,
         repeats=verdict.repeats,
     )
+
+
+async def said_to_people(scene: Scene) -> None:
+    """The banner on the page that people see, and the metric that a machine watches."""
+    page, _ = await scene.get("/jobs", accept="text/html")
+    ensure("Redis does not answer" in page.text, "the Jobs page of a browser shows no banner")
+    metrics, _ = await scene.get("/metrics", authorization="Bearer faults")
+    ensure("switchyard_redis_up 0.0" in metrics.text, "the metric says that Redis is up")
 
 
 async def f08_hints_come_several_times(scenes: type[Scene]) -> dict[str, Any]:

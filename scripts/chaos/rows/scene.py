@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from uuid import UUID
 
 import httpx
 import psutil
@@ -18,6 +19,24 @@ from scripts.chaos.sink import Sink
 from scripts.chaos.site import Condition, Process, Site, until
 
 LEASE = 2.0
+APART = 100_000  # between the numbers of those who are fed and of those who are offered meanwhile
+# Each has an end that a fault may move, and a beginning that it cannot: seconds between what happened and its
+# being looked at, between the end of a wait and its being noticed, between a step and its message.
+LATE = {
+    "matched": """
+select extract(epoch from matched_at - occurred_at)::float as s from events
+ where matched_at is not null and ($1::uuid is null or account_id = $1)
+""",
+    "moved": """
+select extract(epoch from finished_at - cast(detail ->> 'until' as timestamptz))::float as s
+  from enrollment_executions
+ where kind = 'wait' and outcome = 'passed' and ($1::uuid is null or account_id = $1)
+""",
+    "sent": """
+select extract(epoch from sent_at - created_at)::float as s from effects
+ where sent_at is not null and ($1::uuid is null or account_id = $1)
+""",
+}
 
 
 class Broken(AssertionError):
@@ -81,6 +100,8 @@ class Scene:
         finally:
             one.seconds = time.monotonic() - begun
         one.status = answer.status_code
+        wait = answer.headers.get("retry-after", "")
+        ensure(one.status != 503 or wait.isdigit(), "POST /contacts: a 503 names no Retry-After")
         if answer.status_code == 201:
             one.id = answer.json()["contact"]["id"]
         ensure(not must or bool(one.id), f"a contact was not taken: {answer.status_code} {answer.text[:200]}")
@@ -91,13 +112,14 @@ class Scene:
         """While this lasts, contacts come in."""
         feeder = Feeder(self.site, self.tenants, 7, rate)
         feeder.number = self.number
+        self.number += APART
         task = asyncio.create_task(feeder.run())
         try:
             yield feeder
         finally:
             feeder.stopped.set()
             await task
-            self.number = feeder.number
+            self.number += feeder.number
 
     async def settled(self, seconds: float = 90.0) -> float:
         """Until nothing is due any more. Raises Broken."""
@@ -120,6 +142,18 @@ class Scene:
             return await until(condition, seconds)
         except TimeoutError:
             raise Broken(f"{what} did not happen within {seconds:g} s") from None
+
+    async def late(self, bound: float, account: UUID | None = None) -> dict[str, float]:
+        """Seconds late (p99) of matching, moving and sending, of one account or all. Raises Broken above
+        `bound`, and when there was nothing to measure."""
+        found = {}
+        for what, query in LATE.items():
+            rows = [row["s"] for row in await self.site.sql(query, account)]
+            ensure(bool(rows), f"nothing was {what}: the row has not tested anything")
+            found[f"late_{what}"] = percentile(rows, 0.99)
+        worst = max(found, key=found.__getitem__)
+        ensure(found[worst] <= bound, f"{found[worst]:.1f} s late (p99 of {worst}), and {bound:g} s may be")
+        return found
 
     def taken(self, step: str = "") -> int:
         """How many deliveries the sink has seen."""

@@ -42,12 +42,19 @@ def tested(what: str, *files: str) -> Row:
 
 f02_commit_boundaries = tested("Failpoints, a part of `--matrix`", "tests/faults/test_matrix.py")
 f05_commits_fail = tested("Every mutating route while commits fail", "tests/faults/test_commit_fails.py")
+f08_deliveries_come_three_times = tested(
+    "Inbound webhooks three times at once, and again after 25 hours",
+    "tests/web/test_hooks.py::test_each_delivery_once_in_parallel_and_for_thirty_days",
+)
 f11_clocks_change = tested("Every zone, every change of its clock", "tests/domain/test_every_zone.py")
 f12_servers_are_slow = tested(
     "HTTP servers with bad manners", "tests/jobs/test_http_behaviours.py", f"--deselect={ANSWERS}"
 )
 f13_servers_answer = tested("What each answer of an HTTP server means", ANSWERS)
 f14_steps_are_poison = tested("Steps that end their worker", "tests/faults/test_crashes.py")
+f16_idle_workers_leave = tested(
+    "Restarts of workers that idle and that work", "tests/faults/test_restarts.py"
+)
 f18_workflow_is_edited = tested(
     "Edited, archived and deleted while people are on their way",
     "tests/jobs/test_moved_meanwhile.py",
@@ -59,6 +66,8 @@ f22_goal_met = tested(
     "A goal is met in flight or while waiting",
     "tests/domain/test_goals.py",
     "tests/domain/test_machine_properties.py",
+    "tests/domain/test_simulation.py",
+    "tests/jobs/test_interrupted.py",
 )
 f23_workflows_chase_each_other = tested("Workflows that start one another", "tests/jobs/test_path.py")
 f25_restored = tested("Restored from a backup", "tests/faults/test_restored.py")
