@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name, row in rows().items():
             print(f"{name:40} {(row.__doc__ or '').split(':')[0].split('.')[0]}")
         return
+    seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
     if options.simulate:
-        seed = new_seed(options.seed)
         finish(guarded(lambda: simulated(options.simulate, seed)), options.json)
     if options.matrix:
         finish(guarded(matrix), options.json)
@@ -40,7 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except ValueError as error:
             sys.exit(f"scripts/faults: {error}")
         finish(asyncio.run(in_turn(picked)), options.json)
-    seed = new_seed(options.seed)
     kills = SHORT if options.short else options.kills or FULL
     result = asyncio.run(chaos(seed, kills, SETTLING_SHORT if options.short else SETTLING))
     show(result)
@@ -60,10 +59,6 @@ def guarded(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 -- whatever it is, the last line must say it
         traceback.print_exc()
         return {"holds": False, "why": [f"it broke: {type(error).__name__}: {error}"[:2000]]}
-
-
-def new_seed(asked: int | None) -> int:
-    return random.SystemRandom().randrange(1_000_000) if asked is None else asked
 
 
 def finish(result: dict[str, Any], as_json: bool) -> None:
