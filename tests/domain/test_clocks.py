@@ -46,7 +46,7 @@ def test_a_year_of_minutes_is_no_storm_and_costs_little() -> None:
     begun = time.perf_counter()
     found = strikes(Schedule(cron="* * * * *", missed="all"), MONDAY - timedelta(days=365), MONDAY, PARIS)
     assert time.perf_counter() - begun < 2
-    assert len(found.run) == 111  # a hundred that were missed, and those of the last ten minutes
+    assert len(found.run) == 101  # a hundred that were missed, and the newest
     assert found.run == sorted(set(found.run))
     assert found.run[-1] == MONDAY
     assert found.more
@@ -59,6 +59,31 @@ def test_the_newest_hundred_of_a_rule_that_clusters() -> None:
     assert found.more
     assert found.run[-1] == datetime(2026, 1, 31, 2, 59, tzinfo=UTC)
     assert found.run[-1] - found.run[0] > timedelta(days=1) - timedelta(hours=1)
+
+
+@pytest.mark.parametrize(("missed", "run"), [("skip", 1), ("once", 1), ("all", 9)])
+def test_of_a_rule_of_minutes_only_the_newest_is_not_missed(missed: Any, run: int) -> None:
+    now = MONDAY + timedelta(seconds=30)
+    found = strikes(Schedule(cron="* * * * *", missed=missed), MONDAY - timedelta(minutes=9), now, PARIS)
+    assert len(found.run) == run
+    assert found.run[-1] == MONDAY
+    assert (found.missed, found.left_out) == (8, 9 - run)
+
+
+@pytest.mark.parametrize(
+    ("missed", "late", "run"),
+    [
+        ("once", timedelta(hours=3), at(2, 1, 0)),
+        ("once", timedelta(minutes=1), at(2, 1, 0)),
+        ("skip", timedelta(hours=3), []),
+        ("skip", timedelta(minutes=1), at(0)),
+    ],
+)
+def test_every_missed_day_of_a_date_is_done_because_it_is_about_others(
+    missed: Any, late: timedelta, run: list[datetime]
+) -> None:
+    trigger = DateReached(field="since", at="09:00", missed=missed)
+    assert strikes(trigger, at(3)[0], MONDAY + late, PARIS).run == run
 
 
 def test_a_clock_that_never_strikes_again() -> None:

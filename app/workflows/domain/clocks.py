@@ -1,9 +1,10 @@
 """When schedule and date triggers strike, and what becomes of the occurrences that a downtime swallowed.
 
-An occurrence is missed when it is looked at more than ten minutes after its time: the engine looks every
-second, so it was down, or the workflow was paused. Missed ones follow the trigger's policy: `skip` does none
-of them; `once` does the newest for all of them, unless one that is not missed is due as well; `all` does
-each, the oldest first, but at most the newest hundred: a storm helps nobody."""
+An occurrence is missed when it is looked at more than ten minutes after its time, or when a later one has
+come as well: the engine looks every second, so it was down, or the workflow was paused. Missed ones follow
+the trigger's policy: `skip` does none of them; `once` does the newest for all of them, unless one that is not
+missed is due as well; `all` does each, the oldest first, but at most the newest hundred: a storm helps
+nobody. For dates `once` is as `all`: each day is about other contacts, and each of those has but one."""
 
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -42,9 +43,9 @@ def strikes(trigger: Timed, last_at: datetime, now: datetime, zone: ZoneInfo) ->
     """What a clock whose occurrences are done up to `last_at` has to do at `now`. Raises ValueError."""
     rule = rule_of(trigger)
     newest, more = _newest(rule, last_at, now, zone)
-    missed = [moment for moment in newest if now - moment > LATE]
-    fresh = [moment for moment in newest if now - moment <= LATE]
-    if trigger.missed == "all":
+    fresh = [moment for moment in newest[-1:] if now - moment <= LATE]
+    missed = newest[: len(newest) - len(fresh)]
+    if trigger.missed == "all" or (trigger.missed == "once" and isinstance(trigger, DateReached)):
         caught_up = missed[-MOST_CAUGHT_UP:]
     else:
         caught_up = missed[-1:] if trigger.missed == "once" and not fresh else []
@@ -61,7 +62,7 @@ def strikes(trigger: Timed, last_at: datetime, now: datetime, zone: ZoneInfo) ->
 def _newest(rule: Rule, after: datetime, until: datetime, zone: ZoneInfo) -> tuple[list[datetime], bool]:
     """The newest occurrences of a stretch of time: all of them, or as many as can matter, and whether there
     are older ones. A year of minutes costs no more than a day: the place is searched, not walked to."""
-    enough = MOST_CAUGHT_UP + int(LATE / MINUTE) + 1
+    enough = MOST_CAUGHT_UP + 1
     found = occurrences(rule, after, until, zone, enough + 1)
     if len(found) <= enough:
         return found, False

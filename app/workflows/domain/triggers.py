@@ -51,7 +51,8 @@ class _Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 class _Timed(_Trigger, frozen=True):
     """Struck by a clock of ours. `missed` says what happens to occurrences that a downtime swallowed: none of
-    them (`skip`), one for all (`once`), or each, the oldest first (`all`)."""
+    them (`skip`), one for all (`once`; of dates each missed day, which is about other contacts), or each, the
+    oldest first (`all`)."""
 
     sources: Annotated[list[Source], Meta(max_length=6)] = msgspec.field(
         default_factory=lambda: [Source.SYSTEM]

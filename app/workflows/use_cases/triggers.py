@@ -15,7 +15,8 @@ def trigger_words(trigger: Trigger, given: Known) -> tuple[str, str]:
         title += f": {about}"
     parts = ["Trigger", sentence(trigger.filter, given)]
     if isinstance(trigger, kinds.DateReached | kinds.Schedule):
-        parts.append(MISSED[trigger.missed])
+        dates = isinstance(trigger, kinds.DateReached)
+        parts.append(MISSED["all" if dates and trigger.missed == "once" else trigger.missed])
     elif trigger.sources:
         parts.append("by " + ", ".join(MADE_BY[source] for source in trigger.sources))
     return title, " · ".join(part for part in parts if part)
