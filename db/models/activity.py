@@ -27,7 +27,8 @@ class Note(TenantRow, Base):
 
 
 class Task(TenantRow, Timed, Base):
-    """Something to be done about a contact. `overdue_at` is when the engine saw that it was late."""
+    """Something to be done about a contact. `overdue_at` is when the engine saw that it was late;
+    another due time or reopening clears it."""
 
     __tablename__ = "tasks"
     __table_args__ = (

@@ -159,14 +159,18 @@ class Tasks(TenantRepository[Task]):
         return task_id
 
     async def complete(self, task_id: UUID, by: str | None, now: datetime) -> None:
-        """Done by somebody, or open again when `by` is None."""
+        """Done by somebody, or open again when `by` is None; it may then become overdue again."""
         done = {"completed_at": now if by is not None else None, "completed_by": by, "updated_at": now}
+        if by is None:
+            done["overdue_at"] = None
         await self.session.execute(
             update(Task).where(Task.account_id == self.account_id, Task.id == task_id).values(**done)
         )
 
     async def change(self, task_id: UUID, columns: dict[str, Any], now: datetime) -> None:
-        """Other values for these columns."""
+        """Other values for these columns; with another due time it may become overdue again."""
+        if "due_at" in columns:
+            columns = {**columns, "overdue_at": None}
         await self.session.execute(
             update(Task)
             .where(Task.account_id == self.account_id, Task.id == task_id)

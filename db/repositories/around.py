@@ -121,12 +121,13 @@ update enrollments e set data = cast(v.data as jsonb)
  where e.account_id = current_account() and e.id = v.id
 """)
 
-# Whom a step asked out of workflows: those who were in before it asked.
+# Whom a step asked out of workflows: those who were in before it asked. The event of a date has an id of its
+# day, which east of Greenwich may lie ahead: then the enrollment's own id says when they came in.
 LEAVING = text("""
 select distinct e.id
   from unnest(cast(:event_id as uuid[]), cast(:contact_id as uuid[]), cast(:workflow_id as uuid[]),
               cast(:not_id as uuid[])) v(event_id, contact_id, workflow_id, not_id)
   join enrollments e on e.account_id = current_account() and e.contact_id = v.contact_id
-   and e.status = 'active' and e.event_id < v.event_id
+   and e.status = 'active' and least(e.event_id, e.id) < v.event_id
    and (e.workflow_id = v.workflow_id or v.workflow_id is null and e.workflow_id <> v.not_id)
 """)

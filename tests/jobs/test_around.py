@@ -1,6 +1,7 @@
 """What steps make besides moving people, written by the engine on a real database."""
 
 import json
+import time
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from app.workflows.domain.steps import (
     blank,
 )
 from app.workflows.domain.triggers import ContactCreated, ContactDeleted, Manual, TagAdded, WorkflowEnded
+from db.ids import uuid7
 from tests.jobs.stage import Stage
 
 CREATED = ContactCreated(key="t1")
@@ -230,6 +232,11 @@ async def test_into_another_workflow_and_out_of_others(stage: Stage) -> None:
         return {row["workflow_id"] for row in rows}
 
     assert await inside() == {first, target}
+    # As of a date in an eastern zone, whose event has an id of its day, some hours ahead.
+    ahead = uuid7(int((time.time() + 9 * 3600) * 1000))
+    await stage.sql(
+        "update enrollments set event_id = $1 where workflow_id = $2 and contact_id = $3", ahead, target, ann
+    )
     vip = await stage.tag("vip")
     await stage.workflow([RemoveFromWorkflow(workflow=target), FAR], TagAdded(key="t1", tag=vip))
     await stage.add_tag(ann, vip)

@@ -12,6 +12,8 @@ import pytest
 from app.accounts.schemas import AccountForm
 from app.accounts.use_cases import change_account
 from app.enrollments.clocks import keep_time, strike_clocks
+from app.tasks.schemas import TaskChangeForm
+from app.tasks.use_cases import change_task, complete_task, reopen_task
 from app.work import SYSTEM, open_work
 from app.workflows.domain.draft import Reentry, Settings
 from app.workflows.domain.steps import UpdateField
@@ -323,6 +325,30 @@ async def test_a_task_is_overdue_once(stage: Stage) -> None:
     assert '"title": "Call"' in event["data"]
     rows = await stage.sql("select overdue_at from tasks where account_id = $1", stage.account)
     assert all(row["overdue_at"] for row in rows)
+
+
+async def test_a_task_moved_to_later_or_reopened_becomes_overdue_again(stage: Stage) -> None:
+    await live(stage, TaskOverdue(key="t1"))
+    task = uuid7()
+    await stage.sql(
+        "insert into tasks (account_id, id, contact_id, title, due_at, author_kind, author_id, author_name) "
+        "values ($1, $2, $3, 'Call', now() + interval '1 hour', 'person', '1', 'Olive')",
+        stage.account, task, await stage.contact(),
+    )  # fmt: skip
+    await stage.drain(hours=2)
+    assert len(await struck(stage, "task.overdue")) == 1
+    later = (await stage.now() + timedelta(hours=3)).isoformat()
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        await change_task(work, task, TaskChangeForm(due=later))
+    await stage.drain(hours=1)
+    assert len(await struck(stage, "task.overdue")) == 1
+    await stage.drain(hours=3)
+    assert len(await struck(stage, "task.overdue")) == 2
+    for turn in (complete_task, reopen_task):
+        async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+            await turn(work, task)
+    await stage.drain(seconds=2)
+    assert len(await struck(stage, "task.overdue")) == 3
 
 
 async def test_an_account_without_clocks_has_nothing_to_do(stage: Stage) -> None:

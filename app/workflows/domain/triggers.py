@@ -106,7 +106,7 @@ class TaskCompleted(_Trigger, frozen=True, tag="task_completed"):
 
 
 class TaskOverdue(_Trigger, frozen=True, tag="task_overdue"):
-    """Told once for each task, by the system."""
+    """Told once for each due time of a task, and again when it is reopened; by the system."""
 
     sources: Annotated[list[Source], Meta(max_length=6)] = msgspec.field(
         default_factory=lambda: [Source.SYSTEM]
