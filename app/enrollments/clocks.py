@@ -15,12 +15,13 @@ from app.workflows.domain.events import TASK_OVERDUE
 from app.workflows.domain.triggers import trigger_kind
 from app.workflows.use_cases.clocks import timed
 from db.ids import uuid7
-from db.repositories.clocks import CLAIM, DROP, DUE, NEVER, OVERDUE, WRITE
+from db.repositories.clocks import CLAIM, DROP, DUE, LATER, NEVER, OVERDUE, WRITE
 from db.repositories.engine import EVENTS, SETTING, Engine
 
 log = structlog.get_logger(__name__)
 CLOCKS, TASKS = 20, 500
 STRIKE = "clock.strike"
+UNREADABLE = timedelta(hours=1)  # until a clock that cannot be read is looked at again
 
 
 async def keep_time(runtime: Runtime, account_id: UUID) -> int:
@@ -43,9 +44,26 @@ async def strike_clocks(work: Work) -> int:
     engine = Engine(work.session)
     rows = await engine.all(CLAIM, now=work.now, most=CLOCKS)
     for row in rows:
-        await _strike(work, engine, row)
+        try:
+            await _strike(work, engine, row)
+        except Exception as error:
+            # Whatever one workflow's document has in it, the other clocks strike.
+            log.exception("clock.unreadable", workflow=str(row.workflow_id), trigger=row.trigger_key)
+            await _postpone(work, engine, row, error)
     await work.commit()
     return len(rows)
+
+
+async def _postpone(work: Work, engine: Engine, row: Any, error: Exception) -> None:
+    """A clock that cannot be read is looked at again later; what it misses meanwhile follows its policy."""
+    said = {"trigger": (None, row.trigger_key), "error": (None, f"{type(error).__name__}: {error}"[:200])}
+    work.audit("workflow.clock_unreadable", "workflow", row.workflow_id, said)
+    await engine.do(
+        LATER,
+        workflow=row.workflow_id,
+        trigger=row.trigger_key,
+        next_at=work.now + UNREADABLE,
+    )
 
 
 async def _strike(work: Work, engine: Engine, row: Any) -> None:

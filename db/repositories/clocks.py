@@ -43,6 +43,10 @@ on conflict (account_id, workflow_id, trigger_key) do update
    set version = excluded.version, kind = excluded.kind, next_at = excluded.next_at,
        last_at = excluded.last_at
 """)
+LATER = text("""
+update workflow_clocks set next_at = cast(:next_at as timestamptz)
+ where account_id = current_account() and workflow_id = :workflow and trigger_key = :trigger
+""")
 OF_WORKFLOW = text("""
 select c.trigger_key, c.version, c.next_at, c.last_at, v.document from workflow_clocks c
   join workflow_versions v

@@ -179,6 +179,29 @@ async def test_publishing_the_same_rule_again_keeps_what_is_due(stage: Stage) ->
     assert await next_at(stage) == first
 
 
+async def test_a_clock_that_cannot_be_read_stops_no_other(stage: Stage) -> None:
+    person = await stage.contact()
+    bad = await live(stage, Schedule(key="t1", cron="0 9 * * *"))
+    await live(stage, Schedule(key="t1", cron="0 9 * * *"))
+    moment = await next_at(stage)
+    await stage.sql(
+        "update workflow_clocks set next_at = next_at - interval '1 second' where workflow_id = $1", bad
+    )
+    # What no release of today lets through, but an older one may have frozen.
+    await stage.sql(
+        """update workflow_versions set document = jsonb_set(document, '{triggers,0,cron}', '"noon"')
+            where workflow_id = $1""", bad,
+    )  # fmt: skip
+    await to(stage, moment)
+    await stage.drain(seconds=1)
+    assert [row["subject_id"] for row in await struck(stage)] == [person]
+    [told] = await stage.sql(
+        "select subject_id from audit_logs where account_id = $1 and action = 'workflow.clock_unreadable'",
+        stage.account,
+    )  # fmt: skip
+    assert told["subject_id"] == str(bad)
+
+
 async def test_another_zone_moves_the_clock(stage: Stage) -> None:
     await live(stage, Schedule(key="t1", cron="0 9 * * *"))
     assert (await next_at(stage)).strftime("%H:%M") == "09:00"
