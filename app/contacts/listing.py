@@ -26,6 +26,7 @@ DEFAULT_SORT = "-created_at"
 DEFAULT_COLUMNS = ("email", "company", "phone", "city", "state", "tags", "updated_at")
 LONGEST_SEARCH = 200
 MISPLACED = "This page does not fit the order of the list. Go to its first page."
+MEND = "Open the segment and change its filter."
 # The header of a column that sorts, by the column's key.
 SORT_OF = {key: key for key in SORTS}
 
@@ -85,8 +86,14 @@ def _place(path: str) -> str:
 def condition(
     group: Filter, q: str, fields: Fields, zone: ZoneInfo, now: datetime, *, deleted: bool = False
 ) -> Clause:
-    """The contacts that match, as SQL on the contacts table."""
-    found = live(deleted) & where(group, Contact.__table__, fields, zone, now)
+    """The contacts that match, as SQL on the contacts table. Raises `Invalid` where a segment that the filter
+    asks for cannot be used any more."""
+    try:
+        found = live(deleted) & where(group, Contact.__table__, fields, zone, now)
+    except FilterError as error:
+        raise Invalid(
+            {"f": f"A segment in this filter has a condition that is wrong: {error} {MEND}"}
+        ) from None
     return found & searched(q) if q.strip() else found
 
 

@@ -50,7 +50,7 @@ class FieldController(Controller):
     async def change(
         self, field_id: FromPath[UUID], data: JSONBody[FieldChangeForm], work: NamedDependency[Work]
     ) -> Saved[FieldPage]:
-        """Another label or other options."""
+        """Another label or other options. 409 with the list while something names an option that goes."""
         await change_field(work, field_id, data)
         return Saved(await _page(work, field_id), see="/fields", created=False, note="The field was saved.")
 

@@ -61,13 +61,16 @@ async def create_field(work: Work, form: FieldForm) -> UUID:
 
 
 async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> None:
-    """Another label or other options; an option that contacts have stays. Raises `Invalid`, `NotFound`."""
+    """Another label or other options; an option that contacts have stays (`Invalid`), and so does one that
+    filters or steps name (`Conflict` with the list). Raises `NotFound`."""
     old = await field_row(work, field_id)
     new = {"label": _label(form.label), "options": _options(old.type, form.options)}
     gone = [option for option in old.options if option not in new["options"]]
     kept = await work.fields.options_in_use(field_id, gone) if gone else []
     if kept:
         raise Invalid({"options": f"Contacts have {', '.join(kept[:5])}. Change those contacts first."})
+    if gone:
+        await _refuse_named(work, old, gone)
     changes = {
         name: [getattr(old, name), value] for name, value in new.items() if value != getattr(old, name)
     }
@@ -75,6 +78,13 @@ async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> Non
         await work.fields.change(field_id, str(new["label"]), list(new["options"]), work.now)
         work.audit("field.updated", "field", field_id, changes)
     await work.commit()
+
+
+async def _refuse_named(work: Work, field: Any, gone: list[str]) -> None:
+    used = await Uses(work.session).of_options(f"custom.{field.id}", gone)
+    if used:
+        what = f"{', '.join(f'“{one}”' for one in gone[:5])} of {field.label}"
+        raise Conflict(refusal(what, used, "remove it"), current=msgspec.to_builtins(used))
 
 
 async def delete_field(work: Work, field_id: UUID) -> str:

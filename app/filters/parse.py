@@ -12,7 +12,7 @@ from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predic
 from app.filters.fields import Fields, FieldSpec, FieldType, nearest, operator
 from app.filters.happenings import EVENT_KINDS
 from app.filters.nested import MOST_UNFOLDED, TOO_LARGE, Filters, size
-from app.filters.values import Change, Operands, read
+from app.filters.values import Change, Operands, fold, option_of, read
 
 LISTS = (Arity.MANY, Arity.TWO, Arity.TIMES, Arity.CHANGE)
 DEEPEST = 5
@@ -144,18 +144,27 @@ def _check(
         problems.update({path + name: text for name, text in error.problems.items()})
         return
     if values and isinstance(values[0], Change):
-        spec, values = fields[values[0].field], _people(values[0])
+        spec, values = fields[values[0].field], _asked(values[0], fields[values[0].field])
     known = tags if spec.type is FieldType.TAGS else spec.names
     if known is not None and any(str(value) not in known for value in values if isinstance(value, UUID)):
         problems[f"{path}value"] = (
             f"{THINGS[spec.type]} of this condition no longer exists. Choose another one."
         )
+    if spec.type is FieldType.SELECT:
+        try:
+            for value in values:
+                option_of(str(value), spec)
+        except ValueError as error:
+            problems[f"{path}value"] = str(error)
 
 
-def _people(change: Change) -> Operands:
-    if change.type is not FieldType.USER:
-        return ()
-    return tuple(UUID(str(one)) for one in (change.old, change.new) if one)
+def _asked(change: Change, spec: FieldSpec) -> Operands:
+    """The people or the options that a change names; these are compared without case."""
+    told = [str(one) for one in (change.old, change.new) if one]
+    if change.type is FieldType.USER:
+        return tuple(UUID(one) for one in told)
+    options = {fold(option): option for option in spec.options}
+    return tuple(options.get(one, one) for one in told) if change.type is FieldType.SELECT else ()
 
 
 def describe(expression: Filter | None, fields: Fields, tags: Mapping[str, str] | None = None) -> str:

@@ -18,9 +18,9 @@ class Use(msgspec.Struct, frozen=True):
     href: str
 
 
-def refusal(what: str, uses: Sequence[Use]) -> str:
-    """Why it cannot be deleted, and what to do."""
+def refusal(what: str, uses: Sequence[Use], then: str = "delete it") -> str:
+    """Why it cannot go, and what to do."""
     return (
         f"{what} is used by {', '.join(use.name for use in uses)}. Take it out there (publish a workflow "
-        "again that is live), then delete it."
+        f"again that is live), then {then}."
     )

@@ -234,9 +234,7 @@ def _wanted(item: object, spec: FieldSpec) -> Wanted:
         return read_date(item).isoformat()
     if spec.type is FieldType.USER:
         return str(read_id(item, "a person"))
-    text = fold(read_text(item)).strip()
-    names = {fold(option): option for option in spec.options}
-    return fold(_option(names.get(text, str(item)), spec)) if spec.options else text
+    return fold(read_text(item)).strip()
 
 
 def _yes_or_no(text: str, spec: FieldSpec) -> bool:
@@ -258,7 +256,10 @@ def _text(item: object, spec: FieldSpec) -> str:
     return text.strip() if spec.key == "email" else text
 
 
-def _option(text: str, spec: FieldSpec) -> str:
+def option_of(text: str, spec: FieldSpec) -> str:
+    """The text where it is an option of the field, or the field has none. Raises ValueError with a sentence.
+
+    Only what is saved is asked: a stored filter that names an option of the past finds nobody with it."""
     if spec.options and text not in spec.options:
         raise ValueError(
             f"{spec.label} has no option “{text[:60]}”. Its options are {', '.join(spec.options)}."
@@ -272,7 +273,7 @@ _READERS: dict[FieldType, Callable[[object, FieldSpec], Operand]] = {
     FieldType.NUMBER: lambda item, _spec: Decimal(repr(read_number(item))),
     FieldType.DATE: lambda item, _spec: read_date(item),
     FieldType.DATETIME: lambda item, _spec: read_moment(item),
-    FieldType.SELECT: lambda item, spec: _option(read_text(item), spec),
+    FieldType.SELECT: lambda item, _spec: read_text(item),
     FieldType.TAGS: lambda item, _spec: read_id(item, "a tag"),
     FieldType.USER: lambda item, _spec: read_id(item, "a person"),
     FieldType.SEGMENTS: lambda item, _spec: read_id(item, "a segment"),
@@ -296,4 +297,4 @@ def value_of(spec: FieldSpec, text: str) -> str | int | float | bool | None:
         return _yes_or_no(text, spec)
     if spec.type is FieldType.USER:
         return str(read_id(text, "a person"))
-    return _option(text, spec)
+    return option_of(text, spec)

@@ -9,7 +9,7 @@ import msgspec
 
 from app.contacts.listing import Query, condition, read_filter
 from app.errors import Invalid, NotFound
-from app.filters.ast import Filter, FilterError
+from app.filters.ast import Filter
 from app.filters.fields import Fields
 from app.filters.parse import describe, to_items
 from app.permissions import Permission
@@ -118,6 +118,6 @@ async def view(work: Work, row: Any, around: Around) -> SegmentView:
 async def _total(work: Work, expression: Filter, around: Around) -> int | None:
     try:
         found = condition(expression, "", around.fields, around.zone, work.now)
-    except FilterError:
+    except Invalid:
         return None
     return await work.contacts.total(found)

@@ -175,6 +175,17 @@ def test_problems_name_the_place_and_the_nearest_field() -> None:
         compile_filter(asked, FIELDS)
 
 
+def test_an_option_of_the_past_is_refused_only_where_it_is_saved() -> None:
+    gone = ask(PLAN, "any_of", ["gold", "pro"])
+    became = ask("history", "changed_to", [PLAN, "Gold", "7 days"])
+    for asked in (gone, became):
+        assert "has no option" in check(asked, FIELDS)["value"]
+    assert check(ask("history", "changed_to", [PLAN, "PRO", "7 days"]), FIELDS) == {}
+    assert holds(gone, plan="pro")
+    assert not holds(gone, plan="free")
+    assert not holds(became, plan="gold")
+
+
 def test_a_tag_that_is_gone_and_a_filter_without_end() -> None:
     assert "no longer exists" in check(ask("tags", "any_of", [str(VIP)]), FIELDS, {})["value"]
     deep: Group = every()

@@ -1,9 +1,10 @@
 import msgspec
 import pytest
 
-from app.workflows.domain.references import references
+from app.workflows.domain.draft import Draft
+from app.workflows.domain.references import names_option, references
 from app.workflows.domain.steps import AddTag, Branch, Exit, Goal, SendEmail, StepConfig, UpdateField, Webhook
-from app.workflows.domain.triggers import ContactUpdated, TagAdded
+from app.workflows.domain.triggers import ContactUpdated, FieldChanged, TagAdded
 from app.workflows.domain.version import (
     END,
     CompileError,
@@ -13,8 +14,22 @@ from app.workflows.domain.version import (
     freeze,
     load_version,
 )
-from tests.domain.stories import COLD, FIELDS, LATE, SCORE, VIP, WORKFLOW, ask, draft, every, lane, program
+from tests.domain.stories import (
+    COLD,
+    FIELDS,
+    LATE,
+    PLAN,
+    SCORE,
+    VIP,
+    WORKFLOW,
+    ask,
+    draft,
+    every,
+    lane,
+    program,
+)
 
+PLAN_KEY = f"custom.{PLAN}"
 CA = ask("state", "is", "CA")
 BRANCHED: tuple[StepConfig, dict[str, list[StepConfig]]] = (
     Branch(branches=[lane("b1", CA), lane("b2", CA)]),
@@ -83,6 +98,23 @@ def test_references() -> None:
         *("city", "first_name", "company", "phone", "state", "tags", "county", "country", "website"),
         f"custom.{SCORE}",
     }
+
+
+@pytest.mark.parametrize(
+    ("made", "named"),
+    [
+        (draft(Goal(filter=ask(PLAN_KEY, "any_of", ["free", "pro"]))), True),
+        (draft(Goal(filter=ask("history", "changed_to", [PLAN_KEY, "PRO", "7 days"]))), True),
+        (draft(UpdateField(field=PLAN_KEY, value=" pro ")), True),
+        (draft(UpdateField(field=PLAN_KEY, value="pro", operation="clear")), False),
+        (draft(UpdateField(field="city", value="pro")), False),
+        (Draft(triggers=[FieldChanged(field=PLAN_KEY, after_is="value", after="Pro")]), True),
+        (Draft(triggers=[FieldChanged(field=PLAN_KEY, before="pro")]), False),
+        (Draft(entry=ask(PLAN_KEY, "none_of", ["team"])), False),
+    ],
+)
+def test_who_names_an_option(made: Draft, named: bool) -> None:
+    assert names_option(made, PLAN_KEY, ["pro"]) is named
 
 
 def test_a_version_whose_field_is_gone_says_which_step() -> None:

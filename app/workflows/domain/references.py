@@ -1,6 +1,6 @@
 """What a version or a draft uses, for "used by"."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from uuid import UUID
 
 import msgspec
@@ -8,6 +8,7 @@ import msgspec
 from app.filters.ast import Predicate, predicates
 from app.filters.fields import Fields
 from app.filters.nested import changing_field
+from app.filters.values import fold
 from app.workflows.domain.draft import Draft, walk
 from app.workflows.domain.steps import (
     AddTag,
@@ -154,3 +155,34 @@ def _is_id(value: object) -> bool:
     except ValueError:
         return False
     return True
+
+
+def names_option(source: Version | Draft, key: str, options: Collection[str]) -> bool:
+    """Whether a filter, a trigger or a step names one of these options of the field."""
+    folded = {fold(option) for option in options}
+    asked = (one for expression in filters_of(source) for one in predicates(expression))
+    return (
+        any(_asks_option(one, key, options, folded) for one in asked)
+        or any(_hears_option(one, key, folded) for one in source.triggers)
+        or any(_writes_option(step.config, key, options) for _, _, step in walk(source.steps))
+    )
+
+
+def _asks_option(predicate: Predicate, key: str, options: Collection[str], folded: Collection[str]) -> bool:
+    values = predicate.value if isinstance(predicate.value, list) else [predicate.value]
+    if changing_field(predicate) == key:
+        return any(fold(str(value)).strip() in folded for value in values[1:-1])
+    return predicate.field == key and any(str(value) in options for value in values)
+
+
+def _hears_option(trigger: Trigger, key: str, folded: Collection[str]) -> bool:
+    if not isinstance(trigger, FieldChanged) or trigger.field != key:
+        return False
+    sides = ((trigger.before_is, trigger.before), (trigger.after_is, trigger.after))
+    return any(asks == "value" and fold(value).strip() in folded for asks, value in sides)
+
+
+def _writes_option(config: StepConfig, key: str, options: Collection[str]) -> bool:
+    if not isinstance(config, UpdateField) or config.field != key or config.operation != "set":
+        return False
+    return config.value.strip() in options

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, update
 
-from app.errors import Conflict
+from app.errors import Conflict, Invalid
 from app.filters.ast import FilterError
 from app.work import Work
 from app.workflows.domain.audience import audience_filter
@@ -32,16 +32,22 @@ async def audience_of(work: Work, draft: Draft) -> AudienceView:
         return AudienceView(audience.value, None)
     try:
         return AudienceView(audience.value, await work.contacts.total(await _set(work, draft), MOST))
-    except FilterError:
+    except Invalid:
         return AudienceView(audience.value, None)
 
 
 async def _set(work: Work, source: Draft | Version, job: Job | None = None) -> Clause:
-    """Those who were there and match, by the days of the moment when it was asked for."""
+    """Those who were there and match, by the days of the moment when it was asked for. Raises `Invalid` where
+    a filter cannot be used any more, that of a segment inside included."""
     zone = ZoneInfo((await work.accounts.own()).time_zone)
     fields = await work.fields.catalogue()
     moment = job.created_at if job else work.now
-    found = live() & where(audience_filter(source), Contact.__table__, fields, zone, moment)
+    try:
+        found = live() & where(audience_filter(source), Contact.__table__, fields, zone, moment)
+    except FilterError as error:
+        raise Invalid(
+            {"": f"Nobody can be let in, a condition or one of its segments is wrong: {error}"}
+        ) from None
     return found & until(moment) if job else found
 
 

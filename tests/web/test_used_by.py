@@ -1,0 +1,96 @@
+"""What filters and steps name cannot go: options of fields, and people."""
+
+from typing import Any
+from uuid import UUID
+
+import httpx
+import msgspec
+
+from tests.web.kit import HTML, JSON
+from tests.web.test_builder import begun, insert
+from tests.web.test_fields import made
+from tests.web.test_segments import contact, found, segment
+from tests.web.world import World
+
+PLANS = "free\npro\nteam"
+
+
+async def plan(client: httpx.AsyncClient) -> dict[str, Any]:
+    return await made(client, label="Plan", key="plan", type="select", options=PLANS)
+
+
+async def entered_by(client: httpx.AsyncClient, condition: dict[str, Any], name: str = "Welcome") -> str:
+    """A published workflow with this entry condition; its address."""
+    at = await begun(client, name)
+    entry = {"rev": 0, "filter": {"type": "group", "items": [condition]}}
+    saved = await client.post(f"{at}/entry", json=entry)
+    assert saved.status_code == 200, saved.text
+    await client.post(f"{at}/triggers", json={"rev": 1, "kind": "manual"})
+    await insert(client, at, 2, "exit")
+    published = await client.post(f"{at}/publication", json={"rev": 3})
+    assert published.status_code == 201, published.text
+    return at
+
+
+async def test_an_option_that_something_names_stays(world: World) -> None:
+    async with world.script(await world.person()) as client:
+        field = await plan(client)
+        href, key = f"/fields/{field['id']}", field["filter_key"]
+        condition = {"type": "predicate", "field": key, "op": "any_of", "value": ["pro"]}
+        at = await entered_by(client, condition)
+        one = await segment(client, "Teams", f"{key}:none_of:team")
+
+        async def kept(options: str) -> list[str]:
+            answer = await client.post(href, json={"label": "Plan", "options": options})
+            return [use["name"] for use in answer.json()["current"]] if answer.status_code == 409 else []
+
+        assert await kept("free") == ["Welcome", "Teams"]
+        assert await kept("free\nteam") == ["Welcome"]
+        refused = await client.post(href, data={"label": "Plan", "options": "pro"}, headers=HTML)
+        assert (refused.status_code, "“team” of Plan is used by Teams" in refused.text) == (409, True)
+        assert (await client.post(f"{at}/entry", json={"rev": 3})).status_code == 200
+        assert await kept("free\nteam") == ["Welcome"], "it is live still"
+        assert (await client.post(f"{at}/publication", json={"rev": 4})).status_code == 201
+        assert (await client.post(f"/segments/{one['id']}/deletion")).status_code == 204
+        saved = await client.post(href, json={"label": "Plan", "options": "free\npro"})
+        assert (saved.status_code, saved.json()["field"]["options"]) == (200, ["free", "pro"])
+
+
+async def test_a_stored_filter_with_an_option_of_the_past_finds_nobody_with_it(world: World) -> None:
+    async with world.script(await world.person()) as client:
+        field = await plan(client)
+        one = await segment(client, "Teams", f"{field['filter_key']}:any_of:team")
+        await contact(client, state="CA", fields={field["id"]: "pro"})
+        await world.sql("update custom_fields set options = '[\"pro\"]' where id = $1", UUID(field["id"]))
+        assert await found(client, f"segments:any_of:{one['id']}") == []
+        assert await found(client, f"segments:none_of:{one['id']}") == ["CA"]
+        typed = await client.get("/contacts", params={"f": f"{field['filter_key']}:any_of:team"})
+        assert (typed.status_code, "has no option" in typed.text) == (422, True)
+
+
+async def test_a_segment_that_cannot_be_read_is_a_sentence(world: World) -> None:
+    """In a list, in a bulk edit, and where an audience is counted; never a 500."""
+    async with world.script(await world.person()) as client:
+        one = await segment(client, "Coast", "state:is:CA")
+        broken = {"type": "predicate", "field": f"custom.{UUID(int=1)}", "op": "is", "value": "x"}
+        at = await begun(client)
+        inside = {"type": "predicate", "field": "segments", "op": "any_of", "value": [one["id"]]}
+        await client.post(f"{at}/entry", json={"rev": 0, "filter": inside})
+        await client.post(f"{at}/triggers", json={"rev": 1, "kind": "manual"})
+        await insert(client, at, 2, "exit")
+        settings = {"rev": 3, "audience": "current_and_future"}
+        assert (await client.post(f"{at}/settings", json=settings)).status_code == 200
+        await world.sql(
+            "update segments set filter = $2::jsonb where id = $1",
+            UUID(one["id"]), msgspec.json.encode(broken).decode(),
+        )  # fmt: skip
+        asked = f"segments:any_of:{one['id']}"
+        for headers in (JSON, HTML):
+            listed = await client.get("/contacts", params={"f": asked}, headers=headers)
+            assert (listed.status_code, "no longer exists" in listed.text) == (422, True), listed.text
+        body = {"all": True, "f": [asked], "tag": "vip", "operation": "add"}
+        bulk = await client.post("/contacts/bulk/tags", json=body)
+        assert (bulk.status_code, list(bulk.json()["errors"])) == (422, ["f"]), bulk.text
+        assert (await client.get(f"{at}/publication")).json()["audience"]["people"] is None
+        published = await client.post(f"{at}/publication", json={"rev": 4})
+        assert (published.status_code, "no longer exists" in published.text) == (422, True), published.text
