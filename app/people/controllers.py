@@ -9,12 +9,15 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from app.credentials import digest, normal_email
+from app.errors import NotFound
 from app.people.domain import DAYS, LABELS, may_give
 from app.people.links import INVITATION_HOURS, Invited, send_invitation, send_reset, use_link
 from app.people.schemas import (
     InvitedPage,
     MemberForm,
     MemberList,
+    MemberPage,
+    MemberView,
     NewToken,
     PasswordForm,
     PasswordPage,
@@ -41,6 +44,7 @@ from app.people.use_cases import (
     remove_member,
     revoke_token,
     role_of,
+    users_of,
 )
 from app.permissions import TABLE, Permission, Role, allowed
 from app.web.actions import Action, action, actions, fields_of
@@ -69,16 +73,7 @@ class MemberController(Controller):
         given = [role for role in Role if may_give(own, role)]
         made = [action(work, "invite", "Add a member", "/members", permission=MANAGE, form=MemberForm)]
         for one in items:
-            href, mine = f"/members/{one.user_id}", may_give(own, one.role)
-            options = {"role": [role.value for role in given]}
-            made += [
-                action(work, f"role:{one.user_id}", "Change role", f"{href}/role", permission=MANAGE,
-                       form=RoleForm, options=options, when=mine),
-                action(work, f"link:{one.user_id}", "New link", f"{href}/link", permission=MANAGE,
-                       when=one.invited),
-                action(work, f"remove:{one.user_id}", "Remove", f"{href}/deletion", permission=MANAGE,
-                       when=mine),
-            ]  # fmt: skip
+            made += _verbs(work, one, given, f":{one.user_id}")
         choices = [(role.value, role.value.capitalize(), ABOUT[role]) for role in given]
         return MemberList(items, given, choices, actions(*made))
 
@@ -96,6 +91,16 @@ class MemberController(Controller):
             person.user_id, person.name, email, data.role, not person.has_password, INVITATION_HOURS
         )
         return Saved(page, see="/members", note=said)
+
+    @get("/{user_id:uuid}", page="people/show.html", guards=[may(Permission.VIEW)])
+    async def show(self, user_id: FromPath[UUID], work: NamedDependency[Work]) -> MemberPage:
+        """One member, and the workflows and segments that name them."""
+        one = next((one for one in await members(work) if one.user_id == user_id), None)
+        if one is None:
+            raise NotFound("member")
+        given = [role for role in Role if may_give(role_of(work), role)]
+        used = await users_of(work, user_id)
+        return MemberPage(one, used, given, actions(*_verbs(work, one, given, used=bool(used))))
 
     @post("/{user_id:uuid}/role", form="/members", guards=[may(MANAGE)])
     async def change(
@@ -115,14 +120,28 @@ class MemberController(Controller):
         sent = await _invite(request, work, person, email)
         return Saved(None, see="/members", note=_said(person.name, sent))
 
-    @post("/{user_id:uuid}/deletion", form="/members", guards=[may(MANAGE)])
+    @post("/{user_id:uuid}/deletion", form="/members/{user_id}", guards=[may(MANAGE)])
     async def remove(
         self, user_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Saved[None]:
-        """Ends a membership, at once."""
+        """Ends a membership, at once. 409 with the list while something names them."""
         await remove_member(work, user_id)
         request.app.state.identity.forget()
         return Saved(None, see="/members", note="The member was removed.")
+
+
+def _verbs(
+    work: Work, one: MemberView, given: list[Role], of: str = "", *, used: bool = False
+) -> list[Action | None]:
+    """What may be done with a member; `of` is added to the names of the actions where a page has many."""
+    href, mine = f"/members/{one.user_id}", may_give(role_of(work), one.role)
+    options = {"role": [role.value for role in given]}
+    return [
+        action(work, f"role{of}", "Change role", f"{href}/role", permission=MANAGE, form=RoleForm,
+               options=options, when=mine),
+        action(work, f"link{of}", "New link", f"{href}/link", permission=MANAGE, when=one.invited),
+        action(work, f"remove{of}", "Remove", f"{href}/deletion", permission=MANAGE, when=mine and not used),
+    ]  # fmt: skip
 
 
 async def _invite(request: Request, work: Work, person: Invited, email: str) -> bool:

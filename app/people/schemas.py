@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from app.filters.uses import Use
 from app.permissions import Role
 from app.web.actions import Action
 
@@ -61,6 +62,15 @@ class MemberList(msgspec.Struct):
     items: list[MemberView]
     roles: list[Role]
     choices: list[tuple[str, str, str]]
+    actions: list[Action]
+
+
+class MemberPage(msgspec.Struct):
+    """One member; `used_by` are workflows and segments that name them."""
+
+    member: MemberView
+    used_by: list[Use]
+    roles: list[Role]
     actions: list[Action]
 
 

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from uuid import UUID
 
+import msgspec
+
 from app.credentials import (
     ACCESS_PREFIX,
     digest,
@@ -13,11 +15,13 @@ from app.credentials import (
     weakness,
 )
 from app.errors import Conflict, Forbidden, Invalid, NotFound
+from app.filters.uses import Use, refusal
 from app.people.domain import role_refusal, scope_errors
 from app.people.schemas import MemberForm, MemberView, PasswordForm, TokenForm, TokenView
 from app.permissions import Role
 from app.work import Principal, Work
 from db.directory import Invited
+from db.repositories.uses import Uses
 
 HINT = 8
 
@@ -72,11 +76,21 @@ async def change_role(work: Work, user_id: UUID, role: Role) -> None:
 
 
 async def remove_member(work: Work, user_id: UUID) -> None:
-    """Ends a membership; their sessions and tokens open nothing here from then on. Raises as above."""
+    """Ends a membership; their sessions and tokens open nothing here from then on. Raises as above, and
+    `Conflict` with the list while a workflow or a segment names them."""
     old = await _decide(work, user_id, None)
+    used = await users_of(work, user_id)
+    if used:
+        name, _ = await work.people.name_of(user_id) or ("This member", "")
+        raise Conflict(refusal(name, used, "remove them"), current=msgspec.to_builtins(used))
     await work.people.leave(user_id)
     work.audit("member.removed", "member", user_id, {"role": (old.value, None)})
     await work.commit()
+
+
+async def users_of(work: Work, user_id: UUID) -> list[Use]:
+    """Workflows and segments that name a member."""
+    return await Uses(work.session).of("user", str(user_id))
 
 
 async def _decide(work: Work, user_id: UUID, new: Role | None) -> Role:

@@ -3,7 +3,19 @@ import pytest
 
 from app.workflows.domain.draft import Draft
 from app.workflows.domain.references import names_option, references
-from app.workflows.domain.steps import AddTag, Branch, Exit, Goal, SendEmail, StepConfig, UpdateField, Webhook
+from app.workflows.domain.steps import (
+    AddTag,
+    AssignOwner,
+    Branch,
+    CreateTask,
+    Exit,
+    Goal,
+    Notify,
+    SendEmail,
+    StepConfig,
+    UpdateField,
+    Webhook,
+)
 from app.workflows.domain.triggers import ContactUpdated, FieldChanged, TagAdded
 from app.workflows.domain.version import (
     END,
@@ -15,6 +27,7 @@ from app.workflows.domain.version import (
     load_version,
 )
 from tests.domain.stories import (
+    ANN,
     COLD,
     FIELDS,
     LATE,
@@ -98,6 +111,34 @@ def test_references() -> None:
         *("city", "first_name", "company", "phone", "state", "tags", "county", "country", "website"),
         f"custom.{SCORE}",
     }
+
+
+def test_what_a_setting_keeps_for_another_choice_is_not_used() -> None:
+    made = draft(
+        UpdateField(field="city", value="x", source="county"),
+        AssignOwner(mode="nobody", users=[ANN]),
+        CreateTask(title="x", assignee="owner", user=ANN),
+        Notify(to="owner", users=[ANN], title="x"),
+    )
+    found = references(made, FIELDS)
+    assert found.users == frozenset()
+    assert found.fields == {"city"}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        draft(UpdateField(field="owner", value=f" {str(ANN).upper()} ")),
+        Draft(triggers=[FieldChanged(field="owner", before_is="value", before=str(ANN))]),
+        Draft(triggers=[FieldChanged(field="owner", after_is="value", after=str(ANN))]),
+        draft(AssignOwner(users=[ANN])),
+        draft(CreateTask(title="x", assignee="user", user=ANN)),
+        draft(Notify(to="users", users=[ANN], title="x")),
+        Draft(entry=ask("owner", "is", ANN.hex)),
+    ],
+)
+def test_people_who_are_named(made: Draft) -> None:
+    assert references(made, FIELDS).users == {ANN}
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ GET  /mailbox                                                     view
 GET  /mailbox/{message_id}                                        view
 GET  /members                                                     view
 POST /members                                                     members:manage
+GET  /members/{user_id}                                           view
 POST /members/{user_id}/deletion                                  members:manage
 POST /members/{user_id}/link                                      members:manage
 POST /members/{user_id}/role                                      members:manage

@@ -94,3 +94,32 @@ async def test_a_segment_that_cannot_be_read_is_a_sentence(world: World) -> None
         assert (await client.get(f"{at}/publication")).json()["audience"]["people"] is None
         published = await client.post(f"{at}/publication", json={"rev": 4})
         assert (published.status_code, "no longer exists" in published.text) == (422, True), published.text
+
+
+async def test_a_member_whom_something_names_stays(world: World) -> None:
+    owner = await world.person()
+    ben = await world.person("operator", owner.account_id)
+    at = f"/members/{ben.user_id}"
+    async with world.script(owner) as client:
+        one = await segment(client, "Of Ben", f"owner:is:{str(ben.user_id).upper()}")
+        flow = await begun(client)
+        step = {"kind": "update_field", "field": "owner", "value": str(ben.user_id)}
+        await insert(client, flow, 0, "update_field", config=step)
+        page = (await client.get(at)).json()
+        assert [(use["name"], use["how"]) for use in page["used_by"]] == [
+            ("Welcome", "draft"),
+            ("Of Ben", ""),
+        ]
+        assert [one["name"] for one in page["actions"]] == ["role"]
+        refused = await client.post(f"{at}/deletion")
+        assert (refused.status_code, len(refused.json()["current"])) == (409, 2)
+        assert "is used by Welcome, Of Ben" in refused.text
+    async with world.browser(owner) as client:
+        shown = await client.post(f"{at}/deletion")
+        assert (shown.status_code, "Of Ben" in shown.text) == (409, True)
+        assert "cannot be removed while" in (await client.get(at)).text
+    async with world.script(owner) as client:
+        assert (await client.post(f"/segments/{one['id']}/deletion")).status_code == 204
+        assert (await client.post(f"{flow}/undo", json={"rev": 1})).status_code == 200
+        assert (await client.post(f"{at}/deletion")).status_code == 204
+        assert (await client.get(at)).status_code == 404

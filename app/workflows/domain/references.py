@@ -71,7 +71,8 @@ Used = Iterator[tuple[str, object]]
 
 
 def references(source: Version | Draft, fields: Fields) -> References:
-    """Everything named in filters, templates, triggers, settings and steps."""
+    """Everything named in filters, templates, triggers, settings and steps, as far as it is in force: not
+    what a setting keeps for another choice."""
     found: dict[str, set[str]] = {
         "tag": set(),
         "field": set(),
@@ -120,19 +121,25 @@ def _trigger(trigger: Trigger) -> Used:
             yield "workflow", trigger.workflow
         case ContactUpdated():
             yield from (("field", key) for key in trigger.fields)
-        case FieldChanged() | DateReached():
+        case FieldChanged():
+            yield "field", trigger.field
+            if trigger.field == "owner":
+                yield "user", trigger.before if trigger.before_is == "value" else ""
+                yield "user", trigger.after if trigger.after_is == "value" else ""
+        case DateReached():
             yield "field", trigger.field
         case _:
             pass
 
 
 def _step(config: StepConfig) -> Used:
+    yield from (("user", user) for user in _people(config))
     match config:
         case AddTag() | RemoveTag():
             yield "tag", config.tag
         case UpdateField():
             yield "field", config.field
-            yield "field", config.source
+            yield "field", config.source if config.operation == "copy" else ""
         case Wait():
             yield "field", config.field if config.mode == "date_field" else ""
         case WaitFor():
@@ -141,12 +148,22 @@ def _step(config: StepConfig) -> Used:
                 yield kind, config.about
         case AddToWorkflow() | RemoveFromWorkflow():
             yield "workflow", config.workflow
-        case AssignOwner() | Notify() | Approval():
-            yield from (("user", user) for user in config.users)
-        case CreateTask():
-            yield "user", config.user
         case _:
             pass
+
+
+def _people(config: StepConfig) -> Iterable[object]:
+    match config:
+        case UpdateField(field="owner", operation="set"):
+            return [config.value.strip()]
+        case CreateTask(assignee="user"):
+            return [config.user]
+        case Notify(to="users") | Approval():
+            return config.users
+        case AssignOwner() if config.mode != "nobody":
+            return config.users
+        case _:
+            return []
 
 
 def _is_id(value: object) -> bool:
