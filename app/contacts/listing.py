@@ -14,7 +14,7 @@ import msgspec
 from app.contacts.schemas import Adding, Chip, Choice, Column
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate
-from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, recorded
+from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, ids_called, recorded
 from app.filters.happenings import EVENT_KINDS
 from app.filters.parse import THINGS, check, describe, parse, parts_of, to_items
 from db.filters import where
@@ -163,8 +163,9 @@ def _change(op: Op, values: Sequence[str], unit: str, fields: Fields) -> list[st
     name."""
     key, *asked, within = [*values, "", "", "", ""][:4]
     spec = fields.get(key)
-    ids = {name.casefold(): one for one, name in ((spec.names if spec else None) or {}).items()}
-    told = [ids.get(" ".join(one.split()).casefold(), one) for one in asked]
+    names = (spec.names if spec else None) or {}
+    found = [ids_called(one, names) for one in asked]
+    told = [ids[0] if len(ids) == 1 else one for one, ids in zip(asked, found, strict=True)]
     return [key, *told[{Op.CHANGED: 2, Op.CHANGED_TO: 1}.get(op, 0) :], f"{within} {unit or 'days'}"]
 
 

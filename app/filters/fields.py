@@ -274,3 +274,11 @@ def called(name: str, fields: Fields) -> str:
     by_slug = [key for key, spec in fields.items() if spec.slug.casefold() == wanted]
     by_label = [key for key, spec in fields.items() if spec.label.casefold() == wanted]
     return next((keys[0] for keys in (by_slug, by_label) if len(keys) == 1), name)
+
+
+def ids_called(text: str, names: Mapping[str, str]) -> list[str]:
+    """The ids of those with this name: written exactly so, else without case and with single spaces. People
+    and workflows may share a name."""
+    exact = [key for key, name in names.items() if name == text]
+    wanted = " ".join(text.split()).casefold()
+    return exact or [key for key, name in names.items() if " ".join(name.split()).casefold() == wanted]

@@ -2,7 +2,7 @@
 before anything is saved; and their sentence."""
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -89,8 +89,38 @@ def _write(item: Filter) -> str:
 def _parts(value: Value, arity: Arity) -> list[str]:
     parts = [_shown(part) for part in (value if isinstance(value, list) else [value])]
     if arity in LISTS:
-        return [part.replace("%", "%25").replace(",", "%2C") for part in parts]
+        return [escaped(part) for part in parts]
     return parts
+
+
+def escaped(part: str) -> str:
+    """An item of a list that is separated by commas."""
+    return part.replace("%", "%25").replace(",", "%2C")
+
+
+def unescaped(part: str) -> str:
+    """What `escaped` made of it; a percent sign that means nothing stays."""
+    return part.replace("%2C", ",").replace("%2c", ",").replace("%25", "%")
+
+
+def normal(expression: Filter, fields: Fields) -> Filter:
+    """The filter as it is stored: ids in the one form in which they are looked for."""
+    if isinstance(expression, Group):
+        return Group(expression.match, [normal(item, fields) for item in expression.items])
+    value, spec = expression.value, fields.get(expression.field)
+    if ARITY[expression.op] is Arity.CHANGE and isinstance(value, list) and value:
+        spec = fields.get(str(value[0]))
+    if spec is None or spec.type not in THINGS:
+        return expression
+    told: Value = [_normal_id(one) for one in value] if isinstance(value, list) else _normal_id(value)
+    return Predicate(expression.field, expression.op, told)
+
+
+def _normal_id(value: Any) -> Any:
+    try:
+        return str(UUID(value)) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _shown(value: object) -> str:

@@ -8,9 +8,9 @@ import msgspec
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import Conflict, Invalid, NotFound
-from app.filters.ast import Filter, FilterError, Group
+from app.filters.ast import Filter, FilterError
 from app.filters.fields import Fields
-from app.filters.parse import check, describe, parse
+from app.filters.parse import check, describe, normal, parse
 from app.filters.uses import Use, refusal
 from app.segments.domain import clean_name, reaching, wrong_together
 from app.segments.schemas import SegmentChangeForm, SegmentForm
@@ -20,7 +20,7 @@ from db.repositories.tags import slug_of
 from db.repositories.uses import Uses
 
 
-def read_conditions(f: Sequence[str], match: str, fields: Fields, tags: dict[str, str]) -> Group:
+def read_conditions(f: Sequence[str], match: str, fields: Fields, tags: dict[str, str]) -> Filter:
     """The filter of a form. Raises `Invalid` for "f"."""
     try:
         group = parse(f, match)
@@ -31,7 +31,7 @@ def read_conditions(f: Sequence[str], match: str, fields: Fields, tags: dict[str
         raise Invalid({"f": " ".join(dict.fromkeys(problems.values()))})
     if not group.items:
         raise Invalid({"f": "A segment needs at least one condition. Filter the contacts first."})
-    return group
+    return normal(group, fields)
 
 
 async def create_segment(work: Work, form: SegmentForm) -> UUID:

@@ -1,19 +1,19 @@
 """What the forms of the sheets hold: from a stored config, or as it was typed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from app.filters.ast import ARITY, Arity, Filter, Group, Predicate
-from app.filters.fields import OPERATORS, Fields, FieldSpec, FieldType, called, recorded
-from app.filters.parse import THINGS, describe
+from app.filters.fields import OPERATORS, Fields, FieldSpec, FieldType, called, ids_called, recorded
+from app.filters.parse import LISTS, THINGS, describe, escaped
 from app.web.lift import lift
 from app.web.negotiate import Request
 from app.workflows.domain.steps import AddTag, Branch, Goal, RemoveTag, StepConfig, WaitFor, Webhook
 from app.workflows.domain.triggers import TagAdded, TagRemoved, Trigger
 from app.workflows.schemas.pages import FieldChoice
-from app.workflows.use_cases.typed import Known, things
+from app.workflows.use_cases.typed import Known, is_id, things
 
 Values = dict[str, Any]
 BARE = {"type": "rows", "match": "all", "rows": []}
@@ -40,16 +40,30 @@ def _text(item: Predicate, given: Known) -> str:
     values: list[Any] = list(item.value) if isinstance(item.value, list) else [item.value]
     spec = given.fields.get(item.field)
     if spec is not None and spec.type in THINGS:
-        names = things(spec, given.tags)
-        values = [names.get(str(value), str(value)) for value in values]
+        values = _names(values, things(spec, given.tags))
     if ARITY[item.op] is Arity.NONE:
         return ""
     if ARITY[item.op] is Arity.CHANGE and values and (changing := given.fields.get(str(values[0]))):
         # A name that says one field only; else its key, which always does.
         key, *asked = values
         shown = changing.slug if called(changing.slug, given.fields) == key else key
-        values = [shown, *((changing.names or {}).get(str(one), one) for one in asked)]
-    return ", ".join("" if value is None else str(value) for value in values)
+        values = [shown, *_names(asked, changing.names or {})]
+    told = ["" if value is None else str(value) for value in values]
+    return ", ".join(escaped(one) for one in told) if ARITY[item.op] in LISTS else ", ".join(told)
+
+
+def _names(ids: list[Any], names: Mapping[str, str]) -> list[Any]:
+    """By name where that is read back as the same one; else by id."""
+    told = [_name(one, names) for one in ids]
+    # A name may look like several others in a list.
+    return ids if len(ids) > 1 and ids_called(", ".join(map(str, told)), names) else told
+
+
+def _name(one: Any, names: Mapping[str, str]) -> Any:
+    key = str(one).lower()
+    name = names.get(key, "").strip()
+    plain = name and "," not in name and not is_id(name)
+    return name if plain and ids_called(name, names) == [key] else one
 
 
 def config_values(config: StepConfig | Trigger, given: Known) -> Values:

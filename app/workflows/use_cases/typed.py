@@ -9,8 +9,8 @@ import msgspec
 
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, Group, Op, Predicate, Value
-from app.filters.fields import Fields, FieldSpec, FieldType, called, nearest
-from app.filters.parse import DEEPEST, LISTS, THINGS
+from app.filters.fields import Fields, FieldSpec, FieldType, called, ids_called, nearest
+from app.filters.parse import DEEPEST, LISTS, THINGS, normal, unescaped
 from app.work import Work
 from app.workflows.domain.names import Names
 from app.workflows.schemas import inputs
@@ -58,7 +58,7 @@ class Reader:
         text = " ".join(text.split())
         if not text:
             return None
-        if text in self.known.tags or _is_id(text):
+        if text in self.known.tags or is_id(text):
             return UUID(text)
         made = (await self.work.tags.ensure([text])).get(text)
         if made is not None:
@@ -107,15 +107,19 @@ class Reader:
         if spec is not None and spec.type in THINGS and ARITY[op] is Arity.MANY:
             # A name may hold a comma itself.
             whole = row.value.strip()
-            value = [whole] if whole in things(spec, self.known.tags).values() else value
+            value = [whole] if "," in whole and ids_called(whole, things(spec, self.known.tags)) else value
         return self._named(Predicate(row.field, op, value), path)
 
     def _named(self, given: Filter, path: str) -> Filter:
-        """The filter with the names of tags, people, segments and workflows replaced by their ids."""
+        """The filter with the names of tags, people, segments and workflows replaced by their ids, as it is
+        stored."""
+        return normal(self._by_id(given, path), self.known.fields)
+
+    def _by_id(self, given: Filter, path: str) -> Filter:
         if isinstance(given, Group):
             return Group(
                 given.match,
-                [self._named(item, f"{path}.items.{index}") for index, item in enumerate(given.items)],
+                [self._by_id(item, f"{path}.items.{index}") for index, item in enumerate(given.items)],
             )
         spec = self.known.fields.get(given.field)
         if ARITY[given.op] is Arity.CHANGE and isinstance(given.value, list) and given.value:
@@ -138,16 +142,21 @@ class Reader:
 
     def _thing_id(self, spec: FieldSpec, text: str, path: str) -> str:
         names = things(spec, self.known.tags)
-        if text in names or _is_id(text):
+        if is_id(text):
             return text
-        wanted = " ".join(text.split()).casefold()
-        found = next((key for key, name in names.items() if name.casefold() == wanted), None)
-        if found is None:
+        found, what = ids_called(text, names), THINGS[spec.type].removeprefix("A ")
+        if len(found) == 1:
+            return found[0]
+        if found:
+            said = (
+                f"More than one {what} is called “{text[:60]}”. Write the id instead: {' or '.join(found)}."
+            )
+        else:
             close = nearest(text, names.values())
             hint = f" Did you mean “{close}”?" if close else " Make it first, or choose another one."
-            what = THINGS[spec.type].removeprefix("A ")
-            self.problems.setdefault(f"{path}.value", f"There is no {what} “{text[:60]}”.{hint}")
-        return found or text
+            said = f"There is no {what} “{text[:60]}”.{hint}"
+        self.problems.setdefault(f"{path}.value", said)
+        return text
 
     def refuse(self, found: list[tuple[str, str]], prefix: str) -> None:
         """Raises Invalid with all sentences under the names of the inputs; does nothing without any."""
@@ -167,7 +176,8 @@ class Reader:
         return path
 
 
-def _is_id(text: str) -> bool:
+def is_id(text: str) -> bool:
+    """Whether a text is read as an id, never as a name."""
     try:
         return str(UUID(text)) == text.lower()
     except ValueError:
@@ -182,9 +192,9 @@ def _value(op: Op, text: str) -> Value:
     if op is Op.CHANGED_TO and text.count(",") > 2:
         # What it became may hold commas itself.
         field, _, rest = text.partition(",")
-        return [field.strip(), *(part.strip() for part in rest.rsplit(",", 1))]
+        return [field.strip(), *(unescaped(part.strip()) for part in rest.rsplit(",", 1))]
     if arity is Arity.CHANGE:
-        return [part.strip() for part in text.split(",")]
+        return [unescaped(part.strip()) for part in text.split(",")]
     if arity in LISTS:
-        return [part.strip() for part in text.split(",") if part.strip()]
+        return [unescaped(part.strip()) for part in text.split(",") if part.strip()]
     return text.strip() or None

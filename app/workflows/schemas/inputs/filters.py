@@ -10,8 +10,9 @@ from app.workflows.domain.steps import Line, Text
 
 
 class RowInput(msgspec.Struct, forbid_unknown_fields=True):
-    """One condition as a form shows it; several values are separated by commas. `nested` is a group that a
-    row cannot show, as JSON. A row without a field is left out."""
+    """One condition as a form shows it; several values are separated by commas, with `%2C` for a comma and
+    `%25` for a percent sign inside one. Things are named by id, or by a name that only one has. `nested` is a
+    group that a row cannot show, as JSON. A row without a field is left out."""
 
     field: Line = ""
     op: Annotated[str, Meta(max_length=40)] = ""
