@@ -81,7 +81,9 @@ async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> Non
 
 
 async def _refuse_named(work: Work, field: Any, gone: list[str]) -> None:
-    used = await Uses(work.session).of_options(f"custom.{field.id}", gone)
+    uses = Uses(work.session)
+    await uses.taking_away()
+    used = await uses.of_options(f"custom.{field.id}", gone)
     if used:
         what = f"{', '.join(f'“{one}”' for one in gone[:5])} of {field.label}"
         raise Conflict(refusal(what, used, "remove it"), current=msgspec.to_builtins(used))
@@ -91,6 +93,7 @@ async def delete_field(work: Work, field_id: UUID) -> str:
     """Deletes a field and what contacts have in it; its label. Raises `Conflict` with the list while a
     workflow or a segment uses it, `NotFound`."""
     field = await field_row(work, field_id)
+    await Uses(work.session).taking_away()
     used = await users_of(work, field_id)
     if used:
         raise Conflict(refusal(f"The field “{field.label}”", used), current=msgspec.to_builtins(used))

@@ -79,6 +79,7 @@ async def remove_member(work: Work, user_id: UUID) -> None:
     """Ends a membership; their sessions and tokens open nothing here from then on. Raises as above, and
     `Conflict` with the list while a workflow or a segment names them."""
     old = await _decide(work, user_id, None)
+    await Uses(work.session).taking_away()
     used = await users_of(work, user_id)
     if used:
         name, _ = await work.people.name_of(user_id) or ("This member", "")

@@ -37,6 +37,7 @@ def read_conditions(f: Sequence[str], match: str, fields: Fields, tags: dict[str
 async def create_segment(work: Work, form: SegmentForm) -> UUID:
     """Saves a filter under a name. Raises `Invalid`."""
     name = await _free_name(work, form.name, None)
+    await Uses(work.session).naming()
     fields, tags = await work.fields.catalogue(), await work.tags.names()
     group = read_conditions(form.f, form.match, fields, tags)
     columns = {
@@ -74,6 +75,7 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
             columns |= {"name": name, "slug": slug_of(name)}
             changes["name"] = [now.name, name]
     if isinstance(form.f, list):
+        await Uses(work.session).naming()
         fields, tags = await work.fields.catalogue(), await work.tags.names()
         group = read_conditions(form.f, form.match, fields, tags)
         stored: Any = msgspec.to_builtins(group)
@@ -106,6 +108,7 @@ async def delete_segment(work: Work, segment_id: UUID) -> str:
     row = await work.segments.row(segment_id, lock=True)
     if row is None:
         raise NotFound("segment")
+    await Uses(work.session).taking_away()
     used = await users_of(work, segment_id)
     if used:
         raise Conflict(refusal(f"The segment “{row.name}”", used), current=msgspec.to_builtins(used))

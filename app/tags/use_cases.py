@@ -69,6 +69,7 @@ async def delete_tag(work: Work, tag_id: UUID) -> str:
     tag = await work.tags.one(tag_id)
     if tag is None:
         raise NotFound("tag")
+    await Uses(work.session).taking_away()
     used = await users_of(work, tag_id)
     if used:
         raise Conflict(refusal(f"The tag “{tag.name}”", used), current=msgspec.to_builtins(used))

@@ -62,9 +62,24 @@ select s.id, s.name, s.filter from segments s
 """).columns(filter=JSONB)
 
 
+# One lock for an account: what is named may not go while somebody names it.
+NAMING = text("select pg_advisory_xact_lock_shared(hashtextextended('names:' || current_account()::text, 0))")
+TAKING_AWAY = text("select pg_advisory_xact_lock(hashtextextended('names:' || current_account()::text, 0))")
+
+
 class Uses:
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
+
+    async def naming(self) -> None:
+        """Before the names are read that a filter or a draft will be stored with: until the transaction ends
+        nothing is taken away."""
+        await self.session.execute(NAMING)
+
+    async def taking_away(self) -> None:
+        """Before it is asked who uses a thing that is about to go: waits for all who are naming, and lets
+        nobody name anything until the transaction ends."""
+        await self.session.execute(TAKING_AWAY)
 
     async def of(self, kind: Kind, target: str) -> list[Use]:
         """Who uses it; `target` is an id, for a field its key."""

@@ -1,8 +1,12 @@
 """What filters and steps name cannot go: options of fields, and people."""
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import httpx
 import msgspec
 
@@ -128,3 +132,72 @@ async def test_a_member_whom_something_names_stays(world: World) -> None:
         assert (await client.post(f"{flow}/undo", json={"rev": 1})).status_code == 200
         assert (await client.post(f"{at}/deletion")).status_code == 204
         assert (await client.get(at)).status_code == 404
+
+
+LOCK = "select pg_advisory_xact_lock{}(hashtextextended('names:' || $1::text, 0))"
+WAITING = (
+    "select count(*) from pg_locks where locktype = 'advisory' and not granted and pid <> pg_backend_pid()"
+)
+
+
+@asynccontextmanager
+async def held(world: World, account: UUID, way: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Somebody else in the middle of their work; call what is yielded once another waits for them."""
+    connection = await asyncpg.connect(world.admin_url)
+
+    async def waited_for() -> None:
+        async with asyncio.timeout(10):
+            while not await connection.fetchval(WAITING):  # noqa: ASYNC110 -- the database tells nobody
+                await asyncio.sleep(0.02)
+
+    try:
+        async with connection.transaction():
+            await connection.execute(LOCK.format(way), str(account))
+            yield waited_for
+    finally:
+        await connection.close()
+
+
+async def test_a_deletion_waits_for_whoever_is_naming(world: World) -> None:
+    """And then finds what they named; every kind of deletion, and an option that goes."""
+    who = await world.person()
+    other = await world.person("viewer", who.account_id)
+    async with world.script(who) as client:
+        tag = (await client.post("/tags", json={"name": "vip"})).json()["tag"]["id"]
+        field, one = await plan(client), await segment(client, "Coast", "state:is:CA")
+        for path, body in (
+            (f"/tags/{tag}/deletion", None),
+            (f"/fields/{field['id']}/deletion", None),
+            (f"/fields/{field['id']}", {"label": "Plan", "options": "free"}),
+            (f"/segments/{one['id']}/deletion", None),
+            (f"/members/{other.user_id}/deletion", None),
+        ):
+            async with held(world, who.account_id, "_shared") as waited_for:
+                if path.startswith("/tags"):  # others may go on naming at the same time
+                    values = [
+                        "tags:any_of:" + tag,
+                        f"segments:any_of:{one['id']}",
+                        f"owner:is:{other.user_id}",
+                    ]
+                    await segment(client, "Named", *values, f"{field['filter_key']}:any_of:pro")
+                asked = asyncio.create_task(client.post(path, json=body))
+                await waited_for()
+            assert (await asked).status_code == 409, path
+
+
+async def test_naming_waits_for_a_deletion(world: World) -> None:
+    who = await world.person()
+    async with world.script(who) as client:
+        tag = (await client.post("/tags", json={"name": "vip"})).json()["tag"]["id"]
+        at = await begun(client)
+        condition = {"type": "predicate", "field": "tags", "op": "any_of", "value": [tag]}
+        for path, body in (
+            ("/segments", {"name": "Named", "f": [f"tags:any_of:{tag}"]}),
+            (f"{at}/entry", {"rev": 0, "filter": condition}),
+        ):
+            async with held(world, who.account_id, "") as waited_for:
+                asked = asyncio.create_task(client.post(path, json=body))
+                await waited_for()
+                await world.sql("delete from tags where id = $1", UUID(tag))
+            answer = await asked
+            assert (answer.status_code, "no longer exists" in answer.text) == (422, True), answer.text

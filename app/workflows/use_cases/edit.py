@@ -18,6 +18,7 @@ from app.workflows.schemas import inputs
 from app.workflows.use_cases.configs import config_of, trigger_of, window
 from app.workflows.use_cases.typed import Known, Reader, known
 from app.workflows.use_cases.words import words
+from db.repositories.uses import Uses
 
 Change = Callable[[Draft], Draft]
 STALE = "The workflow was changed in the meantime{by}. Nothing was saved: this is how it stands now."
@@ -64,7 +65,9 @@ async def rename(work: Work, workflow_id: UUID, name: str, description: str) -> 
 
 
 async def opened(work: Work, workflow_id: UUID, rev: int) -> tuple[Any, Draft]:
-    """The locked workflow and its draft. Raises `NotFound`, and `Conflict` when `rev` is not the latest."""
+    """The locked workflow and its draft; what it may name stays until the edit is stored. Raises `NotFound`,
+    and `Conflict` when `rev` is not the latest."""
+    await Uses(work.session).naming()
     header = await header_of(work, workflow_id, lock=True)
     draft = await work.workflows.draft(header)
     if rev != header.rev:
