@@ -134,6 +134,8 @@ def check(expression: Filter | None, fields: Fields, tags: Mapping[str, str] | N
     (id to name) tags that are gone are named too; people, segments and workflows where the fields know
     their names."""
     problems: dict[str, str] = {}
+    if too_deep(expression):  # before anything that calls itself walks over it
+        return {"": f"Groups can be nested {DEEPEST} deep at most."}
     if expression is not None:
         _check(expression, fields, tags, "", 1, problems)
         if len(predicates(expression)) > MOST_PREDICATES:
@@ -141,6 +143,15 @@ def check(expression: Filter | None, fields: Fields, tags: Mapping[str, str] | N
         elif not problems:
             problems.update(_too_much(expression, fields))
     return problems
+
+
+def too_deep(expression: Filter | None) -> bool:
+    """Whether groups stand in one another deeper than functions that call themselves should go."""
+    level, depth = [expression], 0
+    while level and depth <= DEEPEST + 1:
+        level = [item for one in level if isinstance(one, Group) for item in one.items]
+        depth += 1
+    return bool(level)
 
 
 def _too_much(expression: Filter, fields: Fields) -> dict[str, str]:

@@ -175,6 +175,13 @@ def test_problems_name_the_place_and_the_nearest_field() -> None:
         compile_filter(asked, FIELDS)
 
 
+def test_a_filter_deeper_than_functions_can_go_is_refused() -> None:
+    deep: Group = every()
+    for _ in range(20_000):
+        deep = every(deep)
+    assert "deep" in check(deep, FIELDS)[""]
+
+
 def test_an_option_of_the_past_is_refused_only_where_it_is_saved() -> None:
     gone = ask(PLAN, "any_of", ["gold", "pro"])
     became = ask("history", "changed_to", [PLAN, "Gold", "7 days"])

@@ -74,6 +74,10 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("app/contacts/schemas.py", "app.tasks.schemas"): "and its tasks, as the Tasks page does",
     ("app/contacts/use_cases.py", "app.tags.use_cases"): "a tag is named and, in the same commit, made",
     (
+        "app/workflows/use_cases/typed.py",
+        "app.tags.use_cases",
+    ): "a step names a tag and, in the same commit, makes it",
+    (
         "app/workflows/use_cases/relocation.py",
         "app.enrollments.letting_in",
     ): "publishing takes people out as the engine does",

@@ -201,3 +201,14 @@ async def test_naming_waits_for_a_deletion(world: World) -> None:
                 await world.sql("delete from tags where id = $1", UUID(tag))
             answer = await asked
             assert (answer.status_code, "no longer exists" in answer.text) == (422, True), answer.text
+
+
+async def test_a_tag_of_the_builder_is_made_like_any_other(world: World) -> None:
+    who = await world.person()
+    async with world.script(who) as client:
+        at = await begun(client)
+        body = {"rev": 0, "kind": "add_tag", "config": {"kind": "add_tag", "tag": "a\u200bb"}}
+        refused = await client.post(f"{at}/steps", json=body)
+        assert (refused.status_code, "Write a tag of 1 to 60 letters" in refused.text) == (422, True)
+        await insert(client, at, 0, "add_tag", config={"kind": "add_tag", "tag": "vip"})
+    assert ("tag.created", "tag") in await world.audit(who.account_id)

@@ -11,6 +11,7 @@ from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, Group, Op, Predicate, Value
 from app.filters.fields import Fields, FieldSpec, FieldType, called, ids_called, nearest
 from app.filters.parse import DEEPEST, LISTS, THINGS, normal, unescaped
+from app.tags.use_cases import ensured_tag
 from app.work import Work
 from app.workflows.domain.names import Names
 from app.workflows.schemas import inputs
@@ -60,9 +61,12 @@ class Reader:
             return None
         if text in self.known.tags or is_id(text):
             return UUID(text)
-        made = (await self.work.tags.ensure([text])).get(text)
-        if made is not None:
-            cast("dict[str, str]", self.known.names.tags).setdefault(str(made), text)
+        try:
+            made, name = await ensured_tag(self.work, text)
+        except Invalid as error:
+            self.problems["tag"] = error.message
+            return None
+        cast("dict[str, str]", self.known.names.tags).setdefault(str(made), name)
         return made
 
     def filter(self, given: inputs.FilterInput | None, path: str) -> Filter | None:
