@@ -113,12 +113,12 @@ moments = st.sampled_from(MOMENTS) | st.timedeltas(timedelta(days=-60), timedelt
 )
 
 
-def _values(spec: FieldSpec) -> st.SearchStrategy[Any]:
-    """One value of a predicate, as a form or JSON would carry it."""
+def _values(spec: FieldSpec, *, asked: bool = False) -> st.SearchStrategy[Any]:
+    """One value that a contact holds, or with `asked` one of a predicate, as a form carries it."""
     if spec.type is FieldType.TEXT:
         return texts
     if spec.type is FieldType.NUMBER:
-        return numbers
+        return numbers | st.integers(-20, 20).map(str) if asked else numbers
     if spec.type in THINGS:
         return st.sampled_from(THINGS[spec.type])
     if spec.type is FieldType.SELECT:
@@ -151,9 +151,11 @@ def predicates(draw: st.DrawFn) -> Predicate:
     if arity is Arity.CHANGE:
         return Predicate(spec.key, op, draw(_changes(op)))
     if arity is Arity.ONE:
-        return Predicate(spec.key, op, draw(_values(spec)))
+        return Predicate(spec.key, op, draw(_values(spec, asked=True)))
     size = (2, 2) if arity is Arity.TWO else (1, 3)
-    return Predicate(spec.key, op, draw(st.lists(_values(spec), min_size=size[0], max_size=size[1])))
+    return Predicate(
+        spec.key, op, draw(st.lists(_values(spec, asked=True), min_size=size[0], max_size=size[1]))
+    )
 
 
 @st.composite
@@ -166,13 +168,13 @@ def _changes(draw: st.DrawFn, op: Op) -> list[Any]:
     return [key, *sides, f"{draw(st.sampled_from([1, 7, 90, 1000]))} {unit}"]
 
 
-def filters() -> st.SearchStrategy[Group]:
-    """Groups, nested up to three deep."""
+def filters() -> st.SearchStrategy[Filter]:
+    """A predicate alone, or groups nested up to three deep."""
     leaves: st.SearchStrategy[Filter] = predicates()
-    nested: st.SearchStrategy[Filter] = leaves | st.builds(
-        Group, st.sampled_from(["all", "any"]), st.lists(leaves, max_size=3)
-    )
-    return st.builds(Group, st.sampled_from(["all", "any"]), st.lists(nested, min_size=1, max_size=4))
+    either = st.sampled_from(["all", "any"])
+    inner: st.SearchStrategy[Filter] = leaves | st.builds(Group, either, st.lists(leaves, max_size=2))
+    nested: st.SearchStrategy[Filter] = leaves | st.builds(Group, either, st.lists(inner, max_size=3))
+    return leaves | st.builds(Group, either, st.lists(nested, min_size=1, max_size=4))
 
 
 def _held(spec: FieldSpec) -> st.SearchStrategy[Any]:
