@@ -45,7 +45,7 @@ class Cast:
         "approvals", "audit_logs", "batches", "breakers", "contact_tags", "contacts", "custom_fields",
         "effects", "enrollment_executions", "enrollment_moves", "enrollments", "events", "hook_deliveries",
         "hooks", "import_rows", "imports", "jobs", "mailbox_messages", "notes", "notifications",
-        "segment_members", "segments", "step_states", "tags", "tasks", "trigger_decisions",
+        "relocations", "segment_members", "segments", "step_states", "tags", "tasks", "trigger_decisions",
         "workflow_actions", "workflow_clocks", "workflow_conditions", "workflow_goals", "workflow_references",
         "workflow_revisions", "workflow_versions", "workflows",
     )  # fmt: skip
@@ -197,4 +197,5 @@ def around_rows(cast: Cast) -> Rows:
         ("step_states", of | {"step_key": "s1", "state": {"turn": 1}}),
         ("enrollment_moves", ids | {"id": uuid7(), "from_version": 1, "to_version": 1, "moved_by": "Olive",
                                     "moved_at": NOW}),
+        ("relocations", ids | {"job_id": cast.job, "choice": 0}),
     ]  # fmt: skip

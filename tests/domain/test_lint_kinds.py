@@ -274,7 +274,7 @@ def test_problems_of_settings(settings: dict[str, Any], field: str | None) -> No
 def test_references_of_the_whole_vocabulary() -> None:
     made = draft(
         AssignOwner(mode="round_robin", users=[ADA, OTHER]),
-        CreateTask(title="{{ contact.county }}", user=GOLD),
+        CreateTask(title="{{ contact.county }}", assignee="user", user=GOLD),
         Approval(question="x", users=[COLD]),
         Wait(mode="date_field", field=DAY),
         Wait(field="state"),
