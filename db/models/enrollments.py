@@ -223,7 +223,6 @@ class Relocation(Tenant, Base):
     __table_args__ = (
         within_account("enrollment_id", "enrollments"),
         within_account("job_id", "jobs"),
-        Index(None, "account_id", "job_id", "enrollment_id"),
     )
 
     enrollment_id: Mapped[UUID] = mapped_column(primary_key=True)

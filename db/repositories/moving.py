@@ -34,7 +34,8 @@ class Claimed(msgspec.Struct, frozen=True):
     workflow_status: str
 
 
-# Not by id as well: everybody who is due at one moment would be sorted for each batch.
+# Not by id as well: everybody who is due at one moment would be sorted for each batch. `offset 0` keeps the
+# look at marks a look by key: joined, it would be planned for a table that was empty a moment ago.
 _CLAIM = """
 select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e.step_key, e.seq,
        e.fence, e.wait_reason, e.wait_until, e.goal_key, e.entered_at, e.data, e.heard_event_id, e.of_deleted,
@@ -46,7 +47,7 @@ select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e
    and not exists (select from installation i where i.held_at is not null)
    and not exists (select from relocations r join jobs j on j.account_id = r.account_id and j.id = r.job_id
                     where r.account_id = e.account_id and r.enrollment_id = e.id
-                      and j.status in ('queued', 'running'))
+                      and j.status in ('queued', 'running') offset 0)
  order by e.due_at limit :most for update of e skip locked
 """
 # Those of a batch whose worker died are not among them: they are run alone.

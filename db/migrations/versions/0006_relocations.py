@@ -32,11 +32,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("account_id", "enrollment_id", name=op.f("pk_relocations")),
     )
-    op.create_index(
-        op.f("ix_relocations_account_id_job_id_enrollment_id"),
-        "relocations",
-        ["account_id", "job_id", "enrollment_id"],
-    )
     wall("relocations")
     grant(["relocations"])
 
