@@ -139,6 +139,33 @@ async def test_the_audience_is_counted_first(world: World) -> None:
     assert tuple(job) == ("workflow.audience", 1)
 
 
+async def test_publishing_leaves_a_pause_on_and_says_so(world: World) -> None:
+    cast = await ready(world)
+    at = f"/workflows/{cast.workflow}"
+    async with world.script(cast.owner) as client:
+        assert (await client.post(f"{at}/pause")).status_code == 204
+        rev = await edited(client, at)
+        [said] = (await client.get(f"{at}/publication")).json()["warnings"]
+        assert "paused and stays so" in said
+        done = await client.post(f"{at}/publication", json={"rev": rev})
+        assert (done.status_code, done.json()["version"], done.json()["paused"]) == (201, 2, True)
+        header = (await client.get(at)).json()["workflow"]
+        assert (header["status"], header["live_version"]) == ("paused", 2)
+        again = await client.post(f"{at}/publication", json={"rev": rev})
+        assert (again.status_code, "resume it" in again.text) == (409, True), "publishing is no resume"
+        assert (await client.post(f"{at}/settings", json={"rev": rev, "audience": "current_only"})).is_success
+    async with world.browser(cast.owner) as client:
+        page = await client.get(f"{at}/publication")
+        assert ("stays so" in page.text, "be refused" in page.text) == (True, True)
+        form = {"account": str(cast.account), "rev": str(rev + 1)}
+        assert (await client.post(f"{at}/publication", data=form)).status_code == 303
+        assert "still paused" in (await client.get(at)).text
+    async with world.script(cast.owner) as client:
+        assert (await client.post(f"{at}/pause/deletion")).status_code == 204
+        header = (await client.get(at)).json()["workflow"]
+        assert (header["status"], header["live_version"]) == ("active", 3)
+
+
 async def test_hold_and_release(world: World) -> None:
     cast = await ready(world)
     at = f"/workflows/{cast.workflow}"

@@ -40,7 +40,7 @@ class PublicationController(Controller):
         people = await groups_of(work, opened)
         publish_it = action(
             work, "publish", "Publish", f"/workflows/{workflow_id}/publication", permission=PUBLISH,
-            form=PublishForm, when=not problems and (view.changed or view.status != "active" or bool(people)),
+            form=PublishForm, when=not problems and (view.changed or view.status not in ("active", "paused") or bool(people)),
         )  # fmt: skip
         return PublicationPage(
             view, problems, warnings_of(work, opened), await audience_of(work, opened.draft),
@@ -106,6 +106,8 @@ class PublicationController(Controller):
 
 def _told(done: Published) -> str:
     said = [f"Version {done.version} is live."]
+    if done.paused:
+        said.append("The workflow is still paused: nobody enters until you let people enter in its settings.")
     if done.job is not None:
         said.append("The people are being moved; see Jobs.")
     if done.moved:

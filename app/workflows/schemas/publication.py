@@ -93,7 +93,8 @@ class PublicationPage(msgspec.Struct):
 
 
 class Published(msgspec.Struct):
-    """`moved`, `exited` and `under_way` (not moved) people; with `job` they are being moved still."""
+    """`moved`, `exited` and `under_way` (not moved) people; with `job` they are being moved still. `paused` says
+    that the workflow is, as it was before: nobody enters until it is resumed."""
 
     id: UUID
     version: int
@@ -101,3 +102,4 @@ class Published(msgspec.Struct):
     exited: int = 0
     under_way: int = 0
     job: UUID | None = None
+    paused: bool = False

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from app.work import Work
-from app.workflows.domain.draft import Settings, walk
+from app.workflows.domain.draft import Audience, Settings, walk
 from app.workflows.domain.relocation import ANEW, stand
 from app.workflows.domain.steps import Chat, SendSms, Step, StepConfig, Window
 from app.workflows.domain.triggers import Trigger
@@ -34,11 +34,24 @@ SETTINGS = {
 Configs = Mapping[str, StepConfig]
 
 
+PAUSED = (
+    "The workflow is paused and stays so: publishing lets nobody in. To let people enter, press “Let people "
+    "enter” in the workflow's settings."
+)
+REFUSED = (
+    " Those who match now would be asked to enter at once and be refused, and are not asked again: let people "
+    "enter first."
+)
+
+
 def warnings_of(work: Work, opened: Opened) -> list[str]:
-    """Steps that could send nothing here, because no provider is set for what they send."""
+    """A pause, which publishing leaves as it is; and steps that could send nothing here, because no provider
+    is set for what they send."""
     ways = {SendSms: ("SMS", "sms_url"), Chat: ("chat messages", "chat_url")}
     kinds = {type(step.config) for _, _, step in walk(opened.draft.steps)}
-    return [
+    future = opened.draft.settings.audience is Audience.FUTURE_ONLY
+    paused = [PAUSED if future else PAUSED + REFUSED] if opened.view.status == "paused" else []
+    return paused + [
         f"Nobody carries {what} here: until {name.upper()} is set, these steps fail for everybody."
         for kind, (what, name) in ways.items()
         if kind in kinds and not getattr(work.runtime.settings, name)

@@ -40,7 +40,7 @@ def _key(number: int, problem: Problem) -> str:
 async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published:
     """Freezes the draft of revision `form.rev` as the next version, which new people enter from now on, and
     does with the people in older versions what the choices say, all in one transaction; many people are moved
-    by a job. Raises `Conflict` (stale, or nothing changed) and `NotPublishable`."""
+    by a job. A paused workflow stays paused: that switch is its own. Raises `Conflict` (stale, or nothing changed) and `NotPublishable`."""
     header, draft = await opened(work, workflow_id, form.rev)
     given = await known(work)
     if problems := lint(draft, given.fields, given.names):
@@ -50,22 +50,24 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     digest = content_hash(version)
     live = header.live_version and await work.workflows.version(workflow_id, header.live_version)
     same = bool(live and live.content_hash == digest)
-    if live and same:  # archived or paused, or people are moved: the same version goes on
+    status = "paused" if header.status == "paused" else "active"
+    if live and same:  # archived, or people are moved: the same version goes on
         version = load_version(live.document)
     choices = await checked(work, workflow_id, version.number, version, form.choices)
-    if live and same and header.status == "active" and not choices:
+    if live and same and header.status == status and not choices:
+        resume = " It is paused: to let people enter, resume it." if status == "paused" else ""
         raise Conflict(
-            f"Nothing has changed since version {live.number} was published.",
+            f"Nothing has changed since version {live.number} was published.{resume}",
             current={"rev": header.rev, "live_version": live.number},
         )
     if not same:
         used = references(version, given.fields)
         await work.workflows.add_version(version, digest, work.actor.name, used, work.now)
-    await work.workflows.change(workflow_id, live_version=version.number, status="active")
-    done = await _people(work, version, choices)
+    await work.workflows.change(workflow_id, live_version=version.number, status=status)
+    done = await _people(work, version, choices, paused=status == "paused")
     if not same:
         await add_audience_job(work, version)
-    changes = {"live_version": (header.live_version, version.number), "status": (header.status, "active")}
+    changes = {"live_version": (header.live_version, version.number), "status": (header.status, status)}
     work.audit("workflow.published", "workflow", workflow_id, changes | _noted(choices))
     await sync_entrances(work, workflow_id)
     work.ring()
@@ -73,9 +75,9 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     return done
 
 
-async def _people(work: Work, version: Version, choices: Sequence[StandChoice]) -> Published:
+async def _people(work: Work, version: Version, choices: Sequence[StandChoice], *, paused: bool) -> Published:
     """Few people at once, many by a job."""
-    done = Published(version.workflow_id, version.number)
+    done = Published(version.workflow_id, version.number, paused=paused)
     if sum(choice.people for choice in choices) > AT_ONCE:
         done.job = await add_relocation_job(work, version, choices)
         return done
