@@ -166,6 +166,33 @@ async def test_publishing_leaves_a_pause_on_and_says_so(world: World) -> None:
         assert (header["status"], header["live_version"]) == ("active", 3)
 
 
+async def test_the_plan_says_what_imports_and_bulk_edits_start(world: World) -> None:
+    owner = await world.person()
+    async with world.script(owner) as client:
+        at = f"/workflows/{(await client.post('/workflows', json={'name': 'New'})).json()['workflow']['id']}"
+        config = {"kind": "contact_created", "sources": ["user", "bulk"]}
+        for number, body in enumerate(
+            ({"kind": "contact_created"}, {"kind": "contact_created", "config": config}, {"kind": "schedule"})
+        ):
+            rev = (await client.get(at)).json()["workflow"]["rev"]
+            made = await client.post(f"{at}/triggers", json=body | {"rev": rev})
+            assert made.status_code == 201, (number, made.text)
+        plan = (await client.get(f"{at}/publication")).json()
+        assert plan["workflow"]["live_version"] is None, "the first publication says it too"
+        heard = [(one["imports"], one["bulk_edits"], one["sentence"][:7]) for one in plan["triggers"]]
+        assert heard == [(True, True, "Imports"), (False, True, "Bulk ed"), (False, False, "The clo")]
+        assert plan["triggers"][1]["sources"] == ["people", "bulk edits"]
+    async with world.browser(owner) as client:
+        page = (await client.get(f"{at}/publication")).text
+        assert "Imports and bulk edits start it" in page
+        assert "Listens to people, bulk edits. <strong>Bulk edits start it, imports do not." in page
+    async with world.script(owner) as client:
+        rev = (await client.get(at)).json()["workflow"]["rev"]
+        await client.post(f"{at}/settings", json={"rev": rev, "audience": "current_only"})
+        triggers = (await client.get(f"{at}/publication")).json()["triggers"]
+        assert [one["imports"] for one in triggers] == [False] * 3
+
+
 async def test_hold_and_release(world: World) -> None:
     cast = await ready(world)
     at = f"/workflows/{cast.workflow}"

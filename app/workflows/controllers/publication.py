@@ -25,6 +25,7 @@ from app.workflows.use_cases.read import (
     problem_views,
     trigger_cards,
 )
+from app.workflows.use_cases.triggers import entrances_of
 
 
 class PublicationController(Controller):
@@ -44,7 +45,7 @@ class PublicationController(Controller):
         )  # fmt: skip
         return PublicationPage(
             view, problems, warnings_of(work, opened), await audience_of(work, opened.draft),
-            plan_of(opened), people, opened.totals, actions(publish_it),
+            entrances_of(opened.draft, opened.known), plan_of(opened), people, opened.totals, actions(publish_it),
         )  # fmt: skip
 
     @post("/publication", form="/workflows/{workflow_id}/publication", guards=[may(PUBLISH)])

@@ -71,6 +71,19 @@ class StandGroup(msgspec.Struct):
     options: list[StandOption]
 
 
+class EntranceView(msgspec.Struct):
+    """A trigger in words. `sources` are those it listens to, in words too; `imports` and `bulk_edits` say
+    whether these start it, and `sentence` says both."""
+
+    key: str
+    title: str
+    summary: str
+    sources: list[str]
+    imports: bool
+    bulk_edits: bool
+    sentence: str
+
+
 class AudienceView(msgspec.Struct):
     """Whom publishing lets in at once: `people` contacts who match now; None when nobody is (future only)."""
 
@@ -86,6 +99,7 @@ class PublicationPage(msgspec.Struct):
     problems: list[ProblemView]
     warnings: list[str]
     audience: AudienceView
+    triggers: list[EntranceView]
     plan: list[PlanLine]
     standing: list[StandGroup]
     totals: Totals

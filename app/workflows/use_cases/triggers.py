@@ -1,7 +1,10 @@
 """Triggers in words, for the canvas."""
 
 from app.workflows.domain import triggers as kinds
+from app.workflows.domain.draft import Audience, Draft
+from app.workflows.domain.events import Source
 from app.workflows.domain.triggers import TRIGGER_LABELS, Trigger, trigger_kind
+from app.workflows.schemas.publication import EntranceView
 from app.workflows.use_cases.typed import Known
 from app.workflows.use_cases.words import MADE_BY, called, sentence
 
@@ -20,6 +23,36 @@ def trigger_words(trigger: Trigger, given: Known) -> tuple[str, str]:
     elif trigger.sources:
         parts.append("by " + ", ".join(MADE_BY[source] for source in trigger.sources))
     return title, " · ".join(part for part in parts if part)
+
+
+# By whether imports and whether bulk edits are listened to.
+STORMS = {
+    (True, True): "Imports and bulk edits start it, as single changes do.",
+    (True, False): "Imports start it, bulk edits do not.",
+    (False, True): "Bulk edits start it, imports do not.",
+    (False, False): "Imports and bulk edits do not start it.",
+}
+CLOCK = "The clock starts it; imports and bulk edits do not."
+CLOSED = "It starts nobody, imports and bulk edits neither: only those who match now enter."
+
+
+def entrances_of(draft: Draft, given: Known) -> list[EntranceView]:
+    """Every trigger with what it listens to, for whoever publishes."""
+    closed = draft.settings.audience is Audience.CURRENT_ONLY
+    return [_entrance(trigger, given, closed) for trigger in draft.triggers]
+
+
+def _entrance(trigger: Trigger, given: Known, closed: bool) -> EntranceView:
+    title, _ = trigger_words(trigger, given)
+    condition = sentence(trigger.filter, given)
+    sources = [MADE_BY[source] for source in trigger.sources]
+    heard = Source.IMPORT in trigger.sources, Source.BULK in trigger.sources
+    said = STORMS[heard]
+    if closed and not isinstance(trigger, kinds.Manual):
+        heard, said = (False, False), CLOSED
+    elif isinstance(trigger, kinds.DateReached | kinds.Schedule):
+        heard, said = (False, False), CLOCK
+    return EntranceView(trigger.key, title, condition, sources, *heard, said)
 
 
 def _about(trigger: Trigger, given: Known) -> str:
