@@ -12,13 +12,24 @@ from app.enrollments.words import EVENTS, SOURCES
 from app.errors import NotFound
 from app.work import Work
 from app.workflows.domain.candidates import TriggerIndex
+from app.workflows.domain.draft import Audience
 from app.workflows.domain.entering import EntryDecision, Verdict, decide_entry
 from app.workflows.domain.events import CONTACT_DELETED, Event, Source
-from app.workflows.domain.version import Program
+from app.workflows.domain.version import CompileError, Program
 from db.repositories.entering import DECIDED_ON
 
 MOST = 50
 NOT_ASKED = "No trigger of the workflow asks for this."
+NOT_YET = "It is not looked at yet: that happens in a moment."
+PASSED_OVER = (
+    "It was passed over, because deciding on it failed again and again; the contact's history says how."
+)
+ARCHIVED = "The workflow is archived: nobody enters."
+UNPUBLISHED = "The workflow is not published: nobody enters."
+BROKEN = "The live version cannot run ({error}), so nobody enters: mend the draft and publish it."
+CLOSED = (
+    "The live version lets in only those who matched when it was published; what happens later starts nobody."
+)
 SENTENCES = {
     Verdict.ENROLLED: "The contact entered.",
     Verdict.FILTER_FALSE: "The {filter} condition did not hold.",
@@ -52,9 +63,22 @@ async def why_page(work: Work, contact_id: UUID, workflow_id: UUID | None) -> Wh
     rows = await setting.engine.all(DECIDED_ON, workflow=workflow_id, contact=contact_id, most=MOST)
     found = await setting.programs([(workflow_id, workflow.live_version)] if workflow.live_version else [])
     program = found.get((workflow_id, workflow.live_version))
-    now = await _now(work, setting, [row for row in rows if row.verdict is None], program, workflow.status)
-    page.items = [_line(row, now) for row in rows]
+    now = await _now(work, setting, [row for row in rows if _settled(row)], program, workflow.status)
+    otherwise = unasked(workflow.status, program)
+    page.items = [_line(row, now, otherwise) for row in rows]
     return page
+
+
+def unasked(status: str, program: Program | CompileError | None) -> str:
+    """What is said of an event that left no decision, by the state of the workflow and its live version."""
+    if status == "archived":
+        return ARCHIVED
+    if program is None:
+        return UNPUBLISHED
+    if isinstance(program, CompileError):
+        return BROKEN.format(error=str(program).rstrip("."))
+    closed = program.version.settings.audience is Audience.CURRENT_ONLY
+    return CLOSED if closed else NOT_ASKED
 
 
 async def _now(
@@ -87,13 +111,20 @@ async def _now(
     }
 
 
-def _line(row: Any, now: dict[UUID, EntryDecision]) -> WhyLine:
+def _settled(row: Any) -> bool:
+    """The matcher was done with it and kept no decision."""
+    return row.verdict is None and row.matched and not row.passed_over
+
+
+def _line(row: Any, now: dict[UUID, EntryDecision], otherwise: str) -> WhyLine:
     what = f"{EVENTS.get(row.kind, row.kind)} {SOURCES.get(row.source, '')}".strip() + "."
-    line = WhyLine(row.id, row.kind, row.source, row.occurred_at, what, "", NOT_ASKED, {}, False)
+    line = WhyLine(row.id, row.kind, row.source, row.occurred_at, what, "", otherwise, {}, False)
     if row.verdict is not None:
         line.verdict, line.detail = row.verdict, row.detail
     elif row.id in now:
         line.verdict, line.detail, line.worked_out = now[row.id].verdict.value, now[row.id].detail, True
+    elif row.passed_over or not row.matched:
+        line.sentence = PASSED_OVER if row.passed_over else NOT_YET
     if line.verdict:
         line.sentence = _sentence(line)
     return line

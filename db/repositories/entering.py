@@ -116,10 +116,17 @@ select e.*, w.name as workflow_name, w.status as workflow_status
 
 # What happened to a contact lately, with what one workflow decided on it.
 DECIDED_ON = text("""
-select v.id, v.kind, v.source, v.subject_id, v.data, v.depth, v.occurred_at, d.verdict, d.detail, d.version
+select v.id, v.kind, v.source, v.subject_id, v.data, v.depth, v.occurred_at, d.verdict, d.detail, d.version,
+       v.matched_at is not null as matched,
+       exists (select from audit_logs a
+         where a.account_id = v.account_id and a.subject_kind = 'contact'
+           and a.subject_id = cast(v.subject_id as text) and a.action = 'event.passed_over'
+           and a.changes->'event'->>0 = cast(v.id as text)
+           and (strpos(a.changes->'event'->>1, 'could not be matched') > 0
+             or strpos(a.changes->'event'->>1, cast(cast(:workflow as uuid) as text)) > 0)) as passed_over
   from events v
   left join trigger_decisions d
-    on d.account_id = v.account_id and d.event_id = v.id and d.workflow_id = :workflow
+    on d.account_id = v.account_id and d.event_id = v.id and d.workflow_id = cast(:workflow as uuid)
  where v.account_id = current_account() and v.subject_id = :contact
  order by v.id desc limit :most
 """).columns(data=JSONB, detail=JSONB)

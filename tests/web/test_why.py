@@ -1,10 +1,12 @@
 """Why, and why not."""
 
+import json
 from uuid import UUID
 
-from app.workflows.domain.draft import Settings
+from app.workflows.domain.draft import Audience, Settings
 from app.workflows.domain.steps import Exit
 from app.workflows.domain.triggers import ContactUpdated
+from db.ids import uuid7
 from tests.fakes import Outside, TestClock
 from tests.jobs.stage import Stage, ask
 from tests.web.world import World
@@ -42,3 +44,46 @@ async def test_every_event_has_its_answer(world: World, clock: TestClock, outsid
         assert "Worked out now" in shown.text
     async with world.script(await world.person()) as stranger:
         assert (await stranger.get(at)).status_code == 404
+
+
+async def test_what_left_no_decision_is_explained(world: World, clock: TestClock, outside: Outside) -> None:
+    who = await world.person("viewer")
+    stage = Stage(world, who.account_id, clock, outside)
+    trigger = ContactUpdated(key="t1", fields=["city"])
+    closed = Settings(audience=Audience.CURRENT_ONLY)
+    entry = ask(f"custom.{UUID(int=7)}", "is", "x")
+    flows = {
+        "archived": await stage.workflow([Exit()], trigger, status="archived"),
+        "is not published": await stage.workflow([Exit()], trigger, status="draft"),
+        "cannot run": await stage.workflow([Exit()], trigger, entry=entry),
+        "matched when it was published": await stage.workflow([Exit()], trigger, settings=closed),
+    }
+    await stage.sql("update workflows set live_version = null where id = $1", flows["is not published"])
+    person = await stage.contact()
+    at = f"/contacts/{person}/why"
+    await stage.change(person, "city", "Oslo")
+    async with world.script(who) as script:
+
+        async def said(flow: UUID) -> str:
+            [line] = (await script.get(at, params={"workflow": str(flow)})).json()["items"]
+            assert (line["verdict"], line["worked_out"]) == ("", False)
+            return str(line["sentence"])
+
+        assert "not looked at yet" in await said(flows["cannot run"])
+        await stage.drain()
+        for expected, flow in flows.items():
+            assert expected in await said(flow)
+        # As the matcher notes what it cannot decide on: one workflow alone, then the event as a whole.
+        [event] = await stage.sql("select id from events where subject_id = $1", person)
+        for told, over in ((f"could not start workflow {flows['archived']}", 1), ("could not be matched", 4)):
+            await stage.sql(
+                "insert into audit_logs (account_id, id, occurred_at, actor_kind, actor_id, actor_name, action,"
+                " subject_kind, subject_id, changes) values ($1, $2, now(), 'system', '', 'Engine',"
+                " 'event.passed_over', 'contact', $3, $4::jsonb)",
+                who.account_id, uuid7(), str(person),
+                json.dumps({"event": [str(event["id"]), f"contact.updated {told}: Boom"]}),
+            )  # fmt: skip
+            assert sum(["passed over" in await said(flow) for flow in flows.values()]) == over
+    async with world.browser(who) as browser:
+        assert "It was passed over" in (await browser.get(at, params={"workflow": str(flow)})).text
+        assert f'href="{at}"' in (await browser.get(f"/contacts/{person}")).text
