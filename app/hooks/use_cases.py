@@ -1,5 +1,6 @@
 """Making addresses of inbound webhooks, and taking what is delivered to them."""
 
+import contextlib
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -170,13 +171,13 @@ async def _contact(work: Work, trigger: InboundWebhook, body: Any) -> UUID:
 
 
 async def _by_id(work: Work, said: str) -> UUID | None:
-    """By our id, or by the one that another system knows the contact under."""
-    try:
+    """By our id, or by the one that another system knows the contact under, which may look like ours."""
+    with contextlib.suppress(ValueError):
         row = await work.contacts.row(UUID(said))
-    except ValueError:
-        known = await work.contacts.owner_of("external_id", said, None) if said else None
-        return None if known is None else UUID(str(known.id))
-    return UUID(str(row.id)) if row is not None and row.deleted_at is None else None
+        if row is not None and row.deleted_at is None:
+            return UUID(str(row.id))
+    known = await work.contacts.owner_of("external_id", said, None) if said else None
+    return None if known is None else UUID(str(known.id))
 
 
 async def _made(work: Work, email: str) -> UUID:

@@ -204,6 +204,17 @@ async def test_whom_a_body_names(
         assert await world.sql("select from hook_deliveries where account_id = $1", who.account_id) == []
 
 
+async def test_an_external_id_may_look_like_one_of_ours(world: World) -> None:
+    who = await world.person()
+    made, theirs = await contact(world, who.account_id), str(UUID(int=77))
+    await world.sql("update contacts set external_id = $2 where id = $1", made, theirs)
+    trigger = InboundWebhook(match="id", contact_path="who")
+    path, _ = await address(world, who, await flow(world, who.account_id, trigger))
+    assert (await post(world, path, {"who": theirs})).status_code == 202
+    assert (await post(world, path, {"who": str(made)})).status_code == 202, "by our own as well"
+    assert [row["subject_id"] for row in await events(world, who.account_id)] == [made, made]
+
+
 async def test_another_accounts_contact_is_not_found(world: World) -> None:
     who, other = await world.person(), await world.person()
     theirs = await contact(world, other.account_id)
