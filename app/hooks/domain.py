@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 PREFIX, SECRET_PREFIX = "wh_", "whsec_"
@@ -12,10 +12,26 @@ TOLERANCE = timedelta(minutes=5)
 # A repeated delivery is known for so long.
 REMEMBERED = timedelta(days=30)
 LONGEST_ID = 255
+DEEPEST = 100
 
 
 class BadSignature(ValueError):
     """The delivery is not signed as it must be; the message says how."""
+
+
+def too_deep(body: object) -> bool:
+    """Whether lists and objects stand in one another more than `DEEPEST` times: what takes a body apart later
+    goes down one call for each."""
+    level = [body]
+    for _ in range(DEEPEST):
+        level = [one for item in level for one in _inside(item)]
+    return any(isinstance(one, dict | list) for one in level)
+
+
+def _inside(item: object) -> Iterable[object]:
+    if isinstance(item, dict):
+        return item.values()
+    return item if isinstance(item, list) else ()
 
 
 def secret_text(key: bytes) -> str:

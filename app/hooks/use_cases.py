@@ -11,7 +11,16 @@ from sqlalchemy.exc import IntegrityError
 
 from app.credentials import digest, new_secret, normal_email
 from app.errors import Conflict, Invalid, NotFound
-from app.hooks.domain import PREFIX, REMEMBERED, BadSignature, check_signature, delivery_id, secret_text
+from app.hooks.domain import (
+    DEEPEST,
+    PREFIX,
+    REMEMBERED,
+    BadSignature,
+    check_signature,
+    delivery_id,
+    secret_text,
+    too_deep,
+)
 from app.hooks.schemas import HookForm, HookView, Taken
 from app.hooks.sealing import Unreadable, seal, unseal
 from app.work import Work
@@ -139,9 +148,12 @@ def _key(work: Work, hook: Any) -> bytes:
 
 def _read(body: bytes) -> Any:
     try:
-        return msgspec.json.decode(body)
+        read = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid({"": f"The body is not readable JSON: {error}"}) from None
+    if too_deep(read):
+        raise Invalid({"": f"The body nests lists and objects more than {DEEPEST} deep: send it flatter."})
+    return read
 
 
 async def _before(work: Work, hooks: Hooks, hook_id: UUID, named: str) -> Taken | None:

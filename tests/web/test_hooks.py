@@ -291,6 +291,11 @@ async def test_what_is_no_delivery_is_refused(world: World) -> None:
         assert broken.status_code == 422
         assert "readable JSON" in broken.text
         assert (await outside.post(path, content=b"[" * 100_000, headers=json)).status_code == 422
+        for deep, status in ((100, 202), (101, 422), (900, 422)):  # the outermost object is one more
+            nested = b"[" * (deep - 1) + b"]" * (deep - 1)
+            body = b'{"email": "ann@people.example", "more": ' + nested + b"}"
+            answer = await outside.post(path, content=body, headers=json)
+            assert (answer.status_code, "send it flatter" in answer.text) == (status, status == 422), deep
         assert (await outside.post(path, content=b"1" * 300_000, headers=json)).status_code == 413
         assert (await outside.get(path)).status_code == 405
     for wrong in ("/hooks/wh_nobody", "/hooks/x", f"/hooks/{'wh_' + 'a' * 43}"):
