@@ -193,6 +193,27 @@ async def test_the_plan_says_what_imports_and_bulk_edits_start(world: World) -> 
         assert [one["imports"] for one in triggers] == [False] * 3
 
 
+async def test_numbers_beyond_every_column_are_refused(world: World) -> None:
+    cast = await ready(world)
+    at = f"/workflows/{cast.workflow}"
+    async with world.script(cast.owner) as client:
+        rev = await edited(client, at)
+        choice = {"version": 3_000_000_000, "step": "s2", "people": 1, "to": "exit"}
+        beyond = await client.post(f"{at}/publication", json={"rev": rev, "choices": [choice]})
+        assert (beyond.status_code, "choices.0.version" in beyond.json()["errors"]) == (422, True), (
+            beyond.text
+        )
+        moved = await client.post(f"{at}/steps/s1/position", json={"rev": rev, "to": f"main:{'9' * 20}"})
+        assert moved.status_code == 200, moved.text
+        assert [one["key"] for one in (await client.get(at)).json()["steps"]][-1] == "s1"
+    async with world.browser(cast.owner) as client:
+        form = {
+            "account": str(cast.account), "rev": rev + 1, "choices.0.version": "3000000000",
+            "choices.0.step": "s2", "choices.0.people": "1", "choices.0.to": "exit",
+        }  # fmt: skip
+        assert (await client.post(f"{at}/publication", data=form)).status_code == 422
+
+
 async def test_hold_and_release(world: World) -> None:
     cast = await ready(world)
     at = f"/workflows/{cast.workflow}"

@@ -19,9 +19,9 @@ class StandChoice(msgspec.Struct, forbid_unknown_fields=True):
     step "start". `people` is how many the
     plan showed; when it is another number by now, the publication is refused."""
 
-    version: int
+    version: Annotated[int, Meta(ge=0, le=1_000_000)]
     to: Annotated[str, Meta(max_length=20)]
-    people: int
+    people: Annotated[int, Meta(ge=0, le=1_000_000_000)]
     step: Annotated[str, Meta(max_length=20)] = ""
 
 

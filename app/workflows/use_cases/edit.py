@@ -194,7 +194,7 @@ async def move_step(work: Work, workflow_id: UUID, key: str, form: inputs.Positi
     where, position = form.list_id, form.position
     if form.to:
         where, _, number = form.to.rpartition(":")
-        position = int(number) if number.isascii() and number.isdigit() else 10_000
+        position = min(int(number), 10_000) if number.isascii() and number.isdigit() else 10_000
     direction = form.dir
     if direction == "up" or direction == "down":  # noqa: PLR1714 -- narrows the literal for the checker
         after = edited(lambda: drafts.nudge(draft, key, direction))
