@@ -9,7 +9,7 @@ select e.version, e.step_key, count(*) as people, min(e.wait_until) as due_first
        count(*) filter (where exists (
          select from effects f where f.account_id = e.account_id and f.enrollment_id = e.id
             and f.status in ('claimed', 'unknown'))) as under_way,
-       min(e.wait_reason) as reason, count(distinct e.wait_reason) as reasons
+       min(e.wait_reason) as reason, count(distinct coalesce(e.wait_reason, '')) as reasons
   from enrollments e
   left join enrollment_executions x
     on x.account_id = e.account_id and x.enrollment_id = e.id and x.seq = e.seq and x.finished_at is null

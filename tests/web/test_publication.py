@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 
+from db.ids import uuid7
 from tests.cast import Cast, cast_of
 from tests.web.pages import Page
 from tests.web.world import World
@@ -212,6 +213,35 @@ async def test_numbers_beyond_every_column_are_refused(world: World) -> None:
             "choices.0.step": "s2", "choices.0.people": "1", "choices.0.to": "exit",
         }  # fmt: skip
         assert (await client.post(f"{at}/publication", data=form)).status_code == 422
+
+
+async def test_people_of_a_step_who_wait_for_different_things_have_no_reason_in_common(world: World) -> None:
+    cast = await ready(world)
+    at = f"/workflows/{cast.workflow}"
+    contact, another = uuid7(), uuid7()
+    await world.sql("insert into contacts (account_id, id) values ($1, $2)", cast.account, contact)
+    await world.sql(
+        "insert into enrollments select (jsonb_populate_record(e, jsonb_build_object("
+        "'id', $2::uuid, 'contact_id', $3::uuid, 'wait_reason', null, 'wait_until', null))).* "
+        "from enrollments e where id = $1",
+        cast.enrollment, another, contact,
+    )  # fmt: skip
+    async with world.script(cast.owner) as client:
+        await edited(client, at)
+        [group] = (await client.get(f"{at}/publication")).json()["standing"]
+    assert (group["people"], group["reason"], group["new_first"]) == (2, None, None)
+
+
+async def test_every_merge_tag_on_offer_is_taken(world: World) -> None:
+    cast = await ready(world)
+    at = f"/workflows/{cast.workflow}"
+    async with world.script(cast.owner) as client:
+        sheet = (await client.get(f"{at}/steps/s1")).json()["sheet"]
+        config = {"kind": "add_note", "text": " ".join(sheet["merge_tags"])}
+        body = {"rev": 1, "kind": "add_note", "list": "main", "position": 9, "config": config}
+        made = await client.post(f"{at}/steps", json=body)
+    assert made.status_code == 201, made.text
+    assert "{{ contact.first_name }}" in sheet["merge_tags"]
 
 
 async def test_hold_and_release(world: World) -> None:

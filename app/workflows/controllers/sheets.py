@@ -13,6 +13,7 @@ from app.workflows.domain.draft import lane_label, lists, locate, walk
 from app.workflows.domain.events import EVENT_KINDS
 from app.workflows.domain.lint import lint
 from app.workflows.domain.steps import GROUPS, LABELS, MAIN, Step
+from app.workflows.domain.templates import tag_names
 from app.workflows.domain.triggers import TRIGGER_LABELS, Trigger, trigger_kind
 from app.workflows.schemas.faces import FACES, TRIGGER_GROUPS
 from app.workflows.schemas.pages import Choice, ChoiceGroup, Count, Sheet
@@ -48,8 +49,7 @@ def trigger_picker() -> Sheet:
 
 def merge_tags(given: Known) -> list[str]:
     """What may be written into templates."""
-    slugs = [spec.slug for spec in given.fields.values() if spec.type != "tags"]
-    return [*(f"{{{{ contact.{slug} }}}}" for slug in slugs), "{{ account.name }}"]
+    return [f"{{{{ {name} }}}}" for name, _ in tag_names(given.fields)]
 
 
 def _filled(sheet: Sheet, opened: Opened, values: Values) -> Sheet:
