@@ -1,5 +1,15 @@
 """Endings that are not success. Use cases and repositories raise them; app/web/errors.py answers them."""
 
+from datetime import timedelta
+
+
+class NotNow(Exception):  # noqa: N818 -- no error: nothing is wrong with the job
+    """A durable job has to wait so long before it goes on; that is no attempt that failed."""
+
+    def __init__(self, wait: timedelta) -> None:
+        super().__init__()
+        self.wait = wait
+
 
 class SwitchyardError(Exception):
     """A refusal with a sentence that a person or a script can act on."""

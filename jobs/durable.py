@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import select
 
 from app.enrollments.backoff import pause
-from app.errors import SwitchyardError
+from app.errors import NotNow, SwitchyardError
 from app.failpoints import Boundary, Moment, commit, hit
 from app.runtime import Runtime
 from app.work import SYSTEM, Actor, open_work
@@ -40,6 +40,8 @@ async def run_jobs(
     job = claimed[0]
     try:
         await _batches(runtime, account_id, job, handlers, going_on)
+    except NotNow as waits:
+        await _later(runtime, account_id, job, waits.wait, None, forgiven=1)
     except Exception as error:  # noqa: BLE001 -- whatever a handler raises belongs to its job
         log.warning("job.error", task=job.task, job=str(job.id), error=repr(error))
         await _again(runtime, account_id, job, error)

@@ -339,6 +339,26 @@ async def test_the_audience_enters_by_decisions(stage: Stage, audience: Audience
     assert (people[2] in await entered()) is (audience is not Audience.CURRENT_ONLY)
 
 
+async def test_the_audience_waits_while_the_workflow_is_paused(stage: Stage) -> None:
+    people = await stage.contacts(2)
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(TEN, settings=Settings(audience=Audience.CURRENT_AND_FUTURE)))
+    await flow.publish()
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await set_status(work, flow.id, "paused")
+    for _ in range(7):
+        await stage.drain(minutes=2)
+    job = await stage.one("select status, attempts, error from jobs where account_id = $1", stage.account)
+    assert tuple(job) == ("queued", 0, None)
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await set_status(work, flow.id, "active")
+    await stage.drain(minutes=2)
+    rows = await stage.sql(
+        "select contact_id, verdict from trigger_decisions where workflow_id = $1", flow.id
+    )
+    assert {row["contact_id"]: row["verdict"] for row in rows} == dict.fromkeys(people, "enrolled")
+
+
 async def test_held_nobody_moves_and_released_they_go_on(stage: Stage) -> None:
     flow = await Flow.made(stage)
     await flow.save(draft_of(Wait(amount=1, unit=Unit.HOURS), Webhook(url="https://crm.example/x")))

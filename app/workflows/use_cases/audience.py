@@ -1,12 +1,13 @@
 """Publishing that lets current contacts in: how many they are, and the job that asks for each of them."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, update
 
-from app.errors import Conflict, Invalid
+from app.errors import Conflict, Invalid, NotNow
 from app.filters.ast import FilterError
 from app.work import Work
 from app.workflows.domain.audience import audience_filter
@@ -23,6 +24,7 @@ from db.repositories.engine import EVENTS, Engine
 TASK, QUEUE = "workflow.audience", "bulk"
 BATCH = 500
 MOST = 10_000_000
+PAUSED = timedelta(minutes=1)  # until it is looked at whether the workflow goes on
 
 
 async def audience_of(work: Work, draft: Draft) -> AudienceView:
@@ -63,11 +65,13 @@ async def add_audience_job(work: Work, version: Version) -> UUID | None:
 async def run_audience(work: Work, job: Job) -> bool:
     """Asks for the next batch of contacts to enter; the matcher decides on each, as for any event. True after
     the last one. The events and the place where the walk goes on are one transaction. Raises `Conflict` when
-    the version is not live any more."""
+    the version is not live any more, `NotNow` while the workflow is paused: its matcher would refuse them."""
     workflow_id, number = UUID(job.args["workflow_id"]), job.args["number"]
     header = await work.workflows.header(workflow_id)
     if header is None or header.live_version != number:
         raise Conflict(f"Version {number} is not live any more: nobody else was let in by it.")
+    if header.status == "paused":
+        raise NotNow(PAUSED)
     version = load_version((await _row(work, workflow_id, number)).document)
     mine = (Job.account_id == work.account_id, Job.id == job.id)
     result = dict(await work.session.scalar(select(Job.result).where(*mine).with_for_update()) or {})
