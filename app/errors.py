@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 
-class NotNow(Exception):  # noqa: N818 -- no error: nothing is wrong with the job
+class NotNow(Exception):
     """A durable job has to wait so long before it goes on; that is no attempt that failed."""
 
     def __init__(self, wait: timedelta) -> None:

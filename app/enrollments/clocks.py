@@ -15,12 +15,13 @@ from app.workflows.domain.events import TASK_OVERDUE
 from app.workflows.domain.triggers import trigger_kind
 from app.workflows.use_cases.clocks import timed
 from db.ids import uuid7
-from db.repositories.clocks import CLAIM, DROP, DUE, LATER, NEVER, OVERDUE, WRITE
+from db.repositories.clocks import BUSY, CLAIM, DROP, DUE, LATER, NEVER, OVERDUE, WRITE
 from db.repositories.engine import EVENTS, SETTING, Engine
 
 log = structlog.get_logger(__name__)
 CLOCKS, TASKS = 20, 500
 STRIKE = "clock.strike"
+UNFINISHED = timedelta(seconds=30)  # until it is looked at whether the occurrence before is done
 UNREADABLE = timedelta(hours=1)  # until a clock that cannot be read is looked at again
 
 
@@ -73,6 +74,12 @@ async def _strike(work: Work, engine: Engine, row: Any) -> None:
         return
     last_at, next_at = row.last_at or row.next_at - timedelta(seconds=1), NEVER
     if row.status == "active":
+        [before] = await engine.all(BUSY, workflow=str(row.workflow_id), trigger=row.trigger_key)
+        if before.busy:
+            # Occurrences do not pile up: those that come meanwhile are missed, and follow the policy.
+            later = work.now + UNFINISHED
+            await engine.do(LATER, workflow=row.workflow_id, trigger=row.trigger_key, next_at=later)
+            return
         zone = ZoneInfo((await engine.all(SETTING))[0].time_zone)
         struck = strikes(trigger, last_at, work.now, zone)
         last_at, next_at = struck.last_at, struck.next_at or NEVER

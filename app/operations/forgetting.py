@@ -1,4 +1,5 @@
-"""Once a day: deliveries to webhooks and events of more than 30 days ago are forgotten. An event stays as
+"""Once a day: deliveries to webhooks, events and done occurrences of clocks of more than 30 days ago are
+forgotten. An event stays as
 long as an enrollment or a decision refers to it; in an account whose workflows or segments ask about history
 all events stay, because such a condition may look back for years."""
 
@@ -22,6 +23,9 @@ async def forget(runtime: Runtime) -> int:
         async with open_work(runtime, account_id, SYSTEM) as work:
             rows = Forgetting(work.session, before)
             while removed := await rows.deliveries(BATCH):
+                gone += removed
+                await work.commit()
+            while removed := await rows.strikes(BATCH):
                 gone += removed
                 await work.commit()
             after = FIRST

@@ -57,6 +57,12 @@ DROP = text("""
 delete from workflow_clocks
  where account_id = current_account() and workflow_id = :workflow and trigger_key = :trigger
 """)
+BUSY = text("""
+select exists (select from jobs
+                where account_id = current_account() and status in ('queued', 'running')
+                  and task = 'clock.strike' and args ->> 'workflow_id' = :workflow
+                  and args ->> 'trigger' = :trigger) as busy
+""")
 # After a change of the account's zone each clock is looked at, which reckons its next time anew.
 LOOK_AGAIN = text("""
 update workflow_clocks set next_at = cast(:now as timestamptz)

@@ -1,4 +1,4 @@
-"""Forgetting events and deliveries that have served their time."""
+"""Forgetting events, deliveries and occurrences of clocks that have served their time."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -23,6 +23,12 @@ DELIVERIES = text("""
 delete from hook_deliveries where account_id = current_account() and ctid = any(array(
   select ctid from hook_deliveries where account_id = current_account()
    and received_at < cast(:before as timestamptz) limit :most for update skip locked))
+returning 1
+""")
+STRIKES = text("""
+delete from jobs where account_id = current_account() and ctid = any(array(
+  select ctid from jobs where account_id = current_account() and task = 'clock.strike' and status = 'done'
+   and finished_at < cast(:before as timestamptz) limit :most for update skip locked))
 returning 1
 """)
 OLD = text("""
@@ -67,6 +73,10 @@ class Forgetting:
     async def deliveries(self, most: int) -> int:
         """Forgets deliveries to webhooks; returns how many."""
         return len((await self.session.execute(DELIVERIES, {"before": self.before, "most": most})).all())
+
+    async def strikes(self, most: int) -> int:
+        """Forgets finished jobs of occurrences of clocks; returns how many."""
+        return len((await self.session.execute(STRIKES, {"before": self.before, "most": most})).all())
 
     async def asks_history(self) -> bool:
         """Whether a published version or a segment asks what happened to contacts."""

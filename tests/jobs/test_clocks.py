@@ -12,6 +12,7 @@ import pytest
 from app.accounts.schemas import AccountForm
 from app.accounts.use_cases import change_account
 from app.enrollments.clocks import keep_time, strike_clocks
+from app.operations.forgetting import forget
 from app.tasks.schemas import TaskChangeForm
 from app.tasks.use_cases import change_task, complete_task, reopen_task
 from app.work import SYSTEM, open_work
@@ -200,6 +201,28 @@ async def test_a_clock_that_cannot_be_read_stops_no_other(stage: Stage) -> None:
         stage.account,
     )  # fmt: skip
     assert told["subject_id"] == str(bad)
+
+
+async def test_occurrences_do_not_pile_up_and_are_forgotten(stage: Stage) -> None:
+    await stage.contact()
+    await live(stage, Schedule(key="t1", cron="0 * * * *", missed="skip"))
+    first = await next_at(stage)
+    for hour in range(4):
+        await to(stage, first + timedelta(hours=hour))
+        async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+            await strike_clocks(work)
+    assert await jobs(stage) == [first.isoformat()]
+    await stage.drain()
+    await stage.drain(minutes=1)
+    assert await jobs(stage) == [(first + timedelta(hours=hour)).isoformat() for hour in (0, 3)]
+    [told] = await stage.sql(
+        "select changes from audit_logs where account_id = $1 and action = 'workflow.occurrences_missed'",
+        stage.account,
+    )  # fmt: skip
+    assert '"left_out": [null, "2"]' in told["changes"]
+    stage.clock.forward(days=31)
+    await forget(stage.runtime)
+    assert await jobs(stage) == []
 
 
 async def test_another_zone_moves_the_clock(stage: Stage) -> None:
