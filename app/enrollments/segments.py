@@ -76,6 +76,8 @@ async def compare(work: Work) -> int:
     """One segment whose time has come, against everybody: a batch of those who came in and one of those who
     went; the first time everybody at once, without events. How many segments there were."""
     engine = Engine(work.session)
+    # What the matcher commits between two of our reads would look as if somebody had left.
+    await engine.become_matcher()
     rows = await engine.all(CLAIM, now=work.now)
     if not rows:
         return 0

@@ -30,6 +30,7 @@ from app.workflows.domain.triggers import (
 from app.workflows.use_cases.clocks import sync_entrances
 from app.workflows.use_cases.publication import set_status
 from db.ids import uuid7
+from db.repositories.engine import Engine
 from jobs.tasks import drain
 from tests.jobs.stage import Stage, ask
 
@@ -336,6 +337,18 @@ async def test_time_alone_brings_people_in_and_out(stage: Stage) -> None:
     assert {row["source"] for row in events} == {"system"}
     await stage.drain(minutes=16)
     assert len(await struck(stage, "segment.entered")) == 620
+
+
+async def test_a_comparison_waits_for_the_matcher(stage: Stage) -> None:
+    texans = await segment(stage, field="state", op="is", value="TX")
+    await live(stage, SegmentEntered(key="t1", segment=texans))
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        await Engine(work.session).become_matcher()
+        comparing = asyncio.create_task(keep_time(stage.runtime, stage.account))
+        done, _ = await asyncio.wait([comparing], timeout=1)
+        assert not done
+        await work.commit()
+    assert await asyncio.wait_for(comparing, 10) == 1
 
 
 async def test_what_nobody_asks_about_is_not_watched(stage: Stage) -> None:
