@@ -204,6 +204,25 @@ async def test_a_clock_that_cannot_be_read_stops_no_other(stage: Stage) -> None:
     assert told["subject_id"] == str(bad)
 
 
+async def test_publishing_over_a_version_that_cannot_be_read_begins_a_new_clock(stage: Stage) -> None:
+    flow = await live(stage, Schedule(key="t1", cron="0 9 * * *"))
+    await stage.sql(
+        """insert into workflow_versions
+           select (jsonb_populate_record(v, jsonb_build_object('number', 2, 'id', $2::uuid))).*
+             from workflow_versions v where workflow_id = $1""", flow, uuid7(),
+    )  # fmt: skip
+    await stage.sql(
+        """update workflow_versions set document = jsonb_set(document, '{triggers,0,kind}', '"gone"')
+            where workflow_id = $1 and number = 1""", flow,
+    )  # fmt: skip
+    await stage.sql("update workflows set live_version = 2 where id = $1", flow)
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        await sync_entrances(work, flow)
+        await work.commit()
+    row = await stage.one("select version from workflow_clocks where workflow_id = $1", flow)
+    assert row["version"] == 2
+
+
 async def test_occurrences_do_not_pile_up_and_are_forgotten(stage: Stage) -> None:
     await stage.contact()
     await live(stage, Schedule(key="t1", cron="0 * * * *", missed="skip"))

@@ -4,6 +4,8 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import structlog
+
 from app.work import Work
 from app.workflows.domain.calendar import next_after
 from app.workflows.domain.clocks import Timed, rule_of
@@ -11,6 +13,8 @@ from app.workflows.domain.triggers import DateReached, Schedule, trigger_kind
 from app.workflows.domain.version import load_version
 from db.repositories.clocks import DROP, NEVER, OF_WORKFLOW, WRITE
 from db.repositories.watched import watch
+
+log = structlog.get_logger(__name__)
 
 
 async def sync_entrances(work: Work, workflow_id: UUID) -> None:
@@ -46,7 +50,7 @@ async def _sync(work: Work, workflow_id: UUID, header: Any, triggers: dict[str, 
         await session.execute(DROP, {"workflow": workflow_id, "trigger": key})
     for key, trigger in triggers.items():
         before = kept.get(key)
-        same = before is not None and _same_rule(timed(before.document).get(key), trigger)
+        same = before is not None and _same_rule(_before(before, key), trigger)
         last_at = before.last_at if before is not None and same and before.last_at else work.now
         next_at = next_after(rule_of(trigger), last_at, zone) if header.status == "active" else None
         await session.execute(
@@ -60,6 +64,15 @@ async def _sync(work: Work, workflow_id: UUID, header: Any, triggers: dict[str, 
                 "last_at": last_at,
             },
         )
+
+
+def _before(row: Any, key: str) -> Timed | None:
+    """The trigger as the clock knew it; None when that version cannot be read: a new one begins."""
+    try:
+        return timed(row.document).get(key)
+    except ValueError as error:
+        log.warning("clock.unreadable", trigger=key, version=row.version, error=str(error))
+        return None
 
 
 def _same_rule(before: Timed | None, now: Timed) -> bool:
