@@ -129,8 +129,9 @@ class DecisionView(msgspec.Struct):
 
 
 class WhyLine(msgspec.Struct):
-    """One event of the contact and what a workflow made of it. `verdict` is "" when it
-    is not looked at yet, was passed over, or nothing asks for it: `sentence` says which; `worked_out` when no decision is kept and this is today's answer."""
+    """One event of the contact and what a workflow made of it. `verdict` is "" when it is not looked at
+    yet, was passed over, or nothing asks for it: `sentence` says which; `worked_out` when no decision is
+    kept and this is today's answer."""
 
     event_id: UUID
     kind: str

@@ -172,12 +172,15 @@ async def test_the_plan_says_what_imports_and_bulk_edits_start(world: World) -> 
     async with world.script(owner) as client:
         at = f"/workflows/{(await client.post('/workflows', json={'name': 'New'})).json()['workflow']['id']}"
         config = {"kind": "contact_created", "sources": ["user", "bulk"]}
-        for number, body in enumerate(
-            ({"kind": "contact_created"}, {"kind": "contact_created", "config": config}, {"kind": "schedule"})
-        ):
+        bodies: list[dict[str, Any]] = [
+            {"kind": "contact_created"},
+            {"kind": "contact_created", "config": config},
+            {"kind": "schedule"},
+        ]
+        for body in bodies:
             rev = (await client.get(at)).json()["workflow"]["rev"]
             made = await client.post(f"{at}/triggers", json=body | {"rev": rev})
-            assert made.status_code == 201, (number, made.text)
+            assert made.status_code == 201, made.text
         plan = (await client.get(f"{at}/publication")).json()
         assert plan["workflow"]["live_version"] is None, "the first publication says it too"
         heard = [(one["imports"], one["bulk_edits"], one["sentence"][:7]) for one in plan["triggers"]]

@@ -77,7 +77,8 @@ async def test_what_left_no_decision_is_explained(world: World, clock: TestClock
         [event] = await stage.sql("select id from events where subject_id = $1", person)
         for told, over in ((f"could not start workflow {flows['archived']}", 1), ("could not be matched", 4)):
             await stage.sql(
-                "insert into audit_logs (account_id, id, occurred_at, actor_kind, actor_id, actor_name, action,"
+                "insert into audit_logs (account_id, id, occurred_at, actor_kind, actor_id, actor_name, "
+                "action,"
                 " subject_kind, subject_id, changes) values ($1, $2, now(), 'system', '', 'Engine',"
                 " 'event.passed_over', 'contact', $3, $4::jsonb)",
                 who.account_id, uuid7(), str(person),

@@ -39,13 +39,15 @@ class PublicationController(Controller):
         problems = problem_views(opened)
         view = opened.view
         people = await groups_of(work, opened)
+        fresh = view.changed or view.status not in ("active", "paused")
         publish_it = action(
             work, "publish", "Publish", f"/workflows/{workflow_id}/publication", permission=PUBLISH,
-            form=PublishForm, when=not problems and (view.changed or view.status not in ("active", "paused") or bool(people)),
+            form=PublishForm, when=not problems and (fresh or bool(people)),
         )  # fmt: skip
         return PublicationPage(
             view, problems, warnings_of(work, opened), await audience_of(work, opened.draft),
-            entrances_of(opened.draft, opened.known), plan_of(opened), people, opened.totals, actions(publish_it),
+            entrances_of(opened.draft, opened.known), plan_of(opened), people, opened.totals,
+            actions(publish_it),
         )  # fmt: skip
 
     @post("/publication", form="/workflows/{workflow_id}/publication", guards=[may(PUBLISH)])

@@ -107,8 +107,8 @@ class PublicationPage(msgspec.Struct):
 
 
 class Published(msgspec.Struct):
-    """`moved`, `exited` and `under_way` (not moved) people; with `job` they are being moved still. `paused` says
-    that the workflow is, as it was before: nobody enters until it is resumed."""
+    """`moved`, `exited` and `under_way` (not moved) people; with `job` they are being moved still. `paused`
+    says that the workflow is, as it was before: nobody enters until it is resumed."""
 
     id: UUID
     version: int

@@ -39,8 +39,8 @@ PAUSED = (
     "enter” in the workflow's settings."
 )
 REFUSED = (
-    " Those who match now would be asked to enter at once and be refused, and are not asked again: let people "
-    "enter first."
+    " Those who match now would be asked to enter at once and be refused, and are not asked again: let "
+    "people enter first."
 )
 
 

@@ -40,7 +40,8 @@ def _key(number: int, problem: Problem) -> str:
 async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published:
     """Freezes the draft of revision `form.rev` as the next version, which new people enter from now on, and
     does with the people in older versions what the choices say, all in one transaction; many people are moved
-    by a job. A paused workflow stays paused: that switch is its own. Raises `Conflict` (stale, or nothing changed) and `NotPublishable`."""
+    by a job. A paused workflow stays paused: that switch is its own. Raises `Conflict` (stale, or
+    nothing changed) and `NotPublishable`."""
     header, draft = await opened(work, workflow_id, form.rev)
     given = await known(work)
     if problems := lint(draft, given.fields, given.names):
