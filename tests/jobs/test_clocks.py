@@ -23,14 +23,11 @@ from app.workflows.domain.triggers import (
     DateReached,
     Manual,
     Schedule,
-    SegmentEntered,
-    SegmentLeft,
     TaskOverdue,
 )
 from app.workflows.use_cases.clocks import sync_entrances
 from app.workflows.use_cases.publication import set_status
 from db.ids import uuid7
-from db.repositories.engine import Engine
 from jobs.tasks import drain
 from tests.jobs.stage import Stage, ask
 
@@ -306,80 +303,6 @@ async def test_birthdays_come_each_year_and_those_of_29_february_too(stage: Stag
     events = await struck(stage, "date.reached")
     assert events[-1]["subject_id"] == people["1996-02-29"]
     assert future not in {row["subject_id"] for row in events}
-
-
-async def segment(stage: Stage, **asked: Any) -> UUID:
-    return await stage.segment(ask(asked["field"], asked["op"], asked.get("value")))
-
-
-async def test_who_enters_a_segment_starts_and_who_was_in_it_does_not(stage: Stage) -> None:
-    texans = await segment(stage, field="state", op="is", value="TX")
-    old, new = await stage.contact(state="TX"), await stage.contact(state="NY")
-    await live(stage, SegmentEntered(key="t1", segment=texans))
-    await stage.drain()
-    assert await struck(stage, "segment.entered") == []
-    members = await stage.sql("select contact_id from segment_members where segment_id = $1", texans)
-    assert [row["contact_id"] for row in members] == [old]
-    await stage.change(new, "state", "TX")
-    await stage.change(old, "city", "Austin")
-    await stage.drain()
-    [event] = await struck(stage, "segment.entered")
-    assert (event["subject_id"], event["source"]) == (new, "user")
-    assert (await stage.enrollment(new))["status"] == "completed"
-    assert await stage.sql("select from enrollments where contact_id = $1", old) == []
-
-
-async def test_who_leaves_a_segment_starts(stage: Stage) -> None:
-    texans = await segment(stage, field="state", op="is", value="TX")
-    person, gone = await stage.contact(state="TX"), await stage.contact(state="TX")
-    await live(stage, SegmentLeft(key="t1", segment=texans))
-    await stage.drain()
-    await stage.change(person, "state", "NY")
-    await stage.sql("update contacts set deleted_at = now() where id = $1", gone)
-    await stage.emit("contact.deleted", gone)
-    await stage.drain()
-    assert [row["subject_id"] for row in await struck(stage, "segment.left")] == [person]
-    assert await stage.sql("select from segment_members where segment_id = $1", texans) == []
-
-
-async def test_time_alone_brings_people_in_and_out(stage: Stage) -> None:
-    """Nothing happens to them; the quarter-hourly comparison sees it."""
-    fresh = await segment(stage, field="created_at", op="more_than_ago", value="2 days")
-    people = await stage.contacts(620)
-    await live(stage, SegmentEntered(key="t1", segment=fresh))
-    await stage.drain()
-    await stage.drain(days=1)
-    assert await struck(stage, "segment.entered") == []
-    await stage.drain(days=2)
-    events = await struck(stage, "segment.entered")
-    assert sorted(row["subject_id"] for row in events) == sorted(people)
-    assert {row["source"] for row in events} == {"system"}
-    await stage.drain(minutes=16)
-    assert len(await struck(stage, "segment.entered")) == 620
-
-
-async def test_a_comparison_waits_for_the_matcher(stage: Stage) -> None:
-    texans = await segment(stage, field="state", op="is", value="TX")
-    await live(stage, SegmentEntered(key="t1", segment=texans))
-    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        await Engine(work.session).become_matcher()
-        comparing = asyncio.create_task(keep_time(stage.runtime, stage.account))
-        done, _ = await asyncio.wait([comparing], timeout=1)
-        assert not done
-        await work.commit()
-    assert await asyncio.wait_for(comparing, 10) == 1
-
-
-async def test_what_nobody_asks_about_is_not_watched(stage: Stage) -> None:
-    texans = await segment(stage, field="state", op="is", value="TX")
-    await stage.contact(state="TX")
-    flow = await live(stage, SegmentEntered(key="t1", segment=texans))
-    await stage.drain()
-    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        await set_status(work, flow, "archived")
-    row = await stage.one("select due_at from segments where id = $1", texans)
-    assert row["due_at"] is None
-    assert await stage.sql("select from segment_members where segment_id = $1", texans) == []
 
 
 async def test_a_task_is_overdue_once(stage: Stage) -> None:
