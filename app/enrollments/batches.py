@@ -58,7 +58,7 @@ async def run_suspects(task: Task) -> int:
             rows = await task.claim([suspect.id])
             if not rows:  # not due any more
                 await take_back(task.work, suspect.mark)
-            elif suspect.crashes >= MOST_CRASHES:
+            elif suspect.crashes >= MOST_CRASHES[task.kind]:
                 await task.park(rows[0], Poison(task.poison.format(crashes=suspect.crashes)))
                 await take_back(task.work, suspect.mark)
             else:

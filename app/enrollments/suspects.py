@@ -27,7 +27,6 @@ from db.repositories.engine import Engine
 from db.tenancy import begin
 
 log = structlog.get_logger(__name__)
-MOST_CRASHES = 3
 
 
 class Kind(StrEnum):
@@ -38,6 +37,9 @@ class Kind(StrEnum):
 
 
 SPLITS = {Kind.MOVE: SPLIT, Kind.MATCH: SPLIT_EVENTS}
+# Who is parked is seen and can be tried again by a person. An event that is passed over lets nobody in: where
+# workers are killed for other reasons, being there three times is still chance.
+MOST_CRASHES = {Kind.MOVE: 3, Kind.MATCH: 6}
 
 
 class Poison(Exception):

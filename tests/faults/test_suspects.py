@@ -77,15 +77,15 @@ async def passed_over(stage: Stage) -> dict[str, str]:
     return {row["subject_id"]: row["changes"] for row in rows}
 
 
-async def test_an_event_is_passed_over_at_its_third_crash(stage: Stage) -> None:
+async def test_an_event_is_passed_over_at_its_sixth_crash(stage: Stage) -> None:
     people, ids = await events(stage, 4)
-    await left(stage, ids[:1], 2, kind="match")
-    await left(stage, ids[1:2], 1, kind="match")
+    await left(stage, ids[:1], 5, kind="match")
+    await left(stage, ids[1:2], 4, kind="match")
     await stage.drain()
     assert await entered(stage) == people[1:]
     said = await passed_over(stage)
     assert set(said) == {str(people[0])}
-    assert "it stopped the worker 3 times" in said[str(people[0])]
+    assert "it stopped the worker 6 times" in said[str(people[0])]
     assert await stage.sql("select from batches where account_id = $1", stage.account) == []
 
 

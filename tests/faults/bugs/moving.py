@@ -79,10 +79,10 @@ BUGS = (
     ),
     Bug(
         "poison-for-ever",
-        "Who stopped the worker three times is tried again and again.",
+        "Who stopped the worker too often is tried again and again.",
         "app/enrollments/batches.py",
-        "            elif suspect.crashes >= MOST_CRASHES:\n",
-        "            elif suspect.crashes >= 100 * MOST_CRASHES:\n",
+        "            elif suspect.crashes >= MOST_CRASHES[task.kind]:\n",
+        "            elif suspect.crashes >= 100 * MOST_CRASHES[task.kind]:\n",
         ("tests/faults/test_suspects.py", "-k", "parked"),
     ),
     Bug(
