@@ -4,8 +4,10 @@ import pytest
 from msgspec.structs import replace
 
 from app.workflows.domain.draft import Draft, Reentry, Settings
-from app.workflows.domain.lint import lint
+from app.workflows.domain.lint import blocking, lint
+from app.workflows.domain.lint.steps import _CHECKS
 from app.workflows.domain.steps import (
+    AddNote,
     AddTag,
     Branch,
     Exit,
@@ -29,6 +31,7 @@ GOOD: list[Any] = [
     Webhook(url="http://127.0.0.1:9/", method="GET", body=""),
     Wait(),
     Wait(mode="until", until="2026-12-01T09:00"),
+    Wait(past="skip_to"),  # left over from another mode; a duration is never over on arrival
     Branch(branches=[lane("b1", ask("state", "is", "CA"))]),
     Goal(filter=ask("tags", "any_of", [str(VIP)])),
     Exit(),
@@ -121,3 +124,14 @@ def test_problems_of_the_whole() -> None:
         ("entry", "entry"),
         ("settings", "key_field"),
     ]
+
+
+def test_what_the_engine_could_not_run_blocks_also_where_no_check_sees_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = draft(AddNote(text="{{ contact.scor }}"))
+    monkeypatch.delitem(_CHECKS, AddNote)
+    assert lint(made, FIELDS, NAMES) == []
+    [found] = blocking(made, FIELDS, NAMES)
+    assert (found.where, found.message.startswith("Step s1: There is no field")) == ("workflow", True)
+    assert blocking(draft(*GOOD), FIELDS, NAMES) == []

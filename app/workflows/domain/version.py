@@ -19,6 +19,7 @@ from app.filters.nested import AskedHistory, asked_fields, asked_history
 from app.workflows.domain.draft import Draft, Settings, walk
 from app.workflows.domain.steps import (
     ELSE,
+    MAY_BE_OVER,
     AddTag,
     AssignOwner,
     Branch,
@@ -266,7 +267,7 @@ def _aim(node: Node, by_key: dict[str, int]) -> None:
     config, wanted = node.config, None
     if isinstance(config, GoTo):
         wanted = config.step
-    elif isinstance(config, Wait) and config.past == "skip_to":
+    elif isinstance(config, Wait) and config.mode in MAY_BE_OVER and config.past == "skip_to":
         wanted = config.skip_to
     if wanted is None:
         return

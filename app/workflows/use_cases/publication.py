@@ -9,7 +9,7 @@ import msgspec
 from app.errors import Conflict, Invalid, NotFound
 from app.work import Work
 from app.workflows.domain.draft import Draft
-from app.workflows.domain.lint import Problem, lint
+from app.workflows.domain.lint import Problem, blocking
 from app.workflows.domain.references import references
 from app.workflows.domain.version import Version, content_hash, freeze, load_version
 from app.workflows.schemas.publication import Published, PublishForm, StandChoice
@@ -25,7 +25,7 @@ MOST_VERSIONS = 1_000_000  # far beyond use, far within the column
 
 
 class NotPublishable(Invalid):
-    """The draft has problems; `problems` are those of lint."""
+    """The draft has problems; `problems` are those of `blocking`."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__({_key(number, one): one.message for number, one in enumerate(problems)})
@@ -44,7 +44,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     nothing changed) and `NotPublishable`."""
     header, draft = await opened(work, workflow_id, form.rev)
     given = await known(work)
-    if problems := lint(draft, given.fields, given.names):
+    if problems := blocking(draft, given.fields, given.names):
         raise NotPublishable(problems)
     number = await work.workflows.last_version(workflow_id) + 1
     version = freeze(draft, workflow_id, number)

@@ -9,7 +9,7 @@ import msgspec
 from app.filters.parse import describe
 from app.work import Work
 from app.workflows.domain.draft import Draft, lane_label, walk
-from app.workflows.domain.lint import Problem, lint
+from app.workflows.domain.lint import Problem, blocking
 from app.workflows.domain.outcomes import Outcome
 from app.workflows.domain.steps import Exit, Step, lane_keys
 from app.workflows.domain.triggers import TRIGGER_LABELS, Trigger, trigger_kind
@@ -75,7 +75,7 @@ async def open_workflow(work: Work, workflow_id: UUID) -> Opened:
     view, live = await view_of(work, header, draft)
     given = await known(work)
     counts, totals = await counted(work, workflow_id)
-    opened = Opened(view, draft, live, given, counts, totals, lint(draft, given.fields, given.names))
+    opened = Opened(view, draft, live, given, counts, totals, blocking(draft, given.fields, given.names))
     last = await work.workflows.revision(workflow_id, header.rev)
     if last is not None and last.undo_to is not None:
         opened.undo = last.operation

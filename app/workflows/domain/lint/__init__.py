@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Literal
+from uuid import UUID
 
 import msgspec
 
@@ -13,6 +14,7 @@ from app.workflows.domain.lint.steps import check_step
 from app.workflows.domain.lint.triggers import check_trigger
 from app.workflows.domain.names import Names, within
 from app.workflows.domain.steps import Step
+from app.workflows.domain.version import CompileError, compile_version, freeze
 
 CIRCLE = "From here the only way leads back here, without a wait. Put a wait or a branch into the circle."
 
@@ -45,6 +47,17 @@ def lint(draft: Draft, fields: Fields, names: Names) -> list[Problem]:
         ),
         *(Problem(key, CIRCLE, "step") for key in circles(draft)),
     ]
+
+
+def blocking(draft: Draft, fields: Fields, names: Names) -> list[Problem]:
+    """What `lint` finds; where it finds nothing, why the engine could not run what would be published."""
+    if found := lint(draft, fields, names):
+        return found
+    try:
+        compile_version(freeze(draft, UUID(int=0), 1), fields)
+    except CompileError as error:
+        return [Problem(None, str(error), where="workflow")]
+    return []
 
 
 def step_problems(step: Step, fields: Fields, names: Names) -> list[tuple[str, str]]:

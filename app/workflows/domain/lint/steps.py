@@ -23,6 +23,7 @@ from app.workflows.domain.lint.found import (
 )
 from app.workflows.domain.names import Names
 from app.workflows.domain.steps import (
+    MAY_BE_OVER,
     AddNote,
     AddTag,
     AddToWorkflow,
@@ -133,7 +134,7 @@ def _wait(step: Step, config: Wait, fields: Fields, names: Names) -> Found:
         yield from date_field(config.field, fields)
     elif not config.weekdays and not config.month_day:
         yield "weekdays", "Choose the days of the week, or a day of the month."
-    if config.mode in ("until", "date_field") and config.past == "skip_to":
+    if config.mode in MAY_BE_OVER and config.past == "skip_to":
         yield from leads(config.skip_to, "skip_to", names, step.key)
 
 

@@ -15,6 +15,7 @@ from app.workflows.domain.steps.contact import (
     UpdateField,
 )
 from app.workflows.domain.steps.flow import (
+    MAY_BE_OVER,
     MET,
     TIMEOUT,
     AddToWorkflow,
@@ -218,6 +219,7 @@ __all__ = [
     "KINDS",
     "LABELS",
     "MAIN",
+    "MAY_BE_OVER",
     "MET",
     "TIMEOUT",
     "AddNote",

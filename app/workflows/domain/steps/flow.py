@@ -45,6 +45,8 @@ class Wait(Config, frozen=True, tag="wait"):
     skip_to: StepKey = ""
 
 
+# The modes of a wait whose moment may be over on arrival; only they ask what its `past` says.
+MAY_BE_OVER = ("until", "date_field")
 MET, TIMEOUT = "met", "timeout"
 
 
