@@ -9,7 +9,7 @@ from app.enrollments.programs import Setting
 from app.filters.ast import Filter, Op
 from app.ports import Refused, Sent
 from app.work import SYSTEM, open_work
-from app.workflows.domain.steps import AddNote, Goal, SendEmail, Unit, Wait
+from app.workflows.domain.steps import AddNote, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
 from app.workflows.domain.triggers import ContactCreated, InboundWebhook, Manual, SegmentEntered
 from app.workflows.domain.version import Program
 from db.ids import uuid7
@@ -144,3 +144,15 @@ async def test_who_enters_a_segment_does_so_by_the_deepest_of_what_happened(stag
         " where e.subject_id = $1 and e.kind = 'segment.entered'", ann,
     )  # fmt: skip
     assert tuple(entered) == (9, "workflow", "contact.updated")
+
+
+async def test_a_wait_does_not_hear_what_the_move_in_which_it_began_did(stage: Stage) -> None:
+    """The note of the step before it; one that somebody writes later is heard."""
+    lanes: dict[str, list[StepConfig]] = {"met": [AddNote(text="met")]}
+    await stage.workflow([AddNote(text="own"), (WaitFor(mode="event", event="note.added"), lanes)], CREATED)
+    ann = await begin(stage)
+    await stage.drain()
+    assert not await met(stage, ann)
+    await stage.emit("note.added", ann)
+    await stage.drain()
+    assert await met(stage, ann)
