@@ -7,10 +7,11 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.exc import IntegrityError
 
-from app.contacts.domain import TEXT_KEYS, UNIQUE, display_name, nameless, normalise
+from app.contacts.domain import UNIQUE, display_name, nameless, normalise
 from app.contacts.schemas import ContactView
 from app.errors import Conflict, Invalid, NotFound
 from app.filters.fields import BUILT_IN
+from app.filters.kept import TEXT_KEYS
 from app.tags.use_cases import ensured_tag
 from app.work import Work
 

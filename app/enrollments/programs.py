@@ -69,14 +69,17 @@ class Live(msgspec.Struct, frozen=True):
 class Setting:
     """An account for the length of one batch, which is `now`: its fields, its zone, its programs."""
 
-    def __init__(self, engine: Engine, known: _Known, name: str, zone: str, now: datetime) -> None:
-        self.engine, self.known, self.name, self.zone, self.now = engine, known, name, ZoneInfo(zone), now
+    def __init__(
+        self, engine: Engine, known: _Known, name: str, zone: str, region: str, now: datetime
+    ) -> None:
+        self.engine, self.known, self.name, self.now = engine, known, name, now
+        self.zone, self.region = ZoneInfo(zone), region
         self._live: Live | None = None
 
     @classmethod
     async def of(cls, work: Work) -> "Setting":
         engine = Engine(work.session)
-        name, zone = (await engine.all(SETTING))[0]
+        name, zone, region = (await engine.all(SETTING))[0]
         custom, segments = await engine.all(CUSTOM_FIELDS), await engine.all(SEGMENT_FILTERS)
         rows = [*custom, *segments]
         known = _known.get(work.account_id)
@@ -88,7 +91,7 @@ class Setting:
                 Named(filters=filters_by_id(segments)),
             )
             known = _known[work.account_id] = _Known(rows, fields)
-        return cls(engine, known, name, zone, work.now)
+        return cls(engine, known, name, zone, region, work.now)
 
     async def programs(self, wanted: Iterable[Version]) -> Programs:
         """Each version ready to run, or why it cannot."""
@@ -159,6 +162,7 @@ class Setting:
                 self.zone,
                 contact,
                 self.name,
+                region=self.region,
             )
             for contact, row in found.items()
         }

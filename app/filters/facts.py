@@ -32,7 +32,9 @@ class Membership:
 @dataclass(slots=True)
 class Facts:
     """`values` by field key: text, number, bool, ISO date text, aware datetime, a user's id as text; missing
-    or None is empty. `zone` is the account's. Steps change `values` and `tags` in place: later steps see it.
+    or None is empty. `zone` and `region` (two letters, for
+    phone numbers without a country code) are the account's. Steps change `values` and `tags` in place: later
+    steps see it.
 
     `workflows` and `history` (newest first) are filled only where a program asks for them. `users` names the
     members of the account by id. `data` is what the enrollment carries: "event" and "response"."""
@@ -46,6 +48,7 @@ class Facts:
     history: list[Happened] = field(default_factory=list)
     users: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    region: str = "US"
 
 
 def contact_values(columns: dict[str, object], custom: dict[str, object]) -> dict[str, object]:

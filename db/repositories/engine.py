@@ -30,7 +30,7 @@ ONLY_MATCHER = text(
     "select pg_try_advisory_xact_lock(hashtextextended('match:' || current_account()::text, 0))"
 )
 MATCHER = text("select pg_advisory_xact_lock(hashtextextended('match:' || current_account()::text, 0))")
-SETTING = text("select name, time_zone from accounts where id = current_account()")
+SETTING = text("select name, time_zone, default_region from accounts where id = current_account()")
 CUSTOM_FIELDS = text("""
 select id, key, label, type, options from custom_fields where account_id = current_account() order by id
 """).columns(options=JSONB)

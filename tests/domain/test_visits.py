@@ -98,7 +98,10 @@ def test_what_cannot_be_added_or_copied_fails(step: StepConfig, error: str) -> N
     [
         (UpdateField(field="owner", value=str(OTHER)), "nobody of the account"),
         (UpdateField(field="owner", operation="copy", source="city"), "nobody of the account"),
-        (UpdateField(field="time_zone", operation="copy", source="state"), "no time zone “Mars”"),
+        (UpdateField(field="time_zone", operation="copy", source="state"), "Choose a time zone"),
+        (UpdateField(field="website", value="javascript://x y"), "Write the website"),
+        (UpdateField(field="website", value="ftp://x.test"), "Write the website"),
+        (UpdateField(field="last_name", value="x" * 201), "at most 200 characters"),
     ],
 )
 def test_what_is_none_of_the_values_of_a_field_fails(step: StepConfig, error: str) -> None:
@@ -108,6 +111,20 @@ def test_what_is_none_of_the_values_of_a_field_fails(step: StepConfig, error: st
     assert told(UpdateField(field="owner", value=str(ADA)), around=Around(members=list(TEAM))).facts.values[
         "owner"
     ] == str(ADA)
+
+
+def test_a_step_keeps_what_a_form_would() -> None:
+    def kept(field: str, value: str) -> object:
+        return told(UpdateField(field=field, value=value)).facts.values[field]
+
+    assert kept("website", "x.test") == "https://x.test"
+    assert kept("phone", "504-621-8927") == "+15046218927"
+    assert kept("time_zone", "europe/rome") == "Europe/Rome"
+    german = someone()
+    german.region = "DE"
+    story = Story(program(UpdateField(field="phone", value="030 901820")), german)
+    story.go()
+    assert story.facts.values["phone"] == "+4930901820"
 
 
 @pytest.mark.parametrize(

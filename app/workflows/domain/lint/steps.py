@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.filters.fields import Fields, FieldSpec, FieldType, unknown_field
-from app.filters.values import value_of
+from app.filters.kept import kept_value
 from app.workflows.domain import schedule
 from app.workflows.domain.events import CONTACT_UPDATED, EVENT_KINDS, KEYED
 from app.workflows.domain.lint import sends
@@ -48,7 +48,6 @@ from app.workflows.domain.steps import (
     WaitFor,
     Webhook,
 )
-from app.workflows.domain.windows import zone_named
 
 
 def _tag(config: AddTag | RemoveTag, _fields: Fields, names: Names) -> Found:
@@ -94,14 +93,12 @@ def _value(config: UpdateField, spec: FieldSpec, fields: Fields, names: Names) -
         yield from written(config, fields, names)
     else:
         try:
-            value = value_of(spec, config.value)
+            value = kept_value(spec, config.value, "US")  # a phone number fits in any region
         except ValueError as error:
             yield "value", str(error)
             return
         if spec.type is FieldType.USER:
             yield from named(value, names.users, "value", "member")
-        elif spec.key == "time_zone" and zone_named(value) is None:
-            yield "value", f"There is no time zone “{config.value[:60]}”. Write one such as Europe/Paris."
 
 
 def _owner(config: AssignOwner, _fields: Fields, names: Names) -> Found:

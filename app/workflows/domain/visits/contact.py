@@ -5,6 +5,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from app.filters.fields import FieldSpec, FieldType
+from app.filters.kept import kept_value
 from app.filters.values import read_number, value_of
 from app.workflows.domain.outcomes import Change, ExitReason, NewTask, Outcome, Status
 from app.workflows.domain.run import STOPPED, Run
@@ -12,7 +13,6 @@ from app.workflows.domain.schedule import after
 from app.workflows.domain.steps import AddTag, AssignOwner, CreateTask, RemoveTag, SetConsent, UpdateField
 from app.workflows.domain.version import Node
 from app.workflows.domain.visits.base import fail, owner_of, put, skip
-from app.workflows.domain.windows import zone_named
 
 
 def add_tag(run: Run, node: Node) -> int:
@@ -66,11 +66,11 @@ def update_field(run: Run, node: Node) -> int:
 def _new_value(run: Run, node: Node, spec: FieldSpec, old: object) -> str | int | float | bool | None:
     config: UpdateField = node.config
     if config.operation == "set":
-        return value_of(spec, node.templates["value"].render(run.facts))
+        return kept_value(spec, node.templates["value"].render(run.facts), run.facts.region)
     if config.operation == "clear":
         return None
     if config.operation == "copy":
-        return value_of(spec, _text(run, spec, run.facts.values.get(config.source)))
+        return kept_value(spec, _text(run, spec, run.facts.values.get(config.source)), run.facts.region)
     amount = value_of(spec, node.templates["value"].render(run.facts))
     if spec.type is not FieldType.NUMBER or amount is None:
         raise ValueError(f"There is no number to add to {spec.label}.")
@@ -86,8 +86,6 @@ def _possible(run: Run, spec: FieldSpec, new: object) -> None:
     members = run.around.members
     if spec.type is FieldType.USER and members and new not in [str(member) for member in members]:
         raise ValueError("This is nobody of the account, so the contact cannot be given to them.")
-    if spec.key == "time_zone" and zone_named(new) is None:
-        raise ValueError(f"There is no time zone “{str(new)[:60]}”. Use one such as Europe/Paris.")
 
 
 def _text(run: Run, spec: FieldSpec, value: object) -> str:

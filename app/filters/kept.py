@@ -1,0 +1,100 @@
+"""What a contact keeps of a text put into one of its built-in text fields: forms, scripts, imports and steps
+all ask here."""
+
+import re
+from functools import cache
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+import phonenumbers
+
+from app.credentials import normal_email
+from app.filters.fields import BUILT_IN, FieldSpec, FieldType
+from app.filters.values import value_of
+
+TEXT_KEYS = tuple(key for key, spec in BUILT_IN.items() if spec.type is FieldType.TEXT)
+PHONES = ("phone", "phone2")
+LONGEST: dict[str, int] = dict.fromkeys(TEXT_KEYS, 200) | {
+    "email": 254,
+    "phone": 60,
+    "phone2": 60,
+    "address": 500,
+    "website": 500,
+    "time_zone": 64,
+    "postal_code": 40,
+}
+_EMAIL = re.compile(r"[^\s@<>()\[\],;:\"\\]+@(?:[^\s@<>()\[\],;:\"\\.]+\.)+[^\s@<>()\[\],;:\"\\.]{2,}")
+Value = str | int | float | bool | None
+
+
+def storable(spec: FieldSpec, text: str) -> str:
+    """The text; raises ValueError with a sentence where the database could not hold it."""
+    if "\0" in text or (not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)):
+        raise ValueError(f"{spec.label} contains a character that cannot be stored.")
+    return text
+
+
+def kept_text(spec: FieldSpec, text: str, region: str) -> str | None:
+    """What is stored for a text in a field of `LONGEST`; None for nothing but blanks. Raises ValueError with
+    a sentence. `region` (two letters) completes phone numbers without a country code."""
+    text = text.strip() if spec.key == "address" else " ".join(text.split())
+    if text == "":
+        return None
+    if len(text) > LONGEST[spec.key]:
+        raise ValueError(f"{spec.label} takes at most {LONGEST[spec.key]} characters.")
+    if spec.key in PHONES:
+        return phone(text, region)
+    if spec.key == "email":
+        return _email(text)
+    if spec.key == "website":
+        return _website(text)
+    return _zone(text) if spec.key == "time_zone" else text
+
+
+def kept_value(spec: FieldSpec, text: str, region: str) -> Value:
+    """What a step's text becomes in any field that it may write; raises ValueError with a sentence."""
+    if spec.key in LONGEST:
+        return kept_text(spec, storable(spec, text), region)
+    return value_of(spec, text)
+
+
+def phone(text: str, region: str) -> str:
+    """The number as E.164, or the text itself where it is none (an extension stays as typed as well)."""
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return text
+    if number.extension or not phonenumbers.is_possible_number(number):
+        return text
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _email(text: str) -> str:
+    address = normal_email(text.removeprefix("mailto:"))
+    if _EMAIL.fullmatch(address) is None:
+        raise ValueError("Write the e-mail address like name@example.com.")
+    return address
+
+
+def _website(text: str) -> str:
+    address = text if "://" in text else f"https://{text}"
+    try:
+        parts = urlsplit(address)
+        good = parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and " " not in address
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("Write the website like https://example.com.")
+    return address
+
+
+@cache
+def _zones() -> dict[str, str]:
+    return {name.casefold(): name for name in available_timezones()}
+
+
+def _zone(text: str) -> str:
+    name = _zones().get(text.casefold())
+    if name is None:
+        raise ValueError("Choose a time zone by its name, such as America/New_York.")
+    return ZoneInfo(name).key
