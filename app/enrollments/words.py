@@ -232,7 +232,14 @@ def reason_of(row: Any) -> str | None:
         return None
     if row.paused_at is not None:
         return "paused_enrollment"
-    return "paused_workflow" if row.held else row.wait_reason
+    if row.held:
+        return "paused_workflow"
+    return "timer" if _settles(row) else row.wait_reason
+
+
+def _settles(row: Any) -> bool:
+    """Whether it stands still before its first step."""
+    return row.wait_reason is None and row.step_key is None and row.wait_until is not None
 
 
 def waits_for(row: Any, title: str, now: datetime, zone: str) -> str:
@@ -246,6 +253,11 @@ def waits_for(row: Any, title: str, now: datetime, zone: str) -> str:
         said = f"Paused since {clock(row.paused_at, now, zone)}: it stays here until somebody resumes it."
     elif reason == "paused_workflow":
         said = f"Held: nobody in “{row.workflow_name}” moves until it is released."
+    elif _settles(row):
+        later = row.due_at is not None and row.due_at > now
+        said = (
+            f"Settles until {until}; then it begins if it still matches." if later else "Is about to begin."
+        )
     elif reason in ("effect", "retry", "hold"):
         said = _effect(row, now, zone)
     elif reason == "condition" and title.startswith("Goal: "):
@@ -253,8 +265,6 @@ def waits_for(row: Any, title: str, now: datetime, zone: str) -> str:
     elif reason is not None:
         short = title.removeprefix("Wait ").removeprefix("for: ").removeprefix("Ask: ")
         said = WAITS.get(reason, "Waits.").format(until=until, title=short)
-    elif until and row.due_at is not None and row.due_at > now:
-        said = f"Settles until {until}; then it begins if it still matches."
     else:
         said = f"Is about to go on with “{title}”." if title else "Is about to begin."
     return said

@@ -9,7 +9,7 @@ import pytest
 
 from app.enrollments.matching import match_events
 from app.enrollments.moving import move_enrollments
-from app.enrollments.words import clock, visit_note, waits_for
+from app.enrollments.words import clock, reason_of, visit_note, waits_for
 from app.work import SYSTEM, open_work
 from db.ids import uuid7
 from tests.cast import Cast, cast_of
@@ -277,8 +277,15 @@ async def test_a_stranger_finds_nothing(world: World) -> None:
 
 def row(**changes: Any) -> SimpleNamespace:
     base = {"status": "active", "held": False, "workflow_name": "W", "wait_reason": None, "wait_until": None}
-    more = {"exit_reason": None, "error": None, "paused_at": None, "due_at": None}
+    more = {"exit_reason": None, "error": None, "paused_at": None, "due_at": None, "step_key": None}
     return SimpleNamespace(**{**base, **more, **changes})
+
+
+def test_who_settles_waits_for_a_timer() -> None:
+    settling = row(wait_until=NOW, due_at=NOW)
+    assert (reason_of(settling), waits_for(settling, "", NOW, "UTC")) == ("timer", "Is about to begin.")
+    assert reason_of(row(wait_until=NOW, held=True)) == "paused_workflow"
+    assert reason_of(row(step_key="s1")) is None
 
 
 def sending(reason: str, status: str) -> SimpleNamespace:
