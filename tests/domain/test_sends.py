@@ -109,6 +109,17 @@ def test_chat_and_what_a_webhook_keeps() -> None:
     assert (decision.data, decision.closed[0].detail) == ({}, {"status": 200, "saved": False})
 
 
+@pytest.mark.parametrize(
+    ("city", "called"),
+    [("..", False), (".", False), ("../admin", True), ("...", True), ("a.b", True), ("", True)],
+)
+def test_a_value_of_dots_does_not_climb_in_an_address(city: str, called: bool) -> None:
+    at = "https://x.test/people/{{ contact.city }}/notes?of={{ contact.city }}/.."
+    decision = told(Webhook(url=at), city=city).decisions[-1]
+    assert (len(decision.effects), decision.status) == ((1, "active") if called else (0, "failed"))
+    assert called or "part “.” or “..”" in str(decision.error)
+
+
 def test_notifications_go_to_members_and_one_mail_to_all_of_them() -> None:
     around = Around(members=list(TEAM))
     step = Notify(to="users", users=[ADA, OTHER, BOB], title="Hot: {{ contact.first_name }}", body="b")

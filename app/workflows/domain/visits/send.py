@@ -1,6 +1,7 @@
 """Steps that tell somebody something. Whom it does not reach is said before the window is looked at; who
 waits for the window is visited again when it opens."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -68,6 +69,8 @@ def webhook(run: Run, node: Node) -> int:
         return parked
     rendered = _rendered(run, node)
     body = rendered["body"]
+    if _climbs(rendered["url"]):
+        return fail(run, node, "The address has a part “.” or “..” with this contact's values.")
     try:
         if body.strip():
             msgspec.json.decode(body)
@@ -83,6 +86,13 @@ def webhook(run: Run, node: Node) -> int:
     if config.save_as:
         payload["save_as"] = config.save_as
     return _request(run, node, Effect("webhook", node.key, 0, "", payload, config.on_doubt))
+
+
+def _climbs(url: str) -> bool:
+    """Whether a part of the path leads somewhere else than it says: a value that is only dots is not escaped
+    by anything."""
+    path = re.split("[?#]", url, maxsplit=1)[0]
+    return any(part.lower().replace("%2e", ".") in (".", "..") for part in path.split("/"))
 
 
 def notify(run: Run, node: Node) -> int:
