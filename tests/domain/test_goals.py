@@ -110,4 +110,18 @@ def test_completed_by_a_goal_stays_so_when_the_filter_turns_false_again() -> Non
     assert ended(made.go(days=1)) == ("completed", "goal_met")
 
 
+@pytest.mark.parametrize("policy", ["end", "wait"])
+def test_a_goal_met_earlier_counts_where_a_later_one_is_not_met(policy: Any) -> None:
+    late = Goal(filter=ask("city", "is", "Rome"), on_unmet=policy, amount=1, unit=Unit.HOURS)
+    story = Story(
+        program(Goal(filter=BOUGHT), RemoveTag(tag=VIP), late, AddTag(tag=COLD)), someone(tags={VIP})
+    )
+    decision = story.go()
+    if policy == "wait":
+        assert decision.wait_reason is WaitReason.CONDITION
+        decision = story.go(hours=1)
+    assert (ended(decision), decision.goal_key) == (("completed", "goal_met"), "s1")
+    assert story.path[-1] == (3, "s3", "unmet")
+
+
 # Edges

@@ -133,7 +133,8 @@ class Run:
             return taken
         if reason is WaitReason.CONDITION and due:
             self.close(Outcome.UNMET, {"timeout": True})
-            return self.finish(node.key, Status.INCOMPLETE, ExitReason.FINISHED)
+            self.out.step_key = node.key
+            return self.end()
         return self.stay()
 
     def taken_from(self, node: Node) -> Decision | None:
@@ -280,7 +281,8 @@ class Run:
     # Ending
 
     def end(self) -> Decision:
-        """Past the last step: with goals, completed when one was met on the way or is met now."""
+        """Past the last step or at an unmet goal: with goals, completed when one was met on the way or is
+        met now."""
         if not self.program.has_goals:
             return self.finish(self.out.step_key, Status.COMPLETED, ExitReason.FINISHED)
         if self.out.goal_key is None:

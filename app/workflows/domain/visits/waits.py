@@ -5,7 +5,7 @@ from app.workflows.domain.outcomes import ExitReason, NewApproval, Outcome, Stat
 from app.workflows.domain.run import STOPPED, Run
 from app.workflows.domain.schedule import after, wait_end
 from app.workflows.domain.steps import MET, Approval, Drip, Goal, Wait, WaitFor
-from app.workflows.domain.version import Node
+from app.workflows.domain.version import END, Node
 from app.workflows.domain.visits.base import fail
 
 
@@ -59,8 +59,7 @@ def goal(run: Run, node: Node) -> int:
         run.begin(node, {"until": until.isoformat()})
         return run.park(node, WaitReason.CONDITION, until)
     run.record(node, Outcome.UNMET, {})
-    run.finish(node.key, Status.INCOMPLETE, ExitReason.FINISHED)
-    return STOPPED
+    return END
 
 
 def drip(run: Run, node: Node) -> int:
