@@ -103,7 +103,8 @@ async def remove_enrollment(work: Work, enrollment_id: UUID) -> None:
 
 
 async def retry_enrollment(work: Work, enrollment_id: UUID) -> None:
-    """Tries the step again: at once what waits for its next try, as a new visit what failed. Raises
+    """Tries the step again: at once what waits for its next try, as a new visit what failed. A visit that
+    failed although its message went out is closed as sent, and what follows is tried again. Raises
     `NotFound`, `Conflict` (neither, something is in doubt, or the contact is in the workflow again)."""
     row = await locked_row(work, enrollment_id)
     waiting = None
@@ -125,6 +126,8 @@ async def _begin_again(work: Work, row: Row) -> None:
     row.status, row.due_at, row.fence = "active", work.now, row.fence + 1
     row.wait_reason = row.wait_until = row.exit_reason = row.error = row.ended_at = None
     row.paused_at = row.heard_event_id = None
+    if await work.effects.went_out(row.id, row.seq):
+        row.wait_reason = "effect"  # as if it had just been sent: a new visit would send it twice
     work.ring()
 
 

@@ -58,6 +58,16 @@ class Effects(TenantRepository[Effect]):
         found: Effect | None = await self.session.scalar(query)
         return found
 
+    async def went_out(self, enrollment_id: UUID, seq: int) -> bool:
+        """Whether what a visit sends is known to have gone out."""
+        query = select(Effect.id).where(
+            Effect.account_id == self.account_id,
+            Effect.enrollment_id == enrollment_id,
+            Effect.seq == seq,
+            Effect.status == "sent",
+        )
+        return await self.session.scalar(query) is not None
+
     async def under_way(self, enrollment_ids: Sequence[UUID]) -> list[Effect]:
         """What may be going out now for these enrollments, in doubt first; what is not begun yet stays so
         until the transaction ends."""

@@ -6,11 +6,13 @@ from uuid import UUID
 
 import pytest
 
+from app.enrollments import deciding
 from app.enrollments.backoff import MOST_ATTEMPTS, pause
 from app.enrollments.sending import attempt, begin, ending, settle
-from app.enrollments.steering import settle_effect
+from app.enrollments.steering import retry_enrollment, settle_effect
 from app.ports import Doubtful, Letter, Outcome, Refused, Sent
 from app.work import SYSTEM, open_work
+from app.workflows.domain.machine import advance as real
 from app.workflows.domain.steps import OnDoubt, SendEmail, Webhook
 from app.workflows.domain.triggers import ContactCreated
 from db.repositories.engine import Engine
@@ -141,6 +143,30 @@ async def test_doubt_sent_again_when_a_person_says_so(stage: Stage) -> None:
     assert (await stage.enrollment(person))["status"] == "completed"
     assert len({letter.key for letter in stage.outside.letters}) == 1
     assert len(stage.outside.letters) == 2
+
+
+async def test_what_went_out_is_not_sent_again_by_trying_its_step_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await parked(stage)
+
+    def advance(program: Any, state: Any, *around: Any) -> Any:
+        if state.effect is not None and state.effect.status == "sent":
+            raise RuntimeError("bad luck")
+        return real(program, state, *around)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(deciding, "advance", advance)
+        await stage.drain()
+    failed = await stage.enrollment(person)
+    assert (failed["status"], (await stage.effect(person))["status"]) == ("failed", "sent")
+    assert await stage.path(person) == [("send_email", "failed")]
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await retry_enrollment(work, failed["id"])
+    await stage.drain()
+    assert (await stage.enrollment(person))["status"] == "completed"
+    assert await stage.path(person) == [("send_email", "sent")]
+    assert len(stage.outside.letters) == 1
 
 
 @pytest.mark.parametrize(
