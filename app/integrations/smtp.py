@@ -111,13 +111,13 @@ async def _data(client: aiosmtplib.SMTP, content: bytes, message_id: str) -> Out
         await client.quit()
     except (SMTPException, OSError, TimeoutError):
         client.close()
-    return Sent({"code": answer.code, "answer": answer.message[:500], "message_id": message_id})
+    return Sent({"code": answer.code, "answer": _clean(answer.message)[:500], "message_id": message_id})
 
 
 def _refused(client: aiosmtplib.SMTP, error: SMTPResponseException) -> Refused:
     """5xx is for good, at every stage; anything else may be tried again."""
     client.close()
-    said = f"The mail server said {error.code} {str(error.message)[:500]}"
+    said = f"The mail server said {error.code} {_clean(str(error.message))[:500]}"
     return Refused(said, permanent=error.code >= 500, what=f"smtp_{error.code}")
 
 
@@ -126,7 +126,12 @@ def _said(error: BaseException) -> str:
         return f"no answer within {TIMEOUT:.0f} seconds"
     if isinstance(error, SMTPServerDisconnected):
         return "the server hung up"
-    return str(error)[:300] or type(error).__name__
+    return _clean(str(error))[:300] or type(error).__name__
+
+
+def _clean(text: str) -> str:
+    """The server's words as the database takes them: bytes that are no UTF-8 arrive as surrogates."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "")
 
 
 def compose(letter: Letter, sender: str) -> EmailMessage:

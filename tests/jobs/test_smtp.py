@@ -45,7 +45,7 @@ class Server:
             if said == "":
                 return
             if said != "-":
-                writer.write(f"{said}\r\n".encode())
+                writer.write(f"{said}\r\n".encode("utf-8", "surrogateescape"))
                 await writer.drain()
             if command == "DATA" and said.startswith("354"):
                 self.data = (await reader.readuntil(b"\r\n.\r\n"))[:-3]
@@ -102,6 +102,20 @@ async def test_silence_after_the_data_is_in_doubt(answer: str, monkeypatch: pyte
     async with listening(Server({".": answer})) as mailer:
         outcome = await mailer.send(letter())
     assert isinstance(outcome, Doubtful), outcome
+
+
+@pytest.mark.parametrize("odd", ["\udce9", "\x00"])
+async def test_words_that_no_database_takes_change_no_outcome(odd: str) -> None:
+    """Such as a reply in Latin-1: its bytes are no UTF-8."""
+    async with listening(Server({".": f"250 re{odd}u"})) as mailer:
+        sent = await mailer.send(letter())
+    assert isinstance(sent, Sent), sent
+    assert sent.detail["answer"].encode().replace(b"?", b"") == b"reu"
+    async with listening(Server({"RCPT": f"550 refus{odd}"})) as mailer:
+        refused = await mailer.send(letter())
+    assert isinstance(refused, Refused), refused
+    assert refused.permanent
+    assert refused.error.encode().replace(b"?", b"").endswith(b"550 refus")
 
 
 async def test_hanging_up_after_taking_it_is_sent() -> None:
