@@ -5,8 +5,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.enrollments import deciding
+from app.enrollments import deciding, sending
 from app.enrollments.backoff import MOST_ATTEMPTS, pause
 from app.enrollments.sending import attempt, begin, ending, settle
 from app.enrollments.steering import retry_enrollment, settle_effect
@@ -241,6 +242,24 @@ async def test_not_sent_when_the_contact_goes_or_the_workflow_is_held_meanwhile(
     assert stage.outside.letters == []
     await stage.drain()
     assert (await stage.enrollment(person))["exit_reason"] == "subject_deleted"
+
+
+async def test_what_went_out_is_written_although_no_connection_was_free(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await parked(stage)
+    effect = await claim(stage)
+    taken = [PoolTimeout("QueuePool limit reached")]
+
+    async def crowded(*arguments: Any) -> bool:
+        if taken:
+            raise taken.pop()
+        return await settle(*arguments)
+
+    monkeypatch.setattr(sending, "settle", crowded)
+    monkeypatch.setattr(sending, "PATIENCE", (0.0,))
+    await attempt(stage.runtime, stage.account, effect)
+    assert (await stage.effect(person))["status"] == "sent"
 
 
 async def test_what_went_out_is_written_although_the_connection_was_cut(stage: Stage) -> None:
