@@ -157,7 +157,7 @@ async def _effect(work: Work, effect_id: UUID) -> tuple[Effect, Row]:
 
 
 def _wake(work: Work, effect: Effect, row: Row) -> None:
-    if row.status == "active" and row.seq == effect.seq:
+    if row.status == "active" and row.paused_at is None and row.seq == effect.seq:
         row.due_at = work.now
     work.ring()
 

@@ -5,9 +5,10 @@ from uuid import UUID
 
 from app.enrollments.moving import Moving
 from app.enrollments.sending import attempt, begin, note_doubt
+from app.enrollments.steering import cancel_effect, settle_effect
 from app.enrollments.verbs import pause_enrollment, resume_enrollment, skip_wait
 from app.filters.ast import Op
-from app.ports import Refused
+from app.ports import Doubtful, Refused
 from app.work import SYSTEM, open_work
 from app.workflows.domain.draft import Settings
 from app.workflows.domain.steps import AddNote, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
@@ -37,6 +38,27 @@ async def pause(stage: Stage, enrollment: UUID) -> None:
 async def resume(stage: Stage, enrollment: UUID) -> None:
     async with open_work(stage.runtime, stage.account, USER) as work:
         await resume_enrollment(work, enrollment)
+
+
+async def test_settling_or_cancelling_makes_nobody_due_who_is_paused(stage: Stage) -> None:
+    stage.outside.answers = [Doubtful("cut after DATA"), Refused("451 later", permanent=False)]
+    await stage.workflow([MAIL], CREATED)
+    people = [await begun(stage)]
+    await stage.drain()
+    people.append(await begun(stage))
+    await stage.drain()
+    for person in people:
+        await pause(stage, (await stage.enrollment(person))["id"])
+    doubt, again = [(await stage.effect(person))["id"] for person in people]
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await settle_effect(work, doubt, went_out=True)
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await cancel_effect(work, again)
+    assert [(await stage.enrollment(person))["due_at"] for person in people] == [None, None]
+    for person in people:
+        await resume(stage, (await stage.enrollment(person))["id"])
+    await stage.drain()
+    assert [(await stage.enrollment(person))["status"] for person in people] == ["completed", "failed"]
 
 
 async def test_a_goal_met_between_two_tries_calls_the_mail_off(stage: Stage) -> None:
