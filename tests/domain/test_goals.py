@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.workflows.domain.outcomes import (
+    EffectOutcome,
     WaitReason,
 )
 from app.workflows.domain.steps import (
@@ -46,6 +47,15 @@ def test_never_backwards() -> None:
     assert not story.go(hours=1).moved
     assert ended(story.go(days=1)) == ("completed", "goal_met")  # met now, though it stood higher up
     assert [key for _, key, _ in story.path] == ["s1", "s2", "s3"]
+
+
+def test_met_during_a_call_that_fails_for_good() -> None:
+    story = Story(program(MAIL, Wait(), Goal(filter=BOUGHT), AddTag(tag=COLD)), someone(email="a@x.test"))
+    story.go()
+    story.facts.tags.add(VIP)
+    done = story.go(EffectOutcome("failed_permanent", error="550 no such user"))
+    assert (*ended(done), done.error) == ("completed", "goal_met", None)
+    assert story.path == [(1, "s1", "failed"), (2, "s2", "skipped"), (3, "s3", "met"), (4, "s4", "done")]
 
 
 def test_goals_of_lanes_not_entered_do_not_listen() -> None:

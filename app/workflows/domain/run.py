@@ -105,7 +105,7 @@ class Run:
             return self.run(node.after)
         if found.status == "failed_permanent":
             self.close(Outcome.FAILED, found.detail, found.error)
-            return self.finish(node.key, Status.FAILED, ExitReason.FAILED_PERMANENT, found.error)
+            return self.after_failure(node, found.error)
         if found.status in ("pending", "retry"):
             taken = self.taken_from(node)
             if taken is not None:
@@ -117,6 +117,13 @@ class Run:
         self.out.due_at = None
         self.out.error = found.error
         return self.out
+
+    def after_failure(self, node: Node, error: str | None) -> Decision:
+        """Whoever met a goal during the call goes on behind it; all others fail."""
+        goal = self.goal_met(node)
+        if goal is not None:
+            return self.run(self.reach(self.program.nodes[node.after], goal))
+        return self.finish(node.key, Status.FAILED, ExitReason.FAILED_PERMANENT, error)
 
     def resume_wait(self, node: Node) -> Decision:
         """A wait that is over is over; what still stands is asked for its goals, and whether it may stay."""
