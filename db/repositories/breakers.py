@@ -30,14 +30,16 @@ update breakers b set state = :state, until = cast(:until as timestamptz),
 """)  # noqa: S608 -- constants
 GONE = text(f"delete from breakers b where {_STEP} and b.error_class = :what")  # noqa: S608 -- constants
 
-# One of the step's effects, due or not: the one that was attempted least.
+# One of the step's effects, due or not: the one that was attempted least. Also one whose worker died with it.
 CLAIM_PROBE = text(f"""
 with x as materialized (
         select o.id from effects o
           join workflows w on w.account_id = o.account_id and w.id = o.workflow_id and not w.held
           join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id
            and e.paused_at is null and e.status = 'active'
-         where {_OF_STEP} and o.status in ('pending', 'retry')
+         where {_OF_STEP} and (o.status in ('pending', 'retry')
+                or o.status = 'claimed' and o.lease_until < clock_timestamp()
+                   and (o.begun_at is null or o.on_doubt = 'resend'))
          order by o.attempts, o.due_at, o.id limit 1 for update of o skip locked)
 update effects f set status = 'claimed', fence = f.fence + 1, begun_at = null,
        lease_until = clock_timestamp() + make_interval(secs => cast(:lease as double precision))
@@ -47,7 +49,10 @@ returning f.id, f.fence, f.kind, f.payload, f.idempotency_key, f.on_doubt, f.enr
        f.workflow_id, f.step_key, f.contact_id, true as probe
 """).columns(payload=JSONB)  # noqa: S608 -- constants
 WAITING = text(f"""
-select exists (select from effects o where {_OF_STEP} and o.status in ('pending', 'retry', 'claimed')) as any
+select exists (select from effects o
+                 join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id
+                  and e.status = 'active'
+                where {_OF_STEP} and o.status in ('pending', 'retry', 'claimed')) as any
 """)  # noqa: S608 -- constants
 # What is due of an open breaker's step waits for its next try.
 PARK = text(f"""

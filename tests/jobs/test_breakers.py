@@ -167,6 +167,30 @@ def test_a_probe_that_fails_gives_nobody_up(outcome: Refused) -> None:
     assert ending(Sent(), 0, "hold", probe=True).status == "sent"
 
 
+async def test_who_was_left_by_a_dead_worker_is_the_probe(stage: Stage) -> None:
+    stage.outside.answers = [Refused("dead", permanent=False, what="http_503")] * 12
+    await everybody(stage, Webhook(url="http://dead.example/"), 12)
+    await stage.drain()
+    stage.outside.answers.clear()
+    assert await stage.sql("select 1 from breakers where account_id = $1", stage.account)
+    await stage.sql(
+        "update effects set status = 'claimed', begun_at = null, "
+        "lease_until = clock_timestamp() - interval '1 second' where account_id = $1", stage.account,
+    )  # fmt: skip
+    for _ in range(5):
+        await stage.drain(minutes=11)
+    assert await standing(stage) == {("completed", None): 12}
+
+
+async def test_a_breaker_waits_for_nobody_who_has_left(stage: Stage) -> None:
+    stage.outside.answers = [Refused("dead", permanent=False, what="http_503")] * 12
+    await everybody(stage, Webhook(url="http://dead.example/"), 12)
+    await stage.drain()
+    await stage.sql("update enrollments set status = 'exited' where account_id = $1", stage.account)
+    await stage.drain(minutes=11)
+    assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
+
+
 async def test_the_jobs_page_shows_it_and_tries_at_once(stage: Stage) -> None:
     stage.outside.answers = [Refused("The other side answered 503.", permanent=False, what="http_503")] * 12
     workflow = await everybody(stage, Webhook(url="http://dead.example/"), 40)
