@@ -21,6 +21,7 @@ BATCH = 500
 PER_SECOND = 50  # so many of those who were held back go on
 # About one contact, or said by nobody: no reason to think that the next one fares the same.
 _NOT_COUNTED = ("", ADDRESS, LETTER)
+_NOT_ASKED = ("", LETTER)  # no server has answered: a probe that ends so has shown nothing
 
 
 def class_of(outcome: Outcome) -> str | None:
@@ -91,6 +92,8 @@ async def hear(work: Work, effect: Any, outcome: Outcome) -> None:
         await engine.do(statements.BEGUN, **place, what=what)
     for row in await engine.all(statements.OF_STEP, **place):
         before = _breaker(row)
+        if before.state is State.HALF_OPEN and not isinstance(outcome, Sent) and outcome.what in _NOT_ASKED:
+            continue  # the next probe tells
         # A probe that fails otherwise has not shown that this is over.
         failed = what is not None and (what == row.error_class or before.state is State.HALF_OPEN)
         chance = random.random()  # noqa: S311 -- spread, not a secret

@@ -182,6 +182,16 @@ async def test_who_was_left_by_a_dead_worker_is_the_probe(stage: Stage) -> None:
     assert await standing(stage) == {("completed", None): 12}
 
 
+async def test_a_probe_that_never_left_the_house_closes_nothing(stage: Stage) -> None:
+    stage.outside.answers = [Refused("dead", permanent=False, what="unreachable")] * 12
+    await everybody(stage, SendEmail(subject="a", body="b"), 12)
+    await stage.drain()
+    stage.outside.answers = [Refused("a line break", permanent=True, what="letter")]
+    await stage.drain(seconds=45)
+    row = await stage.one("select state from breakers where account_id = $1", stage.account)
+    assert row["state"] == "half_open"
+
+
 async def test_a_breaker_waits_for_nobody_who_has_left(stage: Stage) -> None:
     stage.outside.answers = [Refused("dead", permanent=False, what="http_503")] * 12
     await everybody(stage, Webhook(url="http://dead.example/"), 12)
