@@ -5,7 +5,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from app.failpoints import Boundary, Moment, commit, hit
 from app.ports import Doubtful, Outcome, Refused, Sent
 from app.runtime import Runtime
 from app.work import SYSTEM, Work, open_work
+from app.workflows.domain.windows import closed_until
 from db.repositories.engine import Engine
 from db.repositories.ledger import (
     BEGIN_EFFECT,
@@ -28,6 +29,7 @@ from db.repositories.ledger import (
     DOUBT,
     EFFECT_ENDED,
     GIVE_BACK,
+    POSTPONE,
     WAKE_VISIT,
 )
 
@@ -139,6 +141,10 @@ async def begin(runtime: Runtime, account_id: UUID, effect: Any) -> int | None:
     """The number of this attempt, from 1; None when it is not ours any more, has to wait or is not wanted. A
     probe counts as none."""
     async with open_work(runtime, account_id, SYSTEM) as work:
+        opens = closed_until(effect.payload, work.now)
+        if opens is not None:
+            await _postpone(work, effect, opens)
+            return None
         lease = runtime.settings.lease_seconds
         rows = await Engine(work.session).all(
             BEGIN_EFFECT, id=effect.id, fence=effect.fence, lease=lease, probe=effect.probe
@@ -147,6 +153,13 @@ async def begin(runtime: Runtime, account_id: UUID, effect: Any) -> int | None:
             await wake_visits(work, [effect])
         await commit(work.session, Boundary.SEND_BEGUN)
         return cast("int", rows[0].attempts) if rows and rows[0].status == "claimed" else None
+
+
+async def _postpone(work: Work, effect: Any, opens: datetime) -> None:
+    """The window closed since the visit: no attempt is made of it before it opens again."""
+    await wake_visits(work, [effect])  # first, as in `settle`; it then says until when it waits
+    await Engine(work.session).do(POSTPONE, id=effect.id, fence=effect.fence, due_at=opens)
+    await commit(work.session, Boundary.SEND_GIVEN_BACK)
 
 
 class Ending(msgspec.Struct, frozen=True):

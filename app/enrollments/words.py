@@ -279,6 +279,8 @@ def _effect(row: Any, now: datetime, zone: str) -> str:
         return (
             f"Waits for the {thing} to be sent (try {row.effect_attempts + 1} at {when}): {row.effect_error}"
         )
+    if row.effect_status == "pending" and row.effect_due_at > now:
+        return f"Waits until {clock(row.effect_due_at, now, zone)} for the {thing} to be sent."
     return f"Waits for the {thing} to be sent."
 
 

@@ -103,6 +103,14 @@ update effects f set status = 'pending', lease_until = null
  where f.account_id = current_account() and f.id = v.id and f.fence = v.fence and f.status = 'claimed'
    and f.begun_at is null
 """)
+# Claimed while its window is closed: it is due when that opens, and what is known of earlier tries stands.
+POSTPONE = text("""
+update effects f
+   set status = case when f.error is null then 'pending' else 'retry' end, fence = f.fence + 1,
+       lease_until = null, due_at = cast(:due_at as timestamptz)
+ where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
+   and f.begun_at is null
+""")
 EFFECT_ENDED = text("""
 update effects f set status = :status, lease_until = null, error = :error, error_class = :what,
        result = cast(cast(:result as text) as jsonb), due_at = cast(:due_at as timestamptz),

@@ -190,5 +190,15 @@ def test_a_window_in_the_zone_of_the_contact() -> None:
     assert told(fixed, phone="1").state.wait_reason is WaitReason.EFFECT
 
 
+def test_what_is_sent_carries_its_window_unless_a_person_opened_it() -> None:
+    step = SendSms(body="x", window=Window(start="18:00", end="20:00", zone="contact"))
+    sent = told(step, phone="1", time_zone="Asia/Tokyo").decisions[0].effects[0].payload
+    assert sent["window"] == {"days": [], "start": "18:00", "end": "20:00", "zone": "Asia/Tokyo"}
+    opened = Story(program(step), someone(phone="1"))
+    opened.go()
+    opened.state = replace(opened.state, wait_until=NOW)
+    assert opened.go(heard=True).effects[0].payload == {"to": "1", "body": "x"}
+
+
 def test_nobody_waits_for_a_window_without_an_address() -> None:
     assert told(SendEmail(subject="x", body="x", window=EVENING)).decisions[0].status == "completed"

@@ -1,7 +1,11 @@
 """When something may be sent."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
 
 from app.filters.facts import Facts
 from app.filters.times import instant
@@ -25,6 +29,22 @@ def zone_of(window: Window, facts: Facts) -> ZoneInfo:
         return facts.zone
     named = facts.values.get("time_zone") if window.zone == "contact" else window.zone
     return zone_named(named) or facts.zone
+
+
+def carried(window: Window, facts: Facts) -> dict[str, Any]:
+    """The window for the payload of an effect, its zone resolved: whoever sends knows no facts."""
+    named = msgspec.structs.replace(window, zone=zone_of(window, facts).key)
+    found: dict[str, Any] = msgspec.to_builtins(named)
+    return found
+
+
+def closed_until(payload: Mapping[str, Any], moment: datetime) -> datetime | None:
+    """When the window that an effect carries opens next; None while it is open, or carries none."""
+    if "window" not in payload:
+        return None
+    window = msgspec.convert(payload["window"], Window)
+    opens = next_opening(window, moment, ZoneInfo(window.zone))
+    return opens if opens > moment else None
 
 
 def next_opening(window: Window, moment: datetime, zone: ZoneInfo) -> datetime:

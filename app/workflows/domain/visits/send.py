@@ -12,7 +12,7 @@ from app.workflows.domain.run import Run
 from app.workflows.domain.steps import Chat, Notify, OnDoubt, SendEmail, SendSms, Webhook
 from app.workflows.domain.version import Node
 from app.workflows.domain.visits.base import fail, owner_of, skip
-from app.workflows.domain.windows import next_opening, zone_of
+from app.workflows.domain.windows import carried, next_opening, zone_of
 
 DENIED = "denied"
 
@@ -136,9 +136,8 @@ def _rendered(run: Run, node: Node) -> dict[str, str]:
 
 def _until_open(run: Run, node: Node) -> int | None:
     """Parks until the window opens; None while it is open, or when a person opened it."""
-    window, waited = node.window, run.enrollment
-    opened = waited.wait_reason is WaitReason.WINDOW and waited.heard and waited.step_key == node.key
-    if window is None or opened:
+    window = node.window
+    if window is None or _opened(run, node):
         return None
     try:
         opens = next_opening(window, run.now, zone_of(window, run.facts))
@@ -150,8 +149,17 @@ def _until_open(run: Run, node: Node) -> int | None:
     return run.park(node, WaitReason.WINDOW, opens)
 
 
+def _opened(run: Run, node: Node) -> bool:
+    """A person said that it need not wait for its window."""
+    waited = run.enrollment
+    return waited.wait_reason is WaitReason.WINDOW and waited.heard and waited.step_key == node.key
+
+
 def _request(run: Run, node: Node, effect: Effect) -> int:
-    """Hands an effect to the ledger and parks until it is resolved."""
+    """Hands an effect to the ledger and parks until it is resolved. It carries its window: it may be sent
+    long after this visit."""
+    if node.window is not None and "internal" not in effect.payload and not _opened(run, node):
+        effect.payload["window"] = carried(node.window, run.facts)
     effect.seq = run.begin(node, {name: effect.payload[name] for name in _SHOWN[effect.kind]})
     effect.idempotency_key = f"{run.enrollment.id}:{effect.seq}"
     run.out.effects.append(effect)
