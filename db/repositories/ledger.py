@@ -90,7 +90,9 @@ update effects f
        attempts = f.attempts + case when y.go and not cast(:probe as boolean) then 1 else 0 end,
        fence = f.fence + case when y.go then 0 else 1 end,
        lease_until = case when y.go then clock_timestamp() + {LEASE} end,
-       error = coalesce(y.refusal, f.error), error_class = case when y.skip then '{UNWANTED}' end
+       error = case when y.refusal is null then f.error
+                    else concat_ws(' ', y.refusal, 'Last try: ' || f.error) end,
+       error_class = case when y.skip then '{UNWANTED}' end
   from y
  where f.account_id = current_account() and f.id = y.id and f.fence = :fence and f.status = 'claimed'
    and f.lease_until > clock_timestamp()

@@ -158,13 +158,16 @@ select v.id, v.enrollment_id, v.seq, v.workflow_id, v.contact_id, v.step_key, v.
               cast(:on_doubt as text[]))
        v(id, enrollment_id, seq, workflow_id, contact_id, step_key, kind, idempotency_key, payload, on_doubt)
 """)
+# What an earlier try said stays beside it: it may have said that the call may have arrived.
 CANCEL_EFFECTS = text("""
-update effects set status = 'cancelled', fence = fence + 1, error = :error
+update effects set status = 'cancelled', fence = fence + 1,
+       error = concat_ws(' ', cast(:error as text), 'Last try: ' || error)
  where account_id = current_account() and enrollment_id = any(cast(:ids as uuid[]))
    and status in ('pending', 'retry')
 """)
 CALL_OFF = text("""
-update effects f set status = 'cancelled', fence = f.fence + 1, error = :error
+update effects f set status = 'cancelled', fence = f.fence + 1,
+       error = concat_ws(' ', cast(:error as text), 'Last try: ' || f.error)
   from unnest(cast(:enrollment_id as uuid[]), cast(:seq as int[])) v(enrollment_id, seq)
  where f.account_id = current_account() and f.enrollment_id = v.enrollment_id and f.seq = v.seq
    and f.status in ('pending', 'retry')

@@ -262,6 +262,19 @@ async def test_what_went_out_is_written_although_no_connection_was_free(
     assert (await stage.effect(person))["status"] == "sent"
 
 
+async def test_a_refusal_keeps_what_the_last_try_said(stage: Stage) -> None:
+    stage.outside.answers = [Doubtful("cut: it may have arrived")]
+    person = await parked(stage, HOOK)
+    await stage.drain()
+    stage.clock.forward(minutes=5)
+    effect = await claim(stage)
+    await stage.sql("update contacts set deleted_at = now() where id = $1", person)
+    await attempt(stage.runtime, stage.account, effect)
+    found = await stage.effect(person)
+    said = "The contact was deleted before it was sent. Last try: cut: it may have arrived"
+    assert (found["status"], found["error"]) == ("cancelled", said)
+
+
 async def test_what_went_out_is_written_although_the_connection_was_cut(stage: Stage) -> None:
     person = await parked(stage)
     effect = await claim(stage)
