@@ -142,13 +142,14 @@ async def begin(runtime: Runtime, account_id: UUID, effect: Any) -> int | None:
     probe counts as none."""
     async with open_work(runtime, account_id, SYSTEM) as work:
         opens = closed_until(effect.payload, work.now)
+        rows: Sequence[Any] = ()
         if opens is not None:
             await _postpone(work, effect, opens)
-            return None
-        lease = runtime.settings.lease_seconds
-        rows = await Engine(work.session).all(
-            BEGIN_EFFECT, id=effect.id, fence=effect.fence, lease=lease, probe=effect.probe
-        )
+        else:
+            lease = runtime.settings.lease_seconds
+            rows = await Engine(work.session).all(
+                BEGIN_EFFECT, id=effect.id, fence=effect.fence, lease=lease, probe=effect.probe
+            )
         if rows and rows[0].status == "cancelled":
             await wake_visits(work, [effect])
         await commit(work.session, Boundary.SEND_BEGUN)
@@ -159,7 +160,6 @@ async def _postpone(work: Work, effect: Any, opens: datetime) -> None:
     """The window closed since the visit: no attempt is made of it before it opens again."""
     await wake_visits(work, [effect])  # first, as in `settle`; it then says until when it waits
     await Engine(work.session).do(POSTPONE, id=effect.id, fence=effect.fence, due_at=opens)
-    await commit(work.session, Boundary.SEND_GIVEN_BACK)
 
 
 class Ending(msgspec.Struct, frozen=True):

@@ -243,7 +243,7 @@ def test_a_way_that_leads_nowhere_does_not_compile() -> None:
     with pytest.raises(CompileError, match=r"Step s1: .*does not exist"):
         program(GoTo(step="s9"))
     with pytest.raises(CompileError, match="s1"):
-        program(Wait(past="skip_to"))
+        program(Wait(mode="until", past="skip_to"))
 
 
 def test_goals_seen_from_where_somebody_went() -> None:

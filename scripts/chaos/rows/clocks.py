@@ -32,7 +32,8 @@ async def f10_clocks_are_an_hour_off(scenes: type[Scene]) -> dict[str, Any]:
         ensure(min(wrong["ahead"], wrong["behind"]) > 0, f"hardly an id carries a wrong clock: {dict(wrong)}")
         late = [row["seconds"] for row in await scene.site.sql(TAKEOVERS)]
         ensure(bool(late), "nobody took anything over, so nothing is shown about leases")
-        ensure(max(late) <= 2.0, f"a takeover came {max(late):.1f} s after the end of the lease")
+        # How quick it is, is F01's; a lease by a clock that is off would be off by an hour.
+        ensure(max(late) <= 30.0, f"a takeover came {max(late):.1f} s after the end of the lease")
         return figures(
             takeovers=len(late), deliveries=verdict.deliveries, early=verdict.early, repeats=verdict.repeats
         )
