@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import msgspec
 import structlog
 
 from app.enrollments.segments import compare
@@ -47,7 +48,7 @@ async def strike_clocks(work: Work) -> int:
     for row in rows:
         try:
             await _strike(work, engine, row)
-        except Exception as error:
+        except (msgspec.MsgspecError, ValueError) as error:
             # Whatever one workflow's document has in it, the other clocks strike.
             log.exception("clock.unreadable", workflow=str(row.workflow_id), trigger=row.trigger_key)
             await _postpone(work, engine, row, error)

@@ -32,9 +32,8 @@ class Membership:
 @dataclass(slots=True)
 class Facts:
     """`values` by field key: text, number, bool, ISO date text, aware datetime, a user's id as text; missing
-    or None is empty. `zone` and `region` (two letters, for
-    phone numbers without a country code) are the account's. Steps change `values` and `tags` in place: later
-    steps see it.
+    or None is empty. `zone` and `region` (two letters, for phone numbers without a country code) are the
+    account's. Steps change `values` and `tags` in place: later steps see it.
 
     `workflows` and `history` (newest first) are filled only where a program asks for them. `users` names the
     members of the account by id. `data` is what the enrollment carries: "event" and "response"."""

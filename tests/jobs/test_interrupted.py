@@ -1,6 +1,8 @@
 """What is taken from somebody, or kept for them, while they stand still."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from uuid import UUID
 
 from app.enrollments.moving import Moving
@@ -154,17 +156,26 @@ async def test_doubt_waits_for_nobody_who_moves(stage: Stage) -> None:
         assert await note_doubt(work) == 1
 
 
+async def fails_after(stage: Stage, meanwhile: Callable[[UUID], Awaitable[None]]) -> None:
+    """The one who is due is claimed and fails; before that is written, a person does something."""
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        [row] = await Engine(work.session).all(CLAIM_DUE, now=work.now, most=5)
+        await work.session.rollback()  # it failed, and its lock is gone
+        await meanwhile(row.id)
+        await Moving(work).park(row, ValueError("Once."))
+
+
 async def test_whose_wait_was_skipped_meanwhile_is_not_parked_for_an_old_error(stage: Stage) -> None:
     await stage.workflow([Wait(amount=1, unit=Unit.HOURS), AddNote(text="on")], CREATED)
     person = await begun(stage)
     await stage.drain()
     stage.clock.forward(hours=2)
-    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        [row] = await Engine(work.session).all(CLAIM_DUE, now=work.now, most=5)
-        await work.session.rollback()  # it failed, and its lock is gone
-        async with open_work(stage.runtime, stage.account, USER) as other:
-            await skip_wait(other, row.id)
-        await Moving(work).park(row, ValueError("Once."))
+
+    async def skip(enrollment: UUID) -> None:
+        async with open_work(stage.runtime, stage.account, USER) as work:
+            await skip_wait(work, enrollment)
+
+    await fails_after(stage, skip)
     assert (await stage.enrollment(person))["status"] == "active"
 
 
@@ -173,10 +184,6 @@ async def test_who_was_moved_meanwhile_is_not_parked_for_an_old_error(stage: Sta
     person = await begun(stage)
     await stage.drain()
     stage.clock.forward(minutes=2)
-    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        [row] = await Engine(work.session).all(CLAIM_DUE, now=work.now, most=5)
-        await work.session.rollback()  # it failed, and its lock is gone
-        await pause(stage, row.id)
-        await Moving(work).park(row, ValueError("Once."))
+    await fails_after(stage, partial(pause, stage))
     after = await stage.enrollment(person)
     assert (after["status"], after["paused_at"] is not None) == ("active", True)
