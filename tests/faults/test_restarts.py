@@ -13,13 +13,15 @@ from jobs.shell import GRACE_SECONDS
 from tests.jobs.stage import Stage
 from tests.jobs.test_process import MAIL, Process, counted, sink, tagged, until
 
+PATIENCE = 120.0  # seconds: the machine may be busy with other tests
+
 
 async def heard_of(stage: Stage, worker: Process) -> None:
     async def there() -> bool:
         rows = await stage.sql("select pid from workers")
         return worker.process is not None and worker.process.pid in {row["pid"] for row in rows}
 
-    await until(there)
+    await until(there, PATIENCE)
 
 
 @pytest.mark.slow
@@ -61,7 +63,8 @@ async def test_a_rolling_restart_under_load_loses_nothing_and_repeats_nothing(
                 async def more(before: int = before) -> bool:
                     return sum(taken.keys.values()) >= min(before + 15, 200)
 
-                await until(more)
+                await until(more, PATIENCE)
+                await heard_of(stage, workers[number % 2])  # before, SIGTERM finds nobody who listens
                 told = time.monotonic()
                 assert await workers[number % 2].end(signal.SIGTERM) == 0
                 assert time.monotonic() - told <= GRACE_SECONDS
