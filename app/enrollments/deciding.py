@@ -1,6 +1,7 @@
 """What `advance` needs for a batch of enrollments, read at once; and what it decides for each of them."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from app.workflows.domain.outcomes import (
 from app.workflows.domain.version import Program
 from db.repositories import around as statements
 from db.repositories.engine import Engine
+from db.repositories.entering import UNMATCHED_SINCE
 from db.repositories.ledger import UNWANTED
 from db.repositories.moving import EFFECTS_OF
 
@@ -108,6 +110,7 @@ async def load(setting: Setting, rows: Sequence[Any]) -> Known:
         if isinstance(program := programs.get((row.workflow_id, row.version)), Program)
     }
     shared = await _shared(setting, list(running.values()), [*facts.values(), *deleted.values()])
+    shared.unmatched_since = await _unmatched_since(setting, rows)
     known.around = {workflow: replace(shared, states={}) for workflow in found}
     await _states(engine, running, known)
     return known
@@ -184,6 +187,14 @@ async def _shared(setting: Setting, programs: Sequence[Program], facts: Sequence
         rows = await setting.engine.all(statements.OWNED)
         shared.owned = {row.owner_id: row.contacts for row in rows}
     return shared
+
+
+async def _unmatched_since(setting: Setting, rows: Sequence[Any]) -> datetime | None:
+    """Since when events wait to be matched; asked only where the time of a wait for an event is over."""
+    if not any(row.wait_reason == "event" and row.wait_until <= setting.now for row in rows):
+        return None
+    found = await setting.engine.all(UNMATCHED_SINCE)
+    return found[0].occurred_at if found else None
 
 
 async def _states(engine: Engine, running: Mapping[Any, Program], known: Known) -> None:

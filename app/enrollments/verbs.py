@@ -56,8 +56,8 @@ async def skip_wait(work: Work, enrollment_id: UUID) -> None:
     before = row.wait_until.isoformat() if row.wait_until else None
     row.wait_until = row.due_at = work.now
     row.fence += 1  # a batch that failed before this does not park it for its old error
-    if row.wait_reason == "window":
-        row.heard_event_id = row.event_id  # or the step would find its window closed again
+    if row.wait_reason in ("window", "timer"):
+        row.heard_event_id = row.event_id  # or the step would find its window closed, its date ahead again
     work.audit(
         "enrollment.wait_skipped", "enrollment", row.id, {"wait_until": (before, work.now.isoformat())}
     )

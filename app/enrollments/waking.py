@@ -11,6 +11,7 @@ from app.filters.facts import Facts
 from app.work import Work
 from app.workflows.domain.events import CONTACT_DELETED, Event, Source, offered
 from app.workflows.domain.outcomes import WaitReason
+from app.workflows.domain.schedule import moved_elsewhere
 from app.workflows.domain.version import Program
 from db.repositories.entering import HEARD, SETTLED, STANDING, WAKE, WAKE_ALL_OF
 
@@ -128,15 +129,20 @@ def _met(row: Any, program: Program, heard: _Heard, facts: Facts, now: datetime)
 
 
 def _moves(row: Any, program: Program, facts: Facts, now: datetime) -> bool:
-    """Whether looking at it again would move it: a goal is met, a condition holds, or the entry condition
-    holds no longer. What is asked here is asked again by the one who moves it."""
+    """Whether looking at it again would move it: a goal is met, a condition holds, the date it waits for is
+    another, or the entry condition holds no longer. What is asked here is asked again by the one who moves
+    it."""
     if program.stay_match is not None and not program.stay_match(facts, now):
         return True
     nodes = program.nodes
+    node = nodes[program.by_key[row.step_key]] if row.step_key in program.by_key else None
     if row.wait_reason == WaitReason.CONDITION:
-        match = nodes[program.by_key[row.step_key]].match if row.step_key in program.by_key else None
+        match = node.match if node is not None else None
         if match is None or match(facts, now):
             return True
+    dated = node.config if row.wait_reason == WaitReason.TIMER and node is not None else None
+    if dated is not None and moved_elsewhere(dated, row.wait_until, now, facts):
+        return True
     return any((match := nodes[goal].match) is not None and match(facts, now) for goal in program.goals)
 
 

@@ -103,6 +103,15 @@ ARITY: dict[Op, Arity] = {
     Op.BETWEEN: Arity.TWO,
 }
 
+# What these ask may come to another answer by the passing of time alone.
+TIMED = frozenset(
+    {
+        *(Op.TODAY, Op.YESTERDAY, Op.TOMORROW, Op.IN_LAST, Op.IN_NEXT, Op.MORE_THAN_AGO, Op.MORE_THAN_AHEAD),
+        *(Op.ANNIVERSARY, Op.ANNIVERSARY_IN, Op.HAPPENED, Op.NOT_HAPPENED),
+        *(Op.CHANGED, Op.CHANGED_TO, Op.CHANGED_FROM_TO),
+    }
+)
+
 Value = bool | int | float | str | None | list[bool | int | float | str]
 
 

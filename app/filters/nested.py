@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.filters.ast import ARITY, Arity, Filter, FilterError, Predicate, predicates
+from app.filters.ast import ARITY, TIMED, Arity, Filter, FilterError, Predicate, predicates
 from app.filters.changes import CONTACT_UPDATED
 from app.filters.fields import UNITS, Fields, FieldType
 from app.filters.values import read_span
@@ -126,6 +126,11 @@ def asked_history(expression: Filter | None, fields: Fields) -> AskedHistory:
                 _longest(within),
             )
     return found
+
+
+def asks_time(expression: Filter | None, fields: Fields) -> bool:
+    """Whether time alone may change the answer of a filter, by a condition of its segments too."""
+    return any(predicate.op in TIMED for predicate in _whole(expression, fields))
 
 
 def _longest(text: str) -> timedelta:

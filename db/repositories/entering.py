@@ -9,6 +9,9 @@ select id, kind, subject_id, source, data, root_event_id, depth, occurred_at fro
    for update skip locked
 """
 UNMATCHED = text(_UNMATCHED.format(which="")).columns(data=JSONB)
+UNMATCHED_SINCE = text("""
+select occurred_at from events where account_id = current_account() and matched_at is null order by id limit 1
+""")
 UNMATCHED_THESE = text(_UNMATCHED.format(which="and id = any(cast(:ids as uuid[]))")).columns(data=JSONB)
 MATCHED = text("""
 update events set matched_at = cast(:now as timestamptz)
@@ -72,8 +75,8 @@ on conflict do nothing
 """)
 
 STANDING = text("""
-select e.id, e.workflow_id, e.version, e.contact_id, e.step_key, e.seq, e.wait_reason, e.entered_at,
-       e.of_deleted, e.due_at <= cast(:now as timestamptz) as due, x.started_at
+select e.id, e.workflow_id, e.version, e.contact_id, e.step_key, e.seq, e.wait_reason, e.wait_until,
+       e.entered_at, e.of_deleted, e.due_at <= cast(:now as timestamptz) as due, x.started_at
   from enrollments e
   left join enrollment_executions x
     on x.account_id = e.account_id and x.enrollment_id = e.id and x.seq = e.seq and e.wait_reason = 'event'

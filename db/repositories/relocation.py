@@ -69,7 +69,8 @@ select e.id from enrollments e
  where e.account_id = current_account() and e.workflow_id = :workflow and e.status = 'active'
  order by e.id for update of e
 """)
-# `kept`: the visit goes on. Whoever is paused stays so.
+# `kept`: the visit goes on, and is looked at: the new version may have a goal that they meet. Whoever is
+# paused stays so, and what waits for a call is looked at after it.
 RELOCATED = text("""
 update enrollments e
    set version = :version, step_key = v.step_key, fence = e.fence + 1,
@@ -77,10 +78,8 @@ update enrollments e
        wait_reason = case when v.kept then e.wait_reason end,
        wait_until = case when v.kept then v.wait_until end,
        heard_event_id = case when v.kept then e.heard_event_id end,
-       due_at = case when e.paused_at is not null then null
-                     when not v.kept then cast(:now as timestamptz)
-                     when v.wait_until is not distinct from e.wait_until then e.due_at
-                     else v.wait_until end
+       due_at = case when e.paused_at is null and (not v.kept or e.due_at is not null)
+                     then cast(:now as timestamptz) end
   from unnest(cast(:id as uuid[]), cast(:step_key as text[]), cast(:kept as boolean[]),
               cast(:wait_until as timestamptz[])) v(id, step_key, kept, wait_until)
  where e.account_id = current_account() and e.id = v.id

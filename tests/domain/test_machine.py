@@ -140,7 +140,7 @@ def test_a_wait_of_a_day_keeps_the_clock_of_the_account() -> None:
 
 def test_a_wait_until() -> None:
     story = Story(program(Wait(mode="until", until="2026-12-01T09:00")), someone())
-    assert story.go().due_at == datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
+    assert story.go().wait_until == datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
     past = Wait(mode="until", until="2026-01-01")
     assert ended(Story(program(past), someone()).go()) == ("completed", "finished")
     gone = Story(program(Wait(mode="until", until="2026-01-01", past="exit"), AddTag(tag=VIP)), someone())

@@ -54,7 +54,7 @@ BOTH: dict[str, list[StepConfig]] = {MET: [AddTag(tag=COLD)], TIMEOUT: [AddTag(t
 )
 def test_a_date_of_the_contact(since: str, offset: int, clock: str, until: datetime) -> None:
     story = Story(program(Wait(mode="date_field", field=DAY, offset=offset, at=clock)), someone(since=since))
-    assert story.go().due_at == until
+    assert story.go().wait_until == until
 
 
 @pytest.mark.parametrize("since", ["2026-11-01", None])

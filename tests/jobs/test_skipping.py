@@ -59,6 +59,7 @@ async def closed_window(stage: Stage) -> Window:
     ("reason", "step", "notes"),
     [
         ("timer", Wait(amount=9, unit=Unit.DAYS), ["end"]),
+        ("timer", Wait(mode="until", until="2099-01-01T09:00"), ["end"]),
         ("drip_slot", Drip(count=1, amount=9, unit=Unit.DAYS), ["end"]),
         ("event", (WaitFor(mode="event", event="note.added"), LANES), ["timeout", "end"]),
         ("condition", (WaitFor(mode="condition", filter=ask("city", Op.IS, "Rome")), LANES),

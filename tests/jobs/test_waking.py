@@ -1,10 +1,12 @@
 """Who is woken by what happens around a contact: where it is, and events that are told only to who asks."""
 
+from datetime import date, timedelta
 from uuid import UUID
 
 import pytest
 
 from app.enrollments.known import People
+from app.enrollments.moving import move_enrollments
 from app.enrollments.programs import Setting
 from app.filters.ast import Filter, Op
 from app.ports import Refused, Sent
@@ -155,4 +157,49 @@ async def test_a_wait_does_not_hear_what_the_move_in_which_it_began_did(stage: S
     assert not await met(stage, ann)
     await stage.emit("note.added", ann)
     await stage.drain()
+    assert await met(stage, ann)
+
+
+async def test_a_date_that_changes_moves_the_wait_for_it(stage: Stage) -> None:
+    """At once, and not when the old one comes."""
+    field = uuid7()
+    await stage.sql(
+        "insert into custom_fields (account_id, id, key, label, type) "
+        "values ($1, $2, 'renewal', 'Renewal', 'date')",
+        stage.account, field,
+    )  # fmt: skip
+    dated = Wait(mode="date_field", field=f"custom.{field}", at="12:00")
+    await stage.workflow([dated, AddNote(text="met")], CREATED)
+    ann = await stage.contact()
+    today = (await stage.now()).date()
+    await renew(stage, ann, field, today + timedelta(days=20))
+    await stage.emit("contact.created", ann)
+    await stage.drain()
+    before = (await stage.enrollment(ann))["wait_until"]
+    await renew(stage, ann, field, today + timedelta(days=3))
+    await stage.emit("contact.updated", ann, {"changes": {f"custom.{field}": [None, "another day"]}})
+    await stage.drain()
+    assert (await stage.enrollment(ann))["wait_until"] == before - timedelta(days=17)
+    await stage.drain(days=4)
+    assert await met(stage, ann)
+
+
+async def renew(stage: Stage, contact: UUID, field: UUID, day: date) -> None:
+    await stage.sql(
+        "update contacts set fields = jsonb_build_object($2::text, $3::text) where id = $1",
+        contact, str(field), day.isoformat(),
+    )  # fmt: skip
+
+
+async def test_a_wait_is_not_over_while_what_happened_in_time_is_not_matched(stage: Stage) -> None:
+    vip = await stage.tag("vip")
+    waits = WaitFor(mode="event", event="tag.added", about=str(vip), amount=1, unit=Unit.HOURS)
+    await stage.workflow([(waits, {"met": [AddNote(text="met")]})], CREATED)
+    ann = await begin(stage)
+    await stage.add_tag(ann, vip)
+    stage.clock.forward(hours=2)
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        await move_enrollments(work)  # before the matcher has come to it
+    assert (await stage.enrollment(ann))["status"] == "active"
+    await stage.drain(seconds=6)
     assert await met(stage, ann)

@@ -70,11 +70,14 @@ class Outcome(StrEnum):
 class Around(msgspec.Struct):
     """What steps know besides the contact, the same for a whole batch. `states` by step key is what a step of
     this version remembers across people (whose turn it is, which slots are taken); steps change it in place
-    and what changed is written with the batch. `owned` counts each member's contacts, for the least busy."""
+    and what changed is written with the batch. `owned` counts each member's contacts, for the least busy.
+    `unmatched_since` is when the oldest event happened that no wait was asked about yet; None when all were,
+    or nobody's wait for an event is over."""
 
     members: list[UUID] = []
     owned: dict[UUID, int] = {}
     states: dict[str, dict[str, Any]] = {}
+    unmatched_since: datetime | None = None
 
 
 class EffectOutcome(msgspec.Struct, frozen=True):
@@ -93,8 +96,8 @@ class Enrollment(msgspec.Struct, frozen=True):
     was not begun; otherwise the execution `seq` is open and belongs to `step_key`.
 
     `answer` is the option chosen for the approval it waits for, `heard` that the event it waits for has
-    happened (or that a person opened the window), `contact_gone` that it runs for a contact who was
-    deleted."""
+    happened (or that a person opened the window or ended the wait), `contact_gone` that it runs for a
+    contact who was deleted."""
 
     id: UUID
     contact_id: UUID

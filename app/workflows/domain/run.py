@@ -5,7 +5,7 @@ Goals listen from entry. A goal lies ahead when it stands further down in the cu
 around it; those in lanes not yet entered do not listen: nobody knows whether the contact will pass there."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -23,13 +23,14 @@ from app.workflows.domain.outcomes import (
     Status,
     WaitReason,
 )
-from app.workflows.domain.schedule import after
-from app.workflows.domain.steps import MET, TIMEOUT, Webhook
+from app.workflows.domain.schedule import after, moved_elsewhere
+from app.workflows.domain.steps import MET, TIMEOUT, SendEmail, Webhook
 from app.workflows.domain.version import END, Node, Program
 
 MOST_VISITS = 1000
 MOST_VISITS_IN_A_LIFE = 10_000
 STOPPED = -2
+UNTIL_MATCHED = timedelta(seconds=5)  # until a wait looks again whether all that happened in time was matched
 _EFFECTS = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.HOLD, WaitReason.BREAKER_OPEN)
 # Over when their time has come, without a question.
 _TIMED = (WaitReason.TIMER, WaitReason.DRIP_SLOT, WaitReason.WINDOW)
@@ -39,10 +40,11 @@ Visit = Callable[["Run", Node], int]
 
 
 class Run:
-    """The decision in the making; `seq` is the number of the latest visit, `open` whether it goes on."""
+    """The decision in the making; `seq` is the number of the latest visit, `open` whether it goes on;
+    `delivered` whether an e-mail of it has just been taken by the mail server."""
 
     __slots__ = (
-        *("around", "check_goals", "enrollment", "facts", "now"),
+        *("around", "check_goals", "delivered", "enrollment", "facts", "now"),
         *("open", "out", "program", "seq", "visits"),
     )
 
@@ -64,6 +66,7 @@ class Run:
         self.seq = enrollment.seq
         self.open = enrollment.wait_reason is not None
         self.check_goals = True
+        self.delivered = False
         self.out = Decision(Status.ACTIVE, enrollment.step_key, enrollment.seq, goal_key=enrollment.goal_key)
 
     def decide(self) -> Decision:
@@ -84,7 +87,7 @@ class Run:
         """The first move. After standing still to settle, whoever no longer fits leaves again."""
         program, settled = self.program, self.enrollment.wait_until
         if settled is not None and settled > self.now:
-            return self.stay()
+            return self.stay(None)
         self.out.step_key = program.nodes[program.start].key if program.nodes else None
         if program.version.settings.settle_seconds and not program.entry_match(self.facts, self.now):
             return self.leave_unmatched()
@@ -97,9 +100,10 @@ class Run:
         What has not begun yet is called off by them."""
         found = self.enrollment.effect
         if found is None or found.status == "claimed":
-            return self.stay()
+            return self.stay(node)
         if found.status in ("sent", "skipped"):
             sent = found.status == "sent"
+            self.delivered = sent and isinstance(node.config, SendEmail)
             detail = self.kept(node, found.detail) if sent else {"reason": found.error}
             self.close(Outcome.SENT if sent else Outcome.SKIPPED, detail)
             return self.run(node.after)
@@ -111,7 +115,7 @@ class Run:
             if taken is not None:
                 return taken
             if self.enrollment.wait_reason is WaitReason.BREAKER_OPEN:
-                return self.stay()
+                return self.stay(node)
         reason = {"retry": WaitReason.RETRY, "unknown": WaitReason.HOLD}.get(found.status, WaitReason.EFFECT)
         self.park(node, reason, found.next_at)
         self.out.due_at = None
@@ -129,10 +133,10 @@ class Run:
         """A wait that is over is over; what still stands is asked for its goals, and whether it may stay."""
         until, reason = self.enrollment.wait_until, self.enrollment.wait_reason
         due = until is not None and self.now >= until
-        if due and reason in _TIMED:
-            again = reason is WaitReason.WINDOW or (reason is WaitReason.DRIP_SLOT and self.missed(node))
-            self.close(Outcome.PASSED, {"again": True} if again else {})
-            return self.run(node.index if again else node.after)
+        if reason in _TIMED and (index := self.timed_out(node, due=due)) is not None:
+            return self.run(index)
+        if due and reason is WaitReason.EVENT and self.unmatched(until):
+            return self.stay(node, self.now + UNTIL_MATCHED)
         if node.starts and (lane := self.lane(node, due)) is not None:
             return self.go_on(node, lane)
         taken = self.taken_from(node)
@@ -142,7 +146,21 @@ class Run:
             self.close(Outcome.UNMET, {"timeout": True})
             self.out.step_key = node.key
             return self.end()
-        return self.stay()
+        return self.stay(node)
+
+    def timed_out(self, node: Node, *, due: bool) -> int | None:
+        """Where somebody goes on who waited for a moment, which may be the same step once more; None while
+        the moment is ahead."""
+        enrollment = self.enrollment
+        reason, until = enrollment.wait_reason, enrollment.wait_until
+        if reason is WaitReason.TIMER and not enrollment.heard:
+            again = moved_elsewhere(node.config, until, self.now, self.facts)
+        else:
+            again = due and (reason is WaitReason.WINDOW or self.missed(node))
+        if not (again or due):
+            return None
+        self.close(Outcome.PASSED, {"again": True} if again else {})
+        return node.index if again else node.after
 
     def taken_from(self, node: Node) -> Decision | None:
         """What ends a stand before its time: a goal ahead that is met, an entry condition that must hold and
@@ -155,11 +173,19 @@ class Run:
             return self.leave_unmatched()
         return None
 
+    def unmatched(self, until: datetime | None) -> bool:
+        """Whether what a wait waits for may have happened before its time was over, and was not looked at
+        yet."""
+        oldest = self.around.unmatched_since
+        return not self.enrollment.heard and oldest is not None and until is not None and oldest <= until
+
     def missed(self, node: Node) -> bool:
         """Whether the stretch of a drip slot is over: after a pause or a downtime all who missed theirs take
         new ones, rather than coming through at once."""
         slot, drip = self.enrollment.wait_until, node.config
-        return slot is not None and after(drip.amount, drip.unit, slot, self.facts.zone) <= self.now
+        if self.enrollment.wait_reason is not WaitReason.DRIP_SLOT or slot is None:
+            return False
+        return after(drip.amount, drip.unit, slot, self.facts.zone) <= self.now
 
     def go_on(self, node: Node, lane: str) -> Decision:
         if lane not in node.starts:
@@ -195,13 +221,20 @@ class Run:
         self.facts.data = {**self.facts.data, "response": answers}
         return noted | {"saved": True}
 
-    def stay(self) -> Decision:
-        """Parked exactly as before; nothing is written but the next due time."""
+    def stay(self, node: Node | None, look: datetime | None = None) -> Decision:
+        """Parked exactly as before; nothing is written but when it is looked at next."""
         enrollment = self.enrollment
-        self.out.wait_reason, self.out.wait_until = enrollment.wait_reason, enrollment.wait_until
-        self.out.due_at = None if enrollment.wait_reason in _EFFECTS else enrollment.wait_until
+        until = enrollment.wait_until
+        self.out.wait_reason, self.out.wait_until = enrollment.wait_reason, until
+        self.out.due_at = None if enrollment.wait_reason in _EFFECTS else look or self.next_look(node, until)
         self.out.moved = False
         return self.out
+
+    def next_look(self, node: Node | None, until: datetime | None) -> datetime | None:
+        """At the end of the stand; sooner where time alone may change what is asked of it."""
+        if until is None or node is None or node.look is None:
+            return until
+        return min(until, self.now + node.look)
 
     # Moving
 
@@ -278,7 +311,8 @@ class Run:
 
     def park(self, node: Node, reason: WaitReason, until: datetime | None) -> int:
         self.out.step_key = node.key
-        self.out.wait_reason, self.out.wait_until, self.out.due_at = reason, until, until
+        self.out.wait_reason, self.out.wait_until = reason, until
+        self.out.due_at = self.next_look(node, until)
         return STOPPED
 
     def change(self, change: Change) -> None:

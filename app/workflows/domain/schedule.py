@@ -8,7 +8,7 @@ from app.filters.facts import Facts
 from app.filters.times import day_start, instant, shift
 from app.filters.values import read_moment
 from app.workflows.domain.calendar import Either, Monthly, Rule, Weekly, date_instant, next_after
-from app.workflows.domain.steps import Unit, Wait
+from app.workflows.domain.steps import MAY_BE_OVER, StepConfig, Unit, Wait
 
 
 def after(amount: int, unit: Unit, now: datetime, zone: ZoneInfo) -> datetime:
@@ -38,6 +38,14 @@ def wait_end(wait: Wait, now: datetime, facts: Facts) -> datetime | None:
     if found is None:
         raise ValueError("The wait names no day to wait for.")
     return found
+
+
+def moved_elsewhere(config: StepConfig, until: datetime | None, now: datetime, facts: Facts) -> bool:
+    """Whether a wait for a date ends at another moment than `until`, with which it began: the contact's date
+    is another by now, or the account's zone."""
+    if not isinstance(config, Wait) or config.mode not in MAY_BE_OVER:
+        return False
+    return wait_end(config, now, facts) != until
 
 
 def recurring(wait: Wait) -> Rule:

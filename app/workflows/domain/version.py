@@ -3,7 +3,7 @@ runs."""
 
 import hashlib
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -17,6 +17,7 @@ from app.filters.fields import Fields
 from app.filters.matches import Match, compile_filter
 from app.filters.nested import AskedHistory, asked_fields, asked_history
 from app.workflows.domain.draft import Draft, Settings, walk
+from app.workflows.domain.looking import awaits_change, look
 from app.workflows.domain.steps import (
     ELSE,
     MAY_BE_OVER,
@@ -90,7 +91,8 @@ class Node(msgspec.Struct):
     `target` where a go-to or a wait's skip-to leads; `shares` the lanes of a split with the sum of all
     weights up to theirs; `match` the filter of a goal or of a wait for something; `window` when a step that
     sends may do so; `goals` the nodes of the goals that certainly lie ahead, itself included: those in its
-    own list and in the lists around it, not those in lanes not yet entered."""
+    own list and in the lists around it, not those in lanes not yet entered; `look` how long somebody stands
+    here at most without being looked at."""
 
     index: int
     key: str
@@ -105,6 +107,7 @@ class Node(msgspec.Struct):
     templates: dict[str, Template] = {}
     window: Window | None = None
     goals: tuple[int, ...] = ()
+    look: timedelta | None = None
 
 
 class GoalMark(msgspec.Struct, frozen=True):
@@ -163,6 +166,9 @@ def compile_version(version: Version, fields: Fields) -> Program:
         if isinstance(node.config, SendEmail | SendSms | Chat | Webhook):
             node.window = node.config.window or version.settings.window
         _aim(node, by_key)
+    stays = version.entry if version.settings.leave_when_unmatched else None
+    for node in nodes:
+        node.look = look(node.config, [stays, *(nodes[goal].config.filter for goal in node.goals)], fields)
     configs = [node.config for node in nodes]
     goals = tuple(node.index for node in nodes if isinstance(node.config, Goal))
     last = next((step for step in reversed(version.steps) if isinstance(step.config, Goal)), None)
@@ -170,8 +176,8 @@ def compile_version(version: Version, fields: Fields) -> Program:
     triggers = [_match(trigger.filter, fields, f"Trigger {trigger.key}") for trigger in version.triggers]
     asked = {key for found in filters_of(version) for key in asked_fields(found, fields)}
     history = [asked_history(found, fields) for found in filters_of(version)]
-    stay = entry if version.settings.leave_when_unmatched and version.entry is not None else None
-    conditions = any(isinstance(one, WaitFor) and one.mode == "condition" for one in configs)
+    stay = entry if stays is not None else None
+    awaited = any(awaits_change(one) for one in configs)
     return Program(
         version=version,
         fields=fields,
@@ -190,7 +196,7 @@ def compile_version(version: Version, fields: Fields) -> Program:
         or any("owner" in text.fields for node in nodes for text in node.templates.values()),
         asks_owned=any(isinstance(one, AssignOwner) and one.mode == "least_busy" for one in configs),
         changes_contact=any(isinstance(one, _CHANGES) for one in configs),
-        watches=bool(goals) or stay is not None or conditions,
+        watches=bool(goals) or stay is not None or awaited,
         steps_with_state=[node.key for node in nodes if _remembers(node.config)],
         listens=_listens(nodes),
     )

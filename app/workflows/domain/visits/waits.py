@@ -1,6 +1,7 @@
 """Steps at which somebody stands still: until a moment, a slot, something that happens, an answer."""
 
 from app.workflows.domain.drip import take_slot
+from app.workflows.domain.events import EMAIL_DELIVERED
 from app.workflows.domain.outcomes import ExitReason, NewApproval, Outcome, Status, WaitReason
 from app.workflows.domain.run import STOPPED, Run
 from app.workflows.domain.schedule import after, wait_end
@@ -38,7 +39,9 @@ def wait(run: Run, node: Node) -> int:
 def wait_for(run: Run, node: Node) -> int:
     config: WaitFor = node.config
     condition = config.mode == "condition"
-    if condition and node.match is not None and node.match(run.facts, run.now):
+    if condition and holds(run, node):
+        return run.take(node, MET)
+    if not condition and config.event == EMAIL_DELIVERED and run.delivered and holds(run, node):
         return run.take(node, MET)
     until = after(config.amount, config.unit, run.now, run.facts.zone)
     detail = {"until": until.isoformat()}
@@ -46,6 +49,10 @@ def wait_for(run: Run, node: Node) -> int:
         detail["event"] = config.event
     run.begin(node, detail)
     return run.park(node, WaitReason.CONDITION if condition else WaitReason.EVENT, until)
+
+
+def holds(run: Run, node: Node) -> bool:
+    return node.match is not None and node.match(run.facts, run.now)
 
 
 def goal(run: Run, node: Node) -> int:
