@@ -1,5 +1,6 @@
 import json
 import time
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -7,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.workflows.domain.templates import (
+    LONGEST_RENDERED,
     Output,
     TemplateError,
+    TextTooLong,
     check,
     compile_template,
     tag_names,
@@ -139,3 +142,34 @@ def test_the_owner_is_shown_by_name() -> None:
     assert made.render(facts) == "nobody"
     facts.values["owner"], facts.users = str(CONTACT), {str(CONTACT): "Ada"}
     assert made.render(facts) == "Ada"
+
+
+class Counting(dict[str, str]):
+    """Says how often it was read."""
+
+    reads = 0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.reads += 1
+        return super().get(key, default)
+
+
+@pytest.mark.parametrize("output", list(Output))
+def test_a_text_ends_where_it_is_too_long(output: Output) -> None:
+    """What would come after that is not even read."""
+    facts, said = someone(), Counting(big="x" * 100_000)
+    facts.data = {"event": said}
+    made = compile_template("{{ event.big }}" * 200, FIELDS, output, name="header X-Big")
+    with pytest.raises(TextTooLong, match=r"^The header X-Big is longer than 600,000 characters .* Shorten"):
+        made.render(facts)
+    assert said.reads == 7
+
+
+def test_the_limit_is_of_the_text_as_it_goes_out() -> None:
+    facts = someone()
+    facts.data = {"event": {"quotes": '"' * (LONGEST_RENDERED // 2)}}
+    assert len(compile_template("{{ event.quotes }}", FIELDS, Output.JSON).render(facts)) == LONGEST_RENDERED
+    for source in ("{{ event.quotes }}.", ".{{ event.quotes }}"):
+        compile_template(source, FIELDS, Output.TEXT).render(facts)
+        with pytest.raises(TextTooLong):
+            compile_template(source, FIELDS, Output.JSON).render(facts)

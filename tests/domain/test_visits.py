@@ -6,11 +6,12 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from app.workflows.domain.outcomes import Around, NewNotification, NewTask
+from app.workflows.domain.outcomes import Around, NewNotification, NewTask, Status
 from app.workflows.domain.steps import (
     AddNote,
     AddTag,
     AddToWorkflow,
+    Approval,
     AssignOwner,
     Chat,
     CreateTask,
@@ -26,7 +27,9 @@ from app.workflows.domain.steps import (
     Unit,
     UpdateField,
     Wait,
+    Webhook,
 )
+from app.workflows.domain.templates import LONGEST_RENDERED
 from tests.domain.stories import (
     MEMBER,
     MOTTO,
@@ -266,3 +269,34 @@ def test_for_a_contact_who_is_gone_only_the_house_is_told() -> None:
     assert first.notifications == [NewNotification(ADA, "Ann is gone", "")]
     assert story.go(hours=2).effects[0].kind == "chat"
     assert story.go(SENT).exit_reason == "finished"
+
+
+BIG = "{{ event.big }}"
+
+
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [
+        (UpdateField(field=TEXT, operation="set", value=BIG), "value"),
+        (UpdateField(field=POINTS, operation="add", value=BIG), "value"),
+        (AddNote(text=BIG), "text"),
+        (CreateTask(title="Call", body=BIG), "body"),
+        (SendEmail(subject=BIG, body="Hi"), "subject"),
+        (SendSms(body=BIG), "body"),
+        (Notify(to="everyone", title="Look", body=BIG), "body"),
+        (Chat(channel="#c", text=BIG), "text"),
+        (Webhook(url="https://x.test/", headers={"X-Big": BIG}, body=""), "header X-Big"),
+        (Approval(question=BIG), "question"),
+    ],
+)
+def test_a_text_that_grows_too_long_fails_its_step_and_does_nothing(step: StepConfig, name: str) -> None:
+    facts = someone(email="ann@x.example", phone="+12025550123")
+    facts.data = {"event": {"big": "x" * (LONGEST_RENDERED + 1)}}
+    story = Story(program(step, AddNote(text="on")), facts, Around(members=TEAM))
+    story.go()
+    [made] = story.decisions
+    assert (made.status, [row.outcome for row in made.executions]) == (Status.FAILED, ["failed"])
+    assert f"The {name} is longer than" in (made.error or "")
+    done = (made.fields, made.changes, made.notes, made.tasks, made.effects, made.notifications)
+    assert not any(done)
+    assert not made.approvals

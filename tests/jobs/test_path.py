@@ -7,6 +7,7 @@ from app.work import SYSTEM, open_work
 from app.workflows.domain.draft import Reentry, Settings
 from app.workflows.domain.events import Source
 from app.workflows.domain.steps import (
+    AddNote,
     AddTag,
     Branch,
     BranchLane,
@@ -19,7 +20,7 @@ from app.workflows.domain.steps import (
     Wait,
     Webhook,
 )
-from app.workflows.domain.triggers import ContactCreated, TagAdded
+from app.workflows.domain.triggers import ContactCreated, TagAdded, TaskCompleted
 from app.workflows.use_cases.read import counted
 from jobs.tasks import drain
 from tests.jobs.stage import USER, Stage, ask
@@ -202,3 +203,16 @@ async def test_a_webhook_carries_its_key_and_its_answer_is_kept(stage: Stage) ->
     kept = await stage.one("select detail from enrollment_executions where kind = 'webhook' "
                            "and account_id = $1", stage.account)  # fmt: skip
     assert '"status": 200' in kept["detail"]
+
+
+async def test_whose_text_grows_too_long_fails_alone(stage: Stage) -> None:
+    await stage.workflow([AddNote(text="Done: {{ event.title }}")], TaskCompleted(key="t1"))
+    much, little = await stage.contacts(2)
+    await stage.emit("task.completed", much, {"title": "x" * 700_000})
+    await stage.emit("task.completed", little, {"title": "call"})
+    await stage.drain()
+    failed = await stage.enrollment(much)
+    assert (failed["status"], "The text is longer than" in failed["error"]) == ("failed", True)
+    assert (await stage.enrollment(little))["status"] == "completed"
+    notes = await stage.sql("select body from notes where account_id = $1", stage.account)
+    assert [row["body"] for row in notes] == ["Done: call"]

@@ -1,7 +1,7 @@
 """Merge tags: `{{ contact.first_name }}` and `{{ contact.first_name | default: "there" }}`; `{{ event.… }}`
 reads what the event that let somebody in said, `{{ response.<name>.… }}` the answer that a webhook step kept.
-No logic, no loops, nothing to call; compiled once, rendered in linear time, escaped for the place it goes
-to."""
+No logic, no loops, nothing to call: a text grows only by the values put into it. Compiled once, rendered in
+linear time and up to a limit, escaped for the place it goes to."""
 
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -17,6 +17,9 @@ from app.filters.fields import Fields, FieldSpec, FieldType, nearest
 
 LONGEST = 50_000
 MOST_TAGS = 200
+# What the longest template needs around the longest body of a webhook that is taken, with each letter of that
+# escaped to two.
+LONGEST_RENDERED = 600_000
 _OTHER = ("contact.id", "account.name")
 # What an enrollment carries besides the contact, with an example of a path into it.
 ROOTS = {"event": "order_id", "response": "order.id"}
@@ -39,8 +42,13 @@ class TemplateError(ValueError):
     """A template that cannot be compiled, with a sentence that says what to change."""
 
 
-Part = str | Callable[[Facts], str]
-_READ: dict[Output, Callable[[str], str]] = {
+class TextTooLong(ValueError):
+    """A text that is too long with the values of one contact, with a sentence that says what to change."""
+
+
+Read = Callable[[Facts], str]
+Part = str | Read
+_ESCAPED: dict[Output, Callable[[str], str]] = {
     Output.TEXT: str,
     Output.HTML: escape,
     Output.SUBJECT: str,
@@ -51,42 +59,69 @@ _READ: dict[Output, Callable[[str], str]] = {
 
 
 class Template:
-    """A compiled template. `fields` are the keys of the fields it reads."""
+    """A compiled template. `fields` are the keys of the fields it reads, `name` is what its step calls it."""
 
-    __slots__ = ("_output", "_parts", "fields")
+    __slots__ = ("_escaped", "_one_line", "_parts", "fields", "name")
 
-    def __init__(self, parts: list[Part], fields: frozenset[str], output: Output) -> None:
+    def __init__(self, parts: list[Part], fields: frozenset[str], output: Output, name: str) -> None:
         self._parts = parts
-        self._output = output
+        self._escaped = _ESCAPED[output]
+        self._one_line = output in (Output.SUBJECT, Output.HEADER)
         self.fields = fields
+        self.name = name
 
     def render(self, facts: Facts) -> str:
-        """The text for one contact; a subject or header comes out as one line whatever the values hold."""
-        text = "".join(part if isinstance(part, str) else part(facts) for part in self._parts)
-        return _CONTROL.sub(" ", text).strip() if self._output in (Output.SUBJECT, Output.HEADER) else text
+        """The text for one contact; a subject or header comes out as one line whatever the values hold.
+        Raises TextTooLong as soon as it is, rather than making all of it first."""
+        room, made = LONGEST_RENDERED, []
+        for part in self._parts:
+            piece = part if isinstance(part, str) else self._value(part(facts), room)
+            room -= len(piece)
+            if room < 0:
+                raise self._too_long()
+            made.append(piece)
+        text = "".join(made)
+        return _CONTROL.sub(" ", text).strip() if self._one_line else text
+
+    def _value(self, value: str, room: int) -> str:
+        """Escaped; nothing gets shorter by that, so what does not fit as it is is not escaped either."""
+        if len(value) > room:
+            raise self._too_long()
+        return self._escaped(value)
+
+    def _too_long(self) -> TextTooLong:
+        return TextTooLong(
+            f"The {self.name} is longer than {LONGEST_RENDERED:,} characters with this contact's values. "
+            "Shorten it, or print less in it."
+        )
 
 
 def compile_template(
-    source: str, fields: Fields, output: Output = Output.TEXT, saved: Collection[str] | None = None
+    source: str,
+    fields: Fields,
+    output: Output = Output.TEXT,
+    saved: Collection[str] | None = None,
+    name: str = "text",
 ) -> Template:
     """Raises TemplateError for an open tag, an unknown name (with the nearest one) or a filter other than
-    `default`. `saved` are the names under which answers are kept; None does not ask."""
+    `default`. `saved` are the names under which answers are kept; None does not ask. `name` is what the text
+    is called when it grows too long."""
     parts: list[Part] = []
     used: set[str] = set()
     for literal, tag in _split(source):
         if literal:
             parts.append(literal)
         if tag is not None:
-            name, default = _parse(tag)
-            path = _path(name, saved)
+            asked, default = _parse(tag)
+            path = _path(asked, saved)
             if path is not None:
-                parts.append(_carried(path, default, _READ[output]))
+                parts.append(_carried(path, default))
                 continue
-            spec = _field(name, fields)
+            spec = _field(asked, fields)
             if spec is not None:
                 used.add(spec.key)
-            parts.append(_reader(name, spec, default, _READ[output]))
-    return Template(parts, frozenset(used), output)
+            parts.append(_reader(asked, spec, default))
+    return Template(parts, frozenset(used), output, name)
 
 
 def check(
@@ -161,7 +196,7 @@ def _path(name: str, saved: Collection[str] | None) -> list[str] | None:
     return [root, *path]
 
 
-def _carried(path: list[str], default: str, escaped: Callable[[str], str]) -> Callable[[Facts], str]:
+def _carried(path: list[str], default: str) -> Read:
     def read(facts: Facts) -> str:
         found: object = facts.data
         for part in path:
@@ -170,10 +205,10 @@ def _carried(path: list[str], default: str, escaped: Callable[[str], str]) -> Ca
             elif isinstance(found, list) and part.isdigit() and int(part) < len(found):
                 found = found[int(part)]
             else:
-                return escaped(default)
+                return default
         if isinstance(found, Mapping | list):
-            return escaped(msgspec.json.encode(found).decode())
-        return escaped(shown(found, facts) or default)
+            return msgspec.json.encode(found).decode()
+        return shown(found, facts) or default
 
     return read
 
@@ -204,17 +239,15 @@ def tag_names(fields: Fields) -> list[tuple[str, str]]:
     return [*known, ("contact.id", "Contact id"), ("account.name", "Account name")]
 
 
-def _reader(
-    name: str, spec: FieldSpec | None, default: str, escaped: Callable[[str], str]
-) -> Callable[[Facts], str]:
+def _reader(name: str, spec: FieldSpec | None, default: str) -> Read:
     if name == "contact.id":
-        return lambda facts: escaped(str(facts.contact_id or "") or default)
+        return lambda facts: str(facts.contact_id or "") or default
     if spec is None:
-        return lambda facts: escaped(facts.account_name or default)
+        return lambda facts: facts.account_name or default
     key = spec.key
     if spec.type is FieldType.USER:
-        return lambda facts: escaped(facts.users.get(str(facts.values.get(key)), "") or default)
-    return lambda facts: escaped(shown(facts.values.get(key), facts) or default)
+        return lambda facts: facts.users.get(str(facts.values.get(key)), "") or default
+    return lambda facts: shown(facts.values.get(key), facts) or default
 
 
 def shown(value: object, facts: Facts) -> str:

@@ -292,7 +292,8 @@ def _match(expression: Filter | None, fields: Fields, label: str) -> Match:
 def _templates(config: StepConfig, fields: Fields, label: str) -> dict[str, Template]:
     try:
         return {
-            name: compile_template(text, fields, output) for name, (text, output) in texts_of(config).items()
+            name: compile_template(text, fields, output, name=name.replace(":", " "))
+            for name, (text, output) in texts_of(config).items()
         }
     except TemplateError as error:
         raise CompileError(f"{label}: {error}") from None

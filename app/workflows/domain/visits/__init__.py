@@ -5,27 +5,27 @@ from collections.abc import Mapping
 from app.workflows.domain import steps
 from app.workflows.domain.run import Visit
 from app.workflows.domain.visits import contact, flow, send, waits
-from app.workflows.domain.visits.base import skip_gone
+from app.workflows.domain.visits.base import printing, skip_gone
 
 VISITS: Mapping[type, Visit] = {
     steps.AddTag: contact.add_tag,
     steps.RemoveTag: contact.remove_tag,
-    steps.UpdateField: contact.update_field,
+    steps.UpdateField: printing(contact.update_field),
     steps.AssignOwner: contact.assign_owner,
-    steps.AddNote: contact.add_note,
-    steps.CreateTask: contact.create_task,
+    steps.AddNote: printing(contact.add_note),
+    steps.CreateTask: printing(contact.create_task),
     steps.SetConsent: contact.set_consent,
     steps.DeleteContact: contact.delete_contact,
-    steps.SendEmail: send.send_email,
-    steps.SendSms: send.send_sms,
-    steps.Notify: send.notify,
-    steps.Chat: send.chat,
-    steps.Webhook: send.webhook,
+    steps.SendEmail: printing(send.send_email),
+    steps.SendSms: printing(send.send_sms),
+    steps.Notify: printing(send.notify),
+    steps.Chat: printing(send.chat),
+    steps.Webhook: printing(send.webhook),
     steps.Wait: waits.wait,
     steps.WaitFor: waits.wait_for,
     steps.Goal: waits.goal,
     steps.Drip: waits.drip,
-    steps.Approval: waits.approval,
+    steps.Approval: printing(waits.approval),
     steps.Branch: flow.branch,
     steps.Split: flow.split,
     steps.GoTo: flow.go_to,

@@ -3,8 +3,21 @@
 from uuid import UUID
 
 from app.workflows.domain.outcomes import Change, ExitReason, Outcome, Status
-from app.workflows.domain.run import STOPPED, Run
+from app.workflows.domain.run import STOPPED, Run, Visit
+from app.workflows.domain.templates import TextTooLong
 from app.workflows.domain.version import Node
+
+
+def printing(visit: Visit) -> Visit:
+    """A visit that prints texts: one that grows too long fails it. It prints before it records anything."""
+
+    def visited(run: Run, node: Node) -> int:
+        try:
+            return visit(run, node)
+        except TextTooLong as error:
+            return fail(run, node, str(error))
+
+    return visited
 
 
 def fail(run: Run, node: Node, error: str) -> int:

@@ -157,7 +157,7 @@ def add_note(run: Run, node: Node) -> int:
 
 def create_task(run: Run, node: Node) -> int:
     config: CreateTask = node.config
-    title = node.templates["title"].render(run.facts)
+    title, body = node.templates["title"].render(run.facts), node.templates["body"].render(run.facts)
     if not title:
         return skip(run, node, "The task has no title with this contact's values.")
     assignee = {"owner": owner_of(run), "user": config.user, "nobody": None}[config.assignee]
@@ -173,7 +173,7 @@ def create_task(run: Run, node: Node) -> int:
             "due": due.isoformat() if due else None,
         },
     )
-    run.out.tasks.append(NewTask(title, node.templates["body"].render(run.facts), assignee, due))
+    run.out.tasks.append(NewTask(title, body, assignee, due))
     run.change(Change("task_added", node.key, run.seq, title))
     return node.after
 
