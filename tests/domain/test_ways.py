@@ -33,8 +33,24 @@ from app.workflows.domain.steps import (
     WaitFor,
     Window,
 )
-from app.workflows.domain.version import CompileError
-from tests.domain.stories import COLD, LATE, NEW, NOW, PARIS, SINCE, VIP, Story, ask, lane, program, someone
+from app.workflows.domain.version import CompileError, Program, compile_version, freeze
+from tests.domain.stories import (
+    COLD,
+    FIELDS,
+    LATE,
+    NEW,
+    NOW,
+    PARIS,
+    SINCE,
+    VIP,
+    WORKFLOW,
+    Story,
+    ask,
+    draft,
+    lane,
+    program,
+    someone,
+)
 
 BOUGHT = ask("tags", "any_of", [str(VIP)])
 DAY = f"custom.{SINCE}"
@@ -208,6 +224,27 @@ def test_a_split_is_fair_and_never_changes_its_mind() -> None:
         for n in range(50)
     }
     assert len(ways) == 4
+
+
+def drawn(running: Program) -> list[str]:
+    """The lane of each of a thousand contacts."""
+    news = (replace(NEW, contact_id=UUID(int=number)) for number in range(1000))
+    return [advance(running, one, someone(), NOW).executions[0].detail["branch"] for one in news]
+
+
+def test_splits_of_two_workflows_divide_people_independently() -> None:
+    one, other = (drawn(program(shares(1, 1), workflow_id=UUID(int=number))) for number in (71, 72))
+    together = Counter(zip(one, other, strict=True))
+    assert len(together) == 4
+    assert all(200 < people < 300 for people in together.values()), (
+        "a quarter each, if neither says the other"
+    )
+
+
+def test_a_split_divides_people_alike_in_every_version() -> None:
+    made = draft(shares(1, 1))
+    first, second = (compile_version(freeze(made, WORKFLOW, number), FIELDS) for number in (1, 2))
+    assert drawn(first) == drawn(second)
 
 
 # Elsewhere

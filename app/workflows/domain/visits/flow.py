@@ -19,11 +19,13 @@ def branch(run: Run, node: Node) -> int:
 
 
 def split(run: Run, node: Node) -> int:
-    """By a hash of contact and step: chance to those who look at many, the same each time for one."""
+    """By a hash of contact, workflow and step: chance to those who look at many, the same each time for one.
+    Keys of steps repeat from workflow to workflow: by these alone, two would divide people alike."""
     total = node.shares[-1][0] if node.shares else 0
     if total == 0:
         return fail(run, node, "No lane of the split has a weight.")
-    digest = hashlib.sha256(f"{run.enrollment.contact_id}:{node.key}".encode()).digest()
+    drawn_by = f"{run.enrollment.contact_id}:{run.program.version.workflow_id}:{node.key}"
+    digest = hashlib.sha256(drawn_by.encode()).digest()
     drawn = int.from_bytes(digest[:8]) % total
     return run.take(node, next(key for upto, key in node.shares if drawn < upto))
 
