@@ -50,19 +50,22 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """It went out: what the other side said."""
+    """It went out: what the other side said. Not `answered` where there was nobody it had to go to."""
 
     detail: dict[str, Any] = {}
+    answered: bool = True
 
 
 class Refused(msgspec.Struct, frozen=True):
     """It did not go out. `permanent` says that trying again is useless; `after` is the other side's
-    wish in seconds. `what` is the class of the error, one word: the same for everybody it happens to."""
+    wish in seconds. `what` is the class of the error, one word: the same for everybody it happens to. Not
+    `answered` where it is about this one message, and no server was asked to take it."""
 
     error: str
     permanent: bool
     after: float | None = None
     what: str = ""
+    answered: bool = True
 
 
 class Doubtful(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from app.integrations.smtp import ADDRESS, LETTER
-from app.ports import Outcome, Sent
+from app.ports import Outcome, Refused, Sent
 from app.work import Work
 from app.workflows.domain.breaker import Breaker, Seen, State, heard, probing
 from db.repositories import breakers as statements
@@ -21,7 +21,6 @@ BATCH = 500
 PER_SECOND = 50  # so many of those who were held back go on
 # About one contact, or said by nobody: no reason to think that the next one fares the same.
 _NOT_COUNTED = ("", ADDRESS, LETTER)
-_NOT_ASKED = ("", LETTER)  # no server has answered: a probe that ends so has shown nothing
 
 
 def class_of(outcome: Outcome) -> str | None:
@@ -29,6 +28,13 @@ def class_of(outcome: Outcome) -> str | None:
     if isinstance(outcome, Sent) or outcome.what in _NOT_COUNTED:
         return None
     return outcome.what
+
+
+def _says_nothing(outcome: Outcome) -> bool:
+    """No server has had a say in it: a probe that ends so has not shown that this is over."""
+    if isinstance(outcome, Sent):
+        return not outcome.answered
+    return outcome.what == "" or (isinstance(outcome, Refused) and not outcome.answered)
 
 
 async def look_at_breakers(work: Work, lease: float) -> tuple[int, list[Any]]:
@@ -84,7 +90,10 @@ async def _release(
 
 
 async def hear(work: Work, effect: Any, outcome: Outcome) -> None:
-    """What one attempt says about its step, written in the transaction that writes its outcome."""
+    """What one attempt says about its step, written in the transaction that writes its outcome. One that says
+    nothing leaves a probe open: the next tells."""
+    if _says_nothing(outcome):
+        return
     engine = Engine(work.session)
     place = {"workflow": effect.workflow_id, "step": effect.step_key}
     what = class_of(outcome)
@@ -92,8 +101,6 @@ async def hear(work: Work, effect: Any, outcome: Outcome) -> None:
         await engine.do(statements.BEGUN, **place, what=what)
     for row in await engine.all(statements.OF_STEP, **place):
         before = _breaker(row)
-        if before.state is State.HALF_OPEN and not isinstance(outcome, Sent) and outcome.what in _NOT_ASKED:
-            continue  # the next probe tells
         # A probe that fails otherwise has not shown that this is over.
         failed = what is not None and (what == row.error_class or before.state is State.HALF_OPEN)
         chance = random.random()  # noqa: S311 -- spread, not a secret

@@ -19,7 +19,7 @@ async def call_out(runtime: Runtime, account_id: UUID, effect: Any) -> Outcome:
         case "email" if said.get("internal"):
             everybody = await addresses(runtime, account_id, said.get("users", []))
             if not everybody:
-                return Sent({"answer": "Nobody of those is a member any more."})
+                return Sent({"answer": "Nobody of those is a member any more."}, answered=False)
             return await runtime.mailer.send(letter_of(account_id, effect, everybody))
         case "email":
             return await runtime.mailer.send(letter_of(account_id, effect, [said["to"]]))

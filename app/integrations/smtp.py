@@ -55,9 +55,10 @@ class SmtpMailer:
             ",".join(everybody).encode("ascii")
         except UnicodeEncodeError:
             said = f"The address “{', '.join(everybody)}” is not plain ASCII."
-            return Refused(said, permanent=True, what=ADDRESS)
+            return Refused(said, permanent=True, what=ADDRESS, answered=False)
         except (MessageError, ValueError) as error:
-            return Refused(f"The e-mail cannot be sent: {error}", permanent=True, what=LETTER)
+            said = f"The e-mail cannot be sent: {error}"
+            return Refused(said, permanent=True, what=LETTER, answered=False)
         client = aiosmtplib.SMTP(
             hostname=self.host, port=self.port, timeout=TIMEOUT, use_tls=self.tls, local_hostname="switchyard"
         )

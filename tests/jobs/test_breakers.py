@@ -6,15 +6,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from app.enrollments import breakers
+from app.enrollments.calling import call_out
 from app.enrollments.sending import ending
 from app.integrations.http import HttpCaller
-from app.ports import Refused, Sent
+from app.integrations.smtp import SmtpMailer
+from app.ports import Doubtful, Letter, Outcome, Refused, Sent
 from app.work import open_work
 from app.workflows.domain.steps import SendEmail, Webhook
 from app.workflows.domain.triggers import ContactCreated
@@ -182,14 +186,57 @@ async def test_who_was_left_by_a_dead_worker_is_the_probe(stage: Stage) -> None:
     assert await standing(stage) == {("completed", None): 12}
 
 
-async def test_a_probe_that_never_left_the_house_closes_nothing(stage: Stage) -> None:
+async def tried_with(stage: Stage, outcome: Outcome) -> str:
+    """What an open breaker is after its probe ended so; "" when it is gone."""
     stage.outside.answers = [Refused("dead", permanent=False, what="unreachable")] * 12
     await everybody(stage, SendEmail(subject="a", body="b"), 12)
     await stage.drain()
-    stage.outside.answers = [Refused("a line break", permanent=True, what="letter")]
+    stage.outside.answers = [outcome]
     await stage.drain(seconds=45)
-    row = await stage.one("select state from breakers where account_id = $1", stage.account)
-    assert row["state"] == "half_open"
+    rows = await stage.sql("select state from breakers where account_id = $1", stage.account)
+    return "".join(row["state"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Refused("a line break", permanent=True, what="letter", answered=False),
+        Refused("not plain ASCII", permanent=True, what="address", answered=False),
+        Sent({"answer": "Nobody of those is a member any more."}, answered=False),
+        Doubtful("KeyError: 'to'"),
+    ],
+)
+async def test_a_probe_that_never_left_the_house_closes_nothing(stage: Stage, outcome: Outcome) -> None:
+    assert await tried_with(stage, outcome) == "half_open"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Sent(), ""),
+        (Refused("550 no such user", permanent=True, what="address"), ""),
+        (Refused("503", permanent=False, what="smtp_421"), "open"),
+        (Doubtful("cut", what="no_answer"), "open"),
+    ],
+)
+async def test_a_probe_that_was_answered_decides(stage: Stage, outcome: Outcome, state: str) -> None:
+    assert (await tried_with(stage, outcome)).replace("closed", "") == state
+
+
+async def test_what_no_server_had_a_say_in(stage: Stage) -> None:
+    mailer = SmtpMailer("smtp://127.0.0.1:9", "Switchyard <a@example.com>")  # nobody listens there
+    letter = Letter(recipient="ann@x.example", subject="a", body="b", key="k", account_id="1")
+    for one in (
+        replace_struct(letter, recipient="\u00e4nn@x.example"),
+        replace_struct(letter, subject="a\nb"),
+    ):
+        outcome = await mailer.send(one)
+        assert isinstance(outcome, Refused)
+        assert not outcome.answered
+    effect = SimpleNamespace(kind="email", payload={"internal": True, "users": []}, idempotency_key="k")
+    assert await call_out(stage.runtime, stage.account, effect) == Sent(
+        {"answer": "Nobody of those is a member any more."}, answered=False
+    )
 
 
 async def test_a_breaker_waits_for_nobody_who_has_left(stage: Stage) -> None:
