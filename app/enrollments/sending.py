@@ -29,6 +29,7 @@ from db.repositories.ledger import (
     DOUBT,
     EFFECT_ENDED,
     GIVE_BACK,
+    LOCK_EFFECT,
     POSTPONE,
     WAKE_VISIT,
 )
@@ -146,8 +147,9 @@ async def begin(runtime: Runtime, account_id: UUID, effect: Any) -> int | None:
         if opens is not None:
             await _postpone(work, effect, opens)
         else:
-            lease = runtime.settings.lease_seconds
-            rows = await Engine(work.session).all(
+            lease, engine = runtime.settings.lease_seconds, Engine(work.session)
+            await engine.all(LOCK_EFFECT, id=effect.id)
+            rows = await engine.all(
                 BEGIN_EFFECT, id=effect.id, fence=effect.fence, lease=lease, probe=effect.probe
             )
         if rows and rows[0].status == "cancelled":

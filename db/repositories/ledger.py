@@ -53,9 +53,18 @@ returning f.id, f.fence, f.kind, f.payload, f.idempotency_key, f.on_doubt, f.enr
 _INTERNAL, _TRANSACTIONAL = (
     f"coalesce(cast(f.payload ->> '{name}' as boolean), false)" for name in ("internal", "transactional")
 )
-# Right before the call, in one statement: still ours, still wanted, not to wait. The enrollment and the
-# contact are locked until the commit, so that a pause or an unsubscription is either seen here or comes after
-# this. A `probe` of an open breaker passes it and costs no attempt.
+# Whom a call is about stays as it is until the commit, so that a pause or an unsubscription is either seen by
+# BEGIN_EFFECT or comes after it.
+LOCK_EFFECT = text("""
+select f.id from effects f
+  join enrollments e on e.account_id = f.account_id and e.id = f.enrollment_id
+  join contacts c on c.account_id = e.account_id and c.id = e.contact_id
+ where f.account_id = current_account() and f.id = :id for share of e, c
+""")
+# Right before the call, after LOCK_EFFECT: still ours, still wanted, not to wait. A statement that waits for
+# a lock has read all else as it was before: a hold committed meanwhile is seen by the next one only. (The
+# workflow is not locked as well: publishing locks it first and then enrollments.) A `probe` of an open
+# breaker passes it and costs no attempt.
 BEGIN_EFFECT = text(f"""
 with x as materialized (
         select f.id,
@@ -80,8 +89,7 @@ with x as materialized (
           join effects f on f.account_id = e.account_id and f.enrollment_id = e.id
           join contacts c on c.account_id = e.account_id and c.id = e.contact_id
           join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
-         where e.account_id = current_account() and f.id = :id
-           for share of e, c),
+         where e.account_id = current_account() and f.id = :id),
      y as (select id, coalesce(refusal, unwanted) as refusal, refusal is null and unwanted <> '' as skip,
                   coalesce(refusal, unwanted) is null and not later as go from x)
 update effects f

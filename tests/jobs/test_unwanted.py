@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from app.enrollments.sending import attempt, begin
+from app.work import SYSTEM, open_work
 from app.workflows.domain.steps import SendEmail
 from app.workflows.domain.triggers import ContactCreated
 from jobs.tasks import match_and_move
@@ -134,6 +135,41 @@ async def test_what_else_is_asked_right_before_the_call(stage: Stage, change: st
     assert (row["status"], row["attempts"], row["begun_at"]) == (status, 0, None)
     assert row["fence"] == effect.fence + 1
     assert await begin(stage.runtime, stage.account, effect) is None
+
+
+OPEN_BREAKER = """
+insert into breakers (account_id, workflow_id, step_key, error_class, state, until)
+select account_id, workflow_id, step_key, 'smtp_451', 'open', now() from effects where contact_id = $1
+"""
+WAITING = """
+select 1 from pg_stat_activity
+ where datname = current_database() and usename = 'app_user' and pg_blocking_pids(pid) <> '{}'
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (f"update workflows set held = true {OF_ACCOUNT}", "pending"),  # noqa: S608 -- a constant
+        (f"update workflows set status = 'archived' {OF_ACCOUNT}", "cancelled"),  # noqa: S608 -- a constant
+        (OPEN_BREAKER, "pending"),
+    ],
+)  # fmt: skip
+async def test_what_changes_while_it_waits_for_the_enrollment_is_seen(
+    stage: Stage, change: str, status: str
+) -> None:
+    person = await parked(stage)
+    effect = await claim(stage)
+    enrollment = (await stage.enrollment(person))["id"]
+    async with asyncio.timeout(20), open_work(stage.runtime, stage.account, SYSTEM) as mover:
+        await mover.enrollments.locked(enrollment)
+        beginning = asyncio.create_task(begin(stage.runtime, stage.account, effect))
+        while not await stage.sql(WAITING):  # noqa: ASYNC110 -- what happens in the database tells nobody
+            await asyncio.sleep(0.01)
+        await stage.sql(change, person)
+        await mover.session.rollback()
+        assert await beginning is None
+    assert (await stage.effect(person))["status"] == status
 
 
 async def test_who_is_paused_is_neither_claimed_nor_woken(stage: Stage) -> None:
