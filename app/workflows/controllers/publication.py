@@ -85,7 +85,8 @@ class PublicationController(Controller):
         return VersionPage(
             opened.view, number, found.published_by, found.published_at, found.content_hash,
             trigger_cards(version.triggers, opened), entry_words(version.entry, opened.known),
-            canvas(version.steps, opened), found.document, opened.totals, actions(copy),
+            canvas(version.steps, opened), opened.shown_document(found.document), opened.totals,
+            actions(copy),
         )  # fmt: skip
 
     @post(

@@ -84,7 +84,8 @@ def step_sheet(opened: Opened, key: str, values: Values | None = None) -> Sheet:
     )  # fmt: skip
     if values is not None:
         sheet.stored = " · ".join(words(step, opened.known))
-    stored = {"name": step.name, "note": step.note, "config": config_values(step.config, opened.known)}
+    config = config_values(opened.shown(step.config), opened.known)
+    stored = {"name": step.name, "note": step.note, "config": config}
     return _filled(sheet, opened, stored if values is None else values)
 
 

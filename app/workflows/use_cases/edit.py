@@ -7,11 +7,13 @@ from uuid import UUID
 import msgspec
 
 from app.errors import Conflict, Invalid, NotFound
+from app.permissions import Permission
 from app.work import Work
 from app.workflows.domain import draft as drafts
 from app.workflows.domain.draft import Draft, DraftError
 from app.workflows.domain.lint import lint, step_problems
 from app.workflows.domain.names import Names, within
+from app.workflows.domain.secrets import hidden, hidden_steps
 from app.workflows.domain.steps import LABELS, Step, blank
 from app.workflows.domain.triggers import TRIGGER_LABELS, TRIGGERS, Trigger, trigger_kind
 from app.workflows.schemas import inputs
@@ -73,6 +75,8 @@ async def opened(work: Work, workflow_id: UUID, rev: int) -> tuple[Any, Draft]:
     if rev != header.rev:
         last = await work.workflows.revision(workflow_id, header.rev)
         by = f" by {last.actor}" if last and last.actor else ""
+        if not work.may(Permission.EDIT_WORKFLOWS):  # a token that may only publish
+            draft = msgspec.structs.replace(draft, steps=hidden_steps(draft.steps))
         raise Conflict(STALE.format(by=by), current={"rev": header.rev, "draft": draft})
     return header, draft
 
@@ -178,12 +182,13 @@ def _title(step: Step, given: Known) -> str:
 
 
 def _difference(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
-    """The fields of two configs that differ, for the audit."""
-    before, after = msgspec.to_builtins(old), msgspec.to_builtins(new)
+    """The fields of two configs that differ, for the audit, which keeps no header's value."""
+    was, becomes = msgspec.to_builtins(old), msgspec.to_builtins(new)
+    before, after = msgspec.to_builtins(hidden(old)), msgspec.to_builtins(hidden(new))
     return {
         name: (before.get(name), after.get(name))
         for name in after
-        if before.get(name) != after.get(name) and name != "kind"
+        if was.get(name) != becomes.get(name) and name != "kind"
     }
 
 

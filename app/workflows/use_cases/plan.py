@@ -70,7 +70,7 @@ def plan_of(opened: Opened) -> list[PlanLine]:
         if key not in old:
             lines.append(PlanLine("added", key, title, "", after))
         elif (old[key].config, old[key].name) != (step.config, step.name):
-            lines.append(PlanLine("changed", key, title, *_differ(old[key], step, opened.known)))
+            lines.append(PlanLine("changed", key, title, *_differ(old[key], step, opened)))
         elif before_places.get(key) != places[key]:
             lines.append(PlanLine("moved", key, title))
     for key, step in old.items():
@@ -80,20 +80,21 @@ def plan_of(opened: Opened) -> list[PlanLine]:
     return lines + (_around(opened) if opened.live is not None else [])
 
 
-def _differ(old: Step, new: Step, given: Known) -> tuple[str, str]:
+def _differ(old: Step, new: Step, opened: Opened) -> tuple[str, str]:
     """What the step says before and after: its title where that changed, else the settings that did."""
-    before, after = words(old, given), words(new, given)
+    before, after = words(old, opened.known), words(new, opened.known)
     if before != after:
         parts = zip(before, after, strict=True)
         first, second = next(pair for pair in parts if pair[0] != pair[1])
         return first, second
     was, becomes = msgspec.to_builtins(old.config), msgspec.to_builtins(new.config)
     names = [name for name in becomes if was.get(name) != becomes[name]]
-    return _listed(was, names), _listed(becomes, names)
+    return _listed(opened.shown(old.config), names), _listed(opened.shown(new.config), names)
 
 
-def _listed(config: Mapping[str, Any], names: Iterable[str]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')}: {_short(config.get(name))}" for name in names)
+def _listed(config: StepConfig, names: Iterable[str]) -> str:
+    said = msgspec.to_builtins(config)
+    return ", ".join(f"{name.replace('_', ' ')}: {_short(said.get(name))}" for name in names)
 
 
 def _short(value: object) -> str:

@@ -7,11 +7,13 @@ from uuid import UUID
 import msgspec
 
 from app.filters.parse import describe
+from app.permissions import Permission
 from app.work import Work
 from app.workflows.domain.draft import Draft, lane_label, walk
 from app.workflows.domain.lint import Problem, blocking
 from app.workflows.domain.outcomes import Outcome
-from app.workflows.domain.steps import Exit, Step, lane_keys
+from app.workflows.domain.secrets import hidden, hidden_steps
+from app.workflows.domain.steps import Exit, Step, StepConfig, lane_keys
 from app.workflows.domain.triggers import TRIGGER_LABELS, Trigger, trigger_kind
 from app.workflows.domain.version import Version, content_hash, freeze, load_version
 from app.workflows.schemas.faces import FACES
@@ -32,7 +34,8 @@ from app.workflows.use_cases.words import asked, words
 
 
 class Opened(msgspec.Struct):
-    """One workflow as it stands: header, draft, live version, what it may name, counts."""
+    """One workflow as it stands: header, draft, live version, what it may name, counts. `veiled` says that it
+    is read by somebody who may not edit it."""
 
     view: WorkflowView
     draft: Draft
@@ -43,6 +46,18 @@ class Opened(msgspec.Struct):
     problems: list[Problem]
     undo: str = ""
     redo: str = ""
+    veiled: bool = False
+
+    def shown(self, config: StepConfig) -> StepConfig:
+        """A config as its reader may see it. What differs is found by the configs themselves."""
+        return hidden(config) if self.veiled else config
+
+    def shown_document(self, stored: Any) -> Any:
+        """The document of a version in the same way."""
+        if not self.veiled:
+            return stored
+        version = load_version(stored)
+        return msgspec.to_builtins(msgspec.structs.replace(version, steps=hidden_steps(version.steps)))
 
 
 async def workflows(work: Work, after: UUID | None, limit: int = 50) -> tuple[list[WorkflowRow], bool]:
@@ -76,6 +91,7 @@ async def open_workflow(work: Work, workflow_id: UUID) -> Opened:
     given = await known(work)
     counts, totals = await counted(work, workflow_id)
     opened = Opened(view, draft, live, given, counts, totals, blocking(draft, given.fields, given.names))
+    opened.veiled = not work.may(Permission.EDIT_WORKFLOWS)
     last = await work.workflows.revision(workflow_id, header.rev)
     if last is not None and last.undo_to is not None:
         opened.undo = last.operation
@@ -142,7 +158,7 @@ def _canvas(step: Step, opened: Opened, bad: set[str | None], before: dict[str, 
         )  # fmt: skip
     old = None if before is None else before.get(step.key)
     changed = before is not None and (old is None or (old.config, old.name) != (step.config, step.name))
-    config = msgspec.to_builtins(step.config)
+    config = msgspec.to_builtins(opened.shown(step.config))
     return CanvasStep(
         step.key, step.kind, title, summary, step.name, step.note, config, count, step.key in bad, changed,
         lanes, *FACES[step.kind][:2],
