@@ -28,6 +28,7 @@ from app.permissions import Permission
 from app.web.actions import Action, action, actions
 from app.work import Work
 from app.workflows.domain.version import load_version
+from db.repositories.contacts import MOST_COUNTED
 
 STEER = Permission.STEER_ENROLLMENTS
 # Where a payload says what goes out, and to whom.
@@ -113,8 +114,9 @@ async def enrollment_list(
         items=items,
         next=_at(path, kept, after=items[-1].id) if items and older else "",
         previous=_at(path, kept, before=items[0].id) if items and newer else "",
-        counts={one: counts.get(one, 0) for one in STATUSES},
-        total=sum(counts.values()),
+        counts={one: min(counts[one], MOST_COUNTED) for one in STATUSES},
+        total=min(sum(counts.values()), MOST_COUNTED),
+        counted_to=MOST_COUNTED,
         workflow_id=of,
         workflow_name=workflow.name if workflow is not None else "",
         status=status,

@@ -68,13 +68,15 @@ class Choice(msgspec.Struct):
 
 class EnrollmentList(msgspec.Struct):
     """One page, newest first; `next` and `previous` are addresses, "" for none. `workflow` is "" in the list
-    of all; `counts` is by status."""
+    of all; `counts` is by status. Nothing is counted further than `counted_to`: there it means so many or
+    more."""
 
     items: list[EnrollmentLine]
     next: str
     previous: str
     counts: dict[str, int]
     total: int
+    counted_to: int
     workflow_id: UUID | None
     workflow_name: str
     status: str

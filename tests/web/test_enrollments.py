@@ -7,11 +7,13 @@ from uuid import UUID
 
 import pytest
 
+from app.enrollments import pages
 from app.enrollments.matching import match_events
 from app.enrollments.moving import move_enrollments
 from app.enrollments.words import clock, reason_of, visit_note, waits_for
 from app.work import SYSTEM, open_work
 from db.ids import uuid7
+from db.repositories import enrollments as repository
 from tests.cast import Cast, cast_of
 from tests.web.world import World
 
@@ -62,6 +64,34 @@ async def test_lists_say_what_each_waits_for(world: World) -> None:
         for path in ("/enrollments", of, f"/enrollments/{cast.enrollment}"):
             page = await client.get(path)
             assert (page.status_code, "Ada Lovelace" in page.text) == (200, True), path
+
+
+async def test_nothing_is_counted_further_than_it_says(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    cast = await started(world)
+    other = await world.sql(
+        "insert into workflows (account_id, id, name) values ($1, $2, 'Empty') returning id",
+        cast.owner.account_id, uuid7(),
+    )  # fmt: skip
+    await world.sql(
+        "insert into enrollments (account_id, id, workflow_id, version, contact_id, event_id, root_event_id, "
+        "status, entered_at, ended_at) select account_id, gen_random_uuid(), workflow_id, version, "
+        "contact_id, gen_random_uuid(), event_id, 'completed', now(), now() "
+        "from enrollments, generate_series(1, 4) where id = $1",
+        cast.enrollment,
+    )
+    monkeypatch.setattr(repository, "MOST_COUNTED", 2)
+    monkeypatch.setattr(pages, "MOST_COUNTED", 2)
+    none = dict.fromkeys(("incomplete", "exited", "failed"), 0)
+    async with world.script(cast.owner) as client:
+        listed = (await client.get("/enrollments")).json()
+        assert listed["counts"] == {"active": 1, "completed": 2, **none}
+        assert (listed["total"], listed["counted_to"]) == (2, 2)
+        empty = (await client.get(f"/workflows/{other[0]['id']}/enrollments")).json()
+        assert (set(empty["counts"].values()), empty["total"]) == ({0}, 0)
+    async with world.browser(cast.owner) as client:
+        page = (await client.get("/enrollments")).text
+        assert "2+</span>" in page
+        assert "1+" not in page
 
 
 async def test_the_page_shows_path_reason_and_ledger(world: World) -> None:
