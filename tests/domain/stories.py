@@ -59,7 +59,7 @@ FIELDS = catalogue(
     NAMED,
 )
 WORKFLOW = UUID(int=100)
-ENROLLMENT = UUID(int=200)
+ENROLLMENT = UUID(int=512)  # is looked at after all of the time that a step says
 CONTACT = UUID(int=300)
 
 

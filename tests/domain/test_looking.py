@@ -3,6 +3,7 @@ yet."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from app.filters.ast import Filter
 from app.workflows.domain.draft import Settings
+from app.workflows.domain.machine import advance
 from app.workflows.domain.outcomes import Around, EffectOutcome
 from app.workflows.domain.steps import (
     MET,
@@ -25,6 +27,7 @@ from app.workflows.domain.steps import (
 from tests.domain.stories import (
     COLD,
     LATE,
+    NEW,
     NOW,
     SENT,
     SINCE,
@@ -87,6 +90,19 @@ def test_only_who_is_asked_for_the_time_is_looked_at(asked: Filter, looked_at: b
     story = Story(program(FAR, Goal(filter=asked)), someone())
     first = story.go()
     assert first.due_at == (NOW + QUARTER if looked_at else first.wait_until)
+
+
+def test_a_million_people_are_not_looked_at_in_one_moment() -> None:
+    running = program(FAR, Goal(filter=SOON))
+    looks = set()
+    for number in range(1000):
+        state = replace(NEW, id=UUID(int=number))
+        decision = advance(running, state, someone(), NOW, Around())
+        assert decision.due_at is not None
+        looks.add(decision.due_at - NOW)
+    assert min(looks) > 0.75 * QUARTER
+    assert max(looks) == QUARTER
+    assert len(looks) > 200
 
 
 def test_the_last_look_is_at_the_end_of_the_wait() -> None:
