@@ -54,7 +54,8 @@ async def test_the_plan_says_what_changes_and_who_stands_where(world: World) -> 
         for said in (
             "Wait 1 minute → Wait 3 hours",
             "Finish on version 1",
-            "moved along, it ends",
+            "if moved along, it ends",
+            '<span class="badge ok">Added</span>',
             "Publish version 2",
         ):
             assert said in page.text, said
