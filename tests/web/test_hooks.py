@@ -345,9 +345,11 @@ async def test_the_page_without_and_with_an_address(world: World) -> None:
     async with world.browser(who) as browser:
         before = await browser.get(f"/workflows/{workflow}/hooks", headers=HTML)
         assert "Make the address" in before.text
+        assert "E-mail address, in “email” of the JSON" in before.text
         assert "New signing secret" not in before.text
         await address(world, who, workflow)
-        assert "New signing secret" in (await browser.get(f"/workflows/{workflow}/hooks", headers=HTML)).text
+        after = (await browser.get(f"/workflows/{workflow}/hooks", headers=HTML)).text
+        assert ("New signing secret" in after, "The old address stops at once." in after) == (True, True)
         told = (await browser.get(f"/workflows/{workflow}/hooks", headers=JSON)).json()
         assert [one["name"] for one in told["actions"]] == ["address:t1", "secret:t1"]
         assert told["items"][0]["live"] is True

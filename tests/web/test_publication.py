@@ -161,7 +161,8 @@ async def test_publishing_leaves_a_pause_on_and_says_so(world: World) -> None:
         assert ("stays so" in page.text, "be refused" in page.text) == (True, True)
         form = {"account": str(cast.account), "rev": str(rev + 1)}
         assert (await client.post(f"{at}/publication", data=form)).status_code == 303
-        assert "still paused" in (await client.get(at)).text
+        shown = (await client.get(at)).text
+        assert ("still paused" in shown, "Paused: nobody enters." in shown) == (True, True)
     async with world.script(cast.owner) as client:
         assert (await client.post(f"{at}/pause/deletion")).status_code == 204
         header = (await client.get(at)).json()["workflow"]
