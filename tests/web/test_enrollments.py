@@ -225,6 +225,10 @@ async def in_doubt(world: World) -> Cast:
 async def test_a_doubt_is_settled(world: World, went_out: bool, status: str, step: str) -> None:
     cast = await in_doubt(world)
     path = f"/effects/{cast.effect}/settlement"
+    async with world.browser(cast.owner) as client:
+        shown = (await client.get(f"/enrollments/{cast.enrollment}")).text
+        assert shown.count('<span class="badge warn">In doubt</span>') == 2, "at the top and in the ledger"
+        assert shown.index("It went out") < shown.index(">Pause"), "the question comes first"
     async with world.script(cast.owner) as client:
         assert "In doubt" in (await client.get(f"/enrollments/{cast.enrollment}")).json()["waits_for"]
         assert (await client.post(path, json={"went_out": went_out})).status_code == 200

@@ -262,7 +262,10 @@ async def test_hold_and_release(world: World) -> None:
         done = await client.post(f"{at}/hold", data={"account": str(cast.account)})
         assert done.headers["location"] == f"{at}/settings"
         page = await client.get(f"{at}/settings")
-        assert ("Held" in page.text, f'action="{at}/hold/deletion"' in page.text) == (True, True)
+        assert "Held: nobody inside moves" in page.text
+        assert f'action="{at}/hold/deletion"' in page.text
+        person = await client.get(f"/enrollments/{cast.enrollment}")
+        assert '<span class="badge warn">Held</span>' in person.text
     async with world.script(cast.owner) as client:
         shown = (await client.get(f"/enrollments/{cast.enrollment}")).json()
         assert (shown["wait_reason"], shown["held"]) == ("paused_workflow", True)
