@@ -192,6 +192,10 @@ async def test_the_plan_says_what_imports_and_bulk_edits_start(world: World) -> 
         page = (await client.get(f"{at}/publication")).text
         assert "Imports and bulk edits start it" in page
         assert "Listens to people, bulk edits. <strong>Bulk edits start it, imports do not." in page
+        assert "Listens to Switchyard itself" not in page, "a clock is not listened to"
+        [clocked, heard] = [(await client.get(f"{at}/triggers/{key}")).text for key in ("t3", "t1")]
+        assert ("Listens to changes" in clocked, "Listens to changes" in heard) == (False, True)
+        assert '<input type="hidden" name="config.sources" value="system">' in clocked
     async with world.script(owner) as client:
         rev = (await client.get(at)).json()["workflow"]["rev"]
         await client.post(f"{at}/settings", json={"rev": rev, "audience": "current_only"})
