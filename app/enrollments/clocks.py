@@ -27,17 +27,23 @@ UNREADABLE = timedelta(hours=1)  # until a clock that cannot be read is looked a
 
 
 async def keep_time(runtime: Runtime, account_id: UUID) -> int:
-    """Some of what is due in an account by its clocks; how much was found."""
+    """Some of what is due in an account by its clocks; how much was found. Each part has a unit of work of
+    its own, so that one that fails holds up no other; its error is raised when all were tried."""
     async with open_work(runtime, account_id, SYSTEM) as work:
         due = (await Engine(work.session).all(DUE, now=work.now))[0]
-        found = 0
-        if due.clocks:
-            found += await strike_clocks(work)
-        if due.tasks:
-            found += await tell_overdue(work)
-        if due.segments:
-            found += await compare(work)
-        return found
+    parts = ((due.clocks, strike_clocks), (due.tasks, tell_overdue), (due.segments, compare))
+    found, failed = 0, list[Exception]()
+    for part in (part for asked, part in parts if asked):
+        try:
+            async with open_work(runtime, account_id, SYSTEM) as work:
+                found += await part(work)
+        except Exception as error:  # noqa: BLE001 -- raised below
+            failed.append(error)
+    for other in failed[1:]:  # whoever catches the first one logs it
+        log.error("clocks.error", account=str(account_id), exc_info=other)
+    if failed:
+        raise failed[0]
+    return found
 
 
 async def strike_clocks(work: Work) -> int:

@@ -1,6 +1,5 @@
 """Versions compiled once per process, and what an account says about its contacts."""
 
-import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -8,8 +7,9 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
+import structlog
 
-from app.filters.ast import FilterError, Op, Predicate
+from app.filters.ast import Op, Predicate
 from app.filters.facts import Facts, contact_values
 from app.filters.fields import Fields, Named, catalogue, custom_field
 from app.filters.matches import Match, compile_filter
@@ -31,6 +31,7 @@ from db.repositories.engine import (
 )
 from db.repositories.segments import SEGMENT_FILTERS, filters_by_id
 
+log = structlog.get_logger(__name__)
 MOST_KEPT = 5000
 Version = tuple[UUID, int]
 Programs = Mapping[Version, Program | CompileError]
@@ -53,7 +54,7 @@ class _Known(msgspec.Struct):
     programs: dict[Version, Program | CompileError] = {}
     index_of: tuple[Version, ...] = ()
     index: TriggerIndex | None = None
-    watched: dict[UUID, Watched] = {}
+    watched: dict[UUID, Watched | None] = {}
 
 
 _known: dict[UUID, _Known] = {}
@@ -123,18 +124,13 @@ class Setting:
         return Live(self.known.index, accepting)
 
     async def segments(self) -> dict[UUID, Watched]:
-        """The segments that triggers of live workflows ask about."""
+        """The segments that triggers of live workflows ask about. One that cannot be read, or that names what
+        is gone, is left out: who was in it stays, until it is mended."""
         index = (await self.live()).index
         kept, fields = self.known.watched, self.known.fields
         for segment in index.segments - kept.keys():
-            asked = Predicate("segments", Op.ANY_OF, [str(segment)])
-            with contextlib.suppress(FilterError):  # gone, or it names what is gone: nobody is in it
-                kept[segment] = Watched(
-                    compile_filter(asked, fields),
-                    "workflows" in asked_fields(asked, fields),
-                    asked_history(asked, fields),
-                )
-        return {segment: kept[segment] for segment in index.segments if segment in kept}
+            kept[segment] = _watched(segment, fields)
+        return {segment: found for segment in index.segments if (found := kept[segment]) is not None}
 
     async def facts(self, contacts: Iterable[UUID], lock: Iterable[UUID] = ()) -> dict[UUID, Facts]:
         """What is known of each contact that is not deleted. Those in `lock` stay as they are until the
@@ -168,10 +164,23 @@ class Setting:
         }
 
 
+def _watched(segment: UUID, fields: Fields) -> Watched | None:
+    asked = Predicate("segments", Op.ANY_OF, [str(segment)])
+    try:
+        return Watched(
+            compile_filter(asked, fields),
+            "workflows" in asked_fields(asked, fields),
+            asked_history(asked, fields),
+        )
+    except ValueError as error:
+        log.warning("segment.unreadable", segment=str(segment), error=str(error))
+        return None
+
+
 def _compiled(document: Any, fields: Fields) -> Program | CompileError:
     try:
         return compile_version(load_version(document), fields)
     except CompileError as error:
         return error
-    except msgspec.ValidationError as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         return CompileError(f"This version cannot be read: {error}")

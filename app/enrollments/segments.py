@@ -2,15 +2,16 @@
 everybody, because a filter may turn true by time alone."""
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
+from sqlalchemy.exc import InterfaceError
 
+from app.enrollments.faults import not_now
 from app.enrollments.known import People
 from app.enrollments.programs import Setting
-from app.filters.ast import FilterError
 from app.work import Work
 from app.workflows.domain.events import MANUAL, SEGMENT_ENTERED, SEGMENT_LEFT
 from db.filters import where
@@ -33,6 +34,7 @@ from db.repositories.watched import (
 
 log = structlog.get_logger(__name__)
 EVERY = timedelta(minutes=15)
+UNREADABLE = timedelta(hours=1)  # until one that cannot be compared is tried again
 BATCH = 500
 Row = dict[str, Any]
 # Events that say nothing new about a contact, except to who asks where it is or what happened to it.
@@ -74,7 +76,8 @@ def _causes(rows: Iterable[Any]) -> dict[UUID, Any]:
 
 async def compare(work: Work) -> int:
     """One segment whose time has come, against everybody: a batch of those who came in and one of those who
-    went; the first time everybody at once, without events. How many segments there were."""
+    went; the first time everybody at once, without events. How many segments there were. One that cannot be
+    compared stops no other."""
     engine = Engine(work.session)
     # What the matcher commits between two of our reads would look as if somebody had left.
     await engine.become_matcher()
@@ -83,22 +86,43 @@ async def compare(work: Work) -> int:
         return 0
     segment = rows[0]
     setting = await Setting.of(work)
-    again = work.now + EVERY
     try:
-        condition = where(
-            read_filter(segment.filter), Contact.__table__, setting.known.fields, setting.zone, work.now
-        )
-    except FilterError as error:
-        log.warning("segment.unreadable", segment=str(segment.id), error=str(error))
-    else:
-        if segment.due_at == FIRST:
-            await fill(work.session, segment.id, condition, work.now)
-        elif not await _compare(work, engine, segment.id, condition):
-            again = work.now
+        async with work.session.begin_nested():  # an error in its SQL takes nothing else with it
+            again: datetime | None = await _once(work, setting, segment)
+    except Exception as error:
+        if not_now(error) and not _refused(error):
+            raise
+        again = _postponed(work, segment, error)
     await engine.do(NEXT, id=segment.id, due_at=again)
     work.ring()
     await work.commit()
     return 1
+
+
+def _refused(error: Exception) -> bool:
+    """Whether the driver would not even send the statement, as with more values than one may have."""
+    return isinstance(error, InterfaceError) and not error.connection_invalidated
+
+
+def _postponed(work: Work, segment: Any, error: Exception) -> datetime | None:
+    """When it is tried again. One that was never compared is watched again when a segment is saved or a
+    workflow published: with a time it would pass for compared, and who is in it would seem to enter."""
+    said = f"{type(error).__name__}: {error}"[:200]  # that of a database ends with the whole statement
+    log.error("segment.not_compared", segment=str(segment.id), error=said)
+    work.audit("segment.not_compared", "segment", segment.id, {"error": (None, said)})
+    return None if segment.due_at == FIRST else work.now + UNREADABLE
+
+
+async def _once(work: Work, setting: Setting, segment: Any) -> datetime:
+    """When it is to be compared again."""
+    condition = where(
+        read_filter(segment.filter), Contact.__table__, setting.known.fields, setting.zone, work.now
+    )
+    if segment.due_at == FIRST:
+        await fill(work.session, segment.id, condition, work.now)
+    elif not await _compare(work, setting.engine, segment.id, condition):
+        return work.now
+    return work.now + EVERY
 
 
 async def _compare(work: Work, engine: Engine, segment: UUID, condition: Any) -> bool:

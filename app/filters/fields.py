@@ -40,7 +40,8 @@ class FieldSpec(msgspec.Struct, frozen=True):
     use. `writable` says whether an update-field step may set it.
 
     `names` are by id those whom a condition may name (people, segments, workflows), None where nobody looks
-    at names; `filters` are by id those of the account's segments. Both are the account's: see `catalogue`."""
+    at names; `filters` are by id those of the account's segments, None for one that cannot be read. Both are
+    the account's: see `catalogue`."""
 
     key: str
     label: str
@@ -49,7 +50,7 @@ class FieldSpec(msgspec.Struct, frozen=True):
     options: tuple[str, ...] = ()
     writable: bool = True
     names: Mapping[str, str] | None = None
-    filters: Mapping[UUID, Filter] = {}
+    filters: Mapping[UUID, Filter | None] = {}
 
     @property
     def custom_id(self) -> str | None:
@@ -87,7 +88,7 @@ class Named(msgspec.Struct, frozen=True):
     users: Mapping[str, str] | None = None
     segments: Mapping[str, str] | None = None
     workflows: Mapping[str, str] | None = None
-    filters: Mapping[UUID, Filter] = {}
+    filters: Mapping[UUID, Filter | None] = {}
 
 
 NOBODY = Named()

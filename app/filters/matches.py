@@ -15,7 +15,7 @@ from app.filters.ast import Filter, FilterError, Group, Op
 from app.filters.changes import changed
 from app.filters.facts import Facts
 from app.filters.fields import Fields, FieldSpec, FieldType
-from app.filters.nested import CIRCLE
+from app.filters.nested import CIRCLE, UNREADABLE
 from app.filters.values import Change, Operands, Times, fold, read
 
 Match = Callable[[Facts, datetime], bool]
@@ -239,13 +239,17 @@ def _segments(spec: FieldSpec, op: Op, values: Operands, fields: Fields, inside:
 
 def unfolded(spec: FieldSpec, values: Operands, inside: Inside) -> list[tuple[Filter, Inside]]:
     """The filters of the segments that a condition names, each with the segments around it. Raises
-    FilterError where one stands in itself."""
+    FilterError where one stands in itself, and for one that cannot be read: were nobody in it, "in none of"
+    would let everybody in."""
     found = []
     for value in values:
         if isinstance(value, UUID) and value in spec.filters:
             if value in inside:
                 raise FilterError({"value": CIRCLE})
-            found.append((spec.filters[value], (*inside, value)))
+            asked = spec.filters[value]
+            if asked is None:
+                raise FilterError({"value": UNREADABLE})
+            found.append((asked, (*inside, value)))
     return found
 
 

@@ -13,7 +13,7 @@ from app.filters.values import read_span
 
 DEEPEST_SEGMENTS = 5
 MOST_UNFOLDED = 1000
-Filters = Mapping[UUID, Filter]
+Filters = Mapping[UUID, Filter | None]
 _LONGEST_UNIT = {
     "minutes": timedelta(minutes=1),
     "hours": timedelta(hours=1),
@@ -26,6 +26,7 @@ _CLOCK_CHANGES = timedelta(days=2)  # zones have left out whole days
 _LONGEST = timedelta(days=100 * 366)  # longer than there are events, and still a date before now
 
 CIRCLE = "These segments ask for each other in a circle."
+UNREADABLE = "The filter of a segment cannot be read. Save that segment's filter again."
 TOO_DEEP = f"Segments can stand in one another {DEEPEST_SEGMENTS} deep at most."
 TOO_LARGE = f"With its segments the filter comes to more than {MOST_UNFOLDED} conditions. Make it smaller."
 

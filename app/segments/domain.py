@@ -17,7 +17,7 @@ def clean_name(name: str) -> str:
     return clean
 
 
-def wrong_together(filters: Mapping[UUID, Filter]) -> str:
+def wrong_together(filters: Mapping[UUID, Filter | None]) -> str:
     """A sentence when one of the segments leads back to itself, or comes to too much; "" when all is well."""
     for expression in filters.values():
         try:
@@ -28,7 +28,7 @@ def wrong_together(filters: Mapping[UUID, Filter]) -> str:
     return ""
 
 
-def reaching(segment: UUID, filters: Mapping[UUID, Filter]) -> set[UUID]:
+def reaching(segment: UUID, filters: Mapping[UUID, Filter | None]) -> set[UUID]:
     """The segment and all whose answer depends on it."""
     found = {segment}
     while True:

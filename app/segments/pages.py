@@ -21,11 +21,11 @@ from app.segments.schemas import (
     SegmentPage,
     SegmentView,
 )
-from app.segments.use_cases import users_of
+from app.segments.use_cases import in_words, users_of
 from app.web.actions import action, actions
 from app.work import Work
 from db.repositories.contacts import MOST_COUNTED
-from db.repositories.segments import read_filter as stored_filter
+from db.repositories.segments import filters_by_id
 
 EDIT = Permission.EDIT_CONTACTS
 NEEDS_ONE = "A segment needs at least one condition. Filter the contacts, then save the filter."
@@ -93,13 +93,13 @@ async def new_page(work: Work, f: list[str], match: str) -> SegmentFormPage:
 
 async def view(work: Work, row: Any, around: Around) -> SegmentView:
     """A row of the table as it is shown."""
-    expression = stored_filter(row.filter)
-    total = await _total(work, expression, around)
+    expression = filters_by_id([row])[row.id]
+    total = await _total(work, expression, around) if expression is not None else None
     match, items = to_items(expression)
     return SegmentView(
         row.id,
         row.name,
-        describe(expression, around.fields, around.tags),
+        in_words(row, around.fields, around.tags),
         row.filter,
         items,
         match,

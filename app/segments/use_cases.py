@@ -18,6 +18,7 @@ from app.work import Work
 from db.repositories.segments import filters_by_id
 from db.repositories.tags import slug_of
 from db.repositories.uses import Uses
+from db.repositories.watched import watch_again
 
 
 def read_conditions(f: Sequence[str], match: str, fields: Fields, tags: dict[str, str]) -> Filter:
@@ -81,8 +82,7 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
         stored: Any = msgspec.to_builtins(group)
         if stored != now.filter:
             columns["filter"] = stored
-            before = describe(filters_by_id([now])[segment_id], fields, tags)
-            changes["filter"] = [before, describe(group, fields, tags)]
+            changes["filter"] = [in_words(now, fields, tags), describe(group, fields, tags)]
             await _refuse_nonsense(work, segment_id, group)
     if columns:
         await work.segments.change(segment_id, columns, work.now)
@@ -91,13 +91,20 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
     return str(columns.get("name", now.name))
 
 
+def in_words(row: Any, fields: Fields, tags: dict[str, str]) -> str:
+    """The filter of a row as a sentence."""
+    expression = filters_by_id([row])[row.id]
+    return "(a filter that cannot be read)" if expression is None else describe(expression, fields, tags)
+
+
 async def _refuse_nonsense(work: Work, segment_id: UUID, expression: Filter) -> None:
-    """Also lets those that are watched be compared at once."""
+    """Also lets those that are watched be compared at once, and watches again what could not be read."""
     filters = filters_by_id(await work.segments.rows()) | {segment_id: expression}
     problem = wrong_together(filters)
     if problem:
         raise Invalid({"f": problem})
     await work.segments.compare_now(reaching(segment_id, filters), work.now)
+    await watch_again(work.session)
     work.ring()
 
 

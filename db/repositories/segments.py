@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 
-from app.filters.ast import Filter, Group, Predicate
+from app.filters.ast import Filter, FilterError, Group, Predicate
 from app.filters.fields import Named
 from db.ids import uuid7
 from db.models import Segment
@@ -47,14 +47,25 @@ _FILTER: Any = Group | Predicate
 
 
 def read_filter(stored: Any) -> Filter:
-    """A filter as it is stored."""
-    found: Filter = msgspec.convert(stored, _FILTER)
+    """A filter as it is stored. Raises FilterError for what no release of today writes."""
+    try:
+        found: Filter = msgspec.convert(stored, _FILTER)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise FilterError({"": f"This filter cannot be read: {error}"}) from None
     return found
 
 
-def filters_by_id(rows: Iterable[Any]) -> dict[UUID, Filter]:
-    """The filters of rows that have `id` and `filter`."""
-    return {row.id: read_filter(row.filter) for row in rows if row.filter is not None}
+def filters_by_id(rows: Iterable[Any]) -> dict[UUID, Filter | None]:
+    """The filters of rows that have `id` and `filter`; None for one that cannot be read, so that only those
+    who name it cannot be asked."""
+    return {row.id: _read_or_none(row.filter) for row in rows if row.filter is not None}
+
+
+def _read_or_none(stored: Any) -> Filter | None:
+    try:
+        return read_filter(stored)
+    except FilterError:
+        return None
 
 
 async def named(session: AsyncSession | async_scoped_session[AsyncSession]) -> Named:

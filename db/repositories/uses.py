@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.filters.ast import FilterError
 from app.filters.uses import Use
 from app.workflows.domain.draft import Draft
 from app.workflows.domain.references import names_option, references
@@ -123,9 +124,17 @@ class Uses:
         segments = [
             Use("segment", row.id, row.name, "", f"/segments/{row.id}")
             for row in rows
-            if named(Draft(entry=read_filter(row.filter)))
+            if _named_by(row, named)
         ]
         return [*found, *drafts, *segments][:MOST]
+
+
+def _named_by(row: Any, named: Named) -> bool:
+    """Whether a segment that holds the text names it. One that cannot be read may."""
+    try:
+        return named(Draft(entry=read_filter(row.filter)))
+    except FilterError:
+        return True
 
 
 def _workflow(row: Any, how: Literal["live", "people", "draft"]) -> Use:

@@ -31,6 +31,11 @@ update segments s set due_at = case when s.due_at is null then cast(:first as ti
    and (s.due_at is null) = exists (select from used u where u.id = s.id)
 returning s.id, s.due_at
 """)  # noqa: S608 -- a constant
+WATCH_AGAIN = text(f"""
+with used as ({_USED})
+update segments s set due_at = cast(:first as timestamptz)
+ where s.account_id = current_account() and s.due_at is null and s.id in (select u.id from used u)
+""")  # noqa: S608 -- a constant
 FORGET = text("""
 delete from segment_members where account_id = current_account() and segment_id = any(cast(:ids as uuid[]))
 """)
@@ -73,6 +78,11 @@ async def watch(session: Any) -> bool:
     if forgotten:
         await session.execute(FORGET, {"ids": forgotten})
     return bool(rows)
+
+
+async def watch_again(session: Any) -> None:
+    """Watches those that live workflows ask about and that could not be compared a first time."""
+    await session.execute(WATCH_AGAIN, {"first": FIRST})
 
 
 async def fill(

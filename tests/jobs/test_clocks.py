@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from app.accounts.schemas import AccountForm
 from app.accounts.use_cases import change_account
@@ -15,7 +17,7 @@ from app.enrollments.clocks import keep_time, strike_clocks
 from app.operations.forgetting import forget
 from app.tasks.schemas import TaskChangeForm
 from app.tasks.use_cases import change_task, complete_task, reopen_task
-from app.work import SYSTEM, open_work
+from app.work import SYSTEM, Work, open_work
 from app.workflows.domain.draft import Reentry, Settings
 from app.workflows.domain.steps import UpdateField
 from app.workflows.domain.triggers import (
@@ -23,6 +25,7 @@ from app.workflows.domain.triggers import (
     DateReached,
     Manual,
     Schedule,
+    SegmentEntered,
     TaskOverdue,
 )
 from app.workflows.use_cases.clocks import sync_entrances
@@ -350,6 +353,32 @@ async def test_a_task_moved_to_later_or_reopened_becomes_overdue_again(stage: St
             await turn(work, task)
     await stage.drain(seconds=2)
     assert len(await struck(stage, "task.overdue")) == 3
+
+
+async def test_clocks_that_always_fail_hold_up_neither_tasks_nor_segments(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(work: Work) -> int:
+        await work.session.execute(text("select 1 / 0"))
+        return 1
+
+    monkeypatch.setattr("app.enrollments.clocks.strike_clocks", broken)
+    person = await stage.contact(state="TX")
+    texans = await stage.segment(ask("state", "is", "TX"))
+    await live(stage, SegmentEntered(key="t1", segment=texans))
+    await live(stage, Schedule(key="t1", cron="0 9 * * *"))
+    await stage.sql("update workflow_clocks set next_at = now() where account_id = $1", stage.account)
+    await stage.sql(
+        "insert into tasks (account_id, id, contact_id, title, due_at, author_kind, author_id, author_name) "
+        "values ($1, $2, $3, 'Call', now(), 'person', '1', 'Olive')",
+        stage.account, uuid7(), person,
+    )  # fmt: skip
+    stage.clock.forward(seconds=1)
+    with pytest.raises(DBAPIError, match="division by zero"):
+        await keep_time(stage.runtime, stage.account)
+    assert len(await struck(stage, "task.overdue")) == 1
+    members = await stage.sql("select contact_id from segment_members where segment_id = $1", texans)
+    assert [row["contact_id"] for row in members] == [person]
 
 
 async def test_an_account_without_clocks_has_nothing_to_do(stage: Stage) -> None:

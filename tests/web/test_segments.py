@@ -280,3 +280,19 @@ async def test_the_rows_of_a_workflow_name_what_there_is(world: World) -> None:
         for _, _, value in typed[:2] + typed[3:]:
             assert f'value="{value}"' in page
         assert 'value="Rows"' in page
+
+
+async def test_a_segment_that_cannot_be_read_is_shown_and_mended(world: World) -> None:
+    async with world.browser(await world.person()) as client:
+        made = await segment(client, "Old", "city:is:Oslo")
+        await world.sql("""update segments set filter = '{"field": "city"}' where id = $1""", made["id"])
+        at = f"/segments/{made['id']}"
+        assert "(a filter that cannot be read)" in (await client.get("/segments")).text
+        assert "(a filter that cannot be read)" in (await client.get(at)).text
+        assert await found(client, "city:is:Oslo") == []
+        asked = await client.get("/contacts", params={"f": f"segments:none_of:{made['id']}"}, headers=JSON)
+        assert (asked.status_code, "Save that segment's filter again" in asked.text) == (422, True)
+        saved = await client.post(at, json={"f": ["city:is:Rome"]}, headers=JSON)
+        assert saved.is_success, saved.text
+        [shown] = (await client.get("/segments", headers=JSON)).json()["items"]
+        assert (shown["described"], shown["contacts"]) == ("City is Rome", 0)
