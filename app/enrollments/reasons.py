@@ -12,7 +12,6 @@ from app.enrollments.words import EVENTS, SOURCES
 from app.errors import NotFound
 from app.work import Work
 from app.workflows.domain.candidates import TriggerIndex
-from app.workflows.domain.draft import Audience
 from app.workflows.domain.entering import EntryDecision, Verdict, decide_entry
 from app.workflows.domain.events import CONTACT_DELETED, Event, Source
 from app.workflows.domain.version import CompileError, Program
@@ -77,8 +76,7 @@ def unasked(status: str, program: Program | CompileError | None) -> str:
         return UNPUBLISHED
     if isinstance(program, CompileError):
         return BROKEN.format(error=str(program).rstrip("."))
-    closed = program.version.settings.audience is Audience.CURRENT_ONLY
-    return CLOSED if closed else NOT_ASKED
+    return CLOSED if program.version.closed else NOT_ASKED
 
 
 async def _now(

@@ -19,13 +19,15 @@ class HookForm(msgspec.Struct, forbid_unknown_fields=True):
 
 class HookView(msgspec.Struct):
     """The address of one trigger. `hint` is how it begins; "" while there is none. `live` says whether the
-    published version has this trigger: until then deliveries are refused."""
+    published version has this trigger and listens to it: until then deliveries are refused. `closed` that it
+    has it, but lets in only those who matched when it was published."""
 
     trigger: str
     match: str
     contact_path: str
     signed: bool
-    live: bool
+    live: bool = False
+    closed: bool = False
     hint: str = ""
     has_secret: bool = False
     created_at: datetime | None = None

@@ -27,11 +27,15 @@ from app.work import Work
 from app.workflows.domain.entering import at_path
 from app.workflows.domain.events import CONTACT_CREATED, WEBHOOK_RECEIVED
 from app.workflows.domain.triggers import InboundWebhook
-from app.workflows.domain.version import load_version
+from app.workflows.domain.version import Version, load_version
 from db.repositories.hooks import Hooks
 
 HINT = 9
 WAITING = "Nobody listens at this address: its workflow is not published with this trigger. Publish it first."
+CLOSED = (
+    "Nobody enters by this address: its workflow lets in only those who matched when it was published. "
+    "Publish it with another audience first."
+)
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -41,20 +45,24 @@ class Delivery(msgspec.Struct, frozen=True):
     body: bytes
 
 
-async def _webhooks(work: Work, workflow_id: UUID) -> tuple[str, dict[str, tuple[InboundWebhook, bool]]]:
-    """Name of the workflow; its webhook triggers by key, and which of them are live. What is published goes
-    before what is drafted, because that is what deliveries meet."""
+_Triggers = dict[str, tuple[InboundWebhook, Version | None]]
+
+
+async def _webhooks(work: Work, workflow_id: UUID) -> tuple[str, _Triggers]:
+    """Name of the workflow; its webhook triggers by key, with the live version of those that are published.
+    What is published goes before what is drafted, because that is what deliveries meet."""
     header = await work.workflows.header(workflow_id)
     if header is None:
         raise NotFound("workflow")
-    found: dict[str, tuple[InboundWebhook, bool]] = {}
+    found: _Triggers = {}
     for trigger in (await work.workflows.draft(header)).triggers:
         if isinstance(trigger, InboundWebhook):
-            found[trigger.key] = (trigger, False)
-    live = header.live_version and await work.workflows.version(workflow_id, header.live_version)
-    for trigger in load_version(live.document).triggers if live else []:
+            found[trigger.key] = (trigger, None)
+    row = header.live_version and await work.workflows.version(workflow_id, header.live_version)
+    live = load_version(row.document) if row else None
+    for trigger in live.triggers if live else []:
         if isinstance(trigger, InboundWebhook):
-            found[trigger.key] = (trigger, True)
+            found[trigger.key] = (trigger, live)
     return header.name, found
 
 
@@ -64,7 +72,9 @@ async def addresses(work: Work, workflow_id: UUID) -> tuple[str, list[HookView]]
     made = await Hooks(session=work.session).of_workflow(workflow_id)
     views = []
     for key, (trigger, live) in triggers.items():
-        view = HookView(key, trigger.match, trigger.contact_path, trigger.signed, live)
+        view = HookView(key, trigger.match, trigger.contact_path, trigger.signed)
+        if live is not None:
+            view.live, view.closed = live.listens_to(trigger), live.closed
         if (row := made.get(key)) is not None:
             view.hint, view.has_secret = row.hint, row.signing_secret is not None
             view.created_at, view.last_used_at = row.created_at, row.last_used_at
@@ -133,6 +143,8 @@ def _listening(hook: Any) -> InboundWebhook:
     triggers = version.triggers if version is not None and hook.status in ("active", "paused") else []
     for trigger in triggers:
         if isinstance(trigger, InboundWebhook) and trigger.key == hook.trigger_key:
+            if version is not None and not version.listens_to(trigger):
+                raise Conflict(CLOSED)
             return trigger
     raise Conflict(WAITING)
 

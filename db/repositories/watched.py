@@ -23,6 +23,7 @@ select distinct cast(t ->> 'segment' as uuid) as id
  cross join jsonb_array_elements(v.document -> 'triggers') t
  where w.account_id = current_account() and w.status in ('active', 'paused')
    and t ->> 'kind' in ('segment_entered', 'segment_left') and t ->> 'segment' is not null
+   and v.document -> 'settings' ->> 'audience' is distinct from 'current_only'
 """
 WATCH = text(f"""
 with used as ({_USED})

@@ -1,4 +1,4 @@
-"""Who enters and leaves watched segments, on the real database, with a clock that can be moved."""
+"""Who enters and leaves watched segments, and who watches none, on the real database."""
 
 import asyncio
 from typing import Any
@@ -9,8 +9,9 @@ from app.filters.ast import Group
 from app.segments.schemas import SegmentChangeForm
 from app.segments.use_cases import change_segment
 from app.work import SYSTEM, open_work
+from app.workflows.domain.draft import Audience, Settings
 from app.workflows.domain.steps import Exit
-from app.workflows.domain.triggers import ContactUpdated, SegmentEntered, SegmentLeft
+from app.workflows.domain.triggers import ContactUpdated, Schedule, SegmentEntered, SegmentLeft
 from app.workflows.use_cases.publication import set_status
 from db.repositories.engine import Engine
 from tests.jobs.stage import Stage, ask
@@ -89,6 +90,29 @@ async def test_what_nobody_asks_about_is_not_watched(stage: Stage) -> None:
     row = await stage.one("select due_at from segments where id = $1", texans)
     assert row["due_at"] is None
     assert await stage.sql("select from segment_members where segment_id = $1", texans) == []
+
+
+async def test_nobody_watches_for_who_lets_in_only_those_who_match_now(stage: Stage) -> None:
+    texans = await segment(stage, field="state", op="is", value="TX")
+    await live(stage, SegmentEntered(key="t1", segment=texans), Settings(audience=Audience.CURRENT_ONLY))
+    assert (await stage.one("select due_at from segments where id = $1", texans))["due_at"] is None
+    await live(stage, SegmentEntered(key="t1", segment=texans))
+    assert (await stage.one("select due_at from segments where id = $1", texans))["due_at"] is not None
+
+
+async def test_published_for_those_who_match_now_keeps_no_clock(stage: Stage) -> None:
+    await stage.contact()
+    schedule = Schedule(key="t1", cron="0 9 * * *")
+    flow = await live(stage, schedule)
+    closed = await live(stage, schedule, Settings(audience=Audience.CURRENT_ONLY))
+    kept = "select workflow_id from workflow_clocks where account_id = $1"
+    assert [row["workflow_id"] for row in await stage.sql(kept, stage.account)] == [flow]
+    # As a release that kept them left it.
+    moved = "update workflow_clocks set workflow_id = $2, next_at = now() where workflow_id = $1"
+    await stage.sql(moved, flow, closed)
+    await stage.drain(seconds=1)
+    assert await stage.sql(kept, stage.account) == []
+    assert await struck(stage) == []
 
 
 async def break_filter(stage: Stage, segment_id: UUID) -> None:

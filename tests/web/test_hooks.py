@@ -129,6 +129,26 @@ async def test_only_the_digest_of_an_address_is_kept(world: World) -> None:
         assert "not shown again" in shown.text
 
 
+async def test_who_lets_in_only_those_who_match_now_takes_no_delivery(world: World) -> None:
+    who = await world.person()
+    await contact(world, who.account_id)
+    workflow = await flow(world, who.account_id, InboundWebhook())
+    path, _ = await address(world, who, workflow)
+    await world.sql(
+        """update workflow_versions
+              set document = jsonb_set(document, '{settings,audience}', '"current_only"')
+            where workflow_id = $1""", workflow,
+    )  # fmt: skip
+    refused = await post(world, path)
+    assert (refused.status_code, "only those who matched" in refused.json()["detail"]) == (409, True)
+    assert await events(world, who.account_id) == []
+    async with world.browser(who) as browser:
+        at = f"/workflows/{workflow}/hooks"
+        [shown] = (await browser.get(at, headers=JSON)).json()["items"]
+        assert (shown["live"], shown["closed"]) == (False, True)
+        assert "only those who matched" in (await browser.get(at)).text
+
+
 async def test_a_new_address_ends_the_old_one_and_forgets_no_delivery(world: World) -> None:
     who = await world.person()
     await contact(world, who.account_id)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.workflows.domain.draft import Audience, walk
+from app.workflows.domain.draft import walk
 from app.workflows.domain.events import MANUAL, Event, offered
 from app.workflows.domain.steps import (
     Branch,
@@ -21,7 +21,7 @@ from app.workflows.domain.steps import (
     Wait,
     WaitFor,
 )
-from app.workflows.domain.triggers import Manual, SegmentEntered, SegmentLeft, wanted
+from app.workflows.domain.triggers import SegmentEntered, SegmentLeft, wanted
 from app.workflows.domain.version import Program, Version
 
 Channel = Literal["email_consent", "sms_consent"]
@@ -59,10 +59,8 @@ class TriggerIndex:
         version = program.version
         entrance = _Entrance(program, only_says(version))
         self._by_workflow[str(version.workflow_id)] = entrance
-        # Published for those who match now, and for nobody later unless by hand.
-        closed = version.settings.audience is Audience.CURRENT_ONLY
         for position, trigger in enumerate(version.triggers):
-            if closed and not isinstance(trigger, Manual):
+            if not version.listens_to(trigger):
                 continue
             if isinstance(trigger, SegmentEntered | SegmentLeft) and trigger.segment is not None:
                 self.segments.add(trigger.segment)

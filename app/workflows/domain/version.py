@@ -16,7 +16,7 @@ from app.filters.facts import Facts
 from app.filters.fields import Fields
 from app.filters.matches import Match, compile_filter
 from app.filters.nested import AskedHistory, asked_fields, asked_history
-from app.workflows.domain.draft import Draft, Settings, walk
+from app.workflows.domain.draft import Audience, Draft, Settings, walk
 from app.workflows.domain.looking import awaits_change, look
 from app.workflows.domain.steps import (
     ELSE,
@@ -46,7 +46,7 @@ from app.workflows.domain.steps import (
 )
 from app.workflows.domain.templates import Template, TemplateError, compile_template
 from app.workflows.domain.texts import texts_of
-from app.workflows.domain.triggers import Trigger
+from app.workflows.domain.triggers import Manual, Trigger
 
 END = -1
 
@@ -60,6 +60,15 @@ class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     entry: Filter | None
     steps: list[Step]
     settings: Settings
+
+    @property
+    def closed(self) -> bool:
+        """Published for those who match now: whoever comes later enters by hand or not at all."""
+        return self.settings.audience is Audience.CURRENT_ONLY
+
+    def listens_to(self, trigger: Trigger) -> bool:
+        """Whether what this trigger waits for may let anybody in."""
+        return not self.closed or isinstance(trigger, Manual)
 
 
 def freeze(draft: Draft, workflow_id: UUID, number: int) -> Version:

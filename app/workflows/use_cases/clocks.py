@@ -31,11 +31,12 @@ async def sync_entrances(work: Work, workflow_id: UUID) -> None:
 
 
 def timed(document: Any) -> dict[str, Timed]:
-    """The schedule and date triggers of a version by key."""
+    """The schedule and date triggers of a version by key; none where nobody may enter by them."""
+    version = load_version(document)
     return {
         trigger.key: trigger
-        for trigger in load_version(document).triggers
-        if isinstance(trigger, Schedule | DateReached)
+        for trigger in version.triggers
+        if isinstance(trigger, Schedule | DateReached) and version.listens_to(trigger)
     }
 
 
