@@ -95,9 +95,12 @@ class WhyController(Controller):
         contact_id: FromPath[UUID],
         work: NamedDependency[Work],
         workflow: FromQuery[UUID | None] = None,
+        after: FromQuery[UUID | None] = None,
+        before: FromQuery[UUID | None] = None,
     ) -> WhyPage:
-        """Why the contact did or did not enter a workflow: the latest events with the decision on each."""
-        return await why_page(work, contact_id, workflow)
+        """Why the contact did or did not enter a workflow: its events, newest first, with the decision on
+        each."""
+        return await why_page(work, contact_id, workflow, after, before)
 
 
 class EnrollmentController(Controller):

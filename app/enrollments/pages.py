@@ -112,8 +112,8 @@ async def enrollment_list(
     newer, older = (more if before else after is not None), (True if before else more)
     return EnrollmentList(
         items=items,
-        next=_at(path, kept, after=items[-1].id) if items and older else "",
-        previous=_at(path, kept, before=items[0].id) if items and newer else "",
+        next=at_page(path, kept, after=items[-1].id) if items and older else "",
+        previous=at_page(path, kept, before=items[0].id) if items and newer else "",
         counts={one: min(counts[one], MOST_COUNTED) for one in STATUSES},
         total=min(sum(counts.values()), MOST_COUNTED),
         counted_to=MOST_COUNTED,
@@ -150,7 +150,8 @@ async def _steps(work: Work, workflow: Any) -> list[Choice]:
     return [Choice(key, title) for key, title in named.items() if "." not in key]
 
 
-def _at(path: str, kept: Mapping[str, str], **cursor: UUID) -> str:
+def at_page(path: str, kept: Mapping[str, str], **cursor: UUID) -> str:
+    """The address of a list with its filters, from a cursor on."""
     query = {key: value for key, value in kept.items() if value} | {
         key: str(value) for key, value in cursor.items()
     }

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from app.enrollments.known import People
 from app.enrollments.letting_in import Asked, before_now, entered_today
+from app.enrollments.pages import at_page
 from app.enrollments.programs import Setting
 from app.enrollments.schemas import Choice, WhyLine, WhyPage
 from app.enrollments.words import EVENTS, SOURCES
@@ -15,7 +16,8 @@ from app.workflows.domain.candidates import TriggerIndex
 from app.workflows.domain.entering import EntryDecision, Verdict, decide_entry
 from app.workflows.domain.events import CONTACT_DELETED, Event, Source
 from app.workflows.domain.version import CompileError, Program
-from db.repositories.entering import DECIDED_ON
+from db.repositories.engine import Engine
+from db.repositories.entering import DECIDED_ON, DECIDED_ON_NEWER, DECIDED_ON_OLDER
 
 MOST = 50
 NOT_ASKED = "No trigger of the workflow asks for this."
@@ -44,14 +46,21 @@ SENTENCES = {
 }
 
 
-async def why_page(work: Work, contact_id: UUID, workflow_id: UUID | None) -> WhyPage:
-    """The latest events of a contact, each with what the workflow made of it. Raises `NotFound`."""
+async def why_page(
+    work: Work,
+    contact_id: UUID,
+    workflow_id: UUID | None,
+    after: UUID | None = None,
+    before: UUID | None = None,
+) -> WhyPage:
+    """A page of the events of a contact, newest first, each with what the workflow made of it. Raises
+    `NotFound`."""
     contact = await work.contacts.row(contact_id)
     if contact is None:
         raise NotFound("contact")
     name = " ".join(filter(None, (contact.first_name, contact.last_name))) or contact.email or "Contact"
     choices = [Choice(str(one.id), one.name) for one in await work.enrollments.workflow_names()]
-    page = WhyPage(contact_id, name, workflow_id, "", None, [], choices, [])
+    page = WhyPage(contact_id, name, workflow_id, "", None, [], "", "", choices, [])
     if workflow_id is None:
         return page
     workflow = await work.enrollments.workflow(workflow_id)
@@ -59,13 +68,33 @@ async def why_page(work: Work, contact_id: UUID, workflow_id: UUID | None) -> Wh
         raise NotFound("workflow")
     page.workflow_name, page.status = workflow.name, workflow.status
     setting = await Setting.of(work)
-    rows = await setting.engine.all(DECIDED_ON, workflow=workflow_id, contact=contact_id, most=MOST)
+    rows, more = await _page_of_events(setting.engine, workflow_id, contact_id, after, before)
     found = await setting.programs([(workflow_id, workflow.live_version)] if workflow.live_version else [])
     program = found.get((workflow_id, workflow.live_version))
     now = await _now(work, setting, [row for row in rows if _settled(row)], program, workflow.status)
     otherwise = unasked(workflow.status, program)
     page.items = [_line(row, now, otherwise) for row in rows]
+    newer, older = (more if before else after is not None), (True if before else more)
+    path, kept = f"/contacts/{contact_id}/why", {"workflow": str(workflow_id)}
+    page.next = at_page(path, kept, after=rows[-1].id) if rows and older else ""
+    page.previous = at_page(path, kept, before=rows[0].id) if rows and newer else ""
     return page
+
+
+async def _page_of_events(
+    engine: Engine, workflow_id: UUID, contact_id: UUID, after: UUID | None, before: UUID | None
+) -> tuple[list[Any], bool]:
+    """At most `MOST` events older than `after` or newer than `before`, newest first, and whether there are
+    more that way."""
+    asked = {"workflow": workflow_id, "contact": contact_id, "most": MOST + 1}
+    if before is not None:
+        rows = await engine.all(DECIDED_ON_NEWER, edge=before, **asked)
+    elif after is not None:
+        rows = await engine.all(DECIDED_ON_OLDER, edge=after, **asked)
+    else:
+        rows = await engine.all(DECIDED_ON, **asked)
+    found = list(rows[:MOST])
+    return (found[::-1] if before is not None else found), len(rows) > MOST
 
 
 def unasked(status: str, program: Program | CompileError | None) -> str:

@@ -147,7 +147,8 @@ class WhyLine(msgspec.Struct):
 
 
 class WhyPage(msgspec.Struct):
-    """The latest events first. Without a workflow there is nothing but the choice of one."""
+    """One page of events, newest first; `next` and `previous` are addresses, "" for none. Without a workflow
+    there is nothing but the choice of one."""
 
     contact_id: UUID
     contact_name: str
@@ -155,6 +156,8 @@ class WhyPage(msgspec.Struct):
     workflow_name: str
     status: str | None
     items: list[WhyLine]
+    next: str
+    previous: str
     workflows: list[Choice]
     actions: list[Action]
 

@@ -117,8 +117,8 @@ select e.*, w.name as workflow_name, w.status as workflow_status
  order by e.id for update of e
 """).columns(data=JSONB)
 
-# What happened to a contact lately, with what one workflow decided on it.
-DECIDED_ON = text("""
+# What happened to a contact, newest first, with what one workflow decided on it.
+_DECIDED_ON = """
 select v.id, v.kind, v.source, v.subject_id, v.data, v.depth, v.occurred_at, d.verdict, d.detail, d.version,
        v.matched_at is not null as matched,
        exists (select from audit_logs a
@@ -130,6 +130,10 @@ select v.id, v.kind, v.source, v.subject_id, v.data, v.depth, v.occurred_at, d.v
   from events v
   left join trigger_decisions d
     on d.account_id = v.account_id and d.event_id = v.id and d.workflow_id = cast(:workflow as uuid)
- where v.account_id = current_account() and v.subject_id = :contact
- order by v.id desc limit :most
-""").columns(data=JSONB, detail=JSONB)
+ where v.account_id = current_account() and v.subject_id = :contact {which}
+ order by v.id {order} limit :most
+"""
+_OLDER, _NEWER = "and v.id < cast(:edge as uuid)", "and v.id > cast(:edge as uuid)"
+DECIDED_ON = text(_DECIDED_ON.format(which="", order="desc")).columns(data=JSONB, detail=JSONB)
+DECIDED_ON_OLDER = text(_DECIDED_ON.format(which=_OLDER, order="desc")).columns(data=JSONB, detail=JSONB)
+DECIDED_ON_NEWER = text(_DECIDED_ON.format(which=_NEWER, order="asc")).columns(data=JSONB, detail=JSONB)

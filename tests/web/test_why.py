@@ -3,6 +3,7 @@
 import json
 from uuid import UUID
 
+from app.enrollments.reasons import MOST
 from app.workflows.domain.draft import Audience, Settings
 from app.workflows.domain.steps import Exit
 from app.workflows.domain.triggers import ContactUpdated
@@ -44,6 +45,28 @@ async def test_every_event_has_its_answer(world: World, clock: TestClock, outsid
         assert "Worked out now" in shown.text
     async with world.script(await world.person()) as stranger:
         assert (await stranger.get(at)).status_code == 404
+
+
+async def test_older_events_are_on_the_next_page(world: World, clock: TestClock, outside: Outside) -> None:
+    who = await world.person("viewer")
+    stage = Stage(world, who.account_id, clock, outside)
+    flow = await stage.workflow([Exit()], ContactUpdated(key="t1", fields=["city"]))
+    person = await stage.contact()
+    made = [str(await stage.emit("note.added", person)) for _ in range(MOST + 2)]
+    async with world.script(who) as script:
+        first = (await script.get(f"/contacts/{person}/why", params={"workflow": str(flow)})).json()
+        assert [one["event_id"] for one in first["items"]] == made[:1:-1]
+        assert first["previous"] == ""
+        last = (await script.get(first["next"])).json()
+        assert [one["event_id"] for one in last["items"]] == [made[1], made[0]]
+        assert last["next"] == ""
+        back = (await script.get(last["previous"])).json()
+        assert (back["items"], back["previous"]) == (first["items"], "")
+        assert (await script.get(back["next"])).json()["items"] == last["items"]
+    async with world.browser(who) as browser:
+        shown = (await browser.get(f"/contacts/{person}/why", params={"workflow": str(flow)})).text
+        assert 'rel="next"' in shown
+        assert 'rel="next"' not in (await browser.get(first["next"])).text
 
 
 async def test_what_left_no_decision_is_explained(world: World, clock: TestClock, outside: Outside) -> None:
