@@ -6,9 +6,10 @@ from uuid import UUID
 
 from app.enrollments.known import People
 from app.enrollments.letting_in import Asked, before_now, entered_today
-from app.enrollments.pages import at_page
+from app.enrollments.pages import at_page, zone_of
 from app.enrollments.programs import Setting
 from app.enrollments.schemas import Choice, WhyLine, WhyPage
+from app.enrollments.seen import Names, seen_values
 from app.enrollments.words import EVENTS, SOURCES
 from app.errors import NotFound
 from app.work import Work
@@ -74,6 +75,9 @@ async def why_page(
     now = await _now(work, setting, [row for row in rows if _settled(row)], program, workflow.status)
     otherwise = unasked(workflow.status, program)
     page.items = [_line(row, now, otherwise) for row in rows]
+    names = Names(await work.fields.catalogue(), await work.tags.names(), work.now, zone_of(work))
+    for line in page.items:
+        line.seen = seen_values(line.detail, names)
     newer, older = (more if before else after is not None), (True if before else more)
     path, kept = f"/contacts/{contact_id}/why", {"workflow": str(workflow_id)}
     page.next = at_page(path, kept, after=rows[-1].id) if rows and older else ""

@@ -130,10 +130,22 @@ class DecisionView(msgspec.Struct):
     detail: dict[str, Any]
 
 
+class SeenValue(msgspec.Struct):
+    """What a decision saw in one field: `value` as it was kept, with ids; `words` with names; `names` those
+    of the ids in `value`."""
+
+    field: str
+    label: str
+    value: Any
+    words: str
+    names: dict[str, str] = {}
+
+
 class WhyLine(msgspec.Struct):
     """One event of the contact and what a workflow made of it. `verdict` is "" when it is not looked at
     yet, was passed over, or nothing asks for it: `sentence` says which; `worked_out` when no decision is
-    kept and this is today's answer."""
+    kept and this is today's answer. `seen` are the values that its filter saw, for people; `detail` has them
+    as they were kept."""
 
     event_id: UUID
     kind: str
@@ -144,6 +156,7 @@ class WhyLine(msgspec.Struct):
     sentence: str
     detail: dict[str, Any]
     worked_out: bool
+    seen: list[SeenValue] = []
 
 
 class WhyPage(msgspec.Struct):

@@ -4,6 +4,7 @@ import json
 from uuid import UUID
 
 from app.enrollments.reasons import MOST
+from app.filters.ast import Group
 from app.workflows.domain.draft import Audience, Settings
 from app.workflows.domain.steps import Exit
 from app.workflows.domain.triggers import ContactUpdated
@@ -45,6 +46,46 @@ async def test_every_event_has_its_answer(world: World, clock: TestClock, outsid
         assert "Worked out now" in shown.text
     async with world.script(await world.person()) as stranger:
         assert (await stranger.get(at)).status_code == 404
+
+
+async def test_the_values_seen_are_told_by_name(world: World, clock: TestClock, outside: Outside) -> None:
+    who = await world.person("viewer")
+    stage = Stage(world, who.account_id, clock, outside)
+    texans, vip = await stage.segment(ask("state", "is", "TX")), await stage.tag("vip")
+    await stage.sql("update segments set name = 'Texans' where id = $1", texans)
+    other = await stage.workflow([Exit()], ContactUpdated(key="t1", fields=["state"]))
+    asked = [
+        ask("segments", "any_of", [str(texans)]),
+        ask("workflows", "active_in", [str(other)]),
+        ask("history", "happened", ["tag.added", 2, "1 day"]),
+        ask("tags", "none_of", [str(vip)]),
+        ask("owner", "is", str(who.user_id)),
+    ]
+    trigger = ContactUpdated(key="t1", fields=["city"], filter=Group("all", [*asked]))
+    flow = await stage.workflow([Exit()], trigger)
+    person = await stage.contact(owner_id=str(who.user_id))
+    await stage.add_tag(person, vip)
+    await stage.change(person, "city", "Oslo")
+    await stage.drain()
+    at = f"/contacts/{person}/why?workflow={flow}"
+    words = {
+        "Segments": "not in Texans",
+        "Workflows": "never in Welcome",
+        "History": "Tag added once in the last 1 day",
+        "Tags": "vip",
+        "Owner": who.name,
+    }
+    async with world.script(who) as script:
+        line = (await script.get(at)).json()["items"][0]
+        assert (line["verdict"], line["worked_out"]) == ("filter_false", False)
+        assert {one["label"]: one["words"] for one in line["seen"]} == words
+        [segments] = [one for one in line["seen"] if one["field"] == "segments"]
+        assert segments["value"] == line["detail"]["seen"]["segments"] == {"in": [], "not_in": [str(texans)]}
+        assert segments["names"] == {str(texans): "Texans"}
+    async with world.browser(who) as browser:
+        shown = (await browser.get(at)).text
+        assert all(f"{label}: {told}" in shown for label, told in words.items())
+        assert str(texans) not in shown
 
 
 async def test_older_events_are_on_the_next_page(world: World, clock: TestClock, outside: Outside) -> None:

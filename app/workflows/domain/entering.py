@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from app.filters.ast import Filter, predicates
 from app.filters.facts import Facts
+from app.filters.seen import values_seen
 from app.workflows.domain.candidates import Candidate
 from app.workflows.domain.draft import Reentry
 from app.workflows.domain.events import Event, carried
@@ -157,9 +157,13 @@ def _triggers(
         trigger: Trigger = version.triggers[heard[0] if let_in is None else let_in]
         seen["trigger"] = trigger.key
         if let_in is None:
-            return Verdict.FILTER_FALSE, {"filter": "trigger", "seen": _seen_by(trigger, event, facts)}
+            return Verdict.FILTER_FALSE, {
+                "filter": "trigger",
+                "seen": _seen_by(program, trigger, event, facts, now),
+            }
     if not program.entry_match(facts, now):
-        return Verdict.FILTER_FALSE, {"filter": "entry", "seen": values_seen(version.entry, facts)}
+        seen_now = values_seen(version.entry, facts, program.fields, now)
+        return Verdict.FILTER_FALSE, {"filter": "entry", "seen": seen_now}
     return None
 
 
@@ -167,22 +171,10 @@ def _lets_in(program: Program, at: int, event: Event, facts: Facts, now: datetim
     return came_from(program.version.triggers[at], event) and program.trigger_matches[at](facts, now)
 
 
-def _seen_by(trigger: Trigger, event: Event, facts: Facts) -> dict[str, Any]:
-    seen = values_seen(trigger.filter, facts)
+def _seen_by(program: Program, trigger: Trigger, event: Event, facts: Facts, now: datetime) -> dict[str, Any]:
+    seen = values_seen(trigger.filter, facts, program.fields, now)
     if not came_from(trigger, event):
         seen["changes"] = event.data.get("changes")
-    return seen
-
-
-def values_seen(expression: Filter | None, facts: Facts) -> dict[str, Any]:
-    """The contact's values of the fields that a filter asks about, fit for JSON."""
-    seen: dict[str, Any] = {}
-    for predicate in predicates(expression):
-        value = facts.values.get(predicate.field)
-        if predicate.field == "tags":
-            seen["tags"] = sorted(str(tag) for tag in facts.tags)
-        else:
-            seen[predicate.field] = value.isoformat() if isinstance(value, datetime) else value
     return seen
 
 
