@@ -16,7 +16,10 @@ from sqlalchemy import (
     DateTime,
     FromClause,
     Numeric,
+    Text,
+    Uuid,
     and_,
+    any_,
     case,
     cast,
     collate,
@@ -31,6 +34,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
 
 from app.filters import ranges
 from app.filters.ast import Filter, Op, Predicate
@@ -123,7 +127,7 @@ def _text(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
         Op.NOT_CONTAINS: lambda: func.strpos(folded, first) == 0,
         Op.STARTS: lambda: func.left(folded, len(wanted[0])) == first,
         Op.ENDS: lambda: func.right(folded, len(wanted[0])) == first,
-        Op.IN: lambda: folded.in_(wanted),
+        Op.IN: lambda: _among(folded, wanted, Text()),
     }
     return tests[op]()
 
@@ -178,8 +182,17 @@ def _select(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
         return value == ""
     if op is Op.NOT_EMPTY:
         return value != ""
-    options = [str(item) for item in values]
-    return value.in_(options) if op is Op.ANY_OF else value.not_in(options)
+    among = _among(value, [str(item) for item in values], Text())
+    return among if op is Op.ANY_OF else not_(among)
+
+
+def _ids(values: Operands) -> list[UUID]:
+    return sorted({item for item in values if isinstance(item, UUID)})
+
+
+def _among(value: ColumnElement[Any], wanted: list[Any], kind: TypeEngine[Any]) -> Clause:
+    """One of many, given as an array: the driver takes no more than 32,767 values in one statement."""
+    return value == any_(literal(wanted, ARRAY(kind)))
 
 
 def _tags(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
@@ -190,12 +203,12 @@ def _tags(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
         .where(columns.account_id == scope.columns.account_id, columns.contact_id == scope.columns.id)
         .correlate(scope.contacts)
     )
-    wanted = sorted({item for item in values if isinstance(item, UUID)})
+    wanted = _ids(values)
     if op is Op.EMPTY:
         return ~own.exists()
     if op is Op.NOT_EMPTY:
         return own.exists()
-    among = own.where(columns.tag_id.in_(wanted))
+    among = own.where(_among(columns.tag_id, wanted, Uuid()))
     if op is Op.ALL_OF:
         return among.with_only_columns(func.count()).scalar_subquery() == len(wanted)
     return among.exists() if op is Op.ANY_OF else ~among.exists()
@@ -207,7 +220,7 @@ def _user(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
         return value.is_(None)
     if op is Op.ASSIGNED:
         return value.is_not(None)
-    return and_(value.is_not(None), value.in_(sorted({item for item in values if isinstance(item, UUID)})))
+    return and_(value.is_not(None), _among(value, _ids(values), Uuid()))
 
 
 def _date(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
@@ -267,7 +280,7 @@ def _workflows(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Cla
     found = select(literal(1)).where(
         columns.account_id == scope.columns.account_id,
         columns.contact_id == scope.columns.id,
-        columns.workflow_id.in_(sorted({item for item in values if isinstance(item, UUID)})),
+        _among(columns.workflow_id, _ids(values), Uuid()),
     )
     if op in (Op.ACTIVE_IN, Op.NOT_ACTIVE_IN):
         found = found.where(columns.status == "active")

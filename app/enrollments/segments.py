@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import InterfaceError
 
 from app.enrollments.faults import not_now
 from app.enrollments.known import People
@@ -90,18 +89,13 @@ async def compare(work: Work) -> int:
         async with work.session.begin_nested():  # an error in its SQL takes nothing else with it
             again: datetime | None = await _once(work, setting, segment)
     except Exception as error:
-        if not_now(error) and not _refused(error):
+        if not_now(error):
             raise
         again = _postponed(work, segment, error)
     await engine.do(NEXT, id=segment.id, due_at=again)
     work.ring()
     await work.commit()
     return 1
-
-
-def _refused(error: Exception) -> bool:
-    """Whether the driver would not even send the statement, as with more values than one may have."""
-    return isinstance(error, InterfaceError) and not error.connection_invalidated
 
 
 def _postponed(work: Work, segment: Any, error: Exception) -> datetime | None:

@@ -68,6 +68,23 @@ async def test_a_filter_of_the_list_becomes_a_segment(world: World) -> None:
     assert ("segment.created", "segment") in await world.audit(who.account_id)
 
 
+async def test_a_filter_may_name_more_than_a_statement_takes_values(world: World) -> None:
+    """Each of its conditions is within the limits, and the driver takes 32,767 values."""
+    who = await world.person("operator")
+    async with world.browser(who) as client:
+        await contact(client, city="51-7")
+    await world.sql(
+        "insert into segments (account_id, id, name, slug, filter) select $1, gen_random_uuid(), 'Many', "
+        "'many', jsonb_build_object('type', 'group', 'match', 'any', 'items', jsonb_agg(jsonb_build_object("
+        "'type', 'predicate', 'field', 'city', 'op', 'in', 'value', v.names))) from (select jsonb_agg("
+        "i || '-' || n) as names from generate_series(1, 100) i, generate_series(1, 500) n group by i) v",
+        who.account_id,
+    )
+    async with world.script(who) as client:
+        listed = await client.get("/segments")
+    assert [(one["name"], one["contacts"]) for one in listed.json()["items"]] == [("Many", 1)]
+
+
 async def test_the_filter_is_changed_in_the_list(world: World) -> None:
     who = await world.person("operator")
     async with world.browser(who) as client:
