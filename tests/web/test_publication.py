@@ -178,6 +178,7 @@ async def test_the_plan_says_what_imports_and_bulk_edits_start(world: World) -> 
             {"kind": "contact_created"},
             {"kind": "contact_created", "config": config},
             {"kind": "schedule"},
+            {"kind": "manual"},
         ]
         for body in bodies:
             rev = (await client.get(at)).json()["workflow"]["rev"]
@@ -186,21 +187,22 @@ async def test_the_plan_says_what_imports_and_bulk_edits_start(world: World) -> 
         plan = (await client.get(f"{at}/publication")).json()
         assert plan["workflow"]["live_version"] is None, "the first publication says it too"
         heard = [(one["imports"], one["bulk_edits"], one["sentence"][:7]) for one in plan["triggers"]]
-        assert heard == [(True, True, "Imports"), (False, True, "Bulk ed"), (False, False, "The clo")]
+        assert heard == [(True, True, "Imports"), (False, True, "Bulk ed"), (False, False, "The clo"),
+                         (False, True, "Only th")]  # fmt: skip
         assert plan["triggers"][1]["sources"] == ["people", "bulk edits"]
     async with world.browser(owner) as client:
         page = (await client.get(f"{at}/publication")).text
         assert "Imports and bulk edits start it" in page
         assert "Listens to people, bulk edits. <strong>Bulk edits start it, imports do not." in page
         assert "Listens to Switchyard itself" not in page, "a clock is not listened to"
-        [clocked, heard] = [(await client.get(f"{at}/triggers/{key}")).text for key in ("t3", "t1")]
-        assert ("Listens to changes" in clocked, "Listens to changes" in heard) == (False, True)
+        [clocked, changed] = [(await client.get(f"{at}/triggers/{key}")).text for key in ("t3", "t1")]
+        assert ("Listens to changes" in clocked, "Listens to changes" in changed) == (False, True)
         assert '<input type="hidden" name="config.sources" value="system">' in clocked
     async with world.script(owner) as client:
         rev = (await client.get(at)).json()["workflow"]["rev"]
         await client.post(f"{at}/settings", json={"rev": rev, "audience": "current_only"})
         triggers = (await client.get(f"{at}/publication")).json()["triggers"]
-        assert [one["imports"] for one in triggers] == [False] * 3
+        assert [one["imports"] for one in triggers] == [False] * 4
 
 
 async def test_numbers_beyond_every_column_are_refused(world: World) -> None:

@@ -33,6 +33,7 @@ STORMS = {
     (False, False): "Imports and bulk edits do not start it.",
 }
 CLOCK = "The clock starts it; imports and bulk edits do not."
+BY_HAND = "Only those who are put into it enter, one by one or many at once; no import starts it by itself."
 CLOSED = "It starts nobody, imports and bulk edits neither: only those who match now enter."
 
 
@@ -48,7 +49,9 @@ def _entrance(trigger: Trigger, given: Known, closed: bool) -> EntranceView:
     sources = [MADE_BY[source] for source in trigger.sources]
     heard = Source.IMPORT in trigger.sources, Source.BULK in trigger.sources
     said = STORMS[heard]
-    if closed and not isinstance(trigger, kinds.Manual):
+    if isinstance(trigger, kinds.Manual):
+        heard, said = (False, heard[1]), BY_HAND
+    elif closed:
         heard, said = (False, False), CLOSED
     elif isinstance(trigger, kinds.DateReached | kinds.Schedule):
         heard, said = (False, False), CLOCK
