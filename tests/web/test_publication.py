@@ -190,6 +190,7 @@ async def test_the_plan_says_what_imports_and_bulk_edits_start(world: World) -> 
         assert heard == [(True, True, "Imports"), (False, True, "Bulk ed"), (False, False, "The clo"),
                          (False, True, "Only th")]  # fmt: skip
         assert plan["triggers"][1]["sources"] == ["people", "bulk edits"]
+        assert "imports" not in plan["triggers"][3]["sources"]
     async with world.browser(owner) as client:
         page = (await client.get(f"{at}/publication")).text
         assert "Imports and bulk edits start it" in page

@@ -51,6 +51,7 @@ def _entrance(trigger: Trigger, given: Known, closed: bool) -> EntranceView:
     said = STORMS[heard]
     if isinstance(trigger, kinds.Manual):
         heard, said = (False, heard[1]), BY_HAND
+        sources = [one for one in sources if one != MADE_BY[Source.IMPORT]]
     elif closed:
         heard, said = (False, False), CLOSED
     elif isinstance(trigger, kinds.DateReached | kinds.Schedule):
