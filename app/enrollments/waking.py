@@ -113,14 +113,15 @@ async def _concerned(work: Work, people: People, heard: dict[UUID, _Heard]) -> l
 
 
 def _met(row: Any, program: Program, heard: _Heard, facts: Facts, now: datetime) -> UUID | None:
-    """The first event that an event wait waited for: of its kind, about its subject, after it began. What a
-    step did in the move in which the wait began carries that same moment, and is not waited for."""
+    """The first event that an event wait waited for: of its kind, about its subject, after it began and
+    before its time was over, however late it is looked at. What a step did in the move in which the wait
+    began carries that same moment, and is not waited for."""
     if row.wait_reason != WaitReason.EVENT or row.started_at is None:
         return None
     place = program.by_key.get(row.step_key)
     for event, at in heard.events:
         asked = any(place in program.listens.get(pair, ()) for pair in offered(event))
-        if not asked or at <= row.started_at or place is None:
+        if not asked or place is None or not row.started_at < at <= row.wait_until:
             continue
         match = program.nodes[place].match
         if match is None or match(facts, now):

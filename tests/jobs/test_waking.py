@@ -203,3 +203,16 @@ async def test_a_wait_is_not_over_while_what_happened_in_time_is_not_matched(sta
     assert (await stage.enrollment(ann))["status"] == "active"
     await stage.drain(seconds=6)
     assert await met(stage, ann)
+
+
+async def test_what_happens_after_the_end_of_a_wait_comes_too_late(stage: Stage) -> None:
+    """Also where nobody had looked at it yet: the matcher comes before those who move."""
+    vip = await stage.tag("vip")
+    waits = WaitFor(mode="event", event="tag.added", about=str(vip), amount=1, unit=Unit.HOURS)
+    await stage.workflow([(waits, {"met": [AddNote(text="met")]})], CREATED)
+    ann = await begin(stage)
+    stage.clock.forward(hours=2)
+    await stage.add_tag(ann, vip)
+    await stage.drain()
+    assert (await stage.enrollment(ann))["status"] == "completed"
+    assert not await met(stage, ann)
