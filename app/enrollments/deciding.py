@@ -193,8 +193,8 @@ async def _unmatched_since(setting: Setting, rows: Sequence[Any]) -> datetime | 
     """Since when events wait to be matched; asked only where the time of a wait for an event is over."""
     if not any(row.wait_reason == "event" and row.wait_until <= setting.now for row in rows):
         return None
-    found = await setting.engine.all(UNMATCHED_SINCE)
-    return found[0].occurred_at if found else None
+    since: datetime | None = (await setting.engine.all(UNMATCHED_SINCE))[0].oldest
+    return since
 
 
 async def _states(engine: Engine, running: Mapping[Any, Program], known: Known) -> None:

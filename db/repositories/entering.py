@@ -9,8 +9,12 @@ select id, kind, subject_id, source, data, root_event_id, depth, occurred_at fro
    for update skip locked
 """
 UNMATCHED = text(_UNMATCHED.format(which="")).columns(data=JSONB)
+# Of those that are matched next: ids come in the order of writing, by each process's own clock, and what a
+# long transaction wrote happened when it began.
 UNMATCHED_SINCE = text("""
-select occurred_at from events where account_id = current_account() and matched_at is null order by id limit 1
+select min(occurred_at) as oldest from (
+  select occurred_at from events where account_id = current_account() and matched_at is null
+   order by id limit 500) x
 """)
 UNMATCHED_THESE = text(_UNMATCHED.format(which="and id = any(cast(:ids as uuid[]))")).columns(data=JSONB)
 MATCHED = text("""

@@ -191,11 +191,19 @@ async def renew(stage: Stage, contact: UUID, field: UUID, day: date) -> None:
     )  # fmt: skip
 
 
-async def test_a_wait_is_not_over_while_what_happened_in_time_is_not_matched(stage: Stage) -> None:
+@pytest.mark.parametrize("written_before", [False, True])
+async def test_a_wait_is_not_over_while_what_happened_in_time_is_not_matched(
+    stage: Stage, written_before: bool
+) -> None:
+    """Also where something that happened later was written before it."""
     vip = await stage.tag("vip")
     waits = WaitFor(mode="event", event="tag.added", about=str(vip), amount=1, unit=Unit.HOURS)
     await stage.workflow([(waits, {"met": [AddNote(text="met")]})], CREATED)
     ann = await begin(stage)
+    if written_before:
+        later = await stage.emit("note.added", ann)
+        put_off = "update events set occurred_at = occurred_at + interval '2 hours' where id = $1"
+        await stage.sql(put_off, later)
     await stage.add_tag(ann, vip)
     stage.clock.forward(hours=2)
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
