@@ -174,6 +174,8 @@ def visit_note(row: Any, names: Mapping[str, str], known: Mapping[str, str], now
         said.append(window + clock(datetime.fromisoformat(until), now, zone))
     elif detail.get("window"):
         said.append("its window opened")
+    if detail.get("again") and not detail.get("window"):
+        said.append("reckoned anew")
     if detail.get("past"):
         said.append("that moment was over already")
     if detail.get("timeout"):

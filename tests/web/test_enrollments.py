@@ -373,6 +373,8 @@ def test_a_moment_names_its_day_when_it_is_another() -> None:
         ({"reason": "subject_deleted"}, "subject deleted"),
         ({"reason": "jumped", "by": "Ana"}, "jumped, by Ana"),
         ({"window": True, "until": "2026-11-24T13:00:00+00:00"}, "its window opens at 14:00"),
+        ({"window": True, "until": "2026-11-24T13:00:00+00:00", "again": True}, "its window opens at 14:00"),
+        ({"until": "2026-11-24T13:00:00+00:00", "again": True}, "until 14:00, reckoned anew"),
         ({"until": "2026-11-24T13:00:00+00:00", "past": True}, "until 14:00, that moment was over already"),
         ({"workflow": None}, "every other workflow"),
         ({"to": "s9"}, "went on at “Goal: Bought”"),
