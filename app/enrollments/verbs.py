@@ -55,6 +55,8 @@ async def skip_wait(work: Work, enrollment_id: UUID) -> None:
         visit.detail = {**visit.detail, "skipped_by": work.actor.name}
     before = row.wait_until.isoformat() if row.wait_until else None
     row.wait_until = row.due_at = work.now
+    if row.wait_reason == "event" and visit is not None:
+        row.wait_until = visit.started_at  # nothing happened in time, also of what is not matched yet
     row.fence += 1  # a batch that failed before this does not park it for its old error
     if row.wait_reason in ("window", "timer"):
         row.heard_event_id = row.event_id  # or the step would find its window closed, its date ahead again

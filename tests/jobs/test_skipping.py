@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from app.enrollments.moving import move_enrollments
 from app.enrollments.verbs import skip_wait
 from app.errors import Conflict
 from app.filters.ast import Op
@@ -96,3 +97,16 @@ async def test_what_is_being_sent_is_no_wait(stage: Stage) -> None:
     assert row["wait_reason"] == "retry"
     with pytest.raises(Conflict, match="no wait to skip"):
         await skip(stage, row["id"])
+
+
+async def test_an_event_wait_that_is_skipped_does_not_wait_for_the_matcher(stage: Stage) -> None:
+    """What was waited for counts as not having happened, also where it did a moment before."""
+    person, row = await begin(stage, (WaitFor(mode="event", event="note.added"), LANES))
+    await stage.emit("note.added", person)
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await skip_wait(work, row["id"])
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await move_enrollments(work)  # before the matcher has come to it
+    assert (await stage.enrollment(person))["status"] == "completed"
+    rows = await stage.sql("select body from notes where contact_id = $1 order by id", person)
+    assert [note["body"] for note in rows] == ["timeout", "end"]
