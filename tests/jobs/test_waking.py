@@ -209,7 +209,7 @@ async def test_a_wait_is_not_over_while_what_happened_in_time_is_not_matched(
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         await move_enrollments(work)  # before the matcher has come to it
     assert (await stage.enrollment(ann))["status"] == "active"
-    await stage.drain(seconds=6)
+    await stage.drain(seconds=31)
     assert await met(stage, ann)
 
 

@@ -30,7 +30,7 @@ from app.workflows.domain.version import END, Node, Program
 MOST_VISITS = 1000
 MOST_VISITS_IN_A_LIFE = 10_000
 STOPPED = -2
-UNTIL_MATCHED = timedelta(seconds=5)  # until a wait looks again whether all that happened in time was matched
+SOONEST, LATEST = timedelta(seconds=5), timedelta(seconds=30)  # looks at whether all was matched
 _EFFECTS = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.HOLD, WaitReason.BREAKER_OPEN)
 # Over when their time has come, without a question.
 _TIMED = (WaitReason.TIMER, WaitReason.DRIP_SLOT, WaitReason.WINDOW)
@@ -135,8 +135,8 @@ class Run:
         due = until is not None and self.now >= until
         if reason in _TIMED and (index := self.timed_out(node, due=due)) is not None:
             return self.run(index)
-        if due and reason is WaitReason.EVENT and self.unmatched(until):
-            return self.stay(node, self.now + UNTIL_MATCHED)
+        if due and reason is WaitReason.EVENT and (look := self.until_matched(until)) is not None:
+            return self.stay(node, look)
         if node.starts and (lane := self.lane(node, due)) is not None:
             return self.go_on(node, lane)
         taken = self.taken_from(node)
@@ -173,11 +173,13 @@ class Run:
             return self.leave_unmatched()
         return None
 
-    def unmatched(self, until: datetime | None) -> bool:
-        """Whether what a wait waits for may have happened before its time was over, and was not looked at
-        yet."""
+    def until_matched(self, until: datetime | None) -> datetime | None:
+        """When to look again whether what happened before `until` was matched; None when all of it was. The
+        further matching is behind, the later: very many people may stand so."""
         oldest = self.around.unmatched_since
-        return not self.enrollment.heard and oldest is not None and until is not None and oldest <= until
+        if self.enrollment.heard or oldest is None or until is None or oldest > until:
+            return None
+        return self.now + min(max((self.now - oldest) / 4, SOONEST), LATEST)
 
     def missed(self, node: Node) -> bool:
         """Whether the stretch of a drip slot is over: after a pause or a downtime all who missed theirs take
