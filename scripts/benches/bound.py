@@ -1,7 +1,8 @@
 """The engine's own bound: the same rows written by pure SQL, one statement per batch of enrollments.
 
 It knows the workflow of the benchmark by heart: nothing is compiled, decided or carried out of the database.
-Same role, policies, indexes, fsync, and one commit per statement; its session is bound to the account once.
+Same role, policies, indexes, fsync, the same order of claiming (by more than the due time it would sort all
+who are due for each batch), and one commit per statement; its session is bound to the account once.
 """
 
 from typing import Any
@@ -19,7 +20,7 @@ with claimed as materialized (
     join workflows w on w.account_id = e.account_id and w.id = e.workflow_id,
          (select clock_timestamp() as now) clock
    where e.account_id = current_account() and e.status = 'active' and e.due_at <= clock.now
-     and not w.held order by e.due_at, e.id limit $1 for update of e skip locked),
+     and not w.held order by e.due_at limit $1 for update of e skip locked),
 people as materialized (
   select x.*, c.city as old, c.country = 'France' as french,
          case when c.country = 'France' then 'Lyon' else 'Oslo' end as city,
@@ -76,7 +77,7 @@ with claimed as materialized (
     join contacts c on c.account_id = e.account_id and c.id = e.contact_id,
          (select clock_timestamp() as now) clock
    where e.account_id = current_account() and e.status = 'active' and e.due_at <= clock.now
-     and not w.held order by e.due_at, e.id limit $1 for update of e skip locked),
+     and not w.held order by e.due_at limit $1 for update of e skip locked),
 closed as (
   update enrollment_executions x set finished_at = p.now, outcome = 'passed'
     from claimed p where x.account_id = current_account() and x.enrollment_id = p.id and x.seq = 4),
