@@ -14,7 +14,7 @@ from tests.rules.files import ROOT
 
 SEED = 11
 REGRESSIONS: tuple[int, ...] = ()  # seeds that once failed
-QUICK = "F03,F08,F10,F24,f09_a_thousand_races"
+QUICK = "F03,F08,F10,f09_a_thousand_races,f09_worker_stalls_past_its_lease"
 
 
 def faults(*arguments: str, seconds: float) -> dict[str, Any]:
