@@ -75,6 +75,17 @@ def encoded(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+async def completed(world: World, cast: Cast, times: int) -> None:
+    """The contact has been through the workflow so many times before."""
+    await world.sql(
+        "insert into enrollments (account_id, id, workflow_id, version, contact_id, event_id, root_event_id, "
+        "status, entered_at, ended_at) select account_id, gen_random_uuid(), workflow_id, version, "
+        "contact_id, gen_random_uuid(), event_id, 'completed', now(), now() "
+        "from enrollments, generate_series(1, $2::int) where id = $1",
+        cast.enrollment, times,
+    )  # fmt: skip
+
+
 async def add(connection: asyncpg.Connection, table: str, row: dict[str, Any]) -> None:
     now = await connection.fetchval("select clock_timestamp()")
     values = [now + value if isinstance(value, timedelta) else value for value in row.values()]

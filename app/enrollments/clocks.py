@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import structlog
 
-from app.enrollments.segments import compare
+from app.enrollments.segments import UNREADABLE, compare
 from app.runtime import Runtime
 from app.work import SYSTEM, Work, open_work
 from app.workflows.domain.clocks import Struck, strikes
@@ -23,7 +23,6 @@ log = structlog.get_logger(__name__)
 CLOCKS, TASKS = 20, 500
 STRIKE = "clock.strike"
 UNFINISHED = timedelta(seconds=30)  # until it is looked at whether the occurrence before is done
-UNREADABLE = timedelta(hours=1)  # until a clock that cannot be read is looked at again
 
 
 async def keep_time(runtime: Runtime, account_id: UUID) -> int:

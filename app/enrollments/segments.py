@@ -33,7 +33,7 @@ from db.repositories.watched import (
 
 log = structlog.get_logger(__name__)
 EVERY = timedelta(minutes=15)
-UNREADABLE = timedelta(hours=1)  # until one that cannot be compared is tried again
+UNREADABLE = timedelta(hours=1)  # until a segment or a clock that cannot be read is tried again
 BATCH = 500
 Row = dict[str, Any]
 # Events that say nothing new about a contact, except to who asks where it is or what happened to it.

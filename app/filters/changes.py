@@ -27,8 +27,7 @@ def changed(asked: Change) -> Match:
             was(pair[0]) and became(pair[1])
             for one in facts.history
             if one.kind == CONTACT_UPDATED
-            and (start is None or start <= one.at)
-            and (end is None or one.at < end)
+            and ranges.inside(one.at, start, end)
             and (pair := one.changes.get(key)) is not None
         )
 

@@ -223,7 +223,7 @@ def _datetime(spec: FieldSpec, op: Op, values: Operands) -> Match:
     def within(facts: Facts, now: datetime) -> bool:
         value = moment(facts)
         start, end = span(now, facts.zone)
-        return value is not None and (start is None or start <= value) and (end is None or value < end)
+        return value is not None and ranges.inside(value, start, end)
 
     return within
 
@@ -277,11 +277,7 @@ def _history(_spec: FieldSpec, op: Op, values: Operands) -> Match:
 
     def often(facts: Facts, now: datetime) -> bool:
         start, end = span(now, facts.zone)
-        found = sum(
-            1
-            for one in facts.history
-            if one.kind == kind and (start is None or start <= one.at) and (end is None or one.at < end)
-        )
+        found = sum(1 for one in facts.history if one.kind == kind and ranges.inside(one.at, start, end))
         return found >= count
 
     if op is Op.HAPPENED:

@@ -62,6 +62,11 @@ def _day_before(day: date) -> str:
     return BEFORE_ALL if day == date.min else (day - timedelta(days=1)).isoformat()
 
 
+def inside(moment: datetime, start: datetime | None, end: datetime | None) -> bool:
+    """Whether it lies in what `instants` gives."""
+    return (start is None or start <= moment) and (end is None or moment < end)
+
+
 def instants(op: Op, values: Operands, now: datetime, zone: ZoneInfo) -> Instants:
     """From (included) and to (not included); None is open. Whole days are days of the zone."""
     if op in _RELATIVE:

@@ -78,9 +78,7 @@ def _history(predicate: Predicate, facts: Facts, fields: Fields, now: datetime) 
 
 def _lately(within: Span, facts: Facts, now: datetime) -> list[Happened]:
     start, end = ranges.instants(Op.IN_LAST, (within,), now, facts.zone)
-    return [
-        one for one in facts.history if (start is None or start <= one.at) and (end is None or one.at < end)
-    ]
+    return [one for one in facts.history if ranges.inside(one.at, start, end)]
 
 
 def _span(span: Span) -> str:

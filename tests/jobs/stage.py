@@ -93,6 +93,21 @@ class Stage:
         await self.sql("update workflows set live_version = 1 where id = $1", made)
         return made
 
+    async def date_field(self, name: str) -> UUID:
+        made = uuid7()
+        await self.sql(
+            "insert into custom_fields (account_id, id, key, label, type) values ($1, $2, $3, $3, 'date')",
+            self.account, made, name,
+        )  # fmt: skip
+        return made
+
+    async def set_date(self, contact: UUID, field: UUID, day: str) -> None:
+        """As this contact's only custom value, without an event."""
+        await self.sql(
+            "update contacts set fields = jsonb_build_object($2::text, $3::text) where id = $1",
+            contact, str(field), day,
+        )  # fmt: skip
+
     async def segment(self, condition: Filter) -> UUID:
         made = uuid7()
         await self.sql(

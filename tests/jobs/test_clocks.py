@@ -255,27 +255,14 @@ async def test_another_zone_moves_the_clock(stage: Stage) -> None:
     assert (await next_at(stage)).strftime("%H:%M") == "03:30"
 
 
-async def field(stage: Stage) -> UUID:
-    made = uuid7()
-    await stage.sql(
-        "insert into custom_fields (account_id, id, key, label, type) "
-        "values ($1, $2, 'born', 'Born', 'date')",
-        stage.account, made,
-    )  # fmt: skip
-    return made
-
-
 async def born(stage: Stage, key: UUID, day: str) -> UUID:
     person = await stage.contact()
-    await stage.sql(
-        "update contacts set fields = jsonb_build_object($2::text, $3::text) where id = $1",
-        person, str(key), day,
-    )  # fmt: skip
+    await stage.set_date(person, key, day)
     return person
 
 
 async def test_dates_are_reached_on_their_day(stage: Stage) -> None:
-    key = await field(stage)
+    key = await stage.date_field("born")
     await live(stage, DateReached(key="t1", field=f"custom.{key}", offset=-3, at="08:00"))
     first = await next_at(stage)
     day = (first + timedelta(days=3)).date().isoformat()
@@ -288,7 +275,7 @@ async def test_dates_are_reached_on_their_day(stage: Stage) -> None:
 
 
 async def test_birthdays_come_each_year_and_those_of_29_february_too(stage: Stage) -> None:
-    key = await field(stage)
+    key = await stage.date_field("born")
     people = {day: await born(stage, key, day) for day in ("1996-02-29", "1990-02-28", "1990-03-01")}
     future = await born(stage, key, "2990-02-28")
     await live(stage, DateReached(key="t1", field=f"custom.{key}", yearly=True, at="09:00"))

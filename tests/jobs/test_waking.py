@@ -1,6 +1,6 @@
 """Who is woken by what happens around a contact: where it is, and events that are told only to who asks."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -162,33 +162,21 @@ async def test_a_wait_does_not_hear_what_the_move_in_which_it_began_did(stage: S
 
 async def test_a_date_that_changes_moves_the_wait_for_it(stage: Stage) -> None:
     """At once, and not when the old one comes."""
-    field = uuid7()
-    await stage.sql(
-        "insert into custom_fields (account_id, id, key, label, type) "
-        "values ($1, $2, 'renewal', 'Renewal', 'date')",
-        stage.account, field,
-    )  # fmt: skip
+    field = await stage.date_field("renewal")
     dated = Wait(mode="date_field", field=f"custom.{field}", at="12:00")
     await stage.workflow([dated, AddNote(text="met")], CREATED)
     ann = await stage.contact()
     today = (await stage.now()).date()
-    await renew(stage, ann, field, today + timedelta(days=20))
+    await stage.set_date(ann, field, (today + timedelta(days=20)).isoformat())
     await stage.emit("contact.created", ann)
     await stage.drain()
     before = (await stage.enrollment(ann))["wait_until"]
-    await renew(stage, ann, field, today + timedelta(days=3))
+    await stage.set_date(ann, field, (today + timedelta(days=3)).isoformat())
     await stage.emit("contact.updated", ann, {"changes": {f"custom.{field}": [None, "another day"]}})
     await stage.drain()
     assert (await stage.enrollment(ann))["wait_until"] == before - timedelta(days=17)
     await stage.drain(days=4)
     assert await met(stage, ann)
-
-
-async def renew(stage: Stage, contact: UUID, field: UUID, day: date) -> None:
-    await stage.sql(
-        "update contacts set fields = jsonb_build_object($2::text, $3::text) where id = $1",
-        contact, str(field), day.isoformat(),
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize("written_before", [False, True])

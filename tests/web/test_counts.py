@@ -6,7 +6,7 @@ from sqlalchemy import text
 from app.work import SYSTEM, open_work
 from db.ids import uuid7
 from db.repositories import enrollments as repository
-from tests.cast import cast_of
+from tests.cast import cast_of, completed
 from tests.web.world import World
 
 
@@ -17,13 +17,7 @@ async def test_no_count_reads_the_table(world: World, monkeypatch: pytest.Monkey
         "insert into workflows (account_id, id, name) values ($1, $2, 'Empty')",
         cast.owner.account_id, uuid7(),
     )  # fmt: skip
-    await world.sql(
-        "insert into enrollments (account_id, id, workflow_id, version, contact_id, event_id, root_event_id, "
-        "status, entered_at, ended_at) select account_id, gen_random_uuid(), workflow_id, version, "
-        "contact_id, gen_random_uuid(), event_id, 'completed', now(), now() "
-        "from enrollments, generate_series(1, 20000) where id = $1",
-        cast.enrollment,
-    )
+    await completed(world, cast, 20_000)
     await world.sql("analyze enrollments")
     monkeypatch.setattr(repository, "MOST_COUNTED", 100)
     scans = text("select seq_scan from pg_stat_xact_user_tables where relname = 'enrollments'")

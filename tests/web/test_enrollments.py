@@ -14,7 +14,7 @@ from app.enrollments.words import clock, reason_of, visit_note, waits_for
 from app.work import SYSTEM, open_work
 from db.ids import uuid7
 from db.repositories import enrollments as repository
-from tests.cast import Cast, cast_of
+from tests.cast import Cast, cast_of, completed
 from tests.web.world import World
 
 NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
@@ -72,13 +72,7 @@ async def test_nothing_is_counted_further_than_it_says(world: World, monkeypatch
         "insert into workflows (account_id, id, name) values ($1, $2, 'Empty') returning id",
         cast.owner.account_id, uuid7(),
     )  # fmt: skip
-    await world.sql(
-        "insert into enrollments (account_id, id, workflow_id, version, contact_id, event_id, root_event_id, "
-        "status, entered_at, ended_at) select account_id, gen_random_uuid(), workflow_id, version, "
-        "contact_id, gen_random_uuid(), event_id, 'completed', now(), now() "
-        "from enrollments, generate_series(1, 4) where id = $1",
-        cast.enrollment,
-    )
+    await completed(world, cast, 4)
     monkeypatch.setattr(repository, "MOST_COUNTED", 2)
     monkeypatch.setattr(pages, "MOST_COUNTED", 2)
     none = dict.fromkeys(("incomplete", "exited", "failed"), 0)

@@ -55,7 +55,7 @@ def _entrance(trigger: Trigger, given: Known, closed: bool) -> EntranceView:
     elif closed:
         heard, said = (False, False), CLOSED
     elif isinstance(trigger, kinds.DateReached | kinds.Schedule):
-        heard, said = (False, False), CLOCK
+        sources, heard, said = [], (False, False), CLOCK
     return EntranceView(trigger.key, title, condition, sources, *heard, said)
 
 
