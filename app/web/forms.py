@@ -33,7 +33,7 @@ class Form(msgspec.Struct):
 def typed(fields: Fields) -> dict[str, Any]:
     """The texts of a form as they were typed, to be shown again; a name sent twice gives a list."""
     values: dict[str, Any] = {}
-    for name in fields.keys():  # noqa: SIM118 -- a form multi-dict, whose iteration repeats names
+    for name in dict.fromkeys(fields.keys()):  # a multi-dict repeats its names
         texts = [value for value in fields.getall(name) if isinstance(value, str)]
         if texts:
             values[name] = texts[0] if len(texts) == 1 else texts
