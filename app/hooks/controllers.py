@@ -49,6 +49,7 @@ class HookController(Controller):
     @post(
         page="hooks/made.html",
         form="/workflows/{workflow_id}/hooks",
+        receipt=True,
         guards=[may(Permission.PUBLISH_WORKFLOWS)],
     )
     async def create(

@@ -10,6 +10,7 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.permissions import Permission
 from app.web import media
 from app.web.forms import Form
 from app.web.negotiate import Request
@@ -31,11 +32,20 @@ def answer(request: Any, error: Exception) -> Response[Any]:
         log.error("request failed", path=scope["path"], exc_info=error)
     elif found.status > 500:
         log.warning("request could not be served", path=scope["path"], error=type(error).__name__)
+    _conceal(request, found)
     if not media.wants_html(scope):
         return _as_json(found)
     if found.status in SHOWN_AGAIN and (again := _form_again(request, found)):
         return again
     return _as_page(request, found)
+
+
+def _conceal(request: Any, problem: Problem) -> None:
+    """Takes out of a conflict what is true now, and the sentence about it, where the caller may not read."""
+    me = request.scope.get("auth")
+    if problem.current is not None and me is not None and Permission.VIEW not in me.permissions:
+        problem.current = None
+        problem.detail = "This was changed meanwhile, or is in use. Nothing was saved."
 
 
 def _headers(found: Problem) -> dict[str, str]:

@@ -21,6 +21,7 @@ from litestar.types import Empty
 
 from app.errors import Conflict
 from app.web import forms, media
+from app.web.disclosure import may_read
 from app.web.words import size
 from app.work import Principal
 
@@ -180,11 +181,17 @@ class Shaped(Response[T], Generic[T]):
         self.fragment = fragment
 
     def to_asgi_response(self, app: Any, request: Any, **options: Any) -> ASGIResponse:
+        if self.content is not None and not may_read(request, self.content):
+            self._withhold()
         template = self.template(request)
         if template and not isinstance(self.content, (str, bytes)):
             self.content = request.app.state.templates.render(template, request, page=self.content)
             self.media_type = MediaType.HTML
         return super().to_asgi_response(app, request, **options)
+
+    def _withhold(self) -> None:
+        """Leaves the body empty: the caller may change this and not read it."""
+        self.content, self.media_type = b"", MediaType.TEXT  # type: ignore[assignment]  # -- no body, whatever T is
 
     def template(self, request: Request) -> str:
         """The template to draw, "" when JSON is wanted or there is no page."""
@@ -220,10 +227,11 @@ class Saved(Shaped[T], Generic[T]):
         self.push = push
 
     def to_asgi_response(self, app: Any, request: Any, **options: Any) -> ASGIResponse:
+        readable = may_read(request, self.content)
         if request.wants_html:
-            self._as_html(request)
+            self._as_html(request, readable=readable)
         else:
-            self._as_json(options)
+            self._as_json(options, readable=readable)
         return super().to_asgi_response(app, request, **options)
 
     def template(self, request: Request) -> str:
@@ -232,9 +240,9 @@ class Saved(Shaped[T], Generic[T]):
             return ""
         return super().template(request)
 
-    def _as_html(self, request: Request) -> None:
+    def _as_html(self, request: Request, *, readable: bool) -> None:
         fragment = self.fragment or pick(request.route_handler.opt.get("fragment", ""), request)
-        if fragment and request.wants_partial:
+        if fragment and request.wants_partial and readable:
             self.status_code = DONE
             if self.push:
                 self.headers["HX-Push-Url"] = self.see
@@ -244,16 +252,18 @@ class Saved(Shaped[T], Generic[T]):
         self.headers["Location"] = self.see
         self.media_type = MediaType.TEXT
         self.content = b""  # type: ignore[assignment]  # -- a redirect has no body, whatever T is
-        if self.note:
+        if self.note and readable:
             self.set_cookie(
                 Cookie(key="note", value=quote(self.note), max_age=60, httponly=True, samesite="lax")
             )
 
-    def _as_json(self, options: dict[str, Any]) -> None:
-        if self.content is None:
+    def _as_json(self, options: dict[str, Any], *, readable: bool) -> None:
+        made = options.get("status_code") == MADE if self.created is None else self.created
+        created = self.content is not None and made
+        if self.content is None or not (readable or created):
+            self.content = None  # type: ignore[assignment]  # -- 204 has no body, whatever T is
             self.status_code, self.media_type = 204, MediaType.JSON
             return
-        created = options.get("status_code") == MADE if self.created is None else self.created
         self.status_code = MADE if created else DONE
         if created:
             self.headers["Location"] = self.see

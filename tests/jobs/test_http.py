@@ -51,7 +51,10 @@ def saying(status: str, heard: list[bytes], headers: str = "", body: bytes = b"o
         "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "192.0.2.1", "203.0.113.9",
         "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::7f00:1",
         "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1", "2002:7f00:1::", "2002:a00:1::1", "2001::1", "fc00::1",
-        "fd00:ec2::254", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1", "2001:db8::1", "100::1",
+        "fd00:ec2::254", "168.63.129.16", "::ffff:0:127.0.0.1", "::ffff:0:a00:1", "::ffff:0:a9fe:a9fe",
+        "64:ff9b:1::808:808", "64:ff9b:1:7f00:0:100::", "2606:4700::5efe:7f00:1", "2606:4700::200:5efe:a00:1",
+        "::ffff:0:127.0.0.1%eth0", "::1%lo", "::10.0.0.1", "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        "fe80::5efe:808:808", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1", "2001:db8::1", "100::1",
     ],
 )  # fmt: skip
 def test_addresses_that_are_never_called(address: str) -> None:
@@ -59,8 +62,12 @@ def test_addresses_that_are_never_called(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "172.32.0.1"]
-)
+    "address",
+    [
+        "8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "::ffff:0:808:808", "64:ff9b::808:808",
+        "172.32.0.1",
+    ],
+)  # fmt: skip
 def test_public_addresses(address: str) -> None:
     assert refusal(address, allow_loopback=False) is None
 
@@ -69,7 +76,8 @@ def test_the_setting_lets_loopback_through_and_nothing_else() -> None:
     assert refusal("127.0.0.1", allow_loopback=True) is None
     assert refusal("::1", allow_loopback=True) is None
     assert refusal("10.0.0.1", allow_loopback=True) is not None
-    assert refusal("::ffff:127.0.0.1", allow_loopback=True) is not None
+    for form in ("::ffff:127.0.0.1", "::ffff:0:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"):
+        assert refusal(form, allow_loopback=True) is not None
 
 
 @pytest.mark.parametrize(
@@ -83,6 +91,15 @@ def test_the_setting_lets_loopback_through_and_nothing_else() -> None:
         "127.1",
         "[::1]",
         "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::ffff:0:127.0.0.1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[::1%25lo]",
+        "0x7f.1",
+        "017700000001",
+        "127.0.0.1.",
+        "①②⑦.0.0.1",
     ],
 )
 async def test_no_spelling_of_this_machine_reaches_a_listener(host: str) -> None:

@@ -243,16 +243,36 @@ async def test_a_session_that_ends_is_over_at_the_next_request(tmp_path: Path) -
     assert (await send(kit, "GET", "/things/new", headers=headers)).status_code == 401
 
 
-@pytest.mark.parametrize("token", ["scrape-me", ""])
-async def test_metrics_are_not_public(tmp_path: Path, token: str) -> None:
-    """Without METRICS_TOKEN only a person may read them; the client of these tests is on loopback."""
-    kit = Kit(tmp_path, metrics_token=token)
-    tries = [({}, 401), (kit.bearer(kit.people.viewer), 403), (kit.bearer(), 200)]
-    for headers, status in [*tries, ({"authorization": "Bearer scrape-me"}, 200 if token else 401)]:
-        answer = await send(kit, "GET", "/metrics", headers=headers)
-        assert answer.status_code == status
-        assert ("switchyard_http_requests_total" in answer.text) is (status == 200)
-        assert str(kit.people.account) not in answer.text
+@pytest.mark.parametrize(
+    ("settings", "statuses"),
+    [
+        ({}, [404, 404, 404, 404, 404]),
+        ({"metrics_token": "scrape-me"}, [401, 401, 401, 401, 200]),
+        ({"metrics_token": "scrape-me", "demo": True}, [401, 401, 401, 401, 200]),
+        ({"demo": True}, [401, 403, 200, 401, 401]),
+    ],
+)
+async def test_metrics_need_their_own_token(
+    tmp_path: Path, settings: dict[str, Any], statuses: list[int]
+) -> None:
+    """They show every account, so no role of one account opens them, except in the demo."""
+    kit = Kit(tmp_path, **settings)
+    for headers, status in zip(
+        [
+            {},
+            kit.bearer(kit.people.viewer),
+            kit.bearer(kit.people.owner),
+            {"authorization": "Basic scrape-me"},
+            {"authorization": "Bearer scrape-me"},
+        ],
+        statuses,
+        strict=True,
+    ):
+        for shape in (JSON, HTML):
+            answer = await send(kit, "GET", "/metrics", headers=headers | ({} if status == 200 else shape))
+            assert answer.status_code == status, (headers, answer.text)
+            assert ("switchyard_http_requests_total" in answer.text) is (status == 200)
+            assert str(kit.people.account) not in answer.text
 
 
 async def test_probes(tmp_path: Path) -> None:

@@ -1,0 +1,48 @@
+"""What the answer to a change may contain: only data that the caller could also read.
+
+A permission to write is no permission to read. The struct that an answer holds is the struct of a page;
+whoever may not open that page gets the status and `Location` without a body."""
+
+from typing import Any
+
+from litestar import Litestar
+from litestar.response import Response
+from litestar.routes import HTTPRoute
+
+from app.permissions import Permission
+from app.web import media
+
+Readers = dict[type, frozenset[Permission]]
+
+
+def may_read(request: Any, content: object) -> bool:
+    """Whether the caller may read the content of an answer. A route that is declared with `receipt=True`
+    answers with a secret that can be shown only once, or with nothing but what the caller sent."""
+    me, handler = request.principal, request.route_handler
+    if me is None or request.method not in media.UNSAFE or handler.opt.get("receipt"):
+        return True
+    needed = readers(request.app).get(type(content), frozenset({Permission.VIEW}))
+    return bool(needed & me.permissions)
+
+
+def readers(app: Litestar) -> Readers:
+    """For each struct that a GET route answers with, the permissions that open one of these routes; computed
+    from the routes at first use."""
+    known: Readers | None = app.state.get("readers")
+    if known is None:
+        known = app.state["readers"] = _readers(app)
+    return known
+
+
+def _readers(app: Litestar) -> Readers:
+    found: Readers = {}
+    for route in app.routes:
+        entry = route.route_handler_map.get("GET") if isinstance(route, HTTPRoute) else None
+        if entry is None:
+            continue
+        handler = entry[0]
+        answer = handler.parsed_fn_signature.return_type
+        kind = answer.inner_types[0] if answer.is_subclass_of(Response) and answer.inner_types else answer
+        permissions = {guard.permission for guard in handler.resolve_guards() if hasattr(guard, "permission")}
+        found[kind.annotation] = found.get(kind.annotation, frozenset()) | permissions
+    return found
