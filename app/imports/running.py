@@ -8,8 +8,9 @@ from uuid import UUID
 
 import msgspec
 
-from app.contacts.domain import nameless, normalise
+from app.contacts.domain import display_name, nameless, normalise
 from app.filters.fields import TEXT_FIELDS, Fields
+from app.imports.domain.consents import CHANNELS, is_opt_out
 from app.imports.domain.table import data_lines
 from app.imports.domain.text import decode
 from app.imports.domain.verdicts import (
@@ -19,6 +20,7 @@ from app.imports.domain.verdicts import (
     Values,
     judge,
     keys_of,
+    other_person,
     read_row,
     refuse,
     repeated,
@@ -31,6 +33,7 @@ from db.repositories.imported_contacts import ImportedContacts
 BATCH = 500
 MOST_CURSORS = 2
 TRIES = 3
+MEANWHILE = "Another contact got this external id after the preview. Check the file again."
 
 
 class Cursor(msgspec.Struct):
@@ -61,7 +64,8 @@ async def check_import(work: Work, job: Job) -> bool:
     columns = [(int(number), key) for number, key in sorted(found.mapping.items())]
     reading = partial(_stored, region=region, fields=fields)
     width = len(found.header)
-    rows = [read_row(line, cells, columns, width, reading, fields) for line, cells in lines]
+    opt_out = {number for number, name in enumerate(found.header) if is_opt_out(name)}
+    rows = [read_row(line, cells, columns, width, reading, fields, opt_out) for line, cells in lines]
     rows = [row if row.verdict == "bad" else repeated(row, cursor.seen) for row in rows]
     tags = await _tags_there(work, found.options.get("tags", []))
     await _judge(work, rows, found.options, tags, lock=False)
@@ -113,7 +117,8 @@ async def _tags_there(work: Work, names: Sequence[str]) -> frozenset[UUID]:
 async def _judge(
     work: Work, rows: Sequence[Judged], options: Mapping[str, Any], tags: frozenset[UUID], *, lock: bool
 ) -> None:
-    """Gives every row that is not bad its verdict, as the contacts are now."""
+    """Gives every row that is not bad its verdict, as the contacts are now. When it is written (`lock`), an
+    external id leads only to the contact that the preview showed."""
     good = [row for row in rows if row.verdict != "bad"]
     keys: dict[str, list[str]] = {}
     for row in good:
@@ -133,12 +138,15 @@ async def _judge(
     met: dict[UUID, int] = {}
     for row in good:
         judge(row, known, update, tags)
+        if lock and row.matched_by == "external_id" and row.contact_id != row.previewed_id:
+            refuse(row, MEANWHILE)
         if row.contact_id is not None and (earlier := met.setdefault(row.contact_id, row.line)) != row.line:
             refuse(row, f"same contact as line {earlier}")
 
 
 def _known(contact: Any) -> Known:
-    values: Values = {name: value for name in TEXT_FIELDS if (value := getattr(contact, name)) is not None}
+    names = (*TEXT_FIELDS, *CHANNELS)
+    values: Values = {name: value for name in names if (value := getattr(contact, name)) is not None}
     own: Values = {f"custom.{field_id}": value for field_id, value in contact.fields.items()}
     return Known(contact.id, values | own, frozenset(contact.tag_ids))
 
@@ -155,7 +163,14 @@ VERDICTS = ("new", "changed", "unchanged", "bad")
 
 
 def _row_of(row: Judged) -> dict[str, Any]:
-    values = {"set": row.values, "changes": row.changes} if row.values else {}
+    values: dict[str, Any] = {"set": row.values, "changes": row.changes} if row.values else {}
+    if row.match is not None and row.matched_by == "external_id":
+        there = {key: row.match.values.get(key) for key in ("email", "company") if row.match.values.get(key)}
+        values["by_external_id"] = {
+            "name": display_name(row.match.values),
+            "detail": " · ".join(str(value) for value in there.values()),
+            "differs": other_person(row.values, row.match),
+        }
     return {
         "line": row.line,
         "cells": row.cells,
@@ -174,7 +189,7 @@ async def run_import(work: Work, job: Job) -> bool:
     if found is None or found.status != "running" or found.job_id != job.id:
         return True
     todo = await work.imports.todo(import_id, BATCH)
-    rows = [Judged(row.line, row.cells, dict(row.values.get("set", {})), row.verdict) for row in todo]
+    rows = [_previewed(row) for row in todo]
     if rows:
         fields = await work.fields.catalogue()
         for row in rows:
@@ -191,6 +206,14 @@ async def run_import(work: Work, job: Job) -> bool:
         work.audit("import.finished", "import", import_id, totals)
     await work.commit()
     return finished
+
+
+def _previewed(row: Any) -> Judged:
+    """A row as the check left it."""
+    judged = Judged(row.line, row.cells, dict(row.values.get("set", {})), row.verdict)
+    if "by_external_id" in row.values:
+        judged.previewed_id = row.contact_id
+    return judged
 
 
 def _recounted(found: Any, before: Sequence[Any], after: Sequence[Judged]) -> dict[str, int]:

@@ -45,12 +45,14 @@ class Summary(msgspec.Struct, kw_only=True):
 
 
 class Column(msgspec.Struct):
-    """A column of the file and the field it fills ("ignore" for none)."""
+    """A column of the file and the field it fills ("ignore" for none). In an `opt_out` column, by its name,
+    yes or a date means that consent is denied."""
 
     number: int
     name: str
     samples: list[str]
     field: str
+    opt_out: bool = False
 
 
 class RowSample(msgspec.Struct):
@@ -64,13 +66,43 @@ class RowSample(msgspec.Struct):
     changes: list[tuple[str, Any, Any]]
 
 
+class Reason(msgspec.Struct):
+    """Why rows are left out, and how many."""
+
+    reason: str
+    count: int
+
+
 class Verdicts(msgspec.Struct):
-    """Examples of one verdict."""
+    """Examples of one verdict; `reasons` are the most frequent ones of bad rows."""
 
     verdict: str
     label: str
     count: int
     rows: list[RowSample]
+    reasons: list[Reason] = []
+
+
+class MatchSample(msgspec.Struct):
+    """A row that an external id leads to a contact: the person in the file, and the contact. They differ when
+    the name or the email does."""
+
+    line: int
+    external_id: str
+    title: str
+    detail: str
+    contact_id: UUID | None
+    contact_name: str
+    contact_detail: str
+    differs: bool
+
+
+class Matches(msgspec.Struct):
+    """Rows that are matched by external id. `differing` of `count` have another name or email."""
+
+    count: int
+    differing: int
+    rows: list[MatchSample]
 
 
 class Choice(msgspec.Struct):
@@ -94,6 +126,7 @@ class ImportPage(msgspec.Struct, kw_only=True):
     first_line: str
     job_id: UUID | None
     verdicts: list[Verdicts]
+    matched_by_external_id: Matches | None
     actions: list[Action]
 
 

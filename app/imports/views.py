@@ -6,7 +6,18 @@ from typing import Any
 from app.contacts.domain import display_name
 from app.filters.fields import Fields
 from app.imports.domain.columns import IGNORE, choices
-from app.imports.schemas import Choice, Column, ImportPage, MappingForm, RowSample, Verdicts
+from app.imports.domain.consents import CHANNELS, is_opt_out
+from app.imports.schemas import (
+    Choice,
+    Column,
+    ImportPage,
+    MappingForm,
+    Matches,
+    MatchSample,
+    Reason,
+    RowSample,
+    Verdicts,
+)
 from app.imports.use_cases import checked, may_cancel, may_map, may_run, state_of, summary_of
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
@@ -35,6 +46,7 @@ async def page_of(work: Work, found: Any, *, columns: bool = False) -> ImportPag
         first_line="names" if found.options.get("has_header", True) else "person",
         job_id=found.job_id,
         verdicts=[await _verdicts(work, found, one, fields) for one in LABELS] if shown else [],
+        matched_by_external_id=await _matches(work, found) if shown else None,
         actions=_actions(work, found, step),
     )
 
@@ -57,6 +69,7 @@ def _columns(found: Any) -> list[Column]:
             name,
             samples[number] if number < len(samples) else [],
             found.mapping.get(str(number), IGNORE),
+            is_opt_out(name),
         )
         for number, name in enumerate(found.header)
     ]
@@ -65,7 +78,37 @@ def _columns(found: Any) -> list[Column]:
 async def _verdicts(work: Work, found: Any, verdict: str, fields: Fields) -> Verdicts:
     count: int = getattr(found, f"rows_{verdict}")
     rows = await work.imports.samples(found.id, verdict, EXAMPLES) if count else []
-    return Verdicts(verdict, LABELS[verdict], count, [_sample(row, fields) for row in rows])
+    reasons = await work.imports.reasons(found.id, EXAMPLES) if count and verdict == "bad" else []
+    return Verdicts(
+        verdict,
+        LABELS[verdict],
+        count,
+        [_sample(row, fields) for row in rows],
+        [Reason(row.reason or "", row.count) for row in reasons],
+    )
+
+
+async def _matches(work: Work, found: Any) -> Matches | None:
+    """Who is matched by external id, so that a person sees whether the ids of two systems met; None without a
+    column for it."""
+    if "external_id" not in found.mapping.values():
+        return None
+    count, differing, rows = await work.imports.matched_by_external_id(found.id, EXAMPLES)
+    return Matches(count, differing, [_match(row) for row in rows])
+
+
+def _match(row: Any) -> MatchSample:
+    values, there = row.values["set"], row.values["by_external_id"]
+    return MatchSample(
+        row.line,
+        str(values.get("external_id", "")),
+        display_name(values),
+        " · ".join(str(values[key]) for key in ("email", "company") if values.get(key)),
+        row.contact_id,
+        there["name"],
+        there["detail"],
+        there["differs"],
+    )
 
 
 def _sample(row: Any, fields: Fields) -> RowSample:
@@ -74,6 +117,7 @@ def _sample(row: Any, fields: Fields) -> RowSample:
     cells = [cell.strip() for cell in row.cells if cell.strip()]
     title = display_name(values) if values else " ".join(cells[:2])[:80]
     details = [str(values[key]) for key in ("email", "phone", "company") if values.get(key)]
+    details += [f"{fields[key].label}: {values[key]}" for key in CHANNELS if values.get(key)]
     details = details or [" · ".join(cells[2:5])[:120]]
     shown = [
         (fields[key].label if key in fields else key, before, after)

@@ -12,12 +12,14 @@ from app.filters.fields import TEXT_FIELDS
 from db.ids import uuid7
 from db.repositories.imports import as_text
 
+CONSENTS = ("email_consent", "sms_consent")
+COLUMNS = (*TEXT_FIELDS, *CONSENTS)
 LIKENESS = "concat_ws(E'\\x1f', coalesce(first_name, ''), coalesce(last_name, ''), coalesce(company, ''), coalesce(phone, ''))"  # noqa: E501 -- one expression
 
 
 def _matching(condition: str, *, lock: bool) -> TextClause:
     return text(
-        f"select c.id, c.fields, {', '.join(f'c.{name}' for name in TEXT_FIELDS)},"  # noqa: S608 -- constants only
+        f"select c.id, c.fields, {', '.join(f'c.{name}' for name in COLUMNS)},"  # noqa: S608 -- constants only
         " array(select t.tag_id from contact_tags t where t.account_id = c.account_id"
         " and t.contact_id = c.id and t.tag_id = any(cast(:tags as uuid[]))) as tag_ids"
         f" from contacts c where c.account_id = :account and c.deleted_at is null and {condition}"
@@ -32,16 +34,22 @@ MATCHING = {
     for likes in (False, True)
     for lock in (False, True)
 }
-_ARRAYS = ", ".join(f"cast(:{name} as text[])" for name in TEXT_FIELDS)
-_NAMES = ", ".join(TEXT_FIELDS)
+_ARRAYS = ", ".join(f"cast(:{name} as text[])" for name in COLUMNS)
+_NAMES = ", ".join(COLUMNS)
 _FROM = f"unnest(cast(:ids as uuid[]), {_ARRAYS}, cast(:fields as text[])) as v(id, {_NAMES}, fields)"
+_STATED = ", ".join(f"coalesce(v.{name}, 'unknown')" for name in CONSENTS)
 INSERT = text(
     f"insert into contacts (account_id, id, {_NAMES}, fields, created_at, updated_at)"  # noqa: S608 -- constants only
-    f" select :account, v.id, {', '.join(f'v.{name}' for name in TEXT_FIELDS)}, v.fields::jsonb,"
+    f" select :account, v.id, {', '.join(f'v.{name}' for name in TEXT_FIELDS)},"
+    f" {_STATED}, v.fields::jsonb,"
     f" cast(:now as timestamptz), cast(:now as timestamptz) from {_FROM} on conflict do nothing returning id"
 )
+_KEPT = ", ".join(
+    f"{name} = case when c.{name} = 'denied' then c.{name} else coalesce(v.{name}, c.{name}) end"
+    for name in CONSENTS
+)
 UPDATE = text(
-    f"update contacts c set {', '.join(f'{name} = coalesce(v.{name}, c.{name})' for name in TEXT_FIELDS)},"  # noqa: S608 -- constants only
+    f"update contacts c set {', '.join(f'{name} = coalesce(v.{name}, c.{name})' for name in TEXT_FIELDS)}, {_KEPT},"  # noqa: S608, E501 -- constants only
     f" fields = c.fields || v.fields::jsonb, rev = c.rev + 1, updated_at = :now from {_FROM}"
     " where c.account_id = :account and c.id = v.id"
 )
@@ -101,15 +109,13 @@ class ImportedContacts:
         return set((await self.session.scalars(INSERT, self._columns(rows))).all())
 
     async def update(self, rows: Sequence[tuple[UUID, Mapping[str, Any]]]) -> None:
-        """Sets the given values, leaving all others as they are."""
+        """Sets the given values, leaving all others as they are; a consent that was denied stays so."""
         if rows:
             await self.session.execute(UPDATE, self._columns(rows))
 
     def _columns(self, rows: Sequence[tuple[UUID, Mapping[str, Any]]]) -> dict[str, Any]:
-        columns: dict[str, Any] = {name: [values.get(name) for _, values in rows] for name in TEXT_FIELDS}
-        own = [
-            {k.removeprefix("custom."): v for k, v in vs.items() if k not in TEXT_FIELDS} for _, vs in rows
-        ]
+        columns: dict[str, Any] = {name: [values.get(name) for _, values in rows] for name in COLUMNS}
+        own = [{k.removeprefix("custom."): v for k, v in vs.items() if k not in COLUMNS} for _, vs in rows]
         return columns | {
             "account": self.account_id,
             "now": self.now,

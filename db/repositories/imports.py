@@ -213,6 +213,37 @@ class Imports(TenantRepository[Import]):
         )
         return (await self.session.execute(query)).all()
 
+    async def reasons(self, import_id: UUID, most: int) -> Sequence[Any]:
+        """Why rows are bad: reason and count, the most frequent first."""
+        query = (
+            select(ImportRow.reason, func.count().label("count"))
+            .where(
+                ImportRow.account_id == self.account_id,
+                ImportRow.import_id == import_id,
+                ImportRow.verdict == "bad",
+            )
+            .group_by(ImportRow.reason)
+            .order_by(func.count().desc(), ImportRow.reason)
+            .limit(most)
+        )
+        return (await self.session.execute(query)).all()
+
+    async def matched_by_external_id(self, import_id: UUID, most: int) -> tuple[int, int, Sequence[Any]]:
+        """How many rows an external id leads to a contact, how many of them have another name or email than
+        it, and the first rows: those that differ come first."""
+        differs = ImportRow.values["by_external_id"]["differs"].as_boolean()
+        mine = (
+            ImportRow.account_id == self.account_id,
+            ImportRow.import_id == import_id,
+            ImportRow.values.has_key("by_external_id"),
+        )
+        count, differing = (
+            await self.session.execute(select(func.count(), func.count().filter(differs)).where(*mine))
+        ).one()
+        query = select(*ROW_COLUMNS).where(*mine).order_by(differs.desc(), ImportRow.line).limit(most)
+        rows = (await self.session.execute(query)).all() if count else []
+        return count, differing, rows
+
     async def bad_rows(self, import_id: UUID) -> AsyncIterator[Any]:
         """Every bad row by line, a page at a time."""
         line = 0

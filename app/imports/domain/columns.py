@@ -1,10 +1,11 @@
 """Which column fills which field: guessed from the header, checked when it is chosen."""
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 
 from app.filters.fields import TEXT_FIELDS, Fields, FieldSpec
+from app.imports.domain.consents import CHANNELS
+from app.imports.domain.names import plain
 
 IGNORE = "ignore"
 FULL_NAME = "full_name"  # split into first and last name
@@ -33,18 +34,20 @@ WORDS: dict[str, tuple[str, ...]] = {
                 "pais"),
     "website": ("website", "web", "url", "homepage", "site", "webpage", "websiteurl", "www"),
     "time_zone": ("timezone", "tz", "zone"),
-    "external_id": ("externalid", "id", "customerid", "contactid", "recordid", "clientid", "userid", "crmid",
-                    "uid", "reference"),
+    "email_consent": ("emailconsent", "emailmarketingconsent", "acceptsemailmarketing", "acceptsmarketing",
+                      "emailoptin", "emailoptout", "optedoutofemail", "hasoptedoutofemail", "unsubscribed",
+                      "unsubscribedfromallemail", "unsubscribedat", "unsubtime", "cleantime",
+                      "emailsubscription", "emailsubscriptionstatus"),
+    "sms_consent": ("smsconsent", "smsmarketingconsent", "acceptssmsmarketing", "smsoptin", "smsoptout",
+                    "optedoutofsms", "smssubscription", "smssubscriptionstatus"),
 }  # fmt: skip
+# A number means something only in the system that it comes from: which column is the external id is never
+# guessed, or the ids of two systems would make one person of two. These words only name a header.
+IDENTIFIERS = ("externalid", "id", "customerid", "contactid", "recordid", "clientid", "userid", "crmid",
+               "uid", "reference")  # fmt: skip
 TELLING = {FULL_NAME, "first_name", "last_name", "email", "phone", "company", "external_id"}
 BY_WORD = {word: key for key, words in WORDS.items() for word in words}
 _DATA = re.compile(r"@|^https?://|^www\.|^\+?[\d\s().-]{5,}$|^\d+([.,]\d+)?$")
-
-
-def plain(name: str) -> str:
-    """A header's name without case, accents, blanks and punctuation."""
-    folded = unicodedata.normalize("NFKD", name).casefold()
-    return "".join(char for char in folded if char.isalnum())
 
 
 def looks_like_header(cells: Sequence[str]) -> bool:
@@ -52,15 +55,16 @@ def looks_like_header(cells: Sequence[str]) -> bool:
     filled = [cell.strip() for cell in cells if cell.strip()]
     if any(_DATA.search(cell) for cell in filled):
         return False
-    known = sum(plain(cell) in BY_WORD for cell in filled)
+    known = sum(plain(cell) in BY_WORD or plain(cell) in IDENTIFIERS for cell in filled)
     return known > 0 or len({cell.casefold() for cell in filled}) == len(filled)
 
 
 def guess(header: Sequence[str], fields: Fields) -> dict[str, str]:
-    """Column number (as text, from 0) to field key or "ignore"; every field is used at most once."""
+    """Column number (as text, from 0) to field key or "ignore"; every field is used at most once. Only a
+    person chooses the external id."""
     names = dict(BY_WORD)
     for spec in fields.values():
-        if spec.custom_id is not None or spec.key in TEXT_FIELDS:
+        if spec.custom_id is not None or (spec.key in TEXT_FIELDS and spec.key != "external_id"):
             for word in (spec.key, spec.slug, spec.label):
                 names.setdefault(plain(word), spec.key)
     words = [plain(name) for name in header]
@@ -85,7 +89,7 @@ def _free(key: str, all_keys: set[str], taken: set[str]) -> str:
 def choices(fields: Mapping[str, FieldSpec]) -> list[tuple[str, str]]:
     """What a column may fill: (key, label), nothing first."""
     own = [(spec.key, spec.label) for spec in fields.values() if spec.custom_id is not None]
-    built_in = [(key, fields[key].label) for key in TEXT_FIELDS]
+    built_in = [(key, fields[key].label) for key in (*TEXT_FIELDS, *CHANNELS)]
     return [(IGNORE, "Leave out"), (FULL_NAME, "Full name (first and last)"), *built_in, *own]
 
 

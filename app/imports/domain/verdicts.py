@@ -1,6 +1,6 @@
 """The verdict on one row: what it would store, and what that means for the contact it belongs to."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -8,6 +8,7 @@ import msgspec
 
 from app.filters.fields import Fields
 from app.imports.domain.columns import FULL_NAME, IGNORE
+from app.imports.domain.consents import CHANNELS, DENIED, UnknownWord, consent_of
 
 Verdict = Literal["new", "changed", "unchanged", "bad"]
 Values = dict[str, str | int | float | bool | None]
@@ -32,7 +33,8 @@ class Known(msgspec.Struct, frozen=True):
 
 class Judged(msgspec.Struct):
     """One row with its verdict. `values` is what the file says, blank cells left out; `changes` is field key
-    to [from, to]."""
+    to [from, to]. `match` is the contact that it belongs to and `matched_by` the kind of key that led there;
+    `previewed_id` is the contact that the preview showed as matched by external id."""
 
     line: int
     cells: list[str]
@@ -41,6 +43,9 @@ class Judged(msgspec.Struct):
     reason: str | None = None
     contact_id: UUID | None = None
     changes: dict[str, list[object]] = {}
+    match: Known | None = None
+    matched_by: str = ""
+    previewed_id: UUID | None = None
 
 
 def read_row(
@@ -50,8 +55,10 @@ def read_row(
     width: int,
     normalise: Normalise,
     fields: Fields,
+    opt_out: Collection[int] = (),
 ) -> Judged:
-    """A row as far as it can be judged by itself. `columns` are (number, field key), `width` the header's."""
+    """A row as far as it can be judged by itself. `columns` are (number, field key), `width` the header's,
+    `opt_out` the numbers of the columns in which yes means that consent is denied."""
     # Programs leave out the empty cells at the end of a line.
     cells = [*cells, *[""] * (width - len(cells))]
     row = Judged(line, cells, {})
@@ -62,6 +69,12 @@ def read_row(
         text = unescaped(cells[number]).strip()
         if key == FULL_NAME:
             raw |= split_name(text)
+        elif key in CHANNELS:
+            try:
+                state = consent_of(text, opt_out=number in opt_out)
+            except UnknownWord as error:
+                return refuse(row, f"{fields[key].label}: {error}")
+            raw |= {} if state is None else {key: state}
         elif key != IGNORE:
             raw[key] = text
     clean, errors = normalise(raw)
@@ -84,6 +97,7 @@ def split_name(text: str) -> dict[str, str]:
 def refuse(row: Judged, reason: str) -> Judged:
     """The row as a bad one."""
     row.verdict, row.reason, row.contact_id, row.changes = "bad", reason, None, {}
+    row.match, row.matched_by = None, ""
     return row
 
 
@@ -110,6 +124,7 @@ def judge(
     """The verdict on a row that is good by itself, given the contacts that its keys lead to."""
     keys = keys_of(row.values)
     found = {kind: known[kind, key] for kind, key in keys.items() if (kind, key) in known}
+    row.match, row.matched_by = None, ""
     if not found:
         row.verdict, row.changes, row.contact_id = "new", {}, None
         return row
@@ -118,11 +133,31 @@ def judge(
         return refuse(row, BELONGS[taken])
     if kind == "email" and "external_id" in keys and contact.values.get("external_id"):
         return refuse(row, BELONGS["email"])
-    row.contact_id = contact.id
+    row.contact_id, row.match, row.matched_by = contact.id, contact, kind
     row.changes = differences(row.values, contact, tag_ids) if update else {}
     row.verdict = "changed" if row.changes else "unchanged"
-    row.reason = None if update else "Exists already."
+    row.reason = _remark(row.values, contact) if update else "Exists already."
     return row
+
+
+def other_person(values: Mapping[str, object], contact: Known) -> bool:
+    """Whether the row has another name or email than the contact, where both have one."""
+    return any(
+        str(values[key]).casefold() != str(contact.values[key]).casefold()
+        for key in ("first_name", "last_name", "email")
+        if values.get(key) and contact.values.get(key)
+    )
+
+
+def _stays_denied(key: str, value: object, contact: Known) -> bool:
+    """A file is a copy of what was: it never takes back that somebody denied."""
+    return key in CHANNELS and contact.values.get(key) == DENIED and value != DENIED
+
+
+def _remark(values: Mapping[str, object], contact: Known) -> str | None:
+    if any(_stays_denied(key, value, contact) for key, value in values.items()):
+        return "Consent stays denied: an import does not take that back."
+    return None
 
 
 def differences(values: Values, contact: Known, tag_ids: frozenset[UUID]) -> dict[str, list[object]]:
@@ -130,7 +165,7 @@ def differences(values: Values, contact: Known, tag_ids: frozenset[UUID]) -> dic
     changes: dict[str, list[object]] = {
         key: [contact.values.get(key), value]
         for key, value in values.items()
-        if contact.values.get(key) != value
+        if contact.values.get(key) != value and not _stays_denied(key, value, contact)
     }
     missing = tag_ids - contact.tag_ids
     return changes | {"tags": [0, len(missing)]} if missing else changes

@@ -1,0 +1,63 @@
+"""What a cell says about consent: the usual words of mail tools and shops. A word that is in no list is an
+error, never a guess."""
+
+import re
+
+from app.imports.domain.names import plain
+
+CHANNELS = ("email_consent", "sms_consent")
+GRANTED, DENIED = "granted", "denied"
+_YES = frozenset({"yes", "y", "true", "1", "on", "ja", "oui", "si"})
+_NO = frozenset({"no", "n", "false", "0", "off", "nein", "non"})
+_GRANTED = frozenset(
+    {
+        "subscribed", "subscribe", "optedin", "optin", "doubleoptin", "granted", "confirmed", "accepted",
+        "agreed", "consented", "allowed", "active",
+    }
+)  # fmt: skip
+_DENIED = frozenset(
+    {
+        "unsubscribed", "unsubscribe", "unsub", "cleaned", "bounced", "bounce", "hardbounce", "hardbounced",
+        "optedout", "optout", "denied", "declined", "refused", "revoked", "withdrawn", "complained",
+        "complaint", "spam", "spamcomplaint", "suppressed", "blocked", "blocklisted", "blacklisted",
+        "inactive", "noconsent", "donotcontact", "donotemail", "donotmail", "donotcall", "donottext",
+        "donotsms",
+    }
+)  # fmt: skip
+_NOTHING = frozenset({"", "unknown", "notset", "null", "none", "na"})
+# Columns whose yes, or whose date, means that the contact wants nothing any more.
+_OPT_OUT = re.compile(r"opt(ed)?out|unsub|clean|bounce|suppress|block|donot(contact|e?mail|call|text|sms)")
+_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
+
+
+class UnknownWord(ValueError):
+    """A cell that says nothing we know, with a sentence that says what to do."""
+
+
+def is_opt_out(header: str) -> bool:
+    """Whether a column is about opting out, by its name: in it, yes means denied."""
+    return _OPT_OUT.search(plain(header)) is not None
+
+
+def consent_of(cell: str, *, opt_out: bool) -> str | None:
+    """The consent that a cell states, None when it states none. `opt_out` as `is_opt_out` of its column says.
+    Raises UnknownWord."""
+    word = plain(cell)
+    if word in _NOTHING:
+        return None
+    if word in _DENIED:
+        return DENIED
+    if word in _GRANTED:
+        return GRANTED
+    if opt_out:
+        # Who did not opt out has not opted in by that.
+        if word in _NO:
+            return None
+        if word in _YES or _DATE.match(cell.strip()):
+            return DENIED
+    elif word in _YES | _NO:
+        return GRANTED if word in _YES else DENIED
+    raise UnknownWord(
+        f"“{cell.strip()[:40]}” is not a word for consent that we know. "
+        "Write subscribed or unsubscribed, or leave the cell empty."
+    )

@@ -1,0 +1,9 @@
+"""How names of columns and words in cells are compared."""
+
+import unicodedata
+
+
+def plain(name: str) -> str:
+    """A text without case, accents, blanks and punctuation."""
+    folded = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(char for char in folded if char.isalnum())
