@@ -45,6 +45,7 @@ from app.sessions.throttle import Throttle
 from app.settings import Settings
 from app.tags.controllers import TagController
 from app.tasks.controllers import TaskController
+from app.unsubscribe.controllers import UnsubscribeController
 from app.web.assemble import assemble
 from app.web.limits import Limiter, open_redis
 from app.web.logs import configure
@@ -87,6 +88,7 @@ ROUTES: list[Any] = [
     *WORKFLOWS,
     HookController,
     InboundController,
+    UnsubscribeController,
     HealthController,
     metrics,
 ]

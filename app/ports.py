@@ -15,7 +15,8 @@ class Clock(Protocol):
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """An e-mail as it leaves: `key` is the idempotency key, the same for every attempt; `copies` are further
-    recipients of the very same message."""
+    recipients of the very same message. `unsubscribe` are addresses (https first, then mailto) where the
+    recipient unsubscribes with one click; empty for what must be delivered."""
 
     recipient: str
     subject: str
@@ -25,6 +26,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     sender: str = ""
     reply_to: str = ""
     copies: Sequence[str] = ()
+    unsubscribe: Sequence[str] = ()
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

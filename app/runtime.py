@@ -41,6 +41,7 @@ class Runtime:
     marking: async_sessionmaker[AsyncSession]  # one connection, for marks of batches whose own is busy
     id: UUID = field(default_factory=uuid7)
     gate: Gate = field(default_factory=Gate)
+    link_keys: list[bytes] = field(default_factory=list)  # the one of links in emails, once it was read
     left_marks: dict[UUID, list[UUID]] = field(default_factory=dict)  # by account: to be taken back
 
     async def close(self) -> None:

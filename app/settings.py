@@ -19,6 +19,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     signing_keys: str = ""
     smtp_url: str = "smtp://127.0.0.1:1025"
     mail_from: str = "Switchyard <no-reply@switchyard.test>"
+    unsubscribe_email: str = ""
     sms_url: str = ""
     sms_token: str = ""
     chat_url: str = ""

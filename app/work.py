@@ -39,6 +39,7 @@ from db.tenancy import begin
 Source = Literal["user", "api", "bulk", "import", "workflow", "system"]
 SOURCES: dict[str, Source] = {
     "person": "user",
+    "contact": "user",
     "token": "api",
     "step": "workflow",
     "import": "import",
@@ -47,9 +48,9 @@ SOURCES: dict[str, Source] = {
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who does it: a person, a token, a workflow step, an import, or the system itself."""
+    """Who does it: a person, a token, a workflow step, an import, a contact by a link, or the system."""
 
-    kind: Literal["person", "token", "step", "import", "system"]
+    kind: Literal["person", "token", "step", "import", "contact", "system"]
     id: str
     name: str
 

@@ -21,7 +21,7 @@ KINDS = (
     "session",
     "token",
 )
-ACTOR_KINDS = ("person", "token", "step", "import", "system")
+ACTOR_KINDS = ("person", "token", "step", "import", "contact", "system")
 PAGES = {
     "contact": "/contacts/{}",
     "import": "/imports/{}",

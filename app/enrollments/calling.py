@@ -1,13 +1,17 @@
 """An effect as the ways out of the house take it: which one, with what, and to whom."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import UUID
+
+import msgspec
 
 from app.ports import Call, Letter, Message, Outcome, Sent
 from app.runtime import Runtime
+from app.unsubscribe.links import link_key, link_of
 from app.work import SYSTEM, open_work
+from app.workflows.domain.templates import UNSUBSCRIBE_MARK
 from db.repositories.engine import Engine
 from db.repositories.ledger import ADDRESSES
 
@@ -22,7 +26,11 @@ async def call_out(runtime: Runtime, account_id: UUID, effect: Any) -> Outcome:
                 return Sent({"answer": "Nobody of those is a member any more."}, answered=False)
             return await runtime.mailer.send(letter_of(account_id, effect, everybody))
         case "email":
-            return await runtime.mailer.send(letter_of(account_id, effect, [said["to"]]))
+            letter = letter_of(account_id, effect, [said["to"]])
+            link = link_of(runtime.settings.base_url, await link_key(runtime), account_id, effect.contact_id)
+            return await runtime.mailer.send(
+                with_link(letter, link, runtime.settings.unsubscribe_email, said)
+            )
         case "sms" | "chat":
             to, text = ("to", "body") if effect.kind == "sms" else ("channel", "text")
             return await runtime.provider.deliver(
@@ -64,6 +72,19 @@ def letter_of(account_id: UUID, effect: Any, everybody: Sequence[str]) -> Letter
         account_id=str(account_id),
         sender=said.get("from_name", ""),
         reply_to=said.get("reply_to", ""),
+    )
+
+
+def with_link(letter: Letter, link: str, mailto: str, payload: Mapping[str, Any]) -> Letter:
+    """The letter with the contact's own unsubscribe link: where its text asks for it, and in its headers
+    unless the step is transactional. The ledger keeps the mark, not the link: it is shown on screens."""
+    addresses = [link]
+    if mailto:
+        addresses.append(f"mailto:{quote(mailto, safe='@')}?subject=unsubscribe")
+    return msgspec.structs.replace(
+        letter,
+        body=letter.body.replace(UNSUBSCRIBE_MARK, link),
+        unsubscribe=() if payload.get("transactional") else tuple(addresses),
     )
 
 

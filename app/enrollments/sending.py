@@ -20,6 +20,7 @@ from app.enrollments.faults import not_now
 from app.failpoints import Boundary, Moment, commit, hit
 from app.ports import Doubtful, Outcome, Refused, Sent
 from app.runtime import Runtime
+from app.unsubscribe.links import link_key
 from app.work import SYSTEM, Work, open_work
 from app.workflows.domain.windows import closed_until
 from db.repositories.engine import Engine
@@ -140,7 +141,8 @@ async def _insist(runtime: Runtime, account_id: UUID, effect: Any, attempts: int
 
 async def begin(runtime: Runtime, account_id: UUID, effect: Any) -> int | None:
     """The number of this attempt, from 1; None when it is not ours any more, has to wait or is not wanted. A
-    probe counts as none."""
+    probe counts as none. The key of links is read before: failing to read it must not look like a call."""
+    await link_key(runtime)
     async with open_work(runtime, account_id, SYSTEM) as work:
         opens = closed_until(effect.payload, work.now)
         rows: Sequence[Any] = ()

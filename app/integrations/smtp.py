@@ -4,10 +4,11 @@ import asyncio
 import re
 from collections.abc import Sequence
 from email.errors import MessageError
-from email.headerregistry import Address
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
+from email.policy import Policy, default
 from email.utils import formatdate, parseaddr
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
@@ -27,6 +28,22 @@ STAGE_SECONDS = 20.0  # for all of them up to the letter, and once more for the 
 ADDRESS, LETTER = "address", "letter"  # classes of errors that are about one contact and nobody else
 _LINE_BREAK = re.compile(r"[\r\n\x00]")
 _KEY = re.compile(r"[^A-Za-z0-9._-]")
+
+
+class WholeHeader(UnstructuredHeader, BaseHeader):
+    """A header that is an address or a key. The standard library breaks long ones into encoded words (RFC
+    2047), which no mail program reads as an address: these stay on one line, of at most 998 characters."""
+
+    max_count = 1
+
+    def fold(self, *, policy: "Policy[Any]") -> str:  # Any: as the standard library has it
+        return f"{self.name}: {self}{policy.linesep}"
+
+
+_HEADERS = HeaderRegistry()
+for _name in ("List-Unsubscribe", "Message-ID", "X-Switchyard-Key"):
+    _HEADERS.map_to_type(_name, WholeHeader)
+POLICY = default.clone(header_factory=_HEADERS)
 
 
 class Unsendable(ValueError):
@@ -139,13 +156,13 @@ def compose(letter: Letter, sender: str) -> EmailMessage:
     """The message as it leaves. Raises Unsendable for a line break where a header goes."""
     name, address = parseaddr(sender)
     everybody = (letter.recipient, *letter.copies)
-    for what in (*everybody, letter.subject, letter.sender, letter.reply_to, letter.key):
+    for what in (*everybody, letter.subject, letter.sender, letter.reply_to, letter.key, *letter.unsubscribe):
         if _LINE_BREAK.search(what):
             _refuse("a header holds a line break.")
     for recipient in everybody:
         if "@" not in recipient:
             _refuse(f"“{recipient[:80]}” is no e-mail address.")
-    message = EmailMessage()
+    message = EmailMessage(POLICY)
     message["From"] = Address(letter.sender or name, addr_spec=address)
     message["To"] = [Address(addr_spec=recipient) for recipient in everybody]
     message["Subject"] = letter.subject
@@ -156,6 +173,9 @@ def compose(letter: Letter, sender: str) -> EmailMessage:
     message["X-Switchyard-Key"] = letter.key
     message["X-Switchyard-Account"] = letter.account_id
     message["Auto-Submitted"] = "auto-generated"
+    if letter.unsubscribe:
+        message["List-Unsubscribe"] = ", ".join(f"<{address}>" for address in letter.unsubscribe)
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(letter.body)
     return message
 

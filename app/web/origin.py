@@ -10,7 +10,7 @@ from app.web import media
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 # Called by other people's programs with the secret in the address: no browser's authority counts.
-OPEN = "/hooks/"
+OPEN = ("/hooks/", "/unsubscribe/")
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 HEADERS = "Authorization, Content-Type, Accept, Idempotency-Key"
 EXPOSED = "Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-ID"

@@ -31,7 +31,8 @@ class Batch(TenantRow, Base):
 
 class Installation(Base):
     """The one row about this installation. `beat_at` only grows and is written outside too (Redis, a file): a
-    database that is behind was restored, and nothing leaves until a person says so (`held_at` null)."""
+    database that is behind was restored, and nothing leaves until a person says so (`held_at` null).
+    `link_key` makes the links in emails: it never changes, or links that were sent would die."""
 
     __tablename__ = "installation"
     __table_args__ = (CheckConstraint("one", name="one"),)
@@ -44,3 +45,4 @@ class Installation(Base):
     held_reason: Mapped[str | None]
     gap_from: Mapped[datetime | None]
     gap_to: Mapped[datetime | None]
+    link_key: Mapped[bytes]

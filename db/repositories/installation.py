@@ -5,6 +5,7 @@ from sqlalchemy import text
 READ = text("""
 select id, beat_at, held_at, held_by, held_reason, gap_from, gap_to from installation
 """)
+LINK_KEY = text("select link_key from installation")
 BEAT = text("""
 update installation set beat_at = greatest(beat_at, clock_timestamp()) returning id, beat_at
 """)

@@ -26,6 +26,19 @@ def written(source: str, output: Output = Output.TEXT, **values: object) -> str:
     return compile_template(source, FIELDS, output).render(someone(**values))  # type: ignore[arg-type]  # -- any value
 
 
+@pytest.mark.parametrize("tag", ["{{ unsubscribe_url }}", '{{unsubscribe_url | default: "x"}}'])
+def test_the_unsubscribe_link_waits_for_the_sending(tag: str) -> None:
+    made = compile_template(f"{{{{ contact.first_name }}}}: {tag}", FIELDS, Output.EMAIL)
+    assert made.render(someone(first_name="Ann")) == "Ann: {{ unsubscribe_url }}"
+    assert ("unsubscribe_url", "Unsubscribe link") in tag_names(FIELDS, Output.EMAIL)
+    assert used_fields(f"{tag} {{{{ contact.city }}}}", FIELDS, Output.EMAIL) == {"city"}
+
+
+@pytest.mark.parametrize("output", [output for output in Output if output is not Output.EMAIL])
+def test_the_unsubscribe_link_stands_only_in_emails(output: Output) -> None:
+    assert "only in the body of an email" in str(check("{{ unsubscribe_url }}", FIELDS, output))
+
+
 def test_values_and_defaults() -> None:
     assert written(f"Hi {NAME}!", first_name="Ann") == "Hi Ann!"
     assert written(f"Hi {NAME}!") == "Hi there!"

@@ -23,6 +23,8 @@ PUBLIC = {
     ("POST", "/password-reset/{token}"),
     ("GET", "/.well-known/jwks.json"),
     ("POST", "/hooks/{token}"),
+    ("GET", "/unsubscribe/{token}"),
+    ("POST", "/unsubscribe/{token}"),
     ("GET", "/static/{name}"),
     ("GET", "/health/live"),
     ("GET", "/health/ready"),

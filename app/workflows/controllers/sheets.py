@@ -13,7 +13,7 @@ from app.workflows.domain.draft import lane_label, lists, locate, walk
 from app.workflows.domain.events import EVENT_KINDS
 from app.workflows.domain.lint import lint
 from app.workflows.domain.steps import GROUPS, LABELS, MAIN, Step
-from app.workflows.domain.templates import tag_names
+from app.workflows.domain.templates import Output, tag_names
 from app.workflows.domain.triggers import TRIGGER_LABELS, Trigger, trigger_kind
 from app.workflows.schemas.faces import FACES, TRIGGER_GROUPS
 from app.workflows.schemas.pages import Choice, ChoiceGroup, Count, Sheet
@@ -47,9 +47,10 @@ def trigger_picker() -> Sheet:
     return Sheet("triggers", "Add a trigger", icon="bolt", tone="t", groups=groups)
 
 
-def merge_tags(given: Known) -> list[str]:
-    """What may be written into templates."""
-    return [f"{{{{ {name} }}}}" for name, _ in tag_names(given.fields)]
+def merge_tags(given: Known, kind: str) -> list[str]:
+    """What may be written into the templates of a kind of step."""
+    output = Output.EMAIL if kind == "send_email" else Output.TEXT
+    return [f"{{{{ {name} }}}}" for name, _ in tag_names(given.fields, output)]
 
 
 def _filled(sheet: Sheet, opened: Opened, values: Values) -> Sheet:
@@ -69,7 +70,7 @@ def _filled(sheet: Sheet, opened: Opened, values: Values) -> Sheet:
         for _, _, step in walk(opened.draft.steps)
         if step.key != sheet.key
     ]
-    sheet.merge_tags = merge_tags(given)
+    sheet.merge_tags = merge_tags(given, sheet.kind)
     return sheet
 
 

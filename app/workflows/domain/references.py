@@ -97,8 +97,8 @@ def _used(source: Version | Draft, fields: Fields) -> Used:
     yield "field", key if key in fields else ""
     for _, _, step in walk(source.steps):
         yield from _step(step.config)
-        for text, _ in texts_of(step.config).values():
-            yield from (("field", name) for name in used_fields(text, fields))
+        for text, output in texts_of(step.config).values():
+            yield from (("field", name) for name in used_fields(text, fields, output))
 
 
 def _predicate(predicate: Predicate) -> Used:

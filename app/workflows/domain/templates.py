@@ -1,5 +1,6 @@
 """Merge tags: `{{ contact.first_name }}` and `{{ contact.first_name | default: "there" }}`; `{{ event.… }}`
 reads what the event that let somebody in said, `{{ response.<name>.… }}` the answer that a webhook step kept.
+`{{ unsubscribe_url }}` in the body of an email is the contact's link to unsubscribe, put in when it is sent.
 No logic, no loops, nothing to call: a text grows only by the values put into it. Compiled once, rendered in
 linear time and up to a limit, escaped for the place it goes to."""
 
@@ -21,6 +22,8 @@ MOST_TAGS = 200
 # escaped to two.
 LONGEST_RENDERED = 600_000
 _OTHER = ("contact.id", "account.name")
+UNSUBSCRIBE = "unsubscribe_url"
+UNSUBSCRIBE_MARK = f"{{{{ {UNSUBSCRIBE} }}}}"  # what the rendered text holds until it is sent
 # What an enrollment carries besides the contact, with an example of a path into it.
 ROOTS = {"event": "order_id", "response": "order.id"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}\Z")
@@ -31,6 +34,7 @@ class Output(StrEnum):
     """Where the text goes, which decides how values are escaped: a JSON value stands inside quotes."""
 
     TEXT = "text"
+    EMAIL = "email"
     HTML = "html"
     SUBJECT = "subject"
     JSON = "json"
@@ -50,6 +54,7 @@ Read = Callable[[Facts], str]
 Part = str | Read
 _ESCAPED: dict[Output, Callable[[str], str]] = {
     Output.TEXT: str,
+    Output.EMAIL: str,
     Output.HTML: escape,
     Output.SUBJECT: str,
     Output.HEADER: str,
@@ -113,6 +118,9 @@ def compile_template(
             parts.append(literal)
         if tag is not None:
             asked, default = _parse(tag)
+            if asked == UNSUBSCRIBE:
+                parts.append(_unsubscribe(output))
+                continue
             path = _path(asked, saved)
             if path is not None:
                 parts.append(_carried(path, default))
@@ -135,10 +143,10 @@ def check(
     return None
 
 
-def used_fields(source: str, fields: Fields) -> frozenset[str]:
+def used_fields(source: str, fields: Fields, output: Output = Output.TEXT) -> frozenset[str]:
     """The keys of the fields that a template reads; none where it does not compile."""
     try:
-        return compile_template(source, fields).fields
+        return compile_template(source, fields, output).fields
     except TemplateError:
         return frozenset()
 
@@ -174,6 +182,14 @@ def _parse(tag: str) -> tuple[str, str]:
     if word.strip() != "default" or not colon or not quoted:
         raise TemplateError(f'After “|” only a default may follow: {{{{ {name} | default: "there" }}}}.')
     return name, value[1:-1]
+
+
+def _unsubscribe(output: Output) -> str:
+    if output is not Output.EMAIL:
+        raise TemplateError(
+            f"“{UNSUBSCRIBE}” stands only in the body of an email to the contact. Remove it here."
+        )
+    return UNSUBSCRIBE_MARK
 
 
 def _path(name: str, saved: Collection[str] | None) -> list[str] | None:
@@ -233,10 +249,11 @@ def _tag_name(spec: FieldSpec) -> str:
     return f"contact.{spec.slug}"
 
 
-def tag_names(fields: Fields) -> list[tuple[str, str]]:
+def tag_names(fields: Fields, output: Output = Output.TEXT) -> list[tuple[str, str]]:
     """Every merge tag that may be written, with its label, for the picker."""
     known = [(_tag_name(spec), spec.label) for spec in fields.values() if spec.printed]
-    return [*known, ("contact.id", "Contact id"), ("account.name", "Account name")]
+    other = [("contact.id", "Contact id"), ("account.name", "Account name")]
+    return [*known, *other, *([(UNSUBSCRIBE, "Unsubscribe link")] if output is Output.EMAIL else [])]
 
 
 def _reader(name: str, spec: FieldSpec | None, default: str) -> Read:

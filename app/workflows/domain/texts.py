@@ -23,7 +23,7 @@ Texts = dict[str, tuple[str, Output]]
 def _email(config: SendEmail) -> Texts:
     return {
         "subject": (config.subject, Output.SUBJECT),
-        "body": (config.body, Output.TEXT),
+        "body": (config.body, Output.EMAIL),
         "from_name": (config.from_name, Output.HEADER),
         "reply_to": (config.reply_to, Output.HEADER),
     }

@@ -1,0 +1,56 @@
+"""The address of an unsubscribe link (RFC 8058): looking changes nothing, one POST unsubscribes."""
+
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+
+from app.unsubscribe.links import PATH, link_key, read_token
+from app.unsubscribe.schemas import UnsubscribePage
+from app.unsubscribe.use_cases import unsubscribe
+from app.web.actions import Action
+from app.web.negotiate import Request, Shaped
+from app.work import Actor, Work, open_work
+
+INVALID = "This unsubscribe link isn't valid. Open it from the email again, or copy all of it."
+LARGEST = 16_384  # bytes; providers send one short field
+
+
+class UnsubscribeController(Controller):
+    path = "/unsubscribe/{token:str}"
+    tags = ("unsubscribe",)
+
+    @get(page="unsubscribe/show.html", public=True)
+    async def show(self, token: FromPath[str], request: Request) -> UnsubscribePage:
+        """The page with the button. Link checkers open it too, so it changes nothing."""
+        account_id, contact_id = await _read(request, token)
+        async with open_work(request.app.state.runtime, account_id, _actor(contact_id)) as work:
+            return await _page(work, token, unsubscribed=False)
+
+    @post(page="unsubscribe/show.html", public=True, status_code=200, request_max_body_size=LARGEST)
+    async def confirm(self, token: FromPath[str], request: Request) -> Shaped[UnsubscribePage]:
+        """Unsubscribes, for the button and for the one-click request of mail providers
+        (`List-Unsubscribe=One-Click`, which is not needed). Doing it again changes nothing."""
+        account_id, contact_id = await _read(request, token)
+        runtime, request_id = request.app.state.runtime, request.scope["state"]["request_id"]
+        async with open_work(runtime, account_id, _actor(contact_id), request_id=request_id) as work:
+            await unsubscribe(work, contact_id)
+            return Shaped(await _page(work, token, unsubscribed=True), status_code=200)
+
+
+async def _read(request: Request, token: str) -> tuple[UUID, UUID]:
+    ids = read_token(await link_key(request.app.state.runtime), token)
+    if ids is None:
+        raise NotFoundException(INVALID)
+    return ids
+
+
+def _actor(contact_id: UUID) -> Actor:
+    return Actor("contact", str(contact_id), "Contact, by unsubscribe link")
+
+
+async def _page(work: Work, token: str, *, unsubscribed: bool) -> UnsubscribePage:
+    account = await work.accounts.own()
+    button = Action("unsubscribe", "Unsubscribe", "POST", f"{PATH}{token}")
+    return UnsubscribePage(account.name, unsubscribed, [] if unsubscribed else [button])

@@ -1,0 +1,13 @@
+"""The unsubscribe page, before and after."""
+
+import msgspec
+
+from app.web.actions import Action
+
+
+class UnsubscribePage(msgspec.Struct):
+    """Whose emails these are, and the one action. Nothing here names the contact: links get forwarded."""
+
+    account_name: str
+    unsubscribed: bool
+    actions: list[Action]

@@ -1,0 +1,33 @@
+"""Denying email consent by a link."""
+
+from typing import Any
+from uuid import UUID
+
+from app.work import Work
+
+FIELD, DENIED = "email_consent", "denied"
+
+
+async def unsubscribe(work: Work, contact_id: UUID) -> None:
+    """Denies email consent of the contact, a deleted one too, once. After a deletion the address may belong
+    to a new contact: the person who reads that mailbox means that contact as well. A contact that no longer
+    exists gets no email anyway."""
+    contact = await work.contacts.row(contact_id, lock=True)
+    if contact is None:
+        return
+    await _deny(work, contact)
+    if contact.deleted_at is not None and contact.email:
+        successor = await work.contacts.owner_of("email", contact.email, contact_id)
+        if successor is not None:
+            await _deny(work, await work.contacts.row(successor.id, lock=True))
+    await work.commit()
+
+
+async def _deny(work: Work, contact: Any) -> None:
+    """Changes, notes and tells it as any other change of a field."""
+    if contact.email_consent == DENIED:
+        return
+    await work.contacts.change(contact.id, {FIELD: DENIED}, work.now)
+    changes = {FIELD: [contact.email_consent, DENIED]}
+    work.audit("contact.updated", "contact", contact.id, changes)
+    work.emit("contact.updated", contact.id, {"changes": changes})
