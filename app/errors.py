@@ -34,6 +34,11 @@ class Conflict(SwitchyardError):
         self.current = current
 
 
+class Unconfirmed(Conflict):
+    """A change that a person confirms first: a browser gets the page that asks (428). `current` says what
+    would be changed."""
+
+
 class Invalid(SwitchyardError):
     """Input that cannot be accepted (422): field name to sentence; "" is the whole form."""
 

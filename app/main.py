@@ -17,7 +17,7 @@ from app.accounts.controllers import AccountController
 from app.approvals.controllers import ApprovalController
 from app.audit.controllers import audit
 from app.cli import Commands
-from app.contacts.controllers import ContactController
+from app.contacts.controllers import ContactController, UndoController
 from app.enrollments.controllers import (
     EffectController,
     EnrollmentController,
@@ -62,6 +62,7 @@ log = structlog.get_logger(__name__)
 ROUTES: list[Any] = [
     overview,
     ContactController,
+    UndoController,
     TagController,
     FieldController,
     SegmentController,

@@ -23,6 +23,7 @@ def lazily(module: str, name: str) -> Handler:
 
 HANDLERS: dict[str, Handler] = {
     "bulk.delete": lazily("app.contacts.bulk", "run_bulk_delete"),
+    "bulk.restore": lazily("app.contacts.bulk", "run_bulk_restore"),
     "bulk.tag": lazily("app.contacts.bulk", "run_bulk_tag"),
     "clock.strike": lazily("app.enrollments.striking", "run_strike"),
     "import.check": lazily("app.imports.running", "check_import"),

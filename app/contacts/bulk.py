@@ -1,76 +1,89 @@
-"""Work on many contacts: a durable job that walks over a set in batches, each in one transaction."""
+"""Work on many contacts: a durable job that walks over a set in batches, each in one transaction.
+
+`tag_many`, `delete_many`, `restore_many` and `undo_deletion` make jobs; `run_bulk_…` do one batch of them.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
+import msgspec
 from sqlalchemy import insert, select, update
 
-from app.contacts.listing import clean_search, condition, read_filter
-from app.contacts.schemas import BulkForm, BulkJob, BulkTagForm
-from app.errors import Invalid
+from app.contacts.schemas import TAG_NAME, BulkForm, BulkJob, BulkTagForm
+from app.contacts.selection import count_selection, read_selection, selected
+from app.errors import Conflict, Invalid, NotFound, Unconfirmed
 from app.tags.use_cases import ensured_tag
 from app.work import Work
 from db.ids import uuid7
 from db.models import AuditLog, Event, Job
-from db.repositories.contacts import Clause, among, live, until
 
 BATCH = 500
 QUEUE = "bulk"
+DELETE, RESTORE, TAG = "bulk.delete", "bulk.restore", "bulk.tag"
 
 
-async def tag_many(work: Work, form: BulkTagForm) -> BulkJob:
-    """Makes the job that adds a tag to contacts or removes it. Raises `Invalid`."""
-    chosen = await _chosen(work, form)
-    total = await _total(work, chosen)
+async def tag_many(work: Work, form: BulkTagForm, *, asks: bool = False) -> BulkJob:
+    """Makes the job that adds a tag to contacts or removes it. `asks` is for browsers, as in `check_number`:
+    they also get a page that asks for the tag. Raises `Invalid`, `Conflict`, `Unconfirmed`."""
+    selection = await read_selection(work, form)
+    try:
+        total = await count_selection(work, form, selection, asks=asks)
+        if asks and form.expected is None and not form.tag.strip():
+            raise Unconfirmed("Choose a tag.", {"total": total})
+    except Conflict as error:
+        if asks:  # the page that asks offers the tags that there are
+            tags = list((await work.tags.names()).values())
+            error.current = {**msgspec.to_builtins(error.current), "tags": tags}
+        raise
+    if not form.tag.strip():
+        raise Invalid({"tag": TAG_NAME})
     tag_id, name = await ensured_tag(work, form.tag)
-    args = chosen | {"tag_id": str(tag_id), "tag": name, "operation": form.operation}
-    return await _made(work, "bulk.tag", args, total)
+    args = selection | {"tag_id": str(tag_id), "tag": name, "operation": form.operation}
+    return await _add_job(work, TAG, args, total)
 
 
-async def delete_many(work: Work, form: BulkForm) -> BulkJob:
-    """Makes the job that deletes contacts so that they can be restored. Raises `Invalid`."""
-    chosen = await _chosen(work, form)
-    return await _made(work, "bulk.delete", chosen, await _total(work, chosen))
+async def delete_many(work: Work, form: BulkForm, *, asks: bool = False) -> BulkJob:
+    """Makes the job that deletes contacts so that they can be restored. Raises as `tag_many`."""
+    selection = await read_selection(work, form)
+    return await _add_job(work, DELETE, selection, await count_selection(work, form, selection, asks=asks))
 
 
-async def _made(work: Work, task: str, args: Mapping[str, Any], total: int) -> BulkJob:
+async def restore_many(work: Work, form: BulkForm, *, asks: bool = False) -> BulkJob:
+    """Makes the job that restores deleted contacts. Raises as `tag_many`."""
+    selection = await read_selection(work, form, deleted=True)
+    return await _add_job(work, RESTORE, selection, await count_selection(work, form, selection, asks=asks))
+
+
+async def undo_deletion(work: Work, job_id: UUID) -> BulkJob:
+    """Makes the job that restores what a bulk deletion deleted and what is still deleted; once. Raises
+    `NotFound`, `Conflict`."""
+    job = await work.jobs.locked(job_id)
+    if job is None:
+        raise NotFound("job")
+    if job.task != DELETE:
+        raise Conflict("Only a bulk deletion can be undone.")
+    if job.status in ("queued", "running"):
+        raise Conflict("This job is not finished yet. Cancel it first, then undo it.", {"status": job.status})
+    if (job.result or {}).get("undone_by"):
+        raise Conflict("This job was undone already.", {"undone_by": (job.result or {})["undone_by"]})
+    total = await work.contacts.count_deleted_by(job_id)
+    if total == 0:
+        raise Conflict("None of these contacts is deleted any more.")
+    undo_id = work.add_job(QUEUE, RESTORE, {"undo_of": str(job_id)}, total=total)
+    job.result = {**(job.result or {}), "undone_by": str(undo_id)}
+    work.audit("job.undone", "job", job_id, {"contacts": [None, total]})
+    await work.commit()
+    return BulkJob(undo_id, total, f"/jobs/{undo_id}")
+
+
+async def _add_job(work: Work, task: str, args: Mapping[str, Any], total: int) -> BulkJob:
     job_id = work.add_job(QUEUE, task, args, total=total)
-    shown = {key: value for key, value in args.items() if key != "ids" and value}
-    work.audit(f"{task}.started", "job", job_id, {key: [None, value] for key, value in shown.items()})
+    shown = {key: value for key, value in args.items() if key not in ("ids", "deleted") and value}
+    audited = {"contacts": total} | shown
+    work.audit(f"{task}.started", "job", job_id, {key: [None, value] for key, value in audited.items()})
     await work.commit()
     return BulkJob(job_id, total, f"/jobs/{job_id}")
-
-
-async def _chosen(work: Work, form: BulkForm) -> dict[str, Any]:
-    if form.all:
-        q = clean_search(form.q)
-        read_filter(form.f, form.match, await work.fields.catalogue(), await work.tags.names())
-        return {"q": q, "f": form.f, "match": form.match}
-    ids = sorted({str(one) for one in (*form.ids, *form.id)})
-    if not ids:
-        raise Invalid({"ids": "Choose contacts in the list first, or all that match."})
-    return {"ids": ids}
-
-
-async def _total(work: Work, chosen: Mapping[str, Any]) -> int:
-    total = await work.contacts.total(await _set(work, chosen), most=1_000_000)
-    if total == 0:
-        raise Invalid({"ids": "None of these contacts is there any more."})
-    return total
-
-
-async def _set(work: Work, args: Mapping[str, Any], job: Job | None = None) -> Clause:
-    """The contacts of a job. A walk takes those that were there when it was asked for, and days are those
-    of that moment, so that it ends and means what its author saw."""
-    if "ids" in args:
-        return live() & among([UUID(one) for one in args["ids"]])
-    zone = ZoneInfo((await work.accounts.own()).time_zone)
-    fields, tags = await work.fields.catalogue(), await work.tags.names()
-    group = read_filter(args["f"], args["match"], fields, tags)
-    found = condition(group, args["q"], fields, zone, job.created_at if job else work.now)
-    return found & until(job.created_at) if job else found
 
 
 async def run_bulk_tag(work: Work, job: Job) -> bool:
@@ -82,37 +95,61 @@ async def run_bulk_tag(work: Work, job: Job) -> bool:
             return []
         return await (work.contacts.tag(ids, tag_id) if adds else work.contacts.untag(ids, tag_id))
 
-    changes = {"tag": [None, name] if adds else [name, None]}
-    kind = "tag.added" if adds else "tag.removed"
-    return await _batch(work, job, change, kind, {"tag_id": str(tag_id)}, changes)
+    async def record(ids: Sequence[UUID]) -> None:
+        kind = "tag.added" if adds else "tag.removed"
+        await _emit(work, ids, kind, {"tag_id": str(tag_id)})
+        await _audit(work, ids, kind, {"tag": [None, name] if adds else [name, None]})
+
+    return await _batch(work, job, change, record)
 
 
 async def run_bulk_delete(work: Work, job: Job) -> bool:
     """The next batch of a job that deletes; True when it was the last one."""
 
     async def change(ids: Sequence[UUID]) -> list[UUID]:
-        return await work.contacts.mark_deleted(ids, work.now)
+        return await work.contacts.mark_deleted(ids, work.now, job.id)
 
-    return await _batch(work, job, change, "contact.deleted", {}, {"deleted": [False, True]})
+    async def record(ids: Sequence[UUID]) -> None:
+        await _emit(work, ids, "contact.deleted", {})
+        await _audit(work, ids, "contact.deleted", {"deleted": [False, True]})
+
+    return await _batch(work, job, change, record)
+
+
+async def run_bulk_restore(work: Work, job: Job) -> bool:
+    """The next batch of a job that restores, a bulk one or an undo; True when it was the last one. A contact
+    whose email address or external id another one has by now stays deleted and counts as `not_restored`."""
+
+    async def change(ids: Sequence[UUID]) -> list[UUID]:
+        return await work.contacts.mark_restored(ids, work.now)
+
+    async def record(ids: Sequence[UUID]) -> None:
+        await _audit(work, ids, "contact.restored", {"deleted": [True, False]})
+
+    return await _batch(work, job, change, record, left="not_restored")
 
 
 async def _batch(
     work: Work,
     job: Job,
     change: Callable[[Sequence[UUID]], Awaitable[list[UUID]]],
-    kind: str,
-    data: Mapping[str, Any],
-    changes: Mapping[str, Any],
+    record: Callable[[Sequence[UUID]], Awaitable[None]],
+    *,
+    left: str = "",
 ) -> bool:
-    """One batch and the place where the walk goes on are one transaction: a kill loses or repeats nothing."""
+    """One batch and the place where the walk goes on are one transaction: a kill loses or repeats nothing.
+    The job's result counts what was changed, and as `left` what was not."""
     mine = (Job.account_id == work.account_id, Job.id == job.id)
     stored = await work.session.scalar(select(Job.result).where(*mine).with_for_update())
     result = dict(stored or {})
     after = UUID(result["cursor"]) if "cursor" in result else None
-    ids = await work.contacts.batch(await _set(work, job.args, job), after, BATCH)
+    ids = await work.contacts.batch(await selected(work, job.args, job), after, BATCH)
     changed = await change(ids) if ids else []
-    await _note(work, changed, kind, data, changes)
+    if changed:
+        await record(changed)
     result["changed"] = result.get("changed", 0) + len(changed)
+    if left and len(ids) > len(changed):
+        result[left] = result.get(left, 0) + len(ids) - len(changed)
     if ids:
         result["cursor"] = str(ids[-1])
     last = len(ids) < BATCH
@@ -129,24 +166,26 @@ async def _batch(
     return last
 
 
-async def _note(
-    work: Work, ids: Sequence[UUID], kind: str, data: Mapping[str, Any], changes: Mapping[str, Any]
-) -> None:
-    """One event and one audit row for each contact that was changed."""
-    if not ids:
-        return
-    events, lines = [], []
+async def _emit(work: Work, ids: Sequence[UUID], kind: str, data: Mapping[str, Any]) -> None:
+    """One event for each contact that was changed."""
+    events = []
     for contact_id in ids:
         event_id = uuid7()
-        shared = {"account_id": work.account_id, "occurred_at": work.now}
-        event = {"id": event_id, "root_event_id": event_id, "kind": kind, "subject_id": contact_id}
-        events.append(shared | event | {"source": "bulk", "data": dict(data)})
-        actor = {
-            "actor_kind": work.actor.kind,
-            "actor_id": work.actor.id,
-            "actor_name": work.actor.name,
-        }
-        line = {"id": uuid7(), "action": kind, "subject_kind": "contact", "subject_id": str(contact_id)}
-        lines.append(shared | actor | line | {"changes": dict(changes)})
+        events.append({
+            "account_id": work.account_id, "id": event_id, "root_event_id": event_id, "kind": kind,
+            "subject_id": contact_id, "source": "bulk", "data": dict(data), "occurred_at": work.now,
+        })  # fmt: skip
     await work.session.execute(insert(Event), events)
+
+
+async def _audit(work: Work, ids: Sequence[UUID], action: str, changes: Mapping[str, Any]) -> None:
+    """One audit entry for each contact that was changed."""
+    actor = {"actor_kind": work.actor.kind, "actor_id": work.actor.id, "actor_name": work.actor.name}
+    lines = [
+        actor | {
+            "account_id": work.account_id, "id": uuid7(), "action": action, "subject_kind": "contact",
+            "subject_id": str(contact_id), "changes": dict(changes), "occurred_at": work.now,
+        }
+        for contact_id in ids
+    ]  # fmt: skip
     await work.session.execute(insert(AuditLog), lines)

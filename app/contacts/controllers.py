@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from app.accounts.domain import zones
-from app.contacts.bulk import delete_many, tag_many
+from app.contacts.bulk import delete_many, restore_many, tag_many, undo_deletion
 from app.contacts.listing import (
     Query,
     added_condition,
@@ -131,17 +131,33 @@ class ContactController(Controller):
         page = await record(work, contact_id)
         return Saved(page, see=f"/contacts/{contact_id}", note=f"{page.contact.name} was added.")
 
-    @post("/bulk/tags", form="/contacts", guards=[may(EDIT)])
-    async def tag_many(self, data: JSONBody[BulkTagForm], work: NamedDependency[Work]) -> Saved[BulkJob]:
-        """Adds a tag to many contacts, or removes it: a job, whose page shows how far it is."""
-        job = await tag_many(work, data)
-        return Saved(job, see=job.href, note=f"{_many(job.total)} being tagged.")
+    @post("/bulk/tags", form="contacts/bulk.html", guards=[may(EDIT)])
+    async def tag_many(
+        self, request: Request, data: JSONBody[BulkTagForm], work: NamedDependency[Work]
+    ) -> Saved[BulkJob]:
+        """Adds a tag to many contacts, or removes it: a job, whose page shows how far it is. A browser is
+        asked for the tag first; JSON may send `expected`."""
+        job = await tag_many(work, data, asks=request.wants_html)
+        verb = "tagged" if data.operation == "add" else "untagged"
+        return Saved(job, see=job.href, note=f"{_many(job.total)} being {verb}.")
 
-    @post("/bulk/deletion", form="/contacts", guards=[may(EDIT)])
-    async def delete_many(self, data: JSONBody[BulkForm], work: NamedDependency[Work]) -> Saved[BulkJob]:
-        """Deletes many contacts so that each can be restored: a job."""
-        job = await delete_many(work, data)
+    @post("/bulk/deletion", form="contacts/bulk.html", guards=[may(EDIT)])
+    async def delete_many(
+        self, request: Request, data: JSONBody[BulkForm], work: NamedDependency[Work]
+    ) -> Saved[BulkJob]:
+        """Deletes many contacts so that each can be restored: a job. A browser confirms more than 100; JSON
+        may send `expected`, and gets 409 with the number now when another number matches."""
+        job = await delete_many(work, data, asks=request.wants_html)
         return Saved(job, see=job.href, note=f"{_many(job.total)} being deleted.")
+
+    @post("/bulk/restoration", form="contacts/bulk.html", guards=[may(EDIT)])
+    async def restore_many(
+        self, request: Request, data: JSONBody[BulkForm], work: NamedDependency[Work]
+    ) -> Saved[BulkJob]:
+        """Restores many deleted contacts: a job. `all` are the deleted ones that match; otherwise as the
+        deletion."""
+        job = await restore_many(work, data, asks=request.wants_html)
+        return Saved(job, see=job.href, note=f"{_many(job.total)} being restored.")
 
     @get("/{contact_id:uuid}", page="contacts/show.html", guards=[may(Permission.VIEW)])
     async def show(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> ContactPage:
@@ -210,8 +226,8 @@ class ContactController(Controller):
         """Deletes a contact; its page then offers to restore it."""
         name = await delete_contact(work, contact_id)
         page = await record(work, contact_id)
-        note = f"{name} was deleted. “Restore” on this page undoes it."
-        return Saved(page, see=f"/contacts/{contact_id}", created=False, note=note)
+        see, undo = f"/contacts/{contact_id}", f"/contacts/{contact_id}/restoration"
+        return Saved(page, see=see, created=False, note=f"{name} was deleted.", undo=undo)
 
     @post("/{contact_id:uuid}/restoration", form="/contacts/{contact_id}", guards=[may(EDIT)])
     async def restore(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[ContactPage]:
@@ -237,6 +253,17 @@ class ContactController(Controller):
         name = await remove_tag(work, contact_id, tag_id)
         page = await record(work, contact_id)
         return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"Tag {name} removed.")
+
+
+class UndoController(Controller):
+    path = "/jobs"
+    tags = ("jobs",)
+
+    @post("/{job_id:uuid}/undo", form="/jobs/{job_id}", guards=[may(EDIT)])
+    async def undo(self, job_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[BulkJob]:
+        """Restores the contacts that a bulk deletion deleted and that are still deleted: a job. Once."""
+        job = await undo_deletion(work, job_id)
+        return Saved(job, see=job.href, note=f"{_many(job.total)} being restored.")
 
 
 def _many(total: int) -> str:

@@ -119,7 +119,7 @@ def listed(
         ],
         match_href=query.href(match="any" if query.match == "all" else "all"),
         state=query.pairs(),
-        actions=_list_actions(work, query, bool(rows.items) and not query.deleted),
+        actions=_list_actions(work, query, bool(rows.items)),
     )
 
 
@@ -144,16 +144,21 @@ def _list_actions(work: Work, query: Query, some: bool) -> list[Action]:
     )  # fmt: skip
     tag = action(
         work, "tag", "Tag", "/contacts/bulk/tags", permission=EDIT, form=BulkTagForm,
-        options={"operation": ["add", "remove"]}, when=some,
+        options={"operation": ["add", "remove"]}, when=some and not query.deleted,
     )  # fmt: skip
     delete = action(
-        work, "delete", "Delete", "/contacts/bulk/deletion", permission=EDIT, form=BulkForm, when=some
-    )
+        work, "delete", "Delete", "/contacts/bulk/deletion", permission=EDIT, form=BulkForm,
+        when=some and not query.deleted,
+    )  # fmt: skip
+    restore = action(
+        work, "restore", "Restore", "/contacts/bulk/restoration", permission=EDIT, form=BulkForm,
+        when=some and query.deleted,
+    )  # fmt: skip
     bring = action(
         work, "import", "Import", "/imports/new", permission=Permission.IMPORT_CONTACTS, method="GET"
     )
     new = action(work, "new", "New contact", "/contacts/new", permission=EDIT, method="GET")
-    return actions(bring, new, keep, tag, delete)
+    return actions(bring, new, keep, tag, delete, restore)
 
 
 def editable(fields: Fields, contact_id: UUID | None = None) -> list[FieldView]:

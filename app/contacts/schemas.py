@@ -14,6 +14,7 @@ from app.tasks.schemas import TaskView
 from app.web.actions import Action
 
 MOST_IDS = 10_000
+TAG_NAME = "Write a tag of 1 to 60 letters."
 Text = Annotated[str, Meta(max_length=5000)] | None | UnsetType
 
 
@@ -61,14 +62,14 @@ class ValueForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TagNameForm(msgspec.Struct, forbid_unknown_fields=True):
-    name: Annotated[
-        str, Meta(min_length=1, max_length=60, extra={"error": "Write a tag of 1 to 60 letters."})
-    ]
+    name: Annotated[str, Meta(min_length=1, max_length=60, extra={"error": TAG_NAME})]
 
 
 class BulkForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Which contacts: `ids` (or `id`, as check boxes send it), or with `all` everything that `q`, `f` and
-    `match` match, as in the address of the list."""
+    `match` match, as in the address of the list. With `expected` nothing is done when another number of
+    contacts matches (409 with the number now). `matching` is how many the list said match: the page sends it,
+    and `expected` once a person confirmed."""
 
     ids: Annotated[list[UUID], Meta(max_length=MOST_IDS)] = []
     id: Annotated[list[UUID], Meta(max_length=MOST_IDS)] = []
@@ -76,12 +77,14 @@ class BulkForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     q: Annotated[str, Meta(max_length=200)] = ""
     f: Annotated[list[str], Meta(max_length=100)] = []
     match: str = "all"
+    expected: Annotated[int, Meta(ge=0)] | None = None
+    matching: Annotated[int, Meta(ge=0)] | None = None
 
 
 class BulkTagForm(BulkForm, kw_only=True):
-    """`tag` is the tag's name; `operation` is add or remove."""
+    """`tag` is the tag's name; a browser that sends none is asked for it. `operation` is add or remove."""
 
-    tag: Annotated[str, Meta(min_length=1, max_length=60, extra={"error": "Write the name of a tag."})]
+    tag: Annotated[str, Meta(max_length=60, extra={"error": TAG_NAME})] = ""
     operation: Annotated[
         str, Meta(pattern="^(add|remove)$", extra={"error": "“operation” is add or remove."})
     ] = "add"

@@ -103,7 +103,7 @@ async def restore_contact(work: Work, contact_id: UUID) -> str:
                     current={"contact_id": str(other[0]), "name": other[1]},
                 )
         try:
-            await work.contacts.change(contact_id, {"deleted_at": None}, work.now)
+            await work.contacts.change(contact_id, {"deleted_at": None, "deletion_job_id": None}, work.now)
         except IntegrityError:
             await work.session.rollback()
             raise Conflict(LATER) from None

@@ -10,5 +10,5 @@ HREFS = {"job": "/jobs/{}", "enrollment": "/enrollments/{}"}
 
 def failure_of(row: Any) -> Failure:
     """Something that failed: a job has the title of the Jobs page."""
-    title = title_of(row.title) if row.what == "job" else row.title
+    title = title_of(row.title, row.args, row.total) if row.what == "job" else row.title
     return Failure(row.what, row.id, title, row.error or "", row.at, HREFS[row.what].format(row.id))

@@ -6,9 +6,10 @@ from litestar import Controller, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from app.notes.schemas import NoteForm, NoteView
-from app.notes.use_cases import add_note, delete_note
+from app.notes.schemas import NoteDeleted, NoteForm, NoteView
+from app.notes.use_cases import add_note, delete_note, restore_note
 from app.permissions import Permission
+from app.web.actions import action, actions
 from app.web.guards import may
 from app.web.negotiate import Saved
 from app.work import Work
@@ -28,7 +29,16 @@ class NoteController(Controller):
         return Saved(note, see=f"/contacts/{contact_id}", note="The note was added.")
 
     @post("/notes/{note_id:uuid}/deletion", guards=[may(EDIT)])
-    async def delete_note(self, note_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
-        """Deletes a note that one wrote oneself."""
-        contact_id = await delete_note(work, note_id)
-        return Saved(None, see=f"/contacts/{contact_id}", note="The note was deleted.")
+    async def delete_note(self, note_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[NoteDeleted]:
+        """Deletes a note that one wrote oneself; the answer's action restores it."""
+        note = await delete_note(work, note_id)
+        undo = f"/notes/{note_id}/restoration"
+        page = NoteDeleted(note, actions(action(work, "restore", "Restore note", undo, permission=EDIT)))
+        see = f"/contacts/{note.contact_id}"
+        return Saved(page, see=see, created=False, note="Note deleted.", undo=undo)
+
+    @post("/notes/{note_id:uuid}/restoration", guards=[may(EDIT)])
+    async def restore_note(self, note_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[NoteView]:
+        """Restores a deleted note that one wrote oneself."""
+        note = await restore_note(work, note_id)
+        return Saved(note, see=f"/contacts/{note.contact_id}", created=False, note="Note restored.")

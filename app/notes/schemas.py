@@ -7,6 +7,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from app.web.actions import Action
+
 LONGEST = 10_000
 
 
@@ -27,3 +29,10 @@ class NoteView(msgspec.Struct):
     author_name: str
     created_at: datetime
     own: bool
+
+
+class NoteDeleted(msgspec.Struct):
+    """A note that was deleted; its action restores it."""
+
+    note: NoteView
+    actions: list[Action]

@@ -1,4 +1,4 @@
-"""Adding and deleting notes."""
+"""Adding, deleting and restoring notes."""
 
 from typing import Any
 from uuid import UUID
@@ -42,14 +42,30 @@ async def add_note(work: Work, contact_id: UUID, body: str) -> NoteView:
     return view_of(work, await work.notes.one(note_id))
 
 
-async def delete_note(work: Work, note_id: UUID) -> UUID:
-    """Deletes a note of one's own; the contact's id. Raises `NotFound`, `Forbidden` for another's."""
-    row = await work.notes.one(note_id)
+async def delete_note(work: Work, note_id: UUID) -> NoteView:
+    """Deletes a note of one's own so that it can be restored; the note. Raises `NotFound`, `Forbidden` for
+    another's."""
+    row = await _own(work, note_id, deleted=False)
+    await work.notes.mark(note_id, work.now)
+    work.audit("note.deleted", "contact", row.contact_id, {"note": [row.body[:SHOWN], None]})
+    await work.commit()
+    return view_of(work, row)
+
+
+async def restore_note(work: Work, note_id: UUID) -> NoteView:
+    """Restores a deleted note of one's own; the note. Raises `NotFound`, also when it is not deleted, and
+    `Forbidden` for another's."""
+    row = await _own(work, note_id, deleted=True)
+    await work.notes.mark(note_id, None)
+    work.audit("note.restored", "contact", row.contact_id, {"note": [None, row.body[:SHOWN]]})
+    await work.commit()
+    return view_of(work, row)
+
+
+async def _own(work: Work, note_id: UUID, *, deleted: bool) -> Any:
+    row = await work.notes.one(note_id, deleted=deleted)
     if row is None:
         raise NotFound("note")
     if not own(work, row):
-        raise Forbidden("Only its author can delete a note.")
-    await work.notes.remove(note_id)
-    work.audit("note.deleted", "contact", row.contact_id, {"note": [row.body[:SHOWN], None]})
-    await work.commit()
-    return UUID(str(row.contact_id))
+        raise Forbidden("Only its author can delete or restore a note.")
+    return row

@@ -1,7 +1,7 @@
 """The Jobs page gathered: three tables of PostgreSQL seen as queues. Redis is only asked whether it
 is there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from app.operations.holding import standing_of
 from app.operations.schemas import Failing, JobLine, JobList, JobPage, QueueLine, Tile, WorkerLine
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
-from app.web.words import duration
+from app.web.words import duration, plural
 from app.work import Work
 
 RUN = Permission.RUN_JOBS
@@ -24,9 +24,9 @@ TITLES = {
     "import.check": "Check an import",
     "clock.strike": "Start a workflow at its time",
     "import.run": "Write an import",
-    "bulk.tag": "Tag many contacts",
-    "bulk.untag": "Untag many contacts",
-    "bulk.delete": "Delete many contacts",
+    "bulk.tag": "Tag contacts",
+    "bulk.delete": "Delete contacts",
+    "bulk.restore": "Restore contacts",
 }
 EFFECTS = {
     "email": "messages to send",
@@ -150,8 +150,9 @@ def _failed_job(row: Any) -> Failing:
     note = f"{row.actor_name} · try {row.attempts} of {row.max_attempts}"
     at = row.finished_at or row.created_at
     return Failing(
-        row.id, "job", row.status, title_of(row.task), row.error or "", note, at, None, f"/jobs/{row.id}"
-    )
+        row.id, "job", row.status, title_of(row.task, row.args, row.total), row.error or "", note, at, None,
+        f"/jobs/{row.id}",
+    )  # fmt: skip
 
 
 def _failing_effect(row: Any) -> Failing:
@@ -164,9 +165,15 @@ def _failing_effect(row: Any) -> Failing:
     )  # fmt: skip
 
 
-def title_of(task: str) -> str:
-    """A task in words."""
-    return TITLES.get(task, task.replace(".", " ").replace("_", " ").capitalize())
+def title_of(task: str, args: Mapping[str, Any] | None = None, total: int = 0) -> str:
+    """A task in words; a bulk edit with its number of contacts."""
+    known = args or {}
+    title = TITLES.get(task, task.replace(".", " ").replace("_", " ").capitalize())
+    if not task.startswith("bulk.") or not total:
+        return title
+    verb = "Untag" if known.get("operation") == "remove" else title.partition(" ")[0]
+    tag = f" with {known['tag']}" if known.get("tag") else ""
+    return f"{verb} {plural(total, 'contact')}{tag}"
 
 
 def _line(work: Work, row: Any) -> dict[str, Any]:
@@ -177,7 +184,7 @@ def _line(work: Work, row: Any) -> dict[str, Any]:
         "actor_name", "created_at", "started_at", "finished_at",
     )  # fmt: skip
     return {name: getattr(row, name) for name in names} | {
-        "title": title_of(row.task),
+        "title": title_of(row.task, row.args, row.total),
         "took_seconds": None if took is None else max(took, 0.0),
         "href": f"/jobs/{row.id}",
     }
@@ -189,17 +196,27 @@ async def job_page(work: Work, job_id: UUID) -> JobPage:
     if row is None:
         raise NotFound("job")
     href, import_id = f"/jobs/{job_id}", row.args.get("import_id")
+    undone_by, ended = (row.result or {}).get("undone_by"), row.status in ("failed", "cancelled", "done")
+    undoable = 0
+    if row.task == "bulk.delete" and ended and not undone_by:
+        undoable = await work.contacts.count_deleted_by(job_id)
     return JobPage(
         **_line(work, row),
         due_at=row.due_at,
         args=row.args,
         result=row.result,
         import_href=f"/imports/{import_id}" if import_id else "",
+        undone_href=f"/jobs/{undone_by}" if undone_by else "",
+        undoable=undoable,
         live=row.status in ("queued", "running"),
         actions=actions(
             action(
+                work, "undo", f"Restore {plural(undoable, 'contact')}", f"{href}/undo",
+                permission=Permission.EDIT_CONTACTS, when=undoable > 0,
+            ),
+            action(
                 work, "retry", "Try again", f"{href}/retry", permission=RUN,
-                when=row.status in ("failed", "cancelled"),
+                when=row.status in ("failed", "cancelled") and not undone_by,
             ),
             action(
                 work, "cancel", "Cancel", f"{href}/cancellation", permission=RUN,

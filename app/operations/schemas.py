@@ -122,11 +122,14 @@ class JobList(msgspec.Struct):
 
 
 class JobPage(JobLine, kw_only=True):
-    """One job; `import_href` leads to its import, "" for none."""
+    """One job; `import_href` leads to its import, "" for none. `undoable` is how many contacts the undo of a
+    bulk deletion would restore; `undone_href` leads to the job that did it."""
 
     due_at: datetime
     args: dict[str, Any]
     result: dict[str, Any] | None
     import_href: str
+    undone_href: str
+    undoable: int
     live: bool
     actions: list[Action]

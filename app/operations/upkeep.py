@@ -1,5 +1,6 @@
-"""What has served its time goes: contacts deleted for 30 days (until then they can be restored), and
-decisions "the filter did not match" of a week ago. Everything else of a decision or a person's way stays."""
+"""What has served its time goes: contacts, notes and tasks deleted for 30 days (until then they can be
+restored), and decisions "the filter did not match" of a week ago. Everything else of a decision or a
+person's way stays."""
 
 from datetime import timedelta
 
@@ -28,6 +29,7 @@ async def clear(work: Work) -> int:
     contacts = await rows.remove_contacts(work.now - KEEP_DELETED, BATCH)
     for contact_id in contacts:
         work.audit("contact.erased", "contact", contact_id)
+    activity = await rows.remove_activity(work.now - KEEP_DELETED, BATCH)
     refusals = await rows.remove_refusals(work.now - KEEP_REFUSALS, BATCH)
     await work.commit()
-    return len(contacts) + refusals
+    return len(contacts) + activity + refusals

@@ -20,6 +20,8 @@ async def retry_job(work: Work, job_id: UUID) -> None:
     job = await _locked(work, job_id)
     if job.status not in ("failed", "cancelled"):
         raise Conflict("Only a job that failed or was cancelled can be tried again.", {"status": job.status})
+    if (job.result or {}).get("undone_by"):
+        raise Conflict("This job was undone. Select the contacts again instead of trying it again.")
     work.audit("job.retried", "job", job.id, {"status": (job.status, "queued")})
     job.status, job.due_at, job.attempts, job.fence = "queued", work.now, 0, job.fence + 1
     job.error = job.started_at = job.finished_at = job.lease_until = None

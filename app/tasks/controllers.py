@@ -8,9 +8,18 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from app.permissions import Permission
-from app.tasks.pages import task_list, task_page, task_view
-from app.tasks.schemas import TaskChangeForm, TaskForm, TaskList, TaskPage, TaskStepForm, TaskView
-from app.tasks.use_cases import add_task, change_task, complete_task, delete_task, reopen_task
+from app.tasks.pages import task_list, task_page, task_view, view_of
+from app.tasks.schemas import (
+    TaskChangeForm,
+    TaskDeleted,
+    TaskForm,
+    TaskList,
+    TaskPage,
+    TaskStepForm,
+    TaskView,
+)
+from app.tasks.use_cases import add_task, change_task, complete_task, delete_task, reopen_task, restore_task
+from app.web.actions import action, actions
 from app.web.guards import may
 from app.web.negotiate import Saved
 from app.work import Work
@@ -70,10 +79,23 @@ class TaskController(Controller):
     @post("/tasks/{task_id:uuid}/deletion", guards=[may(EDIT)])
     async def delete_task(
         self, task_id: FromPath[UUID], data: JSONBody[TaskStepForm], work: NamedDependency[Work]
-    ) -> Saved[None]:
-        """Deletes a task."""
+    ) -> Saved[TaskDeleted]:
+        """Deletes a task; the answer's action restores it."""
         row = await delete_task(work, task_id)
-        return Saved(None, see=_back(data, row), note=f"“{row.title}” was deleted.")
+        undo = f"/tasks/{task_id}/restoration"
+        restore = action(work, "restore", "Restore task", undo, permission=EDIT, form=TaskStepForm)
+        page = TaskDeleted(view_of(work, row), actions(restore))
+        note, undo = f"“{row.title}” was deleted.", f"{undo}?back={data.back}"
+        return Saved(page, see=_back(data, row), created=False, note=note, undo=undo)
+
+    @post("/tasks/{task_id:uuid}/restoration", guards=[may(EDIT)])
+    async def restore_task(
+        self, task_id: FromPath[UUID], data: JSONBody[TaskStepForm], work: NamedDependency[Work]
+    ) -> Saved[TaskView]:
+        """Restores a deleted task."""
+        row = await restore_task(work, task_id)
+        task = await task_view(work, task_id)
+        return Saved(task, see=_back(data, row), created=False, note=f"“{row.title}” was restored.")
 
 
 def _back(form: TaskStepForm, row: Any) -> str:

@@ -58,6 +58,13 @@ class TaskView(msgspec.Struct):
     created_at: datetime
 
 
+class TaskDeleted(msgspec.Struct):
+    """A task that was deleted; its action restores it."""
+
+    task: TaskView
+    actions: list[Action]
+
+
 class TaskPage(msgspec.Struct):
     """One task with a form. `due` is its time in the account's zone as an input takes it; `people` are the
     members by id."""

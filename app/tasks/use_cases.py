@@ -1,4 +1,4 @@
-"""Adding, completing, reopening and deleting tasks."""
+"""Adding, completing, reopening, deleting and restoring tasks."""
 
 from datetime import datetime, time
 from typing import Any
@@ -106,10 +106,19 @@ async def reopen_task(work: Work, task_id: UUID) -> Any:
 
 
 async def delete_task(work: Work, task_id: UUID) -> Any:
-    """Deletes it; the row that it was. Raises `NotFound`."""
+    """Deletes it so that it can be restored; its row. Raises `NotFound`."""
     row = await _locked(work, task_id)
-    await work.tasks.remove(task_id)
+    await work.tasks.mark(task_id, work.now, work.now)
     work.audit("task.deleted", "contact", row.contact_id, {"task": [row.title, None]})
+    await work.commit()
+    return row
+
+
+async def restore_task(work: Work, task_id: UUID) -> Any:
+    """Restores a deleted task; its row. Raises `NotFound`, also when it is not deleted."""
+    row = await _locked(work, task_id, deleted=True)
+    await work.tasks.mark(task_id, None, work.now)
+    work.audit("task.restored", "contact", row.contact_id, {"task": [None, row.title]})
     await work.commit()
     return row
 
@@ -143,8 +152,8 @@ def _said(value: Any) -> str | None:
     return None if value is None else value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-async def _locked(work: Work, task_id: UUID) -> Any:
-    row = await work.tasks.one(task_id, lock=True)
+async def _locked(work: Work, task_id: UUID, *, deleted: bool = False) -> Any:
+    row = await work.tasks.one(task_id, lock=True, deleted=deleted)
     if row is None:
         raise NotFound("task")
     return row

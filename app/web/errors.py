@@ -17,7 +17,7 @@ from app.web.negotiate import Request
 from app.web.problems import Problem, problem_of
 
 log = structlog.get_logger("switchyard.web")
-SHOWN_AGAIN = frozenset({400, 401, 409, 413, 415, 422, 429})
+SHOWN_AGAIN = frozenset({400, 401, 409, 413, 415, 422, 428, 429})
 PAGE = "errors/problem.html"
 FRAGMENT = "errors/_problem.html"
 
@@ -96,7 +96,8 @@ def _form_again(request: Request, found: Problem) -> Response[Any] | None:
     except Exception as error:
         log.exception("the form cannot be drawn again", template=face, exc_info=error)
         return None
-    return Response(body, status_code=found.status, media_type=media.HTML, headers=_headers(found))
+    status = 200 if found.status == 428 else found.status  # a page that asks is no refusal
+    return Response(body, status_code=status, media_type=media.HTML, headers=_headers(found))
 
 
 class PageAgain(Response[None]):

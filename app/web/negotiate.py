@@ -208,7 +208,8 @@ class Saved(Shaped[T], Generic[T]):
     """The answer to a change. A browser is sent to `see` (303), htmx gets the fragment and `see` as its
     address, JSON gets the data: 201 with `Location`, or 200 when `created=False`; 204 when there is none.
 
-    `note` is a sentence that the next page shows once."""
+    `note` is a sentence that the next page shows once; `undo` is the address of a restoration, which the
+    message offers as a button: its query is what the button sends."""
 
     def __init__(
         self,
@@ -217,6 +218,7 @@ class Saved(Shaped[T], Generic[T]):
         *,
         created: bool | None = None,
         note: str = "",
+        undo: str = "",
         push: bool = True,
         **options: Any,
     ) -> None:
@@ -224,6 +226,7 @@ class Saved(Shaped[T], Generic[T]):
         self.see = see
         self.created = created
         self.note = note
+        self.undo = undo
         self.push = push
 
     def to_asgi_response(self, app: Any, request: Any, **options: Any) -> ASGIResponse:
@@ -246,16 +249,15 @@ class Saved(Shaped[T], Generic[T]):
             self.status_code = DONE
             if self.push:
                 self.headers["HX-Push-Url"] = self.see
-            request.scope["state"]["note"] = self.note
+            request.scope["state"] |= {"note": self.note, "undo": self.undo}
             return
         self.status_code = SEE_OTHER
         self.headers["Location"] = self.see
         self.media_type = MediaType.TEXT
         self.content = b""  # type: ignore[assignment]  # -- a redirect has no body, whatever T is
         if self.note and readable:
-            self.set_cookie(
-                Cookie(key="note", value=quote(self.note), max_age=60, httponly=True, samesite="lax")
-            )
+            value = quote(self.note) + (f"|{quote(self.undo)}" if self.undo else "")
+            self.set_cookie(Cookie(key="note", value=value, max_age=60, httponly=True, samesite="lax"))
 
     def _as_json(self, options: dict[str, Any], *, readable: bool) -> None:
         made = options.get("status_code") == MADE if self.created is None else self.created

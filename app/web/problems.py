@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 
-from app.errors import Conflict, Forbidden, Invalid, NotFound, SwitchyardError, Unavailable
+from app.errors import Conflict, Forbidden, Invalid, NotFound, SwitchyardError, Unavailable, Unconfirmed
 from app.web.sentences import sentence
 
 RETRY_SECONDS = 2
@@ -84,7 +84,7 @@ def _own(error: Exception) -> Problem | None:
     if isinstance(error, Invalid):
         return _problem(422, _summary(error.errors), errors=error.errors)
     if isinstance(error, Conflict):
-        return _problem(409, error.message, current=error.current)
+        return _problem(428 if isinstance(error, Unconfirmed) else 409, error.message, current=error.current)
     for kind, status in ((NotFound, 404), (Forbidden, 403), (Unavailable, 503)):
         if isinstance(error, kind):
             return _problem(status, error.message)

@@ -1,9 +1,10 @@
 """Jinja: escaped, strict about names, and knowing who is signed in."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -16,6 +17,7 @@ from app.web.forms import Form
 from app.web.negotiate import Request
 from app.web.static import Assets
 
+RESTORATION = re.compile(r"/[a-z]+/[0-9a-f]{8}-[0-9a-f-]{27}/restoration")
 ROOT = Path(__file__).resolve().parents[2] / "templates"
 
 
@@ -95,9 +97,10 @@ class Templates:
 
     def render(self, name: str, request: Request, *, page: Any = None, form: Form | None = None) -> bytes:
         """A template with `page` and the usual names: `me`, `nav`, `path`, `query`, `form`, `note`,
-        `request_id`, `partial`."""
+        `note_undo`, `request_id`, `partial`."""
         scope, me = request.scope, request.principal
         state = scope["state"]
+        note, undo = (state["note"], state.get("undo", "")) if state.get("note") else note_of(request)
         return (
             self.environment.get_template(name)
             .render(
@@ -107,7 +110,8 @@ class Templates:
                 path=scope["path"],
                 query=scope["query_string"].decode("latin-1"),
                 form=form or state.get("form") or Form(),
-                note=state.get("note") or note_of(request),
+                note=note,
+                note_undo=undo_of(undo),
                 request_id=state.get("request_id", ""),
                 partial=request.wants_partial,
                 memberships=getattr(me, "memberships", ()),
@@ -149,18 +153,30 @@ def settings_menu(permissions: Iterable[Permission], path: str) -> list[Settings
     ]
 
 
-def note_of(request: Request) -> str:
-    """The sentence that the change before this page left, shown once (see `Saved`)."""
-    text = request.cookies.get("note", "")
+class Undo(msgspec.Struct):
+    """The button of a message that takes a deletion back, and what it sends."""
+
+    href: str
+    fields: dict[str, str]
+
+
+def note_of(request: Request) -> tuple[str, str]:
+    """The sentence that the change before this page left, shown once, and the address that undoes the change
+    (see `Saved`)."""
+    text, _, undo = request.cookies.get("note", "").partition("|")
     if text:
         request.scope["state"]["note_shown"] = True
-    return unquote(text)
+    return unquote(text), unquote(undo)
+
+
+def undo_of(address: str) -> Undo | None:
+    """The button for such an address. A cookie can be planted, so it leads to restorations only."""
+    path, _, query = address.partition("?")
+    return Undo(path, dict(parse_qsl(query))) if RESTORATION.fullmatch(path) else None
 
 
 def url(path: str, query: str = "", **changes: Any) -> str:
     """`path` with a query of which some parts are changed; None takes a part out: the URL is the state."""
-    from urllib.parse import parse_qsl
-
     kept = [(key, value) for key, value in parse_qsl(query, keep_blank_values=True) if key not in changes]
     added = [
         (key, str(item))

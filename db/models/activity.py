@@ -10,12 +10,16 @@ from db.models.base import Base, TenantRow, Timed, member_of_account, within_acc
 
 
 class Note(TenantRow, Base):
-    """Text about a contact, by a person or a step (`author_kind` as in the audit)."""
+    """Text about a contact, by a person or a step (`author_kind` as in the audit). A deleted note stays
+    until retention removes it, so that the deletion can be undone; so does a task."""
 
     __tablename__ = "notes"
     __table_args__ = (
         within_account("contact_id", "contacts"),
         Index(None, "account_id", "contact_id", "created_at"),
+        Index(
+            "ix_notes_deleted", "account_id", "deleted_at", postgresql_where=text("deleted_at is not null")
+        ),
     )
 
     contact_id: Mapped[UUID]
@@ -24,6 +28,7 @@ class Note(TenantRow, Base):
     author_id: Mapped[str]
     author_name: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    deleted_at: Mapped[datetime | None]
 
 
 class Task(TenantRow, Timed, Base):
@@ -42,6 +47,9 @@ class Task(TenantRow, Timed, Base):
             postgresql_where=text("completed_at is null and overdue_at is null and due_at is not null"),
         ),
         Index("ix_tasks_assignee", "account_id", "assignee_id", "completed_at"),
+        Index(
+            "ix_tasks_deleted", "account_id", "deleted_at", postgresql_where=text("deleted_at is not null")
+        ),
     )
 
     contact_id: Mapped[UUID]
@@ -52,6 +60,7 @@ class Task(TenantRow, Timed, Base):
     completed_at: Mapped[datetime | None]
     completed_by: Mapped[str | None]
     overdue_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
     author_kind: Mapped[str]
     author_id: Mapped[str]
     author_name: Mapped[str]

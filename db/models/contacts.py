@@ -14,7 +14,8 @@ SEARCHED = ("first_name", "last_name", "email", "company", "phone")
 
 class Contact(TenantRow, Timed, Base):
     """A person. Text is never stored empty: unknown is null. Custom values live in `fields`, keyed by the
-    field's id: text and select as string, number as number, boolean, date as ISO string."""
+    field's id: text and select as string, number as number, boolean, date as ISO string. `deletion_job_id` is
+    the bulk deletion that deleted it, as long as it stays deleted."""
 
     __tablename__ = "contacts"
     __table_args__ = (
@@ -55,6 +56,13 @@ class Contact(TenantRow, Timed, Base):
         Index(
             "ix_contacts_deleted", "account_id", "deleted_at", postgresql_where=text("deleted_at is not null")
         ),
+        Index(
+            "ix_contacts_deletion_job",
+            "account_id",
+            "deletion_job_id",
+            "id",
+            postgresql_where=text("deletion_job_id is not null"),
+        ),
     )
 
     first_name: Mapped[str | None]
@@ -78,6 +86,7 @@ class Contact(TenantRow, Timed, Base):
     fields: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     rev: Mapped[int] = mapped_column(server_default="1")
     deleted_at: Mapped[datetime | None]
+    deletion_job_id: Mapped[UUID | None]
     search: Mapped[str] = mapped_column(
         Computed(
             "lower(" + " || ' ' || ".join(f"coalesce({name}, '')" for name in SEARCHED) + ")", persisted=True

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, literal_column, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, case, func, insert, literal_column, select, tuple_, update
 
 from db.ids import uuid7
 from db.models import Contact, Note, Task, User
@@ -31,6 +31,7 @@ NOTE = (
     Note.author_id,
     Note.author_name,
     Note.created_at,
+    Note.deleted_at,
 )
 
 
@@ -41,15 +42,18 @@ class Notes(TenantRepository[Note]):
         """The latest notes about a contact."""
         query = (
             select(*NOTE)
-            .where(Note.account_id == self.account_id, Note.contact_id == contact_id)
+            .where(
+                Note.account_id == self.account_id, Note.contact_id == contact_id, Note.deleted_at.is_(None)
+            )
             .order_by(Note.created_at.desc(), Note.id.desc())
             .limit(limit)
         )
         return (await self.session.execute(query)).all()
 
-    async def one(self, note_id: UUID) -> Any | None:
-        """One note; None when there is none."""
-        query = select(*NOTE).where(Note.account_id == self.account_id, Note.id == note_id)
+    async def one(self, note_id: UUID, *, deleted: bool = False) -> Any | None:
+        """One note, or with `deleted` one that was deleted; None when there is none."""
+        state = Note.deleted_at.is_not(None) if deleted else Note.deleted_at.is_(None)
+        query = select(*NOTE).where(Note.account_id == self.account_id, Note.id == note_id, state)
         return (await self.session.execute(query)).one_or_none()
 
     async def insert(self, contact_id: UUID, body: str, by: Author, now: datetime) -> UUID:
@@ -59,9 +63,10 @@ class Notes(TenantRepository[Note]):
         await self.session.execute(insert(Note).values(id=note_id, account_id=self.account_id, **columns))
         return note_id
 
-    async def remove(self, note_id: UUID) -> None:
-        """Deletes it."""
-        await self.session.execute(delete(Note).where(Note.account_id == self.account_id, Note.id == note_id))
+    async def mark(self, note_id: UUID, deleted_at: datetime | None) -> None:
+        """Deletes it softly at a moment, or restores it (None)."""
+        own = (Note.account_id == self.account_id, Note.id == note_id)
+        await self.session.execute(update(Note).where(*own).values(deleted_at=deleted_at))
 
 
 def _author(by: Author) -> dict[str, str]:
@@ -81,6 +86,7 @@ TASK = select(
     Task.due_at,
     Task.completed_at,
     Task.completed_by,
+    Task.deleted_at,
     Task.author_name,
     Task.created_at,
     Contact.first_name,
@@ -90,6 +96,7 @@ TASK = select(
     Contact.phone,
     Contact.external_id,
 ).join(Contact, and_(Contact.account_id == Task.account_id, Contact.id == Task.contact_id))
+LIVE = Task.deleted_at.is_(None)
 OPEN, DONE = Task.completed_at.is_(None), Task.completed_at.is_not(None)
 WHEN = func.coalesce(Task.due_at, literal_column("cast('infinity' as timestamptz)"))
 
@@ -113,7 +120,10 @@ class Tasks(TenantRepository[Task]):
         down = view == "done"
         place = tuple_(Task.completed_at, Task.id) if down else tuple_(WHEN, Task.id)
         query = TASK.where(
-            Task.account_id == self.account_id, Contact.deleted_at.is_(None), self._view(view, user_id, now)
+            Task.account_id == self.account_id,
+            LIVE,
+            Contact.deleted_at.is_(None),
+            self._view(view, user_id, now),
         )
         if after is not None:
             edge = select(*place.clauses).where(Task.account_id == self.account_id, Task.id == after)
@@ -130,7 +140,7 @@ class Tasks(TenantRepository[Task]):
             select(*counted)
             .select_from(Task)
             .join(Contact, and_(Contact.account_id == Task.account_id, Contact.id == Task.contact_id))
-            .where(Task.account_id == self.account_id, Contact.deleted_at.is_(None))
+            .where(Task.account_id == self.account_id, LIVE, Contact.deleted_at.is_(None))
         )
         row = (await self.session.execute(query)).one()
         return dict(zip(views, row, strict=True))
@@ -138,16 +148,17 @@ class Tasks(TenantRepository[Task]):
     async def of(self, contact_id: UUID, limit: int = 50) -> Sequence[Any]:
         """The tasks of a contact: open ones first, the earliest due before the others."""
         query = (
-            TASK.where(Task.account_id == self.account_id, Task.contact_id == contact_id)
+            TASK.where(Task.account_id == self.account_id, Task.contact_id == contact_id, LIVE)
             .order_by(DONE, WHEN, Task.completed_at.desc(), Task.id)
             .limit(limit)
         )
         rows: Sequence[Any] = (await self.session.execute(query)).all()
         return rows
 
-    async def one(self, task_id: UUID, *, lock: bool = False) -> Any | None:
-        """One task; None when there is none."""
-        query = TASK.where(Task.account_id == self.account_id, Task.id == task_id)
+    async def one(self, task_id: UUID, *, lock: bool = False, deleted: bool = False) -> Any | None:
+        """One task, or with `deleted` one that was deleted; None when there is none."""
+        state = Task.deleted_at.is_not(None) if deleted else LIVE
+        query = TASK.where(Task.account_id == self.account_id, Task.id == task_id, state)
         query = query.with_for_update(of=Task) if lock else query
         return (await self.session.execute(query)).one_or_none()
 
@@ -177,6 +188,11 @@ class Tasks(TenantRepository[Task]):
             .values(**columns, updated_at=now)
         )
 
-    async def remove(self, task_id: UUID) -> None:
-        """Deletes it."""
-        await self.session.execute(delete(Task).where(Task.account_id == self.account_id, Task.id == task_id))
+    async def mark(self, task_id: UUID, deleted_at: datetime | None, now: datetime) -> None:
+        """Deletes it softly at a moment, or restores it (None). What became overdue while it was deleted told
+        nobody: it may become overdue again."""
+        values: dict[str, Any] = {"deleted_at": deleted_at, "updated_at": now}
+        if deleted_at is None:
+            values["overdue_at"] = case((Task.overdue_at < Task.deleted_at, Task.overdue_at))
+        own = (Task.account_id == self.account_id, Task.id == task_id)
+        await self.session.execute(update(Task).where(*own).values(**values))

@@ -84,7 +84,7 @@ update tasks t set overdue_at = cast(:now as timestamptz)
  where t.account_id = current_account() and t.id = x.id
 returning t.id, t.contact_id, t.title,
           exists (select from contacts c where c.account_id = t.account_id and c.id = t.contact_id
-                     and c.deleted_at is null) as there
+                     and c.deleted_at is null) and t.deleted_at is null as there
 """)
 
 

@@ -164,8 +164,10 @@ class Contacts(TenantRepository[Contact]):
         query = query.order_by(Contact.id).limit(limit).with_for_update(of=Contact)
         return list((await self.session.scalars(query)).all())
 
-    async def mark_deleted(self, contact_ids: Sequence[UUID], now: datetime) -> list[UUID]:
-        """Deletes live contacts softly; those that were."""
+    async def mark_deleted(
+        self, contact_ids: Sequence[UUID], now: datetime, job_id: UUID | None = None
+    ) -> list[UUID]:
+        """Deletes live contacts softly, in the name of a job if one does it; those that were live."""
         gone = await self.session.scalars(
             update(Contact)
             .where(
@@ -173,10 +175,21 @@ class Contacts(TenantRepository[Contact]):
                 Contact.id.in_(contact_ids),
                 Contact.deleted_at.is_(None),
             )
-            .values(deleted_at=now, updated_at=now, rev=Contact.rev + 1)
+            .values(deleted_at=now, deletion_job_id=job_id, updated_at=now, rev=Contact.rev + 1)
             .returning(Contact.id)
         )
         return list(gone.all())
+
+    async def mark_restored(self, contact_ids: Sequence[UUID], now: datetime) -> list[UUID]:
+        """Restores deleted contacts whose email address and external id no live contact has; of several with
+        the same one, the latest that was deleted. The ids of those that were restored."""
+        values = {"contacts": list(contact_ids), "now": now, "account": self.account_id}
+        return list((await self.session.scalars(RESTORE, values)).all())
+
+    async def count_deleted_by(self, job_id: UUID) -> int:
+        """How many contacts a bulk deletion deleted that are still deleted."""
+        query = self._own(select(func.count()).select_from(Contact)).where(deleted_by(job_id))
+        return int(await self.session.scalar(query) or 0)
 
     async def enrollments(self, contact_id: UUID, limit: int = 20) -> Sequence[Any]:
         """Where a contact is and was: id, workflow_id, workflow, version, status, step, wait_until,
@@ -215,6 +228,27 @@ UNTAG = text(
 )
 
 
+RESTORE = text("""
+with asked as (
+  select id, email, external_id,
+         row_number() over (partition by coalesce(email, id::text)
+                            order by deleted_at desc, id) as nth_email,
+         row_number() over (partition by coalesce(external_id, id::text)
+                            order by deleted_at desc, id) as nth_id
+    from contacts
+   where account_id = :account and id = any(cast(:contacts as uuid[])) and deleted_at is not null)
+update contacts c
+   set deleted_at = null, deletion_job_id = null, updated_at = cast(:now as timestamptz), rev = c.rev + 1
+  from asked a
+ where c.account_id = :account and c.id = a.id and a.nth_email = 1 and a.nth_id = 1
+   and not exists (select from contacts o
+                    where o.account_id = :account and o.deleted_at is null and o.email = a.email)
+   and not exists (select from contacts o
+                    where o.account_id = :account and o.deleted_at is null and o.external_id = a.external_id)
+returning c.id
+""")
+
+
 def live(deleted: bool = False) -> Clause:
     """Contacts that are there, or those that were deleted."""
     return Contact.deleted_at.is_not(None) if deleted else Contact.deleted_at.is_(None)
@@ -228,3 +262,13 @@ def among(contact_ids: Sequence[UUID]) -> Clause:
 def until(moment: datetime) -> Clause:
     """Those that were there at a moment."""
     return Contact.created_at <= moment
+
+
+def until_deleted(moment: datetime) -> Clause:
+    """Those that were deleted up to a moment."""
+    return Contact.deleted_at <= moment
+
+
+def deleted_by(job_id: UUID) -> Clause:
+    """Those that a bulk deletion deleted and that nobody restored since."""
+    return and_(Contact.deletion_job_id == job_id, Contact.deleted_at.is_not(None))

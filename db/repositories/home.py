@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Label, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Label, cast, func, literal, null, select, union_all
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Contact, Effect, Enrollment, Job, Workflow
@@ -36,7 +37,7 @@ class Home:
         return select(func.count()).select_from(rows).scalar_subquery().label(name)
 
     async def failures(self, limit: int = 8) -> Sequence[Any]:
-        """The latest that failed: what (job, enrollment), id, title, error, at."""
+        """The latest that failed: what (job, enrollment), id, title, error, at; a job with args, total."""
         jobs = (
             select(
                 literal("job").label("what"),
@@ -44,6 +45,8 @@ class Home:
                 Job.task.label("title"),
                 Job.error,
                 func.coalesce(Job.finished_at, Job.created_at).label("at"),
+                Job.args,
+                Job.total,
             )
             .where(Job.account_id == self.account_id, Job.status == "failed")
             .order_by(Job.created_at.desc())
@@ -56,6 +59,8 @@ class Home:
                 Workflow.name.label("title"),
                 Enrollment.error,
                 Enrollment.updated_at.label("at"),
+                cast(null(), JSONB).label("args"),
+                literal(0).label("total"),
             )
             .join(
                 Workflow,

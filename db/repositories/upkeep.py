@@ -17,6 +17,13 @@ delete from contacts where account_id = current_account() and id in (
    order by deleted_at limit :most for update skip locked)
 returning id
 """)
+ACTIVITY = """
+delete from {table} where account_id = current_account() and id in (
+  select id from {table} where account_id = current_account() and deleted_at < :before
+   order by deleted_at limit :most for update skip locked)
+returning 1
+"""
+NOTES, TASKS = (text(ACTIVITY.format(table=table)) for table in ("notes", "tasks"))
 REFUSALS = text("""
 delete from trigger_decisions where account_id = current_account() and ctid = any(array(
   select ctid from trigger_decisions where account_id = current_account()
@@ -28,7 +35,8 @@ returning 1
 async def worn_accounts(
     engine: AsyncEngine, deleted: timedelta, decided: timedelta, ahead: timedelta
 ) -> list[UUID]:
-    """Accounts with contacts deleted, or refusals decided, longer ago than that; `ahead` moves the clock."""
+    """Accounts with contacts, notes or tasks deleted, or refusals decided, longer ago than that; `ahead`
+    moves the clock."""
     async with engine.connect() as connection:
         ages = {"deleted": deleted, "decided": decided, "ahead": ahead}
         return list((await connection.execute(WORN, ages)).scalars())
@@ -43,6 +51,11 @@ class Upkeep:
     async def remove_contacts(self, before: datetime, most: int) -> list[UUID]:
         """Erases contacts deleted before then, with all that belongs to them; returns their ids."""
         return list((await self.session.execute(CONTACTS, {"before": before, "most": most})).scalars())
+
+    async def remove_activity(self, before: datetime, most: int) -> int:
+        """Removes notes and tasks deleted before then, at most so many of each; returns how many."""
+        values = {"before": before, "most": most}
+        return sum([len((await self.session.execute(query, values)).all()) for query in (NOTES, TASKS)])
 
     async def remove_refusals(self, before: datetime, most: int) -> int:
         """Forgets decisions that a filter did not match, decided before then; returns how many."""

@@ -27,41 +27,57 @@ function onKey(event) {
   event.preventDefault();
 }
 
+// Every [data-bulk-count] shows how many rows are ticked, or with [data-bulk-all] how many match; its value is the
+// noun behind the number.
 function count() {
   for (const scope of document.querySelectorAll(".list, [data-bulk]")) {
     const boxes = [...scope.querySelectorAll(BOX)];
     const chosen = boxes.filter((box) => box.checked).length;
-    const all = scope.querySelector("[data-all]");
-    if (all) {
-      all.checked = chosen > 0 && chosen === boxes.length;
-      all.indeterminate = chosen > 0 && chosen < boxes.length;
+    const page = scope.querySelector("[data-all]");
+    if (page) {
+      page.checked = chosen > 0 && chosen === boxes.length;
+      page.indeterminate = chosen > 0 && chosen < boxes.length;
     }
-    for (const place of scope.querySelectorAll("[data-bulk-count]")) place.textContent = chosen.toLocaleString("en");
+    const all = scope.querySelector("[data-bulk-all]:checked");
+    const number = all ? Number(all.dataset.bulkAll) : chosen;
+    const text = number.toLocaleString("en") + (all?.hasAttribute("data-bulk-more") ? "+" : "");
+    for (const place of scope.querySelectorAll("[data-bulk-count]")) {
+      const noun = place.dataset.bulkCount;
+      place.textContent = noun ? `${text} ${noun}${number === 1 ? "" : "s"}` : text;
+    }
   }
+}
+
+function tick(boxes, checked) {
+  for (const box of boxes) box.checked = checked;
 }
 
 function onClick(event) {
   const clear = event.target.closest("[data-bulk-clear]");
   if (clear) {
-    for (const box of document.querySelectorAll(BOX)) box.checked = false;
+    tick(document.querySelectorAll(`${BOX}, [data-bulk-all]`), false);
     return count();
   }
   const box = event.target.closest(BOX);
   if (!box) return;
   const boxes = [...document.querySelectorAll(BOX)];
   const [from, to] = [boxes.indexOf(last), boxes.indexOf(box)].sort((a, b) => a - b);
-  if (event.shiftKey && from >= 0) for (const other of boxes.slice(from, to + 1)) other.checked = box.checked;
+  if (event.shiftKey && from >= 0) tick(boxes.slice(from, to + 1), box.checked);
   last = box;
+}
+
+// All that match holds every row of the page; a row that is taken out makes it a selection of rows again.
+function onChange(event) {
+  const scope = event.target.closest(".list, [data-bulk]");
+  if (!scope || !event.target.matches(`${BOX}, [data-all], [data-bulk-all]`)) return;
+  if (event.target.matches("[data-all], [data-bulk-all]:checked")) tick(scope.querySelectorAll(BOX), event.target.checked);
+  if (!event.target.checked && !event.target.matches("[data-bulk-all]")) tick(scope.querySelectorAll("[data-bulk-all]"), false);
+  count();
 }
 
 document.addEventListener("keydown", onKey);
 document.addEventListener("click", onClick);
-document.addEventListener("change", (event) => {
-  if (event.target.matches("[data-all]")) {
-    for (const box of event.target.closest(".list, [data-bulk]").querySelectorAll(BOX)) box.checked = event.target.checked;
-  }
-  if (event.target.matches(`${BOX}, [data-all]`)) count();
-});
+document.addEventListener("change", onChange);
 document.addEventListener("htmx:after:swap", count);
 addEventListener("pageshow", count); // Back may bring ticked boxes
 count();

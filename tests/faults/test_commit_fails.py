@@ -46,6 +46,9 @@ TWEAKS = {
     "/tasks/{task_id}/completion/deletion": ("tasks", "completed_at = now()", "completed_at = null"),
     "/workflows/{workflow_id}/hold/deletion": ("workflows", "held = true", "held = false"),
     "/contacts/{contact_id}/restoration": ("contacts", "deleted_at = now()", "deleted_at = null"),
+    "/contacts/bulk/restoration": ("contacts", "deleted_at = now()", "deleted_at = null"),
+    "/notes/{note_id}/restoration": ("notes", "deleted_at = now()", "deleted_at = null"),
+    "/tasks/{task_id}/restoration": ("tasks", "deleted_at = now()", "deleted_at = null"),
     "/effects/{effect_id}/cancellation": ("effects", "status = 'pending'", "status = 'unknown'"),
     "/effects/{effect_id}/retry": ("effects", "status = 'retry'", "status = 'unknown'"),
     "/enrollments/{enrollment_id}/jump": ("effects", "status = 'sent'", "status = 'unknown'"),
@@ -59,15 +62,24 @@ TWEAKS = {
     ),
     "/imports/{import_id}/run": ("imports", "status = 'ready'", "status = 'done'"),
     "/jobs/{job_id}/cancellation": ("jobs", "status = 'queued'", "status = 'failed'"),
+    "/jobs/{job_id}/undo": ("jobs", "task = 'bulk.delete'", "task = 'bulk_tag'"),
     "/workflows/{workflow_id}/pause/deletion": ("workflows", "status = 'paused'", "status = 'active'"),
 }
-# A second one, of routes that refuse while something is in doubt.
-ALSO = {"/enrollments/{enrollment_id}/retry": ("effects", "status = 'sent'", "status = 'unknown'")}
+# A second one, of routes that need two tables.
+ALSO = {
+    "/enrollments/{enrollment_id}/retry": ("effects", "status = 'sent'", "status = 'unknown'"),
+    "/jobs/{job_id}/undo": (
+        "contacts",
+        "deleted_at = now(), deletion_job_id = (select id from jobs where task = 'bulk.delete' limit 1)",
+        "deleted_at = null, deletion_job_id = null",
+    ),
+}
 # Bodies that go through; a text that names an id of the scene stands for it.
 BODIES: dict[str, dict[str, Any]] = {
     "/account": {"name": "New", "default_region": "US", "time_zone": "Europe/Paris"},
     "/contacts": {"first_name": "Bea"},
     "/contacts/bulk/deletion": {"all": True},
+    "/contacts/bulk/restoration": {"all": True},
     "/contacts/bulk/tags": {"all": True, "tag": "many"},
     "/contacts/{contact_id}": {"first_name": "Bea"},
     "/fields": {"label": "New", "type": "text"},

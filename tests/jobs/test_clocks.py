@@ -16,7 +16,7 @@ from app.accounts.use_cases import change_account
 from app.enrollments.clocks import keep_time, strike_clocks
 from app.operations.forgetting import forget
 from app.tasks.schemas import TaskChangeForm
-from app.tasks.use_cases import change_task, complete_task, reopen_task
+from app.tasks.use_cases import change_task, complete_task, delete_task, reopen_task, restore_task
 from app.work import SYSTEM, Work, open_work
 from app.workflows.domain.draft import Reentry, Settings
 from app.workflows.domain.steps import UpdateField
@@ -340,6 +340,29 @@ async def test_a_task_moved_to_later_or_reopened_becomes_overdue_again(stage: St
             await turn(work, task)
     await stage.drain(seconds=2)
     assert len(await struck(stage, "task.overdue")) == 3
+
+
+async def test_a_deleted_task_becomes_overdue_when_it_is_restored(stage: Stage) -> None:
+    await live(stage, TaskOverdue(key="t1"))
+    task = uuid7()
+    await stage.sql(
+        "insert into tasks (account_id, id, contact_id, title, due_at, author_kind, author_id, author_name) "
+        "values ($1, $2, $3, 'Call', now() + interval '1 hour', 'person', '1', 'Olive')",
+        stage.account, task, await stage.contact(),
+    )  # fmt: skip
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        await delete_task(work, task)
+    await stage.drain(hours=2)
+    assert await struck(stage, "task.overdue") == []
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        await restore_task(work, task)
+    await stage.drain(seconds=2)
+    assert len(await struck(stage, "task.overdue")) == 1
+    for turn in (delete_task, restore_task):
+        async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+            await turn(work, task)
+    await stage.drain(seconds=2)
+    assert len(await struck(stage, "task.overdue")) == 1, "it was said already"
 
 
 async def test_clocks_that_always_fail_hold_up_neither_tasks_nor_segments(

@@ -39,3 +39,32 @@ async def test_refusals_of_a_week_ago_are_forgotten(world: World) -> None:
         "select verdict from trigger_decisions where account_id = $1 order by verdict", account
     )
     assert [row["verdict"] for row in left] == ["already_active", "filter_false"]
+
+
+async def test_notes_and_tasks_deleted_for_30_days_are_removed(world: World, clock: TestClock) -> None:
+    account, contact = await world.account(), uuid7()
+    await world.sql(
+        "insert into contacts (id, account_id, first_name) values ($1, $2, 'Ann')", contact, account
+    )
+    for table, text in (("notes", "body"), ("tasks", "title")):
+        for days in (29, 31, None):
+            await world.sql(
+                f"insert into {table} (id, account_id, contact_id, {text}, author_kind, author_id,"  # noqa: S608 -- names of this file
+                " author_name, deleted_at)"
+                " values ($1, $2, $3, $4, 'person', '', '', now() - make_interval(days => $5))",
+                uuid7(), account, contact, str(days), days,
+            )  # fmt: skip
+
+    async def left() -> list[str]:
+        rows = await world.sql(
+            "select body as text from notes where account_id = $1"
+            " union all select title from tasks where account_id = $1",
+            account,
+        )
+        return sorted(row["text"] for row in rows)
+
+    assert await upkeep(world.runtime) >= 2
+    assert await left() == ["29", "29", "None", "None"]
+    clock.forward(days=2)
+    await upkeep(world.runtime)
+    assert await left() == ["None", "None"]

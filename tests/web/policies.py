@@ -20,6 +20,7 @@ POST /breakers/{workflow_id}/{step_key}/trial                     jobs:run
 GET  /contacts                                                    view
 POST /contacts                                                    contacts:edit
 POST /contacts/bulk/deletion                                      contacts:edit
+POST /contacts/bulk/restoration                                   contacts:edit
 POST /contacts/bulk/tags                                          contacts:edit
 GET  /contacts/new                                                contacts:edit
 GET  /contacts/{contact_id}                                       view
@@ -60,6 +61,7 @@ POST /imports/{import_id}/run                                     contacts:impor
 GET  /jobs                                                        view
 GET  /jobs/{job_id}                                               view
 POST /jobs/{job_id}/cancellation                                  jobs:run
+POST /jobs/{job_id}/undo                                          contacts:edit
 POST /jobs/{job_id}/retry                                         jobs:run
 GET  /mailbox                                                     view
 GET  /mailbox/{message_id}                                        view
@@ -72,12 +74,14 @@ POST /members/{user_id}/role                                      members:manage
 POST /contacts/{contact_id}/notes                                 contacts:edit
 POST /contacts/{contact_id}/tasks                                 contacts:edit
 POST /notes/{note_id}/deletion                                    contacts:edit
+POST /notes/{note_id}/restoration                                 contacts:edit
 GET  /tasks                                                       view
 GET  /tasks/{task_id}                                             view
 POST /tasks/{task_id}                                             contacts:edit
 POST /tasks/{task_id}/completion                                  contacts:edit
 POST /tasks/{task_id}/completion/deletion                         contacts:edit
 POST /tasks/{task_id}/deletion                                    contacts:edit
+POST /tasks/{task_id}/restoration                                 contacts:edit
 GET  /notifications                                               view
 POST /notifications/reading                                       view
 POST /notifications/{notification_id}/reading                     view

@@ -278,8 +278,9 @@ async def test_bulk_deletion(world: World) -> None:
         for body in ({}, {"ids": [NOBODY]}, {"ids": ["x"]}, {"all": True, "f": ["x:is:1"]}):
             refused = await client.post("/contacts/bulk/deletion", json=body)
             assert refused.status_code == 422, refused.text
-        page = await client.post("/contacts/bulk/tags", data={"tag": "", "id": ids[2]}, headers=HTML)
-        assert (page.status_code, "Write the name of a tag." in page.text) == (422, True)
+        body = {"tag": "", "id": ids[2], "expected": "1"}
+        page = await client.post("/contacts/bulk/tags", data=body, headers=HTML)
+        assert (page.status_code, "Write a tag of 1 to 60 letters." in page.text) == (422, True)
         for words in ({"tag": " "}, {"tag": "x", "operation": "flip"}):
             refused = await client.post("/contacts/bulk/tags", json={"ids": ids, **words})
             assert refused.status_code == 422, refused.text

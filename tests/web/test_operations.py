@@ -65,12 +65,14 @@ async def test_whoever_is_held_or_stopped_is_waiting_and_not_late(world: World) 
 
 async def test_the_overview_names_a_failed_job_as_its_own_page_does(world: World) -> None:
     cast = await cast_of(world)
-    await world.sql("update jobs set task = 'bulk.tag' where id = $1", cast.job)
+    await world.sql(
+        "update jobs set task = 'bulk.tag', total = 6, args = '{\"tag\": \"vip\"}' where id = $1", cast.job
+    )
     async with world.script(cast.owner) as client:
         failures = (await client.get("/")).json()["failures"]
         [job] = [one for one in failures if one["what"] == "job"]
-        assert (job["title"], job["href"]) == ("Tag many contacts", f"/jobs/{cast.job}")
-        assert "Tag many contacts" in (await client.get(job["href"])).text
+        assert (job["title"], job["href"]) == ("Tag 6 contacts with vip", f"/jobs/{cast.job}")
+        assert "Tag 6 contacts with vip" in (await client.get(job["href"])).text
 
 
 async def test_a_viewer_has_no_buttons(world: World) -> None:

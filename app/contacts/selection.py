@@ -1,0 +1,77 @@
+"""Which contacts a bulk edit works on, and whether their number is the one that its sender saw."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from app.contacts.listing import clean_search, condition, read_filter
+from app.contacts.schemas import BulkForm
+from app.errors import Conflict, Invalid, Unconfirmed
+from app.web.words import plural
+from app.work import Work
+from db.models import Job
+from db.repositories.contacts import Clause, among, deleted_by, live, until, until_deleted
+
+MOST_UNCONFIRMED = 100  # contacts that one click in a browser may change
+MOST_COUNTED = 1_000_000
+NO_SELECTION = "Choose contacts in the list first, or all that match."
+NOTHING_LEFT = "None of these contacts is there any more."
+
+
+def check_number(form: BulkForm, total: int, *, asks: bool) -> None:
+    """Compares the number of contacts that match now with the number that the sender saw. `asks` is for
+    browsers: more than `MOST_UNCONFIRMED` need `expected`, which the page that asks sends. Raises `Conflict`
+    for another number, `Unconfirmed` where a person has to confirm first; both carry the number now."""
+    expected = form.expected
+    if expected is None and asks:
+        expected = form.matching if form.all else len({*form.ids, *form.id})
+    if expected is not None and expected != total:
+        verb = "matches" if total == 1 else "match"
+        raise Conflict(
+            f"{plural(total, 'contact')} {verb} now, not {expected:,}. Nothing was changed.", {"total": total}
+        )
+    if asks and form.expected is None and total > MOST_UNCONFIRMED:
+        raise Unconfirmed(f"This changes {plural(total, 'contact')}.", {"total": total})
+
+
+async def read_selection(work: Work, form: BulkForm, *, deleted: bool = False) -> dict[str, Any]:
+    """The selection as a job keeps it in `args`: ids, or the parts of an address. Raises `Invalid`."""
+    kept: dict[str, Any] = {"deleted": True} if deleted else {}
+    if form.all:
+        q = clean_search(form.q)
+        read_filter(form.f, form.match, await work.fields.catalogue(), await work.tags.names())
+        return kept | {"q": q, "f": form.f, "match": form.match}
+    ids = sorted({str(contact_id) for contact_id in (*form.ids, *form.id)})
+    if not ids:
+        raise Invalid({"ids": NO_SELECTION})
+    return kept | {"ids": ids}
+
+
+async def count_selection(
+    work: Work, form: BulkForm, selection: Mapping[str, Any], *, asks: bool = False
+) -> int:
+    """How many contacts the selection holds now. Raises as `check_number`, and `Invalid` for none."""
+    total = await work.contacts.total(await selected(work, selection), most=MOST_COUNTED)
+    check_number(form, total, asks=asks)
+    if total == 0:
+        raise Invalid({"ids": NOTHING_LEFT})
+    return total
+
+
+async def selected(work: Work, args: Mapping[str, Any], job: Job | None = None) -> Clause:
+    """The contacts of a selection. The walk of a job takes those that were there (or deleted) when it was
+    asked for, and days are those of that moment, so that it ends and means what its author saw."""
+    if "undo_of" in args:
+        return deleted_by(UUID(args["undo_of"]))
+    deleted = bool(args.get("deleted"))
+    if "ids" in args:
+        return live(deleted) & among([UUID(contact_id) for contact_id in args["ids"]])
+    zone = ZoneInfo((await work.accounts.own()).time_zone)
+    fields, tags = await work.fields.catalogue(), await work.tags.names()
+    group = read_filter(args["f"], args["match"], fields, tags)
+    moment = job.created_at if job else work.now
+    clause = condition(group, args["q"], fields, zone, moment, deleted=deleted)
+    if job is None:
+        return clause
+    return clause & (until_deleted(moment) if deleted else until(moment))

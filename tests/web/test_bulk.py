@@ -1,0 +1,291 @@
+"""Work on many contacts asks first, changes what its sender saw, and can be undone."""
+
+import re
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from app.contacts.schemas import BulkForm
+from app.contacts.selection import check_number
+from app.errors import Conflict, Unconfirmed
+from db.ids import uuid7
+from tests.web.kit import HTML, JSON, PARTIAL
+from tests.web.pages import Page
+from tests.web.test_contacts import made, run_job
+from tests.web.world import Somebody, World
+
+DELETION, RESTORATION, TAGS = (f"/contacts/bulk/{name}" for name in ("deletion", "restoration", "tags"))
+
+
+async def fill(world: World, who: Somebody, count: int, **values: str) -> list[UUID]:
+    """So many contacts, written at once."""
+    ids = [uuid7() for _ in range(count)]
+    columns = {"last_name": "Doe"} | values
+    names, places = ", ".join(columns), ", ".join(f"${n}" for n in range(3, 3 + len(columns)))
+    await world.sql(
+        f"insert into contacts (account_id, id, first_name, {names})"  # noqa: S608 -- names of this file
+        f" select $1, id, 'P', {places} from unnest($2::uuid[]) as id",
+        who.account_id, ids, *columns.values(),
+    )  # fmt: skip
+    return ids
+
+
+async def live(world: World, who: Somebody) -> int:
+    rows = await world.sql(
+        "select 1 from contacts where account_id = $1 and deleted_at is null", who.account_id
+    )
+    return len(rows)
+
+
+async def jobs(world: World, who: Somebody) -> int:
+    return len(await world.sql("select 1 from jobs where account_id = $1", who.account_id))
+
+
+def hidden(text: str) -> dict[str, list[str]]:
+    """What the form of the page that asks carries."""
+    main = text.partition("<main")[2]
+    found: dict[str, list[str]] = {}
+    for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', main):
+        found.setdefault(name, []).append(value)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("form", "total", "asks", "refusal"),
+    [
+        (BulkForm(all=True), 101, False, None),  # JSON is explicit
+        (BulkForm(all=True, expected=101), 101, False, None),
+        (BulkForm(all=True, expected=100), 101, False, Conflict),
+        (BulkForm(all=True, expected=0), 1, False, Conflict),
+        (BulkForm(all=True), 100, True, None),
+        (BulkForm(all=True), 101, True, Unconfirmed),
+        (BulkForm(all=True, matching=101), 101, True, Unconfirmed),
+        (BulkForm(all=True, matching=99), 100, True, Conflict),
+        (BulkForm(all=True, matching=99, expected=101), 101, True, None),
+        (BulkForm(all=True, matching=101, expected=101), 102, True, Conflict),
+        (BulkForm(id=[UUID(int=1), UUID(int=2)], matching=250), 2, True, None),
+        (BulkForm(id=[UUID(int=1), UUID(int=2)], matching=250), 1, True, Conflict),
+        (BulkForm(ids=[UUID(int=1), UUID(int=2)]), 1, False, None),
+    ],
+)
+def test_the_number_that_the_sender_saw(
+    form: BulkForm, total: int, asks: bool, refusal: type[Conflict] | None
+) -> None:
+    if refusal is None:
+        return check_number(form, total, asks=asks)
+    with pytest.raises(Conflict) as refused:
+        check_number(form, total, asks=asks)
+    assert type(refused.value) is refusal
+    assert refused.value.current == {"total": total}
+    return None
+
+
+async def test_more_than_a_hundred_are_confirmed_in_a_browser(world: World) -> None:
+    who = await world.person("operator")
+    await fill(world, who, 101)
+    async with world.browser(who) as client:
+        listed = await client.get("/contacts?q=doe")
+        assert hidden(listed.text)["matching"] == ["101"]
+        body = {"account": str(who.account_id), "all": "true", "q": "doe", "matching": "101"}
+        page = await client.post(DELETION, data=body)
+        assert (page.status_code, await jobs(world, who)) == (200, 0), (
+            "nothing is done before it is confirmed"
+        )
+        for text in ("Delete 101 contacts", "All contacts that match your search"):
+            assert text in page.text
+        sent = hidden(page.text)
+        assert {name: sent[name] for name in ("all", "q", "expected")} == {
+            "all": ["true"], "q": ["doe"], "expected": ["101"],
+        }  # fmt: skip
+        assert Page(page.text, DELETION).offers()[DELETION] == {"all", "q", "expected"}
+        part = await client.post(DELETION, data=body, headers=PARTIAL)
+        assert "Delete 101 contacts" in part.text
+        done = await client.post(DELETION, data=sent)
+        assert done.status_code == 303, done.text
+        await run_job(world, who, done.headers["location"].rpartition("/")[2])
+    assert await live(world, who) == 0
+
+
+async def test_another_number_than_was_drawn_gives_409_and_a_fresh_button(world: World) -> None:
+    who = await world.person()
+    await fill(world, who, 5)
+    async with world.browser(who) as client:
+        body = {"all": "true", "matching": "4"}
+        page = await client.post(DELETION, data=body)
+        assert (page.status_code, await jobs(world, who)) == (409, 0)
+        assert "5 contacts match now, not 4. Nothing was changed." in page.text
+        sent = hidden(page.text)
+        await fill(world, who, 1)
+        late = await client.post(DELETION, data=sent)
+        assert (late.status_code, "6 contacts match now, not 5" in late.text) == (409, True)
+        assert (await client.post(DELETION, data=hidden(late.text))).status_code == 303
+        ids = [str(contact) for contact in await fill(world, who, 2)]
+        await client.post(f"/contacts/{ids[0]}/deletion")
+        gone = await client.post(DELETION, data={"id": ids})
+        assert (gone.status_code, "1 contact matches now, not 2" in gone.text) == (409, True)
+        assert hidden(gone.text)["id"] == ids
+    assert await jobs(world, who) == 1
+
+
+async def test_json_is_explicit_and_may_send_what_it_expects(world: World) -> None:
+    who = await world.person()
+    await fill(world, who, 102, city="Oslo")
+    async with world.script(who) as client:
+        body: dict[str, Any] = {"all": True, "f": ["city:is:Oslo"]}
+        for path, more in ((DELETION, {}), (TAGS, {"tag": "vip"})):
+            refused = await client.post(path, json={**body, **more, "expected": 101})
+            assert (refused.status_code, refused.json()["current"]) == (409, {"total": 102}), path
+            assert await jobs(world, who) == 0
+        assert (await client.post(TAGS, json={**body, "tag": "vip", "expected": 102})).status_code == 201
+        assert (await client.post(DELETION, json={"all": True})).status_code == 201, (
+            "JSON needs no second step"
+        )
+        for wrong in (-1, "many"):
+            assert (await client.post(DELETION, json={"all": True, "expected": wrong})).status_code == 422
+        no_tag = await client.post(TAGS, json={"all": True})
+        assert (no_tag.status_code, list(no_tag.json()["errors"])) == (422, ["tag"])
+
+
+async def test_a_browser_is_asked_for_the_tag(world: World) -> None:
+    who = await world.person()
+    ids = [str(contact) for contact in await fill(world, who, 6)]
+    async with world.browser(who) as client:
+        await client.post(f"/contacts/{ids[0]}/tags", data={"name": "vip"})
+        page = await client.post(TAGS, data={"id": ids, "matching": "6"})
+        assert (page.status_code, "Tag 6 contacts" in page.text) == (200, True)
+        assert '<option value="vip">' in page.text
+        sent = hidden(page.text)
+        assert (sent["id"], sent["expected"]) == (ids, ["6"])
+        blank = await client.post(TAGS, data={**sent, "tag": " "})
+        assert (blank.status_code, "Write a tag of 1 to 60 letters." in blank.text) == (422, True)
+        done = await client.post(TAGS, data={**hidden(blank.text), "tag": "vip", "operation": "add"})
+        assert done.status_code == 303, done.text
+        job = (await client.get(done.headers["location"], headers=JSON)).json()
+        assert job["title"] == "Tag 6 contacts with vip"
+        nothing = await client.post(DELETION, data={"matching": "6"})
+        assert (nothing.status_code, "Choose contacts in the list first" in nothing.text) == (422, True)
+
+
+async def deleted_in_bulk(world: World, who: Somebody, client: httpx.AsyncClient, ids: list[str]) -> str:
+    job = (await client.post(DELETION, json={"ids": ids}, headers=JSON)).json()
+    await run_job(world, who, job["job_id"])
+    await world.sql("update jobs set status = 'done' where id = $1", UUID(job["job_id"]))
+    return str(job["href"])
+
+
+async def test_undo_restores_what_the_job_deleted_and_what_is_still_deleted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.contacts.bulk.BATCH", 2)
+    who = await world.person("operator")
+    async with world.browser(who) as client:
+        ids = [(await made(client, first_name=f"P{n}", email=f"p{n}@x.example"))["id"] for n in range(7)]
+        await client.post(f"/contacts/{ids[6]}/deletion")  # by hand, before
+        href = await deleted_in_bulk(world, who, client, ids[:6])
+        await client.post(f"/contacts/{ids[0]}/restoration")  # by hand, after
+        await client.post(f"/contacts/{ids[1]}/restoration")
+        await client.post(f"/contacts/{ids[1]}/deletion")  # and again: no longer the job's
+        await made(client, first_name="Other", email="p2@x.example")
+        page = await client.get(href)
+        assert "4 deleted contacts of this job can be restored" in page.text
+        assert f'action="{href}/undo"' in page.text
+        undone = await client.post(f"{href}/undo", data={"account": str(who.account_id)})
+        assert undone.status_code == 303, undone.text
+        await run_job(world, who, undone.headers["location"].rpartition("/")[2])
+        left = {
+            one["id"] for one in (await client.get("/contacts?deleted=true", headers=JSON)).json()["items"]
+        }
+        assert left == {ids[1], ids[2], ids[6]}
+        result = (await client.get(undone.headers["location"], headers=JSON)).json()["result"]
+        assert (result["changed"], result["not_restored"]) == (3, 1)
+        assert "1 contact stayed deleted" in (await client.get(undone.headers["location"])).text
+        again = await client.post(f"{href}/undo", headers=JSON)
+        assert (again.status_code, "undone already" in again.json()["detail"]) == (409, True)
+        page = await client.get(href)
+        assert ("This deletion was undone." in page.text, f"{href}/undo" in page.text) == (True, False)
+        await world.sql("update jobs set status = 'cancelled' where task = 'bulk.delete'")
+        retried = await client.post(f"{href}/retry", headers=JSON)
+        assert (retried.status_code, "was undone" in retried.json()["detail"]) == (409, True)
+    audit = [action for action, _ in await world.audit(who.account_id)]
+    assert (audit.count("job.undone"), audit.count("contact.restored")) == (1, 5)
+
+
+async def test_undo_is_for_ended_bulk_deletions_and_editors(world: World) -> None:
+    who = await world.person()
+    viewer = await world.person("viewer", who.account_id)
+    stranger = await world.person()
+    ids = [str(contact) for contact in await fill(world, who, 3)]
+    async with world.script(who) as client:
+        queued = (await client.post(DELETION, json={"ids": ids})).json()["href"]
+        early = await client.post(f"{queued}/undo")
+        assert (early.status_code, early.json()["current"]) == (409, {"status": "queued"})
+        tagged = (await client.post(TAGS, json={"ids": ids, "tag": "vip"})).json()["href"]
+        assert (await client.post(f"{tagged}/undo")).status_code == 409
+        await world.sql("update jobs set status = 'done' where account_id = $1", who.account_id)
+        nothing = await client.post(f"{queued}/undo")
+        assert (nothing.status_code, await jobs(world, who)) == (409, 2)
+        href = await deleted_in_bulk(world, who, client, ids)
+        assert "undo" in [one["name"] for one in (await client.get(href)).json()["actions"]]
+    for other, status in ((viewer, 403), (stranger, 404)):
+        async with world.script(other) as client:
+            assert (await client.post(f"{href}/undo")).status_code == status
+    async with world.script(viewer) as client:
+        assert (await client.get(href)).json()["actions"] == []
+    assert await live(world, who) == 0
+
+
+async def test_the_list_of_deleted_contacts_restores_in_bulk(world: World) -> None:
+    who = await world.person()
+    ids = [str(contact) for contact in await fill(world, who, 120, city="Oslo")]
+    kept = await fill(world, who, 1, city="Oslo")
+    await fill(world, who, 2, city="Bergen")
+    async with world.browser(who) as client:
+        assert "/bulk/restoration" not in (await client.get("/contacts")).text
+        await deleted_in_bulk(world, who, client, ids)
+        await deleted_in_bulk(world, who, client, [str(kept[0])])
+        page = await client.get("/contacts?deleted=true&f=city:is:Oslo")
+        assert (f'formaction="{RESTORATION}"' in page.text, DELETION in page.text) == (True, False)
+        listed = (await client.get("/contacts?deleted=true", headers=JSON)).json()
+        assert [one["name"] for one in listed["actions"] if "bulk" in one["href"]] == ["restore"]
+        body = {"all": "true", "f": "city:is:Oslo", "matching": "121"}
+        asked = await client.post(RESTORATION, data=body)
+        assert (asked.status_code, "Restore 121 contacts" in asked.text) == (200, True)
+        done = await client.post(RESTORATION, data=hidden(asked.text))
+        assert done.status_code == 303, done.text
+        assert await live(world, who) == 2
+        await run_job(world, who, done.headers["location"].rpartition("/")[2])
+        assert await live(world, who) == 123
+        none = await client.post(RESTORATION, json={"ids": ids}, headers=JSON)
+        assert none.status_code == 422, "who is not deleted cannot be restored"
+    rows = await world.sql(
+        "select 1 from contacts where account_id = $1 and deletion_job_id is not null", who.account_id
+    )
+    assert rows == []
+
+
+async def test_of_two_deleted_contacts_with_one_address_the_latest_comes_back(world: World) -> None:
+    who = await world.person()
+    async with world.script(who) as client:
+        ids = []
+        for _ in range(2):
+            ids.append((await made(client, first_name="Ann", email="a@x.example"))["id"])
+            await client.post(f"/contacts/{ids[-1]}/deletion")
+        job = (await client.post(RESTORATION, json={"ids": ids, "expected": 2})).json()
+        await run_job(world, who, job["job_id"])
+        assert [one["id"] for one in (await client.get("/contacts")).json()["items"]] == [ids[1]]
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+async def test_strangers_and_viewers_restore_nothing(world: World, role: str) -> None:
+    who = await world.person()
+    other = await world.person(role, who.account_id if role == "viewer" else None)
+    ids = [str(contact) for contact in await fill(world, who, 2)]
+    async with world.script(who) as client:
+        await deleted_in_bulk(world, who, client, ids)
+    async with world.browser(other) as client:
+        for headers in (HTML, PARTIAL, JSON):
+            answer = await client.post(RESTORATION, data={"id": ids}, headers=headers)
+            assert answer.status_code in ({403} if role == "viewer" else {409, 422}), answer.text
+    assert await live(world, who) == 0
