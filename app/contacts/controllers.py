@@ -25,6 +25,7 @@ from app.contacts.pages import (
     value_page,
 )
 from app.contacts.schemas import (
+    MOST_IDS,
     BulkForm,
     BulkJob,
     BulkTagForm,
@@ -48,11 +49,13 @@ from app.contacts.use_cases import (
 from app.errors import Invalid
 from app.permissions import Permission
 from app.web.actions import action, actions
+from app.web.body_limits import LONG_TEXT, BodyLimits
 from app.web.guards import may
 from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
 
 EDIT = Permission.EDIT_CONTACTS
+MANY = BodyLimits(form=600_000, fields=2 * MOST_IDS)
 
 
 class ContactController(Controller):
@@ -124,14 +127,14 @@ class ContactController(Controller):
         create = action(work, "create", "Create contact", "/contacts", permission=EDIT, form=ContactForm)
         return ContactFormPage(None, fields, list(zones()), actions(create))
 
-    @post(page="contacts/show.html", form="/contacts/new", guards=[may(EDIT)])
+    @post(page="contacts/show.html", form="/contacts/new", guards=[may(EDIT)], limits=LONG_TEXT)
     async def create(self, data: JSONBody[ContactForm], work: NamedDependency[Work]) -> Saved[ContactPage]:
         """Makes a contact. E-mail address and external id are unique in the account."""
         contact_id = await create_contact(work, data.sent())
         page = await record(work, contact_id)
         return Saved(page, see=f"/contacts/{contact_id}", note=f"{page.contact.name} was added.")
 
-    @post("/bulk/tags", form="contacts/bulk.html", guards=[may(EDIT)])
+    @post("/bulk/tags", form="contacts/bulk.html", guards=[may(EDIT)], limits=MANY)
     async def tag_many(
         self, request: Request, data: JSONBody[BulkTagForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
@@ -141,7 +144,7 @@ class ContactController(Controller):
         verb = "tagged" if data.operation == "add" else "untagged"
         return Saved(job, see=job.href, note=f"{_many(job.total)} being {verb}.")
 
-    @post("/bulk/deletion", form="contacts/bulk.html", guards=[may(EDIT)])
+    @post("/bulk/deletion", form="contacts/bulk.html", guards=[may(EDIT)], limits=MANY)
     async def delete_many(
         self, request: Request, data: JSONBody[BulkForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
@@ -150,7 +153,7 @@ class ContactController(Controller):
         job = await delete_many(work, data, asks=request.wants_html)
         return Saved(job, see=job.href, note=f"{_many(job.total)} being deleted.")
 
-    @post("/bulk/restoration", form="contacts/bulk.html", guards=[may(EDIT)])
+    @post("/bulk/restoration", form="contacts/bulk.html", guards=[may(EDIT)], limits=MANY)
     async def restore_many(
         self, request: Request, data: JSONBody[BulkForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
@@ -165,7 +168,7 @@ class ContactController(Controller):
         restored."""
         return await record(work, contact_id)
 
-    @post("/{contact_id:uuid}", form="/contacts/{contact_id}/edit", guards=[may(EDIT)])
+    @post("/{contact_id:uuid}", form="/contacts/{contact_id}/edit", guards=[may(EDIT)], limits=LONG_TEXT)
     async def update(
         self, contact_id: FromPath[UUID], data: JSONBody[ContactForm], work: NamedDependency[Work]
     ) -> Saved[ContactPage]:

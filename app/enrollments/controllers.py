@@ -10,6 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from app.enrollments.pages import STEER, enrollment_list, enrollment_page
 from app.enrollments.reasons import why_page
 from app.enrollments.schemas import (
+    MOST_IDS,
     EnrollForm,
     EnrollmentList,
     EnrollmentPage,
@@ -30,6 +31,7 @@ from app.enrollments.steering import (
 from app.enrollments.verbs import jump, pause_enrollment, resume_enrollment, skip_wait
 from app.errors import NotFound
 from app.permissions import Permission
+from app.web.body_limits import BodyLimits
 from app.web.guards import may
 from app.web.negotiate import Saved
 from app.work import Work
@@ -68,7 +70,11 @@ class WorkflowEnrollmentController(Controller):
             before=before,
         )
 
-    @post(form="/workflows/{workflow_id}/enrollments", guards=[may(STEER)])
+    @post(
+        form="/workflows/{workflow_id}/enrollments",
+        guards=[may(STEER)],
+        limits=BodyLimits(fields=MOST_IDS + 10),
+    )
     async def enroll(
         self, workflow_id: FromPath[UUID], data: JSONBody[EnrollForm], work: NamedDependency[Work]
     ) -> Saved[Requested]:

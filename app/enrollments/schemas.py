@@ -10,6 +10,7 @@ from msgspec import Meta
 from app.approvals.schemas import ApprovalLine
 from app.web.actions import Action
 
+MOST_IDS = 1000
 STATUSES = ("active", "completed", "incomplete", "exited", "failed")
 
 
@@ -17,7 +18,7 @@ class EnrollForm(msgspec.Struct, forbid_unknown_fields=True):
     """Who is added: `contact` is one e-mail address or contact id (a form), `contact_ids` up to 1,000 ids."""
 
     contact: Annotated[str, Meta(max_length=320)] = ""
-    contact_ids: Annotated[list[UUID], Meta(max_length=1000)] = []
+    contact_ids: Annotated[list[UUID], Meta(max_length=MOST_IDS)] = []
 
 
 class SettlementForm(msgspec.Struct, forbid_unknown_fields=True):

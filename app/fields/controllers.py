@@ -11,6 +11,7 @@ from app.fields.schemas import CustomFieldView, FieldChangeForm, FieldForm, Fiel
 from app.fields.use_cases import change_field, create_field, delete_field, field_row, users_of
 from app.permissions import Permission
 from app.web.actions import action, actions
+from app.web.body_limits import LONG_TEXT
 from app.web.guards import may
 from app.web.negotiate import Saved
 from app.work import Work
@@ -35,7 +36,7 @@ class FieldController(Controller):
         create = action(work, "create", "New field", "/fields", permission=EDIT, form=FieldForm)
         return FieldList([view_of(row) for row in await work.fields.rows()], TYPES, actions(create))
 
-    @post(page="fields/show.html", form="/fields", guards=[may(EDIT)])
+    @post(page="fields/show.html", form="/fields", guards=[may(EDIT)], limits=LONG_TEXT)
     async def create(self, data: JSONBody[FieldForm], work: NamedDependency[Work]) -> Saved[FieldPage]:
         """Makes a field; its type and short name stay for good."""
         page = await _page(work, await create_field(work, data))
@@ -46,7 +47,7 @@ class FieldController(Controller):
         """One field, and the workflows and segments that use it."""
         return await _page(work, field_id)
 
-    @post("/{field_id:uuid}", form="/fields/{field_id}", guards=[may(EDIT)])
+    @post("/{field_id:uuid}", form="/fields/{field_id}", guards=[may(EDIT)], limits=LONG_TEXT)
     async def change(
         self, field_id: FromPath[UUID], data: JSONBody[FieldChangeForm], work: NamedDependency[Work]
     ) -> Saved[FieldPage]:

@@ -15,12 +15,14 @@ from app.hooks.use_cases import Delivery, addresses, make_address, receive
 from app.permissions import Permission
 from app.web import media
 from app.web.actions import action, actions
+from app.web.body_limits import BodyLimits
 from app.web.guards import may
 from app.web.limits import Limiter
 from app.web.negotiate import Request, Shaped, UnsupportedMedia
 from app.work import Actor, Work, open_work
 
 LARGEST = 262_144  # bytes of one delivery
+DELIVERY = BodyLimits(json=LARGEST, fields=10_000, depth=LARGEST)  # how deep it may be, `receive` decides
 UNKNOWN = "There is no such address. It may have been replaced by a new one."
 
 
@@ -70,7 +72,7 @@ class InboundController(Controller):
     path = "/hooks/{token:str}"
     tags = ("hooks",)
 
-    @post(public=True, status_code=202, request_max_body_size=LARGEST)
+    @post(public=True, status_code=202, reads=media.JSON, limits=DELIVERY)
     async def receive(self, token: FromPath[str], request: Request) -> Shaped[Taken]:
         """Takes a JSON delivery. The address is the password. With `webhook-id` (Standard Webhooks) or
         `Idempotency-Key` a delivery is taken once in 30 days: repeats answer 200 with the same event."""

@@ -17,6 +17,7 @@ from app.imports.use_cases import cancel, loaded, start_check, start_run, summar
 from app.imports.views import page_of
 from app.permissions import Permission
 from app.web.actions import action, actions
+from app.web.body_limits import BodyLimits
 from app.web.guards import may
 from app.web.negotiate import Request, Saved
 from app.work import Work
@@ -66,7 +67,7 @@ class ImportController(Controller):
         """A small file to try the import with."""
         return Response(sample(), media_type=CSV, headers=_named("sample-contacts.csv"))
 
-    @post(form="/imports/new", guards=[may(IMPORT)])
+    @post(form="/imports/new", guards=[may(IMPORT)], limits=BodyLimits(files=True))
     async def create(self, data: MultipartBody[UploadForm], work: NamedDependency[Work]) -> Saved[ImportPage]:
         """Stores a file of contacts (multipart, part `file`): CSV in any encoding, delimiter and line end."""
         if data.file is None or not data.file.filename:

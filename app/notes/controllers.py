@@ -10,6 +10,7 @@ from app.notes.schemas import NoteDeleted, NoteForm, NoteView
 from app.notes.use_cases import add_note, delete_note, restore_note
 from app.permissions import Permission
 from app.web.actions import action, actions
+from app.web.body_limits import LONG_TEXT
 from app.web.guards import may
 from app.web.negotiate import Saved
 from app.work import Work
@@ -20,7 +21,12 @@ EDIT = Permission.EDIT_CONTACTS
 class NoteController(Controller):
     tags = ("notes",)
 
-    @post("/contacts/{contact_id:uuid}/notes", form="/contacts/{contact_id}", guards=[may(EDIT)])
+    @post(
+        "/contacts/{contact_id:uuid}/notes",
+        form="/contacts/{contact_id}",
+        guards=[may(EDIT)],
+        limits=LONG_TEXT,
+    )
     async def create(
         self, contact_id: FromPath[UUID], data: JSONBody[NoteForm], work: NamedDependency[Work]
     ) -> Saved[NoteView]:

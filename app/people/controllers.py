@@ -48,7 +48,7 @@ from app.people.use_cases import (
 )
 from app.permissions import TABLE, Permission, Role, allowed
 from app.web.actions import Action, action, actions, fields_of
-from app.web.guards import in_person, may
+from app.web.guards import count_network, in_person, may
 from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
 
@@ -237,7 +237,7 @@ class PasswordController(Controller):
         )
         return ResetRequestPage(sent, [request])
 
-    @post("/password-reset", form="/password-reset", public=True)
+    @post("/password-reset", form="/password-reset", public=True, before_body=count_network)
     async def send(self, request: Request, data: JSONBody[ResetRequestForm]) -> Saved[None]:
         """Sends a link where the address is known; the answer is the same where it is not."""
         state = request.app.state
@@ -258,7 +258,12 @@ class PasswordController(Controller):
         set_it = Action("set_password", "Save and sign in", "POST", href, list(fields_of(ResetForm)))
         return ResetPage(found.email, [set_it])
 
-    @post("/password-reset/{token:str}", form="/password-reset/{token}", public=True)
+    @post(
+        "/password-reset/{token:str}",
+        form="/password-reset/{token}",
+        public=True,
+        before_body=count_network,
+    )
     async def use(self, token: FromPath[str], request: Request, data: JSONBody[ResetForm]) -> Saved[None]:
         """Sets a password with a link, once; every session of that person ends."""
         if not await use_link(request.app.state.directory, token, data.new_password):

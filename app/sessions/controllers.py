@@ -23,7 +23,7 @@ from app.sessions.use_cases import (
 from app.web.actions import Action, action, actions, fields_of
 from app.web.auth import local_path
 from app.web.cookies import put
-from app.web.guards import in_person
+from app.web.guards import count_network, in_person
 from app.web.media import header
 from app.web.negotiate import Request, Saved
 from app.web.tokens import LIFETIME_SECONDS
@@ -53,7 +53,7 @@ class SessionController(Controller):
     path = "/sessions"
     tags = ("sessions",)
 
-    @post(form="/sign-in", public=True)
+    @post(form="/sign-in", public=True, before_body=count_network)
     async def create(self, request: Request, data: JSONBody[SignInForm]) -> Saved[SignedIn]:
         """Signs in: cookies for a browser, a 15-minute bearer token for a script."""
         state, network = request.app.state, request.scope["state"]["network"]

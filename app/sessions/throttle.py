@@ -1,5 +1,7 @@
 """Signing in slowly for who guesses. Nobody can lock somebody else out: one network's guesses at an
-address are refused, guesses from many networks only wait."""
+address are refused, guesses from many networks only wait.
+
+A network is counted before the body of its request is read (`before_body`), an email address after it."""
 
 import asyncio
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 from litestar.exceptions import TooManyRequestsException
 
 from app.credentials import digest
+from app.web.edge import client_of
 from app.web.limits import Breaker, Limiter
 
 WINDOW = 600.0
@@ -22,15 +25,22 @@ class Throttle:
         self.networks = Limiter(redis, "sign-in-network", PER_NETWORK, WINDOW, breaker)
         self.addresses = Limiter(redis, "sign-in-address", PER_ADDRESS, WINDOW, breaker)
 
+    async def check_network(self, network: str) -> None:
+        """Counts one try of a network, whatever its body says. Raises 429 with `Retry-After`."""
+        await _pass(self.networks, client_of(network))
+
     async def check(self, email: str, network: str) -> None:
         """Counts one try. Raises 429 with `Retry-After`; the same whether the address is known or not."""
         name = digest(email).hex()[:24]
-        for limiter, key in ((self.pairs, f"{name}:{network}"), (self.networks, network)):
-            verdict = await limiter.hit(key)
-            if not verdict.allowed:
-                raise TooManyRequestsException(
-                    f"Too many tries. Wait {verdict.retry_after} seconds, then try again.",
-                    headers={"Retry-After": str(verdict.retry_after)},
-                )
+        await _pass(self.pairs, f"{name}:{client_of(network)}")
         if not (await self.addresses.hit(name)).allowed:
             await asyncio.sleep(WAIT_SECONDS)
+
+
+async def _pass(limiter: Limiter, key: str) -> None:
+    verdict = await limiter.hit(key)
+    if not verdict.allowed:
+        raise TooManyRequestsException(
+            f"Too many tries. Wait {verdict.retry_after} seconds, then try again.",
+            headers={"Retry-After": str(verdict.retry_after)},
+        )

@@ -11,6 +11,7 @@ from litestar.types import ControllerRouterHandler
 
 from app.settings import Settings
 from app.web.auth import Authenticate, Directory, Identity, LimitRate
+from app.web.body_limits import PARTS
 from app.web.cookies import Cookies
 from app.web.edge import Edge
 from app.web.errors import answer
@@ -51,6 +52,7 @@ def assemble(
         middleware=[Authenticate(identity), LimitRate(limiter)],
         dependencies=dict(dependencies),
         request_max_body_size=settings.max_body_bytes,
+        multipart_form_part_limit=PARTS,
         openapi_config=None,
         logging_config=None,
         **options,

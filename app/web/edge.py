@@ -1,5 +1,6 @@
 """Around every answer, whatever made it: request id, origin gate, HEAD, headers, access log, metrics."""
 
+import ipaddress
 import time
 from typing import Any
 from uuid import UUID
@@ -54,7 +55,7 @@ class Edge:
         exchange = Exchange(self, inner, send, scope["method"])
         with span(inner):
             try:
-                await self._inside(inner, receive, exchange.send)
+                await self._inside(inner, exchange.watched(receive), exchange.send)
             finally:
                 exchange.finish()
 
@@ -77,6 +78,17 @@ class Exchange:
         self.edge, self.scope, self._send, self.method = edge, scope, send, method
         self.started = time.perf_counter()
         self.status = 500
+
+    def watched(self, receive: Receive) -> Receive:
+        """`receive` that remembers when the client went away: that is no fault of ours."""
+
+        async def watch() -> Any:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self.scope["state"]["client_gone"] = True
+            return message
+
+        return watch
 
     async def send(self, message: Message) -> None:
         """Adds the headers; for HEAD it drops the body and keeps its length."""
@@ -127,9 +139,24 @@ def _text(value: UUID) -> str:
 
 
 def network(scope: Any, hops: int) -> str:
-    """The address that a request comes from: the peer, or what the last trusted proxy saw."""
+    """The address that a request comes from: the peer, or what the last trusted proxy saw. A proxy may add a
+    header of its own below the one that the client sent: all of them are read, in their order."""
     peer = scope["client"][0] if scope.get("client") else ""
     if not hops:
         return str(peer)
-    forwarded = [part.strip() for part in media.header(scope, b"x-forwarded-for").split(",") if part.strip()]
+    lines = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    forwarded = [part.strip() for part in ",".join(lines).split(",") if part.strip()]
     return forwarded[-hops] if len(forwarded) >= hops else str(peer)
+
+
+def client_of(address: str) -> str:
+    """Whom an address belongs to, for counting: the /64 of IPv6, of which a client has all addresses, the
+    IPv4 address inside an IPv6 one, anything else as it is."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    inner = parsed.ipv4_mapped
+    return str(inner or ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))

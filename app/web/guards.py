@@ -8,6 +8,7 @@ from litestar.handlers import BaseRouteHandler
 
 from app.errors import Forbidden
 from app.permissions import Permission
+from app.web.negotiate import Request
 from app.work import Principal
 
 Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
@@ -35,3 +36,9 @@ async def in_person(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRoute
     are not for scripts that were given a part of a role."""
     if connection.scope["auth"].token_id is not None:
         raise Forbidden("A personal access token may not do this. Sign in.")
+
+
+async def count_network(request: Request) -> None:
+    """A `before_body` of public routes: counts the network that tries to sign in or to reset a password.
+    Raises 429 with `Retry-After` before anything of the body is read."""
+    await request.app.state.throttle.check_network(request.scope["state"]["network"])

@@ -6,7 +6,7 @@ rendered again, with the typed values, at the status of the refusal)."""
 
 from collections.abc import AsyncGenerator
 from typing import Any, Generic, TypeVar
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 import msgspec
 from litestar import Request as LitestarRequest
@@ -14,19 +14,20 @@ from litestar import Response
 from litestar.datastructures import Cookie, FormMultiDict, State
 from litestar.enums import MediaType
 from litestar.exceptions import ClientException, HTTPException
-from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.exceptions.http_exceptions import InternalServerException, RequestEntityTooLarge
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.types import Empty
 
 from app.errors import Conflict
-from app.web import forms, media
+from app.web import body_limits, forms, media
+from app.web.body_limits import TooLarge, limits_of, longest, oversized
 from app.web.disclosure import may_read
-from app.web.words import size
 from app.work import Principal
 
 T = TypeVar("T")
 EMPTY_BODY = b"{}"
+PARTS_REFUSED = "Request Entity Too Large"  # Litestar's 400 for too many parts, or too much before one
 UTF8 = frozenset({"utf-8", "utf8"})
 MADE, DONE, SEE_OTHER = 201, 200, 303
 
@@ -37,13 +38,10 @@ class UnsupportedMedia(HTTPException):
     status_code = 415
 
 
-class TooLarge(HTTPException):
-    """The body is longer than this route reads."""
+class ClientGone(HTTPException):
+    """The client closed the connection before its body was complete: nobody reads the answer."""
 
-    status_code = 413
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(detail=f"Send at most {size(limit)}.")
+    status_code = 499
 
 
 class NotAcceptable(HTTPException):
@@ -72,29 +70,53 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
         return me
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body in chunks. Raises `TooLarge` where it grows over the limit, whatever it announced."""
+        """The body in chunks. Raises `TooLarge` where it grows over the limit of its type, whatever it
+        announced, and `ClientGone` where it breaks off."""
+        most, length = longest(self.route_handler, self.content_type[0]), 0
         try:
             async for chunk in super().stream():
+                length += len(chunk)
+                if length > most:
+                    raise oversized(most)
                 yield chunk
         except RequestEntityTooLarge as error:
-            raise TooLarge(self.route_handler.resolve_request_max_body_size() or 0) from error
+            raise oversized(most) from error
+        except InternalServerException:
+            if self.scope["state"].get("client_gone"):
+                raise ClientGone("The client closed the connection.") from None
+            raise
 
     async def form(self) -> FormMultiDict:
         """The fields of a form. Raises 400 for text that is not UTF-8; Litestar would replace letters."""
         known = self._connection_state
+        fresh = known.form is Empty
         try:
-            if known.form is Empty and self.content_type[0] == media.URLENCODED:
-                text = (await self.body()).decode()
-                known.form = dict(parse_qs(text, keep_blank_values=True, errors="strict"))
-            return await super().form()
+            if fresh and self.content_type[0] == media.URLENCODED:
+                known.form = dict(
+                    body_limits.read_urlencoded(await self.body(), limits_of(self.route_handler).fields)
+                )
+            form = await super().form()
         except (UnicodeDecodeError, LookupError) as error:
             raise ClientException("The form is not readable: send its text as UTF-8.") from error
+        except ClientException as error:
+            if error.detail == PARTS_REFUSED:
+                raise TooLarge(f"{body_limits.PARTS:,} fields with short headers") from error
+            raise
+        if fresh:
+            body_limits.check_names(form)
+        return form
 
     async def body(self) -> bytes:
-        """The body; a body that was left out reads as `{}` so that a struct of defaults is filled."""
-        if self._connection_state.form is not Empty and self._connection_state.body is Empty:
+        """The body; a body that was left out reads as `{}` so that a struct of defaults is filled. JSON that
+        holds more than the route reads is refused before anything decodes it."""
+        known = self._connection_state
+        if known.form is not Empty and known.body is Empty:
             return EMPTY_BODY  # a multipart form was read as a stream; json() takes the form
-        return await super().body() or EMPTY_BODY
+        fresh = known.body is Empty
+        body = await super().body() or EMPTY_BODY
+        if fresh and self.content_type[0] not in media.FORMS:
+            body_limits.check_json(body, limits_of(self.route_handler))
+        return body
 
     async def json(self) -> Any:
         """The body as the type of the handler's `data`. Raises `Invalid`, or 400 for what is no JSON."""
@@ -127,9 +149,6 @@ async def prepare(request: Request) -> None:
         raise NotAcceptable(f"This address can answer with {' or '.join(offers(handler))}.")
     if request.method not in media.UNSAFE:
         return
-    limit = handler.resolve_request_max_body_size()
-    if limit and (request.content_length or 0) > limit:
-        raise TooLarge(limit)
     kind, options = request.content_type
     if not kind and not request.content_length and not media.header(request.scope, b"transfer-encoding"):
         return
@@ -137,6 +156,11 @@ async def prepare(request: Request) -> None:
         raise UnsupportedMedia(f"Send {' or '.join(readable(handler))}.")
     if kind != media.MULTIPART and options.get("charset", "utf-8").strip("'\"").lower() not in UTF8:
         raise UnsupportedMedia("Send the text as UTF-8; other charsets are not read.")
+    if gate := handler.opt.get("before_body"):
+        await gate(request)
+    most = longest(handler, kind)
+    if (request.content_length or 0) > most:
+        raise oversized(most)
     if kind in media.FORMS:
         _same_account(request, (await request.form()).get("account"))
 
@@ -164,6 +188,8 @@ def offers(handler: HTTPRouteHandler) -> tuple[str, ...]:
 
 def readable(handler: HTTPRouteHandler) -> tuple[str, ...]:
     """The media types that a route can read a body from."""
+    if handler.opt.get("reads"):
+        return (str(handler.opt["reads"]),)
     field = handler.parsed_fn_signature.parameters.get("data")
     declared = getattr(field.kwarg_definition, "media_type", None) if field else None
     if declared == media.MULTIPART:

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -18,9 +19,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 
 from app.errors import Conflict, Forbidden, Invalid, NotFound, SwitchyardError, Unavailable, Unconfirmed
-from app.web.sentences import sentence
+from app.web.sentences import MOST_ERRORS, sentence
 
 RETRY_SECONDS = 2
+LONGEST_NAME = 100  # letters of a field's name in an answer
 CONDITIONS = ("f", "match")  # parts of an address: no field of a form stands beside them
 # Python renamed the phrases of 413 and 422 between versions; scripts compare codes, so ours stay.
 CODES = {
@@ -28,6 +30,7 @@ CODES = {
     413: "too_large",
     422: "invalid",
     429: "too_many_requests",
+    499: "client_closed_request",
     500: "internal_error",
 }
 BUSY = (503, "The database is busy. Nothing was saved; try again.")
@@ -82,7 +85,7 @@ def _problem(status: int, detail: str, **more: Any) -> Problem:
 
 def _own(error: Exception) -> Problem | None:
     if isinstance(error, Invalid):
-        return _problem(422, _summary(error.errors), errors=error.errors)
+        return _invalid(error.errors)
     if isinstance(error, Conflict):
         return _problem(428 if isinstance(error, Unconfirmed) else 409, error.message, current=error.current)
     for kind, status in ((NotFound, 404), (Forbidden, 403), (Unavailable, 503)):
@@ -93,8 +96,7 @@ def _own(error: Exception) -> Problem | None:
 
 def _http(error: Exception) -> Problem | None:
     if isinstance(error, ValidationException):
-        errors = _parameters(error)
-        return _problem(422, _summary(errors), errors=errors)
+        return _invalid(_parameters(error))
     if isinstance(error, NotFoundException):
         own = error.detail if error.detail != HTTPStatus(404).phrase else "There is nothing at this address."
         return _problem(404, own)
@@ -119,6 +121,18 @@ def _parameters(error: ValidationException) -> dict[str, str]:
         if isinstance(one, dict)
     }
     return found or {"": error.detail}
+
+
+def _invalid(errors: dict[str, str]) -> Problem:
+    """A 422 that names the wrong fields: no more than `MOST_ERRORS`, nor a name longer than `LONGEST_NAME`,
+    both of which the sender decides about."""
+    named = {_short(name): text for name, text in islice(errors.items(), MOST_ERRORS)}
+    more = f" There are more than {MOST_ERRORS} mistakes; these are the first." * (len(errors) > MOST_ERRORS)
+    return _problem(422, _summary(named) + more, errors=named)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…"
 
 
 def _summary(errors: dict[str, str]) -> str:

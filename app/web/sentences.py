@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from msgspec import inspect
 
 from app.web.lift import bare, inspected
 
+MOST_ERRORS = 20  # in one answer
 RULES: tuple[tuple[str, str], ...] = (
     (r"Expected `str` of length >= 1$", "Fill this in."),
     (r"Expected `str` of length >= (\d+)", "Use at least {0} characters."),
@@ -41,7 +43,8 @@ RULES: tuple[tuple[str, str], ...] = (
 
 
 def problems(raw: Any, kind: Any, *, strict: bool, whole: str = "") -> dict[str, str]:
-    """Every field of `raw` that does not fit `kind`, as field name to sentence; "" is the whole body.
+    """The fields of `raw` that do not fit `kind`, as field name to sentence; "" is the whole body. Looking
+    ends soon after `MOST_ERRORS` of them.
     `whole` is msgspec's own message, for what only the whole struct can tell."""
     errors: dict[str, str] = {}
     _collect(raw, kind, "", strict, errors)
@@ -77,16 +80,21 @@ def choices(kind: Any) -> list[str]:
 def _collect(raw: Any, kind: Any, path: str, strict: bool, errors: dict[str, str]) -> None:
     struct, row = _struct_for(kind, raw), _row_of(kind)
     if row is not None and isinstance(raw, list) and raw:
-        for number, one in enumerate(raw):
-            _collect(one, row, f"{path}.{number}" if path else str(number), strict, errors)
-        return
-    if struct is None:
+        for number, item in enumerate(raw):
+            if len(errors) > MOST_ERRORS:
+                return
+            _collect(item, row, f"{path}.{number}" if path else str(number), strict, errors)
+    elif struct is None:
         _collect_value(raw, kind, path, strict, errors)
-        return
-    if not isinstance(raw, Mapping):
+    elif not isinstance(raw, Mapping):
         errors[path] = "Send an object with named fields."
-        return
-    prefix = f"{path}." if path else ""
+    else:
+        _collect_fields(raw, struct, f"{path}." if path else "", strict, errors)
+
+
+def _collect_fields(
+    raw: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str, strict: bool, errors: dict[str, str]
+) -> None:
     fields = msgspec.structs.fields(struct)
     for field in fields:
         name = prefix + field.encode_name
@@ -96,7 +104,9 @@ def _collect(raw: Any, kind: Any, path: str, strict: bool, errors: dict[str, str
             errors[name] = "Fill this in."
     config = struct.__struct_config__
     if config.forbid_unknown_fields:
-        for name in raw.keys() - {field.encode_name for field in fields} - {config.tag_field}:
+        places = {field.encode_name for field in fields} | {config.tag_field}
+        unknown = (name for name in raw if name not in places)
+        for name in islice(unknown, MOST_ERRORS + 1):
             errors[prefix + str(name)] = "There is no such field; leave it out."
 
 

@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from app.web.actions import action
+from app.web.body_limits import DOCUMENT
 from app.web.guards import may
 from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
@@ -24,6 +25,7 @@ WB, PAGE = "workflows/_wb.html", "workflows/show.html"
 class BuilderController(Controller):
     path = "/workflows/{workflow_id:uuid}"
     tags = ("workflows",)
+    opt = {"limits": DOCUMENT}  # noqa: RUF012 -- as Litestar reads it
 
     @get("/counts", fragment="workflows/_counts.html", page="workflows/_counts.html", guards=[may(VIEW)])
     async def counts(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> CountsPage:

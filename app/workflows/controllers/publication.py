@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from app.web.actions import action, actions
+from app.web.body_limits import DOCUMENT
 from app.web.guards import may
 from app.web.negotiate import Saved
 from app.work import Work
@@ -31,6 +32,7 @@ from app.workflows.use_cases.triggers import entrances_of
 class PublicationController(Controller):
     path = "/workflows/{workflow_id:uuid}"
     tags = ("workflows",)
+    opt = {"limits": DOCUMENT}  # noqa: RUF012 -- as Litestar reads it
 
     @get("/publication", page="workflows/publication.html", guards=[may(VIEW)])
     async def plan(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> PublicationPage:

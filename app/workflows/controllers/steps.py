@@ -9,6 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from app.errors import NotFound
 from app.web.actions import action
+from app.web.body_limits import DOCUMENT
 from app.web.guards import may
 from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
@@ -28,6 +29,7 @@ AT = "/{key:str}"
 class StepController(Controller):
     path = "/workflows/{workflow_id:uuid}/steps"
     tags = ("workflows",)
+    opt = {"limits": DOCUMENT}  # noqa: RUF012 -- as Litestar reads it
 
     @get("/new", page=PAGE, fragment=WB, guards=[may(EDIT)])
     async def new(

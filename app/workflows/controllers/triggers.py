@@ -8,6 +8,7 @@ from litestar.params import FromPath, JSONBody
 
 from app.errors import NotFound
 from app.web.actions import action
+from app.web.body_limits import DOCUMENT
 from app.web.guards import may
 from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
@@ -26,6 +27,7 @@ WB, PAGE = "workflows/_wb.html", "workflows/show.html"
 class TriggerController(Controller):
     path = "/workflows/{workflow_id:uuid}/triggers"
     tags = ("workflows",)
+    opt = {"limits": DOCUMENT}  # noqa: RUF012 -- as Litestar reads it
 
     @get("/new", page=PAGE, fragment=WB, guards=[may(EDIT)])
     async def new(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Builder:

@@ -1,0 +1,107 @@
+"""How large a body may be, by the type of its content, and the checks that come before decoding.
+
+A route that needs more declares it: `@post(limits=BodyLimits(form=1_000_000, fields=10_000))`. The checks
+search and count bytes; they build nothing, so their cost is that of reading the body once."""
+
+import re
+from array import array
+from itertools import accumulate
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+from litestar.exceptions import ClientException, HTTPException
+
+from app.web import media
+from app.web.words import size
+
+DEPTH = 32
+PARTS = 1000  # of a multipart body, whatever the route declares
+# A string of JSON, also one that does not end: possessive, so that no text makes it look twice.
+STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+OPENED, CLOSED = b"[{", b"]}"
+NOT_BRACKETS = bytes(set(range(256)) - set(OPENED + CLOSED))
+STEPS = bytes.maketrans(OPENED + CLOSED, b"\x01\x01\xff\xff")  # +1 and -1 as signed bytes
+
+
+class TooLarge(HTTPException):
+    """The body is longer, or holds more fields, than this route reads."""
+
+    status_code = 413
+
+    def __init__(self, most: str) -> None:
+        super().__init__(detail=f"Send at most {most}.")
+
+
+class BodyLimits(msgspec.Struct, frozen=True):
+    """What a route reads: bytes of a form and of JSON, how many named fields in total, and how deep JSON may
+    be nested. `files` lets multipart bodies be as long as MAX_BODY_BYTES."""
+
+    form: int = 64_000
+    json: int = 1_000_000
+    fields: int = 1000
+    depth: int = DEPTH
+    files: bool = False
+
+
+DEFAULT = BodyLimits()
+LONG_TEXT = BodyLimits(form=1_000_000)  # escaping makes a letter of a form up to twelve bytes
+DOCUMENT = BodyLimits(form=1_000_000, fields=10_000)  # a part of a workflow, with rows of conditions
+
+
+def limits_of(handler: Any) -> BodyLimits:
+    """The limits that a route handler declares, or the default ones."""
+    limits: BodyLimits = handler.opt.get("limits", DEFAULT)
+    return limits
+
+
+def longest(handler: Any, kind: str) -> int:
+    """The bytes of a body of a media type that a route reads."""
+    most: int = handler.resolve_request_max_body_size() or 0
+    limits = limits_of(handler)
+    if kind == media.MULTIPART and limits.files:
+        return most
+    own = limits.form if kind in media.FORMS else limits.json
+    return min(own, most) if most else own
+
+
+def oversized(length: int) -> TooLarge:
+    """The refusal of a body that is longer than `length` bytes."""
+    return TooLarge(size(length))
+
+
+def check_json(body: bytes, limits: BodyLimits) -> None:
+    """Refuses JSON with too many keys in all of its objects together (413), or nested too deep (400). An
+    ordinary body has few colons and brackets: they are counted, and it is not scanned."""
+    fields, depth = limits.fields, limits.depth
+    many = body.count(b":") > fields
+    nested = body.count(b"[") + body.count(b"{") > depth
+    if not (many or nested):
+        return
+    bare = STRING.sub(b"", body)
+    if many and bare.count(b":") > fields:
+        raise TooLarge(f"{fields:,} fields")
+    if nested and _depth(bare) > depth:
+        raise ClientException(f"The body is not readable: it is nested deeper than {depth} levels.")
+
+
+def _depth(bare: bytes) -> int:
+    """How deep the brackets of JSON without its strings are nested."""
+    steps = array("b", bare.translate(STEPS, NOT_BRACKETS))
+    return max(accumulate(steps), default=0)
+
+
+def read_urlencoded(body: bytes, fields: int) -> dict[str, list[str]]:
+    """The names and values of an urlencoded form. Raises `TooLarge` for more than `fields` of them, before
+    decoding, 400 for deep names, and `UnicodeDecodeError` for text that is not UTF-8."""
+    if body.count(b"&") >= fields:
+        raise TooLarge(f"{fields:,} fields")
+    form = parse_qs(body.decode(), keep_blank_values=True, errors="strict")
+    check_names(form)
+    return form
+
+
+def check_names(form: Any) -> None:
+    """Refuses a form with a name of more than `DEPTH` parts (400), before anything nests it."""
+    if any(name.count(".") >= DEPTH for name in form):
+        raise ClientException(f"The form is not readable: a name has more than {DEPTH} parts.")
