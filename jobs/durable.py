@@ -12,6 +12,7 @@ from sqlalchemy import select
 from app.enrollments.backoff import pause
 from app.errors import NotNow, SwitchyardError
 from app.failpoints import Boundary, Moment, commit, hit
+from app.redaction import redact
 from app.runtime import Runtime
 from app.work import SYSTEM, Actor, open_work
 from db.models import Job
@@ -95,6 +96,7 @@ async def _batch(runtime: Runtime, account_id: UUID, job: Any, handler: Handler)
 async def _again(runtime: Runtime, account_id: UUID, job: Any, error: Exception) -> None:
     """Later, with backoff; failed with its error when it was tried often enough or its input is refused."""
     said = error.message if isinstance(error, SwitchyardError) else f"{type(error).__name__}: {error}"
+    said = redact(said)
     if isinstance(error, SwitchyardError) or job.attempts >= job.max_attempts:
         await _write(runtime, account_id, job, JOB_FAILED, error=said[:2000])
     else:

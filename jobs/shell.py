@@ -32,7 +32,7 @@ from app.operations.holding import Guard
 from app.operations.upkeep import upkeep
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
-from app.web.logs import configure
+from app.web.logs import configure, hide_settings
 from db.engine import refuse_strong_role
 from db.repositories.engine import due_accounts
 from jobs.durable import run_jobs
@@ -227,6 +227,7 @@ def collect_seldom() -> None:
 async def run(settings: Settings) -> None:
     """What `litestar worker` does."""
     configure(settings.log_format, settings.log_level)
+    hide_settings(settings)
     logging.getLogger("saq").setLevel(logging.CRITICAL)  # it says each second that Redis is away
     failpoints.from_env(settings.database_url, settings.redis_url)
     runtime = open_runtime(settings)

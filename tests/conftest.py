@@ -21,11 +21,20 @@ from app.settings import Settings
 from scripts.local.postgres import Postgres
 from scripts.local.valkey import Valkey
 from tests.fakes import Outside, TestClock
+from tests.recorder import Recorder, recording
 from tests.web.world import World
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORDS = {"app_owner": "owner-of-tests", "app_user": "user-of-tests"}
 DATABASE = "switchyard"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorder]:
+    """Everything the session logs. At its end, no secret that its tests created is in it."""
+    with recording(tmp_path_factory.mktemp("logs") / "all.log") as recorded:
+        yield recorded
+        assert recorded.leaks() == []
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +62,7 @@ def settings(postgres: Postgres, valkey: Valkey, tmp_path_factory: pytest.TempPa
         data_dir=tmp_path_factory.mktemp("data"),
         rate_limit_per_minute=100_000,
         egress_allow_loopback=True,
-        log_level="ERROR",
+        log_level="DEBUG",  # what a test logs is recorded and not printed, see tests/recorder.py
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from app.enrollments.segments import UNREADABLE, compare
+from app.redaction import redact
 from app.runtime import Runtime
 from app.work import SYSTEM, Work, open_work
 from app.workflows.domain.clocks import Struck, strikes
@@ -63,7 +64,8 @@ async def strike_clocks(work: Work) -> int:
 
 async def _postpone(work: Work, engine: Engine, row: Any, error: Exception) -> None:
     """A clock that cannot be read is looked at again later; what it misses meanwhile follows its policy."""
-    said = {"trigger": (None, row.trigger_key), "error": (None, f"{type(error).__name__}: {error}"[:200])}
+    reason = redact(f"{type(error).__name__}: {error}")[:200]
+    said = {"trigger": (None, row.trigger_key), "error": (None, reason)}
     work.audit("workflow.clock_unreadable", "workflow", row.workflow_id, said)
     await engine.do(
         LATER,

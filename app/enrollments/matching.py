@@ -16,6 +16,7 @@ from app.enrollments.segments import hear
 from app.enrollments.suspects import Kind, Poison, any_left_behind, clear_marks
 from app.enrollments.waking import wake
 from app.failpoints import Boundary, commit, event_hit
+from app.redaction import redact
 from app.work import Work
 from app.workflows.domain.entering import EntryDecision, Verdict, decide_entry
 from app.workflows.domain.events import CONTACT_DELETED, Event, Source
@@ -91,7 +92,7 @@ class Matching:
 
 def _passed_over(work: Work, event: Any, what: str, error: Exception) -> None:
     """The line of the audit; `event` as it was read or as the engine knows it."""
-    reason = str(error) if isinstance(error, Poison) else repr(error)
+    reason = str(error) if isinstance(error, Poison) else redact(repr(error))
     said = f"{event.kind} {what}: {reason}"[:500]
     work.audit("event.passed_over", "contact", event.subject_id, {"event": (str(event.id), said)})
 

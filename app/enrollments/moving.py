@@ -13,6 +13,7 @@ from app.enrollments.programs import Setting
 from app.enrollments.suspects import Kind, Poison, any_left_behind, clear_marks
 from app.enrollments.writing import Moves
 from app.failpoints import Boundary, commit, step_hit
+from app.redaction import redact
 from app.work import Work
 from app.workflows.domain.machine import leave
 from app.workflows.domain.outcomes import ExitReason, Status
@@ -66,7 +67,8 @@ class Moving:
         """As failed, unless it went on after all (the commit was done, and only its answer was lost)."""
         work = self.work
         reason = error.orig if isinstance(error, DBAPIError) else error
-        said = str(reason) if isinstance(reason, Poison) else f"{type(reason).__name__}: {reason}"[:2000]
+        said = str(reason) if isinstance(reason, Poison) else f"{type(reason).__name__}: {reason}"
+        said = redact(said)[:2000]
         log.error("enrollment.poison", enrollment=str(row.id), error=said)
         engine = Engine(work.session)
         if await engine.all(PARK_POISON, id=row.id, fence=row.fence, error=said, now=work.now):

@@ -11,6 +11,7 @@ import structlog
 from app.enrollments.faults import not_now
 from app.enrollments.known import People
 from app.enrollments.programs import Setting
+from app.redaction import redact
 from app.work import Work
 from app.workflows.domain.events import MANUAL, SEGMENT_ENTERED, SEGMENT_LEFT
 from db.filters import where
@@ -101,7 +102,8 @@ async def compare(work: Work) -> int:
 def _postponed(work: Work, segment: Any, error: Exception) -> datetime | None:
     """When it is tried again. One that was never compared is watched again when a segment is saved or a
     workflow published: with a time it would pass for compared, and who is in it would seem to enter."""
-    said = f"{type(error).__name__}: {error}"[:200]  # that of a database ends with the whole statement
+    # That of a database ends with the whole statement.
+    said = redact(f"{type(error).__name__}: {error}")[:200]
     log.error("segment.not_compared", segment=str(segment.id), error=said)
     work.audit("segment.not_compared", "segment", segment.id, {"error": (None, said)})
     return None if segment.due_at == FIRST else work.now + UNREADABLE

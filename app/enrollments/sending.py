@@ -19,6 +19,7 @@ from app.enrollments.delivery import tell
 from app.enrollments.faults import not_now
 from app.failpoints import Boundary, Moment, commit, hit
 from app.ports import Doubtful, Outcome, Refused, Sent
+from app.redaction import redact
 from app.runtime import Runtime
 from app.unsubscribe.links import link_key
 from app.work import SYSTEM, Work, open_work
@@ -119,7 +120,7 @@ async def attempt(runtime: Runtime, account_id: UUID, effect: Any) -> None:
         outcome = await call_out(runtime, account_id, effect)
     except Exception as error:
         log.exception("effect.adapter", kind=effect.kind)
-        outcome = Doubtful(f"{type(error).__name__}: {error}")
+        outcome = Doubtful(redact(f"{type(error).__name__}: {error}"))
     hit(Moment.SEND_CALLED)
     await _insist(runtime, account_id, effect, attempts, outcome)
 

@@ -14,6 +14,7 @@ import msgspec
 
 from app.integrations.addresses import refusal
 from app.ports import Call, Doubtful, Outcome, Refused, Sent
+from app.redaction import redact
 
 CONNECT_SECONDS = 3.0
 TOTAL_SECONDS = 10.0
@@ -26,6 +27,9 @@ _OURS = {
     "connection", "content-length", "expect", "host", "idempotency-key", "keep-alive", "proxy-authorization",
     "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
 }  # fmt: skip
+
+# Headers whose values are no secrets.
+_PLAIN = {"accept", "accept-language", "content-type"}
 
 
 class HttpCaller:
@@ -40,7 +44,15 @@ class HttpCaller:
         self._tls = ssl.create_default_context()  # made once: it takes as long as a call
 
     async def call(self, call: Call) -> Outcome:
-        """What the other side said, within ten seconds in all."""
+        """What the other side said, within ten seconds in all. Errors are kept and shown, and the other side
+        may repeat what it was sent: they are without secrets."""
+        outcome = await self._outcome(call)
+        if isinstance(outcome, Sent):
+            return outcome
+        secrets = [value for name, value in call.headers.items() if name.lower() not in _PLAIN]
+        return msgspec.structs.replace(outcome, error=redact(outcome.error, *secrets))
+
+    async def _outcome(self, call: Call) -> Outcome:
         flight = _Flight()
         try:
             async with asyncio.timeout(TOTAL_SECONDS):

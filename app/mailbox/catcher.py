@@ -17,7 +17,7 @@ from app.credentials import normal_email
 from app.mailbox.messages import taking
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
-from app.web.logs import configure
+from app.web.logs import configure, hide_settings
 from app.work import SYSTEM, open_work
 from db.directory import Directory
 from db.ids import uuid7
@@ -138,6 +138,7 @@ async def serve(runtime: Runtime, port: int) -> asyncio.Server:
 async def run(settings: Settings) -> None:
     """Catches mail and messages until SIGTERM or SIGINT."""
     configure(settings.log_format, settings.log_level)
+    hide_settings(settings)
     runtime = open_runtime(settings, pool_size=2)
     server = await serve(runtime, settings.mailbox_port)
     stop = asyncio.Event()

@@ -9,6 +9,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
+from app.redaction import hide_paths
 from app.settings import Settings
 from app.web.auth import Authenticate, Directory, Identity, LimitRate
 from app.web.body_limits import PARTS
@@ -17,6 +18,7 @@ from app.web.edge import Edge
 from app.web.errors import answer
 from app.web.keys import KeyRing
 from app.web.limits import Breaker, Limiter
+from app.web.logs import hide_settings
 from app.web.negotiate import Request, Shaped, prepare
 from app.web.openapi import SchemaController
 from app.web.static import Assets, static_file
@@ -57,6 +59,8 @@ def assemble(
         logging_config=None,
         **options,
     )
+    hide_settings(settings)
+    hide_paths(route.path_format for route in app.routes)
     assets = Assets()
     app.state.update(
         {

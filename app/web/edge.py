@@ -10,6 +10,7 @@ from litestar import Response
 from litestar.exceptions import PermissionDeniedException
 from litestar.types import ASGIApp, Message, Receive, Send
 
+from app.redaction import redact
 from app.settings import Settings
 from app.web import media
 from app.web.errors import answer
@@ -30,6 +31,7 @@ FIXED = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()",
 }
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 HSTS = "max-age=31536000; includeSubDomains"
 
 
@@ -116,16 +118,17 @@ class Exchange:
         message["headers"] = headers
 
     def finish(self) -> None:
-        """Counts and logs. Never a query string, a body, a header or a path that holds a secret."""
+        """Counts and logs. Never a query string, a body or a header, and the path without its secrets: a
+        request that no route takes (404, 405, a foreign origin) has the path of one that does."""
         seconds = time.perf_counter() - self.started
         route = self.scope.get("path_template", "")
-        REQUESTS.labels(self.method, route, str(self.status)).inc()
+        REQUESTS.labels(self.method if self.method in METHODS else "OTHER", route, str(self.status)).inc()
         SECONDS.labels(route).observe(seconds)
         me = self.scope.get("auth")
         log.info(
             "request",
             method=self.method,
-            path=route if "token" in route else self.scope["path"],
+            path=redact(self.scope["path"]),
             status=self.status,
             milliseconds=round(seconds * 1000, 1),
             network=self.scope["state"]["network"],

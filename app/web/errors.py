@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.permissions import Permission
+from app.redaction import redact
 from app.web import media
 from app.web.forms import Form
 from app.web.negotiate import Request
@@ -27,7 +28,7 @@ def answer(request: Any, error: Exception) -> Response[Any]:
     found = problem_of(error)
     scope: Scope = request.scope
     found.request_id = scope["state"].get("request_id", "")
-    found.instance = scope["path"]
+    found.instance = redact(scope["path"])
     if found.status == 500:
         log.error("request failed", path=scope["path"], exc_info=error)
     elif found.status > 500:

@@ -1,33 +1,68 @@
 """One line for each event: JSON for machines, columns for people. Tracebacks without the values of variables,
-which would write passwords and other people's data into the log."""
+which would write passwords and other people's data into the log, and every line without secrets."""
 
 import logging
 import sys
+import traceback
+from collections.abc import MutableMapping
+from types import TracebackType
+from typing import Any
 
 import structlog
+
+from app.redaction import hide_values, password_in, redact, redact_value
+from app.settings import Settings
+
+
+class RedactingFormatter(logging.Formatter):
+    """Lines of the standard library (uvicorn, SAQ, asyncio) and their tracebacks, without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
+def redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: takes the secrets out of every value, the formatted exception included."""
+    return {name: redact_value(value, name) for name, value in event.items()}
 
 
 def configure(log_format: str = "json", level: str = "INFO") -> None:
     """Sets up structlog and the standard library's logging alike. `log_format` is json or console."""
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if log_format == "console":
         plain = structlog.dev.plain_traceback
-        shared.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain))
-    else:
-        shared += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
     structlog.configure(
-        processors=shared,
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            redact_event,
+            renderer,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(
-        stream=sys.stderr, level=number, format="%(levelname)s %(name)s %(message)s", force=True
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(RedactingFormatter("%(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=number, force=True)
     for noisy in ("httpx", "httpcore", "uvicorn.access", "mail.log"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    sys.excepthook = print_uncaught
+
+
+def hide_settings(settings: Settings) -> None:
+    """Hides the secrets of the settings wherever they would be written."""
+    urls = (settings.database_url, settings.migrate_database_url, settings.redis_url, settings.smtp_url)
+    hide_values(
+        settings.metrics_token, settings.sms_token, settings.chat_token, settings.signing_keys,
+        *(password_in(url) for url in urls),
+    )  # fmt: skip
+
+
+def print_uncaught(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    """What ends the process goes to stderr without secrets too."""
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, where))))

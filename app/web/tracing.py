@@ -1,4 +1,6 @@
-"""OpenTelemetry spans around requests, when OTEL_EXPORTER_OTLP_ENDPOINT is set; nothing otherwise."""
+"""OpenTelemetry spans around requests, when OTEL_EXPORTER_OTLP_ENDPOINT is set; nothing otherwise.
+
+Every span leaves through `RedactingExporter`, whatever made it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +20,12 @@ def start_tracing(endpoint: str, service: str = "switchyard-web") -> None:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+    from app.web.span_export import RedactingExporter
+
+    exporter = RedactingExporter(OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces"))
+
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")))
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
 
 

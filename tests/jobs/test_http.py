@@ -239,6 +239,18 @@ async def test_addresses_that_make_no_sense(url: str) -> None:
     assert outcome.permanent
 
 
+async def test_an_error_repeats_no_header_value_and_no_token() -> None:
+    """The other side may answer with what it was sent, and its words are shown to every member."""
+    body = b"no key k3y-of-theirs, ?token=abcabc"
+    async with listener(saying("401 Unauthorized", [], body=body)) as port:
+        outcome = await HttpCaller(allow_loopback=True).call(
+            call(f"http://127.0.0.1:{port}/", headers={"X-Key": "k3y-of-theirs"})
+        )
+    assert isinstance(outcome, Refused)
+    assert "401" in outcome.error
+    assert not any(secret in outcome.error for secret in ("k3y-of-theirs", "abcabc"))
+
+
 async def test_a_line_break_in_a_header_is_refused() -> None:
     outcome = await HttpCaller(allow_loopback=True).call(
         call("http://127.0.0.1:1/", headers={"X": "a\r\nB: c"})

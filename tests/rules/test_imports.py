@@ -55,7 +55,7 @@ PARTS = {
     "web kit": Part(
         ("app/web/*.py",),
         may=("app.web", "app.errors", "app.permissions", "app.work", "app.settings",
-             "app.credentials", "db.ids"),
+             "app.redaction", "app.credentials", "db.ids"),
         never=("sqlalchemy", "saq", "asyncpg"),
     ),
 }  # fmt: skip

@@ -1,0 +1,117 @@
+"""Takes secrets out of text that is written somewhere: logs, traces, stored errors.
+
+`redact` is the one function; `app.web.logs` and `app.web.span_export` call it for all they write. It knows
+secrets in four ways: by their form (our tokens, JWTs), by the name beside them (`password=…`,
+`Authorization: …`), by the path before them (routes that hold a secret, see `hide_paths`), and by their value
+(secrets of the settings, see `hide_values`)."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote, quote_plus, urlsplit
+
+HIDDEN = "[hidden]"
+# Path parameters of these names hold a secret; tests/web/test_secrets.py checks that every public route with
+# a text parameter uses one of them.
+SECRET_PARAMETERS = frozenset({"token", "secret", "signature"})
+SHORTEST = 6  # characters of a value that is hidden wherever it stands; shorter ones are words
+
+# Access tokens, webhook addresses and their secrets; JWTs; secrets of sessions; 256 random bits as base64url,
+# which names of our own are not, since they are in lower case. All patterns take linear time.
+_FORMS = re.compile(
+    r"(?:swy_|whsec_|wh_)[\w\-+/=]{8,}"
+    r"|(?<![\w-])eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"
+    r"|[0-9a-f]{32}\.[\w-]{20,}"
+    r"|(?<![\w-])(?=[\w-]*[A-Z])(?=[\w-]*[a-z])[\w-]{40,}",
+    re.ASCII,
+)
+_SCHEMES = re.compile(r"\b(bearer|basic|digest)(\s+|%20|\+)[^\s\"',;)]{6,}", re.IGNORECASE)
+_WORD = (
+    r"(?:pass(?:word|wd|phrase)|secret|token|api[_\-]?key|authorization|cookie|signature|credential)"
+    r"s?(?!_?(?:id|ids|at|kind|name|type)\b)"
+)
+_TEXT = r"\\*\"(?:[^\"\\]|\\.)*\"?|\\*'(?:[^'\\]|\\.)*'?"
+_NAMED = re.compile(
+    rf"({_WORD}[\w.\-\]]{{0,40}}(?:\\*[\"']?\s*(?:=|:|%3D)\s*|\\*[\"'],\s*(?=b?\\*[\"']))(?-i:b(?=\\*[\"']))?)"
+    rf"(?!(?:str|uuid)\}}|\[hidden)({_TEXT}|[^\s\"'&,;)}}\]]+)",
+    re.IGNORECASE | re.ASCII,
+)
+_SECRET_NAME = re.compile(_WORD, re.IGNORECASE | re.ASCII)
+_USER_INFO = re.compile(r"(://)[^\s/@\"']+@")
+_FILE = r"[\w/]+\.(?:py|html)\b"  # in a traceback, in a folder with the name of a route
+_REST = r"[^\s?#\"'&<>,;)\]}]+"  # of a path
+# What PostgreSQL, its driver and SQLAlchemy repeat of the values in a statement.
+_DATABASE = re.compile(r"((?:DETAIL|HINT|CONTEXT):|\[parameters:|query argument \$\d+:).*")
+
+
+class _Known:
+    """What this process knows of its secrets: the routes that hold one, and values of the settings."""
+
+    def __init__(self) -> None:
+        self.templates: set[str] = set()
+        self.values: list[str] = []  # the longest first
+        self.paths: re.Pattern[str] | None = None
+
+
+_known = _Known()
+
+
+def hide_paths(templates: Iterable[str]) -> None:
+    """Hides what stands where these routes hold a secret, whatever the method, the status and the rest of the
+    path. `templates` are paths of all routes, such as `/hooks/{token}`."""
+    _known.templates |= {_prefix(one) for one in templates} - {""}
+    if _known.templates:
+        before = "|".join(sorted(_known.templates))
+        _known.paths = re.compile(rf"((?:{before})(?:/|%2F)++)(?!{_FILE}|{{|\[hidden){_REST}", re.IGNORECASE)
+
+
+def _prefix(template: str) -> str:
+    """The pattern of what stands before the first secret parameter of a route; "" where there is none."""
+    parts: list[str] = []
+    for part in template.strip("/").split("/"):
+        if part.startswith("{") and part.strip("{}").partition(":")[0] in SECRET_PARAMETERS:
+            return "(?:/|%2F)+".join(["", *parts])
+        parts.append(r"[^/\s]+" if part.startswith("{") else re.escape(part))
+    return ""
+
+
+def hide_values(*values: str) -> None:
+    """Hides these values wherever they stand, as they are and as URLs spell them."""
+    for value in values:
+        if len(value) >= SHORTEST:
+            spelled = {*_known.values, value, quote(value, safe=""), quote_plus(value)}
+            _known.values = sorted(spelled, key=len, reverse=True)
+
+
+def password_in(url: str) -> str:
+    """The password of an address such as that of the database; "" where there is none."""
+    try:
+        return urlsplit(url).password or ""
+    except ValueError:
+        return ""
+
+
+def redact(text: str, *values: str) -> str:
+    """The text without the secrets in it. `values` are hidden besides those that are known."""
+    for value in (*_known.values, *(one for one in values if len(one) >= SHORTEST)):
+        text = text.replace(value, HIDDEN)
+    if _known.paths is not None:
+        text = _known.paths.sub(rf"\1{HIDDEN}", text)
+    text = _USER_INFO.sub(rf"\1{HIDDEN}@", text)
+    text = _DATABASE.sub(rf"\1 {HIDDEN}", text)
+    text = _FORMS.sub(HIDDEN, text)
+    text = _SCHEMES.sub(rf"\1 {HIDDEN}", text)
+    return _NAMED.sub(rf"\1{HIDDEN}", text)
+
+
+def redact_value(value: Any, name: str = "") -> Any:
+    """A value of a log line or a span under its name, with everything inside it."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if name and _SECRET_NAME.search(name):
+        return HIDDEN
+    if isinstance(value, dict):
+        return {redact(str(key)): redact_value(one, str(key)) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redact_value(one) for one in value]
+    return redact(value if isinstance(value, str) else repr(value))
