@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 
 from alembic import context
 from sqlalchemy import pool
@@ -9,16 +10,36 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from db.engine import driver_url
+from db.migrations.indexes import LOCK_TIMEOUT
 from db.models import Base
+
+ONLY = "select pg_try_advisory_lock(7415001)"
+LOOK_SECONDS = 0.5
 
 
 def run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=Base.metadata, compare_server_default=False)
+    """Each migration in a transaction of its own; one that builds indexes commits on its way."""
+    become_only(connection)
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        compare_server_default=False,
+        transaction_per_migration=True,
+    )
     with context.begin_transaction():
-        # Two starts at once must not migrate twice, and a migration must not queue behind traffic for ever.
-        connection.exec_driver_sql("set local lock_timeout = '10s'")
-        connection.exec_driver_sql("select pg_advisory_xact_lock(7415001)")
         context.run_migrations()
+
+
+def become_only(connection: Connection) -> None:
+    """Two starts at once must not migrate twice, and a migration must not queue behind traffic for ever.
+
+    The lock is the session's, and whoever waits for it asks again and again: a statement that waits holds a
+    snapshot, which the building of an index waits for."""
+    while not connection.exec_driver_sql(ONLY).scalar():
+        connection.rollback()
+        time.sleep(LOOK_SECONDS)
+    connection.exec_driver_sql(f"set lock_timeout = '{LOCK_TIMEOUT}'")
+    connection.commit()
 
 
 async def main() -> None:

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.models.base import Base, Tenant, TenantRow, within_account
 
 LIVE = "status = 'active'"
+# Only `due_accounts` names it: what is due in one workflow must not be read from an index of whole accounts.
+ONLY_ACCOUNTS = "due_at > '-infinity'"
 
 
 class Enrollment(TenantRow, Base):
@@ -30,8 +32,15 @@ class Enrollment(TenantRow, Base):
         ),
         CheckConstraint("status in ('active', 'completed', 'incomplete', 'exited', 'failed')", name="status"),
         Index(
-            "ix_enrollments_due",
+            "ix_enrollments_due_of_account",
             "account_id",
+            "due_at",
+            postgresql_where=text(f"{LIVE} and {ONLY_ACCOUNTS}"),
+        ),
+        Index(
+            "ix_enrollments_due_of_workflow",
+            "account_id",
+            "workflow_id",
             "due_at",
             postgresql_where=text(f"{LIVE} and due_at is not null"),
         ),
@@ -46,7 +55,7 @@ class Enrollment(TenantRow, Base):
         ),
         Index("uq_enrollments_event", "account_id", "workflow_id", "contact_id", "event_id", unique=True),
         Index("ix_enrollments_contact", "account_id", "contact_id", "entered_at"),
-        Index("ix_enrollments_workflow", "account_id", "workflow_id", "status", "step_key"),
+        Index("ix_enrollments_standing", "account_id", "workflow_id", "status", "step_key", "version"),
     )
 
     workflow_id: Mapped[UUID]
@@ -107,11 +116,19 @@ class Effect(TenantRow, Base):
         CheckConstraint("on_doubt in ('hold', 'resend')", name="on_doubt"),
         Index("uq_effects_visit", "account_id", "enrollment_id", "seq", unique=True),
         Index(
-            "ix_effects_due",
+            "ix_effects_due_of_account",
             "account_id",
+            "due_at",
+            postgresql_where=text(f"status in ('pending', 'retry', 'claimed') and {ONLY_ACCOUNTS}"),
+        ),
+        Index(
+            "ix_effects_due_of_workflow",
+            "account_id",
+            "workflow_id",
             "due_at",
             postgresql_where=text("status in ('pending', 'retry', 'claimed')"),
         ),
+        Index("ix_effects_claimed", "account_id", "lease_until", postgresql_where=text("status = 'claimed'")),
         Index("ix_effects_status", "account_id", "kind", "status", "created_at"),
     )
 

@@ -7,6 +7,8 @@ raises `fence`, and every write of an outcome names the fence that it was claime
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from db.repositories.due import due_workflows
+
 LEASE = "make_interval(secs => cast(:lease as double precision))"  # the setting LEASE_SECONDS
 # Short, because the row stays locked while a batch is written: it only bridges the time between two batches.
 JOB_LEASE = f"{LEASE} / 4"
@@ -27,22 +29,28 @@ update effects f set status = 'unknown', fence = f.fence + 1, lease_until = null
  where f.account_id = current_account() and f.id = x.id
 returning f.enrollment_id, f.seq
 """)
-# Materialized: a plan that ran the inner query once per row would claim more than it may.
+# Materialized: a plan that ran the inner query once per row would claim more than it may. `offset 0` keeps
+# what is asked about each effect a look by key, and the effects in the order of the index.
 CLAIM_EFFECTS = text(f"""
-with x as materialized (
-        select o.id from effects o
-          join workflows w on w.account_id = o.account_id and w.id = o.workflow_id and not w.held
-          join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id
-           and e.paused_at is null
-         where o.account_id = current_account() and o.due_at <= cast(:now as timestamptz)
-           and not exists (select from installation i where i.held_at is not null)
-           and (o.status in ('pending', 'retry')
-                or o.status = 'claimed' and o.lease_until < clock_timestamp()
-                   and (o.begun_at is null or o.on_doubt = 'resend'))
-           and not exists (select from breakers b
-                            where b.account_id = o.account_id and b.workflow_id = o.workflow_id
-                              and b.step_key = o.step_key and b.state <> 'closed')
-         order by o.due_at, o.id limit :most for update of o skip locked)
+with w as materialized ({due_workflows("effects", "'pending', 'retry', 'claimed'", "not w.held")}),
+     x as materialized (
+        select o.id from w
+         cross join lateral (
+               select o.id from effects o
+                where o.account_id = current_account() and o.workflow_id = w.id
+                  and o.due_at <= cast(:now as timestamptz)
+                  and o.status in ('pending', 'retry', 'claimed')
+                  and (o.status <> 'claimed'
+                       or o.lease_until < clock_timestamp()
+                          and (o.begun_at is null or o.on_doubt = 'resend'))
+                  and exists (select from enrollments e
+                               where e.account_id = o.account_id and e.id = o.enrollment_id
+                                 and e.paused_at is null offset 0)
+                  and not exists (select from breakers b
+                                   where b.account_id = o.account_id and b.workflow_id = o.workflow_id
+                                     and b.step_key = o.step_key and b.state <> 'closed' offset 0)
+                order by o.due_at limit :most for update of o skip locked) o
+         limit :most)
 update effects f set status = 'claimed', fence = f.fence + 1, begun_at = null,
        lease_until = clock_timestamp() + {LEASE}
   from x

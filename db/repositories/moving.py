@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from db.repositories.due import due_workflows
 from db.repositories.engine import CONSENTS, WRITABLE
 
 
@@ -34,30 +35,40 @@ class Claimed(msgspec.Struct, frozen=True):
     workflow_status: str
 
 
-# Not by id as well: everybody who is due at one moment would be sorted for each batch. `offset 0` keeps the
-# look at marks a look by key: joined, it would be planned for a table that was empty a moment ago.
-_CLAIM = """
+_COLUMNS = """
 select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e.step_key, e.seq,
        e.fence, e.wait_reason, e.wait_until, e.goal_key, e.entered_at, e.data, e.heard_event_id, e.of_deleted,
-       w.name as workflow_name, w.status as workflow_status
-  from enrollments e
-  join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
- where e.account_id = current_account() and e.status = 'active' and e.due_at <= cast(:now as timestamptz)
-   and e.paused_at is null and (not w.held or w.status = 'archived') {which}
-   and not exists (select from installation i where i.held_at is not null)
+       w.name as workflow_name, w.status as workflow_status"""
+# Held people take no step, but whoever is in an archived workflow leaves it.
+_MOVING = "(not w.held or w.status = 'archived')"
+# `offset 0` keeps the look at marks a look by key: joined, it would be planned for a table that was empty a
+# moment ago.
+_FREE = """e.status = 'active' and e.due_at <= cast(:now as timestamptz) and e.paused_at is null
    and not exists (select from relocations r join jobs j on j.account_id = r.account_id and j.id = r.job_id
                     where r.account_id = e.account_id and r.enrollment_id = e.id
-                      and j.status in ('queued', 'running') offset 0)
+                      and j.status in ('queued', 'running') offset 0)"""
+# Not by id as well: everybody who is due at one moment would be sorted for each batch. Those of a batch whose
+# worker died are not among them: they are run alone.
+CLAIM_DUE = text(f"""
+with w as materialized ({due_workflows("enrollments", "'active'", _MOVING)})
+{_COLUMNS}
+  from w
+ cross join lateral (
+       select e.* from enrollments e
+        where e.account_id = current_account() and e.workflow_id = w.id and {_FREE}
+          and e.id not in (select unnest(b.ids) from batches b
+                            where b.account_id = current_account() and b.kind = 'move')
+        order by e.due_at limit :most for update of e skip locked) e
+ limit :most
+""").columns(data=JSONB)  # noqa: S608 -- constants
+CLAIM_THESE = text(f"""
+{_COLUMNS}
+  from enrollments e
+  join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
+ where e.account_id = current_account() and e.id = any(cast(:ids as uuid[])) and {_MOVING} and {_FREE}
+   and not exists (select from installation i where i.held_at is not null)
  order by e.due_at limit :most for update of e skip locked
-"""
-# Those of a batch whose worker died are not among them: they are run alone.
-CLAIM_DUE = text(
-    _CLAIM.format(
-        which="""and e.id not in (select unnest(b.ids) from batches b
-                   where b.account_id = current_account() and b.kind = 'move')"""
-    )
-).columns(data=JSONB)
-CLAIM_THESE = text(_CLAIM.format(which="and e.id = any(cast(:ids as uuid[]))")).columns(data=JSONB)
+""").columns(data=JSONB)
 
 EFFECTS_OF = text("""
 select f.enrollment_id, f.status, f.begun_at, f.due_at, f.error, f.error_class, f.result from effects f

@@ -15,12 +15,12 @@ BATCH = 500
 # branch (s1) → update field (s2 in France, s3 elsewhere) → add tag (s4) → wait (s5)
 FIRST = """
 with claimed as materialized (
-  select e.id, e.contact_id, e.workflow_id, e.root_event_id, e.depth, w.name as workflow_name, clock.now
-    from enrollments e
-    join workflows w on w.account_id = e.account_id and w.id = e.workflow_id,
-         (select clock_timestamp() as now) clock
-   where e.account_id = current_account() and e.status = 'active' and e.due_at <= clock.now
-     and not w.held order by e.due_at limit $1 for update of e skip locked),
+  select e.*, w.name as workflow_name, clock.now
+    from (select clock_timestamp() as now) clock cross join workflows w cross join lateral (
+         select e.id, e.contact_id, e.workflow_id, e.root_event_id, e.depth from enrollments e
+          where e.account_id = current_account() and e.workflow_id = w.id and e.status = 'active'
+            and e.due_at <= clock.now order by e.due_at limit $1 for update of e skip locked) e
+   where w.account_id = current_account() and not w.held limit $1),
 people as materialized (
   select x.*, c.city as old, c.country = 'France' as french,
          case when c.country = 'France' then 'Lyon' else 'Oslo' end as city,
@@ -71,13 +71,13 @@ select count(*) from moved
 # the wait's end → goal check (s6): met by customers, and then the end
 SECOND = """
 with claimed as materialized (
-  select e.id, c.company = 'Customer' as met, clock.now
-    from enrollments e
-    join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
-    join contacts c on c.account_id = e.account_id and c.id = e.contact_id,
-         (select clock_timestamp() as now) clock
-   where e.account_id = current_account() and e.status = 'active' and e.due_at <= clock.now
-     and not w.held order by e.due_at limit $1 for update of e skip locked),
+  select e.id, e.met, clock.now
+    from (select clock_timestamp() as now) clock cross join workflows w cross join lateral (
+         select e.id, c.company = 'Customer' as met from enrollments e
+           join contacts c on c.account_id = e.account_id and c.id = e.contact_id
+          where e.account_id = current_account() and e.workflow_id = w.id and e.status = 'active'
+            and e.due_at <= clock.now order by e.due_at limit $1 for update of e skip locked) e
+   where w.account_id = current_account() and not w.held limit $1),
 closed as (
   update enrollment_executions x set finished_at = p.now, outcome = 'passed'
     from claimed p where x.account_id = current_account() and x.enrollment_id = p.id and x.seq = 4),

@@ -30,7 +30,8 @@ select extract(epoch from pg_xact_commit_timestamp(x.xmin) - due.at)::float8 as 
  where x.account_id = $1 and x.seq = 1
 """
 BEHIND = """
-select exists (select from enrollments where account_id = $1 and status = 'active' and due_at <= now())
+select exists (select from enrollments
+                where account_id = $1 and status = 'active' and due_at > '-infinity' and due_at <= now())
 """
 
 

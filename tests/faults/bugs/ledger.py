@@ -60,8 +60,8 @@ BUGS = (
         "lease-by-the-engines-clock",
         "The lease ends by the clock that tests move and operators shift.",
         LEDGER,
-        "or o.status = 'claimed' and o.lease_until < clock_timestamp()",
-        "or o.status = 'claimed' and o.lease_until < cast(:now as timestamptz)",
+        "or o.lease_until < clock_timestamp()",
+        "or o.lease_until < cast(:now as timestamptz)",
         ("tests/faults/test_leases.py", "-k", "clock"),
     ),
     Bug(
@@ -100,7 +100,7 @@ BUGS = (
     Bug(
         "held-only-in-words",
         "The engine says that it is held and sends.",
-        LEDGER,
+        "db/repositories/due.py",
         "           and not exists (select from installation i where i.held_at is not null)\n",
         "",
         ("tests/faults/test_restored.py", "-k", "claims_nothing"),

@@ -9,8 +9,8 @@ BUGS = (
         "claim-without-locks",
         "Two workers move the same people.",
         "db/repositories/moving.py",
-        " order by e.due_at limit :most for update of e skip locked\n",
-        " order by e.due_at limit :most\n",
+        " order by e.due_at limit :most for update of e skip locked) e\n",
+        " order by e.due_at limit :most) e\n",
         ("tests/faults/test_leases.py", "-k", "no_other_does"),
     ),
     Bug(
@@ -113,9 +113,9 @@ BUGS = (
         "suspects-are-moved-together",
         "Who was left behind by a dead worker is claimed with everybody else.",
         "db/repositories/moving.py",
-        'which="""and e.id not in (select unnest(b.ids) from batches b\n'
-        '                   where b.account_id = current_account() and b.kind = \'move\')"""',
-        'which=""',
+        "          and e.id not in (select unnest(b.ids) from batches b\n"
+        "                            where b.account_id = current_account() and b.kind = 'move')\n",
+        "",
         ("tests/faults/test_suspects.py", "-k", "left_alone"),
     ),
     Bug(
