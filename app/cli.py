@@ -13,6 +13,7 @@ from litestar.plugins import CLIPlugin
 
 from app.settings import Settings
 
+IDLE_SECONDS = 5  # of a connection between two requests
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -31,11 +32,18 @@ def web(host: str, port: int) -> None:
     """Serve the screens and the JSON."""
     import uvicorn
 
+    from app.web.connections import ConnectionLimits, guarded
+
+    settings = Settings.from_env()
+    # Behind a proxy all connections come from one address: there the proxy counts.
+    most = 0 if settings.trusted_proxies else settings.max_connections_per_client
     uvicorn.run(
         "app.main:create_app",
         factory=True,
         host=host,
         port=port,
+        http=guarded(ConnectionLimits(per_client=most)),
+        timeout_keep_alive=IDLE_SECONDS,
         access_log=False,
         server_header=False,
         date_header=True,

@@ -1,0 +1,206 @@
+"""The guard of every connection, below HTTP: deadlines for slow clients and a limit of connections for each.
+
+uvicorn ends a connection that idles between requests. This protocol adds what it leaves open: a deadline for
+the head of a request, a lowest speed for its body and for reading the answer, a largest head, and how many
+connections one client may hold. `guarded` makes the class that `uvicorn.run(http=…)` takes."""
+
+import asyncio
+from collections import Counter
+from typing import Any, ClassVar, Literal
+
+import msgspec
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import get_remote_addr
+
+from app.web.edge import client_of
+
+log = structlog.get_logger("switchyard.connections")
+LINGER_SECONDS = 5.0  # how long a closed connection may still send what it holds
+PIPELINED = 16
+ANSWER = b"HTTP/1.1 %s\r\ncontent-length: 0\r\nconnection: close\r\n%s\r\n"
+TIMEOUT = ANSWER % (b"408 Request Timeout", b"")
+BUSY = ANSWER % (b"503 Service Unavailable", b"retry-after: 10\r\n")
+
+
+class ConnectionLimits(msgspec.Struct, frozen=True):
+    """What one connection and one client may take; seconds and bytes."""
+
+    per_client: int = 100  # connections at a time; 0 does not count, as behind a proxy
+    head_seconds: float = 10.0  # from the first byte of a request to the end of its headers
+    head_bytes: int = 65_536
+    head_fields: int = 200
+    body_seconds: float = 20.0  # for a body, and one more for each `body_rate` bytes of it
+    body_rate: int = 8_000
+    read_seconds: float = 30.0  # in which a client reads at least `read_bytes` of a long answer
+    read_bytes: int = 16_000
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 as uvicorn speaks it, for clients that may be slow on purpose."""
+
+    limits: ClassVar[ConnectionLimits] = ConnectionLimits()
+    held: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.client_key = ""
+        self.refused = False
+        self.phase: Literal["head", "body", "idle"] = "idle"
+        self.began = 0.0
+        self.received = 0
+        self.head_size = 0
+        self.deadline: asyncio.TimerHandle | None = None
+        self.reading: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # -- as uvicorn's
+        peer = get_remote_addr(transport)
+        self.client_key = client_of(peer[0]) if peer else ""
+        if self.client_key and 0 < self.limits.per_client <= self.held[self.client_key]:
+            self.refused = True
+            log.info("connection refused: its client holds too many", client=self.client_key)
+            transport.write(BUSY)
+            transport.close()
+            return
+        self.held[self.client_key] += 1
+        super().connection_made(transport)
+        self._enter("head")
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.refused:
+            return
+        self.held[self.client_key] -= 1
+        if not self.held[self.client_key]:
+            del self.held[self.client_key]
+        for timer in (self.deadline, self.reading):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.refused:
+            return
+        if self.phase == "idle":
+            self._enter("head")
+        self.received += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self.phase == "head" and self.received > self.limits.head_bytes:
+            self.send_400_response("The head of the request is too long.")
+            return
+        self._watch()
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= PIPELINED:
+            raise ValueError("too many requests at once")
+        self.head_size = 0
+        if self.phase != "head":
+            self._enter("head")
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._weigh(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._weigh(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._enter("body")
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._enter("idle")
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch_reading()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.reading is not None:
+            self.reading.cancel()
+            self.reading = None
+        self._watch_reading()
+
+    def _weigh(self, size: int) -> None:
+        """Raises, which uvicorn answers with 400, where the head grows too large."""
+        self.head_size += size
+        if self.head_size > self.limits.head_bytes or len(self.headers) >= self.limits.head_fields:
+            raise ValueError("the head of the request is too long")
+
+    def _enter(self, phase: Literal["head", "body", "idle"]) -> None:
+        self.phase, self.began, self.received = phase, self.loop.time(), 0
+        if self.deadline is not None:
+            self.deadline.cancel()
+            self.deadline = None
+
+    def _watch(self) -> None:
+        if self.phase != "idle" and self.deadline is None:
+            self.deadline = self.loop.call_later(max(0.05, self._left()), self._look)
+
+    def _left(self) -> float:
+        """Seconds until the deadline of this phase. A body that is no longer waited for gets none for its
+        length."""
+        seconds = self.limits.head_seconds
+        if self.phase == "body":
+            slow = self.received / self.limits.body_rate if self._answering() else 0
+            seconds = self.limits.body_seconds + slow
+        return self.began + seconds - self.loop.time()
+
+    def _look(self) -> None:
+        self.deadline = None
+        if self.transport.is_closing():
+            return
+        answering = self._answering()
+        if self.flow.read_paused or (self.phase == "head" and answering):
+            self.began += 1.0  # it is we who do not read
+            self.deadline = self.loop.call_later(1.0, self._look)
+        elif self._left() > 0:
+            self._watch()
+        else:
+            self._give_up()
+
+    def _answering(self) -> bool:
+        cycle: Any = self.cycle  # uvicorn has None there before the first request
+        return cycle is not None and not cycle.response_complete
+
+    def _give_up(self) -> None:
+        log.info("connection closed: its client is slow", client=self.client_key, phase=self.phase)
+        cycle: Any = self.cycle
+        if cycle is None or not cycle.response_started:  # else the client has an answer already
+            self.transport.write(TIMEOUT)
+        self.transport.close()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def _watch_reading(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        if unread and self.reading is None:
+            self.reading = self.loop.call_later(self.limits.read_seconds, self._look_at_reading, unread)
+
+    def _look_at_reading(self, before: int) -> None:
+        self.reading = None
+        unread = self.transport.get_write_buffer_size()
+        if unread and unread > before - self.limits.read_bytes:
+            log.info("connection closed: its client does not read", client=self.client_key)
+            self.transport.abort()
+        else:
+            self._watch_reading()
+
+
+def guarded(limits: ConnectionLimits) -> type[GuardedProtocol]:
+    """The protocol with limits and a count of its own."""
+
+    class Protocol(GuardedProtocol):
+        pass
+
+    Protocol.limits, Protocol.held = limits, Counter()
+    return Protocol
