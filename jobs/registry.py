@@ -22,6 +22,7 @@ def lazily(module: str, name: str) -> Handler:
 
 
 HANDLERS: dict[str, Handler] = {
+    "bulk.consent": lazily("app.contacts.bulk", "run_bulk_consent"),
     "bulk.delete": lazily("app.contacts.bulk", "run_bulk_delete"),
     "bulk.restore": lazily("app.contacts.bulk", "run_bulk_restore"),
     "bulk.tag": lazily("app.contacts.bulk", "run_bulk_tag"),

@@ -1,6 +1,7 @@
 """Work on many contacts: a durable job that walks over a set in batches, each in one transaction.
 
-`tag_many`, `delete_many`, `restore_many` and `undo_deletion` make jobs; `run_bulk_…` do one batch of them.
+`tag_many`, `set_consent_of_many`, `delete_many`, `restore_many` and `undo_deletion` make jobs; `run_bulk_…`
+do one batch of them.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -10,7 +11,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import insert, select, update
 
-from app.contacts.schemas import TAG_NAME, BulkForm, BulkJob, BulkTagForm
+from app.contacts.schemas import TAG_NAME, BulkConsentForm, BulkForm, BulkJob, BulkTagForm
 from app.contacts.selection import count_selection, read_selection, selected
 from app.errors import Conflict, Invalid, NotFound, Unconfirmed
 from app.tags.use_cases import ensured_tag
@@ -20,7 +21,7 @@ from db.models import AuditLog, Event, Job
 
 BATCH = 500
 QUEUE = "bulk"
-DELETE, RESTORE, TAG = "bulk.delete", "bulk.restore", "bulk.tag"
+DELETE, RESTORE, TAG, CONSENT = "bulk.delete", "bulk.restore", "bulk.tag", "bulk.consent"
 
 
 async def tag_many(work: Work, form: BulkTagForm, *, asks: bool = False) -> BulkJob:
@@ -41,6 +42,18 @@ async def tag_many(work: Work, form: BulkTagForm, *, asks: bool = False) -> Bulk
     tag_id, name = await ensured_tag(work, form.tag)
     args = selection | {"tag_id": str(tag_id), "tag": name, "operation": form.operation}
     return await _add_job(work, TAG, args, total)
+
+
+async def set_consent_of_many(work: Work, form: BulkConsentForm, *, asks: bool = False) -> BulkJob:
+    """Makes the job that sets the consent of contacts for one channel. A browser also gets a page that asks
+    for it. Raises as `tag_many`."""
+    selection = await read_selection(work, form)
+    total = await count_selection(work, form, selection, asks=asks)
+    if not form.state:
+        if asks and form.expected is None:
+            raise Unconfirmed("Choose a consent.", {"total": total})
+        raise Invalid({"state": "Choose granted, denied or unknown."})
+    return await _add_job(work, CONSENT, selection | {"channel": form.channel, "state": form.state}, total)
 
 
 async def delete_many(work: Work, form: BulkForm, *, asks: bool = False) -> BulkJob:
@@ -99,6 +112,25 @@ async def run_bulk_tag(work: Work, job: Job) -> bool:
         kind = "tag.added" if adds else "tag.removed"
         await _emit(work, ids, kind, {"tag_id": str(tag_id)})
         await _audit(work, ids, kind, {"tag": [None, name] if adds else [name, None]})
+
+    return await _batch(work, job, change, record)
+
+
+async def run_bulk_consent(work: Work, job: Job) -> bool:
+    """The next batch of a job that sets consent; True when it was the last one."""
+    field, state = f"{job.args['channel']}_consent", job.args["state"]
+    before: dict[UUID, str] = {}
+
+    async def change(ids: Sequence[UUID]) -> list[UUID]:
+        before.update(await work.contacts.set_consent(ids, field, state, work.now))
+        return list(before)
+
+    async def record(ids: Sequence[UUID]) -> None:
+        for old in sorted(set(before.values())):
+            same = [contact_id for contact_id in ids if before[contact_id] == old]
+            changes = {field: [old, state]}
+            await _emit(work, same, "contact.updated", {"changes": changes})
+            await _audit(work, same, "contact.updated", changes)
 
     return await _batch(work, job, change, record)
 

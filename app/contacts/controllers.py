@@ -7,7 +7,13 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from app.accounts.domain import zones
-from app.contacts.bulk import delete_many, restore_many, tag_many, undo_deletion
+from app.contacts.bulk import (
+    delete_many,
+    restore_many,
+    set_consent_of_many,
+    tag_many,
+    undo_deletion,
+)
 from app.contacts.listing import (
     Query,
     added_condition,
@@ -26,6 +32,7 @@ from app.contacts.pages import (
 )
 from app.contacts.schemas import (
     MOST_IDS,
+    BulkConsentForm,
     BulkForm,
     BulkJob,
     BulkTagForm,
@@ -52,6 +59,7 @@ from app.web.actions import action, actions
 from app.web.body_limits import LONG_TEXT, BodyLimits
 from app.web.guards import may
 from app.web.negotiate import Request, Saved, Shaped
+from app.web.words import plural
 from app.work import Work
 
 EDIT = Permission.EDIT_CONTACTS
@@ -143,6 +151,15 @@ class ContactController(Controller):
         job = await tag_many(work, data, asks=request.wants_html)
         verb = "tagged" if data.operation == "add" else "untagged"
         return Saved(job, see=job.href, note=f"{_many(job.total)} being {verb}.")
+
+    @post("/bulk/consent", form="contacts/bulk.html", guards=[may(EDIT)], limits=MANY)
+    async def set_consent_of_many(
+        self, request: Request, data: JSONBody[BulkConsentForm], work: NamedDependency[Work]
+    ) -> Saved[BulkJob]:
+        """Sets the email or SMS consent of many contacts: a job. A browser is asked for the consent first;
+        JSON may send `expected`."""
+        job = await set_consent_of_many(work, data, asks=request.wants_html)
+        return Saved(job, see=job.href, note=f"The consent of {plural(job.total, 'contact')} is being set.")
 
     @post("/bulk/deletion", form="contacts/bulk.html", guards=[may(EDIT)], limits=MANY)
     async def delete_many(

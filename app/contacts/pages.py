@@ -22,6 +22,7 @@ from app.contacts.listing import (
     write_cursor,
 )
 from app.contacts.schemas import (
+    BulkConsentForm,
     BulkForm,
     BulkTagForm,
     Choice,
@@ -146,6 +147,10 @@ def _list_actions(work: Work, query: Query, some: bool) -> list[Action]:
         work, "tag", "Tag", "/contacts/bulk/tags", permission=EDIT, form=BulkTagForm,
         options={"operation": ["add", "remove"]}, when=some and not query.deleted,
     )  # fmt: skip
+    consent = action(
+        work, "consent", "Set consent", "/contacts/bulk/consent", permission=EDIT, form=BulkConsentForm,
+        when=some and not query.deleted,
+    )  # fmt: skip
     delete = action(
         work, "delete", "Delete", "/contacts/bulk/deletion", permission=EDIT, form=BulkForm,
         when=some and not query.deleted,
@@ -158,7 +163,7 @@ def _list_actions(work: Work, query: Query, some: bool) -> list[Action]:
         work, "import", "Import", "/imports/new", permission=Permission.IMPORT_CONTACTS, method="GET"
     )
     new = action(work, "new", "New contact", "/contacts/new", permission=EDIT, method="GET")
-    return actions(bring, new, keep, tag, delete, restore)
+    return actions(bring, new, keep, tag, consent, delete, restore)
 
 
 def editable(fields: Fields, contact_id: UUID | None = None) -> list[FieldView]:

@@ -1,7 +1,7 @@
 """Contacts as they come in and as they are shown."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -88,6 +88,13 @@ class BulkTagForm(BulkForm, kw_only=True):
     operation: Annotated[
         str, Meta(pattern="^(add|remove)$", extra={"error": "“operation” is add or remove."})
     ] = "add"
+
+
+class BulkConsentForm(BulkForm, kw_only=True):
+    """`channel` and `state` as of the contact's fields; a browser that sends no state is asked for it."""
+
+    channel: Literal["email", "sms"] = "email"
+    state: Literal["", "granted", "denied", "unknown"] = ""
 
 
 class BulkJob(msgspec.Struct):

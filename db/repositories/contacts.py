@@ -164,6 +164,21 @@ class Contacts(TenantRepository[Contact]):
         query = query.order_by(Contact.id).limit(limit).with_for_update(of=Contact)
         return list((await self.session.scalars(query)).all())
 
+    async def set_consent(
+        self, contact_ids: Sequence[UUID], field: str, state: str, now: datetime
+    ) -> dict[UUID, str]:
+        """Sets `email_consent` or `sms_consent` of contacts; what it was, by the id of each that changed. The
+        caller holds their rows."""
+        column = getattr(Contact, field)
+        query = self._own(select(Contact.id, column)).where(Contact.id.in_(contact_ids), column != state)
+        before: dict[UUID, str] = {row.id: row[1] for row in await self.session.execute(query)}
+        await self.session.execute(
+            update(Contact)
+            .where(Contact.account_id == self.account_id, Contact.id.in_(list(before)))
+            .values(**{field: state}, rev=Contact.rev + 1, updated_at=now)
+        )
+        return before
+
     async def mark_deleted(
         self, contact_ids: Sequence[UUID], now: datetime, job_id: UUID | None = None
     ) -> list[UUID]:

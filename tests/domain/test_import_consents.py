@@ -37,7 +37,9 @@ def test_the_usual_words(cell: str, plain_column: str | None, opt_out_column: st
     assert consent_of(cell, opt_out=True) == opt_out_column
 
 
-@pytest.mark.parametrize("cell", ["pending", "non-subscribed", "maybe", "2018-07-23 12:19:27", "Ann"])
+@pytest.mark.parametrize(
+    "cell", ["pending", "active", "non-subscribed", "maybe", "2018-07-23 12:19:27", "Ann"]
+)
 def test_other_words_are_not_guessed(cell: str) -> None:
     with pytest.raises(UnknownWord, match="not a word for consent"):
         consent_of(cell, opt_out=False)

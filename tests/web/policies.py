@@ -19,6 +19,7 @@ GET  /audit                                                       audit:view
 POST /breakers/{workflow_id}/{step_key}/trial                     jobs:run
 GET  /contacts                                                    view
 POST /contacts                                                    contacts:edit
+POST /contacts/bulk/consent                                       contacts:edit
 POST /contacts/bulk/deletion                                      contacts:edit
 POST /contacts/bulk/restoration                                   contacts:edit
 POST /contacts/bulk/tags                                          contacts:edit

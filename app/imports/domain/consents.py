@@ -12,7 +12,7 @@ _NO = frozenset({"no", "n", "false", "0", "off", "nein", "non"})
 _GRANTED = frozenset(
     {
         "subscribed", "subscribe", "optedin", "optin", "doubleoptin", "granted", "confirmed", "accepted",
-        "agreed", "consented", "allowed", "active",
+        "agreed", "consented", "allowed",
     }
 )  # fmt: skip
 _DENIED = frozenset(
@@ -20,7 +20,7 @@ _DENIED = frozenset(
         "unsubscribed", "unsubscribe", "unsub", "cleaned", "bounced", "bounce", "hardbounce", "hardbounced",
         "optedout", "optout", "denied", "declined", "refused", "revoked", "withdrawn", "complained",
         "complaint", "spam", "spamcomplaint", "suppressed", "blocked", "blocklisted", "blacklisted",
-        "inactive", "noconsent", "donotcontact", "donotemail", "donotmail", "donotcall", "donottext",
+        "noconsent", "donotcontact", "donotemail", "donotmail", "donotcall", "donottext",
         "donotsms",
     }
 )  # fmt: skip
