@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from app.contacts.listing import clean_search, condition, read_filter
 from app.contacts.schemas import BulkForm
-from app.errors import Conflict, Invalid, Unconfirmed
+from app.errors import Invalid, Unconfirmed, check_expected
 from app.web.words import plural
 from app.work import Work
 from db.models import Job
@@ -26,11 +26,7 @@ def check_number(form: BulkForm, total: int, *, asks: bool) -> None:
     expected = form.expected
     if expected is None and asks:
         expected = form.matching if form.all else len({*form.ids, *form.id})
-    if expected is not None and expected != total:
-        verb = "matches" if total == 1 else "match"
-        raise Conflict(
-            f"{plural(total, 'contact')} {verb} now, not {expected:,}. Nothing was changed.", {"total": total}
-        )
+    check_expected(expected, total, "contact matches", "contacts match")
     if asks and form.expected is None and total > MOST_UNCONFIRMED:
         raise Unconfirmed(f"This changes {plural(total, 'contact')}.", {"total": total})
 

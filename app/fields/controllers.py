@@ -7,7 +7,14 @@ from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from app.fields.schemas import CustomFieldView, FieldChangeForm, FieldForm, FieldList, FieldPage
+from app.fields.schemas import (
+    CustomFieldView,
+    FieldChangeForm,
+    FieldDeletionForm,
+    FieldForm,
+    FieldList,
+    FieldPage,
+)
 from app.fields.use_cases import change_field, create_field, delete_field, field_row, users_of
 from app.permissions import Permission
 from app.web.actions import action, actions
@@ -56,9 +63,12 @@ class FieldController(Controller):
         return Saved(await _page(work, field_id), see="/fields", created=False, note="The field was saved.")
 
     @post("/{field_id:uuid}/deletion", form="/fields/{field_id}", guards=[may(EDIT)])
-    async def delete_field(self, field_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
-        """Deletes a field and its values. 409 with the list while a workflow or a segment uses it."""
-        label = await delete_field(work, field_id)
+    async def delete_field(
+        self, field_id: FromPath[UUID], data: JSONBody[FieldDeletionForm], work: NamedDependency[Work]
+    ) -> Saved[None]:
+        """Deletes a field and its values. 409 with the list while a workflow or a segment uses it, and with
+        the number when other than `expected` contacts have a value."""
+        label = await delete_field(work, field_id, data.expected)
         return Saved(None, see="/fields", note=f"{label} was deleted.")
 
 
@@ -67,12 +77,16 @@ async def _page(work: Work, field_id: UUID) -> FieldPage:
     href = f"/fields/{field_id}"
     return FieldPage(
         view_of(row),
+        await work.fields.count_values(field_id),
         used,
         actions(
             action(work, "update", "Save", href, permission=EDIT, form=FieldChangeForm),
-            action(work, "delete", "Delete", f"{href}/deletion", permission=EDIT, when=not used),
+            action(
+                work, "delete", "Delete", f"{href}/deletion", permission=EDIT, form=FieldDeletionForm,
+                when=not used,
+            ),
         ),
-    )
+    )  # fmt: skip
 
 
 def view_of(row: Any) -> CustomFieldView:

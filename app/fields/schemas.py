@@ -32,6 +32,12 @@ class FieldChangeForm(msgspec.Struct, forbid_unknown_fields=True):
     options: Options = ""
 
 
+class FieldDeletionForm(msgspec.Struct, forbid_unknown_fields=True):
+    """With `expected` nothing is done when another number of contacts has a value (409 with the number)."""
+
+    expected: Annotated[int, Meta(ge=0)] | None = None
+
+
 class CustomFieldView(msgspec.Struct):
     """`filter_key` is what filters call it."""
 
@@ -50,8 +56,10 @@ class FieldList(msgspec.Struct):
 
 
 class FieldPage(msgspec.Struct):
-    """One field; `used_by` are workflows and segments that need it."""
+    """One field; `contacts` is how many have a value in it, `used_by` are workflows and segments that need
+    it."""
 
     field: CustomFieldView
+    contacts: int
     used_by: list[Use]
     actions: list[Action]

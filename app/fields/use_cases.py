@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.exc import IntegrityError
 
-from app.errors import Conflict, Invalid, NotFound
+from app.errors import Conflict, Invalid, NotFound, check_expected
 from app.fields.domain import MOST_FIELDS, key_error, key_of, read_options
 from app.fields.schemas import FieldChangeForm, FieldForm
 from app.filters.uses import Use, refusal
@@ -89,16 +89,20 @@ async def _refuse_named(work: Work, field: Any, gone: list[str]) -> None:
         raise Conflict(refusal(what, used, "remove it"), current=msgspec.to_builtins(used))
 
 
-async def delete_field(work: Work, field_id: UUID) -> str:
+async def delete_field(work: Work, field_id: UUID, expected: int | None = None) -> str:
     """Deletes a field and what contacts have in it; its label. Raises `Conflict` with the list while a
-    workflow or a segment uses it, `NotFound`."""
+    workflow or a segment uses it, and with the number when other than `expected` contacts have a value,
+    `NotFound`."""
     field = await field_row(work, field_id)
     await Uses(work.session).taking_away()
     used = await users_of(work, field_id)
     if used:
         raise Conflict(refusal(f"The field “{field.label}”", used), current=msgspec.to_builtins(used))
+    total = await work.fields.count_values(field_id)
+    check_expected(expected, total, "contact has a value", "contacts have a value")
     await work.fields.remove(field_id)
-    work.audit("field.deleted", "field", field_id, {"label": [field.label, None]})
+    changes = {"label": [field.label, None], "contacts": [total, None]}
+    work.audit("field.deleted", "field", field_id, changes)
     await work.commit()
     return str(field.label)
 

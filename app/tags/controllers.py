@@ -10,7 +10,7 @@ from litestar.params import FromPath, JSONBody
 
 from app.errors import NotFound
 from app.permissions import Permission
-from app.tags.schemas import TagForm, TagLine, TagList, TagPage
+from app.tags.schemas import TagDeletionForm, TagForm, TagLine, TagList, TagPage
 from app.tags.use_cases import create_tag, delete_tag, rename_tag, users_of
 from app.web.actions import action, actions
 from app.web.guards import may
@@ -50,9 +50,12 @@ class TagController(Controller):
         return Saved(await _page(work, tag_id), see="/tags", created=False, note="The tag was renamed.")
 
     @post("/{tag_id:uuid}/deletion", form="/tags/{tag_id}", guards=[may(EDIT)])
-    async def delete_tag(self, tag_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
-        """Takes a tag from everybody and deletes it. 409 with the list while something uses it."""
-        name = await delete_tag(work, tag_id)
+    async def delete_tag(
+        self, tag_id: FromPath[UUID], data: JSONBody[TagDeletionForm], work: NamedDependency[Work]
+    ) -> Saved[None]:
+        """Takes a tag from everybody and deletes it. 409 with the list while something uses it, and with the
+        number when other than `expected` contacts have it."""
+        name = await delete_tag(work, tag_id, data.expected)
         return Saved(None, see="/tags", note=f"Tag {name} was deleted.")
 
 
@@ -67,9 +70,12 @@ async def _page(work: Work, tag_id: UUID) -> TagPage:
         used,
         actions(
             action(work, "rename", "Rename", href, permission=EDIT, form=TagForm),
-            action(work, "delete", "Delete", f"{href}/deletion", permission=EDIT, when=not used),
+            action(
+                work, "delete", "Delete", f"{href}/deletion", permission=EDIT, form=TagDeletionForm,
+                when=not used,
+            ),
         ),
-    )
+    )  # fmt: skip
 
 
 def _line(row: Any) -> TagLine:

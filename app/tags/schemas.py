@@ -17,6 +17,12 @@ class TagForm(msgspec.Struct, forbid_unknown_fields=True):
     ]
 
 
+class TagDeletionForm(msgspec.Struct, forbid_unknown_fields=True):
+    """With `expected` nothing is done when another number of contacts has the tag (409 with the number)."""
+
+    expected: Annotated[int, Meta(ge=0)] | None = None
+
+
 class TagLine(msgspec.Struct):
     """`contacts` counts those that are not deleted; `href` lists them."""
 

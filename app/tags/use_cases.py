@@ -5,7 +5,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.exc import IntegrityError
 
-from app.errors import Conflict, Invalid, NotFound
+from app.errors import Conflict, Invalid, NotFound, check_expected
 from app.filters.uses import Use, refusal
 from app.work import Work
 from db.repositories.tags import slug_of
@@ -63,9 +63,9 @@ async def rename_tag(work: Work, tag_id: UUID, name: str) -> None:
     await work.commit()
 
 
-async def delete_tag(work: Work, tag_id: UUID) -> str:
+async def delete_tag(work: Work, tag_id: UUID, expected: int | None = None) -> str:
     """Takes a tag from everybody and deletes it; its name. Raises `Conflict` with the list while a workflow
-    or a segment uses it, `NotFound`."""
+    or a segment uses it, and with the number when other than `expected` contacts have it, `NotFound`."""
     tag = await work.tags.one(tag_id)
     if tag is None:
         raise NotFound("tag")
@@ -73,8 +73,10 @@ async def delete_tag(work: Work, tag_id: UUID) -> str:
     used = await users_of(work, tag_id)
     if used:
         raise Conflict(refusal(f"The tag “{tag.name}”", used), current=msgspec.to_builtins(used))
+    total = sum(row.contacts for row in await work.tags.counted(tag_id))
+    check_expected(expected, total, "contact has this tag", "contacts have this tag")
     await work.tags.remove(tag_id)
-    work.audit("tag.deleted", "tag", tag_id, {"name": [tag.name, None]})
+    work.audit("tag.deleted", "tag", tag_id, {"name": [tag.name, None], "contacts": [total, None]})
     await work.commit()
     return str(tag.name)
 

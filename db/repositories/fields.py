@@ -96,6 +96,19 @@ class Fields(TenantRepository[CustomField]):
         )
         return sorted((await self.session.scalars(query)).all())
 
+    async def count_values(self, field_id: UUID) -> int:
+        """How many live contacts have a value in it."""
+        query = (
+            select(func.count())
+            .select_from(Contact)
+            .where(
+                Contact.account_id == self.account_id,
+                Contact.deleted_at.is_(None),
+                Contact.fields.op("?")(str(field_id)),
+            )
+        )
+        return int(await self.session.scalar(query) or 0)
+
     async def remove(self, field_id: UUID) -> None:
         """Deletes a field, and what contacts have in it."""
         await self.session.execute(

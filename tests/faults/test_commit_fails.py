@@ -70,7 +70,10 @@ ALSO = {
     "/enrollments/{enrollment_id}/retry": ("effects", "status = 'sent'", "status = 'unknown'"),
     "/jobs/{job_id}/undo": (
         "contacts",
-        "deleted_at = now(), deletion_job_id = (select id from jobs where task = 'bulk.delete' limit 1)",
+        (
+            "deleted_at = now(), deletion_job_id = (select id from jobs where account_id = $1"
+            " and task = 'bulk.delete')"
+        ),
         "deleted_at = null, deletion_job_id = null",
     ),
 }
