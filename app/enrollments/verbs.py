@@ -87,12 +87,18 @@ async def jump(work: Work, enrollment_id: UUID, step_key: str) -> None:
     await work.commit()
 
 
-async def take_from(work: Work, rows: Sequence[Any], detail: dict[str, Any]) -> None:
-    """Their open visits are left, what is not sent yet is not sent, and nobody is asked any more."""
+async def take_from(
+    work: Work,
+    rows: Sequence[Any],
+    detail: dict[str, Any],
+    error: str = "It was taken to another step before it was sent.",
+) -> None:
+    """Their open visits are left, what is not sent yet is not sent (`error` says why), and nobody is asked
+    any more."""
     ids = [row.id for row in rows]
     engine = Engine(work.session)
     await work.enrollments.close_visits(ids, detail, work.now)
-    await engine.do(CANCEL_EFFECTS, ids=ids, error="It was taken to another step before it was sent.")
+    await engine.do(CANCEL_EFFECTS, ids=ids, error=error)
     closed = [{"enrollment_id": row.id, "seq": row.seq, "status": "withdrawn"} for row in rows]
     await engine.insert(APPROVALS_CLOSED, closed)
 

@@ -103,7 +103,8 @@ class EnrollmentExecution(Tenant, Base):
 
 class Effect(TenantRow, Base):
     """Something outside the database, written before it is attempted. `begun_at` is set right before the
-    call: a claim that died with it null never left the house, one with it set is in doubt."""
+    call: a claim that died with it null never left the house, one with it set is in doubt. `tried_at` is set
+    with it and never cleared: without it no attempt was ever begun (`NEVER_TRIED` of the ledger)."""
 
     __tablename__ = "effects"
     __table_args__ = (
@@ -147,6 +148,7 @@ class Effect(TenantRow, Base):
     due_at: Mapped[datetime]
     lease_until: Mapped[datetime | None]
     begun_at: Mapped[datetime | None]
+    tried_at: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
     result: Mapped[dict[str, Any] | None]
     error: Mapped[str | None]

@@ -30,7 +30,8 @@ update breakers b set state = :state, until = cast(:until as timestamptz),
 """)  # noqa: S608 -- constants
 GONE = text(f"delete from breakers b where {_STEP} and b.error_class = :what")  # noqa: S608 -- constants
 
-# One of the step's effects, due or not: the one that was attempted least. Also one whose worker died with it.
+# One of the step's effects, due or not: of the live version first, and never tried first, then the one whose
+# last try was longest ago. Also one whose worker died with it.
 CLAIM_PROBE = text(f"""
 with x as materialized (
         select o.id from effects o
@@ -40,7 +41,8 @@ with x as materialized (
          where {_OF_STEP} and (o.status in ('pending', 'retry')
                 or o.status = 'claimed' and o.lease_until < clock_timestamp()
                    and (o.begun_at is null or o.on_doubt = 'resend'))
-         order by o.attempts, o.due_at, o.id limit 1 for update of o skip locked)
+         order by e.version is distinct from w.live_version, o.tried_at nulls first, o.attempts, o.due_at,
+                  o.id limit 1 for update of o skip locked)
 update effects f set status = 'claimed', fence = f.fence + 1, begun_at = null,
        lease_until = clock_timestamp() + make_interval(secs => cast(:lease as double precision))
   from x
@@ -89,6 +91,14 @@ TRY_NOW = text(f"""
 update breakers b set until = cast(:now as timestamptz), changed_at = clock_timestamp()
  where {_STEP} and b.state = 'open' returning b.error_class
 """)  # noqa: S608 -- constants
+# Steps that were published anew: what stopped them may be over, so they are tried at once, and what was
+# under way before says nothing about them.
+CHANGED = text("""
+update breakers b set state = 'open', until = cast(:now as timestamptz), changed_at = clock_timestamp(),
+       sample = b.sample || '{"opened": 0}'
+ where b.account_id = current_account() and b.workflow_id = :workflow and b.state <> 'closed'
+   and b.step_key = any(cast(:steps as text[]))
+""")
 OPEN = text("""
 select b.workflow_id, b.step_key, b.error_class, b.state, b.until, b.opened_at, w.name as workflow_name,
        w.live_version,

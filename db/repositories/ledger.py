@@ -13,6 +13,9 @@ LEASE = "make_interval(secs => cast(:lease as double precision))"  # the setting
 # Short, because the row stays locked while a batch is written: it only bridges the time between two batches.
 JOB_LEASE = f"{LEASE} / 4"
 
+# No attempt of the effect `f` was begun, that of a probe neither: nothing can have left. The later conditions
+# are for rows that were tried before `tried_at` was noted.
+NEVER_TRIED = "f.tried_at is null and f.attempts = 0 and f.begun_at is null and f.error is null"
 UNWANTED = "unwanted"  # the error class of what was not sent because nobody wants it: its enrollment goes on
 
 # Died after the call began, and sending twice is not wanted, or it dies each time: a person decides.
@@ -103,6 +106,7 @@ with x as materialized (
 update effects f
    set status = case when y.go then 'claimed' when y.refusal is null then 'pending' else 'cancelled' end,
        begun_at = case when y.go then clock_timestamp() end,
+       tried_at = case when y.go then clock_timestamp() else f.tried_at end,
        attempts = f.attempts + case when y.go and not cast(:probe as boolean) then 1 else 0 end,
        fence = f.fence + case when y.go then 0 else 1 end,
        lease_until = case when y.go then clock_timestamp() + {LEASE} end,

@@ -2,20 +2,48 @@
 
 from sqlalchemy import text
 
-# By version and step: how many, since when, until when, and for how many something may be going out.
-GROUPS = text("""
+from db.repositories.ledger import NEVER_TRIED
+
+_UNDER_WAY = f"(f.status = 'unknown' or f.status = 'claimed' and not ({NEVER_TRIED}))"
+_UNSENT = "f.seq = e.seq and f.status in ('pending', 'retry', 'claimed')"
+
+
+def _having(condition: str) -> str:
+    """How many of the enrollments `e` have an effect `f` like that."""
+    return f"""count(*) filter (where exists (
+         select from effects f where f.account_id = e.account_id and f.enrollment_id = e.id
+            and {condition}))"""
+
+
+# By version and step: how many, since when, until when; for how many something may be going out, for how many
+# what they send was never tried, and for how many it was and is tried again.
+GROUPS = text(f"""
 select e.version, e.step_key, count(*) as people, min(e.wait_until) as due_first,
        max(e.wait_until) as due_last, min(x.started_at) as began_first, max(x.started_at) as began_last,
-       count(*) filter (where exists (
-         select from effects f where f.account_id = e.account_id and f.enrollment_id = e.id
-            and f.status in ('claimed', 'unknown'))) as under_way,
+       {_having(_UNDER_WAY)} as under_way,
+       {_having(f"{_UNSENT} and {NEVER_TRIED}")} as untried,
+       {_having(f"{_UNSENT} and f.status <> 'claimed' and not ({NEVER_TRIED})")} as tried,
        min(e.wait_reason) as reason, count(distinct coalesce(e.wait_reason, '')) as reasons
   from enrollments e
   left join enrollment_executions x
     on x.account_id = e.account_id and x.enrollment_id = e.id and x.seq = e.seq and x.finished_at is null
  where e.account_id = current_account() and e.workflow_id = :workflow and e.status = 'active'
  group by 1, 2 order by 1 desc, 2
-""")
+""")  # noqa: S608 -- constants
+# What these (locked) enrollments have not sent or may be sending: it stays so until the transaction ends.
+UNSETTLED = text(f"""
+select f.enrollment_id, {_UNDER_WAY} as under_way, ({NEVER_TRIED}) as untried from effects f
+ where f.account_id = current_account() and f.enrollment_id = any(cast(:ids as uuid[]))
+   and f.status in ('pending', 'retry', 'claimed', 'unknown')
+ order by f.id for update
+""")  # noqa: S608 -- constants
+# Claimed by a worker that has not begun the call: its fence is gone, and it begins none. The enrollment is
+# locked, so it is not beginning one now either.
+CALLED_BACK = text(f"""
+update effects f set status = 'cancelled', fence = f.fence + 1, lease_until = null, error = :error
+ where f.account_id = current_account() and f.enrollment_id = any(cast(:ids as uuid[]))
+   and f.status = 'claimed' and {NEVER_TRIED}
+""")  # noqa: S608 -- constants
 COUNT = text("""
 select count(*) as people from enrollments
  where account_id = current_account() and workflow_id = :workflow and version = :version

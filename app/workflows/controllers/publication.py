@@ -118,6 +118,8 @@ def _told(done: Published) -> str:
         said.append("The people are being moved; see Jobs.")
     if done.moved:
         said.append(f"{done.moved:,} moved.")
+    if done.renewed:
+        said.append(f"For {done.renewed:,} of them, unsent messages are rendered from this version.")
     if done.exited:
         said.append(f"{done.exited:,} left.")
     if done.under_way:

@@ -7,8 +7,10 @@ import msgspec
 from msgspec.structs import replace
 
 from app.filters.facts import Facts
+from app.workflows.domain.draft import Draft, walk
 from app.workflows.domain.schedule import after, wait_end
-from app.workflows.domain.steps import Approval, Drip, Goal, StepConfig, Wait, WaitFor
+from app.workflows.domain.steps import Approval, Drip, Goal, StepConfig, Wait, WaitFor, Window
+from app.workflows.domain.version import Version
 
 EFFECTS = ("effect", "retry", "hold", "breaker_open")
 
@@ -21,6 +23,22 @@ class Stand(msgspec.Struct, frozen=True):
 
 
 ANEW = Stand(False)
+Document = Version | Draft
+
+
+def sends_anew(old: Document | None, new: Document, key: str) -> bool:
+    """Whether what step `key` of `old` has rendered and not tried to send is rendered again from `new`: the
+    step is still there, and what it sends, or when it may, has changed."""
+    after = _sending(new, key)
+    return after is not None and (old is None or after != _sending(old, key))
+
+
+def _sending(document: Document, key: str) -> tuple[StepConfig, Window | None] | None:
+    configs = (step.config for _, _, step in walk(document.steps) if step.key == key)
+    config = next(configs, None)
+    if config is None:
+        return None
+    return config, getattr(config, "window", None) or document.settings.window
 
 
 def stand(

@@ -54,13 +54,16 @@ class StandGroup(msgspec.Struct):
     """People at one step of a version in use. `due_first` to `due_last` is when their wait ends; after a move
     to the same step of the new version it ends between `new_first` and `new_last`, or as before (`kept`), or
     the step begins anew (neither). `under_way` are those who cannot be moved, because something may be going
-    out for them at this moment."""
+    out for them at this moment. Of those who are moved to the same step, `renewed` have not tried yet to send
+    what they send, and it is rendered from the new version; `unchanged` have, and try the same again."""
 
     version: int
     step: str
     title: str
     people: int
     under_way: int
+    renewed: int
+    unchanged: int
     reason: str | None
     due_first: datetime | None
     due_last: datetime | None
@@ -107,13 +110,15 @@ class PublicationPage(msgspec.Struct):
 
 
 class Published(msgspec.Struct):
-    """`moved`, `exited` and `under_way` (not moved) people; with `job` they are being moved still. `paused`
-    says that the workflow is, as it was before: nobody enters until it is resumed."""
+    """`moved`, `exited` and `under_way` (not moved) people; with `job` they are being moved still. For
+    `renewed` of those who were moved, what was not sent yet is rendered from this version. `paused` says that
+    the workflow is, as it was before: nobody enters until it is resumed."""
 
     id: UUID
     version: int
     moved: int = 0
     exited: int = 0
     under_way: int = 0
+    renewed: int = 0
     job: UUID | None = None
     paused: bool = False

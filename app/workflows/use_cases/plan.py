@@ -8,10 +8,10 @@ import msgspec
 
 from app.work import Work
 from app.workflows.domain.draft import Audience, Settings, walk
-from app.workflows.domain.relocation import ANEW, stand
+from app.workflows.domain.relocation import ANEW, sends_anew, stand
 from app.workflows.domain.steps import Chat, SendSms, Step, StepConfig, Window
 from app.workflows.domain.triggers import Trigger
-from app.workflows.domain.version import load_version
+from app.workflows.domain.version import Version, load_version
 from app.workflows.schemas.publication import EXIT, FINISH, START, PlanLine, StandGroup, StandOption
 from app.workflows.use_cases.read import Opened, entry_words, live_steps
 from app.workflows.use_cases.triggers import trigger_words
@@ -165,16 +165,21 @@ async def groups_of(work: Work, opened: Opened) -> list[StandGroup]:
     titles = {key: words(step, opened.known)[0] for key, step in new.items()}
     zone = ZoneInfo((await work.accounts.own()).time_zone)
     number = target_number(opened)
-    versions: dict[int, dict[str, Step]] = {}
+    versions: dict[int, Version | None] = {}
     found = []
     for row in rows:
         if row.version == number:
             continue  # they are on it
         if row.version not in versions:
-            versions[row.version] = await _steps(work, opened, row.version)
-        step = versions[row.version].get(row.step_key or "")
+            versions[row.version] = await _version(work, opened, row.version)
+        old = versions[row.version]
+        steps = {step.key: step for _, _, step in walk(old.steps)} if old else {}
+        step = steps.get(row.step_key or "")
         title = words(step, opened.known)[0] if step else "Before the first step"
-        found.append(_group(row, title, step, new.get(row.step_key or ""), titles, zone))
+        group = _group(row, title, step, new.get(row.step_key or ""), titles, zone)
+        if sends_anew(old, opened.draft, group.step):
+            group.renewed, group.unchanged = row.untried, row.tried
+        found.append(group)
     return found
 
 
@@ -184,9 +189,9 @@ def target_number(opened: Opened) -> int:
     return view.next_version if view.changed or view.live_version is None else view.live_version
 
 
-async def _steps(work: Work, opened: Opened, number: int) -> dict[str, Step]:
+async def _version(work: Work, opened: Opened, number: int) -> Version | None:
     row = await work.workflows.version(opened.view.id, number)
-    return {step.key: step for _, _, step in walk(load_version(row.document).steps)} if row else {}
+    return load_version(row.document) if row else None
 
 
 def _group(
@@ -204,6 +209,8 @@ def _group(
         title=title,
         people=row.people,
         under_way=row.under_way,
+        renewed=0,
+        unchanged=0,
         reason=row.reason if row.reasons == 1 else None,
         due_first=row.due_first,
         due_last=row.due_last,

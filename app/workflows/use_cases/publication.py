@@ -8,9 +8,10 @@ import msgspec
 
 from app.errors import Conflict, Invalid, NotFound
 from app.work import Work
-from app.workflows.domain.draft import Draft
+from app.workflows.domain.draft import Draft, walk
 from app.workflows.domain.lint import Problem, blocking
 from app.workflows.domain.references import references
+from app.workflows.domain.relocation import sends_anew
 from app.workflows.domain.version import Version, content_hash, freeze, load_version
 from app.workflows.schemas.publication import Published, PublishForm, StandChoice
 from app.workflows.use_cases.audience import add_audience_job
@@ -18,6 +19,7 @@ from app.workflows.use_cases.clocks import sync_entrances
 from app.workflows.use_cases.edit import header_of, keep, opened
 from app.workflows.use_cases.relocation import AT_ONCE, add_relocation_job, checked, relocate
 from app.workflows.use_cases.typed import known
+from db.repositories.breakers import CHANGED
 from db.repositories.engine import Engine
 from db.repositories.relocation import ARCHIVED
 
@@ -66,6 +68,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
         await work.workflows.add_version(version, digest, work.actor.name, used, work.now)
     await work.workflows.change(workflow_id, live_version=version.number, status=status)
     done = await _people(work, version, choices, paused=status == "paused")
+    await _try_again(work, version, load_version(live.document) if live else None, choices)
     if not same:
         await add_audience_job(work, version)
     changes = {"live_version": (header.live_version, version.number), "status": (header.status, status)}
@@ -84,7 +87,20 @@ async def _people(work: Work, version: Version, choices: Sequence[StandChoice], 
         return done
     moved = await relocate(work, version, choices, work.actor.name)
     done.moved, done.exited, done.under_way = moved.moved, moved.exited, moved.under_way
+    done.renewed = moved.renewed
     return done
+
+
+async def _try_again(
+    work: Work, version: Version, before: Version | None, choices: Sequence[StandChoice]
+) -> None:
+    """What stopped a step may be over once it says something else, or its people say something else: its
+    breaker tries at once."""
+    keys = {step.key for _, _, step in walk(version.steps)}
+    steps = {key for key in keys if sends_anew(before, version, key)} | {one.to for one in choices}
+    await Engine(work.session).do(
+        CHANGED, workflow=version.workflow_id, steps=sorted(steps & keys), now=work.now
+    )
 
 
 def _noted(choices: Sequence[StandChoice]) -> dict[str, tuple[Any, Any]]:

@@ -14,7 +14,7 @@ from app.errors import Conflict, Invalid
 from app.work import Work
 from app.workflows.domain.draft import walk
 from app.workflows.domain.outcomes import ExitReason
-from app.workflows.domain.relocation import ANEW, EFFECTS, Stand, stand
+from app.workflows.domain.relocation import ANEW, EFFECTS, Stand, sends_anew, stand
 from app.workflows.domain.steps import StepConfig
 from app.workflows.domain.version import Version, load_version
 from app.workflows.schemas.publication import EXIT, FINISH, START, StandChoice
@@ -23,6 +23,7 @@ from db.models import Job
 from db.repositories.engine import Engine
 from db.repositories.relocation import (
     APPROVALS_DUE,
+    CALLED_BACK,
     COUNT,
     LOCKED,
     MARKED,
@@ -31,30 +32,41 @@ from db.repositories.relocation import (
     RELOCATED,
     STANDING,
     UNMARKED,
+    UNSETTLED,
 )
 
 TASK, QUEUE = "workflow.relocation", "bulk"
 AT_ONCE = 5000
 BATCH = 500
 STALE = "The people have moved on since you looked. Nothing was published: this is where they stand now."
+TAKEN = "It was taken to another step before it was sent."
+RENEWED = "Nothing was sent yet: it is written anew by version {}."
 NOBODY = UUID(int=0)
 Configs = Mapping[str, StepConfig]
 
 
 class Relocated(msgspec.Struct):
     """How many were moved and taken out, and how many stay on their version because something may be going
-    out for them, or because somebody took them elsewhere by hand meanwhile (`elsewhere`)."""
+    out for them, or because somebody took them elsewhere by hand meanwhile (`elsewhere`). `renewed` of those
+    who were moved had not tried to send what they send: it is rendered from the new version."""
 
     moved: int = 0
     exited: int = 0
     under_way: int = 0
     elsewhere: int = 0
+    renewed: int = 0
 
     def add(self, other: "Relocated") -> None:
         self.moved += other.moved
         self.exited += other.exited
         self.under_way += other.under_way
         self.elsewhere += other.elsewhere
+        self.renewed += other.renewed
+
+    @property
+    def people(self) -> int:
+        """All of them, each once."""
+        return self.moved + self.exited + self.under_way + self.elsewhere
 
 
 async def checked(
@@ -123,24 +135,33 @@ async def _relocate(
     if choice.to == EXIT:
         await take_out(work, Engine(work.session), ids, ExitReason.REMOVED_BY_USER)
         return Relocated(exited=len(rows))
-    busy = {effect.enrollment_id for effect in await work.effects.under_way(ids)}
+    unsettled = await Engine(work.session).all(UNSETTLED, ids=ids)
+    busy = {effect.enrollment_id for effect in unsettled if effect.under_way}
+    untried = {effect.enrollment_id for effect in unsettled if effect.untried}
     free = [row for row in rows if row.id not in busy]
-    await _take_along(work, version, choice, free, by)
-    return Relocated(moved=len(free), under_way=len(rows) - len(free))
+    renewed = await _take_along(work, version, choice, free, untried, by)
+    return Relocated(moved=len(free), under_way=len(rows) - len(free), renewed=renewed)
 
 
 async def _take_along(
-    work: Work, version: Version, choice: StandChoice, rows: Sequence[Any], by: str
-) -> None:
+    work: Work, version: Version, choice: StandChoice, rows: Sequence[Any], untried: set[UUID], by: str
+) -> int:
+    """How many of them begin the step where they stand anew, because nothing was tried of what they send."""
     to = None if choice.to == START else choice.to
-    old = await _configs(work, version.workflow_id, choice.version)
-    new = {step.key: step.config for _, _, step in walk(version.steps)}
+    document = await work.workflows.version(version.workflow_id, choice.version)
+    before = load_version(document.document) if document else None
+    old, new = _configs(before), _configs(version)
     zone = ZoneInfo((await work.accounts.own()).time_zone)
-    places = [(row, _place(row, to, old, new, zone)) for row in rows]
+    anew: set[UUID] = set()
+    if to is not None and to == choice.step and sends_anew(before, version, to):
+        anew = {row.id for row in rows if row.id in untried and row.wait_reason in EFFECTS}
+    places = [(row, ANEW if row.id in anew else _place(row, to, old, new, zone)) for row in rows]
     left = [row for row, place in places if not place.kept and row.wait_reason is not None]
-    if left:
-        await take_from(work, left, {"reason": "moved", "by": by})
     engine = Engine(work.session)
+    if left:
+        error = RENEWED.format(version.number) if anew else TAKEN
+        await take_from(work, left, {"reason": "moved", "by": by}, error)
+        await engine.do(CALLED_BACK, ids=[row.id for row in left], error=error)
     await engine.insert(
         RELOCATED,
         [
@@ -162,6 +183,7 @@ async def _take_along(
     await engine.insert(
         MOVES, moves, from_version=choice.version, to_version=version.number, by=by, now=work.now
     )
+    return len(anew)
 
 
 def _place(row: Any, to: str | None, old: Configs, new: Configs, zone: ZoneInfo) -> Stand:
@@ -174,9 +196,8 @@ def _place(row: Any, to: str | None, old: Configs, new: Configs, zone: ZoneInfo)
     return stand(old.get(to), new.get(to), row.wait_reason, row.wait_until, row.started_at, zone)
 
 
-async def _configs(work: Work, workflow_id: UUID, number: int) -> Configs:
-    row = await work.workflows.version(workflow_id, number)
-    return {step.key: step.config for _, _, step in walk(load_version(row.document).steps)} if row else {}
+def _configs(version: Version | None) -> Configs:
+    return {step.key: step.config for _, _, step in walk(version.steps)} if version else {}
 
 
 async def add_relocation_job(work: Work, version: Version, choices: Sequence[StandChoice]) -> UUID:
@@ -223,14 +244,14 @@ async def run_relocation(work: Work, job: Job) -> bool:
         there = [row for row in rows if row.choice == place and _stands(row, choice)]
         if there:
             done.add(await _relocate(work, version, choice, there, job.actor_name))
-    done.elsewhere = len(rows) - done.moved - done.exited - done.under_way
+    done.elsewhere = len(rows) - done.people
     for name, count in msgspec.structs.asdict(done).items():
         result[name] = result.get(name, 0) + count
     await engine.do(UNMARKED, ids=[row.id for row in rows])
     await work.session.execute(
         update(Job)
         .where(*mine)
-        .values(progress=sum(result.values()), result=result)
+        .values(progress=msgspec.convert(result, Relocated).people, result=result)
         .execution_options(synchronize_session=False)
     )
     work.ring()

@@ -1,0 +1,17 @@
+"""when an attempt of an effect was last begun: one that never was has left nothing behind"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("effects", sa.Column("tried_at", sa.DateTime(timezone=True), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("effects", "tried_at")
