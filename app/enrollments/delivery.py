@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from app.enrollments.told import asked_for
-from app.integrations.smtp import ADDRESS
+from app.integrations.smtp_replies import ADDRESS, UNCLEAR
 from app.ports import Outcome, Refused, Sent
 from app.work import Work
 from app.workflows.domain.events import EMAIL_BOUNCED, EMAIL_DELIVERED
@@ -20,9 +20,13 @@ def kind_of(effect: Any, outcome: Outcome) -> str | None:
         return None
     if isinstance(outcome, Sent):
         return EMAIL_DELIVERED
-    if isinstance(outcome, Refused) and outcome.permanent and outcome.what == ADDRESS:
+    if isinstance(outcome, Refused) and outcome.permanent and _about_recipient(outcome.what):
         return EMAIL_BOUNCED
     return None
+
+
+def _about_recipient(what: str) -> bool:
+    return what == ADDRESS or what.startswith(UNCLEAR)
 
 
 async def tell(work: Work, effect: Any, outcome: Outcome) -> None:

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from app.enrollments.backoff import MOST_ATTEMPTS, pause
-from app.enrollments.breakers import class_of, hear, look_at_breakers
+from app.enrollments.breakers import class_of, hear, look_at_breakers, refused_for_everybody
 from app.enrollments.calling import call_out, place_of
 from app.enrollments.delivery import tell
 from app.enrollments.faults import not_now
@@ -33,6 +33,7 @@ from db.repositories.ledger import (
     GIVE_BACK,
     LOCK_EFFECT,
     POSTPONE,
+    STILL_OURS,
     WAKE_VISIT,
 )
 
@@ -177,15 +178,18 @@ class Ending(msgspec.Struct, frozen=True):
     wait: float = 0.0
 
 
-def ending(outcome: Outcome, attempts: int, on_doubt: str, *, probe: bool = False) -> Ending:
+def ending(
+    outcome: Outcome, attempts: int, on_doubt: str, *, probe: bool = False, stopped: bool = False
+) -> Ending:
     """What an outcome means: pure but for the jitter. The probe of a breaker that fails as those before it
-    waits on: nobody is given up for having been the one it was tried with."""
+    waits on: nobody is given up for having been the one it was tried with. So does whoever is refused for
+    what has `stopped` the step: it is not about them."""
     if isinstance(outcome, Sent):
         return Ending("sent", detail=outcome.detail)
     what = outcome.what or None
     if isinstance(outcome, Doubtful) and on_doubt == "hold":
         return Ending("unknown", outcome.error, what)
-    spared = probe and class_of(outcome) is not None
+    spared = (probe or stopped) and class_of(outcome) is not None
     if isinstance(outcome, Refused) and outcome.permanent and not spared:
         return Ending("failed_permanent", outcome.error, what)
     if attempts >= MOST_ATTEMPTS and not spared:
@@ -196,9 +200,13 @@ def ending(outcome: Outcome, attempts: int, on_doubt: str, *, probe: bool = Fals
 
 async def settle(runtime: Runtime, account_id: UUID, effect: Any, attempts: int, outcome: Outcome) -> bool:
     """Write the outcome and wake the enrollment; False when somebody else holds the effect by now."""
-    end = ending(outcome, attempts, effect.on_doubt, probe=effect.probe)
     async with open_work(runtime, account_id, SYSTEM) as work:
         await wake_visits(work, [effect])  # first: the enrollment is locked before its effect, everywhere
+        # Whether it is for good depends on what others were told, themselves included. A second refusal is:
+        # between the two the breaker was closed, so others fared well.
+        asked = refused_for_everybody(outcome)
+        stopped = asked and await _hear_first(work, effect, outcome) and attempts == 1
+        end = ending(outcome, attempts, effect.on_doubt, probe=effect.probe, stopped=stopped)
         rows = await Engine(work.session).all(
             EFFECT_ENDED,
             id=effect.id,
@@ -210,9 +218,19 @@ async def settle(runtime: Runtime, account_id: UUID, effect: Any, attempts: int,
             due_at=work.now + timedelta(seconds=end.wait),
         )
         if rows:
-            await tell(work, effect, outcome)
-            await hear(work, effect, outcome)
+            if end.status != "retry":
+                await tell(work, effect, outcome)
+            if not asked:
+                await hear(work, effect, outcome)
             await commit(work.session, Boundary.SEND_SETTLED)
         else:
             log.warning("effect.stale", effect=str(effect.id), status=end.status)
     return bool(rows)
+
+
+async def _hear_first(work: Work, effect: Any, outcome: Outcome) -> bool:
+    """Whether the step is stopped for this refusal, and it is the first that the contact gets here; it counts
+    only while the effect is ours."""
+    what = class_of(outcome)
+    rows = await Engine(work.session).all(STILL_OURS, id=effect.id, fence=effect.fence, what=what)
+    return bool(rows) and await hear(work, effect, outcome) and not rows[0].before

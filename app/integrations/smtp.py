@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
-import msgspec
 from aiosmtplib.errors import (
     SMTPException,
     SMTPRecipientRefused,
@@ -21,11 +20,11 @@ from aiosmtplib.errors import (
     SMTPTimeoutError,
 )
 
+from app.integrations.smtp_replies import ADDRESS, LETTER, class_of
 from app.ports import Doubtful, Letter, Outcome, Refused, Sent
 
 TIMEOUT = 10.0  # seconds for one answer
 STAGE_SECONDS = 20.0  # for all of them up to the letter, and once more for the letter
-ADDRESS, LETTER = "address", "letter"  # classes of errors that are about one contact and nobody else
 _LINE_BREAK = re.compile(r"[\r\n\x00]")
 _KEY = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -87,8 +86,7 @@ class SmtpMailer:
                 await client.mail(parseaddr(self.sender)[1])
                 await _recipients(client, everybody)
         except SMTPRecipientRefused as error:
-            refused = _refused(client, error)
-            return msgspec.structs.replace(refused, what=ADDRESS) if refused.permanent else refused
+            return _refused(client, error, recipient=True)
         except SMTPResponseException as error:
             return _refused(client, error)
         except (SMTPException, OSError, TimeoutError) as error:
@@ -120,7 +118,7 @@ async def _data(client: aiosmtplib.SMTP, content: bytes, message_id: str) -> Out
         if error.code < 400:  # no answer that means anything
             client.close()
             return Doubtful(f"The server answered {error.code} to the e-mail.", what="no_answer")
-        return _refused(client, error)
+        return _refused(client, error, letter=True)
     except (SMTPException, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
         client.close()
         said = f"The connection broke while the server was taking the e-mail: {_said(error)}"
@@ -132,11 +130,14 @@ async def _data(client: aiosmtplib.SMTP, content: bytes, message_id: str) -> Out
     return Sent({"code": answer.code, "answer": _clean(answer.message)[:500], "message_id": message_id})
 
 
-def _refused(client: aiosmtplib.SMTP, error: SMTPResponseException) -> Refused:
+def _refused(
+    client: aiosmtplib.SMTP, error: SMTPResponseException, *, recipient: bool = False, letter: bool = False
+) -> Refused:
     """5xx is for good, at every stage; anything else may be tried again."""
     client.close()
-    said = f"The mail server said {error.code} {_clean(str(error.message))[:500]}"
-    return Refused(said, permanent=error.code >= 500, what=f"smtp_{error.code}")
+    text = _clean(str(error.message))[:500]
+    what = class_of(error.code, text, recipient=recipient, letter=letter)
+    return Refused(f"The mail server said {error.code} {text}", permanent=error.code >= 500, what=what)
 
 
 def _said(error: BaseException) -> str:

@@ -87,6 +87,33 @@ update effects f
  where f.account_id = current_account() and f.id = y.id and f.status in ('pending', 'retry')
 returning f.id
 """)  # noqa: S608 -- constants
+# Who failed for what an open breaker stands for, and was not taken up for it before: they begin the step
+# again.
+TAKEN_UP = text("""
+with x as materialized (
+        select e.id, e.error from enrollments e
+          join workflows w on w.account_id = e.account_id and w.id = e.workflow_id and w.status <> 'archived'
+          join effects o on o.account_id = e.account_id and o.enrollment_id = e.id and o.seq = e.seq
+         where e.account_id = current_account() and e.workflow_id = :workflow
+           and e.contact_id = any(cast(:contacts as uuid[])) and e.status = 'failed'
+           and e.exit_reason = 'failed_permanent' and o.step_key = :step
+           and o.status = 'failed_permanent' and o.error_class = :what and o.attempts < :attempts
+           and not exists (select from effects p
+                            where p.account_id = o.account_id and p.enrollment_id = o.enrollment_id
+                              and p.seq < o.seq and p.step_key = o.step_key
+                              and p.status = 'failed_permanent' and p.error_class = o.error_class)
+           and not exists (select from enrollments l
+                            where l.account_id = e.account_id and l.workflow_id = e.workflow_id
+                              and l.contact_id = e.contact_id and l.entry_key = e.entry_key
+                              and l.status = 'active')
+         order by e.id for update of e skip locked)
+update enrollments e
+   set status = 'active', fence = e.fence + 1, due_at = cast(:now as timestamptz), wait_reason = null,
+       wait_until = null, exit_reason = null, error = null, ended_at = null, heard_event_id = null,
+       updated_at = cast(:now as timestamptz)
+  from x where e.account_id = current_account() and e.id = x.id
+returning e.id, x.error
+""")
 TRY_NOW = text(f"""
 update breakers b set until = cast(:now as timestamptz), changed_at = clock_timestamp()
  where {_STEP} and b.state = 'open' returning b.error_class

@@ -133,6 +133,17 @@ update effects f
  where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
    and f.begun_at is null
 """)
+# Whether a worker still has it, for what is asked before its outcome is written; and whether its enrollment
+# failed at this step for the same reason before.
+STILL_OURS = text("""
+select f.id, exists (select from effects p
+                      where p.account_id = f.account_id and p.enrollment_id = f.enrollment_id
+                        and p.seq < f.seq and p.step_key = f.step_key and p.status = 'failed_permanent'
+                        and p.error_class = cast(:what as text)) as before
+  from effects f
+ where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
+   for update of f
+""")
 EFFECT_ENDED = text("""
 update effects f set status = :status, lease_until = null, error = :error, error_class = :what,
        result = cast(cast(:result as text) as jsonb), due_at = cast(:due_at as timestamptz),

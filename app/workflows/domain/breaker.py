@@ -1,14 +1,22 @@
 """The breaker of one step and one class of error: when to stop attempting what fails for everybody, and when
-to begin again. Pure."""
+to begin again. Pure.
 
+Two rules open it. Of the latest 20 subjects within ten minutes at least five, and half of them, failed. Or
+three in a row were refused for good, with nothing between them that went well: a server that says the same to
+three people speaks about the sender. Those three are `struck`: they were given up before that was known."""
+
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import takewhile
 
 import msgspec
 
 SAMPLE = 20  # the latest distinct subjects that count
 WITHIN = timedelta(minutes=10)
 LEAST_FAILING = 5
+LEAST_ALIKE = 3  # different subjects, refused for good one after the other
+ALIKE_WITHIN = timedelta(days=1)  # also where few are sent
 LEAST_SHARE = 0.5
 FIRST_PAUSE = 30.0  # seconds; doubled each time
 LONGEST_PAUSE = 600.0
@@ -23,22 +31,25 @@ class State(StrEnum):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """The latest outcome of one subject."""
+    """The latest outcome of one subject; `final` when it was refused for good and nobody fared well since."""
 
     subject: str
     failed: bool
     at: datetime
+    final: bool = False
 
 
 class Breaker(msgspec.Struct, frozen=True):
     """`recent` oldest first, one for each subject. `opened` counts openings without a success between them.
     `until`: open, the next try; half open, when its probe is given up; closed, the due time given to whoever
-    was released last, None when nobody is parked any more."""
+    was released last, None when nobody is parked any more. `struck` are subjects who were refused for good in
+    a row when it opened, while it has not closed."""
 
     state: State = State.CLOSED
     recent: list[Seen] = []
     opened: int = 0
     until: datetime | None = None
+    struck: list[str] = []
 
     @property
     def idle(self) -> bool:
@@ -53,9 +64,11 @@ def pause(opened: int, chance: float) -> timedelta:
     return timedelta(seconds=seconds * (1 + SPREAD * chance))
 
 
-def heard(breaker: Breaker, subject: str, failed: bool, now: datetime, chance: float) -> Breaker:
-    """After one attempt for `subject`. Open, the outcomes of calls that were under way change nothing; half
-    open, one decides: it is the probe's, or as good."""
+def heard(
+    breaker: Breaker, subject: str, failed: bool, now: datetime, chance: float, *, final: bool = False
+) -> Breaker:
+    """After one attempt for `subject`, `final` when it was refused for good. Open, the outcomes of calls that
+    were under way change nothing; half open, one decides: it is the probe's, or as good."""
     match breaker.state:
         case State.OPEN:
             return breaker
@@ -63,18 +76,36 @@ def heard(breaker: Breaker, subject: str, failed: bool, now: datetime, chance: f
             return _open(breaker, now, chance)
         case State.HALF_OPEN:
             return Breaker(until=now)
-    kept = [one for one in breaker.recent if one.subject != subject and one.at > now - WITHIN]
-    recent = [*kept, Seen(subject, failed, now)][-SAMPLE:]
+    final = final and failed
+    others = [one for one in breaker.recent if one.subject != subject and one.at > now - _lasts(one)]
+    if not final:
+        others = [msgspec.structs.replace(one, final=False) for one in others]
+    recent = [*others, Seen(subject, failed, now, final)][-SAMPLE:]
     found = msgspec.structs.replace(breaker, recent=recent)
-    failing = sum(one.failed for one in recent)
-    if failed and failing >= LEAST_FAILING and failing >= LEAST_SHARE * len(recent):
+    if failed and (_many(recent, now) or len(in_a_row(recent)) >= LEAST_ALIKE):
         return _open(found, now, chance)
     return found
 
 
+def _lasts(seen: Seen) -> timedelta:
+    return ALIKE_WITHIN if seen.final else WITHIN
+
+
+def _many(recent: Sequence[Seen], now: datetime) -> bool:
+    lately = [one for one in recent if one.at > now - WITHIN]
+    failing = sum(one.failed for one in lately)
+    return failing >= LEAST_FAILING and failing >= LEAST_SHARE * len(lately)
+
+
+def in_a_row(recent: Sequence[Seen]) -> list[str]:
+    """The subjects who were refused for good last, one after the other."""
+    return [one.subject for one in takewhile(lambda one: one.final, reversed(recent))]
+
+
 def _open(breaker: Breaker, now: datetime, chance: float) -> Breaker:
     opened = breaker.opened + 1
-    return Breaker(State.OPEN, [], opened, now + pause(opened, chance))
+    struck = in_a_row(breaker.recent) or breaker.struck
+    return Breaker(State.OPEN, [], opened, now + pause(opened, chance), struck)
 
 
 def probing(breaker: Breaker, now: datetime) -> Breaker | None:

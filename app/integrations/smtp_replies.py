@@ -1,0 +1,58 @@
+"""What a refusal of a mail server is about: this one address, or whoever sends. `class_of` names the class of
+error that breakers and bounces go by.
+
+An enhanced status (RFC 3463) decides where there is one: 5.1.x and 5.2.x speak about the address; 5.3.x,
+5.5.x and 5.7.x about the system, the protocol or a policy. Servers that give none are read by their words.
+What says neither is `recipient_550`: a bounce that counts against the step when several recipients get it."""
+
+import re
+
+ADDRESS, LETTER = "address", "letter"  # classes of errors that are about one contact and nobody else
+UNCLEAR = "recipient_"  # a recipient was refused, and why was not said
+
+_STATUS = re.compile(r"^[245]\.(\d{1,3})\.(\d{1,3})(?!\d)")
+_ADDRESSES = re.compile(r"<[^>]*>|\S+@\S+")
+_OF_SENDER = {"7", "8"}  # 5.1.7 and 5.1.8: the sender's address
+_RELAY = re.compile(r"\brelay", re.IGNORECASE)
+_POLICY = re.compile(
+    r"authenticat|access denied|policy|\bblock|black ?list|\bspam|reputation|\b(spf|dkim|dmarc)\b|too many"
+    r"|\bsender\b|\bbanned\b|not (permitted|authori[sz]ed)",
+    re.IGNORECASE,
+)
+_MAILBOX = re.compile(
+    r"mailbox|quota|no such|unknown|does(n't| not) exist|not found|undeliverable"
+    r"|(recipient|address|user|account)[^.;]{0,40}(invalid|disabled|inactive|suspended|full)"
+    r"|invalid (recipient|address|user|account)",
+    re.IGNORECASE,
+)
+
+
+def class_of(code: int, text: str, *, recipient: bool = False, letter: bool = False) -> str:
+    """One word for a reply: `recipient` when it answers RCPT, `letter` when it answers the message itself.
+    4xx are told apart by code alone; 5xx by their enhanced status, or by code where there is none."""
+    if code < 500:
+        return f"smtp_{code}"
+    status = _STATUS.match(text.strip())
+    words = _ADDRESSES.sub(" ", text)
+    name = status.group(0) if status else str(code)
+    if (recipient or letter) and _about_address(status, words):
+        return ADDRESS
+    if recipient and not _about_sender(status, words):
+        return f"{UNCLEAR}{name}"
+    return f"smtp_{name}"
+
+
+def _about_address(status: re.Match[str] | None, words: str) -> bool:
+    if _RELAY.search(words):
+        return False
+    if status is not None and status.group(1) in ("1", "2"):
+        return status.group(1) == "2" or status.group(2) not in _OF_SENDER
+    if status is not None and status.group(1) in ("3", "5", "6", "7"):
+        return False
+    return _MAILBOX.search(words) is not None and _POLICY.search(words) is None
+
+
+def _about_sender(status: re.Match[str] | None, words: str) -> bool:
+    if status is not None and status.group(1) not in ("0", "4"):
+        return True
+    return _RELAY.search(words) is not None or _POLICY.search(words) is not None
