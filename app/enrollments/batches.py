@@ -1,7 +1,8 @@
 """How a batch is run, whatever is done in it: marked, in halves when it fails, alone when its worker died.
 
-A batch that fails is done again in halves until the one that makes it fail stands alone: that one is parked
-with its error, the others go on. What is wrong with the database is nobody's fault and is raised.
+A batch that fails is done again in halves until the one that makes it fail stands alone. Alone it is done
+once more in its smallest parts, so that it is known which of them fails; then it is parked with its error,
+and the others go on. What is wrong with the database is nobody's fault and is raised.
 """
 
 from collections.abc import Sequence
@@ -34,6 +35,10 @@ class Task(Protocol):
     async def run(self, rows: Rows, mark: UUID | None) -> None:
         """All of them in one transaction, committed; the mark goes with it."""
 
+    async def run_alone(self, row: Any) -> None:
+        """One of them in its smallest parts, each committed: what is claimed again after an error, or by the
+        next worker, stands before the part that is to blame. Its mark stays."""
+
     async def park(self, row: Any, error: Exception) -> None:
         """It is not tried again by itself, and why is said; committed."""
 
@@ -62,8 +67,27 @@ async def run_suspects(task: Task) -> int:
                 await task.park(rows[0], Poison(task.poison.format(crashes=suspect.crashes)))
                 await take_back(task.work, suspect.mark)
             else:
-                await _marked(task, rows, suspect.mark)
+                await _suspected(task, rows[0], suspect.mark)
     return ALONE_AT_ONCE
+
+
+async def _suspected(task: Task, row: Any, mark: UUID) -> None:
+    """The mark goes last: until then a crash is on the account of this one."""
+    try:
+        await _alone(task, row)
+    finally:
+        await take_back(task.work, mark)
+
+
+async def _alone(task: Task, row: Any) -> None:
+    try:
+        await task.run_alone(row)
+    except Exception as error:
+        await task.work.session.rollback()
+        if not_now(error):
+            raise
+        for same in await task.claim([row.id]):
+            await task.park(same, error)
 
 
 async def _marked(task: Task, rows: Rows, mark: UUID) -> None:
@@ -88,7 +112,8 @@ async def _whole_or_halves(task: Task, rows: Rows, mark: UUID | None) -> bool:
             raise
         ids = [row.id for row in rows]
         if len(ids) == 1:
-            await task.park(rows[0], error)
+            for same in await task.claim(ids):
+                await _alone(task, same)
             return False
         half = len(ids) // 2
         for part in (ids[:half], ids[half:]):

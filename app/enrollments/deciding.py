@@ -45,9 +45,9 @@ class Known(msgspec.Struct):
     around: dict[UUID, Around]
     before: dict[_State, bytes]
 
-    def decide(self, row: Any, now: Any) -> Decision:
-        """One enrollment as claimed. Its contact's facts change in place: the next one of the same contact
-        sees them."""
+    def decide(self, row: Any, now: Any, one_step: bool = False) -> Decision:
+        """One enrollment as claimed; `one_step` goes no further. Its contact's facts change in place: the
+        next one of the same contact sees them."""
         state = state_of(row, self.effects.get(row.id), self.answers.get(row.id))
         facts = self.facts.get(row.contact_id)
         if facts is None and row.of_deleted:
@@ -61,7 +61,7 @@ class Known(msgspec.Struct):
             said = str(program or "The version is gone.")
             return leave(state, now, Status.FAILED, ExitReason.FAILED_PERMANENT, said)
         facts.data = row.data
-        decision = advance(program, state, facts, now, self.around[row.workflow_id])
+        decision = advance(program, state, facts, now, self.around[row.workflow_id], one_step)
         if decision.delete:
             self.facts.pop(row.contact_id, None)
         return decision

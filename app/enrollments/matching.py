@@ -63,6 +63,9 @@ class Matching:
         await engine.become_matcher()
         return await engine.all(UNMATCHED_THESE, ids=list(ids), most=len(ids))
 
+    async def run_alone(self, row: Any) -> None:
+        await self.run([row], None)
+
     async def park(self, row: Any, error: Exception) -> None:
         """Passed over, if it is still unmatched."""
         work = self.work

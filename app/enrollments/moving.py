@@ -11,6 +11,7 @@ from app.enrollments.batches import run_marked, run_suspects
 from app.enrollments.deciding import load, state_of
 from app.enrollments.programs import Setting
 from app.enrollments.suspects import Kind, Poison, any_left_behind, clear_marks
+from app.enrollments.words import titles
 from app.enrollments.writing import Moves
 from app.failpoints import Boundary, commit, step_hit
 from app.redaction import redact
@@ -25,6 +26,7 @@ from db.repositories.moving import (
     CLAIM_DUE,
     CLAIM_THESE,
     CLOSE_OPEN,
+    FAILED_VISIT,
     PARK_POISON,
     Claimed,
 )
@@ -48,9 +50,10 @@ async def move_enrollments(work: Work, most: int = BATCH) -> int:
 
 class Moving:
     kind = Kind.MOVE
+    # Filled in twice: what the batches know, then the step.
     poison = (
-        "This step stopped the worker {crashes} times. It is not tried again by itself: look at what the "
-        "step does with this contact, then retry."
+        "The step “{{step}}” stopped the worker {crashes} times. It is not tried again by itself: look at "
+        "what the step does with this contact, then retry."
     )
 
     def __init__(self, work: Work) -> None:
@@ -64,15 +67,23 @@ class Moving:
         return await engine.structs(Claimed, CLAIM_THESE, now=now, most=len(ids), ids=list(ids))
 
     async def park(self, row: Claimed, error: Exception) -> None:
-        """As failed, unless it went on after all (the commit was done, and only its answer was lost)."""
+        """As failed at the step where it stands, unless it went on after all (the commit was done, and only
+        its answer was lost)."""
         work = self.work
-        reason = error.orig if isinstance(error, DBAPIError) else error
-        said = str(reason) if isinstance(reason, Poison) else f"{type(reason).__name__}: {reason}"
-        said = redact(said)[:2000]
-        log.error("enrollment.poison", enrollment=str(row.id), error=said)
         engine = Engine(work.session)
-        if await engine.all(PARK_POISON, id=row.id, fence=row.fence, error=said, now=work.now):
+        step, kind, title = await self._step_of(row)
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        said = f"{type(reason).__name__}: {reason}"
+        if isinstance(reason, Poison):
+            said = str(reason).format(step=title)
+        said = redact(said)[:2000]
+        log.error("enrollment.poison", enrollment=str(row.id), step=step, error=said)
+        visit = row.wait_reason is None and kind != ""  # it was not begun: the path names it all the same
+        where = {"id": row.id, "fence": row.fence, "step": step, "visits": int(visit)}
+        if await engine.all(PARK_POISON, **where, error=said, now=work.now):
             await engine.do(CLOSE_OPEN, id=row.id, error=said, now=work.now)
+            if visit:
+                await engine.do(FAILED_VISIT, id=row.id, step=step, kind=kind, error=said, now=work.now)
             asked = {"enrollment_id": row.id, "seq": row.seq, "status": "withdrawn"}
             await engine.insert(APPROVALS_CLOSED, [asked])
             moves = Moves()
@@ -80,15 +91,38 @@ class Moving:
             await moves.write(work, engine)
         await commit(work.session, Boundary.MOVE_PARKED)
 
+    async def _step_of(self, row: Claimed) -> tuple[str | None, str, str]:
+        """Key, kind and title of the step where it stands, or of the first one before it began."""
+        setting = await Setting.of(self.work)
+        version = (row.workflow_id, row.version)
+        program = (await setting.programs([version])).get(version)
+        if not isinstance(program, Program) or not program.nodes:
+            return row.step_key, "", row.step_key or ""
+        node = program.nodes[program.by_key.get(row.step_key or "", program.start)]
+        return node.key, node.kind, titles(program.version).get(node.key, node.key)
+
+    async def run_alone(self, row: Claimed) -> None:
+        while True:
+            goes_on = await self._run([row], None, one_step=True)
+            rows = await self.claim([row.id]) if goes_on else ()
+            if not rows:
+                return
+            row = rows[0]
+
     async def run(self, rows: Sequence[Claimed], mark: UUID | None) -> None:
+        await self._run(rows, mark)
+
+    async def _run(self, rows: Sequence[Claimed], mark: UUID | None, *, one_step: bool = False) -> bool:
+        """Whether one of them stands before its next step."""
         work = self.work
         engine = Engine(work.session)
         setting = await Setting.of(work)
         known = await load(setting, rows)
-        moves = Moves()
+        moves, goes_on = Moves(), False
         for row in rows:
             step_hit(known.facts.get(row.contact_id))
-            decision = known.decide(row, work.now)
+            decision = known.decide(row, work.now, one_step)
+            goes_on = goes_on or (decision.status is Status.ACTIVE and decision.wait_reason is None)
             program = known.programs.get((row.workflow_id, row.version))
             moves.add(row, decision, program if isinstance(program, Program) else None)
         await known.keep(engine)
@@ -96,3 +130,4 @@ class Moving:
         if mark is not None:
             await engine.do(UNMARK, marks=[mark])
         await commit(work.session, Boundary.MOVE)
+        return goes_on

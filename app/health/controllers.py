@@ -16,7 +16,7 @@ from app.health.pulse import Pulse
 from app.health.schemas import Live, Ready, Workers
 from app.permissions import Permission
 from app.web.media import header
-from app.web.metrics import REDIS_UP, SILENCE, WORKERS_HEARD
+from app.web.metrics import ENGINE_HELD, REDIS_UP, SILENCE, WORKERS_HEARD
 from app.web.negotiate import Request
 from app.web.tokens import BadToken
 
@@ -49,12 +49,16 @@ class HealthController(Controller):
 
     @get("/workers", public=True)
     async def workers(self, request: Request) -> Response[Workers]:
-        """200 while somebody works; 503 when no worker is heard of, or when that cannot be known."""
+        """200 while work is done; 503 when no worker is heard of, when the engine is held, so that they do
+        nothing, or when that cannot be known."""
         found = await pulse(request)
         if found is None:
             return Response(Workers("unknown", 0, None), status_code=503)
-        said = Workers("ok" if found.heard else "silent", found.heard, found.seconds, found.held)
-        return Response(said, status_code=200 if found.heard else 503)
+        well = found.heard > 0 and not found.held
+        said = Workers(
+            "ok" if well else "held" if found.heard else "silent", found.heard, found.seconds, found.held
+        )
+        return Response(said, status_code=200 if well else 503)
 
 
 async def pulse(request: Request) -> Pulse | None:
@@ -64,9 +68,11 @@ async def pulse(request: Request) -> Pulse | None:
     except Exception as error:  # noqa: BLE001 -- whatever keeps it from answering, nobody knows
         log.debug("the pulse cannot be felt", error=repr(error))
         WORKERS_HEARD.set(math.nan)
+        ENGINE_HELD.set(math.nan)
         SILENCE.set(math.nan)
         return None
     WORKERS_HEARD.set(found.heard)
+    ENGINE_HELD.set(1 if found.held else 0)
     SILENCE.set(math.inf if found.seconds is None else found.seconds)
     return found
 

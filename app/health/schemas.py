@@ -13,10 +13,11 @@ class Live(msgspec.Struct):
 
 class Workers(msgspec.Struct):
     """Whether anybody works. `silent`: no worker was heard of for 15 seconds, so nobody moves and nothing is
-    sent; `unknown`: the database cannot be asked. `seconds` since the last one was heard of. `held`: the
-    engine is held, after a restore or by hand, and waits for a person."""
+    sent; `held`: the same, because the engine is held, after a restore or by hand, and waits for a person;
+    `unknown`: the database cannot be asked. `seconds` since the last one was heard of. The field `held` says
+    so of silent workers as well."""
 
-    status: Literal["ok", "silent", "unknown"]
+    status: Literal["ok", "silent", "held", "unknown"]
     workers: int
     seconds: float | None
     held: bool = False

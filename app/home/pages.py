@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.home.schemas import Failure
-from app.operations.pages import title_of
+from app.operations.titles import title_of
 
 HREFS = {"job": "/jobs/{}", "enrollment": "/enrollments/{}"}
 

@@ -1,34 +1,26 @@
 """The Jobs page gathered: three tables of PostgreSQL seen as queues. Redis is only asked whether it
 is there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from redis.exceptions import RedisError
 
-from app.enrollments.pages import name_of
 from app.errors import NotFound
 from app.health.pulse import SILENT_SECONDS
 from app.operations.breakers import breaker_lines, trials
+from app.operations.failing import failing_now
 from app.operations.holding import standing_of
-from app.operations.schemas import Failing, JobLine, JobList, JobPage, QueueLine, Tile, WorkerLine
+from app.operations.schemas import JobLine, JobList, JobPage, QueueLine, Tile, WorkerLine
+from app.operations.titles import title_of
 from app.permissions import Permission
-from app.web.actions import Action, action, actions
+from app.web.actions import action, actions
 from app.web.words import duration, plural
 from app.work import Work
 
 RUN = Permission.RUN_JOBS
-TITLES = {
-    "import.check": "Check an import",
-    "clock.strike": "Start a workflow at its time",
-    "import.run": "Write an import",
-    "bulk.consent": "Set consent",
-    "bulk.tag": "Tag contacts",
-    "bulk.delete": "Delete contacts",
-    "bulk.restore": "Restore contacts",
-}
 EFFECTS = {
     "email": "messages to send",
     "sms": "text messages to send",
@@ -36,14 +28,13 @@ EFFECTS = {
     "webhook": "calls to make",
 }
 LATE_SECONDS = 30.0
-MOST_FAILING = 10
 
 
 async def job_list(work: Work, status: str = "", queue: str = "") -> JobList:
     """The dashboard as it is now; `status` and `queue` narrow the list of jobs."""
     queues = await _queues(work)
     workers = [WorkerLine(*row) for row in await work.jobs.workers()]
-    failing, buttons = await _failing(work)
+    failing, buttons = await failing_now(work)
     stopped = await breaker_lines(work)
     rows = await work.jobs.latest(status, queue)
     return JobList(
@@ -126,58 +117,6 @@ def tiles_of(queues: Sequence[QueueLine], workers: int) -> list[Tile]:
             "bad" if oldest is not None and oldest > LATE_SECONDS else "", "/jobs",
         ),
     ]  # fmt: skip
-
-
-async def _failing(work: Work) -> tuple[list[Failing], list[Action]]:
-    jobs, effects = await work.jobs.failing(MOST_FAILING), await work.effects.failing(MOST_FAILING)
-    lines = [*(_failed_job(row) for row in jobs), *(_failing_effect(row) for row in effects)]
-    lines = sorted(lines, key=lambda one: one.at, reverse=True)[:MOST_FAILING]
-    buttons: list[Action] = []
-    for one in lines:
-        kind = "jobs" if one.what == "job" else "effects"
-        href = f"/{kind}/{one.id}"
-        retriable = one.state != "unknown"
-        buttons += actions(
-            action(work, f"retry:{one.id}", "Retry", f"{href}/retry", permission=RUN, when=retriable),
-            action(
-                work, f"cancel:{one.id}", "Cancel", f"{href}/cancellation", permission=RUN,
-                when=one.state == "retry",
-            ),
-        )  # fmt: skip
-    return lines, buttons
-
-
-def _failed_job(row: Any) -> Failing:
-    note = f"{row.actor_name} · try {row.attempts} of {row.max_attempts}"
-    at = row.finished_at or row.created_at
-    return Failing(
-        row.id, "job", row.status, title_of(row.task, row.args, row.total), row.error or "", note, at, None,
-        f"/jobs/{row.id}",
-    )  # fmt: skip
-
-
-def _failing_effect(row: Any) -> Failing:
-    names = {"email": "subject", "sms": "to", "chat": "channel", "webhook": "url"}
-    what = row.payload.get(names[row.kind])
-    note = f"{name_of(row)} · try {row.attempts}"
-    return Failing(
-        row.id, row.kind, row.status, str(what or row.kind), row.error or "", note, row.created_at,
-        row.due_at if row.status == "retry" else None, f"/enrollments/{row.enrollment_id}",
-    )  # fmt: skip
-
-
-def title_of(task: str, args: Mapping[str, Any] | None = None, total: int = 0) -> str:
-    """A task in words; a bulk edit with its number of contacts."""
-    known = args or {}
-    title = TITLES.get(task, task.replace(".", " ").replace("_", " ").capitalize())
-    if not task.startswith("bulk.") or not total:
-        return title
-    if task == "bulk.consent":
-        channel = {"email": "email", "sms": "SMS"}.get(str(known.get("channel")), "")
-        return f"Set {channel} consent to {known.get('state')} for {plural(total, 'contact')}"
-    verb = "Untag" if known.get("operation") == "remove" else title.partition(" ")[0]
-    tag = f" with {known['tag']}" if known.get("tag") else ""
-    return f"{verb} {plural(total, 'contact')}{tag}"
 
 
 def _line(work: Work, row: Any) -> dict[str, Any]:

@@ -38,11 +38,14 @@ class QueueLine(msgspec.Struct):
 
 
 class Failing(msgspec.Struct):
-    """Something that failed, waits for another try or is in doubt; its buttons are `retry:<id>` and
-    `cancel:<id>` of the page's actions."""
+    """A job that failed, or a step that fails in one way: for `people` contacts (1,000 means so many or more)
+    it failed, waits for another try or is in doubt. `what` is "step" where nothing was to be sent. `error`,
+    `at` and `id` (of what was to be sent, or else of the enrollment) are those of the latest; `href` leads to
+    that one contact, or to the list of them. A contact alone has the buttons `retry:<id>` and `cancel:<id>`
+    of the page's actions."""
 
     id: UUID
-    what: Literal["job", "email", "sms", "chat", "webhook"]
+    what: Literal["job", "email", "sms", "chat", "webhook", "step"]
     state: str
     title: str
     error: str
@@ -50,6 +53,7 @@ class Failing(msgspec.Struct):
     at: datetime
     next_at: datetime | None
     href: str
+    people: int
 
 
 class BreakerLine(msgspec.Struct):

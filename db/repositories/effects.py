@@ -1,12 +1,11 @@
-"""The ledger of effects: one row for steering, and what the Jobs page shows of it."""
+"""The ledger of effects: one row for steering."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, select
 
-from db.models import Contact, Effect, Enrollment
+from db.models import Effect, Enrollment
 from db.tenancy import TenantRepository
 
 
@@ -84,21 +83,3 @@ class Effects(TenantRepository[Effect]):
         )
         found = [one for one in await self.session.scalars(query) if one.status in ("claimed", "unknown")]
         return sorted(found, key=lambda one: one.status != "unknown")
-
-    async def failing(self, limit: int = 10) -> Sequence[Any]:
-        """The latest that wait for another try, failed for good or are in doubt."""
-        query = (
-            select(
-                Effect.id, Effect.kind, Effect.status, Effect.enrollment_id, Effect.attempts, Effect.due_at,
-                Effect.error, Effect.payload, Effect.created_at, Contact.first_name, Contact.last_name,
-                Contact.email,
-            )
-            .join(
-                Contact, and_(Contact.account_id == Effect.account_id, Contact.id == Effect.contact_id)
-            )
-            .where(Effect.account_id == self.account_id)
-            .where(or_(Effect.status.in_(("retry", "unknown")), failed_for_good()))
-            .order_by(Effect.created_at.desc(), Effect.id.desc())
-            .limit(limit)
-        )  # fmt: skip
-        return (await self.session.execute(query)).all()

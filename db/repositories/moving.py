@@ -186,9 +186,18 @@ update effects f set status = 'cancelled', fence = f.fence + 1,
 # The fence: a person may have paused or moved them since they were claimed.
 PARK_POISON = text("""
 update enrollments set status = 'failed', exit_reason = 'failed_permanent', error = :error, due_at = null,
+       step_key = coalesce(step_key, :step), seq = seq + :visits,
        wait_until = null, wait_reason = null, ended_at = cast(:now as timestamptz),
        updated_at = cast(:now as timestamptz), fence = fence + 1
  where account_id = current_account() and id = :id and fence = :fence and status = 'active' returning id
+""")
+# Of a step that was not begun when it failed. A row that is there already is what it failed of.
+FAILED_VISIT = text("""
+insert into enrollment_executions
+       (enrollment_id, seq, step_key, kind, started_at, finished_at, outcome, error)
+select e.id, e.seq, :step, :kind, cast(:now as timestamptz), cast(:now as timestamptz), 'failed', :error
+  from enrollments e where e.account_id = current_account() and e.id = :id
+on conflict do nothing
 """)
 CLOSE_OPEN = text("""
 update enrollment_executions set finished_at = cast(:now as timestamptz), outcome = 'failed', error = :error

@@ -56,8 +56,9 @@ async def test_one_poison_row_fails_alone(stage: Stage, monkeypatch: pytest.Monk
         == 19
     )
     assert (
-        len(await stage.sql("select from enrollment_executions where account_id = $1", stage.account)) == 19
+        len(await stage.sql("select from enrollment_executions where account_id = $1", stage.account)) == 20
     )
+    assert await stage.path(poison) == [("update_field", "failed")]
 
 
 async def test_the_end_of_a_poison_row_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,8 +200,10 @@ async def test_what_may_be_going_out_keeps_its_version(stage: Stage) -> None:
             await task(work)
     doubt, claimed, waits = people
     await stage.sql("update effects set status = 'unknown' where contact_id = $1", doubt)
-    await stage.sql("update effects set status = 'claimed', lease_until = now() + interval '1 hour'"
-                    " where contact_id = $1", claimed)  # fmt: skip
+    await stage.sql(
+        "update effects set status = 'claimed', begun_at = now(), tried_at = now(),"
+        " lease_until = now() + interval '1 hour' where contact_id = $1", claimed,
+    )  # fmt: skip
     await flow.save(draft_of(SendEmail(subject="Hi", body="Hi"), TEN, AddNote(text="x")))
     done = await flow.publish(StandChoice(version=1, to="s1", people=3, step="s1"))
     assert (done.moved, done.under_way) == (1, 2)

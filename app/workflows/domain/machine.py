@@ -12,13 +12,19 @@ from app.workflows.domain.visits import VISITS, VISITS_GONE
 
 
 def advance(
-    program: Program, enrollment: Enrollment, facts: Facts, now: datetime, around: Around | None = None
+    program: Program,
+    enrollment: Enrollment,
+    facts: Facts,
+    now: datetime,
+    around: Around | None = None,
+    one_step: bool = False,
 ) -> Decision:
     """As far as the enrollment can go without waiting. `facts` is changed in place as steps change the
     contact, `around` as they take turns and slots. Called on every wake-up, due or not: what is not due stays
-    parked as it was (`moved` false)."""
+    parked as it was (`moved` false). With `one_step` it goes no further than one step, and stands due before
+    the next: whatever goes wrong then is that step's."""
     visits = VISITS_GONE if enrollment.contact_gone else VISITS
-    return Run(program, enrollment, facts, now, visits, around or Around()).decide()
+    return Run(program, enrollment, facts, now, visits, around or Around(), one_step).decide()
 
 
 def leave(

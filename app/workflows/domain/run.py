@@ -24,7 +24,7 @@ from app.workflows.domain.outcomes import (
     WaitReason,
 )
 from app.workflows.domain.schedule import after, moved_elsewhere
-from app.workflows.domain.steps import MET, TIMEOUT, SendEmail, Webhook
+from app.workflows.domain.steps import MET, TIMEOUT, SendEmail, WaitFor, Webhook
 from app.workflows.domain.version import END, Node, Program
 
 MOST_VISITS = 1000
@@ -41,11 +41,12 @@ Visit = Callable[["Run", Node], int]
 
 class Run:
     """The decision in the making; `seq` is the number of the latest visit, `open` whether it goes on;
-    `delivered` whether an e-mail of it has just been taken by the mail server."""
+    `delivered` whether an e-mail of it has just been taken by the mail server. With `one_step` it ends once
+    it has `stepped`: a step was woken up or begun."""
 
     __slots__ = (
-        *("around", "check_goals", "delivered", "enrollment", "facts", "now"),
-        *("open", "out", "program", "seq", "visits"),
+        *("around", "check_goals", "delivered", "enrollment", "facts", "now", "one_step"),
+        *("open", "out", "program", "seq", "stepped", "visits"),
     )
 
     def __init__(
@@ -56,8 +57,11 @@ class Run:
         now: datetime,
         visits: Mapping[type, Visit],
         around: Around,
+        one_step: bool = False,
     ) -> None:
         self.visits = visits
+        self.one_step = one_step
+        self.stepped = enrollment.step_key is None or enrollment.wait_reason is not None
         self.around = around
         self.program = program
         self.enrollment = enrollment
@@ -250,6 +254,8 @@ class Run:
             if index < 0:
                 return self.end() if index == END else self.out
             node = nodes[index]
+            if self.one_step and self.stepped and not (self.delivered and isinstance(node.config, WaitFor)):
+                return self.stand_before(node)
             if self.check_goals:
                 goal = self.goal_met(node)
                 if goal is not None:
@@ -259,9 +265,16 @@ class Run:
                 if stay is not None and not stay(self.facts, self.now):
                     return self.leave_unmatched()
             index = visits[type(node.config)](self, node)
+            self.stepped = True
         return self.fail(
             f"Stopped after {MOST_VISITS} steps in one go. The workflow seems to run in a circle."
         )
+
+    def stand_before(self, node: Node) -> Decision:
+        """Nothing of the step is begun yet; it is due at once."""
+        self.out.step_key, self.out.due_at = node.key, self.now
+        self.out.wait_reason = self.out.wait_until = None
+        return self.out
 
     def goal_met(self, node: Node) -> Node | None:
         """The nearest goal ahead that is met; asked on each wake-up and after each change of the contact."""

@@ -1,0 +1,30 @@
+"""Durable jobs in words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.web.words import plural
+
+TITLES = {
+    "import.check": "Check an import",
+    "clock.strike": "Start a workflow at its time",
+    "import.run": "Write an import",
+    "bulk.consent": "Set consent",
+    "bulk.tag": "Tag contacts",
+    "bulk.delete": "Delete contacts",
+    "bulk.restore": "Restore contacts",
+}
+
+
+def title_of(task: str, args: Mapping[str, Any] | None = None, total: int = 0) -> str:
+    """A task in words; a bulk edit with its number of contacts."""
+    known = args or {}
+    title = TITLES.get(task, task.replace(".", " ").replace("_", " ").capitalize())
+    if not task.startswith("bulk.") or not total:
+        return title
+    if task == "bulk.consent":
+        channel = {"email": "email", "sms": "SMS"}.get(str(known.get("channel")), "")
+        return f"Set {channel} consent to {known.get('state')} for {plural(total, 'contact')}"
+    verb = "Untag" if known.get("operation") == "remove" else title.partition(" ")[0]
+    tag = f" with {known['tag']}" if known.get("tag") else ""
+    return f"{verb} {plural(total, 'contact')}{tag}"

@@ -1,0 +1,70 @@
+"""What fails now, by step and cause: people who failed, whether or not something was to be sent, and what
+waits for another try or is in doubt."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.repositories.enrollments import BY_INDEX
+
+MOST_COUNTED = 1000  # of each workflow, and of each kind to be sent: the page is asked for every two seconds
+
+# The same error of different people is one cause: addresses, ids and numbers in it are theirs.
+_PEOPLE = r"'<[^>]*>|\S+@\S+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+'"
+
+
+def _cause(row: str) -> str:
+    return f"coalesce(o.error_class, left(regexp_replace({row}.error, {_PEOPLE}, '…', 'g'), 200), '')"
+
+
+FAILING = text(f"""
+with failed as (
+        select e.id, e.workflow_id, e.version, e.step_key, e.seq, e.contact_id, e.error, e.updated_at
+          from workflows w,
+               lateral (select x.* from enrollments x
+                         where x.account_id = w.account_id and x.workflow_id = w.id and x.status = 'failed'
+                         limit :most) e
+         where w.account_id = current_account()),
+     waiting as (
+        select f.* from unnest(array['email', 'sms', 'chat', 'webhook']) k(kind),
+                        unnest(array['retry', 'unknown']) s(status),
+               lateral (select x.* from effects x
+                         where x.account_id = current_account() and x.kind = k.kind and x.status = s.status
+                         order by x.created_at desc limit :most) f),
+     each as (
+        select 'failed' as state, coalesce(o.kind, 'step') as what, f.workflow_id, f.version, f.step_key,
+               f.contact_id, f.id as enrollment_id, o.id as effect_id, o.attempts, f.error,
+               cast(null as timestamptz) as next_at, f.updated_at as at, {_cause("f")} as cause
+          from failed f
+          left join effects o on o.account_id = current_account() and o.enrollment_id = f.id
+                             and o.seq = f.seq and o.status in ('failed_permanent', 'cancelled')
+        union all
+        select o.status, o.kind, o.workflow_id, e.version, o.step_key, o.contact_id, o.enrollment_id, o.id,
+               o.attempts, o.error, case when o.status = 'retry' then o.due_at end, o.created_at,
+               {_cause("o")}
+          from waiting o
+          join enrollments e on e.account_id = current_account() and e.id = o.enrollment_id),
+     grouped as (
+        select state, what, workflow_id, step_key, max(version) as version, count(*) as people,
+               max(attempts) as attempts, min(next_at) as next_at, max(at) as at,
+               (array_agg(error order by at desc))[1] as error,
+               (array_agg(contact_id order by at desc))[1] as contact_id,
+               (array_agg(enrollment_id order by at desc))[1] as enrollment_id,
+               (array_agg(effect_id order by at desc))[1] as effect_id
+          from each group by state, what, workflow_id, step_key, cause)
+select g.*, w.name as workflow_name, c.first_name, c.last_name, c.email
+  from grouped g
+  join workflows w on w.account_id = current_account() and w.id = g.workflow_id
+  join contacts c on c.account_id = current_account() and c.id = g.contact_id
+ order by g.at desc, g.workflow_id, g.step_key limit :groups
+""")  # noqa: S608 -- constants
+
+
+async def failing(session: AsyncSession, groups: int) -> Sequence[Any]:
+    """The latest groups of FAILING, each counted up to MOST_COUNTED; read by indexes alone, as COUNTS is."""
+    await session.execute(BY_INDEX, {"others": "off"})
+    rows = (await session.execute(FAILING, {"most": MOST_COUNTED, "groups": groups})).all()
+    await session.execute(BY_INDEX, {"others": "on"})
+    return rows
