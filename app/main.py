@@ -35,6 +35,7 @@ from app.notes.controllers import NoteController
 from app.notifications.controllers import NotificationController
 from app.operations.controllers import BreakerController, JobController
 from app.people.controllers import MemberController, PasswordController, TokenController, roles
+from app.people.invitation_controllers import AcceptController, InvitationController
 from app.permissions import Permission
 from app.runtime import Runtime, open_runtime
 from app.segments.controllers import SegmentController
@@ -71,6 +72,8 @@ ROUTES: list[Any] = [
     SignInController,
     SessionController,
     MemberController,
+    InvitationController,
+    AcceptController,
     roles,
     TokenController,
     PasswordController,

@@ -26,6 +26,7 @@ from db.repositories.enrollments import Enrollments
 from db.repositories.fields import Fields
 from db.repositories.home import Home
 from db.repositories.imports import Imports
+from db.repositories.invitations import Invitations
 from db.repositories.jobs import Jobs
 from db.repositories.mailbox import Mailbox
 from db.repositories.naming import Naming
@@ -195,6 +196,10 @@ class Work:
     @cached_property
     def people(self) -> People:
         return People(self.session)
+
+    @cached_property
+    def invitations(self) -> Invitations:
+        return Invitations(self.session)
 
     @cached_property
     def audit_log(self) -> AuditEntries:

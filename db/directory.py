@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db.ids import uuid7
 
@@ -19,7 +19,8 @@ BY_SESSION = text("select * from principal_by_session(:session, :account)").colu
 BY_SECRET = text("select * from principal_by_secret(:session, :digest)").columns(memberships=JSONB)
 BY_TOKEN = text("select * from principal_by_access_token(:digest)").columns(memberships=JSONB, scopes=JSONB)
 BY_RESET = text("select * from person_by_reset(:digest)")
-INVITED = text("select * from person_invited(:made, :email, :name)")
+BY_INVITATION = text("select * from invitation_by_token(:digest)")
+ACCEPTED = text("select invitation_accepted(:digest, :person, :made, :name, :hash)")
 RESET_MADE = text("select reset_made(:made, :person, :digest, :until)")
 RESET_USED = text("select reset_used(:digest, :hash)")
 
@@ -66,8 +67,21 @@ class ResetFor(msgspec.Struct, frozen=True):
     name: str
 
 
+class InvitationFor(msgspec.Struct, frozen=True):
+    """A live invitation; `user_id` and `has_password` are of the person who has its address already."""
+
+    email: str
+    name: str
+    role: str
+    account_name: str
+    invited_by: str
+    expires_at: datetime
+    user_id: UUID | None
+    has_password: bool
+
+
 class Invited(msgspec.Struct, frozen=True):
-    """Somebody who was made, or was there before."""
+    """A member who may not have chosen a password yet."""
 
     user_id: UUID
     name: str
@@ -120,11 +134,20 @@ class Directory:
             )
             return found
 
+    async def by_invitation(self, digest: bytes) -> InvitationFor | None:
+        """The invitation of a link, None when it was accepted or withdrawn, or has expired."""
+        async with self.engine.connect() as connection:
+            return await _one(connection, InvitationFor, BY_INVITATION, digest=digest)
 
-async def invited(session: AsyncSession, email: str, name: str) -> Invited:
-    """The person of an address, made when there is none, in the transaction of the invitation."""
-    found = await session.execute(INVITED, {"made": uuid7(), "email": email, "name": name})
-    return msgspec.convert(dict(found.mappings().one()), Invited)
+    async def accept_invitation(
+        self, digest: bytes, person: UUID | None, name: str, password_hash: str | None
+    ) -> UUID | None:
+        """Makes a member by a link and returns who; None when the link is dead. `person` is who proved to be
+        the invited one; without it, a person with this name and password is made."""
+        values = {"digest": digest, "person": person, "made": uuid7(), "name": name, "hash": password_hash}
+        async with self.engine.begin() as connection:
+            member: UUID | None = await connection.scalar(ACCEPTED, values)
+            return member
 
 
 async def _one(connection: AsyncConnection, kind: type[T], statement: Any, **values: object) -> T | None:

@@ -40,12 +40,14 @@ class Cast:
     task: UUID
     approval: UUID
     notification: UUID
+    invitation: UUID
 
     TABLES: ClassVar[tuple[str, ...]] = (
         "approvals", "audit_logs", "batches", "breakers", "contact_tags", "contacts", "custom_fields",
         "effects", "enrollment_executions", "enrollment_moves", "enrollments", "events", "hook_deliveries",
-        "hooks", "import_rows", "imports", "jobs", "mailbox_messages", "notes", "notifications",
-        "relocations", "segment_members", "segments", "step_states", "tags", "tasks", "trigger_decisions",
+        "hooks", "import_rows", "imports", "invitations", "jobs", "mailbox_messages", "notes",
+        "notifications", "relocations", "segment_members", "segments", "step_states", "tags", "tasks",
+        "trigger_decisions",
         "workflow_actions", "workflow_clocks", "workflow_conditions", "workflow_goals", "workflow_references",
         "workflow_revisions", "workflow_versions", "workflows",
     )  # fmt: skip
@@ -58,7 +60,7 @@ class Cast:
 async def cast_of(world: World, owner: Somebody | None = None) -> Cast:
     """Rows of every table, written as superuser so that nothing of the app is needed for it."""
     owner = owner or await world.person("owner")
-    made = Cast(owner, *(uuid7() for _ in range(16)))
+    made = Cast(owner, *(uuid7() for _ in range(17)))
     connection = await asyncpg.connect(world.admin_url)
     await connection.set_type_codec("jsonb", encoder=encoded, decoder=json.loads, schema="pg_catalog")
     try:
@@ -204,6 +206,9 @@ def around_rows(cast: Cast) -> Rows:
                                           "question": "Call Ada?", "status": "withdrawn",
                                           "options": [{"key": "a1", "name": "Yes"}]}),
         ("breakers", of | {"step_key": "s1", "error_class": "smtp_421"}),
+        ("invitations", {"id": cast.invitation, "email": f"{cast.invitation.hex}@example.com",
+                         "role": "viewer", "token_hash": cast.invitation.bytes, "invited_by": "Olive",
+                         "expires_at": day}),
         ("batches", {"id": uuid7(), "worker_id": uuid7(), "ids": [uuid7()]}),
         ("step_states", of | {"step_key": "s1", "state": {"turn": 1}}),
         ("enrollment_moves", ids | {"id": uuid7(), "from_version": 1, "to_version": 1, "moved_by": "Olive",

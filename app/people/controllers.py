@@ -11,9 +11,11 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from app.credentials import digest, normal_email
 from app.errors import NotFound
 from app.people.domain import DAYS, LABELS, may_give
-from app.people.links import INVITATION_HOURS, Invited, send_invitation, send_reset, use_link
+from app.people.invitation_controllers import invitation_verbs, send
+from app.people.invitations import invitations, invite
+from app.people.links import Invited, send_invitation, send_reset, use_link
 from app.people.schemas import (
-    InvitedPage,
+    InvitationView,
     MemberForm,
     MemberList,
     MemberPage,
@@ -33,7 +35,6 @@ from app.people.schemas import (
     TokenList,
 )
 from app.people.use_cases import (
-    add_member,
     change_password,
     change_role,
     invited_member,
@@ -68,29 +69,26 @@ class MemberController(Controller):
 
     @get(page="people/index.html", guards=[may(Permission.VIEW)])
     async def index(self, work: NamedDependency[Work]) -> MemberList:
-        """Everybody in the account."""
+        """Members and pending invitations."""
         items, own = await members(work), role_of(work)
         given = [role for role in Role if may_give(own, role)]
-        made = [action(work, "invite", "Add a member", "/members", permission=MANAGE, form=MemberForm)]
+        made = [action(work, "invite", "Invite a member", "/members", permission=MANAGE, form=MemberForm)]
         for one in items:
             made += _verbs(work, one, given, f":{one.user_id}")
+        pending = await invitations(work) if work.may(MANAGE) else []
+        for invitation in pending:
+            made += invitation_verbs(work, invitation)
         choices = [(role.value, role.value.capitalize(), ABOUT[role]) for role in given]
-        return MemberList(items, given, choices, actions(*made))
+        return MemberList(items, pending, given, choices, actions(*made))
 
     @post(form="/members", guards=[may(MANAGE)])
     async def add(
         self, request: Request, data: JSONBody[MemberForm], work: NamedDependency[Work]
-    ) -> Saved[InvitedPage]:
-        """Adds a member; a new person is sent a link to choose a password."""
-        person, email = await add_member(work, data)
-        said = f"{person.name} is a member now and finds this account after signing in."
-        if not person.has_password:
-            sent = await _invite(request, work, person, email)
-            said = _said(person.name, sent)
-        page = InvitedPage(
-            person.user_id, person.name, email, data.role, not person.has_password, INVITATION_HOURS
-        )
-        return Saved(page, see="/members", note=said)
+    ) -> Saved[InvitationView]:
+        """Invites an address to become a member. The answer says nothing about who has the address; they
+        accept by a link in an email."""
+        view, secret = await invite(work, data)
+        return Saved(view, see="/members", note=await send(request, work, view, secret))
 
     @get("/{user_id:uuid}", page="people/show.html", guards=[may(Permission.VIEW)])
     async def show(self, user_id: FromPath[UUID], work: NamedDependency[Work]) -> MemberPage:

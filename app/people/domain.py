@@ -13,7 +13,7 @@ LABELS: dict[Permission, str] = {
     Permission.STEER_ENROLLMENTS: "Enroll people and steer them",
     Permission.RUN_JOBS: "Retry and cancel jobs",
     Permission.VIEW_AUDIT: "See the audit log",
-    Permission.MANAGE_MEMBERS: "Add and remove members, change roles",
+    Permission.MANAGE_MEMBERS: "Invite and remove members, change roles",
     Permission.MANAGE_ACCOUNT: "Change the account's settings",
 }
 DAYS = (7, 30, 90, 365)

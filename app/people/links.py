@@ -34,7 +34,7 @@ async def send_invitation(
         f"{link}\n\n"
         f"The link works once and for {INVITATION_HOURS} hours.\n"
     )
-    return await _send(mailer, email, f"You are a member of {account}", text, inviter.account_id)
+    return await send_email(mailer, email, f"You are a member of {account}", text, inviter.account_id)
 
 
 async def send_reset(directory: Directory, mailer: Mailer, base_url: str, address: str) -> None:
@@ -50,7 +50,7 @@ async def send_reset(directory: Directory, mailer: Mailer, base_url: str, addres
         "nothing to do.\n"
     )
     account = person.memberships[0].account_id if person.memberships else None
-    await _send(mailer, person.email, "Choose a new password", text, account)
+    await send_email(mailer, person.email, "Choose a new password", text, account)
 
 
 async def use_link(directory: Directory, secret: str, password: str) -> bool:
@@ -64,8 +64,8 @@ async def use_link(directory: Directory, secret: str, password: str) -> bool:
     return await directory.use_reset(digest(secret), await hash_password(password)) is not None
 
 
-async def _send(mailer: Mailer, to: str, subject: str, text: str, account_id: UUID | None) -> bool:
-    """Each link is a letter of its own, so each has a key of its own."""
+async def send_email(mailer: Mailer, to: str, subject: str, text: str, account_id: UUID | None) -> bool:
+    """Sends an email with a link; False when it could not be sent. Each has a key of its own."""
     letter = Letter(
         recipient=to, subject=subject, body=text, key=new_secret("link-"), account_id=str(account_id or "")
     )
@@ -75,4 +75,6 @@ async def _send(mailer: Mailer, to: str, subject: str, text: str, account_id: UU
     return isinstance(outcome, Sent)
 
 
-__all__ = ["INVITATION_HOURS", "Invited", "new_link", "send_invitation", "send_reset", "use_link"]
+__all__ = [
+    "INVITATION_HOURS", "Invited", "new_link", "send_email", "send_invitation", "send_reset", "use_link",
+]  # fmt: skip

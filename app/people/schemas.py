@@ -37,6 +37,13 @@ class ResetForm(msgspec.Struct, forbid_unknown_fields=True):
     new_password: Password
 
 
+class AcceptForm(msgspec.Struct, forbid_unknown_fields=True):
+    """`password` is that of the invited person, or the one that a new person chooses together with `name`."""
+
+    name: Annotated[str, Meta(max_length=80)] = ""
+    password: Annotated[str, Meta(max_length=1024)] = ""
+
+
 class TokenForm(msgspec.Struct, forbid_unknown_fields=True):
     """`days` until it ends; `scopes` are permissions, at most those of one's own role."""
 
@@ -58,8 +65,24 @@ class MemberView(msgspec.Struct):
     you: bool = False
 
 
+class InvitationView(msgspec.Struct):
+    """An address that was invited and has not accepted; `name` is what the inviter calls the person."""
+
+    id: UUID
+    email: str
+    name: str
+    role: Role
+    invited_by: str
+    created_at: datetime
+    expires_at: datetime
+    expired: bool
+
+
 class MemberList(msgspec.Struct):
+    """`invitations` are listed for callers who may manage members."""
+
     items: list[MemberView]
+    invitations: list[InvitationView]
     roles: list[Role]
     choices: list[tuple[str, str, str]]
     actions: list[Action]
@@ -74,15 +97,20 @@ class MemberPage(msgspec.Struct):
     actions: list[Action]
 
 
-class InvitedPage(msgspec.Struct):
-    """A member who was added. Without a password yet they are sent a link that works for `hours`."""
+class InvitationPage(msgspec.Struct):
+    """An invitation as the invited person sees it. `needs` is "password" (of the person with this address),
+    "new_password" (of a new person), or "" when that person is signed in; `other` is the address of another
+    person who is signed in."""
 
-    user_id: UUID
-    name: str
+    account_name: str
     email: str
-    role: Role
-    invited: bool
-    hours: int
+    name: str
+    role: str
+    invited_by: str
+    expires_at: datetime
+    needs: str
+    other: str
+    actions: list[Action]
 
 
 class RoleRow(msgspec.Struct):

@@ -10,14 +10,13 @@ from app.credentials import (
     digest,
     hash_password,
     new_secret,
-    normal_email,
     password_matches,
     weakness,
 )
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.filters.uses import Use, refusal
 from app.people.domain import role_refusal, scope_errors
-from app.people.schemas import MemberForm, MemberView, PasswordForm, TokenForm, TokenView
+from app.people.schemas import MemberView, PasswordForm, TokenForm, TokenView
 from app.permissions import Role
 from app.work import Principal, Work
 from db.directory import Invited
@@ -43,28 +42,6 @@ async def members(work: Work) -> list[MemberView]:
         )
         for row in rows
     ]
-
-
-async def add_member(work: Work, form: MemberForm) -> tuple[Invited, str]:
-    """Makes somebody a member, and a person where the address is new; returns them and their address.
-
-    Raises:
-        Invalid: the address is none.
-        Forbidden: the role is above one's own.
-        Conflict: they are a member already.
-    """
-    email = normal_email(form.email)
-    if not email:
-        raise Invalid({"email": "Enter an e-mail address, such as ana@example.com."})
-    if refusal := role_refusal(role_of(work), Role.VIEWER, form.role, owners=2):
-        raise Forbidden(refusal)
-    person = await work.people.invite(email, form.name.strip() or email.split("@", maxsplit=1)[0])
-    if not await work.people.join(person.user_id, form.role):
-        raise Conflict(f"{person.name} is a member already.")
-    changes = {"email": (None, email), "role": (None, form.role.value)}
-    work.audit("member.added", "member", person.user_id, changes)
-    await work.commit()
-    return person, email
 
 
 async def change_role(work: Work, user_id: UUID, role: Role) -> None:

@@ -16,7 +16,7 @@ from db.models.enrollments import (
 )
 from db.models.entering import Hook, HookDelivery, Segment, SegmentMember, WorkflowClock
 from db.models.imports import Import, ImportRow
-from db.models.people import AccessToken, Account, Membership, PasswordReset, Session, User
+from db.models.people import AccessToken, Account, Invitation, Membership, PasswordReset, Session, User
 from db.models.process import Batch, Installation
 from db.models.records import AuditLog, Event, Job, MailboxMessage, Worker
 from db.models.workflows import (
@@ -50,6 +50,7 @@ __all__ = [
     "Import",
     "ImportRow",
     "Installation",
+    "Invitation",
     "Job",
     "MailboxMessage",
     "Membership",

@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueCo
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.ids import uuid7
-from db.models.base import Base, Timed
+from db.models.base import Base, TenantRow, Timed, of_account
 
 ROLES = "role in ('owner', 'admin', 'operator', 'viewer')"
 
@@ -43,6 +43,26 @@ class Membership(Timed, Base):
     )
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     role: Mapped[str]
+
+
+class Invitation(TenantRow, Base):
+    """An address that was invited and has not accepted yet; `name` is what the inviter calls the person."""
+
+    __tablename__ = "invitations"
+    __table_args__ = (
+        of_account(),
+        UniqueConstraint("account_id", "email"),
+        UniqueConstraint("token_hash"),
+        CheckConstraint(ROLES, name="role"),
+    )
+
+    email: Mapped[str]
+    name: Mapped[str] = mapped_column(server_default="")
+    role: Mapped[str]
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    invited_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    expires_at: Mapped[datetime]
 
 
 class Session(Base):

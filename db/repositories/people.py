@@ -9,7 +9,7 @@ from sqlalchemy import BindParameter, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.directory import BY_EMAIL, Invited, invited
+from db.directory import BY_EMAIL
 from db.ids import uuid7
 from db.models import AccessToken, Account, Membership, Session, User
 
@@ -117,15 +117,20 @@ class People:
         ).one_or_none()
         return (row[0], row[1]) if row else None
 
+    async def name_of_email(self, email: str) -> str | None:
+        """The name of the member with an address; None where no member of this account has it."""
+        name: str | None = await self.session.scalar(
+            select(User.name)
+            .join(Membership, Membership.user_id == User.id)
+            .where(Membership.account_id == self.account_id, User.email == email)
+        )
+        return name
+
     async def has_password(self, user_id: UUID) -> bool:
         """Whether a member has chosen a password."""
         return bool(
             await self.session.scalar(select(User.password_hash.is_not(None)).where(User.id == user_id))
         )
-
-    async def invite(self, email: str, name: str) -> Invited:
-        """The person of an address, made when there is none."""
-        return await invited(self.session, email, name)
 
     async def invite_taken(self, email: str) -> bool:
         """Whether somebody has an address already, in whatever account."""

@@ -37,6 +37,7 @@ FREE_KEYS = {
     "uq_password_resets_token_hash": "the same",
     "pk_workers": "of no account",
     "pk_installation": "of no account: the one row",
+    "uq_invitations_token_hash": "an invitation is opened before its account is known",
     "uq_hooks_token_hash": "an inbound webhook names its account only by its secret",
     "alembic_version_pkc": "Alembic's own",
 }
@@ -45,6 +46,8 @@ DEFINERS = {signature.partition("(")[0] for signature, _ in FUNCTIONS} | {
     "aged_accounts",
     "due_accounts",
     "hook_of",
+    "invitation_accepted",
+    "invitation_by_token",
     "worn_accounts",
 }
 TENANT = sorted(set(Base.metadata.tables) - set(SHARED) - {"accounts"})

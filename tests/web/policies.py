@@ -68,6 +68,8 @@ GET  /mailbox                                                     view
 GET  /mailbox/{message_id}                                        view
 GET  /members                                                     view
 POST /members                                                     members:manage
+POST /members/invitations/{invitation_id}/deletion                members:manage
+POST /members/invitations/{invitation_id}/link                    members:manage
 GET  /members/{user_id}                                           view
 POST /members/{user_id}/deletion                                  members:manage
 POST /members/{user_id}/link                                      members:manage

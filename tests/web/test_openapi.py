@@ -21,6 +21,8 @@ PUBLIC = {
     ("POST", "/password-reset"),
     ("GET", "/password-reset/{token}"),
     ("POST", "/password-reset/{token}"),
+    ("GET", "/invitations/{token}"),
+    ("POST", "/invitations/{token}"),
     ("GET", "/.well-known/jwks.json"),
     ("POST", "/hooks/{token}"),
     ("GET", "/unsubscribe/{token}"),

@@ -19,61 +19,17 @@ def link_in(world: World, number: int = -1) -> str:
     return found[1]
 
 
-async def test_a_new_member_gets_a_link_and_signs_in_with_it(world: World) -> None:
-    owner = await world.person()
-    async with world.browser(owner) as client:
-        form = {
-            "account": str(owner.account_id),
-            "email": f"Ana-{owner.user_id.hex}@x.example",
-            "role": "operator",
-            "name": "Ana",
-        }
-        answer = await client.post("/members", data=form)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/members")
-        page = await client.get("/members")
-        assert "A link to choose a password was sent to Ana." in page.text
-        assert "Invited" in page.text
-        assert "/password-reset/" not in page.text, "the link is for the mailbox alone"
-    email, subject, _ = world.mails[-1]
-    assert (email, subject) == (form["email"].lower(), "You are a member of Acme")
-    async with world.client(**HTML, **OWN) as client:
-        link = link_in(world)
-        assert email in (await client.get(link)).text
-        weak = await client.post(link, data={"new_password": "short"})
-        assert (weak.status_code, "at least 12 characters" in weak.text) == (422, True)
-        done = await client.post(link, data={"new_password": NEW})
-        assert (done.status_code, done.headers["location"]) == (303, "/sign-in")
-        assert (await client.get(link)).status_code == 404, "it works once"
-        assert (await client.post(link, data={"new_password": NEW})).status_code == 404
-        signed = await client.post("/sessions", data={"email": email, "password": NEW})
-        assert signed.status_code == 303
-    assert await world.audit(owner.account_id) == [
-        ("session.started", "session"), ("member.added", "member"),
-            ("password.set", "member"), ("session.started", "session"),
-    ]  # fmt: skip
-
-
-async def test_somebody_with_a_password_is_only_added(world: World) -> None:
-    owner, other = await world.person(), await world.person()
-    async with world.script(owner) as client:
-        answer = await client.post("/members", json={"email": other.email, "role": "viewer"})
-        assert (answer.status_code, answer.json()["invited"]) == (201, False)
-        assert not world.mails
-        again = await client.post("/members", json={"email": other.email, "role": "admin"})
-        assert again.status_code == 409
-        link = await client.post(f"/members/{other.user_id}/link")
-        assert link.status_code == 409, "nobody sets another one's password"
-
-
 async def test_a_new_link_ends_the_one_before(world: World) -> None:
+    """Of a member who has no password yet."""
     owner = await world.person()
+    member = await world.person("viewer", owner.account_id, password=None)
     async with world.script(owner) as client:
-        made = await client.post(
-            "/members", json={"email": f"{owner.user_id.hex}@x.example", "role": "viewer"}
-        )
-        assert (await client.post(f"/members/{made.json()['user_id']}/link")).status_code == 204
+        for _ in range(2):
+            assert (await client.post(f"/members/{member.user_id}/link")).status_code == 204
         assert (await client.get(link_in(world, -2), headers=JSON)).status_code == 404
         assert (await client.get(link_in(world), headers=JSON)).status_code == 200
+        link = await client.post(f"/members/{owner.user_id}/link")
+        assert link.status_code == 409, "a password can only be set by its own person"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from app.workflows.domain.triggers import InboundWebhook
 from tests.recorder import Recorder
 from tests.web.kit import BASE, HTML, JSON, OWN
 from tests.web.test_hooks import address, contact, flow
+from tests.web.test_invitations import invitation_in
 from tests.web.test_openapi import PUBLIC, routes_of
 from tests.web.test_people import link_in
 from tests.web.world import PASSWORD, World
@@ -58,9 +59,12 @@ async def secret_addresses(world: World) -> dict[str, str]:
     async with world.client(**JSON) as client:
         await client.post("/password-reset", json={"email": owner.email})
     token = token_of(await link_key(world.runtime), owner.account_id, await contact(world, owner.account_id))
+    async with world.script(owner) as script:
+        await script.post("/members", json={"email": f"{owner.user_id.hex}@x.example", "role": "viewer"})
     return {
         "/hooks/{token}": hook,
-        "/password-reset/{token}": link_in(world),
+        "/invitations/{token}": invitation_in(world),
+        "/password-reset/{token}": link_in(world, -2),
         "/unsubscribe/{token}": f"{PATH}{token}",
     }
 

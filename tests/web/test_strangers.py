@@ -44,6 +44,7 @@ async def scene(world: World) -> AsyncIterator[Scene]:
         "contact_id": cast.contact, "tag_id": cast.tag, "field_id": cast.field, "import_id": cast.upload,
         "workflow_id": cast.workflow, "enrollment_id": cast.enrollment, "effect_id": cast.effect,
         "job_id": cast.job, "approval_id": cast.approval, "notification_id": cast.notification,
+        "invitation_id": cast.invitation,
         "segment_id": cast.segment, "note_id": cast.note, "task_id": cast.task,
         "message_id": cast.message, "user_id": cast.owner.user_id,
         "session_id": uuid7(), "token_id": token_id, "event_id": cast.event,
