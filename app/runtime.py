@@ -15,6 +15,7 @@ from app.integrations.provider import HttpProvider
 from app.integrations.smtp import SmtpMailer
 from app.ports import Caller, Clock, Enqueue, Mailer, Provider
 from app.settings import Settings
+from app.shared_results import SharedResults
 from db.engine import open_engine
 from db.ids import uuid7
 from db.tenancy import session_maker
@@ -41,6 +42,7 @@ class Runtime:
     marking: async_sessionmaker[AsyncSession]  # one connection, for marks of batches whose own is busy
     id: UUID = field(default_factory=uuid7)
     gate: Gate = field(default_factory=Gate)
+    counts: SharedResults = field(default_factory=SharedResults)  # of people at each step, by workflow
     link_keys: list[bytes] = field(default_factory=list)  # the one of links in emails, once it was read
     left_marks: dict[UUID, list[UUID]] = field(default_factory=dict)  # by account: to be taken back
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, select, text, update
+from sqlalchemy import and_, select, text, update
 
 from db.models import (
     Contact,
@@ -286,17 +286,6 @@ class Enrollments(TenantRepository[Enrollment]):
                 Enrollment.contact_id == contact_id,
                 Enrollment.entry_key == entry_key,
                 Enrollment.status == "active",
-            )
-        )
-        return found
-
-    async def oldest_due(self, now: datetime) -> datetime | None:
-        """Since when the longest waiting one is due."""
-        found: datetime | None = await self.session.scalar(
-            select(func.min(Enrollment.due_at)).where(
-                Enrollment.account_id == self.account_id,
-                Enrollment.status == "active",
-                Enrollment.due_at <= now,
             )
         )
         return found

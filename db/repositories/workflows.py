@@ -186,25 +186,13 @@ class Workflows(TenantRepository[Workflow]):
     # versions
 
     async def versions(self, workflow_id: UUID) -> Sequence[Any]:
-        """Versions, the newest first: number, content_hash, published_by, published_at, live people."""
-        live = (
-            select(func.count())
-            .where(
-                Enrollment.account_id == self.account_id,
-                Enrollment.workflow_id == workflow_id,
-                Enrollment.version == WorkflowVersion.number,
-                Enrollment.status == "active",
-            )
-            .correlate(WorkflowVersion)
-            .scalar_subquery()
-        )
+        """Versions, the newest first: number, content_hash, published_by, published_at."""
         query = (
             select(
                 WorkflowVersion.number,
                 WorkflowVersion.content_hash,
                 WorkflowVersion.published_by,
                 WorkflowVersion.published_at,
-                live.label("live"),
             )
             .where(WorkflowVersion.account_id == self.account_id, WorkflowVersion.workflow_id == workflow_id)
             .order_by(WorkflowVersion.number.desc())
@@ -258,15 +246,13 @@ class Workflows(TenantRepository[Workflow]):
     # people
 
     async def standing(self, workflow_id: UUID) -> Sequence[Any]:
-        """Where the active people are: version, step_key, count."""
+        """Where all who ever entered stand: status, version, step_key, people. One index holds all of it."""
+        table = Enrollment
+        place = (table.status, table.version, table.step_key)
         query = (
-            select(Enrollment.version, Enrollment.step_key, func.count().label("people"))
-            .where(
-                Enrollment.account_id == self.account_id,
-                Enrollment.workflow_id == workflow_id,
-                Enrollment.status == "active",
-            )
-            .group_by(Enrollment.version, Enrollment.step_key)
+            select(*place, func.count().label("people"))
+            .where(table.account_id == self.account_id, table.workflow_id == workflow_id)
+            .group_by(*place)
         )
         return (await self.session.execute(query)).all()
 
@@ -278,15 +264,6 @@ class Workflows(TenantRepository[Workflow]):
             Breaker.state != "closed",
         )
         return (await self.session.execute(query.distinct())).all()
-
-    async def totals(self, workflow_id: UUID) -> dict[str, int]:
-        """Enrollments by status, over all versions."""
-        query = (
-            select(Enrollment.status, func.count())
-            .where(Enrollment.account_id == self.account_id, Enrollment.workflow_id == workflow_id)
-            .group_by(Enrollment.status)
-        )
-        return {row[0]: row[1] for row in await self.session.execute(query)}
 
     async def visits(self, workflow_id: UUID) -> Sequence[Any]:
         """Finished visits: step_key, outcome, branch (the lane taken, or None), count; over all versions.

@@ -1,4 +1,7 @@
-"""Counting people in a big table."""
+"""Counting people in a big table, once for all who look."""
+
+import asyncio
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -6,6 +9,7 @@ from sqlalchemy import text
 from app.work import SYSTEM, open_work
 from db.ids import uuid7
 from db.repositories import enrollments as repository
+from db.repositories.workflows import Workflows
 from tests.cast import cast_of, completed
 from tests.web.world import World
 
@@ -26,3 +30,47 @@ async def test_no_count_reads_the_table(world: World, monkeypatch: pytest.Monkey
         assert (counts["active"], counts["completed"]) == (1, 101)
         assert (await work.session.execute(scans)).scalar_one() == 0
         assert (await work.session.execute(text("show enable_seqscan"))).scalar_one() == "on"
+
+
+async def test_where_people_stand_is_read_from_one_index(world: World) -> None:
+    cast = await cast_of(world)
+    await completed(world, cast, 20_000)
+    await world.sql("checkpoint")  # or the vacuum would not know yet that they are committed
+    await world.sql("vacuum analyze enrollments")
+    reads = text("select seq_scan, idx_tup_fetch from pg_stat_xact_user_tables where relname = 'enrollments'")
+    async with open_work(world.runtime, cast.owner.account_id, SYSTEM) as work:
+        rows = await work.workflows.standing(cast.workflow)
+        assert {row.status: row.people for row in rows} == {"active": 1, "completed": 20_000}
+        scans, fetched = (await work.session.execute(reads)).one()
+    assert (scans, fetched < 1_000) == (0, True), fetched
+
+
+async def test_fifty_open_builders_count_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    cast, theirs = await cast_of(world), await cast_of(world)
+    counted: list[Any] = []
+    visits = Workflows.visits
+
+    async def noted(self: Workflows, workflow_id: Any) -> Any:
+        counted.append(workflow_id)
+        return await visits(self, workflow_id)
+
+    monkeypatch.setattr(Workflows, "visits", noted)
+    monkeypatch.setattr(world.runtime.counts, "times", 1_000_000)
+    at = f"/workflows/{cast.workflow}/counts"
+    async with world.script(cast.owner) as client, world.script(theirs.owner) as stranger:
+        answers = await asyncio.gather(*(client.get(at) for _ in range(50)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.text for answer in answers}) == 1
+        assert counted == [cast.workflow]
+        assert answers[0].json()["counts"]["s2"]["here"] == 1
+        assert (await stranger.get(at)).status_code == 404
+        await stranger.get(f"/workflows/{theirs.workflow}/counts")
+        assert counted == [cast.workflow, theirs.workflow], "what is shared stays in its account"
+
+
+async def test_the_versions_say_how_many_are_in_them(world: World) -> None:
+    cast = await cast_of(world)
+    await completed(world, cast, 3)
+    async with world.script(cast.owner) as client:
+        listed = (await client.get(f"/workflows/{cast.workflow}/versions")).json()
+    assert [(row["number"], row["live"]) for row in listed["items"]] == [(1, 1)]

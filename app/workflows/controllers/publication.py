@@ -22,6 +22,7 @@ from app.workflows.use_cases.publication import publish, restore, version_of
 from app.workflows.use_cases.read import (
     canvas,
     entry_words,
+    live_by_version,
     open_workflow,
     problem_views,
     trigger_cards,
@@ -64,9 +65,10 @@ class PublicationController(Controller):
     async def versions(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> VersionList:
         """Every published version, the newest first."""
         opened = await open_workflow(work, workflow_id)
+        live = await live_by_version(work, workflow_id)
         rows = [
             VersionRow(
-                row.number, row.content_hash, row.published_by, row.published_at, row.live,
+                row.number, row.content_hash, row.published_by, row.published_at, live[row.number],
                 row.number == opened.view.live_version,
             )
             for row in await work.workflows.versions(workflow_id)

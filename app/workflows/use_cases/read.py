@@ -1,6 +1,8 @@
 """Reading a workflow for its screens: the canvas with its counts, what changed, who stands where."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -102,24 +104,30 @@ async def open_workflow(work: Work, workflow_id: UUID) -> Opened:
 
 
 async def live_counts(work: Work, workflow_id: UUID) -> tuple[dict[str, str], dict[str, Count], Totals]:
-    """Kinds and counts of the draft's steps by key, and the totals: no more than the polling needs."""
+    """Kinds and counts of the draft's steps by key, and the totals: no more than the polling needs, and as
+    old as the time between two polls."""
     draft = await work.workflows.draft(await header_of(work, workflow_id))
-    counts, totals = await counted(work, workflow_id)
+    await work.session.rollback()  # nothing was written: who waits for the counts keeps no connection
+    counts, totals = await counted(work, workflow_id, POLL_SECONDS)
     kinds = {step.key: step.kind for _, _, step in walk(draft.steps)}
     return kinds, {key: counts.get(key, Count()) for key in kinds}, totals
 
 
 # A goal jumped over the step, or the enrollment ended while it stood there: nobody did it.
 NOT_DONE = (Outcome.SKIPPED, Outcome.LEFT)
+POLL_SECONDS = 2.0
 
 
-async def counted(work: Work, workflow_id: UUID) -> tuple[dict[str, Count], Totals]:
-    """Counts by step key and enrollments by status, over all versions."""
+async def counted(work: Work, workflow_id: UUID, seconds: float = 0.0) -> tuple[dict[str, Count], Totals]:
+    """Counts by step key and enrollments by status, over all versions; `seconds` is how old they may be,
+    those of a large workflow even older (`SharedResults`)."""
     counts: dict[str, Count] = {}
-    for row in await work.workflows.standing(workflow_id):
-        if row.step_key:
+    totals = Totals()
+    for row in await standing(work, workflow_id, seconds):
+        setattr(totals, row.status, getattr(totals, row.status) + row.people)
+        if row.step_key and row.status == "active":
             counts.setdefault(row.step_key, Count()).here += row.people
-    for row in await work.workflows.visits(workflow_id):
+    for row in await _visits(work, workflow_id, seconds):
         count = counts.setdefault(row.step_key, Count(lanes={}))
         if row.outcome == "failed":
             count.failed += row.people
@@ -129,7 +137,27 @@ async def counted(work: Work, workflow_id: UUID) -> tuple[dict[str, Count], Tota
             count.lanes = count.lanes | {row.branch: count.lanes.get(row.branch, 0) + row.people}
     for row in await work.workflows.stopped(workflow_id):
         counts.setdefault(row.step_key, Count()).stopped = True
-    return counts, Totals(**await work.workflows.totals(workflow_id))
+    return counts, totals
+
+
+async def standing(work: Work, workflow_id: UUID, seconds: float = 0.0) -> Sequence[Any]:
+    """Where everybody stands (`Workflows.standing`), shared by all who look at the workflow."""
+    key = ("standing", work.account_id, workflow_id)
+    return await work.runtime.counts.get(key, partial(work.workflows.standing, workflow_id), seconds)
+
+
+async def _visits(work: Work, workflow_id: UUID, seconds: float) -> Sequence[Any]:
+    key = ("visits", work.account_id, workflow_id)
+    return await work.runtime.counts.get(key, partial(work.workflows.visits, workflow_id), seconds)
+
+
+async def live_by_version(work: Work, workflow_id: UUID) -> Counter[int]:
+    """How many people are in each version now."""
+    found: Counter[int] = Counter()
+    for row in await standing(work, workflow_id):
+        if row.status == "active":
+            found[row.version] += row.people
+    return found
 
 
 def canvas(steps: list[Step], opened: Opened, before: dict[str, Step] | None = None) -> list[CanvasStep]:

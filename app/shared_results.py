@@ -1,0 +1,60 @@
+"""Results that all requests of a process share, so that fifty open pages cost as much as one.
+
+A result that took long to compute is computed again only after twenty times as long: one key takes at most a
+twentieth of one core of the database, however many ask for it. Each process keeps its own.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from time import monotonic
+from typing import Any, TypeVar, cast
+
+MOST = 1_000  # keys; those that were asked for longest ago go first
+TIMES = 20
+
+Result = TypeVar("Result")
+
+
+class _Entry:
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.value: Any = None  # of whatever its key is computed to
+        self.computed_at: float | None = None
+        self.took = 0.0
+
+
+class SharedResults:
+    """`times` is how many times its own duration a result is used before it is computed again; 0 shares
+    nothing (tests look right after they change something)."""
+
+    def __init__(self, times: float = TIMES, clock: Callable[[], float] = monotonic) -> None:
+        self.times, self.clock = times, clock
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+
+    async def get(
+        self, key: Hashable, compute: Callable[[], Awaitable[Result]], seconds: float = 0.0
+    ) -> Result:
+        """The result for `key`, at most `seconds` old or `times` its duration, whichever is longer. While
+        somebody computes it, the others get the one before; where there is none yet, they wait. The key must
+        name the account. Raises what `compute` raises; nothing is kept then."""
+        if not self.times:
+            return await compute()
+        entry = self._entries.setdefault(key, _Entry())
+        self._entries.move_to_end(key)
+        while len(self._entries) > MOST:
+            self._entries.popitem(last=False)
+        if self._is_fresh(entry, seconds) or (entry.computed_at is not None and entry.lock.locked()):
+            return cast("Result", entry.value)
+        async with entry.lock:
+            if not self._is_fresh(entry, seconds):
+                begun = self.clock()
+                entry.value = await compute()
+                entry.computed_at = self.clock()
+                entry.took = entry.computed_at - begun
+        return cast("Result", entry.value)
+
+    def _is_fresh(self, entry: _Entry, seconds: float) -> bool:
+        if entry.computed_at is None:
+            return False
+        return self.clock() - entry.computed_at < max(seconds, entry.took * self.times)
