@@ -81,6 +81,7 @@ ALSO = {
 BODIES: dict[str, dict[str, Any]] = {
     "/account": {"name": "New", "default_region": "US", "time_zone": "Europe/Paris"},
     "/contacts": {"first_name": "Bea"},
+    "/contacts/bulk/consent": {"all": True, "state": "denied"},
     "/contacts/bulk/deletion": {"all": True},
     "/contacts/bulk/restoration": {"all": True},
     "/contacts/bulk/tags": {"all": True, "tag": "many"},
