@@ -11,6 +11,7 @@ from litestar.di import Provide
 from litestar.exceptions import NotAuthorizedException
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import failpoints
 from app.accounts.controllers import AccountController
@@ -55,7 +56,7 @@ from app.web.tracing import start_tracing
 from app.work import Principal, Work, open_work
 from app.workflows.controllers import ROUTES as WORKFLOWS
 from db.directory import Directory
-from db.engine import refuse_strong_role
+from db.engine import open_engine, refuse_strong_role
 from db.repositories.hooks import hook_of
 
 log = structlog.get_logger(__name__)
@@ -112,7 +113,8 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         ROUTES,
         directory=Principals(directory),
         redis=counter,
-        database_probe=probe_of(runtime),
+        database_probe=probe_of(runtime.engine),
+        connect_probe=probe_of(open_engine(settings.database_url, 0)),
         dependencies={"work": Provide(provide_work)},
         state={
             "runtime": runtime,
@@ -151,11 +153,11 @@ async def waiting_for(work: Work, me: Principal) -> dict[str, int]:
     }
 
 
-def probe_of(runtime: Runtime) -> Any:
+def probe_of(engine: AsyncEngine) -> Any:
     """Asks the database whether it answers."""
 
     async def probe() -> None:
-        async with runtime.engine.connect() as connection:
+        async with engine.connect() as connection:
             await connection.execute(text("select 1"))
 
     return probe

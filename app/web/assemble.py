@@ -21,6 +21,7 @@ from app.web.limits import Breaker, Limiter
 from app.web.logs import hide_settings
 from app.web.negotiate import Request, Shaped, prepare
 from app.web.openapi import SchemaController
+from app.web.stalls import DatabaseWatch, EndStalledReads
 from app.web.static import Assets, static_file
 from app.web.templates import Templates
 from app.web.tokens import Tokens
@@ -35,12 +36,14 @@ def assemble(
     directory: Directory,
     redis: Any,
     database_probe: Probe,
+    connect_probe: Probe,
     dependencies: Mapping[str, Provide],
     state: Mapping[str, Any],
     **options: Any,
 ) -> Litestar:
     """The app: origin, token, rate, permission, input, handler. `redis` None limits within the process;
-    `state` is added to `app.state`; `options` are Litestar's (lifespan, plugins)."""
+    `connect_probe` opens a connection of its own; `state` is added to `app.state`; `options` are Litestar's
+    (lifespan, plugins)."""
     keys = KeyRing(settings.data_dir, settings.signing_keys)
     cookies, tokens, breaker = Cookies(settings), Tokens(keys, settings.base_url), Breaker()
     identity = Identity(directory, tokens, cookies)
@@ -51,7 +54,11 @@ def assemble(
         response_class=Shaped,
         before_request=cast("Any", prepare),  # it takes our own Request
         exception_handlers={HTTPException: answer, 500: answer},
-        middleware=[Authenticate(identity), LimitRate(limiter)],
+        middleware=[
+            EndStalledReads(DatabaseWatch(connect_probe)),
+            Authenticate(identity),
+            LimitRate(limiter),
+        ],
         dependencies=dict(dependencies),
         request_max_body_size=settings.max_body_bytes,
         multipart_form_part_limit=PARTS,

@@ -1,10 +1,9 @@
 // Switchyard's own script. Everything works without it: it reads data-* and presses the real control.
 //   data-ago             on <time>: keeps the relative text fresh
 //   data-copy            copies the <pre>, <code> or input beside it, or its own value
-//   data-dismiss         removes the toast around it
+//   data-dismiss         removes the message around it
 //   data-theme-toggle    light or dark, kept in a cookie that the server renders
-//   data-pause           stops and starts the "every" polling of htmx on this page
-// The other files: keys.js (data-key), rows.js (data-rows), drag.js (the builder).
+// The other files: live.js (data-pause, what is fetched again), keys.js (data-key), rows.js (data-rows), drag.js (the builder).
 const root = document.documentElement;
 root.dataset.js = "1";
 
@@ -29,12 +28,49 @@ function tick() {
 setInterval(tick, 15000);
 document.addEventListener("visibilitychange", tick);
 
-// ---- small buttons ----
-function say(text) {
-  const toast = Object.assign(document.createElement("div"), { className: "toast", textContent: text });
-  document.getElementById("notes")?.append(toast);
-  setTimeout(() => toast.remove(), 2500);
+// ---- messages: CSS lets them go by themselves; here they leave the document, and stay clear of the control just used ----
+const notes = document.getElementById("notes");
+const CONTROL = "a, button, summary, input, select, textarea, label";
+let used = null;
+
+function say(text, tone = "ok") {
+  const toast = document.getElementById("toasts")?.content.querySelector(`.toast.${tone}`).cloneNode(true);
+  if (!toast) return;
+  toast.querySelector("span").textContent = text;
+  notes.append(toast);
 }
+
+function place() {
+  notes.classList.remove("away");
+  const { left, right, top, bottom } = notes.getBoundingClientRect();
+  notes.classList.toggle("away", Boolean(used) && left < used.right && right > used.left && top < used.bottom && bottom > used.top);
+}
+
+function use(control) {
+  if (control && !notes.contains(control)) used = control.getBoundingClientRect();
+}
+document.addEventListener("click", ({ target }) => use(target.closest(CONTROL)), true);
+document.addEventListener("submit", ({ target, submitter }) => {
+  use(submitter);
+  // the page that comes next shows the message
+  if (target.method === "post" && used) sessionStorage.setItem("used", JSON.stringify(used));
+}, true);
+document.addEventListener("animationend", ({ target }) => target.matches(".toast") && target.remove());
+used = JSON.parse(sessionStorage.getItem("used"));
+sessionStorage.removeItem("used");
+new MutationObserver(place).observe(notes, { childList: true });
+place();
+
+// what was pressed and got no answer is not passed over in silence
+const failed = ({ detail: { ctx } }) => {
+  if (!ctx || ctx.sourceEvent?.type === "every" || (ctx.response && ctx.response.status < 500)) return;
+  const lost = ctx.request.method === "GET" ? "Try again." : "Check whether your change was saved, then try again.";
+  say(ctx.response ? "The server could not do that. Try again." : `The server did not answer. ${lost}`, "bad");
+};
+document.addEventListener("htmx:response:error", failed);
+document.addEventListener("htmx:error", failed);
+
+// ---- small buttons ----
 
 async function copy(button) {
   const beside = button.parentElement.querySelector("pre, code, input");
@@ -55,11 +91,13 @@ function switchTheme() {
   document.cookie = `theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=lax${secure}`;
 }
 
-const pause = (button) => button.setAttribute("aria-pressed", String(root.toggleAttribute("data-paused")));
-const dismiss = (button) => button.closest(".toast, .notice")?.remove();
+function dismiss(button) {
+  button.closest(".toast").remove();
+  document.getElementById("main").focus({ preventScroll: true });
+}
 
 document.addEventListener("click", (event) => {
-  for (const [name, run] of [["copy", copy], ["dismiss", dismiss], ["theme-toggle", switchTheme], ["pause", pause]]) {
+  for (const [name, run] of [["copy", copy], ["dismiss", dismiss], ["theme-toggle", switchTheme]]) {
     const button = event.target.closest(`[data-${name}]`);
     if (button) run(button);
   }
@@ -67,16 +105,6 @@ document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll(":is(.menu, .tenant-menu)[open]")) {
     if (!menu.contains(event.target)) menu.open = false;
   }
-});
-
-// ---- live regions: not while paused, hidden, edited or dragged over ----
-document.addEventListener("htmx:before:request", (event) => {
-  const ctx = event.detail?.ctx;
-  if (ctx?.sourceEvent?.type !== "every") return;
-  const target = ctx.target instanceof Element ? ctx.target : ctx.sourceElement;
-  const edited = target.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
-  const busy = edited || root.classList.contains("dragging");
-  if (busy || document.hidden || root.hasAttribute("data-paused")) event.preventDefault();
 });
 
 // ---- the first field that is wrong takes the focus ----

@@ -1,0 +1,90 @@
+"""Answer 503 when PostgreSQL stands still, and wait when it only works.
+
+A read without an answer after a second asks whether the database answers a new connection; all reads that
+wait share one question. Where it does not, the read ends with 503. A slow query of a living database goes on.
+Writes are left alone: whether an interrupted one was saved cannot be known.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import Unavailable
+
+WAIT_SECONDS = 1.0
+PROBE_SECONDS = 1.0
+READS = frozenset({"GET", "HEAD"})
+MESSAGE = "The database does not answer. Try again in a moment."
+
+
+class DatabaseWatch:
+    """Whether the database answers at all. `probe` opens a connection of its own and asks for nothing."""
+
+    def __init__(self, probe: Callable[[], Awaitable[object]]) -> None:
+        self._probe = probe
+        self._question: asyncio.Task[bool] | None = None
+
+    async def answers(self) -> bool:
+        """False when the database stays silent for a second; a refusal is an answer."""
+        if self._question is None or self._question.done():
+            self._question = asyncio.create_task(self._ask())
+        return await asyncio.shield(self._question)
+
+    async def _ask(self) -> bool:
+        attempt = asyncio.ensure_future(self._probe())
+        attempt.add_done_callback(_ignore_outcome)
+        done, _ = await asyncio.wait({attempt}, timeout=PROBE_SECONDS)
+        attempt.cancel()
+        return bool(done)
+
+
+class EndStalledReads(ASGIMiddleware):
+    """Gives up reads that wait for a database that does not answer. Raises `Unavailable` (503)."""
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self, watch: DatabaseWatch) -> None:
+        self.watch = watch
+        self._ending: set[asyncio.Future[None]] = set()
+
+    def should_bypass_for_scope(self, scope: Scope) -> bool:
+        """Writes, forms shown again, and the probes, which have deadlines and answers of their own."""
+        writes = scope.get("method") not in READS
+        return writes or bool(scope["state"].get("again")) or scope["path"].startswith("/health/")
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        started = asyncio.Event()
+        ended = False
+
+        async def send_unless_ended(message: Message) -> None:
+            if not ended:
+                started.set()
+                await send(message)
+
+        answer = asyncio.ensure_future(next_app(scope, receive, send_unless_ended))
+        try:
+            while not (await asyncio.wait({answer}, timeout=WAIT_SECONDS))[0]:
+                stalled = not started.is_set() and not await self.watch.answers()
+                if stalled and not started.is_set() and not answer.done():
+                    ended = True
+                    raise Unavailable(MESSAGE)
+        finally:
+            self._end(answer)
+        await answer
+
+    def _end(self, answer: asyncio.Future[None]) -> None:
+        """Cancel in the background: a connection that hangs takes two seconds to be given up."""
+        if not answer.done():
+            self._ending.add(answer)
+            answer.add_done_callback(self._ending.discard)
+            answer.add_done_callback(_ignore_outcome)
+            answer.cancel()
+
+
+def _ignore_outcome(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,114 @@
+// Whether the page still hears from its server. What htmx fetches again ("every", see ui.poll) shares one state,
+// html[data-live]: on; paused; held (nothing moves under the pointer); late (an answer is missing); out (signed out).
+// While late or out, the buttons of posting forms are disabled. The next answer arms them again.
+const root = document.documentElement;
+const GIVE_UP = 10000; // ms: a server that stands still holds one request, not one for each tick
+let heard = Date.now();
+let moved = 0; // when the pointer last moved
+let pending = null; // the request that has no answer yet
+let patience = 0;
+let focused = null;
+
+const isPoll = (ctx) => ctx?.sourceEvent?.type === "every";
+const lost = () => root.dataset.live === "late" || root.dataset.live === "out";
+const SAID = { late: "Connection lost. Buttons work again when the server answers.", out: "You are signed out.", on: "Live again." };
+
+function age() {
+  const seconds = Math.round((Date.now() - heard) / 1000);
+  return seconds < 60 ? `${seconds} s` : seconds < 3600 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3600)} h`;
+}
+
+function show(signIn) {
+  const words = { paused: "Paused", held: "Holding still", late: `Last heard ${age()} ago`, out: "Signed out" }[root.dataset.live] ?? "";
+  for (const label of document.querySelectorAll(".live .then")) {
+    if (label.firstChild?.data !== words) label.textContent = words;
+    if (signIn) label.append(" ", Object.assign(document.createElement("a"), { className: "link", href: signIn, textContent: "Sign in" }));
+  }
+}
+
+function arm(on) {
+  if (!on) focused = document.activeElement;
+  for (const button of document.querySelectorAll("main :is(button, input[type=submit])")) {
+    const posts = button.type === "submit" && button.form?.method === "post";
+    if (on ? "unarmed" in button.dataset : posts && !button.disabled) {
+      button.disabled = !on;
+      button.toggleAttribute("data-unarmed", !on);
+    }
+  }
+  if (on && document.activeElement === document.body) focused?.focus({ preventScroll: true });
+}
+
+function become(state, signIn) {
+  const before = root.dataset.live;
+  const was = lost();
+  root.dataset.live = state;
+  if (lost() !== was) {
+    arm(was);
+    for (const status of document.querySelectorAll(".live [role=status]")) status.textContent = SAID[was ? "on" : state];
+  }
+  if (before !== state || signIn) show(signIn);
+}
+
+function hear(state = root.hasAttribute("data-paused") ? "paused" : "on") {
+  heard = Date.now();
+  become(state);
+}
+
+function poll() {
+  for (const element of document.querySelectorAll("[hx-trigger^='every ']")) element.dispatchEvent(new Event("every"));
+}
+
+// What must stay as it is: a field in use, a step in the air, the control under a pointer that moved just now.
+function busy(target) {
+  const edited = target.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+  const aimed = Date.now() - moved < 3000 && target.querySelector(":is(button, summary, a.btn):hover");
+  return edited || aimed || root.classList.contains("dragging");
+}
+
+document.addEventListener("htmx:config:request", (event) => {
+  const { ctx } = event.detail;
+  if (!isPoll(ctx)) return;
+  if (pending || document.hidden || root.hasAttribute("data-paused")) return event.preventDefault();
+  pending = ctx;
+  ctx.request.timeout = GIVE_UP;
+  const period = parseFloat(ctx.sourceElement.getAttribute("hx-trigger").slice(6)) * 1000;
+  patience = setTimeout(() => become("late"), period * 0.9);
+});
+
+document.addEventListener("htmx:after:request", (event) => {
+  const { ctx } = event.detail;
+  const { ok, status } = ctx.response.raw;
+  if (!isPoll(ctx)) return ok && lost() && hear();
+  clearTimeout(patience);
+  const target = ctx.target instanceof Element ? ctx.target : ctx.sourceElement;
+  const still = ok && busy(target);
+  if (ok) hear(still ? "held" : undefined);
+  else if (status === 401) become("out", ctx.hx.redirect || "/sign-in"); // not away from what is typed here
+  else become("late");
+  if (!ok || still) event.preventDefault();
+});
+
+document.addEventListener("htmx:error", ({ detail }) => isPoll(detail.ctx) && become("late"));
+document.addEventListener("htmx:finally:request", ({ detail }) => {
+  if (detail.ctx !== pending) return;
+  clearTimeout(patience);
+  pending = null;
+});
+
+document.addEventListener("submit", (event) => {
+  if (!lost() || event.target.method !== "post" || !event.target.closest("main")) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+}, true);
+document.addEventListener("pointermove", () => { moved = Date.now(); }, { passive: true });
+document.addEventListener("visibilitychange", () => document.hidden || poll());
+document.addEventListener("click", ({ target }) => {
+  const button = target.closest("[data-pause]");
+  if (!button) return;
+  const paused = root.toggleAttribute("data-paused");
+  button.setAttribute("aria-pressed", String(paused));
+  if (!paused) poll();
+  if (!lost()) become(paused ? "paused" : "on");
+});
+setInterval(() => root.dataset.live === "late" && show(), 1000);
+if (window.htmx) root.dataset.live = "on"; // without it nothing is fetched again

@@ -1,0 +1,106 @@
+"""A web process, a PostgreSQL and a Valkey of one's own, which tests stop, freeze and kill."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import psutil
+
+from scripts.local.app import command, environment
+from scripts.local.environment import ROOT
+from scripts.local.postgres import Postgres
+from scripts.local.processes import Program, free_port, spawn, wait_for
+from scripts.local.valkey import Valkey
+from tests.conftest import DATABASE, PASSWORDS
+from tests.faults.servers import migrate
+from tests.web.world import World
+
+
+@dataclass
+class Site:
+    """`base` is the address of its web process; `world` makes people and rows in its database."""
+
+    base: str
+    web: Program
+    postgres: Postgres
+    world: World
+    process: subprocess.Popen[bytes] | None = None
+
+    def start_web(self) -> None:
+        """Start the web process and wait until it answers."""
+        self.process = spawn(self.web)
+        wait_for(self._answers, self.process, self.web, 60)
+
+    def _answers(self) -> bool:
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{self.base}/health/live", timeout=1, trust_env=False).is_success
+        return False
+
+    def kill_web(self) -> None:
+        """End the web process at once, and wait."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(30)
+
+    @contextmanager
+    def frozen_web(self) -> Iterator[None]:
+        """The web process stands still, its connections stay open."""
+        assert self.process is not None
+        with frozen([psutil.Process(self.process.pid)]):
+            yield
+
+    @contextmanager
+    def frozen_postgres(self) -> Iterator[None]:
+        """The database server and all its backends stand still."""
+        assert self.postgres.process is not None
+        server = psutil.Process(self.postgres.process.pid)
+        with frozen([server, *server.children(recursive=True)]):
+            yield
+
+
+@contextmanager
+def frozen(processes: list[psutil.Process]) -> Iterator[None]:
+    """Processes that are stopped and go on afterwards."""
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def open_site(folder: Path) -> Iterator[Site]:
+    """A site that runs; `folder` is for its keys and its log. What was committed outlives a kill."""
+    with Postgres.temporary(durable=True) as postgres, Valkey.temporary() as valkey:
+        migrate(postgres)
+        port = free_port()
+        base = f"http://127.0.0.1:{port}"
+        settings = {
+            "DATABASE_URL": postgres.url("app_user", PASSWORDS["app_user"], DATABASE),
+            "REDIS_URL": valkey.url(),
+            "DATA_DIR": str(folder),
+            "BASE_URL": base,
+            "RATE_LIMIT_PER_MINUTE": "100000",
+        }
+        web = Program(
+            "web",
+            command("web", "--host", "127.0.0.1", "--port", str(port)),
+            log=folder / "web.log",
+            cwd=ROOT,
+            env=environment(settings),
+        )
+        world = World(cast("Any", None), postgres.superuser_url(DATABASE), [], cast("Any", None))
+        site = Site(base, web, postgres, world)
+        site.start_web()
+        try:
+            yield site
+        finally:
+            site.kill_web()

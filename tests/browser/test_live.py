@@ -1,0 +1,230 @@
+"""A live page says when its server is gone, and comes back by itself."""
+
+import asyncio
+import re
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import asyncpg
+import httpx
+import pytest
+from playwright.async_api import Browser, Page, Request, expect
+
+from tests.browser.site import Site, open_site
+from tests.cast import Cast, cast_of
+from tests.web.world import PASSWORD
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+MISSED = 6000  # ms: an interval of two seconds, the wait for its answer, and a slow machine
+BACK = 15_000
+ARMED = """() => [...document.querySelectorAll("main button")]
+  .filter(b => b.type === "submit" && b.form?.method === "post" && !b.disabled).length"""
+FILTER = "element => getComputedStyle(element).filter"
+HIDE = """hidden => {
+  Object.defineProperty(document, "hidden", {get: () => hidden, configurable: true})
+  document.dispatchEvent(new Event("visibilitychange"))
+}"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with open_site(tmp_path_factory.mktemp("site")) as opened:
+        yield opened
+
+
+@dataclass
+class Visit:
+    """An owner's page, and what it asks for."""
+
+    page: Page
+    site: Site
+    cast: Cast
+    polls: list[Request]
+
+    async def open(self, name: str) -> None:
+        """A page that is fetched again, with something to press."""
+        cast, sql = self.cast, self.site.world.sql
+        if name == "job":
+            await sql("update jobs set status = 'queued', finished_at = null where id = $1", cast.job)
+        if name == "import":
+            await sql("update imports set status = 'running', finished_at = null where id = $1", cast.upload)
+        paths = {
+            "jobs": "/jobs",
+            "job": f"/jobs/{cast.job}",
+            "import": f"/imports/{cast.upload}",
+            "builder": f"/workflows/{cast.workflow}/steps/s1",
+        }
+        await self.page.goto(paths[name])
+        await self.becomes("on")
+
+    async def becomes(self, state: str, timeout: int = MISSED) -> None:
+        await expect(self.page.locator("html")).to_have_attribute("data-live", state, timeout=timeout)
+
+
+@pytest.fixture
+async def visit(chrome: Browser, site: Site) -> AsyncIterator[Visit]:
+    cast = await cast_of(site.world)
+    context = await chrome.new_context(base_url=site.base, reduced_motion="reduce")
+    page = await context.new_page()
+    page.set_default_timeout(10_000)
+    polls: list[Request] = []
+    page.on("request", lambda asked: polls.append(asked) if asked.headers.get("hx-source") else None)
+    await sign_in(page, cast)
+    yield Visit(page, site, cast, polls)
+    await context.close()
+
+
+async def sign_in(page: Page, cast: Cast) -> None:
+    await page.goto("/sign-in")
+    await page.locator("input[name=email]").first.fill(cast.owner.email)
+    await page.locator("input[name=password]").first.fill(PASSWORD)
+    await page.locator("input[name=password]").first.press("Enter")
+    await page.wait_for_url(lambda url: "/sign-in" not in url)
+
+
+@pytest.mark.parametrize("name", ["jobs", "job", "import", "builder"])
+async def test_a_frozen_server_is_seen_after_one_missed_poll(visit: Visit, site: Site, name: str) -> None:
+    page = visit.page
+    await visit.open(name)
+    armed = await page.evaluate(ARMED)
+    assert armed > 0
+    label = page.locator(".live .then")
+    with site.frozen_web():
+        await visit.becomes("late")
+        await expect(label).to_have_text(re.compile(r"^Last heard \d+ s ago$"))
+        first = await label.inner_text()
+        await expect(label).not_to_have_text(first)  # it counts
+        assert await page.evaluate(ARMED) == 0
+        assert await page.locator("main > :not(.top)").first.evaluate(FILTER) == "grayscale(1)"
+        count = len(visit.polls)
+        await page.wait_for_timeout(2500)
+        assert len(visit.polls) == count, "one request waits; another for each tick would pile up"
+    await visit.becomes("on", BACK)
+    assert await page.evaluate(ARMED) == armed
+    await expect(label).to_have_text("")
+
+
+async def test_a_page_without_its_web_process_comes_back_with_it(visit: Visit, site: Site) -> None:
+    await visit.open("jobs")
+    site.kill_web()
+    try:
+        await visit.becomes("late")
+        assert await visit.page.evaluate(ARMED) == 0
+    finally:
+        await asyncio.to_thread(site.start_web)
+    await visit.becomes("on", BACK)
+
+
+async def test_a_frozen_database_is_503_within_seconds_and_the_page_says_so(visit: Visit, site: Site) -> None:
+    await visit.open("jobs")
+    cookies = {one["name"]: one["value"] for one in await visit.page.context.cookies()}
+    async with httpx.AsyncClient(base_url=site.base, cookies=cookies, timeout=20) as client:
+        await client.get("/jobs")  # its connections are open
+        with site.frozen_postgres():
+            for path in ("/jobs", "/contacts", f"/workflows/{visit.cast.workflow}/counts"):
+                began = time.monotonic()
+                answer = await client.get(path, headers={"accept": "text/html"})
+                assert answer.status_code == 503, path
+                assert time.monotonic() - began < 5, path
+                assert answer.headers["retry-after"] == "2"
+            await visit.becomes("late")
+            assert await visit.page.evaluate(ARMED) == 0
+            assert (await client.get("/health/live")).status_code == 200
+        await visit.becomes("on", BACK)
+        assert (await client.get("/jobs")).status_code == 200
+
+
+async def test_a_slow_query_of_a_living_database_is_waited_for(visit: Visit, site: Site) -> None:
+    """A lock holds the page up for longer than a stalled database is given."""
+    cookies = {one["name"]: one["value"] for one in await visit.page.context.cookies()}
+    connection = await asyncpg.connect(site.world.admin_url)
+    async with httpx.AsyncClient(base_url=site.base, cookies=cookies, timeout=20) as client:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("lock table tags in access exclusive mode")
+        asked = asyncio.create_task(client.get("/tags"))
+        done, _ = await asyncio.wait({asked}, timeout=4)
+        assert not done
+        await transaction.rollback()
+        assert (await asked).status_code == 200
+    await connection.close()
+
+
+async def test_a_database_that_was_killed_comes_back(visit: Visit, site: Site) -> None:
+    await visit.open("jobs")
+    await asyncio.to_thread(site.postgres.stop, signal.SIGQUIT)
+    try:
+        await visit.becomes("late")
+        await expect(visit.page.locator(".live .then")).to_contain_text("Last heard")
+        assert await visit.page.evaluate(ARMED) == 0
+    finally:
+        await asyncio.to_thread(site.postgres.start)
+    await visit.becomes("on", BACK)
+
+
+async def test_who_is_signed_out_is_told_and_keeps_what_was_typed(visit: Visit, site: Site) -> None:
+    page = visit.page
+    await page.goto(f"/workflows/{visit.cast.workflow}/steps/s1")
+    await visit.becomes("on")
+    await page.locator("[name='config.subject']").fill("Half a thought")
+    owner = visit.cast.owner.user_id
+    await site.world.sql("update sessions set revoked_at = now() where user_id = $1", owner)
+    await visit.becomes("out")
+    link = page.locator(".live a")
+    await expect(link).to_have_text("Sign in")
+    assert f"/sign-in?next=/workflows/{visit.cast.workflow}" in (await link.get_attribute("href") or "")
+    assert await page.locator("[name='config.subject']").input_value() == "Half a thought"
+    assert await page.evaluate(ARMED) == 0
+    await sign_in(await page.context.new_page(), visit.cast)
+    await visit.becomes("on", BACK)
+    assert await page.locator("[name='config.subject']").input_value() == "Half a thought"
+
+
+@pytest.mark.parametrize("name", ["jobs", "job", "import", "builder"])
+async def test_a_page_that_nobody_looks_at_asks_for_nothing(visit: Visit, name: str) -> None:
+    page = visit.page
+    await visit.open(name)
+    await page.evaluate(HIDE, True)
+    await page.wait_for_timeout(300)
+    count = len(visit.polls)
+    await page.wait_for_timeout(4500)
+    assert len(visit.polls) == count
+    async with page.expect_request(lambda asked: bool(asked.headers.get("hx-source")), timeout=1000):
+        await page.evaluate(HIDE, False)
+    await visit.becomes("on")
+
+
+async def test_a_job_that_has_ended_is_not_asked_about_again(visit: Visit, site: Site) -> None:
+    page = visit.page
+    await visit.open("job")
+    await site.world.sql("update jobs set status = 'done', finished_at = now() where id = $1", visit.cast.job)
+    await expect(page.locator("#poll")).to_have_count(0, timeout=MISSED)
+    await expect(page.locator(".live")).to_be_hidden()
+    count = len(visit.polls)
+    await page.wait_for_timeout(4500)
+    assert len(visit.polls) == count
+
+
+async def test_nothing_moves_under_a_pointer_that_is_about_to_press(visit: Visit, site: Site) -> None:
+    page = visit.page
+    await visit.open("jobs")
+    retry = page.locator("#failing form[action$='/retry'] button").first
+    place = await retry.bounding_box()
+    assert place is not None
+    await page.mouse.move(place["x"] + 5, place["y"] + 5)
+    await site.world.sql(
+        "insert into jobs (account_id, id, queue, task, status, total, due_at, error, finished_at, "
+        "actor_kind, actor_id, actor_name) select account_id, gen_random_uuid(), queue, task, status, total, "
+        "due_at, 'Another.', clock_timestamp(), actor_kind, actor_id, actor_name from jobs where id = $1",
+        visit.cast.job,
+    )
+    for step in range(5):
+        await page.wait_for_timeout(900)
+        await page.mouse.move(place["x"] + 6 + step, place["y"] + 6)
+        assert await retry.bounding_box() == place
+    await visit.becomes("held")
+    await page.mouse.move(5, 5)
+    await expect(page.locator("#failing")).to_contain_text("Another.", timeout=MISSED)
+    await visit.becomes("on")

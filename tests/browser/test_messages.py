@@ -1,0 +1,165 @@
+"""Messages lie over the page and move nothing; what destroys stands apart from what saves."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.browser.conftest import Opening
+from tests.browser.geometry import DROP_MESSAGES, TOO_CLOSE, controls, overlap
+from tests.browser.test_axe import screens
+from tests.browser.test_main_job import press
+from tests.cast import Cast, cast_of
+from tests.web.world import World
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+WIDTHS = (1280, 390)
+GAP = 32  # pixels
+SCRIPT = pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without JavaScript"])
+
+
+async def box(locator: Locator) -> Any:
+    found = await locator.bounding_box()
+    assert found is not None
+    return found
+
+
+async def trigger_sheet(page: Page, cast: Cast) -> Locator:
+    """The sheet of the tag trigger; returns its Save button."""
+    await page.goto(f"/workflows/{cast.workflow}/triggers/t1")
+    save = page.get_by_role("button", name="Save trigger")
+    await save.wait_for()
+    return save
+
+
+@SCRIPT
+@pytest.mark.parametrize("width", WIDTHS)
+async def test_saving_twice_at_one_place_saves_twice(
+    world: World, opening: Opening, script: bool, width: int
+) -> None:
+    cast = await cast_of(world)
+    page = await opening.signed_in(cast.owner, script=script)
+    await page.set_viewport_size({"width": width, "height": 800})
+    save = await trigger_sheet(page, cast)
+    before, place = {tuple(control) for control in await controls(page)}, await box(save)
+    names = Counter(control[0] for control in before)
+    await press(page, save)
+    toast = page.locator("#notes .toast")
+    await expect(toast).to_contain_text("Saved")
+    assert await box(save) == place
+    after = [tuple(control) for control in await controls(page) if names[control[0]] == 1]
+    assert not [control for control in after if control not in before]
+    assert not overlap(await box(toast), place)
+    async with page.expect_response(lambda answer: answer.request.method == "POST") as waiting:
+        await page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    assert (await waiting.value).url.endswith("/triggers/t1")
+
+
+@SCRIPT
+async def test_on_every_screen_nothing_moves_and_destroying_stands_apart(
+    world: World, opening: Opening, script: bool
+) -> None:
+    cast = await cast_of(world)
+    page = await opening.signed_in(cast.owner, script=script)
+    sheets = ("triggers/t1", "steps/s1", "steps/s3", "entry", "settings")
+    paths = {*await screens(world, cast.owner), "/sign-in", "/password-reset"}
+    paths |= {f"/workflows/{cast.workflow}/{sheet}" for sheet in sheets}
+    wrong = []
+    for path in sorted(paths):
+        for width in WIDTHS:
+            await page.set_viewport_size({"width": width, "height": 800})
+            note: Any = {"name": "note", "value": "It%20was%20saved.", "url": opening.live.base}
+            await page.context.add_cookies([note])
+            await page.goto(path)
+            assert await page.locator("#notes .toast").count() == 1, path
+            shown = await controls(page)
+            await page.evaluate(DROP_MESSAGES)
+            if shown != await controls(page):
+                wrong.append(f"{path} at {width}: the message moves controls")
+            wrong += [f"{path} at {width}: {pair} too close" for pair in await page.evaluate(TOO_CLOSE, GAP)]
+    assert not wrong, "\n".join(wrong)
+
+
+@SCRIPT
+async def test_a_message_goes_by_itself_but_not_from_under_the_pointer(
+    world: World, opening: Opening, script: bool
+) -> None:
+    cast = await cast_of(world)
+    page = await opening.signed_in(cast.owner, script=script)
+    await press(page, await trigger_sheet(page, cast))
+    toast = page.locator("#notes .toast")
+    await toast.hover()
+    await page.wait_for_timeout(7000)
+    await expect(toast).to_be_visible()
+    await page.mouse.move(700, 300)
+    await expect(toast).to_be_hidden(timeout=8000)
+
+
+@SCRIPT
+async def test_an_error_stays_until_it_is_dismissed(world: World, opening: Opening, script: bool) -> None:
+    """Somebody else saved in between: the builder says so and moves nothing."""
+    cast = await cast_of(world)
+    page = await opening.signed_in(cast.owner, script=script)
+    await page.goto(f"/workflows/{cast.workflow}/steps/s2")
+    delete = page.get_by_role("button", name="Delete step")
+    place = await box(delete)
+    await world.sql("update workflows set rev = rev + 1 where id = $1", cast.workflow)
+    await delete.click()
+    toast = page.locator("#notes .toast.bad")
+    await expect(toast).to_be_visible()
+    canvas = page.locator("#canvas .notice")
+    assert await canvas.count() == 0, "a message inside the page would move it"
+    assert not overlap(await box(toast), place)
+    await page.wait_for_timeout(7000)
+    await expect(toast).to_be_visible()
+    await toast.locator("button:visible, label:visible").last.click()
+    await expect(toast).to_be_hidden()
+
+
+async def test_a_message_stays_clear_of_the_control_just_used(world: World, opening: Opening) -> None:
+    """Where that control lies at the usual place of messages, the message goes to the other edge."""
+    cast = await cast_of(world)
+    page = await opening.signed_in(cast.owner)
+    await page.set_viewport_size({"width": 1280, "height": 420})
+    await page.goto(f"/tags/{cast.tag}")
+    rename = page.get_by_role("button", name="Rename")
+    await page.locator(".page").evaluate("page => page.scrollTo(0, 9999)")
+    await page.locator("main input[name=name]").fill("gold")
+    place = await box(rename)
+    assert place["y"] > 330
+    await rename.click()
+    toast = page.locator("#notes .toast")
+    await expect(toast).to_be_visible()
+    assert not overlap(await box(toast), place)
+
+
+async def test_a_refused_form_brings_nothing_that_destroys_under_the_pointer(
+    world: World, opening: Opening
+) -> None:
+    cast = await cast_of(world)
+    page = await opening.signed_in(cast.owner)
+    save = await trigger_sheet(page, cast)
+    place = await box(save)
+    await page.locator("[name='config.tag']").fill("")
+    await save.click()
+    await expect(page.locator("#sheet [aria-invalid=true]").first).to_be_visible()
+    assert await box(save) == place
+    fields = {
+        f"/tags/{cast.tag}": "name",
+        f"/fields/{cast.field}": "label",
+        f"/segments/{cast.segment}": "name",
+    }
+    for path, field in fields.items():
+        await page.goto(path)
+        await page.locator(f"main [name={field}]").fill("")
+        button = page.locator(f"main form:has([name={field}]) button.pri")
+        place = await box(button)
+        await button.evaluate("button => { button.form.noValidate = true }")
+        async with page.expect_response(lambda answer: answer.request.method == "POST") as waiting:
+            await button.click()
+        assert (await waiting.value).status == 422, path
+        await page.wait_for_load_state()
+        middle = [place["x"] + place["width"] / 2, place["y"] + place["height"] / 2]
+        under = await page.evaluate("([x, y]) => document.elementFromPoint(x, y).textContent", middle)
+        assert "Delete" not in under[:40], path
