@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Opening
+from tests.browser.test_axe import violations
 from tests.web.test_bulk import fill
 from tests.web.world import Somebody, World
 
@@ -46,6 +47,9 @@ async def test_the_bar_says_how_many_and_the_job_is_undone(
         await expect(bar.get_by_label("All 101 matching")).not_to_be_checked()
         await bar.get_by_label("All 101 matching").check()
     await bar.get_by_role("button", name=re.compile("Delete 101 contacts")).click()
+    if script:
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Delete 101 contacts")
+        assert await violations(page, "the confirmation") == []
     await page.get_by_role("button", name="Delete 101 contacts").click()
     await page.wait_for_url("**/jobs/*")
     for _ in range(100):
@@ -57,6 +61,22 @@ async def test_the_bar_says_how_many_and_the_job_is_undone(
     await page.go_back()
     await page.get_by_role("button", name="Undo").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("Restore 101 contacts")
+
+
+async def test_a_list_without_check_boxes_fills_its_page(
+    opening: Opening, world: World, who: Somebody
+) -> None:
+    await fill(world, who, 101)
+    await world.sql(
+        "update contacts set deleted_at = now() where account_id = $1 and id in"
+        " (select id from contacts where account_id = $1 limit 50)",
+        who.account_id,
+    )
+    page = await opening.signed_in(await world.person("viewer", who.account_id))
+    for path in ("/contacts", "/contacts?deleted=true"):
+        await page.goto(path)
+        await expect(page.locator("input[name=id]")).to_have_count(0)
+        await has_layout(page)
 
 
 @pytest.fixture
