@@ -5,17 +5,24 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
+from app.patch import Patch
 from app.web.actions import Action
+
+Name = Annotated[str, Meta(min_length=1, max_length=80)]
+Region = Annotated[
+    str, Meta(pattern="^[A-Z]{2}$", extra={"error": "Choose a country by its two letters, such as US."})
+]
+Zone = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class AccountForm(msgspec.Struct, forbid_unknown_fields=True):
-    name: Annotated[str, Meta(min_length=1, max_length=80)]
-    default_region: Annotated[
-        str, Meta(pattern="^[A-Z]{2}$", extra={"error": "Choose a country by its two letters, such as US."})
-    ]
-    time_zone: Annotated[str, Meta(min_length=1, max_length=64)]
+    """What is left out stays as it is."""
+
+    name: Patch[Name] = UNSET
+    default_region: Patch[Region] = UNSET
+    time_zone: Patch[Zone] = UNSET
 
 
 class AccountView(msgspec.Struct):

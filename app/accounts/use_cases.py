@@ -3,6 +3,7 @@
 from app.accounts.domain import settings_errors
 from app.accounts.schemas import AccountForm, AccountView
 from app.errors import Invalid
+from app.patch import resolve
 from app.work import Work
 from db.repositories.clocks import look_again
 
@@ -10,12 +11,13 @@ FIELDS = ("name", "default_region", "time_zone")
 
 
 async def change_account(work: Work, form: AccountForm, regions: frozenset[str]) -> AccountView:
-    """Replaces the settings; what stays the same is not written. Raises `Invalid`."""
-    errors = settings_errors(form.name, form.default_region, form.time_zone, regions)
+    """Changes the settings that were sent; what stays the same is not written. Raises `Invalid`."""
+    old = await work.accounts.own()
+    new = {field: resolve(getattr(form, field), getattr(old, field)) for field in FIELDS}
+    errors = settings_errors(new["name"], new["default_region"], new["time_zone"], regions)
     if errors:
         raise Invalid(errors)
-    old = await work.accounts.own()
-    new = {"name": form.name.strip(), "default_region": form.default_region, "time_zone": form.time_zone}
+    new["name"] = new["name"].strip()
     changes = {
         field: (getattr(old, field), new[field]) for field in FIELDS if getattr(old, field) != new[field]
     }

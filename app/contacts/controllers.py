@@ -5,6 +5,7 @@ from uuid import UUID
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
+from msgspec import UNSET
 
 from app.accounts.domain import zones
 from app.contacts.bulk import (
@@ -231,8 +232,9 @@ class ContactController(Controller):
     ) -> Saved[ValuePage]:
         """Changes one field, like the same value in `POST /contacts/{contact_id}`."""
         await value_page(work, contact_id, key)
+        values = {} if data.value is UNSET else {key: data.value}
         try:
-            await update_contact(work, contact_id, {key: data.value}, data.rev)
+            await update_contact(work, contact_id, values, data.rev)
         except Invalid as error:
             raise Invalid({"value": " ".join(error.errors.values())}) from None
         page = await value_page(work, contact_id, key)

@@ -55,9 +55,9 @@ class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ValueForm(msgspec.Struct, forbid_unknown_fields=True):
-    """One field, edited in place. `rev` as in `ContactForm`."""
+    """One field, edited in place; null or "" empties it. `rev` as in `ContactForm`."""
 
-    value: Any = None
+    value: Any = UNSET
     rev: int | None = None
 
 

@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from app.filters.uses import Use
+from app.patch import Patch
 from app.web.actions import Action
 
 Label = Annotated[
@@ -26,10 +27,10 @@ class FieldForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class FieldChangeForm(msgspec.Struct, forbid_unknown_fields=True):
-    """The type and the short name of a field stay."""
+    """The type and the short name of a field stay, and so does what is left out; null is no options."""
 
-    label: Label
-    options: Options = ""
+    label: Patch[Label] = UNSET
+    options: Patch[Options | None] = UNSET
 
 
 class FieldDeletionForm(msgspec.Struct, forbid_unknown_fields=True):

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import Conflict, Invalid, NotFound, check_expected
@@ -64,7 +65,10 @@ async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> Non
     """Another label or other options; an option that contacts have stays (`Invalid`), and so does one that
     filters or steps name (`Conflict` with the list). Raises `NotFound`."""
     old = await field_row(work, field_id)
-    new = {"label": _label(form.label), "options": _options(old.type, form.options)}
+    new = {
+        "label": old.label if form.label is UNSET else _label(form.label),
+        "options": old.options if form.options is UNSET else _options(old.type, form.options or ""),
+    }
     gone = [option for option in old.options if option not in new["options"]]
     kept = await work.fields.options_in_use(field_id, gone) if gone else []
     if kept:

@@ -72,7 +72,7 @@ class InboundController(Controller):
     path = "/hooks/{token:str}"
     tags = ("hooks",)
 
-    @post(public=True, status_code=202, reads=media.JSON, limits=DELIVERY)
+    @post(public=True, foreign=True, status_code=202, reads=media.JSON, limits=DELIVERY)
     async def receive(self, token: FromPath[str], request: Request) -> Shaped[Taken]:
         """Takes a JSON delivery. The address is the password. With `webhook-id` (Standard Webhooks) or
         `Idempotency-Key` a delivery is taken once in 30 days: repeats answer 200 with the same event."""

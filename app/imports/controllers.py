@@ -26,7 +26,7 @@ IMPORT = Permission.IMPORT_CONTACTS
 CSV = "text/csv; charset=utf-8"
 
 
-class UploadForm(msgspec.Struct):
+class UploadForm(msgspec.Struct, forbid_unknown_fields=True):
     """A file as multipart; `account` is the hidden field of the page's form."""
 
     file: UploadFile | None = None

@@ -5,21 +5,23 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 
+from app.patch import Patch
 from app.web.actions import Action
 
 Status = Literal["uploaded", "checking", "ready", "running", "done", "failed", "cancelled"]
 
 
 class MappingForm(msgspec.Struct, forbid_unknown_fields=True):
-    """`columns` is column number (from 0) to field key or "ignore"; a column that is left out keeps its
-    guess. `tags` are names, separated by commas, that every row gets. `existing` says what happens with
-    contacts that are there already, `first_line` whether the file begins with the names of its columns or
-    with a person ("": as it was recognised)."""
+    """`columns` is column number (from 0) to field key or "ignore"; what is left out, a column too, stays as
+    it is. `tags` are names, separated by commas, that every row gets; null is none. `existing` says what
+    happens with contacts that are there already, `first_line` whether the file begins with the names of its
+    columns or with a person ("": as it was recognised)."""
 
     columns: dict[str, str] = {}
-    tags: Annotated[str, msgspec.Meta(max_length=1000)] = ""
-    existing: Literal["update", "skip"] = "update"
+    tags: Patch[Annotated[str, msgspec.Meta(max_length=1000)] | None] = UNSET
+    existing: Patch[Literal["update", "skip"]] = UNSET
     first_line: Literal["", "names", "person"] = ""
 
 

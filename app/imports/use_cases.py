@@ -4,11 +4,14 @@ import asyncio
 from typing import Any, cast
 from uuid import UUID
 
+from msgspec import UNSET
+
 from app.errors import Conflict, Invalid, NotFound
 from app.imports.domain.columns import guess, mapping_errors
 from app.imports.domain.table import filled_lines, read_table, titles
 from app.imports.domain.text import FileError, decode
 from app.imports.schemas import MappingForm, Status, Summary
+from app.patch import resolve
 from app.work import Work
 from db.ids import uuid7
 from db.models import Import
@@ -146,7 +149,8 @@ async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
         raise Conflict(f"This import {STATES[state_of(found)]}; its columns cannot be changed now.")
     shape = await _shape(work, found, form.first_line)
     columns = {**found.mapping, **form.columns}
-    tags, problem = tags_of(form.tags)
+    stored = found.options.get("tags", [])
+    tags, problem = (stored, {}) if form.tags is UNSET else tags_of(form.tags or "")
     errors = mapping_errors(columns, found.header, await work.fields.catalogue()) | problem
     if errors:
         raise Invalid(errors)
@@ -161,7 +165,8 @@ async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
         header=shape["header"],
         rows_total=shape["rows_total"],
         options={
-            **found.options, "has_header": shape["has_header"], "tags": tags, "existing": form.existing,
+            **found.options, "has_header": shape["has_header"], "tags": tags,
+            "existing": resolve(form.existing, found.options.get("existing", "update")),
         },
         rows_checked=0, rows_new=0, rows_changed=0, rows_unchanged=0, rows_bad=0,
         job_id=job_id,

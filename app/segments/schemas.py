@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta
 
 from app.filters.uses import Use
+from app.patch import Patch
 from app.web.actions import Action
 
 Name = Annotated[str, Meta(min_length=1, max_length=80, extra={"error": "Write a name of 1 to 80 letters."})]
@@ -23,12 +24,12 @@ class SegmentForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SegmentChangeForm(msgspec.Struct, forbid_unknown_fields=True):
-    """What is not sent stays. `rev` is the revision that was looked at: when it is not the current one,
-    nothing is saved (409)."""
+    """What is not sent stays: `match` alone joins the same conditions otherwise. `rev` is the revision that
+    was looked at: when it is not the current one, nothing is saved (409)."""
 
-    name: Name | UnsetType = UNSET
-    f: Conditions | UnsetType = UNSET
-    match: Literal["all", "any"] = "all"
+    name: Patch[Name] = UNSET
+    f: Patch[Conditions] = UNSET
+    match: Patch[Literal["all", "any"]] = UNSET
     rev: int | None = None
 
 

@@ -5,13 +5,15 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import Conflict, Invalid, NotFound
 from app.filters.ast import Filter, FilterError
 from app.filters.fields import Fields
-from app.filters.parse import check, describe, normal, parse
+from app.filters.parse import check, describe, normal, parse, to_items
 from app.filters.uses import Use, refusal
+from app.patch import resolve
 from app.segments.domain import clean_name, reaching, wrong_together
 from app.segments.schemas import SegmentChangeForm, SegmentForm
 from app.work import Work
@@ -75,10 +77,11 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
         if name != now.name:
             columns |= {"name": name, "slug": slug_of(name)}
             changes["name"] = [now.name, name]
-    if isinstance(form.f, list):
+    if form.f is not UNSET or form.match is not UNSET:
         await Uses(work.session).naming()
         fields, tags = await work.fields.catalogue(), await work.tags.names()
-        group = read_conditions(form.f, form.match, fields, tags)
+        match, items = to_items(filters_by_id([now])[now.id])
+        group = read_conditions(resolve(form.f, items), resolve(form.match, match), fields, tags)
         stored: Any = msgspec.to_builtins(group)
         if stored != now.filter:
             columns["filter"] = stored

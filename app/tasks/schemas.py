@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta
 
+from app.patch import Patch
 from app.web.actions import Action
 
 TITLE = "Write what is to be done, in 1 to 200 letters."
@@ -26,12 +27,12 @@ class TaskForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TaskChangeForm(msgspec.Struct, forbid_unknown_fields=True):
-    """As `TaskForm`; what is not sent stays."""
+    """As `TaskForm`; what is not sent stays, null empties it."""
 
-    title: Title | UnsetType = UNSET
-    body: Body | UnsetType = UNSET
-    due: Due | UnsetType = UNSET
-    assignee: UUID | UnsetType | None = UNSET
+    title: Patch[Title] = UNSET
+    body: Patch[Body | None] = UNSET
+    due: Patch[Due | None] = UNSET
+    assignee: Patch[UUID | None] = UNSET
 
 
 class TaskStepForm(msgspec.Struct, forbid_unknown_fields=True):

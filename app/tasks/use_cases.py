@@ -64,11 +64,11 @@ async def change_task(work: Work, task_id: UUID, form: TaskChangeForm) -> None:
     if form.title is not UNSET:
         wanted["title"] = _title(form.title)
     if form.body is not UNSET:
-        wanted["body"] = _body(form.body)
+        wanted["body"] = _body(form.body or "")
     if form.assignee is not UNSET:
         wanted["assignee_id"] = await _member(work, form.assignee)
     if form.due is not UNSET:
-        due = await _due(work, form.due)
+        due = await _due(work, form.due or "")
         # An input knows no seconds: saved as it was shown, the time stays.
         shown = row.due_at and row.due_at.replace(second=0, microsecond=0)
         wanted["due_at"] = row.due_at if due == shown else due

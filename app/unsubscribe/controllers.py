@@ -28,7 +28,13 @@ class UnsubscribeController(Controller):
         async with open_work(request.app.state.runtime, account_id, _actor(contact_id)) as work:
             return await _page(work, token, unsubscribed=False)
 
-    @post(page="unsubscribe/show.html", public=True, status_code=200, request_max_body_size=LARGEST)
+    @post(
+        page="unsubscribe/show.html",
+        public=True,
+        foreign=True,
+        status_code=200,
+        request_max_body_size=LARGEST,
+    )
     async def confirm(self, token: FromPath[str], request: Request) -> Shaped[UnsubscribePage]:
         """Unsubscribes, for the button and for the one-click request of mail providers
         (`List-Unsubscribe=One-Click`, which is not needed). Doing it again changes nothing."""

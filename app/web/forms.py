@@ -5,8 +5,11 @@ from typing import Any
 import msgspec
 
 from app.errors import Invalid
-from app.web.lift import TRUE, Fields, lift
-from app.web.sentences import problems
+from app.web.lift import LISTED, TRUE, Fields, lift_all
+from app.web.sentences import NO_FIELD, problems
+
+# Every form of a page carries the account that it was drawn for, and the names of its check boxes and lists.
+RESERVED = frozenset({"account", LISTED})
 
 
 class Form(msgspec.Struct):
@@ -49,9 +52,16 @@ def read_json(body: bytes, kind: Any) -> Any:
 
 
 def read_form(fields: Fields, kind: Any) -> Any:
-    """A form as `kind`. Raises `Invalid` naming every bad field."""
-    raw = lift(fields, kind)
+    """A form as `kind`, refused where JSON with the same names and values is. Raises `Invalid` naming every
+    bad field; only `RESERVED` names need no place in `kind`."""
+    lifted = lift_all(fields, kind)
+    errors = dict.fromkeys((name for name in lifted.unread if name not in RESERVED), NO_FIELD)
+    errors |= lifted.wrong
     try:
-        return msgspec.convert(raw, kind, strict=False)
+        read = msgspec.convert(lifted.value, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise Invalid(problems(raw, kind, strict=False, whole=str(error))) from error
+        wrong = problems(lifted.value, kind, strict=False, whole=str(error))
+        raise Invalid(wrong | errors) from error
+    if errors:
+        raise Invalid(errors)
+    return read

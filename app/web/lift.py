@@ -1,14 +1,18 @@
 """Form text as the nested builtins that a type expects: forms know names and texts, types the rest.
 
 The names of a form become a tree once; lifting walks tree and type together, so that the work grows with the
-length of the form and not with its square."""
+length of the form and not with its square. The hidden field `inputs` names check boxes and lists of the form:
+a named one of which nothing was sent is off or empty, where without it it is absent."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+from litestar.exceptions import HTTPException
 from msgspec import inspect
+
+from app.web.body_limits import DEPTH, DOCUMENT, check_json
 
 BLANK: Any = object()
 TRUE = frozenset({"on", "true", "1", "yes"})
@@ -16,6 +20,9 @@ FALSE = frozenset({"off", "false", "0", "no", ""})
 TEXTUAL = (inspect.StrType, inspect.AnyType, inspect.LiteralType)
 LISTS = (inspect.ListType, inspect.SetType, inspect.FrozenSetType, inspect.VarTupleType)
 ROW_DIGITS = 5
+LISTED = "inputs"
+MOST_LISTED = 1000  # names in `inputs`; what follows is one name that no type has
+NO_PART = "Send JSON here, or each field under its own name ({}.…)."
 
 
 class Fields(Protocol):
@@ -29,62 +36,98 @@ class Fields(Protocol):
 class Node:
     """A place in the tree of dotted names: what was sent under exactly this name, and the names beneath."""
 
-    __slots__ = ("beneath", "name", "read", "start", "values")
+    __slots__ = ("beneath", "json", "listed", "name", "read", "start", "values", "wrong")
 
-    def __init__(self, start: int = 0) -> None:
+    def __init__(self, start: int = 0, *, json: bool = False) -> None:
         self.beneath: dict[str, Node] = {}
         self.values: list[Any] | None = None  # None where nothing was sent under it
         self.name = ""
         self.start = start  # where in a whole name the part beneath this node begins
         self.read = False  # whether the type has a place for the values
+        self.listed = False  # whether `inputs` names it
+        self.json = json  # whether an object or a list may stand here as JSON
+        self.wrong = ""  # why the JSON that stands here cannot be taken
 
     def take(self) -> list[Any]:
         """The values sent under this name, which count as read from now on."""
         self.read = True
         return self.values or []
 
+    def leaf(self, name: str) -> "Node":
+        """The node of a dotted name beneath this one; it is made where there is none yet."""
+        node = self
+        for step in name.split("."):
+            below = node.beneath.get(step)
+            if below is None:
+                below = node.beneath[step] = Node(node.start + len(step) + 1, json=self.json)
+            node = below
+        node.name = name
+        return node
+
     def leaves(self) -> Iterator["Node"]:
-        """Every node beneath this one under whose name something was sent, in the order of the form."""
+        """Every node beneath this one that was sent or that `inputs` names, in the order of the form."""
         pending = list(reversed(self.beneath.values()))
         while pending:
             node = pending.pop()
-            if node.values is not None:
+            if node.values is not None or node.listed:
                 yield node
             pending.extend(reversed(node.beneath.values()))
 
+    def part(self, shape: type) -> Any:
+        """The dict or list sent as JSON under this very name; BLANK, with `wrong`, where it is none."""
+        value = self.take()[-1]
+        try:
+            text = value.encode() if isinstance(value, str) else value.file.read()
+            check_json(text, DOCUMENT)
+            decoded = msgspec.json.decode(text)
+        except (HTTPException, msgspec.DecodeError, UnicodeError):
+            decoded = None
+        if isinstance(decoded, shape) and not self.beneath:
+            return decoded
+        self.wrong = NO_PART.format(self.name)
+        return BLANK
+
 
 class Lifted(NamedTuple):
-    """A form in the builtins of a type, and the names that the type has no place for, in their order."""
+    """A form in the builtins of a type, the names that the type has no place for, in their order, and what is
+    wrong with values that cannot be lifted, by name."""
 
     value: Any
     unread: list[str]
+    wrong: dict[str, str]
 
 
 def lift(fields: Fields, kind: Any) -> Any:
     """`a.b=1` nests, repeated names make lists, `rows.0.x=1` lists of objects; an empty box is absent (or
-    None where the field can be None), an unticked check box is False. Unread names are dropped."""
-    return lift_all(fields, kind).value
+    None where the field can be None, or "" in an edit, where absent would mean unchanged). Unread names and
+    JSON within the form are dropped: what is lifted so is only shown again."""
+    lifted = _lift(inspected(kind), tree(fields))
+    return {} if lifted is BLANK else lifted
 
 
 def lift_all(fields: Fields, kind: Any) -> Lifted:
-    """What `lift` gives, with the names that it did not read."""
-    root = tree(fields)
+    """What `lift` gives, with objects and lists that came as JSON under their own name (as text, or as a part
+    of type application/json), and with the names that it did not read."""
+    root = tree(fields, json=True)
     lifted = _lift(inspected(kind), root)
-    unread = [leaf.name for leaf in root.leaves() if not leaf.read]
-    return Lifted({} if lifted is BLANK else lifted, unread)
+    leaves = list(root.leaves())
+    return Lifted(
+        {} if lifted is BLANK else lifted,
+        [leaf.name for leaf in leaves if not leaf.read],
+        {leaf.name: leaf.wrong for leaf in leaves if leaf.wrong},
+    )
 
 
-def tree(fields: Fields) -> Node:
-    """The names of a form, split at their dots, as a tree."""
-    root = Node()
+def tree(fields: Fields, *, json: bool = False) -> Node:
+    """The names of a form, split at their dots, as a tree; those that `inputs` names are marked."""
+    root = Node(json=json)
     for name in dict.fromkeys(fields.keys()):  # a multi-dict repeats its names
-        node = root
-        for step in name.split("."):
-            below = node.beneath.get(step)
-            if below is None:
-                below = node.beneath[step] = Node(node.start + len(step) + 1)
-            node = below
-        node.name, node.values = name, fields.getall(name)
+        root.leaf(name).values = fields.getall(name)
+    inputs = root.beneath.get(LISTED)
+    names = " ".join(map(str, (inputs and inputs.values) or [])).split(None, MOST_LISTED)
+    for name in names:
+        if name.count(".") < DEPTH:
+            root.leaf(name).listed = True
     return root
 
 
@@ -118,51 +161,78 @@ def _text(kind: inspect.Type, node: Node | None) -> Any:
 
 def _bool(_: inspect.Type, node: Node | None) -> Any:
     values = node.take() if node else []
-    return _truth(values[-1]) if values else False
+    return _truth(values[-1]) if values else False if node and node.listed else BLANK
 
 
 def _struct(kind: Any, node: Node | None) -> Any:
-    if node is None or (node.start and not node.beneath):
+    if node is None or (node.start and not node.beneath and not node.values):
         return BLANK
+    if node.json and node.values:
+        return node.part(dict)
     beneath = node.beneath
     lifted = {
         field.encode_name: value
         for field in kind.fields
-        if (value := _lift(field.type, beneath.get(field.encode_name))) is not BLANK
+        if (value := _field(field, beneath.get(field.encode_name))) is not BLANK
     }
     if kind.tag_field and (tag := beneath.get(kind.tag_field)) and tag.values:
         lifted[kind.tag_field] = tag.take()[-1]
     return lifted
 
 
+def _field(field: inspect.Field, node: Node | None) -> Any:
+    value = _lift(field.type, node)
+    edits = not field.required and field.default is field.default_factory is msgspec.NODEFAULT
+    if value is BLANK and edits and node and node.values == [""] and not node.wrong:
+        return ""  # the type then says what is wrong: absent would mean unchanged
+    return value
+
+
 def _union(kind: Any, node: Node | None) -> Any:
     options = [bare(option) for option in kind.types]
     structs = [option for option in options if isinstance(option, inspect.StructType)]
     nullable = any(isinstance(option, inspect.NoneType) for option in options)
+    if structs and nullable and node and node.values == [""] and not node.beneath:
+        node.take()
+        return None
     if structs:
-        return _lift(_chosen(structs, node), node)
-    real = [option for option in options if not isinstance(option, inspect.NoneType) and not _unset(option)]
+        chosen = _chosen(structs, node)
+        if chosen is None and node:
+            return _unknown(str(structs[0].tag_field), node)
+        return _lift(chosen or structs[0], node)
+    real = [option for option in options if not isinstance(option, inspect.NoneType)]
     nested = next((option for option in real if isinstance(option, (*LISTS, inspect.DictType))), None)
-    return _lift(nested, node) if nested else _scalar(real, nullable, node.take() if node else [])
+    return _lift(nested, node) if nested else _scalar(real, nullable, node)
 
 
-def _scalar(real: list[inspect.Type], nullable: bool, values: list[Any]) -> Any:
-    if not values:
-        return BLANK
-    value = _unix(values[-1])
-    if value == "" and (nullable or not any(isinstance(option, TEXTUAL) for option in real)):
-        return None if nullable else BLANK
+def _scalar(real: list[inspect.Type], nullable: bool, node: Node | None) -> Any:
+    values = node.take() if node else []
     is_bool = any(isinstance(option, inspect.BoolType) for option in real)
-    return _truth(value) if is_bool and value in TRUE | FALSE else value
+    if not values:
+        return False if is_bool and node and node.listed else BLANK
+    value = _unix(values[-1])
+    if value == "" and nullable:
+        return None
+    if is_bool and value in TRUE | FALSE:
+        return _truth(value)
+    return BLANK if value == "" and not any(isinstance(option, TEXTUAL) for option in real) else value
 
 
-def _chosen(structs: list[inspect.StructType], node: Node | None) -> inspect.StructType:
-    """The member of a tagged union that the form names; the first one when it names none."""
-    for option in structs if node else []:
-        tag = node.beneath.get(option.tag_field or "") if node else None
-        if tag and tag.values and str(option.tag) == tag.values[-1]:
-            return option
-    return structs[0]
+def _chosen(structs: list[inspect.StructType], node: Node | None) -> inspect.StructType | None:
+    """The member of a tagged union that the form names: the first one when it names none, None for one that
+    there is not."""
+    name = structs[0].tag_field
+    tag = node.beneath.get(name) if node and name else None
+    if not tag or not tag.values:
+        return structs[0]
+    return next((option for option in structs if str(option.tag) == tag.values[-1]), None)
+
+
+def _unknown(name: str, node: Node) -> Any:
+    """Only the wrong name of the member: which other fields it would have cannot be said."""
+    for leaf in node.leaves():
+        leaf.take()
+    return {name: node.beneath[name].take()[-1]}
 
 
 def _list(kind: Any, node: Node | None) -> Any:
@@ -171,14 +241,18 @@ def _list(kind: Any, node: Node | None) -> Any:
     item = bare(kind.item_type)
     if isinstance(item, (inspect.StructType, inspect.DictType)) or _of_structs(item):
         return _rows(item, node)
-    return BLANK if node.values is None else [_unix(value) for value in node.take() if value != ""]
+    values = node.take()
+    if node.json and values and not isinstance(values[-1], str):
+        return node.part(list)
+    return [_unix(value) for value in values if value != ""] if values or node.listed else BLANK
 
 
 def _rows(item: inspect.Type, node: Node) -> Any:
     """`lines.0.name`, `lines.1.name` … in the order of their numbers; holes close."""
     steps = [step for step in node.beneath if _is_row(step)]
-    node.take()
-    if not steps and node.values is None:
+    if node.json and any(node.take()):
+        return node.part(list)
+    if not steps and node.values is None and not node.listed:
         return BLANK
     rows = [_lift(item, node.beneath[step]) for step in sorted(steps, key=int)]
     return [row for row in rows if row is not BLANK]
@@ -192,7 +266,9 @@ def _is_row(step: str) -> bool:
 
 def _dict(kind: Any, node: Node | None) -> Any:
     leaves = list(node.leaves()) if node else []
-    if node is None or not leaves:
+    if node and node.json and any(node.take()):
+        return node.part(dict)
+    if node is None or not (leaves or node.listed):
         return BLANK
     lifted = {leaf.name[node.start :]: _lift(kind.value_type, leaf) for leaf in leaves}
     return {name: value for name, value in lifted.items() if value is not BLANK}
@@ -202,10 +278,6 @@ def _of_structs(kind: inspect.Type) -> bool:
     return isinstance(kind, inspect.UnionType) and any(
         isinstance(bare(option), inspect.StructType) for option in kind.types
     )
-
-
-def _unset(kind: inspect.Type) -> bool:
-    return isinstance(kind, inspect.CustomType) and kind.cls is msgspec.UnsetType
 
 
 def _truth(value: Any) -> Any:

@@ -2,7 +2,8 @@
 
 A route declares its faces as keywords: `page=` and `fragment=` are templates that see the struct as `page`;
 `form=` is what answers a refused form: a template, or the path of the page that holds the form (it is
-rendered again, with the typed values, at the status of the refusal)."""
+rendered again, with the typed values, at the status of the refusal). `foreign=True` takes any query string
+and body: the caller is a program that is not ours."""
 
 from collections.abc import AsyncGenerator
 from typing import Any, Generic, TypeVar
@@ -19,7 +20,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.types import Empty
 
-from app.errors import Conflict
+from app.errors import Conflict, Invalid
 from app.web import body_limits, forms, media
 from app.web.body_limits import TooLarge, limits_of, longest, oversized
 from app.web.disclosure import may_read
@@ -121,7 +122,10 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
     async def json(self) -> Any:
         """The body as the type of the handler's `data`. Raises `Invalid`, or 400 for what is no JSON."""
         field = self.route_handler.parsed_fn_signature.parameters.get("data")
-        kind: Any = Any if field is None else field.annotation
+        return await self.read(Any if field is None else field.annotation)
+
+    async def read(self, kind: Any) -> Any:
+        """The body as `kind`. Raises `Invalid`, or 400 for what is no JSON."""
         if self.content_type[0] in media.FORMS:
             return forms.read_form(await self.form(), kind)
         try:
@@ -143,12 +147,14 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
 
 async def prepare(request: Request) -> None:
     """App-wide `before_request`: refuses what cannot be answered or read before anything is done (406, 413,
-    415), and a form that belongs to another account than the one signed in to (409)."""
+    415), a form that belongs to another account than the one signed in to (409), and names that the route
+    does not know: in the query string, and in the body where it reads none (422)."""
     handler = request.route_handler
     if not media.acceptable(request.scope, offers(handler)):
         raise NotAcceptable(f"This address can answer with {' or '.join(offers(handler))}.")
     if request.method not in media.UNSAFE:
         return
+    _refuse_query(request)
     kind, options = request.content_type
     if not kind and not request.content_length and not media.header(request.scope, b"transfer-encoding"):
         return
@@ -163,6 +169,26 @@ async def prepare(request: Request) -> None:
         raise oversized(most)
     if kind in media.FORMS:
         _same_account(request, (await request.form()).get("account"))
+    if reads_nothing(handler):
+        await request.read(Nothing)
+
+
+class Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a route that reads none."""
+
+
+def reads_nothing(handler: HTTPRouteHandler) -> bool:
+    """Whether a route has no use for a body; one for foreign callers reads its own."""
+    return not handler.opt.get("foreign") and "data" not in handler.parsed_fn_signature.parameters
+
+
+def _refuse_query(request: Request) -> None:
+    """A condition in the address would change nothing of what is done: it belongs into the body."""
+    if request.route_handler.opt.get("foreign"):
+        return
+    known = request.route_handler.parsed_fn_signature.parameters.keys()
+    if unknown := [name for name in dict(request.query_params) if name not in known]:
+        raise Invalid(dict.fromkeys(unknown, "Send this in the body; the address takes no such parameter."))
 
 
 def _same_account(request: Request, account: Any) -> None:

@@ -20,6 +20,8 @@ from app.web.negotiate import Request, Saved, Shaped, offers, readable
 VERSION = "0.1.0"
 ABOUT = (
     "Every address answers a browser with a page and a script with JSON of the same data. "
+    "A change sends JSON or a form: what is absent stays, null (an empty box of a form) clears, an unknown "
+    "name is refused. A form lists check boxes and lists in `inputs`: a listed one not sent is off or empty. "
     "Sign in with `POST /sessions`, or make a personal access token under *Tokens*, and send it as "
     "`Authorization: Bearer`."
 )

@@ -11,6 +11,7 @@ from msgspec import inspect
 from app.web.lift import bare, inspected
 
 MOST_ERRORS = 20  # in one answer
+NO_FIELD = "There is no such field; leave it out."
 RULES: tuple[tuple[str, str], ...] = (
     (r"Expected `str` of length >= 1$", "Fill this in."),
     (r"Expected `str` of length >= (\d+)", "Use at least {0} characters."),
@@ -107,7 +108,7 @@ def _collect_fields(
         places = {field.encode_name for field in fields} | {config.tag_field}
         unknown = (name for name in raw if name not in places)
         for name in islice(unknown, MOST_ERRORS + 1):
-            errors[prefix + str(name)] = "There is no such field; leave it out."
+            errors[prefix + str(name)] = NO_FIELD
 
 
 def _collect_value(raw: Any, kind: Any, path: str, strict: bool, errors: dict[str, str]) -> None:
@@ -134,9 +135,11 @@ def _struct_for(kind: Any, raw: Any) -> type[msgspec.Struct] | None:
 
 
 def _row_of(kind: Any) -> type[msgspec.Struct] | None:
-    """The struct that a list holds, None for any other type."""
+    """The struct that a list holds, also where it may be left out; None for any other type."""
     described = inspected(kind)
-    item = bare(described.item_type) if isinstance(described, inspect.ListType) else None
+    options = described.types if isinstance(described, inspect.UnionType) else (described,)
+    lists = [option for option in map(bare, options) if isinstance(option, inspect.ListType)]
+    item = bare(lists[0].item_type) if lists else None
     return item.cls if isinstance(item, inspect.StructType) else None
 
 

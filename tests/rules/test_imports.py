@@ -31,13 +31,13 @@ PARTS = {
     "schemas": Part(
         ("app/*/schemas.py", "app/*/schemas/*.py"),
         may=("{own}", "app.filters", "app.workflows.domain", "app.permissions", "app.web.actions",
-             "db.models"),
+             "app.patch", "db.models"),
         never=("litestar", "saq", "sqlalchemy"),
     ),
     "use cases": Part(
         ("app/*/use_cases.py", "app/*/use_cases/*.py"),
         may=("{own}", "app.filters", "app.workflows.domain", "app.work", "app.ports", "app.errors",
-             "app.permissions", "app.credentials", "db"),
+             "app.permissions", "app.credentials", "app.patch", "db"),
         never=("litestar", "saq"),
     ),
     "controllers": Part(

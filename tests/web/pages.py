@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlsplit
 
-IGNORED_INPUTS = {"account"}
+IGNORED_INPUTS = {"account", "inputs"}
 
 
 @dataclass
@@ -15,6 +15,8 @@ class Form:
     action: str
     inside_main: bool
     names: set[str] = field(default_factory=set)
+    switches: set[str] = field(default_factory=set)  # names of check boxes and of lists that take several
+    inputs: set[str] = field(default_factory=set)  # names that its hidden fields `inputs` list
 
 
 class Page(HTMLParser):
@@ -58,6 +60,10 @@ class Page(HTMLParser):
 
     def _control(self, given: dict[str, str]) -> None:
         name = given.get("name")
+        if self._open is not None and name and (given.get("type") == "checkbox" or "multiple" in given):
+            self._open.switches.add(name)
+        if self._open is not None and name == "inputs":
+            self._open.inputs.update(given["value"].split())
         if given.get("formaction") and self._open is not None:
             self._extra.append((self._open, given["formaction"]))
         for_managers = given.get("autocomplete") == "username"  # who is signed in, told to password managers

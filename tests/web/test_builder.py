@@ -145,6 +145,9 @@ async def test_a_filter_is_edited_in_rows(world: World) -> None:
         assert (await client.post(f"{at}/entry", data=row)).status_code == 303
         assert "Only if State is CA" in (await client.get(at)).text
         assert (await client.post(f"{at}/entry", data=account | {"rev": "1"})).status_code == 303
+        assert "Only if State is CA" in (await client.get(at)).text, "what was not sent stays"
+        none = account | {"rev": "2", "filter.type": "rows", "filter.rows.0.field": ""}
+        assert (await client.post(f"{at}/entry", data=none)).status_code == 303
         assert "Everybody may enter" in (await client.get(at)).text
 
 

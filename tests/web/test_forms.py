@@ -75,14 +75,20 @@ def test_a_form_fills_the_struct_that_json_fills() -> None:
 @pytest.mark.parametrize(
     ("pairs", "expected"),
     [
-        ([("name", "A"), ("age", "")], {"name": "A", "age": None, "active": False}),
-        ([("name", "A"), ("born", "")], {"name": "A", "active": False}),
-        ([("name", "A"), ("tags", "")], {"name": "A", "active": False, "tags": []}),
+        ([("name", "A"), ("age", "")], {"name": "A", "age": None}),
+        ([("name", "A"), ("born", "")], {"name": "A", "born": ""}),
+        ([("name", "A"), ("tags", "")], {"name": "A", "tags": []}),
         ([("name", "A"), ("active", "false"), ("active", "true")], {"name": "A", "active": True}),
-        ([("name", "a\r\nb")], {"name": "a\nb", "active": False}),
-        ([("name", "A"), ("maybe", "")], {"name": "A", "active": False, "maybe": None}),
-        ([("name", "A"), ("lines.999999999.what", "x")], {"name": "A", "active": False}),
-        ([], {"active": False}),
+        ([("name", "a\r\nb")], {"name": "a\nb"}),
+        ([("name", "A"), ("maybe", "")], {"name": "A", "maybe": None}),
+        ([("name", "A"), ("lines.999999999.what", "x")], {"name": "A"}),
+        ([], {}),
+        ([("inputs", "active tags"), ("inputs", "lines")], {"active": False, "tags": [], "lines": []}),
+        (
+            [("inputs", "active tags maybe"), ("active", "on"), ("tags", "a")],
+            {"active": True, "tags": ["a"], "maybe": False},
+        ),
+        ([("inputs", "name note age born colour size code")], {}),
     ],
 )
 def test_empty_boxes_and_check_boxes(pairs: list[tuple[str, str]], expected: dict[str, Any]) -> None:
@@ -91,7 +97,7 @@ def test_empty_boxes_and_check_boxes(pairs: list[tuple[str, str]], expected: dic
 
 def test_names_that_the_type_has_no_place_for_are_reported() -> None:
     names = (
-        "name", "nam", "lines.0.what", "lines.0.wat", "lines.01.what", "lines.x.what", "lines", "fields.a.b",
+        "name", "nam", "lines.0.what", "lines.0.wat", "lines.01.what", "lines.x.what", "fields.a.b",
         "step.subject", "tags.0", "name.first", "step.minutes",
     )  # fmt: skip
     lifted = lift_all(form(("step.kind", "wait"), *((name, "5") for name in names)), Everything)

@@ -52,7 +52,7 @@ async def test_an_option_that_something_names_stays(world: World) -> None:
         assert await kept("free\nteam") == ["Welcome"]
         refused = await client.post(href, data={"label": "Plan", "options": "pro"}, headers=HTML)
         assert (refused.status_code, "“team” of Plan is used by Teams" in refused.text) == (409, True)
-        assert (await client.post(f"{at}/entry", json={"rev": 3})).status_code == 200
+        assert (await client.post(f"{at}/entry", json={"rev": 3, "filter": None})).status_code == 200
         assert await kept("free\nteam") == ["Welcome"], "it is live still"
         assert (await client.post(f"{at}/publication", json={"rev": 4})).status_code == 201
         assert (await client.post(f"/segments/{one['id']}/deletion")).status_code == 204

@@ -14,7 +14,7 @@ from app.work import Work
 from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder, builder_of
 from app.workflows.controllers.sheets import entry_sheet, settings_sheet
 from app.workflows.controllers.values import FRESH, Values, one_row, typed
-from app.workflows.schemas.inputs import EntryForm, RevForm, SettingsForm, WorkflowForm
+from app.workflows.schemas.inputs import EntryForm, RevForm, SettingsForm, WorkflowChangeForm
 from app.workflows.schemas.pages import Builder, CountsPage
 from app.workflows.use_cases import edit
 from app.workflows.use_cases.read import live_counts, open_workflow
@@ -103,7 +103,7 @@ async def _settings(work: Work, workflow_id: UUID, values: Values | None = None)
     base, status = f"/workflows/{workflow_id}", opened.view.status
     own = [
         action(work, "set_settings", "Save", f"{base}/settings", permission=EDIT, form=SettingsForm),
-        action(work, "rename", "Save", base, permission=EDIT, form=WorkflowForm),
+        action(work, "rename", "Save", base, permission=EDIT, form=WorkflowChangeForm),
         action(work, "pause", "Pause", f"{base}/pause", permission=PUBLISH, when=status == "active"),
         action(work, "resume", "Resume", f"{base}/pause/deletion", permission=PUBLISH,
                when=status in ("paused", "archived") and opened.view.live_version is not None),

@@ -11,7 +11,7 @@ from app.web.guards import may
 from app.web.negotiate import Saved
 from app.work import Work
 from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder_of
-from app.workflows.schemas.inputs import WorkflowForm
+from app.workflows.schemas.inputs import WorkflowChangeForm, WorkflowForm
 from app.workflows.schemas.pages import Builder, NewWorkflow, WorkflowList
 from app.workflows.use_cases.edit import create_workflow, rename
 from app.workflows.use_cases.publication import set_held, set_status
@@ -51,10 +51,10 @@ class WorkflowController(Controller):
 
     @post("/{workflow_id:uuid}", form="/workflows/{workflow_id}/settings", guards=[may(EDIT)])
     async def rename(
-        self, workflow_id: FromPath[UUID], data: JSONBody[WorkflowForm], work: NamedDependency[Work]
+        self, workflow_id: FromPath[UUID], data: JSONBody[WorkflowChangeForm], work: NamedDependency[Work]
     ) -> Saved[Builder]:
-        """Another name and description."""
-        await rename(work, workflow_id, data.name, data.description)
+        """Another name or description; what is left out stays."""
+        await rename(work, workflow_id, data)
         page = await builder_of(work, workflow_id)
         return Saved(page, see=f"/workflows/{workflow_id}/settings", created=False, note="Saved.")
 

@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 from typing import Any, Protocol
+from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 
+from app.filters.ast import Filter
+from app.patch import Patch, resolve
 from app.workflows.domain import steps, triggers
 from app.workflows.domain.events import KEYED
-from app.workflows.schemas.inputs import ConfigInput, TriggerInput, WindowInput
+from app.workflows.schemas.inputs import ConfigInput, FilterInput, TriggerInput, WindowInput
 from app.workflows.schemas.inputs import steps as sent
+from app.workflows.schemas.inputs.triggers import TagAddedInput, TagRemovedInput
 from app.workflows.use_cases.typed import Reader
 
 
@@ -19,72 +24,112 @@ class _Lane(Protocol):
     def key(self) -> str: ...
 
 
-def window(given: WindowInput | None) -> steps.Window | None:
-    """The window that a form or a script means; None for any time."""
+def window(given: Patch[WindowInput | None], old: steps.Window | None) -> steps.Window | None:
+    """The window after an edit; None for any time."""
+    if given is UNSET:
+        return old
     if given is None or given.limit == "no":
         return None
-    return steps.Window(days=sorted(set(given.days)), start=given.start, end=given.end, zone=given.zone)
-
-
-async def config_of(reader: Reader, given: ConfigInput, old: steps.StepConfig | None) -> steps.StepConfig:
-    """The typed config of a step; `old` is the stored one, whose lane keys are kept."""
-    kind = str(given.__struct_config__.tag)
-    special: dict[str, Any] = {}
-    match given:
-        case sent.AddTagInput() | sent.RemoveTagInput():
-            special = {"tag": await reader.tag(given.tag)}
-        case sent.BranchInput():
-            special = _branch(reader, given, _used(old))
-        case sent.SplitInput():
-            keys = lane_keys(reader, given.lanes, _used(old), "lanes")
-            special = {"lanes": [
-                steps.SplitLane(key, lane.name.strip(), lane.weight)
-                for key, lane in zip(keys, given.lanes, strict=True)
-            ]}  # fmt: skip
-        case sent.ApprovalInput():
-            keys = lane_keys(reader, given.options, _used(old), "options")
-            special = {"options": [
-                steps.ApprovalOption(key, option.name.strip())
-                for key, option in zip(keys, given.options, strict=True)
-            ]}  # fmt: skip
-        case sent.GoalInput():
-            special = {"filter": reader.filter(given.filter, "filter")}
-        case sent.WaitForInput():
-            special = {"filter": reader.filter(given.filter, "filter"), "about": await _about(reader, given)}
-        case sent.WebhookInput():
-            rows = {row.name.strip(): row.value for row in given.more_headers if row.name.strip()}
-            special = {"url": given.url.strip(), "headers": given.headers | rows}
-    if isinstance(given, sent.SendEmailInput | sent.SendSmsInput | sent.ChatInput | sent.WebhookInput):
-        special["window"] = window(given.window)
-    made: steps.StepConfig = _made(steps.KINDS[kind], given, special)
+    special = {} if given.days is UNSET else {"days": sorted(set(given.days))}
+    made: steps.Window = _made(old or steps.Window(), given, special)
     return made
 
 
-def _made(kind: Any, given: Any, special: dict[str, Any]) -> Any:
-    """A stored struct from a sent one of the same kind: field by field, but for what is special."""
-    names = [field.name for field in msgspec.structs.fields(kind) if field.name != "key"]
-    return kind(**{name: special[name] if name in special else getattr(given, name) for name in names})
+async def config_of(reader: Reader, given: ConfigInput, old: steps.StepConfig | None) -> steps.StepConfig:
+    """The typed config of a step; what was left out is as in `old`, the stored one, or as its kind begins."""
+    kind = steps.KINDS[str(given.__struct_config__.tag)]
+    base: Any = old if isinstance(old, kind) else kind()
+    special: dict[str, Any] = {}
+    match given:
+        case sent.AddTagInput() | sent.RemoveTagInput():
+            special = {"tag": await _tag(reader, given.tag)}
+        case sent.BranchInput():
+            special = _branch(reader, given, base)
+        case sent.SplitInput():
+            special = {"lanes": _lanes(reader, given.lanes, base.lanes, steps.SplitLane, "lanes")}
+        case sent.ApprovalInput():
+            special = {
+                "options": _lanes(reader, given.options, base.options, steps.ApprovalOption, "options")
+            }
+        case sent.GoalInput():
+            special = {"filter": _filter(reader, given.filter)}
+        case sent.WaitForInput():
+            special = {"filter": _filter(reader, given.filter), "about": await _about(reader, given, base)}
+        case sent.WebhookInput():
+            special = _webhook(given)
+    if isinstance(given, sent.SendEmailInput | sent.SendSmsInput | sent.ChatInput | sent.WebhookInput):
+        special["window"] = window(given.window, base.window)
+    made: steps.StepConfig = _made(base, given, special)
+    return made
 
 
-async def _about(reader: Reader, given: sent.WaitForInput) -> str:
-    if KEYED.get(given.event) != "tag_id" or not given.about:
+def _made(base: Any, given: Any, special: dict[str, Any]) -> Any:
+    """`base` with what was sent: field by field, but for what is special."""
+    names = [field.name for field in msgspec.structs.fields(base) if field.name != "key"]
+    values = {name: special[name] if name in special else getattr(given, name) for name in names}
+    return msgspec.structs.replace(
+        base, **{name: value for name, value in values.items() if value is not UNSET}
+    )
+
+
+async def _tag(reader: Reader, text: Patch[str | None]) -> Patch[UUID | None]:
+    return UNSET if text is UNSET else await reader.tag(text or "")
+
+
+def _filter(reader: Reader, given: Patch[FilterInput | None], path: str = "filter") -> Patch[Filter | None]:
+    return UNSET if given is UNSET else reader.filter(given, path)
+
+
+def _webhook(given: sent.WebhookInput) -> dict[str, Any]:
+    special: dict[str, Any] = {} if given.url is UNSET else {"url": given.url.strip()}
+    special["headers"] = UNSET
+    if given.headers is not UNSET or given.more_headers is not UNSET:
+        rows = {row.name.strip(): row.value for row in given.more_headers or [] if row.name.strip()}
+        special["headers"] = (given.headers or {}) | rows
+    return special
+
+
+async def _about(reader: Reader, given: sent.WaitForInput, base: steps.WaitFor) -> Patch[str]:
+    if given.about is UNSET:
+        return UNSET
+    if KEYED.get(resolve(given.event, base.event)) != "tag_id" or not given.about:
         return given.about.strip()
     return str(await reader.tag(given.about) or "")
 
 
-def _used(old: steps.StepConfig | None) -> list[str]:
-    return steps.lane_keys(old) if old is not None else []
+def _branch(reader: Reader, given: sent.BranchInput, base: steps.Branch) -> dict[str, Any]:
+    special: dict[str, Any] = {"branches": UNSET}
+    if given.branches is not UNSET:
+        keys = lane_keys(reader, given.branches, [lane.key for lane in base.branches], "branches")
+        old = {lane.key: lane for lane in base.branches}
+        special["branches"] = [
+            _made(old.get(key) or steps.BranchLane(key), lane, {
+                "name": _stripped(lane.name),
+                "filter": _filter(reader, lane.filter, f"branches.{index}.filter"),
+            })
+            for index, (key, lane) in enumerate(zip(keys, given.branches, strict=True))
+        ]  # fmt: skip
+    if given.else_name is not UNSET:
+        special["else_name"] = given.else_name.strip() or "Else"
+    return special
 
 
-def _branch(reader: Reader, given: sent.BranchInput, old: list[str]) -> dict[str, Any]:
-    keys = lane_keys(reader, given.branches, old, "branches")
-    lanes = [
-        steps.BranchLane(
-            key, lane.name.strip(), reader.filter(lane.filter, f"branches.{index}.filter")
-        )
-        for index, (key, lane) in enumerate(zip(keys, given.branches, strict=True))
-    ]  # fmt: skip
-    return {"branches": lanes, "else_name": given.else_name.strip() or "Else"}
+def _lanes(reader: Reader, given: Any, stored: Sequence[Any], kind: Any, path: str) -> Any:
+    """The lanes of a split or an approval; a lane with the key of a stored one keeps what was left out."""
+    if given is UNSET:
+        return UNSET
+    keys, old = (
+        lane_keys(reader, given, [lane.key for lane in stored], path),
+        {one.key: one for one in stored},
+    )
+    return [
+        _made(old.get(key) or kind(key), lane, {"name": _stripped(lane.name)})
+        for key, lane in zip(keys, given, strict=True)
+    ]
+
+
+def _stripped(text: Patch[str]) -> Patch[str]:
+    return UNSET if text is UNSET else text.strip()
 
 
 def lane_keys(reader: Reader, lanes: Sequence[_Lane], old: list[str], path: str) -> list[str]:
@@ -101,13 +146,15 @@ def lane_keys(reader: Reader, lanes: Sequence[_Lane], old: list[str], path: str)
     return keys
 
 
-async def trigger_of(reader: Reader, given: TriggerInput) -> triggers.Trigger:
-    """The typed trigger, without its key."""
-    special: dict[str, Any] = {
-        "filter": reader.filter(given.filter, "filter"),
-        "sources": list(dict.fromkeys(given.sources)),
-    }
-    if hasattr(given, "tag"):
-        special["tag"] = await reader.tag(given.tag)
-    made: triggers.Trigger = _made(triggers.TRIGGERS[str(given.__struct_config__.tag)], given, special)
+async def trigger_of(reader: Reader, given: TriggerInput, old: triggers.Trigger | None) -> triggers.Trigger:
+    """The typed trigger; what was left out is as in `old`, the stored one. Of another kind it begins anew,
+    but for the filter: a contact does not enter because the filter was not sent again."""
+    kind = triggers.TRIGGERS[str(given.__struct_config__.tag)]
+    base: Any = kind() if old is None else kind(key=old.key, filter=old.filter)
+    special: dict[str, Any] = {"filter": _filter(reader, given.filter)}
+    if given.sources is not UNSET:
+        special["sources"] = list(dict.fromkeys(given.sources))
+    if isinstance(given, TagAddedInput | TagRemovedInput):
+        special["tag"] = await _tag(reader, given.tag)
+    made: triggers.Trigger = _made(old if isinstance(old, kind) else base, given, special)
     return made

@@ -5,8 +5,10 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 
 from app.errors import Conflict, Invalid, NotFound
+from app.patch import resolve
 from app.permissions import Permission
 from app.work import Work
 from app.workflows.domain import draft as drafts
@@ -46,10 +48,11 @@ async def header_of(work: Work, workflow_id: UUID, *, lock: bool = False) -> Any
     return header
 
 
-async def rename(work: Work, workflow_id: UUID, name: str, description: str) -> None:
-    """Another name and description; no revision, since the draft stays as it is."""
+async def rename(work: Work, workflow_id: UUID, form: inputs.WorkflowChangeForm) -> None:
+    """Another name or description; no revision, since the draft stays as it is."""
     header = await header_of(work, workflow_id, lock=True)
-    name, description = name.strip(), description.strip()
+    name = resolve(form.name, header.name).strip()
+    description = (resolve(form.description, header.description) or "").strip()
     if not name:
         raise Invalid({"name": "Give the workflow a name."})
     changes = {
@@ -156,14 +159,14 @@ async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.Step
     header, draft = await opened(work, workflow_id, form.rev)
     step = _step(draft, key)
     reader = Reader(work, await known(work))
-    config = await config_of(reader, form.config, step.config)
+    config = step.config if form.config is UNSET else await config_of(reader, form.config, step.config)
     if config.__struct_config__.tag != step.kind:
         raise Invalid({"config.kind": f"This step is “{LABELS[step.kind]}” and stays it."})
     reader.refuse(
         step_problems(Step(key, config), reader.known.fields, within(reader.known.names, draft)), "config"
     )
-    name, note = form.name.strip(), form.note.strip()
-    after = edited(lambda: drafts.update(draft, key, config, name=name, note=note))
+    name, note = resolve(form.name, step.name) or "", resolve(form.note, step.note) or ""
+    after = edited(lambda: drafts.update(draft, key, config, name=name.strip(), note=note.strip()))
     said = f"Edited {_title(drafts.find(after, key), reader.known)}"
     await keep(work, header, after, said, changes=_difference(step.config, config))
 
@@ -236,14 +239,18 @@ async def update_trigger(work: Work, workflow_id: UUID, key: str, form: inputs.T
     """Another config for a trigger, also of another kind."""
     header, draft = await opened(work, workflow_id, form.rev)
     edited(lambda: drafts.delete_trigger(draft, key))  # 404 before anything of the body is judged
-    trigger = await _trigger(work, form.config)
+    trigger = drafts.find_trigger(draft, key)
+    if form.config is not UNSET:
+        trigger = await _trigger(work, form.config, old=trigger)
     after = edited(lambda: drafts.update_trigger(draft, key, trigger))
     await keep(work, header, after, f"Edited the trigger “{TRIGGER_LABELS[trigger_kind(trigger)]}”")
 
 
-async def _trigger(work: Work, given: inputs.TriggerInput, kind: str = "") -> Trigger:
+async def _trigger(
+    work: Work, given: inputs.TriggerInput, kind: str = "", old: Trigger | None = None
+) -> Trigger:
     reader = Reader(work, await known(work))
-    trigger = await trigger_of(reader, given)
+    trigger = await trigger_of(reader, given, old)
     if kind and trigger.__struct_config__.tag != kind:
         raise Invalid({"config.kind": f"The config is of another kind than {kind}."})
     named = msgspec.structs.replace(trigger, key="new")
@@ -261,10 +268,10 @@ async def delete_trigger(work: Work, workflow_id: UUID, key: str, rev: int) -> N
 
 
 async def set_entry(work: Work, workflow_id: UUID, form: inputs.EntryForm) -> None:
-    """Another entry condition, or none."""
+    """Another entry condition, or none; one that was not sent stays."""
     header, draft = await opened(work, workflow_id, form.rev)
     reader = Reader(work, await known(work))
-    entry = reader.filter(form.filter, "filter")
+    entry = draft.entry if form.filter is UNSET else reader.filter(form.filter, "filter")
     found = lint(Draft(entry=entry), reader.known.fields, reader.known.names)
     wrong = [(one.field.replace("entry", "filter", 1), one.message) for one in found if one.where == "entry"]
     reader.refuse(wrong, "")
@@ -272,10 +279,16 @@ async def set_entry(work: Work, workflow_id: UUID, form: inputs.EntryForm) -> No
 
 
 async def set_settings(work: Work, workflow_id: UUID, form: inputs.SettingsForm) -> None:
-    """Other settings."""
+    """Other settings; what was not sent stays, null is the default."""
     header, draft = await opened(work, workflow_id, form.rev)
-    plain = {name: getattr(form, name) for name in drafts.Settings.__struct_fields__ if name != "window"}
-    settings = drafts.Settings(**plain, window=window(form.window))
+    empty = drafts.Settings()
+    changed = {
+        name: getattr(empty, name) if value is None else value
+        for name in drafts.Settings.__struct_fields__
+        if name != "window" and (value := getattr(form, name)) is not UNSET
+    }
+    kept = window(form.window, draft.settings.window)
+    settings = msgspec.structs.replace(draft.settings, **changed, window=kept)
     found = lint(Draft(settings=settings), {}, Names())
     if wrong := {one.field: one.message for one in found if one.where == "settings"}:
         raise Invalid(wrong)

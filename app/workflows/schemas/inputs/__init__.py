@@ -4,8 +4,9 @@ either typed (`type` group or predicate, as it is stored) or the rows of a form 
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
+from app.patch import Patch
 from app.workflows.domain.draft import Audience, Reentry
 from app.workflows.domain.steps import Line, Text, Unit
 from app.workflows.schemas.inputs.filters import FilterInput
@@ -13,6 +14,7 @@ from app.workflows.schemas.inputs.steps import ConfigInput, WindowInput
 from app.workflows.schemas.inputs.triggers import TriggerInput
 
 Name = Annotated[str, Meta(min_length=1, max_length=120)]
+Description = Annotated[str, Meta(max_length=2000)]
 Rev = Annotated[int, Meta(ge=0)]
 # The keys of `KINDS` and `TRIGGERS`, written out because the types of bodies are read by tools; a test
 # compares them.
@@ -66,7 +68,14 @@ TriggerKind = Literal[
 
 class WorkflowForm(msgspec.Struct, forbid_unknown_fields=True):
     name: Name
-    description: Annotated[str, Meta(max_length=2000)] = ""
+    description: Description = ""
+
+
+class WorkflowChangeForm(msgspec.Struct, forbid_unknown_fields=True):
+    """What is left out stays as it is; null empties the description."""
+
+    name: Patch[Name] = UNSET
+    description: Patch[Description | None] = UNSET
 
 
 class RevForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -96,9 +105,11 @@ class _Again(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class StepForm(_Again, kw_only=True):
-    name: Line = ""
-    note: Text = ""
-    config: ConfigInput
+    """What is left out stays as it is, in the config too; null empties the name or the note."""
+
+    name: Patch[Line | None] = UNSET
+    note: Patch[Text | None] = UNSET
+    config: Patch[ConfigInput] = UNSET
 
 
 class PositionForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -118,26 +129,30 @@ class AddTriggerForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TriggerForm(_Again, kw_only=True):
-    config: TriggerInput
+    """What is left out of the config stays as it is; of another kind it begins anew, but for the filter."""
+
+    config: Patch[TriggerInput] = UNSET
 
 
 class EntryForm(_Again, kw_only=True):
-    """Without conditions everybody whom a trigger lets in enters."""
+    """Null, or rows without a condition: everybody whom a trigger lets in enters."""
 
-    filter: FilterInput | None = None
+    filter: Patch[FilterInput | None] = UNSET
 
 
 class SettingsForm(msgspec.Struct, forbid_unknown_fields=True):
+    """What is left out stays as it is; null is no limit, no key, no window."""
+
     rev: Rev
-    reentry: Reentry = Reentry.ONCE_EVER
-    cooldown: Annotated[int, Meta(ge=0, le=100_000)] = 0
-    cooldown_unit: Unit = Unit.DAYS
-    key_field: Annotated[str, Meta(max_length=200)] = ""
-    audience: Audience = Audience.FUTURE_ONLY
-    settle_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 0
-    window: WindowInput | None = None
-    leave_when_unmatched: bool = False
-    entry_cap: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+    reentry: Patch[Reentry] = UNSET
+    cooldown: Patch[Annotated[int, Meta(ge=0, le=100_000)] | None] = UNSET
+    cooldown_unit: Patch[Unit] = UNSET
+    key_field: Patch[Annotated[str, Meta(max_length=200)] | None] = UNSET
+    audience: Patch[Audience] = UNSET
+    settle_seconds: Patch[Annotated[int, Meta(ge=0, le=86_400)] | None] = UNSET
+    window: Patch[WindowInput | None] = UNSET
+    leave_when_unmatched: Patch[bool] = UNSET
+    entry_cap: Patch[Annotated[int, Meta(ge=0, le=10_000_000)] | None] = UNSET
 
 
 __all__ = [
@@ -153,5 +168,6 @@ __all__ = [
     "TriggerForm",
     "TriggerInput",
     "WindowInput",
+    "WorkflowChangeForm",
     "WorkflowForm",
 ]

@@ -1,27 +1,26 @@
-"""Triggers as they are sent: tags by id or name, filters as rows or typed."""
+"""Triggers as they are sent: tags by id or name, filters as rows or typed. Every field may be left out: a new
+trigger then begins with the kind's own value, a trigger that exists keeps what it has."""
 
 from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
-from app.workflows.domain.events import LISTENED, Source
+from app.patch import Patch
+from app.workflows.domain.events import Source
 from app.workflows.domain.steps import Line, TimeOfDay
 from app.workflows.schemas.inputs.filters import FilterInput
 
 Sources = Annotated[list[Source], Meta(max_length=6)]
+Statuses = Annotated[list[Literal["completed", "incomplete", "exited", "failed"]], Meta(max_length=4)]
 Missed = Literal["skip", "once", "all"]
 Asked = Literal["any", "empty", "value"]
 
 
-def _by_us() -> list[Source]:
-    return [Source.SYSTEM]
-
-
 class _Input(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", kw_only=True):
-    filter: FilterInput | None = None
-    sources: Sources = msgspec.field(default_factory=lambda: list(LISTENED))
+    filter: Patch[FilterInput | None] = UNSET
+    sources: Patch[Sources] = UNSET
 
 
 class ContactCreatedInput(_Input, tag="contact_created"):
@@ -31,15 +30,15 @@ class ContactCreatedInput(_Input, tag="contact_created"):
 class ContactUpdatedInput(_Input, tag="contact_updated"):
     """With `fields` only a change of one of those starts it."""
 
-    fields: Annotated[list[str], Meta(max_length=50)] = []
+    fields: Patch[Annotated[list[str], Meta(max_length=50)]] = UNSET
 
 
 class FieldChangedInput(_Input, tag="field_changed"):
-    field: Line = ""
-    before_is: Asked = "any"
-    before: Line = ""
-    after_is: Asked = "any"
-    after: Line = ""
+    field: Patch[Line] = UNSET
+    before_is: Patch[Asked] = UNSET
+    before: Patch[Line] = UNSET
+    after_is: Patch[Asked] = UNSET
+    after: Patch[Line] = UNSET
 
 
 class ContactDeletedInput(_Input, tag="contact_deleted"):
@@ -49,11 +48,11 @@ class ContactDeletedInput(_Input, tag="contact_deleted"):
 class TagAddedInput(_Input, tag="tag_added"):
     """`tag` is an id or a name; a new name makes the tag."""
 
-    tag: Line = ""
+    tag: Patch[Line | None] = UNSET
 
 
 class TagRemovedInput(_Input, tag="tag_removed"):
-    tag: Line = ""
+    tag: Patch[Line | None] = UNSET
 
 
 class NoteAddedInput(_Input, tag="note_added"):
@@ -69,52 +68,45 @@ class TaskCompletedInput(_Input, tag="task_completed"):
 
 
 class TaskOverdueInput(_Input, tag="task_overdue"):
-    sources: Sources = msgspec.field(default_factory=_by_us)
+    pass
 
 
 class SegmentEnteredInput(_Input, tag="segment_entered"):
-    segment: UUID | None = None
-    sources: Sources = msgspec.field(default_factory=lambda: list(Source))
+    segment: Patch[UUID | None] = UNSET
 
 
 class SegmentLeftInput(_Input, tag="segment_left"):
-    segment: UUID | None = None
-    sources: Sources = msgspec.field(default_factory=lambda: list(Source))
+    segment: Patch[UUID | None] = UNSET
 
 
 class InboundWebhookInput(_Input, tag="inbound_webhook"):
-    match: Literal["email", "id"] = "email"
-    contact_path: Annotated[str, Meta(max_length=200)] = "email"
-    create: bool = False
-    signed: bool = False
-    sources: Sources = msgspec.field(default_factory=lambda: [Source.API])
+    match: Patch[Literal["email", "id"]] = UNSET
+    contact_path: Patch[Annotated[str, Meta(max_length=200)]] = UNSET
+    create: Patch[bool] = UNSET
+    signed: Patch[bool] = UNSET
 
 
 class EmailEventInput(_Input, tag="email_event"):
-    event: Literal["delivered", "bounced"] = "bounced"
-    sources: Sources = msgspec.field(default_factory=_by_us)
+    event: Patch[Literal["delivered", "bounced"]] = UNSET
 
 
 class DateReachedInput(_Input, tag="date_reached"):
-    field: Line = ""
-    offset: Annotated[int, Meta(ge=-366, le=366)] = 0
-    at: TimeOfDay = "09:00"
-    yearly: bool = False
-    missed: Missed = "once"
-    sources: Sources = msgspec.field(default_factory=_by_us)
+    field: Patch[Line] = UNSET
+    offset: Patch[Annotated[int, Meta(ge=-366, le=366)]] = UNSET
+    at: Patch[TimeOfDay] = UNSET
+    yearly: Patch[bool] = UNSET
+    missed: Patch[Missed] = UNSET
 
 
 class ScheduleInput(_Input, tag="schedule"):
-    cron: Annotated[str, Meta(max_length=100)] = "0 9 * * 1"
-    segment: UUID | None = None
-    missed: Missed = "once"
-    sources: Sources = msgspec.field(default_factory=_by_us)
+    cron: Patch[Annotated[str, Meta(max_length=100)]] = UNSET
+    segment: Patch[UUID | None] = UNSET
+    missed: Patch[Missed] = UNSET
 
 
 class WorkflowEndedInput(_Input, tag="workflow_ended"):
-    workflow: UUID | None = None
-    statuses: Annotated[list[Literal["completed", "incomplete", "exited", "failed"]], Meta(max_length=4)] = []
-    sources: Sources = msgspec.field(default_factory=lambda: [Source.WORKFLOW])
+    workflow: Patch[UUID | None] = UNSET
+    statuses: Patch[Statuses] = UNSET
 
 
 class ManualInput(_Input, tag="manual"):

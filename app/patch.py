@@ -1,0 +1,14 @@
+"""Bodies of edits: a field that was left out stays as it is, null clears it where it can be empty."""
+
+from typing import TypeVar, Union
+
+from msgspec import UNSET, UnsetType
+
+T = TypeVar("T")
+# The type of a field of an edit; its default is `UNSET`.
+Patch = Union[T, UnsetType]  # noqa: UP007 -- `|` makes no alias that takes a parameter for the checker
+
+
+def resolve(change: Patch[T], stored: T) -> T:
+    """The value after an edit: what was sent, or what is stored where nothing was."""
+    return stored if change is UNSET else change
