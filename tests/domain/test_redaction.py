@@ -1,12 +1,10 @@
 """What `redact` takes out of a text, and what it leaves."""
 
-import secrets
-
 import pytest
 
 from app.redaction import HIDDEN, hide_paths, hide_values, redact, redact_value
 
-TOKEN = secrets.token_urlsafe(32)
+TOKEN = "jn_-uy8otU81K5RzPYzK3gdT8yN9cDBiZvrq69Wt_v4"  # the shape of ours; fixed, so that test names are too
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0." + TOKEN
 
 
