@@ -28,7 +28,9 @@ ALONE = {
         "by_access_token": "a token is used at the next request",
         "add_reset": "the answer is an error and the person asks for another link",
         "use_reset": "the link still lives, or the new password holds",
+        "accept_invitation": "the invitation still stands, or the person is a member",
     },
+    "db/migrations/env.py": {"become_only": "the lock of migrations: the next try takes it"},
 }
 COMMITS = re.compile(r"(?<!work)\.commit\(\)|\.begin\(\)")
 
