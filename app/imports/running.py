@@ -15,9 +15,11 @@ from app.imports.domain.table import data_lines
 from app.imports.domain.text import decode
 from app.imports.domain.verdicts import (
     LIKENESS,
+    TAKEN_OVER,
     Judged,
     Known,
     Values,
+    denied_in,
     judge,
     keys_of,
     other_person,
@@ -66,10 +68,12 @@ async def check_import(work: Work, job: Job) -> bool:
     width = len(found.header)
     opt_out = {number for number, name in enumerate(found.header) if is_opt_out(name)}
     rows = [read_row(line, cells, columns, width, reading, fields, opt_out) for line, cells in lines]
-    rows = [row if row.verdict == "bad" else repeated(row, cursor.seen) for row in rows]
+    denials: dict[int, Values] = {}
+    rows = [row if row.verdict == "bad" else repeated(row, cursor.seen, denials) for row in rows]
+    before, again = await _denied_meanwhile(work, found, rows, denials)
     tags = await _tags_there(work, found.options.get("tags", []))
-    await _judge(work, rows, found.options, tags, lock=False)
-    await _save_verdicts(work, found, rows)
+    await _judge(work, [*again, *rows], found.options, tags, lock=False)
+    await _save_verdicts(work, found, rows, before, again)
     finished = len(lines) < BATCH
     if finished:
         await work.imports.change(import_id, status="ready", rows_total=found.rows_checked + len(rows))
@@ -79,6 +83,21 @@ async def check_import(work: Work, job: Job) -> bool:
         cursor.checked += len(rows)
         _keep(job.id, cursor)
     return finished
+
+
+async def _denied_meanwhile(
+    work: Work, found: Any, rows: Sequence[Judged], denials: Mapping[int, Values]
+) -> tuple[Sequence[Any], list[Judged]]:
+    """Gives lines what later lines of the same person deny. Those of earlier batches are taken out, as they
+    were and as they are to be judged again."""
+    for row in rows:
+        row.values |= denials.get(row.line, {})
+    here = {row.line for row in rows}
+    before = await work.imports.take_rows(found.id, [line for line in denials if line not in here])
+    again = [_previewed(row) for row in before]
+    for row in again:
+        row.values |= denials[row.line]
+    return before, again
 
 
 def _stored(values: Mapping[str, object], region: str, fields: Fields) -> tuple[Values, dict[str, str]]:
@@ -135,13 +154,16 @@ async def _judge(
                 known.setdefault((kind, str(value)), one)
         known.setdefault(("like", "\x1f".join(str(one.values.get(key) or "") for key in LIKENESS)), one)
     update = options.get("existing", "update") == "update"
-    met: dict[UUID, int] = {}
+    met: dict[UUID, Judged] = {}
     for row in good:
         judge(row, known, update, tags)
         if lock and row.matched_by == "external_id" and row.contact_id != row.previewed_id:
             refuse(row, MEANWHILE)
-        if row.contact_id is not None and (earlier := met.setdefault(row.contact_id, row.line)) != row.line:
-            refuse(row, f"same contact as line {earlier}")
+        if row.contact_id is not None and (earlier := met.setdefault(row.contact_id, row)) is not row:
+            denied = denied_in(row.values)
+            earlier.values |= denied
+            judge(earlier, known, update, tags)
+            refuse(row, f"Same contact as line {earlier.line}.{TAKEN_OVER if denied else ''}")
 
 
 def _known(contact: Any) -> Known:
@@ -151,9 +173,12 @@ def _known(contact: Any) -> Known:
     return Known(contact.id, values | own, frozenset(contact.tag_ids))
 
 
-async def _save_verdicts(work: Work, found: Any, rows: Sequence[Judged]) -> None:
-    await work.imports.add_rows(found.id, [_row_of(row) for row in rows], work.now)
-    counts = {f"rows_{verdict}": getattr(found, f"rows_{verdict}") for verdict in VERDICTS}
+async def _save_verdicts(
+    work: Work, found: Any, rows: Sequence[Judged], before: Sequence[Any], again: Sequence[Judged]
+) -> None:
+    """Those of `rows`, which are new, and of `again`, which were counted as `before`."""
+    await work.imports.add_rows(found.id, [_row_of(row) for row in (*again, *rows)], work.now)
+    counts = _recounted(found, before, again)
     for row in rows:
         counts[f"rows_{row.verdict}"] += 1
     await work.imports.change(found.id, rows_checked=found.rows_checked + len(rows), **counts)

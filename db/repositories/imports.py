@@ -164,6 +164,18 @@ class Imports(TenantRepository[Import]):
             delete(ImportRow).where(ImportRow.account_id == self.account_id, ImportRow.import_id == import_id)
         )
 
+    async def take_rows(self, import_id: UUID, lines: Sequence[int]) -> Sequence[Any]:
+        """Takes good rows out, to be judged and added again; as they were."""
+        if not lines:
+            return []
+        query = delete(ImportRow).where(
+            ImportRow.account_id == self.account_id,
+            ImportRow.import_id == import_id,
+            ImportRow.line.in_(lines),
+            ImportRow.verdict != "bad",
+        )
+        return (await self.session.execute(query.returning(*ROW_COLUMNS))).all()
+
     async def add_rows(self, import_id: UUID, rows: Iterable[Mapping[str, Any]], now: datetime) -> None:
         """Writes verdicts: line, cells, values, verdict, reason, contact_id. Nothing is left to do for bad
         and unchanged ones."""

@@ -24,7 +24,6 @@ from app.imports.domain.verdicts import Judged, Known, Values, judge, read_row
         ("0", "denied", None),
         ("Subscribed", "granted", "granted"),
         ("Opted In", "granted", "granted"),
-        ("granted", "granted", "granted"),
         ("Yes", "granted", "denied"),
         ("true", "granted", "denied"),
         ("1", "granted", "denied"),
@@ -50,6 +49,14 @@ def test_a_date_of_opting_out_is_a_denial() -> None:
     assert consent_of("7/23/2018", opt_out=True) == "denied"
     with pytest.raises(UnknownWord):
         consent_of("soon", opt_out=True)
+
+
+@pytest.mark.parametrize("cell", ["granted", "Confirmed", "accepted", "agreed", "consented", "allowed"])
+def test_agreement_is_agreement_to_what_the_column_asks(cell: str) -> None:
+    """Under “Opt-out request” it may mean the opposite: nobody is made to have consented by it."""
+    assert consent_of(cell, opt_out=False) == "granted"
+    with pytest.raises(UnknownWord):
+        consent_of(cell, opt_out=True)
 
 
 @pytest.mark.parametrize(

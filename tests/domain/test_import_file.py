@@ -171,8 +171,8 @@ def test_a_row_is_judged_by_itself() -> None:
 
 def test_the_later_of_two_equal_lines_is_bad() -> None:
     seen: dict[tuple[str, str], int] = {}
-    assert repeated(row("a@b.example", "Oslo"), seen).verdict == "new"
-    later = repeated(row("a@b.example", "Rome", line=9), seen)
+    assert repeated(row("a@b.example", "Oslo"), seen, {}).verdict == "new"
+    later = repeated(row("a@b.example", "Rome", line=9), seen, {})
     assert (later.verdict, later.reason) == ("bad", "Same e-mail as line 2.")
 
 

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from app.imports import running
 from tests.web.imports_kit import act, counts, import_all, show, upload, work_off
 from tests.web.world import Somebody, World
 
@@ -71,6 +74,61 @@ async def test_a_yes_under_opted_out_is_a_denial(world: World) -> None:
         await import_all(world, who, client, file)
     assert await consents(world, who) == {"a": "denied", "b": "unknown"}
     assert await consents(world, who, "sms") == {"a": "unknown", "b": "denied"}
+
+
+TWICE = b"""Email,First Name,Status,SMS
+u1@people.example,Ann,subscribed,yes
+u2@people.example,Bob,,
+u3@people.example,Cy,,
+u4@people.example,Di,subscribed,
+U1@people.example,Ann,Unsubscribed,
+u2@people.example,Bob,cleaned,
+u3@people.example,Cy,subscribed,
+u1@people.example,Ann,subscribed,no
+"""
+
+
+@pytest.mark.parametrize("batch", [500, 3, 1])
+async def test_of_two_lines_of_one_person_a_denial_counts(
+    world: World, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """Whichever comes first, in the same batch or not; also of somebody who was the same as before."""
+    monkeypatch.setattr(running, "BATCH", batch)
+    who = await world.person("operator")
+    columns = {"2": "email_consent", "3": "sms_consent"}
+    async with world.script(who) as client:
+        old = {"email": "u2@people.example", "first_name": "Bob"}
+        assert (await client.post("/contacts", json=old)).status_code == 201
+        page = await act(client, await upload(client, TWICE), "map", columns=columns)
+        await work_off(world, who)
+        page = await show(client, page)
+        assert counts(page) == (3, 1, 0, 4)
+        bad = page["verdicts"][3]["rows"]
+        assert {row["line"]: row["reason"] for row in bad} == {
+            6: "Same e-mail as line 2. Consent is denied there too.",
+            7: "Same e-mail as line 3. Consent is denied there too.",
+            8: "Same e-mail as line 4.",
+            9: "Same e-mail as line 2. Consent is denied there too.",
+        }
+        page = await act(client, page, "run")
+        await work_off(world, who)
+        assert counts(await show(client, page)) == (3, 1, 0, 4)
+    assert await consents(world, who) == {"u1": "denied", "u2": "denied", "u3": "unknown", "u4": "granted"}
+    assert (await consents(world, who, "sms"))["u1"] == "denied"
+
+
+async def test_two_lines_that_lead_to_one_contact_deny_it_too(world: World) -> None:
+    """By the external id and by the email: the second is refused."""
+    who = await world.person("operator")
+    file = b"Id,Email,First Name,Status\n7,,Ann,subscribed\n,ann@people.example,Ann,unsubscribed\n"
+    async with world.script(who) as client:
+        old = {"email": "ann@people.example", "first_name": "Ann", "external_id": "7"}
+        assert (await client.post("/contacts", json=old)).status_code == 201
+        columns = {"0": "external_id", "3": "email_consent"}
+        page = await import_all(world, who, client, file, columns=columns)
+        assert counts(page) == (0, 1, 0, 1)
+        assert page["verdicts"][3]["rows"][0]["reason"] == "Same contact as line 2. Consent is denied there too."
+    assert await consents(world, who) == {"ann": "denied"}
 
 
 FIRST = b"id,First Name,Last Name,Email\n1,Ada,Marsh,ada@one.example\n2,Bo,Vega,bo@one.example\n"

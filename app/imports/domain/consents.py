@@ -9,12 +9,9 @@ CHANNELS = ("email_consent", "sms_consent")
 GRANTED, DENIED = "granted", "denied"
 _YES = frozenset({"yes", "y", "true", "1", "on", "ja", "oui", "si"})
 _NO = frozenset({"no", "n", "false", "0", "off", "nein", "non"})
-_GRANTED = frozenset(
-    {
-        "subscribed", "subscribe", "optedin", "optin", "doubleoptin", "granted", "confirmed", "accepted",
-        "agreed", "consented", "allowed",
-    }
-)  # fmt: skip
+_SUBSCRIBED = frozenset({"subscribed", "subscribe", "optedin", "optin", "doubleoptin"})
+# Agreement to what the column asks: under "Opt out confirmed" it would be the opposite.
+_AGREED = frozenset({"granted", "confirmed", "accepted", "agreed", "consented", "allowed"})
 _DENIED = frozenset(
     {
         "unsubscribed", "unsubscribe", "unsub", "cleaned", "bounced", "bounce", "hardbounce", "hardbounced",
@@ -47,7 +44,7 @@ def consent_of(cell: str, *, opt_out: bool) -> str | None:
         return None
     if word in _DENIED:
         return DENIED
-    if word in _GRANTED:
+    if word in _SUBSCRIBED or (word in _AGREED and not opt_out):
         return GRANTED
     if opt_out:
         # Who did not opt out has not opted in by that.

@@ -20,6 +20,7 @@ BELONGS = {
     "email": "The e-mail address belongs to another contact.",
     "external_id": "The external id belongs to another contact.",
 }
+TAKEN_OVER = " Consent is denied there too."
 SAME = {"email": "e-mail", "external_id": "external id", "like": "name, company and phone"}
 
 
@@ -107,13 +108,17 @@ def keys_of(values: Mapping[str, object]) -> dict[str, str]:
     return found or {"like": "\x1f".join(str(values.get(key) or "") for key in LIKENESS)}
 
 
-def repeated(row: Judged, seen: dict[tuple[str, str], int]) -> Judged:
-    """The row, refused when an earlier line of the file is the same person; else noted in `seen`."""
+def repeated(row: Judged, seen: dict[tuple[str, str], int], denials: dict[int, Values]) -> Judged:
+    """The row, refused when an earlier line of the file is the same person; else noted in `seen`. What it
+    denies is noted in `denials` for the earlier line, which takes it over."""
     keys = keys_of(row.values)
     for kind, key in keys.items():
         if (earlier := seen.get((kind, key))) is not None:
+            denied = denied_in(row.values)
+            if denied:
+                denials[earlier] = denials.get(earlier, {}) | denied
             row.values = {}
-            return refuse(row, f"Same {SAME[kind]} as line {earlier}.")
+            return refuse(row, f"Same {SAME[kind]} as line {earlier}.{TAKEN_OVER if denied else ''}")
     seen.update(dict.fromkeys(keys.items(), row.line))
     return row
 
@@ -138,6 +143,11 @@ def judge(
     row.verdict = "changed" if row.changes else "unchanged"
     row.reason = _remark(row.values, contact) if update else "Exists already."
     return row
+
+
+def denied_in(values: Mapping[str, object]) -> Values:
+    """The consents that are denied."""
+    return {key: DENIED for key in CHANNELS if values.get(key) == DENIED}
 
 
 def other_person(values: Mapping[str, object], contact: Known) -> bool:
