@@ -5,7 +5,7 @@ from typing import Any
 from litestar import get
 from litestar.di import NamedDependency
 
-from app.home.pages import failure_of
+from app.home.pages import failures
 from app.home.schemas import Link, Overview, Tile
 from app.permissions import Permission
 from app.web.guards import may
@@ -24,10 +24,9 @@ LINKS = (
 async def overview(work: NamedDependency[Work]) -> Overview:
     """Totals of the account, and what needs somebody."""
     totals = await work.home.totals()
-    failures = [failure_of(row) for row in await work.home.failures()]
     links = [Link(*line[1:]) for line in LINKS if work.may(line[0])]
     name = work.principal.account_name if work.principal else ""
-    return Overview(name, tiles_of(totals), failures, links, [])
+    return Overview(name, tiles_of(totals), await failures(work), links, [])
 
 
 def tiles_of(totals: Any) -> list[Tile]:

@@ -1,14 +1,15 @@
-"""The overview's lines, in the words of the pages they lead to."""
-
-from typing import Any
+"""What failed, for the overview: the lines of the Jobs page, without what is tried again by itself."""
 
 from app.home.schemas import Failure
-from app.operations.titles import title_of
+from app.operations.failing import failing_now
+from app.work import Work
 
-HREFS = {"job": "/jobs/{}", "enrollment": "/enrollments/{}"}
 
-
-def failure_of(row: Any) -> Failure:
-    """Something that failed: a job has the title of the Jobs page."""
-    title = title_of(row.title, row.args, row.total) if row.what == "job" else row.title
-    return Failure(row.what, row.id, title, row.error or "", row.at, HREFS[row.what].format(row.id))
+async def failures(work: Work) -> list[Failure]:
+    """Jobs that failed, and people by step and cause, the latest first."""
+    lines, _ = await failing_now(work)
+    return [
+        Failure(line.what, line.id, line.title, line.error, line.note, line.at, line.href, line.people)
+        for line in lines
+        if line.state != "retry"
+    ]

@@ -20,14 +20,16 @@ class Tile(msgspec.Struct):
 
 
 class Failure(msgspec.Struct):
-    """Something that failed: a job or an enrollment."""
+    """A job that failed, or a step that failed or is in doubt for `people` contacts, as on the Jobs page."""
 
     what: str
     id: UUID
     title: str
     error: str
+    note: str
     at: datetime
     href: str
+    people: int
 
 
 class Link(msgspec.Struct):

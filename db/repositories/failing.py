@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.repositories.enrollments import BY_INDEX
 
-MOST_COUNTED = 1000  # of each workflow, and of each kind to be sent: the page is asked for every two seconds
+MOST_COUNTED = 1000  # of each step, and of each kind to be sent: the page is asked for every two seconds
 
 # The same error of different people is one cause: addresses, ids and numbers in it are theirs.
 _PEOPLE = r"'<[^>]*>|\S+@\S+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+'"
@@ -19,13 +19,37 @@ def _cause(row: str) -> str:
     return f"coalesce(o.error_class, left(regexp_replace({row}.error, {_PEOPLE}, '…', 'g'), 200), '')"
 
 
+def _step_after(workflow: str, condition: str) -> str:
+    return f"""(select x.step_key from enrollments x
+                 where x.account_id = current_account() and x.workflow_id = {workflow}
+                   and x.status = 'failed' and {condition}
+                 order by x.step_key limit 1)"""  # noqa: S608 -- constants
+
+
+# Step by step, from one to the next by the index: many who failed at one step hide nobody at another, and of
+# each step those of its latest version come first.
 FAILING = text(f"""
-with failed as (
+with recursive steps as (
+        select w.id as workflow_id, {_step_after("w.id", "x.step_key is not null")} as step_key
+          from workflows w where w.account_id = current_account()
+        union all
+        select p.workflow_id, {_step_after("p.workflow_id", "x.step_key > p.step_key")}
+          from steps p where p.step_key is not null),
+     failed as (
+        select e.id, e.workflow_id, e.version, e.step_key, e.seq, e.contact_id, e.error, e.updated_at
+          from steps p,
+               lateral (select x.* from enrollments x
+                         where x.account_id = current_account() and x.workflow_id = p.workflow_id
+                           and x.status = 'failed' and x.step_key = p.step_key
+                         order by x.version desc limit :most) e
+         where p.step_key is not null
+        union all
         select e.id, e.workflow_id, e.version, e.step_key, e.seq, e.contact_id, e.error, e.updated_at
           from workflows w,
                lateral (select x.* from enrollments x
-                         where x.account_id = w.account_id and x.workflow_id = w.id and x.status = 'failed'
-                         limit :most) e
+                         where x.account_id = current_account() and x.workflow_id = w.id
+                           and x.status = 'failed' and x.step_key is null
+                         order by x.version desc limit :most) e
          where w.account_id = current_account()),
      waiting as (
         select f.* from unnest(array['email', 'sms', 'chat', 'webhook']) k(kind),

@@ -14,6 +14,7 @@ from app.workflows.domain import run
 from app.workflows.domain.steps import AddNote, AddTag, SendEmail, UpdateField, Webhook
 from app.workflows.domain.triggers import ContactCreated
 from db.ids import uuid7
+from db.repositories import failing
 from tests.fakes import Outside, TestClock
 from tests.jobs.stage import Stage
 from tests.web.kit import PARTIAL
@@ -77,6 +78,30 @@ async def test_each_step_and_each_cause_is_a_line(stage: Stage) -> None:
             f"retry:{alone['id']}": f"/effects/{alone['id']}/retry"
         }
         assert (await client.post(f"/effects/{alone['id']}/retry")).is_success
+
+
+async def test_many_who_failed_at_one_step_hide_nobody_at_another(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor do those of an older version hide those of the latest."""
+    workflow = await entered(stage, 9, Webhook(url="https://crm.example/x", body="{{ contact.email }}"), FAR)
+    rows = await stage.sql("select id from enrollments where workflow_id = $1", workflow)
+    ids = [row["id"] for row in rows]
+    await stage.sql("update enrollments set step_key = 's2', error = 'Other' where id = $1", ids[0])
+    await stage.sql("update enrollments set step_key = null, error = 'Before' where id = $1", ids[1])
+    await stage.sql(
+        "insert into workflow_versions (account_id, workflow_id, number, document, content_hash)"
+        " select account_id, workflow_id, 2, document, 'x' from workflow_versions where workflow_id = $1",
+        workflow,
+    )
+    await stage.sql("update enrollments set version = 2, error = 'New' where id = $1", ids[2])
+    monkeypatch.setattr(failing, "MOST_COUNTED", 3)
+    async with stage.world.script(await stage.world.person("owner", stage.account)) as client:
+        board = (await client.get("/jobs")).json()
+        lines = {line["error"][:6]: line["people"] for line in board["failing"]}
+        assert lines == {"Other": 1, "Before": 1, "New": 1, "The bo": 2}
+        shown = (await client.get("/")).json()["failures"]
+        assert {line["error"][:6]: line["people"] for line in shown} == lines, "the overview says the same"
 
 
 async def test_somebody_who_failed_alone_can_be_tried_again_from_there(stage: Stage) -> None:
