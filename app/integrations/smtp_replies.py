@@ -2,7 +2,8 @@
 error that breakers and bounces go by.
 
 An enhanced status (RFC 3463) decides where there is one: 5.1.x and 5.2.x speak about the address; 5.3.x,
-5.5.x and 5.7.x about the system, the protocol or a policy. Servers that give none are read by their words.
+5.5.x and 5.7.x about the system, the protocol or a policy. Servers that give none, or one that says nothing
+(5.0.x, 5.3.0, 5.4.x, 5.5.0), are read by their words.
 What says neither is `recipient_550`: a bounce that counts against the step when several recipients get it."""
 
 import re
@@ -16,15 +17,19 @@ _OF_SENDER = {"7", "8"}  # 5.1.7 and 5.1.8: the sender's address
 _RELAY = re.compile(r"\brelay", re.IGNORECASE)
 _POLICY = re.compile(
     r"authenticat|access denied|policy|\bblock|black ?list|\bspam|reputation|\b(spf|dkim|dmarc)\b|too many"
-    r"|\bsender\b|\bbanned\b|not (permitted|authori[sz]ed)",
+    r"|\bsender\b|\bbanned\b|not (permitted|authori[sz]ed)"
+    # Whoever sends: the limits of an account that sends, the name or the host that it comes from.
+    r"|\b(sending|daily|hourly|helo|ehlo|client)\b|\bmail from\b|\byour (host|ip|server|domain)\b",
     re.IGNORECASE,
 )
 _MAILBOX = re.compile(
-    r"mailbox|quota|no such|unknown|does(n't| not) exist|not found|undeliverable"
-    r"|(recipient|address|user|account)[^.;]{0,40}(invalid|disabled|inactive|suspended|full)"
-    r"|invalid (recipient|address|user|account)",
+    r"mailbox|quota|no such|unknown|does(n't| not) exist|not found|undeliverable|unroute?able|no mx\b"
+    r"|(recipient|address|user|account|domain)[^.;]{0,40}(invalid|disabled|inactive|suspended|full|has no mx)"
+    r"|invalid (recipient|address|user|account|domain)",
     re.IGNORECASE,
 )
+# Exchange Online, of a mailbox that does not exist.
+_EXCHANGE = ("5.4.1", "recipient address rejected: access denied")
 
 
 def class_of(code: int, text: str, *, recipient: bool = False, letter: bool = False) -> str:
@@ -47,9 +52,16 @@ def _about_address(status: re.Match[str] | None, words: str) -> bool:
         return False
     if status is not None and status.group(1) in ("1", "2"):
         return status.group(1) == "2" or status.group(2) not in _OF_SENDER
-    if status is not None and status.group(1) in ("3", "5", "6", "7"):
+    if status is not None and status.group(0) == _EXCHANGE[0] and _EXCHANGE[1] in words.casefold():
+        return True
+    if status is not None and _about_system(status):
         return False
     return _MAILBOX.search(words) is not None and _POLICY.search(words) is None
+
+
+def _about_system(status: re.Match[str]) -> bool:
+    """5.3.0 and 5.5.0 say nothing more ("5.5.0 mailbox unavailable"): words decide."""
+    return status.group(1) in ("6", "7") or (status.group(1) in ("3", "5") and status.group(2) != "0")
 
 
 def _about_sender(status: re.Match[str] | None, words: str) -> bool:
