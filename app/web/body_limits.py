@@ -16,6 +16,9 @@ from app.web import media
 from app.web.words import size
 
 DEPTH = 32
+PER_FIELD = (
+    10  # lists and objects of JSON for each field that a route reads: each costs more than its bytes say
+)
 PARTS = 1000  # of a multipart body, whatever the route declares
 # A string of JSON, also one that does not end: possessive, so that no text makes it look twice.
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
@@ -71,18 +74,25 @@ def oversized(length: int) -> TooLarge:
 
 
 def check_json(body: bytes, limits: BodyLimits) -> None:
-    """Refuses JSON with too many keys in all of its objects together (413), or nested too deep (400). An
+    """Refuses JSON with too many keys, or lists and objects, all together (413), or nested too deep (400). An
     ordinary body has few colons and brackets: they are counted, and it is not scanned."""
     fields, depth = limits.fields, limits.depth
     many = body.count(b":") > fields
-    nested = body.count(b"[") + body.count(b"{") > depth
+    nested = _containers(body) > depth
     if not (many or nested):
         return
     bare = STRING.sub(b"", body)
     if many and bare.count(b":") > fields:
         raise TooLarge(f"{fields:,} fields")
+    if _containers(bare) > fields * PER_FIELD:
+        raise TooLarge(f"{fields * PER_FIELD:,} lists and objects")
     if nested and _depth(bare) > depth:
         raise ClientException(f"The body is not readable: it is nested deeper than {depth} levels.")
+
+
+def _containers(body: bytes) -> int:
+    """How many lists and objects JSON opens."""
+    return body.count(b"[") + body.count(b"{")
 
 
 def _depth(bare: bytes) -> int:

@@ -60,6 +60,7 @@ async def chunked(body: bytes) -> AsyncIterator[bytes]:
         (media.URLENCODED, b"a=1&" * 1000 + b"a=1", 413, "Send at most 1,000 fields."),
         ("multipart/form-data; boundary=x", parts(PARTS + 1), 413, "Send at most 1,000 fields with short"),
         (media.JSON, b'{"a":1,"b":[%s{"c":1}]}' % (b'{"c":1},' * 1000), 413, "Send at most 1,000 fields."),
+        (media.JSON, b'{"tags":[' + b"[]," * 10_000 + b"[]]}", 413, "Send at most 10,000 lists and objects."),
         (media.JSON, b'{"name":' + b"[" * 40 + b"]" * 40 + b"}", 400, "nested deeper than 32 levels"),
         (media.URLENCODED, b"address" + b".x" * 40 + b"=1", 400, "more than 32 parts"),
         (
@@ -87,6 +88,7 @@ async def test_each_type_has_its_limits(
 async def test_bodies_below_the_limits_are_read(client: httpx.AsyncClient) -> None:
     colons = json.dumps({"name": "x", "tags": [":{[" * 60_000]}).encode()
     many = json.dumps({"name": "x", "tags": ["y"] * 50_000}).encode()
+    check_json(b"[" + b"[1,2]," * 9_990 + b"0]", DEFAULT)  # pairs of numbers, and their list
     form = b"name=x&" + b"tags=%C3%A9&" * 900 + b"active=on"
     for kind, body in ((AS_JSON, colons), (AS_JSON, many), (URLENCODED, form)):
         answer = await client.post("/things", headers=JSON | kind, content=body)
