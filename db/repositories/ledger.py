@@ -32,17 +32,9 @@ update effects f set status = 'unknown', fence = f.fence + 1, lease_until = null
  where f.account_id = current_account() and f.id = x.id
 returning f.enrollment_id, f.seq
 """)
-# Materialized: a plan that ran the inner query once per row would claim more than it may. `offset 0` keeps
-# what is asked about each effect a look by key, and the effects in the order of the index.
-CLAIM_EFFECTS = text(f"""
-with w as materialized ({due_workflows("effects", "'pending', 'retry', 'claimed'", "not w.held")}),
-     x as materialized (
-        select o.id from w
-         cross join lateral (
-               select o.id from effects o
-                where o.account_id = current_account() and o.workflow_id = w.id
-                  and o.due_at <= cast(:now as timestamptz)
-                  and o.status in ('pending', 'retry', 'claimed')
+# What may be claimed of the effects `o` of a workflow. `offset 0` keeps what is asked about each of them a
+# look by key, and the effects in the order of the index.
+_FREE = """o.due_at <= cast(:now as timestamptz) and o.status in ('pending', 'retry', 'claimed')
                   and (o.status <> 'claimed'
                        or o.lease_until < clock_timestamp()
                           and (o.begun_at is null or o.on_doubt = 'resend'))
@@ -51,7 +43,16 @@ with w as materialized ({due_workflows("effects", "'pending', 'retry', 'claimed'
                                  and e.paused_at is null offset 0)
                   and not exists (select from breakers b
                                    where b.account_id = o.account_id and b.workflow_id = o.workflow_id
-                                     and b.step_key = o.step_key and b.state <> 'closed' offset 0)
+                                     and b.step_key = o.step_key and b.state <> 'closed' offset 0)"""
+# Materialized: a plan that ran the inner query once per row would claim more than it may.
+CLAIM_EFFECTS = text(f"""
+with w as materialized ({due_workflows("effects o", _FREE, "not w.held")}),
+     x as materialized (
+        select o.id from w
+         cross join lateral (
+               select o.id from effects o
+                where o.account_id = current_account() and o.workflow_id = w.id
+                  and {_FREE}
                 order by o.due_at limit :most for update of o skip locked) o
          limit :most)
 update effects f set status = 'claimed', fence = f.fence + 1, begun_at = null,

@@ -50,7 +50,7 @@ _FREE = """e.status = 'active' and e.due_at <= cast(:now as timestamptz) and e.p
 # Not by id as well: everybody who is due at one moment would be sorted for each batch. Those of a batch whose
 # worker died are not among them: they are run alone.
 CLAIM_DUE = text(f"""
-with w as materialized ({due_workflows("enrollments", "'active'", _MOVING)})
+with w as materialized ({due_workflows("enrollments e", _FREE, _MOVING)})
 {_COLUMNS}
   from w
  cross join lateral (

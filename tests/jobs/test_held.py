@@ -34,6 +34,11 @@ select account_id, uuidv7(), id, 1, workflow_id, contact_id, 's1', 'email', 'pen
        '{"to": "a@people.example", "subject": "Hello", "body": "Hi"}', 'hold', due_at
   from enrollments where workflow_id = $1
 """
+RELOCATING = """
+with j as (insert into jobs (account_id, id, queue, task, due_at, actor_kind, actor_id, actor_name)
+           values ($1, uuidv7(), 'slow', 'relocate', 'infinity', 'system', '', '') returning id)
+insert into relocations (account_id, enrollment_id, job_id, choice) select $1, $2, j.id, 0 from j
+"""
 
 
 async def crowd(
@@ -142,6 +147,34 @@ async def test_two_workers_share_what_is_due(stage: Stage) -> None:
         rows = [await Engine(work.session).all(CLAIM_DUE, now=work.now, most=4) for work in (one, two)]
     assert [[row.workflow_id for row in part] for part in rows] == [[first] * 4, [first] * 2 + [second] * 2]
     assert len({row.id for part in rows for row in part}) == 8
+
+
+@pytest.mark.parametrize("why", ["under way", "paused"])
+async def test_a_message_that_cannot_go_now_gives_its_workflow_no_turn(stage: Stage, why: str) -> None:
+    """Or a workflow with much to send would always be first, and the others would never have their turn."""
+    many, few = await flow(stage, MAIL), await flow(stage, MAIL)
+    await crowd(stage, many, 20, ago=10)
+    await crowd(stage, few, 2, ago=20)
+    [first] = await crowd(stage, many, 1, ago=60)
+    for workflow in (many, few):
+        await stage.sql(PENDING, workflow)
+    if why == "paused":
+        await stage.sql("update enrollments set paused_at = now(), due_at = null where id = $1", first)
+    else:
+        claim = "update effects set status = 'claimed', lease_until = now() + interval '1 h'"
+        await stage.sql(f"{claim} where enrollment_id = $1", first)
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        rows = await Engine(work.session).all(CLAIM_EFFECTS, now=work.now, most=2, lease=60)
+    assert [row.workflow_id for row in rows] == [few] * 2
+
+
+async def test_people_who_are_being_moved_give_their_workflow_no_turn(stage: Stage) -> None:
+    many, few = await flow(stage, MAIL), await flow(stage, MAIL)
+    await crowd(stage, many, 20, ago=10)
+    await crowd(stage, few, 2, ago=20)
+    moved = await crowd(stage, many, 1, ago=60)
+    await stage.sql(RELOCATING, stage.account, moved[0])
+    assert await claimed(stage, 3) == [few] * 2 + [many]
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
