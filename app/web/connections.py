@@ -176,7 +176,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def _give_up(self) -> None:
         log.info("connection closed: its client is slow", client=self.client_key, phase=self.phase)
         cycle: Any = self.cycle
-        if cycle is None or not cycle.response_started:  # else the client has an answer already
+        unused = self.phase == "head" and not self.received  # browsers and proxies open some in advance
+        if not unused and (cycle is None or not cycle.response_started):  # else it has an answer already
             self.transport.write(TIMEOUT)
         self.transport.close()
         self.loop.call_later(LINGER_SECONDS, self.transport.abort)
