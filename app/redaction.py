@@ -8,7 +8,7 @@ secrets in four ways: by their form (our tokens, JWTs), by the name beside them 
 import re
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 HIDDEN = "[hidden]"
 # Path parameters of these names hold a secret; tests/web/test_secrets.py checks that every public route with
@@ -83,12 +83,14 @@ def hide_values(*values: str) -> None:
             _known.values = sorted(spelled, key=len, reverse=True)
 
 
-def password_in(url: str) -> str:
-    """The password of an address such as that of the database; "" where there is none."""
+def passwords_in(url: str) -> tuple[str, str]:
+    """The password of an address such as that of the database, as it is written there and decoded; "" where
+    there is none."""
     try:
-        return urlsplit(url).password or ""
+        written = urlsplit(url).password or ""
     except ValueError:
-        return ""
+        return "", ""
+    return written, unquote(written)
 
 
 def redact(text: str, *values: str) -> str:

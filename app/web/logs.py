@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from app.redaction import hide_values, password_in, redact, redact_value
+from app.redaction import hide_values, passwords_in, redact, redact_value
 from app.settings import Settings
 
 
@@ -59,7 +59,7 @@ def hide_settings(settings: Settings) -> None:
     urls = (settings.database_url, settings.migrate_database_url, settings.redis_url, settings.smtp_url)
     hide_values(
         settings.metrics_token, settings.sms_token, settings.chat_token, settings.signing_keys,
-        *(password_in(url) for url in urls),
+        *(password for url in urls for password in passwords_in(url)),
     )  # fmt: skip
 
 

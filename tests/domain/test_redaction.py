@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.redaction import HIDDEN, hide_paths, hide_values, redact, redact_value
+from app.redaction import HIDDEN, hide_paths, hide_values, passwords_in, redact, redact_value
 
 TOKEN = "jn_-uy8otU81K5RzPYzK3gdT8yN9cDBiZvrq69Wt_v4"  # the shape of ours; fixed, so that test names are too
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0." + TOKEN
@@ -83,3 +83,16 @@ def test_values_are_redacted_by_their_names_and_inside() -> None:
     }
     assert redact_value(ValueError("password=abc")) == f"ValueError('password={HIDDEN}')"
     assert redact("said abcdef", "abcdef") == f"said {HIDDEN}"
+
+
+@pytest.mark.parametrize(
+    "url", ["smtp://mail:p%40ss!w%2ford@smtp.example:587", "redis://:p%40ss!w%2ford@host"]
+)
+def test_the_password_of_an_address_is_hidden_as_it_is_written_and_decoded(url: str) -> None:
+    hide_values(*passwords_in(url))
+    for spelled in ("p%40ss!w%2ford", "p@ss!w/ord", "p%40ss%21w%2Ford"):
+        assert redact(f"it was {spelled}.") == f"it was {HIDDEN}."
+
+
+def test_an_address_without_a_password_hides_nothing() -> None:
+    assert passwords_in("redis://host:6379/0") == passwords_in("http://[x") == ("", "")
