@@ -12,6 +12,7 @@ from app.contacts.schemas import ContactView
 from app.errors import Conflict, Invalid, NotFound
 from app.filters.fields import BUILT_IN
 from app.filters.kept import TEXT_KEYS
+from app.permissions import Permission
 from app.tags.use_cases import ensured_tag
 from app.work import Work
 
@@ -187,7 +188,9 @@ async def _refuse_taken(work: Work, values: Mapping[str, Any], but: UUID | None)
     for key in UNIQUE:
         other = await _other(work, key, values.get(key), but)
         if other is not None:
-            errors[key] = f"{other[1]} has this {_word(key)} already."
+            shown = work.principal is None or work.may(Permission.VIEW)
+            name = other[1] if shown else "Another contact"
+            errors[key] = f"{name} has this {_word(key)} already."
     if errors:
         raise Invalid(errors)
 

@@ -38,8 +38,8 @@ async def invite(work: Work, form: MemberForm) -> tuple[InvitationView, str]:
     if not email:
         raise Invalid({"email": "Enter an email address, such as ana@example.com."})
     _refuse_role(work, form.role)
-    if (member := await work.people.name_of_email(email)) is not None:
-        raise Conflict(f"{member} is a member already.")
+    if await work.people.name_of_email(email) is not None:
+        raise Conflict(f"{email} is a member already.")
     earlier = await work.invitations.of_email(email)
     if earlier is not None:
         _refuse_role(work, Role(earlier.role))

@@ -91,7 +91,7 @@ async def invited_member(work: Work, user_id: UUID) -> tuple[Invited, str]:
     if found is None:
         raise NotFound("member")
     if await work.people.has_password(user_id):
-        raise Conflict(f"{found[0]} has a password already and can ask for a new one on the sign-in page.")
+        raise Conflict("This member has a password already and can ask for a new one on the sign-in page.")
     work.audit("member.link_sent", "member", user_id)
     await work.commit()
     return Invited(user_id, found[0], has_password=False), found[1]

@@ -110,3 +110,27 @@ async def test_without_view_there_is_a_status_and_an_address(world: World, scene
         assert scene.cast.owner.name not in stale.text
         one = await client.post(f"/contacts/{scene.cast.contact}/fields/city", json={"value": "Oslo"})
         assert one.json()["field"]["key"] == "city", "its page opens with contacts:edit"
+
+
+async def test_a_refusal_does_not_name_others_to_who_may_not_read(world: World, scene: Scene) -> None:
+    owner = scene.cast.owner
+    narrow, wide = (
+        await token(scene, "contacts:edit", "members:manage"),
+        await token(scene, "contacts:edit", "view"),
+    )
+    email = f"{uuid7().hex}@example.com"
+    async with world.client(**JSON, authorization=f"Bearer {narrow}") as client:
+        contact = {"first_name": "Ottilie", "email": email}
+        assert (await client.post("/contacts", json=contact)).status_code == 201
+        taken = await client.post("/contacts", json=contact)
+        assert (taken.status_code, taken.json()["errors"]["email"]) == (
+            422,
+            "Another contact has this e-mail address already.",
+        )
+        member = await client.post("/members", json={"email": owner.email, "role": "viewer"})
+        assert (member.status_code, member.json()["detail"]) == (409, f"{owner.email} is a member already.")
+        again = await client.post(f"/members/{owner.user_id}/link")
+        assert (again.status_code, owner.name in again.text) == (409, False)
+    async with world.client(**JSON, authorization=f"Bearer {wide}") as client:
+        taken = await client.post("/contacts", json=contact)
+        assert taken.json()["errors"]["email"] == "Ottilie has this e-mail address already."
