@@ -88,9 +88,9 @@ async def test_no_secret_is_logged_or_traced(
         for path in [*addresses.values(), *(f"{one}/more" for one in addresses.values())]:
             for method in METHODS:
                 for headers, body in SENT:
-                    for shape in (JSON, HTML | OWN):
+                    for shape, query in ((JSON, ""), (HTML | OWN, f"?t={path}")):
                         answer = await client.request(
-                            method, f"{path}?t={path}", headers=shape | headers, content=body
+                            method, f"{path}{query}", headers=shape | headers, content=body
                         )
                         statuses.add(answer.status_code)
         statuses |= await provoke(world, client, addresses, monkeypatch)
