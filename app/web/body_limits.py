@@ -20,6 +20,7 @@ PER_FIELD = (
     10  # lists and objects of JSON for each field that a route reads: each costs more than its bytes say
 )
 PARTS = 1000  # of a multipart body, whatever the route declares
+PER_NAME = 5  # parts of a form's names for each field that a route reads
 # A string of JSON, also one that does not end: possessive, so that no text makes it look twice.
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 OPENED, CLOSED = b"[{", b"]}"
@@ -107,11 +108,15 @@ def read_urlencoded(body: bytes, fields: int) -> dict[str, list[str]]:
     if body.count(b"&") >= fields:
         raise TooLarge(f"{fields:,} fields")
     form = parse_qs(body.decode(), keep_blank_values=True, errors="strict")
-    check_names(form)
+    check_names(form, fields)
     return form
 
 
-def check_names(form: Any) -> None:
-    """Refuses a form with a name of more than `DEPTH` parts (400), before anything nests it."""
-    if any(name.count(".") >= DEPTH for name in form):
+def check_names(form: Any, fields: int) -> None:
+    """Refuses a form with a name of more than `DEPTH` parts, or with too many parts of names for a route that
+    reads so many fields (400), before anything nests them."""
+    dots = [name.count(".") for name in form]
+    if max(dots, default=0) >= DEPTH:
         raise ClientException(f"The form is not readable: a name has more than {DEPTH} parts.")
+    if sum(dots) > fields * PER_NAME:
+        raise ClientException(f"The form is not readable: its names have over {fields * PER_NAME:,} parts.")

@@ -19,6 +19,7 @@ from app.web.problems import Problem, problem_of
 
 log = structlog.get_logger("switchyard.web")
 SHOWN_AGAIN = frozenset({400, 401, 409, 413, 415, 422, 428, 429})
+MOST_SHOWN_AGAIN = 1000  # fields: each row of a condition comes back as several kilobytes
 PAGE = "errors/problem.html"
 FRAGMENT = "errors/_problem.html"
 
@@ -82,11 +83,11 @@ def sign_in_again(scope: Scope) -> str:
 
 
 def _form_again(request: Request, found: Problem) -> Response[Any] | None:
-    """The form that was refused, None where the route has none or the body was no form."""
+    """The form that was refused, None where the route has none, or the body was no form or a huge one."""
     handler: Any = request.scope.get("route_handler")
     face = handler.opt.get("form") if handler is not None else None
     values = request.typed()
-    if not face or not values:
+    if not face or not values or len(values) > MOST_SHOWN_AGAIN:
         return None
     message = found.errors.get("") or found.detail
     request.scope["state"]["form"] = Form(values=values, errors=found.errors, message=message)

@@ -104,7 +104,7 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
                 raise TooLarge(f"{body_limits.PARTS:,} fields with short headers") from error
             raise
         if fresh:
-            body_limits.check_names(form)
+            body_limits.check_names(form, limits_of(self.route_handler).fields)
         return form
 
     async def body(self) -> bytes:

@@ -63,6 +63,7 @@ async def chunked(body: bytes) -> AsyncIterator[bytes]:
         (media.JSON, b'{"tags":[' + b"[]," * 10_000 + b"[]]}", 413, "Send at most 10,000 lists and objects."),
         (media.JSON, b'{"name":' + b"[" * 40 + b"]" * 40 + b"}", 400, "nested deeper than 32 levels"),
         (media.URLENCODED, b"address" + b".x" * 40 + b"=1", 400, "more than 32 parts"),
+        (media.URLENCODED, b"".join(b"a.%d%s=1&" % (n, b".x" * 9) for n in range(600)), 400, "5,000 parts"),
         (
             "multipart/form-data; boundary=x",
             b'--x\r\nContent-Disposition: form-data; name="a%s"\r\n\r\n1\r\n--x--\r\n' % (b".x" * 40),

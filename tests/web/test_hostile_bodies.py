@@ -14,7 +14,7 @@ import pytest
 
 from app.settings import Settings
 from scripts.local.processes import free_port
-from tests.web.kit import JSON
+from tests.web.kit import HTML, JSON
 from tests.web.world import PASSWORD, World
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -103,8 +103,12 @@ async def test_hostile_bodies_stop_nobody(
         made = await client.post("/workflows", headers=JSON | token, json={"name": "Welcome"})
         entry = f"{made.headers['location']}/entry"
 
-        async def post(path: str, kind: str, body: bytes, statuses: set[int]) -> None:
-            headers = JSON | {"content-type": kind} | ({} if path == "/sessions" else token)
+        async def post(
+            path: str, kind: str, body: bytes, statuses: set[int], shape: dict[str, str] = JSON
+        ) -> None:
+            headers = (
+                shape | {"content-type": kind, "origin": server.url} | ({} if path == "/sessions" else token)
+            )
             async with httpx.AsyncClient(base_url=server.url, timeout=120) as attacker:
                 content = body if announced else stream(body)
                 answer = await attacker.post(path, headers=headers, content=content)
@@ -117,9 +121,10 @@ async def test_hostile_bodies_stop_nobody(
             *(post("/sessions", FORM, FLOOD, {413}) for _ in range(3)),
             *(post("/sessions", "application/json", KEYS, {413}) for _ in range(3)),
             post("/sessions", "application/json", MANY_KEYS, {413}),
-            *(post("/sessions", "application/json", DEEP, {400}) for _ in range(3)),
+            *(post("/sessions", "application/json", DEEP, {413}) for _ in range(3)),
             *(post(entry, FORM, ROWS, {413}) for _ in range(3)),
             *(post(entry, FORM, ROWS[:200_000], {409, 422}) for _ in range(3)),
+            *(post(entry, FORM, ROWS[:200_000], {422}, HTML) for _ in range(3)),
             *(post(entry, "application/json", KEYS, {413}) for _ in range(3)),
         )
         done.set()
