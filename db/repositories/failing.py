@@ -49,7 +49,7 @@ with recursive steps as (
                lateral (select x.* from enrollments x
                          where x.account_id = current_account() and x.workflow_id = w.id
                            and x.status = 'failed' and x.step_key is null
-                         order by x.version desc limit :most) e
+                         limit :most) e
          where w.account_id = current_account()),
      waiting as (
         select f.* from unnest(array['email', 'sms', 'chat', 'webhook']) k(kind),

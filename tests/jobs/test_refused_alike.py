@@ -176,6 +176,38 @@ async def test_a_web_server_that_refuses_everybody(stage: Stage, kind: str, stat
         assert set(endpoint.taken.values()) == {1}
 
 
+async def test_three_customers_who_are_gone_hold_up_the_next_for_minutes_only(stage: Stage) -> None:
+    """A shop answers 404 for whoever is not there any more, as it would for a wrong address. The next
+    contact gets through, and then they are given up."""
+    gone, calls = {"c1", "c2", "c3"}, Counter[str]()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        name = (await reader.readuntil(b"\r\n\r\n")).decode().split()[1].strip("/")
+        calls[name] += 1
+        status = "404 Gone" if name in gone else "200 Fine"
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        stage.runtime = replace(stage.runtime, caller=HttpCaller(allow_loopback=True))
+        base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await stage.workflow([Webhook(url=f"{base}/{{{{ contact.external_id }}}}")], ContactCreated(key="t1"))
+        for name in sorted(gone):
+            await stage.emit("contact.created", await stage.contact(external_id=name))
+            await stage.drain(hours=1)
+        assert {status for status, _ in await standing(stage)} == {"active"}
+        for name in ("c4", "c5", "c6"):
+            await stage.emit("contact.created", await stage.contact(external_id=name))
+            for _ in range(5):
+                await stage.drain(minutes=3)
+            assert calls[name] == 1, "within a quarter of an hour"
+    assert await standing(stage) == {("failed", None): 3, ("completed", None): 3}
+    assert not await stage.sql(
+        "select 1 from breakers where account_id = $1 and state <> 'closed'", stage.account
+    )
+
+
 async def test_one_success_between_them_makes_it_their_own(stage: Stage) -> None:
     numbers: dict[str, int] = {}
 
