@@ -55,7 +55,7 @@ def web(host: str, port: int) -> None:
 @click.command()
 def worker() -> None:
     """Move people through workflows, send what is to be sent, do the jobs."""
-    from jobs.shell import run
+    from jobs.worker import run
 
     asyncio.run(run(Settings.from_env()))
 
@@ -103,7 +103,7 @@ def accounts() -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def create(name: str, email: str, person: str, *, password_stdin: bool) -> None:
     """Make an account and its first owner."""
-    from app.accounts.first import create_account
+    from app.accounts.provisioning import create_account
 
     password = sys.stdin.readline().strip() if password_stdin else click.prompt("Password", hide_input=True)
     click.echo(asyncio.run(create_account(Settings.from_env(), name, email, person, password)))
@@ -117,7 +117,7 @@ def keys() -> None:
 @keys.command()
 def rotate() -> None:
     """Sign with a new key from now on; tokens of the older ones stay good until they end."""
-    from app.web.keys import rotate as new_key
+    from app.web.signing_keys import rotate as new_key
 
     settings = Settings.from_env()
     if settings.signing_keys:

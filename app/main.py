@@ -27,37 +27,37 @@ from app.enrollments.controllers import (
 )
 from app.fields.controllers import FieldController
 from app.health.controllers import HealthController, metrics
-from app.health.pulse import pulse_of
+from app.health.worker_health import pulse_of
 from app.home.controllers import overview
-from app.hooks.controllers import HookController, InboundController
 from app.imports.controllers import ImportController
+from app.inbound_webhooks.controllers import HookController, InboundController
 from app.mailbox.controllers import MailboxController
+from app.members.controllers import MemberController, PasswordController, TokenController, roles
+from app.members.invitation_controllers import AcceptController, InvitationController
 from app.notes.controllers import NoteController
 from app.notifications.controllers import NotificationController
 from app.operations.controllers import BreakerController, JobController
-from app.people.controllers import MemberController, PasswordController, TokenController, roles
-from app.people.invitation_controllers import AcceptController, InvitationController
 from app.permissions import Permission
 from app.runtime import Runtime, open_runtime
 from app.segments.controllers import SegmentController
 from app.sessions.controllers import SessionController, SignInController
 from app.sessions.demo import PEOPLE
-from app.sessions.directory import Principals
+from app.sessions.principals import Principals
 from app.sessions.throttle import Throttle
 from app.settings import Settings
 from app.tags.controllers import TagController
 from app.tasks.controllers import TaskController
 from app.unsubscribe.controllers import UnsubscribeController
-from app.web.assemble import assemble
-from app.web.limits import Limiter, open_redis
+from app.web.app_factory import assemble
 from app.web.logs import configure
 from app.web.negotiate import Request
+from app.web.rate_limit import Limiter, open_redis
 from app.web.tracing import start_tracing
 from app.work import Principal, Work, open_work
 from app.workflows.controllers import ROUTES as WORKFLOWS
-from db.directory import Directory
-from db.engine import open_engine, refuse_strong_role
-from db.repositories.hooks import hook_of
+from db.auth_lookup import Directory
+from db.connection import open_engine, refuse_strong_role
+from db.repositories.inbound_webhooks import hook_of
 
 log = structlog.get_logger(__name__)
 

@@ -6,6 +6,9 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+ADDRESS, LETTER = "address", "letter"  # classes of errors that are about one contact and nobody else
+UNCLEAR = "recipient_"  # a recipient was refused, and why was not said
+
 
 class Clock(Protocol):
     """Time is the database's; only tests set an offset, so that a wait of a day can pass at once."""

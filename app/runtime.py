@@ -8,15 +8,15 @@ from uuid import UUID
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from app.gate import Gate
-from app.integrations.bell import Bell
+from app.engine.recovery.rwlock import Gate
 from app.integrations.http import HttpCaller
-from app.integrations.provider import HttpProvider
+from app.integrations.job_notifier import Bell
+from app.integrations.sms_chat import HttpProvider
 from app.integrations.smtp import SmtpMailer
 from app.ports import Caller, Clock, Enqueue, Mailer, Provider
 from app.settings import Settings
 from app.shared_results import SharedResults
-from db.engine import open_engine
+from db.connection import open_engine
 from db.ids import uuid7
 from db.tenancy import session_maker
 

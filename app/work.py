@@ -16,22 +16,22 @@ from app.ports import Enqueue
 from app.runtime import Runtime
 from db.ids import uuid7
 from db.models import AuditLog, Event, Job
+from db.queries.name_lookup import Naming
+from db.queries.overview import Home
 from db.repositories.accounts import Accounts
-from db.repositories.activity import Notes, Tasks
 from db.repositories.approvals import Approvals
 from db.repositories.audit_log import AuditEntries
 from db.repositories.contacts import Contacts
 from db.repositories.effects import Effects
 from db.repositories.enrollments import Enrollments
 from db.repositories.fields import Fields
-from db.repositories.home import Home
 from db.repositories.imports import Imports
 from db.repositories.invitations import Invitations
 from db.repositories.jobs import Jobs
 from db.repositories.mailbox import Mailbox
-from db.repositories.naming import Naming
+from db.repositories.members import People
+from db.repositories.notes_tasks import Notes, Tasks
 from db.repositories.notifications import Notifications
-from db.repositories.people import People
 from db.repositories.segments import Segments
 from db.repositories.tags import Tags
 from db.repositories.workflows import Workflows

@@ -1,4 +1,4 @@
-"""Filters as SQL, for sets of contacts: ordinary predicates with bound values. `app.filters.matches` gives
+"""Filters as SQL, for sets of contacts: ordinary predicates with bound values. `app.filters.evaluate` gives
 the same answer for every contact; `tests/db/test_filter_agreement.py` holds the two together.
 
 No predicate here is ever null: empty is spelled out, so that AND, OR and "is not" mean what they say."""
@@ -38,9 +38,9 @@ from sqlalchemy.types import TypeEngine
 
 from app.filters import ranges
 from app.filters.ast import Filter, Op, Predicate
-from app.filters.changes import CONTACT_UPDATED
+from app.filters.change_predicates import CONTACT_UPDATED
+from app.filters.evaluate import Inside, unfolded
 from app.filters.fields import Fields, FieldSpec, FieldType
-from app.filters.matches import Inside, unfolded
 from app.filters.values import CAPITALS, Change, Operands, Times, Wanted, read
 
 Clause = ColumnElement[bool]

@@ -26,9 +26,9 @@ HANDLERS: dict[str, Handler] = {
     "bulk.delete": lazily("app.contacts.bulk", "run_bulk_delete"),
     "bulk.restore": lazily("app.contacts.bulk", "run_bulk_restore"),
     "bulk.tag": lazily("app.contacts.bulk", "run_bulk_tag"),
-    "clock.strike": lazily("app.enrollments.striking", "run_strike"),
-    "import.check": lazily("app.imports.running", "check_import"),
-    "import.run": lazily("app.imports.running", "run_import"),
+    "clock.strike": lazily("app.engine.schedules.fire_schedule", "run_strike"),
+    "import.check": lazily("app.imports.jobs", "check_import"),
+    "import.run": lazily("app.imports.jobs", "run_import"),
     "workflow.audience": lazily("app.workflows.use_cases.audience", "run_audience"),
-    "workflow.relocation": lazily("app.workflows.use_cases.relocation", "run_relocation"),
+    "workflow.relocation": lazily("app.workflows.use_cases.version_migration", "run_relocation"),
 }

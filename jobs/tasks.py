@@ -8,14 +8,14 @@ from uuid import UUID
 
 import structlog
 
-from app.enrollments.clocks import keep_time
-from app.enrollments.matching import match_events
-from app.enrollments.moving import move_enrollments
-from app.enrollments.sending import send_effects
+from app.engine.advancing.runner import move_enrollments
+from app.engine.effects.dispatcher import send_effects
+from app.engine.matching.matcher import match_events
+from app.engine.schedules.scheduler import keep_time
 from app.runtime import Runtime
 from app.work import SYSTEM, open_work
-from db.repositories.engine import due_accounts
-from jobs.durable import run_jobs
+from db.queries.batch_session import due_accounts
+from jobs.job_runner import run_jobs
 
 log = structlog.get_logger(__name__)
 MOST_ROUNDS = 10_000

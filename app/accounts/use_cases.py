@@ -5,7 +5,7 @@ from app.accounts.schemas import AccountForm, AccountView
 from app.errors import Invalid
 from app.patch import resolve
 from app.work import Work
-from db.repositories.clocks import look_again
+from db.queries.trigger_schedules import look_again
 
 FIELDS = ("name", "default_region", "time_zone")
 

@@ -58,9 +58,9 @@ from app.errors import Invalid
 from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.body_limits import LONG_TEXT, BodyLimits
+from app.web.formatting import plural
 from app.web.guards import may
 from app.web.negotiate import Request, Saved, Shaped
-from app.web.words import plural
 from app.work import Work
 
 EDIT = Permission.EDIT_CONTACTS

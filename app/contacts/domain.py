@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from app.filters.fields import BUILT_IN, CONSENT, Fields, FieldSpec, FieldType, unknown_field
-from app.filters.kept import LONGEST, Value, kept_text, storable
+from app.filters.normalize import LONGEST, Value, kept_text, storable
 from app.filters.values import value_of
 
 # Built-in fields that are no text: who looks after a contact, and what it agreed to.

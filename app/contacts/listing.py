@@ -14,8 +14,8 @@ import msgspec
 from app.contacts.schemas import Adding, Chip, Choice, Column
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate
+from app.filters.event_kinds import EVENT_KINDS
 from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, ids_called, recorded
-from app.filters.happenings import EVENT_KINDS
 from app.filters.parse import THINGS, check, describe, parse, parts_of, to_items
 from db.filters import where
 from db.models import Contact

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from app.contacts.listing import clean_search, condition, read_filter
 from app.contacts.schemas import BulkForm
 from app.errors import Invalid, Unconfirmed, check_expected
-from app.web.words import plural
+from app.web.formatting import plural
 from app.work import Work
 from db.models import Job
 from db.repositories.contacts import Clause, among, deleted_by, live, until, until_deleted

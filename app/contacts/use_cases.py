@@ -11,7 +11,7 @@ from app.contacts.domain import UNIQUE, display_name, nameless, normalise
 from app.contacts.schemas import ContactView
 from app.errors import Conflict, Invalid, NotFound
 from app.filters.fields import BUILT_IN
-from app.filters.kept import TEXT_KEYS
+from app.filters.normalize import TEXT_KEYS
 from app.permissions import Permission
 from app.tags.use_cases import ensured_tag
 from app.work import Work

@@ -1,1 +1,1 @@
-"""People on their way: entering, moving, effects, and steering by hand."""
+"""Screens of enrollments, and the commands behind their buttons."""

@@ -7,8 +7,8 @@ from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
+from app.enrollments.decision_log import why_page
 from app.enrollments.pages import STEER, enrollment_list, enrollment_page
-from app.enrollments.reasons import why_page
 from app.enrollments.schemas import (
     MOST_IDS,
     EnrollForm,
@@ -19,7 +19,7 @@ from app.enrollments.schemas import (
     SettlementForm,
     WhyPage,
 )
-from app.enrollments.steering import (
+from app.enrollments.use_cases.membership import (
     cancel_effect,
     contact_named,
     enroll_contacts,
@@ -28,7 +28,7 @@ from app.enrollments.steering import (
     retry_enrollment,
     settle_effect,
 )
-from app.enrollments.verbs import jump, pause_enrollment, resume_enrollment, skip_wait
+from app.enrollments.use_cases.progress import jump, pause_enrollment, resume_enrollment, skip_wait
 from app.errors import NotFound
 from app.permissions import Permission
 from app.web.body_limits import BodyLimits

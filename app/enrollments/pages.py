@@ -7,6 +7,9 @@ from uuid import UUID
 
 from app.approvals.pages import answering
 from app.approvals.pages import line_of as line_of_approval
+from app.engine.core.step_titles import titles
+from app.engine.core.version import load_version
+from app.enrollments.labels import reason_of, visit_note, waits_for, why
 from app.enrollments.schemas import (
     STATUSES,
     Choice,
@@ -21,13 +24,11 @@ from app.enrollments.schemas import (
     SettlementForm,
     Visit,
 )
-from app.enrollments.verbs import SKIPPED
-from app.enrollments.words import reason_of, titles, visit_note, waits_for, why
+from app.enrollments.use_cases.progress import SKIPPED
 from app.errors import NotFound
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
 from app.work import Work
-from app.workflows.domain.version import load_version
 from db.repositories.contacts import MOST_COUNTED
 
 STEER = Permission.STEER_ENROLLMENTS

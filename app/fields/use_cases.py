@@ -10,9 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from app.errors import Conflict, Invalid, NotFound, check_expected
 from app.fields.domain import MOST_FIELDS, key_error, key_of, read_options
 from app.fields.schemas import FieldChangeForm, FieldForm
-from app.filters.uses import Use, refusal
+from app.filters.references import Use, refusal
 from app.work import Work
-from db.repositories.uses import Uses
+from db.queries.references import Uses
 
 TAKEN = "Another field has this short name. Choose another one."
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from app.filters.ast import ARITY, Arity, Filter, Op
-from app.filters.happenings import EVENT_KINDS
+from app.filters.event_kinds import EVENT_KINDS
 
 
 class FieldType(StrEnum):

@@ -8,10 +8,10 @@ from uuid import UUID
 
 import msgspec
 
+from app.filters.analysis import MOST_UNFOLDED, TOO_LARGE, Filters, size
 from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate, Value, predicates
+from app.filters.event_kinds import EVENT_KINDS
 from app.filters.fields import Fields, FieldSpec, FieldType, nearest, operator
-from app.filters.happenings import EVENT_KINDS
-from app.filters.nested import MOST_UNFOLDED, TOO_LARGE, Filters, size
 from app.filters.values import Change, Operands, fold, option_of, read
 
 LISTS = (Arity.MANY, Arity.TWO, Arity.TIMES, Arity.CHANGE)

@@ -12,10 +12,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.credentials import digest
 from app.errors import Forbidden
-from app.health.pulse import Pulse
 from app.health.schemas import Live, Ready, Workers
+from app.health.worker_health import Pulse
 from app.permissions import Permission
-from app.web.media import header
+from app.web.content_negotiation import header
 from app.web.metrics import ENGINE_HELD, REDIS_UP, SILENCE, WORKERS_HEARD
 from app.web.negotiate import Request
 from app.web.tokens import BadToken

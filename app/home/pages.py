@@ -1,7 +1,7 @@
 """What failed, for the overview: the lines of the Jobs page, without what is tried again by itself."""
 
 from app.home.schemas import Failure
-from app.operations.failing import failing_now
+from app.operations.failures import failing_now
 from app.work import Work
 
 

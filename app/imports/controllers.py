@@ -9,12 +9,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, MultipartBody
 
 from app.errors import Invalid
-from app.imports.domain.samples import as_csv, sample
-from app.imports.domain.table import MOST_ROWS
-from app.imports.domain.verdicts import escaped
+from app.imports.domain.csv_reader import MOST_ROWS
+from app.imports.domain.row_matching import escaped
+from app.imports.domain.sample_file import as_csv, sample
+from app.imports.pages import page_of
 from app.imports.schemas import ImportList, ImportPage, MappingForm, UploadPage
 from app.imports.use_cases import cancel, loaded, start_check, start_run, summary_of, upload
-from app.imports.views import page_of
 from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.body_limits import BodyLimits

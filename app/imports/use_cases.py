@@ -8,8 +8,8 @@ from msgspec import UNSET
 
 from app.errors import Conflict, Invalid, NotFound
 from app.imports.domain.columns import guess, mapping_errors
-from app.imports.domain.table import filled_lines, read_table, titles
-from app.imports.domain.text import FileError, decode
+from app.imports.domain.csv_reader import filled_lines, read_table, titles
+from app.imports.domain.encoding import FileError, decode
 from app.imports.schemas import MappingForm, Status, Summary
 from app.patch import resolve
 from app.work import Work

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from app.integrations.addresses import refusal
+from app.integrations.address_policy import refusal
 from app.ports import Call, Doubtful, Outcome, Refused, Sent
 from app.redaction import redact
 

@@ -20,8 +20,8 @@ from aiosmtplib.errors import (
     SMTPTimeoutError,
 )
 
-from app.integrations.smtp_replies import ADDRESS, LETTER, class_of
-from app.ports import Doubtful, Letter, Outcome, Refused, Sent
+from app.integrations.smtp_replies import class_of
+from app.ports import ADDRESS, LETTER, Doubtful, Letter, Outcome, Refused, Sent
 
 TIMEOUT = 10.0  # seconds for one answer
 STAGE_SECONDS = 20.0  # for all of them up to the letter, and once more for the letter

@@ -8,8 +8,7 @@ What says neither is `recipient_550`: a bounce that counts against the step when
 
 import re
 
-ADDRESS, LETTER = "address", "letter"  # classes of errors that are about one contact and nobody else
-UNCLEAR = "recipient_"  # a recipient was refused, and why was not said
+from app.ports import ADDRESS, UNCLEAR
 
 _STATUS = re.compile(r"^[245]\.(\d{1,3})\.(\d{1,3})(?!\d)")
 _ADDRESSES = re.compile(r"<[^>]*>|\S+@\S+")

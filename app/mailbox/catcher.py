@@ -14,12 +14,12 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.credentials import normal_email
-from app.mailbox.messages import taking
+from app.mailbox.message_catcher import taking
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.web.logs import configure, hide_settings
 from app.work import SYSTEM, open_work
-from db.directory import Directory
+from db.auth_lookup import Directory
 from db.ids import uuid7
 from db.models import Account, MailboxMessage
 

@@ -35,7 +35,7 @@ def release() -> None:
 
 
 async def _status() -> str:
-    from app.operations.holding import standing
+    from app.engine.recovery.restore_guard import standing
     from app.runtime import open_runtime
 
     runtime = open_runtime(Settings.from_env())
@@ -46,7 +46,7 @@ async def _status() -> str:
 
 
 async def _hold(reason: str) -> bool:
-    from app.operations.holding import hold, who
+    from app.engine.recovery.restore_guard import hold, who
     from app.runtime import open_runtime
 
     runtime = open_runtime(Settings.from_env())
@@ -57,7 +57,7 @@ async def _hold(reason: str) -> bool:
 
 
 async def _release() -> bool:
-    from app.operations.holding import release, who
+    from app.engine.recovery.restore_guard import release, who
     from app.runtime import open_runtime
 
     runtime = open_runtime(Settings.from_env())

@@ -7,7 +7,7 @@ from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
-from app.operations.breakers import try_now
+from app.operations.circuit_breakers import try_now
 from app.operations.pages import RUN, job_list, job_page
 from app.operations.schemas import JobList, JobPage
 from app.operations.use_cases import cancel_job, retry_job

@@ -8,16 +8,16 @@ from uuid import UUID
 
 from redis.exceptions import RedisError
 
+from app.engine.recovery.restore_guard import standing_of
 from app.errors import NotFound
-from app.health.pulse import SILENT_SECONDS
-from app.operations.breakers import breaker_lines, trials
-from app.operations.failing import failing_now
-from app.operations.holding import standing_of
+from app.health.worker_health import SILENT_SECONDS
+from app.operations.circuit_breakers import breaker_lines, trials
+from app.operations.failures import failing_now
 from app.operations.schemas import JobLine, JobList, JobPage, QueueLine, Tile, WorkerLine
 from app.operations.titles import title_of
 from app.permissions import Permission
 from app.web.actions import action, actions
-from app.web.words import duration, plural
+from app.web.formatting import duration, plural
 from app.work import Work
 
 RUN = Permission.RUN_JOBS

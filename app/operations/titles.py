@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.web.words import plural
+from app.web.formatting import plural
 
 TITLES = {
     "import.check": "Check an import",

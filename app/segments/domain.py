@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from uuid import UUID
 
+from app.filters.analysis import MOST_UNFOLDED, TOO_LARGE, segments_in, size
 from app.filters.ast import Filter, FilterError
-from app.filters.nested import MOST_UNFOLDED, TOO_LARGE, segments_in, size
 
 LONGEST = 80
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta
 
-from app.filters.uses import Use
+from app.filters.references import Use
 from app.patch import Patch
 from app.web.actions import Action
 

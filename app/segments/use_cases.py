@@ -12,15 +12,15 @@ from app.errors import Conflict, Invalid, NotFound
 from app.filters.ast import Filter, FilterError
 from app.filters.fields import Fields
 from app.filters.parse import check, describe, normal, parse, to_items
-from app.filters.uses import Use, refusal
+from app.filters.references import Use, refusal
 from app.patch import resolve
 from app.segments.domain import clean_name, reaching, wrong_together
 from app.segments.schemas import SegmentChangeForm, SegmentForm
 from app.work import Work
+from db.queries.references import Uses
+from db.queries.segment_members import watch_again
 from db.repositories.segments import filters_by_id
 from db.repositories.tags import slug_of
-from db.repositories.uses import Uses
-from db.repositories.watched import watch_again
 
 
 def read_conditions(f: Sequence[str], match: str, fields: Fields, tags: dict[str, str]) -> Filter:

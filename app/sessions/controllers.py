@@ -22,9 +22,9 @@ from app.sessions.use_cases import (
 )
 from app.web.actions import Action, action, actions, fields_of
 from app.web.auth import local_path
+from app.web.content_negotiation import header
 from app.web.cookies import put
 from app.web.guards import count_network, in_person
-from app.web.media import header
 from app.web.negotiate import Request, Saved
 from app.web.tokens import LIFETIME_SECONDS
 from app.work import Principal, Work, open_work

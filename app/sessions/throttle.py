@@ -9,8 +9,8 @@ from typing import Any
 from litestar.exceptions import TooManyRequestsException
 
 from app.credentials import digest
-from app.web.edge import client_of
-from app.web.limits import Breaker, Limiter
+from app.web.middleware import client_of
+from app.web.rate_limit import Breaker, Limiter
 
 WINDOW = 600.0
 PER_PAIR, PER_NETWORK, PER_ADDRESS = 10, 60, 50

@@ -9,7 +9,7 @@ from app.permissions import Role, allowed
 from app.sessions.domain import agent_name
 from app.sessions.schemas import SessionView
 from app.work import Principal, Work
-from db.directory import Belongs, Person
+from db.auth_lookup import Belongs, Person
 from db.ids import uuid7
 
 LIFETIME = timedelta(days=14)

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from app.filters.uses import Use
+from app.filters.references import Use
 from app.web.actions import Action
 
 

@@ -6,10 +6,10 @@ import msgspec
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import Conflict, Invalid, NotFound, check_expected
-from app.filters.uses import Use, refusal
+from app.filters.references import Use, refusal
 from app.work import Work
+from db.queries.references import Uses
 from db.repositories.tags import slug_of
-from db.repositories.uses import Uses
 
 LONGEST = 60
 

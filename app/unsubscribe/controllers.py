@@ -6,7 +6,7 @@ from litestar import Controller, get, post
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
-from app.unsubscribe.links import PATH, link_key, read_token
+from app.engine.effects.unsubscribe_links import PATH, link_key, read_token
 from app.unsubscribe.schemas import UnsubscribePage
 from app.unsubscribe.use_cases import unsubscribe
 from app.web.actions import Action

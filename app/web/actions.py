@@ -8,8 +8,8 @@ import msgspec
 from msgspec import inspect
 
 from app.permissions import Permission
-from app.web.lift import bare, inspected
-from app.web.sentences import choices
+from app.web.form_decoder import bare, inspected
+from app.web.validation_messages import choices
 from app.work import Work
 
 

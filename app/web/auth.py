@@ -13,11 +13,11 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.credentials import ACCESS_PREFIX, digest, session_of
-from app.web import media
+from app.web import content_negotiation
 from app.web.cookies import Cookies, put
-from app.web.limits import Limiter
 from app.web.metrics import LIMITED
 from app.web.negotiate import Request
+from app.web.rate_limit import Limiter
 from app.web.tokens import BadToken, Tokens
 from app.work import Principal
 
@@ -54,7 +54,7 @@ class Identity:
 
     async def principal(self, scope: Scope) -> Principal:
         """Who is calling. A header counts before a cookie. Raises `BadToken` with the reason."""
-        authorization = media.header(scope, b"authorization")
+        authorization = content_negotiation.header(scope, b"authorization")
         if authorization:
             scheme, _, token = authorization.partition(" ")
             if scheme.lower() != "bearer" or not token.strip():
@@ -132,8 +132,12 @@ class Authenticate(ASGIMiddleware):
         await next_app(scope, receive, send)
 
     async def _refuse(self, scope: Any, receive: Receive, send: Send, reason: str) -> None:
-        page = scope["method"] == "GET" and media.wants_html(scope) and not media.wants_partial(scope)
-        if not page or media.header(scope, b"authorization"):
+        page = (
+            scope["method"] == "GET"
+            and content_negotiation.wants_html(scope)
+            and not content_negotiation.wants_partial(scope)
+        )
+        if not page or content_negotiation.header(scope, b"authorization"):
             raise NotAuthorizedException(reason, headers={"WWW-Authenticate": 'Bearer realm="switchyard"'})
         target = f"/sign-in?next={quote(here(scope), safe='/')}"
         response = Response(b"", status_code=303, headers={"Location": target}, media_type="text/plain")

@@ -12,8 +12,8 @@ from urllib.parse import parse_qs
 import msgspec
 from litestar.exceptions import ClientException, HTTPException
 
-from app.web import media
-from app.web.words import size
+from app.web import content_negotiation
+from app.web.formatting import size
 
 DEPTH = 32
 PER_FIELD = (
@@ -63,9 +63,9 @@ def longest(handler: Any, kind: str) -> int:
     """The bytes of a body of a media type that a route reads."""
     most: int = handler.resolve_request_max_body_size() or 0
     limits = limits_of(handler)
-    if kind == media.MULTIPART and limits.files:
+    if kind == content_negotiation.MULTIPART and limits.files:
         return most
-    own = limits.form if kind in media.FORMS else limits.json
+    own = limits.form if kind in content_negotiation.FORMS else limits.json
     return min(own, most) if most else own
 
 

@@ -13,7 +13,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import get_remote_addr
 
-from app.web.edge import client_of
+from app.web.middleware import client_of
 
 log = structlog.get_logger("switchyard.connections")
 LINGER_SECONDS = 5.0  # how long a closed connection may still send what it holds

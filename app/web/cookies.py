@@ -6,7 +6,7 @@ from litestar.datastructures import Cookie
 from litestar.types import Scope
 
 from app.settings import Settings
-from app.web import media
+from app.web import content_negotiation
 
 SESSION_SECONDS = 14 * 86_400
 
@@ -23,7 +23,7 @@ class Cookies:
     def read(self, scope: Scope) -> tuple[str, str]:
         """The token and the secret that were sent, "" for none."""
         found = {self.token: "", self.secret: ""}
-        for part in media.header(scope, b"cookie").split(";"):
+        for part in content_negotiation.header(scope, b"cookie").split(";"):
             name, _, value = part.strip().partition("=")
             if name in found:
                 found[name] = value

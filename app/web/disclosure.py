@@ -10,7 +10,7 @@ from litestar.response import Response
 from litestar.routes import HTTPRoute
 
 from app.permissions import Permission
-from app.web import media
+from app.web import content_negotiation
 
 Readers = dict[type, frozenset[Permission]]
 
@@ -19,7 +19,7 @@ def may_read(request: Any, content: object) -> bool:
     """Whether the caller may read the content of an answer. A route that is declared with `receipt=True`
     answers with a secret that can be shown only once, or with nothing but what the caller sent."""
     me, handler = request.principal, request.route_handler
-    if me is None or request.method not in media.UNSAFE or handler.opt.get("receipt"):
+    if me is None or request.method not in content_negotiation.UNSAFE or handler.opt.get("receipt"):
         return True
     needed = readers(request.app).get(type(content), frozenset({Permission.VIEW}))
     return bool(needed & me.permissions)

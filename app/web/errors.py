@@ -12,7 +12,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.permissions import Permission
 from app.redaction import redact
-from app.web import media
+from app.web import content_negotiation
 from app.web.forms import Form
 from app.web.negotiate import Request
 from app.web.problems import Problem, problem_of
@@ -35,7 +35,7 @@ def answer(request: Any, error: Exception) -> Response[Any]:
     elif found.status > 500:
         log.warning("request could not be served", path=scope["path"], error=type(error).__name__)
     _conceal(request, found)
-    if not media.wants_html(scope):
+    if not content_negotiation.wants_html(scope):
         return _as_json(found)
     if found.status in SHOWN_AGAIN and (again := _form_again(request, found)):
         return again
@@ -57,25 +57,25 @@ def _headers(found: Problem) -> dict[str, str]:
 def _as_json(found: Problem) -> Response[bytes]:
     headers, found.headers = _headers(found), msgspec.UNSET
     body = msgspec.json.encode(found)
-    return Response(body, status_code=found.status, media_type=media.PROBLEM, headers=headers)
+    return Response(body, status_code=found.status, media_type=content_negotiation.PROBLEM, headers=headers)
 
 
 def _as_page(request: Request, found: Problem) -> Response[bytes]:
     headers, templates = _headers(found), request.app.state.templates
-    if found.status == 401 and media.wants_partial(request.scope):
+    if found.status == 401 and content_negotiation.wants_partial(request.scope):
         headers["HX-Redirect"] = sign_in_again(request.scope)
     try:
-        partial = media.wants_partial(request.scope) and templates.exists(FRAGMENT)
+        partial = content_negotiation.wants_partial(request.scope) and templates.exists(FRAGMENT)
         body = templates.render(FRAGMENT if partial else PAGE, request, page=found)
     except Exception as error:
         log.exception("the error page cannot be drawn", exc_info=error)
         body = f"<!doctype html><title>{escape(found.title)}</title><p>{escape(found.detail)}</p>".encode()
-    return Response(body, status_code=found.status, media_type=media.HTML, headers=headers)
+    return Response(body, status_code=found.status, media_type=content_negotiation.HTML, headers=headers)
 
 
 def sign_in_again(scope: Scope) -> str:
     """The sign-in page that leads back to where the person was; for htmx that is the page it is on."""
-    current = media.header(scope, b"hx-current-url")
+    current = content_negotiation.header(scope, b"hx-current-url")
     here = "/" + current.split("/", 3)[3] if current.count("/") >= 3 else scope["path"]
     if not current and scope["query_string"]:
         here += "?" + scope["query_string"].decode("latin-1")
@@ -99,7 +99,7 @@ def _form_again(request: Request, found: Problem) -> Response[Any] | None:
         log.exception("the form cannot be drawn again", template=face, exc_info=error)
         return None
     status = 200 if found.status == 428 else found.status  # a page that asks is no refusal
-    return Response(body, status_code=status, media_type=media.HTML, headers=_headers(found))
+    return Response(body, status_code=status, media_type=content_negotiation.HTML, headers=_headers(found))
 
 
 class PageAgain(Response[None]):

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from app.errors import Invalid
-from app.web.lift import LISTED, TRUE, Fields, lift_all
-from app.web.sentences import NO_FIELD, problems
+from app.web.form_decoder import LISTED, TRUE, Fields, lift_all
+from app.web.validation_messages import NO_FIELD, problems
 
 # Every form of a page carries the account that it was drawn for, and the names of its check boxes and lists.
 RESERVED = frozenset({"account", LISTED})

@@ -21,7 +21,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Empty
 
 from app.errors import Conflict, Invalid
-from app.web import body_limits, forms, media
+from app.web import body_limits, content_negotiation, forms
 from app.web.body_limits import TooLarge, limits_of, longest, oversized
 from app.web.disclosure import may_read
 from app.work import Principal
@@ -57,12 +57,12 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
     @property
     def wants_html(self) -> bool:
         """Whether the answer is a page or a fragment rather than JSON."""
-        return media.wants_html(self.scope)
+        return content_negotiation.wants_html(self.scope)
 
     @property
     def wants_partial(self) -> bool:
         """Whether htmx wants a fragment and not the page around it."""
-        return media.wants_partial(self.scope)
+        return content_negotiation.wants_partial(self.scope)
 
     @property
     def principal(self) -> Principal | None:
@@ -92,7 +92,7 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
         known = self._connection_state
         fresh = known.form is Empty
         try:
-            if fresh and self.content_type[0] == media.URLENCODED:
+            if fresh and self.content_type[0] == content_negotiation.URLENCODED:
                 known.form = dict(
                     body_limits.read_urlencoded(await self.body(), limits_of(self.route_handler).fields)
                 )
@@ -115,7 +115,7 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
             return EMPTY_BODY  # a multipart form was read as a stream; json() takes the form
         fresh = known.body is Empty
         body = await super().body() or EMPTY_BODY
-        if fresh and self.content_type[0] not in media.FORMS:
+        if fresh and self.content_type[0] not in content_negotiation.FORMS:
             body_limits.check_json(body, limits_of(self.route_handler))
         return body
 
@@ -126,7 +126,7 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
 
     async def read(self, kind: Any) -> Any:
         """The body as `kind`. Raises `Invalid`, or 400 for what is no JSON."""
-        if self.content_type[0] in media.FORMS:
+        if self.content_type[0] in content_negotiation.FORMS:
             return forms.read_form(await self.form(), kind)
         try:
             return forms.read_json(await self.body(), kind)
@@ -150,24 +150,31 @@ async def prepare(request: Request) -> None:
     415), a form that belongs to another account than the one signed in to (409), and names that the route
     does not know: in the query string, and in the body where it reads none (422)."""
     handler = request.route_handler
-    if not media.acceptable(request.scope, offers(handler)):
+    if not content_negotiation.acceptable(request.scope, offers(handler)):
         raise NotAcceptable(f"This address can answer with {' or '.join(offers(handler))}.")
-    if request.method not in media.UNSAFE:
+    if request.method not in content_negotiation.UNSAFE:
         return
     _refuse_query(request)
     kind, options = request.content_type
-    if not kind and not request.content_length and not media.header(request.scope, b"transfer-encoding"):
+    if (
+        not kind
+        and not request.content_length
+        and not content_negotiation.header(request.scope, b"transfer-encoding")
+    ):
         return
     if kind not in readable(handler):
         raise UnsupportedMedia(f"Send {' or '.join(readable(handler))}.")
-    if kind != media.MULTIPART and options.get("charset", "utf-8").strip("'\"").lower() not in UTF8:
+    if (
+        kind != content_negotiation.MULTIPART
+        and options.get("charset", "utf-8").strip("'\"").lower() not in UTF8
+    ):
         raise UnsupportedMedia("Send the text as UTF-8; other charsets are not read.")
     if gate := handler.opt.get("before_body"):
         await gate(request)
     most = longest(handler, kind)
     if (request.content_length or 0) > most:
         raise oversized(most)
-    if kind in media.FORMS:
+    if kind in content_negotiation.FORMS:
         _same_account(request, (await request.form()).get("account"))
     if reads_nothing(handler):
         await request.read(Nothing)
@@ -209,7 +216,11 @@ def offers(handler: HTTPRouteHandler) -> tuple[str, ...]:
     if answer.is_subclass_of(Response) and not answer.is_subclass_of(Shaped):
         return ("*/*",)
     html = handler.opt.get("page") or handler.opt.get("fragment") or answer.is_subclass_of(Saved)
-    return (media.JSON, media.HTML, media.PROBLEM) if html else (media.JSON, media.PROBLEM)
+    return (
+        (content_negotiation.JSON, content_negotiation.HTML, content_negotiation.PROBLEM)
+        if html
+        else (content_negotiation.JSON, content_negotiation.PROBLEM)
+    )
 
 
 def readable(handler: HTTPRouteHandler) -> tuple[str, ...]:
@@ -218,9 +229,9 @@ def readable(handler: HTTPRouteHandler) -> tuple[str, ...]:
         return (str(handler.opt["reads"]),)
     field = handler.parsed_fn_signature.parameters.get("data")
     declared = getattr(field.kwarg_definition, "media_type", None) if field else None
-    if declared == media.MULTIPART:
-        return (media.MULTIPART,)
-    return (media.JSON, media.URLENCODED, media.MULTIPART)
+    if declared == content_negotiation.MULTIPART:
+        return (content_negotiation.MULTIPART,)
+    return (content_negotiation.JSON, content_negotiation.URLENCODED, content_negotiation.MULTIPART)
 
 
 class Shaped(Response[T], Generic[T]):
@@ -327,5 +338,5 @@ def pick(fragment: Any, request: Request) -> str:
     """The fragment of a route: one template, or one for each id of htmx's target ("" for any other)."""
     if isinstance(fragment, str):
         return fragment
-    target = media.header(request.scope, b"hx-target").rpartition("#")[2]
+    target = content_negotiation.header(request.scope, b"hx-target").rpartition("#")[2]
     return str(fragment.get(target, fragment.get("", "")))

@@ -13,7 +13,7 @@ from litestar.openapi.spec import Components, License, Reference, SecurityScheme
 from litestar.response import Response
 from litestar.routes import HTTPRoute
 
-from app.web import media
+from app.web import content_negotiation
 from app.web.guards import signed_in
 from app.web.negotiate import Request, Saved, Shaped, offers, readable
 
@@ -102,7 +102,7 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler, method: str)
     for status in _refusals(handler, method, public):
         responses[status] = {
             "description": REFUSALS[status],
-            "content": {media.PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "content": {content_negotiation.PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
 
 
@@ -114,16 +114,18 @@ def _pages(responses: dict[str, Any], handler: HTTPRouteHandler, method: str) ->
         if made:
             responses.setdefault("200", {**made, "description": "Saved."})
             if handler.opt.get("fragment"):
-                responses["200"].setdefault("content", {})[media.HTML] = {"schema": {"type": "string"}}
+                responses["200"].setdefault("content", {})[content_negotiation.HTML] = {
+                    "schema": {"type": "string"}
+                }
         responses["204"] = {"description": "Done; there is nothing to show."}
         responses["303"] = {"description": "Saved; a browser goes on to the next page."}
         return
-    if media.HTML in offers(handler) and (
+    if content_negotiation.HTML in offers(handler) and (
         not answer.is_subclass_of(Response) or answer.is_subclass_of(Shaped)
     ):
         for status, response in responses.items():
             if status.startswith("2"):
-                response.setdefault("content", {})[media.HTML] = {"schema": {"type": "string"}}
+                response.setdefault("content", {})[content_negotiation.HTML] = {"schema": {"type": "string"}}
     if method == "GET" and handler.opt.get("public"):
         responses.pop("401", None)
 
@@ -131,9 +133,9 @@ def _pages(responses: dict[str, Any], handler: HTTPRouteHandler, method: str) ->
 def _bodies(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
     """The same struct may come as JSON or from a form."""
     content = operation.get("requestBody", {}).get("content", {})
-    if media.JSON in content:
+    if content_negotiation.JSON in content:
         for kind in readable(handler):
-            content.setdefault(kind, content[media.JSON])
+            content.setdefault(kind, content[content_negotiation.JSON])
 
 
 def _refusals(handler: HTTPRouteHandler, method: str, public: bool) -> list[str]:
@@ -141,7 +143,7 @@ def _refusals(handler: HTTPRouteHandler, method: str, public: bool) -> list[str]
     signature = handler.parsed_fn_signature.parameters
     if any("{" in path for path in handler.paths) or method != "GET":
         found.append("404")
-    if method in media.UNSAFE:
+    if method in content_negotiation.UNSAFE:
         found += ["403", "409", "413", "415", "422"]
     elif any(name not in ("work", "request", "scope") for name in signature):
         found.append("422")
@@ -178,7 +180,7 @@ class SchemaController(Controller):
         """Every route of the API."""
         return page_of(known(request.app))
 
-    @get("/openapi.json", guards=[signed_in], sync_to_thread=False, produces=media.JSON)
+    @get("/openapi.json", guards=[signed_in], sync_to_thread=False, produces=content_negotiation.JSON)
     def openapi(self, request: Request) -> Response[dict[str, Any]]:
         """This API as an OpenAPI 3.1 document."""
         return Response(known(request.app), media_type=MediaType.JSON)

@@ -19,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 
 from app.errors import Conflict, Forbidden, Invalid, NotFound, SwitchyardError, Unavailable, Unconfirmed
-from app.web.sentences import MOST_ERRORS, sentence
+from app.web.validation_messages import MOST_ERRORS, sentence
 
 RETRY_SECONDS = 2
 LONGEST_NAME = 100  # letters of a field's name in an answer

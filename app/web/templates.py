@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.permissions import Permission, Role
 from app.settings import Settings
-from app.web import words
+from app.web import formatting
 from app.web.actions import as_json, named
 from app.web.forms import Form
 from app.web.negotiate import Request
@@ -188,13 +188,13 @@ def url(path: str, query: str = "", **changes: Any) -> str:
 
 
 FILTERS: dict[str, Any] = {
-    "ago": words.ago,
-    "stamp": words.stamp,
-    "iso": words.iso,
-    "number": words.number,
-    "bytes": words.size,
-    "duration": words.duration,
-    "plural": words.plural,
+    "ago": formatting.ago,
+    "stamp": formatting.stamp,
+    "iso": formatting.iso,
+    "number": formatting.number,
+    "bytes": formatting.size,
+    "duration": formatting.duration,
+    "plural": formatting.plural,
     "named": named,
     "json": as_json,
 }

@@ -6,7 +6,7 @@ from uuid import UUID
 import jwt
 import msgspec
 
-from app.web.keys import KeyRing
+from app.web.signing_keys import KeyRing
 from db.ids import uuid7
 
 LIFETIME_SECONDS = 900

@@ -1,1 +1,1 @@
-"""Workflows: the draft that people edit, its versions, and (in `domain`) the engine that moves people."""
+"""The builder: the draft that members edit, its lint, its versions, and the plan of what publishing does."""

@@ -9,7 +9,7 @@ from sqlalchemy import pool
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from db.engine import driver_url
+from db.connection import driver_url
 from db.migrations.indexes import LOCK_TIMEOUT
 from db.models import Base
 

@@ -1,6 +1,5 @@
 """One class per table."""
 
-from db.models.activity import Note, Notification, Task
 from db.models.base import Base
 from db.models.contacts import Contact, ContactTag, CustomField, Tag
 from db.models.enrollments import (
@@ -14,11 +13,12 @@ from db.models.enrollments import (
     StepState,
     TriggerDecision,
 )
-from db.models.entering import Hook, HookDelivery, Segment, SegmentMember, WorkflowClock
+from db.models.events import AuditLog, Event, Job, MailboxMessage, Worker
 from db.models.imports import Import, ImportRow
-from db.models.people import AccessToken, Account, Invitation, Membership, PasswordReset, Session, User
-from db.models.process import Batch, Installation
-from db.models.records import AuditLog, Event, Job, MailboxMessage, Worker
+from db.models.members import AccessToken, Account, Invitation, Membership, PasswordReset, Session, User
+from db.models.notes_tasks import Note, Notification, Task
+from db.models.triggers import Hook, HookDelivery, Segment, SegmentMember, WorkflowClock
+from db.models.workers import Batch, Installation
 from db.models.workflows import (
     Workflow,
     WorkflowAction,

@@ -18,7 +18,7 @@ from db.models import (
     Workflow,
     WorkflowVersion,
 )
-from db.repositories.around import MEMBERS
+from db.queries.step_side_effects import MEMBERS
 from db.repositories.contacts import MOST_COUNTED
 from db.tenancy import TenantRepository
 

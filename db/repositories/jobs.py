@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import Float, and_, case, func, literal, not_, or_, select, tuple_
 
 from db.models import Breaker, Effect, Enrollment, Event, Job, Worker, Workflow
+from db.queries.engine_state import READ
 from db.repositories.effects import failed_for_good
-from db.repositories.installation import READ
 from db.tenancy import TenantRepository
 
 OPEN = ("pending", "claimed", "retry", "unknown", "failed_permanent")

@@ -14,7 +14,7 @@ from app.filters.ast import Filter, FilterError, Group, Predicate
 from app.filters.fields import Named
 from db.ids import uuid7
 from db.models import Segment
-from db.repositories.watched import FIRST
+from db.queries.segment_members import FIRST
 from db.tenancy import TenantRepository
 
 SEGMENT_FILTERS = text("""

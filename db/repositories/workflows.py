@@ -7,10 +7,10 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import and_, delete, func, insert, or_, select, update
 
-from app.workflows.domain.draft import Draft
+from app.engine.core.draft import Draft
+from app.engine.core.version import Version
+from app.workflows.domain.draft_rows import ActionRow, ConditionRow, GoalRow, draft_of, rows_of
 from app.workflows.domain.references import References
-from app.workflows.domain.rows import ActionRow, ConditionRow, GoalRow, draft_of, rows_of
-from app.workflows.domain.version import Version
 from db.ids import uuid7
 from db.models import (
     Breaker,

@@ -8,20 +8,20 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from app.accounts.first import add_account
+from app.accounts.provisioning import add_account
 from app.credentials import hash_password
+from app.engine.core.version import compile_version
 from app.runtime import Runtime, open_runtime
 from app.sessions.demo import PASSWORD
 from app.settings import Settings
 from app.work import SYSTEM, Work, open_work
-from app.workflows.domain.version import compile_version
 from db.models import Account
 from db.repositories.fields import Fields
-from db.seeds.activity import write_activity
 from db.seeds.contacts import generated, write_contacts
 from db.seeds.histories import lived, write_histories
 from db.seeds.jobs import write_jobs
-from db.seeds.words import ACME, GLOBEX
+from db.seeds.notes_tasks import write_activity
+from db.seeds.sample_text import ACME, GLOBEX
 from db.seeds.workflows import write_workflows
 
 PEOPLE = {

@@ -11,7 +11,7 @@ from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import CustomField, Tag
-from db.seeds.words import (
+from db.seeds.sample_text import (
     COMPANY,
     CONTACT,
     FIELD,

@@ -13,17 +13,17 @@ from msgspec.structs import replace
 from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.engine.core.advance import advance
+from app.engine.core.triggers import TagAdded
+from app.engine.core.types import Decision, EffectOutcome, Enrollment, Status
+from app.engine.core.version import Program
 from app.filters.facts import Facts, contact_values
-from app.workflows.domain.machine import advance
-from app.workflows.domain.outcomes import Decision, EffectOutcome, Enrollment, Status
-from app.workflows.domain.triggers import TagAdded
-from app.workflows.domain.version import Program
 from db.models import Contact, Event, MailboxMessage, TriggerDecision
 from db.models import Effect as EffectRow
 from db.models import Enrollment as EnrollmentRow
 from db.models import EnrollmentExecution as ExecutionRow
 from db.seeds.contacts import TAGGED, Person, field_id, tag_id
-from db.seeds.words import EFFECT, ENROLLMENT, EVENT, MAIL, fixed
+from db.seeds.sample_text import EFFECT, ENROLLMENT, EVENT, MAIL, fixed
 
 ACCOUNT = 1
 SENDER = "no-reply@switchyard.test"

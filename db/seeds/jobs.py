@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Import, ImportRow, Job
 from db.seeds.contacts import Person, tag_id
-from db.seeds.words import IMPORT, JOB, fixed
+from db.seeds.sample_text import IMPORT, JOB, fixed
 
 ACCOUNT = 1
 HEADER = ["first_name", "last_name", "email", "city", "state"]

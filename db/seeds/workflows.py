@@ -7,12 +7,9 @@ import msgspec
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.filters.ast import Op, Predicate
-from app.filters.fields import Fields
-from app.workflows.domain.draft import Draft, add_trigger
-from app.workflows.domain.draft import insert as add_step
-from app.workflows.domain.references import references
-from app.workflows.domain.steps import (
+from app.engine.core.draft import Draft, add_trigger
+from app.engine.core.draft import insert as add_step
+from app.engine.core.steps import (
     ELSE,
     MAIN,
     AddTag,
@@ -24,12 +21,15 @@ from app.workflows.domain.steps import (
     Unit,
     Wait,
 )
-from app.workflows.domain.triggers import Manual, TagAdded
-from app.workflows.domain.version import Version, content_hash, freeze
+from app.engine.core.triggers import Manual, TagAdded
+from app.engine.core.version import Version, content_hash, freeze
+from app.filters.ast import Op, Predicate
+from app.filters.fields import Fields
+from app.workflows.domain.references import references
 from db.models import Workflow
 from db.repositories.workflows import Workflows
 from db.seeds.contacts import field_id, tag_id
-from db.seeds.words import WORKFLOW, fixed
+from db.seeds.sample_text import WORKFLOW, fixed
 
 ACCOUNT = 1
 BY = "Olivia Owner"

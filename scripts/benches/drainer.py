@@ -1,4 +1,4 @@
-"""A worker process that is told when to begin: the lanes, the sweep and the heartbeat of `jobs.shell.Shell`,
+"""A worker process that is told when to begin: the lanes, the sweep and the heartbeat of `jobs.worker.Shell`,
 with as many servers per lane as `litestar worker` has. The bell is left out (nobody rings while a queue is
 drained: an account with more to do rings itself), and its `move` lane only moves (`move`) or only matches
 (`match`), because moving and matching are measured apart.
@@ -13,13 +13,13 @@ import time
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from app.enrollments.matching import match_events
-from app.enrollments.moving import move_enrollments
+from app.engine.advancing.runner import move_enrollments
+from app.engine.matching.matcher import match_events
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.work import SYSTEM, Work, open_work
-from jobs.shell import Shell, collect_seldom
 from jobs.tasks import Slice
+from jobs.worker import Shell, collect_seldom
 
 PARTS: dict[str, Callable[[Work], Awaitable[int]]] = {"move": move_enrollments, "match": match_events}
 

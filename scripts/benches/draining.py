@@ -15,8 +15,8 @@ from uuid import UUID
 
 from saq import Queue
 
+from app.engine.core.steps import AddTag, Branch, BranchLane, Goal, Step, Unit, UpdateField, Wait
 from app.filters.ast import Op, Predicate
-from app.workflows.domain.steps import AddTag, Branch, BranchLane, Goal, Step, Unit, UpdateField, Wait
 from scripts.benches.bound import run_bound
 from scripts.benches.place import Place
 from scripts.benches.processes import Drained, Drainer, drain, drainers

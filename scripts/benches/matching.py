@@ -7,8 +7,8 @@ else. Each event enrolls its contact twice.
 import statistics
 from typing import Any
 
-from app.workflows.domain.steps import Step, UpdateField
-from app.workflows.domain.triggers import ContactUpdated, TagAdded, Trigger
+from app.engine.core.steps import Step, UpdateField
+from app.engine.core.triggers import ContactUpdated, TagAdded, Trigger
 from scripts.benches.place import Place
 from scripts.benches.processes import Drainer, drain, drainers
 from scripts.local.say import Problem, say

@@ -9,7 +9,7 @@ from datetime import timedelta
 from time import monotonic
 from typing import Any
 
-from app.workflows.domain.steps import Step, UpdateField
+from app.engine.core.steps import Step, UpdateField
 from scripts.benches.lateness import BEHIND
 from scripts.benches.place import Place
 from scripts.benches.running import worker

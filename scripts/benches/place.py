@@ -18,10 +18,10 @@ import psutil
 from alembic import command
 from alembic.config import Config
 
-from app.workflows.domain.draft import Settings
-from app.workflows.domain.steps import Step
-from app.workflows.domain.triggers import Trigger
-from app.workflows.domain.version import Version, content_hash
+from app.engine.core.draft import Settings
+from app.engine.core.steps import Step
+from app.engine.core.triggers import Trigger
+from app.engine.core.version import Version, content_hash
 from db.ids import uuid7
 from scripts.local import app
 from scripts.local.environment import ROOT

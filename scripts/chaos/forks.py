@@ -30,7 +30,7 @@ from scripts.local.processes import Program, spawn
 CLOCK = "CHAOS_CLOCK"  # for one process: by how many seconds its clock is wrong, one after the other
 JUMP_EVERY = 3.0  # seconds until the next of them
 OVERFLOW = "CHAOS_POOL_OVERFLOW"  # for one process: how many connections there may be beyond its pool
-PRELOADED = ("jobs.shell", "app.main", "uvicorn", "uvicorn.protocols.http.httptools_impl", "uvloop")
+PRELOADED = ("jobs.worker", "app.main", "uvicorn", "uvicorn.protocols.http.httptools_impl", "uvloop")
 
 
 def serve() -> None:
@@ -119,7 +119,7 @@ def shifted_datetime(offset: Callable[[], float]) -> type[datetime]:
 
 def limit_overflow(most: int) -> None:
     """A pool gives out so many connections more than its size, so that a small one can really be empty."""
-    module: Any = import_module("db.engine")
+    module: Any = import_module("db.connection")
     module.create_async_engine = partial(_limited, module.create_async_engine, most)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from app.accounts.first import create_account
+from app.accounts.provisioning import create_account
 from app.settings import Settings
 from scripts.chaos.names import FIELD_VALUE, GOAL_CITY, hook, subject_of
 from scripts.chaos.site import Site

@@ -17,7 +17,7 @@ from app.main import create_app
 from app.runtime import Runtime, open_runtime
 from app.sessions.throttle import Throttle
 from app.settings import Settings
-from jobs.shell import Shell
+from jobs.worker import Shell
 from scripts.local import browser as chromium
 from tests.conftest import running
 from tests.fakes import TestClock

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from db.migrations.directory import FUNCTIONS
+from db.migrations.auth_lookup import FUNCTIONS
 from db.models import Base
 
 # Tables that belong to no single account, with the reason.

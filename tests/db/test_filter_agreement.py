@@ -17,8 +17,8 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app.filters.evaluate import compile_filter
 from app.filters.facts import Facts, Happened, Membership, contact_values
-from app.filters.matches import compile_filter
 from app.settings import Settings
 from db.filters import where
 from db.ids import uuid7

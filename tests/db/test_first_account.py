@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.accounts.first import create_account
+from app.accounts.provisioning import create_account
 from app.settings import Settings
 from tests.web.world import World
 

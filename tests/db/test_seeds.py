@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.enrollments.moving import move_enrollments
+from app.engine.advancing.runner import move_enrollments
 from app.sessions.demo import PASSWORD
 from app.settings import Settings
 from app.work import SYSTEM, open_work
 from db.seeds import run
-from db.seeds.words import ACME, GLOBEX
+from db.seeds.sample_text import ACME, GLOBEX
 from tests.fakes import TestClock
 from tests.web.world import Somebody, World
 

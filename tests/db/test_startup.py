@@ -11,7 +11,7 @@ from litestar import Litestar
 from sqlalchemy import text
 
 from app.settings import Settings
-from db.engine import open_engine, refuse_strong_role
+from db.connection import open_engine, refuse_strong_role
 from scripts.local.postgres import Postgres
 
 ROOT = Path(__file__).resolve().parent.parent.parent

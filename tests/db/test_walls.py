@@ -9,7 +9,7 @@ import pytest
 
 from app.settings import Settings
 from app.work import SYSTEM, open_work
-from db.engine import open_engine
+from db.connection import open_engine
 from db.ids import uuid7
 from tests.cast import Cast, cast_of
 from tests.db.test_catalogue import OWN_RULES, TENANT

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.workflows.domain.breaker import (
+from app.engine.core.circuit_breaker import (
     FIRST_PAUSE,
     LEAST_FAILING,
     LONGEST_PAUSE,

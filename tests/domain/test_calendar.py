@@ -6,19 +6,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.workflows.domain.calendar import (
-    Either,
-    Monthly,
-    Weekly,
-    date_instant,
-    next_after,
-    occurrences,
-)
-from app.workflows.domain.cron import Cron
-from app.workflows.domain.drip import take_slot
-from app.workflows.domain.schedule import after, recurring
-from app.workflows.domain.steps import Drip, Unit, Wait, Window
-from app.workflows.domain.windows import next_opening
+from app.engine.core.steps import Drip, Unit, Wait, Window
+from app.engine.core.timing.cron import Cron
+from app.engine.core.timing.drip import take_slot
+from app.engine.core.timing.recurrence import Either, Monthly, Weekly, date_instant, next_after, occurrences
+from app.engine.core.timing.sending_window import next_opening
+from app.engine.core.timing.wait_times import after, recurring
 from tests.domain.stories import PARIS
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.workflows.domain.clocks import asked_day, strikes, yearly_days
-from app.workflows.domain.triggers import DateReached, Schedule
+from app.engine.core.timing.occurrences import asked_day, strikes, yearly_days
+from app.engine.core.triggers import DateReached, Schedule
 from tests.domain.stories import PARIS
 
 MONDAY = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)  # 09:00 in Paris

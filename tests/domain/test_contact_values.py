@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from app.contacts.domain import display_name, nameless, normalise
 from app.fields.domain import key_error, key_of
 from app.filters.fields import catalogue, custom_field
-from app.filters.kept import TEXT_KEYS
+from app.filters.normalize import TEXT_KEYS
 
 NUMBER = custom_field(UUID(int=1), "score", "Score", "number")
 FIELDS = catalogue([NUMBER, custom_field(UUID(int=2), "note", "Note", "text")])

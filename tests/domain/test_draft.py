@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from app.workflows.domain.draft import (
+from app.engine.core.draft import (
     Draft,
     DraftError,
     Settings,
@@ -28,9 +28,9 @@ from app.workflows.domain.draft import (
     update_trigger,
     walk,
 )
-from app.workflows.domain.rows import draft_of, rows_of
-from app.workflows.domain.steps import KINDS, AddTag, Branch, BranchLane, Exit, Goal, Wait, blank, lane_keys
-from app.workflows.domain.triggers import ContactCreated, Manual, TagAdded
+from app.engine.core.steps import KINDS, AddTag, Branch, BranchLane, Exit, Goal, Wait, blank, lane_keys
+from app.engine.core.triggers import ContactCreated, Manual, TagAdded
+from app.workflows.domain.draft_rows import draft_of, rows_of
 from tests.domain.stories import VIP, ask, draft, every, keys, lane
 
 

@@ -4,13 +4,13 @@ from uuid import UUID
 
 import pytest
 
+from app.engine.core.draft import Reentry, Settings
+from app.engine.core.entry_rules import DEEPEST, History, Verdict, decide_entry
+from app.engine.core.events import Event, Source
+from app.engine.core.steps import Exit, Goal, Unit
+from app.engine.core.trigger_index import TriggerIndex
+from app.engine.core.triggers import ContactCreated, ContactUpdated, Manual, TagAdded, Trigger, admits
 from app.filters.ast import Filter
-from app.workflows.domain.candidates import TriggerIndex
-from app.workflows.domain.draft import Reentry, Settings
-from app.workflows.domain.entering import DEEPEST, History, Verdict, decide_entry
-from app.workflows.domain.events import Event, Source
-from app.workflows.domain.steps import Exit, Goal, Unit
-from app.workflows.domain.triggers import ContactCreated, ContactUpdated, Manual, TagAdded, Trigger, admits
 from tests.domain.stories import COLD, CONTACT, NOW, TAGS, VIP, WORKFLOW, ask, every, program, someone
 
 OTHER = UUID(int=101)

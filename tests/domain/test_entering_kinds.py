@@ -6,12 +6,12 @@ from uuid import UUID
 
 import pytest
 
-from app.workflows.domain.candidates import TriggerIndex, only_says
-from app.workflows.domain.draft import Audience, Reentry, Settings
-from app.workflows.domain.entering import History, Verdict, at_path, decide_entry, entry_key
-from app.workflows.domain.events import Event, Source, carried
-from app.workflows.domain.steps import AddTag, Exit, SendEmail, SendSms, Wait
-from app.workflows.domain.triggers import (
+from app.engine.core.draft import Audience, Reentry, Settings
+from app.engine.core.entry_rules import History, Verdict, at_path, decide_entry, entry_key
+from app.engine.core.events import Event, Source, carried
+from app.engine.core.steps import AddTag, Exit, SendEmail, SendSms, Wait
+from app.engine.core.trigger_index import TriggerIndex, only_says
+from app.engine.core.triggers import (
     TRIGGERS,
     ContactDeleted,
     ContactUpdated,

@@ -10,10 +10,10 @@ from functools import cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
-from app.workflows.domain.calendar import Weekly, date_instant, occurrences
-from app.workflows.domain.cron import Cron
-from app.workflows.domain.steps import Window
-from app.workflows.domain.windows import next_opening
+from app.engine.core.steps import Window
+from app.engine.core.timing.cron import Cron
+from app.engine.core.timing.recurrence import Weekly, date_instant, occurrences
+from app.engine.core.timing.sending_window import next_opening
 
 FROM, UNTIL = datetime(2020, 1, 1, tzinfo=UTC), datetime(2041, 1, 1, tzinfo=UTC)
 AROUND = timedelta(hours=30)

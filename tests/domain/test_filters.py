@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.filters.ast import ARITY, Filter, FilterError, Group, Op, Predicate, Value
+from app.filters.evaluate import compile_filter
 from app.filters.fields import OPERATORS
-from app.filters.matches import compile_filter
 from app.filters.parse import check, describe, parse, to_items
 from app.filters.values import fold
 from tests.domain.filter_cases import filters

@@ -5,16 +5,16 @@ from uuid import UUID
 
 import pytest
 
+from app.engine.core import events
+from app.filters.analysis import AskedHistory, asked_fields, asked_history, size
 from app.filters.ast import Filter, FilterError, Group, Op, Predicate
+from app.filters.evaluate import compile_filter
+from app.filters.event_kinds import EVENT_KINDS
 from app.filters.facts import Facts, Happened, Membership
 from app.filters.fields import NOBODY, Named, catalogue
-from app.filters.happenings import EVENT_KINDS
-from app.filters.matches import compile_filter
-from app.filters.nested import AskedHistory, asked_fields, asked_history, size
 from app.filters.parse import check, describe, parse
 from app.filters.ranges import anniversaries, anniversary_instants
 from app.filters.values import Span
-from app.workflows.domain import events
 from tests.domain.stories import ANN, FIELDS, NOW, OURS, PARIS, SEGMENTS, TEXANS, WELCOME, ask, every, someone
 
 

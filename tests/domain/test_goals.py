@@ -5,20 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.workflows.domain.outcomes import (
-    EffectOutcome,
-    WaitReason,
-)
-from app.workflows.domain.steps import (
-    AddTag,
-    Branch,
-    Exit,
-    Goal,
-    RemoveTag,
-    SendEmail,
-    Unit,
-    Wait,
-)
+from app.engine.core.steps import AddTag, Branch, Exit, Goal, RemoveTag, SendEmail, Unit, Wait
+from app.engine.core.types import EffectOutcome, WaitReason
 from tests.domain.stories import (
     COLD,
     NOW,

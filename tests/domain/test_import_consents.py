@@ -7,7 +7,7 @@ import pytest
 from app.filters.fields import BUILT_IN
 from app.imports.domain.columns import choices, guess, looks_like_header
 from app.imports.domain.consents import UnknownWord, consent_of, is_opt_out
-from app.imports.domain.verdicts import Judged, Known, Values, judge, read_row
+from app.imports.domain.row_matching import Judged, Known, Values, judge, read_row
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ import pytest
 
 from app.filters.fields import BUILT_IN, catalogue, custom_field
 from app.imports.domain.columns import guess, looks_like_header, mapping_errors
-from app.imports.domain.samples import HEADER, as_csv, people
-from app.imports.domain.table import LONGEST_CELL, MOST_ROWS, data_lines, read_table, sniff
-from app.imports.domain.text import FileError, decode
-from app.imports.domain.verdicts import (
+from app.imports.domain.csv_reader import LONGEST_CELL, MOST_ROWS, data_lines, read_table, sniff
+from app.imports.domain.encoding import FileError, decode
+from app.imports.domain.row_matching import (
     Judged,
     Known,
     Values,
@@ -20,6 +19,7 @@ from app.imports.domain.verdicts import (
     split_name,
     unescaped,
 )
+from app.imports.domain.sample_file import HEADER, as_csv, people
 
 TEXT = "name;e-mail\r\nJosé Ñandú;jose@example.com\r\nZoë “Z” Ångström;zoe@example.com\r\n"
 NONE: frozenset[object] = frozenset()

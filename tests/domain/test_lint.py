@@ -3,10 +3,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from app.workflows.domain.draft import Draft, Reentry, Settings
-from app.workflows.domain.lint import blocking, lint
-from app.workflows.domain.lint.steps import _CHECKS
-from app.workflows.domain.steps import (
+from app.engine.core.draft import Draft, Reentry, Settings
+from app.engine.core.steps import (
     AddNote,
     AddTag,
     Branch,
@@ -18,7 +16,9 @@ from app.workflows.domain.steps import (
     Wait,
     Webhook,
 )
-from app.workflows.domain.triggers import ContactCreated, ContactUpdated, Manual, TagAdded, Trigger
+from app.engine.core.triggers import ContactCreated, ContactUpdated, Manual, TagAdded, Trigger
+from app.workflows.domain.lint import blocking, lint
+from app.workflows.domain.lint.steps import _CHECKS
 from tests.domain.stories import FIELDS, NAMES, SCORE, VIP, WORKFLOW, ask, draft, every, lane, program
 
 GOOD: list[Any] = [

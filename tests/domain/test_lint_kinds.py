@@ -6,11 +6,8 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from app.workflows.domain.draft import Reentry, Settings
-from app.workflows.domain.lint import lint, step_problems
-from app.workflows.domain.names import Names, within
-from app.workflows.domain.references import references
-from app.workflows.domain.steps import (
+from app.engine.core.draft import Reentry, Settings
+from app.engine.core.steps import (
     AddNote,
     AddToWorkflow,
     Approval,
@@ -38,7 +35,7 @@ from app.workflows.domain.steps import (
     Window,
     blank,
 )
-from app.workflows.domain.triggers import (
+from app.engine.core.triggers import (
     ContactDeleted,
     ContactUpdated,
     DateReached,
@@ -54,6 +51,9 @@ from app.workflows.domain.triggers import (
     Trigger,
     WorkflowEnded,
 )
+from app.workflows.domain.lint import lint, step_problems
+from app.workflows.domain.name_lookup import Names, within
+from app.workflows.domain.references import references
 from tests.domain.stories import COLD, FIELDS, MEMBER, SCORE, SINCE, TAGS, VIP, ask, draft, every
 
 ADA, GONE, GOLD, OTHER = (UUID(int=number) for number in (501, 999, 601, 101))

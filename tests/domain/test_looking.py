@@ -9,21 +9,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from msgspec.structs import replace
 
+from app.engine.core.advance import advance
+from app.engine.core.draft import Settings
+from app.engine.core.steps import MET, TIMEOUT, AddTag, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
+from app.engine.core.types import Around, EffectOutcome
 from app.filters.ast import Filter
-from app.workflows.domain.draft import Settings
-from app.workflows.domain.machine import advance
-from app.workflows.domain.outcomes import Around, EffectOutcome
-from app.workflows.domain.steps import (
-    MET,
-    TIMEOUT,
-    AddTag,
-    Goal,
-    SendEmail,
-    StepConfig,
-    Unit,
-    Wait,
-    WaitFor,
-)
 from tests.domain.stories import (
     COLD,
     LATE,

@@ -4,16 +4,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from app.workflows.domain import run
-from app.workflows.domain.machine import advance, leave
-from app.workflows.domain.outcomes import (
-    EffectOutcome,
-    ExitReason,
-    Outcome,
-    Status,
-    WaitReason,
-)
-from app.workflows.domain.steps import (
+from app.engine.core import interpreter
+from app.engine.core.advance import advance, leave
+from app.engine.core.steps import (
     AddTag,
     Branch,
     Exit,
@@ -26,6 +19,7 @@ from app.workflows.domain.steps import (
     Wait,
     Webhook,
 )
+from app.engine.core.types import EffectOutcome, ExitReason, Outcome, Status, WaitReason
 from tests.domain.stories import (
     COLD,
     ENROLLMENT,
@@ -320,7 +314,7 @@ def test_a_circle_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     decision = Story(made, someone()).go()
     assert ended(decision) == ("failed", "failed_permanent")
     assert "circle" in (decision.error or "")
-    assert len(decision.executions) == run.MOST_VISITS
+    assert len(decision.executions) == interpreter.MOST_VISITS
 
 
 def test_leaving_closes_what_is_open() -> None:

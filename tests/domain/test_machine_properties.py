@@ -7,17 +7,8 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.workflows.domain.draft import Draft, insert, walk
-from app.workflows.domain.outcomes import (
-    Decision,
-    EffectOutcome,
-    Enrollment,
-    ExitReason,
-    Outcome,
-    Status,
-    WaitReason,
-)
-from app.workflows.domain.steps import (
+from app.engine.core.draft import Draft, insert, walk
+from app.engine.core.steps import (
     MAIN,
     AddNote,
     AddTag,
@@ -49,7 +40,8 @@ from app.workflows.domain.steps import (
     Window,
     lane_keys,
 )
-from app.workflows.domain.version import compile_version, freeze
+from app.engine.core.types import Decision, EffectOutcome, Enrollment, ExitReason, Outcome, Status, WaitReason
+from app.engine.core.version import compile_version, freeze
 from tests.domain.stories import (
     COLD,
     FIELDS,

@@ -6,11 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.filters.ast import Filter, Group, Op, Predicate
-from app.workflows.domain.audience import audience_filter
-from app.workflows.domain.draft import Draft
-from app.workflows.domain.relocation import ANEW, Stand, stand
-from app.workflows.domain.steps import (
+from app.engine.core.draft import Draft
+from app.engine.core.steps import (
     AddNote,
     Approval,
     ApprovalOption,
@@ -22,7 +19,10 @@ from app.workflows.domain.steps import (
     Wait,
     WaitFor,
 )
-from app.workflows.domain.triggers import ContactCreated, SegmentEntered, TagAdded, Trigger
+from app.engine.core.triggers import ContactCreated, SegmentEntered, TagAdded, Trigger
+from app.engine.core.version_migration import ANEW, Stand, stand
+from app.filters.ast import Filter, Group, Op, Predicate
+from app.workflows.domain.audience import audience_filter
 
 PARIS = ZoneInfo("Europe/Paris")
 BEGAN = datetime(2026, 3, 27, 9, 0, tzinfo=UTC)  # two days before the clocks change

@@ -6,10 +6,10 @@ from uuid import UUID
 
 import msgspec
 
-from app.enrollments.seen import Names, seen_values
+from app.enrollments.decision_values import Names, seen_values
 from app.filters.ast import Filter
+from app.filters.explain import values_seen
 from app.filters.facts import Facts, Happened, Membership
-from app.filters.seen import values_seen
 from tests.domain.stories import (
     ANN,
     FIELDS,

@@ -6,19 +6,10 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from app.workflows.domain.draft import Settings
-from app.workflows.domain.outcomes import Around, EffectOutcome, NewNotification, WaitReason
-from app.workflows.domain.steps import (
-    AddNote,
-    Chat,
-    Notify,
-    SendEmail,
-    SendSms,
-    StepConfig,
-    Webhook,
-    Window,
-)
-from app.workflows.domain.steps.base import OnDoubt
+from app.engine.core.draft import Settings
+from app.engine.core.steps import AddNote, Chat, Notify, SendEmail, SendSms, StepConfig, Webhook, Window
+from app.engine.core.steps.base import OnDoubt
+from app.engine.core.types import Around, EffectOutcome, NewNotification, WaitReason
 from tests.domain.stories import (
     ENROLLMENT,
     MEMBER,

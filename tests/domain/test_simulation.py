@@ -8,10 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from app.workflows.domain.outcomes import Closed, Outcome, WaitReason
-from app.workflows.domain.run import Run
-from app.workflows.domain.version import Node
-from app.workflows.domain.visits import send, waits
+from app.engine.core.interpreter import Run
+from app.engine.core.types import Closed, Outcome, WaitReason
+from app.engine.core.version import Node
+from app.engine.core.visits import send, waits
 from tests.simulation.world import World, simulate_many
 
 STEPS = 200_000

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.workflows.domain.templates import (
+from app.engine.core.merge_tags import (
     LONGEST_RENDERED,
     Output,
     TemplateError,

@@ -1,9 +1,8 @@
 import msgspec
 import pytest
 
-from app.workflows.domain.draft import Draft
-from app.workflows.domain.references import names_option, references
-from app.workflows.domain.steps import (
+from app.engine.core.draft import Draft
+from app.engine.core.steps import (
     AddTag,
     AssignOwner,
     Branch,
@@ -16,8 +15,8 @@ from app.workflows.domain.steps import (
     UpdateField,
     Webhook,
 )
-from app.workflows.domain.triggers import ContactUpdated, FieldChanged, TagAdded
-from app.workflows.domain.version import (
+from app.engine.core.triggers import ContactUpdated, FieldChanged, TagAdded
+from app.engine.core.version import (
     END,
     CompileError,
     canonical,
@@ -26,6 +25,7 @@ from app.workflows.domain.version import (
     freeze,
     load_version,
 )
+from app.workflows.domain.references import names_option, references
 from tests.domain.stories import (
     ANN,
     COLD,

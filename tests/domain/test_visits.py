@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from app.workflows.domain.outcomes import Around, NewNotification, NewTask, Status
-from app.workflows.domain.steps import (
+from app.engine.core.merge_tags import LONGEST_RENDERED
+from app.engine.core.steps import (
     AddNote,
     AddTag,
     AddToWorkflow,
@@ -29,7 +29,7 @@ from app.workflows.domain.steps import (
     Wait,
     Webhook,
 )
-from app.workflows.domain.templates import LONGEST_RENDERED
+from app.engine.core.types import Around, NewNotification, NewTask, Status
 from tests.domain.stories import (
     MEMBER,
     MOTTO,

@@ -7,11 +7,10 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from app.workflows.domain import run
-from app.workflows.domain.draft import Settings
-from app.workflows.domain.machine import advance
-from app.workflows.domain.outcomes import Around, NewApproval, Status, WaitReason
-from app.workflows.domain.steps import (
+from app.engine.core import interpreter
+from app.engine.core.advance import advance
+from app.engine.core.draft import Settings
+from app.engine.core.steps import (
     MET,
     TIMEOUT,
     AddTag,
@@ -33,7 +32,8 @@ from app.workflows.domain.steps import (
     WaitFor,
     Window,
 )
-from app.workflows.domain.version import CompileError, Program, compile_version, freeze
+from app.engine.core.types import Around, NewApproval, Status, WaitReason
+from app.engine.core.version import CompileError, Program, compile_version, freeze
 from tests.domain.stories import (
     COLD,
     FIELDS,
@@ -265,7 +265,7 @@ def test_going_back_with_a_wait_between() -> None:
     for _ in range(3):
         assert story.go(hours=1).wait_reason == "timer"
     assert [key for _, key, _ in story.path] == [*["s1", "s2", "s3", "s4"] * 3, "s1"]
-    story.state = replace(story.state, seq=run.MOST_VISITS_IN_A_LIFE)
+    story.state = replace(story.state, seq=interpreter.MOST_VISITS_IN_A_LIFE)
     ended = story.go(hours=1)
     assert ended.status is Status.FAILED
     assert "circle" in (ended.error or "")
@@ -273,7 +273,7 @@ def test_going_back_with_a_wait_between() -> None:
 
 def test_a_circle_without_a_wait_is_stopped() -> None:
     decision = Story(program(GoTo(step="s1")), someone()).go()
-    assert (decision.status, len(decision.executions)) == ("failed", run.MOST_VISITS)
+    assert (decision.status, len(decision.executions)) == ("failed", interpreter.MOST_VISITS)
 
 
 def test_a_way_that_leads_nowhere_does_not_compile() -> None:

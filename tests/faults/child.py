@@ -19,8 +19,9 @@ from uuid import UUID
 import msgspec
 
 from app import failpoints
-from app.enrollments import matching, sending
-from app.enrollments.steering import (
+from app.engine.effects import dispatcher
+from app.engine.matching import matcher
+from app.enrollments.use_cases.membership import (
     cancel_effect,
     enroll_contacts,
     remove_enrollment,
@@ -28,12 +29,12 @@ from app.enrollments.steering import (
     retry_enrollment,
     settle_effect,
 )
-from app.enrollments.verbs import skip_wait
+from app.enrollments.use_cases.progress import skip_wait
 from app.failpoints import Armed, Kind
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.work import Actor, Work, open_work
-from jobs import durable
+from jobs import job_runner
 from jobs.tasks import drain
 from tests.fakes import Paper, TestClock
 from tests.faults.state import state_of
@@ -118,7 +119,7 @@ async def do(order: Order) -> None:
     paper = Paper(order.sink)
     clock = TestClock(timedelta(seconds=order.ahead))
     runtime = open_runtime(settings, clock=clock, mailer=paper, caller=paper, pool_size=3)
-    sending.AT_ONCE = 1  # one after the other, so that the order is the same each time
+    dispatcher.AT_ONCE = 1  # one after the other, so that the order is the same each time
     if order.poison:
         poisoned(order.poison)
     if order.trace:
@@ -137,7 +138,7 @@ async def act(order: Order, runtime: Runtime) -> None:
     if order.action == "drain":
         await drain(runtime, order.account)
     elif order.action == "give back":
-        await sending.send_effects(runtime, order.account, going_on=lambda: False)
+        await dispatcher.send_effects(runtime, order.account, going_on=lambda: False)
     else:
         async with open_work(runtime, order.account, OLIVE) as work:
             if order.action == "enroll":
@@ -150,14 +151,14 @@ async def act(order: Order, runtime: Runtime) -> None:
 
 def poisoned(contact: UUID) -> None:
     """Whoever matches an event of this contact fails."""
-    real = matching.event_of
+    real = matcher.event_of
 
     def event_of(row: Any) -> Any:
         if row.subject_id == contact:
             raise RuntimeError("bad luck")
         return real(row)
 
-    matching.event_of = event_of
+    matcher.event_of = event_of
 
 
 def traced(order: Order) -> None:
@@ -176,7 +177,7 @@ def traced(order: Order) -> None:
             trace.write(json.dumps([str(point), found[0]]) + "\n")
 
     failpoints.arm(Armed("match.before", Kind.RAISE, left=0))
-    for module in (failpoints, sending, durable):
+    for module in (failpoints, dispatcher, job_runner):
         module.hit = hit  # type: ignore[attr-defined]  # the modules import it by name
 
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import msgspec
 
+from app.engine.core.steps import SendEmail, Unit, UpdateField, Wait, Webhook
+from app.engine.core.triggers import ContactCreated, Manual
 from app.failpoints import Boundary, Moment
-from app.workflows.domain.steps import SendEmail, Unit, UpdateField, Wait, Webhook
-from app.workflows.domain.triggers import ContactCreated, Manual
 from db.ids import uuid7
 from jobs.tasks import match_and_move
 from tests.jobs.stage import Stage

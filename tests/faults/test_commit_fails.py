@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from litestar.exceptions import LitestarException
 
+from app.engine.core.triggers import InboundWebhook
 from app.failpoints import Armed, Kind, arm
 from app.settings import Settings
-from app.workflows.domain.triggers import InboundWebhook
 from db.ids import uuid7
 from tests.fakes import Outside, TestClock
 from tests.web import test_hooks as hooks

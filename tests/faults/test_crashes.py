@@ -9,9 +9,9 @@ from uuid import UUID
 
 import pytest
 
+from app.engine.core.steps import AddTag, SendEmail, UpdateField
+from app.engine.core.triggers import TagAdded
 from app.settings import Settings
-from app.workflows.domain.steps import AddTag, SendEmail, UpdateField
-from app.workflows.domain.triggers import TagAdded
 from tests.fakes import Outside, TestClock
 from tests.jobs.stage import Stage
 from tests.jobs.test_process import Process, counted, sink, until

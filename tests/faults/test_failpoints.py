@@ -17,13 +17,13 @@ ELSEWHERE = "db/seeds/"  # a program that fills an empty database and can be sta
 # What commits one statement by itself, by the file and the function: it is there or it is not, nothing else
 # was begun with it, and the reason says who does it again.
 ALONE = {
-    "app/operations/holding.py": {
+    "app/engine/recovery/restore_guard.py": {
         "_hold": "a person presses again; the guard of every worker looks again within a second",
         "release": "a person presses again",
         "beat": "the next beat of any worker; tests/faults/test_restored.py plays what is missing outside",
     },
-    "jobs/shell.py": {"_sql": "heartbeats of this worker: the next one, within seconds"},
-    "db/directory.py": {
+    "jobs/worker.py": {"_sql": "heartbeats of this worker: the next one, within seconds"},
+    "db/auth_lookup.py": {
         "by_secret": "who signs in is seen at the next request",
         "by_access_token": "a token is used at the next request",
         "add_reset": "the answer is an error and the person asks for another link",

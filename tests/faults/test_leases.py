@@ -1,11 +1,11 @@
 """What is claimed is claimed by the database's clock, and begun only while it is wanted."""
 
-from app.enrollments.backoff import pause
-from app.enrollments.sending import attempt, begin
-from app.enrollments.steering import remove_enrollment
+from app.engine.effects.backoff import pause
+from app.engine.effects.dispatcher import attempt, begin
+from app.enrollments.use_cases.membership import remove_enrollment
 from app.work import SYSTEM, open_work
-from db.repositories.engine import Engine
-from db.repositories.moving import CLAIM_DUE
+from db.queries.batch_session import Engine
+from db.queries.enrollment_batches import CLAIM_DUE
 from tests.faults.scenes import FAR, inside
 from tests.jobs.stage import USER, Stage
 from tests.jobs.test_effects import MAIL, claim, lease_over, parked

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from app.engine.core.steps import SendEmail, UpdateField
 from app.settings import Settings
-from app.workflows.domain.steps import SendEmail, UpdateField
-from jobs.shell import GRACE_SECONDS
+from jobs.worker import GRACE_SECONDS
 from tests.jobs.stage import Stage
 from tests.jobs.test_process import MAIL, Process, counted, sink, tagged, until
 

@@ -12,8 +12,8 @@ import asyncpg
 import msgspec
 import pytest
 
-from app.enrollments.sending import send_effects
-from app.operations.holding import Guard, hold, release, standing
+from app.engine.effects.dispatcher import send_effects
+from app.engine.recovery.restore_guard import Guard, hold, release, standing
 from app.runtime import open_runtime
 from app.settings import Settings
 from jobs.tasks import match_and_move
@@ -175,7 +175,7 @@ async def test_held_it_claims_nothing_that_was_pending(stage: Stage) -> None:
 
 
 async def tagged_one(stage: Stage, person: Any, vip: Any) -> None:
-    from app.workflows.domain.triggers import TagAdded
+    from app.engine.core.triggers import TagAdded
 
     await stage.workflow([MAIL], TagAdded(key="t1", tag=vip))
     await stage.add_tag(person, vip)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from app.engine.core.steps import Notify, SendEmail, SendSms, UpdateField, WaitFor, Webhook
+from app.engine.core.triggers import ContactCreated, EmailEvent
 from app.integrations.http import HttpCaller
 from app.ports import Refused
-from app.workflows.domain.steps import Notify, SendEmail, SendSms, UpdateField, WaitFor, Webhook
-from app.workflows.domain.triggers import ContactCreated, EmailEvent
 from jobs.tasks import drain
 from tests.jobs.stage import Stage
 from tests.jobs.test_http import listener, saying

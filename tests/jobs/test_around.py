@@ -8,11 +8,9 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from app.filters.ast import Op, Predicate
-from app.ports import Sent
-from app.workflows.domain.draft import Reentry, Settings
-from app.workflows.domain.events import Source
-from app.workflows.domain.steps import (
+from app.engine.core.draft import Reentry, Settings
+from app.engine.core.events import Source
+from app.engine.core.steps import (
     AddNote,
     AddToWorkflow,
     Approval,
@@ -34,7 +32,9 @@ from app.workflows.domain.steps import (
     Window,
     blank,
 )
-from app.workflows.domain.triggers import ContactCreated, ContactDeleted, Manual, TagAdded, WorkflowEnded
+from app.engine.core.triggers import ContactCreated, ContactDeleted, Manual, TagAdded, WorkflowEnded
+from app.filters.ast import Op, Predicate
+from app.ports import Sent
 from db.ids import uuid7
 from tests.jobs.stage import Stage
 

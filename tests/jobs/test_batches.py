@@ -6,14 +6,15 @@ from uuid import UUID
 
 import pytest
 
-from app.enrollments import deciding, matching
-from app.enrollments.matching import match_events
+from app.engine.advancing import loader
+from app.engine.core.advance import advance as real
+from app.engine.core.entry_rules import decide_entry
+from app.engine.core.steps import AddTag, UpdateField
+from app.engine.core.triggers import ContactCreated, WorkflowEnded
+from app.engine.matching import matcher
+from app.engine.matching.matcher import match_events
 from app.runtime import Runtime
 from app.work import SYSTEM, open_work
-from app.workflows.domain.entering import decide_entry
-from app.workflows.domain.machine import advance as real
-from app.workflows.domain.steps import AddTag, UpdateField
-from app.workflows.domain.triggers import ContactCreated, WorkflowEnded
 from jobs.tasks import Lane, drain
 from tests.fakes import Outside, TestClock
 from tests.jobs.stage import Stage
@@ -42,7 +43,7 @@ async def test_one_poison_row_fails_alone(stage: Stage, monkeypatch: pytest.Monk
             raise RuntimeError("bad luck")
         return real(program, state, *around)
 
-    monkeypatch.setattr(deciding, "advance", advance)
+    monkeypatch.setattr(loader, "advance", advance)
     await stage.drain()
     rows = await stage.sql(
         "select contact_id, status, error from enrollments where account_id = $1", stage.account
@@ -73,7 +74,7 @@ async def test_the_end_of_a_poison_row_is_told(stage: Stage, monkeypatch: pytest
             raise RuntimeError("bad luck")
         return real(program, *around)
 
-    monkeypatch.setattr(deciding, "advance", advance)
+    monkeypatch.setattr(loader, "advance", advance)
     await stage.drain()
     rows = await stage.sql("select workflow_id, status from enrollments where contact_id = $1", person)
     assert {row["workflow_id"]: row["status"] for row in rows} == {first: "failed", second: "completed"}
@@ -107,7 +108,7 @@ async def test_a_poison_event_is_passed_over(stage: Stage, monkeypatch: pytest.M
             raise RuntimeError("bad luck")
         return decide_entry(candidate, event, *rest, **more)
 
-    monkeypatch.setattr(matching, "decide_entry", decide)
+    monkeypatch.setattr(matcher, "decide_entry", decide)
     await stage.drain()
     rows = await stage.sql("select contact_id from enrollments where account_id = $1", stage.account)
     assert {row["contact_id"] for row in rows} == set(people) - {poison}
@@ -121,14 +122,14 @@ async def test_only_the_event_that_failed_is_passed_over(
 ) -> None:
     """While it failed, somebody else matched: the oldest event is another one by then."""
     people = await entered(stage, 3, FAR)
-    real = matching.event_of
+    real = matcher.event_of
 
     def event_of(row: Any) -> Any:
         if row.subject_id == people[0]:
             raise RuntimeError("bad luck")
         return real(row)
 
-    monkeypatch.setattr(matching, "event_of", event_of)
+    monkeypatch.setattr(matcher, "event_of", event_of)
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         rollback = work.session.rollback
 
@@ -147,7 +148,7 @@ async def test_only_the_event_that_failed_is_passed_over(
 async def test_many_failing_events_are_found_by_halves(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     people = await entered(stage, 64, FAR)
     bad, looked_at = set(people[::16]), 0
-    real = matching.event_of
+    real = matcher.event_of
 
     def event_of(row: Any) -> Any:
         nonlocal looked_at
@@ -156,7 +157,7 @@ async def test_many_failing_events_are_found_by_halves(stage: Stage, monkeypatch
             raise RuntimeError("bad luck")
         return real(row)
 
-    monkeypatch.setattr(matching, "event_of", event_of)
+    monkeypatch.setattr(matcher, "event_of", event_of)
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         assert await match_events(work) == 64
     assert looked_at <= 64 * 7, "each at most once on each of seven levels"
@@ -178,7 +179,7 @@ async def test_a_workflow_that_cannot_decide_keeps_nobody_out_of_others(
             raise RuntimeError("bad luck")
         return decide_entry(candidate, event, *rest, **more)
 
-    monkeypatch.setattr(matching, "decide_entry", decide)
+    monkeypatch.setattr(matcher, "decide_entry", decide)
     await stage.drain()
     rows = await stage.sql(
         "select contact_id, workflow_id from enrollments where account_id = $1", stage.account

@@ -13,15 +13,15 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace as replace_struct
 
-from app.enrollments import breakers
-from app.enrollments.calling import call_out
-from app.enrollments.sending import ending
+from app.engine.core.steps import SendEmail, Webhook
+from app.engine.core.triggers import ContactCreated
+from app.engine.effects import circuit_breakers
+from app.engine.effects.channels import call_out
+from app.engine.effects.dispatcher import ending
 from app.integrations.http import HttpCaller
 from app.integrations.smtp import SmtpMailer
 from app.ports import Doubtful, Letter, Outcome, Refused, Sent
 from app.work import open_work
-from app.workflows.domain.steps import SendEmail, Webhook
-from app.workflows.domain.triggers import ContactCreated
 from app.workflows.use_cases.read import counted
 from jobs.tasks import drain, match_and_move
 from tests.jobs.stage import USER, Stage
@@ -108,7 +108,7 @@ async def test_a_dead_endpoint_is_called_seldom_and_nobody_is_lost(stage: Stage)
 async def test_those_who_waited_come_back_one_after_the_other(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(breakers, "PER_SECOND", 1)
+    monkeypatch.setattr(circuit_breakers, "PER_SECOND", 1)
     stage.outside.answers = [Refused("dead", permanent=False, what="unreachable")] * 12
     await everybody(stage, SendEmail(subject="a", body="b"), 40)
     await stage.drain()

@@ -13,14 +13,9 @@ from sqlalchemy.exc import DBAPIError
 
 from app.accounts.schemas import AccountForm
 from app.accounts.use_cases import change_account
-from app.enrollments.clocks import keep_time, strike_clocks
-from app.operations.forgetting import forget
-from app.tasks.schemas import TaskChangeForm
-from app.tasks.use_cases import change_task, complete_task, delete_task, reopen_task, restore_task
-from app.work import SYSTEM, Work, open_work
-from app.workflows.domain.draft import Reentry, Settings
-from app.workflows.domain.steps import UpdateField
-from app.workflows.domain.triggers import (
+from app.engine.core.draft import Reentry, Settings
+from app.engine.core.steps import UpdateField
+from app.engine.core.triggers import (
     ContactUpdated,
     DateReached,
     Manual,
@@ -28,7 +23,12 @@ from app.workflows.domain.triggers import (
     SegmentEntered,
     TaskOverdue,
 )
-from app.workflows.use_cases.clocks import sync_entrances
+from app.engine.recovery.event_retention import forget
+from app.engine.schedules.scheduler import keep_time, strike_clocks
+from app.engine.schedules.trigger_schedules import sync_entrances
+from app.tasks.schemas import TaskChangeForm
+from app.tasks.use_cases import change_task, complete_task, delete_task, reopen_task, restore_task
+from app.work import SYSTEM, Work, open_work
 from app.workflows.use_cases.publication import set_status
 from db.ids import uuid7
 from jobs.tasks import drain
@@ -372,7 +372,7 @@ async def test_clocks_that_always_fail_hold_up_neither_tasks_nor_segments(
         await work.session.execute(text("select 1 / 0"))
         return 1
 
-    monkeypatch.setattr("app.enrollments.clocks.strike_clocks", broken)
+    monkeypatch.setattr("app.engine.schedules.scheduler.strike_clocks", broken)
     person = await stage.contact(state="TX")
     texans = await stage.segment(ask("state", "is", "TX"))
     await live(stage, SegmentEntered(key="t1", segment=texans))

@@ -10,7 +10,7 @@ from app.errors import Invalid
 from app.operations.use_cases import cancel_job, retry_job
 from app.work import Work, open_work
 from db.models import Job
-from jobs.durable import run_jobs
+from jobs.job_runner import run_jobs
 from jobs.registry import Handler
 from tests.jobs.stage import USER, Stage
 

@@ -7,17 +7,18 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.enrollments import deciding, sending
-from app.enrollments.backoff import MOST_ATTEMPTS, pause
-from app.enrollments.sending import attempt, begin, ending, settle
-from app.enrollments.steering import retry_enrollment, settle_effect
+from app.engine.advancing import loader
+from app.engine.core.advance import advance as real
+from app.engine.core.steps import OnDoubt, SendEmail, Webhook
+from app.engine.core.triggers import ContactCreated
+from app.engine.effects import dispatcher
+from app.engine.effects.backoff import MOST_ATTEMPTS, pause
+from app.engine.effects.dispatcher import attempt, begin, ending, settle
+from app.enrollments.use_cases.membership import retry_enrollment, settle_effect
 from app.ports import Doubtful, Letter, Outcome, Refused, Sent
 from app.work import SYSTEM, open_work
-from app.workflows.domain.machine import advance as real
-from app.workflows.domain.steps import OnDoubt, SendEmail, Webhook
-from app.workflows.domain.triggers import ContactCreated
-from db.repositories.engine import Engine
-from db.repositories.ledger import CLAIM_EFFECTS
+from db.queries.batch_session import Engine
+from db.queries.effect_claims import CLAIM_EFFECTS
 from jobs.tasks import match_and_move
 from tests.jobs.stage import USER, Stage
 
@@ -157,7 +158,7 @@ async def test_what_went_out_is_not_sent_again_by_trying_its_step_again(
         return real(program, state, *around)
 
     with monkeypatch.context() as broken:
-        broken.setattr(deciding, "advance", advance)
+        broken.setattr(loader, "advance", advance)
         await stage.drain()
     failed = await stage.enrollment(person)
     assert (failed["status"], (await stage.effect(person))["status"]) == ("failed", "sent")
@@ -256,8 +257,8 @@ async def test_what_went_out_is_written_although_no_connection_was_free(
             raise taken.pop()
         return await settle(*arguments)
 
-    monkeypatch.setattr(sending, "settle", crowded)
-    monkeypatch.setattr(sending, "PATIENCE", (0.0,))
+    monkeypatch.setattr(dispatcher, "settle", crowded)
+    monkeypatch.setattr(dispatcher, "PATIENCE", (0.0,))
     await attempt(stage.runtime, stage.account, effect)
     assert (await stage.effect(person))["status"] == "sent"
 

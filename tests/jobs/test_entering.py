@@ -9,22 +9,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from app.enrollments.matching import match_events
-from app.enrollments.moving import move_enrollments
-from app.work import SYSTEM, open_work
-from app.workflows.domain import entering
-from app.workflows.domain.draft import Reentry, Settings
-from app.workflows.domain.steps import (
-    AddNote,
-    AddTag,
-    SendEmail,
-    StepConfig,
-    Unit,
-    UpdateField,
-    Wait,
-    WaitFor,
-)
-from app.workflows.domain.triggers import (
+from app.engine.advancing.runner import move_enrollments
+from app.engine.core import entry_rules
+from app.engine.core.draft import Reentry, Settings
+from app.engine.core.steps import AddNote, AddTag, SendEmail, StepConfig, Unit, UpdateField, Wait, WaitFor
+from app.engine.core.triggers import (
     ContactDeleted,
     ContactUpdated,
     FieldChanged,
@@ -33,6 +22,8 @@ from app.workflows.domain.triggers import (
     TagAdded,
     WorkflowEnded,
 )
+from app.engine.matching.matcher import match_events
+from app.work import SYSTEM, open_work
 from tests.jobs.stage import USER, Stage, ask
 
 DAY = Wait(amount=1, unit=Unit.DAYS)
@@ -121,7 +112,7 @@ async def test_a_contact_enters_so_many_workflows_in_an_hour(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of this batch count, and those of others; another contact has an hour of its own."""
-    monkeypatch.setattr(entering, "MOST_ENTRIES_ANYWHERE", 3)
+    monkeypatch.setattr(entry_rules, "MOST_ENTRIES_ANYWHERE", 3)
     for _ in range(2):
         await stage.workflow([DAY], ContactUpdated(key="t1", fields=["city"]))
     person, other = await stage.contact(), await stage.contact()

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from app.operations.forgetting import forget
-from app.workflows.domain.steps import Exit
-from app.workflows.domain.triggers import TagAdded
+from app.engine.core.steps import Exit
+from app.engine.core.triggers import TagAdded
+from app.engine.recovery.event_retention import forget
 from db.ids import uuid7
 from tests.jobs.stage import Stage, ask
 

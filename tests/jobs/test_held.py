@@ -8,12 +8,12 @@ from uuid import UUID
 
 import pytest
 
+from app.engine.core.steps import AddTag, SendEmail, Wait
+from app.engine.core.triggers import Manual
 from app.work import SYSTEM, open_work
-from app.workflows.domain.steps import AddTag, SendEmail, Wait
-from app.workflows.domain.triggers import Manual
-from db.repositories.engine import Engine, due_accounts
-from db.repositories.ledger import CLAIM_EFFECTS, DOUBT
-from db.repositories.moving import CLAIM_DUE
+from db.queries.batch_session import Engine, due_accounts
+from db.queries.effect_claims import CLAIM_EFFECTS, DOUBT
+from db.queries.enrollment_batches import CLAIM_DUE
 from tests.jobs.stage import Stage
 
 MAIL = SendEmail(subject="Hello", body="Welcome.")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.integrations import http as egress
-from app.integrations.addresses import refusal
+from app.integrations.address_policy import refusal
 from app.integrations.http import HttpCaller, wish
 from app.ports import Call, Doubtful, Refused, Sent
 

@@ -13,15 +13,15 @@ from statistics import median
 
 import pytest
 
-from app.enrollments.sending import AT_ONE_PLACE, ending, send_effects
+from app.engine.core.steps import Webhook
+from app.engine.core.triggers import ContactCreated
+from app.engine.effects.dispatcher import AT_ONE_PLACE, ending, send_effects
 from app.integrations import http as egress
 from app.integrations.http import HttpCaller
 from app.ports import Refused, Sent
 from app.runtime import Runtime
-from app.workflows.domain.steps import Webhook
-from app.workflows.domain.triggers import ContactCreated
-from jobs.shell import SENDERS
 from jobs.tasks import Lane, match_and_move
+from jobs.worker import SENDERS
 from tests.fakes import Outside, TestClock
 from tests.jobs.stage import Stage
 from tests.jobs.test_http import call, listener, saying

@@ -5,18 +5,18 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from uuid import UUID
 
-from app.enrollments.moving import Moving
-from app.enrollments.sending import attempt, begin, note_doubt
-from app.enrollments.steering import cancel_effect, settle_effect
-from app.enrollments.verbs import pause_enrollment, resume_enrollment, skip_wait
+from app.engine.advancing.runner import Moving
+from app.engine.core.draft import Settings
+from app.engine.core.steps import AddNote, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
+from app.engine.core.triggers import ContactCreated
+from app.engine.effects.dispatcher import attempt, begin, note_doubt
+from app.enrollments.use_cases.membership import cancel_effect, settle_effect
+from app.enrollments.use_cases.progress import pause_enrollment, resume_enrollment, skip_wait
 from app.filters.ast import Op
 from app.ports import Doubtful, Refused
 from app.work import SYSTEM, open_work
-from app.workflows.domain.draft import Settings
-from app.workflows.domain.steps import AddNote, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
-from app.workflows.domain.triggers import ContactCreated
-from db.repositories.engine import Engine
-from db.repositories.moving import CLAIM_DUE
+from db.queries.batch_session import Engine
+from db.queries.enrollment_batches import CLAIM_DUE
 from jobs.tasks import match_and_move
 from tests.jobs.stage import USER, Stage, ask
 from tests.jobs.test_effects import claim, lease_over

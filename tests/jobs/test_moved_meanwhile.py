@@ -3,10 +3,10 @@
 import asyncio
 from uuid import UUID
 
-from app.enrollments.verbs import jump, pause_enrollment, resume_enrollment
+from app.engine.core.steps import AddNote, Exit, Unit, Wait
+from app.enrollments.use_cases.progress import jump, pause_enrollment, resume_enrollment
 from app.errors import Conflict
 from app.work import open_work
-from app.workflows.domain.steps import AddNote, Exit, Unit, Wait
 from app.workflows.schemas.publication import StandChoice
 from jobs.tasks import drain
 from tests.jobs.stage import USER, Stage

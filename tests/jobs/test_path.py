@@ -2,11 +2,9 @@
 
 import asyncio
 
-from app.filters.ast import Op
-from app.work import SYSTEM, open_work
-from app.workflows.domain.draft import Reentry, Settings
-from app.workflows.domain.events import Source
-from app.workflows.domain.steps import (
+from app.engine.core.draft import Reentry, Settings
+from app.engine.core.events import Source
+from app.engine.core.steps import (
     AddNote,
     AddTag,
     Branch,
@@ -20,7 +18,9 @@ from app.workflows.domain.steps import (
     Wait,
     Webhook,
 )
-from app.workflows.domain.triggers import ContactCreated, TagAdded, TaskCompleted
+from app.engine.core.triggers import ContactCreated, TagAdded, TaskCompleted
+from app.filters.ast import Op
+from app.work import SYSTEM, open_work
 from app.workflows.use_cases.read import counted
 from jobs.tasks import drain
 from tests.jobs.stage import USER, Stage, ask

@@ -14,9 +14,9 @@ from uuid import UUID
 import pytest
 from aiosmtpd.smtp import SMTP
 
+from app.engine.core.steps import SendEmail, Unit, Wait
+from app.engine.core.triggers import TagAdded
 from app.settings import Settings
-from app.workflows.domain.steps import SendEmail, Unit, Wait
-from app.workflows.domain.triggers import TagAdded
 from tests.jobs.stage import Stage
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import pytest
 
+from app.engine.core.steps import SendEmail
 from app.integrations.http import HttpCaller
-from app.integrations.provider import HttpProvider
-from app.mailbox.messages import taking
+from app.integrations.sms_chat import HttpProvider
+from app.mailbox.message_catcher import taking
 from app.ports import Call, Message, Refused, Sent
 from app.settings import Settings
-from app.workflows.domain.steps import SendEmail
 from tests.jobs.stage import Stage
 from tests.jobs.test_http import listener
 

@@ -8,18 +8,18 @@ from uuid import UUID
 
 import pytest
 
-from app.enrollments.matching import match_events
-from app.enrollments.moving import move_enrollments
-from app.enrollments.verbs import jump
+from app.engine.advancing.runner import move_enrollments
+from app.engine.core.draft import Audience, Draft, Settings, insert
+from app.engine.core.steps import MAIN, AddNote, Exit, Goal, SendEmail, StepConfig, Unit, Wait, Webhook
+from app.engine.core.triggers import ContactCreated, TagAdded
+from app.engine.matching.matcher import match_events
+from app.enrollments.use_cases.progress import jump
 from app.errors import Conflict, Invalid
 from app.failpoints import Armed, Kind, arm
 from app.filters.ast import Op
 from app.work import SYSTEM, open_work
-from app.workflows.domain.draft import Audience, Draft, Settings, insert
-from app.workflows.domain.steps import MAIN, AddNote, Exit, Goal, SendEmail, StepConfig, Unit, Wait, Webhook
-from app.workflows.domain.triggers import ContactCreated, TagAdded
 from app.workflows.schemas.publication import Published, PublishForm, StandChoice
-from app.workflows.use_cases import relocation
+from app.workflows.use_cases import version_migration
 from app.workflows.use_cases.edit import create_workflow, save_draft
 from app.workflows.use_cases.publication import publish, set_held, set_status
 from tests.jobs.stage import USER, Stage, ask
@@ -217,7 +217,7 @@ async def test_what_may_be_going_out_keeps_its_version(stage: Stage) -> None:
 
 async def test_many_people_are_moved_by_a_job(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 10)
-    monkeypatch.setattr(relocation, "BATCH", 4)
+    monkeypatch.setattr(version_migration, "BATCH", 4)
     flow = await Flow.made(stage)
     draft = draft_of(TEN)
     await flow.save(draft)
@@ -281,7 +281,7 @@ async def test_a_job_that_gave_up_keeps_nobody(stage: Stage, monkeypatch: pytest
 async def test_more_or_fewer_people_than_the_plan_showed_are_no_job(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relocation, "AT_ONCE", 1)
+    monkeypatch.setattr(version_migration, "AT_ONCE", 1)
     monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
     flow = await Flow.made(stage)
     await flow.save(draft_of(TEN))
@@ -295,7 +295,7 @@ async def test_more_or_fewer_people_than_the_plan_showed_are_no_job(
 
 async def test_a_job_that_broke_off_moves_nobody_twice(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
-    monkeypatch.setattr(relocation, "BATCH", 4)
+    monkeypatch.setattr(version_migration, "BATCH", 4)
     flow = await Flow.made(stage)
     await flow.save(draft_of(TEN))
     await flow.publish()

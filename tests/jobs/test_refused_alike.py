@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from app.engine.core.steps import Chat, SendEmail, SendSms, Webhook
+from app.engine.core.triggers import ContactCreated, EmailEvent
 from app.integrations.http import HttpCaller
-from app.integrations.provider import HttpProvider
-from app.integrations.smtp_replies import ADDRESS, class_of
-from app.workflows.domain.steps import Chat, SendEmail, SendSms, Webhook
-from app.workflows.domain.triggers import ContactCreated, EmailEvent
+from app.integrations.sms_chat import HttpProvider
+from app.integrations.smtp_replies import class_of
+from app.ports import ADDRESS
 from tests.jobs.stage import Stage
 from tests.jobs.test_breakers import everybody, open_endpoint, standing
 from tests.jobs.test_smtp import Server, listening

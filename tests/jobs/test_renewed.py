@@ -9,16 +9,16 @@ from uuid import UUID
 
 import pytest
 
-from app.enrollments.sending import begin
-from app.enrollments.verbs import pause_enrollment, resume_enrollment
+from app.engine.core.steps import OnDoubt, SendEmail, StepConfig, Unit, Wait, Webhook, Window
+from app.engine.effects.dispatcher import begin
+from app.enrollments.use_cases.progress import pause_enrollment, resume_enrollment
 from app.integrations.http import HttpCaller
 from app.work import SYSTEM, open_work
-from app.workflows.domain.steps import OnDoubt, SendEmail, StepConfig, Unit, Wait, Webhook, Window
 from app.workflows.schemas.publication import StandChoice
 from app.workflows.use_cases.plan import groups_of
 from app.workflows.use_cases.read import open_workflow
-from db.repositories.engine import Engine
-from db.repositories.ledger import CLAIM_EFFECTS
+from db.queries.batch_session import Engine
+from db.queries.effect_claims import CLAIM_EFFECTS
 from jobs.tasks import match_and_move
 from tests.jobs.stage import USER, Stage
 from tests.jobs.test_publication import Flow, draft_of

@@ -6,13 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from app.enrollments.moving import move_enrollments
-from app.enrollments.verbs import skip_wait
-from app.errors import Conflict
-from app.filters.ast import Op
-from app.ports import Refused
-from app.work import open_work
-from app.workflows.domain.steps import (
+from app.engine.advancing.runner import move_enrollments
+from app.engine.core.steps import (
     AddNote,
     Approval,
     Drip,
@@ -26,7 +21,12 @@ from app.workflows.domain.steps import (
     Window,
     blank,
 )
-from app.workflows.domain.triggers import ContactCreated
+from app.engine.core.triggers import ContactCreated
+from app.enrollments.use_cases.progress import skip_wait
+from app.errors import Conflict
+from app.filters.ast import Op
+from app.ports import Refused
+from app.work import open_work
 from tests.jobs.stage import USER, Stage, ask
 
 LANES: Mapping[str, list[StepConfig]] = {

@@ -8,10 +8,10 @@ from email import message_from_bytes, policy
 
 import pytest
 
-from app.enrollments.backoff import LONGEST, MOST_ATTEMPTS
+from app.engine.core.steps import OnDoubt, SendEmail
+from app.engine.effects.backoff import LONGEST, MOST_ATTEMPTS
 from app.integrations import smtp
 from app.integrations.smtp import SmtpMailer
-from app.workflows.domain.steps import OnDoubt, SendEmail
 from jobs.tasks import drain
 from tests.jobs.stage import Stage
 from tests.jobs.test_effects import parked

@@ -8,11 +8,11 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from app.engine.core.steps import Notify, SendEmail, Unit, Wait
+from app.engine.core.triggers import ContactCreated
+from app.engine.effects.unsubscribe_links import link_key, link_of
 from app.integrations.smtp import compose
 from app.ports import Letter, Refused
-from app.unsubscribe.links import link_key, link_of
-from app.workflows.domain.steps import Notify, SendEmail, Unit, Wait
-from app.workflows.domain.triggers import ContactCreated
 from tests.jobs.stage import Stage, Steps
 from tests.jobs.test_smtp import FROM, Server, letter, listening
 

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import pytest
 
-from app.enrollments.sending import attempt, begin
+from app.engine.core.steps import SendEmail
+from app.engine.core.triggers import ContactCreated
+from app.engine.effects.dispatcher import attempt, begin
 from app.work import SYSTEM, open_work
-from app.workflows.domain.steps import SendEmail
-from app.workflows.domain.triggers import ContactCreated
 from jobs.tasks import match_and_move
 from tests.jobs.stage import Stage
 from tests.jobs.test_effects import claim, lease_over

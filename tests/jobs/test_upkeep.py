@@ -1,6 +1,6 @@
 """What has served its time goes, and nothing else."""
 
-from app.operations.upkeep import upkeep
+from app.engine.recovery.retention import upkeep
 from db.ids import uuid7
 from tests.fakes import TestClock
 from tests.web.world import World

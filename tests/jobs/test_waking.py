@@ -5,15 +5,15 @@ from uuid import UUID
 
 import pytest
 
-from app.enrollments.known import People
-from app.enrollments.moving import move_enrollments
-from app.enrollments.programs import Setting
+from app.engine.advancing.runner import move_enrollments
+from app.engine.core.steps import AddNote, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
+from app.engine.core.triggers import ContactCreated, InboundWebhook, Manual, SegmentEntered
+from app.engine.core.version import Program
+from app.engine.matching.contact_facts import People
+from app.engine.program_cache import Setting
 from app.filters.ast import Filter, Op
 from app.ports import Refused, Sent
 from app.work import SYSTEM, open_work
-from app.workflows.domain.steps import AddNote, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
-from app.workflows.domain.triggers import ContactCreated, InboundWebhook, Manual, SegmentEntered
-from app.workflows.domain.version import Program
 from db.ids import uuid7
 from tests.jobs.stage import Stage, Steps, ask
 

@@ -4,15 +4,15 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
-from app.enrollments.clocks import keep_time
+from app.engine.core.draft import Audience, Settings
+from app.engine.core.steps import Exit
+from app.engine.core.triggers import ContactUpdated, Schedule, SegmentEntered, SegmentLeft
+from app.engine.schedules.scheduler import keep_time
 from app.segments.schemas import SegmentChangeForm
 from app.segments.use_cases import change_segment
 from app.work import SYSTEM, open_work
-from app.workflows.domain.draft import Audience, Settings
-from app.workflows.domain.steps import Exit
-from app.workflows.domain.triggers import ContactUpdated, Schedule, SegmentEntered, SegmentLeft
 from app.workflows.use_cases.publication import set_status
-from db.repositories.engine import Engine
+from db.queries.batch_session import Engine
 from tests.jobs.stage import Stage, ask
 from tests.jobs.test_clocks import live, struck
 

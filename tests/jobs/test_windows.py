@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from app.enrollments.words import waits_for
+from app.engine.core.steps import SendEmail, Window
+from app.enrollments.labels import waits_for
 from app.ports import Refused
 from app.work import SYSTEM, open_work
-from app.workflows.domain.steps import SendEmail, Window
 from tests.jobs.stage import Stage
 from tests.jobs.test_effects import claim, parked
 

@@ -4,9 +4,9 @@ from collections import defaultdict
 from datetime import datetime
 from uuid import UUID
 
-from app.workflows.domain.outcomes import Status
-from app.workflows.domain.schedule import after
-from app.workflows.domain.steps import Drip
+from app.engine.core.steps import Drip
+from app.engine.core.timing.wait_times import after
+from app.engine.core.types import Status
 from tests.domain.stories import PARIS
 from tests.simulation.store import RESOLVED, Store
 from tests.simulation.transport import Transport

@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from app.filters.facts import Facts
-from app.workflows.domain.outcomes import (
+from app.engine.core.timing.sending_window import next_opening, zone_of
+from app.engine.core.types import (
     Decision,
     Effect,
     EffectOutcome,
@@ -19,8 +19,8 @@ from app.workflows.domain.outcomes import (
     Status,
     WaitReason,
 )
-from app.workflows.domain.version import Program
-from app.workflows.domain.windows import next_opening, zone_of
+from app.engine.core.version import Program
+from app.filters.facts import Facts
 from tests.domain.stories import PARIS
 
 IN_FLIGHT = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.HOLD)

@@ -6,9 +6,9 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from app.engine.core.advance import advance, leave
+from app.engine.core.types import Around, Decision, ExitReason, Status
 from app.filters.facts import Facts
-from app.workflows.domain.machine import advance, leave
-from app.workflows.domain.outcomes import Around, Decision, ExitReason, Status
 from tests.simulation.store import Contact, Entry, Row, Store
 from tests.simulation.transport import Transport
 from tests.simulation.workflows import TEAM

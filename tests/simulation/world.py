@@ -5,8 +5,8 @@ from datetime import timedelta
 from random import Random
 from uuid import UUID
 
-from app.workflows.domain.outcomes import ExitReason, Status, WaitReason
-from app.workflows.domain.version import Program
+from app.engine.core.types import ExitReason, Status, WaitReason
+from app.engine.core.version import Program
 from tests.domain.stories import COLD, NOW, VIP
 from tests.simulation import workers
 from tests.simulation.laws import at_rest

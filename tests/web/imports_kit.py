@@ -4,8 +4,8 @@ from typing import Any
 
 import httpx
 
-from app.imports.domain.samples import HEADER, as_csv, people
-from app.imports.running import check_import, run_import
+from app.imports.domain.sample_file import HEADER, as_csv, people
+from app.imports.jobs import check_import, run_import
 from app.work import SYSTEM, open_work
 from db.models import Job
 from tests.web.world import Somebody, World

@@ -22,13 +22,13 @@ from app.permissions import Permission, Role, allowed
 from app.settings import Settings
 from app.web.auth import Authenticate, Identity, LimitRate
 from app.web.cookies import Cookies
-from app.web.edge import Edge
 from app.web.errors import answer
 from app.web.guards import in_person, may, signed_in
-from app.web.keys import KeyRing
-from app.web.limits import Limiter
+from app.web.middleware import Edge
 from app.web.negotiate import Request, Saved, Shaped, prepare
 from app.web.openapi import SchemaController
+from app.web.rate_limit import Limiter
+from app.web.signing_keys import KeyRing
 from app.web.static import Assets, static_file
 from app.web.templates import Templates
 from app.web.tokens import Tokens

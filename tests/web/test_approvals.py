@@ -6,9 +6,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from app.workflows.domain.steps import Approval as ApprovalStep
-from app.workflows.domain.steps import ApprovalOption
-from app.workflows.domain.triggers import ContactCreated
+from app.engine.core.steps import Approval as ApprovalStep
+from app.engine.core.steps import ApprovalOption
+from app.engine.core.triggers import ContactCreated
 from db.ids import uuid7
 from tests.fakes import Outside, TestClock
 from tests.jobs.stage import Stage

@@ -12,10 +12,10 @@ from litestar.exceptions import HTTPException
 from msgspec import inspect
 from structlog.testing import capture_logs
 
-from app.web import media
+from app.web import content_negotiation as media
 from app.web.body_limits import DEFAULT, PARTS, check_json, limits_of, longest
-from app.web.edge import client_of, network
-from app.web.lift import bare
+from app.web.form_decoder import bare
+from app.web.middleware import client_of, network
 from tests.web.kit import HTML, JSON, OWN, Kit
 from tests.web.world import PASSWORD, World
 

@@ -4,8 +4,8 @@ from typing import Any, get_args
 
 import pytest
 
-from app.workflows.domain.steps import GROUPS, KINDS, LABELS
-from app.workflows.domain.triggers import TRIGGER_LABELS, TRIGGERS
+from app.engine.core.steps import GROUPS, KINDS, LABELS
+from app.engine.core.triggers import TRIGGER_LABELS, TRIGGERS
 from app.workflows.schemas import inputs
 from app.workflows.schemas.faces import FACES, TRIGGER_GROUPS
 from tests.web.kit import HTML

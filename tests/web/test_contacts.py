@@ -9,7 +9,7 @@ import pytest
 
 from app.work import Actor, open_work
 from db.models import Job
-from jobs.durable import run_jobs
+from jobs.job_runner import run_jobs
 from jobs.registry import HANDLERS
 from tests.web.kit import HTML, JSON, PARTIAL
 from tests.web.world import Somebody, World

@@ -8,8 +8,8 @@ import httpx
 import msgspec
 import pytest
 
-from app.workflows.domain.steps import KINDS
-from app.workflows.domain.triggers import TRIGGERS
+from app.engine.core.steps import KINDS
+from app.engine.core.triggers import TRIGGERS
 from app.workflows.schemas import inputs
 from tests.web.test_builder import begun
 from tests.web.world import Somebody, World

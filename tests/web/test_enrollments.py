@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 
+from app.engine.advancing.runner import move_enrollments
+from app.engine.matching.matcher import match_events
 from app.enrollments import pages
-from app.enrollments.matching import match_events
-from app.enrollments.moving import move_enrollments
-from app.enrollments.words import clock, reason_of, visit_note, waits_for
+from app.enrollments.labels import clock, reason_of, visit_note, waits_for
 from app.work import SYSTEM, open_work
 from db.ids import uuid7
 from db.repositories import enrollments as repository

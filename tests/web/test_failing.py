@@ -8,13 +8,13 @@ from uuid import UUID
 import pytest
 from prometheus_client import REGISTRY
 
-from app.operations.holding import hold, release
+from app.engine.core import interpreter
+from app.engine.core.steps import AddNote, AddTag, SendEmail, UpdateField, Webhook
+from app.engine.core.triggers import ContactCreated
+from app.engine.recovery.restore_guard import hold, release
 from app.ports import Doubtful, Refused
-from app.workflows.domain import run
-from app.workflows.domain.steps import AddNote, AddTag, SendEmail, UpdateField, Webhook
-from app.workflows.domain.triggers import ContactCreated
 from db.ids import uuid7
-from db.repositories import failing
+from db.queries import failures
 from tests.fakes import Outside, TestClock
 from tests.jobs.stage import Stage
 from tests.web.kit import PARTIAL
@@ -95,7 +95,7 @@ async def test_many_who_failed_at_one_step_hide_nobody_at_another(
         workflow,
     )
     await stage.sql("update enrollments set version = 2, error = 'New' where id = $1", ids[2])
-    monkeypatch.setattr(failing, "MOST_COUNTED", 3)
+    monkeypatch.setattr(failures, "MOST_COUNTED", 3)
     async with stage.world.script(await stage.world.person("owner", stage.account)) as client:
         board = (await client.get("/jobs")).json()
         lines = {line["error"][:6]: line["people"] for line in board["failing"]}
@@ -120,14 +120,14 @@ async def test_a_parked_one_names_the_step_that_is_to_blame(
 ) -> None:
     """Not the one where the enrollment stood before: from there it had gone through several at once."""
     tag = await stage.tag("vip")
-    begin = run.Run.append
+    begin = interpreter.Run.append
 
     def append(self: Any, execution: Any) -> None:
         if execution.step_key == bad:
             raise RuntimeError("bad luck")
         begin(self, execution)
 
-    monkeypatch.setattr(run.Run, "append", append)
+    monkeypatch.setattr(interpreter.Run, "append", append)
     await entered(stage, 1, FAR, AddTag(tag=tag), AddNote(text="Hi"), AddNote(text="there"))
     monkeypatch.undo()
     row = await stage.one("select * from enrollments where account_id = $1", stage.account)

@@ -12,8 +12,8 @@ import pytest
 from litestar.datastructures.multi_dicts import FormMultiDict
 
 from app.errors import Invalid
+from app.web.form_decoder import lift, lift_all
 from app.web.forms import Form, read_form, read_json, typed
-from app.web.lift import lift, lift_all
 
 
 class Colour(StrEnum):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.imports.domain.samples import HEADER, as_csv, people, sample
+from app.imports.domain.sample_file import HEADER, as_csv, people, sample
 from tests.web.imports_kit import act, counts, import_all, show, table, upload, work_off
 from tests.web.kit import PARTIAL
 from tests.web.world import World

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.imports import running
-from app.imports.domain.samples import people
+from app.imports import jobs
+from app.imports.domain.sample_file import people
 from app.work import SYSTEM, open_work
 from db.models import Job
 from db.repositories.imported_contacts import ImportedContacts
@@ -21,7 +21,7 @@ async def test_a_killed_worker_loses_and_repeats_nothing(world: World) -> None:
         for step in ("preview", "result"):
             while (await show(client, page))["step"] != step:
                 await _killed(world, who)
-                running._cursors.clear()
+                jobs._cursors.clear()
                 await work_off(world, who, most=1)
             page = await show(client, page)
             if step == "preview":

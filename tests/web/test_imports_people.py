@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.imports import running
+from app.imports import jobs
 from tests.web.imports_kit import act, counts, import_all, show, upload, work_off
 from tests.web.world import Somebody, World
 
@@ -93,7 +93,7 @@ async def test_of_two_lines_of_one_person_a_denial_counts(
     world: World, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     """Whichever comes first, in the same batch or not; also of somebody who was the same as before."""
-    monkeypatch.setattr(running, "BATCH", batch)
+    monkeypatch.setattr(jobs, "BATCH", batch)
     who = await world.person("operator")
     columns = {"2": "email_consent", "3": "sms_consent"}
     async with world.script(who) as client:

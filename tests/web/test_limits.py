@@ -15,8 +15,8 @@ import pytest
 import structlog
 from structlog.testing import LogCapture, ReturnLogger
 
-from app.web import limits
-from app.web.limits import Breaker, Limiter, open_redis
+from app.web import rate_limit
+from app.web.rate_limit import Breaker, Limiter, open_redis
 from scripts.local.valkey import Valkey
 from tests.web.kit import Kit
 
@@ -30,7 +30,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
     logger = structlog.wrap_logger(
         ReturnLogger(), processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(0)
     )
-    monkeypatch.setattr("app.web.limits.log", logger)
+    monkeypatch.setattr("app.web.rate_limit.log", logger)
     return capture
 
 
@@ -46,7 +46,7 @@ async def client_of(url: str) -> AsyncIterator[Any]:
 def burst(url: str, name: str, calls: int, answers: Any) -> None:
     """One process of several: how many of its calls at once were allowed. It waits longer for Redis than the
     program does: on a busy machine each would otherwise fall back and count by itself."""
-    limits.PATIENCE_SECONDS = 30.0
+    rate_limit.PATIENCE_SECONDS = 30.0
 
     async def run() -> int:
         async with client_of(url) as client:

@@ -6,9 +6,9 @@ from email.message import EmailMessage
 import aiosmtplib
 import pytest
 
-from app.integrations.provider import HttpProvider
+from app.integrations.sms_chat import HttpProvider
 from app.mailbox.catcher import serve
-from app.mailbox.messages import taking
+from app.mailbox.message_catcher import taking
 from app.ports import Message, Sent
 from app.settings import Settings
 from tests.web.world import Somebody, World

@@ -8,7 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from app.web.media import UNSAFE
+from app.web.content_negotiation import UNSAFE
 from app.web.openapi import VERSION, document
 from tests.web.kit import HTML, JSON
 from tests.web.world import World

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from app.credentials import digest, normal_email, weakness
-from app.people.domain import role_refusal
+from app.members.domain import role_refusal
 from app.permissions import Role
 from tests.web.kit import HTML, JSON, OWN
 from tests.web.world import PASSWORD, World

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.credentials import digest, session_secret
-from app.web.limits import Limiter
+from app.web.rate_limit import Limiter
 from tests.web.kit import BASE, HTML, JSON, OWN, PARTIAL, Kit
 
 FOREIGN = {"origin": "https://evil.example"}

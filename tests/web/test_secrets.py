@@ -12,13 +12,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
+from app.engine.core.triggers import InboundWebhook
+from app.engine.effects.unsubscribe_links import PATH, link_key, token_of
 from app.redaction import HIDDEN, SECRET_PARAMETERS
 from app.sessions.throttle import Throttle
-from app.unsubscribe.links import PATH, link_key, token_of
 from app.web import tracing
-from app.web.limits import Limiter
+from app.web.rate_limit import Limiter
 from app.web.span_export import RedactingExporter
-from app.workflows.domain.triggers import InboundWebhook
 from tests.recorder import Recorder
 from tests.web.kit import BASE, HTML, JSON, OWN
 from tests.web.test_hooks import address, contact, flow

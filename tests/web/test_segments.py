@@ -7,8 +7,8 @@ import httpx
 import msgspec
 import pytest
 
+from app.engine.core.draft import Draft
 from app.filters.ast import Group, Op, Predicate
-from app.workflows.domain.draft import Draft
 from tests.web.kit import HTML, JSON, PARTIAL
 from tests.web.test_tags import NOBODY, use
 from tests.web.world import Somebody, World

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from app.web.keys import KeyRing, rotate, thumbprint
+from app.web.signing_keys import KeyRing, rotate, thumbprint
 from app.web.tokens import BadToken, Tokens
 from tests.web.kit import JSON, Kit, shared_keys
 

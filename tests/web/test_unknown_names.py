@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.workflows.domain.steps import KINDS
-from app.workflows.domain.triggers import TRIGGERS
+from app.engine.core.steps import KINDS
+from app.engine.core.triggers import TRIGGERS
 from tests.cast import Cast, cast_of
 from tests.web.kit import HTML, PARTIAL
 from tests.web.pages import Page

@@ -8,8 +8,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from app.unsubscribe.links import PATH, link_key, link_of, read_token, token_of
-from app.web.keys import rotate
+from app.engine.effects.unsubscribe_links import PATH, link_key, link_of, read_token, token_of
+from app.web.signing_keys import rotate
 from db.ids import uuid7
 from tests.web.kit import HTML, JSON
 from tests.web.world import World

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from app.enrollments.matching import match_events
-from app.enrollments.moving import move_enrollments
-from app.enrollments.sending import send_effects
+from app.engine.advancing.runner import move_enrollments
+from app.engine.effects.dispatcher import send_effects
+from app.engine.matching.matcher import match_events
 from app.work import SYSTEM, open_work
 from db.ids import uuid7
 from tests.cast import Cast, cast_of

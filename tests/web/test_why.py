@@ -3,11 +3,11 @@
 import json
 from uuid import UUID
 
-from app.enrollments.reasons import MOST
+from app.engine.core.draft import Audience, Settings
+from app.engine.core.steps import Exit
+from app.engine.core.triggers import ContactUpdated
+from app.enrollments.decision_log import MOST
 from app.filters.ast import Group
-from app.workflows.domain.draft import Audience, Settings
-from app.workflows.domain.steps import Exit
-from app.workflows.domain.triggers import ContactUpdated
 from db.ids import uuid7
 from tests.fakes import Outside, TestClock
 from tests.jobs.stage import Stage, ask

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.sessions.domain import agent_name
-from app.web import words
+from app.web import formatting
 from app.web.templates import url
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
@@ -23,13 +23,13 @@ NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
     ],
 )
 def test_relative_times(seconds: int, text: str) -> None:
-    assert words.ago(NOW - timedelta(seconds=seconds), NOW) == text
+    assert formatting.ago(NOW - timedelta(seconds=seconds), NOW) == text
 
 
 def test_absolute_times_name_their_zone() -> None:
-    assert words.stamp(NOW, "Europe/Rome") == "2026-11-24 10:30:00 CET"
-    assert words.iso(NOW) == "2026-11-24T09:30:00Z"
-    assert (words.ago(None), words.stamp(None), words.iso(None)) == ("never", "", "")
+    assert formatting.stamp(NOW, "Europe/Rome") == "2026-11-24 10:30:00 CET"
+    assert formatting.iso(NOW) == "2026-11-24T09:30:00Z"
+    assert (formatting.ago(None), formatting.stamp(None), formatting.iso(None)) == ("never", "", "")
 
 
 @pytest.mark.parametrize(
@@ -44,17 +44,17 @@ def test_absolute_times_name_their_zone() -> None:
     ],
 )
 def test_durations(value: float | timedelta | None, text: str) -> None:
-    assert words.duration(value) == text
+    assert formatting.duration(value) == text
 
 
 def test_numbers_and_sizes() -> None:
-    assert [words.size(one) for one in (999, 1500, 20_000, 3_000_000, 5 * 10**9)] == [
+    assert [formatting.size(one) for one in (999, 1500, 20_000, 3_000_000, 5 * 10**9)] == [
         "999 B", "1.5 kB", "20 kB", "3.0 MB", "5.0 GB",
     ]  # fmt: skip
-    assert (words.number(1234567), words.number(None)) == ("1,234,567", "–")
-    assert (words.plural(1, "member"), words.plural(2, "member"), words.plural(2, "person", "people")) == (
-        "1 member", "2 members", "2 people",
-    )  # fmt: skip
+    assert (formatting.number(1234567), formatting.number(None)) == ("1,234,567", "–")
+    assert [formatting.plural(n, *of) for n, *of in ((1, "tag"), (2, "tag"), (2, "person", "people"))] == [
+        "1 tag", "2 tags", "2 people",
+    ]  # fmt: skip
 
 
 def test_an_address_keeps_what_is_not_changed() -> None:

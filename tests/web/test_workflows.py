@@ -1,9 +1,9 @@
 """The list of workflows, names, pausing, versions, and what seeds call."""
 
+from app.engine.core.draft import Draft
+from app.engine.core.steps import Exit, Step
+from app.engine.core.triggers import Manual
 from app.work import SYSTEM, open_work
-from app.workflows.domain.draft import Draft
-from app.workflows.domain.steps import Exit, Step
-from app.workflows.domain.triggers import Manual
 from app.workflows.schemas.publication import PublishForm
 from app.workflows.use_cases import create_workflow, publish, save_draft
 from tests.web.test_builder import begun, build, insert

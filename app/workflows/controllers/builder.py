@@ -11,9 +11,9 @@ from app.web.body_limits import DOCUMENT
 from app.web.guards import may
 from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
+from app.workflows.controllers.form_values import FRESH, Values, one_row, typed
 from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder, builder_of
 from app.workflows.controllers.sheets import entry_sheet, settings_sheet
-from app.workflows.controllers.values import FRESH, Values, one_row, typed
 from app.workflows.schemas.inputs import EntryForm, RevForm, SettingsForm, WorkflowChangeForm
 from app.workflows.schemas.pages import Builder, CountsPage
 from app.workflows.use_cases import edit

@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
+from app.engine.core.draft import walk
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
 from app.work import Work
-from app.workflows.domain.draft import walk
 from app.workflows.schemas.inputs import PositionForm, RevForm
 from app.workflows.schemas.pages import Builder, Sheet
 from app.workflows.use_cases.read import (

@@ -6,13 +6,13 @@ from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
+from app.engine.core.version import load_version
 from app.web.actions import action, actions
 from app.web.body_limits import DOCUMENT
 from app.web.guards import may
 from app.web.negotiate import Saved
 from app.work import Work
 from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder_of
-from app.workflows.domain.version import load_version
 from app.workflows.schemas.inputs import RevForm
 from app.workflows.schemas.pages import Builder, VersionList, VersionPage, VersionRow
 from app.workflows.schemas.publication import PublicationPage, Published, PublishForm
@@ -27,7 +27,7 @@ from app.workflows.use_cases.read import (
     problem_views,
     trigger_cards,
 )
-from app.workflows.use_cases.triggers import entrances_of
+from app.workflows.use_cases.trigger_labels import entrances_of
 
 
 class PublicationController(Controller):

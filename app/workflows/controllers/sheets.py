@@ -2,24 +2,24 @@
 
 import msgspec
 
-from app.workflows.controllers.values import (
+from app.engine.core.draft import lane_label, lists, locate, walk
+from app.engine.core.events import EVENT_KINDS
+from app.engine.core.merge_tags import Output, tag_names
+from app.engine.core.steps import GROUPS, LABELS, MAIN, Step
+from app.engine.core.triggers import TRIGGER_LABELS, Trigger, trigger_kind
+from app.workflows.controllers.form_values import (
     Values,
     all_operators,
     config_values,
     field_choices,
     filter_values,
 )
-from app.workflows.domain.draft import lane_label, lists, locate, walk
-from app.workflows.domain.events import EVENT_KINDS
 from app.workflows.domain.lint import lint
-from app.workflows.domain.steps import GROUPS, LABELS, MAIN, Step
-from app.workflows.domain.templates import Output, tag_names
-from app.workflows.domain.triggers import TRIGGER_LABELS, Trigger, trigger_kind
 from app.workflows.schemas.faces import FACES, TRIGGER_GROUPS
 from app.workflows.schemas.pages import Choice, ChoiceGroup, Count, Sheet
+from app.workflows.use_cases.input_reader import Known
 from app.workflows.use_cases.read import Opened, entry_words, trigger_cards
-from app.workflows.use_cases.typed import Known
-from app.workflows.use_cases.words import words
+from app.workflows.use_cases.step_labels import words
 
 # Types of fields that stand for sets of other things and have no value to set or to watch.
 RELATIONS = ("tags", "segments", "workflows", "history")

@@ -7,16 +7,16 @@ from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
+from app.engine.core.draft import DraftError, lists
 from app.errors import NotFound
 from app.web.actions import action
 from app.web.body_limits import DOCUMENT
 from app.web.guards import may
 from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
+from app.workflows.controllers.form_values import FRESH, Values, one_row, typed
 from app.workflows.controllers.pages import EDIT, VIEW, builder, builder_of
 from app.workflows.controllers.sheets import picker, step_sheet
-from app.workflows.controllers.values import FRESH, Values, one_row, typed
-from app.workflows.domain.draft import DraftError, lists
 from app.workflows.schemas.inputs import InsertForm, PositionForm, RevForm, StepForm
 from app.workflows.schemas.pages import Builder
 from app.workflows.use_cases import edit

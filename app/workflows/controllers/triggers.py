@@ -6,16 +6,16 @@ from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
+from app.engine.core.draft import DraftError, find_trigger
 from app.errors import NotFound
 from app.web.actions import action
 from app.web.body_limits import DOCUMENT
 from app.web.guards import may
 from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
+from app.workflows.controllers.form_values import FRESH, Values, one_row, typed
 from app.workflows.controllers.pages import EDIT, VIEW, builder, builder_of
 from app.workflows.controllers.sheets import trigger_picker, trigger_sheet
-from app.workflows.controllers.values import FRESH, Values, one_row, typed
-from app.workflows.domain.draft import DraftError, find_trigger
 from app.workflows.schemas.inputs import AddTriggerForm, RevForm, TriggerForm
 from app.workflows.schemas.pages import Builder
 from app.workflows.use_cases import edit

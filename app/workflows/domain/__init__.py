@@ -1,2 +1,1 @@
-"""The engine, pure: standard library, msgspec structs and `app.filters` only. It reads no clock, opens no
-connection and decides everything: who enters, what happens next, what is wrong with a draft."""
+"""The pure part of the builder: lint, the draft as rows, and what a version refers to."""

@@ -2,17 +2,10 @@
 
 from uuid import UUID
 
+from app.engine.core.draft import Draft
+from app.engine.core.triggers import Schedule, SegmentEntered, SegmentLeft, TagAdded, TagRemoved, Trigger
+from app.engine.core.version import Version
 from app.filters.ast import Filter, Group, Op, Predicate
-from app.workflows.domain.draft import Draft
-from app.workflows.domain.triggers import (
-    Schedule,
-    SegmentEntered,
-    SegmentLeft,
-    TagAdded,
-    TagRemoved,
-    Trigger,
-)
-from app.workflows.domain.version import Version
 
 
 def audience_filter(source: Draft | Version) -> Filter | None:

@@ -5,12 +5,9 @@ from uuid import UUID
 
 import msgspec
 
-from app.filters.ast import Predicate, predicates
-from app.filters.fields import Fields
-from app.filters.nested import changing_field
-from app.filters.values import fold
-from app.workflows.domain.draft import Draft, walk
-from app.workflows.domain.steps import (
+from app.engine.core.draft import Draft, walk
+from app.engine.core.merge_tags import used_fields
+from app.engine.core.steps import (
     AddTag,
     AddToWorkflow,
     Approval,
@@ -24,9 +21,8 @@ from app.workflows.domain.steps import (
     Wait,
     WaitFor,
 )
-from app.workflows.domain.templates import used_fields
-from app.workflows.domain.texts import texts_of
-from app.workflows.domain.triggers import (
+from app.engine.core.template_fields import texts_of
+from app.engine.core.triggers import (
     ContactUpdated,
     DateReached,
     FieldChanged,
@@ -38,7 +34,11 @@ from app.workflows.domain.triggers import (
     Trigger,
     WorkflowEnded,
 )
-from app.workflows.domain.version import Version, filters_of
+from app.engine.core.version import Version, filters_of
+from app.filters.analysis import changing_field
+from app.filters.ast import Predicate, predicates
+from app.filters.fields import Fields
+from app.filters.values import fold
 
 # What an event kind is about, by the beginning of its name; the others are about nothing that has a name.
 _ABOUT = {"contact.updated": "field", "tag": "tag", "segment": "segment", "enrollment": "workflow"}

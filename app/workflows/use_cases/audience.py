@@ -7,19 +7,19 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, update
 
+from app.engine.core.draft import Audience, Draft
+from app.engine.core.events import MANUAL
+from app.engine.core.version import Version, load_version
 from app.errors import Conflict, Invalid, NotNow
 from app.filters.ast import FilterError
 from app.work import Work
 from app.workflows.domain.audience import audience_filter
-from app.workflows.domain.draft import Audience, Draft
-from app.workflows.domain.events import MANUAL
-from app.workflows.domain.version import Version, load_version
 from app.workflows.schemas.publication import AudienceView
 from db.filters import where
 from db.ids import uuid7
 from db.models import Contact, Job
+from db.queries.batch_session import EVENTS, Engine
 from db.repositories.contacts import Clause, live, until
-from db.repositories.engine import EVENTS, Engine
 
 TASK, QUEUE = "workflow.audience", "bulk"
 BATCH = 500

@@ -7,22 +7,22 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
+from app.engine.core import draft as drafts
+from app.engine.core.draft import Draft, DraftError
+from app.engine.core.secret_headers import hidden, hidden_steps
+from app.engine.core.steps import LABELS, Step, blank
+from app.engine.core.triggers import TRIGGER_LABELS, TRIGGERS, Trigger, trigger_kind
 from app.errors import Conflict, Invalid, NotFound
 from app.patch import resolve
 from app.permissions import Permission
 from app.work import Work
-from app.workflows.domain import draft as drafts
-from app.workflows.domain.draft import Draft, DraftError
 from app.workflows.domain.lint import lint, step_problems
-from app.workflows.domain.names import Names, within
-from app.workflows.domain.secrets import hidden, hidden_steps
-from app.workflows.domain.steps import LABELS, Step, blank
-from app.workflows.domain.triggers import TRIGGER_LABELS, TRIGGERS, Trigger, trigger_kind
+from app.workflows.domain.name_lookup import Names, within
 from app.workflows.schemas import inputs
-from app.workflows.use_cases.configs import config_of, trigger_of, window
-from app.workflows.use_cases.typed import Known, Reader, known
-from app.workflows.use_cases.words import words
-from db.repositories.uses import Uses
+from app.workflows.use_cases.config_builder import config_of, trigger_of, window
+from app.workflows.use_cases.input_reader import Known, Reader, known
+from app.workflows.use_cases.step_labels import words
+from db.queries.references import Uses
 
 Change = Callable[[Draft], Draft]
 STALE = "The workflow was changed in the meantime{by}. Nothing was saved: this is how it stands now."

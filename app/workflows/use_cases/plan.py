@@ -6,19 +6,19 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from app.engine.core.draft import Audience, Settings, walk
+from app.engine.core.steps import Chat, SendSms, Step, StepConfig, Window
+from app.engine.core.triggers import Trigger
+from app.engine.core.version import Version, load_version
+from app.engine.core.version_migration import ANEW, sends_anew, stand
 from app.work import Work
-from app.workflows.domain.draft import Audience, Settings, walk
-from app.workflows.domain.relocation import ANEW, sends_anew, stand
-from app.workflows.domain.steps import Chat, SendSms, Step, StepConfig, Window
-from app.workflows.domain.triggers import Trigger
-from app.workflows.domain.version import Version, load_version
 from app.workflows.schemas.publication import EXIT, FINISH, START, PlanLine, StandGroup, StandOption
+from app.workflows.use_cases.input_reader import Known
 from app.workflows.use_cases.read import Opened, entry_words, live_steps
-from app.workflows.use_cases.triggers import trigger_words
-from app.workflows.use_cases.typed import Known
-from app.workflows.use_cases.words import words
-from db.repositories.engine import Engine
-from db.repositories.relocation import GROUPS
+from app.workflows.use_cases.step_labels import words
+from app.workflows.use_cases.trigger_labels import trigger_words
+from db.queries.batch_session import Engine
+from db.queries.version_migration import GROUPS
 
 SETTINGS = {
     "reentry": "Entering again",

@@ -6,22 +6,22 @@ from uuid import UUID
 
 import msgspec
 
+from app.engine.core.draft import Draft, walk
+from app.engine.core.version import Version, content_hash, freeze, load_version
+from app.engine.core.version_migration import sends_anew
+from app.engine.schedules.trigger_schedules import sync_entrances
 from app.errors import Conflict, Invalid, NotFound
 from app.work import Work
-from app.workflows.domain.draft import Draft, walk
 from app.workflows.domain.lint import Problem, blocking
 from app.workflows.domain.references import references
-from app.workflows.domain.relocation import sends_anew
-from app.workflows.domain.version import Version, content_hash, freeze, load_version
 from app.workflows.schemas.publication import Published, PublishForm, StandChoice
 from app.workflows.use_cases.audience import add_audience_job
-from app.workflows.use_cases.clocks import sync_entrances
 from app.workflows.use_cases.edit import header_of, keep, opened
-from app.workflows.use_cases.relocation import AT_ONCE, add_relocation_job, checked, relocate
-from app.workflows.use_cases.typed import known
-from db.repositories.breakers import CHANGED
-from db.repositories.engine import Engine
-from db.repositories.relocation import ARCHIVED
+from app.workflows.use_cases.input_reader import known
+from app.workflows.use_cases.version_migration import AT_ONCE, add_relocation_job, checked, relocate
+from db.queries.batch_session import Engine
+from db.queries.circuit_breakers import CHANGED
+from db.queries.version_migration import ARCHIVED
 
 MOST_VERSIONS = 1_000_000  # far beyond use, far within the column
 

@@ -8,16 +8,16 @@ from uuid import UUID
 
 import msgspec
 
+from app.engine.core.draft import Draft, lane_label, walk
+from app.engine.core.secret_headers import hidden, hidden_steps
+from app.engine.core.steps import Exit, Step, StepConfig, lane_keys
+from app.engine.core.triggers import TRIGGER_LABELS, Trigger, trigger_kind
+from app.engine.core.types import Outcome
+from app.engine.core.version import Version, content_hash, freeze, load_version
 from app.filters.parse import describe
 from app.permissions import Permission
 from app.work import Work
-from app.workflows.domain.draft import Draft, lane_label, walk
 from app.workflows.domain.lint import Problem, blocking
-from app.workflows.domain.outcomes import Outcome
-from app.workflows.domain.secrets import hidden, hidden_steps
-from app.workflows.domain.steps import Exit, Step, StepConfig, lane_keys
-from app.workflows.domain.triggers import TRIGGER_LABELS, Trigger, trigger_kind
-from app.workflows.domain.version import Version, content_hash, freeze, load_version
 from app.workflows.schemas.faces import FACES
 from app.workflows.schemas.pages import (
     CanvasLane,
@@ -30,9 +30,9 @@ from app.workflows.schemas.pages import (
     WorkflowView,
 )
 from app.workflows.use_cases.edit import header_of
-from app.workflows.use_cases.triggers import trigger_words
-from app.workflows.use_cases.typed import Known, known
-from app.workflows.use_cases.words import asked, words
+from app.workflows.use_cases.input_reader import Known, known
+from app.workflows.use_cases.step_labels import asked, words
+from app.workflows.use_cases.trigger_labels import trigger_words
 
 
 class Opened(msgspec.Struct):

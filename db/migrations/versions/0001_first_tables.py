@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from db.migrations import policies, walls
+from db.migrations import policies, row_level_security
 
 revision = "0001"
 down_revision = None
@@ -947,7 +947,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("account_id", "enrollment_id", "seq", name=op.f("pk_enrollment_executions")),
     )
-    walls.build()
+    row_level_security.build()
 
 
 def downgrade() -> None:

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from db.migrations.policies import definer, grant, wall
-from db.migrations.walls import DUE_ACCOUNTS as DUE_BEFORE
+from db.migrations.row_level_security import DUE_ACCOUNTS as DUE_BEFORE
 
 revision = "0002"
 down_revision = "0001"

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from db.migrations.policies import definer
-from db.migrations.walls import WORN_ACCOUNTS
+from db.migrations.row_level_security import WORN_ACCOUNTS
 
 revision = "0009"
 down_revision = "0008"

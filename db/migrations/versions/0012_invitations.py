@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from db.migrations.directory import filled
+from db.migrations.auth_lookup import filled
 from db.migrations.policies import definer, grant, wall
 
 revision = "0012"

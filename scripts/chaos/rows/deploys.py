@@ -5,7 +5,7 @@ import signal
 import time
 from typing import Any
 
-from jobs.shell import GRACE_SECONDS
+from jobs.worker import GRACE_SECONDS
 from scripts.chaos.rows.scene import Scene, ensure, figures
 
 RESTARTS = 20

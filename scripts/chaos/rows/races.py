@@ -9,13 +9,13 @@ from uuid import UUID
 
 from sqlalchemy import event
 
-from app.enrollments.sending import begin, give_back, settle
+from app.engine.effects.dispatcher import begin, give_back, settle
 from app.ports import Sent
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.work import SYSTEM, open_work
-from db.repositories.engine import Engine
-from db.repositories.ledger import CLAIM_EFFECTS
+from db.queries.batch_session import Engine
+from db.queries.effect_claims import CLAIM_EFFECTS
 from jobs.tasks import match_and_move
 from scripts.chaos.rows.scene import LEASE, Scene, ensure, figures
 from scripts.chaos.rows.workers import CROWD, TAKEOVERS

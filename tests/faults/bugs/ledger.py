@@ -2,7 +2,7 @@
 
 from tests.faults.bugs import Bug
 
-LEDGER, SENDING = "db/repositories/ledger.py", "app/enrollments/sending.py"
+LEDGER, SENDING = "db/queries/effect_claims.py", "app/engine/effects/dispatcher.py"
 EFFECTS = "tests/jobs/test_effects.py"
 DURABLE = "tests/jobs/test_durable.py"
 
@@ -76,7 +76,7 @@ BUGS = (
     Bug(
         "no-cap-of-the-pause",
         "Pauses double for ever.",
-        "app/enrollments/backoff.py",
+        "app/engine/effects/backoff.py",
         "own = min(FIRST_SECONDS * 2 ** max(attempts - 1, 0), LONGEST)",
         "own = FIRST_SECONDS * 2 ** max(attempts - 1, 0)",
         (EFFECTS, "-k", "pauses_grow"),
@@ -84,7 +84,7 @@ BUGS = (
     Bug(
         "no-jitter",
         "Those who failed together come back together.",
-        "app/enrollments/backoff.py",
+        "app/engine/effects/backoff.py",
         "(1 + random.random() / 4)",
         "(1 + 1 / 8)",
         ("tests/faults/test_leases.py", "-k", "together"),
@@ -100,7 +100,7 @@ BUGS = (
     Bug(
         "held-only-in-words",
         "The engine says that it is held and sends.",
-        "db/repositories/due.py",
+        "db/queries/due_work.py",
         "           and not exists (select from installation i where i.held_at is not null)\n",
         "",
         ("tests/faults/test_restored.py", "-k", "claims_nothing"),
@@ -108,7 +108,7 @@ BUGS = (
     Bug(
         "a-restore-goes-unseen",
         "A database that is behind what is known outside is worked on as if nothing were.",
-        "app/operations/holding.py",
+        "app/engine/recovery/restore_guard.py",
         "newest > row.beat_at + SLACK",
         "newest > row.beat_at + 10_000 * SLACK * 100",
         ("tests/faults/test_restored.py", "-k", "guard"),

@@ -2,13 +2,13 @@
 
 from tests.faults.bugs import Bug
 
-ENTERING = "app/workflows/domain/entering.py"
+ENTERING = "app/engine/core/entry_rules.py"
 
 BUGS = (
     Bug(
         "claim-without-locks",
         "Two workers move the same people.",
-        "db/repositories/moving.py",
+        "db/queries/enrollment_batches.py",
         " order by e.due_at limit :most for update of e skip locked) e\n",
         " order by e.due_at limit :most) e\n",
         ("tests/faults/test_leases.py", "-k", "no_other_does"),
@@ -16,7 +16,7 @@ BUGS = (
     Bug(
         "a-wait-ends-late",
         "`>` where `>=` was meant: due now is not due.",
-        "app/workflows/domain/run.py",
+        "app/engine/core/interpreter.py",
         "due = until is not None and self.now >= until",
         "due = until is not None and self.now > until",
         ("tests/domain/test_machine.py",),
@@ -24,7 +24,7 @@ BUGS = (
     Bug(
         "goals-jump-backwards",
         "A goal that lies behind is jumped to.",
-        "app/workflows/domain/run.py",
+        "app/engine/core/interpreter.py",
         "        for index in node.goals:\n",
         "        for index in [at for at, one in enumerate(self.program.nodes) if one.match]:\n",
         ("tests/domain/test_machine.py",),
@@ -32,7 +32,7 @@ BUGS = (
     Bug(
         "batch-passed-over",
         "One event that cannot be matched makes others be passed over.",
-        "app/enrollments/batches.py",
+        "app/engine/recovery/batch_runner.py",
         "        if len(ids) == 1:\n",
         "        if len(ids) <= 500:\n",
         ("tests/jobs/test_batches.py", "-k", "poison_event"),
@@ -40,7 +40,7 @@ BUGS = (
     Bug(
         "a-decision-is-lost",
         "Why somebody did not enter is not written down.",
-        "app/enrollments/letting_in.py",
+        "app/engine/matching/enroll.py",
         "    await engine.insert(DECIDED, rows, now=work.now)\n",
         "    await engine.insert(DECIDED, rows[1:], now=work.now)\n",
         ("tests/jobs/test_path.py",),
@@ -64,7 +64,7 @@ BUGS = (
     Bug(
         "what-was-not-sent-stays",
         "Whoever leaves gets the message that was pending.",
-        "app/enrollments/writing.py",
+        "app/engine/advancing/changeset.py",
         "        if self.left:\n",
         "        if not self.enrollments:\n",
         ("tests/web/test_enrollments.py", "-k", "remove_takes_back"),
@@ -80,7 +80,7 @@ BUGS = (
     Bug(
         "poison-for-ever",
         "Who stopped the worker too often is tried again and again.",
-        "app/enrollments/batches.py",
+        "app/engine/recovery/batch_runner.py",
         "            elif suspect.crashes >= MOST_CRASHES[task.kind]:\n",
         "            elif suspect.crashes >= 100 * MOST_CRASHES[task.kind]:\n",
         ("tests/faults/test_suspects.py", "-k", "parked"),
@@ -88,7 +88,7 @@ BUGS = (
     Bug(
         "crashes-are-not-counted",
         "A crash alone is forgotten when the next worker takes it.",
-        "db/repositories/batches.py",
+        "db/queries/inflight_batches.py",
         "       crashes = crashes + case when worker_id is null then 0 else 1 end\n",
         "       crashes = crashes\n",
         ("tests/faults/test_suspects.py", "-k", "parked"),
@@ -96,7 +96,7 @@ BUGS = (
     Bug(
         "suspects-out-of-order",
         "While one event that a dead worker left behind is under way, later ones are matched.",
-        "db/repositories/batches.py",
+        "db/queries/inflight_batches.py",
         "   and (b.kind = 'move'\n",
         "   and (true\n",
         ("tests/faults/test_suspects.py", "-k", "no_other_is_matched"),
@@ -104,7 +104,7 @@ BUGS = (
     Bug(
         "matched-beside-a-mark",
         "What a dead worker was matching is matched again with everything else.",
-        "db/repositories/batches.py",
+        "db/queries/inflight_batches.py",
         " where cast(:kind as text) = 'move'\n",
         " where true\n",
         ("tests/faults/test_suspects.py", "-k", "no_other_is_matched"),
@@ -112,7 +112,7 @@ BUGS = (
     Bug(
         "suspects-are-moved-together",
         "Who was left behind by a dead worker is claimed with everybody else.",
-        "db/repositories/moving.py",
+        "db/queries/enrollment_batches.py",
         "          and e.id not in (select unnest(b.ids) from batches b\n"
         "                            where b.account_id = current_account() and b.kind = 'move')\n",
         "",
@@ -129,7 +129,7 @@ BUGS = (
     Bug(
         "nobody-did-it",
         "Who removed somebody is not written down.",
-        "app/enrollments/steering.py",
+        "app/enrollments/use_cases/membership.py",
         '    work.audit("enrollment.removed", "enrollment", row.id, {"status": ("active", "exited")})\n',
         "",
         ("tests/faults/test_leases.py", "-k", "audit"),
@@ -137,7 +137,7 @@ BUGS = (
     Bug(
         "a-quote-breaks-out",
         "A value with a quotation mark ends the text of a webhook's JSON.",
-        "app/workflows/domain/templates.py",
+        "app/engine/core/merge_tags.py",
         "    Output.JSON: lambda value: msgspec.json.encode(value).decode()[1:-1],\n",
         "    Output.JSON: lambda value: value,\n",
         ("tests/domain/test_templates.py",),
@@ -145,7 +145,7 @@ BUGS = (
     Bug(
         "the-breaker-never-opens",
         "What fails for everybody is attempted for everybody.",
-        "app/workflows/domain/breaker.py",
+        "app/engine/core/circuit_breaker.py",
         "LEAST_FAILING = 5\n",
         "LEAST_FAILING = 5_000\n",
         ("tests/domain/test_breaker.py", "tests/jobs/test_breakers.py", "-k", "five_people or dead_endpoint"),

@@ -3,7 +3,7 @@ time: the judge of a whole run can fail."""
 
 from tests.faults.bugs import Bug
 
-LEDGER = "db/repositories/ledger.py"
+LEDGER = "db/queries/effect_claims.py"
 RUN = ("tests/faults/test_short_run.py", "-k", "the_short_run")
 # In the short run it is chance whether a worker that stands still has a call under way.
 STALLS = ("tests/faults/test_short_run.py", "-k", "f09_worker_stalls_past_its_lease")

@@ -6,15 +6,15 @@ from uuid import UUID
 
 import msgspec
 
+from app.engine.core.draft import Draft, Reentry, Settings, walk
+from app.engine.core.steps import Step
+from app.engine.core.version import CompileError, compile_version, freeze
 from app.filters.fields import Fields, unknown_field
-from app.workflows.domain.draft import Draft, Reentry, Settings, walk
-from app.workflows.domain.lint.circles import circles
-from app.workflows.domain.lint.found import Found, asked, window
+from app.workflows.domain.lint.cycles import circles
+from app.workflows.domain.lint.problems import Found, asked, window
 from app.workflows.domain.lint.steps import check_step
 from app.workflows.domain.lint.triggers import check_trigger
-from app.workflows.domain.names import Names, within
-from app.workflows.domain.steps import Step
-from app.workflows.domain.version import CompileError, compile_version, freeze
+from app.workflows.domain.name_lookup import Names, within
 
 CIRCLE = "From here the only way leads back here, without a wait. Put a wait or a branch into the circle."
 

@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from app.engine.core.steps import Chat, Notify, SendEmail, SendSms, Webhook
 from app.filters.fields import Fields
-from app.workflows.domain.lint.found import MARK, Found, one_line, people, text, window, written
-from app.workflows.domain.names import Names
-from app.workflows.domain.steps import Chat, Notify, SendEmail, SendSms, Webhook
+from app.workflows.domain.lint.problems import MARK, Found, one_line, people, text, window, written
+from app.workflows.domain.name_lookup import Names
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}\Z")
 # Ours to set: what the connection needs, and the key that makes a repeated call harmless.

@@ -4,25 +4,8 @@ from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from app.filters.fields import Fields, FieldSpec, FieldType, unknown_field
-from app.filters.kept import kept_value
-from app.workflows.domain import schedule
-from app.workflows.domain.events import CONTACT_UPDATED, EVENT_KINDS, KEYED
-from app.workflows.domain.lint import sends
-from app.workflows.domain.lint.found import (
-    Found,
-    asked,
-    date_field,
-    lasts,
-    leads,
-    named,
-    people,
-    required,
-    text,
-    written,
-)
-from app.workflows.domain.names import Names
-from app.workflows.domain.steps import (
+from app.engine.core.events import CONTACT_UPDATED, EVENT_KINDS, KEYED
+from app.engine.core.steps import (
     MAY_BE_OVER,
     AddNote,
     AddTag,
@@ -48,6 +31,23 @@ from app.workflows.domain.steps import (
     WaitFor,
     Webhook,
 )
+from app.engine.core.timing import wait_times
+from app.filters.fields import Fields, FieldSpec, FieldType, unknown_field
+from app.filters.normalize import kept_value
+from app.workflows.domain.lint import sends
+from app.workflows.domain.lint.problems import (
+    Found,
+    asked,
+    date_field,
+    lasts,
+    leads,
+    named,
+    people,
+    required,
+    text,
+    written,
+)
+from app.workflows.domain.name_lookup import Names
 
 
 def _tag(config: AddTag | RemoveTag, _fields: Fields, names: Names) -> Found:
@@ -140,7 +140,7 @@ def _until(config: Wait) -> Found:
         yield "until", "Give the date and time to wait for."
         return
     try:
-        schedule.moment(config.until, ZoneInfo("UTC"))
+        wait_times.moment(config.until, ZoneInfo("UTC"))
     except ValueError as error:
         yield "until", str(error)
 

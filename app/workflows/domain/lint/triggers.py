@@ -5,11 +5,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from app.filters.fields import Fields, unknown_field
-from app.workflows.domain.cron import Cron
-from app.workflows.domain.lint.found import Found, asked, date_field, named
-from app.workflows.domain.names import Names
-from app.workflows.domain.triggers import (
+from app.engine.core.timing.cron import Cron
+from app.engine.core.triggers import (
     TRIGGER_LABELS,
     ContactUpdated,
     DateReached,
@@ -24,6 +21,9 @@ from app.workflows.domain.triggers import (
     WorkflowEnded,
     trigger_kind,
 )
+from app.filters.fields import Fields, unknown_field
+from app.workflows.domain.lint.problems import Found, asked, date_field, named
+from app.workflows.domain.name_lookup import Names
 
 _PATH = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\Z")
 # Any moment will do: a cron that never strikes never strikes from here either.

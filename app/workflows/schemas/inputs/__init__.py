@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta
 
+from app.engine.core.draft import Audience, Reentry
+from app.engine.core.steps import Line, Text, Unit
 from app.patch import Patch
-from app.workflows.domain.draft import Audience, Reentry
-from app.workflows.domain.steps import Line, Text, Unit
 from app.workflows.schemas.inputs.filters import FilterInput
 from app.workflows.schemas.inputs.steps import ConfigInput, WindowInput
 from app.workflows.schemas.inputs.triggers import TriggerInput

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from app.engine.core.steps import Line, Text
 from app.filters.ast import Group, Predicate
-from app.workflows.domain.steps import Line, Text
 
 
 class RowInput(msgspec.Struct, forbid_unknown_fields=True):

@@ -7,11 +7,11 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta
 
+from app.engine.core.steps import Amount, Line, OnDoubt, Text, TimeOfDay, Unit, Weekday
+from app.engine.core.steps.base import Past
+from app.engine.core.steps.contact import Users
+from app.engine.core.steps.flow import StepKey
 from app.patch import Patch
-from app.workflows.domain.steps import Amount, Line, OnDoubt, Text, TimeOfDay, Unit, Weekday
-from app.workflows.domain.steps.base import Past
-from app.workflows.domain.steps.contact import Users
-from app.workflows.domain.steps.flow import StepKey
 from app.workflows.schemas.inputs.filters import FilterInput
 
 NewLaneKey = Annotated[str, Meta(pattern=r"^[a-z0-9_]{0,20}\Z")]

@@ -7,9 +7,9 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta
 
+from app.engine.core.events import Source
+from app.engine.core.steps import Line, TimeOfDay
 from app.patch import Patch
-from app.workflows.domain.events import Source
-from app.workflows.domain.steps import Line, TimeOfDay
 from app.workflows.schemas.inputs.filters import FilterInput
 
 Sources = Annotated[list[Source], Meta(max_length=6)]

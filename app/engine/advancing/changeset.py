@@ -1,0 +1,273 @@
+"""What a batch of moves writes, gathered row by row and written table by table."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from app.engine.advancing.loader import ON_EFFECT
+from app.engine.advancing.side_records import Made
+from app.engine.core.events import (
+    CONTACT_DELETED,
+    CONTACT_UPDATED,
+    ENROLLMENT_ENDED,
+    LEAVE_REQUESTED,
+    MANUAL,
+    NOTE_ADDED,
+    TAG_ADDED,
+    TAG_REMOVED,
+    TASK_ADDED,
+    Event,
+    Source,
+)
+from app.engine.core.types import Change, Decision, Outcome, Status
+from app.engine.core.version import Program
+from app.engine.matching.event_subscriptions import asked_for
+from app.engine.program_cache import Setting
+from app.filters.fields import Fields
+from app.work import Work
+from db.ids import uuid7
+from db.queries import enrollment_batches
+from db.queries.batch_session import AUDIT, EVENTS, Engine
+
+Row = dict[str, Any]
+# What the audit calls each kind of change, and what it says has changed.
+_AUDITED = {
+    "field": ("contact.updated", ""),
+    "tag_added": ("tag.added", "tag"),
+    "tag_removed": ("tag.removed", "tag"),
+    "note_added": ("note.added", "note"),
+    "task_added": ("task.added", "task"),
+    "deleted": ("contact.deleted", "deleted"),
+}
+
+
+class Moves:
+    """The rows of one batch. `add` in the order in which things happened."""
+
+    def __init__(self) -> None:
+        self.enrollments: list[Row] = []
+        self.stayed: list[Row] = []
+        self.executions: list[Row] = []
+        self.closed: list[Row] = []
+        self.effects: list[Row] = []
+        self.events: list[Row] = []
+        self.audit: list[Row] = []
+        self.contacts: dict[UUID, tuple[Row, Row]] = {}
+        self.tagged: dict[tuple[UUID, UUID], bool] = {}
+        self.left: list[UUID] = []
+        self.called_off: list[Row] = []
+        self.ended: list[tuple[Any, Decision]] = []
+        self.made = Made()
+
+    @property
+    def steps(self) -> int:
+        return len(self.executions)
+
+    def add(self, row: Any, decision: Decision, program: Program | None) -> None:
+        """One enrollment (as claimed) and what was decided for it."""
+        if not decision.moved:
+            self.stayed.append({"id": row.id, "due_at": decision.due_at})
+            return
+        self.enrollments.append(_enrollment(row, decision))
+        self.executions.extend(
+            {
+                "enrollment_id": row.id,
+                "seq": made.seq,
+                "step_key": made.step_key,
+                "kind": made.kind,
+                "outcome": made.outcome,
+                "detail": made.detail,
+                "error": made.error,
+            }
+            for made in decision.executions
+        )
+        self.closed.extend(
+            {
+                "enrollment_id": row.id,
+                "seq": made.seq,
+                "outcome": made.outcome,
+                "detail": made.detail,
+                "error": made.error,
+            }
+            for made in decision.closed
+        )
+        if decision.status is not Status.ACTIVE:
+            self.end(row, decision)
+        if row.wait_reason in ON_EFFECT and any(one.outcome is Outcome.SKIPPED for one in decision.closed):
+            self.called_off.append({"enrollment_id": row.id, "seq": row.seq})
+        self.made.add(row, decision)
+        for effect in decision.effects:
+            self.effects.append(
+                {
+                    "id": uuid7(),
+                    "enrollment_id": row.id,
+                    "seq": effect.seq,
+                    "workflow_id": row.workflow_id,
+                    "contact_id": row.contact_id,
+                    "step_key": effect.step_key,
+                    "kind": effect.kind,
+                    "idempotency_key": effect.idempotency_key,
+                    "payload": effect.payload,
+                    "on_doubt": effect.on_doubt,
+                }
+            )
+        if program is not None and decision.changes:
+            self._contact(row, decision, program.fields)
+        for workflow in decision.enter:
+            self._event(row, MANUAL, {"workflow_id": str(workflow)})
+        for one in decision.leave:
+            asked = {"workflow_id": str(one)} if one else {"workflow_id": None, "not": str(row.workflow_id)}
+            self._event(row, LEAVE_REQUESTED, asked)
+
+    def end(self, row: Any, decision: Decision) -> None:
+        """An end is told, and what has not been sent is called off."""
+        self.left.append(row.id)
+        self.ended.append((row, decision))
+
+    def _contact(self, row: Any, decision: Decision, fields: Fields) -> None:
+        if decision.fields or decision.tags_added or decision.tags_removed:
+            built_in, custom = self.contacts.setdefault(row.contact_id, ({}, {}))
+            for key, value in decision.fields.items():
+                custom_id = fields[key].custom_id
+                (built_in if custom_id is None else custom)[custom_id or key] = value
+        self.tagged.update({(row.contact_id, tag): True for tag in decision.tags_added})
+        self.tagged.update({(row.contact_id, tag): False for tag in decision.tags_removed})
+        changed = self._changes(row, decision)
+        if changed:
+            self._event(row, CONTACT_UPDATED, {"changes": changed})
+        for tag in decision.tags_added:
+            self._event(row, TAG_ADDED, {"tag_id": str(tag)})
+        for tag in decision.tags_removed:
+            self._event(row, TAG_REMOVED, {"tag_id": str(tag)})
+        if decision.delete:
+            self._event(row, CONTACT_DELETED, {})
+
+    def _changes(self, row: Any, decision: Decision) -> dict[str, list[object]]:
+        """Each change in its place; first and last value of the fields that changed."""
+        changed: dict[str, list[object]] = {}
+        tasks = iter(decision.tasks)
+        for change in decision.changes:
+            self._audit(row, change)
+            if change.kind == "field":
+                first = changed.get(change.name, [change.old])[0]
+                changed[change.name] = [first, change.new]
+            elif change.kind == "note_added":
+                note = self.made.note(row, change.step_key, change.name)
+                self._event(row, NOTE_ADDED, {"note_id": str(note)})
+            elif change.kind == "task_added":
+                task = self.made.task(row, change.step_key, next(tasks))
+                self._event(row, TASK_ADDED, {"task_id": str(task)})
+        return changed
+
+    def _event(self, row: Any, kind: str, data: Row) -> None:
+        self.events.append(
+            {
+                "id": uuid7(),
+                "kind": kind,
+                "subject_id": row.contact_id,
+                "source": "workflow",
+                "data": data,
+                "root_event_id": row.root_event_id,
+                "depth": row.depth + 1,
+            }
+        )
+
+    def _audit(self, row: Any, change: Change) -> None:
+        action, name = _AUDITED[change.kind]
+        if change.kind == "field":
+            changes = {change.name: [change.old, change.new]}
+        elif change.kind == "deleted":
+            changes = {name: [False, True]}
+        else:
+            changes = {name: [change.name, None] if change.kind == "tag_removed" else [None, change.name]}
+        self.audit.append(
+            {
+                "id": uuid7(),
+                "actor_id": f"{row.workflow_id}:{change.step_key}",
+                "actor_name": row.workflow_name,
+                "action": action,
+                "subject_id": str(row.contact_id),
+                "changes": changes,
+            }
+        )
+
+    async def _name_tags(self, engine: Engine) -> None:
+        """The audit is read by people: tags by their names, as they are now."""
+        rows = [row for row in self.audit if "tag" in row["changes"]]
+        if rows:
+            tags = list({tag for _, tag in self.tagged})
+            names = {
+                str(row.id): row.name for row in await engine.all(enrollment_batches.TAG_NAMES, ids=tags)
+            }
+            for row in rows:
+                row["changes"] = {"tag": [_named(value, names) for value in row["changes"]["tag"]]}
+
+    async def _tell_ends(self, setting: Setting) -> None:
+        """An end is an event only where somebody listens for it."""
+        index = (await setting.live()).index
+        everybody = ENROLLMENT_ENDED in await asked_for(setting.engine)
+        for row, decision in self.ended:
+            reason = decision.exit_reason.value if decision.exit_reason else None
+            said = {
+                "workflow_id": str(row.workflow_id),
+                "status": decision.status.value,
+                "reason": reason,
+            }
+            event = Event(row.id, ENROLLMENT_ENDED, Source.WORKFLOW, row.contact_id, said, row.depth + 1)
+            if everybody or index.candidates(event):
+                self._event(row, ENROLLMENT_ENDED, said)
+
+    async def write(self, work: Work, engine: Engine, setting: Setting | None = None) -> None:
+        """All of it in the transaction that runs. `setting` is read when it is not given and needed."""
+        now = work.now
+        if self.ended:
+            await self._tell_ends(setting or await Setting.of(work))
+        contacts = [
+            {"id": contact, "built_in": built_in, "custom": custom}
+            for contact, (built_in, custom) in sorted(self.contacts.items())
+        ]
+        tags = sorted(self.tagged.items())
+        await engine.insert(enrollment_batches.CONTACTS, contacts, now=now)
+        await engine.insert(enrollment_batches.TAGGED, [_tag(key) for key, on in tags if on])
+        await engine.insert(enrollment_batches.UNTAGGED, [_tag(key) for key, on in tags if not on])
+        await engine.insert(enrollment_batches.EXECUTIONS, self.executions, now=now)
+        await engine.insert(enrollment_batches.CLOSED, self.closed, now=now)
+        await engine.insert(enrollment_batches.LEDGER, self.effects, now=now)
+        await self.made.write(work, engine)
+        await engine.insert(EVENTS, self.events, now=now)
+        await self._name_tags(engine)
+        await engine.insert(AUDIT, self.audit, now=now)
+        await engine.insert(enrollment_batches.MOVED, self.enrollments, now=now)
+        await engine.insert(enrollment_batches.STAYED, self.stayed)
+        await engine.insert(
+            enrollment_batches.CALL_OFF, self.called_off, error="A goal was met before it was sent."
+        )
+        if self.left:
+            await engine.do(
+                enrollment_batches.CANCEL_EFFECTS,
+                ids=self.left,
+                error="The enrollment ended before it was sent.",
+            )
+
+
+def _named(value: object, names: Mapping[str, str]) -> object:
+    return names.get(str(value), value)
+
+
+def _tag(pair: tuple[UUID, UUID]) -> Row:
+    return {"contact_id": pair[0], "tag_id": pair[1]}
+
+
+def _enrollment(row: Any, decision: Decision) -> Row:
+    return {
+        "id": row.id,
+        "status": decision.status,
+        "step_key": decision.step_key,
+        "seq": decision.seq,
+        "due_at": decision.due_at,
+        "wait_until": decision.wait_until,
+        "wait_reason": decision.wait_reason,
+        "exit_reason": decision.exit_reason,
+        "goal_key": decision.goal_key,
+        "error": decision.error,
+    }

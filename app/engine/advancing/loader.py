@@ -1,0 +1,234 @@
+"""What `advance` needs for a batch of enrollments, read at once; and what it decides for each of them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from app.engine.core.advance import advance, leave
+from app.engine.core.types import Around, Decision, EffectOutcome, Enrollment, ExitReason, Status, WaitReason
+from app.engine.core.version import Program
+from app.engine.program_cache import Programs, Setting
+from app.filters.analysis import AskedHistory
+from app.filters.facts import Facts, Happened, Membership
+from db.queries import step_side_effects as statements
+from db.queries.batch_session import Engine
+from db.queries.effect_claims import UNWANTED
+from db.queries.enrollment_batches import EFFECTS_OF
+from db.queries.event_matching import UNMATCHED_SINCE
+
+ON_EFFECT = ("effect", "retry", "hold", "breaker_open")
+_State = tuple[UUID, str]
+
+
+class Known(msgspec.Struct):
+    """All that is known around one batch: of contacts that are there, and of `deleted` ones whose deletion
+    started an enrollment. `around` by workflow: what its steps remember is their own;
+    `before` is how that was read, to write back only what changed."""
+
+    programs: Programs
+    facts: dict[UUID, Facts]
+    deleted: dict[UUID, Facts]
+    effects: dict[UUID, EffectOutcome]
+    answers: dict[UUID, str]
+    around: dict[UUID, Around]
+    before: dict[_State, bytes]
+
+    def decide(self, row: Any, now: Any, one_step: bool = False) -> Decision:
+        """One enrollment as claimed; `one_step` goes no further. Its contact's facts change in place: the
+        next one of the same contact sees them."""
+        state = state_of(row, self.effects.get(row.id), self.answers.get(row.id))
+        facts = self.facts.get(row.contact_id)
+        if facts is None and row.of_deleted:
+            facts = self.deleted.get(row.contact_id)
+        if row.workflow_status == "archived":
+            return leave(state, now, Status.EXITED, ExitReason.WORKFLOW_ARCHIVED)
+        if facts is None:
+            return leave(state, now, Status.EXITED, ExitReason.SUBJECT_DELETED)
+        program = self.programs.get((row.workflow_id, row.version))
+        if not isinstance(program, Program):
+            said = str(program or "The version is gone.")
+            return leave(state, now, Status.FAILED, ExitReason.FAILED_PERMANENT, said)
+        facts.data = row.data
+        decision = advance(program, state, facts, now, self.around[row.workflow_id], one_step)
+        if decision.delete:
+            self.facts.pop(row.contact_id, None)
+        return decision
+
+    async def keep(self, engine: Engine) -> None:
+        """Write what steps remember now, where it is something else than before."""
+        rows = []
+        for workflow, one in self.around.items():
+            for key, state in one.states.items():
+                now = msgspec.json.encode(state)
+                if now != self.before.get((workflow, key)):
+                    rows.append({"workflow_id": workflow, "step_key": key, "state": now.decode()})
+        await engine.insert(statements.STATES_WRITTEN, rows)
+
+
+def state_of(row: Any, effect: EffectOutcome | None = None, answer: str | None = None) -> Enrollment:
+    """The enrollment of a claimed row."""
+    return Enrollment(
+        row.id,
+        row.contact_id,
+        row.step_key,
+        row.seq,
+        WaitReason(row.wait_reason) if row.wait_reason else None,
+        row.wait_until,
+        row.goal_key,
+        effect,
+        answer,
+        row.heard_event_id is not None,
+        row.entered_at,
+        row.of_deleted,
+    )
+
+
+async def load(setting: Setting, rows: Sequence[Any]) -> Known:
+    """Contacts that a step may change stay locked until the transaction ends, then what steps remember."""
+    programs = await setting.programs((row.workflow_id, row.version) for row in rows)
+    found = {row.workflow_id: programs.get((row.workflow_id, row.version)) for row in rows}
+    facts, deleted = await _facts(setting, rows, programs)
+    known = Known(programs, facts, deleted, {}, {}, {}, {})
+    engine = setting.engine
+    known.effects = await _effects(engine, rows)
+    known.answers = await _answers(engine, rows)
+    running = {
+        (row.workflow_id, row.version): program
+        for row in rows
+        if isinstance(program := programs.get((row.workflow_id, row.version)), Program)
+    }
+    shared = await _shared(setting, list(running.values()), [*facts.values(), *deleted.values()])
+    shared.unmatched_since = await _unmatched_since(setting, rows)
+    known.around = {workflow: replace(shared, states={}) for workflow in found}
+    await _states(engine, running, known)
+    return known
+
+
+_ByContact = dict[UUID, Facts]
+
+
+async def _facts(setting: Setting, rows: Sequence[Any], programs: Programs) -> tuple[_ByContact, _ByContact]:
+    locked, gone = set(), set()
+    asked: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
+    history = AskedHistory()
+    for row in rows:
+        program = programs.get((row.workflow_id, row.version))
+        if row.of_deleted:
+            gone.add(row.contact_id)
+        if not isinstance(program, Program):
+            continue
+        if program.changes_contact:
+            locked.add(row.contact_id)
+        if program.asks_workflows:
+            asked["workflows"].add(row.contact_id)
+        if program.asks_history:
+            asked["history"].add(row.contact_id)
+            history |= program.asks_history
+    facts = await setting.facts((row.contact_id for row in rows), lock=locked)
+    deleted = await setting.deleted_facts(gone - facts.keys()) if gone else {}
+    every = facts | deleted
+    await bring(setting, every, asked["workflows"], asked["history"], history)
+    return facts, deleted
+
+
+async def bring(
+    setting: Setting,
+    facts: Mapping[UUID, Facts],
+    workflows: set[UUID],
+    history: set[UUID],
+    asked: AskedHistory,
+) -> None:
+    """Adds where the contacts in `workflows` are and were, and what is `asked` of what happened to those in
+    `history`. What was known of it before is replaced."""
+    engine = setting.engine
+    for row in await engine.all(statements.MEMBERSHIP, ids=sorted(workflows)) if workflows else ():
+        if row.contact_id in facts:
+            facts[row.contact_id].workflows = Membership(
+                set(row.active or ()), set(row.ever), set(row.completed or ())
+            )
+    if not history:
+        return
+    for contact in history & facts.keys():
+        facts[contact].history = []
+    rows = await engine.all(
+        statements.HAPPENED,
+        ids=sorted(history),
+        kinds=sorted(asked.kinds),
+        since=setting.now - asked.within,
+        fields=sorted(asked.fields),
+    )
+    for row in rows:
+        if row.contact_id in facts:
+            facts[row.contact_id].history.append(Happened(row.kind, row.occurred_at, row.changes or {}))
+
+
+async def _shared(setting: Setting, programs: Sequence[Program], facts: Sequence[Facts]) -> Around:
+    """The account's members, where a program asks for them; each contact's facts name them."""
+    shared = Around()
+    if any(program.asks_members for program in programs):
+        members = await setting.engine.all(statements.MEMBERS)
+        names = {str(member.id): member.name for member in members}
+        shared = Around(members=[member.id for member in members])
+        for one in facts:
+            one.users = names
+    if any(program.asks_owned for program in programs):
+        rows = await setting.engine.all(statements.OWNED)
+        shared.owned = {row.owner_id: row.contacts for row in rows}
+    return shared
+
+
+async def _unmatched_since(setting: Setting, rows: Sequence[Any]) -> datetime | None:
+    """Since when events wait to be matched; asked only where the time of a wait for an event is over."""
+    if not any(row.wait_reason == "event" and row.wait_until <= setting.now for row in rows):
+        return None
+    since: datetime | None = (await setting.engine.all(UNMATCHED_SINCE))[0].oldest
+    return since
+
+
+async def _states(engine: Engine, running: Mapping[Any, Program], known: Known) -> None:
+    wanted = sorted(
+        {(workflow, key) for (workflow, _), program in running.items() for key in program.steps_with_state}
+    )
+    if not wanted:
+        return
+    keys = {"workflow_id": [one[0] for one in wanted], "step_key": [one[1] for one in wanted]}
+    rows = await engine.all(statements.STATES_LOCKED, **keys)
+    if len(rows) < len(wanted):
+        await engine.do(statements.STATES_BEGUN, **keys)
+        rows = await engine.all(statements.STATES_LOCKED, **keys)
+    for row in rows:
+        known.around[row.workflow_id].states[row.step_key] = row.state
+        known.before[row.workflow_id, row.step_key] = msgspec.json.encode(row.state)
+
+
+async def _effects(engine: Engine, rows: Sequence[Any]) -> dict[UUID, EffectOutcome]:
+    waiting = [row for row in rows if row.wait_reason in ON_EFFECT]
+    if not waiting:
+        return {}
+    found = await engine.all(EFFECTS_OF, ids=[row.id for row in waiting], seqs=[row.seq for row in waiting])
+    return {row.enrollment_id: _outcome(row) for row in found}
+
+
+def _outcome(row: Any) -> EffectOutcome:
+    """What the ledger says, as `advance` reads it: until its call begins, what is claimed still waits."""
+    status: Any = row.status
+    if status == "cancelled":
+        status = "skipped" if row.error_class == UNWANTED else "failed_permanent"
+    elif status == "claimed" and row.begun_at is None:
+        status = "pending"
+    next_at = row.due_at if status == "retry" else None
+    return EffectOutcome(status, next_at, row.error, row.result or {})
+
+
+async def _answers(engine: Engine, rows: Sequence[Any]) -> dict[UUID, str]:
+    waiting = [row for row in rows if row.wait_reason == "approval"]
+    if not waiting:
+        return {}
+    found = await engine.all(
+        statements.ANSWERS, ids=[row.id for row in waiting], seqs=[row.seq for row in waiting]
+    )
+    return {row.enrollment_id: row.answer for row in found}

@@ -1,0 +1,121 @@
+"""What steps make besides moving people: notes, tasks, notifications, approvals, and what an enrollment
+carries along. Gathered row by row, written table by table."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from app.engine.core.types import Decision, Outcome
+from app.work import Work
+from db.ids import uuid7
+from db.queries import step_side_effects
+from db.queries.batch_session import Engine
+
+Row = dict[str, Any]
+_WITHDRAWN = (Outcome.LEFT, Outcome.SKIPPED)
+
+
+class Made:
+    """The rows of one batch."""
+
+    def __init__(self) -> None:
+        self.notes: list[Row] = []
+        self.tasks: list[Row] = []
+        self.notifications: list[Row] = []
+        self.approvals: list[Row] = []
+        self.answered: list[Row] = []
+        self.carried: list[Row] = []
+        self.binned: list[UUID] = []
+
+    def add(self, row: Any, decision: Decision) -> None:
+        """One enrollment (as claimed) and what was decided for it."""
+        if decision.data:
+            self.carried.append({"id": row.id, "data": merged(row.data, decision.data)})
+        if decision.delete:
+            self.binned.append(row.contact_id)
+        for told in decision.notifications:
+            self.notifications.append(
+                {
+                    "id": uuid7(),
+                    "user_id": told.user,
+                    "title": told.title,
+                    "body": told.body,
+                    "href": f"/enrollments/{row.id}",
+                    "contact_id": row.contact_id,
+                }
+            )
+        for asked in decision.approvals:
+            self.approvals.append(
+                {
+                    "id": uuid7(),
+                    "enrollment_id": row.id,
+                    "seq": asked.seq,
+                    "workflow_id": row.workflow_id,
+                    "contact_id": row.contact_id,
+                    "step_key": asked.step_key,
+                    "question": asked.question,
+                    "options": _json([{"key": key, "name": name} for key, name in asked.options]),
+                    "users": _json([str(user) for user in asked.users]),
+                    "due_at": asked.due_at,
+                }
+            )
+        if row.wait_reason == "approval":
+            self._answered(row, decision)
+
+    def _answered(self, row: Any, decision: Decision) -> None:
+        """Nobody can answer a question any more that nobody waits with."""
+        for closed in decision.closed:
+            if closed.seq == row.seq:
+                status = "withdrawn" if closed.outcome in _WITHDRAWN else "expired"
+                self.answered.append({"enrollment_id": row.id, "seq": row.seq, "status": status})
+
+    def note(self, row: Any, step_key: str, text: str) -> UUID:
+        made = self._by(row, step_key) | {"body": text}
+        self.notes.append(made)
+        return UUID(str(made["id"]))
+
+    def task(self, row: Any, step_key: str, task: Any) -> UUID:
+        """`task` is a NewTask."""
+        made = self._by(row, step_key) | {
+            "title": task.title,
+            "body": task.body,
+            "assignee_id": task.assignee,
+            "due_at": task.due_at,
+        }
+        self.tasks.append(made)
+        return UUID(str(made["id"]))
+
+    def _by(self, row: Any, step_key: str) -> Row:
+        return {
+            "id": uuid7(),
+            "contact_id": row.contact_id,
+            "author_id": f"{row.workflow_id}:{step_key}",
+            "author_name": row.workflow_name,
+        }
+
+    async def write(self, work: Work, engine: Engine) -> None:
+        """All of it in the transaction that runs."""
+        now = work.now
+        await engine.insert(step_side_effects.NOTES, self.notes, now=now)
+        await engine.insert(step_side_effects.TASKS, self.tasks, now=now)
+        await engine.insert(step_side_effects.NOTIFICATIONS, self.notifications, now=now)
+        await engine.insert(step_side_effects.APPROVALS_CLOSED, self.answered)
+        await engine.insert(step_side_effects.APPROVALS, self.approvals, now=now)
+        await engine.insert(step_side_effects.CARRIED, self.carried)
+        if self.binned:
+            await engine.do(step_side_effects.BINNED, ids=sorted(self.binned), now=now)
+
+
+def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Row:
+    """What an enrollment carries, with more: one response beside the other."""
+    made = dict(old)
+    for name, value in new.items():
+        before = made.get(name)
+        made[name] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+    return made
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

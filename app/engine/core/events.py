@@ -1,0 +1,117 @@
+"""Facts about contacts, as triggers, waits and goals hear of them."""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from app.filters import event_kinds
+
+# What people call an event; also the kinds that an event wait may name.
+EVENT_KINDS = event_kinds.EVENT_KINDS
+
+
+class Source(StrEnum):
+    USER = "user"
+    API = "api"
+    BULK = "bulk"
+    IMPORT = "import"
+    WORKFLOW = "workflow"
+    SYSTEM = "system"
+
+
+# What a new trigger listens to. Workflows starting workflows is a choice that someone has to make.
+LISTENED = [Source.USER, Source.API, Source.BULK, Source.IMPORT]
+
+CONTACT_CREATED = "contact.created"
+CONTACT_UPDATED = "contact.updated"
+CONTACT_DELETED = "contact.deleted"
+TAG_ADDED = "tag.added"
+TAG_REMOVED = "tag.removed"
+NOTE_ADDED = "note.added"
+TASK_ADDED = "task.added"
+TASK_COMPLETED = "task.completed"
+TASK_OVERDUE = "task.overdue"
+SEGMENT_ENTERED = "segment.entered"
+SEGMENT_LEFT = "segment.left"
+WEBHOOK_RECEIVED = "webhook.received"
+EMAIL_DELIVERED = "email.delivered"
+EMAIL_BOUNCED = "email.bounced"
+DATE_REACHED = "date.reached"
+SCHEDULE_STRUCK = "schedule.struck"
+ENROLLMENT_ENDED = "enrollment.ended"
+MANUAL = "enrollment.requested"
+# A step takes the contact out of a workflow (`workflow_id`), or of every one but `not`.
+LEAVE_REQUESTED = "enrollment.leave_requested"
+
+# Which entry of an event's `data` is its equality key; contact.updated has one for each changed field.
+KEYED: dict[str, str] = {
+    TAG_ADDED: "tag_id",
+    TAG_REMOVED: "tag_id",
+    SEGMENT_ENTERED: "segment_id",
+    SEGMENT_LEFT: "segment_id",
+    WEBHOOK_RECEIVED: "trigger",
+    DATE_REACHED: "trigger",
+    SCHEDULE_STRUCK: "trigger",
+    ENROLLMENT_ENDED: "workflow_id",
+    MANUAL: "workflow_id",
+}
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A fact as the trigger index reads it. `data` by kind (ids as text): `changes` {field key: [old, new]}
+    for contact.updated; `tag_id`; `segment_id`; `task_id`, `note_id`; `trigger` ("<workflow id>:<trigger
+    key>", with `body` for webhook.received, `day` for date.reached, `at` for schedule.struck);
+    `workflow_id` (with `status` and `reason` for enrollment.ended)."""
+
+    id: UUID
+    kind: str
+    source: Source
+    subject_id: UUID
+    data: Mapping[str, Any] = {}
+    depth: int = 0
+
+
+def offered(event: Event) -> Iterator[tuple[str, str]]:
+    """The pairs under which triggers that may care about this event stand in the index."""
+    yield event.kind, ""
+    if event.kind == CONTACT_UPDATED:
+        for field, pair in event.data.get("changes", {}).items():
+            yield event.kind, field
+            yield event.kind, became(field, pair[1])
+    elif event.kind in KEYED:
+        key = str(event.data.get(KEYED[event.kind]))
+        yield event.kind, key
+        if event.kind == ENROLLMENT_ENDED:
+            yield event.kind, f"{key}:{event.data.get('status')}"
+
+
+def plain(value: object) -> str:
+    """A field's value as text to compare with what somebody typed: without case, "" when empty."""
+    if value is None or isinstance(value, bool):
+        return "" if value is None else str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip().casefold()
+
+
+def became(field: str, value: object) -> str:
+    """The equality key of a field that has this value now."""
+    return f"{field}={plain(value)}"
+
+
+def carried(event: Event) -> dict[str, Any]:
+    """What an enrollment keeps of the event that started it, for `{{ event.… }}`: the body of a webhook, and
+    what clocks, tasks, notes and other workflows say."""
+    data = dict(event.data)
+    if event.kind == WEBHOOK_RECEIVED:
+        body = data.get("body")
+        return body if isinstance(body, dict) else {"body": body}
+    if event.kind in (SCHEDULE_STRUCK, DATE_REACHED):
+        return {name: value for name, value in data.items() if name != "trigger"}
+    return data if event.kind in _TELLING else {}
+
+
+_TELLING = (NOTE_ADDED, TASK_ADDED, TASK_COMPLETED, TASK_OVERDUE, ENROLLMENT_ENDED)

@@ -1,0 +1,29 @@
+"""When somebody who stands still is looked at although nothing happened to them. Pure."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from app.engine.core.steps import MAY_BE_OVER, StepConfig, Wait, WaitFor
+from app.filters.analysis import asks_time
+from app.filters.ast import Filter
+from app.filters.fields import Fields
+
+# Time alone may make a filter true or false; another zone of the account moves the end of a wait for a date.
+FOR_TIME, FOR_ZONE = timedelta(minutes=15), timedelta(days=1)
+
+
+def look(config: StepConfig, asked: Iterable[Filter | None], fields: Fields) -> timedelta | None:
+    """How long somebody stands at this step at most without being looked at; `asked` are the other filters
+    that may take them from it."""
+    own = config.filter if isinstance(config, WaitFor) and config.mode == "condition" else None
+    if any(asks_time(one, fields) for one in (own, *asked)):
+        return FOR_TIME
+    dated = isinstance(config, Wait) and config.mode in MAY_BE_OVER
+    return FOR_ZONE if dated else None
+
+
+def awaits_change(config: StepConfig) -> bool:
+    """Whether a change of the contact may end or move the wait of this step."""
+    if isinstance(config, Wait):
+        return config.mode == "date_field"
+    return isinstance(config, WaitFor) and config.mode == "condition"

@@ -1,0 +1,94 @@
+"""When schedule and date triggers strike, and what becomes of the occurrences that a downtime swallowed.
+
+An occurrence is missed when it is looked at more than ten minutes after its time, or when a later one has
+come as well: the engine looks every second, so it was down, or the workflow was paused. Missed ones follow
+the trigger's policy: `skip` does none of them; `once` does the newest for all of them, unless one that is not
+missed is due as well; `all` does each, the oldest first, but at most the newest hundred: a storm helps
+nobody. For dates `once` is as `all`: each day is about other contacts, and each of those has but one."""
+
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from app.engine.core.timing.cron import Cron
+from app.engine.core.timing.recurrence import Rule, Weekly, day_of, next_after, occurrences
+from app.engine.core.triggers import DateReached, Schedule
+
+LATE = timedelta(minutes=10)
+MOST_CAUGHT_UP = 100
+MINUTE = timedelta(minutes=1)
+Timed = Schedule | DateReached
+
+
+class Struck(msgspec.Struct, frozen=True):
+    """The occurrences to do now, in order; how many were missed, how many of those are left out (`more`:
+    besides older ones that nobody counted); when the clock strikes next, None when it never does again."""
+
+    run: list[datetime]
+    missed: int
+    left_out: int
+    more: bool
+    last_at: datetime
+    next_at: datetime | None
+
+
+def rule_of(trigger: Timed) -> Rule:
+    """When a trigger strikes; a date trigger each day, for those whose day it is. Raises ValueError for what
+    is no cron."""
+    return Cron(trigger.cron) if isinstance(trigger, Schedule) else Weekly(range(7), trigger.at)
+
+
+def strikes(trigger: Timed, last_at: datetime, now: datetime, zone: ZoneInfo) -> Struck:
+    """What a clock whose occurrences are done up to `last_at` has to do at `now`. Raises ValueError."""
+    rule = rule_of(trigger)
+    newest, more = _newest(rule, last_at, now, zone)
+    fresh = [moment for moment in newest[-1:] if now - moment <= LATE]
+    missed = newest[: len(newest) - len(fresh)]
+    if trigger.missed == "all" or (trigger.missed == "once" and isinstance(trigger, DateReached)):
+        caught_up = missed[-MOST_CAUGHT_UP:]
+    else:
+        caught_up = missed[-1:] if trigger.missed == "once" and not fresh else []
+    return Struck(
+        [*caught_up, *fresh],
+        len(missed),
+        len(missed) - len(caught_up),
+        more,
+        newest[-1] if newest else last_at,
+        next_after(rule, now, zone),
+    )
+
+
+def _newest(rule: Rule, after: datetime, until: datetime, zone: ZoneInfo) -> tuple[list[datetime], bool]:
+    """The newest occurrences of a stretch of time: all of them, or as many as can matter, and whether there
+    are older ones. A year of minutes costs no more than a day: the place is searched, not walked to."""
+    enough = MOST_CAUGHT_UP + 1
+    found = occurrences(rule, after, until, zone, enough + 1)
+    if len(found) <= enough:
+        return found, False
+    low, high = after, until
+    while high - low > MINUTE:
+        middle = low + (high - low) / 2
+        found = occurrences(rule, middle, until, zone, enough + 1)
+        if len(found) == enough:
+            return found, True
+        low, high = (middle, high) if len(found) > enough else (low, middle)
+    return occurrences(rule, low, until, zone, 2 * enough)[-enough:], True
+
+
+def asked_day(trigger: DateReached, moment: datetime, zone: ZoneInfo) -> date | None:
+    """The day that contacts must have in the trigger's field to be reached at this occurrence."""
+    struck = day_of(moment, zone)
+    try:
+        return None if struck is None else struck - timedelta(days=trigger.offset)
+    except OverflowError:
+        return None
+
+
+def yearly_days(day: date) -> list[str]:
+    """The months and days (ISO, such as 02-28) whose anniversary a day is: 29 February comes on the 28th in
+    years that have no 29th."""
+    found = [day.strftime("%m-%d")]
+    if found == ["02-28"] and (day + timedelta(days=1)).month == 3:
+        found.append("02-29")
+    return found

@@ -1,0 +1,68 @@
+"""When something may be sent."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from app.engine.core.steps import Window
+from app.engine.core.timing.recurrence import ONE_DAY, clock
+from app.filters.facts import Facts
+from app.filters.times import instant
+
+
+def zone_named(name: object) -> ZoneInfo | None:
+    """The time zone of this name, or None."""
+    if not isinstance(name, str) or not name or name != name.strip():
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def zone_of(window: Window, facts: Facts) -> ZoneInfo:
+    """The zone in which the window's times are meant; the account's where the one asked for is not known."""
+    if window.zone == "account":
+        return facts.zone
+    named = facts.values.get("time_zone") if window.zone == "contact" else window.zone
+    return zone_named(named) or facts.zone
+
+
+def carried(window: Window, facts: Facts) -> dict[str, Any]:
+    """The window for the payload of an effect, its zone resolved: whoever sends knows no facts."""
+    named = msgspec.structs.replace(window, zone=zone_of(window, facts).key)
+    found: dict[str, Any] = msgspec.to_builtins(named)
+    return found
+
+
+def closed_until(payload: Mapping[str, Any], moment: datetime) -> datetime | None:
+    """When the window that an effect carries opens next; None while it is open, or carries none."""
+    if "window" not in payload:
+        return None
+    window = msgspec.convert(payload["window"], Window)
+    opens = next_opening(window, moment, ZoneInfo(window.zone))
+    return opens if opens > moment else None
+
+
+def next_opening(window: Window, moment: datetime, zone: ZoneInfo) -> datetime:
+    """`moment` itself while the window is open, else the next instant (UTC) at which it opens.
+
+    The window of a day lasts from the instant of its start to the instant of its end, which lies on the next
+    day unless it is later on the clock. One that falls into a gap of the clock altogether does not open on
+    that day; one that ends in a repeated hour ends there the first time. Raises ValueError when it never
+    opens."""
+    start, end = clock(window.start), clock(window.end)
+    today = moment.astimezone(zone).date()
+    for ahead in range(-1, 16):
+        day = today + timedelta(days=ahead)
+        if window.days and day.weekday() not in window.days:
+            continue
+        closing_day = day if end > start else day + ONE_DAY
+        opens = instant(datetime.combine(day, start), zone)
+        closes = instant(datetime.combine(closing_day, end), zone)
+        if closes > moment and opens < closes:
+            return max(opens, moment)
+    raise ValueError("The sending window never opens.")

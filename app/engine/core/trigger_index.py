@@ -1,0 +1,105 @@
+"""The index that finds the workflows that may care about an event."""
+
+from collections.abc import Iterable
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from app.engine.core.draft import walk
+from app.engine.core.events import MANUAL, Event, offered
+from app.engine.core.steps import (
+    Branch,
+    Drip,
+    Exit,
+    Goal,
+    GoTo,
+    SendEmail,
+    SendSms,
+    Split,
+    StepConfig,
+    Wait,
+    WaitFor,
+)
+from app.engine.core.triggers import SegmentEntered, SegmentLeft, wanted
+from app.engine.core.version import Program, Version
+
+Channel = Literal["email_consent", "sms_consent"]
+_ROUTING = (Branch, Drip, Exit, Goal, GoTo, Split, Wait, WaitFor)
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """One workflow that may care about an event, with the positions of its triggers that admit it. `audience`
+    is somebody whom publishing lets in: no trigger is asked, only the entry condition. `only_says` names the
+    consents that the workflow needs when all it does is to write to the contact."""
+
+    program: Program
+    triggers: list[int]
+    audience: bool = False
+    only_says: frozenset[Channel] = frozenset()
+
+
+class _Entrance(msgspec.Struct, frozen=True):
+    program: Program
+    only_says: frozenset[Channel]
+
+
+class TriggerIndex:
+    """Every trigger of an account's live versions by what it listens for, so that an event costs the same
+    whether ten or ten thousand other workflows exist."""
+
+    def __init__(self, programs: Iterable[Program]) -> None:
+        self._by_key: dict[tuple[str, str], list[tuple[_Entrance, int]]] = {}
+        self._by_workflow: dict[str, _Entrance] = {}
+        self.segments: set[UUID] = set()  # those that triggers ask about
+        for program in programs:
+            self._add(program)
+
+    def _add(self, program: Program) -> None:
+        version = program.version
+        entrance = _Entrance(program, only_says(version))
+        self._by_workflow[str(version.workflow_id)] = entrance
+        for position, trigger in enumerate(version.triggers):
+            if not version.listens_to(trigger):
+                continue
+            if isinstance(trigger, SegmentEntered | SegmentLeft) and trigger.segment is not None:
+                self.segments.add(trigger.segment)
+            for key in wanted(trigger, version.workflow_id):
+                self._by_key.setdefault(key, []).append((entrance, position))
+
+    def candidates(self, event: Event, *, any_source: bool = False) -> list[Candidate]:
+        """The workflows with a trigger that admits this event and listens to its source, each once; with
+        `any_source` also those that do not listen, for "why not"."""
+        if event.kind == MANUAL and event.data.get("audience"):
+            named = self._by_workflow.get(str(event.data.get("workflow_id")))
+            return [] if named is None else [Candidate(named.program, [], True, named.only_says)]
+        found: dict[UUID, Candidate] = {}
+        for key in offered(event):
+            for entrance, position in self._by_key.get(key, ()):
+                version = entrance.program.version
+                if not any_source and event.source not in version.triggers[position].sources:
+                    continue
+                fresh = Candidate(entrance.program, [], only_says=entrance.only_says)
+                candidate = found.setdefault(version.workflow_id, fresh)
+                if position not in candidate.triggers:
+                    candidate.triggers.append(position)
+        return list(found.values())
+
+
+def only_says(version: Version) -> frozenset[Channel]:
+    """The consents that a workflow needs which does nothing else than write to the contact; empty when a
+    step does anything more, or may write without consent."""
+    needed: set[Channel] = set()
+    for _, _, step in walk(version.steps):
+        consent = _consent(step.config)
+        if consent is not None:
+            needed.add(consent)
+        elif not isinstance(step.config, _ROUTING):
+            return frozenset()
+    return frozenset(needed)
+
+
+def _consent(config: StepConfig) -> Channel | None:
+    if isinstance(config, SendEmail) and not config.transactional:
+        return "email_consent"
+    return "sms_consent" if isinstance(config, SendSms) and not config.transactional else None

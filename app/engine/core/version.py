@@ -1,0 +1,318 @@
+"""A version: the frozen document that publish makes of a draft, its hash, and the program that the engine
+runs."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from app.engine.core.draft import Audience, Draft, Settings, walk
+from app.engine.core.merge_tags import Template, TemplateError, compile_template
+from app.engine.core.recheck_interval import awaits_change, look
+from app.engine.core.steps import (
+    ELSE,
+    MAY_BE_OVER,
+    AddTag,
+    AssignOwner,
+    Branch,
+    Chat,
+    DeleteContact,
+    Drip,
+    Goal,
+    GoTo,
+    Notify,
+    RemoveTag,
+    SendEmail,
+    SendSms,
+    SetConsent,
+    Split,
+    Step,
+    StepConfig,
+    UpdateField,
+    Wait,
+    WaitFor,
+    Webhook,
+    Window,
+    lane_keys,
+)
+from app.engine.core.template_fields import texts_of
+from app.engine.core.triggers import Manual, Trigger
+from app.filters.analysis import AskedHistory, asked_fields, asked_history
+from app.filters.ast import Filter, FilterError
+from app.filters.evaluate import Match, compile_filter
+from app.filters.facts import Facts
+from app.filters.fields import Fields
+
+END = -1
+
+
+class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One immutable document; enrollments name the version they run."""
+
+    workflow_id: UUID
+    number: int
+    triggers: list[Trigger]
+    entry: Filter | None
+    steps: list[Step]
+    settings: Settings
+
+    @property
+    def closed(self) -> bool:
+        """Published for those who match now: whoever comes later enters by hand or not at all."""
+        return self.settings.audience is Audience.CURRENT_ONLY
+
+    def listens_to(self, trigger: Trigger) -> bool:
+        """Whether what this trigger waits for may let anybody in."""
+        return not self.closed or isinstance(trigger, Manual)
+
+
+def freeze(draft: Draft, workflow_id: UUID, number: int) -> Version:
+    """The version that publishing this draft makes. `lint` comes first; nothing is checked here."""
+    copy = msgspec.convert(msgspec.to_builtins(draft), Draft)
+    return Version(workflow_id, number, copy.triggers, copy.entry, copy.steps, copy.settings)
+
+
+def canonical(version: Version) -> bytes:
+    """The document as JSON that is the same bytes for the same meaning: keys sorted, no spaces."""
+    return msgspec.json.encode(version, order="sorted")
+
+
+def content_hash(version: Version) -> str:
+    """sha256 of what the version does, in hex: its number is left out, so an unchanged draft is seen."""
+    return hashlib.sha256(canonical(msgspec.structs.replace(version, number=0))).hexdigest()
+
+
+def load_version(document: object) -> Version:
+    """The version of a stored document: the decoded JSON, or its bytes."""
+    if isinstance(document, bytes | str):
+        return msgspec.json.decode(document, type=Version)
+    return msgspec.convert(document, Version)
+
+
+class Node(msgspec.Struct):
+    """One step, flattened. `after` is where its list goes on (a lane's end: after the step with the lanes);
+    `lanes` are a branch's ways out in order, *else* last; `starts` where each lane of any step begins;
+    `target` where a go-to or a wait's skip-to leads; `shares` the lanes of a split with the sum of all
+    weights up to theirs; `match` the filter of a goal or of a wait for something; `window` when a step that
+    sends may do so; `goals` the nodes of the goals that certainly lie ahead, itself included: those in its
+    own list and in the lists around it, not those in lanes not yet entered; `look` how long somebody stands
+    here at most without being looked at."""
+
+    index: int
+    key: str
+    kind: str
+    config: Any  # a StepConfig; visits are found by its type, so each knows which one it is
+    after: int = END
+    lanes: list[tuple[str, Match, int]] = []
+    starts: dict[str, int] = {}
+    target: int = END
+    shares: list[tuple[int, str]] = []
+    match: Match | None = None
+    templates: dict[str, Template] = {}
+    window: Window | None = None
+    goals: tuple[int, ...] = ()
+    look: timedelta | None = None
+
+
+class GoalMark(msgspec.Struct, frozen=True):
+    key: str
+    match: Match
+
+
+Listened = dict[tuple[str, str], tuple[int, ...]]
+
+
+class Program(msgspec.Struct, frozen=True):
+    """A version ready to run. Compile once, keep, share: nothing in it changes. `last_goal` is the last one
+    of the main list: who meets it already has nothing to gain by entering.
+
+    What the engine has to bring: `asks_workflows`, `asks_history` (facts that its filters read),
+    `asks_members`, `asks_owned`, `steps_with_state` (for `Around`: keys of steps that remember something
+    across people). `changes_contact` says that a step of it writes to the contact, `watches` that a change
+    of the contact may move somebody who stands still, `stay_match` what must stay true of everybody in it.
+    `listens` has, by (event kind, equality key) as `offered` gives them, the nodes that wait for it."""
+
+    version: Version
+    fields: Fields
+    nodes: list[Node]
+    by_key: dict[str, int]
+    start: int
+    trigger_matches: list[Match]
+    entry_match: Match
+    last_goal: GoalMark | None
+    has_goals: bool
+    goals: tuple[int, ...] = ()
+    stay_match: Match | None = None
+    asks_workflows: bool = False
+    asks_history: AskedHistory = AskedHistory()
+    asks_members: bool = False
+    asks_owned: bool = False
+    changes_contact: bool = False
+    watches: bool = False
+    steps_with_state: list[str] = []
+    listens: Listened = {}
+
+
+_CHANGES = (AddTag, RemoveTag, UpdateField, AssignOwner, SetConsent, DeleteContact)
+
+
+class CompileError(ValueError):
+    """A version that cannot run, because something it refers to is gone; the message names the step."""
+
+
+def compile_version(version: Version, fields: Fields) -> Program:
+    """Raises CompileError when a filter or a template of it no longer fits the account's fields."""
+    nodes: list[Node] = []
+    start = _flatten(version.steps, END, nodes, fields)
+    by_key = {node.key: node.index for node in nodes}
+    for node in nodes:
+        node.goals = _goals_ahead(node, nodes)
+        if isinstance(node.config, SendEmail | SendSms | Chat | Webhook):
+            node.window = node.config.window or version.settings.window
+        _aim(node, by_key)
+    stays = version.entry if version.settings.leave_when_unmatched else None
+    for node in nodes:
+        node.look = look(node.config, [stays, *(nodes[goal].config.filter for goal in node.goals)], fields)
+    configs = [node.config for node in nodes]
+    goals = tuple(node.index for node in nodes if isinstance(node.config, Goal))
+    last = next((step for step in reversed(version.steps) if isinstance(step.config, Goal)), None)
+    entry = _match(version.entry, fields, "The entry condition")
+    triggers = [_match(trigger.filter, fields, f"Trigger {trigger.key}") for trigger in version.triggers]
+    asked = {key for found in filters_of(version) for key in asked_fields(found, fields)}
+    history = [asked_history(found, fields) for found in filters_of(version)]
+    stay = entry if stays is not None else None
+    awaited = any(awaits_change(one) for one in configs)
+    return Program(
+        version=version,
+        fields=fields,
+        nodes=nodes,
+        by_key=by_key,
+        start=start,
+        trigger_matches=triggers,
+        entry_match=entry,
+        last_goal=None if last is None else GoalMark(last.key, nodes[by_key[last.key]].match or _never),
+        has_goals=bool(goals),
+        goals=goals,
+        stay_match=stay,
+        asks_workflows="workflows" in asked,
+        asks_history=reduce(or_, history, AskedHistory()),
+        asks_members=any(isinstance(one, AssignOwner | Notify) or _gives(one) for one in configs)
+        or any("owner" in text.fields for node in nodes for text in node.templates.values()),
+        asks_owned=any(isinstance(one, AssignOwner) and one.mode == "least_busy" for one in configs),
+        changes_contact=any(isinstance(one, _CHANGES) for one in configs),
+        watches=bool(goals) or stay is not None or awaited,
+        steps_with_state=[node.key for node in nodes if _remembers(node.config)],
+        listens=_listens(nodes),
+    )
+
+
+def _gives(config: StepConfig) -> bool:
+    """Whether the step writes an owner into the contact from a text."""
+    return isinstance(config, UpdateField) and config.field == "owner"
+
+
+def filters_of(source: Version | Draft) -> Iterator[Filter | None]:
+    """Every filter: entry, triggers, branches, goals, waits."""
+    yield source.entry
+    for trigger in source.triggers:
+        yield trigger.filter
+    for _, _, step in walk(source.steps):
+        if isinstance(step.config, Goal | WaitFor):
+            yield step.config.filter
+        elif isinstance(step.config, Branch):
+            yield from (lane.filter for lane in step.config.branches)
+
+
+def _never(_facts: Facts, _now: datetime) -> bool:
+    return False
+
+
+def _remembers(config: StepConfig) -> bool:
+    return isinstance(config, Drip) or (isinstance(config, AssignOwner) and config.mode == "round_robin")
+
+
+def _listens(nodes: list[Node]) -> Listened:
+    found: dict[tuple[str, str], list[int]] = {}
+    for node in nodes:
+        if isinstance(node.config, WaitFor) and node.config.mode == "event":
+            found.setdefault((node.config.event, node.config.about), []).append(node.index)
+    return {asked: tuple(places) for asked, places in found.items()}
+
+
+def _flatten(steps: list[Step], after: int, nodes: list[Node], fields: Fields) -> int:
+    """Appends the nodes of a list that goes on at `after`; returns where the list starts."""
+    # All siblings first, their lanes later: a lane must know where its branch goes on.
+    made = [
+        Node(len(nodes) + position, step.key, step.kind, step.config) for position, step in enumerate(steps)
+    ]
+    nodes.extend(made)
+    for node, following in zip(made, [*(next_one.index for next_one in made[1:]), after], strict=False):
+        node.after = following
+    for step, node in zip(steps, made, strict=True):
+        _compile(node, step, nodes, fields)
+    return made[0].index if made else after
+
+
+def _compile(node: Node, step: Step, nodes: list[Node], fields: Fields) -> None:
+    config, label = step.config, f"Step {step.key}"
+    node.starts = {
+        lane: _flatten(step.lanes.get(lane, []), node.after, nodes, fields) for lane in lane_keys(config)
+    }
+    node.templates = _templates(config, fields, label)
+    if isinstance(config, Branch):
+        ways = [*((lane.key, lane.filter) for lane in config.branches), (ELSE, None)]
+        node.lanes = [(key, _match(asked, fields, label), node.starts[key]) for key, asked in ways]
+    elif isinstance(config, Goal):
+        node.match = _match(config.filter, fields, label) if config.filter is not None else _never
+    elif isinstance(config, WaitFor):
+        node.match = _match(config.filter, fields, label)
+    elif isinstance(config, Split):
+        total = 0
+        for lane in config.lanes:
+            total += lane.weight
+            node.shares.append((total, lane.key))
+
+
+def _aim(node: Node, by_key: dict[str, int]) -> None:
+    config, wanted = node.config, None
+    if isinstance(config, GoTo):
+        wanted = config.step
+    elif isinstance(config, Wait) and config.mode in MAY_BE_OVER and config.past == "skip_to":
+        wanted = config.skip_to
+    if wanted is None:
+        return
+    if wanted not in by_key:
+        raise CompileError(f"Step {node.key}: It leads to a step that does not exist.")
+    node.target = by_key[wanted]
+
+
+def _match(expression: Filter | None, fields: Fields, label: str) -> Match:
+    try:
+        return compile_filter(expression, fields)
+    except FilterError as error:
+        raise CompileError(f"{label}: {error}") from None
+
+
+def _templates(config: StepConfig, fields: Fields, label: str) -> dict[str, Template]:
+    try:
+        return {
+            name: compile_template(text, fields, output, name=name.replace(":", " "))
+            for name, (text, output) in texts_of(config).items()
+        }
+    except TemplateError as error:
+        raise CompileError(f"{label}: {error}") from None
+
+
+def _goals_ahead(node: Node, nodes: list[Node]) -> tuple[int, ...]:
+    found = []
+    at = node.index
+    while at != END:
+        if isinstance(nodes[at].config, Goal):
+            found.append(at)
+        at = nodes[at].after
+    return tuple(found)

@@ -1,0 +1,98 @@
+"""An effect as the ways out of the house take it: which one, with what, and to whom."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, urlsplit
+from uuid import UUID
+
+import msgspec
+
+from app.engine.core.merge_tags import UNSUBSCRIBE_MARK
+from app.engine.effects.unsubscribe_links import link_key, link_of
+from app.ports import Call, Letter, Message, Outcome, Sent
+from app.runtime import Runtime
+from app.work import SYSTEM, open_work
+from db.queries.batch_session import Engine
+from db.queries.effect_claims import ADDRESSES
+
+
+async def call_out(runtime: Runtime, account_id: UUID, effect: Any) -> Outcome:
+    """Sends it by the way of its kind. What the way raises is the caller's to name."""
+    said = effect.payload
+    match effect.kind:
+        case "email" if said.get("internal"):
+            everybody = await addresses(runtime, account_id, said.get("users", []))
+            if not everybody:
+                return Sent({"answer": "Nobody of those is a member any more."}, answered=False)
+            return await runtime.mailer.send(letter_of(account_id, effect, everybody))
+        case "email":
+            letter = letter_of(account_id, effect, [said["to"]])
+            link = link_of(runtime.settings.base_url, await link_key(runtime), account_id, effect.contact_id)
+            return await runtime.mailer.send(
+                with_link(letter, link, runtime.settings.unsubscribe_email, said)
+            )
+        case "sms" | "chat":
+            to, text = ("to", "body") if effect.kind == "sms" else ("channel", "text")
+            return await runtime.provider.deliver(
+                Message(
+                    channel=effect.kind,
+                    to=said[to],
+                    text=said[text],
+                    key=effect.idempotency_key,
+                    account_id=str(account_id),
+                )
+            )
+    return await runtime.caller.call(
+        Call(
+            url=said["url"],
+            method=said["method"],
+            headers=said.get("headers", {}),
+            body=said.get("body", ""),
+            key=effect.idempotency_key,
+            keep=bool(said.get("save_as")),
+        )
+    )
+
+
+async def addresses(runtime: Runtime, account_id: UUID, users: Sequence[str]) -> list[str]:
+    """Where these members get their mail; the payload names only who they are."""
+    async with open_work(runtime, account_id, SYSTEM) as work:
+        return [row.email for row in await Engine(work.session).all(ADDRESSES, ids=users)]
+
+
+def letter_of(account_id: UUID, effect: Any, everybody: Sequence[str]) -> Letter:
+    """One letter to all of them."""
+    said = effect.payload
+    return Letter(
+        recipient=everybody[0],
+        copies=everybody[1:],
+        subject=said.get("subject", ""),
+        body=said.get("body", ""),
+        key=effect.idempotency_key,
+        account_id=str(account_id),
+        sender=said.get("from_name", ""),
+        reply_to=said.get("reply_to", ""),
+    )
+
+
+def with_link(letter: Letter, link: str, mailto: str, payload: Mapping[str, Any]) -> Letter:
+    """The letter with the contact's own unsubscribe link: where its text asks for it, and in its headers
+    unless the step is transactional. The ledger keeps the mark, not the link: it is shown on screens."""
+    addresses = [link]
+    if mailto:
+        addresses.append(f"mailto:{quote(mailto, safe='@')}?subject=unsubscribe")
+    return msgspec.structs.replace(
+        letter,
+        body=letter.body.replace(UNSUBSCRIBE_MARK, link),
+        unsubscribe=() if payload.get("transactional") else tuple(addresses),
+    )
+
+
+def place_of(effect: Any) -> str:
+    """A host, or the way: where one call being slow says something about the next."""
+    if effect.kind != "webhook":
+        return str(effect.kind)
+    try:
+        return urlsplit(str(effect.payload["url"])).netloc.lower()
+    except ValueError:
+        return ""

@@ -1,0 +1,176 @@
+"""Breakers around the sending: what they hold back, whom they try it with, and how they let everybody go.
+
+A refusal for good is one person's as long as others fare well. Once it has opened the breaker of its step,
+others who get it wait behind the breaker, and those who were given up for it before are taken up again."""
+
+import random
+from collections.abc import Sequence
+from datetime import timedelta
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from app.engine.core.circuit_breaker import Breaker, Seen, State, heard, probing
+from app.engine.effects.backoff import MOST_ATTEMPTS
+from app.ports import ADDRESS, LETTER, Outcome, Refused, Sent
+from app.work import Work
+from db.queries import circuit_breakers as statements
+from db.queries.batch_session import Engine
+
+log = structlog.get_logger(__name__)
+BATCH = 500
+PER_SECOND = 50  # so many of those who were held back go on
+# About one contact, or said by nobody: no reason to think that the next one fares the same.
+_NOT_COUNTED = ("", ADDRESS, LETTER)
+
+
+def class_of(outcome: Outcome) -> str | None:
+    """The class of an error that speaks about everybody; None for what went well, or failed for one alone."""
+    if isinstance(outcome, Sent) or outcome.what in _NOT_COUNTED:
+        return None
+    return outcome.what
+
+
+def refused_for_everybody(outcome: Outcome) -> bool:
+    """A refusal for good that may be about the step rather than about the contact."""
+    return isinstance(outcome, Refused) and outcome.permanent and class_of(outcome) is not None
+
+
+def _says_nothing(outcome: Outcome) -> bool:
+    """No server has had a say in it: a probe that ends so has not shown that this is over."""
+    if isinstance(outcome, Sent):
+        return not outcome.answered
+    return outcome.what == "" or (isinstance(outcome, Refused) and not outcome.answered)
+
+
+async def look_at_breakers(work: Work, lease: float) -> tuple[int, list[Any]]:
+    """Before anything is claimed: park what is due behind open breakers, let those go whose breaker has
+    closed, and claim the probes whose turn it is. How many effects were put elsewhere, and the probes."""
+    engine = Engine(work.session)
+    rows = await engine.all(statements.AWAKE)
+    moved, probes = 0, []
+    for (workflow, step), group in groupby(rows, key=lambda row: (row.workflow_id, row.step_key)):
+        known = [(row.error_class, _breaker(row)) for row in group]
+        place = {"workflow": workflow, "step": step}
+        stopped = [(what, one) for what, one in known if one.state is not State.CLOSED]
+        moved += await _take_up(work, engine, place, stopped)
+        tried = [(what, probing(one, work.now)) for what, one in stopped]
+        if not stopped:
+            moved += await _release(work, engine, place, known)
+        elif all(one is not None for _, one in tried):
+            probes += await _probe(work, engine, place, tried, lease)
+        elif all(one.state is State.OPEN for _, one in stopped):
+            until = max(one.until for _, one in stopped if one.until is not None)
+            parked = await engine.all(statements.PARK, **place, now=work.now, until=until, most=BATCH)
+            moved += len(parked)
+    return moved, probes
+
+
+async def _take_up(
+    work: Work, engine: Engine, place: dict[str, Any], stopped: Sequence[tuple[str, Breaker]]
+) -> int:
+    """Those who were given up for what turned out to be said to everybody begin the step again, behind the
+    breaker, as if a person had tried them again. Each of them once for each reason; how many."""
+    count = 0
+    for what, breaker in stopped:
+        if not breaker.struck:
+            continue
+        contacts = [UUID(one) for one in breaker.struck]
+        rows = await engine.all(
+            statements.TAKEN_UP, **place, what=what, contacts=contacts, attempts=MOST_ATTEMPTS, now=work.now
+        )
+        for row in rows:
+            work.audit("enrollment.retried", "enrollment", row.id, {"error": (row.error, None)})
+        if rows:
+            log.warning("breaker.taken_up", step=place["step"], error_class=what, count=len(rows))
+        count += len(rows)
+    return count
+
+
+async def _probe(
+    work: Work,
+    engine: Engine,
+    place: dict[str, Any],
+    tried: Sequence[tuple[str, Breaker | None]],
+    lease: float,
+) -> list[Any]:
+    """One effect is let through; with nobody left to try it for, the breaker has nothing to say."""
+    claimed = list(await engine.all(statements.CLAIM_PROBE, **place, lease=lease))
+    nobody = not claimed and not (await engine.all(statements.WAITING, **place))[0].any
+    for what, breaker in tried:
+        if nobody:
+            await engine.do(statements.GONE, **place, what=what)
+        elif claimed and breaker is not None:
+            await _write(work, engine, place, what, breaker)
+    return claimed
+
+
+async def _release(
+    work: Work, engine: Engine, place: dict[str, Any], known: Sequence[tuple[str, Breaker]]
+) -> int:
+    base = max([work.now, *(one.until for _, one in known if one.until is not None)])
+    released = await engine.all(statements.RELEASE, **place, base=base, each=1 / PER_SECOND, most=BATCH)
+    more = len(released) == BATCH
+    until = base + timedelta(seconds=len(released) / PER_SECOND) if more else None
+    for what, breaker in known:
+        await _write(work, engine, place, what, msgspec.structs.replace(breaker, until=until))
+    return len(released)
+
+
+async def hear(work: Work, effect: Any, outcome: Outcome) -> bool:
+    """What one attempt says about its step, written in the transaction that writes its outcome. One that says
+    nothing leaves a probe open: the next tells. Whether the step is stopped now for what it says."""
+    if _says_nothing(outcome):
+        return False
+    engine = Engine(work.session)
+    place = {"workflow": effect.workflow_id, "step": effect.step_key}
+    what, stopped = class_of(outcome), False
+    final = refused_for_everybody(outcome)
+    if what is not None:
+        await engine.do(statements.BEGUN, **place, what=what)
+    for row in await engine.all(statements.OF_STEP, **place):
+        before = _breaker(row)
+        if what is not None and what != row.error_class and before.state is State.CLOSED:
+            continue  # it failed in another way, which does not show that this one is over
+        # A probe that fails otherwise has not shown that this is over.
+        failed = what is not None and (what == row.error_class or before.state is State.HALF_OPEN)
+        chance = random.random()  # noqa: S311 -- spread, not a secret
+        after = heard(before, str(effect.contact_id), failed, work.now, chance, final=final)
+        stopped = stopped or (what == row.error_class and after.state is not State.CLOSED)
+        if after.state is not before.state:
+            log.warning("breaker", state=after.state, step=effect.step_key, error_class=row.error_class)
+        if after != before:
+            await _write(work, engine, place, row.error_class, after)
+    return stopped
+
+
+def _breaker(row: Any) -> Breaker:
+    found = msgspec.convert(row.sample, _Sample)
+    return Breaker(State(row.state), found.recent, found.opened, row.until, found.struck)
+
+
+class _Sample(msgspec.Struct):
+    """The part of a breaker that only its own decisions read."""
+
+    recent: list[Seen] = []
+    opened: int = 0
+    struck: list[str] = []
+
+
+async def _write(work: Work, engine: Engine, place: dict[str, Any], what: str, breaker: Breaker) -> None:
+    if breaker.idle:
+        await engine.do(statements.GONE, **place, what=what)
+        return
+    sample = {"recent": breaker.recent, "opened": breaker.opened, "struck": breaker.struck}
+    await engine.do(
+        statements.WRITTEN,
+        **place,
+        what=what,
+        state=breaker.state.value,
+        until=breaker.until,
+        sample=msgspec.json.encode(sample).decode(),
+        now=work.now,
+    )

@@ -1,0 +1,62 @@
+"""The contacts of a batch of events, each read once, with what the programs that look at them ask for."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from app.engine.advancing.loader import bring
+from app.engine.core.version import Program
+from app.engine.program_cache import Setting, Watched
+from app.filters.analysis import AskedHistory
+from app.filters.facts import Facts
+
+
+class People:
+    """Facts by contact. Those of deleted contacts are kept apart: only what their deletion started sees
+    them."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self._facts: dict[UUID, Facts] = {}
+        self._gone: dict[UUID, Facts] = {}
+        self._read: set[UUID] = set()
+        self._brought: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
+        self._history = AskedHistory()
+
+    async def load(self, wanted: Iterable[tuple[UUID, Program | Watched]], gone: Sequence[UUID] = ()) -> None:
+        """Reads the contacts that programs or segments want to look at; those in `gone` also when they are
+        deleted."""
+        asked: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
+        contacts: set[UUID] = set(gone)
+        history = self._history
+        for contact, program in wanted:
+            contacts.add(contact)
+            if program.asks_workflows:
+                asked["workflows"].add(contact)
+            if program.asks_history:
+                asked["history"].add(contact)
+                history |= program.asks_history
+        if history != self._history:
+            # Nobody's history has as much yet.
+            self._history = history
+            self._brought["history"] = set()
+        if missing := contacts - self._read:
+            self._facts |= await self.setting.facts(missing)
+            self._read |= missing
+        if deleted := set(gone) - self._facts.keys() - self._gone.keys():
+            self._gone |= await self.setting.deleted_facts(deleted)
+        more = {name: ids - self._brought[name] for name, ids in asked.items()}
+        if any(more.values()):
+            every = self._facts | self._gone
+            await bring(self.setting, every, more["workflows"], more["history"], history)
+            for name, ids in more.items():
+                self._brought[name] |= ids
+
+    def entered(self, contacts: Iterable[UUID]) -> None:
+        """They entered workflows meanwhile: where they are has to be read again."""
+        self._brought["workflows"].difference_update(contacts)
+
+    def of(self, contact: UUID, *, gone: bool = False) -> Facts | None:
+        """What is known of a contact that was loaded; None when it is deleted, unless `gone` asks for those
+        as well."""
+        found = self._facts.get(contact)
+        return self._gone.get(contact) if found is None and gone else found

@@ -1,0 +1,155 @@
+"""Events to enrollments: who enters which workflow, and why not; and whom a change wakes."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from app.engine.core.entry_rules import EntryDecision, Verdict, decide_entry
+from app.engine.core.events import CONTACT_DELETED, Event, Source
+from app.engine.matching.contact_facts import People
+from app.engine.matching.enroll import Asked, before_now, entered_today, write
+from app.engine.matching.exits import take_out_asked
+from app.engine.matching.segment_membership import hear
+from app.engine.matching.wake import wake
+from app.engine.program_cache import Live, Setting
+from app.engine.recovery.batch_runner import run_marked, run_suspects
+from app.engine.recovery.poison_isolation import Kind, Poison, any_left_behind, clear_marks
+from app.failpoints import Boundary, commit, event_hit
+from app.redaction import redact
+from app.work import Work
+from db.ids import uuid7
+from db.queries.batch_session import Engine
+from db.queries.event_matching import MATCHED, UNMATCHED, UNMATCHED_THESE
+from db.queries.inflight_batches import UNMARK
+
+log = structlog.get_logger(__name__)
+BATCH = 500
+
+
+async def match_events(work: Work, most: int = BATCH) -> int:
+    """Match the oldest events that nobody has seen, in one transaction; how many there were.
+
+    One that makes its batch fail is passed over, and the audit says why nobody entered by it. What a dead
+    worker left behind comes first, event by event."""
+    await clear_marks(work)
+    matching = Matching(work)
+    async with work.runtime.gate.beside():
+        if not await matching.turn():
+            return 0
+        rows = await Engine(work.session).all(UNMATCHED, most=most)
+        if not rows:
+            return 0
+        if await run_marked(matching, rows):
+            return len(rows)
+        await work.session.rollback()
+    return await run_suspects(matching) if await any_left_behind(work, Kind.MATCH) else 0
+
+
+class Matching:
+    kind = Kind.MATCH
+    poison = "it stopped the worker {crashes} times"
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    async def turn(self) -> bool:
+        return await Engine(self.work.session).only_matcher()
+
+    async def claim(self, ids: Sequence[UUID]) -> Sequence[Any]:
+        engine = Engine(self.work.session)
+        await engine.become_matcher()
+        return await engine.all(UNMATCHED_THESE, ids=list(ids), most=len(ids))
+
+    async def run_alone(self, row: Any) -> None:
+        await self.run([row], None)
+
+    async def park(self, row: Any, error: Exception) -> None:
+        """Passed over, if it is still unmatched."""
+        work = self.work
+        for same in await self.claim([row.id]):
+            log.error("event.poison", id=str(same.id), error=repr(error))
+            _passed_over(work, same, "could not be matched", error)
+            await Engine(work.session).do(MATCHED, ids=[same.id], now=work.now)
+        await commit(work.session, Boundary.MATCH_PASSED_OVER)
+
+    async def run(self, rows: Sequence[Any], mark: UUID | None) -> None:
+        work = self.work
+        engine = Engine(work.session)
+        setting = await Setting.of(work)
+        asked = _ask(rows, await setting.live())
+        people = People(setting)
+        if asked:
+            await _decide(work, people, asked, alone=len(rows) == 1)
+            await write(work, people, asked)
+        await hear(work, people, rows)
+        await wake(work, people, rows)
+        await take_out_asked(work, engine, rows)
+        await engine.do(MATCHED, ids=[row.id for row in rows], now=work.now)
+        if mark is not None:
+            await engine.do(UNMARK, marks=[mark])
+        await commit(work.session, Boundary.MATCH)
+
+
+def _passed_over(work: Work, event: Any, what: str, error: Exception) -> None:
+    """The line of the audit; `event` as it was read or as the engine knows it."""
+    reason = str(error) if isinstance(error, Poison) else redact(repr(error))
+    said = f"{event.kind} {what}: {reason}"[:500]
+    work.audit("event.passed_over", "contact", event.subject_id, {"event": (str(event.id), said)})
+
+
+def event_of(row: Any) -> Event:
+    """An event as it was read."""
+    return Event(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
+
+
+def _ask(rows: Sequence[Any], live: Live) -> list[Asked]:
+    asked: list[Asked] = []
+    for row in rows:
+        event = event_of(row)
+        asked.extend(Asked(event, row.root_event_id, found) for found in live.index.candidates(event))
+    paused = [one for one in asked if one.pair[0] not in live.accepting]
+    for one in paused:
+        one.decision = EntryDecision(Verdict.WORKFLOW_PAUSED, {"source": one.event.source.value})
+    return asked
+
+
+async def _decide(work: Work, people: People, asked: Sequence[Asked], *, alone: bool) -> None:
+    """In the order of events: who enters by one event is in by the next. Of an event that is `alone`, only
+    the workflow that fails is left out, and the audit says which."""
+    open_ones = [one for one in asked if one.decision is None]
+    await people.load(
+        ((one.event.subject_id, one.candidate.program) for one in open_ones),
+        gone=[one.event.subject_id for one in open_ones if one.event.kind == CONTACT_DELETED],
+    )
+    before = await before_now(work, people.setting.engine, open_ones)
+    today = await entered_today(work, people.setting.engine, open_ones)
+    for one in open_ones:
+        workflow, contact = one.pair
+        past = before[one.pair]
+        facts = people.of(contact, gone=one.event.kind == CONTACT_DELETED)
+        event_hit(facts)
+        try:
+            one.decision = decide_entry(
+                one.candidate,
+                one.event,
+                past.history,
+                facts,
+                work.now,
+                entries_last_day=today.get(workflow, 0),
+            )
+        except Exception as error:
+            if not alone:
+                raise
+            log.exception("event.candidate_failed", id=str(one.event.id), workflow=str(workflow))
+            _passed_over(work, one.event, f"could not start workflow {workflow}", error)
+            continue
+        if one.decision.verdict is Verdict.ENROLLED:
+            settings = one.candidate.program.version.settings
+            one.enrollment = uuid7()
+            if settings.settle_seconds:
+                one.settled_at = work.now + timedelta(seconds=settings.settle_seconds)
+            past.entered(one)
+            today[workflow] = today.get(workflow, 0) + 1

@@ -1,0 +1,150 @@
+"""Whom an event wakes: those who wait for it, those whose goal or condition it made true, and those whose
+contact is gone."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.engine.core.events import CONTACT_DELETED, Event, Source, offered
+from app.engine.core.timing.wait_times import moved_elsewhere
+from app.engine.core.types import WaitReason
+from app.engine.core.version import Program
+from app.engine.matching.contact_facts import People
+from app.filters.facts import Facts
+from app.work import Work
+from db.queries.event_matching import HEARD, SETTLED, STANDING, WAKE, WAKE_ALL_OF
+
+# Every change of the contact: what may make a filter true that was not, unless it asks where the contact is
+# or what happened to them.
+CHANGES = ("contact.created", "contact.updated", "tag.added", "tag.removed")
+# Somebody who waits for one of these can be taken from it by a goal: not from a doubt, which a person
+# settles. Whether a call is under way, and is not cut off, is known to the one who moves them.
+_INTERRUPTED = frozenset(
+    {
+        WaitReason.TIMER,
+        WaitReason.WINDOW,
+        WaitReason.EVENT,
+        WaitReason.CONDITION,
+        WaitReason.APPROVAL,
+        WaitReason.DRIP_SLOT,
+        WaitReason.EFFECT,
+        WaitReason.RETRY,
+        WaitReason.BREAKER_OPEN,
+    }
+)
+
+
+class _Heard:
+    """The events of one contact in this batch, with the time of each."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Event, datetime]] = []
+        self.kinds: set[str] = set()
+        self.offers: set[tuple[str, str]] = set()
+
+    def add(self, event: Event, at: datetime) -> None:
+        self.events.append((event, at))
+        self.kinds.add(event.kind)
+        self.offers.update(offered(event))
+
+    def concerns(self, program: Program) -> bool:
+        """Whether anybody in this program may hear of it."""
+        return not self.offers.isdisjoint(program.listens) or (program.watches and self.changes(program))
+
+    def changes(self, program: Program) -> bool:
+        """Whether what the program's filters ask about may have changed: any event is history, and by any the
+        contact may have entered a workflow."""
+        return bool(program.asks_history) or program.asks_workflows or not self.kinds.isdisjoint(CHANGES)
+
+
+async def wake(work: Work, people: People, rows: Sequence[Any]) -> None:
+    """Marks as due who has to be looked at after these events (rows as they were read)."""
+    engine = people.setting.engine
+    gone = [row.subject_id for row in rows if row.kind == CONTACT_DELETED]
+    if gone:
+        await engine.do(WAKE_ALL_OF, ids=gone, now=work.now)
+    heard: dict[UUID, _Heard] = {}
+    for row in rows:
+        event = Event(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
+        heard.setdefault(row.subject_id, _Heard()).add(event, row.occurred_at)
+    standing = await _standing(work, people, heard)
+    if not standing:
+        return
+    await people.load((row.contact_id, program) for row, program in standing)
+    woken, met = [], []
+    for row, program in standing:
+        facts = people.of(row.contact_id)
+        if facts is None:
+            continue
+        event_id = _met(row, program, heard[row.contact_id], facts, work.now)
+        if event_id is not None:
+            met.append({"id": row.id, "seq": row.seq, "event_id": event_id})
+        elif heard[row.contact_id].changes(program) and _moves(row, program, facts, work.now):
+            woken.append(row.id)
+    if met or woken:  # in one order, as whoever else locks several
+        await engine.all(SETTLED, ids=sorted([*(one["id"] for one in met), *woken]))
+    await engine.insert(HEARD, met, now=work.now)
+    if woken:
+        await engine.do(WAKE, ids=woken, now=work.now)
+
+
+async def _standing(work: Work, people: People, heard: dict[UUID, _Heard]) -> list[tuple[Any, Program]]:
+    """Who stands where they may hear. Somebody on the move is waited for: what they come to wait for in this
+    very moment, they hear as well."""
+    engine = people.setting.engine
+    found = await _concerned(work, people, heard)
+    moving = [row.id for row, _ in found if row.due]
+    if moving:
+        await engine.all(SETTLED, ids=sorted(moving))
+        found = await _concerned(work, people, heard)
+    return [(row, program) for row, program in found if row.wait_reason in _INTERRUPTED]
+
+
+async def _concerned(work: Work, people: People, heard: dict[UUID, _Heard]) -> list[tuple[Any, Program]]:
+    rows = await people.setting.engine.planned(STANDING, ids=list(heard), now=work.now)
+    programs = await people.setting.programs((row.workflow_id, row.version) for row in rows)
+    found: list[tuple[Any, Program]] = []
+    for row in rows:
+        program = programs.get((row.workflow_id, row.version))
+        if isinstance(program, Program) and heard[row.contact_id].concerns(program):
+            found.append((row, program))
+    return found
+
+
+def _met(row: Any, program: Program, heard: _Heard, facts: Facts, now: datetime) -> UUID | None:
+    """The first event that an event wait waited for: of its kind, about its subject, after it began and
+    before its time was over, however late it is looked at. What a step did in the move in which the wait
+    began carries that same moment, and is not waited for."""
+    if row.wait_reason != WaitReason.EVENT or row.started_at is None:
+        return None
+    place = program.by_key.get(row.step_key)
+    for event, at in heard.events:
+        asked = any(place in program.listens.get(pair, ()) for pair in offered(event))
+        if not asked or place is None or not row.started_at < at <= row.wait_until:
+            continue
+        match = program.nodes[place].match
+        if match is None or match(facts, now):
+            return event.id
+    return None
+
+
+def _moves(row: Any, program: Program, facts: Facts, now: datetime) -> bool:
+    """Whether looking at it again would move it: a goal is met, a condition holds, the date it waits for is
+    another, or the entry condition holds no longer. What is asked here is asked again by the one who moves
+    it."""
+    if program.stay_match is not None and not program.stay_match(facts, now):
+        return True
+    nodes = program.nodes
+    node = nodes[program.by_key[row.step_key]] if row.step_key in program.by_key else None
+    if row.wait_reason == WaitReason.CONDITION:
+        match = node.match if node is not None else None
+        if match is None or match(facts, now):
+            return True
+    dated = node.config if row.wait_reason == WaitReason.TIMER and node is not None else None
+    if dated is not None and moved_elsewhere(dated, row.wait_until, now, facts):
+        return True
+    return any((match := nodes[goal].match) is not None and match(facts, now) for goal in program.goals)
+
+
+__all__ = ["wake"]

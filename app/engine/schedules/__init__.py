@@ -1,0 +1,5 @@
+"""What happens because time passes.
+
+In: the time. Out: events of schedules, date triggers and overdue tasks, and changes of segment membership.
+Entry point: `scheduler.keep_time`.
+"""

@@ -1,0 +1,84 @@
+"""The durable job of one occurrence: everybody it strikes for, page by page, each with an event."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from app.engine.core.events import DATE_REACHED, SCHEDULE_STRUCK
+from app.engine.core.timing.occurrences import Timed, asked_day, yearly_days
+from app.engine.core.triggers import DateReached, Schedule
+from app.engine.program_cache import Setting
+from app.engine.schedules.trigger_schedules import timed
+from app.errors import Invalid
+from app.filters.ast import Filter, Op, Predicate
+from app.filters.fields import Fields
+from app.work import Work
+from db.ids import derived
+from db.models import Job
+from db.queries.batch_session import DOCUMENTS
+from db.queries.trigger_schedules import STRUCK, on_day, struck_page
+
+BATCH = 500
+
+
+async def run_strike(work: Work, job: Job) -> bool:
+    """The next page of an occurrence; True when it was the last one. Who is struck is noted in the job in the
+    same transaction, and each event has an id of its own occurrence: a kill between doubles nothing."""
+    args = job.args
+    workflow, key = UUID(args["workflow_id"]), args["trigger"]
+    setting = await Setting.of(work)
+    rows = await setting.engine.all(DOCUMENTS, workflows=[workflow], numbers=[args["version"]])
+    trigger = timed(rows[0].document).get(key) if rows else None
+    if trigger is None:
+        return True
+    at, now = datetime.fromisoformat(args["at"]), datetime.fromisoformat(args["now"])
+    found = await struck_page(
+        work.session,
+        conditions(trigger, at, setting.known.fields, setting.zone),
+        setting.known.fields,
+        setting.zone,
+        now=now,
+        after=UUID(args["after"]) if "after" in args else None,
+        limit=BATCH,
+    )
+    if found:
+        kind, data, moment, name = said(trigger, f"{workflow}:{key}", at, setting.zone)
+        await setting.engine.insert(
+            STRUCK,
+            [{"id": derived(moment, name, str(contact)), "subject_id": contact} for contact in found],
+            kind=kind,
+            data=msgspec.json.encode(data).decode(),
+            now=work.now,
+        )
+        job.args = {**args, "after": str(found[-1])}
+        job.progress += len(found)
+        work.ring()
+    return len(found) < BATCH
+
+
+def said(
+    trigger: Timed, name: str, at: datetime, zone: ZoneInfo
+) -> tuple[str, dict[str, Any], datetime, str]:
+    """Kind and data of the event, and what its id is made of: a date comes once on its day, whatever zone the
+    account moves to."""
+    if isinstance(trigger, Schedule):
+        return SCHEDULE_STRUCK, {"trigger": name, "at": at.isoformat()}, at, f"{name}:{at.isoformat()}"
+    day = at.astimezone(zone).date()
+    moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return DATE_REACHED, {"trigger": name, "day": day.isoformat()}, moment, f"{name}:{day.isoformat()}"
+
+
+def conditions(trigger: Timed, at: datetime, fields: Fields, zone: ZoneInfo) -> list[Any]:
+    """What must hold of a contact. Raises `Invalid` for a date field that is gone."""
+    found: list[Filter | Any] = [trigger.filter]
+    if isinstance(trigger, DateReached):
+        spec, day = fields.get(trigger.field), asked_day(trigger, at, zone)
+        if spec is None or day is None:
+            raise Invalid({"field": "The date field of this trigger is gone."})
+        return [*found, on_day(spec, day, yearly_days(day) if trigger.yearly else [], zone)]
+    if trigger.segment is not None:
+        found.append(Predicate("segments", Op.ANY_OF, [str(trigger.segment)]))
+    return found

@@ -1,0 +1,148 @@
+"""What happens because time passes: clocks strike, segments are compared, tasks become overdue."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+import structlog
+
+from app.engine.core.events import TASK_OVERDUE
+from app.engine.core.timing.occurrences import Struck, strikes
+from app.engine.core.triggers import trigger_kind
+from app.engine.matching.segment_membership import UNREADABLE, compare
+from app.engine.schedules.trigger_schedules import timed
+from app.redaction import redact
+from app.runtime import Runtime
+from app.work import SYSTEM, Work, open_work
+from db.ids import uuid7
+from db.queries.batch_session import EVENTS, SETTING, Engine
+from db.queries.trigger_schedules import BUSY, CLAIM, DROP, DUE, LATER, NEVER, OVERDUE, WRITE
+
+log = structlog.get_logger(__name__)
+CLOCKS, TASKS = 20, 500
+STRIKE = "clock.strike"
+UNFINISHED = timedelta(seconds=30)  # until it is looked at whether the occurrence before is done
+
+
+async def keep_time(runtime: Runtime, account_id: UUID) -> int:
+    """Some of what is due in an account by its clocks; how much was found. Each part has a unit of work of
+    its own, so that one that fails holds up no other; its error is raised when all were tried."""
+    async with open_work(runtime, account_id, SYSTEM) as work:
+        due = (await Engine(work.session).all(DUE, now=work.now))[0]
+    parts = ((due.clocks, strike_clocks), (due.tasks, tell_overdue), (due.segments, compare))
+    found, failed = 0, list[Exception]()
+    for part in (part for asked, part in parts if asked):
+        try:
+            async with open_work(runtime, account_id, SYSTEM) as work:
+                found += await part(work)
+        except Exception as error:  # noqa: BLE001 -- raised below
+            failed.append(error)
+    for other in failed[1:]:  # whoever catches the first one logs it
+        log.error("clocks.error", account=str(account_id), exc_info=other)
+    if failed:
+        raise failed[0]
+    return found
+
+
+async def strike_clocks(work: Work) -> int:
+    """Each occurrence that is to be done becomes one durable job, in the transaction that moves its clock on:
+    whatever happens, it is made once."""
+    engine = Engine(work.session)
+    rows = await engine.all(CLAIM, now=work.now, most=CLOCKS)
+    for row in rows:
+        try:
+            await _strike(work, engine, row)
+        except (msgspec.MsgspecError, ValueError) as error:
+            # Whatever one workflow's document has in it, the other clocks strike.
+            log.exception("clock.unreadable", workflow=str(row.workflow_id), trigger=row.trigger_key)
+            await _postpone(work, engine, row, error)
+    await work.commit()
+    return len(rows)
+
+
+async def _postpone(work: Work, engine: Engine, row: Any, error: Exception) -> None:
+    """A clock that cannot be read is looked at again later; what it misses meanwhile follows its policy."""
+    reason = redact(f"{type(error).__name__}: {error}")[:200]
+    said = {"trigger": (None, row.trigger_key), "error": (None, reason)}
+    work.audit("workflow.clock_unreadable", "workflow", row.workflow_id, said)
+    await engine.do(
+        LATER,
+        workflow=row.workflow_id,
+        trigger=row.trigger_key,
+        next_at=work.now + UNREADABLE,
+    )
+
+
+async def _strike(work: Work, engine: Engine, row: Any) -> None:
+    trigger = timed(row.document).get(row.trigger_key)
+    if trigger is None or row.status not in ("active", "paused"):
+        await engine.do(DROP, workflow=row.workflow_id, trigger=row.trigger_key)
+        return
+    last_at, next_at = row.last_at or row.next_at - timedelta(seconds=1), NEVER
+    if row.status == "active":
+        [before] = await engine.all(BUSY, workflow=str(row.workflow_id), trigger=row.trigger_key)
+        if before.busy:
+            # Occurrences do not pile up: those that come meanwhile are missed, and follow the policy.
+            later = work.now + UNFINISHED
+            await engine.do(LATER, workflow=row.workflow_id, trigger=row.trigger_key, next_at=later)
+            return
+        zone = ZoneInfo((await engine.all(SETTING))[0].time_zone)
+        struck = strikes(trigger, last_at, work.now, zone)
+        last_at, next_at = struck.last_at, struck.next_at or NEVER
+        for place, moment in enumerate(struck.run):
+            args = {
+                "workflow_id": str(row.workflow_id),
+                "version": row.version,
+                "trigger": row.trigger_key,
+                "at": moment.isoformat(),
+                "now": work.now.isoformat(),
+            }
+            work.add_job("clocks", STRIKE, args, after=timedelta(microseconds=place))
+        _say_missed(work, row, struck, trigger.missed)
+    await engine.do(
+        WRITE,
+        workflow=row.workflow_id,
+        trigger=row.trigger_key,
+        version=row.version,
+        kind=trigger_kind(trigger),
+        next_at=next_at,
+        last_at=last_at,
+    )
+
+
+def _say_missed(work: Work, row: Any, struck: Struck, policy: str) -> None:
+    if not struck.missed:
+        return
+    said = {
+        "trigger": (None, row.trigger_key),
+        "missed": (None, f"{'more than ' if struck.more else ''}{struck.missed}"),
+        "left_out": (None, f"{'more than ' if struck.more else ''}{struck.left_out}"),
+        "policy": (None, policy),
+    }
+    log.warning("clock.missed", workflow=str(row.workflow_id), trigger=row.trigger_key, missed=struck.missed)
+    work.audit("workflow.occurrences_missed", "workflow", row.workflow_id, said)
+
+
+async def tell_overdue(work: Work) -> int:
+    """Open tasks past their time become overdue, once, and say so."""
+    engine = Engine(work.session)
+    rows = await engine.all(OVERDUE, now=work.now, most=TASKS)
+    await engine.insert(EVENTS, [_overdue(row) for row in rows if row.there], now=work.now)
+    work.ring()
+    await work.commit()
+    return len(rows)
+
+
+def _overdue(row: Any) -> dict[str, Any]:
+    event_id = uuid7()
+    return {
+        "id": event_id,
+        "kind": TASK_OVERDUE,
+        "subject_id": row.contact_id,
+        "source": "system",
+        "data": {"task_id": str(row.id), "title": row.title},
+        "root_event_id": event_id,
+        "depth": 0,
+    }

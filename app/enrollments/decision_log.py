@@ -1,0 +1,174 @@
+"""Why a contact did or did not enter a workflow: the stored decisions, and for what left none an answer that
+is worked out now and says so."""
+
+from typing import Any
+from uuid import UUID
+
+from app.engine.core.entry_rules import EntryDecision, Verdict, decide_entry
+from app.engine.core.events import CONTACT_DELETED, Event, Source
+from app.engine.core.trigger_index import TriggerIndex
+from app.engine.core.version import CompileError, Program
+from app.engine.matching.contact_facts import People
+from app.engine.matching.enroll import Asked, before_now, entered_today
+from app.engine.program_cache import Setting
+from app.enrollments.decision_values import Names, seen_values
+from app.enrollments.labels import EVENTS, SOURCES
+from app.enrollments.pages import at_page, zone_of
+from app.enrollments.schemas import Choice, WhyLine, WhyPage
+from app.errors import NotFound
+from app.work import Work
+from db.queries.batch_session import Engine
+from db.queries.event_matching import DECIDED_ON, DECIDED_ON_NEWER, DECIDED_ON_OLDER
+
+MOST = 50
+NOT_ASKED = "No trigger of the workflow asks for this."
+NOT_YET = "It is not looked at yet: that happens in a moment."
+PASSED_OVER = (
+    "It was passed over, because deciding on it failed again and again; the contact's history says how."
+)
+ARCHIVED = "The workflow is archived: nobody enters."
+UNPUBLISHED = "The workflow is not published: nobody enters."
+BROKEN = "The live version cannot run ({error}), so nobody enters: mend the draft and publish it."
+CLOSED = (
+    "The live version lets in only those who matched when it was published; what happens later starts nobody."
+)
+SENTENCES = {
+    Verdict.ENROLLED: "The contact entered.",
+    Verdict.FILTER_FALSE: "The {filter} condition did not hold.",
+    Verdict.SOURCE_NOT_LISTENED: "The triggers that ask for this do not listen to what is done {by}.",
+    Verdict.ALREADY_ACTIVE: "The contact was in the workflow already.",
+    Verdict.REENTRY_ONCE: "The contact was in the workflow before, and it lets everybody in once.",
+    Verdict.REENTRY_COOLDOWN: "The contact left too short a time ago: not before {until}.",
+    Verdict.GOAL_ALREADY_MET: "The goal was met already.",
+    Verdict.SUPPRESSED: "The contact has denied what the workflow would send.",
+    Verdict.WORKFLOW_PAUSED: "The workflow was paused.",
+    Verdict.LOOP_GUARD: "Workflows started one another too often.",
+    Verdict.ENTRY_CAP: "The most entries in 24 hours were reached.",
+}
+
+
+async def why_page(
+    work: Work,
+    contact_id: UUID,
+    workflow_id: UUID | None,
+    after: UUID | None = None,
+    before: UUID | None = None,
+) -> WhyPage:
+    """A page of the events of a contact, newest first, each with what the workflow made of it. Raises
+    `NotFound`."""
+    contact = await work.contacts.row(contact_id)
+    if contact is None:
+        raise NotFound("contact")
+    name = " ".join(filter(None, (contact.first_name, contact.last_name))) or contact.email or "Contact"
+    choices = [Choice(str(one.id), one.name) for one in await work.enrollments.workflow_names()]
+    page = WhyPage(contact_id, name, workflow_id, "", None, [], "", "", choices, [])
+    if workflow_id is None:
+        return page
+    workflow = await work.enrollments.workflow(workflow_id)
+    if workflow is None:
+        raise NotFound("workflow")
+    page.workflow_name, page.status = workflow.name, workflow.status
+    setting = await Setting.of(work)
+    rows, more = await _page_of_events(setting.engine, workflow_id, contact_id, after, before)
+    found = await setting.programs([(workflow_id, workflow.live_version)] if workflow.live_version else [])
+    program = found.get((workflow_id, workflow.live_version))
+    now = await _now(work, setting, [row for row in rows if _settled(row)], program, workflow.status)
+    otherwise = unasked(workflow.status, program)
+    page.items = [_line(row, now, otherwise) for row in rows]
+    names = Names(await work.fields.catalogue(), await work.tags.names(), work.now, zone_of(work))
+    for line in page.items:
+        line.seen = seen_values(line.detail, names)
+    newer, older = (more if before else after is not None), (True if before else more)
+    path, kept = f"/contacts/{contact_id}/why", {"workflow": str(workflow_id)}
+    page.next = at_page(path, kept, after=rows[-1].id) if rows and older else ""
+    page.previous = at_page(path, kept, before=rows[0].id) if rows and newer else ""
+    return page
+
+
+async def _page_of_events(
+    engine: Engine, workflow_id: UUID, contact_id: UUID, after: UUID | None, before: UUID | None
+) -> tuple[list[Any], bool]:
+    """At most `MOST` events older than `after` or newer than `before`, newest first, and whether there are
+    more that way."""
+    asked = {"workflow": workflow_id, "contact": contact_id, "most": MOST + 1}
+    if before is not None:
+        rows = await engine.all(DECIDED_ON_NEWER, edge=before, **asked)
+    elif after is not None:
+        rows = await engine.all(DECIDED_ON_OLDER, edge=after, **asked)
+    else:
+        rows = await engine.all(DECIDED_ON, **asked)
+    found = list(rows[:MOST])
+    return (found[::-1] if before is not None else found), len(rows) > MOST
+
+
+def unasked(status: str, program: Program | CompileError | None) -> str:
+    """What is said of an event that left no decision, by the state of the workflow and its live version."""
+    if status == "archived":
+        return ARCHIVED
+    if program is None:
+        return UNPUBLISHED
+    if isinstance(program, CompileError):
+        return BROKEN.format(error=str(program).rstrip("."))
+    return CLOSED if program.version.closed else NOT_ASKED
+
+
+async def _now(
+    work: Work, setting: Setting, rows: list[Any], program: object, status: str
+) -> dict[UUID, EntryDecision]:
+    """What the live version would decide now on events that left no decision."""
+    if not isinstance(program, Program) or status not in ("active", "paused"):
+        return {}
+    index = TriggerIndex([program])
+    asked = []
+    for row in rows:
+        event = Event(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
+        asked += [Asked(event, row.id, found) for found in index.candidates(event, any_source=True)]
+    people = People(setting)
+    gone = [one.event.subject_id for one in asked if one.event.kind == CONTACT_DELETED]
+    await people.load(((one.event.subject_id, program) for one in asked), gone=gone)
+    before = await before_now(work, setting.engine, asked)
+    today = await entered_today(work, setting.engine, asked)
+    return {
+        one.event.id: decide_entry(
+            one.candidate,
+            one.event,
+            before[one.pair].history,
+            people.of(one.event.subject_id, gone=one.event.kind == CONTACT_DELETED),
+            work.now,
+            accepting=status == "active",
+            entries_last_day=today.get(one.pair[0], 0),
+        )
+        for one in asked
+    }
+
+
+def _settled(row: Any) -> bool:
+    """The matcher was done with it and kept no decision."""
+    return row.verdict is None and row.matched and not row.passed_over
+
+
+def _line(row: Any, now: dict[UUID, EntryDecision], otherwise: str) -> WhyLine:
+    what = f"{EVENTS.get(row.kind, row.kind)} {SOURCES.get(row.source, '')}".strip() + "."
+    line = WhyLine(row.id, row.kind, row.source, row.occurred_at, what, "", otherwise, {}, False)
+    if row.verdict is not None:
+        line.verdict, line.detail = row.verdict, row.detail
+    elif row.id in now:
+        line.verdict, line.detail, line.worked_out = now[row.id].verdict.value, now[row.id].detail, True
+    elif row.passed_over or not row.matched:
+        line.sentence = PASSED_OVER if row.passed_over else NOT_YET
+    if line.verdict:
+        line.sentence = _sentence(line)
+    return line
+
+
+def _sentence(line: WhyLine) -> str:
+    said = SENTENCES[Verdict(line.verdict)].format(
+        filter="entry" if line.detail.get("filter") == "entry" else "trigger's",
+        by=SOURCES.get(line.source, line.source),
+        until=line.detail.get("until", "later"),
+    )
+    if line.detail.get("contact") == "deleted":
+        said = "The contact was deleted."
+    if line.worked_out and line.verdict == Verdict.ENROLLED:
+        return "No decision was kept. Today it would let the contact in."
+    return said

@@ -1,0 +1,4 @@
+"""What members do with enrollments.
+
+`membership` adds, removes, retries and settles; `progress` pauses, resumes, skips and jumps.
+"""

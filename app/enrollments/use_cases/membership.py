@@ -1,0 +1,220 @@
+"""Steering by hand: add, remove, try again, settle a doubt. Each locks, decides, audits."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from app.credentials import normal_email
+from app.engine.advancing.changeset import Moves
+from app.engine.advancing.loader import state_of
+from app.engine.core.advance import leave
+from app.engine.core.events import MANUAL
+from app.engine.core.triggers import Manual
+from app.engine.core.types import ExitReason, Status
+from app.engine.core.version import load_version
+from app.errors import Conflict, Invalid, NotFound
+from app.work import Work
+from db.ids import uuid7
+from db.models import Effect
+from db.models import Enrollment as Row
+from db.queries.batch_session import EVENTS, Engine
+
+NOT_LIVE = "This enrollment has ended already."
+UNDER_WAY = {
+    "claimed": "Something is being sent for it at this moment. Try again in a minute.",
+    "unknown": "Nobody knows yet whether something went out. Say whether it did, then move it.",
+}
+
+
+async def contact_named(work: Work, text: str) -> UUID:
+    """The contact that an id or an e-mail address names. Raises `Invalid`."""
+    found: list[UUID] = []
+    text = text.strip()
+    try:
+        found = await work.enrollments.contact_ids(ids=[UUID(text)])
+    except ValueError:
+        if address := normal_email(text):
+            found = await work.enrollments.contact_ids(email=address)
+    if not found:
+        raise Invalid({"contact": "Enter the e-mail address or the id of a contact of this account."})
+    return found[0]
+
+
+async def enroll_contacts(work: Work, workflow_id: UUID, contact_ids: Sequence[UUID]) -> int:
+    """Asks for contacts to enter a workflow; the matcher decides on each, as for any event. Returns for
+    how many it asked. Raises `NotFound`, `Invalid`, `Conflict` (paused, or
+    nothing lets people in by hand)."""
+    workflow = await work.enrollments.workflow(workflow_id)
+    if workflow is None:
+        raise NotFound("workflow")
+    if workflow.status != "active" or workflow.live_version is None:
+        raise Conflict("Nobody enters this workflow now: publish it or let it go on first.")
+    version = load_version(await work.enrollments.document(workflow_id, workflow.live_version))
+    if not any(isinstance(trigger, Manual) for trigger in version.triggers):
+        raise Conflict(
+            "This workflow lets nobody in by hand. Add the trigger “Enrolled by hand” and publish it."
+        )
+    wanted = list(dict.fromkeys(contact_ids))
+    known = set(await work.enrollments.contact_ids(ids=wanted)) if wanted else set()
+    if not wanted or len(known) < len(wanted):
+        raise Invalid(
+            {"contact_ids": "Name at least one contact, and only contacts of this account that exist."}
+        )
+    source = "api" if work.actor.kind == "token" else "bulk" if len(wanted) > 1 else "user"
+    events = [_request(contact, workflow_id, source) for contact in wanted]
+    await Engine(work.session).insert(EVENTS, events, now=work.now)
+    work.audit("enrollment.requested", "workflow", workflow_id, {"contacts": (None, len(wanted))})
+    work.ring()
+    await work.commit()
+    return len(wanted)
+
+
+def _request(contact_id: UUID, workflow_id: UUID, source: str) -> dict[str, Any]:
+    event_id = uuid7()
+    return {
+        "id": event_id,
+        "kind": MANUAL,
+        "subject_id": contact_id,
+        "source": source,
+        "data": {"workflow_id": str(workflow_id)},
+        "root_event_id": event_id,
+        "depth": 0,
+    }
+
+
+async def locked_row(work: Work, enrollment_id: UUID) -> Row:
+    """One enrollment, kept from the engine until the transaction ends. Raises `NotFound`."""
+    row = await work.enrollments.locked(enrollment_id)
+    if row is None:
+        raise NotFound("enrollment")
+    return row
+
+
+async def remove_enrollment(work: Work, enrollment_id: UUID) -> None:
+    """Takes somebody out; what is not sent yet is not sent. Raises `NotFound`, `Conflict` (ended)."""
+    row = await locked_row(work, enrollment_id)
+    if row.status != "active":
+        raise Conflict(NOT_LIVE)
+    moves = Moves()
+    moves.add(row, leave(state_of(row), work.now, Status.EXITED, ExitReason.REMOVED_BY_USER), None)
+    await moves.write(work, Engine(work.session))
+    work.audit("enrollment.removed", "enrollment", row.id, {"status": ("active", "exited")})
+    await work.commit()
+
+
+async def retry_enrollment(work: Work, enrollment_id: UUID) -> None:
+    """Tries the step again: at once what waits for its next try, as a new visit what failed. A visit that
+    failed although its message went out is closed as sent, and what follows is tried again. Raises
+    `NotFound`, `Conflict` (neither, something is in doubt, or the contact is in the workflow again)."""
+    row = await locked_row(work, enrollment_id)
+    waiting = None
+    if row.status == "active" and row.paused_at is None:
+        waiting = await work.effects.to_be_tried(row.id, row.seq)
+    if waiting is not None:
+        _try_now(work, waiting, row)
+    else:
+        await _begin_again(work, row)
+    await work.commit()
+
+
+async def _begin_again(work: Work, row: Row) -> None:
+    if row.status != "failed":
+        raise Conflict("Only a step that failed, or that waits for its next try, can be tried again.")
+    await refuse_under_way(work, [row.id])
+    await refuse_twice(work, row)
+    work.audit("enrollment.retried", "enrollment", row.id, {"error": (row.error, None)})
+    row.status, row.due_at, row.fence = "active", work.now, row.fence + 1
+    row.wait_reason = row.wait_until = row.exit_reason = row.error = row.ended_at = None
+    row.paused_at = row.heard_event_id = None
+    if await work.effects.went_out(row.id, row.seq):
+        row.wait_reason = "effect"  # as if it had just been sent: a new visit would send it twice
+    work.ring()
+
+
+async def refuse_under_way(work: Work, ids: Sequence[UUID]) -> None:
+    """Raises `Conflict` when something of these (locked) enrollments may be going out now."""
+    found = await work.effects.under_way(ids)
+    if found:
+        raise Conflict(UNDER_WAY[found[0].status], current={"status": found[0].status})
+
+
+async def refuse_twice(work: Work, row: Row) -> None:
+    """Raises `Conflict` when the contact came into the workflow again meanwhile, for the same thing."""
+    if await work.enrollments.live_in(row.workflow_id, row.contact_id, row.entry_key) is not None:
+        raise Conflict("The contact is in this workflow again by another enrollment.")
+
+
+async def _effect(work: Work, effect_id: UUID) -> tuple[Effect, Row]:
+    """The enrollment is locked first, as the engine does."""
+    found = await work.effects.enrollment_of(effect_id)
+    if found is None:
+        raise NotFound("effect")
+    row = await locked_row(work, found)
+    effect = await work.effects.locked(effect_id)
+    if effect is None:
+        raise NotFound("effect")
+    return effect, row
+
+
+def _wake(work: Work, effect: Effect, row: Row) -> None:
+    if row.status == "active" and row.paused_at is None and row.seq == effect.seq:
+        row.due_at = work.now
+    work.ring()
+
+
+async def settle_effect(work: Work, effect_id: UUID, *, went_out: bool) -> UUID:
+    """Says what became of an effect in doubt: it went out, or it did not and is sent again. Returns the
+    enrollment. Raises `NotFound`, `Conflict` (not in doubt any more)."""
+    effect, row = await _effect(work, effect_id)
+    if effect.status != "unknown":
+        raise Conflict("Nothing is in doubt here any more.", current={"status": effect.status})
+    effect.fence += 1
+    if went_out:
+        effect.status, effect.error = "sent", None
+        effect.sent_at = effect.begun_at or work.now
+        effect.result = {"settled_by": work.actor.name}
+    else:
+        _send_again(work, effect)
+    _wake(work, effect, row)
+    work.audit("effect.settled", "effect", effect.id, {"status": ("unknown", effect.status)})
+    await work.commit()
+    return row.id
+
+
+def _send_again(work: Work, effect: Effect) -> None:
+    effect.status, effect.error, effect.due_at = "pending", None, work.now
+    effect.begun_at = effect.lease_until = None
+
+
+def _try_now(work: Work, effect: Effect, row: Row) -> None:
+    _send_again(work, effect)
+    _wake(work, effect, row)
+    work.audit("effect.retried", "effect", effect.id, {"status": ("retry", "pending")})
+
+
+async def retry_effect(work: Work, effect_id: UUID) -> UUID:
+    """Tries at once what waits for its next try; what failed for good begins its step again. Returns the
+    enrollment. Raises `NotFound`, `Conflict`."""
+    effect, row = await _effect(work, effect_id)
+    if effect.status == "failed_permanent" and row.seq == effect.seq:
+        await _begin_again(work, row)
+    elif effect.status == "retry":
+        _try_now(work, effect, row)
+    else:
+        raise Conflict("This can not be tried again.", current={"status": effect.status})
+    await work.commit()
+    return row.id
+
+
+async def cancel_effect(work: Work, effect_id: UUID) -> UUID:
+    """Takes back what was not sent; its enrollment fails, so that nobody goes on without. Returns the
+    enrollment. Raises `NotFound`, `Conflict`."""
+    effect, row = await _effect(work, effect_id)
+    if effect.status not in ("pending", "retry"):
+        raise Conflict("Only what still waits can be cancelled.", current={"status": effect.status})
+    before, effect.status = effect.status, "cancelled"
+    effect.error, effect.fence = f"Cancelled by {work.actor.name}.", effect.fence + 1
+    _wake(work, effect, row)
+    work.audit("effect.cancelled", "effect", effect.id, {"status": (before, "cancelled")})
+    await work.commit()
+    return row.id

@@ -1,0 +1,118 @@
+"""What people do with one enrollment: pause, resume, skip the wait, jump to a step. Each locks, decides,
+audits; the engine does the rest."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from app.engine.core.draft import walk
+from app.engine.core.version import load_version
+from app.enrollments.use_cases.membership import locked_row, refuse_twice, refuse_under_way
+from app.errors import Conflict, Invalid
+from app.work import Work
+from db.models import Enrollment as Row
+from db.queries.batch_session import Engine
+from db.queries.enrollment_batches import CANCEL_EFFECTS
+from db.queries.step_side_effects import APPROVALS_CLOSED
+
+# What somebody may be spared: a moment, or something that may never happen. Its timeout's way is taken.
+SKIPPED = ("timer", "window", "event", "condition", "drip_slot", "approval")
+ENDED = "This enrollment has ended already."
+PAUSED = "It is paused. Resume it first."
+
+
+async def pause_enrollment(work: Work, enrollment_id: UUID) -> None:
+    """Keeps it where it is until somebody resumes it: nothing is sent, no wait ends. Raises `NotFound`,
+    `Conflict` (ended, or paused already)."""
+    row = await _live(work, enrollment_id)
+    if row.paused_at is not None:
+        raise Conflict("It is paused already.")
+    row.paused_at, row.due_at, row.fence = work.now, None, row.fence + 1
+    work.audit("enrollment.paused", "enrollment", row.id, {"paused": (False, True)})
+    await work.commit()
+
+
+async def resume_enrollment(work: Work, enrollment_id: UUID) -> None:
+    """Lets it go on; a wait that ended meanwhile is over. Raises `NotFound`, `Conflict`."""
+    row = await _live(work, enrollment_id)
+    if row.paused_at is None:
+        raise Conflict("It is not paused.")
+    row.paused_at, row.due_at, row.fence = None, work.now, row.fence + 1
+    work.audit("enrollment.resumed", "enrollment", row.id, {"paused": (True, False)})
+    work.ring()
+    await work.commit()
+
+
+async def skip_wait(work: Work, enrollment_id: UUID) -> None:
+    """Ends a wait now; what was waited for counts as not having happened. Raises `NotFound`, `Conflict`."""
+    row = await _live(work, enrollment_id)
+    if row.paused_at is not None:
+        raise Conflict(PAUSED)
+    if row.wait_reason not in SKIPPED:
+        raise Conflict("It does not wait for a time now, so there is no wait to skip.")
+    visit = await work.enrollments.open_visit(row.id, row.seq)
+    if visit is not None:
+        visit.detail = {**visit.detail, "skipped_by": work.actor.name}
+    before = row.wait_until.isoformat() if row.wait_until else None
+    row.wait_until = row.due_at = work.now
+    if row.wait_reason == "event" and visit is not None:
+        row.wait_until = visit.started_at  # nothing happened in time, also of what is not matched yet
+    row.fence += 1  # a batch that failed before this does not park it for its old error
+    if row.wait_reason in ("window", "timer"):
+        row.heard_event_id = row.event_id  # or the step would find its window closed, its date ahead again
+    work.audit(
+        "enrollment.wait_skipped", "enrollment", row.id, {"wait_until": (before, work.now.isoformat())}
+    )
+    work.ring()
+    await work.commit()
+
+
+async def jump(work: Work, enrollment_id: UUID, step_key: str) -> None:
+    """Goes on at another step of its version, as a new visit; also after it failed. Raises `NotFound`,
+    `Invalid` (no such step), `Conflict` (ended, or something is under way that cannot be taken back)."""
+    row = await locked_row(work, enrollment_id)
+    if row.status not in ("active", "failed"):
+        raise Conflict(ENDED)
+    document = await work.enrollments.document(row.workflow_id, row.version)
+    keys = {step.key for _, _, step in walk(load_version(document).steps)} if document else set()
+    if step_key not in keys:
+        raise Invalid({"step": f"Choose a step of version {row.version}, which this enrollment runs."})
+    await refuse_under_way(work, [row.id])
+    if row.status == "failed":
+        await refuse_twice(work, row)
+    await take_from(work, [row], {"reason": "jumped", "by": work.actor.name})
+    work.audit("enrollment.jumped", "enrollment", row.id, {"step": (row.step_key, step_key)})
+    go_on_at(row, step_key, work.now)
+    work.ring()
+    await work.commit()
+
+
+async def take_from(
+    work: Work,
+    rows: Sequence[Any],
+    detail: dict[str, Any],
+    error: str = "It was taken to another step before it was sent.",
+) -> None:
+    """Their open visits are left, what is not sent yet is not sent (`error` says why), and nobody is asked
+    any more."""
+    ids = [row.id for row in rows]
+    engine = Engine(work.session)
+    await work.enrollments.close_visits(ids, detail, work.now)
+    await engine.do(CANCEL_EFFECTS, ids=ids, error=error)
+    closed = [{"enrollment_id": row.id, "seq": row.seq, "status": "withdrawn"} for row in rows]
+    await engine.insert(APPROVALS_CLOSED, closed)
+
+
+def go_on_at(row: Row, step_key: str, now: Any) -> None:
+    """Begins the step anew at the next look; whoever is paused stays so."""
+    row.status, row.step_key, row.fence = "active", step_key, row.fence + 1
+    row.wait_reason = row.wait_until = row.exit_reason = row.error = row.ended_at = None
+    row.heard_event_id = None
+    row.due_at = None if row.paused_at else now
+
+
+async def _live(work: Work, enrollment_id: UUID) -> Row:
+    row = await locked_row(work, enrollment_id)
+    if row.status != "active":
+        raise Conflict(ENDED)
+    return row

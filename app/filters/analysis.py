@@ -1,0 +1,157 @@
+"""Segments inside filters: what a filter comes to when each segment stands for its own filter."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+
+from app.filters.ast import ARITY, TIMED, Arity, Filter, FilterError, Predicate, predicates
+from app.filters.change_predicates import CONTACT_UPDATED
+from app.filters.fields import UNITS, Fields, FieldType
+from app.filters.values import read_span
+
+DEEPEST_SEGMENTS = 5
+MOST_UNFOLDED = 1000
+Filters = Mapping[UUID, Filter | None]
+_LONGEST_UNIT = {
+    "minutes": timedelta(minutes=1),
+    "hours": timedelta(hours=1),
+    "days": timedelta(days=1),
+    "weeks": timedelta(weeks=1),
+    "months": timedelta(days=31),
+    "years": timedelta(days=366),
+}
+_CLOCK_CHANGES = timedelta(days=2)  # zones have left out whole days
+_LONGEST = timedelta(days=100 * 366)  # longer than there are events, and still a date before now
+
+CIRCLE = "These segments ask for each other in a circle."
+UNREADABLE = "The filter of a segment cannot be read. Save that segment's filter again."
+TOO_DEEP = f"Segments can stand in one another {DEEPEST_SEGMENTS} deep at most."
+TOO_LARGE = f"With its segments the filter comes to more than {MOST_UNFOLDED} conditions. Make it smaller."
+
+
+class Size(msgspec.Struct, frozen=True):
+    """`conditions` with those of all segments inside; `depth` is 0 without any segment."""
+
+    conditions: int
+    depth: int
+
+
+def named_segments(predicate: Predicate) -> list[UUID]:
+    """The ids that a condition on segments names; what is no id is left out."""
+    values = predicate.value if isinstance(predicate.value, list) else [predicate.value]
+    found = []
+    for value in values:
+        try:
+            found.append(UUID(str(value)))
+        except ValueError:
+            continue
+    return found
+
+
+def segments_in(expression: Filter | None) -> set[UUID]:
+    """The segments that a filter names itself, not those inside them."""
+    return {
+        segment
+        for predicate in predicates(expression)
+        if predicate.field == FieldType.SEGMENTS.value
+        for segment in named_segments(predicate)
+    }
+
+
+def size(expression: Filter | None, filters: Filters) -> Size:
+    """Raises FilterError (path "") for segments that lead back to themselves, and for too many levels."""
+    return _size(expression, filters, {}, ())
+
+
+def _size(
+    expression: Filter | None, filters: Filters, known: dict[UUID, Size], inside: tuple[UUID, ...]
+) -> Size:
+    conditions, depth = 0, 0
+    for predicate in predicates(expression):
+        conditions += 1
+        if predicate.field != FieldType.SEGMENTS.value:
+            continue
+        for segment in named_segments(predicate):
+            if segment in inside:
+                raise FilterError({"": CIRCLE})
+            if len(inside) >= DEEPEST_SEGMENTS:
+                raise FilterError({"": TOO_DEEP})
+            if segment not in known:
+                known[segment] = _size(filters.get(segment), filters, known, (*inside, segment))
+            conditions += known[segment].conditions
+            depth = max(depth, known[segment].depth + 1)
+    return Size(conditions, depth)
+
+
+def asked_fields(expression: Filter | None, fields: Fields) -> set[str]:
+    """The keys of all fields that a filter asks about, in its segments too."""
+    return {predicate.field for predicate in _whole(expression, fields)}
+
+
+def changing_field(predicate: Predicate) -> str:
+    """The key of the field whose changes a condition asks about; "" when it asks about none."""
+    if ARITY[predicate.op] is not Arity.CHANGE or not isinstance(predicate.value, list):
+        return ""
+    return str(predicate.value[0]) if predicate.value else ""
+
+
+class AskedHistory(msgspec.Struct, frozen=True):
+    """What is asked of a contact's history: events of these `kinds`, none older than `within`; of what
+    changed, these `fields`. Without kinds nothing is asked, and it is false."""
+
+    kinds: frozenset[str] = frozenset()
+    fields: frozenset[str] = frozenset()
+    within: timedelta = timedelta()
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds)
+
+    def __or__(self, other: "AskedHistory") -> "AskedHistory":
+        return AskedHistory(
+            self.kinds | other.kinds, self.fields | other.fields, max(self.within, other.within)
+        )
+
+
+def asked_history(expression: Filter | None, fields: Fields) -> AskedHistory:
+    """What a filter that compiles asks of the history, in its segments too."""
+    found = AskedHistory()
+    for predicate in _whole(expression, fields):
+        if predicate.field == FieldType.HISTORY.value and isinstance(predicate.value, list):
+            first, *_, within = map(str, predicate.value)
+            changing = changing_field(predicate)
+            found |= AskedHistory(
+                frozenset({CONTACT_UPDATED if changing else first}),
+                frozenset({changing} if changing else ()),
+                _longest(within),
+            )
+    return found
+
+
+def asks_time(expression: Filter | None, fields: Fields) -> bool:
+    """Whether time alone may change the answer of a filter, by a condition of its segments too."""
+    return any(predicate.op in TIMED for predicate in _whole(expression, fields))
+
+
+def _longest(text: str) -> timedelta:
+    """No span of this text is longer, in whatever zone and year."""
+    span = read_span(text, UNITS[FieldType.HISTORY])
+    return min(span.amount * _LONGEST_UNIT[span.unit] + _CLOCK_CHANGES, _LONGEST)
+
+
+def _whole(expression: Filter | None, fields: Fields) -> Iterator[Predicate]:
+    spec = fields.get(FieldType.SEGMENTS.value)
+    filters: Filters = spec.filters if spec is not None else {}
+    seen: set[UUID] = set()
+    return _asked(expression, filters, seen)
+
+
+def _asked(expression: Filter | None, filters: Filters, seen: set[UUID]) -> Iterator[Predicate]:
+    for predicate in predicates(expression):
+        yield predicate
+        if predicate.field == FieldType.SEGMENTS.value:
+            for segment in named_segments(predicate):
+                if segment not in seen:
+                    seen.add(segment)
+                    yield from _asked(filters.get(segment), filters, seen)

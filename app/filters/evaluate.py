@@ -1,0 +1,299 @@
+"""Filters as Python closures, for one contact at a time. Compiled once, about 0.3 µs per predicate.
+
+Empty is an ordinary value here: no predicate answers "unknown", and `db.filters` agrees with every answer.
+Text is compared without case; "is not" and "none of" include empty."""
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from operator import ge, gt, le, lt
+from uuid import UUID
+
+from app.filters import ranges
+from app.filters.analysis import CIRCLE, UNREADABLE
+from app.filters.ast import Filter, FilterError, Group, Op
+from app.filters.change_predicates import changed
+from app.filters.facts import Facts
+from app.filters.fields import Fields, FieldSpec, FieldType
+from app.filters.values import Change, Operands, Times, fold, read
+
+Match = Callable[[Facts, datetime], bool]
+Inside = tuple[UUID, ...]
+
+
+def compile_filter(expression: Filter | None, fields: Fields) -> Match:
+    """The closure of a filter; no filter matches everybody. Raises FilterError for unknown fields, operators
+    that the field's type does not have, and values that cannot be read."""
+    return _compile(expression, fields, ())
+
+
+def _compile(expression: Filter | None, fields: Fields, inside: Inside) -> Match:
+    if expression is None:
+        return lambda _facts, _now: True
+    if isinstance(expression, Group):
+        return _group(expression, fields, inside)
+    spec, values = read(expression, fields)
+    if spec.type is FieldType.SEGMENTS:
+        return _segments(spec, expression.op, values, fields, inside)
+    return _COMPILERS[spec.type](spec, expression.op, values)
+
+
+def _group(group: Group, fields: Fields, inside: Inside) -> Match:
+    parts = []
+    for index, item in enumerate(group.items):
+        try:
+            parts.append(_compile(item, fields, inside))
+        except FilterError as error:
+            raise FilterError(
+                {f"items.{index}.{path}": text for path, text in error.problems.items()}
+            ) from None
+    return _joined(parts, group.match)
+
+
+def _joined(parts: list[Match], match: str) -> Match:
+    if len(parts) == 1:
+        return parts[0]
+    if len(parts) == 2:
+        one, two = parts
+        if match == "all":
+            return lambda facts, now: one(facts, now) and two(facts, now)
+        return lambda facts, now: one(facts, now) or two(facts, now)
+    if match == "all":
+        return lambda facts, now: all(part(facts, now) for part in parts)
+    return lambda facts, now: any(part(facts, now) for part in parts)
+
+
+def _text(spec: FieldSpec, op: Op, values: Operands) -> Match:
+    key = spec.key
+
+    def text(facts: Facts) -> str:
+        value = facts.values.get(key)
+        return fold(value) if isinstance(value, str) else ""
+
+    if op is Op.EMPTY:
+        return lambda facts, _now: text(facts) == ""
+    if op is Op.NOT_EMPTY:
+        return lambda facts, _now: text(facts) != ""
+    wanted = str(values[0])
+    many = frozenset(str(value) for value in values)
+    tests: dict[Op, Match] = {
+        Op.IS: lambda facts, _now: text(facts) == wanted,
+        Op.IS_NOT: lambda facts, _now: text(facts) != wanted,
+        Op.CONTAINS: lambda facts, _now: wanted in text(facts),
+        Op.NOT_CONTAINS: lambda facts, _now: wanted not in text(facts),
+        Op.STARTS: lambda facts, _now: text(facts).startswith(wanted),
+        Op.ENDS: lambda facts, _now: text(facts).endswith(wanted),
+        Op.IN: lambda facts, _now: text(facts) in many,
+    }
+    return tests[op]
+
+
+def _number(spec: FieldSpec, op: Op, values: Operands) -> Match:
+    key = spec.key
+
+    def number(facts: Facts) -> int | float | None:
+        value = facts.values.get(key)
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    if op is Op.EMPTY:
+        return lambda facts, _now: number(facts) is None
+    if op is Op.NOT_EMPTY:
+        return lambda facts, _now: number(facts) is not None
+    limits = [_plain(value) for value in values if isinstance(value, Decimal)]
+    wanted = limits[0]
+    if op is Op.EQ:
+        return lambda facts, _now: number(facts) == wanted
+    if op is Op.NE:
+        return lambda facts, _now: number(facts) != wanted
+    if op is Op.BETWEEN:
+        high = limits[1]
+        return lambda facts, _now: (value := number(facts)) is not None and wanted <= value <= high
+    compare = {Op.GT: gt, Op.GE: ge, Op.LT: lt, Op.LE: le}[op]
+    return lambda facts, _now: (value := number(facts)) is not None and compare(value, wanted)
+
+
+def _plain(value: Decimal) -> int | float:
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def _boolean(spec: FieldSpec, op: Op, _values: Operands) -> Match:
+    key = spec.key
+    if op is Op.TRUE:
+        return lambda facts, _now: facts.values.get(key) is True
+    if op is Op.FALSE:
+        return lambda facts, _now: facts.values.get(key) is False
+    return lambda facts, _now: not isinstance(facts.values.get(key), bool)
+
+
+def _select(spec: FieldSpec, op: Op, values: Operands) -> Match:
+    key, options = spec.key, frozenset(str(value) for value in values)
+
+    def chosen(facts: Facts) -> str:
+        value = facts.values.get(key)
+        return value if isinstance(value, str) else ""
+
+    tests: dict[Op, Match] = {
+        Op.ANY_OF: lambda facts, _now: chosen(facts) in options,
+        Op.NONE_OF: lambda facts, _now: chosen(facts) not in options,
+        Op.EMPTY: lambda facts, _now: chosen(facts) == "",
+        Op.NOT_EMPTY: lambda facts, _now: chosen(facts) != "",
+    }
+    return tests[op]
+
+
+def _tags(_spec: FieldSpec, op: Op, values: Operands) -> Match:
+    wanted = frozenset(value for value in values if isinstance(value, UUID))
+    tests: dict[Op, Match] = {
+        Op.ANY_OF: lambda facts, _now: not wanted.isdisjoint(facts.tags),
+        Op.ALL_OF: lambda facts, _now: wanted <= facts.tags,
+        Op.NONE_OF: lambda facts, _now: wanted.isdisjoint(facts.tags),
+        Op.EMPTY: lambda facts, _now: not facts.tags,
+        Op.NOT_EMPTY: lambda facts, _now: bool(facts.tags),
+    }
+    return tests[op]
+
+
+def _user(spec: FieldSpec, op: Op, values: Operands) -> Match:
+    key, wanted = spec.key, frozenset(str(value) for value in values)
+
+    def chosen(facts: Facts) -> str:
+        value = facts.values.get(key)
+        return value if isinstance(value, str) else ""
+
+    tests: dict[Op, Match] = {
+        Op.IS: lambda facts, _now: chosen(facts) in wanted,
+        Op.ANY_OF: lambda facts, _now: chosen(facts) in wanted,
+        Op.UNASSIGNED: lambda facts, _now: chosen(facts) == "",
+        Op.ASSIGNED: lambda facts, _now: chosen(facts) != "",
+    }
+    return tests[op]
+
+
+def _date(spec: FieldSpec, op: Op, values: Operands) -> Match:
+    key = spec.key
+
+    def day(facts: Facts) -> str:
+        value = facts.values.get(key)
+        return value if isinstance(value, str) else ""
+
+    if op is Op.EMPTY:
+        return lambda facts, _now: day(facts) == ""
+    if op is Op.NOT_EMPTY:
+        return lambda facts, _now: day(facts) != ""
+    if op in (Op.ANNIVERSARY, Op.ANNIVERSARY_IN):
+        spans = ranges.remembered(partial(ranges.anniversaries, op, values))
+
+        def yearly(facts: Facts, now: datetime) -> bool:
+            value = day(facts)[5:]
+            return value != "" and any(first <= value <= last for first, last in spans(now, facts.zone))
+
+        return yearly
+    span = ranges.remembered(partial(ranges.days, op, values))
+
+    def within(facts: Facts, now: datetime) -> bool:
+        first, last = span(now, facts.zone)
+        value = day(facts)
+        return value != "" and first <= value <= last
+
+    return within
+
+
+def _datetime(spec: FieldSpec, op: Op, values: Operands) -> Match:
+    key = spec.key
+
+    def moment(facts: Facts) -> datetime | None:
+        value = facts.values.get(key)
+        return value if isinstance(value, datetime) else None
+
+    if op is Op.EMPTY:
+        return lambda facts, _now: moment(facts) is None
+    if op is Op.NOT_EMPTY:
+        return lambda facts, _now: moment(facts) is not None
+    if op in (Op.ANNIVERSARY, Op.ANNIVERSARY_IN):
+        spans = ranges.remembered(partial(ranges.anniversary_instants, op, values))
+
+        def yearly(facts: Facts, now: datetime) -> bool:
+            value = moment(facts)
+            return value is not None and any(start <= value < end for start, end in spans(now, facts.zone))
+
+        return yearly
+    span = ranges.remembered(partial(ranges.instants, op, values))
+
+    def within(facts: Facts, now: datetime) -> bool:
+        value = moment(facts)
+        start, end = span(now, facts.zone)
+        return value is not None and ranges.inside(value, start, end)
+
+    return within
+
+
+def _segments(spec: FieldSpec, op: Op, values: Operands, fields: Fields, inside: Inside) -> Match:
+    """A segment that is gone has nobody in it."""
+    parts = [_compile(filters, fields, one) for filters, one in unfolded(spec, values, inside)]
+    within = _joined(parts, "any")
+    if op is Op.ANY_OF:
+        return within
+    return lambda facts, now: not within(facts, now)
+
+
+def unfolded(spec: FieldSpec, values: Operands, inside: Inside) -> list[tuple[Filter, Inside]]:
+    """The filters of the segments that a condition names, each with the segments around it. Raises
+    FilterError where one stands in itself, and for one that cannot be read: were nobody in it, "in none of"
+    would let everybody in."""
+    found = []
+    for value in values:
+        if isinstance(value, UUID) and value in spec.filters:
+            if value in inside:
+                raise FilterError({"value": CIRCLE})
+            asked = spec.filters[value]
+            if asked is None:
+                raise FilterError({"value": UNREADABLE})
+            found.append((asked, (*inside, value)))
+    return found
+
+
+def _workflows(_spec: FieldSpec, op: Op, values: Operands) -> Match:
+    wanted = frozenset(value for value in values if isinstance(value, UUID))
+    tests: dict[Op, Match] = {
+        Op.ACTIVE_IN: lambda facts, _now: not wanted.isdisjoint(facts.workflows.active),
+        Op.NOT_ACTIVE_IN: lambda facts, _now: wanted.isdisjoint(facts.workflows.active),
+        Op.EVER_IN: lambda facts, _now: not wanted.isdisjoint(facts.workflows.ever),
+        Op.NEVER_IN: lambda facts, _now: wanted.isdisjoint(facts.workflows.ever),
+        Op.COMPLETED: lambda facts, _now: not wanted.isdisjoint(facts.workflows.completed),
+        Op.NOT_COMPLETED: lambda facts, _now: wanted.isdisjoint(facts.workflows.completed),
+    }
+    return tests[op]
+
+
+def _history(_spec: FieldSpec, op: Op, values: Operands) -> Match:
+    asked = values[0]
+    if isinstance(asked, Change):
+        return changed(asked)
+    if not isinstance(asked, Times):
+        raise TypeError(asked)
+    kind, count = asked.kind, asked.count
+    span = ranges.remembered(partial(ranges.instants, Op.IN_LAST, (asked.within,)))
+
+    def often(facts: Facts, now: datetime) -> bool:
+        start, end = span(now, facts.zone)
+        found = sum(1 for one in facts.history if one.kind == kind and ranges.inside(one.at, start, end))
+        return found >= count
+
+    if op is Op.HAPPENED:
+        return often
+    return lambda facts, now: not often(facts, now)
+
+
+_COMPILERS: dict[FieldType, Callable[[FieldSpec, Op, Operands], Match]] = {
+    FieldType.TEXT: _text,
+    FieldType.NUMBER: _number,
+    FieldType.BOOLEAN: _boolean,
+    FieldType.SELECT: _select,
+    FieldType.TAGS: _tags,
+    FieldType.USER: _user,
+    FieldType.DATE: _date,
+    FieldType.DATETIME: _datetime,
+    FieldType.WORKFLOWS: _workflows,
+    FieldType.HISTORY: _history,
+}

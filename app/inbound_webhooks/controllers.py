@@ -1,0 +1,109 @@
+"""Addresses of inbound webhooks: the page that makes them, and the one route that the outside calls."""
+
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.exceptions import NotAuthorizedException, TooManyRequestsException
+from litestar.params import FromPath, JSONBody
+
+from app.credentials import digest
+from app.errors import NotFound
+from app.inbound_webhooks.domain import PREFIX, BadSignature
+from app.inbound_webhooks.schemas import HookForm, HookList, NewHook, Taken
+from app.inbound_webhooks.use_cases import Delivery, addresses, make_address, receive
+from app.permissions import Permission
+from app.web import content_negotiation
+from app.web.actions import action, actions
+from app.web.body_limits import BodyLimits
+from app.web.guards import may
+from app.web.negotiate import Request, Shaped, UnsupportedMedia
+from app.web.rate_limit import Limiter
+from app.work import Actor, Work, open_work
+
+LARGEST = 262_144  # bytes of one delivery
+DELIVERY = BodyLimits(json=LARGEST, fields=10_000, depth=LARGEST)  # how deep it may be, `receive` decides
+UNKNOWN = "There is no such address. It may have been replaced by a new one."
+
+
+class HookController(Controller):
+    path = "/workflows/{workflow_id:uuid}/hooks"
+    tags = ("hooks",)
+
+    @get(page="hooks/index.html", guards=[may(Permission.VIEW)])
+    async def index(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> HookList:
+        """The addresses of a workflow's webhook triggers; the addresses themselves are never shown again."""
+        name, items = await addresses(work, workflow_id)
+        made = []
+        for one in items:
+            for part, label in (("address", "New address" if one.hint else "Make the address"),
+                                ("secret", "New signing secret")):  # fmt: skip
+                made.append(
+                    action(
+                        work, f"{part}:{one.trigger}", label, f"/workflows/{workflow_id}/hooks",
+                        permission=Permission.PUBLISH_WORKFLOWS, form=HookForm,
+                        options={"trigger": [one.trigger], "part": [part]},
+                        when=part == "address" or bool(one.hint),
+                    )
+                )  # fmt: skip
+        return HookList(workflow_id, name, items, actions(*made))
+
+    @post(
+        page="hooks/made.html",
+        form="/workflows/{workflow_id}/hooks",
+        receipt=True,
+        guards=[may(Permission.PUBLISH_WORKFLOWS)],
+    )
+    async def create(
+        self,
+        workflow_id: FromPath[UUID],
+        request: Request,
+        data: JSONBody[HookForm],
+        work: NamedDependency[Work],
+    ) -> Shaped[NewHook]:
+        """Makes a new address or signing secret; this answer is the only one that shows it."""
+        token, secret = await make_address(work, workflow_id, data)
+        base = request.app.state.settings.base_url.rstrip("/")
+        url = f"{base}/hooks/{token}" if token else ""
+        return Shaped(NewHook(workflow_id, data.trigger, url, secret, []))
+
+
+class InboundController(Controller):
+    path = "/hooks/{token:str}"
+    tags = ("hooks",)
+
+    @post(public=True, foreign=True, status_code=202, reads=content_negotiation.JSON, limits=DELIVERY)
+    async def receive(self, token: FromPath[str], request: Request) -> Shaped[Taken]:
+        """Takes a JSON delivery. The address is the password. With `webhook-id` (Standard Webhooks) or
+        `Idempotency-Key` a delivery is taken once in 30 days: repeats answer 200 with the same event."""
+        state = request.app.state
+        if not token.startswith(PREFIX) or len(token) > 100:
+            raise NotFound("address", UNKNOWN)
+        found = digest(token)
+        await _limit(state.hook_limiter, found.hex()[:32])
+        known = await state.hook_of(found)
+        if known is None:
+            raise NotFound("address", UNKNOWN)
+        account_id, hook_id = known
+        await _limit(state.hook_limiter, str(account_id))
+        if request.content_type[0] != content_negotiation.JSON:
+            raise UnsupportedMedia(f"Send {content_negotiation.JSON}.")
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        delivery = Delivery(headers, await request.body())
+        actor = Actor("token", str(hook_id), "Webhook")
+        request_id = request.scope["state"]["request_id"]
+        async with open_work(state.runtime, account_id, actor, request_id=request_id) as work:
+            try:
+                taken = await receive(work, hook_id, delivery)
+            except BadSignature as error:
+                raise NotAuthorizedException(str(error)) from None
+        return Shaped(taken, status_code=200 if taken.repeated else 202)
+
+
+async def _limit(limiter: Limiter, key: str) -> None:
+    verdict = await limiter.hit(key)
+    if not verdict.allowed:
+        raise TooManyRequestsException(
+            f"Too many deliveries. Wait {verdict.retry_after} seconds, then send again.",
+            headers=limiter.headers(verdict),
+        )

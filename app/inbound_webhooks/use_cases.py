@@ -1,0 +1,219 @@
+"""Making addresses of inbound webhooks, and taking what is delivered to them."""
+
+import contextlib
+import secrets
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy.exc import IntegrityError
+
+from app.credentials import digest, new_secret, normal_email
+from app.engine.core.entry_rules import at_path
+from app.engine.core.events import CONTACT_CREATED, WEBHOOK_RECEIVED
+from app.engine.core.triggers import InboundWebhook
+from app.engine.core.version import Version, load_version
+from app.errors import Conflict, Invalid, NotFound
+from app.inbound_webhooks.domain import (
+    DEEPEST,
+    PREFIX,
+    REMEMBERED,
+    BadSignature,
+    check_signature,
+    delivery_id,
+    secret_text,
+    too_deep,
+)
+from app.inbound_webhooks.encryption import Unreadable, seal, unseal
+from app.inbound_webhooks.schemas import HookForm, HookView, Taken
+from app.work import Work
+from db.repositories.inbound_webhooks import Hooks
+
+HINT = 9
+WAITING = "Nobody listens at this address: its workflow is not published with this trigger. Publish it first."
+CLOSED = (
+    "Nobody enters by this address: its workflow lets in only those who matched when it was published. "
+    "Publish it with another audience first."
+)
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """What somebody sent: `headers` by small names, and the bytes that a signature is about."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+_Triggers = dict[str, tuple[InboundWebhook, Version | None]]
+
+
+async def _webhooks(work: Work, workflow_id: UUID) -> tuple[str, _Triggers]:
+    """Name of the workflow; its webhook triggers by key, with the live version of those that are published.
+    What is published goes before what is drafted, because that is what deliveries meet."""
+    header = await work.workflows.header(workflow_id)
+    if header is None:
+        raise NotFound("workflow")
+    found: _Triggers = {}
+    for trigger in (await work.workflows.draft(header)).triggers:
+        if isinstance(trigger, InboundWebhook):
+            found[trigger.key] = (trigger, None)
+    row = header.live_version and await work.workflows.version(workflow_id, header.live_version)
+    live = load_version(row.document) if row else None
+    for trigger in live.triggers if live else []:
+        if isinstance(trigger, InboundWebhook):
+            found[trigger.key] = (trigger, live)
+    return header.name, found
+
+
+async def addresses(work: Work, workflow_id: UUID) -> tuple[str, list[HookView]]:
+    """Name of the workflow and the address of each of its webhook triggers. Raises `NotFound`."""
+    name, triggers = await _webhooks(work, workflow_id)
+    made = await Hooks(session=work.session).of_workflow(workflow_id)
+    views = []
+    for key, (trigger, live) in triggers.items():
+        view = HookView(key, trigger.match, trigger.contact_path, trigger.signed)
+        if live is not None:
+            view.live, view.closed = live.listens_to(trigger), live.closed
+        if (row := made.get(key)) is not None:
+            view.hint, view.has_secret = row.hint, row.signing_secret is not None
+            view.created_at, view.last_used_at = row.created_at, row.last_used_at
+        views.append(view)
+    return name, views
+
+
+async def make_address(work: Work, workflow_id: UUID, form: HookForm) -> tuple[str, str]:
+    """A new address for a trigger, with the signing secret when it is the first; or a new secret alone.
+    Returns the token and the secret, "" for what stays as it was. Raises `NotFound`, `Invalid`."""
+    _, triggers = await _webhooks(work, workflow_id)
+    if form.trigger not in triggers:
+        raise Invalid({"trigger": "Name an inbound webhook trigger of this workflow."})
+    hooks = Hooks(session=work.session)
+    row = (await hooks.of_workflow(workflow_id)).get(form.trigger)
+    token = secret = ""
+    if form.part == "address" or row is None:
+        token = new_secret(PREFIX)
+        named = digest(token), token[:HINT]
+        if row is None:
+            hook_id = await hooks.make(workflow_id, form.trigger, *named, work.now)
+        else:
+            hook_id = row.id
+            await hooks.readdress(hook_id, *named, work.now)
+    else:
+        hook_id = row.id
+    if form.part == "secret" or row is None or row.signing_secret is None:
+        key = secrets.token_bytes(32)
+        secret = secret_text(key)
+        await hooks.keep_secret(hook_id, seal(work.runtime.settings.data_dir, key, hook_id.bytes))
+    work.audit(f"hook.{form.part}_made", "workflow", workflow_id, {"trigger": (None, form.trigger)})
+    await work.commit()
+    return token, secret
+
+
+async def receive(work: Work, hook_id: UUID, delivery: Delivery) -> Taken:
+    """Takes a delivery, once: the event it made, whose matching decides who enters. Raises `NotFound`,
+    `Conflict` (nobody listens), `Invalid` (no such contact), `BadSignature`."""
+    hooks = Hooks(session=work.session)
+    hook = await hooks.opened(hook_id)
+    if hook is None:
+        raise NotFound("address", "There is no such address.")
+    trigger = _listening(hook)
+    if trigger.signed:
+        check_signature(_key(work, hook), delivery.headers, delivery.body, work.now)
+    body = _read(delivery.body)
+    named = delivery_id(delivery.headers)
+    if trigger.signed:
+        named = delivery_id({"webhook-id": delivery.headers["webhook-id"]})  # the one that is signed
+    if named and (before := await _before(work, hooks, hook_id, named)) is not None:
+        return before
+    contact = await _contact(work, trigger, body)
+    data = {"trigger": f"{hook.workflow_id}:{hook.trigger_key}", "body": body}
+    event_id = work.emit(WEBHOOK_RECEIVED, contact, data, source="api")
+    if named and not await hooks.take(hook_id, named, event_id, work.now, work.now - REMEMBERED):
+        # Taken by another request in this very moment: nothing of this one is kept.
+        await work.session.rollback()
+        return await _before(work, hooks, hook_id, named) or Taken(event_id, repeated=True)
+    await hooks.used(hook_id, work.now)
+    await work.commit()
+    return Taken(event_id)
+
+
+def _listening(hook: Any) -> InboundWebhook:
+    version = load_version(hook.document) if hook.document is not None else None
+    triggers = version.triggers if version is not None and hook.status in ("active", "paused") else []
+    for trigger in triggers:
+        if isinstance(trigger, InboundWebhook) and trigger.key == hook.trigger_key:
+            if version is not None and not version.listens_to(trigger):
+                raise Conflict(CLOSED)
+            return trigger
+    raise Conflict(WAITING)
+
+
+def _key(work: Work, hook: Any) -> bytes:
+    if hook.signing_secret is None:
+        raise BadSignature("This address has no signing secret yet: make one where the trigger is set up.")
+    try:
+        return unseal(work.runtime.settings.data_dir, hook.signing_secret, hook.id.bytes)
+    except Unreadable:
+        raise BadSignature("The signing secret cannot be read any more: make a new one.") from None
+
+
+def _read(body: bytes) -> Any:
+    try:
+        read = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid({"": f"The body is not readable JSON: {error}"}) from None
+    if too_deep(read):
+        raise Invalid({"": f"The body nests lists and objects more than {DEEPEST} deep: send it flatter."})
+    return read
+
+
+async def _before(work: Work, hooks: Hooks, hook_id: UUID, named: str) -> Taken | None:
+    event_id = await hooks.taken(hook_id, named, since=work.now - REMEMBERED)
+    return None if event_id is None else Taken(event_id, repeated=True)
+
+
+async def _contact(work: Work, trigger: InboundWebhook, body: Any) -> UUID:
+    """Whom the body names. Raises `Invalid`."""
+    value = at_path(body, trigger.contact_path)
+    said = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    where = f"“{trigger.contact_path}”"
+    if trigger.match == "id":
+        found = await _by_id(work, said)
+        if found is None:
+            raise Invalid({"contact": f"No contact has the id that stands at {where}."})
+        return found
+    email = normal_email(said)
+    if not email:
+        raise Invalid({"contact": f"There is no e-mail address at {where}."})
+    known = await work.contacts.owner_of("email", email, None)
+    if known is not None:
+        return UUID(str(known.id))
+    if not trigger.create:
+        raise Invalid({"contact": f"No contact has the e-mail address that stands at {where}."})
+    return await _made(work, email)
+
+
+async def _by_id(work: Work, said: str) -> UUID | None:
+    """By our id, or by the one that another system knows the contact under, which may look like ours."""
+    with contextlib.suppress(ValueError):
+        row = await work.contacts.row(UUID(said))
+        if row is not None and row.deleted_at is None:
+            return UUID(str(row.id))
+    known = await work.contacts.owner_of("external_id", said, None) if said else None
+    return None if known is None else UUID(str(known.id))
+
+
+async def _made(work: Work, email: str) -> UUID:
+    """A new contact; or the one that another delivery made a moment ago."""
+    try:
+        async with work.session.begin_nested():
+            made = await work.contacts.insert({"email": email}, {}, work.now)
+    except IntegrityError:
+        known = await work.contacts.owner_of("email", email, None)
+        if known is None:
+            raise
+        return UUID(str(known.id))
+    work.audit("contact.created", "contact", made, {"email": (None, email)})
+    work.emit(CONTACT_CREATED, made, source="api")
+    return made

@@ -1,0 +1,146 @@
+"""The demo's provider of SMS and chat messages: takes them by HTTP on loopback, for the Mailbox screen."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+import structlog
+import uvicorn
+from msgspec import Meta
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.runtime import Runtime
+from app.work import SYSTEM, open_work
+from db.ids import uuid7
+from db.models import Account, MailboxMessage
+
+MOST_BYTES = 100_000
+SENDER = "Switchyard"
+log = structlog.get_logger("switchyard.mailbox")
+
+
+class Sms(msgspec.Struct, forbid_unknown_fields=True):
+    to: Annotated[str, Meta(min_length=1)]
+    body: str
+
+
+class Chat(msgspec.Struct, forbid_unknown_fields=True):
+    channel: Annotated[str, Meta(min_length=1)]
+    text: str
+
+
+KINDS: dict[str, tuple[str, type[Sms] | type[Chat]]] = {
+    "/sms/messages": ("sms", Sms),
+    "/chat/messages": ("chat", Chat),
+}
+
+
+class Taker:
+    """A bare ASGI app: POST /sms/messages and /chat/messages, as app/integrations/sms_chat.py calls them."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        status, said = await self.answer(scope, receive)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [(b"content-type", b"application/json")],
+            }
+        )
+        await send({"type": "http.response.body", "body": msgspec.json.encode({"said": said})})
+
+    async def answer(self, scope: Any, receive: Any) -> tuple[int, str]:
+        """Status and sentence: 404, 405, 413, 422, 503 where a message cannot be kept."""
+        kind = KINDS.get(scope["path"])
+        if kind is None:
+            return 404, "There are /sms/messages and /chat/messages."
+        if scope["method"] != "POST":
+            return 405, "Send it by POST."
+        body = await _read(receive)
+        if body is None:
+            return 413, f"At most {MOST_BYTES} bytes."
+        try:
+            message = msgspec.json.decode(body, type=kind[1])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return 422, f"The body cannot be read: {error}"
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            kept = await self.keep(kind[0], message, headers)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("mailbox.unwritable", error=type(error).__name__)
+            return 503, "The mailbox cannot be written now, try again."
+        return (202, "Taken.") if kept else (422, "X-Switchyard-Account names no account.")
+
+    async def keep(self, channel: str, message: Sms | Chat, headers: dict[str, str]) -> bool:
+        """Stored under the account that the header names; False when there is none."""
+        try:
+            account_id = UUID(headers.get("x-switchyard-account", ""))
+        except ValueError:
+            return False
+        to, text = (message.to, message.body) if isinstance(message, Sms) else (message.channel, message.text)
+        shown = {name: value for name, value in headers.items() if name != "authorization"}
+        async with open_work(self.runtime, account_id, SYSTEM) as work:
+            if await work.session.scalar(select(Account.id).where(Account.id == account_id)) is None:
+                return False
+            work.session.add(
+                MailboxMessage(
+                    id=uuid7(),
+                    account_id=account_id,
+                    channel=channel,
+                    message_id=headers.get("idempotency-key", ""),
+                    sender=SENDER,
+                    recipient=to.replace("\0", ""),
+                    subject="",
+                    body=text.replace("\0", ""),
+                    headers=shown,
+                )
+            )
+            await work.commit()
+        return True
+
+
+async def _read(receive: Any) -> bytes | None:
+    kept = bytearray()
+    while True:
+        part = await receive()
+        kept += part.get("body", b"")
+        if len(kept) > MOST_BYTES:
+            return None
+        if not part.get("more_body"):
+            return bytes(kept)
+
+
+class _Server(uvicorn.Server):
+    """Signals are the catcher's."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def taking(runtime: Runtime, port: int) -> AsyncIterator[int]:
+    """Listens on 127.0.0.1:`port` (0 chooses a free one) and yields the port."""
+    config = uvicorn.Config(
+        Taker(runtime), host="127.0.0.1", port=port, lifespan="off", log_config=None, access_log=False
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        if serving.done():
+            raise OSError(f"Port {port} of loopback cannot be listened to.")
+        await asyncio.sleep(0.02)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await serving

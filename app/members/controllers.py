@@ -1,0 +1,270 @@
+"""Screens for members, roles, access tokens and passwords."""
+
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.background_tasks import BackgroundTask
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from app.credentials import digest, normal_email
+from app.errors import NotFound
+from app.members.domain import DAYS, LABELS, may_give
+from app.members.invitation_controllers import invitation_verbs, send
+from app.members.invitations import invitations, invite
+from app.members.password_links import Invited, send_invitation, send_reset, use_link
+from app.members.schemas import (
+    InvitationView,
+    MemberForm,
+    MemberList,
+    MemberPage,
+    MemberView,
+    NewToken,
+    PasswordForm,
+    PasswordPage,
+    ResetForm,
+    ResetPage,
+    ResetRequestForm,
+    ResetRequestPage,
+    RoleForm,
+    RolePage,
+    RoleRow,
+    ScopeChoice,
+    TokenForm,
+    TokenList,
+)
+from app.members.use_cases import (
+    change_password,
+    change_role,
+    invited_member,
+    make_token,
+    members,
+    my_tokens,
+    person_of,
+    remove_member,
+    revoke_token,
+    role_of,
+    users_of,
+)
+from app.permissions import TABLE, Permission, Role, allowed
+from app.web.actions import Action, action, actions, fields_of
+from app.web.guards import count_network, in_person, may
+from app.web.negotiate import Request, Saved, Shaped
+from app.work import Work
+
+DEAD = "This link was used already or is too old. Ask for a new one on the sign-in page."
+MANAGE = Permission.MANAGE_MEMBERS
+ABOUT = {
+    Role.OWNER: "Everything, the account's settings too",
+    Role.ADMIN: "Everything but the account's settings",
+    Role.OPERATOR: "Contacts, imports, drafts, enrollments and jobs",
+    Role.VIEWER: "Looks, changes nothing",
+}
+
+
+class MemberController(Controller):
+    path = "/members"
+    tags = ("members",)
+
+    @get(page="people/index.html", guards=[may(Permission.VIEW)])
+    async def index(self, work: NamedDependency[Work]) -> MemberList:
+        """Members and pending invitations."""
+        items, own = await members(work), role_of(work)
+        given = [role for role in Role if may_give(own, role)]
+        made = [action(work, "invite", "Invite a member", "/members", permission=MANAGE, form=MemberForm)]
+        for one in items:
+            made += _verbs(work, one, given, f":{one.user_id}")
+        pending = await invitations(work) if work.may(MANAGE) else []
+        for invitation in pending:
+            made += invitation_verbs(work, invitation)
+        choices = [(role.value, role.value.capitalize(), ABOUT[role]) for role in given]
+        return MemberList(items, pending, given, choices, actions(*made))
+
+    @post(form="/members", guards=[may(MANAGE)])
+    async def add(
+        self, request: Request, data: JSONBody[MemberForm], work: NamedDependency[Work]
+    ) -> Saved[InvitationView]:
+        """Invites an address to become a member. The answer says nothing about who has the address; they
+        accept by a link in an email."""
+        view, secret = await invite(work, data)
+        return Saved(view, see="/members", note=await send(request, work, view, secret))
+
+    @get("/{user_id:uuid}", page="people/show.html", guards=[may(Permission.VIEW)])
+    async def show(self, user_id: FromPath[UUID], work: NamedDependency[Work]) -> MemberPage:
+        """One member, and the workflows and segments that name them."""
+        one = next((one for one in await members(work) if one.user_id == user_id), None)
+        if one is None:
+            raise NotFound("member")
+        given = [role for role in Role if may_give(role_of(work), role)]
+        used = await users_of(work, user_id)
+        return MemberPage(one, used, given, actions(*_verbs(work, one, given, used=bool(used))))
+
+    @post("/{user_id:uuid}/role", form="/members", guards=[may(MANAGE)])
+    async def change(
+        self, user_id: FromPath[UUID], request: Request, data: JSONBody[RoleForm], work: NamedDependency[Work]
+    ) -> Saved[None]:
+        """Gives a member another role, at once."""
+        await change_role(work, user_id, data.role)
+        request.app.state.identity.forget()
+        return Saved(None, see="/members", note="The role was changed.")
+
+    @post("/{user_id:uuid}/link", form="/members", guards=[may(MANAGE)])
+    async def link(
+        self, user_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
+    ) -> Saved[None]:
+        """Sends a member who has no password yet a new link."""
+        person, email = await invited_member(work, user_id)
+        sent = await _invite(request, work, person, email)
+        return Saved(None, see="/members", note=_said(person.name, sent))
+
+    @post("/{user_id:uuid}/deletion", form="/members/{user_id}", guards=[may(MANAGE)])
+    async def remove(
+        self, user_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
+    ) -> Saved[None]:
+        """Ends a membership, at once. 409 with the list while something names them."""
+        await remove_member(work, user_id)
+        request.app.state.identity.forget()
+        return Saved(None, see="/members", note="The member was removed.")
+
+
+def _verbs(
+    work: Work, one: MemberView, given: list[Role], of: str = "", *, used: bool = False
+) -> list[Action | None]:
+    """What may be done with a member; `of` is added to the names of the actions where a page has many."""
+    href, mine = f"/members/{one.user_id}", may_give(role_of(work), one.role)
+    options = {"role": [role.value for role in given]}
+    return [
+        action(work, f"role{of}", "Change role", f"{href}/role", permission=MANAGE, form=RoleForm,
+               options=options, when=mine),
+        action(work, f"link{of}", "New link", f"{href}/link", permission=MANAGE, when=one.invited),
+        action(work, f"remove{of}", "Remove", f"{href}/deletion", permission=MANAGE, when=mine and not used),
+    ]  # fmt: skip
+
+
+async def _invite(request: Request, work: Work, person: Invited, email: str) -> bool:
+    state = request.app.state
+    return await send_invitation(
+        state.directory, state.runtime.mailer, state.settings.base_url, person, email, person_of(work)
+    )
+
+
+def _said(name: str, sent: bool) -> str:
+    if sent:
+        return f"A link to choose a password was sent to {name}."
+    return f"{name} is a member, but the link could not be sent. Check SMTP_URL, then press “New link”."
+
+
+@get(
+    "/roles", page="people/roles.html", guards=[may(Permission.VIEW)], tags=["members"], sync_to_thread=False
+)
+def roles() -> RolePage:
+    """What each role may do."""
+    rows = [
+        RoleRow(one.value, LABELS[one], [role for role in Role if one in TABLE[role]]) for one in Permission
+    ]
+    return RolePage(list(Role), rows, [])
+
+
+class TokenController(Controller):
+    path = "/tokens"
+    tags = ("tokens",)
+
+    @get(page="people/tokens.html", guards=[in_person])
+    async def index(self, work: NamedDependency[Work]) -> TokenList:
+        """Your access tokens in this account."""
+        items, mine = await my_tokens(work), allowed(role_of(work))
+        scopes = [ScopeChoice(one.value, LABELS[one]) for one in Permission if one in mine]
+        options = {"scopes": [one.value for one in scopes], "days": [str(day) for day in DAYS]}
+        ends = [
+            action(
+                work, f"revoke:{one.id}", "Revoke", f"/tokens/{one.id}/revocation", when=one.state == "live"
+            )
+            for one in items
+        ]
+        create = action(work, "create", "New token", "/tokens", form=TokenForm, options=options)
+        return TokenList(items, scopes, [(str(day), f"{day} days") for day in DAYS], actions(create, *ends))
+
+    @post(form="/tokens", page="people/token.html", guards=[in_person])
+    async def create(
+        self, request: Request, data: JSONBody[TokenForm], work: NamedDependency[Work]
+    ) -> Shaped[NewToken]:
+        """Makes an access token; this answer is the only one that shows it."""
+        token_id, token = await make_token(work, data)
+        mine = next(one for one in await my_tokens(work) if one.id == token_id)
+        base = request.app.state.settings.base_url
+        return Shaped(NewToken(token_id, mine.name, token, mine.scopes, mine.expires_at, base, []))
+
+    @post("/{token_id:uuid}/revocation", form="/tokens", guards=[in_person])
+    async def revoke(
+        self, token_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
+    ) -> Saved[None]:
+        """Ends an access token, at once."""
+        name = await revoke_token(work, token_id)
+        request.app.state.identity.forget()
+        return Saved(None, see="/tokens", note=f"“{name}” was revoked.")
+
+
+class PasswordController(Controller):
+    tags = ("passwords",)
+
+    @get("/password", page="people/password.html", guards=[in_person])
+    async def page(self, work: NamedDependency[Work]) -> PasswordPage:
+        """The form to change your password."""
+        change = action(work, "change_password", "Change password", "/password", form=PasswordForm)
+        return PasswordPage(actions(change))
+
+    @post("/password", form="/password", guards=[in_person])
+    async def change(
+        self, request: Request, data: JSONBody[PasswordForm], work: NamedDependency[Work]
+    ) -> Saved[None]:
+        """Changes your password and signs you out everywhere else."""
+        me = person_of(work)
+        await request.app.state.throttle.check(me.email, request.scope["state"]["network"])
+        await change_password(work, data)
+        request.app.state.identity.forget()
+        return Saved(
+            None, see="/password", note="Your password was changed. You are signed out everywhere else."
+        )
+
+    @get("/password-reset", page="people/reset_request.html", public=True, sync_to_thread=False)
+    def ask(self, sent: FromQuery[bool] = False) -> ResetRequestPage:
+        """The form to ask for a link."""
+        request = Action(
+            "request_reset", "Send me a link", "POST", "/password-reset", list(fields_of(ResetRequestForm))
+        )
+        return ResetRequestPage(sent, [request])
+
+    @post("/password-reset", form="/password-reset", public=True, before_body=count_network)
+    async def send(self, request: Request, data: JSONBody[ResetRequestForm]) -> Saved[None]:
+        """Sends a link where the address is known; the answer is the same where it is not."""
+        state = request.app.state
+        email = normal_email(data.email) or data.email
+        await state.throttle.check(f"reset {email}", request.scope["state"]["network"])
+        later = BackgroundTask(
+            send_reset, state.directory, state.runtime.mailer, state.settings.base_url, data.email
+        )
+        return Saved(None, see="/password-reset?sent=true", background=later)
+
+    @get("/password-reset/{token:str}", page="people/reset.html", public=True)
+    async def choose(self, token: FromPath[str], request: Request) -> ResetPage:
+        """The form to choose a password with a link."""
+        found = await request.app.state.directory.by_reset(digest(token))
+        if found is None:
+            raise NotFoundException(DEAD)
+        href = f"/password-reset/{token}"
+        set_it = Action("set_password", "Save and sign in", "POST", href, list(fields_of(ResetForm)))
+        return ResetPage(found.email, [set_it])
+
+    @post(
+        "/password-reset/{token:str}",
+        form="/password-reset/{token}",
+        public=True,
+        before_body=count_network,
+    )
+    async def use(self, token: FromPath[str], request: Request, data: JSONBody[ResetForm]) -> Saved[None]:
+        """Sets a password with a link, once; every session of that person ends."""
+        if not await use_link(request.app.state.directory, token, data.new_password):
+            raise NotFoundException(DEAD)
+        request.app.state.identity.forget()
+        return Saved(None, see="/sign-in", note="Your password is set. Sign in with it.")

@@ -1,0 +1,118 @@
+"""Routes of invitations: withdrawn and sent again by managers, accepted by the invited person."""
+
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath, JSONBody
+
+from app.credentials import digest
+from app.members.domain import may_give
+from app.members.invitations import accept, renew_invitation, send_link, withdraw_invitation
+from app.members.schemas import AcceptForm, InvitationPage, InvitationView
+from app.members.use_cases import person_of, role_of
+from app.permissions import Permission
+from app.web.actions import Action, action, fields_of
+from app.web.guards import count_network, may
+from app.web.negotiate import Request, Saved
+from app.web.tokens import BadToken
+from app.work import Principal, Work
+from db.auth_lookup import InvitationFor
+
+DEAD = "This invitation was accepted or withdrawn, or it has expired. Ask for a new one."
+MANAGE = Permission.MANAGE_MEMBERS
+
+
+class InvitationController(Controller):
+    path = "/members/invitations/{invitation_id:uuid}"
+    tags = ("members",)
+
+    @post("/link", form="/members", guards=[may(MANAGE)])
+    async def renew(
+        self, invitation_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
+    ) -> Saved[None]:
+        """Sends an invitation again, with a new link; the earlier one ends."""
+        view, secret = await renew_invitation(work, invitation_id)
+        return Saved(None, see="/members", note=await send(request, work, view, secret))
+
+    @post("/deletion", form="/members", guards=[may(MANAGE)])
+    async def withdraw(self, invitation_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
+        """Withdraws an invitation; its link ends."""
+        email = await withdraw_invitation(work, invitation_id)
+        return Saved(None, see="/members", note=f"The invitation of {email} was withdrawn.")
+
+
+class AcceptController(Controller):
+    path = "/invitations/{token:str}"
+    tags = ("members",)
+
+    @get(page="people/invitation.html", public=True)
+    async def show(self, token: FromPath[str], request: Request) -> InvitationPage:
+        """An invitation, and the form that accepts it."""
+        invitation, me = await _open(request, token), await _signed_in(request)
+        own = me is not None and me.user_id == invitation.user_id
+        needs = "" if own else "password" if invitation.has_password else "new_password"
+        names = {"": (), "password": ("password",), "new_password": ("name", "password")}[needs]
+        fields = [field for field in fields_of(AcceptForm) if field.name in names]
+        return InvitationPage(
+            account_name=invitation.account_name,
+            email=invitation.email,
+            name=invitation.name,
+            role=invitation.role,
+            invited_by=invitation.invited_by,
+            expires_at=invitation.expires_at,
+            needs=needs,
+            other=me.email if me and not own else "",
+            actions=[Action("accept", "Accept", "POST", f"/invitations/{token}", fields)],
+        )
+
+    @post(form="/invitations/{token}", public=True, before_body=count_network)
+    async def accept(self, token: FromPath[str], request: Request, data: JSONBody[AcceptForm]) -> Saved[None]:
+        """Accepts an invitation: signed in as the invited person, with their `password`, or for a new
+        person with a `name` and the `password` that they choose."""
+        invitation, me, state = await _open(request, token), await _signed_in(request), request.app.state
+        own = me is not None and me.user_id == invitation.user_id
+        if invitation.has_password and not own:
+            await state.throttle.check(invitation.email, request.scope["state"]["network"])
+        if not await accept(state.directory, token, invitation, data, me):
+            raise NotFoundException(DEAD)
+        state.identity.forget()
+        note = f"You are now a member of {invitation.account_name}."
+        if own:
+            return Saved(None, see="/", note=f"{note} Switch to it in the menu of accounts.")
+        return Saved(None, see="/sign-in", note=f"{note} Sign in.")
+
+
+async def _open(request: Request, token: str) -> InvitationFor:
+    invitation: InvitationFor | None = await request.app.state.directory.by_invitation(digest(token))
+    if invitation is None:
+        raise NotFoundException(DEAD)
+    return invitation
+
+
+async def _signed_in(request: Request) -> Principal | None:
+    """The person with a session; an access token accepts nothing for its person."""
+    try:
+        me: Principal = await request.app.state.identity.principal(request.scope)
+    except BadToken:
+        return None
+    return me if me.session_id is not None else None
+
+
+async def send(request: Request, work: Work, view: InvitationView, secret: str) -> str:
+    """Sends an invitation and returns what to say about it."""
+    state = request.app.state
+    sent = await send_link(state.runtime.mailer, state.settings.base_url, view, secret, person_of(work))
+    if sent:
+        return f"An invitation was sent to {view.email}."
+    return f"The invitation of {view.email} could not be sent. Check SMTP_URL, then press “Send again”."
+
+
+def invitation_verbs(work: Work, one: InvitationView) -> list[Action | None]:
+    """What a manager may do with an invitation on the list of members."""
+    href, mine = f"/members/invitations/{one.id}", may_give(role_of(work), one.role)
+    return [
+        action(work, f"send_again:{one.id}", "Send again", f"{href}/link", permission=MANAGE, when=mine),
+        action(work, f"withdraw:{one.id}", "Withdraw", f"{href}/deletion", permission=MANAGE, when=mine),
+    ]

@@ -1,0 +1,133 @@
+"""Invitations: a manager invites an address, and its owner accepts by a link in an email.
+
+The answer to an invitation is the same whether the address belongs to a person of another account, to
+nobody, or to somebody who never answers: nothing about people is looked up before they accept."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from app.credentials import digest, hash_password, new_secret, normal_email, password_matches, weakness
+from app.errors import Conflict, Forbidden, Invalid, NotFound
+from app.members.domain import role_refusal
+from app.members.password_links import INVITATION_HOURS, send_email
+from app.members.schemas import AcceptForm, InvitationView, MemberForm
+from app.members.use_cases import person_of, role_of
+from app.permissions import Role
+from app.ports import Mailer
+from app.work import Principal, Work
+from db.auth_lookup import Directory, InvitationFor
+from db.models import Invitation
+
+LIFETIME = timedelta(hours=INVITATION_HOURS)
+
+
+async def invitations(work: Work) -> list[InvitationView]:
+    """The invitations that nobody has accepted yet, the newest first."""
+    return [_view(work, row) for row in await work.invitations.all()]
+
+
+async def invite(work: Work, form: MemberForm) -> tuple[InvitationView, str]:
+    """Invites an address, in place of an earlier invitation; returns the view and the secret of its link.
+
+    Raises:
+        Invalid: the address isn't valid.
+        Forbidden: the role is above the inviter's own.
+        Conflict: the address belongs to a member of this account.
+    """
+    email = normal_email(form.email)
+    if not email:
+        raise Invalid({"email": "Enter an email address, such as ana@example.com."})
+    _refuse_role(work, form.role)
+    if await work.people.name_of_email(email) is not None:
+        raise Conflict(f"{email} is a member already.")
+    earlier = await work.invitations.of_email(email)
+    if earlier is not None:
+        _refuse_role(work, Role(earlier.role))
+    secret, until = new_secret(), work.now + LIFETIME
+    name, by = form.name.strip(), person_of(work).name
+    invitation_id = await work.invitations.save(
+        email, name, form.role, digest=digest(secret), by=by, now=work.now, until=until
+    )
+    changes = {"email": (None, email), "role": (None, form.role.value)}
+    work.audit("member.invited", "invitation", invitation_id, changes)
+    view = InvitationView(invitation_id, email, name, form.role, by, work.now, until, expired=False)
+    await work.commit()
+    return view, secret
+
+
+async def renew_invitation(work: Work, invitation_id: UUID) -> tuple[InvitationView, str]:
+    """Gives an invitation a new link and a new term. Raises `NotFound`, `Forbidden`."""
+    row = await _of(work, invitation_id)
+    secret, until = new_secret(), work.now + LIFETIME
+    await work.invitations.renew(invitation_id, digest(secret), until)
+    view = InvitationView(
+        row.id, row.email, row.name, Role(row.role), row.invited_by, row.created_at, until, expired=False
+    )
+    work.audit("invitation.sent_again", "invitation", invitation_id, {"email": (None, row.email)})
+    await work.commit()
+    return view, secret
+
+
+async def withdraw_invitation(work: Work, invitation_id: UUID) -> str:
+    """Ends an invitation; returns its address. Raises `NotFound`, `Forbidden`."""
+    row = await _of(work, invitation_id)
+    email = row.email
+    await work.invitations.remove(invitation_id)
+    changes = {"email": (email, None), "role": (row.role, None)}
+    work.audit("invitation.withdrawn", "invitation", invitation_id, changes)
+    await work.commit()
+    return email
+
+
+async def send_link(
+    mailer: Mailer, base_url: str, invitation: InvitationView, secret: str, inviter: Principal
+) -> bool:
+    """Sends an invitation; False when it could not be sent. The text is the same for every address."""
+    text = (
+        f"Hello,\n\n{inviter.name} invited you to {inviter.account_name} in Switchyard as "
+        f"{invitation.role.value}. Accept the invitation here:\n\n"
+        f"{base_url}/invitations/{secret}\n\n"
+        f"The link works once, for {INVITATION_HOURS} hours. If you weren't expecting this, ignore this "
+        "email.\n"
+    )
+    subject = f"Invitation to {inviter.account_name}"
+    return await send_email(mailer, invitation.email, subject, text, inviter.account_id)
+
+
+async def accept(
+    directory: Directory, secret: str, invitation: InvitationFor, form: AcceptForm, me: Principal | None
+) -> bool:
+    """Makes the invited person a member: as who is signed in, by their password, or by the password that a
+    new person chooses. False when the link is dead by now. Raises `Invalid`."""
+    email, person, chosen = invitation.email, invitation.user_id, None
+    if not invitation.has_password:
+        name = form.name.strip() or invitation.name or email.split("@", maxsplit=1)[0]
+        if reason := weakness(form.password, email, name):
+            raise Invalid({"password": reason})
+        chosen = await hash_password(form.password)
+        return await directory.accept_invitation(digest(secret), None, name, chosen) is not None
+    if me is None or me.user_id != person:
+        known = await directory.person(email)
+        if not await password_matches(form.password, known.password_hash if known else None):
+            raise Invalid({"password": f"This isn't the password of {email}."})
+    return await directory.accept_invitation(digest(secret), person, "", chosen) is not None
+
+
+async def _of(work: Work, invitation_id: UUID) -> Invitation:
+    row = await work.invitations.get(invitation_id)
+    if row is None:
+        raise NotFound("invitation")
+    _refuse_role(work, Role(row.role))
+    return row
+
+
+def _refuse_role(work: Work, role: Role) -> None:
+    if refusal := role_refusal(role_of(work), Role.VIEWER, role, owners=2):
+        raise Forbidden(refusal)
+
+
+def _view(work: Work, row: Invitation) -> InvitationView:
+    return InvitationView(
+        row.id, row.email, row.name, Role(row.role), row.invited_by, row.created_at, row.expires_at,
+        expired=row.expires_at <= work.now,
+    )  # fmt: skip

@@ -1,0 +1,80 @@
+"""Links to choose a password: single use, hashed at rest, sent by e-mail only. Who can read the mailbox
+owns the address; shown to whoever invites, a link would let them take an address that is not theirs."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from app.credentials import digest, hash_password, new_secret, normal_email, weakness
+from app.errors import Invalid
+from app.ports import Letter, Mailer, Sent
+from app.work import Principal
+from db.auth_lookup import Directory, Invited
+
+RESET_HOURS, INVITATION_HOURS = 1, 72
+log = structlog.get_logger("switchyard.people")
+
+
+async def new_link(directory: Directory, base_url: str, user_id: UUID, hours: int) -> str:
+    """A link that lets one person choose a password; earlier ones die."""
+    secret = new_secret()
+    await directory.add_reset(user_id, digest(secret), datetime.now(UTC) + timedelta(hours=hours))
+    return f"{base_url}/password-reset/{secret}"
+
+
+async def send_invitation(
+    directory: Directory, mailer: Mailer, base_url: str, member: Invited, email: str, inviter: Principal
+) -> bool:
+    """Sends a new member their link; False when it could not be sent."""
+    name, user_id, account = member.name, member.user_id, inviter.account_name
+    link = await new_link(directory, base_url, user_id, INVITATION_HOURS)
+    text = (
+        f"Hello {name},\n\nyou are now a member of {account} in Switchyard. Choose a password here:\n\n"
+        f"{link}\n\n"
+        f"The link works once and for {INVITATION_HOURS} hours.\n"
+    )
+    return await send_email(mailer, email, f"You are a member of {account}", text, inviter.account_id)
+
+
+async def send_reset(directory: Directory, mailer: Mailer, base_url: str, address: str) -> None:
+    """Sends a link to whoever has the address. Runs after the answer, so that the answer tells nothing."""
+    email = normal_email(address)
+    person = await directory.person(email) if email else None
+    if person is None:
+        return
+    link = await new_link(directory, base_url, person.user_id, RESET_HOURS)
+    text = (
+        f"Hello {person.name},\n\nsomebody asked for a new password for this address. If it was you, "
+        f"choose one here:\n\n{link}\n\nThe link works once and for one hour. If it was not you, there is "
+        "nothing to do.\n"
+    )
+    account = person.memberships[0].account_id if person.memberships else None
+    await send_email(mailer, person.email, "Choose a new password", text, account)
+
+
+async def use_link(directory: Directory, secret: str, password: str) -> bool:
+    """Sets a password with a link; every session of its person ends. False when the link is dead. Raises
+    `Invalid`."""
+    found = await directory.by_reset(digest(secret))
+    if found is None:
+        return False
+    if reason := weakness(password, found.email, found.name):
+        raise Invalid({"new_password": reason})
+    return await directory.use_reset(digest(secret), await hash_password(password)) is not None
+
+
+async def send_email(mailer: Mailer, to: str, subject: str, text: str, account_id: UUID | None) -> bool:
+    """Sends an email with a link; False when it could not be sent. Each has a key of its own."""
+    letter = Letter(
+        recipient=to, subject=subject, body=text, key=new_secret("link-"), account_id=str(account_id or "")
+    )
+    outcome = await mailer.send(letter)
+    if not isinstance(outcome, Sent):
+        log.warning("a link could not be sent", subject=subject, error=outcome.error)
+    return isinstance(outcome, Sent)
+
+
+__all__ = [
+    "INVITATION_HOURS", "Invited", "new_link", "send_email", "send_invitation", "send_reset", "use_link",
+]  # fmt: skip

@@ -1,0 +1,176 @@
+"""Members, roles, passwords and access tokens."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from app.filters.references import Use
+from app.permissions import Role
+from app.web.actions import Action
+
+Password = Annotated[str, Meta(min_length=1, max_length=1024)]
+
+
+class MemberForm(msgspec.Struct, forbid_unknown_fields=True):
+    email: Annotated[str, Meta(min_length=1, max_length=254)]
+    role: Role
+    name: Annotated[str, Meta(max_length=80)] = ""
+
+
+class RoleForm(msgspec.Struct, forbid_unknown_fields=True):
+    role: Role
+
+
+class PasswordForm(msgspec.Struct, forbid_unknown_fields=True):
+    current_password: Password
+    new_password: Password
+
+
+class ResetRequestForm(msgspec.Struct, forbid_unknown_fields=True):
+    email: Annotated[str, Meta(min_length=1, max_length=254)]
+
+
+class ResetForm(msgspec.Struct, forbid_unknown_fields=True):
+    new_password: Password
+
+
+class AcceptForm(msgspec.Struct, forbid_unknown_fields=True):
+    """`password` is that of the invited person, or the one that a new person chooses together with `name`."""
+
+    name: Annotated[str, Meta(max_length=80)] = ""
+    password: Annotated[str, Meta(max_length=1024)] = ""
+
+
+class TokenForm(msgspec.Struct, forbid_unknown_fields=True):
+    """`days` until it ends; `scopes` are permissions, at most those of one's own role."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=80)]
+    scopes: Annotated[list[str], Meta(min_length=1, max_length=20)]
+    days: Literal[7, 30, 90, 365] = 90
+
+
+class MemberView(msgspec.Struct):
+    """`invited` until they choose a password; `seen_at` is the last time in any of their sessions here."""
+
+    user_id: UUID
+    name: str
+    email: str
+    role: Role
+    joined_at: datetime
+    seen_at: datetime | None
+    invited: bool
+    you: bool = False
+
+
+class InvitationView(msgspec.Struct):
+    """An address that was invited and has not accepted; `name` is what the inviter calls the person."""
+
+    id: UUID
+    email: str
+    name: str
+    role: Role
+    invited_by: str
+    created_at: datetime
+    expires_at: datetime
+    expired: bool
+
+
+class MemberList(msgspec.Struct):
+    """`invitations` are listed for callers who may manage members."""
+
+    items: list[MemberView]
+    invitations: list[InvitationView]
+    roles: list[Role]
+    choices: list[tuple[str, str, str]]
+    actions: list[Action]
+
+
+class MemberPage(msgspec.Struct):
+    """One member; `used_by` are workflows and segments that name them."""
+
+    member: MemberView
+    used_by: list[Use]
+    roles: list[Role]
+    actions: list[Action]
+
+
+class InvitationPage(msgspec.Struct):
+    """An invitation as the invited person sees it. `needs` is "password" (of the person with this address),
+    "new_password" (of a new person), or "" when that person is signed in; `other` is the address of another
+    person who is signed in."""
+
+    account_name: str
+    email: str
+    name: str
+    role: str
+    invited_by: str
+    expires_at: datetime
+    needs: str
+    other: str
+    actions: list[Action]
+
+
+class RoleRow(msgspec.Struct):
+    permission: str
+    label: str
+    granted: list[Role]
+
+
+class RolePage(msgspec.Struct):
+    roles: list[Role]
+    rows: list[RoleRow]
+    actions: list[Action]
+
+
+class TokenView(msgspec.Struct):
+    """`hint` is how the token starts; `state` is live, expired or revoked."""
+
+    id: UUID
+    name: str
+    hint: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None
+    state: str
+
+
+class ScopeChoice(msgspec.Struct):
+    value: str
+    label: str
+
+
+class TokenList(msgspec.Struct):
+    items: list[TokenView]
+    scopes: list[ScopeChoice]
+    days: list[tuple[str, str]]
+    actions: list[Action]
+
+
+class NewToken(msgspec.Struct):
+    """A token at the only time it can be seen."""
+
+    id: UUID
+    name: str
+    token: str
+    scopes: list[str]
+    expires_at: datetime
+    base_url: str
+    actions: list[Action]
+
+
+class PasswordPage(msgspec.Struct):
+    actions: list[Action]
+
+
+class ResetRequestPage(msgspec.Struct):
+    sent: bool
+    actions: list[Action]
+
+
+class ResetPage(msgspec.Struct):
+    email: str
+    actions: list[Action]

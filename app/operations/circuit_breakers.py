@@ -1,0 +1,70 @@
+"""Breakers as the Jobs page shows them, and the button that does not wait."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from app.enrollments.pages import titles_of
+from app.errors import Conflict, NotFound
+from app.operations.schemas import BreakerLine
+from app.permissions import Permission
+from app.web.actions import Action, action, actions
+from app.work import Work
+from db.queries import circuit_breakers as statements
+from db.queries.batch_session import Engine
+
+RUN = Permission.RUN_JOBS
+
+
+async def breaker_lines(work: Work) -> list[BreakerLine]:
+    """Steps that are stopped, the longest first."""
+    rows = await Engine(work.session).all(statements.OPEN, workflow=None)
+    names = await titles_of(work, {(row.workflow_id, row.live_version) for row in rows if row.live_version})
+    return [_line(row, names.get((row.workflow_id, row.live_version), {})) for row in rows]
+
+
+def _line(row: Any, names: Any) -> BreakerLine:
+    return BreakerLine(
+        row.workflow_id,
+        row.workflow_name,
+        f"/workflows/{row.workflow_id}",
+        row.step_key,
+        names.get(row.step_key, row.step_key),
+        row.error_class,
+        row.error or "",
+        row.state,
+        row.waiting,
+        row.until,
+        row.opened_at,
+    )
+
+
+def trials(work: Work, lines: Sequence[BreakerLine]) -> list[Action]:
+    """One action for each step that waits for its next try."""
+    steps = {(one.workflow_id, one.step_key) for one in lines if one.state == "open"}
+    return actions(
+        *(
+            action(
+                work,
+                f"try:{workflow}:{step}",
+                "Try now",
+                f"/breakers/{workflow}/{step}/trial",
+                permission=RUN,
+            )
+            for workflow, step in sorted(steps)
+        )
+    )
+
+
+async def try_now(work: Work, workflow_id: UUID, step_key: str) -> None:
+    """Lets the next try of a stopped step begin at once. Raises `NotFound`, `Conflict`."""
+    engine = Engine(work.session)
+    place = {"workflow": workflow_id, "step": step_key}
+    rows = await engine.all(statements.OF_STEP, **place)
+    if not rows:
+        raise NotFound("breaker")
+    if not await engine.all(statements.TRY_NOW, **place, now=work.now):
+        raise Conflict("This step is not stopped, or is being tried just now.", {"state": rows[0].state})
+    work.audit("breaker.tried", "workflow", workflow_id, {"step": (None, step_key)})
+    work.ring()
+    await work.commit()

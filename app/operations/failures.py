@@ -1,0 +1,84 @@
+"""What fails now, as the Jobs page lists it: jobs one by one, people by step and cause."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from app.enrollments.pages import STEER, name_of, titles_of
+from app.operations.schemas import Failing
+from app.operations.titles import title_of
+from app.permissions import Permission
+from app.web.actions import Action, action, actions
+from app.work import Work
+from db.queries.failures import MOST_COUNTED, failing
+
+RUN = Permission.RUN_JOBS
+MOST_FAILING = 10
+
+
+async def failing_now(work: Work) -> tuple[list[Failing], list[Action]]:
+    """The latest of both, and their buttons: what happened to several people has none, but leads to them."""
+    jobs = await work.jobs.failing(MOST_FAILING)
+    rows = await failing(work.session, MOST_FAILING)
+    names = await titles_of(work, {(row.workflow_id, row.version) for row in rows})
+    lines = [(_failed_job(row), _job_buttons(work, row)) for row in jobs]
+    lines += [(_group(row, names[row.workflow_id, row.version]), _buttons(work, row)) for row in rows]
+    lines = sorted(lines, key=lambda pair: pair[0].at, reverse=True)[:MOST_FAILING]
+    return [line for line, _ in lines], [button for _, buttons in lines for button in buttons]
+
+
+def _failed_job(row: Any) -> Failing:
+    note = f"{row.actor_name} · try {row.attempts} of {row.max_attempts}"
+    at = row.finished_at or row.created_at
+    title = title_of(row.task, row.args, row.total)
+    return Failing(row.id, "job", row.status, title, row.error or "", note, at, None, f"/jobs/{row.id}", 1)
+
+
+def _group(row: Any, names: Mapping[str, str]) -> Failing:
+    step = names.get(row.step_key or "", row.step_key or "before the first step")
+    tries = f" · try {row.attempts}" if row.attempts else ""
+    more = "+" if row.people >= MOST_COUNTED else ""
+    who = name_of(row) if row.people == 1 else f"{row.people:,}{more} contacts, {name_of(row)} last"
+    return Failing(
+        _id(row),
+        row.what,
+        row.state,
+        f"{row.workflow_name}: {step}",
+        row.error or "",
+        f"{who}{tries}",
+        row.at,
+        row.next_at,
+        f"/enrollments/{row.enrollment_id}" if row.people == 1 else _list_of(row),
+        row.people,
+    )
+
+
+def _id(row: Any) -> UUID:
+    found: UUID = row.effect_id or row.enrollment_id
+    return found
+
+
+def _list_of(row: Any) -> str:
+    query = {"status": "failed" if row.state == "failed" else "active", "step": row.step_key or ""}
+    kept = {name: value for name, value in query.items() if value}
+    return f"/workflows/{row.workflow_id}/enrollments?{urlencode(kept)}"
+
+
+def _job_buttons(work: Work, row: Any) -> list[Action]:
+    return actions(action(work, f"retry:{row.id}", "Retry", f"/jobs/{row.id}/retry", permission=RUN))
+
+
+def _buttons(work: Work, row: Any) -> list[Action]:
+    alone, sends = row.people == 1, row.effect_id is not None
+    href = f"/effects/{row.effect_id}" if sends else f"/enrollments/{row.enrollment_id}"
+    return actions(
+        action(
+            work, f"retry:{_id(row)}", "Retry", f"{href}/retry", permission=RUN if sends else STEER,
+            when=alone and row.state != "unknown",
+        ),
+        action(
+            work, f"cancel:{_id(row)}", "Cancel", f"{href}/cancellation", permission=RUN,
+            when=alone and row.state == "retry",
+        ),
+    )  # fmt: skip

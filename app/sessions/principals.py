@@ -1,0 +1,52 @@
+"""What the gate needs to know about sessions and tokens, as principals with today's permissions."""
+
+from uuid import UUID
+
+from app.permissions import Role, allowed
+from app.work import Principal
+from db.auth_lookup import Belongs, Directory, Known
+
+
+class SignedInPrincipal(Principal, frozen=True, kw_only=True):
+    """A principal that also knows where else the person belongs, for the account switcher of the layout."""
+
+    memberships: tuple[Belongs, ...] = ()
+    time_zone: str = "UTC"
+
+
+class Principals:
+    """The directory of the web server (`app.web.auth.Directory`)."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+
+    async def by_session(self, session_id: UUID, account_id: UUID) -> Principal | None:
+        """See `app.web.auth.Directory`."""
+        return _principal(await self.directory.by_session(session_id, account_id))
+
+    async def by_secret(self, session_id: UUID, digest: bytes) -> Principal | None:
+        """See `app.web.auth.Directory`."""
+        return _principal(await self.directory.by_secret(session_id, digest))
+
+    async def by_access_token(self, digest: bytes) -> Principal | None:
+        """See `app.web.auth.Directory`."""
+        return _principal(await self.directory.by_access_token(digest))
+
+
+def _principal(known: Known | None) -> Principal | None:
+    if known is None:
+        return None
+    role = Role(known.role)
+    return SignedInPrincipal(
+        user_id=known.user_id,
+        email=known.email,
+        name=known.name,
+        account_id=known.account_id,
+        account_name=known.account_name,
+        role=role,
+        session_id=known.session_id,
+        token_id=known.token_id,
+        permissions=allowed(role, known.scopes),
+        memberships=known.memberships,
+        time_zone=known.time_zone,
+    )

@@ -1,0 +1,94 @@
+"""The web kit put together: everything around the routes, in the order of the gates."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, cast
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.types import ControllerRouterHandler
+
+from app.redaction import hide_paths
+from app.settings import Settings
+from app.web.auth import Authenticate, Directory, Identity, LimitRate
+from app.web.body_limits import PARTS
+from app.web.cookies import Cookies
+from app.web.errors import answer
+from app.web.logs import hide_settings
+from app.web.middleware import Edge
+from app.web.negotiate import Request, Shaped, prepare
+from app.web.openapi import SchemaController
+from app.web.rate_limit import Breaker, Limiter
+from app.web.signing_keys import KeyRing
+from app.web.stalls import DatabaseWatch, EndStalledReads
+from app.web.static import Assets, static_file
+from app.web.templates import Templates
+from app.web.tokens import Tokens
+
+Probe = Callable[[], Awaitable[object]]
+
+
+def assemble(
+    settings: Settings,
+    routes: Sequence[ControllerRouterHandler],
+    *,
+    directory: Directory,
+    redis: Any,
+    database_probe: Probe,
+    connect_probe: Probe,
+    dependencies: Mapping[str, Provide],
+    state: Mapping[str, Any],
+    **options: Any,
+) -> Litestar:
+    """The app: origin, token, rate, permission, input, handler. `redis` None limits within the process;
+    `connect_probe` opens a connection of its own; `state` is added to `app.state`; `options` are Litestar's
+    (lifespan, plugins)."""
+    keys = KeyRing(settings.data_dir, settings.signing_keys)
+    cookies, tokens, breaker = Cookies(settings), Tokens(keys, settings.base_url), Breaker()
+    identity = Identity(directory, tokens, cookies)
+    limiter = Limiter(redis, "account", settings.rate_limit_per_minute, 60, breaker)
+    app = Litestar(
+        [*routes, SchemaController, static_file],
+        request_class=Request,
+        response_class=Shaped,
+        before_request=cast("Any", prepare),  # it takes our own Request
+        exception_handlers={HTTPException: answer, 500: answer},
+        middleware=[
+            EndStalledReads(DatabaseWatch(connect_probe)),
+            Authenticate(identity),
+            LimitRate(limiter),
+        ],
+        dependencies=dict(dependencies),
+        request_max_body_size=settings.max_body_bytes,
+        multipart_form_part_limit=PARTS,
+        openapi_config=None,
+        logging_config=None,
+        **options,
+    )
+    hide_settings(settings)
+    hide_paths(route.path_format for route in app.routes)
+    assets = Assets()
+    app.state.update(
+        {
+            "settings": settings,
+            "assets": assets,
+            "templates": Templates(settings, assets),
+            "key_ring": keys,
+            "tokens": tokens,
+            "cookies": cookies,
+            "identity": identity,
+            "breaker": breaker,
+            "database_probe": database_probe,
+            "redis_probe": redis.ping if redis is not None else _nothing,
+            "demo_people": [],
+            **state,
+        }
+    )
+    app.asgi_handler = Edge(app.asgi_handler, settings)
+    return app
+
+
+async def _nothing() -> None:
+    """A probe where there is nothing to ask."""
+    await asyncio.sleep(0)

@@ -1,0 +1,78 @@
+"""The first gate: who may call from a browser. No hidden form tokens are needed behind it."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from litestar.types import Scope
+
+from app.settings import Settings
+from app.web import content_negotiation
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+# Called by other people's programs with the secret in the address: no browser's authority counts.
+OPEN = ("/hooks/", "/unsubscribe/")
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
+HEADERS = "Authorization, Content-Type, Accept, Idempotency-Key"
+EXPOSED = "Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-ID"
+
+
+class Origins:
+    """The origins that may call: our own, and those of the setting ALLOWED_ORIGINS."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.own = own_origins(settings.base_url)
+        self.allowed = self.own | {origin.strip().rstrip("/").lower() for origin in settings.allowed_origins}
+
+    def refusal(self, scope: Any) -> str:
+        """Why a request is refused, "" when it may pass: a foreign `Origin`, or an unsafe method that a
+        browser sends from another site. A bearer token is no ambient authority: with it, a request that
+        says nothing of where it comes from passes."""
+        if scope["path"].startswith(OPEN):
+            return ""
+        origin = content_negotiation.header(scope, b"origin").lower()
+        if origin and origin not in self.allowed:
+            return "This origin may not call here."
+        if scope["method"] not in content_negotiation.UNSAFE or origin:
+            return ""
+        site = content_negotiation.header(scope, b"sec-fetch-site")
+        if site:
+            return "" if site in ("same-origin", "none") else "This request comes from another site."
+        if content_negotiation.header(scope, b"cookie") and not bearer(scope):
+            return "A request with a cookie must say where it comes from: send Origin or Sec-Fetch-Site."
+        return ""
+
+    def preflight(self, scope: Any) -> dict[str, str] | None:
+        """The headers that answer a preflight; None when the request is none."""
+        asked = content_negotiation.header(scope, b"access-control-request-method")
+        if scope["method"] != "OPTIONS" or not asked:
+            return None
+        return {
+            "Access-Control-Allow-Methods": METHODS,
+            "Access-Control-Allow-Headers": HEADERS,
+            "Access-Control-Max-Age": "600",
+        }
+
+    def headers(self, scope: Scope) -> dict[str, str]:
+        """What an allowed foreign origin needs to read the answer. Never credentials: it brings a token."""
+        origin = content_negotiation.header(scope, b"origin").lower()
+        if not origin or origin in self.own or origin not in self.allowed:
+            return {}
+        return {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Expose-Headers": EXPOSED,
+            "Vary": "Origin",
+        }
+
+
+def bearer(scope: Scope) -> bool:
+    """Whether the request authenticates itself with an `Authorization: Bearer` header."""
+    return content_negotiation.header(scope, b"authorization")[:7].lower() == "bearer "
+
+
+def own_origins(base_url: str) -> frozenset[str]:
+    """The origin of the app; on loopback under each of its names, because people type either."""
+    parts = urlsplit(base_url)
+    port = f":{parts.port}" if parts.port else ""
+    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname or ""
+    names = LOOPBACK if host in LOOPBACK else (host,)
+    return frozenset(f"{parts.scheme}://{name}{port}".lower() for name in names)

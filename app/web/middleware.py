@@ -1,0 +1,165 @@
+"""Around every answer, whatever made it: request id, origin gate, HEAD, headers, access log, metrics."""
+
+import ipaddress
+import time
+from typing import Any
+from uuid import UUID
+
+import structlog
+from litestar import Response
+from litestar.exceptions import PermissionDeniedException
+from litestar.types import ASGIApp, Message, Receive, Send
+
+from app.redaction import redact
+from app.settings import Settings
+from app.web import content_negotiation
+from app.web.csrf_cors import Origins
+from app.web.errors import answer
+from app.web.metrics import REQUESTS, SECONDS
+from app.web.negotiate import Request
+from app.web.tracing import span
+from db.ids import uuid7
+
+log = structlog.get_logger("switchyard.access")
+POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+FIXED = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()",
+}
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+HSTS = "max-age=31536000; includeSubDomains"
+
+
+class Edge:
+    """The outermost layer of the web server, outside routing, so that it sees 404 and 405 too."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self.origins = Origins(settings)
+        fixed = FIXED | ({"strict-transport-security": HSTS} if settings.secure else {})
+        self.fixed = [(name.encode(), value.encode()) for name, value in fixed.items()]
+        self.hops = settings.trusted_proxies
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        head = scope["method"] == "HEAD"
+        inner: Any = {**scope, "method": "GET" if head else scope["method"]}
+        inner["state"] = {"request_id": uuid7().hex, "network": network(scope, self.hops)}
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=inner["state"]["request_id"])
+        exchange = Exchange(self, inner, send, scope["method"])
+        with span(inner):
+            try:
+                await self._inside(inner, exchange.watched(receive), exchange.send)
+            finally:
+                exchange.finish()
+
+    async def _inside(self, scope: Any, receive: Receive, send: Send) -> None:
+        response: Response[Any]
+        if reason := self.origins.refusal(scope):
+            response = answer(Request(scope), PermissionDeniedException(reason))
+        elif (headers := self.origins.preflight(scope)) is not None:
+            response = Response(None, status_code=204, headers=headers)
+        else:
+            await self.app(scope, receive, send)
+            return
+        await response.to_asgi_response(None, Request(scope))(scope, receive, send)
+
+
+class Exchange:
+    """One request and its answer on the way out."""
+
+    def __init__(self, edge: Edge, scope: Any, send: Send, method: str) -> None:
+        self.edge, self.scope, self._send, self.method = edge, scope, send, method
+        self.started = time.perf_counter()
+        self.status = 500
+
+    def watched(self, receive: Receive) -> Receive:
+        """`receive` that remembers when the client went away: that is no fault of ours."""
+
+        async def watch() -> Any:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self.scope["state"]["client_gone"] = True
+            return message
+
+        return watch
+
+    async def send(self, message: Message) -> None:
+        """Adds the headers; for HEAD it drops the body and keeps its length."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self._headers(message)
+        elif message["type"] == "http.response.body" and self.method == "HEAD":
+            message["body"] = b""
+        await self._send(message)
+
+    def _headers(self, message: Any) -> None:
+        headers = list(message["headers"])
+        present = {name.lower() for name, _ in headers}
+        headers += [pair for pair in self.edge.fixed if pair[0] not in present]
+        headers.append((b"x-request-id", self.scope["state"]["request_id"].encode()))
+        cross = self.edge.origins.headers(self.scope)
+        vary = [content_negotiation.VARY, cross.pop("Vary")] if cross else [content_negotiation.VARY]
+        headers += [(name.lower().encode(), value.encode()) for name, value in cross.items()]
+        if b"cache-control" not in present:
+            headers.append((b"cache-control", b"no-store"))
+            headers.append((b"vary", ", ".join(vary).encode()))
+        headers += self.scope["state"].get("extra", [])
+        if self.scope["state"].get("note_shown"):
+            headers.append((b"set-cookie", b"note=; Path=/; Max-Age=0; HttpOnly; SameSite=lax"))
+        message["headers"] = headers
+
+    def finish(self) -> None:
+        """Counts and logs. Never a query string, a body or a header, and the path without its secrets: a
+        request that no route takes (404, 405, a foreign origin) has the path of one that does."""
+        seconds = time.perf_counter() - self.started
+        route = self.scope.get("path_template", "")
+        REQUESTS.labels(self.method if self.method in METHODS else "OTHER", route, str(self.status)).inc()
+        SECONDS.labels(route).observe(seconds)
+        me = self.scope.get("auth")
+        log.info(
+            "request",
+            method=self.method,
+            path=redact(self.scope["path"]),
+            status=self.status,
+            milliseconds=round(seconds * 1000, 1),
+            network=self.scope["state"]["network"],
+            account_id=_text(me.account_id) if me else None,
+            user_id=_text(me.user_id) if me else None,
+        )
+
+
+def _text(value: UUID) -> str:
+    return str(value)
+
+
+def network(scope: Any, hops: int) -> str:
+    """The address that a request comes from: the peer, or what the last trusted proxy saw. A proxy may add a
+    header of its own below the one that the client sent: all of them are read, in their order."""
+    peer = scope["client"][0] if scope.get("client") else ""
+    if not hops:
+        return str(peer)
+    lines = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    forwarded = [part.strip() for part in ",".join(lines).split(",") if part.strip()]
+    return forwarded[-hops] if len(forwarded) >= hops else str(peer)
+
+
+def client_of(address: str) -> str:
+    """Whom an address belongs to, for counting: the /64 of IPv6, of which a client has all addresses, the
+    IPv4 address inside an IPv6 one, anything else as it is."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    inner = parsed.ipv4_mapped
+    return str(inner or ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))

@@ -1,0 +1,183 @@
+"""What the forms of the sheets hold: from a stored config, or as it was typed."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from app.engine.core.steps import AddTag, Branch, Goal, RemoveTag, StepConfig, WaitFor, Webhook
+from app.engine.core.triggers import TagAdded, TagRemoved, Trigger
+from app.filters.ast import ARITY, Arity, Filter, Group, Predicate
+from app.filters.fields import OPERATORS, Fields, FieldSpec, FieldType, called, ids_called, recorded
+from app.filters.parse import LISTS, THINGS, describe, escaped
+from app.web.form_decoder import lift
+from app.web.negotiate import Request
+from app.workflows.schemas.pages import FieldChoice
+from app.workflows.use_cases.input_reader import Known, is_id, things
+
+Values = dict[str, Any]
+BARE = {"type": "rows", "match": "all", "rows": []}
+
+
+def filter_values(expression: Filter | None, given: Known) -> Values:
+    """A filter as rows; groups inside it are kept as they are and shown as a sentence."""
+    if expression is None:
+        return dict(BARE, rows=[])
+    group = expression if isinstance(expression, Group) else Group("all", [expression])
+    return {"type": "rows", "match": group.match, "rows": [_row(item, given) for item in group.items]}
+
+
+def _row(item: Filter, given: Known) -> Values:
+    if isinstance(item, Group):
+        return {
+            "nested": msgspec.json.encode(item).decode(),
+            "sentence": describe(item, given.fields, given.tags),
+        }
+    return {"field": item.field, "op": item.op.value, "value": _text(item, given)}
+
+
+def _text(item: Predicate, given: Known) -> str:
+    values: list[Any] = list(item.value) if isinstance(item.value, list) else [item.value]
+    spec = given.fields.get(item.field)
+    if spec is not None and spec.type in THINGS:
+        values = _names(values, things(spec, given.tags))
+    if ARITY[item.op] is Arity.NONE:
+        return ""
+    if ARITY[item.op] is Arity.CHANGE and values and (changing := given.fields.get(str(values[0]))):
+        # A name that says one field only; else its key, which always does.
+        key, *asked = values
+        shown = changing.slug if called(changing.slug, given.fields) == key else key
+        values = [shown, *_names(asked, changing.names or {})]
+    told = ["" if value is None else str(value) for value in values]
+    return ", ".join(escaped(one) for one in told) if ARITY[item.op] in LISTS else ", ".join(told)
+
+
+def _names(ids: list[Any], names: Mapping[str, str]) -> list[Any]:
+    """By name where that is read back as the same one; else by id."""
+    told = [_name(one, names) for one in ids]
+    # A name may look like several others in a list.
+    return ids if len(ids) > 1 and ids_called(", ".join(map(str, told)), names) else told
+
+
+def _name(one: Any, names: Mapping[str, str]) -> Any:
+    key = str(one).lower()
+    name = names.get(key, "").strip()
+    plain = name and "," not in name and not is_id(name)
+    return name if plain and ids_called(name, names) == [key] else one
+
+
+def config_values(config: StepConfig | Trigger, given: Known) -> Values:
+    """A config as its form holds it: tags by name, filters as rows."""
+    values: Values = msgspec.to_builtins(config)
+    if isinstance(config, AddTag | RemoveTag | TagAdded | TagRemoved):
+        values["tag"] = given.tags.get(str(config.tag), "") if config.tag else ""
+    if isinstance(config, WaitFor) and config.about in given.tags:
+        values["about"] = given.tags[config.about]
+    if isinstance(config, Branch):
+        values["branches"] = [
+            {"key": lane.key, "name": lane.name, "filter": filter_values(lane.filter, given)}
+            for lane in config.branches
+        ]
+    elif isinstance(config, Goal):
+        values["filter"] = filter_values(config.filter, given)
+    elif isinstance(config, Webhook):
+        values["more_headers"] = [{"name": name, "value": text} for name, text in config.headers.items()]
+    elif "filter" in values:
+        values["filter"] = filter_values(getattr(config, "filter", None), given)
+    return values
+
+
+class _Typed:
+    """The texts of a form that was sent, as `lift` reads them."""
+
+    def __init__(self, values: Values) -> None:
+        self.values = values
+
+    def keys(self) -> Iterable[str]:
+        return self.values.keys()
+
+    def getall(self, key: str) -> list[Any]:
+        value = self.values[key]
+        return value if isinstance(value, list) else [value]
+
+
+def typed(request: Request, form: Any) -> Values | None:
+    """What was typed into a form that was refused; None when this is no second showing of one."""
+    again = request.scope["state"].get("form")
+    return lift(_Typed(again.values), form) if again is not None and again.values else None
+
+
+def one_row(request: Request, form: Any, more: str, less: str) -> Values | None:
+    """What was typed, with one more row or one less; None when nothing like that was asked for."""
+    values = request.typed() if more or less else {}
+    if not values:
+        return None
+    lifted: Values = lift(_Typed(values), form)
+    if more:
+        _grow(lifted, more.split("."))
+    if less:
+        _shrink(lifted, less.split("."))
+    return lifted
+
+
+def _grow(values: Any, path: list[str]) -> None:
+    at = values
+    for name in path[:-1]:
+        if isinstance(at, list):
+            if not name.isdigit() or int(name) >= len(at):
+                return
+            at = at[int(name)]
+        else:
+            at = at.setdefault(name, {})
+    if isinstance(at, dict) and isinstance(at.setdefault(path[-1], []), list):
+        at[path[-1]].append({})
+
+
+def _shrink(values: Any, path: list[str]) -> None:
+    at = values
+    for name in path[:-1]:
+        if isinstance(at, list):
+            at = at[int(name)] if name.isdigit() and int(name) < len(at) else {}
+        else:
+            at = at.get(name, {})
+    if isinstance(at, list) and path[-1].isdigit() and int(path[-1]) < len(at):
+        del at[int(path[-1])]
+
+
+def field_choices(fields: Fields) -> list[FieldChoice]:
+    """The fields with what may be asked of each."""
+    return [
+        FieldChoice(
+            spec.key,
+            spec.label,
+            spec.type.value,
+            [(known.op.value, known.label) for known in OPERATORS[spec.type]],
+            _suggested(spec, fields),
+            spec.writable,
+        )
+        for spec in fields.values()
+    ]
+
+
+def _suggested(spec: FieldSpec, fields: Fields) -> list[str]:
+    """What a value may begin with: options, names, and for history what can happen and the fields."""
+    if spec.type is FieldType.HISTORY:
+        return [*spec.options, *(fields[key].slug for key in recorded(fields))]
+    return list(spec.options or (spec.names or {}).values())
+
+
+def all_operators() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Every operator once, by type of field. The list is the same for every row, so that a morph of the page
+    never changes what is chosen."""
+    groups: list[tuple[str, list[tuple[str, str]]]] = []
+    used: set[str] = set()
+    for kind, known_ones in OPERATORS.items():
+        fresh = [(known.op.value, known.label) for known in known_ones if known.op.value not in used]
+        used |= {value for value, _ in fresh}
+        if fresh:
+            groups.append((kind.value.capitalize(), fresh))
+    return groups
+
+
+# One row more or less: the sheet is drawn afresh, since a morph would keep what stood in the row before.
+FRESH = {"HX-Retarget": "#sheet", "HX-Reselect": "#sheet", "HX-Reswap": "outerHTML"}

@@ -1,0 +1,263 @@
+"""People who stand in older versions, taken to the one that was just published, or out of the workflow."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+from sqlalchemy import select, update
+
+from app.engine.core.draft import walk
+from app.engine.core.steps import StepConfig
+from app.engine.core.types import ExitReason
+from app.engine.core.version import Version, load_version
+from app.engine.core.version_migration import ANEW, EFFECTS, Stand, sends_anew, stand
+from app.engine.matching.enroll import take_out
+from app.enrollments.use_cases.progress import take_from
+from app.errors import Conflict, Invalid
+from app.work import Work
+from app.workflows.schemas.publication import EXIT, FINISH, START, StandChoice
+from db.ids import uuid7
+from db.models import Job
+from db.queries.batch_session import Engine
+from db.queries.version_migration import (
+    APPROVALS_DUE,
+    CALLED_BACK,
+    COUNT,
+    LOCKED,
+    MARKED,
+    MOVES,
+    NEXT_MARKED,
+    RELOCATED,
+    STANDING,
+    UNMARKED,
+    UNSETTLED,
+)
+
+TASK, QUEUE = "workflow.relocation", "bulk"
+AT_ONCE = 5000
+BATCH = 500
+STALE = "The people have moved on since you looked. Nothing was published: this is where they stand now."
+TAKEN = "It was taken to another step before it was sent."
+RENEWED = "Nothing was sent yet: it is written anew by version {}."
+NOBODY = UUID(int=0)
+Configs = Mapping[str, StepConfig]
+
+
+class Relocated(msgspec.Struct):
+    """How many were moved and taken out, and how many stay on their version because something may be going
+    out for them, or because somebody took them elsewhere by hand meanwhile (`elsewhere`). `renewed` of those
+    who were moved had not tried to send what they send: it is rendered from the new version."""
+
+    moved: int = 0
+    exited: int = 0
+    under_way: int = 0
+    elsewhere: int = 0
+    renewed: int = 0
+
+    def add(self, other: "Relocated") -> None:
+        self.moved += other.moved
+        self.exited += other.exited
+        self.under_way += other.under_way
+        self.elsewhere += other.elsewhere
+        self.renewed += other.renewed
+
+    @property
+    def people(self) -> int:
+        """All of them, each once."""
+        return self.moved + self.exited + self.under_way + self.elsewhere
+
+
+async def checked(
+    work: Work, workflow_id: UUID, number: int, version: Version, choices: Sequence[StandChoice]
+) -> list[StandChoice]:
+    """The choices that do something; few people stay where they are from now on until the transaction ends.
+    Raises `Invalid` for a choice that cannot be, `Conflict` when other people stand there than the plan
+    showed."""
+    keys = {step.key for _, _, step in walk(version.steps)}
+    problems, wanted, seen = {}, [], set()
+    for place, choice in enumerate(choices):
+        if choice.to == FINISH:
+            continue
+        if choice.version == number:
+            problems[f"choices.{place}.version"] = f"They are on version {number} already."
+        elif (choice.version, choice.step) in seen:
+            problems[f"choices.{place}.step"] = "Choose once what happens to these people."
+        elif choice.to not in ({EXIT, START} if not choice.step else {EXIT}) | keys:
+            problems[f"choices.{place}.to"] = "Choose a step of the new version, finish or exit."
+        seen.add((choice.version, choice.step))
+        wanted.append(choice)
+    if problems:
+        raise Invalid(problems)
+    await _still_there(work, workflow_id, wanted)
+    return wanted
+
+
+async def _still_there(work: Work, workflow_id: UUID, choices: Sequence[StandChoice]) -> None:
+    """Raises `Conflict` when other people stand there than the choices say. Few of them are locked first."""
+    engine = Engine(work.session)
+    if choices and sum(choice.people for choice in choices) <= AT_ONCE:
+        await engine.all(
+            LOCKED,
+            workflow=workflow_id,
+            version=[choice.version for choice in choices],
+            step=[choice.step or None for choice in choices],
+        )
+    for choice in choices:
+        place = {"version": choice.version, "step": choice.step or None}
+        row = (await engine.all(COUNT, workflow=workflow_id, **place))[0]
+        if row.people != choice.people:
+            raise Conflict(STALE, current={**place, "people": row.people})
+
+
+async def relocate(work: Work, version: Version, choices: Sequence[StandChoice], by: str) -> Relocated:
+    """All of them, in the transaction that runs."""
+    done = Relocated()
+    engine = Engine(work.session)
+    for choice in choices:
+        place = {"version": choice.version, "step": choice.step or None}
+        rows: Sequence[Any] = ()
+        while not rows or len(rows) == BATCH:
+            after = rows[-1].id if rows else NOBODY
+            rows = await engine.all(STANDING, workflow=version.workflow_id, **place, after=after, most=BATCH)
+            if not rows:
+                break
+            done.add(await _relocate(work, version, choice, rows, by))
+    return done
+
+
+async def _relocate(
+    work: Work, version: Version, choice: StandChoice, rows: Sequence[Any], by: str
+) -> Relocated:
+    """These (locked) enrollments, which stand where the choice says."""
+    ids = [row.id for row in rows]
+    if choice.to == EXIT:
+        await take_out(work, Engine(work.session), ids, ExitReason.REMOVED_BY_USER)
+        return Relocated(exited=len(rows))
+    unsettled = await Engine(work.session).all(UNSETTLED, ids=ids)
+    busy = {effect.enrollment_id for effect in unsettled if effect.under_way}
+    untried = {effect.enrollment_id for effect in unsettled if effect.untried}
+    free = [row for row in rows if row.id not in busy]
+    renewed = await _take_along(work, version, choice, free, untried, by)
+    return Relocated(moved=len(free), under_way=len(rows) - len(free), renewed=renewed)
+
+
+async def _take_along(
+    work: Work, version: Version, choice: StandChoice, rows: Sequence[Any], untried: set[UUID], by: str
+) -> int:
+    """How many of them begin the step where they stand anew, because nothing was tried of what they send."""
+    to = None if choice.to == START else choice.to
+    document = await work.workflows.version(version.workflow_id, choice.version)
+    before = load_version(document.document) if document else None
+    old, new = _configs(before), _configs(version)
+    zone = ZoneInfo((await work.accounts.own()).time_zone)
+    anew: set[UUID] = set()
+    if to is not None and to == choice.step and sends_anew(before, version, to):
+        anew = {row.id for row in rows if row.id in untried and row.wait_reason in EFFECTS}
+    places = [(row, ANEW if row.id in anew else _place(row, to, old, new, zone)) for row in rows]
+    left = [row for row, place in places if not place.kept and row.wait_reason is not None]
+    engine = Engine(work.session)
+    if left:
+        error = RENEWED.format(version.number) if anew else TAKEN
+        await take_from(work, left, {"reason": "moved", "by": by}, error)
+        await engine.do(CALLED_BACK, ids=[row.id for row in left], error=error)
+    await engine.insert(
+        RELOCATED,
+        [
+            {"id": row.id, "step_key": to, "kept": place.kept, "wait_until": place.until}
+            for row, place in places
+        ],
+        version=version.number,
+        now=work.now,
+    )
+    asked = [
+        {"id": row.id, "seq": row.seq, "wait_until": place.until}
+        for row, place in places
+        if place.kept and row.wait_reason == "approval" and place.until != row.wait_until
+    ]
+    await engine.insert(APPROVALS_DUE, asked)
+    moves = [
+        {"id": uuid7(), "enrollment_id": row.id, "from_step": row.step_key, "to_step": to} for row in rows
+    ]
+    await engine.insert(
+        MOVES, moves, from_version=choice.version, to_version=version.number, by=by, now=work.now
+    )
+    return len(anew)
+
+
+def _place(row: Any, to: str | None, old: Configs, new: Configs, zone: ZoneInfo) -> Stand:
+    if row.step_key is None and to is None:
+        return Stand(True, row.wait_until)  # not begun: whoever settles goes on doing so
+    if to is None or row.step_key != to:
+        return ANEW
+    if row.wait_reason in EFFECTS:
+        return Stand(True, row.wait_until)
+    return stand(old.get(to), new.get(to), row.wait_reason, row.wait_until, row.started_at, zone)
+
+
+def _configs(version: Version | None) -> Configs:
+    return {step.key: step.config for _, _, step in walk(version.steps)} if version else {}
+
+
+async def add_relocation_job(work: Work, version: Version, choices: Sequence[StandChoice]) -> UUID:
+    """The job for more people than one transaction should move. Who they are is settled now, in the
+    transaction that publishes. Raises `Conflict` when they are others than the choices say."""
+    args = {
+        "workflow_id": str(version.workflow_id),
+        "number": version.number,
+        "choices": msgspec.to_builtins(list(choices)),
+    }
+    job = work.add_job(QUEUE, TASK, args, total=sum(choice.people for choice in choices))
+    await work.session.flush()
+    rows = await Engine(work.session).all(
+        MARKED,
+        workflow=version.workflow_id,
+        version=[choice.version for choice in choices],
+        step=[choice.step or None for choice in choices],
+        job=job,
+    )
+    people = {row.choice: row.people for row in rows}
+    for place, choice in enumerate(choices):
+        if people.get(place, 0) != choice.people:
+            there = {"version": choice.version, "step": choice.step or None}
+            raise Conflict(STALE, current={**there, "people": people.get(place, 0)})
+    return job
+
+
+async def run_relocation(work: Work, job: Job) -> bool:
+    """The next batch of those who were marked; True after the last one. Moving them and taking their marks
+    away is one transaction. Raises `Conflict` when the version is not live any more."""
+    workflow_id, number = UUID(job.args["workflow_id"]), job.args["number"]
+    header = await work.workflows.header(workflow_id)
+    row = await work.workflows.version(workflow_id, number)
+    if header is None or row is None or header.live_version != number:
+        raise Conflict(f"Version {number} is not live any more: nobody else was moved to it.")
+    version = load_version(row.document)
+    choices = msgspec.convert(job.args["choices"], list[StandChoice])
+    mine = (Job.account_id == work.account_id, Job.id == job.id)
+    result = dict(await work.session.scalar(select(Job.result).where(*mine).with_for_update()) or {})
+    engine = Engine(work.session)
+    rows = await engine.all(NEXT_MARKED, job=job.id, most=BATCH)
+    done = Relocated()
+    for place, choice in enumerate(choices):
+        there = [row for row in rows if row.choice == place and _stands(row, choice)]
+        if there:
+            done.add(await _relocate(work, version, choice, there, job.actor_name))
+    done.elsewhere = len(rows) - done.people
+    for name, count in msgspec.structs.asdict(done).items():
+        result[name] = result.get(name, 0) + count
+    await engine.do(UNMARKED, ids=[row.id for row in rows])
+    await work.session.execute(
+        update(Job)
+        .where(*mine)
+        .values(progress=msgspec.convert(result, Relocated).people, result=result)
+        .execution_options(synchronize_session=False)
+    )
+    work.ring()
+    return len(rows) < BATCH  # the worker commits
+
+
+def _stands(row: Any, choice: StandChoice) -> bool:
+    """Whether they are still where the plan showed them: nothing but people can have moved them."""
+    return row.status == "active" and (row.version, row.step_key) == (choice.version, choice.step or None)

@@ -1,0 +1,160 @@
+"""People before a tenant is known: the definer functions of db/migrations/auth_lookup.py, called by name.
+
+No account is set while these run, so row security shows them nothing else."""
+
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from db.ids import uuid7
+
+T = TypeVar("T")
+BY_EMAIL = text("select * from person_by_email(:email)").columns(memberships=JSONB)
+BY_SESSION = text("select * from principal_by_session(:session, :account)").columns(memberships=JSONB)
+BY_SECRET = text("select * from principal_by_secret(:session, :digest)").columns(memberships=JSONB)
+BY_TOKEN = text("select * from principal_by_access_token(:digest)").columns(memberships=JSONB, scopes=JSONB)
+BY_RESET = text("select * from person_by_reset(:digest)")
+BY_INVITATION = text("select * from invitation_by_token(:digest)")
+ACCEPTED = text("select invitation_accepted(:digest, :person, :made, :name, :hash)")
+RESET_MADE = text("select reset_made(:made, :person, :digest, :until)")
+RESET_USED = text("select reset_used(:digest, :hash)")
+
+
+class Belongs(msgspec.Struct, frozen=True):
+    """One account that a person belongs to."""
+
+    account_id: UUID
+    account_name: str
+    role: str
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A live session or access token, whose it is, and their role in the account as it is now."""
+
+    user_id: UUID
+    email: str
+    name: str
+    account_id: UUID
+    account_name: str
+    time_zone: str
+    role: str
+    session_id: UUID | None
+    token_id: UUID | None
+    scopes: list[str] | None
+    memberships: tuple[Belongs, ...]
+
+
+class Person(msgspec.Struct, frozen=True):
+    """Who has an address; their accounts with the last used one first."""
+
+    user_id: UUID
+    email: str
+    name: str
+    password_hash: str | None
+    memberships: tuple[Belongs, ...]
+
+
+class ResetFor(msgspec.Struct, frozen=True):
+    """Whose password a live link may set."""
+
+    user_id: UUID
+    email: str
+    name: str
+
+
+class InvitationFor(msgspec.Struct, frozen=True):
+    """A live invitation; `user_id` and `has_password` are of the person who has its address already."""
+
+    email: str
+    name: str
+    role: str
+    account_name: str
+    invited_by: str
+    expires_at: datetime
+    user_id: UUID | None
+    has_password: bool
+
+
+class Invited(msgspec.Struct, frozen=True):
+    """A member who may not have chosen a password yet."""
+
+    user_id: UUID
+    name: str
+    has_password: bool
+
+
+class Directory:
+    """Looks people up. Digests are SHA-256; addresses are normalised."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+
+    async def person(self, email: str) -> Person | None:
+        """Who has an address; None also when they were disabled."""
+        async with self.engine.connect() as connection:
+            return await _one(connection, Person, BY_EMAIL, email=email)
+
+    async def by_session(self, session_id: UUID, account_id: UUID) -> Known | None:
+        """A session that lives, in one of its person's accounts."""
+        async with self.engine.connect() as connection:
+            return await _one(connection, Known, BY_SESSION, session=session_id, account=account_id)
+
+    async def by_secret(self, session_id: UUID, digest: bytes) -> Known | None:
+        """A session that lives, by its secret; it counts as seen now."""
+        async with self.engine.begin() as connection:
+            return await _one(connection, Known, BY_SECRET, session=session_id, digest=digest)
+
+    async def by_access_token(self, digest: bytes) -> Known | None:
+        """An access token that lives; it counts as used now."""
+        async with self.engine.begin() as connection:
+            return await _one(connection, Known, BY_TOKEN, digest=digest)
+
+    async def by_reset(self, digest: bytes) -> ResetFor | None:
+        """Whose password a link may set, None when it was used or is too old."""
+        async with self.engine.connect() as connection:
+            return await _one(connection, ResetFor, BY_RESET, digest=digest)
+
+    async def add_reset(self, user_id: UUID, digest: bytes, until: datetime) -> None:
+        """Makes a link live; the earlier ones of that person are not any more."""
+        async with self.engine.begin() as connection:
+            await connection.execute(
+                RESET_MADE, {"made": uuid7(), "person": user_id, "digest": digest, "until": until}
+            )
+
+    async def use_reset(self, digest: bytes, password_hash: str) -> UUID | None:
+        """Sets a password with a link and ends every session of its person; None when the link is dead."""
+        async with self.engine.begin() as connection:
+            found: UUID | None = await connection.scalar(
+                RESET_USED, {"digest": digest, "hash": password_hash}
+            )
+            return found
+
+    async def by_invitation(self, digest: bytes) -> InvitationFor | None:
+        """The invitation of a link, None when it was accepted or withdrawn, or has expired."""
+        async with self.engine.connect() as connection:
+            return await _one(connection, InvitationFor, BY_INVITATION, digest=digest)
+
+    async def accept_invitation(
+        self, digest: bytes, person: UUID | None, name: str, password_hash: str | None
+    ) -> UUID | None:
+        """Makes a member by a link and returns who; None when the link is dead. `person` is who proved to be
+        the invited one; without it, a person with this name and password is made."""
+        values = {"digest": digest, "person": person, "made": uuid7(), "name": name, "hash": password_hash}
+        async with self.engine.begin() as connection:
+            member: UUID | None = await connection.scalar(ACCEPTED, values)
+            return member
+
+
+async def _one(connection: AsyncConnection, kind: type[T], statement: Any, **values: object) -> T | None:
+    row = (await connection.execute(statement, values)).mappings().one_or_none()
+    if row is None:
+        return None
+    found = dict(row)
+    if "memberships" in found:
+        found["memberships"] = found["memberships"] or ()
+    return msgspec.convert(found, kind)

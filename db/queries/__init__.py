@@ -1,0 +1,1 @@
+"""Set-based SQL of the engine and of heavy screens."""

@@ -1,0 +1,205 @@
+"""Statements of a batch of moves: claim what is due, write where everybody stands now."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from db.queries.batch_session import CONSENTS, WRITABLE
+from db.queries.due_work import due_workflows
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """One enrollment as it was claimed, in the order of the statement's columns."""
+
+    id: UUID
+    workflow_id: UUID
+    version: int
+    contact_id: UUID
+    root_event_id: UUID
+    depth: int
+    step_key: str | None
+    seq: int
+    fence: int
+    wait_reason: str | None
+    wait_until: datetime | None
+    goal_key: str | None
+    entered_at: datetime
+    data: dict[str, Any]
+    heard_event_id: UUID | None
+    of_deleted: bool
+    workflow_name: str
+    workflow_status: str
+
+
+_COLUMNS = """
+select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e.step_key, e.seq,
+       e.fence, e.wait_reason, e.wait_until, e.goal_key, e.entered_at, e.data, e.heard_event_id, e.of_deleted,
+       w.name as workflow_name, w.status as workflow_status"""
+# Held people take no step, but whoever is in an archived workflow leaves it.
+_MOVING = "(not w.held or w.status = 'archived')"
+# `offset 0` keeps the look at marks a look by key: joined, it would be planned for a table that was empty a
+# moment ago.
+_FREE = """e.status = 'active' and e.due_at <= cast(:now as timestamptz) and e.paused_at is null
+   and not exists (select from relocations r join jobs j on j.account_id = r.account_id and j.id = r.job_id
+                    where r.account_id = e.account_id and r.enrollment_id = e.id
+                      and j.status in ('queued', 'running') offset 0)"""
+# Not by id as well: everybody who is due at one moment would be sorted for each batch. Those of a batch whose
+# worker died are not among them: they are run alone.
+CLAIM_DUE = text(f"""
+with w as materialized ({due_workflows("enrollments e", _FREE, _MOVING)})
+{_COLUMNS}
+  from w
+ cross join lateral (
+       select e.* from enrollments e
+        where e.account_id = current_account() and e.workflow_id = w.id and {_FREE}
+          and e.id not in (select unnest(b.ids) from batches b
+                            where b.account_id = current_account() and b.kind = 'move')
+        order by e.due_at limit :most for update of e skip locked) e
+ limit :most
+""").columns(data=JSONB)  # noqa: S608 -- constants
+CLAIM_THESE = text(f"""
+{_COLUMNS}
+  from enrollments e
+  join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
+ where e.account_id = current_account() and e.id = any(cast(:ids as uuid[])) and {_MOVING} and {_FREE}
+   and not exists (select from installation i where i.held_at is not null)
+ order by e.due_at limit :most for update of e skip locked
+""").columns(data=JSONB)
+
+EFFECTS_OF = text("""
+select f.enrollment_id, f.status, f.begun_at, f.due_at, f.error, f.error_class, f.result from effects f
+  join unnest(cast(:ids as uuid[]), cast(:seqs as int[])) w(id, seq)
+    on w.id = f.enrollment_id and w.seq = f.seq
+ where f.account_id = current_account()
+""").columns(result=JSONB)
+
+# Everything in a batch happens at one moment, `now`: it is not sent once for each row.
+EXECUTIONS = text("""
+insert into enrollment_executions
+       (enrollment_id, seq, step_key, kind, started_at, finished_at, outcome, detail, error)
+select v.enrollment_id, v.seq, v.step_key, v.kind, cast(:now as timestamptz),
+       case when v.outcome is not null then cast(:now as timestamptz) end, v.outcome,
+       cast(v.detail as jsonb), v.error
+  from unnest(cast(:enrollment_id as uuid[]), cast(:seq as int[]), cast(:step_key as text[]),
+              cast(:kind as text[]), cast(:outcome as text[]), cast(:detail as text[]),
+              cast(:error as text[]))
+       v(enrollment_id, seq, step_key, kind, outcome, detail, error)
+""")
+CLOSED = text("""
+update enrollment_executions x
+   set finished_at = cast(:now as timestamptz), outcome = v.outcome,
+       detail = x.detail || cast(v.detail as jsonb), error = v.error
+  from unnest(cast(:enrollment_id as uuid[]), cast(:seq as int[]), cast(:outcome as text[]),
+              cast(:detail as text[]), cast(:error as text[]))
+       v(enrollment_id, seq, outcome, detail, error)
+ where x.account_id = current_account() and x.enrollment_id = v.enrollment_id and x.seq = v.seq
+""")
+MOVED = text("""
+update enrollments t
+   set status = v.status, step_key = v.step_key, seq = v.seq, due_at = v.due_at, wait_until = v.wait_until,
+       wait_reason = v.wait_reason, exit_reason = v.exit_reason, goal_key = v.goal_key, error = v.error,
+       heard_event_id = null,
+       ended_at = case when v.status = 'active' then null else cast(:now as timestamptz) end,
+       fence = t.fence + 1, updated_at = cast(:now as timestamptz)
+  from unnest(cast(:id as uuid[]), cast(:status as text[]), cast(:step_key as text[]), cast(:seq as int[]),
+              cast(:due_at as timestamptz[]), cast(:wait_until as timestamptz[]),
+              cast(:wait_reason as text[]), cast(:exit_reason as text[]), cast(:goal_key as text[]),
+              cast(:error as text[]))
+       v(id, status, step_key, seq, due_at, wait_until, wait_reason, exit_reason, goal_key, error)
+ where t.account_id = current_account() and t.id = v.id
+""")
+STAYED = text("""
+update enrollments t set due_at = v.due_at
+  from unnest(cast(:id as uuid[]), cast(:due_at as timestamptz[])) v(id, due_at)
+ where t.account_id = current_account() and t.id = v.id
+""")
+_SET = ", ".join(
+    f"{name} = case when v.built_in ? '{name}' then v.built_in ->> '{name}' else c.{name} end"
+    for name in WRITABLE
+)
+_CONSENT = ", ".join(
+    f"{name} = case when v.built_in ? '{name}' then coalesce(v.built_in ->> '{name}', 'unknown')"
+    f" else c.{name} end"
+    for name in CONSENTS
+)
+# Whoever is no member any more owns nothing, rather than stopping everybody.
+_OWNER = """owner_id = case when v.built_in ? 'owner' then
+       (select m.user_id from memberships m where m.account_id = current_account()
+           and m.user_id = cast(v.built_in ->> 'owner' as uuid)) else c.owner_id end"""
+CONTACTS = text(
+    f"""
+update contacts c
+   set {_SET}, {_CONSENT}, {_OWNER}, fields = jsonb_strip_nulls(c.fields || v.custom), rev = c.rev + 1,
+       updated_at = cast(:now as timestamptz)
+  from (select u.id, cast(u.built_in as jsonb) as built_in, cast(u.custom as jsonb) as custom
+          from unnest(cast(:id as uuid[]), cast(:built_in as text[]), cast(:custom as text[]))
+               u(id, built_in, custom)) v
+ where c.account_id = current_account() and c.id = v.id
+"""  # noqa: S608 -- the names are our own columns
+)
+# A tag that is gone meanwhile adds nothing, rather than stopping everybody.
+TAGGED = text("""
+insert into contact_tags (contact_id, tag_id)
+select v.contact_id, v.tag_id
+  from unnest(cast(:contact_id as uuid[]), cast(:tag_id as uuid[])) v(contact_id, tag_id)
+  join tags t on t.account_id = current_account() and t.id = v.tag_id
+on conflict do nothing
+""")
+TAG_NAMES = text("""
+select id, name from tags where account_id = current_account() and id = any(cast(:ids as uuid[]))
+""")
+UNTAGGED = text("""
+delete from contact_tags t
+ using unnest(cast(:contact_id as uuid[]), cast(:tag_id as uuid[])) v(contact_id, tag_id)
+ where t.account_id = current_account() and t.contact_id = v.contact_id and t.tag_id = v.tag_id
+""")
+LEDGER = text("""
+insert into effects
+       (id, enrollment_id, seq, workflow_id, contact_id, step_key, kind, idempotency_key, payload, on_doubt,
+        due_at)
+select v.id, v.enrollment_id, v.seq, v.workflow_id, v.contact_id, v.step_key, v.kind, v.idempotency_key,
+       cast(v.payload as jsonb), v.on_doubt, cast(:now as timestamptz)
+  from unnest(cast(:id as uuid[]), cast(:enrollment_id as uuid[]), cast(:seq as int[]),
+              cast(:workflow_id as uuid[]), cast(:contact_id as uuid[]), cast(:step_key as text[]),
+              cast(:kind as text[]), cast(:idempotency_key as text[]), cast(:payload as text[]),
+              cast(:on_doubt as text[]))
+       v(id, enrollment_id, seq, workflow_id, contact_id, step_key, kind, idempotency_key, payload, on_doubt)
+""")
+# What an earlier try said stays beside it: it may have said that the call may have arrived.
+CANCEL_EFFECTS = text("""
+update effects set status = 'cancelled', fence = fence + 1,
+       error = concat_ws(' ', cast(:error as text), 'Last try: ' || error)
+ where account_id = current_account() and enrollment_id = any(cast(:ids as uuid[]))
+   and status in ('pending', 'retry')
+""")
+CALL_OFF = text("""
+update effects f set status = 'cancelled', fence = f.fence + 1,
+       error = concat_ws(' ', cast(:error as text), 'Last try: ' || f.error)
+  from unnest(cast(:enrollment_id as uuid[]), cast(:seq as int[])) v(enrollment_id, seq)
+ where f.account_id = current_account() and f.enrollment_id = v.enrollment_id and f.seq = v.seq
+   and f.status in ('pending', 'retry')
+""")
+# The fence: a person may have paused or moved them since they were claimed.
+PARK_POISON = text("""
+update enrollments set status = 'failed', exit_reason = 'failed_permanent', error = :error, due_at = null,
+       step_key = coalesce(step_key, :step), seq = seq + :visits,
+       wait_until = null, wait_reason = null, ended_at = cast(:now as timestamptz),
+       updated_at = cast(:now as timestamptz), fence = fence + 1
+ where account_id = current_account() and id = :id and fence = :fence and status = 'active' returning id
+""")
+# Of a step that was not begun when it failed. A row that is there already is what it failed of.
+FAILED_VISIT = text("""
+insert into enrollment_executions
+       (enrollment_id, seq, step_key, kind, started_at, finished_at, outcome, error)
+select e.id, e.seq, :step, :kind, cast(:now as timestamptz), cast(:now as timestamptz), 'failed', :error
+  from enrollments e where e.account_id = current_account() and e.id = :id
+on conflict do nothing
+""")
+CLOSE_OPEN = text("""
+update enrollment_executions set finished_at = cast(:now as timestamptz), outcome = 'failed', error = :error
+ where account_id = current_account() and enrollment_id = :id and finished_at is null
+""")

@@ -1,0 +1,141 @@
+"""Who uses a thing: workflows (live, with people in them, in their draft) and segments, by id."""
+
+from collections.abc import Callable, Collection
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.engine.core.draft import Draft
+from app.engine.core.version import Version, load_version
+from app.filters.ast import FilterError
+from app.filters.references import Use
+from app.workflows.domain.references import names_option, references
+from db.repositories.fields import Fields
+from db.repositories.segments import read_filter
+
+Kind = Literal["tag", "field", "segment", "workflow", "user"]
+Named = Callable[[Version | Draft], bool]
+MOST = 50
+PUBLISHED = text("""
+select w.id, w.name, bool_or(w.live_version = r.version) as live
+  from workflow_references r
+  join workflows w on w.account_id = r.account_id and w.id = r.workflow_id
+ where r.account_id = current_account() and r.kind = :kind and r.target = :target
+   and (w.live_version = r.version or exists (
+        select from enrollments e where e.account_id = r.account_id and e.workflow_id = r.workflow_id
+           and e.version = r.version and e.status = 'active'))
+ group by w.id, w.name order by w.name, w.id limit 50
+""")
+DOCUMENTS = text("""
+select w.id, w.name, coalesce(w.live_version = r.version, false) as live, v.document
+  from workflow_references r
+  join workflows w on w.account_id = r.account_id and w.id = r.workflow_id
+  join workflow_versions v
+    on v.account_id = r.account_id and v.workflow_id = r.workflow_id and v.number = r.version
+ where r.account_id = current_account() and r.kind = 'field' and r.target = :target
+   and (w.live_version = r.version or exists (
+        select from enrollments e where e.account_id = r.account_id and e.workflow_id = r.workflow_id
+           and e.version = r.version and e.status = 'active'))
+ order by w.name, w.id, live desc
+""").columns(document=JSONB)
+# Only drafts that hold one of the texts are read (small, without hyphens: an id may be written in many ways):
+# what a draft means is for `references` to say.
+DRAFTS = (
+    text("""
+select w.id, w.name, v.draft from workflows w
+  join workflow_revisions v on v.account_id = w.account_id and v.workflow_id = w.id and v.rev = w.rev
+ where w.account_id = current_account() and w.status <> 'archived'
+   and exists (select from unnest(:needles) needle
+                where strpos(replace(lower(cast(v.draft as text)), '-', ''), needle) > 0)
+ order by w.name, w.id
+""")
+    .bindparams(bindparam("needles", type_=ARRAY(TEXT)))
+    .columns(draft=JSONB)
+)
+FILTERS = text("""
+select s.id, s.name, s.filter from segments s
+ where s.account_id = current_account()
+   and strpos(replace(lower(cast(s.filter as text)), '-', ''), :needle) > 0
+ order by s.name, s.id
+""").columns(filter=JSONB)
+
+
+# One lock for an account: what is named may not go while somebody names it.
+NAMING = text("select pg_advisory_xact_lock_shared(hashtextextended('names:' || current_account()::text, 0))")
+TAKING_AWAY = text("select pg_advisory_xact_lock(hashtextextended('names:' || current_account()::text, 0))")
+
+
+class Uses:
+    def __init__(self, session: AsyncSession) -> None:
+        self.session = session
+
+    async def naming(self) -> None:
+        """Before the names are read that a filter or a draft will be stored with: until the transaction ends
+        nothing is taken away."""
+        await self.session.execute(NAMING)
+
+    async def taking_away(self) -> None:
+        """Before it is asked who uses a thing that is about to go: waits for all who are naming, and lets
+        nobody name anything until the transaction ends."""
+        await self.session.execute(TAKING_AWAY)
+
+    async def of(self, kind: Kind, target: str) -> list[Use]:
+        """Who uses it; `target` is an id, for a field its key."""
+        fields = await Fields(session=self.session).catalogue()
+
+        def named(source: Version | Draft) -> bool:
+            return (kind, target) in references(source, fields).rows()
+
+        values = {"kind": kind, "target": target}
+        rows = (await self.session.execute(PUBLISHED, values)).all()
+        found = [_workflow(row, "live" if row.live else "people") for row in rows]
+        needles = [target]
+        if kind == "field" and target in fields:
+            needles.append(fields[target].slug)
+        return await self._with_others(found, needles, named)
+
+    async def of_options(self, field: str, options: Collection[str]) -> list[Use]:
+        """Who names one of these options of the select field with that key."""
+
+        def named(source: Version | Draft) -> bool:
+            return names_option(source, field, options)
+
+        rows = (await self.session.execute(DOCUMENTS, {"target": field})).all()
+        found: dict[Any, Use] = {}
+        for row in rows:  # the live version of each first
+            if row.id not in found and named(load_version(row.document)):
+                found[row.id] = _workflow(row, "live" if row.live else "people")
+        return await self._with_others([*found.values()], [field], named)
+
+    async def _with_others(self, found: list[Use], needles: list[str], named: Named) -> list[Use]:
+        """And those drafts and segments that hold one of the texts and name it."""
+        known = {use.id for use in found if use.how == "live"}
+        plain = [needle.lower().replace("-", "") for needle in needles]
+        rows = (await self.session.execute(DRAFTS, {"needles": plain})).all()
+        drafts = [
+            _workflow(row, "draft")
+            for row in rows
+            if row.id not in known and named(msgspec.convert(row.draft, Draft))
+        ]
+        rows = (await self.session.execute(FILTERS, {"needle": plain[0]})).all()
+        segments = [
+            Use("segment", row.id, row.name, "", f"/segments/{row.id}")
+            for row in rows
+            if _named_by(row, named)
+        ]
+        return [*found, *drafts, *segments][:MOST]
+
+
+def _named_by(row: Any, named: Named) -> bool:
+    """Whether a segment that holds the text names it. One that cannot be read may."""
+    try:
+        return named(Draft(entry=read_filter(row.filter)))
+    except FilterError:
+        return True
+
+
+def _workflow(row: Any, how: Literal["live", "people", "draft"]) -> Use:
+    return Use("workflow", row.id, row.name, how, f"/workflows/{row.id}")

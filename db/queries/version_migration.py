@@ -1,0 +1,136 @@
+"""Statements of publishing: who stands where, and people taken to another version."""
+
+from sqlalchemy import text
+
+from db.queries.effect_claims import NEVER_TRIED
+
+_UNDER_WAY = f"(f.status = 'unknown' or f.status = 'claimed' and not ({NEVER_TRIED}))"
+_UNSENT = "f.seq = e.seq and f.status in ('pending', 'retry', 'claimed')"
+
+
+def _having(condition: str) -> str:
+    """How many of the enrollments `e` have an effect `f` like that."""
+    return f"""count(*) filter (where exists (
+         select from effects f where f.account_id = e.account_id and f.enrollment_id = e.id
+            and {condition}))"""
+
+
+# By version and step: how many, since when, until when; for how many something may be going out, for how many
+# what they send was never tried, and for how many it was and is tried again.
+GROUPS = text(f"""
+select e.version, e.step_key, count(*) as people, min(e.wait_until) as due_first,
+       max(e.wait_until) as due_last, min(x.started_at) as began_first, max(x.started_at) as began_last,
+       {_having(_UNDER_WAY)} as under_way,
+       {_having(f"{_UNSENT} and {NEVER_TRIED}")} as untried,
+       {_having(f"{_UNSENT} and f.status <> 'claimed' and not ({NEVER_TRIED})")} as tried,
+       min(e.wait_reason) as reason, count(distinct coalesce(e.wait_reason, '')) as reasons
+  from enrollments e
+  left join enrollment_executions x
+    on x.account_id = e.account_id and x.enrollment_id = e.id and x.seq = e.seq and x.finished_at is null
+ where e.account_id = current_account() and e.workflow_id = :workflow and e.status = 'active'
+ group by 1, 2 order by 1 desc, 2
+""")  # noqa: S608 -- constants
+# What these (locked) enrollments have not sent or may be sending: it stays so until the transaction ends.
+UNSETTLED = text(f"""
+select f.enrollment_id, {_UNDER_WAY} as under_way, ({NEVER_TRIED}) as untried from effects f
+ where f.account_id = current_account() and f.enrollment_id = any(cast(:ids as uuid[]))
+   and f.status in ('pending', 'retry', 'claimed', 'unknown')
+ order by f.id for update
+""")  # noqa: S608 -- constants
+# Claimed by a worker that has not begun the call: its fence is gone, and it begins none. The enrollment is
+# locked, so it is not beginning one now either.
+CALLED_BACK = text(f"""
+update effects f set status = 'cancelled', fence = f.fence + 1, lease_until = null, error = :error
+ where f.account_id = current_account() and f.enrollment_id = any(cast(:ids as uuid[]))
+   and f.status = 'claimed' and {NEVER_TRIED}
+""")  # noqa: S608 -- constants
+COUNT = text("""
+select count(*) as people from enrollments
+ where account_id = current_account() and workflow_id = :workflow and version = :version
+   and step_key is not distinct from cast(:step as text) and status = 'active'
+""")
+# Kept from the engine until the transaction ends, in the order of their ids.
+STANDING = text("""
+select e.id, e.contact_id, e.step_key, e.seq, e.wait_reason, e.wait_until, e.paused_at, x.started_at
+  from enrollments e
+  left join enrollment_executions x
+    on x.account_id = e.account_id and x.enrollment_id = e.id and x.seq = e.seq and x.finished_at is null
+ where e.account_id = current_account() and e.workflow_id = :workflow and e.version = :version
+   and e.step_key is not distinct from cast(:step as text) and e.status = 'active'
+   and e.id > :after
+ order by e.id limit :most for update of e
+""")
+# Everybody at these places, for a job: from the commit on they take no step of their old version (the claim
+# in `moving` leaves them out), and nobody else is touched. An earlier job that had them has lost them.
+MARKED = text("""
+with x as materialized (
+        select e.id, v.place from enrollments e
+          join unnest(cast(:version as int[]), cast(:step as text[])) with ordinality v(version, step, place)
+            on v.version = e.version and v.step is not distinct from e.step_key
+         where e.account_id = current_account() and e.workflow_id = :workflow and e.status = 'active'
+         order by e.id for update of e),
+     marked as (
+        insert into relocations (enrollment_id, job_id, choice) select id, :job, place - 1 from x
+        on conflict (account_id, enrollment_id)
+           do update set job_id = excluded.job_id, choice = excluded.choice
+        returning choice)
+select choice, count(*) as people from marked group by 1
+""")
+NEXT_MARKED = text("""
+select r.choice, e.id, e.contact_id, e.version, e.status, e.step_key, e.seq, e.wait_reason, e.wait_until,
+       e.paused_at, x.started_at
+  from relocations r
+  join enrollments e on e.account_id = r.account_id and e.id = r.enrollment_id
+  left join enrollment_executions x
+    on x.account_id = e.account_id and x.enrollment_id = e.id and x.seq = e.seq and x.finished_at is null
+ where r.account_id = current_account() and r.job_id = :job
+ order by r.enrollment_id limit :most for update of e
+""")
+UNMARKED = text("""
+delete from relocations where account_id = current_account() and enrollment_id = any(cast(:ids as uuid[]))
+""")
+# Everybody at these places, in one order: whoever else locks several does it in that order too.
+LOCKED = text("""
+select e.id from enrollments e
+  join unnest(cast(:version as int[]), cast(:step as text[])) v(version, step)
+    on v.version = e.version and v.step is not distinct from e.step_key
+ where e.account_id = current_account() and e.workflow_id = :workflow and e.status = 'active'
+ order by e.id for update of e
+""")
+# `kept`: the visit goes on, and is looked at: the new version may have a goal that they meet. Whoever is
+# paused stays so, and what waits for a call is looked at after it.
+RELOCATED = text("""
+update enrollments e
+   set version = :version, step_key = v.step_key, fence = e.fence + 1,
+       updated_at = cast(:now as timestamptz),
+       wait_reason = case when v.kept then e.wait_reason end,
+       wait_until = case when v.kept then v.wait_until end,
+       heard_event_id = case when v.kept then e.heard_event_id end,
+       due_at = case when e.paused_at is null and (not v.kept or e.due_at is not null)
+                     then cast(:now as timestamptz) end
+  from unnest(cast(:id as uuid[]), cast(:step_key as text[]), cast(:kept as boolean[]),
+              cast(:wait_until as timestamptz[])) v(id, step_key, kept, wait_until)
+ where e.account_id = current_account() and e.id = v.id
+""")
+MOVES = text("""
+insert into enrollment_moves
+       (id, enrollment_id, from_version, to_version, from_step, to_step, moved_by, moved_at)
+select v.id, v.enrollment_id, :from_version, :to_version, v.from_step, v.to_step, :by,
+       cast(:now as timestamptz)
+  from unnest(cast(:id as uuid[]), cast(:enrollment_id as uuid[]), cast(:from_step as text[]),
+              cast(:to_step as text[])) v(id, enrollment_id, from_step, to_step)
+""")
+APPROVALS_DUE = text("""
+update approvals a set due_at = v.wait_until
+  from unnest(cast(:id as uuid[]), cast(:seq as int[]), cast(:wait_until as timestamptz[]))
+       v(id, seq, wait_until)
+ where a.account_id = current_account() and a.enrollment_id = v.id and a.seq = v.seq and a.status = 'open'
+""")
+ARCHIVED = text("""
+with x as materialized (
+        select id from enrollments
+         where account_id = current_account() and workflow_id = :workflow and status = 'active'
+         order by id for update)
+update enrollments e set due_at = cast(:now as timestamptz), paused_at = null from x
+ where e.account_id = current_account() and e.id = x.id
+""")

@@ -1,0 +1,124 @@
+"""Durable jobs: a row, a lease, a fence, and a handler that does one batch after the other."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import structlog
+from sqlalchemy import select
+
+from app.engine.effects.backoff import pause
+from app.errors import NotNow, SwitchyardError
+from app.failpoints import Boundary, Moment, commit, hit
+from app.redaction import redact
+from app.runtime import Runtime
+from app.work import SYSTEM, Actor, open_work
+from db.models import Job
+from db.queries.batch_session import Engine
+from db.queries.effect_claims import CLAIM_JOB, JOB_DONE, JOB_FAILED, JOB_LATER, RENEW_JOB
+from jobs.registry import HANDLERS, Handler
+
+log = structlog.get_logger(__name__)
+BATCHES = 20  # of one job before others of the account have their turn
+
+
+async def run_jobs(
+    runtime: Runtime,
+    account_id: UUID,
+    handlers: Mapping[str, Handler] = HANDLERS,
+    going_on: Callable[[], bool] = lambda: True,
+) -> int:
+    """Claim one due job and do some batches of it, as long as `going_on` says yes; 0 when there was none."""
+    async with open_work(runtime, account_id, SYSTEM) as work:
+        claimed = await Engine(work.session).all(
+            CLAIM_JOB, now=work.now, lease=runtime.settings.lease_seconds
+        )
+        await commit(work.session, Boundary.JOB_CLAIMED)
+    if not claimed:
+        return 0
+    job = claimed[0]
+    try:
+        await _batches(runtime, account_id, job, handlers, going_on)
+    except NotNow as waits:
+        await _later(runtime, account_id, job, waits.wait, None, forgiven=1)
+    except Exception as error:  # noqa: BLE001 -- whatever a handler raises belongs to its job
+        log.warning("job.error", task=job.task, job=str(job.id), error=repr(error))
+        await _again(runtime, account_id, job, error)
+    return 1
+
+
+async def _batches(
+    runtime: Runtime,
+    account_id: UUID,
+    job: Any,
+    handlers: Mapping[str, Handler],
+    going_on: Callable[[], bool],
+) -> None:
+    handler = handlers.get(job.task)
+    if handler is None:
+        await _write(runtime, account_id, job, JOB_FAILED, error=f"There is no task “{job.task}”.")
+        return
+    if job.attempts > job.max_attempts:
+        said = f"Stopped in the middle {job.max_attempts} times. Look at what it does before trying again."
+        await _write(runtime, account_id, job, JOB_FAILED, error=said)
+        return
+    for _ in range(BATCHES):
+        finished = await _batch(runtime, account_id, job, handler)
+        if finished is None:
+            return
+        if finished:
+            await _write(runtime, account_id, job, JOB_DONE)
+            return
+        if not going_on():
+            break
+    await _later(runtime, account_id, job, timedelta(), None, forgiven=1)
+
+
+async def _batch(runtime: Runtime, account_id: UUID, job: Any, handler: Handler) -> bool | None:
+    """One batch with the job's row locked until the handler commits; None when the job is not ours any more
+    (cancelled, or taken over after the lease ran out)."""
+    async with runtime.gate.beside(), open_work(runtime, account_id, SYSTEM) as work:
+        lease = runtime.settings.lease_seconds
+        if not await Engine(work.session).all(RENEW_JOB, id=job.id, fence=job.fence, lease=lease):
+            return None
+        statement = select(Job).where(Job.account_id == account_id, Job.id == job.id)
+        row = (await work.session.scalars(statement)).one()
+        actor = {"kind": row.actor_kind, "id": row.actor_id, "name": row.actor_name}
+        work.actor = msgspec.convert(actor, Actor)
+        finished = await handler(work, row)
+        hit(Moment.JOB_BATCHED)
+        await work.commit()
+        return finished
+
+
+async def _again(runtime: Runtime, account_id: UUID, job: Any, error: Exception) -> None:
+    """Later, with backoff; failed with its error when it was tried often enough or its input is refused."""
+    said = error.message if isinstance(error, SwitchyardError) else f"{type(error).__name__}: {error}"
+    said = redact(said)
+    if isinstance(error, SwitchyardError) or job.attempts >= job.max_attempts:
+        await _write(runtime, account_id, job, JOB_FAILED, error=said[:2000])
+    else:
+        await _later(runtime, account_id, job, pause(job.attempts), said[:2000], forgiven=0)
+
+
+async def _later(
+    runtime: Runtime, account_id: UUID, job: Any, wait: timedelta, error: str | None, *, forgiven: int
+) -> None:
+    async with open_work(runtime, account_id, SYSTEM) as work:
+        await Engine(work.session).all(
+            JOB_LATER,
+            id=job.id,
+            fence=job.fence,
+            due_at=work.now + wait,
+            error=error,
+            forgiven=forgiven,
+        )
+        await commit(work.session, Boundary.JOB_LATER)
+
+
+async def _write(runtime: Runtime, account_id: UUID, job: Any, statement: Any, **values: Any) -> None:
+    async with open_work(runtime, account_id, SYSTEM) as work:
+        await Engine(work.session).all(statement, id=job.id, fence=job.fence, **values)
+        await commit(work.session, Boundary.JOB_WRITTEN)
