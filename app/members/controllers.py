@@ -67,7 +67,7 @@ class MemberController(Controller):
     path = "/members"
     tags = ("members",)
 
-    @get(page="people/index.html", guards=[may(Permission.VIEW)])
+    @get(page="members/index.html", guards=[may(Permission.VIEW)])
     async def index(self, work: NamedDependency[Work]) -> MemberList:
         """Members and pending invitations."""
         items, own = await members(work), role_of(work)
@@ -90,7 +90,7 @@ class MemberController(Controller):
         view, secret = await invite(work, data)
         return Saved(view, see="/members", note=await send(request, work, view, secret))
 
-    @get("/{user_id:uuid}", page="people/show.html", guards=[may(Permission.VIEW)])
+    @get("/{user_id:uuid}", page="members/show.html", guards=[may(Permission.VIEW)])
     async def show(self, user_id: FromPath[UUID], work: NamedDependency[Work]) -> MemberPage:
         """One member, and the workflows and segments that name them."""
         one = next((one for one in await members(work) if one.user_id == user_id), None)
@@ -156,7 +156,7 @@ def _said(name: str, sent: bool) -> str:
 
 
 @get(
-    "/roles", page="people/roles.html", guards=[may(Permission.VIEW)], tags=["members"], sync_to_thread=False
+    "/roles", page="members/roles.html", guards=[may(Permission.VIEW)], tags=["members"], sync_to_thread=False
 )
 def roles() -> RolePage:
     """What each role may do."""
@@ -170,7 +170,7 @@ class TokenController(Controller):
     path = "/tokens"
     tags = ("tokens",)
 
-    @get(page="people/tokens.html", guards=[in_person])
+    @get(page="members/tokens.html", guards=[in_person])
     async def index(self, work: NamedDependency[Work]) -> TokenList:
         """Your access tokens in this account."""
         items, mine = await my_tokens(work), allowed(role_of(work))
@@ -185,7 +185,7 @@ class TokenController(Controller):
         create = action(work, "create", "New token", "/tokens", form=TokenForm, options=options)
         return TokenList(items, scopes, [(str(day), f"{day} days") for day in DAYS], actions(create, *ends))
 
-    @post(form="/tokens", page="people/token.html", guards=[in_person])
+    @post(form="/tokens", page="members/token.html", guards=[in_person])
     async def create(
         self, request: Request, data: JSONBody[TokenForm], work: NamedDependency[Work]
     ) -> Shaped[NewToken]:
@@ -208,7 +208,7 @@ class TokenController(Controller):
 class PasswordController(Controller):
     tags = ("passwords",)
 
-    @get("/password", page="people/password.html", guards=[in_person])
+    @get("/password", page="members/password.html", guards=[in_person])
     async def page(self, work: NamedDependency[Work]) -> PasswordPage:
         """The form to change your password."""
         change = action(work, "change_password", "Change password", "/password", form=PasswordForm)
@@ -227,7 +227,7 @@ class PasswordController(Controller):
             None, see="/password", note="Your password was changed. You are signed out everywhere else."
         )
 
-    @get("/password-reset", page="people/reset_request.html", public=True, sync_to_thread=False)
+    @get("/password-reset", page="members/reset_request.html", public=True, sync_to_thread=False)
     def ask(self, sent: FromQuery[bool] = False) -> ResetRequestPage:
         """The form to ask for a link."""
         request = Action(
@@ -246,7 +246,7 @@ class PasswordController(Controller):
         )
         return Saved(None, see="/password-reset?sent=true", background=later)
 
-    @get("/password-reset/{token:str}", page="people/reset.html", public=True)
+    @get("/password-reset/{token:str}", page="members/reset.html", public=True)
     async def choose(self, token: FromPath[str], request: Request) -> ResetPage:
         """The form to choose a password with a link."""
         found = await request.app.state.directory.by_reset(digest(token))
