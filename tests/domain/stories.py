@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from app.engine.core.advance import advance
 from app.engine.core.draft import Draft, Settings, insert
+from app.engine.core.name_lookup import Names
 from app.engine.core.steps import MAIN, BranchLane, Step, StepConfig
 from app.engine.core.triggers import Manual, Trigger
 from app.engine.core.types import Around, Decision, EffectOutcome, Enrollment
@@ -16,7 +17,6 @@ from app.engine.core.version import Program, compile_version, freeze
 from app.filters.ast import Filter, Group, Op, Predicate, Value
 from app.filters.facts import Facts
 from app.filters.fields import Named, catalogue, custom_field
-from app.workflows.domain.name_lookup import Names
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 PARIS = ZoneInfo("Europe/Paris")

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.engine.core.draft import Reentry, Settings
+from app.engine.core.name_lookup import Names
 from app.engine.core.steps import (
     AddNote,
     AddToWorkflow,
@@ -51,8 +52,7 @@ from app.engine.core.triggers import (
     Trigger,
     WorkflowEnded,
 )
-from app.workflows.domain.lint import lint, step_problems
-from app.workflows.domain.name_lookup import Names, within
+from app.workflows.domain.lint import lint, step_problems, with_draft
 from app.workflows.domain.references import references
 from tests.domain.stories import COLD, FIELDS, MEMBER, SCORE, SINCE, TAGS, VIP, ask, draft, every
 
@@ -199,8 +199,8 @@ def test_what_is_not_known_is_not_asked() -> None:
     assert step_problems(step, FIELDS, NAMES) == []
     assert step_problems(Step("new", GoTo(step="s9")), FIELDS, NAMES) == []
     there = draft(Webhook(url="https://x.test", save_as="crm"))
-    assert step_problems(step, FIELDS, within(NAMES, there)) == []
-    assert step_problems(step, FIELDS, within(NAMES, draft(Exit()))) != []
+    assert step_problems(step, FIELDS, with_draft(NAMES, there)) == []
+    assert step_problems(step, FIELDS, with_draft(NAMES, draft(Exit()))) != []
 
 
 def test_every_blank_step_says_what_it_lacks() -> None:

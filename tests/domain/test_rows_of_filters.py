@@ -5,13 +5,13 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
+from app.engine.core.name_lookup import Names
 from app.errors import Invalid
 from app.filters.ast import Filter
 from app.filters.fields import FieldSpec
 from app.filters.parse import normal, parse
 from app.work import Work
 from app.workflows.controllers.form_values import filter_values
-from app.workflows.domain.name_lookup import Names
 from app.workflows.schemas.inputs.filters import RowInput, RowsInput
 from app.workflows.use_cases.input_reader import Known, Reader
 from tests.domain.stories import ANN, BEN, COLD, FIELDS, LATE, RENEWAL, TAGS, VIP, WELCOME, ask, every

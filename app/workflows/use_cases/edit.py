@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from app.engine.core import draft as drafts
 from app.engine.core.draft import Draft, DraftError
+from app.engine.core.name_lookup import Names
 from app.engine.core.secret_headers import hidden, hidden_steps
 from app.engine.core.steps import LABELS, Step, blank
 from app.engine.core.triggers import TRIGGER_LABELS, TRIGGERS, Trigger, trigger_kind
@@ -16,8 +17,7 @@ from app.errors import Conflict, Invalid, NotFound
 from app.patch import resolve
 from app.permissions import Permission
 from app.work import Work
-from app.workflows.domain.lint import lint, step_problems
-from app.workflows.domain.name_lookup import Names, within
+from app.workflows.domain.lint import lint, step_problems, with_draft
 from app.workflows.schemas import inputs
 from app.workflows.use_cases.config_builder import config_of, trigger_of, window
 from app.workflows.use_cases.input_reader import Known, Reader, known
@@ -140,7 +140,7 @@ async def insert_step(work: Work, workflow_id: UUID, form: inputs.InsertForm) ->
         if config.__struct_config__.tag != form.kind:
             raise Invalid({"config.kind": f"The config is of another kind than {form.kind}."})
         reader.refuse(
-            step_problems(Step("new", config), reader.known.fields, within(reader.known.names, draft)),
+            step_problems(Step("new", config), reader.known.fields, with_draft(reader.known.names, draft)),
             "config",
         )
     key = f"s{draft.next_key}"
@@ -150,7 +150,7 @@ async def insert_step(work: Work, workflow_id: UUID, form: inputs.InsertForm) ->
 
 
 def _refuse(reader: Reader, step: Step, draft: Draft) -> None:
-    names = within(reader.known.names, draft)
+    names = with_draft(reader.known.names, draft)
     reader.refuse(step_problems(step, reader.known.fields, names), "config")
 
 
@@ -163,7 +163,7 @@ async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.Step
     if config.__struct_config__.tag != step.kind:
         raise Invalid({"config.kind": f"This step is “{LABELS[step.kind]}” and stays it."})
     reader.refuse(
-        step_problems(Step(key, config), reader.known.fields, within(reader.known.names, draft)), "config"
+        step_problems(Step(key, config), reader.known.fields, with_draft(reader.known.names, draft)), "config"
     )
     name, note = resolve(form.name, step.name) or "", resolve(form.note, step.note) or ""
     after = edited(lambda: drafts.update(draft, key, config, name=name.strip(), note=note.strip()))

@@ -7,13 +7,13 @@ from uuid import UUID
 
 import msgspec
 
+from app.engine.core.name_lookup import Names
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, Group, Op, Predicate, Value
 from app.filters.fields import Fields, FieldSpec, FieldType, called, ids_called, nearest
 from app.filters.parse import DEEPEST, LISTS, THINGS, normal, unescaped
 from app.tags.use_cases import ensured_tag
 from app.work import Work
-from app.workflows.domain.name_lookup import Names
 from app.workflows.schemas import inputs
 from app.workflows.schemas.inputs.filters import RowInput, RowsInput
 

@@ -5,16 +5,18 @@ from typing import Literal
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
+from app.engine.core.checks import Problems, check_filter
 from app.engine.core.draft import Draft, Reentry, Settings, walk
-from app.engine.core.steps import Step
+from app.engine.core.name_lookup import Names
+from app.engine.core.steps import Step, Webhook
 from app.engine.core.version import CompileError, compile_version, freeze
 from app.filters.fields import Fields, unknown_field
 from app.workflows.domain.lint.cycles import circles
-from app.workflows.domain.lint.problems import Found, asked, window
+from app.workflows.domain.lint.problems import window
 from app.workflows.domain.lint.steps import check_step
 from app.workflows.domain.lint.triggers import check_trigger
-from app.workflows.domain.name_lookup import Names, within
 
 CIRCLE = "From here the only way leads back here, without a wait. Put a wait or a branch into the circle."
 
@@ -29,10 +31,17 @@ class Problem(msgspec.Struct, frozen=True):
     where: Literal["workflow", "trigger", "entry", "settings", "step"] = "step"
 
 
+def with_draft(names: Names, draft: Draft) -> Names:
+    """The account's names, with the draft's step keys and the names of its saved webhook answers."""
+    steps = [step for _, _, step in walk(draft.steps)]
+    saved = {step.config.save_as for step in steps if isinstance(step.config, Webhook)}
+    return replace(names, steps=frozenset(step.key for step in steps), saved=frozenset(saved - {""}))
+
+
 def lint(draft: Draft, fields: Fields, names: Names) -> list[Problem]:
     """Everything that blocks publishing, in the order of the screen; empty when it may go live. The draft's
     own steps and answers are added to `names`."""
-    names = within(names, draft)
+    names = with_draft(names, draft)
     return [
         *_workflow(draft, fields, names),
         *(
@@ -62,7 +71,7 @@ def blocking(draft: Draft, fields: Fields, names: Names) -> list[Problem]:
 
 def step_problems(step: Step, fields: Fields, names: Names) -> list[tuple[str, str]]:
     """The problems of one step as (input, sentence). What it may go to, and which answers it may read, is
-    asked as far as `names` knows it: see `names.within`."""
+    asked as far as `names` knows it: see `with_draft`."""
     return list(check_step(step, fields, names))
 
 
@@ -71,13 +80,13 @@ def _workflow(draft: Draft, fields: Fields, names: Names) -> Iterator[Problem]:
         yield Problem(None, "Nothing starts this workflow. Add a trigger.", where="workflow")
     if not draft.steps:
         yield Problem(None, "This workflow does nothing. Add a step.", where="workflow")
-    for path, message in asked(draft.entry, fields, names, "entry", "The entry condition"):
+    for path, message in check_filter(draft.entry, fields, names, "entry", "The entry condition"):
         yield Problem(None, message, path, "entry")
     for path, message in _settings(draft.settings, fields):
         yield Problem(None, message, path, "settings")
 
 
-def _settings(settings: Settings, fields: Fields) -> Found:
+def _settings(settings: Settings, fields: Fields) -> Problems:
     key = settings.key_field.strip()
     if settings.reentry is Reentry.CONCURRENT_PER_KEY and not key:
         yield "key_field", "Say what tells entries apart: a field, or a path into the event."

@@ -1,52 +1,32 @@
 """Checks that many kinds share. Each yields (input, sentence)."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 
 from app.engine.core import merge_tags
+from app.engine.core.checks import Problems, check_filter
+from app.engine.core.name_lookup import Names
 from app.engine.core.steps import StepConfig, Window
 from app.engine.core.template_fields import texts_of
 from app.engine.core.timing.sending_window import zone_named
-from app.filters import parse
-from app.filters.ast import Filter, Group
-from app.filters.fields import Fields, FieldType, unknown_field
-from app.workflows.domain.name_lookup import Names
+from app.filters.ast import Filter
+from app.filters.fields import Fields
 
-Found = Iterator[tuple[str, str]]
-DATES = (FieldType.DATE, FieldType.DATETIME)
 MARK = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 
 
-def named(value: object, known: Mapping[str, str], field: str, what: str) -> Found:
-    """Something chosen by its id, which must still be there."""
-    if value is None or value == "":
-        yield field, f"Choose a {what}."
-    elif str(value) not in known:
-        yield field, f"This {what} no longer exists. Choose another one."
-
-
-def people(users: Iterable[object], names: Names, field: str = "users") -> Found:
+def people(users: Iterable[object], names: Names, field: str = "users") -> Problems:
     if any(str(user) not in names.users for user in users):
         yield field, "Somebody named here is no member any more. Choose again."
 
 
-def asked(expression: Filter | None, fields: Fields, names: Names, path: str, label: str) -> Found:
-    """A filter where there is one: with a condition, and each of them with a meaning."""
-    if expression is None:
-        return
-    if isinstance(expression, Group) and not expression.items:
-        yield path, f"{label} has no condition. Add at least one."
-    for inner, message in parse.check(expression, fields, names.tags).items():
-        yield f"{path}.{inner}".rstrip("."), message
-
-
-def required(expression: Filter | None, fields: Fields, names: Names, path: str, label: str) -> Found:
+def required(expression: Filter | None, fields: Fields, names: Names, path: str, label: str) -> Problems:
     if expression is None:
         yield path, f"{label} has no condition. Add at least one."
-    yield from asked(expression, fields, names, path, label)
+    yield from check_filter(expression, fields, names, path, label)
 
 
-def written(config: StepConfig, fields: Fields, names: Names) -> Found:
+def written(config: StepConfig, fields: Fields, names: Names) -> Problems:
     """Every template of a step."""
     for name, (text, output) in texts_of(config).items():
         wrong = merge_tags.check(text, fields, output, names.saved)
@@ -54,32 +34,22 @@ def written(config: StepConfig, fields: Fields, names: Names) -> Found:
             yield name.partition(":")[0].replace("header", "headers"), wrong
 
 
-def text(value: str, field: str, message: str) -> Found:
+def text(value: str, field: str, message: str) -> Problems:
     if not value.strip():
         yield field, message
 
 
-def one_line(value: str, field: str, message: str = "This is one line.") -> Found:
+def one_line(value: str, field: str, message: str = "This is one line.") -> Problems:
     if "\r" in value or "\n" in value:
         yield field, message
 
 
-def date_field(key: str, fields: Fields) -> Found:
-    spec = fields.get(key)
-    if not key:
-        yield "field", "Choose a date field."
-    elif spec is None:
-        yield "field", unknown_field(key, fields)
-    elif spec.type not in DATES:
-        yield "field", f"{spec.label} holds no date. Choose a date field."
-
-
-def lasts(amount: int, message: str) -> Found:
+def lasts(amount: int, message: str) -> Problems:
     if amount <= 0:
         yield "amount", message
 
 
-def window(given: Window | None) -> Found:
+def window(given: Window | None) -> Problems:
     if given is None:
         return
     if not given.start or not given.end:
@@ -90,7 +60,7 @@ def window(given: Window | None) -> Found:
         yield "window.zone", f"There is no time zone “{given.zone[:60]}”. Choose one such as Europe/Paris."
 
 
-def leads(key: str, field: str, names: Names, own: str) -> Found:
+def leads(key: str, field: str, names: Names, own: str) -> Problems:
     """A way to another step."""
     if not key:
         yield field, "Choose the step to go to."

@@ -5,10 +5,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from app.engine.core.checks import Problems
+from app.engine.core.name_lookup import Names
 from app.engine.core.steps import Chat, Notify, SendEmail, SendSms, Webhook
 from app.filters.fields import Fields
-from app.workflows.domain.lint.problems import MARK, Found, one_line, people, text, window, written
-from app.workflows.domain.name_lookup import Names
+from app.workflows.domain.lint.problems import MARK, one_line, people, text, window, written
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}\Z")
 # Ours to set: what the connection needs, and the key that makes a repeated call harmless.
@@ -16,7 +17,7 @@ _RESERVED = {"host", "content-length", "transfer-encoding", "connection", "idemp
 _ADDRESS = re.compile(r"[^\s@<>,]+@[^\s@<>,]+\Z")
 
 
-def email(config: SendEmail, fields: Fields, names: Names) -> Found:
+def email(config: SendEmail, fields: Fields, names: Names) -> Problems:
     yield from text(config.subject, "subject", "The e-mail has no subject.")
     yield from one_line(config.subject, "subject", "A subject is one line.")
     yield from text(config.body, "body", "The e-mail has no body.")
@@ -28,13 +29,13 @@ def email(config: SendEmail, fields: Fields, names: Names) -> Found:
     yield from window(config.window)
 
 
-def sms(config: SendSms, fields: Fields, names: Names) -> Found:
+def sms(config: SendSms, fields: Fields, names: Names) -> Problems:
     yield from text(config.body, "body", "The SMS has no text.")
     yield from written(config, fields, names)
     yield from window(config.window)
 
 
-def notify(config: Notify, fields: Fields, names: Names) -> Found:
+def notify(config: Notify, fields: Fields, names: Names) -> Problems:
     if config.to == "users" and not config.users:
         yield "users", "Choose whom to tell."
     if config.to == "users":
@@ -43,14 +44,14 @@ def notify(config: Notify, fields: Fields, names: Names) -> Found:
     yield from written(config, fields, names)
 
 
-def chat(config: Chat, fields: Fields, names: Names) -> Found:
+def chat(config: Chat, fields: Fields, names: Names) -> Problems:
     yield from text(config.channel, "channel", "Name the channel to post to.")
     yield from text(config.text, "text", "The message has no text.")
     yield from written(config, fields, names)
     yield from window(config.window)
 
 
-def webhook(config: Webhook, fields: Fields, names: Names) -> Found:
+def webhook(config: Webhook, fields: Fields, names: Names) -> Problems:
     yield from _url(config.url)
     for name, value in config.headers.items():
         if not _HEADER.match(name):
@@ -69,7 +70,7 @@ def webhook(config: Webhook, fields: Fields, names: Names) -> Found:
     yield from window(config.window)
 
 
-def _url(url: str) -> Found:
+def _url(url: str) -> Problems:
     if not url.strip():
         yield "url", "Give the address to call, such as https://example.com/hook."
         return
