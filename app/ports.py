@@ -1,4 +1,4 @@
-"""The outside world, as the product sees it. Adapters are in app/integrations, fakes in tests/fakes.py."""
+"""The outside world, as the product sees it. Adapters: app/integrations. Fakes: tests/support/fakes.py."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta

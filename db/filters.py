@@ -1,5 +1,5 @@
 """Filters as SQL, for sets of contacts: ordinary predicates with bound values. `app.filters.evaluate` gives
-the same answer for every contact; `tests/db/test_filter_agreement.py` holds the two together.
+the same answer for every contact; `tests/integration/db/test_filters.py` holds the two together.
 
 No predicate here is ever null: empty is spelled out, so that AND, OR and "is not" mean what they say."""
 

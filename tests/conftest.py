@@ -20,9 +20,9 @@ from app.sessions.throttle import Throttle
 from app.settings import Settings
 from scripts.local.postgres import Postgres
 from scripts.local.valkey import Valkey
-from tests.fakes import Outside, TestClock
-from tests.recorder import Recorder, recording
-from tests.web.world import World
+from tests.support.fakes import Outside, TestClock
+from tests.support.log_recorder import Recorder, recording
+from tests.support.world import World
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORDS = {"app_owner": "owner-of-tests", "app_user": "user-of-tests"}
@@ -62,7 +62,7 @@ def settings(postgres: Postgres, valkey: Valkey, tmp_path_factory: pytest.TempPa
         data_dir=tmp_path_factory.mktemp("data"),
         rate_limit_per_minute=100_000,
         egress_allow_loopback=True,
-        log_level="DEBUG",  # what a test logs is recorded and not printed, see tests/recorder.py
+        log_level="DEBUG",  # what a test logs is recorded and not printed, see tests/support/log_recorder.py
     )
 
 

@@ -20,8 +20,8 @@ from app.settings import Settings
 from jobs.worker import Shell
 from scripts.local import browser as chromium
 from tests.conftest import running
-from tests.fakes import TestClock
-from tests.web.world import PASSWORD, Somebody
+from tests.support.fakes import TestClock
+from tests.support.world import PASSWORD, Somebody
 
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

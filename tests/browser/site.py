@@ -18,7 +18,7 @@ from scripts.local.processes import Program, free_port, spawn, wait_for
 from scripts.local.valkey import Valkey
 from tests.conftest import DATABASE, PASSWORDS
 from tests.faults.servers import migrate
-from tests.web.world import World
+from tests.support.world import World
 
 
 @dataclass

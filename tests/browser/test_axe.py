@@ -10,9 +10,9 @@ from playwright.async_api import Page
 
 from tests.browser.conftest import Opening
 from tests.browser.test_main_job import press, until
-from tests.cast import cast_of
+from tests.support.sample_account import cast_of
+from tests.support.world import Somebody, World
 from tests.web.test_crawl import ID, Walk
-from tests.web.world import Somebody, World
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 WIDTHS = (1280, 390)

@@ -7,8 +7,8 @@ from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Opening
 from tests.browser.test_axe import violations
+from tests.support.world import Somebody, World
 from tests.web.test_bulk import fill
-from tests.web.world import Somebody, World
 
 
 async def has_layout(page: Page) -> None:

@@ -13,8 +13,8 @@ import pytest
 from playwright.async_api import Browser, Page, Request, expect
 
 from tests.browser.site import Site, open_site
-from tests.cast import Cast, cast_of
-from tests.web.world import PASSWORD
+from tests.support.sample_account import Cast, cast_of
+from tests.support.world import PASSWORD
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 MISSED = 6000  # ms: an interval of two seconds, the wait for its answer, and a slow machine

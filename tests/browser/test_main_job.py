@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.browser.conftest import Opening
-from tests.web.world import World
+from tests.support.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 JSON = {"accept": "application/json"}

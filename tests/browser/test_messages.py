@@ -10,8 +10,8 @@ from tests.browser.conftest import Opening
 from tests.browser.geometry import DROP_MESSAGES, TOO_CLOSE, controls, overlap
 from tests.browser.test_axe import screens
 from tests.browser.test_main_job import press
-from tests.cast import Cast, cast_of
-from tests.web.world import World
+from tests.support.sample_account import Cast, cast_of
+from tests.support.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 WIDTHS = (1280, 390)

@@ -36,8 +36,8 @@ from app.settings import Settings
 from app.work import Actor, Work, open_work
 from jobs import job_runner
 from jobs.tasks import drain
-from tests.fakes import Paper, TestClock
-from tests.faults.state import state_of
+from tests.faults.account_state import state_of
+from tests.support.fakes import Paper, TestClock
 
 OLIVE = Actor("person", "1", "Olive")
 Use = Callable[[Work, UUID], Awaitable[Any]]

@@ -1,8 +1,8 @@
 import pytest
 
-from tests.fakes import Outside, TestClock
-from tests.jobs.stage import Stage
-from tests.web.world import World
+from tests.support.fakes import Outside, TestClock
+from tests.support.scenario import Stage
+from tests.support.world import World
 
 
 @pytest.fixture

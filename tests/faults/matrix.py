@@ -23,11 +23,11 @@ from app.failpoints import Kind, Moment
 from app.runtime import open_runtime
 from app.settings import Settings
 from scripts.local.environment import ROOT
-from tests.fakes import Outside, TestClock
-from tests.faults.scenes import SCENES, Prepared
-from tests.faults.state import state_of
-from tests.jobs.stage import Stage
-from tests.web.world import World
+from tests.faults.account_state import state_of
+from tests.faults.failpoint_scenarios import SCENES, Prepared
+from tests.support.fakes import Outside, TestClock
+from tests.support.scenario import Stage
+from tests.support.world import World
 
 KINDS = (Kind.KILL, Kind.RAISE, Kind.DROP, Kind.STALL, Kind.FLUSH)
 PATIENCE = 15.0

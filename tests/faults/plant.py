@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 
 from scripts.local.environment import ROOT
-from tests.faults.bugs import Bug, ledger, moving, whole
+from tests.faults.bugs import Bug, effects, end_to_end, engine
 
-BUGS: tuple[Bug, ...] = (*ledger.BUGS, *moving.BUGS, *whole.BUGS)
+BUGS: tuple[Bug, ...] = (*effects.BUGS, *engine.BUGS, *end_to_end.BUGS)
 COPIED = ("app", "db", "jobs", "scripts", "static", "templates", "tests", "docs")
 FILES = ("pyproject.toml", "README.md", ".env.example")
 RED = 1  # pytest's code for tests that failed; others say that it could not run them

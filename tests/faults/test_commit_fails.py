@@ -15,13 +15,13 @@ from app.engine.core.triggers import InboundWebhook
 from app.failpoints import Armed, Kind, arm
 from app.settings import Settings
 from db.ids import uuid7
-from tests.fakes import Outside, TestClock
-from tests.web import test_hooks as hooks
-from tests.web.kit import JSON, OWN
-from tests.web.policies import Route, guarded
+from tests.support.fakes import Outside, TestClock
+from tests.support.route_permissions import Route, guarded
+from tests.support.web_kit import JSON, OWN
+from tests.support.world import PASSWORD, World
+from tests.web import test_inbound_webhooks as hooks
 from tests.web.test_approvals import ask
-from tests.web.test_strangers import Scene, scene, snapshot
-from tests.web.world import PASSWORD, World
+from tests.web.test_route_permissions import Scene, scene, snapshot
 
 __all__ = ["scene"]
 

@@ -12,10 +12,10 @@ import pytest
 from app.engine.core.steps import AddTag, SendEmail, UpdateField
 from app.engine.core.triggers import TagAdded
 from app.settings import Settings
-from tests.fakes import Outside, TestClock
-from tests.jobs.stage import Stage
-from tests.jobs.test_process import Process, counted, sink, until
-from tests.web.world import World
+from tests.integration.jobs.test_worker_process import Process, counted, sink, until
+from tests.support.fakes import Outside, TestClock
+from tests.support.scenario import Stage
+from tests.support.world import World
 
 
 async def story(stage: Stage, count: int, poison: str) -> tuple[list[UUID], UUID]:

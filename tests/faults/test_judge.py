@@ -17,7 +17,7 @@ from scripts.chaos.oracle import TRIGGERS, Verdict, judge
 from scripts.chaos.plan import make_plan
 from scripts.chaos.sink import letter
 from scripts.local.postgres import Postgres
-from tests.faults.honest import ACCOUNT, EMAIL, FOLLOWER, JOURNEY, Honest, fill
+from tests.faults.clean_run import ACCOUNT, EMAIL, FOLLOWER, JOURNEY, Honest, fill
 from tests.faults.servers import migrate
 
 DATABASE = "judged"

@@ -6,9 +6,9 @@ from app.enrollments.use_cases.membership import remove_enrollment
 from app.work import SYSTEM, open_work
 from db.queries.batch_session import Engine
 from db.queries.enrollment_batches import CLAIM_DUE
-from tests.faults.scenes import FAR, inside
-from tests.jobs.stage import USER, Stage
-from tests.jobs.test_effects import MAIL, claim, lease_over, parked
+from tests.faults.failpoint_scenarios import FAR, inside
+from tests.integration.engine.effects.test_dispatcher import MAIL, claim, lease_over, parked
+from tests.support.scenario import USER, Stage
 
 
 async def test_a_lease_is_of_the_databases_clock(stage: Stage) -> None:

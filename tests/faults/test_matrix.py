@@ -8,7 +8,7 @@ import pytest
 from app.failpoints import POINTS, Kind
 from app.settings import Settings
 from tests.faults.matrix import Case, Children, Matrix, cases, children
-from tests.web.world import World
+from tests.support.world import World
 
 HANDFUL = [
     Case("path", "match.after", Kind.KILL),

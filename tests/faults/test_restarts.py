@@ -10,8 +10,8 @@ import pytest
 from app.engine.core.steps import SendEmail, UpdateField
 from app.settings import Settings
 from jobs.worker import GRACE_SECONDS
-from tests.jobs.stage import Stage
-from tests.jobs.test_process import MAIL, Process, counted, sink, tagged, until
+from tests.integration.jobs.test_worker_process import MAIL, Process, counted, sink, tagged, until
+from tests.support.scenario import Stage
 
 PATIENCE = 120.0  # seconds: the machine may be busy with other tests
 

@@ -12,12 +12,12 @@ from scripts.local import test as command
         (["-x", "-q"], True, True),
         (["tests"], True, True),
         (["-k", "import"], False, True),
-        (["tests/domain"], False, False),
-        (["tests/domain", "-k", "x"], False, False),
-        (["tests/domain/test_a.py::test_b"], False, False),
+        (["tests/unit"], False, False),
+        (["tests/unit", "-k", "x"], False, False),
+        (["tests/unit/test_a.py::test_b"], False, False),
         (["tests/browser"], False, True),
         (["tests/browser/test_a.py"], False, True),
-        (["tests/domain", "tests/browser"], False, True),
+        (["tests/unit", "tests/browser"], False, True),
     ],
 )
 def test_what_is_asked_for(given: list[str], whole: bool, browser: bool) -> None:

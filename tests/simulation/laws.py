@@ -7,9 +7,9 @@ from uuid import UUID
 from app.engine.core.steps import Drip
 from app.engine.core.timing.wait_times import after
 from app.engine.core.types import Status
-from tests.domain.stories import PARIS
 from tests.simulation.store import RESOLVED, Store
 from tests.simulation.transport import Transport
+from tests.support.engine_kit import PARIS
 
 Place = tuple[tuple[UUID, int], str]
 

@@ -21,7 +21,7 @@ from app.engine.core.types import (
 )
 from app.engine.core.version import Program
 from app.filters.facts import Facts
-from tests.domain.stories import PARIS
+from tests.support.engine_kit import PARIS
 
 IN_FLIGHT = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.HOLD)
 TIMED = (WaitReason.TIMER, WaitReason.WINDOW, WaitReason.DRIP_SLOT)

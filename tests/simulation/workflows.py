@@ -12,7 +12,7 @@ from app.engine.core.draft import Draft, Settings, insert, update, walk
 from app.engine.core.steps import MAIN, OnDoubt, StepConfig, Unit, lane_keys
 from app.engine.core.version import Program, compile_version, freeze
 from app.filters.ast import Filter
-from tests.domain.stories import COLD, FIELDS, SCORE, SINCE, VIP, ask, lane
+from tests.support.engine_kit import COLD, FIELDS, SCORE, SINCE, VIP, ask, lane
 
 ADA, BOB, EVE = (UUID(int=number) for number in (501, 502, 503))
 TEAM = [ADA, BOB, EVE]

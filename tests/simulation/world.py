@@ -7,12 +7,12 @@ from uuid import UUID
 
 from app.engine.core.types import ExitReason, Status, WaitReason
 from app.engine.core.version import Program
-from tests.domain.stories import COLD, NOW, VIP
 from tests.simulation import workers
 from tests.simulation.laws import at_rest
 from tests.simulation.store import Contact, Row, Store
 from tests.simulation.transport import Transport
 from tests.simulation.workflows import CITIES, DAY, POINTS, TEAM, a_program
+from tests.support.engine_kit import COLD, NOW, VIP
 
 WORKFLOWS = [UUID(int=100), UUID(int=101), UUID(int=102)]
 

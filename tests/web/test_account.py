@@ -1,7 +1,7 @@
 """The account's settings, its audit log and the overview, on the real app."""
 
-from tests.web.kit import HTML, JSON
-from tests.web.world import World
+from tests.support.web_kit import HTML, JSON
+from tests.support.world import World
 
 
 async def test_the_settings_of_an_account(world: World) -> None:

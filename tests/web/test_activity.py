@@ -8,9 +8,9 @@ import httpx
 import msgspec
 import pytest
 
-from tests.web.kit import HTML, JSON, PARTIAL
+from tests.support.web_kit import HTML, JSON, PARTIAL
+from tests.support.world import Somebody, World
 from tests.web.test_tags import NOBODY
-from tests.web.world import Somebody, World
 
 
 async def ann(client: httpx.AsyncClient, **values: Any) -> str:

@@ -10,10 +10,10 @@ from app.engine.core.steps import Approval as ApprovalStep
 from app.engine.core.steps import ApprovalOption
 from app.engine.core.triggers import ContactCreated
 from db.ids import uuid7
-from tests.fakes import Outside, TestClock
-from tests.jobs.stage import Stage
-from tests.web.kit import PARTIAL
-from tests.web.world import Somebody, World
+from tests.support.fakes import Outside, TestClock
+from tests.support.scenario import Stage
+from tests.support.web_kit import PARTIAL
+from tests.support.world import Somebody, World
 
 
 @dataclass

@@ -16,8 +16,8 @@ from app.web import content_negotiation as media
 from app.web.body_limits import DEFAULT, PARTS, check_json, limits_of, longest
 from app.web.form_decoder import bare
 from app.web.middleware import client_of, network
-from tests.web.kit import HTML, JSON, OWN, Kit
-from tests.web.world import PASSWORD, World
+from tests.support.web_kit import HTML, JSON, OWN, Kit
+from tests.support.world import PASSWORD, World
 
 BOTH = pytest.mark.parametrize("shape", [HTML, JSON], ids=["html", "json"])
 URLENCODED = {"content-type": media.URLENCODED}

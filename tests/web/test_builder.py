@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 
-from tests.web.kit import HTML
-from tests.web.world import World
+from tests.support.web_kit import HTML
+from tests.support.world import World
 
 PARTIAL = {**HTML, "hx-request": "true", "hx-request-type": "partial"}
 STATE = {"type": "group", "match": "all", "items": [

@@ -8,9 +8,9 @@ from app.engine.core.steps import GROUPS, KINDS, LABELS
 from app.engine.core.triggers import TRIGGER_LABELS, TRIGGERS
 from app.workflows.schemas import inputs
 from app.workflows.schemas.faces import FACES, TRIGGER_GROUPS
-from tests.web.kit import HTML
+from tests.support.web_kit import HTML
+from tests.support.world import World
 from tests.web.test_builder import begun
-from tests.web.world import World
 
 
 def test_no_kind_is_forgotten() -> None:

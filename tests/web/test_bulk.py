@@ -11,10 +11,10 @@ from app.contacts.schemas import BulkForm
 from app.contacts.selection import check_number
 from app.errors import Conflict, Unconfirmed
 from db.ids import uuid7
-from tests.web.kit import HTML, JSON, PARTIAL
-from tests.web.pages import Page
+from tests.support.pages import Page
+from tests.support.web_kit import HTML, JSON, PARTIAL
+from tests.support.world import Somebody, World
 from tests.web.test_contacts import made, run_job
-from tests.web.world import Somebody, World
 
 DELETION, RESTORATION, TAGS = (f"/contacts/bulk/{name}" for name in ("deletion", "restoration", "tags"))
 

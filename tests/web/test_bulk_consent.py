@@ -1,9 +1,9 @@
 """A bulk edit sets consent: asked for in a browser, noted and told for each contact that changes."""
 
-from tests.web.kit import JSON
+from tests.support.web_kit import JSON
+from tests.support.world import Somebody, World
 from tests.web.test_bulk import fill, hidden, jobs
 from tests.web.test_contacts import run_job
-from tests.web.world import Somebody, World
 
 CONSENT = "/contacts/bulk/consent"
 

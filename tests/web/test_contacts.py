@@ -11,8 +11,8 @@ from app.work import Actor, open_work
 from db.models import Job
 from jobs.job_runner import run_jobs
 from jobs.registry import HANDLERS
-from tests.web.kit import HTML, JSON, PARTIAL
-from tests.web.world import Somebody, World
+from tests.support.web_kit import HTML, JSON, PARTIAL
+from tests.support.world import Somebody, World
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 

@@ -8,11 +8,11 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
-from tests.cast import cast_of
-from tests.web.kit import JSON
-from tests.web.pages import Page, actions_in, local, unexpected
-from tests.web.policies import table
-from tests.web.world import World
+from tests.support.pages import Page, actions_in, local, unexpected
+from tests.support.route_permissions import table
+from tests.support.sample_account import cast_of
+from tests.support.web_kit import JSON
+from tests.support.world import World
 
 OF_ONE_KIND = 3  # pages that differ only in ids or in the values of the query
 MOST = 400

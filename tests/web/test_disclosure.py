@@ -9,11 +9,11 @@ from litestar.response import Response
 
 from app.permissions import Permission
 from db.ids import uuid7
-from tests.web.kit import JSON, PARTIAL
-from tests.web.policies import Route, guarded
+from tests.support.route_permissions import Route, guarded
+from tests.support.web_kit import JSON, PARTIAL
+from tests.support.world import World
 from tests.web.test_openapi import routes_of
-from tests.web.test_strangers import Scene, scene
-from tests.web.world import World
+from tests.web.test_route_permissions import Scene, scene
 
 __all__ = ["scene"]
 

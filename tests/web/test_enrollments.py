@@ -14,8 +14,8 @@ from app.enrollments.labels import clock, reason_of, visit_note, waits_for
 from app.work import SYSTEM, open_work
 from db.ids import uuid7
 from db.repositories import enrollments as repository
-from tests.cast import Cast, cast_of, completed
-from tests.web.world import World
+from tests.support.sample_account import Cast, cast_of, completed
+from tests.support.world import World
 
 NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
 VERBS: dict[str, dict[str, str]] = {

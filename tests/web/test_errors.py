@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from tests.web.kit import HTML, JSON, OWN, PARTIAL, STATEMENT, Kit
+from tests.support.web_kit import HTML, JSON, OWN, PARTIAL, STATEMENT, Kit
 
 PART = b'--x\r\nContent-Disposition: form-data; name="name"\r\n%s\r\n%s\r\n--x--\r\n'
 BOTH = pytest.mark.parametrize("shape", [HTML, JSON], ids=["html", "json"])

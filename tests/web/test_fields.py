@@ -5,9 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.web.kit import HTML, JSON
+from tests.support.web_kit import HTML, JSON
+from tests.support.world import World
 from tests.web.test_tags import NOBODY, use
-from tests.web.world import World
 
 
 async def made(client: httpx.AsyncClient, **values: Any) -> dict[str, Any]:

@@ -14,8 +14,8 @@ import pytest
 
 from app.settings import Settings
 from scripts.local.processes import free_port
-from tests.web.kit import HTML, JSON
-from tests.web.world import PASSWORD, World
+from tests.support.web_kit import HTML, JSON
+from tests.support.world import PASSWORD, World
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 10.0  # seconds in which a probe is answered; a healthy process takes milliseconds

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from app.imports.domain.sample_file import HEADER, as_csv, people, sample
-from tests.web.imports_kit import act, counts, import_all, show, table, upload, work_off
-from tests.web.kit import PARTIAL
-from tests.web.world import World
+from tests.support.imports_kit import act, counts, import_all, show, table, upload, work_off
+from tests.support.web_kit import PARTIAL
+from tests.support.world import World
 
 
 @pytest.mark.parametrize("ends", ["\r\n", "\r", "\n"])

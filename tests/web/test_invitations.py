@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from app.ports import Refused
-from tests.web.kit import HTML, JSON, OWN
-from tests.web.world import PASSWORD, Somebody, World
+from tests.support.web_kit import HTML, JSON, OWN
+from tests.support.world import PASSWORD, Somebody, World
 
 NEW = "a long enough phrase"
 

@@ -11,7 +11,7 @@ from app.mailbox.catcher import serve
 from app.mailbox.message_catcher import taking
 from app.ports import Message, Sent
 from app.settings import Settings
-from tests.web.world import Somebody, World
+from tests.support.world import Somebody, World
 
 
 @pytest.fixture

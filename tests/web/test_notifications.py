@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from db.ids import uuid7
-from tests.web.kit import PARTIAL
-from tests.web.world import Somebody, World
+from tests.support.web_kit import PARTIAL
+from tests.support.world import Somebody, World
 
 
 async def tell(world: World, who: Somebody, title: str) -> UUID:

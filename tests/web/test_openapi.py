@@ -10,8 +10,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.web.content_negotiation import UNSAFE
 from app.web.openapi import VERSION, document
-from tests.web.kit import HTML, JSON
-from tests.web.world import World
+from tests.support.web_kit import HTML, JSON
+from tests.support.world import World
 
 # The named list: nothing else answers somebody who is not signed in.
 PUBLIC = {

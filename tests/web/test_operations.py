@@ -3,9 +3,9 @@
 import pytest
 from redis.asyncio import Redis
 
-from tests.cast import Cast, cast_of
-from tests.web.kit import PARTIAL
-from tests.web.world import World
+from tests.support.sample_account import Cast, cast_of
+from tests.support.web_kit import PARTIAL
+from tests.support.world import World
 
 
 async def status(world: World, cast: Cast) -> str:

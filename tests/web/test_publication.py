@@ -5,9 +5,9 @@ from typing import Any
 import httpx
 
 from db.ids import uuid7
-from tests.cast import Cast, cast_of
-from tests.web.pages import Page
-from tests.web.world import World
+from tests.support.pages import Page
+from tests.support.sample_account import Cast, cast_of
+from tests.support.world import World
 
 
 async def ready(world: World, effect: str = "sent") -> Cast:

@@ -8,7 +8,7 @@ import pytest
 
 from app.credentials import digest, session_secret
 from app.web.rate_limit import Limiter
-from tests.web.kit import BASE, HTML, JSON, OWN, PARTIAL, Kit
+from tests.support.web_kit import BASE, HTML, JSON, OWN, PARTIAL, Kit
 
 FOREIGN = {"origin": "https://evil.example"}
 BAD = {"name": ""}

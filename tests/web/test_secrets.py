@@ -19,13 +19,13 @@ from app.sessions.throttle import Throttle
 from app.web import tracing
 from app.web.rate_limit import Limiter
 from app.web.span_export import RedactingExporter
-from tests.recorder import Recorder
-from tests.web.kit import BASE, HTML, JSON, OWN
-from tests.web.test_hooks import address, contact, flow
+from tests.support.log_recorder import Recorder
+from tests.support.web_kit import BASE, HTML, JSON, OWN
+from tests.support.world import PASSWORD, World
+from tests.web.test_inbound_webhooks import address, contact, flow
 from tests.web.test_invitations import invitation_in
+from tests.web.test_members import link_in
 from tests.web.test_openapi import PUBLIC, routes_of
-from tests.web.test_people import link_in
-from tests.web.world import PASSWORD, World
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW")
 KIND = {"content-type": "application/json"}

@@ -9,9 +9,9 @@ import pytest
 
 from app.engine.core.draft import Draft
 from app.filters.ast import Group, Op, Predicate
-from tests.web.kit import HTML, JSON, PARTIAL
+from tests.support.web_kit import HTML, JSON, PARTIAL
+from tests.support.world import Somebody, World
 from tests.web.test_tags import NOBODY, use
-from tests.web.world import Somebody, World
 
 CA = "state:any_of:CA"
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from app.credentials import digest
-from tests.web.kit import BASE, HTML, JSON, OWN
-from tests.web.world import PASSWORD, World
+from tests.support.web_kit import BASE, HTML, JSON, OWN
+from tests.support.world import PASSWORD, World
 
 
 async def sign_in(

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.web.kit import HTML, JSON
-from tests.web.world import Somebody, World
+from tests.support.web_kit import HTML, JSON
+from tests.support.world import Somebody, World
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from app.web.signing_keys import KeyRing, rotate, thumbprint
 from app.web.tokens import BadToken, Tokens
-from tests.web.kit import JSON, Kit, shared_keys
+from tests.support.web_kit import JSON, Kit, shared_keys
 
 STRANGER = generate_private_key(public_exponent=65537, key_size=2048)
 

@@ -6,12 +6,12 @@ import pytest
 
 from app.engine.core.steps import KINDS
 from app.engine.core.triggers import TRIGGERS
-from tests.cast import Cast, cast_of
-from tests.web.kit import HTML, PARTIAL
-from tests.web.pages import Page
+from tests.support.pages import Page
+from tests.support.sample_account import Cast, cast_of
+from tests.support.web_kit import HTML, PARTIAL
+from tests.support.world import World
 from tests.web.test_builder import begun
 from tests.web.test_openapi import routes_of
-from tests.web.world import World
 
 NO_FIELD = "There is no such field; leave it out."
 GROUP = (

@@ -11,8 +11,8 @@ import pytest
 from app.engine.effects.unsubscribe_links import PATH, link_key, link_of, read_token, token_of
 from app.web.signing_keys import rotate
 from db.ids import uuid7
-from tests.web.kit import HTML, JSON
-from tests.web.world import World
+from tests.support.web_kit import HTML, JSON
+from tests.support.world import World
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 FOREIGN = {"origin": "https://mail.example", "sec-fetch-site": "cross-site", "cookie": "a=b"}

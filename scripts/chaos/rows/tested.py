@@ -14,7 +14,7 @@ PASSED = re.compile(r"(\d+) passed")
 MINUTES = 10
 
 
-ANSWERS = "tests/jobs/test_http_behaviours.py::test_each_answer_has_its_meaning"
+ANSWERS = "tests/integration/engine/effects/test_http_server_behaviors.py::test_each_answer_has_its_meaning"
 
 
 def tested(what: str, *files: str) -> Row:
@@ -44,11 +44,15 @@ f02_commit_boundaries = tested("Failpoints, a part of `--matrix`", "tests/faults
 f05_commits_fail = tested("Every mutating route while commits fail", "tests/faults/test_commit_fails.py")
 f08_deliveries_come_three_times = tested(
     "Inbound webhooks three times at once, and again after 25 hours",
-    "tests/web/test_hooks.py::test_each_delivery_once_in_parallel_and_for_thirty_days",
+    "tests/web/test_inbound_webhooks.py::test_each_delivery_once_in_parallel_and_for_thirty_days",
 )
-f11_clocks_change = tested("Every zone, every change of its clock", "tests/domain/test_every_zone.py")
+f11_clocks_change = tested(
+    "Every zone, every change of its clock", "tests/unit/engine/core/timing/test_every_time_zone.py"
+)
 f12_servers_are_slow = tested(
-    "HTTP servers with bad manners", "tests/jobs/test_http_behaviours.py", f"--deselect={ANSWERS}"
+    "HTTP servers with bad manners",
+    "tests/integration/engine/effects/test_http_server_behaviors.py",
+    f"--deselect={ANSWERS}",
 )
 f13_servers_answer = tested("What each answer of an HTTP server means", ANSWERS)
 f14_steps_are_poison = tested("Steps that end their worker", "tests/faults/test_crashes.py")
@@ -57,17 +61,24 @@ f16_idle_workers_leave = tested(
 )
 f18_workflow_is_edited = tested(
     "Edited, archived and deleted while people are on their way",
-    "tests/jobs/test_moved_meanwhile.py",
-    "tests/jobs/test_publication.py",
+    "tests/integration/engine/advancing/test_concurrent_changes.py",
+    "tests/integration/workflows/test_publication.py",
 )
-f20_mail_servers = tested("Mail servers with bad manners", "tests/jobs/test_smtp_behaviours.py")
-f21_unsubscribed = tested("Unsubscribed, deleted between claim and call", "tests/jobs/test_unwanted.py")
+f20_mail_servers = tested(
+    "Mail servers with bad manners", "tests/integration/engine/effects/test_smtp_server_behaviors.py"
+)
+f21_unsubscribed = tested(
+    "Unsubscribed, deleted between claim and call",
+    "tests/integration/engine/effects/test_recheck_before_sending.py",
+)
 f22_goal_met = tested(
     "A goal is met in flight or while waiting",
-    "tests/domain/test_goals.py",
-    "tests/domain/test_machine_properties.py",
-    "tests/domain/test_simulation.py",
-    "tests/jobs/test_interrupted.py",
+    "tests/unit/engine/core/test_goals.py",
+    "tests/unit/engine/core/test_advance_properties.py",
+    "tests/simulation/test_simulation.py",
+    "tests/integration/engine/advancing/test_interruptions.py",
 )
-f23_workflows_chase_each_other = tested("Workflows that start one another", "tests/jobs/test_path.py")
-f25_restored = tested("Restored from a backup", "tests/faults/test_restored.py")
+f23_workflows_chase_each_other = tested(
+    "Workflows that start one another", "tests/integration/engine/test_end_to_end.py"
+)
+f25_restored = tested("Restored from a backup", "tests/faults/test_restore_guard.py")

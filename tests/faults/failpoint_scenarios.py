@@ -1,0 +1,230 @@
+"""The scenes in which each failpoint is reached."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from app.engine.core.steps import SendEmail, Unit, UpdateField, Wait, Webhook
+from app.engine.core.triggers import ContactCreated, Manual
+from app.failpoints import Boundary, Moment
+from db.ids import uuid7
+from jobs.tasks import match_and_move
+from tests.support.scenario import Stage
+
+MAIL = SendEmail(subject="Hello", body="Hi")
+FAR = UpdateField(field="city", value="Far")
+HOOK = Webhook(url="http://example.com/hook", body="")
+
+
+class Prepared(msgspec.Struct, kw_only=True):
+    """What the process under test does (see tests/faults/child.py)."""
+
+    action: str = "drain"
+    one: UUID | None = None
+    contacts: list[UUID] = []
+    poison: UUID | None = None
+
+
+Scene = Callable[[Stage], Awaitable[Prepared]]
+
+
+async def entering(stage: Stage, count: int = 3) -> list[UUID]:
+    await stage.workflow([FAR, MAIL, HOOK], ContactCreated(key="t1"))
+    people = await stage.contacts(count)
+    for person in people:
+        await stage.emit("contact.created", person)
+    return people
+
+
+async def path(stage: Stage) -> Prepared:
+    """Three people enter, are changed, written to and reported."""
+    await entering(stage)
+    return Prepared()
+
+
+async def poison_event(stage: Stage) -> Prepared:
+    """One of the events cannot be matched."""
+    return Prepared(poison=(await entering(stage))[1])
+
+
+async def inside(stage: Stage, count: int, steps: list[Any]) -> list[UUID]:
+    """People who are in already and whose first step is due; their ids as enrollments."""
+    workflow = await stage.workflow(steps, Manual(key="t1"))
+    people, made = await stage.contacts(count), [uuid7() for _ in range(count)]
+    await stage.sql(
+        "insert into enrollments (account_id, id, workflow_id, version, contact_id, event_id, root_event_id, "
+        "due_at, entered_at) select $1, e, $2, 1, i, i, i, now(), now() "
+        "from unnest($3::uuid[], $4::uuid[]) v(i, e)",
+        stage.account, workflow, people, made,
+    )  # fmt: skip
+    return made
+
+
+async def poison_row(stage: Stage) -> Prepared:
+    """The database refuses what the step of one of them would write."""
+    people = await inside(stage, 3, [FAR])
+    await stage.sql(
+        "insert into enrollment_executions (account_id, enrollment_id, seq, step_key, kind, started_at) "
+        "values ($1, $2, 1, 's1', 'wait', now())",
+        stage.account, people[1],
+    )  # fmt: skip
+    return Prepared()
+
+
+async def left_behind(stage: Stage) -> Prepared:
+    """A worker died while it moved them."""
+    people = await inside(stage, 3, [FAR])
+    await stage.sql(
+        "insert into batches (account_id, id, worker_id, ids, begun_at) "
+        "values ($1, gen_random_uuid(), gen_random_uuid(), $2, now() - interval '1 hour')",
+        stage.account, people,
+    )  # fmt: skip
+    return Prepared()
+
+
+async def events_left_behind(stage: Stage) -> Prepared:
+    """A worker died while it matched them."""
+    await entering(stage)
+    await stage.sql(
+        "insert into batches (account_id, id, kind, worker_id, ids, begun_at) "
+        "select $1, gen_random_uuid(), 'match', gen_random_uuid(), array_agg(id order by id), "
+        "now() - interval '1 hour' from events where account_id = $1",
+        stage.account,
+    )  # fmt: skip
+    return Prepared()
+
+
+async def sending(stage: Stage, step: Any = MAIL, count: int = 2) -> list[UUID]:
+    """People whose message is pending; the ids of the messages."""
+    await stage.workflow([step, FAR], ContactCreated(key="t1"))
+    for person in await stage.contacts(count):
+        await stage.emit("contact.created", person)
+    await match_and_move(stage.runtime, stage.account)
+    rows = await stage.sql("select id from effects where account_id = $1 order by due_at, id", stage.account)
+    return [row["id"] for row in rows]
+
+
+async def leaving(stage: Stage) -> Prepared:
+    """The worker is told to stop when it has just claimed."""
+    await sending(stage)
+    return Prepared(action="give back")
+
+
+async def in_doubt(stage: Stage) -> Prepared:
+    """A worker died in the middle of a call."""
+    effects = await sending(stage)
+    await stage.sql(
+        "update effects set status = 'claimed', fence = 1, attempts = 1, "
+        "begun_at = now() - interval '1 hour', lease_until = now() - interval '1 minute' "
+        "where account_id = $1 and id = $2",
+        stage.account, effects[0],
+    )  # fmt: skip
+    return Prepared()
+
+
+async def job(stage: Stage) -> Prepared:
+    tag, people = await stage.tag("late"), await stage.contacts(3)
+    await stage.job(
+        "bulk.tag", tag_id=str(tag), tag="late", operation="add", ids=[str(person) for person in people]
+    )
+    return Prepared()
+
+
+async def failing_job(stage: Stage) -> Prepared:
+    """Its handler breaks and it is tried again later."""
+    await stage.job("bulk.tag", tag_id="none")
+    return Prepared()
+
+
+async def _effect_in(stage: Stage, state: str) -> UUID:
+    (effect,) = await sending(stage, count=1)
+    await stage.sql(f"update effects set {state} where id = $1", effect)  # noqa: S608 -- a text of ours
+    await match_and_move(stage.runtime, stage.account)
+    return effect
+
+
+async def settle_out(stage: Stage) -> Prepared:
+    return Prepared(
+        action="settle out", one=await _effect_in(stage, "status = 'unknown', begun_at = now(), attempts = 1")
+    )
+
+
+async def settle_again(stage: Stage) -> Prepared:
+    return Prepared(
+        action="settle again",
+        one=await _effect_in(stage, "status = 'unknown', begun_at = now(), attempts = 1"),
+    )
+
+
+async def retry_effect(stage: Stage) -> Prepared:
+    state = "status = 'retry', attempts = 1, due_at = now() + interval '1 hour'"
+    return Prepared(action="retry effect", one=await _effect_in(stage, state))
+
+
+async def cancel_effect(stage: Stage) -> Prepared:
+    state = "status = 'retry', attempts = 1, due_at = now() + interval '1 hour'"
+    return Prepared(action="cancel effect", one=await _effect_in(stage, state))
+
+
+async def _waiting(stage: Stage) -> UUID:
+    (one,) = await inside(stage, 1, [Wait(amount=1, unit=Unit.DAYS), FAR])
+    await match_and_move(stage.runtime, stage.account)
+    return one
+
+
+async def remove(stage: Stage) -> Prepared:
+    return Prepared(action="remove", one=await _waiting(stage))
+
+
+async def skip_wait(stage: Stage) -> Prepared:
+    return Prepared(action="skip wait", one=await _waiting(stage))
+
+
+async def retry_enrollment(stage: Stage) -> Prepared:
+    (one,) = await inside(stage, 1, [FAR])
+    await stage.sql(
+        "update enrollments set status = 'failed', exit_reason = 'failed_permanent', error = 'It broke.', "
+        "due_at = null, ended_at = now() where id = $1", one,
+    )  # fmt: skip
+    return Prepared(action="retry enrollment", one=one)
+
+
+async def enroll(stage: Stage) -> Prepared:
+    workflow = await stage.workflow([FAR], Manual(key="t1"))
+    return Prepared(action="enroll", one=workflow, contacts=await stage.contacts(3))
+
+
+def sides(*boundaries: Boundary) -> tuple[str, ...]:
+    return tuple(f"{boundary}.{side}" for boundary in boundaries for side in ("before", "after"))
+
+
+WORK = sides(Boundary.WORK)
+SCENES: dict[str, tuple[Scene, tuple[str, ...]]] = {
+    "path": (
+        path,
+        (
+            *sides(Boundary.MATCH, Boundary.MOVE, Boundary.MARKED, Boundary.SEND_CLAIMED),
+            *sides(Boundary.SEND_BEGUN, Boundary.SEND_SETTLED),
+            Moment.SEND_CALLED,
+        ),
+    ),
+    # What marks of events and marks of enrollments have in common is broken in both.
+    "poison event": (poison_event, sides(Boundary.MATCH_PASSED_OVER, Boundary.UNMARKED)),
+    "events left behind": (events_left_behind, sides(Boundary.MARK_SPLIT, Boundary.MARK_TAKEN_ALONE)),
+    "poison row": (poison_row, sides(Boundary.MARKED, Boundary.MOVE_PARKED, Boundary.UNMARKED)),
+    "left behind": (left_behind, sides(Boundary.MARK_SPLIT, Boundary.MARK_TAKEN_ALONE)),
+    "leaving": (leaving, sides(Boundary.SEND_GIVEN_BACK)),
+    "in doubt": (in_doubt, (Moment.SEND_DOUBTED,)),
+    "job": (job, (*sides(Boundary.JOB_CLAIMED, Boundary.JOB_WRITTEN), Moment.JOB_BATCHED, *WORK)),
+    "failing job": (failing_job, sides(Boundary.JOB_LATER)),
+    "settle: it went out": (settle_out, WORK),
+    "settle: send again": (settle_again, WORK),
+    "retry effect": (retry_effect, WORK),
+    "cancel effect": (cancel_effect, WORK),
+    "remove": (remove, WORK),
+    "skip wait": (skip_wait, WORK),
+    "retry enrollment": (retry_enrollment, WORK),
+    "enroll": (enroll, WORK),
+}

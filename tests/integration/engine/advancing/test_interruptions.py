@@ -1,0 +1,189 @@
+"""What is taken from somebody, or kept for them, while they stand still."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from uuid import UUID
+
+from app.engine.advancing.runner import Moving
+from app.engine.core.draft import Settings
+from app.engine.core.steps import AddNote, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
+from app.engine.core.triggers import ContactCreated
+from app.engine.effects.dispatcher import attempt, begin, note_doubt
+from app.enrollments.use_cases.membership import cancel_effect, settle_effect
+from app.enrollments.use_cases.progress import pause_enrollment, resume_enrollment, skip_wait
+from app.filters.ast import Op
+from app.ports import Doubtful, Refused
+from app.work import SYSTEM, open_work
+from db.queries.batch_session import Engine
+from db.queries.enrollment_batches import CLAIM_DUE
+from jobs.tasks import match_and_move
+from tests.integration.engine.effects.test_dispatcher import claim, lease_over
+from tests.support.scenario import USER, Stage, ask
+
+CREATED = ContactCreated(key="t1")
+MAIL = SendEmail(subject="Buy it", body="Hi")
+ROME = Goal(filter=ask("city", Op.IS, "Rome"))
+
+
+async def begun(stage: Stage) -> UUID:
+    person = await stage.contact()
+    await stage.emit("contact.created", person)
+    return person
+
+
+async def pause(stage: Stage, enrollment: UUID) -> None:
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await pause_enrollment(work, enrollment)
+
+
+async def resume(stage: Stage, enrollment: UUID) -> None:
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await resume_enrollment(work, enrollment)
+
+
+async def test_settling_or_cancelling_makes_nobody_due_who_is_paused(stage: Stage) -> None:
+    stage.outside.answers = [Doubtful("cut after DATA"), Refused("451 later", permanent=False)]
+    await stage.workflow([MAIL], CREATED)
+    people = [await begun(stage)]
+    await stage.drain()
+    people.append(await begun(stage))
+    await stage.drain()
+    for person in people:
+        await pause(stage, (await stage.enrollment(person))["id"])
+    doubt, again = [(await stage.effect(person))["id"] for person in people]
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await settle_effect(work, doubt, went_out=True)
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await cancel_effect(work, again)
+    assert [(await stage.enrollment(person))["due_at"] for person in people] == [None, None]
+    for person in people:
+        await resume(stage, (await stage.enrollment(person))["id"])
+    await stage.drain()
+    assert [(await stage.enrollment(person))["status"] for person in people] == ["completed", "failed"]
+
+
+async def test_a_goal_met_between_two_tries_calls_the_mail_off(stage: Stage) -> None:
+    stage.outside.answers = [Refused("451 later", permanent=False)] * 20
+    await stage.workflow([MAIL, ROME], CREATED)
+    person = await begun(stage)
+    await stage.drain()
+    assert (await stage.enrollment(person))["wait_reason"] == "retry"
+    await stage.change(person, "city", "Rome")
+    await stage.drain()
+    row, effect = await stage.enrollment(person), await stage.effect(person)
+    assert (row["status"], row["exit_reason"]) == ("completed", "goal_met")
+    said = "A goal was met before it was sent. Last try: 451 later"
+    assert (effect["status"], effect["error"]) == ("cancelled", said)
+    assert await stage.path(person) == [("send_email", "skipped"), ("goal", "met")]
+    await stage.drain(hours=5)
+    assert len(stage.outside.letters) == 1
+
+
+async def test_a_goal_met_before_the_call_begins_stops_it(stage: Stage) -> None:
+    await stage.workflow([MAIL, ROME, Wait(amount=9, unit=Unit.DAYS)], CREATED)
+    person = await begun(stage)
+    await match_and_move(stage.runtime, stage.account)
+    claimed = await claim(stage)
+    await stage.change(person, "city", "Rome")
+    await match_and_move(stage.runtime, stage.account)
+    assert (await stage.enrollment(person))["wait_reason"] == "timer"
+    assert await begin(stage.runtime, stage.account, claimed) is None
+    await stage.drain()
+    assert stage.outside.letters == []
+    assert (await stage.effect(person))["status"] == "cancelled"
+
+
+async def test_a_goal_waits_for_a_call_under_way(stage: Stage) -> None:
+    await stage.workflow([MAIL, ROME], CREATED)
+    person = await begun(stage)
+    await match_and_move(stage.runtime, stage.account)
+    claimed = await claim(stage)
+    assert await begin(stage.runtime, stage.account, claimed) == 1
+    await stage.change(person, "city", "Rome")
+    await match_and_move(stage.runtime, stage.account)
+    assert (await stage.enrollment(person))["wait_reason"] == "effect"
+    await stage.sql("update effects set begun_at = null where id = $1", claimed.id)
+    await attempt(stage.runtime, stage.account, claimed)
+    await stage.drain()
+    assert await stage.path(person) == [("send_email", "sent"), ("goal", "met")]
+
+
+async def test_what_happens_during_a_pause_is_heard_when_it_ends(stage: Stage) -> None:
+    lanes: dict[str, list[StepConfig]] = {"met": [AddNote(text="met")], "timeout": [AddNote(text="timeout")]}
+    wait = WaitFor(mode="event", event="task.completed", amount=2, unit=Unit.DAYS)
+    await stage.workflow([(wait, lanes)], CREATED)
+    person = await begun(stage)
+    await stage.drain()
+    row = await stage.enrollment(person)
+    await pause(stage, row["id"])
+    await stage.emit("task.completed", person, {})
+    await stage.drain(hours=1)
+    assert (await stage.enrollment(person))["wait_reason"] == "event"
+    await resume(stage, row["id"])
+    await stage.drain()
+    notes = await stage.sql("select body from notes where contact_id = $1", person)
+    assert [note["body"] for note in notes] == ["met"]
+
+
+async def test_a_pause_does_not_cut_the_settling_short(stage: Stage) -> None:
+    await stage.workflow([AddNote(text="in")], CREATED, settings=Settings(settle_seconds=3600))
+    person = await begun(stage)
+    await stage.drain()
+    row = await stage.enrollment(person)
+    await pause(stage, row["id"])
+    await stage.drain(minutes=5)
+    await resume(stage, row["id"])
+    await stage.drain()
+    assert await stage.path(person) == []
+    await stage.drain(hours=1)
+    assert await stage.path(person) == [("add_note", "done")]
+
+
+async def test_doubt_waits_for_nobody_who_moves(stage: Stage) -> None:
+    """An enrollment is locked before its effect, everywhere: the other order could deadlock with it."""
+    await stage.workflow([MAIL], CREATED)
+    person = await begun(stage)
+    await match_and_move(stage.runtime, stage.account)
+    await begin(stage.runtime, stage.account, await claim(stage))
+    await lease_over(stage)
+    async with open_work(stage.runtime, stage.account, SYSTEM) as mover:
+        row = await stage.enrollment(person)
+        assert await mover.enrollments.locked(row["id"]) is not None
+        async with asyncio.timeout(5), open_work(stage.runtime, stage.account, SYSTEM) as work:
+            assert await note_doubt(work) == 0
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        assert await note_doubt(work) == 1
+
+
+async def fails_after(stage: Stage, meanwhile: Callable[[UUID], Awaitable[None]]) -> None:
+    """The one who is due is claimed and fails; before that is written, a person does something."""
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        [row] = await Engine(work.session).all(CLAIM_DUE, now=work.now, most=5)
+        await work.session.rollback()  # it failed, and its lock is gone
+        await meanwhile(row.id)
+        await Moving(work).park(row, ValueError("Once."))
+
+
+async def test_whose_wait_was_skipped_meanwhile_is_not_parked_for_an_old_error(stage: Stage) -> None:
+    await stage.workflow([Wait(amount=1, unit=Unit.HOURS), AddNote(text="on")], CREATED)
+    person = await begun(stage)
+    await stage.drain()
+    stage.clock.forward(hours=2)
+
+    async def skip(enrollment: UUID) -> None:
+        async with open_work(stage.runtime, stage.account, USER) as work:
+            await skip_wait(work, enrollment)
+
+    await fails_after(stage, skip)
+    assert (await stage.enrollment(person))["status"] == "active"
+
+
+async def test_who_was_moved_meanwhile_is_not_parked_for_an_old_error(stage: Stage) -> None:
+    await stage.workflow([AddNote(text="in")], CREATED, settings=Settings(settle_seconds=60))
+    person = await begun(stage)
+    await stage.drain()
+    stage.clock.forward(minutes=2)
+    await fails_after(stage, partial(pause, stage))
+    after = await stage.enrollment(person)
+    assert (after["status"], after["paused_at"] is not None) == ("active", True)

@@ -1,0 +1,291 @@
+"""Breakers around real sending: an endpoint that is dead for everybody, and that comes back."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace as replace_struct
+
+from app.engine.core.steps import SendEmail, Webhook
+from app.engine.core.triggers import ContactCreated
+from app.engine.effects import circuit_breakers
+from app.engine.effects.channels import call_out
+from app.engine.effects.dispatcher import ending
+from app.integrations.http import HttpCaller
+from app.integrations.smtp import SmtpMailer
+from app.ports import Doubtful, Letter, Outcome, Refused, Sent
+from app.work import open_work
+from app.workflows.use_cases.read import counted
+from jobs.tasks import drain, match_and_move
+from tests.support.scenario import USER, Stage
+
+MANY = 100
+
+
+class Endpoint:
+    """Counts calls and keys; answers what `status` says."""
+
+    def __init__(self) -> None:
+        self.status = "503 Dead"
+        self.tried: Counter[str] = Counter()
+        self.taken: Counter[str] = Counter()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        key = next(line for line in head.split("\r\n") if line.startswith("idempotency-key"))
+        self.tried[key] += 1
+        if self.status.startswith("2"):
+            self.taken[key] += 1
+        writer.write(f"HTTP/1.1 {self.status}\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def open_endpoint() -> AsyncIterator[tuple[Endpoint, str]]:
+    endpoint = Endpoint()
+    server = await asyncio.start_server(endpoint.serve, "127.0.0.1", 0)
+    try:
+        yield endpoint, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    finally:
+        server.close()
+
+
+async def everybody(stage: Stage, step: Any, count: int = MANY) -> UUID:
+    workflow = await stage.workflow([step], ContactCreated(key="t1"))
+    for person in await stage.contacts(count):
+        await stage.emit("contact.created", person)
+    while await match_and_move(stage.runtime, stage.account):
+        pass
+    return workflow
+
+
+async def standing(stage: Stage) -> Counter[tuple[str, str | None]]:
+    rows = await stage.sql("select status, wait_reason from enrollments where account_id = $1", stage.account)
+    return Counter((row["status"], row["wait_reason"]) for row in rows)
+
+
+async def test_a_dead_endpoint_is_called_seldom_and_nobody_is_lost(stage: Stage) -> None:
+    async with open_endpoint() as (endpoint, url):
+        runtime = replace(stage.runtime, caller=HttpCaller(allow_loopback=True))
+        await everybody(stage, Webhook(url=url))
+        await drain(runtime, stage.account)
+        first = endpoint.tried.total()
+        assert first <= 20, "everybody else was kept from it"
+        assert (await standing(stage))["active", "breaker_open"] >= MANY - first
+        row = await stage.one("select * from breakers where account_id = $1", stage.account)
+        assert (row["state"], row["error_class"]) == ("open", "http_503")
+        waiting = await stage.one(
+            "select min(wait_until) as first, max(wait_until) as last, count(*) from enrollments "
+            "where account_id = $1 and wait_reason = 'breaker_open'", stage.account,
+        )  # fmt: skip
+        assert waiting["first"] == waiting["last"] == row["until"]
+        for _ in range(6):  # an hour of probes
+            stage.clock.forward(minutes=10)
+            await drain(runtime, stage.account)
+        assert endpoint.tried.total() <= first + 6
+        spent = await stage.one(
+            "select max(attempts) as most from effects where account_id = $1", stage.account
+        )
+        assert spent["most"] <= 1, "a probe costs no attempt"
+        endpoint.status = "200 Alive"
+        for _ in range(20):
+            stage.clock.forward(minutes=1)
+            await drain(runtime, stage.account)
+        assert await standing(stage) == {("completed", None): MANY}
+        assert len(endpoint.taken) == MANY
+        assert set(endpoint.taken.values()) == {1}, "exactly once each"
+        assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
+
+
+async def test_those_who_waited_come_back_one_after_the_other(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(circuit_breakers, "PER_SECOND", 1)
+    stage.outside.answers = [Refused("dead", permanent=False, what="unreachable")] * 12
+    await everybody(stage, SendEmail(subject="a", body="b"), 40)
+    await stage.drain()
+    stage.outside.answers.clear()
+    await stage.drain(minutes=11)
+    rows = await stage.sql(
+        "select due_at from effects where account_id = $1 and status <> 'sent' order by due_at", stage.account
+    )
+    due = [row["due_at"].timestamp() for row in rows]
+    assert len(due) > 10
+    assert all(0.9 <= later - sooner <= 1.1 for sooner, later in pairwise(due))
+    await stage.drain(minutes=1)
+    assert (await standing(stage))["completed", None] == 40
+
+
+async def test_an_address_that_is_refused_says_nothing_about_others(stage: Stage) -> None:
+    stage.outside.answers = [Refused("550 no such user", permanent=True, what="address")] * 30
+    await everybody(stage, SendEmail(subject="a", body="b"))
+    await stage.drain()
+    assert await standing(stage) == {("failed", None): 30, ("completed", None): 70}
+    assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
+
+
+async def test_other_steps_and_other_accounts_go_on(stage: Stage) -> None:
+    stage.outside.answers = [Refused("dead", permanent=False, what="http_500")] * 12
+    await everybody(stage, Webhook(url="http://dead.example/"))
+    await stage.drain()
+    assert (await standing(stage))["active", "breaker_open"]
+    sent = len(stage.outside.calls)
+    stage.outside.answers.clear()
+    await stage.workflow([SendEmail(subject="a", body="b")], ContactCreated(key="t1"))
+    person = await stage.contact()
+    await stage.emit("contact.created", person)
+    await stage.drain()
+    assert len(stage.outside.letters) == 1
+    assert len(stage.outside.calls) == sent
+
+
+async def test_a_permanent_refusal_of_all_fails_few(stage: Stage) -> None:
+    async with open_endpoint() as (endpoint, url):
+        endpoint.status = "404 Not here"
+        runtime = replace(stage.runtime, caller=HttpCaller(allow_loopback=True))
+        await everybody(stage, Webhook(url=url))
+        await drain(runtime, stage.account)
+        for _ in range(3):
+            stage.clock.forward(minutes=10)
+            await drain(runtime, stage.account)
+        found = await standing(stage)
+        assert found["failed", None] <= 15
+        assert found["active", "breaker_open"] + found["active", "retry"] + found["failed", None] == MANY
+
+
+@pytest.mark.parametrize("outcome", [Refused("404", permanent=True, what="http_404"),
+                                     Refused("503", permanent=False, what="http_503")])  # fmt: skip
+def test_a_probe_that_fails_gives_nobody_up(outcome: Refused) -> None:
+    assert ending(outcome, 100, "hold", probe=True).status == "retry"
+    assert ending(outcome, 100, "hold").status == "failed_permanent"
+    own = Refused("550", permanent=True, what="address")
+    assert ending(own, 0, "hold", probe=True).status == "failed_permanent"
+    assert ending(Sent(), 0, "hold", probe=True).status == "sent"
+
+
+async def test_who_was_left_by_a_dead_worker_is_the_probe(stage: Stage) -> None:
+    stage.outside.answers = [Refused("dead", permanent=False, what="http_503")] * 12
+    await everybody(stage, Webhook(url="http://dead.example/"), 12)
+    await stage.drain()
+    stage.outside.answers.clear()
+    assert await stage.sql("select 1 from breakers where account_id = $1", stage.account)
+    await stage.sql(
+        "update effects set status = 'claimed', begun_at = null, "
+        "lease_until = clock_timestamp() - interval '1 second' where account_id = $1", stage.account,
+    )  # fmt: skip
+    for _ in range(5):
+        await stage.drain(minutes=11)
+    assert await standing(stage) == {("completed", None): 12}
+
+
+async def tried_with(stage: Stage, outcome: Outcome) -> str:
+    """What an open breaker is after its probe ended so; "" when it is gone."""
+    stage.outside.answers = [Refused("dead", permanent=False, what="unreachable")] * 12
+    await everybody(stage, SendEmail(subject="a", body="b"), 12)
+    await stage.drain()
+    stage.outside.answers = [outcome]
+    await stage.drain(seconds=45)
+    rows = await stage.sql("select state from breakers where account_id = $1", stage.account)
+    return "".join(row["state"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Refused("a line break", permanent=True, what="letter", answered=False),
+        Refused("not plain ASCII", permanent=True, what="address", answered=False),
+        Sent({"answer": "Nobody of those is a member any more."}, answered=False),
+        Doubtful("KeyError: 'to'"),
+    ],
+)
+async def test_a_probe_that_never_left_the_house_closes_nothing(stage: Stage, outcome: Outcome) -> None:
+    assert await tried_with(stage, outcome) == "half_open"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Sent(), ""),
+        (Refused("550 no such user", permanent=True, what="address"), ""),
+        (Refused("503", permanent=False, what="smtp_421"), "open"),
+        (Doubtful("cut", what="no_answer"), "open"),
+    ],
+)
+async def test_a_probe_that_was_answered_decides(stage: Stage, outcome: Outcome, state: str) -> None:
+    assert (await tried_with(stage, outcome)).replace("closed", "") == state
+
+
+async def test_what_no_server_had_a_say_in(stage: Stage) -> None:
+    mailer = SmtpMailer("smtp://127.0.0.1:9", "Switchyard <a@example.com>")  # nobody listens there
+    letter = Letter(recipient="ann@x.example", subject="a", body="b", key="k", account_id="1")
+    for one in (
+        replace_struct(letter, recipient="\u00e4nn@x.example"),
+        replace_struct(letter, subject="a\nb"),
+    ):
+        outcome = await mailer.send(one)
+        assert isinstance(outcome, Refused)
+        assert not outcome.answered
+    effect = SimpleNamespace(kind="email", payload={"internal": True, "users": []}, idempotency_key="k")
+    assert await call_out(stage.runtime, stage.account, effect) == Sent(
+        {"answer": "Nobody of those is a member any more."}, answered=False
+    )
+
+
+async def test_a_breaker_waits_for_nobody_who_has_left(stage: Stage) -> None:
+    stage.outside.answers = [Refused("dead", permanent=False, what="http_503")] * 12
+    await everybody(stage, Webhook(url="http://dead.example/"), 12)
+    await stage.drain()
+    await stage.sql("update enrollments set status = 'exited' where account_id = $1", stage.account)
+    await stage.drain(minutes=11)
+    assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
+
+
+async def test_the_jobs_page_shows_it_and_tries_at_once(stage: Stage) -> None:
+    stage.outside.answers = [Refused("The other side answered 503.", permanent=False, what="http_503")] * 12
+    workflow = await everybody(stage, Webhook(url="http://dead.example/"), 40)
+    await stage.drain()
+    stage.outside.answers.clear()
+    world = stage.world
+    owner = await world.person("owner", stage.account)
+    async with world.script(owner) as client:
+        board = (await client.get("/jobs")).json()
+        [line] = board["breakers"]
+        assert (line["step_key"], line["error_class"], line["state"]) == ("s1", "http_503", "open")
+        assert line["waiting"] > 20
+        path = f"/breakers/{workflow}/s1/trial"
+        assert path in {one["href"] for one in board["actions"]}
+        person = await stage.one(
+            "select id from enrollments where account_id = $1 and wait_reason = 'breaker_open'", stage.account
+        )
+        shown = (await client.get(f"/enrollments/{person['id']}")).json()
+        assert shown["wait_reason"] == "breaker_open"
+        assert "the next try is at" in shown["waits_for"]
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        assert (await counted(work, workflow))[0]["s1"].stopped
+    async with world.browser(owner) as client:
+        assert "Stopped steps" in (await client.get("/jobs")).text
+        answer = await client.post(path)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/jobs")
+    async with world.script(await world.person("viewer", stage.account)) as client:
+        assert (await client.post(path)).status_code == 403
+        assert (await client.get("/jobs")).json()["actions"] == []
+    async with world.script(await world.person()) as client:
+        assert (await client.post(path)).status_code == 404
+    await stage.drain()
+    await stage.drain(minutes=1)
+    assert (await standing(stage))["completed", None] == 40
+    async with world.script(owner) as client:
+        assert (await client.get("/jobs")).json()["breakers"] == []
+        assert (await client.post(path)).status_code == 404
+    audit = await stage.sql(
+        "select 1 from audit_logs where action = 'breaker.tried' and account_id = $1", stage.account
+    )
+    assert len(audit) == 1

@@ -1,0 +1,300 @@
+"""The ledger of effects: outcomes, doubt, leases and fences."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from app.engine.advancing import loader
+from app.engine.core.advance import advance as real
+from app.engine.core.steps import OnDoubt, SendEmail, Webhook
+from app.engine.core.triggers import ContactCreated
+from app.engine.effects import dispatcher
+from app.engine.effects.backoff import MOST_ATTEMPTS, pause
+from app.engine.effects.dispatcher import attempt, begin, ending, settle
+from app.enrollments.use_cases.membership import retry_enrollment, settle_effect
+from app.ports import Doubtful, Letter, Outcome, Refused, Sent
+from app.work import SYSTEM, open_work
+from db.queries.batch_session import Engine
+from db.queries.effect_claims import CLAIM_EFFECTS
+from jobs.tasks import match_and_move
+from tests.support.scenario import USER, Stage
+
+MAIL = SendEmail(subject="Hello", body="Hi")
+HOOK = Webhook(url="http://example.com/{{ contact.id }}", body="")
+
+
+@dataclass
+class Mails:
+    send: Any
+
+
+async def parked(stage: Stage, step: Any = MAIL) -> UUID:
+    """A contact whose effect is pending."""
+    await stage.workflow([step], ContactCreated(key="t1"))
+    person = await stage.contact()
+    await stage.emit("contact.created", person)
+    await match_and_move(stage.runtime, stage.account)
+    return person
+
+
+async def claim(stage: Stage) -> Any:
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        rows = await Engine(work.session).all(CLAIM_EFFECTS, now=work.now, most=10, lease=60)
+        await work.session.commit()
+        return rows[0] if rows else None
+
+
+async def lease_over(stage: Stage) -> None:
+    await stage.sql(
+        "update effects set lease_until = clock_timestamp() - interval '1 second' where account_id = $1",
+        stage.account,
+    )
+
+
+async def test_a_refusal_for_good_fails_the_enrollment_with_its_error(stage: Stage) -> None:
+    stage.outside.answers = [Refused("550 no such user", permanent=True)]
+    person = await parked(stage)
+    await stage.drain()
+    ended = await stage.enrollment(person)
+    assert (ended["status"], ended["error"]) == ("failed", "550 no such user")
+    assert len(stage.outside.letters) == 1
+    await stage.drain(hours=30)
+    assert len(stage.outside.letters) == 1
+
+
+async def test_tried_again_later_with_the_same_key(stage: Stage) -> None:
+    stage.outside.answers = [
+        Refused("451 later", permanent=False),
+        Refused("slow", permanent=False, after=600),
+    ]
+    person = await parked(stage)
+    await stage.drain()
+    waiting = await stage.enrollment(person)
+    assert (waiting["wait_reason"], waiting["error"]) == ("retry", "451 later")
+    assert waiting["wait_until"] > await stage.now()
+    assert await stage.drain(seconds=10) == 0
+    await stage.drain(seconds=30)
+    assert len(stage.outside.letters) == 2
+    assert await stage.drain(minutes=9) == 0
+    await stage.drain(minutes=5)
+    assert {letter.key for letter in stage.outside.letters} == {stage.outside.letters[0].key}
+    assert (await stage.enrollment(person))["status"] == "completed"
+    assert (await stage.effect(person))["attempts"] == 3
+
+
+async def test_given_up_after_twelve_attempts(stage: Stage) -> None:
+    stage.outside.answers = [Refused("451 later", permanent=False)] * 20
+    person = await parked(stage)
+    for _ in range(14):
+        await stage.drain(hours=2)
+    assert len(stage.outside.letters) == MOST_ATTEMPTS
+    assert "Given up after 12 attempts" in (await stage.enrollment(person))["error"]
+
+
+def test_pauses_grow_and_honour_a_wish() -> None:
+    seconds = [pause(number).total_seconds() for number in (1, 2, 3, 20)]
+    assert 15 <= seconds[0] < 19
+    assert 30 <= seconds[1] < 38
+    assert 60 <= seconds[2] < 76
+    assert 3600 <= seconds[3] <= 4500
+    assert pause(1, 120).total_seconds() >= 120
+    assert pause(1, 10**9).total_seconds() <= 86_400 * 1.25
+
+
+@pytest.mark.parametrize(
+    ("outcome", "on_doubt", "status"),
+    [
+        (Sent({}), "hold", "sent"),
+        (Doubtful("cut"), "hold", "unknown"),
+        (Doubtful("cut"), "resend", "retry"),
+        (Refused("no", permanent=True), "resend", "failed_permanent"),
+        (Refused("later", permanent=False), "hold", "retry"),
+    ],
+)
+def test_endings(outcome: Any, on_doubt: str, status: str) -> None:
+    assert ending(outcome, 1, on_doubt).status == status
+    if status == "retry":
+        assert ending(outcome, MOST_ATTEMPTS, on_doubt).status == "failed_permanent"
+
+
+async def test_doubt_holds_until_a_person_says_it_went_out(stage: Stage) -> None:
+    stage.outside.answers = [Doubtful("cut after DATA")]
+    person = await parked(stage)
+    await stage.drain()
+    await stage.drain(hours=48)
+    held = await stage.enrollment(person)
+    assert (held["wait_reason"], held["due_at"], held["error"]) == ("hold", None, "cut after DATA")
+    assert len(stage.outside.letters) == 1
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await settle_effect(work, (await stage.effect(person))["id"], went_out=True)
+    await stage.drain()
+    assert (await stage.enrollment(person))["status"] == "completed"
+    assert len(stage.outside.letters) == 1
+
+
+async def test_doubt_sent_again_when_a_person_says_so(stage: Stage) -> None:
+    stage.outside.answers = [Doubtful("cut after DATA")]
+    person = await parked(stage)
+    await stage.drain()
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await settle_effect(work, (await stage.effect(person))["id"], went_out=False)
+    await stage.drain()
+    assert (await stage.enrollment(person))["status"] == "completed"
+    assert len({letter.key for letter in stage.outside.letters}) == 1
+    assert len(stage.outside.letters) == 2
+
+
+async def test_what_went_out_is_not_sent_again_by_trying_its_step_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await parked(stage)
+
+    def advance(program: Any, state: Any, *around: Any) -> Any:
+        if state.effect is not None and state.effect.status == "sent":
+            raise RuntimeError("bad luck")
+        return real(program, state, *around)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(loader, "advance", advance)
+        await stage.drain()
+    failed = await stage.enrollment(person)
+    assert (failed["status"], (await stage.effect(person))["status"]) == ("failed", "sent")
+    assert await stage.path(person) == [("send_email", "failed")]
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await retry_enrollment(work, failed["id"])
+    await stage.drain()
+    assert (await stage.enrollment(person))["status"] == "completed"
+    assert await stage.path(person) == [("send_email", "sent")]
+    assert len(stage.outside.letters) == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "begun", "calls", "status"),
+    [
+        (MAIL, False, 1, "sent"),
+        (MAIL, True, 0, "unknown"),
+        (SendEmail(subject="a", body="b", on_doubt=OnDoubt.RESEND), True, 1, "sent"),
+        (HOOK, False, 1, "sent"),
+        (HOOK, True, 1, "sent"),
+        (Webhook(url="http://example.com/", body="", on_doubt=OnDoubt.HOLD), True, 0, "unknown"),
+    ],
+)
+async def test_a_worker_that_died_holding_an_effect(
+    stage: Stage, step: Any, begun: bool, calls: int, status: str
+) -> None:
+    person = await parked(stage, step)
+    effect = await claim(stage)
+    if begun:
+        assert await begin(stage.runtime, stage.account, effect) == 1
+    await stage.drain()
+    assert (await stage.effect(person))["status"] == "claimed", "the lease still runs"
+    await lease_over(stage)
+    await stage.drain()
+    after = await stage.effect(person)
+    assert after["status"] == status
+    out: list[Any] = [*stage.outside.letters, *stage.outside.calls]
+    assert len(out) == calls
+    assert {one.key for one in out} <= {after["idempotency_key"]}
+    assert (await stage.enrollment(person))["wait_reason"] == ("hold" if status == "unknown" else None)
+
+
+async def test_a_call_that_kills_its_worker_each_time_is_held_in_the_end(stage: Stage) -> None:
+    person = await parked(stage, HOOK)
+    for number in range(1, MOST_ATTEMPTS + 1):
+        effect = await claim(stage)
+        assert await begin(stage.runtime, stage.account, effect) == number
+        await lease_over(stage)
+    await stage.drain()
+    assert (await stage.effect(person))["status"] == "unknown"
+    assert stage.outside.calls == []
+
+
+async def test_who_lost_the_lease_writes_nothing_and_sends_nothing(stage: Stage) -> None:
+    person = await parked(stage, HOOK)
+    slow = await claim(stage)
+    await lease_over(stage)
+    assert await begin(stage.runtime, stage.account, slow) is None
+    taken = await claim(stage)
+    assert taken.fence == slow.fence + 1
+    assert await begin(stage.runtime, stage.account, slow) is None
+    assert not await settle(stage.runtime, stage.account, slow, 1, Refused("no", permanent=True))
+    assert (await stage.effect(person))["status"] == "claimed"
+    await attempt(stage.runtime, stage.account, taken)
+    assert (await stage.effect(person))["status"] == "sent"
+
+
+async def test_not_sent_when_the_contact_goes_or_the_workflow_is_held_meanwhile(stage: Stage) -> None:
+    person = await parked(stage)
+    await stage.sql("update workflows set held = true where account_id = $1", stage.account)
+    assert await claim(stage) is None
+    await stage.sql("update workflows set held = false where account_id = $1", stage.account)
+    effect = await claim(stage)
+    await stage.sql("update workflows set held = true where account_id = $1", stage.account)
+    await attempt(stage.runtime, stage.account, effect)
+    assert (await stage.effect(person))["status"] == "pending"
+    await stage.sql("update workflows set held = false where account_id = $1", stage.account)
+    effect = await claim(stage)
+    await stage.sql("update contacts set deleted_at = now() where id = $1", person)
+    await attempt(stage.runtime, stage.account, effect)
+    assert (await stage.effect(person))["status"] == "cancelled"
+    assert stage.outside.letters == []
+    await stage.drain()
+    assert (await stage.enrollment(person))["exit_reason"] == "subject_deleted"
+
+
+async def test_what_went_out_is_written_although_no_connection_was_free(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await parked(stage)
+    effect = await claim(stage)
+    taken = [PoolTimeout("QueuePool limit reached")]
+
+    async def crowded(*arguments: Any) -> bool:
+        if taken:
+            raise taken.pop()
+        return await settle(*arguments)
+
+    monkeypatch.setattr(dispatcher, "settle", crowded)
+    monkeypatch.setattr(dispatcher, "PATIENCE", (0.0,))
+    await attempt(stage.runtime, stage.account, effect)
+    assert (await stage.effect(person))["status"] == "sent"
+
+
+async def test_a_refusal_keeps_what_the_last_try_said(stage: Stage) -> None:
+    stage.outside.answers = [Doubtful("cut: it may have arrived")]
+    person = await parked(stage, HOOK)
+    await stage.drain()
+    stage.clock.forward(minutes=5)
+    effect = await claim(stage)
+    await stage.sql("update contacts set deleted_at = now() where id = $1", person)
+    await attempt(stage.runtime, stage.account, effect)
+    found = await stage.effect(person)
+    said = "The contact was deleted before it was sent. Last try: cut: it may have arrived"
+    assert (found["status"], found["error"]) == ("cancelled", said)
+
+
+async def test_what_went_out_is_written_although_the_connection_was_cut(stage: Stage) -> None:
+    person = await parked(stage)
+    effect = await claim(stage)
+    real, cut = stage.outside.send, []
+
+    async def send(letter: Letter) -> Outcome:
+        outcome = await real(letter)
+        cut.extend(
+            await stage.sql(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where usename = 'app_user' and datname = current_database() "
+                "and state = 'idle' and query not ilike '%listen%'"
+            )
+        )
+        return outcome
+
+    runtime = replace(stage.runtime, mailer=Mails(send))
+    await attempt(runtime, stage.account, effect)
+    await stage.runtime.engine.dispose()
+    await stage.runtime.marking.kw["bind"].dispose()
+    assert cut
+    assert (await stage.effect(person))["status"] == "sent"

@@ -1,0 +1,194 @@
+"""Between the decision to send and the call itself the world goes on: what is asked once more, and what then
+becomes of the enrollment."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.engine.core.steps import SendEmail
+from app.engine.core.triggers import ContactCreated
+from app.engine.effects.dispatcher import attempt, begin
+from app.work import SYSTEM, open_work
+from jobs.tasks import match_and_move
+from tests.integration.engine.effects.test_dispatcher import claim, lease_over
+from tests.support.scenario import Stage
+
+MAIL = SendEmail(subject="Hello", body="Hi")
+
+
+async def parked(stage: Stage, kind: str = "email", **more: Any) -> UUID:
+    """A contact whose first of two effects is pending, as the kind and with the payload that is said."""
+    await stage.workflow(
+        [MAIL, SendEmail(subject="Second", body="Hi", transactional=True)], ContactCreated(key="t1")
+    )
+    person = await stage.contact()
+    await stage.emit("contact.created", person)
+    await match_and_move(stage.runtime, stage.account)
+    await stage.sql(
+        "update effects set kind = $2, payload = payload || $3::jsonb where contact_id = $1",
+        person, kind, json.dumps({"to": "a@x.example", "body": "Hi"} | more),
+    )  # fmt: skip
+    return person
+
+
+async def deny(stage: Stage, person: UUID, channel: str = "email") -> None:
+    await stage.sql(f"update contacts set {channel}_consent = 'denied' where id = $1", person)  # noqa: S608 -- a name of ours
+
+
+def out(stage: Stage) -> int:
+    return len(stage.outside.letters) + len(stage.outside.messages)
+
+
+@pytest.mark.parametrize(
+    ("kind", "denied", "more", "sent"),
+    [
+        ("email", "email", {}, 0),
+        ("sms", "sms", {}, 0),
+        ("email", "sms", {}, 1),
+        ("sms", "email", {}, 1),
+        ("chat", "email", {"channel": "#c", "text": "x"}, 1),
+        ("email", "email", {"transactional": True}, 1),
+        ("email", "email", {"transactional": False}, 0),
+    ],
+)
+async def test_consent_is_asked_right_before_the_call(
+    stage: Stage, kind: str, denied: str, more: dict[str, Any], sent: int
+) -> None:
+    person = await parked(stage, kind, **more)
+    effect = await claim(stage)
+    await deny(stage, person, denied)
+    await attempt(stage.runtime, stage.account, effect)
+    assert out(stage) == sent
+    row = await stage.effect(person)
+    assert row["status"] == ("sent" if sent else "cancelled")
+    assert bool(row["error"]) is not bool(sent)
+
+
+async def test_who_unsubscribed_goes_on_without_it(stage: Stage) -> None:
+    person = await parked(stage)
+    effect = await claim(stage)
+    await deny(stage, person)
+    await attempt(stage.runtime, stage.account, effect)
+    await match_and_move(stage.runtime, stage.account)
+    [first, second] = await stage.sql(
+        "select x.outcome, x.detail, x.kind from enrollment_executions x join enrollments e "
+        "on e.id = x.enrollment_id where e.contact_id = $1 order by x.seq", person,
+    )  # fmt: skip
+    assert first["outcome"] == "skipped"
+    assert "does not want e-mails" in str(first["detail"])
+    assert second["outcome"] is None, "it stands at the second e-mail, which it needs in any case"
+    assert (await stage.enrollment(person))["status"] == "active"
+
+
+async def test_no_send_begins_after_an_unsubscription_was_committed(stage: Stage) -> None:
+    """Forty people, each unsubscribing while their e-mail is begun: begun before that, or cancelled."""
+    await stage.workflow([MAIL], ContactCreated(key="t1"))
+    for person in await stage.contacts(40):
+        await stage.emit("contact.created", person)
+    while await match_and_move(stage.runtime, stage.account):
+        pass
+    while await claim(stage):
+        pass
+    rows = await stage.sql("select * from effects where account_id = $1 order by id", stage.account)
+    committed: dict[UUID, Any] = {}
+
+    async def unsubscribe(person: UUID) -> None:
+        [row] = await stage.sql(
+            "update contacts set email_consent = 'denied' where id = $1 returning clock_timestamp() as at",
+            person,
+        )
+        committed[person] = row["at"]
+
+    for row in rows:
+        effect = SimpleNamespace(**dict(row), probe=False)
+        await asyncio.gather(unsubscribe(row["contact_id"]), begin(stage.runtime, stage.account, effect))
+    after = await stage.sql("select * from effects where account_id = $1", stage.account)
+    assert {row["status"] for row in after} <= {"claimed", "cancelled"}
+    begun = [row for row in after if row["status"] == "claimed"]
+    assert all(row["begun_at"] <= committed[row["contact_id"]] for row in begun)
+
+
+OF_ACCOUNT = "where account_id = (select account_id from contacts where id = $1)"
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ("update enrollments set paused_at = now(), due_at = null where contact_id = $1", "pending"),
+        (f"update workflows set held = true {OF_ACCOUNT}", "pending"),  # noqa: S608 -- a constant
+        (f"update workflows set status = 'archived' {OF_ACCOUNT}", "cancelled"),  # noqa: S608 -- a constant
+        ("update contacts set deleted_at = now() where id = $1", "cancelled"),
+        ("update enrollments set status = 'exited', ended_at = now() where contact_id = $1", "cancelled"),
+        ("update enrollments set seq = seq + 1 where contact_id = $1", "cancelled"),
+    ],
+)  # fmt: skip
+async def test_what_else_is_asked_right_before_the_call(stage: Stage, change: str, status: str) -> None:
+    person = await parked(stage)
+    effect = await claim(stage)
+    await stage.sql(change, person)
+    assert await begin(stage.runtime, stage.account, effect) is None
+    row = await stage.effect(person)
+    assert (row["status"], row["attempts"], row["begun_at"]) == (status, 0, None)
+    assert row["fence"] == effect.fence + 1
+    assert await begin(stage.runtime, stage.account, effect) is None
+
+
+OPEN_BREAKER = """
+insert into breakers (account_id, workflow_id, step_key, error_class, state, until)
+select account_id, workflow_id, step_key, 'smtp_451', 'open', now() from effects where contact_id = $1
+"""
+WAITING = """
+select 1 from pg_stat_activity
+ where datname = current_database() and usename = 'app_user' and pg_blocking_pids(pid) <> '{}'
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (f"update workflows set held = true {OF_ACCOUNT}", "pending"),  # noqa: S608 -- a constant
+        (f"update workflows set status = 'archived' {OF_ACCOUNT}", "cancelled"),  # noqa: S608 -- a constant
+        (OPEN_BREAKER, "pending"),
+    ],
+)  # fmt: skip
+async def test_what_changes_while_it_waits_for_the_enrollment_is_seen(
+    stage: Stage, change: str, status: str
+) -> None:
+    person = await parked(stage)
+    effect = await claim(stage)
+    enrollment = (await stage.enrollment(person))["id"]
+    async with asyncio.timeout(20), open_work(stage.runtime, stage.account, SYSTEM) as mover:
+        await mover.enrollments.locked(enrollment)
+        beginning = asyncio.create_task(begin(stage.runtime, stage.account, effect))
+        while not await stage.sql(WAITING):  # noqa: ASYNC110 -- what happens in the database tells nobody
+            await asyncio.sleep(0.01)
+        await stage.sql(change, person)
+        await mover.session.rollback()
+        assert await beginning is None
+    assert (await stage.effect(person))["status"] == status
+
+
+async def test_who_is_paused_is_neither_claimed_nor_woken(stage: Stage) -> None:
+    person = await parked(stage)
+    await stage.sql("update enrollments set paused_at = now(), due_at = null where contact_id = $1", person)
+    assert await claim(stage) is None
+    await stage.sql("update enrollments set paused_at = null where contact_id = $1", person)
+    effect = await claim(stage)
+    assert await begin(stage.runtime, stage.account, effect) == 1
+    await lease_over(stage)
+    await stage.sql("update enrollments set paused_at = now(), due_at = null where contact_id = $1", person)
+    await stage.drain()
+    assert (await stage.effect(person))["status"] == "unknown"
+    assert (await stage.enrollment(person))["due_at"] is None
+
+
+async def test_an_enrollment_that_a_deletion_started_still_sends(stage: Stage) -> None:
+    person = await parked(stage)
+    await stage.sql("update enrollments set of_deleted = true where contact_id = $1", person)
+    await stage.sql("update contacts set deleted_at = now() where id = $1", person)
+    effect = await claim(stage)
+    assert await begin(stage.runtime, stage.account, effect) == 1

@@ -1,0 +1,71 @@
+"""Old events and deliveries go; what something refers to, or may ask about, stays."""
+
+import msgspec
+
+from app.engine.core.steps import Exit
+from app.engine.core.triggers import TagAdded
+from app.engine.recovery.event_retention import forget
+from db.ids import uuid7
+from tests.support.scenario import Stage, ask
+
+
+async def kinds(stage: Stage) -> list[str]:
+    rows = await stage.sql("select kind from events where account_id = $1 order by kind", stage.account)
+    return [row["kind"] for row in rows]
+
+
+async def test_events_of_a_month_ago_go_unless_somebody_entered_by_them(stage: Stage) -> None:
+    tag = await stage.tag("vip")
+    await stage.workflow([Exit()], TagAdded(key="t1", tag=tag))
+    person = await stage.contact()
+    await stage.change(person, "city", "Oslo")
+    await stage.add_tag(person, tag)
+    await stage.drain()
+    stage.clock.forward(days=29)
+    await forget(stage.runtime)
+    assert await kinds(stage) == ["contact.updated", "tag.added"]
+    stage.clock.forward(days=2)
+    await stage.emit("note.added", person)
+    await forget(stage.runtime)
+    assert await kinds(stage) == ["note.added", "tag.added"]
+    decided = await stage.sql("select event_id from trigger_decisions where contact_id = $1", person)
+    assert len(decided) == 1
+
+
+async def test_what_was_not_matched_yet_stays(stage: Stage) -> None:
+    await stage.change(await stage.contact(), "city", "Oslo")
+    stage.clock.forward(days=31)
+    await forget(stage.runtime)
+    assert await kinds(stage) == ["contact.updated"]
+
+
+async def test_where_history_is_asked_about_events_stay(stage: Stage) -> None:
+    asked = ask("history", "happened", ["contact.updated", 1, "90 days"])
+    await stage.sql(
+        "insert into segments (account_id, id, name, slug, filter) values ($1, $2, 'S', 's', $3)",
+        stage.account, uuid7(), msgspec.json.encode(asked).decode(),
+    )  # fmt: skip
+    await stage.change(await stage.contact(), "city", "Oslo")
+    await stage.drain()
+    stage.clock.forward(days=31)
+    await forget(stage.runtime)
+    assert await kinds(stage) == ["contact.updated"]
+
+
+async def test_deliveries_of_a_month_ago_go(stage: Stage) -> None:
+    flow = await stage.workflow([Exit()], TagAdded(key="t1"))
+    hook = uuid7()
+    await stage.sql(
+        "insert into hooks (account_id, id, workflow_id, trigger_key, token_hash, hint) "
+        "values ($1, $2, $3, 't1', $4, 'wh_')",
+        stage.account, hook, flow, hook.bytes,
+    )  # fmt: skip
+    for days in (29, 31):
+        await stage.sql(
+            "insert into hook_deliveries (account_id, hook_id, delivery_id, received_at) "
+            "values ($1, $2, $3, now() - make_interval(days => $4))",
+            stage.account, hook, f"d{days}", days,
+        )  # fmt: skip
+    await forget(stage.runtime)
+    left = await stage.sql("select delivery_id from hook_deliveries where hook_id = $1", hook)
+    assert [row["delivery_id"] for row in left] == ["d29"]

@@ -1,0 +1,397 @@
+"""Clocks, watched segments and overdue tasks on the real database, with a clock that can be moved."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from app.accounts.schemas import AccountForm
+from app.accounts.use_cases import change_account
+from app.engine.core.draft import Reentry, Settings
+from app.engine.core.steps import UpdateField
+from app.engine.core.triggers import (
+    ContactUpdated,
+    DateReached,
+    Manual,
+    Schedule,
+    SegmentEntered,
+    TaskOverdue,
+)
+from app.engine.recovery.event_retention import forget
+from app.engine.schedules.scheduler import keep_time, strike_clocks
+from app.engine.schedules.trigger_schedules import sync_entrances
+from app.tasks.schemas import TaskChangeForm
+from app.tasks.use_cases import change_task, complete_task, delete_task, reopen_task, restore_task
+from app.work import SYSTEM, Work, open_work
+from app.workflows.use_cases.publication import set_status
+from db.ids import uuid7
+from jobs.tasks import drain
+from tests.support.scenario import Stage, ask
+
+FAR = UpdateField(field="company", value="Struck")
+AGAIN = Settings(reentry=Reentry.AFTER_EXIT)
+PARIS = ZoneInfo("Europe/Paris")
+
+
+async def live(stage: Stage, trigger: Any, settings: Settings = AGAIN) -> UUID:
+    """Published, with its clocks as publishing makes them."""
+    flow = await stage.workflow([FAR], trigger, settings=settings)
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        await sync_entrances(work, flow)
+        await work.commit()
+    return flow
+
+
+async def to(stage: Stage, moment: datetime) -> None:
+    stage.clock.forward(seconds=(moment - await stage.now()).total_seconds())
+
+
+async def next_at(stage: Stage) -> datetime:
+    row = await stage.one("select next_at from workflow_clocks where account_id = $1", stage.account)
+    return row["next_at"]  # type: ignore[no-any-return]  # asyncpg's rows are untyped
+
+
+async def struck(stage: Stage, kind: str = "schedule.struck") -> list[Any]:
+    return await stage.sql(
+        "select subject_id, data, source from events where account_id = $1 and kind = $2 order by id",
+        stage.account, kind,
+    )  # fmt: skip
+
+
+async def jobs(stage: Stage) -> list[str]:
+    rows = await stage.sql(
+        "select args from jobs where account_id = $1 and task = 'clock.strike' order by due_at", stage.account
+    )
+    return [msgspec.json.decode(row["args"])["at"] for row in rows]
+
+
+async def test_a_schedule_strikes_for_whom_its_filter_names(stage: Stage) -> None:
+    await stage.sql("update accounts set time_zone = 'Europe/Paris' where id = $1", stage.account)
+    texan, _ = await stage.contact(state="TX"), await stage.contact(state="NY")
+    deleted = await stage.contact(state="TX")
+    await stage.sql("update contacts set deleted_at = now() where id = $1", deleted)
+    await live(stage, Schedule(key="t1", cron="0 9 * * *", filter=ask("state", "is", "TX")))
+    first = await next_at(stage)
+    assert first.astimezone(PARIS).strftime("%H:%M") == "09:00"
+    await to(stage, first - timedelta(seconds=2))
+    assert await stage.drain() == 0
+    await stage.drain(seconds=3)
+    [event] = await struck(stage)
+    assert (event["subject_id"], event["source"]) == (texan, "system")
+    row = await stage.enrollment(texan)
+    assert row["status"] == "completed"
+    assert msgspec.json.decode(row["data"]) == {"event": {"at": first.isoformat()}}
+    again = await next_at(stage)
+    assert again.astimezone(PARIS).strftime("%H:%M") == "09:00"
+    await to(stage, again)
+    await stage.drain(seconds=1)
+    assert len(await struck(stage)) == 2
+
+
+async def test_more_than_a_page_and_each_once(stage: Stage) -> None:
+    people = await stage.contacts(1203)
+    await live(stage, Schedule(key="t1", cron="0 9 * * *"))
+    await to(stage, await next_at(stage))
+    await asyncio.gather(*(drain(stage.runtime, stage.account) for _ in range(3)))
+    await stage.drain(seconds=1)
+    events = await struck(stage)
+    assert sorted(row["subject_id"] for row in events) == sorted(people)
+    assert len(await jobs(stage)) == 1
+    [job] = await stage.sql("select status, progress from jobs where account_id = $1", stage.account)
+    assert (job["status"], job["progress"]) == ("done", 1203)
+
+
+async def test_an_occurrence_done_again_after_a_kill_doubles_nothing(stage: Stage) -> None:
+    await stage.contacts(20)
+    await live(stage, Schedule(key="t1", cron="0 9 * * *"))
+    await to(stage, await next_at(stage))
+    await stage.drain(seconds=1)
+    # As if the worker had died before its job was marked, and another began from the start.
+    await stage.sql(
+        "update jobs set status = 'queued', args = args - 'after', due_at = now() where account_id = $1",
+        stage.account,
+    )
+    await stage.drain(seconds=1)
+    assert len(await struck(stage)) == 20
+
+
+async def test_two_workers_claim_a_clock_once(stage: Stage) -> None:
+    await stage.contact()
+    await live(stage, Schedule(key="t1", cron="* * * * *"))
+    await to(stage, await next_at(stage))
+
+    async def claim() -> None:
+        async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+            await strike_clocks(work)
+
+    await asyncio.gather(*(claim() for _ in range(4)))
+    assert len(await jobs(stage)) == 1
+
+
+@pytest.mark.parametrize(("missed", "expected"), [("skip", 0), ("once", 1), ("all", 3)])
+async def test_what_a_downtime_swallowed_follows_the_policy(stage: Stage, missed: Any, expected: int) -> None:
+    await stage.contact()
+    await live(stage, Schedule(key="t1", cron="0 9 * * *", missed=missed))
+    first = await next_at(stage)
+    await to(stage, first + timedelta(days=2, hours=3))
+    await stage.drain()
+    assert (
+        await jobs(stage) == [(first + timedelta(days=day)).isoformat() for day in range(3)][3 - expected :]
+    )
+    assert (await next_at(stage)) > await stage.now()
+    said = await stage.sql(
+        "select changes from audit_logs where account_id = $1 and action = 'workflow.occurrences_missed'",
+        stage.account,
+    )
+    assert len(said) == 1
+    assert f'"left_out": [null, "{3 - expected}"]' in said[0]["changes"]
+
+
+async def test_a_pause_is_a_downtime(stage: Stage) -> None:
+    await stage.contact()
+    flow = await live(stage, Schedule(key="t1", cron="0 9 * * *", missed="all"))
+    first = await next_at(stage)
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        await set_status(work, flow, "paused")
+    await to(stage, first + timedelta(days=1, hours=3))
+    assert await stage.drain() == 0
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        await set_status(work, flow, "active")
+    await stage.drain()
+    assert len(await jobs(stage)) == 2
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        await set_status(work, flow, "archived")
+    assert await stage.sql("select from workflow_clocks where account_id = $1", stage.account) == []
+
+
+async def test_publishing_the_same_rule_again_keeps_what_is_due(stage: Stage) -> None:
+    await stage.contact()
+    flow = await live(stage, Schedule(key="t1", cron="0 9 * * *"))
+    first = await next_at(stage)
+    stage.clock.forward(hours=1)
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        await sync_entrances(work, flow)
+        await work.commit()
+    assert await next_at(stage) == first
+
+
+async def test_a_clock_that_cannot_be_read_stops_no_other(stage: Stage) -> None:
+    person = await stage.contact()
+    bad = await live(stage, Schedule(key="t1", cron="0 9 * * *"))
+    await live(stage, Schedule(key="t1", cron="0 9 * * *"))
+    moment = await next_at(stage)
+    await stage.sql(
+        "update workflow_clocks set next_at = next_at - interval '1 second' where workflow_id = $1", bad
+    )
+    # What no release of today lets through, but an older one may have frozen.
+    await stage.sql(
+        """update workflow_versions set document = jsonb_set(document, '{triggers,0,cron}', '"noon"')
+            where workflow_id = $1""", bad,
+    )  # fmt: skip
+    await to(stage, moment)
+    await stage.drain(seconds=1)
+    assert [row["subject_id"] for row in await struck(stage)] == [person]
+    [told] = await stage.sql(
+        "select subject_id from audit_logs where account_id = $1 and action = 'workflow.clock_unreadable'",
+        stage.account,
+    )  # fmt: skip
+    assert told["subject_id"] == str(bad)
+
+
+async def test_publishing_over_a_version_that_cannot_be_read_begins_a_new_clock(stage: Stage) -> None:
+    flow = await live(stage, Schedule(key="t1", cron="0 9 * * *"))
+    await stage.sql(
+        """insert into workflow_versions
+           select (jsonb_populate_record(v, jsonb_build_object('number', 2, 'id', $2::uuid))).*
+             from workflow_versions v where workflow_id = $1""", flow, uuid7(),
+    )  # fmt: skip
+    await stage.sql(
+        """update workflow_versions set document = jsonb_set(document, '{triggers,0,kind}', '"gone"')
+            where workflow_id = $1 and number = 1""", flow,
+    )  # fmt: skip
+    await stage.sql("update workflows set live_version = 2 where id = $1", flow)
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        await sync_entrances(work, flow)
+        await work.commit()
+    row = await stage.one("select version from workflow_clocks where workflow_id = $1", flow)
+    assert row["version"] == 2
+
+
+async def test_occurrences_do_not_pile_up_and_are_forgotten(stage: Stage) -> None:
+    await stage.contact()
+    await live(stage, Schedule(key="t1", cron="0 * * * *", missed="skip"))
+    first = await next_at(stage)
+    for hour in range(4):
+        await to(stage, first + timedelta(hours=hour))
+        async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+            await strike_clocks(work)
+    assert await jobs(stage) == [first.isoformat()]
+    await stage.drain()
+    await stage.drain(minutes=1)
+    assert await jobs(stage) == [(first + timedelta(hours=hour)).isoformat() for hour in (0, 3)]
+    [told] = await stage.sql(
+        "select changes from audit_logs where account_id = $1 and action = 'workflow.occurrences_missed'",
+        stage.account,
+    )  # fmt: skip
+    assert '"left_out": [null, "2"]' in told["changes"]
+    stage.clock.forward(days=31)
+    await forget(stage.runtime)
+    assert await jobs(stage) == []
+
+
+async def test_another_zone_moves_the_clock(stage: Stage) -> None:
+    await live(stage, Schedule(key="t1", cron="0 9 * * *"))
+    assert (await next_at(stage)).strftime("%H:%M") == "09:00"
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        form = AccountForm(name="Acme", default_region="US", time_zone="Asia/Kolkata")
+        await change_account(work, form, frozenset({"US"}))
+    await stage.drain()
+    assert (await next_at(stage)).strftime("%H:%M") == "03:30"
+
+
+async def born(stage: Stage, key: UUID, day: str) -> UUID:
+    person = await stage.contact()
+    await stage.set_date(person, key, day)
+    return person
+
+
+async def test_dates_are_reached_on_their_day(stage: Stage) -> None:
+    key = await stage.date_field("born")
+    await live(stage, DateReached(key="t1", field=f"custom.{key}", offset=-3, at="08:00"))
+    first = await next_at(stage)
+    day = (first + timedelta(days=3)).date().isoformat()
+    due, _ = await born(stage, key, day), await born(stage, key, first.date().isoformat())
+    await to(stage, first)
+    await stage.drain(seconds=1)
+    [event] = await struck(stage, "date.reached")
+    assert event["subject_id"] == due
+    assert f'"day": "{first.date().isoformat()}"' in event["data"]
+
+
+async def test_birthdays_come_each_year_and_those_of_29_february_too(stage: Stage) -> None:
+    key = await stage.date_field("born")
+    people = {day: await born(stage, key, day) for day in ("1996-02-29", "1990-02-28", "1990-03-01")}
+    future = await born(stage, key, "2990-02-28")
+    await live(stage, DateReached(key="t1", field=f"custom.{key}", yearly=True, at="09:00"))
+    expected = {2027: ["1990-02-28", "1996-02-29"], 2028: ["1990-02-28"]}
+    for year, days in expected.items():
+        before = len(await struck(stage, "date.reached"))
+        await to(stage, datetime(year, 2, 28, 8, 59, tzinfo=UTC))
+        await stage.drain()
+        events = (await struck(stage, "date.reached"))[before:]
+        assert [row["subject_id"] for row in events if row["subject_id"] in people.values()] == []
+        await stage.drain(minutes=2)
+        events = (await struck(stage, "date.reached"))[before:]
+        assert sorted(row["subject_id"] for row in events) == sorted(people[day] for day in days)
+    await stage.drain(days=1)
+    events = await struck(stage, "date.reached")
+    assert events[-1]["subject_id"] == people["1996-02-29"]
+    assert future not in {row["subject_id"] for row in events}
+
+
+async def test_a_task_is_overdue_once(stage: Stage) -> None:
+    await live(stage, TaskOverdue(key="t1"))
+    person, deleted = await stage.contact(), await stage.contact()
+    await stage.sql("update contacts set deleted_at = now() where id = $1", deleted)
+    for who in (person, deleted):
+        await stage.sql(
+            "insert into tasks "
+            "(account_id, id, contact_id, title, due_at, author_kind, author_id, author_name) "
+            "values ($1, $2, $3, 'Call', now() + interval '1 hour', 'person', '1', 'Olive')",
+            stage.account, uuid7(), who,
+        )  # fmt: skip
+    await stage.drain(minutes=59)
+    assert await struck(stage, "task.overdue") == []
+    await asyncio.gather(*(keep_time(stage.runtime, stage.account) for _ in range(3)))
+    await stage.drain(minutes=2)
+    await stage.drain(days=1)
+    [event] = await struck(stage, "task.overdue")
+    assert event["subject_id"] == person
+    assert '"title": "Call"' in event["data"]
+    rows = await stage.sql("select overdue_at from tasks where account_id = $1", stage.account)
+    assert all(row["overdue_at"] for row in rows)
+
+
+async def test_a_task_moved_to_later_or_reopened_becomes_overdue_again(stage: Stage) -> None:
+    await live(stage, TaskOverdue(key="t1"))
+    task = uuid7()
+    await stage.sql(
+        "insert into tasks (account_id, id, contact_id, title, due_at, author_kind, author_id, author_name) "
+        "values ($1, $2, $3, 'Call', now() + interval '1 hour', 'person', '1', 'Olive')",
+        stage.account, task, await stage.contact(),
+    )  # fmt: skip
+    await stage.drain(hours=2)
+    assert len(await struck(stage, "task.overdue")) == 1
+    later = (await stage.now() + timedelta(hours=3)).isoformat()
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        await change_task(work, task, TaskChangeForm(due=later))
+    await stage.drain(hours=1)
+    assert len(await struck(stage, "task.overdue")) == 1
+    await stage.drain(hours=3)
+    assert len(await struck(stage, "task.overdue")) == 2
+    for turn in (complete_task, reopen_task):
+        async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+            await turn(work, task)
+    await stage.drain(seconds=2)
+    assert len(await struck(stage, "task.overdue")) == 3
+
+
+async def test_a_deleted_task_becomes_overdue_when_it_is_restored(stage: Stage) -> None:
+    await live(stage, TaskOverdue(key="t1"))
+    task = uuid7()
+    await stage.sql(
+        "insert into tasks (account_id, id, contact_id, title, due_at, author_kind, author_id, author_name) "
+        "values ($1, $2, $3, 'Call', now() + interval '1 hour', 'person', '1', 'Olive')",
+        stage.account, task, await stage.contact(),
+    )  # fmt: skip
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        await delete_task(work, task)
+    await stage.drain(hours=2)
+    assert await struck(stage, "task.overdue") == []
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        await restore_task(work, task)
+    await stage.drain(seconds=2)
+    assert len(await struck(stage, "task.overdue")) == 1
+    for turn in (delete_task, restore_task):
+        async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+            await turn(work, task)
+    await stage.drain(seconds=2)
+    assert len(await struck(stage, "task.overdue")) == 1, "it was said already"
+
+
+async def test_clocks_that_always_fail_hold_up_neither_tasks_nor_segments(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(work: Work) -> int:
+        await work.session.execute(text("select 1 / 0"))
+        return 1
+
+    monkeypatch.setattr("app.engine.schedules.scheduler.strike_clocks", broken)
+    person = await stage.contact(state="TX")
+    texans = await stage.segment(ask("state", "is", "TX"))
+    await live(stage, SegmentEntered(key="t1", segment=texans))
+    await live(stage, Schedule(key="t1", cron="0 9 * * *"))
+    await stage.sql("update workflow_clocks set next_at = now() where account_id = $1", stage.account)
+    await stage.sql(
+        "insert into tasks (account_id, id, contact_id, title, due_at, author_kind, author_id, author_name) "
+        "values ($1, $2, $3, 'Call', now(), 'person', '1', 'Olive')",
+        stage.account, uuid7(), person,
+    )  # fmt: skip
+    stage.clock.forward(seconds=1)
+    with pytest.raises(DBAPIError, match="division by zero"):
+        await keep_time(stage.runtime, stage.account)
+    assert len(await struck(stage, "task.overdue")) == 1
+    members = await stage.sql("select contact_id from segment_members where segment_id = $1", texans)
+    assert [row["contact_id"] for row in members] == [person]
+
+
+async def test_an_account_without_clocks_has_nothing_to_do(stage: Stage) -> None:
+    await live(stage, Manual(key="t1"))
+    await live(stage, ContactUpdated(key="t1"))
+    assert await keep_time(stage.runtime, stage.account) == 0

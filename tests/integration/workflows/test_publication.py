@@ -1,0 +1,394 @@
+"""Publishing over people: who is moved, who leaves, who stays; the audience; pausing and holding."""
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.engine.advancing.runner import move_enrollments
+from app.engine.core.draft import Audience, Draft, Settings, insert
+from app.engine.core.steps import MAIN, AddNote, Exit, Goal, SendEmail, StepConfig, Unit, Wait, Webhook
+from app.engine.core.triggers import ContactCreated, TagAdded
+from app.engine.matching.matcher import match_events
+from app.enrollments.use_cases.progress import jump
+from app.errors import Conflict, Invalid
+from app.failpoints import Armed, Kind, arm
+from app.filters.ast import Op
+from app.work import SYSTEM, open_work
+from app.workflows.schemas.publication import Published, PublishForm, StandChoice
+from app.workflows.use_cases import version_migration
+from app.workflows.use_cases.edit import create_workflow, save_draft
+from app.workflows.use_cases.publication import publish, set_held, set_status
+from tests.support.scenario import USER, Stage, ask
+
+TEN = Wait(amount=10, unit=Unit.DAYS)
+CREATED = ContactCreated(key="t99")
+
+
+def draft_of(*steps: StepConfig, settings: Settings | None = None, trigger: Any = CREATED) -> Draft:
+    draft = Draft(triggers=[trigger], settings=settings or Settings())
+    for config in steps:
+        draft = insert(draft, MAIN, len(draft.steps), config)
+    return draft
+
+
+class Flow:
+    """One workflow that is edited and published."""
+
+    def __init__(self, stage: Stage, workflow: UUID) -> None:
+        self.stage, self.id, self.rev = stage, workflow, 0
+
+    @classmethod
+    async def made(cls, stage: Stage) -> "Flow":
+        async with open_work(stage.runtime, stage.account, USER) as work:
+            return cls(stage, await create_workflow(work, "Welcome"))
+
+    async def save(self, draft: Draft) -> None:
+        async with open_work(self.stage.runtime, self.stage.account, USER) as work:
+            self.rev = await save_draft(work, self.id, draft)
+
+    async def publish(self, *choices: StandChoice) -> Published:
+        async with open_work(self.stage.runtime, self.stage.account, USER) as work:
+            return await publish(work, self.id, PublishForm(self.rev, list(choices)))
+
+    async def people(self, count: int = 1) -> Sequence[UUID]:
+        """So many come in, and stand where they stop."""
+        people = await self.stage.contacts(count)
+        for person in people:
+            await self.stage.emit("contact.created", person)
+        await self.stage.drain()
+        return people
+
+    async def hold(self, held: bool) -> None:
+        async with open_work(self.stage.runtime, self.stage.account, USER) as work:
+            await set_held(work, self.id, held)
+
+
+async def test_moved_along_they_keep_a_wait_that_did_not_change(stage: Stage) -> None:
+    flow = await Flow.made(stage)
+    draft = draft_of(TEN, AddNote(text="one"))
+    await flow.save(draft)
+    await flow.publish()
+    [ann] = await flow.people()
+    before = await stage.enrollment(ann)
+    await flow.save(insert(draft, MAIN, 1, AddNote(text="two")))
+    done = await flow.publish(StandChoice(version=1, to="s1", people=1, step="s1"))
+    assert (done.version, done.moved, done.exited, done.under_way) == (2, 1, 0, 0)
+    await stage.drain()
+    row = await stage.enrollment(ann)
+    assert (row["version"], row["seq"], row["wait_until"]) == (2, before["seq"], before["wait_until"])
+    assert row["due_at"] == before["due_at"]
+    move = await stage.one("select * from enrollment_moves where enrollment_id = $1", row["id"])
+    assert (move["from_version"], move["to_version"]) == (1, 2)
+    assert (move["from_step"], move["to_step"]) == ("s1", "s1")
+    assert move["moved_by"] == "Olive"
+    await stage.drain(days=10, minutes=1)
+    notes = await stage.sql("select body from notes where contact_id = $1 order by id", ann)
+    assert [note["body"] for note in notes] == ["two", "one"]
+
+
+@pytest.mark.parametrize("days", [3, 20])
+async def test_a_wait_that_changed_is_counted_from_when_it_began(stage: Stage, days: int) -> None:
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(TEN))
+    await flow.publish()
+    [ann] = await flow.people()
+    before = await stage.enrollment(ann)
+    await flow.save(draft_of(Wait(amount=days, unit=Unit.DAYS)))
+    await flow.publish(StandChoice(version=1, to="s1", people=1, step="s1"))
+    await stage.drain()
+    row = await stage.enrollment(ann)
+    assert row["wait_until"] - before["wait_until"] == timedelta(days=days - 10)
+    assert row["due_at"] == row["wait_until"]
+    visits = await stage.sql(
+        "select finished_at from enrollment_executions where enrollment_id = $1", row["id"]
+    )
+    assert [visit["finished_at"] for visit in visits] == [None], "it is the same visit"
+
+
+async def test_who_meets_a_goal_of_the_new_version_reaches_it_at_once(stage: Stage) -> None:
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(TEN))
+    await flow.publish()
+    [ann] = await flow.people()
+    goal = Goal(filter=ask("first_name", Op.IS, "Ann"))
+    await flow.save(draft_of(TEN, AddNote(text="passed over"), goal, AddNote(text="met")))
+    await flow.publish(StandChoice(version=1, to="s1", people=1, step="s1"))
+    await stage.drain()
+    notes = await stage.sql("select body from notes where contact_id = $1", ann)
+    assert [note["body"] for note in notes] == ["met"]
+
+
+async def test_to_another_step_out_or_on(stage: Stage) -> None:
+    """By default they finish on their version; each group goes where it is sent."""
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(TEN, AddNote(text="old")))
+    await flow.publish()
+    [stays] = await flow.people()
+    await flow.save(draft_of(TEN, AddNote(text="new"), TEN, AddNote(text="end")))
+    await flow.publish()
+    assert (await stage.enrollment(stays))["version"] == 1
+    [goes] = await flow.people()
+    await flow.save(draft_of(TEN, AddNote(text="new"), TEN, AddNote(text="last")))
+    done = await flow.publish(
+        StandChoice(version=1, to="s4", people=1, step="s1"),
+        StandChoice(version=2, to="exit", people=1, step="s1"),
+    )
+    assert (done.moved, done.exited) == (1, 1)
+    out = await stage.enrollment(goes)
+    assert (out["status"], out["exit_reason"], out["version"]) == ("exited", "removed_by_user", 2)
+    await stage.drain()
+    row = await stage.enrollment(stays)
+    assert (row["status"], row["version"]) == ("completed", 3)
+    assert await stage.path(stays) == [("wait", "left"), ("add_note", "done")]
+    audit = await stage.one("select changes from audit_logs where action = 'workflow.published'"
+                            " and account_id = $1 order by id desc limit 1", stage.account)  # fmt: skip
+    assert json.loads(audit["changes"])["version 1, s1"] == ["1 people", "s4"]
+
+
+async def test_who_has_not_begun_begins_in_the_new_version(stage: Stage) -> None:
+    flow = await Flow.made(stage)
+    settle = Settings(settle_seconds=3600)
+    await flow.save(draft_of(AddNote(text="old"), settings=settle))
+    await flow.publish()
+    [ann] = await flow.people()
+    before = await stage.enrollment(ann)
+    assert (before["step_key"], before["status"]) == (None, "active")
+    await flow.save(draft_of(AddNote(text="new"), settings=settle))
+    done = await flow.publish(StandChoice(version=1, to="start", people=1))
+    await stage.drain()
+    row = await stage.enrollment(ann)
+    assert (done.moved, row["version"], row["due_at"]) == (1, 2, before["due_at"]), "it settles on"
+    await stage.drain(hours=1, minutes=1)
+    notes = await stage.sql("select body from notes where contact_id = $1", ann)
+    assert [note["body"] for note in notes] == ["new"]
+
+
+async def test_a_plan_that_is_no_longer_true_is_refused_whole(stage: Stage) -> None:
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(TEN))
+    await flow.publish()
+    [ann] = await flow.people()
+    await flow.save(draft_of(TEN, AddNote(text="x")))
+    with pytest.raises(Conflict, match="moved on since you looked"):
+        await flow.publish(StandChoice(version=1, to="s1", people=2, step="s1"))
+    for choice in (
+        StandChoice(version=1, to="s99", people=1, step="s1"),
+        StandChoice(version=1, to="start", people=1, step="s1"),
+        StandChoice(version=2, to="s1", people=1, step="s1"),
+    ):
+        with pytest.raises(Invalid):
+            await flow.publish(choice)
+    with pytest.raises(Invalid):
+        await flow.publish(*[StandChoice(version=1, to="s1", people=1, step="s1")] * 2)
+    versions = await stage.sql("select number from workflow_versions where workflow_id = $1", flow.id)
+    assert ([row["number"] for row in versions], (await stage.enrollment(ann))["version"]) == ([1], 1)
+
+
+async def test_what_may_be_going_out_keeps_its_version(stage: Stage) -> None:
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(SendEmail(subject="Hi", body="Hi"), TEN))
+    await flow.publish()
+    people = await stage.contacts(3)
+    for person in people:
+        await stage.emit("contact.created", person)
+    for task in (match_events, move_enrollments):
+        async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+            await task(work)
+    doubt, claimed, waits = people
+    await stage.sql("update effects set status = 'unknown' where contact_id = $1", doubt)
+    await stage.sql(
+        "update effects set status = 'claimed', begun_at = now(), tried_at = now(),"
+        " lease_until = now() + interval '1 hour' where contact_id = $1", claimed,
+    )  # fmt: skip
+    await flow.save(draft_of(SendEmail(subject="Hi", body="Hi"), TEN, AddNote(text="x")))
+    done = await flow.publish(StandChoice(version=1, to="s1", people=3, step="s1"))
+    assert (done.moved, done.under_way) == (1, 2)
+    versions = [(await stage.enrollment(one))["version"] for one in (doubt, claimed, waits)]
+    assert versions == [1, 1, 2]
+    await stage.drain()
+    assert [letter.recipient for letter in stage.outside.letters] == [f"{waits}@people.example"]
+    row = await stage.enrollment(waits)
+    assert (row["step_key"], row["wait_reason"]) == ("s2", "timer"), "the mail under way was its own"
+
+
+async def test_many_people_are_moved_by_a_job(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 10)
+    monkeypatch.setattr(version_migration, "BATCH", 4)
+    flow = await Flow.made(stage)
+    draft = draft_of(TEN)
+    await flow.save(draft)
+    await flow.publish()
+    await flow.people(11)
+    await flow.save(draft_of(TEN, AddNote(text="x")))
+    done = await flow.publish(StandChoice(version=1, to="s1", people=11, step="s1"))
+    assert (done.version, done.moved, done.job is not None) == (2, 0, True)
+    await stage.drain()
+    rows = await stage.sql("select version from enrollments where account_id = $1", stage.account)
+    assert {row["version"] for row in rows} == {2}
+    moves = await stage.sql("select enrollment_id from enrollment_moves where account_id = $1", stage.account)
+    assert (len(moves), len({row["enrollment_id"] for row in moves})) == (11, 11)
+    job = await stage.one("select status, progress, total, result from jobs where id = $1", done.job)
+    assert (job["status"], job["progress"], job["total"]) == ("done", 11, 11)
+    assert json.loads(job["result"])["moved"] == 11
+
+
+async def test_who_is_taken_along_by_a_job_takes_no_step_before(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The people of the plan, no others: what is due waits, who was taken elsewhere by hand stays."""
+    monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(TEN, AddNote(text="old"), TEN))
+    await flow.publish()
+    people = await flow.people(3)
+    await flow.save(draft_of(TEN, AddNote(text="new"), TEN))
+    done = await flow.publish(StandChoice(version=1, to="s1", people=3, step="s1"))
+    by_hand = await stage.enrollment(people[0])
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await jump(work, by_hand["id"], "s3")
+    await stage.sql("update enrollments set due_at = now(), wait_until = now() where version = 1")
+    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
+        assert await move_enrollments(work) == 0, "they wait for the job"
+    await stage.drain(days=11)
+    notes = await stage.sql("select contact_id, body from notes where account_id = $1", stage.account)
+    assert {(note["contact_id"], note["body"]) for note in notes} == {(one, "new") for one in people[1:]}
+    assert (await stage.enrollment(people[0]))["version"] == 1
+    job = await stage.one("select status, progress, result from jobs where id = $1", done.job)
+    counted = json.loads(job["result"])
+    assert (job["status"], job["progress"]) == ("done", 3)
+    assert (counted["moved"], counted["elsewhere"]) == (2, 1)
+    assert await stage.sql("select 1 from relocations where account_id = $1", stage.account) == []
+
+
+async def test_a_job_that_gave_up_keeps_nobody(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(TEN, AddNote(text="old")))
+    await flow.publish()
+    people = await flow.people(2)
+    await flow.save(draft_of(TEN, AddNote(text="new")))
+    done = await flow.publish(StandChoice(version=1, to="s1", people=2, step="s1"))
+    await stage.sql("update jobs set status = 'failed' where id = $1", done.job)
+    await stage.drain(days=11)
+    notes = await stage.sql("select contact_id, body from notes where account_id = $1", stage.account)
+    assert {(note["contact_id"], note["body"]) for note in notes} == {(one, "old") for one in people}
+
+
+async def test_more_or_fewer_people_than_the_plan_showed_are_no_job(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(version_migration, "AT_ONCE", 1)
+    monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(TEN))
+    await flow.publish()
+    await flow.people(3)
+    await flow.save(draft_of(TEN, AddNote(text="new")))
+    with pytest.raises(Conflict, match="moved on"):
+        await flow.publish(StandChoice(version=1, to="s1", people=2, step="s1"))
+    assert await stage.sql("select 1 from relocations where account_id = $1", stage.account) == []
+
+
+async def test_a_job_that_broke_off_moves_nobody_twice(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
+    monkeypatch.setattr(version_migration, "BATCH", 4)
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(TEN))
+    await flow.publish()
+    await flow.people(10)
+    await flow.save(draft_of(TEN, AddNote(text="x")))
+    done = await flow.publish(StandChoice(version=1, to="s2", people=10, step="s1"))
+    arm(Armed("job.batched", Kind.RAISE, 2))
+    await stage.drain()
+    arm(None)
+    moves = await stage.sql("select 1 from enrollment_moves where account_id = $1", stage.account)
+    assert len(moves) == 4, "one batch was kept, the next one never happened"
+    await stage.drain(minutes=1)
+    moves = await stage.sql("select enrollment_id from enrollment_moves where account_id = $1", stage.account)
+    assert (len(moves), len({row["enrollment_id"] for row in moves})) == (10, 10)
+    job = await stage.one("select status, result from jobs where id = $1", done.job)
+    assert (job["status"], json.loads(job["result"])["moved"]) == ("done", 10)
+    notes = await stage.sql("select 1 from notes where account_id = $1", stage.account)
+    assert len(notes) == 10
+
+
+@pytest.mark.parametrize("audience", list(Audience))
+async def test_the_audience_enters_by_decisions(stage: Stage, audience: Audience) -> None:
+    vip = await stage.tag("vip")
+    people = await stage.contacts(3)
+    inside = people[:2]
+    for person in inside:
+        await stage.sql(
+            "insert into contact_tags (account_id, contact_id, tag_id) values ($1, $2, $3)",
+            stage.account, person, vip,
+        )  # fmt: skip
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(TEN, settings=Settings(audience=audience), trigger=TagAdded(key="t99", tag=vip)))
+    await flow.publish()
+    await stage.drain()
+
+    async def entered() -> set[UUID]:
+        rows = await stage.sql("select contact_id from enrollments where account_id = $1", stage.account)
+        return {row["contact_id"] for row in rows}
+
+    now = audience is not Audience.FUTURE_ONLY
+    assert await entered() == (set(inside) if now else set())
+    if now:
+        rows = await stage.sql("select verdict from trigger_decisions where workflow_id = $1", flow.id)
+        assert [row["verdict"] for row in rows] == ["enrolled", "enrolled"]
+    await stage.add_tag(people[2], vip)
+    await stage.drain()
+    assert (people[2] in await entered()) is (audience is not Audience.CURRENT_ONLY)
+
+
+async def test_the_audience_waits_while_the_workflow_is_paused(stage: Stage) -> None:
+    people = await stage.contacts(2)
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(TEN, settings=Settings(audience=Audience.CURRENT_AND_FUTURE)))
+    await flow.publish()
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await set_status(work, flow.id, "paused")
+    for _ in range(7):
+        await stage.drain(minutes=2)
+    job = await stage.one("select status, attempts, error from jobs where account_id = $1", stage.account)
+    assert tuple(job) == ("queued", 0, None)
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await set_status(work, flow.id, "active")
+    await stage.drain(minutes=2)
+    rows = await stage.sql(
+        "select contact_id, verdict from trigger_decisions where workflow_id = $1", flow.id
+    )
+    assert {row["contact_id"]: row["verdict"] for row in rows} == dict.fromkeys(people, "enrolled")
+
+
+async def test_held_nobody_moves_and_released_they_go_on(stage: Stage) -> None:
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(Wait(amount=1, unit=Unit.HOURS), Webhook(url="https://crm.example/x")))
+    await flow.publish()
+    [ann] = await flow.people()
+    await flow.hold(True)
+    await stage.drain(hours=2)
+    assert ((await stage.enrollment(ann))["step_key"], stage.outside.calls) == ("s1", [])
+    await flow.hold(False)
+    await stage.drain()
+    assert ((await stage.enrollment(ann))["status"], len(stage.outside.calls)) == ("completed", 1)
+
+
+async def test_archived_everybody_leaves_at_once(stage: Stage) -> None:
+    flow = await Flow.made(stage)
+    await flow.save(draft_of(TEN, Exit(reason="x"), trigger=CREATED))
+    await flow.publish()
+    people = await flow.people(2)
+    await stage.sql(
+        "update enrollments set paused_at = now(), due_at = null where contact_id = $1", people[0]
+    )
+    async with open_work(stage.runtime, stage.account, USER) as work:
+        await set_status(work, flow.id, "archived")
+    await stage.drain()
+    for person in people:
+        row = await stage.enrollment(person)
+        assert (row["status"], row["exit_reason"]) == ("exited", "workflow_archived")

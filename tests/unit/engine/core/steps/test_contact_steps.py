@@ -1,0 +1,290 @@
+"""What each step does to the contact, and whom it tells."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from app.engine.core.merge_tags import LONGEST_RENDERED
+from app.engine.core.steps import (
+    AddNote,
+    AddTag,
+    AddToWorkflow,
+    Approval,
+    AssignOwner,
+    Chat,
+    CreateTask,
+    DeleteContact,
+    Exit,
+    Notify,
+    RemoveFromWorkflow,
+    RemoveTag,
+    SendEmail,
+    SendSms,
+    SetConsent,
+    StepConfig,
+    Unit,
+    UpdateField,
+    Wait,
+    Webhook,
+)
+from app.engine.core.types import Around, NewNotification, NewTask, Status
+from tests.support.engine_kit import MEMBER, MOTTO, NEW, NOW, SCORE, SENT, SINCE, VIP, Story, program, someone
+
+ADA, BOB, EVE = (UUID(int=number) for number in (501, 502, 503))
+TEAM = [ADA, BOB, EVE]
+OTHER = UUID(int=101)
+POINTS, SURE, DAY, TEXT = (f"custom.{one}" for one in (SCORE, MEMBER, SINCE, MOTTO))
+
+
+def told(*steps: StepConfig, around: Around | None = None, **values: Any) -> Story:
+    story = Story(program(*steps), someone(**values), around)
+    story.go()
+    return story
+
+
+def why(story: Story) -> str:
+    """The reason of the only skipped step."""
+    found = [
+        row.detail["reason"]
+        for made in story.decisions
+        for row in made.executions
+        if row.outcome == "skipped"
+    ]
+    assert len(found) == 1
+    return str(found[0])
+
+
+# Fields
+
+
+@pytest.mark.parametrize(
+    ("before", "added", "after"),
+    [(None, "5", 5), (2, "3", 5), (0.1, "0.2", 0.3), (5, "-5", 0), (7, "{{ contact.score }}", 14)],
+)
+def test_adding(before: float | None, added: str, after: float) -> None:
+    values: dict[str, Any] = {} if before is None else {"score": before}
+    story = told(UpdateField(field=POINTS, operation="add", value=added), **values)
+    assert story.decisions[-1].fields == {POINTS: after}
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        (UpdateField(field=POINTS, operation="add", value="{{ contact.city }}"), "no number to add"),
+        (UpdateField(field="city", operation="add", value="1"), "no number to add"),
+        (UpdateField(field=POINTS, operation="add", value="999999999999999"), "too large"),
+        (UpdateField(field=POINTS, operation="copy", source="state"), "Give a number"),
+    ],
+)
+def test_what_cannot_be_added_or_copied_fails(step: StepConfig, error: str) -> None:
+    decision = told(step, score=999_999_999_999_999, state="CA").decisions[-1]
+    assert (decision.status, decision.fields) == ("failed", {})
+    assert error in str(decision.error)
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        (UpdateField(field="owner", value=str(OTHER)), "nobody of the account"),
+        (UpdateField(field="owner", operation="copy", source="city"), "nobody of the account"),
+        (UpdateField(field="time_zone", operation="copy", source="state"), "Choose a time zone"),
+        (UpdateField(field="website", value="javascript://x y"), "Write the website"),
+        (UpdateField(field="website", value="ftp://x.test"), "Write the website"),
+        (UpdateField(field="last_name", value="x" * 201), "at most 200 characters"),
+    ],
+)
+def test_what_is_none_of_the_values_of_a_field_fails(step: StepConfig, error: str) -> None:
+    story = told(step, around=Around(members=list(TEAM)), city=str(OTHER), state="Mars")
+    assert (story.decisions[-1].status, story.decisions[-1].fields) == ("failed", {})
+    assert error in str(story.decisions[-1].error)
+    assert told(UpdateField(field="owner", value=str(ADA)), around=Around(members=list(TEAM))).facts.values[
+        "owner"
+    ] == str(ADA)
+
+
+def test_a_step_keeps_what_a_form_would() -> None:
+    def kept(field: str, value: str) -> object:
+        return told(UpdateField(field=field, value=value)).facts.values[field]
+
+    assert kept("website", "x.test") == "https://x.test"
+    assert kept("phone", "504-621-8927") == "+15046218927"
+    assert kept("time_zone", "europe/rome") == "Europe/Rome"
+    german = someone()
+    german.region = "DE"
+    story = Story(program(UpdateField(field="phone", value="030 901820")), german)
+    story.go()
+    assert story.facts.values["phone"] == "+4930901820"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "value", "copied"),
+    [
+        ("city", "state", "Rome", "Rome"),
+        ("city", "state", None, None),
+        (POINTS, TEXT, 7, "7"),
+        (SURE, TEXT, True, "yes"),
+        (TEXT, POINTS, "12.5", 12.5),
+        ("created_at", DAY, NOW, "2026-11-24"),
+        ("created_at", TEXT, NOW, "2026-11-24 10:30"),
+    ],
+)
+def test_copying(source: str, target: str, value: object, copied: object) -> None:
+    story = Story(program(UpdateField(field=target, operation="copy", source=source)), someone())
+    story.facts.values |= {source: value, target: "old"}
+    assert story.go().fields == {target: copied}
+
+
+# Owners
+
+
+def test_round_robin_takes_turns_across_people_and_versions_of_the_team() -> None:
+    step, around = AssignOwner(mode="round_robin", users=TEAM), Around(members=list(TEAM))
+    owners = [told(step, around=around).facts.values["owner"] for _ in range(4)]
+    assert owners == [str(ADA), str(BOB), str(EVE), str(ADA)]
+    assert around.states == {"s1": {"next": 1}}
+    around.members.remove(BOB)  # who is gone is passed over
+    assert [told(step, around=around).facts.values["owner"] for _ in range(2)] == [str(EVE), str(ADA)]
+
+
+def test_least_busy_sees_those_before_in_the_batch() -> None:
+    around = Around(members=list(TEAM), owned={ADA: 3, BOB: 1, EVE: 2})
+    step = AssignOwner(mode="least_busy")
+    owners = [told(step, around=around).facts.values["owner"] for _ in range(3)]
+    assert owners == [str(BOB), str(BOB), str(EVE)]
+    assert around.owned == {ADA: 3, BOB: 3, EVE: 3}
+    story = Story(program(step), someone(), around)
+    story.facts.values["owner"] = str(BOB)
+    around.owned[BOB] = 9
+    story.go()
+    assert around.owned == {ADA: 4, BOB: 8, EVE: 3}
+
+
+def test_an_owner_is_a_field_like_others() -> None:
+    story = Story(program(AssignOwner(users=[ADA])), someone(), Around(members=list(TEAM)))
+    change = story.go().changes[0]
+    assert (change.kind, change.name, change.old, change.new) == ("field", "owner", None, str(ADA))
+    kept = Story(program(AssignOwner(users=[BOB], only_if_unassigned=True)), story.facts)
+    assert kept.go().fields == {}
+    assert why(kept) == "The contact has an owner."
+    away = Story(program(AssignOwner(mode="nobody")), story.facts)
+    assert away.go().fields == {"owner": None}
+    gone = Story(program(AssignOwner(users=[OTHER])), story.facts, Around(members=list(TEAM)))
+    gone.go()
+    assert why(gone) == "Nobody of those named is a member any more."
+
+
+# What belongs to the contact
+
+
+def test_notes_and_tasks() -> None:
+    task = CreateTask(
+        title="Call {{ contact.first_name }}", body="{{ contact.city }}", amount=2, unit=Unit.HOURS
+    )
+    story = Story(
+        program(AddNote(text=" Met {{ contact.first_name }} "), task), someone(first_name="Ann", city="Rome")
+    )
+    story.facts.values["owner"] = str(ADA)
+    decision = story.go()
+    assert decision.notes == ["Met Ann"]
+    due = NOW.replace(hour=11)
+    assert decision.tasks == [NewTask("Call Ann", "Rome", ADA, due)]
+    assert [(one.kind, one.name) for one in decision.changes] == [
+        ("note_added", "Met Ann"),
+        ("task_added", "Call Ann"),
+    ]
+
+
+def test_tasks_of_nobody() -> None:
+    story = told(CreateTask(title="x", has_due=False), CreateTask(title="y", assignee="user", user=BOB))
+    assert [(one.assignee, one.due_at is None) for one in story.decisions[0].tasks] == [
+        (None, True),
+        (BOB, False),
+    ]
+    assert "no title" in why(told(CreateTask(title="{{ contact.city }}")))
+    assert "empty" in why(told(AddNote(text="{{ contact.city }}")))
+
+
+def test_consent_is_a_change_only_where_it_changes() -> None:
+    story = told(SetConsent(channel="sms", state="denied"), SetConsent(state="unknown"))
+    assert story.decisions[0].fields == {"sms_consent": "denied"}
+    change = story.decisions[0].changes[0]
+    assert (change.name, change.old, change.new) == ("sms_consent", "unknown", "denied")
+
+
+def test_deleting_ends() -> None:
+    decision = told(DeleteContact(), AddTag(tag=VIP)).decisions[0]
+    assert (decision.status, decision.exit_reason, decision.delete) == ("exited", "subject_deleted", True)
+    assert [row.step_key for row in decision.executions] == ["s1"]
+
+
+def test_other_workflows() -> None:
+    decision = told(
+        AddToWorkflow(workflow=OTHER), RemoveFromWorkflow(workflow=OTHER), RemoveFromWorkflow()
+    ).decisions[0]
+    assert (decision.enter, decision.leave) == ([OTHER], [OTHER, None])
+
+
+# A contact who was deleted
+
+
+def test_for_a_contact_who_is_gone_only_the_house_is_told() -> None:
+    steps: list[StepConfig] = [
+        AddTag(tag=VIP),
+        RemoveTag(tag=VIP),
+        UpdateField(field="city", value="x"),
+        AssignOwner(users=[ADA]),
+        AddNote(text="x"),
+        CreateTask(title="x"),
+        SetConsent(),
+        SendEmail(subject="x", body="x"),
+        SendSms(body="x"),
+        AddToWorkflow(workflow=OTHER),
+        RemoveFromWorkflow(),
+        DeleteContact(),
+        Notify(to="users", users=[ADA], title="{{ contact.first_name }} is gone"),
+        Wait(amount=1, unit=Unit.HOURS),
+        Chat(channel="c", text="x"),
+        Exit(),
+    ]
+    story = Story(program(*steps), someone(email="a@x.test", phone="1", first_name="Ann"))
+    story.state = replace(NEW, contact_gone=True)
+    first = story.go()
+    assert [row.outcome for row in first.executions] == ["skipped"] * 12 + ["done", None]
+    assert {row.detail["reason"] for row in first.executions[:12]} == {"The contact was deleted."}
+    assert (first.changes, first.fields, first.enter, first.leave, first.delete) == ([], {}, [], [], False)
+    assert first.notifications == [NewNotification(ADA, "Ann is gone", "")]
+    assert story.go(hours=2).effects[0].kind == "chat"
+    assert story.go(SENT).exit_reason == "finished"
+
+
+BIG = "{{ event.big }}"
+
+
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [
+        (UpdateField(field=TEXT, operation="set", value=BIG), "value"),
+        (UpdateField(field=POINTS, operation="add", value=BIG), "value"),
+        (AddNote(text=BIG), "text"),
+        (CreateTask(title="Call", body=BIG), "body"),
+        (SendEmail(subject=BIG, body="Hi"), "subject"),
+        (SendSms(body=BIG), "body"),
+        (Notify(to="everyone", title="Look", body=BIG), "body"),
+        (Chat(channel="#c", text=BIG), "text"),
+        (Webhook(url="https://x.test/", headers={"X-Big": BIG}, body=""), "header X-Big"),
+        (Approval(question=BIG), "question"),
+    ],
+)
+def test_a_text_that_grows_too_long_fails_its_step_and_does_nothing(step: StepConfig, name: str) -> None:
+    facts = someone(email="ann@x.example", phone="+12025550123")
+    facts.data = {"event": {"big": "x" * (LONGEST_RENDERED + 1)}}
+    story = Story(program(step, AddNote(text="on")), facts, Around(members=TEAM))
+    story.go()
+    [made] = story.decisions
+    assert (made.status, [row.outcome for row in made.executions]) == (Status.FAILED, ["failed"])
+    assert f"The {name} is longer than" in (made.error or "")
+    done = (made.fields, made.changes, made.notes, made.tasks, made.effects, made.notifications)
+    assert not any(done)
+    assert not made.approvals

@@ -1,0 +1,335 @@
+"""Waiting for something, lanes, going elsewhere, settling, leaving."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from app.engine.core import interpreter
+from app.engine.core.advance import advance
+from app.engine.core.draft import Settings
+from app.engine.core.steps import (
+    MET,
+    TIMEOUT,
+    AddTag,
+    Approval,
+    ApprovalOption,
+    Branch,
+    Drip,
+    Exit,
+    Goal,
+    GoTo,
+    RemoveTag,
+    SendSms,
+    Split,
+    SplitLane,
+    StepConfig,
+    Unit,
+    UpdateField,
+    Wait,
+    WaitFor,
+    Window,
+)
+from app.engine.core.types import Around, NewApproval, Status, WaitReason
+from app.engine.core.version import CompileError, Program, compile_version, freeze
+from tests.support.engine_kit import (
+    COLD,
+    FIELDS,
+    LATE,
+    NEW,
+    NOW,
+    PARIS,
+    SINCE,
+    VIP,
+    WORKFLOW,
+    Story,
+    ask,
+    draft,
+    lane,
+    program,
+    someone,
+)
+
+BOUGHT = ask("tags", "any_of", [str(VIP)])
+DAY = f"custom.{SINCE}"
+BOTH: dict[str, list[StepConfig]] = {MET: [AddTag(tag=COLD)], TIMEOUT: [AddTag(tag=LATE)]}
+
+
+# Waits for a date
+
+
+@pytest.mark.parametrize(
+    ("since", "offset", "clock", "until"),
+    [
+        ("2026-12-24", -3, "09:00", datetime(2026, 12, 21, 8, tzinfo=UTC)),
+        ("2026-12-24", 0, "", datetime(2026, 12, 23, 23, tzinfo=UTC)),
+        ("2026-07-01", 365, "12:00", datetime(2027, 7, 1, 10, tzinfo=UTC)),
+    ],
+)
+def test_a_date_of_the_contact(since: str, offset: int, clock: str, until: datetime) -> None:
+    story = Story(program(Wait(mode="date_field", field=DAY, offset=offset, at=clock)), someone(since=since))
+    assert story.go().wait_until == until
+
+
+@pytest.mark.parametrize("since", ["2026-11-01", None])
+def test_a_date_that_is_over_or_not_there(since: str | None) -> None:
+    def after(wait: Wait) -> Story:
+        story = Story(program(wait, AddTag(tag=COLD), AddTag(tag=VIP)), someone(since=since))
+        story.go()
+        return story
+
+    wait = Wait(mode="date_field", field=DAY)
+    assert [key for _, key, _ in after(wait).path] == ["s1", "s2", "s3"]
+    assert [key for _, key, _ in after(replace(wait, past="skip_to", skip_to="s3")).path] == ["s1", "s3"]
+    left = after(replace(wait, past="exit"))
+    assert (left.decisions[0].status, left.decisions[0].exit_reason) == ("exited", "past_window")
+
+
+def test_recurring_is_never_past() -> None:
+    story = Story(program(Wait(mode="recurring", weekdays=[1], at="10:30"), AddTag(tag=VIP)), someone())
+    assert story.go().due_at == NOW + timedelta(days=7)  # it is half past ten on a Tuesday in Paris
+    assert story.go(days=7).status is Status.COMPLETED
+
+
+# Waits for something
+
+
+def test_an_event_or_none() -> None:
+    made = program(
+        (WaitFor(mode="event", event="tag.added", about=str(VIP), amount=2), BOTH), AddTag(tag=VIP)
+    )
+    assert made.listens == {("tag.added", str(VIP)): (made.by_key["s1"],)}
+    heard = Story(made, someone())
+    assert (heard.go().wait_reason, heard.state.wait_until) == ("event", NOW + timedelta(days=2))
+    assert not heard.go(hours=1).moved
+    heard.go(heard=True)
+    assert heard.path == [(1, "s1", "taken"), (2, "s2", "done"), (3, "s4", "done")]
+    late = Story(made, someone())
+    late.go()
+    closed = late.go(days=2).closed[0]
+    assert (closed.outcome, closed.detail) == ("taken", {"branch": TIMEOUT})
+    assert late.facts.tags == {LATE, VIP}
+
+
+def test_a_condition_on_arrival_later_or_never() -> None:
+    made = program((WaitFor(filter=BOUGHT, amount=1), BOTH))
+    assert made.watches
+    at_once = Story(made, someone(tags={VIP}))
+    at_once.go()
+    assert at_once.path == [(1, "s1", "taken"), (2, "s2", "done")]
+    later = Story(made, someone())
+    assert later.go().wait_reason == "condition"
+    later.facts.tags.add(VIP)
+    assert later.go(hours=1).closed[0].detail == {"branch": MET}
+    never = Story(made, someone())
+    never.go()
+    assert never.go(days=1).closed[0].detail == {"branch": TIMEOUT}
+
+
+def test_a_goal_ends_a_wait_for_something_else() -> None:
+    made = program((WaitFor(filter=ask("city", "is", "Rome"), amount=9), BOTH), Goal(filter=BOUGHT))
+    story = Story(made, someone())
+    story.go()
+    story.facts.tags.add(VIP)
+    assert story.go(hours=1).exit_reason == "goal_met"
+    assert story.path == [(1, "s1", "skipped"), (2, "s4", "met")]
+
+
+QUESTION = Approval(
+    question="Discount for {{ contact.city }}?",
+    options=[ApprovalOption("b1", "Yes"), ApprovalOption("b2")],
+    users=[UUID(int=501)],
+)
+
+
+def test_an_approval() -> None:
+    made = program((QUESTION, {"b1": [AddTag(tag=VIP)], TIMEOUT: [AddTag(tag=LATE)]}), AddTag(tag=COLD))
+    story = Story(made, someone(city="Rome"))
+    asked = story.go()
+    due = NOW + timedelta(days=2)
+    assert asked.approvals == [
+        NewApproval(1, "s1", "Discount for Rome?", [("b1", "Yes"), ("b2", "b2")], [UUID(int=501)], due)
+    ]
+    assert (asked.wait_reason, asked.due_at) == ("approval", due)
+    assert not story.go(hours=1).moved
+    story.go(answer="b1")
+    assert story.path == [(1, "s1", "taken"), (2, "s2", "done"), (3, "s4", "done")]
+    empty_lane = Story(made, someone())
+    empty_lane.go()
+    assert empty_lane.go(answer="b2").closed[0].detail == {"branch": "b2"}
+    silent = Story(made, someone())
+    silent.go()
+    silent.go(days=2)
+    assert silent.facts.tags == {LATE, COLD}
+    odd = Story(made, someone())
+    odd.go()
+    assert "none of the options" in (odd.go(answer="b9").error or "")
+
+
+def test_a_drip_lets_in_as_many_as_it_says() -> None:
+    made, around = program(Drip(count=2, amount=1, unit=Unit.HOURS), AddTag(tag=VIP)), Around()
+    people = [Story(made, someone(), around) for _ in range(5)]
+    reasons = [story.go().wait_reason for story in people]
+    assert reasons == [None, None, *[WaitReason.DRIP_SLOT] * 3]
+    assert [story.state.wait_until for story in people[2:]] == [NOW + timedelta(hours=n) for n in (1, 1, 2)]
+    assert made.steps_with_state == ["s1"]
+    assert people[2].go(hours=1).status is Status.COMPLETED
+    assert people[2].path == [(1, "s1", "passed"), (2, "s2", "done")]
+
+
+def test_slots_that_a_downtime_swallowed_are_taken_anew() -> None:
+    made, around = program(Drip(count=2, amount=1, unit=Unit.HOURS), AddTag(tag=VIP)), Around()
+    people = [Story(made, someone(), around) for _ in range(8)]
+    for story in people:
+        story.go()
+    # Slots at 0, 0, 1, 1, 2, 2, 3, 3 hours; the engine comes back after three and a half.
+    for story in people[2:]:
+        story.go(hours=3.5)
+    assert [story.state.wait_reason for story in people[6:]] == [None, None]
+    slots = [story.state.wait_until for story in people[2:6]]
+    assert slots == [NOW + timedelta(hours=hours) for hours in (4, 4, 5, 5)]
+    late = people[2]
+    late.go(minutes=30)
+    assert late.path == [(1, "s1", "passed"), (2, "s1", "passed"), (3, "s2", "done")]
+
+
+# Lanes by chance
+
+
+def shares(*weights: int) -> Split:
+    return Split(lanes=[SplitLane(f"b{number}", "", weight) for number, weight in enumerate(weights)])
+
+
+def test_a_split_is_fair_and_never_changes_its_mind() -> None:
+    made = program((shares(1, 0, 3), {"b1": [Exit()]}))
+    taken: Counter[str] = Counter()
+    for number in range(4000):
+        one = replace(NEW, contact_id=UUID(int=number))
+        decision = advance(made, one, someone(), NOW)
+        taken[decision.executions[0].detail["branch"]] += 1
+        again = advance(made, one, someone(), NOW + timedelta(days=1))
+        assert again.executions[0].detail == decision.executions[0].detail
+    assert taken["b1"] == 0
+    assert 900 < taken["b0"] < 1100
+    assert advance(program(shares(0, 0)), NEW, someone(), NOW).status is Status.FAILED
+    # Two splits in one workflow do not send the same people the same way.
+    two = program(shares(1, 1), shares(1, 1))
+    ways = {
+        tuple(
+            row.detail["branch"]
+            for row in advance(two, replace(NEW, contact_id=UUID(int=n)), someone(), NOW).executions
+        )
+        for n in range(50)
+    }
+    assert len(ways) == 4
+
+
+def drawn(running: Program) -> list[str]:
+    """The lane of each of a thousand contacts."""
+    news = (replace(NEW, contact_id=UUID(int=number)) for number in range(1000))
+    return [advance(running, one, someone(), NOW).executions[0].detail["branch"] for one in news]
+
+
+def test_splits_of_two_workflows_divide_people_independently() -> None:
+    one, other = (drawn(program(shares(1, 1), workflow_id=UUID(int=number))) for number in (71, 72))
+    together = Counter(zip(one, other, strict=True))
+    assert len(together) == 4
+    assert all(200 < people < 300 for people in together.values()), (
+        "a quarter each, if neither says the other"
+    )
+
+
+def test_a_split_divides_people_alike_in_every_version() -> None:
+    made = draft(shares(1, 1))
+    first, second = (compile_version(freeze(made, WORKFLOW, number), FIELDS) for number in (1, 2))
+    assert drawn(first) == drawn(second)
+
+
+# Elsewhere
+
+
+def test_going_forwards_into_a_lane_and_out_of_it() -> None:
+    inside: list[StepConfig] = [AddTag(tag=COLD)]
+    branch = Branch(branches=[lane("b1", BOUGHT)])
+    story = Story(program(GoTo(step="s3"), (branch, {"b1": inside}), Exit()), someone())
+    story.go()
+    assert [key for _, key, _ in story.path] == ["s1", "s3", "s4"]
+
+
+def test_going_back_with_a_wait_between() -> None:
+    made = program(Wait(amount=1, unit=Unit.HOURS), AddTag(tag=VIP), RemoveTag(tag=VIP), GoTo(step="s1"))
+    story = Story(made, someone())
+    story.go()
+    for _ in range(3):
+        assert story.go(hours=1).wait_reason == "timer"
+    assert [key for _, key, _ in story.path] == [*["s1", "s2", "s3", "s4"] * 3, "s1"]
+    story.state = replace(story.state, seq=interpreter.MOST_VISITS_IN_A_LIFE)
+    ended = story.go(hours=1)
+    assert ended.status is Status.FAILED
+    assert "circle" in (ended.error or "")
+
+
+def test_a_circle_without_a_wait_is_stopped() -> None:
+    decision = Story(program(GoTo(step="s1")), someone()).go()
+    assert (decision.status, len(decision.executions)) == ("failed", interpreter.MOST_VISITS)
+
+
+def test_a_way_that_leads_nowhere_does_not_compile() -> None:
+    with pytest.raises(CompileError, match=r"Step s1: .*does not exist"):
+        program(GoTo(step="s9"))
+    with pytest.raises(CompileError, match="s1"):
+        program(Wait(mode="until", past="skip_to"))
+
+
+def test_goals_seen_from_where_somebody_went() -> None:
+    made = program(GoTo(step="s4"), Goal(filter=BOUGHT), Exit(), AddTag(tag=VIP), Wait())
+    story = Story(made, someone())
+    story.go()
+    assert [key for _, key, _ in story.path] == ["s1", "s4", "s5"]  # the goal lies behind
+
+
+# Settling and leaving
+
+IN_ROME = ask("city", "is", "Rome")
+
+
+def test_who_settles_is_asked_again() -> None:
+    made = program(AddTag(tag=VIP), entry=IN_ROME, settings=Settings(settle_seconds=60))
+    assert Story(made, someone(city="Rome")).go().status is Status.COMPLETED
+    decision = Story(made, someone(city="Oslo")).go()
+    assert (decision.status, decision.exit_reason, decision.executions) == ("exited", "no_longer_matches", [])
+    # Without it the entry condition has been asked once, when they came.
+    assert Story(program(AddTag(tag=VIP), entry=IN_ROME), someone()).go().status is Status.COMPLETED
+
+
+def test_who_no_longer_matches_leaves() -> None:
+    settings = Settings(leave_when_unmatched=True)
+    made = program(Wait(amount=1), AddTag(tag=COLD), Goal(filter=BOUGHT), entry=IN_ROME, settings=settings)
+    assert made.watches
+    story = Story(made, someone(city="Rome"))
+    story.go()
+    assert not story.go(hours=1).moved
+    story.facts.values["city"] = "Oslo"
+    gone = story.go(hours=1)
+    assert (gone.status, gone.exit_reason) == ("exited", "no_longer_matches")
+    assert (gone.closed[0].outcome, gone.closed[0].detail) == ("left", {"reason": "no_longer_matches"})
+    # By a step of its own; and a goal comes before.
+    own = program(UpdateField(field="city", value="Oslo"), Exit(), entry=IN_ROME, settings=settings)
+    assert Story(own, someone(city="Rome")).go().exit_reason == "no_longer_matches"
+    bought = Story(made, someone(city="Rome"))
+    bought.go()
+    bought.facts.values["city"] = "Oslo"
+    bought.facts.tags.add(VIP)
+    assert bought.go().exit_reason == "goal_met"
+
+
+def test_goals_are_asked_when_a_window_opens() -> None:
+    window = Window(start="18:00", end="20:00")
+    story = Story(program(SendSms(body="x", window=window), Goal(filter=BOUGHT)), someone(phone="1"))
+    story.go()
+    story.facts.tags.add(VIP)
+    opened = story.go(hours=8)
+    assert (opened.effects, opened.exit_reason) == ([], "goal_met")
+    assert story.facts.zone == PARIS

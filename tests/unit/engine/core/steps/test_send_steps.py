@@ -1,0 +1,195 @@
+"""What steps send, to whom, and when."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from app.engine.core.draft import Settings
+from app.engine.core.steps import AddNote, Chat, Notify, SendEmail, SendSms, StepConfig, Webhook, Window
+from app.engine.core.steps.base import OnDoubt
+from app.engine.core.types import Around, EffectOutcome, NewNotification, WaitReason
+from tests.support.engine_kit import (
+    ENROLLMENT,
+    MEMBER,
+    MOTTO,
+    NOW,
+    SCORE,
+    SENT,
+    SINCE,
+    Story,
+    program,
+    someone,
+)
+
+ADA, BOB, EVE = (UUID(int=number) for number in (501, 502, 503))
+TEAM = [ADA, BOB, EVE]
+OTHER = UUID(int=101)
+POINTS, SURE, DAY, TEXT = (f"custom.{one}" for one in (SCORE, MEMBER, SINCE, MOTTO))
+
+
+def told(*steps: StepConfig, around: Around | None = None, **values: Any) -> Story:
+    story = Story(program(*steps), someone(**values), around)
+    story.go()
+    return story
+
+
+def why(story: Story) -> str:
+    """The reason of the only skipped step."""
+    found = [
+        row.detail["reason"]
+        for made in story.decisions
+        for row in made.executions
+        if row.outcome == "skipped"
+    ]
+    assert len(found) == 1
+    return str(found[0])
+
+
+def test_sms_goes_to_the_phone() -> None:
+    step = SendSms(body="Hi {{ contact.first_name }}", transactional=True)
+    effect = told(step, phone="+4912", first_name="Ann").decisions[0].effects[0]
+    assert (effect.kind, effect.payload) == ("sms", {"to": "+4912", "body": "Hi Ann", "transactional": True})
+    assert (effect.on_doubt, effect.idempotency_key) == (OnDoubt.HOLD, f"{ENROLLMENT}:1")
+    assert why(told(step)) == "The contact has no phone number."
+    assert "empty" in why(told(SendSms(body="{{ contact.city }}"), phone="+4912"))
+
+
+@pytest.mark.parametrize(
+    ("step", "consent", "sent"),
+    [
+        (SendEmail(subject="x", body="x"), {"email_consent": "denied"}, False),
+        (SendEmail(subject="x", body="x"), {"sms_consent": "denied"}, True),
+        (SendEmail(subject="x", body="x"), {"email_consent": "unknown"}, True),
+        (SendEmail(subject="x", body="x", transactional=True), {"email_consent": "denied"}, True),
+        (SendSms(body="x"), {"sms_consent": "denied"}, False),
+        (SendSms(body="x"), {"email_consent": "denied"}, True),
+        (SendSms(body="x", transactional=True), {"sms_consent": "denied"}, True),
+    ],
+)
+def test_consent(step: StepConfig, consent: dict[str, str], sent: bool) -> None:
+    story = Story(program(step), someone(email="a@x.test", phone="1"))
+    story.facts.values |= consent
+    assert bool(story.go().effects) is sent
+    if not sent:
+        assert "consent is denied" in why(story)
+
+
+def test_chat_and_what_a_webhook_keeps() -> None:
+    story = Story(
+        program(
+            Webhook(url="https://x.test", save_as="crm"),
+            Webhook(url="https://x.test", body='{"id": "{{ response.crm.id }}"}', save_as="next"),
+            Chat(channel="#deals", text="{{ response.crm.id }} {{ response.next.0 }} {{ event.note }}"),
+        ),
+        someone(),
+    )
+    story.facts.data = {"event": {"note": "hi"}}
+    assert story.go().effects[0].payload["save_as"] == "crm"
+    answered = story.go(EffectOutcome("sent", detail={"status": 200, "body": '{"id": 7}'}))
+    assert answered.closed[0].detail == {"status": 200, "saved": True}
+    assert answered.data == {"response": {"crm": {"id": 7}}}
+    assert answered.effects[0].payload["body"] == '{"id": "7"}'
+    # Both answers are carried on; one that is no JSON is not kept, and the visit says so.
+    last = story.go(EffectOutcome("sent", detail={"status": 200, "body": [1]}))
+    assert last.data == {"response": {"crm": {"id": 7}, "next": [1]}}
+    assert last.effects[0].payload == {"channel": "#deals", "text": "7 1 hi"}
+    odd = told(Webhook(url="https://x.test", save_as="crm"), AddNote(text="{{ response.crm.id }}"))
+    decision = odd.go(EffectOutcome("sent", detail={"status": 200, "body": "<html>"}))
+    assert (decision.data, decision.closed[0].detail) == ({}, {"status": 200, "saved": False})
+
+
+@pytest.mark.parametrize(
+    ("city", "called"),
+    [("..", False), (".", False), ("../admin", True), ("...", True), ("a.b", True), ("", True)],
+)
+def test_a_value_of_dots_does_not_climb_in_an_address(city: str, called: bool) -> None:
+    at = "https://x.test/people/{{ contact.city }}/notes?of={{ contact.city }}/.."
+    decision = told(Webhook(url=at), city=city).decisions[-1]
+    assert (len(decision.effects), decision.status) == ((1, "active") if called else (0, "failed"))
+    assert called or "part “.” or “..”" in str(decision.error)
+
+
+def test_notifications_go_to_members_and_one_mail_to_all_of_them() -> None:
+    around = Around(members=list(TEAM))
+    step = Notify(to="users", users=[ADA, OTHER, BOB], title="Hot: {{ contact.first_name }}", body="b")
+    story = told(step, around=around, first_name="Ann")
+    assert story.decisions[0].notifications == [NewNotification(one, "Hot: Ann", "b") for one in (ADA, BOB)]
+    assert (story.decisions[0].effects, story.decisions[0].status) == ([], "completed")
+    mailed = told(replace(step, to="everyone", email=True), around=around)
+    effect = mailed.decisions[0].effects[0]
+    assert (effect.kind, effect.payload["internal"], effect.payload["users"]) == (
+        "email",
+        True,
+        [str(one) for one in TEAM],
+    )
+    assert mailed.state.wait_reason is WaitReason.EFFECT
+    assert len(mailed.decisions[0].notifications) == 3
+    assert mailed.go(SENT).status == "completed"
+    assert why(told(replace(step, to="owner"), around=around)) == "The contact has no owner."
+    assert why(told(replace(step, users=[OTHER]), around=around)) == "Nobody named is a member any more."
+
+
+# Windows: the twenty-fourth of November 2026 is a Tuesday, half past ten in Paris
+
+EVENING = Window(start="18:00", end="20:00")
+
+
+def test_a_closed_window_parks_and_is_asked_again() -> None:
+    story = Story(
+        program(SendEmail(subject="{{ contact.city }}", body="x", window=EVENING)),
+        someone(email="a@x.test", city="Rome"),
+    )
+    parked = story.go()
+    assert (parked.wait_reason, parked.due_at, parked.effects) == (
+        "window",
+        NOW.replace(hour=17, minute=0),
+        [],
+    )
+    story.facts.values["city"] = "Oslo"
+    assert not story.go(hours=1).moved
+    opened = story.go(hours=7)
+    assert opened.effects[0].payload["subject"] == "Oslo"
+    assert opened.effects[0].seq == 2
+    assert story.go(SENT).status == "completed"
+    assert story.path == [(1, "s1", "passed"), (2, "s1", "sent")]
+
+
+def test_late_for_the_window_it_waits_for_the_next() -> None:
+    story = Story(program(SendSms(body="x", window=EVENING)), someone(phone="1"))
+    story.go()
+    late = story.go(hours=11)
+    assert (late.wait_reason, late.due_at) == ("window", NOW.replace(day=25, hour=17, minute=0))
+
+
+def test_the_workflow_window_holds_for_steps_without_one() -> None:
+    whole = Window(start="00:00", end="00:00")
+    steps: list[StepConfig] = [Chat(channel="c", text="x"), Webhook(url="https://x.test", window=whole)]
+    made = program(*steps, settings=Settings(window=EVENING))
+    assert Story(made, someone()).go().wait_reason == "window"
+    made = program(*reversed(steps), settings=Settings(window=EVENING))
+    assert Story(made, someone()).go().wait_reason == "effect"
+
+
+def test_a_window_in_the_zone_of_the_contact() -> None:
+    step = SendSms(body="x", window=Window(start="18:00", end="20:00", zone="contact"))
+    tokyo = told(step, phone="1", time_zone="Asia/Tokyo")  # half past six in the evening there
+    assert tokyo.state.wait_reason is WaitReason.EFFECT
+    assert told(step, phone="1", time_zone="Mars/Base").state.wait_reason is WaitReason.WINDOW
+    fixed = SendSms(body="x", window=Window(start="18:00", end="20:00", zone="Asia/Tokyo"))
+    assert told(fixed, phone="1").state.wait_reason is WaitReason.EFFECT
+
+
+def test_what_is_sent_carries_its_window_unless_a_person_opened_it() -> None:
+    step = SendSms(body="x", window=Window(start="18:00", end="20:00", zone="contact"))
+    sent = told(step, phone="1", time_zone="Asia/Tokyo").decisions[0].effects[0].payload
+    assert sent["window"] == {"days": [], "start": "18:00", "end": "20:00", "zone": "Asia/Tokyo"}
+    opened = Story(program(step), someone(phone="1"))
+    opened.go()
+    opened.state = replace(opened.state, wait_until=NOW)
+    assert opened.go(heard=True).effects[0].payload == {"to": "1", "body": "x"}
+
+
+def test_nobody_waits_for_a_window_without_an_address() -> None:
+    assert told(SendEmail(subject="x", body="x", window=EVENING)).decisions[0].status == "completed"

@@ -1,0 +1,271 @@
+"""Every trigger kind, every re-entry policy, caps and consent: the verdicts."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.engine.core.draft import Audience, Reentry, Settings
+from app.engine.core.entry_rules import History, Verdict, at_path, decide_entry, entry_key
+from app.engine.core.events import Event, Source, carried
+from app.engine.core.steps import AddTag, Exit, SendEmail, SendSms, Wait
+from app.engine.core.trigger_index import TriggerIndex, only_says
+from app.engine.core.triggers import (
+    TRIGGERS,
+    ContactDeleted,
+    ContactUpdated,
+    DateReached,
+    EmailEvent,
+    FieldChanged,
+    InboundWebhook,
+    Manual,
+    NoteAdded,
+    Schedule,
+    SegmentEntered,
+    SegmentLeft,
+    TagRemoved,
+    TaskAdded,
+    TaskCompleted,
+    TaskOverdue,
+    Trigger,
+    WorkflowEnded,
+    admits,
+)
+from tests.support.engine_kit import CONTACT, NOW, VIP, WORKFLOW, program, someone
+
+OTHER, SEGMENT = UUID(int=101), UUID(int=102)
+MINE = f"{WORKFLOW}:t1"
+
+
+def event(kind: str, source: str = "user", **data: Any) -> Event:
+    return Event(UUID(int=1), kind, Source(source), CONTACT, data)
+
+
+def plan(before: Any, after: Any) -> Event:
+    return event("contact.updated", changes={"city": [before, after]})
+
+
+ADMITTED: list[tuple[Trigger, Event, bool]] = [
+    (FieldChanged(field="city"), plan("Rome", "Oslo"), True),
+    (FieldChanged(field="state"), plan("Rome", "Oslo"), False),
+    (FieldChanged(field="city", after_is="value", after="oslo "), plan("Rome", "Oslo"), True),
+    (FieldChanged(field="city", after_is="value", after="Rome"), plan("Rome", "Oslo"), False),
+    (FieldChanged(field="city", after_is="empty"), plan("Rome", None), True),
+    (FieldChanged(field="city", after_is="empty"), plan("Rome", "Oslo"), False),
+    (FieldChanged(field="city", after_is="value", after="5"), plan(None, 5.0), True),
+    (FieldChanged(field="city", after_is="value", after="true"), plan(None, True), True),
+    (ContactDeleted(), event("contact.deleted"), True),
+    (TagRemoved(tag=VIP), event("tag.removed", tag_id=str(VIP)), True),
+    (TagRemoved(tag=VIP), event("tag.added", tag_id=str(VIP)), False),
+    (NoteAdded(), event("note.added", note_id="n"), True),
+    (TaskAdded(), event("task.added", task_id="t"), True),
+    (TaskCompleted(), event("task.completed", task_id="t"), True),
+    (TaskOverdue(), event("task.overdue", "system", task_id="t"), True),
+    (SegmentEntered(segment=SEGMENT), event("segment.entered", segment_id=str(SEGMENT)), True),
+    (SegmentEntered(segment=OTHER), event("segment.entered", segment_id=str(SEGMENT)), False),
+    (SegmentLeft(segment=SEGMENT), event("segment.left", segment_id=str(SEGMENT)), True),
+    (InboundWebhook(key="t1"), event("webhook.received", "api", trigger=MINE, body={}), True),
+    (InboundWebhook(key="t2"), event("webhook.received", "api", trigger=MINE, body={}), False),
+    (EmailEvent(event="bounced"), event("email.bounced", "system"), True),
+    (EmailEvent(event="delivered"), event("email.bounced", "system"), False),
+    (DateReached(key="t1"), event("date.reached", "system", trigger=MINE, day="2026-11-24"), True),
+    (Schedule(key="t1"), event("schedule.struck", "system", trigger=MINE, at="x"), True),
+    (Schedule(key="t1"), event("schedule.struck", "system", trigger=f"{OTHER}:t1"), False),
+    (WorkflowEnded(workflow=OTHER), event("enrollment.ended", "workflow", workflow_id=str(OTHER)), True),
+    (WorkflowEnded(workflow=OTHER), event("enrollment.ended", "workflow", workflow_id=str(WORKFLOW)), False),
+    (
+        WorkflowEnded(workflow=OTHER, statuses=["completed", "failed"]),
+        event("enrollment.ended", "workflow", workflow_id=str(OTHER), status="failed"),
+        True,
+    ),
+    (
+        WorkflowEnded(workflow=OTHER, statuses=["completed"]),
+        event("enrollment.ended", "workflow", workflow_id=str(OTHER), status="failed"),
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(("trigger", "happened", "expected"), ADMITTED)
+def test_admitted(trigger: Trigger, happened: Event, expected: bool) -> None:
+    assert admits(trigger, happened, WORKFLOW) is expected
+    index = TriggerIndex([program(Exit(), triggers=[trigger])])
+    assert bool(index.candidates(happened)) is expected
+
+
+def test_every_trigger_kind_is_asked_here_or_beside() -> None:
+    beside = {"contact_created", "contact_updated", "tag_added", "manual"}
+    here = {str(trigger.__struct_config__.tag) for trigger, _, _ in ADMITTED}
+    assert here | beside == set(TRIGGERS)
+
+
+def decide(
+    trigger: Trigger, happened: Event, history: History | None = None, settings: Settings | None = None,
+    steps: tuple[Any, ...] = (Exit(),), cap: int = 0, **person: Any,
+) -> Any:  # fmt: skip
+    made = program(*steps, triggers=[trigger], settings=settings)
+    [candidate] = TriggerIndex([made]).candidates(happened)
+    return decide_entry(
+        candidate, happened, history or History(), someone(**person), NOW, entries_last_day=cap
+    )
+
+
+def test_a_field_that_did_not_come_from_there_is_a_filter_that_says_no() -> None:
+    trigger = FieldChanged(key="t1", field="city", before_is="value", before="ROME")
+    assert decide(trigger, plan("Rome", "Oslo")).verdict is Verdict.ENROLLED
+    refused = decide(trigger, plan("Bonn", "Oslo"))
+    assert refused.verdict is Verdict.FILTER_FALSE
+    assert refused.detail["seen"] == {"changes": {"city": ["Bonn", "Oslo"]}}
+    unset = FieldChanged(key="t1", field="city", before_is="empty")
+    assert decide(unset, plan(None, "Oslo")).verdict is Verdict.ENROLLED
+    assert decide(unset, plan("Rome", "Oslo")).verdict is Verdict.FILTER_FALSE
+
+
+LIVE = History(frozenset({""}), True)
+ENDED = History(frozenset(), True, NOW - timedelta(hours=1))
+AGAIN = Settings(reentry=Reentry.AFTER_EXIT, cooldown=2, cooldown_unit="hours")  # type: ignore[arg-type]  # a StrEnum
+ANY_TRIGGER = [(trigger, happened) for trigger, happened, admitted in ADMITTED if admitted]
+
+
+@pytest.mark.parametrize(("trigger", "happened"), ANY_TRIGGER)
+@pytest.mark.parametrize(
+    ("reentry", "past", "expected"),
+    [
+        (Settings(), LIVE, Verdict.ALREADY_ACTIVE),
+        (Settings(), ENDED, Verdict.REENTRY_ONCE),
+        (AGAIN, LIVE, Verdict.ALREADY_ACTIVE),
+        (AGAIN, ENDED, Verdict.REENTRY_COOLDOWN),
+        (Settings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="state"), LIVE, Verdict.ALREADY_ACTIVE),
+        (Settings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="state"), ENDED, Verdict.ENROLLED),
+        (Settings(reentry=Reentry.RESTART), LIVE, Verdict.ENROLLED),
+        (Settings(reentry=Reentry.RESTART), ENDED, Verdict.ENROLLED),
+    ],
+)
+def test_no_trigger_bypasses_reentry(
+    trigger: Trigger, happened: Event, reentry: Settings, past: History, expected: Verdict
+) -> None:
+    decided = decide(trigger, happened, past, reentry)
+    assert decided.verdict is expected
+    assert decided.supersedes is (reentry.reentry is Reentry.RESTART and past is LIVE)
+
+
+def test_somebody_whom_publishing_lets_in_is_under_the_same_rules() -> None:
+    asked = event("enrollment.requested", "user", workflow_id=str(WORKFLOW), audience=True)
+    made = program(Exit(), triggers=[ContactUpdated(key="t1")])
+    [candidate] = TriggerIndex([made]).candidates(asked)
+    assert candidate.audience
+    assert candidate.triggers == []
+    entered = decide_entry(candidate, asked, History(), someone(), NOW)
+    assert entered.verdict is Verdict.ENROLLED
+    assert entered.detail["audience"] is True
+    assert decide_entry(candidate, asked, LIVE, someone(), NOW).verdict is Verdict.ALREADY_ACTIVE
+    assert TriggerIndex([made]).candidates(event("enrollment.requested", workflow_id=str(WORKFLOW))) == []
+
+
+def test_published_for_those_alone_hears_nothing_later_but_a_person() -> None:
+    alone = Settings(audience=Audience.CURRENT_ONLY)
+    made = program(Exit(), triggers=[ContactUpdated(key="t1"), Manual(key="t2")], settings=alone)
+    index = TriggerIndex([made])
+    assert index.candidates(plan("a", "b")) == []
+    assert len(index.candidates(event("enrollment.requested", workflow_id=str(WORKFLOW)))) == 1
+
+
+def test_one_live_entry_per_key() -> None:
+    settings = Settings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="event.order.lines.1.id")
+    order = event("webhook.received", "api", trigger=MINE, body={"order": {"lines": [{}, {"id": 77}]}})
+    first = decide(InboundWebhook(key="t1"), order, None, settings)
+    assert (first.verdict, first.entry_key) == (Verdict.ENROLLED, "77")
+    again = decide(InboundWebhook(key="t1"), order, History(frozenset({"77"}), True), settings)
+    assert (again.verdict, again.detail["entry_key"]) == (Verdict.ALREADY_ACTIVE, "77")
+    other = decide(InboundWebhook(key="t1"), order, History(frozenset({"78", ""}), True), settings)
+    assert other.verdict is Verdict.ENROLLED
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        ({"k": "  a "}, "a"),
+        ({"k": None}, ""),
+        ({}, ""),
+        ({"k": True}, "true"),
+        ({"k": {"b": 1, "a": 2}}, '{"a":2,"b":1}'),
+    ],
+)
+def test_entry_keys(body: Any, key: str) -> None:
+    settings = Settings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="event.k")
+    made = program(Exit(), triggers=[InboundWebhook(key="t1")], settings=settings)
+    assert entry_key(made, event("webhook.received", trigger=MINE, body=body), someone()) == key
+
+
+def test_a_key_that_is_too_long_stays_its_own() -> None:
+    settings = Settings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="city")
+    made = program(Exit(), triggers=[ContactUpdated(key="t1")], settings=settings)
+    keys = {entry_key(made, plan("a", "b"), someone(city="x" * 300 + end)) for end in "ab"}
+    assert len(keys) == 2
+    assert max(map(len, keys)) <= 200
+
+
+MAIL, SMS = SendEmail(subject="Hi", body="Hi"), SendSms(body="Hi")
+RECEIPT = SendEmail(subject="Hi", body="Hi", transactional=True)
+
+
+@pytest.mark.parametrize(
+    ("steps", "person", "expected"),
+    [
+        ((MAIL, Wait()), {"email_consent": "denied"}, Verdict.SUPPRESSED),
+        ((MAIL, Wait()), {"email_consent": "unknown"}, Verdict.ENROLLED),
+        ((MAIL, SMS), {"email_consent": "denied"}, Verdict.ENROLLED),
+        ((MAIL, SMS), {"email_consent": "denied", "sms_consent": "denied"}, Verdict.SUPPRESSED),
+        ((MAIL, AddTag(tag=VIP)), {"email_consent": "denied"}, Verdict.ENROLLED),
+        (
+            (SendEmail(subject="Hi", body="Hi", transactional=True),),
+            {"email_consent": "denied"},
+            Verdict.ENROLLED,
+        ),
+        ((Wait(),), {"email_consent": "denied", "sms_consent": "denied"}, Verdict.ENROLLED),
+    ],
+)
+def test_who_denied_every_channel_is_not_let_in_to_be_written_to(
+    steps: tuple[Any, ...], person: dict[str, str], expected: Verdict
+) -> None:
+    made = program(*steps, triggers=[ContactUpdated(key="t1")])
+    [candidate] = TriggerIndex([made]).candidates(plan("a", "b"))
+    facts = someone()
+    facts.values.update(person)
+    assert decide_entry(candidate, plan("a", "b"), History(), facts, NOW).verdict is expected
+
+
+def test_only_says_names_the_consents_that_are_needed() -> None:
+    assert only_says(program(MAIL, SMS).version) == {"email_consent", "sms_consent"}
+
+
+def test_the_cap_of_a_day() -> None:
+    settings = Settings(entry_cap=3)
+    trigger = ContactUpdated(key="t1")
+    assert decide(trigger, plan("a", "b"), settings=settings, cap=2).verdict is Verdict.ENROLLED
+    refused = decide(trigger, plan("a", "b"), settings=settings, cap=3)
+    assert (refused.verdict, refused.detail["limit"]) == (Verdict.ENTRY_CAP, 3)
+
+
+def test_a_contact_who_is_gone_enters_nothing() -> None:
+    made = program(Exit(), triggers=[ContactUpdated(key="t1")])
+    [candidate] = TriggerIndex([made]).candidates(plan("a", "b"))
+    decided = decide_entry(candidate, plan("a", "b"), History(), None, NOW)
+    assert (decided.verdict, decided.detail["contact"]) == (Verdict.SUPPRESSED, "deleted")
+
+
+def test_what_an_enrollment_carries() -> None:
+    assert carried(event("webhook.received", trigger=MINE, body={"a": 1})) == {"a": 1}
+    assert carried(event("webhook.received", trigger=MINE, body=[1])) == {"body": [1]}
+    assert carried(event("date.reached", trigger=MINE, day="2026-01-01")) == {"day": "2026-01-01"}
+    assert carried(event("task.overdue", task_id="t")) == {"task_id": "t"}
+    assert carried(plan("a", "b")) == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("a.0.b", 1), ("a.1.b", None), ("a.b", None), ("a.0.b.c", None), ("", None), ("c", "x")],
+)
+def test_paths(path: str, found: object) -> None:
+    assert at_path({"a": [{"b": 1}], "c": "x"}, path) == found

@@ -1,0 +1,188 @@
+import json
+import time
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.engine.core.merge_tags import (
+    LONGEST_RENDERED,
+    Output,
+    TemplateError,
+    TextTooLong,
+    check,
+    compile_template,
+    tag_names,
+    used_fields,
+)
+from tests.support.engine_kit import CONTACT, FIELDS, NOW, SCORE, someone
+
+NAME = '{{ contact.first_name | default: "there" }}'
+
+
+def written(source: str, output: Output = Output.TEXT, **values: object) -> str:
+    return compile_template(source, FIELDS, output).render(someone(**values))  # type: ignore[arg-type]  # -- any value
+
+
+@pytest.mark.parametrize("tag", ["{{ unsubscribe_url }}", '{{unsubscribe_url | default: "x"}}'])
+def test_the_unsubscribe_link_waits_for_the_sending(tag: str) -> None:
+    made = compile_template(f"{{{{ contact.first_name }}}}: {tag}", FIELDS, Output.EMAIL)
+    assert made.render(someone(first_name="Ann")) == "Ann: {{ unsubscribe_url }}"
+    assert ("unsubscribe_url", "Unsubscribe link") in tag_names(FIELDS, Output.EMAIL)
+    assert used_fields(f"{tag} {{{{ contact.city }}}}", FIELDS, Output.EMAIL) == {"city"}
+
+
+@pytest.mark.parametrize("output", [output for output in Output if output is not Output.EMAIL])
+def test_the_unsubscribe_link_stands_only_in_emails(output: Output) -> None:
+    assert "only in the body of an email" in str(check("{{ unsubscribe_url }}", FIELDS, output))
+
+
+def test_values_and_defaults() -> None:
+    assert written(f"Hi {NAME}!", first_name="Ann") == "Hi Ann!"
+    assert written(f"Hi {NAME}!") == "Hi there!"
+    assert written("{{contact.city|default:'a \"b\"'}}") == 'a "b"'
+    assert written("{{ contact.score }}/{{ contact.member }}", score=5.0, member=False) == "5/no"
+    assert written(f"{{{{ contact.custom.{SCORE} }}}}", score=2.5) == "2.5"
+    assert written("{{ contact.created_at }}", created_at=NOW) == "2026-11-24 10:30"
+    assert written("{{ contact.id }} {{ account.name }}").endswith("012c Acme")
+    assert written("no tags } } {") == "no tags } } {"
+    assert written("") == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("{{ contact.first_nam }}", "Did you mean “contact.first_name”?"),
+        ("{{ first_name }}", "Did you mean “contact.first_name”?"),
+        ("{{ contact.tags }}", "There is no field"),
+        ("{{ contact.first_name", "is not closed"),
+        ("{{ {{ contact.city }} }}", "is not closed"),
+        ("{{ }}", "is not a merge tag"),
+        ("{{ contact.city | upper }}", "only a default may follow"),
+        ("{{ contact.city | default: there }}", "only a default may follow"),
+        ('{{ contact.city | default: "a" | default: "b" }}', "only a default may follow"),
+        ("{{ contact.__class__ }}", "There is no field"),
+        ("{{ 'a' * 500000000 }}", "is not a merge tag"),
+        ("{{ contact.city.format(1) }}", "is not a merge tag"),
+        ("x" * 50_001, "longer than"),
+        ("{{contact.city}}" * 201, "more than 200"),
+    ],
+)
+def test_what_is_refused(source: str, says: str) -> None:
+    assert says in (check(source, FIELDS) or "")
+    with pytest.raises(TemplateError):
+        compile_template(source, FIELDS)
+
+
+def test_used_fields() -> None:
+    assert used_fields("{{ contact.score }} {{ contact.city }} {{ account.name }}", FIELDS) == {
+        f"custom.{SCORE}",
+        "city",
+    }
+    assert used_fields("{{ nonsense", FIELDS) == frozenset()
+    assert ("contact.first_name", "First name") in tag_names(FIELDS)
+    assert all(check(f"{{{{ {name} }}}}", FIELDS) is None for name, _ in tag_names(FIELDS))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_no_value_breaks_out_of_its_place(value: str) -> None:
+    body = written('{"a": "{{ contact.motto }}"}', Output.JSON, motto=value)
+    assert json.loads(body) == {"a": value}
+    subject = written("Re: {{ contact.motto }}", Output.SUBJECT, motto=value)
+    assert len(subject.splitlines()) == 1
+    assert "\r" not in subject
+    assert "\n" not in subject
+    url = written("https://x.test/?q={{ contact.motto }}", Output.URL, motto=value)
+    assert unquote(url.removeprefix("https://x.test/?q=")) == value
+    assert not set(url) & set(" \r\n<>\"'")
+    html = written("<p>{{ contact.motto }}</p>", Output.HTML, motto=value)
+    assert not set(html[3:-4]) & set("<>\"'")
+
+
+def test_a_value_is_never_read_as_a_template() -> None:
+    assert (
+        written("{{ contact.motto }}", motto="{{ contact.email }}", email="a@x.test") == "{{ contact.email }}"
+    )
+
+
+@pytest.mark.parametrize(
+    "source", ["{{" * 25_000, "{" * 50_000, "{{ " + "a" * 49_000 + " }}", "{{|" * 16_000]
+)
+def test_hostile_templates_cost_nothing(source: str) -> None:
+    started = time.perf_counter()
+    check(source, FIELDS)
+    assert time.perf_counter() - started < 0.25
+
+
+CARRIED = {
+    "event": {"body": {"order": {"id": 7, "lines": [{"sku": "a-1"}]}}, "note": None, "sure": True},
+    "response": {"crm": {"id": "x<9>"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{{ event.body.order.id }}", "7"),
+        ("{{ event.body.order.lines.0.sku }}", "a-1"),
+        ("{{ event.body.order.lines.1.sku | default: '-' }}", "-"),
+        ("{{ event.body.order.lines }}", '[{"sku":"a-1"}]'),
+        ("{{ event.note | default: 'none' }}", "none"),
+        ("{{ event.nothing.at.all | default: 'none' }}", "none"),
+        ("{{ event.sure }}", "yes"),
+        ("{{ response.crm.id }}", "x<9>"),
+    ],
+)
+def test_what_the_enrollment_carries(source: str, text: str) -> None:
+    facts = someone()
+    facts.data = CARRIED
+    assert compile_template(source, FIELDS).render(facts) == text
+
+
+def test_answers_must_be_kept_by_a_step() -> None:
+    assert check("{{ response.crm.id }}", FIELDS, saved={"crm"}) is None
+    assert "Did you mean “response.crm”" in (check("{{ response.crn.id }}", FIELDS, saved={"crm"}) or "")
+    assert "Keep the answer as" in (check("{{ response.x }}", FIELDS, saved=set()) or "")
+    assert "Write {{ event.order_id" in (check("{{ event }}", FIELDS) or "")
+    assert "Write {{ response." in (check("{{ response. }}", FIELDS) or "")
+
+
+def test_the_owner_is_shown_by_name() -> None:
+    made = compile_template("{{ contact.owner | default: 'nobody' }}", FIELDS)
+    facts = someone()
+    assert made.render(facts) == "nobody"
+    facts.values["owner"], facts.users = str(CONTACT), {str(CONTACT): "Ada"}
+    assert made.render(facts) == "Ada"
+
+
+class Counting(dict[str, str]):
+    """Says how often it was read."""
+
+    reads = 0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.reads += 1
+        return super().get(key, default)
+
+
+@pytest.mark.parametrize("output", list(Output))
+def test_a_text_ends_where_it_is_too_long(output: Output) -> None:
+    """What would come after that is not even read."""
+    facts, said = someone(), Counting(big="x" * 100_000)
+    facts.data = {"event": said}
+    made = compile_template("{{ event.big }}" * 200, FIELDS, output, name="header X-Big")
+    with pytest.raises(TextTooLong, match=r"^The header X-Big is longer than 600,000 characters .* Shorten"):
+        made.render(facts)
+    assert said.reads == 7
+
+
+def test_the_limit_is_of_the_text_as_it_goes_out() -> None:
+    facts = someone()
+    facts.data = {"event": {"quotes": '"' * (LONGEST_RENDERED // 2)}}
+    assert len(compile_template("{{ event.quotes }}", FIELDS, Output.JSON).render(facts)) == LONGEST_RENDERED
+    for source in ("{{ event.quotes }}.", ".{{ event.quotes }}"):
+        compile_template(source, FIELDS, Output.TEXT).render(facts)
+        with pytest.raises(TextTooLong):
+            compile_template(source, FIELDS, Output.JSON).render(facts)

@@ -1,0 +1,214 @@
+"""Standing still while time passes: filters that ask for the time, dates that change, events not matched
+yet."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from msgspec.structs import replace
+
+from app.engine.core.advance import advance
+from app.engine.core.draft import Settings
+from app.engine.core.steps import MET, TIMEOUT, AddTag, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
+from app.engine.core.types import Around, EffectOutcome
+from app.filters.ast import Filter
+from tests.support.engine_kit import (
+    COLD,
+    LATE,
+    NEW,
+    NOW,
+    SENT,
+    SINCE,
+    TEXANS,
+    VIP,
+    Story,
+    ask,
+    either,
+    every,
+    program,
+    someone,
+)
+
+DAY = f"custom.{SINCE}"
+SOON = ask(DAY, "in_next", "3 days")
+QUARTER = timedelta(minutes=15)
+FAR = Wait(amount=30, unit=Unit.DAYS)
+BOTH: dict[str, list[StepConfig]] = {MET: [AddTag(tag=COLD)], TIMEOUT: [AddTag(tag=LATE)]}
+DATED = Wait(mode="date_field", field=DAY, at="12:00", past="exit")
+MAIL = SendEmail(subject="Hi", body="Welcome")
+
+
+def test_a_goal_that_turns_true_by_time_alone() -> None:
+    story = Story(program(FAR, Goal(filter=SOON), AddTag(tag=COLD)), someone(since="2026-12-05"))
+    first = story.go()
+    assert (first.due_at, first.wait_until) == (NOW + QUARTER, NOW + timedelta(days=30))
+    again = story.go(minutes=15)
+    assert (again.moved, again.due_at) == (False, NOW + 2 * QUARTER)
+    story.go(days=8)
+    assert story.path == [(1, "s1", "skipped"), (2, "s2", "met"), (3, "s3", "done")]
+
+
+def test_a_condition_that_turns_true_by_time_alone() -> None:
+    waits = WaitFor(mode="condition", filter=every(either(SOON)), amount=30, unit=Unit.DAYS)
+    story = Story(program((waits, BOTH)), someone(since="2026-12-05"))
+    assert story.go().due_at == NOW + QUARTER
+    story.go(days=9)
+    assert COLD in story.facts.tags
+
+
+def test_who_fits_no_longer_because_time_passed_leaves() -> None:
+    stays = Settings(leave_when_unmatched=True)
+    story = Story(program(FAR, AddTag(tag=COLD), entry=SOON, settings=stays), someone(since="2026-11-25"))
+    assert story.go().due_at == NOW + QUARTER
+    assert story.go(days=2).status.value == "exited"
+
+
+@pytest.mark.parametrize(
+    ("asked", "looked_at"),
+    [
+        (ask("tags", "any_of", [str(VIP)]), False),
+        (ask(DAY, "before", "2027-01-01"), False),
+        (ask("segments", "any_of", [str(TEXANS)]), False),
+        (ask(DAY, "today"), True),
+        (ask(DAY, "anniversary_in", "7 days"), True),
+        (ask("history", "happened", ["tag.added", 1, "7 days"]), True),
+    ],
+)
+def test_only_who_is_asked_for_the_time_is_looked_at(asked: Filter, looked_at: bool) -> None:
+    story = Story(program(FAR, Goal(filter=asked)), someone())
+    first = story.go()
+    assert first.due_at == (NOW + QUARTER if looked_at else first.wait_until)
+
+
+def test_a_million_people_are_not_looked_at_in_one_moment() -> None:
+    running = program(FAR, Goal(filter=SOON))
+    looks = set()
+    for number in range(1000):
+        state = replace(NEW, id=UUID(int=number))
+        decision = advance(running, state, someone(), NOW, Around())
+        assert decision.due_at is not None
+        looks.add(decision.due_at - NOW)
+    assert min(looks) > 0.75 * QUARTER
+    assert max(looks) == QUARTER
+    assert len(looks) > 200
+
+
+def test_the_last_look_is_at_the_end_of_the_wait() -> None:
+    story = Story(program(Wait(amount=20, unit=Unit.MINUTES), Goal(filter=SOON)), someone())
+    story.go()
+    assert story.go(minutes=15).due_at == NOW + timedelta(minutes=20)
+
+
+# Dates that change
+
+
+def noon(day: int) -> datetime:
+    return datetime(2026, 12, day, 11, tzinfo=UTC)  # in Paris
+
+
+def test_a_date_that_is_put_off_is_waited_for() -> None:
+    """Also when nobody told so before the old one has come."""
+    story = Story(program(DATED, AddTag(tag=COLD)), someone(since="2026-12-10"))
+    first = story.go()
+    assert (first.wait_until, first.due_at) == (noon(10), NOW + timedelta(days=1))
+    story.facts.values[DAY] = "2026-12-20"
+    story.now = noon(10)
+    assert story.go().wait_until == noon(20)
+    story.now = noon(20)
+    story.go()
+    assert story.path == [(1, "s1", "passed"), (2, "s1", "passed"), (3, "s2", "done")]
+
+
+@pytest.mark.parametrize(
+    ("became", "left"), [("2026-12-01", noon(1)), ("2026-11-01", "past_window"), (None, "past_window")]
+)
+def test_a_date_that_comes_earlier_is_gone_or_is_emptied(became: Any, left: Any) -> None:
+    story = Story(program(DATED, AddTag(tag=COLD)), someone(since="2026-12-10"))
+    story.go()
+    story.facts.values[DAY] = became
+    after = story.go(hours=1)
+    assert left in (after.wait_until, after.exit_reason)
+
+
+def test_whoever_was_spared_the_wait_does_not_wait_for_the_date_again() -> None:
+    story = Story(program(DATED, AddTag(tag=COLD)), someone(since="2026-12-10"))
+    story.state = parked_until(story, NOW)
+    story.go(heard=True)
+    assert story.path == [(1, "s1", "passed"), (2, "s2", "done")]
+
+
+def parked_until(story: Story, moment: datetime) -> Any:
+    """As if a person had ended the wait of the first step."""
+    story.go()
+    return replace(story.state, wait_until=moment)
+
+
+def test_a_wait_for_a_moment_follows_the_zone_of_the_account() -> None:
+    story = Story(program(Wait(mode="until", until="2026-12-01T09:00")), someone())
+    assert story.go().wait_until == datetime(2026, 12, 1, 8, tzinfo=UTC)
+    story.facts.zone = ZoneInfo("America/New_York")
+    assert story.go(days=1).wait_until == datetime(2026, 12, 1, 14, tzinfo=UTC)
+
+
+# Events
+
+
+@pytest.mark.parametrize(
+    ("event", "about", "steps", "met"),
+    [
+        ("email.delivered", "", [MAIL], True),
+        ("email.delivered", "", [MAIL, AddTag(tag=VIP)], True),
+        ("email.bounced", "", [MAIL], False),
+        ("tag.added", str(VIP), [MAIL, AddTag(tag=VIP)], False),
+        ("email.delivered", "", [AddTag(tag=VIP)], False),
+    ],
+)
+def test_the_delivery_of_the_letter_before_it_is_not_missed(
+    event: str, about: str, steps: list[StepConfig], met: bool
+) -> None:
+    """The mail server has taken it before the wait can begin."""
+    waits = WaitFor(mode="event", event=event, about=about)
+    story = Story(program(*steps, (waits, BOTH)), someone(email="a@x.test"))
+    story.go()
+    if MAIL in steps:
+        story.go(SENT)
+    assert (COLD in story.facts.tags) == met
+    assert met or story.state.wait_reason == "event"
+
+
+@pytest.mark.parametrize("since", ["2026-12-05", "2027-01-05"])
+def test_the_delivery_counts_while_the_filter_holds(since: str) -> None:
+    waits = WaitFor(mode="event", event="email.delivered", filter=ask(DAY, "before", "2027-01-01"))
+    story = Story(program(MAIL, (waits, BOTH)), someone(email="a@x.test", since=since))
+    story.go()
+    story.go(SENT)
+    assert (COLD in story.facts.tags) == (since < "2027")
+
+
+def test_a_letter_that_was_not_sent_was_not_delivered() -> None:
+    waits = WaitFor(mode="event", event="email.delivered")
+    story = Story(program(MAIL, (waits, BOTH)), someone(email="a@x.test"))
+    story.go()
+    assert story.go(EffectOutcome("skipped", error="No consent.")).wait_reason == "event"
+
+
+@pytest.mark.parametrize(("seconds", "waits_on"), [(-1, True), (0, True), (1, False)])
+def test_no_wait_for_an_event_is_over_before_what_happened_in_time_is_matched(
+    seconds: int, waits_on: bool
+) -> None:
+    around = Around()
+    waits = WaitFor(mode="event", event="tag.added", amount=1, unit=Unit.HOURS)
+    story = Story(program((waits, BOTH)), someone(), around)
+    over = story.go().wait_until
+    assert over is not None
+    around.unmatched_since = over + timedelta(seconds=seconds)
+    late = story.go(hours=2)
+    assert late.moved is not waits_on
+    if waits_on:
+        assert late.due_at == story.now + timedelta(seconds=30), "an hour behind"
+        story.go(heard=True, seconds=30)
+        assert COLD in story.facts.tags
+    else:
+        assert LATE in story.facts.tags

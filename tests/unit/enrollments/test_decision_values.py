@@ -1,0 +1,116 @@
+"""What a decision keeps of the values it saw, and how that reads."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from app.enrollments.decision_values import Names, seen_values
+from app.filters.ast import Filter
+from app.filters.explain import values_seen
+from app.filters.facts import Facts, Happened, Membership
+from tests.support.engine_kit import (
+    ANN,
+    FIELDS,
+    GONE,
+    MEMBER,
+    NOW,
+    RENEWAL,
+    TAGS,
+    TEXANS,
+    VIP,
+    WARM,
+    WELCOME,
+    ask,
+    every,
+    someone,
+)
+
+NAMES = Names(FIELDS, TAGS, NOW, "Europe/Paris")
+
+
+def kept(asked: Filter, facts: Facts) -> Any:
+    """As it comes back from the database."""
+    return msgspec.json.decode(msgspec.json.encode(values_seen(asked, facts, FIELDS, NOW)))
+
+
+def told(seen: Any) -> list[tuple[str, str]]:
+    return [(one.label, one.words) for one in seen_values({"seen": seen}, NAMES)]
+
+
+def test_segments_are_told_by_name_one_by_one() -> None:
+    asked = ask("segments", "any_of", [str(TEXANS), str(WARM), str(GONE)])
+    seen = kept(asked, someone({VIP}, state="CA"))
+    assert seen == {"segments": {"in": [str(TEXANS), str(WARM)], "not_in": [str(GONE)]}}
+    [one] = seen_values({"seen": seen}, NAMES)
+    assert (one.value, one.words) == (seen["segments"], "in Texans, Warm · not in Gone")
+    assert one.names == {str(TEXANS): "Texans", str(WARM): "Warm", str(GONE): "Gone"}
+
+
+def test_workflows_are_told_by_name_and_how_the_contact_stands_there() -> None:
+    person = someone()
+    person.workflows = Membership({WELCOME}, {WELCOME, RENEWAL}, set())
+    asked = every(
+        ask("workflows", "never_in", [str(WELCOME)]),
+        ask("workflows", "completed", [str(RENEWAL), str(UUID(int=9))]),
+    )
+    seen = kept(asked, person)
+    assert seen["workflows"]["past"] == [str(RENEWAL)]
+    assert told(seen) == [("Workflows", "now in Welcome · was in Renewal · never in a workflow that is gone")]
+
+
+def test_history_says_what_was_counted() -> None:
+    person, day = someone(), timedelta(days=1)
+    person.history = [
+        Happened("tag.added", NOW - day),
+        Happened("contact.updated", NOW - day, {"city": ["Rome", "Oslo"]}),
+        Happened("contact.updated", NOW - day, {"owner": [None, str(ANN)]}),
+        Happened("tag.added", NOW - 40 * day),
+    ]
+    asked = every(
+        ask("history", "happened", ["tag.added", 3, "30 days"]),
+        ask("history", "changed_to", ["city", "Paris", "1 week"]),
+        ask("history", "changed", ["owner", "2 days"]),
+        ask("history", "changed", ["state", "2 days"]),
+    )
+    [(label, words)] = told(kept(asked, person))
+    assert (label, words.split(" · ")) == (
+        "History",
+        [
+            "Tag added once in the last 30 days",
+            "City changed once in the last 1 week (Rome → Oslo)",
+            "Owner changed once in the last 2 days (empty → Ann)",
+            "State changed 0 times in the last 2 days",
+        ],
+    )
+
+
+def test_people_tags_moments_and_what_is_empty_are_told_in_words() -> None:
+    asked = every(
+        ask("owner", "is", str(UUID(int=9))),
+        ask("tags", "any_of", [*TAGS]),
+        ask("created_at", "today"),
+        ask(f"custom.{MEMBER}", "true"),
+        ask("city", "is", "Rome"),
+    )
+    person = someone({VIP}, owner=str(ANN), created_at=NOW, member=False)
+    assert told(kept(asked, person)) == [
+        ("Owner", "Ann"),
+        ("Tags", "vip"),
+        ("Created", "10:30"),
+        ("Member", "no"),
+        ("City", "empty"),
+    ]
+    assert told(kept(asked, someone()))[:2] == [("Owner", "nobody"), ("Tags", "none")]
+
+
+def test_what_an_earlier_release_kept_is_told_as_far_as_it_goes() -> None:
+    old = {"segments": None, "history": None, "custom.x": "y", "changes": {"owner": [str(ANN), None]}}
+    assert told(old) == [
+        ("Segments", "not kept"),
+        ("History", "not kept"),
+        ("A field that is gone", "y"),
+        ("Changed", "Owner: Ann → empty"),
+    ]
+    assert told(None) == []

@@ -1,0 +1,230 @@
+"""Conditions on what stands around a contact: segments, workflows, history, people, yearly days."""
+
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from app.engine.core import events
+from app.filters.analysis import AskedHistory, asked_fields, asked_history, size
+from app.filters.ast import Filter, FilterError, Group, Op, Predicate
+from app.filters.evaluate import compile_filter
+from app.filters.event_kinds import EVENT_KINDS
+from app.filters.facts import Facts, Happened, Membership
+from app.filters.fields import NOBODY, Named, catalogue
+from app.filters.parse import check, describe, parse
+from app.filters.ranges import anniversaries, anniversary_instants
+from app.filters.values import Span
+from tests.support.engine_kit import (
+    ANN,
+    FIELDS,
+    NOW,
+    OURS,
+    PARIS,
+    SEGMENTS,
+    TEXANS,
+    WELCOME,
+    ask,
+    every,
+    someone,
+)
+
+
+def holds(asked: Filter, facts: Facts, now: datetime = NOW) -> bool:
+    assert check(asked, FIELDS) == {}
+    return compile_filter(asked, FIELDS)(facts, now)
+
+
+def test_a_segment_stands_for_its_filter() -> None:
+    texan, other = someone(state="CA"), someone(state="NY")
+    inside = ask("segments", Op.ANY_OF, [str(TEXANS)])
+    assert (holds(inside, texan), holds(inside, other)) == (True, False)
+    outside = ask("segments", Op.NONE_OF, [str(TEXANS)])
+    assert (holds(outside, texan), holds(outside, other)) == (False, True)
+    ours = ask("segments", Op.ANY_OF, [str(OURS)])
+    assert holds(ours, texan)
+    texan.history = [Happened("tag.added", NOW)] * 2
+    assert not holds(ours, texan)
+
+
+def test_a_segment_that_is_gone_has_nobody_in_it_and_is_said() -> None:
+    gone = ask("segments", Op.ANY_OF, [str(UUID(int=9))])
+    assert check(gone, FIELDS) == {
+        "value": "A segment of this condition no longer exists. Choose another one."
+    }
+    assert not compile_filter(gone, FIELDS)(someone(), NOW)
+    assert check(gone, catalogue()) == {}, "the engine knows no names and asks for none"
+
+
+def chain(length: int) -> dict[UUID, Filter]:
+    """Each segment asks for the next."""
+    asked = [ask("segments", Op.ANY_OF, [str(UUID(int=number + 1))]) for number in range(length)]
+    return dict(zip((UUID(int=number) for number in range(length)), asked, strict=True))
+
+
+def test_circles_and_depth() -> None:
+    round_trip = chain(3) | {UUID(int=2): ask("segments", Op.ANY_OF, [str(UUID(int=0))])}
+    with pytest.raises(FilterError, match="circle"):
+        size(round_trip[UUID(int=0)], round_trip)
+    with pytest.raises(FilterError, match="circle"):
+        compile_filter(round_trip[UUID(int=0)], catalogue(named=Named(filters=round_trip)))
+    assert size(chain(5)[UUID(int=0)], chain(5)).depth == 5
+    with pytest.raises(FilterError, match="deep"):
+        size(chain(6)[UUID(int=0)], chain(6))
+
+
+def test_what_a_filter_comes_to() -> None:
+    """Twice as many on each level: without an end of it the statement would not fit anywhere."""
+    filters: dict[UUID, Filter] = {UUID(int=0): every(*[ask("city", "is", "x")] * 80)}
+    for number in range(1, 5):
+        one = ask("segments", Op.ANY_OF, [str(UUID(int=number - 1))])
+        filters[UUID(int=number)] = every(one, one)
+    fields = catalogue(named=Named(filters=filters))
+    fits = ask("segments", Op.ANY_OF, [str(UUID(int=3))])
+    assert check(fits, fields) == {}
+    assert size(fits, filters).conditions == 1 + 2 + 4 + 8 + 8 * 80
+    assert "more than 1000" in check(ask("segments", Op.ANY_OF, [str(UUID(int=4))]), fields)[""]
+
+
+def test_the_fields_asked_for_are_found_in_segments_too() -> None:
+    asked = every(ask("city", "is", "x"), ask("segments", Op.ANY_OF, [str(OURS)]))
+    assert asked_fields(asked, FIELDS) == {"city", "segments", "state", "tags", "owner", "history"}
+
+
+def test_of_the_history_only_what_is_asked_for_is_read() -> None:
+    """A span is not longer than said, whatever months, leap years and changes of clocks it has."""
+    inside = every(ask("history", Op.CHANGED_TO, ["city", "Rome", "3 months"]))
+    fields = catalogue(named=Named(filters={OURS: inside}))
+    asked = every(
+        ask("history", Op.HAPPENED, ["tag.added", 2, "7 days"]), ask("segments", Op.ANY_OF, [str(OURS)])
+    )
+    found = asked_history(asked, fields)
+    assert (set(found.kinds), set(found.fields)) == ({"tag.added", "contact.updated"}, {"city"})
+    assert timedelta(days=92) <= found.within <= timedelta(days=95)
+    assert asked_history(ask("city", "is", "x"), fields) == AskedHistory()
+    forever = asked_history(ask("history", Op.HAPPENED, ["tag.added", 1, "10000 years"]), fields)
+    assert NOW - forever.within < NOW - timedelta(days=36_500)
+
+
+@pytest.mark.parametrize(
+    ("op", "true"),
+    [
+        (Op.ACTIVE_IN, {"active"}),
+        (Op.NOT_ACTIVE_IN, {"completed", "never"}),
+        (Op.EVER_IN, {"active", "completed"}),
+        (Op.NEVER_IN, {"never"}),
+        (Op.COMPLETED, {"completed"}),
+        (Op.NOT_COMPLETED, {"active", "never"}),
+    ],
+)
+def test_workflows(op: Op, true: set[str]) -> None:
+    people = {
+        "active": Membership({WELCOME}, {WELCOME}, set()),
+        "completed": Membership(set(), {WELCOME}, {WELCOME}),
+        "never": Membership(),
+    }
+    asked = ask("workflows", op, [str(WELCOME)])
+    assert {name for name, been in people.items() if holds(asked, Facts(workflows=been))} == true
+
+
+def test_history_counts_within_its_time() -> None:
+    asked = ask("history", Op.HAPPENED, ["tag.added", 2, "7 days"])
+    edge, late = NOW - timedelta(days=7), NOW + timedelta(microseconds=1)
+    for moments, expected in (
+        ([NOW, edge], True),
+        ([NOW, edge - timedelta(microseconds=1)], False),
+        ([NOW, late], False),
+        ([NOW], False),
+    ):
+        facts = Facts(history=[Happened("tag.added", moment) for moment in moments])
+        facts.history.append(Happened("note.added", NOW))
+        assert holds(asked, facts) is expected
+        assert holds(ask("history", Op.NOT_HAPPENED, asked.value), facts) is not expected
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("tag.added", "three values"),
+        (["tag.added", 3], "three values"),
+        (["tag.aded", 3, "7 days"], "Did you mean “tag.added”?"),
+        (["tag.added", 0, "7 days"], "whole number from 1 to 1000"),
+        (["tag.added", 1.5, "7 days"], "whole number"),
+        (["tag.added", "many", "7 days"], "Give a number"),
+        (["tag.added", 1, "soon"], "Write an amount and a unit"),
+    ],
+)
+def test_a_history_that_is_none(value: list[bool | int | float | str] | str, said: str) -> None:
+    assert said in check(ask("history", Op.HAPPENED, value), FIELDS)["value"]
+
+
+def test_every_kind_of_event_can_be_asked_for() -> None:
+    kinds = {value for name, value in vars(events).items() if name.isupper() and isinstance(value, str)}
+    assert set(EVENT_KINDS) <= kinds
+
+
+def test_owners() -> None:
+    ann, nobody = someone(owner=str(ANN)), someone()
+    assert holds(ask("owner", Op.IS, str(ANN)), ann)
+    assert not holds(ask("owner", Op.ANY_OF, [str(ANN)]), nobody)
+    assert holds(ask("owner", Op.UNASSIGNED), nobody)
+    assert holds(ask("owner", Op.ASSIGNED), ann)
+    assert "Choose a person" in check(ask("owner", Op.IS, "Ann"), FIELDS)["value"]
+
+
+@pytest.mark.parametrize(
+    ("now", "span", "true", "false"),
+    [
+        ("2027-02-28", None, ["2000-02-28", "2000-02-29", "2030-02-28"], ["2000-02-27", "2000-03-01"]),
+        ("2028-02-28", None, ["2000-02-28"], ["2000-02-29"]),
+        ("2028-02-29", None, ["2000-02-29"], ["2000-02-28", "2000-03-01"]),
+        ("2027-03-01", None, ["1999-03-01"], ["2000-02-29"]),
+        ("2026-12-30", "7 days", ["2000-12-30", "2000-01-06"], ["2000-01-07", "2000-12-29"]),
+        ("2027-02-25", "3 days", ["2000-02-28", "2000-02-29"], ["2000-03-01"]),
+        ("2027-02-25", "14 months", ["2000-02-24", "2000-12-31"], []),
+    ],
+)
+def test_anniversaries(now: str, span: str | None, true: list[str], false: list[str]) -> None:
+    moment = datetime.fromisoformat(f"{now}T12:00:00+00:00")
+    asked = ask("since", Op.ANNIVERSARY) if span is None else ask("since", Op.ANNIVERSARY_IN, span)
+    key = next(spec.key for spec in FIELDS.values() if spec.slug == "since")
+    match = compile_filter(Predicate(key, asked.op, asked.value), FIELDS)
+    assert [day for day in true + false if match(someone(since=day), moment)] == true
+    # An instant of that day says the same: noon in Paris.
+    created = ask("created_at", asked.op, asked.value)
+    days = [day for day in true + false if "1995" < day < now]
+    noons = {day: datetime.fromisoformat(f"{day}T11:00:00+00:00") for day in days}
+    found = [day for day, noon in noons.items() if holds(created, someone(created_at=noon), moment)]
+    assert found == [day for day in true if day in days]
+
+
+def test_anniversaries_of_the_whole_calendar_have_two_ends() -> None:
+    far = anniversaries(Op.ANNIVERSARY_IN, (Span(10_000, "months"),), NOW, PARIS)
+    assert far == (("01-01", "12-31"),)
+    spans = anniversary_instants(Op.ANNIVERSARY, (), NOW, PARIS)
+    assert all(start < end for start, end in spans)
+    assert spans[0][0] == datetime(1990, 11, 23, 23, 0, tzinfo=UTC)
+    assert date(1990, 1, 1).year == spans[0][0].year
+
+
+def test_sentences() -> None:
+    items = {
+        f"segments:any_of:{TEXANS}": "Segments in any of Texans",
+        f"workflows:never_in:{WELCOME}": "Workflows never in any of Welcome",
+        f"owner:is:{ANN}": "Owner is Ann",
+        "owner:unassigned": "Owner is nobody",
+        "history:happened:tag.added,3,30 days": (
+            "History happened at least 3 times in the last 30 days: Tag added"
+        ),
+        "created_at:more_than_ahead:2 days": "Created is further ahead than 2 days",
+        "email_consent:any_of:granted,unknown": "E-mail consent is any of granted, unknown",
+        f"segments:any_of:{UUID(int=9)}": "Segments in any of (a segment that no longer exists)",
+    }
+    for item, sentence in items.items():
+        assert describe(parse([item]), FIELDS) == sentence
+
+
+def test_an_empty_account_knows_nobody() -> None:
+    assert catalogue(named=NOBODY)["segments"].filters == {}
+    assert compile_filter(Group("all", []), catalogue())(someone(), NOW)
+    assert set(SEGMENTS) == set(FIELDS["segments"].filters)

@@ -1,0 +1,82 @@
+"""A filter shown in the rows of a form and saved as it was shown names the same things as before."""
+
+from typing import Any, cast
+
+import pytest
+from msgspec.structs import replace
+
+from app.engine.core.name_lookup import Names
+from app.errors import Invalid
+from app.filters.ast import Filter
+from app.filters.fields import FieldSpec
+from app.filters.parse import normal, parse
+from app.work import Work
+from app.workflows.controllers.form_values import filter_values
+from app.workflows.schemas.inputs.filters import RowInput, RowsInput
+from app.workflows.use_cases.input_reader import Known, Reader
+from tests.support.engine_kit import ANN, BEN, COLD, FIELDS, LATE, RENEWAL, TAGS, VIP, WELCOME, ask, every
+
+
+def called(field: str, **names: str) -> Known:
+    """The fields of the stories where people or workflows have these names."""
+    ids = {"ann": str(ANN), "ben": str(BEN), "welcome": str(WELCOME), "renewal": str(RENEWAL)}
+    spec: FieldSpec = replace(FIELDS[field], names={ids[key]: name for key, name in names.items()})
+    return Known({**FIELDS, field: spec}, Names(TAGS))
+
+
+def saved(shown: dict[str, Any], known: Known) -> Filter | None:
+    reader = Reader(cast("Work", None), known)  # no row of these makes a tag
+    rows = [RowInput(**row) for row in shown["rows"]]
+    found = reader.filter(RowsInput(shown["match"], rows), "filter")
+    reader.refuse([], "")
+    return found
+
+
+TWINS = {"welcome": "Welcome", "renewal": "welcome"}
+
+
+@pytest.mark.parametrize(
+    ("known", "asked"),
+    [
+        (called("owner", ann="Ann", ben="Ben"), ask("owner", "is", str(BEN))),
+        (called("owner", ann="Ann", ben="Ann"), ask("owner", "is", str(BEN))),
+        (called("owner", ann="Smith, Ann", ben="Smith"), ask("owner", "any_of", [str(ANN)])),
+        (called("owner", ann=str(BEN), ben="Ben"), ask("owner", "is", str(ANN))),
+        (called("workflows", **TWINS), ask("workflows", "ever_in", [str(WELCOME), str(RENEWAL)])),
+        (called("workflows", welcome="Mail", renewal="Mail"), ask("workflows", "ever_in", [str(RENEWAL)])),
+        (Known(FIELDS, Names(TAGS)), ask("city", "in", ["Washington, DC", "100%", "%2C"])),
+        (Known(FIELDS, Names(TAGS)), ask("history", "changed_to", ["city", "Washington, DC", "7 days"])),
+        (Known(FIELDS, Names(TAGS)), ask("city", "is", "Washington, DC %2C")),
+        (
+            called("owner", ann="Ann", ben="Ann"),
+            ask("history", "changed_from_to", ["owner", str(ANN), str(BEN), "7 days"]),
+        ),
+    ],
+)
+def test_what_was_shown_is_what_is_saved(known: Known, asked: Filter) -> None:
+    assert saved(filter_values(every(asked), known), known) == every(asked)
+
+
+def test_names_that_together_look_like_another_one() -> None:
+    """Tags “vip”, “cold” and “vip, cold”."""
+    known = Known(FIELDS, Names(TAGS | {str(LATE): "vip, cold"}))
+    for asked in (ask("tags", "any_of", [str(VIP), str(COLD)]), ask("tags", "any_of", [str(LATE)])):
+        assert saved(filter_values(every(asked), known), known) == every(asked)
+
+
+def test_a_name_that_two_have_is_refused() -> None:
+    rows = {"match": "all", "rows": [{"field": "owner", "op": "is", "value": "ann"}]}
+    with pytest.raises(Invalid, match=r"More than one person is called “ann”\. Write the id instead"):
+        saved(rows, called("owner", ann="Ann", ben="ANN"))
+
+
+def test_ids_are_stored_in_one_form() -> None:
+    written = parse(
+        [f"tags:any_of:{VIP.hex},{str(COLD).upper()}", f"history:changed_to:owner,{ANN.hex},7 days"]
+    )
+    assert normal(every(written), FIELDS) == every(
+        every(
+            ask("tags", "any_of", [str(VIP), str(COLD)]),
+            ask("history", "changed_to", ["owner", str(ANN), "7 days"]),
+        )
+    )

@@ -1,0 +1,154 @@
+"""Why, and why not."""
+
+import json
+from uuid import UUID
+
+from app.engine.core.draft import Audience, Settings
+from app.engine.core.steps import Exit
+from app.engine.core.triggers import ContactUpdated
+from app.enrollments.decision_log import MOST
+from app.filters.ast import Group
+from db.ids import uuid7
+from tests.support.fakes import Outside, TestClock
+from tests.support.scenario import Stage, ask
+from tests.support.world import World
+
+
+async def test_every_event_has_its_answer(world: World, clock: TestClock, outside: Outside) -> None:
+    who = await world.person("viewer")
+    stage = Stage(world, who.account_id, clock, outside)
+    trigger = ContactUpdated(key="t1", fields=["city"], filter=ask("city", "is", "Oslo"))
+    flow = await stage.workflow([Exit()], trigger, settings=Settings())
+    person = await stage.contact()
+    for name, value in (("state", "TX"), ("city", "Rome"), ("city", "Oslo"), ("city", "Oslo")):
+        await stage.change(person, name, value)
+        await stage.drain()
+    await stage.sql(
+        "delete from trigger_decisions where verdict = 'filter_false' and contact_id = $1", person
+    )
+    at = f"/contacts/{person}/why"
+    async with world.script(who) as script:
+        page = (await script.get(at, params={"workflow": str(flow)})).json()
+        assert [(one["verdict"], one["worked_out"]) for one in page["items"]] == [
+            ("reentry_once", False),
+            ("enrolled", False),
+            ("reentry_once", True),  # the kept refusal is gone, and today it would be another one
+            ("", False),
+        ]
+        assert page["items"][1]["sentence"] == "The contact entered."
+        assert "No trigger" in page["items"][3]["sentence"]
+        assert (await script.get(at)).json()["items"] == []
+        assert (await script.get(at, params={"workflow": str(UUID(int=5))})).status_code == 404
+        assert (await script.get(at, params={"workflow": "x"})).status_code in (404, 422)
+    async with world.browser(who) as browser:
+        shown = await browser.get(at, params={"workflow": str(flow)})
+        assert "The contact entered." in shown.text
+        assert "Worked out now" in shown.text
+    async with world.script(await world.person()) as stranger:
+        assert (await stranger.get(at)).status_code == 404
+
+
+async def test_the_values_seen_are_told_by_name(world: World, clock: TestClock, outside: Outside) -> None:
+    who = await world.person("viewer")
+    stage = Stage(world, who.account_id, clock, outside)
+    texans, vip = await stage.segment(ask("state", "is", "TX")), await stage.tag("vip")
+    await stage.sql("update segments set name = 'Texans' where id = $1", texans)
+    other = await stage.workflow([Exit()], ContactUpdated(key="t1", fields=["state"]))
+    asked = [
+        ask("segments", "any_of", [str(texans)]),
+        ask("workflows", "active_in", [str(other)]),
+        ask("history", "happened", ["tag.added", 2, "1 day"]),
+        ask("tags", "none_of", [str(vip)]),
+        ask("owner", "is", str(who.user_id)),
+    ]
+    trigger = ContactUpdated(key="t1", fields=["city"], filter=Group("all", [*asked]))
+    flow = await stage.workflow([Exit()], trigger)
+    person = await stage.contact(owner_id=str(who.user_id))
+    await stage.add_tag(person, vip)
+    await stage.change(person, "city", "Oslo")
+    await stage.drain()
+    at = f"/contacts/{person}/why?workflow={flow}"
+    words = {
+        "Segments": "not in Texans",
+        "Workflows": "never in Welcome",
+        "History": "Tag added once in the last 1 day",
+        "Tags": "vip",
+        "Owner": who.name,
+    }
+    async with world.script(who) as script:
+        line = (await script.get(at)).json()["items"][0]
+        assert (line["verdict"], line["worked_out"]) == ("filter_false", False)
+        assert {one["label"]: one["words"] for one in line["seen"]} == words
+        [segments] = [one for one in line["seen"] if one["field"] == "segments"]
+        assert segments["value"] == line["detail"]["seen"]["segments"] == {"in": [], "not_in": [str(texans)]}
+        assert segments["names"] == {str(texans): "Texans"}
+    async with world.browser(who) as browser:
+        shown = (await browser.get(at)).text
+        assert all(f"{label}: {told}" in shown for label, told in words.items())
+        assert str(texans) not in shown
+
+
+async def test_older_events_are_on_the_next_page(world: World, clock: TestClock, outside: Outside) -> None:
+    who = await world.person("viewer")
+    stage = Stage(world, who.account_id, clock, outside)
+    flow = await stage.workflow([Exit()], ContactUpdated(key="t1", fields=["city"]))
+    person = await stage.contact()
+    made = [str(await stage.emit("note.added", person)) for _ in range(MOST + 2)]
+    async with world.script(who) as script:
+        first = (await script.get(f"/contacts/{person}/why", params={"workflow": str(flow)})).json()
+        assert [one["event_id"] for one in first["items"]] == made[:1:-1]
+        assert first["previous"] == ""
+        last = (await script.get(first["next"])).json()
+        assert [one["event_id"] for one in last["items"]] == [made[1], made[0]]
+        assert last["next"] == ""
+        back = (await script.get(last["previous"])).json()
+        assert (back["items"], back["previous"]) == (first["items"], "")
+        assert (await script.get(back["next"])).json()["items"] == last["items"]
+    async with world.browser(who) as browser:
+        shown = (await browser.get(f"/contacts/{person}/why", params={"workflow": str(flow)})).text
+        assert 'rel="next"' in shown
+        assert 'rel="next"' not in (await browser.get(first["next"])).text
+
+
+async def test_what_left_no_decision_is_explained(world: World, clock: TestClock, outside: Outside) -> None:
+    who = await world.person("viewer")
+    stage = Stage(world, who.account_id, clock, outside)
+    trigger = ContactUpdated(key="t1", fields=["city"])
+    closed = Settings(audience=Audience.CURRENT_ONLY)
+    entry = ask(f"custom.{UUID(int=7)}", "is", "x")
+    flows = {
+        "archived": await stage.workflow([Exit()], trigger, status="archived"),
+        "is not published": await stage.workflow([Exit()], trigger, status="draft"),
+        "cannot run": await stage.workflow([Exit()], trigger, entry=entry),
+        "matched when it was published": await stage.workflow([Exit()], trigger, settings=closed),
+    }
+    await stage.sql("update workflows set live_version = null where id = $1", flows["is not published"])
+    person = await stage.contact()
+    at = f"/contacts/{person}/why"
+    await stage.change(person, "city", "Oslo")
+    async with world.script(who) as script:
+
+        async def said(flow: UUID) -> str:
+            [line] = (await script.get(at, params={"workflow": str(flow)})).json()["items"]
+            assert (line["verdict"], line["worked_out"]) == ("", False)
+            return str(line["sentence"])
+
+        assert "not looked at yet" in await said(flows["cannot run"])
+        await stage.drain()
+        for expected, flow in flows.items():
+            assert expected in await said(flow)
+        # As the matcher notes what it cannot decide on: one workflow alone, then the event as a whole.
+        [event] = await stage.sql("select id from events where subject_id = $1", person)
+        for told, over in ((f"could not start workflow {flows['archived']}", 1), ("could not be matched", 4)):
+            await stage.sql(
+                "insert into audit_logs (account_id, id, occurred_at, actor_kind, actor_id, actor_name, "
+                "action,"
+                " subject_kind, subject_id, changes) values ($1, $2, now(), 'system', '', 'Engine',"
+                " 'event.passed_over', 'contact', $3, $4::jsonb)",
+                who.account_id, uuid7(), str(person),
+                json.dumps({"event": [str(event["id"]), f"contact.updated {told}: Boom"]}),
+            )  # fmt: skip
+            assert sum(["passed over" in await said(flow) for flow in flows.values()]) == over
+    async with world.browser(who) as browser:
+        assert "It was passed over" in (await browser.get(at, params={"workflow": str(flow)})).text
+        assert f'href="{at}"' in (await browser.get(f"/contacts/{person}")).text

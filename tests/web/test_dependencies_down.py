@@ -1,0 +1,67 @@
+"""The real app without its database, without Redis, and with connections that are cut under it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import msgspec
+import pytest
+
+from app.main import create_app
+from app.runtime import open_runtime
+from app.settings import Settings
+from tests.support.web_kit import BASE, HTML, JSON, OWN
+from tests.support.world import PASSWORD, World
+
+NOWHERE = "postgresql://app_user:x@127.0.0.1:1/switchyard"
+
+
+@pytest.fixture
+async def stranded(settings: Settings, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    alone = msgspec.structs.replace(
+        settings, database_url=NOWHERE, redis_url="redis://127.0.0.1:1/0", data_dir=tmp_path
+    )
+    runtime = open_runtime(alone, pool_size=2)
+    app = create_app(alone, runtime)
+    transport = httpx.ASGITransport(cast("Any", app))
+    async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=OWN) as client:
+        yield client
+    await app.state.counter.aclose()
+    await runtime.close()
+
+
+async def test_without_the_database_everything_is_503_and_says_when_to_come_back(
+    stranded: httpx.AsyncClient,
+) -> None:
+    form = {"email": "ana@acme.example", "password": PASSWORD}
+    answers = [
+        await stranded.post("/sessions", headers=JSON, json=form),
+        await stranded.post("/sessions", headers=HTML, data=form),
+        await stranded.get("/", headers=JSON | {"authorization": "Bearer swy_x"}),
+    ]
+    for answer in answers:
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "2"
+        assert "127.0.0.1" not in answer.text
+        assert "asyncpg" not in answer.text
+    ready = await stranded.get("/health/ready")
+    assert (ready.status_code, ready.json()) == (503, {"status": "down", "database": "down", "redis": "down"})
+    workers = await stranded.get("/health/workers")
+    assert (workers.status_code, workers.json()["status"]) == (503, "unknown"), "cannot tell is never well"
+    assert (await stranded.get("/health/live")).status_code == 200
+    assert (await stranded.get("/sign-in", headers=HTML)).status_code == 200
+
+
+async def test_connections_that_are_cut_are_503_at_most_and_heal(world: World) -> None:
+    owner = await world.person()
+    async with world.script(owner) as client:
+        for _ in range(3):
+            await world.sql(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where usename = 'app_user' and datname = current_database()"
+            )
+            world.app.state.identity.forget()
+            statuses = {(await client.get("/")).status_code for _ in range(8)}
+            assert statuses <= {200, 503}
+            assert (await client.get("/")).status_code == 200

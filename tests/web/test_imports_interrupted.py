@@ -1,0 +1,139 @@
+"""Imports that are killed, cancelled, failed or overtaken by others."""
+
+from typing import Any
+
+import pytest
+
+from app.imports import jobs
+from app.imports.domain.sample_file import people
+from app.work import SYSTEM, open_work
+from db.models import Job
+from db.repositories.imported_contacts import ImportedContacts
+from tests.support.imports_kit import TASKS, act, counts, show, table, upload, work_off
+from tests.support.world import Somebody, World
+
+
+async def test_a_killed_worker_loses_and_repeats_nothing(world: World) -> None:
+    """Every batch is tried, thrown away before its commit, and done again by a process that knows nothing."""
+    who = await world.person("operator")
+    async with world.script(who) as client:
+        page = await act(client, await upload(client, table(1200)), "map", tags="vip")
+        for step in ("preview", "result"):
+            while (await show(client, page))["step"] != step:
+                await _killed(world, who)
+                jobs._cursors.clear()
+                await work_off(world, who, most=1)
+            page = await show(client, page)
+            if step == "preview":
+                assert counts(page) == (1200, 0, 0, 0)
+                page = await act(client, page, "run")
+    for name, expected in (("contacts", 1200), ("contact_tags", 1200), ("events", 2400)):
+        found = await world.sql(f"select count(*) as n from {name} where account_id = $1", who.account_id)  # noqa: S608 -- constants
+        assert (name, found[0]["n"]) == (name, expected)
+
+
+async def _killed(world: World, who: Somebody) -> None:
+    rows = await world.sql(
+        "select id, task from jobs where account_id = $1 and status = 'queued' order by id", who.account_id
+    )
+    for row in rows:
+        async with open_work(world.runtime, who.account_id, SYSTEM) as work:
+            job = await work.session.get_one(Job, (who.account_id, row["id"]))
+
+            async def dies() -> None:
+                raise KeyboardInterrupt
+
+            work.commit = dies  # type: ignore[method-assign]  # -- the moment of the kill
+            with pytest.raises(KeyboardInterrupt):
+                await TASKS[row["task"]](work, job)
+            await work.session.rollback()
+
+
+async def test_a_contact_that_came_meanwhile_is_not_added_twice(world: World) -> None:
+    who = await world.person("operator")
+    async with world.script(who) as client:
+        page = await act(client, await upload(client, table(3)), "map")
+        await work_off(world, who)
+        mail = people(3)[1][10]
+        await world.sql(
+            "insert into contacts (account_id, id, email, city) values ($1, gen_random_uuid(), $2, 'Oslo')",
+            who.account_id,
+            mail,
+        )
+        page = await act(client, await show(client, page), "run")
+        await work_off(world, who)
+        page = await show(client, page)
+        assert counts(page) == (2, 1, 0, 0)
+    found = await world.sql(
+        "select city from contacts where account_id = $1 and email = $2", who.account_id, mail
+    )
+    assert [row["city"] for row in found] == ["Salem"]
+
+
+async def test_an_import_is_cancelled_and_goes_on(world: World) -> None:
+    who = await world.person("operator")
+    async with world.script(who) as client:
+        page = await act(client, await upload(client, table(900)), "map")
+        await work_off(world, who)
+        page = await act(client, await show(client, page), "run")
+        await work_off(world, who, most=1)
+        page = await act(client, page, "cancel")
+        assert (page["item"]["status"], page["item"]["written"]) == ("cancelled", 500)
+        assert await work_off(world, who) == 0
+        page = await act(client, page, "run")
+        await work_off(world, who)
+        assert (await show(client, page))["item"]["written"] == 900
+
+
+async def test_somebody_who_is_added_in_that_very_moment_is_updated(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = await world.person("operator")
+    mail = people(3)[1][10]
+    original = ImportedContacts.insert
+
+    async def late(self: ImportedContacts, rows: Any) -> Any:
+        await world.sql(
+            "insert into contacts (account_id, id, email) values ($1, gen_random_uuid(), $2)"
+            " on conflict do nothing",
+            who.account_id,
+            mail,
+        )
+        return await original(self, rows)
+
+    async with world.script(who) as client:
+        page = await act(client, await upload(client, table(3)), "map")
+        await work_off(world, who)
+        page = await act(client, await show(client, page), "run")
+        monkeypatch.setattr(ImportedContacts, "insert", late)
+        await work_off(world, who)
+        assert counts(await show(client, page)) == (2, 1, 0, 0)
+    found = await world.sql("select count(*) as n from contacts where account_id = $1", who.account_id)
+    assert found[0]["n"] == 3
+
+
+async def test_a_job_that_failed_or_was_cancelled_elsewhere_is_seen(world: World) -> None:
+    who = await world.person("operator")
+    async with world.script(who) as client:
+        page = await act(client, await upload(client, table(3)), "map")
+        await world.sql(
+            "update jobs set status = 'failed', error = 'It broke' where account_id = $1", who.account_id
+        )
+        page = await show(client, page)
+        assert (page["step"], page["item"]["status"], page["item"]["error"]) == (
+            "columns",
+            "failed",
+            "It broke",
+        )
+        page = await act(client, page, "map")
+        await work_off(world, who)
+        page = await act(client, await show(client, page), "run")
+        await world.sql(
+            "update jobs set status = 'cancelled' where account_id = $1 and task = 'import.run'",
+            who.account_id,
+        )
+        page = await show(client, page)
+        assert (page["item"]["status"], page["actions"][0]["name"]) == ("cancelled", "run")
+        page = await act(client, page, "run")
+        await work_off(world, who)
+        assert (await show(client, page))["item"]["status"] == "done"

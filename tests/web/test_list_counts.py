@@ -1,0 +1,76 @@
+"""Counting people in a big table, once for all who look."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from app.work import SYSTEM, open_work
+from db.ids import uuid7
+from db.repositories import enrollments as repository
+from db.repositories.workflows import Workflows
+from tests.support.sample_account import cast_of, completed
+from tests.support.world import World
+
+
+async def test_no_count_reads_the_table(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a big one that nobody has vacuumed, and where a status or a workflow has nobody."""
+    cast = await cast_of(world)
+    await world.sql(
+        "insert into workflows (account_id, id, name) values ($1, $2, 'Empty')",
+        cast.owner.account_id, uuid7(),
+    )  # fmt: skip
+    await completed(world, cast, 20_000)
+    await world.sql("analyze enrollments")
+    monkeypatch.setattr(repository, "MOST_COUNTED", 100)
+    scans = text("select seq_scan from pg_stat_xact_user_tables where relname = 'enrollments'")
+    async with open_work(world.runtime, cast.owner.account_id, SYSTEM) as work:
+        counts = await work.enrollments.counts()
+        assert (counts["active"], counts["completed"]) == (1, 101)
+        assert (await work.session.execute(scans)).scalar_one() == 0
+        assert (await work.session.execute(text("show enable_seqscan"))).scalar_one() == "on"
+
+
+async def test_where_people_stand_is_read_from_one_index(world: World) -> None:
+    cast = await cast_of(world)
+    await completed(world, cast, 20_000)
+    await world.sql("checkpoint")  # or the vacuum would not know yet that they are committed
+    await world.sql("vacuum analyze enrollments")
+    reads = text("select seq_scan, idx_tup_fetch from pg_stat_xact_user_tables where relname = 'enrollments'")
+    async with open_work(world.runtime, cast.owner.account_id, SYSTEM) as work:
+        rows = await work.workflows.standing(cast.workflow)
+        assert {row.status: row.people for row in rows} == {"active": 1, "completed": 20_000}
+        scans, fetched = (await work.session.execute(reads)).one()
+    assert (scans, fetched < 1_000) == (0, True), fetched
+
+
+async def test_fifty_open_builders_count_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    cast, theirs = await cast_of(world), await cast_of(world)
+    counted: list[Any] = []
+    visits = Workflows.visits
+
+    async def noted(self: Workflows, workflow_id: Any) -> Any:
+        counted.append(workflow_id)
+        return await visits(self, workflow_id)
+
+    monkeypatch.setattr(Workflows, "visits", noted)
+    monkeypatch.setattr(world.runtime.counts, "times", 1_000_000)
+    at = f"/workflows/{cast.workflow}/counts"
+    async with world.script(cast.owner) as client, world.script(theirs.owner) as stranger:
+        answers = await asyncio.gather(*(client.get(at) for _ in range(50)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.text for answer in answers}) == 1
+        assert counted == [cast.workflow]
+        assert answers[0].json()["counts"]["s2"]["here"] == 1
+        assert (await stranger.get(at)).status_code == 404
+        await stranger.get(f"/workflows/{theirs.workflow}/counts")
+        assert counted == [cast.workflow, theirs.workflow], "what is shared stays in its account"
+
+
+async def test_the_versions_say_how_many_are_in_them(world: World) -> None:
+    cast = await cast_of(world)
+    await completed(world, cast, 3)
+    async with world.script(cast.owner) as client:
+        listed = (await client.get(f"/workflows/{cast.workflow}/versions")).json()
+    assert [(row["number"], row["live"]) for row in listed["items"]] == [(1, 1)]

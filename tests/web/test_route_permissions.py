@@ -1,0 +1,236 @@
+"""Every route from the outside: nobody, somebody who may not, and somebody of another account."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from app.credentials import ACCESS_PREFIX
+from app.permissions import Permission, Role, allowed
+from db.ids import uuid7
+from jobs.tasks import drain
+from tests.support.route_permissions import NOT_JSON, Route, guarded, live, table
+from tests.support.sample_account import Cast, cast_of
+from tests.support.web_kit import HTML, JSON, OWN
+from tests.support.world import Somebody, World
+
+VIEWER = {permission.value for permission in allowed(Role.VIEWER)} | {"signed_in", "in_person"}
+
+
+@dataclass
+class Scene:
+    """Our account with a row of everything, and clients of several people in both shapes."""
+
+    world: World
+    cast: Cast
+    ids: dict[str, Any]
+    stack: AsyncExitStack
+
+    async def clients(self, who: Somebody) -> list[httpx.AsyncClient]:
+        return [
+            await self.stack.enter_async_context(self.world.script(who)),
+            await self.stack.enter_async_context(self.world.browser(who)),
+        ]
+
+
+@pytest.fixture
+async def scene(world: World) -> AsyncIterator[Scene]:
+    cast = await cast_of(world)
+    token_id = uuid7()
+    ids: dict[str, Any] = {
+        "contact_id": cast.contact, "tag_id": cast.tag, "field_id": cast.field, "import_id": cast.upload,
+        "workflow_id": cast.workflow, "enrollment_id": cast.enrollment, "effect_id": cast.effect,
+        "job_id": cast.job, "approval_id": cast.approval, "notification_id": cast.notification,
+        "invitation_id": cast.invitation,
+        "segment_id": cast.segment, "note_id": cast.note, "task_id": cast.task,
+        "message_id": cast.message, "user_id": cast.owner.user_id,
+        "session_id": uuid7(), "token_id": token_id, "event_id": cast.event,
+        "step_key": "s1", "list_id": "main", "number": 1, "version": 1, "line": 3, "rev": 1,
+        "seq": 1, "position": 0,
+    }  # fmt: skip
+    await world.sql(
+        "insert into sessions (id, user_id, account_id, secret_hash, expires_at) "
+        "values ($1, $2, $3, '\\x01', clock_timestamp() + interval '1 day')",
+        ids["session_id"], cast.owner.user_id, cast.account,
+    )  # fmt: skip
+    await world.sql(
+        "insert into access_tokens (id, user_id, account_id, name, token_hash, hint, scopes, expires_at) "
+        "values ($1, $2, $3, 'x', $4, 'x', '[]', clock_timestamp() + interval '1 day')",
+        token_id, cast.owner.user_id, cast.account, token_id.bytes,
+    )  # fmt: skip
+    async with AsyncExitStack() as stack:
+        yield Scene(world, cast, ids, stack)
+
+
+async def call(client: httpx.AsyncClient, route: Route, path: str) -> httpx.Response:
+    if route.method == "GET":
+        return await client.get(path)
+    if client.headers.get("accept") == JSON["accept"]:
+        return await client.request(route.method, path, json=route.body)
+    return await client.request(route.method, path, data=route.form)
+
+
+def shape_of(client: httpx.AsyncClient) -> str:
+    return "JSON" if client.headers.get("accept") == JSON["accept"] else "HTML"
+
+
+def speaks(client: httpx.AsyncClient, route: Route) -> bool:
+    """Whether the route answers in this client's shape at all."""
+    return route.path not in NOT_JSON or shape_of(client) == "HTML"
+
+
+async def snapshot(world: World, cast: Cast) -> dict[str, str]:
+    """A fingerprint of every row of our account."""
+    found = {}
+    for name in (*Cast.TABLES, "memberships", "access_tokens"):
+        rows = await world.sql(
+            f"select md5(coalesce(string_agg(t::text, ';' order by t::text), '')) as print from {name} t "  # noqa: S608 -- names of ours
+            "where account_id = $1",
+            cast.account,
+        )
+        found[name] = rows[0]["print"]
+    rows = await world.sql("select a::text as print from accounts a where id = $1", cast.account)
+    return found | {"accounts": rows[0]["print"]}
+
+
+async def test_every_route_has_the_policy_that_was_decided(world: World) -> None:
+    assert live(world.app) == table()
+
+
+async def test_nobody_gets_in(scene: Scene) -> None:
+    problems = []
+    for headers in (JSON, HTML):
+        async with scene.world.client(**headers, **OWN) as client:
+            for route in guarded():
+                answer = await call(client, route, route.at(scene.ids))
+                to_sign_in = answer.status_code == 303 and answer.headers["location"].startswith("/sign-in")
+                fine = answer.status_code == 401 or (headers is HTML and to_sign_in)
+                if not fine or (headers is HTML and route.method == "GET" and not to_sign_in):
+                    problems.append(f"{route} as {headers['accept'][:9]}: {answer.status_code}")
+    assert not problems, "\n".join(problems)
+
+
+async def test_a_viewer_may_only_look(scene: Scene) -> None:
+    viewer = await scene.world.person("viewer", scene.cast.account)
+    clients = await scene.clients(viewer)  # signing in is audited
+    before = await snapshot(scene.world, scene.cast)
+    problems = []
+    for client in clients:
+        for route in guarded():
+            if route.policy not in VIEWER:
+                answer = await call(client, route, route.at(scene.ids))
+                if answer.status_code != 403:
+                    problems.append(f"{route} as {shape_of(client)}: {answer.status_code}")
+    assert not problems, "\n".join(problems)
+    assert await snapshot(scene.world, scene.cast) == before
+
+
+async def test_a_token_does_only_what_it_was_made_for(scene: Scene) -> None:
+    """An owner's token with the scope `view`: less than its owner in everything else."""
+    (script, _) = await scene.clients(scene.cast.owner)
+    made = await script.post("/tokens", json={"name": "reader", "scopes": ["view"]})
+    assert made.status_code == 201, made.text
+    secret = next(value for value in made.json().values() if str(value).startswith(ACCESS_PREFIX))
+    problems = []
+    async with scene.world.client(**JSON, authorization=f"Bearer {secret}") as client:
+        for route in guarded():
+            if route.policy not in (Permission.VIEW.value, "signed_in"):
+                answer = await call(client, route, route.at(scene.ids))
+                if answer.status_code != 403:
+                    problems.append(f"{route}: {answer.status_code}")
+    assert not problems, "\n".join(problems)
+
+
+async def test_the_stranger_finds_nothing_by_our_ids(scene: Scene) -> None:
+    """The owner of another account, with every right there and every id of ours."""
+    stranger = await scene.world.person("owner", await scene.world.account("Globex"))
+    before = await snapshot(scene.world, scene.cast)
+    problems = []
+    for client in await scene.clients(stranger):
+        for route in guarded():
+            if route.has_ids and speaks(client, route):
+                answer = await call(client, route, route.at(scene.ids))
+                if answer.status_code != 404:
+                    problems.append(f"{route} as {shape_of(client)}: {answer.status_code} {answer.text[:90]}")
+    assert not problems, "\n".join(problems)
+    assert await snapshot(scene.world, scene.cast) == before
+
+
+async def test_the_strangers_own_pages_say_nothing_of_ours(scene: Scene) -> None:
+    stranger = await scene.world.person("owner", await scene.world.account("Globex"))
+    cast = scene.cast
+    secrets = [str(value) for value in (cast.account, *scene.ids.values()) if len(str(value)) > 30]
+    secrets += ["Lovelace", "people.csv", cast.owner.email]
+    problems = []
+    for client in await scene.clients(stranger):
+        for route in guarded():
+            if route.method == "GET" and not route.has_ids and speaks(client, route):
+                answer = await client.get(route.path)
+                if answer.status_code != 200 or any(secret in answer.text for secret in secrets):
+                    problems.append(f"{route} as {shape_of(client)}: {answer.status_code}")
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("kind", ["malformed", "unknown"])
+async def test_ids_that_are_nobodys_are_not_found(scene: Scene, kind: str) -> None:
+    wrong = {
+        name: ("not-a-uuid" if kind == "malformed" else uuid7()) if len(str(value)) > 30 else value
+        for name, value in scene.ids.items()
+    }
+    problems = []
+    for client in await scene.clients(scene.cast.owner):
+        for route in guarded():
+            path = route.at(wrong)
+            if route.has_ids and speaks(client, route) and path != route.at(scene.ids):
+                answer = await call(client, route, path)
+                if answer.status_code != 404:
+                    problems.append(f"{route} as {shape_of(client)}: {answer.status_code} {answer.text[:90]}")
+    assert not problems, "\n".join(problems)
+
+
+async def test_other_methods_are_refused(scene: Scene) -> None:
+    """405 with `Allow`, in both shapes, wherever a path exists."""
+    problems = []
+    for client in await scene.clients(scene.cast.owner):
+        for path in sorted({route.path for route in guarded()}):
+            route = Route("PATCH", path, "")
+            answer = await call(client, route, route.at(scene.ids))
+            if answer.status_code != 405 or "allow" not in answer.headers:
+                problems.append(f"{route} as {shape_of(client)}: {answer.status_code}")
+    assert not problems, "\n".join(problems)
+
+
+async def test_the_stranger_reaches_nothing_through_ids_in_bodies(scene: Scene) -> None:
+    """Bulk edits, enrolling and imports name rows in the body: ours are as unknown there as in an address."""
+    world, cast = scene.world, scene.cast
+    stranger = await world.person("owner", await world.account("Globex"))
+    theirs = await cast_of(world, stranger)
+    (script, _) = await scene.clients(stranger)
+    ours = [str(cast.contact)]
+    before = await snapshot(world, cast)
+    requests: list[tuple[str, dict[str, Any]]] = [
+        ("/contacts/bulk/tags", {"ids": ours, "tag": "stolen"}),
+        ("/contacts/bulk/deletion", {"ids": ours}),
+        ("/contacts/bulk/tags", {"all": True, "f": [f"tags:any_of:{cast.tag}"], "tag": "stolen"}),
+        (f"/workflows/{theirs.workflow}/enrollments", {"contact_ids": ours}),
+        (f"/workflows/{theirs.workflow}/enrollments", {"contact": ours[0]}),
+        (f"/workflows/{theirs.workflow}/triggers", {
+            "rev": 1, "kind": "tag_added", "config": {"kind": "tag_added", "tag": str(cast.tag)},
+        }),
+        ("/sessions/current/account", {"account_id": str(cast.account)}),
+    ]  # fmt: skip
+    for path, body in requests:
+        answer = await script.post(path, json=body)
+        assert answer.status_code < 500, f"{path}: {answer.text}"
+        assert "Lovelace" not in answer.text or path.startswith("/workflows"), path
+    await drain(world.runtime, stranger.account_id)
+    assert await snapshot(world, cast) == before
+    found = await world.sql(
+        "select count(*) as n from enrollments where account_id = $1 and contact_id = $2",
+        stranger.account_id, cast.contact,
+    )  # fmt: skip
+    assert found[0]["n"] == 0
+    assert (await script.get("/account")).json().get("name", "") != "Acme"
