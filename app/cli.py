@@ -32,7 +32,7 @@ def web(host: str, port: int) -> None:
     """Serve the screens and the JSON."""
     import uvicorn
 
-    from app.web.connections import ConnectionLimits, guarded
+    from app.web.connections import ConnectionLimits, guarded_protocol
 
     settings = Settings.from_env()
     # Behind a proxy all connections come from one address: there the proxy counts.
@@ -42,7 +42,7 @@ def web(host: str, port: int) -> None:
         factory=True,
         host=host,
         port=port,
-        http=guarded(ConnectionLimits(per_client=most)),
+        http=guarded_protocol(ConnectionLimits(per_client=most)),
         timeout_keep_alive=IDLE_SECONDS,
         access_log=False,
         server_header=False,

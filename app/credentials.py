@@ -13,7 +13,7 @@ ACCESS_PREFIX = "swy_"
 # RFC 9106, second recommendation with less memory: about 50 ms, away from the event loop.
 HASHER = PasswordHasher(time_cost=3, memory_cost=32_768, parallelism=1)
 # What is checked when nobody has that address, so that the answer takes as long and says as much.
-NOBODY = HASHER.hash(secrets.token_urlsafe(24))
+UNKNOWN_USER_HASH = HASHER.hash(secrets.token_urlsafe(24))
 
 STEMS = frozenset(
     {
@@ -68,7 +68,7 @@ STEMS = frozenset(
 )
 
 
-def weakness(password: str, email: str = "", name: str = "") -> str:
+def password_problem(password: str, email: str = "", name: str = "") -> str:
     """Why a password will not do, in a sentence; "" when it will. Length counts, character kinds do not."""
     plain = password.strip().lower()
     if len(password) < SHORTEST:
@@ -94,7 +94,7 @@ async def hash_password(password: str) -> str:
 async def password_matches(password: str, stored: str | None) -> bool:
     """Whether a password belongs to a hash. Without a hash it takes as long, and is False."""
     try:
-        await asyncio.to_thread(HASHER.verify, stored or NOBODY, password[:LONGEST])
+        await asyncio.to_thread(HASHER.verify, stored or UNKNOWN_USER_HASH, password[:LONGEST])
     except (VerificationError, InvalidHashError):
         return False
     return stored is not None

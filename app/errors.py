@@ -39,11 +39,13 @@ class Unconfirmed(Conflict):
     would be changed."""
 
 
-def check_expected(expected: int | None, total: int, one: str, many: str) -> None:
+def check_expected(expected: int | None, total: int, singular: str, plural: str) -> None:
     """Refuses a change of another number of things than its sender saw; None is any number. `one` and `many`
     say what is counted ("contact matches", "contacts match"). Raises `Conflict` with the number now."""
     if expected is not None and expected != total:
-        sentence = f"{total:,} {one if total == 1 else many} now, not {expected:,}. Nothing was changed."
+        sentence = (
+            f"{total:,} {singular if total == 1 else plural} now, not {expected:,}. Nothing was changed."
+        )
         raise Conflict(sentence, {"total": total})
 
 

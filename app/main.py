@@ -48,7 +48,7 @@ from app.settings import Settings
 from app.tags.controllers import TagController
 from app.tasks.controllers import TaskController
 from app.unsubscribe.controllers import UnsubscribeController
-from app.web.app_factory import assemble
+from app.web.app_factory import build_app
 from app.web.logs import configure
 from app.web.negotiate import Request
 from app.web.rate_limit import Limiter, open_redis
@@ -108,7 +108,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     runtime = runtime or open_runtime(settings)
     directory = Directory(runtime.engine)
     counter = open_redis(settings.redis_url)  # counts requests; gives up after a tenth of a second
-    return assemble(
+    return build_app(
         settings,
         ROUTES,
         directory=Principals(directory),

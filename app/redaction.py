@@ -44,7 +44,7 @@ _REST = r"[^\s?#\"'&<>,;)\]}]+"  # of a path
 _DATABASE = re.compile(r"((?:DETAIL|HINT|CONTEXT):|\[parameters:|query argument \$\d+:).*")
 
 
-class _Known:
+class _Secrets:
     """What this process knows of its secrets: the routes that hold one, and values of the settings."""
 
     def __init__(self) -> None:
@@ -53,16 +53,18 @@ class _Known:
         self.paths: re.Pattern[str] | None = None
 
 
-_known = _Known()
+_secrets = _Secrets()
 
 
 def hide_paths(templates: Iterable[str]) -> None:
     """Hides what stands where these routes hold a secret, whatever the method, the status and the rest of the
     path. `templates` are paths of all routes, such as `/hooks/{token}`."""
-    _known.templates |= {_prefix(one) for one in templates} - {""}
-    if _known.templates:
-        before = "|".join(sorted(_known.templates))
-        _known.paths = re.compile(rf"((?:{before})(?:/|%2F)++)(?!{_FILE}|{{|\[hidden){_REST}", re.IGNORECASE)
+    _secrets.templates |= {_prefix(template) for template in templates} - {""}
+    if _secrets.templates:
+        before = "|".join(sorted(_secrets.templates))
+        _secrets.paths = re.compile(
+            rf"((?:{before})(?:/|%2F)++)(?!{_FILE}|{{|\[hidden){_REST}", re.IGNORECASE
+        )
 
 
 def _prefix(template: str) -> str:
@@ -79,8 +81,8 @@ def hide_values(*values: str) -> None:
     """Hides these values wherever they stand, as they are and as URLs spell them."""
     for value in values:
         if len(value) >= SHORTEST:
-            spelled = {*_known.values, value, quote(value, safe=""), quote_plus(value)}
-            _known.values = sorted(spelled, key=len, reverse=True)
+            spelled = {*_secrets.values, value, quote(value, safe=""), quote_plus(value)}
+            _secrets.values = sorted(spelled, key=len, reverse=True)
 
 
 def passwords_in(url: str) -> tuple[str, str]:
@@ -95,10 +97,10 @@ def passwords_in(url: str) -> tuple[str, str]:
 
 def redact(text: str, *values: str) -> str:
     """The text without the secrets in it. `values` are hidden besides those that are known."""
-    for value in (*_known.values, *(one for one in values if len(one) >= SHORTEST)):
+    for value in (*_secrets.values, *(extra for extra in values if len(extra) >= SHORTEST)):
         text = text.replace(value, HIDDEN)
-    if _known.paths is not None:
-        text = _known.paths.sub(rf"\1{HIDDEN}", text)
+    if _secrets.paths is not None:
+        text = _secrets.paths.sub(rf"\1{HIDDEN}", text)
     text = _USER_INFO.sub(rf"\1{HIDDEN}@", text)
     text = _DATABASE.sub(rf"\1 {HIDDEN}", text)
     text = _FORMS.sub(HIDDEN, text)
@@ -113,7 +115,7 @@ def redact_value(value: Any, name: str = "") -> Any:
     if name and _SECRET_NAME.search(name):
         return HIDDEN
     if isinstance(value, dict):
-        return {redact(str(key)): redact_value(one, str(key)) for key, one in value.items()}
+        return {redact(str(key)): redact_value(item, str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [redact_value(one) for one in value]
+        return [redact_value(item) for item in value]
     return redact(value if isinstance(value, str) else repr(value))

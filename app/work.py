@@ -29,7 +29,7 @@ from db.repositories.imports import Imports
 from db.repositories.invitations import Invitations
 from db.repositories.jobs import Jobs
 from db.repositories.mailbox import Mailbox
-from db.repositories.members import People
+from db.repositories.members import Members
 from db.repositories.notes_tasks import Notes, Tasks
 from db.repositories.notifications import Notifications
 from db.repositories.segments import Segments
@@ -82,7 +82,7 @@ class Principal(msgspec.Struct, frozen=True):
 class Work:
     """`now` is the database's clock (aware, UTC) plus the offset that only tests set.
 
-    Nothing is kept unless `commit()` is called, and what `later` asked for is rung only after that.
+    Nothing is kept unless `commit()` is called, and notifications of the queue go out only after it.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Work:
         self.runtime, self.session, self.actor = runtime, session, actor
         self.principal, self.request_id = principal, request_id
         self.account_id: UUID = session.info["account_id"]
-        self._rings: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._pending_jobs: dict[str, tuple[str, dict[str, Any]]] = {}
 
     @property
     def now(self) -> datetime:
@@ -148,7 +148,7 @@ class Work:
                 occurred_at=self.now,
             )
         )
-        self.ring()
+        self.notify_worker()
         return event_id
 
     def add_job(
@@ -169,23 +169,23 @@ class Work:
             actor_name=self.actor.name,
         )
         self.session.add(job)
-        self.ring()
+        self.notify_worker()
         return job.id
 
-    def ring(self) -> None:
+    def notify_worker(self) -> None:
         """This account has something due."""
-        self.later("drain", account_id=str(self.account_id))
+        self.enqueue_after_commit("drain", account_id=str(self.account_id))
 
-    def later(self, task: str, **arguments: Any) -> None:
-        """Ring for a task of jobs/settings.py after the commit; asking twice rings once."""
-        self._rings[f"{task}:{sorted(arguments.items())}"] = (task, arguments)
+    def enqueue_after_commit(self, task: str, **arguments: Any) -> None:
+        """Ring for a task of jobs/settings.py after the commit; asking twice pending once."""
+        self._pending_jobs[f"{task}:{sorted(arguments.items())}"] = (task, arguments)
 
     async def commit(self) -> None:
         """Keep it. A use case's last line."""
         await commit(self.session, Boundary.WORK)
-        rings, self._rings = list(self._rings.values()), {}
+        pending, self._pending_jobs = list(self._pending_jobs.values()), {}
         enqueue: Enqueue = self.runtime.enqueue
-        for task, arguments in rings:
+        for task, arguments in pending:
             await enqueue(task, arguments)
         await begin(self.session)
 
@@ -194,8 +194,8 @@ class Work:
         return Accounts(self.session)
 
     @cached_property
-    def people(self) -> People:
-        return People(self.session)
+    def members(self) -> Members:
+        return Members(self.session)
 
     @cached_property
     def invitations(self) -> Invitations:

@@ -25,7 +25,7 @@ RESET_MADE = text("select reset_made(:made, :person, :digest, :until)")
 RESET_USED = text("select reset_used(:digest, :hash)")
 
 
-class Belongs(msgspec.Struct, frozen=True):
+class AccountMembership(msgspec.Struct, frozen=True):
     """One account that a person belongs to."""
 
     account_id: UUID
@@ -33,7 +33,7 @@ class Belongs(msgspec.Struct, frozen=True):
     role: str
 
 
-class Known(msgspec.Struct, frozen=True):
+class KnownPrincipal(msgspec.Struct, frozen=True):
     """A live session or access token, whose it is, and their role in the account as it is now."""
 
     user_id: UUID
@@ -46,7 +46,7 @@ class Known(msgspec.Struct, frozen=True):
     session_id: UUID | None
     token_id: UUID | None
     scopes: list[str] | None
-    memberships: tuple[Belongs, ...]
+    memberships: tuple[AccountMembership, ...]
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -56,7 +56,7 @@ class Person(msgspec.Struct, frozen=True):
     email: str
     name: str
     password_hash: str | None
-    memberships: tuple[Belongs, ...]
+    memberships: tuple[AccountMembership, ...]
 
 
 class ResetFor(msgspec.Struct, frozen=True):
@@ -97,27 +97,29 @@ class Directory:
     async def person(self, email: str) -> Person | None:
         """Who has an address; None also when they were disabled."""
         async with self.engine.connect() as connection:
-            return await _one(connection, Person, BY_EMAIL, email=email)
+            return await _fetch_one(connection, Person, BY_EMAIL, email=email)
 
-    async def by_session(self, session_id: UUID, account_id: UUID) -> Known | None:
+    async def by_session(self, session_id: UUID, account_id: UUID) -> KnownPrincipal | None:
         """A session that lives, in one of its person's accounts."""
         async with self.engine.connect() as connection:
-            return await _one(connection, Known, BY_SESSION, session=session_id, account=account_id)
+            return await _fetch_one(
+                connection, KnownPrincipal, BY_SESSION, session=session_id, account=account_id
+            )
 
-    async def by_secret(self, session_id: UUID, digest: bytes) -> Known | None:
+    async def by_secret(self, session_id: UUID, digest: bytes) -> KnownPrincipal | None:
         """A session that lives, by its secret; it counts as seen now."""
         async with self.engine.begin() as connection:
-            return await _one(connection, Known, BY_SECRET, session=session_id, digest=digest)
+            return await _fetch_one(connection, KnownPrincipal, BY_SECRET, session=session_id, digest=digest)
 
-    async def by_access_token(self, digest: bytes) -> Known | None:
+    async def by_access_token(self, digest: bytes) -> KnownPrincipal | None:
         """An access token that lives; it counts as used now."""
         async with self.engine.begin() as connection:
-            return await _one(connection, Known, BY_TOKEN, digest=digest)
+            return await _fetch_one(connection, KnownPrincipal, BY_TOKEN, digest=digest)
 
     async def by_reset(self, digest: bytes) -> ResetFor | None:
         """Whose password a link may set, None when it was used or is too old."""
         async with self.engine.connect() as connection:
-            return await _one(connection, ResetFor, BY_RESET, digest=digest)
+            return await _fetch_one(connection, ResetFor, BY_RESET, digest=digest)
 
     async def add_reset(self, user_id: UUID, digest: bytes, until: datetime) -> None:
         """Makes a link live; the earlier ones of that person are not any more."""
@@ -129,15 +131,15 @@ class Directory:
     async def use_reset(self, digest: bytes, password_hash: str) -> UUID | None:
         """Sets a password with a link and ends every session of its person; None when the link is dead."""
         async with self.engine.begin() as connection:
-            found: UUID | None = await connection.scalar(
+            user_id: UUID | None = await connection.scalar(
                 RESET_USED, {"digest": digest, "hash": password_hash}
             )
-            return found
+            return user_id
 
     async def by_invitation(self, digest: bytes) -> InvitationFor | None:
         """The invitation of a link, None when it was accepted or withdrawn, or has expired."""
         async with self.engine.connect() as connection:
-            return await _one(connection, InvitationFor, BY_INVITATION, digest=digest)
+            return await _fetch_one(connection, InvitationFor, BY_INVITATION, digest=digest)
 
     async def accept_invitation(
         self, digest: bytes, person: UUID | None, name: str, password_hash: str | None
@@ -150,11 +152,13 @@ class Directory:
             return member
 
 
-async def _one(connection: AsyncConnection, kind: type[T], statement: Any, **values: object) -> T | None:
+async def _fetch_one(
+    connection: AsyncConnection, kind: type[T], statement: Any, **values: object
+) -> T | None:
     row = (await connection.execute(statement, values)).mappings().one_or_none()
     if row is None:
         return None
-    found = dict(row)
-    if "memberships" in found:
-        found["memberships"] = found["memberships"] or ()
-    return msgspec.convert(found, kind)
+    columns = dict(row)
+    if "memberships" in columns:
+        columns["memberships"] = columns["memberships"] or ()
+    return msgspec.convert(columns, kind)

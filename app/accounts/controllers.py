@@ -5,7 +5,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from phonenumbers import SUPPORTED_REGIONS
 
-from app.accounts.domain import zones
+from app.accounts.domain import time_zones
 from app.accounts.schemas import AccountForm, AccountPage, AccountView
 from app.accounts.use_cases import change_account
 from app.permissions import Permission
@@ -38,7 +38,7 @@ class AccountController(Controller):
 
 def page_of(work: Work, view: AccountView) -> AccountPage:
     """The settings and what may be done with them."""
-    options = {"default_region": sorted(REGIONS), "time_zone": zones()}
+    options = {"default_region": sorted(REGIONS), "time_zone": time_zones()}
     change = action(
         work,
         "change",
@@ -48,4 +48,4 @@ def page_of(work: Work, view: AccountView) -> AccountPage:
         form=AccountForm,
         options=options,
     )
-    return AccountPage(view, sorted(REGIONS), list(zones()), actions(change))
+    return AccountPage(view, sorted(REGIONS), list(time_zones()), actions(change))

@@ -5,7 +5,7 @@ from zoneinfo import available_timezones
 
 
 @lru_cache(maxsize=1)
-def zones() -> tuple[str, ...]:
+def time_zones() -> tuple[str, ...]:
     """The IANA time zones that are places, and UTC."""
     odd = ("Etc/", "SystemV/", "posix/", "right/", "US/", "Canada/", "Brazil/", "Chile/", "Mexico/")
     places = (zone for zone in available_timezones() if "/" in zone and not zone.startswith(odd))

@@ -3,7 +3,7 @@
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
-from app.credentials import hash_password, normal_email, weakness
+from app.credentials import hash_password, normal_email, password_problem
 from app.runtime import open_runtime
 from app.settings import Settings
 from app.work import SYSTEM, Work, open_work
@@ -18,7 +18,9 @@ async def create_account(settings: Settings, name: str, email: str, person: str,
         SystemExit: with a sentence, when the address is taken or the password is weak.
     """
     address = normal_email(email)
-    problem = "Enter a valid e-mail address." if "@" not in address else weakness(password, address, person)
+    problem = (
+        "Enter a valid e-mail address." if "@" not in address else password_problem(password, address, person)
+    )
     if problem:
         raise SystemExit(problem)
     runtime = open_runtime(settings, pool_size=0)

@@ -26,7 +26,7 @@ async def change_account(work: Work, form: AccountForm, regions: frozenset[str])
         work.audit("account.changed", "account", work.account_id, changes)
     if "time_zone" in changes:
         await look_again(work.session, work.now)
-        work.ring()
+        work.notify_worker()
     view = AccountView(old.id, **new, created_at=old.created_at)
     await work.commit()
     return view

@@ -50,5 +50,5 @@ async def answer_approval(work: Work, approval_id: UUID, option: str) -> None:
     if row.paused_at is None:  # a paused one goes on when it is resumed
         row.due_at = work.now
     work.audit("approval.answered", "approval", approval.id, {"answer": (None, names[option])})
-    work.ring()
+    work.notify_worker()
     await work.commit()

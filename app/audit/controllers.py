@@ -25,7 +25,12 @@ async def audit(
     before: FromQuery[UUID | None] = None,
 ) -> AuditList:
     """Every change to the account, newest first. `actor` is how a name starts."""
-    kept = {"subject_kind": subject_kind, "subject_id": subject_id, "actor_kind": actor_kind, "actor": actor}
+    filters = {
+        "subject_kind": subject_kind,
+        "subject_id": subject_id,
+        "actor_kind": actor_kind,
+        "actor": actor,
+    }
     rows, more = await work.audit_log.page(
         subject_kind=subject_kind,
         subject_id=subject_id,
@@ -39,9 +44,9 @@ async def audit(
     older = True if before else more
     return AuditList(
         items=items,
-        next=_address(kept, "after", items[-1].id) if items and older else "",
-        previous=_address(kept, "before", items[0].id) if items and newer else "",
-        **kept,
+        next=_address(filters, "after", items[-1].id) if items and older else "",
+        previous=_address(filters, "before", items[0].id) if items and newer else "",
+        **filters,
         kinds=list(KINDS),
         actor_kinds=list(ACTOR_KINDS),
         actions=[],
@@ -65,6 +70,6 @@ def entry_of(row: Any) -> AuditEntry:
     )
 
 
-def _address(kept: dict[str, str], name: str, value: UUID) -> str:
-    query = {key: one for key, one in kept.items() if one} | {name: str(value)}
+def _address(filters: dict[str, str], name: str, value: UUID) -> str:
+    query = {key: text for key, text in filters.items() if text} | {name: str(value)}
     return f"/audit?{urlencode(query)}"

@@ -71,8 +71,8 @@ class AuditList(msgspec.Struct):
 
 def changes_of(stored: dict[str, Any]) -> list[Change]:
     """The stored changes, each `[before, after]`, by field name."""
-    found: list[Change] = []
+    changes: list[Change] = []
     for field, pair in sorted(stored.items()):
         before, after = pair if isinstance(pair, list) and len(pair) == 2 else (None, pair)
-        found.append(Change(field, before, after))
-    return found
+        changes.append(Change(field, before, after))
+    return changes

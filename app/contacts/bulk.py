@@ -193,7 +193,7 @@ async def _batch(
         .execution_options(synchronize_session=False)
     )
     if changed:
-        work.ring()
+        work.notify_worker()
     await work.commit()
     return last
 

@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET
 
-from app.accounts.domain import zones
+from app.accounts.domain import time_zones
 from app.contacts.bulk import (
     delete_many,
     restore_many,
@@ -134,7 +134,7 @@ class ContactController(Controller):
         """The form for a new contact."""
         fields = editable(await work.fields.catalogue())
         create = action(work, "create", "Create contact", "/contacts", permission=EDIT, form=ContactForm)
-        return ContactFormPage(None, fields, list(zones()), actions(create))
+        return ContactFormPage(None, fields, list(time_zones()), actions(create))
 
     @post(page="contacts/show.html", form="/contacts/new", guards=[may(EDIT)], limits=LONG_TEXT)
     async def create(self, data: JSONBody[ContactForm], work: NamedDependency[Work]) -> Saved[ContactPage]:
@@ -203,7 +203,7 @@ class ContactController(Controller):
             work, "update", "Save", f"/contacts/{contact_id}", permission=EDIT, form=ContactForm,
             when=contact.deleted_at is None,
         )  # fmt: skip
-        return ContactFormPage(contact, editable(fields), list(zones()), actions(save))
+        return ContactFormPage(contact, editable(fields), list(time_zones()), actions(save))
 
     @get(
         "/{contact_id:uuid}/fields/{key:str}",

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from app.accounts.domain import zones
+from app.accounts.domain import time_zones
 from app.audit.controllers import entry_of
 from app.contacts.domain import KEPT
 from app.contacts.listing import (
@@ -242,4 +242,4 @@ async def value_page(work: Work, contact_id: UUID, key: str) -> ValuePage:
     save = action(
         work, "save", "Save", field.href, permission=EDIT, form=ValueForm, when=contact.deleted_at is None
     )
-    return ValuePage(contact, field, list(zones()), actions(save))
+    return ValuePage(contact, field, list(time_zones()), actions(save))

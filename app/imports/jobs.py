@@ -265,7 +265,7 @@ async def _write(work: Work, found: Any, rows: Sequence[Judged]) -> None:
     tagged = await contacts.tag(written, sorted(tag_ids))
     await _record(contacts, found, (created, changed), tagged, {tag: name for name, tag in tags.items()})
     if written:
-        work.ring()
+        work.notify_worker()
 
 
 async def _create(

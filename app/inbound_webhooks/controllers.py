@@ -10,7 +10,7 @@ from litestar.params import FromPath, JSONBody
 from app.credentials import digest
 from app.errors import NotFound
 from app.inbound_webhooks.domain import PREFIX, BadSignature
-from app.inbound_webhooks.schemas import HookForm, HookList, NewHook, Taken
+from app.inbound_webhooks.schemas import DeliveryReceipt, HookForm, HookList, NewHook
 from app.inbound_webhooks.use_cases import Delivery, addresses, make_address, receive
 from app.permissions import Permission
 from app.web import content_negotiation
@@ -34,19 +34,19 @@ class HookController(Controller):
     async def index(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> HookList:
         """The addresses of a workflow's webhook triggers; the addresses themselves are never shown again."""
         name, items = await addresses(work, workflow_id)
-        made = []
-        for one in items:
-            for part, label in (("address", "New address" if one.hint else "Make the address"),
+        available = []
+        for hook in items:
+            for part, label in (("address", "New address" if hook.hint else "Make the address"),
                                 ("secret", "New signing secret")):  # fmt: skip
-                made.append(
+                available.append(
                     action(
-                        work, f"{part}:{one.trigger}", label, f"/workflows/{workflow_id}/hooks",
+                        work, f"{part}:{hook.trigger}", label, f"/workflows/{workflow_id}/hooks",
                         permission=Permission.PUBLISH_WORKFLOWS, form=HookForm,
-                        options={"trigger": [one.trigger], "part": [part]},
-                        when=part == "address" or bool(one.hint),
+                        options={"trigger": [hook.trigger], "part": [part]},
+                        when=part == "address" or bool(hook.hint),
                     )
                 )  # fmt: skip
-        return HookList(workflow_id, name, items, actions(*made))
+        return HookList(workflow_id, name, items, actions(*available))
 
     @post(
         page="hooks/made.html",
@@ -73,18 +73,18 @@ class InboundController(Controller):
     tags = ("hooks",)
 
     @post(public=True, foreign=True, status_code=202, reads=content_negotiation.JSON, limits=DELIVERY)
-    async def receive(self, token: FromPath[str], request: Request) -> Shaped[Taken]:
+    async def receive(self, token: FromPath[str], request: Request) -> Shaped[DeliveryReceipt]:
         """Takes a JSON delivery. The address is the password. With `webhook-id` (Standard Webhooks) or
         `Idempotency-Key` a delivery is taken once in 30 days: repeats answer 200 with the same event."""
         state = request.app.state
         if not token.startswith(PREFIX) or len(token) > 100:
             raise NotFound("address", UNKNOWN)
-        found = digest(token)
-        await _limit(state.hook_limiter, found.hex()[:32])
-        known = await state.hook_of(found)
-        if known is None:
+        token_digest = digest(token)
+        await _limit(state.hook_limiter, token_digest.hex()[:32])
+        account_and_hook = await state.hook_of(token_digest)
+        if account_and_hook is None:
             raise NotFound("address", UNKNOWN)
-        account_id, hook_id = known
+        account_id, hook_id = account_and_hook
         await _limit(state.hook_limiter, str(account_id))
         if request.content_type[0] != content_negotiation.JSON:
             raise UnsupportedMedia(f"Send {content_negotiation.JSON}.")

@@ -24,8 +24,8 @@ def too_deep(body: object) -> bool:
     goes down one call for each."""
     level = [body]
     for _ in range(DEEPEST):
-        level = [one for item in level for one in _inside(item)]
-    return any(isinstance(one, dict | list) for one in level)
+        level = [child for item in level for child in _inside(item)]
+    return any(isinstance(item, dict | list) for item in level)
 
 
 def _inside(item: object) -> Iterable[object]:
@@ -48,8 +48,8 @@ def signature(key: bytes, delivery: str, timestamp: str, body: bytes) -> str:
 def check_signature(key: bytes, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
     """Raises `BadSignature`. `headers` by small names; times may differ by five minutes."""
     delivery, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    given = headers.get("webhook-signature", "")
-    if not (delivery and timestamp and given):
+    signatures = headers.get("webhook-signature", "")
+    if not (delivery and timestamp and signatures):
         raise BadSignature(
             "This address takes signed deliveries only: send webhook-id, webhook-timestamp and "
             "webhook-signature (Standard Webhooks)."
@@ -60,9 +60,9 @@ def check_signature(key: bytes, headers: Mapping[str, str], body: bytes, now: da
         raise BadSignature("webhook-timestamp must be seconds since 1970.") from None
     if abs(now - at) > TOLERANCE:
         raise BadSignature("webhook-timestamp is more than five minutes off.")
-    wanted = signature(key, delivery, timestamp, body).encode()
+    expected = signature(key, delivery, timestamp, body).encode()
     # All of them are compared, so that the time taken says nothing.
-    matches = [hmac.compare_digest(one.encode(), wanted) for one in given.split(" ")]
+    matches = [hmac.compare_digest(candidate.encode(), expected) for candidate in signatures.split(" ")]
     if not any(matches):
         raise BadSignature("webhook-signature does not fit the body and the secret.")
 

@@ -51,7 +51,7 @@ class NewHook(msgspec.Struct):
     actions: list[Action]
 
 
-class Taken(msgspec.Struct):
+class DeliveryReceipt(msgspec.Struct):
     """What became of a delivery; `repeated` when it had been taken before."""
 
     event: UUID

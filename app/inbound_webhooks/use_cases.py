@@ -26,7 +26,7 @@ from app.inbound_webhooks.domain import (
     too_deep,
 )
 from app.inbound_webhooks.encryption import Unreadable, seal, unseal
-from app.inbound_webhooks.schemas import HookForm, HookView, Taken
+from app.inbound_webhooks.schemas import DeliveryReceipt, HookForm, HookView
 from app.work import Work
 from db.repositories.inbound_webhooks import Hooks
 
@@ -54,28 +54,28 @@ async def _webhooks(work: Work, workflow_id: UUID) -> tuple[str, _Triggers]:
     header = await work.workflows.header(workflow_id)
     if header is None:
         raise NotFound("workflow")
-    found: _Triggers = {}
+    triggers: _Triggers = {}
     for trigger in (await work.workflows.draft(header)).triggers:
         if isinstance(trigger, InboundWebhook):
-            found[trigger.key] = (trigger, None)
+            triggers[trigger.key] = (trigger, None)
     row = header.live_version and await work.workflows.version(workflow_id, header.live_version)
     live = load_version(row.document) if row else None
     for trigger in live.triggers if live else []:
         if isinstance(trigger, InboundWebhook):
-            found[trigger.key] = (trigger, live)
-    return header.name, found
+            triggers[trigger.key] = (trigger, live)
+    return header.name, triggers
 
 
 async def addresses(work: Work, workflow_id: UUID) -> tuple[str, list[HookView]]:
     """Name of the workflow and the address of each of its webhook triggers. Raises `NotFound`."""
     name, triggers = await _webhooks(work, workflow_id)
-    made = await Hooks(session=work.session).of_workflow(workflow_id)
+    rows = await Hooks(session=work.session).of_workflow(workflow_id)
     views = []
     for key, (trigger, live) in triggers.items():
         view = HookView(key, trigger.match, trigger.contact_path, trigger.signed)
         if live is not None:
             view.live, view.closed = live.listens_to(trigger), live.closed
-        if (row := made.get(key)) is not None:
+        if (row := rows.get(key)) is not None:
             view.hint, view.has_secret = row.hint, row.signing_secret is not None
             view.created_at, view.last_used_at = row.created_at, row.last_used_at
         views.append(view)
@@ -110,7 +110,7 @@ async def make_address(work: Work, workflow_id: UUID, form: HookForm) -> tuple[s
     return token, secret
 
 
-async def receive(work: Work, hook_id: UUID, delivery: Delivery) -> Taken:
+async def receive(work: Work, hook_id: UUID, delivery: Delivery) -> DeliveryReceipt:
     """Takes a delivery, once: the event it made, whose matching decides who enters. Raises `NotFound`,
     `Conflict` (nobody listens), `Invalid` (no such contact), `BadSignature`."""
     hooks = Hooks(session=work.session)
@@ -124,7 +124,7 @@ async def receive(work: Work, hook_id: UUID, delivery: Delivery) -> Taken:
     named = delivery_id(delivery.headers)
     if trigger.signed:
         named = delivery_id({"webhook-id": delivery.headers["webhook-id"]})  # the one that is signed
-    if named and (before := await _before(work, hooks, hook_id, named)) is not None:
+    if named and (before := await _earlier(work, hooks, hook_id, named)) is not None:
         return before
     contact = await _contact(work, trigger, body)
     data = {"trigger": f"{hook.workflow_id}:{hook.trigger_key}", "body": body}
@@ -132,10 +132,10 @@ async def receive(work: Work, hook_id: UUID, delivery: Delivery) -> Taken:
     if named and not await hooks.take(hook_id, named, event_id, work.now, work.now - REMEMBERED):
         # Taken by another request in this very moment: nothing of this one is kept.
         await work.session.rollback()
-        return await _before(work, hooks, hook_id, named) or Taken(event_id, repeated=True)
+        return await _earlier(work, hooks, hook_id, named) or DeliveryReceipt(event_id, repeated=True)
     await hooks.used(hook_id, work.now)
     await work.commit()
-    return Taken(event_id)
+    return DeliveryReceipt(event_id)
 
 
 def _listening(hook: Any) -> InboundWebhook:
@@ -168,52 +168,52 @@ def _read(body: bytes) -> Any:
     return read
 
 
-async def _before(work: Work, hooks: Hooks, hook_id: UUID, named: str) -> Taken | None:
+async def _earlier(work: Work, hooks: Hooks, hook_id: UUID, named: str) -> DeliveryReceipt | None:
     event_id = await hooks.taken(hook_id, named, since=work.now - REMEMBERED)
-    return None if event_id is None else Taken(event_id, repeated=True)
+    return None if event_id is None else DeliveryReceipt(event_id, repeated=True)
 
 
 async def _contact(work: Work, trigger: InboundWebhook, body: Any) -> UUID:
     """Whom the body names. Raises `Invalid`."""
     value = at_path(body, trigger.contact_path)
-    said = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    identifier = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
     where = f"“{trigger.contact_path}”"
     if trigger.match == "id":
-        found = await _by_id(work, said)
-        if found is None:
+        contact_id = await _by_id(work, identifier)
+        if contact_id is None:
             raise Invalid({"contact": f"No contact has the id that stands at {where}."})
-        return found
-    email = normal_email(said)
+        return contact_id
+    email = normal_email(identifier)
     if not email:
         raise Invalid({"contact": f"There is no e-mail address at {where}."})
-    known = await work.contacts.owner_of("email", email, None)
-    if known is not None:
-        return UUID(str(known.id))
+    contact = await work.contacts.owner_of("email", email, None)
+    if contact is not None:
+        return UUID(str(contact.id))
     if not trigger.create:
         raise Invalid({"contact": f"No contact has the e-mail address that stands at {where}."})
-    return await _made(work, email)
+    return await _create_contact(work, email)
 
 
-async def _by_id(work: Work, said: str) -> UUID | None:
+async def _by_id(work: Work, identifier: str) -> UUID | None:
     """By our id, or by the one that another system knows the contact under, which may look like ours."""
     with contextlib.suppress(ValueError):
-        row = await work.contacts.row(UUID(said))
+        row = await work.contacts.row(UUID(identifier))
         if row is not None and row.deleted_at is None:
             return UUID(str(row.id))
-    known = await work.contacts.owner_of("external_id", said, None) if said else None
-    return None if known is None else UUID(str(known.id))
+    contact = await work.contacts.owner_of("external_id", identifier, None) if identifier else None
+    return None if contact is None else UUID(str(contact.id))
 
 
-async def _made(work: Work, email: str) -> UUID:
+async def _create_contact(work: Work, email: str) -> UUID:
     """A new contact; or the one that another delivery made a moment ago."""
     try:
         async with work.session.begin_nested():
-            made = await work.contacts.insert({"email": email}, {}, work.now)
+            contact_id = await work.contacts.insert({"email": email}, {}, work.now)
     except IntegrityError:
-        known = await work.contacts.owner_of("email", email, None)
-        if known is None:
+        existing = await work.contacts.owner_of("email", email, None)
+        if existing is None:
             raise
-        return UUID(str(known.id))
-    work.audit("contact.created", "contact", made, {"email": (None, email)})
-    work.emit(CONTACT_CREATED, made, source="api")
-    return made
+        return UUID(str(existing.id))
+    work.audit("contact.created", "contact", contact_id, {"email": (None, email)})
+    work.emit(CONTACT_CREATED, contact_id, source="api")
+    return contact_id

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.credentials import normal_email
-from app.mailbox.message_catcher import taking
+from app.mailbox.message_catcher import serve_messages
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.web.logs import configure, hide_settings
@@ -31,7 +31,7 @@ MOST_BYTES = 5_000_000
 log = structlog.get_logger("switchyard.mailbox")
 
 
-class Catcher:
+class MailCatcher:
     """Handler of aiosmtpd: one row per recipient, under the account that the message names."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -41,14 +41,14 @@ class Catcher:
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 -- aiosmtpd's name
         """Answers 550 when no account can be found for any recipient, 451 when the database is away."""
         message = message_from_bytes(_raw(envelope), policy=policy.default)
-        kept = 0
+        stored = 0
         try:
             for recipient in dict.fromkeys(envelope.rcpt_tos):
-                kept += await self.keep(message, envelope.mail_from or "", recipient)
+                stored += await self.keep(message, envelope.mail_from or "", recipient)
         except (SQLAlchemyError, OSError) as error:
             log.warning("mailbox.unwritable", error=type(error).__name__)
             return LATER
-        return TAKEN if kept else UNKNOWN
+        return TAKEN if stored else UNKNOWN
 
     async def keep(self, message: EmailMessage, sender: str, recipient: str) -> int:
         """Stores one copy; 0 when no account is its home."""
@@ -56,8 +56,8 @@ class Catcher:
         if account_id is None:
             return 0
         async with open_work(self.runtime, account_id, SYSTEM) as work:
-            known = await work.session.scalar(select(Account.id).where(Account.id == account_id))
-            if known is None:
+            account = await work.session.scalar(select(Account.id).where(Account.id == account_id))
+            if account is None:
                 return 0
             work.session.add(row_of(message, sender, recipient, account_id))
             await work.commit()
@@ -131,7 +131,7 @@ class Listener(UnthreadedController):
 async def serve(runtime: Runtime, port: int) -> asyncio.Server:
     """Listens on 127.0.0.1:`port` (0 chooses a free one) until the server is closed."""
     loop = asyncio.get_running_loop()
-    listener = Listener(Catcher(runtime), hostname="127.0.0.1", port=port, loop=loop)
+    listener = Listener(MailCatcher(runtime), hostname="127.0.0.1", port=port, loop=loop)
     return await loop.create_server(listener._factory_invoker, "127.0.0.1", port)  # noqa: SLF001 -- aiosmtpd's own begin() may only be called on a loop that does not run yet
 
 
@@ -146,7 +146,7 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        async with taking(runtime, settings.mailbox_http_port) as http_port:
+        async with serve_messages(runtime, settings.mailbox_http_port) as http_port:
             log.info("mailbox.ready", port=settings.mailbox_port, http_port=http_port)
             await stop.wait()
     finally:

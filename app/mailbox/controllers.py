@@ -44,21 +44,21 @@ class MailboxController(Controller):
         before: FromQuery[UUID | None] = None,
     ) -> MailPage:
         """One message with its headers and text, beside the list."""
-        found = await work.mailbox.message(message_id, secrets=work.may(Permission.MANAGE_MEMBERS))
-        if found is None:
+        message = await work.mailbox.message(message_id, secrets=work.may(Permission.MANAGE_MEMBERS))
+        if message is None:
             raise NotFound("message")
-        headers = [Header(name, str(value)) for name, value in found.headers.items()]
+        headers = [Header(name, str(value)) for name, value in message.headers.items()]
         return MailPage(
             **await _list(work, q, channel, after, before),
-            id=found.id,
-            kind=Channel(found.channel),
-            message_id=found.message_id,
-            sender=found.sender,
-            recipient=found.recipient,
-            subject=found.subject,
-            text=found.body,
+            id=message.id,
+            kind=Channel(message.channel),
+            message_id=message.message_id,
+            sender=message.sender,
+            recipient=message.recipient,
+            subject=message.subject,
+            text=message.body,
             headers=headers,
-            received_at=found.received_at,
+            received_at=message.received_at,
         )
 
 
@@ -68,9 +68,9 @@ async def _list(
     rows, more = await work.mailbox.page(
         q.strip(), after, before, channel=channel, secrets=work.may(Permission.MANAGE_MEMBERS)
     )
-    kept = {name: value for name, value in (("q", q), ("channel", channel.value)) if value}
+    filters = {name: value for name, value in (("q", q), ("channel", channel.value)) if value}
     here = {
-        **kept,
+        **filters,
         **({"after": str(after)} if after else {}),
         **({"before": str(before)} if before else {}),
     }
@@ -90,8 +90,8 @@ async def _list(
     older = True if before else more
     return {
         "items": items,
-        "next": _at("/mailbox", kept | {"after": str(items[-1].id)}) if items and older else "",
-        "previous": _at("/mailbox", kept | {"before": str(items[0].id)}) if items and newer else "",
+        "next": _at("/mailbox", filters | {"after": str(items[-1].id)}) if items and older else "",
+        "previous": _at("/mailbox", filters | {"before": str(items[0].id)}) if items and newer else "",
         "q": q,
         "channel": channel,
         "actions": [],

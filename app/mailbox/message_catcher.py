@@ -39,7 +39,7 @@ KINDS: dict[str, tuple[str, type[Sms] | type[Chat]]] = {
 }
 
 
-class Taker:
+class MessageCatcher:
     """A bare ASGI app: POST /sms/messages and /chat/messages, as app/integrations/sms_chat.py calls them."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -48,7 +48,7 @@ class Taker:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
-        status, said = await self.answer(scope, receive)
+        status, sentence = await self.answer(scope, receive)
         await send(
             {
                 "type": "http.response.start",
@@ -56,7 +56,7 @@ class Taker:
                 "headers": [(b"content-type", b"application/json")],
             }
         )
-        await send({"type": "http.response.body", "body": msgspec.json.encode({"said": said})})
+        await send({"type": "http.response.body", "body": msgspec.json.encode({"said": sentence})})
 
     async def answer(self, scope: Any, receive: Any) -> tuple[int, str]:
         """Status and sentence: 404, 405, 413, 422, 503 where a message cannot be kept."""
@@ -74,11 +74,11 @@ class Taker:
             return 422, f"The body cannot be read: {error}"
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            kept = await self.keep(kind[0], message, headers)
+            stored = await self.keep(kind[0], message, headers)
         except (SQLAlchemyError, OSError) as error:
             log.warning("mailbox.unwritable", error=type(error).__name__)
             return 503, "The mailbox cannot be written now, try again."
-        return (202, "Taken.") if kept else (422, "X-Switchyard-Account names no account.")
+        return (202, "Taken.") if stored else (422, "X-Switchyard-Account names no account.")
 
     async def keep(self, channel: str, message: Sms | Chat, headers: dict[str, str]) -> bool:
         """Stored under the account that the header names; False when there is none."""
@@ -109,14 +109,14 @@ class Taker:
 
 
 async def _read(receive: Any) -> bytes | None:
-    kept = bytearray()
+    body = bytearray()
     while True:
         part = await receive()
-        kept += part.get("body", b"")
-        if len(kept) > MOST_BYTES:
+        body += part.get("body", b"")
+        if len(body) > MOST_BYTES:
             return None
         if not part.get("more_body"):
-            return bytes(kept)
+            return bytes(body)
 
 
 class _Server(uvicorn.Server):
@@ -128,10 +128,15 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def taking(runtime: Runtime, port: int) -> AsyncIterator[int]:
+async def serve_messages(runtime: Runtime, port: int) -> AsyncIterator[int]:
     """Listens on 127.0.0.1:`port` (0 chooses a free one) and yields the port."""
     config = uvicorn.Config(
-        Taker(runtime), host="127.0.0.1", port=port, lifespan="off", log_config=None, access_log=False
+        MessageCatcher(runtime),
+        host="127.0.0.1",
+        port=port,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve())

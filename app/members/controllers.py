@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from app.credentials import digest, normal_email
 from app.errors import NotFound
 from app.members.domain import DAYS, LABELS, may_give
-from app.members.invitation_controllers import invitation_verbs, send
+from app.members.invitation_controllers import invitation_actions, send
 from app.members.invitations import invitations, invite
 from app.members.password_links import Invited, send_invitation, send_reset, use_link
 from app.members.schemas import (
@@ -37,8 +37,8 @@ from app.members.schemas import (
 from app.members.use_cases import (
     change_password,
     change_role,
+    create_token,
     invited_member,
-    make_token,
     members,
     my_tokens,
     person_of,
@@ -71,15 +71,17 @@ class MemberController(Controller):
     async def index(self, work: NamedDependency[Work]) -> MemberList:
         """Members and pending invitations."""
         items, own = await members(work), role_of(work)
-        given = [role for role in Role if may_give(own, role)]
-        made = [action(work, "invite", "Invite a member", "/members", permission=MANAGE, form=MemberForm)]
-        for one in items:
-            made += _verbs(work, one, given, f":{one.user_id}")
+        assignable = [role for role in Role if may_give(own, role)]
+        available = [
+            action(work, "invite", "Invite a member", "/members", permission=MANAGE, form=MemberForm)
+        ]
+        for member in items:
+            available += _member_actions(work, member, assignable, f":{member.user_id}")
         pending = await invitations(work) if work.may(MANAGE) else []
         for invitation in pending:
-            made += invitation_verbs(work, invitation)
-        choices = [(role.value, role.value.capitalize(), ABOUT[role]) for role in given]
-        return MemberList(items, pending, given, choices, actions(*made))
+            available += invitation_actions(work, invitation)
+        choices = [(role.value, role.value.capitalize(), ABOUT[role]) for role in assignable]
+        return MemberList(items, pending, assignable, choices, actions(*available))
 
     @post(form="/members", guards=[may(MANAGE)])
     async def add(
@@ -93,12 +95,14 @@ class MemberController(Controller):
     @get("/{user_id:uuid}", page="members/show.html", guards=[may(Permission.VIEW)])
     async def show(self, user_id: FromPath[UUID], work: NamedDependency[Work]) -> MemberPage:
         """One member, and the workflows and segments that name them."""
-        one = next((one for one in await members(work) if one.user_id == user_id), None)
-        if one is None:
+        member = next((row for row in await members(work) if row.user_id == user_id), None)
+        if member is None:
             raise NotFound("member")
-        given = [role for role in Role if may_give(role_of(work), role)]
+        assignable = [role for role in Role if may_give(role_of(work), role)]
         used = await users_of(work, user_id)
-        return MemberPage(one, used, given, actions(*_verbs(work, one, given, used=bool(used))))
+        return MemberPage(
+            member, used, assignable, actions(*_member_actions(work, member, assignable, used=bool(used)))
+        )
 
     @post("/{user_id:uuid}/role", form="/members", guards=[may(MANAGE)])
     async def change(
@@ -116,7 +120,7 @@ class MemberController(Controller):
         """Sends a member who has no password yet a new link."""
         person, email = await invited_member(work, user_id)
         sent = await _invite(request, work, person, email)
-        return Saved(None, see="/members", note=_said(person.name, sent))
+        return Saved(None, see="/members", note=_link_note(person.name, sent))
 
     @post("/{user_id:uuid}/deletion", form="/members/{user_id}", guards=[may(MANAGE)])
     async def remove(
@@ -128,17 +132,18 @@ class MemberController(Controller):
         return Saved(None, see="/members", note="The member was removed.")
 
 
-def _verbs(
-    work: Work, one: MemberView, given: list[Role], of: str = "", *, used: bool = False
+def _member_actions(
+    work: Work, member: MemberView, assignable: list[Role], suffix: str = "", *, used: bool = False
 ) -> list[Action | None]:
     """What may be done with a member; `of` is added to the names of the actions where a page has many."""
-    href, mine = f"/members/{one.user_id}", may_give(role_of(work), one.role)
-    options = {"role": [role.value for role in given]}
+    href, mine = f"/members/{member.user_id}", may_give(role_of(work), member.role)
+    options = {"role": [role.value for role in assignable]}
     return [
-        action(work, f"role{of}", "Change role", f"{href}/role", permission=MANAGE, form=RoleForm,
+        action(work, f"role{suffix}", "Change role", f"{href}/role", permission=MANAGE, form=RoleForm,
                options=options, when=mine),
-        action(work, f"link{of}", "New link", f"{href}/link", permission=MANAGE, when=one.invited),
-        action(work, f"remove{of}", "Remove", f"{href}/deletion", permission=MANAGE, when=mine and not used),
+        action(work, f"link{suffix}", "New link", f"{href}/link", permission=MANAGE, when=member.invited),
+        action(work, f"remove{suffix}", "Remove", f"{href}/deletion", permission=MANAGE,
+               when=mine and not used),
     ]  # fmt: skip
 
 
@@ -149,7 +154,7 @@ async def _invite(request: Request, work: Work, person: Invited, email: str) -> 
     )
 
 
-def _said(name: str, sent: bool) -> str:
+def _link_note(name: str, sent: bool) -> str:
     if sent:
         return f"A link to choose a password was sent to {name}."
     return f"{name} is a member, but the link could not be sent. Check SMTP_URL, then press “New link”."
@@ -161,7 +166,8 @@ def _said(name: str, sent: bool) -> str:
 def roles() -> RolePage:
     """What each role may do."""
     rows = [
-        RoleRow(one.value, LABELS[one], [role for role in Role if one in TABLE[role]]) for one in Permission
+        RoleRow(permission.value, LABELS[permission], [role for role in Role if permission in TABLE[role]])
+        for permission in Permission
     ]
     return RolePage(list(Role), rows, [])
 
@@ -174,13 +180,21 @@ class TokenController(Controller):
     async def index(self, work: NamedDependency[Work]) -> TokenList:
         """Your access tokens in this account."""
         items, mine = await my_tokens(work), allowed(role_of(work))
-        scopes = [ScopeChoice(one.value, LABELS[one]) for one in Permission if one in mine]
-        options = {"scopes": [one.value for one in scopes], "days": [str(day) for day in DAYS]}
+        scopes = [
+            ScopeChoice(permission.value, LABELS[permission])
+            for permission in Permission
+            if permission in mine
+        ]
+        options = {"scopes": [scope.value for scope in scopes], "days": [str(day) for day in DAYS]}
         ends = [
             action(
-                work, f"revoke:{one.id}", "Revoke", f"/tokens/{one.id}/revocation", when=one.state == "live"
+                work,
+                f"revoke:{token.id}",
+                "Revoke",
+                f"/tokens/{token.id}/revocation",
+                when=token.state == "live",
             )
-            for one in items
+            for token in items
         ]
         create = action(work, "create", "New token", "/tokens", form=TokenForm, options=options)
         return TokenList(items, scopes, [(str(day), f"{day} days") for day in DAYS], actions(create, *ends))
@@ -190,8 +204,8 @@ class TokenController(Controller):
         self, request: Request, data: JSONBody[TokenForm], work: NamedDependency[Work]
     ) -> Shaped[NewToken]:
         """Makes an access token; this answer is the only one that shows it."""
-        token_id, token = await make_token(work, data)
-        mine = next(one for one in await my_tokens(work) if one.id == token_id)
+        token_id, token = await create_token(work, data)
+        mine = next(view for view in await my_tokens(work) if view.id == token_id)
         base = request.app.state.settings.base_url
         return Shaped(NewToken(token_id, mine.name, token, mine.scopes, mine.expires_at, base, []))
 
@@ -249,12 +263,12 @@ class PasswordController(Controller):
     @get("/password-reset/{token:str}", page="members/reset.html", public=True)
     async def choose(self, token: FromPath[str], request: Request) -> ResetPage:
         """The form to choose a password with a link."""
-        found = await request.app.state.directory.by_reset(digest(token))
-        if found is None:
+        person = await request.app.state.directory.by_reset(digest(token))
+        if person is None:
             raise NotFoundException(DEAD)
         href = f"/password-reset/{token}"
         set_it = Action("set_password", "Save and sign in", "POST", href, list(fields_of(ResetForm)))
-        return ResetPage(found.email, [set_it])
+        return ResetPage(person.email, [set_it])
 
     @post(
         "/password-reset/{token:str}",

@@ -34,14 +34,14 @@ def role_refusal(own: Role, old: Role, new: Role | None, owners: int) -> str:
     return ""
 
 
-def scope_errors(scopes: Iterable[str], role: Role) -> str:
+def scope_problem(scopes: Iterable[str], role: Role) -> str:
     """Why a token may not have these scopes, in a sentence; "" when it may."""
-    wanted, mine = set(scopes), {permission.value for permission in allowed(role)}
-    if not wanted:
+    requested, mine = set(scopes), {permission.value for permission in allowed(role)}
+    if not requested:
         return "Choose at least one."
-    if unknown := wanted - {permission.value for permission in Permission}:
-        known = ", ".join(permission.value for permission in Permission)
-        return f"There is no such scope: {', '.join(sorted(unknown))}. Scopes are {known}."
-    if wanted - mine:
-        return f"Your own role does not allow: {', '.join(sorted(wanted - mine))}."
+    if unknown := requested - {permission.value for permission in Permission}:
+        valid = ", ".join(permission.value for permission in Permission)
+        return f"There is no such scope: {', '.join(sorted(unknown))}. Scopes are {valid}."
+    if requested - mine:
+        return f"Your own role does not allow: {', '.join(sorted(requested - mine))}."
     return ""

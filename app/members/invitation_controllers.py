@@ -109,10 +109,14 @@ async def send(request: Request, work: Work, view: InvitationView, secret: str) 
     return f"The invitation of {view.email} could not be sent. Check SMTP_URL, then press “Send again”."
 
 
-def invitation_verbs(work: Work, one: InvitationView) -> list[Action | None]:
+def invitation_actions(work: Work, invitation: InvitationView) -> list[Action | None]:
     """What a manager may do with an invitation on the list of members."""
-    href, mine = f"/members/invitations/{one.id}", may_give(role_of(work), one.role)
+    href, mine = f"/members/invitations/{invitation.id}", may_give(role_of(work), invitation.role)
     return [
-        action(work, f"send_again:{one.id}", "Send again", f"{href}/link", permission=MANAGE, when=mine),
-        action(work, f"withdraw:{one.id}", "Withdraw", f"{href}/deletion", permission=MANAGE, when=mine),
+        action(
+            work, f"send_again:{invitation.id}", "Send again", f"{href}/link", permission=MANAGE, when=mine
+        ),
+        action(
+            work, f"withdraw:{invitation.id}", "Withdraw", f"{href}/deletion", permission=MANAGE, when=mine
+        ),
     ]

@@ -6,7 +6,14 @@ nobody, or to somebody who never answers: nothing about people is looked up befo
 from datetime import timedelta
 from uuid import UUID
 
-from app.credentials import digest, hash_password, new_secret, normal_email, password_matches, weakness
+from app.credentials import (
+    digest,
+    hash_password,
+    new_secret,
+    normal_email,
+    password_matches,
+    password_problem,
+)
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.members.domain import role_refusal
 from app.members.password_links import INVITATION_HOURS, send_email
@@ -38,7 +45,7 @@ async def invite(work: Work, form: MemberForm) -> tuple[InvitationView, str]:
     if not email:
         raise Invalid({"email": "Enter an email address, such as ana@example.com."})
     _refuse_role(work, form.role)
-    if await work.people.name_of_email(email) is not None:
+    if await work.members.name_of_email(email) is not None:
         raise Conflict(f"{email} is a member already.")
     earlier = await work.invitations.of_email(email)
     if earlier is not None:
@@ -102,13 +109,13 @@ async def accept(
     email, person, chosen = invitation.email, invitation.user_id, None
     if not invitation.has_password:
         name = form.name.strip() or invitation.name or email.split("@", maxsplit=1)[0]
-        if reason := weakness(form.password, email, name):
+        if reason := password_problem(form.password, email, name):
             raise Invalid({"password": reason})
         chosen = await hash_password(form.password)
         return await directory.accept_invitation(digest(secret), None, name, chosen) is not None
     if me is None or me.user_id != person:
-        known = await directory.person(email)
-        if not await password_matches(form.password, known.password_hash if known else None):
+        user = await directory.person(email)
+        if not await password_matches(form.password, user.password_hash if user else None):
             raise Invalid({"password": f"This isn't the password of {email}."})
     return await directory.accept_invitation(digest(secret), person, "", chosen) is not None
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import structlog
 
-from app.credentials import digest, hash_password, new_secret, normal_email, weakness
+from app.credentials import digest, hash_password, new_secret, normal_email, password_problem
 from app.errors import Invalid
 from app.ports import Letter, Mailer, Sent
 from app.work import Principal
@@ -56,10 +56,10 @@ async def send_reset(directory: Directory, mailer: Mailer, base_url: str, addres
 async def use_link(directory: Directory, secret: str, password: str) -> bool:
     """Sets a password with a link; every session of its person ends. False when the link is dead. Raises
     `Invalid`."""
-    found = await directory.by_reset(digest(secret))
-    if found is None:
+    user = await directory.by_reset(digest(secret))
+    if user is None:
         return False
-    if reason := weakness(password, found.email, found.name):
+    if reason := password_problem(password, user.email, user.name):
         raise Invalid({"new_password": reason})
     return await directory.use_reset(digest(secret), await hash_password(password)) is not None
 

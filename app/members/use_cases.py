@@ -11,11 +11,11 @@ from app.credentials import (
     hash_password,
     new_secret,
     password_matches,
-    weakness,
+    password_problem,
 )
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.filters.references import Use, refusal
-from app.members.domain import role_refusal, scope_errors
+from app.members.domain import role_refusal, scope_problem
 from app.members.schemas import MemberView, PasswordForm, TokenForm, TokenView
 from app.permissions import Role
 from app.work import Principal, Work
@@ -28,7 +28,7 @@ HINT = 8
 async def members(work: Work) -> list[MemberView]:
     """Everybody in the account, by name."""
     me = work.principal.user_id if work.principal else None
-    rows = await work.people.members()
+    rows = await work.members.members()
     return [
         MemberView(
             row.user_id,
@@ -47,7 +47,7 @@ async def members(work: Work) -> list[MemberView]:
 async def change_role(work: Work, user_id: UUID, role: Role) -> None:
     """Gives a member another role. Raises `NotFound`, `Forbidden` (too high), `Conflict` (last owner)."""
     old = await _decide(work, user_id, role)
-    await work.people.change_role(user_id, role, work.now)
+    await work.members.change_role(user_id, role, work.now)
     work.audit("member.role_changed", "member", user_id, {"role": (old.value, role.value)})
     await work.commit()
 
@@ -59,9 +59,9 @@ async def remove_member(work: Work, user_id: UUID) -> None:
     await Uses(work.session).taking_away()
     used = await users_of(work, user_id)
     if used:
-        name, _ = await work.people.name_of(user_id) or ("This member", "")
+        name, _ = await work.members.name_of(user_id) or ("This member", "")
         raise Conflict(refusal(name, used, "remove them"), current=msgspec.to_builtins(used))
-    await work.people.leave(user_id)
+    await work.members.leave(user_id)
     work.audit("member.removed", "member", user_id, {"role": (old.value, None)})
     await work.commit()
 
@@ -72,11 +72,11 @@ async def users_of(work: Work, user_id: UUID) -> list[Use]:
 
 
 async def _decide(work: Work, user_id: UUID, new: Role | None) -> Role:
-    owners = await work.people.owners()
-    found = await work.people.membership(user_id)
-    if found is None:
+    owners = await work.members.owners()
+    membership = await work.members.membership(user_id)
+    if membership is None:
         raise NotFound("member")
-    old = Role(found.role)
+    old = Role(membership.role)
     refusal = role_refusal(role_of(work), old, new, owners)
     if refusal and old is Role.OWNER and owners < 2 and role_of(work) is Role.OWNER:
         raise Conflict(refusal)
@@ -87,32 +87,32 @@ async def _decide(work: Work, user_id: UUID, new: Role | None) -> Role:
 
 async def invited_member(work: Work, user_id: UUID) -> tuple[Invited, str]:
     """A member who has no password yet, and their address. Raises `NotFound`, `Conflict`."""
-    found = await work.people.name_of(user_id)
-    if found is None:
+    name_and_email = await work.members.name_of(user_id)
+    if name_and_email is None:
         raise NotFound("member")
-    if await work.people.has_password(user_id):
+    if await work.members.has_password(user_id):
         raise Conflict("This member has a password already and can ask for a new one on the sign-in page.")
     work.audit("member.link_sent", "member", user_id)
     await work.commit()
-    return Invited(user_id, found[0], has_password=False), found[1]
+    return Invited(user_id, name_and_email[0], has_password=False), name_and_email[1]
 
 
 async def change_password(work: Work, form: PasswordForm) -> None:
     """Replaces one's own password and ends all other sessions. Raises `Invalid`."""
     me = person_of(work)
-    if not await password_matches(form.current_password, await work.people.password_hash(me.user_id)):
+    if not await password_matches(form.current_password, await work.members.password_hash(me.user_id)):
         raise Invalid({"current_password": "This is not your current password."})
-    if reason := weakness(form.new_password, me.email, me.name):
+    if reason := password_problem(form.new_password, me.email, me.name):
         raise Invalid({"new_password": reason})
-    await work.people.set_password(me.user_id, await hash_password(form.new_password), work.now)
-    ended = await work.people.end_sessions(me.user_id, me.session_id, work.now)
+    await work.members.set_password(me.user_id, await hash_password(form.new_password), work.now)
+    ended = await work.members.end_sessions(me.user_id, me.session_id, work.now)
     work.audit("person.password_changed", "member", me.user_id, {"sessions_ended": (None, ended)})
     await work.commit()
 
 
 async def my_tokens(work: Work) -> list[TokenView]:
     """One's own access tokens in this account, the newest first."""
-    rows = await work.people.tokens(person_of(work).user_id)
+    rows = await work.members.tokens(person_of(work).user_id)
     return [
         TokenView(
             row.id,
@@ -128,13 +128,13 @@ async def my_tokens(work: Work) -> list[TokenView]:
     ]
 
 
-async def make_token(work: Work, form: TokenForm) -> tuple[UUID, str]:
+async def create_token(work: Work, form: TokenForm) -> tuple[UUID, str]:
     """A new access token: its id, and the token itself for the only time. Raises `Invalid`."""
     me = person_of(work)
-    if reason := scope_errors(form.scopes, me.role):
+    if reason := scope_problem(form.scopes, me.role):
         raise Invalid({"scopes": reason})
     secret, scopes = new_secret(ACCESS_PREFIX), sorted(set(form.scopes))
-    token_id = work.people.add_token(
+    token_id = work.members.add_token(
         user_id=me.user_id,
         name=form.name.strip(),
         token_hash=digest(secret),
@@ -149,7 +149,7 @@ async def make_token(work: Work, form: TokenForm) -> tuple[UUID, str]:
 
 async def revoke_token(work: Work, token_id: UUID) -> str:
     """Ends one of one's own access tokens; returns its name. Raises `NotFound`."""
-    name = await work.people.revoke_token(person_of(work).user_id, token_id, work.now)
+    name = await work.members.revoke_token(person_of(work).user_id, token_id, work.now)
     if name is None:
         raise NotFound("token")
     work.audit("token.revoked", "token", token_id, {"name": (name, None)})

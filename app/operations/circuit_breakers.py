@@ -66,5 +66,5 @@ async def try_now(work: Work, workflow_id: UUID, step_key: str) -> None:
     if not await engine.all(statements.TRY_NOW, **place, now=work.now):
         raise Conflict("This step is not stopped, or is being tried just now.", {"state": rows[0].state})
     work.audit("breaker.tried", "workflow", workflow_id, {"step": (None, step_key)})
-    work.ring()
+    work.notify_worker()
     await work.commit()

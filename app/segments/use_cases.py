@@ -108,7 +108,7 @@ async def _refuse_nonsense(work: Work, segment_id: UUID, expression: Filter) -> 
         raise Invalid({"f": problem})
     await work.segments.compare_now(reaching(segment_id, filters), work.now)
     await watch_again(work.session)
-    work.ring()
+    work.notify_worker()
 
 
 async def delete_segment(work: Work, segment_id: UUID) -> str:

@@ -23,7 +23,7 @@ from app.sessions.use_cases import (
 from app.web.actions import Action, action, actions, fields_of
 from app.web.auth import local_path
 from app.web.content_negotiation import header
-from app.web.cookies import put
+from app.web.cookies import set_cookies
 from app.web.guards import count_network, in_person
 from app.web.negotiate import Request, Saved
 from app.web.tokens import LIFETIME_SECONDS
@@ -71,14 +71,17 @@ class SessionController(Controller):
         answer = signed_in_as(request, me)
         if not request.wants_html:
             return Saved(answer, see="/sessions")
-        put(request.scope, state.cookies.given(answer.token, secret))
+        set_cookies(request.scope, state.cookies.signed_in(answer.token, secret))
         return Saved(answer, see=local_path(data.next))
 
     @get(page="sessions/index.html", guards=[in_person])
     async def index(self, work: NamedDependency[Work]) -> SessionList:
         """Where you are signed in."""
         items = await my_sessions(work)
-        ends = [action(work, f"revoke:{one.id}", "End", f"/sessions/{one.id}/revocation") for one in items]
+        ends = [
+            action(work, f"revoke:{session.id}", "End", f"/sessions/{session.id}/revocation")
+            for session in items
+        ]
         others = action(
             work, "revoke_others", "End all others", "/sessions/others/revocation", when=len(items) > 1
         )
@@ -91,7 +94,7 @@ class SessionController(Controller):
         if me.session_id is not None:
             await end_session(work, me.session_id)
         request.app.state.identity.forget()
-        put(request.scope, request.app.state.cookies.taken())
+        set_cookies(request.scope, request.app.state.cookies.signed_out())
         return Saved(None, see="/sign-in", note="You are signed out.")
 
     @post("/current/account", guards=[in_person], status_code=200)
@@ -100,15 +103,15 @@ class SessionController(Controller):
     ) -> Saved[SignedIn]:
         """Makes another of your accounts the current one; a script gets a token for it."""
         state, me = request.app.state, person_of(work)
-        known = await state.identity.directory.by_session(me.session_id, data.account_id)
-        if known is None:
+        target = await state.identity.directory.by_session(me.session_id, data.account_id)
+        if target is None:
             raise NotFound("account", "You are in no such account.")
-        await switch_account(work, known)
+        await switch_account(work, target)
         state.identity.forget()
-        answer = signed_in_as(request, known)
+        answer = signed_in_as(request, target)
         if not header(request.scope, b"authorization"):
-            put(request.scope, state.cookies.given(answer.token))
-        return Saved(answer, see="/", note=f"You are now in {known.account_name}.")
+            set_cookies(request.scope, state.cookies.signed_in(answer.token))
+        return Saved(answer, see="/", note=f"You are now in {target.account_name}.")
 
     @post("/others/revocation", guards=[in_person])
     async def end_others(self, request: Request, work: NamedDependency[Work]) -> Saved[None]:

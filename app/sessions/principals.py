@@ -4,13 +4,13 @@ from uuid import UUID
 
 from app.permissions import Role, allowed
 from app.work import Principal
-from db.auth_lookup import Belongs, Directory, Known
+from db.auth_lookup import AccountMembership, Directory, KnownPrincipal
 
 
 class SignedInPrincipal(Principal, frozen=True, kw_only=True):
     """A principal that also knows where else the person belongs, for the account switcher of the layout."""
 
-    memberships: tuple[Belongs, ...] = ()
+    memberships: tuple[AccountMembership, ...] = ()
     time_zone: str = "UTC"
 
 
@@ -33,20 +33,20 @@ class Principals:
         return _principal(await self.directory.by_access_token(digest))
 
 
-def _principal(known: Known | None) -> Principal | None:
-    if known is None:
+def _principal(row: KnownPrincipal | None) -> Principal | None:
+    if row is None:
         return None
-    role = Role(known.role)
+    role = Role(row.role)
     return SignedInPrincipal(
-        user_id=known.user_id,
-        email=known.email,
-        name=known.name,
-        account_id=known.account_id,
-        account_name=known.account_name,
+        user_id=row.user_id,
+        email=row.email,
+        name=row.name,
+        account_id=row.account_id,
+        account_name=row.account_name,
         role=role,
-        session_id=known.session_id,
-        token_id=known.token_id,
-        permissions=allowed(role, known.scopes),
-        memberships=known.memberships,
-        time_zone=known.time_zone,
+        session_id=row.session_id,
+        token_id=row.token_id,
+        permissions=allowed(role, row.scopes),
+        memberships=row.memberships,
+        time_zone=row.time_zone,
     )

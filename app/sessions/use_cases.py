@@ -9,7 +9,7 @@ from app.permissions import Role, allowed
 from app.sessions.domain import agent_name
 from app.sessions.schemas import SessionView
 from app.work import Principal, Work
-from db.auth_lookup import Belongs, Person
+from db.auth_lookup import AccountMembership, Person
 from db.ids import uuid7
 
 LIFETIME = timedelta(days=14)
@@ -33,10 +33,10 @@ def principal_of(person: Person, account_id: UUID | None) -> Principal:
     )
 
 
-def _choose(memberships: tuple[Belongs, ...], account_id: UUID | None) -> Belongs:
-    for one in memberships:
-        if account_id in (None, one.account_id):
-            return one
+def _choose(memberships: tuple[AccountMembership, ...], account_id: UUID | None) -> AccountMembership:
+    for membership in memberships:
+        if account_id in (None, membership.account_id):
+            return membership
     raise Forbidden(
         "You do not belong to that account." if memberships else "You do not belong to any account."
     )
@@ -48,7 +48,7 @@ async def start_session(work: Work, agent: str, network: str) -> str:
     if me.session_id is None:
         raise Forbidden("Only a person can sign in.")
     secret = session_secret(me.session_id)
-    work.people.add_session(
+    work.members.add_session(
         id=me.session_id,
         user_id=me.user_id,
         account_id=me.account_id,
@@ -65,7 +65,7 @@ async def start_session(work: Work, agent: str, network: str) -> str:
 async def my_sessions(work: Work) -> list[SessionView]:
     """Where the person is signed in, the latest first."""
     me = person_of(work)
-    rows = await work.people.sessions(me.user_id)
+    rows = await work.members.sessions(me.user_id)
     return [
         SessionView(
             row.id,
@@ -84,7 +84,7 @@ async def my_sessions(work: Work) -> list[SessionView]:
 async def end_session(work: Work, session_id: UUID) -> None:
     """Ends one of the person's own sessions. Raises `NotFound`."""
     me = person_of(work)
-    if not await work.people.end_session(me.user_id, session_id, work.now):
+    if not await work.members.end_session(me.user_id, session_id, work.now):
         raise NotFound("session")
     work.audit("session.ended", "session", session_id)
     await work.commit()
@@ -93,7 +93,7 @@ async def end_session(work: Work, session_id: UUID) -> None:
 async def end_other_sessions(work: Work) -> int:
     """Ends all of the person's sessions but this one; returns how many there were."""
     me = person_of(work)
-    count = await work.people.end_sessions(me.user_id, me.session_id, work.now)
+    count = await work.members.end_sessions(me.user_id, me.session_id, work.now)
     work.audit("session.others_ended", "session", me.session_id, {"count": (None, count)})
     await work.commit()
     return count
@@ -104,7 +104,7 @@ async def switch_account(work: Work, target: Principal) -> None:
     me = person_of(work)
     if me.session_id is None:
         raise Forbidden("Only a person can switch accounts.")
-    await work.people.move_session(me.user_id, me.session_id, target.account_id)
+    await work.members.move_session(me.user_id, me.session_id, target.account_id)
     work.audit(
         "session.switched", "session", me.session_id, {"account": (me.account_name, target.account_name)}
     )

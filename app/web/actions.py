@@ -61,14 +61,14 @@ def action(
     return Action(name, label, method, href, list(fields))
 
 
-def actions(*maybe: Action | None) -> list[Action]:
+def actions(*candidates: Action | None) -> list[Action]:
     """Those of the given actions that are allowed, in order."""
-    return [one for one in maybe if one is not None]
+    return [candidate for candidate in candidates if candidate is not None]
 
 
-def named(given: Sequence[Action], name: str) -> Action | None:
+def find_action(available: Sequence[Action], name: str) -> Action | None:
     """The action of that name, None when it is not allowed (a template filter)."""
-    return next((one for one in given if one.name == name), None)
+    return next((candidate for candidate in available if candidate.name == name), None)
 
 
 @lru_cache(maxsize=512)
@@ -80,16 +80,16 @@ def fields_of(form: type[msgspec.Struct]) -> tuple[Field, ...]:
 def _fields(kind: inspect.Type, prefix: str) -> list[Field]:
     if not isinstance(kind, inspect.StructType):
         return []
-    found: list[Field] = []
+    inputs: list[Field] = []
     for field in kind.fields:
         name, inner = prefix + field.encode_name, bare(field.type)
         if isinstance(inner, inspect.StructType):
-            found += _fields(inner, f"{name}.")
+            inputs += _fields(inner, f"{name}.")
             continue
         options = choices(inner) or None
         label = field.encode_name.replace("_", " ").capitalize()
-        found.append(Field(name, _input(field.type, field.encode_name), field.required, label, options))
-    return found
+        inputs.append(Field(name, _input(field.type, field.encode_name), field.required, label, options))
+    return inputs
 
 
 INPUTS: tuple[tuple[type[inspect.Type], str], ...] = (

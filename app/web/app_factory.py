@@ -16,12 +16,12 @@ from app.web.body_limits import PARTS
 from app.web.cookies import Cookies
 from app.web.errors import answer
 from app.web.logs import hide_settings
-from app.web.middleware import Edge
+from app.web.middleware import ResponseMiddleware
 from app.web.negotiate import Request, Shaped, prepare
 from app.web.openapi import SchemaController
 from app.web.rate_limit import Breaker, Limiter
 from app.web.signing_keys import KeyRing
-from app.web.stalls import DatabaseWatch, EndStalledReads
+from app.web.stalls import AbortStalledReads, DatabaseWatch
 from app.web.static import Assets, static_file
 from app.web.templates import Templates
 from app.web.tokens import Tokens
@@ -29,7 +29,7 @@ from app.web.tokens import Tokens
 Probe = Callable[[], Awaitable[object]]
 
 
-def assemble(
+def build_app(
     settings: Settings,
     routes: Sequence[ControllerRouterHandler],
     *,
@@ -55,7 +55,7 @@ def assemble(
         before_request=cast("Any", prepare),  # it takes our own Request
         exception_handlers={HTTPException: answer, 500: answer},
         middleware=[
-            EndStalledReads(DatabaseWatch(connect_probe)),
+            AbortStalledReads(DatabaseWatch(connect_probe)),
             Authenticate(identity),
             LimitRate(limiter),
         ],
@@ -85,7 +85,7 @@ def assemble(
             **state,
         }
     )
-    app.asgi_handler = Edge(app.asgi_handler, settings)
+    app.asgi_handler = ResponseMiddleware(app.asgi_handler, settings)
     return app
 
 

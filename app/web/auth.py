@@ -14,7 +14,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.credentials import ACCESS_PREFIX, digest, session_of
 from app.web import content_negotiation
-from app.web.cookies import Cookies, put
+from app.web.cookies import Cookies, set_cookies
 from app.web.metrics import LIMITED
 from app.web.negotiate import Request
 from app.web.rate_limit import Limiter
@@ -46,11 +46,11 @@ class Identity:
 
     def __init__(self, directory: Directory, tokens: Tokens, cookies: Cookies) -> None:
         self.directory, self.tokens, self.cookies = directory, tokens, cookies
-        self._known: dict[Hashable, tuple[float, Principal]] = {}
+        self._principals: dict[Hashable, tuple[float, Principal]] = {}
 
     def forget(self) -> None:
         """A session ended or a role changed: the next request reads again."""
-        self._known.clear()
+        self._principals.clear()
 
     async def principal(self, scope: Scope) -> Principal:
         """Who is calling. A header counts before a cookie. Raises `BadToken` with the reason."""
@@ -65,19 +65,21 @@ class Identity:
     async def _bearer(self, token: str) -> Principal:
         if not token.startswith(ACCESS_PREFIX):
             return await self._session(token)
-        found = digest(token)
-        known = self._fresh(found) or self._keep(found, await self.directory.by_access_token(found))
-        if known is None:
+        token_digest = digest(token)
+        principal = self._fresh(token_digest) or self._keep(
+            token_digest, await self.directory.by_access_token(token_digest)
+        )
+        if principal is None:
             raise BadToken("The token is not known, has expired or was revoked.")
-        return known
+        return principal
 
     async def _session(self, token: str) -> Principal:
         claims = self.tokens.read(token)
         key = (claims.sid, claims.account_id)
-        known = self._fresh(key) or self._keep(key, await self.directory.by_session(*key))
-        if known is None or known.user_id != claims.sub:
+        principal = self._fresh(key) or self._keep(key, await self.directory.by_session(*key))
+        if principal is None or principal.user_id != claims.sub:
             raise BadToken("The session has ended.")
-        return known
+        return principal
 
     async def _cookie(self, scope: Scope) -> Principal:
         """The token in the cookie; when only time is wrong with it, the session's secret renews it."""
@@ -91,23 +93,23 @@ class Identity:
         if not secret or not problem.renewable:
             raise problem
         session = session_of(secret)
-        known = await self.directory.by_secret(session, digest(secret)) if session else None
-        if known is None or known.session_id is None:
+        principal = await self.directory.by_secret(session, digest(secret)) if session else None
+        if principal is None or principal.session_id is None:
             raise BadToken("The session has ended.")
-        fresh = self.tokens.issue(known.user_id, known.session_id, known.account_id)
-        put(scope, self.cookies.given(fresh))
-        return known
+        fresh = self.tokens.issue(principal.user_id, principal.session_id, principal.account_id)
+        set_cookies(scope, self.cookies.signed_in(fresh))
+        return principal
 
     def _fresh(self, key: Hashable) -> Principal | None:
-        until, known = self._known.get(key, (0.0, None))
-        return known if until > time.monotonic() else None
+        until, principal = self._principals.get(key, (0.0, None))
+        return principal if until > time.monotonic() else None
 
-    def _keep(self, key: Hashable, known: Principal | None) -> Principal | None:
-        if known is not None:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            self._known[key] = (time.monotonic() + FRESH_SECONDS, known)
-        return known
+    def _keep(self, key: Hashable, principal: Principal | None) -> Principal | None:
+        if principal is not None:
+            if len(self._principals) >= REMEMBERED:
+                self._principals.clear()
+            self._principals[key] = (time.monotonic() + FRESH_SECONDS, principal)
+        return principal
 
 
 class Authenticate(ASGIMiddleware):
@@ -139,12 +141,12 @@ class Authenticate(ASGIMiddleware):
         )
         if not page or content_negotiation.header(scope, b"authorization"):
             raise NotAuthorizedException(reason, headers={"WWW-Authenticate": 'Bearer realm="switchyard"'})
-        target = f"/sign-in?next={quote(here(scope), safe='/')}"
+        target = f"/sign-in?next={quote(path_and_query(scope), safe='/')}"
         response = Response(b"", status_code=303, headers={"Location": target}, media_type="text/plain")
         await response.to_asgi_response(None, Request(scope))(scope, receive, send)
 
 
-def here(scope: Scope) -> str:
+def path_and_query(scope: Scope) -> str:
     """The path and query of a request."""
     query = scope["query_string"].decode("latin-1")
     return scope["path"] + (f"?{query}" if query else "")

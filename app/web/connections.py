@@ -197,7 +197,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._watch_reading()
 
 
-def guarded(limits: ConnectionLimits) -> type[GuardedProtocol]:
+def guarded_protocol(limits: ConnectionLimits) -> type[GuardedProtocol]:
     """The protocol with limits and a count of its own."""
 
     class Protocol(GuardedProtocol):

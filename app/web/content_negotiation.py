@@ -14,7 +14,7 @@ URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 FORMS = frozenset({URLENCODED, MULTIPART})
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-UNWANTED = re.compile(r";\s*q=0(\.0*)?\s*$")
+REFUSED_PART = re.compile(r";\s*q=0(\.0*)?\s*$")
 VARY = "Accept, HX-Request, HX-Request-Type, HX-History-Restore-Request"
 
 
@@ -56,6 +56,6 @@ def acceptable(scope: Scope | HTTPScope, offers: Iterable[str]) -> bool:
 
 @lru_cache(maxsize=512)
 def _best(accept: str, offers: tuple[str, ...]) -> str | None:
-    wanted = ",".join(part for part in accept.split(",") if not UNWANTED.search(part))
-    best = Accept(wanted).best_match(list(offers)) if wanted else None
+    accepted = ",".join(part for part in accept.split(",") if not REFUSED_PART.search(part))
+    best = Accept(accepted).best_match(list(offers)) if accepted else None
     return str(best).partition(";")[0] if best else None

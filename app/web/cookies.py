@@ -22,19 +22,19 @@ class Cookies:
 
     def read(self, scope: Scope) -> tuple[str, str]:
         """The token and the secret that were sent, "" for none."""
-        found = {self.token: "", self.secret: ""}
+        values = {self.token: "", self.secret: ""}
         for part in content_negotiation.header(scope, b"cookie").split(";"):
             name, _, value = part.strip().partition("=")
-            if name in found:
-                found[name] = value
-        return found[self.token], found[self.secret]
+            if name in values:
+                values[name] = value
+        return values[self.token], values[self.secret]
 
-    def given(self, token: str, secret: str = "") -> list[Cookie]:
+    def signed_in(self, token: str, secret: str = "") -> list[Cookie]:
         """The cookies of a fresh token, and of a fresh session when its secret is given."""
         pairs = [(self.token, token)] + ([(self.secret, secret)] if secret else [])
         return [self._cookie(name, value, SESSION_SECONDS) for name, value in pairs]
 
-    def taken(self) -> list[Cookie]:
+    def signed_out(self) -> list[Cookie]:
         """Both cookies, gone."""
         return [self._cookie(name, "", 0) for name in (self.token, self.secret)]
 
@@ -50,6 +50,6 @@ class Cookies:
         )
 
 
-def put(scope: Any, cookies: list[Cookie]) -> None:
+def set_cookies(scope: Any, cookies: list[Cookie]) -> None:
     """Sends cookies with whatever answers this request."""
     scope["state"].setdefault("extra", []).extend(cookie.to_encoded_header() for cookie in cookies)

@@ -43,8 +43,8 @@ class Origins:
 
     def preflight(self, scope: Any) -> dict[str, str] | None:
         """The headers that answer a preflight; None when the request is none."""
-        asked = content_negotiation.header(scope, b"access-control-request-method")
-        if scope["method"] != "OPTIONS" or not asked:
+        requested_method = content_negotiation.header(scope, b"access-control-request-method")
+        if scope["method"] != "OPTIONS" or not requested_method:
             return None
         return {
             "Access-Control-Allow-Methods": METHODS,

@@ -28,14 +28,14 @@ def may_read(request: Any, content: object) -> bool:
 def readers(app: Litestar) -> Readers:
     """For each struct that a GET route answers with, the permissions that open one of these routes; computed
     from the routes at first use."""
-    known: Readers | None = app.state.get("readers")
-    if known is None:
-        known = app.state["readers"] = _readers(app)
-    return known
+    cached: Readers | None = app.state.get("readers")
+    if cached is None:
+        cached = app.state["readers"] = _readers(app)
+    return cached
 
 
 def _readers(app: Litestar) -> Readers:
-    found: Readers = {}
+    permissions_by_struct: Readers = {}
     for route in app.routes:
         entry = route.route_handler_map.get("GET") if isinstance(route, HTTPRoute) else None
         if entry is None:
@@ -44,5 +44,7 @@ def _readers(app: Litestar) -> Readers:
         answer = handler.parsed_fn_signature.return_type
         kind = answer.inner_types[0] if answer.is_subclass_of(Response) and answer.inner_types else answer
         permissions = {guard.permission for guard in handler.resolve_guards() if hasattr(guard, "permission")}
-        found[kind.annotation] = found.get(kind.annotation, frozenset()) | permissions
-    return found
+        permissions_by_struct[kind.annotation] = (
+            permissions_by_struct.get(kind.annotation, frozenset()) | permissions
+        )
+    return permissions_by_struct

@@ -26,20 +26,20 @@ FRAGMENT = "errors/_problem.html"
 
 def answer(request: Any, error: Exception) -> Response[Any]:
     """The app-wide exception handler."""
-    found = problem_of(error)
+    problem = problem_of(error)
     scope: Scope = request.scope
-    found.request_id = scope["state"].get("request_id", "")
-    found.instance = redact(scope["path"])
-    if found.status == 500:
+    problem.request_id = scope["state"].get("request_id", "")
+    problem.instance = redact(scope["path"])
+    if problem.status == 500:
         log.error("request failed", path=scope["path"], exc_info=error)
-    elif found.status > 500:
+    elif problem.status > 500:
         log.warning("request could not be served", path=scope["path"], error=type(error).__name__)
-    _conceal(request, found)
+    _conceal(request, problem)
     if not content_negotiation.wants_html(scope):
-        return _as_json(found)
-    if found.status in SHOWN_AGAIN and (again := _form_again(request, found)):
+        return _as_json(problem)
+    if problem.status in SHOWN_AGAIN and (again := _form_again(request, problem)):
         return again
-    return _as_page(request, found)
+    return _as_page(request, problem)
 
 
 def _conceal(request: Any, problem: Problem) -> None:
@@ -50,27 +50,29 @@ def _conceal(request: Any, problem: Problem) -> None:
         problem.detail = "This was changed meanwhile, or is in use. Nothing was saved."
 
 
-def _headers(found: Problem) -> dict[str, str]:
-    return dict(found.headers) if isinstance(found.headers, dict) else {}
+def _headers(problem: Problem) -> dict[str, str]:
+    return dict(problem.headers) if isinstance(problem.headers, dict) else {}
 
 
-def _as_json(found: Problem) -> Response[bytes]:
-    headers, found.headers = _headers(found), msgspec.UNSET
-    body = msgspec.json.encode(found)
-    return Response(body, status_code=found.status, media_type=content_negotiation.PROBLEM, headers=headers)
+def _as_json(problem: Problem) -> Response[bytes]:
+    headers, problem.headers = _headers(problem), msgspec.UNSET
+    body = msgspec.json.encode(problem)
+    return Response(body, status_code=problem.status, media_type=content_negotiation.PROBLEM, headers=headers)
 
 
-def _as_page(request: Request, found: Problem) -> Response[bytes]:
-    headers, templates = _headers(found), request.app.state.templates
-    if found.status == 401 and content_negotiation.wants_partial(request.scope):
+def _as_page(request: Request, problem: Problem) -> Response[bytes]:
+    headers, templates = _headers(problem), request.app.state.templates
+    if problem.status == 401 and content_negotiation.wants_partial(request.scope):
         headers["HX-Redirect"] = sign_in_again(request.scope)
     try:
         partial = content_negotiation.wants_partial(request.scope) and templates.exists(FRAGMENT)
-        body = templates.render(FRAGMENT if partial else PAGE, request, page=found)
+        body = templates.render(FRAGMENT if partial else PAGE, request, page=problem)
     except Exception as error:
         log.exception("the error page cannot be drawn", exc_info=error)
-        body = f"<!doctype html><title>{escape(found.title)}</title><p>{escape(found.detail)}</p>".encode()
-    return Response(body, status_code=found.status, media_type=content_negotiation.HTML, headers=headers)
+        body = (
+            f"<!doctype html><title>{escape(problem.title)}</title><p>{escape(problem.detail)}</p>".encode()
+        )
+    return Response(body, status_code=problem.status, media_type=content_negotiation.HTML, headers=headers)
 
 
 def sign_in_again(scope: Scope) -> str:
@@ -82,24 +84,24 @@ def sign_in_again(scope: Scope) -> str:
     return f"/sign-in?next={quote(here, safe='/')}"
 
 
-def _form_again(request: Request, found: Problem) -> Response[Any] | None:
+def _form_again(request: Request, problem: Problem) -> Response[Any] | None:
     """The form that was refused, None where the route has none, or the body was no form or a huge one."""
     handler: Any = request.scope.get("route_handler")
     face = handler.opt.get("form") if handler is not None else None
     values = request.typed()
     if not face or not values or len(values) > MOST_SHOWN_AGAIN:
         return None
-    message = found.errors.get("") or found.detail
-    request.scope["state"]["form"] = Form(values=values, errors=found.errors, message=message)
+    message = problem.errors.get("") or problem.detail
+    request.scope["state"]["form"] = Form(values=values, errors=problem.errors, message=message)
     if face.startswith("/"):
-        return PageAgain(face, found.status)
+        return PageAgain(face, problem.status)
     try:
-        body = request.app.state.templates.render(face, request, page=found)
+        body = request.app.state.templates.render(face, request, page=problem)
     except Exception as error:
         log.exception("the form cannot be drawn again", template=face, exc_info=error)
         return None
-    status = 200 if found.status == 428 else found.status  # a page that asks is no refusal
-    return Response(body, status_code=status, media_type=content_negotiation.HTML, headers=_headers(found))
+    status = 200 if problem.status == 428 else problem.status  # a page that asks is no refusal
+    return Response(body, status_code=status, media_type=content_negotiation.HTML, headers=_headers(problem))
 
 
 class PageAgain(Response[None]):
@@ -116,7 +118,7 @@ class PageAgain(Response[None]):
 
 def _again(router: ASGIApp, path: str, status: int) -> ASGIApp:
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
-        kept = {name: value for name, value in scope["state"].items() if name in KEPT}
+        inherited = {name: value for name, value in scope["state"].items() if name in INHERITED_STATE}
         inner: Any = {
             **scope,
             "method": "GET",
@@ -127,7 +129,7 @@ def _again(router: ASGIApp, path: str, status: int) -> ASGIApp:
             "headers": [
                 (name, value) for name, value in scope["headers"] if not name.startswith(b"content-")
             ],
-            "state": {**kept, "again": True},
+            "state": {**inherited, "again": True},
         }
         for name in ("route_handler", "path_template", "_litestar"):
             inner.pop(name, None)
@@ -147,7 +149,7 @@ def _again(router: ASGIApp, path: str, status: int) -> ASGIApp:
     return run
 
 
-KEPT = frozenset({"request_id", "form", "started"})
+INHERITED_STATE = frozenset({"request_id", "form", "started"})
 
 
 async def _empty() -> Any:

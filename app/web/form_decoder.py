@@ -88,7 +88,7 @@ class Node:
         return BLANK
 
 
-class Lifted(NamedTuple):
+class DecodedForm(NamedTuple):
     """A form in the builtins of a type, the names that the type has no place for, in their order, and what is
     wrong with values that cannot be lifted, by name."""
 
@@ -97,22 +97,22 @@ class Lifted(NamedTuple):
     wrong: dict[str, str]
 
 
-def lift(fields: Fields, kind: Any) -> Any:
+def decode_form(fields: Fields, kind: Any) -> Any:
     """`a.b=1` nests, repeated names make lists, `rows.0.x=1` lists of objects; an empty box is absent (or
     None where the field can be None, or "" in an edit, where absent would mean unchanged). Unread names and
     JSON within the form are dropped: what is lifted so is only shown again."""
-    lifted = _lift(inspected(kind), tree(fields))
-    return {} if lifted is BLANK else lifted
+    decoded = _decode(inspected(kind), tree(fields))
+    return {} if decoded is BLANK else decoded
 
 
-def lift_all(fields: Fields, kind: Any) -> Lifted:
+def decode_form_strictly(fields: Fields, kind: Any) -> DecodedForm:
     """What `lift` gives, with objects and lists that came as JSON under their own name (as text, or as a part
     of type application/json), and with the names that it did not read."""
     root = tree(fields, json=True)
-    lifted = _lift(inspected(kind), root)
+    decoded = _decode(inspected(kind), root)
     leaves = list(root.leaves())
-    return Lifted(
-        {} if lifted is BLANK else lifted,
+    return DecodedForm(
+        {} if decoded is BLANK else decoded,
         [leaf.name for leaf in leaves if not leaf.read],
         {leaf.name: leaf.wrong for leaf in leaves if leaf.wrong},
     )
@@ -144,11 +144,11 @@ def bare(kind: inspect.Type) -> inspect.Type:
     return kind
 
 
-def _lift(kind: inspect.Type, node: Node | None) -> Any:
+def _decode(kind: inspect.Type, node: Node | None) -> Any:
     kind = bare(kind)
-    for described, lifter in LIFTERS:
+    for described, decoder in DECODERS:
         if isinstance(kind, described):
-            return lifter(kind, node)
+            return decoder(kind, node)
     return _text(kind, node)
 
 
@@ -170,18 +170,18 @@ def _struct(kind: Any, node: Node | None) -> Any:
     if node.json and node.values:
         return node.part(dict)
     beneath = node.beneath
-    lifted = {
+    decoded = {
         field.encode_name: value
         for field in kind.fields
         if (value := _field(field, beneath.get(field.encode_name))) is not BLANK
     }
     if kind.tag_field and (tag := beneath.get(kind.tag_field)) and tag.values:
-        lifted[kind.tag_field] = tag.take()[-1]
-    return lifted
+        decoded[kind.tag_field] = tag.take()[-1]
+    return decoded
 
 
 def _field(field: inspect.Field, node: Node | None) -> Any:
-    value = _lift(field.type, node)
+    value = _decode(field.type, node)
     edits = not field.required and field.default is field.default_factory is msgspec.NODEFAULT
     if value is BLANK and edits and node and node.values == [""] and not node.wrong:
         return ""  # the type then says what is wrong: absent would mean unchanged
@@ -199,10 +199,10 @@ def _union(kind: Any, node: Node | None) -> Any:
         chosen = _chosen(structs, node)
         if chosen is None and node:
             return _unknown(str(structs[0].tag_field), node)
-        return _lift(chosen or structs[0], node)
+        return _decode(chosen or structs[0], node)
     real = [option for option in options if not isinstance(option, inspect.NoneType)]
     nested = next((option for option in real if isinstance(option, (*LISTS, inspect.DictType))), None)
-    return _lift(nested, node) if nested else _scalar(real, nullable, node)
+    return _decode(nested, node) if nested else _scalar(real, nullable, node)
 
 
 def _scalar(real: list[inspect.Type], nullable: bool, node: Node | None) -> Any:
@@ -254,7 +254,7 @@ def _rows(item: inspect.Type, node: Node) -> Any:
         return node.part(list)
     if not steps and node.values is None and not node.listed:
         return BLANK
-    rows = [_lift(item, node.beneath[step]) for step in sorted(steps, key=int)]
+    rows = [_decode(item, node.beneath[step]) for step in sorted(steps, key=int)]
     return [row for row in rows if row is not BLANK]
 
 
@@ -270,8 +270,8 @@ def _dict(kind: Any, node: Node | None) -> Any:
         return node.part(dict)
     if node is None or not (leaves or node.listed):
         return BLANK
-    lifted = {leaf.name[node.start :]: _lift(kind.value_type, leaf) for leaf in leaves}
-    return {name: value for name, value in lifted.items() if value is not BLANK}
+    decoded = {leaf.name[node.start :]: _decode(kind.value_type, leaf) for leaf in leaves}
+    return {name: value for name, value in decoded.items() if value is not BLANK}
 
 
 def _of_structs(kind: inspect.Type) -> bool:
@@ -290,7 +290,7 @@ def _unix(value: Any) -> Any:
     return value.replace("\r\n", "\n") if isinstance(value, str) else value
 
 
-LIFTERS: tuple[tuple[Any, Callable[[Any, Node | None], Any]], ...] = (
+DECODERS: tuple[tuple[Any, Callable[[Any, Node | None], Any]], ...] = (
     (inspect.StructType, _struct),
     (inspect.UnionType, _union),
     (LISTS, _list),

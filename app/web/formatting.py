@@ -63,6 +63,6 @@ def duration(value: timedelta | float | None) -> str:
     return " ".join(parts[:2]) or "0 seconds"
 
 
-def plural(count: int, one: str, many: str = "") -> str:
+def plural(count: int, singular: str, plural_form: str = "") -> str:
     """`3, "contact"` as "3 contacts"."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {singular if count == 1 else plural_form or singular + 's'}"

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from app.errors import Invalid
-from app.web.form_decoder import LISTED, TRUE, Fields, lift_all
-from app.web.validation_messages import NO_FIELD, problems
+from app.web.form_decoder import LISTED, TRUE, Fields, decode_form_strictly
+from app.web.validation_messages import NO_FIELD, field_errors
 
 # Every form of a page carries the account that it was drawn for, and the names of its check boxes and lists.
 RESERVED = frozenset({"account", LISTED})
@@ -48,19 +48,19 @@ def read_json(body: bytes, kind: Any) -> Any:
     try:
         return msgspec.json.decode(body, type=kind, strict=True)
     except msgspec.ValidationError as error:
-        raise Invalid(problems(msgspec.json.decode(body), kind, strict=True, whole=str(error))) from error
+        raise Invalid(field_errors(msgspec.json.decode(body), kind, strict=True, whole=str(error))) from error
 
 
 def read_form(fields: Fields, kind: Any) -> Any:
     """A form as `kind`, refused where JSON with the same names and values is. Raises `Invalid` naming every
     bad field; only `RESERVED` names need no place in `kind`."""
-    lifted = lift_all(fields, kind)
-    errors = dict.fromkeys((name for name in lifted.unread if name not in RESERVED), NO_FIELD)
-    errors |= lifted.wrong
+    decoded = decode_form_strictly(fields, kind)
+    errors = dict.fromkeys((name for name in decoded.unread if name not in RESERVED), NO_FIELD)
+    errors |= decoded.wrong
     try:
-        read = msgspec.convert(lifted.value, kind, strict=False)
+        read = msgspec.convert(decoded.value, kind, strict=False)
     except msgspec.ValidationError as error:
-        wrong = problems(lifted.value, kind, strict=False, whole=str(error))
+        wrong = field_errors(decoded.value, kind, strict=False, whole=str(error))
         raise Invalid(wrong | errors) from error
     if errors:
         raise Invalid(errors)

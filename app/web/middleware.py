@@ -35,7 +35,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 HSTS = "max-age=31536000; includeSubDomains"
 
 
-class Edge:
+class ResponseMiddleware:
     """The outermost layer of the web server, outside routing, so that it sees 404 and 405 too."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -76,7 +76,7 @@ class Edge:
 class Exchange:
     """One request and its answer on the way out."""
 
-    def __init__(self, edge: Edge, scope: Any, send: Send, method: str) -> None:
+    def __init__(self, edge: ResponseMiddleware, scope: Any, send: Send, method: str) -> None:
         self.edge, self.scope, self._send, self.method = edge, scope, send, method
         self.started = time.perf_counter()
         self.status = 500

@@ -30,7 +30,7 @@ T = TypeVar("T")
 EMPTY_BODY = b"{}"
 PARTS_REFUSED = "Request Entity Too Large"  # Litestar's 400 for too many parts, or too much before one
 UTF8 = frozenset({"utf-8", "utf8"})
-MADE, DONE, SEE_OTHER = 201, 200, 303
+CREATED, OK, SEE_OTHER = 201, 200, 303
 
 
 class UnsupportedMedia(HTTPException):
@@ -89,11 +89,11 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
 
     async def form(self) -> FormMultiDict:
         """The fields of a form. Raises 400 for text that is not UTF-8; Litestar would replace letters."""
-        known = self._connection_state
-        fresh = known.form is Empty
+        connection = self._connection_state
+        fresh = connection.form is Empty
         try:
             if fresh and self.content_type[0] == content_negotiation.URLENCODED:
-                known.form = dict(
+                connection.form = dict(
                     body_limits.read_urlencoded(await self.body(), limits_of(self.route_handler).fields)
                 )
             form = await super().form()
@@ -110,10 +110,10 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
     async def body(self) -> bytes:
         """The body; a body that was left out reads as `{}` so that a struct of defaults is filled. JSON that
         holds more than the route reads is refused before anything decodes it."""
-        known = self._connection_state
-        if known.form is not Empty and known.body is Empty:
+        connection = self._connection_state
+        if connection.form is not Empty and connection.body is Empty:
             return EMPTY_BODY  # a multipart form was read as a stream; json() takes the form
-        fresh = known.body is Empty
+        fresh = connection.body is Empty
         body = await super().body() or EMPTY_BODY
         if fresh and self.content_type[0] not in content_negotiation.FORMS:
             body_limits.check_json(body, limits_of(self.route_handler))
@@ -193,8 +193,8 @@ def _refuse_query(request: Request) -> None:
     """A condition in the address would change nothing of what is done: it belongs into the body."""
     if request.route_handler.opt.get("foreign"):
         return
-    known = request.route_handler.parsed_fn_signature.parameters.keys()
-    if unknown := [name for name in dict(request.query_params) if name not in known]:
+    parameters = request.route_handler.parsed_fn_signature.parameters.keys()
+    if unknown := [name for name in dict(request.query_params) if name not in parameters]:
         raise Invalid(dict.fromkeys(unknown, "Send this in the body; the address takes no such parameter."))
 
 
@@ -309,7 +309,7 @@ class Saved(Shaped[T], Generic[T]):
     def _as_html(self, request: Request, *, readable: bool) -> None:
         fragment = self.fragment or pick(request.route_handler.opt.get("fragment", ""), request)
         if fragment and request.wants_partial and readable:
-            self.status_code = DONE
+            self.status_code = OK
             if self.push:
                 self.headers["HX-Push-Url"] = self.see
             request.scope["state"] |= {"note": self.note, "undo": self.undo}
@@ -323,13 +323,13 @@ class Saved(Shaped[T], Generic[T]):
             self.set_cookie(Cookie(key="note", value=value, max_age=60, httponly=True, samesite="lax"))
 
     def _as_json(self, options: dict[str, Any], *, readable: bool) -> None:
-        made = options.get("status_code") == MADE if self.created is None else self.created
-        created = self.content is not None and made
+        defaults_to_created = options.get("status_code") == CREATED if self.created is None else self.created
+        created = self.content is not None and defaults_to_created
         if self.content is None or not (readable or created):
             self.content = None  # type: ignore[assignment]  # -- 204 has no body, whatever T is
             self.status_code, self.media_type = 204, MediaType.JSON
             return
-        self.status_code = MADE if created else DONE
+        self.status_code = CREATED if created else OK
         if created:
             self.headers["Location"] = self.see
 

@@ -73,7 +73,7 @@ def config() -> OpenAPIConfig:
     )
 
 
-def document(app: Litestar) -> dict[str, Any]:
+def build_document(app: Litestar) -> dict[str, Any]:
     """The OpenAPI document of every route of the app."""
     settings = config()
     context = OpenAPIContext(openapi_config=settings, plugins=app.plugins.openapi)
@@ -110,9 +110,9 @@ def _pages(responses: dict[str, Any], handler: HTTPRouteHandler, method: str) ->
     """What a browser gets: a page, a fragment, or the way to the next page."""
     answer = handler.parsed_fn_signature.return_type
     if answer.is_subclass_of(Saved):
-        made = responses.get("201") or responses.get("200")
-        if made:
-            responses.setdefault("200", {**made, "description": "Saved."})
+        success = responses.get("201") or responses.get("200")
+        if success:
+            responses.setdefault("200", {**success, "description": "Saved."})
             if handler.opt.get("fragment"):
                 responses["200"].setdefault("content", {})[content_negotiation.HTML] = {
                     "schema": {"type": "string"}
@@ -139,15 +139,15 @@ def _bodies(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
 
 
 def _refusals(handler: HTTPRouteHandler, method: str, public: bool) -> list[str]:
-    found = ["406", "503"] if public else ["401", "403", "406", "429", "503"]
+    statuses = ["406", "503"] if public else ["401", "403", "406", "429", "503"]
     signature = handler.parsed_fn_signature.parameters
     if any("{" in path for path in handler.paths) or method != "GET":
-        found.append("404")
+        statuses.append("404")
     if method in content_negotiation.UNSAFE:
-        found += ["403", "409", "413", "415", "422"]
+        statuses += ["403", "409", "413", "415", "422"]
     elif any(name not in ("work", "request", "scope") for name in signature):
-        found.append("422")
-    return sorted(set(found))
+        statuses.append("422")
+    return sorted(set(statuses))
 
 
 class RouteLine(msgspec.Struct):
@@ -178,18 +178,18 @@ class SchemaController(Controller):
     @get(page="schema/index.html", guards=[signed_in], sync_to_thread=False)
     def index(self, request: Request) -> SchemaPage:
         """Every route of the API."""
-        return page_of(known(request.app))
+        return page_of(openapi_document(request.app))
 
     @get("/openapi.json", guards=[signed_in], sync_to_thread=False, produces=content_negotiation.JSON)
     def openapi(self, request: Request) -> Response[dict[str, Any]]:
         """This API as an OpenAPI 3.1 document."""
-        return Response(known(request.app), media_type=MediaType.JSON)
+        return Response(openapi_document(request.app), media_type=MediaType.JSON)
 
 
-def known(app: Litestar) -> dict[str, Any]:
+def openapi_document(app: Litestar) -> dict[str, Any]:
     """The document, built once for each app."""
     if "openapi" not in app.state:
-        app.state["openapi"] = document(app)
+        app.state["openapi"] = build_document(app)
     built: dict[str, Any] = app.state["openapi"]
     return built
 

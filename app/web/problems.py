@@ -70,12 +70,12 @@ class Problem(msgspec.Struct, omit_defaults=True):
 
 def problem_of(error: Exception) -> Problem:
     """The problem that an exception means; anything that is not known is a 500 that says nothing."""
-    found = (
+    problem = (
         _own(error) or _http(error) or _database(error) or _problem(500, "Something went wrong on our side.")
     )
-    if found.status == 503:
-        found.headers = {"Retry-After": str(RETRY_SECONDS)}
-    return found
+    if problem.status == 503:
+        problem.headers = {"Retry-After": str(RETRY_SECONDS)}
+    return problem
 
 
 def _problem(status: int, detail: str, **more: Any) -> Problem:
@@ -115,12 +115,12 @@ def _http(error: Exception) -> Problem | None:
 def _parameters(error: ValidationException) -> dict[str, str]:
     """Litestar's list of bad query and path parameters, as field name to sentence."""
     listed = error.extra if isinstance(error.extra, list) else []
-    found = {
-        str(one.get("key", "")): sentence(str(one.get("message", "")))
-        for one in listed
-        if isinstance(one, dict)
+    errors = {
+        str(parameter.get("key", "")): sentence(str(parameter.get("message", "")))
+        for parameter in listed
+        if isinstance(parameter, dict)
     }
-    return found or {"": error.detail}
+    return errors or {"": error.detail}
 
 
 def _invalid(errors: dict[str, str]) -> Problem:
@@ -146,15 +146,15 @@ def _summary(errors: dict[str, str]) -> str:
 
 def _database(error: Exception) -> Problem | None:
     """A fault of the database. Its own words may hold other people's data: they are never passed on."""
-    for one in _causes(error):
-        state = getattr(one, "sqlstate", None) or ""
+    for cause in _causes(error):
+        state = getattr(cause, "sqlstate", None) or ""
         if state in STATES:
             return _problem(*STATES[state])
-        if isinstance(one, NotFoundError):
+        if isinstance(cause, NotFoundError):
             return _problem(404, NotFound().message)
-        if isinstance(one, StaleDataError):
+        if isinstance(cause, StaleDataError):
             return _problem(409, "Somebody changed this at the same time. Nothing was saved; open it again.")
-        if (state and state.startswith(DOWN)) or _unreachable(one):
+        if (state and state.startswith(DOWN)) or _unreachable(cause):
             return _problem(*GONE)
     return None
 
@@ -175,16 +175,16 @@ def _unreachable(error: BaseException) -> bool:
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The exception and what lies under it, where a database is involved at all."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     pending: list[BaseException | None] = [error]
     while pending:
-        one = pending.pop()
-        if one is None or id(one) in seen:
+        cause = pending.pop()
+        if cause is None or id(cause) in visited:
             continue
-        seen.add(id(one))
-        yield one
-        pending += [one.__cause__, getattr(one, "orig", None)]
-        if isinstance(one, (RepositoryError, SQLAlchemyError)):
-            pending.append(one.__context__)
-        if isinstance(one, BaseExceptionGroup):
-            pending += list(one.exceptions)
+        visited.add(id(cause))
+        yield cause
+        pending += [cause.__cause__, getattr(cause, "orig", None)]
+        if isinstance(cause, (RepositoryError, SQLAlchemyError)):
+            pending.append(cause.__context__)
+        if isinstance(cause, BaseExceptionGroup):
+            pending += list(cause.exceptions)

@@ -17,7 +17,7 @@ class RedactingExporter(SpanExporter):
         self.inner = inner
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return self.inner.export([redact_span(one) for one in spans])
+        return self.inner.export([redact_span(span) for span in spans])
 
     def shutdown(self) -> None:
         self.inner.shutdown()
@@ -35,7 +35,9 @@ def redact_span(span: ReadableSpan) -> ReadableSpan:
         parent=span.parent,
         resource=span.resource,
         attributes=_attributes(span.attributes),
-        events=[Event(redact(one.name), _attributes(one.attributes), one.timestamp) for one in span.events],
+        events=[
+            Event(redact(event.name), _attributes(event.attributes), event.timestamp) for event in span.events
+        ],
         links=span.links,
         kind=span.kind,
         status=Status(span.status.status_code, redact(description) if description else None),

@@ -42,7 +42,7 @@ class DatabaseWatch:
         return bool(done)
 
 
-class EndStalledReads(ASGIMiddleware):
+class AbortStalledReads(ASGIMiddleware):
     """Gives up reads that wait for a database that does not answer. Raises `Unavailable` (503)."""
 
     scopes = (ScopeType.HTTP,)

@@ -33,7 +33,7 @@ class Assets:
 
     def __init__(self, root: Path = ROOT) -> None:
         self.root = root.resolve()
-        self._known: dict[str, Asset] = {}
+        self._assets: dict[str, Asset] = {}
 
     def find(self, name: str) -> Asset | None:
         """The file of that name below the folder; None otherwise, also for dot files and links out."""
@@ -42,9 +42,9 @@ class Assets:
         if hidden or "\0" in name or not path.is_relative_to(self.root) or not path.is_file():
             return None
         modified = path.stat().st_mtime_ns
-        asset = self._known.get(name)
+        asset = self._assets.get(name)
         if asset is None or asset.modified != modified:
-            asset = self._known[name] = Asset(path, modified)
+            asset = self._assets[name] = Asset(path, modified)
         return asset
 
     def url(self, name: str) -> str:

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from app.permissions import Permission, Role
 from app.settings import Settings
 from app.web import formatting
-from app.web.actions import as_json, named
+from app.web.actions import as_json, find_action
 from app.web.forms import Form
 from app.web.negotiate import Request
 from app.web.static import Assets
@@ -131,7 +131,7 @@ def navigation(
             key,
             label,
             href,
-            any(below(path, one) for one in (SETTINGS_PATHS if key == "settings" else [href])),
+            any(below(path, entry_path) for entry_path in (SETTINGS_PATHS if key == "settings" else [href])),
             (counts or {}).get(key) or None,
         )
         for key, label, href, permission in NAV
@@ -177,14 +177,16 @@ def undo_of(address: str) -> Undo | None:
 
 def url(path: str, query: str = "", **changes: Any) -> str:
     """`path` with a query of which some parts are changed; None takes a part out: the URL is the state."""
-    kept = [(key, value) for key, value in parse_qsl(query, keep_blank_values=True) if key not in changes]
+    unchanged = [
+        (key, value) for key, value in parse_qsl(query, keep_blank_values=True) if key not in changes
+    ]
     added = [
         (key, str(item))
         for key, value in changes.items()
         if value is not None
         for item in (value if isinstance(value, (list, tuple)) else (value,))
     ]
-    return f"{path}?{urlencode(kept + added)}" if kept or added else path
+    return f"{path}?{urlencode(unchanged + added)}" if unchanged or added else path
 
 
 FILTERS: dict[str, Any] = {
@@ -195,6 +197,6 @@ FILTERS: dict[str, Any] = {
     "bytes": formatting.size,
     "duration": formatting.duration,
     "plural": formatting.plural,
-    "named": named,
+    "named": find_action,
     "json": as_json,
 }

@@ -41,7 +41,7 @@ class Tokens:
     def __init__(self, keys: KeyRing, issuer: str) -> None:
         self.keys = keys
         self.issuer = issuer
-        self._known: dict[str, Claims] = {}
+        self._claims: dict[str, Claims] = {}
 
     def issue(
         self, user_id: UUID, session_id: UUID, account_id: UUID, lifetime: int = LIFETIME_SECONDS
@@ -63,14 +63,14 @@ class Tokens:
 
     def read(self, token: str) -> Claims:
         """The claims of a genuine token that has not expired. Raises `BadToken`."""
-        claims = self._known.get(token)
+        claims = self._claims.get(token)
         if claims is None:
             claims = self._check(token)
-            if len(self._known) >= REMEMBERED:
+            if len(self._claims) >= REMEMBERED:
                 self._forget()
-            self._known[token] = claims
+            self._claims[token] = claims
         elif claims.exp <= time.time():
-            del self._known[token]
+            del self._claims[token]
             raise BadToken("The token has expired.", renewable=True)
         return claims
 
@@ -104,6 +104,6 @@ class Tokens:
     def _forget(self) -> None:
         """Drops what has expired, and the oldest half if that is not enough."""
         now = time.time()
-        self._known = {token: claims for token, claims in self._known.items() if claims.exp > now}
-        if len(self._known) >= REMEMBERED:
-            self._known = dict(list(self._known.items())[REMEMBERED // 2 :])
+        self._claims = {token: claims for token, claims in self._claims.items() if claims.exp > now}
+        if len(self._claims) >= REMEMBERED:
+            self._claims = dict(list(self._claims.items())[REMEMBERED // 2 :])

@@ -43,7 +43,7 @@ RULES: tuple[tuple[str, str], ...] = (
 )
 
 
-def problems(raw: Any, kind: Any, *, strict: bool, whole: str = "") -> dict[str, str]:
+def field_errors(raw: Any, kind: Any, *, strict: bool, whole: str = "") -> dict[str, str]:
     """The fields of `raw` that do not fit `kind`, as field name to sentence; "" is the whole body. Looking
     ends soon after `MOST_ERRORS` of them.
     `whole` is msgspec's own message, for what only the whole struct can tell."""
@@ -154,6 +154,8 @@ def _own(kind: Any) -> str:
     """A type may carry its own sentence: `Annotated[str, Meta(pattern=…, extra={"error": "…"})]`."""
     described = inspect.type_info(kind)
     if isinstance(described, inspect.UnionType):
-        described = next((one for one in described.types if isinstance(one, inspect.Metadata)), described)
+        described = next(
+            (option for option in described.types if isinstance(option, inspect.Metadata)), described
+        )
     extra = described.extra if isinstance(described, inspect.Metadata) else None
     return str(extra["error"]) if extra and "error" in extra else ""

@@ -74,7 +74,7 @@ TOKENS = (
 )
 
 
-class People:
+class Members:
     """Members of the session's account; sessions and tokens of the session's person."""
 
     def __init__(self, session: AsyncSession) -> None:

@@ -24,7 +24,7 @@ from app.web.auth import Authenticate, Identity, LimitRate
 from app.web.cookies import Cookies
 from app.web.errors import answer
 from app.web.guards import in_person, may, signed_in
-from app.web.middleware import Edge
+from app.web.middleware import ResponseMiddleware
 from app.web.negotiate import Request, Saved, Shaped, prepare
 from app.web.openapi import SchemaController
 from app.web.rate_limit import Limiter
@@ -215,7 +215,7 @@ class Kit:
         app.state.identity = self.identity
         app.state.templates = Templates(self.settings, assets, folder / "templates")
         app.state.database_probe = app.state.redis_probe = _fine
-        app.asgi_handler = Edge(app.asgi_handler, self.settings)
+        app.asgi_handler = ResponseMiddleware(app.asgi_handler, self.settings)
         return app
 
     def token(self, session: UUID | None = None, **options: Any) -> str:

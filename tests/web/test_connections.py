@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from app.web.connections import ConnectionLimits, guarded
+from app.web.connections import ConnectionLimits, guarded_protocol
 
 SHORT = ConnectionLimits(
     per_client=20, head_seconds=0.6, body_seconds=0.6, body_rate=2000, read_seconds=0.6, read_bytes=1000
@@ -38,7 +38,12 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 @asynccontextmanager
 async def serving(limits: ConnectionLimits) -> AsyncIterator[int]:
     config = uvicorn.Config(
-        application, port=0, http=guarded(limits), lifespan="off", log_config=None, timeout_keep_alive=2
+        application,
+        port=0,
+        http=guarded_protocol(limits),
+        lifespan="off",
+        log_config=None,
+        timeout_keep_alive=2,
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -12,7 +12,7 @@ import pytest
 from litestar.datastructures.multi_dicts import FormMultiDict
 
 from app.errors import Invalid
-from app.web.form_decoder import lift, lift_all
+from app.web.form_decoder import decode_form, decode_form_strictly
 from app.web.forms import Form, read_form, read_json, typed
 
 
@@ -93,7 +93,7 @@ def test_a_form_fills_the_struct_that_json_fills() -> None:
     ],
 )
 def test_empty_boxes_and_check_boxes(pairs: list[tuple[str, str]], expected: dict[str, Any]) -> None:
-    assert lift(form(*pairs), Everything) == expected
+    assert decode_form(form(*pairs), Everything) == expected
 
 
 def test_names_that_the_type_has_no_place_for_are_reported() -> None:
@@ -101,7 +101,7 @@ def test_names_that_the_type_has_no_place_for_are_reported() -> None:
         "name", "nam", "lines.0.what", "lines.0.wat", "lines.01.what", "lines.x.what", "fields.a.b",
         "step.subject", "tags.0", "name.first", "step.minutes",
     )  # fmt: skip
-    lifted = lift_all(form(("step.kind", "wait"), *((name, "5") for name in names)), Everything)
+    lifted = decode_form_strictly(form(("step.kind", "wait"), *((name, "5") for name in names)), Everything)
     assert lifted.value["lines"] == [{"what": "5"}]
     assert sorted(lifted.unread) == [
         "lines.0.wat", "lines.01.what", "lines.x.what", "nam", "name.first", "step.subject", "tags.0"
@@ -116,11 +116,11 @@ def work_of(pairs: list[tuple[str, str]]) -> int:
         nonlocal calls
         calls += event in ("call", "c_call")
 
-    lift(sent, Everything)
+    decode_form(sent, Everything)
     gc.disable()  # what other tests left is finalized by calls, too
     sys.setprofile(count)
     try:
-        lift(sent, Everything)
+        decode_form(sent, Everything)
     finally:
         sys.setprofile(None)
         gc.enable()

@@ -8,7 +8,7 @@ import pytest
 
 from app.integrations.sms_chat import HttpProvider
 from app.mailbox.catcher import serve
-from app.mailbox.message_catcher import taking
+from app.mailbox.message_catcher import serve_messages
 from app.ports import Message, Sent
 from app.settings import Settings
 from tests.support.world import Somebody, World
@@ -103,7 +103,7 @@ async def test_pages_and_markup(world: World, port: int) -> None:
 async def test_three_kinds_side_by_side(world: World, port: int) -> None:
     owner = await world.person()
     await post(port, letter(owner.email, "Letter", "there"))
-    async with taking(world.runtime, 0) as number:
+    async with serve_messages(world.runtime, 0) as number:
         base = f"http://127.0.0.1:{number}"
         provider = HttpProvider(Settings(sms_url=f"{base}/sms", chat_url=f"{base}/chat"))
         for channel, to in (("sms", "+49151"), ("chat", "#sales")):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from app.credentials import digest, normal_email, weakness
+from app.credentials import digest, normal_email, password_problem
 from app.members.domain import role_refusal
 from app.permissions import Role
 from tests.support.web_kit import HTML, JSON, OWN
@@ -243,4 +243,4 @@ async def test_a_reset_link_is_short_lived_hashed_and_ends_all_sessions(world: W
     ],
 )
 def test_which_passwords_will_do(password: str, good: bool) -> None:
-    assert (weakness(password, "ana.longname@x.example", "Ana") == "") is good
+    assert (password_problem(password, "ana.longname@x.example", "Ana") == "") is good

@@ -9,7 +9,7 @@ from litestar.routes import HTTPRoute
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.web.content_negotiation import UNSAFE
-from app.web.openapi import VERSION, document
+from app.web.openapi import VERSION, build_document
 from tests.support.web_kit import HTML, JSON
 from tests.support.world import World
 
@@ -44,13 +44,13 @@ def routes_of(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
 
 
 def operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler, dict[str, Any]]]:
-    paths = document(app)["paths"]
+    paths = build_document(app)["paths"]
     for method, path, handler in routes_of(app):
         yield method, path, handler, paths[path][method.lower()]
 
 
 def test_the_document_is_valid_and_covers_every_route(world: World) -> None:
-    built = document(world.app)
+    built = build_document(world.app)
     assert [str(error) for error in OpenAPIV31SpecValidator(built).iter_errors()] == []
     assert built["openapi"].startswith("3.1")
     for method, path, _ in routes_of(world.app):

@@ -191,7 +191,7 @@ async def test_every_answer_carries_the_headers(tmp_path: Path) -> None:
 async def test_cookies_are_host_only_and_secure_behind_https(tmp_path: Path) -> None:
     plain, secure = Kit(tmp_path), Kit(tmp_path, base_url="https://crm.example")
     for kit, prefix, flag in ((plain, "switchyard-", False), (secure, "__Host-switchyard-", True)):
-        for cookie in kit.cookies.given("a", "b"):
+        for cookie in kit.cookies.signed_in("a", "b"):
             text = cookie.to_header(header="")
             assert text.startswith(prefix)
             assert ("Secure" in text) is flag

@@ -134,7 +134,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = Tokens(shared_keys(), "https://a.example")
     for _ in range(9):
         tokens.read(tokens.issue(uuid4(), uuid4(), uuid4()))
-    assert len(tokens._known) <= 4
+    assert len(tokens._claims) <= 4
 
 
 def test_keys_are_made_once_for_us_alone_and_rotate_without_a_restart(tmp_path: Path) -> None:

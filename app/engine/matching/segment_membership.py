@@ -94,7 +94,7 @@ async def compare(work: Work) -> int:
             raise
         again = _postponed(work, segment, error)
     await engine.do(NEXT, id=segment.id, due_at=again)
-    work.ring()
+    work.notify_worker()
     await work.commit()
     return 1
 

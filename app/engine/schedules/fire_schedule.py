@@ -55,7 +55,7 @@ async def run_strike(work: Work, job: Job) -> bool:
         )
         job.args = {**args, "after": str(found[-1])}
         job.progress += len(found)
-        work.ring()
+        work.notify_worker()
     return len(found) < BATCH
 
 

@@ -130,7 +130,7 @@ async def tell_overdue(work: Work) -> int:
     engine = Engine(work.session)
     rows = await engine.all(OVERDUE, now=work.now, most=TASKS)
     await engine.insert(EVENTS, [_overdue(row) for row in rows if row.there], now=work.now)
-    work.ring()
+    work.notify_worker()
     await work.commit()
     return len(rows)
 

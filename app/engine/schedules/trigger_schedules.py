@@ -27,7 +27,7 @@ async def sync_entrances(work: Work, workflow_id: UUID) -> None:
         triggers = timed(live.document) if live is not None else {}
     await _sync(work, workflow_id, header, triggers)
     if await watch(work.session):
-        work.ring()
+        work.notify_worker()
 
 
 def timed(document: Any) -> dict[str, Timed]:

@@ -64,7 +64,7 @@ async def enroll_contacts(work: Work, workflow_id: UUID, contact_ids: Sequence[U
     events = [_request(contact, workflow_id, source) for contact in wanted]
     await Engine(work.session).insert(EVENTS, events, now=work.now)
     work.audit("enrollment.requested", "workflow", workflow_id, {"contacts": (None, len(wanted))})
-    work.ring()
+    work.notify_worker()
     await work.commit()
     return len(wanted)
 
@@ -128,7 +128,7 @@ async def _begin_again(work: Work, row: Row) -> None:
     row.paused_at = row.heard_event_id = None
     if await work.effects.went_out(row.id, row.seq):
         row.wait_reason = "effect"  # as if it had just been sent: a new visit would send it twice
-    work.ring()
+    work.notify_worker()
 
 
 async def refuse_under_way(work: Work, ids: Sequence[UUID]) -> None:
@@ -159,7 +159,7 @@ async def _effect(work: Work, effect_id: UUID) -> tuple[Effect, Row]:
 def _wake(work: Work, effect: Effect, row: Row) -> None:
     if row.status == "active" and row.paused_at is None and row.seq == effect.seq:
         row.due_at = work.now
-    work.ring()
+    work.notify_worker()
 
 
 async def settle_effect(work: Work, effect_id: UUID, *, went_out: bool) -> UUID:

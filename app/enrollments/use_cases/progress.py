@@ -39,7 +39,7 @@ async def resume_enrollment(work: Work, enrollment_id: UUID) -> None:
         raise Conflict("It is not paused.")
     row.paused_at, row.due_at, row.fence = None, work.now, row.fence + 1
     work.audit("enrollment.resumed", "enrollment", row.id, {"paused": (True, False)})
-    work.ring()
+    work.notify_worker()
     await work.commit()
 
 
@@ -63,7 +63,7 @@ async def skip_wait(work: Work, enrollment_id: UUID) -> None:
     work.audit(
         "enrollment.wait_skipped", "enrollment", row.id, {"wait_until": (before, work.now.isoformat())}
     )
-    work.ring()
+    work.notify_worker()
     await work.commit()
 
 
@@ -83,7 +83,7 @@ async def jump(work: Work, enrollment_id: UUID, step_key: str) -> None:
     await take_from(work, [row], {"reason": "jumped", "by": work.actor.name})
     work.audit("enrollment.jumped", "enrollment", row.id, {"step": (row.step_key, step_key)})
     go_on_at(row, step_key, work.now)
-    work.ring()
+    work.notify_worker()
     await work.commit()
 
 

@@ -10,7 +10,7 @@ from app.engine.core.triggers import TagAdded, TagRemoved, Trigger
 from app.filters.ast import ARITY, Arity, Filter, Group, Predicate
 from app.filters.fields import OPERATORS, Fields, FieldSpec, FieldType, called, ids_called, recorded
 from app.filters.parse import LISTS, THINGS, describe, escaped
-from app.web.form_decoder import lift
+from app.web.form_decoder import decode_form
 from app.web.negotiate import Request
 from app.workflows.schemas.pages import FieldChoice
 from app.workflows.use_cases.input_reader import Known, is_id, things
@@ -88,7 +88,7 @@ def config_values(config: StepConfig | Trigger, given: Known) -> Values:
 
 
 class _Typed:
-    """The texts of a form that was sent, as `lift` reads them."""
+    """The texts of a form that was sent, as `decode_form` reads them."""
 
     def __init__(self, values: Values) -> None:
         self.values = values
@@ -104,7 +104,7 @@ class _Typed:
 def typed(request: Request, form: Any) -> Values | None:
     """What was typed into a form that was refused; None when this is no second showing of one."""
     again = request.scope["state"].get("form")
-    return lift(_Typed(again.values), form) if again is not None and again.values else None
+    return decode_form(_Typed(again.values), form) if again is not None and again.values else None
 
 
 def one_row(request: Request, form: Any, more: str, less: str) -> Values | None:
@@ -112,7 +112,7 @@ def one_row(request: Request, form: Any, more: str, less: str) -> Values | None:
     values = request.typed() if more or less else {}
     if not values:
         return None
-    lifted: Values = lift(_Typed(values), form)
+    lifted: Values = decode_form(_Typed(values), form)
     if more:
         _grow(lifted, more.split("."))
     if less:

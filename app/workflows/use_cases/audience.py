@@ -81,7 +81,7 @@ async def run_audience(work: Work, job: Job) -> bool:
     result["changed"] = result.get("changed", 0) + len(ids)
     if ids:
         result["cursor"] = str(ids[-1])
-        work.ring()
+        work.notify_worker()
     last = len(ids) < BATCH
     progress = Job.total if last else Job.progress + len(ids)
     await work.session.execute(

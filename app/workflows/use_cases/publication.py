@@ -74,7 +74,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     changes = {"live_version": (header.live_version, version.number), "status": (header.status, status)}
     work.audit("workflow.published", "workflow", workflow_id, changes | _noted(choices))
     await sync_entrances(work, workflow_id)
-    work.ring()
+    work.notify_worker()
     await work.commit()
     return done
 
@@ -118,7 +118,7 @@ async def set_held(work: Work, workflow_id: UUID, held: bool) -> None:
     await work.workflows.change(workflow_id, held=held)
     verb = "held" if held else "released"
     work.audit(f"workflow.{verb}", "workflow", workflow_id, {"held": (header.held, held)})
-    work.ring()
+    work.notify_worker()
     await work.commit()
 
 
@@ -141,7 +141,7 @@ async def set_status(work: Work, workflow_id: UUID, to: str) -> None:
     await work.workflows.change(workflow_id, status=to)
     if to == "archived":
         await Engine(work.session).do(ARCHIVED, workflow=workflow_id, now=work.now)
-        work.ring()
+        work.notify_worker()
     verb = {"paused": "paused", "active": "resumed", "archived": "archived"}[to]
     work.audit(f"workflow.{verb}", "workflow", workflow_id, {"status": (header.status, to)})
     await sync_entrances(work, workflow_id)

@@ -254,7 +254,7 @@ async def run_relocation(work: Work, job: Job) -> bool:
         .values(progress=msgspec.convert(result, Relocated).people, result=result)
         .execution_options(synchronize_session=False)
     )
-    work.ring()
+    work.notify_worker()
     return len(rows) < BATCH  # the worker commits
 
 

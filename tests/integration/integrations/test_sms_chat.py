@@ -10,7 +10,7 @@ import pytest
 from app.engine.core.steps import SendEmail
 from app.integrations.http import HttpCaller
 from app.integrations.sms_chat import HttpProvider
-from app.mailbox.message_catcher import taking
+from app.mailbox.message_catcher import serve_messages
 from app.ports import Call, Message, Refused, Sent
 from app.settings import Settings
 from tests.integration.integrations.test_http import listener
@@ -23,7 +23,7 @@ def message(channel: Literal["sms", "chat"] = "sms", account: object = "a1") -> 
 
 @pytest.fixture
 async def base(stage: Stage) -> AsyncIterator[str]:
-    async with taking(stage.runtime, 0) as port:
+    async with serve_messages(stage.runtime, 0) as port:
         yield f"http://127.0.0.1:{port}"
 
 
