@@ -66,8 +66,7 @@ class Page(HTMLParser):
             self._open.inputs.update(given["value"].split())
         if given.get("formaction") and self._open is not None:
             self._extra.append((self._open, given["formaction"]))
-        for_managers = given.get("autocomplete") == "username"  # who is signed in, told to password managers
-        if not name or name in IGNORED_INPUTS or for_managers:
+        if not name or name in IGNORED_INPUTS:
             return
         if "form" in given:
             self._late.append((given["form"], name))

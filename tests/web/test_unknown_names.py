@@ -1,5 +1,6 @@
 """A name that a route does not know is refused, wherever it stands: nothing is done without it."""
 
+import re
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from app.engine.core.steps import KINDS
 from app.engine.core.triggers import TRIGGERS
 from tests.support.pages import Page
 from tests.support.sample_account import Cast, cast_of
-from tests.support.web_kit import HTML, PARTIAL
+from tests.support.web_kit import HTML, JSON, OWN, PARTIAL
 from tests.support.world import World
 from tests.web.test_builder import begun
 from tests.web.test_openapi import routes_of
@@ -179,3 +180,21 @@ async def test_every_check_box_and_list_is_named_by_its_form(world: World) -> No
                     assert form.switches - form.inputs - SELECTIONS == set(), f"{path}: {form.action}"
                     named |= form.inputs
     assert {"config.transactional", "config.window.days", "config.sources", "leave_when_unmatched"} <= named
+
+
+async def test_forms_beside_the_crawl_send_only_names_that_are_read(world: World) -> None:
+    """The own password, and the pages for people who are signed out: each form is sent as it is drawn."""
+    cast = await cast_of(world)
+    async with world.client(**JSON) as client:
+        await client.post("/password-reset", json={"email": cast.owner.email})
+    [reset] = re.findall(r"http://[^/\s]+(/password-reset/\S+)", world.mails[-1][2])
+    async with world.browser(cast.owner) as browser, world.client(**HTML, **OWN) as nobody:
+        pages = [(browser, "/password"), (nobody, reset), (nobody, "/password-reset"), (nobody, "/sign-in")]
+        for client, path in pages:
+            drawn = Page((await client.get(path)).text, path)
+            [form] = [one for one in drawn.forms if one.method == "POST" and one.inside_main]
+            refused = await client.post(
+                form.action, data=dict.fromkeys([*form.names, "wrong"], ""), headers=JSON
+            )
+            errors = refused.json()["errors"]
+            assert [name for name, text in errors.items() if text == NO_FIELD] == ["wrong"], (path, errors)
