@@ -12,7 +12,7 @@ FIELDS = ("name", "default_region", "time_zone")
 
 async def change_account(work: Work, form: AccountForm, regions: frozenset[str]) -> AccountView:
     """Changes the settings that were sent; what stays the same is not written. Raises `Invalid`."""
-    old = await work.accounts.own()
+    old = await work.accounts.own(lock=True)
     new = {field: resolve(getattr(form, field), getattr(old, field)) for field in FIELDS}
     errors = settings_errors(new["name"], new["default_region"], new["time_zone"], regions)
     if errors:
@@ -22,7 +22,7 @@ async def change_account(work: Work, form: AccountForm, regions: frozenset[str])
         field: (getattr(old, field), new[field]) for field in FIELDS if getattr(old, field) != new[field]
     }
     if changes:
-        await work.accounts.change(**new, now=work.now)
+        await work.accounts.change({field: new[field] for field in changes}, work.now)
         work.audit("account.changed", "account", work.account_id, changes)
     if "time_zone" in changes:
         await look_again(work.session, work.now)

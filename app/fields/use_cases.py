@@ -79,7 +79,7 @@ async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> Non
         name: [getattr(old, name), value] for name, value in new.items() if value != getattr(old, name)
     }
     if changes:
-        await work.fields.change(field_id, str(new["label"]), list(new["options"]), work.now)
+        await work.fields.change(field_id, {name: new[name] for name in changes}, work.now)
         work.audit("field.updated", "field", field_id, changes)
     await work.commit()
 

@@ -17,15 +17,15 @@ class Accounts:
         self.session = session
         self.account_id: UUID = session.info["account_id"]
 
-    async def own(self) -> Any:
-        """id, name, default_region, time_zone, created_at."""
+    async def own(self, *, lock: bool = False) -> Any:
+        """id, name, default_region, time_zone, created_at; `lock` keeps others from changing them."""
         columns = (Account.id, Account.name, Account.default_region, Account.time_zone, Account.created_at)
-        return (await self.session.execute(select(*columns).where(Account.id == self.account_id))).one()
+        query = select(*columns).where(Account.id == self.account_id)
+        query = query.with_for_update(key_share=True) if lock else query
+        return (await self.session.execute(query)).one()
 
-    async def change(self, name: str, default_region: str, time_zone: str, now: datetime) -> None:
-        """Replaces the settings."""
+    async def change(self, columns: dict[str, Any], now: datetime) -> None:
+        """Writes these columns of the settings."""
         await self.session.execute(
-            update(Account)
-            .where(Account.id == self.account_id)
-            .values(name=name, default_region=default_region, time_zone=time_zone, updated_at=now)
+            update(Account).where(Account.id == self.account_id).values(**columns, updated_at=now)
         )

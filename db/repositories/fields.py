@@ -76,12 +76,12 @@ class Fields(TenantRepository[CustomField]):
         )
         return field_id
 
-    async def change(self, field_id: UUID, label: str, options: list[str], now: datetime) -> None:
-        """Another label, other options."""
+    async def change(self, field_id: UUID, columns: dict[str, Any], now: datetime) -> None:
+        """Writes these columns: another label, other options."""
         await self.session.execute(
             update(CustomField)
             .where(CustomField.account_id == self.account_id, CustomField.id == field_id)
-            .values(label=label, options=options, updated_at=now)
+            .values(**columns, updated_at=now)
         )
 
     async def options_in_use(self, field_id: UUID, options: Sequence[str]) -> list[str]:
