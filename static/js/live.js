@@ -68,7 +68,8 @@ function busy(target) {
 document.addEventListener("htmx:config:request", (event) => {
   const { ctx } = event.detail;
   if (!isPoll(ctx)) return;
-  if (pending || document.hidden || root.hasAttribute("data-paused")) return event.preventDefault();
+  const paused = root.hasAttribute("data-paused") && !lost(); // a lost server is asked for, or its buttons stay off
+  if (pending || document.hidden || paused) return event.preventDefault();
   pending = ctx;
   ctx.request.timeout = GIVE_UP;
   const period = parseFloat(ctx.sourceElement.getAttribute("hx-trigger").slice(6)) * 1000;
@@ -81,8 +82,9 @@ document.addEventListener("htmx:after:request", (event) => {
   if (!isPoll(ctx)) return ok && lost() && hear();
   clearTimeout(patience);
   const target = ctx.target instanceof Element ? ctx.target : ctx.sourceElement;
-  const still = ok && busy(target);
-  if (ok) hear(still ? "held" : undefined);
+  const paused = root.hasAttribute("data-paused");
+  const still = ok && (paused || busy(target));
+  if (ok) hear(still && !paused ? "held" : undefined);
   else if (status === 401) become("out", ctx.hx.redirect || "/sign-in"); // not away from what is typed here
   else become("late");
   if (!ok || still) event.preventDefault();

@@ -117,6 +117,20 @@ async def test_a_page_without_its_web_process_comes_back_with_it(visit: Visit, s
     await visit.becomes("on", BACK)
 
 
+async def test_a_page_paused_while_its_server_is_gone_comes_back_paused(visit: Visit, site: Site) -> None:
+    await visit.open("jobs")
+    armed = await visit.page.evaluate(ARMED)
+    with site.frozen_web():
+        await visit.becomes("late")
+        await visit.page.locator("[data-pause]").click()
+        await visit.becomes("late")
+    await visit.becomes("paused", BACK)
+    assert await visit.page.evaluate(ARMED) == armed
+    count = len(visit.polls)
+    await visit.page.wait_for_timeout(4500)
+    assert len(visit.polls) == count, "and asks for nothing more"
+
+
 async def test_a_frozen_database_is_503_within_seconds_and_the_page_says_so(visit: Visit, site: Site) -> None:
     await visit.open("jobs")
     cookies = {one["name"]: one["value"] for one in await visit.page.context.cookies()}
