@@ -27,7 +27,7 @@ from app.enrollments.controllers import (
 )
 from app.fields.controllers import FieldController
 from app.health.controllers import HealthController, metrics
-from app.health.worker_health import pulse_of
+from app.health.worker_health import worker_health_probe
 from app.home.controllers import overview
 from app.imports.controllers import ImportController
 from app.inbound_webhooks.controllers import HookController, InboundController
@@ -55,7 +55,7 @@ from app.web.rate_limit import Limiter, open_redis
 from app.web.tracing import start_tracing
 from app.work import Principal, Work, open_work
 from app.workflows.controllers import ROUTES as WORKFLOWS
-from db.auth_lookup import Directory
+from db.auth_lookup import AuthLookup
 from db.connection import open_engine, refuse_strong_role
 from db.repositories.inbound_webhooks import hook_of
 
@@ -106,7 +106,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     start_tracing(settings.otel_exporter_otlp_endpoint)
     failpoints.from_env(settings.database_url, settings.redis_url)
     runtime = runtime or open_runtime(settings)
-    directory = Directory(runtime.engine)
+    directory = AuthLookup(runtime.engine)
     counter = open_redis(settings.redis_url)  # counts requests; gives up after a tenth of a second
     return build_app(
         settings,
@@ -118,7 +118,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
         dependencies={"work": Provide(provide_work)},
         state={
             "runtime": runtime,
-            "pulse": pulse_of(runtime),
+            "pulse": worker_health_probe(runtime),
             "directory": directory,
             "throttle": Throttle(counter),
             "counter": counter,

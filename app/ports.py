@@ -6,8 +6,11 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-ADDRESS, LETTER = "address", "letter"  # classes of errors that are about one contact and nobody else
-UNCLEAR = "recipient_"  # a recipient was refused, and why was not said
+ADDRESS_ERROR, MESSAGE_ERROR = (
+    "address",
+    "letter",
+)  # classes of errors that are about one contact and nobody else
+UNCLEAR_PREFIX = "recipient_"  # a recipient was refused, and why was not said
 
 
 class Clock(Protocol):
@@ -16,7 +19,7 @@ class Clock(Protocol):
     offset: timedelta
 
 
-class Letter(msgspec.Struct, frozen=True, kw_only=True):
+class Email(msgspec.Struct, frozen=True, kw_only=True):
     """An e-mail as it leaves: `key` is the idempotency key, the same for every attempt; `copies` are further
     recipients of the very same message. `unsubscribe` are addresses (https first, then mailto) where the
     recipient unsubscribes with one click; empty for what must be delivered."""
@@ -42,7 +45,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     account_id: str
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     """An HTTP call as it leaves; `key` goes out as `Idempotency-Key`. With `keep` an answer that is JSON is
     kept whole, parsed, as `body` of the detail."""
 
@@ -73,25 +76,25 @@ class Refused(msgspec.Struct, frozen=True):
     answered: bool = True
 
 
-class Doubtful(msgspec.Struct, frozen=True):
+class Unknown(msgspec.Struct, frozen=True):
     """It may have gone out: the call broke after it could have been taken. `what` as of `Refused`."""
 
     error: str
     what: str = ""
 
 
-Outcome = Sent | Refused | Doubtful
+Outcome = Sent | Refused | Unknown
 
 
 class Mailer(Protocol):
-    async def send(self, letter: Letter) -> Outcome: ...
+    async def send(self, letter: Email) -> Outcome: ...
 
 
-class Caller(Protocol):
-    async def call(self, call: Call) -> Outcome: ...
+class HttpClient(Protocol):
+    async def call(self, call: HttpRequest) -> Outcome: ...
 
 
-class Provider(Protocol):
+class MessageProvider(Protocol):
     """Who carries SMS and chat messages."""
 
     async def deliver(self, message: Message) -> Outcome: ...

@@ -8,12 +8,12 @@ from uuid import UUID
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from app.engine.recovery.rwlock import Gate
-from app.integrations.http import HttpCaller
-from app.integrations.job_notifier import Bell
-from app.integrations.sms_chat import HttpProvider
+from app.engine.recovery.rwlock import ReadWriteLock
+from app.integrations.http import OutboundHttpClient
+from app.integrations.job_notifier import JobNotifier
+from app.integrations.sms_chat import HttpMessageProvider
 from app.integrations.smtp import SmtpMailer
-from app.ports import Caller, Clock, Enqueue, Mailer, Provider
+from app.ports import Clock, Enqueue, HttpClient, Mailer, MessageProvider
 from app.settings import Settings
 from app.shared_results import SharedResults
 from db.connection import open_engine
@@ -37,11 +37,11 @@ class Runtime:
     clock: Clock
     enqueue: Enqueue
     mailer: Mailer
-    caller: Caller
-    provider: Provider
+    caller: HttpClient
+    provider: MessageProvider
     marking: async_sessionmaker[AsyncSession]  # one connection, for marks of batches whose own is busy
     id: UUID = field(default_factory=uuid7)
-    gate: Gate = field(default_factory=Gate)
+    gate: ReadWriteLock = field(default_factory=ReadWriteLock)
     counts: SharedResults = field(default_factory=SharedResults)  # of people at each step, by workflow
     link_keys: list[bytes] = field(default_factory=list)  # the one of links in emails, once it was read
     left_marks: dict[UUID, list[UUID]] = field(default_factory=dict)  # by account: to be taken back
@@ -58,8 +58,8 @@ def open_runtime(
     *,
     clock: Clock | None = None,
     mailer: Mailer | None = None,
-    caller: Caller | None = None,
-    provider: Provider | None = None,
+    caller: HttpClient | None = None,
+    provider: MessageProvider | None = None,
     pool_size: int | None = None,
 ) -> Runtime:
     """Opens nothing yet: connections are made at first use. The keywords are for tests and commands."""
@@ -74,9 +74,9 @@ def open_runtime(
         sessions=session_maker(engine),
         redis=redis,
         clock=clock or SystemClock(),
-        enqueue=Bell(settings.redis_url),
+        enqueue=JobNotifier(settings.redis_url),
         mailer=mailer or SmtpMailer(settings.smtp_url, settings.mail_from),
-        caller=caller or HttpCaller(allow_loopback=settings.egress_allow_loopback),
-        provider=provider or HttpProvider(settings),
+        caller=caller or OutboundHttpClient(allow_loopback=settings.egress_allow_loopback),
+        provider=provider or HttpMessageProvider(settings),
         marking=session_maker(open_engine(settings.database_url, min(size, 1), idle_seconds=idle)),
     )

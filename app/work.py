@@ -16,8 +16,8 @@ from app.ports import Enqueue
 from app.runtime import Runtime
 from db.ids import uuid7
 from db.models import AuditLog, Event, Job
-from db.queries.name_lookup import Naming
-from db.queries.overview import Home
+from db.queries.name_lookup import NameLookup
+from db.queries.overview import OverviewTotals
 from db.repositories.accounts import Accounts
 from db.repositories.approvals import Approvals
 from db.repositories.audit_log import AuditEntries
@@ -206,12 +206,12 @@ class Work:
         return AuditEntries(self.session)
 
     @cached_property
-    def naming(self) -> Naming:
-        return Naming(self.session)
+    def naming(self) -> NameLookup:
+        return NameLookup(self.session)
 
     @cached_property
-    def home(self) -> Home:
-        return Home(self.session)
+    def home(self) -> OverviewTotals:
+        return OverviewTotals(self.session)
 
     @cached_property
     def contacts(self) -> Contacts:

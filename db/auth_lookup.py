@@ -14,15 +14,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from db.ids import uuid7
 
 T = TypeVar("T")
-BY_EMAIL = text("select * from person_by_email(:email)").columns(memberships=JSONB)
-BY_SESSION = text("select * from principal_by_session(:session, :account)").columns(memberships=JSONB)
-BY_SECRET = text("select * from principal_by_secret(:session, :digest)").columns(memberships=JSONB)
-BY_TOKEN = text("select * from principal_by_access_token(:digest)").columns(memberships=JSONB, scopes=JSONB)
-BY_RESET = text("select * from person_by_reset(:digest)")
+PERSON_BY_EMAIL = text("select * from person_by_email(:email)").columns(memberships=JSONB)
+PRINCIPAL_BY_SESSION = text("select * from principal_by_session(:session, :account)").columns(
+    memberships=JSONB
+)
+PRINCIPAL_BY_SECRET = text("select * from principal_by_secret(:session, :digest)").columns(memberships=JSONB)
+PRINCIPAL_BY_TOKEN = text("select * from principal_by_access_token(:digest)").columns(
+    memberships=JSONB, scopes=JSONB
+)
+PERSON_BY_RESET = text("select * from person_by_reset(:digest)")
 BY_INVITATION = text("select * from invitation_by_token(:digest)")
-ACCEPTED = text("select invitation_accepted(:digest, :person, :made, :name, :hash)")
-RESET_MADE = text("select reset_made(:made, :person, :digest, :until)")
-RESET_USED = text("select reset_used(:digest, :hash)")
+ACCEPT_INVITATION = text("select invitation_accepted(:digest, :person, :made, :name, :hash)")
+CREATE_RESET = text("select reset_made(:made, :person, :digest, :until)")
+USE_RESET = text("select reset_used(:digest, :hash)")
 
 
 class AccountMembership(msgspec.Struct, frozen=True):
@@ -88,7 +92,7 @@ class Invited(msgspec.Struct, frozen=True):
     has_password: bool
 
 
-class Directory:
+class AuthLookup:
     """Looks people up. Digests are SHA-256; addresses are normalised."""
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -97,42 +101,44 @@ class Directory:
     async def person(self, email: str) -> Person | None:
         """Who has an address; None also when they were disabled."""
         async with self.engine.connect() as connection:
-            return await _fetch_one(connection, Person, BY_EMAIL, email=email)
+            return await _fetch_one(connection, Person, PERSON_BY_EMAIL, email=email)
 
     async def by_session(self, session_id: UUID, account_id: UUID) -> KnownPrincipal | None:
         """A session that lives, in one of its person's accounts."""
         async with self.engine.connect() as connection:
             return await _fetch_one(
-                connection, KnownPrincipal, BY_SESSION, session=session_id, account=account_id
+                connection, KnownPrincipal, PRINCIPAL_BY_SESSION, session=session_id, account=account_id
             )
 
     async def by_secret(self, session_id: UUID, digest: bytes) -> KnownPrincipal | None:
         """A session that lives, by its secret; it counts as seen now."""
         async with self.engine.begin() as connection:
-            return await _fetch_one(connection, KnownPrincipal, BY_SECRET, session=session_id, digest=digest)
+            return await _fetch_one(
+                connection, KnownPrincipal, PRINCIPAL_BY_SECRET, session=session_id, digest=digest
+            )
 
     async def by_access_token(self, digest: bytes) -> KnownPrincipal | None:
         """An access token that lives; it counts as used now."""
         async with self.engine.begin() as connection:
-            return await _fetch_one(connection, KnownPrincipal, BY_TOKEN, digest=digest)
+            return await _fetch_one(connection, KnownPrincipal, PRINCIPAL_BY_TOKEN, digest=digest)
 
     async def by_reset(self, digest: bytes) -> ResetFor | None:
         """Whose password a link may set, None when it was used or is too old."""
         async with self.engine.connect() as connection:
-            return await _fetch_one(connection, ResetFor, BY_RESET, digest=digest)
+            return await _fetch_one(connection, ResetFor, PERSON_BY_RESET, digest=digest)
 
     async def add_reset(self, user_id: UUID, digest: bytes, until: datetime) -> None:
         """Makes a link live; the earlier ones of that person are not any more."""
         async with self.engine.begin() as connection:
             await connection.execute(
-                RESET_MADE, {"made": uuid7(), "person": user_id, "digest": digest, "until": until}
+                CREATE_RESET, {"made": uuid7(), "person": user_id, "digest": digest, "until": until}
             )
 
     async def use_reset(self, digest: bytes, password_hash: str) -> UUID | None:
         """Sets a password with a link and ends every session of its person; None when the link is dead."""
         async with self.engine.begin() as connection:
             user_id: UUID | None = await connection.scalar(
-                RESET_USED, {"digest": digest, "hash": password_hash}
+                USE_RESET, {"digest": digest, "hash": password_hash}
             )
             return user_id
 
@@ -148,7 +154,7 @@ class Directory:
         the invited one; without it, a person with this name and password is made."""
         values = {"digest": digest, "person": person, "made": uuid7(), "name": name, "hash": password_hash}
         async with self.engine.begin() as connection:
-            member: UUID | None = await connection.scalar(ACCEPTED, values)
+            member: UUID | None = await connection.scalar(ACCEPT_INVITATION, values)
             return member
 
 

@@ -22,7 +22,7 @@ BIND = "select set_config('app.account_id', $1, true), set_config('app.user_id',
 Row = TypeVar("Row", bound=Base)
 
 
-class WrongTenant(Exception):
+class WrongTenantError(Exception):
     """A row of another account was handed to a repository. Always a bug of ours, never bad input."""
 
 
@@ -83,7 +83,9 @@ class TenantRepository(SQLAlchemyAsyncRepository[Row]):
         if owner is None:
             row.account_id = self.account_id  # type: ignore[attr-defined]  # see _tenant_column
         elif owner != self.account_id:
-            raise WrongTenant(f"{type(row).__name__} of account {owner} in a session of {self.account_id}")
+            raise WrongTenantError(
+                f"{type(row).__name__} of account {owner} in a session of {self.account_id}"
+            )
         return row
 
     async def _attach_to_session(self, model: Row, strategy: Any = "add", load: bool = True) -> Row:
@@ -100,7 +102,7 @@ class TenantRepository(SQLAlchemyAsyncRepository[Row]):
             select(column).where(self._tenant_column == self.account_id, column.in_(ids))
         )
         if set(ours) != ids:
-            raise WrongTenant(
+            raise WrongTenantError(
                 f"update_many of {self.model_type.__name__} names rows outside {self.account_id}"
             )
         return await super().update_many([self._stamp(row) for row in data], **options)

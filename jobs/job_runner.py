@@ -9,15 +9,15 @@ import msgspec
 import structlog
 from sqlalchemy import select
 
-from app.engine.effects.backoff import pause
+from app.engine.effects.backoff import retry_delay
 from app.errors import NotNow, SwitchyardError
 from app.failpoints import Boundary, Moment, commit, hit
 from app.redaction import redact
 from app.runtime import Runtime
 from app.work import SYSTEM, Actor, open_work
 from db.models import Job
-from db.queries.batch_session import Engine
-from db.queries.effect_claims import CLAIM_JOB, JOB_DONE, JOB_FAILED, JOB_LATER, RENEW_JOB
+from db.queries.batch_session import BatchSession
+from db.queries.effect_claims import CLAIM_JOB, FAIL_JOB, FINISH_JOB, RENEW_JOB, REQUEUE_JOB
 from jobs.registry import HANDLERS, Handler
 
 log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ async def run_jobs(
 ) -> int:
     """Claim one due job and do some batches of it, as long as `going_on` says yes; 0 when there was none."""
     async with open_work(runtime, account_id, SYSTEM) as work:
-        claimed = await Engine(work.session).all(
+        claimed = await BatchSession(work.session).all(
             CLAIM_JOB, now=work.now, lease=runtime.settings.lease_seconds
         )
         await commit(work.session, Boundary.JOB_CLAIMED)
@@ -42,7 +42,7 @@ async def run_jobs(
     try:
         await _batches(runtime, account_id, job, handlers, going_on)
     except NotNow as waits:
-        await _later(runtime, account_id, job, waits.wait, None, forgiven=1)
+        await _requeue(runtime, account_id, job, waits.wait, None, forgiven=1)
     except Exception as error:  # noqa: BLE001 -- whatever a handler raises belongs to its job
         log.warning("job.error", task=job.task, job=str(job.id), error=repr(error))
         await _again(runtime, account_id, job, error)
@@ -58,22 +58,22 @@ async def _batches(
 ) -> None:
     handler = handlers.get(job.task)
     if handler is None:
-        await _write(runtime, account_id, job, JOB_FAILED, error=f"There is no task “{job.task}”.")
+        await _write(runtime, account_id, job, FAIL_JOB, error=f"There is no task “{job.task}”.")
         return
     if job.attempts > job.max_attempts:
         said = f"Stopped in the middle {job.max_attempts} times. Look at what it does before trying again."
-        await _write(runtime, account_id, job, JOB_FAILED, error=said)
+        await _write(runtime, account_id, job, FAIL_JOB, error=said)
         return
     for _ in range(BATCHES):
         finished = await _batch(runtime, account_id, job, handler)
         if finished is None:
             return
         if finished:
-            await _write(runtime, account_id, job, JOB_DONE)
+            await _write(runtime, account_id, job, FINISH_JOB)
             return
         if not going_on():
             break
-    await _later(runtime, account_id, job, timedelta(), None, forgiven=1)
+    await _requeue(runtime, account_id, job, timedelta(), None, forgiven=1)
 
 
 async def _batch(runtime: Runtime, account_id: UUID, job: Any, handler: Handler) -> bool | None:
@@ -81,7 +81,7 @@ async def _batch(runtime: Runtime, account_id: UUID, job: Any, handler: Handler)
     (cancelled, or taken over after the lease ran out)."""
     async with runtime.gate.beside(), open_work(runtime, account_id, SYSTEM) as work:
         lease = runtime.settings.lease_seconds
-        if not await Engine(work.session).all(RENEW_JOB, id=job.id, fence=job.fence, lease=lease):
+        if not await BatchSession(work.session).all(RENEW_JOB, id=job.id, fence=job.fence, lease=lease):
             return None
         statement = select(Job).where(Job.account_id == account_id, Job.id == job.id)
         row = (await work.session.scalars(statement)).one()
@@ -98,17 +98,17 @@ async def _again(runtime: Runtime, account_id: UUID, job: Any, error: Exception)
     said = error.message if isinstance(error, SwitchyardError) else f"{type(error).__name__}: {error}"
     said = redact(said)
     if isinstance(error, SwitchyardError) or job.attempts >= job.max_attempts:
-        await _write(runtime, account_id, job, JOB_FAILED, error=said[:2000])
+        await _write(runtime, account_id, job, FAIL_JOB, error=said[:2000])
     else:
-        await _later(runtime, account_id, job, pause(job.attempts), said[:2000], forgiven=0)
+        await _requeue(runtime, account_id, job, retry_delay(job.attempts), said[:2000], forgiven=0)
 
 
-async def _later(
+async def _requeue(
     runtime: Runtime, account_id: UUID, job: Any, wait: timedelta, error: str | None, *, forgiven: int
 ) -> None:
     async with open_work(runtime, account_id, SYSTEM) as work:
-        await Engine(work.session).all(
-            JOB_LATER,
+        await BatchSession(work.session).all(
+            REQUEUE_JOB,
             id=job.id,
             fence=job.fence,
             due_at=work.now + wait,
@@ -120,5 +120,5 @@ async def _later(
 
 async def _write(runtime: Runtime, account_id: UUID, job: Any, statement: Any, **values: Any) -> None:
     async with open_work(runtime, account_id, SYSTEM) as work:
-        await Engine(work.session).all(statement, id=job.id, fence=job.fence, **values)
+        await BatchSession(work.session).all(statement, id=job.id, fence=job.fence, **values)
         await commit(work.session, Boundary.JOB_WRITTEN)

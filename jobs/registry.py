@@ -26,7 +26,7 @@ HANDLERS: dict[str, Handler] = {
     "bulk.delete": lazily("app.contacts.bulk", "run_bulk_delete"),
     "bulk.restore": lazily("app.contacts.bulk", "run_bulk_restore"),
     "bulk.tag": lazily("app.contacts.bulk", "run_bulk_tag"),
-    "clock.strike": lazily("app.engine.schedules.fire_schedule", "run_strike"),
+    "clock.strike": lazily("app.engine.schedules.fire_schedule", "fire_occurrence"),
     "import.check": lazily("app.imports.jobs", "check_import"),
     "import.run": lazily("app.imports.jobs", "run_import"),
     "workflow.audience": lazily("app.workflows.use_cases.audience", "run_audience"),

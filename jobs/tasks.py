@@ -8,36 +8,36 @@ from uuid import UUID
 
 import structlog
 
-from app.engine.advancing.runner import move_enrollments
+from app.engine.advancing.runner import advance_enrollments
 from app.engine.effects.dispatcher import send_effects
 from app.engine.matching.matcher import match_events
-from app.engine.schedules.scheduler import keep_time
+from app.engine.schedules.scheduler import run_schedules
 from app.runtime import Runtime
 from app.work import SYSTEM, open_work
 from db.queries.batch_session import due_accounts
 from jobs.job_runner import run_jobs
 
 log = structlog.get_logger(__name__)
-MOST_ROUNDS = 10_000
-AT_ONCE = 2  # turns of one account in one lane
-MUCH = 200  # found in one turn
+MAX_ROUNDS = 10_000
+MAX_TURNS = 2  # turns of one account in one lane
+LARGE_TURN = 200  # found in one turn
 
 # A slice: one small batch of one account; how much it found to do.
 Slice = Callable[[Runtime, UUID], Awaitable[int]]
 
 
-async def match_and_move(runtime: Runtime, account_id: UUID) -> int:
+async def match_and_advance(runtime: Runtime, account_id: UUID) -> int:
     """One batch of events, then one batch of enrollments."""
     async with open_work(runtime, account_id, SYSTEM) as work:
         matched = await match_events(work)
     async with open_work(runtime, account_id, SYSTEM) as work:
-        moved = await move_enrollments(work)
+        moved = await advance_enrollments(work)
     return matched + moved
 
 
-LANES: dict[str, Slice] = {
-    "clocks": keep_time,
-    "move": match_and_move,
+TASKS_BY_QUEUE: dict[str, Slice] = {
+    "clocks": run_schedules,
+    "move": match_and_advance,
     "send": send_effects,
     "jobs": run_jobs,
 }
@@ -46,11 +46,11 @@ LANES: dict[str, Slice] = {
 async def drain(runtime: Runtime, account_id: UUID | None = None) -> int:
     """Do everything that is due, of one account or of all, in turn until nothing is; how much was done."""
     done = 0
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         accounts = [account_id] if account_id else await due_accounts(runtime.engine, runtime.clock.offset)
         found = 0
         for account in accounts:
-            for part in LANES.values():
+            for part in TASKS_BY_QUEUE.values():
                 found += await part(runtime, account)
         if not found:
             return done
@@ -58,7 +58,7 @@ async def drain(runtime: Runtime, account_id: UUID | None = None) -> int:
     return done
 
 
-class Lane:
+class AccountQueue:
     """Accounts waiting for their turn in one kind of work: a small batch each, then to the back of the line.
     An account is in the line once, whoever rings for it. One with much to do has two turns at a time, so that
     one batch is decided while the database writes the other, and never more. In a `single` lane it has one:
@@ -66,7 +66,7 @@ class Lane:
 
     def __init__(self, runtime: Runtime, part: Slice, name: str, *, single: bool = False) -> None:
         self.runtime, self.part, self.name = runtime, part, name
-        self.at_once = 1 if single else AT_ONCE
+        self.at_once = 1 if single else MAX_TURNS
         self.served: Counter[UUID] = Counter()  # turns under way
         self.much: set[UUID] = set()  # whose last turn was a big one
         self.again: set[UUID] = set()  # rung for while they are served
@@ -77,7 +77,7 @@ class Lane:
         self.idle.set()
         self.done = 0
         self.stopping = False
-        self.after: list[Lane] = []  # lanes for which this one makes work
+        self.after: list[AccountQueue] = []  # lanes for which this one makes work
 
     def ring(self, accounts: Iterable[UUID]) -> None:
         for account in accounts:
@@ -113,7 +113,7 @@ class Lane:
                 if not self.busy:
                     self.idle.set()
             self.done += found
-            (self.much.add if found >= MUCH else self.much.discard)(account)
+            (self.much.add if found >= LARGE_TURN else self.much.discard)(account)
             if found or account in self.again:
                 self.again.discard(account)
                 self.ring([account])
@@ -122,4 +122,4 @@ class Lane:
                     lane.ring([account])
 
 
-__all__ = ["LANES", "Lane", "drain", "match_and_move"]
+__all__ = ["TASKS_BY_QUEUE", "AccountQueue", "drain", "match_and_advance"]

@@ -11,13 +11,13 @@ from contextlib import asynccontextmanager, suppress
 
 
 @asynccontextmanager
-async def watched(seconds: float) -> AsyncIterator[None]:
+async def watch_event_loop(seconds: float) -> AsyncIterator[None]:
     """While this runs, a loop that does not turn for so long ends the process with a traceback on stderr
     (exit code 1). 0 watches nothing."""
     if seconds <= 0:
         yield
         return
-    turning = asyncio.create_task(_turn(seconds))
+    turning = asyncio.create_task(_rearm_timer(seconds))
     try:
         yield
     finally:
@@ -27,7 +27,7 @@ async def watched(seconds: float) -> AsyncIterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
-async def _turn(seconds: float) -> None:
+async def _rearm_timer(seconds: float) -> None:
     while True:
         faulthandler.dump_traceback_later(seconds, exit=True)
         await asyncio.sleep(min(1.0, seconds / 4))

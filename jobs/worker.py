@@ -21,14 +21,15 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from saq import CronJob, Queue, Worker
+from saq import CronJob, Queue
+from saq import Worker as SaqWorker
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import failpoints
 from app.engine.effects.dispatcher import send_effects
 from app.engine.recovery.event_retention import forget
-from app.engine.recovery.restore_guard import Guard
+from app.engine.recovery.restore_guard import RestoreGuard
 from app.engine.recovery.retention import upkeep
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
@@ -37,25 +38,27 @@ from db.connection import refuse_strong_role
 from db.queries.batch_session import due_accounts
 from jobs.job_runner import run_jobs
 from jobs.settings import QUEUE, SWEEP_SECONDS, TASKS
-from jobs.tasks import LANES, Lane, Slice
-from jobs.watchdog import watched
+from jobs.tasks import TASKS_BY_QUEUE, AccountQueue, Slice
+from jobs.watchdog import watch_event_loop
 
 log = structlog.get_logger(__name__)
 GRACE_SECONDS = 10.0
 QUIET_SECONDS = 30.0
 REST_SECONDS = 1.0
-SENDERS = 8  # times as many turns of sending as of other work: they wait for others nearly all the time
-LOOKUPS = 64  # names looked up at a time: one that hangs holds a thread
+SENDER_FACTOR = 8  # times as many turns of sending as of other work: they wait for others nearly all the time
+LOOKUP_THREADS = 64  # names looked up at a time: one that hangs holds a thread
 
-BEAT = text("""
+RECORD_WORKER = text("""
 insert into workers (id, host, pid, started_at, seen_at, steps, memory)
 values (:id, :host, :pid, clock_timestamp(), clock_timestamp(), :steps, :memory)
 on conflict (id) do update set seen_at = excluded.seen_at, steps = excluded.steps, memory = excluded.memory
 """)
-FORGET = text("delete from workers where seen_at < clock_timestamp() - interval '1 minute' or id = :id")
+DELETE_WORKERS = text(
+    "delete from workers where seen_at < clock_timestamp() - interval '1 minute' or id = :id"
+)
 
 
-class CalmWorker(Worker[Any]):
+class _RestingSaqWorker(SaqWorker[Any]):
     """SAQ's own loop turns at full speed while Redis is away; this one rests after a turn without a job."""
 
     heard = 0
@@ -69,7 +72,7 @@ class CalmWorker(Worker[Any]):
         return result
 
 
-class Shell:
+class Worker:
     """One worker process: the bell's other end, the sweep, the heartbeat, and the lanes."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -78,17 +81,19 @@ class Shell:
         self.stop = asyncio.Event()
         self.rung = asyncio.Event()
         parts: dict[str, Slice] = {
-            **LANES,
+            **TASKS_BY_QUEUE,
             "send": partial(send_effects, going_on=lambda: not self.stop.is_set()),
             "jobs": partial(run_jobs, going_on=lambda: not self.stop.is_set()),
         }
-        self.lanes = {name: Lane(runtime, part, name, single=name == "send") for name, part in parts.items()}
+        self.lanes = {
+            name: AccountQueue(runtime, part, name, single=name == "send") for name, part in parts.items()
+        }
         after = {"clocks": ["jobs", "move"], "move": ["send"], "send": ["move"], "jobs": ["move"]}
         for name, makes in after.items():
             self.lanes[name].after = [self.lanes[other] for other in makes]
         self.queue = Queue.from_url(runtime.settings.redis_url, name=QUEUE)
         doing = {"drain": self.on_drain, "upkeep": self.on_upkeep, "forget": self.on_forget}
-        self.saq = CalmWorker(
+        self.saq = _RestingSaqWorker(
             self.queue,
             functions=list(doing.items()),
             cron_jobs=[
@@ -105,7 +110,7 @@ class Shell:
             dequeue_timeout=2.0,
         )
         self.saq.SIGNALS = []  # or it takes SIGTERM for itself
-        self.guard = Guard(runtime)
+        self.guard = RestoreGuard(runtime)
         self._complained = 0.0
 
     async def on_drain(self, _context: Any, *, account_id: str | None = None) -> None:
@@ -158,9 +163,14 @@ class Shell:
         while not self.stop.is_set():
             with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
                 await self._sql(
-                    BEAT, id=self.id, host=host, pid=pid, steps=self.lanes["move"].done, memory=memory()
+                    RECORD_WORKER,
+                    id=self.id,
+                    host=host,
+                    pid=pid,
+                    steps=self.lanes["move"].done,
+                    memory=memory(),
                 )
-                await self._sql(FORGET, id=None)
+                await self._sql(DELETE_WORKERS, id=None)
                 if self.guard.passed:
                     await self.guard.beat()
             await self._rest(self.stop, self.runtime.settings.gone_seconds / 3)
@@ -191,7 +201,7 @@ class Shell:
         serving = [
             asyncio.create_task(lane.serve())
             for name, lane in self.lanes.items()
-            for _ in range(count * SENDERS if name == "send" else count)
+            for _ in range(count * SENDER_FACTOR if name == "send" else count)
         ]
         log.info("worker.started", id=str(self.id), pid=os.getpid())
         await self.stop.wait()
@@ -206,7 +216,7 @@ class Shell:
             task.cancel()
         await asyncio.wait([*serving, *running], timeout=3)
         with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
-            await self._sql(FORGET, id=self.id)
+            await self._sql(DELETE_WORKERS, id=self.id)
         log.info("worker.stopped", id=str(self.id))
 
 
@@ -216,7 +226,7 @@ def memory() -> int:
     return most if sys.platform == "darwin" else most * 1024
 
 
-def collect_seldom() -> None:
+def tune_garbage_collection() -> None:
     """A batch makes tens of thousands of short-lived objects, none in a circle: looking for circles at the
     usual rate takes a third of the worker's time. What was loaded by now is not looked at any more."""
     gc.collect()
@@ -236,16 +246,16 @@ async def run(settings: Settings) -> None:
             await refuse_strong_role(connection)
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         log.warning("database.unreachable", error=type(error).__name__)
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS, "lookup"))
-    collect_seldom()
-    shell = Shell(runtime)
-    on_signals(shell.stop.set)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUP_THREADS, "lookup"))
+    tune_garbage_collection()
+    worker = Worker(runtime)
+    on_signals(worker.stop.set)
     try:
-        async with watched(settings.watchdog_seconds):
-            await shell.run()
+        async with watch_event_loop(settings.watchdog_seconds):
+            await worker.run()
     finally:
         with contextlib.suppress(Exception):  # Redis may be away, which is no reason to fail
-            await asyncio.wait_for(shell.queue.disconnect(), 1)
+            await asyncio.wait_for(worker.queue.disconnect(), 1)
         await runtime.close()
 
 

@@ -5,7 +5,7 @@ from app.accounts.schemas import AccountForm, AccountView
 from app.errors import Invalid
 from app.patch import resolve
 from app.work import Work
-from db.queries.trigger_schedules import look_again
+from db.queries.trigger_schedules import recompute_schedules
 
 FIELDS = ("name", "default_region", "time_zone")
 
@@ -25,7 +25,7 @@ async def change_account(work: Work, form: AccountForm, regions: frozenset[str])
         await work.accounts.change({field: new[field] for field in changes}, work.now)
         work.audit("account.changed", "account", work.account_id, changes)
     if "time_zone" in changes:
-        await look_again(work.session, work.now)
+        await recompute_schedules(work.session, work.now)
         work.notify_worker()
     view = AccountView(old.id, **new, created_at=old.created_at)
     await work.commit()

@@ -18,26 +18,26 @@ from app.filters.facts import Facts, contact_values
 from app.filters.fields import Fields, Named, catalogue, custom_field
 from app.work import Work
 from db.queries.batch_session import (
-    CUSTOM_FIELDS,
-    DOCUMENTS,
-    FACTS,
-    FACTS_GONE,
-    FACTS_LOCKED,
-    LIVE,
-    SETTING,
-    TAGS,
-    VALUES,
-    Engine,
+    CONTACT_COLUMNS,
+    LOCK_CONTACTS,
+    READ_ACCOUNT,
+    READ_CONTACT_TAGS,
+    READ_CONTACTS,
+    READ_CUSTOM_FIELDS,
+    READ_DELETED_CONTACTS,
+    READ_LIVE_WORKFLOWS,
+    READ_VERSION_DOCUMENTS,
+    BatchSession,
 )
 from db.repositories.segments import SEGMENT_FILTERS, filters_by_id
 
 log = structlog.get_logger(__name__)
-MOST_KEPT = 5000
+MOST_ACCOUNTS = 5000
 Version = tuple[UUID, int]
 Programs = Mapping[Version, Program | CompileError]
 
 
-class Watched(msgspec.Struct, frozen=True):
+class WatchedSegment(msgspec.Struct, frozen=True):
     """A segment whose members are watched: whether a contact is in it, and what its filter reads."""
 
     match: Match
@@ -45,7 +45,7 @@ class Watched(msgspec.Struct, frozen=True):
     asks_history: AskedHistory
 
 
-class _Known(msgspec.Struct):
+class _CachedAccount(msgspec.Struct):
     """What a process remembers of one account: good as long as its custom fields and its segments' filters
     are the same."""
 
@@ -54,44 +54,44 @@ class _Known(msgspec.Struct):
     programs: dict[Version, Program | CompileError] = {}
     index_of: tuple[Version, ...] = ()
     index: TriggerIndex | None = None
-    watched: dict[UUID, Watched | None] = {}
+    watched: dict[UUID, WatchedSegment | None] = {}
 
 
-_known: dict[UUID, _Known] = {}
+_accounts: dict[UUID, _CachedAccount] = {}
 
 
-class Live(msgspec.Struct, frozen=True):
+class LiveWorkflows(msgspec.Struct, frozen=True):
     """The live workflows: the index of their triggers, which of them accept people, and what cannot run."""
 
     index: TriggerIndex
     accepting: frozenset[UUID]
 
 
-class Setting:
+class AccountContext:
     """An account for the length of one batch, which is `now`: its fields, its zone, its programs."""
 
     def __init__(
-        self, engine: Engine, known: _Known, name: str, zone: str, region: str, now: datetime
+        self, engine: BatchSession, known: _CachedAccount, name: str, zone: str, region: str, now: datetime
     ) -> None:
         self.engine, self.known, self.name, self.now = engine, known, name, now
         self.zone, self.region = ZoneInfo(zone), region
-        self._live: Live | None = None
+        self._live: LiveWorkflows | None = None
 
     @classmethod
-    async def of(cls, work: Work) -> "Setting":
-        engine = Engine(work.session)
-        name, zone, region = (await engine.all(SETTING))[0]
-        custom, segments = await engine.all(CUSTOM_FIELDS), await engine.all(SEGMENT_FILTERS)
+    async def of(cls, work: Work) -> "AccountContext":
+        engine = BatchSession(work.session)
+        name, zone, region = (await engine.all(READ_ACCOUNT))[0]
+        custom, segments = await engine.all(READ_CUSTOM_FIELDS), await engine.all(SEGMENT_FILTERS)
         rows = [*custom, *segments]
-        known = _known.get(work.account_id)
+        known = _accounts.get(work.account_id)
         if known is None or known.rows != rows:
-            if len(_known) > MOST_KEPT:
-                _known.clear()
+            if len(_accounts) > MOST_ACCOUNTS:
+                _accounts.clear()
             fields = catalogue(
                 (custom_field(row.id, row.key, row.label, row.type, row.options) for row in custom),
                 Named(filters=filters_by_id(segments)),
             )
-            known = _known[work.account_id] = _Known(rows, fields)
+            known = _accounts[work.account_id] = _CachedAccount(rows, fields)
         return cls(engine, known, name, zone, region, work.now)
 
     async def programs(self, wanted: Iterable[Version]) -> Programs:
@@ -100,20 +100,22 @@ class Setting:
         missing = [version for version in set(wanted) if version not in kept]
         if missing:
             rows = await self.engine.all(
-                DOCUMENTS, workflows=[item[0] for item in missing], numbers=[item[1] for item in missing]
+                READ_VERSION_DOCUMENTS,
+                workflows=[item[0] for item in missing],
+                numbers=[item[1] for item in missing],
             )
             for row in rows:
-                kept[row.workflow_id, row.number] = _compiled(row.document, self.known.fields)
+                kept[row.workflow_id, row.number] = _compile_document(row.document, self.known.fields)
         return kept
 
-    async def live(self) -> Live:
+    async def live(self) -> LiveWorkflows:
         """Read once in a batch."""
         if self._live is None:
             self._live = await self._read_live()
         return self._live
 
-    async def _read_live(self) -> Live:
-        rows = await self.engine.all(LIVE)
+    async def _read_live(self) -> LiveWorkflows:
+        rows = await self.engine.all(READ_LIVE_WORKFLOWS)
         versions = tuple((row.id, row.live_version) for row in rows)
         if self.known.index is None or self.known.index_of != versions:
             programs = await self.programs(versions)
@@ -121,15 +123,15 @@ class Setting:
             self.known.index = TriggerIndex(program for program in ready if isinstance(program, Program))
             self.known.index_of = versions
         accepting = frozenset(row.id for row in rows if row.status == "active")
-        return Live(self.known.index, accepting)
+        return LiveWorkflows(self.known.index, accepting)
 
-    async def segments(self) -> dict[UUID, Watched]:
+    async def segments(self) -> dict[UUID, WatchedSegment]:
         """The segments that triggers of live workflows ask about. One that cannot be read, or that names what
         is gone, is left out: who was in it stays, until it is mended."""
         index = (await self.live()).index
         kept, fields = self.known.watched, self.known.fields
         for segment in index.segments - kept.keys():
-            kept[segment] = _watched(segment, fields)
+            kept[segment] = _compile_segment(segment, fields)
         return {segment: found for segment in index.segments if (found := kept[segment]) is not None}
 
     async def facts(self, contacts: Iterable[UUID], lock: Iterable[UUID] = ()) -> dict[UUID, Facts]:
@@ -139,21 +141,23 @@ class Setting:
         free = [contact for contact in set(contacts) if contact not in locked]
         return await self._facts(
             [
-                *(await self.engine.all(FACTS_LOCKED, ids=sorted(locked)) if locked else ()),
-                *(await self.engine.all(FACTS, ids=free) if free else ()),
+                *(await self.engine.all(LOCK_CONTACTS, ids=sorted(locked)) if locked else ()),
+                *(await self.engine.all(READ_CONTACTS, ids=free) if free else ()),
             ]
         )
 
     async def deleted_facts(self, contacts: Iterable[UUID]) -> dict[UUID, Facts]:
         """What was known of contacts that are deleted."""
-        return await self._facts(await self.engine.all(FACTS_GONE, ids=sorted(contacts)))
+        return await self._facts(await self.engine.all(READ_DELETED_CONTACTS, ids=sorted(contacts)))
 
     async def _facts(self, rows: Sequence[Any]) -> dict[UUID, Facts]:
         found = {row[0]: row for row in rows}
-        tags = {contact: set(ids) for contact, ids in await self.engine.all(TAGS, ids=list(found))}
+        tags = {
+            contact: set(ids) for contact, ids in await self.engine.all(READ_CONTACT_TAGS, ids=list(found))
+        }
         return {
             contact: Facts(
-                contact_values(dict(zip(VALUES, row[1:-1], strict=True)), row[-1]),
+                contact_values(dict(zip(CONTACT_COLUMNS, row[1:-1], strict=True)), row[-1]),
                 tags.get(contact, set()),
                 self.zone,
                 contact,
@@ -164,10 +168,10 @@ class Setting:
         }
 
 
-def _watched(segment: UUID, fields: Fields) -> Watched | None:
+def _compile_segment(segment: UUID, fields: Fields) -> WatchedSegment | None:
     asked = Predicate("segments", Op.ANY_OF, [str(segment)])
     try:
-        return Watched(
+        return WatchedSegment(
             compile_filter(asked, fields),
             "workflows" in asked_fields(asked, fields),
             asked_history(asked, fields),
@@ -177,7 +181,7 @@ def _watched(segment: UUID, fields: Fields) -> Watched | None:
         return None
 
 
-def _compiled(document: Any, fields: Fields) -> Program | CompileError:
+def _compile_document(document: Any, fields: Fields) -> Program | CompileError:
     try:
         return compile_version(load_version(document), fields)
     except CompileError as error:

@@ -9,16 +9,16 @@ from app.engine.core.events import CONTACT_DELETED, Event, Source
 from app.engine.core.trigger_index import TriggerIndex
 from app.engine.core.version import CompileError, Program
 from app.engine.matching.contact_facts import People
-from app.engine.matching.enroll import Asked, before_now, entered_today
-from app.engine.program_cache import Setting
+from app.engine.matching.enroll import EntryCandidate, count_entries_today, read_entry_histories
+from app.engine.program_cache import AccountContext
 from app.enrollments.decision_values import Names, seen_values
 from app.enrollments.labels import EVENTS, SOURCES
 from app.enrollments.pages import at_page, zone_of
 from app.enrollments.schemas import Choice, WhyLine, WhyPage
 from app.errors import NotFound
 from app.work import Work
-from db.queries.batch_session import Engine
-from db.queries.event_matching import DECIDED_ON, DECIDED_ON_NEWER, DECIDED_ON_OLDER
+from db.queries.batch_session import BatchSession
+from db.queries.event_matching import LATEST_EVENT_DECISIONS, NEWER_EVENT_DECISIONS, OLDER_EVENT_DECISIONS
 
 MOST = 50
 NOT_ASKED = "No trigger of the workflow asks for this."
@@ -68,7 +68,7 @@ async def why_page(
     if workflow is None:
         raise NotFound("workflow")
     page.workflow_name, page.status = workflow.name, workflow.status
-    setting = await Setting.of(work)
+    setting = await AccountContext.of(work)
     rows, more = await _page_of_events(setting.engine, workflow_id, contact_id, after, before)
     found = await setting.programs([(workflow_id, workflow.live_version)] if workflow.live_version else [])
     program = found.get((workflow_id, workflow.live_version))
@@ -86,17 +86,17 @@ async def why_page(
 
 
 async def _page_of_events(
-    engine: Engine, workflow_id: UUID, contact_id: UUID, after: UUID | None, before: UUID | None
+    engine: BatchSession, workflow_id: UUID, contact_id: UUID, after: UUID | None, before: UUID | None
 ) -> tuple[list[Any], bool]:
     """At most `MOST` events older than `after` or newer than `before`, newest first, and whether there are
     more that way."""
     asked = {"workflow": workflow_id, "contact": contact_id, "most": MOST + 1}
     if before is not None:
-        rows = await engine.all(DECIDED_ON_NEWER, edge=before, **asked)
+        rows = await engine.all(NEWER_EVENT_DECISIONS, edge=before, **asked)
     elif after is not None:
-        rows = await engine.all(DECIDED_ON_OLDER, edge=after, **asked)
+        rows = await engine.all(OLDER_EVENT_DECISIONS, edge=after, **asked)
     else:
-        rows = await engine.all(DECIDED_ON, **asked)
+        rows = await engine.all(LATEST_EVENT_DECISIONS, **asked)
     found = list(rows[:MOST])
     return (found[::-1] if before is not None else found), len(rows) > MOST
 
@@ -113,7 +113,7 @@ def unasked(status: str, program: Program | CompileError | None) -> str:
 
 
 async def _now(
-    work: Work, setting: Setting, rows: list[Any], program: object, status: str
+    work: Work, setting: AccountContext, rows: list[Any], program: object, status: str
 ) -> dict[UUID, EntryDecision]:
     """What the live version would decide now on events that left no decision."""
     if not isinstance(program, Program) or status not in ("active", "paused"):
@@ -122,12 +122,12 @@ async def _now(
     asked = []
     for row in rows:
         event = Event(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
-        asked += [Asked(event, row.id, found) for found in index.candidates(event, any_source=True)]
+        asked += [EntryCandidate(event, row.id, found) for found in index.candidates(event, any_source=True)]
     people = People(setting)
     gone = [one.event.subject_id for one in asked if one.event.kind == CONTACT_DELETED]
     await people.load(((one.event.subject_id, program) for one in asked), gone=gone)
-    before = await before_now(work, setting.engine, asked)
-    today = await entered_today(work, setting.engine, asked)
+    before = await read_entry_histories(work, setting.engine, asked)
+    today = await count_entries_today(work, setting.engine, asked)
     return {
         one.event.id: decide_entry(
             one.candidate,

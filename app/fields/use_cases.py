@@ -12,7 +12,7 @@ from app.fields.domain import MOST_FIELDS, key_error, key_of, read_options
 from app.fields.schemas import FieldChangeForm, FieldForm
 from app.filters.references import Use, refusal
 from app.work import Work
-from db.queries.references import Uses
+from db.queries.references import ReferenceQueries
 
 TAKEN = "Another field has this short name. Choose another one."
 
@@ -85,7 +85,7 @@ async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> Non
 
 
 async def _refuse_named(work: Work, field: Any, gone: list[str]) -> None:
-    uses = Uses(work.session)
+    uses = ReferenceQueries(work.session)
     await uses.taking_away()
     used = await uses.of_options(f"custom.{field.id}", gone)
     if used:
@@ -98,7 +98,7 @@ async def delete_field(work: Work, field_id: UUID, expected: int | None = None) 
     workflow or a segment uses it, and with the number when other than `expected` contacts have a value,
     `NotFound`."""
     field = await field_row(work, field_id)
-    await Uses(work.session).taking_away()
+    await ReferenceQueries(work.session).taking_away()
     used = await users_of(work, field_id)
     if used:
         raise Conflict(refusal(f"The field “{field.label}”", used), current=msgspec.to_builtins(used))
@@ -113,4 +113,4 @@ async def delete_field(work: Work, field_id: UUID, expected: int | None = None) 
 
 async def users_of(work: Work, field_id: UUID) -> list[Use]:
     """Workflows and segments that need a field."""
-    return await Uses(work.session).of("field", f"custom.{field_id}")
+    return await ReferenceQueries(work.session).of("field", f"custom.{field_id}")

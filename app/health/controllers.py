@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from app.credentials import digest
 from app.errors import Forbidden
 from app.health.schemas import Live, Ready, Workers
-from app.health.worker_health import Pulse
+from app.health.worker_health import WorkerHealth
 from app.permissions import Permission
 from app.web.content_negotiation import header
 from app.web.metrics import ENGINE_HELD, REDIS_UP, SILENCE, WORKERS_HEARD
@@ -38,7 +38,9 @@ class HealthController(Controller):
     async def ready(self, request: Request) -> Response[Ready]:
         """200 when requests can be served, also without Redis (degraded); 503 without the database."""
         state = request.app.state
-        database, redis = await asyncio.gather(works(state.database_probe), works(state.redis_probe))
+        database, redis = await asyncio.gather(
+            work_counters(state.database_probe), work_counters(state.redis_probe)
+        )
         REDIS_UP.set(1 if redis else 0)
         found = Ready(
             status="down" if not database else "ok" if redis else "degraded",
@@ -51,7 +53,7 @@ class HealthController(Controller):
     async def workers(self, request: Request) -> Response[Workers]:
         """200 while work is done; 503 when no worker is heard of, when the engine is held, so that they do
         nothing, or when that cannot be known."""
-        found = await pulse(request)
+        found = await read_worker_health(request)
         if found is None:
             return Response(Workers("unknown", 0, None), status_code=503)
         well = found.heard > 0 and not found.held
@@ -61,10 +63,10 @@ class HealthController(Controller):
         return Response(said, status_code=200 if well else 503)
 
 
-async def pulse(request: Request) -> Pulse | None:
+async def read_worker_health(request: Request) -> WorkerHealth | None:
     """Who was heard of lately, as the metrics say it too; None when the database does not tell in time."""
     try:
-        found: Pulse = await asyncio.wait_for(request.app.state.pulse(), PATIENCE_SECONDS)
+        found: WorkerHealth = await asyncio.wait_for(request.app.state.pulse(), PATIENCE_SECONDS)
     except Exception as error:  # noqa: BLE001 -- whatever keeps it from answering, nobody knows
         log.debug("the pulse cannot be felt", error=repr(error))
         WORKERS_HEARD.set(math.nan)
@@ -77,7 +79,7 @@ async def pulse(request: Request) -> Pulse | None:
     return found
 
 
-async def works(probe: Probe) -> bool:
+async def work_counters(probe: Probe) -> bool:
     """Whether a probe answers in time."""
     try:
         await asyncio.wait_for(probe(), PATIENCE_SECONDS)
@@ -91,7 +93,7 @@ async def works(probe: Probe) -> bool:
 async def metrics(request: Request) -> Response[bytes]:
     """Counters of the whole installation in Prometheus's text form, for the bearer of METRICS_TOKEN."""
     await _admit(request)
-    await pulse(request)
+    await read_worker_health(request)
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -9,7 +9,7 @@ from app.runtime import Runtime
 
 SILENT_SECONDS = 15.0  # three beats: who was not heard of for so long does not work
 
-PULSE = text("""
+READ_WORKERS = text("""
 select count(*) filter (where seen_at > clock_timestamp() - make_interval(secs => :silent)) as heard,
        cast(extract(epoch from clock_timestamp() - max(seen_at)) as double precision) as seconds,
        (select i.held_at is not null from installation i) as held
@@ -17,7 +17,7 @@ select count(*) filter (where seen_at > clock_timestamp() - make_interval(secs =
 """)
 
 
-class Pulse(msgspec.Struct, frozen=True):
+class WorkerHealth(msgspec.Struct, frozen=True):
     """How many workers were heard of lately, and how many seconds ago the last one; None for never. `held`:
     somebody holds the engine, so they do nothing."""
 
@@ -26,12 +26,12 @@ class Pulse(msgspec.Struct, frozen=True):
     held: bool = False
 
 
-def pulse_of(runtime: Runtime) -> Callable[[], Awaitable[Pulse]]:
+def worker_health_probe(runtime: Runtime) -> Callable[[], Awaitable[WorkerHealth]]:
     """Asks the database who beats. What it raises when the database is away is the driver's."""
 
-    async def ask() -> Pulse:
+    async def ask() -> WorkerHealth:
         async with runtime.engine.connect() as connection:
-            row = (await connection.execute(PULSE, {"silent": SILENT_SECONDS})).one()
-        return Pulse(row.heard, row.seconds, bool(row.held))
+            row = (await connection.execute(READ_WORKERS, {"silent": SILENT_SECONDS})).one()
+        return WorkerHealth(row.heard, row.seconds, bool(row.held))
 
     return ask

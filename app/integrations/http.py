@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from app.integrations.address_policy import refusal
-from app.ports import Call, Doubtful, Outcome, Refused, Sent
+from app.ports import HttpRequest, Outcome, Refused, Sent, Unknown
 from app.redaction import redact
 
 CONNECT_SECONDS = 3.0
@@ -21,7 +21,7 @@ TOTAL_SECONDS = 10.0
 MOST_BODY = 100_000
 MOST_KEPT = 2_000
 LONGEST_WISH = 86_400.0
-AGAIN = (408, 425, 429)
+RETRYABLE_STATUSES = (408, 425, 429)
 # Ours to set, or about the connection rather than the message.
 _OURS = {
     "connection", "content-length", "expect", "host", "idempotency-key", "keep-alive", "proxy-authorization",
@@ -32,7 +32,7 @@ _OURS = {
 _PLAIN = {"accept", "accept-language", "content-type"}
 
 
-class HttpCaller:
+class OutboundHttpClient:
     """Calls an address that was looked up and checked, and no other: the connection is pinned to it, proxies
     of the environment and redirects are not followed.
 
@@ -43,7 +43,7 @@ class HttpCaller:
         self.allow_loopback, self.operator = allow_loopback, operator
         self._tls = ssl.create_default_context()  # made once: it takes as long as a call
 
-    async def call(self, call: Call) -> Outcome:
+    async def call(self, call: HttpRequest) -> Outcome:
         """What the other side said, within ten seconds in all. Errors are kept and shown, and the other side
         may repeat what it was sent: they are without secrets."""
         outcome = await self._outcome(call)
@@ -52,7 +52,7 @@ class HttpCaller:
         secrets = [value for name, value in call.headers.items() if name.lower() not in _PLAIN]
         return msgspec.structs.replace(outcome, error=redact(outcome.error, *secrets))
 
-    async def _outcome(self, call: Call) -> Outcome:
+    async def _outcome(self, call: HttpRequest) -> Outcome:
         flight = _Flight()
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
@@ -66,7 +66,7 @@ class HttpCaller:
         except (httpx.TransportError, TimeoutError, OSError) as error:
             return flight.lost(call.url, error)
 
-    async def _call(self, call: Call, flight: "_Flight") -> Outcome:
+    async def _call(self, call: HttpRequest, flight: "_Flight") -> Outcome:
         url = httpx.URL(call.url)
         if url.scheme not in ("http", "https") or not url.host:
             raise _Refusal("The address must start with http:// or https:// and name a host.")
@@ -92,7 +92,7 @@ class HttpCaller:
             response = await client.send(request, stream=True)
             try:
                 said = answer(response.status_code, response.headers, body := await _read(response))
-                return kept(said, body) if call.keep else said
+                return kept_body(said, body) if call.keep else said
             finally:
                 await response.aclose()
 
@@ -124,17 +124,17 @@ class _Flight:
 
     def lost(self, url: str, error: BaseException) -> Outcome:
         if self.left:
-            said = f"{_host(url)} took the call and did not answer: {_said(error)}"
-            return Doubtful(said, what="no_answer")
+            said = f"{_host(url)} took the call and did not answer: {_error_text(error)}"
+            return Unknown(said, what="no_answer")
         return unreachable(url, error)
 
 
 def unreachable(url: str, error: BaseException) -> Refused:
-    said = f"{_host(url)} cannot be reached: {_said(error)}"
+    said = f"{_host(url)} cannot be reached: {_error_text(error)}"
     return Refused(said, permanent=False, what="unreachable")
 
 
-def headers_of(call: Call) -> dict[str, str]:
+def headers_of(call: HttpRequest) -> dict[str, str]:
     """The call's own headers without those that are ours. Raises ValueError for a line break in one."""
     headers = {}
     for name, value in call.headers.items():
@@ -157,15 +157,15 @@ def answer(status: int, headers: Mapping[str, str], body: str) -> Outcome:
     said = f"The other side answered {status}. {' '.join(body.split())[:300]}".strip()
     if status == 410:
         said = f"{said} This address is gone for good: change it in the step, or take the step out.".strip()
-    if status in AGAIN or status >= 500:
-        return Refused(said, permanent=False, after=wish(headers.get("retry-after")), what=what)
+    if status in RETRYABLE_STATUSES or status >= 500:
+        return Refused(said, permanent=False, after=retry_after(headers.get("retry-after")), what=what)
     if 300 <= status < 400:
         there = headers.get("location", "")[:200]
         said = f"The other side answered {status}, a redirect to {there}. Use that address: none is followed."
     return Refused(said, permanent=True, what=what)
 
 
-def kept(outcome: Outcome, body: str) -> Outcome:
+def kept_body(outcome: Outcome, body: str) -> Outcome:
     """What was sent, with the answer parsed as `body` where it is JSON that the database can hold."""
     if not isinstance(outcome, Sent) or "\\u0000" in body:
         return outcome
@@ -175,7 +175,7 @@ def kept(outcome: Outcome, body: str) -> Outcome:
         return outcome
 
 
-def wish(value: str | None, now: datetime | None = None) -> float | None:
+def retry_after(value: str | None, now: datetime | None = None) -> float | None:
     """Seconds of a Retry-After header, at most a day; None when it says nothing that can be read."""
     if not value:
         return None
@@ -191,19 +191,19 @@ def wish(value: str | None, now: datetime | None = None) -> float | None:
 
 async def _read(response: httpx.Response) -> str:
     """The beginning of the body, as it came: nothing is unpacked."""
-    kept = bytearray()
+    kept_body = bytearray()
     async for chunk in response.aiter_raw(16_384):
-        kept += chunk
-        if len(kept) >= MOST_BODY:
+        kept_body += chunk
+        if len(kept_body) >= MOST_BODY:
             break
-    return bytes(kept[:MOST_BODY]).decode("utf-8", "replace").replace("\x00", "")
+    return bytes(kept_body[:MOST_BODY]).decode("utf-8", "replace").replace("\x00", "")
 
 
 def _host(url: str) -> str:
     return (urlsplit(url).hostname or url)[:100]
 
 
-def _said(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         return "no answer in time"
     return str(error)[:200] or type(error).__name__

@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 0.5
 SILENT_SECONDS = 5.0
 
 
-class Bell:
+class JobNotifier:
     """Enqueues SAQ jobs that carry ids and never state. Redis down or frozen: a ring gives up after half a
     second, the next ones are not even tried for five, and one line in 30 seconds says so."""
 

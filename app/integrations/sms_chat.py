@@ -2,15 +2,15 @@
 
 import msgspec
 
-from app.integrations.http import HttpCaller
-from app.ports import Call, Message, Outcome, Refused
+from app.integrations.http import OutboundHttpClient
+from app.ports import HttpRequest, Message, Outcome, Refused
 from app.settings import Settings
 
 ACCOUNT_HEADER = "X-Switchyard-Account"
 _NAMES = {"sms": ("SMS", "SMS_URL"), "chat": ("Chat", "CHAT_URL")}
 
 
-class HttpProvider:
+class HttpMessageProvider:
     """POST {base}/messages with {to, body} for an SMS and {channel, text} for a chat message. The base
     addresses are the operator's own, so they may lie inside the network."""
 
@@ -19,7 +19,7 @@ class HttpProvider:
             "sms": (settings.sms_url, settings.sms_token),
             "chat": (settings.chat_url, settings.chat_token),
         }
-        self.caller = HttpCaller(allow_loopback=True, operator=True)
+        self.caller = OutboundHttpClient(allow_loopback=True, operator=True)
 
     async def deliver(self, message: Message) -> Outcome:
         """What the provider said; refused for good where none is set."""
@@ -41,7 +41,7 @@ class HttpProvider:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         return await self.caller.call(
-            Call(
+            HttpRequest(
                 url=f"{base.rstrip('/')}/messages",
                 method="POST",
                 headers=headers,

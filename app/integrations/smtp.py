@@ -21,7 +21,7 @@ from aiosmtplib.errors import (
 )
 
 from app.integrations.smtp_replies import class_of
-from app.ports import ADDRESS, LETTER, Doubtful, Letter, Outcome, Refused, Sent
+from app.ports import ADDRESS_ERROR, MESSAGE_ERROR, Email, Outcome, Refused, Sent, Unknown
 
 TIMEOUT = 10.0  # seconds for one answer
 STAGE_SECONDS = 20.0  # for all of them up to the letter, and once more for the letter
@@ -61,7 +61,7 @@ class SmtpMailer:
         self.password = unquote(parts.password) if parts.password else None
         self.sender = sender
 
-    async def send(self, letter: Letter) -> Outcome:
+    async def send(self, letter: Email) -> Outcome:
         """What the server said. Refused before the data went out can be tried again; broken after it is in
         doubt."""
         everybody = (letter.recipient, *letter.copies)
@@ -71,10 +71,10 @@ class SmtpMailer:
             ",".join(everybody).encode("ascii")
         except UnicodeEncodeError:
             said = f"The address “{', '.join(everybody)}” is not plain ASCII."
-            return Refused(said, permanent=True, what=ADDRESS, answered=False)
+            return Refused(said, permanent=True, what=ADDRESS_ERROR, answered=False)
         except (MessageError, ValueError) as error:
             said = f"The e-mail cannot be sent: {error}"
-            return Refused(said, permanent=True, what=LETTER, answered=False)
+            return Refused(said, permanent=True, what=MESSAGE_ERROR, answered=False)
         client = aiosmtplib.SMTP(
             hostname=self.host, port=self.port, timeout=TIMEOUT, use_tls=self.tls, local_hostname="switchyard"
         )
@@ -91,7 +91,7 @@ class SmtpMailer:
             return _refused(client, error)
         except (SMTPException, OSError, TimeoutError) as error:
             client.close()
-            said = f"The mail server cannot be reached: {_said(error)}"
+            said = f"The mail server cannot be reached: {_reply_text(error)}"
             return Refused(said, permanent=False, what="unreachable")
         return await _data(client, content, str(message["Message-ID"]))
 
@@ -117,12 +117,12 @@ async def _data(client: aiosmtplib.SMTP, content: bytes, message_id: str) -> Out
     except SMTPResponseException as error:
         if error.code < 400:  # no answer that means anything
             client.close()
-            return Doubtful(f"The server answered {error.code} to the e-mail.", what="no_answer")
+            return Unknown(f"The server answered {error.code} to the e-mail.", what="no_answer")
         return _refused(client, error, letter=True)
     except (SMTPException, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
         client.close()
-        said = f"The connection broke while the server was taking the e-mail: {_said(error)}"
-        return Doubtful(said, what="no_answer")
+        said = f"The connection broke while the server was taking the e-mail: {_reply_text(error)}"
+        return Unknown(said, what="no_answer")
     try:
         await client.quit()
     except (SMTPException, OSError, TimeoutError):
@@ -140,7 +140,7 @@ def _refused(
     return Refused(f"The mail server said {error.code} {text}", permanent=error.code >= 500, what=what)
 
 
-def _said(error: BaseException) -> str:
+def _reply_text(error: BaseException) -> str:
     if isinstance(error, SMTPTimeoutError | TimeoutError):
         return f"no answer within {TIMEOUT:.0f} seconds"
     if isinstance(error, SMTPServerDisconnected):
@@ -153,7 +153,7 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\x00", "")
 
 
-def compose(letter: Letter, sender: str) -> EmailMessage:
+def compose(letter: Email, sender: str) -> EmailMessage:
     """The message as it leaves. Raises Unsendable for a line break where a header goes."""
     name, address = parseaddr(sender)
     everybody = (letter.recipient, *letter.copies)

@@ -8,7 +8,7 @@ What says neither is `recipient_550`: a bounce that counts against the step when
 
 import re
 
-from app.ports import ADDRESS, UNCLEAR
+from app.ports import ADDRESS_ERROR, UNCLEAR_PREFIX
 
 _STATUS = re.compile(r"^[245]\.(\d{1,3})\.(\d{1,3})(?!\d)")
 _ADDRESSES = re.compile(r"<[^>]*>|\S+@\S+")
@@ -40,9 +40,9 @@ def class_of(code: int, text: str, *, recipient: bool = False, letter: bool = Fa
     words = _ADDRESSES.sub(" ", text)
     name = status.group(0) if status else str(code)
     if (recipient or letter) and _about_address(status, words):
-        return ADDRESS
+        return ADDRESS_ERROR
     if recipient and not _about_sender(status, words):
-        return f"{UNCLEAR}{name}"
+        return f"{UNCLEAR_PREFIX}{name}"
     return f"smtp_{name}"
 
 

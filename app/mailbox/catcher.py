@@ -19,7 +19,7 @@ from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.web.logs import configure, hide_settings
 from app.work import SYSTEM, open_work
-from db.auth_lookup import Directory
+from db.auth_lookup import AuthLookup
 from db.ids import uuid7
 from db.models import Account, MailboxMessage
 
@@ -36,7 +36,7 @@ class MailCatcher:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.directory = Directory(runtime.engine)
+        self.directory = AuthLookup(runtime.engine)
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 -- aiosmtpd's name
         """Answers 550 when no account can be found for any recipient, 451 when the database is away."""

@@ -8,15 +8,15 @@ import structlog
 
 from app.credentials import digest, hash_password, new_secret, normal_email, password_problem
 from app.errors import Invalid
-from app.ports import Letter, Mailer, Sent
+from app.ports import Email, Mailer, Sent
 from app.work import Principal
-from db.auth_lookup import Directory, Invited
+from db.auth_lookup import AuthLookup, Invited
 
 RESET_HOURS, INVITATION_HOURS = 1, 72
 log = structlog.get_logger("switchyard.people")
 
 
-async def new_link(directory: Directory, base_url: str, user_id: UUID, hours: int) -> str:
+async def new_link(directory: AuthLookup, base_url: str, user_id: UUID, hours: int) -> str:
     """A link that lets one person choose a password; earlier ones die."""
     secret = new_secret()
     await directory.add_reset(user_id, digest(secret), datetime.now(UTC) + timedelta(hours=hours))
@@ -24,7 +24,7 @@ async def new_link(directory: Directory, base_url: str, user_id: UUID, hours: in
 
 
 async def send_invitation(
-    directory: Directory, mailer: Mailer, base_url: str, member: Invited, email: str, inviter: Principal
+    directory: AuthLookup, mailer: Mailer, base_url: str, member: Invited, email: str, inviter: Principal
 ) -> bool:
     """Sends a new member their link; False when it could not be sent."""
     name, user_id, account = member.name, member.user_id, inviter.account_name
@@ -37,7 +37,7 @@ async def send_invitation(
     return await send_email(mailer, email, f"You are a member of {account}", text, inviter.account_id)
 
 
-async def send_reset(directory: Directory, mailer: Mailer, base_url: str, address: str) -> None:
+async def send_reset(directory: AuthLookup, mailer: Mailer, base_url: str, address: str) -> None:
     """Sends a link to whoever has the address. Runs after the answer, so that the answer tells nothing."""
     email = normal_email(address)
     person = await directory.person(email) if email else None
@@ -53,7 +53,7 @@ async def send_reset(directory: Directory, mailer: Mailer, base_url: str, addres
     await send_email(mailer, person.email, "Choose a new password", text, account)
 
 
-async def use_link(directory: Directory, secret: str, password: str) -> bool:
+async def use_link(directory: AuthLookup, secret: str, password: str) -> bool:
     """Sets a password with a link; every session of its person ends. False when the link is dead. Raises
     `Invalid`."""
     user = await directory.by_reset(digest(secret))
@@ -66,7 +66,7 @@ async def use_link(directory: Directory, secret: str, password: str) -> bool:
 
 async def send_email(mailer: Mailer, to: str, subject: str, text: str, account_id: UUID | None) -> bool:
     """Sends an email with a link; False when it could not be sent. Each has a key of its own."""
-    letter = Letter(
+    letter = Email(
         recipient=to, subject=subject, body=text, key=new_secret("link-"), account_id=str(account_id or "")
     )
     outcome = await mailer.send(letter)

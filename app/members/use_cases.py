@@ -20,7 +20,7 @@ from app.members.schemas import MemberView, PasswordForm, TokenForm, TokenView
 from app.permissions import Role
 from app.work import Principal, Work
 from db.auth_lookup import Invited
-from db.queries.references import Uses
+from db.queries.references import ReferenceQueries
 
 HINT = 8
 
@@ -56,7 +56,7 @@ async def remove_member(work: Work, user_id: UUID) -> None:
     """Ends a membership; their sessions and tokens open nothing here from then on. Raises as above, and
     `Conflict` with the list while a workflow or a segment names them."""
     old = await _decide(work, user_id, None)
-    await Uses(work.session).taking_away()
+    await ReferenceQueries(work.session).taking_away()
     used = await users_of(work, user_id)
     if used:
         name, _ = await work.members.name_of(user_id) or ("This member", "")
@@ -68,7 +68,7 @@ async def remove_member(work: Work, user_id: UUID) -> None:
 
 async def users_of(work: Work, user_id: UUID) -> list[Use]:
     """Workflows and segments that name a member."""
-    return await Uses(work.session).of("user", str(user_id))
+    return await ReferenceQueries(work.session).of("user", str(user_id))
 
 
 async def _decide(work: Work, user_id: UUID, new: Role | None) -> Role:

@@ -11,14 +11,14 @@ from app.permissions import Permission
 from app.web.actions import Action, action, actions
 from app.work import Work
 from db.queries import circuit_breakers as statements
-from db.queries.batch_session import Engine
+from db.queries.batch_session import BatchSession
 
 RUN = Permission.RUN_JOBS
 
 
 async def breaker_lines(work: Work) -> list[BreakerLine]:
     """Steps that are stopped, the longest first."""
-    rows = await Engine(work.session).all(statements.OPEN, workflow=None)
+    rows = await BatchSession(work.session).all(statements.LIST_OPEN_BREAKERS, workflow=None)
     names = await titles_of(work, {(row.workflow_id, row.live_version) for row in rows if row.live_version})
     return [_line(row, names.get((row.workflow_id, row.live_version), {})) for row in rows]
 
@@ -58,12 +58,12 @@ def trials(work: Work, lines: Sequence[BreakerLine]) -> list[Action]:
 
 async def try_now(work: Work, workflow_id: UUID, step_key: str) -> None:
     """Lets the next try of a stopped step begin at once. Raises `NotFound`, `Conflict`."""
-    engine = Engine(work.session)
+    engine = BatchSession(work.session)
     place = {"workflow": workflow_id, "step": step_key}
-    rows = await engine.all(statements.OF_STEP, **place)
+    rows = await engine.all(statements.LOCK_STEP_BREAKERS, **place)
     if not rows:
         raise NotFound("breaker")
-    if not await engine.all(statements.TRY_NOW, **place, now=work.now):
+    if not await engine.all(statements.PROBE_NOW, **place, now=work.now):
         raise Conflict("This step is not stopped, or is being tried just now.", {"state": rows[0].state})
     work.audit("breaker.tried", "workflow", workflow_id, {"step": (None, step_key)})
     work.notify_worker()

@@ -23,45 +23,45 @@ def status() -> None:
 
 @engine.command()
 @click.option("--reason", default="Held by hand.", show_default=True, help="what the others read")
-def hold(reason: str) -> None:
+def hold_engine(reason: str) -> None:
     """Nobody moves and nothing is sent until it is released."""
     click.echo("The engine is held now." if asyncio.run(_hold(reason)) else "The engine was held already.")
 
 
 @engine.command()
-def release() -> None:
+def release_engine() -> None:
     """Let it go on. What is due is done at once."""
     click.echo("The engine goes on." if asyncio.run(_release()) else "The engine was not held.")
 
 
 async def _status() -> str:
-    from app.engine.recovery.restore_guard import standing
+    from app.engine.recovery.restore_guard import hold_status
     from app.runtime import open_runtime
 
     runtime = open_runtime(Settings.from_env())
     try:
-        return (await standing(runtime)).sentence
+        return (await hold_status(runtime)).sentence
     finally:
         await runtime.close()
 
 
 async def _hold(reason: str) -> bool:
-    from app.engine.recovery.restore_guard import hold, who
+    from app.engine.recovery.restore_guard import hold_engine, operator_name
     from app.runtime import open_runtime
 
     runtime = open_runtime(Settings.from_env())
     try:
-        return await hold(runtime, who(), reason)
+        return await hold_engine(runtime, operator_name(), reason)
     finally:
         await runtime.close()
 
 
 async def _release() -> bool:
-    from app.engine.recovery.restore_guard import release, who
+    from app.engine.recovery.restore_guard import operator_name, release_engine
     from app.runtime import open_runtime
 
     runtime = open_runtime(Settings.from_env())
     try:
-        return await release(runtime, who())
+        return await release_engine(runtime, operator_name())
     finally:
         await runtime.close()

@@ -11,7 +11,7 @@ from app.operations.titles import title_of
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
 from app.work import Work
-from db.queries.failures import MOST_COUNTED, failing
+from db.queries.failures import MOST_COUNTED, failure_groups
 
 RUN = Permission.RUN_JOBS
 MOST_FAILING = 10
@@ -20,7 +20,7 @@ MOST_FAILING = 10
 async def failing_now(work: Work) -> tuple[list[Failing], list[Action]]:
     """The latest of both, and their buttons: what happened to several people has none, but leads to them."""
     jobs = await work.jobs.failing(MOST_FAILING)
-    rows = await failing(work.session, MOST_FAILING)
+    rows = await failure_groups(work.session, MOST_FAILING)
     names = await titles_of(work, {(row.workflow_id, row.version) for row in rows})
     lines = [(_failed_job(row), _job_buttons(work, row)) for row in jobs]
     lines += [(_group(row, names[row.workflow_id, row.version]), _buttons(work, row)) for row in rows]

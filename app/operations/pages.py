@@ -8,7 +8,7 @@ from uuid import UUID
 
 from redis.exceptions import RedisError
 
-from app.engine.recovery.restore_guard import standing_of
+from app.engine.recovery.restore_guard import hold_status_of
 from app.errors import NotFound
 from app.health.worker_health import SILENT_SECONDS
 from app.operations.circuit_breakers import breaker_lines, trials
@@ -45,7 +45,7 @@ async def job_list(work: Work, status: str = "", queue: str = "") -> JobList:
         workers=workers,
         items=[JobLine(**_line(work, row)) for row in rows],
         redis=await _redis_answers(work),
-        held=standing_of(await work.jobs.installation()).sentence,
+        held=hold_status_of(await work.jobs.installation()).sentence,
         at=work.now,
         status=status,
         queue=queue,

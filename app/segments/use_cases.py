@@ -17,8 +17,8 @@ from app.patch import resolve
 from app.segments.domain import clean_name, reaching, wrong_together
 from app.segments.schemas import SegmentChangeForm, SegmentForm
 from app.work import Work
-from db.queries.references import Uses
-from db.queries.segment_members import watch_again
+from db.queries.references import ReferenceQueries
+from db.queries.segment_members import restart_failed_segments
 from db.repositories.segments import filters_by_id
 from db.repositories.tags import slug_of
 
@@ -40,7 +40,7 @@ def read_conditions(f: Sequence[str], match: str, fields: Fields, tags: dict[str
 async def create_segment(work: Work, form: SegmentForm) -> UUID:
     """Saves a filter under a name. Raises `Invalid`."""
     name = await _free_name(work, form.name, None)
-    await Uses(work.session).naming()
+    await ReferenceQueries(work.session).naming()
     fields, tags = await work.fields.catalogue(), await work.tags.names()
     group = read_conditions(form.f, form.match, fields, tags)
     columns = {
@@ -78,7 +78,7 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
             columns |= {"name": name, "slug": slug_of(name)}
             changes["name"] = [now.name, name]
     if form.f is not UNSET or form.match is not UNSET:
-        await Uses(work.session).naming()
+        await ReferenceQueries(work.session).naming()
         fields, tags = await work.fields.catalogue(), await work.tags.names()
         match, items = to_items(filters_by_id([now])[now.id])
         group = read_conditions(resolve(form.f, items), resolve(form.match, match), fields, tags)
@@ -107,7 +107,7 @@ async def _refuse_nonsense(work: Work, segment_id: UUID, expression: Filter) -> 
     if problem:
         raise Invalid({"f": problem})
     await work.segments.compare_now(reaching(segment_id, filters), work.now)
-    await watch_again(work.session)
+    await restart_failed_segments(work.session)
     work.notify_worker()
 
 
@@ -118,7 +118,7 @@ async def delete_segment(work: Work, segment_id: UUID) -> str:
     row = await work.segments.row(segment_id, lock=True)
     if row is None:
         raise NotFound("segment")
-    await Uses(work.session).taking_away()
+    await ReferenceQueries(work.session).taking_away()
     used = await users_of(work, segment_id)
     if used:
         raise Conflict(refusal(f"The segment “{row.name}”", used), current=msgspec.to_builtins(used))
@@ -130,7 +130,7 @@ async def delete_segment(work: Work, segment_id: UUID) -> str:
 
 async def users_of(work: Work, segment_id: UUID) -> list[Use]:
     """Who asks for a segment."""
-    return await Uses(work.session).of("segment", str(segment_id))
+    return await ReferenceQueries(work.session).of("segment", str(segment_id))
 
 
 async def _free_name(work: Work, name: str, own: UUID | None) -> str:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from app.permissions import Role, allowed
 from app.work import Principal
-from db.auth_lookup import AccountMembership, Directory, KnownPrincipal
+from db.auth_lookup import AccountMembership, AuthLookup, KnownPrincipal
 
 
 class SignedInPrincipal(Principal, frozen=True, kw_only=True):
@@ -17,7 +17,7 @@ class SignedInPrincipal(Principal, frozen=True, kw_only=True):
 class Principals:
     """The directory of the web server (`app.web.auth.Directory`)."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: AuthLookup) -> None:
         self.directory = directory
 
     async def by_session(self, session_id: UUID, account_id: UUID) -> Principal | None:

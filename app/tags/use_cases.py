@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from app.errors import Conflict, Invalid, NotFound, check_expected
 from app.filters.references import Use, refusal
 from app.work import Work
-from db.queries.references import Uses
+from db.queries.references import ReferenceQueries
 from db.repositories.tags import slug_of
 
 LONGEST = 60
@@ -69,7 +69,7 @@ async def delete_tag(work: Work, tag_id: UUID, expected: int | None = None) -> s
     tag = await work.tags.one(tag_id)
     if tag is None:
         raise NotFound("tag")
-    await Uses(work.session).taking_away()
+    await ReferenceQueries(work.session).taking_away()
     used = await users_of(work, tag_id)
     if used:
         raise Conflict(refusal(f"The tag “{tag.name}”", used), current=msgspec.to_builtins(used))
@@ -83,4 +83,4 @@ async def delete_tag(work: Work, tag_id: UUID, expected: int | None = None) -> s
 
 async def users_of(work: Work, tag_id: UUID) -> list[Use]:
     """Workflows and segments that need a tag."""
-    return await Uses(work.session).of("tag", str(tag_id))
+    return await ReferenceQueries(work.session).of("tag", str(tag_id))

@@ -15,49 +15,53 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from app.filters.fields import BUILT_IN, TEXT_FIELDS
 from db.queries.array_params import columns, reading_text
 
-WRITABLE = tuple(key for key in TEXT_FIELDS if BUILT_IN[key].writable)
+WRITABLE_FIELDS = tuple(key for key in TEXT_FIELDS if BUILT_IN[key].writable)
 # What a decision may change besides: each has a statement of its own in `moving`.
-CONSENTS = ("email_consent", "sms_consent")
-VALUES = (*TEXT_FIELDS, "owner", *CONSENTS, "created_at", "updated_at")
+CONSENT_FIELDS = ("email_consent", "sms_consent")
+CONTACT_COLUMNS = (*TEXT_FIELDS, "owner", *CONSENT_FIELDS, "created_at", "updated_at")
 _COLUMN = {"owner": "cast(owner_id as text) as owner"}
 
-DUE_ACCOUNTS = text(
+FIND_DUE_ACCOUNTS = text(
     "select account_id, oldest from due_accounts(clock_timestamp() + cast(:ahead as interval))"
 )
 
-PLANS = text("select set_config('plan_cache_mode', :mode, true)")
-ONLY_MATCHER = text(
+SET_PLAN_MODE = text("select set_config('plan_cache_mode', :mode, true)")
+TRY_MATCHER_LOCK = text(
     "select pg_try_advisory_xact_lock(hashtextextended('match:' || current_account()::text, 0))"
 )
-MATCHER = text("select pg_advisory_xact_lock(hashtextextended('match:' || current_account()::text, 0))")
-SETTING = text("select name, time_zone, default_region from accounts where id = current_account()")
-CUSTOM_FIELDS = text("""
+TAKE_MATCHER_LOCK = text(
+    "select pg_advisory_xact_lock(hashtextextended('match:' || current_account()::text, 0))"
+)
+READ_ACCOUNT = text("select name, time_zone, default_region from accounts where id = current_account()")
+READ_CUSTOM_FIELDS = text("""
 select id, key, label, type, options from custom_fields where account_id = current_account() order by id
 """).columns(options=JSONB)
-LIVE = text("""
+READ_LIVE_WORKFLOWS = text("""
 select id, name, status, live_version from workflows
  where account_id = current_account() and live_version is not null and status in ('active', 'paused')
  order by created_at, id
 """)
-DOCUMENTS = text("""
+READ_VERSION_DOCUMENTS = text("""
 select v.workflow_id, v.number, v.document from workflow_versions v
   join unnest(cast(:workflows as uuid[]), cast(:numbers as int[])) w(workflow_id, number)
     on w.workflow_id = v.workflow_id and w.number = v.number
  where v.account_id = current_account()
 """).columns(document=JSONB)
-_FACTS = f"""
-select id, {", ".join(_COLUMN.get(name, name) for name in VALUES)}, fields from contacts
+_CONTACTS_BY_ID = f"""
+select id, {", ".join(_COLUMN.get(name, name) for name in CONTACT_COLUMNS)}, fields from contacts
  where account_id = current_account() and id = any(cast(:ids as uuid[])) and deleted_at is null order by id
 """  # noqa: S608 -- the names are our own columns
-FACTS = text(_FACTS).columns(fields=JSONB)
-FACTS_LOCKED = text(_FACTS + " for no key update").columns(fields=JSONB)
-FACTS_GONE = text(_FACTS.replace("deleted_at is null", "deleted_at is not null")).columns(fields=JSONB)
-TAGS = text("""
+READ_CONTACTS = text(_CONTACTS_BY_ID).columns(fields=JSONB)
+LOCK_CONTACTS = text(_CONTACTS_BY_ID + " for no key update").columns(fields=JSONB)
+READ_DELETED_CONTACTS = text(_CONTACTS_BY_ID.replace("deleted_at is null", "deleted_at is not null")).columns(
+    fields=JSONB
+)
+READ_CONTACT_TAGS = text("""
 select contact_id, array_agg(tag_id) as tags from contact_tags
  where account_id = current_account() and contact_id = any(cast(:ids as uuid[])) group by 1
 """)
 
-EVENTS = text("""
+INSERT_EVENTS = text("""
 insert into events (id, kind, subject_id, source, data, root_event_id, depth, occurred_at)
 select v.id, v.kind, v.subject_id, v.source, cast(v.data as jsonb), v.root_event_id, v.depth,
        cast(:now as timestamptz)
@@ -66,7 +70,7 @@ select v.id, v.kind, v.subject_id, v.source, cast(v.data as jsonb), v.root_event
               cast(:depth as int[]))
        v(id, kind, subject_id, source, data, root_event_id, depth)
 """)
-AUDIT = text("""
+INSERT_AUDIT_ENTRIES = text("""
 insert into audit_logs
        (id, occurred_at, actor_kind, actor_id, actor_name, action, subject_kind, subject_id, changes)
 select v.id, cast(:now as timestamptz), 'step', v.actor_id, v.actor_name, v.action, 'contact', v.subject_id,
@@ -77,10 +81,10 @@ select v.id, cast(:now as timestamptz), 'step', v.actor_id, v.actor_name, v.acti
 """)
 
 
-Made = TypeVar("Made")
+StructT = TypeVar("StructT")
 
 
-class Engine:
+class BatchSession:
     """Reads and writes of whole batches; one transaction is the caller's."""
 
     def __init__(self, session: AsyncSession) -> None:
@@ -89,7 +93,7 @@ class Engine:
     async def all(self, statement: Any, **values: Any) -> Sequence[Any]:
         return (await self.session.execute(statement, values)).all()
 
-    async def structs(self, made: Callable[..., Made], statement: Any, **values: Any) -> list[Made]:
+    async def structs(self, made: Callable[..., StructT], statement: Any, **values: Any) -> list[StructT]:
         """Rows as structs whose fields are the statement's columns, in their order: what is looked at often
         is quicker as a field than as a column of a row."""
         return [made(*row) for row in (await self.session.execute(statement, values)).all()]
@@ -98,9 +102,9 @@ class Engine:
         """Like `all`, with a plan for the tables as they are now: a plan that was kept since a table was
         small reads all of it, until somebody analyzes. Not for writes: with it the checks of foreign keys
         would be planned row by row."""
-        await self.session.execute(PLANS, {"mode": "force_custom_plan"})
+        await self.session.execute(SET_PLAN_MODE, {"mode": "force_custom_plan"})
         rows = await self.all(statement, **values)
-        await self.session.execute(PLANS, {"mode": "auto"})
+        await self.session.execute(SET_PLAN_MODE, {"mode": "auto"})
         return rows
 
     async def do(self, statement: TextClause, **values: Any) -> None:
@@ -118,11 +122,11 @@ class Engine:
 
     async def only_matcher(self) -> bool:
         """Events of an account are matched in order: by one worker at a time, until its transaction ends."""
-        return bool((await self.session.execute(ONLY_MATCHER)).scalar_one())
+        return bool((await self.session.execute(TRY_MATCHER_LOCK)).scalar_one())
 
     async def become_matcher(self) -> None:
         """The same for one whose mark keeps all others from matching: it waits for those who only look."""
-        await self.session.execute(MATCHER)
+        await self.session.execute(TAKE_MATCHER_LOCK)
 
 
 async def due_accounts(engine: AsyncEngine, ahead: Any) -> list[UUID]:
@@ -130,8 +134,8 @@ async def due_accounts(engine: AsyncEngine, ahead: Any) -> list[UUID]:
 
     The one look across accounts; it goes through a definer function that tells nothing else."""
     async with engine.connect() as connection:
-        rows = (await connection.execute(DUE_ACCOUNTS, {"ahead": ahead})).all()
+        rows = (await connection.execute(FIND_DUE_ACCOUNTS, {"ahead": ahead})).all()
     return [row.account_id for row in rows]
 
 
-__all__ = ["Engine", "due_accounts"]
+__all__ = ["BatchSession", "due_accounts"]

@@ -4,31 +4,31 @@ before effects, and never waited for while a breaker is locked."""
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 
-_ROW = "b.workflow_id, b.step_key, b.error_class, b.state, b.until, b.sample"
-_STEP = "b.account_id = current_account() and b.workflow_id = :workflow and b.step_key = :step"
-_OF_STEP = "o.account_id = current_account() and o.workflow_id = :workflow and o.step_key = :step"
+_BREAKER_COLUMNS = "b.workflow_id, b.step_key, b.error_class, b.state, b.until, b.sample"
+_BREAKERS_OF_STEP = "b.account_id = current_account() and b.workflow_id = :workflow and b.step_key = :step"
+_EFFECTS_OF_STEP = "o.account_id = current_account() and o.workflow_id = :workflow and o.step_key = :step"
 
 # Those that hold people back now, or have held back some who are still to be let go.
-AWAKE = text(f"""
-select {_ROW} from breakers b
+LOCK_ACTIVE_BREAKERS = text(f"""
+select {_BREAKER_COLUMNS} from breakers b
  where b.account_id = current_account() and (b.state <> 'closed' or b.until is not null)
  order by b.workflow_id, b.step_key, b.error_class for update skip locked
 """).columns(sample=JSONB)  # noqa: S608 -- constants
-OF_STEP = text(f"""
-select {_ROW} from breakers b where {_STEP} order by b.error_class for update
+LOCK_STEP_BREAKERS = text(f"""
+select {_BREAKER_COLUMNS} from breakers b where {_BREAKERS_OF_STEP} order by b.error_class for update
 """).columns(sample=JSONB)  # noqa: S608 -- constants
-BEGUN = text("""
+CREATE_BREAKER = text("""
 insert into breakers (workflow_id, step_key, error_class) values (:workflow, :step, :what)
 on conflict do nothing
 """)
-WRITTEN = text(f"""
+UPDATE_BREAKER = text(f"""
 update breakers b set state = :state, until = cast(:until as timestamptz),
        sample = cast(cast(:sample as text) as jsonb), changed_at = clock_timestamp(),
        opened_at = case when :state = 'closed' then null
                         else coalesce(b.opened_at, cast(:now as timestamptz)) end
- where {_STEP} and b.error_class = :what
+ where {_BREAKERS_OF_STEP} and b.error_class = :what
 """)  # noqa: S608 -- constants
-GONE = text(f"delete from breakers b where {_STEP} and b.error_class = :what")  # noqa: S608 -- constants
+DELETE_BREAKER = text(f"delete from breakers b where {_BREAKERS_OF_STEP} and b.error_class = :what")  # noqa: S608 -- constants
 
 # One of the step's effects, due or not: of the live version first, and never tried first, then the one whose
 # last try was longest ago. Also one whose worker died with it.
@@ -38,7 +38,7 @@ with x as materialized (
           join workflows w on w.account_id = o.account_id and w.id = o.workflow_id and not w.held
           join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id
            and e.paused_at is null and e.status = 'active'
-         where {_OF_STEP} and (o.status in ('pending', 'retry')
+         where {_EFFECTS_OF_STEP} and (o.status in ('pending', 'retry')
                 or o.status = 'claimed' and o.lease_until < clock_timestamp()
                    and (o.begun_at is null or o.on_doubt = 'resend'))
          order by e.version is distinct from w.live_version, o.tried_at nulls first, o.attempts, o.due_at,
@@ -50,19 +50,19 @@ update effects f set status = 'claimed', fence = f.fence + 1, begun_at = null,
 returning f.id, f.fence, f.kind, f.payload, f.idempotency_key, f.on_doubt, f.enrollment_id, f.seq,
        f.workflow_id, f.step_key, f.contact_id, true as probe
 """).columns(payload=JSONB)  # noqa: S608 -- constants
-WAITING = text(f"""
+HAS_UNSENT_EFFECTS = text(f"""
 select exists (select from effects o
                  join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id
                   and e.status = 'active'
-                where {_OF_STEP} and o.status in ('pending', 'retry', 'claimed')) as any
+                where {_EFFECTS_OF_STEP} and o.status in ('pending', 'retry', 'claimed')) as any
 """)  # noqa: S608 -- constants
 # What is due of an open breaker's step waits for its next try.
-PARK = text(f"""
+PARK_DUE_EFFECTS = text(f"""
 with x as materialized (
         select o.id, e.id as enrollment_id from effects o
           join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id and e.seq = o.seq
-         where {_OF_STEP} and o.status in ('pending', 'retry') and o.due_at <= cast(:now as timestamptz)
-           and e.status = 'active' and e.paused_at is null
+         where {_EFFECTS_OF_STEP} and o.status in ('pending', 'retry')
+           and o.due_at <= cast(:now as timestamptz) and e.status = 'active' and e.paused_at is null
          limit :most for update of e skip locked),
      e as (update enrollments e set wait_reason = 'breaker_open', wait_until = cast(:until as timestamptz)
              from x where e.account_id = current_account() and e.id = x.enrollment_id)
@@ -71,11 +71,11 @@ update effects f set due_at = cast(:until as timestamptz) from x
 returning f.id
 """)  # noqa: S608 -- constants
 # Those who were parked go on, one after the other.
-RELEASE = text(f"""
+RELEASE_PARKED_EFFECTS = text(f"""
 with x as materialized (
         select o.id, e.id as enrollment_id from effects o
           join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id and e.seq = o.seq
-         where {_OF_STEP} and o.status in ('pending', 'retry')
+         where {_EFFECTS_OF_STEP} and o.status in ('pending', 'retry')
            and e.status = 'active' and e.wait_reason = 'breaker_open'
          order by o.due_at, o.id limit :most for update of e skip locked),
      y as (select x.id, row_number() over () as place from x),
@@ -89,7 +89,7 @@ returning f.id
 """)  # noqa: S608 -- constants
 # Who failed for what an open breaker stands for, and was not taken up for it before: they begin the step
 # again.
-TAKEN_UP = text("""
+RETRY_GIVEN_UP = text("""
 with x as materialized (
         select e.id, e.error from enrollments e
           join workflows w on w.account_id = e.account_id and w.id = e.workflow_id and w.status <> 'archived'
@@ -114,19 +114,19 @@ update enrollments e
   from x where e.account_id = current_account() and e.id = x.id
 returning e.id, x.error
 """)
-TRY_NOW = text(f"""
+PROBE_NOW = text(f"""
 update breakers b set until = cast(:now as timestamptz), changed_at = clock_timestamp()
- where {_STEP} and b.state = 'open' returning b.error_class
+ where {_BREAKERS_OF_STEP} and b.state = 'open' returning b.error_class
 """)  # noqa: S608 -- constants
 # Steps that were published anew: what stopped them may be over, so they are tried at once, and what was
 # under way before says nothing about them.
-CHANGED = text("""
+REOPEN_CHANGED_STEPS = text("""
 update breakers b set state = 'open', until = cast(:now as timestamptz), changed_at = clock_timestamp(),
        sample = b.sample || '{"opened": 0}'
  where b.account_id = current_account() and b.workflow_id = :workflow and b.state <> 'closed'
    and b.step_key = any(cast(:steps as text[]))
 """)
-OPEN = text("""
+LIST_OPEN_BREAKERS = text("""
 select b.workflow_id, b.step_key, b.error_class, b.state, b.until, b.opened_at, w.name as workflow_name,
        w.live_version,
        (select count(*) from effects o

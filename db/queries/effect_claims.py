@@ -9,18 +9,20 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from db.queries.due_work import due_workflows
 
-LEASE = "make_interval(secs => cast(:lease as double precision))"  # the setting LEASE_SECONDS
+LEASE_INTERVAL = "make_interval(secs => cast(:lease as double precision))"  # the setting LEASE_SECONDS
 # Short, because the row stays locked while a batch is written: it only bridges the time between two batches.
-JOB_LEASE = f"{LEASE} / 4"
+JOB_LEASE_INTERVAL = f"{LEASE_INTERVAL} / 4"
 
 # No attempt of the effect `f` was begun, that of a probe neither: nothing can have left. The later conditions
 # are for rows that were tried before `tried_at` was noted.
 NEVER_TRIED = "f.tried_at is null and f.attempts = 0 and f.begun_at is null and f.error is null"
-UNWANTED = "unwanted"  # the error class of what was not sent because nobody wants it: its enrollment goes on
+UNWANTED_CLASS = (
+    "unwanted"  # the error class of what was not sent because nobody wants it: its enrollment goes on
+)
 
 # Died after the call began, and sending twice is not wanted, or it dies each time: a person decides.
 # The enrollment is locked with it, because it is woken next: locked after the effect it could deadlock.
-DOUBT = text("""
+MARK_INTERRUPTED_CALLS = text("""
 update effects f set status = 'unknown', fence = f.fence + 1, lease_until = null,
        error = 'The worker stopped during the call: it may have gone out.'
   from (select o.id from effects o
@@ -34,7 +36,7 @@ returning f.enrollment_id, f.seq
 """)
 # What may be claimed of the effects `o` of a workflow. `offset 0` keeps what is asked about each of them a
 # look by key, and the effects in the order of the index.
-_FREE = """o.due_at <= cast(:now as timestamptz) and o.status in ('pending', 'retry', 'claimed')
+_CLAIMABLE_EFFECT = """o.due_at <= cast(:now as timestamptz) and o.status in ('pending', 'retry', 'claimed')
                   and (o.status <> 'claimed'
                        or o.lease_until < clock_timestamp()
                           and (o.begun_at is null or o.on_doubt = 'resend'))
@@ -46,17 +48,17 @@ _FREE = """o.due_at <= cast(:now as timestamptz) and o.status in ('pending', 're
                                      and b.step_key = o.step_key and b.state <> 'closed' offset 0)"""
 # Materialized: a plan that ran the inner query once per row would claim more than it may.
 CLAIM_EFFECTS = text(f"""
-with w as materialized ({due_workflows("effects o", _FREE, "not w.held")}),
+with w as materialized ({due_workflows("effects o", _CLAIMABLE_EFFECT, "not w.held")}),
      x as materialized (
         select o.id from w
          cross join lateral (
                select o.id from effects o
                 where o.account_id = current_account() and o.workflow_id = w.id
-                  and {_FREE}
+                  and {_CLAIMABLE_EFFECT}
                 order by o.due_at limit :most for update of o skip locked) o
          limit :most)
 update effects f set status = 'claimed', fence = f.fence + 1, begun_at = null,
-       lease_until = clock_timestamp() + {LEASE}
+       lease_until = clock_timestamp() + {LEASE_INTERVAL}
   from x
  where f.account_id = current_account() and f.id = x.id
 returning f.id, f.fence, f.kind, f.payload, f.idempotency_key, f.on_doubt, f.enrollment_id, f.seq,
@@ -110,24 +112,24 @@ update effects f
        tried_at = case when y.go then clock_timestamp() else f.tried_at end,
        attempts = f.attempts + case when y.go and not cast(:probe as boolean) then 1 else 0 end,
        fence = f.fence + case when y.go then 0 else 1 end,
-       lease_until = case when y.go then clock_timestamp() + {LEASE} end,
+       lease_until = case when y.go then clock_timestamp() + {LEASE_INTERVAL} end,
        error = case when y.refusal is null then f.error
                     else concat_ws(' ', y.refusal, 'Last try: ' || f.error) end,
-       error_class = case when y.skip then '{UNWANTED}' end
+       error_class = case when y.skip then '{UNWANTED_CLASS}' end
   from y
  where f.account_id = current_account() and f.id = y.id and f.fence = :fence and f.status = 'claimed'
    and f.lease_until > clock_timestamp()
 returning f.status, f.attempts
 """)  # noqa: S608 -- constants
 # Claimed by a worker that is about to leave: the next one takes it at once.
-GIVE_BACK = text("""
+UNCLAIM_EFFECTS = text("""
 update effects f set status = 'pending', lease_until = null
   from unnest(cast(:ids as uuid[]), cast(:fences as int[])) v(id, fence)
  where f.account_id = current_account() and f.id = v.id and f.fence = v.fence and f.status = 'claimed'
    and f.begun_at is null
 """)
 # Claimed while its window is closed: it is due when that opens, and what is known of earlier tries stands.
-POSTPONE = text("""
+POSTPONE_EFFECT = text("""
 update effects f
    set status = case when f.error is null then 'pending' else 'retry' end, fence = f.fence + 1,
        lease_until = null, due_at = cast(:due_at as timestamptz)
@@ -136,7 +138,7 @@ update effects f
 """)
 # Whether a worker still has it, for what is asked before its outcome is written; and whether its enrollment
 # failed at this step for the same reason before.
-STILL_OURS = text("""
+LOCK_CLAIMED_EFFECT = text("""
 select f.id, exists (select from effects p
                       where p.account_id = f.account_id and p.enrollment_id = f.enrollment_id
                         and p.seq < f.seq and p.step_key = f.step_key and p.status = 'failed_permanent'
@@ -145,25 +147,25 @@ select f.id, exists (select from effects p
  where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
    for update of f
 """)
-EFFECT_ENDED = text("""
+WRITE_EFFECT_OUTCOME = text("""
 update effects f set status = :status, lease_until = null, error = :error, error_class = :what,
        result = cast(cast(:result as text) as jsonb), due_at = cast(:due_at as timestamptz),
        sent_at = case when :status = 'sent' then clock_timestamp() end
  where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
 returning f.id
 """)
-WAKE_VISIT = text("""
+WAKE_WAITING_ENROLLMENTS = text("""
 update enrollments e set due_at = cast(:now as timestamptz)
   from unnest(cast(:ids as uuid[]), cast(:seqs as int[])) v(id, seq)
  where e.account_id = current_account() and e.id = v.id and e.seq = v.seq and e.status = 'active'
    and e.paused_at is null
 """)
-ADDRESSES = text("""
+READ_MEMBER_EMAILS = text("""
 select u.email from memberships m join users u on u.id = m.user_id
  where m.account_id = current_account() and u.disabled_at is null
    and m.user_id = any(cast(cast(:ids as text[]) as uuid[])) order by u.email
 """)
-TOLD = text("""
+INSERT_DELIVERY_EVENT = text("""
 insert into events (id, kind, subject_id, source, data, root_event_id, depth, occurred_at)
 select :id, :kind, e.contact_id, 'system', cast(cast(:data as text) as jsonb), e.root_event_id, e.depth + 1,
        cast(:now as timestamptz)
@@ -176,7 +178,8 @@ with x as materialized (
          where account_id = current_account() and due_at <= cast(:now as timestamptz)
            and (status = 'queued' or status = 'running' and lease_until < clock_timestamp())
          order by due_at, id limit 1 for update skip locked)
-update jobs j set status = 'running', fence = j.fence + 1, lease_until = clock_timestamp() + {JOB_LEASE},
+update jobs j set status = 'running', fence = j.fence + 1,
+       lease_until = clock_timestamp() + {JOB_LEASE_INTERVAL},
        attempts = j.attempts + 1, started_at = coalesce(j.started_at, clock_timestamp())
   from x
  where j.account_id = current_account() and j.id = x.id
@@ -184,19 +187,19 @@ returning j.id, j.fence, j.attempts, j.max_attempts, j.task
 """)  # noqa: S608 -- a constant
 # Held through the batch: nobody else can take or cancel the job while its rows are written.
 RENEW_JOB = text(f"""
-update jobs set lease_until = clock_timestamp() + {JOB_LEASE}
+update jobs set lease_until = clock_timestamp() + {JOB_LEASE_INTERVAL}
  where account_id = current_account() and id = :id and fence = :fence and status = 'running' returning id
 """)  # noqa: S608 -- a constant
-JOB_DONE = text("""
+FINISH_JOB = text("""
 update jobs set status = 'done', finished_at = clock_timestamp(), lease_until = null, error = null
  where account_id = current_account() and id = :id and fence = :fence and status = 'running' returning id
 """)
-JOB_LATER = text("""
+REQUEUE_JOB = text("""
 update jobs set status = 'queued', due_at = cast(:due_at as timestamptz), lease_until = null, error = :error,
        attempts = attempts - :forgiven
  where account_id = current_account() and id = :id and fence = :fence and status = 'running' returning id
 """)
-JOB_FAILED = text("""
+FAIL_JOB = text("""
 update jobs set status = 'failed', finished_at = clock_timestamp(), lease_until = null, error = :error
  where account_id = current_account() and id = :id and fence = :fence and status = 'running' returning id
 """)

@@ -8,11 +8,11 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from db.queries.batch_session import CONSENTS, WRITABLE
+from db.queries.batch_session import CONSENT_FIELDS, WRITABLE_FIELDS
 from db.queries.due_work import due_workflows
 
 
-class Claimed(msgspec.Struct, frozen=True):
+class ClaimedEnrollment(msgspec.Struct, frozen=True):
     """One enrollment as it was claimed, in the order of the statement's columns."""
 
     id: UUID
@@ -35,42 +35,44 @@ class Claimed(msgspec.Struct, frozen=True):
     workflow_status: str
 
 
-_COLUMNS = """
+_CLAIMED_COLUMNS = """
 select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e.step_key, e.seq,
        e.fence, e.wait_reason, e.wait_until, e.goal_key, e.entered_at, e.data, e.heard_event_id, e.of_deleted,
        w.name as workflow_name, w.status as workflow_status"""
 # Held people take no step, but whoever is in an archived workflow leaves it.
-_MOVING = "(not w.held or w.status = 'archived')"
+_MAY_ADVANCE = "(not w.held or w.status = 'archived')"
 # `offset 0` keeps the look at marks a look by key: joined, it would be planned for a table that was empty a
 # moment ago.
-_FREE = """e.status = 'active' and e.due_at <= cast(:now as timestamptz) and e.paused_at is null
+_CLAIMABLE_ENROLLMENT = """e.status = 'active' and e.due_at <= cast(:now as timestamptz)
+   and e.paused_at is null
    and not exists (select from relocations r join jobs j on j.account_id = r.account_id and j.id = r.job_id
                     where r.account_id = e.account_id and r.enrollment_id = e.id
                       and j.status in ('queued', 'running') offset 0)"""
 # Not by id as well: everybody who is due at one moment would be sorted for each batch. Those of a batch whose
 # worker died are not among them: they are run alone.
-CLAIM_DUE = text(f"""
-with w as materialized ({due_workflows("enrollments e", _FREE, _MOVING)})
-{_COLUMNS}
+CLAIM_DUE_ENROLLMENTS = text(f"""
+with w as materialized ({due_workflows("enrollments e", _CLAIMABLE_ENROLLMENT, _MAY_ADVANCE)})
+{_CLAIMED_COLUMNS}
   from w
  cross join lateral (
        select e.* from enrollments e
-        where e.account_id = current_account() and e.workflow_id = w.id and {_FREE}
+        where e.account_id = current_account() and e.workflow_id = w.id and {_CLAIMABLE_ENROLLMENT}
           and e.id not in (select unnest(b.ids) from batches b
                             where b.account_id = current_account() and b.kind = 'move')
         order by e.due_at limit :most for update of e skip locked) e
  limit :most
 """).columns(data=JSONB)  # noqa: S608 -- constants
-CLAIM_THESE = text(f"""
-{_COLUMNS}
+CLAIM_ENROLLMENTS_BY_ID = text(f"""
+{_CLAIMED_COLUMNS}
   from enrollments e
   join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
- where e.account_id = current_account() and e.id = any(cast(:ids as uuid[])) and {_MOVING} and {_FREE}
+ where e.account_id = current_account() and e.id = any(cast(:ids as uuid[])) and {_MAY_ADVANCE}
+   and {_CLAIMABLE_ENROLLMENT}
    and not exists (select from installation i where i.held_at is not null)
  order by e.due_at limit :most for update of e skip locked
 """).columns(data=JSONB)
 
-EFFECTS_OF = text("""
+READ_EFFECT_OUTCOMES = text("""
 select f.enrollment_id, f.status, f.begun_at, f.due_at, f.error, f.error_class, f.result from effects f
   join unnest(cast(:ids as uuid[]), cast(:seqs as int[])) w(id, seq)
     on w.id = f.enrollment_id and w.seq = f.seq
@@ -78,7 +80,7 @@ select f.enrollment_id, f.status, f.begun_at, f.due_at, f.error, f.error_class, 
 """).columns(result=JSONB)
 
 # Everything in a batch happens at one moment, `now`: it is not sent once for each row.
-EXECUTIONS = text("""
+INSERT_EXECUTIONS = text("""
 insert into enrollment_executions
        (enrollment_id, seq, step_key, kind, started_at, finished_at, outcome, detail, error)
 select v.enrollment_id, v.seq, v.step_key, v.kind, cast(:now as timestamptz),
@@ -89,7 +91,7 @@ select v.enrollment_id, v.seq, v.step_key, v.kind, cast(:now as timestamptz),
               cast(:error as text[]))
        v(enrollment_id, seq, step_key, kind, outcome, detail, error)
 """)
-CLOSED = text("""
+CLOSE_EXECUTIONS = text("""
 update enrollment_executions x
    set finished_at = cast(:now as timestamptz), outcome = v.outcome,
        detail = x.detail || cast(v.detail as jsonb), error = v.error
@@ -98,7 +100,7 @@ update enrollment_executions x
        v(enrollment_id, seq, outcome, detail, error)
  where x.account_id = current_account() and x.enrollment_id = v.enrollment_id and x.seq = v.seq
 """)
-MOVED = text("""
+UPDATE_ENROLLMENTS = text("""
 update enrollments t
    set status = v.status, step_key = v.step_key, seq = v.seq, due_at = v.due_at, wait_until = v.wait_until,
        wait_reason = v.wait_reason, exit_reason = v.exit_reason, goal_key = v.goal_key, error = v.error,
@@ -112,25 +114,25 @@ update enrollments t
        v(id, status, step_key, seq, due_at, wait_until, wait_reason, exit_reason, goal_key, error)
  where t.account_id = current_account() and t.id = v.id
 """)
-STAYED = text("""
+UPDATE_DUE_TIMES = text("""
 update enrollments t set due_at = v.due_at
   from unnest(cast(:id as uuid[]), cast(:due_at as timestamptz[])) v(id, due_at)
  where t.account_id = current_account() and t.id = v.id
 """)
 _SET = ", ".join(
     f"{name} = case when v.built_in ? '{name}' then v.built_in ->> '{name}' else c.{name} end"
-    for name in WRITABLE
+    for name in WRITABLE_FIELDS
 )
 _CONSENT = ", ".join(
     f"{name} = case when v.built_in ? '{name}' then coalesce(v.built_in ->> '{name}', 'unknown')"
     f" else c.{name} end"
-    for name in CONSENTS
+    for name in CONSENT_FIELDS
 )
 # Whoever is no member any more owns nothing, rather than stopping everybody.
 _OWNER = """owner_id = case when v.built_in ? 'owner' then
        (select m.user_id from memberships m where m.account_id = current_account()
            and m.user_id = cast(v.built_in ->> 'owner' as uuid)) else c.owner_id end"""
-CONTACTS = text(
+UPDATE_CONTACTS = text(
     f"""
 update contacts c
    set {_SET}, {_CONSENT}, {_OWNER}, fields = jsonb_strip_nulls(c.fields || v.custom), rev = c.rev + 1,
@@ -142,22 +144,22 @@ update contacts c
 """  # noqa: S608 -- the names are our own columns
 )
 # A tag that is gone meanwhile adds nothing, rather than stopping everybody.
-TAGGED = text("""
+ADD_CONTACT_TAGS = text("""
 insert into contact_tags (contact_id, tag_id)
 select v.contact_id, v.tag_id
   from unnest(cast(:contact_id as uuid[]), cast(:tag_id as uuid[])) v(contact_id, tag_id)
   join tags t on t.account_id = current_account() and t.id = v.tag_id
 on conflict do nothing
 """)
-TAG_NAMES = text("""
+READ_TAG_NAMES = text("""
 select id, name from tags where account_id = current_account() and id = any(cast(:ids as uuid[]))
 """)
-UNTAGGED = text("""
+REMOVE_CONTACT_TAGS = text("""
 delete from contact_tags t
  using unnest(cast(:contact_id as uuid[]), cast(:tag_id as uuid[])) v(contact_id, tag_id)
  where t.account_id = current_account() and t.contact_id = v.contact_id and t.tag_id = v.tag_id
 """)
-LEDGER = text("""
+INSERT_EFFECTS = text("""
 insert into effects
        (id, enrollment_id, seq, workflow_id, contact_id, step_key, kind, idempotency_key, payload, on_doubt,
         due_at)
@@ -170,13 +172,13 @@ select v.id, v.enrollment_id, v.seq, v.workflow_id, v.contact_id, v.step_key, v.
        v(id, enrollment_id, seq, workflow_id, contact_id, step_key, kind, idempotency_key, payload, on_doubt)
 """)
 # What an earlier try said stays beside it: it may have said that the call may have arrived.
-CANCEL_EFFECTS = text("""
+CANCEL_UNSENT_EFFECTS = text("""
 update effects set status = 'cancelled', fence = fence + 1,
        error = concat_ws(' ', cast(:error as text), 'Last try: ' || error)
  where account_id = current_account() and enrollment_id = any(cast(:ids as uuid[]))
    and status in ('pending', 'retry')
 """)
-CALL_OFF = text("""
+CANCEL_EFFECTS_OF_VISITS = text("""
 update effects f set status = 'cancelled', fence = f.fence + 1,
        error = concat_ws(' ', cast(:error as text), 'Last try: ' || f.error)
   from unnest(cast(:enrollment_id as uuid[]), cast(:seq as int[])) v(enrollment_id, seq)
@@ -184,7 +186,7 @@ update effects f set status = 'cancelled', fence = f.fence + 1,
    and f.status in ('pending', 'retry')
 """)
 # The fence: a person may have paused or moved them since they were claimed.
-PARK_POISON = text("""
+PARK_POISON_ENROLLMENT = text("""
 update enrollments set status = 'failed', exit_reason = 'failed_permanent', error = :error, due_at = null,
        step_key = coalesce(step_key, :step), seq = seq + :visits,
        wait_until = null, wait_reason = null, ended_at = cast(:now as timestamptz),
@@ -192,14 +194,14 @@ update enrollments set status = 'failed', exit_reason = 'failed_permanent', erro
  where account_id = current_account() and id = :id and fence = :fence and status = 'active' returning id
 """)
 # Of a step that was not begun when it failed. A row that is there already is what it failed of.
-FAILED_VISIT = text("""
+INSERT_FAILED_EXECUTION = text("""
 insert into enrollment_executions
        (enrollment_id, seq, step_key, kind, started_at, finished_at, outcome, error)
 select e.id, e.seq, :step, :kind, cast(:now as timestamptz), cast(:now as timestamptz), 'failed', :error
   from enrollments e where e.account_id = current_account() and e.id = :id
 on conflict do nothing
 """)
-CLOSE_OPEN = text("""
+FAIL_OPEN_EXECUTIONS = text("""
 update enrollment_executions set finished_at = cast(:now as timestamptz), outcome = 'failed', error = :error
  where account_id = current_account() and enrollment_id = :id and finished_at is null
 """)

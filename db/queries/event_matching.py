@@ -3,26 +3,28 @@
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 
-_UNMATCHED = """
+_CLAIM_EVENTS = """
 select id, kind, subject_id, source, data, root_event_id, depth, occurred_at from events
  where account_id = current_account() and matched_at is null {which} order by id limit :most
    for update skip locked
 """
-UNMATCHED = text(_UNMATCHED.format(which="")).columns(data=JSONB)
+CLAIM_UNMATCHED_EVENTS = text(_CLAIM_EVENTS.format(which="")).columns(data=JSONB)
 # Of those that are matched next: ids come in the order of writing, by each process's own clock, and what a
 # long transaction wrote happened when it began.
-UNMATCHED_SINCE = text("""
+OLDEST_UNMATCHED_EVENT = text("""
 select min(occurred_at) as oldest from (
   select occurred_at from events where account_id = current_account() and matched_at is null
    order by id limit 500) x
 """)
-UNMATCHED_THESE = text(_UNMATCHED.format(which="and id = any(cast(:ids as uuid[]))")).columns(data=JSONB)
-MATCHED = text("""
+CLAIM_EVENTS_BY_ID = text(_CLAIM_EVENTS.format(which="and id = any(cast(:ids as uuid[]))")).columns(
+    data=JSONB
+)
+MARK_EVENTS_MATCHED = text("""
 update events set matched_at = cast(:now as timestamptz)
  where account_id = current_account() and id = any(cast(:ids as uuid[]))
 """)
 # By contact alone: with the workflow beside it, the planner may read all of a workflow's for each person.
-HISTORY = text("""
+READ_ENTRY_HISTORIES = text("""
 with mine as materialized (
         select workflow_id, contact_id, id, status, entry_key, entered_at, ended_at from enrollments
          where account_id = current_account() and contact_id = any(cast(:contacts as uuid[]))),
@@ -41,14 +43,14 @@ select w.workflow_id, w.contact_id, count(e.id) > 0 as entered_before, max(e.end
  group by 1, 2
 """)
 # By id, which begins with its time of making: the last day and an hour, however many came before.
-ENTERED_TODAY = text("""
+COUNT_ENTRIES_TODAY = text("""
 select (select count(*) from (
           select from enrollments e
            where e.account_id = current_account() and e.workflow_id = w.id and e.id > :since
              and e.entered_at > cast(:now as timestamptz) - interval '1 day' limit w.cap) x) as entered, w.id
   from unnest(cast(:workflows as uuid[]), cast(:caps as int[])) w(id, cap)
 """)
-ENROLL = text("""
+INSERT_ENROLLMENTS = text("""
 insert into enrollments
        (id, workflow_id, version, contact_id, event_id, root_event_id, depth, entry_key, data, of_deleted,
         status, exit_reason, ended_at, due_at, wait_until, entered_at)
@@ -68,7 +70,7 @@ select v.id, v.workflow_id, v.version, v.contact_id, v.event_id, v.root_event_id
          superseded, settled_at)
 on conflict do nothing returning id, workflow_id, contact_id, root_event_id, depth
 """)
-DECIDED = text("""
+INSERT_DECISIONS = text("""
 insert into trigger_decisions (event_id, workflow_id, version, contact_id, verdict, detail, decided_at)
 select v.event_id, v.workflow_id, v.version, v.contact_id, v.verdict, cast(v.detail as jsonb),
        cast(:now as timestamptz)
@@ -78,7 +80,7 @@ select v.event_id, v.workflow_id, v.version, v.contact_id, v.verdict, cast(v.det
 on conflict do nothing
 """)
 
-STANDING = text("""
+READ_ACTIVE_ENROLLMENTS = text("""
 select e.id, e.workflow_id, e.version, e.contact_id, e.step_key, e.seq, e.wait_reason, e.wait_until,
        e.entered_at, e.of_deleted, e.due_at <= cast(:now as timestamptz) as due, x.started_at
   from enrollments e
@@ -88,16 +90,16 @@ select e.id, e.workflow_id, e.version, e.contact_id, e.step_key, e.seq, e.wait_r
    and e.status = 'active'
 """)
 # Waits for the worker who moves them now; whoever locks several does it in this order.
-SETTLED = text("""
+LOCK_ENROLLMENTS = text("""
 select id from enrollments
  where account_id = current_account() and id = any(cast(:ids as uuid[])) order by id for update
 """)
-WAKE = text("""
+WAKE_ENROLLMENTS = text("""
 update enrollments set due_at = cast(:now as timestamptz)
  where account_id = current_account() and id = any(cast(:ids as uuid[])) and status = 'active'
    and paused_at is null and (due_at is null or due_at > cast(:now as timestamptz))
 """)
-WAKE_ALL_OF = text("""
+WAKE_ENROLLMENTS_OF_CONTACTS = text("""
 with x as materialized (
         select id from enrollments
          where account_id = current_account() and contact_id = any(cast(:ids as uuid[]))
@@ -107,14 +109,14 @@ update enrollments e set due_at = cast(:now as timestamptz) from x
  where e.account_id = current_account() and e.id = x.id
 """)
 # Whoever is paused has heard it when they go on.
-HEARD = text("""
+WAKE_BY_EVENT = text("""
 update enrollments e set heard_event_id = v.event_id,
        due_at = case when e.paused_at is null then cast(:now as timestamptz) end
   from unnest(cast(:id as uuid[]), cast(:seq as int[]), cast(:event_id as uuid[])) v(id, seq, event_id)
  where e.account_id = current_account() and e.id = v.id and e.seq = v.seq and e.status = 'active'
    and e.wait_reason = 'event'
 """)
-LIVE_LOCKED = text("""
+LOCK_ACTIVE_ENROLLMENTS = text("""
 select e.*, w.name as workflow_name, w.status as workflow_status
   from enrollments e join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
  where e.account_id = current_account() and e.id = any(cast(:ids as uuid[])) and e.status = 'active'
@@ -122,7 +124,7 @@ select e.*, w.name as workflow_name, w.status as workflow_status
 """).columns(data=JSONB)
 
 # What happened to a contact, newest first, with what one workflow decided on it.
-_DECIDED_ON = """
+_DECISIONS_ON_EVENTS = """
 select v.id, v.kind, v.source, v.subject_id, v.data, v.depth, v.occurred_at, d.verdict, d.detail, d.version,
        v.matched_at is not null as matched,
        exists (select from audit_logs a
@@ -138,6 +140,12 @@ select v.id, v.kind, v.source, v.subject_id, v.data, v.depth, v.occurred_at, d.v
  order by v.id {order} limit :most
 """
 _OLDER, _NEWER = "and v.id < cast(:edge as uuid)", "and v.id > cast(:edge as uuid)"
-DECIDED_ON = text(_DECIDED_ON.format(which="", order="desc")).columns(data=JSONB, detail=JSONB)
-DECIDED_ON_OLDER = text(_DECIDED_ON.format(which=_OLDER, order="desc")).columns(data=JSONB, detail=JSONB)
-DECIDED_ON_NEWER = text(_DECIDED_ON.format(which=_NEWER, order="asc")).columns(data=JSONB, detail=JSONB)
+LATEST_EVENT_DECISIONS = text(_DECISIONS_ON_EVENTS.format(which="", order="desc")).columns(
+    data=JSONB, detail=JSONB
+)
+OLDER_EVENT_DECISIONS = text(_DECISIONS_ON_EVENTS.format(which=_OLDER, order="desc")).columns(
+    data=JSONB, detail=JSONB
+)
+NEWER_EVENT_DECISIONS = text(_DECISIONS_ON_EVENTS.format(which=_NEWER, order="asc")).columns(
+    data=JSONB, detail=JSONB
+)

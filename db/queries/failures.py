@@ -12,11 +12,11 @@ from db.repositories.enrollments import BY_INDEX
 MOST_COUNTED = 1000  # of each step, and of each kind to be sent: the page is asked for every two seconds
 
 # The same error of different people is one cause: addresses, ids and numbers in it are theirs.
-_PEOPLE = r"'<[^>]*>|\S+@\S+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+'"
+_PERSONAL_PARTS = r"'<[^>]*>|\S+@\S+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+'"
 
 
 def _cause(row: str) -> str:
-    return f"coalesce(o.error_class, left(regexp_replace({row}.error, {_PEOPLE}, '…', 'g'), 200), '')"
+    return f"coalesce(o.error_class, left(regexp_replace({row}.error, {_PERSONAL_PARTS}, '…', 'g'), 200), '')"
 
 
 def _step_after(workflow: str, condition: str) -> str:
@@ -28,7 +28,7 @@ def _step_after(workflow: str, condition: str) -> str:
 
 # Step by step, from one to the next by the index: many who failed at one step hide nobody at another, and of
 # each step those of its latest version come first.
-FAILING = text(f"""
+LIST_FAILURE_GROUPS = text(f"""
 with recursive steps as (
         select w.id as workflow_id, {_step_after("w.id", "x.step_key is not null")} as step_key
           from workflows w where w.account_id = current_account()
@@ -86,9 +86,9 @@ select g.*, w.name as workflow_name, c.first_name, c.last_name, c.email
 """)  # noqa: S608 -- constants
 
 
-async def failing(session: AsyncSession, groups: int) -> Sequence[Any]:
+async def failure_groups(session: AsyncSession, groups: int) -> Sequence[Any]:
     """The latest groups of FAILING, each counted up to MOST_COUNTED; read by indexes alone, as COUNTS is."""
     await session.execute(BY_INDEX, {"others": "off"})
-    rows = (await session.execute(FAILING, {"most": MOST_COUNTED, "groups": groups})).all()
+    rows = (await session.execute(LIST_FAILURE_GROUPS, {"most": MOST_COUNTED, "groups": groups})).all()
     await session.execute(BY_INDEX, {"others": "on"})
     return rows

@@ -8,7 +8,7 @@ disk.
 
 from sqlalchemy import text
 
-MARK = text("""
+INSERT_MARK = text("""
 with quick as (select set_config('synchronous_commit', 'off', true) as how)
 insert into batches (id, kind, worker_id, ids)
 select cast(:id as uuid), cast(:kind as text), cast(:worker as uuid), cast(:ids as uuid[]) from quick
@@ -16,38 +16,38 @@ select cast(:id as uuid), cast(:kind as text), cast(:worker as uuid), cast(:ids 
     or not exists (select from batches o where o.account_id = current_account() and o.kind = 'match')
 returning id
 """)
-UNMARK = text("""
+DELETE_MARKS = text("""
 delete from batches where account_id = current_account() and id = any(cast(:marks as uuid[]))
 """)
 # The worker has not been heard of for `gone` seconds, or nobody has it. Of enrollments, what never crashed
 # alone comes first. Of events, only the oldest: while somebody has that one, the others wait for it.
-_LATELY = "clock_timestamp() - make_interval(secs => cast(:gone as double precision))"
-LEFT_BEHIND = text(f"""
+_GONE_SINCE = "clock_timestamp() - make_interval(secs => cast(:gone as double precision))"
+LOCK_LEFT_BEHIND_MARK = text(f"""
 select b.id, b.ids, b.crashes, b.worker_id from batches b
  where b.account_id = current_account() and b.kind = cast(:kind as text)
    and (b.kind = 'move'
         or b.id = (select o.id from batches o where o.account_id = current_account() and o.kind = 'match'
                     order by cardinality(o.ids) desc, o.ids[1], o.id limit 1))
    and (b.worker_id is null
-        or b.begun_at < {_LATELY}
-           and not exists (select from workers w where w.id = b.worker_id and w.seen_at > {_LATELY}))
+        or b.begun_at < {_GONE_SINCE}
+           and not exists (select from workers w where w.id = b.worker_id and w.seen_at > {_GONE_SINCE}))
  order by cardinality(b.ids) desc, b.crashes, b.id limit 1 for update of b skip locked
 """)  # noqa: S608 -- a constant
 # One crash is on the account of all of them: it was one of them, and nobody knows which.
-SPLIT = text("""
+SPLIT_ENROLLMENT_MARK = text("""
 with gone as (delete from batches where account_id = current_account() and id = :id returning ids)
 insert into batches (id, worker_id, ids, crashes)
 select gen_random_uuid(), null, array[e.id], 1 from gone, enrollments e
  where e.account_id = current_account() and e.id = any(gone.ids) and e.status = 'active'
    and e.due_at <= cast(:now as timestamptz)
 """)
-SPLIT_EVENTS = text("""
+SPLIT_EVENT_MARK = text("""
 with gone as (delete from batches where account_id = current_account() and id = :id returning ids)
 insert into batches (id, kind, worker_id, ids, crashes)
 select gen_random_uuid(), 'match', null, array[e.id], 1 from gone, events e
  where e.account_id = current_account() and e.id = any(gone.ids) and e.matched_at is null
 """)
-TAKE_ALONE = text("""
+TAKE_SUSPECT = text("""
 update batches set worker_id = cast(:worker as uuid), begun_at = clock_timestamp(),
        crashes = crashes + case when worker_id is null then 0 else 1 end
  where account_id = current_account() and id = :id

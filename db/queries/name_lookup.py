@@ -3,7 +3,7 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-NAMES = text("""
+LIST_NAMES = text("""
 select 'tags' as kind, cast(id as text) as id, name from tags where account_id = current_account()
 union all
 select 'segments', cast(id as text), name from segments where account_id = current_account()
@@ -17,7 +17,7 @@ select 'users', cast(u.id as text), u.name from users u
 """)
 
 
-class Naming:
+class NameLookup:
     """Ids as text to names, by kind: tags, segments, workflows that are not archived, users (members)."""
 
     def __init__(self, session: AsyncSession) -> None:
@@ -26,6 +26,6 @@ class Naming:
     async def all(self) -> dict[str, dict[str, str]]:
         """The four kinds are always there; names are in order."""
         found: dict[str, dict[str, str]] = {"tags": {}, "segments": {}, "workflows": {}, "users": {}}
-        for kind, key, name in (await self.session.execute(NAMES)).all():
+        for kind, key, name in (await self.session.execute(LIST_NAMES)).all():
             found[kind][key] = name
         return found

@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Contact, Effect, Enrollment, Job, Workflow
 
-MOST = 100_000
+COUNT_LIMIT = 100_000
 
 
-class Home:
+class OverviewTotals:
     """What the overview of the session's account shows."""
 
     def __init__(self, session: AsyncSession) -> None:
@@ -31,5 +31,10 @@ class Home:
         return (await self.session.execute(select(*columns))).one()
 
     def _count(self, name: str, model: Any, condition: ColumnElement[bool]) -> Label[Any]:
-        rows = select(literal(1)).where(model.account_id == self.account_id, condition).limit(MOST).subquery()
+        rows = (
+            select(literal(1))
+            .where(model.account_id == self.account_id, condition)
+            .limit(COUNT_LIMIT)
+            .subquery()
+        )
         return select(func.count()).select_from(rows).scalar_subquery().label(name)

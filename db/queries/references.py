@@ -16,10 +16,10 @@ from app.workflows.domain.references import names_option, references
 from db.repositories.fields import Fields
 from db.repositories.segments import read_filter
 
-Kind = Literal["tag", "field", "segment", "workflow", "user"]
-Named = Callable[[Version | Draft], bool]
-MOST = 50
-PUBLISHED = text("""
+ReferenceKind = Literal["tag", "field", "segment", "workflow", "user"]
+Names = Callable[[Version | Draft], bool]
+MOST_USES = 50
+FIND_PUBLISHED_USES = text("""
 select w.id, w.name, bool_or(w.live_version = r.version) as live
   from workflow_references r
   join workflows w on w.account_id = r.account_id and w.id = r.workflow_id
@@ -29,7 +29,7 @@ select w.id, w.name, bool_or(w.live_version = r.version) as live
            and e.version = r.version and e.status = 'active'))
  group by w.id, w.name order by w.name, w.id limit 50
 """)
-DOCUMENTS = text("""
+READ_DOCUMENTS_WITH_FIELD = text("""
 select w.id, w.name, coalesce(w.live_version = r.version, false) as live, v.document
   from workflow_references r
   join workflows w on w.account_id = r.account_id and w.id = r.workflow_id
@@ -43,7 +43,7 @@ select w.id, w.name, coalesce(w.live_version = r.version, false) as live, v.docu
 """).columns(document=JSONB)
 # Only drafts that hold one of the texts are read (small, without hyphens: an id may be written in many ways):
 # what a draft means is for `references` to say.
-DRAFTS = (
+FIND_DRAFTS_WITH_TEXT = (
     text("""
 select w.id, w.name, v.draft from workflows w
   join workflow_revisions v on v.account_id = w.account_id and v.workflow_id = w.id and v.rev = w.rev
@@ -55,7 +55,7 @@ select w.id, w.name, v.draft from workflows w
     .bindparams(bindparam("needles", type_=ARRAY(TEXT)))
     .columns(draft=JSONB)
 )
-FILTERS = text("""
+FIND_SEGMENTS_WITH_TEXT = text("""
 select s.id, s.name, s.filter from segments s
  where s.account_id = current_account()
    and strpos(replace(lower(cast(s.filter as text)), '-', ''), :needle) > 0
@@ -64,25 +64,29 @@ select s.id, s.name, s.filter from segments s
 
 
 # One lock for an account: what is named may not go while somebody names it.
-NAMING = text("select pg_advisory_xact_lock_shared(hashtextextended('names:' || current_account()::text, 0))")
-TAKING_AWAY = text("select pg_advisory_xact_lock(hashtextextended('names:' || current_account()::text, 0))")
+LOCK_NAMES_SHARED = text(
+    "select pg_advisory_xact_lock_shared(hashtextextended('names:' || current_account()::text, 0))"
+)
+LOCK_NAMES_EXCLUSIVE = text(
+    "select pg_advisory_xact_lock(hashtextextended('names:' || current_account()::text, 0))"
+)
 
 
-class Uses:
+class ReferenceQueries:
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
 
     async def naming(self) -> None:
         """Before the names are read that a filter or a draft will be stored with: until the transaction ends
         nothing is taken away."""
-        await self.session.execute(NAMING)
+        await self.session.execute(LOCK_NAMES_SHARED)
 
     async def taking_away(self) -> None:
         """Before it is asked who uses a thing that is about to go: waits for all who are naming, and lets
         nobody name anything until the transaction ends."""
-        await self.session.execute(TAKING_AWAY)
+        await self.session.execute(LOCK_NAMES_EXCLUSIVE)
 
-    async def of(self, kind: Kind, target: str) -> list[Use]:
+    async def of(self, kind: ReferenceKind, target: str) -> list[Use]:
         """Who uses it; `target` is an id, for a field its key."""
         fields = await Fields(session=self.session).catalogue()
 
@@ -90,7 +94,7 @@ class Uses:
             return (kind, target) in references(source, fields).rows()
 
         values = {"kind": kind, "target": target}
-        rows = (await self.session.execute(PUBLISHED, values)).all()
+        rows = (await self.session.execute(FIND_PUBLISHED_USES, values)).all()
         found = [_workflow(row, "live" if row.live else "people") for row in rows]
         needles = [target]
         if kind == "field" and target in fields:
@@ -103,33 +107,33 @@ class Uses:
         def named(source: Version | Draft) -> bool:
             return names_option(source, field, options)
 
-        rows = (await self.session.execute(DOCUMENTS, {"target": field})).all()
+        rows = (await self.session.execute(READ_DOCUMENTS_WITH_FIELD, {"target": field})).all()
         found: dict[Any, Use] = {}
         for row in rows:  # the live version of each first
             if row.id not in found and named(load_version(row.document)):
                 found[row.id] = _workflow(row, "live" if row.live else "people")
         return await self._with_others([*found.values()], [field], named)
 
-    async def _with_others(self, found: list[Use], needles: list[str], named: Named) -> list[Use]:
+    async def _with_others(self, found: list[Use], needles: list[str], named: Names) -> list[Use]:
         """And those drafts and segments that hold one of the texts and name it."""
         known = {use.id for use in found if use.how == "live"}
         plain = [needle.lower().replace("-", "") for needle in needles]
-        rows = (await self.session.execute(DRAFTS, {"needles": plain})).all()
+        rows = (await self.session.execute(FIND_DRAFTS_WITH_TEXT, {"needles": plain})).all()
         drafts = [
             _workflow(row, "draft")
             for row in rows
             if row.id not in known and named(msgspec.convert(row.draft, Draft))
         ]
-        rows = (await self.session.execute(FILTERS, {"needle": plain[0]})).all()
+        rows = (await self.session.execute(FIND_SEGMENTS_WITH_TEXT, {"needle": plain[0]})).all()
         segments = [
             Use("segment", row.id, row.name, "", f"/segments/{row.id}")
             for row in rows
             if _named_by(row, named)
         ]
-        return [*found, *drafts, *segments][:MOST]
+        return [*found, *drafts, *segments][:MOST_USES]
 
 
-def _named_by(row: Any, named: Named) -> bool:
+def _named_by(row: Any, named: Names) -> bool:
     """Whether a segment that holds the text names it. One that cannot be read may."""
     try:
         return named(Draft(entry=read_filter(row.filter)))

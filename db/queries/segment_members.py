@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.models import Contact, SegmentMember
 
 # `due_at` of a segment that is watched from now on and was never compared: who is in it then did not enter.
-FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER_COMPARED = datetime(1970, 1, 1, tzinfo=UTC)
 
-_USED = """
+_USED_BY_TRIGGERS = """
 select distinct cast(t ->> 'segment' as uuid) as id
   from workflows w
   join workflow_versions v
@@ -25,46 +25,46 @@ select distinct cast(t ->> 'segment' as uuid) as id
    and t ->> 'kind' in ('segment_entered', 'segment_left') and t ->> 'segment' is not null
    and v.document -> 'settings' ->> 'audience' is distinct from 'current_only'
 """
-WATCH = text(f"""
-with used as ({_USED})
+SYNC_WATCHED_SEGMENTS = text(f"""
+with used as ({_USED_BY_TRIGGERS})
 update segments s set due_at = case when s.due_at is null then cast(:first as timestamptz) end
  where s.account_id = current_account()
    and (s.due_at is null) = exists (select from used u where u.id = s.id)
 returning s.id, s.due_at
 """)  # noqa: S608 -- a constant
-WATCH_AGAIN = text(f"""
-with used as ({_USED})
+RESTART_FAILED_SEGMENTS = text(f"""
+with used as ({_USED_BY_TRIGGERS})
 update segments s set due_at = cast(:first as timestamptz)
  where s.account_id = current_account() and s.due_at is null and s.id in (select u.id from used u)
 """)  # noqa: S608 -- a constant
-FORGET = text("""
+DELETE_MEMBERS_OF_SEGMENTS = text("""
 delete from segment_members where account_id = current_account() and segment_id = any(cast(:ids as uuid[]))
 """)
-CLAIM = text("""
+CLAIM_DUE_SEGMENT = text("""
 select id, filter, due_at from segments
  where account_id = current_account() and due_at <= cast(:now as timestamptz)
  order by due_at limit 1 for update skip locked
 """).columns(filter=JSONB)
-NEXT = text("""
+SET_NEXT_COMPARISON = text("""
 update segments set due_at = cast(:due_at as timestamptz) where account_id = current_account() and id = :id
 """)
-COMPARED = text("""
+FIND_COMPARED_SEGMENTS = text("""
 select id from segments
  where account_id = current_account() and id = any(cast(:ids as uuid[]))
    and due_at > cast(:first as timestamptz)
 """)
-MEMBERS = text("""
+READ_MEMBERS = text("""
 select segment_id, contact_id from segment_members
  where account_id = current_account() and contact_id = any(cast(:contacts as uuid[]))
    and segment_id = any(cast(:segments as uuid[]))
 """)
-ENTERED = text("""
+INSERT_MEMBERS = text("""
 insert into segment_members (segment_id, contact_id, entered_at)
 select v.segment_id, v.contact_id, cast(:now as timestamptz)
   from unnest(cast(:segment_id as uuid[]), cast(:contact_id as uuid[])) v(segment_id, contact_id)
  order by 1, 2 on conflict do nothing returning segment_id, contact_id
 """)
-LEFT = text("""
+DELETE_MEMBERS = text("""
 delete from segment_members m
  using unnest(cast(:segment_id as uuid[]), cast(:contact_id as uuid[])) v(segment_id, contact_id)
  where m.account_id = current_account() and m.segment_id = v.segment_id and m.contact_id = v.contact_id
@@ -72,21 +72,21 @@ returning m.segment_id, m.contact_id
 """)
 
 
-async def watch(session: Any) -> bool:
+async def sync_watched_segments(session: Any) -> bool:
     """Watches the segments that live workflows ask about and no others; whether that changed."""
-    rows = (await session.execute(WATCH, {"first": FIRST})).all()
+    rows = (await session.execute(SYNC_WATCHED_SEGMENTS, {"first": NEVER_COMPARED})).all()
     forgotten = [row.id for row in rows if row.due_at is None]
     if forgotten:
-        await session.execute(FORGET, {"ids": forgotten})
+        await session.execute(DELETE_MEMBERS_OF_SEGMENTS, {"ids": forgotten})
     return bool(rows)
 
 
-async def watch_again(session: Any) -> None:
+async def restart_failed_segments(session: Any) -> None:
     """Watches those that live workflows ask about and that could not be compared a first time."""
-    await session.execute(WATCH_AGAIN, {"first": FIRST})
+    await session.execute(RESTART_FAILED_SEGMENTS, {"first": NEVER_COMPARED})
 
 
-async def fill(
+async def fill_segment(
     session: AsyncSession, segment_id: UUID, condition: ColumnElement[bool], now: datetime
 ) -> None:
     """Everybody who is in the segment becomes a member, without a word."""
@@ -98,7 +98,7 @@ async def fill(
     await session.execute(upsert(SegmentMember).from_select(names, everybody).on_conflict_do_nothing())
 
 
-async def entering(
+async def find_new_members(
     session: AsyncSession, segment_id: UUID, condition: ColumnElement[bool], most: int
 ) -> Sequence[UUID]:
     """Contacts who are in the segment now and were no members."""
@@ -114,7 +114,7 @@ async def entering(
     return (await session.scalars(query.order_by(Contact.id).limit(most))).all()
 
 
-async def leaving(
+async def find_former_members(
     session: AsyncSession, segment_id: UUID, condition: ColumnElement[bool], most: int
 ) -> Sequence[Any]:
     """Members who are not in the segment now: id, and whether the contact is `there`."""

@@ -8,15 +8,15 @@ everybody.
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 
-MEMBERS = text("""
+READ_ACCOUNT_MEMBERS = text("""
 select m.user_id as id, u.name from memberships m join users u on u.id = m.user_id
  where m.account_id = current_account() order by m.user_id
 """)
-OWNED = text("""
+COUNT_OWNED_CONTACTS = text("""
 select owner_id, count(*) as contacts from contacts
  where account_id = current_account() and owner_id is not null and deleted_at is null group by 1
 """)
-MEMBERSHIP = text("""
+READ_WORKFLOW_MEMBERSHIP = text("""
 select contact_id, array_agg(distinct workflow_id) as ever,
        array_agg(distinct workflow_id) filter (where status = 'active') as active,
        array_agg(distinct workflow_id) filter (where status = 'completed') as completed
@@ -24,7 +24,7 @@ select contact_id, array_agg(distinct workflow_id) as ever,
  where account_id = current_account() and contact_id = any(cast(:ids as uuid[])) group by 1
 """)
 # Of the events only those are read that somebody asks about, and of what changed only such fields.
-HAPPENED = text("""
+READ_CONTACT_HISTORY = text("""
 select v.id as contact_id, e.kind, e.occurred_at,
        case when cast(:fields as text[]) <> '{}' and e.kind = 'contact.updated'
             then (select jsonb_object_agg(f.key, e.data->'changes'->f.key)
@@ -39,32 +39,32 @@ select v.id as contact_id, e.kind, e.occurred_at,
 """).columns(changes=JSONB)
 
 # What a step remembers, kept from other batches until the transaction ends; always in the same order.
-STATES_BEGUN = text("""
+CREATE_STEP_STATES = text("""
 insert into step_states (workflow_id, step_key, state)
 select v.workflow_id, v.step_key, cast('{}' as jsonb)
   from unnest(cast(:workflow_id as uuid[]), cast(:step_key as text[])) v(workflow_id, step_key)
  order by 1, 2 on conflict do nothing
 """)
-STATES_LOCKED = text("""
+LOCK_STEP_STATES = text("""
 select s.workflow_id, s.step_key, s.state from step_states s
   join unnest(cast(:workflow_id as uuid[]), cast(:step_key as text[])) v(workflow_id, step_key)
     on v.workflow_id = s.workflow_id and v.step_key = s.step_key
  where s.account_id = current_account() order by s.workflow_id, s.step_key for update of s
 """).columns(state=JSONB)
-STATES_WRITTEN = text("""
+UPDATE_STEP_STATES = text("""
 update step_states s set state = cast(v.state as jsonb)
   from unnest(cast(:workflow_id as uuid[]), cast(:step_key as text[]), cast(:state as text[]))
        v(workflow_id, step_key, state)
  where s.account_id = current_account() and s.workflow_id = v.workflow_id and s.step_key = v.step_key
 """)
 
-ANSWERS = text("""
+READ_APPROVAL_ANSWERS = text("""
 select a.enrollment_id, a.answer from approvals a
   join unnest(cast(:ids as uuid[]), cast(:seqs as int[])) v(id, seq)
     on v.id = a.enrollment_id and v.seq = a.seq
  where a.account_id = current_account() and a.status = 'answered'
 """)
-APPROVALS = text("""
+INSERT_APPROVALS = text("""
 insert into approvals
        (id, enrollment_id, seq, workflow_id, contact_id, step_key, question, options, users, due_at,
         created_at)
@@ -76,21 +76,21 @@ select v.id, v.enrollment_id, v.seq, v.workflow_id, v.contact_id, v.step_key, v.
               cast(:due_at as timestamptz[]))
        v(id, enrollment_id, seq, workflow_id, contact_id, step_key, question, options, users, due_at)
 """)
-APPROVALS_CLOSED = text("""
+CLOSE_APPROVALS = text("""
 update approvals a set status = v.status
   from unnest(cast(:enrollment_id as uuid[]), cast(:seq as int[]), cast(:status as text[]))
        v(enrollment_id, seq, status)
  where a.account_id = current_account() and a.enrollment_id = v.enrollment_id and a.seq = v.seq
    and a.status = 'open'
 """)
-NOTES = text("""
+INSERT_NOTES = text("""
 insert into notes (id, contact_id, body, author_kind, author_id, author_name, created_at)
 select v.id, v.contact_id, v.body, 'step', v.author_id, v.author_name, cast(:now as timestamptz)
   from unnest(cast(:id as uuid[]), cast(:contact_id as uuid[]), cast(:body as text[]),
               cast(:author_id as text[]), cast(:author_name as text[]))
        v(id, contact_id, body, author_id, author_name)
 """)
-TASKS = text("""
+INSERT_TASKS = text("""
 insert into tasks
        (id, contact_id, title, body, assignee_id, due_at, author_kind, author_id, author_name, created_at,
         updated_at)
@@ -102,7 +102,7 @@ select v.id, v.contact_id, v.title, v.body, m.user_id, v.due_at, 'step', v.autho
        v(id, contact_id, title, body, assignee_id, due_at, author_id, author_name)
   left join memberships m on m.account_id = current_account() and m.user_id = v.assignee_id
 """)
-NOTIFICATIONS = text("""
+INSERT_NOTIFICATIONS = text("""
 insert into notifications (id, user_id, title, body, href, contact_id, created_at)
 select v.id, m.user_id, v.title, v.body, v.href, v.contact_id, cast(:now as timestamptz)
   from unnest(cast(:id as uuid[]), cast(:user_id as uuid[]), cast(:title as text[]), cast(:body as text[]),
@@ -110,12 +110,12 @@ select v.id, m.user_id, v.title, v.body, v.href, v.contact_id, cast(:now as time
        v(id, user_id, title, body, href, contact_id)
   join memberships m on m.account_id = current_account() and m.user_id = v.user_id
 """)
-BINNED = text("""
+DELETE_CONTACTS = text("""
 update contacts set deleted_at = cast(:now as timestamptz), updated_at = cast(:now as timestamptz),
        rev = rev + 1
  where account_id = current_account() and id = any(cast(:ids as uuid[])) and deleted_at is null
 """)
-CARRIED = text("""
+UPDATE_ENROLLMENT_DATA = text("""
 update enrollments e set data = cast(v.data as jsonb)
   from unnest(cast(:id as uuid[]), cast(:data as text[])) v(id, data)
  where e.account_id = current_account() and e.id = v.id
@@ -123,7 +123,7 @@ update enrollments e set data = cast(v.data as jsonb)
 
 # Whom a step asked out of workflows: those who were in before it asked. The event of a date has an id of its
 # day, which east of Greenwich may lie ahead: then the enrollment's own id says when they came in.
-LEAVING = text("""
+FIND_ENROLLMENTS_TO_END = text("""
 select distinct e.id
   from unnest(cast(:event_id as uuid[]), cast(:contact_id as uuid[]), cast(:workflow_id as uuid[]),
               cast(:not_id as uuid[])) v(event_id, contact_id, workflow_id, not_id)

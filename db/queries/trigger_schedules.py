@@ -19,7 +19,7 @@ from db.models import Contact
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 # One look at the front of each index: what there is to do for an account.
-DUE = text("""
+HAS_DUE_WORK = text("""
 select exists (select from workflow_clocks where account_id = current_account()
                   and next_at <= cast(:now as timestamptz)) as clocks,
        exists (select from segments where account_id = current_account()
@@ -27,7 +27,7 @@ select exists (select from workflow_clocks where account_id = current_account()
        exists (select from tasks where account_id = current_account() and completed_at is null
                   and overdue_at is null and due_at <= cast(:now as timestamptz)) as tasks
 """)
-CLAIM = text("""
+CLAIM_DUE_SCHEDULES = text("""
 select c.workflow_id, c.trigger_key, c.version, c.last_at, c.next_at, w.status, w.live_version, v.document
   from workflow_clocks c
   join workflows w on w.account_id = c.account_id and w.id = c.workflow_id
@@ -36,46 +36,46 @@ select c.workflow_id, c.trigger_key, c.version, c.last_at, c.next_at, w.status, 
  where c.account_id = current_account() and c.next_at <= cast(:now as timestamptz)
  order by c.next_at limit :most for update of c skip locked
 """).columns(document=JSONB)
-WRITE = text("""
+UPSERT_SCHEDULE = text("""
 insert into workflow_clocks (workflow_id, trigger_key, version, kind, next_at, last_at)
 values (:workflow, :trigger, :version, :kind, cast(:next_at as timestamptz), cast(:last_at as timestamptz))
 on conflict (account_id, workflow_id, trigger_key) do update
    set version = excluded.version, kind = excluded.kind, next_at = excluded.next_at,
        last_at = excluded.last_at
 """)
-LATER = text("""
+POSTPONE_SCHEDULE = text("""
 update workflow_clocks set next_at = cast(:next_at as timestamptz)
  where account_id = current_account() and workflow_id = :workflow and trigger_key = :trigger
 """)
-OF_WORKFLOW = text("""
+LOCK_SCHEDULES_OF_WORKFLOW = text("""
 select c.trigger_key, c.version, c.next_at, c.last_at, v.document from workflow_clocks c
   join workflow_versions v
     on v.account_id = c.account_id and v.workflow_id = c.workflow_id and v.number = c.version
  where c.account_id = current_account() and c.workflow_id = :workflow order by 1 for update of c
 """).columns(document=JSONB)
-DROP = text("""
+DELETE_SCHEDULE = text("""
 delete from workflow_clocks
  where account_id = current_account() and workflow_id = :workflow and trigger_key = :trigger
 """)
-BUSY = text("""
+HAS_UNFINISHED_OCCURRENCE = text("""
 select exists (select from jobs
                 where account_id = current_account() and status in ('queued', 'running')
                   and task = 'clock.strike' and args ->> 'workflow_id' = :workflow
                   and args ->> 'trigger' = :trigger) as busy
 """)
 # After a change of the account's zone each clock is looked at, which reckons its next time anew.
-LOOK_AGAIN = text("""
+MAKE_SCHEDULES_DUE = text("""
 update workflow_clocks set next_at = cast(:now as timestamptz)
  where account_id = current_account() and next_at < :never
 """)
 # An event that is there already was struck before.
-STRUCK = text("""
+INSERT_OCCURRENCE_EVENTS = text("""
 insert into events (id, kind, subject_id, source, data, root_event_id, depth, occurred_at)
 select v.id, :kind, v.subject_id, 'system', cast(:data as jsonb), v.id, 0, cast(:now as timestamptz)
   from unnest(cast(:id as uuid[]), cast(:subject_id as uuid[])) v(id, subject_id)
 on conflict do nothing
 """)
-OVERDUE = text("""
+MARK_TASKS_OVERDUE = text("""
 update tasks t set overdue_at = cast(:now as timestamptz)
   from (select id from tasks
          where account_id = current_account() and completed_at is null and overdue_at is null
@@ -88,12 +88,14 @@ returning t.id, t.contact_id, t.title,
 """)
 
 
-async def look_again(session: AsyncSession, now: datetime) -> None:
+async def recompute_schedules(session: AsyncSession, now: datetime) -> None:
     """Every clock of the account reckons anew: its zone has changed."""
-    await session.execute(LOOK_AGAIN, {"now": now, "never": NEVER})
+    await session.execute(MAKE_SCHEDULES_DUE, {"now": now, "never": NEVER})
 
 
-def on_day(spec: FieldSpec, day: date, months_and_days: Sequence[str], zone: ZoneInfo) -> ColumnElement[bool]:
+def date_falls_on(
+    spec: FieldSpec, day: date, months_and_days: Sequence[str], zone: ZoneInfo
+) -> ColumnElement[bool]:
     """Contacts whose date in this field is the day; with `months_and_days` (ISO, such as 02-28) one of those
     of any year up to it."""
     value: ColumnElement[str]
@@ -112,7 +114,7 @@ def on_day(spec: FieldSpec, day: date, months_and_days: Sequence[str], zone: Zon
     )
 
 
-async def struck_page(
+async def next_contacts(
     session: AsyncSession,
     conditions: Sequence[Filter | ColumnElement[bool] | None],
     fields: Fields,

@@ -4,11 +4,11 @@ from sqlalchemy import text
 
 from db.queries.effect_claims import NEVER_TRIED
 
-_UNDER_WAY = f"(f.status = 'unknown' or f.status = 'claimed' and not ({NEVER_TRIED}))"
-_UNSENT = "f.seq = e.seq and f.status in ('pending', 'retry', 'claimed')"
+_MAY_BE_GOING_OUT = f"(f.status = 'unknown' or f.status = 'claimed' and not ({NEVER_TRIED}))"
+_UNSENT_AT_STEP = "f.seq = e.seq and f.status in ('pending', 'retry', 'claimed')"
 
 
-def _having(condition: str) -> str:
+def _count_having(condition: str) -> str:
     """How many of the enrollments `e` have an effect `f` like that."""
     return f"""count(*) filter (where exists (
          select from effects f where f.account_id = e.account_id and f.enrollment_id = e.id
@@ -17,12 +17,12 @@ def _having(condition: str) -> str:
 
 # By version and step: how many, since when, until when; for how many something may be going out, for how many
 # what they send was never tried, and for how many it was and is tried again.
-GROUPS = text(f"""
+COUNT_ENROLLMENTS_BY_STEP = text(f"""
 select e.version, e.step_key, count(*) as people, min(e.wait_until) as due_first,
        max(e.wait_until) as due_last, min(x.started_at) as began_first, max(x.started_at) as began_last,
-       {_having(_UNDER_WAY)} as under_way,
-       {_having(f"{_UNSENT} and {NEVER_TRIED}")} as untried,
-       {_having(f"{_UNSENT} and f.status <> 'claimed' and not ({NEVER_TRIED})")} as tried,
+       {_count_having(_MAY_BE_GOING_OUT)} as under_way,
+       {_count_having(f"{_UNSENT_AT_STEP} and {NEVER_TRIED}")} as untried,
+       {_count_having(f"{_UNSENT_AT_STEP} and f.status <> 'claimed' and not ({NEVER_TRIED})")} as tried,
        min(e.wait_reason) as reason, count(distinct coalesce(e.wait_reason, '')) as reasons
   from enrollments e
   left join enrollment_executions x
@@ -31,26 +31,26 @@ select e.version, e.step_key, count(*) as people, min(e.wait_until) as due_first
  group by 1, 2 order by 1 desc, 2
 """)  # noqa: S608 -- constants
 # What these (locked) enrollments have not sent or may be sending: it stays so until the transaction ends.
-UNSETTLED = text(f"""
-select f.enrollment_id, {_UNDER_WAY} as under_way, ({NEVER_TRIED}) as untried from effects f
+LOCK_UNFINISHED_EFFECTS = text(f"""
+select f.enrollment_id, {_MAY_BE_GOING_OUT} as under_way, ({NEVER_TRIED}) as untried from effects f
  where f.account_id = current_account() and f.enrollment_id = any(cast(:ids as uuid[]))
    and f.status in ('pending', 'retry', 'claimed', 'unknown')
  order by f.id for update
 """)  # noqa: S608 -- constants
 # Claimed by a worker that has not begun the call: its fence is gone, and it begins none. The enrollment is
 # locked, so it is not beginning one now either.
-CALLED_BACK = text(f"""
+CANCEL_UNBEGUN_CLAIMS = text(f"""
 update effects f set status = 'cancelled', fence = f.fence + 1, lease_until = null, error = :error
  where f.account_id = current_account() and f.enrollment_id = any(cast(:ids as uuid[]))
    and f.status = 'claimed' and {NEVER_TRIED}
 """)  # noqa: S608 -- constants
-COUNT = text("""
+COUNT_ENROLLMENTS_AT_STEP = text("""
 select count(*) as people from enrollments
  where account_id = current_account() and workflow_id = :workflow and version = :version
    and step_key is not distinct from cast(:step as text) and status = 'active'
 """)
 # Kept from the engine until the transaction ends, in the order of their ids.
-STANDING = text("""
+LOCK_ENROLLMENTS_AT_STEP = text("""
 select e.id, e.contact_id, e.step_key, e.seq, e.wait_reason, e.wait_until, e.paused_at, x.started_at
   from enrollments e
   left join enrollment_executions x
@@ -62,7 +62,7 @@ select e.id, e.contact_id, e.step_key, e.seq, e.wait_reason, e.wait_until, e.pau
 """)
 # Everybody at these places, for a job: from the commit on they take no step of their old version (the claim
 # in `moving` leaves them out), and nobody else is touched. An earlier job that had them has lost them.
-MARKED = text("""
+MARK_FOR_MIGRATION = text("""
 with x as materialized (
         select e.id, v.place from enrollments e
           join unnest(cast(:version as int[]), cast(:step as text[])) with ordinality v(version, step, place)
@@ -76,7 +76,7 @@ with x as materialized (
         returning choice)
 select choice, count(*) as people from marked group by 1
 """)
-NEXT_MARKED = text("""
+LOCK_NEXT_MARKED = text("""
 select r.choice, e.id, e.contact_id, e.version, e.status, e.step_key, e.seq, e.wait_reason, e.wait_until,
        e.paused_at, x.started_at
   from relocations r
@@ -86,11 +86,11 @@ select r.choice, e.id, e.contact_id, e.version, e.status, e.step_key, e.seq, e.w
  where r.account_id = current_account() and r.job_id = :job
  order by r.enrollment_id limit :most for update of e
 """)
-UNMARKED = text("""
+UNMARK_ENROLLMENTS = text("""
 delete from relocations where account_id = current_account() and enrollment_id = any(cast(:ids as uuid[]))
 """)
 # Everybody at these places, in one order: whoever else locks several does it in that order too.
-LOCKED = text("""
+LOCK_ENROLLMENTS_AT_STEPS = text("""
 select e.id from enrollments e
   join unnest(cast(:version as int[]), cast(:step as text[])) v(version, step)
     on v.version = e.version and v.step is not distinct from e.step_key
@@ -99,7 +99,7 @@ select e.id from enrollments e
 """)
 # `kept`: the visit goes on, and is looked at: the new version may have a goal that they meet. Whoever is
 # paused stays so, and what waits for a call is looked at after it.
-RELOCATED = text("""
+MIGRATE_ENROLLMENTS = text("""
 update enrollments e
    set version = :version, step_key = v.step_key, fence = e.fence + 1,
        updated_at = cast(:now as timestamptz),
@@ -112,7 +112,7 @@ update enrollments e
               cast(:wait_until as timestamptz[])) v(id, step_key, kept, wait_until)
  where e.account_id = current_account() and e.id = v.id
 """)
-MOVES = text("""
+INSERT_MOVES = text("""
 insert into enrollment_moves
        (id, enrollment_id, from_version, to_version, from_step, to_step, moved_by, moved_at)
 select v.id, v.enrollment_id, :from_version, :to_version, v.from_step, v.to_step, :by,
@@ -120,13 +120,13 @@ select v.id, v.enrollment_id, :from_version, :to_version, v.from_step, v.to_step
   from unnest(cast(:id as uuid[]), cast(:enrollment_id as uuid[]), cast(:from_step as text[]),
               cast(:to_step as text[])) v(id, enrollment_id, from_step, to_step)
 """)
-APPROVALS_DUE = text("""
+UPDATE_APPROVAL_DEADLINES = text("""
 update approvals a set due_at = v.wait_until
   from unnest(cast(:id as uuid[]), cast(:seq as int[]), cast(:wait_until as timestamptz[]))
        v(id, seq, wait_until)
  where a.account_id = current_account() and a.enrollment_id = v.id and a.seq = v.seq and a.status = 'open'
 """)
-ARCHIVED = text("""
+WAKE_ARCHIVED_ENROLLMENTS = text("""
 with x as materialized (
         select id from enrollments
          where account_id = current_account() and workflow_id = :workflow and status = 'active'

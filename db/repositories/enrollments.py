@@ -18,7 +18,7 @@ from db.models import (
     Workflow,
     WorkflowVersion,
 )
-from db.queries.step_side_effects import MEMBERS
+from db.queries.step_side_effects import READ_ACCOUNT_MEMBERS
 from db.repositories.contacts import MOST_COUNTED
 from db.tenancy import TenantRepository
 
@@ -253,7 +253,7 @@ class Enrollments(TenantRepository[Enrollment]):
 
     async def member_names(self) -> dict[str, str]:
         """The account's members by id."""
-        return {str(row.id): row.name for row in await self.session.execute(MEMBERS)}
+        return {str(row.id): row.name for row in await self.session.execute(READ_ACCOUNT_MEMBERS)}
 
     async def contact_ids(self, *, ids: Sequence[UUID] = (), email: str = "") -> list[UUID]:
         """Those of the given live contacts that are this account's."""

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Float, and_, case, func, literal, not_, or_, select, tuple_
 
 from db.models import Breaker, Effect, Enrollment, Event, Job, Worker, Workflow
-from db.queries.engine_state import READ
+from db.queries.engine_state import READ_ENGINE_STATE
 from db.repositories.effects import failed_for_good
 from db.tenancy import TenantRepository
 
@@ -141,7 +141,7 @@ class Jobs(TenantRepository[Job]):
 
     async def installation(self) -> Any:
         """The one row about the whole installation, which says whether the engine is held."""
-        return (await self.session.execute(READ)).one()
+        return (await self.session.execute(READ_ENGINE_STATE)).one()
 
     async def workers(self, within: timedelta = timedelta(minutes=2)) -> Sequence[Any]:
         """The worker processes heard of lately: id, host, pid, started_at, seen_at, steps, memory, quiet

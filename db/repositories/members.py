@@ -9,7 +9,7 @@ from sqlalchemy import BindParameter, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.auth_lookup import BY_EMAIL
+from db.auth_lookup import PERSON_BY_EMAIL
 from db.ids import uuid7
 from db.models import AccessToken, Account, Membership, Session, User
 
@@ -134,7 +134,7 @@ class Members:
 
     async def invite_taken(self, email: str) -> bool:
         """Whether somebody has an address already, in whatever account."""
-        return (await self.session.execute(BY_EMAIL, {"email": email})).first() is not None
+        return (await self.session.execute(PERSON_BY_EMAIL, {"email": email})).first() is not None
 
     async def add_person(self, user_id: UUID, email: str, name: str, password_hash: str, role: str) -> None:
         """A new person who is a member at once (the first owner, the demo). Plain inserts: RETURNING would

@@ -14,7 +14,7 @@ from app.filters.ast import Filter, FilterError, Group, Predicate
 from app.filters.fields import Named
 from db.ids import uuid7
 from db.models import Segment
-from db.queries.segment_members import FIRST
+from db.queries.segment_members import NEVER_COMPARED
 from db.tenancy import TenantRepository
 
 SEGMENT_FILTERS = text("""
@@ -127,7 +127,7 @@ class Segments(TenantRepository[Segment]):
             .where(
                 Segment.account_id == self.account_id,
                 Segment.id.in_(list(segment_ids)),
-                Segment.due_at > FIRST,  # the first comparison is still to come
+                Segment.due_at > NEVER_COMPARED,  # the first comparison is still to come
             )
             .values(due_at=now)
         )

@@ -13,15 +13,15 @@ import time
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from app.engine.advancing.runner import move_enrollments
+from app.engine.advancing.runner import advance_enrollments
 from app.engine.matching.matcher import match_events
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.work import SYSTEM, Work, open_work
 from jobs.tasks import Slice
-from jobs.worker import Shell, collect_seldom
+from jobs.worker import Worker, tune_garbage_collection
 
-PARTS: dict[str, Callable[[Work], Awaitable[int]]] = {"move": move_enrollments, "match": match_events}
+PARTS: dict[str, Callable[[Work], Awaitable[int]]] = {"move": advance_enrollments, "match": match_events}
 
 
 def told(part: Callable[[Work], Awaitable[int]]) -> Slice:
@@ -40,14 +40,14 @@ def told(part: Callable[[Work], Awaitable[int]]) -> Slice:
 async def main(kind: str) -> None:
     """Until `exit` or the end of its input."""
     runtime = open_runtime(Settings.from_env())
-    collect_seldom()
+    tune_garbage_collection()
     print("ready", flush=True)
     running: list[asyncio.Task[None]] = []
     began = 0.0
     while (line := (await asyncio.to_thread(sys.stdin.readline)).strip()) not in ("", "exit"):
         if line == "go":
             began = time.process_time()
-            shell = Shell(runtime)
+            shell = Worker(runtime)
             shell.lanes["move"].part = told(PARTS[kind])
             running = [asyncio.create_task(shell.sweep()), asyncio.create_task(shell.beat())]
             for lane in shell.lanes.values():

@@ -119,7 +119,7 @@ async def do(order: Order) -> None:
     paper = Paper(order.sink)
     clock = TestClock(timedelta(seconds=order.ahead))
     runtime = open_runtime(settings, clock=clock, mailer=paper, caller=paper, pool_size=3)
-    dispatcher.AT_ONCE = 1  # one after the other, so that the order is the same each time
+    dispatcher.MAX_CONCURRENT = 1  # one after the other, so that the order is the same each time
     if order.poison:
         poisoned(order.poison)
     if order.trace:

@@ -10,7 +10,7 @@ from app.engine.core.steps import SendEmail, Unit, UpdateField, Wait, Webhook
 from app.engine.core.triggers import ContactCreated, Manual
 from app.failpoints import Boundary, Moment
 from db.ids import uuid7
-from jobs.tasks import match_and_move
+from jobs.tasks import match_and_advance
 from tests.support.scenario import Stage
 
 MAIL = SendEmail(subject="Hello", body="Hi")
@@ -101,7 +101,7 @@ async def sending(stage: Stage, step: Any = MAIL, count: int = 2) -> list[UUID]:
     await stage.workflow([step, FAR], ContactCreated(key="t1"))
     for person in await stage.contacts(count):
         await stage.emit("contact.created", person)
-    await match_and_move(stage.runtime, stage.account)
+    await match_and_advance(stage.runtime, stage.account)
     rows = await stage.sql("select id from effects where account_id = $1 order by due_at, id", stage.account)
     return [row["id"] for row in rows]
 
@@ -141,7 +141,7 @@ async def failing_job(stage: Stage) -> Prepared:
 async def _effect_in(stage: Stage, state: str) -> UUID:
     (effect,) = await sending(stage, count=1)
     await stage.sql(f"update effects set {state} where id = $1", effect)  # noqa: S608 -- a text of ours
-    await match_and_move(stage.runtime, stage.account)
+    await match_and_advance(stage.runtime, stage.account)
     return effect
 
 
@@ -170,7 +170,7 @@ async def cancel_effect(stage: Stage) -> Prepared:
 
 async def _waiting(stage: Stage) -> UUID:
     (one,) = await inside(stage, 1, [Wait(amount=1, unit=Unit.DAYS), FAR])
-    await match_and_move(stage.runtime, stage.account)
+    await match_and_advance(stage.runtime, stage.account)
     return one
 
 

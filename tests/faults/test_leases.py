@@ -1,11 +1,11 @@
 """What is claimed is claimed by the database's clock, and begun only while it is wanted."""
 
-from app.engine.effects.backoff import pause
-from app.engine.effects.dispatcher import attempt, begin
+from app.engine.effects.backoff import retry_delay
+from app.engine.effects.dispatcher import attempt_effect, begin_effect
 from app.enrollments.use_cases.membership import remove_enrollment
 from app.work import SYSTEM, open_work
-from db.queries.batch_session import Engine
-from db.queries.enrollment_batches import CLAIM_DUE
+from db.queries.batch_session import BatchSession
+from db.queries.enrollment_batches import CLAIM_DUE_ENROLLMENTS
 from tests.faults.failpoint_scenarios import FAR, inside
 from tests.integration.engine.effects.test_dispatcher import MAIL, claim, lease_over, parked
 from tests.support.scenario import USER, Stage
@@ -24,8 +24,8 @@ async def test_what_one_worker_claims_no_other_does(stage: Stage) -> None:
         open_work(stage.runtime, stage.account, SYSTEM) as one,
         open_work(stage.runtime, stage.account, SYSTEM) as other,
     ):
-        claimed = await Engine(one.session).all(CLAIM_DUE, now=one.now, most=3)
-        rest = await Engine(other.session).all(CLAIM_DUE, now=other.now, most=10)
+        claimed = await BatchSession(one.session).all(CLAIM_DUE_ENROLLMENTS, now=one.now, most=3)
+        rest = await BatchSession(other.session).all(CLAIM_DUE_ENROLLMENTS, now=other.now, most=10)
     assert len(claimed) == 3
     assert len(rest) == 2
     assert not {row.id for row in claimed} & {row.id for row in rest}
@@ -34,7 +34,7 @@ async def test_what_one_worker_claims_no_other_does(stage: Stage) -> None:
 async def test_a_doubt_is_never_claimed_again(stage: Stage) -> None:
     await parked(stage, MAIL)
     effect = await claim(stage)
-    assert await begin(stage.runtime, stage.account, effect) == 1
+    assert await begin_effect(stage.runtime, stage.account, effect) == 1
     await lease_over(stage)
     assert await claim(stage) is None
     assert stage.outside.letters == []
@@ -44,7 +44,7 @@ async def test_what_ended_meanwhile_is_not_sent(stage: Stage) -> None:
     person = await parked(stage)
     effect = await claim(stage)
     await stage.sql("update enrollments set status = 'exited' where contact_id = $1", person)
-    await attempt(stage.runtime, stage.account, effect)
+    await attempt_effect(stage.runtime, stage.account, effect)
     assert stage.outside.letters == []
     assert (await stage.effect(person))["status"] == "cancelled"
 
@@ -59,4 +59,4 @@ async def test_a_removal_leaves_an_audit_row(stage: Stage) -> None:
 
 
 def test_those_who_failed_together_do_not_come_back_together() -> None:
-    assert len({pause(3) for _ in range(20)}) > 10
+    assert len({retry_delay(3) for _ in range(20)}) > 10

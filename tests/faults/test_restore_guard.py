@@ -13,10 +13,10 @@ import msgspec
 import pytest
 
 from app.engine.effects.dispatcher import send_effects
-from app.engine.recovery.restore_guard import Guard, hold, release, standing
+from app.engine.recovery.restore_guard import RestoreGuard, hold_engine, hold_status, release_engine
 from app.runtime import open_runtime
 from app.settings import Settings
-from jobs.tasks import match_and_move
+from jobs.tasks import match_and_advance
 from scripts.local.postgres import Postgres
 from scripts.local.valkey import Valkey
 from tests.conftest import ROOT
@@ -67,7 +67,7 @@ async def test_after_a_restore_nothing_is_sent_before_a_person_says_so(
     stage = Stage(here, await here.account("Acme"), TestClock(), Outside())
     async with sink(stage.account) as (taken, port):
         await tagged(stage, 10, MAIL)
-        await match_and_move(runtime, stage.account)
+        await match_and_advance(runtime, stage.account)
         backup = copied(server, "after")
         async with Process(settings, port).running() as worker:
 
@@ -85,7 +85,7 @@ async def test_after_a_restore_nothing_is_sent_before_a_person_says_so(
         async with Process(again, port).running() as worker:
 
             async def held() -> bool:
-                return (await standing(restored)).held
+                return (await hold_status(restored)).held
 
             await until(held, 90)
 
@@ -107,7 +107,7 @@ async def test_after_a_restore_nothing_is_sent_before_a_person_says_so(
 
             await until(twice, 90)
             assert set(taken.keys.values()) == {2}, "the keys of the second time are those of the first"
-            assert not (await standing(restored)).held
+            assert not (await hold_status(restored)).held
         await restored.close()
     await runtime.close()
 
@@ -125,23 +125,23 @@ async def test_a_guard_holds_once_and_goes_on_after_the_release(
 ) -> None:
     _, settings = own
     runtime = open_runtime(settings, pool_size=0)
-    guard = Guard(runtime)
+    guard = RestoreGuard(runtime)
     assert not await guard.look()
     await guard.beat()
     assert not await guard.look()
     async with runtime.engine.begin() as connection:
         await connection.exec_driver_sql("update installation set beat_at = beat_at - interval '1 day'")
     assert await guard.look(), "it remembers by itself"
-    found = await standing(runtime)
+    found = await hold_status(runtime)
     assert found.gap_from
     assert found.gap_to
     assert 23 < (found.gap_to - found.gap_from).total_seconds() / 3600 < 25
     await guard.beat()
     assert await guard.look(), "the next beat does not hide it"
-    assert not await hold(runtime, "Olive", "again")
-    assert await release(runtime, "Olive")
+    assert not await hold_engine(runtime, "Olive", "again")
+    assert await release_engine(runtime, "Olive")
     assert not await guard.look()
-    assert not await release(runtime, "Olive")
+    assert not await release_engine(runtime, "Olive")
     await runtime.close()
 
 
@@ -149,15 +149,15 @@ async def test_held_by_hand_nothing_moves_and_nothing_is_sent(stage: Stage) -> N
     person = await stage.contact()
     vip = await stage.tag("vip")
     await tagged_one(stage, person, vip)
-    await hold(stage.runtime, "Olive", "Moving servers.")
+    await hold_engine(stage.runtime, "Olive", "Moving servers.")
     try:
         await stage.drain()
         assert stage.outside.letters == []
         assert (await stage.enrollment(person))["seq"] == 0
-        page = (await standing(stage.runtime)).sentence
+        page = (await hold_status(stage.runtime)).sentence
         assert page == "The engine is held: nobody moves and nothing is sent. Moving servers."
     finally:
-        await release(stage.runtime, "Olive")
+        await release_engine(stage.runtime, "Olive")
     await stage.drain()
     assert len(stage.outside.letters) == 1
 
@@ -165,13 +165,13 @@ async def test_held_by_hand_nothing_moves_and_nothing_is_sent(stage: Stage) -> N
 async def test_held_it_claims_nothing_that_was_pending(stage: Stage) -> None:
     person, vip = await stage.contact(), await stage.tag("vip")
     await tagged_one(stage, person, vip)
-    await match_and_move(stage.runtime, stage.account)
-    await hold(stage.runtime, "Olive", "Moving servers.")
+    await match_and_advance(stage.runtime, stage.account)
+    await hold_engine(stage.runtime, "Olive", "Moving servers.")
     try:
         assert await send_effects(stage.runtime, stage.account) == 0
         assert (await stage.effect(person))["status"] == "pending"
     finally:
-        await release(stage.runtime, "Olive")
+        await release_engine(stage.runtime, "Olive")
 
 
 async def tagged_one(stage: Stage, person: Any, vip: Any) -> None:
@@ -185,10 +185,10 @@ async def test_a_beat_of_another_worker_meanwhile_is_no_gap(own: tuple[Postgres,
     """Found by scripts/faults --short --seed 11: Redis was frozen while a worker looked, and another beat."""
     _, settings = own
     runtime = open_runtime(settings, pool_size=0)
-    other = Guard(runtime)
+    other = RestoreGuard(runtime)
     await other.beat()
 
-    class Slow(Guard):
+    class Slow(RestoreGuard):
         async def _redis(self, known: str) -> Any:
             await asyncio.sleep(1.2)
             await other.beat()

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from app.ports import Call, Letter, Message, Outcome, Sent
+from app.ports import Email, HttpRequest, Message, Outcome, Sent
 
 
 @dataclass
@@ -25,18 +25,18 @@ class TestClock:
 class Outside:
     """Takes and remembers all that leaves; `answers` are given first, in order, then `Sent`."""
 
-    letters: list[Letter] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
+    letters: list[Email] = field(default_factory=list)
+    calls: list[HttpRequest] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     answers: list[Outcome] = field(default_factory=list)
     mails: list[tuple[str, str, str]] = field(default_factory=list)
 
-    async def send(self, letter: Letter) -> Outcome:
+    async def send(self, letter: Email) -> Outcome:
         self.letters.append(letter)
         self.mails.append((letter.recipient, letter.subject, letter.body))
         return self.answers.pop(0) if self.answers else Sent()
 
-    async def call(self, call: Call) -> Outcome:
+    async def call(self, call: HttpRequest) -> Outcome:
         self.calls.append(call)
         return self.answers.pop(0) if self.answers else Sent({"status": 200})
 
@@ -59,10 +59,10 @@ class Paper:
         with Path(self.path).open("a") as paper:
             paper.write(f"{kind} {key}\n")
 
-    async def send(self, letter: Letter) -> Outcome:
+    async def send(self, letter: Email) -> Outcome:
         self._write("email", letter.key)
         return Sent()
 
-    async def call(self, call: Call) -> Outcome:
+    async def call(self, call: HttpRequest) -> Outcome:
         self._write("webhook", call.key)
         return Sent({"status": 200})

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.engine.advancing.runner import move_enrollments
+from app.engine.advancing.runner import advance_enrollments
 from app.engine.effects.dispatcher import send_effects
 from app.engine.matching.matcher import match_events
 from app.work import SYSTEM, open_work
@@ -15,7 +15,7 @@ from tests.support.world import World
 
 
 async def engine(world: World, cast: Cast) -> None:
-    for task in (match_events, move_enrollments):
+    for task in (match_events, advance_enrollments):
         async with open_work(world.runtime, cast.account, SYSTEM) as work:
             await task(work)
     await send_effects(world.runtime, cast.account)
@@ -74,7 +74,7 @@ async def test_nothing_is_sent_for_who_is_paused(world: World) -> None:
             await client.post(f"/enrollments/{cast.enrollment}/jump", json={"step": "s1"})
         ).status_code == 200
         async with open_work(world.runtime, cast.account, SYSTEM) as work:
-            await move_enrollments(work)
+            await advance_enrollments(work)
         assert (await client.post(f"/enrollments/{cast.enrollment}/pause")).status_code == 200
         await engine(world, cast)
         [effect] = await world.sql(

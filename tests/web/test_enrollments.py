@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from app.engine.advancing.runner import move_enrollments
+from app.engine.advancing.runner import advance_enrollments
 from app.engine.matching.matcher import match_events
 from app.enrollments import pages
 from app.enrollments.labels import clock, reason_of, visit_note, waits_for
@@ -25,7 +25,7 @@ VERBS: dict[str, dict[str, str]] = {
 
 async def engine(world: World, account: UUID) -> None:
     """What a worker does for an account, without effects."""
-    for task in (match_events, move_enrollments):
+    for task in (match_events, advance_enrollments):
         async with open_work(world.runtime, account, SYSTEM) as work:
             await task(work)
 

@@ -11,8 +11,8 @@ from prometheus_client import REGISTRY
 from app.engine.core import interpreter
 from app.engine.core.steps import AddNote, AddTag, SendEmail, UpdateField, Webhook
 from app.engine.core.triggers import ContactCreated
-from app.engine.recovery.restore_guard import hold, release
-from app.ports import Doubtful, Refused
+from app.engine.recovery.restore_guard import hold_engine, release_engine
+from app.ports import Refused, Unknown
 from db.ids import uuid7
 from db.queries import failures
 from tests.support.fakes import Outside, TestClock
@@ -62,7 +62,7 @@ async def test_each_step_and_each_cause_is_a_line(stage: Stage) -> None:
     stage.outside.answers = [
         Refused("The mail server said 451 later for a@b.example", permanent=False, what="smtp_451"),
         Refused("The mail server said 451 later for c@d.example", permanent=False, what="smtp_451"),
-        Doubtful("cut", what="no_answer"),
+        Unknown("cut", what="no_answer"),
         Refused("550 no such user", permanent=True, what="address"),
     ]
     await entered(stage, 4, SendEmail(subject="Hello", body="Hi"))
@@ -160,11 +160,11 @@ async def held(stage: Stage) -> AsyncIterator[None]:
     await stage.sql(
         "insert into workers (id, host, pid, started_at, seen_at) values ($1, 'h', 1, now(), now())", uuid7()
     )
-    await hold(stage.runtime, "Olive", "Moving servers.")
+    await hold_engine(stage.runtime, "Olive", "Moving servers.")
     try:
         yield
     finally:
-        await release(stage.runtime, "Olive")
+        await release_engine(stage.runtime, "Olive")
         await stage.sql("delete from workers where host = 'h'")
 
 
@@ -174,7 +174,7 @@ async def test_a_monitor_hears_that_the_engine_is_held(stage: Stage) -> None:
         answer = await client.get("/health/workers")
         assert (answer.status_code, answer.json()["status"], answer.json()["held"]) == (503, "held", True)
         assert REGISTRY.get_sample_value("switchyard_engine_held") == 1
-        await release(stage.runtime, "Olive")
+        await release_engine(stage.runtime, "Olive")
         answer = await client.get("/health/workers")
         assert (answer.status_code, answer.json()["status"], answer.json()["held"]) == (200, "ok", False)
         assert REGISTRY.get_sample_value("switchyard_engine_held") == 0

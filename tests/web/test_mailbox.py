@@ -6,7 +6,7 @@ from email.message import EmailMessage
 import aiosmtplib
 import pytest
 
-from app.integrations.sms_chat import HttpProvider
+from app.integrations.sms_chat import HttpMessageProvider
 from app.mailbox.catcher import serve
 from app.mailbox.message_catcher import serve_messages
 from app.ports import Message, Sent
@@ -105,7 +105,7 @@ async def test_three_kinds_side_by_side(world: World, port: int) -> None:
     await post(port, letter(owner.email, "Letter", "there"))
     async with serve_messages(world.runtime, 0) as number:
         base = f"http://127.0.0.1:{number}"
-        provider = HttpProvider(Settings(sms_url=f"{base}/sms", chat_url=f"{base}/chat"))
+        provider = HttpMessageProvider(Settings(sms_url=f"{base}/sms", chat_url=f"{base}/chat"))
         for channel, to in (("sms", "+49151"), ("chat", "#sales")):
             sent = await provider.deliver(
                 Message(channel=channel, to=to, text="Hi", key="k", account_id=str(owner.account_id))  # type: ignore[arg-type]  # one of the two

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from app.engine.advancing.loader import ON_EFFECT
-from app.engine.advancing.side_records import Made
+from app.engine.advancing.side_records import SideRecords
 from app.engine.core.events import (
     CONTACT_DELETED,
     CONTACT_UPDATED,
@@ -21,13 +21,13 @@ from app.engine.core.events import (
 )
 from app.engine.core.types import Change, Decision, Outcome, Status
 from app.engine.core.version import Program
-from app.engine.matching.event_subscriptions import asked_for
-from app.engine.program_cache import Setting
+from app.engine.matching.event_subscriptions import subscribed_kinds
+from app.engine.program_cache import AccountContext
 from app.filters.fields import Fields
 from app.work import Work
 from db.ids import uuid7
 from db.queries import enrollment_batches
-from db.queries.batch_session import AUDIT, EVENTS, Engine
+from db.queries.batch_session import INSERT_AUDIT_ENTRIES, INSERT_EVENTS, BatchSession
 
 Row = dict[str, Any]
 # What the audit calls each kind of change, and what it says has changed.
@@ -41,7 +41,7 @@ _AUDITED = {
 }
 
 
-class Moves:
+class ChangeSet:
     """The rows of one batch. `add` in the order in which things happened."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Moves:
         self.left: list[UUID] = []
         self.called_off: list[Row] = []
         self.ended: list[tuple[Any, Decision]] = []
-        self.made = Made()
+        self.made = SideRecords()
 
     @property
     def steps(self) -> int:
@@ -191,21 +191,21 @@ class Moves:
             }
         )
 
-    async def _name_tags(self, engine: Engine) -> None:
+    async def _name_tags(self, engine: BatchSession) -> None:
         """The audit is read by people: tags by their names, as they are now."""
         rows = [row for row in self.audit if "tag" in row["changes"]]
         if rows:
             tags = list({tag for _, tag in self.tagged})
             names = {
-                str(row.id): row.name for row in await engine.all(enrollment_batches.TAG_NAMES, ids=tags)
+                str(row.id): row.name for row in await engine.all(enrollment_batches.READ_TAG_NAMES, ids=tags)
             }
             for row in rows:
                 row["changes"] = {"tag": [_named(value, names) for value in row["changes"]["tag"]]}
 
-    async def _tell_ends(self, setting: Setting) -> None:
+    async def _tell_ends(self, setting: AccountContext) -> None:
         """An end is an event only where somebody listens for it."""
         index = (await setting.live()).index
-        everybody = ENROLLMENT_ENDED in await asked_for(setting.engine)
+        everybody = ENROLLMENT_ENDED in await subscribed_kinds(setting.engine)
         for row, decision in self.ended:
             reason = decision.exit_reason.value if decision.exit_reason else None
             said = {
@@ -217,34 +217,36 @@ class Moves:
             if everybody or index.candidates(event):
                 self._event(row, ENROLLMENT_ENDED, said)
 
-    async def write(self, work: Work, engine: Engine, setting: Setting | None = None) -> None:
+    async def write(self, work: Work, engine: BatchSession, setting: AccountContext | None = None) -> None:
         """All of it in the transaction that runs. `setting` is read when it is not given and needed."""
         now = work.now
         if self.ended:
-            await self._tell_ends(setting or await Setting.of(work))
+            await self._tell_ends(setting or await AccountContext.of(work))
         contacts = [
             {"id": contact, "built_in": built_in, "custom": custom}
             for contact, (built_in, custom) in sorted(self.contacts.items())
         ]
         tags = sorted(self.tagged.items())
-        await engine.insert(enrollment_batches.CONTACTS, contacts, now=now)
-        await engine.insert(enrollment_batches.TAGGED, [_tag(key) for key, on in tags if on])
-        await engine.insert(enrollment_batches.UNTAGGED, [_tag(key) for key, on in tags if not on])
-        await engine.insert(enrollment_batches.EXECUTIONS, self.executions, now=now)
-        await engine.insert(enrollment_batches.CLOSED, self.closed, now=now)
-        await engine.insert(enrollment_batches.LEDGER, self.effects, now=now)
+        await engine.insert(enrollment_batches.UPDATE_CONTACTS, contacts, now=now)
+        await engine.insert(enrollment_batches.ADD_CONTACT_TAGS, [_tag(key) for key, on in tags if on])
+        await engine.insert(enrollment_batches.REMOVE_CONTACT_TAGS, [_tag(key) for key, on in tags if not on])
+        await engine.insert(enrollment_batches.INSERT_EXECUTIONS, self.executions, now=now)
+        await engine.insert(enrollment_batches.CLOSE_EXECUTIONS, self.closed, now=now)
+        await engine.insert(enrollment_batches.INSERT_EFFECTS, self.effects, now=now)
         await self.made.write(work, engine)
-        await engine.insert(EVENTS, self.events, now=now)
+        await engine.insert(INSERT_EVENTS, self.events, now=now)
         await self._name_tags(engine)
-        await engine.insert(AUDIT, self.audit, now=now)
-        await engine.insert(enrollment_batches.MOVED, self.enrollments, now=now)
-        await engine.insert(enrollment_batches.STAYED, self.stayed)
+        await engine.insert(INSERT_AUDIT_ENTRIES, self.audit, now=now)
+        await engine.insert(enrollment_batches.UPDATE_ENROLLMENTS, self.enrollments, now=now)
+        await engine.insert(enrollment_batches.UPDATE_DUE_TIMES, self.stayed)
         await engine.insert(
-            enrollment_batches.CALL_OFF, self.called_off, error="A goal was met before it was sent."
+            enrollment_batches.CANCEL_EFFECTS_OF_VISITS,
+            self.called_off,
+            error="A goal was met before it was sent.",
         )
         if self.left:
             await engine.do(
-                enrollment_batches.CANCEL_EFFECTS,
+                enrollment_batches.CANCEL_UNSENT_EFFECTS,
                 ids=self.left,
                 error="The enrollment ended before it was sent.",
             )

@@ -11,20 +11,20 @@ from msgspec.structs import replace
 from app.engine.core.advance import advance, leave
 from app.engine.core.types import Around, Decision, EffectOutcome, Enrollment, ExitReason, Status, WaitReason
 from app.engine.core.version import Program
-from app.engine.program_cache import Programs, Setting
+from app.engine.program_cache import AccountContext, Programs
 from app.filters.analysis import AskedHistory
 from app.filters.facts import Facts, Happened, Membership
 from db.queries import step_side_effects as statements
-from db.queries.batch_session import Engine
-from db.queries.effect_claims import UNWANTED
-from db.queries.enrollment_batches import EFFECTS_OF
-from db.queries.event_matching import UNMATCHED_SINCE
+from db.queries.batch_session import BatchSession
+from db.queries.effect_claims import UNWANTED_CLASS
+from db.queries.enrollment_batches import READ_EFFECT_OUTCOMES
+from db.queries.event_matching import OLDEST_UNMATCHED_EVENT
 
 ON_EFFECT = ("effect", "retry", "hold", "breaker_open")
 _State = tuple[UUID, str]
 
 
-class Known(msgspec.Struct):
+class BatchContext(msgspec.Struct):
     """All that is known around one batch: of contacts that are there, and of `deleted` ones whose deletion
     started an enrollment. `around` by workflow: what its steps remember is their own;
     `before` is how that was read, to write back only what changed."""
@@ -58,7 +58,7 @@ class Known(msgspec.Struct):
             self.facts.pop(row.contact_id, None)
         return decision
 
-    async def keep(self, engine: Engine) -> None:
+    async def keep(self, engine: BatchSession) -> None:
         """Write what steps remember now, where it is something else than before."""
         rows = []
         for workflow, one in self.around.items():
@@ -66,7 +66,7 @@ class Known(msgspec.Struct):
                 now = msgspec.json.encode(state)
                 if now != self.before.get((workflow, key)):
                     rows.append({"workflow_id": workflow, "step_key": key, "state": now.decode()})
-        await engine.insert(statements.STATES_WRITTEN, rows)
+        await engine.insert(statements.UPDATE_STEP_STATES, rows)
 
 
 def state_of(row: Any, effect: EffectOutcome | None = None, answer: str | None = None) -> Enrollment:
@@ -87,31 +87,33 @@ def state_of(row: Any, effect: EffectOutcome | None = None, answer: str | None =
     )
 
 
-async def load(setting: Setting, rows: Sequence[Any]) -> Known:
+async def load(setting: AccountContext, rows: Sequence[Any]) -> BatchContext:
     """Contacts that a step may change stay locked until the transaction ends, then what steps remember."""
     programs = await setting.programs((row.workflow_id, row.version) for row in rows)
     found = {row.workflow_id: programs.get((row.workflow_id, row.version)) for row in rows}
     facts, deleted = await _facts(setting, rows, programs)
-    known = Known(programs, facts, deleted, {}, {}, {}, {})
+    known = BatchContext(programs, facts, deleted, {}, {}, {}, {})
     engine = setting.engine
-    known.effects = await _effects(engine, rows)
-    known.answers = await _answers(engine, rows)
+    known.effects = await _effect_outcomes(engine, rows)
+    known.answers = await _approval_answers(engine, rows)
     running = {
         (row.workflow_id, row.version): program
         for row in rows
         if isinstance(program := programs.get((row.workflow_id, row.version)), Program)
     }
-    shared = await _shared(setting, list(running.values()), [*facts.values(), *deleted.values()])
-    shared.unmatched_since = await _unmatched_since(setting, rows)
+    shared = await _account_context(setting, list(running.values()), [*facts.values(), *deleted.values()])
+    shared.unmatched_since = await _oldest_unmatched_event(setting, rows)
     known.around = {workflow: replace(shared, states={}) for workflow in found}
-    await _states(engine, running, known)
+    await _load_step_states(engine, running, known)
     return known
 
 
 _ByContact = dict[UUID, Facts]
 
 
-async def _facts(setting: Setting, rows: Sequence[Any], programs: Programs) -> tuple[_ByContact, _ByContact]:
+async def _facts(
+    setting: AccountContext, rows: Sequence[Any], programs: Programs
+) -> tuple[_ByContact, _ByContact]:
     locked, gone = set(), set()
     asked: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
     history = AskedHistory()
@@ -131,12 +133,12 @@ async def _facts(setting: Setting, rows: Sequence[Any], programs: Programs) -> t
     facts = await setting.facts((row.contact_id for row in rows), lock=locked)
     deleted = await setting.deleted_facts(gone - facts.keys()) if gone else {}
     every = facts | deleted
-    await bring(setting, every, asked["workflows"], asked["history"], history)
+    await add_history(setting, every, asked["workflows"], asked["history"], history)
     return facts, deleted
 
 
-async def bring(
-    setting: Setting,
+async def add_history(
+    setting: AccountContext,
     facts: Mapping[UUID, Facts],
     workflows: set[UUID],
     history: set[UUID],
@@ -145,7 +147,9 @@ async def bring(
     """Adds where the contacts in `workflows` are and were, and what is `asked` of what happened to those in
     `history`. What was known of it before is replaced."""
     engine = setting.engine
-    for row in await engine.all(statements.MEMBERSHIP, ids=sorted(workflows)) if workflows else ():
+    for row in (
+        await engine.all(statements.READ_WORKFLOW_MEMBERSHIP, ids=sorted(workflows)) if workflows else ()
+    ):
         if row.contact_id in facts:
             facts[row.contact_id].workflows = Membership(
                 set(row.active or ()), set(row.ever), set(row.completed or ())
@@ -155,7 +159,7 @@ async def bring(
     for contact in history & facts.keys():
         facts[contact].history = []
     rows = await engine.all(
-        statements.HAPPENED,
+        statements.READ_CONTACT_HISTORY,
         ids=sorted(history),
         kinds=sorted(asked.kinds),
         since=setting.now - asked.within,
@@ -166,50 +170,56 @@ async def bring(
             facts[row.contact_id].history.append(Happened(row.kind, row.occurred_at, row.changes or {}))
 
 
-async def _shared(setting: Setting, programs: Sequence[Program], facts: Sequence[Facts]) -> Around:
+async def _account_context(
+    setting: AccountContext, programs: Sequence[Program], facts: Sequence[Facts]
+) -> Around:
     """The account's members, where a program asks for them; each contact's facts name them."""
     shared = Around()
     if any(program.asks_members for program in programs):
-        members = await setting.engine.all(statements.MEMBERS)
+        members = await setting.engine.all(statements.READ_ACCOUNT_MEMBERS)
         names = {str(member.id): member.name for member in members}
         shared = Around(members=[member.id for member in members])
         for one in facts:
             one.users = names
     if any(program.asks_owned for program in programs):
-        rows = await setting.engine.all(statements.OWNED)
+        rows = await setting.engine.all(statements.COUNT_OWNED_CONTACTS)
         shared.owned = {row.owner_id: row.contacts for row in rows}
     return shared
 
 
-async def _unmatched_since(setting: Setting, rows: Sequence[Any]) -> datetime | None:
+async def _oldest_unmatched_event(setting: AccountContext, rows: Sequence[Any]) -> datetime | None:
     """Since when events wait to be matched; asked only where the time of a wait for an event is over."""
     if not any(row.wait_reason == "event" and row.wait_until <= setting.now for row in rows):
         return None
-    since: datetime | None = (await setting.engine.all(UNMATCHED_SINCE))[0].oldest
+    since: datetime | None = (await setting.engine.all(OLDEST_UNMATCHED_EVENT))[0].oldest
     return since
 
 
-async def _states(engine: Engine, running: Mapping[Any, Program], known: Known) -> None:
+async def _load_step_states(
+    engine: BatchSession, running: Mapping[Any, Program], known: BatchContext
+) -> None:
     wanted = sorted(
         {(workflow, key) for (workflow, _), program in running.items() for key in program.steps_with_state}
     )
     if not wanted:
         return
     keys = {"workflow_id": [one[0] for one in wanted], "step_key": [one[1] for one in wanted]}
-    rows = await engine.all(statements.STATES_LOCKED, **keys)
+    rows = await engine.all(statements.LOCK_STEP_STATES, **keys)
     if len(rows) < len(wanted):
-        await engine.do(statements.STATES_BEGUN, **keys)
-        rows = await engine.all(statements.STATES_LOCKED, **keys)
+        await engine.do(statements.CREATE_STEP_STATES, **keys)
+        rows = await engine.all(statements.LOCK_STEP_STATES, **keys)
     for row in rows:
         known.around[row.workflow_id].states[row.step_key] = row.state
         known.before[row.workflow_id, row.step_key] = msgspec.json.encode(row.state)
 
 
-async def _effects(engine: Engine, rows: Sequence[Any]) -> dict[UUID, EffectOutcome]:
+async def _effect_outcomes(engine: BatchSession, rows: Sequence[Any]) -> dict[UUID, EffectOutcome]:
     waiting = [row for row in rows if row.wait_reason in ON_EFFECT]
     if not waiting:
         return {}
-    found = await engine.all(EFFECTS_OF, ids=[row.id for row in waiting], seqs=[row.seq for row in waiting])
+    found = await engine.all(
+        READ_EFFECT_OUTCOMES, ids=[row.id for row in waiting], seqs=[row.seq for row in waiting]
+    )
     return {row.enrollment_id: _outcome(row) for row in found}
 
 
@@ -217,18 +227,18 @@ def _outcome(row: Any) -> EffectOutcome:
     """What the ledger says, as `advance` reads it: until its call begins, what is claimed still waits."""
     status: Any = row.status
     if status == "cancelled":
-        status = "skipped" if row.error_class == UNWANTED else "failed_permanent"
+        status = "skipped" if row.error_class == UNWANTED_CLASS else "failed_permanent"
     elif status == "claimed" and row.begun_at is None:
         status = "pending"
     next_at = row.due_at if status == "retry" else None
     return EffectOutcome(status, next_at, row.error, row.result or {})
 
 
-async def _answers(engine: Engine, rows: Sequence[Any]) -> dict[UUID, str]:
+async def _approval_answers(engine: BatchSession, rows: Sequence[Any]) -> dict[UUID, str]:
     waiting = [row for row in rows if row.wait_reason == "approval"]
     if not waiting:
         return {}
     found = await engine.all(
-        statements.ANSWERS, ids=[row.id for row in waiting], seqs=[row.seq for row in waiting]
+        statements.READ_APPROVAL_ANSWERS, ids=[row.id for row in waiting], seqs=[row.seq for row in waiting]
     )
     return {row.enrollment_id: row.answer for row in found}

@@ -7,49 +7,51 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from app.engine.advancing.changeset import Moves
+from app.engine.advancing.changeset import ChangeSet
 from app.engine.advancing.loader import load, state_of
 from app.engine.core.advance import leave
 from app.engine.core.step_titles import titles
 from app.engine.core.types import ExitReason, Status
 from app.engine.core.version import Program
-from app.engine.program_cache import Setting
-from app.engine.recovery.batch_runner import run_marked, run_suspects
-from app.engine.recovery.poison_isolation import Kind, Poison, any_left_behind, clear_marks
+from app.engine.program_cache import AccountContext
+from app.engine.recovery.batch_runner import run_marked, run_suspects_alone
+from app.engine.recovery.poison_isolation import BatchKind, PoisonError, has_suspects, remove_left_marks
 from app.failpoints import Boundary, commit, step_hit
 from app.redaction import redact
 from app.work import Work
-from db.queries.batch_session import Engine
+from db.queries.batch_session import BatchSession
 from db.queries.enrollment_batches import (
-    CLAIM_DUE,
-    CLAIM_THESE,
-    CLOSE_OPEN,
-    FAILED_VISIT,
-    PARK_POISON,
-    Claimed,
+    CLAIM_DUE_ENROLLMENTS,
+    CLAIM_ENROLLMENTS_BY_ID,
+    FAIL_OPEN_EXECUTIONS,
+    INSERT_FAILED_EXECUTION,
+    PARK_POISON_ENROLLMENT,
+    ClaimedEnrollment,
 )
-from db.queries.inflight_batches import UNMARK
-from db.queries.step_side_effects import APPROVALS_CLOSED
+from db.queries.inflight_batches import DELETE_MARKS
+from db.queries.step_side_effects import CLOSE_APPROVALS
 
 log = structlog.get_logger(__name__)
 BATCH = 500
 
 
-async def move_enrollments(work: Work, most: int = BATCH) -> int:
+async def advance_enrollments(work: Work, most: int = BATCH) -> int:
     """Move what is due; how many enrollments were looked at. Each call is one batch of its own, and some of
     those whom a dead worker left behind, one by one."""
-    await clear_marks(work)
-    moving = Moving(work)
-    looked_at = await run_suspects(moving) if await any_left_behind(work, Kind.MOVE) else 0
+    await remove_left_marks(work)
+    moving = AdvanceTask(work)
+    looked_at = await run_suspects_alone(moving) if await has_suspects(work, BatchKind.MOVE) else 0
     async with work.runtime.gate.beside():
-        rows = await Engine(work.session).structs(Claimed, CLAIM_DUE, now=work.now, most=most)
+        rows = await BatchSession(work.session).structs(
+            ClaimedEnrollment, CLAIM_DUE_ENROLLMENTS, now=work.now, most=most
+        )
         if rows:
             await run_marked(moving, rows)
     return looked_at + len(rows)
 
 
-class Moving:
-    kind = Kind.MOVE
+class AdvanceTask:
+    kind = BatchKind.MOVE
     # Filled in twice: what the batches know, then the step.
     poison = (
         "The step “{{step}}” stopped the worker {crashes} times. It is not tried again by itself: look at "
@@ -62,38 +64,42 @@ class Moving:
     async def turn(self) -> bool:
         return True
 
-    async def claim(self, ids: Sequence[UUID]) -> Sequence[Claimed]:
-        engine, now = Engine(self.work.session), self.work.now
-        return await engine.structs(Claimed, CLAIM_THESE, now=now, most=len(ids), ids=list(ids))
+    async def claim(self, ids: Sequence[UUID]) -> Sequence[ClaimedEnrollment]:
+        engine, now = BatchSession(self.work.session), self.work.now
+        return await engine.structs(
+            ClaimedEnrollment, CLAIM_ENROLLMENTS_BY_ID, now=now, most=len(ids), ids=list(ids)
+        )
 
-    async def park(self, row: Claimed, error: Exception) -> None:
+    async def park(self, row: ClaimedEnrollment, error: Exception) -> None:
         """As failed at the step where it stands, unless it went on after all (the commit was done, and only
         its answer was lost)."""
         work = self.work
-        engine = Engine(work.session)
+        engine = BatchSession(work.session)
         step, kind, title = await self._step_of(row)
         reason = error.orig if isinstance(error, DBAPIError) else error
         said = f"{type(reason).__name__}: {reason}"
-        if isinstance(reason, Poison):
+        if isinstance(reason, PoisonError):
             said = str(reason).format(step=title)
         said = redact(said)[:2000]
         log.error("enrollment.poison", enrollment=str(row.id), step=step, error=said)
         visit = row.wait_reason is None and kind != ""  # it was not begun: the path names it all the same
         where = {"id": row.id, "fence": row.fence, "step": step, "visits": int(visit)}
-        if await engine.all(PARK_POISON, **where, error=said, now=work.now):
-            await engine.do(CLOSE_OPEN, id=row.id, error=said, now=work.now)
+        if await engine.all(PARK_POISON_ENROLLMENT, **where, error=said, now=work.now):
+            await engine.do(FAIL_OPEN_EXECUTIONS, id=row.id, error=said, now=work.now)
             if visit:
-                await engine.do(FAILED_VISIT, id=row.id, step=step, kind=kind, error=said, now=work.now)
+                await engine.do(
+                    INSERT_FAILED_EXECUTION, id=row.id, step=step, kind=kind, error=said, now=work.now
+                )
             asked = {"enrollment_id": row.id, "seq": row.seq, "status": "withdrawn"}
-            await engine.insert(APPROVALS_CLOSED, [asked])
-            moves = Moves()
+            await engine.insert(CLOSE_APPROVALS, [asked])
+            moves = ChangeSet()
             moves.end(row, leave(state_of(row), work.now, Status.FAILED, ExitReason.FAILED_PERMANENT, said))
             await moves.write(work, engine)
         await commit(work.session, Boundary.MOVE_PARKED)
 
-    async def _step_of(self, row: Claimed) -> tuple[str | None, str, str]:
+    async def _step_of(self, row: ClaimedEnrollment) -> tuple[str | None, str, str]:
         """Key, kind and title of the step where it stands, or of the first one before it began."""
-        setting = await Setting.of(self.work)
+        setting = await AccountContext.of(self.work)
         version = (row.workflow_id, row.version)
         program = (await setting.programs([version])).get(version)
         if not isinstance(program, Program) or not program.nodes:
@@ -101,7 +107,7 @@ class Moving:
         node = program.nodes[program.by_key.get(row.step_key or "", program.start)]
         return node.key, node.kind, titles(program.version).get(node.key, node.key)
 
-    async def run_alone(self, row: Claimed) -> None:
+    async def run_alone(self, row: ClaimedEnrollment) -> None:
         while True:
             goes_on = await self._run([row], None, one_step=True)
             rows = await self.claim([row.id]) if goes_on else ()
@@ -109,16 +115,18 @@ class Moving:
                 return
             row = rows[0]
 
-    async def run(self, rows: Sequence[Claimed], mark: UUID | None) -> None:
+    async def run(self, rows: Sequence[ClaimedEnrollment], mark: UUID | None) -> None:
         await self._run(rows, mark)
 
-    async def _run(self, rows: Sequence[Claimed], mark: UUID | None, *, one_step: bool = False) -> bool:
+    async def _run(
+        self, rows: Sequence[ClaimedEnrollment], mark: UUID | None, *, one_step: bool = False
+    ) -> bool:
         """Whether one of them stands before its next step."""
         work = self.work
-        engine = Engine(work.session)
-        setting = await Setting.of(work)
+        engine = BatchSession(work.session)
+        setting = await AccountContext.of(work)
         known = await load(setting, rows)
-        moves, goes_on = Moves(), False
+        moves, goes_on = ChangeSet(), False
         for row in rows:
             step_hit(known.facts.get(row.contact_id))
             decision = known.decide(row, work.now, one_step)
@@ -128,6 +136,6 @@ class Moving:
         await known.keep(engine)
         await moves.write(work, engine, setting)
         if mark is not None:
-            await engine.do(UNMARK, marks=[mark])
+            await engine.do(DELETE_MARKS, marks=[mark])
         await commit(work.session, Boundary.MOVE)
         return goes_on

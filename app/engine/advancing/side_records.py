@@ -11,13 +11,13 @@ from app.engine.core.types import Decision, Outcome
 from app.work import Work
 from db.ids import uuid7
 from db.queries import step_side_effects
-from db.queries.batch_session import Engine
+from db.queries.batch_session import BatchSession
 
 Row = dict[str, Any]
 _WITHDRAWN = (Outcome.LEFT, Outcome.SKIPPED)
 
 
-class Made:
+class SideRecords:
     """The rows of one batch."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Made:
     def add(self, row: Any, decision: Decision) -> None:
         """One enrollment (as claimed) and what was decided for it."""
         if decision.data:
-            self.carried.append({"id": row.id, "data": merged(row.data, decision.data)})
+            self.carried.append({"id": row.id, "data": merge_data(row.data, decision.data)})
         if decision.delete:
             self.binned.append(row.contact_id)
         for told in decision.notifications:
@@ -95,20 +95,20 @@ class Made:
             "author_name": row.workflow_name,
         }
 
-    async def write(self, work: Work, engine: Engine) -> None:
+    async def write(self, work: Work, engine: BatchSession) -> None:
         """All of it in the transaction that runs."""
         now = work.now
-        await engine.insert(step_side_effects.NOTES, self.notes, now=now)
-        await engine.insert(step_side_effects.TASKS, self.tasks, now=now)
-        await engine.insert(step_side_effects.NOTIFICATIONS, self.notifications, now=now)
-        await engine.insert(step_side_effects.APPROVALS_CLOSED, self.answered)
-        await engine.insert(step_side_effects.APPROVALS, self.approvals, now=now)
-        await engine.insert(step_side_effects.CARRIED, self.carried)
+        await engine.insert(step_side_effects.INSERT_NOTES, self.notes, now=now)
+        await engine.insert(step_side_effects.INSERT_TASKS, self.tasks, now=now)
+        await engine.insert(step_side_effects.INSERT_NOTIFICATIONS, self.notifications, now=now)
+        await engine.insert(step_side_effects.CLOSE_APPROVALS, self.answered)
+        await engine.insert(step_side_effects.INSERT_APPROVALS, self.approvals, now=now)
+        await engine.insert(step_side_effects.UPDATE_ENROLLMENT_DATA, self.carried)
         if self.binned:
-            await engine.do(step_side_effects.BINNED, ids=sorted(self.binned), now=now)
+            await engine.do(step_side_effects.DELETE_CONTACTS, ids=sorted(self.binned), now=now)
 
 
-def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Row:
+def merge_data(old: Mapping[str, Any], new: Mapping[str, Any]) -> Row:
     """What an enrollment carries, with more: one response beside the other."""
     made = dict(old)
     for name, value in new.items():

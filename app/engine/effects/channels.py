@@ -9,27 +9,27 @@ import msgspec
 
 from app.engine.core.merge_tags import UNSUBSCRIBE_MARK
 from app.engine.effects.unsubscribe_links import link_key, link_of
-from app.ports import Call, Letter, Message, Outcome, Sent
+from app.ports import Email, HttpRequest, Message, Outcome, Sent
 from app.runtime import Runtime
 from app.work import SYSTEM, open_work
-from db.queries.batch_session import Engine
-from db.queries.effect_claims import ADDRESSES
+from db.queries.batch_session import BatchSession
+from db.queries.effect_claims import READ_MEMBER_EMAILS
 
 
-async def call_out(runtime: Runtime, account_id: UUID, effect: Any) -> Outcome:
+async def send_by_channel(runtime: Runtime, account_id: UUID, effect: Any) -> Outcome:
     """Sends it by the way of its kind. What the way raises is the caller's to name."""
     said = effect.payload
     match effect.kind:
         case "email" if said.get("internal"):
-            everybody = await addresses(runtime, account_id, said.get("users", []))
+            everybody = await member_emails(runtime, account_id, said.get("users", []))
             if not everybody:
                 return Sent({"answer": "Nobody of those is a member any more."}, answered=False)
-            return await runtime.mailer.send(letter_of(account_id, effect, everybody))
+            return await runtime.mailer.send(build_email(account_id, effect, everybody))
         case "email":
-            letter = letter_of(account_id, effect, [said["to"]])
+            letter = build_email(account_id, effect, [said["to"]])
             link = link_of(runtime.settings.base_url, await link_key(runtime), account_id, effect.contact_id)
             return await runtime.mailer.send(
-                with_link(letter, link, runtime.settings.unsubscribe_email, said)
+                add_unsubscribe_link(letter, link, runtime.settings.unsubscribe_email, said)
             )
         case "sms" | "chat":
             to, text = ("to", "body") if effect.kind == "sms" else ("channel", "text")
@@ -43,7 +43,7 @@ async def call_out(runtime: Runtime, account_id: UUID, effect: Any) -> Outcome:
                 )
             )
     return await runtime.caller.call(
-        Call(
+        HttpRequest(
             url=said["url"],
             method=said["method"],
             headers=said.get("headers", {}),
@@ -54,16 +54,16 @@ async def call_out(runtime: Runtime, account_id: UUID, effect: Any) -> Outcome:
     )
 
 
-async def addresses(runtime: Runtime, account_id: UUID, users: Sequence[str]) -> list[str]:
+async def member_emails(runtime: Runtime, account_id: UUID, users: Sequence[str]) -> list[str]:
     """Where these members get their mail; the payload names only who they are."""
     async with open_work(runtime, account_id, SYSTEM) as work:
-        return [row.email for row in await Engine(work.session).all(ADDRESSES, ids=users)]
+        return [row.email for row in await BatchSession(work.session).all(READ_MEMBER_EMAILS, ids=users)]
 
 
-def letter_of(account_id: UUID, effect: Any, everybody: Sequence[str]) -> Letter:
+def build_email(account_id: UUID, effect: Any, everybody: Sequence[str]) -> Email:
     """One letter to all of them."""
     said = effect.payload
-    return Letter(
+    return Email(
         recipient=everybody[0],
         copies=everybody[1:],
         subject=said.get("subject", ""),
@@ -75,20 +75,20 @@ def letter_of(account_id: UUID, effect: Any, everybody: Sequence[str]) -> Letter
     )
 
 
-def with_link(letter: Letter, link: str, mailto: str, payload: Mapping[str, Any]) -> Letter:
+def add_unsubscribe_link(letter: Email, link: str, mailto: str, payload: Mapping[str, Any]) -> Email:
     """The letter with the contact's own unsubscribe link: where its text asks for it, and in its headers
     unless the step is transactional. The ledger keeps the mark, not the link: it is shown on screens."""
-    addresses = [link]
+    member_emails = [link]
     if mailto:
-        addresses.append(f"mailto:{quote(mailto, safe='@')}?subject=unsubscribe")
+        member_emails.append(f"mailto:{quote(mailto, safe='@')}?subject=unsubscribe")
     return msgspec.structs.replace(
         letter,
         body=letter.body.replace(UNSUBSCRIBE_MARK, link),
-        unsubscribe=() if payload.get("transactional") else tuple(addresses),
+        unsubscribe=() if payload.get("transactional") else tuple(member_emails),
     )
 
 
-def place_of(effect: Any) -> str:
+def destination_of(effect: Any) -> str:
     """A host, or the way: where one call being slow says something about the next."""
     if effect.kind != "webhook":
         return str(effect.kind)

@@ -14,49 +14,49 @@ import msgspec
 import structlog
 
 from app.engine.core.circuit_breaker import Breaker, Seen, State, heard, probing
-from app.engine.effects.backoff import MOST_ATTEMPTS
-from app.ports import ADDRESS, LETTER, Outcome, Refused, Sent
+from app.engine.effects.backoff import MAX_ATTEMPTS
+from app.ports import ADDRESS_ERROR, MESSAGE_ERROR, Outcome, Refused, Sent
 from app.work import Work
 from db.queries import circuit_breakers as statements
-from db.queries.batch_session import Engine
+from db.queries.batch_session import BatchSession
 
 log = structlog.get_logger(__name__)
 BATCH = 500
-PER_SECOND = 50  # so many of those who were held back go on
+RELEASED_PER_SECOND = 50  # so many of those who were held back go on
 # About one contact, or said by nobody: no reason to think that the next one fares the same.
-_NOT_COUNTED = ("", ADDRESS, LETTER)
+_UNCOUNTED_CLASSES = ("", ADDRESS_ERROR, MESSAGE_ERROR)
 
 
-def class_of(outcome: Outcome) -> str | None:
+def error_class(outcome: Outcome) -> str | None:
     """The class of an error that speaks about everybody; None for what went well, or failed for one alone."""
-    if isinstance(outcome, Sent) or outcome.what in _NOT_COUNTED:
+    if isinstance(outcome, Sent) or outcome.what in _UNCOUNTED_CLASSES:
         return None
     return outcome.what
 
 
-def refused_for_everybody(outcome: Outcome) -> bool:
+def is_general_refusal(outcome: Outcome) -> bool:
     """A refusal for good that may be about the step rather than about the contact."""
-    return isinstance(outcome, Refused) and outcome.permanent and class_of(outcome) is not None
+    return isinstance(outcome, Refused) and outcome.permanent and error_class(outcome) is not None
 
 
-def _says_nothing(outcome: Outcome) -> bool:
+def _is_inconclusive(outcome: Outcome) -> bool:
     """No server has had a say in it: a probe that ends so has not shown that this is over."""
     if isinstance(outcome, Sent):
         return not outcome.answered
     return outcome.what == "" or (isinstance(outcome, Refused) and not outcome.answered)
 
 
-async def look_at_breakers(work: Work, lease: float) -> tuple[int, list[Any]]:
+async def apply_breakers(work: Work, lease: float) -> tuple[int, list[Any]]:
     """Before anything is claimed: park what is due behind open breakers, let those go whose breaker has
     closed, and claim the probes whose turn it is. How many effects were put elsewhere, and the probes."""
-    engine = Engine(work.session)
-    rows = await engine.all(statements.AWAKE)
+    engine = BatchSession(work.session)
+    rows = await engine.all(statements.LOCK_ACTIVE_BREAKERS)
     moved, probes = 0, []
     for (workflow, step), group in groupby(rows, key=lambda row: (row.workflow_id, row.step_key)):
         known = [(row.error_class, _breaker(row)) for row in group]
         place = {"workflow": workflow, "step": step}
         stopped = [(what, one) for what, one in known if one.state is not State.CLOSED]
-        moved += await _take_up(work, engine, place, stopped)
+        moved += await _retry_given_up(work, engine, place, stopped)
         tried = [(what, probing(one, work.now)) for what, one in stopped]
         if not stopped:
             moved += await _release(work, engine, place, known)
@@ -64,13 +64,15 @@ async def look_at_breakers(work: Work, lease: float) -> tuple[int, list[Any]]:
             probes += await _probe(work, engine, place, tried, lease)
         elif all(one.state is State.OPEN for _, one in stopped):
             until = max(one.until for _, one in stopped if one.until is not None)
-            parked = await engine.all(statements.PARK, **place, now=work.now, until=until, most=BATCH)
+            parked = await engine.all(
+                statements.PARK_DUE_EFFECTS, **place, now=work.now, until=until, most=BATCH
+            )
             moved += len(parked)
     return moved, probes
 
 
-async def _take_up(
-    work: Work, engine: Engine, place: dict[str, Any], stopped: Sequence[tuple[str, Breaker]]
+async def _retry_given_up(
+    work: Work, engine: BatchSession, place: dict[str, Any], stopped: Sequence[tuple[str, Breaker]]
 ) -> int:
     """Those who were given up for what turned out to be said to everybody begin the step again, behind the
     breaker, as if a person had tried them again. Each of them once for each reason; how many."""
@@ -80,7 +82,12 @@ async def _take_up(
             continue
         contacts = [UUID(one) for one in breaker.struck]
         rows = await engine.all(
-            statements.TAKEN_UP, **place, what=what, contacts=contacts, attempts=MOST_ATTEMPTS, now=work.now
+            statements.RETRY_GIVEN_UP,
+            **place,
+            what=what,
+            contacts=contacts,
+            attempts=MAX_ATTEMPTS,
+            now=work.now,
         )
         for row in rows:
             work.audit("enrollment.retried", "enrollment", row.id, {"error": (row.error, None)})
@@ -92,46 +99,48 @@ async def _take_up(
 
 async def _probe(
     work: Work,
-    engine: Engine,
+    engine: BatchSession,
     place: dict[str, Any],
     tried: Sequence[tuple[str, Breaker | None]],
     lease: float,
 ) -> list[Any]:
     """One effect is let through; with nobody left to try it for, the breaker has nothing to say."""
     claimed = list(await engine.all(statements.CLAIM_PROBE, **place, lease=lease))
-    nobody = not claimed and not (await engine.all(statements.WAITING, **place))[0].any
+    nobody = not claimed and not (await engine.all(statements.HAS_UNSENT_EFFECTS, **place))[0].any
     for what, breaker in tried:
         if nobody:
-            await engine.do(statements.GONE, **place, what=what)
+            await engine.do(statements.DELETE_BREAKER, **place, what=what)
         elif claimed and breaker is not None:
-            await _write(work, engine, place, what, breaker)
+            await _write_breaker(work, engine, place, what, breaker)
     return claimed
 
 
 async def _release(
-    work: Work, engine: Engine, place: dict[str, Any], known: Sequence[tuple[str, Breaker]]
+    work: Work, engine: BatchSession, place: dict[str, Any], known: Sequence[tuple[str, Breaker]]
 ) -> int:
     base = max([work.now, *(one.until for _, one in known if one.until is not None)])
-    released = await engine.all(statements.RELEASE, **place, base=base, each=1 / PER_SECOND, most=BATCH)
+    released = await engine.all(
+        statements.RELEASE_PARKED_EFFECTS, **place, base=base, each=1 / RELEASED_PER_SECOND, most=BATCH
+    )
     more = len(released) == BATCH
-    until = base + timedelta(seconds=len(released) / PER_SECOND) if more else None
+    until = base + timedelta(seconds=len(released) / RELEASED_PER_SECOND) if more else None
     for what, breaker in known:
-        await _write(work, engine, place, what, msgspec.structs.replace(breaker, until=until))
+        await _write_breaker(work, engine, place, what, msgspec.structs.replace(breaker, until=until))
     return len(released)
 
 
-async def hear(work: Work, effect: Any, outcome: Outcome) -> bool:
+async def record_outcome(work: Work, effect: Any, outcome: Outcome) -> bool:
     """What one attempt says about its step, written in the transaction that writes its outcome. One that says
     nothing leaves a probe open: the next tells. Whether the step is stopped now for what it says."""
-    if _says_nothing(outcome):
+    if _is_inconclusive(outcome):
         return False
-    engine = Engine(work.session)
+    engine = BatchSession(work.session)
     place = {"workflow": effect.workflow_id, "step": effect.step_key}
-    what, stopped = class_of(outcome), False
-    final = refused_for_everybody(outcome)
+    what, stopped = error_class(outcome), False
+    final = is_general_refusal(outcome)
     if what is not None:
-        await engine.do(statements.BEGUN, **place, what=what)
-    for row in await engine.all(statements.OF_STEP, **place):
+        await engine.do(statements.CREATE_BREAKER, **place, what=what)
+    for row in await engine.all(statements.LOCK_STEP_BREAKERS, **place):
         before = _breaker(row)
         if what is not None and what != row.error_class and before.state is State.CLOSED:
             continue  # it failed in another way, which does not show that this one is over
@@ -143,7 +152,7 @@ async def hear(work: Work, effect: Any, outcome: Outcome) -> bool:
         if after.state is not before.state:
             log.warning("breaker", state=after.state, step=effect.step_key, error_class=row.error_class)
         if after != before:
-            await _write(work, engine, place, row.error_class, after)
+            await _write_breaker(work, engine, place, row.error_class, after)
     return stopped
 
 
@@ -160,13 +169,15 @@ class _Sample(msgspec.Struct):
     struck: list[str] = []
 
 
-async def _write(work: Work, engine: Engine, place: dict[str, Any], what: str, breaker: Breaker) -> None:
+async def _write_breaker(
+    work: Work, engine: BatchSession, place: dict[str, Any], what: str, breaker: Breaker
+) -> None:
     if breaker.idle:
-        await engine.do(statements.GONE, **place, what=what)
+        await engine.do(statements.DELETE_BREAKER, **place, what=what)
         return
     sample = {"recent": breaker.recent, "opened": breaker.opened, "struck": breaker.struck}
     await engine.do(
-        statements.WRITTEN,
+        statements.UPDATE_BREAKER,
         **place,
         what=what,
         state=breaker.state.value,

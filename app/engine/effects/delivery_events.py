@@ -5,15 +5,15 @@ from typing import Any
 import msgspec
 
 from app.engine.core.events import EMAIL_BOUNCED, EMAIL_DELIVERED
-from app.engine.matching.event_subscriptions import asked_for
-from app.ports import ADDRESS, UNCLEAR, Outcome, Refused, Sent
+from app.engine.matching.event_subscriptions import subscribed_kinds
+from app.ports import ADDRESS_ERROR, UNCLEAR_PREFIX, Outcome, Refused, Sent
 from app.work import Work
 from db.ids import uuid7
-from db.queries.batch_session import Engine
-from db.queries.effect_claims import TOLD
+from db.queries.batch_session import BatchSession
+from db.queries.effect_claims import INSERT_DELIVERY_EVENT
 
 
-def kind_of(effect: Any, outcome: Outcome) -> str | None:
+def event_kind(effect: Any, outcome: Outcome) -> str | None:
     """`email.delivered` when the mail server took it, `email.bounced` when it refused the address."""
     if effect.kind != "email" or effect.payload.get("internal"):
         return None
@@ -25,21 +25,21 @@ def kind_of(effect: Any, outcome: Outcome) -> str | None:
 
 
 def _about_recipient(what: str) -> bool:
-    return what == ADDRESS or what.startswith(UNCLEAR)
+    return what == ADDRESS_ERROR or what.startswith(UNCLEAR_PREFIX)
 
 
-async def tell(work: Work, effect: Any, outcome: Outcome) -> None:
+async def emit_delivery_event(work: Work, effect: Any, outcome: Outcome) -> None:
     """The event of an e-mail, in the transaction that writes its outcome, if the account asks for such
     events."""
-    kind = kind_of(effect, outcome)
+    kind = event_kind(effect, outcome)
     if kind is None:
         return
-    engine = Engine(work.session)
-    if kind not in await asked_for(engine):
+    engine = BatchSession(work.session)
+    if kind not in await subscribed_kinds(engine):
         return
     data = {"effect_id": str(effect.id), "workflow_id": str(effect.workflow_id), "step": effect.step_key}
     await engine.do(
-        TOLD,
+        INSERT_DELIVERY_EVENT,
         id=uuid7(),
         kind=kind,
         enrollment=effect.enrollment_id,

@@ -12,8 +12,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from app.runtime import Runtime
-from db.queries.batch_session import Engine
-from db.queries.engine_state import LINK_KEY
+from db.queries.batch_session import BatchSession
+from db.queries.engine_state import READ_LINK_KEY
 
 PATH = "/unsubscribe/"
 PURPOSE = [b"unsubscribe:email:1"]
@@ -41,7 +41,7 @@ async def link_key(runtime: Runtime) -> bytes:
     """The key of this installation, read once in the life of a process."""
     if not runtime.link_keys:
         async with runtime.sessions() as session:
-            [row] = await Engine(session).all(LINK_KEY)
+            [row] = await BatchSession(session).all(READ_LINK_KEY)
         runtime.link_keys.append(bytes(row.link_key))
     return runtime.link_keys[0]
 

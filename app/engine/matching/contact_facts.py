@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from app.engine.advancing.loader import bring
+from app.engine.advancing.loader import add_history
 from app.engine.core.version import Program
-from app.engine.program_cache import Setting, Watched
+from app.engine.program_cache import AccountContext, WatchedSegment
 from app.filters.analysis import AskedHistory
 from app.filters.facts import Facts
 
@@ -14,7 +14,7 @@ class People:
     """Facts by contact. Those of deleted contacts are kept apart: only what their deletion started sees
     them."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: AccountContext) -> None:
         self.setting = setting
         self._facts: dict[UUID, Facts] = {}
         self._gone: dict[UUID, Facts] = {}
@@ -22,7 +22,9 @@ class People:
         self._brought: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
         self._history = AskedHistory()
 
-    async def load(self, wanted: Iterable[tuple[UUID, Program | Watched]], gone: Sequence[UUID] = ()) -> None:
+    async def load(
+        self, wanted: Iterable[tuple[UUID, Program | WatchedSegment]], gone: Sequence[UUID] = ()
+    ) -> None:
         """Reads the contacts that programs or segments want to look at; those in `gone` also when they are
         deleted."""
         asked: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
@@ -47,7 +49,7 @@ class People:
         more = {name: ids - self._brought[name] for name, ids in asked.items()}
         if any(more.values()):
             every = self._facts | self._gone
-            await bring(self.setting, every, more["workflows"], more["history"], history)
+            await add_history(self.setting, every, more["workflows"], more["history"], history)
             for name, ids in more.items():
                 self._brought[name] |= ids
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from app.engine.advancing.changeset import Moves
+from app.engine.advancing.changeset import ChangeSet
 from app.engine.advancing.loader import state_of
 from app.engine.core.advance import leave
 from app.engine.core.entry_rules import EntryDecision, History, Verdict
@@ -17,17 +17,23 @@ from app.engine.core.events import CONTACT_DELETED, Event, carried
 from app.engine.core.trigger_index import Candidate
 from app.engine.core.types import Decision, ExitReason, Status
 from app.engine.matching.contact_facts import People
-from app.engine.program_cache import Setting
+from app.engine.program_cache import AccountContext
 from app.work import Work
 from db.ids import uuid7_floor
-from db.queries.batch_session import Engine
-from db.queries.event_matching import DECIDED, ENROLL, ENTERED_TODAY, HISTORY, LIVE_LOCKED
+from db.queries.batch_session import BatchSession
+from db.queries.event_matching import (
+    COUNT_ENTRIES_TODAY,
+    INSERT_DECISIONS,
+    INSERT_ENROLLMENTS,
+    LOCK_ACTIVE_ENROLLMENTS,
+    READ_ENTRY_HISTORIES,
+)
 
-Pair = tuple[UUID, UUID]
-DAY = timedelta(hours=25)
+WorkflowAndContact = tuple[UUID, UUID]
+DAY_AND_MARGIN = timedelta(hours=25)
 
 
-class Asked(msgspec.Struct):
+class EntryCandidate(msgspec.Struct):
     """One event and one workflow that may care. `enrollment` is set when the contact enters; `supersedes`
     are those that are taken out for it; `superseded` that a later event of the batch took out this one."""
 
@@ -41,30 +47,30 @@ class Asked(msgspec.Struct):
     superseded: bool = False
 
     @property
-    def pair(self) -> Pair:
+    def pair(self) -> WorkflowAndContact:
         return self.candidate.program.version.workflow_id, self.event.subject_id
 
 
-class Hour(msgspec.Struct):
+class HourlyEntries(msgspec.Struct):
     """How often one contact entered any workflow within the hour, as the batch goes on."""
 
     entries: int = 0
 
 
-class Past(msgspec.Struct):
+class EntryHistory(msgspec.Struct):
     """A contact's past in a workflow, as the batch goes on. `live` are enrollments that have not ended,
     `fresh` those that this batch lets in; `hour` is one for all workflows."""
 
-    hour: Hour
+    hour: HourlyEntries
     here: History = History()
     live: list[UUID] = []
-    fresh: list[Asked] = []
+    fresh: list[EntryCandidate] = []
 
     @property
     def history(self) -> History:
         return replace(self.here, entries_anywhere=self.hour.entries)
 
-    def entered(self, one: Asked) -> None:
+    def entered(self, one: EntryCandidate) -> None:
         """The contact enters by it."""
         decision, here = one.decision, self.here
         assert decision is not None  # noqa: S101 -- only who was decided on enters
@@ -80,15 +86,20 @@ class Past(msgspec.Struct):
         self.hour.entries += 1
 
 
-async def before_now(work: Work, engine: Engine, asked: Sequence[Asked]) -> dict[Pair, Past]:
+async def read_entry_histories(
+    work: Work, engine: BatchSession, asked: Sequence[EntryCandidate]
+) -> dict[WorkflowAndContact, EntryHistory]:
     """Each contact's past in each workflow."""
     pairs = list({one.pair for one in asked})
-    hours = {contact: Hour() for _, contact in pairs}
-    past = {pair: Past(hours[pair[1]]) for pair in pairs}
+    hours = {contact: HourlyEntries() for _, contact in pairs}
+    past = {pair: EntryHistory(hours[pair[1]]) for pair in pairs}
     if not pairs:
         return past
     rows = await engine.planned(
-        HISTORY, workflows=[pair[0] for pair in pairs], contacts=[pair[1] for pair in pairs], now=work.now
+        READ_ENTRY_HISTORIES,
+        workflows=[pair[0] for pair in pairs],
+        contacts=[pair[1] for pair in pairs],
+        now=work.now,
     )
     for row in rows:
         one = past[row.workflow_id, row.contact_id]
@@ -97,41 +108,45 @@ async def before_now(work: Work, engine: Engine, asked: Sequence[Asked]) -> dict
     return past
 
 
-async def entered_today(work: Work, engine: Engine, asked: Sequence[Asked]) -> dict[UUID, int]:
+async def count_entries_today(
+    work: Work, engine: BatchSession, asked: Sequence[EntryCandidate]
+) -> dict[UUID, int]:
     """How many entered each workflow that has a cap, in the last 24 hours; counted up to the cap."""
     caps = {one.pair[0]: cap for one in asked if (cap := one.candidate.program.version.settings.entry_cap)}
     if not caps:
         return {}
     rows = await engine.all(
-        ENTERED_TODAY,
+        COUNT_ENTRIES_TODAY,
         workflows=list(caps),
         caps=list(caps.values()),
-        since=uuid7_floor(work.now - work.runtime.clock.offset - DAY),
+        since=uuid7_floor(work.now - work.runtime.clock.offset - DAY_AND_MARGIN),
         now=work.now,
     )
     return {row.id: row.entered for row in rows}
 
 
-async def write(work: Work, people: People, asked: Sequence[Asked]) -> None:
+async def write_decisions(work: Work, people: People, asked: Sequence[EntryCandidate]) -> None:
     """Takes out whom a restart supersedes, lets in who enters, and notes every decision."""
     engine = people.setting.engine
     out = [enrollment for one in asked for enrollment in one.supersedes]
     if out:
-        await take_out(work, engine, out, ExitReason.SUPERSEDED)
-    entered = await engine.insert(ENROLL, [_enrollment(one) for one in asked if one.enrollment], now=work.now)
+        await end_enrollments(work, engine, out, ExitReason.SUPERSEDED)
+    entered = await engine.insert(
+        INSERT_ENROLLMENTS, [_enrollment_row(one) for one in asked if one.enrollment], now=work.now
+    )
     inside = {row.id for row in entered}
-    await _tell_superseded(work, people.setting, asked, entered)
+    await _end_superseded(work, people.setting, asked, entered)
     people.entered(one.event.subject_id for one in asked if one.enrollment)
-    rows = [_decision(one, inside) for one in asked if one.decision is not None]
-    await engine.insert(DECIDED, rows, now=work.now)
+    rows = [_decision_row(one, inside) for one in asked if one.decision is not None]
+    await engine.insert(INSERT_DECISIONS, rows, now=work.now)
 
 
-async def _tell_superseded(
-    work: Work, setting: Setting, asked: Sequence[Asked], entered: Sequence[Any]
+async def _end_superseded(
+    work: Work, setting: AccountContext, asked: Sequence[EntryCandidate], entered: Sequence[Any]
 ) -> None:
     """The end of those whom the same batch let in and took out again is told like that of others."""
     superseded = {one.enrollment for one in asked if one.superseded}
-    moves = Moves()
+    moves = ChangeSet()
     for row in entered:
         if row.id in superseded:
             moves.end(row, Decision(Status.EXITED, None, 0, exit_reason=ExitReason.SUPERSEDED))
@@ -139,15 +154,15 @@ async def _tell_superseded(
         await moves.write(work, setting.engine, setting)
 
 
-async def take_out(work: Work, engine: Engine, ids: Sequence[UUID], reason: ExitReason) -> None:
+async def end_enrollments(work: Work, engine: BatchSession, ids: Sequence[UUID], reason: ExitReason) -> None:
     """Ends those of these enrollments that still live; what they have not sent is not sent."""
-    moves = Moves()
-    for row in await engine.all(LIVE_LOCKED, ids=sorted(ids)):
+    moves = ChangeSet()
+    for row in await engine.all(LOCK_ACTIVE_ENROLLMENTS, ids=sorted(ids)):
         moves.add(row, leave(state_of(row), work.now, Status.EXITED, reason), None)
     await moves.write(work, engine)
 
 
-def _decision(one: Asked, inside: set[UUID]) -> dict[str, Any]:
+def _decision_row(one: EntryCandidate, inside: set[UUID]) -> dict[str, Any]:
     decision = one.decision
     assert decision is not None  # noqa: S101 -- the caller picked those that were decided
     verdict, detail = decision.verdict, decision.detail
@@ -167,7 +182,7 @@ def _decision(one: Asked, inside: set[UUID]) -> dict[str, Any]:
     }
 
 
-def _enrollment(one: Asked) -> dict[str, Any]:
+def _enrollment_row(one: EntryCandidate) -> dict[str, Any]:
     said = carried(one.event)
     return {
         "id": one.enrollment,

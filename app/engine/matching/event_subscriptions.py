@@ -7,36 +7,40 @@ from uuid import UUID
 import msgspec
 
 from app.engine.core.events import EMAIL_BOUNCED, EMAIL_DELIVERED, ENROLLMENT_ENDED
-from db.queries.batch_session import Engine
-from db.queries.event_subscriptions import ASKED_BY_SEGMENTS, ASKED_BY_VERSIONS, RUNNING
+from db.queries.batch_session import BatchSession
+from db.queries.event_subscriptions import (
+    EVENT_NAMES_OF_SEGMENTS,
+    EVENT_NAMES_OF_VERSIONS,
+    LIST_RUNNABLE_VERSIONS,
+)
 
-TOLD_TO_WHO_ASKS = frozenset({EMAIL_DELIVERED, EMAIL_BOUNCED, ENROLLMENT_ENDED})
+ON_DEMAND_KINDS = frozenset({EMAIL_DELIVERED, EMAIL_BOUNCED, ENROLLMENT_ENDED})
 # How triggers on e-mails name them.
-_SHORT = {"delivered": EMAIL_DELIVERED, "bounced": EMAIL_BOUNCED}
-_MOST_KEPT = 50_000
+_EMAIL_EVENT_KINDS = {"delivered": EMAIL_DELIVERED, "bounced": EMAIL_BOUNCED}
+_CACHE_LIMIT = 50_000
 _by_version: dict[tuple[UUID, int], frozenset[str]] = {}  # a version never changes
 
 
-async def asked_for(engine: Engine) -> frozenset[str]:
+async def subscribed_kinds(engine: BatchSession) -> frozenset[str]:
     """Which of these kinds the account asks for: by a trigger on e-mails, a wait or a condition of a version
     that may still be run, or by a condition of a segment. A trigger on the end of an enrollment asks only for
     those of one workflow: the index of triggers knows it."""
-    running = [(row.workflow_id, row.number) for row in await engine.all(RUNNING)]
+    running = [(row.workflow_id, row.number) for row in await engine.all(LIST_RUNNABLE_VERSIONS)]
     new = [version for version in running if version not in _by_version]
     if new:
-        if len(_by_version) > _MOST_KEPT:
+        if len(_by_version) > _CACHE_LIMIT:
             _by_version.clear()
             new = running
         workflows, numbers = [one[0] for one in new], [one[1] for one in new]
-        for row in await engine.all(ASKED_BY_VERSIONS, workflows=workflows, numbers=numbers):
-            _by_version[row.workflow_id, row.number] = _kinds(row.names)
+        for row in await engine.all(EVENT_NAMES_OF_VERSIONS, workflows=workflows, numbers=numbers):
+            _by_version[row.workflow_id, row.number] = _on_demand_kinds(row.names)
     found = [_by_version.get(version, frozenset()) for version in running]
-    found += [_kinds(row.names) for row in await engine.all(ASKED_BY_SEGMENTS)]
+    found += [_on_demand_kinds(row.names) for row in await engine.all(EVENT_NAMES_OF_SEGMENTS)]
     return frozenset[str]().union(*found)
 
 
-def _kinds(names: str) -> frozenset[str]:
+def _on_demand_kinds(names: str) -> frozenset[str]:
     """The kinds among JSON of names; a condition on a change names a field, which is none of them."""
     found: Iterable[object] = msgspec.json.decode(names)
-    kinds = (_SHORT.get(name, name) for name in found if isinstance(name, str))
-    return TOLD_TO_WHO_ASKS.intersection(kinds)
+    kinds = (_EMAIL_EVENT_KINDS.get(name, name) for name in found if isinstance(name, str))
+    return ON_DEMAND_KINDS.intersection(kinds)

@@ -6,26 +6,26 @@ from uuid import UUID
 
 from app.engine.core.events import LEAVE_REQUESTED
 from app.engine.core.types import ExitReason
-from app.engine.matching.enroll import take_out
+from app.engine.matching.enroll import end_enrollments
 from app.work import Work
-from db.queries.batch_session import Engine
-from db.queries.step_side_effects import LEAVING
+from db.queries.batch_session import BatchSession
+from db.queries.step_side_effects import FIND_ENROLLMENTS_TO_END
 
 
-async def take_out_asked(work: Work, engine: Engine, rows: Sequence[Any]) -> None:
+async def end_requested(work: Work, engine: BatchSession, rows: Sequence[Any]) -> None:
     """Ends what events (rows as they were read) ask to be ended; who entered after the question stays."""
     asked = [row for row in rows if row.kind == LEAVE_REQUESTED]
     if not asked:
         return
     found = await engine.all(
-        LEAVING,
+        FIND_ENROLLMENTS_TO_END,
         event_id=[row.id for row in asked],
         contact_id=[row.subject_id for row in asked],
-        workflow_id=[_id(row.data.get("workflow_id")) for row in asked],
-        not_id=[_id(row.data.get("not")) for row in asked],
+        workflow_id=[_optional_id(row.data.get("workflow_id")) for row in asked],
+        not_id=[_optional_id(row.data.get("not")) for row in asked],
     )
-    await take_out(work, engine, [row.id for row in found], ExitReason.REMOVED_BY_WORKFLOW)
+    await end_enrollments(work, engine, [row.id for row in found], ExitReason.REMOVED_BY_WORKFLOW)
 
 
-def _id(text: str | None) -> UUID | None:
+def _optional_id(text: str | None) -> UUID | None:
     return UUID(text) if text else None

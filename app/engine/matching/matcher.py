@@ -10,20 +10,25 @@ import structlog
 from app.engine.core.entry_rules import EntryDecision, Verdict, decide_entry
 from app.engine.core.events import CONTACT_DELETED, Event, Source
 from app.engine.matching.contact_facts import People
-from app.engine.matching.enroll import Asked, before_now, entered_today, write
-from app.engine.matching.exits import take_out_asked
-from app.engine.matching.segment_membership import hear
+from app.engine.matching.enroll import (
+    EntryCandidate,
+    count_entries_today,
+    read_entry_histories,
+    write_decisions,
+)
+from app.engine.matching.exits import end_requested
+from app.engine.matching.segment_membership import update_membership
 from app.engine.matching.wake import wake
-from app.engine.program_cache import Live, Setting
-from app.engine.recovery.batch_runner import run_marked, run_suspects
-from app.engine.recovery.poison_isolation import Kind, Poison, any_left_behind, clear_marks
+from app.engine.program_cache import AccountContext, LiveWorkflows
+from app.engine.recovery.batch_runner import run_marked, run_suspects_alone
+from app.engine.recovery.poison_isolation import BatchKind, PoisonError, has_suspects, remove_left_marks
 from app.failpoints import Boundary, commit, event_hit
 from app.redaction import redact
 from app.work import Work
 from db.ids import uuid7
-from db.queries.batch_session import Engine
-from db.queries.event_matching import MATCHED, UNMATCHED, UNMATCHED_THESE
-from db.queries.inflight_batches import UNMARK
+from db.queries.batch_session import BatchSession
+from db.queries.event_matching import CLAIM_EVENTS_BY_ID, CLAIM_UNMATCHED_EVENTS, MARK_EVENTS_MATCHED
+from db.queries.inflight_batches import DELETE_MARKS
 
 log = structlog.get_logger(__name__)
 BATCH = 500
@@ -34,34 +39,34 @@ async def match_events(work: Work, most: int = BATCH) -> int:
 
     One that makes its batch fail is passed over, and the audit says why nobody entered by it. What a dead
     worker left behind comes first, event by event."""
-    await clear_marks(work)
-    matching = Matching(work)
+    await remove_left_marks(work)
+    matching = MatchTask(work)
     async with work.runtime.gate.beside():
         if not await matching.turn():
             return 0
-        rows = await Engine(work.session).all(UNMATCHED, most=most)
+        rows = await BatchSession(work.session).all(CLAIM_UNMATCHED_EVENTS, most=most)
         if not rows:
             return 0
         if await run_marked(matching, rows):
             return len(rows)
         await work.session.rollback()
-    return await run_suspects(matching) if await any_left_behind(work, Kind.MATCH) else 0
+    return await run_suspects_alone(matching) if await has_suspects(work, BatchKind.MATCH) else 0
 
 
-class Matching:
-    kind = Kind.MATCH
+class MatchTask:
+    kind = BatchKind.MATCH
     poison = "it stopped the worker {crashes} times"
 
     def __init__(self, work: Work) -> None:
         self.work = work
 
     async def turn(self) -> bool:
-        return await Engine(self.work.session).only_matcher()
+        return await BatchSession(self.work.session).only_matcher()
 
     async def claim(self, ids: Sequence[UUID]) -> Sequence[Any]:
-        engine = Engine(self.work.session)
+        engine = BatchSession(self.work.session)
         await engine.become_matcher()
-        return await engine.all(UNMATCHED_THESE, ids=list(ids), most=len(ids))
+        return await engine.all(CLAIM_EVENTS_BY_ID, ids=list(ids), most=len(ids))
 
     async def run_alone(self, row: Any) -> None:
         await self.run([row], None)
@@ -71,31 +76,31 @@ class Matching:
         work = self.work
         for same in await self.claim([row.id]):
             log.error("event.poison", id=str(same.id), error=repr(error))
-            _passed_over(work, same, "could not be matched", error)
-            await Engine(work.session).do(MATCHED, ids=[same.id], now=work.now)
+            _audit_skipped_event(work, same, "could not be matched", error)
+            await BatchSession(work.session).do(MARK_EVENTS_MATCHED, ids=[same.id], now=work.now)
         await commit(work.session, Boundary.MATCH_PASSED_OVER)
 
     async def run(self, rows: Sequence[Any], mark: UUID | None) -> None:
         work = self.work
-        engine = Engine(work.session)
-        setting = await Setting.of(work)
-        asked = _ask(rows, await setting.live())
+        engine = BatchSession(work.session)
+        setting = await AccountContext.of(work)
+        asked = _entry_candidates(rows, await setting.live())
         people = People(setting)
         if asked:
             await _decide(work, people, asked, alone=len(rows) == 1)
-            await write(work, people, asked)
-        await hear(work, people, rows)
+            await write_decisions(work, people, asked)
+        await update_membership(work, people, rows)
         await wake(work, people, rows)
-        await take_out_asked(work, engine, rows)
-        await engine.do(MATCHED, ids=[row.id for row in rows], now=work.now)
+        await end_requested(work, engine, rows)
+        await engine.do(MARK_EVENTS_MATCHED, ids=[row.id for row in rows], now=work.now)
         if mark is not None:
-            await engine.do(UNMARK, marks=[mark])
+            await engine.do(DELETE_MARKS, marks=[mark])
         await commit(work.session, Boundary.MATCH)
 
 
-def _passed_over(work: Work, event: Any, what: str, error: Exception) -> None:
+def _audit_skipped_event(work: Work, event: Any, what: str, error: Exception) -> None:
     """The line of the audit; `event` as it was read or as the engine knows it."""
-    reason = str(error) if isinstance(error, Poison) else redact(repr(error))
+    reason = str(error) if isinstance(error, PoisonError) else redact(repr(error))
     said = f"{event.kind} {what}: {reason}"[:500]
     work.audit("event.passed_over", "contact", event.subject_id, {"event": (str(event.id), said)})
 
@@ -105,18 +110,20 @@ def event_of(row: Any) -> Event:
     return Event(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
 
 
-def _ask(rows: Sequence[Any], live: Live) -> list[Asked]:
-    asked: list[Asked] = []
+def _entry_candidates(rows: Sequence[Any], live: LiveWorkflows) -> list[EntryCandidate]:
+    asked: list[EntryCandidate] = []
     for row in rows:
         event = event_of(row)
-        asked.extend(Asked(event, row.root_event_id, found) for found in live.index.candidates(event))
+        asked.extend(
+            EntryCandidate(event, row.root_event_id, found) for found in live.index.candidates(event)
+        )
     paused = [one for one in asked if one.pair[0] not in live.accepting]
     for one in paused:
         one.decision = EntryDecision(Verdict.WORKFLOW_PAUSED, {"source": one.event.source.value})
     return asked
 
 
-async def _decide(work: Work, people: People, asked: Sequence[Asked], *, alone: bool) -> None:
+async def _decide(work: Work, people: People, asked: Sequence[EntryCandidate], *, alone: bool) -> None:
     """In the order of events: who enters by one event is in by the next. Of an event that is `alone`, only
     the workflow that fails is left out, and the audit says which."""
     open_ones = [one for one in asked if one.decision is None]
@@ -124,8 +131,8 @@ async def _decide(work: Work, people: People, asked: Sequence[Asked], *, alone: 
         ((one.event.subject_id, one.candidate.program) for one in open_ones),
         gone=[one.event.subject_id for one in open_ones if one.event.kind == CONTACT_DELETED],
     )
-    before = await before_now(work, people.setting.engine, open_ones)
-    today = await entered_today(work, people.setting.engine, open_ones)
+    before = await read_entry_histories(work, people.setting.engine, open_ones)
+    today = await count_entries_today(work, people.setting.engine, open_ones)
     for one in open_ones:
         workflow, contact = one.pair
         past = before[one.pair]
@@ -144,7 +151,7 @@ async def _decide(work: Work, people: People, asked: Sequence[Asked], *, alone: 
             if not alone:
                 raise
             log.exception("event.candidate_failed", id=str(one.event.id), workflow=str(workflow))
-            _passed_over(work, one.event, f"could not start workflow {workflow}", error)
+            _audit_skipped_event(work, one.event, f"could not start workflow {workflow}", error)
             continue
         if one.decision.verdict is Verdict.ENROLLED:
             settings = one.candidate.program.version.settings

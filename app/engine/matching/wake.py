@@ -13,14 +13,20 @@ from app.engine.core.version import Program
 from app.engine.matching.contact_facts import People
 from app.filters.facts import Facts
 from app.work import Work
-from db.queries.event_matching import HEARD, SETTLED, STANDING, WAKE, WAKE_ALL_OF
+from db.queries.event_matching import (
+    LOCK_ENROLLMENTS,
+    READ_ACTIVE_ENROLLMENTS,
+    WAKE_BY_EVENT,
+    WAKE_ENROLLMENTS,
+    WAKE_ENROLLMENTS_OF_CONTACTS,
+)
 
 # Every change of the contact: what may make a filter true that was not, unless it asks where the contact is
 # or what happened to them.
-CHANGES = ("contact.created", "contact.updated", "tag.added", "tag.removed")
+CONTACT_CHANGES = ("contact.created", "contact.updated", "tag.added", "tag.removed")
 # Somebody who waits for one of these can be taken from it by a goal: not from a doubt, which a person
 # settles. Whether a call is under way, and is not cut off, is known to the one who moves them.
-_INTERRUPTED = frozenset(
+_INTERRUPTIBLE = frozenset(
     {
         WaitReason.TIMER,
         WaitReason.WINDOW,
@@ -35,7 +41,7 @@ _INTERRUPTED = frozenset(
 )
 
 
-class _Heard:
+class _ContactEvents:
     """The events of one contact in this batch, with the time of each."""
 
     def __init__(self) -> None:
@@ -55,7 +61,9 @@ class _Heard:
     def changes(self, program: Program) -> bool:
         """Whether what the program's filters ask about may have changed: any event is history, and by any the
         contact may have entered a workflow."""
-        return bool(program.asks_history) or program.asks_workflows or not self.kinds.isdisjoint(CHANGES)
+        return (
+            bool(program.asks_history) or program.asks_workflows or not self.kinds.isdisjoint(CONTACT_CHANGES)
+        )
 
 
 async def wake(work: Work, people: People, rows: Sequence[Any]) -> None:
@@ -63,12 +71,12 @@ async def wake(work: Work, people: People, rows: Sequence[Any]) -> None:
     engine = people.setting.engine
     gone = [row.subject_id for row in rows if row.kind == CONTACT_DELETED]
     if gone:
-        await engine.do(WAKE_ALL_OF, ids=gone, now=work.now)
-    heard: dict[UUID, _Heard] = {}
+        await engine.do(WAKE_ENROLLMENTS_OF_CONTACTS, ids=gone, now=work.now)
+    heard: dict[UUID, _ContactEvents] = {}
     for row in rows:
         event = Event(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
-        heard.setdefault(row.subject_id, _Heard()).add(event, row.occurred_at)
-    standing = await _standing(work, people, heard)
+        heard.setdefault(row.subject_id, _ContactEvents()).add(event, row.occurred_at)
+    standing = await _settled_waits(work, people, heard)
     if not standing:
         return
     await people.load((row.contact_id, program) for row, program in standing)
@@ -77,32 +85,36 @@ async def wake(work: Work, people: People, rows: Sequence[Any]) -> None:
         facts = people.of(row.contact_id)
         if facts is None:
             continue
-        event_id = _met(row, program, heard[row.contact_id], facts, work.now)
+        event_id = _awaited_event(row, program, heard[row.contact_id], facts, work.now)
         if event_id is not None:
             met.append({"id": row.id, "seq": row.seq, "event_id": event_id})
-        elif heard[row.contact_id].changes(program) and _moves(row, program, facts, work.now):
+        elif heard[row.contact_id].changes(program) and _would_advance(row, program, facts, work.now):
             woken.append(row.id)
     if met or woken:  # in one order, as whoever else locks several
-        await engine.all(SETTLED, ids=sorted([*(one["id"] for one in met), *woken]))
-    await engine.insert(HEARD, met, now=work.now)
+        await engine.all(LOCK_ENROLLMENTS, ids=sorted([*(one["id"] for one in met), *woken]))
+    await engine.insert(WAKE_BY_EVENT, met, now=work.now)
     if woken:
-        await engine.do(WAKE, ids=woken, now=work.now)
+        await engine.do(WAKE_ENROLLMENTS, ids=woken, now=work.now)
 
 
-async def _standing(work: Work, people: People, heard: dict[UUID, _Heard]) -> list[tuple[Any, Program]]:
+async def _settled_waits(
+    work: Work, people: People, heard: dict[UUID, _ContactEvents]
+) -> list[tuple[Any, Program]]:
     """Who stands where they may hear. Somebody on the move is waited for: what they come to wait for in this
     very moment, they hear as well."""
     engine = people.setting.engine
-    found = await _concerned(work, people, heard)
+    found = await _concerned_waits(work, people, heard)
     moving = [row.id for row, _ in found if row.due]
     if moving:
-        await engine.all(SETTLED, ids=sorted(moving))
-        found = await _concerned(work, people, heard)
-    return [(row, program) for row, program in found if row.wait_reason in _INTERRUPTED]
+        await engine.all(LOCK_ENROLLMENTS, ids=sorted(moving))
+        found = await _concerned_waits(work, people, heard)
+    return [(row, program) for row, program in found if row.wait_reason in _INTERRUPTIBLE]
 
 
-async def _concerned(work: Work, people: People, heard: dict[UUID, _Heard]) -> list[tuple[Any, Program]]:
-    rows = await people.setting.engine.planned(STANDING, ids=list(heard), now=work.now)
+async def _concerned_waits(
+    work: Work, people: People, heard: dict[UUID, _ContactEvents]
+) -> list[tuple[Any, Program]]:
+    rows = await people.setting.engine.planned(READ_ACTIVE_ENROLLMENTS, ids=list(heard), now=work.now)
     programs = await people.setting.programs((row.workflow_id, row.version) for row in rows)
     found: list[tuple[Any, Program]] = []
     for row in rows:
@@ -112,7 +124,9 @@ async def _concerned(work: Work, people: People, heard: dict[UUID, _Heard]) -> l
     return found
 
 
-def _met(row: Any, program: Program, heard: _Heard, facts: Facts, now: datetime) -> UUID | None:
+def _awaited_event(
+    row: Any, program: Program, heard: _ContactEvents, facts: Facts, now: datetime
+) -> UUID | None:
     """The first event that an event wait waited for: of its kind, about its subject, after it began and
     before its time was over, however late it is looked at. What a step did in the move in which the wait
     began carries that same moment, and is not waited for."""
@@ -129,7 +143,7 @@ def _met(row: Any, program: Program, heard: _Heard, facts: Facts, now: datetime)
     return None
 
 
-def _moves(row: Any, program: Program, facts: Facts, now: datetime) -> bool:
+def _would_advance(row: Any, program: Program, facts: Facts, now: datetime) -> bool:
     """Whether looking at it again would move it: a goal is met, a condition holds, the date it waits for is
     another, or the entry condition holds no longer. What is asked here is asked again by the one who moves
     it."""

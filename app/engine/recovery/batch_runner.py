@@ -9,20 +9,27 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
-from app.engine.recovery.poison_isolation import MOST_CRASHES, Kind, Poison, next_suspect, set_mark, take_back
-from app.engine.recovery.transient_errors import not_now
+from app.engine.recovery.poison_isolation import (
+    MOST_CRASHES,
+    BatchKind,
+    PoisonError,
+    next_suspect,
+    remove_mark,
+    set_mark,
+)
+from app.engine.recovery.transient_errors import is_transient
 from app.work import Work
 
-ALONE_AT_ONCE = 25
+SUSPECTS_PER_TURN = 25
 Rows = Sequence[Any]
 
 
-class Task(Protocol):
+class BatchTask(Protocol):
     """What is done in batches of rows, each with an `id`. `poison` says what a row did that stopped the
     worker `{crashes}` times."""
 
     work: Work
-    kind: Kind
+    kind: BatchKind
     poison: str
 
     async def turn(self) -> bool:
@@ -43,63 +50,63 @@ class Task(Protocol):
         """It is not tried again by itself, and why is said; committed."""
 
 
-async def run_marked(task: Task, rows: Rows) -> bool:
+async def run_marked(task: BatchTask, rows: Rows) -> bool:
     """Run what was claimed; False when somebody else's mark is in the way and nothing was done."""
     mark = await set_mark(task.work, task.kind, [row.id for row in rows])
     if mark is None:
         return False
-    await _marked(task, rows, mark)
+    await _run_under_mark(task, rows, mark)
     return True
 
 
-async def run_suspects(task: Task) -> int:
+async def run_suspects_alone(task: BatchTask) -> int:
     """Some of those whom a dead worker left behind, one after the other, while this process does nothing else
     that could be harmed; how many."""
     async with task.work.runtime.gate.alone():
-        for number in range(ALONE_AT_ONCE):
+        for number in range(SUSPECTS_PER_TURN):
             suspect = await next_suspect(task.work, task.kind) if await task.turn() else None
             if suspect is None:
                 return number
             rows = await task.claim([suspect.id])
             if not rows:  # not due any more
-                await take_back(task.work, suspect.mark)
+                await remove_mark(task.work, suspect.mark)
             elif suspect.crashes >= MOST_CRASHES[task.kind]:
-                await task.park(rows[0], Poison(task.poison.format(crashes=suspect.crashes)))
-                await take_back(task.work, suspect.mark)
+                await task.park(rows[0], PoisonError(task.poison.format(crashes=suspect.crashes)))
+                await remove_mark(task.work, suspect.mark)
             else:
-                await _suspected(task, rows[0], suspect.mark)
-    return ALONE_AT_ONCE
+                await _run_suspect(task, rows[0], suspect.mark)
+    return SUSPECTS_PER_TURN
 
 
-async def _suspected(task: Task, row: Any, mark: UUID) -> None:
+async def _run_suspect(task: BatchTask, row: Any, mark: UUID) -> None:
     """The mark goes last: until then a crash is on the account of this one."""
     try:
-        await _alone(task, row)
+        await _run_alone_or_park(task, row)
     finally:
-        await take_back(task.work, mark)
+        await remove_mark(task.work, mark)
 
 
-async def _alone(task: Task, row: Any) -> None:
+async def _run_alone_or_park(task: BatchTask, row: Any) -> None:
     try:
         await task.run_alone(row)
     except Exception as error:
         await task.work.session.rollback()
-        if not_now(error):
+        if is_transient(error):
             raise
         for same in await task.claim([row.id]):
             await task.park(same, error)
 
 
-async def _marked(task: Task, rows: Rows, mark: UUID) -> None:
+async def _run_under_mark(task: BatchTask, rows: Rows, mark: UUID) -> None:
     try:
-        if not await _whole_or_halves(task, rows, mark):
-            await take_back(task.work, mark)
+        if not await _run_or_bisect(task, rows, mark):
+            await remove_mark(task.work, mark)
     except BaseException:
-        await take_back(task.work, mark)
+        await remove_mark(task.work, mark)
         raise
 
 
-async def _whole_or_halves(task: Task, rows: Rows, mark: UUID | None) -> bool:
+async def _run_or_bisect(task: BatchTask, rows: Rows, mark: UUID | None) -> bool:
     """Whether it went whole: then the mark is gone with it."""
     if not rows:
         return False
@@ -108,14 +115,14 @@ async def _whole_or_halves(task: Task, rows: Rows, mark: UUID | None) -> bool:
         return True
     except Exception as error:
         await task.work.session.rollback()
-        if not_now(error):
+        if is_transient(error):
             raise
         ids = [row.id for row in rows]
         if len(ids) == 1:
             for same in await task.claim(ids):
-                await _alone(task, same)
+                await _run_alone_or_park(task, same)
             return False
         half = len(ids) // 2
         for part in (ids[:half], ids[half:]):
-            await _whole_or_halves(task, await task.claim(part), None)
+            await _run_or_bisect(task, await task.claim(part), None)
         return False

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.runtime import Runtime
 from app.work import SYSTEM, open_work
-from db.queries.event_retention import Forgetting, aged_accounts, moment
+from db.queries.event_retention import EventRetention, accounts_with_old_events, read_clock
 
 KEEP = timedelta(days=30)
 BATCH = 2000
@@ -17,11 +17,11 @@ FIRST = UUID(int=0)
 
 async def forget(runtime: Runtime) -> int:
     """Clears every account that has something old, batch by batch; returns how many rows went."""
-    before = await moment(runtime.engine, runtime.clock.offset) - KEEP
+    before = await read_clock(runtime.engine, runtime.clock.offset) - KEEP
     gone = 0
-    for account_id in await aged_accounts(runtime.engine, before):
+    for account_id in await accounts_with_old_events(runtime.engine, before):
         async with open_work(runtime, account_id, SYSTEM) as work:
-            rows = Forgetting(work.session, before)
+            rows = EventRetention(work.session, before)
             while removed := await rows.deliveries(BATCH):
                 gone += removed
                 await work.commit()

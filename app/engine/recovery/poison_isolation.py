@@ -22,27 +22,34 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.failpoints import Boundary, commit
 from app.work import Work
 from db.ids import uuid7
-from db.queries.batch_session import Engine
-from db.queries.inflight_batches import LEFT_BEHIND, MARK, SPLIT, SPLIT_EVENTS, TAKE_ALONE, UNMARK
+from db.queries.batch_session import BatchSession
+from db.queries.inflight_batches import (
+    DELETE_MARKS,
+    INSERT_MARK,
+    LOCK_LEFT_BEHIND_MARK,
+    SPLIT_ENROLLMENT_MARK,
+    SPLIT_EVENT_MARK,
+    TAKE_SUSPECT,
+)
 from db.tenancy import begin
 
 log = structlog.get_logger(__name__)
 
 
-class Kind(StrEnum):
+class BatchKind(StrEnum):
     """What a mark names: enrollments that are moved, or events that are matched."""
 
     MOVE = "move"
     MATCH = "match"
 
 
-SPLITS = {Kind.MOVE: SPLIT, Kind.MATCH: SPLIT_EVENTS}
+SPLIT_STATEMENTS = {BatchKind.MOVE: SPLIT_ENROLLMENT_MARK, BatchKind.MATCH: SPLIT_EVENT_MARK}
 # Who is parked is seen and can be tried again by a person. An event that is passed over lets nobody in: where
 # workers are killed for other reasons, being there three times is still chance.
-MOST_CRASHES = {Kind.MOVE: 3, Kind.MATCH: 6}
+MOST_CRASHES = {BatchKind.MOVE: 3, BatchKind.MATCH: 6}
 
 
-class Poison(Exception):
+class PoisonError(Exception):
     """What was there each time the worker died."""
 
 
@@ -54,14 +61,14 @@ class Suspect(msgspec.Struct, frozen=True):
     crashes: int
 
 
-async def set_mark(work: Work, kind: Kind, ids: Sequence[UUID]) -> UUID | None:
+async def set_mark(work: Work, kind: BatchKind, ids: Sequence[UUID]) -> UUID | None:
     """Says that this process does them, through a connection of its own: the batch's holds its locks. None
     when events of this account have a mark already."""
     mark = uuid7()
     asked = {"id": mark, "kind": kind, "worker": work.runtime.id, "ids": list(ids)}
     try:
-        async with _marking(work) as session:
-            made = (await session.execute(MARK, asked)).all()
+        async with _mark_session(work) as session:
+            made = (await session.execute(INSERT_MARK, asked)).all()
             await commit(session, Boundary.MARKED)
     except BaseException:  # it may be there all the same, and its worker lives
         work.runtime.left_marks.setdefault(work.account_id, []).append(mark)
@@ -69,21 +76,21 @@ async def set_mark(work: Work, kind: Kind, ids: Sequence[UUID]) -> UUID | None:
     return mark if made else None
 
 
-async def take_back(work: Work, mark: UUID) -> None:
+async def remove_mark(work: Work, mark: UUID) -> None:
     """After a batch that did not do it itself; later, when the database is away."""
     work.runtime.left_marks.setdefault(work.account_id, []).append(mark)
     with suppress(SQLAlchemyError, OSError, TimeoutError):
-        await clear_marks(work)
+        await remove_left_marks(work)
 
 
-async def clear_marks(work: Work) -> None:
+async def remove_left_marks(work: Work) -> None:
     """Take back what could not be taken back when its time was."""
     marks = work.runtime.left_marks.pop(work.account_id, [])
     if not marks:
         return
     try:
-        async with _marking(work) as session:
-            await session.execute(UNMARK, {"marks": marks})
+        async with _mark_session(work) as session:
+            await session.execute(DELETE_MARKS, {"marks": marks})
             await commit(session, Boundary.UNMARKED)
     except BaseException:
         work.runtime.left_marks.setdefault(work.account_id, []).extend(marks)
@@ -91,36 +98,36 @@ async def clear_marks(work: Work) -> None:
 
 
 @asynccontextmanager
-async def _marking(work: Work) -> AsyncIterator[AsyncSession]:
+async def _mark_session(work: Work) -> AsyncIterator[AsyncSession]:
     async with work.runtime.marking() as session:
         session.info["account_id"] = work.account_id
         await begin(session)
         yield session
 
 
-async def any_left_behind(work: Work, kind: Kind) -> bool:
+async def has_suspects(work: Work, kind: BatchKind) -> bool:
     """Whether a dead worker left something behind that nobody else looks at now."""
     gone = work.runtime.settings.gone_seconds
-    found = await Engine(work.session).all(LEFT_BEHIND, kind=kind, gone=gone)
+    found = await BatchSession(work.session).all(LOCK_LEFT_BEHIND_MARK, kind=kind, gone=gone)
     if found:
         await work.session.rollback()
     return bool(found)
 
 
-async def next_suspect(work: Work, kind: Kind) -> Suspect | None:
+async def next_suspect(work: Work, kind: BatchKind) -> Suspect | None:
     """One that a dead worker left behind, taken; None when there is none. The work's own transaction goes
     on."""
     gone = work.runtime.settings.gone_seconds
-    async with _marking(work) as session:
-        engine = Engine(session)
-        while found := await engine.all(LEFT_BEHIND, kind=kind, gone=gone):
+    async with _mark_session(work) as session:
+        engine = BatchSession(session)
+        while found := await engine.all(LOCK_LEFT_BEHIND_MARK, kind=kind, gone=gone):
             left: Any = found[0]
             if len(left.ids) > 1:
                 log.warning("batch.left_behind", kind=kind, worker=str(left.worker_id), count=len(left.ids))
-                await engine.do(SPLITS[kind], id=left.id, now=work.now)
+                await engine.do(SPLIT_STATEMENTS[kind], id=left.id, now=work.now)
                 await commit(session, Boundary.MARK_SPLIT)
                 continue
-            taken: Any = (await engine.all(TAKE_ALONE, id=left.id, worker=work.runtime.id))[0]
+            taken: Any = (await engine.all(TAKE_SUSPECT, id=left.id, worker=work.runtime.id))[0]
             await commit(session, Boundary.MARK_TAKEN_ALONE)
             return Suspect(left.id, taken.ids[0], taken.crashes)
     return None

@@ -17,14 +17,14 @@ import structlog
 from redis.exceptions import RedisError
 
 from app.runtime import Runtime
-from db.queries.engine_state import BEAT, HOLD, READ, RELEASE
+from db.queries.engine_state import HOLD_ENGINE, READ_ENGINE_STATE, RECORD_HEARTBEAT, RELEASE_ENGINE
 
 log = structlog.get_logger(__name__)
 SLACK = timedelta(seconds=1)
 RESTORED = "The database is older than what its workers have done: it was restored from a backup."
 
 
-class Standing(msgspec.Struct):
+class HoldStatus(msgspec.Struct):
     """Whether the engine is held, since when, by whom and why; the gap is what the database does not know."""
 
     held_at: datetime | None = None
@@ -44,30 +44,31 @@ class Standing(msgspec.Struct):
             return ""
         gap = ""
         if self.gap_from and self.gap_to:
-            gap = f" What was sent between {said(self.gap_from)} and {said(self.gap_to)} is not known to it."
+            between = f"{_utc_text(self.gap_from)} and {_utc_text(self.gap_to)}"
+            gap = f" What was sent between {between} is not known to it."
         return f"The engine is held: nobody moves and nothing is sent. {self.held_reason or ''}{gap}".strip()
 
 
-def said(moment: datetime) -> str:
+def _utc_text(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def who() -> str:
+def operator_name() -> str:
     """Whoever runs a command."""
     return f"{getpass.getuser()} on {socket.gethostname()}"
 
 
-async def standing(runtime: Runtime) -> Standing:
+async def hold_status(runtime: Runtime) -> HoldStatus:
     """As it is in PostgreSQL."""
     async with runtime.engine.connect() as connection:
-        return standing_of((await connection.execute(READ)).one())
+        return hold_status_of((await connection.execute(READ_ENGINE_STATE)).one())
 
 
-def standing_of(row: Any) -> Standing:
-    return Standing(row.held_at, row.held_by, row.held_reason, row.gap_from, row.gap_to)
+def hold_status_of(row: Any) -> HoldStatus:
+    return HoldStatus(row.held_at, row.held_by, row.held_reason, row.gap_from, row.gap_to)
 
 
-async def hold(runtime: Runtime, by: str, reason: str) -> bool:
+async def hold_engine(runtime: Runtime, by: str, reason: str) -> bool:
     """Holds the engine; False when it was held already."""
     return await _hold(runtime, by, reason, None, None)
 
@@ -77,22 +78,22 @@ async def _hold(
 ) -> bool:
     values = {"by": by, "reason": reason, "gap_from": gap_from, "gap_to": gap_to}
     async with runtime.engine.begin() as connection:
-        done = (await connection.execute(HOLD, values)).all()
+        done = (await connection.execute(HOLD_ENGINE, values)).all()
     if done:
         log.warning("engine.held", by=by, reason=reason, gap_from=str(gap_from), gap_to=str(gap_to))
     return bool(done)
 
 
-async def release(runtime: Runtime, by: str) -> bool:
+async def release_engine(runtime: Runtime, by: str) -> bool:
     """Lets the engine go on; False when it was not held."""
     async with runtime.engine.begin() as connection:
-        done = (await connection.execute(RELEASE)).all()
+        done = (await connection.execute(RELEASE_ENGINE)).all()
     if done:
         log.warning("engine.released", by=by)
     return bool(done)
 
 
-class Guard:
+class RestoreGuard:
     """One per worker process: looks for a gap before anything is claimed, and beats."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -118,12 +119,12 @@ class Guard:
 
     async def _read(self) -> Any:
         async with self.runtime.engine.connect() as connection:
-            return (await connection.execute(READ)).one()
+            return (await connection.execute(READ_ENGINE_STATE)).one()
 
     async def beat(self) -> None:
         """The next mark, first in PostgreSQL and then outside. Only after `look`."""
         async with self.runtime.engine.begin() as connection:
-            row = (await connection.execute(BEAT)).one()
+            row = (await connection.execute(RECORD_HEARTBEAT)).one()
         known = str(row.id)
         self.seen[known] = row.beat_at
         with suppress(OSError):

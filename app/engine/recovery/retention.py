@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from app.runtime import Runtime
 from app.work import SYSTEM, Work, open_work
-from db.queries.retention import Upkeep, worn_accounts
+from db.queries.retention import DataRetention, accounts_with_expired_data
 
 KEEP_DELETED = timedelta(days=30)
 KEEP_REFUSALS = timedelta(days=7)
@@ -16,7 +16,9 @@ BATCH = 500
 async def upkeep(runtime: Runtime) -> int:
     """Clears every account that has something worn, batch by batch; returns how many rows went."""
     gone = 0
-    for account_id in await worn_accounts(runtime.engine, KEEP_DELETED, KEEP_REFUSALS, runtime.clock.offset):
+    for account_id in await accounts_with_expired_data(
+        runtime.engine, KEEP_DELETED, KEEP_REFUSALS, runtime.clock.offset
+    ):
         async with open_work(runtime, account_id, SYSTEM) as work:
             while removed := await clear(work):
                 gone += removed
@@ -25,7 +27,7 @@ async def upkeep(runtime: Runtime) -> int:
 
 async def clear(work: Work) -> int:
     """One batch of one account; returns how many rows went, 0 when nothing is left to do."""
-    rows = Upkeep(work.session)
+    rows = DataRetention(work.session)
     contacts = await rows.remove_contacts(work.now - KEEP_DELETED, BATCH)
     for contact_id in contacts:
         work.audit("contact.erased", "contact", contact_id)

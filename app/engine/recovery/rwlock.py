@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Gate:
+class ReadWriteLock:
     """Batches run beside one another; what may kill the process runs when no batch does, so it harms none."""
 
     def __init__(self) -> None:

@@ -10,34 +10,34 @@ import msgspec
 from app.engine.core.events import DATE_REACHED, SCHEDULE_STRUCK
 from app.engine.core.timing.occurrences import Timed, asked_day, yearly_days
 from app.engine.core.triggers import DateReached, Schedule
-from app.engine.program_cache import Setting
-from app.engine.schedules.trigger_schedules import timed
+from app.engine.program_cache import AccountContext
+from app.engine.schedules.trigger_schedules import timed_triggers
 from app.errors import Invalid
 from app.filters.ast import Filter, Op, Predicate
 from app.filters.fields import Fields
 from app.work import Work
 from db.ids import derived
 from db.models import Job
-from db.queries.batch_session import DOCUMENTS
-from db.queries.trigger_schedules import STRUCK, on_day, struck_page
+from db.queries.batch_session import READ_VERSION_DOCUMENTS
+from db.queries.trigger_schedules import INSERT_OCCURRENCE_EVENTS, date_falls_on, next_contacts
 
 BATCH = 500
 
 
-async def run_strike(work: Work, job: Job) -> bool:
+async def fire_occurrence(work: Work, job: Job) -> bool:
     """The next page of an occurrence; True when it was the last one. Who is struck is noted in the job in the
     same transaction, and each event has an id of its own occurrence: a kill between doubles nothing."""
     args = job.args
     workflow, key = UUID(args["workflow_id"]), args["trigger"]
-    setting = await Setting.of(work)
-    rows = await setting.engine.all(DOCUMENTS, workflows=[workflow], numbers=[args["version"]])
-    trigger = timed(rows[0].document).get(key) if rows else None
+    setting = await AccountContext.of(work)
+    rows = await setting.engine.all(READ_VERSION_DOCUMENTS, workflows=[workflow], numbers=[args["version"]])
+    trigger = timed_triggers(rows[0].document).get(key) if rows else None
     if trigger is None:
         return True
     at, now = datetime.fromisoformat(args["at"]), datetime.fromisoformat(args["now"])
-    found = await struck_page(
+    found = await next_contacts(
         work.session,
-        conditions(trigger, at, setting.known.fields, setting.zone),
+        contact_conditions(trigger, at, setting.known.fields, setting.zone),
         setting.known.fields,
         setting.zone,
         now=now,
@@ -45,9 +45,9 @@ async def run_strike(work: Work, job: Job) -> bool:
         limit=BATCH,
     )
     if found:
-        kind, data, moment, name = said(trigger, f"{workflow}:{key}", at, setting.zone)
+        kind, data, moment, name = event_content(trigger, f"{workflow}:{key}", at, setting.zone)
         await setting.engine.insert(
-            STRUCK,
+            INSERT_OCCURRENCE_EVENTS,
             [{"id": derived(moment, name, str(contact)), "subject_id": contact} for contact in found],
             kind=kind,
             data=msgspec.json.encode(data).decode(),
@@ -59,7 +59,7 @@ async def run_strike(work: Work, job: Job) -> bool:
     return len(found) < BATCH
 
 
-def said(
+def event_content(
     trigger: Timed, name: str, at: datetime, zone: ZoneInfo
 ) -> tuple[str, dict[str, Any], datetime, str]:
     """Kind and data of the event, and what its id is made of: a date comes once on its day, whatever zone the
@@ -71,14 +71,14 @@ def said(
     return DATE_REACHED, {"trigger": name, "day": day.isoformat()}, moment, f"{name}:{day.isoformat()}"
 
 
-def conditions(trigger: Timed, at: datetime, fields: Fields, zone: ZoneInfo) -> list[Any]:
+def contact_conditions(trigger: Timed, at: datetime, fields: Fields, zone: ZoneInfo) -> list[Any]:
     """What must hold of a contact. Raises `Invalid` for a date field that is gone."""
     found: list[Filter | Any] = [trigger.filter]
     if isinstance(trigger, DateReached):
         spec, day = fields.get(trigger.field), asked_day(trigger, at, zone)
         if spec is None or day is None:
             raise Invalid({"field": "The date field of this trigger is gone."})
-        return [*found, on_day(spec, day, yearly_days(day) if trigger.yearly else [], zone)]
+        return [*found, date_falls_on(spec, day, yearly_days(day) if trigger.yearly else [], zone)]
     if trigger.segment is not None:
         found.append(Predicate("segments", Op.ANY_OF, [str(trigger.segment)]))
     return found

@@ -11,27 +11,40 @@ import structlog
 from app.engine.core.events import TASK_OVERDUE
 from app.engine.core.timing.occurrences import Struck, strikes
 from app.engine.core.triggers import trigger_kind
-from app.engine.matching.segment_membership import UNREADABLE, compare
-from app.engine.schedules.trigger_schedules import timed
+from app.engine.matching.segment_membership import RETRY_AFTER_ERROR, compare_due_segment
+from app.engine.schedules.trigger_schedules import timed_triggers
 from app.redaction import redact
 from app.runtime import Runtime
 from app.work import SYSTEM, Work, open_work
 from db.ids import uuid7
-from db.queries.batch_session import EVENTS, SETTING, Engine
-from db.queries.trigger_schedules import BUSY, CLAIM, DROP, DUE, LATER, NEVER, OVERDUE, WRITE
+from db.queries.batch_session import INSERT_EVENTS, READ_ACCOUNT, BatchSession
+from db.queries.trigger_schedules import (
+    CLAIM_DUE_SCHEDULES,
+    DELETE_SCHEDULE,
+    HAS_DUE_WORK,
+    HAS_UNFINISHED_OCCURRENCE,
+    MARK_TASKS_OVERDUE,
+    NEVER,
+    POSTPONE_SCHEDULE,
+    UPSERT_SCHEDULE,
+)
 
 log = structlog.get_logger(__name__)
-CLOCKS, TASKS = 20, 500
-STRIKE = "clock.strike"
-UNFINISHED = timedelta(seconds=30)  # until it is looked at whether the occurrence before is done
+SCHEDULE_BATCH, TASK_BATCH = 20, 500
+FIRE_TASK = "clock.strike"
+RECHECK_UNFINISHED = timedelta(seconds=30)  # until it is looked at whether the occurrence before is done
 
 
-async def keep_time(runtime: Runtime, account_id: UUID) -> int:
+async def run_schedules(runtime: Runtime, account_id: UUID) -> int:
     """Some of what is due in an account by its clocks; how much was found. Each part has a unit of work of
     its own, so that one that fails holds up no other; its error is raised when all were tried."""
     async with open_work(runtime, account_id, SYSTEM) as work:
-        due = (await Engine(work.session).all(DUE, now=work.now))[0]
-    parts = ((due.clocks, strike_clocks), (due.tasks, tell_overdue), (due.segments, compare))
+        due = (await BatchSession(work.session).all(HAS_DUE_WORK, now=work.now))[0]
+    parts = (
+        (due.clocks, fire_due_schedules),
+        (due.tasks, mark_overdue_tasks),
+        (due.segments, compare_due_segment),
+    )
     found, failed = 0, list[Exception]()
     for part in (part for asked, part in parts if asked):
         try:
@@ -46,14 +59,14 @@ async def keep_time(runtime: Runtime, account_id: UUID) -> int:
     return found
 
 
-async def strike_clocks(work: Work) -> int:
+async def fire_due_schedules(work: Work) -> int:
     """Each occurrence that is to be done becomes one durable job, in the transaction that moves its clock on:
     whatever happens, it is made once."""
-    engine = Engine(work.session)
-    rows = await engine.all(CLAIM, now=work.now, most=CLOCKS)
+    engine = BatchSession(work.session)
+    rows = await engine.all(CLAIM_DUE_SCHEDULES, now=work.now, most=SCHEDULE_BATCH)
     for row in rows:
         try:
-            await _strike(work, engine, row)
+            await _fire(work, engine, row)
         except (msgspec.MsgspecError, ValueError) as error:
             # Whatever one workflow's document has in it, the other clocks strike.
             log.exception("clock.unreadable", workflow=str(row.workflow_id), trigger=row.trigger_key)
@@ -62,33 +75,37 @@ async def strike_clocks(work: Work) -> int:
     return len(rows)
 
 
-async def _postpone(work: Work, engine: Engine, row: Any, error: Exception) -> None:
+async def _postpone(work: Work, engine: BatchSession, row: Any, error: Exception) -> None:
     """A clock that cannot be read is looked at again later; what it misses meanwhile follows its policy."""
     reason = redact(f"{type(error).__name__}: {error}")[:200]
     said = {"trigger": (None, row.trigger_key), "error": (None, reason)}
     work.audit("workflow.clock_unreadable", "workflow", row.workflow_id, said)
     await engine.do(
-        LATER,
+        POSTPONE_SCHEDULE,
         workflow=row.workflow_id,
         trigger=row.trigger_key,
-        next_at=work.now + UNREADABLE,
+        next_at=work.now + RETRY_AFTER_ERROR,
     )
 
 
-async def _strike(work: Work, engine: Engine, row: Any) -> None:
-    trigger = timed(row.document).get(row.trigger_key)
+async def _fire(work: Work, engine: BatchSession, row: Any) -> None:
+    trigger = timed_triggers(row.document).get(row.trigger_key)
     if trigger is None or row.status not in ("active", "paused"):
-        await engine.do(DROP, workflow=row.workflow_id, trigger=row.trigger_key)
+        await engine.do(DELETE_SCHEDULE, workflow=row.workflow_id, trigger=row.trigger_key)
         return
     last_at, next_at = row.last_at or row.next_at - timedelta(seconds=1), NEVER
     if row.status == "active":
-        [before] = await engine.all(BUSY, workflow=str(row.workflow_id), trigger=row.trigger_key)
+        [before] = await engine.all(
+            HAS_UNFINISHED_OCCURRENCE, workflow=str(row.workflow_id), trigger=row.trigger_key
+        )
         if before.busy:
             # Occurrences do not pile up: those that come meanwhile are missed, and follow the policy.
-            later = work.now + UNFINISHED
-            await engine.do(LATER, workflow=row.workflow_id, trigger=row.trigger_key, next_at=later)
+            later = work.now + RECHECK_UNFINISHED
+            await engine.do(
+                POSTPONE_SCHEDULE, workflow=row.workflow_id, trigger=row.trigger_key, next_at=later
+            )
             return
-        zone = ZoneInfo((await engine.all(SETTING))[0].time_zone)
+        zone = ZoneInfo((await engine.all(READ_ACCOUNT))[0].time_zone)
         struck = strikes(trigger, last_at, work.now, zone)
         last_at, next_at = struck.last_at, struck.next_at or NEVER
         for place, moment in enumerate(struck.run):
@@ -99,10 +116,10 @@ async def _strike(work: Work, engine: Engine, row: Any) -> None:
                 "at": moment.isoformat(),
                 "now": work.now.isoformat(),
             }
-            work.add_job("clocks", STRIKE, args, after=timedelta(microseconds=place))
-        _say_missed(work, row, struck, trigger.missed)
+            work.add_job("clocks", FIRE_TASK, args, after=timedelta(microseconds=place))
+        _audit_missed(work, row, struck, trigger.missed)
     await engine.do(
-        WRITE,
+        UPSERT_SCHEDULE,
         workflow=row.workflow_id,
         trigger=row.trigger_key,
         version=row.version,
@@ -112,7 +129,7 @@ async def _strike(work: Work, engine: Engine, row: Any) -> None:
     )
 
 
-def _say_missed(work: Work, row: Any, struck: Struck, policy: str) -> None:
+def _audit_missed(work: Work, row: Any, struck: Struck, policy: str) -> None:
     if not struck.missed:
         return
     said = {
@@ -125,17 +142,17 @@ def _say_missed(work: Work, row: Any, struck: Struck, policy: str) -> None:
     work.audit("workflow.occurrences_missed", "workflow", row.workflow_id, said)
 
 
-async def tell_overdue(work: Work) -> int:
+async def mark_overdue_tasks(work: Work) -> int:
     """Open tasks past their time become overdue, once, and say so."""
-    engine = Engine(work.session)
-    rows = await engine.all(OVERDUE, now=work.now, most=TASKS)
-    await engine.insert(EVENTS, [_overdue(row) for row in rows if row.there], now=work.now)
+    engine = BatchSession(work.session)
+    rows = await engine.all(MARK_TASKS_OVERDUE, now=work.now, most=TASK_BATCH)
+    await engine.insert(INSERT_EVENTS, [_overdue_event(row) for row in rows if row.there], now=work.now)
     work.notify_worker()
     await work.commit()
     return len(rows)
 
 
-def _overdue(row: Any) -> dict[str, Any]:
+def _overdue_event(row: Any) -> dict[str, Any]:
     event_id = uuid7()
     return {
         "id": event_id,

@@ -11,26 +11,26 @@ from app.engine.core.timing.recurrence import next_after
 from app.engine.core.triggers import DateReached, Schedule, trigger_kind
 from app.engine.core.version import load_version
 from app.work import Work
-from db.queries.segment_members import watch
-from db.queries.trigger_schedules import DROP, NEVER, OF_WORKFLOW, WRITE
+from db.queries.segment_members import sync_watched_segments
+from db.queries.trigger_schedules import DELETE_SCHEDULE, LOCK_SCHEDULES_OF_WORKFLOW, NEVER, UPSERT_SCHEDULE
 
 log = structlog.get_logger(__name__)
 
 
-async def sync_entrances(work: Work, workflow_id: UUID) -> None:
+async def sync_workflow_triggers(work: Work, workflow_id: UUID) -> None:
     """After a workflow went live, was paused, resumed or archived: its clocks, and which segments are watched
     for their members. Call it before the commit of that change."""
     header = await work.workflows.header(workflow_id)
     triggers: dict[str, Timed] = {}
     if header is not None and header.status in ("active", "paused") and header.live_version is not None:
         live = await work.workflows.version(workflow_id, header.live_version)
-        triggers = timed(live.document) if live is not None else {}
-    await _sync(work, workflow_id, header, triggers)
-    if await watch(work.session):
+        triggers = timed_triggers(live.document) if live is not None else {}
+    await _sync_schedules(work, workflow_id, header, triggers)
+    if await sync_watched_segments(work.session):
         work.notify_worker()
 
 
-def timed(document: Any) -> dict[str, Timed]:
+def timed_triggers(document: Any) -> dict[str, Timed]:
     """The schedule and date triggers of a version by key; none where nobody may enter by them."""
     version = load_version(document)
     return {
@@ -40,22 +40,25 @@ def timed(document: Any) -> dict[str, Timed]:
     }
 
 
-async def _sync(work: Work, workflow_id: UUID, header: Any, triggers: dict[str, Timed]) -> None:
+async def _sync_schedules(work: Work, workflow_id: UUID, header: Any, triggers: dict[str, Timed]) -> None:
     """A clock of a rule that stays the same goes on from what it did last: nothing is done twice or
     forgotten. A new one begins now. While the workflow is paused its clocks stand still; what they miss
     follows the trigger's policy when it goes on."""
     session = work.session
     zone = ZoneInfo((await work.accounts.own()).time_zone)
-    kept = {row.trigger_key: row for row in await session.execute(OF_WORKFLOW, {"workflow": workflow_id})}
+    kept = {
+        row.trigger_key: row
+        for row in await session.execute(LOCK_SCHEDULES_OF_WORKFLOW, {"workflow": workflow_id})
+    }
     for key in kept.keys() - triggers.keys():
-        await session.execute(DROP, {"workflow": workflow_id, "trigger": key})
+        await session.execute(DELETE_SCHEDULE, {"workflow": workflow_id, "trigger": key})
     for key, trigger in triggers.items():
         before = kept.get(key)
-        same = before is not None and _same_rule(_before(before, key), trigger)
+        same = before is not None and _same_rule(_previous_trigger(before, key), trigger)
         last_at = before.last_at if before is not None and same and before.last_at else work.now
         next_at = next_after(rule_of(trigger), last_at, zone) if header.status == "active" else None
         await session.execute(
-            WRITE,
+            UPSERT_SCHEDULE,
             {
                 "workflow": workflow_id,
                 "trigger": key,
@@ -67,10 +70,10 @@ async def _sync(work: Work, workflow_id: UUID, header: Any, triggers: dict[str, 
         )
 
 
-def _before(row: Any, key: str) -> Timed | None:
+def _previous_trigger(row: Any, key: str) -> Timed | None:
     """The trigger as the clock knew it; None when that version cannot be read: a new one begins."""
     try:
-        return timed(row.document).get(key)
+        return timed_triggers(row.document).get(key)
     except ValueError as error:
         log.warning("clock.unreadable", trigger=key, version=row.version, error=str(error))
         return None

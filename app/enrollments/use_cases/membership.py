@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from app.credentials import normal_email
-from app.engine.advancing.changeset import Moves
+from app.engine.advancing.changeset import ChangeSet
 from app.engine.advancing.loader import state_of
 from app.engine.core.advance import leave
 from app.engine.core.events import MANUAL
@@ -17,7 +17,7 @@ from app.work import Work
 from db.ids import uuid7
 from db.models import Effect
 from db.models import Enrollment as Row
-from db.queries.batch_session import EVENTS, Engine
+from db.queries.batch_session import INSERT_EVENTS, BatchSession
 
 NOT_LIVE = "This enrollment has ended already."
 UNDER_WAY = {
@@ -62,7 +62,7 @@ async def enroll_contacts(work: Work, workflow_id: UUID, contact_ids: Sequence[U
         )
     source = "api" if work.actor.kind == "token" else "bulk" if len(wanted) > 1 else "user"
     events = [_request(contact, workflow_id, source) for contact in wanted]
-    await Engine(work.session).insert(EVENTS, events, now=work.now)
+    await BatchSession(work.session).insert(INSERT_EVENTS, events, now=work.now)
     work.audit("enrollment.requested", "workflow", workflow_id, {"contacts": (None, len(wanted))})
     work.notify_worker()
     await work.commit()
@@ -95,9 +95,9 @@ async def remove_enrollment(work: Work, enrollment_id: UUID) -> None:
     row = await locked_row(work, enrollment_id)
     if row.status != "active":
         raise Conflict(NOT_LIVE)
-    moves = Moves()
+    moves = ChangeSet()
     moves.add(row, leave(state_of(row), work.now, Status.EXITED, ExitReason.REMOVED_BY_USER), None)
-    await moves.write(work, Engine(work.session))
+    await moves.write(work, BatchSession(work.session))
     work.audit("enrollment.removed", "enrollment", row.id, {"status": ("active", "exited")})
     await work.commit()
 

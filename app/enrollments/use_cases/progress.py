@@ -11,9 +11,9 @@ from app.enrollments.use_cases.membership import locked_row, refuse_twice, refus
 from app.errors import Conflict, Invalid
 from app.work import Work
 from db.models import Enrollment as Row
-from db.queries.batch_session import Engine
-from db.queries.enrollment_batches import CANCEL_EFFECTS
-from db.queries.step_side_effects import APPROVALS_CLOSED
+from db.queries.batch_session import BatchSession
+from db.queries.enrollment_batches import CANCEL_UNSENT_EFFECTS
+from db.queries.step_side_effects import CLOSE_APPROVALS
 
 # What somebody may be spared: a moment, or something that may never happen. Its timeout's way is taken.
 SKIPPED = ("timer", "window", "event", "condition", "drip_slot", "approval")
@@ -96,11 +96,11 @@ async def take_from(
     """Their open visits are left, what is not sent yet is not sent (`error` says why), and nobody is asked
     any more."""
     ids = [row.id for row in rows]
-    engine = Engine(work.session)
+    engine = BatchSession(work.session)
     await work.enrollments.close_visits(ids, detail, work.now)
-    await engine.do(CANCEL_EFFECTS, ids=ids, error=error)
+    await engine.do(CANCEL_UNSENT_EFFECTS, ids=ids, error=error)
     closed = [{"enrollment_id": row.id, "seq": row.seq, "status": "withdrawn"} for row in rows]
-    await engine.insert(APPROVALS_CLOSED, closed)
+    await engine.insert(CLOSE_APPROVALS, closed)
 
 
 def go_on_at(row: Row, step_key: str, now: Any) -> None:

@@ -18,7 +18,7 @@ from app.workflows.schemas.publication import AudienceView
 from db.filters import where
 from db.ids import uuid7
 from db.models import Contact, Job
-from db.queries.batch_session import EVENTS, Engine
+from db.queries.batch_session import INSERT_EVENTS, BatchSession
 from db.repositories.contacts import Clause, live, until
 
 TASK, QUEUE = "workflow.audience", "bulk"
@@ -77,7 +77,9 @@ async def run_audience(work: Work, job: Job) -> bool:
     result = dict(await work.session.scalar(select(Job.result).where(*mine).with_for_update()) or {})
     after = UUID(result["cursor"]) if "cursor" in result else None
     ids = await work.contacts.batch(await _set(work, version, job), after, BATCH)
-    await Engine(work.session).insert(EVENTS, [_asked(contact, workflow_id) for contact in ids], now=work.now)
+    await BatchSession(work.session).insert(
+        INSERT_EVENTS, [_asked(contact, workflow_id) for contact in ids], now=work.now
+    )
     result["changed"] = result.get("changed", 0) + len(ids)
     if ids:
         result["cursor"] = str(ids[-1])

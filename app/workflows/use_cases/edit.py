@@ -22,7 +22,7 @@ from app.workflows.schemas import inputs
 from app.workflows.use_cases.config_builder import config_of, trigger_of, window
 from app.workflows.use_cases.input_reader import Known, Reader, known
 from app.workflows.use_cases.step_labels import words
-from db.queries.references import Uses
+from db.queries.references import ReferenceQueries
 
 Change = Callable[[Draft], Draft]
 STALE = "The workflow was changed in the meantime{by}. Nothing was saved: this is how it stands now."
@@ -72,7 +72,7 @@ async def rename(work: Work, workflow_id: UUID, form: inputs.WorkflowChangeForm)
 async def opened(work: Work, workflow_id: UUID, rev: int) -> tuple[Any, Draft]:
     """The locked workflow and its draft; what it may name stays until the edit is stored. Raises `NotFound`,
     and `Conflict` when `rev` is not the latest."""
-    await Uses(work.session).naming()
+    await ReferenceQueries(work.session).naming()
     header = await header_of(work, workflow_id, lock=True)
     draft = await work.workflows.draft(header)
     if rev != header.rev:

@@ -17,8 +17,8 @@ from app.workflows.use_cases.input_reader import Known
 from app.workflows.use_cases.read import Opened, entry_words, live_steps
 from app.workflows.use_cases.step_labels import words
 from app.workflows.use_cases.trigger_labels import trigger_words
-from db.queries.batch_session import Engine
-from db.queries.version_migration import GROUPS
+from db.queries.batch_session import BatchSession
+from db.queries.version_migration import COUNT_ENROLLMENTS_BY_STEP
 
 SETTINGS = {
     "reentry": "Entering again",
@@ -160,7 +160,7 @@ def _places(steps: list[Step]) -> dict[str, tuple[str, str]]:
 
 async def groups_of(work: Work, opened: Opened) -> list[StandGroup]:
     """Who stands where, in every version in use, and what may be done with them."""
-    rows = await Engine(work.session).all(GROUPS, workflow=opened.view.id)
+    rows = await BatchSession(work.session).all(COUNT_ENROLLMENTS_BY_STEP, workflow=opened.view.id)
     new = {step.key: step for _, _, step in walk(opened.draft.steps)}
     titles = {key: words(step, opened.known)[0] for key, step in new.items()}
     zone = ZoneInfo((await work.accounts.own()).time_zone)

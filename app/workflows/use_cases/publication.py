@@ -9,7 +9,7 @@ import msgspec
 from app.engine.core.draft import Draft, walk
 from app.engine.core.version import Version, content_hash, freeze, load_version
 from app.engine.core.version_migration import sends_anew
-from app.engine.schedules.trigger_schedules import sync_entrances
+from app.engine.schedules.trigger_schedules import sync_workflow_triggers
 from app.errors import Conflict, Invalid, NotFound
 from app.work import Work
 from app.workflows.domain.lint import Problem, blocking
@@ -19,9 +19,9 @@ from app.workflows.use_cases.audience import add_audience_job
 from app.workflows.use_cases.edit import header_of, keep, opened
 from app.workflows.use_cases.input_reader import known
 from app.workflows.use_cases.version_migration import AT_ONCE, add_relocation_job, checked, relocate
-from db.queries.batch_session import Engine
-from db.queries.circuit_breakers import CHANGED
-from db.queries.version_migration import ARCHIVED
+from db.queries.batch_session import BatchSession
+from db.queries.circuit_breakers import REOPEN_CHANGED_STEPS
+from db.queries.version_migration import WAKE_ARCHIVED_ENROLLMENTS
 
 MOST_VERSIONS = 1_000_000  # far beyond use, far within the column
 
@@ -73,7 +73,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
         await add_audience_job(work, version)
     changes = {"live_version": (header.live_version, version.number), "status": (header.status, status)}
     work.audit("workflow.published", "workflow", workflow_id, changes | _noted(choices))
-    await sync_entrances(work, workflow_id)
+    await sync_workflow_triggers(work, workflow_id)
     work.notify_worker()
     await work.commit()
     return done
@@ -98,8 +98,8 @@ async def _try_again(
     breaker tries at once."""
     keys = {step.key for _, _, step in walk(version.steps)}
     steps = {key for key in keys if sends_anew(before, version, key)} | {one.to for one in choices}
-    await Engine(work.session).do(
-        CHANGED, workflow=version.workflow_id, steps=sorted(steps & keys), now=work.now
+    await BatchSession(work.session).do(
+        REOPEN_CHANGED_STEPS, workflow=version.workflow_id, steps=sorted(steps & keys), now=work.now
     )
 
 
@@ -140,11 +140,11 @@ async def set_status(work: Work, workflow_id: UUID, to: str) -> None:
         )
     await work.workflows.change(workflow_id, status=to)
     if to == "archived":
-        await Engine(work.session).do(ARCHIVED, workflow=workflow_id, now=work.now)
+        await BatchSession(work.session).do(WAKE_ARCHIVED_ENROLLMENTS, workflow=workflow_id, now=work.now)
         work.notify_worker()
     verb = {"paused": "paused", "active": "resumed", "archived": "archived"}[to]
     work.audit(f"workflow.{verb}", "workflow", workflow_id, {"status": (header.status, to)})
-    await sync_entrances(work, workflow_id)
+    await sync_workflow_triggers(work, workflow_id)
     await work.commit()
 
 

@@ -13,26 +13,26 @@ from app.engine.core.steps import StepConfig
 from app.engine.core.types import ExitReason
 from app.engine.core.version import Version, load_version
 from app.engine.core.version_migration import ANEW, EFFECTS, Stand, sends_anew, stand
-from app.engine.matching.enroll import take_out
+from app.engine.matching.enroll import end_enrollments
 from app.enrollments.use_cases.progress import take_from
 from app.errors import Conflict, Invalid
 from app.work import Work
 from app.workflows.schemas.publication import EXIT, FINISH, START, StandChoice
 from db.ids import uuid7
 from db.models import Job
-from db.queries.batch_session import Engine
+from db.queries.batch_session import BatchSession
 from db.queries.version_migration import (
-    APPROVALS_DUE,
-    CALLED_BACK,
-    COUNT,
-    LOCKED,
-    MARKED,
-    MOVES,
-    NEXT_MARKED,
-    RELOCATED,
-    STANDING,
-    UNMARKED,
-    UNSETTLED,
+    CANCEL_UNBEGUN_CLAIMS,
+    COUNT_ENROLLMENTS_AT_STEP,
+    INSERT_MOVES,
+    LOCK_ENROLLMENTS_AT_STEP,
+    LOCK_ENROLLMENTS_AT_STEPS,
+    LOCK_NEXT_MARKED,
+    LOCK_UNFINISHED_EFFECTS,
+    MARK_FOR_MIGRATION,
+    MIGRATE_ENROLLMENTS,
+    UNMARK_ENROLLMENTS,
+    UPDATE_APPROVAL_DEADLINES,
 )
 
 TASK, QUEUE = "workflow.relocation", "bulk"
@@ -96,17 +96,17 @@ async def checked(
 
 async def _still_there(work: Work, workflow_id: UUID, choices: Sequence[StandChoice]) -> None:
     """Raises `Conflict` when other people stand there than the choices say. Few of them are locked first."""
-    engine = Engine(work.session)
+    engine = BatchSession(work.session)
     if choices and sum(choice.people for choice in choices) <= AT_ONCE:
         await engine.all(
-            LOCKED,
+            LOCK_ENROLLMENTS_AT_STEPS,
             workflow=workflow_id,
             version=[choice.version for choice in choices],
             step=[choice.step or None for choice in choices],
         )
     for choice in choices:
         place = {"version": choice.version, "step": choice.step or None}
-        row = (await engine.all(COUNT, workflow=workflow_id, **place))[0]
+        row = (await engine.all(COUNT_ENROLLMENTS_AT_STEP, workflow=workflow_id, **place))[0]
         if row.people != choice.people:
             raise Conflict(STALE, current={**place, "people": row.people})
 
@@ -114,13 +114,15 @@ async def _still_there(work: Work, workflow_id: UUID, choices: Sequence[StandCho
 async def relocate(work: Work, version: Version, choices: Sequence[StandChoice], by: str) -> Relocated:
     """All of them, in the transaction that runs."""
     done = Relocated()
-    engine = Engine(work.session)
+    engine = BatchSession(work.session)
     for choice in choices:
         place = {"version": choice.version, "step": choice.step or None}
         rows: Sequence[Any] = ()
         while not rows or len(rows) == BATCH:
             after = rows[-1].id if rows else NOBODY
-            rows = await engine.all(STANDING, workflow=version.workflow_id, **place, after=after, most=BATCH)
+            rows = await engine.all(
+                LOCK_ENROLLMENTS_AT_STEP, workflow=version.workflow_id, **place, after=after, most=BATCH
+            )
             if not rows:
                 break
             done.add(await _relocate(work, version, choice, rows, by))
@@ -133,9 +135,9 @@ async def _relocate(
     """These (locked) enrollments, which stand where the choice says."""
     ids = [row.id for row in rows]
     if choice.to == EXIT:
-        await take_out(work, Engine(work.session), ids, ExitReason.REMOVED_BY_USER)
+        await end_enrollments(work, BatchSession(work.session), ids, ExitReason.REMOVED_BY_USER)
         return Relocated(exited=len(rows))
-    unsettled = await Engine(work.session).all(UNSETTLED, ids=ids)
+    unsettled = await BatchSession(work.session).all(LOCK_UNFINISHED_EFFECTS, ids=ids)
     busy = {effect.enrollment_id for effect in unsettled if effect.under_way}
     untried = {effect.enrollment_id for effect in unsettled if effect.untried}
     free = [row for row in rows if row.id not in busy]
@@ -157,13 +159,13 @@ async def _take_along(
         anew = {row.id for row in rows if row.id in untried and row.wait_reason in EFFECTS}
     places = [(row, ANEW if row.id in anew else _place(row, to, old, new, zone)) for row in rows]
     left = [row for row, place in places if not place.kept and row.wait_reason is not None]
-    engine = Engine(work.session)
+    engine = BatchSession(work.session)
     if left:
         error = RENEWED.format(version.number) if anew else TAKEN
         await take_from(work, left, {"reason": "moved", "by": by}, error)
-        await engine.do(CALLED_BACK, ids=[row.id for row in left], error=error)
+        await engine.do(CANCEL_UNBEGUN_CLAIMS, ids=[row.id for row in left], error=error)
     await engine.insert(
-        RELOCATED,
+        MIGRATE_ENROLLMENTS,
         [
             {"id": row.id, "step_key": to, "kept": place.kept, "wait_until": place.until}
             for row, place in places
@@ -176,12 +178,12 @@ async def _take_along(
         for row, place in places
         if place.kept and row.wait_reason == "approval" and place.until != row.wait_until
     ]
-    await engine.insert(APPROVALS_DUE, asked)
+    await engine.insert(UPDATE_APPROVAL_DEADLINES, asked)
     moves = [
         {"id": uuid7(), "enrollment_id": row.id, "from_step": row.step_key, "to_step": to} for row in rows
     ]
     await engine.insert(
-        MOVES, moves, from_version=choice.version, to_version=version.number, by=by, now=work.now
+        INSERT_MOVES, moves, from_version=choice.version, to_version=version.number, by=by, now=work.now
     )
     return len(anew)
 
@@ -210,8 +212,8 @@ async def add_relocation_job(work: Work, version: Version, choices: Sequence[Sta
     }
     job = work.add_job(QUEUE, TASK, args, total=sum(choice.people for choice in choices))
     await work.session.flush()
-    rows = await Engine(work.session).all(
-        MARKED,
+    rows = await BatchSession(work.session).all(
+        MARK_FOR_MIGRATION,
         workflow=version.workflow_id,
         version=[choice.version for choice in choices],
         step=[choice.step or None for choice in choices],
@@ -237,8 +239,8 @@ async def run_relocation(work: Work, job: Job) -> bool:
     choices = msgspec.convert(job.args["choices"], list[StandChoice])
     mine = (Job.account_id == work.account_id, Job.id == job.id)
     result = dict(await work.session.scalar(select(Job.result).where(*mine).with_for_update()) or {})
-    engine = Engine(work.session)
-    rows = await engine.all(NEXT_MARKED, job=job.id, most=BATCH)
+    engine = BatchSession(work.session)
+    rows = await engine.all(LOCK_NEXT_MARKED, job=job.id, most=BATCH)
     done = Relocated()
     for place, choice in enumerate(choices):
         there = [row for row in rows if row.choice == place and _stands(row, choice)]
@@ -247,7 +249,7 @@ async def run_relocation(work: Work, job: Job) -> bool:
     done.elsewhere = len(rows) - done.people
     for name, count in msgspec.structs.asdict(done).items():
         result[name] = result.get(name, 0) + count
-    await engine.do(UNMARKED, ids=[row.id for row in rows])
+    await engine.do(UNMARK_ENROLLMENTS, ids=[row.id for row in rows])
     await work.session.execute(
         update(Job)
         .where(*mine)

@@ -9,14 +9,14 @@ from uuid import UUID
 
 from sqlalchemy import event
 
-from app.engine.effects.dispatcher import begin, give_back, settle
+from app.engine.effects.dispatcher import begin_effect, give_back, write_outcome
 from app.ports import Sent
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.work import SYSTEM, open_work
-from db.queries.batch_session import Engine
+from db.queries.batch_session import BatchSession
 from db.queries.effect_claims import CLAIM_EFFECTS
-from jobs.tasks import match_and_move
+from jobs.tasks import match_and_advance
 from scripts.chaos.rows.scene import LEASE, Scene, ensure, figures
 from scripts.chaos.rows.workers import CROWD, TAKEOVERS
 
@@ -41,7 +41,7 @@ async def f09_a_thousand_races(scenes: type[Scene]) -> dict[str, Any]:
         account = UUID(scene.tenants[0].id)
         await scene.site.sql(CROWD, account, RACES)
         first, second = (named(scene, name) for name in ("first", "second"))
-        while await match_and_move(first, account) and await webhooks(scene) < RACES:
+        while await match_and_advance(first, account) and await webhooks(scene) < RACES:
             pass
         found: Counter[str] = Counter()
         while found["races"] < RACES:
@@ -77,10 +77,10 @@ async def race(first: Runtime, second: Runtime, account: UUID, chance: random.Ra
     """Up to forty at once: how many were raced, and how many outcomes of whom went through."""
     held = await claim(first, account)
     if beginning := chance.random() < 0.5:
-        writes = [begin(first, account, one) for one in held]
+        writes = [begin_effect(first, account, one) for one in held]
     else:
-        await asyncio.gather(*(begin(first, account, one) for one in held))
-        writes = [settle(first, account, one, 1, Sent({"by": "first"})) for one in held]
+        await asyncio.gather(*(begin_effect(first, account, one) for one in held))
+        writes = [write_outcome(first, account, one, 1, Sent({"by": "first"})) for one in held]
 
     async def after(seconds: float) -> list[Any]:
         await asyncio.sleep(seconds)
@@ -104,7 +104,7 @@ async def race(first: Runtime, second: Runtime, account: UUID, chance: random.Ra
 async def claim(runtime: Runtime, account: UUID) -> list[Any]:
     async with open_work(runtime, account, SYSTEM) as work:
         lease = runtime.settings.lease_seconds
-        rows = await Engine(work.session).all(CLAIM_EFFECTS, now=work.now, most=ROUND, lease=lease)
+        rows = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=ROUND, lease=lease)
         await work.session.commit()
         return list(rows)
 
@@ -121,7 +121,7 @@ async def outcomes(account: UUID, *of: tuple[Runtime, str, list[Any]]) -> Counte
     """All written at the same time; how many went through, by name."""
     every = [(runtime, name, one) for runtime, name, effects in of for one in effects]
     results = await asyncio.gather(
-        *(settle(runtime, account, one, 1, Sent({"by": name})) for runtime, name, one in every)
+        *(write_outcome(runtime, account, one, 1, Sent({"by": name})) for runtime, name, one in every)
     )
     return Counter(name for (_, name, _), result in zip(every, results, strict=True) if result)
 

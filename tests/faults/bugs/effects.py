@@ -27,9 +27,9 @@ BUGS = (
         "confirm-before-send",
         "The message counts as sent before it is.",
         SENDING,
-        "        outcome = await call_out(runtime, account_id, effect)\n",
-        "        await settle(runtime, account_id, effect, attempts, Sent())\n"
-        "        outcome = await call_out(runtime, account_id, effect)\n",
+        "        outcome = await send_by_channel(runtime, account_id, effect)\n",
+        "        await write_outcome(runtime, account_id, effect, attempts, Sent())\n"
+        "        outcome = await send_by_channel(runtime, account_id, effect)\n",
         (EFFECTS, "-k", "doubt_holds or refusal_for_good"),
     ),
     Bug(
@@ -77,7 +77,7 @@ BUGS = (
         "no-cap-of-the-pause",
         "Pauses double for ever.",
         "app/engine/effects/backoff.py",
-        "own = min(FIRST_SECONDS * 2 ** max(attempts - 1, 0), LONGEST)",
+        "own = min(FIRST_SECONDS * 2 ** max(attempts - 1, 0), MAX_SECONDS)",
         "own = FIRST_SECONDS * 2 ** max(attempts - 1, 0)",
         (EFFECTS, "-k", "pauses_grow"),
     ),
@@ -93,8 +93,8 @@ BUGS = (
         "never-given-up",
         "What never succeeds is tried for ever.",
         SENDING,
-        "if attempts >= MOST_ATTEMPTS and not spared:",
-        "if attempts > 10 * MOST_ATTEMPTS and not spared:",
+        "if attempts >= MAX_ATTEMPTS and not spared:",
+        "if attempts > 10 * MAX_ATTEMPTS and not spared:",
         (EFFECTS, "-k", "endings or given_up"),
     ),
     Bug(
@@ -117,9 +117,9 @@ BUGS = (
         "a-job-goes-on-without-its-fence",
         "Whoever lost a job does the next batch all the same, beside the one who took it over.",
         LEDGER,
-        "update jobs set lease_until = clock_timestamp() + {JOB_LEASE}\n"
+        "update jobs set lease_until = clock_timestamp() + {JOB_LEASE_INTERVAL}\n"
         " where account_id = current_account() and id = :id and fence = :fence and",
-        "update jobs set lease_until = clock_timestamp() + {JOB_LEASE}\n"
+        "update jobs set lease_until = clock_timestamp() + {JOB_LEASE_INTERVAL}\n"
         " where account_id = current_account() and id = :id and fence >= :fence and",
         (DURABLE, "-k", "lost_the_job"),
     ),

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.engine.advancing.runner import move_enrollments
+from app.engine.advancing.runner import advance_enrollments
 from app.sessions.demo import PASSWORD
 from app.settings import Settings
 from app.work import SYSTEM, open_work
@@ -93,10 +93,10 @@ async def test_every_sent_mail_lies_in_the_mailbox(demo: World) -> None:
 
 async def test_the_engine_goes_on(demo: World, clock: TestClock) -> None:
     async with open_work(demo.runtime, ACME, SYSTEM) as work:
-        assert await move_enrollments(work) == 0, "nothing is due in the first hours"
+        assert await advance_enrollments(work) == 0, "nothing is due in the first hours"
     clock.forward(days=8)
     async with open_work(demo.runtime, ACME, SYSTEM) as work:
-        assert await move_enrollments(work) > 0
+        assert await advance_enrollments(work) > 0
     rows = await demo.sql("select error from enrollments where account_id = $1 and status = 'failed'", ACME)
     assert [row["error"] for row in rows] == ["550 5.1.1 mailbox unavailable"]
 

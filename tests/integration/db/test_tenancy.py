@@ -10,7 +10,7 @@ from advanced_alchemy.exceptions import NotFoundError
 from app.work import SYSTEM, Work, open_work
 from db.ids import uuid7
 from db.models import Contact, Tag
-from db.tenancy import TenantRepository, WrongTenant
+from db.tenancy import TenantRepository, WrongTenantError
 from tests.support.sample_account import Cast, cast_of
 from tests.support.world import World
 
@@ -72,18 +72,18 @@ async def test_updates_change_nothing(contacts: Contacts, theirs: Cast, work: Wo
         with pytest.raises((NotFoundError, ValueError)):  # a key without its account is no key
             await contacts.update(disguised(theirs, account))
         work.session.expunge_all()
-    with pytest.raises((WrongTenant, NotFoundError)):
+    with pytest.raises((WrongTenantError, NotFoundError)):
         await contacts.update(disguised(theirs, theirs.account))
     work.session.expunge_all()
     for account in (None, work.account_id, theirs.account):
-        with pytest.raises(WrongTenant):
+        with pytest.raises(WrongTenantError):
             await contacts.update_many([disguised(theirs, account)])
     assert await city(world, theirs.contact) == "London"
 
 
 async def test_upserts_never_take_a_row(contacts: Contacts, theirs: Cast, work: Work, world: World) -> None:
     """The same id is another row here: keys lead with the account."""
-    with pytest.raises(WrongTenant):
+    with pytest.raises(WrongTenantError):
         await contacts.upsert_many([disguised(theirs, theirs.account)])
     work.session.expunge_all()
     await contacts.upsert_many([disguised(theirs, work.account_id)])
@@ -108,11 +108,11 @@ async def test_deletes_remove_nothing(contacts: Contacts, theirs: Cast, world: W
 
 
 async def test_rows_for_another_account_are_not_added(contacts: Contacts, theirs: Cast, work: Work) -> None:
-    with pytest.raises(WrongTenant):
+    with pytest.raises(WrongTenantError):
         await contacts.add(Contact(id=uuid7(), account_id=theirs.account))
-    with pytest.raises(WrongTenant):
+    with pytest.raises(WrongTenantError):
         await contacts.add_many([Contact(id=uuid7()), Contact(id=uuid7(), account_id=theirs.account)])
-    with pytest.raises(WrongTenant):
+    with pytest.raises(WrongTenantError):
         await contacts.upsert(Contact(id=uuid7(), account_id=theirs.account))
     assert await contacts.count() == 0
 

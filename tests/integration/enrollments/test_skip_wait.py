@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from app.engine.advancing.runner import move_enrollments
+from app.engine.advancing.runner import advance_enrollments
 from app.engine.core.steps import (
     AddNote,
     Approval,
@@ -106,7 +106,7 @@ async def test_an_event_wait_that_is_skipped_does_not_wait_for_the_matcher(stage
     async with open_work(stage.runtime, stage.account, USER) as work:
         await skip_wait(work, row["id"])
     async with open_work(stage.runtime, stage.account, USER) as work:
-        await move_enrollments(work)  # before the matcher has come to it
+        await advance_enrollments(work)  # before the matcher has come to it
     assert (await stage.enrollment(person))["status"] == "completed"
     rows = await stage.sql("select body from notes where contact_id = $1 order by id", person)
     assert [note["body"] for note in rows] == ["timeout", "end"]

@@ -11,15 +11,15 @@ import pytest
 
 from app.integrations import http as egress
 from app.integrations.address_policy import refusal
-from app.integrations.http import HttpCaller, wish
-from app.ports import Call, Doubtful, Refused, Sent
+from app.integrations.http import OutboundHttpClient, retry_after
+from app.ports import HttpRequest, Refused, Sent, Unknown
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def call(url: str, **changes: Any) -> Call:
+def call(url: str, **changes: Any) -> HttpRequest:
     values = {"method": "POST", "headers": {}, "body": '{"a": 1}', "key": "e1:3"} | changes
-    return Call(url=url, **values)
+    return HttpRequest(url=url, **values)
 
 
 @asynccontextmanager
@@ -105,7 +105,7 @@ def test_the_setting_lets_loopback_through_and_nothing_else() -> None:
 async def test_no_spelling_of_this_machine_reaches_a_listener(host: str) -> None:
     heard: list[bytes] = []
     async with listener(saying("200 OK", heard)) as port:
-        outcome = await HttpCaller(allow_loopback=False).call(call(f"http://{host}:{port}/"))
+        outcome = await OutboundHttpClient(allow_loopback=False).call(call(f"http://{host}:{port}/"))
     assert isinstance(outcome, Refused)
     assert heard == []
 
@@ -123,7 +123,7 @@ async def test_a_name_with_one_bad_address_is_refused_and_looked_up_once(
         ]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lookup)
-    outcome = await HttpCaller(allow_loopback=False).call(call("http://rebind.example/"))
+    outcome = await OutboundHttpClient(allow_loopback=False).call(call("http://rebind.example/"))
     assert isinstance(outcome, Refused)
     assert outcome.permanent
     assert looked == ["rebind.example"]
@@ -133,7 +133,7 @@ async def test_what_goes_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     heard: list[bytes] = []
     async with listener(saying("200 OK", heard, body=b"thanks")) as port:
-        outcome = await HttpCaller(allow_loopback=True).call(
+        outcome = await OutboundHttpClient(allow_loopback=True).call(
             call(
                 f"http://localhost:{port}/hook?x=1",
                 headers={"X-A": "b", "Host": "evil", "Idempotency-Key": "z"},
@@ -161,7 +161,7 @@ async def test_answers(status: str, permanent: bool) -> None:
     heard: list[bytes] = []
     serve = saying(status, heard, headers="Retry-After: 120\r\nLocation: http://127.0.0.1:1/\r\n")
     async with listener(serve) as port:
-        outcome = await HttpCaller(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
+        outcome = await OutboundHttpClient(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
     assert isinstance(outcome, Refused)
     assert outcome.permanent is permanent
     assert outcome.after == (None if permanent else 120.0)
@@ -170,16 +170,16 @@ async def test_answers(status: str, permanent: bool) -> None:
 
 def test_retry_after_as_date_and_capped() -> None:
     now = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
-    assert wish("Tue, 24 Nov 2026 09:02:00 GMT", now) == 120.0
-    assert wish("Tue, 24 Nov 2020 09:02:00 GMT", now) == 0.0
-    assert wish("999999999") == 86_400.0
-    assert wish("soon") is None
+    assert retry_after("Tue, 24 Nov 2026 09:02:00 GMT", now) == 120.0
+    assert retry_after("Tue, 24 Nov 2020 09:02:00 GMT", now) == 0.0
+    assert retry_after("999999999") == 86_400.0
+    assert retry_after("soon") is None
 
 
 async def test_nobody_there_may_be_tried_again() -> None:
     async with listener(saying("200 OK", [])) as port:
         pass
-    outcome = await HttpCaller(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
+    outcome = await OutboundHttpClient(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
     assert isinstance(outcome, Refused)
     assert not outcome.permanent
 
@@ -199,8 +199,8 @@ async def test_taken_and_not_answered_is_in_doubt(mode: str, monkeypatch: pytest
         writer.close()
 
     async with listener(serve) as port:
-        outcome = await HttpCaller(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
-    assert isinstance(outcome, Doubtful)
+        outcome = await OutboundHttpClient(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
+    assert isinstance(outcome, Unknown)
 
 
 async def test_an_endless_body_is_read_to_its_limit() -> None:
@@ -216,7 +216,7 @@ async def test_an_endless_body_is_read_to_its_limit() -> None:
         writer.close()
 
     async with listener(serve) as port:
-        outcome = await HttpCaller(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
+        outcome = await OutboundHttpClient(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
     assert isinstance(outcome, Sent)
     assert len(outcome.detail["answer"]) == egress.MOST_KEPT
 
@@ -234,7 +234,7 @@ async def test_an_endless_body_is_read_to_its_limit() -> None:
     ],
 )
 async def test_addresses_that_make_no_sense(url: str) -> None:
-    outcome = await HttpCaller(allow_loopback=True).call(call(url))
+    outcome = await OutboundHttpClient(allow_loopback=True).call(call(url))
     assert isinstance(outcome, Refused)
     assert outcome.permanent
 
@@ -243,7 +243,7 @@ async def test_an_error_repeats_no_header_value_and_no_token() -> None:
     """The other side may answer with what it was sent, and its words are shown to every member."""
     body = b"no key k3y-of-theirs, ?token=abcabc"
     async with listener(saying("401 Unauthorized", [], body=body)) as port:
-        outcome = await HttpCaller(allow_loopback=True).call(
+        outcome = await OutboundHttpClient(allow_loopback=True).call(
             call(f"http://127.0.0.1:{port}/", headers={"X-Key": "k3y-of-theirs"})
         )
     assert isinstance(outcome, Refused)
@@ -252,7 +252,7 @@ async def test_an_error_repeats_no_header_value_and_no_token() -> None:
 
 
 async def test_a_line_break_in_a_header_is_refused() -> None:
-    outcome = await HttpCaller(allow_loopback=True).call(
+    outcome = await OutboundHttpClient(allow_loopback=True).call(
         call("http://127.0.0.1:1/", headers={"X": "a\r\nB: c"})
     )
     assert isinstance(outcome, Refused)

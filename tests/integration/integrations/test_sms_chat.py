@@ -8,10 +8,10 @@ from typing import Any, Literal
 import pytest
 
 from app.engine.core.steps import SendEmail
-from app.integrations.http import HttpCaller
-from app.integrations.sms_chat import HttpProvider
+from app.integrations.http import OutboundHttpClient
+from app.integrations.sms_chat import HttpMessageProvider
 from app.mailbox.message_catcher import serve_messages
-from app.ports import Call, Message, Refused, Sent
+from app.ports import HttpRequest, Message, Refused, Sent
 from app.settings import Settings
 from tests.integration.integrations.test_http import listener
 from tests.support.scenario import Stage
@@ -49,7 +49,7 @@ async def test_what_goes_out(channel: Literal["sms", "chat"], body: dict[str, st
     async with listener(serve) as port:
         url = f"http://127.0.0.1:{port}/v1/"
         settings = Settings(sms_url=url, chat_url=url, sms_token="s3", chat_token="s3")
-        outcome = await HttpProvider(settings).deliver(message(channel))
+        outcome = await HttpMessageProvider(settings).deliver(message(channel))
     assert outcome == Sent({"status": 202, "answer": "{}"})
     lines = heard[0].decode().lower().split("\r\n")
     assert lines[0] == "post /v1/messages http/1.1"
@@ -64,23 +64,23 @@ async def test_an_inner_address_is_for_the_operator_only() -> None:
         writer.close()
 
     async with listener(serve) as port:
-        call = Call(url=f"http://127.0.0.1:{port}/", method="POST", headers={}, body="{}", key="k")
-        assert isinstance(await HttpCaller(allow_loopback=False).call(call), Refused)
-        assert isinstance(await HttpCaller(allow_loopback=False, operator=True).call(call), Sent)
+        call = HttpRequest(url=f"http://127.0.0.1:{port}/", method="POST", headers={}, body="{}", key="k")
+        assert isinstance(await OutboundHttpClient(allow_loopback=False).call(call), Refused)
+        assert isinstance(await OutboundHttpClient(allow_loopback=False, operator=True).call(call), Sent)
 
 
 @pytest.mark.parametrize(("channel", "name"), [("sms", "SMS_URL"), ("chat", "CHAT_URL")])
 async def test_without_a_provider_it_fails_and_says_what_to_set(
     channel: Literal["sms", "chat"], name: str
 ) -> None:
-    outcome = await HttpProvider(Settings()).deliver(message(channel))
+    outcome = await HttpMessageProvider(Settings()).deliver(message(channel))
     assert isinstance(outcome, Refused)
     assert outcome.permanent
     assert name in outcome.error
 
 
 async def test_the_catcher_keeps_both_kinds(stage: Stage, base: str) -> None:
-    provider = HttpProvider(Settings(sms_url=f"{base}/sms", chat_url=f"{base}/chat"))
+    provider = HttpMessageProvider(Settings(sms_url=f"{base}/sms", chat_url=f"{base}/chat"))
     for channel in ("sms", "chat"):
         assert isinstance(await provider.deliver(message(channel, stage.account)), Sent)
     kept = await stage.sql(
@@ -109,8 +109,8 @@ async def test_the_catcher_keeps_both_kinds(stage: Stage, base: str) -> None:
     ],
 )
 async def test_what_the_catcher_refuses(base: str, method: str, path: str, body: str, status: int) -> None:
-    caller = HttpCaller(allow_loopback=True)
-    outcome = await caller.call(Call(url=base + path, method=method, headers={}, body=body, key="k"))
+    caller = OutboundHttpClient(allow_loopback=True)
+    outcome = await caller.call(HttpRequest(url=base + path, method=method, headers={}, body=body, key="k"))
     assert isinstance(outcome, Refused)
     assert f"answered {status}" in outcome.error
 

@@ -9,12 +9,12 @@ import pytest
 
 from app.integrations import smtp
 from app.integrations.smtp import SmtpMailer
-from app.ports import Doubtful, Letter, Refused, Sent
+from app.ports import Email, Refused, Sent, Unknown
 
 FROM = "Acme <no-reply@acme.example>"
 
 
-def letter(**changes: str) -> Letter:
+def letter(**changes: str) -> Email:
     values = {
         "recipient": "ann@people.example",
         "subject": "Grüße",
@@ -22,7 +22,7 @@ def letter(**changes: str) -> Letter:
         "key": "e1:3",
         "account_id": "a1",
     } | changes
-    return Letter(**values)
+    return Email(**values)
 
 
 class Server:
@@ -101,7 +101,7 @@ async def test_silence_after_the_data_is_in_doubt(answer: str, monkeypatch: pyte
     monkeypatch.setattr(smtp, "TIMEOUT", 0.5)
     async with listening(Server({".": answer})) as mailer:
         outcome = await mailer.send(letter())
-    assert isinstance(outcome, Doubtful), outcome
+    assert isinstance(outcome, Unknown), outcome
 
 
 @pytest.mark.parametrize("odd", ["\udce9", "\x00"])

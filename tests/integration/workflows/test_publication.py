@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from app.engine.advancing.runner import move_enrollments
+from app.engine.advancing.runner import advance_enrollments
 from app.engine.core.draft import Audience, Draft, Settings, insert
 from app.engine.core.steps import MAIN, AddNote, Exit, Goal, SendEmail, StepConfig, Unit, Wait, Webhook
 from app.engine.core.triggers import ContactCreated, TagAdded
@@ -195,7 +195,7 @@ async def test_what_may_be_going_out_keeps_its_version(stage: Stage) -> None:
     people = await stage.contacts(3)
     for person in people:
         await stage.emit("contact.created", person)
-    for task in (match_events, move_enrollments):
+    for task in (match_events, advance_enrollments):
         async with open_work(stage.runtime, stage.account, SYSTEM) as work:
             await task(work)
     doubt, claimed, waits = people
@@ -252,7 +252,7 @@ async def test_who_is_taken_along_by_a_job_takes_no_step_before(
         await jump(work, by_hand["id"], "s3")
     await stage.sql("update enrollments set due_at = now(), wait_until = now() where version = 1")
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        assert await move_enrollments(work) == 0, "they wait for the job"
+        assert await advance_enrollments(work) == 0, "they wait for the job"
     await stage.drain(days=11)
     notes = await stage.sql("select contact_id, body from notes where account_id = $1", stage.account)
     assert {(note["contact_id"], note["body"]) for note in notes} == {(one, "new") for one in people[1:]}

@@ -11,9 +11,9 @@ import pytest
 from app.engine.core.steps import AddTag, SendEmail, Wait
 from app.engine.core.triggers import Manual
 from app.work import SYSTEM, open_work
-from db.queries.batch_session import Engine, due_accounts
-from db.queries.effect_claims import CLAIM_EFFECTS, DOUBT
-from db.queries.enrollment_batches import CLAIM_DUE
+from db.queries.batch_session import BatchSession, due_accounts
+from db.queries.effect_claims import CLAIM_EFFECTS, MARK_INTERRUPTED_CALLS
+from db.queries.enrollment_batches import CLAIM_DUE_ENROLLMENTS
 from tests.support.scenario import Stage
 
 MAIL = SendEmail(subject="Hello", body="Welcome.")
@@ -63,7 +63,7 @@ async def due(stage: Stage) -> bool:
 async def claimed(stage: Stage, most: int) -> list[UUID]:
     """The workflows of what one claim takes, in its order; taken back."""
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        rows = await Engine(work.session).all(CLAIM_DUE, now=work.now, most=most)
+        rows = await BatchSession(work.session).all(CLAIM_DUE_ENROLLMENTS, now=work.now, most=most)
     return [row.workflow_id for row in rows]
 
 
@@ -144,7 +144,10 @@ async def test_two_workers_share_what_is_due(stage: Stage) -> None:
         open_work(stage.runtime, stage.account, SYSTEM) as one,
         open_work(stage.runtime, stage.account, SYSTEM) as two,
     ):
-        rows = [await Engine(work.session).all(CLAIM_DUE, now=work.now, most=4) for work in (one, two)]
+        rows = [
+            await BatchSession(work.session).all(CLAIM_DUE_ENROLLMENTS, now=work.now, most=4)
+            for work in (one, two)
+        ]
     assert [[row.workflow_id for row in part] for part in rows] == [[first] * 4, [first] * 2 + [second] * 2]
     assert len({row.id for part in rows for row in part}) == 8
 
@@ -164,7 +167,7 @@ async def test_a_message_that_cannot_go_now_gives_its_workflow_no_turn(stage: St
         claim = "update effects set status = 'claimed', lease_until = now() + interval '1 h'"
         await stage.sql(f"{claim} where enrollment_id = $1", first)
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        rows = await Engine(work.session).all(CLAIM_EFFECTS, now=work.now, most=2, lease=60)
+        rows = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=2, lease=60)
     assert [row.workflow_id for row in rows] == [few] * 2
 
 
@@ -219,8 +222,8 @@ async def test_no_claim_reads_what_is_held(stage: Stage, analyzed: bool, plans: 
     if analyzed:
         await stage.sql("analyze enrollments, effects, workflows")
     now = await stage.now()
-    assert await touched(stage, plans, CLAIM_DUE, "enrollments", now=now, most=500) <= 20
+    assert await touched(stage, plans, CLAIM_DUE_ENROLLMENTS, "enrollments", now=now, most=500) <= 20
     for table in ("effects", "enrollments"):
         assert await touched(stage, plans, CLAIM_EFFECTS, table, now=now, most=40, lease=60) <= 30, table
-    assert await touched(stage, plans, DOUBT, "effects", attempts=12) <= 5
+    assert await touched(stage, plans, MARK_INTERRUPTED_CALLS, "effects", attempts=12) <= 5
     await stage.sql("delete from accounts where id = $1", stage.account)

@@ -5,19 +5,19 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from uuid import UUID
 
-from app.engine.advancing.runner import Moving
+from app.engine.advancing.runner import AdvanceTask
 from app.engine.core.draft import Settings
 from app.engine.core.steps import AddNote, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
 from app.engine.core.triggers import ContactCreated
-from app.engine.effects.dispatcher import attempt, begin, note_doubt
+from app.engine.effects.dispatcher import attempt_effect, begin_effect, mark_interrupted
 from app.enrollments.use_cases.membership import cancel_effect, settle_effect
 from app.enrollments.use_cases.progress import pause_enrollment, resume_enrollment, skip_wait
 from app.filters.ast import Op
-from app.ports import Doubtful, Refused
+from app.ports import Refused, Unknown
 from app.work import SYSTEM, open_work
-from db.queries.batch_session import Engine
-from db.queries.enrollment_batches import CLAIM_DUE
-from jobs.tasks import match_and_move
+from db.queries.batch_session import BatchSession
+from db.queries.enrollment_batches import CLAIM_DUE_ENROLLMENTS
+from jobs.tasks import match_and_advance
 from tests.integration.engine.effects.test_dispatcher import claim, lease_over
 from tests.support.scenario import USER, Stage, ask
 
@@ -43,7 +43,7 @@ async def resume(stage: Stage, enrollment: UUID) -> None:
 
 
 async def test_settling_or_cancelling_makes_nobody_due_who_is_paused(stage: Stage) -> None:
-    stage.outside.answers = [Doubtful("cut after DATA"), Refused("451 later", permanent=False)]
+    stage.outside.answers = [Unknown("cut after DATA"), Refused("451 later", permanent=False)]
     await stage.workflow([MAIL], CREATED)
     people = [await begun(stage)]
     await stage.drain()
@@ -83,12 +83,12 @@ async def test_a_goal_met_between_two_tries_calls_the_mail_off(stage: Stage) -> 
 async def test_a_goal_met_before_the_call_begins_stops_it(stage: Stage) -> None:
     await stage.workflow([MAIL, ROME, Wait(amount=9, unit=Unit.DAYS)], CREATED)
     person = await begun(stage)
-    await match_and_move(stage.runtime, stage.account)
+    await match_and_advance(stage.runtime, stage.account)
     claimed = await claim(stage)
     await stage.change(person, "city", "Rome")
-    await match_and_move(stage.runtime, stage.account)
+    await match_and_advance(stage.runtime, stage.account)
     assert (await stage.enrollment(person))["wait_reason"] == "timer"
-    assert await begin(stage.runtime, stage.account, claimed) is None
+    assert await begin_effect(stage.runtime, stage.account, claimed) is None
     await stage.drain()
     assert stage.outside.letters == []
     assert (await stage.effect(person))["status"] == "cancelled"
@@ -97,14 +97,14 @@ async def test_a_goal_met_before_the_call_begins_stops_it(stage: Stage) -> None:
 async def test_a_goal_waits_for_a_call_under_way(stage: Stage) -> None:
     await stage.workflow([MAIL, ROME], CREATED)
     person = await begun(stage)
-    await match_and_move(stage.runtime, stage.account)
+    await match_and_advance(stage.runtime, stage.account)
     claimed = await claim(stage)
-    assert await begin(stage.runtime, stage.account, claimed) == 1
+    assert await begin_effect(stage.runtime, stage.account, claimed) == 1
     await stage.change(person, "city", "Rome")
-    await match_and_move(stage.runtime, stage.account)
+    await match_and_advance(stage.runtime, stage.account)
     assert (await stage.enrollment(person))["wait_reason"] == "effect"
     await stage.sql("update effects set begun_at = null where id = $1", claimed.id)
-    await attempt(stage.runtime, stage.account, claimed)
+    await attempt_effect(stage.runtime, stage.account, claimed)
     await stage.drain()
     assert await stage.path(person) == [("send_email", "sent"), ("goal", "met")]
 
@@ -144,25 +144,25 @@ async def test_doubt_waits_for_nobody_who_moves(stage: Stage) -> None:
     """An enrollment is locked before its effect, everywhere: the other order could deadlock with it."""
     await stage.workflow([MAIL], CREATED)
     person = await begun(stage)
-    await match_and_move(stage.runtime, stage.account)
-    await begin(stage.runtime, stage.account, await claim(stage))
+    await match_and_advance(stage.runtime, stage.account)
+    await begin_effect(stage.runtime, stage.account, await claim(stage))
     await lease_over(stage)
     async with open_work(stage.runtime, stage.account, SYSTEM) as mover:
         row = await stage.enrollment(person)
         assert await mover.enrollments.locked(row["id"]) is not None
         async with asyncio.timeout(5), open_work(stage.runtime, stage.account, SYSTEM) as work:
-            assert await note_doubt(work) == 0
+            assert await mark_interrupted(work) == 0
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        assert await note_doubt(work) == 1
+        assert await mark_interrupted(work) == 1
 
 
 async def fails_after(stage: Stage, meanwhile: Callable[[UUID], Awaitable[None]]) -> None:
     """The one who is due is claimed and fails; before that is written, a person does something."""
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        [row] = await Engine(work.session).all(CLAIM_DUE, now=work.now, most=5)
+        [row] = await BatchSession(work.session).all(CLAIM_DUE_ENROLLMENTS, now=work.now, most=5)
         await work.session.rollback()  # it failed, and its lock is gone
         await meanwhile(row.id)
-        await Moving(work).park(row, ValueError("Once."))
+        await AdvanceTask(work).park(row, ValueError("Once."))
 
 
 async def test_whose_wait_was_skipped_meanwhile_is_not_parked_for_an_old_error(stage: Stage) -> None:

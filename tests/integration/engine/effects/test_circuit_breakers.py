@@ -16,14 +16,14 @@ from msgspec.structs import replace as replace_struct
 from app.engine.core.steps import SendEmail, Webhook
 from app.engine.core.triggers import ContactCreated
 from app.engine.effects import circuit_breakers
-from app.engine.effects.channels import call_out
-from app.engine.effects.dispatcher import ending
-from app.integrations.http import HttpCaller
+from app.engine.effects.channels import send_by_channel
+from app.engine.effects.dispatcher import result_of
+from app.integrations.http import OutboundHttpClient
 from app.integrations.smtp import SmtpMailer
-from app.ports import Doubtful, Letter, Outcome, Refused, Sent
+from app.ports import Email, Outcome, Refused, Sent, Unknown
 from app.work import open_work
 from app.workflows.use_cases.read import counted
-from jobs.tasks import drain, match_and_move
+from jobs.tasks import drain, match_and_advance
 from tests.support.scenario import USER, Stage
 
 MANY = 100
@@ -62,7 +62,7 @@ async def everybody(stage: Stage, step: Any, count: int = MANY) -> UUID:
     workflow = await stage.workflow([step], ContactCreated(key="t1"))
     for person in await stage.contacts(count):
         await stage.emit("contact.created", person)
-    while await match_and_move(stage.runtime, stage.account):
+    while await match_and_advance(stage.runtime, stage.account):
         pass
     return workflow
 
@@ -74,7 +74,7 @@ async def standing(stage: Stage) -> Counter[tuple[str, str | None]]:
 
 async def test_a_dead_endpoint_is_called_seldom_and_nobody_is_lost(stage: Stage) -> None:
     async with open_endpoint() as (endpoint, url):
-        runtime = replace(stage.runtime, caller=HttpCaller(allow_loopback=True))
+        runtime = replace(stage.runtime, caller=OutboundHttpClient(allow_loopback=True))
         await everybody(stage, Webhook(url=url))
         await drain(runtime, stage.account)
         first = endpoint.tried.total()
@@ -108,7 +108,7 @@ async def test_a_dead_endpoint_is_called_seldom_and_nobody_is_lost(stage: Stage)
 async def test_those_who_waited_come_back_one_after_the_other(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(circuit_breakers, "PER_SECOND", 1)
+    monkeypatch.setattr(circuit_breakers, "RELEASED_PER_SECOND", 1)
     stage.outside.answers = [Refused("dead", permanent=False, what="unreachable")] * 12
     await everybody(stage, SendEmail(subject="a", body="b"), 40)
     await stage.drain()
@@ -150,7 +150,7 @@ async def test_other_steps_and_other_accounts_go_on(stage: Stage) -> None:
 async def test_a_permanent_refusal_of_all_fails_few(stage: Stage) -> None:
     async with open_endpoint() as (endpoint, url):
         endpoint.status = "404 Not here"
-        runtime = replace(stage.runtime, caller=HttpCaller(allow_loopback=True))
+        runtime = replace(stage.runtime, caller=OutboundHttpClient(allow_loopback=True))
         await everybody(stage, Webhook(url=url))
         await drain(runtime, stage.account)
         for _ in range(3):
@@ -164,11 +164,11 @@ async def test_a_permanent_refusal_of_all_fails_few(stage: Stage) -> None:
 @pytest.mark.parametrize("outcome", [Refused("404", permanent=True, what="http_404"),
                                      Refused("503", permanent=False, what="http_503")])  # fmt: skip
 def test_a_probe_that_fails_gives_nobody_up(outcome: Refused) -> None:
-    assert ending(outcome, 100, "hold", probe=True).status == "retry"
-    assert ending(outcome, 100, "hold").status == "failed_permanent"
+    assert result_of(outcome, 100, "hold", probe=True).status == "retry"
+    assert result_of(outcome, 100, "hold").status == "failed_permanent"
     own = Refused("550", permanent=True, what="address")
-    assert ending(own, 0, "hold", probe=True).status == "failed_permanent"
-    assert ending(Sent(), 0, "hold", probe=True).status == "sent"
+    assert result_of(own, 0, "hold", probe=True).status == "failed_permanent"
+    assert result_of(Sent(), 0, "hold", probe=True).status == "sent"
 
 
 async def test_who_was_left_by_a_dead_worker_is_the_probe(stage: Stage) -> None:
@@ -203,7 +203,7 @@ async def tried_with(stage: Stage, outcome: Outcome) -> str:
         Refused("a line break", permanent=True, what="letter", answered=False),
         Refused("not plain ASCII", permanent=True, what="address", answered=False),
         Sent({"answer": "Nobody of those is a member any more."}, answered=False),
-        Doubtful("KeyError: 'to'"),
+        Unknown("KeyError: 'to'"),
     ],
 )
 async def test_a_probe_that_never_left_the_house_closes_nothing(stage: Stage, outcome: Outcome) -> None:
@@ -216,7 +216,7 @@ async def test_a_probe_that_never_left_the_house_closes_nothing(stage: Stage, ou
         (Sent(), ""),
         (Refused("550 no such user", permanent=True, what="address"), ""),
         (Refused("503", permanent=False, what="smtp_421"), "open"),
-        (Doubtful("cut", what="no_answer"), "open"),
+        (Unknown("cut", what="no_answer"), "open"),
     ],
 )
 async def test_a_probe_that_was_answered_decides(stage: Stage, outcome: Outcome, state: str) -> None:
@@ -225,7 +225,7 @@ async def test_a_probe_that_was_answered_decides(stage: Stage, outcome: Outcome,
 
 async def test_what_no_server_had_a_say_in(stage: Stage) -> None:
     mailer = SmtpMailer("smtp://127.0.0.1:9", "Switchyard <a@example.com>")  # nobody listens there
-    letter = Letter(recipient="ann@x.example", subject="a", body="b", key="k", account_id="1")
+    letter = Email(recipient="ann@x.example", subject="a", body="b", key="k", account_id="1")
     for one in (
         replace_struct(letter, recipient="\u00e4nn@x.example"),
         replace_struct(letter, subject="a\nb"),
@@ -234,7 +234,7 @@ async def test_what_no_server_had_a_say_in(stage: Stage) -> None:
         assert isinstance(outcome, Refused)
         assert not outcome.answered
     effect = SimpleNamespace(kind="email", payload={"internal": True, "users": []}, idempotency_key="k")
-    assert await call_out(stage.runtime, stage.account, effect) == Sent(
+    assert await send_by_channel(stage.runtime, stage.account, effect) == Sent(
         {"answer": "Nobody of those is a member any more."}, answered=False
     )
 

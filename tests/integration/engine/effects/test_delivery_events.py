@@ -7,7 +7,7 @@ import pytest
 
 from app.engine.core.steps import Notify, SendEmail, SendSms, UpdateField, WaitFor, Webhook
 from app.engine.core.triggers import ContactCreated, EmailEvent
-from app.integrations.http import HttpCaller
+from app.integrations.http import OutboundHttpClient
 from app.ports import Refused
 from jobs.tasks import drain
 from tests.integration.integrations.test_http import listener, saying
@@ -36,7 +36,7 @@ async def test_an_answer_is_kept_where_the_step_asks_for_it(stage: Stage, body: 
         hook = Webhook(url=f"http://127.0.0.1:{port}/", save_as="place")
         store = UpdateField(field="city", operation="set", value="{{ response.place.place.city }}")
         person = await entered(stage, [hook, store])
-        await drain(replace(stage.runtime, caller=HttpCaller(allow_loopback=True)), stage.account)
+        await drain(replace(stage.runtime, caller=OutboundHttpClient(allow_loopback=True)), stage.account)
     row = await stage.one("select city from contacts where id = $1", person)
     assert (row["city"] or "") == city
     effect = await stage.effect(person)
@@ -48,7 +48,7 @@ async def test_an_answer_is_kept_where_the_step_asks_for_it(stage: Stage, body: 
 async def test_nothing_is_kept_where_it_does_not(stage: Stage) -> None:
     async with listener(saying("200 OK", [], body=b'{"secret": 1}')) as port:
         person = await entered(stage, [Webhook(url=f"http://127.0.0.1:{port}/")])
-        await drain(replace(stage.runtime, caller=HttpCaller(allow_loopback=True)), stage.account)
+        await drain(replace(stage.runtime, caller=OutboundHttpClient(allow_loopback=True)), stage.account)
     assert '"body"' not in (await stage.effect(person))["result"]
     assert (await stage.enrollment(person))["data"] in ("{}", {}) or "response" not in str(
         (await stage.enrollment(person))["data"]

@@ -12,14 +12,14 @@ from app.engine.core.advance import advance as real
 from app.engine.core.steps import OnDoubt, SendEmail, Webhook
 from app.engine.core.triggers import ContactCreated
 from app.engine.effects import dispatcher
-from app.engine.effects.backoff import MOST_ATTEMPTS, pause
-from app.engine.effects.dispatcher import attempt, begin, ending, settle
+from app.engine.effects.backoff import MAX_ATTEMPTS, retry_delay
+from app.engine.effects.dispatcher import attempt_effect, begin_effect, result_of, write_outcome
 from app.enrollments.use_cases.membership import retry_enrollment, settle_effect
-from app.ports import Doubtful, Letter, Outcome, Refused, Sent
+from app.ports import Email, Outcome, Refused, Sent, Unknown
 from app.work import SYSTEM, open_work
-from db.queries.batch_session import Engine
+from db.queries.batch_session import BatchSession
 from db.queries.effect_claims import CLAIM_EFFECTS
-from jobs.tasks import match_and_move
+from jobs.tasks import match_and_advance
 from tests.support.scenario import USER, Stage
 
 MAIL = SendEmail(subject="Hello", body="Hi")
@@ -36,13 +36,13 @@ async def parked(stage: Stage, step: Any = MAIL) -> UUID:
     await stage.workflow([step], ContactCreated(key="t1"))
     person = await stage.contact()
     await stage.emit("contact.created", person)
-    await match_and_move(stage.runtime, stage.account)
+    await match_and_advance(stage.runtime, stage.account)
     return person
 
 
 async def claim(stage: Stage) -> Any:
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        rows = await Engine(work.session).all(CLAIM_EFFECTS, now=work.now, most=10, lease=60)
+        rows = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=10, lease=60)
         await work.session.commit()
         return rows[0] if rows else None
 
@@ -90,38 +90,38 @@ async def test_given_up_after_twelve_attempts(stage: Stage) -> None:
     person = await parked(stage)
     for _ in range(14):
         await stage.drain(hours=2)
-    assert len(stage.outside.letters) == MOST_ATTEMPTS
+    assert len(stage.outside.letters) == MAX_ATTEMPTS
     assert "Given up after 12 attempts" in (await stage.enrollment(person))["error"]
 
 
 def test_pauses_grow_and_honour_a_wish() -> None:
-    seconds = [pause(number).total_seconds() for number in (1, 2, 3, 20)]
+    seconds = [retry_delay(number).total_seconds() for number in (1, 2, 3, 20)]
     assert 15 <= seconds[0] < 19
     assert 30 <= seconds[1] < 38
     assert 60 <= seconds[2] < 76
     assert 3600 <= seconds[3] <= 4500
-    assert pause(1, 120).total_seconds() >= 120
-    assert pause(1, 10**9).total_seconds() <= 86_400 * 1.25
+    assert retry_delay(1, 120).total_seconds() >= 120
+    assert retry_delay(1, 10**9).total_seconds() <= 86_400 * 1.25
 
 
 @pytest.mark.parametrize(
     ("outcome", "on_doubt", "status"),
     [
         (Sent({}), "hold", "sent"),
-        (Doubtful("cut"), "hold", "unknown"),
-        (Doubtful("cut"), "resend", "retry"),
+        (Unknown("cut"), "hold", "unknown"),
+        (Unknown("cut"), "resend", "retry"),
         (Refused("no", permanent=True), "resend", "failed_permanent"),
         (Refused("later", permanent=False), "hold", "retry"),
     ],
 )
 def test_endings(outcome: Any, on_doubt: str, status: str) -> None:
-    assert ending(outcome, 1, on_doubt).status == status
+    assert result_of(outcome, 1, on_doubt).status == status
     if status == "retry":
-        assert ending(outcome, MOST_ATTEMPTS, on_doubt).status == "failed_permanent"
+        assert result_of(outcome, MAX_ATTEMPTS, on_doubt).status == "failed_permanent"
 
 
 async def test_doubt_holds_until_a_person_says_it_went_out(stage: Stage) -> None:
-    stage.outside.answers = [Doubtful("cut after DATA")]
+    stage.outside.answers = [Unknown("cut after DATA")]
     person = await parked(stage)
     await stage.drain()
     await stage.drain(hours=48)
@@ -136,7 +136,7 @@ async def test_doubt_holds_until_a_person_says_it_went_out(stage: Stage) -> None
 
 
 async def test_doubt_sent_again_when_a_person_says_so(stage: Stage) -> None:
-    stage.outside.answers = [Doubtful("cut after DATA")]
+    stage.outside.answers = [Unknown("cut after DATA")]
     person = await parked(stage)
     await stage.drain()
     async with open_work(stage.runtime, stage.account, USER) as work:
@@ -188,7 +188,7 @@ async def test_a_worker_that_died_holding_an_effect(
     person = await parked(stage, step)
     effect = await claim(stage)
     if begun:
-        assert await begin(stage.runtime, stage.account, effect) == 1
+        assert await begin_effect(stage.runtime, stage.account, effect) == 1
     await stage.drain()
     assert (await stage.effect(person))["status"] == "claimed", "the lease still runs"
     await lease_over(stage)
@@ -203,9 +203,9 @@ async def test_a_worker_that_died_holding_an_effect(
 
 async def test_a_call_that_kills_its_worker_each_time_is_held_in_the_end(stage: Stage) -> None:
     person = await parked(stage, HOOK)
-    for number in range(1, MOST_ATTEMPTS + 1):
+    for number in range(1, MAX_ATTEMPTS + 1):
         effect = await claim(stage)
-        assert await begin(stage.runtime, stage.account, effect) == number
+        assert await begin_effect(stage.runtime, stage.account, effect) == number
         await lease_over(stage)
     await stage.drain()
     assert (await stage.effect(person))["status"] == "unknown"
@@ -216,13 +216,13 @@ async def test_who_lost_the_lease_writes_nothing_and_sends_nothing(stage: Stage)
     person = await parked(stage, HOOK)
     slow = await claim(stage)
     await lease_over(stage)
-    assert await begin(stage.runtime, stage.account, slow) is None
+    assert await begin_effect(stage.runtime, stage.account, slow) is None
     taken = await claim(stage)
     assert taken.fence == slow.fence + 1
-    assert await begin(stage.runtime, stage.account, slow) is None
-    assert not await settle(stage.runtime, stage.account, slow, 1, Refused("no", permanent=True))
+    assert await begin_effect(stage.runtime, stage.account, slow) is None
+    assert not await write_outcome(stage.runtime, stage.account, slow, 1, Refused("no", permanent=True))
     assert (await stage.effect(person))["status"] == "claimed"
-    await attempt(stage.runtime, stage.account, taken)
+    await attempt_effect(stage.runtime, stage.account, taken)
     assert (await stage.effect(person))["status"] == "sent"
 
 
@@ -233,12 +233,12 @@ async def test_not_sent_when_the_contact_goes_or_the_workflow_is_held_meanwhile(
     await stage.sql("update workflows set held = false where account_id = $1", stage.account)
     effect = await claim(stage)
     await stage.sql("update workflows set held = true where account_id = $1", stage.account)
-    await attempt(stage.runtime, stage.account, effect)
+    await attempt_effect(stage.runtime, stage.account, effect)
     assert (await stage.effect(person))["status"] == "pending"
     await stage.sql("update workflows set held = false where account_id = $1", stage.account)
     effect = await claim(stage)
     await stage.sql("update contacts set deleted_at = now() where id = $1", person)
-    await attempt(stage.runtime, stage.account, effect)
+    await attempt_effect(stage.runtime, stage.account, effect)
     assert (await stage.effect(person))["status"] == "cancelled"
     assert stage.outside.letters == []
     await stage.drain()
@@ -255,22 +255,22 @@ async def test_what_went_out_is_written_although_no_connection_was_free(
     async def crowded(*arguments: Any) -> bool:
         if taken:
             raise taken.pop()
-        return await settle(*arguments)
+        return await write_outcome(*arguments)
 
-    monkeypatch.setattr(dispatcher, "settle", crowded)
-    monkeypatch.setattr(dispatcher, "PATIENCE", (0.0,))
-    await attempt(stage.runtime, stage.account, effect)
+    monkeypatch.setattr(dispatcher, "write_outcome", crowded)
+    monkeypatch.setattr(dispatcher, "WRITE_TIMEOUT", (0.0,))
+    await attempt_effect(stage.runtime, stage.account, effect)
     assert (await stage.effect(person))["status"] == "sent"
 
 
 async def test_a_refusal_keeps_what_the_last_try_said(stage: Stage) -> None:
-    stage.outside.answers = [Doubtful("cut: it may have arrived")]
+    stage.outside.answers = [Unknown("cut: it may have arrived")]
     person = await parked(stage, HOOK)
     await stage.drain()
     stage.clock.forward(minutes=5)
     effect = await claim(stage)
     await stage.sql("update contacts set deleted_at = now() where id = $1", person)
-    await attempt(stage.runtime, stage.account, effect)
+    await attempt_effect(stage.runtime, stage.account, effect)
     found = await stage.effect(person)
     said = "The contact was deleted before it was sent. Last try: cut: it may have arrived"
     assert (found["status"], found["error"]) == ("cancelled", said)
@@ -281,7 +281,7 @@ async def test_what_went_out_is_written_although_the_connection_was_cut(stage: S
     effect = await claim(stage)
     real, cut = stage.outside.send, []
 
-    async def send(letter: Letter) -> Outcome:
+    async def send(letter: Email) -> Outcome:
         outcome = await real(letter)
         cut.extend(
             await stage.sql(
@@ -293,7 +293,7 @@ async def test_what_went_out_is_written_although_the_connection_was_cut(stage: S
         return outcome
 
     runtime = replace(stage.runtime, mailer=Mails(send))
-    await attempt(runtime, stage.account, effect)
+    await attempt_effect(runtime, stage.account, effect)
     await stage.runtime.engine.dispose()
     await stage.runtime.marking.kw["bind"].dispose()
     assert cut

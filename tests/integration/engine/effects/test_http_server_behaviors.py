@@ -15,13 +15,13 @@ import pytest
 
 from app.engine.core.steps import Webhook
 from app.engine.core.triggers import ContactCreated
-from app.engine.effects.dispatcher import AT_ONE_PLACE, ending, send_effects
+from app.engine.effects.dispatcher import MAX_PER_DESTINATION, result_of, send_effects
 from app.integrations import http as egress
-from app.integrations.http import HttpCaller
+from app.integrations.http import OutboundHttpClient
 from app.ports import Refused, Sent
 from app.runtime import Runtime
-from jobs.tasks import Lane, match_and_move
-from jobs.worker import SENDERS
+from jobs.tasks import AccountQueue, match_and_advance
+from jobs.worker import SENDER_FACTOR
 from tests.integration.integrations.test_http import call, listener, saying
 from tests.support.fakes import Outside, TestClock
 from tests.support.scenario import Stage
@@ -65,8 +65,8 @@ async def test_each_answer_has_its_meaning(
         header = f"Retry-After: {format_datetime(datetime.now(UTC) + timedelta(minutes=5), usegmt=True)}\r\n"
     heard: list[bytes] = []
     async with listener(saying(status, heard, headers=header, body=b"well")) as port:
-        outcome = await HttpCaller(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
-    end = ending(outcome, 1, "resend")
+        outcome = await OutboundHttpClient(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
+    end = result_of(outcome, 1, "resend")
     assert end.status == then
     assert least <= end.wait <= most
     assert len(heard) == 1
@@ -179,7 +179,7 @@ async def test_bad_manners_end_in_time(mode: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(egress, "TOTAL_SECONDS", 0.8)
     async with bad() as (server, base):
         began = time.monotonic()
-        outcome = await HttpCaller(allow_loopback=True).call(call(f"{base}/{mode}"))
+        outcome = await OutboundHttpClient(allow_loopback=True).call(call(f"{base}/{mode}"))
         assert time.monotonic() - began < 0.8 + 1.5
         assert server.calls == 1
         for _ in range(100):
@@ -187,7 +187,7 @@ async def test_bad_manners_end_in_time(mode: str, monkeypatch: pytest.MonkeyPatc
                 break
             await asyncio.sleep(0.02)
         assert server.open == 0, "the connection is let go"
-    assert ending(outcome, 1, "resend").status == MODES[mode]
+    assert result_of(outcome, 1, "resend").status == MODES[mode]
     said = outcome.detail["answer"] if isinstance(outcome, Sent) else outcome.error
     assert len(said) <= egress.MOST_KEPT
 
@@ -201,7 +201,7 @@ async def test_tls_that_stalls_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> 
 
     async with listener(serve) as port:
         began = time.monotonic()
-        outcome = await HttpCaller(allow_loopback=True).call(call(f"https://127.0.0.1:{port}/"))
+        outcome = await OutboundHttpClient(allow_loopback=True).call(call(f"https://127.0.0.1:{port}/"))
         assert time.monotonic() - began < 2
     assert isinstance(outcome, Refused), "nothing had left"
     assert not outcome.permanent
@@ -214,7 +214,7 @@ def test_the_limits_are_those_that_were_promised() -> None:
 
 async def test_memory_stays_flat_while_it_is_flooded() -> None:
     async with bad() as (_, base):
-        caller = HttpCaller(allow_loopback=True)
+        caller = OutboundHttpClient(allow_loopback=True)
         await caller.call(call(f"{base}/floods"))
         tracemalloc.start()
         try:
@@ -231,11 +231,11 @@ async def test_who_hangs_holds_up_nobody_else(
     """A hundred calls of one account hang; another account's calls go out as soon as they did before."""
     monkeypatch.setattr(egress, "TOTAL_SECONDS", 3.0)
     async with bad() as (server, base), listener(saying("200 OK", [])) as port:
-        runtime: Runtime = replace(world.runtime, caller=HttpCaller(allow_loopback=True))
+        runtime: Runtime = replace(world.runtime, caller=OutboundHttpClient(allow_loopback=True))
         slow_stage = Stage(world, await world.account(), clock, outside)
         quick_stage = Stage(world, await world.account(), clock, outside)
-        lane = Lane(runtime, send_effects, "send", single=True)
-        serving = [asyncio.create_task(lane.serve()) for _ in range(SENDERS)]
+        lane = AccountQueue(runtime, send_effects, "send", single=True)
+        serving = [asyncio.create_task(lane.serve()) for _ in range(SENDER_FACTOR)]
 
         async def usual() -> float:
             return median([await lateness(lane, quick_stage) for _ in range(9)])
@@ -247,7 +247,7 @@ async def test_who_hangs_holds_up_nobody_else(
             for _ in range(5):
                 lane.ring([slow_stage.account])
                 await asyncio.sleep(0.1)
-            assert 0 < server.open <= AT_ONE_PLACE
+            assert 0 < server.open <= MAX_PER_DESTINATION
             beside = await usual()
             assert server.open, "those of the other still hang"
             assert beside <= max(before * 1.1, before + 0.05), f"{beside:.3f} s, and {before:.3f} s before"
@@ -258,7 +258,7 @@ async def test_who_hangs_holds_up_nobody_else(
                 task.cancel()
 
 
-async def lateness(lane: Lane, stage: Stage) -> float:
+async def lateness(lane: AccountQueue, stage: Stage) -> float:
     """Seconds from the bell until one more call of this account has gone out."""
     sent = "select count(*) as n from effects where account_id = $1 and status = 'sent'"
     (was,) = await stage.sql(sent, stage.account)
@@ -279,5 +279,5 @@ async def enroll(stage: Stage, url: str, count: int) -> None:
 async def come(stage: Stage, count: int) -> None:
     for person in await stage.contacts(count):
         await stage.emit("contact.created", person)
-    while await match_and_move(stage.runtime, stage.account):
+    while await match_and_advance(stage.runtime, stage.account):
         pass

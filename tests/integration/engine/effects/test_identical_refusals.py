@@ -11,10 +11,10 @@ import pytest
 
 from app.engine.core.steps import Chat, SendEmail, SendSms, Webhook
 from app.engine.core.triggers import ContactCreated, EmailEvent
-from app.integrations.http import HttpCaller
-from app.integrations.sms_chat import HttpProvider
+from app.integrations.http import OutboundHttpClient
+from app.integrations.sms_chat import HttpMessageProvider
 from app.integrations.smtp_replies import class_of
-from app.ports import ADDRESS
+from app.ports import ADDRESS_ERROR
 from tests.integration.engine.effects.test_circuit_breakers import everybody, open_endpoint, standing
 from tests.integration.integrations.test_smtp import Server, listening
 from tests.support.scenario import Stage
@@ -157,7 +157,9 @@ async def test_a_web_server_that_refuses_everybody(stage: Stage, kind: str, stat
         base = url.rstrip("/")
         settings = msgspec.structs.replace(stage.runtime.settings, sms_url=base, chat_url=base)
         stage.runtime = replace(
-            stage.runtime, caller=HttpCaller(allow_loopback=True), provider=HttpProvider(settings)
+            stage.runtime,
+            caller=OutboundHttpClient(allow_loopback=True),
+            provider=HttpMessageProvider(settings),
         )
         steps: dict[str, Any] = {
             "webhook": Webhook(url=url), "sms": SendSms(body="Hi"), "chat": Chat(channel="#a", text="Hi"),
@@ -191,7 +193,7 @@ async def test_three_customers_who_are_gone_hold_up_the_next_for_minutes_only(st
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        stage.runtime = replace(stage.runtime, caller=HttpCaller(allow_loopback=True))
+        stage.runtime = replace(stage.runtime, caller=OutboundHttpClient(allow_loopback=True))
         base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         await stage.workflow([Webhook(url=f"{base}/{{{{ contact.external_id }}}}")], ContactCreated(key="t1"))
         for name in sorted(gone):
@@ -243,12 +245,12 @@ async def test_only_an_address_bounces(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("code", "text", "what"),
     [
-        (550, "5.1.1 <a@b.example>: Recipient address rejected: User unknown in table", ADDRESS),
-        (550, "5.1.10 RESOLVER.ADR.RecipientNotFound", ADDRESS),
-        (552, "5.2.2 mailbox full", ADDRESS),
-        (550, "No such user here", ADDRESS),
-        (550, "Requested action not taken: mailbox unavailable", ADDRESS),
-        (553, "sorry, your account over quota", ADDRESS),
+        (550, "5.1.1 <a@b.example>: Recipient address rejected: User unknown in table", ADDRESS_ERROR),
+        (550, "5.1.10 RESOLVER.ADR.RecipientNotFound", ADDRESS_ERROR),
+        (552, "5.2.2 mailbox full", ADDRESS_ERROR),
+        (550, "No such user here", ADDRESS_ERROR),
+        (550, "Requested action not taken: mailbox unavailable", ADDRESS_ERROR),
+        (553, "sorry, your account over quota", ADDRESS_ERROR),
         (550, "5.7.1 relaying denied", "smtp_5.7.1"),
         (550, "relay not permitted", "smtp_550"),
         (550, "5.1.2 <a@b.example> we do not relay", "smtp_5.1.2"),
@@ -263,11 +265,11 @@ async def test_only_an_address_bounces(stage: Stage) -> None:
         (554, "Helo command rejected: Host not found", "smtp_554"),
         (550, "Your host is unknown", "smtp_550"),
         (554, "mail from unknown host", "smtp_554"),
-        (550, "Unrouteable address", ADDRESS),
-        (550, "5.4.4 Invalid domain", ADDRESS),
-        (550, "5.4.4 Unable to route: domain has no MX", ADDRESS),
-        (550, "5.5.0 Requested action not taken: mailbox unavailable", ADDRESS),
-        (550, "5.4.1 Recipient address rejected: Access denied. [a.prod.example]", ADDRESS),
+        (550, "Unrouteable address", ADDRESS_ERROR),
+        (550, "5.4.4 Invalid domain", ADDRESS_ERROR),
+        (550, "5.4.4 Unable to route: domain has no MX", ADDRESS_ERROR),
+        (550, "5.5.0 Requested action not taken: mailbox unavailable", ADDRESS_ERROR),
+        (550, "5.4.1 Recipient address rejected: Access denied. [a.prod.example]", ADDRESS_ERROR),
         (550, "5.7.1 Recipient address rejected: Access denied", "smtp_5.7.1"),
         (550, "5.4.1 no answer from host", "recipient_5.4.1"),
         (550, "no", "recipient_550"),
@@ -280,7 +282,7 @@ def test_what_a_refused_recipient_says(code: int, text: str, what: str) -> None:
 
 
 def test_what_is_said_at_other_times() -> None:
-    assert class_of(550, "5.1.1 user unknown", letter=True) == ADDRESS
+    assert class_of(550, "5.1.1 user unknown", letter=True) == ADDRESS_ERROR
     assert class_of(554, "no", letter=True) == "smtp_554"
     assert class_of(554, "5.7.1 spam", letter=True) == "smtp_5.7.1"
     assert class_of(550, "5.1.0 unknown", recipient=False) == "smtp_5.1.0", "the sender's address"

@@ -11,9 +11,9 @@ import pytest
 
 from app.engine.core.steps import SendEmail
 from app.engine.core.triggers import ContactCreated
-from app.engine.effects.dispatcher import attempt, begin
+from app.engine.effects.dispatcher import attempt_effect, begin_effect
 from app.work import SYSTEM, open_work
-from jobs.tasks import match_and_move
+from jobs.tasks import match_and_advance
 from tests.integration.engine.effects.test_dispatcher import claim, lease_over
 from tests.support.scenario import Stage
 
@@ -27,7 +27,7 @@ async def parked(stage: Stage, kind: str = "email", **more: Any) -> UUID:
     )
     person = await stage.contact()
     await stage.emit("contact.created", person)
-    await match_and_move(stage.runtime, stage.account)
+    await match_and_advance(stage.runtime, stage.account)
     await stage.sql(
         "update effects set kind = $2, payload = payload || $3::jsonb where contact_id = $1",
         person, kind, json.dumps({"to": "a@x.example", "body": "Hi"} | more),
@@ -61,7 +61,7 @@ async def test_consent_is_asked_right_before_the_call(
     person = await parked(stage, kind, **more)
     effect = await claim(stage)
     await deny(stage, person, denied)
-    await attempt(stage.runtime, stage.account, effect)
+    await attempt_effect(stage.runtime, stage.account, effect)
     assert out(stage) == sent
     row = await stage.effect(person)
     assert row["status"] == ("sent" if sent else "cancelled")
@@ -72,8 +72,8 @@ async def test_who_unsubscribed_goes_on_without_it(stage: Stage) -> None:
     person = await parked(stage)
     effect = await claim(stage)
     await deny(stage, person)
-    await attempt(stage.runtime, stage.account, effect)
-    await match_and_move(stage.runtime, stage.account)
+    await attempt_effect(stage.runtime, stage.account, effect)
+    await match_and_advance(stage.runtime, stage.account)
     [first, second] = await stage.sql(
         "select x.outcome, x.detail, x.kind from enrollment_executions x join enrollments e "
         "on e.id = x.enrollment_id where e.contact_id = $1 order by x.seq", person,
@@ -89,7 +89,7 @@ async def test_no_send_begins_after_an_unsubscription_was_committed(stage: Stage
     await stage.workflow([MAIL], ContactCreated(key="t1"))
     for person in await stage.contacts(40):
         await stage.emit("contact.created", person)
-    while await match_and_move(stage.runtime, stage.account):
+    while await match_and_advance(stage.runtime, stage.account):
         pass
     while await claim(stage):
         pass
@@ -105,7 +105,9 @@ async def test_no_send_begins_after_an_unsubscription_was_committed(stage: Stage
 
     for row in rows:
         effect = SimpleNamespace(**dict(row), probe=False)
-        await asyncio.gather(unsubscribe(row["contact_id"]), begin(stage.runtime, stage.account, effect))
+        await asyncio.gather(
+            unsubscribe(row["contact_id"]), begin_effect(stage.runtime, stage.account, effect)
+        )
     after = await stage.sql("select * from effects where account_id = $1", stage.account)
     assert {row["status"] for row in after} <= {"claimed", "cancelled"}
     begun = [row for row in after if row["status"] == "claimed"]
@@ -130,11 +132,11 @@ async def test_what_else_is_asked_right_before_the_call(stage: Stage, change: st
     person = await parked(stage)
     effect = await claim(stage)
     await stage.sql(change, person)
-    assert await begin(stage.runtime, stage.account, effect) is None
+    assert await begin_effect(stage.runtime, stage.account, effect) is None
     row = await stage.effect(person)
     assert (row["status"], row["attempts"], row["begun_at"]) == (status, 0, None)
     assert row["fence"] == effect.fence + 1
-    assert await begin(stage.runtime, stage.account, effect) is None
+    assert await begin_effect(stage.runtime, stage.account, effect) is None
 
 
 OPEN_BREAKER = """
@@ -163,7 +165,7 @@ async def test_what_changes_while_it_waits_for_the_enrollment_is_seen(
     enrollment = (await stage.enrollment(person))["id"]
     async with asyncio.timeout(20), open_work(stage.runtime, stage.account, SYSTEM) as mover:
         await mover.enrollments.locked(enrollment)
-        beginning = asyncio.create_task(begin(stage.runtime, stage.account, effect))
+        beginning = asyncio.create_task(begin_effect(stage.runtime, stage.account, effect))
         while not await stage.sql(WAITING):  # noqa: ASYNC110 -- what happens in the database tells nobody
             await asyncio.sleep(0.01)
         await stage.sql(change, person)
@@ -178,7 +180,7 @@ async def test_who_is_paused_is_neither_claimed_nor_woken(stage: Stage) -> None:
     assert await claim(stage) is None
     await stage.sql("update enrollments set paused_at = null where contact_id = $1", person)
     effect = await claim(stage)
-    assert await begin(stage.runtime, stage.account, effect) == 1
+    assert await begin_effect(stage.runtime, stage.account, effect) == 1
     await lease_over(stage)
     await stage.sql("update enrollments set paused_at = now(), due_at = null where contact_id = $1", person)
     await stage.drain()
@@ -191,4 +193,4 @@ async def test_an_enrollment_that_a_deletion_started_still_sends(stage: Stage) -
     await stage.sql("update enrollments set of_deleted = true where contact_id = $1", person)
     await stage.sql("update contacts set deleted_at = now() where id = $1", person)
     effect = await claim(stage)
-    assert await begin(stage.runtime, stage.account, effect) == 1
+    assert await begin_effect(stage.runtime, stage.account, effect) == 1

@@ -10,16 +10,16 @@ from uuid import UUID
 import pytest
 
 from app.engine.core.steps import OnDoubt, SendEmail, StepConfig, Unit, Wait, Webhook, Window
-from app.engine.effects.dispatcher import begin
+from app.engine.effects.dispatcher import begin_effect
 from app.enrollments.use_cases.progress import pause_enrollment, resume_enrollment
-from app.integrations.http import HttpCaller
+from app.integrations.http import OutboundHttpClient
 from app.work import SYSTEM, open_work
 from app.workflows.schemas.publication import StandChoice
 from app.workflows.use_cases.plan import groups_of
 from app.workflows.use_cases.read import open_workflow
-from db.queries.batch_session import Engine
+from db.queries.batch_session import BatchSession
 from db.queries.effect_claims import CLAIM_EFFECTS
-from jobs.tasks import match_and_move
+from jobs.tasks import match_and_advance
 from tests.integration.workflows.test_publication import Flow, draft_of
 from tests.support.scenario import USER, Stage
 
@@ -58,7 +58,7 @@ async def there(stage: Stage) -> AsyncIterator[Server]:
     server = Server()
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     server.base = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-    stage.runtime = replace(stage.runtime, caller=HttpCaller(allow_loopback=True))
+    stage.runtime = replace(stage.runtime, caller=OutboundHttpClient(allow_loopback=True))
     yield server
     listener.close()
 
@@ -76,7 +76,7 @@ async def came_in(stage: Stage, count: int = 1) -> list[UUID]:
     people = await stage.contacts(count)
     for person in people:
         await stage.emit("contact.created", person)
-    while await match_and_move(stage.runtime, stage.account):
+    while await match_and_advance(stage.runtime, stage.account):
         pass
     return people
 
@@ -131,12 +131,12 @@ async def test_a_mended_step_that_was_stopped_heals(stage: Stage, there: Server)
 async def test_what_is_claimed_and_not_begun_is_called_back(stage: Stage, there: Server) -> None:
     flow, [ann] = await begun(stage, old(there))
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        [claimed] = await Engine(work.session).all(CLAIM_EFFECTS, now=work.now, most=10, lease=60)
+        [claimed] = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=10, lease=60)
         await work.session.commit()
     await flow.save(draft_of(new(there)))
     assert (await plan(stage, flow)).renewed == 1
     assert (await flow.publish(along())).renewed == 1
-    assert await begin(stage.runtime, stage.account, claimed) is None, "its fence is gone"
+    assert await begin_effect(stage.runtime, stage.account, claimed) is None, "its fence is gone"
     await stage.drain()
     assert there.paths == ["/new"]
     assert (await stage.enrollment(ann))["status"] == "completed"

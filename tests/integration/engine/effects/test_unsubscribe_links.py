@@ -12,7 +12,7 @@ from app.engine.core.steps import Notify, SendEmail, Unit, Wait
 from app.engine.core.triggers import ContactCreated
 from app.engine.effects.unsubscribe_links import link_key, link_of
 from app.integrations.smtp import compose
-from app.ports import Letter, Refused
+from app.ports import Email, Refused
 from tests.integration.integrations.test_smtp import FROM, Server, letter, listening
 from tests.support.scenario import Stage, Steps
 
@@ -131,5 +131,5 @@ def test_no_header_without_a_link() -> None:
 
 def test_a_line_break_in_a_link_is_refused() -> None:
     with pytest.raises(ValueError, match="line break"):
-        compose(Letter(recipient="a@x.example", subject="s", body="b", key="k", account_id="a",
+        compose(Email(recipient="a@x.example", subject="s", body="b", key="k", account_id="a",
                        unsubscribe=("https://x.example/\r\nBcc: b@x.example",)), FROM)  # fmt: skip

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from app.engine.advancing.runner import move_enrollments
+from app.engine.advancing.runner import advance_enrollments
 from app.engine.core import entry_rules
 from app.engine.core.draft import Reentry, Settings
 from app.engine.core.steps import AddNote, AddTag, SendEmail, StepConfig, Unit, UpdateField, Wait, WaitFor
@@ -86,7 +86,7 @@ async def test_restart_cancels_what_was_not_sent(stage: Stage) -> None:
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         await match_events(work)
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        await move_enrollments(work)
+        await advance_enrollments(work)
     await stage.change(person, "city", "Bergen")
     await match(stage)
     statuses = await stage.sql("select status from effects where contact_id = $1", person)

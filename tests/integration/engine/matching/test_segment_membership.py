@@ -7,12 +7,12 @@ from uuid import UUID
 from app.engine.core.draft import Audience, Settings
 from app.engine.core.steps import Exit
 from app.engine.core.triggers import ContactUpdated, Schedule, SegmentEntered, SegmentLeft
-from app.engine.schedules.scheduler import keep_time
+from app.engine.schedules.scheduler import run_schedules
 from app.segments.schemas import SegmentChangeForm
 from app.segments.use_cases import change_segment
 from app.work import SYSTEM, open_work
 from app.workflows.use_cases.publication import set_status
-from db.queries.batch_session import Engine
+from db.queries.batch_session import BatchSession
 from tests.integration.engine.schedules.test_scheduler import live, struck
 from tests.support.scenario import Stage, ask
 
@@ -71,8 +71,8 @@ async def test_a_comparison_waits_for_the_matcher(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
     await live(stage, SegmentEntered(key="t1", segment=texans))
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        await Engine(work.session).become_matcher()
-        comparing = asyncio.create_task(keep_time(stage.runtime, stage.account))
+        await BatchSession(work.session).become_matcher()
+        comparing = asyncio.create_task(run_schedules(stage.runtime, stage.account))
         done, _ = await asyncio.wait([comparing], timeout=1)
         assert not done
         await work.commit()

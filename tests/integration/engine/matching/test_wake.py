@@ -5,12 +5,12 @@ from uuid import UUID
 
 import pytest
 
-from app.engine.advancing.runner import move_enrollments
+from app.engine.advancing.runner import advance_enrollments
 from app.engine.core.steps import AddNote, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
 from app.engine.core.triggers import ContactCreated, InboundWebhook, Manual, SegmentEntered
 from app.engine.core.version import Program
 from app.engine.matching.contact_facts import People
-from app.engine.program_cache import Setting
+from app.engine.program_cache import AccountContext
 from app.filters.ast import Filter, Op
 from app.ports import Refused, Sent
 from app.work import SYSTEM, open_work
@@ -121,7 +121,7 @@ async def test_of_the_history_only_what_is_asked_for_is_read(stage: Stage) -> No
         await stage.drain(days=7)
     await stage.emit("tag.added", ann, {"tag_id": str(flow)})
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        setting = await Setting.of(work)
+        setting = await AccountContext.of(work)
         program = (await setting.programs([(flow, 1)]))[flow, 1]
         assert isinstance(program, Program)
         people = People(setting)
@@ -195,7 +195,7 @@ async def test_a_wait_is_not_over_while_what_happened_in_time_is_not_matched(
     await stage.add_tag(ann, vip)
     stage.clock.forward(hours=2)
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        await move_enrollments(work)  # before the matcher has come to it
+        await advance_enrollments(work)  # before the matcher has come to it
     assert (await stage.enrollment(ann))["status"] == "active"
     await stage.drain(seconds=31)
     assert await met(stage, ann)

@@ -15,7 +15,7 @@ from app.engine.matching import matcher
 from app.engine.matching.matcher import match_events
 from app.runtime import Runtime
 from app.work import SYSTEM, open_work
-from jobs.tasks import Lane, drain
+from jobs.tasks import AccountQueue, drain
 from tests.support.fakes import Outside, TestClock
 from tests.support.scenario import Stage
 from tests.support.world import World
@@ -219,7 +219,7 @@ async def test_accounts_take_turns(runtime: Runtime) -> None:
         left[account] -= 1
         return left[account]
 
-    lane = Lane(runtime, part, "test")
+    lane = AccountQueue(runtime, part, "test")
     serving = asyncio.create_task(lane.serve())
     lane.ring([big])
     async with asyncio.timeout(5):

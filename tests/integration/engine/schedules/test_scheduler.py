@@ -24,8 +24,8 @@ from app.engine.core.triggers import (
     TaskOverdue,
 )
 from app.engine.recovery.event_retention import forget
-from app.engine.schedules.scheduler import keep_time, strike_clocks
-from app.engine.schedules.trigger_schedules import sync_entrances
+from app.engine.schedules.scheduler import fire_due_schedules, run_schedules
+from app.engine.schedules.trigger_schedules import sync_workflow_triggers
 from app.tasks.schemas import TaskChangeForm
 from app.tasks.use_cases import change_task, complete_task, delete_task, reopen_task, restore_task
 from app.work import SYSTEM, Work, open_work
@@ -43,7 +43,7 @@ async def live(stage: Stage, trigger: Any, settings: Settings = AGAIN) -> UUID:
     """Published, with its clocks as publishing makes them."""
     flow = await stage.workflow([FAR], trigger, settings=settings)
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        await sync_entrances(work, flow)
+        await sync_workflow_triggers(work, flow)
         await work.commit()
     return flow
 
@@ -128,7 +128,7 @@ async def test_two_workers_claim_a_clock_once(stage: Stage) -> None:
 
     async def claim() -> None:
         async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-            await strike_clocks(work)
+            await fire_due_schedules(work)
 
     await asyncio.gather(*(claim() for _ in range(4)))
     assert len(await jobs(stage)) == 1
@@ -176,7 +176,7 @@ async def test_publishing_the_same_rule_again_keeps_what_is_due(stage: Stage) ->
     first = await next_at(stage)
     stage.clock.forward(hours=1)
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        await sync_entrances(work, flow)
+        await sync_workflow_triggers(work, flow)
         await work.commit()
     assert await next_at(stage) == first
 
@@ -217,7 +217,7 @@ async def test_publishing_over_a_version_that_cannot_be_read_begins_a_new_clock(
     )  # fmt: skip
     await stage.sql("update workflows set live_version = 2 where id = $1", flow)
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        await sync_entrances(work, flow)
+        await sync_workflow_triggers(work, flow)
         await work.commit()
     row = await stage.one("select version from workflow_clocks where workflow_id = $1", flow)
     assert row["version"] == 2
@@ -230,7 +230,7 @@ async def test_occurrences_do_not_pile_up_and_are_forgotten(stage: Stage) -> Non
     for hour in range(4):
         await to(stage, first + timedelta(hours=hour))
         async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-            await strike_clocks(work)
+            await fire_due_schedules(work)
     assert await jobs(stage) == [first.isoformat()]
     await stage.drain()
     await stage.drain(minutes=1)
@@ -308,7 +308,7 @@ async def test_a_task_is_overdue_once(stage: Stage) -> None:
         )  # fmt: skip
     await stage.drain(minutes=59)
     assert await struck(stage, "task.overdue") == []
-    await asyncio.gather(*(keep_time(stage.runtime, stage.account) for _ in range(3)))
+    await asyncio.gather(*(run_schedules(stage.runtime, stage.account) for _ in range(3)))
     await stage.drain(minutes=2)
     await stage.drain(days=1)
     [event] = await struck(stage, "task.overdue")
@@ -372,7 +372,7 @@ async def test_clocks_that_always_fail_hold_up_neither_tasks_nor_segments(
         await work.session.execute(text("select 1 / 0"))
         return 1
 
-    monkeypatch.setattr("app.engine.schedules.scheduler.strike_clocks", broken)
+    monkeypatch.setattr("app.engine.schedules.scheduler.fire_due_schedules", broken)
     person = await stage.contact(state="TX")
     texans = await stage.segment(ask("state", "is", "TX"))
     await live(stage, SegmentEntered(key="t1", segment=texans))
@@ -385,7 +385,7 @@ async def test_clocks_that_always_fail_hold_up_neither_tasks_nor_segments(
     )  # fmt: skip
     stage.clock.forward(seconds=1)
     with pytest.raises(DBAPIError, match="division by zero"):
-        await keep_time(stage.runtime, stage.account)
+        await run_schedules(stage.runtime, stage.account)
     assert len(await struck(stage, "task.overdue")) == 1
     members = await stage.sql("select contact_id from segment_members where segment_id = $1", texans)
     assert [row["contact_id"] for row in members] == [person]
@@ -394,4 +394,4 @@ async def test_clocks_that_always_fail_hold_up_neither_tasks_nor_segments(
 async def test_an_account_without_clocks_has_nothing_to_do(stage: Stage) -> None:
     await live(stage, Manual(key="t1"))
     await live(stage, ContactUpdated(key="t1"))
-    assert await keep_time(stage.runtime, stage.account) == 0
+    assert await run_schedules(stage.runtime, stage.account) == 0
