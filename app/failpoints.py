@@ -97,12 +97,12 @@ def arm(armed: Armed | None) -> None:
 
 def from_env(database_url: str, redis_url: str) -> None:
     """What the environment asks for, with a warning. Raises `SystemExit` when it cannot be read."""
-    said = os.environ.get(VARIABLE, "").strip()
-    if not said:
+    setting = os.environ.get(VARIABLE, "").strip()
+    if not setting:
         return
     try:
-        prefix = next((one for one in (STEP, EVENT) if said.startswith(one)), "")
-        name, kind, nth = (*said.removeprefix(prefix).split(":"), "1")[:3]
+        prefix = next((prefix_name for prefix_name in (STEP, EVENT) if setting.startswith(prefix_name)), "")
+        name, kind, nth = (*setting.removeprefix(prefix).split(":"), "1")[:3]
         stall = float(os.environ.get(STALL, "65"))
         arm(Armed(prefix + name, Kind(kind), int(nth), database_url, redis_url, stall))
     except ValueError as error:

@@ -61,8 +61,8 @@ async def _batches(
         await _write(runtime, account_id, job, FAIL_JOB, error=f"There is no task “{job.task}”.")
         return
     if job.attempts > job.max_attempts:
-        said = f"Stopped in the middle {job.max_attempts} times. Look at what it does before trying again."
-        await _write(runtime, account_id, job, FAIL_JOB, error=said)
+        message = f"Stopped in the middle {job.max_attempts} times. Look at what it does before trying again."
+        await _write(runtime, account_id, job, FAIL_JOB, error=message)
         return
     for _ in range(BATCHES):
         finished = await _batch(runtime, account_id, job, handler)
@@ -95,12 +95,12 @@ async def _batch(runtime: Runtime, account_id: UUID, job: Any, handler: Handler)
 
 async def _again(runtime: Runtime, account_id: UUID, job: Any, error: Exception) -> None:
     """Later, with backoff; failed with its error when it was tried often enough or its input is refused."""
-    said = error.message if isinstance(error, SwitchyardError) else f"{type(error).__name__}: {error}"
-    said = redact(said)
+    message = error.message if isinstance(error, SwitchyardError) else f"{type(error).__name__}: {error}"
+    message = redact(message)
     if isinstance(error, SwitchyardError) or job.attempts >= job.max_attempts:
-        await _write(runtime, account_id, job, FAIL_JOB, error=said[:2000])
+        await _write(runtime, account_id, job, FAIL_JOB, error=message[:2000])
     else:
-        await _requeue(runtime, account_id, job, retry_delay(job.attempts), said[:2000], forgiven=0)
+        await _requeue(runtime, account_id, job, retry_delay(job.attempts), message[:2000], forgiven=0)
 
 
 async def _requeue(

@@ -48,13 +48,13 @@ async def drain(runtime: Runtime, account_id: UUID | None = None) -> int:
     done = 0
     for _ in range(MAX_ROUNDS):
         accounts = [account_id] if account_id else await due_accounts(runtime.engine, runtime.clock.offset)
-        found = 0
+        round_done = 0
         for account in accounts:
             for part in TASKS_BY_QUEUE.values():
-                found += await part(runtime, account)
-        if not found:
+                round_done += await part(runtime, account)
+        if not round_done:
             return done
-        done += found
+        done += round_done
     return done
 
 
@@ -100,11 +100,11 @@ class AccountQueue:
             if account in self.much and self.served[account] < self.at_once:
                 self.ring([account])
             try:
-                found = await self.part(self.runtime, account)
+                done = await self.part(self.runtime, account)
             except Exception:
                 # One account's trouble is looked at again in a second.
                 log.exception("lane.error", lane=self.name, account=str(account))
-                found = 0
+                done = 0
             finally:
                 self.served[account] -= 1
                 if not self.served[account]:
@@ -112,12 +112,12 @@ class AccountQueue:
                 self.busy -= 1
                 if not self.busy:
                     self.idle.set()
-            self.done += found
-            (self.much.add if found >= LARGE_TURN else self.much.discard)(account)
-            if found or account in self.again:
+            self.done += done
+            (self.much.add if done >= LARGE_TURN else self.much.discard)(account)
+            if done or account in self.again:
                 self.again.discard(account)
                 self.ring([account])
-            if found:
+            if done:
                 for lane in self.after:
                     lane.ring([account])
 

@@ -28,15 +28,15 @@ def answering(work: Work, row: Any) -> Action | None:
         "Answer",
         f"/approvals/{row.id}/answer",
         form=AnswerForm,
-        options={"option": [one["key"] for one in row.options]},
+        options={"option": [option["key"] for option in row.options]},
         when=may_answer(work, row.users),
     )
 
 
 def line_of(row: Any, names: dict[str, str]) -> ApprovalLine:
     """A row as it is shown; `names` of members by id."""
-    options = [Option(one["key"], one["name"] or one["key"]) for one in row.options]
-    chosen = next((one.name for one in options if one.key == row.answer), row.answer or "")
+    options = [Option(option["key"], option["name"] or option["key"]) for option in row.options]
+    chosen = next((option.name for option in options if option.key == row.answer), row.answer or "")
     name = " ".join(part for part in (row.first_name, row.last_name) if part)
     return ApprovalLine(
         id=row.id,

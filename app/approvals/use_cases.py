@@ -21,20 +21,20 @@ def may_answer(work: Work, users: Sequence[str]) -> bool:
 async def answer_approval(work: Work, approval_id: UUID, option: str) -> None:
     """Takes an answer and lets the enrollment go on. Raises `NotFound`, `Forbidden`, `Invalid` for "option",
     `Conflict` when it is not open any more."""
-    found = await work.approvals.one(approval_id)
-    if found is None:
+    approval_row = await work.approvals.one(approval_id)
+    if approval_row is None:
         raise NotFound("approval")
-    row = await work.enrollments.locked(found.enrollment_id)
+    row = await work.enrollments.locked(approval_row.enrollment_id)
     approval = await work.approvals.locked(approval_id)
     if row is None or approval is None:
         raise NotFound("approval")
     if not may_answer(work, approval.users):
         raise Forbidden("This question is for others to answer.")
-    names = {one["key"]: one["name"] or one["key"] for one in approval.options}
+    names = {option["key"]: option["name"] or option["key"] for option in approval.options}
     if approval.status == "answered":
-        said = names.get(approval.answer or "", approval.answer)
+        answer_label = names.get(approval.answer or "", approval.answer)
         raise Conflict(
-            f"{approval.answered_by} answered this already: {said}.",
+            f"{approval.answered_by} answered this already: {answer_label}.",
             current={"status": approval.status, "answer": approval.answer},
         )
     late = approval.due_at <= work.now

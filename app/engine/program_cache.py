@@ -71,9 +71,9 @@ class AccountContext:
     """An account for the length of one batch, which is `now`: its fields, its zone, its programs."""
 
     def __init__(
-        self, engine: BatchSession, known: _CachedAccount, name: str, zone: str, region: str, now: datetime
+        self, engine: BatchSession, cached: _CachedAccount, name: str, zone: str, region: str, now: datetime
     ) -> None:
-        self.engine, self.known, self.name, self.now = engine, known, name, now
+        self.engine, self.known, self.name, self.now = engine, cached, name, now
         self.zone, self.region = ZoneInfo(zone), region
         self._live: LiveWorkflows | None = None
 
@@ -83,21 +83,21 @@ class AccountContext:
         name, zone, region = (await engine.all(READ_ACCOUNT))[0]
         custom, segments = await engine.all(READ_CUSTOM_FIELDS), await engine.all(SEGMENT_FILTERS)
         rows = [*custom, *segments]
-        known = _accounts.get(work.account_id)
-        if known is None or known.rows != rows:
+        cached = _accounts.get(work.account_id)
+        if cached is None or cached.rows != rows:
             if len(_accounts) > MOST_ACCOUNTS:
                 _accounts.clear()
             fields = catalogue(
                 (custom_field(row.id, row.key, row.label, row.type, row.options) for row in custom),
                 Named(filters=filters_by_id(segments)),
             )
-            known = _accounts[work.account_id] = _CachedAccount(rows, fields)
-        return cls(engine, known, name, zone, region, work.now)
+            cached = _accounts[work.account_id] = _CachedAccount(rows, fields)
+        return cls(engine, cached, name, zone, region, work.now)
 
-    async def programs(self, wanted: Iterable[Version]) -> Programs:
+    async def programs(self, versions: Iterable[Version]) -> Programs:
         """Each version ready to run, or why it cannot."""
-        kept = self.known.programs
-        missing = [version for version in set(wanted) if version not in kept]
+        programs = self.known.programs
+        missing = [version for version in set(versions) if version not in programs]
         if missing:
             rows = await self.engine.all(
                 READ_VERSION_DOCUMENTS,
@@ -105,8 +105,8 @@ class AccountContext:
                 numbers=[item[1] for item in missing],
             )
             for row in rows:
-                kept[row.workflow_id, row.number] = _compile_document(row.document, self.known.fields)
-        return kept
+                programs[row.workflow_id, row.number] = _compile_document(row.document, self.known.fields)
+        return programs
 
     async def live(self) -> LiveWorkflows:
         """Read once in a batch."""
@@ -129,10 +129,10 @@ class AccountContext:
         """The segments that triggers of live workflows ask about. One that cannot be read, or that names what
         is gone, is left out: who was in it stays, until it is mended."""
         index = (await self.live()).index
-        kept, fields = self.known.watched, self.known.fields
-        for segment in index.segments - kept.keys():
-            kept[segment] = _compile_segment(segment, fields)
-        return {segment: found for segment in index.segments if (found := kept[segment]) is not None}
+        watched, fields = self.known.watched, self.known.fields
+        for segment in index.segments - watched.keys():
+            watched[segment] = _compile_segment(segment, fields)
+        return {segment: compiled for segment in index.segments if (compiled := watched[segment]) is not None}
 
     async def facts(self, contacts: Iterable[UUID], lock: Iterable[UUID] = ()) -> dict[UUID, Facts]:
         """What is known of each contact that is not deleted. Those in `lock` stay as they are until the
@@ -151,9 +151,9 @@ class AccountContext:
         return await self._facts(await self.engine.all(READ_DELETED_CONTACTS, ids=sorted(contacts)))
 
     async def _facts(self, rows: Sequence[Any]) -> dict[UUID, Facts]:
-        found = {row[0]: row for row in rows}
+        row_of = {row[0]: row for row in rows}
         tags = {
-            contact: set(ids) for contact, ids in await self.engine.all(READ_CONTACT_TAGS, ids=list(found))
+            contact: set(ids) for contact, ids in await self.engine.all(READ_CONTACT_TAGS, ids=list(row_of))
         }
         return {
             contact: Facts(
@@ -164,17 +164,17 @@ class AccountContext:
                 self.name,
                 region=self.region,
             )
-            for contact, row in found.items()
+            for contact, row in row_of.items()
         }
 
 
 def _compile_segment(segment: UUID, fields: Fields) -> WatchedSegment | None:
-    asked = Predicate("segments", Op.ANY_OF, [str(segment)])
+    membership = Predicate("segments", Op.ANY_OF, [str(segment)])
     try:
         return WatchedSegment(
-            compile_filter(asked, fields),
-            "workflows" in asked_fields(asked, fields),
-            asked_history(asked, fields),
+            compile_filter(membership, fields),
+            "workflows" in asked_fields(membership, fields),
+            asked_history(membership, fields),
         )
     except ValueError as error:
         log.warning("segment.unreadable", segment=str(segment), error=str(error))

@@ -82,10 +82,10 @@ class WorkflowEnrollmentController(Controller):
         ids = list(data.contact_ids)
         if data.contact.strip() or not ids:
             ids.append(await contact_named(work, data.contact))
-        asked = await enroll_contacts(work, workflow_id, ids)
-        people = "1 contact was" if asked == 1 else f"{asked} contacts were"
+        requested = await enroll_contacts(work, workflow_id, ids)
+        people = "1 contact was" if requested == 1 else f"{requested} contacts were"
         return Saved(
-            Requested(workflow_id, asked),
+            Requested(workflow_id, requested),
             see=f"/workflows/{workflow_id}/enrollments",
             note=f"{people} added; whether they enter is decided now.",
         )

@@ -60,7 +60,9 @@ async def why_page(
     if contact is None:
         raise NotFound("contact")
     name = " ".join(filter(None, (contact.first_name, contact.last_name))) or contact.email or "Contact"
-    choices = [Choice(str(one.id), one.name) for one in await work.enrollments.workflow_names()]
+    choices = [
+        Choice(str(workflow.id), workflow.name) for workflow in await work.enrollments.workflow_names()
+    ]
     page = WhyPage(contact_id, name, workflow_id, "", None, [], "", "", choices, [])
     if workflow_id is None:
         return page
@@ -70,8 +72,8 @@ async def why_page(
     page.workflow_name, page.status = workflow.name, workflow.status
     setting = await AccountContext.of(work)
     rows, more = await _page_of_events(setting.engine, workflow_id, contact_id, after, before)
-    found = await setting.programs([(workflow_id, workflow.live_version)] if workflow.live_version else [])
-    program = found.get((workflow_id, workflow.live_version))
+    programs = await setting.programs([(workflow_id, workflow.live_version)] if workflow.live_version else [])
+    program = programs.get((workflow_id, workflow.live_version))
     now = await _now(work, setting, [row for row in rows if _settled(row)], program, workflow.status)
     otherwise = unasked(workflow.status, program)
     page.items = [_line(row, now, otherwise) for row in rows]
@@ -79,9 +81,9 @@ async def why_page(
     for line in page.items:
         line.seen = seen_values(line.detail, names)
     newer, older = (more if before else after is not None), (True if before else more)
-    path, kept = f"/contacts/{contact_id}/why", {"workflow": str(workflow_id)}
-    page.next = at_page(path, kept, after=rows[-1].id) if rows and older else ""
-    page.previous = at_page(path, kept, before=rows[0].id) if rows and newer else ""
+    path, query = f"/contacts/{contact_id}/why", {"workflow": str(workflow_id)}
+    page.next = at_page(path, query, after=rows[-1].id) if rows and older else ""
+    page.previous = at_page(path, query, before=rows[0].id) if rows and newer else ""
     return page
 
 
@@ -90,15 +92,15 @@ async def _page_of_events(
 ) -> tuple[list[Any], bool]:
     """At most `MOST` events older than `after` or newer than `before`, newest first, and whether there are
     more that way."""
-    asked = {"workflow": workflow_id, "contact": contact_id, "most": MOST + 1}
+    parameters = {"workflow": workflow_id, "contact": contact_id, "most": MOST + 1}
     if before is not None:
-        rows = await engine.all(NEWER_EVENT_DECISIONS, edge=before, **asked)
+        rows = await engine.all(NEWER_EVENT_DECISIONS, edge=before, **parameters)
     elif after is not None:
-        rows = await engine.all(OLDER_EVENT_DECISIONS, edge=after, **asked)
+        rows = await engine.all(OLDER_EVENT_DECISIONS, edge=after, **parameters)
     else:
-        rows = await engine.all(LATEST_EVENT_DECISIONS, **asked)
-    found = list(rows[:MOST])
-    return (found[::-1] if before is not None else found), len(rows) > MOST
+        rows = await engine.all(LATEST_EVENT_DECISIONS, **parameters)
+    page = list(rows[:MOST])
+    return (page[::-1] if before is not None else page), len(rows) > MOST
 
 
 def unasked(status: str, program: Program | CompileError | None) -> str:
@@ -119,26 +121,28 @@ async def _now(
     if not isinstance(program, Program) or status not in ("active", "paused"):
         return {}
     index = TriggerIndex([program])
-    asked = []
+    candidates = []
     for row in rows:
         event = Event(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
-        asked += [EntryCandidate(event, row.id, found) for found in index.candidates(event, any_source=True)]
+        candidates += [
+            EntryCandidate(event, row.id, candidate) for candidate in index.candidates(event, any_source=True)
+        ]
     people = People(setting)
-    gone = [one.event.subject_id for one in asked if one.event.kind == CONTACT_DELETED]
-    await people.load(((one.event.subject_id, program) for one in asked), gone=gone)
-    before = await read_entry_histories(work, setting.engine, asked)
-    today = await count_entries_today(work, setting.engine, asked)
+    gone = [candidate.event.subject_id for candidate in candidates if candidate.event.kind == CONTACT_DELETED]
+    await people.load(((candidate.event.subject_id, program) for candidate in candidates), gone=gone)
+    before = await read_entry_histories(work, setting.engine, candidates)
+    today = await count_entries_today(work, setting.engine, candidates)
     return {
-        one.event.id: decide_entry(
-            one.candidate,
-            one.event,
-            before[one.pair].history,
-            people.of(one.event.subject_id, gone=one.event.kind == CONTACT_DELETED),
+        candidate.event.id: decide_entry(
+            candidate.candidate,
+            candidate.event,
+            before[candidate.pair].history,
+            people.of(candidate.event.subject_id, gone=candidate.event.kind == CONTACT_DELETED),
             work.now,
             accepting=status == "active",
-            entries_last_day=today.get(one.pair[0], 0),
+            entries_last_day=today.get(candidate.pair[0], 0),
         )
-        for one in asked
+        for candidate in candidates
     }
 
 
@@ -162,13 +166,13 @@ def _line(row: Any, now: dict[UUID, EntryDecision], otherwise: str) -> WhyLine:
 
 
 def _sentence(line: WhyLine) -> str:
-    said = SENTENCES[Verdict(line.verdict)].format(
+    sentence = SENTENCES[Verdict(line.verdict)].format(
         filter="entry" if line.detail.get("filter") == "entry" else "trigger's",
         by=SOURCES.get(line.source, line.source),
         until=line.detail.get("until", "later"),
     )
     if line.detail.get("contact") == "deleted":
-        said = "The contact was deleted."
+        sentence = "The contact was deleted."
     if line.worked_out and line.verdict == Verdict.ENROLLED:
         return "No decision was kept. Today it would let the contact in."
-    return said
+    return sentence

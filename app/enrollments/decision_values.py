@@ -39,24 +39,28 @@ class Names(msgspec.Struct):
 
 def seen_values(detail: Mapping[str, Any], names: Names) -> list[SeenValue]:
     """What the detail of a decision keeps of the values that its filter saw."""
-    return [_seen(key, value, names) for key, value in (detail.get("seen") or {}).items()]
+    return [_seen_value(key, value, names) for key, value in (detail.get("seen") or {}).items()]
 
 
-def _seen(key: str, value: Any, names: Names) -> SeenValue:
+def _seen_value(key: str, value: Any, names: Names) -> SeenValue:
     if key == "changes":  # of the event, not of the contact
-        told = [_change(field, pair, names) for field, pair in (value or {}).items()]
-        return SeenValue(key, "Changed", value, ", ".join(told) or "nothing")
+        changes = [_change(field, pair, names) for field, pair in (value or {}).items()]
+        return SeenValue(key, "Changed", value, ", ".join(changes) or "nothing")
     spec = names.fields.get(key)
     if spec is None:
         return SeenValue(key, "A field that is gone", value, _plain(value))
-    known = names.tags if spec.type is FieldType.TAGS else spec.names or {}
-    called = {one: known.get(one, GONE[spec.type]) for one in _ids(value)} if spec.type in GONE else {}
+    name_of = names.tags if spec.type is FieldType.TAGS else spec.names or {}
+    called = (
+        {item_id: name_of.get(item_id, GONE[spec.type]) for item_id in _ids(value)}
+        if spec.type in GONE
+        else {}
+    )
     return SeenValue(key, spec.label, value, _words(spec, value, called, names), called)
 
 
 def _ids(value: Any) -> list[str]:
     if isinstance(value, dict):
-        return [one for ids in value.values() for one in ids]
+        return [item_id for ids in value.values() for item_id in ids]
     return value if isinstance(value, list) else [value] if value else []
 
 
@@ -69,26 +73,26 @@ def _words(spec: FieldSpec, value: Any, called: Mapping[str, str], names: Names)
         case FieldType.SEGMENTS | FieldType.WORKFLOWS:
             return _stands(value or {}, called) or NOT_KEPT
         case FieldType.HISTORY:
-            return " · ".join(_counted(one, names) for one in value or ()) or NOT_KEPT
+            return " · ".join(_counted(count, names) for count in value or ()) or NOT_KEPT
         case FieldType.DATETIME if value:
             return clock(datetime.fromisoformat(value), names.now, names.zone)
     return _plain(value)
 
 
 def _stands(value: Mapping[str, list[str]], called: Mapping[str, str]) -> str:
-    told = ((how, ", ".join(called[one] for one in ids)) for how, ids in value.items() if ids)
-    return " · ".join(f"{STANDS[how]} {whom}" for how, whom in told)
+    parts = ((how, ", ".join(called[item_id] for item_id in ids)) for how, ids in value.items() if ids)
+    return " · ".join(f"{STANDS[how]} {whom}" for how, whom in parts)
 
 
-def _counted(one: Mapping[str, Any], names: Names) -> str:
+def _counted(count: Mapping[str, Any], names: Names) -> str:
     """ "Tag added 2 times in the last 30 days", "City changed once in the last 7 days (Rome → Oslo)"."""
-    often = "once" if one["times"] == 1 else f"{one['times']} times"
-    if "event" in one:
-        return f"{EVENT_KINDS.get(one['event'], one['event'])} {often} in the last {one['within']}"
-    spec = names.fields.get(one["field"])
+    often = "once" if count["times"] == 1 else f"{count['times']} times"
+    if "event" in count:
+        return f"{EVENT_KINDS.get(count['event'], count['event'])} {often} in the last {count['within']}"
+    spec = names.fields.get(count["field"])
     label = spec.label if spec is not None else "A field that is gone"
-    sides = "; ".join(_sides(spec, pair) for pair in one["changes"])
-    return f"{label} changed {often} in the last {one['within']}" + (f" ({sides})" if sides else "")
+    sides = "; ".join(_sides(spec, pair) for pair in count["changes"])
+    return f"{label} changed {often} in the last {count['within']}" + (f" ({sides})" if sides else "")
 
 
 def _change(field: str, pair: Any, names: Names) -> str:
@@ -97,8 +101,8 @@ def _change(field: str, pair: Any, names: Names) -> str:
 
 
 def _sides(spec: FieldSpec | None, pair: Any) -> str:
-    known = (spec.names if spec is not None else None) or {}
-    return " → ".join(known.get(str(one), _plain(one)) for one in pair)
+    name_of = (spec.names if spec is not None else None) or {}
+    return " → ".join(name_of.get(str(side), _plain(side)) for side in pair)
 
 
 def _plain(value: Any) -> str:

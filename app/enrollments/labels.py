@@ -63,55 +63,57 @@ SOURCES = {
 }
 
 
-def visit_note(row: Any, names: Mapping[str, str], known: Mapping[str, str], now: datetime, zone: str) -> str:
+def visit_note(
+    row: Any, names: Mapping[str, str], labels: Mapping[str, str], now: datetime, zone: str
+) -> str:
     """What a visit's detail says. `known` names tags, workflows and members by id and fields by key."""
     detail = row.detail
-    said = [*_ways(row.step_key, detail, names), *_things(detail, known)]
+    parts = [*_ways(row.step_key, detail, names), *_things(detail, labels)]
     if until := detail.get("until"):
         window = "its window opens at " if detail.get("window") else "until "
-        said.append(window + clock(datetime.fromisoformat(until), now, zone))
+        parts.append(window + clock(datetime.fromisoformat(until), now, zone))
     elif detail.get("window"):
-        said.append("its window opened")
+        parts.append("its window opened")
     if detail.get("again") and not detail.get("window"):
-        said.append("reckoned anew")
+        parts.append("reckoned anew")
     if detail.get("past"):
-        said.append("that moment was over already")
+        parts.append("that moment was over already")
     if detail.get("timeout"):
-        said.append("timed out")
+        parts.append("timed out")
     if reason := detail.get("reason"):
-        said.append(str(reason).replace("_", " "))
+        parts.append(str(reason).replace("_", " "))
     if by := detail.get("skipped_by") or detail.get("settled_by") or detail.get("by"):
-        said.append(f"by {by}")
-    return ", ".join(said)
+        parts.append(f"by {by}")
+    return ", ".join(parts)
 
 
 def _ways(step: str, detail: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
-    said = []
+    parts = []
     if branch := detail.get("branch"):
-        said.append(f"took “{names.get(f'{step}.{branch}', branch)}”")
+        parts.append(f"took “{names.get(f'{step}.{branch}', branch)}”")
     if goal := detail.get("goal"):
-        said.append(f"because of “{names.get(goal, goal)}”")
+        parts.append(f"because of “{names.get(goal, goal)}”")
     if (to := str(detail.get("to"))) in names:
-        said.append(f"went on at “{names[to]}”")
-    return said
+        parts.append(f"went on at “{names[to]}”")
+    return parts
 
 
-def _things(detail: Mapping[str, Any], known: Mapping[str, str]) -> list[str]:
+def _things(detail: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
     """What a step was about: a tag, a field, a text, another workflow, somebody."""
-    said = []
+    parts = []
     if tag := detail.get("tag"):
-        said.append(known.get(tag, "a tag that is gone"))
+        parts.append(labels.get(tag, "a tag that is gone"))
     if "field" in detail:
-        label = known.get(detail["field"], "a field that is gone")
-        old, new = (known.get(str(detail.get(name)), detail.get(name)) for name in ("old", "new"))
-        said.append(f"{label}: {_value(old)} → {_value(new)}")
+        label = labels.get(detail["field"], "a field that is gone")
+        old, new = (labels.get(str(detail.get(name)), detail.get(name)) for name in ("old", "new"))
+        parts.append(f"{label}: {_value(old)} → {_value(new)}")
     if "workflow" in detail:
-        named = known.get(str(detail["workflow"]), "a workflow that is gone")
-        said.append(named if detail["workflow"] else "every other workflow")
-    said += [first_line(str(detail[name])) for name in ("note", "title", "question") if detail.get(name)]
+        named = labels.get(str(detail["workflow"]), "a workflow that is gone")
+        parts.append(named if detail["workflow"] else "every other workflow")
+    parts += [first_line(str(detail[name])) for name in ("note", "title", "question") if detail.get(name)]
     if detail.get("changed") is False:
-        said.append("changed nothing")
-    return said
+        parts.append("changed nothing")
+    return parts
 
 
 def _value(value: object) -> str:
@@ -148,26 +150,28 @@ def waits_for(row: Any, title: str, now: datetime, zone: str) -> str:
     reason = reason_of(row)
     until = clock(row.wait_until, now, zone) if row.wait_until else ""
     if row.status != "active":
-        said = f"{ENDS.get(row.exit_reason or '', row.status.capitalize() + '.')} {row.error or ''}".strip()
+        sentence = (
+            f"{ENDS.get(row.exit_reason or '', row.status.capitalize() + '.')} {row.error or ''}".strip()
+        )
     elif reason == "paused_enrollment":
-        said = f"Paused since {clock(row.paused_at, now, zone)}: it stays here until somebody resumes it."
+        sentence = f"Paused since {clock(row.paused_at, now, zone)}: it stays here until somebody resumes it."
     elif reason == "paused_workflow":
-        said = f"Held: nobody in “{row.workflow_name}” moves until it is released."
+        sentence = f"Held: nobody in “{row.workflow_name}” moves until it is released."
     elif _settles(row):
         later = row.due_at is not None and row.due_at > now
-        said = (
+        sentence = (
             f"Settles until {until}; then it begins if it still matches." if later else "Is about to begin."
         )
     elif reason in ("effect", "retry", "hold"):
-        said = _effect(row, now, zone)
+        sentence = _effect(row, now, zone)
     elif reason == "condition" and title.startswith("Goal: "):
-        said = f"Waits until {until} for the goal “{title.removeprefix('Goal: ')}”."
+        sentence = f"Waits until {until} for the goal “{title.removeprefix('Goal: ')}”."
     elif reason is not None:
         short = title.removeprefix("Wait ").removeprefix("for: ").removeprefix("Ask: ")
-        said = WAITS.get(reason, "Waits.").format(until=until, title=short)
+        sentence = WAITS.get(reason, "Waits.").format(until=until, title=short)
     else:
-        said = f"Is about to go on with “{title}”." if title else "Is about to begin."
-    return said
+        sentence = f"Is about to go on with “{title}”." if title else "Is about to begin."
+    return sentence
 
 
 def _effect(row: Any, now: datetime, zone: str) -> str:

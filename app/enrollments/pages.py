@@ -106,16 +106,16 @@ async def enrollment_list(
     names = await titles_of(work, {(row.workflow_id, row.version) for row in rows})
     items = [EnrollmentLine(**line_of(work, row, names[row.workflow_id, row.version])) for row in rows]
     counts = await work.enrollments.counts(of)
-    kept = {
+    query = {
         "workflow_id": "" if workflow is not None else str(workflow_id or ""),
         "contact_id": str(contact_id or ""), "status": status, "step": step, "q": q,
     }  # fmt: skip
     newer, older = (more if before else after is not None), (True if before else more)
     return EnrollmentList(
         items=items,
-        next=at_page(path, kept, after=items[-1].id) if items and older else "",
-        previous=at_page(path, kept, before=items[0].id) if items and newer else "",
-        counts={one: min(counts[one], MOST_COUNTED) for one in STATUSES},
+        next=at_page(path, query, after=items[-1].id) if items and older else "",
+        previous=at_page(path, query, before=items[0].id) if items and newer else "",
+        counts={status_name: min(counts[status_name], MOST_COUNTED) for status_name in STATUSES},
         total=min(sum(counts.values()), MOST_COUNTED),
         counted_to=MOST_COUNTED,
         workflow_id=of,
@@ -175,7 +175,7 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
     by_seq = {effect.seq: effect for effect in effects}
     own = versions[row.workflow_id, row.version]
     steps = [Choice(key, title) for key, title in own.items() if "." not in key]
-    asked = await work.approvals.of_visit(row.id, row.seq) if row.wait_reason == "approval" else None
+    approval = await work.approvals.of_visit(row.id, row.seq) if row.wait_reason == "approval" else None
     return EnrollmentPage(
         **line_of(work, row, names),
         contact_email=row.email,
@@ -190,11 +190,11 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
         steps=steps,
         path=await path_of(work, enrollment_id, names, by_seq),
         effects=effects,
-        approval=line_of_approval(asked, await work.enrollments.member_names()) if asked else None,
+        approval=line_of_approval(approval, await work.enrollments.member_names()) if approval else None,
         decision=decision_view(await work.enrollments.decision(row.event_id, row.workflow_id)),
         moves=[MoveView(*move) for move in moves],
         actions=[
-            *actions(answering(work, asked) if asked else None),
+            *actions(answering(work, approval) if approval else None),
             *steering_actions(work, row, effects, steps),
         ],
     )
@@ -239,13 +239,13 @@ async def path_of(
     """The visits so far, in order."""
     rows = await work.enrollments.path(enrollment_id)
     fields = await work.fields.catalogue()
-    known = {**await work.tags.names(), **{key: spec.label for key, spec in fields.items()}}
-    known |= {str(one.id): one.name for one in await work.enrollments.workflow_names()}
-    known |= await work.enrollments.member_names()
+    labels = {**await work.tags.names(), **{key: spec.label for key, spec in fields.items()}}
+    labels |= {str(workflow.id): workflow.name for workflow in await work.enrollments.workflow_names()}
+    labels |= await work.enrollments.member_names()
     return [
         Visit(
             row.seq, row.step_key, names.get(row.step_key, row.step_key), row.kind, row.started_at,
-            row.finished_at, row.outcome, row.detail, visit_note(row, names, known, work.now, zone_of(work)),
+            row.finished_at, row.outcome, row.detail, visit_note(row, names, labels, work.now, zone_of(work)),
             row.error, effects.get(row.seq),
         )
         for row in rows
@@ -254,8 +254,8 @@ async def path_of(
 
 def effect_view(row: Any) -> EffectView:
     payload = row.payload
-    said, goes = EFFECT_WORDS[row.kind]
-    what, to = payload.get(said), payload.get(goes) or ""
+    label, goes = EFFECT_WORDS[row.kind]
+    what, to = payload.get(label), payload.get(goes) or ""
     if payload.get("internal"):
         to = f"{len(payload.get('users', []))} members"
     return EffectView(

@@ -42,41 +42,41 @@ class HealthController(Controller):
             work_counters(state.database_probe), work_counters(state.redis_probe)
         )
         REDIS_UP.set(1 if redis else 0)
-        found = Ready(
+        readiness = Ready(
             status="down" if not database else "ok" if redis else "degraded",
             database="ok" if database else "down",
             redis="ok" if redis else "down",
         )
-        return Response(found, status_code=200 if database else 503)
+        return Response(readiness, status_code=200 if database else 503)
 
     @get("/workers", public=True)
     async def workers(self, request: Request) -> Response[Workers]:
         """200 while work is done; 503 when no worker is heard of, when the engine is held, so that they do
         nothing, or when that cannot be known."""
-        found = await read_worker_health(request)
-        if found is None:
+        health = await read_worker_health(request)
+        if health is None:
             return Response(Workers("unknown", 0, None), status_code=503)
-        well = found.heard > 0 and not found.held
-        said = Workers(
-            "ok" if well else "held" if found.heard else "silent", found.heard, found.seconds, found.held
+        well = health.heard > 0 and not health.held
+        answer = Workers(
+            "ok" if well else "held" if health.heard else "silent", health.heard, health.seconds, health.held
         )
-        return Response(said, status_code=200 if well else 503)
+        return Response(answer, status_code=200 if well else 503)
 
 
 async def read_worker_health(request: Request) -> WorkerHealth | None:
     """Who was heard of lately, as the metrics say it too; None when the database does not tell in time."""
     try:
-        found: WorkerHealth = await asyncio.wait_for(request.app.state.pulse(), PATIENCE_SECONDS)
+        health: WorkerHealth = await asyncio.wait_for(request.app.state.pulse(), PATIENCE_SECONDS)
     except Exception as error:  # noqa: BLE001 -- whatever keeps it from answering, nobody knows
         log.debug("the pulse cannot be felt", error=repr(error))
         WORKERS_HEARD.set(math.nan)
         ENGINE_HELD.set(math.nan)
         SILENCE.set(math.nan)
         return None
-    WORKERS_HEARD.set(found.heard)
-    ENGINE_HELD.set(1 if found.held else 0)
-    SILENCE.set(math.inf if found.seconds is None else found.seconds)
-    return found
+    WORKERS_HEARD.set(health.heard)
+    ENGINE_HELD.set(1 if health.held else 0)
+    SILENCE.set(math.inf if health.seconds is None else health.seconds)
+    return health
 
 
 async def work_counters(probe: Probe) -> bool:

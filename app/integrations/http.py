@@ -91,16 +91,16 @@ class OutboundHttpClient:
         async with httpx.AsyncClient(trust_env=False, follow_redirects=False, verify=self._tls) as client:
             response = await client.send(request, stream=True)
             try:
-                said = answer(response.status_code, response.headers, body := await _read(response))
-                return kept_body(said, body) if call.keep else said
+                outcome = answer(response.status_code, response.headers, body := await _read(response))
+                return kept_body(outcome, body) if call.keep else outcome
             finally:
                 await response.aclose()
 
     async def _resolve(self, host: str, port: int) -> str:
         """The first address of the host, when every one of them may be called."""
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        entries = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
         for address in () if self.operator else addresses:
             why = refusal(address, allow_loopback=self.allow_loopback)
             if why is not None:
@@ -124,14 +124,14 @@ class _Flight:
 
     def lost(self, url: str, error: BaseException) -> Outcome:
         if self.left:
-            said = f"{_host(url)} took the call and did not answer: {_error_text(error)}"
-            return Unknown(said, what="no_answer")
+            message = f"{_host(url)} took the call and did not answer: {_error_text(error)}"
+            return Unknown(message, what="no_answer")
         return unreachable(url, error)
 
 
 def unreachable(url: str, error: BaseException) -> Refused:
-    said = f"{_host(url)} cannot be reached: {_error_text(error)}"
-    return Refused(said, permanent=False, what="unreachable")
+    message = f"{_host(url)} cannot be reached: {_error_text(error)}"
+    return Refused(message, permanent=False, what="unreachable")
 
 
 def headers_of(call: HttpRequest) -> dict[str, str]:
@@ -154,15 +154,19 @@ def answer(status: int, headers: Mapping[str, str], body: str) -> Outcome:
     if 200 <= status < 300:
         return Sent({"status": status, "answer": body[:MOST_KEPT]})
     what = f"http_{status}"
-    said = f"The other side answered {status}. {' '.join(body.split())[:300]}".strip()
+    message = f"The other side answered {status}. {' '.join(body.split())[:300]}".strip()
     if status == 410:
-        said = f"{said} This address is gone for good: change it in the step, or take the step out.".strip()
+        message = (
+            f"{message} This address is gone for good: change it in the step, or take the step out.".strip()
+        )
     if status in RETRYABLE_STATUSES or status >= 500:
-        return Refused(said, permanent=False, after=retry_after(headers.get("retry-after")), what=what)
+        return Refused(message, permanent=False, after=retry_after(headers.get("retry-after")), what=what)
     if 300 <= status < 400:
         there = headers.get("location", "")[:200]
-        said = f"The other side answered {status}, a redirect to {there}. Use that address: none is followed."
-    return Refused(said, permanent=True, what=what)
+        message = (
+            f"The other side answered {status}, a redirect to {there}. Use that address: none is followed."
+        )
+    return Refused(message, permanent=True, what=what)
 
 
 def kept_body(outcome: Outcome, body: str) -> Outcome:

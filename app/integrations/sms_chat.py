@@ -32,7 +32,7 @@ class HttpMessageProvider:
                 permanent=True,
                 what="not_set_up",
             )
-        said = (
+        payload = (
             {"to": message.to, "body": message.text}
             if message.channel == "sms"
             else {"channel": message.to, "text": message.text}
@@ -45,7 +45,7 @@ class HttpMessageProvider:
                 url=f"{base.rstrip('/')}/messages",
                 method="POST",
                 headers=headers,
-                body=msgspec.json.encode(said).decode(),
+                body=msgspec.json.encode(payload).decode(),
                 key=message.key,
             )
         )

@@ -121,8 +121,8 @@ async def _data(client: aiosmtplib.SMTP, content: bytes, message_id: str) -> Out
         return _refused(client, error, letter=True)
     except (SMTPException, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
         client.close()
-        said = f"The connection broke while the server was taking the e-mail: {_reply_text(error)}"
-        return Unknown(said, what="no_answer")
+        message = f"The connection broke while the server was taking the e-mail: {_reply_text(error)}"
+        return Unknown(message, what="no_answer")
     try:
         await client.quit()
     except (SMTPException, OSError, TimeoutError):

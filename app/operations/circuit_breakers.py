@@ -41,7 +41,7 @@ def _line(row: Any, names: Any) -> BreakerLine:
 
 def trials(work: Work, lines: Sequence[BreakerLine]) -> list[Action]:
     """One action for each step that waits for its next try."""
-    steps = {(one.workflow_id, one.step_key) for one in lines if one.state == "open"}
+    steps = {(line.workflow_id, line.step_key) for line in lines if line.state == "open"}
     return actions(
         *(
             action(

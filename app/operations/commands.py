@@ -15,9 +15,9 @@ def engine() -> None:
 @engine.command()
 def status() -> None:
     """Say whether the engine is held and why. Exit code 1 when it is."""
-    said = asyncio.run(_status())
-    click.echo(said or "The engine is not held.")
-    if said:
+    report = asyncio.run(_status())
+    click.echo(report or "The engine is not held.")
+    if report:
         raise SystemExit(1)
 
 

@@ -55,14 +55,14 @@ def _group(row: Any, names: Mapping[str, str]) -> Failing:
 
 
 def _id(row: Any) -> UUID:
-    found: UUID = row.effect_id or row.enrollment_id
-    return found
+    subject_id: UUID = row.effect_id or row.enrollment_id
+    return subject_id
 
 
 def _list_of(row: Any) -> str:
     query = {"status": "failed" if row.state == "failed" else "active", "step": row.step_key or ""}
-    kept = {name: value for name, value in query.items() if value}
-    return f"/workflows/{row.workflow_id}/enrollments?{urlencode(kept)}"
+    filters = {name: value for name, value in query.items() if value}
+    return f"/workflows/{row.workflow_id}/enrollments?{urlencode(filters)}"
 
 
 def _job_buttons(work: Work, row: Any) -> list[Action]:

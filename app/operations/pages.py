@@ -38,7 +38,7 @@ async def job_list(work: Work, status: str = "", queue: str = "") -> JobList:
     stopped = await breaker_lines(work)
     rows = await work.jobs.latest(status, queue)
     return JobList(
-        tiles=tiles_of(queues, sum(one.quiet_seconds < SILENT_SECONDS for one in workers)),
+        tiles=tiles_of(queues, sum(worker.quiet_seconds < SILENT_SECONDS for worker in workers)),
         queues=queues,
         failing=failing,
         breakers=stopped,
@@ -96,14 +96,14 @@ def _late(since: datetime | None, now: datetime) -> float | None:
 
 def tiles_of(queues: Sequence[QueueLine], workers: int) -> list[Tile]:
     """The strip of totals."""
-    ready, running = sum(one.ready for one in queues), sum(one.running for one in queues)
-    waiting = sum(one.waiting for one in queues)
+    ready, running = sum(queue.ready for queue in queues), sum(queue.running for queue in queues)
+    waiting = sum(queue.waiting for queue in queues)
     # Whose message failed for good is counted with the people already.
-    failed = sum(one.failed for one in queues if one.name not in EFFECTS)
-    doubt = sum(one.doubt for one in queues)
-    oldest = max((one.oldest_seconds for one in queues if one.oldest_seconds is not None), default=None)
+    failed = sum(queue.failed for queue in queues if queue.name not in EFFECTS)
+    doubt = sum(queue.doubt for queue in queues)
+    oldest = max((queue.oldest_seconds for queue in queues if queue.oldest_seconds is not None), default=None)
     up = "on 1 worker" if workers == 1 else f"on {workers} workers" if workers else "no worker is heard of"
-    upcoming = min((one.next_at for one in queues if one.next_at), default=None)
+    upcoming = min((queue.next_at for queue in queues if queue.next_at), default=None)
     note = f"next at {upcoming:%H:%M:%S} UTC" if upcoming else "nothing is scheduled"
     return [
         Tile("ready", "Due now", ready, up, "" if workers else "bad", "/jobs"),

@@ -18,13 +18,13 @@ TITLES = {
 
 def title_of(task: str, args: Mapping[str, Any] | None = None, total: int = 0) -> str:
     """A task in words; a bulk edit with its number of contacts."""
-    known = args or {}
+    values = args or {}
     title = TITLES.get(task, task.replace(".", " ").replace("_", " ").capitalize())
     if not task.startswith("bulk.") or not total:
         return title
     if task == "bulk.consent":
-        channel = {"email": "email", "sms": "SMS"}.get(str(known.get("channel")), "")
-        return f"Set {channel} consent to {known.get('state')} for {plural(total, 'contact')}"
-    verb = "Untag" if known.get("operation") == "remove" else title.partition(" ")[0]
-    tag = f" with {known['tag']}" if known.get("tag") else ""
+        channel = {"email": "email", "sms": "SMS"}.get(str(values.get("channel")), "")
+        return f"Set {channel} consent to {values.get('state')} for {plural(total, 'contact')}"
+    verb = "Untag" if values.get("operation") == "remove" else title.partition(" ")[0]
+    tag = f" with {values['tag']}" if values.get("tag") else ""
     return f"{verb} {plural(total, 'contact')}{tag}"

@@ -30,11 +30,11 @@ def columns(rows: Sequence[Mapping[str, Any]], texts: Iterable[str]) -> dict[str
     names = list(rows[0])
     take = itemgetter(*names, names[0])  # the first one twice: a single name would make no tuple
     values = zip(*map(take, rows), strict=True)
-    made: dict[str, Any] = dict(zip(names, map(list, values), strict=False))
+    parameters: dict[str, Any] = dict(zip(names, map(list, values), strict=False))
     for name in texts:
-        if name in made:
-            made[name] = array_text(made[name])
-    return made
+        if name in parameters:
+            parameters[name] = array_text(parameters[name])
+    return parameters
 
 
 def array_text(values: Sequence[Any]) -> str:

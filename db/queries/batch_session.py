@@ -93,10 +93,10 @@ class BatchSession:
     async def all(self, statement: Any, **values: Any) -> Sequence[Any]:
         return (await self.session.execute(statement, values)).all()
 
-    async def structs(self, made: Callable[..., StructT], statement: Any, **values: Any) -> list[StructT]:
+    async def structs(self, struct: Callable[..., StructT], statement: Any, **values: Any) -> list[StructT]:
         """Rows as structs whose fields are the statement's columns, in their order: what is looked at often
         is quicker as a field than as a column of a row."""
-        return [made(*row) for row in (await self.session.execute(statement, values)).all()]
+        return [struct(*row) for row in (await self.session.execute(statement, values)).all()]
 
     async def planned(self, statement: Any, **values: Any) -> Sequence[Any]:
         """Like `all`, with a plan for the tables as they are now: a plan that was kept since a table was

@@ -55,8 +55,8 @@ returning 1
 async def read_clock(engine: AsyncEngine, ahead: Any) -> datetime:
     """The database's clock, moved by `ahead`."""
     async with engine.connect() as connection:
-        found: datetime = (await connection.execute(READ_CLOCK, {"ahead": ahead})).scalar_one()
-    return found
+        now: datetime = (await connection.execute(READ_CLOCK, {"ahead": ahead})).scalar_one()
+    return now
 
 
 async def accounts_with_old_events(engine: AsyncEngine, before: datetime) -> list[UUID]:

@@ -25,7 +25,7 @@ class NameLookup:
 
     async def all(self) -> dict[str, dict[str, str]]:
         """The four kinds are always there; names are in order."""
-        found: dict[str, dict[str, str]] = {"tags": {}, "segments": {}, "workflows": {}, "users": {}}
+        names_by_kind: dict[str, dict[str, str]] = {"tags": {}, "segments": {}, "workflows": {}, "users": {}}
         for kind, key, name in (await self.session.execute(LIST_NAMES)).all():
-            found[kind][key] = name
-        return found
+            names_by_kind[kind][key] = name
+        return names_by_kind

@@ -95,11 +95,11 @@ class ReferenceQueries:
 
         values = {"kind": kind, "target": target}
         rows = (await self.session.execute(FIND_PUBLISHED_USES, values)).all()
-        found = [_workflow(row, "live" if row.live else "people") for row in rows]
+        uses = [_workflow(row, "live" if row.live else "people") for row in rows]
         needles = [target]
         if kind == "field" and target in fields:
             needles.append(fields[target].slug)
-        return await self._with_others(found, needles, named)
+        return await self._with_others(uses, needles, named)
 
     async def of_options(self, field: str, options: Collection[str]) -> list[Use]:
         """Who names one of these options of the select field with that key."""
@@ -108,21 +108,21 @@ class ReferenceQueries:
             return names_option(source, field, options)
 
         rows = (await self.session.execute(READ_DOCUMENTS_WITH_FIELD, {"target": field})).all()
-        found: dict[Any, Use] = {}
+        uses: dict[Any, Use] = {}
         for row in rows:  # the live version of each first
-            if row.id not in found and named(load_version(row.document)):
-                found[row.id] = _workflow(row, "live" if row.live else "people")
-        return await self._with_others([*found.values()], [field], named)
+            if row.id not in uses and named(load_version(row.document)):
+                uses[row.id] = _workflow(row, "live" if row.live else "people")
+        return await self._with_others([*uses.values()], [field], named)
 
-    async def _with_others(self, found: list[Use], needles: list[str], named: Names) -> list[Use]:
+    async def _with_others(self, uses: list[Use], needles: list[str], named: Names) -> list[Use]:
         """And those drafts and segments that hold one of the texts and name it."""
-        known = {use.id for use in found if use.how == "live"}
+        live_ids = {use.id for use in uses if use.how == "live"}
         plain = [needle.lower().replace("-", "") for needle in needles]
         rows = (await self.session.execute(FIND_DRAFTS_WITH_TEXT, {"needles": plain})).all()
         drafts = [
             _workflow(row, "draft")
             for row in rows
-            if row.id not in known and named(msgspec.convert(row.draft, Draft))
+            if row.id not in live_ids and named(msgspec.convert(row.draft, Draft))
         ]
         rows = (await self.session.execute(FIND_SEGMENTS_WITH_TEXT, {"needle": plain[0]})).all()
         segments = [
@@ -130,7 +130,7 @@ class ReferenceQueries:
             for row in rows
             if _named_by(row, named)
         ]
-        return [*found, *drafts, *segments][:MOST_USES]
+        return [*uses, *drafts, *segments][:MOST_USES]
 
 
 def _named_by(row: Any, named: Names) -> bool:

@@ -103,13 +103,13 @@ def date_falls_on(
         column = getattr(Contact, spec.key)
         value = func.to_char(cast(func.timezone(zone.key, column), Date), "YYYY-MM-DD")
     else:
-        kept = Contact.fields[spec.custom_id]
-        value = case((func.jsonb_typeof(kept) == "string", kept.astext), else_="")
+        stored = Contact.fields[spec.custom_id]
+        value = case((func.jsonb_typeof(stored) == "string", stored.astext), else_="")
     if not months_and_days:
         return and_(true(), value == day.isoformat())
     return and_(
         func.length(value) == 10,
-        or_(*(func.substr(value, 6, 5) == one for one in months_and_days)),
+        or_(*(func.substr(value, 6, 5) == month_and_day for month_and_day in months_and_days)),
         func.substr(value, 1, 4) <= f"{day.year:04}",
     )
 
@@ -130,11 +130,11 @@ async def next_contacts(
         Contact.deleted_at.is_(None),
         Contact.created_at <= now,
     )
-    for one in conditions:
-        if isinstance(one, ColumnElement):
-            query = query.where(one)
-        elif one is not None:
-            query = query.where(where(one, Contact.__table__, fields, zone, now))
+    for condition in conditions:
+        if isinstance(condition, ColumnElement):
+            query = query.where(condition)
+        elif condition is not None:
+            query = query.where(where(condition, Contact.__table__, fields, zone, now))
     if after is not None:
         query = query.where(Contact.id > after)
     return list(await session.scalars(query.order_by(Contact.id).limit(limit)))

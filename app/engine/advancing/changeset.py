@@ -72,28 +72,30 @@ class ChangeSet:
         self.executions.extend(
             {
                 "enrollment_id": row.id,
-                "seq": made.seq,
-                "step_key": made.step_key,
-                "kind": made.kind,
-                "outcome": made.outcome,
-                "detail": made.detail,
-                "error": made.error,
+                "seq": execution.seq,
+                "step_key": execution.step_key,
+                "kind": execution.kind,
+                "outcome": execution.outcome,
+                "detail": execution.detail,
+                "error": execution.error,
             }
-            for made in decision.executions
+            for execution in decision.executions
         )
         self.closed.extend(
             {
                 "enrollment_id": row.id,
-                "seq": made.seq,
-                "outcome": made.outcome,
-                "detail": made.detail,
-                "error": made.error,
+                "seq": execution.seq,
+                "outcome": execution.outcome,
+                "detail": execution.detail,
+                "error": execution.error,
             }
-            for made in decision.closed
+            for execution in decision.closed
         )
         if decision.status is not Status.ACTIVE:
             self.end(row, decision)
-        if row.wait_reason in ON_EFFECT and any(one.outcome is Outcome.SKIPPED for one in decision.closed):
+        if row.wait_reason in ON_EFFECT and any(
+            execution.outcome is Outcome.SKIPPED for execution in decision.closed
+        ):
             self.called_off.append({"enrollment_id": row.id, "seq": row.seq})
         self.made.add(row, decision)
         for effect in decision.effects:
@@ -115,9 +117,13 @@ class ChangeSet:
             self._contact(row, decision, program.fields)
         for workflow in decision.enter:
             self._event(row, MANUAL, {"workflow_id": str(workflow)})
-        for one in decision.leave:
-            asked = {"workflow_id": str(one)} if one else {"workflow_id": None, "not": str(row.workflow_id)}
-            self._event(row, LEAVE_REQUESTED, asked)
+        for workflow_id in decision.leave:
+            event_data = (
+                {"workflow_id": str(workflow_id)}
+                if workflow_id
+                else {"workflow_id": None, "not": str(row.workflow_id)}
+            )
+            self._event(row, LEAVE_REQUESTED, event_data)
 
     def end(self, row: Any, decision: Decision) -> None:
         """An end is told, and what has not been sent is called off."""
@@ -208,14 +214,16 @@ class ChangeSet:
         everybody = ENROLLMENT_ENDED in await subscribed_kinds(setting.engine)
         for row, decision in self.ended:
             reason = decision.exit_reason.value if decision.exit_reason else None
-            said = {
+            event_data = {
                 "workflow_id": str(row.workflow_id),
                 "status": decision.status.value,
                 "reason": reason,
             }
-            event = Event(row.id, ENROLLMENT_ENDED, Source.WORKFLOW, row.contact_id, said, row.depth + 1)
+            event = Event(
+                row.id, ENROLLMENT_ENDED, Source.WORKFLOW, row.contact_id, event_data, row.depth + 1
+            )
             if everybody or index.candidates(event):
-                self._event(row, ENROLLMENT_ENDED, said)
+                self._event(row, ENROLLMENT_ENDED, event_data)
 
     async def write(self, work: Work, engine: BatchSession, setting: AccountContext | None = None) -> None:
         """All of it in the transaction that runs. `setting` is read when it is not given and needed."""

@@ -50,8 +50,8 @@ class BatchContext(msgspec.Struct):
             return leave(state, now, Status.EXITED, ExitReason.SUBJECT_DELETED)
         program = self.programs.get((row.workflow_id, row.version))
         if not isinstance(program, Program):
-            said = str(program or "The version is gone.")
-            return leave(state, now, Status.FAILED, ExitReason.FAILED_PERMANENT, said)
+            reason = str(program or "The version is gone.")
+            return leave(state, now, Status.FAILED, ExitReason.FAILED_PERMANENT, reason)
         facts.data = row.data
         decision = advance(program, state, facts, now, self.around[row.workflow_id], one_step)
         if decision.delete:
@@ -61,8 +61,8 @@ class BatchContext(msgspec.Struct):
     async def keep(self, engine: BatchSession) -> None:
         """Write what steps remember now, where it is something else than before."""
         rows = []
-        for workflow, one in self.around.items():
-            for key, state in one.states.items():
+        for workflow, context in self.around.items():
+            for key, state in context.states.items():
                 now = msgspec.json.encode(state)
                 if now != self.before.get((workflow, key)):
                     rows.append({"workflow_id": workflow, "step_key": key, "state": now.decode()})
@@ -90,12 +90,12 @@ def state_of(row: Any, effect: EffectOutcome | None = None, answer: str | None =
 async def load(setting: AccountContext, rows: Sequence[Any]) -> BatchContext:
     """Contacts that a step may change stay locked until the transaction ends, then what steps remember."""
     programs = await setting.programs((row.workflow_id, row.version) for row in rows)
-    found = {row.workflow_id: programs.get((row.workflow_id, row.version)) for row in rows}
+    program_of = {row.workflow_id: programs.get((row.workflow_id, row.version)) for row in rows}
     facts, deleted = await _facts(setting, rows, programs)
-    known = BatchContext(programs, facts, deleted, {}, {}, {}, {})
+    batch = BatchContext(programs, facts, deleted, {}, {}, {}, {})
     engine = setting.engine
-    known.effects = await _effect_outcomes(engine, rows)
-    known.answers = await _approval_answers(engine, rows)
+    batch.effects = await _effect_outcomes(engine, rows)
+    batch.answers = await _approval_answers(engine, rows)
     running = {
         (row.workflow_id, row.version): program
         for row in rows
@@ -103,9 +103,9 @@ async def load(setting: AccountContext, rows: Sequence[Any]) -> BatchContext:
     }
     shared = await _account_context(setting, list(running.values()), [*facts.values(), *deleted.values()])
     shared.unmatched_since = await _oldest_unmatched_event(setting, rows)
-    known.around = {workflow: replace(shared, states={}) for workflow in found}
-    await _load_step_states(engine, running, known)
-    return known
+    batch.around = {workflow: replace(shared, states={}) for workflow in program_of}
+    await _load_step_states(engine, running, batch)
+    return batch
 
 
 _ByContact = dict[UUID, Facts]
@@ -115,7 +115,7 @@ async def _facts(
     setting: AccountContext, rows: Sequence[Any], programs: Programs
 ) -> tuple[_ByContact, _ByContact]:
     locked, gone = set(), set()
-    asked: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
+    contacts_reading: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
     history = AskedHistory()
     for row in rows:
         program = programs.get((row.workflow_id, row.version))
@@ -126,14 +126,14 @@ async def _facts(
         if program.changes_contact:
             locked.add(row.contact_id)
         if program.asks_workflows:
-            asked["workflows"].add(row.contact_id)
+            contacts_reading["workflows"].add(row.contact_id)
         if program.asks_history:
-            asked["history"].add(row.contact_id)
+            contacts_reading["history"].add(row.contact_id)
             history |= program.asks_history
     facts = await setting.facts((row.contact_id for row in rows), lock=locked)
     deleted = await setting.deleted_facts(gone - facts.keys()) if gone else {}
     every = facts | deleted
-    await add_history(setting, every, asked["workflows"], asked["history"], history)
+    await add_history(setting, every, contacts_reading["workflows"], contacts_reading["history"], history)
     return facts, deleted
 
 
@@ -142,7 +142,7 @@ async def add_history(
     facts: Mapping[UUID, Facts],
     workflows: set[UUID],
     history: set[UUID],
-    asked: AskedHistory,
+    history_filter: AskedHistory,
 ) -> None:
     """Adds where the contacts in `workflows` are and were, and what is `asked` of what happened to those in
     `history`. What was known of it before is replaced."""
@@ -161,9 +161,9 @@ async def add_history(
     rows = await engine.all(
         statements.READ_CONTACT_HISTORY,
         ids=sorted(history),
-        kinds=sorted(asked.kinds),
-        since=setting.now - asked.within,
-        fields=sorted(asked.fields),
+        kinds=sorted(history_filter.kinds),
+        since=setting.now - history_filter.within,
+        fields=sorted(history_filter.fields),
     )
     for row in rows:
         if row.contact_id in facts:
@@ -179,8 +179,8 @@ async def _account_context(
         members = await setting.engine.all(statements.READ_ACCOUNT_MEMBERS)
         names = {str(member.id): member.name for member in members}
         shared = Around(members=[member.id for member in members])
-        for one in facts:
-            one.users = names
+        for contact_facts in facts:
+            contact_facts.users = names
     if any(program.asks_owned for program in programs):
         rows = await setting.engine.all(statements.COUNT_OWNED_CONTACTS)
         shared.owned = {row.owner_id: row.contacts for row in rows}
@@ -196,31 +196,34 @@ async def _oldest_unmatched_event(setting: AccountContext, rows: Sequence[Any]) 
 
 
 async def _load_step_states(
-    engine: BatchSession, running: Mapping[Any, Program], known: BatchContext
+    engine: BatchSession, running: Mapping[Any, Program], batch: BatchContext
 ) -> None:
-    wanted = sorted(
+    state_keys = sorted(
         {(workflow, key) for (workflow, _), program in running.items() for key in program.steps_with_state}
     )
-    if not wanted:
+    if not state_keys:
         return
-    keys = {"workflow_id": [one[0] for one in wanted], "step_key": [one[1] for one in wanted]}
+    keys = {
+        "workflow_id": [state_key[0] for state_key in state_keys],
+        "step_key": [state_key[1] for state_key in state_keys],
+    }
     rows = await engine.all(statements.LOCK_STEP_STATES, **keys)
-    if len(rows) < len(wanted):
+    if len(rows) < len(state_keys):
         await engine.do(statements.CREATE_STEP_STATES, **keys)
         rows = await engine.all(statements.LOCK_STEP_STATES, **keys)
     for row in rows:
-        known.around[row.workflow_id].states[row.step_key] = row.state
-        known.before[row.workflow_id, row.step_key] = msgspec.json.encode(row.state)
+        batch.around[row.workflow_id].states[row.step_key] = row.state
+        batch.before[row.workflow_id, row.step_key] = msgspec.json.encode(row.state)
 
 
 async def _effect_outcomes(engine: BatchSession, rows: Sequence[Any]) -> dict[UUID, EffectOutcome]:
     waiting = [row for row in rows if row.wait_reason in ON_EFFECT]
     if not waiting:
         return {}
-    found = await engine.all(
+    effect_rows = await engine.all(
         READ_EFFECT_OUTCOMES, ids=[row.id for row in waiting], seqs=[row.seq for row in waiting]
     )
-    return {row.enrollment_id: _outcome(row) for row in found}
+    return {row.enrollment_id: _outcome(row) for row in effect_rows}
 
 
 def _outcome(row: Any) -> EffectOutcome:
@@ -238,7 +241,7 @@ async def _approval_answers(engine: BatchSession, rows: Sequence[Any]) -> dict[U
     waiting = [row for row in rows if row.wait_reason == "approval"]
     if not waiting:
         return {}
-    found = await engine.all(
+    answer_rows = await engine.all(
         statements.READ_APPROVAL_ANSWERS, ids=[row.id for row in waiting], seqs=[row.seq for row in waiting]
     )
-    return {row.enrollment_id: row.answer for row in found}
+    return {row.enrollment_id: row.answer for row in answer_rows}

@@ -77,23 +77,25 @@ class AdvanceTask:
         engine = BatchSession(work.session)
         step, kind, title = await self._step_of(row)
         reason = error.orig if isinstance(error, DBAPIError) else error
-        said = f"{type(reason).__name__}: {reason}"
+        message = f"{type(reason).__name__}: {reason}"
         if isinstance(reason, PoisonError):
-            said = str(reason).format(step=title)
-        said = redact(said)[:2000]
-        log.error("enrollment.poison", enrollment=str(row.id), step=step, error=said)
+            message = str(reason).format(step=title)
+        message = redact(message)[:2000]
+        log.error("enrollment.poison", enrollment=str(row.id), step=step, error=message)
         visit = row.wait_reason is None and kind != ""  # it was not begun: the path names it all the same
         where = {"id": row.id, "fence": row.fence, "step": step, "visits": int(visit)}
-        if await engine.all(PARK_POISON_ENROLLMENT, **where, error=said, now=work.now):
-            await engine.do(FAIL_OPEN_EXECUTIONS, id=row.id, error=said, now=work.now)
+        if await engine.all(PARK_POISON_ENROLLMENT, **where, error=message, now=work.now):
+            await engine.do(FAIL_OPEN_EXECUTIONS, id=row.id, error=message, now=work.now)
             if visit:
                 await engine.do(
-                    INSERT_FAILED_EXECUTION, id=row.id, step=step, kind=kind, error=said, now=work.now
+                    INSERT_FAILED_EXECUTION, id=row.id, step=step, kind=kind, error=message, now=work.now
                 )
-            asked = {"enrollment_id": row.id, "seq": row.seq, "status": "withdrawn"}
-            await engine.insert(CLOSE_APPROVALS, [asked])
+            closed_approval = {"enrollment_id": row.id, "seq": row.seq, "status": "withdrawn"}
+            await engine.insert(CLOSE_APPROVALS, [closed_approval])
             moves = ChangeSet()
-            moves.end(row, leave(state_of(row), work.now, Status.FAILED, ExitReason.FAILED_PERMANENT, said))
+            moves.end(
+                row, leave(state_of(row), work.now, Status.FAILED, ExitReason.FAILED_PERMANENT, message)
+            )
             await moves.write(work, engine)
         await commit(work.session, Boundary.MOVE_PARKED)
 
@@ -125,15 +127,15 @@ class AdvanceTask:
         work = self.work
         engine = BatchSession(work.session)
         setting = await AccountContext.of(work)
-        known = await load(setting, rows)
+        batch = await load(setting, rows)
         moves, goes_on = ChangeSet(), False
         for row in rows:
-            step_hit(known.facts.get(row.contact_id))
-            decision = known.decide(row, work.now, one_step)
+            step_hit(batch.facts.get(row.contact_id))
+            decision = batch.decide(row, work.now, one_step)
             goes_on = goes_on or (decision.status is Status.ACTIVE and decision.wait_reason is None)
-            program = known.programs.get((row.workflow_id, row.version))
+            program = batch.programs.get((row.workflow_id, row.version))
             moves.add(row, decision, program if isinstance(program, Program) else None)
-        await known.keep(engine)
+        await batch.keep(engine)
         await moves.write(work, engine, setting)
         if mark is not None:
             await engine.do(DELETE_MARKS, marks=[mark])

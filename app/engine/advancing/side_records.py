@@ -35,30 +35,30 @@ class SideRecords:
             self.carried.append({"id": row.id, "data": merge_data(row.data, decision.data)})
         if decision.delete:
             self.binned.append(row.contact_id)
-        for told in decision.notifications:
+        for notification in decision.notifications:
             self.notifications.append(
                 {
                     "id": uuid7(),
-                    "user_id": told.user,
-                    "title": told.title,
-                    "body": told.body,
+                    "user_id": notification.user,
+                    "title": notification.title,
+                    "body": notification.body,
                     "href": f"/enrollments/{row.id}",
                     "contact_id": row.contact_id,
                 }
             )
-        for asked in decision.approvals:
+        for approval in decision.approvals:
             self.approvals.append(
                 {
                     "id": uuid7(),
                     "enrollment_id": row.id,
-                    "seq": asked.seq,
+                    "seq": approval.seq,
                     "workflow_id": row.workflow_id,
                     "contact_id": row.contact_id,
-                    "step_key": asked.step_key,
-                    "question": asked.question,
-                    "options": _json([{"key": key, "name": name} for key, name in asked.options]),
-                    "users": _json([str(user) for user in asked.users]),
-                    "due_at": asked.due_at,
+                    "step_key": approval.step_key,
+                    "question": approval.question,
+                    "options": _json([{"key": key, "name": name} for key, name in approval.options]),
+                    "users": _json([str(user) for user in approval.users]),
+                    "due_at": approval.due_at,
                 }
             )
         if row.wait_reason == "approval":
@@ -72,20 +72,20 @@ class SideRecords:
                 self.answered.append({"enrollment_id": row.id, "seq": row.seq, "status": status})
 
     def note(self, row: Any, step_key: str, text: str) -> UUID:
-        made = self._by(row, step_key) | {"body": text}
-        self.notes.append(made)
-        return UUID(str(made["id"]))
+        note = self._by(row, step_key) | {"body": text}
+        self.notes.append(note)
+        return UUID(str(note["id"]))
 
     def task(self, row: Any, step_key: str, task: Any) -> UUID:
         """`task` is a NewTask."""
-        made = self._by(row, step_key) | {
+        row_of_task = self._by(row, step_key) | {
             "title": task.title,
             "body": task.body,
             "assignee_id": task.assignee,
             "due_at": task.due_at,
         }
-        self.tasks.append(made)
-        return UUID(str(made["id"]))
+        self.tasks.append(row_of_task)
+        return UUID(str(row_of_task["id"]))
 
     def _by(self, row: Any, step_key: str) -> Row:
         return {
@@ -110,11 +110,13 @@ class SideRecords:
 
 def merge_data(old: Mapping[str, Any], new: Mapping[str, Any]) -> Row:
     """What an enrollment carries, with more: one response beside the other."""
-    made = dict(old)
+    combined = dict(old)
     for name, value in new.items():
-        before = made.get(name)
-        made[name] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
-    return made
+        before = combined.get(name)
+        combined[name] = (
+            {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+        )
+    return combined
 
 
 def _json(value: Any) -> str:

@@ -18,38 +18,38 @@ from db.queries.effect_claims import READ_MEMBER_EMAILS
 
 async def send_by_channel(runtime: Runtime, account_id: UUID, effect: Any) -> Outcome:
     """Sends it by the way of its kind. What the way raises is the caller's to name."""
-    said = effect.payload
+    payload = effect.payload
     match effect.kind:
-        case "email" if said.get("internal"):
-            everybody = await member_emails(runtime, account_id, said.get("users", []))
+        case "email" if payload.get("internal"):
+            everybody = await member_emails(runtime, account_id, payload.get("users", []))
             if not everybody:
                 return Sent({"answer": "Nobody of those is a member any more."}, answered=False)
             return await runtime.mailer.send(build_email(account_id, effect, everybody))
         case "email":
-            letter = build_email(account_id, effect, [said["to"]])
+            letter = build_email(account_id, effect, [payload["to"]])
             link = link_of(runtime.settings.base_url, await link_key(runtime), account_id, effect.contact_id)
             return await runtime.mailer.send(
-                add_unsubscribe_link(letter, link, runtime.settings.unsubscribe_email, said)
+                add_unsubscribe_link(letter, link, runtime.settings.unsubscribe_email, payload)
             )
         case "sms" | "chat":
             to, text = ("to", "body") if effect.kind == "sms" else ("channel", "text")
             return await runtime.provider.deliver(
                 Message(
                     channel=effect.kind,
-                    to=said[to],
-                    text=said[text],
+                    to=payload[to],
+                    text=payload[text],
                     key=effect.idempotency_key,
                     account_id=str(account_id),
                 )
             )
     return await runtime.caller.call(
         HttpRequest(
-            url=said["url"],
-            method=said["method"],
-            headers=said.get("headers", {}),
-            body=said.get("body", ""),
+            url=payload["url"],
+            method=payload["method"],
+            headers=payload.get("headers", {}),
+            body=payload.get("body", ""),
             key=effect.idempotency_key,
-            keep=bool(said.get("save_as")),
+            keep=bool(payload.get("save_as")),
         )
     )
 
@@ -62,16 +62,16 @@ async def member_emails(runtime: Runtime, account_id: UUID, users: Sequence[str]
 
 def build_email(account_id: UUID, effect: Any, everybody: Sequence[str]) -> Email:
     """One letter to all of them."""
-    said = effect.payload
+    payload = effect.payload
     return Email(
         recipient=everybody[0],
         copies=everybody[1:],
-        subject=said.get("subject", ""),
-        body=said.get("body", ""),
+        subject=payload.get("subject", ""),
+        body=payload.get("body", ""),
         key=effect.idempotency_key,
         account_id=str(account_id),
-        sender=said.get("from_name", ""),
-        reply_to=said.get("reply_to", ""),
+        sender=payload.get("from_name", ""),
+        reply_to=payload.get("reply_to", ""),
     )
 
 

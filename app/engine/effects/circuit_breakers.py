@@ -53,17 +53,17 @@ async def apply_breakers(work: Work, lease: float) -> tuple[int, list[Any]]:
     rows = await engine.all(statements.LOCK_ACTIVE_BREAKERS)
     moved, probes = 0, []
     for (workflow, step), group in groupby(rows, key=lambda row: (row.workflow_id, row.step_key)):
-        known = [(row.error_class, _breaker(row)) for row in group]
+        breakers = [(row.error_class, _breaker(row)) for row in group]
         place = {"workflow": workflow, "step": step}
-        stopped = [(what, one) for what, one in known if one.state is not State.CLOSED]
+        stopped = [(what, breaker) for what, breaker in breakers if breaker.state is not State.CLOSED]
         moved += await _retry_given_up(work, engine, place, stopped)
-        tried = [(what, probing(one, work.now)) for what, one in stopped]
+        tried = [(what, probing(breaker, work.now)) for what, breaker in stopped]
         if not stopped:
-            moved += await _release(work, engine, place, known)
-        elif all(one is not None for _, one in tried):
+            moved += await _release(work, engine, place, breakers)
+        elif all(probe is not None for _, probe in tried):
             probes += await _probe(work, engine, place, tried, lease)
-        elif all(one.state is State.OPEN for _, one in stopped):
-            until = max(one.until for _, one in stopped if one.until is not None)
+        elif all(breaker.state is State.OPEN for _, breaker in stopped):
+            until = max(breaker.until for _, breaker in stopped if breaker.until is not None)
             parked = await engine.all(
                 statements.PARK_DUE_EFFECTS, **place, now=work.now, until=until, most=BATCH
             )
@@ -80,7 +80,7 @@ async def _retry_given_up(
     for what, breaker in stopped:
         if not breaker.struck:
             continue
-        contacts = [UUID(one) for one in breaker.struck]
+        contacts = [UUID(contact_id) for contact_id in breaker.struck]
         rows = await engine.all(
             statements.RETRY_GIVEN_UP,
             **place,
@@ -106,9 +106,9 @@ async def _probe(
 ) -> list[Any]:
     """One effect is let through; with nobody left to try it for, the breaker has nothing to say."""
     claimed = list(await engine.all(statements.CLAIM_PROBE, **place, lease=lease))
-    nobody = not claimed and not (await engine.all(statements.HAS_UNSENT_EFFECTS, **place))[0].any
+    nothing_left = not claimed and not (await engine.all(statements.HAS_UNSENT_EFFECTS, **place))[0].any
     for what, breaker in tried:
-        if nobody:
+        if nothing_left:
             await engine.do(statements.DELETE_BREAKER, **place, what=what)
         elif claimed and breaker is not None:
             await _write_breaker(work, engine, place, what, breaker)
@@ -116,15 +116,15 @@ async def _probe(
 
 
 async def _release(
-    work: Work, engine: BatchSession, place: dict[str, Any], known: Sequence[tuple[str, Breaker]]
+    work: Work, engine: BatchSession, place: dict[str, Any], breakers: Sequence[tuple[str, Breaker]]
 ) -> int:
-    base = max([work.now, *(one.until for _, one in known if one.until is not None)])
+    base = max([work.now, *(breaker.until for _, breaker in breakers if breaker.until is not None)])
     released = await engine.all(
         statements.RELEASE_PARKED_EFFECTS, **place, base=base, each=1 / RELEASED_PER_SECOND, most=BATCH
     )
     more = len(released) == BATCH
     until = base + timedelta(seconds=len(released) / RELEASED_PER_SECOND) if more else None
-    for what, breaker in known:
+    for what, breaker in breakers:
         await _write_breaker(work, engine, place, what, msgspec.structs.replace(breaker, until=until))
     return len(released)
 
@@ -157,8 +157,8 @@ async def record_outcome(work: Work, effect: Any, outcome: Outcome) -> bool:
 
 
 def _breaker(row: Any) -> Breaker:
-    found = msgspec.convert(row.sample, _Sample)
-    return Breaker(State(row.state), found.recent, found.opened, row.until, found.struck)
+    sample = msgspec.convert(row.sample, _Sample)
+    return Breaker(State(row.state), sample.recent, sample.opened, row.until, sample.struck)
 
 
 class _Sample(msgspec.Struct):

@@ -80,21 +80,21 @@ async def _send(
     over = time.monotonic() + SLICE_SECONDS
     left: list[Any] = []
 
-    async def one(effect: Any) -> None:
+    async def attempt_or_skip(effect: Any) -> None:
         async with places[destination_of(effect)], gate, runtime.gate.beside():
             if going_on() and time.monotonic() < over:
                 await attempt_effect(runtime, account_id, effect)
             else:
                 left.append(effect)
 
-    results = await asyncio.gather(*(one(effect) for effect in claimed), return_exceptions=True)
+    results = await asyncio.gather(*(attempt_or_skip(effect) for effect in claimed), return_exceptions=True)
     return left, [result for result in results if isinstance(result, BaseException)]
 
 
 async def give_back(runtime: Runtime, account_id: UUID, effects: Sequence[Any]) -> None:
     """Claimed effects that nothing was done with."""
     async with open_work(runtime, account_id, SYSTEM) as work:
-        ids, fences = [one.id for one in effects], [one.fence for one in effects]
+        ids, fences = [effect.id for effect in effects], [effect.fence for effect in effects]
         await BatchSession(work.session).do(UNCLAIM_EFFECTS, ids=ids, fences=fences)
         await commit(work.session, Boundary.SEND_GIVEN_BACK)
 
@@ -218,8 +218,8 @@ async def write_outcome(
         )  # first: the enrollment is locked before its effect, everywhere
         # Whether it is for good depends on what others were told, themselves included. A second refusal is:
         # between the two the breaker was closed, so others fared well.
-        asked = is_general_refusal(outcome)
-        stopped = asked and await _record_refusal_first(work, effect, outcome) and attempts == 1
+        general_refusal = is_general_refusal(outcome)
+        stopped = general_refusal and await _record_refusal_first(work, effect, outcome) and attempts == 1
         end = result_of(outcome, attempts, effect.on_doubt, probe=effect.probe, stopped=stopped)
         rows = await BatchSession(work.session).all(
             WRITE_EFFECT_OUTCOME,
@@ -234,7 +234,7 @@ async def write_outcome(
         if rows:
             if end.status != "retry":
                 await emit_delivery_event(work, effect, outcome)
-            if not asked:
+            if not general_refusal:
                 await record_outcome(work, effect, outcome)
             await commit(work.session, Boundary.SEND_SETTLED)
         else:

@@ -23,19 +23,19 @@ class People:
         self._history = AskedHistory()
 
     async def load(
-        self, wanted: Iterable[tuple[UUID, Program | WatchedSegment]], gone: Sequence[UUID] = ()
+        self, readers: Iterable[tuple[UUID, Program | WatchedSegment]], gone: Sequence[UUID] = ()
     ) -> None:
         """Reads the contacts that programs or segments want to look at; those in `gone` also when they are
         deleted."""
-        asked: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
+        needed: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
         contacts: set[UUID] = set(gone)
         history = self._history
-        for contact, program in wanted:
+        for contact, program in readers:
             contacts.add(contact)
             if program.asks_workflows:
-                asked["workflows"].add(contact)
+                needed["workflows"].add(contact)
             if program.asks_history:
-                asked["history"].add(contact)
+                needed["history"].add(contact)
                 history |= program.asks_history
         if history != self._history:
             # Nobody's history has as much yet.
@@ -46,7 +46,7 @@ class People:
             self._read |= missing
         if deleted := set(gone) - self._facts.keys() - self._gone.keys():
             self._gone |= await self.setting.deleted_facts(deleted)
-        more = {name: ids - self._brought[name] for name, ids in asked.items()}
+        more = {name: ids - self._brought[name] for name, ids in needed.items()}
         if any(more.values()):
             every = self._facts | self._gone
             await add_history(self.setting, every, more["workflows"], more["history"], history)
@@ -60,5 +60,5 @@ class People:
     def of(self, contact: UUID, *, gone: bool = False) -> Facts | None:
         """What is known of a contact that was loaded; None when it is deleted, unless `gone` asks for those
         as well."""
-        found = self._facts.get(contact)
-        return self._gone.get(contact) if found is None and gone else found
+        facts = self._facts.get(contact)
+        return self._gone.get(contact) if facts is None and gone else facts

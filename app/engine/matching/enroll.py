@@ -70,31 +70,31 @@ class EntryHistory(msgspec.Struct):
     def history(self) -> History:
         return replace(self.here, entries_anywhere=self.hour.entries)
 
-    def entered(self, one: EntryCandidate) -> None:
+    def entered(self, candidate: EntryCandidate) -> None:
         """The contact enters by it."""
-        decision, here = one.decision, self.here
+        decision, here = candidate.decision, self.here
         assert decision is not None  # noqa: S101 -- only who was decided on enters
         live = here.live | {decision.entry_key}
         if decision.supersedes:
             live = frozenset({decision.entry_key})
-            one.supersedes, self.live = self.live, []
+            candidate.supersedes, self.live = self.live, []
             for earlier in self.fresh:
                 earlier.superseded = True
             self.fresh = []
-        self.fresh.append(one)
+        self.fresh.append(candidate)
         self.here = History(live, True, here.last_ended_at, here.entries_last_hour + 1)
         self.hour.entries += 1
 
 
 async def read_entry_histories(
-    work: Work, engine: BatchSession, asked: Sequence[EntryCandidate]
+    work: Work, engine: BatchSession, candidates: Sequence[EntryCandidate]
 ) -> dict[WorkflowAndContact, EntryHistory]:
     """Each contact's past in each workflow."""
-    pairs = list({one.pair for one in asked})
+    pairs = list({candidate.pair for candidate in candidates})
     hours = {contact: HourlyEntries() for _, contact in pairs}
-    past = {pair: EntryHistory(hours[pair[1]]) for pair in pairs}
+    histories = {pair: EntryHistory(hours[pair[1]]) for pair in pairs}
     if not pairs:
-        return past
+        return histories
     rows = await engine.planned(
         READ_ENTRY_HISTORIES,
         workflows=[pair[0] for pair in pairs],
@@ -102,17 +102,23 @@ async def read_entry_histories(
         now=work.now,
     )
     for row in rows:
-        one = past[row.workflow_id, row.contact_id]
-        one.here = History(frozenset(row.keys or ()), row.entered_before, row.last_ended_at, row.last_hour)
-        one.live, one.hour.entries = list(row.live or ()), row.last_hour_anywhere
-    return past
+        history = histories[row.workflow_id, row.contact_id]
+        history.here = History(
+            frozenset(row.keys or ()), row.entered_before, row.last_ended_at, row.last_hour
+        )
+        history.live, history.hour.entries = list(row.live or ()), row.last_hour_anywhere
+    return histories
 
 
 async def count_entries_today(
-    work: Work, engine: BatchSession, asked: Sequence[EntryCandidate]
+    work: Work, engine: BatchSession, candidates: Sequence[EntryCandidate]
 ) -> dict[UUID, int]:
     """How many entered each workflow that has a cap, in the last 24 hours; counted up to the cap."""
-    caps = {one.pair[0]: cap for one in asked if (cap := one.candidate.program.version.settings.entry_cap)}
+    caps = {
+        candidate.pair[0]: cap
+        for candidate in candidates
+        if (cap := candidate.candidate.program.version.settings.entry_cap)
+    }
     if not caps:
         return {}
     rows = await engine.all(
@@ -125,27 +131,29 @@ async def count_entries_today(
     return {row.id: row.entered for row in rows}
 
 
-async def write_decisions(work: Work, people: People, asked: Sequence[EntryCandidate]) -> None:
+async def write_decisions(work: Work, people: People, candidates: Sequence[EntryCandidate]) -> None:
     """Takes out whom a restart supersedes, lets in who enters, and notes every decision."""
     engine = people.setting.engine
-    out = [enrollment for one in asked for enrollment in one.supersedes]
+    out = [enrollment for candidate in candidates for enrollment in candidate.supersedes]
     if out:
         await end_enrollments(work, engine, out, ExitReason.SUPERSEDED)
     entered = await engine.insert(
-        INSERT_ENROLLMENTS, [_enrollment_row(one) for one in asked if one.enrollment], now=work.now
+        INSERT_ENROLLMENTS,
+        [_enrollment_row(candidate) for candidate in candidates if candidate.enrollment],
+        now=work.now,
     )
     inside = {row.id for row in entered}
-    await _end_superseded(work, people.setting, asked, entered)
-    people.entered(one.event.subject_id for one in asked if one.enrollment)
-    rows = [_decision_row(one, inside) for one in asked if one.decision is not None]
+    await _end_superseded(work, people.setting, candidates, entered)
+    people.entered(candidate.event.subject_id for candidate in candidates if candidate.enrollment)
+    rows = [_decision_row(candidate, inside) for candidate in candidates if candidate.decision is not None]
     await engine.insert(INSERT_DECISIONS, rows, now=work.now)
 
 
 async def _end_superseded(
-    work: Work, setting: AccountContext, asked: Sequence[EntryCandidate], entered: Sequence[Any]
+    work: Work, setting: AccountContext, candidates: Sequence[EntryCandidate], entered: Sequence[Any]
 ) -> None:
     """The end of those whom the same batch let in and took out again is told like that of others."""
-    superseded = {one.enrollment for one in asked if one.superseded}
+    superseded = {candidate.enrollment for candidate in candidates if candidate.superseded}
     moves = ChangeSet()
     for row in entered:
         if row.id in superseded:
@@ -162,39 +170,39 @@ async def end_enrollments(work: Work, engine: BatchSession, ids: Sequence[UUID],
     await moves.write(work, engine)
 
 
-def _decision_row(one: EntryCandidate, inside: set[UUID]) -> dict[str, Any]:
-    decision = one.decision
+def _decision_row(candidate: EntryCandidate, inserted: set[UUID]) -> dict[str, Any]:
+    decision = candidate.decision
     assert decision is not None  # noqa: S101 -- the caller picked those that were decided
     verdict, detail = decision.verdict, decision.detail
-    if one.enrollment is not None and one.enrollment not in inside:
+    if candidate.enrollment is not None and candidate.enrollment not in inserted:
         verdict = Verdict.ALREADY_ACTIVE
     if decision.entry_key:
         detail = detail | {"entry_key": decision.entry_key}
-    if one.supersedes:
-        detail = detail | {"superseded": [str(enrollment) for enrollment in one.supersedes]}
+    if candidate.supersedes:
+        detail = detail | {"superseded": [str(enrollment) for enrollment in candidate.supersedes]}
     return {
-        "event_id": one.event.id,
-        "workflow_id": one.pair[0],
-        "version": one.candidate.program.version.number,
-        "contact_id": one.pair[1],
+        "event_id": candidate.event.id,
+        "workflow_id": candidate.pair[0],
+        "version": candidate.candidate.program.version.number,
+        "contact_id": candidate.pair[1],
         "verdict": verdict.value,
         "detail": detail,
     }
 
 
-def _enrollment_row(one: EntryCandidate) -> dict[str, Any]:
-    said = carried(one.event)
+def _enrollment_row(candidate: EntryCandidate) -> dict[str, Any]:
+    event_data = carried(candidate.event)
     return {
-        "id": one.enrollment,
-        "workflow_id": one.pair[0],
-        "version": one.candidate.program.version.number,
-        "contact_id": one.pair[1],
-        "event_id": one.event.id,
-        "root_event_id": one.root,
-        "depth": one.event.depth,
-        "entry_key": one.decision.entry_key if one.decision else "",
-        "data": {"event": said} if said else {},
-        "of_deleted": one.event.kind == CONTACT_DELETED,
-        "superseded": one.superseded,
-        "settled_at": one.settled_at,
+        "id": candidate.enrollment,
+        "workflow_id": candidate.pair[0],
+        "version": candidate.candidate.program.version.number,
+        "contact_id": candidate.pair[1],
+        "event_id": candidate.event.id,
+        "root_event_id": candidate.root,
+        "depth": candidate.event.depth,
+        "entry_key": candidate.decision.entry_key if candidate.decision else "",
+        "data": {"event": event_data} if event_data else {},
+        "of_deleted": candidate.event.kind == CONTACT_DELETED,
+        "superseded": candidate.superseded,
+        "settled_at": candidate.settled_at,
     }

@@ -31,16 +31,16 @@ async def subscribed_kinds(engine: BatchSession) -> frozenset[str]:
         if len(_by_version) > _CACHE_LIMIT:
             _by_version.clear()
             new = running
-        workflows, numbers = [one[0] for one in new], [one[1] for one in new]
+        workflows, numbers = [version[0] for version in new], [version[1] for version in new]
         for row in await engine.all(EVENT_NAMES_OF_VERSIONS, workflows=workflows, numbers=numbers):
             _by_version[row.workflow_id, row.number] = _on_demand_kinds(row.names)
-    found = [_by_version.get(version, frozenset()) for version in running]
-    found += [_on_demand_kinds(row.names) for row in await engine.all(EVENT_NAMES_OF_SEGMENTS)]
-    return frozenset[str]().union(*found)
+    kinds = [_by_version.get(version, frozenset()) for version in running]
+    kinds += [_on_demand_kinds(row.names) for row in await engine.all(EVENT_NAMES_OF_SEGMENTS)]
+    return frozenset[str]().union(*kinds)
 
 
 def _on_demand_kinds(names: str) -> frozenset[str]:
     """The kinds among JSON of names; a condition on a change names a field, which is none of them."""
-    found: Iterable[object] = msgspec.json.decode(names)
-    kinds = (_EMAIL_EVENT_KINDS.get(name, name) for name in found if isinstance(name, str))
+    event_names: Iterable[object] = msgspec.json.decode(names)
+    kinds = (_EMAIL_EVENT_KINDS.get(name, name) for name in event_names if isinstance(name, str))
     return ON_DEMAND_KINDS.intersection(kinds)

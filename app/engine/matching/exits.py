@@ -14,17 +14,17 @@ from db.queries.step_side_effects import FIND_ENROLLMENTS_TO_END
 
 async def end_requested(work: Work, engine: BatchSession, rows: Sequence[Any]) -> None:
     """Ends what events (rows as they were read) ask to be ended; who entered after the question stays."""
-    asked = [row for row in rows if row.kind == LEAVE_REQUESTED]
-    if not asked:
+    requests = [row for row in rows if row.kind == LEAVE_REQUESTED]
+    if not requests:
         return
-    found = await engine.all(
+    enrollments = await engine.all(
         FIND_ENROLLMENTS_TO_END,
-        event_id=[row.id for row in asked],
-        contact_id=[row.subject_id for row in asked],
-        workflow_id=[_optional_id(row.data.get("workflow_id")) for row in asked],
-        not_id=[_optional_id(row.data.get("not")) for row in asked],
+        event_id=[row.id for row in requests],
+        contact_id=[row.subject_id for row in requests],
+        workflow_id=[_optional_id(row.data.get("workflow_id")) for row in requests],
+        not_id=[_optional_id(row.data.get("not")) for row in requests],
     )
-    await end_enrollments(work, engine, [row.id for row in found], ExitReason.REMOVED_BY_WORKFLOW)
+    await end_enrollments(work, engine, [row.id for row in enrollments], ExitReason.REMOVED_BY_WORKFLOW)
 
 
 def _optional_id(text: str | None) -> UUID | None:

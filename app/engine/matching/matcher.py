@@ -84,11 +84,11 @@ class MatchTask:
         work = self.work
         engine = BatchSession(work.session)
         setting = await AccountContext.of(work)
-        asked = _entry_candidates(rows, await setting.live())
+        candidates = _entry_candidates(rows, await setting.live())
         people = People(setting)
-        if asked:
-            await _decide(work, people, asked, alone=len(rows) == 1)
-            await write_decisions(work, people, asked)
+        if candidates:
+            await _decide(work, people, candidates, alone=len(rows) == 1)
+            await write_decisions(work, people, candidates)
         await update_membership(work, people, rows)
         await wake(work, people, rows)
         await end_requested(work, engine, rows)
@@ -101,8 +101,8 @@ class MatchTask:
 def _audit_skipped_event(work: Work, event: Any, what: str, error: Exception) -> None:
     """The line of the audit; `event` as it was read or as the engine knows it."""
     reason = str(error) if isinstance(error, PoisonError) else redact(repr(error))
-    said = f"{event.kind} {what}: {reason}"[:500]
-    work.audit("event.passed_over", "contact", event.subject_id, {"event": (str(event.id), said)})
+    description = f"{event.kind} {what}: {reason}"[:500]
+    work.audit("event.passed_over", "contact", event.subject_id, {"event": (str(event.id), description)})
 
 
 def event_of(row: Any) -> Event:
@@ -111,29 +111,31 @@ def event_of(row: Any) -> Event:
 
 
 def _entry_candidates(rows: Sequence[Any], live: LiveWorkflows) -> list[EntryCandidate]:
-    asked: list[EntryCandidate] = []
+    candidates: list[EntryCandidate] = []
     for row in rows:
         event = event_of(row)
-        asked.extend(
-            EntryCandidate(event, row.root_event_id, found) for found in live.index.candidates(event)
+        candidates.extend(
+            EntryCandidate(event, row.root_event_id, candidate) for candidate in live.index.candidates(event)
         )
-    paused = [one for one in asked if one.pair[0] not in live.accepting]
+    paused = [candidate for candidate in candidates if candidate.pair[0] not in live.accepting]
     for one in paused:
         one.decision = EntryDecision(Verdict.WORKFLOW_PAUSED, {"source": one.event.source.value})
-    return asked
+    return candidates
 
 
-async def _decide(work: Work, people: People, asked: Sequence[EntryCandidate], *, alone: bool) -> None:
+async def _decide(work: Work, people: People, candidates: Sequence[EntryCandidate], *, alone: bool) -> None:
     """In the order of events: who enters by one event is in by the next. Of an event that is `alone`, only
     the workflow that fails is left out, and the audit says which."""
-    open_ones = [one for one in asked if one.decision is None]
+    undecided = [candidate for candidate in candidates if candidate.decision is None]
     await people.load(
-        ((one.event.subject_id, one.candidate.program) for one in open_ones),
-        gone=[one.event.subject_id for one in open_ones if one.event.kind == CONTACT_DELETED],
+        ((candidate.event.subject_id, candidate.candidate.program) for candidate in undecided),
+        gone=[
+            candidate.event.subject_id for candidate in undecided if candidate.event.kind == CONTACT_DELETED
+        ],
     )
-    before = await read_entry_histories(work, people.setting.engine, open_ones)
-    today = await count_entries_today(work, people.setting.engine, open_ones)
-    for one in open_ones:
+    before = await read_entry_histories(work, people.setting.engine, undecided)
+    today = await count_entries_today(work, people.setting.engine, undecided)
+    for one in undecided:
         workflow, contact = one.pair
         past = before[one.pair]
         facts = people.of(contact, gone=one.event.kind == CONTACT_DELETED)

@@ -46,18 +46,18 @@ async def update_membership(work: Work, people: People, rows: Sequence[Any]) -> 
     one, with the events of that. A change of one that was never compared yet is left to the comparison."""
     setting = people.setting
     watched = await setting.segments()
-    told = any(one.asks_workflows or one.asks_history for one in watched.values())
-    causes = _causes(row for row in rows if told or row.kind not in _NOT_CHANGING)
+    reads_history = any(watch.asks_workflows or watch.asks_history for watch in watched.values())
+    causes = _causes(row for row in rows if reads_history or row.kind not in _NOT_CHANGING)
     if not watched or not causes:
         return
     engine = setting.engine
     compared = {
         row.id for row in await engine.all(FIND_COMPARED_SEGMENTS, ids=list(watched), first=NEVER_COMPARED)
     }
-    watched = {segment: one for segment, one in watched.items() if segment in compared}
-    await people.load((contact, one) for contact in causes for one in watched.values())
-    found = await engine.all(READ_MEMBERS, contacts=list(causes), segments=list(watched))
-    members = {(row.segment_id, row.contact_id) for row in found}
+    watched = {segment: watch for segment, watch in watched.items() if segment in compared}
+    await people.load((contact, watch) for contact in causes for watch in watched.values())
+    member_rows = await engine.all(READ_MEMBERS, contacts=list(causes), segments=list(watched))
+    members = {(row.segment_id, row.contact_id) for row in member_rows}
     came: list[Row] = []
     went: list[Row] = []
     for segment, one in watched.items():
@@ -105,9 +105,9 @@ def _record_failure(work: Work, segment: Any, error: Exception) -> datetime | No
     """When it is tried again. One that was never compared is watched again when a segment is saved or a
     workflow published: with a time it would pass for compared, and who is in it would seem to enter."""
     # That of a database ends with the whole statement.
-    said = redact(f"{type(error).__name__}: {error}")[:200]
-    log.error("segment.not_compared", segment=str(segment.id), error=said)
-    work.audit("segment.not_compared", "segment", segment.id, {"error": (None, said)})
+    reason = redact(f"{type(error).__name__}: {error}")[:200]
+    log.error("segment.not_compared", segment=str(segment.id), error=reason)
+    work.audit("segment.not_compared", "segment", segment.id, {"error": (None, reason)})
     return None if segment.due_at == NEVER_COMPARED else work.now + RETRY_AFTER_ERROR
 
 
@@ -153,14 +153,14 @@ async def _write_changes(
     left = await engine.insert(
         DELETE_MEMBERS, sorted(went, key=lambda row: (row["segment_id"], row["contact_id"]))
     )
-    told = [_event_row(SEGMENT_ENTERED, row, causes.get(row.contact_id)) for row in entered]
+    events = [_event_row(SEGMENT_ENTERED, row, causes.get(row.contact_id)) for row in entered]
     silent = set(gone)
-    told += [
+    events += [
         _event_row(SEGMENT_LEFT, row, causes.get(row.contact_id))
         for row in left
         if row.contact_id not in silent
     ]
-    await engine.insert(INSERT_EVENTS, told, now=work.now)
+    await engine.insert(INSERT_EVENTS, events, now=work.now)
 
 
 def _event_row(kind: str, row: Any, cause: Any) -> Row:

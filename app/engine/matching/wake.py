@@ -91,7 +91,7 @@ async def wake(work: Work, people: People, rows: Sequence[Any]) -> None:
         elif heard[row.contact_id].changes(program) and _would_advance(row, program, facts, work.now):
             woken.append(row.id)
     if met or woken:  # in one order, as whoever else locks several
-        await engine.all(LOCK_ENROLLMENTS, ids=sorted([*(one["id"] for one in met), *woken]))
+        await engine.all(LOCK_ENROLLMENTS, ids=sorted([*(row["id"] for row in met), *woken]))
     await engine.insert(WAKE_BY_EVENT, met, now=work.now)
     if woken:
         await engine.do(WAKE_ENROLLMENTS, ids=woken, now=work.now)
@@ -103,12 +103,12 @@ async def _settled_waits(
     """Who stands where they may hear. Somebody on the move is waited for: what they come to wait for in this
     very moment, they hear as well."""
     engine = people.setting.engine
-    found = await _concerned_waits(work, people, heard)
-    moving = [row.id for row, _ in found if row.due]
+    concerned = await _concerned_waits(work, people, heard)
+    moving = [row.id for row, _ in concerned if row.due]
     if moving:
         await engine.all(LOCK_ENROLLMENTS, ids=sorted(moving))
-        found = await _concerned_waits(work, people, heard)
-    return [(row, program) for row, program in found if row.wait_reason in _INTERRUPTIBLE]
+        concerned = await _concerned_waits(work, people, heard)
+    return [(row, program) for row, program in concerned if row.wait_reason in _INTERRUPTIBLE]
 
 
 async def _concerned_waits(
@@ -116,12 +116,12 @@ async def _concerned_waits(
 ) -> list[tuple[Any, Program]]:
     rows = await people.setting.engine.planned(READ_ACTIVE_ENROLLMENTS, ids=list(heard), now=work.now)
     programs = await people.setting.programs((row.workflow_id, row.version) for row in rows)
-    found: list[tuple[Any, Program]] = []
+    concerned: list[tuple[Any, Program]] = []
     for row in rows:
         program = programs.get((row.workflow_id, row.version))
         if isinstance(program, Program) and heard[row.contact_id].concerns(program):
-            found.append((row, program))
-    return found
+            concerned.append((row, program))
+    return concerned
 
 
 def _awaited_event(
@@ -134,8 +134,8 @@ def _awaited_event(
         return None
     place = program.by_key.get(row.step_key)
     for event, at in heard.events:
-        asked = any(place in program.listens.get(pair, ()) for pair in offered(event))
-        if not asked or place is None or not row.started_at < at <= row.wait_until:
+        awaited = any(place in program.listens.get(pair, ()) for pair in offered(event))
+        if not awaited or place is None or not row.started_at < at <= row.wait_until:
             continue
         match = program.nodes[place].match
         if match is None or match(facts, now):

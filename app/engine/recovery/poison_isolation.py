@@ -65,15 +65,15 @@ async def set_mark(work: Work, kind: BatchKind, ids: Sequence[UUID]) -> UUID | N
     """Says that this process does them, through a connection of its own: the batch's holds its locks. None
     when events of this account have a mark already."""
     mark = uuid7()
-    asked = {"id": mark, "kind": kind, "worker": work.runtime.id, "ids": list(ids)}
+    mark_row = {"id": mark, "kind": kind, "worker": work.runtime.id, "ids": list(ids)}
     try:
         async with _mark_session(work) as session:
-            made = (await session.execute(INSERT_MARK, asked)).all()
+            inserted = (await session.execute(INSERT_MARK, mark_row)).all()
             await commit(session, Boundary.MARKED)
     except BaseException:  # it may be there all the same, and its worker lives
         work.runtime.left_marks.setdefault(work.account_id, []).append(mark)
         raise
-    return mark if made else None
+    return mark if inserted else None
 
 
 async def remove_mark(work: Work, mark: UUID) -> None:
@@ -108,10 +108,10 @@ async def _mark_session(work: Work) -> AsyncIterator[AsyncSession]:
 async def has_suspects(work: Work, kind: BatchKind) -> bool:
     """Whether a dead worker left something behind that nobody else looks at now."""
     gone = work.runtime.settings.gone_seconds
-    found = await BatchSession(work.session).all(LOCK_LEFT_BEHIND_MARK, kind=kind, gone=gone)
-    if found:
+    marks = await BatchSession(work.session).all(LOCK_LEFT_BEHIND_MARK, kind=kind, gone=gone)
+    if marks:
         await work.session.rollback()
-    return bool(found)
+    return bool(marks)
 
 
 async def next_suspect(work: Work, kind: BatchKind) -> Suspect | None:
@@ -120,8 +120,8 @@ async def next_suspect(work: Work, kind: BatchKind) -> Suspect | None:
     gone = work.runtime.settings.gone_seconds
     async with _mark_session(work) as session:
         engine = BatchSession(session)
-        while found := await engine.all(LOCK_LEFT_BEHIND_MARK, kind=kind, gone=gone):
-            left: Any = found[0]
+        while marks := await engine.all(LOCK_LEFT_BEHIND_MARK, kind=kind, gone=gone):
+            left: Any = marks[0]
             if len(left.ids) > 1:
                 log.warning("batch.left_behind", kind=kind, worker=str(left.worker_id), count=len(left.ids))
                 await engine.do(SPLIT_STATEMENTS[kind], id=left.id, now=work.now)

@@ -106,8 +106,12 @@ class RestoreGuard:
 
         What is outside is read before the database: others beat meanwhile, and what they had written outside
         by then is in a database that was not restored."""
-        known = str((await self._read()).id)
-        outside = [await self._redis(known), self._file(known), self.seen.get(known)]
+        installation_id = str((await self._read()).id)
+        outside = [
+            await self._redis(installation_id),
+            self._file(installation_id),
+            self.seen.get(installation_id),
+        ]
         row = await self._read()
         newest = max([row.beat_at, *(moment for moment in outside if moment)])
         held = row.held_at is not None
@@ -125,23 +129,23 @@ class RestoreGuard:
         """The next mark, first in PostgreSQL and then outside. Only after `look`."""
         async with self.runtime.engine.begin() as connection:
             row = (await connection.execute(RECORD_HEARTBEAT)).one()
-        known = str(row.id)
-        self.seen[known] = row.beat_at
+        installation_id = str(row.id)
+        self.seen[installation_id] = row.beat_at
         with suppress(OSError):
-            self._path(known).write_text(row.beat_at.isoformat())
+            self._path(installation_id).write_text(row.beat_at.isoformat())
         with suppress(RedisError, OSError, TimeoutError):
-            await self.runtime.redis.set(f"switchyard:beat:{known}", row.beat_at.isoformat())
+            await self.runtime.redis.set(f"switchyard:beat:{installation_id}", row.beat_at.isoformat())
 
-    async def _redis(self, known: str) -> datetime | None:
+    async def _redis(self, installation_id: str) -> datetime | None:
         with suppress(RedisError, OSError, TimeoutError, ValueError):
-            found = await self.runtime.redis.get(f"switchyard:beat:{known}")
-            return datetime.fromisoformat(found.decode()) if found else None
+            stored = await self.runtime.redis.get(f"switchyard:beat:{installation_id}")
+            return datetime.fromisoformat(stored.decode()) if stored else None
         return None
 
-    def _file(self, known: str) -> datetime | None:
+    def _file(self, installation_id: str) -> datetime | None:
         with suppress(OSError, ValueError):
-            return datetime.fromisoformat(self._path(known).read_text())
+            return datetime.fromisoformat(self._path(installation_id).read_text())
         return None
 
-    def _path(self, known: str) -> Path:
-        return self.runtime.settings.data_dir / f"beat-{known}"
+    def _path(self, installation_id: str) -> Path:
+        return self.runtime.settings.data_dir / f"beat-{installation_id}"

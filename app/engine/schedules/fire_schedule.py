@@ -35,7 +35,7 @@ async def fire_occurrence(work: Work, job: Job) -> bool:
     if trigger is None:
         return True
     at, now = datetime.fromisoformat(args["at"]), datetime.fromisoformat(args["now"])
-    found = await next_contacts(
+    contact_ids = await next_contacts(
         work.session,
         contact_conditions(trigger, at, setting.known.fields, setting.zone),
         setting.known.fields,
@@ -44,19 +44,19 @@ async def fire_occurrence(work: Work, job: Job) -> bool:
         after=UUID(args["after"]) if "after" in args else None,
         limit=BATCH,
     )
-    if found:
+    if contact_ids:
         kind, data, moment, name = event_content(trigger, f"{workflow}:{key}", at, setting.zone)
         await setting.engine.insert(
             INSERT_OCCURRENCE_EVENTS,
-            [{"id": derived(moment, name, str(contact)), "subject_id": contact} for contact in found],
+            [{"id": derived(moment, name, str(contact)), "subject_id": contact} for contact in contact_ids],
             kind=kind,
             data=msgspec.json.encode(data).decode(),
             now=work.now,
         )
-        job.args = {**args, "after": str(found[-1])}
-        job.progress += len(found)
+        job.args = {**args, "after": str(contact_ids[-1])}
+        job.progress += len(contact_ids)
         work.notify_worker()
-    return len(found) < BATCH
+    return len(contact_ids) < BATCH
 
 
 def event_content(
@@ -73,12 +73,12 @@ def event_content(
 
 def contact_conditions(trigger: Timed, at: datetime, fields: Fields, zone: ZoneInfo) -> list[Any]:
     """What must hold of a contact. Raises `Invalid` for a date field that is gone."""
-    found: list[Filter | Any] = [trigger.filter]
+    conditions: list[Filter | Any] = [trigger.filter]
     if isinstance(trigger, DateReached):
         spec, day = fields.get(trigger.field), asked_day(trigger, at, zone)
         if spec is None or day is None:
             raise Invalid({"field": "The date field of this trigger is gone."})
-        return [*found, date_falls_on(spec, day, yearly_days(day) if trigger.yearly else [], zone)]
+        return [*conditions, date_falls_on(spec, day, yearly_days(day) if trigger.yearly else [], zone)]
     if trigger.segment is not None:
-        found.append(Predicate("segments", Op.ANY_OF, [str(trigger.segment)]))
-    return found
+        conditions.append(Predicate("segments", Op.ANY_OF, [str(trigger.segment)]))
+    return conditions

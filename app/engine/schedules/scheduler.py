@@ -45,18 +45,18 @@ async def run_schedules(runtime: Runtime, account_id: UUID) -> int:
         (due.tasks, mark_overdue_tasks),
         (due.segments, compare_due_segment),
     )
-    found, failed = 0, list[Exception]()
-    for part in (part for asked, part in parts if asked):
+    done, failed = 0, list[Exception]()
+    for part in (part for is_due, part in parts if is_due):
         try:
             async with open_work(runtime, account_id, SYSTEM) as work:
-                found += await part(work)
+                done += await part(work)
         except Exception as error:  # noqa: BLE001 -- raised below
             failed.append(error)
     for other in failed[1:]:  # whoever catches the first one logs it
         log.error("clocks.error", account=str(account_id), exc_info=other)
     if failed:
         raise failed[0]
-    return found
+    return done
 
 
 async def fire_due_schedules(work: Work) -> int:
@@ -78,8 +78,8 @@ async def fire_due_schedules(work: Work) -> int:
 async def _postpone(work: Work, engine: BatchSession, row: Any, error: Exception) -> None:
     """A clock that cannot be read is looked at again later; what it misses meanwhile follows its policy."""
     reason = redact(f"{type(error).__name__}: {error}")[:200]
-    said = {"trigger": (None, row.trigger_key), "error": (None, reason)}
-    work.audit("workflow.clock_unreadable", "workflow", row.workflow_id, said)
+    changes = {"trigger": (None, row.trigger_key), "error": (None, reason)}
+    work.audit("workflow.clock_unreadable", "workflow", row.workflow_id, changes)
     await engine.do(
         POSTPONE_SCHEDULE,
         workflow=row.workflow_id,
@@ -132,14 +132,14 @@ async def _fire(work: Work, engine: BatchSession, row: Any) -> None:
 def _audit_missed(work: Work, row: Any, struck: Struck, policy: str) -> None:
     if not struck.missed:
         return
-    said = {
+    changes = {
         "trigger": (None, row.trigger_key),
         "missed": (None, f"{'more than ' if struck.more else ''}{struck.missed}"),
         "left_out": (None, f"{'more than ' if struck.more else ''}{struck.left_out}"),
         "policy": (None, policy),
     }
     log.warning("clock.missed", workflow=str(row.workflow_id), trigger=row.trigger_key, missed=struck.missed)
-    work.audit("workflow.occurrences_missed", "workflow", row.workflow_id, said)
+    work.audit("workflow.occurrences_missed", "workflow", row.workflow_id, changes)
 
 
 async def mark_overdue_tasks(work: Work) -> int:

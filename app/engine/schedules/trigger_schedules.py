@@ -46,14 +46,14 @@ async def _sync_schedules(work: Work, workflow_id: UUID, header: Any, triggers: 
     follows the trigger's policy when it goes on."""
     session = work.session
     zone = ZoneInfo((await work.accounts.own()).time_zone)
-    kept = {
+    existing = {
         row.trigger_key: row
         for row in await session.execute(LOCK_SCHEDULES_OF_WORKFLOW, {"workflow": workflow_id})
     }
-    for key in kept.keys() - triggers.keys():
+    for key in existing.keys() - triggers.keys():
         await session.execute(DELETE_SCHEDULE, {"workflow": workflow_id, "trigger": key})
     for key, trigger in triggers.items():
-        before = kept.get(key)
+        before = existing.get(key)
         same = before is not None and _same_rule(_previous_trigger(before, key), trigger)
         last_at = before.last_at if before is not None and same and before.last_at else work.now
         next_at = next_after(rule_of(trigger), last_at, zone) if header.status == "active" else None

@@ -28,16 +28,16 @@ UNDER_WAY = {
 
 async def contact_named(work: Work, text: str) -> UUID:
     """The contact that an id or an e-mail address names. Raises `Invalid`."""
-    found: list[UUID] = []
+    ids: list[UUID] = []
     text = text.strip()
     try:
-        found = await work.enrollments.contact_ids(ids=[UUID(text)])
+        ids = await work.enrollments.contact_ids(ids=[UUID(text)])
     except ValueError:
         if address := normal_email(text):
-            found = await work.enrollments.contact_ids(email=address)
-    if not found:
+            ids = await work.enrollments.contact_ids(email=address)
+    if not ids:
         raise Invalid({"contact": "Enter the e-mail address or the id of a contact of this account."})
-    return found[0]
+    return ids[0]
 
 
 async def enroll_contacts(work: Work, workflow_id: UUID, contact_ids: Sequence[UUID]) -> int:
@@ -54,19 +54,19 @@ async def enroll_contacts(work: Work, workflow_id: UUID, contact_ids: Sequence[U
         raise Conflict(
             "This workflow lets nobody in by hand. Add the trigger “Enrolled by hand” and publish it."
         )
-    wanted = list(dict.fromkeys(contact_ids))
-    known = set(await work.enrollments.contact_ids(ids=wanted)) if wanted else set()
-    if not wanted or len(known) < len(wanted):
+    requested_ids = list(dict.fromkeys(contact_ids))
+    existing_ids = set(await work.enrollments.contact_ids(ids=requested_ids)) if requested_ids else set()
+    if not requested_ids or len(existing_ids) < len(requested_ids):
         raise Invalid(
             {"contact_ids": "Name at least one contact, and only contacts of this account that exist."}
         )
-    source = "api" if work.actor.kind == "token" else "bulk" if len(wanted) > 1 else "user"
-    events = [_request(contact, workflow_id, source) for contact in wanted]
+    source = "api" if work.actor.kind == "token" else "bulk" if len(requested_ids) > 1 else "user"
+    events = [_request(contact, workflow_id, source) for contact in requested_ids]
     await BatchSession(work.session).insert(INSERT_EVENTS, events, now=work.now)
-    work.audit("enrollment.requested", "workflow", workflow_id, {"contacts": (None, len(wanted))})
+    work.audit("enrollment.requested", "workflow", workflow_id, {"contacts": (None, len(requested_ids))})
     work.notify_worker()
     await work.commit()
-    return len(wanted)
+    return len(requested_ids)
 
 
 def _request(contact_id: UUID, workflow_id: UUID, source: str) -> dict[str, Any]:
@@ -133,9 +133,9 @@ async def _begin_again(work: Work, row: Row) -> None:
 
 async def refuse_under_way(work: Work, ids: Sequence[UUID]) -> None:
     """Raises `Conflict` when something of these (locked) enrollments may be going out now."""
-    found = await work.effects.under_way(ids)
-    if found:
-        raise Conflict(UNDER_WAY[found[0].status], current={"status": found[0].status})
+    under_way = await work.effects.under_way(ids)
+    if under_way:
+        raise Conflict(UNDER_WAY[under_way[0].status], current={"status": under_way[0].status})
 
 
 async def refuse_twice(work: Work, row: Row) -> None:
@@ -146,10 +146,10 @@ async def refuse_twice(work: Work, row: Row) -> None:
 
 async def _effect(work: Work, effect_id: UUID) -> tuple[Effect, Row]:
     """The enrollment is locked first, as the engine does."""
-    found = await work.effects.enrollment_of(effect_id)
-    if found is None:
+    enrollment_id = await work.effects.enrollment_of(effect_id)
+    if enrollment_id is None:
         raise NotFound("effect")
-    row = await locked_row(work, found)
+    row = await locked_row(work, enrollment_id)
     effect = await work.effects.locked(effect_id)
     if effect is None:
         raise NotFound("effect")
