@@ -61,7 +61,7 @@ _accounts: dict[UUID, _CachedAccount] = {}
 
 
 class LiveWorkflows(msgspec.Struct, frozen=True):
-    """The live workflows: the index of their triggers, which of them accept people, and what cannot run."""
+    """The live workflows: the index of their triggers, which of them accept contacts, and what cannot run."""
 
     index: TriggerIndex
     accepting: frozenset[UUID]
@@ -71,17 +71,17 @@ class AccountContext:
     """An account for the length of one batch, which is `now`: its fields, its zone, its programs."""
 
     def __init__(
-        self, engine: BatchSession, cached: _CachedAccount, name: str, zone: str, region: str, now: datetime
+        self, db: BatchSession, cached: _CachedAccount, name: str, zone: str, region: str, now: datetime
     ) -> None:
-        self.engine, self.known, self.name, self.now = engine, cached, name, now
+        self.db, self.cached, self.name, self.now = db, cached, name, now
         self.zone, self.region = ZoneInfo(zone), region
         self._live: LiveWorkflows | None = None
 
     @classmethod
     async def of(cls, work: Work) -> "AccountContext":
-        engine = BatchSession(work.session)
-        name, zone, region = (await engine.all(READ_ACCOUNT))[0]
-        custom, segments = await engine.all(READ_CUSTOM_FIELDS), await engine.all(SEGMENT_FILTERS)
+        db = BatchSession(work.session)
+        name, zone, region = (await db.all(READ_ACCOUNT))[0]
+        custom, segments = await db.all(READ_CUSTOM_FIELDS), await db.all(SEGMENT_FILTERS)
         rows = [*custom, *segments]
         cached = _accounts.get(work.account_id)
         if cached is None or cached.rows != rows:
@@ -92,20 +92,20 @@ class AccountContext:
                 Named(filters=filters_by_id(segments)),
             )
             cached = _accounts[work.account_id] = _CachedAccount(rows, fields)
-        return cls(engine, cached, name, zone, region, work.now)
+        return cls(db, cached, name, zone, region, work.now)
 
     async def programs(self, versions: Iterable[Version]) -> Programs:
         """Each version ready to run, or why it cannot."""
-        programs = self.known.programs
+        programs = self.cached.programs
         missing = [version for version in set(versions) if version not in programs]
         if missing:
-            rows = await self.engine.all(
+            rows = await self.db.all(
                 READ_VERSION_DOCUMENTS,
                 workflows=[item[0] for item in missing],
                 numbers=[item[1] for item in missing],
             )
             for row in rows:
-                programs[row.workflow_id, row.number] = _compile_document(row.document, self.known.fields)
+                programs[row.workflow_id, row.number] = _compile_document(row.document, self.cached.fields)
         return programs
 
     async def live(self) -> LiveWorkflows:
@@ -115,21 +115,21 @@ class AccountContext:
         return self._live
 
     async def _read_live(self) -> LiveWorkflows:
-        rows = await self.engine.all(READ_LIVE_WORKFLOWS)
+        rows = await self.db.all(READ_LIVE_WORKFLOWS)
         versions = tuple((row.id, row.live_version) for row in rows)
-        if self.known.index is None or self.known.index_of != versions:
+        if self.cached.index is None or self.cached.index_of != versions:
             programs = await self.programs(versions)
             ready = (programs.get(version) for version in versions)
-            self.known.index = TriggerIndex(program for program in ready if isinstance(program, Program))
-            self.known.index_of = versions
+            self.cached.index = TriggerIndex(program for program in ready if isinstance(program, Program))
+            self.cached.index_of = versions
         accepting = frozenset(row.id for row in rows if row.status == "active")
-        return LiveWorkflows(self.known.index, accepting)
+        return LiveWorkflows(self.cached.index, accepting)
 
     async def segments(self) -> dict[UUID, WatchedSegment]:
         """The segments that triggers of live workflows ask about. One that cannot be read, or that names what
         is gone, is left out: who was in it stays, until it is mended."""
         index = (await self.live()).index
-        watched, fields = self.known.watched, self.known.fields
+        watched, fields = self.cached.watched, self.cached.fields
         for segment in index.segments - watched.keys():
             watched[segment] = _compile_segment(segment, fields)
         return {segment: compiled for segment in index.segments if (compiled := watched[segment]) is not None}
@@ -141,20 +141,18 @@ class AccountContext:
         free = [contact for contact in set(contacts) if contact not in locked]
         return await self._facts(
             [
-                *(await self.engine.all(LOCK_CONTACTS, ids=sorted(locked)) if locked else ()),
-                *(await self.engine.all(READ_CONTACTS, ids=free) if free else ()),
+                *(await self.db.all(LOCK_CONTACTS, ids=sorted(locked)) if locked else ()),
+                *(await self.db.all(READ_CONTACTS, ids=free) if free else ()),
             ]
         )
 
     async def deleted_facts(self, contacts: Iterable[UUID]) -> dict[UUID, Facts]:
         """What was known of contacts that are deleted."""
-        return await self._facts(await self.engine.all(READ_DELETED_CONTACTS, ids=sorted(contacts)))
+        return await self._facts(await self.db.all(READ_DELETED_CONTACTS, ids=sorted(contacts)))
 
     async def _facts(self, rows: Sequence[Any]) -> dict[UUID, Facts]:
         row_of = {row[0]: row for row in rows}
-        tags = {
-            contact: set(ids) for contact, ids in await self.engine.all(READ_CONTACT_TAGS, ids=list(row_of))
-        }
+        tags = {contact: set(ids) for contact, ids in await self.db.all(READ_CONTACT_TAGS, ids=list(row_of))}
         return {
             contact: Facts(
                 contact_values(dict(zip(CONTACT_COLUMNS, row[1:-1], strict=True)), row[-1]),

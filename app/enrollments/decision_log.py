@@ -8,7 +8,7 @@ from app.engine.core.entry_rules import EntryDecision, Verdict, decide_entry
 from app.engine.core.events import CONTACT_DELETED, Event, Source
 from app.engine.core.trigger_index import TriggerIndex
 from app.engine.core.version import CompileError, Program
-from app.engine.matching.contact_facts import People
+from app.engine.matching.contact_facts import ContactFactsCache
 from app.engine.matching.enroll import EntryCandidate, count_entries_today, read_entry_histories
 from app.engine.program_cache import AccountContext
 from app.enrollments.decision_values import Names, seen_values
@@ -70,11 +70,11 @@ async def why_page(
     if workflow is None:
         raise NotFound("workflow")
     page.workflow_name, page.status = workflow.name, workflow.status
-    setting = await AccountContext.of(work)
-    rows, more = await _page_of_events(setting.engine, workflow_id, contact_id, after, before)
-    programs = await setting.programs([(workflow_id, workflow.live_version)] if workflow.live_version else [])
+    account = await AccountContext.of(work)
+    rows, more = await _page_of_events(account.db, workflow_id, contact_id, after, before)
+    programs = await account.programs([(workflow_id, workflow.live_version)] if workflow.live_version else [])
     program = programs.get((workflow_id, workflow.live_version))
-    now = await _now(work, setting, [row for row in rows if _settled(row)], program, workflow.status)
+    now = await _now(work, account, [row for row in rows if _settled(row)], program, workflow.status)
     otherwise = unasked(workflow.status, program)
     page.items = [_line(row, now, otherwise) for row in rows]
     names = Names(await work.fields.catalogue(), await work.tags.names(), work.now, zone_of(work))
@@ -88,17 +88,17 @@ async def why_page(
 
 
 async def _page_of_events(
-    engine: BatchSession, workflow_id: UUID, contact_id: UUID, after: UUID | None, before: UUID | None
+    db: BatchSession, workflow_id: UUID, contact_id: UUID, after: UUID | None, before: UUID | None
 ) -> tuple[list[Any], bool]:
     """At most `MOST` events older than `after` or newer than `before`, newest first, and whether there are
     more that way."""
     parameters = {"workflow": workflow_id, "contact": contact_id, "most": MOST + 1}
     if before is not None:
-        rows = await engine.all(NEWER_EVENT_DECISIONS, edge=before, **parameters)
+        rows = await db.all(NEWER_EVENT_DECISIONS, edge=before, **parameters)
     elif after is not None:
-        rows = await engine.all(OLDER_EVENT_DECISIONS, edge=after, **parameters)
+        rows = await db.all(OLDER_EVENT_DECISIONS, edge=after, **parameters)
     else:
-        rows = await engine.all(LATEST_EVENT_DECISIONS, **parameters)
+        rows = await db.all(LATEST_EVENT_DECISIONS, **parameters)
     page = list(rows[:MOST])
     return (page[::-1] if before is not None else page), len(rows) > MOST
 
@@ -115,7 +115,7 @@ def unasked(status: str, program: Program | CompileError | None) -> str:
 
 
 async def _now(
-    work: Work, setting: AccountContext, rows: list[Any], program: object, status: str
+    work: Work, account: AccountContext, rows: list[Any], program: object, status: str
 ) -> dict[UUID, EntryDecision]:
     """What the live version would decide now on events that left no decision."""
     if not isinstance(program, Program) or status not in ("active", "paused"):
@@ -127,17 +127,17 @@ async def _now(
         candidates += [
             EntryCandidate(event, row.id, candidate) for candidate in index.candidates(event, any_source=True)
         ]
-    people = People(setting)
+    facts_cache = ContactFactsCache(account)
     gone = [candidate.event.subject_id for candidate in candidates if candidate.event.kind == CONTACT_DELETED]
-    await people.load(((candidate.event.subject_id, program) for candidate in candidates), gone=gone)
-    before = await read_entry_histories(work, setting.engine, candidates)
-    today = await count_entries_today(work, setting.engine, candidates)
+    await facts_cache.load(((candidate.event.subject_id, program) for candidate in candidates), gone=gone)
+    before = await read_entry_histories(work, account.db, candidates)
+    today = await count_entries_today(work, account.db, candidates)
     return {
         candidate.event.id: decide_entry(
-            candidate.candidate,
+            candidate.match,
             candidate.event,
             before[candidate.pair].history,
-            people.of(candidate.event.subject_id, gone=candidate.event.kind == CONTACT_DELETED),
+            facts_cache.of(candidate.event.subject_id, gone=candidate.event.kind == CONTACT_DELETED),
             work.now,
             accepting=status == "active",
             entries_last_day=today.get(candidate.pair[0], 0),

@@ -55,11 +55,11 @@ def name_of(row: Any) -> str:
 
 async def titles_of(work: Work, versions: set[tuple[UUID, int]]) -> Titles:
     """The steps' names of each version."""
-    found = {}
+    titles_by_version = {}
     for workflow_id, number in sorted(versions):
         document = await work.enrollments.document(workflow_id, number)
-        found[workflow_id, number] = titles(load_version(document)) if document else {}
-    return found
+        titles_by_version[workflow_id, number] = titles(load_version(document)) if document else {}
+    return titles_by_version
 
 
 def line_of(work: Work, row: Any, names: Mapping[str, str]) -> dict[str, Any]:
@@ -151,9 +151,9 @@ async def _steps(work: Work, workflow: Any) -> list[Choice]:
     return [Choice(key, title) for key, title in named.items() if "." not in key]
 
 
-def at_page(path: str, kept: Mapping[str, str], **cursor: UUID) -> str:
+def at_page(path: str, filters: Mapping[str, str], **cursor: UUID) -> str:
     """The address of a list with its filters, from a cursor on."""
-    query = {key: value for key, value in kept.items() if value} | {
+    query = {key: value for key, value in filters.items() if value} | {
         key: str(value) for key, value in cursor.items()
     }
     return f"{path}?{urlencode(query)}"

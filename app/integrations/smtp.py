@@ -70,11 +70,11 @@ class SmtpMailer:
             content = message.as_bytes()
             ",".join(everybody).encode("ascii")
         except UnicodeEncodeError:
-            said = f"The address “{', '.join(everybody)}” is not plain ASCII."
-            return Refused(said, permanent=True, what=ADDRESS_ERROR, answered=False)
+            reason = f"The address “{', '.join(everybody)}” is not plain ASCII."
+            return Refused(reason, permanent=True, what=ADDRESS_ERROR, answered=False)
         except (MessageError, ValueError) as error:
-            said = f"The e-mail cannot be sent: {error}"
-            return Refused(said, permanent=True, what=MESSAGE_ERROR, answered=False)
+            reason = f"The e-mail cannot be sent: {error}"
+            return Refused(reason, permanent=True, what=MESSAGE_ERROR, answered=False)
         client = aiosmtplib.SMTP(
             hostname=self.host, port=self.port, timeout=TIMEOUT, use_tls=self.tls, local_hostname="switchyard"
         )
@@ -91,8 +91,8 @@ class SmtpMailer:
             return _refused(client, error)
         except (SMTPException, OSError, TimeoutError) as error:
             client.close()
-            said = f"The mail server cannot be reached: {_reply_text(error)}"
-            return Refused(said, permanent=False, what="unreachable")
+            reason = f"The mail server cannot be reached: {_reply_text(error)}"
+            return Refused(reason, permanent=False, what="unreachable")
         return await _data(client, content, str(message["Message-ID"]))
 
 

@@ -58,12 +58,12 @@ def trials(work: Work, lines: Sequence[BreakerLine]) -> list[Action]:
 
 async def try_now(work: Work, workflow_id: UUID, step_key: str) -> None:
     """Lets the next try of a stopped step begin at once. Raises `NotFound`, `Conflict`."""
-    engine = BatchSession(work.session)
+    db = BatchSession(work.session)
     place = {"workflow": workflow_id, "step": step_key}
-    rows = await engine.all(statements.LOCK_STEP_BREAKERS, **place)
+    rows = await db.all(statements.LOCK_STEP_BREAKERS, **place)
     if not rows:
         raise NotFound("breaker")
-    if not await engine.all(statements.PROBE_NOW, **place, now=work.now):
+    if not await db.all(statements.PROBE_NOW, **place, now=work.now):
         raise Conflict("This step is not stopped, or is being tried just now.", {"state": rows[0].state})
     work.audit("breaker.tried", "workflow", workflow_id, {"step": (None, step_key)})
     work.notify_worker()

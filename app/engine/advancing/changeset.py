@@ -197,21 +197,21 @@ class ChangeSet:
             }
         )
 
-    async def _name_tags(self, engine: BatchSession) -> None:
+    async def _name_tags(self, db: BatchSession) -> None:
         """The audit is read by people: tags by their names, as they are now."""
         rows = [row for row in self.audit if "tag" in row["changes"]]
         if rows:
             tags = list({tag for _, tag in self.tagged})
             names = {
-                str(row.id): row.name for row in await engine.all(enrollment_batches.READ_TAG_NAMES, ids=tags)
+                str(row.id): row.name for row in await db.all(enrollment_batches.READ_TAG_NAMES, ids=tags)
             }
             for row in rows:
                 row["changes"] = {"tag": [_named(value, names) for value in row["changes"]["tag"]]}
 
-    async def _tell_ends(self, setting: AccountContext) -> None:
+    async def _tell_ends(self, account: AccountContext) -> None:
         """An end is an event only where somebody listens for it."""
-        index = (await setting.live()).index
-        everybody = ENROLLMENT_ENDED in await subscribed_kinds(setting.engine)
+        index = (await account.live()).index
+        everybody = ENROLLMENT_ENDED in await subscribed_kinds(account.db)
         for row, decision in self.ended:
             reason = decision.exit_reason.value if decision.exit_reason else None
             event_data = {
@@ -225,35 +225,35 @@ class ChangeSet:
             if everybody or index.candidates(event):
                 self._event(row, ENROLLMENT_ENDED, event_data)
 
-    async def write(self, work: Work, engine: BatchSession, setting: AccountContext | None = None) -> None:
-        """All of it in the transaction that runs. `setting` is read when it is not given and needed."""
+    async def write(self, work: Work, db: BatchSession, account: AccountContext | None = None) -> None:
+        """All of it in the transaction that runs. `account` is read when it is not given and needed."""
         now = work.now
         if self.ended:
-            await self._tell_ends(setting or await AccountContext.of(work))
+            await self._tell_ends(account or await AccountContext.of(work))
         contacts = [
             {"id": contact, "built_in": built_in, "custom": custom}
             for contact, (built_in, custom) in sorted(self.contacts.items())
         ]
         tags = sorted(self.tagged.items())
-        await engine.insert(enrollment_batches.UPDATE_CONTACTS, contacts, now=now)
-        await engine.insert(enrollment_batches.ADD_CONTACT_TAGS, [_tag(key) for key, on in tags if on])
-        await engine.insert(enrollment_batches.REMOVE_CONTACT_TAGS, [_tag(key) for key, on in tags if not on])
-        await engine.insert(enrollment_batches.INSERT_EXECUTIONS, self.executions, now=now)
-        await engine.insert(enrollment_batches.CLOSE_EXECUTIONS, self.closed, now=now)
-        await engine.insert(enrollment_batches.INSERT_EFFECTS, self.effects, now=now)
-        await self.made.write(work, engine)
-        await engine.insert(INSERT_EVENTS, self.events, now=now)
-        await self._name_tags(engine)
-        await engine.insert(INSERT_AUDIT_ENTRIES, self.audit, now=now)
-        await engine.insert(enrollment_batches.UPDATE_ENROLLMENTS, self.enrollments, now=now)
-        await engine.insert(enrollment_batches.UPDATE_DUE_TIMES, self.stayed)
-        await engine.insert(
+        await db.insert(enrollment_batches.UPDATE_CONTACTS, contacts, now=now)
+        await db.insert(enrollment_batches.ADD_CONTACT_TAGS, [_tag(key) for key, on in tags if on])
+        await db.insert(enrollment_batches.REMOVE_CONTACT_TAGS, [_tag(key) for key, on in tags if not on])
+        await db.insert(enrollment_batches.INSERT_EXECUTIONS, self.executions, now=now)
+        await db.insert(enrollment_batches.CLOSE_EXECUTIONS, self.closed, now=now)
+        await db.insert(enrollment_batches.INSERT_EFFECTS, self.effects, now=now)
+        await self.made.write(work, db)
+        await db.insert(INSERT_EVENTS, self.events, now=now)
+        await self._name_tags(db)
+        await db.insert(INSERT_AUDIT_ENTRIES, self.audit, now=now)
+        await db.insert(enrollment_batches.UPDATE_ENROLLMENTS, self.enrollments, now=now)
+        await db.insert(enrollment_batches.UPDATE_DUE_TIMES, self.stayed)
+        await db.insert(
             enrollment_batches.CANCEL_EFFECTS_OF_VISITS,
             self.called_off,
             error="A goal was met before it was sent.",
         )
         if self.left:
-            await engine.do(
+            await db.do(
                 enrollment_batches.CANCEL_UNSENT_EFFECTS,
                 ids=self.left,
                 error="The enrollment ended before it was sent.",

@@ -58,7 +58,7 @@ class BatchContext(msgspec.Struct):
             self.facts.pop(row.contact_id, None)
         return decision
 
-    async def keep(self, engine: BatchSession) -> None:
+    async def keep(self, db: BatchSession) -> None:
         """Write what steps remember now, where it is something else than before."""
         rows = []
         for workflow, context in self.around.items():
@@ -66,7 +66,7 @@ class BatchContext(msgspec.Struct):
                 now = msgspec.json.encode(state)
                 if now != self.before.get((workflow, key)):
                     rows.append({"workflow_id": workflow, "step_key": key, "state": now.decode()})
-        await engine.insert(statements.UPDATE_STEP_STATES, rows)
+        await db.insert(statements.UPDATE_STEP_STATES, rows)
 
 
 def state_of(row: Any, effect: EffectOutcome | None = None, answer: str | None = None) -> Enrollment:
@@ -87,24 +87,24 @@ def state_of(row: Any, effect: EffectOutcome | None = None, answer: str | None =
     )
 
 
-async def load(setting: AccountContext, rows: Sequence[Any]) -> BatchContext:
+async def load(account: AccountContext, rows: Sequence[Any]) -> BatchContext:
     """Contacts that a step may change stay locked until the transaction ends, then what steps remember."""
-    programs = await setting.programs((row.workflow_id, row.version) for row in rows)
+    programs = await account.programs((row.workflow_id, row.version) for row in rows)
     program_of = {row.workflow_id: programs.get((row.workflow_id, row.version)) for row in rows}
-    facts, deleted = await _facts(setting, rows, programs)
+    facts, deleted = await _facts(account, rows, programs)
     batch = BatchContext(programs, facts, deleted, {}, {}, {}, {})
-    engine = setting.engine
-    batch.effects = await _effect_outcomes(engine, rows)
-    batch.answers = await _approval_answers(engine, rows)
+    db = account.db
+    batch.effects = await _effect_outcomes(db, rows)
+    batch.answers = await _approval_answers(db, rows)
     running = {
         (row.workflow_id, row.version): program
         for row in rows
         if isinstance(program := programs.get((row.workflow_id, row.version)), Program)
     }
-    shared = await _account_context(setting, list(running.values()), [*facts.values(), *deleted.values()])
-    shared.unmatched_since = await _oldest_unmatched_event(setting, rows)
+    shared = await _account_context(account, list(running.values()), [*facts.values(), *deleted.values()])
+    shared.unmatched_since = await _oldest_unmatched_event(account, rows)
     batch.around = {workflow: replace(shared, states={}) for workflow in program_of}
-    await _load_step_states(engine, running, batch)
+    await _load_step_states(db, running, batch)
     return batch
 
 
@@ -112,7 +112,7 @@ _ByContact = dict[UUID, Facts]
 
 
 async def _facts(
-    setting: AccountContext, rows: Sequence[Any], programs: Programs
+    account: AccountContext, rows: Sequence[Any], programs: Programs
 ) -> tuple[_ByContact, _ByContact]:
     locked, gone = set(), set()
     contacts_reading: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
@@ -130,15 +130,15 @@ async def _facts(
         if program.asks_history:
             contacts_reading["history"].add(row.contact_id)
             history |= program.asks_history
-    facts = await setting.facts((row.contact_id for row in rows), lock=locked)
-    deleted = await setting.deleted_facts(gone - facts.keys()) if gone else {}
+    facts = await account.facts((row.contact_id for row in rows), lock=locked)
+    deleted = await account.deleted_facts(gone - facts.keys()) if gone else {}
     every = facts | deleted
-    await add_history(setting, every, contacts_reading["workflows"], contacts_reading["history"], history)
+    await add_history(account, every, contacts_reading["workflows"], contacts_reading["history"], history)
     return facts, deleted
 
 
 async def add_history(
-    setting: AccountContext,
+    account: AccountContext,
     facts: Mapping[UUID, Facts],
     workflows: set[UUID],
     history: set[UUID],
@@ -146,10 +146,8 @@ async def add_history(
 ) -> None:
     """Adds where the contacts in `workflows` are and were, and what is `asked` of what happened to those in
     `history`. What was known of it before is replaced."""
-    engine = setting.engine
-    for row in (
-        await engine.all(statements.READ_WORKFLOW_MEMBERSHIP, ids=sorted(workflows)) if workflows else ()
-    ):
+    db = account.db
+    for row in await db.all(statements.READ_WORKFLOW_MEMBERSHIP, ids=sorted(workflows)) if workflows else ():
         if row.contact_id in facts:
             facts[row.contact_id].workflows = Membership(
                 set(row.active or ()), set(row.ever), set(row.completed or ())
@@ -158,11 +156,11 @@ async def add_history(
         return
     for contact in history & facts.keys():
         facts[contact].history = []
-    rows = await engine.all(
+    rows = await db.all(
         statements.READ_CONTACT_HISTORY,
         ids=sorted(history),
         kinds=sorted(history_filter.kinds),
-        since=setting.now - history_filter.within,
+        since=account.now - history_filter.within,
         fields=sorted(history_filter.fields),
     )
     for row in rows:
@@ -171,33 +169,31 @@ async def add_history(
 
 
 async def _account_context(
-    setting: AccountContext, programs: Sequence[Program], facts: Sequence[Facts]
+    account: AccountContext, programs: Sequence[Program], facts: Sequence[Facts]
 ) -> Around:
     """The account's members, where a program asks for them; each contact's facts name them."""
     shared = Around()
     if any(program.asks_members for program in programs):
-        members = await setting.engine.all(statements.READ_ACCOUNT_MEMBERS)
+        members = await account.db.all(statements.READ_ACCOUNT_MEMBERS)
         names = {str(member.id): member.name for member in members}
         shared = Around(members=[member.id for member in members])
         for contact_facts in facts:
             contact_facts.users = names
     if any(program.asks_owned for program in programs):
-        rows = await setting.engine.all(statements.COUNT_OWNED_CONTACTS)
+        rows = await account.db.all(statements.COUNT_OWNED_CONTACTS)
         shared.owned = {row.owner_id: row.contacts for row in rows}
     return shared
 
 
-async def _oldest_unmatched_event(setting: AccountContext, rows: Sequence[Any]) -> datetime | None:
+async def _oldest_unmatched_event(account: AccountContext, rows: Sequence[Any]) -> datetime | None:
     """Since when events wait to be matched; asked only where the time of a wait for an event is over."""
-    if not any(row.wait_reason == "event" and row.wait_until <= setting.now for row in rows):
+    if not any(row.wait_reason == "event" and row.wait_until <= account.now for row in rows):
         return None
-    since: datetime | None = (await setting.engine.all(OLDEST_UNMATCHED_EVENT))[0].oldest
+    since: datetime | None = (await account.db.all(OLDEST_UNMATCHED_EVENT))[0].oldest
     return since
 
 
-async def _load_step_states(
-    engine: BatchSession, running: Mapping[Any, Program], batch: BatchContext
-) -> None:
+async def _load_step_states(db: BatchSession, running: Mapping[Any, Program], batch: BatchContext) -> None:
     state_keys = sorted(
         {(workflow, key) for (workflow, _), program in running.items() for key in program.steps_with_state}
     )
@@ -207,20 +203,20 @@ async def _load_step_states(
         "workflow_id": [state_key[0] for state_key in state_keys],
         "step_key": [state_key[1] for state_key in state_keys],
     }
-    rows = await engine.all(statements.LOCK_STEP_STATES, **keys)
+    rows = await db.all(statements.LOCK_STEP_STATES, **keys)
     if len(rows) < len(state_keys):
-        await engine.do(statements.CREATE_STEP_STATES, **keys)
-        rows = await engine.all(statements.LOCK_STEP_STATES, **keys)
+        await db.do(statements.CREATE_STEP_STATES, **keys)
+        rows = await db.all(statements.LOCK_STEP_STATES, **keys)
     for row in rows:
         batch.around[row.workflow_id].states[row.step_key] = row.state
         batch.before[row.workflow_id, row.step_key] = msgspec.json.encode(row.state)
 
 
-async def _effect_outcomes(engine: BatchSession, rows: Sequence[Any]) -> dict[UUID, EffectOutcome]:
+async def _effect_outcomes(db: BatchSession, rows: Sequence[Any]) -> dict[UUID, EffectOutcome]:
     waiting = [row for row in rows if row.wait_reason in ON_EFFECT]
     if not waiting:
         return {}
-    effect_rows = await engine.all(
+    effect_rows = await db.all(
         READ_EFFECT_OUTCOMES, ids=[row.id for row in waiting], seqs=[row.seq for row in waiting]
     )
     return {row.enrollment_id: _outcome(row) for row in effect_rows}
@@ -237,11 +233,11 @@ def _outcome(row: Any) -> EffectOutcome:
     return EffectOutcome(status, next_at, row.error, row.result or {})
 
 
-async def _approval_answers(engine: BatchSession, rows: Sequence[Any]) -> dict[UUID, str]:
+async def _approval_answers(db: BatchSession, rows: Sequence[Any]) -> dict[UUID, str]:
     waiting = [row for row in rows if row.wait_reason == "approval"]
     if not waiting:
         return {}
-    answer_rows = await engine.all(
+    answer_rows = await db.all(
         statements.READ_APPROVAL_ANSWERS, ids=[row.id for row in waiting], seqs=[row.seq for row in waiting]
     )
     return {row.enrollment_id: row.answer for row in answer_rows}

@@ -65,8 +65,8 @@ class AdvanceTask:
         return True
 
     async def claim(self, ids: Sequence[UUID]) -> Sequence[ClaimedEnrollment]:
-        engine, now = BatchSession(self.work.session), self.work.now
-        return await engine.structs(
+        db, now = BatchSession(self.work.session), self.work.now
+        return await db.structs(
             ClaimedEnrollment, CLAIM_ENROLLMENTS_BY_ID, now=now, most=len(ids), ids=list(ids)
         )
 
@@ -74,7 +74,7 @@ class AdvanceTask:
         """As failed at the step where it stands, unless it went on after all (the commit was done, and only
         its answer was lost)."""
         work = self.work
-        engine = BatchSession(work.session)
+        db = BatchSession(work.session)
         step, kind, title = await self._step_of(row)
         reason = error.orig if isinstance(error, DBAPIError) else error
         message = f"{type(reason).__name__}: {reason}"
@@ -84,26 +84,26 @@ class AdvanceTask:
         log.error("enrollment.poison", enrollment=str(row.id), step=step, error=message)
         visit = row.wait_reason is None and kind != ""  # it was not begun: the path names it all the same
         where = {"id": row.id, "fence": row.fence, "step": step, "visits": int(visit)}
-        if await engine.all(PARK_POISON_ENROLLMENT, **where, error=message, now=work.now):
-            await engine.do(FAIL_OPEN_EXECUTIONS, id=row.id, error=message, now=work.now)
+        if await db.all(PARK_POISON_ENROLLMENT, **where, error=message, now=work.now):
+            await db.do(FAIL_OPEN_EXECUTIONS, id=row.id, error=message, now=work.now)
             if visit:
-                await engine.do(
+                await db.do(
                     INSERT_FAILED_EXECUTION, id=row.id, step=step, kind=kind, error=message, now=work.now
                 )
             closed_approval = {"enrollment_id": row.id, "seq": row.seq, "status": "withdrawn"}
-            await engine.insert(CLOSE_APPROVALS, [closed_approval])
-            moves = ChangeSet()
-            moves.end(
+            await db.insert(CLOSE_APPROVALS, [closed_approval])
+            changes = ChangeSet()
+            changes.end(
                 row, leave(state_of(row), work.now, Status.FAILED, ExitReason.FAILED_PERMANENT, message)
             )
-            await moves.write(work, engine)
+            await changes.write(work, db)
         await commit(work.session, Boundary.MOVE_PARKED)
 
     async def _step_of(self, row: ClaimedEnrollment) -> tuple[str | None, str, str]:
         """Key, kind and title of the step where it stands, or of the first one before it began."""
-        setting = await AccountContext.of(self.work)
+        account = await AccountContext.of(self.work)
         version = (row.workflow_id, row.version)
-        program = (await setting.programs([version])).get(version)
+        program = (await account.programs([version])).get(version)
         if not isinstance(program, Program) or not program.nodes:
             return row.step_key, "", row.step_key or ""
         node = program.nodes[program.by_key.get(row.step_key or "", program.start)]
@@ -125,19 +125,19 @@ class AdvanceTask:
     ) -> bool:
         """Whether one of them stands before its next step."""
         work = self.work
-        engine = BatchSession(work.session)
-        setting = await AccountContext.of(work)
-        batch = await load(setting, rows)
-        moves, goes_on = ChangeSet(), False
+        db = BatchSession(work.session)
+        account = await AccountContext.of(work)
+        batch = await load(account, rows)
+        changes, goes_on = ChangeSet(), False
         for row in rows:
             step_hit(batch.facts.get(row.contact_id))
             decision = batch.decide(row, work.now, one_step)
             goes_on = goes_on or (decision.status is Status.ACTIVE and decision.wait_reason is None)
             program = batch.programs.get((row.workflow_id, row.version))
-            moves.add(row, decision, program if isinstance(program, Program) else None)
-        await batch.keep(engine)
-        await moves.write(work, engine, setting)
+            changes.add(row, decision, program if isinstance(program, Program) else None)
+        await batch.keep(db)
+        await changes.write(work, db, account)
         if mark is not None:
-            await engine.do(DELETE_MARKS, marks=[mark])
+            await db.do(DELETE_MARKS, marks=[mark])
         await commit(work.session, Boundary.MOVE)
         return goes_on

@@ -95,17 +95,17 @@ class SideRecords:
             "author_name": row.workflow_name,
         }
 
-    async def write(self, work: Work, engine: BatchSession) -> None:
+    async def write(self, work: Work, db: BatchSession) -> None:
         """All of it in the transaction that runs."""
         now = work.now
-        await engine.insert(step_side_effects.INSERT_NOTES, self.notes, now=now)
-        await engine.insert(step_side_effects.INSERT_TASKS, self.tasks, now=now)
-        await engine.insert(step_side_effects.INSERT_NOTIFICATIONS, self.notifications, now=now)
-        await engine.insert(step_side_effects.CLOSE_APPROVALS, self.answered)
-        await engine.insert(step_side_effects.INSERT_APPROVALS, self.approvals, now=now)
-        await engine.insert(step_side_effects.UPDATE_ENROLLMENT_DATA, self.carried)
+        await db.insert(step_side_effects.INSERT_NOTES, self.notes, now=now)
+        await db.insert(step_side_effects.INSERT_TASKS, self.tasks, now=now)
+        await db.insert(step_side_effects.INSERT_NOTIFICATIONS, self.notifications, now=now)
+        await db.insert(step_side_effects.CLOSE_APPROVALS, self.answered)
+        await db.insert(step_side_effects.INSERT_APPROVALS, self.approvals, now=now)
+        await db.insert(step_side_effects.UPDATE_ENROLLMENT_DATA, self.carried)
         if self.binned:
-            await engine.do(step_side_effects.DELETE_CONTACTS, ids=sorted(self.binned), now=now)
+            await db.do(step_side_effects.DELETE_CONTACTS, ids=sorted(self.binned), now=now)
 
 
 def merge_data(old: Mapping[str, Any], new: Mapping[str, Any]) -> Row:

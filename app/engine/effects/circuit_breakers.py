@@ -49,30 +49,28 @@ def _is_inconclusive(outcome: Outcome) -> bool:
 async def apply_breakers(work: Work, lease: float) -> tuple[int, list[Any]]:
     """Before anything is claimed: park what is due behind open breakers, let those go whose breaker has
     closed, and claim the probes whose turn it is. How many effects were put elsewhere, and the probes."""
-    engine = BatchSession(work.session)
-    rows = await engine.all(statements.LOCK_ACTIVE_BREAKERS)
+    db = BatchSession(work.session)
+    rows = await db.all(statements.LOCK_ACTIVE_BREAKERS)
     moved, probes = 0, []
     for (workflow, step), group in groupby(rows, key=lambda row: (row.workflow_id, row.step_key)):
         breakers = [(row.error_class, _breaker(row)) for row in group]
         place = {"workflow": workflow, "step": step}
         stopped = [(what, breaker) for what, breaker in breakers if breaker.state is not State.CLOSED]
-        moved += await _retry_given_up(work, engine, place, stopped)
+        moved += await _retry_given_up(work, db, place, stopped)
         tried = [(what, probing(breaker, work.now)) for what, breaker in stopped]
         if not stopped:
-            moved += await _release(work, engine, place, breakers)
+            moved += await _release(work, db, place, breakers)
         elif all(probe is not None for _, probe in tried):
-            probes += await _probe(work, engine, place, tried, lease)
+            probes += await _probe(work, db, place, tried, lease)
         elif all(breaker.state is State.OPEN for _, breaker in stopped):
             until = max(breaker.until for _, breaker in stopped if breaker.until is not None)
-            parked = await engine.all(
-                statements.PARK_DUE_EFFECTS, **place, now=work.now, until=until, most=BATCH
-            )
+            parked = await db.all(statements.PARK_DUE_EFFECTS, **place, now=work.now, until=until, most=BATCH)
             moved += len(parked)
     return moved, probes
 
 
 async def _retry_given_up(
-    work: Work, engine: BatchSession, place: dict[str, Any], stopped: Sequence[tuple[str, Breaker]]
+    work: Work, db: BatchSession, place: dict[str, Any], stopped: Sequence[tuple[str, Breaker]]
 ) -> int:
     """Those who were given up for what turned out to be said to everybody begin the step again, behind the
     breaker, as if a person had tried them again. Each of them once for each reason; how many."""
@@ -81,7 +79,7 @@ async def _retry_given_up(
         if not breaker.struck:
             continue
         contacts = [UUID(contact_id) for contact_id in breaker.struck]
-        rows = await engine.all(
+        rows = await db.all(
             statements.RETRY_GIVEN_UP,
             **place,
             what=what,
@@ -99,33 +97,33 @@ async def _retry_given_up(
 
 async def _probe(
     work: Work,
-    engine: BatchSession,
+    db: BatchSession,
     place: dict[str, Any],
     tried: Sequence[tuple[str, Breaker | None]],
     lease: float,
 ) -> list[Any]:
     """One effect is let through; with nobody left to try it for, the breaker has nothing to say."""
-    claimed = list(await engine.all(statements.CLAIM_PROBE, **place, lease=lease))
-    nothing_left = not claimed and not (await engine.all(statements.HAS_UNSENT_EFFECTS, **place))[0].any
+    claimed = list(await db.all(statements.CLAIM_PROBE, **place, lease=lease))
+    nothing_left = not claimed and not (await db.all(statements.HAS_UNSENT_EFFECTS, **place))[0].any
     for what, breaker in tried:
         if nothing_left:
-            await engine.do(statements.DELETE_BREAKER, **place, what=what)
+            await db.do(statements.DELETE_BREAKER, **place, what=what)
         elif claimed and breaker is not None:
-            await _write_breaker(work, engine, place, what, breaker)
+            await _write_breaker(work, db, place, what, breaker)
     return claimed
 
 
 async def _release(
-    work: Work, engine: BatchSession, place: dict[str, Any], breakers: Sequence[tuple[str, Breaker]]
+    work: Work, db: BatchSession, place: dict[str, Any], breakers: Sequence[tuple[str, Breaker]]
 ) -> int:
     base = max([work.now, *(breaker.until for _, breaker in breakers if breaker.until is not None)])
-    released = await engine.all(
+    released = await db.all(
         statements.RELEASE_PARKED_EFFECTS, **place, base=base, each=1 / RELEASED_PER_SECOND, most=BATCH
     )
     more = len(released) == BATCH
     until = base + timedelta(seconds=len(released) / RELEASED_PER_SECOND) if more else None
     for what, breaker in breakers:
-        await _write_breaker(work, engine, place, what, msgspec.structs.replace(breaker, until=until))
+        await _write_breaker(work, db, place, what, msgspec.structs.replace(breaker, until=until))
     return len(released)
 
 
@@ -134,13 +132,13 @@ async def record_outcome(work: Work, effect: Any, outcome: Outcome) -> bool:
     nothing leaves a probe open: the next tells. Whether the step is stopped now for what it says."""
     if _is_inconclusive(outcome):
         return False
-    engine = BatchSession(work.session)
+    db = BatchSession(work.session)
     place = {"workflow": effect.workflow_id, "step": effect.step_key}
     what, stopped = error_class(outcome), False
     final = is_general_refusal(outcome)
     if what is not None:
-        await engine.do(statements.CREATE_BREAKER, **place, what=what)
-    for row in await engine.all(statements.LOCK_STEP_BREAKERS, **place):
+        await db.do(statements.CREATE_BREAKER, **place, what=what)
+    for row in await db.all(statements.LOCK_STEP_BREAKERS, **place):
         before = _breaker(row)
         if what is not None and what != row.error_class and before.state is State.CLOSED:
             continue  # it failed in another way, which does not show that this one is over
@@ -152,7 +150,7 @@ async def record_outcome(work: Work, effect: Any, outcome: Outcome) -> bool:
         if after.state is not before.state:
             log.warning("breaker", state=after.state, step=effect.step_key, error_class=row.error_class)
         if after != before:
-            await _write_breaker(work, engine, place, row.error_class, after)
+            await _write_breaker(work, db, place, row.error_class, after)
     return stopped
 
 
@@ -170,13 +168,13 @@ class _Sample(msgspec.Struct):
 
 
 async def _write_breaker(
-    work: Work, engine: BatchSession, place: dict[str, Any], what: str, breaker: Breaker
+    work: Work, db: BatchSession, place: dict[str, Any], what: str, breaker: Breaker
 ) -> None:
     if breaker.idle:
-        await engine.do(statements.DELETE_BREAKER, **place, what=what)
+        await db.do(statements.DELETE_BREAKER, **place, what=what)
         return
     sample = {"recent": breaker.recent, "opened": breaker.opened, "struck": breaker.struck}
-    await engine.do(
+    await db.do(
         statements.UPDATE_BREAKER,
         **place,
         what=what,

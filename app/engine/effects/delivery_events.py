@@ -34,11 +34,11 @@ async def emit_delivery_event(work: Work, effect: Any, outcome: Outcome) -> None
     kind = event_kind(effect, outcome)
     if kind is None:
         return
-    engine = BatchSession(work.session)
-    if kind not in await subscribed_kinds(engine):
+    db = BatchSession(work.session)
+    if kind not in await subscribed_kinds(db):
         return
     data = {"effect_id": str(effect.id), "workflow_id": str(effect.workflow_id), "step": effect.step_key}
-    await engine.do(
+    await db.do(
         INSERT_DELIVERY_EVENT,
         id=uuid7(),
         kind=kind,

@@ -101,8 +101,8 @@ async def give_back(runtime: Runtime, account_id: UUID, effects: Sequence[Any]) 
 
 async def mark_interrupted(work: Work) -> int:
     """Calls that a dead worker had begun wait for a person unless they may be repeated once more."""
-    engine = BatchSession(work.session)
-    rows = await engine.all(MARK_INTERRUPTED_CALLS, attempts=MAX_ATTEMPTS)
+    db = BatchSession(work.session)
+    rows = await db.all(MARK_INTERRUPTED_CALLS, attempts=MAX_ATTEMPTS)
     if rows:
         log.warning("effect.unknown", count=len(rows))
         await wake_enrollments(work, rows)
@@ -161,9 +161,9 @@ async def begin_effect(runtime: Runtime, account_id: UUID, effect: Any) -> int |
         if opens is not None:
             await _postpone_to_window(work, effect, opens)
         else:
-            lease, engine = runtime.settings.lease_seconds, BatchSession(work.session)
-            await engine.all(LOCK_EFFECT, id=effect.id)
-            rows = await engine.all(
+            lease, db = runtime.settings.lease_seconds, BatchSession(work.session)
+            await db.all(LOCK_EFFECT, id=effect.id)
+            rows = await db.all(
                 BEGIN_EFFECT, id=effect.id, fence=effect.fence, lease=lease, probe=effect.probe
             )
         if rows and rows[0].status == "cancelled":

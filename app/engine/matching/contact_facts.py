@@ -10,12 +10,12 @@ from app.filters.analysis import AskedHistory
 from app.filters.facts import Facts
 
 
-class People:
+class ContactFactsCache:
     """Facts by contact. Those of deleted contacts are kept apart: only what their deletion started sees
     them."""
 
-    def __init__(self, setting: AccountContext) -> None:
-        self.setting = setting
+    def __init__(self, account: AccountContext) -> None:
+        self.account = account
         self._facts: dict[UUID, Facts] = {}
         self._gone: dict[UUID, Facts] = {}
         self._read: set[UUID] = set()
@@ -42,14 +42,14 @@ class People:
             self._history = history
             self._brought["history"] = set()
         if missing := contacts - self._read:
-            self._facts |= await self.setting.facts(missing)
+            self._facts |= await self.account.facts(missing)
             self._read |= missing
         if deleted := set(gone) - self._facts.keys() - self._gone.keys():
-            self._gone |= await self.setting.deleted_facts(deleted)
+            self._gone |= await self.account.deleted_facts(deleted)
         more = {name: ids - self._brought[name] for name, ids in needed.items()}
         if any(more.values()):
             every = self._facts | self._gone
-            await add_history(self.setting, every, more["workflows"], more["history"], history)
+            await add_history(self.account, every, more["workflows"], more["history"], history)
             for name, ids in more.items():
                 self._brought[name] |= ids
 

@@ -16,7 +16,7 @@ from app.engine.core.entry_rules import EntryDecision, History, Verdict
 from app.engine.core.events import CONTACT_DELETED, Event, carried
 from app.engine.core.trigger_index import Candidate
 from app.engine.core.types import Decision, ExitReason, Status
-from app.engine.matching.contact_facts import People
+from app.engine.matching.contact_facts import ContactFactsCache
 from app.engine.program_cache import AccountContext
 from app.work import Work
 from db.ids import uuid7_floor
@@ -39,7 +39,7 @@ class EntryCandidate(msgspec.Struct):
 
     event: Event
     root: UUID
-    candidate: Candidate
+    match: Candidate
     decision: EntryDecision | None = None
     enrollment: UUID | None = None
     settled_at: datetime | None = None
@@ -48,7 +48,7 @@ class EntryCandidate(msgspec.Struct):
 
     @property
     def pair(self) -> WorkflowAndContact:
-        return self.candidate.program.version.workflow_id, self.event.subject_id
+        return self.match.program.version.workflow_id, self.event.subject_id
 
 
 class HourlyEntries(msgspec.Struct):
@@ -87,7 +87,7 @@ class EntryHistory(msgspec.Struct):
 
 
 async def read_entry_histories(
-    work: Work, engine: BatchSession, candidates: Sequence[EntryCandidate]
+    work: Work, db: BatchSession, candidates: Sequence[EntryCandidate]
 ) -> dict[WorkflowAndContact, EntryHistory]:
     """Each contact's past in each workflow."""
     pairs = list({candidate.pair for candidate in candidates})
@@ -95,7 +95,7 @@ async def read_entry_histories(
     histories = {pair: EntryHistory(hours[pair[1]]) for pair in pairs}
     if not pairs:
         return histories
-    rows = await engine.planned(
+    rows = await db.planned(
         READ_ENTRY_HISTORIES,
         workflows=[pair[0] for pair in pairs],
         contacts=[pair[1] for pair in pairs],
@@ -111,17 +111,17 @@ async def read_entry_histories(
 
 
 async def count_entries_today(
-    work: Work, engine: BatchSession, candidates: Sequence[EntryCandidate]
+    work: Work, db: BatchSession, candidates: Sequence[EntryCandidate]
 ) -> dict[UUID, int]:
     """How many entered each workflow that has a cap, in the last 24 hours; counted up to the cap."""
     caps = {
         candidate.pair[0]: cap
         for candidate in candidates
-        if (cap := candidate.candidate.program.version.settings.entry_cap)
+        if (cap := candidate.match.program.version.settings.entry_cap)
     }
     if not caps:
         return {}
-    rows = await engine.all(
+    rows = await db.all(
         COUNT_ENTRIES_TODAY,
         workflows=list(caps),
         caps=list(caps.values()),
@@ -131,43 +131,45 @@ async def count_entries_today(
     return {row.id: row.entered for row in rows}
 
 
-async def write_decisions(work: Work, people: People, candidates: Sequence[EntryCandidate]) -> None:
+async def write_decisions(
+    work: Work, facts_cache: ContactFactsCache, candidates: Sequence[EntryCandidate]
+) -> None:
     """Takes out whom a restart supersedes, lets in who enters, and notes every decision."""
-    engine = people.setting.engine
+    db = facts_cache.account.db
     out = [enrollment for candidate in candidates for enrollment in candidate.supersedes]
     if out:
-        await end_enrollments(work, engine, out, ExitReason.SUPERSEDED)
-    entered = await engine.insert(
+        await end_enrollments(work, db, out, ExitReason.SUPERSEDED)
+    entered = await db.insert(
         INSERT_ENROLLMENTS,
         [_enrollment_row(candidate) for candidate in candidates if candidate.enrollment],
         now=work.now,
     )
     inside = {row.id for row in entered}
-    await _end_superseded(work, people.setting, candidates, entered)
-    people.entered(candidate.event.subject_id for candidate in candidates if candidate.enrollment)
+    await _end_superseded(work, facts_cache.account, candidates, entered)
+    facts_cache.entered(candidate.event.subject_id for candidate in candidates if candidate.enrollment)
     rows = [_decision_row(candidate, inside) for candidate in candidates if candidate.decision is not None]
-    await engine.insert(INSERT_DECISIONS, rows, now=work.now)
+    await db.insert(INSERT_DECISIONS, rows, now=work.now)
 
 
 async def _end_superseded(
-    work: Work, setting: AccountContext, candidates: Sequence[EntryCandidate], entered: Sequence[Any]
+    work: Work, account: AccountContext, candidates: Sequence[EntryCandidate], entered: Sequence[Any]
 ) -> None:
     """The end of those whom the same batch let in and took out again is told like that of others."""
     superseded = {candidate.enrollment for candidate in candidates if candidate.superseded}
-    moves = ChangeSet()
+    changes = ChangeSet()
     for row in entered:
         if row.id in superseded:
-            moves.end(row, Decision(Status.EXITED, None, 0, exit_reason=ExitReason.SUPERSEDED))
-    if moves.ended:
-        await moves.write(work, setting.engine, setting)
+            changes.end(row, Decision(Status.EXITED, None, 0, exit_reason=ExitReason.SUPERSEDED))
+    if changes.ended:
+        await changes.write(work, account.db, account)
 
 
-async def end_enrollments(work: Work, engine: BatchSession, ids: Sequence[UUID], reason: ExitReason) -> None:
+async def end_enrollments(work: Work, db: BatchSession, ids: Sequence[UUID], reason: ExitReason) -> None:
     """Ends those of these enrollments that still live; what they have not sent is not sent."""
-    moves = ChangeSet()
-    for row in await engine.all(LOCK_ACTIVE_ENROLLMENTS, ids=sorted(ids)):
-        moves.add(row, leave(state_of(row), work.now, Status.EXITED, reason), None)
-    await moves.write(work, engine)
+    changes = ChangeSet()
+    for row in await db.all(LOCK_ACTIVE_ENROLLMENTS, ids=sorted(ids)):
+        changes.add(row, leave(state_of(row), work.now, Status.EXITED, reason), None)
+    await changes.write(work, db)
 
 
 def _decision_row(candidate: EntryCandidate, inserted: set[UUID]) -> dict[str, Any]:
@@ -183,7 +185,7 @@ def _decision_row(candidate: EntryCandidate, inserted: set[UUID]) -> dict[str, A
     return {
         "event_id": candidate.event.id,
         "workflow_id": candidate.pair[0],
-        "version": candidate.candidate.program.version.number,
+        "version": candidate.match.program.version.number,
         "contact_id": candidate.pair[1],
         "verdict": verdict.value,
         "detail": detail,
@@ -195,7 +197,7 @@ def _enrollment_row(candidate: EntryCandidate) -> dict[str, Any]:
     return {
         "id": candidate.enrollment,
         "workflow_id": candidate.pair[0],
-        "version": candidate.candidate.program.version.number,
+        "version": candidate.match.program.version.number,
         "contact_id": candidate.pair[1],
         "event_id": candidate.event.id,
         "root_event_id": candidate.root,

@@ -21,21 +21,21 @@ _CACHE_LIMIT = 50_000
 _by_version: dict[tuple[UUID, int], frozenset[str]] = {}  # a version never changes
 
 
-async def subscribed_kinds(engine: BatchSession) -> frozenset[str]:
+async def subscribed_kinds(db: BatchSession) -> frozenset[str]:
     """Which of these kinds the account asks for: by a trigger on e-mails, a wait or a condition of a version
     that may still be run, or by a condition of a segment. A trigger on the end of an enrollment asks only for
     those of one workflow: the index of triggers knows it."""
-    running = [(row.workflow_id, row.number) for row in await engine.all(LIST_RUNNABLE_VERSIONS)]
+    running = [(row.workflow_id, row.number) for row in await db.all(LIST_RUNNABLE_VERSIONS)]
     new = [version for version in running if version not in _by_version]
     if new:
         if len(_by_version) > _CACHE_LIMIT:
             _by_version.clear()
             new = running
         workflows, numbers = [version[0] for version in new], [version[1] for version in new]
-        for row in await engine.all(EVENT_NAMES_OF_VERSIONS, workflows=workflows, numbers=numbers):
+        for row in await db.all(EVENT_NAMES_OF_VERSIONS, workflows=workflows, numbers=numbers):
             _by_version[row.workflow_id, row.number] = _on_demand_kinds(row.names)
     kinds = [_by_version.get(version, frozenset()) for version in running]
-    kinds += [_on_demand_kinds(row.names) for row in await engine.all(EVENT_NAMES_OF_SEGMENTS)]
+    kinds += [_on_demand_kinds(row.names) for row in await db.all(EVENT_NAMES_OF_SEGMENTS)]
     return frozenset[str]().union(*kinds)
 
 

@@ -12,19 +12,19 @@ from db.queries.batch_session import BatchSession
 from db.queries.step_side_effects import FIND_ENROLLMENTS_TO_END
 
 
-async def end_requested(work: Work, engine: BatchSession, rows: Sequence[Any]) -> None:
+async def end_requested(work: Work, db: BatchSession, rows: Sequence[Any]) -> None:
     """Ends what events (rows as they were read) ask to be ended; who entered after the question stays."""
     requests = [row for row in rows if row.kind == LEAVE_REQUESTED]
     if not requests:
         return
-    enrollments = await engine.all(
+    enrollments = await db.all(
         FIND_ENROLLMENTS_TO_END,
         event_id=[row.id for row in requests],
         contact_id=[row.subject_id for row in requests],
         workflow_id=[_optional_id(row.data.get("workflow_id")) for row in requests],
         not_id=[_optional_id(row.data.get("not")) for row in requests],
     )
-    await end_enrollments(work, engine, [row.id for row in enrollments], ExitReason.REMOVED_BY_WORKFLOW)
+    await end_enrollments(work, db, [row.id for row in enrollments], ExitReason.REMOVED_BY_WORKFLOW)
 
 
 def _optional_id(text: str | None) -> UUID | None:

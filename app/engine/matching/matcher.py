@@ -9,7 +9,7 @@ import structlog
 
 from app.engine.core.entry_rules import EntryDecision, Verdict, decide_entry
 from app.engine.core.events import CONTACT_DELETED, Event, Source
-from app.engine.matching.contact_facts import People
+from app.engine.matching.contact_facts import ContactFactsCache
 from app.engine.matching.enroll import (
     EntryCandidate,
     count_entries_today,
@@ -64,9 +64,9 @@ class MatchTask:
         return await BatchSession(self.work.session).only_matcher()
 
     async def claim(self, ids: Sequence[UUID]) -> Sequence[Any]:
-        engine = BatchSession(self.work.session)
-        await engine.become_matcher()
-        return await engine.all(CLAIM_EVENTS_BY_ID, ids=list(ids), most=len(ids))
+        db = BatchSession(self.work.session)
+        await db.become_matcher()
+        return await db.all(CLAIM_EVENTS_BY_ID, ids=list(ids), most=len(ids))
 
     async def run_alone(self, row: Any) -> None:
         await self.run([row], None)
@@ -82,19 +82,19 @@ class MatchTask:
 
     async def run(self, rows: Sequence[Any], mark: UUID | None) -> None:
         work = self.work
-        engine = BatchSession(work.session)
-        setting = await AccountContext.of(work)
-        candidates = _entry_candidates(rows, await setting.live())
-        people = People(setting)
+        db = BatchSession(work.session)
+        account = await AccountContext.of(work)
+        candidates = _entry_candidates(rows, await account.live())
+        facts_cache = ContactFactsCache(account)
         if candidates:
-            await _decide(work, people, candidates, alone=len(rows) == 1)
-            await write_decisions(work, people, candidates)
-        await update_membership(work, people, rows)
-        await wake(work, people, rows)
-        await end_requested(work, engine, rows)
-        await engine.do(MARK_EVENTS_MATCHED, ids=[row.id for row in rows], now=work.now)
+            await _decide(work, facts_cache, candidates, alone=len(rows) == 1)
+            await write_decisions(work, facts_cache, candidates)
+        await update_membership(work, facts_cache, rows)
+        await wake(work, facts_cache, rows)
+        await end_requested(work, db, rows)
+        await db.do(MARK_EVENTS_MATCHED, ids=[row.id for row in rows], now=work.now)
         if mark is not None:
-            await engine.do(DELETE_MARKS, marks=[mark])
+            await db.do(DELETE_MARKS, marks=[mark])
         await commit(work.session, Boundary.MATCH)
 
 
@@ -118,32 +118,34 @@ def _entry_candidates(rows: Sequence[Any], live: LiveWorkflows) -> list[EntryCan
             EntryCandidate(event, row.root_event_id, candidate) for candidate in live.index.candidates(event)
         )
     paused = [candidate for candidate in candidates if candidate.pair[0] not in live.accepting]
-    for one in paused:
-        one.decision = EntryDecision(Verdict.WORKFLOW_PAUSED, {"source": one.event.source.value})
+    for candidate in paused:
+        candidate.decision = EntryDecision(Verdict.WORKFLOW_PAUSED, {"source": candidate.event.source.value})
     return candidates
 
 
-async def _decide(work: Work, people: People, candidates: Sequence[EntryCandidate], *, alone: bool) -> None:
+async def _decide(
+    work: Work, facts_cache: ContactFactsCache, candidates: Sequence[EntryCandidate], *, alone: bool
+) -> None:
     """In the order of events: who enters by one event is in by the next. Of an event that is `alone`, only
     the workflow that fails is left out, and the audit says which."""
     undecided = [candidate for candidate in candidates if candidate.decision is None]
-    await people.load(
-        ((candidate.event.subject_id, candidate.candidate.program) for candidate in undecided),
+    await facts_cache.load(
+        ((candidate.event.subject_id, candidate.match.program) for candidate in undecided),
         gone=[
             candidate.event.subject_id for candidate in undecided if candidate.event.kind == CONTACT_DELETED
         ],
     )
-    before = await read_entry_histories(work, people.setting.engine, undecided)
-    today = await count_entries_today(work, people.setting.engine, undecided)
-    for one in undecided:
-        workflow, contact = one.pair
-        past = before[one.pair]
-        facts = people.of(contact, gone=one.event.kind == CONTACT_DELETED)
+    before = await read_entry_histories(work, facts_cache.account.db, undecided)
+    today = await count_entries_today(work, facts_cache.account.db, undecided)
+    for candidate in undecided:
+        workflow, contact = candidate.pair
+        past = before[candidate.pair]
+        facts = facts_cache.of(contact, gone=candidate.event.kind == CONTACT_DELETED)
         event_hit(facts)
         try:
-            one.decision = decide_entry(
-                one.candidate,
-                one.event,
+            candidate.decision = decide_entry(
+                candidate.match,
+                candidate.event,
                 past.history,
                 facts,
                 work.now,
@@ -152,13 +154,13 @@ async def _decide(work: Work, people: People, candidates: Sequence[EntryCandidat
         except Exception as error:
             if not alone:
                 raise
-            log.exception("event.candidate_failed", id=str(one.event.id), workflow=str(workflow))
-            _audit_skipped_event(work, one.event, f"could not start workflow {workflow}", error)
+            log.exception("event.candidate_failed", id=str(candidate.event.id), workflow=str(workflow))
+            _audit_skipped_event(work, candidate.event, f"could not start workflow {workflow}", error)
             continue
-        if one.decision.verdict is Verdict.ENROLLED:
-            settings = one.candidate.program.version.settings
-            one.enrollment = uuid7()
+        if candidate.decision.verdict is Verdict.ENROLLED:
+            settings = candidate.match.program.version.settings
+            candidate.enrollment = uuid7()
             if settings.settle_seconds:
-                one.settled_at = work.now + timedelta(seconds=settings.settle_seconds)
-            past.entered(one)
+                candidate.settled_at = work.now + timedelta(seconds=settings.settle_seconds)
+            past.entered(candidate)
             today[workflow] = today.get(workflow, 0) + 1

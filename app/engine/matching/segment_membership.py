@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from app.engine.core.events import MANUAL, SEGMENT_ENTERED, SEGMENT_LEFT
-from app.engine.matching.contact_facts import People
+from app.engine.matching.contact_facts import ContactFactsCache
 from app.engine.program_cache import AccountContext
 from app.engine.recovery.transient_errors import is_transient
 from app.redaction import redact
@@ -41,33 +41,33 @@ Row = dict[str, Any]
 _NOT_CHANGING = (SEGMENT_ENTERED, SEGMENT_LEFT, MANUAL)
 
 
-async def update_membership(work: Work, people: People, rows: Sequence[Any]) -> None:
+async def update_membership(work: Work, facts_cache: ContactFactsCache, rows: Sequence[Any]) -> None:
     """After these events (rows as they were read): who of their contacts came into a watched segment or left
     one, with the events of that. A change of one that was never compared yet is left to the comparison."""
-    setting = people.setting
-    watched = await setting.segments()
-    reads_history = any(watch.asks_workflows or watch.asks_history for watch in watched.values())
+    account = facts_cache.account
+    watched = await account.segments()
+    reads_history = any(compiled.asks_workflows or compiled.asks_history for compiled in watched.values())
     causes = _causes(row for row in rows if reads_history or row.kind not in _NOT_CHANGING)
     if not watched or not causes:
         return
-    engine = setting.engine
+    db = account.db
     compared = {
-        row.id for row in await engine.all(FIND_COMPARED_SEGMENTS, ids=list(watched), first=NEVER_COMPARED)
+        row.id for row in await db.all(FIND_COMPARED_SEGMENTS, ids=list(watched), first=NEVER_COMPARED)
     }
-    watched = {segment: watch for segment, watch in watched.items() if segment in compared}
-    await people.load((contact, watch) for contact in causes for watch in watched.values())
-    member_rows = await engine.all(READ_MEMBERS, contacts=list(causes), segments=list(watched))
+    watched = {segment: compiled for segment, compiled in watched.items() if segment in compared}
+    await facts_cache.load((contact, compiled) for contact in causes for compiled in watched.values())
+    member_rows = await db.all(READ_MEMBERS, contacts=list(causes), segments=list(watched))
     members = {(row.segment_id, row.contact_id) for row in member_rows}
     came: list[Row] = []
     went: list[Row] = []
-    for segment, one in watched.items():
+    for segment, compiled in watched.items():
         for contact in causes:
-            facts = people.of(contact)
-            inside = facts is not None and one.match(facts, work.now)
+            facts = facts_cache.of(contact)
+            inside = facts is not None and compiled.match(facts, work.now)
             if inside != ((segment, contact) in members):
                 (came if inside else went).append({"segment_id": segment, "contact_id": contact})
-    gone = {contact for contact in causes if people.of(contact) is None}
-    await _write_changes(work, engine, came, went, causes, gone)
+    gone = {contact for contact in causes if facts_cache.of(contact) is None}
+    await _write_changes(work, db, came, went, causes, gone)
 
 
 def _causes(rows: Iterable[Any]) -> dict[UUID, Any]:
@@ -80,22 +80,22 @@ async def compare_due_segment(work: Work) -> int:
     """One segment whose time has come, against everybody: a batch of those who came in and one of those who
     went; the first time everybody at once, without events. How many segments there were. One that cannot be
     compared stops no other."""
-    engine = BatchSession(work.session)
+    db = BatchSession(work.session)
     # What the matcher commits between two of our reads would look as if somebody had left.
-    await engine.become_matcher()
-    rows = await engine.all(CLAIM_DUE_SEGMENT, now=work.now)
+    await db.become_matcher()
+    rows = await db.all(CLAIM_DUE_SEGMENT, now=work.now)
     if not rows:
         return 0
     segment = rows[0]
-    setting = await AccountContext.of(work)
+    account = await AccountContext.of(work)
     try:
         async with work.session.begin_nested():  # an error in its SQL takes nothing else with it
-            again: datetime | None = await _compare_segment(work, setting, segment)
+            again: datetime | None = await _compare_segment(work, account, segment)
     except Exception as error:
         if is_transient(error):
             raise
         again = _record_failure(work, segment, error)
-    await engine.do(SET_NEXT_COMPARISON, id=segment.id, due_at=again)
+    await db.do(SET_NEXT_COMPARISON, id=segment.id, due_at=again)
     work.notify_worker()
     await work.commit()
     return 1
@@ -111,26 +111,26 @@ def _record_failure(work: Work, segment: Any, error: Exception) -> datetime | No
     return None if segment.due_at == NEVER_COMPARED else work.now + RETRY_AFTER_ERROR
 
 
-async def _compare_segment(work: Work, setting: AccountContext, segment: Any) -> datetime:
+async def _compare_segment(work: Work, account: AccountContext, segment: Any) -> datetime:
     """When it is to be compared again."""
     condition = where(
-        read_filter(segment.filter), Contact.__table__, setting.known.fields, setting.zone, work.now
+        read_filter(segment.filter), Contact.__table__, account.cached.fields, account.zone, work.now
     )
     if segment.due_at == NEVER_COMPARED:
         await fill_segment(work.session, segment.id, condition, work.now)
-    elif not await _compare_batch(work, setting.engine, segment.id, condition):
+    elif not await _compare_batch(work, account.db, segment.id, condition):
         return work.now
     return work.now + COMPARE_INTERVAL
 
 
-async def _compare_batch(work: Work, engine: BatchSession, segment: UUID, condition: Any) -> bool:
+async def _compare_batch(work: Work, db: BatchSession, segment: UUID, condition: Any) -> bool:
     """Whether that was all."""
     came = await find_new_members(work.session, segment, condition, BATCH)
     went = await find_former_members(work.session, segment, condition, BATCH)
     gone = {row.id for row in went if not row.there}
     await _write_changes(
         work,
-        engine,
+        db,
         [{"segment_id": segment, "contact_id": contact} for contact in came],
         [{"segment_id": segment, "contact_id": row.id} for row in went],
         {},
@@ -141,7 +141,7 @@ async def _compare_batch(work: Work, engine: BatchSession, segment: UUID, condit
 
 async def _write_changes(
     work: Work,
-    engine: BatchSession,
+    db: BatchSession,
     came: Sequence[Row],
     went: Sequence[Row],
     causes: dict[UUID, Any],
@@ -149,8 +149,8 @@ async def _write_changes(
 ) -> None:
     """Members and events together. What another transaction wrote in this moment is told by that one; of who
     is deleted nothing is told."""
-    entered = await engine.insert(INSERT_MEMBERS, came, now=work.now)
-    left = await engine.insert(
+    entered = await db.insert(INSERT_MEMBERS, came, now=work.now)
+    left = await db.insert(
         DELETE_MEMBERS, sorted(went, key=lambda row: (row["segment_id"], row["contact_id"]))
     )
     events = [_event_row(SEGMENT_ENTERED, row, causes.get(row.contact_id)) for row in entered]
@@ -160,7 +160,7 @@ async def _write_changes(
         for row in left
         if row.contact_id not in silent
     ]
-    await engine.insert(INSERT_EVENTS, events, now=work.now)
+    await db.insert(INSERT_EVENTS, events, now=work.now)
 
 
 def _event_row(kind: str, row: Any, cause: Any) -> Row:

@@ -10,7 +10,7 @@ from app.engine.core.events import CONTACT_DELETED, Event, Source, offered
 from app.engine.core.timing.wait_times import moved_elsewhere
 from app.engine.core.types import WaitReason
 from app.engine.core.version import Program
-from app.engine.matching.contact_facts import People
+from app.engine.matching.contact_facts import ContactFactsCache
 from app.filters.facts import Facts
 from app.work import Work
 from db.queries.event_matching import (
@@ -66,66 +66,70 @@ class _ContactEvents:
         )
 
 
-async def wake(work: Work, people: People, rows: Sequence[Any]) -> None:
+async def wake(work: Work, facts_cache: ContactFactsCache, rows: Sequence[Any]) -> None:
     """Marks as due who has to be looked at after these events (rows as they were read)."""
-    engine = people.setting.engine
+    db = facts_cache.account.db
     gone = [row.subject_id for row in rows if row.kind == CONTACT_DELETED]
     if gone:
-        await engine.do(WAKE_ENROLLMENTS_OF_CONTACTS, ids=gone, now=work.now)
-    heard: dict[UUID, _ContactEvents] = {}
+        await db.do(WAKE_ENROLLMENTS_OF_CONTACTS, ids=gone, now=work.now)
+    events_by_contact: dict[UUID, _ContactEvents] = {}
     for row in rows:
         event = Event(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
-        heard.setdefault(row.subject_id, _ContactEvents()).add(event, row.occurred_at)
-    standing = await _settled_waits(work, people, heard)
-    if not standing:
+        events_by_contact.setdefault(row.subject_id, _ContactEvents()).add(event, row.occurred_at)
+    waits = await _settled_waits(work, facts_cache, events_by_contact)
+    if not waits:
         return
-    await people.load((row.contact_id, program) for row, program in standing)
-    woken, met = [], []
-    for row, program in standing:
-        facts = people.of(row.contact_id)
+    await facts_cache.load((row.contact_id, program) for row, program in waits)
+    woken, fulfilled = [], []
+    for row, program in waits:
+        facts = facts_cache.of(row.contact_id)
         if facts is None:
             continue
-        event_id = _awaited_event(row, program, heard[row.contact_id], facts, work.now)
+        event_id = _awaited_event(row, program, events_by_contact[row.contact_id], facts, work.now)
         if event_id is not None:
-            met.append({"id": row.id, "seq": row.seq, "event_id": event_id})
-        elif heard[row.contact_id].changes(program) and _would_advance(row, program, facts, work.now):
+            fulfilled.append({"id": row.id, "seq": row.seq, "event_id": event_id})
+        elif events_by_contact[row.contact_id].changes(program) and _would_advance(
+            row, program, facts, work.now
+        ):
             woken.append(row.id)
-    if met or woken:  # in one order, as whoever else locks several
-        await engine.all(LOCK_ENROLLMENTS, ids=sorted([*(row["id"] for row in met), *woken]))
-    await engine.insert(WAKE_BY_EVENT, met, now=work.now)
+    if fulfilled or woken:  # in one order, as whoever else locks several
+        await db.all(LOCK_ENROLLMENTS, ids=sorted([*(row["id"] for row in fulfilled), *woken]))
+    await db.insert(WAKE_BY_EVENT, fulfilled, now=work.now)
     if woken:
-        await engine.do(WAKE_ENROLLMENTS, ids=woken, now=work.now)
+        await db.do(WAKE_ENROLLMENTS, ids=woken, now=work.now)
 
 
 async def _settled_waits(
-    work: Work, people: People, heard: dict[UUID, _ContactEvents]
+    work: Work, facts_cache: ContactFactsCache, events_by_contact: dict[UUID, _ContactEvents]
 ) -> list[tuple[Any, Program]]:
     """Who stands where they may hear. Somebody on the move is waited for: what they come to wait for in this
     very moment, they hear as well."""
-    engine = people.setting.engine
-    concerned = await _concerned_waits(work, people, heard)
+    db = facts_cache.account.db
+    concerned = await _concerned_waits(work, facts_cache, events_by_contact)
     moving = [row.id for row, _ in concerned if row.due]
     if moving:
-        await engine.all(LOCK_ENROLLMENTS, ids=sorted(moving))
-        concerned = await _concerned_waits(work, people, heard)
+        await db.all(LOCK_ENROLLMENTS, ids=sorted(moving))
+        concerned = await _concerned_waits(work, facts_cache, events_by_contact)
     return [(row, program) for row, program in concerned if row.wait_reason in _INTERRUPTIBLE]
 
 
 async def _concerned_waits(
-    work: Work, people: People, heard: dict[UUID, _ContactEvents]
+    work: Work, facts_cache: ContactFactsCache, events_by_contact: dict[UUID, _ContactEvents]
 ) -> list[tuple[Any, Program]]:
-    rows = await people.setting.engine.planned(READ_ACTIVE_ENROLLMENTS, ids=list(heard), now=work.now)
-    programs = await people.setting.programs((row.workflow_id, row.version) for row in rows)
+    rows = await facts_cache.account.db.planned(
+        READ_ACTIVE_ENROLLMENTS, ids=list(events_by_contact), now=work.now
+    )
+    programs = await facts_cache.account.programs((row.workflow_id, row.version) for row in rows)
     concerned: list[tuple[Any, Program]] = []
     for row in rows:
         program = programs.get((row.workflow_id, row.version))
-        if isinstance(program, Program) and heard[row.contact_id].concerns(program):
+        if isinstance(program, Program) and events_by_contact[row.contact_id].concerns(program):
             concerned.append((row, program))
     return concerned
 
 
 def _awaited_event(
-    row: Any, program: Program, heard: _ContactEvents, facts: Facts, now: datetime
+    row: Any, program: Program, contact_events: _ContactEvents, facts: Facts, now: datetime
 ) -> UUID | None:
     """The first event that an event wait waited for: of its kind, about its subject, after it began and
     before its time was over, however late it is looked at. What a step did in the move in which the wait
@@ -133,7 +137,7 @@ def _awaited_event(
     if row.wait_reason != WaitReason.EVENT or row.started_at is None:
         return None
     place = program.by_key.get(row.step_key)
-    for event, at in heard.events:
+    for event, at in contact_events.events:
         awaited = any(place in program.listens.get(pair, ()) for pair in offered(event))
         if not awaited or place is None or not row.started_at < at <= row.wait_until:
             continue

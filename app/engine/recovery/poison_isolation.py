@@ -119,15 +119,15 @@ async def next_suspect(work: Work, kind: BatchKind) -> Suspect | None:
     on."""
     gone = work.runtime.settings.gone_seconds
     async with _mark_session(work) as session:
-        engine = BatchSession(session)
-        while marks := await engine.all(LOCK_LEFT_BEHIND_MARK, kind=kind, gone=gone):
+        db = BatchSession(session)
+        while marks := await db.all(LOCK_LEFT_BEHIND_MARK, kind=kind, gone=gone):
             left: Any = marks[0]
             if len(left.ids) > 1:
                 log.warning("batch.left_behind", kind=kind, worker=str(left.worker_id), count=len(left.ids))
-                await engine.do(SPLIT_STATEMENTS[kind], id=left.id, now=work.now)
+                await db.do(SPLIT_STATEMENTS[kind], id=left.id, now=work.now)
                 await commit(session, Boundary.MARK_SPLIT)
                 continue
-            taken: Any = (await engine.all(TAKE_SUSPECT, id=left.id, worker=work.runtime.id))[0]
+            taken: Any = (await db.all(TAKE_SUSPECT, id=left.id, worker=work.runtime.id))[0]
             await commit(session, Boundary.MARK_TAKEN_ALONE)
             return Suspect(left.id, taken.ids[0], taken.crashes)
     return None

@@ -29,24 +29,24 @@ async def fire_occurrence(work: Work, job: Job) -> bool:
     same transaction, and each event has an id of its own occurrence: a kill between doubles nothing."""
     args = job.args
     workflow, key = UUID(args["workflow_id"]), args["trigger"]
-    setting = await AccountContext.of(work)
-    rows = await setting.engine.all(READ_VERSION_DOCUMENTS, workflows=[workflow], numbers=[args["version"]])
+    account = await AccountContext.of(work)
+    rows = await account.db.all(READ_VERSION_DOCUMENTS, workflows=[workflow], numbers=[args["version"]])
     trigger = timed_triggers(rows[0].document).get(key) if rows else None
     if trigger is None:
         return True
     at, now = datetime.fromisoformat(args["at"]), datetime.fromisoformat(args["now"])
     contact_ids = await next_contacts(
         work.session,
-        contact_conditions(trigger, at, setting.known.fields, setting.zone),
-        setting.known.fields,
-        setting.zone,
+        contact_conditions(trigger, at, account.cached.fields, account.zone),
+        account.cached.fields,
+        account.zone,
         now=now,
         after=UUID(args["after"]) if "after" in args else None,
         limit=BATCH,
     )
     if contact_ids:
-        kind, data, moment, name = event_content(trigger, f"{workflow}:{key}", at, setting.zone)
-        await setting.engine.insert(
+        kind, data, moment, name = event_content(trigger, f"{workflow}:{key}", at, account.zone)
+        await account.db.insert(
             INSERT_OCCURRENCE_EVENTS,
             [{"id": derived(moment, name, str(contact)), "subject_id": contact} for contact in contact_ids],
             kind=kind,

@@ -62,25 +62,25 @@ async def run_schedules(runtime: Runtime, account_id: UUID) -> int:
 async def fire_due_schedules(work: Work) -> int:
     """Each occurrence that is to be done becomes one durable job, in the transaction that moves its clock on:
     whatever happens, it is made once."""
-    engine = BatchSession(work.session)
-    rows = await engine.all(CLAIM_DUE_SCHEDULES, now=work.now, most=SCHEDULE_BATCH)
+    db = BatchSession(work.session)
+    rows = await db.all(CLAIM_DUE_SCHEDULES, now=work.now, most=SCHEDULE_BATCH)
     for row in rows:
         try:
-            await _fire(work, engine, row)
+            await _fire(work, db, row)
         except (msgspec.MsgspecError, ValueError) as error:
             # Whatever one workflow's document has in it, the other clocks strike.
             log.exception("clock.unreadable", workflow=str(row.workflow_id), trigger=row.trigger_key)
-            await _postpone(work, engine, row, error)
+            await _postpone(work, db, row, error)
     await work.commit()
     return len(rows)
 
 
-async def _postpone(work: Work, engine: BatchSession, row: Any, error: Exception) -> None:
+async def _postpone(work: Work, db: BatchSession, row: Any, error: Exception) -> None:
     """A clock that cannot be read is looked at again later; what it misses meanwhile follows its policy."""
     reason = redact(f"{type(error).__name__}: {error}")[:200]
     changes = {"trigger": (None, row.trigger_key), "error": (None, reason)}
     work.audit("workflow.clock_unreadable", "workflow", row.workflow_id, changes)
-    await engine.do(
+    await db.do(
         POSTPONE_SCHEDULE,
         workflow=row.workflow_id,
         trigger=row.trigger_key,
@@ -88,24 +88,22 @@ async def _postpone(work: Work, engine: BatchSession, row: Any, error: Exception
     )
 
 
-async def _fire(work: Work, engine: BatchSession, row: Any) -> None:
+async def _fire(work: Work, db: BatchSession, row: Any) -> None:
     trigger = timed_triggers(row.document).get(row.trigger_key)
     if trigger is None or row.status not in ("active", "paused"):
-        await engine.do(DELETE_SCHEDULE, workflow=row.workflow_id, trigger=row.trigger_key)
+        await db.do(DELETE_SCHEDULE, workflow=row.workflow_id, trigger=row.trigger_key)
         return
     last_at, next_at = row.last_at or row.next_at - timedelta(seconds=1), NEVER
     if row.status == "active":
-        [before] = await engine.all(
+        [before] = await db.all(
             HAS_UNFINISHED_OCCURRENCE, workflow=str(row.workflow_id), trigger=row.trigger_key
         )
         if before.busy:
             # Occurrences do not pile up: those that come meanwhile are missed, and follow the policy.
             later = work.now + RECHECK_UNFINISHED
-            await engine.do(
-                POSTPONE_SCHEDULE, workflow=row.workflow_id, trigger=row.trigger_key, next_at=later
-            )
+            await db.do(POSTPONE_SCHEDULE, workflow=row.workflow_id, trigger=row.trigger_key, next_at=later)
             return
-        zone = ZoneInfo((await engine.all(READ_ACCOUNT))[0].time_zone)
+        zone = ZoneInfo((await db.all(READ_ACCOUNT))[0].time_zone)
         struck = strikes(trigger, last_at, work.now, zone)
         last_at, next_at = struck.last_at, struck.next_at or NEVER
         for place, moment in enumerate(struck.run):
@@ -118,7 +116,7 @@ async def _fire(work: Work, engine: BatchSession, row: Any) -> None:
             }
             work.add_job("clocks", FIRE_TASK, args, after=timedelta(microseconds=place))
         _audit_missed(work, row, struck, trigger.missed)
-    await engine.do(
+    await db.do(
         UPSERT_SCHEDULE,
         workflow=row.workflow_id,
         trigger=row.trigger_key,
@@ -144,9 +142,9 @@ def _audit_missed(work: Work, row: Any, struck: Struck, policy: str) -> None:
 
 async def mark_overdue_tasks(work: Work) -> int:
     """Open tasks past their time become overdue, once, and say so."""
-    engine = BatchSession(work.session)
-    rows = await engine.all(MARK_TASKS_OVERDUE, now=work.now, most=TASK_BATCH)
-    await engine.insert(INSERT_EVENTS, [_overdue_event(row) for row in rows if row.there], now=work.now)
+    db = BatchSession(work.session)
+    rows = await db.all(MARK_TASKS_OVERDUE, now=work.now, most=TASK_BATCH)
+    await db.insert(INSERT_EVENTS, [_overdue_event(row) for row in rows if row.there], now=work.now)
     work.notify_worker()
     await work.commit()
     return len(rows)

@@ -96,11 +96,11 @@ async def take_from(
     """Their open visits are left, what is not sent yet is not sent (`error` says why), and nobody is asked
     any more."""
     ids = [row.id for row in rows]
-    engine = BatchSession(work.session)
+    db = BatchSession(work.session)
     await work.enrollments.close_visits(ids, detail, work.now)
-    await engine.do(CANCEL_UNSENT_EFFECTS, ids=ids, error=error)
+    await db.do(CANCEL_UNSENT_EFFECTS, ids=ids, error=error)
     closed = [{"enrollment_id": row.id, "seq": row.seq, "status": "withdrawn"} for row in rows]
-    await engine.insert(CLOSE_APPROVALS, closed)
+    await db.insert(CLOSE_APPROVALS, closed)
 
 
 def go_on_at(row: Row, step_key: str, now: Any) -> None:

@@ -41,8 +41,8 @@ BUGS = (
         "a-decision-is-lost",
         "Why somebody did not enter is not written down.",
         "app/engine/matching/enroll.py",
-        "    await engine.insert(INSERT_DECISIONS, rows, now=work.now)\n",
-        "    await engine.insert(INSERT_DECISIONS, rows[1:], now=work.now)\n",
+        "    await db.insert(INSERT_DECISIONS, rows, now=work.now)\n",
+        "    await db.insert(INSERT_DECISIONS, rows[1:], now=work.now)\n",
         ("tests/integration/engine/test_end_to_end.py",),
     ),
     Bug(

@@ -9,7 +9,7 @@ from app.engine.advancing.runner import advance_enrollments
 from app.engine.core.steps import AddNote, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
 from app.engine.core.triggers import ContactCreated, InboundWebhook, Manual, SegmentEntered
 from app.engine.core.version import Program
-from app.engine.matching.contact_facts import People
+from app.engine.matching.contact_facts import ContactFactsCache
 from app.engine.program_cache import AccountContext
 from app.filters.ast import Filter, Op
 from app.ports import Refused, Sent
@@ -124,7 +124,7 @@ async def test_of_the_history_only_what_is_asked_for_is_read(stage: Stage) -> No
         setting = await AccountContext.of(work)
         program = (await setting.programs([(flow, 1)]))[flow, 1]
         assert isinstance(program, Program)
-        people = People(setting)
+        people = ContactFactsCache(setting)
         await people.load([(ann, program)])
         facts = people.of(ann)
     assert facts is not None
