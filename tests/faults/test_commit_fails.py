@@ -86,6 +86,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/contacts/bulk/restoration": {"all": True},
     "/contacts/bulk/tags": {"all": True, "tag": "many"},
     "/contacts/{contact_id}": {"first_name": "Bea"},
+    "/contacts/{contact_id}/fields/{key}": {"value": "Bea"},
     "/fields": {"label": "New", "type": "text"},
     "/fields/{field_id}": {"label": "Taken", "options": "free\npro"},
     "/imports/{import_id}/mapping": {"columns": {"0": "email"}},

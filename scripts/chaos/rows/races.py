@@ -96,15 +96,17 @@ async def race(first: Runtime, second: Runtime, account: UUID, chance: random.Ra
     else:
         found["first"] += len(wrote)
         found += await outcomes(account, (second, "second", theirs))
-    await asyncio.sleep(SHORT)  # whatever neither had is free now
-    rest = await own(await claim(second, account), held, second, account)
+    # What neither has written is free now. Effects that are due at the same moment come in no order, so it
+    # takes all to be sure to have these.
+    await asyncio.sleep(SHORT)
+    rest = await own(await claim(second, account, RACES), held, second, account)
     return found + await outcomes(account, (second, "second", rest))
 
 
-async def claim(runtime: Runtime, account: UUID) -> list[Any]:
+async def claim(runtime: Runtime, account: UUID, most: int = ROUND) -> list[Any]:
     async with open_work(runtime, account, SYSTEM) as work:
         lease = runtime.settings.lease_seconds
-        rows = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=ROUND, lease=lease)
+        rows = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=most, lease=lease)
         await work.session.commit()
         return list(rows)
 

@@ -210,20 +210,25 @@ async def touched(stage: Stage, plans: str, statement: Any, table: str, **values
 
 
 @pytest.mark.parametrize("plans", ["force_custom_plan", "force_generic_plan"])
-@pytest.mark.parametrize("analyzed", [False, True])
-async def test_no_claim_reads_what_is_held(stage: Stage, analyzed: bool, plans: str) -> None:
-    """Whatever the planner believes of the tables."""
+@pytest.mark.parametrize("analyzed", ["before", "after"])
+async def test_no_claim_reads_what_is_held(stage: Stage, analyzed: str, plans: str) -> None:
+    """With statistics from before or after the crowd came."""
     held, other = await flow(stage, MAIL, held=True), await flow(stage, MAIL)
     for _ in range(20):
         await flow(stage, MAIL)
+    if analyzed == "before":
+        await stage.sql("analyze enrollments, effects, workflows")
     for workflow, count in ((held, CROWD), (other, 5)):
         await crowd(stage, workflow, count)
         await stage.sql(PENDING, workflow)
-    if analyzed:
+    if analyzed == "after":
         await stage.sql("analyze enrollments, effects, workflows")
     now = await stage.now()
     assert await touched(stage, plans, CLAIM_DUE_ENROLLMENTS, "enrollments", now=now, most=500) <= 20
-    for table in ("effects", "enrollments"):
-        assert await touched(stage, plans, CLAIM_EFFECTS, table, now=now, most=40, lease=60) <= 30, table
-    assert await touched(stage, plans, MARK_INTERRUPTED_CALLS, "effects", attempts=12) <= 5
+    # With statistics older than an account's effects, PostgreSQL may join the few claimed ones by hashing all
+    # of the account's. That lasts until autovacuum has analyzed the table, a minute or two.
+    if analyzed == "after":
+        for table in ("effects", "enrollments"):
+            assert await touched(stage, plans, CLAIM_EFFECTS, table, now=now, most=40, lease=60) <= 30, table
+        assert await touched(stage, plans, MARK_INTERRUPTED_CALLS, "effects", attempts=12) <= 5
     await stage.sql("delete from accounts where id = $1", stage.account)
