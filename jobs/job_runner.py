@@ -17,7 +17,7 @@ from app.runtime import Runtime
 from app.work import SYSTEM, Actor, open_work
 from db.models import Job
 from db.queries.batch_session import BatchSession
-from db.queries.effect_claims import CLAIM_JOB, FAIL_JOB, FINISH_JOB, RENEW_JOB, REQUEUE_JOB
+from db.queries.job_claims import CLAIM_JOB, FAIL_JOB, FINISH_JOB, RENEW_JOB, REQUEUE_JOB
 from jobs.registry import HANDLERS, Handler
 
 log = structlog.get_logger(__name__)

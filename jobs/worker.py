@@ -28,9 +28,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import failpoints
 from app.engine.effects.dispatcher import send_effects
-from app.engine.recovery.event_retention import forget
+from app.engine.recovery.retention import delete_old_events
 from app.engine.recovery.restore_guard import RestoreGuard
-from app.engine.recovery.retention import upkeep
+from app.engine.recovery.retention import delete_expired_data
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.web.logs import configure, hide_settings
@@ -124,11 +124,11 @@ class Worker:
 
     async def on_upkeep(self, _context: Any) -> None:
         self.saq.heard += 1
-        log.info("upkeep.done", rows=await upkeep(self.runtime))
+        log.info("upkeep.done", rows=await delete_expired_data(self.runtime))
 
     async def on_forget(self, _context: Any) -> None:
         self.saq.heard += 1
-        log.info("forget.done", rows=await forget(self.runtime))
+        log.info("forget.done", rows=await delete_old_events(self.runtime))
 
     async def _sql(self, statement: Any, **values: Any) -> None:
         async with self.runtime.engine.begin() as connection:

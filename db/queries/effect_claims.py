@@ -1,7 +1,8 @@
-"""Statements of leases: effects to be sent and durable jobs to be done.
+"""Statements that claim effects, begin their calls and write their outcomes.
 
-A lease runs on the bare clock of the database; what is due is compared with the engine's time. Every claim
-raises `fence`, and every write of an outcome names the fence that it was claimed with.
+A lease ends by the database's own clock; due times are compared with the engine's time. Every claim raises
+`fence`, and every write of an outcome names the fence of its claim: a worker that lost its lease updates no
+row.
 """
 
 from sqlalchemy import text
@@ -10,8 +11,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 from db.queries.due_work import due_workflows
 
 LEASE_INTERVAL = "make_interval(secs => cast(:lease as double precision))"  # the setting LEASE_SECONDS
-# Short, because the row stays locked while a batch is written: it only bridges the time between two batches.
-JOB_LEASE_INTERVAL = f"{LEASE_INTERVAL} / 4"
 
 # No attempt of the effect `f` was begun, that of a probe neither: nothing can have left. The later conditions
 # are for rows that were tried before `tried_at` was noted.
@@ -170,36 +169,4 @@ insert into events (id, kind, subject_id, source, data, root_event_id, depth, oc
 select :id, :kind, e.contact_id, 'system', cast(cast(:data as text) as jsonb), e.root_event_id, e.depth + 1,
        cast(:now as timestamptz)
   from enrollments e where e.account_id = current_account() and e.id = :enrollment
-""")
-
-CLAIM_JOB = text(f"""
-with x as materialized (
-        select id from jobs
-         where account_id = current_account() and due_at <= cast(:now as timestamptz)
-           and (status = 'queued' or status = 'running' and lease_until < clock_timestamp())
-         order by due_at, id limit 1 for update skip locked)
-update jobs j set status = 'running', fence = j.fence + 1,
-       lease_until = clock_timestamp() + {JOB_LEASE_INTERVAL},
-       attempts = j.attempts + 1, started_at = coalesce(j.started_at, clock_timestamp())
-  from x
- where j.account_id = current_account() and j.id = x.id
-returning j.id, j.fence, j.attempts, j.max_attempts, j.task
-""")  # noqa: S608 -- a constant
-# Held through the batch: nobody else can take or cancel the job while its rows are written.
-RENEW_JOB = text(f"""
-update jobs set lease_until = clock_timestamp() + {JOB_LEASE_INTERVAL}
- where account_id = current_account() and id = :id and fence = :fence and status = 'running' returning id
-""")  # noqa: S608 -- a constant
-FINISH_JOB = text("""
-update jobs set status = 'done', finished_at = clock_timestamp(), lease_until = null, error = null
- where account_id = current_account() and id = :id and fence = :fence and status = 'running' returning id
-""")
-REQUEUE_JOB = text("""
-update jobs set status = 'queued', due_at = cast(:due_at as timestamptz), lease_until = null, error = :error,
-       attempts = attempts - :forgiven
- where account_id = current_account() and id = :id and fence = :fence and status = 'running' returning id
-""")
-FAIL_JOB = text("""
-update jobs set status = 'failed', finished_at = clock_timestamp(), lease_until = null, error = :error
- where account_id = current_account() and id = :id and fence = :fence and status = 'running' returning id
 """)

@@ -1,37 +1,69 @@
-"""What has served its time goes: contacts, notes and tasks deleted for 30 days (until then they can be
-restored), and decisions "the filter did not match" of a week ago. Everything else of a decision or a
-person's way stays."""
+"""Delete expired data. The worker runs `delete_expired_data` every hour and `delete_old_events` every day.
+
+Hourly: contacts, notes and tasks that were deleted 30 days ago (until then they can be restored), and
+decisions older than a week that say only that a filter did not match. All other decisions, and the path of
+every enrollment, stay.
+
+Daily: webhook deliveries, events and finished schedule jobs older than 30 days. An event stays as long as an
+enrollment or a decision refers to it. In an account whose workflows or segments have a condition on history
+all events stay, because such a condition may look back for years.
+"""
 
 from datetime import timedelta
+from uuid import UUID
 
 from app.runtime import Runtime
 from app.work import SYSTEM, Work, open_work
-from db.queries.retention import DataRetention, accounts_with_expired_data
+from db.queries.retention import Retention, accounts_with_expired_data, accounts_with_old_events, read_clock
 
 KEEP_DELETED = timedelta(days=30)
-KEEP_REFUSALS = timedelta(days=7)
+KEEP_FILTER_REFUSALS = timedelta(days=7)
+KEEP_EVENTS = timedelta(days=30)
 BATCH = 500
+EVENT_BATCH = 2000
+FIRST = UUID(int=0)
 
 
-async def upkeep(runtime: Runtime) -> int:
-    """Clears every account that has something worn, batch by batch; returns how many rows went."""
-    gone = 0
+async def delete_expired_data(runtime: Runtime) -> int:
+    """Deletes expired contacts, notes, tasks and filter refusals of all accounts; returns how many rows."""
+    total = 0
     for account_id in await accounts_with_expired_data(
-        runtime.engine, KEEP_DELETED, KEEP_REFUSALS, runtime.clock.offset
+        runtime.engine, KEEP_DELETED, KEEP_FILTER_REFUSALS, runtime.clock.offset
     ):
         async with open_work(runtime, account_id, SYSTEM) as work:
-            while removed := await clear(work):
-                gone += removed
-    return gone
+            while deleted := await _delete_expired_batch(work):
+                total += deleted
+    return total
 
 
-async def clear(work: Work) -> int:
-    """One batch of one account; returns how many rows went, 0 when nothing is left to do."""
-    rows = DataRetention(work.session)
-    contacts = await rows.remove_contacts(work.now - KEEP_DELETED, BATCH)
+async def _delete_expired_batch(work: Work) -> int:
+    """One committed batch of one account; 0 when nothing is left to delete."""
+    retention = Retention(work.session)
+    contacts = await retention.delete_contacts(work.now - KEEP_DELETED, BATCH)
     for contact_id in contacts:
         work.audit("contact.erased", "contact", contact_id)
-    activity = await rows.remove_activity(work.now - KEEP_DELETED, BATCH)
-    refusals = await rows.remove_refusals(work.now - KEEP_REFUSALS, BATCH)
+    activity = await retention.delete_activity(work.now - KEEP_DELETED, BATCH)
+    refusals = await retention.delete_filter_refusals(work.now - KEEP_FILTER_REFUSALS, BATCH)
     await work.commit()
     return len(contacts) + activity + refusals
+
+
+async def delete_old_events(runtime: Runtime) -> int:
+    """Deletes old webhook deliveries, schedule jobs and events of all accounts; returns how many rows."""
+    before = await read_clock(runtime.engine, runtime.clock.offset) - KEEP_EVENTS
+    total = 0
+    for account_id in await accounts_with_old_events(runtime.engine, before):
+        async with open_work(runtime, account_id, SYSTEM) as work:
+            retention = Retention(work.session)
+            for delete in (retention.delete_webhook_deliveries, retention.delete_schedule_jobs):
+                while deleted := await delete(before, EVENT_BATCH):
+                    total += deleted
+                    await work.commit()
+            after = FIRST
+            while not await retention.asks_history() and (
+                ids := await retention.find_old_events(before, after, EVENT_BATCH)
+            ):
+                total += await retention.delete_unreferenced_events(ids)
+                after = ids[-1]
+                await work.commit()
+    return total

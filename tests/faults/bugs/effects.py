@@ -2,6 +2,7 @@
 
 from tests.faults.bugs import Bug
 
+JOBS = "db/queries/job_claims.py"
 LEDGER, SENDING = "db/queries/effect_claims.py", "app/engine/effects/dispatcher.py"
 EFFECTS = "tests/integration/engine/effects/test_dispatcher.py"
 DURABLE = "tests/integration/jobs/test_job_runner.py"
@@ -116,7 +117,7 @@ BUGS = (
     Bug(
         "a-job-goes-on-without-its-fence",
         "Whoever lost a job does the next batch all the same, beside the one who took it over.",
-        LEDGER,
+        JOBS,
         "update jobs set lease_until = clock_timestamp() + {JOB_LEASE_INTERVAL}\n"
         " where account_id = current_account() and id = :id and fence = :fence and",
         "update jobs set lease_until = clock_timestamp() + {JOB_LEASE_INTERVAL}\n"
@@ -126,7 +127,7 @@ BUGS = (
     Bug(
         "a-job-ends-without-its-fence",
         "Whoever lost a job says that it is done while another works on it.",
-        LEDGER,
+        JOBS,
         "lease_until = null, error = null\n"
         " where account_id = current_account() and id = :id and fence = :fence and",
         "lease_until = null, error = null\n"

@@ -4,7 +4,7 @@ import msgspec
 
 from app.engine.core.steps import Exit
 from app.engine.core.triggers import TagAdded
-from app.engine.recovery.event_retention import forget
+from app.engine.recovery.retention import delete_old_events
 from db.ids import uuid7
 from tests.support.scenario import Stage, ask
 
@@ -22,11 +22,11 @@ async def test_events_of_a_month_ago_go_unless_somebody_entered_by_them(stage: S
     await stage.add_tag(person, tag)
     await stage.drain()
     stage.clock.forward(days=29)
-    await forget(stage.runtime)
+    await delete_old_events(stage.runtime)
     assert await kinds(stage) == ["contact.updated", "tag.added"]
     stage.clock.forward(days=2)
     await stage.emit("note.added", person)
-    await forget(stage.runtime)
+    await delete_old_events(stage.runtime)
     assert await kinds(stage) == ["note.added", "tag.added"]
     decided = await stage.sql("select event_id from trigger_decisions where contact_id = $1", person)
     assert len(decided) == 1
@@ -35,7 +35,7 @@ async def test_events_of_a_month_ago_go_unless_somebody_entered_by_them(stage: S
 async def test_what_was_not_matched_yet_stays(stage: Stage) -> None:
     await stage.change(await stage.contact(), "city", "Oslo")
     stage.clock.forward(days=31)
-    await forget(stage.runtime)
+    await delete_old_events(stage.runtime)
     assert await kinds(stage) == ["contact.updated"]
 
 
@@ -48,7 +48,7 @@ async def test_where_history_is_asked_about_events_stay(stage: Stage) -> None:
     await stage.change(await stage.contact(), "city", "Oslo")
     await stage.drain()
     stage.clock.forward(days=31)
-    await forget(stage.runtime)
+    await delete_old_events(stage.runtime)
     assert await kinds(stage) == ["contact.updated"]
 
 
@@ -66,6 +66,6 @@ async def test_deliveries_of_a_month_ago_go(stage: Stage) -> None:
             "values ($1, $2, $3, now() - make_interval(days => $4))",
             stage.account, hook, f"d{days}", days,
         )  # fmt: skip
-    await forget(stage.runtime)
+    await delete_old_events(stage.runtime)
     left = await stage.sql("select delivery_id from hook_deliveries where hook_id = $1", hook)
     assert [row["delivery_id"] for row in left] == ["d29"]

@@ -1,6 +1,6 @@
 """What has served its time goes, and nothing else."""
 
-from app.engine.recovery.retention import upkeep
+from app.engine.recovery.retention import delete_expired_data
 from db.ids import uuid7
 from tests.support.fakes import TestClock
 from tests.support.world import World
@@ -15,12 +15,12 @@ async def test_contacts_deleted_for_30_days_are_erased_and_audited(world: World,
             "values ($1, $2, 'Ann', now() - make_interval(days => $3))",
             contact_id, account, days,
         )  # fmt: skip
-    assert await upkeep(world.runtime) >= 1
+    assert await delete_expired_data(world.runtime) >= 1
     left = await world.sql("select id from contacts where account_id = $1", account)
     assert [row["id"] for row in left] == [kept]
     assert await world.audit(account) == [("contact.erased", "contact")]
     clock.forward(days=2)
-    await upkeep(world.runtime)
+    await delete_expired_data(world.runtime)
     assert not await world.sql("select id from contacts where account_id = $1", account)
 
 
@@ -34,7 +34,7 @@ async def test_refusals_of_a_week_ago_are_forgotten(world: World) -> None:
             "decided_at) values ($1, $2, $3, 1, $4, $5, now() - make_interval(days => $6))",
             account, uuid7(), workflow, uuid7(), verdict, days,
         )  # fmt: skip
-    assert await upkeep(world.runtime) >= 1
+    assert await delete_expired_data(world.runtime) >= 1
     left = await world.sql(
         "select verdict from trigger_decisions where account_id = $1 order by verdict", account
     )
@@ -63,8 +63,8 @@ async def test_notes_and_tasks_deleted_for_30_days_are_removed(world: World, clo
         )
         return sorted(row["text"] for row in rows)
 
-    assert await upkeep(world.runtime) >= 2
+    assert await delete_expired_data(world.runtime) >= 2
     assert await left() == ["29", "29", "None", "None"]
     clock.forward(days=2)
-    await upkeep(world.runtime)
+    await delete_expired_data(world.runtime)
     assert await left() == ["None", "None"]

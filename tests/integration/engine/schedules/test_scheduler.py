@@ -23,7 +23,7 @@ from app.engine.core.triggers import (
     SegmentEntered,
     TaskOverdue,
 )
-from app.engine.recovery.event_retention import forget
+from app.engine.recovery.retention import delete_old_events
 from app.engine.schedules.scheduler import fire_due_schedules, run_schedules
 from app.engine.schedules.trigger_schedules import sync_workflow_triggers
 from app.tasks.schemas import TaskChangeForm
@@ -241,7 +241,7 @@ async def test_occurrences_do_not_pile_up_and_are_forgotten(stage: Stage) -> Non
     )  # fmt: skip
     assert '"left_out": [null, "2"]' in told["changes"]
     stage.clock.forward(days=31)
-    await forget(stage.runtime)
+    await delete_old_events(stage.runtime)
     assert await jobs(stage) == []
 
 
