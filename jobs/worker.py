@@ -28,9 +28,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import failpoints
 from app.engine.effects.dispatcher import send_effects
-from app.engine.recovery.retention import delete_old_events
 from app.engine.recovery.restore_guard import RestoreGuard
-from app.engine.recovery.retention import delete_expired_data
+from app.engine.recovery.retention import delete_expired_data, delete_old_events
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.web.logs import configure, hide_settings
