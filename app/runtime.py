@@ -41,7 +41,7 @@ class Runtime:
     provider: MessageProvider
     marking: async_sessionmaker[AsyncSession]  # one connection, for marks of batches whose own is busy
     id: UUID = field(default_factory=uuid7)
-    gate: ReadWriteLock = field(default_factory=ReadWriteLock)
+    batch_lock: ReadWriteLock = field(default_factory=ReadWriteLock)
     counts: SharedResults = field(default_factory=SharedResults)  # of people at each step, by workflow
     link_keys: list[bytes] = field(default_factory=list)  # the one of links in emails, once it was read
     left_marks: dict[UUID, list[UUID]] = field(default_factory=dict)  # by account: to be taken back

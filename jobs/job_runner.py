@@ -1,4 +1,6 @@
-"""Durable jobs: a row, a lease, a fence, and a handler that does one batch after the other."""
+"""Runs background jobs (imports, bulk edits, schedule occurrences). `run_jobs` claims one due job and calls
+its handler batch by batch; the lease is renewed before each batch, and every write names the fence of the
+claim."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -21,16 +23,17 @@ from db.queries.job_claims import CLAIM_JOB, FAIL_JOB, FINISH_JOB, RENEW_JOB, RE
 from jobs.registry import HANDLERS, Handler
 
 log = structlog.get_logger(__name__)
-BATCHES = 20  # of one job before others of the account have their turn
+BATCHES = 20  # of one job before other jobs of the account get their turn
 
 
 async def run_jobs(
     runtime: Runtime,
     account_id: UUID,
     handlers: Mapping[str, Handler] = HANDLERS,
-    going_on: Callable[[], bool] = lambda: True,
+    keep_going: Callable[[], bool] = lambda: True,
 ) -> int:
-    """Claim one due job and do some batches of it, as long as `going_on` says yes; 0 when there was none."""
+    """Claims one due job and runs up to 20 batches of it, while `keep_going()` is true. 0 when none was
+    due."""
     async with open_work(runtime, account_id, SYSTEM) as work:
         claimed = await BatchSession(work.session).all(
             CLAIM_JOB, now=work.now, lease=runtime.settings.lease_seconds
@@ -40,21 +43,21 @@ async def run_jobs(
         return 0
     job = claimed[0]
     try:
-        await _batches(runtime, account_id, job, handlers, going_on)
+        await _run_batches(runtime, account_id, job, handlers, keep_going)
     except NotNow as waits:
         await _requeue(runtime, account_id, job, waits.wait, None, forgiven=1)
-    except Exception as error:  # noqa: BLE001 -- whatever a handler raises belongs to its job
+    except Exception as error:  # noqa: BLE001 -- whatever a handler raises is the error of its job
         log.warning("job.error", task=job.task, job=str(job.id), error=repr(error))
-        await _again(runtime, account_id, job, error)
+        await _retry_or_fail(runtime, account_id, job, error)
     return 1
 
 
-async def _batches(
+async def _run_batches(
     runtime: Runtime,
     account_id: UUID,
     job: Any,
     handlers: Mapping[str, Handler],
-    going_on: Callable[[], bool],
+    keep_going: Callable[[], bool],
 ) -> None:
     handler = handlers.get(job.task)
     if handler is None:
@@ -65,21 +68,21 @@ async def _batches(
         await _write(runtime, account_id, job, FAIL_JOB, error=message)
         return
     for _ in range(BATCHES):
-        finished = await _batch(runtime, account_id, job, handler)
+        finished = await _run_batch(runtime, account_id, job, handler)
         if finished is None:
             return
         if finished:
             await _write(runtime, account_id, job, FINISH_JOB)
             return
-        if not going_on():
+        if not keep_going():
             break
     await _requeue(runtime, account_id, job, timedelta(), None, forgiven=1)
 
 
-async def _batch(runtime: Runtime, account_id: UUID, job: Any, handler: Handler) -> bool | None:
-    """One batch with the job's row locked until the handler commits; None when the job is not ours any more
-    (cancelled, or taken over after the lease ran out)."""
-    async with runtime.gate.beside(), open_work(runtime, account_id, SYSTEM) as work:
+async def _run_batch(runtime: Runtime, account_id: UUID, job: Any, handler: Handler) -> bool | None:
+    """One batch, with the job's row locked until the handler commits. None when this worker lost the job (it
+    was canceled, or another worker took it over after the lease ran out)."""
+    async with runtime.batch_lock.shared(), open_work(runtime, account_id, SYSTEM) as work:
         lease = runtime.settings.lease_seconds
         if not await BatchSession(work.session).all(RENEW_JOB, id=job.id, fence=job.fence, lease=lease):
             return None
@@ -93,8 +96,8 @@ async def _batch(runtime: Runtime, account_id: UUID, job: Any, handler: Handler)
         return finished
 
 
-async def _again(runtime: Runtime, account_id: UUID, job: Any, error: Exception) -> None:
-    """Later, with backoff; failed with its error when it was tried often enough or its input is refused."""
+async def _retry_or_fail(runtime: Runtime, account_id: UUID, job: Any, error: Exception) -> None:
+    """Retries the job later, with backoff; fails it when it has no attempts left or its input is refused."""
     message = error.message if isinstance(error, SwitchyardError) else f"{type(error).__name__}: {error}"
     message = redact(message)
     if isinstance(error, SwitchyardError) or job.attempts >= job.max_attempts:

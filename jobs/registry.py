@@ -1,4 +1,5 @@
-"""Who does which durable job. A handler does one batch in one transaction and says whether it is finished."""
+"""The handler of each kind of background job. A handler does one batch in one transaction and returns whether
+the job is finished."""
 
 from collections.abc import Awaitable, Callable
 from importlib import import_module
@@ -7,7 +8,7 @@ from typing import cast
 from app.work import Work
 from db.models import Job
 
-# Called again and again until it returns True; it must be safe to be called again after a kill.
+# Called again and again until it returns True. It must be safe to call again after the worker was killed.
 Handler = Callable[[Work, Job], Awaitable[bool]]
 
 

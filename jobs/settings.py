@@ -1,4 +1,4 @@
-"""The one place to see what runs when: the queue, its tasks with their limits, and the cron."""
+"""What runs when: the SAQ queue, its tasks with their limits, and their cron schedules (UTC)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,9 +8,9 @@ import msgspec
 QUEUE = "switchyard"
 
 
-class Task(msgspec.Struct, frozen=True):
-    """A task of jobs/tasks.py. `timeout` in seconds; `retries` counts attempts; `ttl` is how long Redis
-    remembers the outcome, in seconds. PostgreSQL remembers what matters for good. `cron` is in UTC."""
+class SaqTask(msgspec.Struct, frozen=True):
+    """A SAQ task of jobs/worker.py. `timeout` in seconds; `retries` is the number of attempts; `ttl` is how
+    long Redis keeps the outcome, in seconds (what matters is in PostgreSQL). `cron` is in UTC."""
 
     name: str
     timeout: int
@@ -20,19 +20,19 @@ class Task(msgspec.Struct, frozen=True):
 
 
 TASKS = (
-    # Match events, move enrollments, send effects and do jobs of the accounts that have something due.
-    Task("drain", timeout=120),
-    # Clear what has served its time: contacts deleted for 30 days, refusals of filters a week old.
-    Task("upkeep", timeout=600, cron="7 * * * *"),
-    # Forget events and webhook deliveries of more than 30 days ago that nothing refers to.
-    Task("forget", timeout=3600, cron="37 3 * * *"),
+    # Wake the worker: match events, advance enrollments, send effects and run the jobs of due accounts.
+    SaqTask("drain", timeout=120),
+    # Delete expired data: contacts deleted 30 days ago, week-old decisions that a filter did not match.
+    SaqTask("upkeep", timeout=600, cron="7 * * * *"),
+    # Delete events and webhook deliveries older than 30 days that nothing refers to.
+    SaqTask("forget", timeout=3600, cron="37 3 * * *"),
 )
 
-SWEEP_SECONDS = 1.0  # every worker rings `drain` this often: the answer to a lost ring
+SWEEP_SECONDS = 1.0  # how often every worker sweeps and enqueues `drain`, in case a wake-up got lost
 
 
-def ring_key(task: str, arguments: Mapping[str, Any], now: float) -> str:
-    """The key of a ring. It contains a time bucket of half a second: a key whose worker was killed
-    stays "incomplete" for over a minute, and must not silence the rings that follow."""
+def wakeup_key(task: str, arguments: Mapping[str, Any], now: float) -> str:
+    """The SAQ key of a wake-up. It contains a time bucket of half a second: the key of a killed worker stays
+    "incomplete" for over a minute, and must not keep later wake-ups from being enqueued."""
     named = ":".join(str(arguments[name]) for name in sorted(arguments))
     return f"{task}:{named}:{int(now * 2)}"

@@ -1,5 +1,8 @@
-"""What a worker does for an account that has something due: lanes, so that a slow call holds up neither the
-people who move nor the jobs that somebody waits for, nor the clocks."""
+"""The kinds of work that a worker does for an account that has something due.
+
+Each kind has an `AccountQueue` of its own, so that a slow outbound call delays neither enrollments, nor
+background jobs, nor schedules. `drain` does everything that is due at once, for tests and commands.
+"""
 
 import asyncio
 from collections import Counter
@@ -19,11 +22,11 @@ from jobs.job_runner import run_jobs
 
 log = structlog.get_logger(__name__)
 MAX_ROUNDS = 10_000
-MAX_TURNS = 2  # turns of one account in one lane
-LARGE_TURN = 200  # found in one turn
+MAX_TURNS = 2  # of one account at a time, in one queue
+LARGE_TURN = 200  # items done in one turn
 
-# A slice: one small batch of one account; how much it found to do.
-Slice = Callable[[Runtime, UUID], Awaitable[int]]
+# A turn: one small batch of one account. Returns how many items it did.
+Turn = Callable[[Runtime, UUID], Awaitable[int]]
 
 
 async def match_and_advance(runtime: Runtime, account_id: UUID) -> int:
@@ -31,11 +34,11 @@ async def match_and_advance(runtime: Runtime, account_id: UUID) -> int:
     async with open_work(runtime, account_id, SYSTEM) as work:
         matched = await match_events(work)
     async with open_work(runtime, account_id, SYSTEM) as work:
-        moved = await advance_enrollments(work)
-    return matched + moved
+        advanced = await advance_enrollments(work)
+    return matched + advanced
 
 
-TASKS_BY_QUEUE: dict[str, Slice] = {
+TASKS_BY_QUEUE: dict[str, Turn] = {
     "clocks": run_schedules,
     "move": match_and_advance,
     "send": send_effects,
@@ -44,14 +47,14 @@ TASKS_BY_QUEUE: dict[str, Slice] = {
 
 
 async def drain(runtime: Runtime, account_id: UUID | None = None) -> int:
-    """Do everything that is due, of one account or of all, in turn until nothing is; how much was done."""
+    """Does everything that is due, of one account or of all, until nothing is; returns how many items."""
     done = 0
     for _ in range(MAX_ROUNDS):
         accounts = [account_id] if account_id else await due_accounts(runtime.engine, runtime.clock.offset)
         round_done = 0
         for account in accounts:
-            for part in TASKS_BY_QUEUE.values():
-                round_done += await part(runtime, account)
+            for run_turn in TASKS_BY_QUEUE.values():
+                round_done += await run_turn(runtime, account)
         if not round_done:
             return done
         done += round_done
@@ -59,67 +62,69 @@ async def drain(runtime: Runtime, account_id: UUID | None = None) -> int:
 
 
 class AccountQueue:
-    """Accounts waiting for their turn in one kind of work: a small batch each, then to the back of the line.
-    An account is in the line once, whoever rings for it. One with much to do has two turns at a time, so that
-    one batch is decided while the database writes the other, and never more. In a `single` lane it has one:
-    a slice that hangs holds up its own account and takes no second turn."""
+    """Accounts that wait for a turn of one kind of work. A turn is one small batch; after it the account goes
+    to the back of the queue.
 
-    def __init__(self, runtime: Runtime, part: Slice, name: str, *, single: bool = False) -> None:
-        self.runtime, self.part, self.name = runtime, part, name
-        self.at_once = 1 if single else MAX_TURNS
-        self.served: Counter[UUID] = Counter()  # turns under way
-        self.much: set[UUID] = set()  # whose last turn was a big one
-        self.again: set[UUID] = set()  # rung for while they are served
-        self.line: asyncio.Queue[UUID] = asyncio.Queue()
-        self.waiting: set[UUID] = set()
-        self.busy = 0
+    An account waits in the queue at most once. An account with much to do has two turns at a time, so that
+    one batch is decided while the database writes the other, and never more. In a `single` queue it has one:
+    a turn that hangs holds up its own account and takes no second server."""
+
+    def __init__(self, runtime: Runtime, run_turn: Turn, name: str, *, single: bool = False) -> None:
+        self.runtime, self.run_turn, self.name = runtime, run_turn, name
+        self.max_turns = 1 if single else MAX_TURNS
+        self.turns: Counter[UUID] = Counter()  # under way, by account
+        self.busy_accounts: set[UUID] = set()  # whose last turn was a large one
+        self.added_meanwhile: set[UUID] = set()  # added while all their turns were under way
+        self.waiting: asyncio.Queue[UUID] = asyncio.Queue()
+        self.waiting_accounts: set[UUID] = set()
+        self.running = 0
         self.idle = asyncio.Event()
         self.idle.set()
         self.done = 0
         self.stopping = False
-        self.after: list[AccountQueue] = []  # lanes for which this one makes work
+        self.next_queues: list[AccountQueue] = []  # which get work from the turns of this one
 
-    def ring(self, accounts: Iterable[UUID]) -> None:
+    def add(self, accounts: Iterable[UUID]) -> None:
         for account in accounts:
-            if self.served[account] >= self.at_once:
-                self.again.add(account)
-            elif account not in self.waiting and not self.stopping:
-                self.waiting.add(account)
-                self.line.put_nowait(account)
+            if self.turns[account] >= self.max_turns:
+                self.added_meanwhile.add(account)
+            elif account not in self.waiting_accounts and not self.stopping:
+                self.waiting_accounts.add(account)
+                self.waiting.put_nowait(account)
 
     async def serve(self) -> None:
-        """Turn after turn, until cancelled between two of them."""
+        """Runs turn after turn, until it is canceled between two of them."""
         while True:
-            account = await self.line.get()
-            self.waiting.discard(account)
+            account = await self.waiting.get()
+            self.waiting_accounts.discard(account)
             if self.stopping:
                 continue
-            self.busy += 1
+            self.running += 1
             self.idle.clear()
-            self.served[account] += 1
-            if account in self.much and self.served[account] < self.at_once:
-                self.ring([account])
+            self.turns[account] += 1
+            if account in self.busy_accounts and self.turns[account] < self.max_turns:
+                self.add([account])
             try:
-                done = await self.part(self.runtime, account)
+                done = await self.run_turn(self.runtime, account)
             except Exception:
-                # One account's trouble is looked at again in a second.
+                # The sweep adds this account again within a second; the others go on.
                 log.exception("lane.error", lane=self.name, account=str(account))
                 done = 0
             finally:
-                self.served[account] -= 1
-                if not self.served[account]:
-                    del self.served[account]
-                self.busy -= 1
-                if not self.busy:
+                self.turns[account] -= 1
+                if not self.turns[account]:
+                    del self.turns[account]
+                self.running -= 1
+                if not self.running:
                     self.idle.set()
             self.done += done
-            (self.much.add if done >= LARGE_TURN else self.much.discard)(account)
-            if done or account in self.again:
-                self.again.discard(account)
-                self.ring([account])
+            (self.busy_accounts.add if done >= LARGE_TURN else self.busy_accounts.discard)(account)
+            if done or account in self.added_meanwhile:
+                self.added_meanwhile.discard(account)
+                self.add([account])
             if done:
-                for lane in self.after:
-                    lane.ring([account])
+                for queue in self.next_queues:
+                    queue.add([account])
 
 
 __all__ = ["TASKS_BY_QUEUE", "AccountQueue", "drain", "match_and_advance"]

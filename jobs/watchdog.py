@@ -1,7 +1,7 @@
-"""A worker that hangs is worse than one that is dead: a process whose loop stands still is ended, so that the
-supervisor starts another and the people in its batch are taken for suspects.
+"""Ends a worker process whose event loop hangs, so that the supervisor starts another one and the rows of its
+batch are run as suspects.
 
-The interpreter's own timer does it: it needs no lock of the interpreter, so that a loop in C is ended too.
+The timer of `faulthandler` does it: it does not need the interpreter's lock, so it also ends a loop in C.
 """
 
 import asyncio
@@ -12,18 +12,18 @@ from contextlib import asynccontextmanager, suppress
 
 @asynccontextmanager
 async def watch_event_loop(seconds: float) -> AsyncIterator[None]:
-    """While this runs, a loop that does not turn for so long ends the process with a traceback on stderr
-    (exit code 1). 0 watches nothing."""
+    """Inside the block, an event loop that stands still for this long ends the process with a traceback on
+    stderr (exit code 1). 0 watches nothing."""
     if seconds <= 0:
         yield
         return
-    turning = asyncio.create_task(_rearm_timer(seconds))
+    rearming = asyncio.create_task(_rearm_timer(seconds))
     try:
         yield
     finally:
-        turning.cancel()
+        rearming.cancel()
         with suppress(asyncio.CancelledError):
-            await turning
+            await rearming
         faulthandler.cancel_dump_traceback_later()
 
 

@@ -1,7 +1,11 @@
-"""The worker process, and the only file that knows SAQ beside the bell.
+"""The worker process. `run` is what `litestar worker` does. Besides app/integrations/job_notifier.py this is
+the only module that uses SAQ.
 
-SAQ wakes us after a commit; once a second we also look into PostgreSQL ourselves, so that a Redis that is
-flushed, frozen or gone costs a second and nothing else. SIGTERM: claim nothing more, finish, leave when idle.
+ 1. A SAQ job wakes the worker after a commit that made something due.
+ 2. Once a second the sweep also looks for due accounts in PostgreSQL: a Redis that is flushed, frozen or gone
+    costs a second and nothing else.
+ 3. Due accounts go into the account queues of `jobs.tasks`, which run small turns.
+ 4. On SIGTERM the worker claims nothing more, finishes what is under way, and exits.
 """
 
 import asyncio
@@ -37,15 +41,15 @@ from db.connection import refuse_strong_role
 from db.queries.batch_session import due_accounts
 from jobs.job_runner import run_jobs
 from jobs.settings import QUEUE, SWEEP_SECONDS, TASKS
-from jobs.tasks import TASKS_BY_QUEUE, AccountQueue, Slice
+from jobs.tasks import TASKS_BY_QUEUE, AccountQueue, Turn
 from jobs.watchdog import watch_event_loop
 
 log = structlog.get_logger(__name__)
 GRACE_SECONDS = 10.0
 QUIET_SECONDS = 30.0
 REST_SECONDS = 1.0
-SENDER_FACTOR = 8  # times as many turns of sending as of other work: they wait for others nearly all the time
-LOOKUP_THREADS = 64  # names looked up at a time: one that hangs holds a thread
+SENDER_FACTOR = 8  # so many times as many servers for sending as for other work: they mostly wait
+LOOKUP_THREADS = 64  # DNS lookups at a time: one that hangs holds its thread
 
 RECORD_WORKER = text("""
 insert into workers (id, host, pid, started_at, seen_at, steps, memory)
@@ -58,75 +62,80 @@ DELETE_WORKERS = text(
 
 
 class _RestingSaqWorker(SaqWorker[Any]):
-    """SAQ's own loop turns at full speed while Redis is away; this one rests after a turn without a job."""
+    """SAQ's own loop runs at full speed while Redis is away; this one rests after a round without a job."""
 
-    heard = 0
+    jobs_received = 0
 
     async def process(self) -> bool:
-        before = self.heard
+        before = self.jobs_received
         result = await super().process()
-        if self.heard == before and not self.event.is_set():
+        if self.jobs_received == before and not self.event.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.event.wait(), REST_SECONDS)
         return result
 
 
 class Worker:
-    """One worker process: the bell's other end, the sweep, the heartbeat, and the lanes."""
+    """One worker process: its SAQ worker, sweep, heartbeat and account queues."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.id = runtime.id
         self.stop = asyncio.Event()
-        self.rung = asyncio.Event()
-        parts: dict[str, Slice] = {
+        self.woken = asyncio.Event()
+        turns: dict[str, Turn] = {
             **TASKS_BY_QUEUE,
-            "send": partial(send_effects, going_on=lambda: not self.stop.is_set()),
-            "jobs": partial(run_jobs, going_on=lambda: not self.stop.is_set()),
+            "send": partial(send_effects, keep_going=lambda: not self.stop.is_set()),
+            "jobs": partial(run_jobs, keep_going=lambda: not self.stop.is_set()),
         }
-        self.lanes = {
-            name: AccountQueue(runtime, part, name, single=name == "send") for name, part in parts.items()
+        self.queues = {
+            name: AccountQueue(runtime, run_turn, name, single=name == "send")
+            for name, run_turn in turns.items()
         }
-        after = {"clocks": ["jobs", "move"], "move": ["send"], "send": ["move"], "jobs": ["move"]}
-        for name, makes in after.items():
-            self.lanes[name].after = [self.lanes[other] for other in makes]
-        self.queue = Queue.from_url(runtime.settings.redis_url, name=QUEUE)
-        doing = {"drain": self.on_drain, "upkeep": self.on_upkeep, "forget": self.on_forget}
+        next_queues = {"clocks": ["jobs", "move"], "move": ["send"], "send": ["move"], "jobs": ["move"]}
+        for name, following in next_queues.items():
+            self.queues[name].next_queues = [self.queues[other] for other in following]
+        self.saq_queue = Queue.from_url(runtime.settings.redis_url, name=QUEUE)
+        handlers = {"drain": self.on_drain, "upkeep": self.on_upkeep, "forget": self.on_forget}
         self.saq = _RestingSaqWorker(
-            self.queue,
-            functions=list(doing.items()),
+            self.saq_queue,
+            functions=list(handlers.items()),
             cron_jobs=[
                 CronJob(
-                    doing[task.name], cron=task.cron, timeout=task.timeout, retries=task.retries, ttl=task.ttl
+                    handlers[task.name],
+                    cron=task.cron,
+                    timeout=task.timeout,
+                    retries=task.retries,
+                    ttl=task.ttl,
                 )
                 for task in TASKS
                 if task.cron
             ],
             concurrency=2,
-            # What is under way there is a ring or upkeep, both of which may be cut. Its timers sleep for up
-            # to a minute and would be waited for.
+            # The jobs under way there are wake-ups and retention, which may both be cut off. Its timers sleep
+            # for up to a minute, and a shutdown would wait for them.
             shutdown_grace_period_s=0,
             dequeue_timeout=2.0,
         )
-        self.saq.SIGNALS = []  # or it takes SIGTERM for itself
+        self.saq.SIGNALS = []  # otherwise it handles SIGTERM by itself
         self.guard = RestoreGuard(runtime)
-        self._complained = 0.0
+        self._warned_at = 0.0
 
     async def on_drain(self, _context: Any, *, account_id: str | None = None) -> None:
-        """A ring: carries at most an account's id, never state."""
-        self.saq.heard += 1
-        if account_id is None or not self.guard.passed:
-            self.rung.set()
+        """A wake-up: carries at most an account's id, never state."""
+        self.saq.jobs_received += 1
+        if account_id is None or not self.guard.checked:
+            self.woken.set()
             return
-        for lane in self.lanes.values():
-            lane.ring([UUID(account_id)])
+        for queue in self.queues.values():
+            queue.add([UUID(account_id)])
 
     async def on_upkeep(self, _context: Any) -> None:
-        self.saq.heard += 1
+        self.saq.jobs_received += 1
         log.info("upkeep.done", rows=await delete_expired_data(self.runtime))
 
     async def on_forget(self, _context: Any) -> None:
-        self.saq.heard += 1
+        self.saq.jobs_received += 1
         log.info("forget.done", rows=await delete_old_events(self.runtime))
 
     async def _sql(self, statement: Any, **values: Any) -> None:
@@ -134,30 +143,33 @@ class Worker:
             await connection.execute(statement, values)
 
     async def sweep(self) -> None:
-        """Look for what is due, at least each second: every worker by itself, no leader."""
+        """Looks for due accounts at least once a second. Every worker does so by itself; there is no
+        leader."""
         while not self.stop.is_set():
             try:
-                first = not self.guard.passed
-                if await self.guard.look():
-                    self._complain("engine.held")
+                first = not self.guard.checked
+                if await self.guard.check():
+                    self._warn("engine.held")
                 if first:
-                    # Before anything is claimed: who sends and dies at once must have left a mark.
-                    await self.guard.beat()
+                    # Before anything is claimed: a worker that sends and dies at once must have left a
+                    # heartbeat.
+                    await self.guard.heartbeat()
                 accounts = await due_accounts(self.runtime.engine, self.runtime.clock.offset)
-                for lane in self.lanes.values():
-                    lane.ring(accounts)
+                for queue in self.queues.values():
+                    queue.add(accounts)
             except (SQLAlchemyError, OSError, TimeoutError) as error:
-                self._complain("database.unreachable", error)
-            self.rung.clear()
-            await self._rest(self.rung, SWEEP_SECONDS)
+                self._warn("database.unreachable", error)
+            self.woken.clear()
+            await self._rest(self.woken, SWEEP_SECONDS)
 
-    async def ring(self) -> None:
-        """Wake whichever worker is listening: the answer to a ring that was lost."""
+    async def wake_workers(self) -> None:
+        """Wakes whichever worker is listening, once a second, in case a wake-up got lost."""
         while not self.stop.is_set():
             await self.runtime.enqueue("drain", {})
             await self._rest(self.stop, SWEEP_SECONDS)
 
-    async def beat(self) -> None:
+    async def heartbeat(self) -> None:
+        """Writes the heartbeat of this worker to the workers table, and the one of the restore guard."""
         host, pid = socket.gethostname(), os.getpid()
         while not self.stop.is_set():
             with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
@@ -166,52 +178,52 @@ class Worker:
                     id=self.id,
                     host=host,
                     pid=pid,
-                    steps=self.lanes["move"].done,
+                    steps=self.queues["move"].done,
                     memory=memory(),
                 )
                 await self._sql(DELETE_WORKERS, id=None)
-                if self.guard.passed:
-                    await self.guard.beat()
+                if self.guard.checked:
+                    await self.guard.heartbeat()
             await self._rest(self.stop, self.runtime.settings.gone_seconds / 3)
 
     async def listen(self) -> None:
-        """SAQ, started again if it should ever end by itself."""
+        """Runs the SAQ worker, and starts it again if it ends by itself."""
         while not self.stop.is_set():
             try:
                 await self.saq.start()
-            except Exception as error:  # noqa: BLE001 -- Redis only rings; the sweep goes on without it
-                self._complain("bell.deaf", error)
+            except Exception as error:  # noqa: BLE001 -- Redis only wakes workers; the sweep goes on
+                self._warn("bell.deaf", error)
             await self._rest(self.stop, REST_SECONDS)
 
     async def _rest(self, event: asyncio.Event, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(event.wait(), seconds)
 
-    def _complain(self, what: str, error: Exception | None = None) -> None:
-        if time.monotonic() - self._complained > QUIET_SECONDS:
-            self._complained = time.monotonic()
-            log.warning(what, error=repr(error) if error else None)
+    def _warn(self, event: str, error: Exception | None = None) -> None:
+        if time.monotonic() - self._warned_at > QUIET_SECONDS:
+            self._warned_at = time.monotonic()
+            log.warning(event, error=repr(error) if error else None)
 
     async def run(self) -> None:
-        """Until `stop` is set; then what is under way is finished, within the grace."""
+        """Works until `stop` is set, then finishes what is under way, within GRACE_SECONDS."""
         count = max(1, self.runtime.settings.worker_concurrency)
-        loops = [self.sweep, self.ring, self.beat, self.listen]
+        loops = [self.sweep, self.wake_workers, self.heartbeat, self.listen]
         running = [asyncio.create_task(loop()) for loop in loops]
         serving = [
-            asyncio.create_task(lane.serve())
-            for name, lane in self.lanes.items()
+            asyncio.create_task(queue.serve())
+            for name, queue in self.queues.items()
             for _ in range(count * SENDER_FACTOR if name == "send" else count)
         ]
         log.info("worker.started", id=str(self.id), pid=os.getpid())
         await self.stop.wait()
-        self.rung.set()
-        for lane in self.lanes.values():
-            lane.stopping = True
-        idle = asyncio.gather(*(lane.idle.wait() for lane in self.lanes.values()))
+        self.woken.set()
+        for queue in self.queues.values():
+            queue.stopping = True
+        idle = asyncio.gather(*(queue.idle.wait() for queue in self.queues.values()))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(idle, GRACE_SECONDS)
         self.saq.event.set()
-        for task in (*serving, *running):  # Redis may be away, and a ring would try for a while
+        for task in (*serving, *running):  # Redis may be away, and a wake-up would try for a while
             task.cancel()
         await asyncio.wait([*serving, *running], timeout=3)
         with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
@@ -220,14 +232,15 @@ class Worker:
 
 
 def memory() -> int:
-    """The most memory this process has used, in bytes."""
+    """The peak memory of this process, in bytes."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
 
 
 def tune_garbage_collection() -> None:
-    """A batch makes tens of thousands of short-lived objects, none in a circle: looking for circles at the
-    usual rate takes a third of the worker's time. What was loaded by now is not looked at any more."""
+    """Collects less often. A batch creates tens of thousands of short-lived objects without reference cycles:
+    looking for cycles at the usual rate takes a third of the worker's time. Objects that exist by now are
+    never looked at again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
@@ -237,7 +250,7 @@ async def run(settings: Settings) -> None:
     """What `litestar worker` does."""
     configure(settings.log_format, settings.log_level)
     hide_settings(settings)
-    logging.getLogger("saq").setLevel(logging.CRITICAL)  # it says each second that Redis is away
+    logging.getLogger("saq").setLevel(logging.CRITICAL)  # it logs each second that Redis is away
     failpoints.from_env(settings.database_url, settings.redis_url)
     runtime = open_runtime(settings)
     try:
@@ -254,7 +267,7 @@ async def run(settings: Settings) -> None:
             await worker.run()
     finally:
         with contextlib.suppress(Exception):  # Redis may be away, which is no reason to fail
-            await asyncio.wait_for(worker.queue.disconnect(), 1)
+            await asyncio.wait_for(worker.saq_queue.disconnect(), 1)
         await runtime.close()
 
 

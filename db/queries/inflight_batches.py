@@ -1,9 +1,9 @@
-"""Statements of marks: which enrollments a worker is moving and which events it is matching, so that those
-that kill it are found.
+"""Statements of marks: which enrollments a worker is advancing and which events it is matching, so that the
+ones that kill the worker can be found (see app/engine/recovery/poison_isolation.py).
 
-A mark is written before a batch is decided and goes with the batch's own transaction. It need not survive a
-crash of the database, which takes the batch with it as well: hence an unlogged table, and no wait for the
-disk.
+A mark is written before the batch is processed, and the batch's own transaction deletes it. It need not
+survive a crash of the database, which undoes the batch as well: hence an unlogged table and an asynchronous
+commit.
 """
 
 from sqlalchemy import text
@@ -19,8 +19,8 @@ returning id
 DELETE_MARKS = text("""
 delete from batches where account_id = current_account() and id = any(cast(:marks as uuid[]))
 """)
-# The worker has not been heard of for `gone` seconds, or nobody has it. Of enrollments, what never crashed
-# alone comes first. Of events, only the oldest: while somebody has that one, the others wait for it.
+# Marks without a worker, or whose worker has sent no heartbeat for `gone` seconds. Of enrollments, marks that
+# never crashed alone come first. Of events, only the oldest mark: the others wait until it is done.
 _GONE_SINCE = "clock_timestamp() - make_interval(secs => cast(:gone as double precision))"
 LOCK_LEFT_BEHIND_MARK = text(f"""
 select b.id, b.ids, b.crashes, b.worker_id from batches b
@@ -33,7 +33,7 @@ select b.id, b.ids, b.crashes, b.worker_id from batches b
            and not exists (select from workers w where w.id = b.worker_id and w.seen_at > {_GONE_SINCE}))
  order by cardinality(b.ids) desc, b.crashes, b.id limit 1 for update of b skip locked
 """)  # noqa: S608 -- a constant
-# One crash is on the account of all of them: it was one of them, and nobody knows which.
+# The crash counts against each of them: one of them caused it, and it is unknown which.
 SPLIT_ENROLLMENT_MARK = text("""
 with gone as (delete from batches where account_id = current_account() and id = :id returning ids)
 insert into batches (id, worker_id, ids, crashes)

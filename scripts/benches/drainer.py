@@ -1,7 +1,7 @@
-"""A worker process that is told when to begin: the lanes, the sweep and the heartbeat of `jobs.worker.Shell`,
-with as many servers per lane as `litestar worker` has. The bell is left out (nobody rings while a queue is
-drained: an account with more to do rings itself), and its `move` lane only moves (`move`) or only matches
-(`match`), because moving and matching are measured apart.
+"""A worker process that is told when to begin: the queues, the sweep and the heartbeat of
+`jobs.worker.Worker`, with as many servers per lane as `litestar worker` has. The bell is left out (nobody
+rings while a queue is drained: an account with more to do rings itself), and its `move` lane only moves
+(`move`) or only matches (`match`), because moving and matching are measured apart.
 
 It reads `go`, `hold` and `exit`, and writes one line per batch: when it was committed (seconds of the
 machine's monotonic clock), how many there were; after `hold` one line with the CPU seconds since `go`.
@@ -18,13 +18,13 @@ from app.engine.matching.matcher import match_events
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.work import SYSTEM, Work, open_work
-from jobs.tasks import Slice
+from jobs.tasks import Turn
 from jobs.worker import Worker, tune_garbage_collection
 
 PARTS: dict[str, Callable[[Work], Awaitable[int]]] = {"move": advance_enrollments, "match": match_events}
 
 
-def told(part: Callable[[Work], Awaitable[int]]) -> Slice:
+def told(part: Callable[[Work], Awaitable[int]]) -> Turn:
     """A lane's slice that writes a line for every batch."""
 
     async def slice_of(runtime: Runtime, account_id: UUID) -> int:
@@ -48,11 +48,11 @@ async def main(kind: str) -> None:
         if line == "go":
             began = time.process_time()
             shell = Worker(runtime)
-            shell.lanes["move"].part = told(PARTS[kind])
-            running = [asyncio.create_task(shell.sweep()), asyncio.create_task(shell.beat())]
-            for lane in shell.lanes.values():
+            shell.queues["move"].run_turn = told(PARTS[kind])
+            running = [asyncio.create_task(shell.sweep()), asyncio.create_task(shell.heartbeat())]
+            for queue in shell.queues.values():
                 for _ in range(runtime.settings.worker_concurrency):
-                    running.append(asyncio.create_task(lane.serve()))
+                    running.append(asyncio.create_task(queue.serve()))
         else:
             print("held", time.process_time() - began, flush=True)
             for task in running:

@@ -65,7 +65,7 @@ async def live(
     runtime, of_worker = open_runtime(ours, clock=clock), open_runtime(ours, clock=clock)
     app = create_app(ours, runtime)
     app.state.throttle = Throttle(None)
-    shell = Worker(of_worker)
+    worker = Worker(of_worker)
     server = Quiet(
         uvicorn.Config(
             app, host=host, port=port, lifespan="off", log_config=None, access_log=False, server_header=False
@@ -73,14 +73,14 @@ async def live(
     )
     async with running(app):
         serving = asyncio.create_task(server.serve())
-        working = asyncio.create_task(shell.run())
+        working = asyncio.create_task(worker.run())
         while not server.started:
             await asyncio.wait({serving}, timeout=0.02)
         yield Live(base, runtime, clock)
-        shell.stop.set()
+        worker.stop.set()
         server.should_exit = True
         await asyncio.gather(serving, working)
-        await shell.queue.disconnect()
+        await worker.saq_queue.disconnect()
         catcher.close()
         await of_worker.close()
         await mailbox_runtime.close()

@@ -138,7 +138,7 @@ async def act(order: Order, runtime: Runtime) -> None:
     if order.action == "drain":
         await drain(runtime, order.account)
     elif order.action == "give back":
-        await dispatcher.send_effects(runtime, order.account, going_on=lambda: False)
+        await dispatcher.send_effects(runtime, order.account, keep_going=lambda: False)
     else:
         async with open_work(runtime, order.account, OLIVE) as work:
             if order.action == "enroll":

@@ -20,7 +20,7 @@ ALONE = {
     "app/engine/recovery/restore_guard.py": {
         "_hold": "a person presses again; the guard of every worker looks again within a second",
         "release_engine": "a person presses again",
-        "beat": "the next beat of any worker; see tests/faults/test_restore_guard.py",
+        "heartbeat": "the next beat of any worker; see tests/faults/test_restore_guard.py",
     },
     "jobs/worker.py": {"_sql": "heartbeats of this worker: the next one, within seconds"},
     "db/auth_lookup.py": {

@@ -126,21 +126,21 @@ async def test_a_guard_holds_once_and_goes_on_after_the_release(
     _, settings = own
     runtime = open_runtime(settings, pool_size=0)
     guard = RestoreGuard(runtime)
-    assert not await guard.look()
-    await guard.beat()
-    assert not await guard.look()
+    assert not await guard.check()
+    await guard.heartbeat()
+    assert not await guard.check()
     async with runtime.engine.begin() as connection:
         await connection.exec_driver_sql("update installation set beat_at = beat_at - interval '1 day'")
-    assert await guard.look(), "it remembers by itself"
+    assert await guard.check(), "it remembers by itself"
     found = await hold_status(runtime)
     assert found.gap_from
     assert found.gap_to
     assert 23 < (found.gap_to - found.gap_from).total_seconds() / 3600 < 25
-    await guard.beat()
-    assert await guard.look(), "the next beat does not hide it"
+    await guard.heartbeat()
+    assert await guard.check(), "the next beat does not hide it"
     assert not await hold_engine(runtime, "Olive", "again")
     assert await release_engine(runtime, "Olive")
-    assert not await guard.look()
+    assert not await guard.check()
     assert not await release_engine(runtime, "Olive")
     await runtime.close()
 
@@ -186,13 +186,13 @@ async def test_a_beat_of_another_worker_meanwhile_is_no_gap(own: tuple[Postgres,
     _, settings = own
     runtime = open_runtime(settings, pool_size=0)
     other = RestoreGuard(runtime)
-    await other.beat()
+    await other.heartbeat()
 
     class Slow(RestoreGuard):
-        async def _redis(self, known: str) -> Any:
+        async def _redis_heartbeat(self, known: str) -> Any:
             await asyncio.sleep(1.2)
-            await other.beat()
-            return await super()._redis(known)
+            await other.heartbeat()
+            return await super()._redis_heartbeat(known)
 
-    assert not await Slow(runtime).look()
+    assert not await Slow(runtime).check()
     await runtime.close()

@@ -41,7 +41,7 @@ async def advance_enrollments(work: Work, most: int = BATCH) -> int:
     await remove_left_marks(work)
     moving = AdvanceTask(work)
     looked_at = await run_suspects_alone(moving) if await has_suspects(work, BatchKind.MOVE) else 0
-    async with work.runtime.gate.beside():
+    async with work.runtime.batch_lock.shared():
         rows = await BatchSession(work.session).structs(
             ClaimedEnrollment, CLAIM_DUE_ENROLLMENTS, now=work.now, most=most
         )

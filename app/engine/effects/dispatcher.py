@@ -51,10 +51,10 @@ WRITE_TIMEOUT = (0.1, 0.3, 1.0, 3.0, 5.0, 10.0)  # seconds between tries to writ
 
 
 async def send_effects(
-    runtime: Runtime, account_id: UUID, most: int = BATCH, going_on: Callable[[], bool] = lambda: True
+    runtime: Runtime, account_id: UUID, most: int = BATCH, keep_going: Callable[[], bool] = lambda: True
 ) -> int:
     """Claim what is due and send it, some at a time; how many were settled, claimed or put elsewhere. As soon
-    as `going_on` says no or the slice is over, nothing more is begun and what is left is given back."""
+    as `keep_going` says no or the slice is over, nothing more is begun and what is left is given back."""
     lease = runtime.settings.lease_seconds
     async with open_work(runtime, account_id, SYSTEM) as work:
         doubtful = await mark_interrupted(work)
@@ -62,7 +62,7 @@ async def send_effects(
         rows = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=most, lease=lease)
         await commit(work.session, Boundary.SEND_CLAIMED)
     claimed = [*probes, *rows]
-    left, errors = await _send(runtime, account_id, claimed, going_on)
+    left, errors = await _send(runtime, account_id, claimed, keep_going)
     if left:
         await give_back(runtime, account_id, left)
     if errors:
@@ -71,7 +71,7 @@ async def send_effects(
 
 
 async def _send(
-    runtime: Runtime, account_id: UUID, claimed: Sequence[Any], going_on: Callable[[], bool]
+    runtime: Runtime, account_id: UUID, claimed: Sequence[Any], keep_going: Callable[[], bool]
 ) -> tuple[list[Any], list[BaseException]]:
     """Attempts them; those that were not begun, and what went wrong. A place that hangs takes some of the
     slots and never all."""
@@ -81,8 +81,8 @@ async def _send(
     left: list[Any] = []
 
     async def attempt_or_skip(effect: Any) -> None:
-        async with places[destination_of(effect)], gate, runtime.gate.beside():
-            if going_on() and time.monotonic() < over:
+        async with places[destination_of(effect)], gate, runtime.batch_lock.shared():
+            if keep_going() and time.monotonic() < over:
                 await attempt_effect(runtime, account_id, effect)
             else:
                 left.append(effect)

@@ -41,7 +41,7 @@ async def match_events(work: Work, most: int = BATCH) -> int:
     worker left behind comes first, event by event."""
     await remove_left_marks(work)
     matching = MatchTask(work)
-    async with work.runtime.gate.beside():
+    async with work.runtime.batch_lock.shared():
         if not await matching.turn():
             return 0
         rows = await BatchSession(work.session).all(CLAIM_UNMATCHED_EVENTS, most=most)

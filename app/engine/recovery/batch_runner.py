@@ -1,8 +1,13 @@
-"""How a batch is run, whatever is done in it: marked, in halves when it fails, alone when its worker died.
+"""Runs a batch so that one bad row cannot stop the others. `run_marked` runs every batch of events and of
+enrollments; `run_suspects_alone` runs what a dead worker left behind.
 
-A batch that fails is done again in halves until the one that makes it fail stands alone. Alone it is done
-once more in its smallest parts, so that it is known which of them fails; then it is parked with its error,
-and the others go on. What is wrong with the database is nobody's fault and is raised.
+ 1. A mark names the rows of the batch, so that they are known if the worker dies.
+ 2. The batch runs in one transaction.
+ 3. If it fails, each half runs by itself, down to the single row that fails.
+ 4. That row runs once more in its smallest parts, which shows which part fails. Then it is parked with its
+    error, and all other rows go on.
+
+Transient errors of the database are raised instead: no row is to blame, and the batch is tried again.
 """
 
 from collections.abc import Sequence
@@ -25,33 +30,32 @@ Rows = Sequence[Any]
 
 
 class BatchTask(Protocol):
-    """What is done in batches of rows, each with an `id`. `poison` says what a row did that stopped the
-    worker `{crashes}` times."""
+    """Work that is done in batches of rows, each with an `id`. `poison` is the error of a row that stopped
+    the worker `{crashes}` times."""
 
     work: Work
     kind: BatchKind
     poison: str
 
     async def turn(self) -> bool:
-        """Whether this worker may look for suspects now; what it takes for that holds until the transaction
-        ends."""
+        """Whether this worker may run suspects now. A lock taken here is held until the transaction ends."""
 
     async def claim(self, ids: Sequence[UUID]) -> Rows:
-        """Those of them for whom there is still something to do, locked."""
+        """Locks and returns those of these rows that are still due."""
 
     async def run(self, rows: Rows, mark: UUID | None) -> None:
-        """All of them in one transaction, committed; the mark goes with it."""
+        """Processes all rows in one transaction and commits it; the commit also deletes the mark."""
 
     async def run_alone(self, row: Any) -> None:
-        """One of them in its smallest parts, each committed: what is claimed again after an error, or by the
-        next worker, stands before the part that is to blame. Its mark stays."""
+        """Processes one row in its smallest parts and commits each. After an error or a crash the row stands
+        before the part that is to blame. The mark stays."""
 
     async def park(self, row: Any, error: Exception) -> None:
-        """It is not tried again by itself, and why is said; committed."""
+        """Stores the error and commits: the row is not tried again unless a member retries it."""
 
 
 async def run_marked(task: BatchTask, rows: Rows) -> bool:
-    """Run what was claimed; False when somebody else's mark is in the way and nothing was done."""
+    """Runs the claimed rows. False, with nothing done, when another worker's mark is in the way."""
     mark = await set_mark(task.work, task.kind, [row.id for row in rows])
     if mark is None:
         return False
@@ -60,9 +64,9 @@ async def run_marked(task: BatchTask, rows: Rows) -> bool:
 
 
 async def run_suspects_alone(task: BatchTask) -> int:
-    """Some of those whom a dead worker left behind, one after the other, while this process does nothing else
-    that could be harmed; how many."""
-    async with task.work.runtime.gate.alone():
+    """Runs up to 25 rows that a dead worker left behind, one by one, while this process runs no other batch
+    that a crash could harm. Returns how many."""
+    async with task.work.runtime.batch_lock.exclusive():
         for number in range(SUSPECTS_PER_TURN):
             suspect = await next_suspect(task.work, task.kind) if await task.turn() else None
             if suspect is None:
@@ -79,7 +83,7 @@ async def run_suspects_alone(task: BatchTask) -> int:
 
 
 async def _run_suspect(task: BatchTask, row: Any, mark: UUID) -> None:
-    """The mark goes last: until then a crash is on the account of this one."""
+    """The mark is removed last: until then a crash counts against this row."""
     try:
         await _run_alone_or_park(task, row)
     finally:
@@ -93,8 +97,8 @@ async def _run_alone_or_park(task: BatchTask, row: Any) -> None:
         await task.work.session.rollback()
         if is_transient(error):
             raise
-        for same in await task.claim([row.id]):
-            await task.park(same, error)
+        for current in await task.claim([row.id]):
+            await task.park(current, error)
 
 
 async def _run_under_mark(task: BatchTask, rows: Rows, mark: UUID) -> None:
@@ -107,7 +111,7 @@ async def _run_under_mark(task: BatchTask, rows: Rows, mark: UUID) -> None:
 
 
 async def _run_or_bisect(task: BatchTask, rows: Rows, mark: UUID | None) -> bool:
-    """Whether it went whole: then the mark is gone with it."""
+    """Whether the batch committed as a whole; its mark is deleted then."""
     if not rows:
         return False
     try:
@@ -119,8 +123,8 @@ async def _run_or_bisect(task: BatchTask, rows: Rows, mark: UUID | None) -> bool
             raise
         ids = [row.id for row in rows]
         if len(ids) == 1:
-            for same in await task.claim(ids):
-                await _run_alone_or_park(task, same)
+            for current in await task.claim(ids):
+                await _run_alone_or_park(task, current)
             return False
         half = len(ids) // 2
         for part in (ids[:half], ids[half:]):

@@ -1,11 +1,11 @@
-"""What kills the worker, a step or an event, takes nobody with it and does not come back for ever.
+"""Isolates poison items: enrollments and events that kill the worker.
 
-Each batch leaves a mark while it is decided. A mark whose worker is gone names suspects: each of them is
-run alone, and alone in its process. Whoever was there at three crashes is parked with its error; the others
-go on.
+While a batch is processed, a mark names its rows. If the worker dies, the mark stays, and its rows are
+suspects: another worker runs each of them alone, with no other batch in its process. A row that was there at
+several crashes (`MOST_CRASHES`) is parked with its error; all others go on.
 
-Events are matched in order, by one worker at a time: an account has one batch of them under way, and while
-a mark of it stands nobody else matches there. Suspects among events are taken in their order.
+Events are matched in order, by one worker at a time. An account has at most one marked batch of events: while
+its mark stands, no other worker matches events of the account. Suspect events run in their order.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -37,24 +37,24 @@ log = structlog.get_logger(__name__)
 
 
 class BatchKind(StrEnum):
-    """What a mark names: enrollments that are moved, or events that are matched."""
+    """What a mark names: enrollments that are being advanced, or events that are being matched."""
 
     MOVE = "move"
     MATCH = "match"
 
 
 SPLIT_STATEMENTS = {BatchKind.MOVE: SPLIT_ENROLLMENT_MARK, BatchKind.MATCH: SPLIT_EVENT_MARK}
-# Who is parked is seen and can be tried again by a person. An event that is passed over lets nobody in: where
-# workers are killed for other reasons, being there three times is still chance.
+# A parked enrollment is shown on a screen and a member can retry it. A skipped event is lost for every
+# workflow, and where workers are killed for other reasons, being there three times can still be chance.
 MOST_CRASHES = {BatchKind.MOVE: 3, BatchKind.MATCH: 6}
 
 
 class PoisonError(Exception):
-    """What was there each time the worker died."""
+    """The error of an item that was there each time the worker died."""
 
 
 class Suspect(msgspec.Struct, frozen=True):
-    """`id` is that of an enrollment or an event."""
+    """One item that a dead worker left behind. `id` is that of an enrollment or an event."""
 
     mark: UUID
     id: UUID
@@ -62,29 +62,29 @@ class Suspect(msgspec.Struct, frozen=True):
 
 
 async def set_mark(work: Work, kind: BatchKind, ids: Sequence[UUID]) -> UUID | None:
-    """Says that this process does them, through a connection of its own: the batch's holds its locks. None
-    when events of this account have a mark already."""
+    """Writes a mark: this process works on these rows. It uses a connection of its own, because the batch's
+    connection is in a transaction. None when events of this account have a mark already."""
     mark = uuid7()
     mark_row = {"id": mark, "kind": kind, "worker": work.runtime.id, "ids": list(ids)}
     try:
         async with _mark_session(work) as session:
             inserted = (await session.execute(INSERT_MARK, mark_row)).all()
             await commit(session, Boundary.MARKED)
-    except BaseException:  # it may be there all the same, and its worker lives
+    except BaseException:  # the mark may have been written all the same, and this worker lives
         work.runtime.left_marks.setdefault(work.account_id, []).append(mark)
         raise
     return mark if inserted else None
 
 
 async def remove_mark(work: Work, mark: UUID) -> None:
-    """After a batch that did not do it itself; later, when the database is away."""
+    """Removes the mark of a batch that did not commit as a whole; later, if the database is away now."""
     work.runtime.left_marks.setdefault(work.account_id, []).append(mark)
     with suppress(SQLAlchemyError, OSError, TimeoutError):
         await remove_left_marks(work)
 
 
 async def remove_left_marks(work: Work) -> None:
-    """Take back what could not be taken back when its time was."""
+    """Removes the marks that could not be removed when their batches ended."""
     marks = work.runtime.left_marks.pop(work.account_id, [])
     if not marks:
         return
@@ -106,7 +106,7 @@ async def _mark_session(work: Work) -> AsyncIterator[AsyncSession]:
 
 
 async def has_suspects(work: Work, kind: BatchKind) -> bool:
-    """Whether a dead worker left something behind that nobody else looks at now."""
+    """Whether a dead worker left a mark that no other worker holds now."""
     gone = work.runtime.settings.gone_seconds
     marks = await BatchSession(work.session).all(LOCK_LEFT_BEHIND_MARK, kind=kind, gone=gone)
     if marks:
@@ -115,19 +115,19 @@ async def has_suspects(work: Work, kind: BatchKind) -> bool:
 
 
 async def next_suspect(work: Work, kind: BatchKind) -> Suspect | None:
-    """One that a dead worker left behind, taken; None when there is none. The work's own transaction goes
-    on."""
+    """Takes the next suspect, or None. A mark of several rows is split into one per row first. The
+    transaction of `work` goes on."""
     gone = work.runtime.settings.gone_seconds
     async with _mark_session(work) as session:
         db = BatchSession(session)
         while marks := await db.all(LOCK_LEFT_BEHIND_MARK, kind=kind, gone=gone):
-            left: Any = marks[0]
-            if len(left.ids) > 1:
-                log.warning("batch.left_behind", kind=kind, worker=str(left.worker_id), count=len(left.ids))
-                await db.do(SPLIT_STATEMENTS[kind], id=left.id, now=work.now)
+            mark: Any = marks[0]
+            if len(mark.ids) > 1:
+                log.warning("batch.left_behind", kind=kind, worker=str(mark.worker_id), count=len(mark.ids))
+                await db.do(SPLIT_STATEMENTS[kind], id=mark.id, now=work.now)
                 await commit(session, Boundary.MARK_SPLIT)
                 continue
-            taken: Any = (await db.all(TAKE_SUSPECT, id=left.id, worker=work.runtime.id))[0]
+            taken: Any = (await db.all(TAKE_SUSPECT, id=mark.id, worker=work.runtime.id))[0]
             await commit(session, Boundary.MARK_TAKEN_ALONE)
-            return Suspect(left.id, taken.ids[0], taken.crashes)
+            return Suspect(mark.id, taken.ids[0], taken.crashes)
     return None

@@ -1,8 +1,10 @@
-"""A database that was restored from a backup does not know what was sent after it. The engine must not send
-that again by itself: it is held until a person has looked and releases it.
+"""Detects a database that was restored from a backup, and holds the engine until an operator releases it.
 
-Each beat of a worker is written to PostgreSQL first and then outside of it: to Redis, to a file in DATA_DIR,
-and kept in the process. A PostgreSQL that is behind what is known outside was restored.
+A restored database does not know what was sent after the backup, and the engine must not send that again by
+itself. Each worker writes its heartbeat to PostgreSQL first, and then outside of it: to Redis, to a file in
+DATA_DIR and to its own memory. If PostgreSQL's heartbeat is older than one of those, it was restored.
+
+A worker calls `RestoreGuard.check` before it claims anything, and `heartbeat` every few seconds.
 """
 
 import getpass
@@ -25,7 +27,8 @@ RESTORED = "The database is older than what its workers have done: it was restor
 
 
 class HoldStatus(msgspec.Struct):
-    """Whether the engine is held, since when, by whom and why; the gap is what the database does not know."""
+    """Whether the engine is held, since when, by whom and why. The gap is the time between the database's
+    last heartbeat and the newest one known outside: what was sent then is unknown to the database."""
 
     held_at: datetime | None = None
     held_by: str | None = None
@@ -39,7 +42,7 @@ class HoldStatus(msgspec.Struct):
 
     @property
     def sentence(self) -> str:
-        """For people; empty when the engine is not held."""
+        """What screens and the command line say; empty when the engine is not held."""
         if not self.held:
             return ""
         gap = ""
@@ -54,12 +57,12 @@ def _utc_text(moment: datetime) -> str:
 
 
 def operator_name() -> str:
-    """Whoever runs a command."""
+    """The user and host that run a command."""
     return f"{getpass.getuser()} on {socket.gethostname()}"
 
 
 async def hold_status(runtime: Runtime) -> HoldStatus:
-    """As it is in PostgreSQL."""
+    """The hold as PostgreSQL has it now."""
     async with runtime.engine.connect() as connection:
         return hold_status_of((await connection.execute(READ_ENGINE_STATE)).one())
 
@@ -69,7 +72,7 @@ def hold_status_of(row: Any) -> HoldStatus:
 
 
 async def hold_engine(runtime: Runtime, by: str, reason: str) -> bool:
-    """Holds the engine; False when it was held already."""
+    """Holds the engine: nothing is claimed or sent until it is released. False when it was held already."""
     return await _hold(runtime, by, reason, None, None)
 
 
@@ -85,7 +88,7 @@ async def _hold(
 
 
 async def release_engine(runtime: Runtime, by: str) -> bool:
-    """Lets the engine go on; False when it was not held."""
+    """Ends the hold; False when the engine was not held."""
     async with runtime.engine.begin() as connection:
         done = (await connection.execute(RELEASE_ENGINE)).all()
     if done:
@@ -94,55 +97,56 @@ async def release_engine(runtime: Runtime, by: str) -> bool:
 
 
 class RestoreGuard:
-    """One per worker process: looks for a gap before anything is claimed, and beats."""
+    """One per worker process: compares heartbeats before the worker claims anything, and writes new ones."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.seen: dict[str, datetime] = {}  # by installation
-        self.passed = False  # looked at least once: until then nothing is claimed
+        self.last_heartbeats: dict[str, datetime] = {}  # by installation id
+        self.checked = False  # at least once: until then the worker claims nothing
 
-    async def look(self) -> bool:
-        """Holds the engine when the database is behind; whether it is held now.
+    async def check(self) -> bool:
+        """Holds the engine if the database is behind; returns whether the engine is held now.
 
-        What is outside is read before the database: others beat meanwhile, and what they had written outside
-        by then is in a database that was not restored."""
+        The heartbeats outside are read before the one in the database. Other workers write heartbeats
+        meanwhile, but each of them to the database first: unless it was restored, the database has all that
+        was read outside."""
         installation_id = str((await self._read()).id)
         outside = [
-            await self._redis(installation_id),
-            self._file(installation_id),
-            self.seen.get(installation_id),
+            await self._redis_heartbeat(installation_id),
+            self._file_heartbeat(installation_id),
+            self.last_heartbeats.get(installation_id),
         ]
         row = await self._read()
-        newest = max([row.beat_at, *(moment for moment in outside if moment)])
+        newest = max([row.beat_at, *(outside_at for outside_at in outside if outside_at)])
         held = row.held_at is not None
         if not held and newest > row.beat_at + SLACK:
             await _hold(self.runtime, "Switchyard", RESTORED, row.beat_at, newest)
             held = True
-        self.passed = True
+        self.checked = True
         return held
 
     async def _read(self) -> Any:
         async with self.runtime.engine.connect() as connection:
             return (await connection.execute(READ_ENGINE_STATE)).one()
 
-    async def beat(self) -> None:
-        """The next mark, first in PostgreSQL and then outside. Only after `look`."""
+    async def heartbeat(self) -> None:
+        """Writes the next heartbeat, first to PostgreSQL and then outside. Call it only after `check`."""
         async with self.runtime.engine.begin() as connection:
             row = (await connection.execute(RECORD_HEARTBEAT)).one()
         installation_id = str(row.id)
-        self.seen[installation_id] = row.beat_at
+        self.last_heartbeats[installation_id] = row.beat_at
         with suppress(OSError):
             self._path(installation_id).write_text(row.beat_at.isoformat())
         with suppress(RedisError, OSError, TimeoutError):
             await self.runtime.redis.set(f"switchyard:beat:{installation_id}", row.beat_at.isoformat())
 
-    async def _redis(self, installation_id: str) -> datetime | None:
+    async def _redis_heartbeat(self, installation_id: str) -> datetime | None:
         with suppress(RedisError, OSError, TimeoutError, ValueError):
             stored = await self.runtime.redis.get(f"switchyard:beat:{installation_id}")
             return datetime.fromisoformat(stored.decode()) if stored else None
         return None
 
-    def _file(self, installation_id: str) -> datetime | None:
+    def _file_heartbeat(self, installation_id: str) -> datetime | None:
         with suppress(OSError, ValueError):
             return datetime.fromisoformat(self._path(installation_id).read_text())
         return None

@@ -1,4 +1,4 @@
-"""Many beside one another, or one alone: within a process."""
+"""An asyncio readers-writer lock, within one process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,37 +6,38 @@ from contextlib import asynccontextmanager
 
 
 class ReadWriteLock:
-    """Batches run beside one another; what may kill the process runs when no batch does, so it harms none."""
+    """Batches hold the lock shared. A suspect, which may kill the process, runs while its worker holds the
+    lock exclusively: no other batch is under way then, so a crash harms none."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Condition()
-        self._running = 0
-        self._alone = False
+        self._shared_holders = 0
+        self._exclusive = False
 
     @asynccontextmanager
-    async def beside(self) -> AsyncIterator[None]:
+    async def shared(self) -> AsyncIterator[None]:
         async with self._changed:
-            await self._changed.wait_for(lambda: not self._alone)
-            self._running += 1
+            await self._changed.wait_for(lambda: not self._exclusive)
+            self._shared_holders += 1
         try:
             yield
         finally:
-            self._running -= 1
-            await self._tell()
+            self._shared_holders -= 1
+            await self._notify()
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
+    async def exclusive(self) -> AsyncIterator[None]:
         async with self._changed:
-            await self._changed.wait_for(lambda: not self._alone)
-            self._alone = True
+            await self._changed.wait_for(lambda: not self._exclusive)
+            self._exclusive = True
         try:
             async with self._changed:
-                await self._changed.wait_for(lambda: not self._running)
+                await self._changed.wait_for(lambda: not self._shared_holders)
             yield
         finally:
-            self._alone = False
-            await self._tell()
+            self._exclusive = False
+            await self._notify()
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()

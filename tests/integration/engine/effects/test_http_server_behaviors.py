@@ -234,37 +234,37 @@ async def test_who_hangs_holds_up_nobody_else(
         runtime: Runtime = replace(world.runtime, caller=OutboundHttpClient(allow_loopback=True))
         slow_stage = Stage(world, await world.account(), clock, outside)
         quick_stage = Stage(world, await world.account(), clock, outside)
-        lane = AccountQueue(runtime, send_effects, "send", single=True)
-        serving = [asyncio.create_task(lane.serve()) for _ in range(SENDER_FACTOR)]
+        queue = AccountQueue(runtime, send_effects, "send", single=True)
+        serving = [asyncio.create_task(queue.serve()) for _ in range(SENDER_FACTOR)]
 
         async def usual() -> float:
-            return median([await lateness(lane, quick_stage) for _ in range(9)])
+            return median([await lateness(queue, quick_stage) for _ in range(9)])
 
         try:
             await enroll(quick_stage, f"http://127.0.0.1:{port}/", 0)
             before = await usual()
             await enroll(slow_stage, f"{base}/hangs", 100)
             for _ in range(5):
-                lane.ring([slow_stage.account])
+                queue.add([slow_stage.account])
                 await asyncio.sleep(0.1)
             assert 0 < server.open <= MAX_PER_DESTINATION
             beside = await usual()
             assert server.open, "those of the other still hang"
             assert beside <= max(before * 1.1, before + 0.05), f"{beside:.3f} s, and {before:.3f} s before"
         finally:
-            lane.stopping = True
-            await lane.idle.wait()
+            queue.stopping = True
+            await queue.idle.wait()
             for task in serving:
                 task.cancel()
 
 
-async def lateness(lane: AccountQueue, stage: Stage) -> float:
+async def lateness(queue: AccountQueue, stage: Stage) -> float:
     """Seconds from the bell until one more call of this account has gone out."""
     sent = "select count(*) as n from effects where account_id = $1 and status = 'sent'"
     (was,) = await stage.sql(sent, stage.account)
     await come(stage, 1)
     began = time.monotonic()
-    lane.ring([stage.account])
+    queue.add([stage.account])
     while (await stage.sql(sent, stage.account))[0]["n"] == was["n"]:
         assert time.monotonic() - began < 2.5, "it waits for the account that hangs"
         await asyncio.sleep(0.005)

@@ -214,14 +214,14 @@ async def test_accounts_take_turns(runtime: Runtime) -> None:
     async def part(_runtime: Runtime, account: UUID) -> int:
         order.append(account)
         if len(order) == 3:
-            lane.ring([small, small, big])
+            queue.add([small, small, big])
         await asyncio.sleep(0)
         left[account] -= 1
         return left[account]
 
-    lane = AccountQueue(runtime, part, "test")
-    serving = asyncio.create_task(lane.serve())
-    lane.ring([big])
+    queue = AccountQueue(runtime, part, "test")
+    serving = asyncio.create_task(queue.serve())
+    queue.add([big])
     async with asyncio.timeout(5):
         await until_zero(left)
     serving.cancel()
