@@ -4,10 +4,11 @@ from typing import Any, get_args
 
 import pytest
 
+from app.engine.core import triggers
 from app.engine.core.steps import GROUPS, KINDS, LABELS
-from app.engine.core.triggers import TRIGGER_LABELS, TRIGGERS
+from app.engine.core.triggers import TRIGGERS
 from app.workflows.schemas import inputs
-from app.workflows.schemas.faces import FACES, TRIGGER_GROUPS
+from app.workflows.schemas.faces import FACES
 from tests.support.web_kit import HTML
 from tests.support.world import World
 from tests.web.test_builder import begun
@@ -16,9 +17,9 @@ from tests.web.test_builder import begun
 def test_no_kind_is_forgotten() -> None:
     assert set(get_args(inputs.Kind)) == set(KINDS) == set(LABELS)
     assert {kind for group in GROUPS.values() for kind in group} == set(KINDS)
-    assert set(get_args(inputs.TriggerKind)) == set(TRIGGERS) == set(TRIGGER_LABELS)
-    assert {kind for group in TRIGGER_GROUPS.values() for kind in group} == set(TRIGGERS)
-    assert set(FACES) == set(KINDS) | set(TRIGGERS)
+    assert set(get_args(inputs.TriggerKind)) == set(TRIGGERS)
+    assert {kind.group for kind in triggers.KINDS} == set(triggers.GROUPS)
+    assert set(FACES) == set(KINDS)
     sent = {one.__struct_config__.tag for one in get_args(inputs.ConfigInput)}
     assert sent == set(KINDS)
     assert {one.__struct_config__.tag for one in get_args(inputs.TriggerInput)} == set(TRIGGERS)

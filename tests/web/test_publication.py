@@ -187,8 +187,8 @@ async def test_the_plan_says_what_imports_and_bulk_edits_start(world: World) -> 
         plan = (await client.get(f"{at}/publication")).json()
         assert plan["workflow"]["live_version"] is None, "the first publication says it too"
         heard = [(one["imports"], one["bulk_edits"], one["sentence"][:7]) for one in plan["triggers"]]
-        assert heard == [(True, True, "Imports"), (False, True, "Bulk ed"), (False, False, "The clo"),
-                         (False, True, "Only th")]  # fmt: skip
+        assert heard == [(True, True, "Imports"), (False, True, "Bulk ed"), (False, False, "It star"),
+                         (False, True, "Contact")]  # fmt: skip
         assert plan["triggers"][1]["sources"] == ["people", "bulk edits"]
         assert "imports" not in plan["triggers"][3]["sources"]
     async with world.browser(owner) as client:

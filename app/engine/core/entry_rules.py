@@ -11,7 +11,7 @@ import msgspec
 from app.engine.core.draft import Reentry
 from app.engine.core.events import Event, carried
 from app.engine.core.trigger_index import Candidate
-from app.engine.core.triggers import Trigger, came_from
+from app.engine.core.triggers import Trigger
 from app.engine.core.version import Program
 from app.filters.explain import values_seen
 from app.filters.facts import Facts
@@ -168,12 +168,13 @@ def _triggers(
 
 
 def _lets_in(program: Program, at: int, event: Event, facts: Facts, now: datetime) -> bool:
-    return came_from(program.version.triggers[at], event) and program.trigger_matches[at](facts, now)
+    trigger = program.version.triggers[at]
+    return trigger.previous_value_matches(event) and program.trigger_matches[at](facts, now)
 
 
 def _seen_by(program: Program, trigger: Trigger, event: Event, facts: Facts, now: datetime) -> dict[str, Any]:
     seen = values_seen(trigger.filter, facts, program.fields, now)
-    if not came_from(trigger, event):
+    if not trigger.previous_value_matches(event):
         seen["changes"] = event.data.get("changes")
     return seen
 

@@ -22,6 +22,15 @@ class Source(StrEnum):
     SYSTEM = "system"
 
 
+SOURCE_LABELS = {
+    Source.USER: "people",
+    Source.API: "scripts",
+    Source.BULK: "bulk edits",
+    Source.IMPORT: "imports",
+    Source.WORKFLOW: "workflows",
+    Source.SYSTEM: "Switchyard itself",
+}
+
 # What a new trigger listens to. Workflows starting workflows is a choice that someone has to make.
 LISTENED = [Source.USER, Source.API, Source.BULK, Source.IMPORT]
 
@@ -80,7 +89,7 @@ def offered(event: Event) -> Iterator[tuple[str, str]]:
     if event.kind == CONTACT_UPDATED:
         for field, pair in event.data.get("changes", {}).items():
             yield event.kind, field
-            yield event.kind, became(field, pair[1])
+            yield event.kind, equality_key(field, pair[1])
     elif event.kind in KEYED:
         key = str(event.data.get(KEYED[event.kind]))
         yield event.kind, key
@@ -88,7 +97,7 @@ def offered(event: Event) -> Iterator[tuple[str, str]]:
             yield event.kind, f"{key}:{event.data.get('status')}"
 
 
-def plain(value: object) -> str:
+def comparable_text(value: object) -> str:
     """A field's value as text to compare with what somebody typed: without case, "" when empty."""
     if value is None or isinstance(value, bool):
         return "" if value is None else str(value).lower()
@@ -97,9 +106,9 @@ def plain(value: object) -> str:
     return str(value).strip().casefold()
 
 
-def became(field: str, value: object) -> str:
+def equality_key(field: str, value: object) -> str:
     """The equality key of a field that has this value now."""
-    return f"{field}={plain(value)}"
+    return f"{field}={comparable_text(value)}"
 
 
 def carried(event: Event) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from app.engine.core.steps import (
     Wait,
     WaitFor,
 )
-from app.engine.core.triggers import SegmentEntered, SegmentLeft, wanted
+from app.engine.core.triggers import SegmentEntered, SegmentLeft
 from app.engine.core.version import Program, Version
 
 Channel = Literal["email_consent", "sms_consent"]
@@ -64,7 +64,7 @@ class TriggerIndex:
                 continue
             if isinstance(trigger, SegmentEntered | SegmentLeft) and trigger.segment is not None:
                 self.segments.add(trigger.segment)
-            for key in wanted(trigger, version.workflow_id):
+            for key in trigger.index_keys(version.workflow_id):
                 self._by_key.setdefault(key, []).append((entrance, position))
 
     def candidates(self, event: Event, *, any_source: bool = False) -> list[Candidate]:

@@ -10,7 +10,6 @@ import structlog
 
 from app.engine.core.events import TASK_OVERDUE
 from app.engine.core.timing.occurrences import Struck, strikes
-from app.engine.core.triggers import trigger_kind
 from app.engine.matching.segment_membership import RETRY_AFTER_ERROR, compare_due_segment
 from app.engine.schedules.trigger_schedules import timed_triggers
 from app.redaction import redact
@@ -121,7 +120,7 @@ async def _fire(work: Work, db: BatchSession, row: Any) -> None:
         workflow=row.workflow_id,
         trigger=row.trigger_key,
         version=row.version,
-        kind=trigger_kind(trigger),
+        kind=trigger.kind,
         next_at=next_at,
         last_at=last_at,
     )

@@ -8,7 +8,7 @@ import structlog
 
 from app.engine.core.timing.occurrences import Timed, rule_of
 from app.engine.core.timing.recurrence import next_after
-from app.engine.core.triggers import DateReached, Schedule, trigger_kind
+from app.engine.core.triggers import DateReached, Schedule
 from app.engine.core.version import load_version
 from app.work import Work
 from db.queries.segment_members import sync_watched_segments
@@ -63,7 +63,7 @@ async def _sync_schedules(work: Work, workflow_id: UUID, header: Any, triggers: 
                 "workflow": workflow_id,
                 "trigger": key,
                 "version": header.live_version,
-                "kind": trigger_kind(trigger),
+                "kind": trigger.kind,
                 "next_at": next_at or NEVER,
                 "last_at": last_at,
             },

@@ -51,9 +51,7 @@ async def enroll_contacts(work: Work, workflow_id: UUID, contact_ids: Sequence[U
         raise Conflict("Nobody enters this workflow now: publish it or let it go on first.")
     version = load_version(await work.enrollments.document(workflow_id, workflow.live_version))
     if not any(isinstance(trigger, Manual) for trigger in version.triggers):
-        raise Conflict(
-            "This workflow lets nobody in by hand. Add the trigger “Enrolled by hand” and publish it."
-        )
+        raise Conflict("Contacts can't be enrolled here. Add the trigger “Enrolled manually” and publish.")
     requested_ids = list(dict.fromkeys(contact_ids))
     existing_ids = set(await work.enrollments.contact_ids(ids=requested_ids)) if requested_ids else set()
     if not requested_ids or len(existing_ids) < len(requested_ids):

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from app.engine.core.steps import AddTag, Branch, Goal, RemoveTag, StepConfig, WaitFor, Webhook
-from app.engine.core.triggers import TagAdded, TagRemoved, Trigger
+from app.engine.core.steps import Branch, Goal, StepConfig, WaitFor, Webhook
+from app.engine.core.triggers import Trigger
 from app.filters.ast import ARITY, Arity, Filter, Group, Predicate
 from app.filters.fields import OPERATORS, Fields, FieldSpec, FieldType, called, ids_called, recorded
 from app.filters.parse import LISTS, THINGS, describe, escaped
@@ -69,8 +69,8 @@ def _name(one: Any, names: Mapping[str, str]) -> Any:
 def config_values(config: StepConfig | Trigger, given: Known) -> Values:
     """A config as its form holds it: tags by name, filters as rows."""
     values: Values = msgspec.to_builtins(config)
-    if isinstance(config, AddTag | RemoveTag | TagAdded | TagRemoved):
-        values["tag"] = given.tags.get(str(config.tag), "") if config.tag else ""
+    if "tag" in values:
+        values["tag"] = given.tags.get(values["tag"], "") if values["tag"] else ""
     if isinstance(config, WaitFor) and config.about in given.tags:
         values["about"] = given.tags[config.about]
     if isinstance(config, Branch):

@@ -17,7 +17,7 @@ from app.workflows.schemas.inputs import RevForm
 from app.workflows.schemas.pages import Builder, VersionList, VersionPage, VersionRow
 from app.workflows.schemas.publication import PublicationPage, Published, PublishForm
 from app.workflows.use_cases.audience import audience_of
-from app.workflows.use_cases.plan import groups_of, plan_of, warnings_of
+from app.workflows.use_cases.plan import groups_of, plan_of, trigger_views, warnings_of
 from app.workflows.use_cases.publication import publish, restore, version_of
 from app.workflows.use_cases.read import (
     canvas,
@@ -27,7 +27,6 @@ from app.workflows.use_cases.read import (
     problem_views,
     trigger_cards,
 )
-from app.workflows.use_cases.trigger_labels import entrances_of
 
 
 class PublicationController(Controller):
@@ -49,7 +48,7 @@ class PublicationController(Controller):
         )  # fmt: skip
         return PublicationPage(
             view, problems, warnings_of(work, opened), await audience_of(work, opened.draft),
-            entrances_of(opened.draft, opened.known), plan_of(opened), people, opened.totals,
+            trigger_views(opened.draft, opened.known), plan_of(opened), people, opened.totals,
             actions(publish_it),
         )  # fmt: skip
 

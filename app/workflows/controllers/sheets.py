@@ -6,7 +6,9 @@ from app.engine.core.draft import lane_label, lists, locate, walk
 from app.engine.core.events import EVENT_KINDS
 from app.engine.core.merge_tags import Output, tag_names
 from app.engine.core.steps import GROUPS, LABELS, MAIN, Step
-from app.engine.core.triggers import TRIGGER_LABELS, Trigger, trigger_kind
+from app.engine.core.triggers import GROUPS as TRIGGER_GROUPS
+from app.engine.core.triggers import KINDS as TRIGGER_KINDS
+from app.engine.core.triggers import Trigger
 from app.workflows.controllers.form_values import (
     Values,
     all_operators,
@@ -15,7 +17,7 @@ from app.workflows.controllers.form_values import (
     filter_values,
 )
 from app.workflows.domain.lint import lint
-from app.workflows.schemas.faces import FACES, TRIGGER_GROUPS
+from app.workflows.schemas.faces import FACES
 from app.workflows.schemas.pages import Choice, ChoiceGroup, Count, Sheet
 from app.workflows.use_cases.input_reader import Known
 from app.workflows.use_cases.read import Opened, entry_words, trigger_cards
@@ -41,8 +43,15 @@ def picker(list_id: str, position: int) -> Sheet:
 def trigger_picker() -> Sheet:
     """The kinds of triggers."""
     groups = [
-        ChoiceGroup(name, [_choice(kind, TRIGGER_LABELS[kind]) for kind in kinds])
-        for name, kinds in TRIGGER_GROUPS.items()
+        ChoiceGroup(
+            group,
+            [
+                Choice(str(kind.__struct_config__.tag), kind.label, kind.hint, kind.icon, "t")
+                for kind in TRIGGER_KINDS
+                if kind.group == group
+            ],
+        )
+        for group in TRIGGER_GROUPS
     ]
     return Sheet("triggers", "Add a trigger", icon="bolt", tone="t", groups=groups)
 
@@ -109,10 +118,9 @@ def places(opened: Opened, moving: Step) -> list[tuple[str, str]]:
 
 def trigger_sheet(opened: Opened, trigger: Trigger, values: Values | None = None) -> Sheet:
     """The settings of a trigger."""
-    kind = trigger_kind(trigger)
     found = lint(opened.draft, opened.known.fields, opened.known.names)
     sheet = Sheet(
-        "trigger", TRIGGER_LABELS[kind], trigger.key, kind, FACES[kind][0], "t",
+        "trigger", trigger.label, trigger.key, trigger.kind, trigger.icon, "t",
         problems=[one.message for one in found if one.step_key == trigger.key],
     )  # fmt: skip
     if values:

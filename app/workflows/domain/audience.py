@@ -1,39 +1,22 @@
-"""Whom publishing with an audience lets in now, as one filter. Pure."""
-
-from uuid import UUID
+"""Which contacts publishing enrolls now, as one filter. Pure."""
 
 from app.engine.core.draft import Draft
-from app.engine.core.triggers import Schedule, SegmentEntered, SegmentLeft, TagAdded, TagRemoved, Trigger
+from app.engine.core.triggers import Trigger
 from app.engine.core.version import Version
-from app.filters.ast import Filter, Group, Op, Predicate
+from app.filters.ast import Filter, Group
 
 
 def audience_filter(source: Draft | Version) -> Filter | None:
-    """The entry condition holds, and so does what some trigger asks of the contact: its filter, and that a
-    tag or a segment that it listens to is there (or gone). None is everybody."""
+    """The entry condition holds, and so does what some trigger requires of the contact: its filter, and that
+    the tag or segment it listens to is there (or gone). None selects every contact."""
     parts: list[Filter] = [] if source.entry is None else [source.entry]
-    asked = [_of(trigger) for trigger in source.triggers]
-    some = [one for one in asked if one is not None]
-    if asked and len(some) == len(asked):  # a trigger that asks nothing takes everybody
-        parts.append(Group("any", some))
+    conditions = [condition for trigger in source.triggers if (condition := _condition(trigger)) is not None]
+    # A trigger without a condition selects every contact.
+    if conditions and len(conditions) == len(source.triggers):
+        parts.append(Group("any", conditions))
     return Group("all", parts) if parts else None
 
 
-def _of(trigger: Trigger) -> Filter | None:
-    own = _state(trigger)
-    parts = [one for one in (own, trigger.filter) if one is not None]
+def _condition(trigger: Trigger) -> Filter | None:
+    parts = [part for part in (trigger.current_audience(), trigger.filter) if part is not None]
     return Group("all", parts) if parts else None
-
-
-def _state(trigger: Trigger) -> Filter | None:
-    match trigger:
-        case TagAdded(tag=UUID() as tag):
-            return Predicate("tags", Op.ANY_OF, [str(tag)])
-        case TagRemoved(tag=UUID() as tag):
-            return Predicate("tags", Op.NONE_OF, [str(tag)])
-        case SegmentEntered(segment=UUID() as segment) | Schedule(segment=UUID() as segment):
-            return Predicate("segments", Op.ANY_OF, [str(segment)])
-        case SegmentLeft(segment=UUID() as segment):
-            return Predicate("segments", Op.NONE_OF, [str(segment)])
-        case _:
-            return None

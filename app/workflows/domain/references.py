@@ -22,18 +22,6 @@ from app.engine.core.steps import (
     WaitFor,
 )
 from app.engine.core.template_fields import texts_of
-from app.engine.core.triggers import (
-    ContactUpdated,
-    DateReached,
-    FieldChanged,
-    Schedule,
-    SegmentEntered,
-    SegmentLeft,
-    TagAdded,
-    TagRemoved,
-    Trigger,
-    WorkflowEnded,
-)
 from app.engine.core.version import Version, filters_of
 from app.filters.analysis import changing_field
 from app.filters.ast import Predicate, predicates
@@ -92,7 +80,7 @@ def _used(source: Version | Draft, fields: Fields) -> Used:
         for predicate in predicates(expression):
             yield from _predicate(predicate)
     for trigger in source.triggers:
-        yield from _trigger(trigger)
+        yield from trigger.references()
     key = source.settings.key_field
     yield "field", key if key in fields else ""
     for _, _, step in walk(source.steps):
@@ -109,27 +97,6 @@ def _predicate(predicate: Predicate) -> Used:
     kind = _NAMED.get(changing or predicate.field)
     if kind is not None:
         yield from ((kind, value) for value in values)
-
-
-def _trigger(trigger: Trigger) -> Used:
-    match trigger:
-        case TagAdded() | TagRemoved():
-            yield "tag", trigger.tag
-        case SegmentEntered() | SegmentLeft() | Schedule():
-            yield "segment", trigger.segment
-        case WorkflowEnded():
-            yield "workflow", trigger.workflow
-        case ContactUpdated():
-            yield from (("field", key) for key in trigger.fields)
-        case FieldChanged():
-            yield "field", trigger.field
-            if trigger.field == "owner":
-                yield "user", trigger.before if trigger.before_is == "value" else ""
-                yield "user", trigger.after if trigger.after_is == "value" else ""
-        case DateReached():
-            yield "field", trigger.field
-        case _:
-            pass
 
 
 def _step(config: StepConfig) -> Used:
@@ -180,7 +147,7 @@ def names_option(source: Version | Draft, key: str, options: Collection[str]) ->
     asked = (one for expression in filters_of(source) for one in predicates(expression))
     return (
         any(_asks_option(one, key, options, folded) for one in asked)
-        or any(_hears_option(one, key, folded) for one in source.triggers)
+        or any(trigger.names_option(key, folded) for trigger in source.triggers)
         or any(_writes_option(step.config, key, options) for _, _, step in walk(source.steps))
     )
 
@@ -190,13 +157,6 @@ def _asks_option(predicate: Predicate, key: str, options: Collection[str], folde
     if changing_field(predicate) == key:
         return any(fold(str(value)).strip() in folded for value in values[1:-1])
     return predicate.field == key and any(str(value) in options for value in values)
-
-
-def _hears_option(trigger: Trigger, key: str, folded: Collection[str]) -> bool:
-    if not isinstance(trigger, FieldChanged) or trigger.field != key:
-        return False
-    sides = ((trigger.before_is, trigger.before), (trigger.after_is, trigger.after))
-    return any(asks == "value" and fold(value).strip() in folded for asks, value in sides)
 
 
 def _writes_option(config: StepConfig, key: str, options: Collection[str]) -> bool:

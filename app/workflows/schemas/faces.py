@@ -1,4 +1,4 @@
-"""How each kind of step and trigger looks: icon, tone, and what the picker says of it."""
+"""How each kind of step looks: icon, tone, and what the picker says of it."""
 
 FACES: dict[str, tuple[str, str, str]] = {
     "send_email": ("mail", "", "A message to the contact's address"),
@@ -25,38 +25,4 @@ FACES: dict[str, tuple[str, str, str]] = {
     "add_to_workflow": ("flow", "b", "Ask for the contact to enter another one"),
     "remove_from_workflow": ("stop", "b", "Take the contact out of another one"),
     "exit": ("exit", "b", "Leave the workflow here"),
-    "contact_created": ("user", "t", "Somebody new, by hand, import or API"),
-    "contact_updated": ("edit", "t", "Something about a contact has changed"),
-    "field_changed": ("field", "t", "One field, from one value to another"),
-    "contact_deleted": ("trash", "t", "A contact went into the bin"),
-    "tag_added": ("tag", "t", "A contact was given a tag"),
-    "tag_removed": ("tag", "t", "A tag was taken off a contact"),
-    "note_added": ("file", "t", "Somebody wrote a note"),
-    "task_added": ("check", "t", "A contact has something to be done"),
-    "task_completed": ("check", "t", "It was done"),
-    "task_overdue": ("clock", "t", "It was not done in time"),
-    "segment_entered": ("users", "t", "A contact came to match a saved filter"),
-    "segment_left": ("users", "t", "A contact matches a saved filter no longer"),
-    "date_reached": ("clock", "t", "A birthday, a renewal, days before or after"),
-    "schedule": ("clock", "t", "By the clock, for each contact of a segment"),
-    "inbound_webhook": ("hook", "t", "Another system calls a secret address"),
-    "email_event": ("mail", "t", "An e-mail was delivered, or bounced"),
-    "workflow_ended": ("flow", "t", "The contact came to the end of another one"),
-    "manual": ("play", "t", "Somebody enrolls the contact"),
-}
-# As the picker of triggers groups them.
-TRIGGER_GROUPS: dict[str, tuple[str, ...]] = {
-    "Contact": (
-        "contact_created",
-        "contact_updated",
-        "field_changed",
-        "tag_added",
-        "tag_removed",
-        "segment_entered",
-        "segment_left",
-        "contact_deleted",
-    ),
-    "Notes and tasks": ("note_added", "task_added", "task_completed", "task_overdue"),
-    "By the clock": ("date_reached", "schedule"),
-    "From elsewhere": ("inbound_webhook", "email_event", "workflow_ended", "manual"),
 }

@@ -74,9 +74,9 @@ class StandGroup(msgspec.Struct):
     options: list[StandOption]
 
 
-class EntranceView(msgspec.Struct):
-    """A trigger in words. `sources` are those it listens to, in words too; `imports` and `bulk_edits` say
-    whether these start it, and `sentence` says both."""
+class TriggerView(msgspec.Struct):
+    """A trigger. `sources` are labels of the sources it listens to; `imports` and `bulk_edits` are whether
+    these start it, and `sentence` states both."""
 
     key: str
     title: str
@@ -102,7 +102,7 @@ class PublicationPage(msgspec.Struct):
     problems: list[ProblemView]
     warnings: list[str]
     audience: AudienceView
-    triggers: list[EntranceView]
+    triggers: list[TriggerView]
     plan: list[PlanLine]
     standing: list[StandGroup]
     totals: Totals

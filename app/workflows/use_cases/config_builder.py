@@ -13,7 +13,6 @@ from app.filters.ast import Filter
 from app.patch import Patch, resolve
 from app.workflows.schemas.inputs import ConfigInput, FilterInput, TriggerInput, WindowInput
 from app.workflows.schemas.inputs import steps as sent
-from app.workflows.schemas.inputs.triggers import TagAddedInput, TagRemovedInput
 from app.workflows.use_cases.input_reader import Reader
 
 
@@ -154,7 +153,7 @@ async def trigger_of(reader: Reader, given: TriggerInput, old: triggers.Trigger 
     special: dict[str, Any] = {"filter": _filter(reader, given.filter)}
     if given.sources is not UNSET:
         special["sources"] = list(dict.fromkeys(given.sources))
-    if isinstance(given, TagAddedInput | TagRemovedInput):
-        special["tag"] = await _tag(reader, given.tag)
+    if "tag" in kind.__struct_fields__:
+        special["tag"] = await _tag(reader, getattr(given, "tag", UNSET))
     made: triggers.Trigger = _made(old if isinstance(old, kind) else base, given, special)
     return made

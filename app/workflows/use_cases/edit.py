@@ -12,7 +12,7 @@ from app.engine.core.draft import Draft, DraftError
 from app.engine.core.name_lookup import Names
 from app.engine.core.secret_headers import hidden, hidden_steps
 from app.engine.core.steps import LABELS, Step, blank
-from app.engine.core.triggers import TRIGGER_LABELS, TRIGGERS, Trigger, trigger_kind
+from app.engine.core.triggers import TRIGGERS, Trigger
 from app.errors import Conflict, Invalid, NotFound
 from app.patch import resolve
 from app.permissions import Permission
@@ -230,7 +230,7 @@ async def add_trigger(work: Work, workflow_id: UUID, form: inputs.AddTriggerForm
         trigger = await _trigger(work, form.config, form.kind)
     key = f"t{draft.next_key}"
     after = edited(lambda: drafts.add_trigger(draft, trigger))
-    said = f"Added the trigger “{TRIGGER_LABELS[form.kind]}”"
+    said = f"Added the trigger “{trigger.label}”"
     await keep(work, header, after, said, changes={"trigger": (None, key)})
     return key
 
@@ -243,7 +243,7 @@ async def update_trigger(work: Work, workflow_id: UUID, key: str, form: inputs.T
     if form.config is not UNSET:
         trigger = await _trigger(work, form.config, old=trigger)
     after = edited(lambda: drafts.update_trigger(draft, key, trigger))
-    await keep(work, header, after, f"Edited the trigger “{TRIGGER_LABELS[trigger_kind(trigger)]}”")
+    await keep(work, header, after, f"Edited the trigger “{trigger.label}”")
 
 
 async def _trigger(
@@ -251,7 +251,7 @@ async def _trigger(
 ) -> Trigger:
     reader = Reader(work, await known(work))
     trigger = await trigger_of(reader, given, old)
-    if kind and trigger.__struct_config__.tag != kind:
+    if kind and trigger.kind != kind:
         raise Invalid({"config.kind": f"The config is of another kind than {kind}."})
     named = msgspec.structs.replace(trigger, key="new")
     found = lint(Draft(triggers=[named]), reader.known.fields, reader.known.names)
@@ -263,7 +263,7 @@ async def delete_trigger(work: Work, workflow_id: UUID, key: str, rev: int) -> N
     """Without the trigger."""
     header, draft = await opened(work, workflow_id, rev)
     after = edited(lambda: drafts.delete_trigger(draft, key))
-    said = f"Deleted the trigger “{TRIGGER_LABELS[trigger_kind(drafts.find_trigger(draft, key))]}”"
+    said = f"Deleted the trigger “{drafts.find_trigger(draft, key).label}”"
     await keep(work, header, after, said, changes={"trigger": (key, None)})
 
 

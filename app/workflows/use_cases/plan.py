@@ -6,17 +6,26 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from app.engine.core.draft import Audience, Settings, walk
+from app.engine.core.draft import Audience, Draft, Settings, walk
+from app.engine.core.events import SOURCE_LABELS
 from app.engine.core.steps import Chat, SendSms, Step, StepConfig, Window
-from app.engine.core.triggers import Trigger
+from app.engine.core.triggers import Manual, Trigger
+from app.engine.core.triggers.base import StartedBy
 from app.engine.core.version import Version, load_version
 from app.engine.core.version_migration import ANEW, sends_anew, stand
 from app.work import Work
-from app.workflows.schemas.publication import EXIT, FINISH, START, PlanLine, StandGroup, StandOption
+from app.workflows.schemas.publication import (
+    EXIT,
+    FINISH,
+    START,
+    PlanLine,
+    StandGroup,
+    StandOption,
+    TriggerView,
+)
 from app.workflows.use_cases.input_reader import Known
 from app.workflows.use_cases.read import Opened, entry_words, live_steps
 from app.workflows.use_cases.step_labels import words
-from app.workflows.use_cases.trigger_labels import trigger_words
 from db.queries.batch_session import BatchSession
 from db.queries.version_migration import COUNT_ENROLLMENTS_BY_STEP
 
@@ -33,7 +42,7 @@ SETTINGS = {
 }
 Configs = Mapping[str, StepConfig]
 
-
+CLOSED = "It no longer starts the workflow: only contacts that match now enter."
 PAUSED = (
     "The workflow is paused and stays so: publishing lets nobody in. To let people enter, press “Let people "
     "enter” in the workflow's settings."
@@ -118,20 +127,39 @@ def _around(opened: Opened) -> list[PlanLine]:
 
 
 def _triggers(old: Iterable[Trigger], new: Iterable[Trigger], given: Known) -> list[PlanLine]:
-    before, after = {one.key: one for one in old}, {one.key: one for one in new}
+    before, after = {trigger.key: trigger for trigger in old}, {trigger.key: trigger for trigger in new}
+    fields, names = given.fields, given.names
     lines = []
     for key, trigger in after.items():
-        title, summary = trigger_words(trigger, given)
+        title, summary = trigger.title(fields, names), trigger.summary(fields, names)
         if key not in before:
             lines.append(PlanLine("added", key, title, "", summary))
         elif before[key] != trigger:
-            was = " · ".join(trigger_words(before[key], given))
+            was = f"{before[key].title(fields, names)} · {before[key].summary(fields, names)}"
             lines.append(PlanLine("changed", key, title, was, f"{title} · {summary}"))
     for key, trigger in before.items():
         if key not in after:
-            title, summary = trigger_words(trigger, given)
-            lines.append(PlanLine("removed", key, title, summary))
+            summary = trigger.summary(fields, names)
+            lines.append(PlanLine("removed", key, trigger.title(fields, names), summary))
     return lines
+
+
+def trigger_views(draft: Draft, given: Known) -> list[TriggerView]:
+    """Every trigger with what starts it."""
+    closed = draft.settings.audience is Audience.CURRENT_ONLY
+    return [_trigger_view(trigger, given, closed) for trigger in draft.triggers]
+
+
+def _trigger_view(trigger: Trigger, given: Known, closed: bool) -> TriggerView:
+    started_by = trigger.started_by()
+    if closed and not isinstance(trigger, Manual):
+        labels = [SOURCE_LABELS[source] for source in trigger.sources]
+        started_by = StartedBy(labels, False, False, CLOSED)
+    return TriggerView(
+        trigger.key, trigger.title(given.fields, given.names),
+        trigger.filter_sentence(given.fields, given.names),
+        started_by.sources, started_by.imports, started_by.bulk_edits, started_by.sentence,
+    )  # fmt: skip
 
 
 def _settings(old: Settings, new: Settings) -> list[PlanLine]:

@@ -11,7 +11,7 @@ import msgspec
 from app.engine.core.draft import Draft, lane_label, walk
 from app.engine.core.secret_headers import hidden, hidden_steps
 from app.engine.core.steps import Exit, Step, StepConfig, lane_keys
-from app.engine.core.triggers import TRIGGER_LABELS, Trigger, trigger_kind
+from app.engine.core.triggers import Trigger
 from app.engine.core.types import Outcome
 from app.engine.core.version import Version, content_hash, freeze, load_version
 from app.filters.parse import describe
@@ -32,7 +32,6 @@ from app.workflows.schemas.pages import (
 from app.workflows.use_cases.edit import header_of
 from app.workflows.use_cases.input_reader import Known, known
 from app.workflows.use_cases.step_labels import asked, words
-from app.workflows.use_cases.trigger_labels import trigger_words
 
 
 class Opened(msgspec.Struct):
@@ -200,10 +199,9 @@ def trigger_cards(triggers: Iterable[Trigger], opened: Opened) -> list[CanvasTri
 
 
 def _card(trigger: Trigger, given: Known, invalid: bool) -> CanvasTrigger:
-    kind = trigger_kind(trigger)
-    title, summary = trigger_words(trigger, given)
-    icon = FACES[kind][0]
-    return CanvasTrigger(trigger.key, kind, title, summary, msgspec.to_builtins(trigger), invalid, icon)
+    title, summary = trigger.title(given.fields, given.names), trigger.summary(given.fields, given.names)
+    config = msgspec.to_builtins(trigger)
+    return CanvasTrigger(trigger.key, trigger.kind, title, summary, config, invalid, trigger.icon)
 
 
 def entry_words(entry: Any, given: Known) -> str:
@@ -222,7 +220,7 @@ def problem_views(opened: Opened) -> list[ProblemView]:
         "step": f"{base}/steps/",
     }
     titles = {step.key: words(step, opened.known)[0] for _, _, step in walk(opened.draft.steps)}
-    titles |= {one.key: TRIGGER_LABELS[trigger_kind(one)] for one in opened.draft.triggers}
+    titles |= {trigger.key: trigger.label for trigger in opened.draft.triggers}
     return [
         ProblemView(
             one.message,

@@ -1,10 +1,10 @@
-"""Steps and triggers in words, for the canvas."""
+"""Steps in words, for the canvas."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from app.engine.core import steps as kinds
-from app.engine.core.events import EVENT_KINDS, Source
+from app.engine.core.events import EVENT_KINDS
 from app.engine.core.steps import ELSE, LABELS, TIMEOUT, Step, StepConfig
 from app.filters.ast import Filter
 from app.filters.parse import describe
@@ -12,14 +12,6 @@ from app.workflows.use_cases.input_reader import Known
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 Said = tuple[str, str]
-MADE_BY = {
-    Source.USER: "people",
-    Source.API: "scripts",
-    Source.BULK: "bulk edits",
-    Source.IMPORT: "imports",
-    Source.WORKFLOW: "workflows",
-    Source.SYSTEM: "Switchyard itself",
-}
 
 
 def sentence(asked: Filter | None, given: Known, empty: str = "") -> str:

@@ -16,7 +16,6 @@ from app.filters.fields import Fields, unknown_field
 from app.workflows.domain.lint.cycles import circles
 from app.workflows.domain.lint.problems import window
 from app.workflows.domain.lint.steps import check_step
-from app.workflows.domain.lint.triggers import check_trigger
 
 CIRCLE = "From here the only way leads back here, without a wait. Put a wait or a branch into the circle."
 
@@ -47,7 +46,7 @@ def lint(draft: Draft, fields: Fields, names: Names) -> list[Problem]:
         *(
             Problem(trigger.key, message, field, "trigger")
             for trigger in draft.triggers
-            for field, message in check_trigger(trigger, fields, names)
+            for field, message in trigger.validate(fields, names)
         ),
         *(
             Problem(step.key, message, field)

@@ -1,13 +1,14 @@
 """Bodies of the builder. A form and a script fill the same structs: tags may be ids or names, and a filter is
 either typed (`type` group or predicate, as it is stored) or the rows of a form (`type` rows)."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta
 
 from app.engine.core.draft import Audience, Reentry
 from app.engine.core.steps import Line, Text, Unit
+from app.engine.core.triggers import TRIGGERS
 from app.patch import Patch
 from app.workflows.schemas.inputs.filters import FilterInput
 from app.workflows.schemas.inputs.steps import ConfigInput, WindowInput
@@ -16,7 +17,7 @@ from app.workflows.schemas.inputs.triggers import TriggerInput
 Name = Annotated[str, Meta(min_length=1, max_length=120)]
 Description = Annotated[str, Meta(max_length=2000)]
 Rev = Annotated[int, Meta(ge=0)]
-# The keys of `KINDS` and `TRIGGERS`, written out because the types of bodies are read by tools; a test
+# The keys of `KINDS`, written out because the types of bodies are read by tools; a test
 # compares them.
 Kind = Literal[
     "send_email",
@@ -44,26 +45,10 @@ Kind = Literal[
     "remove_from_workflow",
     "exit",
 ]
-TriggerKind = Literal[
-    "contact_created",
-    "contact_updated",
-    "field_changed",
-    "contact_deleted",
-    "tag_added",
-    "tag_removed",
-    "note_added",
-    "task_added",
-    "task_completed",
-    "task_overdue",
-    "segment_entered",
-    "segment_left",
-    "date_reached",
-    "schedule",
-    "inbound_webhook",
-    "email_event",
-    "workflow_ended",
-    "manual",
-]
+if TYPE_CHECKING:
+    TriggerKind = str
+else:
+    TriggerKind = Literal[tuple(TRIGGERS)]
 
 
 class WorkflowForm(msgspec.Struct, forbid_unknown_fields=True):

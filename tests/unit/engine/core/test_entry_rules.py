@@ -9,7 +9,7 @@ from app.engine.core.entry_rules import DEEPEST, History, Verdict, decide_entry
 from app.engine.core.events import Event, Source
 from app.engine.core.steps import Exit, Goal, Unit
 from app.engine.core.trigger_index import TriggerIndex
-from app.engine.core.triggers import ContactCreated, ContactUpdated, Manual, TagAdded, Trigger, admits
+from app.engine.core.triggers import ContactCreated, ContactUpdated, Manual, TagAdded, Trigger
 from app.filters.ast import Filter
 from tests.support.engine_kit import COLD, CONTACT, NOW, TAGS, VIP, WORKFLOW, ask, every, program, someone
 
@@ -43,7 +43,6 @@ VIP_ADDED = event("tag.added", tag_id=str(VIP))
     ],
 )
 def test_admits(trigger: Trigger, happened: Event, expected: bool) -> None:
-    assert admits(trigger, happened, WORKFLOW) is expected
     index = TriggerIndex([program(Exit(), triggers=[trigger])])
     assert bool(index.candidates(happened)) is expected
 

@@ -30,7 +30,6 @@ from app.engine.core.triggers import (
     TaskOverdue,
     Trigger,
     WorkflowEnded,
-    admits,
 )
 from tests.support.engine_kit import CONTACT, NOW, VIP, WORKFLOW, program, someone
 
@@ -89,7 +88,6 @@ ADMITTED: list[tuple[Trigger, Event, bool]] = [
 
 @pytest.mark.parametrize(("trigger", "happened", "expected"), ADMITTED)
 def test_admitted(trigger: Trigger, happened: Event, expected: bool) -> None:
-    assert admits(trigger, happened, WORKFLOW) is expected
     index = TriggerIndex([program(Exit(), triggers=[trigger])])
     assert bool(index.candidates(happened)) is expected
 
