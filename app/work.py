@@ -18,23 +18,23 @@ from db.ids import uuid7
 from db.models import AuditLog, Event, Job
 from db.queries.name_lookup import NameLookup
 from db.queries.overview import OverviewTotals
-from db.repositories.accounts import Accounts
-from db.repositories.approvals import Approvals
-from db.repositories.audit_log import AuditEntries
-from db.repositories.contacts import Contacts
-from db.repositories.effects import Effects
-from db.repositories.enrollments import Enrollments
-from db.repositories.fields import Fields
-from db.repositories.imports import Imports
-from db.repositories.invitations import Invitations
-from db.repositories.jobs import Jobs
-from db.repositories.mailbox import Mailbox
-from db.repositories.members import Members
-from db.repositories.notes_tasks import Notes, Tasks
-from db.repositories.notifications import Notifications
-from db.repositories.segments import Segments
-from db.repositories.tags import Tags
-from db.repositories.workflows import Workflows
+from db.repositories.accounts import AccountRepository
+from db.repositories.approvals import ApprovalRepository
+from db.repositories.audit_log import AuditRepository
+from db.repositories.contacts import ContactRepository
+from db.repositories.effects import EffectRepository
+from db.repositories.enrollments import EnrollmentRepository
+from db.repositories.fields import FieldRepository
+from db.repositories.imports import ImportRepository
+from db.repositories.invitations import InvitationRepository
+from db.repositories.jobs import JobRepository
+from db.repositories.mailbox import MailboxRepository
+from db.repositories.members import MemberRepository
+from db.repositories.notes_tasks import NoteRepository, TaskRepository
+from db.repositories.notifications import NotificationRepository
+from db.repositories.segments import SegmentRepository
+from db.repositories.tags import TagRepository
+from db.repositories.workflows import WorkflowRepository
 from db.tenancy import begin
 
 Source = Literal["user", "api", "bulk", "import", "workflow", "system"]
@@ -190,20 +190,20 @@ class Work:
         await begin(self.session)
 
     @cached_property
-    def accounts(self) -> Accounts:
-        return Accounts(self.session)
+    def accounts(self) -> AccountRepository:
+        return AccountRepository(self.session)
 
     @cached_property
-    def members(self) -> Members:
-        return Members(self.session)
+    def members(self) -> MemberRepository:
+        return MemberRepository(self.session)
 
     @cached_property
-    def invitations(self) -> Invitations:
-        return Invitations(self.session)
+    def invitations(self) -> InvitationRepository:
+        return InvitationRepository(self.session)
 
     @cached_property
-    def audit_log(self) -> AuditEntries:
-        return AuditEntries(self.session)
+    def audit_log(self) -> AuditRepository:
+        return AuditRepository(self.session)
 
     @cached_property
     def naming(self) -> NameLookup:
@@ -214,60 +214,60 @@ class Work:
         return OverviewTotals(self.session)
 
     @cached_property
-    def contacts(self) -> Contacts:
-        return Contacts(session=self.session)
+    def contacts(self) -> ContactRepository:
+        return ContactRepository(session=self.session)
 
     @cached_property
-    def tags(self) -> Tags:
-        return Tags(session=self.session)
+    def tags(self) -> TagRepository:
+        return TagRepository(session=self.session)
 
     @cached_property
-    def segments(self) -> Segments:
-        return Segments(session=self.session)
+    def segments(self) -> SegmentRepository:
+        return SegmentRepository(session=self.session)
 
     @cached_property
-    def notes(self) -> Notes:
-        return Notes(session=self.session)
+    def notes(self) -> NoteRepository:
+        return NoteRepository(session=self.session)
 
     @cached_property
-    def tasks(self) -> Tasks:
-        return Tasks(session=self.session)
+    def tasks(self) -> TaskRepository:
+        return TaskRepository(session=self.session)
 
     @cached_property
-    def fields(self) -> Fields:
-        return Fields(session=self.session)
+    def fields(self) -> FieldRepository:
+        return FieldRepository(session=self.session)
 
     @cached_property
-    def imports(self) -> Imports:
-        return Imports(session=self.session)
+    def imports(self) -> ImportRepository:
+        return ImportRepository(session=self.session)
 
     @cached_property
-    def workflows(self) -> Workflows:
-        return Workflows(session=self.session)
+    def workflows(self) -> WorkflowRepository:
+        return WorkflowRepository(session=self.session)
 
     @cached_property
-    def enrollments(self) -> Enrollments:
-        return Enrollments(session=self.session)
+    def enrollments(self) -> EnrollmentRepository:
+        return EnrollmentRepository(session=self.session)
 
     @cached_property
-    def effects(self) -> Effects:
-        return Effects(session=self.session)
+    def effects(self) -> EffectRepository:
+        return EffectRepository(session=self.session)
 
     @cached_property
-    def approvals(self) -> Approvals:
-        return Approvals(session=self.session)
+    def approvals(self) -> ApprovalRepository:
+        return ApprovalRepository(session=self.session)
 
     @cached_property
-    def notifications(self) -> Notifications:
-        return Notifications(session=self.session)
+    def notifications(self) -> NotificationRepository:
+        return NotificationRepository(session=self.session)
 
     @cached_property
-    def jobs(self) -> Jobs:
-        return Jobs(session=self.session)
+    def jobs(self) -> JobRepository:
+        return JobRepository(session=self.session)
 
     @cached_property
-    def mailbox(self) -> Mailbox:
-        return Mailbox(session=self.session)
+    def mailbox(self) -> MailboxRepository:
+        return MailboxRepository(session=self.session)
 
 
 @asynccontextmanager

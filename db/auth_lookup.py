@@ -23,7 +23,7 @@ PRINCIPAL_BY_TOKEN = text("select * from principal_by_access_token(:digest)").co
     memberships=JSONB, scopes=JSONB
 )
 PERSON_BY_RESET = text("select * from person_by_reset(:digest)")
-BY_INVITATION = text("select * from invitation_by_token(:digest)")
+INVITATION_BY_TOKEN = text("select * from invitation_by_token(:digest)")
 ACCEPT_INVITATION = text("select invitation_accepted(:digest, :person, :made, :name, :hash)")
 CREATE_RESET = text("select reset_made(:made, :person, :digest, :until)")
 USE_RESET = text("select reset_used(:digest, :hash)")
@@ -37,7 +37,7 @@ class AccountMembership(msgspec.Struct, frozen=True):
     role: str
 
 
-class KnownPrincipal(msgspec.Struct, frozen=True):
+class PrincipalRecord(msgspec.Struct, frozen=True):
     """A live session or access token, whose it is, and their role in the account as it is now."""
 
     user_id: UUID
@@ -53,7 +53,7 @@ class KnownPrincipal(msgspec.Struct, frozen=True):
     memberships: tuple[AccountMembership, ...]
 
 
-class Person(msgspec.Struct, frozen=True):
+class SignInUser(msgspec.Struct, frozen=True):
     """Who has an address; their accounts with the last used one first."""
 
     user_id: UUID
@@ -63,7 +63,7 @@ class Person(msgspec.Struct, frozen=True):
     memberships: tuple[AccountMembership, ...]
 
 
-class ResetFor(msgspec.Struct, frozen=True):
+class ResetTarget(msgspec.Struct, frozen=True):
     """Whose password a live link may set."""
 
     user_id: UUID
@@ -71,7 +71,7 @@ class ResetFor(msgspec.Struct, frozen=True):
     name: str
 
 
-class InvitationFor(msgspec.Struct, frozen=True):
+class OpenInvitation(msgspec.Struct, frozen=True):
     """A live invitation; `user_id` and `has_password` are of the person who has its address already."""
 
     email: str
@@ -84,7 +84,7 @@ class InvitationFor(msgspec.Struct, frozen=True):
     has_password: bool
 
 
-class Invited(msgspec.Struct, frozen=True):
+class InvitedUser(msgspec.Struct, frozen=True):
     """A member who may not have chosen a password yet."""
 
     user_id: UUID
@@ -98,34 +98,34 @@ class AuthLookup:
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
 
-    async def person(self, email: str) -> Person | None:
+    async def person(self, email: str) -> SignInUser | None:
         """Who has an address; None also when they were disabled."""
         async with self.engine.connect() as connection:
-            return await _fetch_one(connection, Person, PERSON_BY_EMAIL, email=email)
+            return await _fetch_one(connection, SignInUser, PERSON_BY_EMAIL, email=email)
 
-    async def by_session(self, session_id: UUID, account_id: UUID) -> KnownPrincipal | None:
+    async def by_session(self, session_id: UUID, account_id: UUID) -> PrincipalRecord | None:
         """A session that lives, in one of its person's accounts."""
         async with self.engine.connect() as connection:
             return await _fetch_one(
-                connection, KnownPrincipal, PRINCIPAL_BY_SESSION, session=session_id, account=account_id
+                connection, PrincipalRecord, PRINCIPAL_BY_SESSION, session=session_id, account=account_id
             )
 
-    async def by_secret(self, session_id: UUID, digest: bytes) -> KnownPrincipal | None:
+    async def by_secret(self, session_id: UUID, digest: bytes) -> PrincipalRecord | None:
         """A session that lives, by its secret; it counts as seen now."""
         async with self.engine.begin() as connection:
             return await _fetch_one(
-                connection, KnownPrincipal, PRINCIPAL_BY_SECRET, session=session_id, digest=digest
+                connection, PrincipalRecord, PRINCIPAL_BY_SECRET, session=session_id, digest=digest
             )
 
-    async def by_access_token(self, digest: bytes) -> KnownPrincipal | None:
+    async def by_access_token(self, digest: bytes) -> PrincipalRecord | None:
         """An access token that lives; it counts as used now."""
         async with self.engine.begin() as connection:
-            return await _fetch_one(connection, KnownPrincipal, PRINCIPAL_BY_TOKEN, digest=digest)
+            return await _fetch_one(connection, PrincipalRecord, PRINCIPAL_BY_TOKEN, digest=digest)
 
-    async def by_reset(self, digest: bytes) -> ResetFor | None:
+    async def by_reset(self, digest: bytes) -> ResetTarget | None:
         """Whose password a link may set, None when it was used or is too old."""
         async with self.engine.connect() as connection:
-            return await _fetch_one(connection, ResetFor, PERSON_BY_RESET, digest=digest)
+            return await _fetch_one(connection, ResetTarget, PERSON_BY_RESET, digest=digest)
 
     async def add_reset(self, user_id: UUID, digest: bytes, until: datetime) -> None:
         """Makes a link live; the earlier ones of that person are not any more."""
@@ -142,10 +142,10 @@ class AuthLookup:
             )
             return user_id
 
-    async def by_invitation(self, digest: bytes) -> InvitationFor | None:
+    async def by_invitation(self, digest: bytes) -> OpenInvitation | None:
         """The invitation of a link, None when it was accepted or withdrawn, or has expired."""
         async with self.engine.connect() as connection:
-            return await _fetch_one(connection, InvitationFor, BY_INVITATION, digest=digest)
+            return await _fetch_one(connection, OpenInvitation, INVITATION_BY_TOKEN, digest=digest)
 
     async def accept_invitation(
         self, digest: bytes, person: UUID | None, name: str, password_hash: str | None

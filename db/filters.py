@@ -114,31 +114,31 @@ def _text(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
         return value == ""
     if op is Op.NOT_EMPTY:
         return value != ""
-    wanted = [str(item) for item in values]
+    texts = [str(item) for item in values]
     if spec.key == "email" and op is Op.IS:
         # Stored normalised, so the unique index answers this one.
-        return and_(scope.columns.email.is_not(None), scope.columns.email == wanted[0])
-    folded = _folded(value, wanted)
-    first = literal(wanted[0])
+        return and_(scope.columns.email.is_not(None), scope.columns.email == texts[0])
+    folded = _folded(value, texts)
+    first = literal(texts[0])
     tests: dict[Op, Callable[[], Clause]] = {
         Op.IS: lambda: folded == first,
         Op.IS_NOT: lambda: folded != first,
         Op.CONTAINS: lambda: func.strpos(folded, first) > 0,
         Op.NOT_CONTAINS: lambda: func.strpos(folded, first) == 0,
-        Op.STARTS: lambda: func.left(folded, len(wanted[0])) == first,
-        Op.ENDS: lambda: func.right(folded, len(wanted[0])) == first,
-        Op.IN: lambda: _among(folded, wanted, Text()),
+        Op.STARTS: lambda: func.left(folded, len(texts[0])) == first,
+        Op.ENDS: lambda: func.right(folded, len(texts[0])) == first,
+        Op.IN: lambda: _is_any_of(folded, texts, Text()),
     }
     return tests[op]()
 
 
-def _folded(value: ColumnElement[str], wanted: list[str]) -> ColumnElement[str]:
+def _folded(value: ColumnElement[str], texts: list[str]) -> ColumnElement[str]:
     """The column in small letters as far as these values can tell: ASCII always, and of the other capitals
     only those whose small letter occurs in a value (no other can make a difference)."""
     small = func.lower(collate(value, BYTES))
     pairs = [
         (capital, char)
-        for char in sorted(set("".join(wanted)))
+        for char in sorted(set("".join(texts)))
         for capital in CAPITALS.get(char, "")
         if capital > "Z"
     ]
@@ -182,7 +182,7 @@ def _select(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
         return value == ""
     if op is Op.NOT_EMPTY:
         return value != ""
-    among = _among(value, [str(item) for item in values], Text())
+    among = _is_any_of(value, [str(item) for item in values], Text())
     return among if op is Op.ANY_OF else not_(among)
 
 
@@ -190,9 +190,9 @@ def _ids(values: Operands) -> list[UUID]:
     return sorted({item for item in values if isinstance(item, UUID)})
 
 
-def _among(value: ColumnElement[Any], wanted: list[Any], kind: TypeEngine[Any]) -> Clause:
+def _is_any_of(value: ColumnElement[Any], candidates: list[Any], kind: TypeEngine[Any]) -> Clause:
     """One of many, given as an array: the driver takes no more than 32,767 values in one statement."""
-    return value == any_(literal(wanted, ARRAY(kind)))
+    return value == any_(literal(candidates, ARRAY(kind)))
 
 
 def _tags(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
@@ -203,14 +203,14 @@ def _tags(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
         .where(columns.account_id == scope.columns.account_id, columns.contact_id == scope.columns.id)
         .correlate(scope.contacts)
     )
-    wanted = _ids(values)
+    tag_ids = _ids(values)
     if op is Op.EMPTY:
         return ~own.exists()
     if op is Op.NOT_EMPTY:
         return own.exists()
-    among = own.where(_among(columns.tag_id, wanted, Uuid()))
+    among = own.where(_is_any_of(columns.tag_id, tag_ids, Uuid()))
     if op is Op.ALL_OF:
-        return among.with_only_columns(func.count()).scalar_subquery() == len(wanted)
+        return among.with_only_columns(func.count()).scalar_subquery() == len(tag_ids)
     return among.exists() if op is Op.ANY_OF else ~among.exists()
 
 
@@ -220,7 +220,7 @@ def _user(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
         return value.is_(None)
     if op is Op.ASSIGNED:
         return value.is_not(None)
-    return and_(value.is_not(None), _among(value, _ids(values), Uuid()))
+    return and_(value.is_not(None), _is_any_of(value, _ids(values), Uuid()))
 
 
 def _date(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
@@ -259,7 +259,7 @@ def _yearly(value: ColumnElement[datetime], op: Op, values: Operands, scope: _Sc
     spans = ranges.anniversary_instants(op, values, scope.now, scope.zone)
     edges = [[span[at] for span in spans] for at in (0, 1)]
     rows = (
-        func.unnest(*(literal(one, ARRAY(DateTime(timezone=True))) for one in edges))
+        func.unnest(*(literal(edge, ARRAY(DateTime(timezone=True))) for edge in edges))
         .table_valued("start", "end", name="spans", joins_implicitly=True)
         .render_derived()
     )
@@ -270,63 +270,71 @@ def _segments(
     scope: _Scope, spec: FieldSpec, op: Op, values: Operands, fields: Fields, inside: Inside
 ) -> Clause:
     within = or_(
-        false(), *(_clause(one, fields, scope, around) for one, around in unfolded(spec, values, inside))
+        false(),
+        *(
+            _clause(segment_filter, fields, scope, nested_inside)
+            for segment_filter, nested_inside in unfolded(spec, values, inside)
+        ),
     )
     return within if op is Op.ANY_OF else not_(within)
 
 
 def _workflows(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
     columns = enrollments.c
-    found = select(literal(1)).where(
+    query = select(literal(1)).where(
         columns.account_id == scope.columns.account_id,
         columns.contact_id == scope.columns.id,
-        _among(columns.workflow_id, _ids(values), Uuid()),
+        _is_any_of(columns.workflow_id, _ids(values), Uuid()),
     )
     if op in (Op.ACTIVE_IN, Op.NOT_ACTIVE_IN):
-        found = found.where(columns.status == "active")
+        query = query.where(columns.status == "active")
     elif op in (Op.COMPLETED, Op.NOT_COMPLETED):
-        found = found.where(columns.status == "completed")
-    there = found.select_from(enrollments).correlate(scope.contacts).exists()
+        query = query.where(columns.status == "completed")
+    there = query.select_from(enrollments).correlate(scope.contacts).exists()
     return there if op in (Op.ACTIVE_IN, Op.EVER_IN, Op.COMPLETED) else ~there
 
 
 def _history(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
-    columns, asked = events.c, values[0]
-    if not isinstance(asked, Times | Change):
-        raise TypeError(asked)
-    start, end = ranges.instants(Op.IN_LAST, (asked.within,), scope.now, scope.zone)
+    columns, history = events.c, values[0]
+    if not isinstance(history, Times | Change):
+        raise TypeError(history)
+    start, end = ranges.instants(Op.IN_LAST, (history.within,), scope.now, scope.zone)
     own = (
         select(func.count())
         .select_from(events)
         .where(
             columns.account_id == scope.columns.account_id,
             columns.subject_id == scope.columns.id,
-            columns.kind == (asked.kind if isinstance(asked, Times) else CONTACT_UPDATED),
+            columns.kind == (history.kind if isinstance(history, Times) else CONTACT_UPDATED),
             columns.occurred_at >= start,
             columns.occurred_at < end,
         )
         .correlate(scope.contacts)
     )
-    if isinstance(asked, Change):
+    if isinstance(history, Change):
         changes = columns.data["changes"]
-        sides = ((0, asked.old), (1, asked.new))
-        is_so = [_one(changes[asked.field][at], one, asked.type) for at, one in sides if one is not None]
-        return own.with_only_columns(literal(1)).where(changes.has_key(asked.field), *is_so).exists()
-    found = own.scalar_subquery()
-    return found >= asked.count if op is Op.HAPPENED else found < asked.count
+        sides = ((0, history.old), (1, history.new))
+        is_so = [
+            _json_equals(changes[history.field][at], expected, history.type)
+            for at, expected in sides
+            if expected is not None
+        ]
+        return own.with_only_columns(literal(1)).where(changes.has_key(history.field), *is_so).exists()
+    count = own.scalar_subquery()
+    return count >= history.count if op is Op.HAPPENED else count < history.count
 
 
-def _one(value: Any, wanted: Wanted, kind: FieldType) -> Clause:
+def _json_equals(value: Any, expected: Wanted, kind: FieldType) -> Clause:
     """Whether this JSON value is the one asked for; what is not of the field's type is empty."""
     if kind is FieldType.NUMBER:
         number = _number_in(value)
-        return number.is_(None) if wanted == "" else number == literal(wanted, Numeric)
+        return number.is_(None) if expected == "" else number == literal(expected, Numeric)
     if kind is FieldType.BOOLEAN:
         own = func.coalesce(func.jsonb_typeof(value), "")
-        if wanted == "":
+        if expected == "":
             return own != "boolean"
-        return and_(own == "boolean", value.astext == str(wanted).lower())
-    return _folded(_text_in(value), [str(wanted)]) == literal(str(wanted))
+        return and_(own == "boolean", value.astext == str(expected).lower())
+    return _folded(_text_in(value), [str(expected)]) == literal(str(expected))
 
 
 _COMPILERS: dict[FieldType, Callable[[_Scope, FieldSpec, Op, Operands], Clause]] = {

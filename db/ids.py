@@ -44,7 +44,7 @@ def uuid7_floor(moment: datetime) -> UUID:
     return UUID(int=(int(moment.timestamp() * 1000) & 0xFFFFFFFFFFFF) << 80)
 
 
-def derived(moment: datetime, *parts: str) -> UUID:
+def derived_uuid(moment: datetime, *parts: str) -> UUID:
     """The id of something that happens once: the same for the same parts, in order of the moments."""
     digest = hashlib.sha256("\n".join(parts).encode()).digest()
     stamp = int(moment.timestamp() * 1000) & 0xFFFFFFFFFFFF

@@ -21,7 +21,7 @@ def may_answer(work: Work, users: Sequence[str]) -> bool:
 async def answer_approval(work: Work, approval_id: UUID, option: str) -> None:
     """Takes an answer and lets the enrollment go on. Raises `NotFound`, `Forbidden`, `Invalid` for "option",
     `Conflict` when it is not open any more."""
-    approval_row = await work.approvals.one(approval_id)
+    approval_row = await work.approvals.row(approval_id)
     if approval_row is None:
         raise NotFound("approval")
     row = await work.enrollments.locked(approval_row.enrollment_id)

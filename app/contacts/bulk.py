@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import insert, select, update
 
 from app.contacts.schemas import TAG_NAME, BulkConsentForm, BulkForm, BulkJob, BulkTagForm
-from app.contacts.selection import count_selection, read_selection, selected
+from app.contacts.selection import count_selection, read_selection, selection_clause
 from app.errors import Conflict, Invalid, NotFound, Unconfirmed
 from app.tags.use_cases import ensured_tag
 from app.work import Work
@@ -104,7 +104,7 @@ async def run_bulk_tag(work: Work, job: Job) -> bool:
     tag_id, name, adds = UUID(job.args["tag_id"]), job.args["tag"], job.args["operation"] == "add"
 
     async def change(ids: Sequence[UUID]) -> list[UUID]:
-        if await work.tags.one(tag_id) is None:
+        if await work.tags.row(tag_id) is None:
             return []
         return await (work.contacts.tag(ids, tag_id) if adds else work.contacts.untag(ids, tag_id))
 
@@ -175,7 +175,7 @@ async def _batch(
     stored = await work.session.scalar(select(Job.result).where(*mine).with_for_update())
     result = dict(stored or {})
     after = UUID(result["cursor"]) if "cursor" in result else None
-    ids = await work.contacts.batch(await selected(work, job.args, job), after, BATCH)
+    ids = await work.contacts.batch(await selection_clause(work, job.args, job), after, BATCH)
     changed = await change(ids) if ids else []
     if changed:
         await record(changed)

@@ -24,11 +24,11 @@ from app.contacts.listing import (
 )
 from app.contacts.pages import (
     LARGEST_PAGE,
-    changed_segment,
-    editable,
-    listed,
+    contact_page,
+    editable_fields,
+    edited_segment,
+    list_page,
     read_page,
-    record,
     value_page,
 )
 from app.contacts.schemas import (
@@ -99,7 +99,7 @@ class ContactController(Controller):
         the list offers to make its filter that of the segment."""
         fields, tags = await work.fields.catalogue(), await work.tags.names()
         items = [item for item in f or [] if item.strip()]
-        added = [one for one in added_condition(field, op, value or [], unit, fields) if one not in items]
+        added = [item for item in added_condition(field, op, value or [], unit, fields) if item not in items]
         if limit and not 1 <= limit <= LARGEST_PAGE:
             raise Invalid({"limit": f"A page holds 1 to {LARGEST_PAGE} contacts."})
         problem = ""
@@ -122,17 +122,17 @@ class ContactController(Controller):
             segment=str(segment or ""),
         )
         rows = await read_page(work, query, group, fields, after, before)
-        page = listed(work, query, group, fields, tags, rows, add)
+        page = list_page(work, query, group, fields, tags, rows, add)
         page.problem = problem
         if segment is not None:
-            page.segment, save = await changed_segment(work, segment)
+            page.segment, save = await edited_segment(work, segment)
             page.actions += actions(save)
         return Shaped(page, status_code=422 if problem else 200)
 
     @get("/new", page="contacts/new.html", guards=[may(EDIT)])
     async def new(self, work: NamedDependency[Work]) -> ContactFormPage:
         """The form for a new contact."""
-        fields = editable(await work.fields.catalogue())
+        fields = editable_fields(await work.fields.catalogue())
         create = action(work, "create", "Create contact", "/contacts", permission=EDIT, form=ContactForm)
         return ContactFormPage(None, fields, list(time_zones()), actions(create))
 
@@ -140,7 +140,7 @@ class ContactController(Controller):
     async def create(self, data: JSONBody[ContactForm], work: NamedDependency[Work]) -> Saved[ContactPage]:
         """Makes a contact. E-mail address and external id are unique in the account."""
         contact_id = await create_contact(work, data.sent())
-        page = await record(work, contact_id)
+        page = await contact_page(work, contact_id)
         return Saved(page, see=f"/contacts/{contact_id}", note=f"{page.contact.name} was added.")
 
     @post("/bulk/tags", form="contacts/bulk.html", guards=[may(EDIT)], limits=MANY)
@@ -184,7 +184,7 @@ class ContactController(Controller):
     async def show(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> ContactPage:
         """One contact: its fields, tags, workflows and history. A deleted one is shown so that it can be
         restored."""
-        return await record(work, contact_id)
+        return await contact_page(work, contact_id)
 
     @post("/{contact_id:uuid}", form="/contacts/{contact_id}/edit", guards=[may(EDIT)], limits=LONG_TEXT)
     async def update(
@@ -192,7 +192,7 @@ class ContactController(Controller):
     ) -> Saved[ContactPage]:
         """Changes the fields that are sent. A `rev` that is out of date gives 409 with the values now."""
         await update_contact(work, contact_id, data.sent(), data.rev)
-        page = await record(work, contact_id)
+        page = await contact_page(work, contact_id)
         return Saved(page, see=f"/contacts/{contact_id}", created=False, note="Saved.")
 
     @get("/{contact_id:uuid}/edit", page="contacts/edit.html", guards=[may(EDIT)])
@@ -203,7 +203,7 @@ class ContactController(Controller):
             work, "update", "Save", f"/contacts/{contact_id}", permission=EDIT, form=ContactForm,
             when=contact.deleted_at is None,
         )  # fmt: skip
-        return ContactFormPage(contact, editable(fields), list(time_zones()), actions(save))
+        return ContactFormPage(contact, editable_fields(fields), list(time_zones()), actions(save))
 
     @get(
         "/{contact_id:uuid}/fields/{key:str}",
@@ -247,7 +247,7 @@ class ContactController(Controller):
     ) -> Saved[ContactPage]:
         """Deletes a contact; its page then offers to restore it."""
         name = await delete_contact(work, contact_id)
-        page = await record(work, contact_id)
+        page = await contact_page(work, contact_id)
         see, undo = f"/contacts/{contact_id}", f"/contacts/{contact_id}/restoration"
         return Saved(page, see=see, created=False, note=f"{name} was deleted.", undo=undo)
 
@@ -255,7 +255,7 @@ class ContactController(Controller):
     async def restore(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[ContactPage]:
         """Brings a deleted contact back. 409 when its e-mail address or external id is taken meanwhile."""
         name = await restore_contact(work, contact_id)
-        page = await record(work, contact_id)
+        page = await contact_page(work, contact_id)
         return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"{name} is back.")
 
     @post("/{contact_id:uuid}/tags", form="/contacts/{contact_id}", guards=[may(EDIT)])
@@ -264,7 +264,7 @@ class ContactController(Controller):
     ) -> Saved[ContactPage]:
         """Adds a tag by its name; there need not be one yet."""
         name = await add_tag(work, contact_id, data.name)
-        page = await record(work, contact_id)
+        page = await contact_page(work, contact_id)
         return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"Tagged {name}.")
 
     @post("/{contact_id:uuid}/tags/{tag_id:uuid}/deletion", guards=[may(EDIT)])
@@ -273,7 +273,7 @@ class ContactController(Controller):
     ) -> Saved[ContactPage]:
         """Takes a tag from a contact."""
         name = await remove_tag(work, contact_id, tag_id)
-        page = await record(work, contact_id)
+        page = await contact_page(work, contact_id)
         return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"Tag {name} removed.")
 
 

@@ -8,7 +8,7 @@ from app.filters.normalize import LONGEST, Value, kept_text, storable
 from app.filters.values import value_of
 
 # Built-in fields that are no text: who looks after a contact, and what it agreed to.
-KEPT = ("owner", "email_consent", "sms_consent")
+NON_TEXT_FIELDS = ("owner", "email_consent", "sms_consent")
 UNIQUE = ("email", "external_id")
 NAMING = ("first_name", "last_name", "email", "company", "phone", "external_id")
 
@@ -24,7 +24,7 @@ def normalise(
     errors: dict[str, str] = {}
     for key, value in values.items():
         spec = fields.get(key)
-        if spec is None or (spec.key not in (*LONGEST, *KEPT) and spec.custom_id is None):
+        if spec is None or (spec.key not in (*LONGEST, *NON_TEXT_FIELDS) and spec.custom_id is None):
             errors[key] = unknown_field(key, fields)
             continue
         try:
@@ -36,12 +36,12 @@ def normalise(
 
 def _value(spec: FieldSpec, value: object, region: str) -> Value:
     text = storable(spec, _text(spec, value))
-    if spec.custom_id is not None or spec.key in KEPT:
-        return _kept(spec, text) if spec.key in KEPT else value_of(spec, text)
+    if spec.custom_id is not None or spec.key in NON_TEXT_FIELDS:
+        return _non_text_value(spec, text) if spec.key in NON_TEXT_FIELDS else value_of(spec, text)
     return kept_text(spec, text, region)
 
 
-def _kept(spec: FieldSpec, text: str) -> Value:
+def _non_text_value(spec: FieldSpec, text: str) -> Value:
     """Nobody's consent is empty: who was not asked is unknown."""
     if spec.type is FieldType.SELECT:
         return value_of(spec, text) or CONSENT[0]

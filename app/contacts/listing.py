@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from app.contacts.schemas import Adding, Chip, Choice, Column
+from app.contacts.schemas import Chip, ListColumn, NewCondition, Option
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate
 from app.filters.event_kinds import EVENT_KINDS
@@ -19,14 +19,14 @@ from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, i
 from app.filters.parse import THINGS, check, describe, parse, parts_of, to_items
 from db.filters import where
 from db.models import Contact
-from db.repositories.contacts import SORTS, Clause, live, searched
+from db.repositories.contacts import SORTS, Clause, live_or_deleted, matches_search
 
 PATH = "/contacts"
 DEFAULT_SORT = "-created_at"
 DEFAULT_COLUMNS = ("email", "company", "phone", "city", "state", "tags", "updated_at")
 LONGEST_SEARCH = 200
-MISPLACED = "This page does not fit the order of the list. Go to its first page."
-MEND = "Open the segment and change its filter."
+STALE_CURSOR = "This page does not fit the order of the list. Go to its first page."
+FIX_SEGMENT = "Open the segment and change its filter."
 # The header of a column that sorts, by the column's key.
 SORT_OF = {key: key for key in SORTS}
 
@@ -55,8 +55,8 @@ class Query(msgspec.Struct):
             ("limit", str(self.limit or ""), ""),
             ("segment", self.segment, ""),
         )
-        found = [(name, value) for name, value, default in usual if value != default]
-        return found + [("f", item) for item in self.f]
+        parts = [(name, value) for name, value, default in usual if value != default]
+        return parts + [("f", item) for item in self.f]
 
     def href(self, **changes: Any) -> str:
         """The address with some parts changed; `after` and `before` are added when given."""
@@ -89,12 +89,12 @@ def condition(
     """The contacts that match, as SQL on the contacts table. Raises `Invalid` where a segment that the filter
     asks for cannot be used any more."""
     try:
-        found = live(deleted) & where(group, Contact.__table__, fields, zone, now)
+        clause = live_or_deleted(deleted) & where(group, Contact.__table__, fields, zone, now)
     except FilterError as error:
         raise Invalid(
-            {"f": f"A segment in this filter has a condition that is wrong: {error} {MEND}"}
+            {"f": f"A segment in this filter has a condition that is wrong: {error} {FIX_SEGMENT}"}
         ) from None
-    return found & searched(q) if q.strip() else found
+    return clause & matches_search(q) if q.strip() else clause
 
 
 def clean_search(q: str) -> str:
@@ -131,42 +131,42 @@ def read_cursor(name: str, cursor: str, sort: str) -> tuple[Any, UUID]:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         value, contact_id = msgspec.json.decode(raw, type=tuple[kind, UUID])
     except (ValueError, binascii.Error, msgspec.DecodeError, UnicodeError):
-        raise Invalid({name: MISPLACED}) from None
+        raise Invalid({name: STALE_CURSOR}) from None
     if (isinstance(value, datetime) and value.tzinfo is None) or "\0" in str(value):
-        raise Invalid({name: MISPLACED})
+        raise Invalid({name: STALE_CURSOR})
     return value, contact_id
 
 
 def added_condition(field: str, op: str, values: Sequence[str], unit: str, fields: Fields) -> list[str]:
     """The condition of the small form that adds one, as items of `f`; nothing when no field was chosen."""
     spec = fields.get(field)
-    if spec is None or op not in {one.value for one in Op}:
+    if spec is None or op not in {operator.value for operator in Op}:
         return []
-    given = [value for value in values if value.strip()]
+    filled = [value for value in values if value.strip()]
     arity = ARITY[Op(op)].value
     value: Any = None
     if arity == "span":
-        value = " ".join([*given[:1], unit or UNITS[spec.type][-1]])
+        value = " ".join([*filled[:1], unit or UNITS[spec.type][-1]])
     elif arity == "times":
-        value = [*given[:2], *(f"{amount} {unit or 'days'}" for amount in given[2:3])]
+        value = [*filled[:2], *(f"{amount} {unit or 'days'}" for amount in filled[2:3])]
     elif arity == "change":
         value = _change(Op(op), values, unit, fields)
     elif arity in ("many", "two"):
-        value = [part for text in given for part in _parts(text, spec)]
+        value = [part for text in filled for part in _parts(text, spec)]
     elif arity == "one":
-        value = given[0] if given else ""
+        value = filled[0] if filled else ""
     return to_items(Predicate(field, Op(op), value))[1]
 
 
 def _change(op: Op, values: Sequence[str], unit: str, fields: Fields) -> list[str]:
     """The form always sends the field, what it was, what it became and how long; "" is empty. People by
     name."""
-    key, *asked, within = [*values, "", "", "", ""][:4]
+    key, *answers, within = [*values, "", "", "", ""][:4]
     spec = fields.get(key)
     names = (spec.names if spec else None) or {}
-    found = [ids_called(one, names) for one in asked]
-    told = [ids[0] if len(ids) == 1 else one for one, ids in zip(asked, found, strict=True)]
-    return [key, *told[{Op.CHANGED: 2, Op.CHANGED_TO: 1}.get(op, 0) :], f"{within} {unit or 'days'}"]
+    matches = [ids_called(answer, names) for answer in answers]
+    operands = [ids[0] if len(ids) == 1 else answer for answer, ids in zip(answers, matches, strict=True)]
+    return [key, *operands[{Op.CHANGED: 2, Op.CHANGED_TO: 1}.get(op, 0) :], f"{within} {unit or 'days'}"]
 
 
 def _parts(text: str, spec: FieldSpec) -> list[str]:
@@ -188,7 +188,7 @@ def _chip(query: Query, index: int, item: Filter, fields: Fields, tags: Mapping[
     return Chip(*parts_of(item, fields, tags), href)
 
 
-def columns_of(query: Query, fields: Fields) -> list[Column]:
+def columns_of(query: Query, fields: Fields) -> list[ListColumn]:
     """The columns that are shown, the name first."""
     key, down = read_sort(query.sort)
     chosen = query.columns or DEFAULT_COLUMNS
@@ -196,30 +196,30 @@ def columns_of(query: Query, fields: Fields) -> list[Column]:
         ("name", "Name", "text"),
         *((name, fields[name].label, fields[name].type.value) for name in chosen),
     ]
-    found = []
+    columns = []
     for name, label, kind in shown:
-        column = Column(name, label, kind)
+        column = ListColumn(name, label, kind)
         if name in SORT_OF:
             column.sorted = ("descending" if down else "ascending") if name == key else ""
             column.href = query.href(sort=f"-{name}" if column.sorted == "ascending" else name)
-        found.append(column)
-    return found
+        columns.append(column)
+    return columns
 
 
-def adding_of(field: str, fields: Fields, tags: Mapping[str, str]) -> Adding | None:
+def new_condition_form(field: str, fields: Fields, tags: Mapping[str, str]) -> NewCondition | None:
     """What the small form asks when a condition on this field is added."""
     spec = fields.get(field)
     if spec is None:
         return None
-    values = [Choice(option, EVENT_KINDS.get(option, option)) for option in spec.options]
+    values = [Option(option, EVENT_KINDS.get(option, option)) for option in spec.options]
     if spec.type in THINGS:
         names = tags if spec.type is FieldType.TAGS else spec.names or {}
-        values = [Choice(thing, name) for thing, name in names.items()]
-    about: dict[bool, list[Choice]] = {True: [], False: []}
-    for one in OPERATORS[spec.type]:
-        about[one.arity is Arity.CHANGE].append(Choice(one.op.value, one.label))
+        values = [Option(thing, name) for thing, name in names.items()]
+    about: dict[bool, list[Option]] = {True: [], False: []}
+    for operator in OPERATORS[spec.type]:
+        about[operator.arity is Arity.CHANGE].append(Option(operator.op.value, operator.label))
     changing = recorded(fields) if about[True] else {}
-    return Adding(
+    return NewCondition(
         field,
         spec.label,
         spec.type.value,
@@ -227,5 +227,5 @@ def adding_of(field: str, fields: Fields, tags: Mapping[str, str]) -> Adding | N
         values,
         list(UNITS.get(spec.type, ())),
         about[True],
-        [Choice(key, label) for key, label in changing.items()],
+        [Option(key, label) for key, label in changing.items()],
     )

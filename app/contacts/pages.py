@@ -9,14 +9,14 @@ import msgspec
 
 from app.accounts.domain import time_zones
 from app.audit.controllers import entry_of
-from app.contacts.domain import KEPT
+from app.contacts.domain import NON_TEXT_FIELDS
 from app.contacts.listing import (
     DEFAULT_COLUMNS,
     Query,
-    adding_of,
     chips_of,
     columns_of,
     condition,
+    new_condition_form,
     read_cursor,
     read_sort,
     write_cursor,
@@ -25,12 +25,12 @@ from app.contacts.schemas import (
     BulkConsentForm,
     BulkForm,
     BulkTagForm,
-    Choice,
+    ContactEnrollment,
     ContactList,
     ContactPage,
     ContactView,
-    EnrollmentLine,
     FieldView,
+    Option,
     SegmentRef,
     TagNameForm,
     ValueForm,
@@ -57,7 +57,7 @@ EDIT = Permission.EDIT_CONTACTS
 PAGE_SIZE, LARGEST_PAGE = 50, 200
 
 
-class Rows(msgspec.Struct):
+class ContactRows(msgspec.Struct):
     """A page of rows, the total (one more than is counted when there are more), and its neighbours."""
 
     items: list[ContactView]
@@ -66,14 +66,16 @@ class Rows(msgspec.Struct):
     previous: str
 
 
-async def read_page(work: Work, query: Query, group: Group, fields: Fields, after: str, before: str) -> Rows:
+async def read_page(
+    work: Work, query: Query, group: Group, fields: Fields, after: str, before: str
+) -> ContactRows:
     """The rows that the address names. Raises `Invalid` for a sort or a place that is none."""
     key, down = read_sort(query.sort)
     zone = ZoneInfo((await work.accounts.own()).time_zone)
-    found = condition(group, query.q, fields, zone, work.now, deleted=query.deleted)
+    clause = condition(group, query.q, fields, zone, work.now, deleted=query.deleted)
     name, cursor = ("before", before) if before else ("after", after)
     rows, more = await work.contacts.page(
-        found,
+        clause,
         key,
         descending=down,
         cursor=read_cursor(name, cursor, key) if cursor else None,
@@ -82,16 +84,16 @@ async def read_page(work: Work, query: Query, group: Group, fields: Fields, afte
     )
     on = bool(rows) and (more or bool(before))
     back = bool(rows) and (more if before else bool(after))
-    return Rows(
+    return ContactRows(
         [view_of(row) for row in rows],
-        await work.contacts.total(found),
+        await work.contacts.total(clause),
         query.href(after=write_cursor(rows[-1].sort_value, rows[-1].id)) if on else "",
         query.href(before=write_cursor(rows[0].sort_value, rows[0].id)) if back else "",
     )
 
 
-def listed(
-    work: Work, query: Query, group: Group, fields: Fields, tags: dict[str, str], rows: Rows, add: str
+def list_page(
+    work: Work, query: Query, group: Group, fields: Fields, tags: dict[str, str], rows: ContactRows, add: str
 ) -> ContactList:
     """The page of the list."""
     shown = query.columns or [name for name in DEFAULT_COLUMNS if name in fields]
@@ -109,10 +111,10 @@ def listed(
         described=describe(group, fields, tags),
         columns=columns_of(query, fields),
         shown=list(shown),
-        choices=[Choice(spec.key, spec.label) for spec in fields.values() if spec.held],
+        choices=[Option(spec.key, spec.label) for spec in fields.values() if spec.held],
         chips=chips_of(query, group, fields, tags),
-        add=[Choice(query.href(add=spec.key), spec.label) for spec in fields.values()],
-        adding=adding_of(add, fields, tags),
+        add=[Option(query.href(add=spec.key), spec.label) for spec in fields.values()],
+        adding=new_condition_form(add, fields, tags),
         tags=list(tags.values()),
         views=[
             ("All contacts", Query().href(), not query.deleted),
@@ -124,7 +126,7 @@ def listed(
     )
 
 
-async def changed_segment(work: Work, segment_id: UUID) -> tuple[SegmentRef, Action | None]:
+async def edited_segment(work: Work, segment_id: UUID) -> tuple[SegmentRef, Action | None]:
     """The segment whose filter is being changed in the list, and the form that saves it. Raises
     `NotFound`."""
     row = await work.segments.row(segment_id)
@@ -166,16 +168,16 @@ def _list_actions(work: Work, query: Query, some: bool) -> list[Action]:
     return actions(bring, new, keep, tag, consent, delete, restore)
 
 
-def editable(fields: Fields, contact_id: UUID | None = None) -> list[FieldView]:
+def editable_fields(fields: Fields, contact_id: UUID | None = None) -> list[FieldView]:
     """The fields that forms show, in order."""
     return [
         field_view(spec, contact_id)
         for spec in fields.values()
-        if spec.custom_id is not None or spec.type is FieldType.TEXT or spec.key in KEPT
+        if spec.custom_id is not None or spec.type is FieldType.TEXT or spec.key in NON_TEXT_FIELDS
     ]
 
 
-async def record(work: Work, contact_id: UUID) -> ContactPage:
+async def contact_page(work: Work, contact_id: UUID) -> ContactPage:
     """The page of one contact. Raises `NotFound`."""
     contact, fields = await contact_of(work, contact_id), await work.fields.catalogue()
     lines = await work.contacts.enrollments(contact_id)
@@ -184,8 +186,8 @@ async def record(work: Work, contact_id: UUID) -> ContactPage:
     tasks = [task_of(work, row) for row in await work.tasks.of(contact_id)]
     return ContactPage(
         contact,
-        editable(fields, contact_id),
-        [msgspec.convert(row._asdict(), EnrollmentLine) for row in lines],
+        editable_fields(fields, contact_id),
+        [msgspec.convert(row._asdict(), ContactEnrollment) for row in lines],
         [entry_of(row) for row in history],
         {spec.key: spec.label for spec in fields.values()},
         list((await work.tags.names()).values()),
@@ -236,7 +238,7 @@ def _record_actions(work: Work, contact: ContactView) -> list[Action]:
 async def value_page(work: Work, contact_id: UUID, key: str) -> ValuePage:
     """One field of one contact. Raises `NotFound` for a field that cannot be edited, too."""
     contact, fields = await contact_of(work, contact_id), await work.fields.catalogue()
-    field = next((one for one in editable(fields, contact_id) if one.key == key), None)
+    field = next((view for view in editable_fields(fields, contact_id) if view.key == key), None)
     if field is None:
         raise NotFound("field")
     save = action(

@@ -150,7 +150,7 @@ class ContactView(msgspec.Struct):
         return getattr(self, key)
 
 
-class Column(msgspec.Struct):
+class ListColumn(msgspec.Struct):
     """One column. `href` sorts by it ("" when it cannot), `sorted` is ascending, descending or ""."""
 
     key: str
@@ -169,12 +169,12 @@ class Chip(msgspec.Struct):
     href: str
 
 
-class Choice(msgspec.Struct):
+class Option(msgspec.Struct):
     value: str
     label: str
 
 
-class Adding(msgspec.Struct):
+class NewCondition(msgspec.Struct):
     """The condition that is being written: its field, the operators, and values to choose from if any.
     `change_operators` ask about changes of one of the fields in `changing`: a second form, whose values are
     the field, what it was, what it became and how long."""
@@ -182,11 +182,11 @@ class Adding(msgspec.Struct):
     key: str
     label: str
     type: str
-    operators: list[Choice]
-    values: list[Choice]
+    operators: list[Option]
+    values: list[Option]
     units: list[str]
-    change_operators: list[Choice] = []
-    changing: list[Choice] = []
+    change_operators: list[Option] = []
+    changing: list[Option] = []
 
 
 class SegmentRef(msgspec.Struct):
@@ -213,12 +213,12 @@ class ContactList(msgspec.Struct):
     sort: str
     deleted: bool
     described: str
-    columns: list[Column]
+    columns: list[ListColumn]
     shown: list[str]
-    choices: list[Choice]
+    choices: list[Option]
     chips: list[Chip]
-    add: list[Choice]
-    adding: Adding | None
+    add: list[Option]
+    adding: NewCondition | None
     tags: list[str]
     views: list[tuple[str, str, bool]]
     match_href: str
@@ -241,7 +241,7 @@ class FieldView(msgspec.Struct):
     people: dict[str, str] = {}
 
 
-class EnrollmentLine(msgspec.Struct):
+class ContactEnrollment(msgspec.Struct):
     id: UUID
     workflow_id: UUID
     workflow: str
@@ -259,7 +259,7 @@ class ContactPage(msgspec.Struct):
 
     contact: ContactView
     fields: list[FieldView]
-    enrollments: list[EnrollmentLine]
+    enrollments: list[ContactEnrollment]
     history: list[AuditEntry]
     labels: dict[str, str]
     tags: list[str]

@@ -11,7 +11,7 @@ from app.errors import Invalid, Unconfirmed, check_expected
 from app.web.formatting import plural
 from app.work import Work
 from db.models import Job
-from db.repositories.contacts import Clause, among, deleted_by, live, until, until_deleted
+from db.repositories.contacts import Clause, created_until, deleted_by, deleted_until, in_ids, live_or_deleted
 
 MOST_UNCONFIRMED = 100  # contacts that one click in a browser may change
 MOST_COUNTED = 1_000_000
@@ -33,36 +33,36 @@ def check_number(form: BulkForm, total: int, *, asks: bool) -> None:
 
 async def read_selection(work: Work, form: BulkForm, *, deleted: bool = False) -> dict[str, Any]:
     """The selection as a job keeps it in `args`: ids, or the parts of an address. Raises `Invalid`."""
-    kept: dict[str, Any] = {"deleted": True} if deleted else {}
+    selection: dict[str, Any] = {"deleted": True} if deleted else {}
     if form.all:
         q = clean_search(form.q)
         read_filter(form.f, form.match, await work.fields.catalogue(), await work.tags.names())
-        return kept | {"q": q, "f": form.f, "match": form.match}
+        return selection | {"q": q, "f": form.f, "match": form.match}
     ids = sorted({str(contact_id) for contact_id in (*form.ids, *form.id)})
     if not ids:
         raise Invalid({"ids": NO_SELECTION})
-    return kept | {"ids": ids}
+    return selection | {"ids": ids}
 
 
 async def count_selection(
     work: Work, form: BulkForm, selection: Mapping[str, Any], *, asks: bool = False
 ) -> int:
     """How many contacts the selection holds now. Raises as `check_number`, and `Invalid` for none."""
-    total = await work.contacts.total(await selected(work, selection), most=MOST_COUNTED)
+    total = await work.contacts.total(await selection_clause(work, selection), most=MOST_COUNTED)
     check_number(form, total, asks=asks)
     if total == 0:
         raise Invalid({"ids": NOTHING_LEFT})
     return total
 
 
-async def selected(work: Work, args: Mapping[str, Any], job: Job | None = None) -> Clause:
+async def selection_clause(work: Work, args: Mapping[str, Any], job: Job | None = None) -> Clause:
     """The contacts of a selection. The walk of a job takes those that were there (or deleted) when it was
     asked for, and days are those of that moment, so that it ends and means what its author saw."""
     if "undo_of" in args:
         return deleted_by(UUID(args["undo_of"]))
     deleted = bool(args.get("deleted"))
     if "ids" in args:
-        return live(deleted) & among([UUID(contact_id) for contact_id in args["ids"]])
+        return live_or_deleted(deleted) & in_ids([UUID(contact_id) for contact_id in args["ids"]])
     zone = ZoneInfo((await work.accounts.own()).time_zone)
     fields, tags = await work.fields.catalogue(), await work.tags.names()
     group = read_filter(args["f"], args["match"], fields, tags)
@@ -70,4 +70,4 @@ async def selected(work: Work, args: Mapping[str, Any], job: Job | None = None) 
     clause = condition(group, args["q"], fields, zone, moment, deleted=deleted)
     if job is None:
         return clause
-    return clause & (until_deleted(moment) if deleted else until(moment))
+    return clause & (deleted_until(moment) if deleted else created_until(moment))

@@ -16,7 +16,9 @@ from app.permissions import Permission
 from app.tags.use_cases import ensured_tag
 from app.work import Work
 
-LATER = "Somebody was faster with this e-mail address or external id. Look at the list, then try again."
+TAKEN_MEANWHILE = (
+    "Somebody was faster with this e-mail address or external id. Look at the list, then try again."
+)
 
 
 def view_of(row: Any) -> ContactView:
@@ -38,14 +40,14 @@ async def create_contact(work: Work, values: Mapping[str, Any]) -> UUID:
     clean = await _clean(work, values)
     _refuse_nameless(clean)
     await _refuse_taken(work, clean, None)
-    kept = {key: value for key, value in clean.items() if value is not None}
-    columns, fields = _split(kept)
+    filled = {key: value for key, value in clean.items() if value is not None}
+    columns, fields = _split(filled)
     try:
         contact_id = await work.contacts.insert(columns, fields, work.now)
     except IntegrityError:
         await work.session.rollback()
-        raise Invalid({"": LATER}) from None
-    changes = {key: [None, value] for key, value in kept.items()}
+        raise Invalid({"": TAKEN_MEANWHILE}) from None
+    changes = {key: [None, value] for key, value in filled.items()}
     work.audit("contact.created", "contact", contact_id, await _by_name(work, changes))
     work.emit("contact.created", contact_id)
     await work.commit()
@@ -74,7 +76,7 @@ async def update_contact(work: Work, contact_id: UUID, values: Mapping[str, Any]
         await work.contacts.change(contact_id, columns, work.now)
     except IntegrityError:
         await work.session.rollback()
-        raise Invalid({"": LATER}) from None
+        raise Invalid({"": TAKEN_MEANWHILE}) from None
     work.audit("contact.updated", "contact", contact_id, await _by_name(work, changes))
     work.emit("contact.updated", contact_id, {"changes": changes})
     await work.commit()
@@ -107,7 +109,7 @@ async def restore_contact(work: Work, contact_id: UUID) -> str:
             await work.contacts.change(contact_id, {"deleted_at": None, "deletion_job_id": None}, work.now)
         except IntegrityError:
             await work.session.rollback()
-            raise Conflict(LATER) from None
+            raise Conflict(TAKEN_MEANWHILE) from None
         work.audit("contact.restored", "contact", contact_id, {"name": [None, now.name]})
     await work.commit()
     return now.name
@@ -127,7 +129,7 @@ async def add_tag(work: Work, contact_id: UUID, name: str) -> str:
 async def remove_tag(work: Work, contact_id: UUID, tag_id: UUID) -> str:
     """Takes a tag from a contact; the tag's name. Raises `NotFound`."""
     await _locked(work, contact_id)
-    tag = await work.tags.one(tag_id)
+    tag = await work.tags.row(tag_id)
     if tag is None:
         raise NotFound("tag")
     if await work.contacts.untag([contact_id], tag_id):
@@ -173,7 +175,7 @@ async def _by_name(work: Work, changes: Mapping[str, list[Any]]) -> dict[str, li
     if "owner" not in changes:
         return dict(changes)
     names = (await work.fields.catalogue())["owner"].names or {}
-    named = [names.get(str(one), one) if one else None for one in changes["owner"]]
+    named = [names.get(str(owner), owner) if owner else None for owner in changes["owner"]]
     return {**changes, "owner": named}
 
 

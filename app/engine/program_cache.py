@@ -29,7 +29,7 @@ from db.queries.batch_session import (
     READ_VERSION_DOCUMENTS,
     BatchSession,
 )
-from db.repositories.segments import SEGMENT_FILTERS, filters_by_id
+from db.repositories.segments import SELECT_SEGMENT_FILTERS, filters_by_id
 
 log = structlog.get_logger(__name__)
 MOST_ACCOUNTS = 5000
@@ -81,7 +81,7 @@ class AccountContext:
     async def of(cls, work: Work) -> "AccountContext":
         db = BatchSession(work.session)
         name, zone, region = (await db.all(READ_ACCOUNT))[0]
-        custom, segments = await db.all(READ_CUSTOM_FIELDS), await db.all(SEGMENT_FILTERS)
+        custom, segments = await db.all(READ_CUSTOM_FIELDS), await db.all(SELECT_SEGMENT_FILTERS)
         rows = [*custom, *segments]
         cached = _accounts.get(work.account_id)
         if cached is None or cached.rows != rows:

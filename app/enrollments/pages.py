@@ -161,7 +161,7 @@ def at_page(path: str, filters: Mapping[str, str], **cursor: UUID) -> str:
 
 async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
     """One enrollment with everything about it. Raises `NotFound`."""
-    row = await work.enrollments.one(enrollment_id)
+    row = await work.enrollments.row(enrollment_id)
     if row is None:
         raise NotFound("enrollment")
     moves = await work.enrollments.moves(enrollment_id)

@@ -11,8 +11,8 @@ LONGEST_KEY, LONGEST_OPTION, MOST_OPTIONS, MOST_FIELDS = 40, 100, 200, 100
 def key_of(text: str) -> str:
     """A short name made of a label: "Lead score" gives lead_score."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    found = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:LONGEST_KEY].strip("_")
-    return found if found[:1].isalpha() else f"field_{found}".rstrip("_")[:LONGEST_KEY]
+    key = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:LONGEST_KEY].strip("_")
+    return key if key[:1].isalpha() else f"field_{key}".rstrip("_")[:LONGEST_KEY]
 
 
 def key_error(key: str) -> str:

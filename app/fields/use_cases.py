@@ -33,7 +33,7 @@ def _options(kind: str, text: str) -> list[str]:
 
 async def field_row(work: Work, field_id: UUID) -> Any:
     """One field. Raises `NotFound`."""
-    row = await work.fields.one(field_id)
+    row = await work.fields.row(field_id)
     if row is None:
         raise NotFound("field")
     return row
@@ -70,9 +70,9 @@ async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> Non
         "options": old.options if form.options is UNSET else _options(old.type, form.options or ""),
     }
     gone = [option for option in old.options if option not in new["options"]]
-    kept = await work.fields.options_in_use(field_id, gone) if gone else []
-    if kept:
-        raise Invalid({"options": f"Contacts have {', '.join(kept[:5])}. Change those contacts first."})
+    in_use = await work.fields.options_in_use(field_id, gone) if gone else []
+    if in_use:
+        raise Invalid({"options": f"Contacts have {', '.join(in_use[:5])}. Change those contacts first."})
     if gone:
         await _refuse_named(work, old, gone)
     changes = {
@@ -89,7 +89,7 @@ async def _refuse_named(work: Work, field: Any, gone: list[str]) -> None:
     await uses.taking_away()
     used = await uses.of_options(f"custom.{field.id}", gone)
     if used:
-        what = f"{', '.join(f'“{one}”' for one in gone[:5])} of {field.label}"
+        what = f"{', '.join(f'“{option}”' for option in gone[:5])} of {field.label}"
         raise Conflict(refusal(what, used, "remove it"), current=msgspec.to_builtins(used))
 
 

@@ -10,11 +10,11 @@ from litestar.params import FromPath, FromQuery, JSONBody, MultipartBody
 
 from app.errors import Invalid
 from app.imports.domain.csv_reader import MOST_ROWS
-from app.imports.domain.row_matching import escaped
-from app.imports.domain.sample_file import as_csv, sample
+from app.imports.domain.row_matching import escape_formula
+from app.imports.domain.sample_file import as_csv, sample_csv
 from app.imports.pages import page_of
 from app.imports.schemas import ImportList, ImportPage, MappingForm, UploadPage
-from app.imports.use_cases import cancel, loaded, start_check, start_run, summary_of, upload
+from app.imports.use_cases import cancel_import, load_import, start_check, start_run, summary_of, upload
 from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.body_limits import BodyLimits
@@ -59,13 +59,13 @@ class ImportController(Controller):
     async def new(self, request: Request, work: NamedDependency[Work]) -> UploadPage:
         """The form to upload a file, and what is accepted."""
         most = request.app.state.settings.max_body_bytes
-        made = action(work, "upload", "Upload", "/imports", permission=IMPORT, form=UploadForm)
-        return UploadPage(most, MOST_ROWS, actions(made))
+        upload_action = action(work, "upload", "Upload", "/imports", permission=IMPORT, form=UploadForm)
+        return UploadPage(most, MOST_ROWS, actions(upload_action))
 
     @get("/sample.csv", guards=[may(Permission.VIEW)], produces="*/*", sync_to_thread=False)
     def sample_file(self) -> Response[str]:
         """A small file to try the import with."""
-        return Response(sample(), media_type=CSV, headers=_named("sample-contacts.csv"))
+        return Response(sample_csv(), media_type=CSV, headers=_named("sample-contacts.csv"))
 
     @post(form="/imports/new", guards=[may(IMPORT)], limits=BodyLimits(files=True))
     async def create(self, data: MultipartBody[UploadForm], work: NamedDependency[Work]) -> Saved[ImportPage]:
@@ -110,7 +110,7 @@ class ImportController(Controller):
     @post("/{import_id:uuid}/cancellation", form="/imports/{import_id}", guards=[may(IMPORT)])
     async def stop(self, import_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[ImportPage]:
         """Stops an import; contacts that were written stay."""
-        await cancel(work, import_id)
+        await cancel_import(work, import_id)
         page = await _page(work, import_id)
         note = "The import was cancelled."
         return Saved(page, see=f"/imports/{import_id}", created=False, note=note)
@@ -118,15 +118,15 @@ class ImportController(Controller):
     @get("/{import_id:uuid}/bad.csv", guards=[may(Permission.VIEW)], produces="*/*")
     async def bad(self, import_id: FromPath[UUID], work: NamedDependency[Work]) -> Response[str]:
         """The lines that could not be imported, as they came, with the reason in front."""
-        found = await loaded(work, import_id)
-        table = [["line", "reason", *(escaped(name) for name in found.header)]]
+        import_ = await load_import(work, import_id)
+        table = [["line", "reason", *(escape_formula(name) for name in import_.header)]]
         async for row in work.imports.bad_rows(import_id):
-            table += [[str(row.line), row.reason or "", *(escaped(cell) for cell in row.cells)]]
+            table += [[str(row.line), row.reason or "", *(escape_formula(cell) for cell in row.cells)]]
         return Response("\ufeff" + as_csv(table), media_type=CSV, headers=_named("bad-rows.csv"))
 
 
 async def _page(work: Work, import_id: UUID, *, columns: bool = False) -> ImportPage:
-    return await page_of(work, await loaded(work, import_id), columns=columns)
+    return await page_of(work, await load_import(work, import_id), columns=columns)
 
 
 def _named(filename: str) -> dict[str, str]:

@@ -8,17 +8,17 @@ from app.filters.fields import Fields
 from app.imports.domain.columns import IGNORE, choices
 from app.imports.domain.consents import CHANNELS, is_opt_out
 from app.imports.schemas import (
-    Choice,
-    Column,
+    ExternalIdMatches,
+    FieldChoice,
+    FileColumn,
     ImportPage,
     MappingForm,
-    Matches,
     MatchSample,
-    Reason,
+    RejectionReason,
     RowSample,
-    Verdicts,
+    VerdictRows,
 )
-from app.imports.use_cases import checked, may_cancel, may_map, may_run, state_of, summary_of
+from app.imports.use_cases import is_checked, may_cancel, may_map, may_run, state_of, summary_of
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
 from app.work import Work
@@ -29,72 +29,72 @@ LABELS = {"new": "New", "changed": "Changed", "unchanged": "Unchanged", "bad": "
 STEPS = {"uploaded": "columns", "checking": "checking", "ready": "preview", "running": "running"}
 
 
-async def page_of(work: Work, found: Any, *, columns: bool = False) -> ImportPage:
+async def page_of(work: Work, import_: Any, *, columns: bool = False) -> ImportPage:
     """The page of a loaded import; with `columns` the choice of columns where it can still be made."""
-    step = step_of(found, columns=columns)
+    step = step_of(import_, columns=columns)
     fields = await work.fields.catalogue()
     shown = step in ("preview", "result")
     return ImportPage(
-        item=summary_of(found),
+        item=summary_of(import_),
         step=step,
-        encoding=found.encoding,
-        delimiter=found.delimiter,
-        columns=_columns(found),
-        choices=[Choice(key, label) for key, label in choices(fields)] if step == "columns" else [],
-        tags=found.options.get("tags", []),
-        existing=found.options.get("existing", "update"),
-        first_line="names" if found.options.get("has_header", True) else "person",
-        job_id=found.job_id,
-        verdicts=[await _verdicts(work, found, one, fields) for one in LABELS] if shown else [],
-        matched_by_external_id=await _matches(work, found) if shown else None,
-        actions=_actions(work, found, step),
+        encoding=import_.encoding,
+        delimiter=import_.delimiter,
+        columns=_columns(import_),
+        choices=[FieldChoice(key, label) for key, label in choices(fields)] if step == "columns" else [],
+        tags=import_.options.get("tags", []),
+        existing=import_.options.get("existing", "update"),
+        first_line="names" if import_.options.get("has_header", True) else "person",
+        job_id=import_.job_id,
+        verdicts=[await _verdicts(work, import_, verdict, fields) for verdict in LABELS] if shown else [],
+        matched_by_external_id=await _matches(work, import_) if shown else None,
+        actions=_actions(work, import_, step),
     )
 
 
-def step_of(found: Any, *, columns: bool = False) -> str:
+def step_of(import_: Any, *, columns: bool = False) -> str:
     """columns, checking, preview, running or result."""
-    if columns and may_map(found):
+    if columns and may_map(import_):
         return "columns"
-    state = state_of(found)
-    if state in ("failed", "cancelled") and not checked(found):
+    state = state_of(import_)
+    if state in ("failed", "cancelled") and not is_checked(import_):
         return "columns"
     return STEPS.get(state, "result")
 
 
-def _columns(found: Any) -> list[Column]:
-    samples = found.options.get("samples", [])
+def _columns(import_: Any) -> list[FileColumn]:
+    samples = import_.options.get("samples", [])
     return [
-        Column(
+        FileColumn(
             number,
             name,
             samples[number] if number < len(samples) else [],
-            found.mapping.get(str(number), IGNORE),
+            import_.mapping.get(str(number), IGNORE),
             is_opt_out(name),
         )
-        for number, name in enumerate(found.header)
+        for number, name in enumerate(import_.header)
     ]
 
 
-async def _verdicts(work: Work, found: Any, verdict: str, fields: Fields) -> Verdicts:
-    count: int = getattr(found, f"rows_{verdict}")
-    rows = await work.imports.samples(found.id, verdict, EXAMPLES) if count else []
-    reasons = await work.imports.reasons(found.id, EXAMPLES) if count and verdict == "bad" else []
-    return Verdicts(
+async def _verdicts(work: Work, import_: Any, verdict: str, fields: Fields) -> VerdictRows:
+    count: int = getattr(import_, f"rows_{verdict}")
+    rows = await work.imports.samples(import_.id, verdict, EXAMPLES) if count else []
+    reasons = await work.imports.reasons(import_.id, EXAMPLES) if count and verdict == "bad" else []
+    return VerdictRows(
         verdict,
         LABELS[verdict],
         count,
         [_sample(row, fields) for row in rows],
-        [Reason(row.reason or "", row.count) for row in reasons],
+        [RejectionReason(row.reason or "", row.count) for row in reasons],
     )
 
 
-async def _matches(work: Work, found: Any) -> Matches | None:
+async def _matches(work: Work, import_: Any) -> ExternalIdMatches | None:
     """Who is matched by external id, so that a person sees whether the ids of two systems met; None without a
     column for it."""
-    if "external_id" not in found.mapping.values():
+    if "external_id" not in import_.mapping.values():
         return None
-    count, differing, rows = await work.imports.matched_by_external_id(found.id, EXAMPLES)
-    return Matches(count, differing, [_match(row) for row in rows])
+    count, differing, rows = await work.imports.matched_by_external_id(import_.id, EXAMPLES)
+    return ExternalIdMatches(count, differing, [_match(row) for row in rows])
 
 
 def _match(row: Any) -> MatchSample:
@@ -129,13 +129,13 @@ def _sample(row: Any, fields: Fields) -> RowSample:
     return RowSample(row.line, title, " · ".join(details), row.reason or "", row.contact_id, shown)
 
 
-def _actions(work: Work, found: Any, step: str) -> list[Action]:
-    href = f"/imports/{found.id}"
-    stopped = state_of(found) in ("failed", "cancelled")
+def _actions(work: Work, import_: Any, step: str) -> list[Action]:
+    href = f"/imports/{import_.id}"
+    stopped = state_of(import_) in ("failed", "cancelled")
     return actions(
         action(work, "map", "Check the file", f"{href}/mapping", permission=IMPORT, form=MappingForm,
-               when=step == "columns" and may_map(found)),
+               when=step == "columns" and may_map(import_)),
         action(work, "run", "Go on" if stopped else "Import", f"{href}/run", permission=IMPORT,
-               when=step in ("preview", "result") and may_run(found)),
-        action(work, "cancel", "Cancel", f"{href}/cancellation", permission=IMPORT, when=may_cancel(found)),
+               when=step in ("preview", "result") and may_run(import_)),
+        action(work, "cancel", "Cancel", f"{href}/cancellation", permission=IMPORT, when=may_cancel(import_)),
     )  # fmt: skip

@@ -25,7 +25,7 @@ class MappingForm(msgspec.Struct, forbid_unknown_fields=True):
     first_line: Literal["", "names", "person"] = ""
 
 
-class Summary(msgspec.Struct, kw_only=True):
+class ImportSummary(msgspec.Struct, kw_only=True):
     """One import. `done` of `total` rows are checked or written, as the status says; counts are the verdicts
     so far, `written` the rows that are in the contacts."""
 
@@ -46,7 +46,7 @@ class Summary(msgspec.Struct, kw_only=True):
     error: str
 
 
-class Column(msgspec.Struct):
+class FileColumn(msgspec.Struct):
     """A column of the file and the field it fills ("ignore" for none). In an `opt_out` column, by its name,
     yes or a date means that consent is denied."""
 
@@ -68,21 +68,21 @@ class RowSample(msgspec.Struct):
     changes: list[tuple[str, Any, Any]]
 
 
-class Reason(msgspec.Struct):
+class RejectionReason(msgspec.Struct):
     """Why rows are left out, and how many."""
 
     reason: str
     count: int
 
 
-class Verdicts(msgspec.Struct):
+class VerdictRows(msgspec.Struct):
     """Examples of one verdict; `reasons` are the most frequent ones of bad rows."""
 
     verdict: str
     label: str
     count: int
     rows: list[RowSample]
-    reasons: list[Reason] = []
+    reasons: list[RejectionReason] = []
 
 
 class MatchSample(msgspec.Struct):
@@ -99,7 +99,7 @@ class MatchSample(msgspec.Struct):
     differs: bool
 
 
-class Matches(msgspec.Struct):
+class ExternalIdMatches(msgspec.Struct):
     """Rows that are matched by external id. `differing` of `count` have another name or email."""
 
     count: int
@@ -107,7 +107,7 @@ class Matches(msgspec.Struct):
     rows: list[MatchSample]
 
 
-class Choice(msgspec.Struct):
+class FieldChoice(msgspec.Struct):
     """A field that a column may fill."""
 
     key: str
@@ -117,18 +117,18 @@ class Choice(msgspec.Struct):
 class ImportPage(msgspec.Struct, kw_only=True):
     """One import in whatever state it is; `step` is columns, checking, preview, running or result."""
 
-    item: Summary
+    item: ImportSummary
     step: str
     encoding: str
     delimiter: str
-    columns: list[Column]
-    choices: list[Choice]
+    columns: list[FileColumn]
+    choices: list[FieldChoice]
     tags: list[str]
     existing: str
     first_line: str
     job_id: UUID | None
-    verdicts: list[Verdicts]
-    matched_by_external_id: Matches | None
+    verdicts: list[VerdictRows]
+    matched_by_external_id: ExternalIdMatches | None
     actions: list[Action]
 
 
@@ -143,7 +143,7 @@ class UploadPage(msgspec.Struct):
 class ImportList(msgspec.Struct):
     """Imports, newest first."""
 
-    items: list[Summary]
+    items: list[ImportSummary]
     next: str
     previous: str
     actions: list[Action]

@@ -10,7 +10,7 @@ from app.errors import Conflict, Invalid, NotFound
 from app.imports.domain.columns import guess, mapping_errors
 from app.imports.domain.csv_reader import filled_lines, read_table, titles
 from app.imports.domain.encoding import FileError, decode
-from app.imports.schemas import MappingForm, Status, Summary
+from app.imports.schemas import ImportSummary, MappingForm, Status
 from app.patch import resolve
 from app.work import Work
 from db.ids import uuid7
@@ -40,7 +40,7 @@ async def upload(work: Work, filename: str, content: bytes) -> UUID:
         raise Invalid({"file": str(error)}) from None
     name = filename.replace("\\", "/").rsplit("/", 1)[-1].replace("\0", "")[:200] or "contacts.csv"
     fields = await work.fields.catalogue()
-    made = await work.imports.add(
+    import_ = await work.imports.add(
         Import(
             id=uuid7(),
             filename=name,
@@ -59,104 +59,108 @@ async def upload(work: Work, filename: str, content: bytes) -> UUID:
             created_by=work.actor.name,
         )
     )
-    work.audit("import.uploaded", "import", made.id, {"filename": (None, name), "rows": (None, table.rows)})
+    work.audit(
+        "import.uploaded", "import", import_.id, {"filename": (None, name), "rows": (None, table.rows)}
+    )
     await work.commit()
-    return made.id
+    return import_.id
 
 
 def _by_content(samples: list[list[str]]) -> dict[str, str]:
     """Without a header only an e-mail address gives itself away."""
     mails = [
-        str(number) for number, cells in enumerate(samples) if cells and all("@" in one for one in cells)
+        str(number) for number, cells in enumerate(samples) if cells and all("@" in cell for cell in cells)
     ]
     return {
         str(number): "email" if [str(number)] == mails[:1] else "ignore" for number in range(len(samples))
     }
 
 
-async def loaded(work: Work, import_id: UUID) -> Any:
+async def load_import(work: Work, import_id: UUID) -> Any:
     """One import. Raises `NotFound`."""
-    found = await work.imports.one(import_id)
-    if found is None:
+    import_ = await work.imports.row(import_id)
+    if import_ is None:
         raise NotFound("import")
-    return found
+    return import_
 
 
 async def _locked(work: Work, import_id: UUID) -> Any:
     """One import, held until the commit. A worker holds its job first and then the import; so do we."""
-    before = await loaded(work, import_id)
+    before = await load_import(work, import_id)
     if before.job_id is not None:
-        await work.imports.hold_job(before.job_id)
-    found = await work.imports.locked(import_id)
-    if found is None:
+        await work.imports.lock_job(before.job_id)
+    import_ = await work.imports.locked(import_id)
+    if import_ is None:
         raise NotFound("import")
-    return found
+    return import_
 
 
-def summary_of(found: Any) -> Summary:
+def summary_of(import_: Any) -> ImportSummary:
     """An import as it is shown; a job that was cancelled or failed stops its import."""
-    writing = found.status in ("running", "done") or found.applied > 0
-    return Summary(
-        id=found.id,
-        filename=found.filename,
-        status=state_of(found),
-        rows=found.rows_total,
-        new=found.rows_new,
-        changed=found.rows_changed,
-        unchanged=found.rows_unchanged,
-        bad=found.rows_bad,
-        done=found.applied if writing else found.rows_checked,
-        total=max(found.applied, found.rows_new + found.rows_changed) if writing else found.rows_total,
-        written=found.applied,
-        created_at=found.created_at,
-        created_by=found.created_by,
-        finished_at=found.finished_at,
-        error=found.error or (found.job_error or "" if state_of(found) == "failed" else ""),
+    writing = import_.status in ("running", "done") or import_.applied > 0
+    return ImportSummary(
+        id=import_.id,
+        filename=import_.filename,
+        status=state_of(import_),
+        rows=import_.rows_total,
+        new=import_.rows_new,
+        changed=import_.rows_changed,
+        unchanged=import_.rows_unchanged,
+        bad=import_.rows_bad,
+        done=import_.applied if writing else import_.rows_checked,
+        total=max(import_.applied, import_.rows_new + import_.rows_changed)
+        if writing
+        else import_.rows_total,
+        written=import_.applied,
+        created_at=import_.created_at,
+        created_by=import_.created_by,
+        finished_at=import_.finished_at,
+        error=import_.error or (import_.job_error or "" if state_of(import_) == "failed" else ""),
     )
 
 
-def state_of(found: Any) -> Status:
+def state_of(import_: Any) -> Status:
     """The status, seen together with that of its job."""
-    if found.status in ("checking", "running") and found.job_status in ("failed", "cancelled"):
-        return cast("Status", found.job_status)
-    return cast("Status", found.status)
+    if import_.status in ("checking", "running") and import_.job_status in ("failed", "cancelled"):
+        return cast("Status", import_.job_status)
+    return cast("Status", import_.status)
 
 
-def checked(found: Any) -> bool:
+def is_checked(import_: Any) -> bool:
     """Whether every row has its verdict."""
-    return bool(found.rows_total) and found.rows_checked >= found.rows_total
+    return bool(import_.rows_total) and import_.rows_checked >= import_.rows_total
 
 
-def may_map(found: Any) -> bool:
+def may_map(import_: Any) -> bool:
     """Whether columns can be chosen (again): nothing was written and nothing runs."""
-    return found.applied == 0 and state_of(found) in ("uploaded", "ready", "failed", "cancelled")
+    return import_.applied == 0 and state_of(import_) in ("uploaded", "ready", "failed", "cancelled")
 
 
-def may_run(found: Any) -> bool:
+def may_run(import_: Any) -> bool:
     """Whether it can be started: checked, or stopped on the way with rows left."""
-    return checked(found) and state_of(found) in ("ready", "failed", "cancelled")
+    return is_checked(import_) and state_of(import_) in ("ready", "failed", "cancelled")
 
 
-def may_cancel(found: Any) -> bool:
+def may_cancel(import_: Any) -> bool:
     """Whether there is something to stop."""
-    return state_of(found) in ("uploaded", "checking", "ready", "running")
+    return state_of(import_) in ("uploaded", "checking", "ready", "running")
 
 
 async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
     """Takes the columns and starts the check. Raises `NotFound`, `Conflict` (running or done), `Invalid`."""
-    found = await _locked(work, import_id)
-    if not may_map(found):
-        raise Conflict(f"This import {STATES[state_of(found)]}; its columns cannot be changed now.")
-    shape = await _shape(work, found, form.first_line)
-    columns = {**found.mapping, **form.columns}
-    stored = found.options.get("tags", [])
+    import_ = await _locked(work, import_id)
+    if not may_map(import_):
+        raise Conflict(f"This import {STATES[state_of(import_)]}; its columns cannot be changed now.")
+    shape = await _shape(work, import_, form.first_line)
+    columns = {**import_.mapping, **form.columns}
+    stored = import_.options.get("tags", [])
     tags, problem = (stored, {}) if form.tags is UNSET else tags_of(form.tags or "")
-    errors = mapping_errors(columns, found.header, await work.fields.catalogue()) | problem
+    errors = mapping_errors(columns, import_.header, await work.fields.catalogue()) | problem
     if errors:
         raise Invalid(errors)
-    await work.imports.forget_rows(import_id)
-    if found.job_id is not None:
-        await work.imports.cancel_job(found.job_id, work.now)
+    await work.imports.delete_rows(import_id)
+    if import_.job_id is not None:
+        await work.imports.cancel_job(import_.job_id, work.now)
     job_id = work.add_job("import", "import.check", {"import_id": str(import_id)}, shape["rows_total"])
     await work.imports.change(
         import_id,
@@ -165,8 +169,8 @@ async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
         header=shape["header"],
         rows_total=shape["rows_total"],
         options={
-            **found.options, "has_header": shape["has_header"], "tags": tags,
-            "existing": resolve(form.existing, found.options.get("existing", "update")),
+            **import_.options, "has_header": shape["has_header"], "tags": tags,
+            "existing": resolve(form.existing, import_.options.get("existing", "update")),
         },
         rows_checked=0, rows_new=0, rows_changed=0, rows_unchanged=0, rows_bad=0,
         job_id=job_id,
@@ -175,19 +179,19 @@ async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
     await work.commit()
 
 
-async def _shape(work: Work, found: Any, first_line: str) -> dict[str, Any]:
+async def _shape(work: Work, import_: Any, first_line: str) -> dict[str, Any]:
     """Header and number of rows, when the first line is what the person says it is."""
-    has_header = found.options.get("has_header", True)
-    shape = {"has_header": has_header, "header": found.header, "rows_total": found.rows_total}
-    wanted = first_line == "names" if first_line else has_header
-    if wanted == has_header:
+    has_header = import_.options.get("has_header", True)
+    shape = {"has_header": has_header, "header": import_.header, "rows_total": import_.rows_total}
+    chosen = first_line == "names" if first_line else has_header
+    if chosen == has_header:
         return shape
-    text, _encoding = decode(await work.imports.content(found.id))
-    _line, cells = next(filled_lines(text, found.delimiter))
-    rows = found.rows_total + (1 if has_header else -1)
+    text, _encoding = decode(await work.imports.content(import_.id))
+    _line, cells = next(filled_lines(text, import_.delimiter))
+    rows = import_.rows_total + (1 if has_header else -1)
     if rows == 0:
         raise Invalid({"first_line": "Then the file has no line left to import."})
-    return {"has_header": wanted, "header": titles(cells, wanted), "rows_total": rows}
+    return {"has_header": chosen, "header": titles(cells, chosen), "rows_total": rows}
 
 
 def tags_of(names: str) -> tuple[list[str], dict[str, str]]:
@@ -202,28 +206,28 @@ def tags_of(names: str) -> tuple[list[str], dict[str, str]]:
 
 async def start_run(work: Work, import_id: UUID) -> None:
     """Starts writing contacts, or goes on with it. Raises `NotFound`, `Conflict`."""
-    found = await _locked(work, import_id)
-    if not may_run(found):
-        raise Conflict(f"This import {STATES[state_of(found)]} and cannot be started now.")
-    total = found.rows_new + found.rows_changed
+    import_ = await _locked(work, import_id)
+    if not may_run(import_):
+        raise Conflict(f"This import {STATES[state_of(import_)]} and cannot be started now.")
+    total = import_.rows_new + import_.rows_changed
     job_id = work.add_job("import", "import.run", {"import_id": str(import_id)}, total)
     await work.imports.change(import_id, status="running", job_id=job_id, error=None)
     work.audit(
         "import.started",
         "import",
         import_id,
-        {"new": (None, found.rows_new), "changed": (None, found.rows_changed)},
+        {"new": (None, import_.rows_new), "changed": (None, import_.rows_changed)},
     )
     await work.commit()
 
 
-async def cancel(work: Work, import_id: UUID) -> None:
+async def cancel_import(work: Work, import_id: UUID) -> None:
     """Stops it; what was written stays. Raises `NotFound`, `Conflict`."""
-    found = await _locked(work, import_id)
-    if not may_cancel(found):
-        raise Conflict(f"This import {STATES[state_of(found)]}; there is nothing to cancel.")
-    if found.job_id is not None:
-        await work.imports.cancel_job(found.job_id, work.now)
+    import_ = await _locked(work, import_id)
+    if not may_cancel(import_):
+        raise Conflict(f"This import {STATES[state_of(import_)]}; there is nothing to cancel.")
+    if import_.job_id is not None:
+        await work.imports.cancel_job(import_.job_id, work.now)
     await work.imports.change(import_id, status="cancelled", finished_at=work.now)
-    work.audit("import.cancelled", "import", import_id, {"written": (None, found.applied)})
+    work.audit("import.cancelled", "import", import_id, {"written": (None, import_.applied)})
     await work.commit()

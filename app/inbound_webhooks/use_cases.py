@@ -28,7 +28,7 @@ from app.inbound_webhooks.domain import (
 from app.inbound_webhooks.encryption import Unreadable, seal, unseal
 from app.inbound_webhooks.schemas import DeliveryReceipt, HookForm, HookView
 from app.work import Work
-from db.repositories.inbound_webhooks import Hooks
+from db.repositories.inbound_webhooks import HookRepository
 
 HINT = 9
 WAITING = "Nobody listens at this address: its workflow is not published with this trigger. Publish it first."
@@ -69,7 +69,7 @@ async def _webhooks(work: Work, workflow_id: UUID) -> tuple[str, _Triggers]:
 async def addresses(work: Work, workflow_id: UUID) -> tuple[str, list[HookView]]:
     """Name of the workflow and the address of each of its webhook triggers. Raises `NotFound`."""
     name, triggers = await _webhooks(work, workflow_id)
-    rows = await Hooks(session=work.session).of_workflow(workflow_id)
+    rows = await HookRepository(session=work.session).of_workflow(workflow_id)
     views = []
     for key, (trigger, live) in triggers.items():
         view = HookView(key, trigger.match, trigger.contact_path, trigger.signed)
@@ -88,7 +88,7 @@ async def make_address(work: Work, workflow_id: UUID, form: HookForm) -> tuple[s
     _, triggers = await _webhooks(work, workflow_id)
     if form.trigger not in triggers:
         raise Invalid({"trigger": "Name an inbound webhook trigger of this workflow."})
-    hooks = Hooks(session=work.session)
+    hooks = HookRepository(session=work.session)
     row = (await hooks.of_workflow(workflow_id)).get(form.trigger)
     token = secret = ""
     if form.part == "address" or row is None:
@@ -113,7 +113,7 @@ async def make_address(work: Work, workflow_id: UUID, form: HookForm) -> tuple[s
 async def receive(work: Work, hook_id: UUID, delivery: Delivery) -> DeliveryReceipt:
     """Takes a delivery, once: the event it made, whose matching decides who enters. Raises `NotFound`,
     `Conflict` (nobody listens), `Invalid` (no such contact), `BadSignature`."""
-    hooks = Hooks(session=work.session)
+    hooks = HookRepository(session=work.session)
     hook = await hooks.opened(hook_id)
     if hook is None:
         raise NotFound("address", "There is no such address.")
@@ -168,7 +168,7 @@ def _read(body: bytes) -> Any:
     return read
 
 
-async def _earlier(work: Work, hooks: Hooks, hook_id: UUID, named: str) -> DeliveryReceipt | None:
+async def _earlier(work: Work, hooks: HookRepository, hook_id: UUID, named: str) -> DeliveryReceipt | None:
     event_id = await hooks.taken(hook_id, named, since=work.now - REMEMBERED)
     return None if event_id is None else DeliveryReceipt(event_id, repeated=True)
 

@@ -13,7 +13,7 @@ from app.errors import NotFound
 from app.members.domain import DAYS, LABELS, may_give
 from app.members.invitation_controllers import invitation_actions, send
 from app.members.invitations import invitations, invite
-from app.members.password_links import Invited, send_invitation, send_reset, use_link
+from app.members.password_links import InvitedUser, send_invitation, send_reset, use_link
 from app.members.schemas import (
     InvitationView,
     MemberForm,
@@ -147,7 +147,7 @@ def _member_actions(
     ]  # fmt: skip
 
 
-async def _invite(request: Request, work: Work, person: Invited, email: str) -> bool:
+async def _invite(request: Request, work: Work, person: InvitedUser, email: str) -> bool:
     state = request.app.state
     return await send_invitation(
         state.directory, state.runtime.mailer, state.settings.base_url, person, email, person_of(work)

@@ -18,7 +18,7 @@ from app.web.guards import count_network, may
 from app.web.negotiate import Request, Saved
 from app.web.tokens import BadToken
 from app.work import Principal, Work
-from db.auth_lookup import InvitationFor
+from db.auth_lookup import OpenInvitation
 
 DEAD = "This invitation was accepted or withdrawn, or it has expired. Ask for a new one."
 MANAGE = Permission.MANAGE_MEMBERS
@@ -84,8 +84,8 @@ class AcceptController(Controller):
         return Saved(None, see="/sign-in", note=f"{note} Sign in.")
 
 
-async def _open(request: Request, token: str) -> InvitationFor:
-    invitation: InvitationFor | None = await request.app.state.directory.by_invitation(digest(token))
+async def _open(request: Request, token: str) -> OpenInvitation:
+    invitation: OpenInvitation | None = await request.app.state.directory.by_invitation(digest(token))
     if invitation is None:
         raise NotFoundException(DEAD)
     return invitation

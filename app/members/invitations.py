@@ -22,7 +22,7 @@ from app.members.use_cases import person_of, role_of
 from app.permissions import Role
 from app.ports import Mailer
 from app.work import Principal, Work
-from db.auth_lookup import AuthLookup, InvitationFor
+from db.auth_lookup import AuthLookup, OpenInvitation
 from db.models import Invitation
 
 LIFETIME = timedelta(hours=INVITATION_HOURS)
@@ -102,7 +102,7 @@ async def send_link(
 
 
 async def accept(
-    directory: AuthLookup, secret: str, invitation: InvitationFor, form: AcceptForm, me: Principal | None
+    directory: AuthLookup, secret: str, invitation: OpenInvitation, form: AcceptForm, me: Principal | None
 ) -> bool:
     """Makes the invited person a member: as who is signed in, by their password, or by the password that a
     new person chooses. False when the link is dead by now. Raises `Invalid`."""

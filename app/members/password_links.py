@@ -10,7 +10,7 @@ from app.credentials import digest, hash_password, new_secret, normal_email, pas
 from app.errors import Invalid
 from app.ports import Email, Mailer, Sent
 from app.work import Principal
-from db.auth_lookup import AuthLookup, Invited
+from db.auth_lookup import AuthLookup, InvitedUser
 
 RESET_HOURS, INVITATION_HOURS = 1, 72
 log = structlog.get_logger("switchyard.people")
@@ -24,7 +24,7 @@ async def new_link(directory: AuthLookup, base_url: str, user_id: UUID, hours: i
 
 
 async def send_invitation(
-    directory: AuthLookup, mailer: Mailer, base_url: str, member: Invited, email: str, inviter: Principal
+    directory: AuthLookup, mailer: Mailer, base_url: str, member: InvitedUser, email: str, inviter: Principal
 ) -> bool:
     """Sends a new member their link; False when it could not be sent."""
     name, user_id, account = member.name, member.user_id, inviter.account_name
@@ -76,5 +76,5 @@ async def send_email(mailer: Mailer, to: str, subject: str, text: str, account_i
 
 
 __all__ = [
-    "INVITATION_HOURS", "Invited", "new_link", "send_email", "send_invitation", "send_reset", "use_link",
+    "INVITATION_HOURS", "InvitedUser", "new_link", "send_email", "send_invitation", "send_reset", "use_link",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from app.members.domain import role_refusal, scope_problem
 from app.members.schemas import MemberView, PasswordForm, TokenForm, TokenView
 from app.permissions import Role
 from app.work import Principal, Work
-from db.auth_lookup import Invited
+from db.auth_lookup import InvitedUser
 from db.queries.references import ReferenceQueries
 
 HINT = 8
@@ -28,7 +28,7 @@ HINT = 8
 async def members(work: Work) -> list[MemberView]:
     """Everybody in the account, by name."""
     me = work.principal.user_id if work.principal else None
-    rows = await work.members.members()
+    rows = await work.members.rows()
     return [
         MemberView(
             row.user_id,
@@ -85,7 +85,7 @@ async def _decide(work: Work, user_id: UUID, new: Role | None) -> Role:
     return old
 
 
-async def invited_member(work: Work, user_id: UUID) -> tuple[Invited, str]:
+async def invited_member(work: Work, user_id: UUID) -> tuple[InvitedUser, str]:
     """A member who has no password yet, and their address. Raises `NotFound`, `Conflict`."""
     name_and_email = await work.members.name_of(user_id)
     if name_and_email is None:
@@ -94,7 +94,7 @@ async def invited_member(work: Work, user_id: UUID) -> tuple[Invited, str]:
         raise Conflict("This member has a password already and can ask for a new one on the sign-in page.")
     work.audit("member.link_sent", "member", user_id)
     await work.commit()
-    return Invited(user_id, name_and_email[0], has_password=False), name_and_email[1]
+    return InvitedUser(user_id, name_and_email[0], has_password=False), name_and_email[1]
 
 
 async def change_password(work: Work, form: PasswordForm) -> None:

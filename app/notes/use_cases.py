@@ -39,7 +39,7 @@ async def add_note(work: Work, contact_id: UUID, body: str) -> NoteView:
     work.audit("note.added", "contact", contact_id, {"note": [None, text[:SHOWN]]})
     work.emit("note.added", contact_id, {"note_id": str(note_id)})
     await work.commit()
-    return view_of(work, await work.notes.one(note_id))
+    return view_of(work, await work.notes.row(note_id))
 
 
 async def delete_note(work: Work, note_id: UUID) -> NoteView:
@@ -63,7 +63,7 @@ async def restore_note(work: Work, note_id: UUID) -> NoteView:
 
 
 async def _own(work: Work, note_id: UUID, *, deleted: bool) -> Any:
-    row = await work.notes.one(note_id, deleted=deleted)
+    row = await work.notes.row(note_id, deleted=deleted)
     if row is None:
         raise NotFound("note")
     if not own(work, row):

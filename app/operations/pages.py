@@ -135,7 +135,7 @@ def _line(work: Work, row: Any) -> dict[str, Any]:
 
 async def job_page(work: Work, job_id: UUID) -> JobPage:
     """One job. Raises `NotFound`."""
-    row = await work.jobs.one(job_id)
+    row = await work.jobs.row(job_id)
     if row is None:
         raise NotFound("job")
     href, import_id = f"/jobs/{job_id}", row.args.get("import_id")

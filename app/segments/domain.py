@@ -17,7 +17,7 @@ def clean_name(name: str) -> str:
     return clean
 
 
-def wrong_together(filters: Mapping[UUID, Filter | None]) -> str:
+def group_problem(filters: Mapping[UUID, Filter | None]) -> str:
     """A sentence when one of the segments leads back to itself, or comes to too much; "" when all is well."""
     for expression in filters.values():
         try:
@@ -28,11 +28,13 @@ def wrong_together(filters: Mapping[UUID, Filter | None]) -> str:
     return ""
 
 
-def reaching(segment: UUID, filters: Mapping[UUID, Filter | None]) -> set[UUID]:
+def dependent_segments(segment: UUID, filters: Mapping[UUID, Filter | None]) -> set[UUID]:
     """The segment and all whose answer depends on it."""
-    found = {segment}
+    reached = {segment}
     while True:
-        more = {one for one, expression in filters.items() if segments_in(expression) & found} - found
+        more = {
+            segment_id for segment_id, expression in filters.items() if segments_in(expression) & reached
+        } - reached
         if not more:
-            return found
-        found |= more
+            return reached
+        reached |= more

@@ -21,7 +21,7 @@ from app.segments.schemas import (
     SegmentPage,
     SegmentView,
 )
-from app.segments.use_cases import in_words, users_of
+from app.segments.use_cases import describe_filter, users_of
 from app.web.actions import action, actions
 from app.work import Work
 from db.repositories.contacts import MOST_COUNTED
@@ -31,7 +31,7 @@ EDIT = Permission.EDIT_CONTACTS
 NEEDS_ONE = "A segment needs at least one condition. Filter the contacts, then save the filter."
 
 
-class Around(msgspec.Struct):
+class FilterContext(msgspec.Struct):
     """What reading a filter takes."""
 
     fields: Fields
@@ -39,14 +39,14 @@ class Around(msgspec.Struct):
     zone: ZoneInfo
 
     @classmethod
-    async def of(cls, work: Work) -> "Around":
+    async def of(cls, work: Work) -> "FilterContext":
         zone = ZoneInfo((await work.accounts.own()).time_zone)
         return cls(await work.fields.catalogue(), await work.tags.names(), zone)
 
 
 async def segment_list(work: Work) -> SegmentList:
     """Every segment, with how many are in it."""
-    around = await Around.of(work)
+    around = await FilterContext.of(work)
     return SegmentList([await view(work, row, around) for row in await work.segments.rows()], [])
 
 
@@ -56,7 +56,7 @@ async def segment_page(work: Work, segment_id: UUID) -> SegmentPage:
     if row is None:
         raise NotFound("segment")
     used, href = await users_of(work, segment_id), f"/segments/{segment_id}"
-    shown = await view(work, row, await Around.of(work))
+    shown = await view(work, row, await FilterContext.of(work))
     return SegmentPage(
         shown,
         used,
@@ -70,7 +70,7 @@ async def segment_page(work: Work, segment_id: UUID) -> SegmentPage:
 
 async def new_page(work: Work, f: list[str], match: str) -> SegmentFormPage:
     """A filter that is about to be saved."""
-    around = await Around.of(work)
+    around = await FilterContext.of(work)
     problem, described, total = "" if f else NEEDS_ONE, "", 0
     try:
         group = read_filter(f, match, around.fields, around.tags)
@@ -91,7 +91,7 @@ async def new_page(work: Work, f: list[str], match: str) -> SegmentFormPage:
     )
 
 
-async def view(work: Work, row: Any, around: Around) -> SegmentView:
+async def view(work: Work, row: Any, around: FilterContext) -> SegmentView:
     """A row of the table as it is shown."""
     expression = filters_by_id([row])[row.id]
     total = await _total(work, expression, around) if expression is not None else None
@@ -99,7 +99,7 @@ async def view(work: Work, row: Any, around: Around) -> SegmentView:
     return SegmentView(
         row.id,
         row.name,
-        in_words(row, around.fields, around.tags),
+        describe_filter(row, around.fields, around.tags),
         row.filter,
         items,
         match,
@@ -115,9 +115,9 @@ async def view(work: Work, row: Any, around: Around) -> SegmentView:
     )
 
 
-async def _total(work: Work, expression: Filter, around: Around) -> int | None:
+async def _total(work: Work, expression: Filter, around: FilterContext) -> int | None:
     try:
-        found = condition(expression, "", around.fields, around.zone, work.now)
+        clause = condition(expression, "", around.fields, around.zone, work.now)
     except Invalid:
         return None
-    return await work.contacts.total(found)
+    return await work.contacts.total(clause)

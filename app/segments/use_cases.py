@@ -14,7 +14,7 @@ from app.filters.fields import Fields
 from app.filters.parse import check, describe, normal, parse, to_items
 from app.filters.references import Use, refusal
 from app.patch import resolve
-from app.segments.domain import clean_name, reaching, wrong_together
+from app.segments.domain import clean_name, dependent_segments, group_problem
 from app.segments.schemas import SegmentChangeForm, SegmentForm
 from app.work import Work
 from db.queries.references import ReferenceQueries
@@ -54,8 +54,8 @@ async def create_segment(work: Work, form: SegmentForm) -> UUID:
     except IntegrityError:
         await work.session.rollback()
         raise Invalid({"name": f"There is a segment “{name}” already."}) from None
-    said = {"name": [None, name], "filter": [None, describe(group, fields, tags)]}
-    work.audit("segment.created", "segment", segment_id, said)
+    changes = {"name": [None, name], "filter": [None, describe(group, fields, tags)]}
+    work.audit("segment.created", "segment", segment_id, changes)
     await work.commit()
     return segment_id
 
@@ -85,8 +85,8 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
         stored: Any = msgspec.to_builtins(group)
         if stored != now.filter:
             columns["filter"] = stored
-            changes["filter"] = [in_words(now, fields, tags), describe(group, fields, tags)]
-            await _refuse_nonsense(work, segment_id, group)
+            changes["filter"] = [describe_filter(now, fields, tags), describe(group, fields, tags)]
+            await _check_all_segments(work, segment_id, group)
     if columns:
         await work.segments.change(segment_id, columns, work.now)
         work.audit("segment.updated", "segment", segment_id, changes)
@@ -94,19 +94,19 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
     return str(columns.get("name", now.name))
 
 
-def in_words(row: Any, fields: Fields, tags: dict[str, str]) -> str:
+def describe_filter(row: Any, fields: Fields, tags: dict[str, str]) -> str:
     """The filter of a row as a sentence."""
     expression = filters_by_id([row])[row.id]
     return "(a filter that cannot be read)" if expression is None else describe(expression, fields, tags)
 
 
-async def _refuse_nonsense(work: Work, segment_id: UUID, expression: Filter) -> None:
+async def _check_all_segments(work: Work, segment_id: UUID, expression: Filter) -> None:
     """Also lets those that are watched be compared at once, and watches again what could not be read."""
     filters = filters_by_id(await work.segments.rows()) | {segment_id: expression}
-    problem = wrong_together(filters)
+    problem = group_problem(filters)
     if problem:
         raise Invalid({"f": problem})
-    await work.segments.compare_now(reaching(segment_id, filters), work.now)
+    await work.segments.compare_now(dependent_segments(segment_id, filters), work.now)
     await restart_failed_segments(work.session)
     work.notify_worker()
 

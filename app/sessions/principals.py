@@ -4,7 +4,7 @@ from uuid import UUID
 
 from app.permissions import Role, allowed
 from app.work import Principal
-from db.auth_lookup import AccountMembership, AuthLookup, KnownPrincipal
+from db.auth_lookup import AccountMembership, AuthLookup, PrincipalRecord
 
 
 class SignedInPrincipal(Principal, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ class Principals:
         return _principal(await self.directory.by_access_token(digest))
 
 
-def _principal(row: KnownPrincipal | None) -> Principal | None:
+def _principal(row: PrincipalRecord | None) -> Principal | None:
     if row is None:
         return None
     role = Role(row.role)

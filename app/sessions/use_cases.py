@@ -9,13 +9,13 @@ from app.permissions import Role, allowed
 from app.sessions.domain import agent_name
 from app.sessions.schemas import SessionView
 from app.work import Principal, Work
-from db.auth_lookup import AccountMembership, Person
+from db.auth_lookup import AccountMembership, SignInUser
 from db.ids import uuid7
 
 LIFETIME = timedelta(days=14)
 
 
-def principal_of(person: Person, account_id: UUID | None) -> Principal:
+def principal_of(person: SignInUser, account_id: UUID | None) -> Principal:
     """Who signs in, in the account they name or else the one they used last, in a session that is new:
     signing in never continues an older one. Raises `Forbidden`."""
     chosen = _choose(person.memberships, account_id)

@@ -25,9 +25,9 @@ def clean_name(name: str) -> str:
 async def ensured_tag(work: Work, name: str) -> tuple[UUID, str]:
     """The tag of that name (case does not matter), made when there is none: id and name. Does not commit."""
     clean = clean_name(name)
-    found = await work.tags.by_slug(slug_of(clean))
-    if found is not None:
-        return found.id, found.name
+    existing = await work.tags.by_slug(slug_of(clean))
+    if existing is not None:
+        return existing.id, existing.name
     tag_id = (await work.tags.ensure([clean]))[clean]
     work.audit("tag.created", "tag", tag_id, {"name": [None, clean]})
     return tag_id, clean
@@ -36,9 +36,9 @@ async def ensured_tag(work: Work, name: str) -> tuple[UUID, str]:
 async def create_tag(work: Work, name: str) -> UUID:
     """A new tag. Raises `Invalid` when there is one of that name."""
     clean = clean_name(name)
-    found = await work.tags.by_slug(slug_of(clean))
-    if found is not None:
-        raise Invalid({"name": f"There is a tag “{found.name}” already."})
+    existing = await work.tags.by_slug(slug_of(clean))
+    if existing is not None:
+        raise Invalid({"name": f"There is a tag “{existing.name}” already."})
     tag_id, _ = await ensured_tag(work, clean)
     await work.commit()
     return tag_id
@@ -47,7 +47,7 @@ async def create_tag(work: Work, name: str) -> UUID:
 async def rename_tag(work: Work, tag_id: UUID, name: str) -> None:
     """Gives a tag another name; contacts and workflows keep it. Raises `Invalid`, `NotFound`."""
     clean = clean_name(name)
-    old = await work.tags.one(tag_id)
+    old = await work.tags.row(tag_id)
     if old is None:
         raise NotFound("tag")
     other = await work.tags.by_slug(slug_of(clean))
@@ -66,7 +66,7 @@ async def rename_tag(work: Work, tag_id: UUID, name: str) -> None:
 async def delete_tag(work: Work, tag_id: UUID, expected: int | None = None) -> str:
     """Takes a tag from everybody and deletes it; its name. Raises `Conflict` with the list while a workflow
     or a segment uses it, and with the number when other than `expected` contacts have it, `NotFound`."""
-    tag = await work.tags.one(tag_id)
+    tag = await work.tags.row(tag_id)
     if tag is None:
         raise NotFound("tag")
     await ReferenceQueries(work.session).taking_away()

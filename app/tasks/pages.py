@@ -29,7 +29,7 @@ def view_of(work: Work, row: Any) -> TaskView:
 
 async def task_view(work: Work, task_id: UUID) -> TaskView:
     """One task. Raises `NotFound`."""
-    row = await work.tasks.one(task_id)
+    row = await work.tasks.row(task_id)
     if row is None:
         raise NotFound("task")
     return view_of(work, row)
@@ -55,10 +55,10 @@ async def task_page(work: Work, task_id: UUID) -> TaskPage:
 
 def task_actions(work: Work, tasks: Iterable[TaskView], *, when: bool = True) -> list[Action]:
     """What can be done with each of these tasks."""
-    found: list[Action] = []
+    all_actions: list[Action] = []
     for task in tasks:
         href, done = f"/tasks/{task.id}", task.completed_at is not None
-        found += actions(
+        all_actions += actions(
             action(
                 work, f"complete:{task.id}", f"Complete {task.title}", f"{href}/completion",
                 permission=EDIT, form=TaskStepForm, when=when and not done,
@@ -72,7 +72,7 @@ def task_actions(work: Work, tasks: Iterable[TaskView], *, when: bool = True) ->
                 permission=EDIT, form=TaskStepForm, when=when,
             ),
         )  # fmt: skip
-    return found
+    return all_actions
 
 
 async def task_list(work: Work, view: str, after: UUID | None) -> TaskList:

@@ -60,27 +60,29 @@ async def add_task(work: Work, contact_id: UUID, form: TaskForm) -> UUID:
 async def change_task(work: Work, task_id: UUID, form: TaskChangeForm) -> None:
     """Another title, text, time or assignee. Raises `Invalid`, `NotFound`."""
     row = await _locked(work, task_id)
-    wanted: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     if form.title is not UNSET:
-        wanted["title"] = _title(form.title)
+        columns["title"] = _title(form.title)
     if form.body is not UNSET:
-        wanted["body"] = _body(form.body or "")
+        columns["body"] = _body(form.body or "")
     if form.assignee is not UNSET:
-        wanted["assignee_id"] = await _member(work, form.assignee)
+        columns["assignee_id"] = await _member(work, form.assignee)
     if form.due is not UNSET:
         due = await _due(work, form.due or "")
         # An input knows no seconds: saved as it was shown, the time stays.
         shown = row.due_at and row.due_at.replace(second=0, microsecond=0)
-        wanted["due_at"] = row.due_at if due == shown else due
-    changed = {name: value for name, value in wanted.items() if value != getattr(row, name)}
+        columns["due_at"] = row.due_at if due == shown else due
+    changed = {name: value for name, value in columns.items() if value != getattr(row, name)}
     if changed:
         try:
             await work.tasks.change(task_id, changed, work.now)
         except IntegrityError:
             await work.session.rollback()
             raise Invalid({"assignee": NO_MEMBER}) from None
-        seen = {name: [_said(getattr(row, name)), _said(value)] for name, value in changed.items()}
-        work.audit("task.changed", "contact", row.contact_id, {"task": [row.title, row.title], **seen})
+        changes = {
+            name: [_audit_value(getattr(row, name)), _audit_value(value)] for name, value in changed.items()
+        }
+        work.audit("task.changed", "contact", row.contact_id, {"task": [row.title, row.title], **changes})
     await work.commit()
 
 
@@ -147,13 +149,13 @@ async def _due(work: Work, text: str) -> datetime | None:
     return due_of(text, ZoneInfo((await work.accounts.own()).time_zone))
 
 
-def _said(value: Any) -> str | None:
+def _audit_value(value: Any) -> str | None:
     """A value as the audit keeps it."""
     return None if value is None else value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 async def _locked(work: Work, task_id: UUID, *, deleted: bool = False) -> Any:
-    row = await work.tasks.one(task_id, lock=True, deleted=deleted)
+    row = await work.tasks.row(task_id, lock=True, deleted=deleted)
     if row is None:
         raise NotFound("task")
     return row

@@ -5,7 +5,7 @@ digest) and gives one person back, never a list of people."""
 
 from alembic import op
 
-from db.migrations.policies import definer
+from db.migrations.policies import add_definer_function
 
 READS = ("users", "memberships", "accounts", "sessions", "access_tokens", "password_resets")
 # What the declarations below share, by the name that stands for it in them.
@@ -152,15 +152,15 @@ GRANTS = (
 )
 
 
-def directory() -> None:
+def add_lookup_functions() -> None:
     """Makes or renews all of them, with the rights that they need and no more."""
     for grant in GRANTS:
         op.execute(f"grant {grant} to app_definer")
     for signature, declaration in FUNCTIONS:
-        definer(signature, filled(declaration), READS)
+        add_definer_function(signature, fill_parts(declaration), READS)
 
 
-def filled(declaration: str) -> str:
+def fill_parts(declaration: str) -> str:
     """A declaration with the shared parts put in."""
     for name, part in PARTS.items():
         declaration = declaration.replace(name, part)

@@ -13,13 +13,13 @@ from db.connection import driver_url
 from db.migrations.indexes import LOCK_TIMEOUT
 from db.models import Base
 
-ONLY = "select pg_try_advisory_lock(7415001)"
-LOOK_SECONDS = 0.5
+TRY_MIGRATION_LOCK = "select pg_try_advisory_lock(7415001)"
+RETRY_SECONDS = 0.5
 
 
 def run(connection: Connection) -> None:
     """Each migration in a transaction of its own; one that builds indexes commits on its way."""
-    become_only(connection)
+    take_migration_lock(connection)
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -30,14 +30,14 @@ def run(connection: Connection) -> None:
         context.run_migrations()
 
 
-def become_only(connection: Connection) -> None:
+def take_migration_lock(connection: Connection) -> None:
     """Two starts at once must not migrate twice, and a migration must not queue behind traffic for ever.
 
     The lock is the session's, and whoever waits for it asks again and again: a statement that waits holds a
     snapshot, which the building of an index waits for."""
-    while not connection.exec_driver_sql(ONLY).scalar():
+    while not connection.exec_driver_sql(TRY_MIGRATION_LOCK).scalar():
         connection.rollback()
-        time.sleep(LOOK_SECONDS)
+        time.sleep(RETRY_SECONDS)
     connection.exec_driver_sql(f"set lock_timeout = '{LOCK_TIMEOUT}'")
     connection.commit()
 

@@ -16,7 +16,7 @@ def build_index(name: str, place: str) -> None:
     interrupted build left is dropped first, so a migration that broke off is simply run again.
 
     It commits what the migration did before."""
-    with _waiting():
+    with _outside_transaction():
         if op.get_bind().exec_driver_sql(INVALID.format(name=name)).first():
             op.execute(f"drop index concurrently {name}")
         op.execute(f"create index concurrently if not exists {name} on {place}")
@@ -25,12 +25,12 @@ def build_index(name: str, place: str) -> None:
 def drop_index(name: str) -> None:
     """Drops the index `name`, where it is still there, without keeping anybody out. It commits what the
     migration did before."""
-    with _waiting():
+    with _outside_transaction():
         op.execute(f"drop index concurrently if exists {name}")
 
 
 @contextmanager
-def _waiting() -> Iterator[None]:
+def _outside_transaction() -> Iterator[None]:
     """Outside of a transaction, and as long as it takes: it waits for transactions that are under way and
     stands in nobody's way meanwhile."""
     with op.get_context().autocommit_block():

@@ -13,7 +13,7 @@ set search_path = pg_catalog as $$ select nullif(current_setting('app.{setting}'
 """
 
 
-def current_functions() -> None:
+def add_current_functions() -> None:
     """The account and the person of this transaction. After a transaction the setting is '' and not
     null, and unset must mean no rows: hence nullif, and no fallback."""
     op.execute(CURRENT_ACCOUNT.format(name="current_account", setting="account_id"))
@@ -21,7 +21,7 @@ def current_functions() -> None:
     op.execute("grant execute on function current_account(), current_person() to app_user, app_definer")
 
 
-def wall(table: str, condition: str = "account_id = (select current_account())") -> None:
+def add_tenant_policy(table: str, condition: str = "account_id = (select current_account())") -> None:
     """Row-level security, enabled and forced, with one policy that guards reads and writes alike."""
     op.execute(f"alter table {table} enable row level security")
     op.execute(f"alter table {table} force row level security")
@@ -29,13 +29,13 @@ def wall(table: str, condition: str = "account_id = (select current_account())")
     op.execute(f"create policy tenant on {table} using ({condition}) with check ({condition})")
 
 
-def grant(tables: Iterable[str], rights: str = "select, insert, update, delete") -> None:
+def grant_to_app_user(tables: Iterable[str], rights: str = "select, insert, update, delete") -> None:
     for table in tables:
         op.execute(f"revoke all on {table} from app_user")
         op.execute(f"grant {rights} on {table} to app_user")
 
 
-def definer(signature: str, declaration: str, reads: Iterable[str]) -> None:
+def add_definer_function(signature: str, declaration: str, reads: Iterable[str]) -> None:
     """A function of app_definer that may look across accounts: `declaration` is everything after the
     signature. The list of them is checked by a test, so a new one is a decision, not an accident."""
     for table in reads:

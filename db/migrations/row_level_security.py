@@ -2,8 +2,8 @@
 
 from alembic import op
 
-from db.migrations.auth_lookup import directory
-from db.migrations.policies import definer, grant, wall
+from db.migrations.auth_lookup import add_lookup_functions
+from db.migrations.policies import add_definer_function, add_tenant_policy, grant_to_app_user
 
 OWN = (
     "contacts",
@@ -57,24 +57,28 @@ $$
 """
 
 
-def build() -> None:
+def add_policies() -> None:
     for table in OWN:
-        wall(table)
-    grant(OWN)
+        add_tenant_policy(table)
+    grant_to_app_user(OWN)
     for table in FACTS:
-        wall(table)
-    grant(FACTS, "select, insert")
-    wall("events")
-    wall("trigger_decisions")
-    grant(("events", "trigger_decisions"), "select, insert, update, delete")
-    people()
-    grant(("workers",))
-    definer("due_accounts(timestamptz)", DUE_ACCOUNTS, ("enrollments", "events", "effects", "jobs"))
-    definer("worn_accounts(timestamptz, timestamptz)", WORN_ACCOUNTS, ("contacts", "trigger_decisions"))
-    directory()
+        add_tenant_policy(table)
+    grant_to_app_user(FACTS, "select, insert")
+    add_tenant_policy("events")
+    add_tenant_policy("trigger_decisions")
+    grant_to_app_user(("events", "trigger_decisions"), "select, insert, update, delete")
+    add_shared_table_policies()
+    grant_to_app_user(("workers",))
+    add_definer_function(
+        "due_accounts(timestamptz)", DUE_ACCOUNTS, ("enrollments", "events", "effects", "jobs")
+    )
+    add_definer_function(
+        "worn_accounts(timestamptz, timestamptz)", WORN_ACCOUNTS, ("contacts", "trigger_decisions")
+    )
+    add_lookup_functions()
 
 
-def people() -> None:
+def add_shared_table_policies() -> None:
     """Tables that are not of one account: a person sees themselves and who shares the current account."""
     member = (
         "exists (select from memberships m "
@@ -101,4 +105,4 @@ def people() -> None:
             check = f"with check ({condition})" if command != "select" else ""
             using = f"using ({condition})" if command != "insert" else ""
             op.execute(f"create policy own_{number} on {table} for {command} {using} {check}")
-    grant(rules)
+    grant_to_app_user(rules)

@@ -13,12 +13,14 @@ from db.models.enrollments import (
     StepState,
     TriggerDecision,
 )
-from db.models.events import AuditLog, Event, Job, MailboxMessage, Worker
+from db.models.events import AuditLog, Event
 from db.models.imports import Import, ImportRow
+from db.models.jobs import Job
+from db.models.mailbox import MailboxMessage
 from db.models.members import AccessToken, Account, Invitation, Membership, PasswordReset, Session, User
 from db.models.notes_tasks import Note, Notification, Task
 from db.models.triggers import Hook, HookDelivery, Segment, SegmentMember, WorkflowClock
-from db.models.workers import Batch, Installation
+from db.models.workers import Batch, Installation, Worker
 from db.models.workflows import (
     Workflow,
     WorkflowAction,

@@ -1,13 +1,27 @@
-"""What the worker processes say of themselves, so that one that dies is noticed and an old database too."""
+"""Worker processes, the batches they work on, and the one row about this installation."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, CheckConstraint, Uuid, text
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.ids import uuid7
 from db.models.base import Base, TenantRow, of_account
+
+
+class Worker(Base):
+    """A worker process and when it was last heard of. Belongs to no account: it says nothing about any."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    host: Mapped[str]
+    pid: Mapped[int]
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    steps: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    memory: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class Batch(TenantRow, Base):

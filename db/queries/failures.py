@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.repositories.enrollments import BY_INDEX
+from db.repositories.enrollments import SET_INDEX_ONLY
 
 MOST_COUNTED = 1000  # of each step, and of each kind to be sent: the page is asked for every two seconds
 
@@ -88,7 +88,7 @@ select g.*, w.name as workflow_name, c.first_name, c.last_name, c.email
 
 async def failure_groups(session: AsyncSession, groups: int) -> Sequence[Any]:
     """The latest groups of FAILING, each counted up to MOST_COUNTED; read by indexes alone, as COUNTS is."""
-    await session.execute(BY_INDEX, {"others": "off"})
+    await session.execute(SET_INDEX_ONLY, {"others": "off"})
     rows = (await session.execute(LIST_FAILURE_GROUPS, {"most": MOST_COUNTED, "groups": groups})).all()
-    await session.execute(BY_INDEX, {"others": "on"})
+    await session.execute(SET_INDEX_ONLY, {"others": "on"})
     return rows

@@ -13,7 +13,7 @@ from app.engine.core.version import Version, load_version
 from app.filters.ast import FilterError
 from app.filters.references import Use
 from app.workflows.domain.references import names_option, references
-from db.repositories.fields import Fields
+from db.repositories.fields import FieldRepository
 from db.repositories.segments import read_filter
 
 ReferenceKind = Literal["tag", "field", "segment", "workflow", "user"]
@@ -88,7 +88,7 @@ class ReferenceQueries:
 
     async def of(self, kind: ReferenceKind, target: str) -> list[Use]:
         """Who uses it; `target` is an id, for a field its key."""
-        fields = await Fields(session=self.session).catalogue()
+        fields = await FieldRepository(session=self.session).catalogue()
 
         def named(source: Version | Draft) -> bool:
             return (kind, target) in references(source, fields).rows()

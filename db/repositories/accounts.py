@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.models import Account
 
 
-class Accounts:
+class AccountRepository:
     """The one account of the session."""
 
     def __init__(self, session: AsyncSession) -> None:

@@ -10,10 +10,10 @@ from db.models import Approval, Contact, Workflow
 from db.tenancy import TenantRepository
 
 MOST = 100
-LATELY = 20
+MOST_SETTLED = 20
 
 
-class Approvals(TenantRepository[Approval]):
+class ApprovalRepository(TenantRepository[Approval]):
     model_type = Approval
 
     def _lines(self) -> Any:
@@ -55,7 +55,7 @@ class Approvals(TenantRepository[Approval]):
             self._lines()
             .where(Approval.status.in_(("answered", "expired")))
             .order_by(at.desc(), Approval.id.desc())
-            .limit(LATELY)
+            .limit(MOST_SETTLED)
         )
         return (await self.session.execute(query)).all()
 
@@ -67,8 +67,8 @@ class Approvals(TenantRepository[Approval]):
             .where(self._of(user_id, steers=steers))
             .limit(MOST)
         )
-        found: int = await self.session.scalar(select(func.count()).select_from(some.subquery())) or 0
-        return found
+        count: int = await self.session.scalar(select(func.count()).select_from(some.subquery())) or 0
+        return count
 
     async def of_visit(self, enrollment_id: UUID, seq: int) -> Any:
         """The open question of one visit, None for none."""
@@ -77,7 +77,7 @@ class Approvals(TenantRepository[Approval]):
         )
         return (await self.session.execute(query)).first()
 
-    async def one(self, approval_id: UUID) -> Any:
+    async def row(self, approval_id: UUID) -> Any:
         """One line, None for none."""
         return (await self.session.execute(self._lines().where(Approval.id == approval_id))).first()
 
@@ -89,5 +89,5 @@ class Approvals(TenantRepository[Approval]):
             .with_for_update()
             .execution_options(populate_existing=True)
         )
-        found: Approval | None = await self.session.scalar(query)
-        return found
+        approval: Approval | None = await self.session.scalar(query)
+        return approval

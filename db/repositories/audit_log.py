@@ -23,7 +23,7 @@ COLUMNS = (
 )
 
 
-class AuditEntries:
+class AuditRepository:
     """The log of the session's account, newest first; ids are in the order of time."""
 
     def __init__(self, session: AsyncSession) -> None:
@@ -58,5 +58,5 @@ class AuditEntries:
             query = query.where(AuditLog.id < after) if after is not None else query
             query = query.order_by(AuditLog.id.desc())
         rows = (await self.session.execute(query.limit(limit + 1))).all()
-        found = list(rows[:limit])
-        return (found[::-1] if before is not None else found), len(rows) > limit
+        entries = list(rows[:limit])
+        return (entries[::-1] if before is not None else entries), len(rows) > limit

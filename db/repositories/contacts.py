@@ -33,7 +33,7 @@ TAGS = func.coalesce(
 OWNER_NAME = func.coalesce(
     select(User.name).where(User.id == Contact.owner_id).correlate(Contact).scalar_subquery(), ""
 ).label("owner_name")
-ROW = select(
+SELECT_CONTACT = select(
     Contact.id,
     *(getattr(Contact, name) for name in TEXT_FIELDS),
     Contact.owner_id.label("owner"),
@@ -64,14 +64,14 @@ SORTS: dict[str, ColumnElement[Any]] = {
 }
 
 
-def searched(q: str) -> Clause:
+def matches_search(q: str) -> Clause:
     """Every word of `q` occurs in a name, the e-mail address, the company or the phone number."""
     return and_(
         literal(True), *(func.strpos(Contact.search, func.lower(word)) > 0 for word in q.split()[:10])
     )
 
 
-class Contacts(TenantRepository[Contact]):
+class ContactRepository(TenantRepository[Contact]):
     model_type = Contact
 
     def _own(self, query: Any) -> Any:
@@ -91,14 +91,14 @@ class Contacts(TenantRepository[Contact]):
         and whether there are more that way. Each row has `sort_value`; ties are in the order of ids."""
         value = SORTS[sort]
         down = descending != backwards
-        query = self._own(ROW.add_columns(value.label("sort_value"))).where(condition)
+        query = self._own(SELECT_CONTACT.add_columns(value.label("sort_value"))).where(condition)
         if cursor is not None:
             place, edge = tuple_(value, Contact.id), tuple_(literal(cursor[0]), literal(cursor[1]))
             query = query.where(place < edge if down else place > edge)
         order = (value.desc(), Contact.id.desc()) if down else (value, Contact.id)
         rows = list((await self.session.execute(query.order_by(*order).limit(limit + 1))).all())
-        found, more = rows[:limit], len(rows) > limit
-        return (found[::-1] if backwards else found), more
+        page_rows, more = rows[:limit], len(rows) > limit
+        return (page_rows[::-1] if backwards else page_rows), more
 
     async def total(self, condition: Clause, most: int = MOST_COUNTED) -> int:
         """How many there are, counted up to one more than `most`."""
@@ -108,7 +108,7 @@ class Contacts(TenantRepository[Contact]):
     async def row(self, contact_id: UUID, *, lock: bool = False) -> Any | None:
         """One contact, deleted ones too, with its tags; None when there is none. `lock` keeps others from
         changing it until the transaction ends."""
-        query = self._own(ROW).where(Contact.id == contact_id)
+        query = self._own(SELECT_CONTACT).where(Contact.id == contact_id)
         if lock:
             query = query.with_for_update(of=Contact)
         return (await self.session.execute(query)).one_or_none()
@@ -146,12 +146,12 @@ class Contacts(TenantRepository[Contact]):
 
     async def tag(self, contact_ids: Sequence[UUID], tag_id: UUID) -> list[UUID]:
         """Gives contacts a tag; those that did not have it."""
-        added = await self.session.scalars(TAG, self._many(contact_ids, tag_id))
+        added = await self.session.scalars(INSERT_CONTACT_TAG, self._many(contact_ids, tag_id))
         return list(added.all())
 
     async def untag(self, contact_ids: Sequence[UUID], tag_id: UUID) -> list[UUID]:
         """Takes a tag from contacts; those that had it."""
-        removed = await self.session.scalars(UNTAG, self._many(contact_ids, tag_id))
+        removed = await self.session.scalars(DELETE_CONTACT_TAG, self._many(contact_ids, tag_id))
         return list(removed.all())
 
     def _many(self, contact_ids: Sequence[UUID], tag_id: UUID) -> dict[str, Any]:
@@ -199,7 +199,7 @@ class Contacts(TenantRepository[Contact]):
         """Restores deleted contacts whose email address and external id no live contact has; of several with
         the same one, the latest that was deleted. The ids of those that were restored."""
         values = {"contacts": list(contact_ids), "now": now, "account": self.account_id}
-        return list((await self.session.scalars(RESTORE, values)).all())
+        return list((await self.session.scalars(RESTORE_CONTACTS, values)).all())
 
     async def count_deleted_by(self, job_id: UUID) -> int:
         """How many contacts a bulk deletion deleted that are still deleted."""
@@ -232,18 +232,18 @@ class Contacts(TenantRepository[Contact]):
         return (await self.session.execute(query)).all()
 
 
-TAG = text(
+INSERT_CONTACT_TAG = text(
     "insert into contact_tags (account_id, contact_id, tag_id)"
     " select :account, contact_id, :tag from unnest(cast(:contacts as uuid[])) as contact_id"
     " on conflict do nothing returning contact_id"
 )
-UNTAG = text(
+DELETE_CONTACT_TAG = text(
     "delete from contact_tags where account_id = :account and tag_id = :tag"
     " and contact_id = any(cast(:contacts as uuid[])) returning contact_id"
 )
 
 
-RESTORE = text("""
+RESTORE_CONTACTS = text("""
 with asked as (
   select id, email, external_id,
          row_number() over (partition by coalesce(email, id::text)
@@ -264,22 +264,22 @@ returning c.id
 """)
 
 
-def live(deleted: bool = False) -> Clause:
+def live_or_deleted(deleted: bool = False) -> Clause:
     """Contacts that are there, or those that were deleted."""
     return Contact.deleted_at.is_not(None) if deleted else Contact.deleted_at.is_(None)
 
 
-def among(contact_ids: Sequence[UUID]) -> Clause:
+def in_ids(contact_ids: Sequence[UUID]) -> Clause:
     """Those of a list."""
     return Contact.id.in_(contact_ids)
 
 
-def until(moment: datetime) -> Clause:
+def created_until(moment: datetime) -> Clause:
     """Those that were there at a moment."""
     return Contact.created_at <= moment
 
 
-def until_deleted(moment: datetime) -> Clause:
+def deleted_until(moment: datetime) -> Clause:
     """Those that were deleted up to a moment."""
     return Contact.deleted_at <= moment
 

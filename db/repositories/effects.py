@@ -20,15 +20,15 @@ def failed_for_good() -> ColumnElement[bool]:
     return and_(Effect.status == "failed_permanent", stands)
 
 
-class Effects(TenantRepository[Effect]):
+class EffectRepository(TenantRepository[Effect]):
     model_type = Effect
 
     async def enrollment_of(self, effect_id: UUID) -> UUID | None:
         """The enrollment that an effect belongs to."""
-        found: UUID | None = await self.session.scalar(
+        enrollment_id: UUID | None = await self.session.scalar(
             select(Effect.enrollment_id).where(Effect.account_id == self.account_id, Effect.id == effect_id)
         )
-        return found
+        return enrollment_id
 
     async def locked(self, effect_id: UUID) -> Effect | None:
         """The row itself, kept from the workers until the transaction ends."""
@@ -38,8 +38,8 @@ class Effects(TenantRepository[Effect]):
             .with_for_update()
             .execution_options(populate_existing=True)
         )
-        found: Effect | None = await self.session.scalar(query)
-        return found
+        effect: Effect | None = await self.session.scalar(query)
+        return effect
 
     async def to_be_tried(self, enrollment_id: UUID, seq: int) -> Effect | None:
         """What a visit sends and will try again, kept from the workers; None when it does not."""
@@ -54,8 +54,8 @@ class Effects(TenantRepository[Effect]):
             .with_for_update()
             .execution_options(populate_existing=True)
         )
-        found: Effect | None = await self.session.scalar(query)
-        return found
+        effect: Effect | None = await self.session.scalar(query)
+        return effect
 
     async def went_out(self, enrollment_id: UUID, seq: int) -> bool:
         """Whether what a visit sends is known to have gone out."""
@@ -81,5 +81,7 @@ class Effects(TenantRepository[Effect]):
             .with_for_update()
             .execution_options(populate_existing=True)
         )
-        found = [one for one in await self.session.scalars(query) if one.status in ("claimed", "unknown")]
-        return sorted(found, key=lambda one: one.status != "unknown")
+        in_flight = [
+            effect for effect in await self.session.scalars(query) if effect.status in ("claimed", "unknown")
+        ]
+        return sorted(in_flight, key=lambda effect: effect.status != "unknown")

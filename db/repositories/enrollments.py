@@ -59,10 +59,10 @@ COLUMNS = (
 # counted row by row, which a list of a million does not wait for. And by nothing but the index: for so few
 # rows the planner hopes to find them soon by reading the table, and where there are none it reads all of it,
 # for each workflow and status.
-BY_INDEX = text("""
+SET_INDEX_ONLY = text("""
 select set_config('enable_seqscan', :others, true), set_config('enable_bitmapscan', :others, true)
 """)
-COUNTS = text("""
+COUNT_BY_STATUS = text("""
 select s.status, (select count(*) from (
           select from workflows w,
                  lateral (select from enrollments e
@@ -75,7 +75,7 @@ select s.status, (select count(*) from (
 """)
 
 
-class Enrollments(TenantRepository[Enrollment]):
+class EnrollmentRepository(TenantRepository[Enrollment]):
     model_type = Enrollment
 
     def _joined(self) -> Any:
@@ -130,18 +130,18 @@ class Enrollments(TenantRepository[Enrollment]):
             query = query.where(Enrollment.id < after) if after is not None else query
             query = query.order_by(Enrollment.id.desc())
         rows = (await self.session.execute(query.limit(limit + 1))).all()
-        found = list(rows[:limit])
-        return (found[::-1] if before is not None else found), len(rows) > limit
+        page_rows = list(rows[:limit])
+        return (page_rows[::-1] if before is not None else page_rows), len(rows) > limit
 
     async def counts(self, workflow_id: UUID | None = None) -> dict[str, int]:
         """How many enrollments have each status, counted up to one more than MOST_COUNTED."""
-        given = {"workflow": workflow_id, "most": MOST_COUNTED + 1}
-        await self.session.execute(BY_INDEX, {"others": "off"})
-        rows = (await self.session.execute(COUNTS, given)).all()
-        await self.session.execute(BY_INDEX, {"others": "on"})
+        parameters = {"workflow": workflow_id, "most": MOST_COUNTED + 1}
+        await self.session.execute(SET_INDEX_ONLY, {"others": "off"})
+        rows = (await self.session.execute(COUNT_BY_STATUS, parameters)).all()
+        await self.session.execute(SET_INDEX_ONLY, {"others": "on"})
         return {row.status: row.people for row in rows}
 
-    async def one(self, enrollment_id: UUID) -> Any:
+    async def row(self, enrollment_id: UUID) -> Any:
         """One enrollment (COLUMNS); None when there is none."""
         return (
             await self.session.execute(self._joined().where(Enrollment.id == enrollment_id))
@@ -155,8 +155,8 @@ class Enrollments(TenantRepository[Enrollment]):
             .with_for_update()
             .execution_options(populate_existing=True)
         )
-        found: Enrollment | None = await self.session.scalar(query)
-        return found
+        enrollment: Enrollment | None = await self.session.scalar(query)
+        return enrollment
 
     async def path(self, enrollment_id: UUID) -> Sequence[Any]:
         """The visits so far, in order."""
@@ -180,8 +180,8 @@ class Enrollments(TenantRepository[Enrollment]):
             table.seq == seq,
             table.finished_at.is_(None),
         )
-        found: EnrollmentExecution | None = await self.session.scalar(query)
-        return found
+        visit: EnrollmentExecution | None = await self.session.scalar(query)
+        return visit
 
     async def effects(self, enrollment_id: UUID) -> Sequence[Any]:
         """What it sent or is to send: the ledger's rows, in order."""
@@ -279,7 +279,7 @@ class Enrollments(TenantRepository[Enrollment]):
 
     async def live_in(self, workflow_id: UUID, contact_id: UUID, entry_key: str) -> UUID | None:
         """The enrollment in which a contact is in a workflow now, for this key."""
-        found: UUID | None = await self.session.scalar(
+        enrollment_id: UUID | None = await self.session.scalar(
             select(Enrollment.id).where(
                 Enrollment.account_id == self.account_id,
                 Enrollment.workflow_id == workflow_id,
@@ -288,4 +288,4 @@ class Enrollments(TenantRepository[Enrollment]):
                 Enrollment.status == "active",
             )
         )
-        return found
+        return enrollment_id

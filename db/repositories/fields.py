@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, insert, literal, select, update
 from app.filters.fields import FieldSpec, catalogue, custom_field
 from db.ids import uuid7
 from db.models import Contact, CustomField
-from db.repositories.segments import named
+from db.repositories.segments import load_names
 from db.tenancy import TenantRepository
 
 COLUMNS = (
@@ -23,7 +23,7 @@ COLUMNS = (
 )
 
 
-class Fields(TenantRepository[CustomField]):
+class FieldRepository(TenantRepository[CustomField]):
     model_type = CustomField
 
     async def rows(self) -> Sequence[Any]:
@@ -40,10 +40,10 @@ class Fields(TenantRepository[CustomField]):
         people, segments and workflows that conditions may name."""
         return catalogue(
             (custom_field(row.id, row.key, row.label, row.type, row.options) for row in await self.rows()),
-            await named(self.session),
+            await load_names(self.session),
         )
 
-    async def one(self, field_id: UUID) -> Any | None:
+    async def row(self, field_id: UUID) -> Any | None:
         """id, key, label, type, options, position of one field; None when there is none."""
         query = select(*COLUMNS).where(CustomField.account_id == self.account_id, CustomField.id == field_id)
         return (await self.session.execute(query)).one_or_none()
@@ -53,8 +53,8 @@ class Fields(TenantRepository[CustomField]):
         query = select(CustomField.id).where(
             CustomField.account_id == self.account_id, CustomField.key == key
         )
-        found: UUID | None = await self.session.scalar(query)
-        return found
+        field_id: UUID | None = await self.session.scalar(query)
+        return field_id
 
     async def insert(self, columns: Mapping[str, Any], now: datetime) -> UUID:
         """A new field behind the others; its id."""

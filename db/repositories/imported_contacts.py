@@ -29,7 +29,7 @@ def _matching(condition: str, *, lock: bool) -> TextClause:
 
 BY_KEY = "(c.email = any(cast(:emails as text[])) or c.external_id = any(cast(:externals as text[])))"
 BY_LIKENESS = f"{LIKENESS} = any(cast(:likes as text[]))"
-MATCHING = {
+SELECT_MATCHING = {
     (likes, lock): _matching(f"({BY_KEY} or {BY_LIKENESS})" if likes else BY_KEY, lock=lock)
     for likes in (False, True)
     for lock in (False, True)
@@ -38,34 +38,34 @@ _ARRAYS = ", ".join(f"cast(:{name} as text[])" for name in COLUMNS)
 _NAMES = ", ".join(COLUMNS)
 _FROM = f"unnest(cast(:ids as uuid[]), {_ARRAYS}, cast(:fields as text[])) as v(id, {_NAMES}, fields)"
 _STATED = ", ".join(f"coalesce(v.{name}, 'unknown')" for name in CONSENTS)
-INSERT = text(
+INSERT_CONTACTS = text(
     f"insert into contacts (account_id, id, {_NAMES}, fields, created_at, updated_at)"  # noqa: S608 -- constants only
     f" select :account, v.id, {', '.join(f'v.{name}' for name in TEXT_FIELDS)},"
     f" {_STATED}, v.fields::jsonb,"
     f" cast(:now as timestamptz), cast(:now as timestamptz) from {_FROM} on conflict do nothing returning id"
 )
-_KEPT = ", ".join(
+_CONSENT_UPDATES = ", ".join(
     f"{name} = case when c.{name} = 'denied' then c.{name} else coalesce(v.{name}, c.{name}) end"
     for name in CONSENTS
 )
-UPDATE = text(
-    f"update contacts c set {', '.join(f'{name} = coalesce(v.{name}, c.{name})' for name in TEXT_FIELDS)}, {_KEPT},"  # noqa: S608, E501 -- constants only
+UPDATE_CONTACTS = text(
+    f"update contacts c set {', '.join(f'{name} = coalesce(v.{name}, c.{name})' for name in TEXT_FIELDS)}, {_CONSENT_UPDATES},"  # noqa: S608, E501 -- constants only
     f" fields = c.fields || v.fields::jsonb, rev = c.rev + 1, updated_at = :now from {_FROM}"
     " where c.account_id = :account and c.id = v.id"
 )
-TAG = text(
+INSERT_CONTACT_TAGS = text(
     "insert into contact_tags (account_id, contact_id, tag_id, created_at)"
     " select :account, p.contact_id, p.tag_id, cast(:now as timestamptz)"
     " from unnest(cast(:contacts as uuid[]), cast(:tags as uuid[])) as p(contact_id, tag_id)"
     " on conflict do nothing returning contact_id, tag_id"
 )
-EVENTS = text(
+INSERT_EVENTS = text(
     "insert into events (account_id, id, kind, subject_id, source, data, root_event_id, occurred_at)"
     " select :account, e.id, e.kind, e.subject_id, 'import', e.data::jsonb, e.id, cast(:now as timestamptz)"
     " from unnest(cast(:ids as uuid[]), cast(:kinds as text[]), cast(:subjects as uuid[]),"
     " cast(:data as text[])) as e(id, kind, subject_id, data)"
 )
-AUDIT = text(
+INSERT_AUDIT_ENTRIES = text(
     "insert into audit_logs (account_id, id, occurred_at, actor_kind, actor_id, actor_name, action,"
     " subject_kind, subject_id, changes)"
     " select :account, a.id, cast(:now as timestamptz), 'import', :import_id, :filename, a.action,"
@@ -75,7 +75,7 @@ AUDIT = text(
 )
 
 
-class ImportedContacts:
+class ImportedContactRepository:
     """Set-based reads and writes for one account and one moment."""
 
     def __init__(self, session: AsyncSession, now: datetime) -> None:
@@ -98,7 +98,7 @@ class ImportedContacts:
             "externals": list(keys.get("external_id", ())),
             "tags": list(tag_ids),
         }
-        statement = MATCHING[bool(likes), lock]
+        statement = SELECT_MATCHING[bool(likes), lock]
         return (await self.session.execute(statement, values | ({"likes": likes} if likes else {}))).all()
 
     async def insert(self, rows: Sequence[tuple[UUID, Mapping[str, Any]]]) -> set[UUID]:
@@ -106,12 +106,12 @@ class ImportedContacts:
         e-mail address or external id that somebody took meanwhile."""
         if not rows:
             return set()
-        return set((await self.session.scalars(INSERT, self._columns(rows))).all())
+        return set((await self.session.scalars(INSERT_CONTACTS, self._columns(rows))).all())
 
     async def update(self, rows: Sequence[tuple[UUID, Mapping[str, Any]]]) -> None:
         """Sets the given values, leaving all others as they are; a consent that was denied stays so."""
         if rows:
-            await self.session.execute(UPDATE, self._columns(rows))
+            await self.session.execute(UPDATE_CONTACTS, self._columns(rows))
 
     def _columns(self, rows: Sequence[tuple[UUID, Mapping[str, Any]]]) -> dict[str, Any]:
         columns: dict[str, Any] = {name: [values.get(name) for _, values in rows] for name in COLUMNS}
@@ -134,8 +134,10 @@ class ImportedContacts:
             "contacts": [contact for contact, _ in pairs],
             "tags": [tag for _, tag in pairs],
         }
-        made = {(row.contact_id, row.tag_id) for row in await self.session.execute(TAG, values)}
-        return [pair for pair in pairs if pair in made]
+        inserted = {
+            (row.contact_id, row.tag_id) for row in await self.session.execute(INSERT_CONTACT_TAGS, values)
+        }
+        return [pair for pair in pairs if pair in inserted]
 
     async def events(self, facts: Sequence[tuple[str, UUID, Mapping[str, Any]]]) -> None:
         """Adds events in this order: kind, contact, data."""
@@ -149,7 +151,7 @@ class ImportedContacts:
             "subjects": [contact for _, contact, _ in facts],
             "data": [as_text(data) for _, _, data in facts],
         }
-        await self.session.execute(EVENTS, values)
+        await self.session.execute(INSERT_EVENTS, values)
 
     async def audit(
         self, import_id: UUID, filename: str, entries: Sequence[tuple[str, UUID, Mapping[str, Any]]]
@@ -167,4 +169,4 @@ class ImportedContacts:
             "subjects": [str(contact) for _, contact, _ in entries],
             "changes": [as_text(changes) for _, _, changes in entries],
         }
-        await self.session.execute(AUDIT, values)
+        await self.session.execute(INSERT_AUDIT_ENTRIES, values)

@@ -37,13 +37,13 @@ COLUMNS = (
     Job.status.label("job_status"),
     Job.error.label("job_error"),
 )
-WITH_JOB = (
+IMPORTS_WITH_JOB = (
     select(*COLUMNS)
     .outerjoin(Job, (Job.account_id == Import.account_id) & (Job.id == Import.job_id))
     .where(Import.account_id == bindparam("account"))
 )
-ONE = WITH_JOB.where(Import.id == bindparam("id"))
-LOCK = select(Import.id).where(Import.account_id == bindparam("account"), Import.id == bindparam("id"))
+IMPORT_BY_ID = IMPORTS_WITH_JOB.where(Import.id == bindparam("id"))
+LOCK_IMPORT = select(Import.id).where(Import.account_id == bindparam("account"), Import.id == bindparam("id"))
 ROW_COLUMNS = (
     ImportRow.line,
     ImportRow.cells,
@@ -52,7 +52,7 @@ ROW_COLUMNS = (
     ImportRow.reason,
     ImportRow.contact_id,
 )
-UNWRITTEN = (
+SELECT_UNAPPLIED_ROWS = (
     select(*ROW_COLUMNS)
     .where(
         ImportRow.account_id == bindparam("account"),
@@ -70,13 +70,13 @@ INSERT_ROWS = text(
     " cast(:verdict as text[]), cast(:reason as text[]), cast(:contact_id as uuid[]))"
     " as r(line, cells, values, verdict, reason, contact_id)"
 )
-APPLY_ROWS = text(
+MARK_ROWS_APPLIED = text(
     "update import_rows i set verdict = r.verdict, reason = r.reason, contact_id = r.contact_id,"
     " applied_at = :now from unnest(cast(:line as int[]), cast(:verdict as text[]),"
     " cast(:reason as text[]), cast(:contact_id as uuid[])) as r(line, verdict, reason, contact_id)"
     " where i.account_id = :account and i.import_id = :import_id and i.line = r.line"
 )
-SEEN = text(
+SELECT_MATCHABLE_ROWS = text(
     "select line, values -> 'set' as values from import_rows where account_id = :account"
     " and import_id = :import_id and values <> '{}'::jsonb order by line"
 )
@@ -87,38 +87,38 @@ def as_text(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-class Imports(TenantRepository[Import]):
+class ImportRepository(TenantRepository[Import]):
     model_type = Import
 
     async def page(self, before: UUID | None = None, after: UUID | None = None) -> tuple[list[Any], bool]:
         """One page of imports, newest first, and whether there are more in that direction."""
-        query = WITH_JOB.limit(PAGE + 1)
+        query = IMPORTS_WITH_JOB.limit(PAGE + 1)
         if before is not None:
             query = query.where(Import.id > before).order_by(Import.id)
         else:
             query = query.order_by(Import.id.desc())
             query = query.where(Import.id < after) if after is not None else query
-        found = list((await self.session.execute(query, {"account": self.account_id})).all())
-        items = found[:PAGE]
-        return (items[::-1] if before is not None else items), len(found) > PAGE
+        rows = list((await self.session.execute(query, {"account": self.account_id})).all())
+        items = rows[:PAGE]
+        return (items[::-1] if before is not None else items), len(rows) > PAGE
 
-    async def one(self, import_id: UUID) -> Any | None:
+    async def row(self, import_id: UUID) -> Any | None:
         """One import with the state of its job, without its content."""
         values = {"account": self.account_id, "id": import_id}
-        return (await self.session.execute(ONE, values)).one_or_none()
+        return (await self.session.execute(IMPORT_BY_ID, values)).one_or_none()
 
     async def locked(self, import_id: UUID) -> Any | None:
         """The same, nobody else changing it until the transaction ends."""
         values = {"account": self.account_id, "id": import_id}
-        if await self.session.scalar(LOCK.with_for_update(), values) is None:
+        if await self.session.scalar(LOCK_IMPORT.with_for_update(), values) is None:
             return None
-        return (await self.session.execute(ONE, values)).one_or_none()
+        return (await self.session.execute(IMPORT_BY_ID, values)).one_or_none()
 
     async def content(self, import_id: UUID) -> bytes:
         """The file as it was uploaded."""
         query = select(Import.content).where(Import.account_id == self.account_id, Import.id == import_id)
-        found: bytes | None = await self.session.scalar(query)
-        return found or b""
+        content: bytes | None = await self.session.scalar(query)
+        return content or b""
 
     async def change(self, import_id: UUID, **values: Any) -> None:
         """Sets columns of one import."""
@@ -136,7 +136,7 @@ class Imports(TenantRepository[Import]):
             .values(progress=progress, total=total)
         )
 
-    async def hold_job(self, job_id: UUID) -> None:
+    async def lock_job(self, job_id: UUID) -> None:
         """Locks a job until the transaction ends: waits for the batch that runs."""
         query = select(Job.id).where(Job.account_id == self.account_id, Job.id == job_id)
         await self.session.execute(query.with_for_update())
@@ -152,13 +152,13 @@ class Imports(TenantRepository[Import]):
 
     async def tag_ids(self, names: Sequence[str]) -> dict[str, UUID]:
         """Name to id of those of the given tags that exist."""
-        wanted = {slug_of(name): name for name in names}
-        query = select(Tag.slug, Tag.id).where(Tag.account_id == self.account_id, Tag.slug.in_(wanted))
-        return {wanted[row.slug]: row.id for row in await self.session.execute(query)}
+        names_by_slug = {slug_of(name): name for name in names}
+        query = select(Tag.slug, Tag.id).where(Tag.account_id == self.account_id, Tag.slug.in_(names_by_slug))
+        return {names_by_slug[row.slug]: row.id for row in await self.session.execute(query)}
 
     # rows
 
-    async def forget_rows(self, import_id: UUID) -> None:
+    async def delete_rows(self, import_id: UUID) -> None:
         """Drops the verdicts, for another check."""
         await self.session.execute(
             delete(ImportRow).where(ImportRow.account_id == self.account_id, ImportRow.import_id == import_id)
@@ -179,25 +179,25 @@ class Imports(TenantRepository[Import]):
     async def add_rows(self, import_id: UUID, rows: Iterable[Mapping[str, Any]], now: datetime) -> None:
         """Writes verdicts: line, cells, values, verdict, reason, contact_id. Nothing is left to do for bad
         and unchanged ones."""
-        given = list(rows)
-        columns: dict[str, Any] = {name: [row[name] for row in given] for name in ROW_NAMES}
+        batch = list(rows)
+        columns: dict[str, Any] = {name: [row[name] for row in batch] for name in ROW_NAMES}
         columns["cells"] = [as_text(cells) for cells in columns["cells"]]
         columns["values"] = [as_text(values) for values in columns["values"]]
         where = {"account": self.account_id, "import_id": import_id, "now": now}
         await self.session.execute(INSERT_ROWS, columns | where)
 
-    async def applied(self, import_id: UUID, rows: Iterable[Mapping[str, Any]], now: datetime) -> None:
+    async def mark_applied(self, import_id: UUID, rows: Iterable[Mapping[str, Any]], now: datetime) -> None:
         """Marks rows as written, with the verdict that held when they were."""
-        given = list(rows)
+        batch = list(rows)
         names = ("line", "verdict", "reason", "contact_id")
-        columns: dict[str, Any] = {name: [row[name] for row in given] for name in names}
+        columns: dict[str, Any] = {name: [row[name] for row in batch] for name in names}
         where = {"account": self.account_id, "import_id": import_id, "now": now}
-        await self.session.execute(APPLY_ROWS, columns | where)
+        await self.session.execute(MARK_ROWS_APPLIED, columns | where)
 
-    async def todo(self, import_id: UUID, most: int) -> Sequence[Any]:
+    async def unapplied_rows(self, import_id: UUID, most: int) -> Sequence[Any]:
         """The next rows to write, by line."""
         values = {"account": self.account_id, "import_id": import_id, "most": most}
-        return (await self.session.execute(UNWRITTEN, values)).all()
+        return (await self.session.execute(SELECT_UNAPPLIED_ROWS, values)).all()
 
     async def last_line(self, import_id: UUID) -> int:
         """The last line that has a verdict, 0 when none has."""
@@ -206,10 +206,10 @@ class Imports(TenantRepository[Import]):
         )
         return int(await self.session.scalar(query) or 0)
 
-    async def seen(self, import_id: UUID) -> Sequence[Any]:
+    async def matchable_rows(self, import_id: UUID) -> Sequence[Any]:
         """Line and values of every row that counts as somebody."""
         values = {"account": self.account_id, "import_id": import_id}
-        return (await self.session.execute(SEEN, values)).all()
+        return (await self.session.execute(SELECT_MATCHABLE_ROWS, values)).all()
 
     async def samples(self, import_id: UUID, verdict: str, most: int) -> Sequence[Any]:
         """The first rows of a verdict."""

@@ -11,9 +11,9 @@ from db.ids import uuid7
 from db.models import Hook, Workflow, WorkflowVersion
 from db.tenancy import TenantRepository
 
-OF_TOKEN = text("select account_id, hook_id from hook_of(:digest)")
+SELECT_HOOK_BY_TOKEN = text("select account_id, hook_id from hook_of(:digest)")
 # A delivery that is being taken at this moment is waited for; one of long ago is forgotten.
-TAKE = text("""
+INSERT_DELIVERY = text("""
 insert into hook_deliveries as d (hook_id, delivery_id, event_id, received_at)
 values (:hook, :delivery, :event, cast(:now as timestamptz))
 on conflict (account_id, hook_id, delivery_id) do update
@@ -21,12 +21,12 @@ on conflict (account_id, hook_id, delivery_id) do update
  where d.received_at < cast(:before as timestamptz)
 returning event_id
 """)
-TAKEN = text("""
+SELECT_DELIVERY = text("""
 select event_id from hook_deliveries
  where account_id = current_account() and hook_id = :hook and delivery_id = :delivery
    and received_at >= cast(:since as timestamptz)
 """)
-USED = text("""
+TOUCH_HOOK = text("""
 update hooks set last_used_at = cast(:now as timestamptz)
  where account_id = current_account() and id = :id
    and (last_used_at is null or last_used_at < cast(:now as timestamptz) - interval '1 minute')
@@ -36,11 +36,11 @@ update hooks set last_used_at = cast(:now as timestamptz)
 async def hook_of(engine: AsyncEngine, digest: bytes) -> tuple[UUID, UUID] | None:
     """Account and hook of the SHA-256 of an address's token: looked up before an account is known."""
     async with engine.connect() as connection:
-        row = (await connection.execute(OF_TOKEN, {"digest": digest})).one_or_none()
+        row = (await connection.execute(SELECT_HOOK_BY_TOKEN, {"digest": digest})).one_or_none()
     return None if row is None else (row.account_id, row.hook_id)
 
 
-class Hooks(TenantRepository[Hook]):
+class HookRepository(TenantRepository[Hook]):
     model_type = Hook
 
     async def of_workflow(self, workflow_id: UUID) -> dict[str, Any]:
@@ -79,10 +79,10 @@ class Hooks(TenantRepository[Hook]):
         self, workflow_id: UUID, trigger_key: str, digest: bytes, hint: str, now: datetime
     ) -> UUID:
         """The first address of a trigger."""
-        made = uuid7()
+        hook_id = uuid7()
         self.session.add(
             Hook(
-                id=made,
+                id=hook_id,
                 account_id=self.account_id,
                 workflow_id=workflow_id,
                 trigger_key=trigger_key,
@@ -92,7 +92,7 @@ class Hooks(TenantRepository[Hook]):
             )
         )
         await self.session.flush()
-        return made
+        return hook_id
 
     async def readdress(self, hook_id: UUID, digest: bytes, hint: str, now: datetime) -> None:
         """Another token for the same hook: the old address is gone, its deliveries stay known."""
@@ -112,14 +112,14 @@ class Hooks(TenantRepository[Hook]):
     ) -> bool:
         """Remembers a delivery; False when it was taken since `before`."""
         values = {"hook": hook_id, "delivery": delivery, "event": event_id, "now": now, "before": before}
-        return (await self.session.execute(TAKE, values)).one_or_none() is not None
+        return (await self.session.execute(INSERT_DELIVERY, values)).one_or_none() is not None
 
     async def taken(self, hook_id: UUID, delivery: str, since: datetime) -> UUID | None:
         """The event of a delivery that was taken since then."""
         values = {"hook": hook_id, "delivery": delivery, "since": since}
-        found: UUID | None = (await self.session.execute(TAKEN, values)).scalar_one_or_none()
-        return found
+        event_id: UUID | None = (await self.session.execute(SELECT_DELIVERY, values)).scalar_one_or_none()
+        return event_id
 
     async def used(self, hook_id: UUID, now: datetime) -> None:
         """Notes the time, to the minute."""
-        await self.session.execute(USED, {"id": hook_id, "now": now})
+        await self.session.execute(TOUCH_HOOK, {"id": hook_id, "now": now})

@@ -14,7 +14,7 @@ from db.models import Invitation
 MOST = 1000
 
 
-class Invitations:
+class InvitationRepository:
     """Invitations of the session's account. Digests are SHA-256; addresses are normalized."""
 
     def __init__(self, session: AsyncSession) -> None:
@@ -28,21 +28,21 @@ class Invitations:
 
     async def get(self, invitation_id: UUID) -> Invitation | None:
         """One of them, locked until the transaction ends."""
-        found: Invitation | None = await self.session.scalar(
+        invitation: Invitation | None = await self.session.scalar(
             select(Invitation)
             .where(Invitation.account_id == self.account_id, Invitation.id == invitation_id)
             .with_for_update()
         )
-        return found
+        return invitation
 
     async def of_email(self, email: str) -> Invitation | None:
         """That of an address, locked until the transaction ends."""
-        found: Invitation | None = await self.session.scalar(
+        invitation: Invitation | None = await self.session.scalar(
             select(Invitation)
             .where(Invitation.account_id == self.account_id, Invitation.email == email)
             .with_for_update()
         )
-        return found
+        return invitation
 
     async def save(
         self, email: str, name: str, role: str, *, digest: bytes, by: str, now: datetime, until: datetime

@@ -12,7 +12,7 @@ from db.queries.engine_state import READ_ENGINE_STATE
 from db.repositories.effects import failed_for_good
 from db.tenancy import TenantRepository
 
-OPEN = ("pending", "claimed", "retry", "unknown", "failed_permanent")
+COUNTED_STATUSES = ("pending", "claimed", "retry", "unknown", "failed_permanent")
 
 COLUMNS = (
     Job.id, Job.queue, Job.task, Job.status, Job.attempts, Job.max_attempts, Job.due_at, Job.progress,
@@ -25,7 +25,7 @@ def _count(condition: Any) -> Any:
     return func.count().filter(condition)
 
 
-class Jobs(TenantRepository[Job]):
+class JobRepository(TenantRepository[Job]):
     model_type = Job
 
     async def latest(self, status: str = "", queue: str = "", limit: int = 20) -> Sequence[Any]:
@@ -36,7 +36,7 @@ class Jobs(TenantRepository[Job]):
         query = query.order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)
         return (await self.session.execute(query)).all()
 
-    async def one(self, job_id: UUID) -> Any:
+    async def row(self, job_id: UUID) -> Any:
         """One job (COLUMNS); None when there is none."""
         query = select(*COLUMNS).where(Job.account_id == self.account_id, Job.id == job_id)
         return (await self.session.execute(query)).one_or_none()
@@ -49,8 +49,8 @@ class Jobs(TenantRepository[Job]):
             .with_for_update()
             .execution_options(populate_existing=True)
         )
-        found: Job | None = await self.session.scalar(query)
-        return found
+        job: Job | None = await self.session.scalar(query)
+        return job
 
     async def failing(self, limit: int = 10) -> Sequence[Any]:
         """The latest failed jobs (COLUMNS)."""
@@ -95,7 +95,7 @@ class Jobs(TenantRepository[Job]):
                 func.min(case((and_(open_, Effect.due_at > now), Effect.due_at))).label("next"),
             )
             .where(Effect.account_id == self.account_id)
-            .where(or_(Effect.status.in_(OPEN), lately))
+            .where(or_(Effect.status.in_(COUNTED_STATUSES), lately))
             .group_by(Effect.kind)
         )
         return (await self.session.execute(query)).all()

@@ -10,16 +10,16 @@ from db.models import MailboxMessage
 from db.tenancy import TenantRepository
 
 # A link that chooses a password opens an account to whoever reads it.
-SECRET = "/password-reset/"  # noqa: S105 -- a path
-BEGINNING = 160
+PASSWORD_LINK = "/password-reset/"  # noqa: S105 -- a path
+PREVIEW_LENGTH = 160
 
 
-class Mailbox(TenantRepository[MailboxMessage]):
+class MailboxRepository(TenantRepository[MailboxMessage]):
     model_type = MailboxMessage
 
     def _visible(self, statement: Any, *, secrets: bool) -> Any:
         statement = statement.where(MailboxMessage.account_id == self.account_id)
-        return statement if secrets else statement.where(~MailboxMessage.body.contains(SECRET))
+        return statement if secrets else statement.where(~MailboxMessage.body.contains(PASSWORD_LINK))
 
     async def page(
         self,
@@ -40,7 +40,7 @@ class Mailbox(TenantRepository[MailboxMessage]):
                 MailboxMessage.channel,
                 MailboxMessage.recipient,
                 MailboxMessage.subject,
-                func.left(MailboxMessage.body, BEGINNING).label("bit"),
+                func.left(MailboxMessage.body, PREVIEW_LENGTH).label("bit"),
                 MailboxMessage.received_at,
             ),
             secrets=secrets,
@@ -50,7 +50,7 @@ class Mailbox(TenantRepository[MailboxMessage]):
         if q:
             places = (MailboxMessage.recipient, MailboxMessage.subject)
             query = query.where(
-                or_(*(func.lower(one).contains(q.lower(), autoescape=True) for one in places))
+                or_(*(func.lower(column).contains(q.lower(), autoescape=True) for column in places))
             )
         if before is not None:
             query = query.where(MailboxMessage.id > before).order_by(MailboxMessage.id)
@@ -58,8 +58,8 @@ class Mailbox(TenantRepository[MailboxMessage]):
             query = query.where(MailboxMessage.id < after) if after is not None else query
             query = query.order_by(MailboxMessage.id.desc())
         rows = (await self.session.execute(query.limit(limit + 1))).all()
-        found = list(rows[:limit])
-        return (found[::-1] if before is not None else found), len(rows) > limit
+        messages = list(rows[:limit])
+        return (messages[::-1] if before is not None else messages), len(rows) > limit
 
     async def message(self, message_id: UUID, *, secrets: bool) -> Any:
         """One whole message, None when it is not there or not to be seen."""

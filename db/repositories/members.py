@@ -14,7 +14,7 @@ from db.ids import uuid7
 from db.models import AccessToken, Account, Membership, Session, User
 
 IDLE = timedelta(hours=8)
-LIVE = (
+SESSION_IS_LIVE = (
     Session.revoked_at.is_(None)
     & (Session.expires_at > func.clock_timestamp())
     & (Session.seen_at > func.clock_timestamp() - IDLE)
@@ -22,19 +22,19 @@ LIVE = (
 ACCOUNT: BindParameter[UUID] = bindparam("account")
 PERSON: BindParameter[UUID] = bindparam("person")
 
-SEEN = (
+LAST_SEEN = (
     select(func.max(Session.seen_at))
     .where(Session.user_id == Membership.user_id, Session.account_id == Membership.account_id)
     .scalar_subquery()
 )
-MEMBERS = (
+SELECT_MEMBERS = (
     select(
         Membership.user_id,
         User.name,
         User.email,
         Membership.role,
         Membership.created_at.label("joined_at"),
-        SEEN.label("seen_at"),
+        LAST_SEEN.label("seen_at"),
         User.password_hash.is_(None).label("invited"),
     )
     .join(User, User.id == Membership.user_id)
@@ -42,7 +42,7 @@ MEMBERS = (
     .order_by(User.name, Membership.user_id)
     .limit(1000)
 )
-SESSIONS = (
+SELECT_SESSIONS = (
     select(
         Session.id,
         Account.name.label("account_name"),
@@ -53,11 +53,11 @@ SESSIONS = (
         Session.expires_at,
     )
     .join(Account, Account.id == Session.account_id)
-    .where(Session.user_id == PERSON, LIVE)
+    .where(Session.user_id == PERSON, SESSION_IS_LIVE)
     .order_by(Session.seen_at.desc(), Session.id)
     .limit(200)
 )
-TOKENS = (
+SELECT_TOKENS = (
     select(
         AccessToken.id,
         AccessToken.name,
@@ -74,7 +74,7 @@ TOKENS = (
 )
 
 
-class Members:
+class MemberRepository:
     """Members of the session's account; sessions and tokens of the session's person."""
 
     def __init__(self, session: AsyncSession) -> None:
@@ -83,18 +83,18 @@ class Members:
 
     # members
 
-    async def members(self) -> Sequence[Any]:
+    async def rows(self) -> Sequence[Any]:
         """Everybody in the account: user_id, name, email, role, joined_at, seen_at, invited."""
-        return (await self.session.execute(MEMBERS, {"account": self.account_id})).all()
+        return (await self.session.execute(SELECT_MEMBERS, {"account": self.account_id})).all()
 
     async def membership(self, user_id: UUID) -> Membership | None:
         """One membership, locked until the transaction ends; None when they are no member."""
-        found: Membership | None = await self.session.scalar(
+        membership: Membership | None = await self.session.scalar(
             select(Membership)
             .where(Membership.account_id == self.account_id, Membership.user_id == user_id)
             .with_for_update()
         )
-        return found
+        return membership
 
     async def owners(self) -> int:
         """How many owners there are; they are locked, so that two requests cannot remove the last two."""
@@ -146,13 +146,13 @@ class Members:
 
     async def join(self, user_id: UUID, role: str) -> bool:
         """Makes somebody a member; False when they are one already."""
-        made = await self.session.scalar(
+        inserted = await self.session.scalar(
             insert(Membership)
             .values(account_id=self.account_id, user_id=user_id, role=role)
             .on_conflict_do_nothing()
             .returning(Membership.user_id)
         )
-        return made is not None
+        return inserted is not None
 
     async def change_role(self, user_id: UUID, role: str, now: datetime) -> None:
         """Gives a member another role."""
@@ -172,7 +172,7 @@ class Members:
 
     async def sessions(self, user_id: UUID) -> Sequence[Any]:
         """Live sessions: id, account_name, user_agent, network, created_at, seen_at, expires_at."""
-        return (await self.session.execute(SESSIONS, {"person": user_id})).all()
+        return (await self.session.execute(SELECT_SESSIONS, {"person": user_id})).all()
 
     def add_session(self, **columns: Any) -> None:
         """A new session; the columns of `db.models.Session`."""
@@ -208,8 +208,10 @@ class Members:
 
     async def password_hash(self, user_id: UUID) -> str | None:
         """What is kept of a person's own password."""
-        found: str | None = await self.session.scalar(select(User.password_hash).where(User.id == user_id))
-        return found
+        stored_hash: str | None = await self.session.scalar(
+            select(User.password_hash).where(User.id == user_id)
+        )
+        return stored_hash
 
     async def set_password(self, user_id: UUID, password_hash: str, now: datetime) -> None:
         """Replaces a person's own password."""
@@ -219,7 +221,9 @@ class Members:
 
     async def tokens(self, user_id: UUID) -> Sequence[Any]:
         """Access tokens in this account, the newest first, dead ones too."""
-        return (await self.session.execute(TOKENS, {"person": user_id, "account": self.account_id})).all()
+        return (
+            await self.session.execute(SELECT_TOKENS, {"person": user_id, "account": self.account_id})
+        ).all()
 
     def add_token(self, **columns: Any) -> UUID:
         """A new access token; the columns of `db.models.AccessToken` but its id and account."""

@@ -23,7 +23,7 @@ class Author(Protocol):
     def name(self) -> str: ...
 
 
-NOTE = (
+NOTE_COLUMNS = (
     Note.id,
     Note.contact_id,
     Note.body,
@@ -35,13 +35,13 @@ NOTE = (
 )
 
 
-class Notes(TenantRepository[Note]):
+class NoteRepository(TenantRepository[Note]):
     model_type = Note
 
     async def of(self, contact_id: UUID, limit: int = 50) -> Sequence[Any]:
         """The latest notes about a contact."""
         query = (
-            select(*NOTE)
+            select(*NOTE_COLUMNS)
             .where(
                 Note.account_id == self.account_id, Note.contact_id == contact_id, Note.deleted_at.is_(None)
             )
@@ -50,10 +50,10 @@ class Notes(TenantRepository[Note]):
         )
         return (await self.session.execute(query)).all()
 
-    async def one(self, note_id: UUID, *, deleted: bool = False) -> Any | None:
+    async def row(self, note_id: UUID, *, deleted: bool = False) -> Any | None:
         """One note, or with `deleted` one that was deleted; None when there is none."""
         state = Note.deleted_at.is_not(None) if deleted else Note.deleted_at.is_(None)
-        query = select(*NOTE).where(Note.account_id == self.account_id, Note.id == note_id, state)
+        query = select(*NOTE_COLUMNS).where(Note.account_id == self.account_id, Note.id == note_id, state)
         return (await self.session.execute(query)).one_or_none()
 
     async def insert(self, contact_id: UUID, body: str, by: Author, now: datetime) -> UUID:
@@ -76,7 +76,7 @@ def _author(by: Author) -> dict[str, str]:
 ASSIGNEE = func.coalesce(
     select(User.name).where(User.id == Task.assignee_id).correlate(Task).scalar_subquery(), ""
 ).label("assignee")
-TASK = select(
+SELECT_TASK = select(
     Task.id,
     Task.contact_id,
     Task.title,
@@ -96,20 +96,20 @@ TASK = select(
     Contact.phone,
     Contact.external_id,
 ).join(Contact, and_(Contact.account_id == Task.account_id, Contact.id == Task.contact_id))
-LIVE = Task.deleted_at.is_(None)
-OPEN, DONE = Task.completed_at.is_(None), Task.completed_at.is_not(None)
-WHEN = func.coalesce(Task.due_at, literal_column("cast('infinity' as timestamptz)"))
+NOT_DELETED = Task.deleted_at.is_(None)
+IS_OPEN, IS_DONE = Task.completed_at.is_(None), Task.completed_at.is_not(None)
+DUE_OR_NEVER = func.coalesce(Task.due_at, literal_column("cast('infinity' as timestamptz)"))
 
 
-class Tasks(TenantRepository[Task]):
+class TaskRepository(TenantRepository[Task]):
     model_type = Task
 
     def _view(self, view: str, user_id: UUID | None, now: datetime) -> ColumnElement[bool]:
         return {
-            "mine": and_(OPEN, Task.assignee_id == user_id),
-            "all": OPEN,
-            "overdue": and_(OPEN, Task.due_at < now),
-            "done": DONE,
+            "mine": and_(IS_OPEN, Task.assignee_id == user_id),
+            "all": IS_OPEN,
+            "overdue": and_(IS_OPEN, Task.due_at < now),
+            "done": IS_DONE,
         }[view]
 
     async def page(
@@ -118,17 +118,17 @@ class Tasks(TenantRepository[Task]):
         """Tasks about contacts that are there, and whether there are more. `view` is mine, all, overdue (the
         open ones, the earliest due first) or done (the latest first)."""
         down = view == "done"
-        place = tuple_(Task.completed_at, Task.id) if down else tuple_(WHEN, Task.id)
-        query = TASK.where(
+        place = tuple_(Task.completed_at, Task.id) if down else tuple_(DUE_OR_NEVER, Task.id)
+        query = SELECT_TASK.where(
             Task.account_id == self.account_id,
-            LIVE,
+            NOT_DELETED,
             Contact.deleted_at.is_(None),
             self._view(view, user_id, now),
         )
         if after is not None:
             edge = select(*place.clauses).where(Task.account_id == self.account_id, Task.id == after)
             query = query.where(place < edge.scalar_subquery() if down else place > edge.scalar_subquery())
-        order = [one.desc() for one in place.clauses] if down else list(place.clauses)
+        order = [column.desc() for column in place.clauses] if down else list(place.clauses)
         rows = (await self.session.execute(query.order_by(*order).limit(limit + 1))).all()
         return list(rows[:limit]), len(rows) > limit
 
@@ -140,7 +140,7 @@ class Tasks(TenantRepository[Task]):
             select(*counted)
             .select_from(Task)
             .join(Contact, and_(Contact.account_id == Task.account_id, Contact.id == Task.contact_id))
-            .where(Task.account_id == self.account_id, LIVE, Contact.deleted_at.is_(None))
+            .where(Task.account_id == self.account_id, NOT_DELETED, Contact.deleted_at.is_(None))
         )
         row = (await self.session.execute(query)).one()
         return dict(zip(views, row, strict=True))
@@ -148,25 +148,25 @@ class Tasks(TenantRepository[Task]):
     async def of(self, contact_id: UUID, limit: int = 50) -> Sequence[Any]:
         """The tasks of a contact: open ones first, the earliest due before the others."""
         query = (
-            TASK.where(Task.account_id == self.account_id, Task.contact_id == contact_id, LIVE)
-            .order_by(DONE, WHEN, Task.completed_at.desc(), Task.id)
+            SELECT_TASK.where(Task.account_id == self.account_id, Task.contact_id == contact_id, NOT_DELETED)
+            .order_by(IS_DONE, DUE_OR_NEVER, Task.completed_at.desc(), Task.id)
             .limit(limit)
         )
         rows: Sequence[Any] = (await self.session.execute(query)).all()
         return rows
 
-    async def one(self, task_id: UUID, *, lock: bool = False, deleted: bool = False) -> Any | None:
+    async def row(self, task_id: UUID, *, lock: bool = False, deleted: bool = False) -> Any | None:
         """One task, or with `deleted` one that was deleted; None when there is none."""
-        state = Task.deleted_at.is_not(None) if deleted else LIVE
-        query = TASK.where(Task.account_id == self.account_id, Task.id == task_id, state)
+        state = Task.deleted_at.is_not(None) if deleted else NOT_DELETED
+        query = SELECT_TASK.where(Task.account_id == self.account_id, Task.id == task_id, state)
         query = query.with_for_update(of=Task) if lock else query
         return (await self.session.execute(query)).one_or_none()
 
     async def insert(self, columns: dict[str, Any], by: Author, now: datetime) -> UUID:
         """A new task; its id."""
         task_id = uuid7()
-        made = columns | _author(by) | {"created_at": now, "updated_at": now}
-        await self.session.execute(insert(Task).values(id=task_id, account_id=self.account_id, **made))
+        values = columns | _author(by) | {"created_at": now, "updated_at": now}
+        await self.session.execute(insert(Task).values(id=task_id, account_id=self.account_id, **values))
         return task_id
 
     async def complete(self, task_id: UUID, by: str | None, now: datetime) -> None:

@@ -13,7 +13,7 @@ from db.tenancy import TenantRepository
 MOST = 100
 
 
-class Notifications(TenantRepository[Notification]):
+class NotificationRepository(TenantRepository[Notification]):
     model_type = Notification
 
     def _mine(self, user_id: UUID, *, unread: bool) -> Any:

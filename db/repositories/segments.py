@@ -17,10 +17,10 @@ from db.models import Segment
 from db.queries.segment_members import NEVER_COMPARED
 from db.tenancy import TenantRepository
 
-SEGMENT_FILTERS = text("""
+SELECT_SEGMENT_FILTERS = text("""
 select id, filter from segments where account_id = current_account() order by id
 """).columns(filter=JSONB)
-NAMED = text("""
+SELECT_NAMES = text("""
 select 'users' as kind, m.user_id as id, u.name, null as filter
   from memberships m join users u on u.id = m.user_id where m.account_id = current_account()
  union all
@@ -40,7 +40,7 @@ COLUMNS = (
     Segment.created_at,
     Segment.updated_at,
 )
-ONE_AT_A_TIME = text(
+LOCK_SEGMENTS = text(
     "select pg_advisory_xact_lock(hashtextextended('segments:' || current_account()::text, 0))"
 )
 _FILTER: Any = Group | Predicate
@@ -49,10 +49,10 @@ _FILTER: Any = Group | Predicate
 def read_filter(stored: Any) -> Filter:
     """A filter as it is stored. Raises FilterError for what no release of today writes."""
     try:
-        found: Filter = msgspec.convert(stored, _FILTER)
+        expression: Filter = msgspec.convert(stored, _FILTER)
     except (msgspec.ValidationError, RecursionError) as error:
         raise FilterError({"": f"This filter cannot be read: {error}"}) from None
-    return found
+    return expression
 
 
 def filters_by_id(rows: Iterable[Any]) -> dict[UUID, Filter | None]:
@@ -68,16 +68,16 @@ def _read_or_none(stored: Any) -> Filter | None:
         return None
 
 
-async def named(session: AsyncSession | async_scoped_session[AsyncSession]) -> Named:
+async def load_names(session: AsyncSession | async_scoped_session[AsyncSession]) -> Named:
     """The account's people, segments and workflows by id, in the order of their names."""
-    rows = (await session.execute(NAMED)).all()
+    rows = (await session.execute(SELECT_NAMES)).all()
     names: dict[str, dict[str, str]] = {"users": {}, "segments": {}, "workflows": {}}
     for row in rows:
         names[row.kind][str(row.id)] = row.name
     return Named(**names, filters=filters_by_id(rows))
 
 
-class Segments(TenantRepository[Segment]):
+class SegmentRepository(TenantRepository[Segment]):
     model_type = Segment
 
     async def rows(self) -> Sequence[Any]:
@@ -100,7 +100,7 @@ class Segments(TenantRepository[Segment]):
 
     async def one_at_a_time(self) -> None:
         """Whoever changes what segments ask waits for the others: two at once could make a circle."""
-        await self.session.execute(ONE_AT_A_TIME)
+        await self.session.execute(LOCK_SEGMENTS)
 
     async def insert(self, columns: Mapping[str, Any], now: datetime) -> UUID:
         """A new segment; its id. Raises IntegrityError when another one has the name."""

@@ -18,7 +18,7 @@ def slug_of(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-class Tags(TenantRepository[Tag]):
+class TagRepository(TenantRepository[Tag]):
     model_type = Tag
 
     async def names(self) -> dict[str, str]:
@@ -29,8 +29,8 @@ class Tags(TenantRepository[Tag]):
     async def ensure(self, names: Iterable[str]) -> dict[str, UUID]:
         """Each given name to the id of its tag; what is missing is created. Blank names are left out, names
         that differ only in case or blanks are one tag."""
-        wanted = {name: slug_of(name) for name in names if slug_of(name)}
-        titles = {slug: " ".join(name.split()) for name, slug in reversed(wanted.items())}
+        slugs = {name: slug_of(name) for name in names if slug_of(name)}
+        titles = {slug: " ".join(name.split()) for name, slug in reversed(slugs.items())}
         if not titles:
             return {}
         # In one order, so that two transactions that create the same tags cannot block each other.
@@ -40,8 +40,8 @@ class Tags(TenantRepository[Tag]):
         ]
         await self.session.execute(insert(Tag).on_conflict_do_nothing(), rows)
         query = select(Tag.slug, Tag.id).where(Tag.account_id == self.account_id, Tag.slug.in_(titles))
-        found = {row.slug: row.id for row in await self.session.execute(query)}
-        return {name: found[slug] for name, slug in wanted.items()}
+        ids_by_slug = {row.slug: row.id for row in await self.session.execute(query)}
+        return {name: ids_by_slug[slug] for name, slug in slugs.items()}
 
     async def counted(self, tag_id: UUID | None = None) -> Sequence[Any]:
         """Every tag, or one, with the number of live contacts that have it: id, name, contacts,
@@ -67,7 +67,7 @@ class Tags(TenantRepository[Tag]):
         rows: Sequence[Any] = (await self.session.execute(query)).all()
         return rows
 
-    async def one(self, tag_id: UUID) -> Any | None:
+    async def row(self, tag_id: UUID) -> Any | None:
         """id and name of one tag; None when there is none."""
         query = select(Tag.id, Tag.name).where(Tag.account_id == self.account_id, Tag.id == tag_id)
         return (await self.session.execute(query)).one_or_none()

@@ -43,7 +43,7 @@ HEADER = (
 PARTS: tuple[Any, ...] = (WorkflowGoal, WorkflowAction, WorkflowCondition)
 
 
-class Workflows(TenantRepository[Workflow]):
+class WorkflowRepository(TenantRepository[Workflow]):
     model_type = Workflow
 
     # the list and one header
@@ -134,10 +134,12 @@ class Workflows(TenantRepository[Workflow]):
             (WorkflowCondition, conditions),
             (WorkflowGoal, goals),
         )
-        for part, made in rows:
-            if made:
+        for part, part_rows in rows:
+            if part_rows:
                 own = {"account_id": self.account_id, "workflow_id": workflow_id}
-                await self.session.execute(insert(part), [own | msgspec.structs.asdict(row) for row in made])
+                await self.session.execute(
+                    insert(part), [own | msgspec.structs.asdict(row) for row in part_rows]
+                )
         await self.change(
             workflow_id, rev=rev, next_key=draft.next_key, settings=msgspec.to_builtins(draft.settings)
         )

@@ -16,11 +16,11 @@ from app.sessions.demo import PASSWORD
 from app.settings import Settings
 from app.work import SYSTEM, Work, open_work
 from db.models import Account
-from db.repositories.fields import Fields
-from db.seeds.contacts import generated, write_contacts
-from db.seeds.histories import lived, write_histories
+from db.repositories.fields import FieldRepository
+from db.seeds.contacts import sample_people, write_contacts
+from db.seeds.histories import sample_enrollments, write_histories
 from db.seeds.jobs import write_jobs
-from db.seeds.notes_tasks import write_activity
+from db.seeds.notes_tasks import write_notes_tasks
 from db.seeds.sample_text import ACME, GLOBEX
 from db.seeds.workflows import write_workflows
 
@@ -39,8 +39,8 @@ async def run(settings: Settings) -> None:
     """Makes what is missing. Raises SystemExit when a demo address belongs to somebody else already."""
     runtime = open_runtime(settings, pool_size=1)
     try:
-        await make(runtime, "Acme", ACME, acme)
-        await make(runtime, "Globex", GLOBEX, globex)
+        await make_account(runtime, "Acme", ACME, acme)
+        await make_account(runtime, "Globex", GLOBEX, globex)
     except IntegrityError as error:
         raise SystemExit(
             "The demo cannot be made here: one of its addresses (…@acme.test) is in use. "
@@ -50,7 +50,7 @@ async def run(settings: Settings) -> None:
         await runtime.close()
 
 
-async def make(
+async def make_account(
     runtime: Runtime, name: str, account_id: UUID, fill: Callable[[Work], Awaitable[None]]
 ) -> bool:
     """One account with its people and all that `fill` puts into it; False when it is there already."""
@@ -69,16 +69,16 @@ async def make(
 async def acme(work: Work) -> None:
     """2,000 contacts with notes and tasks, segments, three live workflows with people in them, jobs."""
     now = work.now
-    people = generated(1, CONTACTS["Acme"], now)
+    people = sample_people(1, CONTACTS["Acme"], now)
     await write_contacts(work.session, 1, people, now)
-    await write_activity(work.session, 1, people, now)
-    fields = await Fields(session=work.session).catalogue()
+    await write_notes_tasks(work.session, 1, people, now)
+    fields = await FieldRepository(session=work.session).catalogue()
     versions = await write_workflows(work.session, fields, now - timedelta(days=12))
     programs = {tag: compile_version(version, fields) for tag, version in versions.items()}
-    await write_histories(work.session, lived(programs, people, now))
+    await write_histories(work.session, sample_enrollments(programs, people, now))
     await write_jobs(work.session, people, now)
 
 
 async def globex(work: Work) -> None:
     """Somebody else's contacts: the stranger of the demo."""
-    await write_contacts(work.session, 2, generated(2, CONTACTS["Globex"], work.now), work.now)
+    await write_contacts(work.session, 2, sample_people(2, CONTACTS["Globex"], work.now), work.now)

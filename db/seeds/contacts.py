@@ -29,25 +29,25 @@ COLUMNS = (
     "first_name", "last_name", "email", "phone", "company", "address", "city", "county", "state",
     "postal_code", "country", "website",
 )  # fmt: skip
-CONTACTS = text(f"""
+INSERT_CONTACTS = text(f"""
 insert into contacts (id, {", ".join(COLUMNS)}, fields, created_at, updated_at)
 select v.id, {", ".join(f"v.{name}" for name in COLUMNS)}, cast(v.fields as jsonb), v.created_at, v.created_at
   from unnest(cast(:id as uuid[]), {", ".join(f"cast(:{name} as text[])" for name in COLUMNS)},
               cast(:fields as text[]), cast(:created_at as timestamptz[]))
        v(id, {", ".join(COLUMNS)}, fields, created_at)
 """)  # noqa: S608 -- the names are constants
-TAGGED = text("""
+INSERT_CONTACT_TAGS = text("""
 insert into contact_tags (contact_id, tag_id, created_at)
 select v.contact_id, v.tag_id, cast(:now as timestamptz)
   from unnest(cast(:contact_id as uuid[]), cast(:tag_id as uuid[])) v(contact_id, tag_id)
 on conflict do nothing
 """)
-NAMES = ("vip", "newsletter", "trial", "renewal", "partner", "event 2026")
-SHARES = (0.08, 0.42, 0.12, 0.10, 0.05, 0.15)
+TAG_NAMES = ("vip", "newsletter", "trial", "renewal", "partner", "event 2026")
+TAG_SHARES = (0.08, 0.42, 0.12, 0.10, 0.05, 0.15)
 
 
 @dataclass
-class Person:
+class SamplePerson:
     """A generated contact. `fields` are keyed by the custom field's id, `tags` are names."""
 
     id: UUID
@@ -58,7 +58,7 @@ class Person:
 
 
 def tag_id(account: int, name: str) -> UUID:
-    return fixed(TAG + account, NAMES.index(name))
+    return fixed(TAG + account, TAG_NAMES.index(name))
 
 
 def field_id(account: int, position: int) -> UUID:
@@ -66,13 +66,13 @@ def field_id(account: int, position: int) -> UUID:
     return fixed(FIELD + account, position)
 
 
-def generated(account: int, count: int, now: datetime) -> list[Person]:
+def sample_people(account: int, count: int, now: datetime) -> list[SamplePerson]:
     """`count` people of account number `account`; days of `now` decide the dates, nothing else does."""
     dice = random.Random(f"switchyard {account}")  # noqa: S311 -- to be the same every time
     return [_person(dice, account, index, count, now) for index in range(count)]
 
 
-def _person(dice: random.Random, account: int, index: int, count: int, now: datetime) -> Person:
+def _person(dice: random.Random, account: int, index: int, count: int, now: datetime) -> SamplePerson:
     first, last = dice.choice(FIRST), dice.choice(LAST)
     company = f"{dice.choice(COMPANY)} {dice.choice(TRADE)}"
     city, county, state, postal = dice.choice(PLACES)
@@ -98,19 +98,19 @@ def _person(dice: random.Random, account: int, index: int, count: int, now: date
         "country": "United States",
         "website": f"https://www.{domain}" if dice.random() < 0.6 else None,
     }
-    tags = {name for name, share in zip(NAMES, SHARES, strict=True) if dice.random() < share}
+    tags = {name for name, share in zip(TAG_NAMES, TAG_SHARES, strict=True) if dice.random() < share}
     created = now - timedelta(days=120) * ((count - index) / count) - timedelta(days=15)
-    return Person(fixed(CONTACT + account, index), columns, fields, created, tags)
+    return SamplePerson(fixed(CONTACT + account, index), columns, fields, created, tags)
 
 
 async def write_contacts(
-    session: AsyncSession, account: int, people: Sequence[Person], now: datetime
+    session: AsyncSession, account: int, people: Sequence[SamplePerson], now: datetime
 ) -> None:
     """Tags, custom fields and people of the session's account."""
     own = session.info["account_id"]
     await session.execute(
         insert(Tag),
-        [{"id": tag_id(account, name), "account_id": own, "name": name, "slug": name} for name in NAMES],
+        [{"id": tag_id(account, name), "account_id": own, "name": name, "slug": name} for name in TAG_NAMES],
     )
     kinds = (("plan", "Plan", "select"), ("score", "Score", "number"), ("renewal", "Renewal date", "date"))
     await session.execute(
@@ -127,9 +127,9 @@ async def write_contacts(
     arrays["id"] = [person.id for person in people]
     arrays["fields"] = [msgspec.json.encode(person.fields).decode() for person in people]
     arrays["created_at"] = [person.created_at for person in people]
-    await session.execute(CONTACTS, arrays)
+    await session.execute(INSERT_CONTACTS, arrays)
     pairs = [(person.id, tag_id(account, name)) for person in people for name in sorted(person.tags)]
     await session.execute(
-        TAGGED,
+        INSERT_CONTACT_TAGS,
         {"contact_id": [pair[0] for pair in pairs], "tag_id": [pair[1] for pair in pairs], "now": now},
     )

@@ -22,7 +22,7 @@ from db.models import Contact, Event, MailboxMessage, TriggerDecision
 from db.models import Effect as EffectRow
 from db.models import Enrollment as EnrollmentRow
 from db.models import EnrollmentExecution as ExecutionRow
-from db.seeds.contacts import TAGGED, Person, field_id, tag_id
+from db.seeds.contacts import INSERT_CONTACT_TAGS, SamplePerson, field_id, tag_id
 from db.seeds.sample_text import EFFECT, ENROLLMENT, EVENT, MAIL, fixed
 
 ACCOUNT = 1
@@ -36,7 +36,7 @@ Row = dict[str, Any]
 
 
 @dataclass
-class Rows:
+class HistoryRows:
     """What is to be written, table by table."""
 
     events: list[Row] = field(default_factory=list)
@@ -49,11 +49,11 @@ class Rows:
 
 
 @dataclass
-class History:
+class SampleEnrollment:
     """One person's way, from `at` until it waits for something after `now`, or ends."""
 
     program: Program
-    person: Person
+    person: SamplePerson
     number: int
     at: datetime
     now: datetime
@@ -96,11 +96,11 @@ class History:
 
     def _step(self) -> Decision:
         decision = advance(self.program, self.state, self.facts, self.at)
-        for made in decision.executions:
-            self.executions[made.seq] = {
-                "seq": made.seq, "step_key": made.step_key, "kind": made.kind, "started_at": made.started,
-                "finished_at": made.finished, "outcome": made.outcome, "detail": made.detail,
-                "error": made.error,
+        for execution in decision.executions:
+            self.executions[execution.seq] = {
+                "seq": execution.seq, "step_key": execution.step_key, "kind": execution.kind,
+                "started_at": execution.started, "finished_at": execution.finished,
+                "outcome": execution.outcome, "detail": execution.detail, "error": execution.error,
             }  # fmt: skip
         for closed in decision.closed:
             row = self.executions[closed.seq]
@@ -135,7 +135,7 @@ class History:
         self.state = replace(self.state, effect=outcome)
         return True
 
-    def note(self, rows: Rows, account_id: UUID) -> None:
+    def note(self, rows: HistoryRows, account_id: UUID) -> None:
         """Its rows."""
         last, version = self.last, self.program.version
         if last is None:
@@ -172,13 +172,19 @@ class History:
             rows.plans.append({"id": self.person.id, "fields": self.person.fields})
 
     def _tag(self) -> UUID:
-        return next(one.tag for one in self.program.version.triggers if isinstance(one, TagAdded) and one.tag)
+        return next(
+            trigger.tag
+            for trigger in self.program.version.triggers
+            if isinstance(trigger, TagAdded) and trigger.tag
+        )
 
 
-def lived(programs: dict[str, Program], people: Sequence[Person], now: datetime) -> list[History]:
+def sample_enrollments(
+    programs: dict[str, Program], people: Sequence[SamplePerson], now: datetime
+) -> list[SampleEnrollment]:
     """Who has the tag of a workflow went in during the last days. One was refused, one is in doubt."""
     dice = random.Random("histories")  # noqa: S311 -- to be the same every time
-    plan, entries = str(field_id(ACCOUNT, 0)), list[tuple[float, str, Person, bool]]()
+    plan, entries = str(field_id(ACCOUNT, 0)), list[tuple[float, str, SamplePerson, bool]]()
     for tag in programs:
         inside = [person for person in people if tag in person.tags]
         inside = [person for person in inside if tag != "trial" or person.fields[plan] != "pro"]
@@ -186,14 +192,14 @@ def lived(programs: dict[str, Program], people: Sequence[Person], now: datetime)
             hours = min(dice.uniform(8, 9 * 24), dice.uniform(8, 9 * 24))
             entries.append((hours, tag, person, tag == "trial" and dice.random() < 0.3))
     entries.sort(key=lambda entry: -entry[0])
-    found = [
-        History(programs[tag], person, number, now - timedelta(hours=hours), now, goal=goal)
+    histories = [
+        SampleEnrollment(programs[tag], person, number, now - timedelta(hours=hours), now, goal=goal)
         for number, (hours, tag, person, goal) in enumerate(entries)
     ]
-    found[-4].first, found[-9].first = REFUSED, DOUBT
-    for history in found:
+    histories[-4].first, histories[-9].first = REFUSED, DOUBT
+    for history in histories:
         history.live()
-    return [one for one in found if one.last is not None and _quiet(one.last, now)]
+    return [history for history in histories if history.last is not None and _quiet(history.last, now)]
 
 
 def _quiet(last: Decision, now: datetime) -> bool:
@@ -207,20 +213,20 @@ def mails(effects: Sequence[Row]) -> list[Row]:
 
 
 def _mail(number: int, row: Row) -> Row:
-    said = row["payload"]
+    payload = row["payload"]
     key = f"<{row['idempotency_key'].replace(':', '.')}@switchyard.test>"
-    sender = f"{said.get('from_name') or 'Switchyard'} <{SENDER}>"
-    headers = {"From": sender, "To": said["to"], "Subject": said.get("subject", ""), "Message-ID": key}
+    sender = f"{payload.get('from_name') or 'Switchyard'} <{SENDER}>"
+    headers = {"From": sender, "To": payload["to"], "Subject": payload.get("subject", ""), "Message-ID": key}
     return {
         "id": fixed(MAIL, number), "account_id": row["account_id"], "message_id": key, "sender": sender,
-        "recipient": said["to"], "subject": said.get("subject", ""), "body": said.get("body", ""),
+        "recipient": payload["to"], "subject": payload.get("subject", ""), "body": payload.get("body", ""),
         "headers": headers | {"X-Switchyard-Key": row["idempotency_key"]}, "received_at": row["sent_at"],
     }  # fmt: skip
 
 
-async def write_histories(session: AsyncSession, histories: Sequence[History]) -> None:
+async def write_histories(session: AsyncSession, histories: Sequence[SampleEnrollment]) -> None:
     """All of them, with arrays of rows."""
-    rows, account_id = Rows(), session.info["account_id"]
+    rows, account_id = HistoryRows(), session.info["account_id"]
     for history in histories:
         history.note(rows, account_id)
     tables: tuple[tuple[Any, list[Row]], ...] = (
@@ -231,11 +237,11 @@ async def write_histories(session: AsyncSession, histories: Sequence[History]) -
         (EffectRow, rows.effects),
         (MailboxMessage, mails(rows.effects)),
     )
-    for table, given in tables:
-        if given:
-            await session.execute(insert(table), given)
+    for table, table_rows in tables:
+        if table_rows:
+            await session.execute(insert(table), table_rows)
     pairs = {name: [row[name] for row in rows.tags] for name in ("contact_id", "tag_id")}
-    await session.execute(TAGGED, pairs | {"now": session.info["now"]})
+    await session.execute(INSERT_CONTACT_TAGS, pairs | {"now": session.info["now"]})
     for row in rows.plans:
         await session.execute(
             update(Contact)

@@ -9,7 +9,7 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Import, ImportRow, Job
-from db.seeds.contacts import Person, tag_id
+from db.seeds.contacts import SamplePerson, tag_id
 from db.seeds.sample_text import IMPORT, JOB, fixed
 
 ACCOUNT = 1
@@ -17,7 +17,7 @@ HEADER = ["first_name", "last_name", "email", "city", "state"]
 ROWS = 120
 
 
-async def write_jobs(session: AsyncSession, people: Sequence[Person], now: datetime) -> None:
+async def write_jobs(session: AsyncSession, people: Sequence[SamplePerson], now: datetime) -> None:
     """Made over the last two days, in the name of the account's operator."""
     await _import(session, people[-ROWS:], now - timedelta(days=2))
     who = {
@@ -48,12 +48,12 @@ def _row(number: int, task: str, at: datetime, took: float, **more: Any) -> dict
     }
 
 
-def _tagging(people: Sequence[Person], name: str) -> dict[str, Any]:
+def _tagging(people: Sequence[SamplePerson], name: str) -> dict[str, Any]:
     ids = sorted(str(person.id) for person in people)
     return {"ids": ids, "tag_id": str(tag_id(ACCOUNT, name)), "tag": name, "operation": "add"}
 
 
-def _done(people: Sequence[Person], now: datetime) -> list[dict[str, Any]]:
+def _done(people: Sequence[SamplePerson], now: datetime) -> list[dict[str, Any]]:
     of = {"import_id": str(fixed(IMPORT))}
     at = now - timedelta(days=2)
     tagged = [person for person in people if "newsletter" in person.tags][:160]
@@ -65,7 +65,7 @@ def _done(people: Sequence[Person], now: datetime) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _not_done(people: Sequence[Person], now: datetime) -> list[dict[str, Any]]:
+def _not_done(people: Sequence[SamplePerson], now: datetime) -> list[dict[str, Any]]:
     partners = [person for person in people if "partner" in person.tags]
     guests = [person for person in people if "event 2026" in person.tags]
     return [
@@ -79,7 +79,7 @@ def _not_done(people: Sequence[Person], now: datetime) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-async def _import(session: AsyncSession, people: Sequence[Person], at: datetime) -> None:
+async def _import(session: AsyncSession, people: Sequence[SamplePerson], at: datetime) -> None:
     cells = [[person.columns[name] or "" for name in HEADER] for person in people]
     lines = [",".join(HEADER), *(",".join(row) for row in cells)]
     own = {"account_id": session.info["account_id"]}

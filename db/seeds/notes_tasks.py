@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.filters.ast import Filter, Group, Op, Predicate
 from db.ids import uuid7
 from db.models import Membership, Note, Segment, Task, User
-from db.seeds.contacts import Person, field_id, tag_id
+from db.seeds.contacts import SamplePerson, field_id, tag_id
 from db.seeds.sample_text import SEGMENT, fixed
 
-OWNED = text("""
+UPDATE_OWNERS = text("""
 update contacts set owner_id = v.owner_id, email_consent = v.consent
   from unnest(cast(:id as uuid[]), cast(:owner_id as uuid[]), cast(:consent as text[]))
        v(id, owner_id, consent)
@@ -41,8 +41,8 @@ TASKS: tuple[tuple[str, int | None, bool], ...] = (
 )
 
 
-async def write_activity(
-    session: AsyncSession, account: int, people: Sequence[Person], now: datetime
+async def write_notes_tasks(
+    session: AsyncSession, account: int, people: Sequence[SamplePerson], now: datetime
 ) -> None:
     """Owners for two of three contacts, a few notes and tasks, three segments."""
     own = session.info["account_id"]
@@ -54,7 +54,7 @@ async def write_activity(
     )
     members = (await session.execute(query)).all()
     await session.execute(
-        OWNED,
+        UPDATE_OWNERS,
         {
             "id": [person.id for person in people],
             "owner_id": [
@@ -72,7 +72,7 @@ def _author(member: Any) -> dict[str, str]:
     return {"author_kind": "person", "author_id": str(member.id), "author_name": member.name}
 
 
-def _notes(own: UUID, people: Sequence[Person], members: Sequence[Any], now: datetime) -> Rows:
+def _notes(own: UUID, people: Sequence[SamplePerson], members: Sequence[Any], now: datetime) -> Rows:
     return [
         {
             "id": uuid7(), "account_id": own, "contact_id": people[-1 - number % 8].id, "body": body,
@@ -82,7 +82,7 @@ def _notes(own: UUID, people: Sequence[Person], members: Sequence[Any], now: dat
     ]  # fmt: skip
 
 
-def _tasks(own: UUID, people: Sequence[Person], members: Sequence[Any], now: datetime) -> Rows:
+def _tasks(own: UUID, people: Sequence[SamplePerson], members: Sequence[Any], now: datetime) -> Rows:
     rows = []
     for number, (title, days, done) in enumerate(TASKS):
         member = members[number % len(members)]

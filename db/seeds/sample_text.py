@@ -4,29 +4,29 @@ from datetime import timedelta
 from uuid import UUID
 
 
-def listed(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
     """Words between blanks."""
     return text.split()
 
 
-FIRST = listed("""
+FIRST = words_of("""
 Ada Amir Bea Boris Carla Chen Dana Diego Elif Emil Fatima Finn Greta Hana Hugo Ines Ivan Jana
 Jonas Kaito Kira Lena Liam Maja Marco Nadia Noah Olga Omar Paula Pedro Quinn Rosa Ruben Sara Sven
 Tara Theo Uma Viktor Wanda Wei Ximena Yara Yusuf Zara Zoltan
 """)
-LAST = listed("""
+LAST = words_of("""
 Abara Almeida Bauer Berg Castro Cohen Dahl Duarte Eriksen Falk Ferrari Grant Haddad Hansen Ito
 Ivanova Jansen Jensen Kaya Kowalski Larsen Lind Moreau Mwangi Nagy Novak Okafor Olsen Petrov Quist
 Reyes Rossi Sato Silva Tanaka Toth Ueda Vargas Weber Xu Yilmaz Zeman
 """)
-COMPANY = listed("""
+COMPANY = words_of("""
 Alder Basalt Cobalt Delta Ember Fjord Granite Harbor Indigo Juniper Kestrel Linden Meadow Nimbus
 Orchard Prairie Quarry Ridge Summit Tundra
 """)
-TRADE = listed("""
+TRADE = words_of("""
 Foods Labs Logistics Mills Optics Partners Studio Tools Travel Works
 """)
-STREET = listed("""
+STREET = words_of("""
 Oak Maple Cedar Lake Hill Park River Sunset Mill Church
 """)
 PLACES = (

@@ -27,7 +27,7 @@ from app.filters.ast import Op, Predicate
 from app.filters.fields import Fields
 from app.workflows.domain.references import references
 from db.models import Workflow
-from db.repositories.workflows import Workflows
+from db.repositories.workflows import WorkflowRepository
 from db.seeds.contacts import field_id, tag_id
 from db.seeds.sample_text import WORKFLOW, fixed
 
@@ -39,7 +39,7 @@ def trial() -> Draft:
     """Trial → e-mail → wait 2 days → by score → wait 3 days → goal: chose the pro plan."""
     score, plan = f"custom.{field_id(ACCOUNT, 1)}", f"custom.{field_id(ACCOUNT, 0)}"
     hot = BranchLane("b1", "Score of 60 and more", Predicate(score, Op.GE, 60))
-    draft = _begun("trial")
+    draft = _triggered("trial")
     draft = _add(draft, _mail("Your trial, {{ contact.first_name }}", "how to get the most out of it."))
     draft = _add(draft, Wait(amount=2, unit=Unit.DAYS))
     draft = _add(draft, Branch(branches=[hot]))
@@ -53,7 +53,7 @@ def trial() -> Draft:
 
 def renewal() -> Draft:
     """Renewal → e-mail → wait 5 days → e-mail → tag partner."""
-    draft = _begun("renewal")
+    draft = _triggered("renewal")
     draft = _add(draft, _mail("Your renewal, {{ contact.first_name }}", "your plan renews soon."))
     draft = _add(draft, Wait(amount=5, unit=Unit.DAYS))
     draft = _add(draft, _mail("Still with us?", "a short reminder about your renewal."))
@@ -63,7 +63,7 @@ def renewal() -> Draft:
 def newsletter() -> Draft:
     """Newsletter → e-mail → wait 1 day → by state → done."""
     near = Predicate("state", Op.IN, ["CA", "OR", "WA"])
-    draft = _begun("newsletter")
+    draft = _triggered("newsletter")
     draft = _add(draft, _mail("Welcome, {{ contact.first_name }}", "this is what you will read here."))
     draft = _add(draft, Wait(amount=1, unit=Unit.DAYS))
     draft = _add(draft, Branch(branches=[BranchLane("b1", "West coast", near)]))
@@ -71,7 +71,7 @@ def newsletter() -> Draft:
     return add_step(draft, f"{branch}.b1", 0, _mail("Near you", "we come to {{ contact.city }} in spring."))
 
 
-def _begun(tag: str) -> Draft:
+def _triggered(tag: str) -> Draft:
     draft = add_trigger(Draft(), TagAdded(tag=tag_id(ACCOUNT, tag)))
     return add_trigger(draft, Manual())
 
@@ -93,7 +93,7 @@ NAMES = {
 
 async def write_workflows(session: AsyncSession, fields: Fields, at: datetime) -> dict[str, Version]:
     """Draft, revision and version 1 of each, live since `at`; the versions by their tag."""
-    workflows, made = Workflows(session=session), {}
+    workflows, versions = WorkflowRepository(session=session), {}
     for number, (tag, (name, description, build)) in enumerate(NAMES.items()):
         workflow_id, draft = fixed(WORKFLOW, number), build()
         await _write(session, workflows, workflow_id, name, description, draft, at)
@@ -101,13 +101,13 @@ async def write_workflows(session: AsyncSession, fields: Fields, at: datetime) -
         used = references(version, fields)
         await workflows.add_version(version, content_hash(version), BY, used, at)
         await workflows.change(workflow_id, live_version=1, status="active")
-        made[tag] = version
-    return made
+        versions[tag] = version
+    return versions
 
 
 async def _write(
     session: AsyncSession,
-    workflows: Workflows,
+    workflows: WorkflowRepository,
     workflow_id: UUID,
     name: str,
     description: str,

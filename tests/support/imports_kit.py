@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from app.imports.domain.sample_file import HEADER, as_csv, people
+from app.imports.domain.sample_file import HEADER, as_csv, sample_rows
 from app.imports.jobs import check_import, run_import
 from app.work import SYSTEM, open_work
 from db.models import Job
@@ -31,7 +31,7 @@ async def work_off(world: World, who: Somebody, most: int = 1000) -> int:
 
 
 def table(count: int, ends: str = "\r\n") -> bytes:
-    return as_csv([list(HEADER), *people(count)], ends).encode()
+    return as_csv([list(HEADER), *sample_rows(count)], ends).encode()
 
 
 async def upload(client: httpx.AsyncClient, content: bytes, name: str = "people.csv") -> dict[str, Any]:

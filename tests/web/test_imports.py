@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.imports.domain.sample_file import HEADER, as_csv, people, sample
+from app.imports.domain.sample_file import HEADER, as_csv, sample_csv, sample_rows
 from tests.support.imports_kit import act, counts, import_all, show, table, upload, work_off
 from tests.support.web_kit import PARTIAL
 from tests.support.world import World
@@ -52,7 +52,7 @@ async def test_a_file_goes_from_upload_to_contacts_and_twice_changes_nothing(wor
 
 async def test_changed_and_bad_lines_are_told_apart(world: World) -> None:
     who = await world.person("operator")
-    rows = people(6)
+    rows = sample_rows(6)
     async with world.script(who) as client:
         await import_all(world, who, client, as_csv([list(HEADER), *rows]).encode())
         rows[0][4] = "Paris"
@@ -83,7 +83,7 @@ async def test_changed_and_bad_lines_are_told_apart(world: World) -> None:
 
 async def test_existing_contacts_can_be_left_alone(world: World) -> None:
     who = await world.person("operator")
-    rows = people(3)
+    rows = sample_rows(3)
     async with world.script(who) as client:
         await import_all(world, who, client, as_csv([list(HEADER), *rows[:2]]).encode())
         rows[0][4] = "Paris"
@@ -186,7 +186,7 @@ async def test_the_sample_file_can_be_imported(world: World) -> None:
     who = await world.person("operator")
     async with world.script(who) as client:
         answer = await client.get("/imports/sample.csv", headers={"accept": "text/csv"})
-        assert (answer.status_code, answer.text) == (200, sample())
+        assert (answer.status_code, answer.text) == (200, sample_csv())
         page = await import_all(world, who, client, answer.content)
         assert counts(page) == (25, 0, 0, 0)
 

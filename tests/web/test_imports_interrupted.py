@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from app.imports import jobs
-from app.imports.domain.sample_file import people
+from app.imports.domain.sample_file import sample_rows
 from app.work import SYSTEM, open_work
 from db.models import Job
-from db.repositories.imported_contacts import ImportedContacts
+from db.repositories.imported_contacts import ImportedContactRepository
 from tests.support.imports_kit import TASKS, act, counts, show, table, upload, work_off
 from tests.support.world import Somebody, World
 
@@ -54,7 +54,7 @@ async def test_a_contact_that_came_meanwhile_is_not_added_twice(world: World) ->
     async with world.script(who) as client:
         page = await act(client, await upload(client, table(3)), "map")
         await work_off(world, who)
-        mail = people(3)[1][10]
+        mail = sample_rows(3)[1][10]
         await world.sql(
             "insert into contacts (account_id, id, email, city) values ($1, gen_random_uuid(), $2, 'Oslo')",
             who.account_id,
@@ -89,10 +89,10 @@ async def test_somebody_who_is_added_in_that_very_moment_is_updated(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     who = await world.person("operator")
-    mail = people(3)[1][10]
-    original = ImportedContacts.insert
+    mail = sample_rows(3)[1][10]
+    original = ImportedContactRepository.insert
 
-    async def late(self: ImportedContacts, rows: Any) -> Any:
+    async def late(self: ImportedContactRepository, rows: Any) -> Any:
         await world.sql(
             "insert into contacts (account_id, id, email) values ($1, gen_random_uuid(), $2)"
             " on conflict do nothing",
@@ -105,7 +105,7 @@ async def test_somebody_who_is_added_in_that_very_moment_is_updated(
         page = await act(client, await upload(client, table(3)), "map")
         await work_off(world, who)
         page = await act(client, await show(client, page), "run")
-        monkeypatch.setattr(ImportedContacts, "insert", late)
+        monkeypatch.setattr(ImportedContactRepository, "insert", late)
         await work_off(world, who)
         assert counts(await show(client, page)) == (2, 1, 0, 0)
     found = await world.sql("select count(*) as n from contacts where account_id = $1", who.account_id)

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from app.work import SYSTEM, open_work
 from db.ids import uuid7
 from db.repositories import enrollments as repository
-from db.repositories.workflows import Workflows
+from db.repositories.workflows import WorkflowRepository
 from tests.support.sample_account import cast_of, completed
 from tests.support.world import World
 
@@ -48,13 +48,13 @@ async def test_where_people_stand_is_read_from_one_index(world: World) -> None:
 async def test_fifty_open_builders_count_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     cast, theirs = await cast_of(world), await cast_of(world)
     counted: list[Any] = []
-    visits = Workflows.visits
+    visits = WorkflowRepository.visits
 
-    async def noted(self: Workflows, workflow_id: Any) -> Any:
+    async def noted(self: WorkflowRepository, workflow_id: Any) -> Any:
         counted.append(workflow_id)
         return await visits(self, workflow_id)
 
-    monkeypatch.setattr(Workflows, "visits", noted)
+    monkeypatch.setattr(WorkflowRepository, "visits", noted)
     monkeypatch.setattr(world.runtime.counts, "times", 1_000_000)
     at = f"/workflows/{cast.workflow}/counts"
     async with world.script(cast.owner) as client, world.script(theirs.owner) as stranger:

@@ -16,7 +16,7 @@ from app.errors import Invalid
 from app.filters.ast import Filter, Op, Predicate
 from app.filters.fields import Fields
 from app.work import Work
-from db.ids import derived
+from db.ids import derived_uuid
 from db.models import Job
 from db.queries.batch_session import READ_VERSION_DOCUMENTS
 from db.queries.trigger_schedules import INSERT_OCCURRENCE_EVENTS, date_falls_on, next_contacts
@@ -48,7 +48,10 @@ async def fire_occurrence(work: Work, job: Job) -> bool:
         kind, data, moment, name = event_content(trigger, f"{workflow}:{key}", at, account.zone)
         await account.db.insert(
             INSERT_OCCURRENCE_EVENTS,
-            [{"id": derived(moment, name, str(contact)), "subject_id": contact} for contact in contact_ids],
+            [
+                {"id": derived_uuid(moment, name, str(contact)), "subject_id": contact}
+                for contact in contact_ids
+            ],
             kind=kind,
             data=msgspec.json.encode(data).decode(),
             now=work.now,

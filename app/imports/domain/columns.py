@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from app.filters.fields import TEXT_FIELDS, Fields, FieldSpec
 from app.imports.domain.consents import CHANNELS
-from app.imports.domain.names import plain
+from app.imports.domain.names import fold_name
 
 IGNORE = "ignore"
 FULL_NAME = "full_name"  # split into first and last name
@@ -55,8 +55,8 @@ def looks_like_header(cells: Sequence[str]) -> bool:
     filled = [cell.strip() for cell in cells if cell.strip()]
     if any(_DATA.search(cell) for cell in filled):
         return False
-    known = sum(plain(cell) in BY_WORD or plain(cell) in IDENTIFIERS for cell in filled)
-    return known > 0 or len({cell.casefold() for cell in filled}) == len(filled)
+    recognized = sum(fold_name(cell) in BY_WORD or fold_name(cell) in IDENTIFIERS for cell in filled)
+    return recognized > 0 or len({cell.casefold() for cell in filled}) == len(filled)
 
 
 def guess(header: Sequence[str], fields: Fields) -> dict[str, str]:
@@ -66,12 +66,12 @@ def guess(header: Sequence[str], fields: Fields) -> dict[str, str]:
     for spec in fields.values():
         if spec.custom_id is not None or (spec.key in TEXT_FIELDS and spec.key != "external_id"):
             for word in (spec.key, spec.slug, spec.label):
-                names.setdefault(plain(word), spec.key)
-    words = [plain(name) for name in header]
-    found = {str(number): names.get(word, IGNORE) for number, word in enumerate(words)}
+                names.setdefault(fold_name(word), spec.key)
+    words = [fold_name(name) for name in header]
+    guesses = {str(number): names.get(word, IGNORE) for number, word in enumerate(words)}
     columns: dict[str, str] = {}
-    for number, key in found.items():
-        columns[number] = _free(key, set(found.values()), set(columns.values()))
+    for number, key in guesses.items():
+        columns[number] = _free(key, set(guesses.values()), set(columns.values()))
     return columns
 
 
@@ -95,7 +95,7 @@ def choices(fields: Mapping[str, FieldSpec]) -> list[tuple[str, str]]:
 
 def mapping_errors(columns: Mapping[str, str], header: Sequence[str], fields: Fields) -> dict[str, str]:
     """What is wrong with a choice: "columns.2" to a sentence, "columns" for the whole; empty when nothing."""
-    known = {key for key, _ in choices(fields)}
+    keys = {key for key, _ in choices(fields)}
     places = {str(number) for number in range(len(header))}
     errors: dict[str, str] = {}
     used: dict[str, str] = {}
@@ -103,7 +103,7 @@ def mapping_errors(columns: Mapping[str, str], header: Sequence[str], fields: Fi
         name = f"columns.{number[:20]}"
         if number not in places:
             errors[name] = f"There is no such column; they are counted from 0 to {len(header) - 1}."
-        elif key not in known:
+        elif key not in keys:
             errors[name] = "Choose a field from the list."
         elif key in used:
             errors[name] = f"“{header[int(used[key])]}” fills this field already. Leave one of them out."

@@ -3,7 +3,7 @@ error, never a guess."""
 
 import re
 
-from app.imports.domain.names import plain
+from app.imports.domain.names import fold_name
 
 CHANNELS = ("email_consent", "sms_consent")
 GRANTED, DENIED = "granted", "denied"
@@ -33,13 +33,13 @@ class UnknownWord(ValueError):
 
 def is_opt_out(header: str) -> bool:
     """Whether a column is about opting out, by its name: in it, yes means denied."""
-    return _OPT_OUT.search(plain(header)) is not None
+    return _OPT_OUT.search(fold_name(header)) is not None
 
 
 def consent_of(cell: str, *, opt_out: bool) -> str | None:
     """The consent that a cell states, None when it states none. `opt_out` as `is_opt_out` of its column says.
     Raises UnknownWord."""
-    word = plain(cell)
+    word = fold_name(cell)
     if word in _NOTHING:
         return None
     if word in _DENIED:

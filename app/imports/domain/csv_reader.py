@@ -60,10 +60,10 @@ def read_table(content: bytes) -> Table:
 
 
 def _sample(samples: list[list[str]], row: list[str]) -> None:
-    for found, cell in zip(samples, row, strict=False):
+    for column_samples, cell in zip(samples, row, strict=False):
         short = " ".join(cell.split())[:60]
-        if short and len(found) < SAMPLES and short not in found:
-            found.append(short)
+        if short and len(column_samples) < SAMPLES and short not in column_samples:
+            column_samples.append(short)
 
 
 def titles(cells: list[str], has_header: bool) -> list[str]:
@@ -120,9 +120,9 @@ class _Source:
         self.taken: list[str] = []
 
     def __iter__(self) -> Iterator[str]:
-        for one in self.lines:
-            self.taken.append(one)
-            yield one
+        for line in self.lines:
+            self.taken.append(line)
+            yield line
         self.ended = True
 
     def broken(self, delimiter: str) -> bool:
@@ -138,16 +138,16 @@ class _Source:
 
 def _without_sep(text: str) -> str:
     """Excel's first line `sep=;` names the delimiter and is no row."""
-    found = _SEP.match(text)
-    return text[found.end() :] if found else text
+    match = _SEP.match(text)
+    return text[match.end() :] if match else text
 
 
 def sniff(text: str) -> str:
     """The delimiter: the one that cuts the first lines into the most even rows; a comma when none does."""
-    if (found := _SEP.match(text)) and found[1] in DELIMITERS:
-        return found[1]
+    if (match := _SEP.match(text)) and match[1] in DELIMITERS:
+        return match[1]
     head = text[:65_536]
-    return max(DELIMITERS, key=lambda one: _evenness(head, one))
+    return max(DELIMITERS, key=lambda delimiter: _evenness(head, delimiter))
 
 
 def _evenness(head: str, delimiter: str) -> tuple[float, int, int]:

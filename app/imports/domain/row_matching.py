@@ -16,15 +16,15 @@ Normalise = Callable[[Mapping[str, object]], tuple[Values, dict[str, str]]]
 UNIQUE = ("external_id", "email")
 LIKENESS = ("first_name", "last_name", "company", "phone")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-BELONGS = {
+OTHER_CONTACT = {
     "email": "The e-mail address belongs to another contact.",
     "external_id": "The external id belongs to another contact.",
 }
-TAKEN_OVER = " Consent is denied there too."
-SAME = {"email": "e-mail", "external_id": "external id", "like": "name, company and phone"}
+ALSO_DENIED = " Consent is denied there too."
+KEY_LABELS = {"email": "e-mail", "external_id": "external id", "like": "name, company and phone"}
 
 
-class Known(msgspec.Struct, frozen=True):
+class ExistingContact(msgspec.Struct, frozen=True):
     """A contact that is there already: its stored values by field key, blank ones left out."""
 
     id: UUID
@@ -32,7 +32,7 @@ class Known(msgspec.Struct, frozen=True):
     tag_ids: frozenset[UUID] = frozenset()
 
 
-class Judged(msgspec.Struct):
+class CheckedRow(msgspec.Struct):
     """One row with its verdict. `values` is what the file says, blank cells left out; `changes` is field key
     to [from, to]. `match` is the contact that it belongs to and `matched_by` the kind of key that led there;
     `previewed_id` is the contact that the preview showed as matched by external id."""
@@ -44,7 +44,7 @@ class Judged(msgspec.Struct):
     reason: str | None = None
     contact_id: UUID | None = None
     changes: dict[str, list[object]] = {}
-    match: Known | None = None
+    match: ExistingContact | None = None
     matched_by: str = ""
     previewed_id: UUID | None = None
 
@@ -57,31 +57,33 @@ def read_row(
     normalise: Normalise,
     fields: Fields,
     opt_out: Collection[int] = (),
-) -> Judged:
+) -> CheckedRow:
     """A row as far as it can be judged by itself. `columns` are (number, field key), `width` the header's,
     `opt_out` the numbers of the columns in which yes means that consent is denied."""
     # Programs leave out the empty cells at the end of a line.
     cells = [*cells, *[""] * (width - len(cells))]
-    row = Judged(line, cells, {})
+    row = CheckedRow(line, cells, {})
     if any(cell.strip() for cell in cells[width:]):
-        return refuse(row, f"The line has {len(cells)} cells, the header has {width}.")
+        return reject(row, f"The line has {len(cells)} cells, the header has {width}.")
     raw: dict[str, object] = {}
     for number, key in columns:
-        text = unescaped(cells[number]).strip()
+        text = unescape_formula(cells[number]).strip()
         if key == FULL_NAME:
             raw |= split_name(text)
         elif key in CHANNELS:
             try:
                 state = consent_of(text, opt_out=number in opt_out)
             except UnknownWord as error:
-                return refuse(row, f"{fields[key].label}: {error}")
+                return reject(row, f"{fields[key].label}: {error}")
             raw |= {} if state is None else {key: state}
         elif key != IGNORE:
             raw[key] = text
     clean, errors = normalise(raw)
     if errors:
-        named = (f"{fields[key].label}: {said}" if key in fields else said for key, said in errors.items())
-        return refuse(row, " ".join(named))
+        named = (
+            f"{fields[key].label}: {message}" if key in fields else message for key, message in errors.items()
+        )
+        return reject(row, " ".join(named))
     row.values = {key: value for key, value in clean.items() if value is not None}
     return row
 
@@ -95,49 +97,54 @@ def split_name(text: str) -> dict[str, str]:
     return {"first_name": first or last, "last_name": last if first else ""}
 
 
-def refuse(row: Judged, reason: str) -> Judged:
+def reject(row: CheckedRow, reason: str) -> CheckedRow:
     """The row as a bad one."""
     row.verdict, row.reason, row.contact_id, row.changes = "bad", reason, None, {}
     row.match, row.matched_by = None, ""
     return row
 
 
-def keys_of(values: Mapping[str, object]) -> dict[str, str]:
+def matching_keys(values: Mapping[str, object]) -> dict[str, str]:
     """What tells this person apart, by kind: external id and e-mail; without both, the likeness."""
-    found = {kind: str(values[kind]) for kind in UNIQUE if values.get(kind)}
-    return found or {"like": "\x1f".join(str(values.get(key) or "") for key in LIKENESS)}
+    keys = {kind: str(values[kind]) for kind in UNIQUE if values.get(kind)}
+    return keys or {"like": "\x1f".join(str(values.get(key) or "") for key in LIKENESS)}
 
 
-def repeated(row: Judged, seen: dict[tuple[str, str], int], denials: dict[int, Values]) -> Judged:
+def reject_duplicate(
+    row: CheckedRow, first_lines: dict[tuple[str, str], int], denials: dict[int, Values]
+) -> CheckedRow:
     """The row, refused when an earlier line of the file is the same person; else noted in `seen`. What it
     denies is noted in `denials` for the earlier line, which takes it over."""
-    keys = keys_of(row.values)
+    keys = matching_keys(row.values)
     for kind, key in keys.items():
-        if (earlier := seen.get((kind, key))) is not None:
-            denied = denied_in(row.values)
+        if (earlier := first_lines.get((kind, key))) is not None:
+            denied = denied_consents(row.values)
             if denied:
                 denials[earlier] = denials.get(earlier, {}) | denied
             row.values = {}
-            return refuse(row, f"Same {SAME[kind]} as line {earlier}.{TAKEN_OVER if denied else ''}")
-    seen.update(dict.fromkeys(keys.items(), row.line))
+            return reject(row, f"Same {KEY_LABELS[kind]} as line {earlier}.{ALSO_DENIED if denied else ''}")
+    first_lines.update(dict.fromkeys(keys.items(), row.line))
     return row
 
 
-def judge(
-    row: Judged, known: Mapping[tuple[str, str], Known], update: bool, tag_ids: frozenset[UUID]
-) -> Judged:
+def match_row(
+    row: CheckedRow,
+    existing: Mapping[tuple[str, str], ExistingContact],
+    update: bool,
+    tag_ids: frozenset[UUID],
+) -> CheckedRow:
     """The verdict on a row that is good by itself, given the contacts that its keys lead to."""
-    keys = keys_of(row.values)
-    found = {kind: known[kind, key] for kind, key in keys.items() if (kind, key) in known}
+    keys = matching_keys(row.values)
+    matches = {kind: existing[kind, key] for kind, key in keys.items() if (kind, key) in existing}
     row.match, row.matched_by = None, ""
-    if not found:
+    if not matches:
         row.verdict, row.changes, row.contact_id = "new", {}, None
         return row
-    kind, contact = next(iter(found.items()))
-    if taken := next((other for other, one in found.items() if one.id != contact.id), None):
-        return refuse(row, BELONGS[taken])
+    kind, contact = next(iter(matches.items()))
+    if taken := next((other for other, candidate in matches.items() if candidate.id != contact.id), None):
+        return reject(row, OTHER_CONTACT[taken])
     if kind == "email" and "external_id" in keys and contact.values.get("external_id"):
-        return refuse(row, BELONGS["email"])
+        return reject(row, OTHER_CONTACT["email"])
     row.contact_id, row.match, row.matched_by = contact.id, contact, kind
     row.changes = differences(row.values, contact, tag_ids) if update else {}
     row.verdict = "changed" if row.changes else "unchanged"
@@ -145,12 +152,12 @@ def judge(
     return row
 
 
-def denied_in(values: Mapping[str, object]) -> Values:
+def denied_consents(values: Mapping[str, object]) -> Values:
     """The consents that are denied."""
     return {key: DENIED for key in CHANNELS if values.get(key) == DENIED}
 
 
-def other_person(values: Mapping[str, object], contact: Known) -> bool:
+def describes_other_person(values: Mapping[str, object], contact: ExistingContact) -> bool:
     """Whether the row has another name or email than the contact, where both have one."""
     return any(
         str(values[key]).casefold() != str(contact.values[key]).casefold()
@@ -159,18 +166,20 @@ def other_person(values: Mapping[str, object], contact: Known) -> bool:
     )
 
 
-def _stays_denied(key: str, value: object, contact: Known) -> bool:
+def _stays_denied(key: str, value: object, contact: ExistingContact) -> bool:
     """A file is a copy of what was: it never takes back that somebody denied."""
     return key in CHANNELS and contact.values.get(key) == DENIED and value != DENIED
 
 
-def _remark(values: Mapping[str, object], contact: Known) -> str | None:
+def _remark(values: Mapping[str, object], contact: ExistingContact) -> str | None:
     if any(_stays_denied(key, value, contact) for key, value in values.items()):
         return "Consent stays denied: an import does not take that back."
     return None
 
 
-def differences(values: Values, contact: Known, tag_ids: frozenset[UUID]) -> dict[str, list[object]]:
+def differences(
+    values: Values, contact: ExistingContact, tag_ids: frozenset[UUID]
+) -> dict[str, list[object]]:
     """Field key to [from, to] of what would change; "tags" to [0, how many would be added]."""
     changes: dict[str, list[object]] = {
         key: [contact.values.get(key), value]
@@ -181,15 +190,15 @@ def differences(values: Values, contact: Known, tag_ids: frozenset[UUID]) -> dic
     return changes | {"tags": [0, len(missing)]} if missing else changes
 
 
-def unescaped(cell: str) -> str:
+def unescape_formula(cell: str) -> str:
     """A cell without the apostrophe that `escaped` puts in front."""
-    return cell[1:] if cell[:1] == "'" and _formula(cell[1:]) else cell
+    return cell[1:] if cell[:1] == "'" and _looks_like_formula(cell[1:]) else cell
 
 
-def escaped(cell: str) -> str:
+def escape_formula(cell: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if _formula(cell) else cell
+    return f"'{cell}" if _looks_like_formula(cell) else cell
 
 
-def _formula(cell: str) -> bool:
+def _looks_like_formula(cell: str) -> bool:
     return cell.startswith(FORMULA) or cell.lstrip().startswith(FORMULA)

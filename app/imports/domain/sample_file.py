@@ -19,7 +19,7 @@ PLACES = (
 )
 
 
-def people(count: int) -> list[list[str]]:
+def sample_rows(count: int) -> list[list[str]]:
     """Rows under HEADER: made-up people with numbers and domains that are reserved for examples."""
     rows = []
     for number in range(count):
@@ -34,9 +34,9 @@ def people(count: int) -> list[list[str]]:
     return rows
 
 
-def sample(count: int = 25) -> str:
+def sample_csv(count: int = 25) -> str:
     """The file as CSV with CRLF line ends."""
-    return as_csv([list(HEADER), *people(count)])
+    return as_csv([list(HEADER), *sample_rows(count)])
 
 
 def as_csv(rows: list[list[str]], ends: str = "\r\n", delimiter: str = ",") -> str:

@@ -19,7 +19,7 @@ from db.filters import where
 from db.ids import uuid7
 from db.models import Contact, Job
 from db.queries.batch_session import INSERT_EVENTS, BatchSession
-from db.repositories.contacts import Clause, live, until
+from db.repositories.contacts import Clause, created_until, live_or_deleted
 
 TASK, QUEUE = "workflow.audience", "bulk"
 BATCH = 500
@@ -45,12 +45,12 @@ async def _set(work: Work, source: Draft | Version, job: Job | None = None) -> C
     fields = await work.fields.catalogue()
     moment = job.created_at if job else work.now
     try:
-        found = live() & where(audience_filter(source), Contact.__table__, fields, zone, moment)
+        found = live_or_deleted() & where(audience_filter(source), Contact.__table__, fields, zone, moment)
     except FilterError as error:
         raise Invalid(
             {"": f"Nobody can be let in, a condition or one of its segments is wrong: {error}"}
         ) from None
-    return found & until(moment) if job else found
+    return found & created_until(moment) if job else found
 
 
 async def add_audience_job(work: Work, version: Version) -> UUID | None:

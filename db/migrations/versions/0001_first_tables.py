@@ -13,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    policies.current_functions()
+    policies.add_current_functions()
     op.create_table(
         "accounts",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -947,92 +947,4 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("account_id", "enrollment_id", "seq", name=op.f("pk_enrollment_executions")),
     )
-    row_level_security.build()
-
-
-def downgrade() -> None:
-    op.drop_table("enrollment_executions")
-    op.drop_index("uq_effects_visit", table_name="effects")
-    op.drop_index("ix_effects_status", table_name="effects")
-    op.drop_index(
-        "ix_effects_due",
-        table_name="effects",
-        postgresql_where=sa.text("status in ('pending', 'retry', 'claimed')"),
-    )
-    op.drop_table("effects")
-    op.drop_index(op.f("ix_workflow_references_account_id_kind_target"), table_name="workflow_references")
-    op.drop_table("workflow_references")
-    op.drop_table("workflow_goals")
-    op.drop_index(
-        "uq_enrollments_live", table_name="enrollments", postgresql_where=sa.text("status = 'active'")
-    )
-    op.drop_index("uq_enrollments_event", table_name="enrollments")
-    op.drop_index("ix_enrollments_workflow", table_name="enrollments")
-    op.drop_index(
-        "ix_enrollments_due",
-        table_name="enrollments",
-        postgresql_where=sa.text("status = 'active' and due_at is not null"),
-    )
-    op.drop_index("ix_enrollments_contact", table_name="enrollments")
-    op.drop_table("enrollments")
-    op.drop_table("workflow_versions")
-    op.drop_table("workflow_revisions")
-    op.drop_table("workflow_conditions")
-    op.drop_table("workflow_actions")
-    op.drop_index(
-        op.f("ix_trigger_decisions_account_id_contact_id_decided_at"), table_name="trigger_decisions"
-    )
-    op.drop_table("trigger_decisions")
-    op.drop_index(
-        "ix_import_rows_todo", table_name="import_rows", postgresql_where=sa.text("applied_at is null")
-    )
-    op.drop_table("import_rows")
-    op.drop_index(op.f("ix_contact_tags_account_id_tag_id_contact_id"), table_name="contact_tags")
-    op.drop_table("contact_tags")
-    op.drop_index(op.f("ix_workflows_account_id_created_at"), table_name="workflows")
-    op.drop_table("workflows")
-    op.drop_table("tags")
-    op.drop_index(op.f("ix_sessions_user_id"), table_name="sessions")
-    op.drop_table("sessions")
-    op.drop_index(op.f("ix_password_resets_user_id"), table_name="password_resets")
-    op.drop_table("password_resets")
-    op.drop_index(op.f("ix_memberships_user_id"), table_name="memberships")
-    op.drop_table("memberships")
-    op.drop_index(op.f("ix_mailbox_messages_account_id_received_at"), table_name="mailbox_messages")
-    op.drop_table("mailbox_messages")
-    op.drop_index(
-        "ix_jobs_due", table_name="jobs", postgresql_where=sa.text("status in ('queued', 'running')")
-    )
-    op.drop_index("ix_jobs_created", table_name="jobs")
-    op.drop_table("jobs")
-    op.drop_index(op.f("ix_imports_account_id_created_at"), table_name="imports")
-    op.drop_table("imports")
-    op.drop_index("ix_events_unmatched", table_name="events", postgresql_where=sa.text("matched_at is null"))
-    op.drop_index("ix_events_subject", table_name="events")
-    op.drop_table("events")
-    op.drop_table("custom_fields")
-    op.drop_index(
-        "uq_contacts_account_id_external_id",
-        table_name="contacts",
-        postgresql_where=sa.text("deleted_at is null"),
-    )
-    op.drop_index(
-        "uq_contacts_account_id_email", table_name="contacts", postgresql_where=sa.text("deleted_at is null")
-    )
-    op.drop_index(
-        "ix_contacts_live_name", table_name="contacts", postgresql_where=sa.text("deleted_at is null")
-    )
-    op.drop_index(
-        "ix_contacts_live_created", table_name="contacts", postgresql_where=sa.text("deleted_at is null")
-    )
-    op.drop_index(
-        "ix_contacts_deleted", table_name="contacts", postgresql_where=sa.text("deleted_at is not null")
-    )
-    op.drop_table("contacts")
-    op.drop_index("ix_audit_logs_subject", table_name="audit_logs")
-    op.drop_table("audit_logs")
-    op.drop_index(op.f("ix_access_tokens_user_id"), table_name="access_tokens")
-    op.drop_table("access_tokens")
-    op.drop_table("workers")
-    op.drop_table("users")
-    op.drop_table("accounts")
+    row_level_security.add_policies()

@@ -4,8 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from db.migrations.policies import definer, grant, wall
-from db.migrations.row_level_security import DUE_ACCOUNTS as DUE_BEFORE
+from db.migrations.policies import add_definer_function, add_tenant_policy, grant_to_app_user
 
 revision = "0002"
 down_revision = "0001"
@@ -469,70 +468,12 @@ def upgrade() -> None:
     op.drop_constraint("ck_effects_kind", "effects")
     op.create_check_constraint(op.f("ck_effects_kind"), "effects", MORE_KINDS)
     for table in (*OWN, "enrollment_moves"):
-        wall(table)
-    grant(OWN)
-    grant(("enrollment_moves",), "select, insert")
-    definer(
+        add_tenant_policy(table)
+    grant_to_app_user(OWN)
+    grant_to_app_user(("enrollment_moves",), "select, insert")
+    add_definer_function(
         "due_accounts(timestamptz)",
         DUE_ACCOUNTS,
         ("accounts", "enrollments", "events", "effects", "jobs", "workflow_clocks", "segments", "tasks"),
     )
-    definer("hook_of(bytea)", HOOK_OF, ("hooks",))
-
-
-def downgrade() -> None:
-    op.execute("drop function hook_of(bytea)")
-    definer("due_accounts(timestamptz)", DUE_BEFORE, ())
-    op.drop_constraint("ck_effects_kind", "effects")
-    op.create_check_constraint(op.f("ck_effects_kind"), "effects", KINDS)
-    op.drop_column("mailbox_messages", "channel")
-    op.drop_index(
-        "uq_enrollments_live", table_name="enrollments", postgresql_where=sa.text("status = 'active'")
-    )
-    op.create_index(
-        op.f("uq_enrollments_live"),
-        "enrollments",
-        ["account_id", "workflow_id", "contact_id"],
-        unique=True,
-        postgresql_where="(status = 'active'::text)",
-    )
-    op.drop_column("enrollments", "of_deleted")
-    op.drop_column("enrollments", "paused_at")
-    op.drop_column("enrollments", "heard_event_id")
-    op.drop_column("enrollments", "data")
-    op.drop_column("enrollments", "entry_key")
-    op.drop_column("effects", "error_class")
-    op.drop_constraint(op.f("fk_contacts_account_id_owner_id_memberships"), "contacts", type_="foreignkey")
-    op.drop_index(op.f("ix_contacts_account_id_owner_id"), table_name="contacts")
-    op.drop_column("contacts", "sms_consent")
-    op.drop_column("contacts", "email_consent")
-    op.drop_column("contacts", "owner_id")
-    op.drop_index(op.f("ix_enrollment_moves_account_id_enrollment_id"), table_name="enrollment_moves")
-    op.drop_table("enrollment_moves")
-    op.drop_index("uq_approvals_visit", table_name="approvals")
-    op.drop_index("ix_approvals_open", table_name="approvals", postgresql_where=sa.text("status = 'open'"))
-    op.drop_table("approvals")
-    op.drop_index("ix_workflow_clocks_next", table_name="workflow_clocks")
-    op.drop_table("workflow_clocks")
-    op.drop_index(
-        "ix_tasks_open",
-        table_name="tasks",
-        postgresql_where=sa.text("completed_at is null and overdue_at is null and due_at is not null"),
-    )
-    op.drop_index("ix_tasks_assignee", table_name="tasks")
-    op.drop_index(op.f("ix_tasks_account_id_contact_id_created_at"), table_name="tasks")
-    op.drop_table("tasks")
-    op.drop_index(op.f("ix_segment_members_account_id_contact_id"), table_name="segment_members")
-    op.drop_table("segment_members")
-    op.drop_index(op.f("ix_notes_account_id_contact_id_created_at"), table_name="notes")
-    op.drop_table("notes")
-    op.drop_index(op.f("ix_hook_deliveries_account_id_received_at"), table_name="hook_deliveries")
-    op.drop_table("hook_deliveries")
-    op.drop_table("step_states")
-    op.drop_index(op.f("ix_notifications_account_id_user_id_created_at"), table_name="notifications")
-    op.drop_table("notifications")
-    op.drop_index("uq_hooks_trigger", table_name="hooks")
-    op.drop_table("hooks")
-    op.drop_table("breakers")
-    op.drop_index("ix_segments_due", table_name="segments", postgresql_where=sa.text("due_at is not null"))
-    op.drop_table("segments")
+    add_definer_function("hook_of(bytea)", HOOK_OF, ("hooks",))

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from db.migrations.policies import grant, wall
+from db.migrations.policies import add_tenant_policy, grant_to_app_user
 
 revision = "0003"
 down_revision = "0002"
@@ -45,11 +45,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("one", name=op.f("pk_installation")),
     )
     op.execute("insert into installation (id, beat_at) values (gen_random_uuid(), clock_timestamp())")
-    wall("batches")
-    grant(("batches",))
-    grant(("installation",), "select, update")
-
-
-def downgrade() -> None:
-    op.drop_table("installation")
-    op.drop_table("batches")
+    add_tenant_policy("batches")
+    grant_to_app_user(("batches",))
+    grant_to_app_user(("installation",), "select, update")

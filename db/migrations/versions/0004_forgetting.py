@@ -1,8 +1,6 @@
 """which accounts have events and deliveries that have served their time"""
 
-from alembic import op
-
-from db.migrations.policies import definer
+from db.migrations.policies import add_definer_function
 
 revision = "0004"
 down_revision = "0003"
@@ -22,8 +20,6 @@ $$
 
 
 def upgrade() -> None:
-    definer("aged_accounts(timestamptz, uuid)", AGED_ACCOUNTS, ("accounts", "events", "hook_deliveries"))
-
-
-def downgrade() -> None:
-    op.execute("drop function aged_accounts(timestamptz, uuid)")
+    add_definer_function(
+        "aged_accounts(timestamptz, uuid)", AGED_ACCOUNTS, ("accounts", "events", "hook_deliveries")
+    )

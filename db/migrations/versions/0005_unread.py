@@ -17,11 +17,3 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("read_at is null"),
     )
-
-
-def downgrade() -> None:
-    op.drop_index(
-        "ix_notifications_unread",
-        table_name="notifications",
-        postgresql_where=sa.text("read_at is null"),
-    )

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from db.migrations.policies import grant, wall
+from db.migrations.policies import add_tenant_policy, grant_to_app_user
 
 revision = "0006"
 down_revision = "0005"
@@ -32,9 +32,5 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("account_id", "enrollment_id", name=op.f("pk_relocations")),
     )
-    wall("relocations")
-    grant(["relocations"])
-
-
-def downgrade() -> None:
-    op.drop_table("relocations")
+    add_tenant_policy("relocations")
+    grant_to_app_user(["relocations"])

@@ -12,8 +12,3 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("batches", sa.Column("kind", sa.Text(), server_default="move", nullable=False))
     op.create_check_constraint(op.f("ck_batches_kind"), "batches", "kind in ('move', 'match')")
-
-
-def downgrade() -> None:
-    op.drop_constraint(op.f("ck_batches_kind"), "batches")
-    op.drop_column("batches", "kind")

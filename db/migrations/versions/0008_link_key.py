@@ -13,10 +13,6 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("installation", sa.Column("link_key", sa.LargeBinary(), nullable=True))
-    made = sa.text("update installation set link_key = :key").bindparams(key=secrets.token_bytes(64))
-    op.get_bind().execute(made)
+    statement = sa.text("update installation set link_key = :key").bindparams(key=secrets.token_bytes(64))
+    op.get_bind().execute(statement)
     op.alter_column("installation", "link_key", nullable=False)
-
-
-def downgrade() -> None:
-    op.drop_column("installation", "link_key")

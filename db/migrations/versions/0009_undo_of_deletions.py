@@ -3,8 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from db.migrations.policies import definer
-from db.migrations.row_level_security import WORN_ACCOUNTS
+from db.migrations.policies import add_definer_function
 
 revision = "0009"
 down_revision = "0008"
@@ -45,13 +44,4 @@ def upgrade() -> None:
             unique=False,
             postgresql_where=sa.text("deleted_at is not null"),
         )
-    definer(SIGNATURE, WORN, ("contacts", "notes", "tasks", "trigger_decisions"))
-
-
-def downgrade() -> None:
-    definer(SIGNATURE, WORN_ACCOUNTS, ())
-    for table in ("tasks", "notes"):
-        op.drop_index(f"ix_{table}_deleted", table_name=table)
-        op.drop_column(table, "deleted_at")
-    op.drop_index("ix_contacts_deletion_job", table_name="contacts")
-    op.drop_column("contacts", "deletion_job_id")
+    add_definer_function(SIGNATURE, WORN, ("contacts", "notes", "tasks", "trigger_decisions"))

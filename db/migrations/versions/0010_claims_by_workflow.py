@@ -1,11 +1,7 @@
 """claims look at one workflow at a time; accounts with nothing but held work are not due"""
 
-from importlib import import_module
-
-from alembic import op
-
 from db.migrations.indexes import build_index, drop_index
-from db.migrations.policies import definer
+from db.migrations.policies import add_definer_function
 
 revision = "0010"
 down_revision = "0009"
@@ -78,16 +74,6 @@ BEFORE = {
 def upgrade() -> None:
     for name, place in INDEXES.items():
         build_index(name, place)
-    definer("due_accounts(timestamptz)", DUE_ACCOUNTS, ("workflows",))
+    add_definer_function("due_accounts(timestamptz)", DUE_ACCOUNTS, ("workflows",))
     for name in BEFORE:
-        drop_index(name)
-
-
-def downgrade() -> None:
-    for name, place in BEFORE.items():
-        build_index(name, place)
-    before = import_module("db.migrations.versions.0002_vocabulary").DUE_ACCOUNTS
-    definer("due_accounts(timestamptz)", before, ())
-    op.execute("revoke select on workflows from app_definer")
-    for name in INDEXES:
         drop_index(name)

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-from db.migrations.auth_lookup import filled
-from db.migrations.policies import definer, grant, wall
+from db.migrations.auth_lookup import fill_parts
+from db.migrations.policies import add_definer_function, add_tenant_policy, grant_to_app_user
 
 revision = "0012"
 down_revision = "0011"
@@ -98,16 +98,10 @@ def upgrade() -> None:
         sa.UniqueConstraint("account_id", "email", name=op.f("uq_invitations_account_id_email")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_invitations_token_hash")),
     )
-    wall("invitations")
-    grant(["invitations"])
+    add_tenant_policy("invitations")
+    grant_to_app_user(["invitations"])
     op.execute("grant insert (id, email, name, password_hash) on users to app_definer")
     op.execute("grant insert (account_id, user_id, role) on memberships to app_definer")
     op.execute("grant delete on invitations to app_definer")
     for signature, declaration in FUNCTIONS:
-        definer(signature, filled(declaration), ("invitations",))
-
-
-def downgrade() -> None:
-    for signature, _ in FUNCTIONS:
-        op.execute(f"drop function {signature}")
-    op.drop_table("invitations")
+        add_definer_function(signature, fill_parts(declaration), ("invitations",))

@@ -7,7 +7,7 @@ import pytest
 from app.filters.fields import BUILT_IN
 from app.imports.domain.columns import choices, guess, looks_like_header
 from app.imports.domain.consents import UnknownWord, consent_of, is_opt_out
-from app.imports.domain.row_matching import Judged, Known, Values, judge, read_row
+from app.imports.domain.row_matching import CheckedRow, ExistingContact, Values, match_row, read_row
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def plain(values: object) -> tuple[Values, dict[str, str]]:
     return dict(values), {}  # type: ignore[call-overload]  # -- the mapping that read_row hands over
 
 
-def read(word: str, *, opt_out: bool = False) -> Judged:
+def read(word: str, *, opt_out: bool = False) -> CheckedRow:
     columns = [(0, "email"), (1, "email_consent")]
     return read_row(2, ["a@b.example", word], columns, 2, plain, BUILT_IN, {1} if opt_out else ())
 
@@ -105,11 +105,11 @@ def test_a_row_states_consent_or_is_left_out() -> None:
 
 
 def test_no_file_takes_back_a_denial() -> None:
-    contact = Known(uuid4(), {"email": "a@b.example", "email_consent": "denied"})
+    contact = ExistingContact(uuid4(), {"email": "a@b.example", "email_consent": "denied"})
     known = {("email", "a@b.example"): contact}
-    row = judge(read("subscribed"), known, True, frozenset())
+    row = match_row(read("subscribed"), known, True, frozenset())
     assert (row.verdict, row.changes) == ("unchanged", {})
     assert "stays denied" in str(row.reason)
-    granted = Known(uuid4(), {"email": "a@b.example", "email_consent": "granted"})
-    row = judge(read("unsubscribed"), {("email", "a@b.example"): granted}, True, frozenset())
+    granted = ExistingContact(uuid4(), {"email": "a@b.example", "email_consent": "granted"})
+    row = match_row(read("unsubscribed"), {("email", "a@b.example"): granted}, True, frozenset())
     assert row.changes == {"email_consent": ["granted", "denied"]}

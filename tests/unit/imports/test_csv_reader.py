@@ -9,17 +9,17 @@ from app.imports.domain.columns import guess, looks_like_header, mapping_errors
 from app.imports.domain.csv_reader import LONGEST_CELL, MOST_ROWS, data_lines, read_table, sniff
 from app.imports.domain.encoding import FileError, decode
 from app.imports.domain.row_matching import (
-    Judged,
-    Known,
+    CheckedRow,
+    ExistingContact,
     Values,
-    escaped,
-    judge,
+    escape_formula,
+    match_row,
     read_row,
-    repeated,
+    reject_duplicate,
     split_name,
-    unescaped,
+    unescape_formula,
 )
-from app.imports.domain.sample_file import HEADER, as_csv, people
+from app.imports.domain.sample_file import HEADER, as_csv, sample_rows
 
 TEXT = "name;e-mail\r\nJosé Ñandú;jose@example.com\r\nZoë “Z” Ångström;zoe@example.com\r\n"
 NONE: frozenset[object] = frozenset()
@@ -58,7 +58,7 @@ def test_what_is_no_text_is_refused(content: bytes) -> None:
 @pytest.mark.parametrize("ends", ["\r\n", "\n", "\r"])
 @pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "cp1252"])
 def test_every_dialect_gives_the_same_table(delimiter: str, ends: str, codec: str) -> None:
-    rows = [list(HEADER), *people(60)]
+    rows = [list(HEADER), *sample_rows(60)]
     content = as_csv(rows, ends, delimiter).encode(codec)
     table = read_table(content)
     assert (table.delimiter, table.has_header, table.rows, tuple(table.header)) == (
@@ -156,7 +156,7 @@ def plain(values: object) -> tuple[Values, dict[str, str]]:
     return given, {"email": "Write it right."} if given.get("email") == "bad" else {}
 
 
-def row(*cells: str, line: int = 2) -> Judged:
+def row(*cells: str, line: int = 2) -> CheckedRow:
     return read_row(line, list(cells), [(0, "email"), (1, "city")], 2, plain, BUILT_IN)
 
 
@@ -171,38 +171,44 @@ def test_a_row_is_judged_by_itself() -> None:
 
 def test_the_later_of_two_equal_lines_is_bad() -> None:
     seen: dict[tuple[str, str], int] = {}
-    assert repeated(row("a@b.example", "Oslo"), seen, {}).verdict == "new"
-    later = repeated(row("a@b.example", "Rome", line=9), seen, {})
+    assert reject_duplicate(row("a@b.example", "Oslo"), seen, {}).verdict == "new"
+    later = reject_duplicate(row("a@b.example", "Rome", line=9), seen, {})
     assert (later.verdict, later.reason) == ("bad", "Same e-mail as line 2.")
 
 
 def test_a_row_is_compared_with_the_contact_it_belongs_to() -> None:
-    contact, tag = Known(uuid4(), {"email": "a@b.example", "city": "Oslo"}), uuid4()
+    contact, tag = ExistingContact(uuid4(), {"email": "a@b.example", "city": "Oslo"}), uuid4()
     known = {("email", "a@b.example"): contact}
     tags = frozenset({tag})
-    assert judge(row("c@b.example", "Oslo"), known, True, frozenset()).verdict == "new"
-    assert judge(row("a@b.example", "Oslo"), known, True, frozenset()).verdict == "unchanged"
-    changed = judge(row("a@b.example", "Rome"), known, True, tags)
+    assert match_row(row("c@b.example", "Oslo"), known, True, frozenset()).verdict == "new"
+    assert match_row(row("a@b.example", "Oslo"), known, True, frozenset()).verdict == "unchanged"
+    changed = match_row(row("a@b.example", "Rome"), known, True, tags)
     assert (changed.verdict, changed.contact_id) == ("changed", contact.id)
     assert changed.changes == {"city": ["Oslo", "Rome"], "tags": [0, 1]}
-    skipped = judge(row("a@b.example", "Rome"), known, False, tags)
+    skipped = match_row(row("a@b.example", "Rome"), known, False, tags)
     assert (skipped.verdict, skipped.reason) == ("unchanged", "Exists already.")
 
 
 def test_an_external_id_comes_before_the_address() -> None:
-    first = Known(uuid4(), {"external_id": "1", "email": "a@b.example"})
-    other = Known(uuid4(), {"external_id": "2", "email": "c@b.example"})
+    first = ExistingContact(uuid4(), {"external_id": "1", "email": "a@b.example"})
+    other = ExistingContact(uuid4(), {"external_id": "2", "email": "c@b.example"})
     known = {
         ("external_id", "1"): first,
         ("email", "a@b.example"): first,
         ("external_id", "2"): other,
         ("email", "c@b.example"): other,
     }
-    moved = judge(Judged(2, [], {"external_id": "1", "email": "d@b.example"}), known, True, frozenset())
+    moved = match_row(
+        CheckedRow(2, [], {"external_id": "1", "email": "d@b.example"}), known, True, frozenset()
+    )
     assert moved.changes == {"email": ["a@b.example", "d@b.example"]}
-    taken = judge(Judged(2, [], {"external_id": "1", "email": "c@b.example"}), known, True, frozenset())
+    taken = match_row(
+        CheckedRow(2, [], {"external_id": "1", "email": "c@b.example"}), known, True, frozenset()
+    )
     assert taken.reason == "The e-mail address belongs to another contact."
-    unknown = judge(Judged(2, [], {"external_id": "3", "email": "c@b.example"}), known, True, frozenset())
+    unknown = match_row(
+        CheckedRow(2, [], {"external_id": "3", "email": "c@b.example"}), known, True, frozenset()
+    )
     assert unknown.verdict == "bad"
 
 
@@ -216,6 +222,6 @@ def test_names_are_split() -> None:
     "cell", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", " =1", "'=1", "plain", "", "'quoted'"]
 )
 def test_no_cell_becomes_a_formula_and_all_come_back(cell: str) -> None:
-    safe = escaped(cell)
+    safe = escape_formula(cell)
     assert not safe.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert unescaped(safe) == cell or cell == "'=1"
+    assert unescape_formula(safe) == cell or cell == "'=1"

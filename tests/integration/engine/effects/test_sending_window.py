@@ -23,7 +23,7 @@ async def a_minute_before_it_closes(stage: Stage) -> datetime:
 
 async def said(stage: Stage, enrollment: UUID) -> str:
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        return waits_for(await work.enrollments.one(enrollment), "Mail", work.now, "UTC")
+        return waits_for(await work.enrollments.row(enrollment), "Mail", work.now, "UTC")
 
 
 async def test_a_later_try_waits_for_the_window_to_open_again(stage: Stage) -> None:

@@ -1,0 +1,44 @@
+"""Jobs: background work that a member started (an import, a bulk edit)."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Base, TenantRow, of_account
+
+
+class Job(TenantRow, Base):
+    """Work that a person waits for (an import, a bulk edit). The row is the job; Redis only rings.
+    A worker holds it by a lease and a fence; `progress` survives both."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        of_account(),
+        CheckConstraint("status in ('queued', 'running', 'done', 'failed', 'cancelled')", name="status"),
+        Index(
+            "ix_jobs_due", "account_id", "due_at", postgresql_where=text("status in ('queued', 'running')")
+        ),
+        Index("ix_jobs_created", "account_id", "created_at"),
+    )
+
+    queue: Mapped[str]
+    task: Mapped[str]
+    args: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    status: Mapped[str] = mapped_column(server_default="queued")
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    max_attempts: Mapped[int] = mapped_column(server_default="5")
+    fence: Mapped[int] = mapped_column(server_default="0")
+    due_at: Mapped[datetime]
+    lease_until: Mapped[datetime | None]
+    progress: Mapped[int] = mapped_column(server_default="0")
+    total: Mapped[int] = mapped_column(server_default="0")
+    result: Mapped[dict[str, Any] | None]
+    error: Mapped[str | None]
+    actor_kind: Mapped[str]
+    actor_id: Mapped[str]
+    actor_name: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
