@@ -122,12 +122,3 @@ def session_of(secret: str) -> UUID | None:
 def digest(secret: str) -> bytes:
     """What is kept of a secret that has 256 random bits: its SHA-256."""
     return hashlib.sha256(secret.encode()).digest()
-
-
-def normal_email(text: str) -> str:
-    """An address as it is stored: trimmed and in lower case; "" when it is none."""
-    email = text.strip().lower()
-    name, at, domain = email.rpartition("@")
-    plain = email.isprintable() and not any(sign in email for sign in ' <>,;"()[]\\')
-    fits = name and at and "." in domain.strip(".") and len(email) <= 254 and "@" not in name
-    return email if plain and fits and ".." not in domain else ""

@@ -3,7 +3,8 @@
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
-from app.credentials import hash_password, normal_email, password_problem
+from app.credentials import hash_password, password_problem
+from app.email_addresses import normalize_email
 from app.runtime import open_runtime
 from app.settings import Settings
 from app.work import SYSTEM, Work, open_work
@@ -17,7 +18,7 @@ async def create_account(settings: Settings, name: str, email: str, person: str,
     Raises:
         SystemExit: with a sentence, when the address is taken or the password is weak.
     """
-    address = normal_email(email)
+    address = normalize_email(email)
     problem = (
         "Enter a valid e-mail address." if "@" not in address else password_problem(password, address, person)
     )

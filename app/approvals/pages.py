@@ -4,6 +4,7 @@ from typing import Any
 
 from app.approvals.schemas import AnswerForm, ApprovalLine, ApprovalList, Option
 from app.approvals.use_cases import STEER, may_answer
+from app.contacts.domain import display_name
 from app.web.actions import Action, action, actions
 from app.work import Work
 
@@ -37,14 +38,13 @@ def line_of(row: Any, names: dict[str, str]) -> ApprovalLine:
     """A row as it is shown; `names` of members by id."""
     options = [Option(option["key"], option["name"] or option["key"]) for option in row.options]
     chosen = next((option.name for option in options if option.key == row.answer), row.answer or "")
-    name = " ".join(part for part in (row.first_name, row.last_name) if part)
     return ApprovalLine(
         id=row.id,
         question=row.question,
         options=options,
         users=[names.get(user, "somebody who left") for user in row.users],
         status=row.status,
-        contact_name=name or row.email or "Unnamed contact",
+        contact_name=display_name(row._asdict()),
         contact_href="" if row.deleted_at else f"/contacts/{row.contact_id}",
         workflow_name=row.workflow_name,
         workflow_href=f"/workflows/{row.workflow_id}",

@@ -1,7 +1,6 @@
 """The audit log: who did what, filtered and in pages."""
 
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from litestar import get
@@ -11,6 +10,7 @@ from litestar.params import FromQuery
 from app.audit.schemas import ACTOR_KINDS, KINDS, PAGES, AuditEntry, AuditList, changes_of
 from app.permissions import Permission
 from app.web.guards import may
+from app.web.paging import neighbor_links
 from app.work import Work
 
 
@@ -40,12 +40,11 @@ async def audit(
         before=before,
     )
     items = [entry_of(row) for row in rows]
-    newer = more if before else after is not None
-    older = True if before else more
+    following, previous = neighbor_links("/audit", filters, items, after, before, more=more)
     return AuditList(
         items=items,
-        next=_address(filters, "after", items[-1].id) if items and older else "",
-        previous=_address(filters, "before", items[0].id) if items and newer else "",
+        next=following,
+        previous=previous,
         **filters,
         kinds=list(KINDS),
         actor_kinds=list(ACTOR_KINDS),
@@ -68,8 +67,3 @@ def entry_of(row: Any) -> AuditEntry:
         row.request_id,
         PAGES.get(row.subject_kind, "").format(row.subject_id),
     )
-
-
-def _address(filters: dict[str, str], name: str, value: UUID) -> str:
-    query = {key: text for key, text in filters.items() if text} | {name: str(value)}
-    return f"/audit?{urlencode(query)}"

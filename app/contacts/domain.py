@@ -71,7 +71,8 @@ def nameless(values: Mapping[str, object]) -> str | None:
 
 
 def display_name(values: Mapping[str, object]) -> str:
-    """What to call a contact: the names, else e-mail, company, phone."""
+    """What to call a contact: the first and last name, else the email, company, phone or external id,
+    whichever `values` holds first."""
     names = " ".join(str(values[key]) for key in ("first_name", "last_name") if values.get(key))
     rest = (str(values[key]) for key in ("email", "company", "phone", "external_id") if values.get(key))
-    return names or next(rest, "") or "No name"
+    return names or next(rest, "") or "Unnamed contact"

@@ -1,12 +1,9 @@
 """The list of contacts as its address describes it: search, conditions, order, page, columns."""
 
-import base64
-import binascii
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import urlencode
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -25,7 +22,6 @@ PATH = "/contacts"
 DEFAULT_SORT = "-created_at"
 DEFAULT_COLUMNS = ("email", "company", "phone", "city", "state", "tags", "updated_at")
 LONGEST_SEARCH = 200
-STALE_CURSOR = "This page does not fit the order of the list. Go to its first page."
 FIX_SEGMENT = "Open the segment and change its filter."
 # The header of a column that sorts, by the column's key.
 SORT_OF = {key: key for key in SORTS}
@@ -119,22 +115,9 @@ def read_columns(columns: Iterable[str], fields: Fields) -> list[str]:
     return list(dict.fromkeys(name for name in names if name in fields and fields[name].held))
 
 
-def write_cursor(value: Any, contact_id: UUID) -> str:
-    """The place of a row, for `after` and `before`."""
-    return base64.urlsafe_b64encode(msgspec.json.encode([value, contact_id])).decode().rstrip("=")
-
-
-def read_cursor(name: str, cursor: str, sort: str) -> tuple[Any, UUID]:
-    """The place that `write_cursor` wrote. Raises `Invalid` for `name`."""
-    kind: Any = datetime if sort in ("created_at", "updated_at") else str
-    try:
-        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        value, contact_id = msgspec.json.decode(raw, type=tuple[kind, UUID])
-    except (ValueError, binascii.Error, msgspec.DecodeError, UnicodeError):
-        raise Invalid({name: STALE_CURSOR}) from None
-    if (isinstance(value, datetime) and value.tzinfo is None) or "\0" in str(value):
-        raise Invalid({name: STALE_CURSOR})
-    return value, contact_id
+def cursor_kind(sort: str) -> type:
+    """The type of the sort value in a cursor of this order."""
+    return datetime if sort in ("created_at", "updated_at") else str
 
 
 def added_condition(field: str, op: str, values: Sequence[str], unit: str, fields: Fields) -> list[str]:

@@ -16,10 +16,9 @@ from app.contacts.listing import (
     chips_of,
     columns_of,
     condition,
+    cursor_kind,
     new_condition_form,
-    read_cursor,
     read_sort,
-    write_cursor,
 )
 from app.contacts.schemas import (
     BulkConsentForm,
@@ -50,6 +49,7 @@ from app.tasks.pages import task_actions
 from app.tasks.pages import view_of as task_of
 from app.tasks.schemas import TaskForm
 from app.web.actions import Action, action, actions
+from app.web.paging import read_cursor, write_cursor
 from app.work import Work
 from db.repositories.contacts import MOST_COUNTED
 
@@ -78,7 +78,7 @@ async def read_page(
         clause,
         key,
         descending=down,
-        cursor=read_cursor(name, cursor, key) if cursor else None,
+        cursor=read_cursor(cursor, cursor_kind(key), name) if cursor else None,
         backwards=bool(before),
         limit=query.limit or PAGE_SIZE,
     )

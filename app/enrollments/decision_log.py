@@ -4,6 +4,7 @@ is worked out now and says so."""
 from typing import Any
 from uuid import UUID
 
+from app.contacts.domain import display_name
 from app.engine.core.entry_rules import EntryDecision, Verdict, decide_entry
 from app.engine.core.events import CONTACT_DELETED, Event, Source
 from app.engine.core.trigger_index import TriggerIndex
@@ -13,9 +14,10 @@ from app.engine.matching.enroll import EntryCandidate, count_entries_today, read
 from app.engine.program_cache import AccountContext
 from app.enrollments.decision_values import Names, seen_values
 from app.enrollments.labels import EVENTS, SOURCES
-from app.enrollments.pages import at_page, zone_of
+from app.enrollments.pages import zone_of
 from app.enrollments.schemas import Choice, WhyLine, WhyPage
 from app.errors import NotFound
+from app.web.paging import neighbor_links
 from app.work import Work
 from db.queries.batch_session import BatchSession
 from db.queries.event_matching import LATEST_EVENT_DECISIONS, NEWER_EVENT_DECISIONS, OLDER_EVENT_DECISIONS
@@ -59,7 +61,7 @@ async def why_page(
     contact = await work.contacts.row(contact_id)
     if contact is None:
         raise NotFound("contact")
-    name = " ".join(filter(None, (contact.first_name, contact.last_name))) or contact.email or "Contact"
+    name = display_name(contact._asdict())
     choices = [
         Choice(str(workflow.id), workflow.name) for workflow in await work.enrollments.workflow_names()
     ]
@@ -80,10 +82,8 @@ async def why_page(
     names = Names(await work.fields.catalogue(), await work.tags.names(), work.now, zone_of(work))
     for line in page.items:
         line.seen = seen_values(line.detail, names)
-    newer, older = (more if before else after is not None), (True if before else more)
     path, query = f"/contacts/{contact_id}/why", {"workflow": str(workflow_id)}
-    page.next = at_page(path, query, after=rows[-1].id) if rows and older else ""
-    page.previous = at_page(path, query, before=rows[0].id) if rows and newer else ""
+    page.next, page.previous = neighbor_links(path, query, rows, after, before, more=more)
     return page
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from app.approvals.pages import answering
 from app.approvals.pages import line_of as line_of_approval
+from app.contacts.domain import display_name
 from app.engine.core.step_titles import titles
 from app.engine.core.version import load_version
 from app.enrollments.labels import reason_of, visit_note, waits_for, why
@@ -28,6 +28,7 @@ from app.enrollments.use_cases.progress import SKIPPED
 from app.errors import NotFound
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
+from app.web.paging import neighbor_links
 from app.work import Work
 from db.repositories.contacts import MOST_COUNTED
 
@@ -45,12 +46,6 @@ Titles = Mapping[tuple[UUID, int], Mapping[str, str]]
 def zone_of(work: Work) -> str:
     """The account's zone."""
     return getattr(work.principal, "time_zone", "") or "UTC"
-
-
-def name_of(row: Any) -> str:
-    """What a contact is called: the name, else the address."""
-    name = " ".join(part for part in (row.first_name, row.last_name) if part)
-    return name or row.email or "Unnamed contact"
 
 
 async def titles_of(work: Work, versions: set[tuple[UUID, int]]) -> Titles:
@@ -71,7 +66,7 @@ def line_of(work: Work, row: Any, names: Mapping[str, str]) -> dict[str, Any]:
         "workflow_name": row.workflow_name,
         "version": row.version,
         "contact_id": row.contact_id,
-        "contact_name": name_of(row),
+        "contact_name": display_name(row._asdict()),
         "status": row.status,
         "step_key": row.step_key,
         "step": step,
@@ -110,11 +105,11 @@ async def enrollment_list(
         "workflow_id": "" if workflow is not None else str(workflow_id or ""),
         "contact_id": str(contact_id or ""), "status": status, "step": step, "q": q,
     }  # fmt: skip
-    newer, older = (more if before else after is not None), (True if before else more)
+    following, previous = neighbor_links(path, query, items, after, before, more=more)
     return EnrollmentList(
         items=items,
-        next=at_page(path, query, after=items[-1].id) if items and older else "",
-        previous=at_page(path, query, before=items[0].id) if items and newer else "",
+        next=following,
+        previous=previous,
         counts={status_name: min(counts[status_name], MOST_COUNTED) for status_name in STATUSES},
         total=min(sum(counts.values()), MOST_COUNTED),
         counted_to=MOST_COUNTED,
@@ -149,14 +144,6 @@ async def _steps(work: Work, workflow: Any) -> list[Choice]:
     version = (workflow.id, workflow.live_version)
     named = (await titles_of(work, {version}))[version]
     return [Choice(key, title) for key, title in named.items() if "." not in key]
-
-
-def at_page(path: str, filters: Mapping[str, str], **cursor: UUID) -> str:
-    """The address of a list with its filters, from a cursor on."""
-    query = {key: value for key, value in filters.items() if value} | {
-        key: str(value) for key, value in cursor.items()
-    }
-    return f"{path}?{urlencode(query)}"
 
 
 async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:

@@ -1,14 +1,13 @@
 """What a contact keeps of a text put into one of its built-in text fields: forms, scripts, imports and steps
 all ask here."""
 
-import re
 from functools import cache
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import phonenumbers
 
-from app.credentials import normal_email
+from app.email_addresses import normalize_email
 from app.filters.fields import BUILT_IN, FieldSpec, FieldType
 from app.filters.values import value_of
 
@@ -23,7 +22,6 @@ LONGEST: dict[str, int] = dict.fromkeys(TEXT_KEYS, 200) | {
     "time_zone": 64,
     "postal_code": 40,
 }
-_EMAIL = re.compile(r"[^\s@<>()\[\],;:\"\\]+@(?:[^\s@<>()\[\],;:\"\\.]+\.)+[^\s@<>()\[\],;:\"\\.]{2,}")
 Value = str | int | float | bool | None
 
 
@@ -70,8 +68,8 @@ def phone(text: str, region: str) -> str:
 
 
 def _email(text: str) -> str:
-    address = normal_email(text.removeprefix("mailto:"))
-    if _EMAIL.fullmatch(address) is None:
+    address = normalize_email(text.removeprefix("mailto:"))
+    if not address:
         raise ValueError("Write the e-mail address like name@example.com.")
     return address
 

@@ -9,7 +9,8 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.exc import IntegrityError
 
-from app.credentials import digest, new_secret, normal_email
+from app.credentials import digest, new_secret
+from app.email_addresses import normalize_email
 from app.engine.core.entry_rules import at_path
 from app.engine.core.events import CONTACT_CREATED, WEBHOOK_RECEIVED
 from app.engine.core.triggers import InboundWebhook
@@ -183,7 +184,7 @@ async def _contact(work: Work, trigger: InboundWebhook, body: Any) -> UUID:
         if contact_id is None:
             raise Invalid({"contact": f"No contact has the id that stands at {where}."})
         return contact_id
-    email = normal_email(identifier)
+    email = normalize_email(identifier)
     if not email:
         raise Invalid({"contact": f"There is no e-mail address at {where}."})
     contact = await work.contacts.owner_of("email", email, None)

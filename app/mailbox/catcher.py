@@ -13,7 +13,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.credentials import normal_email
+from app.email_addresses import normalize_email
 from app.mailbox.message_catcher import serve_messages
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
@@ -71,7 +71,7 @@ class MailCatcher:
                 return UUID(named)
             except ValueError:
                 return None
-        address = normal_email(recipient)
+        address = normalize_email(recipient)
         person = await self.directory.person(address) if address else None
         return person.memberships[0].account_id if person and person.memberships else None
 

@@ -1,7 +1,6 @@
 """The Mailbox screen: what the demo's catcher took, so that nobody needs a real mail server to look at it."""
 
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from litestar import Controller, get
@@ -12,6 +11,7 @@ from app.errors import NotFound
 from app.mailbox.schemas import Channel, Header, MailLine, MailList, MailPage
 from app.permissions import Permission
 from app.web.guards import may
+from app.web.paging import neighbor_links, page_link
 from app.work import Work
 
 
@@ -68,12 +68,8 @@ async def _list(
     rows, more = await work.mailbox.page(
         q.strip(), after, before, channel=channel, secrets=work.may(Permission.MANAGE_MEMBERS)
     )
-    filters = {name: value for name, value in (("q", q), ("channel", channel.value)) if value}
-    here = {
-        **filters,
-        **({"after": str(after)} if after else {}),
-        **({"before": str(before)} if before else {}),
-    }
+    filters = {"q": q, "channel": channel.value}
+    here = filters | {"after": str(after or ""), "before": str(before or "")}
     items = [
         MailLine(
             row.id,
@@ -82,21 +78,16 @@ async def _list(
             row.subject,
             row.bit,
             row.received_at,
-            _at(f"/mailbox/{row.id}", here),
+            page_link(f"/mailbox/{row.id}", here),
         )
         for row in rows
     ]
-    newer = more if before else after is not None
-    older = True if before else more
+    following, previous = neighbor_links("/mailbox", filters, items, after, before, more=more)
     return {
         "items": items,
-        "next": _at("/mailbox", filters | {"after": str(items[-1].id)}) if items and older else "",
-        "previous": _at("/mailbox", filters | {"before": str(items[0].id)}) if items and newer else "",
+        "next": following,
+        "previous": previous,
         "q": q,
         "channel": channel,
         "actions": [],
     }
-
-
-def _at(path: str, query: dict[str, str]) -> str:
-    return f"{path}?{urlencode(query)}" if query else path

@@ -10,10 +10,10 @@ from app.credentials import (
     digest,
     hash_password,
     new_secret,
-    normal_email,
     password_matches,
     password_problem,
 )
+from app.email_addresses import normalize_email
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.members.domain import role_refusal
 from app.members.password_links import INVITATION_HOURS, send_email
@@ -41,7 +41,7 @@ async def invite(work: Work, form: MemberForm) -> tuple[InvitationView, str]:
         Forbidden: the role is above the inviter's own.
         Conflict: the address belongs to a member of this account.
     """
-    email = normal_email(form.email)
+    email = normalize_email(form.email)
     if not email:
         raise Invalid({"email": "Enter an email address, such as ana@example.com."})
     _refuse_role(work, form.role)

@@ -5,7 +5,8 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from app.enrollments.pages import STEER, name_of, titles_of
+from app.contacts.domain import display_name
+from app.enrollments.pages import STEER, titles_of
 from app.operations.schemas import Failing
 from app.operations.titles import title_of
 from app.permissions import Permission
@@ -39,7 +40,8 @@ def _group(row: Any, names: Mapping[str, str]) -> Failing:
     step = names.get(row.step_key or "", row.step_key or "before the first step")
     tries = f" · try {row.attempts}" if row.attempts else ""
     more = "+" if row.people >= MOST_COUNTED else ""
-    who = name_of(row) if row.people == 1 else f"{row.people:,}{more} contacts, {name_of(row)} last"
+    name = display_name(row._asdict())
+    who = name if row.people == 1 else f"{row.people:,}{more} contacts, {name} last"
     return Failing(
         _id(row),
         row.what,

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import AuditLog
+from db.paging import fetch_page
 
 COLUMNS = (
     AuditLog.id,
@@ -52,11 +53,4 @@ class AuditRepository:
             query = query.where(column == value) if value else query
         if actor:
             query = query.where(AuditLog.actor_name.op("^@")(actor))
-        if before is not None:
-            query = query.where(AuditLog.id > before).order_by(AuditLog.id)
-        else:
-            query = query.where(AuditLog.id < after) if after is not None else query
-            query = query.order_by(AuditLog.id.desc())
-        rows = (await self.session.execute(query.limit(limit + 1))).all()
-        entries = list(rows[:limit])
-        return (entries[::-1] if before is not None else entries), len(rows) > limit
+        return await fetch_page(self.session, query, AuditLog.id, after=after, before=before, limit=limit)

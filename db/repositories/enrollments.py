@@ -19,6 +19,7 @@ from db.models import (
     WorkflowVersion,
 )
 from db.queries.step_side_effects import READ_ACCOUNT_MEMBERS
+from db.paging import fetch_page
 from db.repositories.contacts import MOST_COUNTED
 from db.tenancy import TenantRepository
 
@@ -124,14 +125,7 @@ class EnrollmentRepository(TenantRepository[Enrollment]):
             query = query.where(column == value) if value else query
         if q:
             query = query.where(Contact.search.contains(q.lower(), autoescape=True))
-        if before is not None:
-            query = query.where(Enrollment.id > before).order_by(Enrollment.id)
-        else:
-            query = query.where(Enrollment.id < after) if after is not None else query
-            query = query.order_by(Enrollment.id.desc())
-        rows = (await self.session.execute(query.limit(limit + 1))).all()
-        page_rows = list(rows[:limit])
-        return (page_rows[::-1] if before is not None else page_rows), len(rows) > limit
+        return await fetch_page(self.session, query, Enrollment.id, after=after, before=before, limit=limit)
 
     async def counts(self, workflow_id: UUID | None = None) -> dict[str, int]:
         """How many enrollments have each status, counted up to one more than MOST_COUNTED."""

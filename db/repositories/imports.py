@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import bindparam, delete, func, select, text, update
 
 from db.models import Import, ImportRow, Job, Tag
+from db.paging import fetch_page
 from db.repositories.tags import slug_of
 from db.tenancy import TenantRepository
 
@@ -92,15 +93,10 @@ class ImportRepository(TenantRepository[Import]):
 
     async def page(self, before: UUID | None = None, after: UUID | None = None) -> tuple[list[Any], bool]:
         """One page of imports, newest first, and whether there are more in that direction."""
-        query = IMPORTS_WITH_JOB.limit(PAGE + 1)
-        if before is not None:
-            query = query.where(Import.id > before).order_by(Import.id)
-        else:
-            query = query.order_by(Import.id.desc())
-            query = query.where(Import.id < after) if after is not None else query
-        rows = list((await self.session.execute(query, {"account": self.account_id})).all())
-        items = rows[:PAGE]
-        return (items[::-1] if before is not None else items), len(rows) > PAGE
+        return await fetch_page(
+            self.session, IMPORTS_WITH_JOB, Import.id, after=after, before=before, limit=PAGE,
+            parameters={"account": self.account_id},
+        )  # fmt: skip
 
     async def row(self, import_id: UUID) -> Any | None:
         """One import with the state of its job, without its content."""

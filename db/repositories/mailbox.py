@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import func, or_, select
 
 from db.models import MailboxMessage
+from db.paging import fetch_page
 from db.tenancy import TenantRepository
 
 # A link that chooses a password opens an account to whoever reads it.
@@ -52,14 +53,9 @@ class MailboxRepository(TenantRepository[MailboxMessage]):
             query = query.where(
                 or_(*(func.lower(column).contains(q.lower(), autoescape=True) for column in places))
             )
-        if before is not None:
-            query = query.where(MailboxMessage.id > before).order_by(MailboxMessage.id)
-        else:
-            query = query.where(MailboxMessage.id < after) if after is not None else query
-            query = query.order_by(MailboxMessage.id.desc())
-        rows = (await self.session.execute(query.limit(limit + 1))).all()
-        messages = list(rows[:limit])
-        return (messages[::-1] if before is not None else messages), len(rows) > limit
+        return await fetch_page(
+            self.session, query, MailboxMessage.id, after=after, before=before, limit=limit
+        )
 
     async def message(self, message_id: UUID, *, secrets: bool) -> Any:
         """One whole message, None when it is not there or not to be seen."""

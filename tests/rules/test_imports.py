@@ -25,7 +25,7 @@ class Part:
 PARTS = {
     "domain": Part(
         ("app/engine/core/*.py", "app/*/domain.py", "app/*/domain/*.py", "app/filters/*.py"),
-        may=("{own}.domain", "app.engine.core", "app.filters", "app.permissions", "app.credentials"),
+        may=("{own}.domain", "app.engine.core", "app.filters", "app.permissions", "app.email_addresses"),
         only=("msgspec",),
     ),
     "engine": Part(
@@ -43,13 +43,13 @@ PARTS = {
     "use cases": Part(
         ("app/*/use_cases.py", "app/*/use_cases/*.py"),
         may=("{own}", "app.filters", "app.engine", "app.work", "app.ports", "app.errors",
-             "app.permissions", "app.credentials", "app.patch", "db"),
+             "app.permissions", "app.credentials", "app.email_addresses", "app.patch", "db"),
         never=("litestar", "saq"),
     ),
     "controllers": Part(
         ("app/*/controllers.py", "app/*/controllers/*.py"),
         may=("{own}", "app.engine.core", "app.filters", "app.web", "app.work", "app.errors",
-             "app.permissions", "app.credentials"),
+             "app.permissions", "app.credentials", "app.email_addresses"),
         never=("sqlalchemy", "saq", "asyncpg", "advanced_alchemy"),
     ),
     "db": Part(

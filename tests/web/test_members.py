@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from app.credentials import digest, normal_email, password_problem
+from app.credentials import digest, password_problem
+from app.email_addresses import normalize_email
 from app.members.domain import role_refusal
 from app.permissions import Role
 from tests.support.web_kit import HTML, JSON, OWN
@@ -42,7 +43,7 @@ async def test_an_address_that_is_none(world: World, email: str) -> None:
         answer = await client.post("/members", json={"email": email, "role": "viewer"})
     assert answer.status_code == 422
     assert list(answer.json()["errors"]) == ["email"]
-    assert normal_email(email) == ""
+    assert normalize_email(email) == ""
 
 
 async def test_a_role_counts_from_the_next_request(world: World) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from app.credentials import normal_email
 from app.engine.advancing.changeset import ChangeSet
+from app.email_addresses import normalize_email
 from app.engine.advancing.loader import state_of
 from app.engine.core.advance import leave
 from app.engine.core.events import MANUAL
@@ -33,7 +33,7 @@ async def contact_named(work: Work, text: str) -> UUID:
     try:
         ids = await work.enrollments.contact_ids(ids=[UUID(text)])
     except ValueError:
-        if address := normal_email(text):
+        if address := normalize_email(text):
             ids = await work.enrollments.contact_ids(email=address)
     if not ids:
         raise Invalid({"contact": "Enter the e-mail address or the id of a contact of this account."})

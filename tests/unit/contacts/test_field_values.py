@@ -67,7 +67,7 @@ def test_names() -> None:
     assert nameless({"phone": "+1"}) is None
     assert display_name({"last_name": "Lee", "first_name": "Ann", "email": "a@x"}) == "Ann Lee"
     assert display_name({"email": "a@x"}) == "a@x"
-    assert display_name({}) == "No name"
+    assert display_name({}) == "Unnamed contact"
 
 
 @given(st.text(max_size=60))

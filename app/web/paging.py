@@ -1,0 +1,59 @@
+"""Links to the neighboring pages of a list, and the cursor of a list that is sorted by a value.
+
+A list in the order of ids names its neighbors by the id of its last (`after`) or first row (`before`). A list
+that is sorted by something else needs the sort value too: `write_cursor` packs both into one text."""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+
+from app.errors import Invalid
+
+MISPLACED = "This page does not fit the order of the list. Go to its first page."
+
+
+def neighbor_links(
+    path: str, filters: Mapping[str, str], rows: Sequence[Any], after: object, before: object, *, more: bool
+) -> tuple[str, str]:
+    """The addresses of the next and the previous page, "" where there is none. `rows` is this page, newest
+    first; `more` says whether rows are left in the direction of `before` or, without it, of `after`."""
+    if not rows:
+        return "", ""
+    has_next = more if not before else True
+    has_previous = more if before else bool(after)
+    return (
+        page_link(path, filters, after=rows[-1].id) if has_next else "",
+        page_link(path, filters, before=rows[0].id) if has_previous else "",
+    )
+
+
+def page_link(path: str, filters: Mapping[str, str], **cursor: UUID) -> str:
+    """The address of a list with its filters, from a cursor on; empty filters are left out."""
+    query = {key: value for key, value in filters.items() if value}
+    query |= {key: str(value) for key, value in cursor.items()}
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def write_cursor(sort_value: Any, row_id: UUID) -> str:
+    """The place of a row in a sorted list, for `after` and `before`."""
+    return base64.urlsafe_b64encode(msgspec.json.encode([sort_value, row_id])).decode().rstrip("=")
+
+
+def read_cursor(cursor: str, kind: type, parameter: str) -> tuple[Any, UUID]:
+    """The sort value, as `kind` (str or datetime), and the row id that `write_cursor` packed. Raises
+    `Invalid` for `parameter`."""
+    expected: Any = tuple[kind, UUID]  # type: ignore[valid-type]  # -- a type made at run time
+    try:
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        value, row_id = msgspec.json.decode(raw, type=expected)
+    except (ValueError, binascii.Error, msgspec.DecodeError, UnicodeError):
+        raise Invalid({parameter: MISPLACED}) from None
+    if (isinstance(value, datetime) and value.tzinfo is None) or "\0" in str(value):
+        raise Invalid({parameter: MISPLACED})
+    return value, row_id
