@@ -1,6 +1,7 @@
-"""Commands of the `litestar` command line: web, worker, mailbox, migrate, seed, accounts, keys.
+"""The commands: web, worker, mailbox, migrate, seed, accounts, keys, engine.
 
-What a command needs is imported when it runs, so that each starts fast.
+They run as `switchyard web` where the package is installed, and as `litestar web` everywhere. What a command
+needs is imported when it runs, so that each starts fast.
 """
 
 import asyncio
@@ -13,23 +14,30 @@ from litestar.plugins import CLIPlugin
 
 from app.settings import Settings
 
-IDLE_SECONDS = 5  # of a connection between two requests
+IDLE_SECONDS = 5  # how long a connection may idle between two requests
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class Commands(CLIPlugin):
-    def on_cli_init(self, cli: click.Group) -> None:
-        from app.operations.commands import engine
+    """Adds the commands to those of `litestar`."""
 
-        for command in (web, worker, mailbox, migrate, seed, accounts, keys, engine):
-            cli.add_command(command)
+    def on_cli_init(self, cli: click.Group) -> None:
+        add_commands(cli)
+
+
+def add_commands(group: click.Group) -> None:
+    """Adds every command to a command line."""
+    from app.operations.commands import engine
+
+    for command in (web, worker, mailbox, migrate, seed, accounts, keys, engine):
+        group.add_command(command)
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True)
 def web(host: str, port: int) -> None:
-    """Serve the screens and the JSON."""
+    """Serve the screens and the JSON API."""
     import uvicorn
 
     from app.web.connections import ConnectionLimits, guarded_protocol
@@ -54,7 +62,7 @@ def web(host: str, port: int) -> None:
 
 @click.command()
 def worker() -> None:
-    """Move people through workflows, send what is to be sent, do the jobs."""
+    """Run workflows, send messages and do background jobs."""
     from jobs.worker import run
 
     asyncio.run(run(Settings.from_env()))
@@ -70,7 +78,7 @@ def mailbox() -> None:
 
 @click.command()
 def migrate() -> None:
-    """Bring the database to the newest schema (as app_owner, MIGRATE_DATABASE_URL)."""
+    """Upgrade the database to the newest schema (as app_owner, MIGRATE_DATABASE_URL)."""
     from alembic import command
     from alembic.config import Config
 
@@ -85,7 +93,8 @@ def migrate() -> None:
 
 @click.command()
 def seed() -> None:
-    """Make the demo: two accounts, 2,000 contacts, workflows with people in them. Twice changes nothing."""
+    """Create the demo: two accounts, 2,000 contacts, workflows with enrollments. Running it again changes
+    nothing."""
     from db.seeds import run
 
     asyncio.run(run(Settings.from_env()))
@@ -93,16 +102,16 @@ def seed() -> None:
 
 @click.group()
 def accounts() -> None:
-    """Accounts of this installation."""
+    """Manage the accounts of this installation."""
 
 
 @accounts.command()
-@click.option("--name", required=True, help="What the account is called.")
-@click.option("--email", required=True, help="The first owner's address.")
+@click.option("--name", required=True, help="The name of the account.")
+@click.option("--email", required=True, help="The first owner's email address.")
 @click.option("--person", required=True, help="The first owner's name.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def create(name: str, email: str, person: str, *, password_stdin: bool) -> None:
-    """Make an account and its first owner."""
+    """Create an account and its first owner."""
     from app.accounts.provisioning import create_account
 
     password = sys.stdin.readline().strip() if password_stdin else click.prompt("Password", hide_input=True)
@@ -111,15 +120,22 @@ def create(name: str, email: str, person: str, *, password_stdin: bool) -> None:
 
 @click.group()
 def keys() -> None:
-    """The keys that sign tokens."""
+    """Manage the keys that sign tokens."""
 
 
 @keys.command()
 def rotate() -> None:
-    """Sign with a new key from now on; tokens of the older ones stay good until they end."""
+    """Sign with a new key from now on. Tokens signed with older keys stay valid until they expire."""
     from app.web.signing_keys import rotate as new_key
 
     settings = Settings.from_env()
     if settings.signing_keys:
         raise SystemExit("The keys come from SIGNING_KEYS: put a new one before the others there.")
     click.echo(new_key(settings.data_dir / "keys"))
+
+
+def main() -> None:
+    """The `switchyard` command."""
+    group = click.Group("switchyard", help="Run and manage Switchyard, a CRM with workflow automation.")
+    add_commands(group)
+    group()
