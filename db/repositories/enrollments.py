@@ -18,8 +18,8 @@ from db.models import (
     Workflow,
     WorkflowVersion,
 )
-from db.queries.step_side_effects import READ_ACCOUNT_MEMBERS
 from db.paging import fetch_page
+from db.queries.step_side_effects import READ_ACCOUNT_MEMBERS
 from db.repositories.contacts import MOST_COUNTED
 from db.tenancy import TenantRepository
 

@@ -1,4 +1,5 @@
-"""`scripts/lint`: ruff format, ruff check, mypy. All run; the exit code says whether any complained."""
+"""`scripts/lint`: ruff format, ruff check, mypy, the naming rule. All run; the exit code says whether any
+complained."""
 
 import argparse
 import subprocess
@@ -12,13 +13,14 @@ CHECKS = {
     "format": ["ruff", "format", "--check", "."],
     "lint": ["ruff", "check", "."],
     "types": ["mypy"],
+    "names": ["scripts.local.naming"],
 }
 FIXES = {"format": ["ruff", "format", "."], "lint": ["ruff", "check", "--fix", "."]}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the checks (with `--fix`, mend what ruff can mend first)."""
-    parser = argparse.ArgumentParser(prog="scripts/lint", description="Format, lint and types.")
+    parser = argparse.ArgumentParser(prog="scripts/lint", description="Format, lint, types and names.")
     parser.add_argument("--fix", action="store_true", help="let ruff mend what it can")
     options = parser.parse_args(arguments)
     if options.fix:
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     failed = [name for name, command in CHECKS.items() if not run(command)]
     if failed:
         sys.exit("lint: " + ", ".join(failed) + " failed")
-    say("lint: format, lint and types are clean")
+    say("lint: format, lint, types and names are clean")
 
 
 def run(command: list[str]) -> bool:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from app.engine.advancing.changeset import ChangeSet
 from app.email_addresses import normalize_email
+from app.engine.advancing.changeset import ChangeSet
 from app.engine.advancing.loader import state_of
 from app.engine.core.advance import leave
 from app.engine.core.events import MANUAL

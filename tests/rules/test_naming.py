@@ -1,0 +1,78 @@
+"""The naming rule of `scripts/lint`: what it finds, and that its tables only shrink."""
+
+import pytest
+
+from scripts.local import naming
+from tests.rules.files import ROOT
+
+FILLERS = """
+found = 1
+def asked(given, *, _known): ...
+class Made:
+    seen: int
+    def __init__(self): self._kept = 1
+for one in (): pass
+try: pass
+except OSError as said: pass
+import os as told
+match found:
+    case {"a": wanted}: pass
+"""
+PLAIN = """
+rows = [one_row for one_row in ()]
+def known_tags(found_at): return found_at.one
+"""
+
+
+def test_fillers_are_found_where_a_name_is_bound() -> None:
+    names = {finding.name for finding in naming.banned_names("app/x.py", FILLERS)}
+    assert names == {
+        "found",
+        "asked",
+        "given",
+        "_known",
+        "Made",
+        "seen",
+        "_kept",
+        "one",
+        "said",
+        "told",
+        "wanted",
+    }
+
+
+def test_words_within_longer_names_and_uses_are_left_alone() -> None:
+    assert list(naming.banned_names("app/x.py", PLAIN)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "unknown"),
+    [
+        ("app/engine/core/wait_times.py", []),
+        ("app/contacts/__init__.py", []),
+        ("app/contacts/letting_in.py", ["letting", "in"]),
+        ("app/told/pages.py", ["told"]),
+        ("tests/unit/test_whatever_they_show.py", []),
+    ],
+)
+def test_module_names_are_made_of_the_words_of_the_field(path: str, unknown: list[str]) -> None:
+    words = naming.read_words()
+    assert naming.unknown_words(path, words) == unknown
+
+
+def test_no_folder_has_more_fillers_than_it_is_allowed() -> None:
+    counts = naming.count_by_folder(naming.find_all())
+    over = {
+        folder: f"{count}, allowed {naming.ALLOWED.get(folder, 0)}"
+        for folder, count in counts.items()
+        if count > naming.ALLOWED.get(folder, 0)
+    }
+    assert over == {}, "name the things; `python -m scripts.local.naming` lists them"
+
+
+def test_the_exceptions_are_few_and_real() -> None:
+    assert len(naming.EXCEPTIONS) <= naming.MOST_EXCEPTIONS
+    for (path, name), reason in naming.EXCEPTIONS.items():
+        assert (ROOT / path).exists(), path
+        assert naming.is_banned(name), name
+        assert len(reason) > 10, name
