@@ -94,9 +94,9 @@ async def runtime(settings: Settings, outside: Outside, clock: TestClock) -> Asy
 
 @pytest.fixture(scope="session")
 async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Litestar]:
-    made = create_app(settings, runtime)
-    async with running(made):
-        yield made
+    application = create_app(settings, runtime)
+    async with running(application):
+        yield application
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from jobs.worker import Worker
 from scripts.local import browser as chromium
 from tests.conftest import running
 from tests.support.fakes import TestClock
-from tests.support.world import PASSWORD, Somebody
+from tests.support.world import PASSWORD, AccountMember
 
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -88,8 +88,8 @@ async def live(
 
 @pytest.fixture(scope="session")
 async def chrome() -> AsyncIterator[Browser]:
-    given = os.environ.get(chromium.VARIABLE)
-    program = Path(given) if given else chromium.find()
+    executable = os.environ.get(chromium.VARIABLE)
+    program = Path(executable) if executable else chromium.find()
     if program is None:
         pytest.skip("no Chromium here; scripts/test gets one where it can")
     async with async_playwright() as playwright:
@@ -106,16 +106,16 @@ class Opening:
     live: Live
 
     async def context(self, *, script: bool = True, width: int = 1280) -> BrowserContext:
-        made = await self.chrome.new_context(
+        context = await self.chrome.new_context(
             base_url=self.live.base,
             java_script_enabled=script,
             viewport={"width": width, "height": 900},
             reduced_motion="reduce",
         )
-        made.set_default_timeout(10_000)
-        return made
+        context.set_default_timeout(10_000)
+        return context
 
-    async def signed_in(self, who: Somebody, *, script: bool = True) -> Page:
+    async def signed_in(self, who: AccountMember, *, script: bool = True) -> Page:
         page = await (await self.context(script=script)).new_page()
         await page.goto("/sign-in")
         await page.locator("main input[name=email], form input[name=email]").first.fill(who.email)

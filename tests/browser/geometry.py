@@ -34,8 +34,8 @@ TOO_CLOSE = """gap => {
 
 async def controls(page: Page) -> list[Any]:
     """Name, left, top, width and height, in pixels, of every visible control that is not in a message."""
-    found: list[Any] = await page.evaluate(CONTROLS)
-    return found
+    boxes: list[Any] = await page.evaluate(CONTROLS)
+    return boxes
 
 
 def overlap(a: Any, b: Any) -> bool:

@@ -11,7 +11,7 @@ from playwright.async_api import Page
 from tests.browser.conftest import Opening
 from tests.browser.test_main_job import press, until
 from tests.support.sample_account import cast_of
-from tests.support.world import Somebody, World
+from tests.support.world import AccountMember, World
 from tests.web.test_crawl import ID, Walk
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -20,17 +20,17 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 BEFORE = ("/sign-in", "/password-reset", "/password-reset/no-such-link", "/sign-in?next=/contacts")
 
 
-async def screens(world: World, who: Somebody) -> list[str]:
+async def screens(world: World, who: AccountMember) -> list[str]:
     """One page of each kind that links lead to."""
     walk = Walk()
     async with world.browser(who) as page, world.script(who) as script:
         await walk.all(page, script)
-        found: dict[str, str] = {}
-        for path in walk.seen:
+        paths: dict[str, str] = {}
+        for path in walk.visited:
             answer: httpx.Response = await page.get(path)
             if answer.headers["content-type"].startswith("text/html") and answer.status_code == 200:
-                found.setdefault(ID.sub("{id}", urlsplit(path).path), path)
-    return sorted(found.values())
+                paths.setdefault(ID.sub("{id}", urlsplit(path).path), path)
+    return sorted(paths.values())
 
 
 # What may differ between light and dark; everything else is looked at once, in light.
@@ -45,19 +45,19 @@ TOO_WIDE = """() => {
 
 
 async def violations(page: Page, path: str) -> list[str]:
-    found = []
+    violations_found = []
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": 900})
         for scheme in SCHEMES:
             await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             options = COLOURS if scheme == "dark" else {"resultTypes": ["violations"]}
             result: Any = (await Axe().run(page, options=options)).response
-            for one in result["violations"]:
-                where = "; ".join(str(node["target"]) for node in one["nodes"][:3])
-                found.append(f"{path} {scheme} {width}: {one['id']} at {where}")
+            for violation in result["violations"]:
+                where = "; ".join(str(node["target"]) for node in violation["nodes"][:3])
+                violations_found.append(f"{path} {scheme} {width}: {violation['id']} at {where}")
         wide = await page.evaluate(TOO_WIDE)
-        found += [f"{path} {width}: {wide}"] if wide else []
-    return found
+        violations_found += [f"{path} {width}: {wide}"] if wide else []
+    return violations_found
 
 
 async def test_no_screen_has_a_violation(world: World, opening: Opening) -> None:
@@ -65,16 +65,16 @@ async def test_no_screen_has_a_violation(world: World, opening: Opening) -> None
     paths = await screens(world, cast.owner)
     page = await opening.signed_in(cast.owner)
     wrong: list[str] = []
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: said.append(str(error)))
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: messages.append(str(error)))
     for path in paths:
         answer = await page.goto(path)
         assert answer is not None
         assert answer.status == 200, path
         wrong += await violations(page, path)
-        wrong += [f"{path}: the browser said {text}" for text in said]
-        said.clear()
+        wrong += [f"{path}: the browser said {text}" for text in messages]
+        messages.clear()
     assert not wrong, "\n".join(wrong)
     assert len(paths) >= 5
 

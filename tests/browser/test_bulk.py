@@ -7,7 +7,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Opening
 from tests.browser.test_axe import violations
-from tests.support.world import Somebody, World
+from tests.support.world import AccountMember, World
 from tests.web.test_bulk import fill
 
 
@@ -28,7 +28,7 @@ async def has_layout(page: Page) -> None:
 
 @pytest.mark.parametrize("script", [True, False])
 async def test_the_bar_says_how_many_and_the_job_is_undone(
-    opening: Opening, world: World, who: Somebody, script: bool
+    opening: Opening, world: World, who: AccountMember, script: bool
 ) -> None:
     await fill(world, who, 101)
     page = await opening.signed_in(who, script=script)
@@ -64,7 +64,7 @@ async def test_the_bar_says_how_many_and_the_job_is_undone(
 
 
 async def test_a_list_without_check_boxes_fills_its_page(
-    opening: Opening, world: World, who: Somebody
+    opening: Opening, world: World, who: AccountMember
 ) -> None:
     await fill(world, who, 101)
     await world.sql(
@@ -80,5 +80,5 @@ async def test_a_list_without_check_boxes_fills_its_page(
 
 
 @pytest.fixture
-async def who(world: World) -> Somebody:
+async def who(world: World) -> AccountMember:
     return await world.person()

@@ -70,7 +70,7 @@ async def visit(chrome: Browser, site: Site) -> AsyncIterator[Visit]:
     page = await context.new_page()
     page.set_default_timeout(10_000)
     polls: list[Request] = []
-    page.on("request", lambda asked: polls.append(asked) if asked.headers.get("hx-source") else None)
+    page.on("request", lambda request: polls.append(request) if request.headers.get("hx-source") else None)
     await sign_in(page, cast)
     yield Visit(page, site, cast, polls)
     await context.close()
@@ -133,7 +133,7 @@ async def test_a_page_paused_while_its_server_is_gone_comes_back_paused(visit: V
 
 async def test_a_frozen_database_is_503_within_seconds_and_the_page_says_so(visit: Visit, site: Site) -> None:
     await visit.open("jobs")
-    cookies = {one["name"]: one["value"] for one in await visit.page.context.cookies()}
+    cookies = {cookie["name"]: cookie["value"] for cookie in await visit.page.context.cookies()}
     async with httpx.AsyncClient(base_url=site.base, cookies=cookies, timeout=20) as client:
         await client.get("/jobs")  # its connections are open
         with site.frozen_postgres():
@@ -152,17 +152,17 @@ async def test_a_frozen_database_is_503_within_seconds_and_the_page_says_so(visi
 
 async def test_a_slow_query_of_a_living_database_is_waited_for(visit: Visit, site: Site) -> None:
     """A lock holds the page up for longer than a stalled database is given."""
-    cookies = {one["name"]: one["value"] for one in await visit.page.context.cookies()}
+    cookies = {cookie["name"]: cookie["value"] for cookie in await visit.page.context.cookies()}
     connection = await asyncpg.connect(site.world.admin_url)
     async with httpx.AsyncClient(base_url=site.base, cookies=cookies, timeout=20) as client:
         transaction = connection.transaction()
         await transaction.start()
         await connection.execute("lock table tags in access exclusive mode")
-        asked = asyncio.create_task(client.get("/tags"))
-        done, _ = await asyncio.wait({asked}, timeout=4)
+        request = asyncio.create_task(client.get("/tags"))
+        done, _ = await asyncio.wait({request}, timeout=4)
         assert not done
         await transaction.rollback()
-        assert (await asked).status_code == 200
+        assert (await request).status_code == 200
     await connection.close()
 
 
@@ -205,7 +205,7 @@ async def test_a_page_that_nobody_looks_at_asks_for_nothing(visit: Visit, name: 
     count = len(visit.polls)
     await page.wait_for_timeout(4500)
     assert len(visit.polls) == count
-    async with page.expect_request(lambda asked: bool(asked.headers.get("hx-source")), timeout=1000):
+    async with page.expect_request(lambda request: bool(request.headers.get("hx-source")), timeout=1000):
         await page.evaluate(HIDE, False)
     await visit.becomes("on")
 

@@ -50,13 +50,13 @@ async def json_of(page: Page, path: str) -> Any:
 
 
 async def until(page: Page, path: str, done: Callable[[Any], bool], seconds: float = 40) -> Any:
-    found: Any = None
+    document: Any = None
     for _ in range(int(seconds * 5)):
-        found = await json_of(page, path)
-        if done(found):
-            return found
+        document = await json_of(page, path)
+        if done(document):
+            return document
         await asyncio.sleep(0.2)
-    raise AssertionError(f"{path} did not get there: {str(found)[:1500]}")
+    raise AssertionError(f"{path} did not get there: {str(document)[:1500]}")
 
 
 async def do_import(page: Page) -> None:
@@ -66,12 +66,12 @@ async def do_import(page: Page) -> None:
     await press(page, page.get_by_role("button", name="Upload and look at the columns"))
     place = page.url.split("?", maxsplit=1)[0].removeprefix(page.url.split("/imports")[0])
     await press(page, page.get_by_role("button", name="Check the file"))
-    found = await until(page, place, lambda now: now["item"]["status"] == "ready")
-    assert (found["item"]["new"], found["item"]["bad"]) == (500, 0)
+    document = await until(page, place, lambda now: now["item"]["status"] == "ready")
+    assert (document["item"]["new"], document["item"]["bad"]) == (500, 0)
     await page.reload()
     await press(page, page.locator(f"main form[action='{place}/run'] button").first)
-    found = await until(page, place, lambda now: now["item"]["status"] == "done")
-    assert found["item"]["written"] == 500
+    document = await until(page, place, lambda now: now["item"]["status"] == "done")
+    assert document["item"]["written"] == 500
 
 
 async def add_step(page: Page, kind: str) -> None:
@@ -127,12 +127,12 @@ def at(page: Any, kind: str) -> Any:
 
 
 async def mails(page: Page) -> list[str]:
-    found, path = [], "/mailbox"
+    recipients, path = [], "/mailbox"
     while path:
         listed = await json_of(page, path)
-        found += [mail["recipient"] for mail in listed["items"]]
+        recipients += [mail["recipient"] for mail in listed["items"]]
         path = listed["next"]
-    return found
+    return recipients
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without JavaScript"])
@@ -155,13 +155,13 @@ async def test_from_a_file_to_the_goal(world: World, opening: Opening, script: b
     await page.locator("main [name=tag]").fill("vip")
     await press(page, page.get_by_role("button", name="Tag 50 contacts", exact=True))
     listed = (await json_of(page, "/contacts?limit=50"))["items"]
-    found = await until(page, place, lambda now: at(now, "send_email")["done"] == 50)
-    assert at(found, "wait")["here"] == 50
+    document = await until(page, place, lambda now: at(now, "send_email")["done"] == 50)
+    assert at(document, "wait")["here"] == 50
     assert sorted(await mails(page)) == sorted(contact["email"] for contact in listed)
 
     opening.live.clock.forward(minutes=1, seconds=5)
-    found = await until(page, place, lambda now: at(now, "goal")["here"] == 50)
-    lanes = at(found, "branch")["lanes"]
+    document = await until(page, place, lambda now: at(now, "goal")["here"] == 50)
+    lanes = at(document, "branch")["lanes"]
     west = sum(contact["state"] == "CA" for contact in listed)
     assert 0 < west < 50
     assert sorted(lanes.values()) == sorted([west, 50 - west])
@@ -172,7 +172,7 @@ async def test_from_a_file_to_the_goal(world: World, opening: Opening, script: b
     await press(page, page.locator("main form").get_by_role("button", name="Save").first)
     await until(page, place, lambda now: now["totals"]["completed"] == 1)
     people_in = await json_of(page, f"{place}/enrollments?status=completed")
-    assert [one["contact_id"] for one in people_in["items"]] == [contact]
+    assert [item["contact_id"] for item in people_in["items"]] == [contact]
     await page.goto(people_in["items"][0]["href"])
     assert "ompleted" in await page.locator("main").inner_text()
     assert len(await mails(page)) == 50

@@ -19,6 +19,6 @@ async def test_the_example_does_the_main_job(world: World, live: Live) -> None:
         sys.executable, str(SCRIPT), "--base", live.base, "--email", owner.email, "--password", PASSWORD,
         "--seconds", "2", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    said, _ = await asyncio.wait_for(running.communicate(), 150)
-    assert running.returncode == 0, said.decode()
-    assert "all is well" in said.decode()
+    output, _ = await asyncio.wait_for(running.communicate(), 150)
+    assert running.returncode == 0, output.decode()
+    assert "all is well" in output.decode()

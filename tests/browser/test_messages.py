@@ -20,9 +20,9 @@ SCRIPT = pytest.mark.parametrize("script", [True, False], ids=["with JavaScript"
 
 
 async def box(locator: Locator) -> Any:
-    found = await locator.bounding_box()
-    assert found is not None
-    return found
+    bounding_box = await locator.bounding_box()
+    assert bounding_box is not None
+    return bounding_box
 
 
 async def trigger_sheet(page: Page, cast: Cast) -> Locator:
@@ -98,7 +98,7 @@ async def test_a_message_goes_by_itself_but_not_from_under_the_pointer(
 
 @SCRIPT
 async def test_an_error_stays_until_it_is_dismissed(world: World, opening: Opening, script: bool) -> None:
-    """Somebody else saved in between: the builder says so and moves nothing."""
+    """Another member saved in between: the builder says so and moves nothing."""
     cast = await cast_of(world)
     page = await opening.signed_in(cast.owner, script=script)
     await page.goto(f"/workflows/{cast.workflow}/steps/s2")

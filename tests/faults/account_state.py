@@ -43,10 +43,10 @@ async def state_of(admin_url: str, account: UUID) -> str:
             around = _plain(await connection.fetchrow(AROUND, account))
     finally:
         await connection.close()
-    for one in people:
-        one.pop("id")
-    said = sorted(json.dumps(one, sort_keys=True) for one in people)
-    return json.dumps({"people": [json.loads(one) for one in said], "around": around})
+    for person in people:
+        person.pop("id")
+    documents = sorted(json.dumps(person, sort_keys=True) for person in people)
+    return json.dumps({"people": [json.loads(document) for document in documents], "around": around})
 
 
 def _plain(row: Any) -> dict[str, Any]:

@@ -42,8 +42,8 @@ from tests.support.fakes import Paper, TestClock
 OLIVE = Actor("person", "1", "Olive")
 Use = Callable[[Work, UUID], Awaitable[Any]]
 STEERING: dict[str, Use] = {
-    "settle out": lambda work, one: settle_effect(work, one, went_out=True),
-    "settle again": lambda work, one: settle_effect(work, one, went_out=False),
+    "settle out": lambda work, target: settle_effect(work, target, went_out=True),
+    "settle again": lambda work, target: settle_effect(work, target, went_out=False),
     "retry effect": retry_effect,
     "cancel effect": cancel_effect,
     "remove": remove_enrollment,
@@ -62,7 +62,7 @@ class Order(msgspec.Struct, kw_only=True):
     redis_url: str
     sink: str
     log: str
-    one: UUID | None = None
+    target: UUID | None = None
     contacts: list[UUID] = []
     poison: UUID | None = None
     point: str = ""
@@ -78,13 +78,13 @@ def serve() -> None:
     gc.freeze()
     say("ready")
     for line in sys.stdin:
-        asked = json.loads(line)
-        if isinstance(asked, int):
-            say(os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1]))
+        message = json.loads(line)
+        if isinstance(message, int):
+            say(os.waitstatus_to_exitcode(os.waitpid(message, 0)[1]))
             continue
         pid = os.fork()
         if pid == 0:
-            become(msgspec.convert(asked, Order, strict=False))
+            become(msgspec.convert(message, Order, strict=False))
         say(pid)
 
 
@@ -142,11 +142,11 @@ async def act(order: Order, runtime: Runtime) -> None:
     else:
         async with open_work(runtime, order.account, OLIVE) as work:
             if order.action == "enroll":
-                assert order.one is not None
-                await enroll_contacts(work, order.one, order.contacts)
+                assert order.target is not None
+                await enroll_contacts(work, order.target, order.contacts)
             else:
-                assert order.one is not None
-                await STEERING[order.action](work, order.one)
+                assert order.target is not None
+                await STEERING[order.action](work, order.target)
 
 
 def poisoned(contact: UUID) -> None:
@@ -165,16 +165,16 @@ def traced(order: Order) -> None:
     """Each point that is passed goes to the sink's neighbour, with what is committed at that moment."""
 
     def hit(point: str) -> None:
-        found: list[str] = []
+        states: list[str] = []
 
         def look() -> None:
-            found.append(asyncio.run(state_of(order.admin_url, order.account)))
+            states.append(asyncio.run(state_of(order.admin_url, order.account)))
 
         looking = threading.Thread(target=look)
         looking.start()
         looking.join()
         with Path(f"{order.sink}.trace").open("a") as trace:
-            trace.write(json.dumps([str(point), found[0]]) + "\n")
+            trace.write(json.dumps([str(point), states[0]]) + "\n")
 
     failpoints.arm(Armed("match.before", Kind.RAISE, left=0))
     for module in (failpoints, dispatcher, job_runner):

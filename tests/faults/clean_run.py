@@ -82,7 +82,7 @@ class Honest:
     logs: Path
 
     @classmethod
-    def made(cls, connection: asyncpg.Connection, logs: Path) -> "Honest":
+    def create(cls, connection: asyncpg.Connection, logs: Path) -> "Honest":
         at = time.time()
         taken = [
             Delivery(kind, f"{EMAIL}/{step}", f"key/{step}", ACCOUNT, at,
@@ -93,7 +93,7 @@ class Honest:
         return cls(connection, Sink(taken=taken), [Tenant(0, "", id=ACCOUNT, sent=[sent])], logs)
 
     @property
-    def one(self) -> Sent:
+    def sent_email(self) -> Sent:
         return self.tenants[0].sent[0]
 
     async def sql(self, statement: str, *values: Any) -> list[Any]:
@@ -102,14 +102,14 @@ class Honest:
     async def value(self, statement: str, *values: Any) -> Any:
         return (await self.sql(statement, *values))[0][0]
 
-    async def do(self, script: str, *, seen: bool = False) -> None:
+    async def do(self, script: str, *, with_triggers: bool = False) -> None:
         """Statements; `seen` by the triggers."""
         for name, value in (("{CLAIM}", CLAIM), ("{JOURNEY}", JOURNEY), ("{FOLLOWER}", FOLLOWER)):
             script = script.replace(name, value)
-        await self.connection.execute((LOUDLY if seen else QUIETLY) + script)
+        await self.connection.execute((LOUDLY if with_triggers else QUIETLY) + script)
 
     def log(self, what: str) -> Path:
         return self.logs / what
 
     def delivery(self, step: str) -> int:
-        return next(at for at, one in enumerate(self.sink.taken) if one.visit.endswith(f"/{step}"))
+        return next(at for at, delivery in enumerate(self.sink.taken) if delivery.visit.endswith(f"/{step}"))

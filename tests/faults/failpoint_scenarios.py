@@ -22,7 +22,7 @@ class Prepared(msgspec.Struct, kw_only=True):
     """What the process under test does (see tests/faults/child.py)."""
 
     action: str = "drain"
-    one: UUID | None = None
+    target: UUID | None = None
     contacts: list[UUID] = []
     poison: UUID | None = None
 
@@ -52,14 +52,14 @@ async def poison_event(stage: Stage) -> Prepared:
 async def inside(stage: Stage, count: int, steps: list[Any]) -> list[UUID]:
     """People who are in already and whose first step is due; their ids as enrollments."""
     workflow = await stage.workflow(steps, Manual(key="t1"))
-    people, made = await stage.contacts(count), [uuid7() for _ in range(count)]
+    people, enrollment_ids = await stage.contacts(count), [uuid7() for _ in range(count)]
     await stage.sql(
         "insert into enrollments (account_id, id, workflow_id, version, contact_id, event_id, root_event_id, "
         "due_at, entered_at) select $1, e, $2, 1, i, i, i, now(), now() "
         "from unnest($3::uuid[], $4::uuid[]) v(i, e)",
-        stage.account, workflow, people, made,
+        stage.account, workflow, people, enrollment_ids,
     )  # fmt: skip
-    return made
+    return enrollment_ids
 
 
 async def poison_row(stage: Stage) -> Prepared:
@@ -147,53 +147,54 @@ async def _effect_in(stage: Stage, state: str) -> UUID:
 
 async def settle_out(stage: Stage) -> Prepared:
     return Prepared(
-        action="settle out", one=await _effect_in(stage, "status = 'unknown', begun_at = now(), attempts = 1")
+        action="settle out",
+        target=await _effect_in(stage, "status = 'unknown', begun_at = now(), attempts = 1"),
     )
 
 
 async def settle_again(stage: Stage) -> Prepared:
     return Prepared(
         action="settle again",
-        one=await _effect_in(stage, "status = 'unknown', begun_at = now(), attempts = 1"),
+        target=await _effect_in(stage, "status = 'unknown', begun_at = now(), attempts = 1"),
     )
 
 
 async def retry_effect(stage: Stage) -> Prepared:
     state = "status = 'retry', attempts = 1, due_at = now() + interval '1 hour'"
-    return Prepared(action="retry effect", one=await _effect_in(stage, state))
+    return Prepared(action="retry effect", target=await _effect_in(stage, state))
 
 
 async def cancel_effect(stage: Stage) -> Prepared:
     state = "status = 'retry', attempts = 1, due_at = now() + interval '1 hour'"
-    return Prepared(action="cancel effect", one=await _effect_in(stage, state))
+    return Prepared(action="cancel effect", target=await _effect_in(stage, state))
 
 
 async def _waiting(stage: Stage) -> UUID:
-    (one,) = await inside(stage, 1, [Wait(amount=1, unit=Unit.DAYS), FAR])
+    (enrollment_id,) = await inside(stage, 1, [Wait(amount=1, unit=Unit.DAYS), FAR])
     await match_and_advance(stage.runtime, stage.account)
-    return one
+    return enrollment_id
 
 
 async def remove(stage: Stage) -> Prepared:
-    return Prepared(action="remove", one=await _waiting(stage))
+    return Prepared(action="remove", target=await _waiting(stage))
 
 
 async def skip_wait(stage: Stage) -> Prepared:
-    return Prepared(action="skip wait", one=await _waiting(stage))
+    return Prepared(action="skip wait", target=await _waiting(stage))
 
 
 async def retry_enrollment(stage: Stage) -> Prepared:
-    (one,) = await inside(stage, 1, [FAR])
+    (enrollment_id,) = await inside(stage, 1, [FAR])
     await stage.sql(
         "update enrollments set status = 'failed', exit_reason = 'failed_permanent', error = 'It broke.', "
-        "due_at = null, ended_at = now() where id = $1", one,
+        "due_at = null, ended_at = now() where id = $1", enrollment_id,
     )  # fmt: skip
-    return Prepared(action="retry enrollment", one=one)
+    return Prepared(action="retry enrollment", target=enrollment_id)
 
 
 async def enroll(stage: Stage) -> Prepared:
     workflow = await stage.workflow([FAR], Manual(key="t1"))
-    return Prepared(action="enroll", one=workflow, contacts=await stage.contacts(3))
+    return Prepared(action="enroll", target=workflow, contacts=await stage.contacts(3))
 
 
 def sides(*boundaries: Boundary) -> tuple[str, ...]:

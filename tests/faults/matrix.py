@@ -75,7 +75,7 @@ class Children:
             )  # fmt: skip
         self._heard()
 
-    def _said(self, line: str) -> str:
+    def _request(self, line: str) -> str:
         assert self.process.stdin is not None
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
@@ -89,11 +89,11 @@ class Children:
         return line
 
     def fork(self, order: dict[str, Any]) -> int:
-        return int(self._said(msgspec.json.encode(order).decode()))
+        return int(self._request(msgspec.json.encode(order).decode()))
 
     def wait(self, pid: int) -> int:
         """Its exit status: 0 done, 3 gave up with an error, below zero the signal."""
-        return int(self._said(str(pid)))
+        return int(self._request(str(pid)))
 
     def stop(self) -> None:
         assert self.process.stdin is not None
@@ -105,11 +105,11 @@ class Children:
 
 @contextmanager
 def children(folder: Path) -> Iterator[Children]:
-    made = Children(folder / "children.log")
+    children = Children(folder / "children.log")
     try:
-        yield made
+        yield children
     finally:
-        made.stop()
+        children.stop()
 
 
 class Matrix:
@@ -167,7 +167,7 @@ class Matrix:
         sink = self.folder / f"{stage.account}.txt"
         broken = self.kids.fork(self.order(stage, prepared, sink, point=case.point, kind=case.kind))
         finisher = msgspec.structs.replace(prepared, action="drain")
-        said: list[str] = []
+        complaints: list[str] = []
         code: int | None = None
         if case.kind is Kind.STALL:
             await until(lambda: "failpoint.hit" in text_of(sink, ".log"))
@@ -175,22 +175,22 @@ class Matrix:
             self.kids.wait(self.kids.fork(self.order(stage, finisher, sink)))
         code = self.kids.wait(broken)
         if "failpoint.hit" not in text_of(sink, ".log"):
-            said.append("the failpoint was not reached")
+            complaints.append("the failpoint was not reached")
         now = await self.state(stage)
         if case.kind is Kind.KILL and now not in self.neighbours(calm, case.point):
-            said.append(f"not one of the two neighbours: {now}")
+            complaints.append(f"not one of the two neighbours: {now}")
         elif code != 0 and not legal(now, calm):  # others went on after the one that was broken
-            said.append(f"half-written: {now}")
+            complaints.append(f"half-written: {now}")
         if prepared.action not in ("drain", "give back") and now == calm.before:
             self.kids.wait(self.kids.fork(self.order(stage, prepared, sink)))  # the person presses again
-        said += await self.finished(case, stage, finisher, sink, calm)
-        said += self.repeats(sink)
-        return said
+        complaints += await self.finished(case, stage, finisher, sink, calm)
+        complaints += self.repeats(sink)
+        return complaints
 
     @staticmethod
     def neighbours(calm: Undisturbed, point: str) -> list[str]:
         side = point.rpartition(".")[0]
-        return [calm.at[one] for one in (point, f"{side}.before", f"{side}.after") if one in calm.at]
+        return [calm.at[passed] for passed in (point, f"{side}.before", f"{side}.after") if passed in calm.at]
 
     async def finished(
         self, case: Case, stage: Stage, finisher: Prepared, sink: Path, calm: Undisturbed
@@ -232,7 +232,7 @@ def legal(now: str, calm: Undisturbed) -> bool:
     are matched by then is another lane's pace."""
 
     def alone(state: str) -> set[str]:
-        return {json.dumps(one | {"events": None}) for one in json.loads(state)["people"]}
+        return {json.dumps(person | {"events": None}) for person in json.loads(state)["people"]}
 
     stood = set().union(*(alone(state) for state in (calm.before, *calm.at.values(), calm.end)))
     return alone(now) <= stood
@@ -240,11 +240,11 @@ def legal(now: str, calm: Undisturbed) -> bool:
 
 def only_doubt_differs(state: str, end: str) -> bool:
     """Everybody stands as they should, but for people whose message is in doubt and who are held for it."""
-    found, wanted = json.loads(state), json.loads(end)
-    held = [one for one in found["people"] if in_doubt(one)]
-    others = Counter(json.dumps(one) for one in found["people"] if not in_doubt(one))
-    should = Counter(json.dumps(one) for one in wanted["people"])
-    return bool(held) and not others - should and found["around"]["batches"] is None
+    actual, expected = json.loads(state), json.loads(end)
+    held = [person for person in actual["people"] if in_doubt(person)]
+    others = Counter(json.dumps(person) for person in actual["people"] if not in_doubt(person))
+    should = Counter(json.dumps(person) for person in expected["people"])
+    return bool(held) and not others - should and actual["around"]["batches"] is None
 
 
 def in_doubt(person: dict[str, Any]) -> bool:
@@ -252,36 +252,36 @@ def in_doubt(person: dict[str, Any]) -> bool:
     return "unknown" in states and person["enrollments"][-1][3] == "hold"
 
 
-async def run_cases(matrix: Matrix, wanted: list[Case], report: Report) -> dict[str, list[str]]:
+async def run_cases(matrix: Matrix, selected: list[Case], report: Report) -> dict[str, list[str]]:
     """The complaints by case; empty when all is well."""
     failures: dict[str, list[str]] = {}
-    for number, case in enumerate(wanted, 1):
+    for number, case in enumerate(selected, 1):
         try:
-            said = await matrix.complaints(case)
+            complaints = await matrix.complaints(case)
         except Exception as error:  # noqa: BLE001 -- a case that breaks is a case that fails
-            said = [repr(error)]
-        report(f"{number}/{len(wanted)} {case} {'FAILED' if said else 'ok'}")
-        if said:
-            failures[str(case)] = said
+            complaints = [repr(error)]
+        report(f"{number}/{len(selected)} {case} {'FAILED' if complaints else 'ok'}")
+        if complaints:
+            failures[str(case)] = complaints
     return failures
 
 
-def run(report: Report, wanted: list[Case] | None = None) -> dict[str, list[str]]:
+def run(report: Report, selected: list[Case] | None = None) -> dict[str, list[str]]:
     """The whole matrix on servers of its own; the complaints by case."""
     from tests.faults.servers import servers
 
     with tempfile.TemporaryDirectory() as name, servers() as (settings, admin_url):
         folder = Path(name)
         with children(folder) as kids:
-            return asyncio.run(_run(settings, admin_url, kids, folder, wanted or cases(), report))
+            return asyncio.run(_run(settings, admin_url, kids, folder, selected or cases(), report))
 
 
 async def _run(
-    settings: Settings, admin_url: str, kids: Children, folder: Path, wanted: list[Case], report: Report
+    settings: Settings, admin_url: str, kids: Children, folder: Path, selected: list[Case], report: Report
 ) -> dict[str, list[str]]:
     runtime = open_runtime(settings, mailer=Outside(), caller=Outside(), pool_size=0)
     world = World(cast("Any", None), admin_url, [], runtime)
     try:
-        return await run_cases(Matrix(settings, admin_url, world, kids, folder), wanted, report)
+        return await run_cases(Matrix(settings, admin_url, world, kids, folder), selected, report)
     finally:
         await runtime.close()

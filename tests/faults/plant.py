@@ -52,11 +52,11 @@ def copy(target: Path) -> None:
 def red(root: Path, tests: Sequence[str], seconds: float = 60 * MINUTES) -> tuple[int, str]:
     """pytest's exit code in that tree, and the end of what it said. One that does not end in time is ended
     with all that it has started: NOT_DECIDED."""
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(  # noqa: S603 -- our own tests
             [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *tests],
             cwd=root, env={**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
-            stdout=said, stderr=subprocess.STDOUT, text=True,
+            stdout=output, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         try:
             code = process.wait(seconds)
@@ -67,22 +67,22 @@ def red(root: Path, tests: Sequence[str], seconds: float = 60 * MINUTES) -> tupl
         except BaseException:
             end_all(process.pid)
             raise
-        said.seek(0)
-        return code, said.read()[-2000:]
+        output.seek(0)
+        return code, output.read()[-2000:]
 
 
 def end_all(pid: int) -> None:
     """That process and its descendants, servers in groups of their own among them."""
     with suppress(psutil.NoSuchProcess):
         parent = psutil.Process(pid)
-        found = [parent, *parent.children(recursive=True)]
-        for one in found:
+        processes = [parent, *parent.children(recursive=True)]
+        for process in processes:
             with suppress(psutil.NoSuchProcess):
-                one.kill()
-        psutil.wait_procs(found[1:], timeout=10)
+                process.kill()
+        psutil.wait_procs(processes[1:], timeout=10)
 
 
-def run(report: Report, wanted: Sequence[Bug] = BUGS) -> dict[str, str]:
+def run(report: Report, bugs: Sequence[Bug] = BUGS) -> dict[str, str]:
     """Plant one after the other; why each that was not caught was not. A test that is red without the bug
     proves nothing, so each is run on the clean copy first."""
     missed: dict[str, str] = {}
@@ -91,37 +91,37 @@ def run(report: Report, wanted: Sequence[Bug] = BUGS) -> dict[str, str]:
         tree = Path(name) / "tree"
         tree.mkdir()
         copy(tree)
-        for number, bug in enumerate(wanted, 1):
+        for number, bug in enumerate(bugs, 1):
             begun = time.monotonic()
-            said = trouble(bug, tree)
-            if not said:
+            problem = trouble(bug, tree)
+            if not problem:
                 if bug.tests not in clean:
                     clean[bug.tests] = red(tree, bug.tests)
-                said = (
+                problem = (
                     "" if clean[bug.tests][0] == 0 else f"its test is red without it: {clean[bug.tests][1]}"
                 )
-            said = said or _caught(bug, tree)
-            if said:
-                missed[bug.name] = said
+            problem = problem or _caught(bug, tree)
+            if problem:
+                missed[bug.name] = problem
             seconds = time.monotonic() - begun
-            report(f"{number}/{len(wanted)} {bug.name}: {verdict_of(said)} ({seconds:.0f} s)")
+            report(f"{number}/{len(bugs)} {bug.name}: {verdict_of(problem)} ({seconds:.0f} s)")
     return missed
 
 
-def verdict_of(said: str) -> str:
+def verdict_of(problem: str) -> str:
     """In a word or two."""
-    if said.startswith("not decided"):
+    if problem.startswith("not decided"):
         return "not decided"
-    return "NOT caught" if said else "caught"
+    return "NOT caught" if problem else "caught"
 
 
 def _caught(bug: Bug, tree: Path) -> str:
     before = (tree / bug.file).read_text()
     plant(bug, tree)
     try:
-        code, said = red(tree, bug.tests)
+        code, output = red(tree, bug.tests)
     finally:
         (tree / bug.file).write_text(before)
     if code == NOT_DECIDED:
-        return f"not decided: its test did not end within {MINUTES} minutes. {said}"
-    return "" if code == RED else f"pytest ended with {code}: {said}"
+        return f"not decided: its test did not end within {MINUTES} minutes. {output}"
+    return "" if code == RED else f"pytest ended with {code}: {output}"

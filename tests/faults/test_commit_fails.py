@@ -35,7 +35,7 @@ begin
 end $$;
 """
 # Signing in notes when somebody was last seen, which is not what a route changes.
-SEEN = {"sessions": "update of revoked_at", "access_tokens": "update of revoked_at"}
+COLUMN_UPDATES = {"sessions": "update of revoked_at", "access_tokens": "update of revoked_at"}
 # Table, what makes the route possible, what puts it back.
 TWEAKS = {
     "/breakers/{workflow_id}/{step_key}/trial": (
@@ -124,7 +124,7 @@ async def commits_fail(world: World) -> AsyncIterator[None]:
     tables = [row["tablename"] for row in rows if row["tablename"] not in NOT_OURS]
     await world.sql(FAIL)
     for table in tables:
-        update = SEEN.get(table, "update")
+        update = COLUMN_UPDATES.get(table, "update")
         await world.sql(
             f"create constraint trigger fail_at_commit after insert or delete or {update} on {table} "
             "deferrable initially deferred for each row execute function fail_at_commit()"
@@ -187,13 +187,13 @@ async def test_a_delivery_that_is_not_kept_is_not_taken(world: World) -> None:
 async def test_an_answer_that_is_not_kept_is_not_taken(
     world: World, clock: TestClock, outside: Outside
 ) -> None:
-    asked = await ask(world, clock, outside)
-    async with world.script(asked.owner) as script:
+    approval = await ask(world, clock, outside)
+    async with world.script(approval.owner) as script:
         async with commits_fail(world):
-            answer = await script.post(asked.path, json={"option": "a2"})
+            answer = await script.post(approval.path, json={"option": "a2"})
         assert (answer.status_code, answer.headers.get("retry-after")) == (503, "2"), answer.text
-        assert (await asked.row())["status"] == "open"
-        assert (await script.post(asked.path, json={"option": "a2"})).status_code < 300
+        assert (await approval.row())["status"] == "open"
+        assert (await script.post(approval.path, json={"option": "a2"})).status_code < 300
 
 
 async def test_a_password_that_is_not_kept_is_not_set(world: World) -> None:
@@ -243,8 +243,8 @@ async def test_a_connection_cut_right_before_the_commit_is_never_a_success(
 
 async def press(client: httpx.AsyncClient, scene: Scene, route: Route) -> httpx.Response:
     """The route with a body that goes through, on rows as it wants them."""
-    asked = [tweaks[route.path] for tweaks in (TWEAKS, ALSO) if route.path in tweaks]
-    for table, change, _ in asked:
+    matching_tweaks = [tweaks[route.path] for tweaks in (TWEAKS, ALSO) if route.path in tweaks]
+    for table, change, _ in matching_tweaks:
         await tweak(scene, table, change)
     (row,) = await scene.world.sql("select rev from workflows where id = $1", scene.cast.workflow)
     body = BODIES.get(route.path, route.body)
@@ -262,7 +262,7 @@ async def press(client: httpx.AsyncClient, scene: Scene, route: Route) -> httpx.
             path, content=msgspec.json.encode(body), headers={"content-type": "application/json"}
         )
     finally:
-        for table, _, back in asked:
+        for table, _, back in matching_tweaks:
             await tweak(scene, table, back)
 
 
@@ -273,7 +273,7 @@ async def tweak(scene: Scene, table: str, change: str) -> None:
 
 @pytest.fixture
 async def ready(scene: Scene) -> dict[str, str]:
-    """Somebody else in the account, another account, a tag that nothing uses, a draft to publish and undo."""
+    """Another member in the account, another account, an unused tag, a draft to publish and undo."""
     world, owner = scene.world, scene.cast.owner
     invited = await world.person("viewer", owner.account_id, password=None)
     other = await world.account("Other")

@@ -20,10 +20,10 @@ from tests.support.world import World
 
 async def story(stage: Stage, count: int, poison: str) -> tuple[list[UUID], UUID]:
     """People who are tagged, changed and written to; the last of them kills whoever decides their step."""
-    vip, seen = await stage.tag("vip"), await stage.tag("seen")
+    vip, seen_tag = await stage.tag("vip"), await stage.tag("seen")
     steps: list[Any] = [
         UpdateField(field="city", value="Far"),
-        AddTag(tag=seen),
+        AddTag(tag=seen_tag),
         SendEmail(subject="Hello", body="Hi"),
     ]
     await stage.workflow(steps, TagAdded(key="t1", tag=vip))
@@ -110,8 +110,8 @@ async def test_a_poison_event_is_passed_over_and_nobody_else_is_charged(
     _, bad = await story(stage, 20, poison)
     await story(other, 20, "fine@people.example")
 
-    async def ended(one: Stage, count: int) -> bool:
-        return await counted(one, "status", "enrollments") == {"completed": count}
+    async def ended(account: Stage, count: int) -> bool:
+        return await counted(account, "status", "enrollments") == {"completed": count}
 
     async def over() -> bool:
         return await ended(stage, 20) and await ended(other, 21)
@@ -121,14 +121,14 @@ async def test_a_poison_event_is_passed_over_and_nobody_else_is_charged(
         dying(settings, port, f"event:{poison}:abort", over) as crashes,
     ):
         assert 5 <= len(crashes) <= 6, crashes
-    (said,) = await stage.sql(
+    (audit_row,) = await stage.sql(
         "select account_id, subject_id, changes from audit_logs "
         "where account_id = any($1::uuid[]) and action = 'event.passed_over'",
         [stage.account, other.account],
     )
-    assert (said["account_id"], said["subject_id"]) == (stage.account, str(bad))
-    assert "stopped the worker 6 times" in said["changes"]
-    for one in (stage, other):
+    assert (audit_row["account_id"], audit_row["subject_id"]) == (stage.account, str(bad))
+    assert "stopped the worker 6 times" in audit_row["changes"]
+    for account in (stage, other):
         unmatched = "select from events where account_id = $1 and matched_at is null"
-        assert await one.sql(unmatched, one.account) == []
-        assert await one.sql("select from batches where account_id = $1", one.account) == []
+        assert await account.sql(unmatched, account.account) == []
+        assert await account.sql("select from batches where account_id = $1", account.account) == []

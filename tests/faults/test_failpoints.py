@@ -37,20 +37,20 @@ COMMITS = re.compile(r"(?<!work)\.commit\(\)|\.begin\(\)")
 
 def commits(text: str) -> list[str]:
     """The function around each commit that does not go through `app.failpoints`."""
-    found, inside = [], ""
+    functions, inside = [], ""
     for line in text.splitlines():
         if match := re.match(r"\s*(?:async )?def (\w+)", line):
             inside = match[1]
         if COMMITS.search(line):
-            found.append(inside)
-    return found
+            functions.append(inside)
+    return functions
 
 
 def test_every_commit_goes_through_its_failpoints() -> None:
     bare = {
-        where: found
+        where: bare_commits
         for where, text in TEXT.items()
-        if not where.startswith(ELSEWHERE) and (found := commits(text))
+        if not where.startswith(ELSEWHERE) and (bare_commits := commits(text))
     }
     assert bare == {where: list(names) for where, names in ALONE.items()}
 
@@ -85,8 +85,8 @@ def test_it_goes_off_once_at_the_hit_that_was_asked_for() -> None:
 
 
 def test_what_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for said in ("match.before", "nowhere:kill", "match.before:explode", "match.before:kill:often"):
-        monkeypatch.setenv(failpoints.VARIABLE, said)
+    for text in ("match.before", "nowhere:kill", "match.before:explode", "match.before:kill:often"):
+        monkeypatch.setenv(failpoints.VARIABLE, text)
         with pytest.raises(SystemExit, match="cannot be read"):
             failpoints.from_env("", "")
     monkeypatch.delenv(failpoints.VARIABLE)

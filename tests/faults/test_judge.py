@@ -45,7 +45,7 @@ async def honest(judged: str, tmp_path: Path) -> AsyncIterator[Honest]:
     connection = await asyncpg.connect(judged)
     around = connection.transaction()
     await around.start()
-    yield Honest.made(connection, tmp_path)
+    yield Honest.create(connection, tmp_path)
     await around.rollback()
     await connection.close()
 
@@ -72,9 +72,9 @@ def never(step: str) -> Callable[[Honest], None]:
     return leave_out
 
 
-def said(**values: Any) -> Callable[[Honest], None]:
+def change_sent(**values: Any) -> Callable[[Honest], None]:
     def change(honest: Honest) -> None:
-        honest.tenants[0].sent[0] = replace(honest.one, **values)
+        honest.tenants[0].sent[0] = replace(honest.sent_email, **values)
 
     return change
 
@@ -97,7 +97,7 @@ WRONG: dict[str, tuple[str, str, Callable[[Honest], None]]] = {
     "a goal that was not met": (
         "lost", "update enrollments set goal_key = 'g1' where id = '{JOURNEY}'", nothing),
     "a goal that was met and not seen": (
-        "lost", "update contacts set city = 'Goal'", said(bought=time.time() - LONG)),
+        "lost", "update contacts set city = 'Goal'", change_sent(bought=time.time() - LONG)),
     "somebody left": ("lost", "update enrollments set status = 'exited' where id = '{FOLLOWER}'", nothing),
     "nobody entered": (
         "lost", "delete from effects; delete from enrollments", lambda honest: honest.sink.taken.clear()),
@@ -112,10 +112,11 @@ WRONG: dict[str, tuple[str, str, Callable[[Honest], None]]] = {
     "somebody still moves": (
         "lost", "update enrollments set status = 'active', wait_reason = 'effect' where id = '{FOLLOWER}'",
         nothing),
-    "an acknowledged contact is not there": ("acknowledged_missing", "", said(id=ACCOUNT)),
-    "an acknowledged purchase is not there": ("acknowledged_missing", "", said(bought=time.time() + 60)),
+    "an acknowledged contact is not there": ("acknowledged_missing", "", change_sent(id=ACCOUNT)),
+    "an acknowledged purchase is not there": (
+        "acknowledged_missing", "", change_sent(bought=time.time() + 60)),
     "an acknowledged unsubscription is not there": (
-        "acknowledged_missing", "", said(unsubscribed=time.time() + 60)),
+        "acknowledged_missing", "", change_sent(unsubscribed=time.time() + 60)),
     "a letter came before its time": (
         "early", "", changed("welcome", at=time.time() - 7200)),
     "a wait ended before its time": (
@@ -140,12 +141,12 @@ WRONG: dict[str, tuple[str, str, Callable[[Honest], None]]] = {
         "after_the_end", "update enrollments set ended_at = now() - interval '30 minutes'", nothing),
     "a letter after the unsubscription": (
         "after_the_end", "update contacts set email_consent = 'denied'",
-        said(unsubscribed=time.time() - LONG)),
+        change_sent(unsubscribed=time.time() - LONG)),
     "a call after the pause": (
         "after_the_end", "update enrollments set paused_at = now() where id = '{JOURNEY}'",
-        said(asked_to_pause=JOURNEY, paused=(JOURNEY, time.time() - LONG))),
+        change_sent(asked_to_pause=JOURNEY, paused=(JOURNEY, time.time() - LONG))),
     "a contact without its audit row": ("unaudited", "delete from audit_logs", nothing),
-    "an answer that says that we are broken": ("unexpected_answers", "", said(later=[500])),
+    "an answer that says that we are broken": ("unexpected_answers", "", change_sent(later=[500])),
 }  # fmt: skip
 # What PostgreSQL sees by itself when it is written.
 WRITTEN: dict[str, tuple[str, str]] = {
@@ -184,7 +185,7 @@ async def test_what_is_wrong_is_counted(honest: Honest, what: str) -> None:
 @pytest.mark.parametrize("what", WRITTEN)
 async def test_what_is_written_wrongly_is_seen(honest: Honest, what: str) -> None:
     name, script = WRITTEN[what]
-    await honest.do(script, seen=True)
+    await honest.do(script, with_triggers=True)
     assert getattr(await judge(honest, honest.tenants), name) > 0
 
 
@@ -198,7 +199,7 @@ async def test_a_repeat_is_explained_by_a_worker_that_died(honest: Honest) -> No
         "where step_key = 'report';"
         "update effects set begun_at = clock_timestamp() where step_key = 'report';"
         "update effects set fence = 3, lease_until = now(), begun_at = null where step_key = 'report';",
-        seen=True,
+        with_triggers=True,
     )
     assert await honest.value("select count(*) from chaos.doubts") == 1
     await honest.do("update effects set status = 'sent', begun_at = sent_at where step_key = 'report'")
@@ -216,7 +217,7 @@ async def test_who_was_there_at_three_crashes_is_parked_and_not_lost(honest: Hon
         "insert into batches (account_id, id, ids, crashes, begun_at) select account_id, gen_random_uuid(), "
     )
     for _ in range(3):
-        await honest.do(crash + "array[id], 1, now() from enrollments", seen=True)
+        await honest.do(crash + "array[id], 1, now() from enrollments", with_triggers=True)
     verdict = await judge(honest, honest.tenants)
     assert (verdict.lost, verdict.parked) == (0, 2)
 
@@ -268,8 +269,8 @@ async def test_a_harness_that_breaks_says_so(monkeypatch: pytest.MonkeyPatch) ->
             raise OSError("no room")
 
     monkeypatch.setattr(run, "Site", Broken)
-    found = await run.chaos(7, 24)
-    assert found["holds"] is False
-    assert found["seed"] == 7
-    assert "no room" in found["why"][0]
-    assert found["worker_kills"] == 0
+    report = await run.chaos(7, 24)
+    assert report["holds"] is False
+    assert report["seed"] == 7
+    assert "no room" in report["why"][0]
+    assert report["worker_kills"] == 0

@@ -21,10 +21,10 @@ async def test_a_lease_is_of_the_databases_clock(stage: Stage) -> None:
 async def test_what_one_worker_claims_no_other_does(stage: Stage) -> None:
     await inside(stage, 5, [FAR])
     async with (
-        open_work(stage.runtime, stage.account, SYSTEM) as one,
+        open_work(stage.runtime, stage.account, SYSTEM) as first,
         open_work(stage.runtime, stage.account, SYSTEM) as other,
     ):
-        claimed = await BatchSession(one.session).all(CLAIM_DUE_ENROLLMENTS, now=one.now, most=3)
+        claimed = await BatchSession(first.session).all(CLAIM_DUE_ENROLLMENTS, now=first.now, most=3)
         rest = await BatchSession(other.session).all(CLAIM_DUE_ENROLLMENTS, now=other.now, most=10)
     assert len(claimed) == 3
     assert len(rest) == 2

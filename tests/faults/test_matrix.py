@@ -32,8 +32,8 @@ def test_the_matrix_has_every_point() -> None:
 
 @pytest.fixture(scope="module")
 def kids(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
-    with children(tmp_path_factory.mktemp("children")) as made:
-        yield made
+    with children(tmp_path_factory.mktemp("children")) as child_processes:
+        yield child_processes
 
 
 @pytest.mark.slow

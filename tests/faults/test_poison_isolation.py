@@ -83,9 +83,9 @@ async def test_an_event_is_passed_over_at_its_sixth_crash(stage: Stage) -> None:
     await left(stage, ids[1:2], 4, kind="match")
     await stage.drain()
     assert await entered(stage) == people[1:]
-    said = await passed_over(stage)
-    assert set(said) == {str(people[0])}
-    assert "it stopped the worker 6 times" in said[str(people[0])]
+    audit_rows = await passed_over(stage)
+    assert set(audit_rows) == {str(people[0])}
+    assert "it stopped the worker 6 times" in audit_rows[str(people[0])]
     assert await stage.sql("select from batches where account_id = $1", stage.account) == []
 
 

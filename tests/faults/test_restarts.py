@@ -33,9 +33,9 @@ async def test_idle_it_is_gone_within_a_second(stage: Stage, settings: Settings,
         for _ in range(3):  # the machine may be busy with something else
             await heard_of(stage, worker)
             await asyncio.sleep(1.0)
-            told = time.monotonic()
+            signaled_at = time.monotonic()
             assert await worker.end(signal.SIGTERM) == 0
-            took.append(time.monotonic() - told)
+            took.append(time.monotonic() - signaled_at)
             if took[-1] <= 1.0:
                 break
             await worker.start()
@@ -65,9 +65,9 @@ async def test_a_rolling_restart_under_load_loses_nothing_and_repeats_nothing(
 
                 await until(more, PATIENCE)
                 await heard_of(stage, workers[number % 2])  # before, SIGTERM finds nobody who listens
-                told = time.monotonic()
+                signaled_at = time.monotonic()
                 assert await workers[number % 2].end(signal.SIGTERM) == 0
-                assert time.monotonic() - told <= GRACE_SECONDS
+                assert time.monotonic() - signaled_at <= GRACE_SECONDS
                 await workers[number % 2].start()
 
             async def over() -> bool:

@@ -57,9 +57,9 @@ def engine(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kept", ["redis", "file"])
+@pytest.mark.parametrize("redis_state", ["redis", "file"])
 async def test_after_a_restore_nothing_is_sent_before_a_person_says_so(
-    own: tuple[Postgres, Settings], world: World, kept: str
+    own: tuple[Postgres, Settings], world: World, redis_state: str
 ) -> None:
     server, settings = own
     runtime = open_runtime(settings, pool_size=0)
@@ -78,8 +78,8 @@ async def test_after_a_restore_nothing_is_sent_before_a_person_says_so(
             await worker.end(signal.SIGTERM)
         again = msgspec.structs.replace(
             backup,
-            redis_url=settings.redis_url if kept == "redis" else "redis://127.0.0.1:1/0",
-            data_dir=settings.data_dir if kept == "file" else settings.data_dir / "empty",
+            redis_url=settings.redis_url if redis_state == "redis" else "redis://127.0.0.1:1/0",
+            data_dir=settings.data_dir if redis_state == "file" else settings.data_dir / "empty",
         )
         restored = open_runtime(again, pool_size=0)
         async with Process(again, port).running() as worker:
@@ -96,10 +96,10 @@ async def test_after_a_restore_nothing_is_sent_before_a_person_says_so(
             await until(beaten_often, 90)
             assert sum(taken.keys.values()) == 10, "nothing was sent again"
             assert len(await sql(server, "select from effects where status = 'sent'")) == 0
-            said = engine(again, "status")
-            assert said.returncode == 1
-            assert "restored from a backup" in said.stdout
-            assert "is not known to it" in said.stdout
+            output = engine(again, "status")
+            assert output.returncode == 1
+            assert "restored from a backup" in output.stdout
+            assert "is not known to it" in output.stdout
             assert "goes on" in engine(again, "release").stdout
 
             async def twice() -> bool:
@@ -132,10 +132,10 @@ async def test_a_guard_holds_once_and_goes_on_after_the_release(
     async with runtime.engine.begin() as connection:
         await connection.exec_driver_sql("update installation set beat_at = beat_at - interval '1 day'")
     assert await guard.check(), "it remembers by itself"
-    found = await hold_status(runtime)
-    assert found.gap_from
-    assert found.gap_to
-    assert 23 < (found.gap_to - found.gap_from).total_seconds() / 3600 < 25
+    standing_now = await hold_status(runtime)
+    assert standing_now.gap_from
+    assert standing_now.gap_to
+    assert 23 < (standing_now.gap_to - standing_now.gap_from).total_seconds() / 3600 < 25
     await guard.heartbeat()
     assert await guard.check(), "the next beat does not hide it"
     assert not await hold_engine(runtime, "Olive", "again")
@@ -189,10 +189,10 @@ async def test_a_beat_of_another_worker_meanwhile_is_no_gap(own: tuple[Postgres,
     await other.heartbeat()
 
     class Slow(RestoreGuard):
-        async def _redis_heartbeat(self, known: str) -> Any:
+        async def _redis_heartbeat(self, run_id: str) -> Any:
             await asyncio.sleep(1.2)
             await other.heartbeat()
-            return await super()._redis_heartbeat(known)
+            return await super()._redis_heartbeat(run_id)
 
     assert not await Slow(runtime).check()
     await runtime.close()

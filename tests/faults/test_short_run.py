@@ -28,32 +28,32 @@ def faults(*arguments: str, seconds: float) -> dict[str, Any]:
         timeout=seconds,
     )
     assert done.stdout, done.stderr[-4000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert (done.returncode == 0) is found["holds"]
-    assert isinstance(found, dict)
-    return found
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode == 0) is report["holds"]
+    assert isinstance(report, dict)
+    return report
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [SEED, *REGRESSIONS])
 def test_the_short_run_loses_nothing_and_doubles_nothing(seed: int) -> None:
-    found = faults("--short", "--seed", str(seed), seconds=180)
-    assert {name: found[name] for name in Verdict.ZEROS} == dict.fromkeys(Verdict.ZEROS, 0), found["why"]
-    assert found["holds"], found["why"]
-    plan = make_plan(seed, found["worker_kills"], 2.0)
-    assert found["worker_kills"] == plan.count("kill_worker") >= 20
-    assert found["seconds"] <= 120
-    assert found["postgres_kills"] == plan.count("kill_postgres") >= 1
-    assert found["redis_flushes"] >= 10
-    assert found["acknowledged"] >= 20
-    assert found["deliveries"] >= 50
+    report = faults("--short", "--seed", str(seed), seconds=180)
+    assert {name: report[name] for name in Verdict.ZEROS} == dict.fromkeys(Verdict.ZEROS, 0), report["why"]
+    assert report["holds"], report["why"]
+    plan = make_plan(seed, report["worker_kills"], 2.0)
+    assert report["worker_kills"] == plan.count("kill_worker") >= 20
+    assert report["seconds"] <= 120
+    assert report["postgres_kills"] == plan.count("kill_postgres") >= 1
+    assert report["redis_flushes"] >= 10
+    assert report["acknowledged"] >= 20
+    assert report["deliveries"] >= 50
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", chosen(QUICK))
 def test_a_row_holds(row: str) -> None:
-    found = faults("--rows", row, seconds=180)
-    assert found["rows"][row]["holds"], found["rows"][row]["why"]
+    report = faults("--rows", row, seconds=180)
+    assert report["rows"][row]["holds"], report["rows"][row]["why"]
 
 
 def test_a_plan_is_its_seed() -> None:
@@ -65,8 +65,8 @@ def test_a_plan_is_its_seed() -> None:
 
 
 def test_every_row_of_the_matrix_is_played() -> None:
-    wanted = {f"f{number:02}" for number in range(1, 26)} - {"f17", "f19"}
-    assert {name.partition("_")[0] for name in rows()} == wanted
+    expected = {f"f{number:02}" for number in range(1, 26)} - {"f17", "f19"}
+    assert {name.partition("_")[0] for name in rows()} == expected
 
 
 def test_every_row_says_what_it_shows() -> None:

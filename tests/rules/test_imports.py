@@ -117,15 +117,15 @@ def allowed(module: str, part: Part, own: str) -> bool:
 
 
 def breaches() -> list[tuple[str, int, str]]:
-    found = []
+    breaches_found = []
     for path in sources("app", "db", "jobs"):
         file = name(path)
         own = ".".join(file.split("/")[:2]).removesuffix(".py")
         for part in parts_of(file):
             for line, module in imports(path):
                 if not allowed(module, part, own):
-                    found.append((file, line, module))
-    return found
+                    breaches_found.append((file, line, module))
+    return breaches_found
 
 
 def test_nobody_imports_what_the_table_forbids() -> None:

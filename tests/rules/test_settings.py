@@ -23,7 +23,7 @@ def table() -> dict[str, list[str]]:
     return {name: [cell.strip() for cell in rest.split("|")] for name, rest in rows}
 
 
-def said(default: object) -> str:
+def documented_default(default: object) -> str:
     if isinstance(default, bool):
         return str(int(default))
     if isinstance(default, list):
@@ -41,7 +41,7 @@ def test_the_example_names_every_setting_and_no_other() -> None:
 
 
 def test_the_example_shows_the_defaults() -> None:
-    wrong = {k: v for k, v in example().items() if k not in FILLED and v != said(default_of(k))}
+    wrong = {k: v for k, v in example().items() if k not in FILLED and v != documented_default(default_of(k))}
     assert wrong == {}
 
 
@@ -53,8 +53,8 @@ def test_the_readme_shows_the_defaults_and_a_meaning() -> None:
     wrong = {}
     for name, cells in table().items():
         shown = cells[0].strip("`")
-        if shown != said(default_of(name)) or len(cells) != 2 or len(cells[1]) < 8:
-            wrong[name] = (cells, said(default_of(name)))
+        if shown != documented_default(default_of(name)) or len(cells) != 2 or len(cells[1]) < 8:
+            wrong[name] = (cells, documented_default(default_of(name)))
     assert wrong == {}
 
 

@@ -57,10 +57,10 @@ def test_the_map_in_the_readme_is_true() -> None:
     missing = []
     for line in block[1].splitlines():
         names, _, _meaning = line.partition("  ")
-        for one in names.split():
-            shown.add(one.split("/")[0])
-            if not (ROOT / one).exists():
-                missing.append(one)
+        for place in names.split():
+            shown.add(place.split("/")[0])
+            if not (ROOT / place).exists():
+                missing.append(place)
     assert missing == []
     folders = {
         p.name for p in ROOT.iterdir() if p.is_dir() and (p / ".").exists() and not p.name.startswith(".")

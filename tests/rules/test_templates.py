@@ -22,14 +22,14 @@ FORBIDDEN = {
 
 
 def sites(pattern: str) -> list[str]:
-    found = []
+    places = []
     for path in TEMPLATES:
         text = path.read_text()
-        found += [
+        places += [
             f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, match.start()) + 1}"
             for match in re.finditer(pattern, text, re.IGNORECASE)
         ]
-    return found
+    return places
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)

@@ -9,10 +9,12 @@ ROW = re.compile(r"^\| ([a-z, ]+) \| ((?:`[a-z_]+` ?)+) \|$", re.MULTILINE)
 
 
 def test_the_table_of_operators_is_that_of_the_code() -> None:
-    said = (ROOT / "docs" / "workflows.md").read_text().partition("## Filters")[2].partition("\n## ")[0]
+    section = (ROOT / "docs" / "workflows.md").read_text().partition("## Filters")[2].partition("\n## ")[0]
     table = {
         name: re.findall(r"`([a-z_]+)`", operators)
-        for names, operators in ROW.findall(said)
+        for names, operators in ROW.findall(section)
         for name in names.split(", ")
     }
-    assert table == {type_.value: [one.op.value for one in some] for type_, some in OPERATORS.items()}
+    assert table == {
+        type_.value: [operator.op.value for operator in some] for type_, some in OPERATORS.items()
+    }

@@ -15,15 +15,15 @@ TINY = main.Sizes(
 
 @pytest.mark.slow
 async def test_every_figure_and_the_same_rows() -> None:
-    found = await main.measure(main.PARTS, TINY)
-    assert set(report.GOALS) <= set(found)
-    assert found["draining"]["rows"] == {
+    figures = await main.measure(main.PARTS, TINY)
+    assert set(report.GOALS) <= set(figures)
+    assert figures["draining"]["rows"] == {
         "contacts": 60, "contact_tags": 60, "enrollment_executions": 300, "events": 120, "audit_logs": 120,
         "enrollments": 60,
     }  # fmt: skip
-    assert found["early"] == 0
-    assert msgspec.json.decode(msgspec.json.encode(found)) == found
-    lines = report.table(found).splitlines()
+    assert figures["early"] == 0
+    assert msgspec.json.decode(msgspec.json.encode(figures)) == figures
+    lines = report.table(figures).splitlines()
     assert all(any(words in line for line in lines) for words, _goal in report.GOALS.values())
 
 
@@ -33,10 +33,10 @@ async def test_rows_that_differ_are_refused() -> None:
     async with place() as here:
         people = await draining.crowd(here, 10)
         await draining.by_sql(here, people)
-        found = draining.Figures()
-        await draining.compare(here, people, found)
+        figures = draining.Figures()
+        await draining.compare(here, people, figures)
         await here.admin.execute(
             "update audit_logs set actor_name = 'Other' where id = (select id from audit_logs limit 1)"
         )
         with pytest.raises(Problem, match="audit_logs"):
-            await draining.compare(here, people, found)
+            await draining.compare(here, people, figures)

@@ -22,10 +22,10 @@ STUBBORN = [sys.executable, "-c", "import signal, time; signal.signal(15, signal
 
 @pytest.fixture
 def supervisor() -> Iterator[Supervisor]:
-    made = Supervisor()
-    with made.signals():
-        yield made
-        made.stop()
+    supervisor = Supervisor()
+    with supervisor.signals():
+        yield supervisor
+        supervisor.stop()
 
 
 def program(folder: Path, command: list[str], name: str = "sleeper", patience: float = 5.0) -> Program:
@@ -59,9 +59,9 @@ def test_an_address_of_another_machine_is_refused() -> None:
 
 def test_a_record_finds_the_process_and_not_another_with_its_pid(tmp_path: Path) -> None:
     record(tmp_path, "me", os.getpid())
-    found = orphan(tmp_path, "me")
-    assert found is not None
-    assert found.pid == os.getpid()
+    orphaned = orphan(tmp_path, "me")
+    assert orphaned is not None
+    assert orphaned.pid == os.getpid()
     mark = json.loads((tmp_path / "me.json").read_text())
     (tmp_path / "me.json").write_text(json.dumps({**mark, "created": mark["created"] - 60}))
     assert orphan(tmp_path, "me") is None
@@ -83,9 +83,9 @@ def test_a_killed_program_is_started_again(
     assert again.runs
     assert again.process.pid != first
     supervisor.stop()
-    said = capsys.readouterr().err
-    assert "sleeper was ended by SIGKILL; starting it again in 0.5 s" in said
-    assert f"sleeper runs again (process {again.process.pid})" in said
+    output = capsys.readouterr().err
+    assert "sleeper was ended by SIGKILL; starting it again in 0.5 s" in output
+    assert f"sleeper runs again (process {again.process.pid})" in output
 
 
 def test_pauses_grow_while_it_keeps_failing(supervisor: Supervisor, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from scripts.local import test as command
 
 
 @pytest.mark.parametrize(
-    ("given", "whole", "browser"),
+    ("arguments", "whole", "browser"),
     [
         ([], True, True),
         (["-x", "-q"], True, True),
@@ -20,10 +20,10 @@ from scripts.local import test as command
         (["tests/unit", "tests/browser"], False, True),
     ],
 )
-def test_what_is_asked_for(given: list[str], whole: bool, browser: bool) -> None:
-    assert command.is_whole(given) is whole
-    assert command.wants_browser(given) is browser
-    assert bool(command.workers(given)) is whole
+def test_what_is_asked_for(arguments: list[str], whole: bool, browser: bool) -> None:
+    assert command.is_whole(arguments) is whole
+    assert command.wants_browser(arguments) is browser
+    assert bool(command.workers(arguments)) is whole
 
 
 def test_a_choice_of_workers_is_kept() -> None:

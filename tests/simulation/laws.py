@@ -31,15 +31,15 @@ def at_rest(store: Store, transport: Transport) -> None:
 def drips(store: Store) -> None:
     """In no stretch of a drip more people than it lets through."""
     slots: dict[Place, list[datetime]] = defaultdict(list)
-    found: dict[Place, Drip] = {}
+    drip_configs: dict[Place, Drip] = {}
     for row in store.rows:
         for visit in row.executions.values():
             until = visit.detail.get("until")
             if visit.kind == "drip" and (until or visit.outcome == "passed"):
                 key = row.version, visit.step_key
-                found[key] = row.program.nodes[row.program.by_key[visit.step_key]].config
+                drip_configs[key] = row.program.nodes[row.program.by_key[visit.step_key]].config
                 slots[key].append(datetime.fromisoformat(until) if until else visit.started)
-    for key, drip in found.items():
+    for key, drip in drip_configs.items():
         end, taken = None, 0
         for slot in sorted(slots[key]):
             if end is None or slot >= end:

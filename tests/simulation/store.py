@@ -82,7 +82,7 @@ class Entry:
     result: dict[str, Any] = field(default_factory=dict)
     # What only an observer knows: a call whose end nobody has learned may have arrived.
     in_doubt: bool = False
-    told: bool = False  # a person said: send it again
+    resend_requested: bool = False
     by_hand: bool = False  # a person said: it went out
 
 
@@ -148,12 +148,12 @@ class Store:
             self.wake(row)
 
     def owned(self) -> dict[UUID, int]:
-        found: dict[UUID, int] = {}
+        counts: dict[UUID, int] = {}
         for contact in self.contacts:
             owner = contact.values.get("owner")
             if isinstance(owner, str):
-                found[UUID(owner)] = found.get(UUID(owner), 0) + 1
-        return found
+                counts[UUID(owner)] = counts.get(UUID(owner), 0) + 1
+        return counts
 
     def forget(self) -> None:
         """What has ended is not looked at again."""

@@ -30,11 +30,11 @@ class Engine(RuleBasedStateMachine):
         self.world = World(seed)
 
     @rule(name=st.sampled_from(NAMES))
-    def one(self, name: str) -> None:
+    def do_event(self, name: str) -> None:
         self.world.do(name)
 
     @rule(names=st.lists(st.sampled_from(NAMES), min_size=5, max_size=30))
-    def some(self, names: list[str]) -> None:
+    def do_events(self, names: list[str]) -> None:
         for name in names:
             self.world.do(name)
 

@@ -35,10 +35,10 @@ class Transport:
 
     def deliver(self, entry: Entry) -> None:
         effect = entry.effect
-        said = str(sorted(effect.payload.items()))
-        known = self.arrived.setdefault(effect.idempotency_key, [])
-        assert not known or known[0] == said, "one key, two messages"
-        known.append(said)
+        message = str(sorted(effect.payload.items()))
+        arrivals = self.arrived.setdefault(effect.idempotency_key, [])
+        assert not arrivals or arrivals[0] == message, "one key, two messages"
+        arrivals.append(message)
 
     def deliver_late(self) -> bool:
         if not self.late:

@@ -51,7 +51,7 @@ def mover(store: Store, rng: Random) -> Iterator[None]:
 
 def _claim(store: Store, most: int) -> list[Row]:
     """What is due and locked by nobody. Rows whose contact or whose slots are being written wait."""
-    found: list[Row] = []
+    claimed: list[Row] = []
     mine: set[tuple[UUID, int]] = set()
     for row in store.live:
         if row.due_at is None or row.due_at > store.now or row.locked or row.paused:
@@ -61,22 +61,22 @@ def _claim(store: Store, most: int) -> list[Row]:
         if row.program.steps_with_state and row.version in store.busy and row.version not in mine:
             continue
         mine.add(row.version)
-        found.append(row)
-        if len(found) == most:
+        claimed.append(row)
+        if len(claimed) == most:
             break
-    return found
+    return claimed
 
 
 def _decide(store: Store, batch: list[Row], at: datetime) -> tuple[list[Decision], dict[Any, Any]]:
-    known: dict[UUID, Facts] = {}
+    facts_by_contact: dict[UUID, Facts] = {}
     states = {
-        row.version: {key: dict(one) for key, one in store.states.get(row.version, {}).items()}
+        row.version: {key: dict(step_state) for key, step_state in store.states.get(row.version, {}).items()}
         for row in batch
     }
     around = Around(members=list(TEAM), owned=store.owned())
     decisions = []
     for row in batch:
-        facts = known.setdefault(row.contact.id, store.facts(row))
+        facts = facts_by_contact.setdefault(row.contact.id, store.facts(row))
         facts.data = {"event": {}, **row.data}
         if row.contact.deleted and not row.gone:
             decisions.append(leave(store.enrollment(row), at, Status.EXITED, ExitReason.SUBJECT_DELETED))
@@ -141,9 +141,9 @@ def _begin(store: Store, entry: Entry, fence: int) -> bool:
     elif row.paused:
         entry.status, entry.fence, entry.lease_until = "pending", fence + 1, None
     else:
-        may = entry.effect.on_doubt == "resend" or not entry.in_doubt or entry.told
+        may = entry.effect.on_doubt == "resend" or not entry.in_doubt or entry.resend_requested
         assert may, "a second call while the first may have arrived"
-        entry.begun, entry.in_doubt, entry.told = True, True, False
+        entry.begun, entry.in_doubt, entry.resend_requested = True, True, False
         entry.attempts += 1
         entry.lease_until = store.now + LEASE
         return True
@@ -173,18 +173,18 @@ def _end(store: Store, entry: Entry, fence: int, heard: str) -> None:
 
 def sweep(store: Store) -> bool:
     """Calls that a dead worker had begun and that must not be repeated wait for a person."""
-    found = False
+    any_claimed = False
     for entry in store.open_effects:
         expired = entry.lease_until is not None and entry.lease_until < store.now
         if entry.status == "claimed" and expired and entry.begun and entry.effect.on_doubt == "hold":
             entry.status, entry.fence, entry.lease_until = "unknown", entry.fence + 1, None
             store.wake(entry.row)
-            found = True
-    return found
+            any_claimed = True
+    return any_claimed
 
 
 def remove(store: Store, row: Row, reason: ExitReason) -> None:
-    """Somebody or something takes a person out; not while a worker holds the row."""
+    """A member or a rule takes a person out; not while a worker holds the row."""
     if row.status is Status.ACTIVE and not row.locked:
         store.commit_move(row, leave(store.enrollment(row), store.now, Status.EXITED, reason), store.now)
 
@@ -197,9 +197,9 @@ def change(store: Store, contact: Contact, event: tuple[str, str]) -> None:
         if row.program.watches and row.wait_reason != "hold":
             store.wake(row)
         if row.wait_reason == "event" and row.step_key is not None and not row.locked:
-            asked = row.program.listens.get(event, ()) + row.program.listens.get((event[0], ""), ())
+            interested = row.program.listens.get(event, ()) + row.program.listens.get((event[0], ""), ())
             node = row.program.nodes[row.program.by_key[row.step_key]]
-            matches = node.index in asked and node.match is not None
+            matches = node.index in interested and node.match is not None
             if matches and node.match is not None and node.match(store.facts(row), store.now):
                 row.heard = True
                 store.wake(row)

@@ -83,8 +83,8 @@ def _wait_for(rng: Random) -> StepConfig:
     if rng.random() < 0.5:
         return steps.WaitFor(filter=a_filter(rng), **_some_time(rng))
     event, about = rng.choice(EVENTS)
-    found = a_filter(rng) if rng.random() < 0.3 else None
-    return steps.WaitFor(mode="event", event=event, about=about, filter=found, **_some_time(rng))
+    condition = a_filter(rng) if rng.random() < 0.3 else None
+    return steps.WaitFor(mode="event", event=event, about=about, filter=condition, **_some_time(rng))
 
 
 def _owner(rng: Random) -> StepConfig:
@@ -157,31 +157,31 @@ _RARE: list[Callable[[Random], StepConfig]] = [lambda _rng: steps.DeleteContact(
 
 def a_program(rng: Random, workflow_id: UUID, number: int) -> Program:
     """A version that would pass the lint, mostly of steps that do something."""
-    made, lists = Draft(), [MAIN]
+    new_draft, lists = Draft(), [MAIN]
     for _ in range(rng.randint(2, 9)):
-        key = f"s{made.next_key}"
+        key = f"s{new_draft.next_key}"
         config = rng.choice(_RARE if rng.random() < 0.04 else _MAKERS)(rng)
-        made = insert(made, rng.choice([MAIN, *lists]), rng.randint(0, 9), config)
+        new_draft = insert(new_draft, rng.choice([MAIN, *lists]), rng.randint(0, 9), config)
         lists += [f"{key}.{name}" for name in lane_keys(config)]
-    for _, _, step in list(walk(made.steps)):
-        made = _aimed(rng, made, step)
+    for _, _, step in list(walk(new_draft.steps)):
+        new_draft = _aimed(rng, new_draft, step)
     settings = Settings(
         settle_seconds=rng.choice([0, 0, 0, 60]),
         leave_when_unmatched=rng.random() < 0.15,
         window=_window(rng) if rng.random() < 0.2 else None,
     )
     entry = a_filter(rng) if rng.random() < 0.4 else None
-    made = replace(made, settings=settings, entry=entry)
-    return compile_version(freeze(made, workflow_id, number), FIELDS)
+    new_draft = replace(new_draft, settings=settings, entry=entry)
+    return compile_version(freeze(new_draft, workflow_id, number), FIELDS)
 
 
-def _aimed(rng: Random, made: Draft, step: steps.Step) -> Draft:
+def _aimed(rng: Random, new_draft: Draft, step: steps.Step) -> Draft:
     """Go-tos and skip-tos lead to another step, mostly one further down."""
-    config, keys = step.config, [found.key for _, _, found in walk(made.steps)]
+    config, keys = step.config, [other.key for _, _, other in walk(new_draft.steps)]
     ahead = keys[keys.index(step.key) + 1 :]
     target = rng.choice(ahead if ahead and rng.random() < 0.95 else keys)
     if isinstance(config, steps.GoTo):
-        return update(made, step.key, steps.GoTo(step=target))
+        return update(new_draft, step.key, steps.GoTo(step=target))
     if isinstance(config, steps.Wait):
-        return update(made, step.key, replace(config, skip_to=target))
-    return made
+        return update(new_draft, step.key, replace(config, skip_to=target))
+    return new_draft

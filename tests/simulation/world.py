@@ -130,11 +130,11 @@ class World:
         contact = self.rng.choice(self.store.contacts)
         return None if contact.locked else contact
 
-    def somebody(self, *reasons: WaitReason) -> Row | None:
+    def waiting_row(self, *reasons: WaitReason) -> Row | None:
         """An active enrollment that nobody holds, waiting for one of these reasons or for any."""
         free = [row for row in self.store.live if row.status is Status.ACTIVE and not row.locked]
-        found = [row for row in free if not reasons or row.wait_reason in reasons]
-        return self.rng.choice(found) if found else None
+        candidates = [row for row in free if not reasons or row.wait_reason in reasons]
+        return self.rng.choice(candidates) if candidates else None
 
     def enroll(self) -> bool:
         place = self.rng.randrange(len(self.store.contacts))
@@ -183,7 +183,7 @@ class World:
         return True
 
     def answer(self) -> bool:
-        row = self.somebody(WaitReason.APPROVAL)
+        row = self.waiting_row(WaitReason.APPROVAL)
         if row is None:
             return False
         row.answer = self.rng.choice(["b1", "b2"])
@@ -191,7 +191,7 @@ class World:
         return True
 
     def pause(self) -> bool:
-        row = self.somebody()
+        row = self.waiting_row()
         if row is None:
             return False
         row.paused, row.due_at = True, None
@@ -209,7 +209,7 @@ class World:
 
     def skip(self) -> bool:
         """A person skips a wait: the moment is now; a window is opened."""
-        row = self.somebody(WaitReason.TIMER, WaitReason.WINDOW)
+        row = self.waiting_row(WaitReason.TIMER, WaitReason.WINDOW)
         if row is None:
             return False
         row.wait_until, row.heard = self.store.now, row.wait_reason is WaitReason.WINDOW
@@ -217,7 +217,7 @@ class World:
         return True
 
     def remove(self) -> bool:
-        row = self.somebody()
+        row = self.waiting_row()
         if row is None:
             return False
         workers.remove(self.store, row, ExitReason.REMOVED_BY_USER)
@@ -248,7 +248,7 @@ class World:
         if self.rng.random() < 0.5:
             entry.status, entry.in_doubt, entry.by_hand = "sent", False, True
         else:
-            entry.status, entry.told, entry.due_at = "pending", True, self.store.now
+            entry.status, entry.resend_requested, entry.due_at = "pending", True, self.store.now
         self.store.wake(entry.row)
         return True
 

@@ -82,21 +82,21 @@ def someone(tags: set[UUID] | None = None, zone: ZoneInfo = PARIS, **values: Any
     return Facts(named, set(tags or ()), zone, CONTACT, "Acme")
 
 
-def lane(key: str, asked: Filter | None) -> BranchLane:
-    return BranchLane(key, key, asked)
+def lane(key: str, condition: Filter | None) -> BranchLane:
+    return BranchLane(key, key, condition)
 
 
 def draft(*steps: StepConfig | tuple[StepConfig, dict[str, list[StepConfig]]]) -> Draft:
     """A draft of these steps, keyed s1, s2, … from top to bottom; a branch comes with its lanes."""
-    made = Draft(triggers=[Manual(key="t0")])
+    new_draft = Draft(triggers=[Manual(key="t0")])
     for item in steps:
         config, lanes = item if isinstance(item, tuple) else (item, {})
-        made = insert(made, MAIN, len(made.steps), config)
-        branch = made.steps[-1].key
+        new_draft = insert(new_draft, MAIN, len(new_draft.steps), config)
+        branch = new_draft.steps[-1].key
         for name, inside in lanes.items():
             for child in inside:
-                made = insert(made, f"{branch}.{name}", 999, child)
-    return made
+                new_draft = insert(new_draft, f"{branch}.{name}", 999, child)
+    return new_draft
 
 
 def program(
@@ -106,10 +106,10 @@ def program(
     settings: Settings | None = None,
     workflow_id: UUID = WORKFLOW,
 ) -> Program:
-    made = replace(
+    new_draft = replace(
         draft(*steps), triggers=triggers or [Manual(key="t0")], entry=entry, settings=settings or Settings()
     )
-    return compile_version(freeze(made, workflow_id, 1), FIELDS)
+    return compile_version(freeze(new_draft, workflow_id, 1), FIELDS)
 
 
 def parked(before: Enrollment, decision: Decision, effect: EffectOutcome | None = None) -> Enrollment:
@@ -158,9 +158,11 @@ class Story:
     @property
     def path(self) -> list[tuple[int, str, str | None]]:
         """(seq, step, outcome) of every visit, closed ones with the outcome they got."""
-        rows = {row.seq: (row.step_key, row.outcome) for made in self.decisions for row in made.executions}
-        for made in self.decisions:
-            for closed in made.closed:
+        rows = {
+            row.seq: (row.step_key, row.outcome) for decision in self.decisions for row in decision.executions
+        }
+        for decision in self.decisions:
+            for closed in decision.closed:
                 rows[closed.seq] = (rows[closed.seq][0], closed.outcome)
         return [
             (seq, key, outcome.value if outcome else None) for seq, (key, outcome) in sorted(rows.items())

@@ -45,8 +45,8 @@ class Outside:
         return self.answers.pop(0) if self.answers else Sent({"status": 202})
 
     def clear(self) -> None:
-        for kept in (self.letters, self.calls, self.messages, self.answers, self.mails):
-            kept.clear()
+        for records in (self.letters, self.calls, self.messages, self.answers, self.mails):
+            records.clear()
 
 
 @dataclass

@@ -113,12 +113,12 @@ moments = st.sampled_from(MOMENTS) | st.timedeltas(timedelta(days=-60), timedelt
 )
 
 
-def _values(spec: FieldSpec, *, asked: bool = False) -> st.SearchStrategy[Any]:
+def _values(spec: FieldSpec, *, for_condition: bool = False) -> st.SearchStrategy[Any]:
     """One value that a contact holds, or with `asked` one of a predicate, as a form carries it."""
     if spec.type is FieldType.TEXT:
         return texts
     if spec.type is FieldType.NUMBER:
-        return numbers | st.integers(-20, 20).map(str) if asked else numbers
+        return numbers | st.integers(-20, 20).map(str) if for_condition else numbers
     if spec.type in THINGS:
         return st.sampled_from(THINGS[spec.type])
     if spec.type is FieldType.SELECT:
@@ -135,7 +135,7 @@ def predicates(draw: st.DrawFn) -> Predicate:
     """A predicate that `check` accepts."""
     # What happened is asked about in more ways than any field: it comes as often as six of them.
     spec = draw(st.sampled_from([*FIELDS.values(), *[FIELDS["history"]] * 5]))
-    op: Op = draw(st.sampled_from([known.op for known in OPERATORS[spec.type]]))
+    op: Op = draw(st.sampled_from([operator.op for operator in OPERATORS[spec.type]]))
     arity = ARITY[op]
     if arity is Arity.NONE:
         return Predicate(spec.key, op)
@@ -151,10 +151,10 @@ def predicates(draw: st.DrawFn) -> Predicate:
     if arity is Arity.CHANGE:
         return Predicate(spec.key, op, draw(_changes(op)))
     if arity is Arity.ONE:
-        return Predicate(spec.key, op, draw(_values(spec, asked=True)))
+        return Predicate(spec.key, op, draw(_values(spec, for_condition=True)))
     size = (2, 2) if arity is Arity.TWO else (1, 3)
     return Predicate(
-        spec.key, op, draw(st.lists(_values(spec, asked=True), min_size=size[0], max_size=size[1]))
+        spec.key, op, draw(st.lists(_values(spec, for_condition=True), min_size=size[0], max_size=size[1]))
     )
 
 

@@ -8,12 +8,12 @@ from app.imports.domain.sample_file import HEADER, as_csv, sample_rows
 from app.imports.jobs import check_import, run_import
 from app.work import SYSTEM, open_work
 from db.models import Job
-from tests.support.world import Somebody, World
+from tests.support.world import AccountMember, World
 
 TASKS = {"import.check": check_import, "import.run": run_import}
 
 
-async def work_off(world: World, who: Somebody, most: int = 1000) -> int:
+async def work_off(world: World, who: AccountMember, most: int = 1000) -> int:
     """Does what is queued for the account, as a worker would; returns how many batches that took."""
     batches = 0
     for row in await world.sql(
@@ -44,19 +44,19 @@ async def upload(client: httpx.AsyncClient, content: bytes, name: str = "people.
 async def show(client: httpx.AsyncClient, page: dict[str, Any]) -> dict[str, Any]:
     answer = await client.get(f"/imports/{page['item']['id']}")
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 async def act(client: httpx.AsyncClient, page: dict[str, Any], name: str, **body: Any) -> dict[str, Any]:
-    href = next(one["href"] for one in page["actions"] if one["name"] == name)
+    href = next(action["href"] for action in page["actions"] if action["name"] == name)
     answer = await client.post(href, json=body)
     assert answer.status_code == 200, answer.text
     return await show(client, page)
 
 
 async def import_all(
-    world: World, who: Somebody, client: httpx.AsyncClient, content: bytes, **options: Any
+    world: World, who: AccountMember, client: httpx.AsyncClient, content: bytes, **options: Any
 ) -> dict[str, Any]:
     page = await act(client, await upload(client, content), "map", **options)
     await work_off(world, who)

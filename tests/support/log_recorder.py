@@ -51,10 +51,10 @@ class Recorder:
         """The secrets that were logged, with the beginning of what stands around them."""
         text = self.since(size)
         runs = set(RUNS.findall(text))
-        found = [run for run in runs if any(token in run for token in self.tokens)]
-        found += FORMS.findall(text)
+        matches = [run for run in runs if any(token in run for token in self.tokens)]
+        matches += FORMS.findall(text)
         spelled = {way for password in self.passwords for way in (password, quote_plus(password))}
-        return sorted({*found, *(password for password in spelled if password in text)})
+        return sorted({*matches, *(password for password in spelled if password in text)})
 
 
 class RecordingLogger:

@@ -42,34 +42,38 @@ class Page(HTMLParser):
         self.forms += [Form("POST", action, form.inside_main) for form, action in self._extra]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
+        attributes = {name: value or "" for name, value in attrs}
         if tag == "main":
             self._main += 1
         elif tag == "title":
             self._in_title = True
-        elif tag == "a" and "href" in given and "download" not in given:
-            self.links.append(given["href"])
+        elif tag == "a" and "href" in attributes and "download" not in attributes:
+            self.links.append(attributes["href"])
         elif tag == "form":
-            method = given.get("method", "get").upper()
-            self._open = Form(method, given.get("action") or self.path, self._main > 0)
+            method = attributes.get("method", "get").upper()
+            self._open = Form(method, attributes.get("action") or self.path, self._main > 0)
             self.forms.append(self._open)
-            if "id" in given:
-                self._by_id[given["id"]] = self._open
+            if "id" in attributes:
+                self._by_id[attributes["id"]] = self._open
         elif tag in ("input", "select", "textarea", "button"):
-            self._control(given)
+            self._control(attributes)
 
-    def _control(self, given: dict[str, str]) -> None:
-        name = given.get("name")
-        if self._open is not None and name and (given.get("type") == "checkbox" or "multiple" in given):
+    def _control(self, attributes: dict[str, str]) -> None:
+        name = attributes.get("name")
+        if (
+            self._open is not None
+            and name
+            and (attributes.get("type") == "checkbox" or "multiple" in attributes)
+        ):
             self._open.switches.add(name)
         if self._open is not None and name == "inputs":
-            self._open.inputs.update(given["value"].split())
-        if given.get("formaction") and self._open is not None:
-            self._extra.append((self._open, given["formaction"]))
+            self._open.inputs.update(attributes["value"].split())
+        if attributes.get("formaction") and self._open is not None:
+            self._extra.append((self._open, attributes["formaction"]))
         if not name or name in IGNORED_INPUTS:
             return
-        if "form" in given:
-            self._late.append((given["form"], name))
+        if "form" in attributes:
+            self._late.append((attributes["form"], name))
         elif self._open is not None:
             self._open.names.add(name)
 
@@ -87,11 +91,11 @@ class Page(HTMLParser):
 
     def offers(self) -> dict[str, set[str]]:
         """Where forms of the page itself post to, and the names that they send."""
-        found: dict[str, set[str]] = {}
+        offers: dict[str, set[str]] = {}
         for form in self.forms:
             if form.method == "POST" and form.inside_main:
-                found.setdefault(form.action, set()).update(form.names)
-        return found
+                offers.setdefault(form.action, set()).update(form.names)
+        return offers
 
 
 def actions_in(body: Any) -> Iterator[dict[str, Any]]:
@@ -99,7 +103,7 @@ def actions_in(body: Any) -> Iterator[dict[str, Any]]:
     if isinstance(body, dict):
         for key, value in body.items():
             if key == "actions" and isinstance(value, list):
-                yield from (one for one in value if isinstance(one, dict) and "href" in one)
+                yield from (action for action in value if isinstance(action, dict) and "href" in action)
             yield from actions_in(value)
     elif isinstance(body, list):
         for value in body:

@@ -202,13 +202,13 @@ class Route:
     def at(self, ids: dict[str, Any]) -> str:
         """The path with ids put in; `{key}` says what it is a key of by the part before it. Raises KeyError
         for a parameter that the test does not know."""
-        made: list[str] = []
+        parts: list[str] = []
         for part in self.path.strip("/").split("/"):
             if part == "{key}":
-                made.append(KEYS[made[-1]])
+                parts.append(KEYS[parts[-1]])
             else:
-                made.append(str(ids[part[1:-1]]) if part.startswith("{") else part)
-        return "/" + "/".join(made)
+                parts.append(str(ids[part[1:-1]]) if part.startswith("{") else part)
+        return "/" + "/".join(parts)
 
     @property
     def body(self) -> dict[str, Any]:
@@ -232,26 +232,26 @@ def flat(body: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def table() -> dict[tuple[str, str], str]:
-    found = {}
+    policies = {}
     for line in POLICIES.strip().splitlines():
         method, path, policy = line.split()
-        found[method, path] = policy
-    return found
+        policies[method, path] = policy
+    return policies
 
 
 def live(app: Litestar) -> dict[tuple[str, str], str]:
     """The policies as the routes have them: what their guard asks for."""
-    found = {}
+    policies = {}
     for method, path, handler in routes_of(app):
         if (method, path) in PUBLIC:
             continue
         guards = handler.resolve_guards()
-        asked: list[str] = []
+        permissions: list[str] = []
         for guard in guards:
             permission = getattr(guard, "permission", None)
-            asked.append(permission.value if permission else getattr(guard, "__name__", "?"))
-        found[method, path] = "+".join(asked) or "nothing"
-    return found
+            permissions.append(permission.value if permission else getattr(guard, "__name__", "?"))
+        policies[method, path] = "+".join(permissions) or "nothing"
+    return policies
 
 
 def guarded() -> Iterator[Route]:

@@ -16,14 +16,14 @@ from app.engine.core.version import content_hash, freeze
 from app.filters.ast import Op, Predicate
 from app.workflows.domain.draft_rows import rows_of
 from db.ids import uuid7
-from tests.support.world import Somebody, World
+from tests.support.world import AccountMember, World
 
 
 @dataclass(frozen=True)
 class Cast:
     """An owner and the ids of their rows. The one person in the workflow waits at its second step."""
 
-    owner: Somebody
+    owner: AccountMember
     contact: UUID
     tag: UUID
     field: UUID
@@ -57,20 +57,20 @@ class Cast:
         return self.owner.account_id
 
 
-async def cast_of(world: World, owner: Somebody | None = None) -> Cast:
+async def cast_of(world: World, owner: AccountMember | None = None) -> Cast:
     """Rows of every table, written as superuser so that nothing of the app is needed for it."""
     owner = owner or await world.person("owner")
-    made = Cast(owner, *(uuid7() for _ in range(17)))
+    cast = Cast(owner, *(uuid7() for _ in range(17)))
     connection = await asyncpg.connect(world.admin_url)
     await connection.set_type_codec("jsonb", encoder=encoded, decoder=json.loads, schema="pg_catalog")
     try:
         async with connection.transaction():
-            rows = [*people_rows(made), *workflow_rows(made), *running_rows(made), *around_rows(made)]
+            rows = [*people_rows(cast), *workflow_rows(cast), *running_rows(cast), *around_rows(cast)]
             for table, row in rows:
-                await add(connection, table, {"account_id": made.account, **row})
+                await add(connection, table, {"account_id": cast.account, **row})
     finally:
         await connection.close()
-    return made
+    return cast
 
 
 def encoded(value: Any) -> str:

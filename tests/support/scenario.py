@@ -31,35 +31,38 @@ class Stage:
     async def sql(self, statement: str, *values: Any) -> list[Any]:
         return await self.world.sql(statement, *values)
 
-    async def one(self, statement: str, *values: Any) -> Any:
+    async def row(self, statement: str, *values: Any) -> Any:
         return (await self.sql(statement, *values))[0]
 
     async def tag(self, name: str) -> UUID:
-        made = uuid7()
+        tag_id = uuid7()
         await self.sql(
-            "insert into tags (account_id, id, name, slug) values ($1, $2, $3, $3)", self.account, made, name
+            "insert into tags (account_id, id, name, slug) values ($1, $2, $3, $3)",
+            self.account,
+            tag_id,
+            name,
         )
-        return made
+        return tag_id
 
     async def contact(self, **columns: str) -> UUID:
-        made = uuid7()
-        values = {"first_name": "Ann", "email": f"c{made.hex}@people.example"} | columns
+        contact_id = uuid7()
+        values = {"first_name": "Ann", "email": f"c{contact_id.hex}@people.example"} | columns
         names = ", ".join(values)
         holes = ", ".join(f"${number}" for number in range(3, 3 + len(values)))
         await self.sql(
             f"insert into contacts (account_id, id, {names}) values ($1, $2, {holes})",  # noqa: S608 -- a name of ours
-            self.account, made, *values.values(),
+            self.account, contact_id, *values.values(),
         )  # fmt: skip
-        return made
+        return contact_id
 
     async def contacts(self, count: int) -> list[UUID]:
-        made = [uuid7() for _ in range(count)]
+        contact_ids = [uuid7() for _ in range(count)]
         await self.sql(
             "insert into contacts (account_id, id, first_name, email) "
             "select $1, i, 'Ann', i::text || '@people.example' from unnest($2::uuid[]) i",
-            self.account, made,
+            self.account, contact_ids,
         )  # fmt: skip
-        return made
+        return contact_ids
 
     async def workflow(
         self,
@@ -71,7 +74,7 @@ class Stage:
         settings: Settings | None = None,
     ) -> UUID:
         """Published as version 1."""
-        made = uuid7()
+        workflow_id = uuid7()
         draft = Draft(triggers=[trigger], entry=entry, settings=settings or Settings())
         for item in steps:
             config, lanes = item if isinstance(item, tuple) else (item, {})
@@ -80,26 +83,26 @@ class Stage:
             for name, inside in lanes.items():
                 for child in inside:
                     draft = insert(draft, f"{key}.{name}", 999, child)
-        version = freeze(draft, made, 1)
+        version = freeze(draft, workflow_id, 1)
         await self.sql(
             "insert into workflows (account_id, id, name, status) values ($1, $2, 'Welcome', $3)",
-            self.account, made, status,
+            self.account, workflow_id, status,
         )  # fmt: skip
         await self.sql(
             "insert into workflow_versions (account_id, workflow_id, number, document, content_hash) "
             "values ($1, $2, 1, $3::jsonb, $4)",
-            self.account, made, msgspec.json.encode(version).decode(), content_hash(version),
+            self.account, workflow_id, msgspec.json.encode(version).decode(), content_hash(version),
         )  # fmt: skip
-        await self.sql("update workflows set live_version = 1 where id = $1", made)
-        return made
+        await self.sql("update workflows set live_version = 1 where id = $1", workflow_id)
+        return workflow_id
 
     async def date_field(self, name: str) -> UUID:
-        made = uuid7()
+        field_id = uuid7()
         await self.sql(
             "insert into custom_fields (account_id, id, key, label, type) values ($1, $2, $3, $3, 'date')",
-            self.account, made, name,
+            self.account, field_id, name,
         )  # fmt: skip
-        return made
+        return field_id
 
     async def set_date(self, contact: UUID, field: UUID, day: str) -> None:
         """As this contact's only custom value, without an event."""
@@ -109,12 +112,12 @@ class Stage:
         )  # fmt: skip
 
     async def segment(self, condition: Filter) -> UUID:
-        made = uuid7()
+        segment_id = uuid7()
         await self.sql(
             "insert into segments (account_id, id, name, slug, filter) values ($1, $2, $3, $3, $4)",
-            self.account, made, made.hex, msgspec.json.encode(condition).decode(),
+            self.account, segment_id, segment_id.hex, msgspec.json.encode(condition).decode(),
         )  # fmt: skip
-        return made
+        return segment_id
 
     async def add_tag(self, contact: UUID, tag: UUID) -> None:
         """What tagging a contact on a screen does."""
@@ -130,22 +133,22 @@ class Stage:
 
     async def emit(self, kind: str, contact: UUID, data: Mapping[str, Any] | None = None) -> UUID:
         async with open_work(self.runtime, self.account, USER) as work:
-            made = work.emit(kind, contact, data)
+            event_id = work.emit(kind, contact, data)
             await work.commit()
-            return made
+            return event_id
 
     async def job(self, task: str, handlers: Mapping[str, Handler] | None = None, **args: Any) -> UUID:
         async with open_work(self.runtime, self.account, USER) as work:
-            made = work.add_job("default", task, args)
+            job_id = work.add_job("default", task, args)
             await work.commit()
-            return made
+            return job_id
 
     async def drain(self, **later: float) -> int:
         self.clock.forward(**later)
         return await drain(self.runtime, self.account)
 
     async def enrollment(self, contact: UUID) -> Any:
-        return await self.one("select * from enrollments where contact_id = $1", contact)
+        return await self.row("select * from enrollments where contact_id = $1", contact)
 
     async def path(self, contact: UUID) -> list[tuple[str, str | None]]:
         rows = await self.sql(
@@ -156,10 +159,10 @@ class Stage:
         return [(row["kind"], row["outcome"]) for row in rows]
 
     async def effect(self, contact: UUID) -> Any:
-        return await self.one("select * from effects where contact_id = $1", contact)
+        return await self.row("select * from effects where contact_id = $1", contact)
 
     async def now(self) -> datetime:
-        row = await self.one("select clock_timestamp() as now")
+        row = await self.row("select clock_timestamp() as now")
         return row["now"] + self.clock.offset  # type: ignore[no-any-return]  # asyncpg's rows are untyped
 
 

@@ -152,7 +152,7 @@ class People:
     def viewer(self) -> UUID:
         return list(self.sessions)[1]
 
-    def known(self, session: UUID, scopes: Sequence[str] | None = None) -> Principal:
+    def principal(self, session: UUID, scopes: Sequence[str] | None = None) -> Principal:
         role = self.sessions[session]
         return Principal(
             user_id=self.users[session],
@@ -168,14 +168,20 @@ class People:
 
     async def by_session(self, session_id: UUID, account_id: UUID) -> Principal | None:
         self.lookups += 1
-        return self.known(session_id) if session_id in self.sessions and account_id == self.account else None
+        return (
+            self.principal(session_id) if session_id in self.sessions and account_id == self.account else None
+        )
 
-    async def by_secret(self, session_id: UUID, found: bytes) -> Principal | None:
-        return self.known(session_id) if found in self.secrets and session_id in self.sessions else None
+    async def by_secret(self, session_id: UUID, secret_hash: bytes) -> Principal | None:
+        return (
+            self.principal(session_id)
+            if secret_hash in self.secrets and session_id in self.sessions
+            else None
+        )
 
-    async def by_access_token(self, found: bytes) -> Principal | None:
-        if found == digest("swy_view"):
-            return self.known(self.owner, ["view", "made:up"])
+    async def by_access_token(self, token_hash: bytes) -> Principal | None:
+        if token_hash == digest("swy_view"):
+            return self.principal(self.owner, ["view", "made:up"])
         return None
 
 

@@ -19,7 +19,7 @@ PASSWORD = "correct horse battery"
 HASH = HASHER.hash(PASSWORD)
 
 
-class Somebody(msgspec.Struct, frozen=True):
+class AccountMember(msgspec.Struct, frozen=True):
     """A person and one account of theirs."""
 
     user_id: UUID
@@ -45,13 +45,13 @@ class World:
             await connection.close()
 
     async def account(self, name: str = "Acme") -> UUID:
-        made = uuid7()
-        await self.sql("insert into accounts (id, name) values ($1, $2)", made, name)
-        return made
+        account_id = uuid7()
+        await self.sql("insert into accounts (id, name) values ($1, $2)", account_id, name)
+        return account_id
 
     async def person(
         self, role: str = "owner", account: UUID | None = None, password: str | None = HASH
-    ) -> Somebody:
+    ) -> AccountMember:
         account = account or await self.account()
         user_id = uuid7()
         email = f"{role}-{user_id.hex}@acme.example"
@@ -60,7 +60,7 @@ class World:
             user_id, email, role.capitalize(), password,
         )  # fmt: skip
         await self.join(user_id, account, role)
-        return Somebody(user_id, email, role.capitalize(), account, role)
+        return AccountMember(user_id, email, role.capitalize(), account, role)
 
     async def join(self, user_id: UUID, account: UUID, role: str) -> None:
         await self.sql(
@@ -80,7 +80,7 @@ class World:
             yield client
 
     @asynccontextmanager
-    async def browser(self, who: Somebody, password: str = PASSWORD) -> AsyncIterator[httpx.AsyncClient]:
+    async def browser(self, who: AccountMember, password: str = PASSWORD) -> AsyncIterator[httpx.AsyncClient]:
         """Signed in with cookies, asking for pages."""
         async with self.client(**HTML, **OWN) as client:
             answer = await client.post("/sessions", data={"email": who.email, "password": password})
@@ -88,7 +88,7 @@ class World:
             yield client
 
     @asynccontextmanager
-    async def script(self, who: Somebody, password: str = PASSWORD) -> AsyncIterator[httpx.AsyncClient]:
+    async def script(self, who: AccountMember, password: str = PASSWORD) -> AsyncIterator[httpx.AsyncClient]:
         """Signed in with a bearer token, asking for JSON."""
         async with self.client(**JSON) as client:
             answer = await client.post("/sessions", json={"email": who.email, "password": password})

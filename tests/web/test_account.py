@@ -39,13 +39,13 @@ async def test_the_audit_log_in_pages_and_filtered(world: World) -> None:
         second = (await client.get(first["next"])).json()
         assert (len(second["items"]), second["next"]) == (10, "")
         back = (await client.get(second["previous"])).json()
-        assert [one["id"] for one in back["items"]] == [one["id"] for one in first["items"]]
-        assert len({one["id"] for one in first["items"] + second["items"]}) == 60
+        assert [item["id"] for item in back["items"]] == [item["id"] for item in first["items"]]
+        assert len({item["id"] for item in first["items"] + second["items"]}) == 60
         assert first["items"][0]["changes"] == [{"field": "email", "before": None, "after": "a@x.example"}]
         some = (await client.get("/audit?actor=File 1")).json()["items"]
-        assert {one["actor_name"] for one in some} == {"File 1"}
-        (one,) = (await client.get("/audit?subject_kind=contact&subject_id=7")).json()["items"]
-        assert one["href"] == "/contacts/7"
+        assert {item["actor_name"] for item in some} == {"File 1"}
+        (item,) = (await client.get("/audit?subject_kind=contact&subject_id=7")).json()["items"]
+        assert item["href"] == "/contacts/7"
         page = await client.get("/audit?actor_kind=import", headers=HTML)
         assert "a@x.example" in page.text
         assert (await client.get("/audit?after=nonsense")).status_code == 422

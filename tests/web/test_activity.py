@@ -9,18 +9,18 @@ import msgspec
 import pytest
 
 from tests.support.web_kit import HTML, JSON, PARTIAL
-from tests.support.world import Somebody, World
-from tests.web.test_tags import NOBODY
+from tests.support.world import AccountMember, World
+from tests.web.test_tags import MISSING_ID
 
 
 async def ann(client: httpx.AsyncClient, **values: Any) -> str:
     body = {"first_name": "Ann", **values}
-    made = await client.post("/contacts", json=body, headers=JSON)
-    assert made.status_code == 201, made.text
-    return str(made.json()["contact"]["id"])
+    response = await client.post("/contacts", json=body, headers=JSON)
+    assert response.status_code == 201, response.text
+    return str(response.json()["contact"]["id"])
 
 
-async def events(world: World, who: Somebody) -> list[str]:
+async def events(world: World, who: AccountMember) -> list[str]:
     rows = await world.sql("select kind from events where account_id = $1 order by id", who.account_id)
     return [row["kind"] for row in rows if row["kind"] != "contact.created"]
 
@@ -31,8 +31,10 @@ async def test_notes_are_written_and_deleted_by_their_authors(world: World) -> N
     async with world.browser(who) as client, world.script(other) as script:
         contact = await ann(client)
         assert "No notes yet" in (await client.get(f"/contacts/{contact}")).text
-        made = await client.post(f"/contacts/{contact}/notes", data={"body": " Likes tea.\r\nNot coffee. "})
-        assert (made.status_code, made.headers["location"]) == (303, f"/contacts/{contact}")
+        response = await client.post(
+            f"/contacts/{contact}/notes", data={"body": " Likes tea.\r\nNot coffee. "}
+        )
+        assert (response.status_code, response.headers["location"]) == (303, f"/contacts/{contact}")
         page = await client.get(f"/contacts/{contact}")
         assert "Likes tea.<br>Not coffee." in page.text
         empty = await client.post(f"/contacts/{contact}/notes", data={"body": "  "})
@@ -40,7 +42,7 @@ async def test_notes_are_written_and_deleted_by_their_authors(world: World) -> N
         second = await script.post(f"/contacts/{contact}/notes", json={"body": "Second"})
         assert second.status_code == 201
         notes = (await script.get(f"/contacts/{contact}")).json()["notes"]
-        assert [(one["body"], one["own"]) for one in notes] == [
+        assert [(entry["body"], entry["own"]) for entry in notes] == [
             ("Second", True), ("Likes tea.\nNot coffee.", False),
         ]  # fmt: skip
         assert (await script.post(f"/notes/{notes[1]['id']}/deletion")).status_code == 403
@@ -49,8 +51,8 @@ async def test_notes_are_written_and_deleted_by_their_authors(world: World) -> N
         assert gone.status_code in (200, 303)
         assert (await script.get(f"/contacts/{contact}")).json()["notes"] == []
     assert await events(world, who) == ["note.added", "note.added"]
-    actions = [one for one, _ in await world.audit(who.account_id)]
-    assert [one for one in actions if one.startswith("note")] == [
+    actions = [entry for entry, _ in await world.audit(who.account_id)]
+    assert [entry for entry in actions if entry.startswith("note")] == [
         "note.added", "note.added", "note.deleted", "note.deleted",
     ]  # fmt: skip
 
@@ -66,8 +68,8 @@ async def test_a_task_from_the_page_to_done_and_back(world: World) -> None:
             "assignee": str(who.user_id),
             "body": "Twice",
         }
-        made = await client.post(f"/contacts/{contact}/tasks", data=body)
-        assert (made.status_code, made.headers["location"]) == (303, f"/contacts/{contact}")
+        response = await client.post(f"/contacts/{contact}/tasks", data=body)
+        assert (response.status_code, response.headers["location"]) == (303, f"/contacts/{contact}")
         task = (await client.get("/tasks", headers=JSON)).json()["items"][0]
         assert (task["title"], task["contact"], task["overdue"]) == ("Call back", "Ann", False)
         due = datetime.fromisoformat(task["due_at"])
@@ -80,8 +82,8 @@ async def test_a_task_from_the_page_to_done_and_back(world: World) -> None:
         assert (again.status_code, again.json()["completed_by"]) == (200, who.name)
         assert (await client.get("/tasks", headers=JSON)).json()["items"] == []
         shown = (await client.get("/tasks", params={"view": "done"}, headers=JSON)).json()
-        assert [one["title"] for one in shown["items"]] == ["Call back"]
-        assert {one["name"].partition(":")[0] for one in shown["actions"]} == {"reopen", "delete_task"}
+        assert [entry["title"] for entry in shown["items"]] == ["Call back"]
+        assert {entry["name"].partition(":")[0] for entry in shown["actions"]} == {"reopen", "delete_task"}
         back = await client.post(f"/tasks/{task['id']}/completion/deletion", data={}, headers=PARTIAL)
         assert back.status_code in (200, 303)
         part = await client.get("/tasks", headers=PARTIAL)
@@ -90,8 +92,8 @@ async def test_a_task_from_the_page_to_done_and_back(world: World) -> None:
         assert (await client.post(f"/tasks/{task['id']}/deletion", data={})).status_code == 303
         assert (await client.get("/tasks", headers=JSON)).json()["items"] == []
     assert await events(world, who) == ["task.added", "task.completed"]
-    found = [one for one, _ in await world.audit(who.account_id) if one.startswith("task")]
-    assert found == ["task.added", "task.completed", "task.reopened", "task.deleted"]
+    actions = [entry for entry, _ in await world.audit(who.account_id) if entry.startswith("task")]
+    assert actions == ["task.added", "task.completed", "task.reopened", "task.deleted"]
 
 
 async def test_a_task_is_changed_by_form_and_by_script(world: World) -> None:
@@ -153,12 +155,12 @@ async def test_tasks_stand_in_their_views_in_order(world: World) -> None:
             "done": [],
         }.items():
             page = (await client.get("/tasks", params={"view": view})).json()
-            assert [one["title"] for one in page["items"]] == titles
-            counts = {one[0]: one[3] for one in page["views"]}
+            assert [item["title"] for item in page["items"]] == titles
+            counts = {view[0]: view[3] for view in page["views"]}
             assert counts == {"Mine": 2, "All open": 4, "Overdue": 1, "Done": 0}
         first = (await client.get("/tasks", params={"view": "all"})).json()["items"]
         rest = await client.get("/tasks", params={"view": "all", "after": first[1]["id"]})
-        assert [one["title"] for one in rest.json()["items"]] == ["later", "never"]
+        assert [item["title"] for item in rest.json()["items"]] == ["later", "never"]
         assert (await client.get("/tasks", params={"view": "yours"})).status_code == 422
         await client.post(f"/contacts/{contact}/deletion")
         assert (await client.get("/tasks", params={"view": "all"})).json()["items"] == []
@@ -172,7 +174,7 @@ async def test_tasks_stand_in_their_views_in_order(world: World) -> None:
         ({"title": ""}, "title"),
         ({"title": "x", "due": "tomorrow"}, "due"),
         ({"title": "x", "due": "2026-02-30"}, "due"),
-        ({"title": "x", "assignee": NOBODY}, "assignee"),
+        ({"title": "x", "assignee": MISSING_ID}, "assignee"),
         ({"title": "x" * 201}, "title"),
     ],
 )
@@ -201,22 +203,26 @@ async def test_owner_and_consents_are_fields_of_the_contact(world: World) -> Non
             await client.post(f"{href}/fields/email_consent", data={"value": "granted"})
         ).status_code == 303
         saved = await client.post(href, json={"sms_consent": "denied"}, headers=JSON)
-        found = saved.json()["contact"]
-        assert (found["owner"], found["owner_name"]) == (str(viewer.user_id), "Viewer")
-        assert (found["email_consent"], found["sms_consent"]) == ("granted", "denied")
+        saved_contact = saved.json()["contact"]
+        assert (saved_contact["owner"], saved_contact["owner_name"]) == (str(viewer.user_id), "Viewer")
+        assert (saved_contact["email_consent"], saved_contact["sms_consent"]) == ("granted", "denied")
         page = (await client.get(href)).text
         assert "Viewer" in page.partition("<h2>Tags</h2>")[0]
-        for key, value in (("owner", NOBODY), ("owner", "x"), ("sms_consent", "maybe")):
+        for key, value in (("owner", MISSING_ID), ("owner", "x"), ("sms_consent", "maybe")):
             refused = await client.post(f"{href}/fields/{key}", json={"value": value}, headers=JSON)
             assert refused.status_code == 422, (key, value)
         listed = await client.get("/contacts", params={"columns": "owner,sms_consent"}, headers=HTML)
         assert "Viewer" in listed.text
-        nobody = await client.post(href, json={"owner": None, "sms_consent": None}, headers=JSON)
-        found = nobody.json()["contact"]
-        assert (found["owner"], found["owner_name"], found["sms_consent"]) == (None, "", "unknown")
-        made = await ann(client, owner=str(who.user_id), email_consent="denied")
-        found = (await client.get(f"/contacts/{made}", headers=JSON)).json()["contact"]
-        assert (found["owner"], found["email_consent"]) == (str(who.user_id), "denied")
+        cleared = await client.post(href, json={"owner": None, "sms_consent": None}, headers=JSON)
+        saved_contact = cleared.json()["contact"]
+        assert (saved_contact["owner"], saved_contact["owner_name"], saved_contact["sms_consent"]) == (
+            None,
+            "",
+            "unknown",
+        )
+        contact_id = await ann(client, owner=str(who.user_id), email_consent="denied")
+        saved_contact = (await client.get(f"/contacts/{contact_id}", headers=JSON)).json()["contact"]
+        assert (saved_contact["owner"], saved_contact["email_consent"]) == (str(who.user_id), "denied")
     rows = await world.sql(
         "select data -> 'changes' as changes from events where account_id = $1 and kind = 'contact.updated'"
         " order by id", who.account_id,
@@ -278,12 +284,12 @@ async def test_the_deletion_of_a_note_or_a_task_is_undone_from_its_message(world
         page = (await client.get(f"/contacts/{contact}", headers=JSON)).json()
         assert page[f"{kind}s"] == [thing]
         answer = (await client.post(f"{href}/deletion", json={}, headers=JSON)).json()
-        assert (answer[kind]["id"], [one["href"] for one in answer["actions"]]) == (
+        assert (answer[kind]["id"], [entry["href"] for entry in answer["actions"]]) == (
             thing["id"], [f"{href}/restoration"],
         )  # fmt: skip
         restored = await client.post(answer["actions"][0]["href"], json={}, headers=JSON)
         assert (restored.status_code, restored.json()["id"]) == (200, thing["id"])
-    actions = [one for one, _ in await world.audit(who.account_id) if one.startswith(kind)]
+    actions = [entry for entry, _ in await world.audit(who.account_id) if entry.startswith(kind)]
     assert actions == [f"{kind}.added", *[f"{kind}.deleted", f"{kind}.restored"] * 2]
 
 

@@ -67,10 +67,12 @@ WRONG = st.sampled_from(["is", "filters", "descripton", "config2", "rows", "a.b"
 
 def bodies(form: Any) -> st.SearchStrategy[dict[str, Any]]:
     """Bodies of a struct, right or nearly: with fields left out, cleared, wrong or not there at all."""
-    fields = {one.encode_name: one.type for one in msgspec.structs.fields(form)}
-    known = st.fixed_dictionaries({}, optional={name: values(name, kind) for name, kind in fields.items()})
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(form)}
+    recognized = st.fixed_dictionaries(
+        {}, optional={name: values(name, kind) for name, kind in fields.items()}
+    )
     extra = st.dictionaries(WRONG, TEXT, max_size=1)
-    return st.builds(lambda base, more: more | base, known, st.one_of(st.just({}), extra))
+    return st.builds(lambda base, more: more | base, recognized, st.one_of(st.just({}), extra))
 
 
 def values(name: str, kind: Any) -> st.SearchStrategy[Any]:
@@ -147,9 +149,9 @@ def in_form(body: Any) -> bool:
 
 
 async def outcome(client: httpx.AsyncClient, name: str, **body: Any) -> tuple[int, Any]:
-    said = await client.post(f"/{name}", **body)
-    told = said.json()
-    return said.status_code, set(told["errors"]) if said.status_code == 422 else told
+    response = await client.post(f"/{name}", **body)
+    content = response.json()
+    return response.status_code, set(content["errors"]) if response.status_code == 422 else content
 
 
 @pytest.mark.parametrize("name", FORMS)

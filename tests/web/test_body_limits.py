@@ -185,21 +185,23 @@ def test_every_route_reads_what_its_fields_allow(app: Litestar) -> None:
     assert short == []
 
 
-def extremes(kind: Any, seen: set[type]) -> tuple[int, int]:
+def extremes(kind: Any, visited: set[type]) -> tuple[int, int]:
     """The longest text and the longest list in a type, by what it declares."""
     kind = bare(kind)
     inner: list[Any] = []
-    if isinstance(kind, inspect.StructType) and kind.cls not in seen:
-        seen.add(kind.cls)
+    if isinstance(kind, inspect.StructType) and kind.cls not in visited:
+        visited.add(kind.cls)
         inner = [field.type for field in kind.fields]
     elif isinstance(kind, inspect.UnionType):
         inner = list(kind.types)
     elif isinstance(kind, inspect.ListType):
         inner = [kind.item_type]
-    found = [extremes(one, seen) for one in inner]
+    inner_extremes = [extremes(inner_type, visited) for inner_type in inner]
     own = (getattr(kind, "max_length", 0) or 0) if isinstance(kind, inspect.StrType) else 0
     most = (kind.max_length or 0) if isinstance(kind, inspect.ListType) else 0
-    return max([own, *(text for text, _ in found)]), max([most, *(items for _, items in found)])
+    return max([own, *(text for text, _ in inner_extremes)]), max(
+        [most, *(items for _, items in inner_extremes)]
+    )
 
 
 @BOTH

@@ -58,7 +58,7 @@ async def test_a_script_builds_and_publishes_the_workflow_of_the_issue(world: Wo
         assert [step["kind"] for step in page["steps"]] == ["send_email", "wait", "branch", "goal"]
         assert [lane["label"] for lane in page["steps"][2]["lanes"]] == ["California", "Else"]
         plan = (await client.get(f"{at}/publication")).json()
-        assert (plan["problems"], [one["name"] for one in plan["actions"]]) == ([], ["publish"])
+        assert (plan["problems"], [action["name"] for action in plan["actions"]]) == ([], ["publish"])
         answer = await client.post(f"{at}/publication", json={"rev": rev})
         assert (answer.status_code, answer.json()["version"]) == (201, 1)
         again = await client.post(f"{at}/publication", json={"rev": rev})
@@ -70,11 +70,11 @@ async def test_a_script_builds_and_publishes_the_workflow_of_the_issue(world: Wo
         assert [(row["number"], row["current"]) for row in rows] == [(1, True)]
         assert (await client.get(f"{at}/versions/1")).json()["document"]["number"] == 1
         assert (await client.get(f"{at}/versions/2")).status_code == 404
-    found = await world.sql(
+    versions = await world.sql(
         "select kind, count(*) from workflow_references where account_id = $1 group by 1 order by 1",
         owner.account_id,
     )
-    assert [tuple(row) for row in found] == [("field", 3), ("tag", 2)]
+    assert [tuple(row) for row in versions] == [("field", 3), ("tag", 2)]
     actions = [action for action, _ in await world.audit(owner.account_id)]
     assert (actions.count("workflow.created"), actions.count("workflow.edited")) == (1, 6)
     assert actions[-1] == "workflow.published"
@@ -84,9 +84,9 @@ async def test_a_browser_builds_without_a_script(world: World) -> None:
     owner = await world.person()
     async with world.browser(owner) as client:
         account = {"account": str(owner.account_id)}
-        made = await client.post("/workflows", data=account | {"name": "By hand"})
-        at = made.headers["location"]
-        assert made.status_code == 303
+        response = await client.post("/workflows", data=account | {"name": "By hand"})
+        at = response.headers["location"]
+        assert response.status_code == 303
         assert "Nothing starts" in (await client.get(f"{at}/publication")).text
         assert "Tag added" in (await client.get(f"{at}/triggers/new")).text
         added = await client.post(f"{at}/triggers", data=account | {"rev": "0", "kind": "tag_added"})
@@ -159,12 +159,12 @@ async def test_a_branch_gains_and_loses_lanes(world: World) -> None:
         page = await insert(client, at, 0, "branch", config={"kind": "branch", "branches": two})
         assert [lane["list_id"] for lane in page["steps"][0]["lanes"]] == ["s1.b1", "s1.b2", "s1.else"]
         await insert(client, at, 1, "exit", list="s1.b2")
-        one = {"kind": "branch", "branches": [{"key": "b1", "name": "A", "filter": STATE}]}
-        refused = await client.post(f"{at}/steps/s1", json={"rev": 2, "config": one})
+        one_lane = {"kind": "branch", "branches": [{"key": "b1", "name": "A", "filter": STATE}]}
+        refused = await client.post(f"{at}/steps/s1", json={"rev": 2, "config": one_lane})
         assert (refused.status_code, "still has steps" in refused.text) == (422, True)
         moved = await client.post(f"{at}/steps/s2/position", json={"rev": 2, "to": "main:1"})
         assert [step["key"] for step in moved.json()["steps"]] == ["s1", "s2"]
-        fewer = await client.post(f"{at}/steps/s1", json={"rev": 3, "config": one})
+        fewer = await client.post(f"{at}/steps/s1", json={"rev": 3, "config": one_lane})
         assert [lane["key"] for lane in fewer.json()["steps"][0]["lanes"]] == ["b1", "else"]
         up = await client.post(f"{at}/steps/s2/position", json={"rev": 4, "dir": "up"})
         assert [step["key"] for step in up.json()["steps"]] == ["s2", "s1"]
@@ -244,9 +244,9 @@ async def test_htmx_gets_the_workbench_and_what_changes_around_it(world: World) 
         sheet = await client.get(f"{at}/steps/new?list=main&position=0", headers=PARTIAL)
         assert ('id="sheet"' in sheet.text, "<html" in sheet.text) == (True, False)
         form = account | {"rev": "0", "kind": "wait", "list": "main", "position": "0"}
-        made = await client.post(f"{at}/steps", data=form, headers=PARTIAL)
-        assert (made.status_code, made.headers["hx-push-url"]) == (200, f"{at}/steps/s1")
-        assert 'hx-target="#wf-tools"' in made.text
+        response = await client.post(f"{at}/steps", data=form, headers=PARTIAL)
+        assert (response.status_code, response.headers["hx-push-url"]) == (200, f"{at}/steps/s1")
+        assert 'hx-target="#wf-tools"' in response.text
         counts = await client.get(f"{at}/counts", headers=PARTIAL)
         assert '<hx-partial hx-target="#n-s1" hx-swap="innerHTML">0 waiting</hx-partial>' in counts.text
 

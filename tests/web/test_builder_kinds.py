@@ -20,9 +20,9 @@ def test_no_kind_is_forgotten() -> None:
     assert set(get_args(inputs.TriggerKind)) == set(TRIGGERS)
     assert {kind.group for kind in triggers.KINDS} == set(triggers.GROUPS)
     assert set(FACES) == set(KINDS)
-    sent = {one.__struct_config__.tag for one in get_args(inputs.ConfigInput)}
+    sent = {config.__struct_config__.tag for config in get_args(inputs.ConfigInput)}
     assert sent == set(KINDS)
-    assert {one.__struct_config__.tag for one in get_args(inputs.TriggerInput)} == set(TRIGGERS)
+    assert {config.__struct_config__.tag for config in get_args(inputs.TriggerInput)} == set(TRIGGERS)
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -33,9 +33,9 @@ async def test_each_step_opens_its_form_and_saves_it_as_it_stands(world: World, 
         at = await begun(script)
         for kind in GROUPS[group]:
             rev = (await script.get(at)).json()["workflow"]["rev"]
-            made = await script.post(f"{at}/steps", json={"kind": kind, "rev": rev})
-            assert made.status_code == 201, made.text
-            sheet = made.headers["location"]
+            response = await script.post(f"{at}/steps", json={"kind": kind, "rev": rev})
+            assert response.status_code == 201, response.text
+            sheet = response.headers["location"]
             page = await client.get(sheet, headers=HTML)
             assert page.status_code == 200, kind
             assert f'name="config.kind" value="{kind}"' in page.text
@@ -50,9 +50,9 @@ async def test_each_trigger_opens_its_form(world: World) -> None:
         at = await begun(script)
         for kind in TRIGGERS:
             rev = (await script.get(at)).json()["workflow"]["rev"]
-            made = await script.post(f"{at}/triggers", json={"kind": kind, "rev": rev})
-            assert made.status_code == 201, made.text
-            page = await client.get(made.headers["location"], headers=HTML)
+            response = await script.post(f"{at}/triggers", json={"kind": kind, "rev": rev})
+            assert response.status_code == 201, response.text
+            page = await client.get(response.headers["location"], headers=HTML)
             assert (page.status_code, f'value="{kind}"' in page.text) == (200, True), kind
 
 
@@ -85,10 +85,10 @@ async def test_a_script_sends_each_kind_and_reads_it_back(world: World) -> None:
         at = await begun(script)
         for config in GOOD:
             rev = (await script.get(at)).json()["workflow"]["rev"]
-            made = await script.post(
+            response = await script.post(
                 f"{at}/steps", json={"kind": config["kind"], "rev": rev, "config": config}
             )
-            assert made.status_code == 201, (config, made.text)
+            assert response.status_code == 201, (config, response.text)
         page = (await script.get(at)).json()
         assert [step["kind"] for step in page["steps"]] == [config["kind"] for config in GOOD]
         lanes = {step["kind"]: [lane["label"] for lane in step["lanes"]] for step in page["steps"]}

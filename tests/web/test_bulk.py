@@ -13,13 +13,13 @@ from app.errors import Conflict, Unconfirmed
 from db.ids import uuid7
 from tests.support.pages import Page
 from tests.support.web_kit import HTML, JSON, PARTIAL
-from tests.support.world import Somebody, World
-from tests.web.test_contacts import made, run_job
+from tests.support.world import AccountMember, World
+from tests.web.test_contacts import create_contact, run_job
 
 DELETION, RESTORATION, TAGS = (f"/contacts/bulk/{name}" for name in ("deletion", "restoration", "tags"))
 
 
-async def fill(world: World, who: Somebody, count: int, **values: str) -> list[UUID]:
+async def fill(world: World, who: AccountMember, count: int, **values: str) -> list[UUID]:
     """So many contacts, written at once."""
     ids = [uuid7() for _ in range(count)]
     columns = {"last_name": "Doe"} | values
@@ -32,24 +32,24 @@ async def fill(world: World, who: Somebody, count: int, **values: str) -> list[U
     return ids
 
 
-async def live(world: World, who: Somebody) -> int:
+async def live(world: World, who: AccountMember) -> int:
     rows = await world.sql(
         "select 1 from contacts where account_id = $1 and deleted_at is null", who.account_id
     )
     return len(rows)
 
 
-async def jobs(world: World, who: Somebody) -> int:
+async def jobs(world: World, who: AccountMember) -> int:
     return len(await world.sql("select 1 from jobs where account_id = $1", who.account_id))
 
 
 def hidden(text: str) -> dict[str, list[str]]:
     """What the form of the page that asks carries."""
     main = text.partition("<main")[2]
-    found: dict[str, list[str]] = {}
+    fields: dict[str, list[str]] = {}
     for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', main):
-        found.setdefault(name, []).append(value)
-    return found
+        fields.setdefault(name, []).append(value)
+    return fields
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ async def test_a_browser_is_asked_for_the_tag(world: World) -> None:
         assert (nothing.status_code, "Choose contacts in the list first" in nothing.text) == (422, True)
 
 
-async def deleted_in_bulk(world: World, who: Somebody, client: httpx.AsyncClient, ids: list[str]) -> str:
+async def deleted_in_bulk(world: World, who: AccountMember, client: httpx.AsyncClient, ids: list[str]) -> str:
     job = (await client.post(DELETION, json={"ids": ids}, headers=JSON)).json()
     await run_job(world, who, job["job_id"])
     await world.sql("update jobs set status = 'done' where id = $1", UUID(job["job_id"]))
@@ -181,13 +181,16 @@ async def test_undo_restores_what_the_job_deleted_and_what_is_still_deleted(
     monkeypatch.setattr("app.contacts.bulk.BATCH", 2)
     who = await world.person("operator")
     async with world.browser(who) as client:
-        ids = [(await made(client, first_name=f"P{n}", email=f"p{n}@x.example"))["id"] for n in range(7)]
+        ids = [
+            (await create_contact(client, first_name=f"P{n}", email=f"p{n}@x.example"))["id"]
+            for n in range(7)
+        ]
         await client.post(f"/contacts/{ids[6]}/deletion")  # by hand, before
         href = await deleted_in_bulk(world, who, client, ids[:6])
         await client.post(f"/contacts/{ids[0]}/restoration")  # by hand, after
         await client.post(f"/contacts/{ids[1]}/restoration")
         await client.post(f"/contacts/{ids[1]}/deletion")  # and again: no longer the job's
-        await made(client, first_name="Other", email="p2@x.example")
+        await create_contact(client, first_name="Other", email="p2@x.example")
         page = await client.get(href)
         assert "4 deleted contacts of this job can be restored" in page.text
         assert f'action="{href}/undo"' in page.text
@@ -195,7 +198,7 @@ async def test_undo_restores_what_the_job_deleted_and_what_is_still_deleted(
         assert undone.status_code == 303, undone.text
         await run_job(world, who, undone.headers["location"].rpartition("/")[2])
         left = {
-            one["id"] for one in (await client.get("/contacts?deleted=true", headers=JSON)).json()["items"]
+            item["id"] for item in (await client.get("/contacts?deleted=true", headers=JSON)).json()["items"]
         }
         assert left == {ids[1], ids[2], ids[6]}
         result = (await client.get(undone.headers["location"], headers=JSON)).json()["result"]
@@ -227,7 +230,7 @@ async def test_undo_is_for_ended_bulk_deletions_and_editors(world: World) -> Non
         nothing = await client.post(f"{queued}/undo")
         assert (nothing.status_code, await jobs(world, who)) == (409, 2)
         href = await deleted_in_bulk(world, who, client, ids)
-        assert "undo" in [one["name"] for one in (await client.get(href)).json()["actions"]]
+        assert "undo" in [action["name"] for action in (await client.get(href)).json()["actions"]]
     for other, status in ((viewer, 403), (stranger, 404)):
         async with world.script(other) as client:
             assert (await client.post(f"{href}/undo")).status_code == status
@@ -239,20 +242,20 @@ async def test_undo_is_for_ended_bulk_deletions_and_editors(world: World) -> Non
 async def test_the_list_of_deleted_contacts_restores_in_bulk(world: World) -> None:
     who = await world.person()
     ids = [str(contact) for contact in await fill(world, who, 120, city="Oslo")]
-    kept = await fill(world, who, 1, city="Oslo")
+    extra_contacts = await fill(world, who, 1, city="Oslo")
     await fill(world, who, 2, city="Bergen")
     async with world.browser(who) as client:
         assert "/bulk/restoration" not in (await client.get("/contacts")).text
         await deleted_in_bulk(world, who, client, ids)
-        await deleted_in_bulk(world, who, client, [str(kept[0])])
+        await deleted_in_bulk(world, who, client, [str(extra_contacts[0])])
         page = await client.get("/contacts?deleted=true&f=city:is:Oslo")
         assert (f'formaction="{RESTORATION}"' in page.text, DELETION in page.text) == (True, False)
         listed = (await client.get("/contacts?deleted=true", headers=JSON)).json()
-        assert [one["name"] for one in listed["actions"] if "bulk" in one["href"]] == ["restore"]
+        assert [action["name"] for action in listed["actions"] if "bulk" in action["href"]] == ["restore"]
         body = {"all": "true", "f": "city:is:Oslo", "matching": "121"}
-        asked = await client.post(RESTORATION, data=body)
-        assert (asked.status_code, "Restore 121 contacts" in asked.text) == (200, True)
-        done = await client.post(RESTORATION, data=hidden(asked.text))
+        confirmation = await client.post(RESTORATION, data=body)
+        assert (confirmation.status_code, "Restore 121 contacts" in confirmation.text) == (200, True)
+        done = await client.post(RESTORATION, data=hidden(confirmation.text))
         assert done.status_code == 303, done.text
         assert await live(world, who) == 2
         await run_job(world, who, done.headers["location"].rpartition("/")[2])
@@ -270,11 +273,11 @@ async def test_of_two_deleted_contacts_with_one_address_the_latest_comes_back(wo
     async with world.script(who) as client:
         ids = []
         for _ in range(2):
-            ids.append((await made(client, first_name="Ann", email="a@x.example"))["id"])
+            ids.append((await create_contact(client, first_name="Ann", email="a@x.example"))["id"])
             await client.post(f"/contacts/{ids[-1]}/deletion")
         job = (await client.post(RESTORATION, json={"ids": ids, "expected": 2})).json()
         await run_job(world, who, job["job_id"])
-        assert [one["id"] for one in (await client.get("/contacts")).json()["items"]] == [ids[1]]
+        assert [item["id"] for item in (await client.get("/contacts")).json()["items"]] == [ids[1]]
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
@@ -301,7 +304,7 @@ async def test_deleting_a_tag_or_a_field_says_how_many_lose_it(world: World, kin
 
         async def give() -> None:
             values: dict[str, Any] = {"fields": {thing["id"]: "7"}} if kind == "fields" else {}
-            contact = (await made(client, first_name="Ann", **values))["id"]
+            contact = (await create_contact(client, first_name="Ann", **values))["id"]
             if kind == "tags":
                 await client.post(f"/contacts/{contact}/tags", data={"name": "vip"})
 

@@ -1,14 +1,14 @@
 """A bulk edit sets consent: asked for in a browser, noted and told for each contact that changes."""
 
 from tests.support.web_kit import JSON
-from tests.support.world import Somebody, World
+from tests.support.world import AccountMember, World
 from tests.web.test_bulk import fill, hidden, jobs
 from tests.web.test_contacts import run_job
 
 CONSENT = "/contacts/bulk/consent"
 
 
-async def states(world: World, who: Somebody, channel: str = "email") -> list[str]:
+async def states(world: World, who: AccountMember, channel: str = "email") -> list[str]:
     rows = await world.sql(
         f"select {channel}_consent as state from contacts where account_id = $1 order by id",  # noqa: S608 -- a name of ours
         who.account_id,
@@ -31,7 +31,7 @@ async def test_consent_is_set_for_those_that_match(world: World) -> None:
         job = (await client.get(answer.json()["href"])).json()
         assert job["title"] == "Set email consent to denied for 4 contacts"
         listed = (await client.get("/contacts")).json()
-        assert "consent" in {one["name"] for one in listed["actions"]}
+        assert "consent" in {action["name"] for action in listed["actions"]}
     assert await states(world, who) == ["denied"] * 4 + ["unknown"]
     assert await states(world, who, "sms") == ["unknown"] * 5
     events = await world.sql(
@@ -51,7 +51,7 @@ async def test_consent_is_set_for_those_that_match(world: World) -> None:
 
 async def test_a_browser_is_asked_for_the_consent(world: World) -> None:
     who = await world.person("operator")
-    ids = [str(one) for one in await fill(world, who, 2)]
+    ids = [str(contact_id) for contact_id in await fill(world, who, 2)]
     async with world.browser(who) as client:
         assert f'formaction="{CONSENT}"' in (await client.get("/contacts")).text
         page = await client.post(CONSENT, data={"id": ids})
@@ -67,7 +67,7 @@ async def test_a_browser_is_asked_for_the_consent(world: World) -> None:
 
 async def test_what_is_no_consent_is_refused(world: World) -> None:
     who = await world.person("operator")
-    ids = [str(one) for one in await fill(world, who, 1)]
+    ids = [str(contact_id) for contact_id in await fill(world, who, 1)]
     viewer = await world.person("viewer", who.account_id)
     stranger = await world.person("owner")
     body = {"ids": ids, "state": "denied"}

@@ -12,19 +12,19 @@ from db.models import Job
 from jobs.job_runner import run_jobs
 from jobs.registry import HANDLERS
 from tests.support.web_kit import HTML, JSON, PARTIAL
-from tests.support.world import Somebody, World
+from tests.support.world import AccountMember, World
 
-NOBODY = "00000000-0000-7000-8000-000000000000"
+MISSING_ID = "00000000-0000-7000-8000-000000000000"
 
 
-async def made(client: httpx.AsyncClient, **values: Any) -> dict[str, Any]:
+async def create_contact(client: httpx.AsyncClient, **values: Any) -> dict[str, Any]:
     answer = await client.post("/contacts", json=values, headers=JSON)
     assert answer.status_code == 201, answer.text
-    found: dict[str, Any] = answer.json()["contact"]
-    return found
+    contact: dict[str, Any] = answer.json()["contact"]
+    return contact
 
 
-async def run_job(world: World, who: Somebody, job_id: str) -> int:
+async def run_job(world: World, who: AccountMember, job_id: str) -> int:
     """Does a job to its end, each batch in work of its own, as a worker does; how many batches it took."""
     actor = Actor("person", str(who.user_id), who.name)
     for number in range(1, 20):
@@ -36,7 +36,7 @@ async def run_job(world: World, who: Somebody, job_id: str) -> int:
     raise AssertionError("the job does not end")
 
 
-async def events(world: World, who: Somebody) -> list[tuple[str, str]]:
+async def events(world: World, who: AccountMember) -> list[tuple[str, str]]:
     rows = await world.sql(
         "select kind, source from events where account_id = $1 order by id", who.account_id
     )
@@ -75,8 +75,8 @@ async def test_a_contact_is_made_shown_and_changed_in_a_browser(world: World) ->
 
 async def test_unique_values_name_the_other_contact(world: World) -> None:
     async with world.script(await world.person()) as client:
-        await made(client, first_name="Ann", email="a@x.example", external_id="7")
-        other = await made(client, first_name="Bob")
+        await create_contact(client, first_name="Ann", email="a@x.example", external_id="7")
+        other = await create_contact(client, first_name="Bob")
         for values in ({"email": "A@x.example"}, {"external_id": " 7 "}):
             for path in ("/contacts", f"/contacts/{other['id']}"):
                 answer = await client.post(path, json=values)
@@ -89,7 +89,7 @@ async def test_unique_values_name_the_other_contact(world: World) -> None:
 async def test_a_stale_revision_changes_nothing_and_shows_both(world: World) -> None:
     who = await world.person()
     async with world.script(who) as client:
-        contact = await made(client, first_name="Ann", city="Oslo")
+        contact = await create_contact(client, first_name="Ann", city="Oslo")
         href = f"/contacts/{contact['id']}"
         done = await client.post(href, json={"city": "Bergen", "rev": contact["rev"]})
         assert done.json()["contact"]["rev"] == contact["rev"] + 1
@@ -106,7 +106,7 @@ async def test_a_stale_revision_changes_nothing_and_shows_both(world: World) -> 
 
 async def test_one_field_in_place_with_htmx(world: World) -> None:
     async with world.browser(await world.person()) as client:
-        contact = await made(client, first_name="Ann", city="Oslo")
+        contact = await create_contact(client, first_name="Ann", city="Oslo")
         href = f"/contacts/{contact['id']}/fields/city"
         form = await client.get(href, headers=PARTIAL)
         assert 'value="Oslo"' in form.text
@@ -117,22 +117,22 @@ async def test_one_field_in_place_with_htmx(world: World) -> None:
         zone = href.replace("city", "time_zone")
         wrong = await client.post(zone, data={"value": "Mars/Base"}, headers=PARTIAL)
         assert (wrong.status_code, "America/New_York" in wrong.text) == (422, True)
-        for key in ("tags", "created_at", "nonsense", f"custom.{NOBODY}"):
+        for key in ("tags", "created_at", "nonsense", f"custom.{MISSING_ID}"):
             assert (await client.get(href.replace("city", key))).status_code == 404
 
 
 async def test_deletion_is_undone_unless_the_address_is_taken(world: World) -> None:
     who = await world.person()
     async with world.script(who) as client:
-        contact = await made(client, first_name="Ann", email="a@x.example")
+        contact = await create_contact(client, first_name="Ann", email="a@x.example")
         href = f"/contacts/{contact['id']}"
         gone = await client.post(f"{href}/deletion")
         assert gone.json()["contact"]["deleted_at"]
-        assert [one["name"] for one in gone.json()["actions"]] == ["restore"]
+        assert [action["name"] for action in gone.json()["actions"]] == ["restore"]
         assert (await client.get("/contacts")).json()["items"] == []
         assert len((await client.get("/contacts?deleted=true")).json()["items"]) == 1
         assert (await client.post(href, json={"city": "Oslo"})).status_code == 409
-        other = await made(client, first_name="Bob", email="a@x.example")
+        other = await create_contact(client, first_name="Bob", email="a@x.example")
         taken = await client.post(f"{href}/restoration")
         assert (taken.status_code, taken.json()["current"]["name"]) == (409, "Bob")
         await client.post(f"/contacts/{other['id']}", json={"email": None})
@@ -144,17 +144,17 @@ async def test_deletion_is_undone_unless_the_address_is_taken(world: World) -> N
 async def test_tags_of_one_contact(world: World) -> None:
     who = await world.person()
     async with world.browser(who) as client:
-        contact = await made(client, first_name="Ann")
+        contact = await create_contact(client, first_name="Ann")
         href = f"/contacts/{contact['id']}"
         for name in ("VIP", " vip "):
             assert (await client.post(f"{href}/tags", data={"name": name})).status_code == 303
         page = (await client.get(href, headers=JSON)).json()
         assert [tag["name"] for tag in page["contact"]["tags"]] == ["VIP"]
-        untag = next(one for one in page["actions"] if one["name"].startswith("untag:"))
+        untag = next(action for action in page["actions"] if action["name"].startswith("untag:"))
         assert f'action="{untag["href"]}"' in (await client.get(href)).text
         assert (await client.post(untag["href"])).status_code == 303
         assert (await client.post(f"{href}/tags", data={"name": "x" * 61})).status_code == 422
-        assert (await client.post(f"{href}/tags/{NOBODY}/deletion")).status_code == 404
+        assert (await client.post(f"{href}/tags/{MISSING_ID}/deletion")).status_code == 404
     assert [kind for kind, _ in await events(world, who)] == ["contact.created", "tag.added", "tag.removed"]
 
 
@@ -162,19 +162,19 @@ async def test_tags_of_one_contact(world: World) -> None:
 async def test_pages_hold_everybody_once_in_both_directions(world: World, sort: str) -> None:
     async with world.script(await world.person()) as client:
         for number in range(7):
-            await made(
+            await create_contact(
                 client, first_name=f"P{number % 3}", last_name="Doe", state="CA" if number % 2 else None
             )
-        whole = [one["id"] for one in (await client.get(f"/contacts?sort={sort}")).json()["items"]]
+        whole = [item["id"] for item in (await client.get(f"/contacts?sort={sort}")).json()["items"]]
         assert len(whole) == 7
         page = (await client.get(f"/contacts?sort={sort}&limit=3")).json()
-        walk, pages = [one["id"] for one in page["items"]], [page]
+        walk, pages = [item["id"] for item in page["items"]], [page]
         while page["next"]:
             page = (await client.get(page["next"])).json()
             pages.append(page)
-            walk += [one["id"] for one in page["items"]]
+            walk += [item["id"] for item in page["items"]]
         assert walk == whole
-        assert [len(one["items"]) for one in pages] == [3, 3, 1]
+        assert [len(page["items"]) for page in pages] == [3, 3, 1]
         back = (await client.get(pages[2]["previous"])).json()
         assert back["items"] == pages[1]["items"]
         assert not (await client.get(back["previous"])).json()["previous"]
@@ -184,12 +184,12 @@ async def test_search_filters_and_columns(world: World) -> None:
     who = await world.person()
     async with world.browser(who) as client:
         for name, state in (("Ann", "CA"), ("Bob", "TX"), ("Cyd", None)):
-            await made(client, first_name=name, email=f"{name}@x.example", state=state)
+            await create_contact(client, first_name=name, email=f"{name}@x.example", state=state)
 
         async def names(query: str) -> list[str]:
             answer = await client.get(f"/contacts?sort=name&{query}", headers=JSON)
             assert answer.status_code == 200, answer.text
-            return [one["name"] for one in answer.json()["items"]]
+            return [item["name"] for item in answer.json()["items"]]
 
         assert await names("q=ANN+x.example") == ["Ann"]
         assert await names("q=100%25") == []
@@ -215,7 +215,7 @@ async def test_search_filters_and_columns(world: World) -> None:
 @pytest.mark.parametrize(
     "query",
     ["f=nonsense:is:1", "f=state:near:1", "f={", "match=some", "sort=rev", "after=x", "limit=1000",
-     "after=WyJhIiwieCJd", "q=" + "x" * 201, "f=tags:any_of:" + NOBODY],
+     "after=WyJhIiwieCJd", "q=" + "x" * 201, "f=tags:any_of:" + MISSING_ID],
 )  # fmt: skip
 async def test_a_wrong_address_is_422(world: World, query: str) -> None:
     async with world.script(await world.person()) as client:
@@ -230,7 +230,8 @@ async def test_bulk_tags_by_ids_and_by_filter(world: World, monkeypatch: pytest.
     who = await world.person("operator")
     async with world.script(who) as client:
         ids = [
-            (await made(client, first_name=f"P{n}", state="CA" if n < 3 else "TX"))["id"] for n in range(5)
+            (await create_contact(client, first_name=f"P{n}", state="CA" if n < 3 else "TX"))["id"]
+            for n in range(5)
         ]
         answer = await client.post("/contacts/bulk/tags", json={"ids": ids, "tag": "vip"})
         assert (answer.status_code, answer.json()["total"]) == (201, 5)
@@ -247,9 +248,9 @@ async def test_bulk_tags_by_ids_and_by_filter(world: World, monkeypatch: pytest.
         await run_job(world, who, some.headers["location"].rpartition("/")[2])
         tag = (await client.get("/tags")).json()["items"][0]
         assert (tag["name"], tag["contacts"]) == ("vip", 2)
-    found = await events(world, who)
-    assert found.count(("tag.added", "bulk")) == 5, "once each, though asked twice"
-    assert found.count(("tag.removed", "bulk")) == 3
+    recorded = await events(world, who)
+    assert recorded.count(("tag.added", "bulk")) == 5, "once each, though asked twice"
+    assert recorded.count(("tag.removed", "bulk")) == 3
     rows = await world.sql("select progress, total, result from jobs where account_id = $1", who.account_id)
     assert all(row["progress"] == row["total"] for row in rows)
 
@@ -258,7 +259,7 @@ async def test_many_jobs_at_once_are_each_done_once(world: World) -> None:
     """A claim takes one job: what a worker claimed and does not do would wait for its lease to run out."""
     who = await world.person()
     async with world.script(who) as client:
-        ids = [(await made(client, first_name=f"P{n}"))["id"] for n in range(4)]
+        ids = [(await create_contact(client, first_name=f"P{n}"))["id"] for n in range(4)]
         for number in range(6):
             await client.post("/contacts/bulk/tags", json={"ids": ids, "tag": f"t{number}"})
     for _ in range(6):
@@ -270,12 +271,12 @@ async def test_many_jobs_at_once_are_each_done_once(world: World) -> None:
 async def test_bulk_deletion(world: World) -> None:
     who = await world.person()
     async with world.script(who) as client:
-        ids = [(await made(client, first_name=f"P{n}"))["id"] for n in range(3)]
+        ids = [(await create_contact(client, first_name=f"P{n}"))["id"] for n in range(3)]
         answer = await client.post("/contacts/bulk/deletion", json={"ids": [*ids[:2], str(uuid4())]})
         assert answer.json()["total"] == 2
         await run_job(world, who, answer.json()["job_id"])
-        assert [one["id"] for one in (await client.get("/contacts")).json()["items"]] == ids[2:]
-        for body in ({}, {"ids": [NOBODY]}, {"ids": ["x"]}, {"all": True, "f": ["x:is:1"]}):
+        assert [item["id"] for item in (await client.get("/contacts")).json()["items"]] == ids[2:]
+        for body in ({}, {"ids": [MISSING_ID]}, {"ids": ["x"]}, {"all": True, "f": ["x:is:1"]}):
             refused = await client.post("/contacts/bulk/deletion", json=body)
             assert refused.status_code == 422, refused.text
         body = {"tag": "", "id": ids[2], "expected": "1"}
@@ -286,14 +287,14 @@ async def test_bulk_deletion(world: World) -> None:
             assert refused.status_code == 422, refused.text
 
 
-CHANGES = ["", "/deletion", "/restoration", "/tags", f"/tags/{NOBODY}/deletion", "/fields/city"]
+CHANGES = ["", "/deletion", "/restoration", "/tags", f"/tags/{MISSING_ID}/deletion", "/fields/city"]
 
 
 async def test_viewers_change_nothing_and_see_no_buttons(world: World) -> None:
     owner = await world.person()
     viewer = await world.person("viewer", owner.account_id)
     async with world.script(owner) as client:
-        contact = await made(client, first_name="Ann")
+        contact = await create_contact(client, first_name="Ann")
     async with world.browser(viewer) as client:
         href = f"/contacts/{contact['id']}"
         for path in ("/contacts", "/contacts/bulk/tags", "/contacts/bulk/deletion"):
@@ -311,14 +312,14 @@ async def test_viewers_change_nothing_and_see_no_buttons(world: World) -> None:
 async def test_strangers_and_malformed_ids_are_404(world: World) -> None:
     owner, stranger = await world.person(), await world.person()
     async with world.script(owner) as client:
-        contact = await made(client, first_name="Ann")
+        contact = await create_contact(client, first_name="Ann")
     async with world.script(stranger) as client:
-        for one in (contact["id"], NOBODY, "1", "x' or 1=1"):
+        for contact_id in (contact["id"], MISSING_ID, "1", "x' or 1=1"):
             for path in ("", "/edit", "/fields/city"):
-                assert (await client.get(f"/contacts/{one}{path}")).status_code == 404
+                assert (await client.get(f"/contacts/{contact_id}{path}")).status_code == 404
             for path in CHANGES:
                 body = {"name": "x"} if path == "/tags" else {}
-                answer = await client.post(f"/contacts/{one}{path}", json=body)
+                answer = await client.post(f"/contacts/{contact_id}{path}", json=body)
                 assert answer.status_code == 404, (path, answer.text)
         refused = await client.post("/contacts/bulk/deletion", json={"ids": [contact["id"]]})
         assert refused.status_code == 422

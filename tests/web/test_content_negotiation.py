@@ -97,8 +97,12 @@ async def test_head_answers_like_get_without_a_body(client: httpx.AsyncClient) -
 
 
 async def test_saving_as_json(client: httpx.AsyncClient) -> None:
-    made = await client.post("/things", json={"name": "Bo"})
-    assert (made.status_code, made.headers["location"], made.json()["name"]) == (201, "/things/1", "Bo")
+    response = await client.post("/things", json={"name": "Bo"})
+    assert (response.status_code, response.headers["location"], response.json()["name"]) == (
+        201,
+        "/things/1",
+        "Bo",
+    )
     changed = await client.post(f"/things/{uuid4()}", json={"name": "Bo"})
     assert changed.status_code == 200
     assert "location" not in changed.headers
@@ -107,16 +111,16 @@ async def test_saving_as_json(client: httpx.AsyncClient) -> None:
 
 
 async def test_saving_in_a_browser_goes_on_and_says_so_once(client: httpx.AsyncClient) -> None:
-    made = await client.post("/things", headers=HTML, data={"name": "Bo"})
-    assert (made.status_code, made.headers["location"], made.content) == (303, "/things/1", b"")
+    response = await client.post("/things", headers=HTML, data={"name": "Bo"})
+    assert (response.status_code, response.headers["location"], response.content) == (303, "/things/1", b"")
     assert "note=It’s made; look." in (await client.get("/things/new", headers=HTML)).text
     assert "note= " in (await client.get("/things/new", headers=HTML)).text
 
 
 async def test_saving_with_htmx_gives_the_fragment_and_its_address(client: httpx.AsyncClient) -> None:
-    made = await client.post("/things", headers=PARTIAL, data={"name": "Bo"})
-    assert (made.status_code, made.headers["hx-push-url"]) == (200, "/things/1")
-    assert made.text == "<p>fragment Bo note=It’s made; look.</p>"
+    response = await client.post("/things", headers=PARTIAL, data={"name": "Bo"})
+    assert (response.status_code, response.headers["hx-push-url"]) == (200, "/things/1")
+    assert response.text == "<p>fragment Bo note=It’s made; look.</p>"
     plain = await client.post(f"/things/{uuid4()}", headers=PARTIAL, data={"name": "Bo"})
     assert plain.status_code == 303
 
@@ -126,15 +130,15 @@ async def test_three_kinds_of_body_fill_one_struct(client: httpx.AsyncClient, ho
     flat = {"name": "Bo", "age": "7", "tags": ["a", "b"], "active": "on", "address.city": "Rome", "born": ""}
     nested = {"name": "Bo", "age": 7, "tags": ["a", "b"], "active": True, "address": {"city": "Rome"}}
     if how == "json":
-        made = await client.post("/things", json=nested)
+        response = await client.post("/things", json=nested)
     elif how == "urlencoded":
-        made = await client.post("/things", data=flat)
+        response = await client.post("/things", data=flat)
     else:
         parts = [("name", (None, "Bo")), ("age", (None, "7")), ("tags", (None, "a")), ("tags", (None, "b"))]
         parts += [("active", (None, "on")), ("address.city", (None, "Rome")), ("born", (None, ""))]
-        made = await client.post("/things", files=parts)
-    assert made.status_code == 201
-    assert made.json()["form"] == {
+        response = await client.post("/things", files=parts)
+    assert response.status_code == 201
+    assert response.json()["form"] == {
         **nested,
         "kind": "small",
         "born": None,

@@ -33,21 +33,21 @@ def said_by(answer: httpx.Response) -> str:
 
 @dataclass
 class Walk:
-    seen: dict[str, str] = field(default_factory=dict)
+    visited: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
 
     async def all(self, page: httpx.AsyncClient, script: httpx.AsyncClient) -> None:
         waiting = ["/"]
-        while waiting and len(self.seen) < MOST:
+        while waiting and len(self.visited) < MOST:
             path = waiting.pop(0)
-            if path in self.seen or path.startswith(NOT_PAGES) or self.kinds[kind_of(path)] >= OF_ONE_KIND:
+            if path in self.visited or path.startswith(NOT_PAGES) or self.kinds[kind_of(path)] >= OF_ONE_KIND:
                 continue
             self.kinds[kind_of(path)] += 1
-            self.seen[path] = kind_of(path)
-            waiting += await self.one(path, page, script)
+            self.visited[path] = kind_of(path)
+            waiting += await self.visit(path, page, script)
 
-    async def one(self, path: str, page: httpx.AsyncClient, script: httpx.AsyncClient) -> list[str]:
+    async def visit(self, path: str, page: httpx.AsyncClient, script: httpx.AsyncClient) -> list[str]:
         answer = await page.get(path)
         if answer.status_code != 200:
             self.problems.append(f"{path} as a page: {answer.status_code} {said_by(answer)}")
@@ -57,21 +57,21 @@ class Walk:
         drawn = Page(answer.text, path)
         if not drawn.title.strip(" ·").removesuffix("Switchyard").strip(" ·"):
             self.problems.append(f"{path}: no title")
-        said = await script.get(path)
-        if said.status_code != 200 or "json" not in said.headers["content-type"]:
-            self.problems.append(f"{path} as JSON: {said.status_code} {said_by(said)}")
+        json_answer = await script.get(path)
+        if json_answer.status_code != 200 or "json" not in json_answer.headers["content-type"]:
+            self.problems.append(f"{path} as JSON: {json_answer.status_code} {said_by(json_answer)}")
         elif not path.startswith("/schema"):
-            self.compare(path, drawn, said)
+            self.compare(path, drawn, json_answer)
         return [link for href in drawn.links if (link := local(href, urlsplit(path).path))]
 
-    def compare(self, path: str, drawn: Page, said: httpx.Response) -> None:
+    def compare(self, path: str, drawn: Page, json_answer: httpx.Response) -> None:
         actions: dict[str, set[str]] = {}
         links: set[str] = set()
-        for one in actions_in(said.json()):
-            if one["method"] == "GET":
-                links.add(one["href"])
+        for action in actions_in(json_answer.json()):
+            if action["method"] == "GET":
+                links.add(action["href"])
             else:
-                actions.setdefault(one["href"], set()).update(f["name"] for f in one.get("fields", []))
+                actions.setdefault(action["href"], set()).update(f["name"] for f in action.get("fields", []))
         offers = drawn.offers()
         if set(offers) != set(actions):
             only_page, only_json = sorted(set(offers) - set(actions)), sorted(set(actions) - set(offers))
@@ -98,7 +98,7 @@ async def test_both_shapes_offer_the_same(world: World, role: str) -> None:
     async with world.browser(who) as page, world.script(who) as script:
         await walk.all(page, script)
     assert not walk.problems, "\n".join(walk.problems)
-    assert len(walk.seen) >= 5
+    assert len(walk.visited) >= 5
 
 
 async def test_every_screen_can_be_reached_by_links(world: World) -> None:
@@ -107,9 +107,9 @@ async def test_every_screen_can_be_reached_by_links(world: World) -> None:
     walk = Walk()
     async with world.browser(cast.owner) as page, world.script(cast.owner) as script:
         await walk.all(page, script)
-    reached = {urlsplit(path).path for path in walk.seen}
+    reached = {urlsplit(path).path for path in walk.visited}
     screens = [path for method, path in table() if method == "GET"]
-    lost = [path for path in screens if not any(matches(path, one) for one in reached)]
+    lost = [path for path in screens if not any(matches(path, reached_path) for reached_path in reached)]
     assert sorted(set(lost) - UNLINKED) == []
 
 
@@ -161,10 +161,10 @@ async def test_a_list_says_where_a_new_one_is_made(
     """The way is an action in JSON and a link on the page, of an empty list too."""
     who = await world.person(role)
     async with world.script(who) as script, world.browser(who) as browser:
-        ways = [one for one in (await script.get(path)).json()["actions"] if one["method"] == "GET"]
+        ways = [action for action in (await script.get(path)).json()["actions"] if action["method"] == "GET"]
         page = Page((await browser.get(path)).text, path)
-        assert {one["href"] for one in ways} == hrefs
+        assert {action["href"] for action in ways} == hrefs
         assert {link for link in page.links if link.endswith("/new")} == hrefs
         for way in ways:
             form = (await script.get(way["href"])).json()
-            assert [one["method"] for one in form["actions"]] == ["POST"]
+            assert [action["method"] for action in form["actions"]] == ["POST"]

@@ -29,7 +29,7 @@ async def test_every_event_has_its_answer(world: World, clock: TestClock, outsid
     at = f"/contacts/{person}/why"
     async with world.script(who) as script:
         page = (await script.get(at, params={"workflow": str(flow)})).json()
-        assert [(one["verdict"], one["worked_out"]) for one in page["items"]] == [
+        assert [(item["verdict"], item["worked_out"]) for item in page["items"]] == [
             ("reentry_once", False),
             ("enrolled", False),
             ("reentry_once", True),  # the kept refusal is gone, and today it would be another one
@@ -54,14 +54,14 @@ async def test_the_values_seen_are_told_by_name(world: World, clock: TestClock, 
     texans, vip = await stage.segment(ask("state", "is", "TX")), await stage.tag("vip")
     await stage.sql("update segments set name = 'Texans' where id = $1", texans)
     other = await stage.workflow([Exit()], ContactUpdated(key="t1", fields=["state"]))
-    asked = [
+    conditions = [
         ask("segments", "any_of", [str(texans)]),
         ask("workflows", "active_in", [str(other)]),
         ask("history", "happened", ["tag.added", 2, "1 day"]),
         ask("tags", "none_of", [str(vip)]),
         ask("owner", "is", str(who.user_id)),
     ]
-    trigger = ContactUpdated(key="t1", fields=["city"], filter=Group("all", [*asked]))
+    trigger = ContactUpdated(key="t1", fields=["city"], filter=Group("all", [*conditions]))
     flow = await stage.workflow([Exit()], trigger)
     person = await stage.contact(owner_id=str(who.user_id))
     await stage.add_tag(person, vip)
@@ -78,13 +78,13 @@ async def test_the_values_seen_are_told_by_name(world: World, clock: TestClock, 
     async with world.script(who) as script:
         line = (await script.get(at)).json()["items"][0]
         assert (line["verdict"], line["worked_out"]) == ("filter_false", False)
-        assert {one["label"]: one["words"] for one in line["seen"]} == words
-        [segments] = [one for one in line["seen"] if one["field"] == "segments"]
+        assert {seen_value["label"]: seen_value["words"] for seen_value in line["seen"]} == words
+        [segments] = [seen_value for seen_value in line["seen"] if seen_value["field"] == "segments"]
         assert segments["value"] == line["detail"]["seen"]["segments"] == {"in": [], "not_in": [str(texans)]}
         assert segments["names"] == {str(texans): "Texans"}
     async with world.browser(who) as browser:
         shown = (await browser.get(at)).text
-        assert all(f"{label}: {told}" in shown for label, told in words.items())
+        assert all(f"{label}: {sentence}" in shown for label, sentence in words.items())
         assert str(texans) not in shown
 
 
@@ -93,13 +93,13 @@ async def test_older_events_are_on_the_next_page(world: World, clock: TestClock,
     stage = Stage(world, who.account_id, clock, outside)
     flow = await stage.workflow([Exit()], ContactUpdated(key="t1", fields=["city"]))
     person = await stage.contact()
-    made = [str(await stage.emit("note.added", person)) for _ in range(MOST + 2)]
+    event_ids = [str(await stage.emit("note.added", person)) for _ in range(MOST + 2)]
     async with world.script(who) as script:
         first = (await script.get(f"/contacts/{person}/why", params={"workflow": str(flow)})).json()
-        assert [one["event_id"] for one in first["items"]] == made[:1:-1]
+        assert [item["event_id"] for item in first["items"]] == event_ids[:1:-1]
         assert first["previous"] == ""
         last = (await script.get(first["next"])).json()
-        assert [one["event_id"] for one in last["items"]] == [made[1], made[0]]
+        assert [item["event_id"] for item in last["items"]] == [event_ids[1], event_ids[0]]
         assert last["next"] == ""
         back = (await script.get(last["previous"])).json()
         assert (back["items"], back["previous"]) == (first["items"], "")
@@ -128,27 +128,30 @@ async def test_what_left_no_decision_is_explained(world: World, clock: TestClock
     await stage.change(person, "city", "Oslo")
     async with world.script(who) as script:
 
-        async def said(flow: UUID) -> str:
+        async def explanation(flow: UUID) -> str:
             [line] = (await script.get(at, params={"workflow": str(flow)})).json()["items"]
             assert (line["verdict"], line["worked_out"]) == ("", False)
             return str(line["sentence"])
 
-        assert "not looked at yet" in await said(flows["cannot run"])
+        assert "not looked at yet" in await explanation(flows["cannot run"])
         await stage.drain()
         for expected, flow in flows.items():
-            assert expected in await said(flow)
+            assert expected in await explanation(flow)
         # As the matcher notes what it cannot decide on: one workflow alone, then the event as a whole.
         [event] = await stage.sql("select id from events where subject_id = $1", person)
-        for told, over in ((f"could not start workflow {flows['archived']}", 1), ("could not be matched", 4)):
+        for reason, over in (
+            (f"could not start workflow {flows['archived']}", 1),
+            ("could not be matched", 4),
+        ):
             await stage.sql(
                 "insert into audit_logs (account_id, id, occurred_at, actor_kind, actor_id, actor_name, "
                 "action,"
                 " subject_kind, subject_id, changes) values ($1, $2, now(), 'system', '', 'Engine',"
                 " 'event.passed_over', 'contact', $3, $4::jsonb)",
                 who.account_id, uuid7(), str(person),
-                json.dumps({"event": [str(event["id"]), f"contact.updated {told}: Boom"]}),
+                json.dumps({"event": [str(event["id"]), f"contact.updated {reason}: Boom"]}),
             )  # fmt: skip
-            assert sum(["passed over" in await said(flow) for flow in flows.values()]) == over
+            assert sum(["passed over" in await explanation(flow) for flow in flows.values()]) == over
     async with world.browser(who) as browser:
         assert "It was passed over" in (await browser.get(at, params={"workflow": str(flow)})).text
         assert f'href="{at}"' in (await browser.get(f"/contacts/{person}")).text

@@ -31,7 +31,9 @@ NEW: dict[str, dict[str, Any]] = {
 }
 # What these show exists nowhere else: a secret, at the only time it can be seen.
 RECEIPTS = {"POST /workflows/{workflow_id}/hooks"}
-WRITES = [one for one in guarded() if one.method == "POST" and one.policy in set(Permission) - {"view"}]
+WRITES = [
+    route for route in guarded() if route.method == "POST" and route.policy in set(Permission) - {"view"}
+]
 ENDS = ("deletion", "removal", "archival")
 
 
@@ -59,17 +61,19 @@ def opened_by(app: Litestar) -> dict[type, set[str]]:
 
 def shows(app: Litestar, route: Route) -> bool:
     """Whether the permission of a write also opens a page with the struct that it answers with."""
-    (handler,) = [one for method, path, one in routes_of(app) if (method, path) == (route.method, route.path)]
+    (handler,) = [
+        routed for method, path, routed in routes_of(app) if (method, path) == (route.method, route.path)
+    ]
     inner = handler.parsed_fn_signature.return_type.inner_types
     return bool(inner) and route.policy in opened_by(app).get(inner[0].annotation, set())
 
 
 @pytest.mark.parametrize("shape", [JSON, PARTIAL], ids=["json", "htmx"])
-@pytest.mark.parametrize("permission", sorted({one.policy for one in WRITES}))
+@pytest.mark.parametrize("permission", sorted({write_route.policy for write_route in WRITES}))
 async def test_a_change_shows_only_what_its_token_may_read(
     scene: Scene, permission: str, shape: dict[str, str]
 ) -> None:
-    routes = sorted((one for one in WRITES if one.policy == permission), key=last)
+    routes = sorted((write_route for write_route in WRITES if write_route.policy == permission), key=last)
     secret = await token(scene, permission)
     problems, done = [], 0
     async with scene.world.client(**shape, authorization=f"Bearer {secret}") as client:
@@ -108,8 +112,8 @@ async def test_without_view_there_is_a_status_and_an_address(world: World, scene
         stale = await client.post(f"/contacts/{scene.cast.contact}", json={"city": "Rome", "rev": 1})
         assert stale.status_code == 409
         assert scene.cast.owner.name not in stale.text
-        one = await client.post(f"/contacts/{scene.cast.contact}/fields/city", json={"value": "Oslo"})
-        assert one.json()["field"]["key"] == "city", "its page opens with contacts:edit"
+        response = await client.post(f"/contacts/{scene.cast.contact}/fields/city", json={"value": "Oslo"})
+        assert response.json()["field"]["key"] == "city", "its page opens with contacts:edit"
 
 
 async def test_a_refusal_does_not_name_others_to_who_may_not_read(world: World, scene: Scene) -> None:

@@ -22,7 +22,7 @@ async def engine(world: World, cast: Cast) -> None:
 
 
 async def started(world: World, effect: str = "sent") -> Cast:
-    """Somebody who waits at the second step and has not met the goal."""
+    """A contact who waits at the second step and has not met the goal."""
     cast = await cast_of(world)
     await world.sql("update contacts set city = 'Paris' where id = $1", cast.contact)
     await world.sql("update effects set status = $2 where id = $1", cast.effect, effect)
@@ -41,7 +41,7 @@ async def test_paused_it_stays_and_resumed_it_goes_on(world: World) -> None:
         done = await client.post(f"{base}/pause")
         assert (done.status_code, done.json()["wait_reason"]) == (200, "paused_enrollment")
         assert done.json()["waits_for"].startswith("Paused since")
-        assert {one["name"] for one in done.json()["actions"]} == {"resume", "jump", "remove"}
+        assert {action["name"] for action in done.json()["actions"]} == {"resume", "jump", "remove"}
         assert (await client.post(f"{base}/pause")).status_code == 409
         assert (await client.post(f"{base}/skip")).status_code == 409
         await world.sql("update enrollments set wait_until = now() where id = $1", cast.enrollment)
@@ -123,7 +123,7 @@ async def test_nobody_jumps_away_from_what_may_be_going_out(world: World, status
         refused = await client.post(f"/enrollments/{cast.enrollment}/jump", json={"step": "s4"})
         assert (refused.status_code, sentence in refused.text) == (409, True)
         page = (await client.get(f"/enrollments/{cast.enrollment}")).json()
-        assert "jump" not in {one["name"] for one in page["actions"]}
+        assert "jump" not in {action["name"] for action in page["actions"]}
     assert (await state(world, cast))["step_key"] == "s2"
 
 

@@ -31,7 +31,7 @@ async def engine(world: World, account: UUID) -> None:
 
 
 async def started(world: World) -> Cast:
-    """Somebody who waits and has not met the goal."""
+    """A contact who waits and has not met the goal."""
     cast = await cast_of(world)
     await world.sql("update contacts set city = 'Paris' where id = $1", cast.contact)
     return cast
@@ -49,12 +49,12 @@ async def test_lists_say_what_each_waits_for(world: World) -> None:
     cast = await started(world)
     async with world.script(cast.owner) as client:
         listed = (await client.get("/enrollments")).json()
-        assert [one["id"] for one in listed["items"]] == [str(cast.enrollment)]
+        assert [item["id"] for item in listed["items"]] == [str(cast.enrollment)]
         assert "for the wait “1 minute”." in listed["items"][0]["waits_for"]
         assert listed["counts"]["active"] == 1
-        for query, found in (("status=failed", 0), ("status=active", 1), ("q=lovelace", 1), ("q=%25", 0)):
+        for query, count in (("status=failed", 0), ("status=active", 1), ("q=lovelace", 1), ("q=%25", 0)):
             items = (await client.get(f"/enrollments?{query}")).json()["items"]
-            assert len(items) == found, query
+            assert len(items) == count, query
         of = f"/workflows/{cast.workflow}/enrollments"
         assert len((await client.get(f"{of}?step=s2")).json()["items"]) == 1
         assert not (await client.get(f"{of}?step=s1")).json()["items"]
@@ -92,10 +92,10 @@ async def test_the_page_shows_path_reason_and_ledger(world: World) -> None:
     cast = await started(world)
     async with world.script(cast.owner) as client:
         page = (await client.get(f"/enrollments/{cast.enrollment}")).json()
-    assert [(one["seq"], one["outcome"]) for one in page["path"]] == [(1, "sent"), (2, None)]
+    assert [(visit["seq"], visit["outcome"]) for visit in page["path"]] == [(1, "sent"), (2, None)]
     assert page["path"][0]["effect"]["status"] == "unknown"
     assert page["decision"]["sentence"] == "A tag was added on a screen."
-    names = {one["name"] for one in page["actions"]}
+    names = {visit["name"] for visit in page["actions"]}
     assert names == {"pause", "skip", "remove", f"settle:{cast.effect}"}
 
 
@@ -128,7 +128,7 @@ async def test_adding_by_hand_enters_through_the_matcher(world: World) -> None:
     await engine(world, cast.account)
     async with world.script(cast.owner) as client:
         items = (await client.get(f"{of}?status=active")).json()["items"]
-        assert {one["contact_id"] for one in items} == {str(contact), str(cast.contact)}
+        assert {item["contact_id"] for item in items} == {str(contact), str(cast.contact)}
         assert (await client.post(of, json={"contact_ids": [str(uuid7())]})).status_code == 422
         assert (await client.post(of, json={})).status_code == 422
         await world.sql("update workflows set status = 'paused' where id = $1", cast.workflow)
@@ -180,11 +180,13 @@ async def test_retry_begins_the_failed_step_again(world: World) -> None:
     assert (row["status"], row["step_key"], row["wait_reason"], row["seq"]) == ("active", "s1", "effect", 2)
     async with world.script(cast.owner) as client:
         board = (await client.get("/jobs")).json()
-        assert [one["what"] for one in board["failing"]] == ["job"], "what was taken up again fails no more"
+        assert [failure["what"] for failure in board["failing"]] == ["job"], (
+            "what was taken up again fails no more"
+        )
     effects = await world.sql(
         "select seq, status from effects where enrollment_id = $1 order by seq", cast.enrollment
     )
-    assert [tuple(one) for one in effects] == [(1, "failed_permanent"), (2, "pending")]
+    assert [tuple(failure) for failure in effects] == [(1, "failed_permanent"), (2, "pending")]
 
 
 async def failed(world: World) -> Cast:
@@ -262,7 +264,7 @@ async def test_a_step_that_waits_for_its_next_try_is_tried_at_once(world: World)
     )
     await world.sql("update enrollments set wait_reason = 'retry' where id = $1", cast.enrollment)
     async with world.script(cast.owner) as client:
-        assert "retry" in {one["name"] for one in (await client.get(path)).json()["actions"]}
+        assert "retry" in {action["name"] for action in (await client.get(path)).json()["actions"]}
         assert (await client.post(f"{path}/retry")).status_code == 200
         [effect] = await world.sql(
             "select status, due_at <= now() as due from effects where id = $1", cast.effect
@@ -280,7 +282,8 @@ async def test_nothing_begins_again_while_something_is_in_doubt(world: World) ->
         refused = await client.post(f"/enrollments/{cast.enrollment}/retry")
         assert (refused.status_code, "went out" in refused.text) == (409, True)
         names = {
-            one["name"] for one in (await client.get(f"/enrollments/{cast.enrollment}")).json()["actions"]
+            action["name"]
+            for action in (await client.get(f"/enrollments/{cast.enrollment}")).json()["actions"]
         }
         assert names & {"retry", "jump"} == set()
         assert (
@@ -322,7 +325,7 @@ def sending(reason: str, status: str) -> SimpleNamespace:
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("value", "sentence"),
     [
         (row(), "Is about to go on with “Wait 1 minute”."),
         (row(held=True), "Held: nobody in “W” moves until it is released."),
@@ -345,8 +348,8 @@ def sending(reason: str, status: str) -> SimpleNamespace:
         (row(status="completed", exit_reason="goal_met"), "A goal was met."),
     ],
 )  # fmt: skip
-def test_one_sentence(given: Any, sentence: str) -> None:
-    assert waits_for(given, "Wait 1 minute", NOW, "Europe/Paris") == sentence
+def test_one_sentence(value: Any, sentence: str) -> None:
+    assert waits_for(value, "Wait 1 minute", NOW, "Europe/Paris") == sentence
 
 
 def test_a_moment_names_its_day_when_it_is_another() -> None:
@@ -377,6 +380,6 @@ def test_a_moment_names_its_day_when_it_is_another() -> None:
     ],
 )
 def test_a_visit_in_words(detail: dict[str, Any], note: str) -> None:
-    names, known = {"s1.b1": "West", "s9": "Goal: Bought"}, {"t": "vip", "city": "City"}
+    names, labels = {"s1.b1": "West", "s9": "Goal: Bought"}, {"t": "vip", "city": "City"}
     visit = SimpleNamespace(step_key="s1", detail=detail)
-    assert visit_note(visit, names, known, NOW, "Europe/Paris") == note
+    assert visit_note(visit, names, labels, NOW, "Europe/Paris") == note

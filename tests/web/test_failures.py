@@ -74,7 +74,7 @@ async def test_each_step_and_each_cause_is_a_line(stage: Stage) -> None:
         }  # fmt: skip
         assert "status=active&step=s1" in lines["email", "retry"]["href"]
         alone = lines["email", "failed"]
-        assert {one["name"]: one["href"] for one in board["actions"]} == {
+        assert {action["name"]: action["href"] for action in board["actions"]} == {
             f"retry:{alone['id']}": f"/effects/{alone['id']}/retry"
         }
         assert (await client.post(f"/effects/{alone['id']}/retry")).is_success
@@ -130,13 +130,13 @@ async def test_a_parked_one_names_the_step_that_is_to_blame(
     monkeypatch.setattr(interpreter.Run, "append", append)
     await entered(stage, 1, FAR, AddTag(tag=tag), AddNote(text="Hi"), AddNote(text="there"))
     monkeypatch.undo()
-    row = await stage.one("select * from enrollments where account_id = $1", stage.account)
+    row = await stage.row("select * from enrollments where account_id = $1", stage.account)
     assert (row["status"], row["step_key"], row["error"]) == ("failed", bad, "RuntimeError: bad luck")
     visits = await stage.sql(
         "select step_key, outcome from enrollment_executions where enrollment_id = $1 order by seq", row["id"]
     )
     before = int(bad[1:])
-    assert [tuple(one) for one in visits] == [
+    assert [tuple(visit) for visit in visits] == [
         *((f"s{number}", "done") for number in range(1, before)), (bad, "failed"),
     ]  # fmt: skip
     async with stage.world.script(await stage.world.person("owner", stage.account)) as client:

@@ -7,14 +7,14 @@ import pytest
 
 from tests.support.web_kit import HTML, JSON
 from tests.support.world import World
-from tests.web.test_tags import NOBODY, use
+from tests.web.test_tags import MISSING_ID, use
 
 
-async def made(client: httpx.AsyncClient, **values: Any) -> dict[str, Any]:
+async def create_field(client: httpx.AsyncClient, **values: Any) -> dict[str, Any]:
     answer = await client.post("/fields", json=values, headers=JSON)
     assert answer.status_code == 201, answer.text
-    found: dict[str, Any] = answer.json()["field"]
-    return found
+    field: dict[str, Any] = answer.json()["field"]
+    return field
 
 
 async def test_a_field_is_made_filled_filtered_changed_and_deleted(world: World) -> None:
@@ -30,10 +30,10 @@ async def test_a_field_is_made_filled_filtered_changed_and_deleted(world: World)
         assert "Lead stage" in (await client.get("/fields")).text
         contact = await client.post("/contacts", data={"first_name": "Ann", f"fields.{field['id']}": "Won"})
         assert contact.status_code == 303, contact.text
-        found = await client.get(
+        matching = await client.get(
             f"/contacts?f={field['filter_key']}:any_of:Won&columns={field['filter_key']}"
         )
-        assert "Ann" in found.text
+        assert "Ann" in matching.text
         in_use = await client.post(href, data={"label": "Stage", "options": "New"})
         assert (in_use.status_code, "Contacts have Won." in in_use.text) == (422, True)
         assert (await client.post(href, data={"label": "Stage", "options": "Won\nLost"})).status_code == 303
@@ -44,26 +44,26 @@ async def test_a_field_is_made_filled_filtered_changed_and_deleted(world: World)
         assert (await client.post(f"{href}/deletion")).headers["location"] == "/fields"
         page = (await client.get(contact.headers["location"], headers=JSON)).json()
         assert page["contact"]["fields"] == {}
-    assert [one for one in await world.audit(who.account_id) if one[1] == "field"] == [
+    assert [entry for entry in await world.audit(who.account_id) if entry[1] == "field"] == [
         ("field.created", "field"), ("field.updated", "field"), ("field.deleted", "field"),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "kept"),
+    ("kind", "typed", "stored"),
     [("number", "12.50", 12.5), ("number", 7, 7), ("boolean", "no", False), ("boolean", True, True),
      ("date", "2026-03-31", "2026-03-31"), ("text", " a b ", "a b"), ("text", "", None),
      ("number", "many", ...), ("date", "31.3.2026", ...), ("boolean", "maybe", ...), ("text", [1], ...)],
 )  # fmt: skip
-async def test_values_by_type(world: World, kind: str, given: Any, kept: Any) -> None:
+async def test_values_by_type(world: World, kind: str, typed: Any, stored: Any) -> None:
     async with world.script(await world.person()) as client:
-        field = await made(client, label="X", key="x", type=kind)
-        body = {"first_name": "Ann", "fields": {field["id"]: given}}
+        field = await create_field(client, label="X", key="x", type=kind)
+        body = {"first_name": "Ann", "fields": {field["id"]: typed}}
         answer = await client.post("/contacts", json=body)
-        if kept is ...:
+        if stored is ...:
             assert (answer.status_code, list(answer.json()["errors"])) == (422, [f"fields.{field['id']}"])
         else:
-            assert answer.json()["contact"]["fields"].get(field["id"]) == kept
+            assert answer.json()["contact"]["fields"].get(field["id"]) == stored
             html = await client.get(f"/contacts/{answer.json()['contact']['id']}/edit", headers=HTML)
             assert html.status_code == 200
 
@@ -77,7 +77,7 @@ async def test_values_by_type(world: World, kind: str, given: Any, kept: Any) ->
 )  # fmt: skip
 async def test_a_field_that_cannot_be(world: World, values: dict[str, str], where: str) -> None:
     async with world.script(await world.person()) as client:
-        await made(client, label="Score")
+        await create_field(client, label="Score")
         answer = await client.post("/fields", json=values)
         assert (answer.status_code, list(answer.json()["errors"])) == (422, [where]), answer.text
 
@@ -85,19 +85,19 @@ async def test_a_field_that_cannot_be(world: World, values: dict[str, str], wher
 async def test_a_field_that_a_live_workflow_uses_stays(world: World) -> None:
     who = await world.person()
     async with world.script(who) as client:
-        field = await made(client, label="Score", type="number")
+        field = await create_field(client, label="Score", type="number")
         await use(world, who, "field", field["filter_key"])
         refused = await client.post(f"/fields/{field['id']}/deletion")
         assert (refused.status_code, refused.json()["current"][0]["name"]) == (409, "Welcome")
         page = await client.get(f"/fields/{field['id']}")
-        assert [one["name"] for one in page.json()["actions"]] == ["update"]
+        assert [action["name"] for action in page.json()["actions"]] == ["update"]
 
 
 async def test_viewers_look_and_strangers_find_nothing(world: World) -> None:
     owner, stranger = await world.person(), await world.person()
     viewer = await world.person("viewer", owner.account_id)
     async with world.script(owner) as client:
-        field = (await made(client, label="Score"))["id"]
+        field = (await create_field(client, label="Score"))["id"]
     async with world.browser(viewer) as client:
         for path in ("/fields", f"/fields/{field}", f"/fields/{field}/deletion"):
             assert (await client.post(path, data={"label": "x"})).status_code == 403
@@ -107,7 +107,7 @@ async def test_viewers_look_and_strangers_find_nothing(world: World) -> None:
             assert (await client.get(path, headers=JSON)).json()["actions"] == []
     async with world.script(stranger) as client:
         assert (await client.get("/fields")).json()["items"] == []
-        for one in (field, NOBODY, "1"):
-            assert (await client.get(f"/fields/{one}")).status_code == 404
-            assert (await client.post(f"/fields/{one}", json={"label": "x"})).status_code == 404
-            assert (await client.post(f"/fields/{one}/deletion")).status_code == 404
+        for field_id in (field, MISSING_ID, "1"):
+            assert (await client.get(f"/fields/{field_id}")).status_code == 404
+            assert (await client.post(f"/fields/{field_id}", json={"label": "x"})).status_code == 404
+            assert (await client.post(f"/fields/{field_id}/deletion")).status_code == 404

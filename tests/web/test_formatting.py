@@ -48,7 +48,7 @@ def test_durations(value: float | timedelta | None, text: str) -> None:
 
 
 def test_numbers_and_sizes() -> None:
-    assert [formatting.size(one) for one in (999, 1500, 20_000, 3_000_000, 5 * 10**9)] == [
+    assert [formatting.size(size) for size in (999, 1500, 20_000, 3_000_000, 5 * 10**9)] == [
         "999 B", "1.5 kB", "20 kB", "3.0 MB", "5.0 GB",
     ]  # fmt: skip
     assert (formatting.number(1234567), formatting.number(None)) == ("1,234,567", "–")

@@ -100,8 +100,8 @@ async def test_hostile_bodies_stop_nobody(
     async with serving(settings, tmp_path) as server, httpx.AsyncClient(base_url=server.url) as client:
         signed = await client.post("/sessions", headers=JSON, json={"email": who.email, "password": PASSWORD})
         token = {"authorization": f"Bearer {signed.json()['token']}"}
-        made = await client.post("/workflows", headers=JSON | token, json={"name": "Welcome"})
-        entry = f"{made.headers['location']}/entry"
+        response = await client.post("/workflows", headers=JSON | token, json={"name": "Welcome"})
+        entry = f"{response.headers['location']}/entry"
 
         async def post(
             path: str, kind: str, body: bytes, statuses: set[int], shape: dict[str, str] = JSON

@@ -16,7 +16,7 @@ async def test_a_file_goes_from_upload_to_contacts_and_twice_changes_nothing(wor
     async with world.script(who) as client:
         page = await upload(client, table(700, ends))
         assert (page["step"], page["item"]["rows"]) == ("columns", 700)
-        assert [one["field"] for one in page["columns"]][-5:] == [
+        assert [column["field"] for column in page["columns"]][-5:] == [
             "postal_code",
             "phone",
             "phone2",
@@ -62,7 +62,7 @@ async def test_changed_and_bad_lines_are_told_apart(world: World) -> None:
         rows += [list(rows[4]), [""] * 3 + ["=cmd()"] + [""] * 8]
         page = await import_all(world, who, client, as_csv([list(HEADER), *rows]).encode())
         assert counts(page) == (0, 1, 3, 4)
-        changed = next(one for one in page["verdicts"] if one["verdict"] == "changed")
+        changed = next(verdict for verdict in page["verdicts"] if verdict["verdict"] == "changed")
         assert changed["rows"][0]["changes"] == [["City", "Springfield", "Paris"]]
         reasons = [row["reason"] for row in page["verdicts"][3]["rows"]]
         assert reasons[1] == "The line has 13 cells, the header has 12."
@@ -118,8 +118,8 @@ async def test_what_is_no_table_is_refused_in_clear_words(world: World) -> None:
         for columns in ({"0": "email"}, {"99": "email"}, {"0": "nonsense"}, {"x": "email"}):
             answer = await client.post(href, json={"columns": columns})
             assert answer.status_code == 422, columns
-        nobody = {str(number): "ignore" for number in range(12)}
-        answer = await client.post(href, json={"columns": nobody})
+        all_ignored = {str(number): "ignore" for number in range(12)}
+        answer = await client.post(href, json={"columns": all_ignored})
         assert "columns" in answer.json()["errors"]
         assert (await client.post(href.replace("mapping", "run"), json={})).status_code == 409
 
@@ -133,8 +133,8 @@ async def test_who_may_not_is_refused_and_a_stranger_finds_nothing(world: World)
         await work_off(world, who)
     href = f"/imports/{page['item']['id']}"
     async with world.script(viewer) as client:
-        found = (await client.get(href)).json()
-        assert (found["step"], found["actions"]) == ("preview", [])
+        page_body = (await client.get(href)).json()
+        assert (page_body["step"], page_body["actions"]) == ("preview", [])
         assert (await client.get("/imports/new")).status_code == 403
         assert (await client.post("/imports", files={"file": ("x", b"a")})).status_code == 403
         for tail in ("mapping", "run", "cancellation"):
@@ -201,7 +201,7 @@ async def test_the_first_line_is_what_the_person_says(world: World) -> None:
         await work_off(world, who)
         page = await show(client, page)
         assert (page["first_line"], counts(page)) == ("person", (2, 0, 0, 0))
-        assert [one["name"] for one in page["columns"]] == ["Column 1", "Column 2"]
+        assert [column["name"] for column in page["columns"]] == ["Column 1", "Column 2"]
         assert page["verdicts"][0]["rows"][0]["line"] == 1
         page = await act(client, {**page, "actions": [map_of(page)]}, "map", first_line="names")
         await work_off(world, who)

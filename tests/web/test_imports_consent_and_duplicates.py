@@ -6,7 +6,7 @@ import pytest
 
 from app.imports import jobs
 from tests.support.imports_kit import act, counts, import_all, show, upload, work_off
-from tests.support.world import Somebody, World
+from tests.support.world import AccountMember, World
 
 CLEANED = b"""Email Address,First Name,Status
 u1@people.example,Dolor,unsubscribed
@@ -18,7 +18,7 @@ u6@people.example,Elit,pending
 """
 
 
-async def consents(world: World, who: Somebody, channel: str = "email") -> dict[str, str]:
+async def consents(world: World, who: AccountMember, channel: str = "email") -> dict[str, str]:
     rows = await world.sql(
         f"select email, {channel}_consent as state from contacts where account_id = $1",  # noqa: S608 -- a name of ours
         who.account_id,
@@ -30,15 +30,15 @@ async def test_an_imported_unsubscribed_list_is_denied(world: World) -> None:
     who = await world.person("operator")
     async with world.script(who) as client:
         page = await upload(client, CLEANED)
-        assert {"email_consent", "sms_consent"} <= {one["key"] for one in page["choices"]}
+        assert {"email_consent", "sms_consent"} <= {choice["key"] for choice in page["choices"]}
         page = await act(client, page, "map", columns={"2": "email_consent"})
         await work_off(world, who)
         page = await show(client, page)
         assert counts(page) == (4, 0, 0, 2)
-        bad = next(one for one in page["verdicts"] if one["verdict"] == "bad")
+        bad = next(verdict for verdict in page["verdicts"] if verdict["verdict"] == "bad")
         [why] = bad["reasons"]
         assert (why["count"], "“pending”" in why["reason"]) == (2, True)
-        new = next(one for one in page["verdicts"] if one["verdict"] == "new")
+        new = next(verdict for verdict in page["verdicts"] if verdict["verdict"] == "new")
         assert "denied" in new["rows"][0]["detail"]
         page = await act(client, page, "run")
         await work_off(world, who)
@@ -55,8 +55,8 @@ async def test_who_denied_stays_denied_and_a_denial_is_an_event(world: World) ->
     who = await world.person("operator")
     async with world.script(who) as client:
         for name, consent in (("u1", "granted"), ("u3", "denied")):
-            made = {"email": f"{name}@people.example", "email_consent": consent}
-            assert (await client.post("/contacts", json=made)).status_code == 201
+            contact = {"email": f"{name}@people.example", "email_consent": consent}
+            assert (await client.post("/contacts", json=contact)).status_code == 201
         page = await import_all(world, who, client, CLEANED, columns={"2": "email_consent"})
     assert await consents(world, who) == {"u1": "denied", "u2": "denied", "u3": "denied", "u4": "unknown"}
     events = await world.sql(
@@ -136,7 +136,7 @@ FIRST = b"id,First Name,Last Name,Email\n1,Ada,Marsh,ada@one.example\n2,Bo,Vega,
 SECOND = b"Record ID,First Name,Last Name,Email\n1,Cy,Rossi,cy@two.example\n2,Di,Novak,di@two.example\n"
 
 
-async def people(world: World, who: Somebody) -> list[tuple[str, str, str | None]]:
+async def people(world: World, who: AccountMember) -> list[tuple[str, str, str | None]]:
     rows = await world.sql(
         "select first_name, email, external_id from contacts where account_id = $1 order by email",
         who.account_id,

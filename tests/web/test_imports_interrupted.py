@@ -10,7 +10,7 @@ from app.work import SYSTEM, open_work
 from db.models import Job
 from db.repositories.imported_contacts import ImportedContactRepository
 from tests.support.imports_kit import TASKS, act, counts, show, table, upload, work_off
-from tests.support.world import Somebody, World
+from tests.support.world import AccountMember, World
 
 
 async def test_a_killed_worker_loses_and_repeats_nothing(world: World) -> None:
@@ -28,11 +28,11 @@ async def test_a_killed_worker_loses_and_repeats_nothing(world: World) -> None:
                 assert counts(page) == (1200, 0, 0, 0)
                 page = await act(client, page, "run")
     for name, expected in (("contacts", 1200), ("contact_tags", 1200), ("events", 2400)):
-        found = await world.sql(f"select count(*) as n from {name} where account_id = $1", who.account_id)  # noqa: S608 -- constants
-        assert (name, found[0]["n"]) == (name, expected)
+        rows = await world.sql(f"select count(*) as n from {name} where account_id = $1", who.account_id)  # noqa: S608 -- constants
+        assert (name, rows[0]["n"]) == (name, expected)
 
 
-async def _killed(world: World, who: Somebody) -> None:
+async def _killed(world: World, who: AccountMember) -> None:
     rows = await world.sql(
         "select id, task from jobs where account_id = $1 and status = 'queued' order by id", who.account_id
     )
@@ -64,10 +64,10 @@ async def test_a_contact_that_came_meanwhile_is_not_added_twice(world: World) ->
         await work_off(world, who)
         page = await show(client, page)
         assert counts(page) == (2, 1, 0, 0)
-    found = await world.sql(
+    rows = await world.sql(
         "select city from contacts where account_id = $1 and email = $2", who.account_id, mail
     )
-    assert [row["city"] for row in found] == ["Salem"]
+    assert [row["city"] for row in rows] == ["Salem"]
 
 
 async def test_an_import_is_cancelled_and_goes_on(world: World) -> None:
@@ -108,8 +108,8 @@ async def test_somebody_who_is_added_in_that_very_moment_is_updated(
         monkeypatch.setattr(ImportedContactRepository, "insert", late)
         await work_off(world, who)
         assert counts(await show(client, page)) == (2, 1, 0, 0)
-    found = await world.sql("select count(*) as n from contacts where account_id = $1", who.account_id)
-    assert found[0]["n"] == 3
+    counted = await world.sql("select count(*) as n from contacts where account_id = $1", who.account_id)
+    assert counted[0]["n"] == 3
 
 
 async def test_a_job_that_failed_or_was_cancelled_elsewhere_is_seen(world: World) -> None:

@@ -20,24 +20,24 @@ from db.ids import uuid7
 from jobs.tasks import drain
 from tests.support.fakes import TestClock
 from tests.support.web_kit import HTML, JSON
-from tests.support.world import Somebody, World
+from tests.support.world import AccountMember, World
 
 
 async def flow(world: World, account: UUID, trigger: InboundWebhook, *, live: bool = True) -> UUID:
     """A workflow whose trigger t1 is this one, published unless it is not to be."""
-    made = uuid7()
+    workflow_id = uuid7()
     draft = insert(add_trigger(Draft(), trigger), MAIN, 0, Exit())
-    version = freeze(draft, made, 1)
+    version = freeze(draft, workflow_id, 1)
     await world.sql(
         "insert into workflows (account_id, id, name, status, next_key, settings) "
         "values ($1, $2, 'In', $3, 9, $4)",
-        account, made, "active" if live else "draft", msgspec.json.encode(draft.settings).decode(),
+        account, workflow_id, "active" if live else "draft", msgspec.json.encode(draft.settings).decode(),
     )  # fmt: skip
     for table, rows in zip(
         ("workflow_actions", "workflow_conditions", "workflow_goals"), rows_of(draft), strict=True
     ):
         for row in rows:  # type: ignore[attr-defined]  # three lists of different rows
-            columns = {"account_id": account, "workflow_id": made} | msgspec.to_builtins(row)
+            columns = {"account_id": account, "workflow_id": workflow_id} | msgspec.to_builtins(row)
             names = ", ".join(columns)
             holes = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
             values = [
@@ -49,30 +49,30 @@ async def flow(world: World, account: UUID, trigger: InboundWebhook, *, live: bo
         await world.sql(
             "insert into workflow_versions (account_id, workflow_id, number, document, content_hash) "
             "values ($1, $2, 1, $3::jsonb, $4)",
-            account, made, msgspec.json.encode(version).decode(), content_hash(version),
+            account, workflow_id, msgspec.json.encode(version).decode(), content_hash(version),
         )  # fmt: skip
-        await world.sql("update workflows set live_version = 1 where id = $1", made)
-    return made
+        await world.sql("update workflows set live_version = 1 where id = $1", workflow_id)
+    return workflow_id
 
 
 async def contact(world: World, account: UUID, email: str = "ann@people.example") -> UUID:
-    made = uuid7()
+    contact_id = uuid7()
     await world.sql(
         "insert into contacts (account_id, id, first_name, email, external_id) "
         "values ($1, $2, 'Ann', $3, 'x-7')",
-        account, made, email,
+        account, contact_id, email,
     )  # fmt: skip
-    return made
+    return contact_id
 
 
-async def address(world: World, who: Somebody, workflow: UUID, part: str = "address") -> tuple[str, str]:
+async def address(world: World, who: AccountMember, workflow: UUID, part: str = "address") -> tuple[str, str]:
     """Path and signing secret, "" for what was not made."""
     async with world.script(who) as script:
         body = {"trigger": "t1", "part": part}
         answer = await script.post(f"/workflows/{workflow}/hooks", json=body)
         assert answer.status_code == 201, answer.text
-        made = answer.json()
-        return httpx.URL(made["url"]).path if made["url"] else "", made["secret"]
+        created = answer.json()
+        return httpx.URL(created["url"]).path if created["url"] else "", created["secret"]
 
 
 async def post(world: World, path: str, body: Any = None, **headers: str) -> httpx.Response:
@@ -192,7 +192,7 @@ async def test_without_a_name_each_delivery_counts(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trigger", "body", "status", "said"),
+    ("trigger", "body", "status", "message"),
     [
         (InboundWebhook(), {"email": "nobody@people.example"}, 422, "No contact has the e-mail"),
         (InboundWebhook(create=True), {"email": "new@people.example"}, 202, ""),
@@ -211,14 +211,14 @@ async def test_without_a_name_each_delivery_counts(world: World) -> None:
     ],
 )
 async def test_whom_a_body_names(
-    world: World, trigger: InboundWebhook, body: Any, status: int, said: str
+    world: World, trigger: InboundWebhook, body: Any, status: int, message: str
 ) -> None:
     who = await world.person()
     await contact(world, who.account_id)
     path, _ = await address(world, who, await flow(world, who.account_id, trigger))
     answer = await post(world, path, body, webhook_id="d1")
     assert answer.status_code == status, answer.text
-    assert said in answer.text
+    assert message in answer.text
     assert len(await events(world, who.account_id)) == (status == 202)
     if status == 422:
         assert await world.sql("select from hook_deliveries where account_id = $1", who.account_id) == []
@@ -226,13 +226,13 @@ async def test_whom_a_body_names(
 
 async def test_an_external_id_may_look_like_one_of_ours(world: World) -> None:
     who = await world.person()
-    made, theirs = await contact(world, who.account_id), str(UUID(int=77))
-    await world.sql("update contacts set external_id = $2 where id = $1", made, theirs)
+    contact_id, theirs = await contact(world, who.account_id), str(UUID(int=77))
+    await world.sql("update contacts set external_id = $2 where id = $1", contact_id, theirs)
     trigger = InboundWebhook(match="id", contact_path="who")
     path, _ = await address(world, who, await flow(world, who.account_id, trigger))
     assert (await post(world, path, {"who": theirs})).status_code == 202
-    assert (await post(world, path, {"who": str(made)})).status_code == 202, "by our own as well"
-    assert [row["subject_id"] for row in await events(world, who.account_id)] == [made, made]
+    assert (await post(world, path, {"who": str(contact_id)})).status_code == 202, "by our own as well"
+    assert [row["subject_id"] for row in await events(world, who.account_id)] == [contact_id, contact_id]
 
 
 async def test_another_accounts_contact_is_not_found(world: World) -> None:
@@ -370,9 +370,9 @@ async def test_the_page_without_and_with_an_address(world: World) -> None:
         await address(world, who, workflow)
         after = (await browser.get(f"/workflows/{workflow}/hooks", headers=HTML)).text
         assert ("New signing secret" in after, "The old address stops at once." in after) == (True, True)
-        told = (await browser.get(f"/workflows/{workflow}/hooks", headers=JSON)).json()
-        assert [one["name"] for one in told["actions"]] == ["address:t1", "secret:t1"]
-        assert told["items"][0]["live"] is True
+        created = (await browser.get(f"/workflows/{workflow}/hooks", headers=JSON)).json()
+        assert [action["name"] for action in created["actions"]] == ["address:t1", "secret:t1"]
+        assert created["items"][0]["live"] is True
 
 
 def test_a_sealed_secret_opens_only_where_it_belongs(tmp_path: Any) -> None:

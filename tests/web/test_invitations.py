@@ -8,19 +8,19 @@ import pytest
 
 from app.ports import Refused
 from tests.support.web_kit import HTML, JSON, OWN
-from tests.support.world import PASSWORD, Somebody, World
+from tests.support.world import PASSWORD, AccountMember, World
 
 NEW = "a long enough phrase"
 
 
 def invitation_in(world: World, number: int = -1) -> str:
     """The path of the link in an email."""
-    found = re.search(r"http\S+(/invitations/\S+)", world.mails[number][2])
-    assert found
-    return found[1]
+    match = re.search(r"http\S+(/invitations/\S+)", world.mails[number][2])
+    assert match
+    return match[1]
 
 
-async def invite(world: World, owner: Somebody, email: str, role: str = "operator", **more: Any) -> str:
+async def invite(world: World, owner: AccountMember, email: str, role: str = "operator", **more: Any) -> str:
     async with world.script(owner) as client:
         answer = await client.post("/members", json={"email": email, "role": role, **more})
         assert answer.status_code == 201, answer.text
@@ -35,19 +35,19 @@ async def roles_of(world: World, email: str) -> dict[Any, str]:
     return {row["account_id"]: row["role"] for row in rows}
 
 
-async def people(world: World, owner: Somebody) -> dict[str, str]:
+async def people(world: World, owner: AccountMember) -> dict[str, str]:
     """An address of each kind: of a person elsewhere, one without a password, a disabled one, of nobody."""
     names = ("known", "fresh", "disabled", "nobody")
-    made = {name: f"{name}-{owner.user_id.hex}@x.example" for name in names}
+    emails = {name: f"{name}-{owner.user_id.hex}@x.example" for name in names}
     for name, password in (("known", PASSWORD), ("fresh", None), ("disabled", PASSWORD)):
         other = await world.person("owner")
         await world.sql("update users set email = $2, name = 'Secret Name' where id = $1",
-                        other.user_id, made[name])  # fmt: skip
+                        other.user_id, emails[name])  # fmt: skip
         if password is None:
             await world.sql("update users set password_hash = null where id = $1", other.user_id)
         if name == "disabled":
             await world.sql("update users set disabled_at = now() where id = $1", other.user_id)
-    return made
+    return emails
 
 
 @pytest.mark.parametrize("shape", [JSON, HTML | OWN], ids=["json", "html"])
@@ -69,7 +69,7 @@ async def test_the_answer_is_the_same_for_every_address(world: World, shape: dic
     assert len(set(letters)) == 1, letters
     assert "Secret Name" not in listed.text + str(answers) + str(letters)
     assert len(listed.json()["invitations"]) == 4
-    assert [one["email"] for one in listed.json()["items"]] == [owner.email]
+    assert [item["email"] for item in listed.json()["items"]] == [owner.email]
 
 
 def sent(shape: dict[str, str], body: dict[str, str]) -> dict[str, Any]:
@@ -78,8 +78,8 @@ def sent(shape: dict[str, str], body: dict[str, str]) -> dict[str, Any]:
 
 def plain(answer: httpx.Response, email: str) -> str:
     """An answer without its address, ids and times."""
-    kept = {name: answer.headers.get(name) for name in ("location", "content-type", "set-cookie")}
-    text = f"{answer.status_code} {sorted(answer.headers)} {kept} {answer.text}"
+    headers = {name: answer.headers.get(name) for name in ("location", "content-type", "set-cookie")}
+    text = f"{answer.status_code} {sorted(answer.headers)} {headers} {answer.text}"
     text = text.replace(email, "@").replace(email.replace("@", "%40"), "@")
     return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-\d\dT[\d:.]+Z|\b[0-9a-f]{32}\b", "#", text)
 
@@ -125,16 +125,18 @@ async def test_a_person_who_is_signed_in_accepts_by_a_button(world: World) -> No
 async def test_a_person_who_is_not_signed_in_gives_their_password(world: World) -> None:
     owner, other, third = [await world.person() for _ in range(3)]
     link = await invite(world, owner, other.email)
-    async with world.client(**JSON) as nobody, world.script(third) as stranger:
-        for client, email in ((nobody, ""), (stranger, third.email)):
+    async with world.client(**JSON) as anonymous, world.script(third) as stranger:
+        for client, email in ((anonymous, ""), (stranger, third.email)):
             shown = (await client.get(link)).json()
             assert (shown["needs"], shown["other"]) == ("password", email)
             for body in ({}, {"password": NEW}, {"password": NEW, "name": "Eve"}):
                 refused = await client.post(link, json=body)
                 assert (refused.status_code, list(refused.json()["errors"])) == (422, ["password"])
         assert await roles_of(world, other.email) == {other.account_id: "owner"}
-        assert (await nobody.post(link, json={"password": PASSWORD})).status_code == 204
-        assert (await nobody.post("/sessions", json={"email": other.email, "password": PASSWORD})).is_success
+        assert (await anonymous.post(link, json={"password": PASSWORD})).status_code == 204
+        assert (
+            await anonymous.post("/sessions", json={"email": other.email, "password": PASSWORD})
+        ).is_success
     assert await roles_of(world, other.email) == {other.account_id: "owner", owner.account_id: "operator"}
     assert owner.account_id not in await roles_of(world, third.email)
 
@@ -151,8 +153,8 @@ async def test_an_access_token_accepts_nothing(world: World) -> None:
     owner, other = await world.person(), await world.person()
     link = await invite(world, owner, other.email)
     async with world.script(other) as script:
-        made = await script.post("/tokens", json={"name": "x", "scopes": ["view"]})
-    async with world.client(**JSON, authorization=f"Bearer {made.json()['token']}") as client:
+        response = await script.post("/tokens", json={"name": "x", "scopes": ["view"]})
+    async with world.client(**JSON, authorization=f"Bearer {response.json()['token']}") as client:
         assert (await client.post(link, json={})).status_code == 422
     assert list(await roles_of(world, other.email)) == [other.account_id]
 
@@ -162,20 +164,20 @@ async def test_a_link_ends(world: World, end: str) -> None:
     owner, other = await world.person(), await world.person()
     link = await invite(world, owner, other.email)
     async with world.script(owner) as client:
-        (one,) = (await client.get("/members")).json()["invitations"]
+        (invitation,) = (await client.get("/members")).json()["invitations"]
         actions = {action["name"] for action in (await client.get("/members")).json()["actions"]}
-        assert {f"send_again:{one['id']}", f"withdraw:{one['id']}"} <= actions
+        assert {f"send_again:{invitation['id']}", f"withdraw:{invitation['id']}"} <= actions
         if end == "withdrawn":
-            assert (await client.post(f"/members/invitations/{one['id']}/deletion")).status_code == 204
+            assert (await client.post(f"/members/invitations/{invitation['id']}/deletion")).status_code == 204
             assert (await client.get("/members")).json()["invitations"] == []
-            assert (await client.post(f"/members/invitations/{one['id']}/deletion")).status_code == 404
+            assert (await client.post(f"/members/invitations/{invitation['id']}/deletion")).status_code == 404
         elif end == "expired":
-            await world.sql("update invitations set expires_at = now() where id = $1", one["id"])
+            await world.sql("update invitations set expires_at = now() where id = $1", invitation["id"])
             assert (await client.get("/members")).json()["invitations"][0]["expired"] is True
         elif end == "replaced":
             await invite(world, owner, other.email, "viewer")
         elif end == "renewed":
-            assert (await client.post(f"/members/invitations/{one['id']}/link")).status_code == 204
+            assert (await client.post(f"/members/invitations/{invitation['id']}/link")).status_code == 204
         else:
             await world.sql("update users set disabled_at = now() where id = $1", other.user_id)
     async with world.client(**JSON) as client:
@@ -212,10 +214,13 @@ async def test_an_admin_does_not_reach_an_owners_invitation(world: World) -> Non
     email = f"boss-{owner.user_id.hex}@x.example"
     link = await invite(world, owner, email, "owner")
     async with world.script(admin) as client:
-        (one,) = (await client.get("/members")).json()["invitations"]
+        (invitation,) = (await client.get("/members")).json()["invitations"]
         names = {action["name"] for action in (await client.get("/members")).json()["actions"]}
-        assert not any(one["id"] in name for name in names)
-        for path in (f"/members/invitations/{one['id']}/link", f"/members/invitations/{one['id']}/deletion"):
+        assert not any(invitation["id"] in name for name in names)
+        for path in (
+            f"/members/invitations/{invitation['id']}/link",
+            f"/members/invitations/{invitation['id']}/deletion",
+        ):
             assert (await client.post(path)).status_code == 403
         again = await client.post("/members", json={"email": email, "role": "viewer"})
         assert again.status_code == 403

@@ -11,7 +11,7 @@ from app.mailbox.catcher import serve
 from app.mailbox.message_catcher import serve_messages
 from app.ports import Message, Sent
 from app.settings import Settings
-from tests.support.world import Somebody, World
+from tests.support.world import AccountMember, World
 
 
 @pytest.fixture
@@ -22,13 +22,13 @@ async def port(world: World) -> AsyncIterator[int]:
 
 
 def letter(to: str, subject: str, body: str, **headers: str) -> EmailMessage:
-    made = EmailMessage()
-    made["From"], made["To"], made["Subject"] = "Acme <no-reply@acme.test>", to, subject
-    made["Message-ID"] = "<one@switchyard>"
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = "Acme <no-reply@acme.test>", to, subject
+    message["Message-ID"] = "<one@switchyard>"
     for name, value in headers.items():
-        made[name.replace("_", "-")] = value
-    made.set_content(body)
-    return made
+        message[name.replace("_", "-")] = value
+    message.set_content(body)
+    return message
 
 
 async def post(port: int, mail: EmailMessage) -> None:
@@ -41,7 +41,7 @@ async def test_a_message_is_kept_in_the_account_it_names(world: World, port: int
     await post(port, mail)
     async with world.script(owner) as client:
         listed = (await client.get("/mailbox")).json()
-        assert [one["subject"] for one in listed["items"]] == ["Grüße ✓"]
+        assert [item["subject"] for item in listed["items"]] == ["Grüße ✓"]
         shown = (await client.get(listed["items"][0]["href"])).json()
         assert shown["text"].strip() == "Hello Ann"
         assert {"name": "Message-ID", "value": "<one@switchyard>"} in shown["headers"]
@@ -69,16 +69,16 @@ async def test_links_that_choose_a_password_are_for_those_who_manage_members(wor
     owner = await world.person()
     viewer = await world.person("viewer", owner.account_id)
     await post(port, letter(owner.email, "Choose", "http://x/password-reset/abc"))
-    seen = [await subjects(world, who) for who in (owner, viewer)]
-    assert seen == [["Choose"], []]
+    subject_lists = [await subjects(world, who) for who in (owner, viewer)]
+    assert subject_lists == [["Choose"], []]
     [row] = await world.sql("select id from mailbox_messages where account_id = $1", owner.account_id)
     async with world.browser(viewer) as client:
         assert (await client.get(f"/mailbox/{row['id']}")).status_code == 404
 
 
-async def subjects(world: World, who: Somebody) -> list[str]:
+async def subjects(world: World, who: AccountMember) -> list[str]:
     async with world.script(who) as client:
-        return [one["subject"] for one in (await client.get("/mailbox")).json()["items"]]
+        return [item["subject"] for item in (await client.get("/mailbox")).json()["items"]]
 
 
 async def test_pages_and_markup(world: World, port: int) -> None:
@@ -94,7 +94,7 @@ async def test_pages_and_markup(world: World, port: int) -> None:
         second = (await client.get(first["next"])).json()
         assert [len(first["items"]), len(second["items"])] == [30, 2]
         back = (await client.get(second["previous"])).json()
-        assert [one["id"] for one in back["items"]] == [one["id"] for one in first["items"]]
+        assert [item["id"] for item in back["items"]] == [item["id"] for item in first["items"]]
     async with world.browser(owner) as client:
         shown = await client.get(f"/mailbox/{first['items'][0]['id']}")
         assert "&lt;script&gt;x" in shown.text
@@ -113,9 +113,9 @@ async def test_three_kinds_side_by_side(world: World, port: int) -> None:
             assert isinstance(sent, Sent)
     async with world.script(owner) as client:
         listed = (await client.get("/mailbox")).json()
-        assert {one["channel"] for one in listed["items"]} == {"email", "sms", "chat"}
+        assert {item["channel"] for item in listed["items"]} == {"email", "sms", "chat"}
         only = (await client.get("/mailbox?channel=sms")).json()
-        assert [(one["recipient"], one["bit"]) for one in only["items"]] == [("+49151", "Hi")]
+        assert [(item["recipient"], item["bit"]) for item in only["items"]] == [("+49151", "Hi")]
         assert only["channel"] == "sms"
         shown = (await client.get(only["items"][0]["href"])).json()
         assert (shown["kind"], shown["text"], shown["sender"]) == ("sms", "Hi", "Switchyard")

@@ -15,9 +15,9 @@ NEW = "a long enough phrase"
 
 
 def link_in(world: World, number: int = -1) -> str:
-    found = re.search(r"http\S+(/password-reset/\S+)", world.mails[number][2])
-    assert found
-    return found[1]
+    match = re.search(r"http\S+(/password-reset/\S+)", world.mails[number][2])
+    assert match
+    return match[1]
 
 
 async def test_a_new_link_ends_the_one_before(world: World) -> None:
@@ -141,19 +141,19 @@ async def test_an_access_token_lives_as_its_scopes_and_its_person_allow(world: W
         assert (
             await client.post("/tokens", json={"name": "x", "scopes": ["view"], "days": 9999})
         ).status_code == 422
-        made = (await client.post("/tokens", json={"name": "sync", "scopes": ["view"], "days": 7})).json()
-        assert made["token"].startswith("swy_")
-        (row,) = await world.sql("select token_hash, hint from access_tokens where id = $1", made["id"])
-        assert row["token_hash"] == digest(made["token"])
-        assert made["token"] not in (await client.get("/tokens")).text
-        async with world.client(**JSON, authorization=f"Bearer {made['token']}") as script:
+        created = (await client.post("/tokens", json={"name": "sync", "scopes": ["view"], "days": 7})).json()
+        assert created["token"].startswith("swy_")
+        (row,) = await world.sql("select token_hash, hint from access_tokens where id = $1", created["id"])
+        assert row["token_hash"] == digest(created["token"])
+        assert created["token"] not in (await client.get("/tokens")).text
+        async with world.client(**JSON, authorization=f"Bearer {created['token']}") as script:
             assert (await script.get("/members")).status_code == 200
             for path in ("/tokens", "/sessions", "/password"):
                 assert (await script.get(path)).status_code == 403, path
             assert (await script.post("/tokens", json={"name": "x", "scopes": ["view"]})).status_code == 403
             assert (await client.get("/tokens")).json()["items"][0]["last_used_at"]
-            assert (await boss.post(f"/tokens/{made['id']}/revocation")).status_code == 404, "not hers"
-            assert (await client.post(f"/tokens/{made['id']}/revocation")).status_code == 204
+            assert (await boss.post(f"/tokens/{created['id']}/revocation")).status_code == 404, "not hers"
+            assert (await client.post(f"/tokens/{created['id']}/revocation")).status_code == 204
             assert (await script.get("/members")).status_code == 401
         assert (await client.get("/tokens")).json()["items"][0]["state"] == "revoked"
 
@@ -162,7 +162,7 @@ async def test_an_access_token_lives_as_its_scopes_and_its_person_allow(world: W
 async def test_an_access_token_dies_with_what_it_stands_for(world: World, end: str) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
-        made = (await client.post("/tokens", json={"name": "sync", "scopes": ["view"]})).json()
+        created = (await client.post("/tokens", json={"name": "sync", "scopes": ["view"]})).json()
     await world.sql(
         {
             "expired": "update access_tokens set expires_at = now() where user_id = $1",
@@ -171,7 +171,7 @@ async def test_an_access_token_dies_with_what_it_stands_for(world: World, end: s
         }[end],
         owner.user_id,
     )
-    async with world.client(**JSON, authorization=f"Bearer {made['token']}") as script:
+    async with world.client(**JSON, authorization=f"Bearer {created['token']}") as script:
         assert (await script.get("/")).status_code == 401
 
 
@@ -201,7 +201,7 @@ async def test_asking_for_a_new_password_tells_nothing(world: World) -> None:
             await client.post("/password-reset", data={"email": email})
             for email in (owner.email, "nobody@acme.example", "no address")
         ]
-        assert {(one.status_code, one.headers["location"], one.content) for one in answers} == {
+        assert {(answer.status_code, answer.headers["location"], answer.content) for answer in answers} == {
             (303, "/password-reset?sent=true", b"")
         }
         assert "a link is on its way" in (await client.get("/password-reset?sent=true")).text

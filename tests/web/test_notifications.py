@@ -4,16 +4,17 @@ from uuid import UUID
 
 from db.ids import uuid7
 from tests.support.web_kit import PARTIAL
-from tests.support.world import Somebody, World
+from tests.support.world import AccountMember, World
 
 
-async def tell(world: World, who: Somebody, title: str) -> UUID:
-    made = uuid7()
+async def tell(world: World, who: AccountMember, title: str) -> UUID:
+    notification_id = uuid7()
     await world.sql(
         "insert into notifications (account_id, id, user_id, title, body, href) "
-        "values ($1, $2, $3, $4, 'Look <b>', '/contacts')", who.account_id, made, who.user_id, title,
+        "values ($1, $2, $3, $4, 'Look <b>', '/contacts')",
+        who.account_id, notification_id, who.user_id, title,
     )  # fmt: skip
-    return made
+    return notification_id
 
 
 async def test_by_script(world: World) -> None:
@@ -21,11 +22,15 @@ async def test_by_script(world: World) -> None:
     first, second = await tell(world, owner, "First"), await tell(world, owner, "Second")
     async with world.script(owner) as client:
         page = (await client.get("/notifications")).json()
-        assert [one["title"] for one in page["unread"]] == ["Second", "First"]
-        assert {one["name"] for one in page["actions"]} == {"read_all", f"read:{first}", f"read:{second}"}
+        assert [notification["title"] for notification in page["unread"]] == ["Second", "First"]
+        assert {notification["name"] for notification in page["actions"]} == {
+            "read_all",
+            f"read:{first}",
+            f"read:{second}",
+        }
         page = (await client.post(f"/notifications/{first}/reading")).json()
-        assert [one["title"] for one in page["unread"]] == ["Second"]
-        assert [one["title"] for one in page["read"]] == ["First"]
+        assert [notification["title"] for notification in page["unread"]] == ["Second"]
+        assert [notification["title"] for notification in page["read"]] == ["First"]
         assert (await client.post(f"/notifications/{first}/reading")).status_code == 200, (
             "once more is no error"
         )
@@ -36,13 +41,13 @@ async def test_by_script(world: World) -> None:
 
 async def test_by_browser(world: World) -> None:
     owner = await world.person("viewer")
-    made = await tell(world, owner, "New lead")
+    notification_id = await tell(world, owner, "New lead")
     async with world.browser(owner) as client:
         page = (await client.get("/notifications")).text
         assert "New lead" in page
         assert "Look &lt;b&gt;" in page
         assert '<span class="n">1</span>' in page
-        answer = await client.post(f"/notifications/{made}/reading")
+        answer = await client.post(f"/notifications/{notification_id}/reading")
         assert (answer.status_code, answer.headers["location"]) == (303, "/notifications")
         assert '<span class="n">' not in (await client.get("/notifications")).text
         part = await client.post("/notifications/reading", headers=PARTIAL)
@@ -53,11 +58,11 @@ async def test_by_browser(world: World) -> None:
 async def test_nobody_sees_or_reads_those_of_others(world: World) -> None:
     owner = await world.person()
     colleague, stranger = await world.person("admin", owner.account_id), await world.person()
-    made = await tell(world, owner, "Secret")
+    notification_id = await tell(world, owner, "Secret")
     for who in (colleague, stranger):
         async with world.script(who) as client:
             assert (await client.get("/notifications")).json()["unread"] == []
-            assert (await client.post(f"/notifications/{made}/reading")).status_code == 404
+            assert (await client.post(f"/notifications/{notification_id}/reading")).status_code == 404
             await client.post("/notifications/reading")
     async with world.script(owner) as client:
         assert len((await client.get("/notifications")).json()["unread"]) == 1

@@ -23,8 +23,8 @@ async def test_the_board_counts_what_is_due_and_what_fails(world: World) -> None
         assert queues["workflow"]["ready"] == 1, "an event that nobody has matched"
         assert queues["email"]["doubt"] == 1
         assert queues["workflow"]["oldest_seconds"] >= 0
-        assert {one["what"] for one in board["failing"]} == {"job", "email"}
-        assert {one["name"] for one in board["actions"]} == {f"retry:{cast.job}"}
+        assert {failure["what"] for failure in board["failing"]} == {"job", "email"}
+        assert {failure["name"] for failure in board["actions"]} == {f"retry:{cast.job}"}
         assert (await client.get("/jobs?status=done")).json()["items"] == []
         assert len((await client.get("/jobs?queue=default&status=failed")).json()["items"]) == 1
     async with world.browser(cast.owner) as client:
@@ -40,7 +40,7 @@ async def test_whoever_is_held_or_stopped_is_waiting_and_not_late(world: World) 
     cast = await cast_of(world)
 
     async def numbers() -> list[tuple[int, int]]:
-        queues = {one["name"]: one for one in (await client.get("/jobs")).json()["queues"]}
+        queues = {queue["name"]: queue for queue in (await client.get("/jobs")).json()["queues"]}
         return [(queues[name]["ready"], queues[name]["waiting"]) for name in ("workflow", "email")]
 
     await world.sql("update events set matched_at = now() where account_id = $1", cast.account)
@@ -70,7 +70,7 @@ async def test_the_overview_names_a_failed_job_as_its_own_page_does(world: World
     )
     async with world.script(cast.owner) as client:
         failures = (await client.get("/")).json()["failures"]
-        [job] = [one for one in failures if one["what"] == "job"]
+        [job] = [failure for failure in failures if failure["what"] == "job"]
         assert (job["title"], job["href"]) == ("Tag 6 contacts with vip", f"/jobs/{cast.job}")
         assert "Tag 6 contacts with vip" in (await client.get(job["href"])).text
 
@@ -115,7 +115,7 @@ async def test_a_running_job_that_is_cancelled_loses_its_fence(world: World) -> 
     await world.sql("update jobs set status = 'running', fence = 3 where id = $1", cast.job)
     async with world.script(cast.owner) as client:
         page = (await client.get(f"/jobs/{cast.job}")).json()
-        assert (page["live"], [one["name"] for one in page["actions"]]) == (True, ["cancel"])
+        assert (page["live"], [action["name"] for action in page["actions"]]) == (True, ["cancel"])
         assert (await client.post(f"/jobs/{cast.job}/cancellation")).status_code == 200
         assert (await client.post(f"/jobs/{cast.job}/cancellation")).status_code == 409
     [row] = await world.sql("select fence, lease_until from jobs where id = $1", cast.job)

@@ -38,8 +38,8 @@ class Edit:
 
 
 async def row(world: World, table: str, row_id: Any) -> dict[str, Any]:
-    [found] = await world.sql(f"select * from {table} where id = $1", row_id)  # noqa: S608 -- a constant
-    return dict(found)
+    [record] = await world.sql(f"select * from {table} where id = $1", row_id)  # noqa: S608 -- a constant
+    return dict(record)
 
 
 async def account(world: World, cast: Cast) -> dict[str, Any]:
@@ -51,25 +51,25 @@ async def field(world: World, cast: Cast) -> dict[str, Any]:
 
 
 async def task(world: World, cast: Cast) -> dict[str, Any]:
-    found = await row(world, "tasks", cast.task)
-    return found | {"due": str(found["due_at"] or ""), "assignee": str(found["assignee_id"] or "")}
+    record = await row(world, "tasks", cast.task)
+    return record | {"due": str(record["due_at"] or ""), "assignee": str(record["assignee_id"] or "")}
 
 
 async def segment(world: World, cast: Cast) -> dict[str, Any]:
-    found = await row(world, "segments", cast.segment)
-    stored = json.loads(found["filter"])
+    record = await row(world, "segments", cast.segment)
+    stored = json.loads(record["filter"])
     return {
-        "name": found["name"],
-        "rev": found["rev"],
+        "name": record["name"],
+        "rev": record["rev"],
         "match": stored.get("match", "all"),
         "f": stored.get("items"),
     }
 
 
 async def contact(world: World, cast: Cast) -> dict[str, Any]:
-    found = await row(world, "contacts", cast.contact)
-    fields = json.loads(found["fields"])
-    return found | {"owner": found["owner_id"] and str(found["owner_id"]), "fields": fields}
+    record = await row(world, "contacts", cast.contact)
+    fields = json.loads(record["fields"])
+    return record | {"owner": record["owner_id"] and str(record["owner_id"]), "fields": fields}
 
 
 async def value(world: World, cast: Cast) -> dict[str, Any]:
@@ -77,10 +77,10 @@ async def value(world: World, cast: Cast) -> dict[str, Any]:
 
 
 async def mapping(world: World, cast: Cast) -> dict[str, Any]:
-    found = await row(world, "imports", cast.upload)
-    options = json.loads(found["options"])
+    record = await row(world, "imports", cast.upload)
+    options = json.loads(record["options"])
     return {
-        "columns": json.loads(found["mapping"]), "tags": options.get("tags"),
+        "columns": json.loads(record["mapping"]), "tags": options.get("tags"),
         "existing": options.get("existing"), "first_line": options.get("has_header", True),
     }  # fmt: skip
 
@@ -90,12 +90,12 @@ async def workflow(world: World, cast: Cast) -> dict[str, Any]:
 
 
 async def settings(world: World, cast: Cast) -> dict[str, Any]:
-    [found] = await world.sql(
+    [record] = await world.sql(
         "select rev, draft from workflow_revisions where workflow_id = $1 order by rev desc limit 1",
         cast.workflow,
     )
-    draft: dict[str, Any] = json.loads(found["draft"])
-    return {**draft["settings"]} | {"rev": found["rev"], "filter": draft["entry"]}
+    draft: dict[str, Any] = json.loads(record["draft"])
+    return {**draft["settings"]} | {"rev": record["rev"], "filter": draft["entry"]}
 
 
 EDITS: dict[str, Callable[[Cast], Edit]] = {
@@ -203,7 +203,7 @@ def optional(world: World) -> dict[str, set[str]]:
         data = handler.parsed_fn_signature.parameters.get("data")
         if method == "POST" and data is not None:
             fields = msgspec.structs.fields(data.annotation)
-            names = {one.encode_name for one in fields if not one.required} - NO_VALUES
+            names = {field.encode_name for field in fields if not field.required} - NO_VALUES
             listed |= {path: names} if names else {}
     return listed
 

@@ -11,7 +11,7 @@ import pytest
 from app.engine.core.steps import KINDS
 from app.engine.core.triggers import TRIGGERS
 from app.workflows.schemas import inputs
-from tests.support.world import Somebody, World
+from tests.support.world import AccountMember, World
 from tests.web.test_builder import begun
 
 
@@ -26,8 +26,8 @@ class Things:
 
 
 Pair = tuple[dict[str, Any], dict[str, Any]]
-ONE = {"type": "predicate", "field": "city", "op": "is", "value": "Oslo"}
-TWO = {"type": "rows", "match": "any", "rows": [{"field": "state", "op": "is", "value": "CA"}]}
+CITY_FILTER = {"type": "predicate", "field": "city", "op": "is", "value": "Oslo"}
+ROW_FILTER = {"type": "rows", "match": "any", "rows": [{"field": "state", "op": "is", "value": "CA"}]}
 DAY, NIGHT = {"days": [0, 4], "zone": "contact"}, {"start": "20:00", "end": "06:00"}
 
 
@@ -98,14 +98,19 @@ def flow_pairs(things: Things) -> dict[str, Pair]:
              "at": "", "weekdays": [], "month_day": 0, "past": "continue", "skip_to": "s9", "mode": "until"},
         ),
         "wait_for": (
-            {"mode": "event", "event": "tag.added", "about": "vip", "filter": ONE, "amount": 2,
+            {"mode": "event", "event": "tag.added", "about": "vip", "filter": CITY_FILTER, "amount": 2,
              "unit": "hours"},
-            {"about": "other", "filter": TWO, "amount": 3, "unit": "days", "mode": "condition",
+            {"about": "other", "filter": ROW_FILTER, "amount": 3, "unit": "days", "mode": "condition",
              "event": "tag.removed"},
         ),
         "branch": (
-            {"branches": [{"name": "A", "filter": ONE}], "else_name": "A"},
-            {"branches": [{"name": "B", "filter": TWO}, {"name": "C", "filter": ONE}], "else_name": "B"},
+            {"branches": [{"name": "A", "filter": CITY_FILTER}], "else_name": "A"},
+            {
+                "branches": [
+                    {"name": "B", "filter": ROW_FILTER}, {"name": "C", "filter": CITY_FILTER},
+                ],
+                "else_name": "B",
+            },
         ),
         "split": (
             {"lanes": [{"name": "A", "weight": 1}, {"name": "B", "weight": 3}]},
@@ -118,8 +123,8 @@ def flow_pairs(things: Things) -> dict[str, Pair]:
              "unit": "days"},
         ),
         "goal": (
-            {"name": "A", "filter": ONE, "on_unmet": "wait", "amount": 3, "unit": "hours"},
-            {"name": "B", "filter": TWO, "on_unmet": "continue", "amount": 4, "unit": "days"},
+            {"name": "A", "filter": CITY_FILTER, "on_unmet": "wait", "amount": 3, "unit": "hours"},
+            {"name": "B", "filter": ROW_FILTER, "on_unmet": "continue", "amount": 4, "unit": "days"},
         ),
         "go_to": ({"step": "s1"}, {"step": "s2"}),
         "drip": (
@@ -137,7 +142,7 @@ def step_pairs(things: Things) -> dict[str, Pair]:
 
 
 def trigger_pairs(things: Things) -> dict[str, Pair]:
-    (one, two), workflows, dates = things.segments, things.workflows, things.dates
+    (first, two), workflows, dates = things.segments, things.workflows, things.dates
     own: dict[str, Pair] = {
         "contact_updated": ({"fields": ["city"]}, {"fields": []}),
         "field_changed": (
@@ -146,8 +151,8 @@ def trigger_pairs(things: Things) -> dict[str, Pair]:
         ),
         "tag_added": ({"tag": "vip"}, {"tag": "other"}),
         "tag_removed": ({"tag": "vip"}, {"tag": "other"}),
-        "segment_entered": ({"segment": one}, {"segment": two}),
-        "segment_left": ({"segment": one}, {"segment": two}),
+        "segment_entered": ({"segment": first}, {"segment": two}),
+        "segment_left": ({"segment": first}, {"segment": two}),
         "inbound_webhook": (
             {"match": "id", "contact_path": "a", "create": False, "signed": True},
             {"match": "email", "contact_path": "b", "create": True, "signed": False},
@@ -158,7 +163,7 @@ def trigger_pairs(things: Things) -> dict[str, Pair]:
             {"field": dates[1], "offset": -2, "at": "11:00", "yearly": False, "missed": "once"},
         ),
         "schedule": (
-            {"cron": "0 8 * * *", "segment": one, "missed": "skip"},
+            {"cron": "0 8 * * *", "segment": first, "missed": "skip"},
             {"cron": "0 7 * * *", "segment": None, "missed": "all"},
         ),
         "workflow_ended": (
@@ -166,20 +171,23 @@ def trigger_pairs(things: Things) -> dict[str, Pair]:
             {"workflow": workflows[1], "statuses": []},
         ),
     }
-    before, after = {"filter": ONE, "sources": ["user", "api"]}, {"filter": TWO, "sources": ["bulk"]}
+    before, after = (
+        {"filter": CITY_FILTER, "sources": ["user", "api"]},
+        {"filter": ROW_FILTER, "sources": ["bulk"]},
+    )
     pairs = {kind: own.get(kind, ({}, {})) for kind in TRIGGERS}
     return {kind: (pair[0] | before, pair[1] | after) for kind, pair in pairs.items()}
 
 
-async def things_of(script: httpx.AsyncClient, owner: Somebody) -> Things:
-    async def made(path: str, body: dict[str, Any]) -> str:
+async def things_of(script: httpx.AsyncClient, owner: AccountMember) -> Things:
+    async def create(path: str, body: dict[str, Any]) -> str:
         answer = await script.post(path, json=body)
         assert answer.status_code == 201, answer.text
         return str(answer.headers["location"]).rpartition("/")[2]
 
-    segments = [await made("/segments", {"name": name, "f": ["city:is:Oslo"]}) for name in "AB"]
-    workflows = [await made("/workflows", {"name": name}) for name in "AB"]
-    dates = [f"custom.{await made('/fields', {'label': f'Day {name}', 'type': 'date'})}" for name in "AB"]
+    segments = [await create("/segments", {"name": name, "f": ["city:is:Oslo"]}) for name in "AB"]
+    workflows = [await create("/workflows", {"name": name}) for name in "AB"]
+    dates = [f"custom.{await create('/fields', {'label': f'Day {name}', 'type': 'date'})}" for name in "AB"]
     return Things(str(owner.user_id), segments, workflows, dates)
 
 
@@ -196,7 +204,7 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
 
 
 def fields_of(union: Any, kind: str) -> set[str]:
-    [struct] = [one for one in get_args(union) if one.__struct_config__.tag == kind]
+    [struct] = [config for config in get_args(union) if config.__struct_config__.tag == kind]
     return {field.encode_name for field in msgspec.structs.fields(struct)}
 
 
@@ -212,9 +220,9 @@ async def test_a_step_keeps_what_an_edit_does_not_send(world: World, kind: str) 
             assert (await script.post(f"{at}/steps", json={"kind": other, "rev": rev})).status_code == 201
         rev, _ = await draft(world, at)
         config = {"kind": kind, **first}
-        made = await script.post(f"{at}/steps", json={"kind": kind, "rev": rev, "config": config})
-        assert made.status_code == 201, made.text
-        step = made.headers["location"]
+        response = await script.post(f"{at}/steps", json={"kind": kind, "rev": rev, "config": config})
+        assert response.status_code == 201, response.text
+        step = response.headers["location"]
         rev, stored = await draft(world, at)
         for body in (
             {},
@@ -246,20 +254,20 @@ async def test_a_trigger_keeps_what_an_edit_does_not_send(world: World, kind: st
         first, then = trigger_pairs(await things_of(script, owner))[kind]
         assert set(then) == fields_of(inputs.TriggerInput, kind), "a field without a test"
         at = await begun(script)
-        made = await script.post(
+        response = await script.post(
             f"{at}/triggers", json={"kind": kind, "rev": 0, "config": {"kind": kind, **first}}
         )
-        assert made.status_code == 201, made.text
+        assert response.status_code == 201, response.text
         rev, stored = await draft(world, at)
         for sent in ({}, *({name: value} for name, value in then.items())):
             saved = await script.post(
-                made.headers["location"], json={"rev": rev, "config": {"kind": kind, **sent}}
+                response.headers["location"], json={"rev": rev, "config": {"kind": kind, **sent}}
             )
             assert saved.status_code == 200, (sent, saved.text)
             before = stored["triggers"][0]
             rev, stored = await draft(world, at)
             assert differences(before, stored["triggers"][0]) == set(sent), sent
-        saved = await script.post(made.headers["location"], json={"rev": rev})
+        saved = await script.post(response.headers["location"], json={"rev": rev})
         assert saved.status_code == 200
         assert (await draft(world, at))[1]["triggers"] == stored["triggers"]
 
@@ -268,11 +276,11 @@ async def test_a_trigger_of_another_kind_keeps_its_filter(world: World) -> None:
     """Else contacts enter whom the filter kept out."""
     async with world.script(await world.person()) as script:
         at = await begun(script)
-        config = {"kind": "tag_added", "tag": "vip", "filter": ONE, "sources": ["user"]}
-        made = await script.post(f"{at}/triggers", json={"kind": "tag_added", "rev": 0, "config": config})
+        config = {"kind": "tag_added", "tag": "vip", "filter": CITY_FILTER, "sources": ["user"]}
+        response = await script.post(f"{at}/triggers", json={"kind": "tag_added", "rev": 0, "config": config})
         before = (await draft(world, at))[1]["triggers"][0]
         other = {"rev": 1, "config": {"kind": "email_event"}}
-        assert (await script.post(made.headers["location"], json=other)).status_code == 200
+        assert (await script.post(response.headers["location"], json=other)).status_code == 200
         after = (await draft(world, at))[1]["triggers"][0]
         assert after == {
             "kind": "email_event", "key": before["key"], "filter": before["filter"], "sources": ["system"],
@@ -284,21 +292,21 @@ async def test_a_part_of_a_window_or_of_a_lane_keeps_the_rest(world: World) -> N
     async with world.script(await world.person()) as script:
         at = await begun(script)
         config = {"kind": "send_sms", "body": "Hi", "window": {**DAY, "start": "10:00", "end": "11:00"}}
-        made = await script.post(f"{at}/steps", json={"kind": "send_sms", "rev": 0, "config": config})
+        response = await script.post(f"{at}/steps", json={"kind": "send_sms", "rev": 0, "config": config})
         part = {"kind": "send_sms", "window": {"start": "10:30"}}
         assert (
-            await script.post(made.headers["location"], json={"rev": 1, "config": part})
+            await script.post(response.headers["location"], json={"rev": 1, "config": part})
         ).status_code == 200
         window = (await draft(world, at))[1]["steps"][0]["config"]["window"]
         assert window == {"days": [0, 4], "start": "10:30", "end": "11:00", "zone": "contact"}
-        lanes: Any = [{"name": "North", "filter": ONE}, {"name": "South", "filter": TWO}]
+        lanes: Any = [{"name": "North", "filter": CITY_FILTER}, {"name": "South", "filter": ROW_FILTER}]
         config = {"kind": "branch", "branches": lanes}
-        made = await script.post(f"{at}/steps", json={"kind": "branch", "rev": 2, "config": config})
+        response = await script.post(f"{at}/steps", json={"kind": "branch", "rev": 2, "config": config})
         before = (await draft(world, at))[1]["steps"][1]["config"]["branches"]
         renamed: Any = [{"key": "b2", "name": "Sud"}, {"key": "b1"}]
         part = {"kind": "branch", "branches": renamed}
         assert (
-            await script.post(made.headers["location"], json={"rev": 3, "config": part})
+            await script.post(response.headers["location"], json={"rev": 3, "config": part})
         ).status_code == 200
         after = (await draft(world, at))[1]["steps"][1]["config"]["branches"]
         assert after == [before[1] | {"name": "Sud"}, before[0]]

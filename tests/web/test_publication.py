@@ -11,7 +11,7 @@ from tests.support.world import World
 
 
 async def ready(world: World, effect: str = "sent") -> Cast:
-    """Somebody waits at s2 of version 1, and the draft has one step more."""
+    """A contact waits at s2 of version 1, and the draft has one step more."""
     cast = await cast_of(world)
     await world.sql("update contacts set city = 'Paris' where id = $1", cast.contact)
     await world.sql("update effects set status = $2 where id = $1", cast.effect, effect)
@@ -51,15 +51,15 @@ async def test_the_plan_says_what_changes_and_who_stands_where(world: World) -> 
     async with world.browser(cast.owner) as client:
         page = await client.get(f"{at}/publication")
         assert page.status_code == 200
-        for said in (
+        for sentence in (
             "Wait 1 minute → Wait 3 hours",
             "Finish on version 1",
             "if moved along, it ends",
             '<span class="badge ok">Added</span>',
             "Publish version 2",
         ):
-            assert said in page.text, said
-        [form] = [one for one in Page(page.text, at).forms if one.action == f"{at}/publication"]
+            assert sentence in page.text, sentence
+        [form] = [form for form in Page(page.text, at).forms if form.action == f"{at}/publication"]
         assert {"choices.0.to", "choices.0.people", "choices.0.version", "choices.0.step"} <= set(form.names)
 
 
@@ -83,7 +83,7 @@ async def test_a_form_moves_people(world: World) -> None:
     async with world.script(cast.owner) as client:
         page = (await client.get(f"/enrollments/{cast.enrollment}")).json()
         assert (page["version"], page["step_key"], page["wait_reason"]) == (2, "s2", "timer")
-        assert [(one["from_version"], one["to_version"]) for one in page["moves"]][1:] == [(1, 2)]
+        assert [(move["from_version"], move["to_version"]) for move in page["moves"]][1:] == [(1, 2)]
         plan = (await client.get(f"{at}/publication")).json()
         assert (plan["standing"], plan["plan"], plan["actions"]) == ([], [], [])
     async with world.browser(cast.owner) as client:
@@ -147,8 +147,8 @@ async def test_publishing_leaves_a_pause_on_and_says_so(world: World) -> None:
     async with world.script(cast.owner) as client:
         assert (await client.post(f"{at}/pause")).status_code == 204
         rev = await edited(client, at)
-        [said] = (await client.get(f"{at}/publication")).json()["warnings"]
-        assert "paused and stays so" in said
+        [warning] = (await client.get(f"{at}/publication")).json()["warnings"]
+        assert "paused and stays so" in warning
         done = await client.post(f"{at}/publication", json={"rev": rev})
         assert (done.status_code, done.json()["version"], done.json()["paused"]) == (201, 2, True)
         header = (await client.get(at)).json()["workflow"]
@@ -182,11 +182,14 @@ async def test_the_plan_says_what_imports_and_bulk_edits_start(world: World) -> 
         ]
         for body in bodies:
             rev = (await client.get(at)).json()["workflow"]["rev"]
-            made = await client.post(f"{at}/triggers", json=body | {"rev": rev})
-            assert made.status_code == 201, made.text
+            response = await client.post(f"{at}/triggers", json=body | {"rev": rev})
+            assert response.status_code == 201, response.text
         plan = (await client.get(f"{at}/publication")).json()
         assert plan["workflow"]["live_version"] is None, "the first publication says it too"
-        heard = [(one["imports"], one["bulk_edits"], one["sentence"][:7]) for one in plan["triggers"]]
+        heard = [
+            (trigger["imports"], trigger["bulk_edits"], trigger["sentence"][:7])
+            for trigger in plan["triggers"]
+        ]
         assert heard == [(True, True, "Imports"), (False, True, "Bulk ed"), (False, False, "It star"),
                          (False, True, "Contact")]  # fmt: skip
         assert plan["triggers"][1]["sources"] == ["people", "bulk edits"]
@@ -203,7 +206,7 @@ async def test_the_plan_says_what_imports_and_bulk_edits_start(world: World) -> 
         rev = (await client.get(at)).json()["workflow"]["rev"]
         await client.post(f"{at}/settings", json={"rev": rev, "audience": "current_only"})
         triggers = (await client.get(f"{at}/publication")).json()["triggers"]
-        assert [one["imports"] for one in triggers] == [False] * 4
+        assert [trigger["imports"] for trigger in triggers] == [False] * 4
 
 
 async def test_numbers_beyond_every_column_are_refused(world: World) -> None:
@@ -218,7 +221,7 @@ async def test_numbers_beyond_every_column_are_refused(world: World) -> None:
         )
         moved = await client.post(f"{at}/steps/s1/position", json={"rev": rev, "to": f"main:{'9' * 20}"})
         assert moved.status_code == 200, moved.text
-        assert [one["key"] for one in (await client.get(at)).json()["steps"]][-1] == "s1"
+        assert [step["key"] for step in (await client.get(at)).json()["steps"]][-1] == "s1"
     async with world.browser(cast.owner) as client:
         form = {
             "account": str(cast.account), "rev": rev + 1, "choices.0.version": "3000000000",
@@ -251,8 +254,8 @@ async def test_every_merge_tag_on_offer_is_taken(world: World) -> None:
         sheet = (await client.get(f"{at}/steps/s1")).json()["sheet"]
         config = {"kind": "add_note", "text": " ".join(sheet["merge_tags"])}
         body = {"rev": 1, "kind": "add_note", "list": "main", "position": 9, "config": config}
-        made = await client.post(f"{at}/steps", json=body)
-    assert made.status_code == 201, made.text
+        response = await client.post(f"{at}/steps", json=body)
+    assert response.status_code == 201, response.text
     assert "{{ contact.first_name }}" in sheet["merge_tags"]
 
 
@@ -276,7 +279,7 @@ async def test_hold_and_release(world: World) -> None:
     async with world.script(cast.owner) as client:
         shown = (await client.get(f"/enrollments/{cast.enrollment}")).json()
         assert (shown["wait_reason"], shown["held"]) == ("paused_workflow", True)
-        names = {one["name"] for one in (await client.get(f"{at}/settings")).json()["actions"]}
+        names = {action["name"] for action in (await client.get(f"{at}/settings")).json()["actions"]}
         assert ("release" in names, "hold" in names, "pause" in names) == (True, False, True)
         assert (await client.post(f"{at}/hold/deletion")).status_code == 204
         shown = (await client.get(f"/enrollments/{cast.enrollment}")).json()
@@ -315,13 +318,13 @@ async def test_an_old_version_comes_back_into_the_draft_and_says_what_is_gone(wo
         assert (draft["workflow"]["rev"], draft["workflow"]["live_version"]) == (rev + 1, 2), (
             "nothing went live"
         )
-        assert any(one["step"] == "t1" for one in draft["problems"]), draft["problems"]
+        assert any(problem["step"] == "t1" for problem in draft["problems"]), draft["problems"]
         refused = await client.post(f"{at}/publication", json={"rev": rev + 1})
         assert refused.status_code == 422
         back = (await client.post(f"{at}/undo", json={"rev": rev + 1})).json()
         assert [step["key"] for step in back["steps"]] == ["s1", "s2", "s3", "s4", "s5"]
-        made = {"rev": rev + 2, "kind": "exit", "list": "main", "position": 9}
-        fresh = (await client.post(f"{at}/steps", json=made)).json()
+        exit_step = {"rev": rev + 2, "kind": "exit", "list": "main", "position": 9}
+        fresh = (await client.post(f"{at}/steps", json=exit_step)).json()
         assert fresh["sheet"]["key"] == "s6", "keys are never used twice"
     viewer = await world.person("viewer", cast.account)
     async with world.script(viewer) as client:

@@ -24,7 +24,7 @@ HOUR = 3600.0
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
+def log_capture(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
     """What the limiter logs, whatever level the app of other tests was set to."""
     capture = LogCapture()
     logger = structlog.wrap_logger(
@@ -103,15 +103,17 @@ async def test_the_headers_say_what_is_left(valkey: Valkey, tmp_path: Path) -> N
     assert answers[3].json()["code"] == "too_many_requests"
 
 
-async def test_without_valkey_each_process_decides_and_says_so_once(said: LogCapture) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        url = f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"
+async def test_without_valkey_each_process_decides_and_says_so_once(log_capture: LogCapture) -> None:
+    with socket.socket() as closed_port:
+        closed_port.bind(("127.0.0.1", 0))
+        url = f"redis://127.0.0.1:{closed_port.getsockname()[1]}/0"
         async with client_of(url) as client:
             limiter = Limiter(client, "gone", 5, HOUR)
             allowed = [(await limiter.hit("a")).allowed for _ in range(8)]
     assert allowed == [True] * 5 + [False] * 3
-    assert [entry["event"] for entry in said.entries] == ["redis does not answer; deciding in this process"]
+    assert [entry["event"] for entry in log_capture.entries] == [
+        "redis does not answer; deciding in this process"
+    ]
 
 
 async def test_a_frozen_valkey_costs_one_short_wait() -> None:
@@ -134,14 +136,14 @@ async def test_a_frozen_valkey_costs_one_short_wait() -> None:
     assert end - rest < 0.1
 
 
-def test_the_breaker_asks_again_after_a_while_and_logs_twice_a_minute(said: LogCapture) -> None:
+def test_the_breaker_asks_again_after_a_while_and_logs_twice_a_minute(log_capture: LogCapture) -> None:
     now = 0.0
     breaker = Breaker(lambda: now)
     for second in range(65):
         now = float(second)
         if not breaker.open:
             breaker.failed("x", OSError())
-    assert len(said.entries) == 3
+    assert len(log_capture.entries) == 3
     assert breaker.open
     now += 2
     assert not breaker.open

@@ -13,14 +13,14 @@ import msgspec
 from tests.support.web_kit import HTML, JSON
 from tests.support.world import World
 from tests.web.test_builder import begun, insert
-from tests.web.test_fields import made
-from tests.web.test_segments import contact, found, segment
+from tests.web.test_fields import create_field
+from tests.web.test_segments import contact, matching_states, segment
 
 PLANS = "free\npro\nteam"
 
 
 async def plan(client: httpx.AsyncClient) -> dict[str, Any]:
-    return await made(client, label="Plan", key="plan", type="select", options=PLANS)
+    return await create_field(client, label="Plan", key="plan", type="select", options=PLANS)
 
 
 async def entered_by(client: httpx.AsyncClient, condition: dict[str, Any], name: str = "Welcome") -> str:
@@ -42,20 +42,20 @@ async def test_an_option_that_something_names_stays(world: World) -> None:
         href, key = f"/fields/{field['id']}", field["filter_key"]
         condition = {"type": "predicate", "field": key, "op": "any_of", "value": ["pro"]}
         at = await entered_by(client, condition)
-        one = await segment(client, "Teams", f"{key}:none_of:team")
+        teams = await segment(client, "Teams", f"{key}:none_of:team")
 
-        async def kept(options: str) -> list[str]:
+        async def blocking_uses(options: str) -> list[str]:
             answer = await client.post(href, json={"label": "Plan", "options": options})
             return [use["name"] for use in answer.json()["current"]] if answer.status_code == 409 else []
 
-        assert await kept("free") == ["Welcome", "Teams"]
-        assert await kept("free\nteam") == ["Welcome"]
+        assert await blocking_uses("free") == ["Welcome", "Teams"]
+        assert await blocking_uses("free\nteam") == ["Welcome"]
         refused = await client.post(href, data={"label": "Plan", "options": "pro"}, headers=HTML)
         assert (refused.status_code, "“team” of Plan is used by Teams" in refused.text) == (409, True)
         assert (await client.post(f"{at}/entry", json={"rev": 3, "filter": None})).status_code == 200
-        assert await kept("free\nteam") == ["Welcome"], "it is live still"
+        assert await blocking_uses("free\nteam") == ["Welcome"], "it is live still"
         assert (await client.post(f"{at}/publication", json={"rev": 4})).status_code == 201
-        assert (await client.post(f"/segments/{one['id']}/deletion")).status_code == 204
+        assert (await client.post(f"/segments/{teams['id']}/deletion")).status_code == 204
         saved = await client.post(href, json={"label": "Plan", "options": "free\npro"})
         assert (saved.status_code, saved.json()["field"]["options"]) == (200, ["free", "pro"])
 
@@ -63,11 +63,11 @@ async def test_an_option_that_something_names_stays(world: World) -> None:
 async def test_a_stored_filter_with_an_option_of_the_past_finds_nobody_with_it(world: World) -> None:
     async with world.script(await world.person()) as client:
         field = await plan(client)
-        one = await segment(client, "Teams", f"{field['filter_key']}:any_of:team")
+        teams = await segment(client, "Teams", f"{field['filter_key']}:any_of:team")
         await contact(client, state="CA", fields={field["id"]: "pro"})
         await world.sql("update custom_fields set options = '[\"pro\"]' where id = $1", UUID(field["id"]))
-        assert await found(client, f"segments:any_of:{one['id']}") == []
-        assert await found(client, f"segments:none_of:{one['id']}") == ["CA"]
+        assert await matching_states(client, f"segments:any_of:{teams['id']}") == []
+        assert await matching_states(client, f"segments:none_of:{teams['id']}") == ["CA"]
         typed = await client.get("/contacts", params={"f": f"{field['filter_key']}:any_of:team"})
         assert (typed.status_code, "has no option" in typed.text) == (422, True)
 
@@ -75,10 +75,10 @@ async def test_a_stored_filter_with_an_option_of_the_past_finds_nobody_with_it(w
 async def test_a_segment_that_cannot_be_read_is_a_sentence(world: World) -> None:
     """In a list, in a bulk edit, and where an audience is counted; never a 500."""
     async with world.script(await world.person()) as client:
-        one = await segment(client, "Coast", "state:is:CA")
+        coast = await segment(client, "Coast", "state:is:CA")
         broken = {"type": "predicate", "field": f"custom.{UUID(int=1)}", "op": "is", "value": "x"}
         at = await begun(client)
-        inside = {"type": "predicate", "field": "segments", "op": "any_of", "value": [one["id"]]}
+        inside = {"type": "predicate", "field": "segments", "op": "any_of", "value": [coast["id"]]}
         await client.post(f"{at}/entry", json={"rev": 0, "filter": inside})
         await client.post(f"{at}/triggers", json={"rev": 1, "kind": "manual"})
         await insert(client, at, 2, "exit")
@@ -86,13 +86,13 @@ async def test_a_segment_that_cannot_be_read_is_a_sentence(world: World) -> None
         assert (await client.post(f"{at}/settings", json=settings)).status_code == 200
         await world.sql(
             "update segments set filter = $2::jsonb where id = $1",
-            UUID(one["id"]), msgspec.json.encode(broken).decode(),
+            UUID(coast["id"]), msgspec.json.encode(broken).decode(),
         )  # fmt: skip
-        asked = f"segments:any_of:{one['id']}"
+        condition = f"segments:any_of:{coast['id']}"
         for headers in (JSON, HTML):
-            listed = await client.get("/contacts", params={"f": asked}, headers=headers)
+            listed = await client.get("/contacts", params={"f": condition}, headers=headers)
             assert (listed.status_code, "no longer exists" in listed.text) == (422, True), listed.text
-        body = {"all": True, "f": [asked], "tag": "vip", "operation": "add"}
+        body = {"all": True, "f": [condition], "tag": "vip", "operation": "add"}
         bulk = await client.post("/contacts/bulk/tags", json=body)
         assert (bulk.status_code, list(bulk.json()["errors"])) == (422, ["f"]), bulk.text
         assert (await client.get(f"{at}/publication")).json()["audience"]["people"] is None
@@ -105,11 +105,11 @@ async def test_a_member_whom_something_names_stays(world: World) -> None:
     ben = await world.person("operator", owner.account_id)
     at = f"/members/{ben.user_id}"
     async with world.script(owner) as client:
-        one = await segment(client, "Of Ben", f"owner:is:{str(ben.user_id).upper()}")
-        assert one["filter"]["items"][0]["value"] == str(ben.user_id)
+        action = await segment(client, "Of Ben", f"owner:is:{str(ben.user_id).upper()}")
+        assert action["filter"]["items"][0]["value"] == str(ben.user_id)
         await world.sql(  # as it was stored once
             "update segments set filter = replace(filter::text, $2, $3)::jsonb where id = $1",
-            UUID(one["id"]), str(ben.user_id), ben.user_id.hex.upper(),
+            UUID(action["id"]), str(ben.user_id), ben.user_id.hex.upper(),
         )  # fmt: skip
         flow = await begun(client)
         step = {"kind": "update_field", "field": "owner", "value": str(ben.user_id)}
@@ -119,7 +119,7 @@ async def test_a_member_whom_something_names_stays(world: World) -> None:
             ("Welcome", "draft"),
             ("Of Ben", ""),
         ]
-        assert [one["name"] for one in page["actions"]] == ["role"]
+        assert [action["name"] for action in page["actions"]] == ["role"]
         refused = await client.post(f"{at}/deletion")
         assert (refused.status_code, len(refused.json()["current"])) == (409, 2)
         assert "is used by Welcome, Of Ben" in refused.text
@@ -128,7 +128,7 @@ async def test_a_member_whom_something_names_stays(world: World) -> None:
         assert (shown.status_code, "Of Ben" in shown.text) == (409, True)
         assert "cannot be removed while something uses them" in (await client.get(at)).text
     async with world.script(owner) as client:
-        assert (await client.post(f"/segments/{one['id']}/deletion")).status_code == 204
+        assert (await client.post(f"/segments/{action['id']}/deletion")).status_code == 204
         assert (await client.post(f"{flow}/undo", json={"rev": 1})).status_code == 200
         assert (await client.post(f"{at}/deletion")).status_code == 204
         assert (await client.get(at)).status_code == 404
@@ -142,7 +142,7 @@ WAITING = (
 
 @asynccontextmanager
 async def held(world: World, account: UUID, way: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Somebody else in the middle of their work; call what is yielded once another waits for them."""
+    """Another transaction in the middle of their work; call what is yielded once another waits for them."""
     connection = await asyncpg.connect(world.admin_url)
 
     async def waited_for() -> None:
@@ -164,25 +164,25 @@ async def test_a_deletion_waits_for_whoever_is_naming(world: World) -> None:
     other = await world.person("viewer", who.account_id)
     async with world.script(who) as client:
         tag = (await client.post("/tags", json={"name": "vip"})).json()["tag"]["id"]
-        field, one = await plan(client), await segment(client, "Coast", "state:is:CA")
+        field, coast = await plan(client), await segment(client, "Coast", "state:is:CA")
         for path, body in (
             (f"/tags/{tag}/deletion", None),
             (f"/fields/{field['id']}/deletion", None),
             (f"/fields/{field['id']}", {"label": "Plan", "options": "free"}),
-            (f"/segments/{one['id']}/deletion", None),
+            (f"/segments/{coast['id']}/deletion", None),
             (f"/members/{other.user_id}/deletion", None),
         ):
             async with held(world, who.account_id, "_shared") as waited_for:
                 if path.startswith("/tags"):  # others may go on naming at the same time
                     values = [
                         "tags:any_of:" + tag,
-                        f"segments:any_of:{one['id']}",
+                        f"segments:any_of:{coast['id']}",
                         f"owner:is:{other.user_id}",
                     ]
                     await segment(client, "Named", *values, f"{field['filter_key']}:any_of:pro")
-                asked = asyncio.create_task(client.post(path, json=body))
+                request = asyncio.create_task(client.post(path, json=body))
                 await waited_for()
-            assert (await asked).status_code == 409, path
+            assert (await request).status_code == 409, path
 
 
 async def test_naming_waits_for_a_deletion(world: World) -> None:
@@ -196,10 +196,10 @@ async def test_naming_waits_for_a_deletion(world: World) -> None:
             (f"{at}/entry", {"rev": 0, "filter": condition}),
         ):
             async with held(world, who.account_id, "") as waited_for:
-                asked = asyncio.create_task(client.post(path, json=body))
+                request = asyncio.create_task(client.post(path, json=body))
                 await waited_for()
                 await world.sql("delete from tags where id = $1", UUID(tag))
-            answer = await asked
+            answer = await request
             assert (answer.status_code, "no longer exists" in answer.text) == (422, True), answer.text
 
 

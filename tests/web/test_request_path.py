@@ -135,16 +135,16 @@ async def test_others_without_a_session_get_401(tmp_path: Path) -> None:
     part = await send(
         kit, "GET", "/things/new", headers=PARTIAL | {"hx-current-url": f"{BASE}/contacts?tag=vip"}
     )
-    assert [one.status_code for one in (script, post, part)] == [401, 401, 401]
+    assert [response.status_code for response in (script, post, part)] == [401, 401, 401]
     assert script.headers["www-authenticate"].startswith("Bearer")
     assert part.headers["hx-redirect"] == "/sign-in?next=/contacts%3Ftag%3Dvip"
 
 
 async def test_an_old_cookie_is_renewed_while_its_session_lives(tmp_path: Path) -> None:
     kit = Kit(tmp_path)
-    known = session_secret(kit.people.owner)
-    kit.people.secrets.add(digest(known))
-    secret = f"{kit.cookies.secret}={known}"
+    session_key = session_secret(kit.people.owner)
+    kit.people.secrets.add(digest(session_key))
+    secret = f"{kit.cookies.secret}={session_key}"
     wrong = f"{kit.cookies.secret}={session_secret(kit.people.owner)}"
     old = f"{kit.cookies.token}={kit.token(lifetime=-1)}"
     forged = f"{kit.cookies.token}={kit.token()[:-8]}AAAAAAAA"

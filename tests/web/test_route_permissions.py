@@ -15,7 +15,7 @@ from jobs.tasks import drain
 from tests.support.route_permissions import NOT_JSON, Route, guarded, live, table
 from tests.support.sample_account import Cast, cast_of
 from tests.support.web_kit import HTML, JSON, OWN
-from tests.support.world import Somebody, World
+from tests.support.world import AccountMember, World
 
 VIEWER = {permission.value for permission in allowed(Role.VIEWER)} | {"signed_in", "in_person"}
 
@@ -29,7 +29,7 @@ class Scene:
     ids: dict[str, Any]
     stack: AsyncExitStack
 
-    async def clients(self, who: Somebody) -> list[httpx.AsyncClient]:
+    async def clients(self, who: AccountMember) -> list[httpx.AsyncClient]:
         return [
             await self.stack.enter_async_context(self.world.script(who)),
             await self.stack.enter_async_context(self.world.browser(who)),
@@ -84,16 +84,16 @@ def speaks(client: httpx.AsyncClient, route: Route) -> bool:
 
 async def snapshot(world: World, cast: Cast) -> dict[str, str]:
     """A fingerprint of every row of our account."""
-    found = {}
+    tables = {}
     for name in (*Cast.TABLES, "memberships", "access_tokens"):
         rows = await world.sql(
             f"select md5(coalesce(string_agg(t::text, ';' order by t::text), '')) as print from {name} t "  # noqa: S608 -- names of ours
             "where account_id = $1",
             cast.account,
         )
-        found[name] = rows[0]["print"]
+        tables[name] = rows[0]["print"]
     rows = await world.sql("select a::text as print from accounts a where id = $1", cast.account)
-    return found | {"accounts": rows[0]["print"]}
+    return tables | {"accounts": rows[0]["print"]}
 
 
 async def test_every_route_has_the_policy_that_was_decided(world: World) -> None:
@@ -131,9 +131,9 @@ async def test_a_viewer_may_only_look(scene: Scene) -> None:
 async def test_a_token_does_only_what_it_was_made_for(scene: Scene) -> None:
     """An owner's token with the scope `view`: less than its owner in everything else."""
     (script, _) = await scene.clients(scene.cast.owner)
-    made = await script.post("/tokens", json={"name": "reader", "scopes": ["view"]})
-    assert made.status_code == 201, made.text
-    secret = next(value for value in made.json().values() if str(value).startswith(ACCESS_PREFIX))
+    response = await script.post("/tokens", json={"name": "reader", "scopes": ["view"]})
+    assert response.status_code == 201, response.text
+    secret = next(value for value in response.json().values() if str(value).startswith(ACCESS_PREFIX))
     problems = []
     async with scene.world.client(**JSON, authorization=f"Bearer {secret}") as client:
         for route in guarded():
@@ -228,9 +228,9 @@ async def test_the_stranger_reaches_nothing_through_ids_in_bodies(scene: Scene) 
         assert "Lovelace" not in answer.text or path.startswith("/workflows"), path
     await drain(world.runtime, stranger.account_id)
     assert await snapshot(world, cast) == before
-    found = await world.sql(
+    rows = await world.sql(
         "select count(*) as n from enrollments where account_id = $1 and contact_id = $2",
         stranger.account_id, cast.contact,
     )  # fmt: skip
-    assert found[0]["n"] == 0
+    assert rows[0]["n"] == 0
     assert (await script.get("/account")).json().get("name", "") != "Acme"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.sample_account import Cast, cast_of
 from tests.support.web_kit import JSON
-from tests.support.world import Somebody, World
+from tests.support.world import AccountMember, World
 from tests.web.test_crawl import Walk
 
 LIVE, DRAFT = "Bearer live-s3cr3t-1", "Bearer draft-s3cr3t-2"
@@ -70,7 +70,7 @@ async def test_a_viewer_finds_no_value_on_any_screen(world: World) -> None:
         world.browser(viewer) as page,
         world.script(viewer) as script,
         listening(page) as pages,
-        listening(script) as said,
+        listening(script) as responses,
     ):
         await Walk().all(page, script)
         builder = (await script.get(at)).json()
@@ -81,7 +81,7 @@ async def test_a_viewer_finds_no_value_on_any_screen(world: World) -> None:
         await page.get(f"{at}/versions/2")
         await page.get(f"{at}/publication")
     assert len(pages) > 20
-    assert telling(pages) == telling(said) == set()
+    assert telling(pages) == telling(responses) == set()
     for config in (config_in(builder), sheet, config_in(version)):
         assert config["headers"] == {"Authorization": "•••"}
     assert sheet["more_headers"] == [{"name": "Authorization", "value": "•••"}]
@@ -117,18 +117,18 @@ async def test_no_log_keeps_a_value(world: World) -> None:
         world.browser(cast.owner) as page,
         world.script(cast.owner) as script,
         listening(page) as pages,
-        listening(script) as said,
+        listening(script) as responses,
     ):
         await page.get("/audit")
         entries = (await script.get("/audit")).json()["items"]
-    assert telling(pages) == telling(said) == set()
-    noted = [one for entry in entries for one in entry["changes"] if one["field"] == "headers"]
+    assert telling(pages) == telling(responses) == set()
+    noted = [change for entry in entries for change in entry["changes"] if change["field"] == "headers"]
     hidden = {"Authorization": "•••"}
-    assert [(one["before"], one["after"]) for one in noted] == [(hidden, hidden)] * 2
-    kept = await world.sql(
+    assert [(change["before"], change["after"]) for change in noted] == [(hidden, hidden)] * 2
+    rows = await world.sql(
         "select changes::text as changes from audit_logs where account_id = $1", cast.account
     )
-    assert not any("-s3cr3t-" in row["changes"] for row in kept)
+    assert not any("-s3cr3t-" in row["changes"] for row in rows)
 
 
 async def test_a_token_that_may_only_publish_reads_no_value(world: World) -> None:
@@ -145,10 +145,10 @@ async def test_a_token_that_may_only_publish_reads_no_value(world: World) -> Non
         assert DRAFT in stale.text
 
 
-async def narrow(world: World, who: Somebody, *scopes: str) -> str:
+async def narrow(world: World, who: AccountMember, *scopes: str) -> str:
     """A personal access token that may no more than this."""
     async with world.script(who) as client:
-        made = await client.post("/tokens", json={"name": "narrow", "scopes": scopes})
-        assert made.status_code == 201, made.text
-        token: str = made.json()["token"]
+        response = await client.post("/tokens", json={"name": "narrow", "scopes": scopes})
+        assert response.status_code == 201, response.text
+        token: str = response.json()["token"]
         return token

@@ -85,7 +85,7 @@ async def test_no_secret_is_logged_or_traced(
     assert set(addresses) == routes, "every route with a secret is tried"
     size, statuses = recorder.size(), set()
     async with world.client() as client:
-        for path in [*addresses.values(), *(f"{one}/more" for one in addresses.values())]:
+        for path in [*addresses.values(), *(f"{span}/more" for span in addresses.values())]:
             for method in METHODS:
                 for headers, body in SENT:
                     for shape, query in ((JSON, ""), (HTML | OWN, f"?t={path}")):
@@ -103,7 +103,7 @@ async def test_no_secret_is_logged_or_traced(
     for prefix in (route.partition("{")[0] for route in routes):
         assert f'"path": "{prefix}{HIDDEN}"' in text
     assert recorder.leaks(size) == []
-    traced = "".join(one.to_json() for one in spans.get_finished_spans())
+    traced = "".join(span.to_json() for span in spans.get_finished_spans())
     assert "POST /password-reset/{token" in traced
     assert not any(token in traced for token in tokens)
 
@@ -136,9 +136,9 @@ async def test_credentials_are_not_logged_wherever_they_are_sent(world: World, r
     owner = await world.person()
     size = recorder.size()
     async with world.script(owner) as script, world.browser(owner) as browser:
-        made = (await script.post("/tokens", json={"name": "x", "scopes": ["view"]})).json()["token"]
+        token = (await script.post("/tokens", json={"name": "x", "scopes": ["view"]})).json()["token"]
         session = script.headers["authorization"].partition(" ")[2]
-        for secret in (made, session, *browser.cookies.values()):
+        for secret in (token, session, *browser.cookies.values()):
             for path in ("/", "/nothing", "/contacts/x", f"/contacts/{secret}", f"/{secret}"):
                 for method in ("GET", "DELETE", "POST"):
                     await browser.request(method, f"{path}?token={secret}", content=secret)

@@ -10,28 +10,28 @@ import pytest
 from app.engine.core.draft import Draft
 from app.filters.ast import Group, Op, Predicate
 from tests.support.web_kit import HTML, JSON, PARTIAL
-from tests.support.world import Somebody, World
-from tests.web.test_tags import NOBODY, use
+from tests.support.world import AccountMember, World
+from tests.web.test_tags import MISSING_ID, use
 
 CA = "state:any_of:CA"
 
 
 async def contact(client: httpx.AsyncClient, **values: Any) -> str:
-    made = await client.post("/contacts", json={"first_name": "Ann", **values}, headers=JSON)
-    return str(made.json()["contact"]["id"])
+    response = await client.post("/contacts", json={"first_name": "Ann", **values}, headers=JSON)
+    return str(response.json()["contact"]["id"])
 
 
 async def segment(client: httpx.AsyncClient, name: str, *f: str, match: str = "all") -> dict[str, Any]:
-    made = await client.post("/segments", json={"name": name, "f": list(f), "match": match}, headers=JSON)
-    assert made.status_code == 201, made.text
-    found: dict[str, Any] = made.json()["segment"]
-    return found
+    response = await client.post("/segments", json={"name": name, "f": list(f), "match": match}, headers=JSON)
+    assert response.status_code == 201, response.text
+    matching_states: dict[str, Any] = response.json()["segment"]
+    return matching_states
 
 
-async def found(client: httpx.AsyncClient, *f: str) -> list[str]:
-    answer = await client.get("/contacts", params=[("f", one) for one in f], headers=JSON)
+async def matching_states(client: httpx.AsyncClient, *f: str) -> list[str]:
+    answer = await client.get("/contacts", params=[("f", parameter) for parameter in f], headers=JSON)
     assert answer.status_code == 200, answer.text
-    return sorted(one["state"] or "" for one in answer.json()["items"])
+    return sorted(parameter["state"] or "" for parameter in answer.json()["items"])
 
 
 async def test_a_filter_of_the_list_becomes_a_segment(world: World) -> None:
@@ -43,25 +43,25 @@ async def test_a_filter_of_the_list_becomes_a_segment(world: World) -> None:
         page = await client.get("/contacts", params={"f": "state:is:CA"})
         assert "Save as segment" in page.text
         way = (await client.get("/contacts", params={"f": "state:is:CA"}, headers=JSON)).json()["actions"]
-        href = next(one["href"] for one in way if one["name"] == "segment")
+        href = next(action["href"] for action in way if action["name"] == "segment")
         form = await client.get(href)
         assert "State is CA" in form.text
         assert "1 contact now" in form.text
-        made = await client.post(
+        response = await client.post(
             "/segments", data={"name": " West  coast ", "f": "state:is:CA", "match": "all"}
         )
-        assert made.status_code == 303
-        page = await client.get(made.headers["location"])
+        assert response.status_code == 303
+        page = await client.get(response.headers["location"])
         assert "West coast" in page.text
         assert "State is CA" in page.text
         taken = await client.post("/segments", data={"name": "WEST COAST", "f": "state:is:TX"})
         assert (taken.status_code, "There is a segment “West coast” already." in taken.text) == (422, True)
         assert "State is TX" in taken.text  # the filter is still there
-        one = (await client.get("/segments", headers=JSON)).json()["items"][0]
-        assert (one["name"], one["contacts"], one["described"]) == ("West coast", 1, "State is CA")
-        assert await found(client, f"segments:any_of:{one['id']}") == ["CA"]
-        assert await found(client, f"segments:none_of:{one['id']}") == ["TX"]
-        listed = await client.get(one["href"])
+        action = (await client.get("/segments", headers=JSON)).json()["items"][0]
+        assert (action["name"], action["contacts"], action["described"]) == ("West coast", 1, "State is CA")
+        assert await matching_states(client, f"segments:any_of:{action['id']}") == ["CA"]
+        assert await matching_states(client, f"segments:none_of:{action['id']}") == ["TX"]
+        listed = await client.get(action["href"])
         assert "in any of" in listed.text
         assert "West coast" in listed.text
         assert (await client.post("/segments", data={"name": "x"})).status_code == 422
@@ -82,7 +82,7 @@ async def test_a_filter_may_name_more_than_a_statement_takes_values(world: World
     )
     async with world.script(who) as client:
         listed = await client.get("/segments")
-    assert [(one["name"], one["contacts"]) for one in listed.json()["items"]] == [("Many", 1)]
+    assert [(item["name"], item["contacts"]) for item in listed.json()["items"]] == [("Many", 1)]
 
 
 async def test_the_filter_is_changed_in_the_list(world: World) -> None:
@@ -90,24 +90,24 @@ async def test_the_filter_is_changed_in_the_list(world: World) -> None:
     async with world.browser(who) as client:
         await contact(client, state="CA")
         await contact(client, state="TX")
-        one = await segment(client, "Coast", "state:is:CA")
-        page = await client.get(one["edit_href"])
+        coast = await segment(client, "Coast", "state:is:CA")
+        page = await client.get(coast["edit_href"])
         assert "Save as the filter of Coast" in page.text
-        assert dict(parse_qsl(urlsplit(one["edit_href"]).query))["segment"] == one["id"]
-        body = {"f": "state:is:TX", "match": "all", "rev": one["rev"]}
-        saved = await client.post(f"/segments/{one['id']}", data=body, headers=PARTIAL)
+        assert dict(parse_qsl(urlsplit(coast["edit_href"]).query))["segment"] == coast["id"]
+        body = {"f": "state:is:TX", "match": "all", "rev": coast["rev"]}
+        saved = await client.post(f"/segments/{coast['id']}", data=body, headers=PARTIAL)
         assert saved.status_code in (200, 303)
-        assert await found(client, f"segments:any_of:{one['id']}") == ["TX"]
-        stale = await client.post(f"/segments/{one['id']}", json=body | {"f": [CA]}, headers=JSON)
+        assert await matching_states(client, f"segments:any_of:{coast['id']}") == ["TX"]
+        stale = await client.post(f"/segments/{coast['id']}", json=body | {"f": [CA]}, headers=JSON)
         assert stale.status_code == 409
-        renamed = await client.post(f"/segments/{one['id']}", data={"name": "Gulf"})
+        renamed = await client.post(f"/segments/{coast['id']}", data={"name": "Gulf"})
         assert renamed.status_code == 303
-        again = (await client.get(f"/segments/{one['id']}", headers=JSON)).json()["segment"]
+        again = (await client.get(f"/segments/{coast['id']}", headers=JSON)).json()["segment"]
         assert (again["name"], again["f"]) == ("Gulf", ["state:is:TX"])
-        wrong = await client.post(f"/segments/{one['id']}", json={"f": ["nonsense:is:x"]}, headers=JSON)
+        wrong = await client.post(f"/segments/{coast['id']}", json={"f": ["nonsense:is:x"]}, headers=JSON)
         assert (wrong.status_code, list(wrong.json()["errors"])) == (422, ["f"])
-        assert (await client.post(f"/segments/{one['id']}/deletion")).headers["location"] == "/segments"
-        assert (await client.get("/contacts", params={"segment": one["id"]})).status_code == 404
+        assert (await client.post(f"/segments/{coast['id']}/deletion")).headers["location"] == "/segments"
+        assert (await client.get("/contacts", params={"segment": coast["id"]})).status_code == 404
 
 
 async def test_a_watched_segment_is_compared_at_once(world: World) -> None:
@@ -128,11 +128,11 @@ async def test_a_watched_segment_is_compared_at_once(world: World) -> None:
 
 async def test_circles_are_refused(world: World) -> None:
     async with world.script(await world.person()) as client:
-        one = await segment(client, "One", "state:is:CA")
-        two = await segment(client, "Two", f"segments:any_of:{one['id']}")
-        for other in (one, two):
+        first = await segment(client, "One", "state:is:CA")
+        two = await segment(client, "Two", f"segments:any_of:{first['id']}")
+        for other in (first, two):
             body = {"f": [f"segments:none_of:{other['id']}"]}
-            refused = await client.post(f"/segments/{one['id']}", json=body)
+            refused = await client.post(f"/segments/{first['id']}", json=body)
             assert (refused.status_code, "circle" in refused.json()["errors"]["f"]) == (422, True)
         names = [f"segments:any_of:{two['id']}"]
         for number in range(3, 6):
@@ -144,7 +144,7 @@ async def test_circles_are_refused(world: World) -> None:
         assert (refused.status_code, "deep" in refused.json()["errors"]["f"]) == (422, True)
 
 
-async def drafted(world: World, who: Somebody, draft: Draft) -> None:
+async def drafted(world: World, who: AccountMember, draft: Draft) -> None:
     """A workflow that was never published."""
     rows = await world.sql(
         "insert into workflows (account_id, id, name, rev) values ($1, gen_random_uuid(), 'Draft', 1)"
@@ -166,18 +166,18 @@ async def test_what_is_used_stays_and_says_by_whom(world: World, by: str) -> Non
         field = (await client.post("/fields", json={"label": "Score", "type": "number"})).json()["field"]
         tag = (await client.post("/tags", json={"name": "vip"})).json()["tag"]
         used = await segment(client, "Used", "state:is:CA")
-        asked = [
+        conditions = [
             Predicate("segments", Op.ANY_OF, [used["id"]]),
             Predicate("tags", Op.ALL_OF, [tag["id"]]),
             Predicate(f"custom.{field['id']}", Op.NOT_EMPTY),
         ]
         if by == "live":
-            for kind, target in (("segment", used["id"]), ("tag", tag["id"]), ("field", asked[2].field)):
+            for kind, target in (("segment", used["id"]), ("tag", tag["id"]), ("field", conditions[2].field)):
                 await use(world, who, kind, target)
         elif by == "draft":
-            await drafted(world, who, Draft(entry=Group("any", [Group("all", list(asked))])))
+            await drafted(world, who, Draft(entry=Group("any", [Group("all", list(conditions))])))
         else:
-            group = msgspec.json.encode(Group("all", list(asked))).decode()
+            group = msgspec.json.encode(Group("all", list(conditions))).decode()
             await segment(client, "Outer", group)
         name = {"live": "Welcome", "draft": "Draft", "segment": "Outer"}[by]
         for path in (f"/segments/{used['id']}", f"/tags/{tag['id']}", f"/fields/{field['id']}"):
@@ -186,8 +186,8 @@ async def test_what_is_used_stays_and_says_by_whom(world: World, by: str) -> Non
             assert name in refused.json()["detail"]
             assert refused.json()["current"][0]["name"] == name
             page = await client.get(path)
-            assert [one["name"] for one in page.json()["used_by"]] == [name]
-            assert "delete" not in [one["name"] for one in page.json()["actions"]]
+            assert [use["name"] for use in page.json()["used_by"]] == [name]
+            assert "delete" not in [use["name"] for use in page.json()["actions"]]
             drawn = await client.get(path, headers=HTML)
             assert page.json()["used_by"][0]["href"] in drawn.text
 
@@ -196,18 +196,18 @@ async def test_viewers_look_and_strangers_find_nothing(world: World) -> None:
     owner, stranger = await world.person(), await world.person()
     viewer = await world.person("viewer", owner.account_id)
     async with world.script(owner) as client:
-        one = (await segment(client, "Coast", "state:is:CA"))["id"]
+        segment_id = (await segment(client, "Coast", "state:is:CA"))["id"]
     async with world.browser(viewer) as client:
-        for path in ("/segments", f"/segments/{one}", f"/segments/{one}/deletion"):
+        for path in ("/segments", f"/segments/{segment_id}", f"/segments/{segment_id}/deletion"):
             assert (await client.post(path, data={"name": "x"})).status_code == 403
-        page = await client.get(f"/segments/{one}")
+        page = await client.get(f"/segments/{segment_id}")
         assert (page.status_code, 'method="post"' in page.text.partition("<main")[2]) == (200, False)
         assert "Save as segment" not in (await client.get("/contacts", params={"f": CA})).text
     async with world.script(stranger) as client:
         assert (await client.get("/segments")).json()["items"] == []
-        refused = await client.get("/contacts", params={"f": f"segments:any_of:{one}"})
+        refused = await client.get("/contacts", params={"f": f"segments:any_of:{segment_id}"})
         assert (refused.status_code, "no longer exists" in refused.text) == (422, True)
-        for other in (one, NOBODY, "1"):
+        for other in (segment_id, MISSING_ID, "1"):
             assert (await client.get(f"/segments/{other}")).status_code == 404
             assert (await client.post(f"/segments/{other}", json={"name": "x"})).status_code == 404
             assert (await client.post(f"/segments/{other}/deletion")).status_code == 404
@@ -231,14 +231,14 @@ async def test_the_list_filters_by_what_else_is_known(
 ) -> None:
     who = await world.person()
     async with world.script(who) as client:
-        one = await contact(client, state="CA")
+        contact_id = await contact(client, state="CA")
         await contact(client, state="TX")
-        await client.post(f"/contacts/{one}/tags", json={"name": "vip"})
+        await client.post(f"/contacts/{contact_id}/tags", json={"name": "vip"})
         await world.sql(
             "update contacts set owner_id = $1, email_consent = 'granted' where id = $2::text::uuid",
-            who.user_id, one,
+            who.user_id, contact_id,
         )  # fmt: skip
-        assert await found(client, condition.format(me=who.user_id)) == states
+        assert await matching_states(client, condition.format(me=who.user_id)) == states
         page = await client.get("/contacts", params={"f": condition.format(me=who.user_id)}, headers=HTML)
         assert page.status_code == 200
 
@@ -250,9 +250,9 @@ async def test_the_small_form_offers_what_there_is(world: World, key: str) -> No
         await segment(client, "Coast", "state:is:CA")
         page = await client.get("/contacts", params={"add": key}, headers=JSON)
         adding = page.json()["adding"]
-        wanted = {"owner": "Owner", "email_consent": "granted", "segments": "Coast", "history": "Tag added"}
-        if key in wanted:
-            assert wanted[key] in [one["label"] for one in adding["values"]]
+        expected = {"owner": "Owner", "email_consent": "granted", "segments": "Coast", "history": "Tag added"}
+        if key in expected:
+            assert expected[key] in [value["label"] for value in adding["values"]]
         assert (await client.get("/contacts", params={"add": key})).status_code == 200
         if key == "history":
             typed = [
@@ -301,14 +301,18 @@ async def test_the_rows_of_a_workflow_name_what_there_is(world: World) -> None:
 
 async def test_a_segment_that_cannot_be_read_is_shown_and_mended(world: World) -> None:
     async with world.browser(await world.person()) as client:
-        made = await segment(client, "Old", "city:is:Oslo")
-        await world.sql("""update segments set filter = '{"field": "city"}' where id = $1""", made["id"])
-        at = f"/segments/{made['id']}"
+        old_segment = await segment(client, "Old", "city:is:Oslo")
+        await world.sql(
+            """update segments set filter = '{"field": "city"}' where id = $1""", old_segment["id"]
+        )
+        at = f"/segments/{old_segment['id']}"
         assert "(a filter that cannot be read)" in (await client.get("/segments")).text
         assert "(a filter that cannot be read)" in (await client.get(at)).text
-        assert await found(client, "city:is:Oslo") == []
-        asked = await client.get("/contacts", params={"f": f"segments:none_of:{made['id']}"}, headers=JSON)
-        assert (asked.status_code, "Save that segment's filter again" in asked.text) == (422, True)
+        assert await matching_states(client, "city:is:Oslo") == []
+        response = await client.get(
+            "/contacts", params={"f": f"segments:none_of:{old_segment['id']}"}, headers=JSON
+        )
+        assert (response.status_code, "Save that segment's filter again" in response.text) == (422, True)
         saved = await client.post(at, json={"f": ["city:is:Rome"]}, headers=JSON)
         assert saved.is_success, saved.text
         [shown] = (await client.get("/segments", headers=JSON)).json()["items"]

@@ -101,8 +101,8 @@ async def test_an_unknown_address_takes_as_long(world: World) -> None:
             (await seconds(client, owner.email), await seconds(client, f"{uuid4().hex}@x.example"))
             for _ in range(7)
         ]
-    known, unknown = (statistics.median(times) for times in zip(*pairs, strict=True))
-    assert 0.5 < unknown / known < 2
+    existing, unknown = (statistics.median(times) for times in zip(*pairs, strict=True))
+    assert 0.5 < unknown / existing < 2
 
 
 async def test_guessing_is_slowed_for_one_network_and_nobody_else(world: World) -> None:
@@ -130,7 +130,7 @@ async def test_signing_in_never_continues_a_session(world: World) -> None:
         assert all(client.cookies[name] != value for name, value in first.items())
         listed = await client.get("/sessions", headers=JSON)
     assert len(listed.json()["items"]) == 2
-    assert [one["current"] for one in listed.json()["items"]].count(True) == 1
+    assert [item["current"] for item in listed.json()["items"]].count(True) == 1
 
 
 async def test_what_is_kept_of_a_session_opens_nothing(world: World) -> None:
@@ -159,7 +159,7 @@ async def test_leaving_ends_the_session_at_once(world: World) -> None:
 async def test_sessions_are_listed_and_ended_one_by_one(world: World) -> None:
     owner, stranger = await world.person(), await world.person()
     async with world.script(owner) as here, world.script(owner) as there, world.script(stranger) as other:
-        (target,) = [one for one in (await here.get("/sessions")).json()["items"] if not one["current"]]
+        (target,) = [item for item in (await here.get("/sessions")).json()["items"] if not item["current"]]
         href = f"/sessions/{target['id']}/revocation"
         listed = (await here.get("/sessions")).json()["actions"]
         assert href in [action["href"] for action in listed]
@@ -173,9 +173,9 @@ async def test_sessions_are_listed_and_ended_one_by_one(world: World) -> None:
 
 async def test_all_others_are_ended_together(world: World) -> None:
     owner = await world.person()
-    async with world.script(owner) as here, world.script(owner) as one, world.script(owner) as two:
+    async with world.script(owner) as here, world.script(owner) as first, world.script(owner) as two:
         assert (await here.post("/sessions/others/revocation")).status_code == 204
-        statuses = [(await client.get("/")).status_code for client in (here, one, two)]
+        statuses = [(await client.get("/")).status_code for client in (here, first, two)]
     assert statuses == [200, 401, 401]
 
 

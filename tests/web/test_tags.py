@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from tests.support.web_kit import HTML, JSON
-from tests.support.world import Somebody, World
+from tests.support.world import AccountMember, World
 
-NOBODY = "00000000-0000-7000-8000-000000000000"
+MISSING_ID = "00000000-0000-7000-8000-000000000000"
 
 
-async def use(world: World, who: Somebody, kind: str, target: str, *, live: bool = True) -> None:
+async def use(world: World, who: AccountMember, kind: str, target: str, *, live: bool = True) -> None:
     """A published workflow that refers to a tag or field."""
     rows = await world.sql(
         "insert into workflows (account_id, id, name, live_version)"
@@ -32,9 +32,9 @@ async def test_tags_are_made_renamed_counted_and_deleted(world: World) -> None:
     who = await world.person("operator")
     async with world.browser(who) as client:
         assert "No tags yet" in (await client.get("/tags")).text
-        made = await client.post("/tags", data={"name": "  VIP  guests "})
-        assert made.status_code == 303
-        href = made.headers["location"]
+        response = await client.post("/tags", data={"name": "  VIP  guests "})
+        assert response.status_code == 303
+        href = response.headers["location"]
         again = await client.post("/tags", data={"name": "vip guests"})
         assert (again.status_code, "There is a tag “VIP guests” already." in again.text) == (422, True)
         contact = (await client.post("/contacts", json={"first_name": "Ann"}, headers=JSON)).json()["contact"]
@@ -49,7 +49,7 @@ async def test_tags_are_made_renamed_counted_and_deleted(world: World) -> None:
         assert (await client.post(f"{href}/deletion")).headers["location"] == "/tags"
         page = (await client.get(f"/contacts/{contact['id']}", headers=JSON)).json()
         assert page["contact"]["tags"] == []
-    assert [one for one in await world.audit(who.account_id) if one[1] == "tag"] == [
+    assert [entry for entry in await world.audit(who.account_id) if entry[1] == "tag"] == [
         ("tag.created", "tag"), ("tag.renamed", "tag"), ("tag.created", "tag"), ("tag.deleted", "tag"),
     ]  # fmt: skip
 
@@ -65,7 +65,7 @@ async def test_a_tag_that_a_live_workflow_uses_stays(world: World, live: bool) -
         if live:
             assert refused.json()["current"][0]["name"] == "Welcome"
             page: dict[str, Any] = (await client.get(f"/tags/{tag['id']}")).json()
-            assert [one["name"] for one in page["actions"]] == ["rename"]
+            assert [action["name"] for action in page["actions"]] == ["rename"]
             assert "Welcome" in (await client.get(f"/tags/{tag['id']}", headers=HTML)).text
 
 
@@ -90,7 +90,7 @@ async def test_viewers_look_and_strangers_find_nothing(world: World) -> None:
             assert (await client.get(path, headers=JSON)).json()["actions"] == []
     async with world.script(stranger) as client:
         assert (await client.get("/tags")).json()["items"] == []
-        for one in (tag, NOBODY, "1"):
-            assert (await client.get(f"/tags/{one}")).status_code == 404
-            assert (await client.post(f"/tags/{one}", json={"name": "x"})).status_code == 404
-            assert (await client.post(f"/tags/{one}/deletion")).status_code == 404
+        for tag_id in (tag, MISSING_ID, "1"):
+            assert (await client.get(f"/tags/{tag_id}")).status_code == 404
+            assert (await client.post(f"/tags/{tag_id}", json={"name": "x"})).status_code == 404
+            assert (await client.post(f"/tags/{tag_id}/deletion")).status_code == 404

@@ -23,11 +23,11 @@ STRANGER = generate_private_key(public_exponent=65537, key_size=2048)
 def claims(kit: Kit, **changes: Any) -> dict[str, Any]:
     now = int(time.time())
     people = kit.people
-    known = {
+    payload = {
         "iss": kit.settings.base_url, "aud": "switchyard", "sub": str(people.users[people.owner]),
         "sid": str(people.owner), "account_id": str(people.account), "jti": "1", "iat": now, "exp": now + 60,
     }  # fmt: skip
-    return {name: value for name, value in {**known, **changes}.items() if value is not None}
+    return {name: value for name, value in {**payload, **changes}.items() if value is not None}
 
 
 def part(value: Any) -> str:

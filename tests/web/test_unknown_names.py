@@ -105,11 +105,13 @@ async def test_a_json_part_is_the_field_that_it_names(world: World) -> None:
             assert saved.json()["entry"] == "City is Oslo", name
         config = b'{"kind":"send_email","subject":"Hi","body":"Hello"}'
         parts = [("kind", (None, "send_email")), ("rev", (None, "2"))]
-        made = await script.post(f"{at}/steps", files=[*parts, ("config", ("c", config, "application/json"))])
-        assert made.status_code == 201, made.text
-        assert made.json()["steps"][0]["config"]["subject"] == "Hi"
+        response = await script.post(
+            f"{at}/steps", files=[*parts, ("config", ("c", config, "application/json"))]
+        )
+        assert response.status_code == 201, response.text
+        assert response.json()["steps"][0]["config"]["subject"] == "Hi"
         wrong: Any = ("config", (None, '{"kind":"send_email","subjekt":"x"}', "application/json"))
-        refused = await script.post(made.headers["location"], files=[("rev", (None, "3")), wrong])
+        refused = await script.post(response.headers["location"], files=[("rev", (None, "3")), wrong])
         assert (refused.status_code, refused.json()["errors"]) == (422, {"config.subjekt": NO_FIELD})
 
 
@@ -131,9 +133,9 @@ async def test_what_cannot_be_a_field_is_refused_with_a_way_out(world: World, te
 
 async def test_a_part_and_its_fields_are_not_both_taken(world: World) -> None:
     async with world.browser(await world.person()) as browser:
-        made = await browser.post("/workflows", data={"name": "Both"})
+        response = await browser.post("/workflows", data={"name": "Both"})
         both = {"rev": "0", "filter": GROUP, "filter.type": "rows"}
-        refused = await browser.post(f"{made.headers['location']}/entry", data=both)
+        refused = await browser.post(f"{response.headers['location']}/entry", data=both)
         assert refused.status_code == 422, "and the page is drawn again"
         assert "Send JSON here" in refused.text
 
@@ -171,8 +173,8 @@ async def test_every_check_box_and_list_is_named_by_its_form(world: World) -> No
         for place, kinds in (("steps", KINDS), ("triggers", TRIGGERS)):
             for kind in kinds:
                 rev = (await script.get(at)).json()["workflow"]["rev"]
-                made = await script.post(f"{at}/{place}", json={"kind": kind, "rev": rev})
-                paths.append(made.headers["location"])
+                response = await script.post(f"{at}/{place}", json={"kind": kind, "rev": rev})
+                paths.append(response.headers["location"])
         for path in paths:
             page = Page((await browser.get(path)).text, path)
             for form in page.forms:
@@ -188,11 +190,16 @@ async def test_forms_beside_the_crawl_send_only_names_that_are_read(world: World
     async with world.client(**JSON) as client:
         await client.post("/password-reset", json={"email": cast.owner.email})
     [reset] = re.findall(r"http://[^/\s]+(/password-reset/\S+)", world.mails[-1][2])
-    async with world.browser(cast.owner) as browser, world.client(**HTML, **OWN) as nobody:
-        pages = [(browser, "/password"), (nobody, reset), (nobody, "/password-reset"), (nobody, "/sign-in")]
+    async with world.browser(cast.owner) as browser, world.client(**HTML, **OWN) as anonymous:
+        pages = [
+            (browser, "/password"),
+            (anonymous, reset),
+            (anonymous, "/password-reset"),
+            (anonymous, "/sign-in"),
+        ]
         for client, path in pages:
             drawn = Page((await client.get(path)).text, path)
-            [form] = [one for one in drawn.forms if one.method == "POST" and one.inside_main]
+            [form] = [item for item in drawn.forms if item.method == "POST" and item.inside_main]
             refused = await client.post(
                 form.action, data=dict.fromkeys([*form.names, "wrong"], ""), headers=JSON
             )

@@ -19,12 +19,12 @@ FOREIGN = {"origin": "https://mail.example", "sec-fetch-site": "cross-site", "co
 
 
 async def contact(world: World, account: UUID, email: str = "ann@people.example") -> UUID:
-    made = uuid7()
+    contact_id = uuid7()
     await world.sql(
         "insert into contacts (account_id, id, first_name, email) values ($1, $2, 'Ann', $3)",
-        account, made, email,
+        account, contact_id, email,
     )  # fmt: skip
-    return made
+    return contact_id
 
 
 async def path_of(world: World, account: UUID, contact_id: UUID) -> str:
@@ -142,7 +142,7 @@ async def test_a_changed_or_made_up_link_finds_nothing(world: World) -> None:
             for method in ("GET", "POST"):
                 answer = await client.request(method, PATH + wrong)
                 assert answer.status_code == 404, wrong
-    assert [(await state(world, one))[0] for one in (ann, bob)] == ["unknown"] * 2
+    assert [(await state(world, contact_id))[0] for contact_id in (ann, bob)] == ["unknown"] * 2
 
 
 async def test_a_link_says_nothing_and_outlives_the_signing_keys(world: World) -> None:
@@ -169,5 +169,5 @@ async def test_the_token_is_in_no_log(world: World, capsys: pytest.CaptureFixtur
     async with world.client() as client:
         for method in ("GET", "POST", "PUT"):
             await client.request(method, path)
-    said = capsys.readouterr()
-    assert path.removeprefix(PATH) not in said.out + said.err
+    output = capsys.readouterr()
+    assert path.removeprefix(PATH) not in output.out + output.err

@@ -69,7 +69,7 @@ async def test_publishing_names_every_problem_and_its_place(world: World) -> Non
         plan = (await client.get(f"{at}/publication")).json()
         assert plan["problems"][1]["href"] == f"{at}/steps/s1"
         assert plan["actions"] == []
-        assert [(one["change"], one["key"]) for one in plan["plan"]] == [("added", "s1")]
+        assert [(change["change"], change["key"]) for change in plan["plan"]] == [("added", "s1")]
     async with world.browser(owner) as client:
         page = await client.post(f"{at}/publication", data={"rev": "1"})
         assert (page.status_code, "The e-mail has no subject." in page.text) == (422, True)
@@ -85,7 +85,7 @@ async def test_an_old_version_is_copied_into_the_draft(world: World) -> None:
         moved = {"rev": rev, "dir": "up"}
         assert (await client.post(f"{at}/steps/s3/position", json=moved)).status_code == 200
         plan = (await client.get(f"{at}/publication")).json()["plan"]
-        assert {(one["change"], one["key"]) for one in plan} >= {("moved", "s3")}
+        assert {(change["change"], change["key"]) for change in plan} >= {("moved", "s3")}
         gone = await client.post(f"{at}/steps/s4/deletion", json={"rev": rev + 1})
         assert [step["key"] for step in gone.json()["steps"]] == ["s3", "s2", "s5"]
         second = await client.post(f"{at}/publication", json={"rev": rev + 2})
@@ -137,8 +137,8 @@ async def test_seeds_save_a_whole_draft_and_publish_it(world: World) -> None:
     async with world.script(owner) as client:
         page = (await client.get(f"/workflows/{workflow_id}")).json()
         assert (page["workflow"]["status"], page["steps"][0]["title"]) == ("active", "Exit")
-        made = await insert(client, f"/workflows/{workflow_id}", rev, "exit")
-        assert made["sheet"]["key"] == "s3"
+        step_key = await insert(client, f"/workflows/{workflow_id}", rev, "exit")
+        assert step_key["sheet"]["key"] == "s3"
 
 
 async def test_the_plan_says_when_nobody_carries_a_message(world: World) -> None:

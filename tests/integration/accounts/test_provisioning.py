@@ -10,8 +10,8 @@ PASSWORD = "a long enough pass phrase"
 
 
 async def test_the_first_owner_can_sign_in_and_is_audited(world: World, settings: Settings) -> None:
-    said = await create_account(settings, "Initech", "First@Initech.example", "Fay", PASSWORD)
-    assert "first@initech.example is its owner" in said
+    message = await create_account(settings, "Initech", "First@Initech.example", "Fay", PASSWORD)
+    assert "first@initech.example is its owner" in message
     rows = await world.sql(
         "select a.id, m.role from accounts a join memberships m on m.account_id = a.id "
         "join users u on u.id = m.user_id where u.email = 'first@initech.example'"

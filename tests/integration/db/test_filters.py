@@ -35,43 +35,47 @@ CONTACTS = Contact.__table__
 @pytest.fixture(scope="module")
 def account(admin_url: str) -> UUID:
     """An account with the tags that the filters ask for."""
-    made = uuid7()
+    account_id = uuid7()
 
     async def make() -> None:
         connection = await asyncpg.connect(admin_url)
-        await connection.execute("insert into accounts (id, name) values ($1, 'Filters')", made)
+        await connection.execute("insert into accounts (id, name) values ($1, 'Filters')", account_id)
         await connection.executemany(
             "insert into tags (account_id, id, name, slug) values ($1, $2, $3, $3)",
-            [(made, UUID(tag), name) for tag, name in TAGS.items()],
+            [(account_id, UUID(tag), name) for tag, name in TAGS.items()],
         )
         for number, user in enumerate((ANN, BEN)):
             address = f"filters{number}@x.test"
             await connection.execute("insert into users (id, email, name) values ($1, $2, $2)", user, address)
             await connection.execute(
-                "insert into memberships (account_id, user_id, role) values ($1, $2, 'viewer')", made, user
+                "insert into memberships (account_id, user_id, role) values ($1, $2, 'viewer')",
+                account_id,
+                user,
             )
         for workflow in (WELCOME, RENEWAL):
             await connection.execute(
-                "insert into workflows (account_id, id, name) values ($1, $2, 'A workflow')", made, workflow
+                "insert into workflows (account_id, id, name) values ($1, $2, 'A workflow')",
+                account_id,
+                workflow,
             )
             await connection.execute(
                 "insert into workflow_versions (account_id, workflow_id, number, document, content_hash)"
                 " values ($1, $2, 1, '{}', '')",
-                made,
+                account_id,
                 workflow,
             )
         await connection.close()
 
     asyncio.run(make())
-    return made
+    return account_id
 
 
 @pytest.fixture(scope="module")
 def engine(settings: Settings) -> Iterator[AsyncEngine]:
     url = settings.database_url.replace("postgresql://", "postgresql+asyncpg://")
-    made = create_async_engine(url, poolclass=NullPool)
-    yield made
-    asyncio.run(made.dispose())
+    sql_engine = create_async_engine(url, poolclass=NullPool)
+    yield sql_engine
+    asyncio.run(sql_engine.dispose())
 
 
 async def fill(connection: AsyncConnection, account: UUID, people: list[dict[str, Any]]) -> None:
@@ -120,9 +124,9 @@ async def fill(connection: AsyncConnection, account: UUID, people: list[dict[str
         for row, person in zip(rows, people, strict=True)
         for kind, moment, changes in person["events"]
     ]
-    for table, made in ((ContactTag, worn), (Enrollment, entered), (Event, happened)):
-        if made:
-            await connection.execute(insert(table), made)
+    for table, table_rows in ((ContactTag, worn), (Enrollment, entered), (Event, happened)):
+        if table_rows:
+            await connection.execute(insert(table), table_rows)
 
 
 def facts_of(person: dict[str, Any], zone: ZoneInfo) -> Facts:
@@ -149,7 +153,7 @@ def facts_of(person: dict[str, Any], zone: ZoneInfo) -> Facts:
 )
 @given(
     people=st.lists(contacts(), min_size=PEOPLE, max_size=PEOPLE),
-    asked=st.lists(filters(), min_size=QUESTIONS, max_size=QUESTIONS),
+    conditions=st.lists(filters(), min_size=QUESTIONS, max_size=QUESTIONS),
     zone=st.sampled_from(ZONES),
     now=st.sampled_from(NOWS),
 )
@@ -157,33 +161,33 @@ def agree(
     engine: AsyncEngine,
     account: UUID,
     people: list[dict[str, Any]],
-    asked: list[Any],
+    conditions: list[Any],
     zone: ZoneInfo,
     now: datetime,
 ) -> None:
     async def answers() -> list[list[Any]]:
-        clauses = [where(one, CONTACTS, FIELDS, zone, now) for one in asked]
+        clauses = [where(condition, CONTACTS, FIELDS, zone, now) for condition in conditions]
         async with engine.connect() as connection:
             await fill(connection, account, people)
             columns = [clause.label(f"q{number}") for number, clause in enumerate(clauses)]
             rows = (await connection.execute(select(CONTACTS.c.id, *columns).order_by(CONTACTS.c.id))).all()
-            found = (await connection.scalars(select(CONTACTS.c.id).where(clauses[0]))).all()
-            assert set(found) == {row[0] for row in rows if row[1]}
+            matching = (await connection.scalars(select(CONTACTS.c.id).where(clauses[0]))).all()
+            assert set(matching) == {row[0] for row in rows if row[1]}
             await connection.rollback()
         return [list(row[1:]) for row in rows]
 
-    matches = [compile_filter(one, FIELDS) for one in asked]
+    matches = [compile_filter(condition, FIELDS) for condition in conditions]
     expected = [[match(facts_of(person, zone), now) for match in matches] for person in people]
     # Equal, not merely alike: null would be a third answer.
-    found = asyncio.run(answers())
+    answered = asyncio.run(answers())
     differing = [
-        (asked[column], people[row], found[row][column])
+        (conditions[column], people[row], answered[row][column])
         for row in range(PEOPLE)
         for column in range(QUESTIONS)
-        if found[row][column] is not expected[row][column]
+        if answered[row][column] is not expected[row][column]
     ]
     assert differing == []
-    compared.append(sum(len(row) for row in found))
+    compared.append(sum(len(row) for row in answered))
 
 
 def test_sql_and_python_agree(engine: AsyncEngine, account: UUID) -> None:

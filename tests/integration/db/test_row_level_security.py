@@ -104,12 +104,12 @@ async def test_unset_means_no_account(db: asyncpg.Connection) -> None:
 
 
 async def test_the_account_column_defaults_to_the_current_account(db: asyncpg.Connection) -> None:
-    given = await names(
+    defaults = await names(
         db,
         "select table_name from information_schema.columns where table_schema = 'public' "
         "and column_name = 'account_id' and column_default like '%current_account()%'",
     )
-    assert set(TENANT) - set(given) <= {"sessions", "access_tokens"}
+    assert set(TENANT) - set(defaults) <= {"sessions", "access_tokens"}
 
 
 async def test_app_user_is_weak(db: asyncpg.Connection) -> None:

@@ -12,14 +12,14 @@ from app.work import SYSTEM, open_work
 from db.seeds import run
 from db.seeds.sample_text import ACME, GLOBEX
 from tests.support.fakes import TestClock
-from tests.support.world import Somebody, World
+from tests.support.world import AccountMember, World
 
 TABLES = (
     "contacts", "contact_tags", "tags", "custom_fields", "workflows", "workflow_versions", "workflow_actions",
     "enrollments", "enrollment_executions", "effects", "events", "trigger_decisions", "jobs", "imports",
     "audit_logs", "mailbox_messages",
 )  # fmt: skip
-OWNER = Somebody(ACME, "owner@acme.test", "Olivia Owner", ACME, "owner")
+OWNER = AccountMember(ACME, "owner@acme.test", "Olivia Owner", ACME, "owner")
 
 
 @pytest.fixture

@@ -119,17 +119,17 @@ async def test_rows_for_another_account_are_not_added(contacts: Contacts, theirs
 
 async def test_get_or_upsert_stays_here(work: Work, theirs: Cast, world: World) -> None:
     tags = Tags(session=work.session)
-    made, created = await tags.get_or_upsert(match_fields=["slug"], id=uuid7(), slug="vip", name="VIP")
+    tag, created = await tags.get_or_upsert(match_fields=["slug"], id=uuid7(), slug="vip", name="VIP")
     assert created
-    assert made.id != theirs.tag
-    assert made.account_id == work.account_id
+    assert tag.id != theirs.tag
+    assert tag.account_id == work.account_id
     await work.commit()
     rows = await world.sql("select name from tags where id = $1", theirs.tag)
     assert [row["name"] for row in rows] == ["vip"]
 
 
 async def test_rows_are_stamped_with_the_account_of_the_session(contacts: Contacts, work: Work) -> None:
-    one = await contacts.add(Contact(id=uuid7(), city="Here"))
+    contact = await contacts.add(Contact(id=uuid7(), city="Here"))
     many: Any = await contacts.add_many([Contact(id=uuid7()), Contact(id=uuid7())])
-    assert {row.account_id for row in [one, *many]} == {work.account_id}
+    assert {row.account_id for row in [contact, *many]} == {work.account_id}
     assert await contacts.count() == 3

@@ -107,8 +107,8 @@ async def test_a_reference_into_another_account_is_refused(
 
 async def test_people_of_another_account_are_not_seen(ours: Cast, stranger: asyncpg.Connection) -> None:
     for table in OWN_RULES:
-        seen = await stranger.fetchval(f"select count(*) from {table}")  # noqa: S608 -- a name of ours
-        assert seen == (1 if table == "accounts" else 0), table
+        visible = await stranger.fetchval(f"select count(*) from {table}")  # noqa: S608 -- a name of ours
+        assert visible == (1 if table == "accounts" else 0), table
     renamed = await verdict(stranger, "update accounts set name = 'x' where id = $1", ours.account)
     assert renamed == "UPDATE 0"
 
@@ -122,14 +122,14 @@ async def test_a_connection_carries_nothing_into_its_next_use(ours: Cast, settin
                 await connection.exec_driver_sql(
                     "select set_config('app.account_id', $1, true)", (str(ours.account),)
                 )
-                seen = await connection.exec_driver_sql("select count(*) from contacts")
-                assert seen.scalar_one() >= 1
+                visible = await connection.exec_driver_sql("select count(*) from contacts")
+                assert visible.scalar_one() >= 1
                 await getattr(connection, end)()
-                seen = await connection.exec_driver_sql("select count(*) from contacts")
-                assert seen.scalar_one() == 0
+                visible = await connection.exec_driver_sql("select count(*) from contacts")
+                assert visible.scalar_one() == 0
             async with engine.connect() as connection:
-                seen = await connection.exec_driver_sql("select count(*) from contacts")
-                assert seen.scalar_one() == 0
+                visible = await connection.exec_driver_sql("select count(*) from contacts")
+                assert visible.scalar_one() == 0
     finally:
         await engine.dispose()
 

@@ -51,7 +51,7 @@ async def test_tagged_mailed_waited_branched_and_the_goal_reached(stage: Stage) 
     assert (await stage.enrollment(texan))["wait_reason"] == "timer"
     await stage.drain(seconds=2)
     assert (await stage.enrollment(texan))["wait_reason"] == "condition"
-    assert (await stage.one("select city from contacts where id = $1", other))["city"] == "Far"
+    assert (await stage.row("select city from contacts where id = $1", other))["city"] == "Far"
     assert await stage.sql("select from contact_tags where contact_id = $1 and tag_id = $2", texan, warm)
 
     await stage.change(texan, "company", "Bought")
@@ -164,13 +164,13 @@ async def test_an_archived_workflow_lets_its_people_go(stage: Stage) -> None:
 
 
 async def test_two_workflows_that_trigger_each_other_are_stopped(stage: Stage) -> None:
-    one, two = await stage.tag("one"), await stage.tag("two")
+    first, two = await stage.tag("one"), await stage.tag("two")
     again = Settings(reentry=Reentry.AFTER_EXIT)
-    for here, there in ((one, two), (two, one)):
+    for here, there in ((first, two), (two, first)):
         trigger = TagAdded(key="t1", tag=here, sources=[Source.USER, Source.WORKFLOW])
         await stage.workflow([RemoveTag(tag=here), AddTag(tag=there)], trigger, settings=again)
     person = await stage.contact()
-    await stage.add_tag(person, one)
+    await stage.add_tag(person, first)
     await stage.drain()
     verdicts = await stage.sql("select verdict from trigger_decisions where contact_id = $1", person)
     assert sorted(row["verdict"] for row in verdicts) == ["enrolled"] * 10 + ["loop_guard"]
@@ -200,9 +200,9 @@ async def test_a_webhook_carries_its_key_and_its_answer_is_kept(stage: Stage) ->
         "https://example.com/New%20York", "POST", {"X-State": "NY"},
     )  # fmt: skip
     assert call.key == (await stage.effect(person))["idempotency_key"]
-    kept = await stage.one("select detail from enrollment_executions where kind = 'webhook' "
+    row = await stage.row("select detail from enrollment_executions where kind = 'webhook' "
                            "and account_id = $1", stage.account)  # fmt: skip
-    assert '"status": 200' in kept["detail"]
+    assert '"status": 200' in row["detail"]
 
 
 async def test_whose_text_grows_too_long_fails_alone(stage: Stage) -> None:

@@ -83,7 +83,7 @@ async def test_a_wait_is_skipped(stage: Stage, reason: str, step: Any, notes: li
     after = await stage.enrollment(person)
     assert after["status"] == ("completed" if notes else "incomplete")
     assert len(stage.outside.letters) == int(reason == "window")
-    visit = await stage.one(
+    visit = await stage.row(
         "select detail ->> 'skipped_by' as by from enrollment_executions"
         " where enrollment_id = $1 and seq = $2",
         row["id"], row["seq"],

@@ -83,16 +83,16 @@ async def test_the_catcher_keeps_both_kinds(stage: Stage, base: str) -> None:
     provider = HttpMessageProvider(Settings(sms_url=f"{base}/sms", chat_url=f"{base}/chat"))
     for channel in ("sms", "chat"):
         assert isinstance(await provider.deliver(message(channel, stage.account)), Sent)
-    kept = await stage.sql(
+    rows = await stage.sql(
         "select channel, recipient, body, message_id from mailbox_messages where account_id = $1 order by id",
         stage.account,
     )
-    assert [tuple(row) for row in kept] == [
+    assert [tuple(row) for row in rows] == [
         ("sms", "+4915112345678", "Grüße ✓", "e1:3"),
         ("chat", "+4915112345678", "Grüße ✓", "e1:3"),
     ]
-    for nobody in ("a1", "0197a000-0000-7000-8000-000000000000"):
-        refused = await provider.deliver(message("sms", nobody))
+    for unknown_id in ("a1", "0197a000-0000-7000-8000-000000000000"):
+        refused = await provider.deliver(message("sms", unknown_id))
         assert isinstance(refused, Refused)
         assert "names no account" in refused.error
 

@@ -41,13 +41,13 @@ class Server:
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         command = ""
         while True:
-            said = self.answers.get(command, "500 what")
-            if said == "":
+            reply = self.answers.get(command, "500 what")
+            if reply == "":
                 return
-            if said != "-":
-                writer.write(f"{said}\r\n".encode("utf-8", "surrogateescape"))
+            if reply != "-":
+                writer.write(f"{reply}\r\n".encode("utf-8", "surrogateescape"))
                 await writer.drain()
-            if command == "DATA" and said.startswith("354"):
+            if command == "DATA" and reply.startswith("354"):
                 self.data = (await reader.readuntil(b"\r\n.\r\n"))[:-3]
                 command = "."
                 continue

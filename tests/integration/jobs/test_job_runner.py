@@ -16,7 +16,7 @@ from tests.support.scenario import USER, Stage
 
 
 async def state(stage: Stage, job: UUID) -> Any:
-    return await stage.one("select * from jobs where id = $1", job)
+    return await stage.row("select * from jobs where id = $1", job)
 
 
 async def run(stage: Stage, handler: Handler, **later: float) -> int:
@@ -79,14 +79,14 @@ async def test_refused_input_fails_at_once_with_its_sentence(stage: Stage) -> No
 
 
 async def test_taken_over_when_the_lease_ends_and_the_first_writes_nothing_more(stage: Stage) -> None:
-    seen: list[str] = []
+    batches: list[str] = []
 
     async def second(_work: Work, _job: Job) -> bool:
-        seen.append("second")
+        batches.append("second")
         return True
 
     async def first(work: Work, job: Job) -> bool:
-        seen.append("first")
+        batches.append("first")
         await work.commit()
         assert await run(stage, second) == 0, "the lease runs"
         await stage.sql("update jobs set lease_until = now() - interval '1 second' where id = $1", job.id)
@@ -95,7 +95,7 @@ async def test_taken_over_when_the_lease_ends_and_the_first_writes_nothing_more(
 
     job = await stage.job("test")
     await run(stage, first)
-    assert seen == ["first", "second"]
+    assert batches == ["first", "second"]
     assert (await state(stage, job))["status"] == "done"
 
 
@@ -126,10 +126,10 @@ async def test_who_lost_the_job_touches_nothing_while_another_works_on_it(stage:
         await stage.sql("update jobs set lease_until = now() - interval '1 second' where id = $1", job.id)
         others.append(asyncio.create_task(run(stage, second)))
         await asyncio.wait_for(taken.wait(), 60)
-        said = ENDINGS[ending]
-        if isinstance(said, Exception):
-            raise said
-        return said is True
+        ending_error = ENDINGS[ending]
+        if isinstance(ending_error, Exception):
+            raise ending_error
+        return ending_error is True
 
     others: list[asyncio.Task[int]] = []
     job = await stage.job("test")

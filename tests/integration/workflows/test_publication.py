@@ -42,7 +42,7 @@ class Flow:
         self.stage, self.id, self.rev = stage, workflow, 0
 
     @classmethod
-    async def made(cls, stage: Stage) -> "Flow":
+    async def create(cls, stage: Stage) -> "Flow":
         async with open_work(stage.runtime, stage.account, USER) as work:
             return cls(stage, await create_workflow(work, "Welcome"))
 
@@ -68,7 +68,7 @@ class Flow:
 
 
 async def test_moved_along_they_keep_a_wait_that_did_not_change(stage: Stage) -> None:
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     draft = draft_of(TEN, AddNote(text="one"))
     await flow.save(draft)
     await flow.publish()
@@ -81,7 +81,7 @@ async def test_moved_along_they_keep_a_wait_that_did_not_change(stage: Stage) ->
     row = await stage.enrollment(ann)
     assert (row["version"], row["seq"], row["wait_until"]) == (2, before["seq"], before["wait_until"])
     assert row["due_at"] == before["due_at"]
-    move = await stage.one("select * from enrollment_moves where enrollment_id = $1", row["id"])
+    move = await stage.row("select * from enrollment_moves where enrollment_id = $1", row["id"])
     assert (move["from_version"], move["to_version"]) == (1, 2)
     assert (move["from_step"], move["to_step"]) == ("s1", "s1")
     assert move["moved_by"] == "Olive"
@@ -92,7 +92,7 @@ async def test_moved_along_they_keep_a_wait_that_did_not_change(stage: Stage) ->
 
 @pytest.mark.parametrize("days", [3, 20])
 async def test_a_wait_that_changed_is_counted_from_when_it_began(stage: Stage, days: int) -> None:
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     await flow.save(draft_of(TEN))
     await flow.publish()
     [ann] = await flow.people()
@@ -110,7 +110,7 @@ async def test_a_wait_that_changed_is_counted_from_when_it_began(stage: Stage, d
 
 
 async def test_who_meets_a_goal_of_the_new_version_reaches_it_at_once(stage: Stage) -> None:
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     await flow.save(draft_of(TEN))
     await flow.publish()
     [ann] = await flow.people()
@@ -124,7 +124,7 @@ async def test_who_meets_a_goal_of_the_new_version_reaches_it_at_once(stage: Sta
 
 async def test_to_another_step_out_or_on(stage: Stage) -> None:
     """By default they finish on their version; each group goes where it is sent."""
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     await flow.save(draft_of(TEN, AddNote(text="old")))
     await flow.publish()
     [stays] = await flow.people()
@@ -144,13 +144,13 @@ async def test_to_another_step_out_or_on(stage: Stage) -> None:
     row = await stage.enrollment(stays)
     assert (row["status"], row["version"]) == ("completed", 3)
     assert await stage.path(stays) == [("wait", "left"), ("add_note", "done")]
-    audit = await stage.one("select changes from audit_logs where action = 'workflow.published'"
+    audit = await stage.row("select changes from audit_logs where action = 'workflow.published'"
                             " and account_id = $1 order by id desc limit 1", stage.account)  # fmt: skip
     assert json.loads(audit["changes"])["version 1, s1"] == ["1 people", "s4"]
 
 
 async def test_who_has_not_begun_begins_in_the_new_version(stage: Stage) -> None:
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     settle = Settings(settle_seconds=3600)
     await flow.save(draft_of(AddNote(text="old"), settings=settle))
     await flow.publish()
@@ -168,7 +168,7 @@ async def test_who_has_not_begun_begins_in_the_new_version(stage: Stage) -> None
 
 
 async def test_a_plan_that_is_no_longer_true_is_refused_whole(stage: Stage) -> None:
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     await flow.save(draft_of(TEN))
     await flow.publish()
     [ann] = await flow.people()
@@ -189,7 +189,7 @@ async def test_a_plan_that_is_no_longer_true_is_refused_whole(stage: Stage) -> N
 
 
 async def test_what_may_be_going_out_keeps_its_version(stage: Stage) -> None:
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     await flow.save(draft_of(SendEmail(subject="Hi", body="Hi"), TEN))
     await flow.publish()
     people = await stage.contacts(3)
@@ -207,7 +207,9 @@ async def test_what_may_be_going_out_keeps_its_version(stage: Stage) -> None:
     await flow.save(draft_of(SendEmail(subject="Hi", body="Hi"), TEN, AddNote(text="x")))
     done = await flow.publish(StandChoice(version=1, to="s1", people=3, step="s1"))
     assert (done.moved, done.under_way) == (1, 2)
-    versions = [(await stage.enrollment(one))["version"] for one in (doubt, claimed, waits)]
+    versions = [
+        (await stage.enrollment(enrollment_id))["version"] for enrollment_id in (doubt, claimed, waits)
+    ]
     assert versions == [1, 1, 2]
     await stage.drain()
     assert [letter.recipient for letter in stage.outside.letters] == [f"{waits}@people.example"]
@@ -218,7 +220,7 @@ async def test_what_may_be_going_out_keeps_its_version(stage: Stage) -> None:
 async def test_many_people_are_moved_by_a_job(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 10)
     monkeypatch.setattr(version_migration, "BATCH", 4)
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     draft = draft_of(TEN)
     await flow.save(draft)
     await flow.publish()
@@ -231,7 +233,7 @@ async def test_many_people_are_moved_by_a_job(stage: Stage, monkeypatch: pytest.
     assert {row["version"] for row in rows} == {2}
     moves = await stage.sql("select enrollment_id from enrollment_moves where account_id = $1", stage.account)
     assert (len(moves), len({row["enrollment_id"] for row in moves})) == (11, 11)
-    job = await stage.one("select status, progress, total, result from jobs where id = $1", done.job)
+    job = await stage.row("select status, progress, total, result from jobs where id = $1", done.job)
     assert (job["status"], job["progress"], job["total"]) == ("done", 11, 11)
     assert json.loads(job["result"])["moved"] == 11
 
@@ -241,7 +243,7 @@ async def test_who_is_taken_along_by_a_job_takes_no_step_before(
 ) -> None:
     """The people of the plan, no others: what is due waits, who was taken elsewhere by hand stays."""
     monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     await flow.save(draft_of(TEN, AddNote(text="old"), TEN))
     await flow.publish()
     people = await flow.people(3)
@@ -255,9 +257,11 @@ async def test_who_is_taken_along_by_a_job_takes_no_step_before(
         assert await advance_enrollments(work) == 0, "they wait for the job"
     await stage.drain(days=11)
     notes = await stage.sql("select contact_id, body from notes where account_id = $1", stage.account)
-    assert {(note["contact_id"], note["body"]) for note in notes} == {(one, "new") for one in people[1:]}
+    assert {(note["contact_id"], note["body"]) for note in notes} == {
+        (person, "new") for person in people[1:]
+    }
     assert (await stage.enrollment(people[0]))["version"] == 1
-    job = await stage.one("select status, progress, result from jobs where id = $1", done.job)
+    job = await stage.row("select status, progress, result from jobs where id = $1", done.job)
     counted = json.loads(job["result"])
     assert (job["status"], job["progress"]) == ("done", 3)
     assert (counted["moved"], counted["elsewhere"]) == (2, 1)
@@ -266,7 +270,7 @@ async def test_who_is_taken_along_by_a_job_takes_no_step_before(
 
 async def test_a_job_that_gave_up_keeps_nobody(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     await flow.save(draft_of(TEN, AddNote(text="old")))
     await flow.publish()
     people = await flow.people(2)
@@ -275,7 +279,7 @@ async def test_a_job_that_gave_up_keeps_nobody(stage: Stage, monkeypatch: pytest
     await stage.sql("update jobs set status = 'failed' where id = $1", done.job)
     await stage.drain(days=11)
     notes = await stage.sql("select contact_id, body from notes where account_id = $1", stage.account)
-    assert {(note["contact_id"], note["body"]) for note in notes} == {(one, "old") for one in people}
+    assert {(note["contact_id"], note["body"]) for note in notes} == {(person, "old") for person in people}
 
 
 async def test_more_or_fewer_people_than_the_plan_showed_are_no_job(
@@ -283,7 +287,7 @@ async def test_more_or_fewer_people_than_the_plan_showed_are_no_job(
 ) -> None:
     monkeypatch.setattr(version_migration, "AT_ONCE", 1)
     monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     await flow.save(draft_of(TEN))
     await flow.publish()
     await flow.people(3)
@@ -296,7 +300,7 @@ async def test_more_or_fewer_people_than_the_plan_showed_are_no_job(
 async def test_a_job_that_broke_off_moves_nobody_twice(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
     monkeypatch.setattr(version_migration, "BATCH", 4)
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     await flow.save(draft_of(TEN))
     await flow.publish()
     await flow.people(10)
@@ -310,7 +314,7 @@ async def test_a_job_that_broke_off_moves_nobody_twice(stage: Stage, monkeypatch
     await stage.drain(minutes=1)
     moves = await stage.sql("select enrollment_id from enrollment_moves where account_id = $1", stage.account)
     assert (len(moves), len({row["enrollment_id"] for row in moves})) == (10, 10)
-    job = await stage.one("select status, result from jobs where id = $1", done.job)
+    job = await stage.row("select status, result from jobs where id = $1", done.job)
     assert (job["status"], json.loads(job["result"])["moved"]) == ("done", 10)
     notes = await stage.sql("select 1 from notes where account_id = $1", stage.account)
     assert len(notes) == 10
@@ -326,7 +330,7 @@ async def test_the_audience_enters_by_decisions(stage: Stage, audience: Audience
             "insert into contact_tags (account_id, contact_id, tag_id) values ($1, $2, $3)",
             stage.account, person, vip,
         )  # fmt: skip
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     await flow.save(draft_of(TEN, settings=Settings(audience=audience), trigger=TagAdded(key="t99", tag=vip)))
     await flow.publish()
     await stage.drain()
@@ -347,14 +351,14 @@ async def test_the_audience_enters_by_decisions(stage: Stage, audience: Audience
 
 async def test_the_audience_waits_while_the_workflow_is_paused(stage: Stage) -> None:
     people = await stage.contacts(2)
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     await flow.save(draft_of(TEN, settings=Settings(audience=Audience.CURRENT_AND_FUTURE)))
     await flow.publish()
     async with open_work(stage.runtime, stage.account, USER) as work:
         await set_status(work, flow.id, "paused")
     for _ in range(7):
         await stage.drain(minutes=2)
-    job = await stage.one("select status, attempts, error from jobs where account_id = $1", stage.account)
+    job = await stage.row("select status, attempts, error from jobs where account_id = $1", stage.account)
     assert tuple(job) == ("queued", 0, None)
     async with open_work(stage.runtime, stage.account, USER) as work:
         await set_status(work, flow.id, "active")
@@ -366,7 +370,7 @@ async def test_the_audience_waits_while_the_workflow_is_paused(stage: Stage) -> 
 
 
 async def test_held_nobody_moves_and_released_they_go_on(stage: Stage) -> None:
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     await flow.save(draft_of(Wait(amount=1, unit=Unit.HOURS), Webhook(url="https://crm.example/x")))
     await flow.publish()
     [ann] = await flow.people()
@@ -379,7 +383,7 @@ async def test_held_nobody_moves_and_released_they_go_on(stage: Stage) -> None:
 
 
 async def test_archived_everybody_leaves_at_once(stage: Stage) -> None:
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     await flow.save(draft_of(TEN, Exit(reason="x"), trigger=CREATED))
     await flow.publish()
     people = await flow.people(2)

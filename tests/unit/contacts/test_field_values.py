@@ -17,7 +17,7 @@ FIELDS = catalogue([NUMBER, custom_field(UUID(int=2), "note", "Note", "text")])
 
 
 @pytest.mark.parametrize(
-    ("key", "typed", "kept"),
+    ("key", "typed", "stored"),
     [
         ("first_name", "  Ann\n Lee ", "Ann Lee"),
         ("first_name", " \t ", None),
@@ -36,8 +36,8 @@ FIELDS = catalogue([NUMBER, custom_field(UUID(int=2), "note", "Note", "text")])
         (NUMBER.key, 1.5, 1.5),
     ],
 )
-def test_a_value_as_it_is_stored(key: str, typed: Any, kept: Any) -> None:
-    assert normalise({key: typed}, "US", FIELDS) == ({key: kept}, {})
+def test_a_value_as_it_is_stored(key: str, typed: Any, stored: Any) -> None:
+    assert normalise({key: typed}, "US", FIELDS) == ({key: stored}, {})
 
 
 @pytest.mark.parametrize(

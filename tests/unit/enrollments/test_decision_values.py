@@ -30,34 +30,36 @@ from tests.support.engine_kit import (
 NAMES = Names(FIELDS, TAGS, NOW, "Europe/Paris")
 
 
-def kept(asked: Filter, facts: Facts) -> Any:
+def recorded_values(condition: Filter, facts: Facts) -> Any:
     """As it comes back from the database."""
-    return msgspec.json.decode(msgspec.json.encode(values_seen(asked, facts, FIELDS, NOW)))
+    return msgspec.json.decode(msgspec.json.encode(values_seen(condition, facts, FIELDS, NOW)))
 
 
-def told(seen: Any) -> list[tuple[str, str]]:
-    return [(one.label, one.words) for one in seen_values({"seen": seen}, NAMES)]
+def labeled_values(recorded: Any) -> list[tuple[str, str]]:
+    return [(value.label, value.words) for value in seen_values({"seen": recorded}, NAMES)]
 
 
 def test_segments_are_told_by_name_one_by_one() -> None:
-    asked = ask("segments", "any_of", [str(TEXANS), str(WARM), str(GONE)])
-    seen = kept(asked, someone({VIP}, state="CA"))
-    assert seen == {"segments": {"in": [str(TEXANS), str(WARM)], "not_in": [str(GONE)]}}
-    [one] = seen_values({"seen": seen}, NAMES)
-    assert (one.value, one.words) == (seen["segments"], "in Texans, Warm · not in Gone")
-    assert one.names == {str(TEXANS): "Texans", str(WARM): "Warm", str(GONE): "Gone"}
+    condition = ask("segments", "any_of", [str(TEXANS), str(WARM), str(GONE)])
+    recorded = recorded_values(condition, someone({VIP}, state="CA"))
+    assert recorded == {"segments": {"in": [str(TEXANS), str(WARM)], "not_in": [str(GONE)]}}
+    [seen_value] = seen_values({"seen": recorded}, NAMES)
+    assert (seen_value.value, seen_value.words) == (recorded["segments"], "in Texans, Warm · not in Gone")
+    assert seen_value.names == {str(TEXANS): "Texans", str(WARM): "Warm", str(GONE): "Gone"}
 
 
 def test_workflows_are_told_by_name_and_how_the_contact_stands_there() -> None:
     person = someone()
     person.workflows = Membership({WELCOME}, {WELCOME, RENEWAL}, set())
-    asked = every(
+    condition = every(
         ask("workflows", "never_in", [str(WELCOME)]),
         ask("workflows", "completed", [str(RENEWAL), str(UUID(int=9))]),
     )
-    seen = kept(asked, person)
-    assert seen["workflows"]["past"] == [str(RENEWAL)]
-    assert told(seen) == [("Workflows", "now in Welcome · was in Renewal · never in a workflow that is gone")]
+    recorded = recorded_values(condition, person)
+    assert recorded["workflows"]["past"] == [str(RENEWAL)]
+    assert labeled_values(recorded) == [
+        ("Workflows", "now in Welcome · was in Renewal · never in a workflow that is gone")
+    ]
 
 
 def test_history_says_what_was_counted() -> None:
@@ -68,13 +70,13 @@ def test_history_says_what_was_counted() -> None:
         Happened("contact.updated", NOW - day, {"owner": [None, str(ANN)]}),
         Happened("tag.added", NOW - 40 * day),
     ]
-    asked = every(
+    condition = every(
         ask("history", "happened", ["tag.added", 3, "30 days"]),
         ask("history", "changed_to", ["city", "Paris", "1 week"]),
         ask("history", "changed", ["owner", "2 days"]),
         ask("history", "changed", ["state", "2 days"]),
     )
-    [(label, words)] = told(kept(asked, person))
+    [(label, words)] = labeled_values(recorded_values(condition, person))
     assert (label, words.split(" · ")) == (
         "History",
         [
@@ -87,7 +89,7 @@ def test_history_says_what_was_counted() -> None:
 
 
 def test_people_tags_moments_and_what_is_empty_are_told_in_words() -> None:
-    asked = every(
+    condition = every(
         ask("owner", "is", str(UUID(int=9))),
         ask("tags", "any_of", [*TAGS]),
         ask("created_at", "today"),
@@ -95,22 +97,25 @@ def test_people_tags_moments_and_what_is_empty_are_told_in_words() -> None:
         ask("city", "is", "Rome"),
     )
     person = someone({VIP}, owner=str(ANN), created_at=NOW, member=False)
-    assert told(kept(asked, person)) == [
+    assert labeled_values(recorded_values(condition, person)) == [
         ("Owner", "Ann"),
         ("Tags", "vip"),
         ("Created", "10:30"),
         ("Member", "no"),
         ("City", "empty"),
     ]
-    assert told(kept(asked, someone()))[:2] == [("Owner", "nobody"), ("Tags", "none")]
+    assert labeled_values(recorded_values(condition, someone()))[:2] == [
+        ("Owner", "nobody"),
+        ("Tags", "none"),
+    ]
 
 
 def test_what_an_earlier_release_kept_is_told_as_far_as_it_goes() -> None:
     old = {"segments": None, "history": None, "custom.x": "y", "changes": {"owner": [str(ANN), None]}}
-    assert told(old) == [
+    assert labeled_values(old) == [
         ("Segments", "not kept"),
         ("History", "not kept"),
         ("A field that is gone", "y"),
         ("Changed", "Owner: Ann → empty"),
     ]
-    assert told(None) == []
+    assert labeled_values(None) == []

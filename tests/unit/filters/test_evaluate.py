@@ -33,8 +33,8 @@ MEMBER = FIELDS["custom.00000000-0000-0000-0000-00000000000c"].key
 POINTS = f"custom.{SCORE}"
 
 
-def holds(asked: Filter, now: datetime = NOW, **person: object) -> bool:
-    return compile_filter(asked, FIELDS)(someone(**person), now)  # type: ignore[arg-type]  # -- any value
+def holds(condition: Filter, now: datetime = NOW, **person: object) -> bool:
+    return compile_filter(condition, FIELDS)(someone(**person), now)  # type: ignore[arg-type]  # -- any value
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_select_and_tags() -> None:
     ],
 )
 def test_date(op: str, value: Value, true: list[str | None], false: list[str | None]) -> None:
-    asked = ask(SINCE, op, value)
-    assert [day for day in true + false if holds(asked, since=day)] == true
+    condition = ask(SINCE, op, value)
+    assert [day for day in true + false if holds(condition, since=day)] == true
 
 
 def test_days_of_an_instant_are_days_of_the_accounts_zone() -> None:
@@ -152,17 +152,17 @@ def test_the_remembered_range_follows_clock_and_zone() -> None:
 
 
 def test_groups() -> None:
-    one, two = ask("city", "is", "Rome"), ask("state", "is", "CA")
-    assert holds(every(one, two), city="rome", state="ca")
-    assert not holds(every(one, two), city="rome")
-    assert holds(either(one, two), city="rome")
+    condition, two = ask("city", "is", "Rome"), ask("state", "is", "CA")
+    assert holds(every(condition, two), city="rome", state="ca")
+    assert not holds(every(condition, two), city="rome")
+    assert holds(either(condition, two), city="rome")
     assert holds(every())
     assert not holds(either())
-    assert holds(every(one, either(two, one), one), city="Rome")
+    assert holds(every(condition, either(two, condition), condition), city="Rome")
 
 
 def test_problems_name_the_place_and_the_nearest_field() -> None:
-    asked = every(
+    condition = every(
         ask("first_nam", "is", "x"),
         ask("city", "gt", "3"),
         either(ask("created_at", "on", "2026-02-30"), ask(POINTS, "eq", "many")),
@@ -174,9 +174,9 @@ def test_problems_name_the_place_and_the_nearest_field() -> None:
         ask("city", "is", "nul\0"),
         ask("custom.gone", "is", "x"),
     )
-    found = check(asked, FIELDS, TAGS)
-    assert found["items.0.field"] == "There is no field “first_nam”. Did you mean “first_name”?"
-    assert set(found) == {
+    problems = check(condition, FIELDS, TAGS)
+    assert problems["items.0.field"] == "There is no field “first_nam”. Did you mean “first_name”?"
+    assert set(problems) == {
         "items.0.field",
         "items.1.op",
         "items.2.items.0.value",
@@ -185,7 +185,7 @@ def test_problems_name_the_place_and_the_nearest_field() -> None:
         "items.9.field",
     }
     with pytest.raises(FilterError):
-        compile_filter(asked, FIELDS)
+        compile_filter(condition, FIELDS)
 
 
 def test_a_filter_deeper_than_functions_can_go_is_refused() -> None:
@@ -198,8 +198,8 @@ def test_a_filter_deeper_than_functions_can_go_is_refused() -> None:
 def test_an_option_of_the_past_is_refused_only_where_it_is_saved() -> None:
     gone = ask(PLAN, "any_of", ["gold", "pro"])
     became = ask("history", "changed_to", [PLAN, "Gold", "7 days"])
-    for asked in (gone, became):
-        assert "has no option" in check(asked, FIELDS)["value"]
+    for condition in (gone, became):
+        assert "has no option" in check(condition, FIELDS)["value"]
     assert check(ask("history", "changed_to", [PLAN, "PRO", "7 days"]), FIELDS) == {}
     assert holds(gone, plan="pro")
     assert not holds(gone, plan="free")
@@ -221,20 +221,20 @@ def test_what_is_no_number(value: Value) -> None:
 
 
 @given(filters())
-def test_every_filter_survives_the_url_and_json(asked: Group) -> None:
-    match, items = to_items(asked)
+def test_every_filter_survives_the_url_and_json(condition: Group) -> None:
+    match, items = to_items(condition)
     assert to_items(parse(items, match)) == (match, items)
-    back = msgspec.json.decode(msgspec.json.encode(asked), type=Group | Predicate)
-    assert back == asked
-    assert check(parse(items, match), FIELDS) == {} == check(asked, FIELDS)
-    assert describe(asked, FIELDS, TAGS)
+    back = msgspec.json.decode(msgspec.json.encode(condition), type=Group | Predicate)
+    assert back == condition
+    assert check(parse(items, match), FIELDS) == {} == check(condition, FIELDS)
+    assert describe(condition, FIELDS, TAGS)
 
 
 def test_the_url_form() -> None:
-    asked = parse(
+    condition = parse(
         ["state:is:CA", "city:in:a%2Cb,c%25", "", "website:is:https://x.y/?a=b:c", "tags:empty"], "any"
     )
-    assert asked == either(
+    assert condition == either(
         ask("state", "is", "CA"),
         ask("city", "in", ["a,b", "c%"]),
         ask("website", "is", "https://x.y/?a=b:c"),
@@ -247,9 +247,9 @@ def test_the_url_form() -> None:
 
 
 def test_a_sentence() -> None:
-    asked = every(ask("state", "is", "CA"), ask("tags", "any_of", [str(VIP)]))
-    assert describe(asked, FIELDS, TAGS) == "State is CA and Tags include any of vip"
-    nested = either(asked, ask(POINTS, "between", [1, 5]), ask("city", "is_not", "Rome"))
+    condition = every(ask("state", "is", "CA"), ask("tags", "any_of", [str(VIP)]))
+    assert describe(condition, FIELDS, TAGS) == "State is CA and Tags include any of vip"
+    nested = either(condition, ask(POINTS, "between", [1, 5]), ask("city", "is_not", "Rome"))
     assert (
         describe(nested, FIELDS, TAGS)
         == "(State is CA and Tags include any of vip) or Score is between 1 and 5 or City is not Rome"
@@ -270,7 +270,7 @@ def test_fold_is_stable_and_keeps_length(text: str) -> None:
 
 def test_a_day_ends_where_the_next_begins() -> None:
     midnight = datetime(2026, 11, 25, 23, 0, tzinfo=UTC)  # in Paris
-    asked = ask("created_at", "on", "2026-11-25")
-    assert not holds(asked, created_at=midnight, zone=PARIS)
-    assert holds(asked, created_at=midnight - timedelta(microseconds=1), zone=PARIS)
+    condition = ask("created_at", "on", "2026-11-25")
+    assert not holds(condition, created_at=midnight, zone=PARIS)
+    assert holds(condition, created_at=midnight - timedelta(microseconds=1), zone=PARIS)
     assert holds(ask("created_at", "after", "2026-11-25"), created_at=midnight, zone=PARIS)

@@ -30,9 +30,9 @@ from tests.support.engine_kit import (
 )
 
 
-def holds(asked: Filter, facts: Facts, now: datetime = NOW) -> bool:
-    assert check(asked, FIELDS) == {}
-    return compile_filter(asked, FIELDS)(facts, now)
+def holds(condition: Filter, facts: Facts, now: datetime = NOW) -> bool:
+    assert check(condition, FIELDS) == {}
+    return compile_filter(condition, FIELDS)(facts, now)
 
 
 def test_a_segment_stands_for_its_filter() -> None:
@@ -58,8 +58,8 @@ def test_a_segment_that_is_gone_has_nobody_in_it_and_is_said() -> None:
 
 def chain(length: int) -> dict[UUID, Filter]:
     """Each segment asks for the next."""
-    asked = [ask("segments", Op.ANY_OF, [str(UUID(int=number + 1))]) for number in range(length)]
-    return dict(zip((UUID(int=number) for number in range(length)), asked, strict=True))
+    conditions = [ask("segments", Op.ANY_OF, [str(UUID(int=number + 1))]) for number in range(length)]
+    return dict(zip((UUID(int=number) for number in range(length)), conditions, strict=True))
 
 
 def test_circles_and_depth() -> None:
@@ -77,8 +77,8 @@ def test_what_a_filter_comes_to() -> None:
     """Twice as many on each level: without an end of it the statement would not fit anywhere."""
     filters: dict[UUID, Filter] = {UUID(int=0): every(*[ask("city", "is", "x")] * 80)}
     for number in range(1, 5):
-        one = ask("segments", Op.ANY_OF, [str(UUID(int=number - 1))])
-        filters[UUID(int=number)] = every(one, one)
+        condition = ask("segments", Op.ANY_OF, [str(UUID(int=number - 1))])
+        filters[UUID(int=number)] = every(condition, condition)
     fields = catalogue(named=Named(filters=filters))
     fits = ask("segments", Op.ANY_OF, [str(UUID(int=3))])
     assert check(fits, fields) == {}
@@ -87,20 +87,20 @@ def test_what_a_filter_comes_to() -> None:
 
 
 def test_the_fields_asked_for_are_found_in_segments_too() -> None:
-    asked = every(ask("city", "is", "x"), ask("segments", Op.ANY_OF, [str(OURS)]))
-    assert asked_fields(asked, FIELDS) == {"city", "segments", "state", "tags", "owner", "history"}
+    condition = every(ask("city", "is", "x"), ask("segments", Op.ANY_OF, [str(OURS)]))
+    assert asked_fields(condition, FIELDS) == {"city", "segments", "state", "tags", "owner", "history"}
 
 
 def test_of_the_history_only_what_is_asked_for_is_read() -> None:
     """A span is not longer than said, whatever months, leap years and changes of clocks it has."""
     inside = every(ask("history", Op.CHANGED_TO, ["city", "Rome", "3 months"]))
     fields = catalogue(named=Named(filters={OURS: inside}))
-    asked = every(
+    condition = every(
         ask("history", Op.HAPPENED, ["tag.added", 2, "7 days"]), ask("segments", Op.ANY_OF, [str(OURS)])
     )
-    found = asked_history(asked, fields)
-    assert (set(found.kinds), set(found.fields)) == ({"tag.added", "contact.updated"}, {"city"})
-    assert timedelta(days=92) <= found.within <= timedelta(days=95)
+    queried = asked_history(condition, fields)
+    assert (set(queried.kinds), set(queried.fields)) == ({"tag.added", "contact.updated"}, {"city"})
+    assert timedelta(days=92) <= queried.within <= timedelta(days=95)
     assert asked_history(ask("city", "is", "x"), fields) == AskedHistory()
     forever = asked_history(ask("history", Op.HAPPENED, ["tag.added", 1, "10000 years"]), fields)
     assert NOW - forever.within < NOW - timedelta(days=36_500)
@@ -123,12 +123,12 @@ def test_workflows(op: Op, true: set[str]) -> None:
         "completed": Membership(set(), {WELCOME}, {WELCOME}),
         "never": Membership(),
     }
-    asked = ask("workflows", op, [str(WELCOME)])
-    assert {name for name, been in people.items() if holds(asked, Facts(workflows=been))} == true
+    condition = ask("workflows", op, [str(WELCOME)])
+    assert {name for name, been in people.items() if holds(condition, Facts(workflows=been))} == true
 
 
 def test_history_counts_within_its_time() -> None:
-    asked = ask("history", Op.HAPPENED, ["tag.added", 2, "7 days"])
+    condition = ask("history", Op.HAPPENED, ["tag.added", 2, "7 days"])
     edge, late = NOW - timedelta(days=7), NOW + timedelta(microseconds=1)
     for moments, expected in (
         ([NOW, edge], True),
@@ -138,12 +138,12 @@ def test_history_counts_within_its_time() -> None:
     ):
         facts = Facts(history=[Happened("tag.added", moment) for moment in moments])
         facts.history.append(Happened("note.added", NOW))
-        assert holds(asked, facts) is expected
-        assert holds(ask("history", Op.NOT_HAPPENED, asked.value), facts) is not expected
+        assert holds(condition, facts) is expected
+        assert holds(ask("history", Op.NOT_HAPPENED, condition.value), facts) is not expected
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ("tag.added", "three values"),
         (["tag.added", 3], "three values"),
@@ -154,8 +154,8 @@ def test_history_counts_within_its_time() -> None:
         (["tag.added", 1, "soon"], "Write an amount and a unit"),
     ],
 )
-def test_a_history_that_is_none(value: list[bool | int | float | str] | str, said: str) -> None:
-    assert said in check(ask("history", Op.HAPPENED, value), FIELDS)["value"]
+def test_a_history_that_is_none(value: list[bool | int | float | str] | str, message: str) -> None:
+    assert message in check(ask("history", Op.HAPPENED, value), FIELDS)["value"]
 
 
 def test_every_kind_of_event_can_be_asked_for() -> None:
@@ -164,10 +164,10 @@ def test_every_kind_of_event_can_be_asked_for() -> None:
 
 
 def test_owners() -> None:
-    ann, nobody = someone(owner=str(ANN)), someone()
+    ann, unowned = someone(owner=str(ANN)), someone()
     assert holds(ask("owner", Op.IS, str(ANN)), ann)
-    assert not holds(ask("owner", Op.ANY_OF, [str(ANN)]), nobody)
-    assert holds(ask("owner", Op.UNASSIGNED), nobody)
+    assert not holds(ask("owner", Op.ANY_OF, [str(ANN)]), unowned)
+    assert holds(ask("owner", Op.UNASSIGNED), unowned)
     assert holds(ask("owner", Op.ASSIGNED), ann)
     assert "Choose a person" in check(ask("owner", Op.IS, "Ann"), FIELDS)["value"]
 
@@ -186,16 +186,16 @@ def test_owners() -> None:
 )
 def test_anniversaries(now: str, span: str | None, true: list[str], false: list[str]) -> None:
     moment = datetime.fromisoformat(f"{now}T12:00:00+00:00")
-    asked = ask("since", Op.ANNIVERSARY) if span is None else ask("since", Op.ANNIVERSARY_IN, span)
+    condition = ask("since", Op.ANNIVERSARY) if span is None else ask("since", Op.ANNIVERSARY_IN, span)
     key = next(spec.key for spec in FIELDS.values() if spec.slug == "since")
-    match = compile_filter(Predicate(key, asked.op, asked.value), FIELDS)
+    match = compile_filter(Predicate(key, condition.op, condition.value), FIELDS)
     assert [day for day in true + false if match(someone(since=day), moment)] == true
     # An instant of that day says the same: noon in Paris.
-    created = ask("created_at", asked.op, asked.value)
+    created = ask("created_at", condition.op, condition.value)
     days = [day for day in true + false if "1995" < day < now]
     noons = {day: datetime.fromisoformat(f"{day}T11:00:00+00:00") for day in days}
-    found = [day for day, noon in noons.items() if holds(created, someone(created_at=noon), moment)]
-    assert found == [day for day in true if day in days]
+    matching_days = [day for day, noon in noons.items() if holds(created, someone(created_at=noon), moment)]
+    assert matching_days == [day for day in true if day in days]
 
 
 def test_anniversaries_of_the_whole_calendar_have_two_ends() -> None:

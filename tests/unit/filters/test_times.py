@@ -21,8 +21,8 @@ NEW_YORK = ZoneInfo("America/New_York")
     ],
 )
 def test_local_times_become_instants(zone: str, local: str, expected: str) -> None:
-    found = instant(datetime.fromisoformat(local), ZoneInfo(zone))
-    assert found == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+    moment = instant(datetime.fromisoformat(local), ZoneInfo(zone))
+    assert moment == datetime.fromisoformat(expected).replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -106,8 +106,8 @@ def test_a_row_states_consent_or_is_left_out() -> None:
 
 def test_no_file_takes_back_a_denial() -> None:
     contact = ExistingContact(uuid4(), {"email": "a@b.example", "email_consent": "denied"})
-    known = {("email", "a@b.example"): contact}
-    row = match_row(read("subscribed"), known, True, frozenset())
+    existing = {("email", "a@b.example"): contact}
+    row = match_row(read("subscribed"), existing, True, frozenset())
     assert (row.verdict, row.changes) == ("unchanged", {})
     assert "stays denied" in str(row.reason)
     granted = ExistingContact(uuid4(), {"email": "a@b.example", "email_consent": "granted"})

@@ -152,8 +152,8 @@ def test_a_wrong_choice_of_columns_is_named() -> None:
 
 
 def plain(values: object) -> tuple[Values, dict[str, str]]:
-    given = dict(values)  # type: ignore[call-overload]  # -- the mapping that read_row hands over
-    return given, {"email": "Write it right."} if given.get("email") == "bad" else {}
+    mapping = dict(values)  # type: ignore[call-overload]  # -- the mapping that read_row hands over
+    return mapping, {"email": "Write it right."} if mapping.get("email") == "bad" else {}
 
 
 def row(*cells: str, line: int = 2) -> CheckedRow:
@@ -170,44 +170,44 @@ def test_a_row_is_judged_by_itself() -> None:
 
 
 def test_the_later_of_two_equal_lines_is_bad() -> None:
-    seen: dict[tuple[str, str], int] = {}
-    assert reject_duplicate(row("a@b.example", "Oslo"), seen, {}).verdict == "new"
-    later = reject_duplicate(row("a@b.example", "Rome", line=9), seen, {})
+    line_numbers: dict[tuple[str, str], int] = {}
+    assert reject_duplicate(row("a@b.example", "Oslo"), line_numbers, {}).verdict == "new"
+    later = reject_duplicate(row("a@b.example", "Rome", line=9), line_numbers, {})
     assert (later.verdict, later.reason) == ("bad", "Same e-mail as line 2.")
 
 
 def test_a_row_is_compared_with_the_contact_it_belongs_to() -> None:
     contact, tag = ExistingContact(uuid4(), {"email": "a@b.example", "city": "Oslo"}), uuid4()
-    known = {("email", "a@b.example"): contact}
+    existing = {("email", "a@b.example"): contact}
     tags = frozenset({tag})
-    assert match_row(row("c@b.example", "Oslo"), known, True, frozenset()).verdict == "new"
-    assert match_row(row("a@b.example", "Oslo"), known, True, frozenset()).verdict == "unchanged"
-    changed = match_row(row("a@b.example", "Rome"), known, True, tags)
+    assert match_row(row("c@b.example", "Oslo"), existing, True, frozenset()).verdict == "new"
+    assert match_row(row("a@b.example", "Oslo"), existing, True, frozenset()).verdict == "unchanged"
+    changed = match_row(row("a@b.example", "Rome"), existing, True, tags)
     assert (changed.verdict, changed.contact_id) == ("changed", contact.id)
     assert changed.changes == {"city": ["Oslo", "Rome"], "tags": [0, 1]}
-    skipped = match_row(row("a@b.example", "Rome"), known, False, tags)
+    skipped = match_row(row("a@b.example", "Rome"), existing, False, tags)
     assert (skipped.verdict, skipped.reason) == ("unchanged", "Exists already.")
 
 
 def test_an_external_id_comes_before_the_address() -> None:
     first = ExistingContact(uuid4(), {"external_id": "1", "email": "a@b.example"})
     other = ExistingContact(uuid4(), {"external_id": "2", "email": "c@b.example"})
-    known = {
+    existing = {
         ("external_id", "1"): first,
         ("email", "a@b.example"): first,
         ("external_id", "2"): other,
         ("email", "c@b.example"): other,
     }
     moved = match_row(
-        CheckedRow(2, [], {"external_id": "1", "email": "d@b.example"}), known, True, frozenset()
+        CheckedRow(2, [], {"external_id": "1", "email": "d@b.example"}), existing, True, frozenset()
     )
     assert moved.changes == {"email": ["a@b.example", "d@b.example"]}
     taken = match_row(
-        CheckedRow(2, [], {"external_id": "1", "email": "c@b.example"}), known, True, frozenset()
+        CheckedRow(2, [], {"external_id": "1", "email": "c@b.example"}), existing, True, frozenset()
     )
     assert taken.reason == "The e-mail address belongs to another contact."
     unknown = match_row(
-        CheckedRow(2, [], {"external_id": "3", "email": "c@b.example"}), known, True, frozenset()
+        CheckedRow(2, [], {"external_id": "3", "email": "c@b.example"}), existing, True, frozenset()
     )
     assert unknown.verdict == "bad"
 

@@ -24,19 +24,19 @@ def called(field: str, **names: str) -> Known:
     return Known({**FIELDS, field: spec}, Names(TAGS))
 
 
-def saved(shown: dict[str, Any], known: Known) -> Filter | None:
-    reader = Reader(cast("Work", None), known)  # no row of these makes a tag
+def saved(shown: dict[str, Any], lookup: Known) -> Filter | None:
+    reader = Reader(cast("Work", None), lookup)  # no row of these makes a tag
     rows = [RowInput(**row) for row in shown["rows"]]
-    found = reader.filter(RowsInput(shown["match"], rows), "filter")
+    condition = reader.filter(RowsInput(shown["match"], rows), "filter")
     reader.refuse([], "")
-    return found
+    return condition
 
 
 TWINS = {"welcome": "Welcome", "renewal": "welcome"}
 
 
 @pytest.mark.parametrize(
-    ("known", "asked"),
+    ("lookup", "condition"),
     [
         (called("owner", ann="Ann", ben="Ben"), ask("owner", "is", str(BEN))),
         (called("owner", ann="Ann", ben="Ann"), ask("owner", "is", str(BEN))),
@@ -53,15 +53,15 @@ TWINS = {"welcome": "Welcome", "renewal": "welcome"}
         ),
     ],
 )
-def test_what_was_shown_is_what_is_saved(known: Known, asked: Filter) -> None:
-    assert saved(filter_values(every(asked), known), known) == every(asked)
+def test_what_was_shown_is_what_is_saved(lookup: Known, condition: Filter) -> None:
+    assert saved(filter_values(every(condition), lookup), lookup) == every(condition)
 
 
 def test_names_that_together_look_like_another_one() -> None:
     """Tags “vip”, “cold” and “vip, cold”."""
-    known = Known(FIELDS, Names(TAGS | {str(LATE): "vip, cold"}))
-    for asked in (ask("tags", "any_of", [str(VIP), str(COLD)]), ask("tags", "any_of", [str(LATE)])):
-        assert saved(filter_values(every(asked), known), known) == every(asked)
+    lookup = Known(FIELDS, Names(TAGS | {str(LATE): "vip, cold"}))
+    for condition in (ask("tags", "any_of", [str(VIP), str(COLD)]), ask("tags", "any_of", [str(LATE)])):
+        assert saved(filter_values(every(condition), lookup), lookup) == every(condition)
 
 
 def test_a_name_that_two_have_is_refused() -> None:

@@ -40,7 +40,8 @@ GOOD: list[Any] = [
 
 def problems(*steps: StepConfig) -> list[str]:
     return [
-        f"{found.step_key} {found.field}: {found.message}" for found in lint(draft(*steps), FIELDS, NAMES)
+        f"{problem.step_key} {problem.field}: {problem.message}"
+        for problem in lint(draft(*steps), FIELDS, NAMES)
     ]
 
 
@@ -97,9 +98,9 @@ def test_a_good_draft_may_go_live() -> None:
     ],
 )
 def test_problems_of_steps(config: StepConfig, field: str) -> None:
-    found = problems(config)
-    assert len(found) == 1
-    assert found[0].startswith(f"s1 {field}: ")
+    messages = problems(config)
+    assert len(messages) == 1
+    assert messages[0].startswith(f"s1 {field}: ")
 
 
 @pytest.mark.parametrize(
@@ -113,14 +114,16 @@ def test_problems_of_steps(config: StepConfig, field: str) -> None:
     ],
 )
 def test_problems_of_triggers(trigger: Trigger, field: str) -> None:
-    found = lint(replace(draft(Exit()), triggers=[trigger]), FIELDS, NAMES)
-    assert [(one.where, one.step_key, one.field) for one in found] == [("trigger", "t1", field)]
+    problem_list = lint(replace(draft(Exit()), triggers=[trigger]), FIELDS, NAMES)
+    assert [(problem.where, problem.step_key, problem.field) for problem in problem_list] == [
+        ("trigger", "t1", field)
+    ]
 
 
 def test_problems_of_the_whole() -> None:
-    assert [found.where for found in lint(Draft(), FIELDS, NAMES)] == ["workflow", "workflow"]
+    assert [problem.where for problem in lint(Draft(), FIELDS, NAMES)] == ["workflow", "workflow"]
     odd = replace(draft(Exit()), entry=every(), settings=Settings(reentry=Reentry.CONCURRENT_PER_KEY))
-    assert [(found.where, found.field) for found in lint(odd, FIELDS, NAMES)] == [
+    assert [(problem.where, problem.field) for problem in lint(odd, FIELDS, NAMES)] == [
         ("entry", "entry"),
         ("settings", "key_field"),
     ]
@@ -129,9 +132,9 @@ def test_problems_of_the_whole() -> None:
 def test_what_the_engine_could_not_run_blocks_also_where_no_check_sees_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made = draft(AddNote(text="{{ contact.scor }}"))
+    new_draft = draft(AddNote(text="{{ contact.scor }}"))
     monkeypatch.delitem(_CHECKS, AddNote)
-    assert lint(made, FIELDS, NAMES) == []
-    [found] = blocking(made, FIELDS, NAMES)
-    assert (found.where, found.message.startswith("Step s1: There is no field")) == ("workflow", True)
+    assert lint(new_draft, FIELDS, NAMES) == []
+    [problem] = blocking(new_draft, FIELDS, NAMES)
+    assert (problem.where, problem.message.startswith("Step s1: There is no field")) == ("workflow", True)
     assert blocking(draft(*GOOD), FIELDS, NAMES) == []

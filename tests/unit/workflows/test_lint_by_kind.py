@@ -175,8 +175,8 @@ SMS, CHAT = SendSms(body="x"), Chat(channel="c", text="x")
     ],
 )
 def test_problems_of_steps(config: StepConfig, field: str) -> None:
-    found = lint(draft(config, Webhook(url="https://x.test", save_as="crm")), FIELDS, NAMES)
-    assert [(one.step_key, one.field) for one in found] == [("s1", field)]
+    problems = lint(draft(config, Webhook(url="https://x.test", save_as="crm")), FIELDS, NAMES)
+    assert [(problem.step_key, problem.field) for problem in problems] == [("s1", field)]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_problems_of_steps(config: StepConfig, field: str) -> None:
     ],
 )
 def test_circles_without_a_way_out(steps: list[StepConfig], wrong: list[str]) -> None:
-    assert [one.step_key for one in lint(draft(*steps), FIELDS, NAMES)] == wrong
+    assert [problem.step_key for problem in lint(draft(*steps), FIELDS, NAMES)] == wrong
 
 
 def test_what_is_not_known_is_not_asked() -> None:
@@ -234,8 +234,10 @@ def test_every_blank_step_says_what_it_lacks() -> None:
     ],
 )
 def test_problems_of_triggers(trigger: Trigger, field: str) -> None:
-    found = lint(replace(draft(Exit()), triggers=[trigger]), FIELDS, NAMES)
-    assert [(one.where, one.step_key, one.field) for one in found] == [("trigger", "t1", field)]
+    problems = lint(replace(draft(Exit()), triggers=[trigger]), FIELDS, NAMES)
+    assert [(problem.where, problem.step_key, problem.field) for problem in problems] == [
+        ("trigger", "t1", field)
+    ]
 
 
 def test_good_triggers() -> None:
@@ -250,7 +252,7 @@ def test_good_triggers() -> None:
         WorkflowEnded(workflow=OTHER),
         *(ContactDeleted(), NoteAdded(), TaskOverdue(), EmailEvent()),
     ]
-    named = [replace(one, key=f"t{number}") for number, one in enumerate(triggers)]
+    named = [replace(trigger, key=f"t{number}") for number, trigger in enumerate(triggers)]
     assert lint(replace(draft(Exit()), triggers=named), FIELDS, NAMES) == []
 
 
@@ -267,12 +269,14 @@ def test_good_triggers() -> None:
     ],
 )
 def test_problems_of_settings(settings: dict[str, Any], field: str | None) -> None:
-    found = lint(replace(draft(Exit()), settings=Settings(**settings)), FIELDS, NAMES)
-    assert [(one.where, one.field) for one in found] == ([] if field is None else [("settings", field)])
+    problems = lint(replace(draft(Exit()), settings=Settings(**settings)), FIELDS, NAMES)
+    assert [(problem.where, problem.field) for problem in problems] == (
+        [] if field is None else [("settings", field)]
+    )
 
 
 def test_references_of_the_whole_vocabulary() -> None:
-    made = draft(
+    new_draft = draft(
         AssignOwner(mode="round_robin", users=[ADA, OTHER]),
         CreateTask(title="{{ contact.county }}", assignee="user", user=GOLD),
         Approval(question="x", users=[COLD]),
@@ -290,21 +294,21 @@ def test_references_of_the_whole_vocabulary() -> None:
         AddToWorkflow(workflow=OTHER),
         Exit(),
     )
-    made = replace(
-        made,
+    new_draft = replace(
+        new_draft,
         triggers=[Schedule(segment=VIP), WorkflowEnded(workflow=COLD), FieldChanged(field="phone")],
         settings=Settings(key_field=f"custom.{MEMBER}"),
         entry=ask("workflows", "active_in", [str(VIP)]),
     )
-    found = references(made, FIELDS)
-    assert found.users == {ADA, OTHER, GOLD, COLD}
-    assert found.workflows == {OTHER, COLD, VIP}
-    assert found.segments == {GOLD, VIP, ADA}
-    assert found.tags == {VIP}
-    assert found.fields == {
+    used = references(new_draft, FIELDS)
+    assert used.users == {ADA, OTHER, GOLD, COLD}
+    assert used.workflows == {OTHER, COLD, VIP}
+    assert used.segments == {GOLD, VIP, ADA}
+    assert used.tags == {VIP}
+    assert used.fields == {
         *("city", "country", "county", "website", "phone", "segments", "workflows", DAY),
         f"custom.{MEMBER}",
     }
-    rows = found.rows()
+    rows = used.rows()
     assert ("segment", str(GOLD)) in rows
     assert len(rows) == 4 + 3 + 3 + 1 + 9

@@ -24,7 +24,7 @@ async def counted(stage: Stage, flow: Flow) -> list[tuple[int, str, int]]:
 
 
 async def test_publishing_over_people_on_the_move(stage: Stage) -> None:
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     await flow.save(draft_of(*[TINY] * 6, AddNote(text="end")))
     await flow.publish()
     people = await stage.contacts(120)
@@ -72,7 +72,7 @@ async def test_publishing_over_people_on_the_move(stage: Stage) -> None:
 
 
 async def test_steering_people_on_the_move(stage: Stage) -> None:
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     await flow.save(draft_of(*[TINY] * 4, AddNote(text="end")))
     await flow.publish()
     people = await flow.people(40)

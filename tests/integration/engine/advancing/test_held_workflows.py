@@ -51,9 +51,9 @@ async def crowd(
 
 
 async def flow(stage: Stage, *steps: Any, held: bool = False) -> UUID:
-    made = await stage.workflow(list(steps), Manual(key="t1"))
-    await stage.sql("update workflows set held = $2 where id = $1", made, held)
-    return made
+    workflow_id = await stage.workflow(list(steps), Manual(key="t1"))
+    await stage.sql("update workflows set held = $2 where id = $1", workflow_id, held)
+    return workflow_id
 
 
 async def due(stage: Stage) -> bool:
@@ -118,7 +118,7 @@ async def test_a_call_that_its_worker_left_is_due_though_the_workflow_is_held(st
     await stage.sql(f"{calling} where workflow_id = $1", held, -1)
     assert await due(stage)
     await stage.drain()
-    assert (await stage.one("select status from effects where workflow_id = $1", held))["status"] == "unknown"
+    assert (await stage.row("select status from effects where workflow_id = $1", held))["status"] == "unknown"
 
 
 async def test_the_workflow_whose_people_wait_longest_goes_first(stage: Stage) -> None:
@@ -141,12 +141,12 @@ async def test_two_workers_share_what_is_due(stage: Stage) -> None:
     await crowd(stage, first, 6, ago=20)
     await crowd(stage, second, 6, ago=10)
     async with (
-        open_work(stage.runtime, stage.account, SYSTEM) as one,
+        open_work(stage.runtime, stage.account, SYSTEM) as first_work,
         open_work(stage.runtime, stage.account, SYSTEM) as two,
     ):
         rows = [
             await BatchSession(work.session).all(CLAIM_DUE_ENROLLMENTS, now=work.now, most=4)
-            for work in (one, two)
+            for work in (first_work, two)
         ]
     assert [[row.workflow_id for row in part] for part in rows] == [[first] * 4, [first] * 2 + [second] * 2]
     assert len({row.id for part in rows for row in part}) == 8
@@ -192,18 +192,18 @@ async def touched(stage: Stage, plans: str, statement: Any, table: str, **values
     names = list(values)
     prepared = re.sub(
         r":(\w+)",
-        lambda found: f"${names.index(found[1]) + 1}",
+        lambda explained: f"${names.index(explained[1]) + 1}",
         getattr(statement, "element", statement).text,
     )
-    given = ", ".join(f"'{value}'" for value in values.values())
+    arguments = ", ".join(f"'{value}'" for value in values.values())
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         run = (await work.session.connection()).exec_driver_sql
         await run(f"set local plan_cache_mode = {plans}")
         await run(f"prepare looked_at as {prepared}")
-        [[plan]] = (await run(f"explain (analyze, format json) execute looked_at({given})")).all()
+        [[plan]] = (await run(f"explain (analyze, format json) execute looked_at({arguments})")).all()
         await run("deallocate looked_at")
-    found = plan if isinstance(plan, list) else json.loads(plan)
-    scans = [node for node in nodes(found[0]["Plan"]) if node.get("Relation Name") == table]
+    explained = plan if isinstance(plan, list) else json.loads(plan)
+    scans = [node for node in nodes(explained[0]["Plan"]) if node.get("Relation Name") == table]
     assert scans, "it reads the table"
     read = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck")
     return int(sum(sum(node.get(name, 0) for name in read) * node["Actual Loops"] for node in scans))

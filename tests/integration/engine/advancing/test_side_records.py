@@ -49,10 +49,10 @@ async def member(stage: Stage, role: str = "operator", name: str = "Olive") -> U
 
 
 async def begin(stage: Stage, contact: UUID | None = None) -> UUID:
-    made = contact or await stage.contact()
-    await stage.emit("contact.created", made)
+    contact_id = contact or await stage.contact()
+    await stage.emit("contact.created", contact_id)
     await stage.drain()
-    return made
+    return contact_id
 
 
 async def kinds(stage: Stage, contact: UUID) -> list[str]:
@@ -74,11 +74,11 @@ async def test_owner_consent_note_and_task(stage: Stage) -> None:
         CREATED,
     )
     ann = await begin(stage)
-    row = await stage.one("select owner_id, email_consent, sms_consent from contacts where id = $1", ann)
+    row = await stage.row("select owner_id, email_consent, sms_consent from contacts where id = $1", ann)
     assert tuple(row) == (olive, "unknown", "denied")
-    note = await stage.one("select body, author_kind, author_name from notes where contact_id = $1", ann)
+    note = await stage.row("select body, author_kind, author_name from notes where contact_id = $1", ann)
     assert tuple(note) == ("Met Ann, owner Olive", "step", "Welcome")
-    task = await stage.one(
+    task = await stage.row(
         "select title, assignee_id, due_at > now() + interval '119 minutes' as later from tasks"
         " where contact_id = $1", ann,
     )  # fmt: skip
@@ -97,7 +97,7 @@ async def test_each_in_turn_across_batches(stage: Stage) -> None:
     owners = []
     for _ in range(4):
         ann = await begin(stage)
-        row = await stage.one("select owner_id from contacts where id = $1", ann)
+        row = await stage.row("select owner_id from contacts where id = $1", ann)
         owners.append(row["owner_id"])
     assert sorted(owners) == sorted(users * 2), "each got two"
     assert owners[:2] == owners[2:]
@@ -111,7 +111,7 @@ async def test_the_least_busy_gets_the_next(stage: Stage) -> None:
         await stage.sql("update contacts set owner_id = $2 where id = $1", await stage.contact(), busy)
     await stage.workflow([AssignOwner(mode="least_busy", users=[busy, idle])], CREATED)
     ann = await begin(stage)
-    assert (await stage.one("select owner_id from contacts where id = $1", ann))["owner_id"] == idle
+    assert (await stage.row("select owner_id from contacts where id = $1", ann))["owner_id"] == idle
 
 
 async def test_a_drip_lets_so_many_through(stage: Stage) -> None:
@@ -148,7 +148,7 @@ async def test_members_are_told(stage: Stage) -> None:
     assert enrollment["status"] == "completed"
 
 
-async def asked(stage: Stage) -> tuple[UUID, Any]:
+async def open_approval(stage: Stage) -> tuple[UUID, Any]:
     approval = blank("approval")
     assert isinstance(approval, Approval)
     await stage.workflow(
@@ -156,34 +156,34 @@ async def asked(stage: Stage) -> tuple[UUID, Any]:
         CREATED,
     )
     ann = await begin(stage)
-    return ann, await stage.one("select * from approvals where contact_id = $1", ann)
+    return ann, await stage.row("select * from approvals where contact_id = $1", ann)
 
 
 async def test_an_answer_takes_its_lane(stage: Stage) -> None:
-    ann, approval = await asked(stage)
+    ann, approval = await open_approval(stage)
     assert (approval["question"], approval["status"]) == ("Call Ann?", "open")
-    assert [one["key"] for one in json.loads(approval["options"])] == ["b1", "b2"]
+    assert [option["key"] for option in json.loads(approval["options"])] == ["b1", "b2"]
     await stage.sql("update approvals set status = 'answered', answer = 'b1' where id = $1", approval["id"])
     await stage.sql("update enrollments set due_at = now() where contact_id = $1", ann)
     await stage.drain()
     assert (await stage.path(ann))[-1] == ("exit", "exited")
-    row = await stage.one("select status from approvals where id = $1", approval["id"])
+    row = await stage.row("select status from approvals where id = $1", approval["id"])
     assert row["status"] == "answered"
 
 
 async def test_a_question_that_nobody_waits_with_is_closed(stage: Stage) -> None:
-    ann, approval = await asked(stage)
+    ann, approval = await open_approval(stage)
     await stage.drain(days=2, minutes=1)
-    row = await stage.one("select status from approvals where id = $1", approval["id"])
+    row = await stage.row("select status from approvals where id = $1", approval["id"])
     assert (row["status"], (await stage.enrollment(ann))["status"]) == ("expired", "completed")
 
 
 async def test_who_is_deleted_meanwhile_is_not_asked_about(stage: Stage) -> None:
-    ann, approval = await asked(stage)
+    ann, approval = await open_approval(stage)
     await stage.sql("update contacts set deleted_at = now() where id = $1", ann)
     await stage.emit("contact.deleted", ann)
     await stage.drain()
-    row = await stage.one("select status from approvals where id = $1", approval["id"])
+    row = await stage.row("select status from approvals where id = $1", approval["id"])
     assert row["status"] == "withdrawn"
 
 
@@ -191,10 +191,10 @@ async def test_a_step_deletes_the_contact(stage: Stage) -> None:
     other = await stage.workflow([FAR], CREATED)
     await stage.workflow([DeleteContact()], CREATED)
     ann = await begin(stage)
-    assert (await stage.one("select deleted_at from contacts where id = $1", ann))["deleted_at"] is not None
+    assert (await stage.row("select deleted_at from contacts where id = $1", ann))["deleted_at"] is not None
     assert await kinds(stage, ann) == ["contact.deleted"]
     await stage.drain()
-    row = await stage.one(
+    row = await stage.row(
         "select status, exit_reason from enrollments where contact_id = $1 and workflow_id = $2", ann, other
     )
     assert tuple(row) == ("exited", "subject_deleted")
@@ -219,7 +219,7 @@ async def test_into_another_workflow_and_out_of_others(stage: Stage) -> None:
     bystander = await stage.workflow([FAR], TagAdded(key="t1", tag=await stage.tag("other")))
     first = await stage.workflow([AddToWorkflow(workflow=target), FAR], CREATED)
     ann = await begin(stage)
-    event = await stage.one(
+    event = await stage.row(
         "select e.depth, e.root_event_id = f.root_event_id as same, e.source from events e, events f"
         " where e.subject_id = $1 and e.kind = 'enrollment.requested' and f.id = e.root_event_id", ann,
     )  # fmt: skip
@@ -242,7 +242,7 @@ async def test_into_another_workflow_and_out_of_others(stage: Stage) -> None:
     await stage.add_tag(ann, vip)
     await stage.drain()
     assert target not in await inside()
-    row = await stage.one(
+    row = await stage.row(
         "select status, exit_reason from enrollments where workflow_id = $1 and contact_id = $2", target, ann
     )
     assert tuple(row) == ("exited", "removed_by_workflow")
@@ -273,7 +273,7 @@ async def test_an_answer_is_kept_with_the_enrollment(stage: Stage) -> None:
         CREATED,
     )  # fmt: skip
     ann = await begin(stage)
-    note = await stage.one("select body from notes where contact_id = $1", ann)
+    note = await stage.row("select body from notes where contact_id = $1", ann)
     assert note["body"] == "Score 7"
     assert json.loads((await stage.enrollment(ann))["data"])["response"] == {"score": {"score": 7}}
 
@@ -301,7 +301,7 @@ async def test_an_event_wait_hears_and_a_pause_keeps_everything(stage: Stage) ->
     assert (await stage.enrollment(ann))["status"] == "active"
     await stage.sql("update enrollments set paused_at = null, due_at = now() where contact_id = $1", ann)
     await stage.drain()
-    assert (await stage.one("select body from notes where contact_id = $1", ann))["body"] == "late"
+    assert (await stage.row("select body from notes where contact_id = $1", ann))["body"] == "late"
 
 
 async def test_an_archived_workflow_lets_its_people_go_even_when_held(stage: Stage) -> None:
@@ -324,7 +324,7 @@ async def test_a_filter_sees_where_the_contact_is(stage: Stage) -> None:
     ann = await begin(stage)
     await stage.add_tag(ann, vip)
     await stage.drain()
-    assert (await stage.one("select body from notes where contact_id = $1", ann))["body"] == "in"
+    assert (await stage.row("select body from notes where contact_id = $1", ann))["body"] == "in"
 
 
 async def test_a_step_waits_for_the_end_in_another_workflow(stage: Stage) -> None:
@@ -340,5 +340,5 @@ async def test_a_step_waits_for_the_end_in_another_workflow(stage: Stage) -> Non
     )  # fmt: skip
     await stage.sql("update workflows set live_version = 2 where id = $1", waiting)
     await stage.drain(hours=1, minutes=1)
-    assert (await stage.one("select body from notes where contact_id = $1", ann))["body"] == "met"
+    assert (await stage.row("select body from notes where contact_id = $1", ann))["body"] == "met"
     assert (await kinds(stage, ann)).count("enrollment.ended") >= 1

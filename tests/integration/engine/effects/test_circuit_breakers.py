@@ -80,9 +80,9 @@ async def test_a_dead_endpoint_is_called_seldom_and_nobody_is_lost(stage: Stage)
         first = endpoint.tried.total()
         assert first <= 20, "everybody else was kept from it"
         assert (await standing(stage))["active", "breaker_open"] >= MANY - first
-        row = await stage.one("select * from breakers where account_id = $1", stage.account)
+        row = await stage.row("select * from breakers where account_id = $1", stage.account)
         assert (row["state"], row["error_class"]) == ("open", "http_503")
-        waiting = await stage.one(
+        waiting = await stage.row(
             "select min(wait_until) as first, max(wait_until) as last, count(*) from enrollments "
             "where account_id = $1 and wait_reason = 'breaker_open'", stage.account,
         )  # fmt: skip
@@ -91,7 +91,7 @@ async def test_a_dead_endpoint_is_called_seldom_and_nobody_is_lost(stage: Stage)
             stage.clock.forward(minutes=10)
             await drain(runtime, stage.account)
         assert endpoint.tried.total() <= first + 6
-        spent = await stage.one(
+        spent = await stage.row(
             "select max(attempts) as most from effects where account_id = $1", stage.account
         )
         assert spent["most"] <= 1, "a probe costs no attempt"
@@ -156,9 +156,12 @@ async def test_a_permanent_refusal_of_all_fails_few(stage: Stage) -> None:
         for _ in range(3):
             stage.clock.forward(minutes=10)
             await drain(runtime, stage.account)
-        found = await standing(stage)
-        assert found["failed", None] <= 15
-        assert found["active", "breaker_open"] + found["active", "retry"] + found["failed", None] == MANY
+        breakers = await standing(stage)
+        assert breakers["failed", None] <= 15
+        assert (
+            breakers["active", "breaker_open"] + breakers["active", "retry"] + breakers["failed", None]
+            == MANY
+        )
 
 
 @pytest.mark.parametrize("outcome", [Refused("404", permanent=True, what="http_404"),
@@ -226,11 +229,11 @@ async def test_a_probe_that_was_answered_decides(stage: Stage, outcome: Outcome,
 async def test_what_no_server_had_a_say_in(stage: Stage) -> None:
     mailer = SmtpMailer("smtp://127.0.0.1:9", "Switchyard <a@example.com>")  # nobody listens there
     letter = Email(recipient="ann@x.example", subject="a", body="b", key="k", account_id="1")
-    for one in (
+    for failure in (
         replace_struct(letter, recipient="\u00e4nn@x.example"),
         replace_struct(letter, subject="a\nb"),
     ):
-        outcome = await mailer.send(one)
+        outcome = await mailer.send(failure)
         assert isinstance(outcome, Refused)
         assert not outcome.answered
     effect = SimpleNamespace(kind="email", payload={"internal": True, "users": []}, idempotency_key="k")
@@ -261,8 +264,8 @@ async def test_the_jobs_page_shows_it_and_tries_at_once(stage: Stage) -> None:
         assert (line["step_key"], line["error_class"], line["state"]) == ("s1", "http_503", "open")
         assert line["waiting"] > 20
         path = f"/breakers/{workflow}/s1/trial"
-        assert path in {one["href"] for one in board["actions"]}
-        person = await stage.one(
+        assert path in {action["href"] for action in board["actions"]}
+        person = await stage.row(
             "select id from enrollments where account_id = $1 and wait_reason = 'breaker_open'", stage.account
         )
         shown = (await client.get(f"/enrollments/{person['id']}")).json()

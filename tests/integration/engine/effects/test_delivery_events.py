@@ -37,7 +37,7 @@ async def test_an_answer_is_kept_where_the_step_asks_for_it(stage: Stage, body: 
         store = UpdateField(field="city", operation="set", value="{{ response.place.place.city }}")
         person = await entered(stage, [hook, store])
         await drain(replace(stage.runtime, caller=OutboundHttpClient(allow_loopback=True)), stage.account)
-    row = await stage.one("select city from contacts where id = $1", person)
+    row = await stage.row("select city from contacts where id = $1", person)
     assert (row["city"] or "") == city
     effect = await stage.effect(person)
     assert effect["status"] == "sent"
@@ -77,7 +77,7 @@ async def test_what_becomes_of_an_email_is_told_where_somebody_listens(stage: St
     assert await events(stage) == ["email.bounced"], (
         "a delivery would not be told: only bounces are asked for"
     )
-    assert [one.text for one in stage.outside.messages] == ["bounced"]
+    assert [message.text for message in stage.outside.messages] == ["bounced"]
     await stage.sql("update workflows set status = 'archived' where id = $1", listens)
     await stage.workflow([mail, WaitFor(mode="event", event="email.delivered")], ContactCreated(key="t1"))
     person = await stage.contact()

@@ -197,7 +197,7 @@ async def test_a_worker_that_died_holding_an_effect(
     assert after["status"] == status
     out: list[Any] = [*stage.outside.letters, *stage.outside.calls]
     assert len(out) == calls
-    assert {one.key for one in out} <= {after["idempotency_key"]}
+    assert {call.key for call in out} <= {after["idempotency_key"]}
     assert (await stage.enrollment(person))["wait_reason"] == ("hold" if status == "unknown" else None)
 
 
@@ -271,9 +271,9 @@ async def test_a_refusal_keeps_what_the_last_try_said(stage: Stage) -> None:
     effect = await claim(stage)
     await stage.sql("update contacts set deleted_at = now() where id = $1", person)
     await attempt_effect(stage.runtime, stage.account, effect)
-    found = await stage.effect(person)
-    said = "The contact was deleted before it was sent. Last try: cut: it may have arrived"
-    assert (found["status"], found["error"]) == ("cancelled", said)
+    stored_effect = await stage.effect(person)
+    reason = "The contact was deleted before it was sent. Last try: cut: it may have arrived"
+    assert (stored_effect["status"], stored_effect["error"]) == ("cancelled", reason)
 
 
 async def test_what_went_out_is_written_although_the_connection_was_cut(stage: Stage) -> None:

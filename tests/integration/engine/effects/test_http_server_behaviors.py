@@ -188,8 +188,8 @@ async def test_bad_manners_end_in_time(mode: str, monkeypatch: pytest.MonkeyPatc
             await asyncio.sleep(0.02)
         assert server.open == 0, "the connection is let go"
     assert result_of(outcome, 1, "resend").status == MODES[mode]
-    said = outcome.detail["answer"] if isinstance(outcome, Sent) else outcome.error
-    assert len(said) <= egress.MOST_KEPT
+    answer = outcome.detail["answer"] if isinstance(outcome, Sent) else outcome.error
+    assert len(answer) <= egress.MOST_KEPT
 
 
 async def test_tls_that_stalls_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

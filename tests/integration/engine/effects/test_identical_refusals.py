@@ -34,9 +34,9 @@ class MailServer(Server):
         self.taken: Counter[str] = Counter()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        address, said = "", "220 hi"
-        while said:
-            writer.write(f"{said}\r\n".encode())
+        address, reply = "", "220 hi"
+        while reply:
+            writer.write(f"{reply}\r\n".encode())
             await writer.drain()
             line = (await reader.readline()).decode()
             command = line.split(" ")[0].strip().upper()
@@ -45,12 +45,12 @@ class MailServer(Server):
             if command == "RCPT":
                 address = line.split("<")[1].split(">")[0]
                 self.asked[address] += 1
-            said = self.reply(address) if command == "RCPT" else self.answers.get(command, "500 what")
-            if command == "DATA" and said.startswith("354"):
+            reply = self.reply(address) if command == "RCPT" else self.answers.get(command, "500 what")
+            if command == "DATA" and reply.startswith("354"):
                 writer.write(b"354 go\r\n")
                 await reader.readuntil(b"\r\n.\r\n")
                 self.taken[address] += 1
-                said = "250 taken"
+                reply = "250 taken"
 
 
 async def failed_visits(stage: Stage) -> int:
@@ -69,7 +69,7 @@ async def test_a_server_that_relays_for_nobody_gives_up_nobody(stage: Stage) -> 
         first = server.asked.total()
         assert 3 <= first <= 12, "as many as were under way when the third was refused"
         assert (await standing(stage))["failed", None] == 0
-        row = await stage.one("select state, error_class from breakers where account_id = $1", stage.account)
+        row = await stage.row("select state, error_class from breakers where account_id = $1", stage.account)
         assert tuple(row) == ("open", "smtp_5.7.1")
         for _ in range(6):  # an hour of probes
             await stage.drain(minutes=10)
@@ -109,12 +109,12 @@ async def test_three_people_are_enough_also_when_they_come_hours_apart(stage: St
 async def test_addresses_that_do_not_exist_say_nothing_about_others(stage: Stage) -> None:
     """With a status or in words; whoever is fine gets theirs at once."""
     people = iter(range(1000))
-    known: dict[str, int] = {}
+    reply_numbers: dict[str, int] = {}
 
     def reply(address: str) -> str:
-        number = known.setdefault(address, next(people))
-        said = ("550 5.1.1 user unknown", "550 no such user", "550 mailbox unavailable", "250 ok")
-        return said[number // 10]
+        number = reply_numbers.setdefault(address, next(people))
+        replies = ("550 5.1.1 user unknown", "550 no such user", "550 mailbox unavailable", "250 ok")
+        return replies[number // 10]
 
     server = MailServer(reply)
     async with listening(server) as mailer:

@@ -89,7 +89,7 @@ async def plan(stage: Stage, flow: Flow) -> Any:
 
 async def begun(stage: Stage, *steps: StepConfig, count: int = 1) -> tuple[Flow, list[UUID]]:
     """A published workflow with these steps, and people at the first."""
-    flow = await Flow.made(stage)
+    flow = await Flow.create(stage)
     await flow.save(draft_of(*steps))
     await flow.publish()
     return flow, await came_in(stage, count)
@@ -178,14 +178,14 @@ async def test_who_was_tried_by_a_probe_that_died_is_not_rendered_anew(stage: St
         " where account_id = $1 and attempts = 0 limit 1) returning id", stage.account,
     )  # fmt: skip
     await stage.drain(minutes=10)
-    row = await stage.one("select attempts, tried_at from effects where id = $1", probed["id"])
+    row = await stage.row("select attempts, tried_at from effects where id = $1", probed["id"])
     assert (row["attempts"], row["tried_at"] is not None) == (0, True)
     await flow.save(draft_of(new(there)))
-    tried = await stage.one(
+    tried = await stage.row(
         "select count(*) as n from effects where account_id = $1 and tried_at is not null", stage.account
     )
     assert (await flow.publish(along(12))).renewed == 12 - tried["n"]
-    row = await stage.one("select status from effects where id = $1", probed["id"])
+    row = await stage.row("select status from effects where id = $1", probed["id"])
     assert row["status"] != "cancelled"
 
 
@@ -251,5 +251,5 @@ async def test_many_are_rendered_anew_by_a_job(
     await flow.save(draft_of(new(there)))
     done = await flow.publish(along(12))
     await stage.drain()
-    job = await stage.one("select progress, result->>'renewed' as n from jobs where id = $1", done.job)
+    job = await stage.row("select progress, result->>'renewed' as n from jobs where id = $1", done.job)
     assert tuple(job) == (12, "12"), "each of them is counted once"

@@ -21,7 +21,7 @@ async def a_minute_before_it_closes(stage: Stage) -> datetime:
     return closing.replace(hour=9, minute=0) + timedelta(days=1)
 
 
-async def said(stage: Stage, enrollment: UUID) -> str:
+async def wait_sentence(stage: Stage, enrollment: UUID) -> str:
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         return waits_for(await work.enrollments.row(enrollment), "Mail", work.now, "UTC")
 
@@ -52,7 +52,7 @@ async def test_what_was_not_tried_before_the_window_closed_waits_as_well(stage: 
     assert stage.outside.letters == []
     effect, row = await stage.effect(person), await stage.enrollment(person)
     assert (effect["status"], effect["attempts"], effect["due_at"]) == ("pending", 0, opens)
-    assert "09:00 for the e-mail to be sent" in await said(stage, row["id"])
+    assert "09:00 for the e-mail to be sent" in await wait_sentence(stage, row["id"])
     assert await claim(stage) is None
     await stage.drain(hours=14)
     assert len(stage.outside.letters) == 1

@@ -103,7 +103,7 @@ async def test_doubt_is_sent_again_with_the_same_key_where_the_step_says_so(
         for _ in range(3):
             await drain(runtime, stage.account)
             stage.clock.forward(hours=2)
-    keys = {str(message_from_bytes(one, policy=policy.default)["Message-ID"]) for one in server.letters}
+    keys = {str(message_from_bytes(letter, policy=policy.default)["Message-ID"]) for letter in server.letters}
     assert (server.times, len(keys)) == (3, 1)
     assert (await stage.effect(person))["status"] == "retry"
 
@@ -121,10 +121,11 @@ async def test_it_backs_off_with_jitter_and_a_cap_and_gives_up_in_the_end(stage:
             await drain(runtime, stage.account)
     assert (len(pauses), server.times) == (MAX_ATTEMPTS - 1, MAX_ATTEMPTS)
     assert all(
-        15 * 2**at * 0.8 <= min(one, MAX_SECONDS) or one >= MAX_SECONDS * 0.8 for at, one in enumerate(pauses)
+        15 * 2**at * 0.8 <= min(pause, MAX_SECONDS) or pause >= MAX_SECONDS * 0.8
+        for at, pause in enumerate(pauses)
     )
     assert max(pauses) <= MAX_SECONDS * 1.25
-    assert len({round(one % 15, 3) for one in pauses}) == len(pauses), "no two pauses are alike"
+    assert len({round(pause % 15, 3) for pause in pauses}) == len(pauses), "no two pauses are alike"
     assert (await stage.enrollment(person))["status"] == "failed"
 
 

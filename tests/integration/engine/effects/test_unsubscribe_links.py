@@ -32,11 +32,11 @@ async def test_an_email_carries_the_contacts_own_link(stage: Stage) -> None:
     for person in people:
         await stage.emit("contact.created", person)
     await stage.drain()
-    assert {one.unsubscribe for one in stage.outside.letters} == {
+    assert {letter.unsubscribe for letter in stage.outside.letters} == {
         (await link(stage, person),) for person in people
     }
-    for one in stage.outside.letters:
-        assert one.body == f"Hello Ann\n{one.unsubscribe[0]}"
+    for email in stage.outside.letters:
+        assert email.body == f"Hello Ann\n{email.unsubscribe[0]}"
     stored = await stage.effect(people[0])
     assert "unsubscribe/" not in stored["payload"], "screens show the mark, not the link"
 
@@ -52,7 +52,7 @@ async def test_what_must_be_delivered_offers_no_unsubscribing(stage: Stage) -> N
     await stage.emit("contact.created", person)
     for _ in range(3):
         await stage.drain()
-    assert [(one.subject, tuple(one.unsubscribe)) for one in stage.outside.letters] == [
+    assert [(letter.subject, tuple(letter.unsubscribe)) for letter in stage.outside.letters] == [
         ("Invoice", ()), ("Hi", ()),
     ]  # fmt: skip
     assert stage.outside.letters[0].body == await link(stage, person)
@@ -86,8 +86,8 @@ async def test_who_follows_the_link_gets_no_further_email(stage: Stage) -> None:
     async with stage.world.client() as client:
         assert (await client.post(path, data={"List-Unsubscribe": "One-Click"})).status_code == 200
     await stage.drain(hours=25)
-    assert [one.subject for one in stage.outside.letters] == ["First", "Invoice"]
-    skipped = await stage.one(
+    assert [letter.subject for letter in stage.outside.letters] == ["First", "Invoice"]
+    skipped = await stage.row(
         "select x.outcome, x.detail::text from enrollment_executions x join enrollments e "
         "on e.id = x.enrollment_id where e.contact_id = $1 and x.step_key = 's3'",
         person,
@@ -124,9 +124,9 @@ async def test_the_headers_leave_as_they_are(stage: Stage) -> None:
 
 
 def test_no_header_without_a_link() -> None:
-    made = compose(letter(), FROM)
-    assert "List-Unsubscribe" not in made
-    assert "List-Unsubscribe-Post" not in made
+    message = compose(letter(), FROM)
+    assert "List-Unsubscribe" not in message
+    assert "List-Unsubscribe-Post" not in message
 
 
 def test_a_line_break_in_a_link_is_refused() -> None:

@@ -69,7 +69,7 @@ async def test_restart_takes_the_live_one_out_first(stage: Stage) -> None:
     await stage.change(person, "city", "Bergen")
     await stage.drain()
     assert await states(stage, person) == [("exited", "superseded"), ("active", None)]
-    first = await stage.one(
+    first = await stage.row(
         "select outcome, detail from enrollment_executions x join enrollments e on e.id = x.enrollment_id "
         "where e.contact_id = $1 and e.status = 'exited' order by x.seq desc limit 1",
         person,
@@ -103,8 +103,8 @@ async def test_restarts_within_one_batch_leave_one_alive(stage: Stage) -> None:
     for city in ("Oslo", "Bergen", "Bodø"):
         await stage.change(person, "city", city)
     await match(stage)
-    found = await states(stage, person)
-    assert sorted(found) == [("active", None), ("exited", "superseded"), ("exited", "superseded")]
+    statuses = await states(stage, person)
+    assert sorted(statuses) == [("active", None), ("exited", "superseded"), ("exited", "superseded")]
     assert await verdicts(stage, person) == ["enrolled"] * 3
 
 
@@ -120,8 +120,8 @@ async def test_a_contact_enters_so_many_workflows_in_an_hour(
     await match(stage)
     for _ in range(2):
         await stage.workflow([DAY], ContactUpdated(key="t1", fields=["state"]))
-    for one in (person, other):
-        await stage.change(one, "state", "TX")
+    for contact_id in (person, other):
+        await stage.change(contact_id, "state", "TX")
     await match(stage)
     assert sorted(await verdicts(stage, person)) == ["enrolled"] * 3 + ["loop_guard"]
     assert await verdicts(stage, other) == ["enrolled"] * 2
@@ -144,11 +144,11 @@ async def test_each_restart_of_one_batch_is_told(stage: Stage) -> None:
     for city in ("Oslo", "Bergen", "Bodø"):
         await stage.change(person, "city", city)
     await match(stage)
-    told = await stage.sql(
+    rows = await stage.sql(
         "select source, depth, data->>'status' as status, data->>'reason' as reason from events"
         " where subject_id = $1 and kind = 'enrollment.ended'", person,
     )  # fmt: skip
-    assert [tuple(row) for row in told] == [("workflow", 1, "exited", "superseded")] * 3
+    assert [tuple(row) for row in rows] == [("workflow", 1, "exited", "superseded")] * 3
     await stage.drain()
     assert await stage.sql("select from notes where contact_id = $1", person)
     assert ("active", None) in await states(stage, person)
@@ -284,7 +284,7 @@ async def waits(stage: Stage, **config: Any) -> tuple[UUID, UUID, UUID]:
 
 
 async def company(stage: Stage, person: UUID) -> str | None:
-    row = await stage.one("select company from contacts where id = $1", person)
+    row = await stage.row("select company from contacts where id = $1", person)
     return row["company"]  # type: ignore[no-any-return]  # asyncpg's rows are untyped
 
 

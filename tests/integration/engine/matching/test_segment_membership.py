@@ -17,8 +17,8 @@ from tests.integration.engine.schedules.test_scheduler import live, struck
 from tests.support.scenario import Stage, ask
 
 
-async def segment(stage: Stage, **asked: Any) -> UUID:
-    return await stage.segment(ask(asked["field"], asked["op"], asked.get("value")))
+async def segment(stage: Stage, **conditions: Any) -> UUID:
+    return await stage.segment(ask(conditions["field"], conditions["op"], conditions.get("value")))
 
 
 async def test_who_enters_a_segment_starts_and_who_was_in_it_does_not(stage: Stage) -> None:
@@ -86,7 +86,7 @@ async def test_what_nobody_asks_about_is_not_watched(stage: Stage) -> None:
     await stage.drain()
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         await set_status(work, flow, "archived")
-    row = await stage.one("select due_at from segments where id = $1", texans)
+    row = await stage.row("select due_at from segments where id = $1", texans)
     assert row["due_at"] is None
     assert await stage.sql("select from segment_members where segment_id = $1", texans) == []
 
@@ -94,9 +94,9 @@ async def test_what_nobody_asks_about_is_not_watched(stage: Stage) -> None:
 async def test_nobody_watches_for_who_lets_in_only_those_who_match_now(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
     await live(stage, SegmentEntered(key="t1", segment=texans), Settings(audience=Audience.CURRENT_ONLY))
-    assert (await stage.one("select due_at from segments where id = $1", texans))["due_at"] is None
+    assert (await stage.row("select due_at from segments where id = $1", texans))["due_at"] is None
     await live(stage, SegmentEntered(key="t1", segment=texans))
-    assert (await stage.one("select due_at from segments where id = $1", texans))["due_at"] is not None
+    assert (await stage.row("select due_at from segments where id = $1", texans))["due_at"] is not None
 
 
 async def test_published_for_those_who_match_now_keeps_no_clock(stage: Stage) -> None:
@@ -104,13 +104,13 @@ async def test_published_for_those_who_match_now_keeps_no_clock(stage: Stage) ->
     schedule = Schedule(key="t1", cron="0 9 * * *")
     flow = await live(stage, schedule)
     closed = await live(stage, schedule, Settings(audience=Audience.CURRENT_ONLY))
-    kept = "select workflow_id from workflow_clocks where account_id = $1"
-    assert [row["workflow_id"] for row in await stage.sql(kept, stage.account)] == [flow]
+    schedules_query = "select workflow_id from workflow_clocks where account_id = $1"
+    assert [row["workflow_id"] for row in await stage.sql(schedules_query, stage.account)] == [flow]
     # As a release that kept them left it.
     moved = "update workflow_clocks set workflow_id = $2, next_at = now() where workflow_id = $1"
     await stage.sql(moved, flow, closed)
     await stage.drain(seconds=1)
-    assert await stage.sql(kept, stage.account) == []
+    assert await stage.sql(schedules_query, stage.account) == []
     assert await struck(stage) == []
 
 
@@ -132,8 +132,8 @@ async def test_a_segment_that_cannot_be_read_stops_nobody_else(stage: Stage) -> 
     texans = await segment(stage, field="state", op="is", value="TX")
     bad = await segment(stage, field="city", op="is", value="Oslo")
     person = await stage.contact(state="NY", city="Oslo")
-    for one in (bad, texans):
-        await live(stage, SegmentEntered(key="t1", segment=one))
+    for segment_id in (bad, texans):
+        await live(stage, SegmentEntered(key="t1", segment=segment_id))
     await stage.drain()
     await break_filter(stage, bad)
     outside = ask("segments", "none_of", [str(bad)])
@@ -143,9 +143,9 @@ async def test_a_segment_that_cannot_be_read_stops_nobody_else(stage: Stage) -> 
     await stage.change(person, "state", "TX")
     other = await stage.contact(state="TX")
     await stage.drain(seconds=2)
-    told = await struck(stage, "segment.entered")
-    assert sorted(row["subject_id"] for row in told) == sorted([person, other])
-    assert {row["data"] for row in told} == {f'{{"segment_id": "{texans}"}}'}
+    entered = await struck(stage, "segment.entered")
+    assert sorted(row["subject_id"] for row in entered) == sorted([person, other])
+    assert {row["data"] for row in entered} == {f'{{"segment_id": "{texans}"}}'}
     assert await stage.sql("select from enrollments where workflow_id = $1", unsure) == []
     assert await not_compared(stage) == [str(bad)]
     members = await stage.sql("select contact_id from segment_members where segment_id = $1", bad)
@@ -176,8 +176,8 @@ async def test_a_segment_whose_sql_fails_stops_no_other(stage: Stage) -> None:
     bad = await segment(stage, field="state", op="is", value="TX")
     texans = await segment(stage, field="state", op="is", value="TX")
     person = await stage.contact(state="TX")
-    for one in (bad, texans):
-        await live(stage, SegmentEntered(key="t1", segment=one))
+    for segment_id in (bad, texans):
+        await live(stage, SegmentEntered(key="t1", segment=segment_id))
     await stage.sql(
         f"alter table segment_members add constraint of_a_test check (segment_id <> '{bad}') not valid"
     )

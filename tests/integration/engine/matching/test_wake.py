@@ -29,10 +29,10 @@ def until(goal: Filter) -> Steps:
 
 
 async def begin(stage: Stage) -> UUID:
-    made = await stage.contact()
-    await stage.emit("contact.created", made)
+    contact_id = await stage.contact()
+    await stage.emit("contact.created", contact_id)
     await stage.drain()
-    return made
+    return contact_id
 
 
 async def met(stage: Stage, contact: UUID) -> bool:
@@ -104,10 +104,10 @@ async def test_what_nobody_asks_for_is_not_told(stage: Stage, field: str) -> Non
     await stage.workflow(until(goal), CREATED)
     await stage.workflow([MAIL], CREATED)
     await begin(stage)
-    told = await stage.sql(
+    rows = await stage.sql(
         "select kind from events where account_id = $1 and kind <> 'contact.created'", stage.account
     )
-    assert [row["kind"] for row in told] == []
+    assert [row["kind"] for row in rows] == []
 
 
 async def test_of_the_history_only_what_is_asked_for_is_read(stage: Stage) -> None:
@@ -128,7 +128,7 @@ async def test_of_the_history_only_what_is_asked_for_is_read(stage: Stage) -> No
         await people.load([(ann, program)])
         facts = people.of(ann)
     assert facts is not None
-    assert [one.kind for one in facts.history] == ["tag.added"]
+    assert [entry.kind for entry in facts.history] == ["tag.added"]
 
 
 async def test_who_enters_a_segment_does_so_by_the_deepest_of_what_happened(stage: Stage) -> None:
@@ -141,7 +141,7 @@ async def test_who_enters_a_segment_does_so_by_the_deepest_of_what_happened(stag
     await stage.sql("update events set depth = 9, source = 'workflow' where subject_id = $1", ann)
     await stage.emit("note.added", ann)
     await stage.drain()
-    entered = await stage.one(
+    entered = await stage.row(
         "select e.depth, e.source, c.kind from events e join events c on c.id = e.root_event_id"
         " where e.subject_id = $1 and e.kind = 'segment.entered'", ann,
     )  # fmt: skip

@@ -112,9 +112,9 @@ async def test_a_poison_event_is_passed_over(stage: Stage, monkeypatch: pytest.M
     await stage.drain()
     rows = await stage.sql("select contact_id from enrollments where account_id = $1", stage.account)
     assert {row["contact_id"] for row in rows} == set(people) - {poison}
-    [said] = await stage.sql(PASSED_OVER, stage.account)
-    assert said["subject_id"] == str(poison)
-    assert "bad luck" in said["changes"]
+    [audit_row] = await stage.sql(PASSED_OVER, stage.account)
+    assert audit_row["subject_id"] == str(poison)
+    assert "bad luck" in audit_row["changes"]
 
 
 async def test_only_the_event_that_failed_is_passed_over(
@@ -163,8 +163,8 @@ async def test_many_failing_events_are_found_by_halves(stage: Stage, monkeypatch
     assert looked_at <= 64 * 7, "each at most once on each of seven levels"
     rows = await stage.sql("select contact_id from enrollments where account_id = $1", stage.account)
     assert {row["contact_id"] for row in rows} == set(people) - bad
-    said = await stage.sql(PASSED_OVER, stage.account)
-    assert {row["subject_id"] for row in said} == {str(person) for person in bad}
+    audit_rows = await stage.sql(PASSED_OVER, stage.account)
+    assert {row["subject_id"] for row in audit_rows} == {str(person) for person in bad}
     assert await stage.sql("select from batches where account_id = $1", stage.account) == []
 
 
@@ -186,9 +186,9 @@ async def test_a_workflow_that_cannot_decide_keeps_nobody_out_of_others(
     )
     assert len(rows) == 5
     assert (people[1], broken) not in {tuple(row) for row in rows}
-    [said] = await stage.sql(PASSED_OVER, stage.account)
-    assert said["subject_id"] == str(people[1])
-    assert str(broken) in said["changes"]
+    [audit_row] = await stage.sql(PASSED_OVER, stage.account)
+    assert audit_row["subject_id"] == str(people[1])
+    assert str(broken) in audit_row["changes"]
 
 
 async def test_many_workers_do_each_step_once(stage: Stage) -> None:
@@ -235,12 +235,12 @@ async def until_zero(left: dict[UUID, int]) -> None:
 
 
 async def test_one_account_does_not_see_another(world: World, clock: TestClock, outside: Outside) -> None:
-    one = Stage(world, await world.account("One"), clock, outside)
+    first = Stage(world, await world.account("One"), clock, outside)
     two = Stage(world, await world.account("Two"), clock, outside)
-    await entered(one, 3, FAR)
+    await entered(first, 3, FAR)
     await entered(two, 3, FAR)
-    await one.drain()
-    assert len(await one.sql("select from enrollments where account_id = $1", one.account)) == 3
+    await first.drain()
+    assert len(await first.sql("select from enrollments where account_id = $1", first.account)) == 3
     assert await two.sql("select from enrollments where account_id = $1", two.account) == []
     await two.drain()
     assert (

@@ -40,10 +40,10 @@ async def test_what_was_not_matched_yet_stays(stage: Stage) -> None:
 
 
 async def test_where_history_is_asked_about_events_stay(stage: Stage) -> None:
-    asked = ask("history", "happened", ["contact.updated", 1, "90 days"])
+    condition = ask("history", "happened", ["contact.updated", 1, "90 days"])
     await stage.sql(
         "insert into segments (account_id, id, name, slug, filter) values ($1, $2, 'S', 's', $3)",
-        stage.account, uuid7(), msgspec.json.encode(asked).decode(),
+        stage.account, uuid7(), msgspec.json.encode(condition).decode(),
     )  # fmt: skip
     await stage.change(await stage.contact(), "city", "Oslo")
     await stage.drain()

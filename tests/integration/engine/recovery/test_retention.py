@@ -8,8 +8,8 @@ from tests.support.world import World
 
 async def test_contacts_deleted_for_30_days_are_erased_and_audited(world: World, clock: TestClock) -> None:
     account = await world.account()
-    kept, gone = uuid7(), uuid7()
-    for contact_id, days in ((kept, 29), (gone, 31)):
+    remaining, gone = uuid7(), uuid7()
+    for contact_id, days in ((remaining, 29), (gone, 31)):
         await world.sql(
             "insert into contacts (id, account_id, first_name, deleted_at) "
             "values ($1, $2, 'Ann', now() - make_interval(days => $3))",
@@ -17,7 +17,7 @@ async def test_contacts_deleted_for_30_days_are_erased_and_audited(world: World,
         )  # fmt: skip
     assert await delete_expired_data(world.runtime) >= 1
     left = await world.sql("select id from contacts where account_id = $1", account)
-    assert [row["id"] for row in left] == [kept]
+    assert [row["id"] for row in left] == [remaining]
     assert await world.audit(account) == [("contact.erased", "contact")]
     clock.forward(days=2)
     await delete_expired_data(world.runtime)

@@ -53,7 +53,7 @@ async def to(stage: Stage, moment: datetime) -> None:
 
 
 async def next_at(stage: Stage) -> datetime:
-    row = await stage.one("select next_at from workflow_clocks where account_id = $1", stage.account)
+    row = await stage.row("select next_at from workflow_clocks where account_id = $1", stage.account)
     return row["next_at"]  # type: ignore[no-any-return]  # asyncpg's rows are untyped
 
 
@@ -145,12 +145,12 @@ async def test_what_a_downtime_swallowed_follows_the_policy(stage: Stage, missed
         await jobs(stage) == [(first + timedelta(days=day)).isoformat() for day in range(3)][3 - expected :]
     )
     assert (await next_at(stage)) > await stage.now()
-    said = await stage.sql(
+    rows = await stage.sql(
         "select changes from audit_logs where account_id = $1 and action = 'workflow.occurrences_missed'",
         stage.account,
     )
-    assert len(said) == 1
-    assert f'"left_out": [null, "{3 - expected}"]' in said[0]["changes"]
+    assert len(rows) == 1
+    assert f'"left_out": [null, "{3 - expected}"]' in rows[0]["changes"]
 
 
 async def test_a_pause_is_a_downtime(stage: Stage) -> None:
@@ -197,11 +197,11 @@ async def test_a_clock_that_cannot_be_read_stops_no_other(stage: Stage) -> None:
     await to(stage, moment)
     await stage.drain(seconds=1)
     assert [row["subject_id"] for row in await struck(stage)] == [person]
-    [told] = await stage.sql(
+    [audit_row] = await stage.sql(
         "select subject_id from audit_logs where account_id = $1 and action = 'workflow.clock_unreadable'",
         stage.account,
     )  # fmt: skip
-    assert told["subject_id"] == str(bad)
+    assert audit_row["subject_id"] == str(bad)
 
 
 async def test_publishing_over_a_version_that_cannot_be_read_begins_a_new_clock(stage: Stage) -> None:
@@ -219,7 +219,7 @@ async def test_publishing_over_a_version_that_cannot_be_read_begins_a_new_clock(
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         await sync_workflow_triggers(work, flow)
         await work.commit()
-    row = await stage.one("select version from workflow_clocks where workflow_id = $1", flow)
+    row = await stage.row("select version from workflow_clocks where workflow_id = $1", flow)
     assert row["version"] == 2
 
 
@@ -235,11 +235,11 @@ async def test_occurrences_do_not_pile_up_and_are_forgotten(stage: Stage) -> Non
     await stage.drain()
     await stage.drain(minutes=1)
     assert await jobs(stage) == [(first + timedelta(hours=hour)).isoformat() for hour in (0, 3)]
-    [told] = await stage.sql(
+    [row] = await stage.sql(
         "select changes from audit_logs where account_id = $1 and action = 'workflow.occurrences_missed'",
         stage.account,
     )  # fmt: skip
-    assert '"left_out": [null, "2"]' in told["changes"]
+    assert '"left_out": [null, "2"]' in row["changes"]
     stage.clock.forward(days=31)
     await delete_old_events(stage.runtime)
     assert await jobs(stage) == []

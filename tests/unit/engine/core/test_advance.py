@@ -94,14 +94,14 @@ def test_a_tag_added_and_removed_in_one_go_is_no_change_but_two_events() -> None
     ("state", "path"), [("CA", ["s1", "s2", "s4"]), ("NY", ["s1", "s3", "s4"]), (None, ["s1", "s4"])]
 )
 def test_branches(state: str | None, path: list[str]) -> None:
-    made = program(
+    compiled_program = program(
         (
             Branch(branches=[lane("b1", ask("state", "is", "CA")), lane("b2", ask("state", "is", "NY"))]),
             {"b1": [AddTag(tag=VIP)], "b2": [AddTag(tag=COLD)]},
         ),
         Exit(reason="done"),
     )
-    story = Story(made, someone(state=state))
+    story = Story(compiled_program, someone(state=state))
     decision = story.go()
     assert [key for _, key, _ in story.path] == path
     assert ended(decision) == ("exited", "finished")
@@ -182,7 +182,7 @@ def test_retry_doubt_and_failure_of_an_effect() -> None:
     failed = story.go(EffectOutcome("failed_permanent", error="550 no such user"))
     assert (*ended(failed), failed.error) == ("failed", "failed_permanent", "550 no such user")
     assert story.path == [(1, "s1", "failed")]
-    assert sum(len(made.effects) for made in story.decisions) == 1
+    assert sum(len(decision.effects) for decision in story.decisions) == 1
 
 
 def test_no_address_is_said_and_passed_over() -> None:
@@ -309,9 +309,9 @@ def test_a_step_that_is_not_in_the_version() -> None:
 
 
 def test_a_circle_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = program(AddTag(tag=VIP), AddTag(tag=COLD))
-    made.nodes[1].after = 0  # no step kind can do this yet; go to will
-    decision = Story(made, someone()).go()
+    compiled_program = program(AddTag(tag=VIP), AddTag(tag=COLD))
+    compiled_program.nodes[1].after = 0  # no step kind can do this yet; go to will
+    decision = Story(compiled_program, someone()).go()
     assert ended(decision) == ("failed", "failed_permanent")
     assert "circle" in (decision.error or "")
     assert len(decision.executions) == interpreter.MOST_VISITS

@@ -93,7 +93,7 @@ configs: st.SearchStrategy[StepConfig] = st.one_of(
     st.builds(
         Branch,
         branches=st.lists(filters, max_size=2).map(
-            lambda found: [lane(f"b{i}", f) for i, f in enumerate(found)]
+            lambda parts: [lane(f"b{i}", f) for i, f in enumerate(parts)]
         ),
     ),
     st.builds(Goal, filter=filters, on_unmet=st.sampled_from(["wait", "continue", "end"]), amount=amounts),
@@ -127,7 +127,7 @@ configs: st.SearchStrategy[StepConfig] = st.one_of(
         Split,
         lanes=st.lists(st.integers(0, 3), min_size=2, max_size=3)
         .filter(any)
-        .map(lambda found: [SplitLane(f"b{i}", "", weight) for i, weight in enumerate(found)]),
+        .map(lambda parts: [SplitLane(f"b{i}", "", weight) for i, weight in enumerate(parts)]),
     ),
     st.builds(Drip, count=amounts, amount=amounts),
     st.just(Approval(question="?", options=[ApprovalOption("b1", "Yes"), ApprovalOption("b2", "No")])),
@@ -138,12 +138,12 @@ configs: st.SearchStrategy[StepConfig] = st.one_of(
 
 @st.composite
 def drafts(draw: st.DrawFn) -> Draft:
-    made, lists = Draft(), [MAIN]
+    new_draft, lists = Draft(), [MAIN]
     for config in draw(st.lists(configs, min_size=1, max_size=12)):
-        key = f"s{made.next_key}"
-        made = insert(made, draw(st.sampled_from(lists)), draw(st.integers(0, 9)), config)
+        key = f"s{new_draft.next_key}"
+        new_draft = insert(new_draft, draw(st.sampled_from(lists)), draw(st.integers(0, 9)), config)
         lists += [f"{key}.{name}" for name in lane_keys(config)]
-    return made
+    return new_draft
 
 
 happenings = st.lists(
@@ -191,13 +191,13 @@ def happen(story: Story, what: str) -> EffectOutcome | None:
 
 
 def stands_or_ended(decision: Decision, before: Enrollment, begun: bool, now: datetime) -> None:
-    """Somebody who goes on waits for exactly one thing, with a time when it is looked at; who does not has
+    """A contact who goes on waits for exactly one thing, with a time when it is looked at; who does not has
     an end with a reason."""
     # A wake-up for nothing writes nothing and forgets nothing.
     if not decision.moved:
         assert (decision.executions, decision.closed, decision.changes) == ([], [], [])
         assert (decision.wait_until, decision.wait_reason) == (before.wait_until, before.wait_reason)
-    # Somebody is asked once, and only while the enrollment waits for them.
+    # A member is asked once, and only while the enrollment waits for them.
     assert bool(decision.approvals) == (decision.wait_reason is WaitReason.APPROVAL and begun)
     if decision.delete:
         assert decision.exit_reason is ExitReason.SUBJECT_DELETED
@@ -213,15 +213,15 @@ def stands_or_ended(decision: Decision, before: Enrollment, begun: bool, now: da
 
 @settings(max_examples=300, deadline=None)
 @given(drafts(), happenings, st.booleans())
-def test_the_laws_of_moving(made: Draft, story_line: list[str], mail: bool) -> None:
+def test_the_laws_of_moving(new_draft: Draft, story_line: list[str], mail: bool) -> None:
     story = Story(
-        compile_version(freeze(made, WORKFLOW, 1), FIELDS),
+        compile_version(freeze(new_draft, WORKFLOW, 1), FIELDS),
         someone(email="a@x.test" if mail else None, phone="1" if mail else None),
     )
     story.facts.zone = PARIS
     story.around.members = list(TEAM)
-    order = {step.key: place for place, (_, _, step) in enumerate(walk(made.steps))}
-    kinds = {step.key: step.kind for _, _, step in walk(made.steps)}
+    order = {step.key: place for place, (_, _, step) in enumerate(walk(new_draft.steps))}
+    kinds = {step.key: step.kind for _, _, step in walk(new_draft.steps)}
     sent: set[str] = set()
     open_seq: int | None = None
     for what in ["start", *story_line]:
@@ -250,7 +250,12 @@ def test_the_laws_of_moving(made: Draft, story_line: list[str], mail: bool) -> N
         )
 
         # Never backwards: steps come in the order of the tree, each once (a closed window is a visit too).
-        opened = {made.seq for past in story.decisions for made in past.executions if "window" in made.detail}
+        opened = {
+            execution.seq
+            for past in story.decisions
+            for execution in past.executions
+            if "window" in execution.detail
+        }
         path = [order[key] for seq, key, _ in story.path if seq not in opened or seq == story.path[-1][0]]
         assert path == sorted(set(path))
 

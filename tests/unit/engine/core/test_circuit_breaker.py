@@ -28,15 +28,15 @@ OUTCOMES = st.lists(
 
 
 def after(*outcomes: tuple[int, bool], breaker: Breaker | None = None) -> Breaker:
-    found = breaker or Breaker()
+    state = breaker or Breaker()
     for subject, failed in outcomes:
-        found = heard(found, str(subject), failed, NOW, 0.0)
-    return found
+        state = heard(state, str(subject), failed, NOW, 0.0)
+    return state
 
 
 def test_five_people_who_fail_open_it() -> None:
-    assert after(*((one, True) for one in range(4))).state is State.CLOSED
-    opened = after(*((one, True) for one in range(5)))
+    assert after(*((number, True) for number in range(4))).state is State.CLOSED
+    opened = after(*((number, True) for number in range(5)))
     assert (opened.state, opened.until) == (State.OPEN, NOW + timedelta(seconds=FIRST_PAUSE))
 
 
@@ -45,20 +45,20 @@ def test_one_person_who_fails_often_does_not() -> None:
 
 
 def test_few_among_many_do_not() -> None:
-    well = [(one, False) for one in range(100, 120)]
-    assert after(*well, *((one, True) for one in range(9))).state is State.CLOSED
-    assert after(*well, *((one, True) for one in range(10))).state is State.OPEN
+    well = [(number, False) for number in range(100, 120)]
+    assert after(*well, *((number, True) for number in range(9))).state is State.CLOSED
+    assert after(*well, *((number, True) for number in range(10))).state is State.OPEN
 
 
 def test_old_failures_are_forgotten() -> None:
-    early = after(*((one, True) for one in range(4)))
+    early = after(*((number, True) for number in range(4)))
     late = heard(early, "9", True, NOW + WITHIN, 0.0)
     assert late.state is State.CLOSED
     assert len(late.recent) == 1
 
 
 def test_one_probe_at_a_time_and_it_decides() -> None:
-    opened = after(*((one, True) for one in range(5)))
+    opened = after(*((number, True) for number in range(5)))
     assert opened.until is not None
     assert probing(opened, opened.until - timedelta(seconds=1)) is None
     half = probing(opened, opened.until)
@@ -75,7 +75,7 @@ def test_one_probe_at_a_time_and_it_decides() -> None:
 
 
 def test_what_was_under_way_when_it_opened_changes_nothing() -> None:
-    opened = after(*((one, True) for one in range(5)))
+    opened = after(*((number, True) for number in range(5)))
     assert after((7, True), (8, False), breaker=opened) == opened
 
 
@@ -105,7 +105,7 @@ def test_whatever_happens(outcomes: list[tuple[int, bool, int, float]]) -> None:
             assert sum(at > now - WITHIN for at in failing.values()) >= LEAST_FAILING
         assert (breaker.state is State.CLOSED) or breaker.until is not None
         assert len(breaker.recent) <= SAMPLE
-        assert len({one.subject for one in breaker.recent}) == len(breaker.recent)
+        assert len({failure.subject for failure in breaker.recent}) == len(breaker.recent)
         if breaker.state is State.OPEN and breaker.until is not None:
             assert breaker.until <= now + timedelta(seconds=LONGEST_PAUSE * (1 + SPREAD))
 

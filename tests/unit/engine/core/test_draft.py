@@ -36,52 +36,58 @@ from tests.support.engine_kit import VIP, ask, draft, every, keys, lane
 
 def test_insert_names_steps_once_and_leaves_the_old_draft_alone() -> None:
     empty = Draft()
-    one = insert(empty, "main", 0, Wait())
-    two = insert(one, "main", 0, Exit())
-    assert (keys(empty.steps), keys(one.steps), keys(two.steps)) == ([], ["s1"], ["s2", "s1"])
+    first = insert(empty, "main", 0, Wait())
+    two = insert(first, "main", 0, Exit())
+    assert (keys(empty.steps), keys(first.steps), keys(two.steps)) == ([], ["s1"], ["s2", "s1"])
     again = insert(delete(two, "s2"), "main", 99, Exit())
     assert keys(again.steps) == ["s1", "s3"]
 
 
 def test_lanes_are_lists() -> None:
-    made = draft((Branch(branches=[lane("b1", None)]), {"b1": [Wait()], "else": [Exit(), Exit()]}))
-    assert {name: keys(steps) for name, steps in lists(made).items()} == {
+    new_draft = draft((Branch(branches=[lane("b1", None)]), {"b1": [Wait()], "else": [Exit(), Exit()]}))
+    assert {name: keys(steps) for name, steps in lists(new_draft).items()} == {
         "main": ["s1"],
         "s1.b1": ["s2"],
         "s1.else": ["s3", "s4"],
     }
-    assert locate(made, "s4")[:2] == ("s1.else", 1)
-    assert [key for _, _, step in walk(delete(made, "s1").steps) for key in step.key] == []
-    assert lane_label(find(made, "s1"), "else") == "Else"
+    assert locate(new_draft, "s4")[:2] == ("s1.else", 1)
+    assert [key for _, _, step in walk(delete(new_draft, "s1").steps) for key in step.key] == []
+    assert lane_label(find(new_draft, "s1"), "else") == "Else"
 
 
 def test_move_counts_positions_as_they_stand_before_it() -> None:
-    made = draft(Exit(), Exit(), Exit(), Exit())
-    assert keys(move(made, "s1", "main", 2).steps) == ["s2", "s1", "s3", "s4"]
-    assert keys(move(made, "s1", "main", 1).steps) == ["s1", "s2", "s3", "s4"]
-    assert keys(move(made, "s4", "main", 0).steps) == ["s4", "s1", "s2", "s3"]
-    assert keys(nudge(made, "s2", "up").steps) == ["s2", "s1", "s3", "s4"]
-    assert keys(nudge(made, "s2", "down").steps) == ["s1", "s3", "s2", "s4"]
-    assert keys(nudge(made, "s4", "down").steps) == keys(nudge(made, "s1", "up").steps) == keys(made.steps)
+    new_draft = draft(Exit(), Exit(), Exit(), Exit())
+    assert keys(move(new_draft, "s1", "main", 2).steps) == ["s2", "s1", "s3", "s4"]
+    assert keys(move(new_draft, "s1", "main", 1).steps) == ["s1", "s2", "s3", "s4"]
+    assert keys(move(new_draft, "s4", "main", 0).steps) == ["s4", "s1", "s2", "s3"]
+    assert keys(nudge(new_draft, "s2", "up").steps) == ["s2", "s1", "s3", "s4"]
+    assert keys(nudge(new_draft, "s2", "down").steps) == ["s1", "s3", "s2", "s4"]
+    assert (
+        keys(nudge(new_draft, "s4", "down").steps)
+        == keys(nudge(new_draft, "s1", "up").steps)
+        == keys(new_draft.steps)
+    )
 
 
 def test_a_branch_does_not_move_into_itself() -> None:
-    made = draft((Branch(branches=[lane("b1", None)]), {"b1": [Branch()]}), Exit())
+    new_draft = draft((Branch(branches=[lane("b1", None)]), {"b1": [Branch()]}), Exit())
     for target in ("s1.b1", "s1.else", "s2.else"):
         with pytest.raises(DraftError, match="own lanes"):
-            move(made, "s1", target, 0)
-    assert keys(find(move(made, "s3", "s2.else", 0), "s2").lanes["else"]) == ["s3"]
+            move(new_draft, "s1", target, 0)
+    assert keys(find(move(new_draft, "s3", "s2.else", 0), "s2").lanes["else"]) == ["s3"]
 
 
 def test_update_keeps_kind_and_never_drops_steps() -> None:
-    made = draft((Branch(branches=[lane("b1", None)]), {"b1": [Exit()]}))
+    new_draft = draft((Branch(branches=[lane("b1", None)]), {"b1": [Exit()]}))
     with pytest.raises(DraftError, match="keeps its kind"):
-        update(made, "s1", Exit())
+        update(new_draft, "s1", Exit())
     with pytest.raises(DraftError, match="still has steps"):
-        update(made, "s1", Branch())
+        update(new_draft, "s1", Branch())
     with pytest.raises(DraftError, match="same key"):
-        update(made, "s1", Branch(branches=[lane("b1", None), lane("b1", None)]))
-    wider = update(made, "s1", Branch(branches=[lane("b2", None), lane("b1", None)]), name="Where?", note="n")
+        update(new_draft, "s1", Branch(branches=[lane("b1", None), lane("b1", None)]))
+    wider = update(
+        new_draft, "s1", Branch(branches=[lane("b2", None), lane("b1", None)]), name="Where?", note="n"
+    )
     assert (wider.steps[0].name, list(wider.steps[0].lanes)) == ("Where?", ["b2", "b1", "else"])
     assert new_lane_key(Branch(branches=[lane("b7", None)])) == "b8"
 
@@ -89,15 +95,15 @@ def test_update_keeps_kind_and_never_drops_steps() -> None:
 @pytest.mark.parametrize(
     "edit",
     [
-        lambda made: find(made, "s9"),
-        lambda made: insert(made, "s1.b1", 0, Exit()),
-        lambda made: insert(made, "nowhere", 0, Exit()),
-        lambda made: move(made, "s9", "main", 0),
-        lambda made: move(made, "s1", "s1.zz", 0),
-        lambda made: delete(made, "s9"),
-        lambda made: update(made, "s9", Exit()),
-        lambda made: update_trigger(made, "t9", Manual()),
-        lambda made: delete_trigger(made, "t9"),
+        lambda draft_: find(draft_, "s9"),
+        lambda draft_: insert(draft_, "s1.b1", 0, Exit()),
+        lambda draft_: insert(draft_, "nowhere", 0, Exit()),
+        lambda draft_: move(draft_, "s9", "main", 0),
+        lambda draft_: move(draft_, "s1", "s1.zz", 0),
+        lambda draft_: delete(draft_, "s9"),
+        lambda draft_: update(draft_, "s9", Exit()),
+        lambda draft_: update_trigger(draft_, "t9", Manual()),
+        lambda draft_: delete_trigger(draft_, "t9"),
     ],
 )
 def test_what_is_not_there_is_said(edit: Callable[[Draft], Any]) -> None:
@@ -107,11 +113,11 @@ def test_what_is_not_there_is_said(edit: Callable[[Draft], Any]) -> None:
 
 
 def test_triggers() -> None:
-    made = add_trigger(add_trigger(Draft(), ContactCreated()), TagAdded(tag=VIP))
-    assert [trigger.key for trigger in made.triggers] == ["t1", "t2"]
-    made = update_trigger(made, "t1", Manual())
-    assert made.triggers[0] == Manual(key="t1")
-    assert [trigger.key for trigger in delete_trigger(made, "t1").triggers] == ["t2"]
+    new_draft = add_trigger(add_trigger(Draft(), ContactCreated()), TagAdded(tag=VIP))
+    assert [trigger.key for trigger in new_draft.triggers] == ["t1", "t2"]
+    new_draft = update_trigger(new_draft, "t1", Manual())
+    assert new_draft.triggers[0] == Manual(key="t1")
+    assert [trigger.key for trigger in delete_trigger(new_draft, "t1").triggers] == ["t2"]
 
 
 def test_limits() -> None:
@@ -121,11 +127,11 @@ def test_limits() -> None:
         at = f"s{nested.next_key - 1}.else"
     with pytest.raises(DraftError, match="deep"):
         insert(nested, at, 0, Branch())
-    made = Draft()
+    new_draft = Draft()
     for _ in range(20):
-        made = add_trigger(made, Manual())
+        new_draft = add_trigger(new_draft, Manual())
     with pytest.raises(DraftError, match="at most 20 triggers"):
-        add_trigger(made, Manual())
+        add_trigger(new_draft, Manual())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -219,8 +225,8 @@ class Editing(RuleBasedStateMachine):
 
     @invariant()
     def is_well_formed(self) -> None:
-        found = [step.key for _, _, step in walk(self.draft.steps)]
-        assert len(found) == len(set(found))
+        step_keys = [step.key for _, _, step in walk(self.draft.steps)]
+        assert len(step_keys) == len(set(step_keys))
         for _, _, step in walk(self.draft.steps):
             assert list(step.lanes) == lane_keys(step.config)
 
@@ -237,11 +243,11 @@ TestEditing.settings = settings(max_examples=40, stateful_step_count=20, deadlin
 
 
 def test_rows_hold_goals_apart_and_notes_in_the_config() -> None:
-    made = draft(Goal(name="Bought", filter=ask("tags", "any_of", [str(VIP)])), AddTag(tag=VIP))
-    made = update(made, "s2", AddTag(tag=VIP), note="why")
-    actions, conditions, goals = rows_of(made)
+    new_draft = draft(Goal(name="Bought", filter=ask("tags", "any_of", [str(VIP)])), AddTag(tag=VIP))
+    new_draft = update(new_draft, "s2", AddTag(tag=VIP), note="why")
+    actions, conditions, goals = rows_of(new_draft)
     assert actions[0].config == {"kind": "goal"}
     assert (goals[0].step_key, goals[0].name, goals[0].config["on_unmet"]) == ("s1", "Bought", "end")
     assert actions[1].config == {"kind": "add_tag", "tag": str(VIP), "note": "why"}
     assert conditions[0].role == "trigger"
-    assert draft_of(actions, conditions, goals, msgspec.to_builtins(Settings()), 3) == made
+    assert draft_of(actions, conditions, goals, msgspec.to_builtins(Settings()), 3) == new_draft

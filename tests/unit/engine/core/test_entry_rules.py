@@ -51,13 +51,15 @@ def test_the_index_gives_each_workflow_once_and_only_those_that_listen() -> None
     both = program(Exit(), triggers=[TagAdded(key="t1", tag=VIP), TagAdded(key="t2", tag=VIP)])
     deaf = program(Exit(), triggers=[TagAdded(key="t1", tag=VIP, sources=[Source.IMPORT])], workflow_id=OTHER)
     index = TriggerIndex([both, deaf])
-    assert [(found.program, found.triggers) for found in index.candidates(VIP_ADDED)] == [(both, [0, 1])]
+    assert [(candidate.program, candidate.triggers) for candidate in index.candidates(VIP_ADDED)] == [
+        (both, [0, 1])
+    ]
     assert len(index.candidates(VIP_ADDED, any_source=True)) == 2
     assert index.candidates(event("tag.added", "workflow", tag_id=str(VIP))) == []
     # Two of its fields changed at once, and it stands under both.
     twice = program(Exit(), triggers=[ContactUpdated(fields=["city", "state"])])
     changed = event("contact.updated", changes={"city": [1, 2], "state": [1, 2]})
-    assert [found.triggers for found in TriggerIndex([twice]).candidates(changed)] == [[0]]
+    assert [candidate.triggers for candidate in TriggerIndex([twice]).candidates(changed)] == [[0]]
 
 
 def verdict(
@@ -65,15 +67,19 @@ def verdict(
     history: History | None = None,
     accepting: bool = True,
     entry: Filter | None = None,
-    asked: Filter | None = None,
+    entry_filter: Filter | None = None,
     settings: Settings | None = None,
     **person: Any,
 ) -> tuple[Verdict, dict[str, Any]]:
     goal = Goal(filter=ask("tags", "any_of", [str(COLD)]))
-    made = program(
-        Exit(), goal, triggers=[TagAdded(key="t1", tag=VIP, filter=asked)], entry=entry, settings=settings
+    compiled_program = program(
+        Exit(),
+        goal,
+        triggers=[TagAdded(key="t1", tag=VIP, filter=entry_filter)],
+        entry=entry,
+        settings=settings,
     )
-    [candidate] = TriggerIndex([made]).candidates(happened, any_source=True)
+    [candidate] = TriggerIndex([compiled_program]).candidates(happened, any_source=True)
     decided = decide_entry(
         candidate, happened, history or History(), someone(**person), NOW, accepting=accepting
     )
@@ -88,7 +94,7 @@ def before(**ago: float) -> History:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("arguments", "expected"),
     [
         ({}, "enrolled"),
         ({"accepting": False}, "workflow_paused"),
@@ -98,7 +104,7 @@ def before(**ago: float) -> History:
         ({"history": History(entries_last_hour=20)}, "loop_guard"),
         ({"history": History(entries_anywhere=99)}, "enrolled"),
         ({"history": History(entries_anywhere=100)}, "loop_guard"),
-        ({"asked": ask("city", "is", "Rome"), "city": "Paris"}, "filter_false"),
+        ({"entry_filter": ask("city", "is", "Rome"), "city": "Paris"}, "filter_false"),
         ({"entry": ask("city", "is", "Rome"), "city": "Paris"}, "filter_false"),
         ({"history": History(frozenset({""}), True)}, "already_active"),
         ({"history": before(days=9)}, "reentry_once"),
@@ -107,14 +113,14 @@ def before(**ago: float) -> History:
         ({"tags": {COLD}}, "goal_already_met"),
     ],
 )
-def test_verdicts(given: dict[str, Any], expected: str) -> None:
-    assert verdict(**given)[0].value == expected
+def test_verdicts(arguments: dict[str, Any], expected: str) -> None:
+    assert verdict(**arguments)[0].value == expected
 
 
 def test_the_values_seen_are_kept() -> None:
-    asked = every(ask("city", "is", "Rome"), ask("tags", "any_of", [*TAGS]), ask("created_at", "today"))
-    found, detail = verdict(entry=asked, city="Paris", tags={VIP}, created_at=NOW)
-    assert found is Verdict.FILTER_FALSE
+    condition = every(ask("city", "is", "Rome"), ask("tags", "any_of", [*TAGS]), ask("created_at", "today"))
+    code, detail = verdict(entry=condition, city="Paris", tags={VIP}, created_at=NOW)
+    assert code is Verdict.FILTER_FALSE
     assert detail == {
         "source": "user",
         "trigger": "t1",
@@ -124,13 +130,13 @@ def test_the_values_seen_are_kept() -> None:
 
 
 def test_the_first_trigger_that_lets_somebody_in_counts() -> None:
-    made = program(
+    compiled_program = program(
         Exit(),
         triggers=[
             TagAdded(key="t1", tag=VIP, filter=ask("city", "is", "Rome")),
             TagAdded(key="t2", tag=VIP),
         ],
     )
-    [candidate] = TriggerIndex([made]).candidates(VIP_ADDED)
+    [candidate] = TriggerIndex([compiled_program]).candidates(VIP_ADDED)
     decided = decide_entry(candidate, VIP_ADDED, History(), someone(), NOW)
     assert (decided.verdict, decided.detail["trigger"]) == (Verdict.ENROLLED, "t2")

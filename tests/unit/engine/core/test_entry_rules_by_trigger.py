@@ -102,8 +102,8 @@ def decide(
     trigger: Trigger, happened: Event, history: History | None = None, settings: Settings | None = None,
     steps: tuple[Any, ...] = (Exit(),), cap: int = 0, **person: Any,
 ) -> Any:  # fmt: skip
-    made = program(*steps, triggers=[trigger], settings=settings)
-    [candidate] = TriggerIndex([made]).candidates(happened)
+    compiled_program = program(*steps, triggers=[trigger], settings=settings)
+    [candidate] = TriggerIndex([compiled_program]).candidates(happened)
     return decide_entry(
         candidate, happened, history or History(), someone(**person), NOW, entries_last_day=cap
     )
@@ -149,22 +149,25 @@ def test_no_trigger_bypasses_reentry(
 
 
 def test_somebody_whom_publishing_lets_in_is_under_the_same_rules() -> None:
-    asked = event("enrollment.requested", "user", workflow_id=str(WORKFLOW), audience=True)
-    made = program(Exit(), triggers=[ContactUpdated(key="t1")])
-    [candidate] = TriggerIndex([made]).candidates(asked)
+    requested = event("enrollment.requested", "user", workflow_id=str(WORKFLOW), audience=True)
+    compiled_program = program(Exit(), triggers=[ContactUpdated(key="t1")])
+    [candidate] = TriggerIndex([compiled_program]).candidates(requested)
     assert candidate.audience
     assert candidate.triggers == []
-    entered = decide_entry(candidate, asked, History(), someone(), NOW)
+    entered = decide_entry(candidate, requested, History(), someone(), NOW)
     assert entered.verdict is Verdict.ENROLLED
     assert entered.detail["audience"] is True
-    assert decide_entry(candidate, asked, LIVE, someone(), NOW).verdict is Verdict.ALREADY_ACTIVE
-    assert TriggerIndex([made]).candidates(event("enrollment.requested", workflow_id=str(WORKFLOW))) == []
+    assert decide_entry(candidate, requested, LIVE, someone(), NOW).verdict is Verdict.ALREADY_ACTIVE
+    assert (
+        TriggerIndex([compiled_program]).candidates(event("enrollment.requested", workflow_id=str(WORKFLOW)))
+        == []
+    )
 
 
 def test_published_for_those_alone_hears_nothing_later_but_a_person() -> None:
     alone = Settings(audience=Audience.CURRENT_ONLY)
-    made = program(Exit(), triggers=[ContactUpdated(key="t1"), Manual(key="t2")], settings=alone)
-    index = TriggerIndex([made])
+    compiled_program = program(Exit(), triggers=[ContactUpdated(key="t1"), Manual(key="t2")], settings=alone)
+    index = TriggerIndex([compiled_program])
     assert index.candidates(plan("a", "b")) == []
     assert len(index.candidates(event("enrollment.requested", workflow_id=str(WORKFLOW)))) == 1
 
@@ -192,14 +195,14 @@ def test_one_live_entry_per_key() -> None:
 )
 def test_entry_keys(body: Any, key: str) -> None:
     settings = Settings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="event.k")
-    made = program(Exit(), triggers=[InboundWebhook(key="t1")], settings=settings)
-    assert entry_key(made, event("webhook.received", trigger=MINE, body=body), someone()) == key
+    compiled_program = program(Exit(), triggers=[InboundWebhook(key="t1")], settings=settings)
+    assert entry_key(compiled_program, event("webhook.received", trigger=MINE, body=body), someone()) == key
 
 
 def test_a_key_that_is_too_long_stays_its_own() -> None:
     settings = Settings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="city")
-    made = program(Exit(), triggers=[ContactUpdated(key="t1")], settings=settings)
-    keys = {entry_key(made, plan("a", "b"), someone(city="x" * 300 + end)) for end in "ab"}
+    compiled_program = program(Exit(), triggers=[ContactUpdated(key="t1")], settings=settings)
+    keys = {entry_key(compiled_program, plan("a", "b"), someone(city="x" * 300 + end)) for end in "ab"}
     assert len(keys) == 2
     assert max(map(len, keys)) <= 200
 
@@ -227,8 +230,8 @@ RECEIPT = SendEmail(subject="Hi", body="Hi", transactional=True)
 def test_who_denied_every_channel_is_not_let_in_to_be_written_to(
     steps: tuple[Any, ...], person: dict[str, str], expected: Verdict
 ) -> None:
-    made = program(*steps, triggers=[ContactUpdated(key="t1")])
-    [candidate] = TriggerIndex([made]).candidates(plan("a", "b"))
+    compiled_program = program(*steps, triggers=[ContactUpdated(key="t1")])
+    [candidate] = TriggerIndex([compiled_program]).candidates(plan("a", "b"))
     facts = someone()
     facts.values.update(person)
     assert decide_entry(candidate, plan("a", "b"), History(), facts, NOW).verdict is expected
@@ -247,8 +250,8 @@ def test_the_cap_of_a_day() -> None:
 
 
 def test_a_contact_who_is_gone_enters_nothing() -> None:
-    made = program(Exit(), triggers=[ContactUpdated(key="t1")])
-    [candidate] = TriggerIndex([made]).candidates(plan("a", "b"))
+    compiled_program = program(Exit(), triggers=[ContactUpdated(key="t1")])
+    [candidate] = TriggerIndex([compiled_program]).candidates(plan("a", "b"))
     decided = decide_entry(candidate, plan("a", "b"), History(), None, NOW)
     assert (decided.verdict, decided.detail["contact"]) == (Verdict.SUPPRESSED, "deleted")
 
@@ -262,8 +265,8 @@ def test_what_an_enrollment_carries() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "found"),
+    ("path", "value"),
     [("a.0.b", 1), ("a.1.b", None), ("a.b", None), ("a.0.b.c", None), ("", None), ("c", "x")],
 )
-def test_paths(path: str, found: object) -> None:
-    assert at_path({"a": [{"b": 1}], "c": "x"}, path) == found
+def test_paths(path: str, value: object) -> None:
+    assert at_path({"a": [{"b": 1}], "c": "x"}, path) == value

@@ -50,10 +50,10 @@ def test_goals_of_lanes_not_entered_do_not_listen() -> None:
 
 
 def test_the_nearest_met_goal_first_then_the_next() -> None:
-    made = program(
+    compiled_program = program(
         Wait(), Goal(filter=ask("city", "is", "x")), Exit(), Goal(filter=BOUGHT), Exit(), Goal(filter=BOUGHT)
     )
-    story = Story(made, someone(tags={VIP}))
+    story = Story(compiled_program, someone(tags={VIP}))
     assert story.go().goal_key == "s6"
     assert [outcome for _, _, outcome in story.path] == [
         "skipped",
@@ -75,12 +75,14 @@ def test_a_goal_not_met(policy: Any, expected: tuple[str, str]) -> None:
 
 
 def test_a_goal_waits_until_met_or_over() -> None:
-    made = program(Goal(filter=BOUGHT, on_unmet="wait", amount=2, unit=Unit.HOURS), AddTag(tag=COLD))
-    story = Story(made, someone())
+    compiled_program = program(
+        Goal(filter=BOUGHT, on_unmet="wait", amount=2, unit=Unit.HOURS), AddTag(tag=COLD)
+    )
+    story = Story(compiled_program, someone())
     decision = story.go()
     assert (decision.wait_reason, decision.due_at) == (WaitReason.CONDITION, NOW + timedelta(hours=2))
     assert not story.go(hours=1).moved
-    over = Story(made, someone())
+    over = Story(compiled_program, someone())
     over.go()
     assert ended(over.go(hours=2)) == ("incomplete", "finished")
     assert over.path == [(1, "s1", "unmet")]
@@ -93,9 +95,9 @@ def test_completed_by_a_goal_stays_so_when_the_filter_turns_false_again() -> Non
     story = Story(program(Goal(filter=BOUGHT), RemoveTag(tag=VIP), Wait(), Exit()), someone(tags={VIP}))
     assert story.go().goal_key == "s1"
     assert story.state.goal_key == "s1"
-    made = Story(program(Goal(filter=BOUGHT), RemoveTag(tag=VIP), Wait()), someone(tags={VIP}))
-    made.go()
-    assert ended(made.go(days=1)) == ("completed", "goal_met")
+    first_story = Story(program(Goal(filter=BOUGHT), RemoveTag(tag=VIP), Wait()), someone(tags={VIP}))
+    first_story.go()
+    assert ended(first_story.go(days=1)) == ("completed", "goal_met")
 
 
 @pytest.mark.parametrize("policy", ["end", "wait"])

@@ -28,8 +28,8 @@ def written(source: str, output: Output = Output.TEXT, **values: object) -> str:
 
 @pytest.mark.parametrize("tag", ["{{ unsubscribe_url }}", '{{unsubscribe_url | default: "x"}}'])
 def test_the_unsubscribe_link_waits_for_the_sending(tag: str) -> None:
-    made = compile_template(f"{{{{ contact.first_name }}}}: {tag}", FIELDS, Output.EMAIL)
-    assert made.render(someone(first_name="Ann")) == "Ann: {{ unsubscribe_url }}"
+    template = compile_template(f"{{{{ contact.first_name }}}}: {tag}", FIELDS, Output.EMAIL)
+    assert template.render(someone(first_name="Ann")) == "Ann: {{ unsubscribe_url }}"
     assert ("unsubscribe_url", "Unsubscribe link") in tag_names(FIELDS, Output.EMAIL)
     assert used_fields(f"{tag} {{{{ contact.city }}}}", FIELDS, Output.EMAIL) == {"city"}
 
@@ -150,11 +150,11 @@ def test_answers_must_be_kept_by_a_step() -> None:
 
 
 def test_the_owner_is_shown_by_name() -> None:
-    made = compile_template("{{ contact.owner | default: 'nobody' }}", FIELDS)
+    template = compile_template("{{ contact.owner | default: 'nobody' }}", FIELDS)
     facts = someone()
-    assert made.render(facts) == "nobody"
+    assert template.render(facts) == "nobody"
     facts.values["owner"], facts.users = str(CONTACT), {str(CONTACT): "Ada"}
-    assert made.render(facts) == "Ada"
+    assert template.render(facts) == "Ada"
 
 
 class Counting(dict[str, str]):
@@ -170,12 +170,12 @@ class Counting(dict[str, str]):
 @pytest.mark.parametrize("output", list(Output))
 def test_a_text_ends_where_it_is_too_long(output: Output) -> None:
     """What would come after that is not even read."""
-    facts, said = someone(), Counting(big="x" * 100_000)
-    facts.data = {"event": said}
-    made = compile_template("{{ event.big }}" * 200, FIELDS, output, name="header X-Big")
+    facts, counting = someone(), Counting(big="x" * 100_000)
+    facts.data = {"event": counting}
+    template = compile_template("{{ event.big }}" * 200, FIELDS, output, name="header X-Big")
     with pytest.raises(TextTooLong, match=r"^The header X-Big is longer than 600,000 characters .* Shorten"):
-        made.render(facts)
-    assert said.reads == 7
+        template.render(facts)
+    assert counting.reads == 7
 
 
 def test_the_limit_is_of_the_text_as_it_goes_out() -> None:

@@ -66,7 +66,7 @@ def test_who_fits_no_longer_because_time_passed_leaves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "looked_at"),
+    ("condition", "looked_at"),
     [
         (ask("tags", "any_of", [str(VIP)]), False),
         (ask(DAY, "before", "2027-01-01"), False),
@@ -76,8 +76,8 @@ def test_who_fits_no_longer_because_time_passed_leaves() -> None:
         (ask("history", "happened", ["tag.added", 1, "7 days"]), True),
     ],
 )
-def test_only_who_is_asked_for_the_time_is_looked_at(asked: Filter, looked_at: bool) -> None:
-    story = Story(program(FAR, Goal(filter=asked)), someone())
+def test_only_who_is_asked_for_the_time_is_looked_at(condition: Filter, looked_at: bool) -> None:
+    story = Story(program(FAR, Goal(filter=condition)), someone())
     first = story.go()
     assert first.due_at == (NOW + QUARTER if looked_at else first.wait_until)
 

@@ -60,18 +60,21 @@ def test_the_document_is_canonical_and_comes_back() -> None:
 
 
 def test_a_version_does_not_follow_its_draft() -> None:
-    made = draft(AddTag(tag=VIP))
-    version = freeze(made, WORKFLOW, 1)
-    made.steps.clear()
+    new_draft = draft(AddTag(tag=VIP))
+    version = freeze(new_draft, WORKFLOW, 1)
+    new_draft.steps.clear()
     assert len(version.steps) == 1
 
 
 def test_lanes_meet_again_after_the_branch() -> None:
-    made = program(BRANCHED, Goal(filter=CA))  # s1 with s2, s3 and s4 inside, then s5
-    after = {node.key: made.nodes[node.after].key if node.after != END else None for node in made.nodes}
+    compiled_program = program(BRANCHED, Goal(filter=CA))  # s1 with s2, s3 and s4 inside, then s5
+    after = {
+        node.key: compiled_program.nodes[node.after].key if node.after != END else None
+        for node in compiled_program.nodes
+    }
     assert after == {"s1": "s5", "s2": "s3", "s3": "s5", "s4": "s5", "s5": None}
-    branch = made.nodes[made.by_key["s1"]]
-    assert [(key, made.nodes[start].key) for key, _, start in branch.lanes] == [
+    branch = compiled_program.nodes[compiled_program.by_key["s1"]]
+    assert [(key, compiled_program.nodes[start].key) for key, _, start in branch.lanes] == [
         ("b1", "s2"),
         ("b2", "s5"),
         ("else", "s4"),
@@ -79,8 +82,10 @@ def test_lanes_meet_again_after_the_branch() -> None:
 
 
 def test_goals_ahead_are_those_that_certainly_come() -> None:
-    made = program(Exit(), BRANCHED, Goal(filter=CA), Exit())  # s1; s2 with s3, s4 and s5; s6; s7
-    ahead = {node.key: [made.nodes[goal].key for goal in node.goals] for node in made.nodes}
+    compiled_program = program(Exit(), BRANCHED, Goal(filter=CA), Exit())  # s1; s2 with s3, s4 and s5; s6; s7
+    ahead = {
+        node.key: [compiled_program.nodes[goal].key for goal in node.goals] for node in compiled_program.nodes
+    }
     assert ahead == {
         "s1": ["s6"],
         "s2": ["s6"],
@@ -90,12 +95,12 @@ def test_goals_ahead_are_those_that_certainly_come() -> None:
         "s6": ["s6"],
         "s7": [],
     }
-    assert made.last_goal is not None
-    assert made.last_goal.key == "s6"
+    assert compiled_program.last_goal is not None
+    assert compiled_program.last_goal.key == "s6"
 
 
 def test_references() -> None:
-    made = program(
+    compiled_program = program(
         AddTag(tag=VIP),
         AddTag(),
         UpdateField(field="city", value="{{ contact.score }}"),
@@ -105,28 +110,28 @@ def test_references() -> None:
         triggers=[TagAdded(tag=LATE), ContactUpdated(fields=["website"], filter=ask("county", "empty"))],
         entry=ask("country", "is", "US"),
     )
-    found = references(made.version, FIELDS)
-    assert found.tags == {VIP, COLD, LATE}
-    assert found.fields == {
+    used = references(compiled_program.version, FIELDS)
+    assert used.tags == {VIP, COLD, LATE}
+    assert used.fields == {
         *("city", "first_name", "company", "phone", "state", "tags", "county", "country", "website"),
         f"custom.{SCORE}",
     }
 
 
 def test_what_a_setting_keeps_for_another_choice_is_not_used() -> None:
-    made = draft(
+    new_draft = draft(
         UpdateField(field="city", value="x", source="county"),
         AssignOwner(mode="nobody", users=[ANN]),
         CreateTask(title="x", assignee="owner", user=ANN),
         Notify(to="owner", users=[ANN], title="x"),
     )
-    found = references(made, FIELDS)
-    assert found.users == frozenset()
-    assert found.fields == {"city"}
+    used = references(new_draft, FIELDS)
+    assert used.users == frozenset()
+    assert used.fields == {"city"}
 
 
 @pytest.mark.parametrize(
-    "made",
+    "new_draft",
     [
         draft(UpdateField(field="owner", value=f" {str(ANN).upper()} ")),
         Draft(triggers=[FieldChanged(field="owner", before_is="value", before=str(ANN))]),
@@ -137,12 +142,12 @@ def test_what_a_setting_keeps_for_another_choice_is_not_used() -> None:
         Draft(entry=ask("owner", "is", ANN.hex)),
     ],
 )
-def test_people_who_are_named(made: Draft) -> None:
-    assert references(made, FIELDS).users == {ANN}
+def test_people_who_are_named(new_draft: Draft) -> None:
+    assert references(new_draft, FIELDS).users == {ANN}
 
 
 @pytest.mark.parametrize(
-    ("made", "named"),
+    ("new_draft", "named"),
     [
         (draft(Goal(filter=ask(PLAN_KEY, "any_of", ["free", "pro"]))), True),
         (draft(Goal(filter=ask("history", "changed_to", [PLAN_KEY, "PRO", "7 days"]))), True),
@@ -154,8 +159,8 @@ def test_people_who_are_named(made: Draft) -> None:
         (Draft(entry=ask(PLAN_KEY, "none_of", ["team"])), False),
     ],
 )
-def test_who_names_an_option(made: Draft, named: bool) -> None:
-    assert names_option(made, PLAN_KEY, ["pro"]) is named
+def test_who_names_an_option(new_draft: Draft, named: bool) -> None:
+    assert names_option(new_draft, PLAN_KEY, ["pro"]) is named
 
 
 def test_a_version_whose_field_is_gone_says_which_step() -> None:

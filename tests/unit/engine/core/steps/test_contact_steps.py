@@ -35,10 +35,10 @@ from tests.support.engine_kit import MEMBER, MOTTO, NEW, NOW, SCORE, SENT, SINCE
 ADA, BOB, EVE = (UUID(int=number) for number in (501, 502, 503))
 TEAM = [ADA, BOB, EVE]
 OTHER = UUID(int=101)
-POINTS, SURE, DAY, TEXT = (f"custom.{one}" for one in (SCORE, MEMBER, SINCE, MOTTO))
+POINTS, SURE, DAY, TEXT = (f"custom.{field_id}" for field_id in (SCORE, MEMBER, SINCE, MOTTO))
 
 
-def told(*steps: StepConfig, around: Around | None = None, **values: Any) -> Story:
+def run_story(*steps: StepConfig, around: Around | None = None, **values: Any) -> Story:
     story = Story(program(*steps), someone(**values), around)
     story.go()
     return story
@@ -46,14 +46,14 @@ def told(*steps: StepConfig, around: Around | None = None, **values: Any) -> Sto
 
 def why(story: Story) -> str:
     """The reason of the only skipped step."""
-    found = [
+    reasons = [
         row.detail["reason"]
-        for made in story.decisions
-        for row in made.executions
+        for decision in story.decisions
+        for row in decision.executions
         if row.outcome == "skipped"
     ]
-    assert len(found) == 1
-    return str(found[0])
+    assert len(reasons) == 1
+    return str(reasons[0])
 
 
 # Fields
@@ -65,7 +65,7 @@ def why(story: Story) -> str:
 )
 def test_adding(before: float | None, added: str, after: float) -> None:
     values: dict[str, Any] = {} if before is None else {"score": before}
-    story = told(UpdateField(field=POINTS, operation="add", value=added), **values)
+    story = run_story(UpdateField(field=POINTS, operation="add", value=added), **values)
     assert story.decisions[-1].fields == {POINTS: after}
 
 
@@ -79,7 +79,7 @@ def test_adding(before: float | None, added: str, after: float) -> None:
     ],
 )
 def test_what_cannot_be_added_or_copied_fails(step: StepConfig, error: str) -> None:
-    decision = told(step, score=999_999_999_999_999, state="CA").decisions[-1]
+    decision = run_story(step, score=999_999_999_999_999, state="CA").decisions[-1]
     assert (decision.status, decision.fields) == ("failed", {})
     assert error in str(decision.error)
 
@@ -96,21 +96,21 @@ def test_what_cannot_be_added_or_copied_fails(step: StepConfig, error: str) -> N
     ],
 )
 def test_what_is_none_of_the_values_of_a_field_fails(step: StepConfig, error: str) -> None:
-    story = told(step, around=Around(members=list(TEAM)), city=str(OTHER), state="Mars")
+    story = run_story(step, around=Around(members=list(TEAM)), city=str(OTHER), state="Mars")
     assert (story.decisions[-1].status, story.decisions[-1].fields) == ("failed", {})
     assert error in str(story.decisions[-1].error)
-    assert told(UpdateField(field="owner", value=str(ADA)), around=Around(members=list(TEAM))).facts.values[
-        "owner"
-    ] == str(ADA)
+    assert run_story(
+        UpdateField(field="owner", value=str(ADA)), around=Around(members=list(TEAM))
+    ).facts.values["owner"] == str(ADA)
 
 
 def test_a_step_keeps_what_a_form_would() -> None:
-    def kept(field: str, value: str) -> object:
-        return told(UpdateField(field=field, value=value)).facts.values[field]
+    def stored(field: str, value: str) -> object:
+        return run_story(UpdateField(field=field, value=value)).facts.values[field]
 
-    assert kept("website", "x.test") == "https://x.test"
-    assert kept("phone", "504-621-8927") == "+15046218927"
-    assert kept("time_zone", "europe/rome") == "Europe/Rome"
+    assert stored("website", "x.test") == "https://x.test"
+    assert stored("phone", "504-621-8927") == "+15046218927"
+    assert stored("time_zone", "europe/rome") == "Europe/Rome"
     german = someone()
     german.region = "DE"
     story = Story(program(UpdateField(field="phone", value="030 901820")), german)
@@ -141,17 +141,17 @@ def test_copying(source: str, target: str, value: object, copied: object) -> Non
 
 def test_round_robin_takes_turns_across_people_and_versions_of_the_team() -> None:
     step, around = AssignOwner(mode="round_robin", users=TEAM), Around(members=list(TEAM))
-    owners = [told(step, around=around).facts.values["owner"] for _ in range(4)]
+    owners = [run_story(step, around=around).facts.values["owner"] for _ in range(4)]
     assert owners == [str(ADA), str(BOB), str(EVE), str(ADA)]
     assert around.states == {"s1": {"next": 1}}
     around.members.remove(BOB)  # who is gone is passed over
-    assert [told(step, around=around).facts.values["owner"] for _ in range(2)] == [str(EVE), str(ADA)]
+    assert [run_story(step, around=around).facts.values["owner"] for _ in range(2)] == [str(EVE), str(ADA)]
 
 
 def test_least_busy_sees_those_before_in_the_batch() -> None:
     around = Around(members=list(TEAM), owned={ADA: 3, BOB: 1, EVE: 2})
     step = AssignOwner(mode="least_busy")
-    owners = [told(step, around=around).facts.values["owner"] for _ in range(3)]
+    owners = [run_story(step, around=around).facts.values["owner"] for _ in range(3)]
     assert owners == [str(BOB), str(BOB), str(EVE)]
     assert around.owned == {ADA: 3, BOB: 3, EVE: 3}
     story = Story(program(step), someone(), around)
@@ -165,9 +165,9 @@ def test_an_owner_is_a_field_like_others() -> None:
     story = Story(program(AssignOwner(users=[ADA])), someone(), Around(members=list(TEAM)))
     change = story.go().changes[0]
     assert (change.kind, change.name, change.old, change.new) == ("field", "owner", None, str(ADA))
-    kept = Story(program(AssignOwner(users=[BOB], only_if_unassigned=True)), story.facts)
-    assert kept.go().fields == {}
-    assert why(kept) == "The contact has an owner."
+    unchanged = Story(program(AssignOwner(users=[BOB], only_if_unassigned=True)), story.facts)
+    assert unchanged.go().fields == {}
+    assert why(unchanged) == "The contact has an owner."
     away = Story(program(AssignOwner(mode="nobody")), story.facts)
     assert away.go().fields == {"owner": None}
     gone = Story(program(AssignOwner(users=[OTHER])), story.facts, Around(members=list(TEAM)))
@@ -190,37 +190,37 @@ def test_notes_and_tasks() -> None:
     assert decision.notes == ["Met Ann"]
     due = NOW.replace(hour=11)
     assert decision.tasks == [NewTask("Call Ann", "Rome", ADA, due)]
-    assert [(one.kind, one.name) for one in decision.changes] == [
+    assert [(change.kind, change.name) for change in decision.changes] == [
         ("note_added", "Met Ann"),
         ("task_added", "Call Ann"),
     ]
 
 
 def test_tasks_of_nobody() -> None:
-    story = told(CreateTask(title="x", has_due=False), CreateTask(title="y", assignee="user", user=BOB))
-    assert [(one.assignee, one.due_at is None) for one in story.decisions[0].tasks] == [
+    story = run_story(CreateTask(title="x", has_due=False), CreateTask(title="y", assignee="user", user=BOB))
+    assert [(task.assignee, task.due_at is None) for task in story.decisions[0].tasks] == [
         (None, True),
         (BOB, False),
     ]
-    assert "no title" in why(told(CreateTask(title="{{ contact.city }}")))
-    assert "empty" in why(told(AddNote(text="{{ contact.city }}")))
+    assert "no title" in why(run_story(CreateTask(title="{{ contact.city }}")))
+    assert "empty" in why(run_story(AddNote(text="{{ contact.city }}")))
 
 
 def test_consent_is_a_change_only_where_it_changes() -> None:
-    story = told(SetConsent(channel="sms", state="denied"), SetConsent(state="unknown"))
+    story = run_story(SetConsent(channel="sms", state="denied"), SetConsent(state="unknown"))
     assert story.decisions[0].fields == {"sms_consent": "denied"}
     change = story.decisions[0].changes[0]
     assert (change.name, change.old, change.new) == ("sms_consent", "unknown", "denied")
 
 
 def test_deleting_ends() -> None:
-    decision = told(DeleteContact(), AddTag(tag=VIP)).decisions[0]
+    decision = run_story(DeleteContact(), AddTag(tag=VIP)).decisions[0]
     assert (decision.status, decision.exit_reason, decision.delete) == ("exited", "subject_deleted", True)
     assert [row.step_key for row in decision.executions] == ["s1"]
 
 
 def test_other_workflows() -> None:
-    decision = told(
+    decision = run_story(
         AddToWorkflow(workflow=OTHER), RemoveFromWorkflow(workflow=OTHER), RemoveFromWorkflow()
     ).decisions[0]
     assert (decision.enter, decision.leave) == ([OTHER], [OTHER, None])
@@ -282,9 +282,16 @@ def test_a_text_that_grows_too_long_fails_its_step_and_does_nothing(step: StepCo
     facts.data = {"event": {"big": "x" * (LONGEST_RENDERED + 1)}}
     story = Story(program(step, AddNote(text="on")), facts, Around(members=TEAM))
     story.go()
-    [made] = story.decisions
-    assert (made.status, [row.outcome for row in made.executions]) == (Status.FAILED, ["failed"])
-    assert f"The {name} is longer than" in (made.error or "")
-    done = (made.fields, made.changes, made.notes, made.tasks, made.effects, made.notifications)
+    [decision] = story.decisions
+    assert (decision.status, [row.outcome for row in decision.executions]) == (Status.FAILED, ["failed"])
+    assert f"The {name} is longer than" in (decision.error or "")
+    done = (
+        decision.fields,
+        decision.changes,
+        decision.notes,
+        decision.tasks,
+        decision.effects,
+        decision.notifications,
+    )
     assert not any(done)
-    assert not made.approvals
+    assert not decision.approvals

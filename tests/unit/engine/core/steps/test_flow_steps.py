@@ -97,16 +97,16 @@ def test_recurring_is_never_past() -> None:
 
 
 def test_an_event_or_none() -> None:
-    made = program(
+    compiled_program = program(
         (WaitFor(mode="event", event="tag.added", about=str(VIP), amount=2), BOTH), AddTag(tag=VIP)
     )
-    assert made.listens == {("tag.added", str(VIP)): (made.by_key["s1"],)}
-    heard = Story(made, someone())
+    assert compiled_program.listens == {("tag.added", str(VIP)): (compiled_program.by_key["s1"],)}
+    heard = Story(compiled_program, someone())
     assert (heard.go().wait_reason, heard.state.wait_until) == ("event", NOW + timedelta(days=2))
     assert not heard.go(hours=1).moved
     heard.go(heard=True)
     assert heard.path == [(1, "s1", "taken"), (2, "s2", "done"), (3, "s4", "done")]
-    late = Story(made, someone())
+    late = Story(compiled_program, someone())
     late.go()
     closed = late.go(days=2).closed[0]
     assert (closed.outcome, closed.detail) == ("taken", {"branch": TIMEOUT})
@@ -114,23 +114,25 @@ def test_an_event_or_none() -> None:
 
 
 def test_a_condition_on_arrival_later_or_never() -> None:
-    made = program((WaitFor(filter=BOUGHT, amount=1), BOTH))
-    assert made.watches
-    at_once = Story(made, someone(tags={VIP}))
+    compiled_program = program((WaitFor(filter=BOUGHT, amount=1), BOTH))
+    assert compiled_program.watches
+    at_once = Story(compiled_program, someone(tags={VIP}))
     at_once.go()
     assert at_once.path == [(1, "s1", "taken"), (2, "s2", "done")]
-    later = Story(made, someone())
+    later = Story(compiled_program, someone())
     assert later.go().wait_reason == "condition"
     later.facts.tags.add(VIP)
     assert later.go(hours=1).closed[0].detail == {"branch": MET}
-    never = Story(made, someone())
+    never = Story(compiled_program, someone())
     never.go()
     assert never.go(days=1).closed[0].detail == {"branch": TIMEOUT}
 
 
 def test_a_goal_ends_a_wait_for_something_else() -> None:
-    made = program((WaitFor(filter=ask("city", "is", "Rome"), amount=9), BOTH), Goal(filter=BOUGHT))
-    story = Story(made, someone())
+    compiled_program = program(
+        (WaitFor(filter=ask("city", "is", "Rome"), amount=9), BOTH), Goal(filter=BOUGHT)
+    )
+    story = Story(compiled_program, someone())
     story.go()
     story.facts.tags.add(VIP)
     assert story.go(hours=1).exit_reason == "goal_met"
@@ -145,43 +147,45 @@ QUESTION = Approval(
 
 
 def test_an_approval() -> None:
-    made = program((QUESTION, {"b1": [AddTag(tag=VIP)], TIMEOUT: [AddTag(tag=LATE)]}), AddTag(tag=COLD))
-    story = Story(made, someone(city="Rome"))
-    asked = story.go()
+    compiled_program = program(
+        (QUESTION, {"b1": [AddTag(tag=VIP)], TIMEOUT: [AddTag(tag=LATE)]}), AddTag(tag=COLD)
+    )
+    story = Story(compiled_program, someone(city="Rome"))
+    decision = story.go()
     due = NOW + timedelta(days=2)
-    assert asked.approvals == [
+    assert decision.approvals == [
         NewApproval(1, "s1", "Discount for Rome?", [("b1", "Yes"), ("b2", "b2")], [UUID(int=501)], due)
     ]
-    assert (asked.wait_reason, asked.due_at) == ("approval", due)
+    assert (decision.wait_reason, decision.due_at) == ("approval", due)
     assert not story.go(hours=1).moved
     story.go(answer="b1")
     assert story.path == [(1, "s1", "taken"), (2, "s2", "done"), (3, "s4", "done")]
-    empty_lane = Story(made, someone())
+    empty_lane = Story(compiled_program, someone())
     empty_lane.go()
     assert empty_lane.go(answer="b2").closed[0].detail == {"branch": "b2"}
-    silent = Story(made, someone())
+    silent = Story(compiled_program, someone())
     silent.go()
     silent.go(days=2)
     assert silent.facts.tags == {LATE, COLD}
-    odd = Story(made, someone())
+    odd = Story(compiled_program, someone())
     odd.go()
     assert "none of the options" in (odd.go(answer="b9").error or "")
 
 
 def test_a_drip_lets_in_as_many_as_it_says() -> None:
-    made, around = program(Drip(count=2, amount=1, unit=Unit.HOURS), AddTag(tag=VIP)), Around()
-    people = [Story(made, someone(), around) for _ in range(5)]
+    compiled_program, around = program(Drip(count=2, amount=1, unit=Unit.HOURS), AddTag(tag=VIP)), Around()
+    people = [Story(compiled_program, someone(), around) for _ in range(5)]
     reasons = [story.go().wait_reason for story in people]
     assert reasons == [None, None, *[WaitReason.DRIP_SLOT] * 3]
     assert [story.state.wait_until for story in people[2:]] == [NOW + timedelta(hours=n) for n in (1, 1, 2)]
-    assert made.steps_with_state == ["s1"]
+    assert compiled_program.steps_with_state == ["s1"]
     assert people[2].go(hours=1).status is Status.COMPLETED
     assert people[2].path == [(1, "s1", "passed"), (2, "s2", "done")]
 
 
 def test_slots_that_a_downtime_swallowed_are_taken_anew() -> None:
-    made, around = program(Drip(count=2, amount=1, unit=Unit.HOURS), AddTag(tag=VIP)), Around()
-    people = [Story(made, someone(), around) for _ in range(8)]
+    compiled_program, around = program(Drip(count=2, amount=1, unit=Unit.HOURS), AddTag(tag=VIP)), Around()
+    people = [Story(compiled_program, someone(), around) for _ in range(8)]
     for story in people:
         story.go()
     # Slots at 0, 0, 1, 1, 2, 2, 3, 3 hours; the engine comes back after three and a half.
@@ -203,13 +207,13 @@ def shares(*weights: int) -> Split:
 
 
 def test_a_split_is_fair_and_never_changes_its_mind() -> None:
-    made = program((shares(1, 0, 3), {"b1": [Exit()]}))
+    compiled_program = program((shares(1, 0, 3), {"b1": [Exit()]}))
     taken: Counter[str] = Counter()
     for number in range(4000):
-        one = replace(NEW, contact_id=UUID(int=number))
-        decision = advance(made, one, someone(), NOW)
+        newcomer = replace(NEW, contact_id=UUID(int=number))
+        decision = advance(compiled_program, newcomer, someone(), NOW)
         taken[decision.executions[0].detail["branch"]] += 1
-        again = advance(made, one, someone(), NOW + timedelta(days=1))
+        again = advance(compiled_program, newcomer, someone(), NOW + timedelta(days=1))
         assert again.executions[0].detail == decision.executions[0].detail
     assert taken["b1"] == 0
     assert 900 < taken["b0"] < 1100
@@ -229,12 +233,12 @@ def test_a_split_is_fair_and_never_changes_its_mind() -> None:
 def drawn(running: Program) -> list[str]:
     """The lane of each of a thousand contacts."""
     news = (replace(NEW, contact_id=UUID(int=number)) for number in range(1000))
-    return [advance(running, one, someone(), NOW).executions[0].detail["branch"] for one in news]
+    return [advance(running, newcomer, someone(), NOW).executions[0].detail["branch"] for newcomer in news]
 
 
 def test_splits_of_two_workflows_divide_people_independently() -> None:
-    one, other = (drawn(program(shares(1, 1), workflow_id=UUID(int=number))) for number in (71, 72))
-    together = Counter(zip(one, other, strict=True))
+    first, other = (drawn(program(shares(1, 1), workflow_id=UUID(int=number))) for number in (71, 72))
+    together = Counter(zip(first, other, strict=True))
     assert len(together) == 4
     assert all(200 < people < 300 for people in together.values()), (
         "a quarter each, if neither says the other"
@@ -242,8 +246,8 @@ def test_splits_of_two_workflows_divide_people_independently() -> None:
 
 
 def test_a_split_divides_people_alike_in_every_version() -> None:
-    made = draft(shares(1, 1))
-    first, second = (compile_version(freeze(made, WORKFLOW, number), FIELDS) for number in (1, 2))
+    new_draft = draft(shares(1, 1))
+    first, second = (compile_version(freeze(new_draft, WORKFLOW, number), FIELDS) for number in (1, 2))
     assert drawn(first) == drawn(second)
 
 
@@ -259,8 +263,10 @@ def test_going_forwards_into_a_lane_and_out_of_it() -> None:
 
 
 def test_going_back_with_a_wait_between() -> None:
-    made = program(Wait(amount=1, unit=Unit.HOURS), AddTag(tag=VIP), RemoveTag(tag=VIP), GoTo(step="s1"))
-    story = Story(made, someone())
+    compiled_program = program(
+        Wait(amount=1, unit=Unit.HOURS), AddTag(tag=VIP), RemoveTag(tag=VIP), GoTo(step="s1")
+    )
+    story = Story(compiled_program, someone())
     story.go()
     for _ in range(3):
         assert story.go(hours=1).wait_reason == "timer"
@@ -284,8 +290,8 @@ def test_a_way_that_leads_nowhere_does_not_compile() -> None:
 
 
 def test_goals_seen_from_where_somebody_went() -> None:
-    made = program(GoTo(step="s4"), Goal(filter=BOUGHT), Exit(), AddTag(tag=VIP), Wait())
-    story = Story(made, someone())
+    compiled_program = program(GoTo(step="s4"), Goal(filter=BOUGHT), Exit(), AddTag(tag=VIP), Wait())
+    story = Story(compiled_program, someone())
     story.go()
     assert [key for _, key, _ in story.path] == ["s1", "s4", "s5"]  # the goal lies behind
 
@@ -296,9 +302,9 @@ IN_ROME = ask("city", "is", "Rome")
 
 
 def test_who_settles_is_asked_again() -> None:
-    made = program(AddTag(tag=VIP), entry=IN_ROME, settings=Settings(settle_seconds=60))
-    assert Story(made, someone(city="Rome")).go().status is Status.COMPLETED
-    decision = Story(made, someone(city="Oslo")).go()
+    compiled_program = program(AddTag(tag=VIP), entry=IN_ROME, settings=Settings(settle_seconds=60))
+    assert Story(compiled_program, someone(city="Rome")).go().status is Status.COMPLETED
+    decision = Story(compiled_program, someone(city="Oslo")).go()
     assert (decision.status, decision.exit_reason, decision.executions) == ("exited", "no_longer_matches", [])
     # Without it the entry condition has been asked once, when they came.
     assert Story(program(AddTag(tag=VIP), entry=IN_ROME), someone()).go().status is Status.COMPLETED
@@ -306,9 +312,11 @@ def test_who_settles_is_asked_again() -> None:
 
 def test_who_no_longer_matches_leaves() -> None:
     settings = Settings(leave_when_unmatched=True)
-    made = program(Wait(amount=1), AddTag(tag=COLD), Goal(filter=BOUGHT), entry=IN_ROME, settings=settings)
-    assert made.watches
-    story = Story(made, someone(city="Rome"))
+    compiled_program = program(
+        Wait(amount=1), AddTag(tag=COLD), Goal(filter=BOUGHT), entry=IN_ROME, settings=settings
+    )
+    assert compiled_program.watches
+    story = Story(compiled_program, someone(city="Rome"))
     story.go()
     assert not story.go(hours=1).moved
     story.facts.values["city"] = "Oslo"
@@ -318,7 +326,7 @@ def test_who_no_longer_matches_leaves() -> None:
     # By a step of its own; and a goal comes before.
     own = program(UpdateField(field="city", value="Oslo"), Exit(), entry=IN_ROME, settings=settings)
     assert Story(own, someone(city="Rome")).go().exit_reason == "no_longer_matches"
-    bought = Story(made, someone(city="Rome"))
+    bought = Story(compiled_program, someone(city="Rome"))
     bought.go()
     bought.facts.values["city"] = "Oslo"
     bought.facts.tags.add(VIP)

@@ -26,10 +26,10 @@ from tests.support.engine_kit import (
 ADA, BOB, EVE = (UUID(int=number) for number in (501, 502, 503))
 TEAM = [ADA, BOB, EVE]
 OTHER = UUID(int=101)
-POINTS, SURE, DAY, TEXT = (f"custom.{one}" for one in (SCORE, MEMBER, SINCE, MOTTO))
+POINTS, SURE, DAY, TEXT = (f"custom.{field_id}" for field_id in (SCORE, MEMBER, SINCE, MOTTO))
 
 
-def told(*steps: StepConfig, around: Around | None = None, **values: Any) -> Story:
+def run_story(*steps: StepConfig, around: Around | None = None, **values: Any) -> Story:
     story = Story(program(*steps), someone(**values), around)
     story.go()
     return story
@@ -37,23 +37,23 @@ def told(*steps: StepConfig, around: Around | None = None, **values: Any) -> Sto
 
 def why(story: Story) -> str:
     """The reason of the only skipped step."""
-    found = [
+    reasons = [
         row.detail["reason"]
-        for made in story.decisions
-        for row in made.executions
+        for decision in story.decisions
+        for row in decision.executions
         if row.outcome == "skipped"
     ]
-    assert len(found) == 1
-    return str(found[0])
+    assert len(reasons) == 1
+    return str(reasons[0])
 
 
 def test_sms_goes_to_the_phone() -> None:
     step = SendSms(body="Hi {{ contact.first_name }}", transactional=True)
-    effect = told(step, phone="+4912", first_name="Ann").decisions[0].effects[0]
+    effect = run_story(step, phone="+4912", first_name="Ann").decisions[0].effects[0]
     assert (effect.kind, effect.payload) == ("sms", {"to": "+4912", "body": "Hi Ann", "transactional": True})
     assert (effect.on_doubt, effect.idempotency_key) == (OnDoubt.HOLD, f"{ENROLLMENT}:1")
-    assert why(told(step)) == "The contact has no phone number."
-    assert "empty" in why(told(SendSms(body="{{ contact.city }}"), phone="+4912"))
+    assert why(run_story(step)) == "The contact has no phone number."
+    assert "empty" in why(run_story(SendSms(body="{{ contact.city }}"), phone="+4912"))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_chat_and_what_a_webhook_keeps() -> None:
     last = story.go(EffectOutcome("sent", detail={"status": 200, "body": [1]}))
     assert last.data == {"response": {"crm": {"id": 7}, "next": [1]}}
     assert last.effects[0].payload == {"channel": "#deals", "text": "7 1 hi"}
-    odd = told(Webhook(url="https://x.test", save_as="crm"), AddNote(text="{{ response.crm.id }}"))
+    odd = run_story(Webhook(url="https://x.test", save_as="crm"), AddNote(text="{{ response.crm.id }}"))
     decision = odd.go(EffectOutcome("sent", detail={"status": 200, "body": "<html>"}))
     assert (decision.data, decision.closed[0].detail) == ({}, {"status": 200, "saved": False})
 
@@ -106,7 +106,7 @@ def test_chat_and_what_a_webhook_keeps() -> None:
 )
 def test_a_value_of_dots_does_not_climb_in_an_address(city: str, called: bool) -> None:
     at = "https://x.test/people/{{ contact.city }}/notes?of={{ contact.city }}/.."
-    decision = told(Webhook(url=at), city=city).decisions[-1]
+    decision = run_story(Webhook(url=at), city=city).decisions[-1]
     assert (len(decision.effects), decision.status) == ((1, "active") if called else (0, "failed"))
     assert called or "part “.” or “..”" in str(decision.error)
 
@@ -114,21 +114,23 @@ def test_a_value_of_dots_does_not_climb_in_an_address(city: str, called: bool) -
 def test_notifications_go_to_members_and_one_mail_to_all_of_them() -> None:
     around = Around(members=list(TEAM))
     step = Notify(to="users", users=[ADA, OTHER, BOB], title="Hot: {{ contact.first_name }}", body="b")
-    story = told(step, around=around, first_name="Ann")
-    assert story.decisions[0].notifications == [NewNotification(one, "Hot: Ann", "b") for one in (ADA, BOB)]
+    story = run_story(step, around=around, first_name="Ann")
+    assert story.decisions[0].notifications == [
+        NewNotification(member, "Hot: Ann", "b") for member in (ADA, BOB)
+    ]
     assert (story.decisions[0].effects, story.decisions[0].status) == ([], "completed")
-    mailed = told(replace(step, to="everyone", email=True), around=around)
+    mailed = run_story(replace(step, to="everyone", email=True), around=around)
     effect = mailed.decisions[0].effects[0]
     assert (effect.kind, effect.payload["internal"], effect.payload["users"]) == (
         "email",
         True,
-        [str(one) for one in TEAM],
+        [str(member) for member in TEAM],
     )
     assert mailed.state.wait_reason is WaitReason.EFFECT
     assert len(mailed.decisions[0].notifications) == 3
     assert mailed.go(SENT).status == "completed"
-    assert why(told(replace(step, to="owner"), around=around)) == "The contact has no owner."
-    assert why(told(replace(step, users=[OTHER]), around=around)) == "Nobody named is a member any more."
+    assert why(run_story(replace(step, to="owner"), around=around)) == "The contact has no owner."
+    assert why(run_story(replace(step, users=[OTHER]), around=around)) == "Nobody named is a member any more."
 
 
 # Windows: the twenty-fourth of November 2026 is a Tuesday, half past ten in Paris
@@ -166,24 +168,24 @@ def test_late_for_the_window_it_waits_for_the_next() -> None:
 def test_the_workflow_window_holds_for_steps_without_one() -> None:
     whole = Window(start="00:00", end="00:00")
     steps: list[StepConfig] = [Chat(channel="c", text="x"), Webhook(url="https://x.test", window=whole)]
-    made = program(*steps, settings=Settings(window=EVENING))
-    assert Story(made, someone()).go().wait_reason == "window"
-    made = program(*reversed(steps), settings=Settings(window=EVENING))
-    assert Story(made, someone()).go().wait_reason == "effect"
+    compiled_program = program(*steps, settings=Settings(window=EVENING))
+    assert Story(compiled_program, someone()).go().wait_reason == "window"
+    compiled_program = program(*reversed(steps), settings=Settings(window=EVENING))
+    assert Story(compiled_program, someone()).go().wait_reason == "effect"
 
 
 def test_a_window_in_the_zone_of_the_contact() -> None:
     step = SendSms(body="x", window=Window(start="18:00", end="20:00", zone="contact"))
-    tokyo = told(step, phone="1", time_zone="Asia/Tokyo")  # half past six in the evening there
+    tokyo = run_story(step, phone="1", time_zone="Asia/Tokyo")  # half past six in the evening there
     assert tokyo.state.wait_reason is WaitReason.EFFECT
-    assert told(step, phone="1", time_zone="Mars/Base").state.wait_reason is WaitReason.WINDOW
+    assert run_story(step, phone="1", time_zone="Mars/Base").state.wait_reason is WaitReason.WINDOW
     fixed = SendSms(body="x", window=Window(start="18:00", end="20:00", zone="Asia/Tokyo"))
-    assert told(fixed, phone="1").state.wait_reason is WaitReason.EFFECT
+    assert run_story(fixed, phone="1").state.wait_reason is WaitReason.EFFECT
 
 
 def test_what_is_sent_carries_its_window_unless_a_person_opened_it() -> None:
     step = SendSms(body="x", window=Window(start="18:00", end="20:00", zone="contact"))
-    sent = told(step, phone="1", time_zone="Asia/Tokyo").decisions[0].effects[0].payload
+    sent = run_story(step, phone="1", time_zone="Asia/Tokyo").decisions[0].effects[0].payload
     assert sent["window"] == {"days": [], "start": "18:00", "end": "20:00", "zone": "Asia/Tokyo"}
     opened = Story(program(step), someone(phone="1"))
     opened.go()
@@ -192,4 +194,4 @@ def test_what_is_sent_carries_its_window_unless_a_person_opened_it() -> None:
 
 
 def test_nobody_waits_for_a_window_without_an_address() -> None:
-    assert told(SendEmail(subject="x", body="x", window=EVENING)).decisions[0].status == "completed"
+    assert run_story(SendEmail(subject="x", body="x", window=EVENING)).decisions[0].status == "completed"

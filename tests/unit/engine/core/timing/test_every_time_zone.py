@@ -23,14 +23,14 @@ Piece = tuple[datetime, datetime, timedelta]
 
 
 def offset(zone: ZoneInfo, moment: datetime) -> timedelta:
-    found = moment.astimezone(zone).utcoffset()
-    assert found is not None
-    return found
+    difference = moment.astimezone(zone).utcoffset()
+    assert difference is not None
+    return difference
 
 
 def pieces(zone: ZoneInfo) -> list[Piece]:
     """The stretches of constant offset: looked at every five days, the change in between found by halving."""
-    found, start, at = [], FROM, FROM
+    stretches, start, at = [], FROM, FROM
     current = offset(zone, FROM)
     while at < UNTIL:
         later = at + 5 * DAY
@@ -39,18 +39,18 @@ def pieces(zone: ZoneInfo) -> list[Piece]:
             while high - low > timedelta(seconds=1):
                 middle = low + timedelta(seconds=(high - low) // timedelta(seconds=2))
                 low, high = (middle, high) if offset(zone, middle) == current else (low, middle)
-            found.append((start, high, current))
+            stretches.append((start, high, current))
             start, current = high, offset(zone, high)
         at = later
-    return [*found, (start, UNTIL, current)]
+    return [*stretches, (start, UNTIL, current)]
 
 
-def first_shown(local: datetime, known: list[Piece]) -> datetime:
+def first_shown(local: datetime, stretches: list[Piece]) -> datetime:
     """The first instant at which a clock shows this time or a later one. Clock times are written as UTC."""
-    for start, end, ahead in known:
+    for start, end, ahead in stretches:
         if (moment := max(start, local - ahead)) < end:
             return moment
-    raise AssertionError(f"{local} is not within {known}")
+    raise AssertionError(f"{local} is not within {stretches}")
 
 
 def clock_times(before: timedelta, after: timedelta, at: datetime) -> Iterator[str]:
@@ -82,11 +82,11 @@ def cron(text: str) -> Cron:
 @cache
 def named(rule: Cron | Weekly, first: date, last: date) -> tuple[datetime, ...]:
     """Every clock time that a rule names from one day to another."""
-    found, at = [], datetime.combine(first, datetime.min.time()) - MINUTE
+    moments, at = [], datetime.combine(first, datetime.min.time()) - MINUTE
     while (following := rule.next_local(at)) is not None and following.date() <= last:
-        found.append(following.replace(tzinfo=UTC))
+        moments.append(following.replace(tzinfo=UTC))
         at = following
-    return tuple(found)
+    return tuple(moments)
 
 
 def compare(rule: Cron | Weekly, zone: ZoneInfo, near: list[Piece], at: datetime, around: timedelta) -> int:
@@ -94,9 +94,9 @@ def compare(rule: Cron | Weekly, zone: ZoneInfo, near: list[Piece], at: datetime
     since, until = at - around, at + around
     struck = occurrences(rule, since, until, zone, 10_000)
     clock = named(rule, since.date() - DAY, until.date() + DAY)
-    expected = sorted({moment for one in clock if since < (moment := first_shown(one, near)) <= until})
+    expected = sorted({moment for local in clock if since < (moment := first_shown(local, near)) <= until})
     assert struck == expected, (zone.key, at, struck, expected)
-    assert all(one < other for one, other in pairwise(struck))
+    assert all(local < other for local, other in pairwise(struck))
     return len(struck)
 
 
@@ -119,27 +119,27 @@ def windows(zone: ZoneInfo, at: datetime) -> int:
 
 def test_every_change_of_every_clock() -> None:
     cases = changes = 0
-    seen: set[tuple[Piece, ...]] = set()
+    compared: set[tuple[Piece, ...]] = set()
     quarter, weekly = cron("*/20 * * * *"), Weekly([0, 6], "02:30")
     zones = sorted(available_timezones())
     assert len(zones) > 400
     for name in zones:
         zone = ZoneInfo(name)
-        known = pieces(zone)
-        for place, ((_, at, before), (_, _, after)) in enumerate(pairwise(known)):
+        stretches = pieces(zone)
+        for place, ((_, at, before), (_, _, after)) in enumerate(pairwise(stretches)):
             changes += 1
-            near = known[max(place - 1, 0) : place + 4]
+            near = stretches[max(place - 1, 0) : place + 4]
             for text in clock_times(before, after, at):
                 cases += compare(cron(text), zone, near, at, AROUND)
             cases += compare(quarter, zone, near, at, timedelta(hours=2))
             cases += compare(weekly, zone, near, at, AROUND)
-            if tuple(known) not in seen:  # of several names for one clock only the first
+            if tuple(stretches) not in compared:  # of several names for one clock only the first
                 cases += windows(zone, at)
             day = (at + before).date()
             for ahead in (-1, 0, 1):
-                wanted = datetime.combine(day + ahead * DAY, datetime.min.time(), UTC) + 150 * MINUTE
-                assert date_instant(day.isoformat(), ahead, "02:30", zone) == first_shown(wanted, near)
+                local = datetime.combine(day + ahead * DAY, datetime.min.time(), UTC) + 150 * MINUTE
+                assert date_instant(day.isoformat(), ahead, "02:30", zone) == first_shown(local, near)
                 cases += 1
-        seen.add(tuple(known))
+        compared.add(tuple(stretches))
     assert changes > 5_000
     assert cases >= 100_000

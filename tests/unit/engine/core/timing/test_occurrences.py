@@ -35,39 +35,39 @@ def at(*ago: float) -> list[datetime]:
 def test_missed_occurrences_follow_the_policy(
     missed: Any, last: datetime, now: datetime, run: list[datetime], left_out: int
 ) -> None:
-    found = strikes(Schedule(cron="0 9 * * *", missed=missed), last, now, PARIS)
-    assert found.run == run
-    assert found.left_out == left_out
-    assert found.next_at == MONDAY + timedelta(days=1)
-    assert found.last_at == max(last, MONDAY)
+    due = strikes(Schedule(cron="0 9 * * *", missed=missed), last, now, PARIS)
+    assert due.run == run
+    assert due.left_out == left_out
+    assert due.next_at == MONDAY + timedelta(days=1)
+    assert due.last_at == max(last, MONDAY)
 
 
 def test_a_year_of_minutes_is_no_storm_and_costs_little() -> None:
     begun = time.perf_counter()
-    found = strikes(Schedule(cron="* * * * *", missed="all"), MONDAY - timedelta(days=365), MONDAY, PARIS)
+    due = strikes(Schedule(cron="* * * * *", missed="all"), MONDAY - timedelta(days=365), MONDAY, PARIS)
     assert time.perf_counter() - begun < 2
-    assert len(found.run) == 101  # a hundred that were missed, and the newest
-    assert found.run == sorted(set(found.run))
-    assert found.run[-1] == MONDAY
-    assert found.more
-    assert found.next_at == MONDAY + timedelta(minutes=1)
+    assert len(due.run) == 101  # a hundred that were missed, and the newest
+    assert due.run == sorted(set(due.run))
+    assert due.run[-1] == MONDAY
+    assert due.more
+    assert due.next_at == MONDAY + timedelta(minutes=1)
 
 
 def test_the_newest_hundred_of_a_rule_that_clusters() -> None:
-    found = strikes(Schedule(cron="* 3 * 1 *", missed="all"), MONDAY - timedelta(days=800), MONDAY, PARIS)
-    assert len(found.run) == 100
-    assert found.more
-    assert found.run[-1] == datetime(2026, 1, 31, 2, 59, tzinfo=UTC)
-    assert found.run[-1] - found.run[0] > timedelta(days=1) - timedelta(hours=1)
+    due = strikes(Schedule(cron="* 3 * 1 *", missed="all"), MONDAY - timedelta(days=800), MONDAY, PARIS)
+    assert len(due.run) == 100
+    assert due.more
+    assert due.run[-1] == datetime(2026, 1, 31, 2, 59, tzinfo=UTC)
+    assert due.run[-1] - due.run[0] > timedelta(days=1) - timedelta(hours=1)
 
 
 @pytest.mark.parametrize(("missed", "run"), [("skip", 1), ("once", 1), ("all", 9)])
 def test_of_a_rule_of_minutes_only_the_newest_is_not_missed(missed: Any, run: int) -> None:
     now = MONDAY + timedelta(seconds=30)
-    found = strikes(Schedule(cron="* * * * *", missed=missed), MONDAY - timedelta(minutes=9), now, PARIS)
-    assert len(found.run) == run
-    assert found.run[-1] == MONDAY
-    assert (found.missed, found.left_out) == (8, 9 - run)
+    due = strikes(Schedule(cron="* * * * *", missed=missed), MONDAY - timedelta(minutes=9), now, PARIS)
+    assert len(due.run) == run
+    assert due.run[-1] == MONDAY
+    assert (due.missed, due.left_out) == (8, 9 - run)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_a_clock_that_never_strikes_again() -> None:
 
 def test_days_of_dates() -> None:
     daily = DateReached(field="since", offset=-3, at="09:00")
-    found = strikes(daily, at(1)[0], MONDAY + timedelta(seconds=1), PARIS)
-    assert found.run == [MONDAY]
+    due = strikes(daily, at(1)[0], MONDAY + timedelta(seconds=1), PARIS)
+    assert due.run == [MONDAY]
     assert asked_day(daily, MONDAY, PARIS) == date(2026, 11, 26)
     assert asked_day(DateReached(field="since"), datetime(2026, 11, 22, 23, 30, tzinfo=UTC), PARIS) == date(
         2026, 11, 23
@@ -102,7 +102,7 @@ def test_days_of_dates() -> None:
 
 
 @pytest.mark.parametrize(
-    ("day", "found"),
+    ("day", "expected"),
     [
         (date(2026, 2, 28), ["02-28", "02-29"]),
         (date(2028, 2, 28), ["02-28"]),
@@ -110,5 +110,5 @@ def test_days_of_dates() -> None:
         (date(2026, 3, 1), ["03-01"]),
     ],
 )
-def test_anniversaries_of_29_february(day: date, found: list[str]) -> None:
-    assert yearly_days(day) == found
+def test_anniversaries_of_29_february(day: date, expected: list[str]) -> None:
+    assert yearly_days(day) == expected

@@ -88,7 +88,7 @@ def test_cron_where_the_clock_jumps() -> None:
     gap = at("2026-03-08 01:00", NEW_YORK)
     assert shown(next_after(Cron("30 2 * * *"), gap, NEW_YORK), NEW_YORK) == "Sun 2026-03-08 03:00"
     days = occurrences(Cron("30 2 * * *"), at("2026-03-07 00:00"), at("2026-03-10 23:00"), NEW_YORK, 9)
-    assert [shown(one, NEW_YORK) for one in days] == [
+    assert [shown(moment, NEW_YORK) for moment in days] == [
         "Sat 2026-03-07 02:30",
         "Sun 2026-03-08 03:00",
         "Mon 2026-03-09 02:30",
@@ -96,16 +96,16 @@ def test_cron_where_the_clock_jumps() -> None:
     ]
     # What falls into one jump strikes once, and not again for what the clock shows right after it.
     hourly = occurrences(Cron("*/20 * * * *"), gap, at("2026-03-08 03:20", NEW_YORK), NEW_YORK, 99)
-    assert [shown(one, NEW_YORK)[-5:] for one in hourly] == ["01:20", "01:40", "03:00", "03:20"]
+    assert [shown(moment, NEW_YORK)[-5:] for moment in hourly] == ["01:20", "01:40", "03:00", "03:20"]
     twice = at("2026-11-01 01:00", NEW_YORK)
-    found = occurrences(Cron("30 * * * *"), twice, at("2026-11-01 03:30", NEW_YORK), NEW_YORK, 99)
-    assert [one.strftime("%H:%M") for one in found] == ["05:30", "07:30", "08:30"]
+    half_hours = occurrences(Cron("30 * * * *"), twice, at("2026-11-01 03:30", NEW_YORK), NEW_YORK, 99)
+    assert [moment.strftime("%H:%M") for moment in half_hours] == ["05:30", "07:30", "08:30"]
 
 
 def test_occurrences_are_the_oldest_first_and_few() -> None:
     since, now = at("2026-01-01 00:00"), at("2026-11-24 00:00")
     missed = occurrences(Cron("0 0 1 * *"), since, now, UTC_ZONE, 3)
-    assert [shown(one)[4:14] for one in missed] == ["2026-02-01", "2026-03-01", "2026-04-01"]
+    assert [shown(moment)[4:14] for moment in missed] == ["2026-02-01", "2026-03-01", "2026-04-01"]
     assert occurrences(Cron("0 0 1 * *"), now, now, UTC_ZONE, 3) == []
     assert occurrences(Cron("0 0 24 11 *"), since, now, UTC_ZONE, 3) == [now]  # the end belongs to it
 
@@ -171,9 +171,9 @@ NIGHT = Window(days=[4], start="22:00", end="06:00")
 )
 def test_windows(window: Window, now: str, then: str) -> None:
     moment = at(now, PARIS)
-    found = next_opening(window, moment, PARIS)
-    assert shown(found, PARIS) == then
-    assert next_opening(window, found, PARIS) == found
+    opening = next_opening(window, moment, PARIS)
+    assert shown(opening, PARIS) == then
+    assert next_opening(window, opening, PARIS) == opening
 
 
 def test_windows_where_the_clock_jumps() -> None:
@@ -190,8 +190,8 @@ def test_windows_where_the_clock_jumps() -> None:
 def test_slots_are_fair_and_never_too_many() -> None:
     drip, state = Drip(count=2, amount=1, unit=Unit.HOURS), dict[str, Any]()
     now = at("2026-11-24 09:00")
-    found = [take_slot(drip, state, now, PARIS) for _ in range(5)]
-    assert [shown(one)[-5:] for one in found] == ["09:00", "09:00", "10:00", "10:00", "11:00"]
+    slots = [take_slot(drip, state, now, PARIS) for _ in range(5)]
+    assert [shown(slot)[-5:] for slot in slots] == ["09:00", "09:00", "10:00", "10:00", "11:00"]
     # Later, with the queue still long: behind everybody who waits.
     late = take_slot(drip, state, at("2026-11-24 09:30"), PARIS)
     assert shown(late)[-5:] == "11:00"
