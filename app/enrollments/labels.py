@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from app.engine.core.step_titles import first_line
+from app.engine.core.steps.base import first_line
 
 THING = {"email": "e-mail", "sms": "SMS", "chat": "chat message", "webhook": "webhook call"}
 ENDS = {

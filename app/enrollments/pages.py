@@ -7,7 +7,8 @@ from uuid import UUID
 from app.approvals.pages import answering
 from app.approvals.pages import line_of as line_of_approval
 from app.contacts.domain import display_name
-from app.engine.core.step_titles import titles
+from app.engine.core.name_lookup import Names
+from app.engine.core.step_titles import step_titles
 from app.engine.core.version import load_version
 from app.enrollments.labels import reason_of, visit_note, waits_for, why
 from app.enrollments.schemas import (
@@ -49,12 +50,17 @@ def zone_of(work: Work) -> str:
 
 
 async def titles_of(work: Work, versions: set[tuple[UUID, int]]) -> Titles:
-    """The steps' names of each version."""
-    titles_by_version = {}
+    """The titles of the steps of each version, with the names that fields, tags and workflows have today."""
+    if not versions:
+        return {}
+    fields, by_kind = await work.fields.catalogue(), await work.naming.all()
+    names = Names(by_kind["tags"], by_kind["segments"], by_kind["workflows"], by_kind["users"])
+    titles: dict[tuple[UUID, int], Mapping[str, str]] = {}
     for workflow_id, number in sorted(versions):
         document = await work.enrollments.document(workflow_id, number)
-        titles_by_version[workflow_id, number] = titles(load_version(document)) if document else {}
-    return titles_by_version
+        version = load_version(document) if document else None
+        titles[workflow_id, number] = step_titles(version, fields, names) if version else {}
+    return titles
 
 
 def line_of(work: Work, row: Any, names: Mapping[str, str]) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from app.engine.core.interpreter import Run
+from app.engine.core.steps import drip, send_email
 from app.engine.core.types import Closed, Outcome, WaitReason
 from app.engine.core.version import Node
-from app.engine.core.visits import send, waits
 from tests.simulation.world import World, simulate_many
 
 STEPS = 200_000
@@ -110,9 +110,9 @@ def _twice(run: Run, outcome: Outcome, detail: dict[str, Any], error: str | None
         (Run, "reach", _backwards, "backwards"),
         (Run, "park", _forgets, "nothing will ever wake it"),
         (Run, "close", _twice, "closed twice"),
-        (send, "_request", _same_key, "the key is taken"),
-        (waits, "take_slot", lambda _drip, _state, now, _zone: now, "in one stretch"),
-        (send, "_until_open", lambda _run, _node: None, "outside of the window"),
+        (send_email, "request_effect", _same_key, "the key is taken"),
+        (drip, "take_slot", lambda _drip, _state, now, _zone: now, "in one stretch"),
+        (send_email, "wait_for_window", lambda _run, _node: None, "outside of the window"),
     ],
 )
 def test_planted_bugs_are_found(

@@ -5,9 +5,9 @@ are this one function."""
 from datetime import datetime
 
 from app.engine.core.interpreter import Run
+from app.engine.core.steps import EXECUTE, EXECUTE_DELETED
 from app.engine.core.types import Around, Closed, Decision, Enrollment, ExitReason, Outcome, Status
 from app.engine.core.version import Program
-from app.engine.core.visits import VISITS, VISITS_GONE
 from app.filters.facts import Facts
 
 
@@ -23,8 +23,8 @@ def advance(
     contact, `around` as they take turns and slots. Called on every wake-up, due or not: what is not due stays
     parked as it was (`moved` false). With `one_step` it goes no further than one step, and stands due before
     the next: whatever goes wrong then is that step's."""
-    visits = VISITS_GONE if enrollment.contact_gone else VISITS
-    return Run(program, enrollment, facts, now, visits, around or Around(), one_step).decide()
+    execute = EXECUTE_DELETED if enrollment.contact_gone else EXECUTE
+    return Run(program, enrollment, facts, now, execute, around or Around(), one_step).decide()
 
 
 def leave(

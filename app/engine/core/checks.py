@@ -1,8 +1,10 @@
 """Checks that step kinds and trigger kinds share. Each yields its problems as (input name, message)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from app.engine.core import merge_tags
 from app.engine.core.name_lookup import Names
+from app.engine.core.timing.sending_window import Window, zone_named
 from app.filters import parse
 from app.filters.ast import Filter, Group
 from app.filters.fields import Fields, FieldType, unknown_field
@@ -38,3 +40,68 @@ def check_date_field(key: str, fields: Fields) -> Problems:
         yield "field", unknown_field(key, fields)
     elif spec.type not in DATES:
         yield "field", f"{spec.label} doesn't hold a date. Choose a date field."
+
+
+def check_required_filter(
+    expression: Filter | None, fields: Fields, names: Names, path: str, label: str
+) -> Problems:
+    """A filter that must be there."""
+    if expression is None:
+        yield path, f"{label} has no condition. Add at least one."
+    yield from check_filter(expression, fields, names, path, label)
+
+
+def check_members(users: Iterable[object], names: Names, field: str = "users") -> Problems:
+    """Members chosen by id: all of them still are."""
+    if any(str(user) not in names.users for user in users):
+        yield field, "Somebody named here is no member any more. Choose again."
+
+
+def check_templates(
+    templates: Mapping[str, tuple[str, merge_tags.Output]], fields: Fields, names: Names
+) -> Problems:
+    """The merge tags of each template."""
+    for name, (template, output) in templates.items():
+        problem = merge_tags.check(template, fields, output, names.saved)
+        if problem is not None:
+            yield name.partition(":")[0].replace("header", "headers"), problem
+
+
+def check_text(text: str, field: str, message: str) -> Problems:
+    """A text that must not be blank."""
+    if not text.strip():
+        yield field, message
+
+
+def check_one_line(text: str, field: str, message: str = "This is one line.") -> Problems:
+    """A text without line breaks."""
+    if "\r" in text or "\n" in text:
+        yield field, message
+
+
+def check_period(amount: int, message: str) -> Problems:
+    """The input `amount` is more than zero."""
+    if amount <= 0:
+        yield "amount", message
+
+
+def check_window(window: Window | None) -> Problems:
+    """A sending window, if there is one."""
+    if window is None:
+        return
+    if not window.start or not window.end:
+        yield "window.start" if not window.start else "window.end", "Give the time as HH:MM, such as 09:00."
+    if any(not 0 <= day <= 6 for day in window.days):
+        yield "window.days", "Days are numbered from 0, Monday, to 6, Sunday."
+    if window.zone not in ("account", "contact") and zone_named(window.zone) is None:
+        yield "window.zone", f"There is no time zone “{window.zone[:60]}”. Choose one such as Europe/Paris."
+
+
+def check_jump(step: str, field: str, names: Names, own_key: str) -> Problems:
+    """The key of another step at which the enrollment goes on."""
+    if not step:
+        yield field, "Choose the step to go to."
+    elif step == own_key:
+        yield field, "A step cannot lead to itself. Choose another one."
+    elif names.steps is not None and step not in names.steps:
+        yield field, "This step no longer exists. Choose another one."

@@ -161,7 +161,7 @@ def update(
     empty ones; a lane with steps in it must be emptied first."""
     changed = _copy(draft)
     list_id, position, step = locate(changed, key)
-    if kind_of(config) != step.kind:
+    if kind_of(config).key != step.kind:
         raise DraftError("A step keeps its kind. Insert a new step and delete this one.")
     wanted = lane_keys(config)
     if len(set(wanted)) != len(wanted):

@@ -1,18 +1,21 @@
-"""One call of `advance` as it grows: waking up, moving, recording, ending. What each step kind does is in
-`visits`.
+"""One call of `advance` as it grows: waking up, moving, recording, ending. Each step kind executes its own
+visits: see `steps`.
 
 Goals listen from entry. A goal lies ahead when it stands further down in the current list or in a list
 around it; those in lanes not yet entered do not listen: nobody knows whether the contact will pass there."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from app.engine.core.steps import MET, TIMEOUT, SendEmail, WaitFor, Webhook
-from app.engine.core.timing.wait_times import after, moved_elsewhere
+from app.engine.core.steps import MET, TIMEOUT, SendEmail, Wait, WaitFor, Webhook
+from app.engine.core.steps.base import Execute
+from app.engine.core.timing.wait_times import after, deadline_changed
 from app.engine.core.types import (
+    END,
+    STOPPED,
     Around,
     Change,
     Closed,
@@ -24,19 +27,15 @@ from app.engine.core.types import (
     Status,
     WaitReason,
 )
-from app.engine.core.version import END, Node, Program
+from app.engine.core.version import Node, Program
 from app.filters.facts import Facts
 
 MOST_VISITS = 1000
 MOST_VISITS_IN_A_LIFE = 10_000
-STOPPED = -2
 SOONEST, LATEST = timedelta(seconds=5), timedelta(seconds=30)  # looks at whether all was matched
 _EFFECTS = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.HOLD, WaitReason.BREAKER_OPEN)
 # Over when their time has come, without a question.
 _TIMED = (WaitReason.TIMER, WaitReason.DRIP_SLOT, WaitReason.WINDOW)
-
-# What a step kind does: returns the index of the next node, END, or STOPPED after `park` and `finish`.
-Visit = Callable[["Run", Node], int]
 
 
 class Run:
@@ -46,7 +45,7 @@ class Run:
 
     __slots__ = (
         *("around", "check_goals", "delivered", "enrollment", "facts", "now", "one_step"),
-        *("open", "out", "program", "seq", "stepped", "visits"),
+        *("open", "out", "program", "seq", "stepped", "execute"),
     )
 
     def __init__(
@@ -55,11 +54,11 @@ class Run:
         enrollment: Enrollment,
         facts: Facts,
         now: datetime,
-        visits: Mapping[type, Visit],
+        execute: Mapping[type, Execute],
         around: Around,
         one_step: bool = False,
     ) -> None:
-        self.visits = visits
+        self.execute = execute
         self.one_step = one_step
         self.stepped = enrollment.step_key is None or enrollment.wait_reason is not None
         self.around = around
@@ -158,7 +157,8 @@ class Run:
         enrollment = self.enrollment
         reason, until = enrollment.wait_reason, enrollment.wait_until
         if reason is WaitReason.TIMER and not enrollment.heard:
-            again = moved_elsewhere(node.config, until, self.now, self.facts)
+            wait = node.config
+            again = isinstance(wait, Wait) and deadline_changed(wait, until, self.now, self.facts)
         else:
             again = due and (reason is WaitReason.WINDOW or self.missed(node))
         if not (again or due):
@@ -249,7 +249,7 @@ class Run:
     def run(self, index: int) -> Decision:
         if self.seq >= MOST_VISITS_IN_A_LIFE:
             return self.fail(f"Stopped after {self.seq} steps. The workflow seems to run in a circle.")
-        nodes, visits = self.program.nodes, self.visits
+        nodes, execute = self.program.nodes, self.execute
         for _ in range(MOST_VISITS):
             if index < 0:
                 return self.end() if index == END else self.out
@@ -264,7 +264,7 @@ class Run:
                 stay = self.program.stay_match
                 if stay is not None and not stay(self.facts, self.now):
                     return self.leave_unmatched()
-            index = visits[type(node.config)](self, node)
+            index = execute[type(node.config)](self, node)
             self.stepped = True
         return self.fail(
             f"Stopped after {MOST_VISITS} steps in one go. The workflow seems to run in a circle."

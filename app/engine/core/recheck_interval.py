@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from datetime import timedelta
 
-from app.engine.core.steps import MAY_BE_OVER, StepConfig, Wait, WaitFor
+from app.engine.core.steps import StepConfig, Wait, WaitFor
+from app.engine.core.timing.wait_times import MAY_BE_OVER
 from app.filters.analysis import asks_time
 from app.filters.ast import Filter
 from app.filters.fields import Fields

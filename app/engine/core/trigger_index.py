@@ -1,31 +1,16 @@
 """The index that finds the workflows that may care about an event."""
 
 from collections.abc import Iterable
-from typing import Literal
 from uuid import UUID
 
 import msgspec
 
 from app.engine.core.draft import walk
 from app.engine.core.events import MANUAL, Event, offered
-from app.engine.core.steps import (
-    Branch,
-    Drip,
-    Exit,
-    Goal,
-    GoTo,
-    SendEmail,
-    SendSms,
-    Split,
-    StepConfig,
-    Wait,
-    WaitFor,
-)
+from app.engine.core.steps import kind_of
+from app.engine.core.steps.base import Consent
 from app.engine.core.triggers import SegmentEntered, SegmentLeft
 from app.engine.core.version import Program, Version
-
-Channel = Literal["email_consent", "sms_consent"]
-_ROUTING = (Branch, Drip, Exit, Goal, GoTo, Split, Wait, WaitFor)
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -36,12 +21,12 @@ class Candidate(msgspec.Struct, frozen=True):
     program: Program
     triggers: list[int]
     audience: bool = False
-    only_says: frozenset[Channel] = frozenset()
+    only_says: frozenset[Consent] = frozenset()
 
 
 class _Entrance(msgspec.Struct, frozen=True):
     program: Program
-    only_says: frozenset[Channel]
+    only_says: frozenset[Consent]
 
 
 class TriggerIndex:
@@ -86,20 +71,15 @@ class TriggerIndex:
         return list(found.values())
 
 
-def only_says(version: Version) -> frozenset[Channel]:
+def only_says(version: Version) -> frozenset[Consent]:
     """The consents that a workflow needs which does nothing else than write to the contact; empty when a
     step does anything more, or may write without consent."""
-    needed: set[Channel] = set()
+    needed: set[Consent] = set()
     for _, _, step in walk(version.steps):
-        consent = _consent(step.config)
+        kind = kind_of(step.config)
+        consent = kind.required_consent(step.config)
         if consent is not None:
             needed.add(consent)
-        elif not isinstance(step.config, _ROUTING):
+        elif not kind.only_routes:
             return frozenset()
     return frozenset(needed)
-
-
-def _consent(config: StepConfig) -> Channel | None:
-    if isinstance(config, SendEmail) and not config.transactional:
-        return "email_consent"
-    return "sms_consent" if isinstance(config, SendSms) and not config.transactional else None

@@ -8,7 +8,11 @@ from uuid import UUID
 
 import msgspec
 
-from app.engine.core.steps import OnDoubt
+from app.engine.core.scalars import OnDoubt
+
+# What executing a step returns instead of the index of the next node.
+END = -1  # past the last step
+STOPPED = -2  # the enrollment is parked or finished
 
 
 class Status(StrEnum):

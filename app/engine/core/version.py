@@ -3,7 +3,7 @@ runs."""
 
 import hashlib
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -14,41 +14,15 @@ import msgspec
 from app.engine.core.draft import Audience, Draft, Settings, walk
 from app.engine.core.merge_tags import Template, TemplateError, compile_template
 from app.engine.core.recheck_interval import awaits_change, look
-from app.engine.core.steps import (
-    ELSE,
-    MAY_BE_OVER,
-    AddTag,
-    AssignOwner,
-    Branch,
-    Chat,
-    DeleteContact,
-    Drip,
-    Goal,
-    GoTo,
-    Notify,
-    RemoveTag,
-    SendEmail,
-    SendSms,
-    SetConsent,
-    Split,
-    Step,
-    StepConfig,
-    UpdateField,
-    Wait,
-    WaitFor,
-    Webhook,
-    Window,
-    lane_keys,
-)
-from app.engine.core.template_fields import texts_of
+from app.engine.core.steps import Goal, Step, StepConfig, WaitFor, kind_of, lane_keys
+from app.engine.core.steps.goal import never
+from app.engine.core.timing.sending_window import Window
 from app.engine.core.triggers import Manual, Trigger
+from app.engine.core.types import END
 from app.filters.analysis import AskedHistory, asked_fields, asked_history
 from app.filters.ast import Filter, FilterError
 from app.filters.evaluate import Match, compile_filter
-from app.filters.facts import Facts
 from app.filters.fields import Fields
-
-END = -1
 
 
 class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,7 +80,7 @@ class Node(msgspec.Struct):
     index: int
     key: str
     kind: str
-    config: Any  # a StepConfig; visits are found by its type, so each knows which one it is
+    config: Any  # a StepConfig; each kind executes only nodes with its own config
     after: int = END
     lanes: list[tuple[str, Match, int]] = []
     starts: dict[str, int] = {}
@@ -158,9 +132,6 @@ class Program(msgspec.Struct, frozen=True):
     listens: Listened = {}
 
 
-_CHANGES = (AddTag, RemoveTag, UpdateField, AssignOwner, SetConsent, DeleteContact)
-
-
 class CompileError(ValueError):
     """A version that cannot run, because something it refers to is gone; the message names the step."""
 
@@ -172,13 +143,14 @@ def compile_version(version: Version, fields: Fields) -> Program:
     by_key = {node.key: node.index for node in nodes}
     for node in nodes:
         node.goals = _goals_ahead(node, nodes)
-        if isinstance(node.config, SendEmail | SendSms | Chat | Webhook):
+        if hasattr(node.config, "window"):
             node.window = node.config.window or version.settings.window
-        _aim(node, by_key)
+        _resolve_jump(node, by_key)
     stays = version.entry if version.settings.leave_when_unmatched else None
     for node in nodes:
         node.look = look(node.config, [stays, *(nodes[goal].config.filter for goal in node.goals)], fields)
     configs = [node.config for node in nodes]
+    kinds = [(kind_of(config), config) for config in configs]
     goals = tuple(node.index for node in nodes if isinstance(node.config, Goal))
     last = next((step for step in reversed(version.steps) if isinstance(step.config, Goal)), None)
     entry = _match(version.entry, fields, "The entry condition")
@@ -195,25 +167,20 @@ def compile_version(version: Version, fields: Fields) -> Program:
         start=start,
         trigger_matches=triggers,
         entry_match=entry,
-        last_goal=None if last is None else GoalMark(last.key, nodes[by_key[last.key]].match or _never),
+        last_goal=None if last is None else GoalMark(last.key, nodes[by_key[last.key]].match or never),
         has_goals=bool(goals),
         goals=goals,
         stay_match=stay,
         asks_workflows="workflows" in asked,
         asks_history=reduce(or_, history, AskedHistory()),
-        asks_members=any(isinstance(one, AssignOwner | Notify) or _gives(one) for one in configs)
+        asks_members=any(kind.needs_members(config) for kind, config in kinds)
         or any("owner" in text.fields for node in nodes for text in node.templates.values()),
-        asks_owned=any(isinstance(one, AssignOwner) and one.mode == "least_busy" for one in configs),
-        changes_contact=any(isinstance(one, _CHANGES) for one in configs),
+        asks_owned=any(kind.needs_owner_counts(config) for kind, config in kinds),
+        changes_contact=any(kind.changes_contact for kind, _ in kinds),
         watches=bool(goals) or stay is not None or awaited,
-        steps_with_state=[node.key for node in nodes if _remembers(node.config)],
+        steps_with_state=[node.key for node in nodes if kind_of(node.config).keeps_state(node.config)],
         listens=_listens(nodes),
     )
-
-
-def _gives(config: StepConfig) -> bool:
-    """Whether the step writes an owner into the contact from a text."""
-    return isinstance(config, UpdateField) and config.field == "owner"
 
 
 def filters_of(source: Version | Draft) -> Iterator[Filter | None]:
@@ -222,40 +189,29 @@ def filters_of(source: Version | Draft) -> Iterator[Filter | None]:
     for trigger in source.triggers:
         yield trigger.filter
     for _, _, step in walk(source.steps):
-        if isinstance(step.config, Goal | WaitFor):
-            yield step.config.filter
-        elif isinstance(step.config, Branch):
-            yield from (lane.filter for lane in step.config.branches)
-
-
-def _never(_facts: Facts, _now: datetime) -> bool:
-    return False
-
-
-def _remembers(config: StepConfig) -> bool:
-    return isinstance(config, Drip) or (isinstance(config, AssignOwner) and config.mode == "round_robin")
+        yield from kind_of(step.config).filters(step.config)
 
 
 def _listens(nodes: list[Node]) -> Listened:
-    found: dict[tuple[str, str], list[int]] = {}
+    indexes: dict[tuple[str, str], list[int]] = {}
     for node in nodes:
         if isinstance(node.config, WaitFor) and node.config.mode == "event":
-            found.setdefault((node.config.event, node.config.about), []).append(node.index)
-    return {asked: tuple(places) for asked, places in found.items()}
+            indexes.setdefault((node.config.event, node.config.about), []).append(node.index)
+    return {key: tuple(waits) for key, waits in indexes.items()}
 
 
 def _flatten(steps: list[Step], after: int, nodes: list[Node], fields: Fields) -> int:
     """Appends the nodes of a list that goes on at `after`; returns where the list starts."""
     # All siblings first, their lanes later: a lane must know where its branch goes on.
-    made = [
+    siblings = [
         Node(len(nodes) + position, step.key, step.kind, step.config) for position, step in enumerate(steps)
     ]
-    nodes.extend(made)
-    for node, following in zip(made, [*(next_one.index for next_one in made[1:]), after], strict=False):
+    nodes.extend(siblings)
+    for node, following in zip(siblings, [*(node.index for node in siblings[1:]), after], strict=False):
         node.after = following
-    for step, node in zip(steps, made, strict=True):
+    for step, node in zip(steps, siblings, strict=True):
         _compile(node, step, nodes, fields)
-    return made[0].index if made else after
+    return siblings[0].index if siblings else after
 
 
 def _compile(node: Node, step: Step, nodes: list[Node], fields: Fields) -> None:
@@ -264,31 +220,16 @@ def _compile(node: Node, step: Step, nodes: list[Node], fields: Fields) -> None:
         lane: _flatten(step.lanes.get(lane, []), node.after, nodes, fields) for lane in lane_keys(config)
     }
     node.templates = _templates(config, fields, label)
-    if isinstance(config, Branch):
-        ways = [*((lane.key, lane.filter) for lane in config.branches), (ELSE, None)]
-        node.lanes = [(key, _match(asked, fields, label), node.starts[key]) for key, asked in ways]
-    elif isinstance(config, Goal):
-        node.match = _match(config.filter, fields, label) if config.filter is not None else _never
-    elif isinstance(config, WaitFor):
-        node.match = _match(config.filter, fields, label)
-    elif isinstance(config, Split):
-        total = 0
-        for lane in config.lanes:
-            total += lane.weight
-            node.shares.append((total, lane.key))
+    kind_of(config).compile_node(node, lambda expression: _match(expression, fields, label))
 
 
-def _aim(node: Node, by_key: dict[str, int]) -> None:
-    config, wanted = node.config, None
-    if isinstance(config, GoTo):
-        wanted = config.step
-    elif isinstance(config, Wait) and config.mode in MAY_BE_OVER and config.past == "skip_to":
-        wanted = config.skip_to
-    if wanted is None:
+def _resolve_jump(node: Node, by_key: dict[str, int]) -> None:
+    jump = kind_of(node.config).jump(node.config)
+    if jump is None:
         return
-    if wanted not in by_key:
+    if jump.step not in by_key:
         raise CompileError(f"Step {node.key}: It leads to a step that does not exist.")
-    node.target = by_key[wanted]
+    node.target = by_key[jump.step]
 
 
 def _match(expression: Filter | None, fields: Fields, label: str) -> Match:
@@ -302,17 +243,17 @@ def _templates(config: StepConfig, fields: Fields, label: str) -> dict[str, Temp
     try:
         return {
             name: compile_template(text, fields, output, name=name.replace(":", " "))
-            for name, (text, output) in texts_of(config).items()
+            for name, (text, output) in kind_of(config).templates(config).items()
         }
     except TemplateError as error:
         raise CompileError(f"{label}: {error}") from None
 
 
 def _goals_ahead(node: Node, nodes: list[Node]) -> tuple[int, ...]:
-    found = []
-    at = node.index
-    while at != END:
-        if isinstance(nodes[at].config, Goal):
-            found.append(at)
-        at = nodes[at].after
-    return tuple(found)
+    goals = []
+    index = node.index
+    while index != END:
+        if isinstance(nodes[index].config, Goal):
+            goals.append(index)
+        index = nodes[index].after
+    return tuple(goals)

@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from app.engine.core.events import CONTACT_DELETED, Event, Source, offered
-from app.engine.core.timing.wait_times import moved_elsewhere
+from app.engine.core.steps import Wait
+from app.engine.core.timing.wait_times import deadline_changed
 from app.engine.core.types import WaitReason
 from app.engine.core.version import Program
 from app.engine.matching.contact_facts import ContactFactsCache
@@ -159,8 +160,8 @@ def _would_advance(row: Any, program: Program, facts: Facts, now: datetime) -> b
         match = node.match if node is not None else None
         if match is None or match(facts, now):
             return True
-    dated = node.config if row.wait_reason == WaitReason.TIMER and node is not None else None
-    if dated is not None and moved_elsewhere(dated, row.wait_until, now, facts):
+    wait = node.config if row.wait_reason == WaitReason.TIMER and node is not None else None
+    if isinstance(wait, Wait) and deadline_changed(wait, row.wait_until, now, facts):
         return True
     return any((match := nodes[goal].match) is not None and match(facts, now) for goal in program.goals)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from app.engine.core.steps import Branch, Goal, StepConfig, WaitFor, Webhook
+from app.engine.core.steps import Branch, StepConfig, WaitFor, Webhook
 from app.engine.core.triggers import Trigger
 from app.filters.ast import ARITY, Arity, Filter, Group, Predicate
 from app.filters.fields import OPERATORS, Fields, FieldSpec, FieldType, called, ids_called, recorded
@@ -70,7 +70,7 @@ def config_values(config: StepConfig | Trigger, given: Known) -> Values:
     """A config as its form holds it: tags by name, filters as rows."""
     values: Values = msgspec.to_builtins(config)
     if "tag" in values:
-        values["tag"] = given.tags.get(values["tag"], "") if values["tag"] else ""
+        values["tag"] = given.tags.get(str(values["tag"]), "")
     if isinstance(config, WaitFor) and config.about in given.tags:
         values["about"] = given.tags[config.about]
     if isinstance(config, Branch):
@@ -78,11 +78,9 @@ def config_values(config: StepConfig | Trigger, given: Known) -> Values:
             {"key": lane.key, "name": lane.name, "filter": filter_values(lane.filter, given)}
             for lane in config.branches
         ]
-    elif isinstance(config, Goal):
-        values["filter"] = filter_values(config.filter, given)
-    elif isinstance(config, Webhook):
+    if isinstance(config, Webhook):
         values["more_headers"] = [{"name": name, "value": text} for name, text in config.headers.items()]
-    elif "filter" in values:
+    if "filter" in values:
         values["filter"] = filter_values(getattr(config, "filter", None), given)
     return values
 

@@ -5,7 +5,7 @@ import msgspec
 from app.engine.core.draft import lane_label, lists, locate, walk
 from app.engine.core.events import EVENT_KINDS
 from app.engine.core.merge_tags import Output, tag_names
-from app.engine.core.steps import GROUPS, LABELS, MAIN, Step
+from app.engine.core.steps import GROUPS, KINDS, MAIN, Step
 from app.engine.core.triggers import GROUPS as TRIGGER_GROUPS
 from app.engine.core.triggers import KINDS as TRIGGER_KINDS
 from app.engine.core.triggers import Trigger
@@ -17,25 +17,20 @@ from app.workflows.controllers.form_values import (
     filter_values,
 )
 from app.workflows.domain.lint import lint
-from app.workflows.schemas.faces import FACES
 from app.workflows.schemas.pages import Choice, ChoiceGroup, Count, Sheet
 from app.workflows.use_cases.input_reader import Known
 from app.workflows.use_cases.read import Opened, entry_words, trigger_cards
-from app.workflows.use_cases.step_labels import words
+from app.workflows.use_cases.step_labels import step_sentence
 
 # Types of fields that stand for sets of other things and have no value to set or to watch.
 RELATIONS = ("tags", "segments", "workflows", "history")
 
 
-def _choice(kind: str, label: str) -> Choice:
-    icon, tone, hint = FACES[kind]
-    return Choice(kind, label, hint, icon, tone)
-
-
 def picker(list_id: str, position: int) -> Sheet:
     """The kinds of steps, for one place of the flow."""
     groups = [
-        ChoiceGroup(name, [_choice(kind, LABELS[kind]) for kind in kinds]) for name, kinds in GROUPS.items()
+        ChoiceGroup(group, [Choice(kind.key, kind.label, kind.hint, kind.icon, kind.tone) for kind in kinds])
+        for group, kinds in GROUPS.items()
     ]
     return Sheet("picker", "Insert a step", list_id=list_id, position=position, icon="plus", groups=groups)
 
@@ -57,8 +52,10 @@ def trigger_picker() -> Sheet:
 
 
 def merge_tags(given: Known, kind: str) -> list[str]:
-    """What may be written into the templates of a kind of step."""
-    output = Output.EMAIL if kind == "send_email" else Output.TEXT
+    """The merge tags that the templates of a step kind may use."""
+    templates = KINDS[kind].templates(KINDS[kind].config()) if kind in KINDS else {}
+    is_email = any(output is Output.EMAIL for _, output in templates.values())
+    output = Output.EMAIL if is_email else Output.TEXT
     return [f"{{{{ {name} }}}}" for name, _ in tag_names(given.fields, output)]
 
 
@@ -75,7 +72,7 @@ def _filled(sheet: Sheet, opened: Opened, values: Values) -> Sheet:
     sheet.members = list(given.names.users.items())
     sheet.events = list(EVENT_KINDS.items())
     sheet.steps = [
-        (step.key, f"{step.key} · {words(step, given)[0]}")
+        (step.key, f"{step.key} · {step_sentence(step, given).title}")
         for _, _, step in walk(opened.draft.steps)
         if step.key != sheet.key
     ]
@@ -86,14 +83,14 @@ def _filled(sheet: Sheet, opened: Opened, values: Values) -> Sheet:
 def step_sheet(opened: Opened, key: str, values: Values | None = None) -> Sheet:
     """The settings of a step; `values` are what was typed. Raises DraftError when there is none."""
     list_id, position, step = locate(opened.draft, key)
-    icon, tone, _ = FACES[step.kind]
+    kind = KINDS[step.kind]
     sheet = Sheet(
-        "step", step.name or LABELS[step.kind], key, step.kind, icon, tone, list_id, position,
+        "step", step.name or kind.label, key, kind.key, kind.icon, kind.tone, list_id, position,
         count=opened.counts.get(key, Count()), places=places(opened, step),
         problems=[one.message for one in opened.problems if one.step_key == key],
     )  # fmt: skip
     if values is not None:
-        sheet.stored = " · ".join(words(step, opened.known))
+        sheet.stored = " · ".join(step_sentence(step, opened.known))
     config = config_values(opened.shown(step.config), opened.known)
     stored = {"name": step.name, "note": step.note, "config": config}
     return _filled(sheet, opened, stored if values is None else values)
@@ -111,7 +108,9 @@ def places(opened: Opened, moving: Step) -> list[tuple[str, str]]:
         where = "" if list_id == MAIN else f"{lane_label(owners[owner], lane)}: "
         for position, step in enumerate(steps):
             if step.key != moving.key:
-                found.append((f"{list_id}:{position}", f"{where}before {words(step, opened.known)[0]}"))
+                found.append(
+                    (f"{list_id}:{position}", f"{where}before {step_sentence(step, opened.known).title}")
+                )
         found.append((f"{list_id}:{len(steps)}", f"{where}at the end"))
     return found
 

@@ -7,29 +7,13 @@ import msgspec
 
 from app.engine.core.draft import Draft, walk
 from app.engine.core.merge_tags import used_fields
-from app.engine.core.steps import (
-    AddTag,
-    AddToWorkflow,
-    Approval,
-    AssignOwner,
-    CreateTask,
-    Notify,
-    RemoveFromWorkflow,
-    RemoveTag,
-    StepConfig,
-    UpdateField,
-    Wait,
-    WaitFor,
-)
-from app.engine.core.template_fields import texts_of
+from app.engine.core.steps import StepConfig, UpdateField, kind_of
 from app.engine.core.version import Version, filters_of
 from app.filters.analysis import changing_field
 from app.filters.ast import Predicate, predicates
 from app.filters.fields import Fields
 from app.filters.values import fold
 
-# What an event kind is about, by the beginning of its name; the others are about nothing that has a name.
-_ABOUT = {"contact.updated": "field", "tag": "tag", "segment": "segment", "enrollment": "workflow"}
 # Predicates on these fields name things by id.
 _NAMED = {"tags": "tag", "segments": "segment", "workflows": "workflow", "owner": "user"}
 
@@ -84,8 +68,9 @@ def _used(source: Version | Draft, fields: Fields) -> Used:
     key = source.settings.key_field
     yield "field", key if key in fields else ""
     for _, _, step in walk(source.steps):
-        yield from _step(step.config)
-        for text, output in texts_of(step.config).values():
+        kind = kind_of(step.config)
+        yield from kind.references(step.config)
+        for text, output in kind.templates(step.config).values():
             yield from (("field", name) for name in used_fields(text, fields, output))
 
 
@@ -97,40 +82,6 @@ def _predicate(predicate: Predicate) -> Used:
     kind = _NAMED.get(changing or predicate.field)
     if kind is not None:
         yield from ((kind, value) for value in values)
-
-
-def _step(config: StepConfig) -> Used:
-    yield from (("user", user) for user in _people(config))
-    match config:
-        case AddTag() | RemoveTag():
-            yield "tag", config.tag
-        case UpdateField():
-            yield "field", config.field
-            yield "field", config.source if config.operation == "copy" else ""
-        case Wait():
-            yield "field", config.field if config.mode == "date_field" else ""
-        case WaitFor():
-            kind = _ABOUT.get(config.event) or _ABOUT.get(config.event.partition(".")[0])
-            if config.mode == "event" and kind is not None:
-                yield kind, config.about
-        case AddToWorkflow() | RemoveFromWorkflow():
-            yield "workflow", config.workflow
-        case _:
-            pass
-
-
-def _people(config: StepConfig) -> Iterable[object]:
-    match config:
-        case UpdateField(field="owner", operation="set"):
-            return [config.value.strip()]
-        case CreateTask(assignee="user"):
-            return [config.user]
-        case Notify(to="users") | Approval():
-            return config.users
-        case AssignOwner() if config.mode != "nobody":
-            return config.users
-        case _:
-            return []
 
 
 def _is_id(value: object) -> bool:

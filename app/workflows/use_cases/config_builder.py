@@ -36,30 +36,34 @@ def window(given: Patch[WindowInput | None], old: steps.Window | None) -> steps.
 
 async def config_of(reader: Reader, given: ConfigInput, old: steps.StepConfig | None) -> steps.StepConfig:
     """The typed config of a step; what was left out is as in `old`, the stored one, or as its kind begins."""
-    kind = steps.KINDS[str(given.__struct_config__.tag)]
-    base: Any = old if isinstance(old, kind) else kind()
-    special: dict[str, Any] = {}
+    config = steps.KINDS[str(given.__struct_config__.tag)].config
+    base: Any = old if isinstance(old, config) else config()
+    special = await _common(reader, given, base)
     match given:
-        case sent.AddTagInput() | sent.RemoveTagInput():
-            special = {"tag": await _tag(reader, given.tag)}
         case sent.BranchInput():
-            special = _branch(reader, given, base)
+            special |= _branch(reader, given, base)
         case sent.SplitInput():
-            special = {"lanes": _lanes(reader, given.lanes, base.lanes, steps.SplitLane, "lanes")}
+            special["lanes"] = _lanes(reader, given.lanes, base.lanes, steps.SplitLane, "lanes")
         case sent.ApprovalInput():
-            special = {
-                "options": _lanes(reader, given.options, base.options, steps.ApprovalOption, "options")
-            }
-        case sent.GoalInput():
-            special = {"filter": _filter(reader, given.filter)}
+            special["options"] = _lanes(reader, given.options, base.options, steps.ApprovalOption, "options")
         case sent.WaitForInput():
-            special = {"filter": _filter(reader, given.filter), "about": await _about(reader, given, base)}
+            special["about"] = await _about(reader, given, base)
         case sent.WebhookInput():
-            special = _webhook(given)
-    if isinstance(given, sent.SendEmailInput | sent.SendSmsInput | sent.ChatInput | sent.WebhookInput):
-        special["window"] = window(given.window, base.window)
+            special |= _webhook(given)
     made: steps.StepConfig = _made(base, given, special)
     return made
+
+
+async def _common(reader: Reader, given: Any, base: Any) -> dict[str, Any]:
+    """What every kind that has it sends in another form than it is stored: tag, filter and window."""
+    special: dict[str, Any] = {}
+    if hasattr(given, "tag"):
+        special["tag"] = await _tag(reader, given.tag)
+    if hasattr(given, "filter"):
+        special["filter"] = _filter(reader, given.filter)
+    if hasattr(given, "window"):
+        special["window"] = window(given.window, base.window)
+    return special
 
 
 def _made(base: Any, given: Any, special: dict[str, Any]) -> Any:

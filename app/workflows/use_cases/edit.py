@@ -11,7 +11,7 @@ from app.engine.core import draft as drafts
 from app.engine.core.draft import Draft, DraftError
 from app.engine.core.name_lookup import Names
 from app.engine.core.secret_headers import hidden, hidden_steps
-from app.engine.core.steps import LABELS, Step, blank
+from app.engine.core.steps import KINDS, Step, blank
 from app.engine.core.triggers import TRIGGERS, Trigger
 from app.errors import Conflict, Invalid, NotFound
 from app.patch import resolve
@@ -21,7 +21,7 @@ from app.workflows.domain.lint import lint, step_problems, with_draft
 from app.workflows.schemas import inputs
 from app.workflows.use_cases.config_builder import config_of, trigger_of, window
 from app.workflows.use_cases.input_reader import Known, Reader, known
-from app.workflows.use_cases.step_labels import words
+from app.workflows.use_cases.step_labels import step_sentence
 from db.queries.references import ReferenceQueries
 
 Change = Callable[[Draft], Draft]
@@ -145,7 +145,7 @@ async def insert_step(work: Work, workflow_id: UUID, form: inputs.InsertForm) ->
         )
     key = f"s{draft.next_key}"
     after = edited(lambda: drafts.insert(draft, form.list_id, form.position, config, form.name.strip()))
-    await keep(work, header, after, f"Inserted “{LABELS[form.kind]}”", changes={"step": (None, key)})
+    await keep(work, header, after, f"Inserted “{KINDS[form.kind].label}”", changes={"step": (None, key)})
     return key
 
 
@@ -161,7 +161,7 @@ async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.Step
     reader = Reader(work, await known(work))
     config = step.config if form.config is UNSET else await config_of(reader, form.config, step.config)
     if config.__struct_config__.tag != step.kind:
-        raise Invalid({"config.kind": f"This step is “{LABELS[step.kind]}” and stays it."})
+        raise Invalid({"config.kind": f"This step is “{KINDS[step.kind].label}” and stays it."})
     reader.refuse(
         step_problems(Step(key, config), reader.known.fields, with_draft(reader.known.names, draft)), "config"
     )
@@ -180,7 +180,7 @@ def _step(draft: Draft, key: str) -> Step:
 
 def _title(step: Step, given: Known) -> str:
     """A step as the canvas calls it, short enough for the label of a button."""
-    title = words(step, given)[0]
+    title = step_sentence(step, given).title
     return f"“{title if len(title) <= TITLE else title[: TITLE - 1] + '…'}”"
 
 

@@ -25,7 +25,7 @@ from app.workflows.schemas.publication import (
 )
 from app.workflows.use_cases.input_reader import Known
 from app.workflows.use_cases.read import Opened, entry_words, live_steps
-from app.workflows.use_cases.step_labels import words
+from app.workflows.use_cases.step_labels import step_sentence
 from db.queries.batch_session import BatchSession
 from db.queries.version_migration import COUNT_ENROLLMENTS_BY_STEP
 
@@ -75,7 +75,7 @@ def plan_of(opened: Opened) -> list[PlanLine]:
     places = _places(opened.draft.steps)
     lines = []
     for key, step in new.items():
-        title, after = words(step, opened.known)
+        title, after = step_sentence(step, opened.known)
         if key not in old:
             lines.append(PlanLine("added", key, title, "", after))
         elif (old[key].config, old[key].name) != (step.config, step.name):
@@ -84,14 +84,14 @@ def plan_of(opened: Opened) -> list[PlanLine]:
             lines.append(PlanLine("moved", key, title))
     for key, step in old.items():
         if key not in new:
-            title, before = words(step, opened.known)
+            title, before = step_sentence(step, opened.known)
             lines.append(PlanLine("removed", key, title, before))
     return lines + (_around(opened) if opened.live is not None else [])
 
 
 def _differ(old: Step, new: Step, opened: Opened) -> tuple[str, str]:
     """What the step says before and after: its title where that changed, else the settings that did."""
-    before, after = words(old, opened.known), words(new, opened.known)
+    before, after = step_sentence(old, opened.known), step_sentence(new, opened.known)
     if before != after:
         parts = zip(before, after, strict=True)
         first, second = next(pair for pair in parts if pair[0] != pair[1])
@@ -190,7 +190,7 @@ async def groups_of(work: Work, opened: Opened) -> list[StandGroup]:
     """Who stands where, in every version in use, and what may be done with them."""
     rows = await BatchSession(work.session).all(COUNT_ENROLLMENTS_BY_STEP, workflow=opened.view.id)
     new = {step.key: step for _, _, step in walk(opened.draft.steps)}
-    titles = {key: words(step, opened.known)[0] for key, step in new.items()}
+    titles = {key: step_sentence(step, opened.known).title for key, step in new.items()}
     zone = ZoneInfo((await work.accounts.own()).time_zone)
     number = target_number(opened)
     versions: dict[int, Version | None] = {}
@@ -203,7 +203,7 @@ async def groups_of(work: Work, opened: Opened) -> list[StandGroup]:
         old = versions[row.version]
         steps = {step.key: step for _, _, step in walk(old.steps)} if old else {}
         step = steps.get(row.step_key or "")
-        title = words(step, opened.known)[0] if step else "Before the first step"
+        title = step_sentence(step, opened.known).title if step else "Before the first step"
         group = _group(row, title, step, new.get(row.step_key or ""), titles, zone)
         if sends_anew(old, opened.draft, group.step):
             group.renewed, group.unchanged = row.untried, row.tried

@@ -10,7 +10,7 @@ import msgspec
 
 from app.engine.core.draft import Draft, lane_label, walk
 from app.engine.core.secret_headers import hidden, hidden_steps
-from app.engine.core.steps import Exit, Step, StepConfig, lane_keys
+from app.engine.core.steps import Exit, Step, StepConfig, kind_of, lane_keys
 from app.engine.core.triggers import Trigger
 from app.engine.core.types import Outcome
 from app.engine.core.version import Version, content_hash, freeze, load_version
@@ -18,7 +18,6 @@ from app.filters.parse import describe
 from app.permissions import Permission
 from app.work import Work
 from app.workflows.domain.lint import Problem, blocking
-from app.workflows.schemas.faces import FACES
 from app.workflows.schemas.pages import (
     CanvasLane,
     CanvasStep,
@@ -31,7 +30,7 @@ from app.workflows.schemas.pages import (
 )
 from app.workflows.use_cases.edit import header_of
 from app.workflows.use_cases.input_reader import Known, known
-from app.workflows.use_cases.step_labels import asked, words
+from app.workflows.use_cases.step_labels import lane_sentence, step_sentence
 
 
 class Opened(msgspec.Struct):
@@ -171,14 +170,15 @@ def live_steps(opened: Opened) -> dict[str, Step] | None:
 
 
 def _canvas(step: Step, opened: Opened, bad: set[str | None], before: dict[str, Step] | None) -> CanvasStep:
-    title, summary = words(step, opened.known)
+    kind = kind_of(step.config)
+    title, summary = step_sentence(step, opened.known)
     count = opened.counts.get(step.key, Count())
     lanes = []
     for lane in lane_keys(step.config):
         inside = step.lanes.get(lane, [])
         lanes.append(
             CanvasLane(
-                lane, f"{step.key}.{lane}", lane_label(step, lane), asked(step, lane, opened.known),
+                lane, f"{step.key}.{lane}", lane_label(step, lane), lane_sentence(step, lane, opened.known),
                 count.lanes.get(lane, 0), bool(inside) and isinstance(inside[-1].config, Exit),
                 [_canvas(one, opened, bad, before) for one in inside],
             )
@@ -188,7 +188,7 @@ def _canvas(step: Step, opened: Opened, bad: set[str | None], before: dict[str, 
     config = msgspec.to_builtins(opened.shown(step.config))
     return CanvasStep(
         step.key, step.kind, title, summary, step.name, step.note, config, count, step.key in bad, changed,
-        lanes, *FACES[step.kind][:2],
+        lanes, kind.icon, kind.tone,
     )  # fmt: skip
 
 
@@ -219,7 +219,7 @@ def problem_views(opened: Opened) -> list[ProblemView]:
         "workflow": base,
         "step": f"{base}/steps/",
     }
-    titles = {step.key: words(step, opened.known)[0] for _, _, step in walk(opened.draft.steps)}
+    titles = {step.key: step_sentence(step, opened.known).title for _, _, step in walk(opened.draft.steps)}
     titles |= {trigger.key: trigger.label for trigger in opened.draft.triggers}
     return [
         ProblemView(

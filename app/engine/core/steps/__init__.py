@@ -1,45 +1,49 @@
-"""The step kinds with their typed configs. A freshly inserted step has a blank config that may be saved;
-`lint` says what still keeps it from being published."""
+"""The step kinds: one module each, with its config, execution, validation and sentences (see `StepKind`).
+
+A new kind is registered here by two lines: its import, and its place in `StepConfig`. The order of that union
+is the order in which members choose among the kinds. `docs/adding-a-step.md` has the whole checklist."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any, get_args
 
 import msgspec
 
-from app.engine.core.steps.base import Amount, Line, OnDoubt, Text, TimeOfDay, Unit, Weekday, Window
-from app.engine.core.steps.contact import (
-    AddNote,
-    AddTag,
-    AssignOwner,
-    CreateTask,
-    DeleteContact,
-    RemoveTag,
-    SetConsent,
-    UpdateField,
-)
-from app.engine.core.steps.flow import (
-    MAY_BE_OVER,
-    MET,
-    TIMEOUT,
-    AddToWorkflow,
-    Approval,
-    ApprovalOption,
-    Branch,
-    BranchLane,
-    Drip,
-    Exit,
-    Goal,
-    GoTo,
-    RemoveFromWorkflow,
-    Split,
-    SplitLane,
-    Wait,
-    WaitFor,
-)
-from app.engine.core.steps.send import Chat, Notify, SendEmail, SendSms, Webhook
-
-ELSE = "else"
-MAIN = "main"
+from app.engine.core.scalars import Amount, Line, OnDoubt, Text, TimeOfDay, Unit, Weekday
+from app.engine.core.steps.add_note import AddNote
+from app.engine.core.steps.add_tag import AddTag
+from app.engine.core.steps.add_to_workflow import AddToWorkflow
+from app.engine.core.steps.approval import Approval, ApprovalOption
+from app.engine.core.steps.assign_owner import AssignOwner
+from app.engine.core.steps.base import ELSE, MET, TIMEOUT, Execute, Lane, StepKind, skip_deleted_contact
+from app.engine.core.steps.branch import Branch, BranchLane
+from app.engine.core.steps.chat import Chat
+from app.engine.core.steps.create_task import CreateTask
+from app.engine.core.steps.delete_contact import DeleteContact
+from app.engine.core.steps.drip import Drip
+from app.engine.core.steps.exit import Exit
+from app.engine.core.steps.go_to import GoTo
+from app.engine.core.steps.goal import Goal
+from app.engine.core.steps.notify import Notify
+from app.engine.core.steps.remove_from_workflow import RemoveFromWorkflow
+from app.engine.core.steps.remove_tag import RemoveTag
+from app.engine.core.steps.send_email import SendEmail
+from app.engine.core.steps.send_sms import SendSms
+from app.engine.core.steps.set_consent import SetConsent
+from app.engine.core.steps.split import Split, SplitLane
+from app.engine.core.steps.update_field import UpdateField
+from app.engine.core.steps.wait import Wait
+from app.engine.core.steps.wait_for import WaitFor
+from app.engine.core.steps.webhook import Webhook
+from app.engine.core.timing.sending_window import Window
 
 StepConfig = (
-    AddTag
+    SendEmail
+    | SendSms
+    | Notify
+    | Chat
+    | Webhook
+    | AddTag
     | RemoveTag
     | UpdateField
     | AssignOwner
@@ -47,126 +51,61 @@ StepConfig = (
     | CreateTask
     | SetConsent
     | DeleteContact
-    | SendEmail
-    | SendSms
-    | Notify
-    | Chat
-    | Webhook
     | Wait
     | WaitFor
     | Branch
     | Split
     | Goal
     | GoTo
-    | AddToWorkflow
-    | RemoveFromWorkflow
     | Drip
     | Approval
+    | AddToWorkflow
+    | RemoveFromWorkflow
     | Exit
 )
 
-KINDS: dict[str, type[StepConfig]] = {
-    "send_email": SendEmail,
-    "send_sms": SendSms,
-    "notify": Notify,
-    "chat": Chat,
-    "webhook": Webhook,
-    "add_tag": AddTag,
-    "remove_tag": RemoveTag,
-    "update_field": UpdateField,
-    "assign_owner": AssignOwner,
-    "add_note": AddNote,
-    "create_task": CreateTask,
-    "set_consent": SetConsent,
-    "delete_contact": DeleteContact,
-    "wait": Wait,
-    "wait_for": WaitFor,
-    "branch": Branch,
-    "split": Split,
-    "goal": Goal,
-    "go_to": GoTo,
-    "drip": Drip,
-    "approval": Approval,
-    "add_to_workflow": AddToWorkflow,
-    "remove_from_workflow": RemoveFromWorkflow,
-    "exit": Exit,
+MAIN = "main"
+
+
+def _kind_of_module(config: type) -> StepKind[Any]:
+    kind: StepKind[Any] = sys.modules[config.__module__].KIND
+    return kind
+
+
+KINDS: dict[str, StepKind[Any]] = {
+    kind.key: kind for kind in (_kind_of_module(config) for config in get_args(StepConfig))
 }
-LABELS: dict[str, str] = {
-    "send_email": "Send e-mail",
-    "send_sms": "Send SMS",
-    "notify": "Notify the team",
-    "chat": "Post to chat",
-    "webhook": "Call a webhook",
-    "add_tag": "Add tag",
-    "remove_tag": "Remove tag",
-    "update_field": "Update field",
-    "assign_owner": "Assign owner",
-    "add_note": "Add note",
-    "create_task": "Create task",
-    "set_consent": "Set consent",
-    "delete_contact": "Delete contact",
-    "wait": "Wait",
-    "wait_for": "Wait for",
-    "branch": "Branch",
-    "split": "Split",
-    "goal": "Goal",
-    "go_to": "Go to",
-    "drip": "Drip",
-    "approval": "Ask for approval",
-    "add_to_workflow": "Add to workflow",
-    "remove_from_workflow": "Remove from workflow",
-    "exit": "Exit",
+_BY_CONFIG: dict[type, StepKind[Any]] = {kind.config: kind for kind in KINDS.values()}
+GROUPS: dict[str, tuple[StepKind[Any], ...]] = {
+    group: tuple(kind for kind in KINDS.values() if kind.group == group)
+    for group in dict.fromkeys(kind.group for kind in KINDS.values())
 }
-# As the picker shows them.
-GROUPS: dict[str, tuple[str, ...]] = {
-    "Send": ("send_email", "send_sms", "notify", "chat", "webhook"),
-    "Contact": (
-        "add_tag",
-        "remove_tag",
-        "update_field",
-        "assign_owner",
-        "add_note",
-        "create_task",
-        "set_consent",
-        "delete_contact",
-    ),
-    "Flow": (
-        "wait",
-        "wait_for",
-        "branch",
-        "split",
-        "goal",
-        "go_to",
-        "drip",
-        "approval",
-        "add_to_workflow",
-        "remove_from_workflow",
-        "exit",
-    ),
+
+# What a visit executes, by the class of the config. For a deleted contact the steps that would change or
+# address them are skipped, and the others are executed.
+EXECUTE: Mapping[type, Execute] = {kind.config: kind.execute for kind in KINDS.values()}
+EXECUTE_DELETED: Mapping[type, Execute] = {
+    kind.config: skip_deleted_contact if kind.skips_deleted_contact else kind.execute
+    for kind in KINDS.values()
 }
 
 
-def kind_of(config: StepConfig) -> str:
-    """The `kind` under which this config is stored."""
-    return str(config.__struct_config__.tag)
+def kind_of(config: StepConfig) -> StepKind[Any]:
+    """The kind of a config."""
+    return _BY_CONFIG[type(config)]
 
 
 def blank(kind: str) -> StepConfig:
-    """The config of a step just inserted; what has lanes starts with some. Raises ValueError for a kind that
-    does not exist."""
+    """The config of a step just inserted, which may be saved before it is complete. Raises ValueError for a
+    kind that does not exist."""
     if kind not in KINDS:
         raise ValueError(f"There is no step kind “{kind[:40]}”. Kinds are {', '.join(KINDS)}.")
-    if kind == "branch":
-        return Branch(branches=[BranchLane("b1", "Yes")])
-    if kind == "split":
-        return Split(lanes=[SplitLane("b1", "A"), SplitLane("b2", "B")])
-    if kind == "approval":
-        return Approval(options=[ApprovalOption("b1", "Approve"), ApprovalOption("b2", "Decline")])
-    return KINDS[kind]()
+    config: StepConfig = (KINDS[kind].blank or KINDS[kind].config)()
+    return config
 
 
 class Step(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """One step of a draft. `lanes` of a branch hold its nested lists by branch key, *else* included."""
+    """One step of a draft or a version. `lanes` holds the steps of each lane by its key."""
 
     key: str
     config: StepConfig
@@ -176,50 +115,31 @@ class Step(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     @property
     def kind(self) -> str:
-        return kind_of(self.config)
+        return kind_of(self.config).key
+
+
+def lanes_of(config: StepConfig) -> list[Lane]:
+    """The lanes of a step, in order; none for a step that has one way out."""
+    return kind_of(config).lanes(config)
 
 
 def lane_keys(config: StepConfig) -> list[str]:
-    """The lanes that a step of this config has, in order; none for a step that has one way out."""
-    match config:
-        case Branch():
-            return [*(lane.key for lane in config.branches), ELSE]
-        case Split():
-            return [lane.key for lane in config.lanes]
-        case WaitFor():
-            return [MET, TIMEOUT]
-        case Approval():
-            return [*(option.key for option in config.options), TIMEOUT]
-        case _:
-            return []
+    """The keys of `lanes_of`."""
+    return [lane.key for lane in lanes_of(config)]
 
 
-def lane_name(config: StepConfig, lane: str) -> str:
-    """What people call a lane of this config; the key itself where it has no name."""
-    named: dict[str, str] = {}
-    match config:
-        case Branch():
-            named = {option.key: option.name for option in config.branches} | {
-                ELSE: config.else_name or "Else"
-            }
-        case Split():
-            named = {option.key: option.name for option in config.lanes}
-        case WaitFor():
-            named = {MET: "Happened" if config.mode == "event" else "Met", TIMEOUT: "Timed out"}
-        case Approval():
-            named = {option.key: option.name for option in config.options} | {TIMEOUT: "Timed out"}
-        case _:
-            pass
-    return named.get(lane) or lane
+def lane_name(config: StepConfig, key: str) -> str:
+    """The name of a lane; its key where it has none."""
+    return next((lane.name for lane in lanes_of(config) if lane.key == key), "") or key
 
 
 __all__ = [
     "ELSE",
+    "EXECUTE",
+    "EXECUTE_DELETED",
     "GROUPS",
     "KINDS",
-    "LABELS",
     "MAIN",
-    "MAY_BE_OVER",
     "MET",
     "TIMEOUT",
     "AddNote",
@@ -250,6 +170,7 @@ __all__ = [
     "SplitLane",
     "Step",
     "StepConfig",
+    "StepKind",
     "Text",
     "TimeOfDay",
     "Unit",
@@ -263,4 +184,5 @@ __all__ = [
     "kind_of",
     "lane_keys",
     "lane_name",
+    "lanes_of",
 ]

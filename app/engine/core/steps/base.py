@@ -1,44 +1,34 @@
-"""What the configs of all step kinds share."""
+"""What step kinds share: the base class of their configs, `StepKind`, and helpers that execute and describe.
 
-from enum import StrEnum
-from typing import Annotated, Literal
+Each kind is one module of this package that ends with `KIND = StepKind(...)`. Every behavior of a kind is a
+field of `StepKind`; what a kind leaves out has the default given here."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
-Amount = Annotated[int, Meta(ge=1, le=100_000)]
-Line = Annotated[str, Meta(max_length=500)]
-Text = Annotated[str, Meta(max_length=50_000)]
-# A local time of day, "09:00"; empty where there is none.
-TimeOfDay = Annotated[str, Meta(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?\Z")]
-LaneKey = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,20}\Z")]
-# Monday is 0.
-Weekday = Annotated[int, Meta(ge=0, le=6)]
+from app.engine.core.checks import Problems
+from app.engine.core.merge_tags import Output, TextTooLong
+from app.engine.core.name_lookup import Names, display_name
+from app.engine.core.scalars import Unit
+from app.engine.core.types import STOPPED, Change, ExitReason, Outcome, Status
+from app.filters.ast import Filter
+from app.filters.evaluate import Match
+from app.filters.fields import Fields
+from app.filters.parse import describe as describe_filter_expression
 
+if TYPE_CHECKING:
+    from app.engine.core.interpreter import Run
+    from app.engine.core.version import Node
 
-class Unit(StrEnum):
-    SECONDS = "seconds"
-    MINUTES = "minutes"
-    HOURS = "hours"
-    DAYS = "days"
-
-
-class OnDoubt(StrEnum):
-    """What a crash in the middle of a call does: hold it for a person, or send again with the same key."""
-
-    HOLD = "hold"
-    RESEND = "resend"
-
-
-class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When something may be sent: on these days, from `start` until before `end`, local times of `zone`. A
-    window whose end is not after its start goes on until the next morning; no days means every day. `zone`
-    is "account", "contact" (the account's where a contact has none) or the name of one."""
-
-    days: Annotated[list[Weekday], Meta(max_length=7)] = []
-    start: TimeOfDay = "09:00"
-    end: TimeOfDay = "17:00"
-    zone: Annotated[str, Meta(max_length=60)] = "account"
+Users = Annotated[list[UUID], Meta(max_length=200)]
+MET, TIMEOUT, ELSE = "met", "timeout", "else"
+MERGE_TAG = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 
 
 class Config(
@@ -49,7 +39,189 @@ class Config(
     tag_field="kind",
     omit_defaults=False,
 ):
-    """Every config is one struct of the union `StepConfig`, told apart by `kind`."""
+    """What a step of one kind is set to, as drafts and versions store it. `kind` tells the configs apart."""
 
 
-Past = Literal["continue", "skip_to", "exit"]
+class Sentence(NamedTuple):
+    """What a step does: the title on its card, and a line with the rest ("" for none)."""
+
+    title: str
+    summary: str = ""
+
+
+class Lane(NamedTuple):
+    """A way out of a step. `name` is "" where members gave it none."""
+
+    key: str
+    name: str
+
+
+class Jump(NamedTuple):
+    """Another step at which the enrollment goes on, and the input that names it."""
+
+    input: str
+    step: str
+
+
+C = TypeVar("C", bound=Config)
+Group = Literal["Send", "Contact", "Flow"]
+Consent = Literal["email_consent", "sms_consent"]
+# Each template by its name, with the place that the rendered text goes to.
+Templates = dict[str, tuple[str, Output]]
+# (what it is, its id or key): "tag", "field", "segment", "workflow" or "user".
+References = Iterator[tuple[str, object]]
+# Executes one visit: returns the index of the next node, `END`, or `STOPPED` after `park` or `finish`.
+Execute = Callable[["Run", "Node"], int]
+# Compiles a filter of the step. Raises CompileError.
+CompileMatch = Callable[[Filter | None], Match]
+
+
+def _nothing(*_args: object) -> Any:
+    return ()
+
+
+def _no(_config: object) -> bool:
+    return False
+
+
+def _none(_config: object) -> None:
+    return None
+
+
+def _no_templates(_config: object) -> Templates:
+    return {}
+
+
+def _no_condition(_config: object, _lane: str, _fields: Fields, _names: Names) -> str:
+    return ""
+
+
+def _compile_nothing(_node: "Node", _match: CompileMatch) -> None:
+    """Templates and lanes are compiled for every kind; most need no more."""
+
+
+@dataclass(frozen=True)
+class StepKind(Generic[C]):
+    """One kind of step. The required fields first, then what a kind has only if it needs it."""
+
+    config: type[C]
+    label: str
+    group: Group
+    icon: str
+    hint: str  # one line below the label, where members choose a kind
+    execute: Execute
+    describe: Callable[[C, Fields, Names], Sentence]
+    tone: str = ""  # color of the icon: "" sends, "b" changes or routes, "w" waits, "g" goal
+
+    # What keeps a draft with it from being published, as (input, message).
+    validate: Callable[[C, Fields, Names], Problems] = _nothing
+    # What it uses by id or key, as far as it is in effect. Filters and merge tags are read by the engine.
+    references: Callable[[C], References] = _nothing
+    templates: Callable[[C], Templates] = _no_templates
+    filters: Callable[[C], Iterable[Filter | None]] = _nothing
+    # The config of a step just inserted, where the defaults of the config are not enough.
+    blank: Callable[[], C] | None = None
+
+    # Lanes, in order, and the sentence that says who takes one.
+    lanes: Callable[[C], list[Lane]] = _nothing
+    lane_condition: Callable[[C, str, Fields, Names], str] = _no_condition
+    jump: Callable[[C], Jump | None] = _none
+    # Compiles what only this kind has on its node. Runs once for each version, after the lanes exist.
+    compile_node: Callable[["Node", CompileMatch], None] = _compile_nothing
+
+    # What the engine has to know about a step of this kind.
+    changes_contact: bool = False
+    skips_deleted_contact: bool = False  # it changes or addresses the contact
+    interrupts: bool = False  # the enrollment may wait, end or go elsewhere here, so it breaks a cycle
+    only_routes: bool = False  # it does nothing but choose the way, so it needs no consent
+    required_consent: Callable[[C], Consent | None] = _none
+    needs_members: Callable[[C], bool] = _no
+    needs_owner_counts: Callable[[C], bool] = _no
+    keeps_state: Callable[[C], bool] = _no  # across enrollments, in `StepContext.states`
+
+    @property
+    def key(self) -> str:
+        """The `kind` under which its configs are stored."""
+        return str(self.config.__struct_config__.tag)
+
+
+# Executing
+
+
+def fails_on_long_text(execute: Execute) -> Execute:
+    """For kinds that render templates: a text that grows too long fails the visit. They render before they
+    record anything."""
+
+    def execute_or_fail(run: "Run", node: "Node") -> int:
+        try:
+            return execute(run, node)
+        except TextTooLong as error:
+            return fail(run, node, str(error))
+
+    return execute_or_fail
+
+
+def fail(run: "Run", node: "Node", error: str) -> int:
+    """Fails the enrollment at this step."""
+    run.record(node, Outcome.FAILED, {}, error)
+    run.finish(node.key, Status.FAILED, ExitReason.FAILED_PERMANENT, error)
+    return STOPPED
+
+
+def skip(run: "Run", node: "Node", reason: str) -> int:
+    """Skips this step and goes on behind it."""
+    run.record(node, Outcome.SKIPPED, {"reason": reason})
+    return node.after
+
+
+def skip_deleted_contact(run: "Run", node: "Node") -> int:
+    """Executes a step that would change or address a contact who was deleted."""
+    return skip(run, node, "The contact was deleted.")
+
+
+def set_field(run: "Run", node: "Node", key: str, old: object, new: object) -> int:
+    """Sets a field of the contact to `new`, which may be what it holds already."""
+    changed = new != old or isinstance(new, bool) is not isinstance(old, bool)
+    run.record(node, Outcome.DONE, {"field": key, "old": old, "new": new, "changed": changed})
+    if changed:
+        run.facts.values[key] = run.out.fields[key] = new
+        run.change(Change("field", node.key, run.seq, key, old, new))
+    return node.after
+
+
+def owner_of(run: "Run") -> UUID | None:
+    """The member who owns the contact."""
+    owner = run.facts.values.get("owner")
+    try:
+        return UUID(owner) if isinstance(owner, str) else None
+    except ValueError:
+        return None
+
+
+# Describing
+
+
+def period(amount: int, unit: Unit) -> str:
+    """ "1 day", "3 hours"."""
+    return f"{amount:,} {unit.value.removesuffix('s') if amount == 1 else unit.value}"
+
+
+def first_line(text: str, longest: int = 60) -> str:
+    """The first line that is not blank, cut to `longest` characters."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def text_preview(text: str) -> str:
+    """The first line of a longer text, for a summary."""
+    return first_line(text, 120) or "No text yet"
+
+
+def member_names(users: Iterable[UUID], names: Names) -> str:
+    """Members by name, with commas."""
+    return ", ".join(display_name(user, names.users) for user in users) or "…"
+
+
+def describe_filter(expression: Filter | None, fields: Fields, names: Names, empty: str = "") -> str:
+    """A filter as a sentence; `empty` where there is none."""
+    return empty if expression is None else describe_filter_expression(expression, fields, names.tags)

@@ -2,14 +2,16 @@
 
 from collections.abc import MutableMapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from app.engine.core.steps import Drip
 from app.engine.core.timing.wait_times import after
 
+if TYPE_CHECKING:
+    from app.engine.core.steps.drip import Drip
 
-def take_slot(drip: Drip, state: MutableMapping[str, Any], now: datetime, zone: ZoneInfo) -> datetime:
+
+def take_slot(drip: "Drip", state: MutableMapping[str, Any], now: datetime, zone: ZoneInfo) -> datetime:
     """The instant (UTC) at which somebody who comes now may go on, `now` itself while there is room; notes it
     in `state` {"start": ISO, "taken": n}, which is the stretch that is being filled.
 

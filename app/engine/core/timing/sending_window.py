@@ -2,15 +2,27 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
+from msgspec import Meta
 
-from app.engine.core.steps import Window
+from app.engine.core.scalars import TimeOfDay, Weekday
 from app.engine.core.timing.recurrence import ONE_DAY, clock
 from app.filters.facts import Facts
 from app.filters.times import instant
+
+
+class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When something may be sent: on these days (none: every day), from `start` until before `end`, local
+    times of `zone`. A window whose end is not after its start lasts until the next morning. `zone` is
+    "account", "contact" (the account's where a contact has none) or the name of a time zone."""
+
+    days: Annotated[list[Weekday], Meta(max_length=7)] = []
+    start: TimeOfDay = "09:00"
+    end: TimeOfDay = "17:00"
+    zone: Annotated[str, Meta(max_length=60)] = "account"
 
 
 def zone_named(name: object) -> ZoneInfo | None:

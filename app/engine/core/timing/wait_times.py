@@ -1,14 +1,22 @@
-"""When waits end. Rules are kept as they were written, in local time, and become instants only when somebody
-arrives at them."""
+"""When waits end. A wait's rule stays in local time and becomes an instant when an enrollment arrives at it.
+
+`wait_end` computes the due time of a wait step; `after` that of every period."""
 
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from app.engine.core.steps import MAY_BE_OVER, StepConfig, Unit, Wait
+from app.engine.core.scalars import Unit
 from app.engine.core.timing.recurrence import Either, Monthly, Rule, Weekly, date_instant, next_after
 from app.filters.facts import Facts
 from app.filters.times import day_start, instant, shift
 from app.filters.values import read_moment
+
+if TYPE_CHECKING:
+    from app.engine.core.steps.wait import Wait
+
+# The modes of a wait whose end may be over on arrival; only for them `past` says what happens then.
+MAY_BE_OVER = ("until", "date_field")
 
 
 def after(amount: int, unit: Unit, now: datetime, zone: ZoneInfo) -> datetime:
@@ -25,30 +33,28 @@ def moment(text: str, zone: ZoneInfo) -> datetime:
     return read.astimezone(UTC) if read.tzinfo else instant(read, zone)
 
 
-def wait_end(wait: Wait, now: datetime, facts: Facts) -> datetime | None:
-    """When somebody who arrives now may go on; in the past where that moment is over already, None where the
-    date field holds no date. Raises ValueError with a sentence for a wait that cannot be."""
+def wait_end(wait: "Wait", now: datetime, facts: Facts) -> datetime | None:
+    """When an enrollment that arrives now may go on; in the past if that moment is over already, None if the
+    date field holds no date. Raises ValueError with a sentence for a wait that has no end."""
     if wait.mode == "duration":
         return after(wait.amount, wait.unit, now, facts.zone)
     if wait.mode == "until":
         return moment(wait.until, facts.zone)
     if wait.mode == "date_field":
         return date_instant(facts.values.get(wait.field), wait.offset, wait.at, facts.zone)
-    found = next_after(recurring(wait), now, facts.zone)
-    if found is None:
+    next_day = next_after(recurring(wait), now, facts.zone)
+    if next_day is None:
         raise ValueError("The wait names no day to wait for.")
-    return found
+    return next_day
 
 
-def moved_elsewhere(config: StepConfig, until: datetime | None, now: datetime, facts: Facts) -> bool:
-    """Whether a wait for a date ends at another moment than `until`, with which it began: the contact's date
-    is another by now, or the account's zone."""
-    if not isinstance(config, Wait) or config.mode not in MAY_BE_OVER:
-        return False
-    return wait_end(config, now, facts) != until
+def deadline_changed(wait: "Wait", until: datetime | None, now: datetime, facts: Facts) -> bool:
+    """Whether a wait for a date now ends at another moment than `until`, with which it began: the contact's
+    date changed, or the account's zone."""
+    return wait.mode in MAY_BE_OVER and wait_end(wait, now, facts) != until
 
 
-def recurring(wait: Wait) -> Rule:
+def recurring(wait: "Wait") -> Rule:
     """The days and times that a recurring wait names."""
     rules: list[Rule] = []
     if wait.weekdays:

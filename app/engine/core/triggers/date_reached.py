@@ -8,7 +8,7 @@ from msgspec import Meta
 from app.engine.core.checks import Problems, check_date_field
 from app.engine.core.events import DATE_REACHED
 from app.engine.core.name_lookup import Names, field_label
-from app.engine.core.steps.base import TimeOfDay
+from app.engine.core.scalars import TimeOfDay
 from app.engine.core.triggers.base import TIME, Reference, TimedTrigger
 from app.filters.fields import Fields
 

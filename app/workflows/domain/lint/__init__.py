@@ -7,14 +7,13 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from app.engine.core.checks import Problems, check_filter
+from app.engine.core.checks import Problems, check_filter, check_window
 from app.engine.core.draft import Draft, Reentry, Settings, walk
 from app.engine.core.name_lookup import Names
 from app.engine.core.steps import Step, Webhook
 from app.engine.core.version import CompileError, compile_version, freeze
 from app.filters.fields import Fields, unknown_field
 from app.workflows.domain.lint.cycles import circles
-from app.workflows.domain.lint.problems import window
 from app.workflows.domain.lint.steps import check_step
 
 CIRCLE = "From here the only way leads back here, without a wait. Put a wait or a branch into the circle."
@@ -91,4 +90,4 @@ def _settings(settings: Settings, fields: Fields) -> Problems:
         yield "key_field", "Say what tells entries apart: a field, or a path into the event."
     elif key and fields and key not in fields and not key.startswith("event."):
         yield "key_field", f"{unknown_field(key, fields)} A path into the event begins with “event.”."
-    yield from window(settings.window)
+    yield from check_window(settings.window)

@@ -1,16 +1,13 @@
-"""Circles without a way out: whoever came to such a go-to would be told the same thing thousands of times,
-and stopped only by the guard on the number of visits.
+"""Cycles without a way out: an enrollment that came to such a go-to would execute the same steps thousands of
+times, until the guard on the number of visits stops it.
 
-Only what is certain is refused. A circle with a wait in it is a reminder, and one with lanes may be left when
+Only certain cycles are refused. A cycle with a wait in it is a reminder, and one with lanes may be left when
 the contact changes; the guard is there for those."""
 
 from collections.abc import Iterator
 
 from app.engine.core.draft import Draft, walk
-from app.engine.core.steps import DeleteContact, Drip, Exit, Goal, GoTo, Step, Wait, lane_keys
-
-# Where somebody stands still, ends, or may go elsewhere.
-_BREAKS = (Wait, Drip, Goal, Exit, DeleteContact)
+from app.engine.core.steps import GoTo, Step, kind_of, lane_keys
 
 
 def circles(draft: Draft) -> Iterator[str]:
@@ -32,12 +29,12 @@ def _following(steps: list[Step], after: str | None) -> Iterator[tuple[str, str 
 
 
 def _returns(start: str, steps: dict[str, Step], following: dict[str, str | None]) -> bool:
-    seen: set[str] = set()
-    at: str | None = start
-    while at is not None and at in steps and at not in seen:
-        seen.add(at)
-        config = steps[at].config
-        if isinstance(config, _BREAKS) or lane_keys(config):
+    visited: set[str] = set()
+    key: str | None = start
+    while key is not None and key in steps and key not in visited:
+        visited.add(key)
+        config = steps[key].config
+        if kind_of(config).interrupts or lane_keys(config):
             return False
-        at = config.step if isinstance(config, GoTo) else following[at]
-    return at == start
+        key = config.step if isinstance(config, GoTo) else following[key]
+    return key == start

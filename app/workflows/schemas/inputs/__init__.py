@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from app.engine.core.draft import Audience, Reentry
-from app.engine.core.steps import Line, Text, Unit
+from app.engine.core.steps import KINDS, Line, Text, Unit
 from app.engine.core.triggers import TRIGGERS
 from app.patch import Patch
 from app.workflows.schemas.inputs.filters import FilterInput
@@ -17,37 +17,12 @@ from app.workflows.schemas.inputs.triggers import TriggerInput
 Name = Annotated[str, Meta(min_length=1, max_length=120)]
 Description = Annotated[str, Meta(max_length=2000)]
 Rev = Annotated[int, Meta(ge=0)]
-# The keys of `KINDS`, written out because the types of bodies are read by tools; a test
-# compares them.
-Kind = Literal[
-    "send_email",
-    "send_sms",
-    "notify",
-    "chat",
-    "webhook",
-    "add_tag",
-    "remove_tag",
-    "update_field",
-    "assign_owner",
-    "add_note",
-    "create_task",
-    "set_consent",
-    "delete_contact",
-    "wait",
-    "wait_for",
-    "branch",
-    "split",
-    "goal",
-    "go_to",
-    "drip",
-    "approval",
-    "add_to_workflow",
-    "remove_from_workflow",
-    "exit",
-]
+# For tools, bodies list the kinds; for the type checker a kind is a text.
 if TYPE_CHECKING:
+    Kind = str
     TriggerKind = str
 else:
+    Kind = Literal[tuple(KINDS)]
     TriggerKind = Literal[tuple(TRIGGERS)]
 
 

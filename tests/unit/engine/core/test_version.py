@@ -16,8 +16,8 @@ from app.engine.core.steps import (
     Webhook,
 )
 from app.engine.core.triggers import ContactUpdated, FieldChanged, TagAdded
+from app.engine.core.types import END
 from app.engine.core.version import (
-    END,
     CompileError,
     canonical,
     compile_version,

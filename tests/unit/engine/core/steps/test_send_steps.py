@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from app.engine.core.draft import Settings
+from app.engine.core.scalars import OnDoubt
 from app.engine.core.steps import AddNote, Chat, Notify, SendEmail, SendSms, StepConfig, Webhook, Window
-from app.engine.core.steps.base import OnDoubt
 from app.engine.core.types import Around, EffectOutcome, NewNotification, WaitReason
 from tests.support.engine_kit import (
     ENROLLMENT,

@@ -1,0 +1,103 @@
+"""Send an email to the contact."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from app.engine.core.checks import Problems, check_one_line, check_templates, check_text, check_window
+from app.engine.core.merge_tags import Output
+from app.engine.core.name_lookup import Names
+from app.engine.core.scalars import Line, OnDoubt, Text
+from app.engine.core.steps.base import (
+    Config,
+    Sentence,
+    StepKind,
+    Templates,
+    fails_on_long_text,
+    skip,
+    text_preview,
+)
+from app.engine.core.steps.outbound import DENIED, render_templates, request_effect, wait_for_window
+from app.engine.core.timing.sending_window import Window
+from app.engine.core.types import Effect
+from app.filters.fields import Fields
+
+if TYPE_CHECKING:
+    from app.engine.core.interpreter import Run
+    from app.engine.core.version import Node
+
+_ADDRESS = re.compile(r"[^\s@<>,]+@[^\s@<>,]+\Z")
+
+
+class SendEmail(Config, frozen=True, tag="send_email"):
+    """`subject`, `body`, `from_name`, `reply_to` are templates; the body is plain text. Contacts who denied
+    consent get none, unless it is `transactional`."""
+
+    subject: Line = ""
+    body: Text = ""
+    from_name: Line = ""
+    reply_to: Line = ""
+    on_doubt: OnDoubt = OnDoubt.HOLD
+    transactional: bool = False
+    window: Window | None = None
+
+
+def templates(config: SendEmail) -> Templates:
+    return {
+        "subject": (config.subject, Output.SUBJECT),
+        "body": (config.body, Output.EMAIL),
+        "from_name": (config.from_name, Output.HEADER),
+        "reply_to": (config.reply_to, Output.HEADER),
+    }
+
+
+@fails_on_long_text
+def execute(run: "Run", node: "Node") -> int:
+    config: SendEmail = node.config
+    values = run.facts.values
+    to = values.get("email")
+    if not isinstance(to, str) or not to:
+        return skip(run, node, "The contact has no e-mail address.")
+    if values.get("email_consent") == DENIED and not config.transactional:
+        return skip(run, node, "The contact does not want e-mail: consent is denied.")
+    if node.window is not None and (parked := wait_for_window(run, node)) is not None:
+        return parked
+    names = (values.get("first_name"), values.get("last_name"))
+    payload: dict[str, Any] = {
+        "to": to,
+        "to_name": " ".join(" ".join(str(name) for name in names if name).split()),
+        **render_templates(run, node),
+    }
+    if config.transactional:
+        payload["transactional"] = True
+    return request_effect(run, node, Effect("email", node.key, 0, "", payload, config.on_doubt))
+
+
+def describe(config: SendEmail, _fields: Fields, _names: Names) -> Sentence:
+    return Sentence(f"E-mail: {config.subject or '…'}", text_preview(config.body))
+
+
+def validate(config: SendEmail, fields: Fields, names: Names) -> Problems:
+    yield from check_text(config.subject, "subject", "The e-mail has no subject.")
+    yield from check_one_line(config.subject, "subject", "A subject is one line.")
+    yield from check_text(config.body, "body", "The e-mail has no body.")
+    yield from check_templates(templates(config), fields, names)
+    yield from check_one_line(config.from_name, "from_name")
+    yield from check_one_line(config.reply_to, "reply_to")
+    if config.reply_to and "{{" not in config.reply_to and not _ADDRESS.match(config.reply_to):
+        yield "reply_to", "Reply to one e-mail address, such as help@example.com."
+    yield from check_window(config.window)
+
+
+KIND = StepKind(
+    SendEmail,
+    label="Send e-mail",
+    group="Send",
+    icon="mail",
+    hint="A message to the contact's address",
+    execute=execute,
+    describe=describe,
+    validate=validate,
+    templates=templates,
+    skips_deleted_contact=True,
+    required_consent=lambda config: None if config.transactional else "email_consent",
+)
