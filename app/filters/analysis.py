@@ -41,13 +41,13 @@ class Size(msgspec.Struct, frozen=True):
 def named_segments(predicate: Predicate) -> list[UUID]:
     """The ids that a condition on segments names; what is no id is left out."""
     values = predicate.value if isinstance(predicate.value, list) else [predicate.value]
-    found = []
+    segments = []
     for value in values:
         try:
-            found.append(UUID(str(value)))
+            segments.append(UUID(str(value)))
         except ValueError:
             continue
-    return found
+    return segments
 
 
 def segments_in(expression: Filter | None) -> set[UUID]:
@@ -66,7 +66,7 @@ def size(expression: Filter | None, filters: Filters) -> Size:
 
 
 def _size(
-    expression: Filter | None, filters: Filters, known: dict[UUID, Size], inside: tuple[UUID, ...]
+    expression: Filter | None, filters: Filters, sizes: dict[UUID, Size], inside: tuple[UUID, ...]
 ) -> Size:
     conditions, depth = 0, 0
     for predicate in predicates(expression):
@@ -78,10 +78,10 @@ def _size(
                 raise FilterError({"": CIRCLE})
             if len(inside) >= DEEPEST_SEGMENTS:
                 raise FilterError({"": TOO_DEEP})
-            if segment not in known:
-                known[segment] = _size(filters.get(segment), filters, known, (*inside, segment))
-            conditions += known[segment].conditions
-            depth = max(depth, known[segment].depth + 1)
+            if segment not in sizes:
+                sizes[segment] = _size(filters.get(segment), filters, sizes, (*inside, segment))
+            conditions += sizes[segment].conditions
+            depth = max(depth, sizes[segment].depth + 1)
     return Size(conditions, depth)
 
 
@@ -116,17 +116,17 @@ class AskedHistory(msgspec.Struct, frozen=True):
 
 def asked_history(expression: Filter | None, fields: Fields) -> AskedHistory:
     """What a filter that compiles asks of the history, in its segments too."""
-    found = AskedHistory()
+    history = AskedHistory()
     for predicate in _whole(expression, fields):
         if predicate.field == FieldType.HISTORY.value and isinstance(predicate.value, list):
             first, *_, within = map(str, predicate.value)
             changing = changing_field(predicate)
-            found |= AskedHistory(
+            history |= AskedHistory(
                 frozenset({CONTACT_UPDATED if changing else first}),
                 frozenset({changing} if changing else ()),
                 _longest(within),
             )
-    return found
+    return history
 
 
 def asks_time(expression: Filter | None, fields: Fields) -> bool:
@@ -143,15 +143,15 @@ def _longest(text: str) -> timedelta:
 def _whole(expression: Filter | None, fields: Fields) -> Iterator[Predicate]:
     spec = fields.get(FieldType.SEGMENTS.value)
     filters: Filters = spec.filters if spec is not None else {}
-    seen: set[UUID] = set()
-    return _asked(expression, filters, seen)
+    visited: set[UUID] = set()
+    return _walk(expression, filters, visited)
 
 
-def _asked(expression: Filter | None, filters: Filters, seen: set[UUID]) -> Iterator[Predicate]:
+def _walk(expression: Filter | None, filters: Filters, visited: set[UUID]) -> Iterator[Predicate]:
     for predicate in predicates(expression):
         yield predicate
         if predicate.field == FieldType.SEGMENTS.value:
             for segment in named_segments(predicate):
-                if segment not in seen:
-                    seen.add(segment)
-                    yield from _asked(filters.get(segment), filters, seen)
+                if segment not in visited:
+                    visited.add(segment)
+                    yield from _walk(filters.get(segment), filters, visited)

@@ -149,4 +149,4 @@ def predicates(expression: Filter | None) -> list[Predicate]:
         return []
     if isinstance(expression, Predicate):
         return [expression]
-    return [found for item in expression.items for found in predicates(item)]
+    return [predicate for item in expression.items for predicate in predicates(item)]

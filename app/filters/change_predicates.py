@@ -15,41 +15,41 @@ CONTACT_UPDATED = "contact.updated"
 Match = Callable[[Facts, datetime], bool]
 
 
-def changed(asked: Change) -> Match:
+def changed(change: Change) -> Match:
     """Whether one of the contact's events within the time is this change of the field."""
-    key = asked.field
-    was, became = _one(asked.old, asked.type), _one(asked.new, asked.type)
-    span = ranges.remembered(partial(ranges.instants, Op.IN_LAST, (asked.within,)))
+    key = change.field
+    was, became = _equals(change.old, change.type), _equals(change.new, change.type)
+    span = ranges.remembered(partial(ranges.instants, Op.IN_LAST, (change.within,)))
 
-    def found(facts: Facts, now: datetime) -> bool:
+    def has_change(facts: Facts, now: datetime) -> bool:
         start, end = span(now, facts.zone)
         return any(
             was(pair[0]) and became(pair[1])
-            for one in facts.history
-            if one.kind == CONTACT_UPDATED
-            and ranges.inside(one.at, start, end)
-            and (pair := one.changes.get(key)) is not None
+            for event in facts.history
+            if event.kind == CONTACT_UPDATED
+            and ranges.inside(event.at, start, end)
+            and (pair := event.changes.get(key)) is not None
         )
 
-    return found
+    return has_change
 
 
-def _one(wanted: Wanted | None, kind: FieldType) -> Callable[[object], bool]:
+def _equals(operand: Wanted | None, kind: FieldType) -> Callable[[object], bool]:
     """Whether a value is the one asked for; what is not of the field's type is empty."""
-    if wanted is None:
+    if operand is None:
         return lambda _value: True
     if kind is FieldType.NUMBER:
-        return _number(wanted)
+        return _number(operand)
     if kind is FieldType.BOOLEAN:
-        return lambda value: (value if isinstance(value, bool) else "") == wanted
-    return lambda value: (fold(value) if isinstance(value, str) else "") == wanted
+        return lambda value: (value if isinstance(value, bool) else "") == operand
+    return lambda value: (fold(value) if isinstance(value, str) else "") == operand
 
 
-def _number(wanted: Wanted) -> Callable[[object], bool]:
+def _number(operand: Wanted) -> Callable[[object], bool]:
     def is_number(value: object) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool)
 
-    if not isinstance(wanted, Decimal):
+    if not isinstance(operand, Decimal):
         return lambda value: not is_number(value)
-    plain = int(wanted) if wanted == wanted.to_integral_value() else float(wanted)
+    plain = int(operand) if operand == operand.to_integral_value() else float(operand)
     return lambda value: is_number(value) and value == plain

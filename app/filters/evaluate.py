@@ -55,10 +55,10 @@ def _joined(parts: list[Match], match: str) -> Match:
     if len(parts) == 1:
         return parts[0]
     if len(parts) == 2:
-        one, two = parts
+        first, second = parts
         if match == "all":
-            return lambda facts, now: one(facts, now) and two(facts, now)
-        return lambda facts, now: one(facts, now) or two(facts, now)
+            return lambda facts, now: first(facts, now) and second(facts, now)
+        return lambda facts, now: first(facts, now) or second(facts, now)
     if match == "all":
         return lambda facts, now: all(part(facts, now) for part in parts)
     return lambda facts, now: any(part(facts, now) for part in parts)
@@ -75,15 +75,15 @@ def _text(spec: FieldSpec, op: Op, values: Operands) -> Match:
         return lambda facts, _now: text(facts) == ""
     if op is Op.NOT_EMPTY:
         return lambda facts, _now: text(facts) != ""
-    wanted = str(values[0])
+    operand = str(values[0])
     many = frozenset(str(value) for value in values)
     tests: dict[Op, Match] = {
-        Op.IS: lambda facts, _now: text(facts) == wanted,
-        Op.IS_NOT: lambda facts, _now: text(facts) != wanted,
-        Op.CONTAINS: lambda facts, _now: wanted in text(facts),
-        Op.NOT_CONTAINS: lambda facts, _now: wanted not in text(facts),
-        Op.STARTS: lambda facts, _now: text(facts).startswith(wanted),
-        Op.ENDS: lambda facts, _now: text(facts).endswith(wanted),
+        Op.IS: lambda facts, _now: text(facts) == operand,
+        Op.IS_NOT: lambda facts, _now: text(facts) != operand,
+        Op.CONTAINS: lambda facts, _now: operand in text(facts),
+        Op.NOT_CONTAINS: lambda facts, _now: operand not in text(facts),
+        Op.STARTS: lambda facts, _now: text(facts).startswith(operand),
+        Op.ENDS: lambda facts, _now: text(facts).endswith(operand),
         Op.IN: lambda facts, _now: text(facts) in many,
     }
     return tests[op]
@@ -101,16 +101,16 @@ def _number(spec: FieldSpec, op: Op, values: Operands) -> Match:
     if op is Op.NOT_EMPTY:
         return lambda facts, _now: number(facts) is not None
     limits = [_plain(value) for value in values if isinstance(value, Decimal)]
-    wanted = limits[0]
+    operand = limits[0]
     if op is Op.EQ:
-        return lambda facts, _now: number(facts) == wanted
+        return lambda facts, _now: number(facts) == operand
     if op is Op.NE:
-        return lambda facts, _now: number(facts) != wanted
+        return lambda facts, _now: number(facts) != operand
     if op is Op.BETWEEN:
         high = limits[1]
-        return lambda facts, _now: (value := number(facts)) is not None and wanted <= value <= high
+        return lambda facts, _now: (value := number(facts)) is not None and operand <= value <= high
     compare = {Op.GT: gt, Op.GE: ge, Op.LT: lt, Op.LE: le}[op]
-    return lambda facts, _now: (value := number(facts)) is not None and compare(value, wanted)
+    return lambda facts, _now: (value := number(facts)) is not None and compare(value, operand)
 
 
 def _plain(value: Decimal) -> int | float:
@@ -143,11 +143,11 @@ def _select(spec: FieldSpec, op: Op, values: Operands) -> Match:
 
 
 def _tags(_spec: FieldSpec, op: Op, values: Operands) -> Match:
-    wanted = frozenset(value for value in values if isinstance(value, UUID))
+    ids = frozenset(value for value in values if isinstance(value, UUID))
     tests: dict[Op, Match] = {
-        Op.ANY_OF: lambda facts, _now: not wanted.isdisjoint(facts.tags),
-        Op.ALL_OF: lambda facts, _now: wanted <= facts.tags,
-        Op.NONE_OF: lambda facts, _now: wanted.isdisjoint(facts.tags),
+        Op.ANY_OF: lambda facts, _now: not ids.isdisjoint(facts.tags),
+        Op.ALL_OF: lambda facts, _now: ids <= facts.tags,
+        Op.NONE_OF: lambda facts, _now: ids.isdisjoint(facts.tags),
         Op.EMPTY: lambda facts, _now: not facts.tags,
         Op.NOT_EMPTY: lambda facts, _now: bool(facts.tags),
     }
@@ -155,15 +155,15 @@ def _tags(_spec: FieldSpec, op: Op, values: Operands) -> Match:
 
 
 def _user(spec: FieldSpec, op: Op, values: Operands) -> Match:
-    key, wanted = spec.key, frozenset(str(value) for value in values)
+    key, ids = spec.key, frozenset(str(value) for value in values)
 
     def chosen(facts: Facts) -> str:
         value = facts.values.get(key)
         return value if isinstance(value, str) else ""
 
     tests: dict[Op, Match] = {
-        Op.IS: lambda facts, _now: chosen(facts) in wanted,
-        Op.ANY_OF: lambda facts, _now: chosen(facts) in wanted,
+        Op.IS: lambda facts, _now: chosen(facts) in ids,
+        Op.ANY_OF: lambda facts, _now: chosen(facts) in ids,
         Op.UNASSIGNED: lambda facts, _now: chosen(facts) == "",
         Op.ASSIGNED: lambda facts, _now: chosen(facts) != "",
     }
@@ -230,7 +230,7 @@ def _datetime(spec: FieldSpec, op: Op, values: Operands) -> Match:
 
 def _segments(spec: FieldSpec, op: Op, values: Operands, fields: Fields, inside: Inside) -> Match:
     """A segment that is gone has nobody in it."""
-    parts = [_compile(filters, fields, one) for filters, one in unfolded(spec, values, inside)]
+    parts = [_compile(filters, fields, path) for filters, path in unfolded(spec, values, inside)]
     within = _joined(parts, "any")
     if op is Op.ANY_OF:
         return within
@@ -241,44 +241,46 @@ def unfolded(spec: FieldSpec, values: Operands, inside: Inside) -> list[tuple[Fi
     """The filters of the segments that a condition names, each with the segments around it. Raises
     FilterError where one stands in itself, and for one that cannot be read: were nobody in it, "in none of"
     would let everybody in."""
-    found = []
+    unfolded_filters = []
     for value in values:
         if isinstance(value, UUID) and value in spec.filters:
             if value in inside:
                 raise FilterError({"value": CIRCLE})
-            asked = spec.filters[value]
-            if asked is None:
+            expression = spec.filters[value]
+            if expression is None:
                 raise FilterError({"value": UNREADABLE})
-            found.append((asked, (*inside, value)))
-    return found
+            unfolded_filters.append((expression, (*inside, value)))
+    return unfolded_filters
 
 
 def _workflows(_spec: FieldSpec, op: Op, values: Operands) -> Match:
-    wanted = frozenset(value for value in values if isinstance(value, UUID))
+    ids = frozenset(value for value in values if isinstance(value, UUID))
     tests: dict[Op, Match] = {
-        Op.ACTIVE_IN: lambda facts, _now: not wanted.isdisjoint(facts.workflows.active),
-        Op.NOT_ACTIVE_IN: lambda facts, _now: wanted.isdisjoint(facts.workflows.active),
-        Op.EVER_IN: lambda facts, _now: not wanted.isdisjoint(facts.workflows.ever),
-        Op.NEVER_IN: lambda facts, _now: wanted.isdisjoint(facts.workflows.ever),
-        Op.COMPLETED: lambda facts, _now: not wanted.isdisjoint(facts.workflows.completed),
-        Op.NOT_COMPLETED: lambda facts, _now: wanted.isdisjoint(facts.workflows.completed),
+        Op.ACTIVE_IN: lambda facts, _now: not ids.isdisjoint(facts.workflows.active),
+        Op.NOT_ACTIVE_IN: lambda facts, _now: ids.isdisjoint(facts.workflows.active),
+        Op.EVER_IN: lambda facts, _now: not ids.isdisjoint(facts.workflows.ever),
+        Op.NEVER_IN: lambda facts, _now: ids.isdisjoint(facts.workflows.ever),
+        Op.COMPLETED: lambda facts, _now: not ids.isdisjoint(facts.workflows.completed),
+        Op.NOT_COMPLETED: lambda facts, _now: ids.isdisjoint(facts.workflows.completed),
     }
     return tests[op]
 
 
 def _history(_spec: FieldSpec, op: Op, values: Operands) -> Match:
-    asked = values[0]
-    if isinstance(asked, Change):
-        return changed(asked)
-    if not isinstance(asked, Times):
-        raise TypeError(asked)
-    kind, count = asked.kind, asked.count
-    span = ranges.remembered(partial(ranges.instants, Op.IN_LAST, (asked.within,)))
+    operand = values[0]
+    if isinstance(operand, Change):
+        return changed(operand)
+    if not isinstance(operand, Times):
+        raise TypeError(operand)
+    kind, count = operand.kind, operand.count
+    span = ranges.remembered(partial(ranges.instants, Op.IN_LAST, (operand.within,)))
 
     def often(facts: Facts, now: datetime) -> bool:
         start, end = span(now, facts.zone)
-        found = sum(1 for one in facts.history if one.kind == kind and ranges.inside(one.at, start, end))
-        return found >= count
+        times = sum(
+            1 for event in facts.history if event.kind == kind and ranges.inside(event.at, start, end)
+        )
+        return times >= count
 
     if op is Op.HAPPENED:
         return often

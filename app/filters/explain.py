@@ -20,65 +20,69 @@ def values_seen(expression: Filter | None, facts: Facts, fields: Fields, now: da
     """What the contact has in the fields that a filter asks about: a value; the ids of its tags; which of
     the named segments it is in; where it stands with the named workflows; for each question about history
     what was counted."""
-    seen: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for predicate in predicates(expression):
         key = predicate.field
         if key == FieldType.TAGS:
-            seen[key] = sorted(str(tag) for tag in facts.tags)
+            values[key] = sorted(str(tag) for tag in facts.tags)
         elif key == FieldType.SEGMENTS:
-            seen[key] = _segments(_named(expression, key), facts, fields, now)
+            values[key] = _segments(_named(expression, key), facts, fields, now)
         elif key == FieldType.WORKFLOWS:
-            seen[key] = _workflows(_named(expression, key), facts)
+            values[key] = _workflows(_named(expression, key), facts)
         elif key == FieldType.HISTORY:
-            seen.setdefault(key, []).append(_history(predicate, facts, fields, now))
+            values.setdefault(key, []).append(_history(predicate, facts, fields, now))
         else:
             value = facts.values.get(key)
-            seen[key] = value.isoformat() if isinstance(value, datetime) else value
-    return seen
+            values[key] = value.isoformat() if isinstance(value, datetime) else value
+    return values
 
 
 def _named(expression: Filter | None, key: str) -> list[UUID]:
     """The ids that all conditions on a field name."""
-    asked = (one for one in predicates(expression) if one.field == key)
-    return list(dict.fromkeys(named for one in asked for named in named_segments(one)))[:MOST]
+    conditions = (predicate for predicate in predicates(expression) if predicate.field == key)
+    return list(dict.fromkeys(segment for condition in conditions for segment in named_segments(condition)))[
+        :MOST
+    ]
 
 
 def _segments(named: list[UUID], facts: Facts, fields: Fields, now: datetime) -> dict[str, list[str]]:
-    seen: dict[str, list[str]] = {"in": [], "not_in": []}
-    for one in named:
-        asked = Predicate(FieldType.SEGMENTS, Op.ANY_OF, [str(one)])
-        seen["in" if compile_filter(asked, fields)(facts, now) else "not_in"].append(str(one))
-    return seen
+    membership: dict[str, list[str]] = {"in": [], "not_in": []}
+    for segment in named:
+        condition = Predicate(FieldType.SEGMENTS, Op.ANY_OF, [str(segment)])
+        membership["in" if compile_filter(condition, fields)(facts, now) else "not_in"].append(str(segment))
+    return membership
 
 
 def _workflows(named: list[UUID], facts: Facts) -> dict[str, list[str]]:
     """*Past*: in it once, and neither in it now nor ever at its end."""
     where = facts.workflows
     past = where.ever - where.active - where.completed
-    seen = {"active": where.active, "completed": where.completed, "past": past}
-    found = {name: [str(one) for one in named if one in inside] for name, inside in seen.items()}
-    return found | {"never": [str(one) for one in named if one not in where.ever]}
+    groups = {"active": where.active, "completed": where.completed, "past": past}
+    membership = {
+        name: [str(workflow) for workflow in named if workflow in inside] for name, inside in groups.items()
+    }
+    return membership | {"never": [str(workflow) for workflow in named if workflow not in where.ever]}
 
 
 def _history(predicate: Predicate, facts: Facts, fields: Fields, now: datetime) -> dict[str, Any]:
-    asked = read(predicate, fields)[1][0]
-    if isinstance(asked, Times):
-        kinds = [one.kind for one in _lately(asked.within, facts, now)]
-        return {"event": asked.kind, "times": kinds.count(asked.kind), "within": _span(asked.within)}
-    if not isinstance(asked, Change):
-        raise TypeError(asked)
+    operand = read(predicate, fields)[1][0]
+    if isinstance(operand, Times):
+        kinds = [event.kind for event in _lately(operand.within, facts, now)]
+        return {"event": operand.kind, "times": kinds.count(operand.kind), "within": _span(operand.within)}
+    if not isinstance(operand, Change):
+        raise TypeError(operand)
     changes = [
-        list(one.changes[asked.field])
-        for one in _lately(asked.within, facts, now)
-        if one.kind == CONTACT_UPDATED and one.changes.get(asked.field) is not None
+        list(event.changes[operand.field])
+        for event in _lately(operand.within, facts, now)
+        if event.kind == CONTACT_UPDATED and event.changes.get(operand.field) is not None
     ]
-    seen = {"field": asked.field, "times": len(changes), "changes": changes[:MOST_CHANGES]}
-    return seen | {"within": _span(asked.within)}
+    explanation = {"field": operand.field, "times": len(changes), "changes": changes[:MOST_CHANGES]}
+    return explanation | {"within": _span(operand.within)}
 
 
 def _lately(within: Span, facts: Facts, now: datetime) -> list[Happened]:
     start, end = ranges.instants(Op.IN_LAST, (within,), now, facts.zone)
-    return [one for one in facts.history if ranges.inside(one.at, start, end)]
+    return [event for event in facts.history if ranges.inside(event.at, start, end)]
 
 
 def _span(span: Span) -> str:

@@ -32,7 +32,7 @@ class FieldType(StrEnum):
     HISTORY = "history"
 
 
-_ASKED = (FieldType.SEGMENTS, FieldType.WORKFLOWS, FieldType.HISTORY)
+_MEMBERSHIP_TYPES = (FieldType.SEGMENTS, FieldType.WORKFLOWS, FieldType.HISTORY)
 
 
 class FieldSpec(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ class FieldSpec(msgspec.Struct, frozen=True):
     @property
     def held(self) -> bool:
         """Whether a contact has a value in it that lists can show."""
-        return self.type not in _ASKED
+        return self.type not in _MEMBERSHIP_TYPES
 
     @property
     def recorded(self) -> bool:
@@ -239,14 +239,14 @@ def catalogue(custom: Iterable[FieldSpec] = (), named: Named = NOBODY) -> dict[s
 
 def operator(spec: FieldSpec, op: Op) -> Operator | None:
     """The operator as this field offers it, or None when its type does not allow it."""
-    return next((known for known in OPERATORS[spec.type] if known.op is op), None)
+    return next((operator_spec for operator_spec in OPERATORS[spec.type] if operator_spec.op is op), None)
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The known name that looks most like `name`, for "did you mean"; compares without case."""
-    by_folded = {known.casefold(): known for known in names}
-    found = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
-    return by_folded[found[0]] if found else None
+    by_folded = {label.casefold(): label for label in names}
+    matches = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    return by_folded[matches[0]] if matches else None
 
 
 def unknown_field(name: str, fields: Fields) -> str:
@@ -271,9 +271,9 @@ def called(name: str, fields: Fields) -> str:
     fits none, or more than one, is given back as it is."""
     if name in fields:
         return name
-    wanted = name.strip().casefold()
-    by_slug = [key for key, spec in fields.items() if spec.slug.casefold() == wanted]
-    by_label = [key for key, spec in fields.items() if spec.label.casefold() == wanted]
+    folded = name.strip().casefold()
+    by_slug = [key for key, spec in fields.items() if spec.slug.casefold() == folded]
+    by_label = [key for key, spec in fields.items() if spec.label.casefold() == folded]
     return next((keys[0] for keys in (by_slug, by_label) if len(keys) == 1), name)
 
 
@@ -281,5 +281,5 @@ def ids_called(text: str, names: Mapping[str, str]) -> list[str]:
     """The ids of those with this name: written exactly so, else without case and with single spaces. People
     and workflows may share a name."""
     exact = [key for key, name in names.items() if name == text]
-    wanted = " ".join(text.split()).casefold()
-    return exact or [key for key, name in names.items() if " ".join(name.split()).casefold() == wanted]
+    folded = " ".join(text.split()).casefold()
+    return exact or [key for key, name in names.items() if " ".join(name.split()).casefold() == folded]

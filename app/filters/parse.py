@@ -31,18 +31,18 @@ def parse(items: Iterable[str], match: str = "all") -> Group:
     commas, with `%2C` for a comma and `%25` for a percent sign inside an item; an item that starts with `{`
     is a nested group as JSON. Blank items are ignored. Raises FilterError, paths "f.<index>" and "match"."""
     problems: dict[str, str] = {}
-    found: list[Filter] = []
+    conditions: list[Filter] = []
     for index, item in enumerate(items):
         try:
             if item.strip():
-                found.append(_item(item))
+                conditions.append(_item(item))
         except ValueError as error:
             problems[f"f.{index}"] = str(error)
     if match not in ("all", "any"):
         problems["match"] = "“match” must be “all” or “any”."
     if problems:
         raise FilterError(problems)
-    return Group("any" if match == "any" else "all", found)
+    return Group("any" if match == "any" else "all", conditions)
 
 
 def _item(item: str) -> Filter:
@@ -53,9 +53,9 @@ def _item(item: str) -> Filter:
             raise ValueError("This filter is not valid JSON of a group.") from None
     field, _, rest = item.partition(":")
     name, _, value = rest.partition(":")
-    known = [op.value for op in Op]
-    if name not in known:
-        close = nearest(name, known)
+    operators = [op.value for op in Op]
+    if name not in operators:
+        close = nearest(name, operators)
         hint = f" Did you mean “{close}”?" if close else " Write field:operator:value."
         raise ValueError(f"There is no operator “{name[:40]}”.{hint}")
     return Predicate(field.strip(), Op(name), _value(Op(name), value))
@@ -112,8 +112,8 @@ def normal(expression: Filter, fields: Fields) -> Filter:
         spec = fields.get(str(value[0]))
     if spec is None or spec.type not in THINGS:
         return expression
-    told: Value = [_normal_id(one) for one in value] if isinstance(value, list) else _normal_id(value)
-    return Predicate(expression.field, expression.op, told)
+    normalized: Value = [_normal_id(item) for item in value] if isinstance(value, list) else _normal_id(value)
+    return Predicate(expression.field, expression.op, normalized)
 
 
 def _normal_id(value: Any) -> Any:
@@ -149,7 +149,7 @@ def too_deep(expression: Filter | None) -> bool:
     """Whether groups stand in one another deeper than functions that call themselves should go."""
     level, depth = [expression], 0
     while level and depth <= DEEPEST + 1:
-        level = [item for one in level if isinstance(one, Group) for item in one.items]
+        level = [item for group in level if isinstance(group, Group) for item in group.items]
         depth += 1
     return bool(level)
 
@@ -185,9 +185,9 @@ def _check(
         problems.update({path + name: text for name, text in error.problems.items()})
         return
     if values and isinstance(values[0], Change):
-        spec, values = fields[values[0].field], _asked(values[0], fields[values[0].field])
-    known = tags if spec.type is FieldType.TAGS else spec.names
-    if known is not None and any(str(value) not in known for value in values if isinstance(value, UUID)):
+        spec, values = fields[values[0].field], _change_operands(values[0], fields[values[0].field])
+    names = tags if spec.type is FieldType.TAGS else spec.names
+    if names is not None and any(str(value) not in names for value in values if isinstance(value, UUID)):
         problems[f"{path}value"] = (
             f"{THINGS[spec.type]} of this condition no longer exists. Choose another one."
         )
@@ -199,13 +199,17 @@ def _check(
             problems[f"{path}value"] = str(error)
 
 
-def _asked(change: Change, spec: FieldSpec) -> Operands:
+def _change_operands(change: Change, spec: FieldSpec) -> Operands:
     """The people or the options that a change names; these are compared without case."""
-    told = [str(one) for one in (change.old, change.new) if one]
+    operands = [str(operand) for operand in (change.old, change.new) if operand]
     if change.type is FieldType.USER:
-        return tuple(UUID(one) for one in told)
+        return tuple(UUID(operand) for operand in operands)
     options = {fold(option): option for option in spec.options}
-    return tuple(options.get(one, one) for one in told) if change.type is FieldType.SELECT else ()
+    return (
+        tuple(options.get(operand, operand) for operand in operands)
+        if change.type is FieldType.SELECT
+        else ()
+    )
 
 
 def describe(expression: Filter | None, fields: Fields, tags: Mapping[str, str] | None = None) -> str:
@@ -234,19 +238,23 @@ def parts_of(predicate: Predicate, fields: Fields, tags: Mapping[str, str]) -> t
         return "(a field that no longer exists)", predicate.op.value.replace("_", " "), ""
     if ARITY[predicate.op] is Arity.CHANGE:
         return _change(predicate, fields)
-    known = operator(spec, predicate.op)
-    label = known.label.replace(" (or is empty)", "") if known else predicate.op.value.replace("_", " ")
+    operator_spec = operator(spec, predicate.op)
+    label = (
+        operator_spec.label.replace(" (or is empty)", "")
+        if operator_spec
+        else predicate.op.value.replace("_", " ")
+    )
     return spec.label, label, words(predicate, spec, tags)
 
 
 def _change(predicate: Predicate, fields: Fields) -> tuple[str, str, str]:
     """ "City", "changed", "from Paris to Rome in the last 30 days"."""
-    given = predicate.value if isinstance(predicate.value, list) else [predicate.value]
-    key, *asked, within = [*(_shown(value) for value in given), "…", "…"][: max(2, len(given))]
+    values = predicate.value if isinstance(predicate.value, list) else [predicate.value]
+    key, *texts, within = [*(_shown(value) for value in values), "…", "…"][: max(2, len(values))]
     spec = fields.get(key)
     names = (spec.names if spec is not None else None) or {}
-    told = [names.get(one.lower(), one) if one.strip() else "empty" for one in asked]
-    sides = [f"from {told[0]}", f"to {told[1]}"] if len(told) == 2 else [f"to {one}" for one in told]
+    shown = [names.get(side.lower(), side) if side.strip() else "empty" for side in texts]
+    sides = [f"from {shown[0]}", f"to {shown[1]}"] if len(shown) == 2 else [f"to {name}" for name in shown]
     label = spec.label if spec is not None else "(a field that no longer exists)"
     return label, "changed", " ".join([*sides, "in the last", within])
 
@@ -259,9 +267,9 @@ def words(predicate: Predicate, spec: FieldSpec, tags: Mapping[str, str]) -> str
     if ARITY[predicate.op] is Arity.TIMES:
         kind, often, within = [*(_shown(value) for value in values), "…", "…", "…"][:3]
         return f"{often} times in the last {within}: {EVENT_KINDS.get(kind, kind)}"
-    known = (tags if spec.type is FieldType.TAGS else spec.names) or {}
+    names = (tags if spec.type is FieldType.TAGS else spec.names) or {}
     if spec.type in THINGS:
         gone = f"({THINGS[spec.type].lower()} that no longer exists)"
-        return ", ".join(known.get(str(value).lower(), gone) for value in values)
+        return ", ".join(names.get(str(value).lower(), gone) for value in values)
     joint = " and " if predicate.op is Op.BETWEEN else ", "
     return joint.join(_shown(value) or "…" for value in values)

@@ -174,13 +174,13 @@ def read_moment(item: object) -> date | datetime:
 
 def read_span(item: object, units: tuple[str, ...]) -> Span:
     """An amount with its unit, "7 days" or "1 hour"."""
-    found = re.fullmatch(r"\s*(\d{1,6})\s*([a-z]+?)s?\s*", str(item), re.IGNORECASE | re.ASCII)
+    match = re.fullmatch(r"\s*(\d{1,6})\s*([a-z]+?)s?\s*", str(item), re.IGNORECASE | re.ASCII)
     choice = " or ".join([", ".join(units[:-1]), units[-1]])
-    if found is None or f"{found[2].lower()}s" not in units:
+    if match is None or f"{match[2].lower()}s" not in units:
         raise ValueError(f"Write an amount and a unit, such as “7 days”. Units are {choice}.")
-    if not 0 < int(found[1]) <= MOST_UNITS:
+    if not 0 < int(match[1]) <= MOST_UNITS:
         raise ValueError(f"The amount must be between 1 and {MOST_UNITS}.")
-    return Span(int(found[1]), f"{found[2].lower()}s")
+    return Span(int(match[1]), f"{match[2].lower()}s")
 
 
 def read_times(value: object, spec: FieldSpec) -> Times:
@@ -212,17 +212,17 @@ def read_change(predicate: Predicate, fields: Fields) -> Change:
     parts: list[object] = list(predicate.value) if isinstance(predicate.value, list) else []
     if len(parts) != list(_CHANGES).index(predicate.op) + 2:
         raise ValueError(_CHANGES[predicate.op])
-    key, *asked, within = parts
+    key, *sides, within = parts
     spec = fields.get(str(key))
     if spec is None:
         raise ValueError(unknown_field(str(key), fields))
     if not spec.recorded:
         raise ValueError(f"Nobody notes when {spec.label} changes. Choose another field.")
-    old, new = [None, None, *(_wanted(item, spec) for item in asked)][-2:]
+    old, new = [None, None, *(_read_operand(item, spec) for item in sides)][-2:]
     return Change(spec.key, spec.type, old, new, read_span(within, UNITS[FieldType.HISTORY]))
 
 
-def _wanted(item: object, spec: FieldSpec) -> Wanted:
+def _read_operand(item: object, spec: FieldSpec) -> Wanted:
     """What a field was or became, in the form in which its type is compared."""
     if item is None or str(item).strip() == "":
         return ""

@@ -54,7 +54,7 @@ class Breaker(msgspec.Struct, frozen=True):
     @property
     def idle(self) -> bool:
         """It says no more than no breaker at all."""
-        failing = any(one.failed for one in self.recent)
+        failing = any(outcome.failed for outcome in self.recent)
         return self.state is State.CLOSED and self.until is None and not failing
 
 
@@ -77,29 +77,33 @@ def heard(
         case State.HALF_OPEN:
             return Breaker(until=now)
     final = final and failed
-    others = [one for one in breaker.recent if one.subject != subject and one.at > now - _lasts(one)]
+    others = [
+        outcome
+        for outcome in breaker.recent
+        if outcome.subject != subject and outcome.at > now - _lasts(outcome)
+    ]
     if not final:
-        others = [msgspec.structs.replace(one, final=False) for one in others]
+        others = [msgspec.structs.replace(outcome, final=False) for outcome in others]
     recent = [*others, Seen(subject, failed, now, final)][-SAMPLE:]
-    found = msgspec.structs.replace(breaker, recent=recent)
+    updated = msgspec.structs.replace(breaker, recent=recent)
     if failed and (_many(recent, now) or len(in_a_row(recent)) >= LEAST_ALIKE):
-        return _open(found, now, chance)
-    return found
+        return _open(updated, now, chance)
+    return updated
 
 
-def _lasts(seen: Seen) -> timedelta:
-    return ALIKE_WITHIN if seen.final else WITHIN
+def _lasts(outcome: Seen) -> timedelta:
+    return ALIKE_WITHIN if outcome.final else WITHIN
 
 
 def _many(recent: Sequence[Seen], now: datetime) -> bool:
-    lately = [one for one in recent if one.at > now - WITHIN]
-    failing = sum(one.failed for one in lately)
+    lately = [outcome for outcome in recent if outcome.at > now - WITHIN]
+    failing = sum(outcome.failed for outcome in lately)
     return failing >= LEAST_FAILING and failing >= LEAST_SHARE * len(lately)
 
 
 def in_a_row(recent: Sequence[Seen]) -> list[str]:
     """The subjects who were refused for good last, one after the other."""
-    return [one.subject for one in takewhile(lambda one: one.final, reversed(recent))]
+    return [latest.subject for latest in takewhile(lambda outcome: outcome.final, reversed(recent))]
 
 
 def _open(breaker: Breaker, now: datetime, chance: float) -> Breaker:

@@ -77,24 +77,24 @@ def decide_entry(
     are those of a contact who is deleted; `entries_last_day` counts all entries of the workflow. The first
     trigger that lets the contact through counts; the reasons are asked in the order of the code."""
     program = candidate.program
-    seen: dict[str, Any] = {"source": event.source.value}
+    detail: dict[str, Any] = {"source": event.source.value}
     if not accepting:
-        return EntryDecision(Verdict.WORKFLOW_PAUSED, seen)
+        return EntryDecision(Verdict.WORKFLOW_PAUSED, detail)
     if facts is None:
-        return EntryDecision(Verdict.SUPPRESSED, seen | {"contact": "deleted"})
+        return EntryDecision(Verdict.SUPPRESSED, detail | {"contact": "deleted"})
     key = entry_key(program, event, facts)
     refused = (
         _loop(event, history)
-        or _triggers(candidate, event, facts, now, seen)
+        or _triggers(candidate, event, facts, now, detail)
         or _reentry(program, history, key, now)
         or _suppressed(candidate, facts)
         or _goal(program, facts, now)
         or _cap(program, entries_last_day)
     )
     if refused is not None:
-        return EntryDecision(refused[0], seen | refused[1])
+        return EntryDecision(refused[0], detail | refused[1])
     supersedes = program.version.settings.reentry is Reentry.RESTART and bool(history.live)
-    return EntryDecision(Verdict.ENROLLED, seen, key, supersedes)
+    return EntryDecision(Verdict.ENROLLED, detail, key, supersedes)
 
 
 def entry_key(program: Program, event: Event, facts: Facts) -> str:
@@ -143,19 +143,19 @@ def _loop(event: Event, history: History) -> _Refusal:
 
 
 def _triggers(
-    candidate: Candidate, event: Event, facts: Facts, now: datetime, seen: dict[str, Any]
+    candidate: Candidate, event: Event, facts: Facts, now: datetime, detail: dict[str, Any]
 ) -> _Refusal:
     """None when a trigger and the entry condition let the contact in; notes the trigger in `seen`."""
     program, version = candidate.program, candidate.program.version
     if candidate.audience:
-        seen["audience"] = True
+        detail["audience"] = True
     else:
         heard = [at for at in candidate.triggers if event.source in version.triggers[at].sources]
         if not heard:
             return Verdict.SOURCE_NOT_LISTENED, {}
         let_in = next((at for at in heard if _lets_in(program, at, event, facts, now)), None)
         trigger: Trigger = version.triggers[heard[0] if let_in is None else let_in]
-        seen["trigger"] = trigger.key
+        detail["trigger"] = trigger.key
         if let_in is None:
             return Verdict.FILTER_FALSE, {
                 "filter": "trigger",
@@ -173,10 +173,10 @@ def _lets_in(program: Program, at: int, event: Event, facts: Facts, now: datetim
 
 
 def _seen_by(program: Program, trigger: Trigger, event: Event, facts: Facts, now: datetime) -> dict[str, Any]:
-    seen = values_seen(trigger.filter, facts, program.fields, now)
+    values = values_seen(trigger.filter, facts, program.fields, now)
     if not trigger.previous_value_matches(event):
-        seen["changes"] = event.data.get("changes")
-    return seen
+        values["changes"] = event.data.get("changes")
+    return values
 
 
 def _reentry(program: Program, history: History, key: str, now: datetime) -> _Refusal:
@@ -195,10 +195,10 @@ def _reentry(program: Program, history: History, key: str, now: datetime) -> _Re
 
 def _suppressed(candidate: Candidate, facts: Facts) -> _Refusal:
     """A workflow that only writes to the contact lets nobody in who denied every channel it writes on."""
-    asked = sorted(candidate.only_says)
-    if not asked or any(facts.values.get(consent) != "denied" for consent in asked):
+    consents = sorted(candidate.only_says)
+    if not consents or any(facts.values.get(consent) != "denied" for consent in consents):
         return None
-    return Verdict.SUPPRESSED, {"denied": asked}
+    return Verdict.SUPPRESSED, {"denied": consents}
 
 
 def _goal(program: Program, facts: Facts, now: datetime) -> _Refusal:

@@ -78,14 +78,14 @@ class Template:
     def render(self, facts: Facts) -> str:
         """The text for one contact; a subject or header comes out as one line whatever the values hold.
         Raises TextTooLong as soon as it is, rather than making all of it first."""
-        room, made = LONGEST_RENDERED, []
+        room, pieces = LONGEST_RENDERED, []
         for part in self._parts:
             piece = part if isinstance(part, str) else self._value(part(facts), room)
             room -= len(piece)
             if room < 0:
                 raise self._too_long()
-            made.append(piece)
-        text = "".join(made)
+            pieces.append(piece)
+        text = "".join(pieces)
         return _CONTROL.sub(" ", text).strip() if self._one_line else text
 
     def _value(self, value: str, room: int) -> str:
@@ -117,18 +117,18 @@ def compile_template(
         if literal:
             parts.append(literal)
         if tag is not None:
-            asked, default = _parse(tag)
-            if asked == UNSUBSCRIBE:
+            tag_name, default = _parse(tag)
+            if tag_name == UNSUBSCRIBE:
                 parts.append(_unsubscribe(output))
                 continue
-            path = _path(asked, saved)
+            path = _path(tag_name, saved)
             if path is not None:
                 parts.append(_carried(path, default))
                 continue
-            spec = _field(asked, fields)
+            spec = _field(tag_name, fields)
             if spec is not None:
                 used.add(spec.key)
-            parts.append(_reader(asked, spec, default))
+            parts.append(_reader(tag_name, spec, default))
     return Template(parts, frozenset(used), output, name)
 
 
@@ -155,18 +155,18 @@ def _split(source: str) -> list[tuple[str, str | None]]:
     """Literal text and the inside of the tag that follows it, in turn."""
     if len(source) > LONGEST:
         raise TemplateError(f"The text is longer than {LONGEST} characters.")
-    found: list[tuple[str, str | None]] = []
+    tags: list[tuple[str, str | None]] = []
     position = 0
     while (start := source.find("{{", position)) >= 0:
         end = source.find("}}", start)
         if end < 0 or "{{" in source[start + 2 : end]:
             shown = source[start : start + 30]
             raise TemplateError(f"The merge tag “{shown}” is not closed. Write {{{{ contact.first_name }}}}.")
-        found.append((source[position:start], source[start + 2 : end]))
-        if len(found) > MOST_TAGS:
+        tags.append((source[position:start], source[start + 2 : end]))
+        if len(tags) > MOST_TAGS:
             raise TemplateError(f"The text has more than {MOST_TAGS} merge tags.")
         position = end + 2
-    return [*found, (source[position:], None)]
+    return [*tags, (source[position:], None)]
 
 
 def _parse(tag: str) -> tuple[str, str]:
@@ -214,17 +214,17 @@ def _path(name: str, saved: Collection[str] | None) -> list[str] | None:
 
 def _carried(path: list[str], default: str) -> Read:
     def read(facts: Facts) -> str:
-        found: object = facts.data
+        value: object = facts.data
         for part in path:
-            if isinstance(found, Mapping):
-                found = found.get(part)
-            elif isinstance(found, list) and part.isdigit() and int(part) < len(found):
-                found = found[int(part)]
+            if isinstance(value, Mapping):
+                value = value.get(part)
+            elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+                value = value[int(part)]
             else:
                 return default
-        if isinstance(found, Mapping | list):
-            return msgspec.json.encode(found).decode()
-        return shown(found, facts) or default
+        if isinstance(value, Mapping | list):
+            return msgspec.json.encode(value).decode()
+        return shown(value, facts) or default
 
     return read
 
@@ -251,9 +251,9 @@ def _tag_name(spec: FieldSpec) -> str:
 
 def tag_names(fields: Fields, output: Output = Output.TEXT) -> list[tuple[str, str]]:
     """Every merge tag that may be written, with its label, for the picker."""
-    known = [(_tag_name(spec), spec.label) for spec in fields.values() if spec.printed]
+    contact_tags = [(_tag_name(spec), spec.label) for spec in fields.values() if spec.printed]
     other = [("contact.id", "Contact id"), ("account.name", "Account name")]
-    return [*known, *other, *([(UNSUBSCRIBE, "Unsubscribe link")] if output is Output.EMAIL else [])]
+    return [*contact_tags, *other, *([(UNSUBSCRIBE, "Unsubscribe link")] if output is Output.EMAIL else [])]
 
 
 def _reader(name: str, spec: FieldSpec | None, default: str) -> Read:

@@ -30,8 +30,8 @@ class BuilderController(Controller):
     @get("/counts", fragment="workflows/_counts.html", page="workflows/_counts.html", guards=[may(VIEW)])
     async def counts(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> CountsPage:
         """How many people are at each step of the draft, did it, failed at it."""
-        kinds, found, totals = await live_counts(work, workflow_id)
-        return CountsPage(found, kinds, totals, [])
+        kinds, counts, totals = await live_counts(work, workflow_id)
+        return CountsPage(counts, kinds, totals, [])
 
     @post("/undo", page=PAGE, fragment=WB, form="/workflows/{workflow_id}", guards=[may(EDIT)])
     async def undo(

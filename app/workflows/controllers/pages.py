@@ -26,7 +26,7 @@ def builder(work: Work, opened: Opened, sheet: Sheet | None, own: SHEET_ACTIONS 
     """The builder with a sheet open, or none; `own` are the sheet's actions."""
     base = f"/workflows/{opened.view.id}"
     first = next((step.key for _, _, step in walk(opened.draft.steps)), "")
-    made = actions(
+    page_actions = actions(
         action(work, "undo", "Undo", f"{base}/undo", permission=EDIT, form=RevForm, when=bool(opened.undo)),
         action(work, "redo", "Redo", f"{base}/redo", permission=EDIT, form=RevForm, when=bool(opened.redo)),
         action(
@@ -47,7 +47,7 @@ def builder(work: Work, opened: Opened, sheet: Sheet | None, own: SHEET_ACTIONS 
         sheet=sheet,
         editable=work.may(EDIT),
         publishable=work.may(PUBLISH),
-        actions=made,
+        actions=page_actions,
     )
 
 

@@ -58,7 +58,7 @@ class PublicationController(Controller):
     ) -> Saved[Published]:
         """Makes the draft the next version, which new people enter, and moves those inside as chosen."""
         done = await publish(work, workflow_id, data)
-        return Saved(done, see=f"/workflows/{workflow_id}", note=_told(done))
+        return Saved(done, see=f"/workflows/{workflow_id}", note=_summary(done))
 
     @get("/versions", page="workflows/versions.html", guards=[may(VIEW)])
     async def versions(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> VersionList:
@@ -79,16 +79,16 @@ class PublicationController(Controller):
         self, workflow_id: FromPath[UUID], number: FromPath[int], work: NamedDependency[Work]
     ) -> VersionPage:
         """One frozen version."""
-        found = await version_of(work, workflow_id, number)
+        row = await version_of(work, workflow_id, number)
         opened = await open_workflow(work, workflow_id)
-        version = load_version(found.document)
+        version = load_version(row.document)
         opened.problems = []
         href = f"/workflows/{workflow_id}/versions/{number}/restoration"
         copy = action(work, "restore", "Copy into the draft", href, permission=EDIT, form=RevForm)
         return VersionPage(
-            opened.view, number, found.published_by, found.published_at, found.content_hash,
+            opened.view, number, row.published_by, row.published_at, row.content_hash,
             trigger_cards(version.triggers, opened), entry_words(version.entry, opened.known),
-            canvas(version.steps, opened), opened.shown_document(found.document), opened.totals,
+            canvas(version.steps, opened), opened.shown_document(row.document), opened.totals,
             actions(copy),
         )  # fmt: skip
 
@@ -111,18 +111,20 @@ class PublicationController(Controller):
         return Saved(page, see=f"/workflows/{workflow_id}", created=False, note=note)
 
 
-def _told(done: Published) -> str:
-    said = [f"Version {done.version} is live."]
+def _summary(done: Published) -> str:
+    sentences = [f"Version {done.version} is live."]
     if done.paused:
-        said.append("The workflow is still paused: nobody enters until you let people enter in its settings.")
+        sentences.append(
+            "The workflow is still paused: nobody enters until you let people enter in its settings."
+        )
     if done.job is not None:
-        said.append("The people are being moved; see Jobs.")
+        sentences.append("The people are being moved; see Jobs.")
     if done.moved:
-        said.append(f"{done.moved:,} moved.")
+        sentences.append(f"{done.moved:,} moved.")
     if done.renewed:
-        said.append(f"For {done.renewed:,} of them, unsent messages are rendered from this version.")
+        sentences.append(f"For {done.renewed:,} of them, unsent messages are rendered from this version.")
     if done.exited:
-        said.append(f"{done.exited:,} left.")
+        sentences.append(f"{done.exited:,} left.")
     if done.under_way:
-        said.append(f"{done.under_way:,} stayed: something may be going out for them now.")
-    return " ".join(said)
+        sentences.append(f"{done.under_way:,} stayed: something may be going out for them now.")
+    return " ".join(sentences)

@@ -45,12 +45,14 @@ async def _set(work: Work, source: Draft | Version, job: Job | None = None) -> C
     fields = await work.fields.catalogue()
     moment = job.created_at if job else work.now
     try:
-        found = live_or_deleted() & where(audience_filter(source), Contact.__table__, fields, zone, moment)
+        condition = live_or_deleted() & where(
+            audience_filter(source), Contact.__table__, fields, zone, moment
+        )
     except FilterError as error:
         raise Invalid(
             {"": f"Nobody can be let in, a condition or one of its segments is wrong: {error}"}
         ) from None
-    return found & created_until(moment) if job else found
+    return condition & created_until(moment) if job else condition
 
 
 async def add_audience_job(work: Work, version: Version) -> UUID | None:
@@ -78,7 +80,7 @@ async def run_audience(work: Work, job: Job) -> bool:
     after = UUID(result["cursor"]) if "cursor" in result else None
     ids = await work.contacts.batch(await _set(work, version, job), after, BATCH)
     await BatchSession(work.session).insert(
-        INSERT_EVENTS, [_asked(contact, workflow_id) for contact in ids], now=work.now
+        INSERT_EVENTS, [_enroll_request(contact, workflow_id) for contact in ids], now=work.now
     )
     result["changed"] = result.get("changed", 0) + len(ids)
     if ids:
@@ -99,7 +101,7 @@ async def _row(work: Work, workflow_id: UUID, number: int) -> Any:
     return await work.workflows.version(workflow_id, number)
 
 
-def _asked(contact_id: UUID, workflow_id: UUID) -> dict[str, Any]:
+def _enroll_request(contact_id: UUID, workflow_id: UUID) -> dict[str, Any]:
     event_id = uuid7()
     return {
         "id": event_id,

@@ -126,7 +126,10 @@ async def save_draft(work: Work, workflow_id: UUID, draft: Draft) -> int:
 
 
 def _highest_key(draft: Draft) -> int:
-    keys = [*(step.key for _, _, step in drafts.walk(draft.steps)), *(one.key for one in draft.triggers)]
+    keys = [
+        *(step.key for _, _, step in drafts.walk(draft.steps)),
+        *(trigger.key for trigger in draft.triggers),
+    ]
     return max((int(key[1:]) for key in keys if key[1:].isdigit()), default=0)
 
 
@@ -167,8 +170,8 @@ async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.Step
     )
     name, note = resolve(form.name, step.name) or "", resolve(form.note, step.note) or ""
     after = edited(lambda: drafts.update(draft, key, config, name=name.strip(), note=note.strip()))
-    said = f"Edited {_title(drafts.find(after, key), reader.known)}"
-    await keep(work, header, after, said, changes=_difference(step.config, config))
+    operation = f"Edited {_title(drafts.find(after, key), reader.known)}"
+    await keep(work, header, after, operation, changes=_difference(step.config, config))
 
 
 def _step(draft: Draft, key: str) -> Step:
@@ -178,9 +181,9 @@ def _step(draft: Draft, key: str) -> Step:
         raise NotFound("step") from None
 
 
-def _title(step: Step, given: Known) -> str:
+def _title(step: Step, names: Known) -> str:
     """A step as the canvas calls it, short enough for the label of a button."""
-    title = step_sentence(step, given).title
+    title = step_sentence(step, names).title
     return f"“{title if len(title) <= TITLE else title[: TITLE - 1] + '…'}”"
 
 
@@ -218,8 +221,8 @@ async def delete_step(work: Work, workflow_id: UUID, key: str, rev: int) -> None
     header, draft = await opened(work, workflow_id, rev)
     step = _step(draft, key)
     after = edited(lambda: drafts.delete(draft, key))
-    said = f"Deleted {_title(step, await known(work))}"
-    await keep(work, header, after, said, changes={"step": (key, None)})
+    operation = f"Deleted {_title(step, await known(work))}"
+    await keep(work, header, after, operation, changes={"step": (key, None)})
 
 
 async def add_trigger(work: Work, workflow_id: UUID, form: inputs.AddTriggerForm) -> str:
@@ -230,8 +233,8 @@ async def add_trigger(work: Work, workflow_id: UUID, form: inputs.AddTriggerForm
         trigger = await _trigger(work, form.config, form.kind)
     key = f"t{draft.next_key}"
     after = edited(lambda: drafts.add_trigger(draft, trigger))
-    said = f"Added the trigger “{trigger.label}”"
-    await keep(work, header, after, said, changes={"trigger": (None, key)})
+    operation = f"Added the trigger “{trigger.label}”"
+    await keep(work, header, after, operation, changes={"trigger": (None, key)})
     return key
 
 
@@ -247,15 +250,17 @@ async def update_trigger(work: Work, workflow_id: UUID, key: str, form: inputs.T
 
 
 async def _trigger(
-    work: Work, given: inputs.TriggerInput, kind: str = "", old: Trigger | None = None
+    work: Work, config: inputs.TriggerInput, kind: str = "", old: Trigger | None = None
 ) -> Trigger:
     reader = Reader(work, await known(work))
-    trigger = await trigger_of(reader, given, old)
+    trigger = await trigger_of(reader, config, old)
     if kind and trigger.kind != kind:
         raise Invalid({"config.kind": f"The config is of another kind than {kind}."})
     named = msgspec.structs.replace(trigger, key="new")
-    found = lint(Draft(triggers=[named]), reader.known.fields, reader.known.names)
-    reader.refuse([(one.field, one.message) for one in found if one.step_key == "new"], "config")
+    problems = lint(Draft(triggers=[named]), reader.known.fields, reader.known.names)
+    reader.refuse(
+        [(problem.field, problem.message) for problem in problems if problem.step_key == "new"], "config"
+    )
     return trigger
 
 
@@ -263,8 +268,8 @@ async def delete_trigger(work: Work, workflow_id: UUID, key: str, rev: int) -> N
     """Without the trigger."""
     header, draft = await opened(work, workflow_id, rev)
     after = edited(lambda: drafts.delete_trigger(draft, key))
-    said = f"Deleted the trigger “{drafts.find_trigger(draft, key).label}”"
-    await keep(work, header, after, said, changes={"trigger": (key, None)})
+    operation = f"Deleted the trigger “{drafts.find_trigger(draft, key).label}”"
+    await keep(work, header, after, operation, changes={"trigger": (key, None)})
 
 
 async def set_entry(work: Work, workflow_id: UUID, form: inputs.EntryForm) -> None:
@@ -272,8 +277,12 @@ async def set_entry(work: Work, workflow_id: UUID, form: inputs.EntryForm) -> No
     header, draft = await opened(work, workflow_id, form.rev)
     reader = Reader(work, await known(work))
     entry = draft.entry if form.filter is UNSET else reader.filter(form.filter, "filter")
-    found = lint(Draft(entry=entry), reader.known.fields, reader.known.names)
-    wrong = [(one.field.replace("entry", "filter", 1), one.message) for one in found if one.where == "entry"]
+    problems = lint(Draft(entry=entry), reader.known.fields, reader.known.names)
+    wrong = [
+        (problem.field.replace("entry", "filter", 1), problem.message)
+        for problem in problems
+        if problem.where == "entry"
+    ]
     reader.refuse(wrong, "")
     await keep(work, header, drafts.set_entry(draft, entry), "Changed the entry condition")
 
@@ -287,10 +296,10 @@ async def set_settings(work: Work, workflow_id: UUID, form: inputs.SettingsForm)
         for name in drafts.Settings.__struct_fields__
         if name != "window" and (value := getattr(form, name)) is not UNSET
     }
-    kept = window(form.window, draft.settings.window)
-    settings = msgspec.structs.replace(draft.settings, **changed, window=kept)
-    found = lint(Draft(settings=settings), {}, Names())
-    if wrong := {one.field: one.message for one in found if one.where == "settings"}:
+    sending_window = window(form.window, draft.settings.window)
+    settings = msgspec.structs.replace(draft.settings, **changed, window=sending_window)
+    problems = lint(Draft(settings=settings), {}, Names())
+    if wrong := {problem.field: problem.message for problem in problems if problem.where == "settings"}:
         raise Invalid(wrong)
     changes = _difference(draft.settings, settings)
     await keep(work, header, drafts.set_settings(draft, settings), "Changed the settings", changes=changes)

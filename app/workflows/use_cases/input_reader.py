@@ -49,8 +49,8 @@ class Reader:
     """Turns inputs into configs. `problems` are sentences by input name; `renamed` maps the stored path of a
     row ("filter.items.0") to the input that holds it ("filter.rows.2")."""
 
-    def __init__(self, work: Work, given: Known) -> None:
-        self.work, self.known = work, given
+    def __init__(self, work: Work, names: Known) -> None:
+        self.work, self.known = work, names
         self.problems: dict[str, str] = {}
         self.renamed: dict[str, str] = {}
 
@@ -62,34 +62,34 @@ class Reader:
         if text in self.known.tags or is_id(text):
             return UUID(text)
         try:
-            made, name = await ensured_tag(self.work, text)
+            tag_id, name = await ensured_tag(self.work, text)
         except Invalid as error:
             self.problems["tag"] = error.message
             return None
-        cast("dict[str, str]", self.known.names.tags).setdefault(str(made), name)
-        return made
+        cast("dict[str, str]", self.known.names.tags).setdefault(str(tag_id), name)
+        return tag_id
 
-    def filter(self, given: inputs.FilterInput | None, path: str) -> Filter | None:
+    def filter(self, expression: inputs.FilterInput | None, path: str) -> Filter | None:
         """The typed filter; None when a form has no row left."""
-        if isinstance(given, RowsInput):
+        if isinstance(expression, RowsInput):
             items: list[Filter] = []
-            for number, row in enumerate(given.rows):
+            for number, row in enumerate(expression.rows):
                 if not row.field and not row.nested:
                     continue
                 self.renamed[f"{path}.items.{len(items)}"] = f"{path}.rows.{number}"
                 items.append(self._row(row, f"{path}.rows.{number}"))
-            return Group(given.match, items) if items else None
-        if given is None:
+            return Group(expression.match, items) if items else None
+        if expression is None:
             return None
-        self._shallow(given, path)
-        return self._named(given, path)
+        self._shallow(expression, path)
+        return self._named(expression, path)
 
     @staticmethod
-    def _shallow(given: Filter, path: str) -> None:
+    def _shallow(expression: Filter, path: str) -> None:
         """Raises Invalid for a filter too deep to be walked by functions that call themselves."""
-        level, depth = [given], 0
+        level, depth = [expression], 0
         while level:
-            level = [item for one in level if isinstance(one, Group) for item in one.items]
+            level = [item for group in level if isinstance(group, Group) for item in group.items]
             depth += 1
             if depth > DEEPEST + 1:
                 raise Invalid({path: f"Groups can be nested {DEEPEST} deep at most."})
@@ -103,7 +103,7 @@ class Reader:
             except (msgspec.DecodeError, RecursionError) as error:
                 self.problems[path] = f"This is not a group of conditions: {error}"
                 return Group()
-        op = next((known for known in Op if known.value == row.op), None)
+        op = next((operator for operator in Op if operator.value == row.op), None)
         if op is None:
             self.problems[f"{path}.op"] = "Choose an operator."
             return Predicate(row.field, Op.NOT_EMPTY)
@@ -114,60 +114,64 @@ class Reader:
             value = [whole] if "," in whole and ids_called(whole, things(spec, self.known.tags)) else value
         return self._named(Predicate(row.field, op, value), path)
 
-    def _named(self, given: Filter, path: str) -> Filter:
+    def _named(self, expression: Filter, path: str) -> Filter:
         """The filter with the names of tags, people, segments and workflows replaced by their ids, as it is
         stored."""
-        return normal(self._by_id(given, path), self.known.fields)
+        return normal(self._by_id(expression, path), self.known.fields)
 
-    def _by_id(self, given: Filter, path: str) -> Filter:
-        if isinstance(given, Group):
+    def _by_id(self, expression: Filter, path: str) -> Filter:
+        if isinstance(expression, Group):
             return Group(
-                given.match,
-                [self._by_id(item, f"{path}.items.{index}") for index, item in enumerate(given.items)],
+                expression.match,
+                [self._by_id(item, f"{path}.items.{index}") for index, item in enumerate(expression.items)],
             )
-        spec = self.known.fields.get(given.field)
-        if ARITY[given.op] is Arity.CHANGE and isinstance(given.value, list) and given.value:
-            return Predicate(given.field, given.op, self._change(given.value, path))
-        if spec is None or spec.type not in THINGS or given.value in (None, ""):
-            return given
-        if not isinstance(given.value, list):
-            return Predicate(given.field, given.op, self._thing_id(spec, str(given.value), path))
-        found: Values = [self._thing_id(spec, str(one), path) for one in given.value]
-        return Predicate(given.field, given.op, found)
+        spec = self.known.fields.get(expression.field)
+        if ARITY[expression.op] is Arity.CHANGE and isinstance(expression.value, list) and expression.value:
+            return Predicate(expression.field, expression.op, self._change(expression.value, path))
+        if spec is None or spec.type not in THINGS or expression.value in (None, ""):
+            return expression
+        if not isinstance(expression.value, list):
+            return Predicate(
+                expression.field, expression.op, self._thing_id(spec, str(expression.value), path)
+            )
+        ids: Values = [self._thing_id(spec, str(item), path) for item in expression.value]
+        return Predicate(expression.field, expression.op, ids)
 
     def _change(self, value: Values, path: str) -> Values:
         """The field by its key, however people call it, and the names of people by their ids."""
         key = called(str(value[0]), self.known.fields)
         spec = self.known.fields.get(key)
-        asked: Values = value[1:-1]
+        operands: Values = value[1:-1]
         if spec is not None and spec.type is FieldType.USER:
-            asked = [self._thing_id(spec, str(one), path) if str(one).strip() else "" for one in asked]
-        return [key, *asked, *value[1:][-1:]]
+            operands = [
+                self._thing_id(spec, str(item), path) if str(item).strip() else "" for item in operands
+            ]
+        return [key, *operands, *value[1:][-1:]]
 
     def _thing_id(self, spec: FieldSpec, text: str, path: str) -> str:
         names = things(spec, self.known.tags)
         if is_id(text):
             return text
-        found, what = ids_called(text, names), THINGS[spec.type].removeprefix("A ")
-        if len(found) == 1:
-            return found[0]
-        if found:
-            said = (
-                f"More than one {what} is called “{text[:60]}”. Write the id instead: {' or '.join(found)}."
+        ids, what = ids_called(text, names), THINGS[spec.type].removeprefix("A ")
+        if len(ids) == 1:
+            return ids[0]
+        if ids:
+            message = (
+                f"More than one {what} is called “{text[:60]}”. Write the id instead: {' or '.join(ids)}."
             )
         else:
             close = nearest(text, names.values())
             hint = f" Did you mean “{close}”?" if close else " Make it first, or choose another one."
-            said = f"There is no {what} “{text[:60]}”.{hint}"
-        self.problems.setdefault(f"{path}.value", said)
+            message = f"There is no {what} “{text[:60]}”.{hint}"
+        self.problems.setdefault(f"{path}.value", message)
         return text
 
-    def refuse(self, found: list[tuple[str, str]], prefix: str) -> None:
+    def refuse(self, problems: list[tuple[str, str]], prefix: str) -> None:
         """Raises Invalid with all sentences under the names of the inputs; does nothing without any."""
         errors = {
             f"{prefix}{'.' if prefix and name else ''}{name}": text for name, text in self.problems.items()
         }
-        for path, text in found:
+        for path, text in problems:
             name = ".".join(part for part in (prefix, self._input(path)) if part)
             errors.setdefault(name, text)
         if errors:

@@ -30,7 +30,7 @@ class NotPublishable(Invalid):
     """The draft has problems; `problems` are those of `blocking`."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__({_key(number, one): one.message for number, one in enumerate(problems)})
+        super().__init__({_key(number, problem): problem.message for number, problem in enumerate(problems)})
         self.problems = problems
 
 
@@ -45,8 +45,8 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     by a job. A paused workflow stays paused: that switch is its own. Raises `Conflict` (stale, or
     nothing changed) and `NotPublishable`."""
     header, draft = await opened(work, workflow_id, form.rev)
-    given = await known(work)
-    if problems := blocking(draft, given.fields, given.names):
+    names = await known(work)
+    if problems := blocking(draft, names.fields, names.names):
         raise NotPublishable(problems)
     number = await work.workflows.last_version(workflow_id) + 1
     version = freeze(draft, workflow_id, number)
@@ -64,7 +64,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
             current={"rev": header.rev, "live_version": live.number},
         )
     if not same:
-        used = references(version, given.fields)
+        used = references(version, names.fields)
         await work.workflows.add_version(version, digest, work.actor.name, used, work.now)
     await work.workflows.change(workflow_id, live_version=version.number, status=status)
     done = await _people(work, version, choices, paused=status == "paused")
@@ -97,7 +97,7 @@ async def _try_again(
     """What stopped a step may be over once it says something else, or its people say something else: its
     breaker tries at once."""
     keys = {step.key for _, _, step in walk(version.steps)}
-    steps = {key for key in keys if sends_anew(before, version, key)} | {one.to for one in choices}
+    steps = {key for key in keys if sends_anew(before, version, key)} | {choice.to for choice in choices}
     await BatchSession(work.session).do(
         REOPEN_CHANGED_STEPS, workflow=version.workflow_id, steps=sorted(steps & keys), now=work.now
     )
@@ -106,7 +106,8 @@ async def _try_again(
 def _noted(choices: Sequence[StandChoice]) -> dict[str, tuple[Any, Any]]:
     """What became of people, for the audit: "version 1, s2 (3 people)" to a step or "exit"."""
     return {
-        f"version {one.version}, {one.step or 'start'}": (f"{one.people} people", one.to) for one in choices
+        f"version {choice.version}, {choice.step or 'start'}": (f"{choice.people} people", choice.to)
+        for choice in choices
     }
 
 
@@ -151,16 +152,16 @@ async def set_status(work: Work, workflow_id: UUID, to: str) -> None:
 async def version_of(work: Work, workflow_id: UUID, number: int) -> Any:
     """One published version. Raises `NotFound`."""
     await header_of(work, workflow_id)
-    found = await work.workflows.version(workflow_id, number) if number <= MOST_VERSIONS else None
-    if found is None:
+    version = await work.workflows.version(workflow_id, number) if number <= MOST_VERSIONS else None
+    if version is None:
         raise NotFound("version")
-    return found
+    return version
 
 
 async def restore(work: Work, workflow_id: UUID, number: int, rev: int) -> None:
     """Copies a published version into the draft, as one more edit that can be undone."""
     header, draft = await opened(work, workflow_id, rev)
-    found = await version_of(work, workflow_id, number)
-    version = load_version(found.document)
+    row = await version_of(work, workflow_id, number)
+    version = load_version(row.document)
     copy = Draft(version.triggers, version.entry, version.steps, version.settings, draft.next_key)
     await keep(work, header, msgspec.structs.replace(copy), f"Restored version {number}")

@@ -41,7 +41,7 @@ BATCH = 500
 STALE = "The people have moved on since you looked. Nothing was published: this is where they stand now."
 TAKEN = "It was taken to another step before it was sent."
 RENEWED = "Nothing was sent yet: it is written anew by version {}."
-NOBODY = UUID(int=0)
+FIRST_ID = UUID(int=0)
 Configs = Mapping[str, StepConfig]
 
 
@@ -76,22 +76,22 @@ async def checked(
     Raises `Invalid` for a choice that cannot be, `Conflict` when other people stand there than the plan
     showed."""
     keys = {step.key for _, _, step in walk(version.steps)}
-    problems, wanted, seen = {}, [], set()
+    problems, chosen, places = {}, [], set()
     for place, choice in enumerate(choices):
         if choice.to == FINISH:
             continue
         if choice.version == number:
             problems[f"choices.{place}.version"] = f"They are on version {number} already."
-        elif (choice.version, choice.step) in seen:
+        elif (choice.version, choice.step) in places:
             problems[f"choices.{place}.step"] = "Choose once what happens to these people."
         elif choice.to not in ({EXIT, START} if not choice.step else {EXIT}) | keys:
             problems[f"choices.{place}.to"] = "Choose a step of the new version, finish or exit."
-        seen.add((choice.version, choice.step))
-        wanted.append(choice)
+        places.add((choice.version, choice.step))
+        chosen.append(choice)
     if problems:
         raise Invalid(problems)
-    await _still_there(work, workflow_id, wanted)
-    return wanted
+    await _still_there(work, workflow_id, chosen)
+    return chosen
 
 
 async def _still_there(work: Work, workflow_id: UUID, choices: Sequence[StandChoice]) -> None:
@@ -119,7 +119,7 @@ async def relocate(work: Work, version: Version, choices: Sequence[StandChoice],
         place = {"version": choice.version, "step": choice.step or None}
         rows: Sequence[Any] = ()
         while not rows or len(rows) == BATCH:
-            after = rows[-1].id if rows else NOBODY
+            after = rows[-1].id if rows else FIRST_ID
             rows = await engine.all(
                 LOCK_ENROLLMENTS_AT_STEP, workflow=version.workflow_id, **place, after=after, most=BATCH
             )
@@ -173,12 +173,12 @@ async def _take_along(
         version=version.number,
         now=work.now,
     )
-    asked = [
+    deadlines = [
         {"id": row.id, "seq": row.seq, "wait_until": place.until}
         for row, place in places
         if place.kept and row.wait_reason == "approval" and place.until != row.wait_until
     ]
-    await engine.insert(UPDATE_APPROVAL_DEADLINES, asked)
+    await engine.insert(UPDATE_APPROVAL_DEADLINES, deadlines)
     moves = [
         {"id": uuid7(), "enrollment_id": row.id, "from_step": row.step_key, "to_step": to} for row in rows
     ]

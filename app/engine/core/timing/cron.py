@@ -35,7 +35,7 @@ class Cron:
                 "Write five fields, such as 0 9 * * 1: minute, hour, day of month, month, day of week."
             )
         minutes, hours, days, months, weekdays = (
-            _field(part.lower(), *known) for part, known in zip(parts, _FIELDS, strict=True)
+            _field(part.lower(), *limits) for part, limits in zip(parts, _FIELDS, strict=True)
         )
         self.times = [time(hour, minute) for hour in sorted(hours) for minute in sorted(minutes)]
         self.days, self.months = days, months
@@ -61,7 +61,7 @@ class Cron:
 
 
 def _field(text: str, name: str, low: int, high: int, names: dict[str, int]) -> set[int]:
-    found: set[int] = set()
+    numbers: set[int] = set()
     for part in text.split(","):
         span, slash, step_text = part.partition("/")
         first, dash, last = span.partition("-")
@@ -75,8 +75,8 @@ def _field(text: str, name: str, low: int, high: int, names: dict[str, int]) -> 
         step = _number(step_text, f"step of the {name}", 1, 60, {}) if slash else 1
         if end < start:
             raise ValueError(f"The {name} “{part[:20]}” ends before it begins.")
-        found.update(range(start, end + 1, step))
-    return found
+        numbers.update(range(start, end + 1, step))
+    return numbers
 
 
 def _number(text: str, name: str, low: int, high: int, names: dict[str, int]) -> int:

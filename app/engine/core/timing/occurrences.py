@@ -63,16 +63,16 @@ def _newest(rule: Rule, after: datetime, until: datetime, zone: ZoneInfo) -> tup
     """The newest occurrences of a stretch of time: all of them, or as many as can matter, and whether there
     are older ones. A year of minutes costs no more than a day: the place is searched, not walked to."""
     enough = MOST_CAUGHT_UP + 1
-    found = occurrences(rule, after, until, zone, enough + 1)
-    if len(found) <= enough:
-        return found, False
+    moments = occurrences(rule, after, until, zone, enough + 1)
+    if len(moments) <= enough:
+        return moments, False
     low, high = after, until
     while high - low > MINUTE:
         middle = low + (high - low) / 2
-        found = occurrences(rule, middle, until, zone, enough + 1)
-        if len(found) == enough:
-            return found, True
-        low, high = (middle, high) if len(found) > enough else (low, middle)
+        moments = occurrences(rule, middle, until, zone, enough + 1)
+        if len(moments) == enough:
+            return moments, True
+        low, high = (middle, high) if len(moments) > enough else (low, middle)
     return occurrences(rule, low, until, zone, 2 * enough)[-enough:], True
 
 
@@ -88,7 +88,7 @@ def asked_day(trigger: DateReached, moment: datetime, zone: ZoneInfo) -> date | 
 def yearly_days(day: date) -> list[str]:
     """The months and days (ISO, such as 02-28) whose anniversary a day is: 29 February comes on the 28th in
     years that have no 29th."""
-    found = [day.strftime("%m-%d")]
-    if found == ["02-28"] and (day + timedelta(days=1)).month == 3:
-        found.append("02-29")
-    return found
+    days = [day.strftime("%m-%d")]
+    if days == ["02-28"] and (day + timedelta(days=1)).month == 3:
+        days.append("02-29")
+    return days

@@ -31,24 +31,24 @@ def next_after(rule: Rule, moment: datetime, zone: ZoneInfo) -> datetime | None:
     Asks the rule from the clock time of `moment` on, and passes over what has struck already: in a repeated
     hour the clock times ahead may lie behind."""
     local = moment.astimezone(zone).replace(tzinfo=None, fold=0)
-    while (found := rule.next_local(local)) is not None:
-        struck = instant(found, zone)
+    while (next_local := rule.next_local(local)) is not None:
+        struck = instant(next_local, zone)
         if struck > moment:
             return struck
-        local = found
+        local = next_local
     return None
 
 
 def occurrences(rule: Rule, after: datetime, until: datetime, zone: ZoneInfo, limit: int) -> list[datetime]:
     """The instants (UTC) at which the rule strikes, later than `after` and not later than `until`: the oldest
     `limit` of them, in order."""
-    found: list[datetime] = []
-    while len(found) < limit:
-        struck = next_after(rule, found[-1] if found else after, zone)
+    moments: list[datetime] = []
+    while len(moments) < limit:
+        struck = next_after(rule, moments[-1] if moments else after, zone)
         if struck is None or struck > until:
             break
-        found.append(struck)
-    return found
+        moments.append(struck)
+    return moments
 
 
 def clock(at: str) -> time:
@@ -97,9 +97,9 @@ class Weekly:
     def next_local(self, after: datetime) -> datetime | None:
         for ahead in range(8):
             day = after.date() + ahead * ONE_DAY
-            found = datetime.combine(day, self.at)
-            if found > after and day.weekday() in self.weekdays:
-                return found
+            candidate = datetime.combine(day, self.at)
+            if candidate > after and day.weekday() in self.weekdays:
+                return candidate
         return None
 
 
@@ -112,9 +112,9 @@ class Monthly:
     def next_local(self, after: datetime) -> datetime | None:
         year, month = after.year, after.month
         while year < LAST_YEAR:
-            found = datetime.combine(_clipped(year, month, self.month_day), self.at)
-            if found > after:
-                return found
+            candidate = datetime.combine(_clipped(year, month, self.month_day), self.at)
+            if candidate > after:
+                return candidate
             year, month = (year, month + 1) if month < 12 else (year + 1, 1)
         return None
 
@@ -126,5 +126,5 @@ class Either:
         self.rules = rules
 
     def next_local(self, after: datetime) -> datetime | None:
-        found = [one for rule in self.rules if (one := rule.next_local(after)) is not None]
-        return min(found, default=None)
+        candidates = [candidate for rule in self.rules if (candidate := rule.next_local(after)) is not None]
+        return min(candidates, default=None)

@@ -58,8 +58,8 @@ def lint(draft: Draft, fields: Fields, names: Names) -> list[Problem]:
 
 def blocking(draft: Draft, fields: Fields, names: Names) -> list[Problem]:
     """What `lint` finds; where it finds nothing, why the engine could not run what would be published."""
-    if found := lint(draft, fields, names):
-        return found
+    if problems := lint(draft, fields, names):
+        return problems
     try:
         compile_version(freeze(draft, UUID(int=0), 1), fields)
     except CompileError as error:
