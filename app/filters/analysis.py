@@ -1,4 +1,5 @@
-"""Segments inside filters: what a filter comes to when each segment stands for its own filter."""
+"""What a filter uses once each segment in it is replaced by that segment's own filter: its size, its fields,
+its history, and whether time alone can change its result."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -25,21 +26,21 @@ _LONGEST_UNIT = {
 _CLOCK_CHANGES = timedelta(days=2)  # zones have left out whole days
 _LONGEST = timedelta(days=100 * 366)  # longer than there are events, and still a date before now
 
-CIRCLE = "These segments ask for each other in a circle."
+CIRCLE = "These segments refer to each other in a loop."
 UNREADABLE = "The filter of a segment cannot be read. Save that segment's filter again."
-TOO_DEEP = f"Segments can stand in one another {DEEPEST_SEGMENTS} deep at most."
-TOO_LARGE = f"With its segments the filter comes to more than {MOST_UNFOLDED} conditions. Make it smaller."
+TOO_DEEP = f"Segments can be nested at most {DEEPEST_SEGMENTS} levels deep."
+TOO_LARGE = f"With its segments, this filter has more than {MOST_UNFOLDED} conditions. Make it smaller."
 
 
 class Size(msgspec.Struct, frozen=True):
-    """`conditions` with those of all segments inside; `depth` is 0 without any segment."""
+    """`conditions` includes those of all nested segments; `depth` is 0 without segments."""
 
     conditions: int
     depth: int
 
 
 def named_segments(predicate: Predicate) -> list[UUID]:
-    """The ids that a condition on segments names; what is no id is left out."""
+    """The ids that a condition on segments or workflows names; invalid ids are skipped."""
     values = predicate.value if isinstance(predicate.value, list) else [predicate.value]
     segments = []
     for value in values:
@@ -86,20 +87,20 @@ def _size(
 
 
 def asked_fields(expression: Filter | None, fields: Fields) -> set[str]:
-    """The keys of all fields that a filter asks about, in its segments too."""
+    """The keys of all fields that a filter tests, including those of its segments."""
     return {predicate.field for predicate in _whole(expression, fields)}
 
 
 def changing_field(predicate: Predicate) -> str:
-    """The key of the field whose changes a condition asks about; "" when it asks about none."""
+    """The key of the field whose changes a condition tests; "" for every other condition."""
     if ARITY[predicate.op] is not Arity.CHANGE or not isinstance(predicate.value, list):
         return ""
     return str(predicate.value[0]) if predicate.value else ""
 
 
 class AskedHistory(msgspec.Struct, frozen=True):
-    """What is asked of a contact's history: events of these `kinds`, none older than `within`; of what
-    changed, these `fields`. Without kinds nothing is asked, and it is false."""
+    """What filters read of a contact's history: events of these `kinds`, none older than `within`; of the
+    changes, only these `fields`. False when no history is read."""
 
     kinds: frozenset[str] = frozenset()
     fields: frozenset[str] = frozenset()
@@ -115,7 +116,7 @@ class AskedHistory(msgspec.Struct, frozen=True):
 
 
 def asked_history(expression: Filter | None, fields: Fields) -> AskedHistory:
-    """What a filter that compiles asks of the history, in its segments too."""
+    """What a valid filter reads of the history, including its segments."""
     history = AskedHistory()
     for predicate in _whole(expression, fields):
         if predicate.field == FieldType.HISTORY.value and isinstance(predicate.value, list):
@@ -130,7 +131,7 @@ def asked_history(expression: Filter | None, fields: Fields) -> AskedHistory:
 
 
 def asks_time(expression: Filter | None, fields: Fields) -> bool:
-    """Whether time alone may change the answer of a filter, by a condition of its segments too."""
+    """Whether time alone can change the result of a filter or of its segments."""
     return any(predicate.op in TIMED for predicate in _whole(expression, fields))
 
 

@@ -1,5 +1,5 @@
-"""The one filter language as data: groups of predicates, nested. Lists, triggers, entry conditions,
-branches and goals all hold this union; `matches` and `db.filters` give it its two meanings."""
+"""The filter language as data: nested groups of predicates. Lists, segments, triggers, entry conditions,
+branches and goals all store this union; `evaluate` compiles it to Python and `db.filters` to SQL."""
 
 from enum import StrEnum
 from typing import Literal
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Op(StrEnum):
-    """What a predicate asks. Which of them a field allows depends on its type (`fields.OPERATORS`)."""
+    """The operator of a predicate. Which ones a field allows depends on its type (`fields.OPERATORS`)."""
 
     IS = "is"
     IS_NOT = "is_not"
@@ -103,7 +103,7 @@ ARITY: dict[Op, Arity] = {
     Op.BETWEEN: Arity.TWO,
 }
 
-# What these ask may come to another answer by the passing of time alone.
+# Operators whose result can change by the passing of time alone.
 TIMED = frozenset(
     {
         *(Op.TODAY, Op.YESTERDAY, Op.TOMORROW, Op.IN_LAST, Op.IN_NEXT, Op.MORE_THAN_AGO, Op.MORE_THAN_AHEAD),
@@ -116,9 +116,8 @@ Value = bool | int | float | str | None | list[bool | int | float | str]
 
 
 class Predicate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="predicate"):
-    """One question about one field. `value` is null, one value or a list, as `ARITY[op]` says; numbers may
-    come as text (a form sends nothing else), dates are ISO text; tags, people, segments and workflows are
-    ids."""
+    """One condition on one field. `value` is null, one value or a list, as `ARITY[op]` says; numbers may
+    be text (all a form sends), dates are ISO text; tags, members, segments and workflows are ids."""
 
     field: str
     op: Op
@@ -136,7 +135,7 @@ Filter = Group | Predicate
 
 
 class FilterError(ValueError):
-    """A filter that cannot be compiled. `problems` maps a path such as "items.0.value" to a sentence."""
+    """A filter that cannot be compiled. `problems` maps a path such as "items.0.value" to a message."""
 
     def __init__(self, problems: dict[str, str]) -> None:
         super().__init__(" ".join(problems.values()))

@@ -1,4 +1,4 @@
-"""Changes of fields as Python closures: what `db.filters` asks of the events of a contact."""
+"""Conditions on field changes as Python closures; `db.filters` compiles the same ones to SQL."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -16,7 +16,7 @@ Match = Callable[[Facts, datetime], bool]
 
 
 def changed(change: Change) -> Match:
-    """Whether one of the contact's events within the time is this change of the field."""
+    """Whether one of the contact's events within the period is this change of the field."""
     key = change.field
     was, became = _equals(change.old, change.type), _equals(change.new, change.type)
     span = ranges.remembered(partial(ranges.instants, Op.IN_LAST, (change.within,)))
@@ -35,7 +35,7 @@ def changed(change: Change) -> Match:
 
 
 def _equals(operand: Wanted | None, kind: FieldType) -> Callable[[object], bool]:
-    """Whether a value is the one asked for; what is not of the field's type is empty."""
+    """Whether a value equals the operand; a value of another type counts as empty."""
     if operand is None:
         return lambda _value: True
     if kind is FieldType.NUMBER:

@@ -1,7 +1,8 @@
-"""Filters as Python closures, for one contact at a time. Compiled once, about 0.3 µs per predicate.
+"""Compile filters to Python closures that test one contact; about 0.3 µs per predicate.
 
-Empty is an ordinary value here: no predicate answers "unknown", and `db.filters` agrees with every answer.
-Text is compared without case; "is not" and "none of" include empty."""
+`compile_filter` is the entry point. Empty is an ordinary value: no predicate returns "unknown". The SQL of
+`db.filters` gives the same result for every contact. Text is compared without case; "is not" and "none
+of" include empty."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -23,7 +24,7 @@ Inside = tuple[UUID, ...]
 
 
 def compile_filter(expression: Filter | None, fields: Fields) -> Match:
-    """The closure of a filter; no filter matches everybody. Raises FilterError for unknown fields, operators
+    """The closure of a filter; None matches every contact. Raises FilterError for unknown fields, operators
     that the field's type does not have, and values that cannot be read."""
     return _compile(expression, fields, ())
 
@@ -229,7 +230,7 @@ def _datetime(spec: FieldSpec, op: Op, values: Operands) -> Match:
 
 
 def _segments(spec: FieldSpec, op: Op, values: Operands, fields: Fields, inside: Inside) -> Match:
-    """A segment that is gone has nobody in it."""
+    """A deleted segment contains no contact."""
     parts = [_compile(filters, fields, path) for filters, path in unfolded(spec, values, inside)]
     within = _joined(parts, "any")
     if op is Op.ANY_OF:
@@ -238,9 +239,9 @@ def _segments(spec: FieldSpec, op: Op, values: Operands, fields: Fields, inside:
 
 
 def unfolded(spec: FieldSpec, values: Operands, inside: Inside) -> list[tuple[Filter, Inside]]:
-    """The filters of the segments that a condition names, each with the segments around it. Raises
-    FilterError where one stands in itself, and for one that cannot be read: were nobody in it, "in none of"
-    would let everybody in."""
+    """The filters of the segments that a condition names, each with the path of segments around it. Raises
+    FilterError for a segment that contains itself, and for one whose filter cannot be read: if it counted as
+    empty, "in none of" would match every contact."""
     unfolded_filters = []
     for value in values:
         if isinstance(value, UUID) and value in spec.filters:

@@ -1,4 +1,4 @@
-"""What can happen to a contact: kinds of events, as triggers, waits and conditions on history name them."""
+"""Event kinds and their labels, for event waits and conditions on history."""
 
 EVENT_KINDS: dict[str, str] = {
     "contact.created": "Contact created",
@@ -13,10 +13,10 @@ EVENT_KINDS: dict[str, str] = {
     "segment.entered": "Segment entered",
     "segment.left": "Segment left",
     "webhook.received": "Webhook received",
-    "email.delivered": "E-mail delivered",
-    "email.bounced": "E-mail bounced",
+    "email.delivered": "Email delivered",
+    "email.bounced": "Email bounced",
     "date.reached": "Date reached",
     "schedule.struck": "Schedule",
     "enrollment.ended": "Workflow ended",
-    "enrollment.requested": "Enrolled by hand or by a step",
+    "enrollment.requested": "Enrolled manually or by a step",
 }

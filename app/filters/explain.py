@@ -1,4 +1,4 @@
-"""What a filter looked at in a contact, fit for JSON: kept with each refusal, so that *why* can be told."""
+"""Explain a filter's verdict: the values it compared, as JSON, stored with each refused entry."""
 
 from datetime import datetime
 from typing import Any
@@ -17,9 +17,9 @@ MOST, MOST_CHANGES = 20, 5  # segments or workflows of one filter, changes of on
 
 
 def values_seen(expression: Filter | None, facts: Facts, fields: Fields, now: datetime) -> dict[str, Any]:
-    """What the contact has in the fields that a filter asks about: a value; the ids of its tags; which of
-    the named segments it is in; where it stands with the named workflows; for each question about history
-    what was counted."""
+    """The contact's values of the fields that a filter tests: a value; the ids of its tags; which of the
+    named segments it is in; its enrollments in the named workflows; for each condition on history, the
+    count."""
     values: dict[str, Any] = {}
     for predicate in predicates(expression):
         key = predicate.field
@@ -54,7 +54,7 @@ def _segments(named: list[UUID], facts: Facts, fields: Fields, now: datetime) ->
 
 
 def _workflows(named: list[UUID], facts: Facts) -> dict[str, list[str]]:
-    """*Past*: in it once, and neither in it now nor ever at its end."""
+    """*Past*: was enrolled, is not now, and never completed."""
     where = facts.workflows
     past = where.ever - where.active - where.completed
     groups = {"active": where.active, "completed": where.completed, "past": past}

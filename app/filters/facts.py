@@ -1,4 +1,4 @@
-"""What is known about one contact at one moment, for predicates, templates and the engine."""
+"""One contact at one moment: the values that filters, templates and steps read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ UTC_ZONE = ZoneInfo("UTC")
 
 @dataclass(slots=True)
 class Happened:
-    """One event of the contact, as history predicates see it. `changes` is {field key: [old, new]} of a
-    contact.updated, of those fields that a program asks about."""
+    """One event of the contact, for conditions on history. `changes` is {field key: [old, new]} of a
+    contact.updated event, limited to the fields that the program reads."""
 
     kind: str
     at: datetime
@@ -33,9 +33,9 @@ class Membership:
 class Facts:
     """`values` by field key: text, number, bool, ISO date text, aware datetime, a user's id as text; missing
     or None is empty. `zone` and `region` (two letters, for phone numbers without a country code) are the
-    account's. Steps change `values` and `tags` in place: later steps see it.
+    account's. Steps change `values` and `tags` in place, so later steps read the new values.
 
-    `workflows` and `history` (newest first) are filled only where a program asks for them. `users` names the
+    `workflows` and `history` (newest first) are filled only when the program reads them. `users` names the
     members of the account by id. `data` is what the enrollment carries: "event" and "response"."""
 
     values: dict[str, object] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The fields that filters, update steps and templates know, and the operators that each type allows."""
+"""The field catalogue: which fields filters, steps and templates can use, and the operators of each type."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -13,11 +13,10 @@ from app.filters.event_kinds import EVENT_KINDS
 
 
 class FieldType(StrEnum):
-    """What a field holds, and so what may be asked of it. Where later ones go: `multi_select` (asked like
-    tags) and `money` (asked like numbers) come with the custom fields that hold them.
+    """What a field holds, which decides its operators. Types to come: `multi_select` (like tags) and `money`
+    (like numbers).
 
-    The last three hold nothing of a contact's own: they ask which segments it is in, which workflows it is
-    or was in, and what happened to it."""
+    The last three are not stored with the contact: they are its segments, its workflows and its history."""
 
     TEXT = "text"
     NUMBER = "number"
@@ -83,7 +82,7 @@ Fields = Mapping[str, FieldSpec]
 
 
 class Named(msgspec.Struct, frozen=True):
-    """Whom conditions may name in one account: names by id (as text), and the filters of its segments."""
+    """What conditions may refer to in one account: names by id (as text), and the filters of its segments."""
 
     users: Mapping[str, str] | None = None
     segments: Mapping[str, str] | None = None
@@ -243,14 +242,14 @@ def operator(spec: FieldSpec, op: Op) -> Operator | None:
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The known name that looks most like `name`, for "did you mean"; compares without case."""
+    """The name that is most similar to `name`, for "did you mean"; compares without case."""
     by_folded = {label.casefold(): label for label in names}
     matches = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
     return by_folded[matches[0]] if matches else None
 
 
 def unknown_field(name: str, fields: Fields) -> str:
-    """The sentence for a field that does not exist, naming the nearest one where there is one."""
+    """The message for a field that does not exist, with the most similar one if there is any."""
     shown = name if len(name) <= 60 else name[:60] + "…"
     if name.startswith("custom."):
         return "This custom field no longer exists. Choose another field."
@@ -262,13 +261,13 @@ def unknown_field(name: str, fields: Fields) -> str:
 
 
 def recorded(fields: Fields) -> dict[str, str]:
-    """The labels, by key, of the fields whose changes conditions may ask about."""
+    """The labels, by key, of the fields whose changes conditions can test."""
     return {spec.key: spec.label for spec in fields.values() if spec.recorded}
 
 
 def called(name: str, fields: Fields) -> str:
-    """The key of the field that people call this: its key, its short name or its label, without case. What
-    fits none, or more than one, is given back as it is."""
+    """The key of the field with this key, slug or label, compared without case. Returns `name` itself when no
+    field or more than one matches."""
     if name in fields:
         return name
     folded = name.strip().casefold()
@@ -278,7 +277,7 @@ def called(name: str, fields: Fields) -> str:
 
 
 def ids_called(text: str, names: Mapping[str, str]) -> list[str]:
-    """The ids of those with this name: written exactly so, else without case and with single spaces. People
+    """The ids of the entries with this name: an exact match, else ignoring case and repeated spaces. Members
     and workflows may share a name."""
     exact = [key for key, name in names.items() if name == text]
     folded = " ".join(text.split()).casefold()

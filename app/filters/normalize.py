@@ -1,5 +1,5 @@
-"""What a contact keeps of a text put into one of its built-in text fields: forms, scripts, imports and steps
-all ask here."""
+"""Normalize text for a contact's fields: email, phone, website, time zone, length. Forms, the API, imports
+and steps all use it."""
 
 from functools import cache
 from urllib.parse import urlsplit
@@ -26,15 +26,15 @@ Value = str | int | float | bool | None
 
 
 def storable(spec: FieldSpec, text: str) -> str:
-    """The text; raises ValueError with a sentence where the database could not hold it."""
+    """The text; raises ValueError with a message when the database cannot store it."""
     if "\0" in text or (not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)):
         raise ValueError(f"{spec.label} contains a character that cannot be stored.")
     return text
 
 
 def kept_text(spec: FieldSpec, text: str, region: str) -> str | None:
-    """What is stored for a text in a field of `LONGEST`; None for nothing but blanks. Raises ValueError with
-    a sentence. `region` (two letters) completes phone numbers without a country code."""
+    """What is stored for a text in a field of `LONGEST`; None for blank text. Raises ValueError with a
+    message. `region` (two letters) completes phone numbers without a country code."""
     text = text.strip() if spec.key == "address" else " ".join(text.split())
     if text == "":
         return None
@@ -50,14 +50,14 @@ def kept_text(spec: FieldSpec, text: str, region: str) -> str | None:
 
 
 def kept_value(spec: FieldSpec, text: str, region: str) -> Value:
-    """What a step's text becomes in any field that it may write; raises ValueError with a sentence."""
+    """What is stored for a step's text in any writable field. Raises ValueError with a message."""
     if spec.key in LONGEST:
         return kept_text(spec, storable(spec, text), region)
     return value_of(spec, text)
 
 
 def phone(text: str, region: str) -> str:
-    """The number as E.164, or the text itself where it is none (an extension stays as typed as well)."""
+    """The number as E.164; the text itself when it is not a possible number or has an extension."""
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:

@@ -1,5 +1,5 @@
-"""Filters as people and URLs write them: `f=field:op:value`, repeated, with `match=all|any`; their check
-before anything is saved; and their sentence."""
+"""Filters in URLs and forms (`f=field:op:value`, repeated, with `match=all|any`), their validation before
+they are saved, and their description as a sentence."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from app.filters.values import Change, Operands, fold, option_of, read
 LISTS = (Arity.MANY, Arity.TWO, Arity.TIMES, Arity.CHANGE)
 DEEPEST = 5
 MOST_PREDICATES = 100
-# Fields whose conditions name things by id.
+# Fields whose conditions hold ids, and how messages call what an id refers to.
 THINGS = {
     FieldType.TAGS: "A tag",
     FieldType.USER: "A person",
@@ -63,7 +63,7 @@ def _item(item: str) -> Filter:
 
 def _value(op: Op, text: str) -> Value:
     if ARITY[op] in LISTS:
-        # What a field was or became may be nothing.
+        # The old or new value of a change may be empty.
         blank = ARITY[op] is Arity.CHANGE
         return [unquote(part) for part in text.split(",") if blank or part.strip()]
     return text if ARITY[op] is not Arity.NONE and text != "" else None
@@ -99,12 +99,12 @@ def escaped(part: str) -> str:
 
 
 def unescaped(part: str) -> str:
-    """What `escaped` made of it; a percent sign that means nothing stays."""
+    """The reverse of `escaped`; other percent signs stay."""
     return part.replace("%2C", ",").replace("%2c", ",").replace("%25", "%")
 
 
 def normal(expression: Filter, fields: Fields) -> Filter:
-    """The filter as it is stored: ids in the one form in which they are looked for."""
+    """The filter as it is stored: ids in canonical form."""
     if isinstance(expression, Group):
         return Group(expression.match, [normal(item, fields) for item in expression.items])
     value, spec = expression.value, fields.get(expression.field)
@@ -130,11 +130,11 @@ def _shown(value: object) -> str:
 
 
 def check(expression: Filter | None, fields: Fields, tags: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What is wrong with a filter: path ("items.0.value") to a sentence; empty when it compiles. With `tags`
-    (id to name) tags that are gone are named too; people, segments and workflows where the fields know
+    """The problems of a filter: path ("items.0.value") to message; empty when it compiles. Deleted tags are
+    reported when `tags` (id to name) is given; deleted members, segments and workflows when the fields have
     their names."""
     problems: dict[str, str] = {}
-    if too_deep(expression):  # before anything that calls itself walks over it
+    if too_deep(expression):  # before any recursive function
         return {"": f"Groups can be nested {DEEPEST} deep at most."}
     if expression is not None:
         _check(expression, fields, tags, "", 1, problems)
@@ -146,7 +146,7 @@ def check(expression: Filter | None, fields: Fields, tags: Mapping[str, str] | N
 
 
 def too_deep(expression: Filter | None) -> bool:
-    """Whether groups stand in one another deeper than functions that call themselves should go."""
+    """Whether groups are nested too deep for recursive functions."""
     level, depth = [expression], 0
     while level and depth <= DEEPEST + 1:
         level = [item for group in level if isinstance(group, Group) for item in group.items]
@@ -200,7 +200,7 @@ def _check(
 
 
 def _change_operands(change: Change, spec: FieldSpec) -> Operands:
-    """The people or the options that a change names; these are compared without case."""
+    """The members or options that a change names; options are compared without case."""
     operands = [str(operand) for operand in (change.old, change.new) if operand]
     if change.type is FieldType.USER:
         return tuple(UUID(operand) for operand in operands)
@@ -232,7 +232,7 @@ def _sentence(predicate: Predicate, fields: Fields, tags: Mapping[str, str]) -> 
 
 
 def parts_of(predicate: Predicate, fields: Fields, tags: Mapping[str, str]) -> tuple[str, str, str]:
-    """A condition in words: its field, its operator, its values."""
+    """A condition as text: its field, its operator, its values."""
     spec = fields.get(predicate.field)
     if spec is None:
         return "(a field that no longer exists)", predicate.op.value.replace("_", " "), ""
@@ -260,7 +260,7 @@ def _change(predicate: Predicate, fields: Fields) -> tuple[str, str, str]:
 
 
 def words(predicate: Predicate, spec: FieldSpec, tags: Mapping[str, str]) -> str:
-    """The values of a condition as people read them, after its field and its operator."""
+    """The values of a condition as text."""
     if ARITY[predicate.op] is Arity.NONE:
         return ""
     values = predicate.value if isinstance(predicate.value, list) else [predicate.value]

@@ -1,4 +1,4 @@
-"""Who uses something that filters and steps name by id: what "used by" lists."""
+"""Which workflows and segments use a field, tag, segment or workflow: the "used by" lists."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -8,8 +8,8 @@ import msgspec
 
 
 class Use(msgspec.Struct, frozen=True):
-    """One user of a thing. A workflow uses it in its `live` version, in one that `people` are in, or in its
-    `draft`; a segment in its filter."""
+    """One use. A workflow uses it in its `live` version, in a version with active enrollments (`people`), or
+    in its `draft`; a segment uses it in its filter."""
 
     kind: Literal["workflow", "segment"]
     id: UUID
@@ -19,7 +19,7 @@ class Use(msgspec.Struct, frozen=True):
 
 
 def refusal(what: str, uses: Sequence[Use], then: str = "delete it") -> str:
-    """Why it cannot go, and what to do."""
+    """The message for something that cannot be removed while it is used."""
     return (
         f"{what} is used by {', '.join(use.name for use in uses)}. Take it out there (publish a workflow "
         f"again that is live), then {then}."

@@ -1,4 +1,6 @@
-"""What a predicate's value means, read once for both compilers: folded text, exact numbers, dates, ids."""
+"""Parse a predicate's value into typed operands for both compilers: folded text, exact numbers, dates, ids.
+
+`read` is the entry point for predicates; `value_of` parses text that a contact stores."""
 
 import math
 import re
@@ -25,8 +27,8 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d{1,6})?(Z|[+-]\d
 
 
 def _lower_pairs() -> dict[int, str]:
-    """Capital → small for every letter whose small form is one character. A fixed table, not `lower()`:
-    the database's idea of it depends on its locale, and both compilers must agree."""
+    """Upper to lower case for every letter whose lower case is one character. A fixed table instead of
+    `lower()`, because the database's `lower()` depends on its locale and both compilers must agree."""
     pairs = {code: chr(code).lower() for code in range(0x80, 0x1EA00) if chr(code).lower() != chr(code)}
     capitals = {code: small for code, small in pairs.items() if len(small) == 1 and not small.isascii()}
     return capitals | {code: chr(code + 32) for code in range(ord("A"), ord("Z") + 1)}
@@ -39,7 +41,7 @@ for _code, _small in LOWER.items():
 
 
 def fold(text: str) -> str:
-    """The text without the difference between capital and small letters."""
+    """The text in lower case, as both compilers compare it."""
     return text.lower() if text.isascii() else text.translate(LOWER)
 
 
@@ -59,8 +61,8 @@ class Times(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A change of `field` (which is of `type`) within `within`, from `old` to `new`: folded text, a number,
-    yes or no; "" is empty, None is anything."""
+    """A change of `field` (of type `type`) within `within`, from `old` to `new`: folded text, a number or a
+    boolean; "" is empty, None matches any value."""
 
     field: str
     type: FieldType
@@ -75,8 +77,8 @@ Operands = tuple[Operand, ...]
 
 
 def read(predicate: Predicate, fields: Fields) -> tuple[FieldSpec, Operands]:
-    """The field and the typed values of a predicate, as many as its operator takes. Raises FilterError with
-    the path ("field", "op" or "value") of what is wrong."""
+    """The field and the typed operands of a predicate, as many as its operator takes. Raises FilterError with
+    the path of the problem: "field", "op" or "value"."""
     spec = fields.get(predicate.field)
     if spec is None:
         raise FilterError({"field": unknown_field(predicate.field, fields)})
@@ -118,7 +120,7 @@ def _read(item: object, op: Op, spec: FieldSpec) -> Operand:
 
 
 def read_text(item: object) -> str:
-    """Text that both Python and the database can hold; raises ValueError with a sentence."""
+    """Text that both Python and the database can store; raises ValueError with a message."""
     if isinstance(item, bool) or not isinstance(item, str | int | float):
         raise ValueError("Give text.")  # noqa: TRY004 -- one kind of error for all bad values
     text = str(item)
@@ -130,7 +132,7 @@ def read_text(item: object) -> str:
 
 
 def read_number(item: object) -> int | float:
-    """A finite number of at most 15 digits before the point; whole numbers stay whole."""
+    """A finite number of at most 15 digits before the decimal point; whole numbers become int."""
     if isinstance(item, bool) or not isinstance(item, str | int | float):
         raise ValueError("Give a number, such as 12 or 3.5.")  # noqa: TRY004 -- one kind of error for all bad values
     try:
@@ -152,7 +154,7 @@ def read_date(item: object) -> date:
     """A calendar date written as YYYY-MM-DD."""
     text = str(item).strip()
     try:
-        # Python reads more forms than this one; the database must see a single one.
+        # Python accepts more formats; the database must get only this one.
         return date.fromisoformat(text if _DATE.fullmatch(text) else "")
     except ValueError:
         raise ValueError("Write the date as YYYY-MM-DD, such as 2026-03-31.") from None
@@ -207,8 +209,8 @@ _CHANGES = {
 
 
 def read_change(predicate: Predicate, fields: Fields) -> Change:
-    """A field, what it was and became as far as the operator asks, and within what time: ["city", "Paris",
-    "Rome", "30 days"]. Raises ValueError with a sentence."""
+    """A field, its old and new value as far as the operator takes them, and the period: ["city", "Paris",
+    "Rome", "30 days"]. Raises ValueError with a message."""
     parts: list[object] = list(predicate.value) if isinstance(predicate.value, list) else []
     if len(parts) != list(_CHANGES).index(predicate.op) + 2:
         raise ValueError(_CHANGES[predicate.op])
@@ -217,13 +219,13 @@ def read_change(predicate: Predicate, fields: Fields) -> Change:
     if spec is None:
         raise ValueError(unknown_field(str(key), fields))
     if not spec.recorded:
-        raise ValueError(f"Nobody notes when {spec.label} changes. Choose another field.")
+        raise ValueError(f"Changes of {spec.label} aren't recorded. Choose another field.")
     old, new = [None, None, *(_read_operand(item, spec) for item in sides)][-2:]
     return Change(spec.key, spec.type, old, new, read_span(within, UNITS[FieldType.HISTORY]))
 
 
 def _read_operand(item: object, spec: FieldSpec) -> Wanted:
-    """What a field was or became, in the form in which its type is compared."""
+    """The old or new value of a change, as its field type is compared."""
     if item is None or str(item).strip() == "":
         return ""
     if spec.type is FieldType.NUMBER:
@@ -244,7 +246,7 @@ def _yes_or_no(text: str, spec: FieldSpec) -> bool:
 
 
 def read_id(item: object, what: str) -> UUID:
-    """The id of a thing that people choose from a list; `what` names it in the sentence."""
+    """An id that is chosen from a list; `what` is its noun in the message."""
     try:
         return UUID(str(item))
     except ValueError:
@@ -257,9 +259,9 @@ def _text(item: object, spec: FieldSpec) -> str:
 
 
 def option_of(text: str, spec: FieldSpec) -> str:
-    """The text where it is an option of the field, or the field has none. Raises ValueError with a sentence.
+    """The text, if it is an option of the field or the field has no options. Raises ValueError.
 
-    Only what is saved is asked: a stored filter that names an option of the past finds nobody with it."""
+    Only new values are checked: a stored filter with a removed option matches no contact."""
     if spec.options and text not in spec.options:
         raise ValueError(
             f"{spec.label} has no option “{text[:60]}”. Its options are {', '.join(spec.options)}."
@@ -267,7 +269,7 @@ def option_of(text: str, spec: FieldSpec) -> str:
     return text
 
 
-# Yes and no take no value: their operators say it.
+# Boolean operators take no value.
 _READERS: dict[FieldType, Callable[[object, FieldSpec], Operand]] = {
     FieldType.TEXT: _text,
     FieldType.NUMBER: lambda item, _spec: Decimal(repr(read_number(item))),
@@ -282,8 +284,8 @@ _READERS: dict[FieldType, Callable[[object, FieldSpec], Operand]] = {
 
 
 def value_of(spec: FieldSpec, text: str) -> str | int | float | bool | None:
-    """What a contact stores when this text is put into the field; None for nothing but blanks. Raises
-    ValueError with a sentence when the text does not fit the type."""
+    """What a contact stores for this text in the field; None for blank text. Raises ValueError with a message
+    when the text does not fit the type."""
     text = text.strip()
     if text == "":
         return None

@@ -133,7 +133,7 @@ async def test_circles_are_refused(world: World) -> None:
         for other in (first, two):
             body = {"f": [f"segments:none_of:{other['id']}"]}
             refused = await client.post(f"/segments/{first['id']}", json=body)
-            assert (refused.status_code, "circle" in refused.json()["errors"]["f"]) == (422, True)
+            assert (refused.status_code, "loop" in refused.json()["errors"]["f"]) == (422, True)
         names = [f"segments:any_of:{two['id']}"]
         for number in range(3, 6):
             names = [f"segments:any_of:{(await segment(client, f'S{number}', *names))['id']}"]

@@ -1,9 +1,9 @@
-"""The breaker of one step and one class of error: when to stop attempting what fails for everybody, and when
-to begin again. Pure.
+"""The circuit breaker of one step and one class of error: when to stop calls that fail for every contact, and
+when to try again. Pure.
 
-Two rules open it. Of the latest 20 subjects within ten minutes at least five, and half of them, failed. Or
-three in a row were refused for good, with nothing between them that went well: a server that says the same to
-three people speaks about the sender. Those three are `struck`: they were given up before that was known."""
+Two rules open it. Of the latest 20 subjects within ten minutes, at least five and at least half failed. Or
+three subjects in a row were rejected permanently, without a success between them: the cause is then the
+sender, not the contacts. Those three are `struck`: they had failed before the cause was clear."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,13 +15,14 @@ import msgspec
 SAMPLE = 20  # the latest distinct subjects that count
 WITHIN = timedelta(minutes=10)
 LEAST_FAILING = 5
-LEAST_ALIKE = 3  # different subjects, refused for good one after the other
+LEAST_ALIKE = 3  # different subjects, rejected permanently one after the other
 ALIKE_WITHIN = timedelta(days=1)  # also where few are sent
 LEAST_SHARE = 0.5
 FIRST_PAUSE = 30.0  # seconds; doubled each time
 LONGEST_PAUSE = 600.0
-SPREAD = 0.25  # of a pause, at most, more: those who failed together do not come back together
-PROBE_SECONDS = 60.0  # a probe that is not heard of for so long is taken for lost
+# At most this share of a pause is added, so that subjects that failed together do not retry together.
+SPREAD = 0.25
+PROBE_SECONDS = 60.0  # a probe without an outcome for so long counts as lost
 
 
 class State(StrEnum):
@@ -31,7 +32,7 @@ class State(StrEnum):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """The latest outcome of one subject; `final` when it was refused for good and nobody fared well since."""
+    """The latest outcome of one subject; `final` after a permanent rejection with no success since."""
 
     subject: str
     failed: bool
@@ -40,10 +41,10 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Breaker(msgspec.Struct, frozen=True):
-    """`recent` oldest first, one for each subject. `opened` counts openings without a success between them.
-    `until`: open, the next try; half open, when its probe is given up; closed, the due time given to whoever
-    was released last, None when nobody is parked any more. `struck` are subjects who were refused for good in
-    a row when it opened, while it has not closed."""
+    """`recent` holds one outcome per subject, oldest first. `opened` counts openings without a success
+    between them. `until` is the next try (open), when the probe times out (half open), or the due time of the
+    latest released enrollment (closed), None when none is parked. `struck` are the subjects that were
+    rejected permanently in a row when it opened, until it closes."""
 
     state: State = State.CLOSED
     recent: list[Seen] = []
@@ -53,7 +54,7 @@ class Breaker(msgspec.Struct, frozen=True):
 
     @property
     def idle(self) -> bool:
-        """It says no more than no breaker at all."""
+        """Whether it has the same effect as no breaker."""
         failing = any(outcome.failed for outcome in self.recent)
         return self.state is State.CLOSED and self.until is None and not failing
 
@@ -67,8 +68,8 @@ def pause(opened: int, chance: float) -> timedelta:
 def heard(
     breaker: Breaker, subject: str, failed: bool, now: datetime, chance: float, *, final: bool = False
 ) -> Breaker:
-    """After one attempt for `subject`, `final` when it was refused for good. Open, the outcomes of calls that
-    were under way change nothing; half open, one decides: it is the probe's, or as good."""
+    """The breaker after one attempt for `subject`, `final` when it was rejected permanently. While open, the
+    outcomes of calls already under way change nothing; while half open, a single outcome decides."""
     match breaker.state:
         case State.OPEN:
             return breaker
@@ -102,7 +103,7 @@ def _many(recent: Sequence[Seen], now: datetime) -> bool:
 
 
 def in_a_row(recent: Sequence[Seen]) -> list[str]:
-    """The subjects who were refused for good last, one after the other."""
+    """The latest subjects that were rejected permanently one after the other."""
     return [latest.subject for latest in takewhile(lambda outcome: outcome.final, reversed(recent))]
 
 
@@ -113,7 +114,7 @@ def _open(breaker: Breaker, now: datetime, chance: float) -> Breaker:
 
 
 def probing(breaker: Breaker, now: datetime) -> Breaker | None:
-    """The breaker while one attempt is let through; None when that is not yet due."""
+    """The breaker while one attempt probes the target; None when no probe is due yet."""
     if breaker.state is State.CLOSED or breaker.until is None or breaker.until > now:
         return None
     return msgspec.structs.replace(

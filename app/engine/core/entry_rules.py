@@ -1,4 +1,7 @@
-"""Who enters: the verdict on each candidate, with the values seen."""
+"""Entry rules: decide whether an event starts a workflow for a contact, and explain the decision.
+
+`decide_entry` is the entry point. It checks in order: loop guard, triggers and entry condition, re-entry
+policy, suppression, goal already met, entry cap."""
 
 import hashlib
 from collections.abc import Mapping
@@ -23,7 +26,7 @@ LONGEST_KEY = 200
 
 
 class Verdict(StrEnum):
-    """Why an event did or did not start a workflow."""
+    """Why an event started a workflow or did not."""
 
     ENROLLED = "enrolled"
     FILTER_FALSE = "filter_false"

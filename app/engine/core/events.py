@@ -1,4 +1,4 @@
-"""Facts about contacts, as triggers, waits and goals hear of them."""
+"""Events: kinds, sources and equality keys, as triggers, waits and goals match them."""
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -9,7 +9,7 @@ import msgspec
 
 from app.filters import event_kinds
 
-# What people call an event; also the kinds that an event wait may name.
+# Labels by kind; also the kinds that an event wait may name.
 EVENT_KINDS = event_kinds.EVENT_KINDS
 
 
@@ -31,7 +31,7 @@ SOURCE_LABELS = {
     Source.SYSTEM: "Switchyard itself",
 }
 
-# What a new trigger listens to. Workflows starting workflows is a choice that someone has to make.
+# The default sources of a trigger. Workflows that start workflows must be chosen explicitly.
 LISTENED = [Source.USER, Source.API, Source.BULK, Source.IMPORT]
 
 CONTACT_CREATED = "contact.created"
@@ -52,7 +52,7 @@ DATE_REACHED = "date.reached"
 SCHEDULE_STRUCK = "schedule.struck"
 ENROLLMENT_ENDED = "enrollment.ended"
 MANUAL = "enrollment.requested"
-# A step takes the contact out of a workflow (`workflow_id`), or of every one but `not`.
+# A step removes the contact from a workflow (`workflow_id`), or from all except `not`.
 LEAVE_REQUESTED = "enrollment.leave_requested"
 
 # Which entry of an event's `data` is its equality key; contact.updated has one for each changed field.
@@ -70,7 +70,7 @@ KEYED: dict[str, str] = {
 
 
 class Event(msgspec.Struct, frozen=True):
-    """A fact as the trigger index reads it. `data` by kind (ids as text): `changes` {field key: [old, new]}
+    """An event as the trigger index reads it. `data` by kind (ids as text): `changes` {field key: [old, new]}
     for contact.updated; `tag_id`; `segment_id`; `task_id`, `note_id`; `trigger` ("<workflow id>:<trigger
     key>", with `body` for webhook.received, `day` for date.reached, `at` for schedule.struck);
     `workflow_id` (with `status` and `reason` for enrollment.ended)."""
@@ -84,7 +84,8 @@ class Event(msgspec.Struct, frozen=True):
 
 
 def offered(event: Event) -> Iterator[tuple[str, str]]:
-    """The pairs under which triggers that may care about this event stand in the index."""
+    """The (event kind, equality key) pairs under which the index keeps the triggers that this event may
+    match."""
     yield event.kind, ""
     if event.kind == CONTACT_UPDATED:
         for field, pair in event.data.get("changes", {}).items():
@@ -98,7 +99,7 @@ def offered(event: Event) -> Iterator[tuple[str, str]]:
 
 
 def comparable_text(value: object) -> str:
-    """A field's value as text to compare with what somebody typed: without case, "" when empty."""
+    """A field's value as text, for comparison with typed text: case-folded, "" when empty."""
     if value is None or isinstance(value, bool):
         return "" if value is None else str(value).lower()
     if isinstance(value, float) and value.is_integer():
@@ -107,13 +108,13 @@ def comparable_text(value: object) -> str:
 
 
 def equality_key(field: str, value: object) -> str:
-    """The equality key of a field that has this value now."""
+    """The equality key of a change to this value."""
     return f"{field}={comparable_text(value)}"
 
 
 def carried(event: Event) -> dict[str, Any]:
-    """What an enrollment keeps of the event that started it, for `{{ event.… }}`: the body of a webhook, and
-    what clocks, tasks, notes and other workflows say."""
+    """The event data that an enrollment stores for `{{ event.… }}`: a webhook's body, and the data of
+    schedules, tasks, notes and ended workflows."""
     data = dict(event.data)
     if event.kind == WEBHOOK_RECEIVED:
         body = data.get("body")

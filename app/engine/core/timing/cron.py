@@ -1,4 +1,4 @@
-"""Cron: five fields, minute hour day-of-month month day-of-week, in the words of crontab(5).
+"""Cron expressions: five fields (minute, hour, day of month, month, day of week) as in crontab(5).
 
 Each field is `*`, a number, a name (jan, mon), a range, any of these with a step (`*/15`, `9-17/2`), or a
 list of them. Sunday is 0 or 7. When neither day field begins with `*`, a day that fits either of them counts;
@@ -26,7 +26,7 @@ _FARTHEST_YEARS = 41
 
 
 class Cron:
-    """A rule of five fields; see the module. Raises ValueError with a sentence for what is no cron."""
+    """A rule of five fields; see the module. Raises ValueError with a message for an invalid expression."""
 
     def __init__(self, text: str) -> None:
         parts = text.split()

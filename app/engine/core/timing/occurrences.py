@@ -1,10 +1,10 @@
-"""When schedule and date triggers strike, and what becomes of the occurrences that a downtime swallowed.
+"""When schedule and date triggers fire, and which missed occurrences are made up.
 
-An occurrence is missed when it is looked at more than ten minutes after its time, or when a later one has
-come as well: the engine looks every second, so it was down, or the workflow was paused. Missed ones follow
-the trigger's policy: `skip` does none of them; `once` does the newest for all of them, unless one that is not
-missed is due as well; `all` does each, the oldest first, but at most the newest hundred: a storm helps
-nobody. For dates `once` is as `all`: each day is about other contacts, and each of those has but one."""
+An occurrence is missed when it is processed more than ten minutes late, or when a later one is due as well:
+the engine looks every second, so it was down, or the workflow was paused. The trigger's policy applies:
+`skip` runs none of them; `once` runs the newest for all of them, unless one that is not missed is due as
+well; `all` runs each, oldest first, but at most the newest hundred. For dates `once` works like `all`,
+because each day is about other contacts."""
 
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -22,8 +22,8 @@ Timed = Schedule | DateReached
 
 
 class Struck(msgspec.Struct, frozen=True):
-    """The occurrences to do now, in order; how many were missed, how many of those are left out (`more`:
-    besides older ones that nobody counted); when the clock strikes next, None when it never does again."""
+    """The occurrences to run now, in order; how many were missed, and how many of those are left out (`more`:
+    there are older ones that were not counted); when the trigger fires next, None when never again."""
 
     run: list[datetime]
     missed: int
@@ -34,13 +34,13 @@ class Struck(msgspec.Struct, frozen=True):
 
 
 def rule_of(trigger: Timed) -> Rule:
-    """When a trigger strikes; a date trigger each day, for those whose day it is. Raises ValueError for what
-    is no cron."""
+    """When a trigger fires; a date trigger every day, for the contacts whose day it is. Raises ValueError for
+    an invalid cron expression."""
     return Cron(trigger.cron) if isinstance(trigger, Schedule) else Weekly(range(7), trigger.at)
 
 
 def strikes(trigger: Timed, last_at: datetime, now: datetime, zone: ZoneInfo) -> Struck:
-    """What a clock whose occurrences are done up to `last_at` has to do at `now`. Raises ValueError."""
+    """The occurrences due at `now` when those up to `last_at` have run. Raises ValueError."""
     rule = rule_of(trigger)
     newest, more = _newest(rule, last_at, now, zone)
     fresh = [moment for moment in newest[-1:] if now - moment <= LATE]
@@ -60,8 +60,8 @@ def strikes(trigger: Timed, last_at: datetime, now: datetime, zone: ZoneInfo) ->
 
 
 def _newest(rule: Rule, after: datetime, until: datetime, zone: ZoneInfo) -> tuple[list[datetime], bool]:
-    """The newest occurrences of a stretch of time: all of them, or as many as can matter, and whether there
-    are older ones. A year of minutes costs no more than a day: the place is searched, not walked to."""
+    """The newest occurrences of a period, at most as many as can run, and whether there are older ones. A
+    binary search finds them, so a year of minutes costs no more than a day."""
     enough = MOST_CAUGHT_UP + 1
     moments = occurrences(rule, after, until, zone, enough + 1)
     if len(moments) <= enough:
@@ -77,7 +77,7 @@ def _newest(rule: Rule, after: datetime, until: datetime, zone: ZoneInfo) -> tup
 
 
 def asked_day(trigger: DateReached, moment: datetime, zone: ZoneInfo) -> date | None:
-    """The day that contacts must have in the trigger's field to be reached at this occurrence."""
+    """The date that contacts must have in the trigger's field at this occurrence."""
     struck = day_of(moment, zone)
     try:
         return None if struck is None else struck - timedelta(days=trigger.offset)
@@ -86,8 +86,8 @@ def asked_day(trigger: DateReached, moment: datetime, zone: ZoneInfo) -> date | 
 
 
 def yearly_days(day: date) -> list[str]:
-    """The months and days (ISO, such as 02-28) whose anniversary a day is: 29 February comes on the 28th in
-    years that have no 29th."""
+    """The months and days (ISO, such as 02-28) whose anniversary falls on a day: 29 February falls on the
+    28th in years without a 29th."""
     days = [day.strftime("%m-%d")]
     if days == ["02-28"] and (day + timedelta(days=1)).month == 3:
         days.append("02-29")

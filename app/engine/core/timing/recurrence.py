@@ -1,9 +1,8 @@
-"""Rules in local time and the instants they strike at.
+"""Recurrence rules in local time, and the instants they stand for.
 
-A rule names clock times, as people do. Its instant in a zone is: the clock time itself; where the clock jumps
-over it, the first instant after the jump; where the clock shows it twice, the first of the two. That map
-never goes backwards, so instants come in the order of the clock times, and two clock times that fall into one
-jump strike once."""
+A rule names local clock times. Its instant in a zone is the clock time itself; when the clock skips it, the
+first instant after the gap; when the clock shows it twice, the first of the two. This mapping is monotonic:
+instants have the order of the clock times, and two clock times in the same gap fire once."""
 
 import calendar
 from collections.abc import Iterable
@@ -19,17 +18,16 @@ LAST_YEAR = 9990
 
 
 class Rule(Protocol):
-    """`next_local` gives the first clock time (naive) that the rule names strictly after another one; None
-    when there is none."""
+    """`next_local` returns the first clock time (naive) of the rule strictly after another one, or None."""
 
     def next_local(self, after: datetime) -> datetime | None: ...
 
 
 def next_after(rule: Rule, moment: datetime, zone: ZoneInfo) -> datetime | None:
-    """The first instant (UTC) strictly after `moment` at which the rule strikes; None when it never does.
+    """The first instant (UTC) strictly after `moment` at which the rule fires; None when it never does.
 
-    Asks the rule from the clock time of `moment` on, and passes over what has struck already: in a repeated
-    hour the clock times ahead may lie behind."""
+    Starts at the clock time of `moment` and skips instants that have passed: in a repeated hour later clock
+    times may be earlier instants."""
     local = moment.astimezone(zone).replace(tzinfo=None, fold=0)
     while (next_local := rule.next_local(local)) is not None:
         struck = instant(next_local, zone)
@@ -40,7 +38,7 @@ def next_after(rule: Rule, moment: datetime, zone: ZoneInfo) -> datetime | None:
 
 
 def occurrences(rule: Rule, after: datetime, until: datetime, zone: ZoneInfo, limit: int) -> list[datetime]:
-    """The instants (UTC) at which the rule strikes, later than `after` and not later than `until`: the oldest
+    """The instants (UTC) at which the rule fires, later than `after` and not later than `until`: the oldest
     `limit` of them, in order."""
     moments: list[datetime] = []
     while len(moments) < limit:
@@ -52,7 +50,7 @@ def occurrences(rule: Rule, after: datetime, until: datetime, zone: ZoneInfo, li
 
 
 def clock(at: str) -> time:
-    """The time of day written as 09:30; nothing is the beginning of the day."""
+    """The time of day of text such as 09:30; "" is midnight."""
     return time(int(at[:2]), int(at[3:])) if at else time.min
 
 
@@ -120,7 +118,7 @@ class Monthly:
 
 
 class Either:
-    """What any of several rules names."""
+    """The occurrences of any of several rules."""
 
     def __init__(self, *rules: Rule) -> None:
         self.rules = rules
