@@ -1,4 +1,4 @@
-"""`litestar engine`: hold it, release it, say how it stands."""
+"""`litestar engine`: hold and release the workflow engine, and show its status."""
 
 import asyncio
 
@@ -9,12 +9,12 @@ from app.settings import Settings
 
 @click.group()
 def engine() -> None:
-    """Hold or release everything that moves people and sends."""
+    """Hold or release the workflow engine."""
 
 
 @engine.command()
 def status() -> None:
-    """Say whether the engine is held and why. Exit code 1 when it is."""
+    """Show whether the engine is held and why. Exit code 1 if it is."""
     report = asyncio.run(_status())
     click.echo(report or "The engine is not held.")
     if report:
@@ -22,16 +22,16 @@ def status() -> None:
 
 
 @engine.command()
-@click.option("--reason", default="Held by hand.", show_default=True, help="what the others read")
-def hold_engine(reason: str) -> None:
-    """Nobody moves and nothing is sent until it is released."""
-    click.echo("The engine is held now." if asyncio.run(_hold(reason)) else "The engine was held already.")
+@click.option("--reason", default="Held by an operator.", show_default=True, help="shown to all members")
+def hold(reason: str) -> None:
+    """Stop all enrollments and all sending until the engine is released."""
+    click.echo("The engine is now held." if asyncio.run(_hold(reason)) else "The engine was already held.")
 
 
 @engine.command()
-def release_engine() -> None:
-    """Let it go on. What is due is done at once."""
-    click.echo("The engine goes on." if asyncio.run(_release()) else "The engine was not held.")
+def release() -> None:
+    """Release the engine. Work that is due starts at once."""
+    click.echo("The engine is running again." if asyncio.run(_release()) else "The engine was not held.")
 
 
 async def _status() -> str:
