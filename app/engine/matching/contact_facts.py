@@ -1,4 +1,5 @@
-"""The contacts of a batch of events, each read once, with what the programs that look at them ask for."""
+"""A cache of contact facts for one batch of events: each contact is read once, with the workflow membership
+and history that the programs looking at it need."""
 
 from collections.abc import Iterable, Sequence
 from uuid import UUID
@@ -11,8 +12,8 @@ from app.filters.facts import Facts
 
 
 class ContactFactsCache:
-    """Facts by contact. Those of deleted contacts are kept apart: only what their deletion started sees
-    them."""
+    """Facts by contact id. `load` reads them, `of` returns them. Facts of deleted contacts are kept apart:
+    only workflows that the deletion starts see them."""
 
     def __init__(self, account: AccountContext) -> None:
         self.account = account
@@ -25,8 +26,8 @@ class ContactFactsCache:
     async def load(
         self, readers: Iterable[tuple[UUID, Program | WatchedSegment]], gone: Sequence[UUID] = ()
     ) -> None:
-        """Reads the contacts that programs or segments want to look at; those in `gone` also when they are
-        deleted."""
+        """Reads each contact together with what its reader (a program or a segment) needs. Contacts in `gone`
+        are read even if they are deleted."""
         needed: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
         contacts: set[UUID] = set(gone)
         history = self._history
@@ -38,7 +39,7 @@ class ContactFactsCache:
                 needed["history"].add(contact)
                 history |= program.asks_history
         if history != self._history:
-            # Nobody's history has as much yet.
+            # No contact's history was read with these conditions yet.
             self._history = history
             self._brought["history"] = set()
         if missing := contacts - self._read:
@@ -54,11 +55,11 @@ class ContactFactsCache:
                 self._brought[name] |= ids
 
     def entered(self, contacts: Iterable[UUID]) -> None:
-        """They entered workflows meanwhile: where they are has to be read again."""
+        """These contacts entered workflows: their workflow membership has to be read again."""
         self._brought["workflows"].difference_update(contacts)
 
     def of(self, contact: UUID, *, gone: bool = False) -> Facts | None:
-        """What is known of a contact that was loaded; None when it is deleted, unless `gone` asks for those
-        as well."""
+        """The facts of a loaded contact. None if the contact is deleted, unless `gone` includes deleted
+        ones."""
         facts = self._facts.get(contact)
         return self._gone.get(contact) if facts is None and gone else facts

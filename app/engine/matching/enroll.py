@@ -1,5 +1,5 @@
-"""What the matcher reads before it decides and writes after it: the past of each contact in each workflow,
-enrollments, and the decisions."""
+"""What the matcher reads before it decides (each contact's history in each workflow) and what it writes after
+(decisions, enrollments, and the end of enrollments)."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -34,8 +34,9 @@ DAY_AND_MARGIN = timedelta(hours=25)
 
 
 class EntryCandidate(msgspec.Struct):
-    """One event and one workflow that may care. `enrollment` is set when the contact enters; `supersedes`
-    are those that are taken out for it; `superseded` that a later event of the batch took out this one."""
+    """One event and one workflow that it may start. `enrollment` is the id of the new enrollment, if the
+    contact enters; `supersedes` are the enrollments that end for it; `superseded` says that a later event of
+    the same batch ended this one."""
 
     event: Event
     root: UUID
@@ -52,14 +53,14 @@ class EntryCandidate(msgspec.Struct):
 
 
 class HourlyEntries(msgspec.Struct):
-    """How often one contact entered any workflow within the hour, as the batch goes on."""
+    """How often one contact entered any workflow within the last hour, this batch included."""
 
     entries: int = 0
 
 
 class EntryHistory(msgspec.Struct):
-    """A contact's past in a workflow, as the batch goes on. `live` are enrollments that have not ended,
-    `fresh` those that this batch lets in; `hour` is one for all workflows."""
+    """A contact's history in one workflow, this batch included. `live` are enrollments that have not ended,
+    `fresh` those that this batch starts; `hour` is shared by all workflows of the contact."""
 
     hour: HourlyEntries
     here: History = History()
@@ -71,9 +72,9 @@ class EntryHistory(msgspec.Struct):
         return replace(self.here, entries_anywhere=self.hour.entries)
 
     def entered(self, candidate: EntryCandidate) -> None:
-        """The contact enters by it."""
+        """Adds the candidate by which the contact enters."""
         decision, here = candidate.decision, self.here
-        assert decision is not None  # noqa: S101 -- only who was decided on enters
+        assert decision is not None  # noqa: S101 -- only a decided candidate enters
         live = here.live | {decision.entry_key}
         if decision.supersedes:
             live = frozenset({decision.entry_key})
@@ -89,7 +90,7 @@ class EntryHistory(msgspec.Struct):
 async def read_entry_histories(
     work: Work, db: BatchSession, candidates: Sequence[EntryCandidate]
 ) -> dict[WorkflowAndContact, EntryHistory]:
-    """Each contact's past in each workflow."""
+    """The history of each candidate's contact in its workflow."""
     pairs = list({candidate.pair for candidate in candidates})
     hours = {contact: HourlyEntries() for _, contact in pairs}
     histories = {pair: EntryHistory(hours[pair[1]]) for pair in pairs}
@@ -113,7 +114,7 @@ async def read_entry_histories(
 async def count_entries_today(
     work: Work, db: BatchSession, candidates: Sequence[EntryCandidate]
 ) -> dict[UUID, int]:
-    """How many entered each workflow that has a cap, in the last 24 hours; counted up to the cap."""
+    """Entries of the last 24 hours into each workflow that has an entry cap; counted up to the cap."""
     caps = {
         candidate.pair[0]: cap
         for candidate in candidates
@@ -134,7 +135,7 @@ async def count_entries_today(
 async def write_decisions(
     work: Work, facts_cache: ContactFactsCache, candidates: Sequence[EntryCandidate]
 ) -> None:
-    """Takes out whom a restart supersedes, lets in who enters, and notes every decision."""
+    """Ends superseded enrollments, inserts the new ones, and stores every decision."""
     db = facts_cache.account.db
     out = [enrollment for candidate in candidates for enrollment in candidate.supersedes]
     if out:
@@ -154,7 +155,7 @@ async def write_decisions(
 async def _end_superseded(
     work: Work, account: AccountContext, candidates: Sequence[EntryCandidate], entered: Sequence[Any]
 ) -> None:
-    """The end of those whom the same batch let in and took out again is told like that of others."""
+    """Emits the end of enrollments that this batch both started and superseded."""
     superseded = {candidate.enrollment for candidate in candidates if candidate.superseded}
     changes = ChangeSet()
     for row in entered:
@@ -165,7 +166,7 @@ async def _end_superseded(
 
 
 async def end_enrollments(work: Work, db: BatchSession, ids: Sequence[UUID], reason: ExitReason) -> None:
-    """Ends those of these enrollments that still live; what they have not sent is not sent."""
+    """Ends those of these enrollments that are still active, and cancels what they have not sent."""
     changes = ChangeSet()
     for row in await db.all(LOCK_ACTIVE_ENROLLMENTS, ids=sorted(ids)):
         changes.add(row, leave(state_of(row), work.now, Status.EXITED, reason), None)
@@ -174,7 +175,7 @@ async def end_enrollments(work: Work, db: BatchSession, ids: Sequence[UUID], rea
 
 def _decision_row(candidate: EntryCandidate, inserted: set[UUID]) -> dict[str, Any]:
     decision = candidate.decision
-    assert decision is not None  # noqa: S101 -- the caller picked those that were decided
+    assert decision is not None  # noqa: S101 -- the caller passes decided candidates only
     verdict, detail = decision.verdict, decision.detail
     if candidate.enrollment is not None and candidate.enrollment not in inserted:
         verdict = Verdict.ALREADY_ACTIVE

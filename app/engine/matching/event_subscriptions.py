@@ -1,5 +1,5 @@
-"""Events that are told only where somebody asks for them, for there is one for each letter and each end of an
-enrollment."""
+"""High-volume events, emitted only when something in the account subscribes to them: an email's delivery or
+bounce, and the end of an enrollment."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -15,16 +15,16 @@ from db.queries.event_subscriptions import (
 )
 
 ON_DEMAND_KINDS = frozenset({EMAIL_DELIVERED, EMAIL_BOUNCED, ENROLLMENT_ENDED})
-# How triggers on e-mails name them.
+# What email triggers call them.
 _EMAIL_EVENT_KINDS = {"delivered": EMAIL_DELIVERED, "bounced": EMAIL_BOUNCED}
 _CACHE_LIMIT = 50_000
 _by_version: dict[tuple[UUID, int], frozenset[str]] = {}  # a version never changes
 
 
 async def subscribed_kinds(db: BatchSession) -> frozenset[str]:
-    """Which of these kinds the account asks for: by a trigger on e-mails, a wait or a condition of a version
-    that may still be run, or by a condition of a segment. A trigger on the end of an enrollment asks only for
-    those of one workflow: the index of triggers knows it."""
+    """The on-demand kinds that the account subscribes to: by an email trigger, a wait or a condition of a
+    version that may still run, or by a condition of a segment. A trigger on the end of enrollments names one
+    workflow and is found through the trigger index instead."""
     running = [(row.workflow_id, row.number) for row in await db.all(LIST_RUNNABLE_VERSIONS)]
     new = [version for version in running if version not in _by_version]
     if new:
@@ -40,7 +40,7 @@ async def subscribed_kinds(db: BatchSession) -> frozenset[str]:
 
 
 def _on_demand_kinds(names: str) -> frozenset[str]:
-    """The kinds among JSON of names; a condition on a change names a field, which is none of them."""
+    """The on-demand kinds in a JSON array of names. A condition on a change names a field, which is none."""
     event_names: Iterable[object] = msgspec.json.decode(names)
     kinds = (_EMAIL_EVENT_KINDS.get(name, name) for name in event_names if isinstance(name, str))
     return ON_DEMAND_KINDS.intersection(kinds)

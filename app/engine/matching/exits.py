@@ -1,4 +1,5 @@
-"""Whom a step takes out of workflows: asked for by an event, so that nobody is locked by those who move."""
+"""Ends enrollments that a step asked to end. The step only emits an event, so that advancing one enrollment
+never locks another."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,8 @@ from db.queries.step_side_effects import FIND_ENROLLMENTS_TO_END
 
 
 async def end_requested(work: Work, db: BatchSession, rows: Sequence[Any]) -> None:
-    """Ends what events (rows as they were read) ask to be ended; who entered after the question stays."""
+    """Ends the enrollments that the LEAVE_REQUESTED events among `rows` name. Contacts that entered after the
+    event stay."""
     requests = [row for row in rows if row.kind == LEAVE_REQUESTED]
     if not requests:
         return

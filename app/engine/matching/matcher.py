@@ -1,4 +1,13 @@
-"""Events to enrollments: who enters which workflow, and why not; and whom a change wakes."""
+"""Matches new events of an account with its live workflows. Entry point: `match_events`, one batch per call.
+
+1. Claim the oldest unmatched events; one worker at a time per account.
+2. The trigger index names candidates: workflows that an event may start.
+3. `core.entry_rules` decides on each candidate, in the order of the events.
+4. `enroll` stores the decisions and the new enrollments.
+5. `segment_membership` updates watched segments, `wake` wakes enrollments that wait for these events, and
+   `exits` ends the ones that a step asked to end.
+6. Mark the events as matched and commit.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -35,10 +44,10 @@ BATCH = 500
 
 
 async def match_events(work: Work, most: int = BATCH) -> int:
-    """Match the oldest events that nobody has seen, in one transaction; how many there were.
+    """Matches the oldest unmatched events in one transaction; returns how many there were.
 
-    One that makes its batch fail is passed over, and the audit says why nobody entered by it. What a dead
-    worker left behind comes first, event by event."""
+    An event that makes its batch fail is skipped, and an audit entry says why it started no workflow. Events
+    that a dead worker left behind come first, one by one."""
     await remove_left_marks(work)
     matching = MatchTask(work)
     async with work.runtime.batch_lock.shared():
@@ -54,6 +63,8 @@ async def match_events(work: Work, most: int = BATCH) -> int:
 
 
 class MatchTask:
+    """Matching as `recovery.batch_runner` runs it."""
+
     kind = BatchKind.MATCH
     poison = "it stopped the worker {crashes} times"
 
@@ -72,12 +83,12 @@ class MatchTask:
         await self.run([row], None)
 
     async def park(self, row: Any, error: Exception) -> None:
-        """Passed over, if it is still unmatched."""
+        """Skips the event, if it is still unmatched."""
         work = self.work
-        for same in await self.claim([row.id]):
-            log.error("event.poison", id=str(same.id), error=repr(error))
-            _audit_skipped_event(work, same, "could not be matched", error)
-            await BatchSession(work.session).do(MARK_EVENTS_MATCHED, ids=[same.id], now=work.now)
+        for event in await self.claim([row.id]):
+            log.error("event.poison", id=str(event.id), error=repr(error))
+            _audit_skipped_event(work, event, "could not be matched", error)
+            await BatchSession(work.session).do(MARK_EVENTS_MATCHED, ids=[event.id], now=work.now)
         await commit(work.session, Boundary.MATCH_PASSED_OVER)
 
     async def run(self, rows: Sequence[Any], mark: UUID | None) -> None:
@@ -99,14 +110,14 @@ class MatchTask:
 
 
 def _audit_skipped_event(work: Work, event: Any, what: str, error: Exception) -> None:
-    """The line of the audit; `event` as it was read or as the engine knows it."""
+    """Writes the audit entry; `event` is a row or an `Event`."""
     reason = str(error) if isinstance(error, PoisonError) else redact(repr(error))
     description = f"{event.kind} {what}: {reason}"[:500]
     work.audit("event.passed_over", "contact", event.subject_id, {"event": (str(event.id), description)})
 
 
 def event_of(row: Any) -> Event:
-    """An event as it was read."""
+    """The event of a row."""
     return Event(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
 
 
@@ -126,8 +137,8 @@ def _entry_candidates(rows: Sequence[Any], live: LiveWorkflows) -> list[EntryCan
 async def _decide(
     work: Work, facts_cache: ContactFactsCache, candidates: Sequence[EntryCandidate], *, alone: bool
 ) -> None:
-    """In the order of events: who enters by one event is in by the next. Of an event that is `alone`, only
-    the workflow that fails is left out, and the audit says which."""
+    """Decides in the order of the events: a contact that enters by one event is in the workflow at the next.
+    If the batch is one event (`alone`), only the workflow that fails is skipped, with an audit entry."""
     undecided = [candidate for candidate in candidates if candidate.decision is None]
     await facts_cache.load(
         ((candidate.event.subject_id, candidate.match.program) for candidate in undecided),

@@ -1,5 +1,6 @@
-"""Who enters and leaves watched segments: after each event of a contact, and every quarter of an hour for
-everybody, because a filter may turn true by time alone."""
+"""Keeps the members of watched segments up to date. `update_membership` compares the contacts of a batch of
+events; `compare_due_segment` compares all contacts every 15 minutes, because a filter may turn true by time
+alone."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -34,16 +35,16 @@ from db.repositories.segments import read_filter
 
 log = structlog.get_logger(__name__)
 COMPARE_INTERVAL = timedelta(minutes=15)
-RETRY_AFTER_ERROR = timedelta(hours=1)  # until a segment or a clock that cannot be read is tried again
+RETRY_AFTER_ERROR = timedelta(hours=1)  # for a segment or schedule that cannot be read
 BATCH = 500
 Row = dict[str, Any]
-# Events that say nothing new about a contact, except to who asks where it is or what happened to it.
+# Events that change no contact. They matter only to conditions on workflows or on history.
 _NOT_CHANGING = (SEGMENT_ENTERED, SEGMENT_LEFT, MANUAL)
 
 
 async def update_membership(work: Work, facts_cache: ContactFactsCache, rows: Sequence[Any]) -> None:
-    """After these events (rows as they were read): who of their contacts came into a watched segment or left
-    one, with the events of that. A change of one that was never compared yet is left to the comparison."""
+    """Updates which contacts of these events are in which watched segments, and emits segment.entered and
+    segment.left. Segments that were never compared are left to `compare_due_segment`."""
     account = facts_cache.account
     watched = await account.segments()
     reads_history = any(compiled.asks_workflows or compiled.asks_history for compiled in watched.values())
@@ -71,17 +72,17 @@ async def update_membership(work: Work, facts_cache: ContactFactsCache, rows: Se
 
 
 def _causes(rows: Iterable[Any]) -> dict[UUID, Any]:
-    """One event for each contact, because only what they did together can be seen: the deepest, so that no
-    chain of workflows looks shorter than it is, and the latest of these."""
+    """One event per contact as the cause of its changes: the deepest, so that no chain of workflows looks
+    shorter than it is, and the latest of these."""
     return {row.subject_id: row for row in sorted(rows, key=lambda row: row.depth)}
 
 
 async def compare_due_segment(work: Work) -> int:
-    """One segment whose time has come, against everybody: a batch of those who came in and one of those who
-    went; the first time everybody at once, without events. How many segments there were. One that cannot be
-    compared stops no other."""
+    """Compares one due segment with all contacts: one batch of new members and one of former members. The
+    first comparison adds all members at once, without events. Returns the number of segments (0 or 1). A
+    segment that cannot be compared does not stop the others."""
     db = BatchSession(work.session)
-    # What the matcher commits between two of our reads would look as if somebody had left.
+    # The matcher must not commit between the two reads: a contact would seem to have left.
     await db.become_matcher()
     rows = await db.all(CLAIM_DUE_SEGMENT, now=work.now)
     if not rows:
@@ -89,7 +90,7 @@ async def compare_due_segment(work: Work) -> int:
     segment = rows[0]
     account = await AccountContext.of(work)
     try:
-        async with work.session.begin_nested():  # an error in its SQL takes nothing else with it
+        async with work.session.begin_nested():  # an error in its SQL undoes nothing else
             again: datetime | None = await _compare_segment(work, account, segment)
     except Exception as error:
         if is_transient(error):
@@ -102,9 +103,10 @@ async def compare_due_segment(work: Work) -> int:
 
 
 def _record_failure(work: Work, segment: Any, error: Exception) -> datetime | None:
-    """When it is tried again. One that was never compared is watched again when a segment is saved or a
-    workflow published: with a time it would pass for compared, and who is in it would seem to enter."""
-    # That of a database ends with the whole statement.
+    """Audits the error; returns when to try again. A segment that was never compared is tried again when a
+    segment is saved or a workflow published: with a due time it would count as compared, and all its contacts
+    would seem to enter."""
+    # A database error ends with the whole statement; only its beginning is kept.
     reason = redact(f"{type(error).__name__}: {error}")[:200]
     log.error("segment.not_compared", segment=str(segment.id), error=reason)
     work.audit("segment.not_compared", "segment", segment.id, {"error": (None, reason)})
@@ -112,7 +114,7 @@ def _record_failure(work: Work, segment: Any, error: Exception) -> datetime | No
 
 
 async def _compare_segment(work: Work, account: AccountContext, segment: Any) -> datetime:
-    """When it is to be compared again."""
+    """Compares the segment; returns when to do it again."""
     condition = where(
         read_filter(segment.filter), Contact.__table__, account.cached.fields, account.zone, work.now
     )
@@ -124,7 +126,7 @@ async def _compare_segment(work: Work, account: AccountContext, segment: Any) ->
 
 
 async def _compare_batch(work: Work, db: BatchSession, segment: UUID, condition: Any) -> bool:
-    """Whether that was all."""
+    """Compares one batch; returns whether it was the last one."""
     came = await find_new_members(work.session, segment, condition, BATCH)
     went = await find_former_members(work.session, segment, condition, BATCH)
     gone = {row.id for row in went if not row.there}
@@ -147,8 +149,8 @@ async def _write_changes(
     causes: dict[UUID, Any],
     gone: Iterable[UUID],
 ) -> None:
-    """Members and events together. What another transaction wrote in this moment is told by that one; of who
-    is deleted nothing is told."""
+    """Writes members and events together. For a member row that another transaction wrote first, that one
+    emits the event. For deleted contacts (`gone`) no event is emitted."""
     entered = await db.insert(INSERT_MEMBERS, came, now=work.now)
     left = await db.insert(
         DELETE_MEMBERS, sorted(went, key=lambda row: (row["segment_id"], row["contact_id"]))
@@ -164,7 +166,7 @@ async def _write_changes(
 
 
 def _event_row(kind: str, row: Any, cause: Any) -> Row:
-    """Caused by what changed the contact, or by time."""
+    """The event row, caused by the event that changed the contact, or by time (`cause` None)."""
     event_id = uuid7()
     return {
         "id": event_id,

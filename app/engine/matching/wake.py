@@ -1,5 +1,5 @@
-"""Whom an event wakes: those who wait for it, those whose goal or condition it made true, and those whose
-contact is gone."""
+"""Wakes waiting enrollments: those that wait for an event, those whose goal or condition it made true, and
+those whose contact was deleted. Entry point: `wake`."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,11 +22,10 @@ from db.queries.event_matching import (
     WAKE_ENROLLMENTS_OF_CONTACTS,
 )
 
-# Every change of the contact: what may make a filter true that was not, unless it asks where the contact is
-# or what happened to them.
+# Every change of the contact. Only these can make a filter true, except filters on workflows or on history.
 CONTACT_CHANGES = ("contact.created", "contact.updated", "tag.added", "tag.removed")
-# Somebody who waits for one of these can be taken from it by a goal: not from a doubt, which a person
-# settles. Whether a call is under way, and is not cut off, is known to the one who moves them.
+# Waits that a goal can interrupt. An effect in doubt is not one of them: a member settles it. Whether a call
+# is under way, which is never cut off, is checked when the enrollment advances.
 _INTERRUPTIBLE = frozenset(
     {
         WaitReason.TIMER,
@@ -56,19 +55,19 @@ class _ContactEvents:
         self.offers.update(offered(event))
 
     def concerns(self, program: Program) -> bool:
-        """Whether anybody in this program may hear of it."""
+        """Whether these events can wake an enrollment of this program."""
         return not self.offers.isdisjoint(program.listens) or (program.watches and self.changes(program))
 
     def changes(self, program: Program) -> bool:
-        """Whether what the program's filters ask about may have changed: any event is history, and by any the
-        contact may have entered a workflow."""
+        """Whether a filter of the program may give another answer now. For filters on history or workflows
+        any event may change it."""
         return (
             bool(program.asks_history) or program.asks_workflows or not self.kinds.isdisjoint(CONTACT_CHANGES)
         )
 
 
 async def wake(work: Work, facts_cache: ContactFactsCache, rows: Sequence[Any]) -> None:
-    """Marks as due who has to be looked at after these events (rows as they were read)."""
+    """Makes the enrollments due that these events (rows as read) wake."""
     db = facts_cache.account.db
     gone = [row.subject_id for row in rows if row.kind == CONTACT_DELETED]
     if gone:
@@ -93,7 +92,7 @@ async def wake(work: Work, facts_cache: ContactFactsCache, rows: Sequence[Any]) 
             row, program, facts, work.now
         ):
             woken.append(row.id)
-    if fulfilled or woken:  # in one order, as whoever else locks several
+    if fulfilled or woken:  # in one order, as everywhere where several are locked
         await db.all(LOCK_ENROLLMENTS, ids=sorted([*(row["id"] for row in fulfilled), *woken]))
     await db.insert(WAKE_BY_EVENT, fulfilled, now=work.now)
     if woken:
@@ -103,8 +102,8 @@ async def wake(work: Work, facts_cache: ContactFactsCache, rows: Sequence[Any]) 
 async def _settled_waits(
     work: Work, facts_cache: ContactFactsCache, events_by_contact: dict[UUID, _ContactEvents]
 ) -> list[tuple[Any, Program]]:
-    """Who stands where they may hear. Somebody on the move is waited for: what they come to wait for in this
-    very moment, they hear as well."""
+    """The waiting enrollments that these events may wake. Enrollments that a worker is advancing are waited
+    for: they may come to wait for one of these events in this very moment."""
     db = facts_cache.account.db
     concerned = await _concerned_waits(work, facts_cache, events_by_contact)
     moving = [row.id for row, _ in concerned if row.due]
@@ -132,9 +131,9 @@ async def _concerned_waits(
 def _awaited_event(
     row: Any, program: Program, contact_events: _ContactEvents, facts: Facts, now: datetime
 ) -> UUID | None:
-    """The first event that an event wait waited for: of its kind, about its subject, after it began and
-    before its time was over, however late it is looked at. What a step did in the move in which the wait
-    began carries that same moment, and is not waited for."""
+    """The id of the first event that the enrollment waits for: of its kind, about its subject, after the wait
+    began and before its deadline, however late it is matched. Events of the batch in which the wait began
+    carry the same time as its start and do not count."""
     if row.wait_reason != WaitReason.EVENT or row.started_at is None:
         return None
     place = program.by_key.get(row.step_key)
@@ -149,9 +148,8 @@ def _awaited_event(
 
 
 def _would_advance(row: Any, program: Program, facts: Facts, now: datetime) -> bool:
-    """Whether looking at it again would move it: a goal is met, a condition holds, the date it waits for is
-    another, or the entry condition holds no longer. What is asked here is asked again by the one who moves
-    it."""
+    """Whether the enrollment would advance if it were due: a goal is met, a condition holds, the date it
+    waits for has changed, or the entry condition no longer holds. `advance` checks the same again."""
     if program.stay_match is not None and not program.stay_match(facts, now):
         return True
     nodes = program.nodes
