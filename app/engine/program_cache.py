@@ -1,4 +1,5 @@
-"""Versions compiled once per process, and what an account says about its contacts."""
+"""Compiled workflow versions, cached per process, and the account context of one batch. Entry point:
+`AccountContext.of(work)`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -38,7 +39,7 @@ Programs = Mapping[Version, Program | CompileError]
 
 
 class WatchedSegment(msgspec.Struct, frozen=True):
-    """A segment whose members are watched: whether a contact is in it, and what its filter reads."""
+    """A segment whose membership triggers workflows: its compiled filter, and what that filter reads."""
 
     match: Match
     asks_workflows: bool
@@ -46,8 +47,8 @@ class WatchedSegment(msgspec.Struct, frozen=True):
 
 
 class _CachedAccount(msgspec.Struct):
-    """What a process remembers of one account: good as long as its custom fields and its segments' filters
-    are the same."""
+    """What a process caches of one account. Valid as long as its custom fields and its segments' filters are
+    the same (`rows`)."""
 
     rows: Sequence[Any]
     fields: Fields
@@ -61,14 +62,15 @@ _accounts: dict[UUID, _CachedAccount] = {}
 
 
 class LiveWorkflows(msgspec.Struct, frozen=True):
-    """The live workflows: the index of their triggers, which of them accept contacts, and what cannot run."""
+    """The live workflows: the index of their triggers, and which of them accept contacts (are not paused)."""
 
     index: TriggerIndex
     accepting: frozenset[UUID]
 
 
 class AccountContext:
-    """An account for the length of one batch, which is `now`: its fields, its zone, its programs."""
+    """An account during one batch: its fields, time zone and programs. Everything in a batch happens at
+    `now`."""
 
     def __init__(
         self, db: BatchSession, cached: _CachedAccount, name: str, zone: str, region: str, now: datetime
@@ -95,7 +97,7 @@ class AccountContext:
         return cls(db, cached, name, zone, region, work.now)
 
     async def programs(self, versions: Iterable[Version]) -> Programs:
-        """Each version ready to run, or why it cannot."""
+        """Each version compiled, or the error that says why it cannot run."""
         programs = self.cached.programs
         missing = [version for version in set(versions) if version not in programs]
         if missing:
@@ -109,7 +111,7 @@ class AccountContext:
         return programs
 
     async def live(self) -> LiveWorkflows:
-        """Read once in a batch."""
+        """The live workflows, read once per batch."""
         if self._live is None:
             self._live = await self._read_live()
         return self._live
@@ -126,8 +128,8 @@ class AccountContext:
         return LiveWorkflows(self.cached.index, accepting)
 
     async def segments(self) -> dict[UUID, WatchedSegment]:
-        """The segments that triggers of live workflows ask about. One that cannot be read, or that names what
-        is gone, is left out: who was in it stays, until it is mended."""
+        """The segments that triggers of live workflows name. A segment that cannot be compiled, for example
+        because it names a deleted field, is left out: its members stay as they are until it is fixed."""
         index = (await self.live()).index
         watched, fields = self.cached.watched, self.cached.fields
         for segment in index.segments - watched.keys():
@@ -135,8 +137,8 @@ class AccountContext:
         return {segment: compiled for segment in index.segments if (compiled := watched[segment]) is not None}
 
     async def facts(self, contacts: Iterable[UUID], lock: Iterable[UUID] = ()) -> dict[UUID, Facts]:
-        """What is known of each contact that is not deleted. Those in `lock` stay as they are until the
-        transaction ends; they are locked in the order of their ids, so that no two batches deadlock."""
+        """Facts of the contacts that are not deleted. Those in `lock` are locked until the transaction ends,
+        in the order of their ids, so that no two batches deadlock."""
         locked = set(lock)
         free = [contact for contact in set(contacts) if contact not in locked]
         return await self._facts(
@@ -147,7 +149,7 @@ class AccountContext:
         )
 
     async def deleted_facts(self, contacts: Iterable[UUID]) -> dict[UUID, Facts]:
-        """What was known of contacts that are deleted."""
+        """Facts of deleted contacts, as they were."""
         return await self._facts(await self.db.all(READ_DELETED_CONTACTS, ids=sorted(contacts)))
 
     async def _facts(self, rows: Sequence[Any]) -> dict[UUID, Facts]:

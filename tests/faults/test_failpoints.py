@@ -30,7 +30,7 @@ ALONE = {
         "use_reset": "the link still lives, or the new password holds",
         "accept_invitation": "the invitation still stands, or the person is a member",
     },
-    "db/migrations/env.py": {"become_only": "the lock of migrations: the next try takes it"},
+    "db/migrations/env.py": {"take_migration_lock": "the lock of migrations: the next try takes it"},
 }
 COMMITS = re.compile(r"(?<!work)\.commit\(\)|\.begin\(\)")
 

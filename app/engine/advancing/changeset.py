@@ -1,4 +1,5 @@
-"""What a batch of moves writes, gathered row by row and written table by table."""
+"""Collects what a batch of decisions writes, row by row, and writes it table by table: `ChangeSet.add` for
+each enrollment, then `ChangeSet.write`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +31,7 @@ from db.queries import enrollment_batches
 from db.queries.batch_session import INSERT_AUDIT_ENTRIES, INSERT_EVENTS, BatchSession
 
 Row = dict[str, Any]
-# What the audit calls each kind of change, and what it says has changed.
+# Kind of change -> audit action, and the name of what changed.
 _AUDITED = {
     "field": ("contact.updated", ""),
     "tag_added": ("tag.added", "tag"),
@@ -42,7 +43,7 @@ _AUDITED = {
 
 
 class ChangeSet:
-    """The rows of one batch. `add` in the order in which things happened."""
+    """The rows of one batch. Call `add` in the order in which things happened."""
 
     def __init__(self) -> None:
         self.enrollments: list[Row] = []
@@ -54,17 +55,17 @@ class ChangeSet:
         self.audit: list[Row] = []
         self.contacts: dict[UUID, tuple[Row, Row]] = {}
         self.tagged: dict[tuple[UUID, UUID], bool] = {}
-        self.left: list[UUID] = []
-        self.called_off: list[Row] = []
+        self.ended_ids: list[UUID] = []
+        self.canceled_visits: list[Row] = []
         self.ended: list[tuple[Any, Decision]] = []
-        self.made = SideRecords()
+        self.side_records = SideRecords()
 
     @property
     def steps(self) -> int:
         return len(self.executions)
 
     def add(self, row: Any, decision: Decision, program: Program | None) -> None:
-        """One enrollment (as claimed) and what was decided for it."""
+        """Adds one claimed enrollment and the decision on it."""
         if not decision.moved:
             self.stayed.append({"id": row.id, "due_at": decision.due_at})
             return
@@ -96,8 +97,8 @@ class ChangeSet:
         if row.wait_reason in ON_EFFECT and any(
             execution.outcome is Outcome.SKIPPED for execution in decision.closed
         ):
-            self.called_off.append({"enrollment_id": row.id, "seq": row.seq})
-        self.made.add(row, decision)
+            self.canceled_visits.append({"enrollment_id": row.id, "seq": row.seq})
+        self.side_records.add(row, decision)
         for effect in decision.effects:
             self.effects.append(
                 {
@@ -126,8 +127,8 @@ class ChangeSet:
             self._event(row, LEAVE_REQUESTED, event_data)
 
     def end(self, row: Any, decision: Decision) -> None:
-        """An end is told, and what has not been sent is called off."""
-        self.left.append(row.id)
+        """Adds the end of an enrollment: an event, and its unsent effects are canceled."""
+        self.ended_ids.append(row.id)
         self.ended.append((row, decision))
 
     def _contact(self, row: Any, decision: Decision, fields: Fields) -> None:
@@ -149,7 +150,8 @@ class ChangeSet:
             self._event(row, CONTACT_DELETED, {})
 
     def _changes(self, row: Any, decision: Decision) -> dict[str, list[object]]:
-        """Each change in its place; first and last value of the fields that changed."""
+        """Audits each change and adds notes and tasks; returns [first old, last new] value of each changed
+        field."""
         changed: dict[str, list[object]] = {}
         tasks = iter(decision.tasks)
         for change in decision.changes:
@@ -158,10 +160,10 @@ class ChangeSet:
                 first = changed.get(change.name, [change.old])[0]
                 changed[change.name] = [first, change.new]
             elif change.kind == "note_added":
-                note = self.made.note(row, change.step_key, change.name)
+                note = self.side_records.note(row, change.step_key, change.name)
                 self._event(row, NOTE_ADDED, {"note_id": str(note)})
             elif change.kind == "task_added":
-                task = self.made.task(row, change.step_key, next(tasks))
+                task = self.side_records.task(row, change.step_key, next(tasks))
                 self._event(row, TASK_ADDED, {"task_id": str(task)})
         return changed
 
@@ -198,7 +200,7 @@ class ChangeSet:
         )
 
     async def _name_tags(self, db: BatchSession) -> None:
-        """The audit is read by people: tags by their names, as they are now."""
+        """Replaces tag ids in audit entries by the tags' current names."""
         rows = [row for row in self.audit if "tag" in row["changes"]]
         if rows:
             tags = list({tag for _, tag in self.tagged})
@@ -208,8 +210,8 @@ class ChangeSet:
             for row in rows:
                 row["changes"] = {"tag": [_named(value, names) for value in row["changes"]["tag"]]}
 
-    async def _tell_ends(self, account: AccountContext) -> None:
-        """An end is an event only where somebody listens for it."""
+    async def _emit_ends(self, account: AccountContext) -> None:
+        """Emits enrollment.ended, where something in the account subscribes to it."""
         index = (await account.live()).index
         everybody = ENROLLMENT_ENDED in await subscribed_kinds(account.db)
         for row, decision in self.ended:
@@ -226,10 +228,10 @@ class ChangeSet:
                 self._event(row, ENROLLMENT_ENDED, event_data)
 
     async def write(self, work: Work, db: BatchSession, account: AccountContext | None = None) -> None:
-        """All of it in the transaction that runs. `account` is read when it is not given and needed."""
+        """Writes everything in the current transaction. `account` is read if it is needed and not passed."""
         now = work.now
         if self.ended:
-            await self._tell_ends(account or await AccountContext.of(work))
+            await self._emit_ends(account or await AccountContext.of(work))
         contacts = [
             {"id": contact, "built_in": built_in, "custom": custom}
             for contact, (built_in, custom) in sorted(self.contacts.items())
@@ -241,7 +243,7 @@ class ChangeSet:
         await db.insert(enrollment_batches.INSERT_EXECUTIONS, self.executions, now=now)
         await db.insert(enrollment_batches.CLOSE_EXECUTIONS, self.closed, now=now)
         await db.insert(enrollment_batches.INSERT_EFFECTS, self.effects, now=now)
-        await self.made.write(work, db)
+        await self.side_records.write(work, db)
         await db.insert(INSERT_EVENTS, self.events, now=now)
         await self._name_tags(db)
         await db.insert(INSERT_AUDIT_ENTRIES, self.audit, now=now)
@@ -249,13 +251,13 @@ class ChangeSet:
         await db.insert(enrollment_batches.UPDATE_DUE_TIMES, self.stayed)
         await db.insert(
             enrollment_batches.CANCEL_EFFECTS_OF_VISITS,
-            self.called_off,
+            self.canceled_visits,
             error="A goal was met before it was sent.",
         )
-        if self.left:
+        if self.ended_ids:
             await db.do(
                 enrollment_batches.CANCEL_UNSENT_EFFECTS,
-                ids=self.left,
+                ids=self.ended_ids,
                 error="The enrollment ended before it was sent.",
             )
 

@@ -1,4 +1,5 @@
-"""What `advance` needs for a batch of enrollments, read at once; and what it decides for each of them."""
+"""Reads what `core.advance` needs for a batch of enrollments, and calls it for each of them. Entry point:
+`load`, which returns the `BatchContext` of the batch."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -25,9 +26,9 @@ _State = tuple[UUID, str]
 
 
 class BatchContext(msgspec.Struct):
-    """All that is known around one batch: of contacts that are there, and of `deleted` ones whose deletion
-    started an enrollment. `around` by workflow: what its steps remember is their own;
-    `before` is how that was read, to write back only what changed."""
+    """Everything that a batch was read with. `facts` are those of existing contacts, `deleted` those of
+    deleted contacts whose deletion started an enrollment. `around` is the step context of each workflow, with
+    the state of its steps; `before` is that state as it was read, so that only changes are written back."""
 
     programs: Programs
     facts: dict[UUID, Facts]
@@ -38,8 +39,8 @@ class BatchContext(msgspec.Struct):
     before: dict[_State, bytes]
 
     def decide(self, row: Any, now: Any, one_step: bool = False) -> Decision:
-        """One enrollment as claimed; `one_step` goes no further. Its contact's facts change in place: the
-        next one of the same contact sees them."""
+        """Decides on one claimed enrollment; with `one_step` it advances by one step only. The facts of its
+        contact change in place: the next enrollment of the same contact sees the change."""
         state = state_of(row, self.effects.get(row.id), self.answers.get(row.id))
         facts = self.facts.get(row.contact_id)
         if facts is None and row.of_deleted:
@@ -59,7 +60,7 @@ class BatchContext(msgspec.Struct):
         return decision
 
     async def keep(self, db: BatchSession) -> None:
-        """Write what steps remember now, where it is something else than before."""
+        """Writes the step states that changed."""
         rows = []
         for workflow, context in self.around.items():
             for key, state in context.states.items():
@@ -88,7 +89,8 @@ def state_of(row: Any, effect: EffectOutcome | None = None, answer: str | None =
 
 
 async def load(account: AccountContext, rows: Sequence[Any]) -> BatchContext:
-    """Contacts that a step may change stay locked until the transaction ends, then what steps remember."""
+    """Reads a batch. Contacts that a step may change are locked until the transaction ends, then the step
+    states."""
     programs = await account.programs((row.workflow_id, row.version) for row in rows)
     program_of = {row.workflow_id: programs.get((row.workflow_id, row.version)) for row in rows}
     facts, deleted = await _facts(account, rows, programs)
@@ -144,8 +146,8 @@ async def add_history(
     history: set[UUID],
     history_filter: AskedHistory,
 ) -> None:
-    """Adds where the contacts in `workflows` are and were, and what is `asked` of what happened to those in
-    `history`. What was known of it before is replaced."""
+    """Adds to the facts: the workflow membership of the contacts in `workflows`, and the events that
+    `history_filter` selects for the contacts in `history`. It replaces what the facts had of both."""
     db = account.db
     for row in await db.all(statements.READ_WORKFLOW_MEMBERSHIP, ids=sorted(workflows)) if workflows else ():
         if row.contact_id in facts:
@@ -171,7 +173,8 @@ async def add_history(
 async def _account_context(
     account: AccountContext, programs: Sequence[Program], facts: Sequence[Facts]
 ) -> Around:
-    """The account's members, where a program asks for them; each contact's facts name them."""
+    """The step context that all workflows share: members and owned contacts, if a program needs them. Also
+    puts the members' names into the contacts' facts."""
     shared = Around()
     if any(program.asks_members for program in programs):
         members = await account.db.all(statements.READ_ACCOUNT_MEMBERS)
@@ -186,7 +189,7 @@ async def _account_context(
 
 
 async def _oldest_unmatched_event(account: AccountContext, rows: Sequence[Any]) -> datetime | None:
-    """Since when events wait to be matched; asked only where the time of a wait for an event is over."""
+    """When the oldest unmatched event happened. Read only if an event wait has reached its deadline."""
     if not any(row.wait_reason == "event" and row.wait_until <= account.now for row in rows):
         return None
     since: datetime | None = (await account.db.all(OLDEST_UNMATCHED_EVENT))[0].oldest
@@ -223,7 +226,7 @@ async def _effect_outcomes(db: BatchSession, rows: Sequence[Any]) -> dict[UUID, 
 
 
 def _outcome(row: Any) -> EffectOutcome:
-    """What the ledger says, as `advance` reads it: until its call begins, what is claimed still waits."""
+    """The effect as `advance` sees it: a claimed effect counts as pending until its call begins."""
     status: Any = row.status
     if status == "cancelled":
         status = "skipped" if row.error_class == UNWANTED_CLASS else "failed_permanent"

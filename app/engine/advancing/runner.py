@@ -1,5 +1,13 @@
-"""Due enrollments, moved as far as they can go, a batch in one transaction. One that makes its batch fail is
-parked as failed with its error."""
+"""Advances due enrollments as far as they can go. Entry point: `advance_enrollments`, one batch per call.
+
+ 1. Rows that a dead worker left behind run first, one by one.
+ 2. Claim due enrollments, up to 500, and mark the batch.
+ 3. `loader.load` reads what their steps need.
+ 4. `core.advance` decides on each enrollment; `changeset` collects the rows to write.
+ 5. Write everything, delete the mark and commit, in one transaction.
+
+An enrollment that makes its batch fail is parked as failed, with its error.
+"""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -36,8 +44,8 @@ BATCH = 500
 
 
 async def advance_enrollments(work: Work, most: int = BATCH) -> int:
-    """Move what is due; how many enrollments were looked at. Each call is one batch of its own, and some of
-    those whom a dead worker left behind, one by one."""
+    """Advances one batch of due enrollments, after some of those that a dead worker left behind. Returns how
+    many enrollments it processed."""
     await remove_left_marks(work)
     moving = AdvanceTask(work)
     looked_at = await run_suspects_alone(moving) if await has_suspects(work, BatchKind.MOVE) else 0
@@ -51,8 +59,10 @@ async def advance_enrollments(work: Work, most: int = BATCH) -> int:
 
 
 class AdvanceTask:
+    """Advancing as `recovery.batch_runner` runs it."""
+
     kind = BatchKind.MOVE
-    # Filled in twice: what the batches know, then the step.
+    # Formatted twice: first with `crashes` (by the batch runner), then with `step`.
     poison = (
         "The step “{{step}}” stopped the worker {crashes} times. It is not tried again by itself: look at "
         "what the step does with this contact, then retry."
@@ -71,8 +81,8 @@ class AdvanceTask:
         )
 
     async def park(self, row: ClaimedEnrollment, error: Exception) -> None:
-        """As failed at the step where it stands, unless it went on after all (the commit was done, and only
-        its answer was lost)."""
+        """Fails the enrollment at its step, unless it did advance (the commit succeeded and only its answer
+        was lost)."""
         work = self.work
         db = BatchSession(work.session)
         step, kind, title = await self._step_of(row)
@@ -82,7 +92,7 @@ class AdvanceTask:
             message = str(reason).format(step=title)
         message = redact(message)[:2000]
         log.error("enrollment.poison", enrollment=str(row.id), step=step, error=message)
-        visit = row.wait_reason is None and kind != ""  # it was not begun: the path names it all the same
+        visit = row.wait_reason is None and kind != ""  # not begun, but the path shows it
         where = {"id": row.id, "fence": row.fence, "step": step, "visits": int(visit)}
         if await db.all(PARK_POISON_ENROLLMENT, **where, error=message, now=work.now):
             await db.do(FAIL_OPEN_EXECUTIONS, id=row.id, error=message, now=work.now)
@@ -100,7 +110,7 @@ class AdvanceTask:
         await commit(work.session, Boundary.MOVE_PARKED)
 
     async def _step_of(self, row: ClaimedEnrollment) -> tuple[str | None, str, str]:
-        """Key, kind and title of the step where it stands, or of the first one before it began."""
+        """Key, kind and title of the enrollment's step; of the first step if it has not begun."""
         account = await AccountContext.of(self.work)
         version = (row.workflow_id, row.version)
         program = (await account.programs([version])).get(version)
@@ -123,7 +133,7 @@ class AdvanceTask:
     async def _run(
         self, rows: Sequence[ClaimedEnrollment], mark: UUID | None, *, one_step: bool = False
     ) -> bool:
-        """Whether one of them stands before its next step."""
+        """Processes the rows in one transaction; returns whether one of them has a next step to take."""
         work = self.work
         db = BatchSession(work.session)
         account = await AccountContext.of(work)

@@ -1,5 +1,5 @@
-"""What steps make besides moving people: notes, tasks, notifications, approvals, and what an enrollment
-carries along. Gathered row by row, written table by table."""
+"""Rows that steps create besides advancing enrollments: notes, tasks, notifications, approvals, deleted
+contacts and the enrollments' own data. Collected row by row, written table by table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,16 +25,16 @@ class SideRecords:
         self.tasks: list[Row] = []
         self.notifications: list[Row] = []
         self.approvals: list[Row] = []
-        self.answered: list[Row] = []
-        self.carried: list[Row] = []
-        self.binned: list[UUID] = []
+        self.closed_approvals: list[Row] = []
+        self.data_updates: list[Row] = []
+        self.deleted_contacts: list[UUID] = []
 
     def add(self, row: Any, decision: Decision) -> None:
-        """One enrollment (as claimed) and what was decided for it."""
+        """Adds one claimed enrollment and the decision on it."""
         if decision.data:
-            self.carried.append({"id": row.id, "data": merge_data(row.data, decision.data)})
+            self.data_updates.append({"id": row.id, "data": merge_data(row.data, decision.data)})
         if decision.delete:
-            self.binned.append(row.contact_id)
+            self.deleted_contacts.append(row.contact_id)
         for notification in decision.notifications:
             self.notifications.append(
                 {
@@ -62,32 +62,32 @@ class SideRecords:
                 }
             )
         if row.wait_reason == "approval":
-            self._answered(row, decision)
+            self._close_approval(row, decision)
 
-    def _answered(self, row: Any, decision: Decision) -> None:
-        """Nobody can answer a question any more that nobody waits with."""
+    def _close_approval(self, row: Any, decision: Decision) -> None:
+        """Closes the approval of a visit that ended: it can no longer be answered."""
         for closed in decision.closed:
             if closed.seq == row.seq:
                 status = "withdrawn" if closed.outcome in _WITHDRAWN else "expired"
-                self.answered.append({"enrollment_id": row.id, "seq": row.seq, "status": status})
+                self.closed_approvals.append({"enrollment_id": row.id, "seq": row.seq, "status": status})
 
     def note(self, row: Any, step_key: str, text: str) -> UUID:
-        note = self._by(row, step_key) | {"body": text}
+        note = self._authored(row, step_key) | {"body": text}
         self.notes.append(note)
         return UUID(str(note["id"]))
 
     def task(self, row: Any, step_key: str, task: Any) -> UUID:
         """`task` is a NewTask."""
-        row_of_task = self._by(row, step_key) | {
+        task_row = self._authored(row, step_key) | {
             "title": task.title,
             "body": task.body,
             "assignee_id": task.assignee,
             "due_at": task.due_at,
         }
-        self.tasks.append(row_of_task)
-        return UUID(str(row_of_task["id"]))
+        self.tasks.append(task_row)
+        return UUID(str(task_row["id"]))
 
-    def _by(self, row: Any, step_key: str) -> Row:
+    def _authored(self, row: Any, step_key: str) -> Row:
         return {
             "id": uuid7(),
             "contact_id": row.contact_id,
@@ -96,20 +96,20 @@ class SideRecords:
         }
 
     async def write(self, work: Work, db: BatchSession) -> None:
-        """All of it in the transaction that runs."""
+        """Writes everything in the current transaction."""
         now = work.now
         await db.insert(step_side_effects.INSERT_NOTES, self.notes, now=now)
         await db.insert(step_side_effects.INSERT_TASKS, self.tasks, now=now)
         await db.insert(step_side_effects.INSERT_NOTIFICATIONS, self.notifications, now=now)
-        await db.insert(step_side_effects.CLOSE_APPROVALS, self.answered)
+        await db.insert(step_side_effects.CLOSE_APPROVALS, self.closed_approvals)
         await db.insert(step_side_effects.INSERT_APPROVALS, self.approvals, now=now)
-        await db.insert(step_side_effects.UPDATE_ENROLLMENT_DATA, self.carried)
-        if self.binned:
-            await db.do(step_side_effects.DELETE_CONTACTS, ids=sorted(self.binned), now=now)
+        await db.insert(step_side_effects.UPDATE_ENROLLMENT_DATA, self.data_updates)
+        if self.deleted_contacts:
+            await db.do(step_side_effects.DELETE_CONTACTS, ids=sorted(self.deleted_contacts), now=now)
 
 
 def merge_data(old: Mapping[str, Any], new: Mapping[str, Any]) -> Row:
-    """What an enrollment carries, with more: one response beside the other."""
+    """The enrollment's data with new values; dicts, such as saved responses, are merged one level deep."""
     combined = dict(old)
     for name, value in new.items():
         before = combined.get(name)

@@ -1,4 +1,4 @@
-"""When to try again: pure."""
+"""Retry delays. Pure."""
 
 import random
 from datetime import timedelta
@@ -9,10 +9,10 @@ MAX_SECONDS = 3600.0
 MAX_RETRY_AFTER = 86_400.0
 
 
-def retry_delay(attempts: int, wish: float | None = None) -> timedelta:
-    """How long to wait after this many attempts: doubling from 15 seconds to an hour, with up to a quarter
-    more so that those who failed together do not come back together. The other side's wish (seconds) counts
-    when it is longer, up to a day."""
-    own = min(FIRST_SECONDS * 2 ** max(attempts - 1, 0), MAX_SECONDS)
-    longest = max(own, min(wish or 0.0, MAX_RETRY_AFTER))
+def retry_delay(attempts: int, retry_after: float | None = None) -> timedelta:
+    """How long to wait after this many attempts: doubling from 15 seconds to an hour, plus up to a quarter at
+    random, so that calls that failed together are not retried together. The server's Retry-After (seconds)
+    counts if it is longer, up to a day."""
+    delay = min(FIRST_SECONDS * 2 ** max(attempts - 1, 0), MAX_SECONDS)
+    longest = max(delay, min(retry_after or 0.0, MAX_RETRY_AFTER))
     return timedelta(seconds=longest * (1 + random.random() / 4))  # noqa: S311 -- spread, not a secret

@@ -1,4 +1,4 @@
-"""An effect as the ways out of the house take it: which one, with what, and to whom."""
+"""Sends an effect through its channel: email, SMS, chat or webhook. Entry point: `send_by_channel`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,19 +17,19 @@ from db.queries.effect_claims import READ_MEMBER_EMAILS
 
 
 async def send_by_channel(runtime: Runtime, account_id: UUID, effect: Any) -> Outcome:
-    """Sends it by the way of its kind. What the way raises is the caller's to name."""
+    """Builds the message of the effect and sends it. Raises whatever the adapter raises."""
     payload = effect.payload
     match effect.kind:
         case "email" if payload.get("internal"):
-            everybody = await member_emails(runtime, account_id, payload.get("users", []))
-            if not everybody:
-                return Sent({"answer": "Nobody of those is a member any more."}, answered=False)
-            return await runtime.mailer.send(build_email(account_id, effect, everybody))
+            recipients = await member_emails(runtime, account_id, payload.get("users", []))
+            if not recipients:
+                return Sent({"answer": "None of the recipients is a member anymore."}, answered=False)
+            return await runtime.mailer.send(build_email(account_id, effect, recipients))
         case "email":
-            letter = build_email(account_id, effect, [payload["to"]])
+            email = build_email(account_id, effect, [payload["to"]])
             link = link_of(runtime.settings.base_url, await link_key(runtime), account_id, effect.contact_id)
             return await runtime.mailer.send(
-                add_unsubscribe_link(letter, link, runtime.settings.unsubscribe_email, payload)
+                add_unsubscribe_link(email, link, runtime.settings.unsubscribe_email, payload)
             )
         case "sms" | "chat":
             to, text = ("to", "body") if effect.kind == "sms" else ("channel", "text")
@@ -55,17 +55,17 @@ async def send_by_channel(runtime: Runtime, account_id: UUID, effect: Any) -> Ou
 
 
 async def member_emails(runtime: Runtime, account_id: UUID, users: Sequence[str]) -> list[str]:
-    """Where these members get their mail; the payload names only who they are."""
+    """The email addresses of these members (ids); the payload has only their ids."""
     async with open_work(runtime, account_id, SYSTEM) as work:
         return [row.email for row in await BatchSession(work.session).all(READ_MEMBER_EMAILS, ids=users)]
 
 
-def build_email(account_id: UUID, effect: Any, everybody: Sequence[str]) -> Email:
-    """One letter to all of them."""
+def build_email(account_id: UUID, effect: Any, recipients: Sequence[str]) -> Email:
+    """One email to all recipients."""
     payload = effect.payload
     return Email(
-        recipient=everybody[0],
-        copies=everybody[1:],
+        recipient=recipients[0],
+        copies=recipients[1:],
         subject=payload.get("subject", ""),
         body=payload.get("body", ""),
         key=effect.idempotency_key,
@@ -75,21 +75,22 @@ def build_email(account_id: UUID, effect: Any, everybody: Sequence[str]) -> Emai
     )
 
 
-def add_unsubscribe_link(letter: Email, link: str, mailto: str, payload: Mapping[str, Any]) -> Email:
-    """The letter with the contact's own unsubscribe link: where its text asks for it, and in its headers
-    unless the step is transactional. The ledger keeps the mark, not the link: it is shown on screens."""
+def add_unsubscribe_link(email: Email, link: str, mailto: str, payload: Mapping[str, Any]) -> Email:
+    """Adds the contact's own unsubscribe link: in the text at its merge tag, and in the headers unless the
+    step is transactional. The stored payload keeps the tag instead of the link, because screens show it."""
     member_emails = [link]
     if mailto:
         member_emails.append(f"mailto:{quote(mailto, safe='@')}?subject=unsubscribe")
     return msgspec.structs.replace(
-        letter,
-        body=letter.body.replace(UNSUBSCRIBE_MARK, link),
+        email,
+        body=email.body.replace(UNSUBSCRIBE_MARK, link),
         unsubscribe=() if payload.get("transactional") else tuple(member_emails),
     )
 
 
 def destination_of(effect: Any) -> str:
-    """A host, or the way: where one call being slow says something about the next."""
+    """The webhook's host, or the channel: if one call is slow, the next one to the same destination may be
+    too."""
     if effect.kind != "webhook":
         return str(effect.kind)
     try:

@@ -1,7 +1,13 @@
-"""Breakers around the sending: what they hold back, whom they try it with, and how they let everybody go.
+"""Circuit breakers of steps that send, one per step and error class. The rules are in
+`core.circuit_breaker`; this module applies them to the stored effects.
 
-A refusal for good is one person's as long as others fare well. Once it has opened the breaker of its step,
-others who get it wait behind the breaker, and those who were given up for it before are taken up again."""
+ * `apply_breakers` runs before each claim: it parks due effects behind open breakers, claims probes, and
+   releases parked effects when a breaker has closed.
+ * `record_outcome` runs with each outcome and opens or closes breakers.
+
+A permanent refusal counts against one contact as long as other contacts succeed. Once it has opened the
+breaker of its step, effects that get it wait behind the breaker, and enrollments that failed for it before
+are retried."""
 
 import random
 from collections.abc import Sequence
@@ -22,33 +28,33 @@ from db.queries.batch_session import BatchSession
 
 log = structlog.get_logger(__name__)
 BATCH = 500
-RELEASED_PER_SECOND = 50  # so many of those who were held back go on
-# About one contact, or said by nobody: no reason to think that the next one fares the same.
+RELEASED_PER_SECOND = 50  # parked effects
+# About one contact only, or without a class: it says nothing about the next contact.
 _UNCOUNTED_CLASSES = ("", ADDRESS_ERROR, MESSAGE_ERROR)
 
 
 def error_class(outcome: Outcome) -> str | None:
-    """The class of an error that speaks about everybody; None for what went well, or failed for one alone."""
+    """The error class that counts for breakers; None for a success or an error about one contact."""
     if isinstance(outcome, Sent) or outcome.what in _UNCOUNTED_CLASSES:
         return None
     return outcome.what
 
 
 def is_general_refusal(outcome: Outcome) -> bool:
-    """A refusal for good that may be about the step rather than about the contact."""
+    """Whether it is a permanent refusal that may be about the step rather than about the contact."""
     return isinstance(outcome, Refused) and outcome.permanent and error_class(outcome) is not None
 
 
 def _is_inconclusive(outcome: Outcome) -> bool:
-    """No server has had a say in it: a probe that ends so has not shown that this is over."""
+    """Whether no server answered: a probe that ends so shows nothing about the step."""
     if isinstance(outcome, Sent):
         return not outcome.answered
     return outcome.what == "" or (isinstance(outcome, Refused) and not outcome.answered)
 
 
 async def apply_breakers(work: Work, lease: float) -> tuple[int, list[Any]]:
-    """Before anything is claimed: park what is due behind open breakers, let those go whose breaker has
-    closed, and claim the probes whose turn it is. How many effects were put elsewhere, and the probes."""
+    """Parks due effects behind open breakers, releases those whose breaker has closed, and claims due probes.
+    Call it before claiming. Returns how many effects were parked, released or retried, and the probes."""
     db = BatchSession(work.session)
     rows = await db.all(statements.LOCK_ACTIVE_BREAKERS)
     moved, probes = 0, []
@@ -72,8 +78,9 @@ async def apply_breakers(work: Work, lease: float) -> tuple[int, list[Any]]:
 async def _retry_given_up(
     work: Work, db: BatchSession, place: dict[str, Any], stopped: Sequence[tuple[str, Breaker]]
 ) -> int:
-    """Those who were given up for what turned out to be said to everybody begin the step again, behind the
-    breaker, as if a person had tried them again. Each of them once for each reason; how many."""
+    """Retries the enrollments that failed before the breaker opened for the same error: they begin the step
+    again, behind the breaker, as if a member had retried them. Each once per error class; returns how
+    many."""
     count = 0
     for what, breaker in stopped:
         if not breaker.struck:
@@ -102,7 +109,7 @@ async def _probe(
     tried: Sequence[tuple[str, Breaker | None]],
     lease: float,
 ) -> list[Any]:
-    """One effect is let through; with nobody left to try it for, the breaker has nothing to say."""
+    """Claims one effect as the probe. If the step has no unsent effects left, its breakers are deleted."""
     claimed = list(await db.all(statements.CLAIM_PROBE, **place, lease=lease))
     nothing_left = not claimed and not (await db.all(statements.HAS_UNSENT_EFFECTS, **place))[0].any
     for what, breaker in tried:
@@ -128,8 +135,8 @@ async def _release(
 
 
 async def record_outcome(work: Work, effect: Any, outcome: Outcome) -> bool:
-    """What one attempt says about its step, written in the transaction that writes its outcome. One that says
-    nothing leaves a probe open: the next tells. Whether the step is stopped now for what it says."""
+    """Updates the breakers of the effect's step, in the transaction that writes the outcome. An inconclusive
+    outcome changes nothing. Returns whether the step is now stopped for this outcome's error class."""
     if _is_inconclusive(outcome):
         return False
     db = BatchSession(work.session)
@@ -141,8 +148,8 @@ async def record_outcome(work: Work, effect: Any, outcome: Outcome) -> bool:
     for row in await db.all(statements.LOCK_STEP_BREAKERS, **place):
         before = _breaker(row)
         if what is not None and what != row.error_class and before.state is State.CLOSED:
-            continue  # it failed in another way, which does not show that this one is over
-        # A probe that fails otherwise has not shown that this is over.
+            continue  # it failed for another reason, which does not clear this one
+        # A probe that fails for another reason has not shown that the step works again.
         failed = what is not None and (what == row.error_class or before.state is State.HALF_OPEN)
         chance = random.random()  # noqa: S311 -- spread, not a secret
         after = heard(before, str(effect.contact_id), failed, work.now, chance, final=final)
@@ -160,7 +167,7 @@ def _breaker(row: Any) -> Breaker:
 
 
 class _Sample(msgspec.Struct):
-    """The part of a breaker that only its own decisions read."""
+    """The part of a breaker that only `core.circuit_breaker` reads."""
 
     recent: list[Seen] = []
     opened: int = 0

@@ -1,4 +1,4 @@
-"""What became of e-mails, as events: told only where somebody listens, for there is one for each letter."""
+"""Events about the delivery of emails, emitted only if something in the account subscribes to them."""
 
 from typing import Any
 
@@ -29,8 +29,8 @@ def _about_recipient(what: str) -> bool:
 
 
 async def emit_delivery_event(work: Work, effect: Any, outcome: Outcome) -> None:
-    """The event of an e-mail, in the transaction that writes its outcome, if the account asks for such
-    events."""
+    """Emits the delivery event of an email, in the transaction that writes its outcome, if the account
+    subscribes to such events."""
     kind = event_kind(effect, outcome)
     if kind is None:
         return

@@ -1,5 +1,13 @@
-"""Effects: what leaves the house. Claimed by a lease, begun in a commit of its own right before the call, and
-its outcome written only by whoever still holds the fence."""
+"""Dispatches outbound effects. Entry point: `send_effects`, one batch of one account per call.
+
+1. Effects whose worker died during the call become unknown (in doubt), unless they may be repeated.
+2. Circuit breakers park and release effects, and claim probes.
+3. Claim due effects: each gets a lease and a new fence.
+4. Begin each effect in a commit of its own, right before its call: if the worker dies now, it is in doubt.
+5. Call the outside world.
+6. Write the outcome under the claim's fence and wake the enrollment. A worker that lost its lease writes
+   nothing.
+"""
 
 import asyncio
 import time
@@ -44,20 +52,21 @@ from db.queries.effect_claims import (
 
 log = structlog.get_logger(__name__)
 BATCH = 40
-MAX_CONCURRENT = 12  # calls of one account under way in one process
-MAX_PER_DESTINATION = 8  # of these to one host
-SLICE_SECONDS = 8.0  # after which a slice begins no more calls
+MAX_CONCURRENT = 12  # calls of one account at a time in one process
+MAX_PER_DESTINATION = 8  # of these, to one host
+SLICE_SECONDS = 8.0  # after which a turn begins no more calls
 WRITE_TIMEOUT = (0.1, 0.3, 1.0, 3.0, 5.0, 10.0)  # seconds between tries to write an outcome
 
 
 async def send_effects(
     runtime: Runtime, account_id: UUID, most: int = BATCH, keep_going: Callable[[], bool] = lambda: True
 ) -> int:
-    """Claim what is due and send it, some at a time; how many were settled, claimed or put elsewhere. As soon
-    as `keep_going` says no or the slice is over, nothing more is begun and what is left is given back."""
+    """Claims due effects and sends them; returns how many were put in doubt, parked, released or claimed. As
+    soon as `keep_going()` is false or SLICE_SECONDS are over, it begins no more calls and unclaims what is
+    left."""
     lease = runtime.settings.lease_seconds
     async with open_work(runtime, account_id, SYSTEM) as work:
-        doubtful = await mark_interrupted(work)
+        interrupted = await mark_interrupted(work)
         moved, probes = await apply_breakers(work, lease)
         rows = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=most, lease=lease)
         await commit(work.session, Boundary.SEND_CLAIMED)
@@ -67,21 +76,21 @@ async def send_effects(
         await give_back(runtime, account_id, left)
     if errors:
         raise errors[0]
-    return doubtful + moved + len(claimed)
+    return interrupted + moved + len(claimed)
 
 
 async def _send(
     runtime: Runtime, account_id: UUID, claimed: Sequence[Any], keep_going: Callable[[], bool]
 ) -> tuple[list[Any], list[BaseException]]:
-    """Attempts them; those that were not begun, and what went wrong. A place that hangs takes some of the
-    slots and never all."""
-    gate = asyncio.Semaphore(MAX_CONCURRENT)
-    places: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MAX_PER_DESTINATION))
+    """Attempts the effects; returns those that were not begun, and the errors. A destination that hangs
+    occupies some of the slots and never all."""
+    slots = asyncio.Semaphore(MAX_CONCURRENT)
+    destinations: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MAX_PER_DESTINATION))
     over = time.monotonic() + SLICE_SECONDS
     left: list[Any] = []
 
     async def attempt_or_skip(effect: Any) -> None:
-        async with places[destination_of(effect)], gate, runtime.batch_lock.shared():
+        async with destinations[destination_of(effect)], slots, runtime.batch_lock.shared():
             if keep_going() and time.monotonic() < over:
                 await attempt_effect(runtime, account_id, effect)
             else:
@@ -92,7 +101,7 @@ async def _send(
 
 
 async def give_back(runtime: Runtime, account_id: UUID, effects: Sequence[Any]) -> None:
-    """Claimed effects that nothing was done with."""
+    """Unclaims effects that were not begun."""
     async with open_work(runtime, account_id, SYSTEM) as work:
         ids, fences = [effect.id for effect in effects], [effect.fence for effect in effects]
         await BatchSession(work.session).do(UNCLAIM_EFFECTS, ids=ids, fences=fences)
@@ -100,7 +109,7 @@ async def give_back(runtime: Runtime, account_id: UUID, effects: Sequence[Any]) 
 
 
 async def mark_interrupted(work: Work) -> int:
-    """Calls that a dead worker had begun wait for a person unless they may be repeated once more."""
+    """Puts calls in doubt that a dead worker had begun, unless they may be repeated. Returns how many."""
     db = BatchSession(work.session)
     rows = await db.all(MARK_INTERRUPTED_CALLS, attempts=MAX_ATTEMPTS)
     if rows:
@@ -111,7 +120,7 @@ async def mark_interrupted(work: Work) -> int:
 
 
 async def wake_enrollments(work: Work, rows: Sequence[Any]) -> None:
-    """The enrollments parked on these visits (enrollment_id, seq) are looked at now."""
+    """Makes the enrollments due that wait at these visits (enrollment_id, seq)."""
     await BatchSession(work.session).do(
         WAKE_WAITING_ENROLLMENTS,
         ids=[row.enrollment_id for row in rows],
@@ -121,7 +130,7 @@ async def wake_enrollments(work: Work, rows: Sequence[Any]) -> None:
 
 
 async def attempt_effect(runtime: Runtime, account_id: UUID, effect: Any) -> None:
-    """One claimed effect: begun, called, written."""
+    """Begins one claimed effect, calls, and writes the outcome."""
     attempts = await begin_effect(runtime, account_id, effect)
     if attempts is None:
         return
@@ -137,8 +146,8 @@ async def attempt_effect(runtime: Runtime, account_id: UUID, effect: Any) -> Non
 async def _retry_write(
     runtime: Runtime, account_id: UUID, effect: Any, attempts: int, outcome: Outcome
 ) -> None:
-    """What happened outside is known only here: a database that is away for some seconds must not turn it
-    into a doubt. Tried for as long as the lease may hold."""
+    """Writes the outcome, and tries again while the database is away: only this worker knows the outcome, and
+    without it the effect would be in doubt. Tries for as long as the lease may last."""
     for pause_seconds in WRITE_TIMEOUT:
         try:
             await write_outcome(runtime, account_id, effect, attempts, outcome)
@@ -152,8 +161,9 @@ async def _retry_write(
 
 
 async def begin_effect(runtime: Runtime, account_id: UUID, effect: Any) -> int | None:
-    """The number of this attempt, from 1; None when it is not ours any more, has to wait or is not wanted. A
-    probe counts as none. The key of links is read before: failing to read it must not look like a call."""
+    """Marks the effect as begun. Returns the number of attempts including this one (a probe does not count),
+    or None if the effect was lost, has to wait or was canceled. Reads the key of unsubscribe links first: an
+    error there must not look like a call."""
     await link_key(runtime)
     async with open_work(runtime, account_id, SYSTEM) as work:
         opens = closed_until(effect.payload, work.now)
@@ -173,13 +183,13 @@ async def begin_effect(runtime: Runtime, account_id: UUID, effect: Any) -> int |
 
 
 async def _postpone_to_window(work: Work, effect: Any, opens: datetime) -> None:
-    """The window closed since the visit: no attempt is made of it before it opens again."""
-    await wake_enrollments(work, [effect])  # first, as in `settle`; it then says until when it waits
+    """Postpones the effect until its sending window opens again."""
+    await wake_enrollments(work, [effect])  # first, as in `write_outcome`; it then shows until when it waits
     await BatchSession(work.session).do(POSTPONE_EFFECT, id=effect.id, fence=effect.fence, due_at=opens)
 
 
 class EffectResult(msgspec.Struct, frozen=True):
-    """What the ledger says after an attempt: `what` is the class of the error, `wait` seconds for a retry."""
+    """The effect after an attempt: `what` is the error class, `wait` the seconds until a retry."""
 
     status: str
     error: str | None = None
@@ -191,9 +201,9 @@ class EffectResult(msgspec.Struct, frozen=True):
 def result_of(
     outcome: Outcome, attempts: int, on_doubt: str, *, probe: bool = False, stopped: bool = False
 ) -> EffectResult:
-    """What an outcome means: pure but for the jitter. The probe of a breaker that fails as those before it
-    waits on: nobody is given up for having been the one it was tried with. So does whoever is refused for
-    what has `stopped` the step: it is not about them."""
+    """What an outcome means for the effect. Pure, except for the jitter of a retry. A probe that fails is
+    retried and never given up: it was chosen by chance. So is an effect that is refused for the error that
+    has `stopped` the step: that error is not about its contact."""
     if isinstance(outcome, Sent):
         return EffectResult("sent", detail=outcome.detail)
     what = outcome.what or None
@@ -204,20 +214,20 @@ def result_of(
         return EffectResult("failed_permanent", outcome.error, what)
     if attempts >= MAX_ATTEMPTS and not spared:
         return EffectResult("failed_permanent", f"Given up after {attempts} attempts. {outcome.error}", what)
-    wish = outcome.after if isinstance(outcome, Refused) else None
-    return EffectResult("retry", outcome.error, what, wait=retry_delay(attempts, wish).total_seconds())
+    retry_after = outcome.after if isinstance(outcome, Refused) else None
+    return EffectResult("retry", outcome.error, what, wait=retry_delay(attempts, retry_after).total_seconds())
 
 
 async def write_outcome(
     runtime: Runtime, account_id: UUID, effect: Any, attempts: int, outcome: Outcome
 ) -> bool:
-    """Write the outcome and wake the enrollment; False when somebody else holds the effect by now."""
+    """Writes the outcome and wakes the enrollment. False when another worker has claimed the effect since."""
     async with open_work(runtime, account_id, SYSTEM) as work:
         await wake_enrollments(
             work, [effect]
         )  # first: the enrollment is locked before its effect, everywhere
-        # Whether it is for good depends on what others were told, themselves included. A second refusal is:
-        # between the two the breaker was closed, so others fared well.
+        # Whether a refusal is final depends on the step's other outcomes, this one included. A second refusal
+        # of one enrollment is final: the breaker was closed between the two, so others succeeded.
         general_refusal = is_general_refusal(outcome)
         stopped = general_refusal and await _record_refusal_first(work, effect, outcome) and attempts == 1
         end = result_of(outcome, attempts, effect.on_doubt, probe=effect.probe, stopped=stopped)
@@ -243,8 +253,8 @@ async def write_outcome(
 
 
 async def _record_refusal_first(work: Work, effect: Any, outcome: Outcome) -> bool:
-    """Whether the step is stopped for this refusal, and it is the first that the contact gets here; it counts
-    only while the effect is ours."""
+    """Records the refusal, if this worker still holds the effect. Whether the step is now stopped for it and
+    the enrollment was not refused for it here before."""
     what = error_class(outcome)
     rows = await BatchSession(work.session).all(
         LOCK_CLAIMED_EFFECT, id=effect.id, fence=effect.fence, what=what

@@ -1,4 +1,4 @@
-"""What happens because time passes.
+"""Everything that happens only because time passes.
 
 In: the time. Out: events of schedules, date triggers and overdue tasks, and changes of segment membership.
 Entry point: `scheduler.keep_time`.

@@ -1,4 +1,5 @@
-"""The durable job of one occurrence: everybody it strikes for, page by page, each with an event."""
+"""The background job of one occurrence of a schedule or date trigger: emits an event for each contact that it
+is for, page by page."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -25,8 +26,8 @@ BATCH = 500
 
 
 async def fire_occurrence(work: Work, job: Job) -> bool:
-    """The next page of an occurrence; True when it was the last one. Who is struck is noted in the job in the
-    same transaction, and each event has an id of its own occurrence: a kill between doubles nothing."""
+    """Does the next page of an occurrence; True if it was the last one. The job stores its position in the
+    same transaction, and event ids are derived from the occurrence: a killed worker doubles nothing."""
     args = job.args
     workflow, key = UUID(args["workflow_id"]), args["trigger"]
     account = await AccountContext.of(work)
@@ -65,8 +66,8 @@ async def fire_occurrence(work: Work, job: Job) -> bool:
 def event_content(
     trigger: Timed, name: str, at: datetime, zone: ZoneInfo
 ) -> tuple[str, dict[str, Any], datetime, str]:
-    """Kind and data of the event, and what its id is made of: a date comes once on its day, whatever zone the
-    account moves to."""
+    """Kind and data of the event, then the moment and the name that its id is derived from. A date trigger
+    fires once for its day, even if the account changes its time zone."""
     if isinstance(trigger, Schedule):
         return SCHEDULE_STRUCK, {"trigger": name, "at": at.isoformat()}, at, f"{name}:{at.isoformat()}"
     day = at.astimezone(zone).date()
@@ -75,7 +76,7 @@ def event_content(
 
 
 def contact_conditions(trigger: Timed, at: datetime, fields: Fields, zone: ZoneInfo) -> list[Any]:
-    """What must hold of a contact. Raises `Invalid` for a date field that is gone."""
+    """The conditions on a contact. Raises `Invalid` if the date field no longer exists."""
     conditions: list[Filter | Any] = [trigger.filter]
     if isinstance(trigger, DateReached):
         spec, day = fields.get(trigger.field), asked_day(trigger, at, zone)

@@ -1,4 +1,5 @@
-"""What happens because time passes: clocks strike, segments are compared, tasks become overdue."""
+"""Runs what is due by time. Entry point: `run_schedules`, which fires schedules and date triggers, compares
+segments, and marks tasks as overdue."""
 
 from datetime import timedelta
 from typing import Any
@@ -31,12 +32,12 @@ from db.queries.trigger_schedules import (
 log = structlog.get_logger(__name__)
 SCHEDULE_BATCH, TASK_BATCH = 20, 500
 FIRE_TASK = "clock.strike"
-RECHECK_UNFINISHED = timedelta(seconds=30)  # until it is looked at whether the occurrence before is done
+RECHECK_UNFINISHED = timedelta(seconds=30)  # while the previous occurrence is not done
 
 
 async def run_schedules(runtime: Runtime, account_id: UUID) -> int:
-    """Some of what is due in an account by its clocks; how much was found. Each part has a unit of work of
-    its own, so that one that fails holds up no other; its error is raised when all were tried."""
+    """Does one batch of each kind that is due in an account; returns how many items. Each kind has a unit of
+    work of its own, so that one that fails does not hold up the others; its error is raised at the end."""
     async with open_work(runtime, account_id, SYSTEM) as work:
         due = (await BatchSession(work.session).all(HAS_DUE_WORK, now=work.now))[0]
     parts = (
@@ -51,7 +52,7 @@ async def run_schedules(runtime: Runtime, account_id: UUID) -> int:
                 done += await part(work)
         except Exception as error:  # noqa: BLE001 -- raised below
             failed.append(error)
-    for other in failed[1:]:  # whoever catches the first one logs it
+    for other in failed[1:]:  # the caller logs the first one
         log.error("clocks.error", account=str(account_id), exc_info=other)
     if failed:
         raise failed[0]
@@ -59,15 +60,15 @@ async def run_schedules(runtime: Runtime, account_id: UUID) -> int:
 
 
 async def fire_due_schedules(work: Work) -> int:
-    """Each occurrence that is to be done becomes one durable job, in the transaction that moves its clock on:
-    whatever happens, it is made once."""
+    """Turns each due occurrence into one background job, in the transaction that advances its schedule:
+    whatever happens, each occurrence gets exactly one job."""
     db = BatchSession(work.session)
     rows = await db.all(CLAIM_DUE_SCHEDULES, now=work.now, most=SCHEDULE_BATCH)
     for row in rows:
         try:
             await _fire(work, db, row)
         except (msgspec.MsgspecError, ValueError) as error:
-            # Whatever one workflow's document has in it, the other clocks strike.
+            # A schedule that cannot be read does not stop the others.
             log.exception("clock.unreadable", workflow=str(row.workflow_id), trigger=row.trigger_key)
             await _postpone(work, db, row, error)
     await work.commit()
@@ -75,7 +76,7 @@ async def fire_due_schedules(work: Work) -> int:
 
 
 async def _postpone(work: Work, db: BatchSession, row: Any, error: Exception) -> None:
-    """A clock that cannot be read is looked at again later; what it misses meanwhile follows its policy."""
+    """Tries a schedule that cannot be read again later; missed occurrences follow its policy."""
     reason = redact(f"{type(error).__name__}: {error}")[:200]
     changes = {"trigger": (None, row.trigger_key), "error": (None, reason)}
     work.audit("workflow.clock_unreadable", "workflow", row.workflow_id, changes)
@@ -98,14 +99,14 @@ async def _fire(work: Work, db: BatchSession, row: Any) -> None:
             HAS_UNFINISHED_OCCURRENCE, workflow=str(row.workflow_id), trigger=row.trigger_key
         )
         if before.busy:
-            # Occurrences do not pile up: those that come meanwhile are missed, and follow the policy.
+            # Occurrences do not pile up: those that come due meanwhile count as missed and follow the policy.
             later = work.now + RECHECK_UNFINISHED
             await db.do(POSTPONE_SCHEDULE, workflow=row.workflow_id, trigger=row.trigger_key, next_at=later)
             return
         zone = ZoneInfo((await db.all(READ_ACCOUNT))[0].time_zone)
-        struck = strikes(trigger, last_at, work.now, zone)
-        last_at, next_at = struck.last_at, struck.next_at or NEVER
-        for place, moment in enumerate(struck.run):
+        occurrences = strikes(trigger, last_at, work.now, zone)
+        last_at, next_at = occurrences.last_at, occurrences.next_at or NEVER
+        for place, moment in enumerate(occurrences.run):
             args = {
                 "workflow_id": str(row.workflow_id),
                 "version": row.version,
@@ -114,7 +115,7 @@ async def _fire(work: Work, db: BatchSession, row: Any) -> None:
                 "now": work.now.isoformat(),
             }
             work.add_job("clocks", FIRE_TASK, args, after=timedelta(microseconds=place))
-        _audit_missed(work, row, struck, trigger.missed)
+        _audit_missed(work, row, occurrences, trigger.missed)
     await db.do(
         UPSERT_SCHEDULE,
         workflow=row.workflow_id,
@@ -126,21 +127,23 @@ async def _fire(work: Work, db: BatchSession, row: Any) -> None:
     )
 
 
-def _audit_missed(work: Work, row: Any, struck: Struck, policy: str) -> None:
-    if not struck.missed:
+def _audit_missed(work: Work, row: Any, occurrences: Struck, policy: str) -> None:
+    if not occurrences.missed:
         return
     changes = {
         "trigger": (None, row.trigger_key),
-        "missed": (None, f"{'more than ' if struck.more else ''}{struck.missed}"),
-        "left_out": (None, f"{'more than ' if struck.more else ''}{struck.left_out}"),
+        "missed": (None, f"{'more than ' if occurrences.more else ''}{occurrences.missed}"),
+        "left_out": (None, f"{'more than ' if occurrences.more else ''}{occurrences.left_out}"),
         "policy": (None, policy),
     }
-    log.warning("clock.missed", workflow=str(row.workflow_id), trigger=row.trigger_key, missed=struck.missed)
+    log.warning(
+        "clock.missed", workflow=str(row.workflow_id), trigger=row.trigger_key, missed=occurrences.missed
+    )
     work.audit("workflow.occurrences_missed", "workflow", row.workflow_id, changes)
 
 
 async def mark_overdue_tasks(work: Work) -> int:
-    """Open tasks past their time become overdue, once, and say so."""
+    """Marks open tasks past their due time as overdue, once, and emits an event for each."""
     db = BatchSession(work.session)
     rows = await db.all(MARK_TASKS_OVERDUE, now=work.now, most=TASK_BATCH)
     await db.insert(INSERT_EVENTS, [_overdue_event(row) for row in rows if row.there], now=work.now)

@@ -1,4 +1,4 @@
-"""The clocks of a workflow's schedule and date triggers, kept in step with what is live."""
+"""Keeps the stored schedules of a workflow's schedule and date triggers in sync with its live version."""
 
 from typing import Any
 from uuid import UUID
@@ -18,8 +18,8 @@ log = structlog.get_logger(__name__)
 
 
 async def sync_workflow_triggers(work: Work, workflow_id: UUID) -> None:
-    """After a workflow went live, was paused, resumed or archived: its clocks, and which segments are watched
-    for their members. Call it before the commit of that change."""
+    """Updates the workflow's schedules and which segments are watched, after it went live, was paused,
+    resumed or archived. Call it before the commit of that change."""
     header = await work.workflows.header(workflow_id)
     triggers: dict[str, Timed] = {}
     if header is not None and header.status in ("active", "paused") and header.live_version is not None:
@@ -31,7 +31,8 @@ async def sync_workflow_triggers(work: Work, workflow_id: UUID) -> None:
 
 
 def timed_triggers(document: Any) -> dict[str, Timed]:
-    """The schedule and date triggers of a version by key; none where nobody may enter by them."""
+    """The schedule and date triggers of a version by key, without those whose source it does not listen
+    to."""
     version = load_version(document)
     return {
         trigger.key: trigger
@@ -41,9 +42,9 @@ def timed_triggers(document: Any) -> dict[str, Timed]:
 
 
 async def _sync_schedules(work: Work, workflow_id: UUID, header: Any, triggers: dict[str, Timed]) -> None:
-    """A clock of a rule that stays the same goes on from what it did last: nothing is done twice or
-    forgotten. A new one begins now. While the workflow is paused its clocks stand still; what they miss
-    follows the trigger's policy when it goes on."""
+    """A schedule whose rule stays the same continues from its last occurrence: none is repeated or lost. A
+    new rule begins now. The schedules of a paused workflow stand still; when it resumes, missed occurrences
+    follow the trigger's policy."""
     session = work.session
     zone = ZoneInfo((await work.accounts.own()).time_zone)
     existing = {
@@ -71,7 +72,7 @@ async def _sync_schedules(work: Work, workflow_id: UUID, header: Any, triggers: 
 
 
 def _previous_trigger(row: Any, key: str) -> Timed | None:
-    """The trigger as the clock knew it; None when that version cannot be read: a new one begins."""
+    """The trigger that the stored schedule was made for; None if its version cannot be read."""
     try:
         return timed_triggers(row.document).get(key)
     except ValueError as error:

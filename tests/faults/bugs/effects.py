@@ -78,8 +78,8 @@ BUGS = (
         "no-cap-of-the-pause",
         "Pauses double for ever.",
         "app/engine/effects/backoff.py",
-        "own = min(FIRST_SECONDS * 2 ** max(attempts - 1, 0), MAX_SECONDS)",
-        "own = FIRST_SECONDS * 2 ** max(attempts - 1, 0)",
+        "delay = min(FIRST_SECONDS * 2 ** max(attempts - 1, 0), MAX_SECONDS)",
+        "delay = FIRST_SECONDS * 2 ** max(attempts - 1, 0)",
         (EFFECTS, "-k", "pauses_grow"),
     ),
     Bug(

@@ -68,7 +68,7 @@ BUGS = (
         "what-was-not-sent-stays",
         "Whoever leaves gets the message that was pending.",
         "app/engine/advancing/changeset.py",
-        "        if self.left:\n",
+        "        if self.ended_ids:\n",
         "        if not self.enrollments:\n",
         ("tests/web/test_enrollments.py", "-k", "remove_takes_back"),
     ),

@@ -205,7 +205,7 @@ async def tried_with(stage: Stage, outcome: Outcome) -> str:
     [
         Refused("a line break", permanent=True, what="letter", answered=False),
         Refused("not plain ASCII", permanent=True, what="address", answered=False),
-        Sent({"answer": "Nobody of those is a member any more."}, answered=False),
+        Sent({"answer": "None of the recipients is a member anymore."}, answered=False),
         Unknown("KeyError: 'to'"),
     ],
 )
@@ -238,7 +238,7 @@ async def test_what_no_server_had_a_say_in(stage: Stage) -> None:
         assert not outcome.answered
     effect = SimpleNamespace(kind="email", payload={"internal": True, "users": []}, idempotency_key="k")
     assert await send_by_channel(stage.runtime, stage.account, effect) == Sent(
-        {"answer": "Nobody of those is a member any more."}, answered=False
+        {"answer": "None of the recipients is a member anymore."}, answered=False
     )
 
 
