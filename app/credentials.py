@@ -1,4 +1,4 @@
-"""Passwords and secrets: what is good enough, and what is kept of them. Nothing here can be turned back."""
+"""Passwords and secrets: rules for passwords, hashes to store, new random secrets."""
 
 import asyncio
 import hashlib
@@ -12,7 +12,7 @@ SHORTEST, LONGEST = 12, 256
 ACCESS_PREFIX = "swy_"
 # RFC 9106, second recommendation with less memory: about 50 ms, away from the event loop.
 HASHER = PasswordHasher(time_cost=3, memory_cost=32_768, parallelism=1)
-# What is checked when nobody has that address, so that the answer takes as long and says as much.
+# Checked when no user has the address, so that the answer takes as long and reveals nothing.
 UNKNOWN_USER_HASH = HASHER.hash(secrets.token_urlsafe(24))
 
 STEMS = frozenset(
@@ -69,20 +69,20 @@ STEMS = frozenset(
 
 
 def password_problem(password: str, email: str = "", name: str = "") -> str:
-    """Why a password will not do, in a sentence; "" when it will. Length counts, character kinds do not."""
+    """Why a password is refused, in a sentence; "" when it is fine. Length counts, character kinds don't."""
     plain = password.strip().lower()
     if len(password) < SHORTEST:
-        return f"Use at least {SHORTEST} characters; a few words together are easy to keep in mind."
+        return f"Use at least {SHORTEST} characters; a few words together are easy to remember."
     if len(password) > LONGEST:
         return f"Use at most {LONGEST} characters."
     if len(set(plain)) < 5 or plain in "01234567890123456789 abcdefghijklmnopqrstuvwxyz":
-        return "This is too easy to guess: use more different characters."
+        return "This is too easy to guess. Use more different characters."
     stem = plain.strip("0123456789!?.,-_*#@$ ")
     if stem in STEMS or any(stem == word * (len(stem) // len(word)) for word in STEMS if word):
-        return "This is one of the passwords that are tried first. Choose another."
+        return "This is a common password. Choose another."
     own = [part for part in (email.lower(), email.lower().split("@")[0], name.lower()) if len(part) > 3]
     if any(plain.strip("0123456789!?.") == part for part in own):
-        return "This is your own name or address. Choose another."
+        return "This is your own name or email address. Choose another password."
     return ""
 
 
@@ -120,5 +120,5 @@ def session_of(secret: str) -> UUID | None:
 
 
 def digest(secret: str) -> bytes:
-    """What is kept of a secret that has 256 random bits: its SHA-256."""
+    """The SHA-256 of a secret of 256 random bits: the form in which it is stored."""
     return hashlib.sha256(secret.encode()).digest()

@@ -1,10 +1,10 @@
-"""Endings that are not success. Use cases and repositories raise them; app/web/errors.py answers them."""
+"""Errors with a sentence for the caller, raised by use cases and answered by app/web/errors.py."""
 
 from datetime import timedelta
 
 
 class NotNow(Exception):
-    """A durable job has to wait so long before it goes on; that is no attempt that failed."""
+    """A background job must wait for `wait` before it continues. This doesn't count as a failed attempt."""
 
     def __init__(self, wait: timedelta) -> None:
         super().__init__()
@@ -12,7 +12,7 @@ class NotNow(Exception):
 
 
 class SwitchyardError(Exception):
-    """A refusal with a sentence that a person or a script can act on."""
+    """A refusal, with a message that a person or a script can act on."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -20,14 +20,14 @@ class SwitchyardError(Exception):
 
 
 class NotFound(SwitchyardError):
-    """Not there, or not this account's: the two are answered alike (404)."""
+    """It doesn't exist, or belongs to another account: both are answered alike (404)."""
 
     def __init__(self, what: str = "page", message: str = "") -> None:
         super().__init__(message or f"There is no such {what} in this account.")
 
 
 class Conflict(SwitchyardError):
-    """Somebody was faster, or the state forbids it (409). `current` is what is true now."""
+    """The state forbids it, or changed at the same time (409). `current` is the state now."""
 
     def __init__(self, message: str, current: object = None) -> None:
         super().__init__(message)
@@ -58,8 +58,8 @@ class Invalid(SwitchyardError):
 
 
 class Forbidden(SwitchyardError):
-    """Known, but not allowed for this role (403)."""
+    """The caller's role or token doesn't allow it (403)."""
 
 
 class Unavailable(SwitchyardError):
-    """A part that we need is down (503); trying again later is right."""
+    """A service that we depend on is down (503). The caller can try again later."""

@@ -1,4 +1,4 @@
-"""The web server, from top to bottom."""
+"""The web server: the routes, what they depend on, and `create_app`, which puts them together."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Bodies of edits: a field that was left out stays as it is, null clears it where it can be empty."""
+"""Fields of an edit: a field that is left out stays as it is; null clears it where it may be empty."""
 
 from typing import TypeVar, Union
 

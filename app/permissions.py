@@ -1,4 +1,4 @@
-"""The one permission table: guards, buttons and JSON `actions` all read it."""
+"""The one table of roles and permissions. Guards, buttons and the JSON `actions` read it."""
 
 from collections.abc import Iterable
 from enum import StrEnum

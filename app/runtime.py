@@ -1,4 +1,4 @@
-"""What a process holds for its whole life: settings, pools, the clock, the bell and the ways out."""
+"""What a process holds for life: settings, connection pools, clock, queue, mail and HTTP clients."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta

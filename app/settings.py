@@ -1,4 +1,4 @@
-"""Everything that can be set, read once from the environment. The README's table is checked against it."""
+"""All settings, read once from the environment. A test compares the README's table with them."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""One unit of work in one account: the only way to a session, its repositories, the audit and the bell."""
+"""A unit of work in one account: its transaction, repositories, audit log, events and background jobs.
+
+`open_work` starts one; `Work.commit` ends it. There is no other way to a database session in `app/`.
+"""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -49,7 +52,7 @@ SOURCES: dict[str, Source] = {
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who does it: a person, a token, a workflow step, an import, a contact by a link, or the system."""
+    """Who acts: a person, a token, a workflow step, an import, a contact through a link, or the system."""
 
     kind: Literal["person", "token", "step", "import", "contact", "system"]
     id: str
@@ -60,7 +63,7 @@ SYSTEM = Actor("system", "", "Switchyard")
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Somebody signed in, in one account, with today's rights."""
+    """A signed-in person in one account, with the permissions they have now."""
 
     user_id: UUID
     email: str
@@ -114,7 +117,7 @@ class Work:
         subject_id: object,
         changes: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
-        """Note who did what; `changes` is field → [from, to]. Written in this transaction or not at all."""
+        """Add an audit entry in this transaction. `changes` is field → [from, to]."""
         self.session.add(
             AuditLog(
                 id=uuid7(),
@@ -173,15 +176,15 @@ class Work:
         return job.id
 
     def notify_worker(self) -> None:
-        """This account has something due."""
+        """Tell a worker, after the commit, that this account has due work."""
         self.enqueue_after_commit("drain", account_id=str(self.account_id))
 
     def enqueue_after_commit(self, task: str, **arguments: Any) -> None:
-        """Ring for a task of jobs/settings.py after the commit; asking twice pending once."""
+        """Enqueue a task of jobs/settings.py after the commit, once for the same arguments."""
         self._pending_jobs[f"{task}:{sorted(arguments.items())}"] = (task, arguments)
 
     async def commit(self) -> None:
-        """Keep it. A use case's last line."""
+        """Commit, then enqueue what waits for the commit. The last line of a use case."""
         await commit(self.session, Boundary.WORK)
         pending, self._pending_jobs = list(self._pending_jobs.values()), {}
         enqueue: Enqueue = self.runtime.enqueue
@@ -279,7 +282,7 @@ async def open_work(
     principal: Principal | None = None,
     request_id: str | None = None,
 ) -> AsyncIterator[Work]:
-    """Work in one account; what is not committed when the block ends never happened."""
+    """Open a unit of work in one account; what isn't committed when the block ends is rolled back."""
     async with runtime.sessions() as session:
         session.info["account_id"] = account_id
         session.info["user_id"] = principal.user_id if principal else None

@@ -1,4 +1,4 @@
-"""What an account's settings may be."""
+"""Validates the settings of an account."""
 
 from functools import lru_cache
 from zoneinfo import available_timezones

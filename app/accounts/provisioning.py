@@ -1,4 +1,4 @@
-"""The first owner of an account, made from the command line: nobody could be signed in yet."""
+"""Creates an account with its first owner, for the command line: there is no member yet who could sign in."""
 
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
@@ -20,7 +20,7 @@ async def create_account(settings: Settings, name: str, email: str, person: str,
     """
     address = normalize_email(email)
     problem = (
-        "Enter a valid e-mail address." if "@" not in address else password_problem(password, address, person)
+        "Enter a valid email address." if "@" not in address else password_problem(password, address, person)
     )
     if problem:
         raise SystemExit(problem)
@@ -29,9 +29,11 @@ async def create_account(settings: Settings, name: str, email: str, person: str,
         async with open_work(runtime, uuid7(), SYSTEM) as work:
             await add_account(work, name, [(address, person, await hash_password(password), "owner")])
             await work.commit()
-            return f"Account {name} ({work.account_id}) made; {address} is its owner."
+            return f"Created account {name} ({work.account_id}). Its owner is {address}."
     except IntegrityError as error:
-        raise SystemExit(f"{address} belongs to somebody already; add them on the Members screen.") from error
+        raise SystemExit(
+            f"{address} already belongs to a user; invite them on the Members screen."
+        ) from error
     finally:
         await runtime.close()
 

@@ -1,4 +1,4 @@
-"""Changing the settings of an account."""
+"""Changes the settings of an account."""
 
 from app.accounts.domain import settings_errors
 from app.accounts.schemas import AccountForm, AccountView

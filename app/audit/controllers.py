@@ -1,4 +1,4 @@
-"""The audit log: who did what, filtered and in pages."""
+"""The Audit screen: who changed what, filtered and in pages."""
 
 from typing import Any
 from uuid import UUID

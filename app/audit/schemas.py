@@ -1,4 +1,4 @@
-"""The audit log as it is shown."""
+"""The Audit page and its entries."""
 
 from datetime import datetime
 from typing import Any

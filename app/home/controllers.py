@@ -1,4 +1,4 @@
-"""The first page after signing in."""
+"""The Overview, the first page after signing in."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ LINKS = (
 
 @get("/", page="home/index.html", guards=[may(Permission.VIEW)], tags=["overview"])
 async def overview(work: NamedDependency[Work]) -> Overview:
-    """Totals of the account, and what needs somebody."""
+    """Totals of the account, and what needs attention."""
     totals = await work.home.totals()
     links = [Link(*line[1:]) for line in LINKS if work.may(line[0])]
     name = work.principal.account_name if work.principal else ""
@@ -37,7 +37,7 @@ def tiles_of(totals: Any) -> list[Tile]:
         Tile("contacts", "Contacts", totals.contacts, "in this account", "/contacts"),
         Tile("workflows", "Live workflows", totals.workflows, "published", "/workflows"),
         Tile(
-            "enrollments", "People on their way", totals.enrollments, doubt, "/enrollments", totals.doubt > 0
+            "enrollments", "Active enrollments", totals.enrollments, doubt, "/enrollments", totals.doubt > 0
         ),
         Tile("jobs", "Jobs", totals.jobs, f"waiting or running, {failed}", "/jobs", totals.failed > 0),
     ]

@@ -1,4 +1,4 @@
-"""What failed, for the overview: the lines of the Jobs page, without what is tried again by itself."""
+"""The failures on the Overview: the lines of the Jobs page, without those that are retried automatically."""
 
 from app.home.schemas import Failure
 from app.operations.failures import failing_now

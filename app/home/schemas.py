@@ -9,7 +9,7 @@ from app.web.actions import Action
 
 
 class Tile(msgspec.Struct):
-    """One number and where it leads; `alarm` when it needs somebody."""
+    """One number and where it leads; `alarm` when it needs attention."""
 
     key: str
     label: str

@@ -1,4 +1,4 @@
-"""Addresses of inbound webhooks: the page that makes them, and the one route that the outside calls."""
+"""Routes of inbound webhooks: the page that creates addresses, the public route that receives deliveries."""
 
 from uuid import UUID
 
@@ -36,7 +36,7 @@ class HookController(Controller):
         name, items = await addresses(work, workflow_id)
         available = []
         for hook in items:
-            for part, label in (("address", "New address" if hook.hint else "Make the address"),
+            for part, label in (("address", "New address" if hook.hint else "Create address"),
                                 ("secret", "New signing secret")):  # fmt: skip
                 available.append(
                     action(

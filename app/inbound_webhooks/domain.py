@@ -1,4 +1,4 @@
-"""What a delivery must be: signatures (Standard Webhooks), and the name that a sender gives it."""
+"""Checks a delivery: its signature (Standard Webhooks), its nesting, and its idempotency key. Pure."""
 
 import base64
 import binascii
@@ -64,7 +64,7 @@ def check_signature(key: bytes, headers: Mapping[str, str], body: bytes, now: da
     # All of them are compared, so that the time taken says nothing.
     matches = [hmac.compare_digest(candidate.encode(), expected) for candidate in signatures.split(" ")]
     if not any(matches):
-        raise BadSignature("webhook-signature does not fit the body and the secret.")
+        raise BadSignature("webhook-signature doesn't match the body and the secret.")
 
 
 def delivery_id(headers: Mapping[str, str]) -> str:
@@ -80,4 +80,4 @@ def key_of(secret: str) -> bytes:
     try:
         return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except binascii.Error as error:
-        raise ValueError("This is no signing secret.") from error
+        raise ValueError("This isn't a valid signing secret.") from error

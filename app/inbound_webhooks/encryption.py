@@ -1,5 +1,7 @@
-"""Secrets that we must be able to read again, encrypted where they are stored. The key is a file beside the
-signing keys: a copy of the database alone opens nothing."""
+"""Encrypts stored secrets that must be read again.
+
+The key is a file beside the signing keys: a copy of the database alone reveals nothing.
+"""
 
 import os
 import secrets

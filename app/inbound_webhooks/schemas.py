@@ -1,4 +1,4 @@
-"""Addresses of inbound webhooks as screens and scripts see them."""
+"""Bodies and pages of inbound webhooks."""
 
 from datetime import datetime
 from typing import Annotated, Literal

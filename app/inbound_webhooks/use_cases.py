@@ -1,4 +1,4 @@
-"""Making addresses of inbound webhooks, and taking what is delivered to them."""
+"""Creates the addresses of inbound webhooks, and turns each delivery into one event."""
 
 import contextlib
 import secrets
@@ -32,9 +32,9 @@ from app.work import Work
 from db.repositories.inbound_webhooks import HookRepository
 
 HINT = 9
-WAITING = "Nobody listens at this address: its workflow is not published with this trigger. Publish it first."
+WAITING = "This address isn't in use: its workflow isn't published with this trigger. Publish it first."
 CLOSED = (
-    "Nobody enters by this address: its workflow lets in only those who matched when it was published. "
+    "This address adds no contacts: its workflow accepts only those that matched when it was published. "
     "Publish it with another audience first."
 )
 
@@ -152,11 +152,11 @@ def _listening(hook: Any) -> InboundWebhook:
 
 def _key(work: Work, hook: Any) -> bytes:
     if hook.signing_secret is None:
-        raise BadSignature("This address has no signing secret yet: make one where the trigger is set up.")
+        raise BadSignature("This address has no signing secret yet. Create one where the trigger is set up.")
     try:
         return unseal(work.runtime.settings.data_dir, hook.signing_secret, hook.id.bytes)
     except Unreadable:
-        raise BadSignature("The signing secret cannot be read any more: make a new one.") from None
+        raise BadSignature("The signing secret can no longer be read. Create a new one.") from None
 
 
 def _read(body: bytes) -> Any:
@@ -165,7 +165,9 @@ def _read(body: bytes) -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid({"": f"The body is not readable JSON: {error}"}) from None
     if too_deep(read):
-        raise Invalid({"": f"The body nests lists and objects more than {DEEPEST} deep: send it flatter."})
+        raise Invalid(
+            {"": f"The body nests lists and objects more than {DEEPEST} levels deep. Send it flatter."}
+        )
     return read
 
 
@@ -182,16 +184,16 @@ async def _contact(work: Work, trigger: InboundWebhook, body: Any) -> UUID:
     if trigger.match == "id":
         contact_id = await _by_id(work, identifier)
         if contact_id is None:
-            raise Invalid({"contact": f"No contact has the id that stands at {where}."})
+            raise Invalid({"contact": f"No contact has the id at {where}."})
         return contact_id
     email = normalize_email(identifier)
     if not email:
-        raise Invalid({"contact": f"There is no e-mail address at {where}."})
+        raise Invalid({"contact": f"There is no email address at {where}."})
     contact = await work.contacts.owner_of("email", email, None)
     if contact is not None:
         return UUID(str(contact.id))
     if not trigger.create:
-        raise Invalid({"contact": f"No contact has the e-mail address that stands at {where}."})
+        raise Invalid({"contact": f"No contact has the email address at {where}."})
     return await _create_contact(work, email)
 
 

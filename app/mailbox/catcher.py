@@ -1,4 +1,4 @@
-"""The demo's mail server: takes every message on loopback and keeps it for the Mailbox screen."""
+"""The demo's mail server: accepts every message on loopback and stores it for the Mailbox screen."""
 
 import asyncio
 import signal
@@ -25,7 +25,7 @@ from db.models import Account, MailboxMessage
 
 ACCOUNT_HEADER = "X-Switchyard-Account"
 TAKEN = "250 Message accepted for delivery"
-UNKNOWN = "550 5.1.1 Nobody here has that address"
+UNKNOWN = "550 5.1.1 No such address here"
 LATER = "451 4.3.0 The mailbox cannot be written now, try again"
 MOST_BYTES = 5_000_000
 log = structlog.get_logger("switchyard.mailbox")

@@ -1,4 +1,4 @@
-"""The Mailbox screen: what the demo's catcher took, so that nobody needs a real mail server to look at it."""
+"""The Mailbox screen: the messages that the demo caught instead of sending them."""
 
 from typing import Any
 from uuid import UUID

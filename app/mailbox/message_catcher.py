@@ -1,4 +1,4 @@
-"""The demo's provider of SMS and chat messages: takes them by HTTP on loopback, for the Mailbox screen."""
+"""The demo's SMS and chat provider: accepts messages by HTTP on loopback, for the Mailbox screen."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -54,13 +54,13 @@ from app.web.guards import count_network, in_person, may
 from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
 
-DEAD = "This link was used already or is too old. Ask for a new one on the sign-in page."
+DEAD = "This link was already used or has expired. Request a new one on the sign-in page."
 MANAGE = Permission.MANAGE_MEMBERS
 ABOUT = {
     Role.OWNER: "Everything, the account's settings too",
     Role.ADMIN: "Everything but the account's settings",
     Role.OPERATOR: "Contacts, imports, drafts, enrollments and jobs",
-    Role.VIEWER: "Looks, changes nothing",
+    Role.VIEWER: "Sees everything, changes nothing",
 }
 
 

@@ -1,4 +1,4 @@
-"""Who may change whom, and what a token may be given. Pure."""
+"""Who may change which role, and which scopes a token may have. Pure."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ LABELS: dict[Permission, str] = {
     Permission.IMPORT_CONTACTS: "Import contacts",
     Permission.EDIT_WORKFLOWS: "Draft workflows",
     Permission.PUBLISH_WORKFLOWS: "Publish, pause and archive workflows",
-    Permission.STEER_ENROLLMENTS: "Enroll people and steer them",
+    Permission.STEER_ENROLLMENTS: "Enroll contacts and control their enrollments",
     Permission.RUN_JOBS: "Retry and cancel jobs",
     Permission.VIEW_AUDIT: "See the audit log",
     Permission.MANAGE_MEMBERS: "Invite and remove members, change roles",
@@ -21,16 +21,16 @@ RANK = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2, Role.OWNER: 3}
 
 
 def may_give(own: Role, role: Role) -> bool:
-    """Nobody makes anybody more than they are themselves."""
+    """Whether a member with the role `own` may assign `role`: never a higher one than their own."""
     return RANK[role] <= RANK[own]
 
 
 def role_refusal(own: Role, old: Role, new: Role | None, owners: int) -> str:
     """Why a member's role may not become `new` (None removes the member), in a sentence; "" when it may."""
     if not may_give(own, old) or (new is not None and not may_give(own, new)):
-        return "Only an owner may change what an owner is, or make somebody one."
+        return "Only an owner can change an owner's role or make someone an owner."
     if old is Role.OWNER and new is not Role.OWNER and owners < 2:
-        return "An account needs an owner: make somebody else one first."
+        return "An account needs an owner. Make another member an owner first."
     return ""
 
 
@@ -41,7 +41,7 @@ def scope_problem(scopes: Iterable[str], role: Role) -> str:
         return "Choose at least one."
     if unknown := requested - {permission.value for permission in Permission}:
         valid = ", ".join(permission.value for permission in Permission)
-        return f"There is no such scope: {', '.join(sorted(unknown))}. Scopes are {valid}."
+        return f"Unknown scope: {', '.join(sorted(unknown))}. Scopes are {valid}."
     if requested - mine:
-        return f"Your own role does not allow: {', '.join(sorted(requested - mine))}."
+        return f"Your role doesn't allow: {', '.join(sorted(requested - mine))}."
     return ""

@@ -1,4 +1,4 @@
-"""Routes of invitations: withdrawn and sent again by managers, accepted by the invited person."""
+"""Routes of invitations: managers withdraw and resend them, invited people accept them."""
 
 from uuid import UUID
 

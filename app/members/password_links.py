@@ -1,5 +1,8 @@
-"""Links to choose a password: single use, hashed at rest, sent by e-mail only. Who can read the mailbox
-owns the address; shown to whoever invites, a link would let them take an address that is not theirs."""
+"""Links to choose a password: single use, hashed at rest, sent by email only.
+
+A person who can read the mailbox owns the address. Shown to the inviter, a link would let them take an
+address that isn't theirs.
+"""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -31,7 +34,7 @@ async def send_invitation(
     name, user_id, account = member.name, member.user_id, inviter.account_name
     link = await new_link(directory, base_url, user_id, INVITATION_HOURS)
     text = (
-        f"Hello {name},\n\nyou are now a member of {account} in Switchyard. Choose a password here:\n\n"
+        f"Hello {name},\n\nYou are now a member of {account} in Switchyard. Choose a password here:\n\n"
         f"{link}\n\n"
         f"The link works once and for {INVITATION_HOURS} hours.\n"
     )
@@ -46,9 +49,9 @@ async def send_reset(directory: AuthLookup, mailer: Mailer, base_url: str, addre
         return
     link = await new_link(directory, base_url, person.user_id, RESET_HOURS)
     text = (
-        f"Hello {person.name},\n\nsomebody asked for a new password for this address. If it was you, "
-        f"choose one here:\n\n{link}\n\nThe link works once and for one hour. If it was not you, there is "
-        "nothing to do.\n"
+        f"Hello {person.name},\n\nSomeone requested a new password for this email address. If it was you, "
+        f"choose one here:\n\n{link}\n\nThe link works once and for one hour. If it wasn't you, ignore "
+        "this email.\n"
     )
     account = person.memberships[0].account_id if person.memberships else None
     await send_email(mailer, person.email, "Choose a new password", text, account)

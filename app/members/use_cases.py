@@ -26,7 +26,7 @@ HINT = 8
 
 
 async def members(work: Work) -> list[MemberView]:
-    """Everybody in the account, by name."""
+    """The members of the account, by name."""
     me = work.principal.user_id if work.principal else None
     rows = await work.members.rows()
     return [
@@ -158,12 +158,12 @@ async def revoke_token(work: Work, token_id: UUID) -> str:
 
 
 def role_of(work: Work) -> Role:
-    """The role of whoever acts; a command on the server acts as an owner."""
+    """The role of the actor; a command on the server acts as an owner."""
     return work.principal.role if work.principal else Role.OWNER
 
 
 def person_of(work: Work) -> Principal:
-    """Who acts. Raises `Forbidden` for a job."""
+    """The signed-in person. Raises `Forbidden` for a job."""
     if work.principal is None:
         raise Forbidden("Only a person may do this.")
     return work.principal

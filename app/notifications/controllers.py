@@ -1,4 +1,4 @@
-"""Screens of notifications: everybody sees their own."""
+"""The Notifications screen. Each member sees only their own."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What a member is told, as it is shown."""
+"""The Notifications page."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Reading what one is told. Nobody else sees it, so that it is no matter of the audit."""
+"""Marks notifications as read. Only their own member sees them, so the audit log leaves them out."""
 
 from uuid import UUID
 

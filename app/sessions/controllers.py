@@ -1,4 +1,4 @@
-"""Signing in and out, switching accounts, and the list of one's sessions."""
+"""Routes for signing in and out, switching accounts, and listing one's own sessions."""
 
 from typing import Any
 from uuid import UUID
@@ -25,12 +25,13 @@ from app.web.actions import Action, action, actions, fields_of
 from app.web.auth import local_path
 from app.web.content_negotiation import header
 from app.web.cookies import set_cookies
+from app.web.formatting import plural
 from app.web.guards import count_network, in_person
 from app.web.negotiate import Request, Saved
 from app.web.tokens import LIFETIME_SECONDS
 from app.work import Principal, Work, open_work
 
-WRONG = "The e-mail or the password is not right."
+WRONG = "The email or the password is wrong."
 
 
 class SignInController(Controller):
@@ -106,7 +107,7 @@ class SessionController(Controller):
         state, me = request.app.state, person_of(work)
         target = await state.identity.directory.by_session(me.session_id, data.account_id)
         if target is None:
-            raise NotFound("account", "You are in no such account.")
+            raise NotFound("account", "You don't belong to that account.")
         await switch_account(work, target)
         state.identity.forget()
         answer = signed_in_as(request, target)
@@ -119,7 +120,7 @@ class SessionController(Controller):
         """Ends all your sessions but this one."""
         count = await end_other_sessions(work)
         request.app.state.identity.forget()
-        return Saved(None, see="/sessions", note=f"Ended {count}.")
+        return Saved(None, see="/sessions", note=f"Ended {plural(count, 'session')}.")
 
     @post("/{session_id:uuid}/revocation", guards=[in_person])
     async def end(
@@ -134,6 +135,6 @@ class SessionController(Controller):
 def signed_in_as(request: Request, me: Principal) -> SignedIn:
     """A fresh token and where it leads."""
     if me.session_id is None:
-        raise NotAuthorizedException("Only a session has a token like that.")
+        raise NotAuthorizedException("Only a session can get a token.")
     token = request.app.state.tokens.issue(me.user_id, me.session_id, me.account_id)
     return SignedIn(token, LIFETIME_SECONDS, me.session_id, me.account_id, me.account_name, me.role)

@@ -1,4 +1,4 @@
-"""The people of the demo, shown on its sign-in page and nowhere else."""
+"""The demo's sign-ins, shown on its sign-in page and nowhere else."""
 
 from app.permissions import Role
 from app.sessions.schemas import DemoPerson

@@ -1,4 +1,4 @@
-"""What a browser calls itself, in words. Pure."""
+"""Names a browser and its system from a User-Agent. Pure."""
 
 BROWSERS = (
     ("Edg/", "Edge"),

@@ -1,4 +1,4 @@
-"""What the gate needs to know about sessions and tokens, as principals with today's permissions."""
+"""Loads the principal of a session or token, with the permissions it has now."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Signing in, and the list of where one is signed in."""
+"""Bodies and pages of signing in and of the list of sessions."""
 
 from datetime import datetime
 from typing import Annotated

@@ -1,7 +1,9 @@
-"""Signing in slowly for who guesses. Nobody can lock somebody else out: one network's guesses at an
-address are refused, guesses from many networks only wait.
+"""Limits sign-in attempts without letting an attacker lock out a member.
 
-A network is counted before the body of its request is read (`before_body`), an email address after it."""
+Too many attempts on one address from one network are refused; attempts on one address from many networks are
+only slowed down. A network is counted before the body of its request is read (`before_body`), an address
+after it.
+"""
 
 import asyncio
 from typing import Any

@@ -1,1 +1,1 @@
-"""The unsubscribe link of emails: made by the worker, followed without signing in."""
+"""The unsubscribe link of emails: the worker writes it, and it opens without signing in."""

@@ -1,4 +1,4 @@
-"""The address of an unsubscribe link (RFC 8058): looking changes nothing, one POST unsubscribes."""
+"""The page of an unsubscribe link (RFC 8058): opening it changes nothing, one POST unsubscribes."""
 
 from uuid import UUID
 

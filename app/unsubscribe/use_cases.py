@@ -1,4 +1,4 @@
-"""Denying email consent by a link."""
+"""Denies email consent through an unsubscribe link."""
 
 from typing import Any
 from uuid import UUID
@@ -24,7 +24,7 @@ async def unsubscribe(work: Work, contact_id: UUID) -> None:
 
 
 async def _deny(work: Work, contact: Any) -> None:
-    """Changes, notes and tells it as any other change of a field."""
+    """Updates the field with an audit entry and an event, like any other change."""
     if contact.email_consent == DENIED:
         return
     await work.contacts.change(contact.id, {FIELD: DENIED}, work.now)

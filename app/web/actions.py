@@ -1,4 +1,4 @@
-"""What a signed-in person may do here: one list that draws the buttons and is the JSON `actions`."""
+"""The actions that a member may take on a page: one list draws the buttons and is the JSON `actions`."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""The web kit put together: everything around the routes, in the order of the gates."""
+"""Builds the Litestar app: the routes, and the web kit around them in the order of the request's checks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The second and third gate: who is calling (401), and how often their account calls (429)."""
+"""Authentication (401) and the rate limit of each account (429), as middleware."""
 
 import time
 from collections.abc import Hashable
@@ -26,7 +26,7 @@ REMEMBERED = 4096
 
 
 class Directory(Protocol):
-    """Looks people up before a tenant is known, through listed definer functions. Digests are SHA-256."""
+    """Looks users up before the account is known, through definer functions. Digests are SHA-256."""
 
     async def by_session(self, session_id: UUID, account_id: UUID) -> Principal | None:
         """Who a live session belongs to, with the role in that account as it is now."""
@@ -42,14 +42,14 @@ class Directory(Protocol):
 
 
 class Identity:
-    """Reads credentials. What it learns it believes for a second at most, and forgets when told to."""
+    """Reads credentials. A principal is cached for at most one second, or until `forget`."""
 
     def __init__(self, directory: Directory, tokens: Tokens, cookies: Cookies) -> None:
         self.directory, self.tokens, self.cookies = directory, tokens, cookies
         self._principals: dict[Hashable, tuple[float, Principal]] = {}
 
     def forget(self) -> None:
-        """A session ended or a role changed: the next request reads again."""
+        """Empties the cache, after a session ended or a role changed."""
         self._principals.clear()
 
     async def principal(self, scope: Scope) -> Principal:
@@ -70,7 +70,7 @@ class Identity:
             token_digest, await self.directory.by_access_token(token_digest)
         )
         if principal is None:
-            raise BadToken("The token is not known, has expired or was revoked.")
+            raise BadToken("The token is unknown, has expired or was revoked.")
         return principal
 
     async def _session(self, token: str) -> Principal:
@@ -82,7 +82,7 @@ class Identity:
         return principal
 
     async def _cookie(self, scope: Scope) -> Principal:
-        """The token in the cookie; when only time is wrong with it, the session's secret renews it."""
+        """The principal of the token in the cookie; the session secret renews a token that only expired."""
         token, secret = self.cookies.read(scope)
         problem = BadToken("You are not signed in.", renewable=True)
         if token:
@@ -153,13 +153,13 @@ def path_and_query(scope: Scope) -> str:
 
 
 def local_path(target: str) -> str:
-    """`target` when it is a path on this site, else "/": nobody is redirected to another one."""
+    """`target` when it is a path on this site, else "/", so that no link redirects to another site."""
     plain = target.isprintable() and "\\" not in target
     return target if plain and target.startswith("/") and not target.startswith("//") else "/"
 
 
 class LimitRate(ASGIMiddleware):
-    """At most so many requests for each account and minute."""
+    """Limits the requests of each account per minute."""
 
     scopes = (ScopeType.HTTP,)
 

@@ -1,7 +1,8 @@
-"""How large a body may be, by the type of its content, and the checks that come before decoding.
+"""How large a body may be, by content type, and the checks before decoding.
 
 A route that needs more declares it: `@post(limits=BodyLimits(form=1_000_000, fields=10_000))`. The checks
-search and count bytes; they build nothing, so their cost is that of reading the body once."""
+search and count bytes; they build nothing, so they cost about as much as reading the body once.
+"""
 
 import re
 from array import array

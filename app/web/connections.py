@@ -1,8 +1,9 @@
-"""The guard of every connection, below HTTP: deadlines for slow clients and a limit of connections for each.
+"""Guards every connection below HTTP: deadlines for slow clients and a limit of connections per client.
 
-uvicorn ends a connection that idles between requests. This protocol adds what it leaves open: a deadline for
-the head of a request, a lowest speed for its body and for reading the answer, a largest head, and how many
-connections one client may hold. `guarded` makes the class that `uvicorn.run(http=…)` takes."""
+uvicorn ends a connection that idles between requests. `GuardedProtocol` adds a deadline for the head of a
+request, a minimum speed for its body and for reading the answer, a maximum head size, and how many
+connections one client may hold. `guarded_protocol` makes the class that `uvicorn.run(http=…)` takes.
+"""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What a client asks for and what it sends, read from the raw headers: no parsing on the common paths."""
+"""What a client accepts and sends, read from the raw headers without parsing on the common paths."""
 
 import re
 from collections.abc import Iterable

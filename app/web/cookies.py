@@ -1,4 +1,4 @@
-"""The two cookies of a browser: the token, and the secret of the session that renews it."""
+"""The two cookies of a browser: the token, and the session secret that renews it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The first gate: who may call from a browser. No hidden form tokens are needed behind it."""
+"""Which origins may call from a browser (CSRF and CORS). No hidden form tokens are needed."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ class Origins:
             return ""
         origin = content_negotiation.header(scope, b"origin").lower()
         if origin and origin not in self.allowed:
-            return "This origin may not call here."
+            return "This origin isn't allowed to call here."
         if scope["method"] not in content_negotiation.UNSAFE or origin:
             return ""
         site = content_negotiation.header(scope, b"sec-fetch-site")
@@ -42,7 +42,7 @@ class Origins:
         return ""
 
     def preflight(self, scope: Any) -> dict[str, str] | None:
-        """The headers that answer a preflight; None when the request is none."""
+        """The headers that answer a preflight; None when the request isn't one."""
         requested_method = content_negotiation.header(scope, b"access-control-request-method")
         if scope["method"] != "OPTIONS" or not requested_method:
             return None

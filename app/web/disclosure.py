@@ -1,7 +1,8 @@
-"""What the answer to a change may contain: only data that the caller could also read.
+"""Limits the answer to a change to data that the caller may also read.
 
-A permission to write is no permission to read. The struct that an answer holds is the struct of a page;
-whoever may not open that page gets the status and `Location` without a body."""
+Permission to write does not include permission to read. The struct that an answer holds is the struct of a
+page; a caller who may not open that page gets the status and `Location` without a body.
+"""
 
 from typing import Any
 

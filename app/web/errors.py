@@ -1,4 +1,4 @@
-"""Answers for everything that goes wrong: problem+json, a page, or the form again with what was typed."""
+"""Answers to errors: problem+json, an error page, or the form again with the submitted values."""
 
 from html import escape
 from typing import Any

@@ -1,8 +1,10 @@
-"""Form text as the nested builtins that a type expects: forms know names and texts, types the rest.
+"""Decodes a form into the nested dicts and lists that a type expects.
 
-The names of a form become a tree once; lifting walks tree and type together, so that the work grows with the
-length of the form and not with its square. The hidden field `inputs` names check boxes and lists of the form:
-a named one of which nothing was sent is off or empty, where without it it is absent."""
+The entry points are `decode_form` and `decode_form_strictly`. The names of a form are first split into a
+tree; decoding walks tree and type together, so the work grows with the length of the form and not with its
+square. The hidden field `inputs` names the check boxes and lists of the form: a listed one that was not sent
+is off or empty; without `inputs` it is absent.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache

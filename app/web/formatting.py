@@ -1,4 +1,4 @@
-"""Values in words, for templates: numbers, sizes, times. Pure, and cheap enough for table cells."""
+"""Formats numbers, sizes, times and durations for templates. Pure and cheap enough for table cells."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo

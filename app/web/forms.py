@@ -1,4 +1,4 @@
-"""Bodies into structs: JSON strictly, forms leniently into the same struct, every error at once."""
+"""Decodes request bodies into structs: JSON strictly, forms leniently, with all errors at once."""
 
 from typing import Any
 

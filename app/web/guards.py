@@ -1,4 +1,4 @@
-"""The fourth gate: what one may do (403). Every route names one of these, or is `public=True`."""
+"""Permission checks (403). Every route names one of these guards or is `public=True`."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,27 +15,27 @@ Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitab
 
 
 def may(permission: Permission) -> Guard:
-    """Lets pass who has the permission in the current account."""
+    """A guard that requires the permission in the current account."""
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         me: Principal = connection.scope["auth"]
         if permission not in me.permissions:
             who = "This token" if me.token_id else f"The role {me.role} in {me.account_name}"
-            raise Forbidden(f"{who} may not do this: it takes {permission.value}.")
+            raise Forbidden(f"{who} isn't allowed to do this. It takes the permission {permission.value}.")
 
     guard.permission = permission  # type: ignore[attr-defined]  # -- the route policy is read from here
     return guard
 
 
 async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Lets pass anybody who is signed in: for what everybody may do about themselves."""
+    """Requires a signed-in caller and no permission: for what members do about themselves."""
 
 
 async def in_person(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Lets pass a signed-in person, but no personal access token: sessions, passwords and tokens
-    are not for scripts that were given a part of a role."""
+    """Requires a signed-in person and refuses personal access tokens: a script with part of a role must not
+    manage sessions, passwords and tokens."""
     if connection.scope["auth"].token_id is not None:
-        raise Forbidden("A personal access token may not do this. Sign in.")
+        raise Forbidden("A personal access token can't do this. Sign in.")
 
 
 async def count_network(request: Request) -> None:

@@ -1,5 +1,7 @@
-"""One line for each event: JSON for machines, columns for people. Tracebacks without the values of variables,
-which would write passwords and other people's data into the log, and every line without secrets."""
+"""Logging: JSON for machines, columns for people.
+
+Tracebacks hold no values of variables, which could be passwords or personal data, and every line is redacted.
+"""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""Numbers for Prometheus. Labels are routes and states, never accounts or people."""
+"""Prometheus metrics of the web server. Labels are routes and states, never accounts or contacts."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

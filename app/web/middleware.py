@@ -1,4 +1,4 @@
-"""Around every answer, whatever made it: request id, origin gate, HEAD, headers, access log, metrics."""
+"""The outermost middleware: request id, origin check, HEAD, security headers, access log, metrics."""
 
 import ipaddress
 import time
@@ -153,8 +153,8 @@ def network(scope: Any, hops: int) -> str:
 
 
 def client_of(address: str) -> str:
-    """Whom an address belongs to, for counting: the /64 of IPv6, of which a client has all addresses, the
-    IPv4 address inside an IPv6 one, anything else as it is."""
+    """The key that counts a client: the /64 of an IPv6 address, since one client has all of it; the IPv4
+    address inside an IPv6 one; any other address as it is."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

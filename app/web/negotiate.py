@@ -40,7 +40,7 @@ class UnsupportedMedia(HTTPException):
 
 
 class ClientGone(HTTPException):
-    """The client closed the connection before its body was complete: nobody reads the answer."""
+    """The client closed the connection before its body was complete, so no answer is read."""
 
     status_code = 499
 

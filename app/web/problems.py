@@ -1,4 +1,4 @@
-"""The one exception table: what each refusal or fault means in HTTP (RFC 9457); it gives nothing away."""
+"""Maps each exception to a problem document (RFC 9457). Answers never contain internal details."""
 
 import socket
 from collections.abc import Iterator
@@ -35,11 +35,11 @@ CODES = {
 }
 BUSY = (503, "The database is busy. Nothing was saved; try again.")
 GONE = (503, "The database cannot be reached. Nothing was saved; try again.")
-UNTEXT = (422, "A text holds a character that cannot be stored. Nothing was saved.")
+UNTEXT = (422, "The text contains a character that can't be stored. Nothing was saved.")
 STATES = {
-    "23505": (409, "There is already one like that. Nothing was saved."),
-    "23503": (409, "Something that this refers to is in use or gone. Nothing was saved."),
-    "23502": (422, "Something that is needed is missing. Nothing was saved."),
+    "23505": (409, "This already exists. Nothing was saved."),
+    "23503": (409, "Something this refers to is in use or was deleted. Nothing was saved."),
+    "23502": (422, "A required value is missing. Nothing was saved."),
     "23514": (422, "A value is not one of those allowed. Nothing was saved."),
     "22001": (422, "A text is too long. Nothing was saved."),
     "22003": (422, "A number is too large. Nothing was saved."),
@@ -140,8 +140,13 @@ def _summary(errors: dict[str, str]) -> str:
         return errors[""]
     if all(name.partition(".")[0] in CONDITIONS for name in errors):
         return " ".join(dict.fromkeys(errors.values()))
-    named = ", ".join(name or "the form" for name in errors)
-    return f"Put right: {named}."
+    return f"Please correct: {', '.join(_readable(name) for name in errors)}."
+
+
+def _readable(name: str) -> str:
+    """A field's name for people: `rows.2.first_name` as "rows 3 first name"."""
+    parts = [str(int(part) + 1) if part.isdecimal() else part for part in name.split(".")]
+    return " ".join(parts).replace("_", " ") or "the form"
 
 
 def _database(error: Exception) -> Problem | None:
@@ -153,7 +158,9 @@ def _database(error: Exception) -> Problem | None:
         if isinstance(cause, NotFoundError):
             return _problem(404, NotFound().message)
         if isinstance(cause, StaleDataError):
-            return _problem(409, "Somebody changed this at the same time. Nothing was saved; open it again.")
+            return _problem(
+                409, "Someone else changed this at the same time. Nothing was saved; open it again."
+            )
         if (state and state.startswith(DOWN)) or _unreachable(cause):
             return _problem(*GONE)
     return None

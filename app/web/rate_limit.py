@@ -1,7 +1,8 @@
-"""How often an account may call: one Lua script in Redis decides for all processes, atomically (GCRA).
+"""Rate limits: one Lua script in Redis decides for all processes, atomically (GCRA).
 
-When Redis does not answer within 100 ms a breaker opens and each process decides for itself, with the same
-arithmetic; that is counted, and said in the log once per half minute."""
+When Redis does not answer within 100 ms, a circuit breaker opens and each process decides for itself, with
+the same arithmetic. That is counted, and logged once per half minute.
+"""
 
 import asyncio
 import math

@@ -1,5 +1,8 @@
-"""Signing keys (RS256): made on the first run, named by their RFC 7638 thumbprint, rotated without signing
-anybody out: the newest signs, every key that is still there verifies."""
+"""The RS256 keys that sign tokens, named by their RFC 7638 thumbprint.
+
+The first run creates a key. The newest key signs and every key in the folder verifies, so a rotation signs
+no member out.
+"""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Spans on their way to the collector, without secrets; imported only where traces are sent."""
+"""Exports spans without secrets. Imported only where traces are sent."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

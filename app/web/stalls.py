@@ -1,8 +1,8 @@
-"""Answer 503 when PostgreSQL stands still, and wait when it only works.
+"""Answers 503 when PostgreSQL stops responding, but waits for a query that is only slow.
 
-A read without an answer after a second asks whether the database answers a new connection; all reads that
-wait share one question. Where it does not, the read ends with 503. A slow query of a living database goes on.
-Writes are left alone: whether an interrupted one was saved cannot be known.
+A read without an answer after a second checks whether the database answers a new connection; all waiting
+reads share one check. If it does not answer, the read ends with 503. Writes are left alone, because it is
+unknown whether an interrupted write was saved.
 """
 
 import asyncio

@@ -1,5 +1,8 @@
-"""Static files: small, kept in memory, named by content. `asset("css/app.css")` gives `…?v=hash`, which a
-browser may keep for ever; the bare name is checked again by ETag."""
+"""Static files, kept in memory and versioned by content.
+
+`asset("css/app.css")` gives `…?v=hash`, which a browser may cache forever; the bare name is revalidated by
+ETag.
+"""
 
 import hashlib
 import mimetypes

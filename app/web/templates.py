@@ -1,4 +1,4 @@
-"""Jinja: escaped, strict about names, and knowing who is signed in."""
+"""Renders Jinja templates: escaped, strict about names, with the navigation of the signed-in member."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -80,11 +80,11 @@ class Tokens:
         except jwt.InvalidTokenError as error:
             raise BadToken("The token is not a JSON Web Token.") from error
         if header.get("alg") != ALGORITHM:
-            raise BadToken("The token is not signed in the way that we sign.")
+            raise BadToken("The token is signed with the wrong algorithm.")
         kid = header.get("kid")
         key = self.keys.find(kid) if isinstance(kid, str) else None
         if key is None:
-            raise BadToken("The token is signed with a key that is not known here.", renewable=True)
+            raise BadToken("The token is signed with an unknown key.", renewable=True)
         try:
             raw = jwt.decode(
                 token,

@@ -1,6 +1,7 @@
-"""OpenTelemetry spans around requests, when OTEL_EXPORTER_OTLP_ENDPOINT is set; nothing otherwise.
+"""OpenTelemetry spans around requests, when OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
-Every span leaves through `RedactingExporter`, whatever made it."""
+Every span is exported through `RedactingExporter`.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

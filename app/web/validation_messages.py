@@ -1,4 +1,4 @@
-"""What is wrong with a body, all fields at once, in words that say what to do."""
+"""Says what is wrong with a body: all fields at once, each with what to do."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"Expected `str` of length >= 1$", "Fill this in."),
     (r"Expected `str` of length >= (\d+)", "Use at least {0} characters."),
     (r"Expected `str` of length <= (\d+)", "Use at most {0} characters."),
-    (r"Expected `str` matching regex .*", "This is not in the expected form."),
+    (r"Expected `str` matching regex .*", "This isn't in the expected format."),
     (r"Expected `array` of length >= 1$", "Choose at least one."),
     (r"Expected `array` of length >= (\d+)", "Give at least {0}."),
     (r"Expected `array` of length <= (\d+)", "Give at most {0}."),
@@ -34,10 +34,10 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"(?:Invalid RFC3339 encoded |Expected `)datetime.*", "Enter a date and time: 2026-11-24T09:30:00Z."),
     (r"(?:Invalid RFC3339 encoded |Expected `)date.*", "Enter a date: 2026-11-24."),
     (r"(?:Invalid RFC3339 encoded |Expected `)time.*", "Enter a time: 09:30:00."),
-    (r"(?:Invalid UUID|Expected `uuid.*)", "This is not an id."),
+    (r"(?:Invalid UUID|Expected `uuid.*)", "This isn't a valid id."),
     (r"Object missing required field `(.+)`", "The field {0} is missing."),
     (r"Object contains unknown field `(.+)`", "There is no field {0}; leave it out."),
-    (r"Invalid value ['\"](.{1,60}).*['\"]", "There is no “{0}” here. Choose one of those listed."),
+    (r"Invalid value ['\"](.{1,60}).*['\"]", "“{0}” isn't one of the choices. Choose one of those listed."),
     (r"Expected `str.*`, got `null`", "Fill this in."),
     (r"Expected `str.*`, got .*", "Send text."),
 )

@@ -118,7 +118,7 @@ async def test_twenty_errors_at_most_and_that_there_are_more(
     if shape is JSON:
         assert len(answer.json()["errors"]) == 20
     few = await client.post("/things", headers=JSON | AS_JSON, content=b'{"x":1}')
-    assert few.json()["detail"] == "Put right: name, x."
+    assert few.json()["detail"] == "Please correct: name, x."
 
 
 async def test_a_body_that_is_refused_anyway_is_never_read(kit: Kit) -> None:

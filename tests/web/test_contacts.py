@@ -222,7 +222,7 @@ async def test_a_wrong_address_is_422(world: World, query: str) -> None:
         for headers in (JSON, HTML):
             answer = await client.get(f"/contacts?{query}", headers=headers)
             assert answer.status_code == 422
-            assert "Put right: f" not in answer.text
+            assert "Please correct: f" not in answer.text
 
 
 async def test_bulk_tags_by_ids_and_by_filter(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

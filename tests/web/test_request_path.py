@@ -224,7 +224,7 @@ async def test_an_access_token_does_what_its_scopes_say(tmp_path: Path) -> None:
     refused = await send(kit, "POST", "/things", headers=headers, json={"name": "Bo"})
     assert (refused.status_code, refused.json()["detail"]) == (
         403,
-        "This token may not do this: it takes contacts:edit.",
+        "This token isn't allowed to do this. It takes the permission contacts:edit.",
     )
     assert (await send(kit, "GET", "/things/mine", headers=headers)).status_code == 403
     assert (

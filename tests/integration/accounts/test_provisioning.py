@@ -11,7 +11,7 @@ PASSWORD = "a long enough pass phrase"
 
 async def test_the_first_owner_can_sign_in_and_is_audited(world: World, settings: Settings) -> None:
     message = await create_account(settings, "Initech", "First@Initech.example", "Fay", PASSWORD)
-    assert "first@initech.example is its owner" in message
+    assert "Its owner is first@initech.example" in message
     rows = await world.sql(
         "select a.id, m.role from accounts a join memberships m on m.account_id = a.id "
         "join users u on u.id = m.user_id where u.email = 'first@initech.example'"
@@ -26,7 +26,7 @@ async def test_the_first_owner_can_sign_in_and_is_audited(world: World, settings
 @pytest.mark.parametrize(
     ("email", "password", "sentence"),
     [
-        ("nobody", PASSWORD, "valid e-mail"),
+        ("nobody", PASSWORD, "valid email"),
         ("weak@initech.example", "short", "12"),
     ],
 )
@@ -39,6 +39,6 @@ async def test_a_refusal_is_one_sentence(
 
 async def test_an_address_that_is_taken_makes_nothing(world: World, settings: Settings) -> None:
     taken = (await world.person()).email
-    with pytest.raises(SystemExit, match="belongs to somebody"):
+    with pytest.raises(SystemExit, match="already belongs to a user"):
         await create_account(settings, "Never made", taken, "Fay", PASSWORD)
     assert await world.sql("select 1 from accounts where name = 'Never made'") == []
