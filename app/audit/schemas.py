@@ -30,7 +30,7 @@ PAGES = {
 }
 
 
-class Change(msgspec.Struct):
+class FieldChange(msgspec.Struct):
     """One field, from what to what."""
 
     field: str
@@ -49,7 +49,7 @@ class AuditEntry(msgspec.Struct):
     action: str
     subject_kind: str
     subject_id: str
-    changes: list[Change]
+    changes: list[FieldChange]
     request_id: str | None = None
     href: str = ""
 
@@ -69,10 +69,10 @@ class AuditList(msgspec.Struct):
     actions: list[Action]
 
 
-def changes_of(stored: dict[str, Any]) -> list[Change]:
+def changes_of(stored: dict[str, Any]) -> list[FieldChange]:
     """The stored changes, each `[before, after]`, by field name."""
-    changes: list[Change] = []
+    changes: list[FieldChange] = []
     for field, pair in sorted(stored.items()):
         before, after = pair if isinstance(pair, list) and len(pair) == 2 else (None, pair)
-        changes.append(Change(field, before, after))
+        changes.append(FieldChange(field, before, after))
     return changes

@@ -6,7 +6,7 @@ from litestar import get
 from litestar.di import NamedDependency
 
 from app.home.pages import failures
-from app.home.schemas import Link, Overview, Tile
+from app.home.schemas import Link, Overview, OverviewTile
 from app.permissions import Permission
 from app.web.guards import may
 from app.work import Work
@@ -29,15 +29,17 @@ async def overview(work: NamedDependency[Work]) -> Overview:
     return Overview(name, tiles_of(totals), await failures(work), links, [])
 
 
-def tiles_of(totals: Any) -> list[Tile]:
+def tiles_of(totals: Any) -> list[OverviewTile]:
     """The totals as tiles."""
     failed = "none failed" if not totals.failed else f"{totals.failed:,} failed"
     doubt = "nothing in doubt" if not totals.doubt else f"{totals.doubt:,} in doubt"
     return [
-        Tile("contacts", "Contacts", totals.contacts, "in this account", "/contacts"),
-        Tile("workflows", "Live workflows", totals.workflows, "published", "/workflows"),
-        Tile(
+        OverviewTile("contacts", "Contacts", totals.contacts, "in this account", "/contacts"),
+        OverviewTile("workflows", "Live workflows", totals.workflows, "published", "/workflows"),
+        OverviewTile(
             "enrollments", "Active enrollments", totals.enrollments, doubt, "/enrollments", totals.doubt > 0
         ),
-        Tile("jobs", "Jobs", totals.jobs, f"waiting or running, {failed}", "/jobs", totals.failed > 0),
+        OverviewTile(
+            "jobs", "Jobs", totals.jobs, f"waiting or running, {failed}", "/jobs", totals.failed > 0
+        ),
     ]

@@ -8,7 +8,7 @@ import msgspec
 from app.web.actions import Action
 
 
-class Tile(msgspec.Struct):
+class OverviewTile(msgspec.Struct):
     """One number and where it leads; `alarm` when it needs attention."""
 
     key: str
@@ -43,7 +43,7 @@ class Link(msgspec.Struct):
 
 class Overview(msgspec.Struct):
     account_name: str
-    tiles: list[Tile]
+    tiles: list[OverviewTile]
     failures: list[Failure]
     links: list[Link]
     actions: list[Action]

@@ -23,19 +23,19 @@ SENDER = "Switchyard"
 log = structlog.get_logger("switchyard.mailbox")
 
 
-class Sms(msgspec.Struct, forbid_unknown_fields=True):
+class SmsMessage(msgspec.Struct, forbid_unknown_fields=True):
     to: Annotated[str, Meta(min_length=1)]
     body: str
 
 
-class Chat(msgspec.Struct, forbid_unknown_fields=True):
+class ChatMessage(msgspec.Struct, forbid_unknown_fields=True):
     channel: Annotated[str, Meta(min_length=1)]
     text: str
 
 
-KINDS: dict[str, tuple[str, type[Sms] | type[Chat]]] = {
-    "/sms/messages": ("sms", Sms),
-    "/chat/messages": ("chat", Chat),
+KINDS: dict[str, tuple[str, type[SmsMessage] | type[ChatMessage]]] = {
+    "/sms/messages": ("sms", SmsMessage),
+    "/chat/messages": ("chat", ChatMessage),
 }
 
 
@@ -80,13 +80,15 @@ class MessageCatcher:
             return 503, "The mailbox cannot be written now, try again."
         return (202, "Taken.") if stored else (422, "X-Switchyard-Account names no account.")
 
-    async def keep(self, channel: str, message: Sms | Chat, headers: dict[str, str]) -> bool:
+    async def keep(self, channel: str, message: SmsMessage | ChatMessage, headers: dict[str, str]) -> bool:
         """Stored under the account that the header names; False when there is none."""
         try:
             account_id = UUID(headers.get("x-switchyard-account", ""))
         except ValueError:
             return False
-        to, text = (message.to, message.body) if isinstance(message, Sms) else (message.channel, message.text)
+        to, text = (
+            (message.to, message.body) if isinstance(message, SmsMessage) else (message.channel, message.text)
+        )
         shown = {name: value for name, value in headers.items() if name != "authorization"}
         async with open_work(self.runtime, account_id, SYSTEM) as work:
             if await work.session.scalar(select(Account.id).where(Account.id == account_id)) is None:

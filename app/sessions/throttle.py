@@ -12,7 +12,7 @@ from litestar.exceptions import TooManyRequestsException
 
 from app.credentials import digest
 from app.web.middleware import client_of
-from app.web.rate_limit import Breaker, Limiter
+from app.web.rate_limit import Limiter, RedisBreaker
 
 WINDOW = 600.0
 PER_PAIR, PER_NETWORK, PER_ADDRESS = 10, 60, 50
@@ -22,7 +22,7 @@ WAIT_SECONDS = 1.5
 class Throttle:
     """Counts tries by address and network, by network, and by address."""
 
-    def __init__(self, redis: Any, breaker: Breaker | None = None, pair: int = PER_PAIR) -> None:
+    def __init__(self, redis: Any, breaker: RedisBreaker | None = None, pair: int = PER_PAIR) -> None:
         self.pairs = Limiter(redis, "sign-in", pair, WINDOW, breaker)
         self.networks = Limiter(redis, "sign-in-network", PER_NETWORK, WINDOW, breaker)
         self.addresses = Limiter(redis, "sign-in-address", PER_ADDRESS, WINDOW, breaker)

@@ -19,7 +19,7 @@ from app.web.logs import hide_settings
 from app.web.middleware import ResponseMiddleware
 from app.web.negotiate import Request, Shaped, prepare
 from app.web.openapi import SchemaController
-from app.web.rate_limit import Breaker, Limiter
+from app.web.rate_limit import Limiter, RedisBreaker
 from app.web.signing_keys import KeyRing
 from app.web.stalls import AbortStalledReads, DatabaseWatch
 from app.web.static import Assets, static_file
@@ -45,7 +45,7 @@ def build_app(
     `connect_probe` opens a connection of its own; `state` is added to `app.state`; `options` are Litestar's
     (lifespan, plugins)."""
     keys = KeyRing(settings.data_dir, settings.signing_keys)
-    cookies, tokens, breaker = Cookies(settings), Tokens(keys, settings.base_url), Breaker()
+    cookies, tokens, breaker = Cookies(settings), Tokens(keys, settings.base_url), RedisBreaker()
     identity = Identity(directory, tokens, cookies)
     limiter = Limiter(redis, "account", settings.rate_limit_per_minute, 60, breaker)
     app = Litestar(

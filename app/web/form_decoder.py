@@ -35,13 +35,13 @@ class Fields(Protocol):
     def getall(self, key: str) -> list[Any]: ...
 
 
-class Node:
+class NameNode:
     """A place in the tree of dotted names: what was sent under exactly this name, and the names beneath."""
 
     __slots__ = ("beneath", "json", "listed", "name", "read", "start", "values", "wrong")
 
     def __init__(self, start: int = 0, *, json: bool = False) -> None:
-        self.beneath: dict[str, Node] = {}
+        self.beneath: dict[str, NameNode] = {}
         self.values: list[Any] | None = None  # None where nothing was sent under it
         self.name = ""
         self.start = start  # where in a whole name the part beneath this node begins
@@ -55,18 +55,18 @@ class Node:
         self.read = True
         return self.values or []
 
-    def leaf(self, name: str) -> "Node":
+    def leaf(self, name: str) -> "NameNode":
         """The node of a dotted name beneath this one; it is made where there is none yet."""
         node = self
         for step in name.split("."):
             below = node.beneath.get(step)
             if below is None:
-                below = node.beneath[step] = Node(node.start + len(step) + 1, json=self.json)
+                below = node.beneath[step] = NameNode(node.start + len(step) + 1, json=self.json)
             node = below
         node.name = name
         return node
 
-    def leaves(self) -> Iterator["Node"]:
+    def leaves(self) -> Iterator["NameNode"]:
         """Every node beneath this one that was sent or that `inputs` names, in the order of the form."""
         pending = list(reversed(self.beneath.values()))
         while pending:
@@ -120,9 +120,9 @@ def decode_form_strictly(fields: Fields, kind: Any) -> DecodedForm:
     )
 
 
-def tree(fields: Fields, *, json: bool = False) -> Node:
+def tree(fields: Fields, *, json: bool = False) -> NameNode:
     """The names of a form, split at their dots, as a tree; those that `inputs` names are marked."""
-    root = Node(json=json)
+    root = NameNode(json=json)
     for name in dict.fromkeys(fields.keys()):  # a multi-dict repeats its names
         root.leaf(name).values = fields.getall(name)
     inputs = root.beneath.get(LISTED)
@@ -146,7 +146,7 @@ def bare(kind: inspect.Type) -> inspect.Type:
     return kind
 
 
-def _decode(kind: inspect.Type, node: Node | None) -> Any:
+def _decode(kind: inspect.Type, node: NameNode | None) -> Any:
     kind = bare(kind)
     for described, decoder in DECODERS:
         if isinstance(kind, described):
@@ -154,19 +154,19 @@ def _decode(kind: inspect.Type, node: Node | None) -> Any:
     return _text(kind, node)
 
 
-def _text(kind: inspect.Type, node: Node | None) -> Any:
+def _text(kind: inspect.Type, node: NameNode | None) -> Any:
     values = node.take() if node else []
     if not values or (values[-1] == "" and not isinstance(kind, TEXTUAL)):
         return BLANK
     return _unix(values[-1])
 
 
-def _bool(_: inspect.Type, node: Node | None) -> Any:
+def _bool(_: inspect.Type, node: NameNode | None) -> Any:
     values = node.take() if node else []
     return _truth(values[-1]) if values else False if node and node.listed else BLANK
 
 
-def _struct(kind: Any, node: Node | None) -> Any:
+def _struct(kind: Any, node: NameNode | None) -> Any:
     if node is None or (node.start and not node.beneath and not node.values):
         return BLANK
     if node.json and node.values:
@@ -182,7 +182,7 @@ def _struct(kind: Any, node: Node | None) -> Any:
     return decoded
 
 
-def _field(field: inspect.Field, node: Node | None) -> Any:
+def _field(field: inspect.Field, node: NameNode | None) -> Any:
     value = _decode(field.type, node)
     edits = not field.required and field.default is field.default_factory is msgspec.NODEFAULT
     if value is BLANK and edits and node and node.values == [""] and not node.wrong:
@@ -190,7 +190,7 @@ def _field(field: inspect.Field, node: Node | None) -> Any:
     return value
 
 
-def _union(kind: Any, node: Node | None) -> Any:
+def _union(kind: Any, node: NameNode | None) -> Any:
     options = [bare(option) for option in kind.types]
     structs = [option for option in options if isinstance(option, inspect.StructType)]
     nullable = any(isinstance(option, inspect.NoneType) for option in options)
@@ -207,7 +207,7 @@ def _union(kind: Any, node: Node | None) -> Any:
     return _decode(nested, node) if nested else _scalar(real, nullable, node)
 
 
-def _scalar(real: list[inspect.Type], nullable: bool, node: Node | None) -> Any:
+def _scalar(real: list[inspect.Type], nullable: bool, node: NameNode | None) -> Any:
     values = node.take() if node else []
     is_bool = any(isinstance(option, inspect.BoolType) for option in real)
     if not values:
@@ -220,7 +220,7 @@ def _scalar(real: list[inspect.Type], nullable: bool, node: Node | None) -> Any:
     return BLANK if value == "" and not any(isinstance(option, TEXTUAL) for option in real) else value
 
 
-def _chosen(structs: list[inspect.StructType], node: Node | None) -> inspect.StructType | None:
+def _chosen(structs: list[inspect.StructType], node: NameNode | None) -> inspect.StructType | None:
     """The member of a tagged union that the form names: the first one when it names none, None for one that
     there is not."""
     name = structs[0].tag_field
@@ -230,14 +230,14 @@ def _chosen(structs: list[inspect.StructType], node: Node | None) -> inspect.Str
     return next((option for option in structs if str(option.tag) == tag.values[-1]), None)
 
 
-def _unknown(name: str, node: Node) -> Any:
+def _unknown(name: str, node: NameNode) -> Any:
     """Only the wrong name of the member: which other fields it would have cannot be said."""
     for leaf in node.leaves():
         leaf.take()
     return {name: node.beneath[name].take()[-1]}
 
 
-def _list(kind: Any, node: Node | None) -> Any:
+def _list(kind: Any, node: NameNode | None) -> Any:
     if node is None:
         return BLANK
     item = bare(kind.item_type)
@@ -249,7 +249,7 @@ def _list(kind: Any, node: Node | None) -> Any:
     return [_unix(value) for value in values if value != ""] if values or node.listed else BLANK
 
 
-def _rows(item: inspect.Type, node: Node) -> Any:
+def _rows(item: inspect.Type, node: NameNode) -> Any:
     """`lines.0.name`, `lines.1.name` … in the order of their numbers; holes close."""
     steps = [step for step in node.beneath if _is_row(step)]
     if node.json and any(node.take()):
@@ -266,7 +266,7 @@ def _is_row(step: str) -> bool:
     return plain and step == str(int(step))
 
 
-def _dict(kind: Any, node: Node | None) -> Any:
+def _dict(kind: Any, node: NameNode | None) -> Any:
     leaves = list(node.leaves()) if node else []
     if node and node.json and any(node.take()):
         return node.part(dict)
@@ -292,7 +292,7 @@ def _unix(value: Any) -> Any:
     return value.replace("\r\n", "\n") if isinstance(value, str) else value
 
 
-DECODERS: tuple[tuple[Any, Callable[[Any, Node | None], Any]], ...] = (
+DECODERS: tuple[tuple[Any, Callable[[Any, NameNode | None], Any]], ...] = (
     (inspect.StructType, _struct),
     (inspect.UnionType, _union),
     (LISTS, _list),

@@ -39,7 +39,7 @@ return {1, tostring(tat - now)}
 """
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class LimitDecision(msgspec.Struct, frozen=True):
     """Whether a call may pass; `remaining` more may follow at once; times in whole seconds."""
 
     allowed: bool
@@ -48,7 +48,7 @@ class Verdict(msgspec.Struct, frozen=True):
     retry_after: int
 
 
-class Breaker:
+class RedisBreaker:
     """Keeps a Redis that is down or frozen from costing more than one short wait every two seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -79,16 +79,16 @@ class Limiter:
     """At most `limit` calls per `window` seconds for each key, in bursts or spread out."""
 
     def __init__(
-        self, redis: Any, name: str, limit: int, window: float, breaker: Breaker | None = None
+        self, redis: Any, name: str, limit: int, window: float, breaker: RedisBreaker | None = None
     ) -> None:
         self.redis = redis
         self.name, self.limit, self.window = name, limit, window
         self.step = window / limit
-        self.breaker = breaker or Breaker()
+        self.breaker = breaker or RedisBreaker()
         self._script = redis.register_script(SCRIPT) if redis is not None else None
         self._local: dict[str, float] = {}
 
-    async def hit(self, key: str) -> Verdict:
+    async def hit(self, key: str) -> LimitDecision:
         """Counts one call and says whether it may pass."""
         if self._script is not None and not self.breaker.open:
             try:
@@ -103,7 +103,7 @@ class Limiter:
         FALLBACK.labels(self.name).inc()
         return self._alone(key)
 
-    def _alone(self, key: str) -> Verdict:
+    def _alone(self, key: str) -> LimitDecision:
         now = time.monotonic()
         tat = max(self._local.get(key, 0.0), now)
         passed = tat + self.step - now <= self.window + 5e-7
@@ -114,12 +114,12 @@ class Limiter:
             self._local[key] = tat
         return self._verdict(passed, tat - now)
 
-    def _verdict(self, passed: bool, ahead: float) -> Verdict:
+    def _verdict(self, passed: bool, ahead: float) -> LimitDecision:
         remaining = max(0, int((self.window - ahead) / self.step + 1e-6))
         wait = 0 if passed else max(1, math.ceil(ahead + self.step - self.window))
-        return Verdict(passed, remaining if passed else 0, math.ceil(ahead), wait)
+        return LimitDecision(passed, remaining if passed else 0, math.ceil(ahead), wait)
 
-    def headers(self, verdict: Verdict) -> dict[str, str]:
+    def headers(self, verdict: LimitDecision) -> dict[str, str]:
         """The RateLimit fields of the IETF draft, and Retry-After for a refusal."""
         named = {
             "RateLimit-Policy": f'"{self.name}";q={self.limit};w={self.window:g}',

@@ -16,7 +16,7 @@ import structlog
 from structlog.testing import LogCapture, ReturnLogger
 
 from app.web import rate_limit
-from app.web.rate_limit import Breaker, Limiter, open_redis
+from app.web.rate_limit import Limiter, RedisBreaker, open_redis
 from scripts.local.valkey import Valkey
 from tests.support.web_kit import Kit
 
@@ -138,7 +138,7 @@ async def test_a_frozen_valkey_costs_one_short_wait() -> None:
 
 def test_the_breaker_asks_again_after_a_while_and_logs_twice_a_minute(log_capture: LogCapture) -> None:
     now = 0.0
-    breaker = Breaker(lambda: now)
+    breaker = RedisBreaker(lambda: now)
     for second in range(65):
         now = float(second)
         if not breaker.open:
