@@ -9,20 +9,20 @@ import msgspec
 ADDRESS_ERROR, MESSAGE_ERROR = (
     "address",
     "letter",
-)  # classes of errors that are about one contact and nobody else
-UNCLEAR_PREFIX = "recipient_"  # a recipient was refused, and why was not said
+)  # error classes that concern one contact only
+UNCLEAR_PREFIX = "recipient_"  # a recipient was refused for an unclear reason
 
 
 class Clock(Protocol):
-    """Time is the database's; only tests set an offset, so that a wait of a day can pass at once."""
+    """The time is the database's. Only tests set an offset, so that a wait of a day can pass at once."""
 
     offset: timedelta
 
 
 class Email(msgspec.Struct, frozen=True, kw_only=True):
-    """An e-mail as it leaves: `key` is the idempotency key, the same for every attempt; `copies` are further
-    recipients of the very same message. `unsubscribe` are addresses (https first, then mailto) where the
-    recipient unsubscribes with one click; empty for what must be delivered."""
+    """An outbound email. `key` is the idempotency key, the same for every attempt; `copies` are further
+    recipients of the same message. `unsubscribe` are the URLs (https first, then mailto) for one-click
+    unsubscribing; empty for transactional emails."""
 
     recipient: str
     subject: str
@@ -36,7 +36,7 @@ class Email(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """An SMS or a chat message as it leaves: `to` is a phone number or a channel."""
+    """An outbound SMS or chat message. `to` is a phone number or a channel."""
 
     channel: Literal["sms", "chat"]
     to: str
@@ -46,8 +46,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """An HTTP call as it leaves; `key` goes out as `Idempotency-Key`. With `keep` an answer that is JSON is
-    kept whole, parsed, as `body` of the detail."""
+    """An outbound HTTP call. `key` is sent as `Idempotency-Key`. With `keep`, a JSON response is parsed and
+    stored whole, as `body` of the outcome's detail."""
 
     url: str
     method: str
@@ -58,16 +58,17 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """It went out: what the other side said. Not `answered` where there was nobody it had to go to."""
+    """It was sent; `detail` is the response. `answered` is false if there was no recipient, so no server
+    answered."""
 
     detail: dict[str, Any] = {}
     answered: bool = True
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """It did not go out. `permanent` says that trying again is useless; `after` is the other side's
-    wish in seconds. `what` is the class of the error, one word: the same for everybody it happens to. Not
-    `answered` where it is about this one message, and no server was asked to take it."""
+    """It was not sent. `permanent`: retrying is useless. `after`: the server's Retry-After in seconds.
+    `what`: the error class, one word, equal for all effects with this error. `answered` is false if no server
+    was asked, because something is wrong with this message."""
 
     error: str
     permanent: bool
@@ -77,7 +78,8 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """It may have gone out: the call broke after it could have been taken. `what` as of `Refused`."""
+    """It may have been sent: the call broke after the server could have accepted it. `what` as in
+    `Refused`."""
 
     error: str
     what: str = ""
@@ -87,21 +89,21 @@ Outcome = Sent | Refused | Unknown
 
 
 class Mailer(Protocol):
-    async def send(self, letter: Email) -> Outcome: ...
+    async def send(self, email: Email) -> Outcome: ...
 
 
 class HttpClient(Protocol):
-    async def call(self, call: HttpRequest) -> Outcome: ...
+    async def call(self, request: HttpRequest) -> Outcome: ...
 
 
 class MessageProvider(Protocol):
-    """Who carries SMS and chat messages."""
+    """The service that delivers SMS and chat messages."""
 
     async def deliver(self, message: Message) -> Outcome: ...
 
 
 class Enqueue(Protocol):
-    """Rings the bell. Losing a ring costs at most one sweep; it never raises."""
+    """Wakes a worker for a task. A lost wake-up costs at most one sweep; it never raises."""
 
     async def __call__(self, task: str, arguments: Mapping[str, Any]) -> None: ...
 

@@ -1,7 +1,7 @@
-"""Rows of a batch handed over column by column, as the text of PostgreSQL's arrays.
+"""Passes the rows of a batch to PostgreSQL column by column, as the text of arrays.
 
-The driver packs a list element by element, which costs several times as much as joining its text here and
-reading it there. Only moments stay lists: their text is what PostgreSQL reads slowly.
+The driver encodes a list element by element, which costs several times as much as building the text of the
+array here. Only timestamps stay lists, because PostgreSQL parses their text slowly.
 """
 
 import re
@@ -19,16 +19,18 @@ _CAST = re.compile(r"cast\(:(\w+) as ((?:uuid|int|smallint|bigint|text)\[\])\)")
 
 @cache
 def reading_text(statement: TextClause) -> tuple[TextClause, frozenset[str]]:
-    """The statement with its arrays read from text, and which of its parameters these are."""
+    """The statement with its array parameters cast from text, and the names of these parameters."""
     names = frozenset(name for name, _ in _CAST.findall(statement.text))
     return text(_CAST.sub(r"cast(cast(:\1 as text) as \2)", statement.text)), names
 
 
 def columns(rows: Sequence[Mapping[str, Any]], texts: Iterable[str]) -> dict[str, Any]:
-    """One value per column of rows that all have the same keys: an array's text for the columns in `texts`, a
-    list for others. Dicts become JSON."""
+    """One value per column of rows that all have the same keys: the text of an array for the columns in
+    `texts`, a list for the others. Dicts become JSON."""
     names = list(rows[0])
-    take = itemgetter(*names, names[0])  # the first one twice: a single name would make no tuple
+    take = itemgetter(
+        *names, names[0]
+    )  # the first name twice: with a single name itemgetter returns no tuple
     values = zip(*map(take, rows), strict=True)
     parameters: dict[str, Any] = dict(zip(names, map(list, values), strict=False))
     for name in texts:
@@ -38,7 +40,7 @@ def columns(rows: Sequence[Mapping[str, Any]], texts: Iterable[str]) -> dict[str
 
 
 def array_text(values: Sequence[Any]) -> str:
-    """An array of one dimension as PostgreSQL reads it: `{a,NULL,"b"}`. Each value is written once."""
+    """The text of a one-dimensional array: `{a,NULL,"b"}`. Equal values are encoded once."""
     try:
         written = {value: _element(value) for value in set(values)}
     except TypeError:  # dicts

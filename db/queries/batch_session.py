@@ -1,7 +1,8 @@
-"""The engine's statements: whole batches read and written with arrays, in the session's account.
+"""`BatchSession` reads and writes whole batches with arrays, in the session's account; the statements here
+are those that several parts of the engine share.
 
 `unnest` with one array per column is about ten times as fast as rows through the ORM. Casts are written
-`cast(:x as …)`: the double colon would end the name of the parameter.
+`cast(:x as …)`, because SQLAlchemy would read `:x::…` as part of the parameter's name.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from app.filters.fields import BUILT_IN, TEXT_FIELDS
 from db.queries.array_params import columns, reading_text
 
 WRITABLE_FIELDS = tuple(key for key in TEXT_FIELDS if BUILT_IN[key].writable)
-# What a decision may change besides: each has a statement of its own in `moving`.
+# Consents that a step may change too; UPDATE_CONTACTS has an expression of its own for each.
 CONSENT_FIELDS = ("email_consent", "sms_consent")
 CONTACT_COLUMNS = (*TEXT_FIELDS, "owner", *CONSENT_FIELDS, "created_at", "updated_at")
 _COLUMN = {"owner": "cast(owner_id as text) as owner"}
@@ -85,7 +86,7 @@ StructT = TypeVar("StructT")
 
 
 class BatchSession:
-    """Reads and writes of whole batches; one transaction is the caller's."""
+    """Reads and writes whole batches. The caller owns the transaction."""
 
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
@@ -94,14 +95,13 @@ class BatchSession:
         return (await self.session.execute(statement, values)).all()
 
     async def structs(self, struct: Callable[..., StructT], statement: Any, **values: Any) -> list[StructT]:
-        """Rows as structs whose fields are the statement's columns, in their order: what is looked at often
-        is quicker as a field than as a column of a row."""
+        """Rows as structs whose fields are the statement's columns, in order. Reading a field of a struct is
+        faster than reading a column of a row."""
         return [struct(*row) for row in (await self.session.execute(statement, values)).all()]
 
     async def planned(self, statement: Any, **values: Any) -> Sequence[Any]:
-        """Like `all`, with a plan for the tables as they are now: a plan that was kept since a table was
-        small reads all of it, until somebody analyzes. Not for writes: with it the checks of foreign keys
-        would be planned row by row."""
+        """Like `all`, but plans the statement anew: a plan cached when a table was small would scan the whole
+        table. Not for writes: the checks of foreign keys would be planned anew for each row."""
         await self.session.execute(SET_PLAN_MODE, {"mode": "force_custom_plan"})
         rows = await self.all(statement, **values)
         await self.session.execute(SET_PLAN_MODE, {"mode": "auto"})
@@ -113,26 +113,29 @@ class BatchSession:
     async def insert(
         self, statement: TextClause, rows: Sequence[Mapping[str, Any]], **values: Any
     ) -> Sequence[Any]:
-        """Insert rows that all have the same columns; what the statement returns, nothing for no rows."""
+        """Runs the statement for rows that all have the same columns; returns its rows, or () without
+        rows."""
         if not rows:
             return ()
         reading, texts = reading_text(statement)
         result = await self.session.execute(reading, columns(rows, texts) | values)
         return result.all() if isinstance(result, CursorResult) and result.returns_rows else ()
 
-    async def only_matcher(self) -> bool:
-        """Events of an account are matched in order: by one worker at a time, until its transaction ends."""
+    async def try_matcher_lock(self) -> bool:
+        """Tries to take the matcher lock of the account until the transaction ends: one worker at a time
+        matches."""
         return bool((await self.session.execute(TRY_MATCHER_LOCK)).scalar_one())
 
-    async def become_matcher(self) -> None:
-        """The same for one whose mark keeps all others from matching: it waits for those who only look."""
+    async def take_matcher_lock(self) -> None:
+        """Waits for the matcher lock of the account."""
         await self.session.execute(TAKE_MATCHER_LOCK)
 
 
 async def due_accounts(engine: AsyncEngine, ahead: Any) -> list[UUID]:
-    """Accounts with something due, the longest waiting first. `ahead` (timedelta) is the tests' offset.
+    """Accounts with something due, the longest waiting first. `ahead` (timedelta) is added to the clock by
+    tests.
 
-    The one look across accounts; it goes through a definer function that tells nothing else."""
+    This is the engine's only query across accounts; it calls a definer function that returns nothing else."""
     async with engine.connect() as connection:
         rows = (await connection.execute(FIND_DUE_ACCOUNTS, {"ahead": ahead})).all()
     return [row.account_id for row in rows]

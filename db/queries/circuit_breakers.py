@@ -1,5 +1,5 @@
-"""Statements of breakers: which are awake, who is parked by them and released again. Enrollments are locked
-before effects, and never waited for while a breaker is locked."""
+"""Statements of circuit breakers: park, probe and release the effects of a step. Enrollments are locked
+before effects, and a transaction that holds a breaker's lock never waits for an enrollment."""
 
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -8,7 +8,7 @@ _BREAKER_COLUMNS = "b.workflow_id, b.step_key, b.error_class, b.state, b.until, 
 _BREAKERS_OF_STEP = "b.account_id = current_account() and b.workflow_id = :workflow and b.step_key = :step"
 _EFFECTS_OF_STEP = "o.account_id = current_account() and o.workflow_id = :workflow and o.step_key = :step"
 
-# Those that hold people back now, or have held back some who are still to be let go.
+# Breakers that hold effects back now, or whose effects are still being released.
 LOCK_ACTIVE_BREAKERS = text(f"""
 select {_BREAKER_COLUMNS} from breakers b
  where b.account_id = current_account() and (b.state <> 'closed' or b.until is not null)
@@ -30,8 +30,8 @@ update breakers b set state = :state, until = cast(:until as timestamptz),
 """)  # noqa: S608 -- constants
 DELETE_BREAKER = text(f"delete from breakers b where {_BREAKERS_OF_STEP} and b.error_class = :what")  # noqa: S608 -- constants
 
-# One of the step's effects, due or not: of the live version first, and never tried first, then the one whose
-# last try was longest ago. Also one whose worker died with it.
+# One effect of the step, due or not: first of the live version, then never tried, then the one whose last try
+# was longest ago. Also an effect whose worker died.
 CLAIM_PROBE = text(f"""
 with x as materialized (
         select o.id from effects o
@@ -56,7 +56,7 @@ select exists (select from effects o
                   and e.status = 'active'
                 where {_EFFECTS_OF_STEP} and o.status in ('pending', 'retry', 'claimed')) as any
 """)  # noqa: S608 -- constants
-# What is due of an open breaker's step waits for its next try.
+# Due effects of a step with an open breaker wait for its next probe.
 PARK_DUE_EFFECTS = text(f"""
 with x as materialized (
         select o.id, e.id as enrollment_id from effects o
@@ -70,7 +70,7 @@ update effects f set due_at = cast(:until as timestamptz) from x
  where f.account_id = current_account() and f.id = x.id and f.status in ('pending', 'retry')
 returning f.id
 """)  # noqa: S608 -- constants
-# Those who were parked go on, one after the other.
+# Parked effects become due again, one after the other.
 RELEASE_PARKED_EFFECTS = text(f"""
 with x as materialized (
         select o.id, e.id as enrollment_id from effects o
@@ -87,8 +87,8 @@ update effects f
  where f.account_id = current_account() and f.id = y.id and f.status in ('pending', 'retry')
 returning f.id
 """)  # noqa: S608 -- constants
-# Who failed for what an open breaker stands for, and was not taken up for it before: they begin the step
-# again.
+# Enrollments that failed for the error class of an open breaker, and were not retried for it before, begin
+# the step again.
 RETRY_GIVEN_UP = text("""
 with x as materialized (
         select e.id, e.error from enrollments e
@@ -118,8 +118,8 @@ PROBE_NOW = text(f"""
 update breakers b set until = cast(:now as timestamptz), changed_at = clock_timestamp()
  where {_BREAKERS_OF_STEP} and b.state = 'open' returning b.error_class
 """)  # noqa: S608 -- constants
-# Steps that were published anew: what stopped them may be over, so they are tried at once, and what was
-# under way before says nothing about them.
+# Steps that a new version changed: the problem may be solved, so they are probed at once, and the counted
+# openings of before are reset.
 REOPEN_CHANGED_STEPS = text("""
 update breakers b set state = 'open', until = cast(:now as timestamptz), changed_at = clock_timestamp(),
        sample = b.sample || '{"opened": 0}'

@@ -1,13 +1,12 @@
-"""What is due, workflow by workflow: a claim never walks over the rows of a workflow that is held."""
+"""The query for workflows with due rows, so that a claim never scans the rows of a held workflow."""
 
 
 def due_workflows(row: str, free: str, moving: str) -> str:
-    """A query for the workflows (id, name, status) that have a due `row` (a table and its alias) that may be
-    claimed (`free`, a condition on it) and for which `moving` (a condition on the workflow `w`) holds. The
-    workflow whose row waits longest comes first, so no workflow waits for another one's newer rows for
-    longer than a batch. A row that is paused, or under way already, gives its workflow no turn.
+    """SQL for the workflows (id, name, status) that have a claimable row. `row` is a table and its alias,
+    `free` the condition that makes a row claimable, `moving` a condition on the workflow `w`.
 
-    It looks once at the front of each workflow's part of the index, and nowhere while the engine is held."""
+    The workflow whose row has waited longest comes first, so no workflow waits longer than a batch for newer
+    rows of another. Reads one index entry per workflow; returns nothing while the engine is held."""
     alias = row.rpartition(" ")[2]
     return f"""
         select w.id, w.name, w.status

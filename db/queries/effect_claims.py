@@ -12,15 +12,14 @@ from db.queries.due_work import due_workflows
 
 LEASE_INTERVAL = "make_interval(secs => cast(:lease as double precision))"  # the setting LEASE_SECONDS
 
-# No attempt of the effect `f` was begun, that of a probe neither: nothing can have left. The later conditions
-# are for rows that were tried before `tried_at` was noted.
+# No attempt of the effect `f` was begun, not even as a probe: nothing can have been sent. The later
+# conditions are for rows from before the column `tried_at` existed.
 NEVER_TRIED = "f.tried_at is null and f.attempts = 0 and f.begun_at is null and f.error is null"
-UNWANTED_CLASS = (
-    "unwanted"  # the error class of what was not sent because nobody wants it: its enrollment goes on
-)
+UNWANTED_CLASS = "unwanted"  # the contact does not want it: it is skipped
 
-# Died after the call began, and sending twice is not wanted, or it dies each time: a person decides.
-# The enrollment is locked with it, because it is woken next: locked after the effect it could deadlock.
+# The worker died after the call began, and the effect must not be sent twice or has no attempts left: a
+# member decides. The enrollment is locked too, because it is woken next: locked after the effect it could
+# deadlock.
 MARK_INTERRUPTED_CALLS = text("""
 update effects f set status = 'unknown', fence = f.fence + 1, lease_until = null,
        error = 'The worker stopped during the call: it may have gone out.'
@@ -33,8 +32,8 @@ update effects f set status = 'unknown', fence = f.fence + 1, lease_until = null
  where f.account_id = current_account() and f.id = x.id
 returning f.enrollment_id, f.seq
 """)
-# What may be claimed of the effects `o` of a workflow. `offset 0` keeps what is asked about each of them a
-# look by key, and the effects in the order of the index.
+# Which effects `o` of a workflow may be claimed. `offset 0` keeps each subquery a lookup by key, and the
+# effects in the order of the index.
 _CLAIMABLE_EFFECT = """o.due_at <= cast(:now as timestamptz) and o.status in ('pending', 'retry', 'claimed')
                   and (o.status <> 'claimed'
                        or o.lease_until < clock_timestamp()
@@ -66,18 +65,18 @@ returning f.id, f.fence, f.kind, f.payload, f.idempotency_key, f.on_doubt, f.enr
 _INTERNAL, _TRANSACTIONAL = (
     f"coalesce(cast(f.payload ->> '{name}' as boolean), false)" for name in ("internal", "transactional")
 )
-# Whom a call is about stays as it is until the commit, so that a pause or an unsubscription is either seen by
-# BEGIN_EFFECT or comes after it.
+# Locks the enrollment and the contact until the commit, so that BEGIN_EFFECT either sees a pause or an
+# unsubscription, or it comes later.
 LOCK_EFFECT = text("""
 select f.id from effects f
   join enrollments e on e.account_id = f.account_id and e.id = f.enrollment_id
   join contacts c on c.account_id = e.account_id and c.id = e.contact_id
  where f.account_id = current_account() and f.id = :id for share of e, c
 """)
-# Right before the call, after LOCK_EFFECT: still ours, still wanted, not to wait. A statement that waits for
-# a lock has read all else as it was before: a hold committed meanwhile is seen by the next one only. (The
-# workflow is not locked as well: publishing locks it first and then enrollments.) A `probe` of an open
-# breaker passes it and costs no attempt.
+# Runs right before the call, after LOCK_EFFECT: is the effect still claimed by this worker, still wanted, and
+# not to wait? It is a statement of its own, because a statement that waits for a lock has read everything
+# else as it was before: it would miss a hold that was committed meanwhile. (The workflow is not locked,
+# because publishing locks it before enrollments.) A `probe` passes an open breaker and costs no attempt.
 BEGIN_EFFECT = text(f"""
 with x as materialized (
         select f.id,
@@ -120,14 +119,14 @@ update effects f
    and f.lease_until > clock_timestamp()
 returning f.status, f.attempts
 """)  # noqa: S608 -- constants
-# Claimed by a worker that is about to leave: the next one takes it at once.
+# Claimed by a worker that is about to stop: another one can claim it at once.
 UNCLAIM_EFFECTS = text("""
 update effects f set status = 'pending', lease_until = null
   from unnest(cast(:ids as uuid[]), cast(:fences as int[])) v(id, fence)
  where f.account_id = current_account() and f.id = v.id and f.fence = v.fence and f.status = 'claimed'
    and f.begun_at is null
 """)
-# Claimed while its window is closed: it is due when that opens, and what is known of earlier tries stands.
+# Claimed while its sending window is closed: it becomes due when the window opens. Earlier errors stay.
 POSTPONE_EFFECT = text("""
 update effects f
    set status = case when f.error is null then 'pending' else 'retry' end, fence = f.fence + 1,
@@ -135,8 +134,8 @@ update effects f
  where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
    and f.begun_at is null
 """)
-# Whether a worker still has it, for what is asked before its outcome is written; and whether its enrollment
-# failed at this step for the same reason before.
+# Whether this worker still holds the effect; `before`: whether its enrollment failed at this step with the
+# same error class before.
 LOCK_CLAIMED_EFFECT = text("""
 select f.id, exists (select from effects p
                       where p.account_id = f.account_id and p.enrollment_id = f.enrollment_id

@@ -1,4 +1,4 @@
-"""Statements of a batch of moves: claim what is due, write where everybody stands now."""
+"""Statements that claim due enrollments and write what a batch of decisions changed."""
 
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from db.queries.due_work import due_workflows
 
 
 class ClaimedEnrollment(msgspec.Struct, frozen=True):
-    """One enrollment as it was claimed, in the order of the statement's columns."""
+    """A claimed enrollment; the fields are the statement's columns, in order."""
 
     id: UUID
     workflow_id: UUID
@@ -39,17 +39,16 @@ _CLAIMED_COLUMNS = """
 select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e.step_key, e.seq,
        e.fence, e.wait_reason, e.wait_until, e.goal_key, e.entered_at, e.data, e.heard_event_id, e.of_deleted,
        w.name as workflow_name, w.status as workflow_status"""
-# Held people take no step, but whoever is in an archived workflow leaves it.
+# In a held workflow no enrollment advances; in an archived one enrollments must still end.
 _MAY_ADVANCE = "(not w.held or w.status = 'archived')"
-# `offset 0` keeps the look at marks a look by key: joined, it would be planned for a table that was empty a
-# moment ago.
+# `offset 0` keeps this a lookup by key: as a join it could get a plan made when the table was empty.
 _CLAIMABLE_ENROLLMENT = """e.status = 'active' and e.due_at <= cast(:now as timestamptz)
    and e.paused_at is null
    and not exists (select from relocations r join jobs j on j.account_id = r.account_id and j.id = r.job_id
                     where r.account_id = e.account_id and r.enrollment_id = e.id
                       and j.status in ('queued', 'running') offset 0)"""
-# Not by id as well: everybody who is due at one moment would be sorted for each batch. Those of a batch whose
-# worker died are not among them: they are run alone.
+# Not ordered by id too: all enrollments due at the same time would be sorted for each batch. Enrollments that
+# a dead worker's mark names are left out: they run alone.
 CLAIM_DUE_ENROLLMENTS = text(f"""
 with w as materialized ({due_workflows("enrollments e", _CLAIMABLE_ENROLLMENT, _MAY_ADVANCE)})
 {_CLAIMED_COLUMNS}
@@ -79,7 +78,7 @@ select f.enrollment_id, f.status, f.begun_at, f.due_at, f.error, f.error_class, 
  where f.account_id = current_account()
 """).columns(result=JSONB)
 
-# Everything in a batch happens at one moment, `now`: it is not sent once for each row.
+# Everything in a batch happens at one time, so `now` is one parameter and not a column.
 INSERT_EXECUTIONS = text("""
 insert into enrollment_executions
        (enrollment_id, seq, step_key, kind, started_at, finished_at, outcome, detail, error)
@@ -128,7 +127,7 @@ _CONSENT = ", ".join(
     f" else c.{name} end"
     for name in CONSENT_FIELDS
 )
-# Whoever is no member any more owns nothing, rather than stopping everybody.
+# A user who is no longer a member becomes null instead of failing the batch.
 _OWNER = """owner_id = case when v.built_in ? 'owner' then
        (select m.user_id from memberships m where m.account_id = current_account()
            and m.user_id = cast(v.built_in ->> 'owner' as uuid)) else c.owner_id end"""
@@ -143,7 +142,7 @@ update contacts c
  where c.account_id = current_account() and c.id = v.id
 """  # noqa: S608 -- the names are our own columns
 )
-# A tag that is gone meanwhile adds nothing, rather than stopping everybody.
+# A tag that was deleted meanwhile is skipped instead of failing the batch.
 ADD_CONTACT_TAGS = text("""
 insert into contact_tags (contact_id, tag_id)
 select v.contact_id, v.tag_id
@@ -171,7 +170,7 @@ select v.id, v.enrollment_id, v.seq, v.workflow_id, v.contact_id, v.step_key, v.
               cast(:on_doubt as text[]))
        v(id, enrollment_id, seq, workflow_id, contact_id, step_key, kind, idempotency_key, payload, on_doubt)
 """)
-# What an earlier try said stays beside it: it may have said that the call may have arrived.
+# The error of an earlier try is kept: it may say that the call may have arrived.
 CANCEL_UNSENT_EFFECTS = text("""
 update effects set status = 'cancelled', fence = fence + 1,
        error = concat_ws(' ', cast(:error as text), 'Last try: ' || error)
@@ -185,7 +184,7 @@ update effects f set status = 'cancelled', fence = f.fence + 1,
  where f.account_id = current_account() and f.enrollment_id = v.enrollment_id and f.seq = v.seq
    and f.status in ('pending', 'retry')
 """)
-# The fence: a person may have paused or moved them since they were claimed.
+# With the fence: a member may have paused or moved the enrollment since it was claimed.
 PARK_POISON_ENROLLMENT = text("""
 update enrollments set status = 'failed', exit_reason = 'failed_permanent', error = :error, due_at = null,
        step_key = coalesce(step_key, :step), seq = seq + :visits,
@@ -193,7 +192,7 @@ update enrollments set status = 'failed', exit_reason = 'failed_permanent', erro
        updated_at = cast(:now as timestamptz), fence = fence + 1
  where account_id = current_account() and id = :id and fence = :fence and status = 'active' returning id
 """)
-# Of a step that was not begun when it failed. A row that is there already is what it failed of.
+# For a step that failed before it began. An existing row is the visit in which it failed.
 INSERT_FAILED_EXECUTION = text("""
 insert into enrollment_executions
        (enrollment_id, seq, step_key, kind, started_at, finished_at, outcome, error)

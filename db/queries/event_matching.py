@@ -1,4 +1,5 @@
-"""Statements of entering: what came before, who enters, why not, and whom an event wakes."""
+"""Statements of the matcher: claim events, read entry histories, insert enrollments and decisions, and wake
+waiting enrollments."""
 
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -9,8 +10,8 @@ select id, kind, subject_id, source, data, root_event_id, depth, occurred_at fro
    for update skip locked
 """
 CLAIM_UNMATCHED_EVENTS = text(_CLAIM_EVENTS.format(which="")).columns(data=JSONB)
-# Of those that are matched next: ids come in the order of writing, by each process's own clock, and what a
-# long transaction wrote happened when it began.
+# Of the next 500 events by id. Ids follow each process's own clock and the time of writing, while an event of
+# a long transaction occurred when that began: the first id need not be the oldest event.
 OLDEST_UNMATCHED_EVENT = text("""
 select min(occurred_at) as oldest from (
   select occurred_at from events where account_id = current_account() and matched_at is null
@@ -23,7 +24,8 @@ MARK_EVENTS_MATCHED = text("""
 update events set matched_at = cast(:now as timestamptz)
  where account_id = current_account() and id = any(cast(:ids as uuid[]))
 """)
-# By contact alone: with the workflow beside it, the planner may read all of a workflow's for each person.
+# By contact only: with the workflow too, the planner may read all enrollments of the workflow for each
+# contact.
 READ_ENTRY_HISTORIES = text("""
 with mine as materialized (
         select workflow_id, contact_id, id, status, entry_key, entered_at, ended_at from enrollments
@@ -42,7 +44,7 @@ select w.workflow_id, w.contact_id, count(e.id) > 0 as entered_before, max(e.end
  where e.id is not null or l.entries is not null
  group by 1, 2
 """)
-# By id, which begins with its time of making: the last day and an hour, however many came before.
+# By id, which begins with its creation time: reads the last day only, however many enrollments there are.
 COUNT_ENTRIES_TODAY = text("""
 select (select count(*) from (
           select from enrollments e
@@ -89,7 +91,7 @@ select e.id, e.workflow_id, e.version, e.contact_id, e.step_key, e.seq, e.wait_r
  where e.account_id = current_account() and e.contact_id = any(cast(:ids as uuid[]))
    and e.status = 'active'
 """)
-# Waits for the worker who moves them now; whoever locks several does it in this order.
+# Waits for the workers that advance them now. Several enrollments are always locked in this order.
 LOCK_ENROLLMENTS = text("""
 select id from enrollments
  where account_id = current_account() and id = any(cast(:ids as uuid[])) order by id for update
@@ -108,7 +110,7 @@ with x as materialized (
 update enrollments e set due_at = cast(:now as timestamptz) from x
  where e.account_id = current_account() and e.id = x.id
 """)
-# Whoever is paused has heard it when they go on.
+# A paused enrollment has the event when it is resumed.
 WAKE_BY_EVENT = text("""
 update enrollments e set heard_event_id = v.event_id,
        due_at = case when e.paused_at is null then cast(:now as timestamptz) end
@@ -123,7 +125,7 @@ select e.*, w.name as workflow_name, w.status as workflow_status
  order by e.id for update of e
 """).columns(data=JSONB)
 
-# What happened to a contact, newest first, with what one workflow decided on it.
+# Events of a contact, newest first, each with the decision of one workflow on it.
 _DECISIONS_ON_EVENTS = """
 select v.id, v.kind, v.source, v.subject_id, v.data, v.depth, v.occurred_at, d.verdict, d.detail, d.version,
        v.matched_at is not null as matched,

@@ -1,5 +1,5 @@
-"""What fails now, by step and cause: people who failed, whether or not something was to be sent, and what
-waits for another try or is in doubt."""
+"""Current failures, grouped by step and cause: failed enrollments, and effects that wait for a retry or are
+in doubt."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.repositories.enrollments import SET_INDEX_ONLY
 
-MOST_COUNTED = 1000  # of each step, and of each kind to be sent: the page is asked for every two seconds
+MOST_COUNTED = 1000  # per step and kind of effect: the page polls every two seconds
 
-# The same error of different people is one cause: addresses, ids and numbers in it are theirs.
+# Errors that differ only in addresses, ids or numbers have one cause.
 _PERSONAL_PARTS = r"'<[^>]*>|\S+@\S+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+'"
 
 
@@ -26,8 +26,8 @@ def _step_after(workflow: str, condition: str) -> str:
                  order by x.step_key limit 1)"""  # noqa: S608 -- constants
 
 
-# Step by step, from one to the next by the index: many who failed at one step hide nobody at another, and of
-# each step those of its latest version come first.
+# Reads step by step through the index, so that many failures at one step do not hide those of another. Per
+# step, failures of its latest version come first.
 LIST_FAILURE_GROUPS = text(f"""
 with recursive steps as (
         select w.id as workflow_id, {_step_after("w.id", "x.step_key is not null")} as step_key
@@ -87,7 +87,8 @@ select g.*, w.name as workflow_name, c.first_name, c.last_name, c.email
 
 
 async def failure_groups(session: AsyncSession, groups: int) -> Sequence[Any]:
-    """The latest groups of FAILING, each counted up to MOST_COUNTED; read by indexes alone, as COUNTS is."""
+    """The latest groups, each counted up to MOST_COUNTED. Plans without an index are turned off for the
+    query."""
     await session.execute(SET_INDEX_ONLY, {"others": "off"})
     rows = (await session.execute(LIST_FAILURE_GROUPS, {"most": MOST_COUNTED, "groups": groups})).all()
     await session.execute(SET_INDEX_ONLY, {"others": "on"})

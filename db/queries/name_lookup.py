@@ -1,4 +1,4 @@
-"""The names of everything that filters and steps may refer to, in one statement."""
+"""Names of everything that filters and steps can refer to, read with one statement."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,7 +24,7 @@ class NameLookup:
         self.session = session
 
     async def all(self) -> dict[str, dict[str, str]]:
-        """The four kinds are always there; names are in order."""
+        """All four kinds are present, even if empty; names are sorted."""
         names_by_kind: dict[str, dict[str, str]] = {"tags": {}, "segments": {}, "workflows": {}, "users": {}}
         for kind, key, name in (await self.session.execute(LIST_NAMES)).all():
             names_by_kind[kind][key] = name

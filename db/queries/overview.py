@@ -12,7 +12,7 @@ COUNT_LIMIT = 100_000
 
 
 class OverviewTotals:
-    """What the overview of the session's account shows."""
+    """Totals on the overview page of the session's account."""
 
     def __init__(self, session: AsyncSession) -> None:
         self.session = session

@@ -1,4 +1,5 @@
-"""Who uses a thing: workflows (live, with people in them, in their draft) and segments, by id."""
+"""Finds what uses a tag, field, segment, workflow or user: workflows (the live version, versions with active
+enrollments, drafts) and segments."""
 
 from collections.abc import Callable, Collection
 from typing import Any, Literal
@@ -41,8 +42,8 @@ select w.id, w.name, coalesce(w.live_version = r.version, false) as live, v.docu
            and e.version = r.version and e.status = 'active'))
  order by w.name, w.id, live desc
 """).columns(document=JSONB)
-# Only drafts that hold one of the texts are read (small, without hyphens: an id may be written in many ways):
-# what a draft means is for `references` to say.
+# Only drafts that contain one of the texts are read (compared in lower case, without hyphens, because an id
+# can be written in several ways). `domain.references` then decides what the draft refers to.
 FIND_DRAFTS_WITH_TEXT = (
     text("""
 select w.id, w.name, v.draft from workflows w
@@ -63,7 +64,7 @@ select s.id, s.name, s.filter from segments s
 """).columns(filter=JSONB)
 
 
-# One lock for an account: what is named may not go while somebody names it.
+# One lock per account: nothing is deleted while another transaction stores a reference to it.
 LOCK_NAMES_SHARED = text(
     "select pg_advisory_xact_lock_shared(hashtextextended('names:' || current_account()::text, 0))"
 )
@@ -73,21 +74,23 @@ LOCK_NAMES_EXCLUSIVE = text(
 
 
 class ReferenceQueries:
+    """Reads references within the session's account."""
+
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
 
     async def naming(self) -> None:
-        """Before the names are read that a filter or a draft will be stored with: until the transaction ends
-        nothing is taken away."""
+        """Locks names for storing references to them: nothing is deleted until the transaction ends. Call it
+        before reading the names."""
         await self.session.execute(LOCK_NAMES_SHARED)
 
     async def taking_away(self) -> None:
-        """Before it is asked who uses a thing that is about to go: waits for all who are naming, and lets
-        nobody name anything until the transaction ends."""
+        """Locks names for deleting something: no reference can be stored until the transaction ends. Call it
+        before looking for references."""
         await self.session.execute(LOCK_NAMES_EXCLUSIVE)
 
     async def of(self, kind: ReferenceKind, target: str) -> list[Use]:
-        """Who uses it; `target` is an id, for a field its key."""
+        """What uses the target; `target` is an id, or the key of a field."""
         fields = await FieldRepository(session=self.session).catalogue()
 
         def named(source: Version | Draft) -> bool:
@@ -102,7 +105,7 @@ class ReferenceQueries:
         return await self._with_others(uses, needles, named)
 
     async def of_options(self, field: str, options: Collection[str]) -> list[Use]:
-        """Who names one of these options of the select field with that key."""
+        """What uses one of these options of the dropdown field with that key."""
 
         def named(source: Version | Draft) -> bool:
             return names_option(source, field, options)
@@ -115,7 +118,7 @@ class ReferenceQueries:
         return await self._with_others([*uses.values()], [field], named)
 
     async def _with_others(self, uses: list[Use], needles: list[str], named: Names) -> list[Use]:
-        """And those drafts and segments that hold one of the texts and name it."""
+        """Adds the drafts and segments that refer to the target."""
         live_ids = {use.id for use in uses if use.how == "live"}
         plain = [needle.lower().replace("-", "") for needle in needles]
         rows = (await self.session.execute(FIND_DRAFTS_WITH_TEXT, {"needles": plain})).all()
@@ -134,7 +137,7 @@ class ReferenceQueries:
 
 
 def _named_by(row: Any, named: Names) -> bool:
-    """Whether a segment that holds the text names it. One that cannot be read may."""
+    """Whether the segment refers to the target. One that cannot be read counts as if it did."""
     try:
         return named(Draft(entry=read_filter(row.filter)))
     except FilterError:

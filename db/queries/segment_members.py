@@ -1,4 +1,5 @@
-"""Segments whose members are watched, because a live workflow starts when somebody enters or leaves them."""
+"""Statements of watched segments: a live workflow starts when a contact enters or leaves them, so their
+members are stored."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Contact, SegmentMember
 
-# `due_at` of a segment that is watched from now on and was never compared: who is in it then did not enter.
+# `due_at` of a watched segment before its first comparison, which adds members without events.
 NEVER_COMPARED = datetime(1970, 1, 1, tzinfo=UTC)
 
 _USED_BY_TRIGGERS = """
@@ -73,7 +74,7 @@ returning m.segment_id, m.contact_id
 
 
 async def sync_watched_segments(session: Any) -> bool:
-    """Watches the segments that live workflows ask about and no others; whether that changed."""
+    """Watches exactly the segments that triggers of live workflows name; returns whether that changed."""
     rows = (await session.execute(SYNC_WATCHED_SEGMENTS, {"first": NEVER_COMPARED})).all()
     forgotten = [row.id for row in rows if row.due_at is None]
     if forgotten:
@@ -82,26 +83,26 @@ async def sync_watched_segments(session: Any) -> bool:
 
 
 async def restart_failed_segments(session: Any) -> None:
-    """Watches those that live workflows ask about and that could not be compared a first time."""
+    """Schedules the first comparison of segments again for which it failed."""
     await session.execute(RESTART_FAILED_SEGMENTS, {"first": NEVER_COMPARED})
 
 
 async def fill_segment(
     session: AsyncSession, segment_id: UUID, condition: ColumnElement[bool], now: datetime
 ) -> None:
-    """Everybody who is in the segment becomes a member, without a word."""
+    """Adds all contacts of the segment as members, without events."""
     account = session.info["account_id"]
-    everybody = select(literal(account), literal(segment_id), Contact.id, literal(now)).where(
+    contacts = select(literal(account), literal(segment_id), Contact.id, literal(now)).where(
         Contact.account_id == account, Contact.deleted_at.is_(None), condition
     )
     names = ["account_id", "segment_id", "contact_id", "entered_at"]
-    await session.execute(upsert(SegmentMember).from_select(names, everybody).on_conflict_do_nothing())
+    await session.execute(upsert(SegmentMember).from_select(names, contacts).on_conflict_do_nothing())
 
 
 async def find_new_members(
     session: AsyncSession, segment_id: UUID, condition: ColumnElement[bool], most: int
 ) -> Sequence[UUID]:
-    """Contacts who are in the segment now and were no members."""
+    """Contacts that are in the segment now and are not members yet."""
     account = session.info["account_id"]
     member = select(literal(1)).where(
         SegmentMember.account_id == account,
@@ -117,7 +118,7 @@ async def find_new_members(
 async def find_former_members(
     session: AsyncSession, segment_id: UUID, condition: ColumnElement[bool], most: int
 ) -> Sequence[Any]:
-    """Members who are not in the segment now: id, and whether the contact is `there`."""
+    """Members that are not in the segment anymore: id, and `there` (the contact is not deleted)."""
     account = session.info["account_id"]
     query = (
         select(Contact.id, Contact.deleted_at.is_(None).label("there"))

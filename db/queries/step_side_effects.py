@@ -1,8 +1,7 @@
-"""Statements of what stands around a batch of moves: the account's members, what steps remember, what else
-is known of a contact, and the rows that steps make besides moving people.
+"""Statements that read step contexts (members, step states, contact history) and write the side records of
+steps (notes, tasks, notifications, approvals).
 
-Members are joined where rows name them: who has left the account gets nothing, rather than stopping
-everybody.
+Users are joined with memberships: a user who has left the account is skipped instead of failing the batch.
 """
 
 from sqlalchemy import text
@@ -23,7 +22,7 @@ select contact_id, array_agg(distinct workflow_id) as ever,
   from enrollments
  where account_id = current_account() and contact_id = any(cast(:ids as uuid[])) group by 1
 """)
-# Of the events only those are read that somebody asks about, and of what changed only such fields.
+# Only events of the needed kinds, and of changes only the needed fields.
 READ_CONTACT_HISTORY = text("""
 select v.id as contact_id, e.kind, e.occurred_at,
        case when cast(:fields as text[]) <> '{}' and e.kind = 'contact.updated'
@@ -38,7 +37,7 @@ select v.id as contact_id, e.kind, e.occurred_at,
  order by v.id, e.id desc
 """).columns(changes=JSONB)
 
-# What a step remembers, kept from other batches until the transaction ends; always in the same order.
+# Step states, locked until the transaction ends, always in the same order.
 CREATE_STEP_STATES = text("""
 insert into step_states (workflow_id, step_key, state)
 select v.workflow_id, v.step_key, cast('{}' as jsonb)

@@ -1,4 +1,5 @@
-"""Clocks of schedule and date triggers: which are due, and whom they strike for."""
+"""Statements of the schedules of schedule and date triggers: which are due, and which contacts an occurrence
+is for."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -15,10 +16,10 @@ from app.filters.fields import Fields, FieldSpec
 from db.filters import where
 from db.models import Contact
 
-# A clock that waits for nothing: of a paused workflow, or of a rule that never strikes again.
+# `next_at` of a schedule that waits for nothing: its workflow is paused, or its rule has no next occurrence.
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
-# One look at the front of each index: what there is to do for an account.
+# What is due for an account; reads one entry of each index.
 HAS_DUE_WORK = text("""
 select exists (select from workflow_clocks where account_id = current_account()
                   and next_at <= cast(:now as timestamptz)) as clocks,
@@ -63,12 +64,12 @@ select exists (select from jobs
                   and task = 'clock.strike' and args ->> 'workflow_id' = :workflow
                   and args ->> 'trigger' = :trigger) as busy
 """)
-# After a change of the account's zone each clock is looked at, which reckons its next time anew.
+# After a change of the account's time zone: a schedule that is due computes its next occurrence anew.
 MAKE_SCHEDULES_DUE = text("""
 update workflow_clocks set next_at = cast(:now as timestamptz)
  where account_id = current_account() and next_at < :never
 """)
-# An event that is there already was struck before.
+# An event that exists already was inserted by an earlier run of the same occurrence.
 INSERT_OCCURRENCE_EVENTS = text("""
 insert into events (id, kind, subject_id, source, data, root_event_id, depth, occurred_at)
 select v.id, :kind, v.subject_id, 'system', cast(:data as jsonb), v.id, 0, cast(:now as timestamptz)
@@ -89,15 +90,16 @@ returning t.id, t.contact_id, t.title,
 
 
 async def recompute_schedules(session: AsyncSession, now: datetime) -> None:
-    """Every clock of the account reckons anew: its zone has changed."""
+    """Makes all schedules of the account compute their next occurrence anew, after a change of its time
+    zone."""
     await session.execute(MAKE_SCHEDULES_DUE, {"now": now, "never": NEVER})
 
 
 def date_falls_on(
     spec: FieldSpec, day: date, months_and_days: Sequence[str], zone: ZoneInfo
 ) -> ColumnElement[bool]:
-    """Contacts whose date in this field is the day; with `months_and_days` (ISO, such as 02-28) one of those
-    of any year up to it."""
+    """The condition that a contact's date in this field is `day`; with `months_and_days` (such as 02-28),
+    that it is one of these days in any year up to that of `day`."""
     value: ColumnElement[str]
     if spec.custom_id is None:
         column = getattr(Contact, spec.key)
@@ -124,7 +126,7 @@ async def next_contacts(
     after: UUID | None,
     limit: int,
 ) -> list[UUID]:
-    """The next contacts, by id, of those that were there at `now` and for whom all conditions hold."""
+    """The next contacts, by id, that existed at `now` and meet all conditions."""
     query = select(Contact.id).where(
         Contact.account_id == session.info["account_id"],
         Contact.deleted_at.is_(None),

@@ -1,4 +1,4 @@
-"""Statements of publishing: who stands where, and people taken to another version."""
+"""Statements of publishing: count enrollments by version and step, and move them to another version."""
 
 from sqlalchemy import text
 
@@ -15,8 +15,8 @@ def _count_having(condition: str) -> str:
             and {condition}))"""
 
 
-# By version and step: how many, since when, until when; for how many something may be going out, for how many
-# what they send was never tried, and for how many it was and is tried again.
+# By version and step: how many enrollments, since when and until when; for how many an effect may be going
+# out, was never tried, or waits for a retry.
 COUNT_ENROLLMENTS_BY_STEP = text(f"""
 select e.version, e.step_key, count(*) as people, min(e.wait_until) as due_first,
        max(e.wait_until) as due_last, min(x.started_at) as began_first, max(x.started_at) as began_last,
@@ -30,15 +30,15 @@ select e.version, e.step_key, count(*) as people, min(e.wait_until) as due_first
  where e.account_id = current_account() and e.workflow_id = :workflow and e.status = 'active'
  group by 1, 2 order by 1 desc, 2
 """)  # noqa: S608 -- constants
-# What these (locked) enrollments have not sent or may be sending: it stays so until the transaction ends.
+# Locks the effects that these (locked) enrollments have not sent or may be sending.
 LOCK_UNFINISHED_EFFECTS = text(f"""
 select f.enrollment_id, {_MAY_BE_GOING_OUT} as under_way, ({NEVER_TRIED}) as untried from effects f
  where f.account_id = current_account() and f.enrollment_id = any(cast(:ids as uuid[]))
    and f.status in ('pending', 'retry', 'claimed', 'unknown')
  order by f.id for update
 """)  # noqa: S608 -- constants
-# Claimed by a worker that has not begun the call: its fence is gone, and it begins none. The enrollment is
-# locked, so it is not beginning one now either.
+# Claimed by a worker that has not begun the call. The new fence keeps it from beginning, and it cannot be
+# beginning right now, because the enrollment is locked.
 CANCEL_UNBEGUN_CLAIMS = text(f"""
 update effects f set status = 'cancelled', fence = f.fence + 1, lease_until = null, error = :error
  where f.account_id = current_account() and f.enrollment_id = any(cast(:ids as uuid[]))
@@ -49,7 +49,7 @@ select count(*) as people from enrollments
  where account_id = current_account() and workflow_id = :workflow and version = :version
    and step_key is not distinct from cast(:step as text) and status = 'active'
 """)
-# Kept from the engine until the transaction ends, in the order of their ids.
+# Locked until the transaction ends, in the order of their ids.
 LOCK_ENROLLMENTS_AT_STEP = text("""
 select e.id, e.contact_id, e.step_key, e.seq, e.wait_reason, e.wait_until, e.paused_at, x.started_at
   from enrollments e
@@ -60,8 +60,8 @@ select e.id, e.contact_id, e.step_key, e.seq, e.wait_reason, e.wait_until, e.pau
    and e.id > :after
  order by e.id limit :most for update of e
 """)
-# Everybody at these places, for a job: from the commit on they take no step of their old version (the claim
-# in `moving` leaves them out), and nobody else is touched. An earlier job that had them has lost them.
+# Marks all enrollments at these steps for a job. From the commit on they do not advance in their old version,
+# because CLAIM_DUE_ENROLLMENTS leaves them out. An earlier job loses enrollments that it had marked.
 MARK_FOR_MIGRATION = text("""
 with x as materialized (
         select e.id, v.place from enrollments e
@@ -89,7 +89,7 @@ select r.choice, e.id, e.contact_id, e.version, e.status, e.step_key, e.seq, e.w
 UNMARK_ENROLLMENTS = text("""
 delete from relocations where account_id = current_account() and enrollment_id = any(cast(:ids as uuid[]))
 """)
-# Everybody at these places, in one order: whoever else locks several does it in that order too.
+# All enrollments at these steps, in the order in which several are always locked.
 LOCK_ENROLLMENTS_AT_STEPS = text("""
 select e.id from enrollments e
   join unnest(cast(:version as int[]), cast(:step as text[])) v(version, step)
@@ -97,8 +97,8 @@ select e.id from enrollments e
  where e.account_id = current_account() and e.workflow_id = :workflow and e.status = 'active'
  order by e.id for update of e
 """)
-# `kept`: the visit goes on, and is looked at: the new version may have a goal that they meet. Whoever is
-# paused stays so, and what waits for a call is looked at after it.
+# `kept`: the visit goes on, and the enrollment becomes due, because it may meet a goal of the new version. A
+# paused enrollment stays paused; one that waits for a call becomes due after it.
 MIGRATE_ENROLLMENTS = text("""
 update enrollments e
    set version = :version, step_key = v.step_key, fence = e.fence + 1,

@@ -72,11 +72,11 @@ class MatchTask:
         self.work = work
 
     async def turn(self) -> bool:
-        return await BatchSession(self.work.session).only_matcher()
+        return await BatchSession(self.work.session).try_matcher_lock()
 
     async def claim(self, ids: Sequence[UUID]) -> Sequence[Any]:
         db = BatchSession(self.work.session)
-        await db.become_matcher()
+        await db.take_matcher_lock()
         return await db.all(CLAIM_EVENTS_BY_ID, ids=list(ids), most=len(ids))
 
     async def run_alone(self, row: Any) -> None:

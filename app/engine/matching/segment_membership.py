@@ -83,7 +83,7 @@ async def compare_due_segment(work: Work) -> int:
     segment that cannot be compared does not stop the others."""
     db = BatchSession(work.session)
     # The matcher must not commit between the two reads: a contact would seem to have left.
-    await db.become_matcher()
+    await db.take_matcher_lock()
     rows = await db.all(CLAIM_DUE_SEGMENT, now=work.now)
     if not rows:
         return 0

@@ -71,7 +71,7 @@ async def test_a_comparison_waits_for_the_matcher(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
     await live(stage, SegmentEntered(key="t1", segment=texans))
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        await BatchSession(work.session).become_matcher()
+        await BatchSession(work.session).take_matcher_lock()
         comparing = asyncio.create_task(run_schedules(stage.runtime, stage.account))
         done, _ = await asyncio.wait([comparing], timeout=1)
         assert not done
