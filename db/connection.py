@@ -38,7 +38,7 @@ def open_engine(
         if pool_size == 0
         else {"pool_size": pool_size, "max_overflow": 5, "pool_pre_ping": True, "pool_recycle": 1800}
     )
-    # Who holds this connection is the first question when one is in the way.
+    # Names the process in pg_stat_activity, to find out which one holds a lock.
     name = f"switchyard {os.getpid()}"
     session = {
         "application_name": name,
@@ -64,11 +64,10 @@ ROLE_CHECK = text(
 
 
 async def refuse_strong_role(connection: AsyncConnection) -> None:
-    """Row security does not bind superusers, owners or BYPASSRLS: running as one would drop a wall.
+    """Row security does not bind superusers, owners or BYPASSRLS: running as one would disable a tenant
+    layer.
 
-    Raises:
-        SystemExit: with one sentence that says which role to use.
-    """
+    Raises SystemExit with a sentence that says which role to use."""
     superuser, bypass, owner = (await connection.execute(ROLE_CHECK)).one()
     if superuser or bypass or owner:
         raise SystemExit(

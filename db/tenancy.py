@@ -1,4 +1,4 @@
-"""Walls one and two: repositories that filter and stamp by account, and sessions bound to one account.
+"""Tenant layers one and two: repositories that filter and stamp by account, and sessions of one account.
 
 A session carries its account and person in `info`; the start of every transaction hands them to
 PostgreSQL, where row-level security compares with them. Nothing is ambient, nothing survives a commit.
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from db.models.base import Base
 
-# One round trip: who we are for this transaction, and what the database's clock says.
+# One round trip: sets the account and the user of this transaction, and reads the database's clock.
 BIND = "select set_config('app.account_id', $1, true), set_config('app.user_id', $2, true), clock_timestamp()"
 
 Row = TypeVar("Row", bound=Base)
@@ -51,10 +51,10 @@ async def begin(session: AsyncSession) -> datetime:
 class TenantRepository(SQLAlchemyAsyncRepository[Row]):
     """Advanced Alchemy's repository with the tenant in every statement.
 
-    `statement=` alone is not a wall: six of its methods never look at it. Every read and delete passes
-    `_get_base_stmt`, every single write `_attach_to_session`, and the three bulk writes are stamped or
-    checked here. Keys are given without the account: `get(contact_id)`, `get((import_id, line))`.
-    """
+    `statement=` alone does not isolate tenants: six of its methods never look at it. Every read and
+    delete passes `_get_base_stmt`, every single write `_attach_to_session`, and the three bulk writes are
+    stamped or checked here. Keys are given without the account: `get(contact_id)`, `get((import_id,
+    line))`."""
 
     def __init__(self, *, session: AsyncSession, **options: Any) -> None:
         self.account_id: UUID = session.info["account_id"]

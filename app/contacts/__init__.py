@@ -1,1 +1,1 @@
-"""Contacts: the list, the record, and work on many at once."""
+"""Contacts: the list, the contact page, and bulk edits."""

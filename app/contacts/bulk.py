@@ -1,7 +1,7 @@
-"""Work on many contacts: a durable job that walks over a set in batches, each in one transaction.
+"""Bulk edits: a durable job that goes through a set of contacts in batches, one transaction each.
 
-`tag_many`, `set_consent_of_many`, `delete_many`, `restore_many` and `undo_deletion` make jobs; `run_bulk_…`
-do one batch of them.
+`tag_many`, `set_consent_of_many`, `delete_many`, `restore_many` and `undo_deletion` create the jobs;
+`run_bulk_…` process one batch of a job.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -33,7 +33,7 @@ async def tag_many(work: Work, form: BulkTagForm, *, asks: bool = False) -> Bulk
         if asks and form.expected is None and not form.tag.strip():
             raise Unconfirmed("Choose a tag.", {"total": total})
     except Conflict as error:
-        if asks:  # the page that asks offers the tags that there are
+        if asks:  # the confirmation page offers the existing tags
             tags = list((await work.tags.names()).values())
             error.current = {**msgspec.to_builtins(error.current), "tags": tags}
         raise
@@ -51,7 +51,7 @@ async def set_consent_of_many(work: Work, form: BulkConsentForm, *, asks: bool =
     total = await count_selection(work, form, selection, asks=asks)
     if not form.state:
         if asks and form.expected is None:
-            raise Unconfirmed("Choose a consent.", {"total": total})
+            raise Unconfirmed("Choose a consent status.", {"total": total})
         raise Invalid({"state": "Choose granted, denied or unknown."})
     return await _add_job(work, CONSENT, selection | {"channel": form.channel, "state": form.state}, total)
 
@@ -79,10 +79,10 @@ async def undo_deletion(work: Work, job_id: UUID) -> BulkJob:
     if job.status in ("queued", "running"):
         raise Conflict("This job is not finished yet. Cancel it first, then undo it.", {"status": job.status})
     if (job.result or {}).get("undone_by"):
-        raise Conflict("This job was undone already.", {"undone_by": (job.result or {})["undone_by"]})
+        raise Conflict("This job was already undone.", {"undone_by": (job.result or {})["undone_by"]})
     total = await work.contacts.count_deleted_by(job_id)
     if total == 0:
-        raise Conflict("None of these contacts is deleted any more.")
+        raise Conflict("None of these contacts is still deleted.")
     undo_id = work.add_job(QUEUE, RESTORE, {"undo_of": str(job_id)}, total=total)
     job.result = {**(job.result or {}), "undone_by": str(undo_id)}
     work.audit("job.undone", "job", job_id, {"contacts": [None, total]})
@@ -150,7 +150,7 @@ async def run_bulk_delete(work: Work, job: Job) -> bool:
 
 async def run_bulk_restore(work: Work, job: Job) -> bool:
     """The next batch of a job that restores, a bulk one or an undo; True when it was the last one. A contact
-    whose email address or external id another one has by now stays deleted and counts as `not_restored`."""
+    whose email address or external ID another one has by now stays deleted and counts as `not_restored`."""
 
     async def change(ids: Sequence[UUID]) -> list[UUID]:
         return await work.contacts.mark_restored(ids, work.now)
@@ -169,7 +169,7 @@ async def _batch(
     *,
     left: str = "",
 ) -> bool:
-    """One batch and the place where the walk goes on are one transaction: a kill loses or repeats nothing.
+    """A batch and the cursor of the next one commit together, so a killed worker loses and repeats nothing.
     The job's result counts what was changed, and as `left` what was not."""
     mine = (Job.account_id == work.account_id, Job.id == job.id)
     stored = await work.session.scalar(select(Job.result).where(*mine).with_for_update())

@@ -1,4 +1,4 @@
-"""Screens of contacts: the list, the record, its forms, and work on many."""
+"""Controllers of the contact screens: the list, the contact page, its forms, and bulk edits."""
 
 from uuid import UUID
 
@@ -108,7 +108,7 @@ class ContactController(Controller):
         except Invalid as error:
             if not (added and request.wants_html):
                 raise
-            # The small form stays open with the sentence, over the list as it was.
+            # Keep the small form open with its error, above the unchanged list.
             problem, add, added = " ".join(error.errors.values()), field, []
             group = read_filter(items, match, fields, tags)
         query = Query(
@@ -138,7 +138,7 @@ class ContactController(Controller):
 
     @post(page="contacts/show.html", form="/contacts/new", guards=[may(EDIT)], limits=LONG_TEXT)
     async def create(self, data: JSONBody[ContactForm], work: NamedDependency[Work]) -> Saved[ContactPage]:
-        """Makes a contact. E-mail address and external id are unique in the account."""
+        """Creates a contact. E-mail address and external ID are unique in the account."""
         contact_id = await create_contact(work, data.sent())
         page = await contact_page(work, contact_id)
         return Saved(page, see=f"/contacts/{contact_id}", note=f"{page.contact.name} was added.")
@@ -147,8 +147,8 @@ class ContactController(Controller):
     async def tag_many(
         self, request: Request, data: JSONBody[BulkTagForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
-        """Adds a tag to many contacts, or removes it: a job, whose page shows how far it is. A browser is
-        asked for the tag first; JSON may send `expected`."""
+        """Starts a job that adds a tag to many contacts or removes it; the job's page shows the progress.
+        A browser is asked for the tag first; JSON may send `expected`."""
         job = await tag_many(work, data, asks=request.wants_html)
         verb = "tagged" if data.operation == "add" else "untagged"
         return Saved(job, see=job.href, note=f"{_many(job.total)} being {verb}.")
@@ -157,8 +157,8 @@ class ContactController(Controller):
     async def set_consent_of_many(
         self, request: Request, data: JSONBody[BulkConsentForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
-        """Sets the email or SMS consent of many contacts: a job. A browser is asked for the consent first;
-        JSON may send `expected`."""
+        """Starts a job that sets the email or SMS consent of many contacts. A browser is asked for the
+        consent first; JSON may send `expected`."""
         job = await set_consent_of_many(work, data, asks=request.wants_html)
         return Saved(job, see=job.href, note=f"The consent of {plural(job.total, 'contact')} is being set.")
 
@@ -166,8 +166,8 @@ class ContactController(Controller):
     async def delete_many(
         self, request: Request, data: JSONBody[BulkForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
-        """Deletes many contacts so that each can be restored: a job. A browser confirms more than 100; JSON
-        may send `expected`, and gets 409 with the number now when another number matches."""
+        """Starts a job that deletes many contacts; each can be restored. A browser confirms more than
+        100; JSON may send `expected`, and gets 409 with the number now when another number matches."""
         job = await delete_many(work, data, asks=request.wants_html)
         return Saved(job, see=job.href, note=f"{_many(job.total)} being deleted.")
 
@@ -175,8 +175,8 @@ class ContactController(Controller):
     async def restore_many(
         self, request: Request, data: JSONBody[BulkForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
-        """Restores many deleted contacts: a job. `all` are the deleted ones that match; otherwise as the
-        deletion."""
+        """Starts a job that restores many deleted contacts. `all` means every deleted contact that matches;
+        otherwise like the deletion."""
         job = await restore_many(work, data, asks=request.wants_html)
         return Saved(job, see=job.href, note=f"{_many(job.total)} being restored.")
 
@@ -253,28 +253,28 @@ class ContactController(Controller):
 
     @post("/{contact_id:uuid}/restoration", form="/contacts/{contact_id}", guards=[may(EDIT)])
     async def restore(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[ContactPage]:
-        """Brings a deleted contact back. 409 when its e-mail address or external id is taken meanwhile."""
+        """Restores a deleted contact. 409 when another contact has its email address or external ID."""
         name = await restore_contact(work, contact_id)
         page = await contact_page(work, contact_id)
-        return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"{name} is back.")
+        return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"{name} was restored.")
 
     @post("/{contact_id:uuid}/tags", form="/contacts/{contact_id}", guards=[may(EDIT)])
     async def add_tag(
         self, contact_id: FromPath[UUID], data: JSONBody[TagNameForm], work: NamedDependency[Work]
     ) -> Saved[ContactPage]:
-        """Adds a tag by its name; there need not be one yet."""
+        """Adds a tag by name, and creates the tag if it doesn't exist yet."""
         name = await add_tag(work, contact_id, data.name)
         page = await contact_page(work, contact_id)
-        return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"Tagged {name}.")
+        return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"Tag {name} was added.")
 
     @post("/{contact_id:uuid}/tags/{tag_id:uuid}/deletion", guards=[may(EDIT)])
     async def remove_tag(
         self, contact_id: FromPath[UUID], tag_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[ContactPage]:
-        """Takes a tag from a contact."""
+        """Removes a tag from a contact."""
         name = await remove_tag(work, contact_id, tag_id)
         page = await contact_page(work, contact_id)
-        return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"Tag {name} removed.")
+        return Saved(page, see=f"/contacts/{contact_id}", created=False, note=f"Tag {name} was removed.")
 
 
 class UndoController(Controller):
@@ -283,7 +283,7 @@ class UndoController(Controller):
 
     @post("/{job_id:uuid}/undo", form="/jobs/{job_id}", guards=[may(EDIT)])
     async def undo(self, job_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[BulkJob]:
-        """Restores the contacts that a bulk deletion deleted and that are still deleted: a job. Once."""
+        """Starts a job that restores what a bulk deletion deleted and is still deleted. Works once."""
         job = await undo_deletion(work, job_id)
         return Saved(job, see=job.href, note=f"{_many(job.total)} being restored.")
 

@@ -1,4 +1,5 @@
-"""What a contact may hold: forms, scripts, imports and steps all normalise with this module."""
+"""The values a contact can store. Forms, the API, imports and workflow steps all normalize with
+`normalise`."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -7,7 +8,7 @@ from app.filters.fields import BUILT_IN, CONSENT, Fields, FieldSpec, FieldType, 
 from app.filters.normalize import LONGEST, Value, kept_text, storable
 from app.filters.values import value_of
 
-# Built-in fields that are no text: who looks after a contact, and what it agreed to.
+# Built-in fields that aren't free text: the owner and the consents.
 NON_TEXT_FIELDS = ("owner", "email_consent", "sms_consent")
 UNIQUE = ("email", "external_id")
 NAMING = ("first_name", "last_name", "email", "company", "phone", "external_id")
@@ -42,7 +43,7 @@ def _value(spec: FieldSpec, value: object, region: str) -> Value:
 
 
 def _non_text_value(spec: FieldSpec, text: str) -> Value:
-    """Nobody's consent is empty: who was not asked is unknown."""
+    """A consent is never empty: without an answer it is `unknown`."""
     if spec.type is FieldType.SELECT:
         return value_of(spec, text) or CONSENT[0]
     owner = value_of(spec, text)
@@ -64,10 +65,10 @@ def _text(spec: FieldSpec, value: object) -> str:
 
 
 def nameless(values: Mapping[str, object]) -> str | None:
-    """A sentence when nothing in the values tells who the contact is."""
+    """An error message when the values identify no person, else None."""
     if any(values.get(key) for key in NAMING):
         return None
-    return "Give at least a name, an e-mail address, a company, a phone number or an external id."
+    return "Enter at least a name, an email address, a company, a phone number or an external ID."
 
 
 def display_name(values: Mapping[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""The list of contacts as its address describes it: search, conditions, order, page, columns."""
+"""The contact list as its URL describes it: search, conditions, sort order, page, columns."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -82,13 +82,13 @@ def _place(path: str) -> str:
 def condition(
     group: Filter, q: str, fields: Fields, zone: ZoneInfo, now: datetime, *, deleted: bool = False
 ) -> Clause:
-    """The contacts that match, as SQL on the contacts table. Raises `Invalid` where a segment that the filter
-    asks for cannot be used any more."""
+    """The contacts that match, as SQL on the contacts table. Raises `Invalid` where the filter
+    names a segment that can't be evaluated."""
     try:
         clause = live_or_deleted(deleted) & where(group, Contact.__table__, fields, zone, now)
     except FilterError as error:
         raise Invalid(
-            {"f": f"A segment in this filter has a condition that is wrong: {error} {FIX_SEGMENT}"}
+            {"f": f"A segment in this filter has an invalid condition: {error} {FIX_SEGMENT}"}
         ) from None
     return clause & matches_search(q) if q.strip() else clause
 
@@ -96,7 +96,7 @@ def condition(
 def clean_search(q: str) -> str:
     """The search as it is used. Raises `Invalid`."""
     if len(q) > LONGEST_SEARCH or "\0" in q:
-        raise Invalid({"q": f"Search for at most {LONGEST_SEARCH} ordinary characters."})
+        raise Invalid({"q": f"Search for at most {LONGEST_SEARCH} printable characters."})
     return " ".join(q.split())
 
 
@@ -104,13 +104,13 @@ def read_sort(sort: str) -> tuple[str, bool]:
     """The sort key and whether it goes down. Raises `Invalid`."""
     key = sort.removeprefix("-")
     if key not in SORTS:
-        raise Invalid({"sort": f"Sort by one of {', '.join(SORTS)}, with “-” in front to go down."})
+        raise Invalid({"sort": f"Sort by one of {', '.join(SORTS)}, with “-” in front for descending order."})
     return key, sort.startswith("-")
 
 
 def read_columns(columns: Iterable[str], fields: Fields) -> list[str]:
     """Known columns in the order given, from repeated or comma-separated names; unknown ones are left out,
-    since a column may have been deleted after somebody kept the address."""
+    since a field may have been deleted after the URL was bookmarked."""
     names = [name.strip() for item in columns for name in item.split(",")]
     return list(dict.fromkeys(name for name in names if name in fields and fields[name].held))
 
@@ -142,8 +142,8 @@ def added_condition(field: str, op: str, values: Sequence[str], unit: str, field
 
 
 def _change(op: Op, values: Sequence[str], unit: str, fields: Fields) -> list[str]:
-    """The form always sends the field, what it was, what it became and how long; "" is empty. People by
-    name."""
+    """The form always sends the field, the old value, the new value and the period; "" is empty. Members
+    are given by name."""
     key, *answers, within = [*values, "", "", "", ""][:4]
     spec = fields.get(key)
     names = (spec.names if spec else None) or {}

@@ -1,4 +1,4 @@
-"""What the pages of contacts are made of: the list, the record, one value."""
+"""Builds the pages of contacts: the list, the contact page, one field."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -69,7 +69,7 @@ class ContactRows(msgspec.Struct):
 async def read_page(
     work: Work, query: Query, group: Group, fields: Fields, after: str, before: str
 ) -> ContactRows:
-    """The rows that the address names. Raises `Invalid` for a sort or a place that is none."""
+    """The rows that the address names. Raises `Invalid` for an unknown sort column or cursor."""
     key, down = read_sort(query.sort)
     zone = ZoneInfo((await work.accounts.own()).time_zone)
     clause = condition(group, query.q, fields, zone, work.now, deleted=query.deleted)

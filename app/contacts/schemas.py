@@ -14,7 +14,7 @@ from app.tasks.schemas import TaskView
 from app.web.actions import Action
 
 MOST_IDS = 10_000
-TAG_NAME = "Write a tag of 1 to 60 letters."
+TAG_NAME = "Enter a tag of 1 to 60 characters."
 Text = Annotated[str, Meta(max_length=5000)] | None | UnsetType
 
 
@@ -86,7 +86,7 @@ class BulkTagForm(BulkForm, kw_only=True):
 
     tag: Annotated[str, Meta(max_length=60, extra={"error": TAG_NAME})] = ""
     operation: Annotated[
-        str, Meta(pattern="^(add|remove)$", extra={"error": "“operation” is add or remove."})
+        str, Meta(pattern="^(add|remove)$", extra={"error": "“operation” must be add or remove."})
     ] = "add"
 
 

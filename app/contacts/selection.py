@@ -1,4 +1,4 @@
-"""Which contacts a bulk edit works on, and whether their number is the one that its sender saw."""
+"""Which contacts a bulk edit changes, and whether their number is still what the member saw."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +15,8 @@ from db.repositories.contacts import Clause, created_until, deleted_by, deleted_
 
 MOST_UNCONFIRMED = 100  # contacts that one click in a browser may change
 MOST_COUNTED = 1_000_000
-NO_SELECTION = "Choose contacts in the list first, or all that match."
-NOTHING_LEFT = "None of these contacts is there any more."
+NO_SELECTION = "Select contacts in the list first, or select all that match."
+NOTHING_LEFT = "None of these contacts exists anymore."
 
 
 def check_number(form: BulkForm, total: int, *, asks: bool) -> None:
@@ -56,8 +56,8 @@ async def count_selection(
 
 
 async def selection_clause(work: Work, args: Mapping[str, Any], job: Job | None = None) -> Clause:
-    """The contacts of a selection. The walk of a job takes those that were there (or deleted) when it was
-    asked for, and days are those of that moment, so that it ends and means what its author saw."""
+    """The contacts of a selection as SQL. A job takes the contacts that existed (or were deleted) when it was
+    created, and counts days from that moment, so that it ends and matches what its author saw."""
     if "undo_of" in args:
         return deleted_by(UUID(args["undo_of"]))
     deleted = bool(args.get("deleted"))

@@ -1,4 +1,4 @@
-"""Making, changing, tagging and deleting one contact."""
+"""Create, change, tag, delete and restore one contact."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from app.tags.use_cases import ensured_tag
 from app.work import Work
 
 TAKEN_MEANWHILE = (
-    "Somebody was faster with this e-mail address or external id. Look at the list, then try again."
+    "Another contact just took this email address or external ID. Reload the list, then try again."
 )
 
 
@@ -83,7 +83,7 @@ async def update_contact(work: Work, contact_id: UUID, values: Mapping[str, Any]
 
 
 async def delete_contact(work: Work, contact_id: UUID) -> str:
-    """Deletes a contact so that it can be restored; its name. Deleting it twice changes nothing."""
+    """Soft-deletes a contact and returns its name. Deleting it twice changes nothing."""
     now = await _locked(work, contact_id, deleted=True)
     if now.deleted_at is None:
         await work.contacts.mark_deleted([contact_id], work.now)
@@ -94,15 +94,16 @@ async def delete_contact(work: Work, contact_id: UUID) -> str:
 
 
 async def restore_contact(work: Work, contact_id: UUID) -> str:
-    """Brings a deleted contact back; its name. Raises `Conflict` when another one has its e-mail address or
-    external id meanwhile."""
+    """Restores a deleted contact and returns its name. Raises `Conflict` when another contact has its email
+    address or external ID."""
     now = await _locked(work, contact_id, deleted=True)
     if now.deleted_at is not None:
         for key in UNIQUE:
             other = await _other(work, key, now.value(key), contact_id)
             if other is not None:
                 raise Conflict(
-                    f"{other[1]} has the {_word(key)} {now.value(key)} now. Change it there, then restore.",
+                    f"{other[1]} now has the {_word(key)} {now.value(key)}. Change it there, then restore "
+                    "this contact.",
                     current={"contact_id": str(other[0]), "name": other[1]},
                 )
         try:
@@ -116,7 +117,7 @@ async def restore_contact(work: Work, contact_id: UUID) -> str:
 
 
 async def add_tag(work: Work, contact_id: UUID, name: str) -> str:
-    """Gives a contact a tag, which is made when there is none of that name; the tag's name."""
+    """Adds a tag by name, creating it if needed. Returns the tag's name."""
     await _locked(work, contact_id)
     tag_id, tag = await ensured_tag(work, name)
     if await work.contacts.tag([contact_id], tag_id):
@@ -127,7 +128,7 @@ async def add_tag(work: Work, contact_id: UUID, name: str) -> str:
 
 
 async def remove_tag(work: Work, contact_id: UUID, tag_id: UUID) -> str:
-    """Takes a tag from a contact; the tag's name. Raises `NotFound`."""
+    """Removes a tag from a contact and returns the tag's name. Raises `NotFound`."""
     await _locked(work, contact_id)
     tag = await work.tags.row(tag_id)
     if tag is None:
@@ -157,7 +158,7 @@ async def _clean(work: Work, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _name(key: str) -> str:
-    """What forms call a field."""
+    """The name of a field in forms."""
     return key.replace("custom.", "fields.", 1) if key.startswith("custom.") else key
 
 
@@ -171,7 +172,7 @@ def _split(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 async def _by_name(work: Work, changes: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-    """The audit is read by people: owners by their names, as they are now."""
+    """Replaces owner ids by names, because members read the audit log."""
     if "owner" not in changes:
         return dict(changes)
     names = (await work.fields.catalogue())["owner"].names or {}
@@ -192,7 +193,7 @@ async def _refuse_taken(work: Work, values: Mapping[str, Any], but: UUID | None)
         if other is not None:
             shown = work.principal is None or work.may(Permission.VIEW)
             name = other[1] if shown else "Another contact"
-            errors[key] = f"{name} has this {_word(key)} already."
+            errors[key] = f"{name} already has this {_word(key)}."
     if errors:
         raise Invalid(errors)
 
@@ -203,14 +204,14 @@ async def _other(work: Work, key: str, value: Any, but: UUID | None) -> tuple[UU
 
 
 def _word(key: str) -> str:
-    return "e-mail address" if key == "email" else "external id"
+    return "email address" if key == "email" else "external ID"
 
 
 async def _stale(work: Work, now: ContactView) -> Conflict:
     last, _ = await work.audit_log.page(subject_kind="contact", subject_id=str(now.id), limit=1)
-    who = f"{last[0].actor_name} changed" if last else "Somebody changed"
+    who = f"{last[0].actor_name} changed" if last else "Someone changed"
     return Conflict(
-        f"{who} this contact at {now.updated_at:%Y-%m-%d %H:%M} UTC, after you opened it. Nothing was saved: "
-        "compare the values, then save again.",
+        f"{who} this contact at {now.updated_at:%Y-%m-%d %H:%M} UTC, after you opened it. Nothing was saved. "
+        "Compare the values, then save again.",
         current=msgspec.to_builtins(now),
     )

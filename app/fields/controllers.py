@@ -29,7 +29,7 @@ TYPES = [
     ("number", "Number"),
     ("boolean", "Yes or no"),
     ("date", "Date"),
-    ("select", "One of a list"),
+    ("select", "Dropdown"),
 ]
 
 

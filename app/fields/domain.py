@@ -18,7 +18,7 @@ def key_of(text: str) -> str:
 def key_error(key: str) -> str:
     """A sentence when this cannot be a short name, "" when it can."""
     if re.fullmatch(r"[a-z][a-z0-9_]{0,39}", key) is None:
-        return "Use small letters, digits and “_”, a letter first."
+        return "Use lowercase letters, digits and “_”, starting with a letter."
     return "A built-in field has this name. Choose another one." if key in BUILT_IN else ""
 
 
@@ -27,9 +27,9 @@ def read_options(text: str) -> list[str]:
     ValueError with a sentence."""
     options = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
     if not options:
-        raise ValueError("Write at least one option, each in a line of its own.")
+        raise ValueError("Enter at least one option, one per line.")
     if len(options) > MOST_OPTIONS:
-        raise ValueError(f"A field has at most {MOST_OPTIONS} options.")
+        raise ValueError(f"A field can have at most {MOST_OPTIONS} options.")
     if any(len(option) > LONGEST_OPTION or "\0" in option for option in options):
-        raise ValueError(f"An option has at most {LONGEST_OPTION} ordinary characters.")
+        raise ValueError(f"An option can have at most {LONGEST_OPTION} printable characters.")
     return options

@@ -11,7 +11,7 @@ from app.patch import Patch
 from app.web.actions import Action
 
 Label = Annotated[
-    str, Meta(min_length=1, max_length=60, extra={"error": "Write a label of 1 to 60 letters."})
+    str, Meta(min_length=1, max_length=60, extra={"error": "Enter a label of 1 to 60 characters."})
 ]
 Options = Annotated[str, Meta(max_length=10_000)]
 

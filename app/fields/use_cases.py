@@ -1,4 +1,4 @@
-"""Making, changing and deleting custom fields."""
+"""Create, change and delete custom fields."""
 
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ TAKEN = "Another field has this short name. Choose another one."
 def _label(text: str) -> str:
     label = " ".join(text.split())
     if not label or not label.isprintable():
-        raise Invalid({"label": "Write a label of 1 to 60 letters."})
+        raise Invalid({"label": "Enter a label of 1 to 60 characters."})
     return label
 
 
@@ -49,7 +49,7 @@ async def create_field(work: Work, form: FieldForm) -> UUID:
     if await work.fields.by_key(key) is not None:
         raise Invalid({"key": TAKEN})
     if len(await work.fields.rows()) >= MOST_FIELDS:
-        raise Invalid({"": f"An account has at most {MOST_FIELDS} custom fields."})
+        raise Invalid({"": f"An account can have at most {MOST_FIELDS} custom fields."})
     columns = {"key": key, "label": label, "type": form.type, "options": options}
     try:
         field_id = await work.fields.insert(columns, work.now)
@@ -72,7 +72,9 @@ async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> Non
     gone = [option for option in old.options if option not in new["options"]]
     in_use = await work.fields.options_in_use(field_id, gone) if gone else []
     if in_use:
-        raise Invalid({"options": f"Contacts have {', '.join(in_use[:5])}. Change those contacts first."})
+        raise Invalid(
+            {"options": f"Contacts still have {', '.join(in_use[:5])}. Change those contacts first."}
+        )
     if gone:
         await _refuse_named(work, old, gone)
     changes = {

@@ -35,7 +35,7 @@ from db.repositories.imported_contacts import ImportedContactRepository
 BATCH = 500
 MOST_CURSORS = 2
 TRIES = 3
-EXTERNAL_ID_MOVED = "Another contact got this external id after the preview. Check the file again."
+EXTERNAL_ID_MOVED = "Another contact got this external ID after the preview. Check the file again."
 
 
 class FileCursor(msgspec.Struct):
@@ -52,7 +52,7 @@ _cursors: dict[UUID, FileCursor] = {}
 
 
 async def check_import(work: Work, job: Job) -> bool:
-    """Judges the next rows of a file; True when all have a verdict. Touches no contact."""
+    """Gives the next rows of a file their verdicts; True when all rows have one. Changes no contact."""
     import_id = UUID(job.args["import_id"])
     import_ = await work.imports.locked(import_id)
     if import_ is None or import_.status != "checking" or import_.job_id != job.id:
@@ -90,8 +90,8 @@ async def check_import(work: Work, job: Job) -> bool:
 async def _apply_denials(
     work: Work, import_: Any, rows: Sequence[CheckedRow], denials: Mapping[int, Values]
 ) -> tuple[Sequence[Any], list[CheckedRow]]:
-    """Gives lines what later lines of the same person deny. Those of earlier batches are taken out, as they
-    were and as they are to be judged again."""
+    """Applies denied consents of later lines to the first line of the same person. Returns the rows of
+    earlier batches that this changes, as they were and as they are to be matched again."""
     for row in rows:
         row.values |= denials.get(row.line, {})
     here = {row.line for row in rows}
@@ -130,7 +130,8 @@ async def _open_cursor(work: Work, import_: Any) -> FileCursor:
 
 
 async def _existing_tags(work: Work, names: Sequence[str]) -> frozenset[UUID]:
-    """Ids of the tags to add; a random one for each that is still to be created, which nobody carries."""
+    """Ids of the tags to add; a random id stands for a tag that doesn't exist yet, so that no contact has
+    it."""
     there = await work.imports.tag_ids(names)
     return frozenset(there.get(name) or uuid7() for name in names)
 
@@ -139,7 +140,7 @@ async def _match_rows(
     work: Work, rows: Sequence[CheckedRow], options: Mapping[str, Any], tags: frozenset[UUID], *, lock: bool
 ) -> None:
     """Gives every row that is not bad its verdict, as the contacts are now. When it is written (`lock`), an
-    external id leads only to the contact that the preview showed."""
+    external ID leads only to the contact that the preview showed."""
     good = [row for row in rows if row.verdict != "bad"]
     keys: dict[str, list[str]] = {}
     for row in good:
@@ -280,7 +281,8 @@ async def _create(
     options: Mapping[str, Any],
     tag_ids: frozenset[UUID],
 ) -> list[CheckedRow]:
-    """Adds those who are new. Who is not inserted exists since a moment: those are judged again."""
+    """Inserts the new contacts. A row that isn't inserted was just created elsewhere, so it is matched
+    again."""
     created: list[CheckedRow] = []
     pending = list(rows)
     for _ in range(TRIES):
@@ -296,7 +298,7 @@ async def _create(
     for row in pending:
         row.verdict, row.reason, row.contact_id = (
             "bad",
-            "This contact was changed by others. Try again.",
+            "Someone else changed this contact. Try again.",
             None,
         )
     return created

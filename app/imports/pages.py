@@ -25,7 +25,7 @@ from app.work import Work
 
 IMPORT = Permission.IMPORT_CONTACTS
 EXAMPLES = 5
-LABELS = {"new": "New", "changed": "Changed", "unchanged": "Unchanged", "bad": "Bad"}
+LABELS = {"new": "New", "changed": "Changed", "unchanged": "Unchanged", "bad": "Rejected"}
 STEPS = {"uploaded": "columns", "checking": "checking", "ready": "preview", "running": "running"}
 
 
@@ -89,8 +89,8 @@ async def _verdicts(work: Work, import_: Any, verdict: str, fields: Fields) -> V
 
 
 async def _matches(work: Work, import_: Any) -> ExternalIdMatches | None:
-    """Who is matched by external id, so that a person sees whether the ids of two systems met; None without a
-    column for it."""
+    """Rows matched by external ID, so that the member sees whether the ids of two systems collide; None
+    without a column for it."""
     if "external_id" not in import_.mapping.values():
         return None
     count, differing, rows = await work.imports.matched_by_external_id(import_.id, EXAMPLES)
@@ -135,7 +135,7 @@ def _actions(work: Work, import_: Any, step: str) -> list[Action]:
     return actions(
         action(work, "map", "Check the file", f"{href}/mapping", permission=IMPORT, form=MappingForm,
                when=step == "columns" and may_map(import_)),
-        action(work, "run", "Go on" if stopped else "Import", f"{href}/run", permission=IMPORT,
+        action(work, "run", "Resume" if stopped else "Import", f"{href}/run", permission=IMPORT,
                when=step in ("preview", "result") and may_run(import_)),
         action(work, "cancel", "Cancel", f"{href}/cancellation", permission=IMPORT, when=may_cancel(import_)),
     )  # fmt: skip

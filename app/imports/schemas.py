@@ -86,7 +86,7 @@ class VerdictRows(msgspec.Struct):
 
 
 class MatchSample(msgspec.Struct):
-    """A row that an external id leads to a contact: the person in the file, and the contact. They differ when
+    """A row that an external ID leads to a contact: the person in the file, and the contact. They differ when
     the name or the email does."""
 
     line: int
@@ -100,7 +100,7 @@ class MatchSample(msgspec.Struct):
 
 
 class ExternalIdMatches(msgspec.Struct):
-    """Rows that are matched by external id. `differing` of `count` have another name or email."""
+    """Rows that are matched by external ID. `differing` of `count` have another name or email."""
 
     count: int
     differing: int

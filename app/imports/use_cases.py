@@ -20,9 +20,9 @@ from db.repositories.tags import slug_of
 LONGEST_TAG = 60
 MOST_TAGS = 20
 STATES = {
-    "uploaded": "waits for its columns",
+    "uploaded": "is waiting for its columns",
     "checking": "is being checked",
-    "ready": "is checked",
+    "ready": "has been checked",
     "running": "is running",
     "done": "is done",
     "failed": "failed",
@@ -67,7 +67,7 @@ async def upload(work: Work, filename: str, content: bytes) -> UUID:
 
 
 def _by_content(samples: list[list[str]]) -> dict[str, str]:
-    """Without a header only an e-mail address gives itself away."""
+    """Without a header only an email address gives itself away."""
     mails = [
         str(number) for number, cells in enumerate(samples) if cells and all("@" in cell for cell in cells)
     ]
@@ -150,7 +150,7 @@ async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
     """Takes the columns and starts the check. Raises `NotFound`, `Conflict` (running or done), `Invalid`."""
     import_ = await _locked(work, import_id)
     if not may_map(import_):
-        raise Conflict(f"This import {STATES[state_of(import_)]}; its columns cannot be changed now.")
+        raise Conflict(f"This import {STATES[state_of(import_)]}. Its columns can't be changed now.")
     shape = await _shape(work, import_, form.first_line)
     columns = {**import_.mapping, **form.columns}
     stored = import_.options.get("tags", [])
@@ -190,7 +190,7 @@ async def _shape(work: Work, import_: Any, first_line: str) -> dict[str, Any]:
     _line, cells = next(filled_lines(text, import_.delimiter))
     rows = import_.rows_total + (1 if has_header else -1)
     if rows == 0:
-        raise Invalid({"first_line": "Then the file has no line left to import."})
+        raise Invalid({"first_line": "Then the file has no rows left to import."})
     return {"has_header": chosen, "header": titles(cells, chosen), "rows_total": rows}
 
 
@@ -198,9 +198,9 @@ def tags_of(names: str) -> tuple[list[str], dict[str, str]]:
     """Names between commas, each once, and what is wrong with them."""
     by_slug = {slug_of(name): " ".join(name.split()) for name in names.split(",") if name.strip()}
     if len(by_slug) > MOST_TAGS:
-        return [], {"tags": f"Give at most {MOST_TAGS} tags."}
+        return [], {"tags": f"Enter at most {MOST_TAGS} tags."}
     if any(len(name) > LONGEST_TAG for name in by_slug.values()):
-        return [], {"tags": f"A tag has at most {LONGEST_TAG} letters. Separate tags with commas."}
+        return [], {"tags": f"A tag can have at most {LONGEST_TAG} characters. Separate tags with commas."}
     return list(by_slug.values()), {}
 
 
@@ -208,7 +208,7 @@ async def start_run(work: Work, import_id: UUID) -> None:
     """Starts writing contacts, or goes on with it. Raises `NotFound`, `Conflict`."""
     import_ = await _locked(work, import_id)
     if not may_run(import_):
-        raise Conflict(f"This import {STATES[state_of(import_)]} and cannot be started now.")
+        raise Conflict(f"This import {STATES[state_of(import_)]} and can't be started now.")
     total = import_.rows_new + import_.rows_changed
     job_id = work.add_job("import", "import.run", {"import_id": str(import_id)}, total)
     await work.imports.change(import_id, status="running", job_id=job_id, error=None)
@@ -225,7 +225,7 @@ async def cancel_import(work: Work, import_id: UUID) -> None:
     """Stops it; what was written stays. Raises `NotFound`, `Conflict`."""
     import_ = await _locked(work, import_id)
     if not may_cancel(import_):
-        raise Conflict(f"This import {STATES[state_of(import_)]}; there is nothing to cancel.")
+        raise Conflict(f"This import {STATES[state_of(import_)]}. There is nothing to cancel.")
     if import_.job_id is not None:
         await work.imports.cancel_job(import_.job_id, work.now)
     await work.imports.change(import_id, status="cancelled", finished_at=work.now)

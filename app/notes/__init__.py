@@ -1,1 +1,1 @@
-"""Notes: what people and steps write down about a contact."""
+"""Notes about contacts, written by members and workflow steps."""

@@ -36,7 +36,7 @@ class NoteController(Controller):
 
     @post("/notes/{note_id:uuid}/deletion", guards=[may(EDIT)])
     async def delete_note(self, note_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[NoteDeleted]:
-        """Deletes a note that one wrote oneself; the answer's action restores it."""
+        """Deletes a note that the caller wrote; the response's action restores it."""
         note = await delete_note(work, note_id)
         undo = f"/notes/{note_id}/restoration"
         page = NoteDeleted(note, actions(action(work, "restore", "Restore note", undo, permission=EDIT)))
@@ -45,6 +45,6 @@ class NoteController(Controller):
 
     @post("/notes/{note_id:uuid}/restoration", guards=[may(EDIT)])
     async def restore_note(self, note_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[NoteView]:
-        """Restores a deleted note that one wrote oneself."""
+        """Restores a deleted note that the caller wrote."""
         note = await restore_note(work, note_id)
         return Saved(note, see=f"/contacts/{note.contact_id}", created=False, note="Note restored.")

@@ -15,7 +15,9 @@ LONGEST = 10_000
 class NoteForm(msgspec.Struct, forbid_unknown_fields=True):
     body: Annotated[
         str,
-        Meta(min_length=1, max_length=LONGEST, extra={"error": f"Write a note of 1 to {LONGEST:,} letters."}),
+        Meta(
+            min_length=1, max_length=LONGEST, extra={"error": f"Enter a note of 1 to {LONGEST:,} characters."}
+        ),
     ]
 
 

@@ -29,7 +29,7 @@ async def add_note(work: Work, contact_id: UUID, body: str) -> NoteView:
     """Writes a note about a contact. Raises `Invalid`, `NotFound`, and `Conflict` for a deleted contact."""
     text = body.replace("\r\n", "\n").strip()
     if not text or "\0" in text:
-        raise Invalid({"body": f"Write a note of 1 to {LONGEST:,} letters."})
+        raise Invalid({"body": f"Enter a note of 1 to {LONGEST:,} characters."})
     contact = await work.contacts.row(contact_id, lock=True)
     if contact is None:
         raise NotFound("contact")
@@ -43,7 +43,7 @@ async def add_note(work: Work, contact_id: UUID, body: str) -> NoteView:
 
 
 async def delete_note(work: Work, note_id: UUID) -> NoteView:
-    """Deletes a note of one's own so that it can be restored; the note. Raises `NotFound`, `Forbidden` for
+    """Soft-deletes a note of the reader's own and returns it. Raises `NotFound`, `Forbidden` for
     another's."""
     row = await _own(work, note_id, deleted=False)
     await work.notes.mark(note_id, work.now)
@@ -53,8 +53,8 @@ async def delete_note(work: Work, note_id: UUID) -> NoteView:
 
 
 async def restore_note(work: Work, note_id: UUID) -> NoteView:
-    """Restores a deleted note of one's own; the note. Raises `NotFound`, also when it is not deleted, and
-    `Forbidden` for another's."""
+    """Restores a deleted note of the reader's own and returns it. Raises `NotFound`, also when it is not
+    deleted, and `Forbidden` for another's."""
     row = await _own(work, note_id, deleted=True)
     await work.notes.mark(note_id, None)
     work.audit("note.restored", "contact", row.contact_id, {"note": [None, row.body[:SHOWN]]})

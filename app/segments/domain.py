@@ -13,7 +13,7 @@ def clean_name(name: str) -> str:
     """The name as it is stored. Raises ValueError with a sentence."""
     clean = " ".join(name.split())
     if not clean or len(clean) > LONGEST or not clean.isprintable():
-        raise ValueError(f"Write a name of 1 to {LONGEST} letters.")
+        raise ValueError(f"Enter a name of 1 to {LONGEST} characters.")
     return clean
 
 

@@ -32,7 +32,7 @@ NEEDS_ONE = "A segment needs at least one condition. Filter the contacts, then s
 
 
 class FilterContext(msgspec.Struct):
-    """What reading a filter takes."""
+    """What it takes to read and evaluate a filter."""
 
     fields: Fields
     tags: dict[str, str]

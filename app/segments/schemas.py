@@ -11,7 +11,9 @@ from app.filters.references import Use
 from app.patch import Patch
 from app.web.actions import Action
 
-Name = Annotated[str, Meta(min_length=1, max_length=80, extra={"error": "Write a name of 1 to 80 letters."})]
+Name = Annotated[
+    str, Meta(min_length=1, max_length=80, extra={"error": "Enter a name of 1 to 80 characters."})
+]
 Conditions = Annotated[list[str], Meta(max_length=100)]
 
 
@@ -34,9 +36,10 @@ class SegmentChangeForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SegmentView(msgspec.Struct):
-    """`contacts` counts up to 10,000 (`more_than_contacts` when there are more), and is null where the filter
-    cannot be used any more; `watched` says that a live workflow hears who enters and leaves; `href` lists
-    the contacts, `edit_href` the same with its conditions taken apart, to be changed."""
+    """`contacts` counts up to 10,000 (`more_than_contacts` when there are more), and is null where the
+    filter can't be evaluated; `watched` says that a live workflow reacts to contacts entering and
+    leaving; `href` lists the contacts, `edit_href` the same with its conditions taken apart, to be
+    changed."""
 
     id: UUID
     name: str
@@ -67,7 +70,7 @@ class SegmentPage(msgspec.Struct):
 
 
 class SegmentFormPage(msgspec.Struct):
-    """A filter that is about to be saved: in words, and whom it finds now."""
+    """A filter that is about to be saved: described in words, with the number of contacts it matches now."""
 
     f: list[str]
     match: str

@@ -53,7 +53,7 @@ async def create_segment(work: Work, form: SegmentForm) -> UUID:
         segment_id = await work.segments.insert(columns, work.now)
     except IntegrityError:
         await work.session.rollback()
-        raise Invalid({"name": f"There is a segment “{name}” already."}) from None
+        raise Invalid({"name": f"There is already a segment named “{name}”."}) from None
     changes = {"name": [None, name], "filter": [None, describe(group, fields, tags)]}
     work.audit("segment.created", "segment", segment_id, changes)
     await work.commit()
@@ -69,7 +69,7 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
         raise NotFound("segment")
     if form.rev is not None and form.rev != now.rev:
         raise Conflict(
-            "Somebody changed this segment after you opened it. Nothing was saved: look at it again."
+            "Someone changed this segment after you opened it. Nothing was saved. Reload it and try again."
         )
     columns, changes = dict[str, Any](), dict[str, list[Any]]()
     if isinstance(form.name, str):
@@ -101,7 +101,8 @@ def describe_filter(row: Any, fields: Fields, tags: dict[str, str]) -> str:
 
 
 async def _check_all_segments(work: Work, segment_id: UUID, expression: Filter) -> None:
-    """Also lets those that are watched be compared at once, and watches again what could not be read."""
+    """Checks all segments together, schedules watched ones for evaluation now, and retries unreadable
+    ones."""
     filters = filters_by_id(await work.segments.rows()) | {segment_id: expression}
     problem = group_problem(filters)
     if problem:
@@ -129,7 +130,7 @@ async def delete_segment(work: Work, segment_id: UUID) -> str:
 
 
 async def users_of(work: Work, segment_id: UUID) -> list[Use]:
-    """Who asks for a segment."""
+    """The workflows and segments that use a segment."""
     return await ReferenceQueries(work.session).of("segment", str(segment_id))
 
 
@@ -140,5 +141,5 @@ async def _free_name(work: Work, name: str, own: UUID | None) -> str:
         raise Invalid({"name": str(error)}) from None
     other = await work.segments.by_slug(slug_of(clean))
     if other is not None and other.id != own:
-        raise Invalid({"name": f"There is a segment “{other.name}” already."})
+        raise Invalid({"name": f"There is already a segment named “{other.name}”."})
     return clean

@@ -53,8 +53,8 @@ class TagController(Controller):
     async def delete_tag(
         self, tag_id: FromPath[UUID], data: JSONBody[TagDeletionForm], work: NamedDependency[Work]
     ) -> Saved[None]:
-        """Takes a tag from everybody and deletes it. 409 with the list while something uses it, and with the
-        number when other than `expected` contacts have it."""
+        """Removes a tag from all contacts and deletes it. 409 with the list while something uses it, and
+        with the number when other than `expected` contacts have it."""
         name = await delete_tag(work, tag_id, data.expected)
         return Saved(None, see="/tags", note=f"Tag {name} was deleted.")
 

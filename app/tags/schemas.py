@@ -13,7 +13,7 @@ from app.web.actions import Action
 
 class TagForm(msgspec.Struct, forbid_unknown_fields=True):
     name: Annotated[
-        str, Meta(min_length=1, max_length=60, extra={"error": "Write a tag of 1 to 60 letters."})
+        str, Meta(min_length=1, max_length=60, extra={"error": "Enter a tag of 1 to 60 characters."})
     ]
 
 

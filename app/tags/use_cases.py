@@ -1,4 +1,4 @@
-"""Making, renaming and deleting tags."""
+"""Create, rename and delete tags."""
 
 from uuid import UUID
 
@@ -18,12 +18,12 @@ def clean_name(name: str) -> str:
     """The name as it is stored. Raises `Invalid` for "name"."""
     clean = " ".join(name.split())
     if not clean or len(clean) > LONGEST or not clean.isprintable():
-        raise Invalid({"name": f"Write a tag of 1 to {LONGEST} letters."})
+        raise Invalid({"name": f"Enter a tag of 1 to {LONGEST} characters."})
     return clean
 
 
 async def ensured_tag(work: Work, name: str) -> tuple[UUID, str]:
-    """The tag of that name (case does not matter), made when there is none: id and name. Does not commit."""
+    """Finds the tag by name (ignoring case) or creates it; returns id and name. Does not commit."""
     clean = clean_name(name)
     existing = await work.tags.by_slug(slug_of(clean))
     if existing is not None:
@@ -38,7 +38,7 @@ async def create_tag(work: Work, name: str) -> UUID:
     clean = clean_name(name)
     existing = await work.tags.by_slug(slug_of(clean))
     if existing is not None:
-        raise Invalid({"name": f"There is a tag “{existing.name}” already."})
+        raise Invalid({"name": f"There is already a tag named “{existing.name}”."})
     tag_id, _ = await ensured_tag(work, clean)
     await work.commit()
     return tag_id
@@ -52,20 +52,21 @@ async def rename_tag(work: Work, tag_id: UUID, name: str) -> None:
         raise NotFound("tag")
     other = await work.tags.by_slug(slug_of(clean))
     if other is not None and other.id != tag_id:
-        raise Invalid({"name": f"There is a tag “{other.name}” already."})
+        raise Invalid({"name": f"There is already a tag named “{other.name}”."})
     if old.name != clean:
         try:
             await work.tags.rename(tag_id, clean, work.now)
         except IntegrityError:
             await work.session.rollback()
-            raise Invalid({"name": f"There is a tag “{clean}” already."}) from None
+            raise Invalid({"name": f"There is already a tag named “{clean}”."}) from None
         work.audit("tag.renamed", "tag", tag_id, {"name": [old.name, clean]})
     await work.commit()
 
 
 async def delete_tag(work: Work, tag_id: UUID, expected: int | None = None) -> str:
-    """Takes a tag from everybody and deletes it; its name. Raises `Conflict` with the list while a workflow
-    or a segment uses it, and with the number when other than `expected` contacts have it, `NotFound`."""
+    """Removes a tag from all contacts, deletes it and returns its name. Raises `Conflict` with the list
+    while a workflow or a segment uses it, and with the number when other than `expected` contacts have
+    it, `NotFound`."""
     tag = await work.tags.row(tag_id)
     if tag is None:
         raise NotFound("tag")

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta
 from app.patch import Patch
 from app.web.actions import Action
 
-TITLE = "Write what is to be done, in 1 to 200 letters."
+TITLE = "Enter a task of 1 to 200 characters."
 Title = Annotated[str, Meta(min_length=1, max_length=200, extra={"error": TITLE})]
 Body = Annotated[str, Meta(max_length=5000)]
 Due = Annotated[str, Meta(max_length=40)]
@@ -42,7 +42,7 @@ class TaskStepForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TaskView(msgspec.Struct):
-    """`contact` is the name of whom it is about; `overdue` says that it is open and past its time."""
+    """`contact` is the contact's name; `overdue` means open and past its due time."""
 
     id: UUID
     contact_id: UUID

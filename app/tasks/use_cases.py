@@ -134,7 +134,7 @@ def _title(text: str) -> str:
 
 def _body(text: str) -> str:
     if "\0" in text:
-        raise Invalid({"body": "Take the invisible character out of the text."})
+        raise Invalid({"body": "Remove the invisible character from the text."})
     return text.strip()
 
 

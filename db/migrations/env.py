@@ -31,10 +31,10 @@ def run(connection: Connection) -> None:
 
 
 def take_migration_lock(connection: Connection) -> None:
-    """Two starts at once must not migrate twice, and a migration must not queue behind traffic for ever.
+    """Two processes must not migrate at once, and a migration must not wait for traffic forever.
 
-    The lock is the session's, and whoever waits for it asks again and again: a statement that waits holds a
-    snapshot, which the building of an index waits for."""
+    The lock belongs to the session, and a waiting process polls for it: a blocked statement would hold a
+    snapshot, and building an index waits for snapshots."""
     while not connection.exec_driver_sql(TRY_MIGRATION_LOCK).scalar():
         connection.rollback()
         time.sleep(RETRY_SECONDS)

@@ -23,7 +23,7 @@ def build_index(name: str, place: str) -> None:
 
 
 def drop_index(name: str) -> None:
-    """Drops the index `name`, where it is still there, without keeping anybody out. It commits what the
+    """Drops the index `name`, where it is still there, without blocking writers. It commits what the
     migration did before."""
     with _outside_transaction():
         op.execute(f"drop index concurrently if exists {name}")
@@ -31,8 +31,8 @@ def drop_index(name: str) -> None:
 
 @contextmanager
 def _outside_transaction() -> Iterator[None]:
-    """Outside of a transaction, and as long as it takes: it waits for transactions that are under way and
-    stands in nobody's way meanwhile."""
+    """Runs outside a transaction without a lock timeout: building waits for open transactions and blocks
+    none."""
     with op.get_context().autocommit_block():
         op.execute("set lock_timeout = 0")
         yield

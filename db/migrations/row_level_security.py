@@ -1,4 +1,4 @@
-"""Who may see and do what, table by table: `build()` is the end of the first migration."""
+"""Row-level security and grants by table; `add_policies` is the end of the first migration."""
 
 from alembic import op
 
@@ -79,7 +79,7 @@ def add_policies() -> None:
 
 
 def add_shared_table_policies() -> None:
-    """Tables that are not of one account: a person sees themselves and who shares the current account."""
+    """Tables shared by accounts: a user sees themselves and the members of the current account."""
     member = (
         "exists (select from memberships m "
         "where m.user_id = users.id and m.account_id = (select current_account()))"

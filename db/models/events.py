@@ -11,7 +11,7 @@ from db.models.base import Base, TenantRow, of_account
 
 
 class Event(TenantRow, Base):
-    """An append-only fact; `matched_at` is null until triggers and goals have seen it."""
+    """An append-only fact; `matched_at` is null until the engine matched it to triggers and goals."""
 
     __tablename__ = "events"
     __table_args__ = (
@@ -32,7 +32,7 @@ class Event(TenantRow, Base):
 
 
 class AuditLog(TenantRow, Base):
-    """Who did what to what, from what to what. Only ever inserted: app_user has no UPDATE or DELETE here."""
+    """An audit entry: actor, action, subject, changes. Insert only: app_user has no UPDATE or DELETE here."""
 
     __tablename__ = "audit_logs"
     __table_args__ = (

@@ -10,8 +10,8 @@ from db.models.base import Base, TenantRow, of_account
 
 
 class Job(TenantRow, Base):
-    """Work that a person waits for (an import, a bulk edit). The row is the job; Redis only rings.
-    A worker holds it by a lease and a fence; `progress` survives both."""
+    """Background work that a member started (an import, a bulk edit). The row is the job; Redis only
+    notifies. A worker holds it by a lease and a fence; `progress` survives both."""
 
     __tablename__ = "jobs"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""What people do about contacts: notes and tasks; and what Switchyard tells people."""
+"""Notes and tasks about contacts, and the notifications of members."""
 
 from datetime import datetime
 from uuid import UUID
@@ -32,7 +32,7 @@ class Note(TenantRow, Base):
 
 
 class Task(TenantRow, Timed, Base):
-    """Something to be done about a contact. `overdue_at` is when the engine saw that it was late;
+    """Something to do about a contact. `overdue_at` is when the engine noticed that it was late;
     another due time or reopening clears it."""
 
     __tablename__ = "tasks"
@@ -67,7 +67,7 @@ class Task(TenantRow, Timed, Base):
 
 
 class Notification(TenantRow, Base):
-    """What one member is told inside the product; `href` is a local path."""
+    """A notification of one member; `href` is a local path."""
 
     __tablename__ = "notifications"
     __table_args__ = (

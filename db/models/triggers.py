@@ -11,8 +11,8 @@ from db.models.base import Base, Tenant, TenantRow, Timed, of_account, within_ac
 
 
 class Segment(TenantRow, Timed, Base):
-    """A saved filter. `due_at` is when who is in it is compared again in full; null while no live workflow
-    asks who enters or leaves it."""
+    """A saved filter. `due_at` is when its members are evaluated again in full; null while no live workflow
+    watches it."""
 
     __tablename__ = "segments"
     __table_args__ = (
@@ -30,7 +30,7 @@ class Segment(TenantRow, Timed, Base):
 
 
 class SegmentMember(Tenant, Base):
-    """Who was in a watched segment when it was last compared."""
+    """A contact that was in a watched segment at its last evaluation."""
 
     __tablename__ = "segment_members"
     __table_args__ = (

@@ -11,7 +11,7 @@ from db.models.base import Base, TenantRow, of_account
 
 
 class Worker(Base):
-    """A worker process and when it was last heard of. Belongs to no account: it says nothing about any."""
+    """A worker process and its last heartbeat. Belongs to no account and holds no account's data."""
 
     __tablename__ = "workers"
 
@@ -25,9 +25,9 @@ class Worker(Base):
 
 
 class Batch(TenantRow, Base):
-    """Enrollments that a worker is moving, or events that it is matching: gone with that, left behind by a
-    worker that died of it. Those left behind are run alone; `crashes` counts how often. Without a worker it
-    waits for its turn."""
+    """Enrollments that a worker is advancing, or events that it is matching. The row is deleted afterwards; a
+    worker that crashes leaves it behind. Then its items run one by one; `crashes` counts the attempts. A row
+    without a worker waits for its turn."""
 
     __tablename__ = "batches"
     __table_args__ = (
@@ -44,9 +44,10 @@ class Batch(TenantRow, Base):
 
 
 class Installation(Base):
-    """The one row about this installation. `beat_at` only grows and is written outside too (Redis, a file): a
-    database that is behind was restored, and nothing leaves until a person says so (`held_at` null).
-    `link_key` makes the links in emails: it never changes, or links that were sent would die."""
+    """The one row about this installation. `beat_at` only grows and is written outside too (Redis, a
+    file): a database that is behind was restored, and no effect is sent until a member releases the hold
+    (`held_at` null). `link_key` makes the links in emails: it never changes, or links that were sent
+    would die."""
 
     __tablename__ = "installation"
     __table_args__ = (CheckConstraint("one", name="one"),)

@@ -1,4 +1,4 @@
-"""Questions that enrollments wait with."""
+"""Approvals: questions that enrollments wait for."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,7 +34,8 @@ class ApprovalRepository(TenantRepository[Approval]):
         )  # fmt: skip
 
     def _of(self, user_id: UUID | None, *, steers: bool) -> ColumnElement[bool]:
-        """What this member may answer: where named, and where nobody is named and they may steer."""
+        """Approvals this member may answer: those that name them and, if they may operate workflows,
+        those without names."""
         named = Approval.users.contains([str(user_id)])
         return or_(named, func.jsonb_array_length(Approval.users) == 0) if steers else named
 
@@ -49,7 +50,7 @@ class ApprovalRepository(TenantRepository[Approval]):
         return (await self.session.execute(query)).all()
 
     async def settled(self) -> Sequence[Any]:
-        """Those that were settled last: answered, or nobody did in time."""
+        """The latest answered or expired approvals."""
         at = func.coalesce(Approval.answered_at, Approval.due_at)
         query = (
             self._lines()
@@ -82,7 +83,7 @@ class ApprovalRepository(TenantRepository[Approval]):
         return (await self.session.execute(self._lines().where(Approval.id == approval_id))).first()
 
     async def locked(self, approval_id: UUID) -> Approval | None:
-        """The row itself, kept from others until the transaction ends. The enrollment is locked first."""
+        """The row, locked until the transaction ends. The caller locks the enrollment first."""
         query = (
             select(Approval)
             .where(Approval.account_id == self.account_id, Approval.id == approval_id)

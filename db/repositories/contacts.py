@@ -1,4 +1,4 @@
-"""Reads and writes of contacts, each named by what it does. Rows come as columns, never as entities."""
+"""Reads and writes contacts. Reads return rows of columns, never entities."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -65,7 +65,7 @@ SORTS: dict[str, ColumnElement[Any]] = {
 
 
 def matches_search(q: str) -> Clause:
-    """Every word of `q` occurs in a name, the e-mail address, the company or the phone number."""
+    """Every word of `q` occurs in a name, the email address, the company or the phone number."""
     return and_(
         literal(True), *(func.strpos(Contact.search, func.lower(word)) > 0 for word in q.split()[:10])
     )
@@ -106,15 +106,15 @@ class ContactRepository(TenantRepository[Contact]):
         return int(await self.session.scalar(select(func.count()).select_from(some)) or 0)
 
     async def row(self, contact_id: UUID, *, lock: bool = False) -> Any | None:
-        """One contact, deleted ones too, with its tags; None when there is none. `lock` keeps others from
-        changing it until the transaction ends."""
+        """One contact with its tags, deleted or not, else None. `lock` locks the row until the transaction
+        ends."""
         query = self._own(SELECT_CONTACT).where(Contact.id == contact_id)
         if lock:
             query = query.with_for_update(of=Contact)
         return (await self.session.execute(query)).one_or_none()
 
     async def owner_of(self, key: str, value: str, but: UUID | None) -> Any | None:
-        """The live contact that has this e-mail address or external id: id, names, company, email."""
+        """The live contact that has this email address or external ID: id, names, company, email."""
         query = self._own(
             select(Contact.id, Contact.first_name, Contact.last_name, Contact.company, Contact.email)
         ).where(getattr(Contact, key) == value, Contact.deleted_at.is_(None))
@@ -145,12 +145,12 @@ class ContactRepository(TenantRepository[Contact]):
         )
 
     async def tag(self, contact_ids: Sequence[UUID], tag_id: UUID) -> list[UUID]:
-        """Gives contacts a tag; those that did not have it."""
+        """Adds a tag to contacts; returns those that didn't have it."""
         added = await self.session.scalars(INSERT_CONTACT_TAG, self._many(contact_ids, tag_id))
         return list(added.all())
 
     async def untag(self, contact_ids: Sequence[UUID], tag_id: UUID) -> list[UUID]:
-        """Takes a tag from contacts; those that had it."""
+        """Removes a tag from contacts; returns those that had it."""
         removed = await self.session.scalars(DELETE_CONTACT_TAG, self._many(contact_ids, tag_id))
         return list(removed.all())
 
@@ -196,7 +196,7 @@ class ContactRepository(TenantRepository[Contact]):
         return list(gone.all())
 
     async def mark_restored(self, contact_ids: Sequence[UUID], now: datetime) -> list[UUID]:
-        """Restores deleted contacts whose email address and external id no live contact has; of several with
+        """Restores deleted contacts whose email address and external ID no live contact has; of several with
         the same one, the latest that was deleted. The ids of those that were restored."""
         values = {"contacts": list(contact_ids), "now": now, "account": self.account_id}
         return list((await self.session.scalars(RESTORE_CONTACTS, values)).all())
@@ -265,25 +265,25 @@ returning c.id
 
 
 def live_or_deleted(deleted: bool = False) -> Clause:
-    """Contacts that are there, or those that were deleted."""
+    """Contacts that aren't deleted, or with `deleted` those that are."""
     return Contact.deleted_at.is_not(None) if deleted else Contact.deleted_at.is_(None)
 
 
 def in_ids(contact_ids: Sequence[UUID]) -> Clause:
-    """Those of a list."""
+    """Contacts with one of these ids."""
     return Contact.id.in_(contact_ids)
 
 
 def created_until(moment: datetime) -> Clause:
-    """Those that were there at a moment."""
+    """Contacts that were created up to a moment."""
     return Contact.created_at <= moment
 
 
 def deleted_until(moment: datetime) -> Clause:
-    """Those that were deleted up to a moment."""
+    """Contacts that were deleted up to a moment."""
     return Contact.deleted_at <= moment
 
 
 def deleted_by(job_id: UUID) -> Clause:
-    """Those that a bulk deletion deleted and that nobody restored since."""
+    """Contacts that a bulk deletion deleted and that are still deleted."""
     return and_(Contact.deletion_job_id == job_id, Contact.deleted_at.is_not(None))

@@ -1,4 +1,4 @@
-"""The ledger of effects: one row for steering."""
+"""Effects as the enrollment commands read and lock them."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -31,7 +31,7 @@ class EffectRepository(TenantRepository[Effect]):
         return enrollment_id
 
     async def locked(self, effect_id: UUID) -> Effect | None:
-        """The row itself, kept from the workers until the transaction ends."""
+        """The row, locked until the transaction ends."""
         query = (
             select(Effect)
             .where(Effect.account_id == self.account_id, Effect.id == effect_id)
@@ -42,7 +42,7 @@ class EffectRepository(TenantRepository[Effect]):
         return effect
 
     async def to_be_tried(self, enrollment_id: UUID, seq: int) -> Effect | None:
-        """What a visit sends and will try again, kept from the workers; None when it does not."""
+        """The effect of a visit that will be retried, locked; None when there is none."""
         query = (
             select(Effect)
             .where(
@@ -58,7 +58,7 @@ class EffectRepository(TenantRepository[Effect]):
         return effect
 
     async def went_out(self, enrollment_id: UUID, seq: int) -> bool:
-        """Whether what a visit sends is known to have gone out."""
+        """Whether the effect of a visit is known to be sent."""
         query = select(Effect.id).where(
             Effect.account_id == self.account_id,
             Effect.enrollment_id == enrollment_id,
@@ -68,8 +68,8 @@ class EffectRepository(TenantRepository[Effect]):
         return await self.session.scalar(query) is not None
 
     async def under_way(self, enrollment_ids: Sequence[UUID]) -> list[Effect]:
-        """What may be going out now for these enrollments, in doubt first; what is not begun yet stays so
-        until the transaction ends."""
+        """Effects of these enrollments that may be in progress, in doubt first. Those that aren't claimed
+        yet stay unclaimed until the transaction ends."""
         query = (
             select(Effect)
             .where(

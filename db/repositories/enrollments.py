@@ -1,4 +1,4 @@
-"""People in workflows: lists, one path, and what steering by hand locks."""
+"""Enrollments: lists, the path of one, and the rows that commands lock."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -142,7 +142,7 @@ class EnrollmentRepository(TenantRepository[Enrollment]):
         ).one_or_none()
 
     async def locked(self, enrollment_id: UUID) -> Enrollment | None:
-        """The row itself, kept from the engine until the transaction ends."""
+        """The row, locked until the transaction ends."""
         query = (
             select(Enrollment)
             .where(Enrollment.account_id == self.account_id, Enrollment.id == enrollment_id)
@@ -178,7 +178,7 @@ class EnrollmentRepository(TenantRepository[Enrollment]):
         return visit
 
     async def effects(self, enrollment_id: UUID) -> Sequence[Any]:
-        """What it sent or is to send: the ledger's rows, in order."""
+        """The effects of an enrollment, in order."""
         query = (
             select(
                 Effect.id, Effect.seq, Effect.kind, Effect.status, Effect.step_key, Effect.payload,
@@ -190,7 +190,8 @@ class EnrollmentRepository(TenantRepository[Enrollment]):
         return (await self.session.execute(query)).all()
 
     async def decision(self, event_id: UUID, workflow_id: UUID) -> Any:
-        """Why it entered: verdict, detail, decided_at, kind and source of the event; None when forgotten."""
+        """Why it was enrolled: verdict, detail, decided_at, kind and source of the event; None when
+        forgotten."""
         query = (
             select(
                 TriggerDecision.verdict, TriggerDecision.detail, TriggerDecision.decided_at,
@@ -211,7 +212,7 @@ class EnrollmentRepository(TenantRepository[Enrollment]):
         return (await self.session.execute(query)).one_or_none()
 
     async def moves(self, enrollment_id: UUID) -> Sequence[Any]:
-        """Versions that it was taken from, and to: the columns of EnrollmentMove, in order."""
+        """Its migrations between versions: the columns of EnrollmentMove, in order."""
         query = (
             select(
                 EnrollmentMove.from_version, EnrollmentMove.to_version, EnrollmentMove.from_step,

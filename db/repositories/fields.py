@@ -1,4 +1,4 @@
-"""Reads of custom fields, each named by what it answers."""
+"""Reads and writes custom fields."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

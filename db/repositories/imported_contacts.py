@@ -1,4 +1,4 @@
-"""Contacts as an import reads and writes them: by the batch, every statement with arrays."""
+"""Reads and writes the contacts of an import a batch at a time, each statement with arrays."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -89,7 +89,7 @@ class ImportedContactRepository:
         *,
         lock: bool,
     ) -> Sequence[Any]:
-        """Contacts that have one of these e-mails, external ids or likenesses (kind → values), oldest first,
+        """Contacts that have one of these emails, external ids or likenesses (kind → values), oldest first,
         with those of the given tags that they carry."""
         likes = list(keys.get("like", ()))
         values = {
@@ -103,7 +103,7 @@ class ImportedContactRepository:
 
     async def insert(self, rows: Sequence[tuple[UUID, Mapping[str, Any]]]) -> set[UUID]:
         """Adds contacts: id and values by field key. Returns the ids that were added; the others have an
-        e-mail address or external id that somebody took meanwhile."""
+        email address or external ID that another contact just took."""
         if not rows:
             return set()
         return set((await self.session.scalars(INSERT_CONTACTS, self._columns(rows))).all())

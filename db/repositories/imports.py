@@ -1,4 +1,4 @@
-"""Reads and writes of imports and their rows, each named by what it answers."""
+"""Reads and writes imports and their rows."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -104,7 +104,7 @@ class ImportRepository(TenantRepository[Import]):
         return (await self.session.execute(IMPORT_BY_ID, values)).one_or_none()
 
     async def locked(self, import_id: UUID) -> Any | None:
-        """The same, nobody else changing it until the transaction ends."""
+        """The same, locked until the transaction ends."""
         values = {"account": self.account_id, "id": import_id}
         if await self.session.scalar(LOCK_IMPORT.with_for_update(), values) is None:
             return None
@@ -133,7 +133,7 @@ class ImportRepository(TenantRepository[Import]):
         )
 
     async def lock_job(self, job_id: UUID) -> None:
-        """Locks a job until the transaction ends: waits for the batch that runs."""
+        """Locks a job until the transaction ends, after its running batch committed."""
         query = select(Job.id).where(Job.account_id == self.account_id, Job.id == job_id)
         await self.session.execute(query.with_for_update())
 
@@ -155,7 +155,7 @@ class ImportRepository(TenantRepository[Import]):
     # rows
 
     async def delete_rows(self, import_id: UUID) -> None:
-        """Drops the verdicts, for another check."""
+        """Deletes the rows and their verdicts, before another check."""
         await self.session.execute(
             delete(ImportRow).where(ImportRow.account_id == self.account_id, ImportRow.import_id == import_id)
         )
@@ -203,7 +203,7 @@ class ImportRepository(TenantRepository[Import]):
         return int(await self.session.scalar(query) or 0)
 
     async def matchable_rows(self, import_id: UUID) -> Sequence[Any]:
-        """Line and values of every row that counts as somebody."""
+        """Line and values of every row that has values to match."""
         values = {"account": self.account_id, "import_id": import_id}
         return (await self.session.execute(SELECT_MATCHABLE_ROWS, values)).all()
 
@@ -237,7 +237,7 @@ class ImportRepository(TenantRepository[Import]):
         return (await self.session.execute(query)).all()
 
     async def matched_by_external_id(self, import_id: UUID, most: int) -> tuple[int, int, Sequence[Any]]:
-        """How many rows an external id leads to a contact, how many of them have another name or email than
+        """How many rows an external ID leads to a contact, how many of them have another name or email than
         it, and the first rows: those that differ come first."""
         differs = ImportRow.values["by_external_id"]["differs"].as_boolean()
         mine = (

@@ -61,7 +61,7 @@ class InvitationRepository:
         return saved.one()
 
     async def renew(self, invitation_id: UUID, digest: bytes, until: datetime) -> None:
-        """Gives an invitation a new link; the earlier one opens nothing any more."""
+        """Gives an invitation a new link; the earlier link stops working."""
         await self.session.execute(
             update(Invitation)
             .where(Invitation.account_id == self.account_id, Invitation.id == invitation_id)

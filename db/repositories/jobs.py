@@ -1,4 +1,4 @@
-"""Durable jobs, and the numbers of the Jobs page: enrollments, effects and jobs seen as queues."""
+"""Durable jobs, and the counts of the Jobs page, which shows enrollments, effects and jobs as queues."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -42,7 +42,7 @@ class JobRepository(TenantRepository[Job]):
         return (await self.session.execute(query)).one_or_none()
 
     async def locked(self, job_id: UUID) -> Job | None:
-        """The row itself, kept from the workers until the transaction ends."""
+        """The row, locked until the transaction ends."""
         query = (
             select(Job)
             .where(Job.account_id == self.account_id, Job.id == job_id)
@@ -59,7 +59,7 @@ class JobRepository(TenantRepository[Job]):
     async def enrollments_queue(self, now: datetime) -> Any:
         """ready, waiting, failed, oldest (since when the first is due), next (when the next is)."""
         active = Enrollment.status == "active"
-        # Whoever is held is not late: nobody is meant to move them.
+        # A held enrollment isn't late: it isn't supposed to move.
         due = and_(Enrollment.due_at <= now, Enrollment.workflow_id.not_in(self._held()))
         query = select(
             _count(and_(active, due)).label("ready"),
@@ -106,7 +106,7 @@ class JobRepository(TenantRepository[Job]):
         )
 
     def _stopped(self) -> Any:
-        """What is not sent now, however due it is: somebody holds or paused it, or its step is stopped."""
+        """Effects that aren't sent even when due: held, paused, or stopped by a circuit breaker."""
         paused = select(Enrollment.id).where(
             Enrollment.account_id == self.account_id, Enrollment.paused_at.is_not(None)
         )
@@ -144,8 +144,8 @@ class JobRepository(TenantRepository[Job]):
         return (await self.session.execute(READ_ENGINE_STATE)).one()
 
     async def workers(self, within: timedelta = timedelta(minutes=2)) -> Sequence[Any]:
-        """The worker processes heard of lately: id, host, pid, started_at, seen_at, steps, memory, quiet
-        (seconds since it was heard of)."""
+        """The worker processes with a recent heartbeat: id, host, pid, started_at, seen_at, steps,
+        memory, quiet (seconds since its last heartbeat)."""
         quiet = func.extract("epoch", func.clock_timestamp() - Worker.seen_at).cast(Float)
         query = (
             select(

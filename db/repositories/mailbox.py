@@ -10,7 +10,7 @@ from db.models import MailboxMessage
 from db.paging import fetch_page
 from db.tenancy import TenantRepository
 
-# A link that chooses a password opens an account to whoever reads it.
+# A password link gives access to the account, so only members who may read secrets see such messages.
 PASSWORD_LINK = "/password-reset/"  # noqa: S105 -- a path
 PREVIEW_LENGTH = 160
 

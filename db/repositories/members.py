@@ -1,4 +1,4 @@
-"""People in one account, and what is one's own: sessions, tokens, the password."""
+"""Members of one account, and a user's own sessions, access tokens and password."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -6,10 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BindParameter, bindparam, delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.auth_lookup import PERSON_BY_EMAIL
 from db.ids import uuid7
 from db.models import AccessToken, Account, Membership, Session, User
 
@@ -84,7 +82,7 @@ class MemberRepository:
     # members
 
     async def rows(self) -> Sequence[Any]:
-        """Everybody in the account: user_id, name, email, role, joined_at, seen_at, invited."""
+        """All members of the account: user_id, name, email, role, joined_at, seen_at, invited."""
         return (await self.session.execute(SELECT_MEMBERS, {"account": self.account_id})).all()
 
     async def membership(self, user_id: UUID) -> Membership | None:
@@ -107,7 +105,7 @@ class MemberRepository:
         return len(rows.all())
 
     async def name_of(self, user_id: UUID) -> tuple[str, str] | None:
-        """Name and address of somebody in the account."""
+        """Name and email address of a member."""
         row = (
             await self.session.execute(
                 select(User.name, User.email)
@@ -132,28 +130,6 @@ class MemberRepository:
             await self.session.scalar(select(User.password_hash.is_not(None)).where(User.id == user_id))
         )
 
-    async def invite_taken(self, email: str) -> bool:
-        """Whether somebody has an address already, in whatever account."""
-        return (await self.session.execute(PERSON_BY_EMAIL, {"email": email})).first() is not None
-
-    async def add_person(self, user_id: UUID, email: str, name: str, password_hash: str, role: str) -> None:
-        """A new person who is a member at once (the first owner, the demo). Plain inserts: RETURNING would
-        ask row security for a person who is no member yet."""
-        await self.session.execute(
-            insert(User).values(id=user_id, email=email, name=name, password_hash=password_hash)
-        )
-        await self.join(user_id, role)
-
-    async def join(self, user_id: UUID, role: str) -> bool:
-        """Makes somebody a member; False when they are one already."""
-        inserted = await self.session.scalar(
-            insert(Membership)
-            .values(account_id=self.account_id, user_id=user_id, role=role)
-            .on_conflict_do_nothing()
-            .returning(Membership.user_id)
-        )
-        return inserted is not None
-
     async def change_role(self, user_id: UUID, role: str, now: datetime) -> None:
         """Gives a member another role."""
         await self.session.execute(
@@ -168,7 +144,7 @@ class MemberRepository:
             delete(Membership).where(Membership.account_id == self.account_id, Membership.user_id == user_id)
         )
 
-    # one's own
+    # the user's own sessions, tokens and password
 
     async def sessions(self, user_id: UUID) -> Sequence[Any]:
         """Live sessions: id, account_name, user_agent, network, created_at, seen_at, expires_at."""

@@ -13,7 +13,7 @@ from db.tenancy import TenantRepository
 
 
 class Author(Protocol):
-    """Who writes: a person, a token, a step."""
+    """The author of a note or task: a member, a token or a step."""
 
     @property
     def kind(self) -> str: ...
@@ -115,8 +115,8 @@ class TaskRepository(TenantRepository[Task]):
     async def page(
         self, view: str, user_id: UUID | None, now: datetime, after: UUID | None, limit: int
     ) -> tuple[Sequence[Any], bool]:
-        """Tasks about contacts that are there, and whether there are more. `view` is mine, all, overdue (the
-        open ones, the earliest due first) or done (the latest first)."""
+        """Tasks about contacts that aren't deleted, and whether there are more. `view` is mine, all,
+        overdue (the open ones, the earliest due first) or done (the latest first)."""
         down = view == "done"
         place = tuple_(Task.completed_at, Task.id) if down else tuple_(DUE_OR_NEVER, Task.id)
         query = SELECT_TASK.where(
@@ -170,7 +170,7 @@ class TaskRepository(TenantRepository[Task]):
         return task_id
 
     async def complete(self, task_id: UUID, by: str | None, now: datetime) -> None:
-        """Done by somebody, or open again when `by` is None; it may then become overdue again."""
+        """Completes a task, or reopens it when `by` is None; then it can become overdue again."""
         done = {"completed_at": now if by is not None else None, "completed_by": by, "updated_at": now}
         if by is None:
             done["overdue_at"] = None
@@ -189,8 +189,8 @@ class TaskRepository(TenantRepository[Task]):
         )
 
     async def mark(self, task_id: UUID, deleted_at: datetime | None, now: datetime) -> None:
-        """Deletes it softly at a moment, or restores it (None). What became overdue while it was deleted told
-        nobody: it may become overdue again."""
+        """Deletes it softly at a moment, or restores it (None). A task that became overdue while it was
+        deleted emitted no event, so it can become overdue again."""
         values: dict[str, Any] = {"deleted_at": deleted_at, "updated_at": now}
         if deleted_at is None:
             values["overdue_at"] = case((Task.overdue_at < Task.deleted_at, Task.overdue_at))

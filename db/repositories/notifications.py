@@ -1,4 +1,4 @@
-"""What members are told inside the product: each reads their own."""
+"""Notifications; each member reads their own."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Segments, and everything else that conditions of an account may name."""
+"""Segments, and the names that conditions of an account can refer to."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -56,8 +56,8 @@ def read_filter(stored: Any) -> Filter:
 
 
 def filters_by_id(rows: Iterable[Any]) -> dict[UUID, Filter | None]:
-    """The filters of rows that have `id` and `filter`; None for one that cannot be read, so that only those
-    who name it cannot be asked."""
+    """The filters of rows that have `id` and `filter`; None for an unreadable one, so that only filters that
+    refer to it fail."""
     return {row.id: _read_or_none(row.filter) for row in rows if row.filter is not None}
 
 
@@ -99,7 +99,7 @@ class SegmentRepository(TenantRepository[Segment]):
         return (await self.session.execute(query)).one_or_none()
 
     async def one_at_a_time(self) -> None:
-        """Whoever changes what segments ask waits for the others: two at once could make a circle."""
+        """Serializes changes of segment filters, because two at once could create a cycle."""
         await self.session.execute(LOCK_SEGMENTS)
 
     async def insert(self, columns: Mapping[str, Any], now: datetime) -> UUID:
@@ -121,7 +121,7 @@ class SegmentRepository(TenantRepository[Segment]):
         )
 
     async def compare_now(self, segment_ids: Iterable[UUID], now: datetime) -> None:
-        """Those of them that a live workflow watches are compared in full as soon as possible."""
+        """Schedules a full evaluation now for those that a live workflow watches."""
         await self.session.execute(
             update(Segment)
             .where(
@@ -133,7 +133,7 @@ class SegmentRepository(TenantRepository[Segment]):
         )
 
     async def remove(self, segment_id: UUID) -> None:
-        """Deletes a segment; who was in it is forgotten."""
+        """Deletes a segment and its recorded members."""
         await self.session.execute(
             delete(Segment).where(Segment.account_id == self.account_id, Segment.id == segment_id)
         )

@@ -1,4 +1,4 @@
-"""Reads of tags, each named by what it answers."""
+"""Reads and writes tags."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from db.tenancy import TenantRepository
 
 
 def slug_of(name: str) -> str:
-    """What makes two names one tag: no difference in case or in blanks."""
+    """The name folded to one case and single blanks; names with the same slug are one tag."""
     return " ".join(name.split()).casefold()
 
 

@@ -1,4 +1,4 @@
-"""Workflows: drafts as rows, revisions to go back to, frozen versions, and how many people are where."""
+"""Workflows: drafts as rows, revisions for undo, frozen versions, and how many contacts are at each step."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -248,7 +248,7 @@ class WorkflowRepository(TenantRepository[Workflow]):
     # people
 
     async def standing(self, workflow_id: UUID) -> Sequence[Any]:
-        """Where all who ever entered stand: status, version, step_key, people. One index holds all of it."""
+        """How many enrollments are at each place: status, version, step_key, people. An index-only scan."""
         table = Enrollment
         place = (table.status, table.version, table.step_key)
         query = (

@@ -1,5 +1,5 @@
-"""The demo: the same on every machine, made once. Each account is one transaction, so a seed that was stopped
-is simply run again, and a second run finds its accounts and changes nothing."""
+"""The demo data, the same on every machine; `run` creates it. Each account is one transaction, so an
+interrupted seed can be run again, and a second run changes nothing."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -36,7 +36,7 @@ CONTACTS = {"Acme": 2000, "Globex": 40}
 
 
 async def run(settings: Settings) -> None:
-    """Makes what is missing. Raises SystemExit when a demo address belongs to somebody else already."""
+    """Creates the missing accounts. Raises SystemExit when a demo email address is already in use."""
     runtime = open_runtime(settings, pool_size=1)
     try:
         await make_account(runtime, "Acme", ACME, acme)
@@ -80,5 +80,5 @@ async def acme(work: Work) -> None:
 
 
 async def globex(work: Work) -> None:
-    """Somebody else's contacts: the stranger of the demo."""
+    """A second account, to try tenant isolation with."""
     await write_contacts(work.session, 2, sample_people(2, CONTACTS["Globex"], work.now), work.now)

@@ -1,5 +1,5 @@
-"""People on their way through the demo's workflows. Each history is what the engine itself decides when it is
-called at made-up moments of the last days, so it goes on with them as with anybody."""
+"""Enrollments of the demo's workflows. Each one is what the engine decides when it is called at made-up
+moments of the last days, so the engine continues them like any other."""
 
 import random
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ Row = dict[str, Any]
 
 @dataclass
 class HistoryRows:
-    """What is to be written, table by table."""
+    """The rows to write, by table."""
 
     events: list[Row] = field(default_factory=list)
     decisions: list[Row] = field(default_factory=list)
@@ -182,7 +182,8 @@ class SampleEnrollment:
 def sample_enrollments(
     programs: dict[str, Program], people: Sequence[SamplePerson], now: datetime
 ) -> list[SampleEnrollment]:
-    """Who has the tag of a workflow went in during the last days. One was refused, one is in doubt."""
+    """Enrolls the contacts with a workflow's tag during the last days. One send was refused, one is in
+    doubt."""
     dice = random.Random("histories")  # noqa: S311 -- to be the same every time
     plan, entries = str(field_id(ACCOUNT, 0)), list[tuple[float, str, SamplePerson, bool]]()
     for tag in programs:

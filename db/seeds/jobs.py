@@ -75,7 +75,7 @@ def _not_done(people: Sequence[SamplePerson], now: datetime) -> list[dict[str, A
         _row(4, "bulk.tag", now - timedelta(hours=1), 0, args=_tagging(guests, "event 2026"),
              total=len(guests), progress=0, status="queued", attempts=2, finished_at=None,
              due_at=now + timedelta(days=1),
-             error="Waits for its next try: somebody else was changing these contacts."),
+             error="Waiting for the next attempt: someone else was changing these contacts."),
     ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What stands around the demo's contacts: owners, consents, notes, tasks, segments."""
+"""Owners, consents, notes, tasks and segments of the demo."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -22,11 +22,11 @@ update contacts set owner_id = v.owner_id, email_consent = v.consent
  where contacts.account_id = current_account() and contacts.id = v.id
 """)
 Rows = list[dict[str, Any]]
-# Nobody has refused: the histories send mails to everybody.
+# No denials: the histories send emails to all of these contacts.
 CONSENTS = ("granted", "unknown", "granted")
 NOTES = (
     "Called: interested in the team plan, wants numbers for 25 seats.",
-    "Met at the spring fair. Prefers e-mail to the phone.",
+    "Met at the spring fair. Prefers email to phone.",
     "Renewal is decided by the finance department, ask for Mrs. Lund.",
     "Asked for a demo of the import.",
 )

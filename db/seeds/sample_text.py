@@ -1,6 +1,5 @@
 """Words that the demo's people are made of."""
 
-from datetime import timedelta
 from uuid import UUID
 
 
@@ -42,7 +41,6 @@ PLANS = ("free", "team", "pro")
 
 # Ids are version 7 with made-up moments in 2025: in order, and older than whatever is made later.
 BASE = 1_735_689_600_000
-DAY = timedelta(days=1)
 
 
 def fixed(kind: int, index: int = 0) -> UUID:

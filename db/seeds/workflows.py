@@ -36,7 +36,7 @@ BY = "Olivia Owner"
 
 
 def trial() -> Draft:
-    """Trial → e-mail → wait 2 days → by score → wait 3 days → goal: chose the pro plan."""
+    """Trial → email → wait 2 days → by score → wait 3 days → goal: chose the pro plan."""
     score, plan = f"custom.{field_id(ACCOUNT, 1)}", f"custom.{field_id(ACCOUNT, 0)}"
     hot = BranchLane("b1", "Score of 60 and more", Predicate(score, Op.GE, 60))
     draft = _triggered("trial")
@@ -52,7 +52,7 @@ def trial() -> Draft:
 
 
 def renewal() -> Draft:
-    """Renewal → e-mail → wait 5 days → e-mail → tag partner."""
+    """Renewal → email → wait 5 days → email → tag partner."""
     draft = _triggered("renewal")
     draft = _add(draft, _mail("Your renewal, {{ contact.first_name }}", "your plan renews soon."))
     draft = _add(draft, Wait(amount=5, unit=Unit.DAYS))
@@ -61,7 +61,7 @@ def renewal() -> Draft:
 
 
 def newsletter() -> Draft:
-    """Newsletter → e-mail → wait 1 day → by state → done."""
+    """Newsletter → email → wait 1 day → by state → done."""
     near = Predicate("state", Op.IN, ["CA", "OR", "WA"])
     draft = _triggered("newsletter")
     draft = _add(draft, _mail("Welcome, {{ contact.first_name }}", "this is what you will read here."))
@@ -86,8 +86,8 @@ def _mail(subject: str, sentence: str) -> SendEmail:
 
 NAMES = {
     "trial": ("Trial onboarding", "From the first day to the pro plan.", trial),
-    "renewal": ("Renewal reminder", "Two letters before a plan renews.", renewal),
-    "newsletter": ("Newsletter welcome", "Whoever signs up is greeted.", newsletter),
+    "renewal": ("Renewal reminder", "Two emails before a plan renews.", renewal),
+    "newsletter": ("Newsletter welcome", "Greets new subscribers.", newsletter),
 }
 
 

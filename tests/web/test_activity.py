@@ -38,7 +38,7 @@ async def test_notes_are_written_and_deleted_by_their_authors(world: World) -> N
         page = await client.get(f"/contacts/{contact}")
         assert "Likes tea.<br>Not coffee." in page.text
         empty = await client.post(f"/contacts/{contact}/notes", data={"body": "  "})
-        assert (empty.status_code, "Write a note" in empty.text) == (422, True)
+        assert (empty.status_code, "Enter a note" in empty.text) == (422, True)
         second = await script.post(f"/contacts/{contact}/notes", json={"body": "Second"})
         assert second.status_code == 201
         notes = (await script.get(f"/contacts/{contact}")).json()["notes"]
@@ -118,7 +118,7 @@ async def test_a_task_is_changed_by_form_and_by_script(world: World) -> None:
             "Call back", "Twice", None, None,
         )  # fmt: skip
         bad = await client.post(href, data=form | {"title": " ", "due": "soon"}, headers=PARTIAL)
-        assert (bad.status_code, "Write what is to be done" in bad.text) == (422, True)
+        assert (bad.status_code, "Enter a task of 1 to 200 characters" in bad.text) == (422, True)
         assert (await script.post(href, json={"assignee": str(stranger.user_id)})).status_code == 422
         assert (await script.get(href)).json()["task"] == task
     async with world.script(viewer) as looks, world.script(stranger) as other:

@@ -159,13 +159,13 @@ async def test_a_browser_is_asked_for_the_tag(world: World) -> None:
         sent = hidden(page.text)
         assert (sent["id"], sent["expected"]) == (ids, ["6"])
         blank = await client.post(TAGS, data={**sent, "tag": " "})
-        assert (blank.status_code, "Write a tag of 1 to 60 letters." in blank.text) == (422, True)
+        assert (blank.status_code, "Enter a tag of 1 to 60 characters." in blank.text) == (422, True)
         done = await client.post(TAGS, data={**hidden(blank.text), "tag": "vip", "operation": "add"})
         assert done.status_code == 303, done.text
         job = (await client.get(done.headers["location"], headers=JSON)).json()
         assert job["title"] == "Tag 6 contacts with vip"
         nothing = await client.post(DELETION, data={"matching": "6"})
-        assert (nothing.status_code, "Choose contacts in the list first" in nothing.text) == (422, True)
+        assert (nothing.status_code, "Select contacts in the list first" in nothing.text) == (422, True)
 
 
 async def deleted_in_bulk(world: World, who: AccountMember, client: httpx.AsyncClient, ids: list[str]) -> str:
@@ -205,7 +205,7 @@ async def test_undo_restores_what_the_job_deleted_and_what_is_still_deleted(
         assert (result["changed"], result["not_restored"]) == (3, 1)
         assert "1 contact stayed deleted" in (await client.get(undone.headers["location"])).text
         again = await client.post(f"{href}/undo", headers=JSON)
-        assert (again.status_code, "undone already" in again.json()["detail"]) == (409, True)
+        assert (again.status_code, "already undone" in again.json()["detail"]) == (409, True)
         page = await client.get(href)
         assert ("This deletion was undone." in page.text, f"{href}/undo" in page.text) == (True, False)
         await world.sql("update jobs set status = 'cancelled' where task = 'bulk.delete'")

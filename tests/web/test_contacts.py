@@ -81,7 +81,7 @@ async def test_unique_values_name_the_other_contact(world: World) -> None:
             for path in ("/contacts", f"/contacts/{other['id']}"):
                 answer = await client.post(path, json=values)
                 assert answer.status_code == 422, answer.text
-                assert next(iter(answer.json()["errors"].values())).startswith("Ann has this")
+                assert next(iter(answer.json()["errors"].values())).startswith("Ann already has this")
         empty = await client.post("/contacts", json={"city": "Oslo"})
         assert (empty.status_code, list(empty.json()["errors"])) == (422, [""])
 
@@ -281,7 +281,7 @@ async def test_bulk_deletion(world: World) -> None:
             assert refused.status_code == 422, refused.text
         body = {"tag": "", "id": ids[2], "expected": "1"}
         page = await client.post("/contacts/bulk/tags", data=body, headers=HTML)
-        assert (page.status_code, "Write a tag of 1 to 60 letters." in page.text) == (422, True)
+        assert (page.status_code, "Enter a tag of 1 to 60 characters." in page.text) == (422, True)
         for words in ({"tag": " "}, {"tag": "x", "operation": "flip"}):
             refused = await client.post("/contacts/bulk/tags", json={"ids": ids, **words})
             assert refused.status_code == 422, refused.text

@@ -129,7 +129,7 @@ async def test_a_refusal_does_not_name_others_to_who_may_not_read(world: World, 
         taken = await client.post("/contacts", json=contact)
         assert (taken.status_code, taken.json()["errors"]["email"]) == (
             422,
-            "Another contact has this e-mail address already.",
+            "Another contact already has this email address.",
         )
         member = await client.post("/members", json={"email": owner.email, "role": "viewer"})
         assert (member.status_code, member.json()["detail"]) == (409, f"{owner.email} is a member already.")
@@ -137,4 +137,4 @@ async def test_a_refusal_does_not_name_others_to_who_may_not_read(world: World, 
         assert (again.status_code, owner.name in again.text) == (409, False)
     async with world.client(**JSON, authorization=f"Bearer {wide}") as client:
         taken = await client.post("/contacts", json=contact)
-        assert taken.json()["errors"]["email"] == "Ottilie has this e-mail address already."
+        assert taken.json()["errors"]["email"] == "Ottilie already has this email address."

@@ -66,7 +66,7 @@ async def test_changed_and_bad_lines_are_told_apart(world: World) -> None:
         assert changed["rows"][0]["changes"] == [["City", "Springfield", "Paris"]]
         reasons = [row["reason"] for row in page["verdicts"][3]["rows"]]
         assert reasons[1] == "The line has 13 cells, the header has 12."
-        assert reasons[2] == "Same e-mail as line 6."
+        assert reasons[2] == "Same email as line 6."
         bad = await client.get(f"/imports/{page['item']['id']}/bad.csv", headers={"accept": "text/csv"})
         assert bad.status_code == 200
         assert bad.text.startswith("\ufeffline,reason,first_name")
@@ -101,8 +101,8 @@ async def test_what_is_no_table_is_refused_in_clear_words(world: World) -> None:
         for content, words in (
             (b"", "empty"),
             (b"PK\x03\x04rest", "Save the sheet as CSV"),
-            (b"a\0b\0\0\0c", "not text"),
-            (b"name,email\r\n", "nothing under it"),
+            (b"a\0b\0\0\0c", "isn't text"),
+            (b"name,email\r\n", "a header line but no rows"),
             (b'email,first_name\nq@x.example.com,"abc\nz@x.example.com,b\n', "opened on line 2 is never"),
         ):
             answer = await client.post("/imports", files={"file": ("x.csv", content, "text/csv")})
@@ -168,7 +168,7 @@ async def test_the_pages_follow_the_status(world: World) -> None:
             f"{href}/mapping", data={"columns.0": "email", "account": str(who.account_id)}
         )
         assert wrong.status_code == 422
-        assert "fills this field already" in wrong.text
+        assert "already fills this field" in wrong.text
         answer = await client.post(f"{href}/mapping", data={"tags": "vip", "existing": "update"})
         assert answer.status_code == 303, answer.text
         assert "Checking the file" in (await client.get(href)).text

@@ -105,10 +105,10 @@ async def test_of_two_lines_of_one_person_a_denial_counts(
         assert counts(page) == (3, 1, 0, 4)
         bad = page["verdicts"][3]["rows"]
         assert {row["line"]: row["reason"] for row in bad} == {
-            6: "Same e-mail as line 2. Consent is denied there too.",
-            7: "Same e-mail as line 3. Consent is denied there too.",
-            8: "Same e-mail as line 4.",
-            9: "Same e-mail as line 2. Consent is denied there too.",
+            6: "Same email as line 2. Its denied consent was copied to that line.",
+            7: "Same email as line 3. Its denied consent was copied to that line.",
+            8: "Same email as line 4.",
+            9: "Same email as line 2. Its denied consent was copied to that line.",
         }
         page = await act(client, page, "run")
         await work_off(world, who)
@@ -128,7 +128,7 @@ async def test_two_lines_that_lead_to_one_contact_deny_it_too(world: World) -> N
         page = await import_all(world, who, client, file, columns=columns)
         assert counts(page) == (0, 1, 0, 1)
         [bad] = page["verdicts"][3]["rows"]
-        assert bad["reason"] == "Same contact as line 2. Consent is denied there too."
+        assert bad["reason"] == "Same contact as line 2. Its denied consent was copied to that line."
     assert await consents(world, who) == {"ann": "denied"}
 
 

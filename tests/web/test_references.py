@@ -209,6 +209,6 @@ async def test_a_tag_of_the_builder_is_made_like_any_other(world: World) -> None
         at = await begun(client)
         body = {"rev": 0, "kind": "add_tag", "config": {"kind": "add_tag", "tag": "a\u200bb"}}
         refused = await client.post(f"{at}/steps", json=body)
-        assert (refused.status_code, "Write a tag of 1 to 60 letters" in refused.text) == (422, True)
+        assert (refused.status_code, "Enter a tag of 1 to 60 characters" in refused.text) == (422, True)
         await insert(client, at, 0, "add_tag", config={"kind": "add_tag", "tag": "vip"})
     assert ("tag.created", "tag") in await world.audit(who.account_id)

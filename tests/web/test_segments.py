@@ -55,7 +55,10 @@ async def test_a_filter_of_the_list_becomes_a_segment(world: World) -> None:
         assert "West coast" in page.text
         assert "State is CA" in page.text
         taken = await client.post("/segments", data={"name": "WEST COAST", "f": "state:is:TX"})
-        assert (taken.status_code, "There is a segment “West coast” already." in taken.text) == (422, True)
+        assert (taken.status_code, "There is already a segment named “West coast”." in taken.text) == (
+            422,
+            True,
+        )
         assert "State is TX" in taken.text  # the filter is still there
         action = (await client.get("/segments", headers=JSON)).json()["items"][0]
         assert (action["name"], action["contacts"], action["described"]) == ("West coast", 1, "State is CA")

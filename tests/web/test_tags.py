@@ -36,7 +36,7 @@ async def test_tags_are_made_renamed_counted_and_deleted(world: World) -> None:
         assert response.status_code == 303
         href = response.headers["location"]
         again = await client.post("/tags", data={"name": "vip guests"})
-        assert (again.status_code, "There is a tag “VIP guests” already." in again.text) == (422, True)
+        assert (again.status_code, "There is already a tag named “VIP guests”." in again.text) == (422, True)
         contact = (await client.post("/contacts", json={"first_name": "Ann"}, headers=JSON)).json()["contact"]
         await client.post(f"/contacts/{contact['id']}/tags", data={"name": "Vip Guests"})
         line = (await client.get("/tags", headers=JSON)).json()["items"][0]

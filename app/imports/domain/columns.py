@@ -41,7 +41,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "sms_consent": ("smsconsent", "smsmarketingconsent", "acceptssmsmarketing", "smsoptin", "smsoptout",
                     "optedoutofsms", "smssubscription", "smssubscriptionstatus"),
 }  # fmt: skip
-# A number means something only in the system that it comes from: which column is the external id is never
+# A number means something only in the system that it comes from: which column is the external ID is never
 # guessed, or the ids of two systems would make one person of two. These words only name a header.
 IDENTIFIERS = ("externalid", "id", "customerid", "contactid", "recordid", "clientid", "userid", "crmid",
                "uid", "reference")  # fmt: skip
@@ -61,7 +61,7 @@ def looks_like_header(cells: Sequence[str]) -> bool:
 
 def guess(header: Sequence[str], fields: Fields) -> dict[str, str]:
     """Column number (as text, from 0) to field key or "ignore"; every field is used at most once. Only a
-    person chooses the external id."""
+    person chooses the external ID."""
     names = dict(BY_WORD)
     for spec in fields.values():
         if spec.custom_id is not None or (spec.key in TEXT_FIELDS and spec.key != "external_id"):
@@ -90,7 +90,7 @@ def choices(fields: Mapping[str, FieldSpec]) -> list[tuple[str, str]]:
     """What a column may fill: (key, label), nothing first."""
     own = [(spec.key, spec.label) for spec in fields.values() if spec.custom_id is not None]
     built_in = [(key, fields[key].label) for key in (*TEXT_FIELDS, *CHANNELS)]
-    return [(IGNORE, "Leave out"), (FULL_NAME, "Full name (first and last)"), *built_in, *own]
+    return [(IGNORE, "Don't import"), (FULL_NAME, "Full name (first and last)"), *built_in, *own]
 
 
 def mapping_errors(columns: Mapping[str, str], header: Sequence[str], fields: Fields) -> dict[str, str]:
@@ -102,13 +102,15 @@ def mapping_errors(columns: Mapping[str, str], header: Sequence[str], fields: Fi
     for number, key in columns.items():
         name = f"columns.{number[:20]}"
         if number not in places:
-            errors[name] = f"There is no such column; they are counted from 0 to {len(header) - 1}."
+            errors[name] = f"There is no such column. Columns are numbered from 0 to {len(header) - 1}."
         elif key not in keys:
             errors[name] = "Choose a field from the list."
         elif key in used:
-            errors[name] = f"“{header[int(used[key])]}” fills this field already. Leave one of them out."
+            errors[name] = (
+                f"“{header[int(used[key])]}” already fills this field. Choose another field for one of them."
+            )
         elif key != IGNORE:
             used[key] = number
     if not errors and not set(used) & TELLING:
-        errors["columns"] = "Choose a column for a name, an e-mail address or a phone number."
+        errors["columns"] = "Choose a column for a name, an email address or a phone number."
     return errors

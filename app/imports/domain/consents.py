@@ -1,5 +1,5 @@
-"""What a cell says about consent: the usual words of mail tools and shops. A word that is in no list is an
-error, never a guess."""
+"""Reads a consent from a cell: the usual words of mail tools and shops. An unlisted word is an error, never a
+guess."""
 
 import re
 
@@ -22,13 +22,13 @@ _DENIED = frozenset(
     }
 )  # fmt: skip
 _NOTHING = frozenset({"", "unknown", "notset", "null", "none", "na"})
-# Columns whose yes, or whose date, means that the contact wants nothing any more.
+# Columns in which yes, or a date, means that the contact opted out.
 _OPT_OUT = re.compile(r"opt(ed)?out|unsub|clean|bounce|suppress|block|donot(contact|e?mail|call|text|sms)")
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
 
 
 class UnknownWord(ValueError):
-    """A cell that says nothing we know, with a sentence that says what to do."""
+    """A cell with an unrecognized consent value; the message says what to do."""
 
 
 def is_opt_out(header: str) -> bool:
@@ -47,7 +47,7 @@ def consent_of(cell: str, *, opt_out: bool) -> str | None:
     if word in _SUBSCRIBED or (word in _AGREED and not opt_out):
         return GRANTED
     if opt_out:
-        # Who did not opt out has not opted in by that.
+        # Not opting out isn't opting in.
         if word in _NO:
             return None
         if word in _YES or _DATE.match(cell.strip()):
@@ -55,6 +55,6 @@ def consent_of(cell: str, *, opt_out: bool) -> str | None:
     elif word in _YES | _NO:
         return GRANTED if word in _YES else DENIED
     raise UnknownWord(
-        f"“{cell.strip()[:40]}” is not a word for consent that we know. "
-        "Write subscribed or unsubscribed, or leave the cell empty."
+        f"“{cell.strip()[:40]}” isn't a consent value we recognize. "
+        "Use subscribed or unsubscribed, or leave the cell empty."
     )

@@ -42,7 +42,7 @@ def read_table(content: bytes) -> Table:
         raise FileError("The file is empty. Upload a table with a header line and one line per person.")
     cells = first[1]
     if len(cells) > MOST_COLUMNS:
-        raise FileError(f"The file has {len(cells)} columns; the most is {MOST_COLUMNS}.")
+        raise FileError(f"The file has {len(cells)} columns. The limit is {MOST_COLUMNS}.")
     has_header = looks_like_header(cells)
     samples: list[list[str]] = [[] for _ in cells]
     rows = 0 if has_header else 1
@@ -55,7 +55,7 @@ def read_table(content: bytes) -> Table:
         if rows < SAMPLE_LINES:
             _sample(samples, row)
     if rows == 0:
-        raise FileError("The file has a header line and nothing under it.")
+        raise FileError("The file has a header line but no rows.")
     return Table(encoding, delimiter, has_header, titles(cells, has_header), rows, samples)
 
 
@@ -112,8 +112,8 @@ def filled_lines(text: str, delimiter: str, *, whole: bool = True) -> Iterator[t
 
 
 class _Source:
-    """The lines of a text; `taken` are those of the row that is read, `ended` is true once somebody has asked
-    for one more than there are."""
+    """The lines of a text; `taken` are those of the row that is read, `ended` is true once the
+    reader asked for a line past the end."""
 
     def __init__(self, text: str) -> None:
         self.lines, self.ended = io.StringIO(text, newline=""), False

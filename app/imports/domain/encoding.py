@@ -22,7 +22,7 @@ NOT_TEXT = (
     (b"\xd0\xcf\x11\xe0", "This is an old Excel file. Save the sheet as CSV and upload that."),
     (b"%PDF", "This is a PDF. Upload the table as CSV."),
 )
-UNREADABLE = "This file is not text. Save the table as CSV (UTF-8) and upload that."
+UNREADABLE = "This file isn't text. Save the table as CSV (UTF-8) and upload that."
 LOOK = 4096
 
 
@@ -63,7 +63,7 @@ def _strict(content: bytes, codec: str) -> str:
         return _clean(content.decode(codec))
     except UnicodeDecodeError:
         raise FileError(
-            "The file says that it is Unicode but is damaged. Export it again as CSV (UTF-8)."
+            "The file is marked as Unicode but is damaged. Export it again as CSV (UTF-8)."
         ) from None
 
 

@@ -1,4 +1,5 @@
-"""The verdict on one row: what it would store, and what that means for the contact it belongs to."""
+"""Matches a row of the file to a contact: `read_row` normalizes the cells, `reject_duplicate` finds earlier
+lines with the same person, `match_row` gives the verdict (new, changed, unchanged, bad)."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
@@ -17,15 +18,15 @@ UNIQUE = ("external_id", "email")
 LIKENESS = ("first_name", "last_name", "company", "phone")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 OTHER_CONTACT = {
-    "email": "The e-mail address belongs to another contact.",
-    "external_id": "The external id belongs to another contact.",
+    "email": "The email address belongs to another contact.",
+    "external_id": "The external ID belongs to another contact.",
 }
-ALSO_DENIED = " Consent is denied there too."
-KEY_LABELS = {"email": "e-mail", "external_id": "external id", "like": "name, company and phone"}
+ALSO_DENIED = " Its denied consent was copied to that line."
+KEY_LABELS = {"email": "email", "external_id": "external ID", "like": "name, company and phone"}
 
 
 class ExistingContact(msgspec.Struct, frozen=True):
-    """A contact that is there already: its stored values by field key, blank ones left out."""
+    """A stored contact: its values by field key, without blank ones."""
 
     id: UUID
     values: Values
@@ -35,7 +36,7 @@ class ExistingContact(msgspec.Struct, frozen=True):
 class CheckedRow(msgspec.Struct):
     """One row with its verdict. `values` is what the file says, blank cells left out; `changes` is field key
     to [from, to]. `match` is the contact that it belongs to and `matched_by` the kind of key that led there;
-    `previewed_id` is the contact that the preview showed as matched by external id."""
+    `previewed_id` is the contact that the preview showed as matched by external ID."""
 
     line: int
     cells: list[str]
@@ -105,7 +106,7 @@ def reject(row: CheckedRow, reason: str) -> CheckedRow:
 
 
 def matching_keys(values: Mapping[str, object]) -> dict[str, str]:
-    """What tells this person apart, by kind: external id and e-mail; without both, the likeness."""
+    """The keys that identify this person, by kind: external ID and email, or without both the likeness."""
     keys = {kind: str(values[kind]) for kind in UNIQUE if values.get(kind)}
     return keys or {"like": "\x1f".join(str(values.get(key) or "") for key in LIKENESS)}
 
@@ -113,8 +114,8 @@ def matching_keys(values: Mapping[str, object]) -> dict[str, str]:
 def reject_duplicate(
     row: CheckedRow, first_lines: dict[tuple[str, str], int], denials: dict[int, Values]
 ) -> CheckedRow:
-    """The row, refused when an earlier line of the file is the same person; else noted in `seen`. What it
-    denies is noted in `denials` for the earlier line, which takes it over."""
+    """Rejects the row when an earlier line is the same person, else adds its keys to `first_lines`.
+    Consents that it denies go to `denials`, for the earlier line to apply."""
     keys = matching_keys(row.values)
     for kind, key in keys.items():
         if (earlier := first_lines.get((kind, key))) is not None:
@@ -148,7 +149,7 @@ def match_row(
     row.contact_id, row.match, row.matched_by = contact.id, contact, kind
     row.changes = differences(row.values, contact, tag_ids) if update else {}
     row.verdict = "changed" if row.changes else "unchanged"
-    row.reason = _remark(row.values, contact) if update else "Exists already."
+    row.reason = _remark(row.values, contact) if update else "Already exists."
     return row
 
 
@@ -167,13 +168,13 @@ def describes_other_person(values: Mapping[str, object], contact: ExistingContac
 
 
 def _stays_denied(key: str, value: object, contact: ExistingContact) -> bool:
-    """A file is a copy of what was: it never takes back that somebody denied."""
+    """A file is a copy of an older state, so it never undoes a denied consent."""
     return key in CHANNELS and contact.values.get(key) == DENIED and value != DENIED
 
 
 def _remark(values: Mapping[str, object], contact: ExistingContact) -> str | None:
     if any(_stays_denied(key, value, contact) for key, value in values.items()):
-        return "Consent stays denied: an import does not take that back."
+        return "Consent stays denied. An import can't undo a denial."
     return None
 
 

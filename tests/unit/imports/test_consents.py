@@ -40,7 +40,7 @@ def test_the_usual_words(cell: str, plain_column: str | None, opt_out_column: st
     "cell", ["pending", "active", "non-subscribed", "maybe", "2018-07-23 12:19:27", "Ann"]
 )
 def test_other_words_are_not_guessed(cell: str) -> None:
-    with pytest.raises(UnknownWord, match="not a word for consent"):
+    with pytest.raises(UnknownWord, match="a consent value we recognize"):
         consent_of(cell, opt_out=False)
 
 
@@ -101,7 +101,7 @@ def test_a_row_states_consent_or_is_left_out() -> None:
     assert read("").values == {"email": "a@b.example"}
     bad = read("pending")
     assert bad.verdict == "bad"
-    assert "“pending” is not a word for consent" in str(bad.reason)
+    assert "“pending” isn't a consent value we recognize" in str(bad.reason)
 
 
 def test_no_file_takes_back_a_denial() -> None:

@@ -107,7 +107,7 @@ def test_a_file_without_header_has_numbered_columns() -> None:
     ("content", "words"),
     [
         (b" \n\n", "empty"),
-        (b"name,email\n", "nothing under it"),
+        (b"name,email\n", "a header line but no rows"),
         (("a," * 300).encode() + b"\nb", "columns"),
         (b'name\n"' + b"x" * (LONGEST_CELL + 10), "quotation mark"),
         (b'email,name\nq@x.example,"abc\nz@x.example,b\n', "mark opened on line 2 is never closed"),
@@ -173,7 +173,7 @@ def test_the_later_of_two_equal_lines_is_bad() -> None:
     line_numbers: dict[tuple[str, str], int] = {}
     assert reject_duplicate(row("a@b.example", "Oslo"), line_numbers, {}).verdict == "new"
     later = reject_duplicate(row("a@b.example", "Rome", line=9), line_numbers, {})
-    assert (later.verdict, later.reason) == ("bad", "Same e-mail as line 2.")
+    assert (later.verdict, later.reason) == ("bad", "Same email as line 2.")
 
 
 def test_a_row_is_compared_with_the_contact_it_belongs_to() -> None:
@@ -186,7 +186,7 @@ def test_a_row_is_compared_with_the_contact_it_belongs_to() -> None:
     assert (changed.verdict, changed.contact_id) == ("changed", contact.id)
     assert changed.changes == {"city": ["Oslo", "Rome"], "tags": [0, 1]}
     skipped = match_row(row("a@b.example", "Rome"), existing, False, tags)
-    assert (skipped.verdict, skipped.reason) == ("unchanged", "Exists already.")
+    assert (skipped.verdict, skipped.reason) == ("unchanged", "Already exists.")
 
 
 def test_an_external_id_comes_before_the_address() -> None:
@@ -205,7 +205,7 @@ def test_an_external_id_comes_before_the_address() -> None:
     taken = match_row(
         CheckedRow(2, [], {"external_id": "1", "email": "c@b.example"}), existing, True, frozenset()
     )
-    assert taken.reason == "The e-mail address belongs to another contact."
+    assert taken.reason == "The email address belongs to another contact."
     unknown = match_row(
         CheckedRow(2, [], {"external_id": "3", "email": "c@b.example"}), existing, True, frozenset()
     )
