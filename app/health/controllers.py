@@ -1,4 +1,4 @@
-"""Probes for whoever runs the process, and numbers for Prometheus."""
+"""Health probes for operators, and metrics for Prometheus."""
 
 import asyncio
 import hmac
@@ -64,7 +64,7 @@ class HealthController(Controller):
 
 
 async def read_worker_health(request: Request) -> WorkerHealth | None:
-    """Who was heard of lately, as the metrics say it too; None when the database does not tell in time."""
+    """The health of the workers, also set as metrics; None if the database does not answer in time."""
     try:
         health: WorkerHealth = await asyncio.wait_for(request.app.state.pulse(), PATIENCE_SECONDS)
     except Exception as error:  # noqa: BLE001 -- whatever keeps it from answering, nobody knows

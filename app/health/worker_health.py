@@ -1,4 +1,4 @@
-"""Whether anybody works: workers beat in the database, so that a web server can say when none does."""
+"""Reads from the workers' heartbeats in the database whether any worker is running."""
 
 from collections.abc import Awaitable, Callable
 
@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from app.runtime import Runtime
 
-SILENT_SECONDS = 15.0  # three beats: who was not heard of for so long does not work
+SILENT_SECONDS = 15.0  # three heartbeats: a worker that is silent for longer counts as dead
 
 READ_WORKERS = text("""
 select count(*) filter (where seen_at > clock_timestamp() - make_interval(secs => :silent)) as heard,
@@ -18,8 +18,8 @@ select count(*) filter (where seen_at > clock_timestamp() - make_interval(secs =
 
 
 class WorkerHealth(msgspec.Struct, frozen=True):
-    """How many workers were heard of lately, and how many seconds ago the last one; None for never. `held`:
-    somebody holds the engine, so they do nothing."""
+    """The number of workers with a recent heartbeat, and the seconds since the last heartbeat (None: never
+    had one). `held`: the engine is on hold, so the workers do nothing."""
 
     heard: int
     seconds: float | None
@@ -27,7 +27,7 @@ class WorkerHealth(msgspec.Struct, frozen=True):
 
 
 def worker_health_probe(runtime: Runtime) -> Callable[[], Awaitable[WorkerHealth]]:
-    """Asks the database who beats. What it raises when the database is away is the driver's."""
+    """Returns a function that reads the heartbeats. It raises the driver's errors if the database is away."""
 
     async def ask() -> WorkerHealth:
         async with runtime.engine.connect() as connection:

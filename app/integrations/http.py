@@ -1,4 +1,4 @@
-"""The one egress function for HTTP: everything that leaves by HTTP leaves here."""
+"""The only client for outbound HTTP calls: webhooks, SMS and chat."""
 
 import asyncio
 import socket
@@ -109,11 +109,11 @@ class OutboundHttpClient:
 
 
 class _Refusal(Exception):
-    """Ours, before anything left."""
+    """Our own refusal, before anything was sent."""
 
 
 class _Flight:
-    """Whether the request has begun to leave: what fails later is in doubt."""
+    """Whether the request has begun to be sent: an error after that leaves the effect in doubt."""
 
     def __init__(self) -> None:
         self.left = False
