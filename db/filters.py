@@ -41,7 +41,7 @@ from app.filters.ast import Filter, Op, Predicate
 from app.filters.change_predicates import CONTACT_UPDATED
 from app.filters.evaluate import Inside, unfolded
 from app.filters.fields import Fields, FieldSpec, FieldType
-from app.filters.values import CAPITALS, Change, Operands, Times, Wanted, read
+from app.filters.values import CAPITALS, Change, ChangeOperand, Operands, Times, read
 
 Clause = ColumnElement[bool]
 # In code-point order, whatever the database's own locale: text as the Python side compares it.
@@ -324,7 +324,7 @@ def _history(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Claus
     return count >= history.count if op is Op.HAPPENED else count < history.count
 
 
-def _json_equals(value: Any, expected: Wanted, kind: FieldType) -> Clause:
+def _json_equals(value: Any, expected: ChangeOperand, kind: FieldType) -> Clause:
     """Whether this JSON value is the one asked for; what is not of the field's type is empty."""
     if kind is FieldType.NUMBER:
         number = _number_in(value)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from app.filters.fields import BUILT_IN, CONSENT, Fields, FieldSpec, FieldType, unknown_field
-from app.filters.normalize import LONGEST, Value, kept_text, storable
+from app.filters.normalize import LONGEST, Value, normalize_text, storable
 from app.filters.values import value_of
 
 # Built-in fields that aren't free text: the owner and the consents.
@@ -39,7 +39,7 @@ def _value(spec: FieldSpec, value: object, region: str) -> Value:
     text = storable(spec, _text(spec, value))
     if spec.custom_id is not None or spec.key in NON_TEXT_FIELDS:
         return _non_text_value(spec, text) if spec.key in NON_TEXT_FIELDS else value_of(spec, text)
-    return kept_text(spec, text, region)
+    return normalize_text(spec, text, region)
 
 
 def _non_text_value(spec: FieldSpec, text: str) -> Value:

@@ -12,8 +12,8 @@ from app.contacts.schemas import Chip, ListColumn, NewCondition, Option
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate
 from app.filters.event_kinds import EVENT_KINDS
-from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, ids_called, recorded
-from app.filters.parse import THINGS, check, describe, parse, parts_of, to_items
+from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, ids_by_name, recorded
+from app.filters.parse import REFERENCE_TYPES, check, describe, parse, parts_of, to_items
 from db.filters import where
 from db.models import Contact
 from db.repositories.contacts import SORTS, Clause, live_or_deleted, matches_search
@@ -147,13 +147,13 @@ def _change(op: Op, values: Sequence[str], unit: str, fields: Fields) -> list[st
     key, *answers, within = [*values, "", "", "", ""][:4]
     spec = fields.get(key)
     names = (spec.names if spec else None) or {}
-    matches = [ids_called(answer, names) for answer in answers]
+    matches = [ids_by_name(answer, names) for answer in answers]
     operands = [ids[0] if len(ids) == 1 else answer for answer, ids in zip(answers, matches, strict=True)]
     return [key, *operands[{Op.CHANGED: 2, Op.CHANGED_TO: 1}.get(op, 0) :], f"{within} {unit or 'days'}"]
 
 
 def _parts(text: str, spec: FieldSpec) -> list[str]:
-    if spec.type is FieldType.SELECT or spec.type in THINGS:
+    if spec.type is FieldType.SELECT or spec.type in REFERENCE_TYPES:
         return [text]
     return [part.strip() for part in text.split(",")]
 
@@ -195,7 +195,7 @@ def new_condition_form(field: str, fields: Fields, tags: Mapping[str, str]) -> N
     if spec is None:
         return None
     values = [Option(option, EVENT_KINDS.get(option, option)) for option in spec.options]
-    if spec.type in THINGS:
+    if spec.type in REFERENCE_TYPES:
         names = tags if spec.type is FieldType.TAGS else spec.names or {}
         values = [Option(thing, name) for thing, name in names.items()]
     about: dict[bool, list[Option]] = {True: [], False: []}

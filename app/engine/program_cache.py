@@ -12,11 +12,11 @@ import structlog
 
 from app.engine.core.trigger_index import TriggerIndex
 from app.engine.core.version import CompileError, Program, compile_version, load_version
-from app.filters.analysis import AskedHistory, asked_fields, asked_history
+from app.filters.analysis import UsedHistory, used_fields, used_history
 from app.filters.ast import Op, Predicate
 from app.filters.evaluate import Match, compile_filter
 from app.filters.facts import Facts, contact_values
-from app.filters.fields import Fields, Named, catalogue, custom_field
+from app.filters.fields import AccountNames, Fields, catalogue, custom_field
 from app.work import Work
 from db.queries.batch_session import (
     CONTACT_COLUMNS,
@@ -43,7 +43,7 @@ class WatchedSegment(msgspec.Struct, frozen=True):
 
     match: Match
     asks_workflows: bool
-    asks_history: AskedHistory
+    asks_history: UsedHistory
 
 
 class _CachedAccount(msgspec.Struct):
@@ -91,7 +91,7 @@ class AccountContext:
                 _accounts.clear()
             fields = catalogue(
                 (custom_field(row.id, row.key, row.label, row.type, row.options) for row in custom),
-                Named(filters=filters_by_id(segments)),
+                AccountNames(filters=filters_by_id(segments)),
             )
             cached = _accounts[work.account_id] = _CachedAccount(rows, fields)
         return cls(db, cached, name, zone, region, work.now)
@@ -173,8 +173,8 @@ def _compile_segment(segment: UUID, fields: Fields) -> WatchedSegment | None:
     try:
         return WatchedSegment(
             compile_filter(membership, fields),
-            "workflows" in asked_fields(membership, fields),
-            asked_history(membership, fields),
+            "workflows" in used_fields(membership, fields),
+            used_history(membership, fields),
         )
     except ValueError as error:
         log.warning("segment.unreadable", segment=str(segment), error=str(error))

@@ -86,7 +86,7 @@ def _size(
     return Size(conditions, depth)
 
 
-def asked_fields(expression: Filter | None, fields: Fields) -> set[str]:
+def used_fields(expression: Filter | None, fields: Fields) -> set[str]:
     """The keys of all fields that a filter tests, including those of its segments."""
     return {predicate.field for predicate in _whole(expression, fields)}
 
@@ -98,7 +98,7 @@ def changing_field(predicate: Predicate) -> str:
     return str(predicate.value[0]) if predicate.value else ""
 
 
-class AskedHistory(msgspec.Struct, frozen=True):
+class UsedHistory(msgspec.Struct, frozen=True):
     """What filters read of a contact's history: events of these `kinds`, none older than `within`; of the
     changes, only these `fields`. False when no history is read."""
 
@@ -109,20 +109,20 @@ class AskedHistory(msgspec.Struct, frozen=True):
     def __bool__(self) -> bool:
         return bool(self.kinds)
 
-    def __or__(self, other: "AskedHistory") -> "AskedHistory":
-        return AskedHistory(
+    def __or__(self, other: "UsedHistory") -> "UsedHistory":
+        return UsedHistory(
             self.kinds | other.kinds, self.fields | other.fields, max(self.within, other.within)
         )
 
 
-def asked_history(expression: Filter | None, fields: Fields) -> AskedHistory:
+def used_history(expression: Filter | None, fields: Fields) -> UsedHistory:
     """What a valid filter reads of the history, including its segments."""
-    history = AskedHistory()
+    history = UsedHistory()
     for predicate in _whole(expression, fields):
         if predicate.field == FieldType.HISTORY.value and isinstance(predicate.value, list):
             first, *_, within = map(str, predicate.value)
             changing = changing_field(predicate)
-            history |= AskedHistory(
+            history |= UsedHistory(
                 frozenset({CONTACT_UPDATED if changing else first}),
                 frozenset({changing} if changing else ()),
                 _longest(within),

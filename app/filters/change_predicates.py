@@ -9,7 +9,7 @@ from app.filters import ranges
 from app.filters.ast import Op
 from app.filters.facts import Facts
 from app.filters.fields import FieldType
-from app.filters.values import Change, Wanted, fold
+from app.filters.values import Change, ChangeOperand, fold
 
 CONTACT_UPDATED = "contact.updated"
 Match = Callable[[Facts, datetime], bool]
@@ -34,7 +34,7 @@ def changed(change: Change) -> Match:
     return has_change
 
 
-def _equals(operand: Wanted | None, kind: FieldType) -> Callable[[object], bool]:
+def _equals(operand: ChangeOperand | None, kind: FieldType) -> Callable[[object], bool]:
     """Whether a value equals the operand; a value of another type counts as empty."""
     if operand is None:
         return lambda _value: True
@@ -45,7 +45,7 @@ def _equals(operand: Wanted | None, kind: FieldType) -> Callable[[object], bool]
     return lambda value: (fold(value) if isinstance(value, str) else "") == operand
 
 
-def _number(operand: Wanted) -> Callable[[object], bool]:
+def _number(operand: ChangeOperand) -> Callable[[object], bool]:
     def is_number(value: object) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool)
 

@@ -16,7 +16,7 @@ from app.filters.values import Change, Span, Times, read
 MOST, MOST_CHANGES = 20, 5  # segments or workflows of one filter, changes of one field: the rest is left out
 
 
-def values_seen(expression: Filter | None, facts: Facts, fields: Fields, now: datetime) -> dict[str, Any]:
+def explain(expression: Filter | None, facts: Facts, fields: Fields, now: datetime) -> dict[str, Any]:
     """The contact's values of the fields that a filter tests: a value; the ids of its tags; which of the
     named segments it is in; its enrollments in the named workflows; for each condition on history, the
     count."""

@@ -81,7 +81,7 @@ class Operator(msgspec.Struct, frozen=True):
 Fields = Mapping[str, FieldSpec]
 
 
-class Named(msgspec.Struct, frozen=True):
+class AccountNames(msgspec.Struct, frozen=True):
     """What conditions may refer to in one account: names by id (as text), and the filters of its segments."""
 
     users: Mapping[str, str] | None = None
@@ -90,7 +90,7 @@ class Named(msgspec.Struct, frozen=True):
     filters: Mapping[UUID, Filter | None] = {}
 
 
-NOBODY = Named()
+NO_NAMES = AccountNames()
 
 
 def _operators(**labels: str) -> tuple[Operator, ...]:
@@ -225,7 +225,7 @@ def custom_field(
     return FieldSpec(f"custom.{field_id}", label, FieldType(kind), slug, tuple(options))
 
 
-def catalogue(custom: Iterable[FieldSpec] = (), named: Named = NOBODY) -> dict[str, FieldSpec]:
+def catalogue(custom: Iterable[FieldSpec] = (), named: AccountNames = NO_NAMES) -> dict[str, FieldSpec]:
     """Built-in fields followed by the account's own, by key. `named` are the account's people, segments and
     workflows: without them no name is checked, and a condition on a segment finds nobody."""
     own = {
@@ -265,7 +265,7 @@ def recorded(fields: Fields) -> dict[str, str]:
     return {spec.key: spec.label for spec in fields.values() if spec.recorded}
 
 
-def called(name: str, fields: Fields) -> str:
+def field_key(name: str, fields: Fields) -> str:
     """The key of the field with this key, slug or label, compared without case. Returns `name` itself when no
     field or more than one matches."""
     if name in fields:
@@ -276,7 +276,7 @@ def called(name: str, fields: Fields) -> str:
     return next((keys[0] for keys in (by_slug, by_label) if len(keys) == 1), name)
 
 
-def ids_called(text: str, names: Mapping[str, str]) -> list[str]:
+def ids_by_name(text: str, names: Mapping[str, str]) -> list[str]:
     """The ids of the entries with this name: an exact match, else ignoring case and repeated spaces. Members
     and workflows may share a name."""
     exact = [key for key, name in names.items() if name == text]

@@ -32,7 +32,7 @@ def storable(spec: FieldSpec, text: str) -> str:
     return text
 
 
-def kept_text(spec: FieldSpec, text: str, region: str) -> str | None:
+def normalize_text(spec: FieldSpec, text: str, region: str) -> str | None:
     """What is stored for a text in a field of `LONGEST`; None for blank text. Raises ValueError with a
     message. `region` (two letters) completes phone numbers without a country code."""
     text = text.strip() if spec.key == "address" else " ".join(text.split())
@@ -49,10 +49,10 @@ def kept_text(spec: FieldSpec, text: str, region: str) -> str | None:
     return _zone(text) if spec.key == "time_zone" else text
 
 
-def kept_value(spec: FieldSpec, text: str, region: str) -> Value:
+def normalize_value(spec: FieldSpec, text: str, region: str) -> Value:
     """What is stored for a step's text in any writable field. Raises ValueError with a message."""
     if spec.key in LONGEST:
-        return kept_text(spec, storable(spec, text), region)
+        return normalize_text(spec, storable(spec, text), region)
     return value_of(spec, text)
 
 

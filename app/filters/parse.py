@@ -18,7 +18,7 @@ LISTS = (Arity.MANY, Arity.TWO, Arity.TIMES, Arity.CHANGE)
 DEEPEST = 5
 MOST_PREDICATES = 100
 # Fields whose conditions hold ids, and how messages call what an id refers to.
-THINGS = {
+REFERENCE_TYPES = {
     FieldType.TAGS: "A tag",
     FieldType.USER: "A person",
     FieldType.SEGMENTS: "A segment",
@@ -110,7 +110,7 @@ def normal(expression: Filter, fields: Fields) -> Filter:
     value, spec = expression.value, fields.get(expression.field)
     if ARITY[expression.op] is Arity.CHANGE and isinstance(value, list) and value:
         spec = fields.get(str(value[0]))
-    if spec is None or spec.type not in THINGS:
+    if spec is None or spec.type not in REFERENCE_TYPES:
         return expression
     normalized: Value = [_normal_id(item) for item in value] if isinstance(value, list) else _normal_id(value)
     return Predicate(expression.field, expression.op, normalized)
@@ -189,7 +189,7 @@ def _check(
     names = tags if spec.type is FieldType.TAGS else spec.names
     if names is not None and any(str(value) not in names for value in values if isinstance(value, UUID)):
         problems[f"{path}value"] = (
-            f"{THINGS[spec.type]} of this condition no longer exists. Choose another one."
+            f"{REFERENCE_TYPES[spec.type]} of this condition no longer exists. Choose another one."
         )
     if spec.type is FieldType.SELECT:
         try:
@@ -244,7 +244,7 @@ def parts_of(predicate: Predicate, fields: Fields, tags: Mapping[str, str]) -> t
         if operator_spec
         else predicate.op.value.replace("_", " ")
     )
-    return spec.label, label, words(predicate, spec, tags)
+    return spec.label, label, value_text(predicate, spec, tags)
 
 
 def _change(predicate: Predicate, fields: Fields) -> tuple[str, str, str]:
@@ -259,7 +259,7 @@ def _change(predicate: Predicate, fields: Fields) -> tuple[str, str, str]:
     return label, "changed", " ".join([*sides, "in the last", within])
 
 
-def words(predicate: Predicate, spec: FieldSpec, tags: Mapping[str, str]) -> str:
+def value_text(predicate: Predicate, spec: FieldSpec, tags: Mapping[str, str]) -> str:
     """The values of a condition as text."""
     if ARITY[predicate.op] is Arity.NONE:
         return ""
@@ -268,8 +268,8 @@ def words(predicate: Predicate, spec: FieldSpec, tags: Mapping[str, str]) -> str
         kind, often, within = [*(_shown(value) for value in values), "…", "…", "…"][:3]
         return f"{often} times in the last {within}: {EVENT_KINDS.get(kind, kind)}"
     names = (tags if spec.type is FieldType.TAGS else spec.names) or {}
-    if spec.type in THINGS:
-        gone = f"({THINGS[spec.type].lower()} that no longer exists)"
+    if spec.type in REFERENCE_TYPES:
+        gone = f"({REFERENCE_TYPES[spec.type].lower()} that no longer exists)"
         return ", ".join(names.get(str(value).lower(), gone) for value in values)
     joint = " and " if predicate.op is Op.BETWEEN else ", "
     return joint.join(_shown(value) or "…" for value in values)

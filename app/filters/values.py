@@ -66,12 +66,12 @@ class Change(msgspec.Struct, frozen=True):
 
     field: str
     type: FieldType
-    old: "Wanted | None"
-    new: "Wanted | None"
+    old: "ChangeOperand | None"
+    new: "ChangeOperand | None"
     within: Span
 
 
-Wanted = str | Decimal | bool
+ChangeOperand = str | Decimal | bool
 Operand = None | str | Decimal | date | datetime | Span | UUID | Times | Change
 Operands = tuple[Operand, ...]
 
@@ -224,7 +224,7 @@ def read_change(predicate: Predicate, fields: Fields) -> Change:
     return Change(spec.key, spec.type, old, new, read_span(within, UNITS[FieldType.HISTORY]))
 
 
-def _read_operand(item: object, spec: FieldSpec) -> Wanted:
+def _read_operand(item: object, spec: FieldSpec) -> ChangeOperand:
     """The old or new value of a change, as its field type is compared."""
     if item is None or str(item).strip() == "":
         return ""

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 
 from app.filters.ast import Filter, FilterError, Group, Predicate
-from app.filters.fields import Named
+from app.filters.fields import AccountNames
 from db.ids import uuid7
 from db.models import Segment
 from db.queries.segment_members import NEVER_COMPARED
@@ -68,13 +68,13 @@ def _read_or_none(stored: Any) -> Filter | None:
         return None
 
 
-async def load_names(session: AsyncSession | async_scoped_session[AsyncSession]) -> Named:
+async def load_names(session: AsyncSession | async_scoped_session[AsyncSession]) -> AccountNames:
     """The account's people, segments and workflows by id, in the order of their names."""
     rows = (await session.execute(SELECT_NAMES)).all()
     names: dict[str, dict[str, str]] = {"users": {}, "segments": {}, "workflows": {}}
     for row in rows:
         names[row.kind][str(row.id)] = row.name
-    return Named(**names, filters=filters_by_id(rows))
+    return AccountNames(**names, filters=filters_by_id(rows))
 
 
 class SegmentRepository(TenantRepository[Segment]):

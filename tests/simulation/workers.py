@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.engine.core.advance import advance, leave
-from app.engine.core.types import Around, Decision, ExitReason, Status
+from app.engine.core.types import Decision, ExitReason, Status, StepContext
 from app.filters.facts import Facts
 from tests.simulation.store import Contact, Entry, Row, Store
 from tests.simulation.transport import Transport
@@ -73,7 +73,7 @@ def _decide(store: Store, batch: list[Row], at: datetime) -> tuple[list[Decision
         row.version: {key: dict(step_state) for key, step_state in store.states.get(row.version, {}).items()}
         for row in batch
     }
-    around = Around(members=list(TEAM), owned=store.owned())
+    around = StepContext(members=list(TEAM), owned=store.owned())
     decisions = []
     for row in batch:
         facts = facts_by_contact.setdefault(row.contact.id, store.facts(row))

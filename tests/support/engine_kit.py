@@ -12,11 +12,11 @@ from app.engine.core.draft import Draft, Settings, insert
 from app.engine.core.name_lookup import Names
 from app.engine.core.steps import MAIN, BranchLane, Step, StepConfig
 from app.engine.core.triggers import Manual, Trigger
-from app.engine.core.types import Around, Decision, EffectOutcome, Enrollment
+from app.engine.core.types import Decision, EffectOutcome, Enrollment, StepContext
 from app.engine.core.version import Program, compile_version, freeze
 from app.filters.ast import Filter, Group, Op, Predicate, Value
 from app.filters.facts import Facts
-from app.filters.fields import Named, catalogue, custom_field
+from app.filters.fields import AccountNames, catalogue, custom_field
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 PARIS = ZoneInfo("Europe/Paris")
@@ -42,7 +42,7 @@ SEGMENTS: dict[UUID, Filter] = {
         ],
     ),
 }
-NAMED = Named(
+NAMED = AccountNames(
     {str(ANN): "Ann", str(BEN): "Ben"},
     {str(TEXANS): "Texans", str(OURS): "Ours", str(WARM): "Warm", str(GONE): "Gone"},
     {str(WELCOME): "Welcome", str(RENEWAL): "Renewal"},
@@ -132,9 +132,9 @@ SENT = EffectOutcome("sent")
 class Story:
     """One enrollment driven by hand: its clock, its facts and everything decided so far."""
 
-    def __init__(self, running: Program, facts: Facts, around: Around | None = None) -> None:
+    def __init__(self, running: Program, facts: Facts, around: StepContext | None = None) -> None:
         self.program = running
-        self.around = around or Around()
+        self.around = around or StepContext()
         self.facts = facts
         self.now = NOW
         self.state = NEW

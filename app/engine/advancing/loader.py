@@ -10,10 +10,18 @@ import msgspec
 from msgspec.structs import replace
 
 from app.engine.core.advance import advance, leave
-from app.engine.core.types import Around, Decision, EffectOutcome, Enrollment, ExitReason, Status, WaitReason
+from app.engine.core.types import (
+    Decision,
+    EffectOutcome,
+    Enrollment,
+    ExitReason,
+    Status,
+    StepContext,
+    WaitReason,
+)
 from app.engine.core.version import Program
 from app.engine.program_cache import AccountContext, Programs
-from app.filters.analysis import AskedHistory
+from app.filters.analysis import UsedHistory
 from app.filters.facts import Facts, Happened, Membership
 from db.queries import step_side_effects as statements
 from db.queries.batch_session import BatchSession
@@ -35,7 +43,7 @@ class BatchContext(msgspec.Struct):
     deleted: dict[UUID, Facts]
     effects: dict[UUID, EffectOutcome]
     answers: dict[UUID, str]
-    around: dict[UUID, Around]
+    around: dict[UUID, StepContext]
     before: dict[_State, bytes]
 
     def decide(self, row: Any, now: Any, one_step: bool = False) -> Decision:
@@ -118,7 +126,7 @@ async def _facts(
 ) -> tuple[_ByContact, _ByContact]:
     locked, gone = set(), set()
     contacts_reading: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
-    history = AskedHistory()
+    history = UsedHistory()
     for row in rows:
         program = programs.get((row.workflow_id, row.version))
         if row.of_deleted:
@@ -144,7 +152,7 @@ async def add_history(
     facts: Mapping[UUID, Facts],
     workflows: set[UUID],
     history: set[UUID],
-    history_filter: AskedHistory,
+    history_filter: UsedHistory,
 ) -> None:
     """Adds to the facts: the workflow membership of the contacts in `workflows`, and the events that
     `history_filter` selects for the contacts in `history`. It replaces what the facts had of both."""
@@ -172,14 +180,14 @@ async def add_history(
 
 async def _account_context(
     account: AccountContext, programs: Sequence[Program], facts: Sequence[Facts]
-) -> Around:
+) -> StepContext:
     """The step context that all workflows share: members and owned contacts, if a program needs them. Also
     puts the members' names into the contacts' facts."""
-    shared = Around()
+    shared = StepContext()
     if any(program.asks_members for program in programs):
         members = await account.db.all(statements.READ_ACCOUNT_MEMBERS)
         names = {str(member.id): member.name for member in members}
-        shared = Around(members=[member.id for member in members])
+        shared = StepContext(members=[member.id for member in members])
         for contact_facts in facts:
             contact_facts.users = names
     if any(program.asks_owned for program in programs):

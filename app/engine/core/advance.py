@@ -6,7 +6,7 @@ from datetime import datetime
 
 from app.engine.core.interpreter import Run
 from app.engine.core.steps import EXECUTE, EXECUTE_DELETED
-from app.engine.core.types import Around, Closed, Decision, Enrollment, ExitReason, Outcome, Status
+from app.engine.core.types import Closed, Decision, Enrollment, ExitReason, Outcome, Status, StepContext
 from app.engine.core.version import Program
 from app.filters.facts import Facts
 
@@ -16,7 +16,7 @@ def advance(
     enrollment: Enrollment,
     facts: Facts,
     now: datetime,
-    around: Around | None = None,
+    around: StepContext | None = None,
     one_step: bool = False,
 ) -> Decision:
     """As far as the enrollment can go without waiting. `facts` is changed in place as steps change the
@@ -24,7 +24,7 @@ def advance(
     parked as it was (`moved` false). With `one_step` it goes no further than one step, and stands due before
     the next: whatever goes wrong then is that step's."""
     execute = EXECUTE_DELETED if enrollment.contact_gone else EXECUTE
-    return Run(program, enrollment, facts, now, execute, around or Around(), one_step).decide()
+    return Run(program, enrollment, facts, now, execute, around or StepContext(), one_step).decide()
 
 
 def leave(

@@ -31,7 +31,7 @@ class State(StrEnum):
     HALF_OPEN = "half_open"
 
 
-class Seen(msgspec.Struct, frozen=True):
+class SubjectOutcome(msgspec.Struct, frozen=True):
     """The latest outcome of one subject; `final` after a permanent rejection with no success since."""
 
     subject: str
@@ -47,7 +47,7 @@ class Breaker(msgspec.Struct, frozen=True):
     rejected permanently in a row when it opened, until it closes."""
 
     state: State = State.CLOSED
-    recent: list[Seen] = []
+    recent: list[SubjectOutcome] = []
     opened: int = 0
     until: datetime | None = None
     struck: list[str] = []
@@ -85,24 +85,24 @@ def heard(
     ]
     if not final:
         others = [msgspec.structs.replace(outcome, final=False) for outcome in others]
-    recent = [*others, Seen(subject, failed, now, final)][-SAMPLE:]
+    recent = [*others, SubjectOutcome(subject, failed, now, final)][-SAMPLE:]
     updated = msgspec.structs.replace(breaker, recent=recent)
     if failed and (_many(recent, now) or len(in_a_row(recent)) >= LEAST_ALIKE):
         return _open(updated, now, chance)
     return updated
 
 
-def _lasts(outcome: Seen) -> timedelta:
+def _lasts(outcome: SubjectOutcome) -> timedelta:
     return ALIKE_WITHIN if outcome.final else WITHIN
 
 
-def _many(recent: Sequence[Seen], now: datetime) -> bool:
+def _many(recent: Sequence[SubjectOutcome], now: datetime) -> bool:
     lately = [outcome for outcome in recent if outcome.at > now - WITHIN]
     failing = sum(outcome.failed for outcome in lately)
     return failing >= LEAST_FAILING and failing >= LEAST_SHARE * len(lately)
 
 
-def in_a_row(recent: Sequence[Seen]) -> list[str]:
+def in_a_row(recent: Sequence[SubjectOutcome]) -> list[str]:
     """The latest subjects that were rejected permanently one after the other."""
     return [latest.subject for latest in takewhile(lambda outcome: outcome.final, reversed(recent))]
 

@@ -16,7 +16,7 @@ from app.engine.core.events import Event, carried
 from app.engine.core.trigger_index import Candidate
 from app.engine.core.triggers import Trigger
 from app.engine.core.version import Program
-from app.filters.explain import values_seen
+from app.filters.explain import explain
 from app.filters.facts import Facts
 
 DEEPEST = 10
@@ -165,7 +165,7 @@ def _triggers(
                 "seen": _seen_by(program, trigger, event, facts, now),
             }
     if not program.entry_match(facts, now):
-        seen_now = values_seen(version.entry, facts, program.fields, now)
+        seen_now = explain(version.entry, facts, program.fields, now)
         return Verdict.FILTER_FALSE, {"filter": "entry", "seen": seen_now}
     return None
 
@@ -176,7 +176,7 @@ def _lets_in(program: Program, at: int, event: Event, facts: Facts, now: datetim
 
 
 def _seen_by(program: Program, trigger: Trigger, event: Event, facts: Facts, now: datetime) -> dict[str, Any]:
-    values = values_seen(trigger.filter, facts, program.fields, now)
+    values = explain(trigger.filter, facts, program.fields, now)
     if not trigger.previous_value_matches(event):
         values["changes"] = event.data.get("changes")
     return values
@@ -198,7 +198,7 @@ def _reentry(program: Program, history: History, key: str, now: datetime) -> _Re
 
 def _suppressed(candidate: Candidate, facts: Facts) -> _Refusal:
     """A workflow that only writes to the contact lets nobody in who denied every channel it writes on."""
-    consents = sorted(candidate.only_says)
+    consents = sorted(candidate.required_consents)
     if not consents or any(facts.values.get(consent) != "denied" for consent in consents):
         return None
     return Verdict.SUPPRESSED, {"denied": consents}

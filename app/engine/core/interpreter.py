@@ -16,7 +16,6 @@ from app.engine.core.timing.wait_times import after, deadline_changed
 from app.engine.core.types import (
     END,
     STOPPED,
-    Around,
     Change,
     Closed,
     Decision,
@@ -25,6 +24,7 @@ from app.engine.core.types import (
     ExitReason,
     Outcome,
     Status,
+    StepContext,
     WaitReason,
 )
 from app.engine.core.version import Node, Program
@@ -55,7 +55,7 @@ class Run:
         facts: Facts,
         now: datetime,
         execute: Mapping[type, Execute],
-        around: Around,
+        around: StepContext,
         one_step: bool = False,
     ) -> None:
         self.execute = execute

@@ -14,19 +14,19 @@ from app.engine.core.version import Program, Version
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """One workflow that may care about an event, with the positions of its triggers that admit it. `audience`
-    is somebody whom publishing lets in: no trigger is asked, only the entry condition. `only_says` names the
-    consents that the workflow needs when all it does is to write to the contact."""
+    """One workflow that an event may start, with the positions of its triggers that match. `audience` is an
+    enrollment by publishing: only the entry condition is checked, no trigger. `required_consents` are the
+    consents without which the workflow has nothing to do, when all it does is send to the contact."""
 
     program: Program
     triggers: list[int]
     audience: bool = False
-    only_says: frozenset[Consent] = frozenset()
+    required_consents: frozenset[Consent] = frozenset()
 
 
 class _Entrance(msgspec.Struct, frozen=True):
     program: Program
-    only_says: frozenset[Consent]
+    required_consents: frozenset[Consent]
 
 
 class TriggerIndex:
@@ -42,7 +42,7 @@ class TriggerIndex:
 
     def _add(self, program: Program) -> None:
         version = program.version
-        entrance = _Entrance(program, only_says(version))
+        entrance = _Entrance(program, required_consents(version))
         self._by_workflow[str(version.workflow_id)] = entrance
         for position, trigger in enumerate(version.triggers):
             if not version.listens_to(trigger):
@@ -57,23 +57,23 @@ class TriggerIndex:
         `any_source` also those that do not listen, for "why not"."""
         if event.kind == MANUAL and event.data.get("audience"):
             named = self._by_workflow.get(str(event.data.get("workflow_id")))
-            return [] if named is None else [Candidate(named.program, [], True, named.only_says)]
+            return [] if named is None else [Candidate(named.program, [], True, named.required_consents)]
         found: dict[UUID, Candidate] = {}
         for key in offered(event):
             for entrance, position in self._by_key.get(key, ()):
                 version = entrance.program.version
                 if not any_source and event.source not in version.triggers[position].sources:
                     continue
-                fresh = Candidate(entrance.program, [], only_says=entrance.only_says)
+                fresh = Candidate(entrance.program, [], required_consents=entrance.required_consents)
                 candidate = found.setdefault(version.workflow_id, fresh)
                 if position not in candidate.triggers:
                     candidate.triggers.append(position)
         return list(found.values())
 
 
-def only_says(version: Version) -> frozenset[Consent]:
-    """The consents that a workflow needs which does nothing else than write to the contact; empty when a
-    step does anything more, or may write without consent."""
+def required_consents(version: Version) -> frozenset[Consent]:
+    """The consents that a workflow needs when all it does is send to the contact; empty when a step does
+    anything else or may send without consent."""
     needed: set[Consent] = set()
     for _, _, step in walk(version.steps):
         kind = kind_of(step.config)

@@ -71,7 +71,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-class Around(msgspec.Struct):
+class StepContext(msgspec.Struct):
     """What steps know besides the contact, the same for a whole batch. `states` by step key is what a step of
     this version remembers across people (whose turn it is, which slots are taken); steps change it in place
     and what changed is written with the batch. `owned` counts each member's contacts, for the least busy.

@@ -19,7 +19,7 @@ from app.engine.core.steps.goal import never
 from app.engine.core.timing.sending_window import Window
 from app.engine.core.triggers import Manual, Trigger
 from app.engine.core.types import END
-from app.filters.analysis import AskedHistory, asked_fields, asked_history
+from app.filters.analysis import UsedHistory, used_fields, used_history
 from app.filters.ast import Filter, FilterError
 from app.filters.evaluate import Match, compile_filter
 from app.filters.fields import Fields
@@ -106,7 +106,7 @@ class Program(msgspec.Struct, frozen=True):
     of the main list: who meets it already has nothing to gain by entering.
 
     What the engine has to bring: `asks_workflows`, `asks_history` (facts that its filters read),
-    `asks_members`, `asks_owned`, `steps_with_state` (for `Around`: keys of steps that remember something
+    `asks_members`, `asks_owned`, `steps_with_state` (for `StepContext`: keys of steps that remember something
     across people). `changes_contact` says that a step of it writes to the contact, `watches` that a change
     of the contact may move somebody who stands still, `stay_match` what must stay true of everybody in it.
     `listens` has, by (event kind, equality key) as `offered` gives them, the nodes that wait for it."""
@@ -123,7 +123,7 @@ class Program(msgspec.Struct, frozen=True):
     goals: tuple[int, ...] = ()
     stay_match: Match | None = None
     asks_workflows: bool = False
-    asks_history: AskedHistory = AskedHistory()
+    asks_history: UsedHistory = UsedHistory()
     asks_members: bool = False
     asks_owned: bool = False
     changes_contact: bool = False
@@ -155,8 +155,8 @@ def compile_version(version: Version, fields: Fields) -> Program:
     last = next((step for step in reversed(version.steps) if isinstance(step.config, Goal)), None)
     entry = _match(version.entry, fields, "The entry condition")
     triggers = [_match(trigger.filter, fields, f"Trigger {trigger.key}") for trigger in version.triggers]
-    asked = {key for found in filters_of(version) for key in asked_fields(found, fields)}
-    history = [asked_history(found, fields) for found in filters_of(version)]
+    asked = {key for found in filters_of(version) for key in used_fields(found, fields)}
+    history = [used_history(found, fields) for found in filters_of(version)]
     stay = entry if stays is not None else None
     awaited = any(awaits_change(one) for one in configs)
     return Program(
@@ -172,7 +172,7 @@ def compile_version(version: Version, fields: Fields) -> Program:
         goals=goals,
         stay_match=stay,
         asks_workflows="workflows" in asked,
-        asks_history=reduce(or_, history, AskedHistory()),
+        asks_history=reduce(or_, history, UsedHistory()),
         asks_members=any(kind.needs_members(config) for kind, config in kinds)
         or any("owner" in text.fields for node in nodes for text in node.templates.values()),
         asks_owned=any(kind.needs_owner_counts(config) for kind, config in kinds),

@@ -19,7 +19,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from app.engine.core.circuit_breaker import Breaker, Seen, State, heard, probing
+from app.engine.core.circuit_breaker import Breaker, State, SubjectOutcome, heard, probing
 from app.engine.effects.backoff import MAX_ATTEMPTS
 from app.ports import ADDRESS_ERROR, MESSAGE_ERROR, Outcome, Refused, Sent
 from app.work import Work
@@ -169,7 +169,7 @@ def _breaker(row: Any) -> Breaker:
 class _Sample(msgspec.Struct):
     """The part of a breaker that only `core.circuit_breaker` reads."""
 
-    recent: list[Seen] = []
+    recent: list[SubjectOutcome] = []
     opened: int = 0
     struck: list[str] = []
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from app.engine.advancing.loader import add_history
 from app.engine.core.version import Program
 from app.engine.program_cache import AccountContext, WatchedSegment
-from app.filters.analysis import AskedHistory
+from app.filters.analysis import UsedHistory
 from app.filters.facts import Facts
 
 
@@ -21,7 +21,7 @@ class ContactFactsCache:
         self._gone: dict[UUID, Facts] = {}
         self._read: set[UUID] = set()
         self._brought: dict[str, set[UUID]] = {"workflows": set(), "history": set()}
-        self._history = AskedHistory()
+        self._history = UsedHistory()
 
     async def load(
         self, readers: Iterable[tuple[UUID, Program | WatchedSegment]], gone: Sequence[UUID] = ()

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from app.engine.core.events import DATE_REACHED, SCHEDULE_STRUCK
-from app.engine.core.timing.occurrences import Timed, asked_day, yearly_days
+from app.engine.core.timing.occurrences import Timed, target_day, yearly_days
 from app.engine.core.triggers import DateReached, Schedule
 from app.engine.program_cache import AccountContext
 from app.engine.schedules.trigger_schedules import timed_triggers
@@ -79,7 +79,7 @@ def contact_conditions(trigger: Timed, at: datetime, fields: Fields, zone: ZoneI
     """The conditions on a contact. Raises `Invalid` if the date field no longer exists."""
     conditions: list[Filter | Any] = [trigger.filter]
     if isinstance(trigger, DateReached):
-        spec, day = fields.get(trigger.field), asked_day(trigger, at, zone)
+        spec, day = fields.get(trigger.field), target_day(trigger, at, zone)
         if spec is None or day is None:
             raise Invalid({"field": "The date field of this trigger is gone."})
         return [*conditions, date_falls_on(spec, day, yearly_days(day) if trigger.yearly else [], zone)]

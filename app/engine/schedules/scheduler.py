@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from app.engine.core.events import TASK_OVERDUE
-from app.engine.core.timing.occurrences import Struck, strikes
+from app.engine.core.timing.occurrences import DueOccurrences, due_occurrences
 from app.engine.matching.segment_membership import RETRY_AFTER_ERROR, compare_due_segment
 from app.engine.schedules.trigger_schedules import timed_triggers
 from app.redaction import redact
@@ -104,7 +104,7 @@ async def _fire(work: Work, db: BatchSession, row: Any) -> None:
             await db.do(POSTPONE_SCHEDULE, workflow=row.workflow_id, trigger=row.trigger_key, next_at=later)
             return
         zone = ZoneInfo((await db.all(READ_ACCOUNT))[0].time_zone)
-        occurrences = strikes(trigger, last_at, work.now, zone)
+        occurrences = due_occurrences(trigger, last_at, work.now, zone)
         last_at, next_at = occurrences.last_at, occurrences.next_at or NEVER
         for place, moment in enumerate(occurrences.run):
             args = {
@@ -127,7 +127,7 @@ async def _fire(work: Work, db: BatchSession, row: Any) -> None:
     )
 
 
-def _audit_missed(work: Work, row: Any, occurrences: Struck, policy: str) -> None:
+def _audit_missed(work: Work, row: Any, occurrences: DueOccurrences, policy: str) -> None:
     if not occurrences.missed:
         return
     changes = {

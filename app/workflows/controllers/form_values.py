@@ -8,18 +8,18 @@ import msgspec
 from app.engine.core.steps import Branch, StepConfig, WaitFor, Webhook
 from app.engine.core.triggers import Trigger
 from app.filters.ast import ARITY, Arity, Filter, Group, Predicate
-from app.filters.fields import OPERATORS, Fields, FieldSpec, FieldType, called, ids_called, recorded
-from app.filters.parse import LISTS, THINGS, describe, escaped
+from app.filters.fields import OPERATORS, Fields, FieldSpec, FieldType, field_key, ids_by_name, recorded
+from app.filters.parse import LISTS, REFERENCE_TYPES, describe, escaped
 from app.web.form_decoder import decode_form
 from app.web.negotiate import Request
 from app.workflows.schemas.pages import FieldChoice
-from app.workflows.use_cases.input_reader import Known, is_id, things
+from app.workflows.use_cases.input_reader import BuilderNames, is_id, things
 
 Values = dict[str, Any]
 BARE = {"type": "rows", "match": "all", "rows": []}
 
 
-def filter_values(expression: Filter | None, given: Known) -> Values:
+def filter_values(expression: Filter | None, given: BuilderNames) -> Values:
     """A filter as rows; groups inside it are kept as they are and shown as a sentence."""
     if expression is None:
         return dict(BARE, rows=[])
@@ -27,7 +27,7 @@ def filter_values(expression: Filter | None, given: Known) -> Values:
     return {"type": "rows", "match": group.match, "rows": [_row(item, given) for item in group.items]}
 
 
-def _row(item: Filter, given: Known) -> Values:
+def _row(item: Filter, given: BuilderNames) -> Values:
     if isinstance(item, Group):
         return {
             "nested": msgspec.json.encode(item).decode(),
@@ -36,17 +36,17 @@ def _row(item: Filter, given: Known) -> Values:
     return {"field": item.field, "op": item.op.value, "value": _text(item, given)}
 
 
-def _text(item: Predicate, given: Known) -> str:
+def _text(item: Predicate, given: BuilderNames) -> str:
     values: list[Any] = list(item.value) if isinstance(item.value, list) else [item.value]
     spec = given.fields.get(item.field)
-    if spec is not None and spec.type in THINGS:
+    if spec is not None and spec.type in REFERENCE_TYPES:
         values = _names(values, things(spec, given.tags))
     if ARITY[item.op] is Arity.NONE:
         return ""
     if ARITY[item.op] is Arity.CHANGE and values and (changing := given.fields.get(str(values[0]))):
         # A name that says one field only; else its key, which always does.
         key, *asked = values
-        shown = changing.slug if called(changing.slug, given.fields) == key else key
+        shown = changing.slug if field_key(changing.slug, given.fields) == key else key
         values = [shown, *_names(asked, changing.names or {})]
     told = ["" if value is None else str(value) for value in values]
     return ", ".join(escaped(one) for one in told) if ARITY[item.op] in LISTS else ", ".join(told)
@@ -56,17 +56,17 @@ def _names(ids: list[Any], names: Mapping[str, str]) -> list[Any]:
     """By name where that is read back as the same one; else by id."""
     told = [_name(one, names) for one in ids]
     # A name may look like several others in a list.
-    return ids if len(ids) > 1 and ids_called(", ".join(map(str, told)), names) else told
+    return ids if len(ids) > 1 and ids_by_name(", ".join(map(str, told)), names) else told
 
 
 def _name(one: Any, names: Mapping[str, str]) -> Any:
     key = str(one).lower()
     name = names.get(key, "").strip()
     plain = name and "," not in name and not is_id(name)
-    return name if plain and ids_called(name, names) == [key] else one
+    return name if plain and ids_by_name(name, names) == [key] else one
 
 
-def config_values(config: StepConfig | Trigger, given: Known) -> Values:
+def config_values(config: StepConfig | Trigger, given: BuilderNames) -> Values:
     """A config as its form holds it: tags by name, filters as rows."""
     values: Values = msgspec.to_builtins(config)
     if "tag" in values:

@@ -18,7 +18,7 @@ from app.workflows.controllers.form_values import (
 )
 from app.workflows.domain.lint import lint
 from app.workflows.schemas.pages import Choice, ChoiceGroup, Count, Sheet
-from app.workflows.use_cases.input_reader import Known
+from app.workflows.use_cases.input_reader import BuilderNames
 from app.workflows.use_cases.read import Opened, entry_words, trigger_cards
 from app.workflows.use_cases.step_labels import step_sentence
 
@@ -51,7 +51,7 @@ def trigger_picker() -> Sheet:
     return Sheet("triggers", "Add a trigger", icon="bolt", tone="t", groups=groups)
 
 
-def merge_tags(given: Known, kind: str) -> list[str]:
+def merge_tags(given: BuilderNames, kind: str) -> list[str]:
     """The merge tags that the templates of a step kind may use."""
     templates = KINDS[kind].templates(KINDS[kind].config()) if kind in KINDS else {}
     is_email = any(output is Output.EMAIL for _, output in templates.values())

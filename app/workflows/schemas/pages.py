@@ -199,7 +199,7 @@ class CountsPage(msgspec.Struct):
     actions: list[Action]
 
 
-class Made(msgspec.Struct):
+class WorkflowCreated(msgspec.Struct):
     id: UUID
     name: str
     rev: int

@@ -20,7 +20,7 @@ from app.work import Work
 from app.workflows.domain.lint import lint, step_problems, with_draft
 from app.workflows.schemas import inputs
 from app.workflows.use_cases.config_builder import config_of, trigger_of, window
-from app.workflows.use_cases.input_reader import Known, Reader, known
+from app.workflows.use_cases.input_reader import BuilderNames, Reader, known
 from app.workflows.use_cases.step_labels import step_sentence
 from db.queries.references import ReferenceQueries
 
@@ -181,7 +181,7 @@ def _step(draft: Draft, key: str) -> Step:
         raise NotFound("step") from None
 
 
-def _title(step: Step, names: Known) -> str:
+def _title(step: Step, names: BuilderNames) -> str:
     """A step as the canvas calls it, short enough for the label of a button."""
     title = step_sentence(step, names).title
     return f"“{title if len(title) <= TITLE else title[: TITLE - 1] + '…'}”"

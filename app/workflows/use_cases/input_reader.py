@@ -10,8 +10,8 @@ import msgspec
 from app.engine.core.name_lookup import Names
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, Group, Op, Predicate, Value
-from app.filters.fields import Fields, FieldSpec, FieldType, called, ids_called, nearest
-from app.filters.parse import DEEPEST, LISTS, THINGS, normal, unescaped
+from app.filters.fields import Fields, FieldSpec, FieldType, field_key, ids_by_name, nearest
+from app.filters.parse import DEEPEST, LISTS, REFERENCE_TYPES, normal, unescaped
 from app.tags.use_cases import ensured_tag
 from app.work import Work
 from app.workflows.schemas import inputs
@@ -22,7 +22,7 @@ Values = list[bool | int | float | str]
 _FILTERS: Any = Group | Predicate
 
 
-class Known(msgspec.Struct):
+class BuilderNames(msgspec.Struct):
     """The account's fields, and the names of what a draft may refer to, as an edit sees them."""
 
     fields: Fields
@@ -38,18 +38,18 @@ def things(spec: FieldSpec, tags: Tags) -> Mapping[str, str]:
     return tags if spec.type is FieldType.TAGS else spec.names or {}
 
 
-async def known(work: Work) -> Known:
+async def known(work: Work) -> BuilderNames:
     """What filters and steps may name today."""
     named = await work.naming.all()
     names = Names(named["tags"], named["segments"], named["workflows"], named["users"])
-    return Known(await work.fields.catalogue(), names)
+    return BuilderNames(await work.fields.catalogue(), names)
 
 
 class Reader:
     """Turns inputs into configs. `problems` are sentences by input name; `renamed` maps the stored path of a
     row ("filter.items.0") to the input that holds it ("filter.rows.2")."""
 
-    def __init__(self, work: Work, names: Known) -> None:
+    def __init__(self, work: Work, names: BuilderNames) -> None:
         self.work, self.known = work, names
         self.problems: dict[str, str] = {}
         self.renamed: dict[str, str] = {}
@@ -108,10 +108,10 @@ class Reader:
             self.problems[f"{path}.op"] = "Choose an operator."
             return Predicate(row.field, Op.NOT_EMPTY)
         spec, value = self.known.fields.get(row.field), _value(op, row.value)
-        if spec is not None and spec.type in THINGS and ARITY[op] is Arity.MANY:
+        if spec is not None and spec.type in REFERENCE_TYPES and ARITY[op] is Arity.MANY:
             # A name may hold a comma itself.
             whole = row.value.strip()
-            value = [whole] if "," in whole and ids_called(whole, things(spec, self.known.tags)) else value
+            value = [whole] if "," in whole and ids_by_name(whole, things(spec, self.known.tags)) else value
         return self._named(Predicate(row.field, op, value), path)
 
     def _named(self, expression: Filter, path: str) -> Filter:
@@ -128,7 +128,7 @@ class Reader:
         spec = self.known.fields.get(expression.field)
         if ARITY[expression.op] is Arity.CHANGE and isinstance(expression.value, list) and expression.value:
             return Predicate(expression.field, expression.op, self._change(expression.value, path))
-        if spec is None or spec.type not in THINGS or expression.value in (None, ""):
+        if spec is None or spec.type not in REFERENCE_TYPES or expression.value in (None, ""):
             return expression
         if not isinstance(expression.value, list):
             return Predicate(
@@ -139,7 +139,7 @@ class Reader:
 
     def _change(self, value: Values, path: str) -> Values:
         """The field by its key, however people call it, and the names of people by their ids."""
-        key = called(str(value[0]), self.known.fields)
+        key = field_key(str(value[0]), self.known.fields)
         spec = self.known.fields.get(key)
         operands: Values = value[1:-1]
         if spec is not None and spec.type is FieldType.USER:
@@ -152,7 +152,7 @@ class Reader:
         names = things(spec, self.known.tags)
         if is_id(text):
             return text
-        ids, what = ids_called(text, names), THINGS[spec.type].removeprefix("A ")
+        ids, what = ids_by_name(text, names), REFERENCE_TYPES[spec.type].removeprefix("A ")
         if len(ids) == 1:
             return ids[0]
         if ids:

@@ -23,7 +23,7 @@ from app.workflows.schemas.publication import (
     StandOption,
     TriggerView,
 )
-from app.workflows.use_cases.input_reader import Known
+from app.workflows.use_cases.input_reader import BuilderNames
 from app.workflows.use_cases.read import Opened, entry_words, live_steps
 from app.workflows.use_cases.step_labels import step_sentence
 from db.queries.batch_session import BatchSession
@@ -126,7 +126,7 @@ def _around(opened: Opened) -> list[PlanLine]:
     return lines + _settings(live.settings, draft.settings)
 
 
-def _triggers(old: Iterable[Trigger], new: Iterable[Trigger], given: Known) -> list[PlanLine]:
+def _triggers(old: Iterable[Trigger], new: Iterable[Trigger], given: BuilderNames) -> list[PlanLine]:
     before, after = {trigger.key: trigger for trigger in old}, {trigger.key: trigger for trigger in new}
     fields, names = given.fields, given.names
     lines = []
@@ -144,13 +144,13 @@ def _triggers(old: Iterable[Trigger], new: Iterable[Trigger], given: Known) -> l
     return lines
 
 
-def trigger_views(draft: Draft, given: Known) -> list[TriggerView]:
+def trigger_views(draft: Draft, given: BuilderNames) -> list[TriggerView]:
     """Every trigger with what starts it."""
     closed = draft.settings.audience is Audience.CURRENT_ONLY
     return [_trigger_view(trigger, given, closed) for trigger in draft.triggers]
 
 
-def _trigger_view(trigger: Trigger, given: Known, closed: bool) -> TriggerView:
+def _trigger_view(trigger: Trigger, given: BuilderNames, closed: bool) -> TriggerView:
     started_by = trigger.started_by()
     if closed and not isinstance(trigger, Manual):
         labels = [SOURCE_LABELS[source] for source in trigger.sources]

@@ -29,7 +29,7 @@ from app.workflows.schemas.pages import (
     WorkflowView,
 )
 from app.workflows.use_cases.edit import header_of
-from app.workflows.use_cases.input_reader import Known, known
+from app.workflows.use_cases.input_reader import BuilderNames, known
 from app.workflows.use_cases.step_labels import lane_sentence, step_sentence
 
 
@@ -40,7 +40,7 @@ class Opened(msgspec.Struct):
     view: WorkflowView
     draft: Draft
     live: Version | None
-    known: Known
+    known: BuilderNames
     counts: dict[str, Count]
     totals: Totals
     problems: list[Problem]
@@ -198,13 +198,13 @@ def trigger_cards(triggers: Iterable[Trigger], opened: Opened) -> list[CanvasTri
     return [_card(trigger, opened.known, trigger.key in bad) for trigger in triggers]
 
 
-def _card(trigger: Trigger, given: Known, invalid: bool) -> CanvasTrigger:
+def _card(trigger: Trigger, given: BuilderNames, invalid: bool) -> CanvasTrigger:
     title, summary = trigger.title(given.fields, given.names), trigger.summary(given.fields, given.names)
     config = msgspec.to_builtins(trigger)
     return CanvasTrigger(trigger.key, trigger.kind, title, summary, config, invalid, trigger.icon)
 
 
-def entry_words(entry: Any, given: Known) -> str:
+def entry_words(entry: Any, given: BuilderNames) -> str:
     """The entry condition as a sentence; "" when there is none."""
     return describe(entry, given.fields, given.tags) if entry is not None else ""
 

@@ -3,14 +3,14 @@
 from app.engine.core.step_titles import describe_lane, describe_step
 from app.engine.core.steps import Step
 from app.engine.core.steps.base import Sentence
-from app.workflows.use_cases.input_reader import Known
+from app.workflows.use_cases.input_reader import BuilderNames
 
 
-def step_sentence(step: Step, known: Known) -> Sentence:
+def step_sentence(step: Step, known: BuilderNames) -> Sentence:
     """Title and summary of a step: its own name first."""
     return describe_step(step, known.fields, known.names)
 
 
-def lane_sentence(step: Step, lane: str, known: Known) -> str:
+def lane_sentence(step: Step, lane: str, known: BuilderNames) -> str:
     """Who takes a lane of a step."""
     return describe_lane(step, lane, known.fields, known.names)

@@ -8,7 +8,7 @@ import msgspec
 
 from app.enrollments.decision_values import Names, seen_values
 from app.filters.ast import Filter
-from app.filters.explain import values_seen
+from app.filters.explain import explain
 from app.filters.facts import Facts, Happened, Membership
 from tests.support.engine_kit import (
     ANN,
@@ -32,7 +32,7 @@ NAMES = Names(FIELDS, TAGS, NOW, "Europe/Paris")
 
 def recorded_values(condition: Filter, facts: Facts) -> Any:
     """As it comes back from the database."""
-    return msgspec.json.decode(msgspec.json.encode(values_seen(condition, facts, FIELDS, NOW)))
+    return msgspec.json.decode(msgspec.json.encode(explain(condition, facts, FIELDS, NOW)))
 
 
 def labeled_values(recorded: Any) -> list[tuple[str, str]]:

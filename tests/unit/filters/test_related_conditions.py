@@ -6,12 +6,12 @@ from uuid import UUID
 import pytest
 
 from app.engine.core import events
-from app.filters.analysis import AskedHistory, asked_fields, asked_history, size
+from app.filters.analysis import UsedHistory, size, used_fields, used_history
 from app.filters.ast import Filter, FilterError, Group, Op, Predicate
 from app.filters.evaluate import compile_filter
 from app.filters.event_kinds import EVENT_KINDS
 from app.filters.facts import Facts, Happened, Membership
-from app.filters.fields import NOBODY, Named, catalogue
+from app.filters.fields import NO_NAMES, AccountNames, catalogue
 from app.filters.parse import check, describe, parse
 from app.filters.ranges import anniversaries, anniversary_instants
 from app.filters.values import Span
@@ -67,7 +67,7 @@ def test_circles_and_depth() -> None:
     with pytest.raises(FilterError, match="loop"):
         size(round_trip[UUID(int=0)], round_trip)
     with pytest.raises(FilterError, match="loop"):
-        compile_filter(round_trip[UUID(int=0)], catalogue(named=Named(filters=round_trip)))
+        compile_filter(round_trip[UUID(int=0)], catalogue(named=AccountNames(filters=round_trip)))
     assert size(chain(5)[UUID(int=0)], chain(5)).depth == 5
     with pytest.raises(FilterError, match="deep"):
         size(chain(6)[UUID(int=0)], chain(6))
@@ -79,7 +79,7 @@ def test_what_a_filter_comes_to() -> None:
     for number in range(1, 5):
         condition = ask("segments", Op.ANY_OF, [str(UUID(int=number - 1))])
         filters[UUID(int=number)] = every(condition, condition)
-    fields = catalogue(named=Named(filters=filters))
+    fields = catalogue(named=AccountNames(filters=filters))
     fits = ask("segments", Op.ANY_OF, [str(UUID(int=3))])
     assert check(fits, fields) == {}
     assert size(fits, filters).conditions == 1 + 2 + 4 + 8 + 8 * 80
@@ -88,21 +88,21 @@ def test_what_a_filter_comes_to() -> None:
 
 def test_the_fields_asked_for_are_found_in_segments_too() -> None:
     condition = every(ask("city", "is", "x"), ask("segments", Op.ANY_OF, [str(OURS)]))
-    assert asked_fields(condition, FIELDS) == {"city", "segments", "state", "tags", "owner", "history"}
+    assert used_fields(condition, FIELDS) == {"city", "segments", "state", "tags", "owner", "history"}
 
 
 def test_of_the_history_only_what_is_asked_for_is_read() -> None:
     """A span is not longer than said, whatever months, leap years and changes of clocks it has."""
     inside = every(ask("history", Op.CHANGED_TO, ["city", "Rome", "3 months"]))
-    fields = catalogue(named=Named(filters={OURS: inside}))
+    fields = catalogue(named=AccountNames(filters={OURS: inside}))
     condition = every(
         ask("history", Op.HAPPENED, ["tag.added", 2, "7 days"]), ask("segments", Op.ANY_OF, [str(OURS)])
     )
-    queried = asked_history(condition, fields)
+    queried = used_history(condition, fields)
     assert (set(queried.kinds), set(queried.fields)) == ({"tag.added", "contact.updated"}, {"city"})
     assert timedelta(days=92) <= queried.within <= timedelta(days=95)
-    assert asked_history(ask("city", "is", "x"), fields) == AskedHistory()
-    forever = asked_history(ask("history", Op.HAPPENED, ["tag.added", 1, "10000 years"]), fields)
+    assert used_history(ask("city", "is", "x"), fields) == UsedHistory()
+    forever = used_history(ask("history", Op.HAPPENED, ["tag.added", 1, "10000 years"]), fields)
     assert NOW - forever.within < NOW - timedelta(days=36_500)
 
 
@@ -225,6 +225,6 @@ def test_sentences() -> None:
 
 
 def test_an_empty_account_knows_nobody() -> None:
-    assert catalogue(named=NOBODY)["segments"].filters == {}
+    assert catalogue(named=NO_NAMES)["segments"].filters == {}
     assert compile_filter(Group("all", []), catalogue())(someone(), NOW)
     assert set(SEGMENTS) == set(FIELDS["segments"].filters)

@@ -13,18 +13,18 @@ from app.filters.parse import normal, parse
 from app.work import Work
 from app.workflows.controllers.form_values import filter_values
 from app.workflows.schemas.inputs.filters import RowInput, RowsInput
-from app.workflows.use_cases.input_reader import Known, Reader
+from app.workflows.use_cases.input_reader import BuilderNames, Reader
 from tests.support.engine_kit import ANN, BEN, COLD, FIELDS, LATE, RENEWAL, TAGS, VIP, WELCOME, ask, every
 
 
-def called(field: str, **names: str) -> Known:
+def called(field: str, **names: str) -> BuilderNames:
     """The fields of the stories where people or workflows have these names."""
     ids = {"ann": str(ANN), "ben": str(BEN), "welcome": str(WELCOME), "renewal": str(RENEWAL)}
     spec: FieldSpec = replace(FIELDS[field], names={ids[key]: name for key, name in names.items()})
-    return Known({**FIELDS, field: spec}, Names(TAGS))
+    return BuilderNames({**FIELDS, field: spec}, Names(TAGS))
 
 
-def saved(shown: dict[str, Any], lookup: Known) -> Filter | None:
+def saved(shown: dict[str, Any], lookup: BuilderNames) -> Filter | None:
     reader = Reader(cast("Work", None), lookup)  # no row of these makes a tag
     rows = [RowInput(**row) for row in shown["rows"]]
     condition = reader.filter(RowsInput(shown["match"], rows), "filter")
@@ -44,22 +44,25 @@ TWINS = {"welcome": "Welcome", "renewal": "welcome"}
         (called("owner", ann=str(BEN), ben="Ben"), ask("owner", "is", str(ANN))),
         (called("workflows", **TWINS), ask("workflows", "ever_in", [str(WELCOME), str(RENEWAL)])),
         (called("workflows", welcome="Mail", renewal="Mail"), ask("workflows", "ever_in", [str(RENEWAL)])),
-        (Known(FIELDS, Names(TAGS)), ask("city", "in", ["Washington, DC", "100%", "%2C"])),
-        (Known(FIELDS, Names(TAGS)), ask("history", "changed_to", ["city", "Washington, DC", "7 days"])),
-        (Known(FIELDS, Names(TAGS)), ask("city", "is", "Washington, DC %2C")),
+        (BuilderNames(FIELDS, Names(TAGS)), ask("city", "in", ["Washington, DC", "100%", "%2C"])),
+        (
+            BuilderNames(FIELDS, Names(TAGS)),
+            ask("history", "changed_to", ["city", "Washington, DC", "7 days"]),
+        ),
+        (BuilderNames(FIELDS, Names(TAGS)), ask("city", "is", "Washington, DC %2C")),
         (
             called("owner", ann="Ann", ben="Ann"),
             ask("history", "changed_from_to", ["owner", str(ANN), str(BEN), "7 days"]),
         ),
     ],
 )
-def test_what_was_shown_is_what_is_saved(lookup: Known, condition: Filter) -> None:
+def test_what_was_shown_is_what_is_saved(lookup: BuilderNames, condition: Filter) -> None:
     assert saved(filter_values(every(condition), lookup), lookup) == every(condition)
 
 
 def test_names_that_together_look_like_another_one() -> None:
     """Tags “vip”, “cold” and “vip, cold”."""
-    lookup = Known(FIELDS, Names(TAGS | {str(LATE): "vip, cold"}))
+    lookup = BuilderNames(FIELDS, Names(TAGS | {str(LATE): "vip, cold"}))
     for condition in (ask("tags", "any_of", [str(VIP), str(COLD)]), ask("tags", "any_of", [str(LATE)])):
         assert saved(filter_values(every(condition), lookup), lookup) == every(condition)
 

@@ -19,7 +19,7 @@ from app.engine.core.steps.base import (
     set_field,
 )
 from app.filters.fields import Fields, FieldSpec, FieldType, unknown_field
-from app.filters.normalize import kept_value
+from app.filters.normalize import normalize_value
 from app.filters.values import read_number, value_of
 
 if TYPE_CHECKING:
@@ -59,11 +59,13 @@ def execute(run: "Run", node: "Node") -> int:
 def _new_value(run: "Run", node: "Node", spec: FieldSpec, old: object) -> str | int | float | bool | None:
     config: UpdateField = node.config
     if config.operation == "set":
-        return kept_value(spec, node.templates["value"].render(run.facts), run.facts.region)
+        return normalize_value(spec, node.templates["value"].render(run.facts), run.facts.region)
     if config.operation == "clear":
         return None
     if config.operation == "copy":
-        return kept_value(spec, _as_text(run, spec, run.facts.values.get(config.source)), run.facts.region)
+        return normalize_value(
+            spec, _as_text(run, spec, run.facts.values.get(config.source)), run.facts.region
+        )
     amount = value_of(spec, node.templates["value"].render(run.facts))
     if spec.type is not FieldType.NUMBER or amount is None:
         raise ValueError(f"There is no number to add to {spec.label}.")
@@ -142,7 +144,7 @@ def _check_value(config: UpdateField, spec: FieldSpec, fields: Fields, names: Na
         yield from check_templates(templates(config), fields, names)
     else:
         try:
-            value = kept_value(spec, config.value, "US")  # a phone number fits in any region
+            value = normalize_value(spec, config.value, "US")  # a phone number fits in any region
         except ValueError as error:
             yield "value", str(error)
             return

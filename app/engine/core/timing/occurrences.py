@@ -21,7 +21,7 @@ MINUTE = timedelta(minutes=1)
 Timed = Schedule | DateReached
 
 
-class Struck(msgspec.Struct, frozen=True):
+class DueOccurrences(msgspec.Struct, frozen=True):
     """The occurrences to run now, in order; how many were missed, and how many of those are left out (`more`:
     there are older ones that were not counted); when the trigger fires next, None when never again."""
 
@@ -39,7 +39,7 @@ def rule_of(trigger: Timed) -> Rule:
     return Cron(trigger.cron) if isinstance(trigger, Schedule) else Weekly(range(7), trigger.at)
 
 
-def strikes(trigger: Timed, last_at: datetime, now: datetime, zone: ZoneInfo) -> Struck:
+def due_occurrences(trigger: Timed, last_at: datetime, now: datetime, zone: ZoneInfo) -> DueOccurrences:
     """The occurrences due at `now` when those up to `last_at` have run. Raises ValueError."""
     rule = rule_of(trigger)
     newest, more = _newest(rule, last_at, now, zone)
@@ -49,7 +49,7 @@ def strikes(trigger: Timed, last_at: datetime, now: datetime, zone: ZoneInfo) ->
         caught_up = missed[-MOST_CAUGHT_UP:]
     else:
         caught_up = missed[-1:] if trigger.missed == "once" and not fresh else []
-    return Struck(
+    return DueOccurrences(
         [*caught_up, *fresh],
         len(missed),
         len(missed) - len(caught_up),
@@ -76,7 +76,7 @@ def _newest(rule: Rule, after: datetime, until: datetime, zone: ZoneInfo) -> tup
     return occurrences(rule, low, until, zone, 2 * enough)[-enough:], True
 
 
-def asked_day(trigger: DateReached, moment: datetime, zone: ZoneInfo) -> date | None:
+def target_day(trigger: DateReached, moment: datetime, zone: ZoneInfo) -> date | None:
     """The date that contacts must have in the trigger's field at this occurrence."""
     struck = day_of(moment, zone)
     try:

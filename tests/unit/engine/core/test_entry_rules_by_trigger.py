@@ -10,7 +10,7 @@ from app.engine.core.draft import Audience, Reentry, Settings
 from app.engine.core.entry_rules import History, Verdict, at_path, decide_entry, entry_key
 from app.engine.core.events import Event, Source, carried
 from app.engine.core.steps import AddTag, Exit, SendEmail, SendSms, Wait
-from app.engine.core.trigger_index import TriggerIndex, only_says
+from app.engine.core.trigger_index import TriggerIndex, required_consents
 from app.engine.core.triggers import (
     TRIGGERS,
     ContactDeleted,
@@ -237,8 +237,8 @@ def test_who_denied_every_channel_is_not_let_in_to_be_written_to(
     assert decide_entry(candidate, plan("a", "b"), History(), facts, NOW).verdict is expected
 
 
-def test_only_says_names_the_consents_that_are_needed() -> None:
-    assert only_says(program(MAIL, SMS).version) == {"email_consent", "sms_consent"}
+def test_required_consents_names_the_consents_that_are_needed() -> None:
+    assert required_consents(program(MAIL, SMS).version) == {"email_consent", "sms_consent"}
 
 
 def test_the_cap_of_a_day() -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from app.engine.core.advance import advance
 from app.engine.core.draft import Settings
 from app.engine.core.steps import MET, TIMEOUT, AddTag, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
-from app.engine.core.types import Around, EffectOutcome
+from app.engine.core.types import EffectOutcome, StepContext
 from app.filters.ast import Filter
 from tests.support.engine_kit import (
     COLD,
@@ -87,7 +87,7 @@ def test_a_million_people_are_not_looked_at_in_one_moment() -> None:
     looks = set()
     for number in range(1000):
         state = replace(NEW, id=UUID(int=number))
-        decision = advance(running, state, someone(), NOW, Around())
+        decision = advance(running, state, someone(), NOW, StepContext())
         assert decision.due_at is not None
         looks.add(decision.due_at - NOW)
     assert min(looks) > 0.75 * QUARTER
@@ -198,7 +198,7 @@ def test_a_letter_that_was_not_sent_was_not_delivered() -> None:
 def test_no_wait_for_an_event_is_over_before_what_happened_in_time_is_matched(
     seconds: int, waits_on: bool
 ) -> None:
-    around = Around()
+    around = StepContext()
     waits = WaitFor(mode="event", event="tag.added", amount=1, unit=Unit.HOURS)
     story = Story(program((waits, BOTH)), someone(), around)
     over = story.go().wait_until

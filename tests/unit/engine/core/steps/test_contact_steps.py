@@ -29,7 +29,7 @@ from app.engine.core.steps import (
     Wait,
     Webhook,
 )
-from app.engine.core.types import Around, NewNotification, NewTask, Status
+from app.engine.core.types import NewNotification, NewTask, Status, StepContext
 from tests.support.engine_kit import MEMBER, MOTTO, NEW, NOW, SCORE, SENT, SINCE, VIP, Story, program, someone
 
 ADA, BOB, EVE = (UUID(int=number) for number in (501, 502, 503))
@@ -38,7 +38,7 @@ OTHER = UUID(int=101)
 POINTS, SURE, DAY, TEXT = (f"custom.{field_id}" for field_id in (SCORE, MEMBER, SINCE, MOTTO))
 
 
-def run_story(*steps: StepConfig, around: Around | None = None, **values: Any) -> Story:
+def run_story(*steps: StepConfig, around: StepContext | None = None, **values: Any) -> Story:
     story = Story(program(*steps), someone(**values), around)
     story.go()
     return story
@@ -96,11 +96,11 @@ def test_what_cannot_be_added_or_copied_fails(step: StepConfig, error: str) -> N
     ],
 )
 def test_what_is_none_of_the_values_of_a_field_fails(step: StepConfig, error: str) -> None:
-    story = run_story(step, around=Around(members=list(TEAM)), city=str(OTHER), state="Mars")
+    story = run_story(step, around=StepContext(members=list(TEAM)), city=str(OTHER), state="Mars")
     assert (story.decisions[-1].status, story.decisions[-1].fields) == ("failed", {})
     assert error in str(story.decisions[-1].error)
     assert run_story(
-        UpdateField(field="owner", value=str(ADA)), around=Around(members=list(TEAM))
+        UpdateField(field="owner", value=str(ADA)), around=StepContext(members=list(TEAM))
     ).facts.values["owner"] == str(ADA)
 
 
@@ -140,7 +140,7 @@ def test_copying(source: str, target: str, value: object, copied: object) -> Non
 
 
 def test_round_robin_takes_turns_across_people_and_versions_of_the_team() -> None:
-    step, around = AssignOwner(mode="round_robin", users=TEAM), Around(members=list(TEAM))
+    step, around = AssignOwner(mode="round_robin", users=TEAM), StepContext(members=list(TEAM))
     owners = [run_story(step, around=around).facts.values["owner"] for _ in range(4)]
     assert owners == [str(ADA), str(BOB), str(EVE), str(ADA)]
     assert around.states == {"s1": {"next": 1}}
@@ -149,7 +149,7 @@ def test_round_robin_takes_turns_across_people_and_versions_of_the_team() -> Non
 
 
 def test_least_busy_sees_those_before_in_the_batch() -> None:
-    around = Around(members=list(TEAM), owned={ADA: 3, BOB: 1, EVE: 2})
+    around = StepContext(members=list(TEAM), owned={ADA: 3, BOB: 1, EVE: 2})
     step = AssignOwner(mode="least_busy")
     owners = [run_story(step, around=around).facts.values["owner"] for _ in range(3)]
     assert owners == [str(BOB), str(BOB), str(EVE)]
@@ -162,7 +162,7 @@ def test_least_busy_sees_those_before_in_the_batch() -> None:
 
 
 def test_an_owner_is_a_field_like_others() -> None:
-    story = Story(program(AssignOwner(users=[ADA])), someone(), Around(members=list(TEAM)))
+    story = Story(program(AssignOwner(users=[ADA])), someone(), StepContext(members=list(TEAM)))
     change = story.go().changes[0]
     assert (change.kind, change.name, change.old, change.new) == ("field", "owner", None, str(ADA))
     unchanged = Story(program(AssignOwner(users=[BOB], only_if_unassigned=True)), story.facts)
@@ -170,7 +170,7 @@ def test_an_owner_is_a_field_like_others() -> None:
     assert why(unchanged) == "The contact has an owner."
     away = Story(program(AssignOwner(mode="nobody")), story.facts)
     assert away.go().fields == {"owner": None}
-    gone = Story(program(AssignOwner(users=[OTHER])), story.facts, Around(members=list(TEAM)))
+    gone = Story(program(AssignOwner(users=[OTHER])), story.facts, StepContext(members=list(TEAM)))
     gone.go()
     assert why(gone) == "Nobody of those named is a member any more."
 
@@ -280,7 +280,7 @@ BIG = "{{ event.big }}"
 def test_a_text_that_grows_too_long_fails_its_step_and_does_nothing(step: StepConfig, name: str) -> None:
     facts = someone(email="ann@x.example", phone="+12025550123")
     facts.data = {"event": {"big": "x" * (LONGEST_RENDERED + 1)}}
-    story = Story(program(step, AddNote(text="on")), facts, Around(members=TEAM))
+    story = Story(program(step, AddNote(text="on")), facts, StepContext(members=TEAM))
     story.go()
     [decision] = story.decisions
     assert (decision.status, [row.outcome for row in decision.executions]) == (Status.FAILED, ["failed"])

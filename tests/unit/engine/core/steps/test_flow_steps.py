@@ -32,7 +32,7 @@ from app.engine.core.steps import (
     WaitFor,
     Window,
 )
-from app.engine.core.types import Around, NewApproval, Status, WaitReason
+from app.engine.core.types import NewApproval, Status, StepContext, WaitReason
 from app.engine.core.version import CompileError, Program, compile_version, freeze
 from tests.support.engine_kit import (
     COLD,
@@ -173,7 +173,10 @@ def test_an_approval() -> None:
 
 
 def test_a_drip_lets_in_as_many_as_it_says() -> None:
-    compiled_program, around = program(Drip(count=2, amount=1, unit=Unit.HOURS), AddTag(tag=VIP)), Around()
+    compiled_program, around = (
+        program(Drip(count=2, amount=1, unit=Unit.HOURS), AddTag(tag=VIP)),
+        StepContext(),
+    )
     people = [Story(compiled_program, someone(), around) for _ in range(5)]
     reasons = [story.go().wait_reason for story in people]
     assert reasons == [None, None, *[WaitReason.DRIP_SLOT] * 3]
@@ -184,7 +187,10 @@ def test_a_drip_lets_in_as_many_as_it_says() -> None:
 
 
 def test_slots_that_a_downtime_swallowed_are_taken_anew() -> None:
-    compiled_program, around = program(Drip(count=2, amount=1, unit=Unit.HOURS), AddTag(tag=VIP)), Around()
+    compiled_program, around = (
+        program(Drip(count=2, amount=1, unit=Unit.HOURS), AddTag(tag=VIP)),
+        StepContext(),
+    )
     people = [Story(compiled_program, someone(), around) for _ in range(8)]
     for story in people:
         story.go()

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from app.engine.core.draft import Settings
 from app.engine.core.scalars import OnDoubt
 from app.engine.core.steps import AddNote, Chat, Notify, SendEmail, SendSms, StepConfig, Webhook, Window
-from app.engine.core.types import Around, EffectOutcome, NewNotification, WaitReason
+from app.engine.core.types import EffectOutcome, NewNotification, StepContext, WaitReason
 from tests.support.engine_kit import (
     ENROLLMENT,
     MEMBER,
@@ -29,7 +29,7 @@ OTHER = UUID(int=101)
 POINTS, SURE, DAY, TEXT = (f"custom.{field_id}" for field_id in (SCORE, MEMBER, SINCE, MOTTO))
 
 
-def run_story(*steps: StepConfig, around: Around | None = None, **values: Any) -> Story:
+def run_story(*steps: StepConfig, around: StepContext | None = None, **values: Any) -> Story:
     story = Story(program(*steps), someone(**values), around)
     story.go()
     return story
@@ -112,7 +112,7 @@ def test_a_value_of_dots_does_not_climb_in_an_address(city: str, called: bool) -
 
 
 def test_notifications_go_to_members_and_one_mail_to_all_of_them() -> None:
-    around = Around(members=list(TEAM))
+    around = StepContext(members=list(TEAM))
     step = Notify(to="users", users=[ADA, OTHER, BOB], title="Hot: {{ contact.first_name }}", body="b")
     story = run_story(step, around=around, first_name="Ann")
     assert story.decisions[0].notifications == [

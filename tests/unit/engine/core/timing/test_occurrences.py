@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.engine.core.timing.occurrences import asked_day, strikes, yearly_days
+from app.engine.core.timing.occurrences import due_occurrences, target_day, yearly_days
 from app.engine.core.triggers import DateReached, Schedule
 from tests.support.engine_kit import PARIS
 
@@ -35,7 +35,7 @@ def at(*ago: float) -> list[datetime]:
 def test_missed_occurrences_follow_the_policy(
     missed: Any, last: datetime, now: datetime, run: list[datetime], left_out: int
 ) -> None:
-    due = strikes(Schedule(cron="0 9 * * *", missed=missed), last, now, PARIS)
+    due = due_occurrences(Schedule(cron="0 9 * * *", missed=missed), last, now, PARIS)
     assert due.run == run
     assert due.left_out == left_out
     assert due.next_at == MONDAY + timedelta(days=1)
@@ -44,7 +44,9 @@ def test_missed_occurrences_follow_the_policy(
 
 def test_a_year_of_minutes_is_no_storm_and_costs_little() -> None:
     begun = time.perf_counter()
-    due = strikes(Schedule(cron="* * * * *", missed="all"), MONDAY - timedelta(days=365), MONDAY, PARIS)
+    due = due_occurrences(
+        Schedule(cron="* * * * *", missed="all"), MONDAY - timedelta(days=365), MONDAY, PARIS
+    )
     assert time.perf_counter() - begun < 2
     assert len(due.run) == 101  # a hundred that were missed, and the newest
     assert due.run == sorted(set(due.run))
@@ -54,7 +56,9 @@ def test_a_year_of_minutes_is_no_storm_and_costs_little() -> None:
 
 
 def test_the_newest_hundred_of_a_rule_that_clusters() -> None:
-    due = strikes(Schedule(cron="* 3 * 1 *", missed="all"), MONDAY - timedelta(days=800), MONDAY, PARIS)
+    due = due_occurrences(
+        Schedule(cron="* 3 * 1 *", missed="all"), MONDAY - timedelta(days=800), MONDAY, PARIS
+    )
     assert len(due.run) == 100
     assert due.more
     assert due.run[-1] == datetime(2026, 1, 31, 2, 59, tzinfo=UTC)
@@ -64,7 +68,9 @@ def test_the_newest_hundred_of_a_rule_that_clusters() -> None:
 @pytest.mark.parametrize(("missed", "run"), [("skip", 1), ("once", 1), ("all", 9)])
 def test_of_a_rule_of_minutes_only_the_newest_is_not_missed(missed: Any, run: int) -> None:
     now = MONDAY + timedelta(seconds=30)
-    due = strikes(Schedule(cron="* * * * *", missed=missed), MONDAY - timedelta(minutes=9), now, PARIS)
+    due = due_occurrences(
+        Schedule(cron="* * * * *", missed=missed), MONDAY - timedelta(minutes=9), now, PARIS
+    )
     assert len(due.run) == run
     assert due.run[-1] == MONDAY
     assert (due.missed, due.left_out) == (8, 9 - run)
@@ -83,22 +89,25 @@ def test_every_missed_day_of_a_date_is_done_because_it_is_about_others(
     missed: Any, late: timedelta, run: list[datetime]
 ) -> None:
     trigger = DateReached(field="since", at="09:00", missed=missed)
-    assert strikes(trigger, at(3)[0], MONDAY + late, PARIS).run == run
+    assert due_occurrences(trigger, at(3)[0], MONDAY + late, PARIS).run == run
 
 
 def test_a_clock_that_never_strikes_again() -> None:
-    assert strikes(Schedule(cron="0 9 30 2 *"), MONDAY, MONDAY + timedelta(days=9), PARIS).next_at is None
+    assert (
+        due_occurrences(Schedule(cron="0 9 30 2 *"), MONDAY, MONDAY + timedelta(days=9), PARIS).next_at
+        is None
+    )
 
 
 def test_days_of_dates() -> None:
     daily = DateReached(field="since", offset=-3, at="09:00")
-    due = strikes(daily, at(1)[0], MONDAY + timedelta(seconds=1), PARIS)
+    due = due_occurrences(daily, at(1)[0], MONDAY + timedelta(seconds=1), PARIS)
     assert due.run == [MONDAY]
-    assert asked_day(daily, MONDAY, PARIS) == date(2026, 11, 26)
-    assert asked_day(DateReached(field="since"), datetime(2026, 11, 22, 23, 30, tzinfo=UTC), PARIS) == date(
+    assert target_day(daily, MONDAY, PARIS) == date(2026, 11, 26)
+    assert target_day(DateReached(field="since"), datetime(2026, 11, 22, 23, 30, tzinfo=UTC), PARIS) == date(
         2026, 11, 23
     )
-    assert asked_day(DateReached(field="since", offset=366), datetime(1, 1, 1, 9, tzinfo=UTC), PARIS) is None
+    assert target_day(DateReached(field="since", offset=366), datetime(1, 1, 1, 9, tzinfo=UTC), PARIS) is None
 
 
 @pytest.mark.parametrize(
