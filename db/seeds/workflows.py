@@ -7,8 +7,7 @@ import msgspec
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.engine.core.draft import Draft, add_trigger
-from app.engine.core.draft import insert as add_step
+from app.engine.core.draft import Draft
 from app.engine.core.steps import (
     ELSE,
     MAIN,
@@ -25,6 +24,8 @@ from app.engine.core.triggers import Manual, TagAdded
 from app.engine.core.version import Version, content_hash, freeze
 from app.filters.ast import Op, Predicate
 from app.filters.fields import Fields
+from app.workflows.domain.draft_edits import add_trigger
+from app.workflows.domain.draft_edits import insert as add_step
 from app.workflows.domain.references import references
 from db.models import Workflow
 from db.repositories.workflows import WorkflowRepository

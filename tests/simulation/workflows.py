@@ -8,10 +8,11 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from app.engine.core import steps
-from app.engine.core.draft import Draft, Settings, insert, update, walk
+from app.engine.core.draft import Draft, Settings, walk
 from app.engine.core.steps import MAIN, OnDoubt, StepConfig, Unit, lane_keys
 from app.engine.core.version import Program, compile_version, freeze
 from app.filters.ast import Filter
+from app.workflows.domain.draft_edits import insert, update
 from tests.support.engine_kit import COLD, FIELDS, SCORE, SINCE, VIP, ask, lane
 
 ADA, BOB, EVE = (UUID(int=number) for number in (501, 502, 503))

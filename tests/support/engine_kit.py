@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 
 from app.engine.core.advance import advance
-from app.engine.core.draft import Draft, Settings, insert
+from app.engine.core.draft import Draft, Settings
 from app.engine.core.name_lookup import Names
 from app.engine.core.steps import MAIN, BranchLane, Step, StepConfig
 from app.engine.core.triggers import Manual, Trigger
@@ -17,6 +17,7 @@ from app.engine.core.version import Program, compile_version, freeze
 from app.filters.ast import Filter, Group, Op, Predicate, Value
 from app.filters.facts import Facts
 from app.filters.fields import AccountNames, catalogue, custom_field
+from app.workflows.domain.draft_edits import insert
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 PARIS = ZoneInfo("Europe/Paris")

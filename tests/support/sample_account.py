@@ -9,11 +9,12 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from app.engine.core.draft import Draft, insert
+from app.engine.core.draft import Draft
 from app.engine.core.steps import MAIN, Branch, BranchLane, Goal, SendEmail, Unit, Wait
 from app.engine.core.triggers import Manual, TagAdded
 from app.engine.core.version import content_hash, freeze
 from app.filters.ast import Op, Predicate
+from app.workflows.domain.draft_edits import insert
 from app.workflows.domain.draft_rows import rows_of
 from db.ids import uuid7
 from tests.support.world import AccountMember, World

@@ -7,12 +7,13 @@ from uuid import UUID
 
 import msgspec
 
-from app.engine.core.draft import Draft, Settings, insert
+from app.engine.core.draft import Draft, Settings
 from app.engine.core.steps import MAIN, StepConfig
 from app.engine.core.triggers import Trigger
 from app.engine.core.version import content_hash, freeze
 from app.filters.ast import Filter, Op, Predicate
 from app.work import Actor, open_work
+from app.workflows.domain.draft_edits import insert
 from db.ids import uuid7
 from jobs.registry import Handler
 from jobs.tasks import drain

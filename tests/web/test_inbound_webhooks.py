@@ -9,12 +9,13 @@ import httpx
 import msgspec
 import pytest
 
-from app.engine.core.draft import Draft, add_trigger, insert
+from app.engine.core.draft import Draft
 from app.engine.core.steps import MAIN, Exit
 from app.engine.core.triggers import InboundWebhook
 from app.engine.core.version import content_hash, freeze
 from app.inbound_webhooks.domain import key_of, signature
 from app.inbound_webhooks.encryption import Unreadable, seal, unseal
+from app.workflows.domain.draft_edits import add_trigger, insert
 from app.workflows.domain.draft_rows import rows_of
 from db.ids import uuid7
 from jobs.tasks import drain

@@ -7,8 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
-from app.engine.core import draft as drafts
-from app.engine.core.draft import Draft, DraftError
+from app.engine.core.draft import Draft, DraftError, Settings, find, find_trigger, walk
 from app.engine.core.name_lookup import Names
 from app.engine.core.secret_headers import hidden, hidden_steps
 from app.engine.core.steps import KINDS, Step, blank
@@ -17,6 +16,7 @@ from app.errors import Conflict, Invalid, NotFound
 from app.patch import resolve
 from app.permissions import Permission
 from app.work import Work
+from app.workflows.domain import draft_edits
 from app.workflows.domain.lint import lint, step_problems, with_draft
 from app.workflows.schemas import inputs
 from app.workflows.use_cases.config_builder import config_of, trigger_of, window
@@ -127,7 +127,7 @@ async def save_draft(work: Work, workflow_id: UUID, draft: Draft) -> int:
 
 def _highest_key(draft: Draft) -> int:
     keys = [
-        *(step.key for _, _, step in drafts.walk(draft.steps)),
+        *(step.key for _, _, step in walk(draft.steps)),
         *(trigger.key for trigger in draft.triggers),
     ]
     return max((int(key[1:]) for key in keys if key[1:].isdigit()), default=0)
@@ -147,7 +147,7 @@ async def insert_step(work: Work, workflow_id: UUID, form: inputs.InsertForm) ->
             "config",
         )
     key = f"s{draft.next_key}"
-    after = edited(lambda: drafts.insert(draft, form.list_id, form.position, config, form.name.strip()))
+    after = edited(lambda: draft_edits.insert(draft, form.list_id, form.position, config, form.name.strip()))
     await keep(work, header, after, f"Inserted “{KINDS[form.kind].label}”", changes={"step": (None, key)})
     return key
 
@@ -169,14 +169,14 @@ async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.Step
         step_problems(Step(key, config), reader.known.fields, with_draft(reader.known.names, draft)), "config"
     )
     name, note = resolve(form.name, step.name) or "", resolve(form.note, step.note) or ""
-    after = edited(lambda: drafts.update(draft, key, config, name=name.strip(), note=note.strip()))
-    operation = f"Edited {_title(drafts.find(after, key), reader.known)}"
+    after = edited(lambda: draft_edits.update(draft, key, config, name=name.strip(), note=note.strip()))
+    operation = f"Edited {_title(find(after, key), reader.known)}"
     await keep(work, header, after, operation, changes=_difference(step.config, config))
 
 
 def _step(draft: Draft, key: str) -> Step:
     try:
-        return drafts.find(draft, key)
+        return find(draft, key)
     except DraftError:
         raise NotFound("step") from None
 
@@ -208,9 +208,9 @@ async def move_step(work: Work, workflow_id: UUID, key: str, form: inputs.Positi
         position = min(int(number), 10_000) if number.isascii() and number.isdigit() else 10_000
     direction = form.dir
     if direction == "up" or direction == "down":  # noqa: PLR1714 -- narrows the literal for the checker
-        after = edited(lambda: drafts.nudge(draft, key, direction))
+        after = edited(lambda: draft_edits.nudge(draft, key, direction))
     elif where:
-        after = edited(lambda: drafts.move(draft, key, where, position))
+        after = edited(lambda: draft_edits.move(draft, key, where, position))
     else:
         raise Invalid({"to": "Choose where the step goes: dir, or list and position."})
     await keep(work, header, after, f"Moved {_title(step, await known(work))}")
@@ -220,7 +220,7 @@ async def delete_step(work: Work, workflow_id: UUID, key: str, rev: int) -> None
     """Without the step and all inside it."""
     header, draft = await opened(work, workflow_id, rev)
     step = _step(draft, key)
-    after = edited(lambda: drafts.delete(draft, key))
+    after = edited(lambda: draft_edits.delete(draft, key))
     operation = f"Deleted {_title(step, await known(work))}"
     await keep(work, header, after, operation, changes={"step": (key, None)})
 
@@ -232,7 +232,7 @@ async def add_trigger(work: Work, workflow_id: UUID, form: inputs.AddTriggerForm
     if form.config is not None:
         trigger = await _trigger(work, form.config, form.kind)
     key = f"t{draft.next_key}"
-    after = edited(lambda: drafts.add_trigger(draft, trigger))
+    after = edited(lambda: draft_edits.add_trigger(draft, trigger))
     operation = f"Added the trigger “{trigger.label}”"
     await keep(work, header, after, operation, changes={"trigger": (None, key)})
     return key
@@ -241,11 +241,11 @@ async def add_trigger(work: Work, workflow_id: UUID, form: inputs.AddTriggerForm
 async def update_trigger(work: Work, workflow_id: UUID, key: str, form: inputs.TriggerForm) -> None:
     """Another config for a trigger, also of another kind."""
     header, draft = await opened(work, workflow_id, form.rev)
-    edited(lambda: drafts.delete_trigger(draft, key))  # 404 before anything of the body is judged
-    trigger = drafts.find_trigger(draft, key)
+    edited(lambda: draft_edits.delete_trigger(draft, key))  # 404 before anything of the body is judged
+    trigger = find_trigger(draft, key)
     if form.config is not UNSET:
         trigger = await _trigger(work, form.config, old=trigger)
-    after = edited(lambda: drafts.update_trigger(draft, key, trigger))
+    after = edited(lambda: draft_edits.update_trigger(draft, key, trigger))
     await keep(work, header, after, f"Edited the trigger “{trigger.label}”")
 
 
@@ -267,8 +267,8 @@ async def _trigger(
 async def delete_trigger(work: Work, workflow_id: UUID, key: str, rev: int) -> None:
     """Without the trigger."""
     header, draft = await opened(work, workflow_id, rev)
-    after = edited(lambda: drafts.delete_trigger(draft, key))
-    operation = f"Deleted the trigger “{drafts.find_trigger(draft, key).label}”"
+    after = edited(lambda: draft_edits.delete_trigger(draft, key))
+    operation = f"Deleted the trigger “{find_trigger(draft, key).label}”"
     await keep(work, header, after, operation, changes={"trigger": (key, None)})
 
 
@@ -284,16 +284,16 @@ async def set_entry(work: Work, workflow_id: UUID, form: inputs.EntryForm) -> No
         if problem.where == "entry"
     ]
     reader.refuse(wrong, "")
-    await keep(work, header, drafts.set_entry(draft, entry), "Changed the entry condition")
+    await keep(work, header, draft_edits.set_entry(draft, entry), "Changed the entry condition")
 
 
 async def set_settings(work: Work, workflow_id: UUID, form: inputs.SettingsForm) -> None:
     """Other settings; what was not sent stays, null is the default."""
     header, draft = await opened(work, workflow_id, form.rev)
-    empty = drafts.Settings()
+    empty = Settings()
     changed = {
         name: getattr(empty, name) if value is None else value
-        for name in drafts.Settings.__struct_fields__
+        for name in Settings.__struct_fields__
         if name != "window" and (value := getattr(form, name)) is not UNSET
     }
     sending_window = window(form.window, draft.settings.window)
@@ -302,7 +302,9 @@ async def set_settings(work: Work, workflow_id: UUID, form: inputs.SettingsForm)
     if wrong := {problem.field: problem.message for problem in problems if problem.where == "settings"}:
         raise Invalid(wrong)
     changes = _difference(draft.settings, settings)
-    await keep(work, header, drafts.set_settings(draft, settings), "Changed the settings", changes=changes)
+    await keep(
+        work, header, draft_edits.set_settings(draft, settings), "Changed the settings", changes=changes
+    )
 
 
 async def undo(work: Work, workflow_id: UUID, rev: int) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from app.engine.advancing.runner import advance_enrollments
-from app.engine.core.draft import Audience, Draft, Settings, insert
+from app.engine.core.draft import Audience, Draft, Settings
 from app.engine.core.steps import MAIN, AddNote, Exit, Goal, SendEmail, StepConfig, Unit, Wait, Webhook
 from app.engine.core.triggers import ContactCreated, TagAdded
 from app.engine.matching.matcher import match_events
@@ -18,6 +18,7 @@ from app.errors import Conflict, Invalid
 from app.failpoints import Armed, Kind, arm
 from app.filters.ast import Op
 from app.work import SYSTEM, open_work
+from app.workflows.domain.draft_edits import insert
 from app.workflows.schemas.publication import Published, PublishForm, StandChoice
 from app.workflows.use_cases import version_migration
 from app.workflows.use_cases.edit import create_workflow, save_draft

@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.engine.core.draft import Draft, insert, walk
+from app.engine.core.draft import Draft, walk
 from app.engine.core.steps import (
     MAIN,
     AddNote,
@@ -42,6 +42,7 @@ from app.engine.core.steps import (
 )
 from app.engine.core.types import Decision, EffectOutcome, Enrollment, ExitReason, Outcome, Status, WaitReason
 from app.engine.core.version import compile_version, freeze
+from app.workflows.domain.draft_edits import insert
 from tests.support.engine_kit import (
     COLD,
     FIELDS,
