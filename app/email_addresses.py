@@ -1,9 +1,16 @@
-"""What an email address is: the one check, for contacts, members and sign-in alike."""
+"""What an email address is: the one check, for contacts and members alike."""
 
 import re
 
 LONGEST_EMAIL = 254
 _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"\\]+@(?:[^\s@<>()\[\],;:\"\\.]+\.)+[^\s@<>()\[\],;:\"\\.]{2,}")
+
+
+def fold_email(text: str) -> str:
+    """An address to look a user up by: trimmed and in lower case, and no stricter than what older versions
+    stored; "" for what no version has."""
+    email = text.strip().lower()
+    return email if email.isprintable() and len(email) <= LONGEST_EMAIL else ""
 
 
 def normalize_email(text: str) -> str:

@@ -9,7 +9,7 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from app.credentials import digest
-from app.email_addresses import normalize_email
+from app.email_addresses import fold_email
 from app.errors import NotFound
 from app.members.domain import DAYS, LABELS, may_give
 from app.members.invitation_controllers import invitation_actions, send
@@ -254,7 +254,7 @@ class PasswordController(Controller):
     async def send(self, request: Request, data: JSONBody[ResetRequestForm]) -> Saved[None]:
         """Sends a link where the address is known; the answer is the same where it is not."""
         state = request.app.state
-        email = normalize_email(data.email) or data.email
+        email = fold_email(data.email) or data.email
         await state.throttle.check(f"reset {email}", request.scope["state"]["network"])
         later = BackgroundTask(
             send_reset, state.directory, state.runtime.mailer, state.settings.base_url, data.email

@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from app.credentials import digest, hash_password, new_secret, password_problem
-from app.email_addresses import normalize_email
+from app.email_addresses import fold_email
 from app.errors import Invalid
 from app.ports import Email, Mailer, Sent
 from app.work import Principal
@@ -43,7 +43,7 @@ async def send_invitation(
 
 async def send_reset(directory: AuthLookup, mailer: Mailer, base_url: str, address: str) -> None:
     """Sends a link to whoever has the address. Runs after the answer, so that the answer tells nothing."""
-    email = normalize_email(address)
+    email = fold_email(address)
     person = await directory.person(email) if email else None
     if person is None:
         return

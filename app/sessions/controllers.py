@@ -9,7 +9,7 @@ from litestar.exceptions import NotAuthorizedException
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from app.credentials import password_matches
-from app.email_addresses import normalize_email
+from app.email_addresses import fold_email
 from app.errors import NotFound
 from app.sessions.schemas import SessionList, SignedIn, SignInForm, SignInPage, SwitchForm
 from app.sessions.use_cases import (
@@ -59,7 +59,7 @@ class SessionController(Controller):
     async def create(self, request: Request, data: JSONBody[SignInForm]) -> Saved[SignedIn]:
         """Signs in: cookies for a browser, a 15-minute bearer token for a script."""
         state, network = request.app.state, request.scope["state"]["network"]
-        email = normalize_email(data.email)
+        email = fold_email(data.email)
         await state.throttle.check(email or data.email, network)
         person = await state.directory.person(email) if email else None
         if not await password_matches(data.password, person.password_hash if person else None) or not person:

@@ -61,6 +61,15 @@ async def test_a_script_gets_a_token_and_no_cookie(world: World) -> None:
         assert me.json()["account_name"] == "Acme"
 
 
+async def test_an_address_that_an_older_version_took_still_signs_in(world: World) -> None:
+    owner = await world.person()
+    email = f"o'{owner.user_id.hex}@intranet.x"
+    await world.sql("update users set email = $1 where id = $2", email, owner.user_id)
+    async with world.client(**JSON) as client:
+        answer = await client.post("/sessions", json={"email": email.upper(), "password": PASSWORD})
+    assert answer.status_code == 201
+
+
 async def test_wrong_is_wrong_whoever_it_is(world: World) -> None:
     owner, invited = await world.person(), await world.person("viewer", password=None)
     disabled = await world.person()
