@@ -34,7 +34,6 @@ ALLOWED: dict[str, int] = {
     "app/workflows": 63,
     "db/models": 1,
     "scripts": 165,
-    "tests": 3,
 }
 
 

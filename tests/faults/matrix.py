@@ -120,7 +120,7 @@ class Matrix:
     ) -> None:
         self.settings, self.admin_url, self.world = settings, admin_url, world
         self.kids, self.folder = kids, folder
-        self.known: dict[str, Undisturbed] = {}
+        self.undisturbed_runs: dict[str, Undisturbed] = {}
 
     def order(self, stage: Stage, prepared: Prepared, sink: Path, **more: Any) -> dict[str, Any]:
         return {
@@ -142,7 +142,7 @@ class Matrix:
         return await state_of(self.admin_url, stage.account)
 
     async def undisturbed(self, scene: str) -> Undisturbed:
-        if scene not in self.known:
+        if scene not in self.undisturbed_runs:
             stage, prepared = await self.stage(scene)
             sink = self.folder / f"{stage.account}.txt"
             before = await self.state(stage)
@@ -155,8 +155,8 @@ class Matrix:
                 at.setdefault(point, state)
             again = msgspec.structs.replace(prepared, action="drain")
             self.kids.wait(self.kids.fork(self.order(stage, again, sink)))
-            self.known[scene] = Undisturbed(before, at, await self.state(stage))
-        return self.known[scene]
+            self.undisturbed_runs[scene] = Undisturbed(before, at, await self.state(stage))
+        return self.undisturbed_runs[scene]
 
     async def complaints(self, case: Case) -> list[str]:
         """What is wrong after this case; nothing, it is hoped."""

@@ -1,5 +1,8 @@
 """Every planted bug still has its place in the code; `scripts/faults --bugs` shows that each is caught."""
 
+import os
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,14 +15,42 @@ from tests.faults.plant import BUGS, NOT_DECIDED, red, trouble, verdict_of
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
-def test_it_can_be_planted(bug: Bug) -> None:
+def test_bug_can_be_planted(bug: Bug) -> None:
     assert trouble(bug) == "", "the code has changed: say in tests/faults/bugs where this bug would stand now"
     assert bug.find != bug.replace
     for test in bug.tests:
         assert not test.endswith(".py") or (ROOT / test).exists(), test
 
 
-def test_there_are_enough_of_them() -> None:
+@pytest.fixture(scope="module")
+def collected_tests() -> dict[str, list[str]]:
+    """The tests of each file that a bug names, as pytest collects them: one run for all bugs."""
+    files = sorted({argument for bug in BUGS for argument in bug.tests if argument.endswith(".py")})
+    done = subprocess.run(  # noqa: S603 -- our own tests
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-n", "0", "-p", "no:cacheprovider", *files],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    ids: dict[str, list[str]] = {file: [] for file in files}
+    for line in done.stdout.splitlines():
+        file, separator, name = line.partition("::")
+        if separator:
+            ids[file].append(name)
+    return ids
+
+
+def test_every_bug_selects_a_test(collected_tests: dict[str, list[str]]) -> None:
+    """By name: `-k` would also take all tests of a file whose own name holds the word."""
+    for bug in BUGS:
+        names = [name for file in bug.tests for name in collected_tests.get(file, [])]
+        if "-k" in bug.tests:
+            expression = bug.tests[bug.tests.index("-k") + 1]
+            for word in expression.split(" or "):
+                assert any(word in name for name in names), f"{bug.name}: no test has {word!r} in its name"
+        assert names, f"{bug.name} names no test"
+
+
+def test_there_are_enough_bugs() -> None:
     assert len({bug.name for bug in BUGS}) == len(BUGS) >= 20
 
 
@@ -33,10 +64,10 @@ def test_it_never_ends():
 """
 
 
-def test_a_test_that_does_not_end_decides_nothing(tmp_path: Path) -> None:
+def test_a_hanging_test_decides_nothing(tmp_path: Path) -> None:
     """Nor does what it has started live on."""
     (tmp_path / "test_hangs.py").write_text(HANGS)
-    code, _ = red(tmp_path, ("test_hangs.py",), seconds=6)
+    code, _ = red(tmp_path, ("test_hangs.py",), seconds=18)
     assert code == NOT_DECIDED
     with suppress(psutil.NoSuchProcess):
         assert psutil.Process(int((tmp_path / "child").read_text())).status() == psutil.STATUS_ZOMBIE

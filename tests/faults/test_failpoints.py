@@ -55,7 +55,7 @@ def test_every_commit_goes_through_its_failpoints() -> None:
     assert bare == {where: list(names) for where, names in ALONE.items()}
 
 
-def test_a_transaction_that_commits_by_itself_is_seen() -> None:
+def test_a_bare_commit_is_detected() -> None:
     lines = "async def one():\n    async with engine.begin() as connection:\n        pass\n"
     assert commits(lines + "def two():\n    await session.commit()\n    await work.commit()\n") == [
         "one",
@@ -64,7 +64,7 @@ def test_a_transaction_that_commits_by_itself_is_seen() -> None:
 
 
 @pytest.mark.parametrize("member", [*Boundary, *Moment], ids=str)
-def test_each_is_placed_exactly_once(member: Boundary | Moment) -> None:
+def test_each_failpoint_stands_in_exactly_one_place(member: Boundary | Moment) -> None:
     kind = type(member).__name__
     call = "commit" if isinstance(member, Boundary) else "hit"
     pattern = rf"{call}\([^()]*{kind}\.{member.name}\)"
@@ -72,7 +72,7 @@ def test_each_is_placed_exactly_once(member: Boundary | Moment) -> None:
     assert len(places) == 1, f"{member}: {places}"
 
 
-def test_it_goes_off_once_at_the_hit_that_was_asked_for() -> None:
+def test_a_failpoint_fires_once_at_the_requested_hit() -> None:
     arm(Armed("match.before", Kind.RAISE, left=2))
     try:
         hit("match.after")
@@ -84,7 +84,7 @@ def test_it_goes_off_once_at_the_hit_that_was_asked_for() -> None:
         arm(None)
 
 
-def test_what_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_failpoint_settings_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for text in ("match.before", "nowhere:kill", "match.before:explode", "match.before:kill:often"):
         monkeypatch.setenv(failpoints.VARIABLE, text)
         with pytest.raises(SystemExit, match="cannot be read"):

@@ -164,7 +164,7 @@ WRITTEN: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
-async def test_an_honest_run_is_not_blamed(honest: Honest) -> None:
+async def test_a_clean_run_has_no_findings(honest: Honest) -> None:
     verdict = await judge(honest, honest.tenants)
     assert verdict.why == []
     assert verdict.holds
@@ -172,7 +172,7 @@ async def test_an_honest_run_is_not_blamed(honest: Honest) -> None:
 
 
 @pytest.mark.parametrize("what", WRONG)
-async def test_what_is_wrong_is_counted(honest: Honest, what: str) -> None:
+async def test_wrong_outcomes_are_counted(honest: Honest, what: str) -> None:
     name, script, change = WRONG[what]
     if script:
         await honest.do(script)
@@ -183,7 +183,7 @@ async def test_what_is_wrong_is_counted(honest: Honest, what: str) -> None:
 
 
 @pytest.mark.parametrize("what", WRITTEN)
-async def test_what_is_written_wrongly_is_seen(honest: Honest, what: str) -> None:
+async def test_wrong_rows_are_detected(honest: Honest, what: str) -> None:
     name, script = WRITTEN[what]
     await honest.do(script, with_triggers=True)
     assert getattr(await judge(honest, honest.tenants), name) > 0
@@ -208,7 +208,7 @@ async def test_a_repeat_is_explained_by_a_worker_that_died(honest: Honest) -> No
     assert (verdict.repeats, verdict.repeats_unexplained, verdict.repeats_without_key) == (1, 0, 0)
 
 
-async def test_who_was_there_at_three_crashes_is_parked_and_not_lost(honest: Honest) -> None:
+async def test_a_contact_parked_after_three_crashes_is_not_lost(honest: Honest) -> None:
     await honest.do(
         "update enrollments set status = 'failed', exit_reason = 'failed_permanent', "
         "error = 'This step stopped the worker 3 times.'"
@@ -222,7 +222,7 @@ async def test_who_was_there_at_three_crashes_is_parked_and_not_lost(honest: Hon
     assert (verdict.lost, verdict.parked) == (0, 2)
 
 
-async def test_what_is_legal_is_not_blamed(honest: Honest) -> None:
+async def test_legal_outcomes_have_no_findings(honest: Honest) -> None:
     """A letter that an unsubscribed person did not get; a purchase that ends the way."""
     await honest.do(
         "update contacts set email_consent = 'denied';"
@@ -246,7 +246,7 @@ def test_every_zero_is_shown_to_rise() -> None:
     assert not Verdict(too_little=1).holds
 
 
-def test_a_run_in_which_nothing_happened_shows_nothing() -> None:
+def test_an_empty_run_proves_nothing() -> None:
     plan = make_plan(1, 24, 2.0)
     done = Counter({"kill_worker": 23, "dead_already": 1, "kill_postgres": 1})
     full = Verdict(acknowledged=80, deliveries=200)
@@ -260,7 +260,7 @@ def test_a_run_in_which_nothing_happened_shows_nothing() -> None:
     assert list(too_little(full, plan, Counter(kill_worker=20, dead_already=4, kill_postgres=1), 100, second))
 
 
-async def test_a_harness_that_breaks_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failing_harness_reports_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """No servers are started: the first thing that a run does fails."""
 
     class Broken:

@@ -11,7 +11,7 @@ from tests.integration.engine.effects.test_dispatcher import MAIL, claim, lease_
 from tests.support.scenario import USER, Stage
 
 
-async def test_a_lease_is_of_the_databases_clock(stage: Stage) -> None:
+async def test_leases_use_the_database_clock(stage: Stage) -> None:
     await parked(stage)
     assert await claim(stage) is not None
     stage.clock.forward(hours=1)
@@ -31,7 +31,7 @@ async def test_what_one_worker_claims_no_other_does(stage: Stage) -> None:
     assert not {row.id for row in claimed} & {row.id for row in rest}
 
 
-async def test_a_doubt_is_never_claimed_again(stage: Stage) -> None:
+async def test_an_effect_in_doubt_is_never_claimed_again(stage: Stage) -> None:
     await parked(stage, MAIL)
     effect = await claim(stage)
     assert await begin_effect(stage.runtime, stage.account, effect) == 1
@@ -40,7 +40,7 @@ async def test_a_doubt_is_never_claimed_again(stage: Stage) -> None:
     assert stage.outside.letters == []
 
 
-async def test_what_ended_meanwhile_is_not_sent(stage: Stage) -> None:
+async def test_effects_of_ended_enrollments_are_not_sent(stage: Stage) -> None:
     person = await parked(stage)
     effect = await claim(stage)
     await stage.sql("update enrollments set status = 'exited' where contact_id = $1", person)
@@ -58,5 +58,5 @@ async def test_a_removal_leaves_an_audit_row(stage: Stage) -> None:
     assert [tuple(row) for row in rows] == [("enrollment.removed", USER.name)]
 
 
-def test_those_who_failed_together_do_not_come_back_together() -> None:
+def test_retries_of_effects_that_failed_together_are_spread() -> None:
     assert len({retry_delay(3) for _ in range(20)}) > 10

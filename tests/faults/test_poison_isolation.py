@@ -98,7 +98,7 @@ async def test_events_left_behind_are_matched_in_their_order(stage: Stage) -> No
     assert await stage.sql("select from batches where account_id = $1", stage.account) == []
 
 
-async def test_while_events_are_somebody_elses_no_other_is_matched(stage: Stage) -> None:
+async def test_no_other_is_matched_while_another_worker_holds_events(stage: Stage) -> None:
     people, ids = await events(stage, 3)
     await left(stage, ids[1:2], 1, kind="match")
     await left(stage, ids[:1], 1, kind="match", seconds=1)

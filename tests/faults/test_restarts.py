@@ -26,7 +26,7 @@ async def heard_of(stage: Stage, worker: Process) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("redis", [True, False], ids=["redis", "no-redis"])
-async def test_idle_it_is_gone_within_a_second(stage: Stage, settings: Settings, redis: bool) -> None:
+async def test_an_idle_worker_stops_within_a_second(stage: Stage, settings: Settings, redis: bool) -> None:
     away = {} if redis else {"REDIS_URL": "redis://127.0.0.1:1/0"}
     took = []
     async with Process(settings, 1, **away).running() as worker:

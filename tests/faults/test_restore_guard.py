@@ -120,7 +120,7 @@ async def sql(server: Postgres, statement: str) -> list[Any]:
         await connection.close()
 
 
-async def test_a_guard_holds_once_and_goes_on_after_the_release(
+async def test_a_guard_holds_once_and_resumes_after_the_release(
     own: tuple[Postgres, Settings],
 ) -> None:
     _, settings = own
@@ -162,7 +162,7 @@ async def test_held_by_hand_nothing_moves_and_nothing_is_sent(stage: Stage) -> N
     assert len(stage.outside.letters) == 1
 
 
-async def test_held_it_claims_nothing_that_was_pending(stage: Stage) -> None:
+async def test_held_engine_claims_nothing_that_was_pending(stage: Stage) -> None:
     person, vip = await stage.contact(), await stage.tag("vip")
     await tagged_one(stage, person, vip)
     await match_and_advance(stage.runtime, stage.account)
@@ -181,7 +181,7 @@ async def tagged_one(stage: Stage, person: Any, vip: Any) -> None:
     await stage.add_tag(person, vip)
 
 
-async def test_a_beat_of_another_worker_meanwhile_is_no_gap(own: tuple[Postgres, Settings]) -> None:
+async def test_a_concurrent_heartbeat_of_another_worker_is_no_gap(own: tuple[Postgres, Settings]) -> None:
     """Found by scripts/faults --short --seed 11: Redis was frozen while a worker looked, and another beat."""
     _, settings = own
     runtime = open_runtime(settings, pool_size=0)

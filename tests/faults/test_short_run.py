@@ -36,7 +36,7 @@ def faults(*arguments: str, seconds: float) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [SEED, *REGRESSIONS])
-def test_the_short_run_loses_nothing_and_doubles_nothing(seed: int) -> None:
+def test_the_short_run_loses_and_repeats_nothing(seed: int) -> None:
     report = faults("--short", "--seed", str(seed), seconds=180)
     assert {name: report[name] for name in Verdict.ZEROS} == dict.fromkeys(Verdict.ZEROS, 0), report["why"]
     assert report["holds"], report["why"]
@@ -51,12 +51,12 @@ def test_the_short_run_loses_nothing_and_doubles_nothing(seed: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", chosen(QUICK))
-def test_a_row_holds(row: str) -> None:
+def test_a_matrix_row_passes(row: str) -> None:
     report = faults("--rows", row, seconds=180)
     assert report["rows"][row]["holds"], report["rows"][row]["why"]
 
 
-def test_a_plan_is_its_seed() -> None:
+def test_a_seed_determines_its_plan() -> None:
     assert make_plan(5, 100, 2.0) == make_plan(5, 100, 2.0)
     assert make_plan(5, 100, 2.0) != make_plan(6, 100, 2.0)
     full = make_plan(1, 1000, 2.0)
@@ -64,7 +64,7 @@ def test_a_plan_is_its_seed() -> None:
     assert full.seconds <= 40 * 60
 
 
-def test_every_row_of_the_matrix_is_played() -> None:
+def test_every_matrix_row_runs() -> None:
     expected = {f"f{number:02}" for number in range(1, 26)} - {"f17", "f19"}
     assert {name.partition("_")[0] for name in rows()} == expected
 

@@ -30,7 +30,7 @@ def test_every_noqa_and_type_ignore_has_a_reason() -> None:
     "pattern",
     [r"\bMock\(", r"\bMagicMock\b", r"\bTO[D]O\b", r"\bFIX[M]E\b", r"\bdatetime\.utcnow\b", r"\btype \w+ = "],
 )
-def test_no_line_has(pattern: str) -> None:
+def test_sources_contain_no(pattern: str) -> None:
     assert [place for place, line in LINES if re.search(pattern, line)] == []
 
 

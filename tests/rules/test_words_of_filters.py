@@ -8,7 +8,7 @@ from tests.rules.files import ROOT
 ROW = re.compile(r"^\| ([a-z, ]+) \| ((?:`[a-z_]+` ?)+) \|$", re.MULTILINE)
 
 
-def test_the_table_of_operators_is_that_of_the_code() -> None:
+def test_documented_operators_match_the_code() -> None:
     section = (ROOT / "docs" / "workflows.md").read_text().partition("## Filters")[2].partition("\n## ")[0]
     table = {
         name: re.findall(r"`([a-z_]+)`", operators)

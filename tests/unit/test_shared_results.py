@@ -60,7 +60,7 @@ async def test_many_at_once_compute_once(clock: Clock) -> None:
     assert sorted(results) == [1] * 49 + [2], "whoever comes meanwhile gets the one before"
 
 
-async def test_who_fails_or_goes_away_leaves_the_next_to_compute(clock: Clock) -> None:
+async def test_after_a_failure_or_cancellation_the_next_caller_computes(clock: Clock) -> None:
     shared, compute = SharedResults(clock=clock), Counting(clock, took=1)
 
     async def never() -> int:
@@ -81,7 +81,7 @@ async def test_who_fails_or_goes_away_leaves_the_next_to_compute(clock: Clock) -
     assert await shared.get("b", compute) == 2
 
 
-async def test_keys_are_apart_and_not_kept_for_ever(clock: Clock) -> None:
+async def test_keys_are_separate_and_expire(clock: Clock) -> None:
     shared, compute = SharedResults(clock=clock), Counting(clock, took=1)
     for number in range(MOST + 10):
         await shared.get(number, compute)

@@ -178,7 +178,7 @@ async def test_tasks_stand_in_their_views_in_order(world: World) -> None:
         ({"title": "x" * 201}, "title"),
     ],
 )
-async def test_a_task_that_cannot_be(world: World, body: dict[str, Any], field: str) -> None:
+async def test_an_invalid_task_is_refused(world: World, body: dict[str, Any], field: str) -> None:
     async with world.browser(await world.person()) as client:
         contact = await ann(client)
         refused = await client.post(f"/contacts/{contact}/tasks", json=body, headers=JSON)

@@ -129,7 +129,7 @@ async def test_too_late_is_a_conflict(pending_approval: PendingApproval) -> None
         assert [decision["status"] for decision in settled] == ["expired"]
 
 
-async def test_who_left_is_not_answered_for(pending_approval: PendingApproval) -> None:
+async def test_an_approval_of_an_exited_enrollment_is_refused(pending_approval: PendingApproval) -> None:
     await pending_approval.stage.sql(
         "update enrollments set status = 'exited', ended_at = now() where contact_id = $1",
         pending_approval.contact,
@@ -138,7 +138,7 @@ async def test_who_left_is_not_answered_for(pending_approval: PendingApproval) -
         assert (await client.post(pending_approval.path, json={"option": "a1"})).status_code == 409
 
 
-async def test_a_paused_one_goes_on_when_it_is_resumed(pending_approval: PendingApproval) -> None:
+async def test_a_paused_approval_resumes(pending_approval: PendingApproval) -> None:
     await pending_approval.stage.sql(
         "update enrollments set paused_at = now(), due_at = null where contact_id = $1",
         pending_approval.contact,
@@ -155,7 +155,7 @@ async def status_of(client: httpx.AsyncClient, path: str) -> int:
     return (await client.post(path, json={"option": "a1"})).status_code
 
 
-async def test_who_may_answer_where_nobody_is_named(pending_approval: PendingApproval) -> None:
+async def test_without_named_members_operators_may_answer(pending_approval: PendingApproval) -> None:
     world, account = pending_approval.world, pending_approval.owner.account_id
     viewer, stranger = await world.person("viewer", account), await world.person()
     async with world.script(stranger) as client:
@@ -167,9 +167,7 @@ async def test_who_may_answer_where_nobody_is_named(pending_approval: PendingApp
         assert await status_of(client, pending_approval.path) == 200
 
 
-async def test_who_may_answer_where_somebody_is_named(
-    world: World, clock: TestClock, outside: Outside
-) -> None:
+async def test_only_named_members_may_answer(world: World, clock: TestClock, outside: Outside) -> None:
     named = await world.person("viewer", await world.account())
     pending_approval = await ask(world, clock, outside, [named.user_id])
     await world.join(named.user_id, pending_approval.owner.account_id, "viewer")
@@ -189,6 +187,6 @@ async def test_who_may_answer_where_somebody_is_named(
         assert await status_of(client, pending_approval.path) == 200
 
 
-async def test_an_unknown_one_is_not_found(pending_approval: PendingApproval) -> None:
+async def test_an_unknown_approval_is_not_found(pending_approval: PendingApproval) -> None:
     async with pending_approval.world.script(pending_approval.owner) as client:
         assert await status_of(client, f"/approvals/{uuid7()}/answer") == 404

@@ -252,5 +252,5 @@ def test_the_network_is_what_the_last_trusted_proxy_saw() -> None:
         ("", ""),
     ],
 )
-def test_whom_an_address_belongs_to(address: str, client: str) -> None:
+def test_client_address_behind_proxies(address: str, client: str) -> None:
     assert client_of(address) == client

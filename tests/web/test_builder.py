@@ -273,7 +273,7 @@ async def test_every_form_is_an_action_and_every_action_a_form(world: World) -> 
             assert drawn == offered[path], path
 
 
-async def test_who_may_what(world: World) -> None:
+async def test_builder_permissions(world: World) -> None:
     owner = await world.person()
     viewer = await world.person("viewer", owner.account_id)
     operator = await world.person("operator", owner.account_id)

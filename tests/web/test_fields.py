@@ -75,7 +75,7 @@ async def test_values_by_type(world: World, kind: str, typed: Any, stored: Any) 
      ({"label": "X", "type": "select"}, "options"), ({"label": "X", "type": "money"}, "type"),
      ({"label": "Score"}, "key")],
 )  # fmt: skip
-async def test_a_field_that_cannot_be(world: World, values: dict[str, str], where: str) -> None:
+async def test_an_invalid_field_is_refused(world: World, values: dict[str, str], where: str) -> None:
     async with world.script(await world.person()) as client:
         await create_field(client, label="Score")
         answer = await client.post("/fields", json=values)

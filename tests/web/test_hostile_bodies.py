@@ -93,7 +93,7 @@ async def stream(body: bytes) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("announced", [True, False], ids=["length", "chunked"])
-async def test_hostile_bodies_stop_nobody(
+async def test_hostile_bodies_delay_no_other_request(
     settings: Settings, world: World, tmp_path: Path, announced: bool
 ) -> None:
     who = await world.person()

@@ -211,7 +211,7 @@ async def test_without_a_name_each_delivery_counts(world: World) -> None:
         (InboundWebhook(), {"email": "ann@people.example", "note": "a\x00b"}, 422, "can't be stored"),
     ],
 )
-async def test_whom_a_body_names(
+async def test_body_identifies_the_contact(
     world: World, trigger: InboundWebhook, body: Any, status: int, message: str
 ) -> None:
     who = await world.person()
@@ -298,7 +298,7 @@ async def test_paused_is_noted_and_unpublished_is_refused(world: World) -> None:
     assert decision["verdict"] == "workflow_paused"
 
 
-async def test_what_is_no_delivery_is_refused(world: World) -> None:
+async def test_invalid_deliveries_are_refused(world: World) -> None:
     who = await world.person()
     await contact(world, who.account_id)
     path, _ = await address(world, who, await flow(world, who.account_id, InboundWebhook()))

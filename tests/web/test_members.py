@@ -37,7 +37,7 @@ async def test_a_new_link_ends_the_one_before(world: World) -> None:
     "email",
     ["", "ana", "ana@", "@x.example", "a b@x.example", "a@x..example", "a@x\n.example", "<a@x.example>"],
 )
-async def test_an_address_that_is_none(world: World, email: str) -> None:
+async def test_an_invalid_address_is_refused(world: World, email: str) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
         answer = await client.post("/members", json={"email": email, "role": "viewer"})

@@ -100,7 +100,7 @@ async def test_every_route_has_the_policy_that_was_decided(world: World) -> None
     assert live(world.app) == table()
 
 
-async def test_nobody_gets_in(scene: Scene) -> None:
+async def test_anonymous_requests_are_refused(scene: Scene) -> None:
     problems = []
     for headers in (JSON, HTML):
         async with scene.world.client(**headers, **OWN) as client:
@@ -175,7 +175,7 @@ async def test_the_strangers_own_pages_say_nothing_of_ours(scene: Scene) -> None
 
 
 @pytest.mark.parametrize("kind", ["malformed", "unknown"])
-async def test_ids_that_are_nobodys_are_not_found(scene: Scene, kind: str) -> None:
+async def test_unknown_ids_are_not_found(scene: Scene, kind: str) -> None:
     wrong = {
         name: ("not-a-uuid" if kind == "malformed" else uuid7()) if len(str(value)) > 30 else value
         for name, value in scene.ids.items()

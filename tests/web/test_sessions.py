@@ -39,7 +39,7 @@ async def test_a_browser_signs_in_and_lands_where_it_wanted_to_go(world: World) 
     "target",
     ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/\t/evil.example"],
 )
-async def test_nobody_is_sent_to_another_site(world: World, target: str) -> None:
+async def test_sign_in_never_redirects_to_another_site(world: World, target: str) -> None:
     owner = await world.person()
     async with world.client(**HTML, **OWN) as client:
         form = {"email": owner.email, "password": PASSWORD, "next": target}
@@ -70,7 +70,7 @@ async def test_an_address_that_an_older_version_took_still_signs_in(world: World
     assert answer.status_code == 201
 
 
-async def test_wrong_is_wrong_whoever_it_is(world: World) -> None:
+async def test_sign_in_failures_look_alike(world: World) -> None:
     owner, invited = await world.person(), await world.person("viewer", password=None)
     disabled = await world.person()
     await world.sql("update users set disabled_at = now() where id = $1", disabled.user_id)
@@ -191,7 +191,7 @@ async def test_all_others_are_ended_together(world: World) -> None:
 @pytest.mark.parametrize(
     "change", ["revoked_at = now()", "expires_at = now()", "seen_at = now() - interval '9 hours'"]
 )
-async def test_a_session_that_is_over_is_over(world: World, change: str) -> None:
+async def test_an_ended_session_stays_ended(world: World, change: str) -> None:
     owner = await world.person()
     async with world.browser(owner) as client:
         assert (await client.get("/")).status_code == 200

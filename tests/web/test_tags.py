@@ -70,7 +70,7 @@ async def test_a_tag_that_a_live_workflow_uses_stays(world: World, live: bool) -
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 61, "a\u0000b", "a\tb\u200b"])
-async def test_a_name_that_is_none(world: World, name: str) -> None:
+async def test_an_invalid_name_is_refused(world: World, name: str) -> None:
     async with world.script(await world.person()) as client:
         answer = await client.post("/tags", json={"name": name})
         assert (answer.status_code, list(answer.json()["errors"])) == (422, ["name"])

@@ -100,7 +100,7 @@ async def test_an_old_version_is_copied_into_the_draft(world: World) -> None:
         assert "<!doctype html>" in (await client.get(at, headers=back)).text, "htmx going back"
 
 
-async def test_what_cannot_be_read_is_said(world: World) -> None:
+async def test_unreadable_drafts_are_reported(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
         at = await begun(client)

@@ -39,7 +39,7 @@ BUGS = (
         SENDING,
         "outcome.permanent and not spared:",
         "outcome.permanent and spared:",
-        (EFFECTS, "-k", "refusal_for_good or endings"),
+        (EFFECTS, "-k", "refusal_for_good or end_for_each_outcome"),
     ),
     Bug(
         "doubt-ignores-the-policy",
@@ -96,7 +96,7 @@ BUGS = (
         SENDING,
         "if attempts >= MAX_ATTEMPTS and not spared:",
         "if attempts > 10 * MAX_ATTEMPTS and not spared:",
-        (EFFECTS, "-k", "endings or given_up"),
+        (EFFECTS, "-k", "end_for_each_outcome or given_up"),
     ),
     Bug(
         "held-only-in-words",
@@ -112,7 +112,7 @@ BUGS = (
         "app/engine/recovery/restore_guard.py",
         "newest > row.beat_at + SLACK",
         "newest > row.beat_at + 10_000 * SLACK * 100",
-        ("tests/faults/test_restore_guard.py", "-k", "guard"),
+        ("tests/faults/test_restore_guard.py", "-k", "holds_once"),
     ),
     Bug(
         "a-job-goes-on-without-its-fence",

@@ -155,7 +155,7 @@ BUGS = (
             "tests/unit/engine/core/test_circuit_breaker.py",
             "tests/integration/engine/effects/test_circuit_breakers.py",
             "-k",
-            "five_people or dead_endpoint",
+            "five_failing or dead_endpoint",
         ),
     ),
 )

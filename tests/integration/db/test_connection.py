@@ -33,7 +33,7 @@ async def test_migrations_are_in_step_with_the_models(postgres: Postgres) -> Non
 
 
 @pytest.mark.parametrize("role", ["superuser", "app_owner"])
-async def test_a_strong_role_is_refused(postgres: Postgres, app: Litestar, role: str) -> None:
+async def test_a_superuser_role_is_refused(postgres: Postgres, app: Litestar, role: str) -> None:
     url = (
         postgres.superuser_url(DATABASE)
         if role == "superuser"

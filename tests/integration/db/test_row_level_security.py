@@ -97,7 +97,7 @@ async def test_every_policy_guards_reads_and_writes(db: asyncpg.Connection) -> N
         assert row["with_check"] or row["cmd"] in ("SELECT", "DELETE"), row
 
 
-async def test_unset_means_no_account(db: asyncpg.Connection) -> None:
+async def test_an_unset_account_sees_no_rows(db: asyncpg.Connection) -> None:
     assert await db.fetchval("select current_account()") is None
     await db.execute("select set_config('app.account_id', '', false)")
     assert await db.fetchval("select current_account()") is None
@@ -112,7 +112,7 @@ async def test_the_account_column_defaults_to_the_current_account(db: asyncpg.Co
     assert set(TENANT) - set(defaults) <= {"sessions", "access_tokens"}
 
 
-async def test_app_user_is_weak(db: asyncpg.Connection) -> None:
+async def test_app_user_has_no_special_rights(db: asyncpg.Connection) -> None:
     row = await db.fetchrow(
         "select rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication "
         "from pg_roles where rolname = 'app_user'"
@@ -181,7 +181,7 @@ async def test_references_between_tenant_tables_carry_the_account(db: asyncpg.Co
 
 @pytest.mark.parametrize("table", ["audit_logs", "workflow_versions"])
 @pytest.mark.parametrize("right", ["update", "delete", "truncate"])
-async def test_facts_stay(db: asyncpg.Connection, table: str, right: str) -> None:
+async def test_append_only_tables_stay_append_only(db: asyncpg.Connection, table: str, right: str) -> None:
     assert not await db.fetchval("select has_table_privilege('app_user', $1, $2)", table, right)
     if right == "update":
         assert not await db.fetchval("select has_any_column_privilege('app_user', $1, 'update')", table)

@@ -39,7 +39,7 @@ async def counts(world: World) -> dict[str, int]:
     }
 
 
-async def test_twice_changes_nothing_and_is_quick(demo: World, settings: Settings) -> None:
+async def test_seeding_twice_changes_nothing_and_is_quick(demo: World, settings: Settings) -> None:
     before = await counts(demo)
     assert before["contacts"] == 2000
     assert before["workflow_versions"] == 3
@@ -51,7 +51,7 @@ async def test_twice_changes_nothing_and_is_quick(demo: World, settings: Setting
     assert globex[0] == 40
 
 
-async def test_people_stand_where_they_should(demo: World) -> None:
+async def test_seeded_enrollments_are_at_their_steps(demo: World) -> None:
     rows = await demo.sql(
         "select status, wait_reason, due_at, wait_until from enrollments where account_id = $1", ACME
     )
@@ -91,7 +91,7 @@ async def test_every_sent_mail_lies_in_the_mailbox(demo: World) -> None:
         assert caught[-1]["subject"] in (await client.get("/mailbox")).text
 
 
-async def test_the_engine_goes_on(demo: World, clock: TestClock) -> None:
+async def test_the_engine_continues_seeded_enrollments(demo: World, clock: TestClock) -> None:
     async with open_work(demo.runtime, ACME, SYSTEM) as work:
         assert await advance_enrollments(work) == 0, "nothing is due in the first hours"
     clock.forward(days=8)
@@ -101,7 +101,7 @@ async def test_the_engine_goes_on(demo: World, clock: TestClock) -> None:
     assert [row["error"] for row in rows] == ["550 5.1.1 mailbox unavailable"]
 
 
-async def test_the_screens_show_it(demo: World) -> None:
+async def test_screens_show_the_seeds(demo: World) -> None:
     async with demo.browser(OWNER, PASSWORD) as client:
         jobs = await client.get("/jobs")
         assert "550 5.1.1 mailbox unavailable" in jobs.text

@@ -129,7 +129,7 @@ async def test_a_name_with_one_bad_address_is_refused_and_looked_up_once(
     assert looked == ["rebind.example"]
 
 
-async def test_what_goes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_contents_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     heard: list[bytes] = []
     async with listener(saying("200 OK", heard, body=b"thanks")) as port:

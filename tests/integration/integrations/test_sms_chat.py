@@ -34,7 +34,7 @@ async def base(stage: Stage) -> AsyncIterator[str]:
         ("chat", {"channel": "+4915112345678", "text": "Grüße ✓"}),
     ],
 )
-async def test_what_goes_out(channel: Literal["sms", "chat"], body: dict[str, str]) -> None:
+async def test_contents_of_the_message(channel: Literal["sms", "chat"], body: dict[str, str]) -> None:
     heard: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

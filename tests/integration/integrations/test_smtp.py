@@ -66,7 +66,7 @@ async def listening(server: Server) -> AsyncIterator[SmtpMailer]:
         listener.close()
 
 
-async def test_what_goes_out() -> None:
+async def test_contents_of_the_message() -> None:
     server = Server({})
     async with listening(server) as mailer:
         outcome = await mailer.send(letter(sender="Olive", reply_to="olive@acme.example"))
@@ -123,7 +123,7 @@ async def test_hanging_up_after_taking_it_is_sent() -> None:
         assert isinstance(await mailer.send(letter()), Sent)
 
 
-async def test_nobody_there() -> None:
+async def test_refused_connection_may_be_tried_again() -> None:
     async with listening(Server({})) as mailer:
         pass
     outcome = await mailer.send(letter())

@@ -39,7 +39,7 @@ def labeled_values(recorded: Any) -> list[tuple[str, str]]:
     return [(value.label, value.words) for value in seen_values({"seen": recorded}, NAMES)]
 
 
-def test_segments_are_told_by_name_one_by_one() -> None:
+def test_segments_are_shown_by_name() -> None:
     condition = ask("segments", "any_of", [str(TEXANS), str(WARM), str(GONE)])
     recorded = recorded_values(condition, someone({VIP}, state="CA"))
     assert recorded == {"segments": {"in": [str(TEXANS), str(WARM)], "not_in": [str(GONE)]}}
@@ -48,7 +48,7 @@ def test_segments_are_told_by_name_one_by_one() -> None:
     assert seen_value.names == {str(TEXANS): "Texans", str(WARM): "Warm", str(GONE): "Gone"}
 
 
-def test_workflows_are_told_by_name_and_how_the_contact_stands_there() -> None:
+def test_workflows_are_shown_by_name_with_the_contacts_status() -> None:
     person = someone()
     person.workflows = Membership({WELCOME}, {WELCOME, RENEWAL}, set())
     condition = every(
@@ -62,7 +62,7 @@ def test_workflows_are_told_by_name_and_how_the_contact_stands_there() -> None:
     ]
 
 
-def test_history_says_what_was_counted() -> None:
+def test_history_shows_what_was_counted() -> None:
     person, day = someone(), timedelta(days=1)
     person.history = [
         Happened("tag.added", NOW - day),
@@ -88,7 +88,7 @@ def test_history_says_what_was_counted() -> None:
     )
 
 
-def test_people_tags_moments_and_what_is_empty_are_told_in_words() -> None:
+def test_members_tags_times_and_empty_values_are_shown_as_text() -> None:
     condition = every(
         ask("owner", "is", str(UUID(int=9))),
         ask("tags", "any_of", [*TAGS]),
@@ -110,7 +110,7 @@ def test_people_tags_moments_and_what_is_empty_are_told_in_words() -> None:
     ]
 
 
-def test_what_an_earlier_release_kept_is_told_as_far_as_it_goes() -> None:
+def test_values_recorded_by_an_earlier_release_are_readable() -> None:
     old = {"segments": None, "history": None, "custom.x": "y", "changes": {"owner": [str(ANN), None]}}
     assert labeled_values(old) == [
         ("Segments", "not kept"),

@@ -188,14 +188,14 @@ def test_problems_name_the_place_and_the_nearest_field() -> None:
         compile_filter(condition, FIELDS)
 
 
-def test_a_filter_deeper_than_functions_can_go_is_refused() -> None:
+def test_a_filter_nested_too_deeply_is_refused() -> None:
     deep: Group = every()
     for _ in range(20_000):
         deep = every(deep)
     assert "deep" in check(deep, FIELDS)[""]
 
 
-def test_an_option_of_the_past_is_refused_only_where_it_is_saved() -> None:
+def test_a_removed_option_is_refused_only_when_saving() -> None:
     gone = ask(PLAN, "any_of", ["gold", "pro"])
     became = ask("history", "changed_to", [PLAN, "Gold", "7 days"])
     for condition in (gone, became):
@@ -216,7 +216,7 @@ def test_a_tag_that_is_gone_and_a_filter_without_end() -> None:
 
 
 @pytest.mark.parametrize("value", ["inf", "nan", "1e400", "1_000", "٣", "9" * 16, "--1", True])
-def test_what_is_no_number(value: Value) -> None:
+def test_invalid_numbers_are_refused(value: Value) -> None:
     assert "value" in check(ask(POINTS, "eq", value), FIELDS)
 
 

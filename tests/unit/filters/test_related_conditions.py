@@ -47,7 +47,7 @@ def test_a_segment_stands_for_its_filter() -> None:
     assert not holds(ours, texan)
 
 
-def test_a_segment_that_is_gone_has_nobody_in_it_and_is_said() -> None:
+def test_a_deleted_segment_matches_no_contact_and_is_reported() -> None:
     gone = ask("segments", Op.ANY_OF, [str(UUID(int=9))])
     assert check(gone, FIELDS) == {
         "value": "A segment of this condition no longer exists. Choose another one."
@@ -62,7 +62,7 @@ def chain(length: int) -> dict[UUID, Filter]:
     return dict(zip((UUID(int=number) for number in range(length)), conditions, strict=True))
 
 
-def test_circles_and_depth() -> None:
+def test_segment_cycles_and_depth_are_refused() -> None:
     round_trip = chain(3) | {UUID(int=2): ask("segments", Op.ANY_OF, [str(UUID(int=0))])}
     with pytest.raises(FilterError, match="loop"):
         size(round_trip[UUID(int=0)], round_trip)
@@ -73,7 +73,7 @@ def test_circles_and_depth() -> None:
         size(chain(6)[UUID(int=0)], chain(6))
 
 
-def test_what_a_filter_comes_to() -> None:
+def test_size_of_a_filter_with_its_segments() -> None:
     """Twice as many on each level: without an end of it the statement would not fit anywhere."""
     filters: dict[UUID, Filter] = {UUID(int=0): every(*[ask("city", "is", "x")] * 80)}
     for number in range(1, 5):
@@ -86,12 +86,12 @@ def test_what_a_filter_comes_to() -> None:
     assert "more than 1000" in check(ask("segments", Op.ANY_OF, [str(UUID(int=4))]), fields)[""]
 
 
-def test_the_fields_asked_for_are_found_in_segments_too() -> None:
+def test_fields_used_by_nested_segments_are_found() -> None:
     condition = every(ask("city", "is", "x"), ask("segments", Op.ANY_OF, [str(OURS)]))
     assert used_fields(condition, FIELDS) == {"city", "segments", "state", "tags", "owner", "history"}
 
 
-def test_of_the_history_only_what_is_asked_for_is_read() -> None:
+def test_only_needed_history_is_read() -> None:
     """A span is not longer than said, whatever months, leap years and changes of clocks it has."""
     inside = every(ask("history", Op.CHANGED_TO, ["city", "Rome", "3 months"]))
     fields = catalogue(named=AccountNames(filters={OURS: inside}))
@@ -154,11 +154,13 @@ def test_history_counts_within_its_time() -> None:
         (["tag.added", 1, "soon"], "Write an amount and a unit"),
     ],
 )
-def test_a_history_that_is_none(value: list[bool | int | float | str] | str, message: str) -> None:
+def test_invalid_history_conditions_are_refused(
+    value: list[bool | int | float | str] | str, message: str
+) -> None:
     assert message in check(ask("history", Op.HAPPENED, value), FIELDS)["value"]
 
 
-def test_every_kind_of_event_can_be_asked_for() -> None:
+def test_history_conditions_offer_every_event_kind() -> None:
     kinds = {value for name, value in vars(events).items() if name.isupper() and isinstance(value, str)}
     assert set(EVENT_KINDS) <= kinds
 
@@ -224,7 +226,7 @@ def test_sentences() -> None:
         assert describe(parse([item]), FIELDS) == sentence
 
 
-def test_an_empty_account_knows_nobody() -> None:
+def test_catalogue_of_an_empty_account() -> None:
     assert catalogue(named=NO_NAMES)["segments"].filters == {}
     assert compile_filter(Group("all", []), catalogue())(someone(), NOW)
     assert set(SEGMENTS) == set(FIELDS["segments"].filters)

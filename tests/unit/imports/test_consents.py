@@ -39,7 +39,7 @@ def test_the_usual_words(cell: str, plain_column: str | None, opt_out_column: st
 @pytest.mark.parametrize(
     "cell", ["pending", "active", "non-subscribed", "maybe", "2018-07-23 12:19:27", "Ann"]
 )
-def test_other_words_are_not_guessed(cell: str) -> None:
+def test_unknown_consent_words_are_not_guessed(cell: str) -> None:
     with pytest.raises(UnknownWord, match="a consent value we recognize"):
         consent_of(cell, opt_out=False)
 
@@ -52,7 +52,7 @@ def test_a_date_of_opting_out_is_a_denial() -> None:
 
 
 @pytest.mark.parametrize("cell", ["granted", "Confirmed", "accepted", "agreed", "consented", "allowed"])
-def test_agreement_is_agreement_to_what_the_column_asks(cell: str) -> None:
+def test_yes_means_agreement_to_the_column_header(cell: str) -> None:
     """Under “Opt-out request” it may mean the opposite: nobody is made to have consented by it."""
     assert consent_of(cell, opt_out=False) == "granted"
     with pytest.raises(UnknownWord):

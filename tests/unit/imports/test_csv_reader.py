@@ -49,7 +49,7 @@ def test_a_byte_order_mark_decides() -> None:
 @pytest.mark.parametrize(
     "content", [b"PK\x03\x04...", b"\xd0\xcf\x11\xe0", b"%PDF-1.7", b"a,b\0c", b"\xff\xfea", b"\0" * 50]
 )
-def test_what_is_no_text_is_refused(content: bytes) -> None:
+def test_binary_files_are_refused(content: bytes) -> None:
     with pytest.raises(FileError):
         decode(content)
 
@@ -121,7 +121,7 @@ def test_limits_are_said(content: bytes, words: str) -> None:
         read_table(content)
 
 
-def test_headers_are_told_from_people() -> None:
+def test_headers_are_distinguished_from_rows() -> None:
     assert looks_like_header(["First Name", "Vorname"])
     assert looks_like_header(["alpha", "beta"])
     assert not looks_like_header(["Ann", "ann@example.com"])
@@ -221,7 +221,7 @@ def test_names_are_split() -> None:
 @pytest.mark.parametrize(
     "cell", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", " =1", "'=1", "plain", "", "'quoted'"]
 )
-def test_no_cell_becomes_a_formula_and_all_come_back(cell: str) -> None:
+def test_exported_cells_never_become_formulas_and_round_trip(cell: str) -> None:
     safe = escape_formula(cell)
     assert not safe.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r"))
     assert unescape_formula(safe) == cell or cell == "'=1"

@@ -56,11 +56,11 @@ TWINS = {"welcome": "Welcome", "renewal": "welcome"}
         ),
     ],
 )
-def test_what_was_shown_is_what_is_saved(lookup: BuilderNames, condition: Filter) -> None:
+def test_saving_a_filter_as_shown_keeps_it(lookup: BuilderNames, condition: Filter) -> None:
     assert saved(filter_values(every(condition), lookup), lookup) == every(condition)
 
 
-def test_names_that_together_look_like_another_one() -> None:
+def test_names_that_combine_to_another_name() -> None:
     """Tags “vip”, “cold” and “vip, cold”."""
     lookup = BuilderNames(FIELDS, Names(TAGS | {str(LATE): "vip, cold"}))
     for condition in (ask("tags", "any_of", [str(VIP), str(COLD)]), ask("tags", "any_of", [str(LATE)])):

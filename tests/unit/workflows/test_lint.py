@@ -131,7 +131,7 @@ def test_problems_of_the_whole() -> None:
     ]
 
 
-def test_what_the_engine_could_not_run_blocks_also_where_no_check_sees_it(
+def test_compile_errors_block_publishing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     new_draft = draft(AddNote(text="{{ contact.scor }}"))

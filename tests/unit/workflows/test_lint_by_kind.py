@@ -190,11 +190,11 @@ def test_problems_of_steps(config: StepConfig, field: str) -> None:
         ([GoTo(step="s3"), Exit(), AddNote(text="x")], []),
     ],
 )
-def test_circles_without_a_way_out(steps: list[StepConfig], wrong: list[str]) -> None:
+def test_loops_without_an_exit_are_reported(steps: list[StepConfig], wrong: list[str]) -> None:
     assert [problem.step_key for problem in lint(draft(*steps), FIELDS, NAMES)] == wrong
 
 
-def test_what_is_not_known_is_not_asked() -> None:
+def test_unknown_references_are_not_reported_twice() -> None:
     step = Step("new", AddNote(text="{{ response.crm.id }}"))
     assert step_problems(step, FIELDS, NAMES) == []
     assert step_problems(Step("new", GoTo(step="s9")), FIELDS, NAMES) == []

@@ -135,7 +135,7 @@ async def test_a_drip_lets_so_many_through(stage: Stage) -> None:
     assert await done() == 5
 
 
-async def test_members_are_told(stage: Stage) -> None:
+async def test_members_are_notified(stage: Stage) -> None:
     olive, gone = await member(stage), await member(stage, name="Gone")
     await stage.workflow(
         [Notify(to="users", users=[olive, gone], title="New: {{ contact.first_name }}")], CREATED
@@ -254,7 +254,7 @@ async def test_into_another_workflow_and_out_of_others(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("listened", [True, False])
-async def test_an_end_is_told_where_somebody_listens(stage: Stage, listened: bool) -> None:
+async def test_exit_events_are_emitted_when_something_subscribes(stage: Stage, listened: bool) -> None:
     first = await stage.workflow([Exit(reason="done")], CREATED)
     if listened:
         await stage.workflow([AddNote(text="ended")], WorkflowEnded(key="t1", workflow=first))

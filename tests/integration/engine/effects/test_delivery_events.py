@@ -64,7 +64,7 @@ async def events(stage: Stage) -> list[str]:
     return [row["kind"] for row in rows]
 
 
-async def test_what_becomes_of_an_email_is_told_where_somebody_listens(stage: Stage) -> None:
+async def test_email_events_are_emitted_when_something_subscribes(stage: Stage) -> None:
     mail = SendEmail(subject="a", body="b")
     await entered(stage, [mail])
     await stage.drain()

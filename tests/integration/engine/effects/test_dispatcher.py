@@ -114,7 +114,7 @@ def test_pauses_grow_and_honour_a_wish() -> None:
         (Refused("later", permanent=False), "hold", "retry"),
     ],
 )
-def test_endings(outcome: Any, on_doubt: str, status: str) -> None:
+def test_effects_end_for_each_outcome(outcome: Any, on_doubt: str, status: str) -> None:
     assert result_of(outcome, 1, on_doubt).status == status
     if status == "retry":
         assert result_of(outcome, MAX_ATTEMPTS, on_doubt).status == "failed_permanent"

@@ -225,7 +225,7 @@ async def test_memory_stays_flat_while_it_is_flooded() -> None:
     assert most < 40_000_000, "eight bodies of 100 MB"
 
 
-async def test_who_hangs_holds_up_nobody_else(
+async def test_a_hanging_server_delays_no_other_account(
     world: World, clock: TestClock, outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hundred calls of one account hang; another account's calls go out as soon as they did before."""

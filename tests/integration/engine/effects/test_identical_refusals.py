@@ -30,7 +30,7 @@ class MailServer(Server):
     def __init__(self, reply: Callable[[str], str]) -> None:
         super().__init__({})
         self.reply = reply
-        self.asked: Counter[str] = Counter()
+        self.attempts: Counter[str] = Counter()
         self.taken: Counter[str] = Counter()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -44,7 +44,7 @@ class MailServer(Server):
                 return
             if command == "RCPT":
                 address = line.split("<")[1].split(">")[0]
-                self.asked[address] += 1
+                self.attempts[address] += 1
             reply = self.reply(address) if command == "RCPT" else self.answers.get(command, "500 what")
             if command == "DATA" and reply.startswith("354"):
                 writer.write(b"354 go\r\n")
@@ -66,15 +66,15 @@ async def test_a_server_that_relays_for_nobody_gives_up_nobody(stage: Stage) -> 
         stage.runtime = replace(stage.runtime, mailer=mailer)
         await everybody(stage, MAIL, MANY)
         await stage.drain()
-        first = server.asked.total()
+        first = server.attempts.total()
         assert 3 <= first <= 12, "as many as were under way when the third was refused"
         assert (await standing(stage))["failed", None] == 0
         row = await stage.row("select state, error_class from breakers where account_id = $1", stage.account)
         assert tuple(row) == ("open", "smtp_5.7.1")
         for _ in range(6):  # an hour of probes
             await stage.drain(minutes=10)
-        assert server.asked.total() <= first + 6
-        assert len(server.asked) >= first + 4, "each time it is tried with somebody else"
+        assert server.attempts.total() <= first + 6
+        assert len(server.attempts) >= first + 4, "each time it is tried with somebody else"
         assert (await standing(stage))["failed", None] == 0
         server.reply = lambda _: "250 ok"
         for _ in range(20):
@@ -122,7 +122,7 @@ async def test_addresses_that_do_not_exist_say_nothing_about_others(stage: Stage
         await everybody(stage, MAIL, 40)
         await stage.drain()
     assert await standing(stage) == {("failed", None): 30, ("completed", None): 10}
-    assert set(server.asked.values()) == {1}
+    assert set(server.attempts.values()) == {1}
     assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
 
 
@@ -145,7 +145,7 @@ async def test_a_few_who_are_refused_in_unclear_words_fail_in_the_end_and_hold_u
             await stage.drain(minutes=5)
     assert await standing(stage) == {("failed", None): 6, ("completed", None): 24}
     assert set(server.taken.values()) == {1}
-    assert max(server.asked[address] for address in bad) <= 12
+    assert max(server.attempts[address] for address in bad) <= 12
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,9 @@ class Counting(Server):
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
-async def test_what_becomes_of_it(stage: Stage, behaviour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_behavior_has_its_outcome(
+    stage: Stage, behaviour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(smtp, "TIMEOUT", 0.3)
     answers, means = BEHAVIOURS[behaviour]
     server = Counting(answers)
@@ -129,7 +131,7 @@ async def test_it_backs_off_with_jitter_and_a_cap_and_gives_up_in_the_end(stage:
     assert (await stage.enrollment(person))["status"] == "failed"
 
 
-async def test_nobody_listens(stage: Stage) -> None:
+async def test_refused_connection_is_tried_again(stage: Stage) -> None:
     async with listening(Server({})) as mailer:
         pass
     person = await parked(stage)

@@ -79,7 +79,7 @@ async def test_a_comparison_waits_for_the_matcher(stage: Stage) -> None:
     assert await asyncio.wait_for(comparing, 10) == 1
 
 
-async def test_what_nobody_asks_about_is_not_watched(stage: Stage) -> None:
+async def test_unused_segments_are_not_watched(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
     await stage.contact(state="TX")
     flow = await live(stage, SegmentEntered(key="t1", segment=texans))
@@ -91,7 +91,7 @@ async def test_what_nobody_asks_about_is_not_watched(stage: Stage) -> None:
     assert await stage.sql("select from segment_members where segment_id = $1", texans) == []
 
 
-async def test_nobody_watches_for_who_lets_in_only_those_who_match_now(stage: Stage) -> None:
+async def test_current_only_audience_watches_no_segment(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
     await live(stage, SegmentEntered(key="t1", segment=texans), Settings(audience=Audience.CURRENT_ONLY))
     assert (await stage.row("select due_at from segments where id = $1", texans))["due_at"] is None

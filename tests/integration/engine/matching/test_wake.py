@@ -97,7 +97,7 @@ async def test_a_condition_on_history_asks_for_what_is_told_only_to_who_asks(
 
 
 @pytest.mark.parametrize("field", ["city", ""])
-async def test_what_nobody_asks_for_is_not_told(stage: Stage, field: str) -> None:
+async def test_events_without_subscribers_are_not_emitted(stage: Stage, field: str) -> None:
     """Neither a condition on another kind nor one on a change asks for it."""
     value = [field, "7 days"] if field else ["tag.added", 1, "7 days"]
     goal = ask("history", Op.CHANGED if field else Op.HAPPENED, value)
@@ -110,7 +110,7 @@ async def test_what_nobody_asks_for_is_not_told(stage: Stage, field: str) -> Non
     assert [row["kind"] for row in rows] == []
 
 
-async def test_of_the_history_only_what_is_asked_for_is_read(stage: Stage) -> None:
+async def test_only_needed_history_is_read(stage: Stage) -> None:
     """The latest ten minutes of one kind, of two weeks with every kind of them."""
     asks = ask("history", Op.HAPPENED, ["tag.added", 2, "10 minutes"])
     flow = await stage.workflow([AddNote(text="met")], CREATED, entry=asks)

@@ -50,7 +50,7 @@ def test_without_steps_or_goals_it_is_completed() -> None:
     assert ended(Story(program(AddTag(tag=VIP)), someone()).go()) == ("completed", "finished")
 
 
-def test_changes_are_seen_by_later_steps_and_reported_once() -> None:
+def test_later_steps_see_changes_reported_once() -> None:
     story = Story(
         program(
             UpdateField(field="state", value="CA"),
@@ -185,7 +185,7 @@ def test_retry_doubt_and_failure_of_an_effect() -> None:
     assert sum(len(decision.effects) for decision in story.decisions) == 1
 
 
-def test_no_address_is_said_and_passed_over() -> None:
+def test_a_send_without_an_address_is_skipped_with_a_reason() -> None:
     story = Story(program(MAIL, AddTag(tag=VIP)), someone())
     assert story.go().effects == []
     assert story.path == [(1, "s1", "skipped"), (2, "s2", "done")]
@@ -256,7 +256,7 @@ def test_a_goal_met_while_waiting_skips_ahead_from_inside_a_lane() -> None:
     assert (*ended(decision), decision.goal_key) == ("completed", "goal_met", "s5")
 
 
-def test_a_goal_met_by_a_step_of_ones_own() -> None:
+def test_a_goal_met_by_the_enrollments_own_step() -> None:
     story = Story(program(AddTag(tag=VIP), MAIL, Goal(filter=BOUGHT)), someone(email="a@x.test"))
     assert ended(story.go()) == ("completed", "goal_met")
     assert [outcome for _, _, outcome in story.path] == ["done", "skipped", "met"]
@@ -272,7 +272,7 @@ def test_a_goal_does_not_interrupt_an_effect_under_way() -> None:
 
 
 @pytest.mark.parametrize("status", ["pending", "retry"])
-def test_a_goal_calls_off_what_has_not_begun(status: Any) -> None:
+def test_a_goal_cancels_effects_that_have_not_begun(status: Any) -> None:
     story = Story(program(MAIL, Wait(), Goal(filter=BOUGHT)), someone(email="a@x.test"))
     story.go()
     story.facts.tags.add(VIP)
@@ -280,14 +280,14 @@ def test_a_goal_calls_off_what_has_not_begun(status: Any) -> None:
     assert [outcome for _, _, outcome in story.path] == ["skipped", "skipped", "met"]
 
 
-def test_a_goal_leaves_a_doubt_to_a_person() -> None:
+def test_a_goal_leaves_an_effect_in_doubt_to_a_member() -> None:
     story = Story(program(MAIL, Goal(filter=BOUGHT)), someone(email="a@x.test"))
     story.go()
     story.facts.tags.add(VIP)
     assert story.go(EffectOutcome("unknown")).wait_reason is WaitReason.HOLD
 
 
-def test_nobody_begins_before_they_have_settled() -> None:
+def test_no_step_runs_before_the_settle_time() -> None:
     story = Story(program(Wait()), someone())
     story.state = replace(story.state, wait_until=story.now + timedelta(hours=1))
     assert not story.go().moved
@@ -308,7 +308,7 @@ def test_a_step_that_is_not_in_the_version() -> None:
     assert decision.closed[0].seq == 4
 
 
-def test_a_circle_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled_program = program(AddTag(tag=VIP), AddTag(tag=COLD))
     compiled_program.nodes[1].after = 0  # no step kind can do this yet; go to will
     decision = Story(compiled_program, someone()).go()
@@ -317,7 +317,7 @@ def test_a_circle_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(decision.executions) == interpreter.MOST_VISITS
 
 
-def test_leaving_closes_what_is_open() -> None:
+def test_an_exit_closes_open_visits() -> None:
     story = Story(program(Wait()), someone())
     story.go()
     decision = leave(story.state, NOW, Status.EXITED, ExitReason.REMOVED_BY_USER)

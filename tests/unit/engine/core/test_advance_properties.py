@@ -214,7 +214,7 @@ def stands_or_ended(decision: Decision, before: Enrollment, begun: bool, now: da
 
 @settings(max_examples=300, deadline=None)
 @given(drafts(), happenings, st.booleans())
-def test_the_laws_of_moving(new_draft: Draft, story_line: list[str], mail: bool) -> None:
+def test_invariants_of_advancing(new_draft: Draft, story_line: list[str], mail: bool) -> None:
     story = Story(
         compile_version(freeze(new_draft, WORKFLOW, 1), FIELDS),
         someone(email="a@x.test" if mail else None, phone="1" if mail else None),

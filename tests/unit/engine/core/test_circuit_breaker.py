@@ -34,17 +34,17 @@ def after(*outcomes: tuple[int, bool], breaker: Breaker | None = None) -> Breake
     return state
 
 
-def test_five_people_who_fail_open_it() -> None:
+def test_five_failing_contacts_open_the_breaker() -> None:
     assert after(*((number, True) for number in range(4))).state is State.CLOSED
     opened = after(*((number, True) for number in range(5)))
     assert (opened.state, opened.until) == (State.OPEN, NOW + timedelta(seconds=FIRST_PAUSE))
 
 
-def test_one_person_who_fails_often_does_not() -> None:
+def test_one_contact_failing_often_does_not_open_the_breaker() -> None:
     assert after(*((1, True) for _ in range(100))).state is State.CLOSED
 
 
-def test_few_among_many_do_not() -> None:
+def test_few_failures_among_many_do_not_open_the_breaker() -> None:
     well = [(number, False) for number in range(100, 120)]
     assert after(*well, *((number, True) for number in range(9))).state is State.CLOSED
     assert after(*well, *((number, True) for number in range(10))).state is State.OPEN
@@ -74,7 +74,7 @@ def test_one_probe_at_a_time_and_it_decides() -> None:
     assert probing(closed, lost) is None
 
 
-def test_what_was_under_way_when_it_opened_changes_nothing() -> None:
+def test_outcomes_of_calls_begun_before_opening_are_ignored() -> None:
     opened = after(*((number, True) for number in range(5)))
     assert after((7, True), (8, False), breaker=opened) == opened
 
@@ -88,7 +88,7 @@ def test_pauses_grow_to_ten_minutes(opened: int, chance: float) -> None:
 
 
 @given(OUTCOMES)
-def test_whatever_happens(outcomes: list[tuple[int, bool, int, float]]) -> None:
+def test_breaker_invariants(outcomes: list[tuple[int, bool, int, float]]) -> None:
     """It opens only on enough distinct people who fail; while open it always has a next try."""
     breaker, now = Breaker(), NOW
     failing: dict[int, datetime] = {}
@@ -111,7 +111,7 @@ def test_whatever_happens(outcomes: list[tuple[int, bool, int, float]]) -> None:
 
 
 @given(OUTCOMES)
-def test_nobody_fails_nothing_opens(outcomes: list[tuple[int, bool, int, float]]) -> None:
+def test_without_failures_the_breaker_stays_closed(outcomes: list[tuple[int, bool, int, float]]) -> None:
     breaker = Breaker()
     for subject, _, seconds, chance in outcomes:
         breaker = heard(breaker, str(subject), False, NOW + timedelta(seconds=seconds), chance)

@@ -47,7 +47,7 @@ def test_lanes_are_lists() -> None:
     assert lane_label(find(new_draft, "s1"), "else") == "Else"
 
 
-def test_move_counts_positions_as_they_stand_before_it() -> None:
+def test_move_counts_positions_before_the_move() -> None:
     new_draft = draft(Exit(), Exit(), Exit(), Exit())
     assert keys(move(new_draft, "s1", "main", 2).steps) == ["s2", "s1", "s3", "s4"]
     assert keys(move(new_draft, "s1", "main", 1).steps) == ["s1", "s2", "s3", "s4"]
@@ -97,7 +97,7 @@ def test_update_keeps_kind_and_never_drops_steps() -> None:
         lambda draft_: delete_trigger(draft_, "t9"),
     ],
 )
-def test_what_is_not_there_is_said(edit: Callable[[Draft], Any]) -> None:
+def test_unknown_steps_and_lists_are_refused(edit: Callable[[Draft], Any]) -> None:
     with pytest.raises(DraftError) as caught:
         edit(draft(Exit()))
     assert caught.value.missing
@@ -144,7 +144,7 @@ def test_a_blank_config_survives_json(kind: str) -> None:
         {"kind": "nothing"},
     ],
 )
-def test_a_config_that_does_not_fit_is_refused(bad: dict[str, Any]) -> None:
+def test_a_config_of_another_kind_is_refused(bad: dict[str, Any]) -> None:
     union: Any = msgspec.json.Decoder(KINDS[bad["kind"]].config if bad["kind"] in KINDS else Exit)
     with pytest.raises(msgspec.ValidationError):
         union.decode(msgspec.json.encode(bad))
@@ -156,7 +156,7 @@ class Editing(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.draft = Draft()
-        self.seen: set[str] = set()
+        self.used_keys: set[str] = set()
 
     def some(self, data: st.DataObject) -> str:
         return data.draw(st.sampled_from([step.key for _, _, step in walk(self.draft.steps)]))
@@ -164,8 +164,8 @@ class Editing(RuleBasedStateMachine):
     @rule(data=st.data(), kind=st.sampled_from(sorted(KINDS)), position=st.integers(-2, 6))
     def insert(self, data: st.DataObject, kind: str, position: int) -> None:
         key = f"s{self.draft.next_key}"
-        assert key not in self.seen
-        self.seen.add(key)
+        assert key not in self.used_keys
+        self.used_keys.add(key)
         list_id = data.draw(st.sampled_from(sorted(lists(self.draft))))
         self.draft = insert(
             self.draft, list_id, position, blank(kind), name="n", note=data.draw(st.text(max_size=3))

@@ -42,12 +42,12 @@ VIP_ADDED = event("tag.added", tag_id=str(VIP))
         (Manual(), event("enrollment.requested", workflow_id=str(OTHER)), False),
     ],
 )
-def test_admits(trigger: Trigger, happened: Event, expected: bool) -> None:
+def test_triggers_admit_their_events(trigger: Trigger, happened: Event, expected: bool) -> None:
     index = TriggerIndex([program(Exit(), triggers=[trigger])])
     assert bool(index.candidates(happened)) is expected
 
 
-def test_the_index_gives_each_workflow_once_and_only_those_that_listen() -> None:
+def test_trigger_index_returns_each_listening_workflow_once() -> None:
     both = program(Exit(), triggers=[TagAdded(key="t1", tag=VIP), TagAdded(key="t2", tag=VIP)])
     deaf = program(Exit(), triggers=[TagAdded(key="t1", tag=VIP, sources=[Source.IMPORT])], workflow_id=OTHER)
     index = TriggerIndex([both, deaf])
@@ -117,7 +117,7 @@ def test_verdicts(arguments: dict[str, Any], expected: str) -> None:
     assert verdict(**arguments)[0].value == expected
 
 
-def test_the_values_seen_are_kept() -> None:
+def test_decisions_record_the_values_compared() -> None:
     condition = every(ask("city", "is", "Rome"), ask("tags", "any_of", [*TAGS]), ask("created_at", "today"))
     code, detail = verdict(entry=condition, city="Paris", tags={VIP}, created_at=NOW)
     assert code is Verdict.FILTER_FALSE
@@ -129,7 +129,7 @@ def test_the_values_seen_are_kept() -> None:
     }
 
 
-def test_the_first_trigger_that_lets_somebody_in_counts() -> None:
+def test_the_first_admitting_trigger_counts() -> None:
     compiled_program = program(
         Exit(),
         triggers=[

@@ -87,12 +87,12 @@ ADMITTED: list[tuple[Trigger, Event, bool]] = [
 
 
 @pytest.mark.parametrize(("trigger", "happened", "expected"), ADMITTED)
-def test_admitted(trigger: Trigger, happened: Event, expected: bool) -> None:
+def test_trigger_kinds_admit_their_events(trigger: Trigger, happened: Event, expected: bool) -> None:
     index = TriggerIndex([program(Exit(), triggers=[trigger])])
     assert bool(index.candidates(happened)) is expected
 
 
-def test_every_trigger_kind_is_asked_here_or_beside() -> None:
+def test_every_trigger_kind_is_covered() -> None:
     beside = {"contact_created", "contact_updated", "tag_added", "manual"}
     here = {str(trigger.__struct_config__.tag) for trigger, _, _ in ADMITTED}
     assert here | beside == set(TRIGGERS)
@@ -109,7 +109,7 @@ def decide(
     )
 
 
-def test_a_field_that_did_not_come_from_there_is_a_filter_that_says_no() -> None:
+def test_a_change_from_another_value_is_filter_false() -> None:
     trigger = FieldChanged(key="t1", field="city", before_is="value", before="ROME")
     assert decide(trigger, plan("Rome", "Oslo")).verdict is Verdict.ENROLLED
     refused = decide(trigger, plan("Bonn", "Oslo"))
@@ -148,7 +148,7 @@ def test_no_trigger_bypasses_reentry(
     assert decided.supersedes is (reentry.reentry is Reentry.RESTART and past is LIVE)
 
 
-def test_somebody_whom_publishing_lets_in_is_under_the_same_rules() -> None:
+def test_audience_entries_follow_the_same_rules() -> None:
     requested = event("enrollment.requested", "user", workflow_id=str(WORKFLOW), audience=True)
     compiled_program = program(Exit(), triggers=[ContactUpdated(key="t1")])
     [candidate] = TriggerIndex([compiled_program]).candidates(requested)
@@ -164,7 +164,7 @@ def test_somebody_whom_publishing_lets_in_is_under_the_same_rules() -> None:
     )
 
 
-def test_published_for_those_alone_hears_nothing_later_but_a_person() -> None:
+def test_current_only_audience_ignores_later_events_except_manual() -> None:
     alone = Settings(audience=Audience.CURRENT_ONLY)
     compiled_program = program(Exit(), triggers=[ContactUpdated(key="t1"), Manual(key="t2")], settings=alone)
     index = TriggerIndex([compiled_program])
@@ -199,7 +199,7 @@ def test_entry_keys(body: Any, key: str) -> None:
     assert entry_key(compiled_program, event("webhook.received", trigger=MINE, body=body), someone()) == key
 
 
-def test_a_key_that_is_too_long_stays_its_own() -> None:
+def test_an_overlong_entry_key_stays_distinct() -> None:
     settings = Settings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="city")
     compiled_program = program(Exit(), triggers=[ContactUpdated(key="t1")], settings=settings)
     keys = {entry_key(compiled_program, plan("a", "b"), someone(city="x" * 300 + end)) for end in "ab"}
@@ -227,7 +227,7 @@ RECEIPT = SendEmail(subject="Hi", body="Hi", transactional=True)
         ((Wait(),), {"email_consent": "denied", "sms_consent": "denied"}, Verdict.ENROLLED),
     ],
 )
-def test_who_denied_every_channel_is_not_let_in_to_be_written_to(
+def test_contacts_who_denied_every_channel_do_not_enter(
     steps: tuple[Any, ...], person: dict[str, str], expected: Verdict
 ) -> None:
     compiled_program = program(*steps, triggers=[ContactUpdated(key="t1")])
@@ -249,7 +249,7 @@ def test_the_cap_of_a_day() -> None:
     assert (refused.verdict, refused.detail["limit"]) == (Verdict.ENTRY_CAP, 3)
 
 
-def test_a_contact_who_is_gone_enters_nothing() -> None:
+def test_a_deleted_contact_enters_nothing() -> None:
     compiled_program = program(Exit(), triggers=[ContactUpdated(key="t1")])
     [candidate] = TriggerIndex([compiled_program]).candidates(plan("a", "b"))
     decided = decide_entry(candidate, plan("a", "b"), History(), None, NOW)

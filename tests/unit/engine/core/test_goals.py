@@ -18,7 +18,7 @@ def ended(decision: Any) -> tuple[str, str | None]:
     return decision.status.value, decision.exit_reason.value if decision.exit_reason else None
 
 
-def test_never_backwards() -> None:
+def test_goals_never_jump_backward() -> None:
     story = Story(program(Goal(filter=BOUGHT, on_unmet="continue"), Wait(), AddTag(tag=COLD)), someone())
     story.go()
     story.facts.tags.add(VIP)
@@ -27,7 +27,7 @@ def test_never_backwards() -> None:
     assert [key for _, key, _ in story.path] == ["s1", "s2", "s3"]
 
 
-def test_met_during_a_call_that_fails_for_good() -> None:
+def test_goal_met_during_a_call_that_fails_permanently() -> None:
     story = Story(program(MAIL, Wait(), Goal(filter=BOUGHT), AddTag(tag=COLD)), someone(email="a@x.test"))
     story.go()
     story.facts.tags.add(VIP)
@@ -36,7 +36,7 @@ def test_met_during_a_call_that_fails_for_good() -> None:
     assert story.path == [(1, "s1", "failed"), (2, "s2", "skipped"), (3, "s3", "met"), (4, "s4", "done")]
 
 
-def test_goals_of_lanes_not_entered_do_not_listen() -> None:
+def test_goals_of_lanes_not_entered_are_ignored() -> None:
     story = Story(
         program(
             Wait(),
@@ -68,7 +68,7 @@ def test_the_nearest_met_goal_first_then_the_next() -> None:
 @pytest.mark.parametrize(
     ("policy", "expected"), [("end", ("incomplete", "finished")), ("continue", ("incomplete", "finished"))]
 )
-def test_a_goal_not_met(policy: Any, expected: tuple[str, str]) -> None:
+def test_unmet_goal_ends_or_continues(policy: Any, expected: tuple[str, str]) -> None:
     story = Story(program(Goal(filter=BOUGHT, on_unmet=policy), AddTag(tag=COLD)), someone())
     assert ended(story.go()) == expected
     assert [outcome for _, _, outcome in story.path] == (["unmet"] if policy == "end" else ["unmet", "done"])

@@ -70,7 +70,7 @@ def test_values_and_defaults() -> None:
         ("{{contact.city}}" * 201, "more than 200"),
     ],
 )
-def test_what_is_refused(source: str, says: str) -> None:
+def test_invalid_templates_are_refused(source: str, says: str) -> None:
     assert says in (check(source, FIELDS) or "")
     with pytest.raises(TemplateError):
         compile_template(source, FIELDS)
@@ -87,7 +87,7 @@ def test_used_fields() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_no_value_breaks_out_of_its_place(value: str) -> None:
+def test_values_are_escaped_for_their_output(value: str) -> None:
     body = written('{"a": "{{ contact.motto }}"}', Output.JSON, motto=value)
     assert json.loads(body) == {"a": value}
     subject = written("Re: {{ contact.motto }}", Output.SUBJECT, motto=value)
@@ -135,13 +135,13 @@ CARRIED = {
         ("{{ response.crm.id }}", "x<9>"),
     ],
 )
-def test_what_the_enrollment_carries(source: str, text: str) -> None:
+def test_values_of_the_enrollment(source: str, text: str) -> None:
     facts = someone()
     facts.data = CARRIED
     assert compile_template(source, FIELDS).render(facts) == text
 
 
-def test_answers_must_be_kept_by_a_step() -> None:
+def test_response_tags_need_a_step_that_saves_them() -> None:
     assert check("{{ response.crm.id }}", FIELDS, saved={"crm"}) is None
     assert "Did you mean “response.crm”" in (check("{{ response.crn.id }}", FIELDS, saved={"crm"}) or "")
     assert "Keep the answer as" in (check("{{ response.x }}", FIELDS, saved=set()) or "")
@@ -168,7 +168,7 @@ class Counting(dict[str, str]):
 
 
 @pytest.mark.parametrize("output", list(Output))
-def test_a_text_ends_where_it_is_too_long(output: Output) -> None:
+def test_rendering_stops_at_the_length_limit(output: Output) -> None:
     """What would come after that is not even read."""
     facts, counting = someone(), Counting(big="x" * 100_000)
     facts.data = {"event": counting}
@@ -178,7 +178,7 @@ def test_a_text_ends_where_it_is_too_long(output: Output) -> None:
     assert counting.reads == 7
 
 
-def test_the_limit_is_of_the_text_as_it_goes_out() -> None:
+def test_the_length_limit_counts_the_escaped_text() -> None:
     facts = someone()
     facts.data = {"event": {"quotes": '"' * (LONGEST_RENDERED // 2)}}
     assert len(compile_template("{{ event.quotes }}", FIELDS, Output.JSON).render(facts)) == LONGEST_RENDERED

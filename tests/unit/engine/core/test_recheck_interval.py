@@ -58,7 +58,7 @@ def test_a_condition_that_turns_true_by_time_alone() -> None:
     assert COLD in story.facts.tags
 
 
-def test_who_fits_no_longer_because_time_passed_leaves() -> None:
+def test_a_contact_who_stops_matching_as_time_passes_exits() -> None:
     stays = Settings(leave_when_unmatched=True)
     story = Story(program(FAR, AddTag(tag=COLD), entry=SOON, settings=stays), someone(since="2026-11-25"))
     assert story.go().due_at == NOW + QUARTER
@@ -76,13 +76,13 @@ def test_who_fits_no_longer_because_time_passed_leaves() -> None:
         (ask("history", "happened", ["tag.added", 1, "7 days"]), True),
     ],
 )
-def test_only_who_is_asked_for_the_time_is_looked_at(condition: Filter, looked_at: bool) -> None:
+def test_only_time_dependent_filters_are_rechecked(condition: Filter, looked_at: bool) -> None:
     story = Story(program(FAR, Goal(filter=condition)), someone())
     first = story.go()
     assert first.due_at == (NOW + QUARTER if looked_at else first.wait_until)
 
 
-def test_a_million_people_are_not_looked_at_in_one_moment() -> None:
+def test_rechecks_of_many_contacts_are_spread_out() -> None:
     running = program(FAR, Goal(filter=SOON))
     looks = set()
     for number in range(1000):
@@ -95,7 +95,7 @@ def test_a_million_people_are_not_looked_at_in_one_moment() -> None:
     assert len(looks) > 200
 
 
-def test_the_last_look_is_at_the_end_of_the_wait() -> None:
+def test_the_last_recheck_is_at_the_end_of_the_wait() -> None:
     story = Story(program(Wait(amount=20, unit=Unit.MINUTES), Goal(filter=SOON)), someone())
     story.go()
     assert story.go(minutes=15).due_at == NOW + timedelta(minutes=20)
@@ -108,7 +108,7 @@ def noon(day: int) -> datetime:
     return datetime(2026, 12, day, 11, tzinfo=UTC)  # in Paris
 
 
-def test_a_date_that_is_put_off_is_waited_for() -> None:
+def test_a_postponed_date_prolongs_the_wait() -> None:
     """Also when nobody told so before the old one has come."""
     story = Story(program(DATED, AddTag(tag=COLD)), someone(since="2026-12-10"))
     first = story.go()
@@ -124,7 +124,7 @@ def test_a_date_that_is_put_off_is_waited_for() -> None:
 @pytest.mark.parametrize(
     ("became", "left"), [("2026-12-01", noon(1)), ("2026-11-01", "past_window"), (None, "past_window")]
 )
-def test_a_date_that_comes_earlier_is_gone_or_is_emptied(became: Any, left: Any) -> None:
+def test_an_earlier_past_or_cleared_date_ends_the_wait(became: Any, left: Any) -> None:
     story = Story(program(DATED, AddTag(tag=COLD)), someone(since="2026-12-10"))
     story.go()
     story.facts.values[DAY] = became
@@ -132,7 +132,7 @@ def test_a_date_that_comes_earlier_is_gone_or_is_emptied(became: Any, left: Any)
     assert left in (after.wait_until, after.exit_reason)
 
 
-def test_whoever_was_spared_the_wait_does_not_wait_for_the_date_again() -> None:
+def test_a_skipped_date_wait_does_not_resume_when_the_date_changes() -> None:
     story = Story(program(DATED, AddTag(tag=COLD)), someone(since="2026-12-10"))
     story.state = parked_until(story, NOW)
     story.go(heard=True)
@@ -165,7 +165,7 @@ def test_a_wait_for_a_moment_follows_the_zone_of_the_account() -> None:
         ("email.delivered", "", [AddTag(tag=VIP)], False),
     ],
 )
-def test_the_delivery_of_the_letter_before_it_is_not_missed(
+def test_event_wait_counts_the_delivery_of_the_preceding_email(
     event: str, about: str, steps: list[StepConfig], met: bool
 ) -> None:
     """The mail server has taken it before the wait can begin."""
@@ -187,7 +187,7 @@ def test_the_delivery_counts_while_the_filter_holds(since: str) -> None:
     assert (COLD in story.facts.tags) == (since < "2027")
 
 
-def test_a_letter_that_was_not_sent_was_not_delivered() -> None:
+def test_event_wait_ignores_an_email_that_was_not_sent() -> None:
     waits = WaitFor(mode="event", event="email.delivered")
     story = Story(program(MAIL, (waits, BOTH)), someone(email="a@x.test"))
     story.go()

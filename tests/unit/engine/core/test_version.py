@@ -50,7 +50,7 @@ BRANCHED: tuple[StepConfig, dict[str, list[StepConfig]]] = (
 )
 
 
-def test_the_document_is_canonical_and_comes_back() -> None:
+def test_version_documents_are_canonical_and_round_trip() -> None:
     version = freeze(draft(BRANCHED, AddTag(tag=VIP)), WORKFLOW, 3)
     assert load_version(canonical(version)) == version
     assert load_version(msgspec.json.decode(canonical(version))) == version
@@ -81,7 +81,7 @@ def test_lanes_meet_again_after_the_branch() -> None:
     ]
 
 
-def test_goals_ahead_are_those_that_certainly_come() -> None:
+def test_goals_ahead_are_those_always_reached() -> None:
     compiled_program = program(Exit(), BRANCHED, Goal(filter=CA), Exit())  # s1; s2 with s3, s4 and s5; s6; s7
     ahead = {
         node.key: [compiled_program.nodes[goal].key for goal in node.goals] for node in compiled_program.nodes
@@ -118,7 +118,7 @@ def test_references() -> None:
     }
 
 
-def test_what_a_setting_keeps_for_another_choice_is_not_used() -> None:
+def test_settings_of_unselected_choices_are_not_references() -> None:
     new_draft = draft(
         UpdateField(field="city", value="x", source="county"),
         AssignOwner(mode="nobody", users=[ANN]),
@@ -142,7 +142,7 @@ def test_what_a_setting_keeps_for_another_choice_is_not_used() -> None:
         Draft(entry=ask("owner", "is", ANN.hex)),
     ],
 )
-def test_people_who_are_named(new_draft: Draft) -> None:
+def test_references_to_members(new_draft: Draft) -> None:
     assert references(new_draft, FIELDS).users == {ANN}
 
 
@@ -159,11 +159,11 @@ def test_people_who_are_named(new_draft: Draft) -> None:
         (Draft(entry=ask(PLAN_KEY, "none_of", ["team"])), False),
     ],
 )
-def test_who_names_an_option(new_draft: Draft, named: bool) -> None:
+def test_references_to_options(new_draft: Draft, named: bool) -> None:
     assert names_option(new_draft, PLAN_KEY, ["pro"]) is named
 
 
-def test_a_version_whose_field_is_gone_says_which_step() -> None:
+def test_a_missing_field_names_its_step() -> None:
     version = freeze(draft(Exit(), Goal(filter=ask(f"custom.{SCORE}", "gt", 1))), WORKFLOW, 1)
     with pytest.raises(CompileError, match=r"^Step s2: This custom field no longer exists"):
         compile_version(version, {"city": FIELDS["city"]})

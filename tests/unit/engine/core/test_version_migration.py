@@ -63,7 +63,9 @@ GOAL = Goal(on_unmet="wait", amount=14, unit=Unit.DAYS)
         (None, DAYS, "timer", ANEW),
     ],
 )  # fmt: skip
-def test_a_wait(old: StepConfig | None, new: StepConfig | None, reason: str | None, expected: Stand) -> None:
+def test_migration_of_a_wait(
+    old: StepConfig | None, new: StepConfig | None, reason: str | None, expected: Stand
+) -> None:
     assert stand(old, new, reason, UNTIL, BEGAN, PARIS) == expected
 
 
@@ -83,9 +85,11 @@ INSIDE = Predicate("segments", Op.ANY_OF, [str(SEGMENT)])
         ([TagAdded(key="t1", tag=TAG), ContactCreated(key="t2")], ROME, Group("all", [ROME])),
     ],
 )  # fmt: skip
-def test_an_audience(triggers: list[Trigger], entry: Filter | None, expected: Filter | None) -> None:
+def test_who_is_in_the_audience(
+    triggers: list[Trigger], entry: Filter | None, expected: Filter | None
+) -> None:
     assert audience_filter(Draft(triggers=triggers, entry=entry)) == expected
 
 
-def test_a_note_never_waits() -> None:
+def test_notes_do_not_change_the_audience() -> None:
     assert stand(AddNote(text="a"), AddNote(text="b"), "timer", UNTIL, BEGAN, PARIS) == ANEW

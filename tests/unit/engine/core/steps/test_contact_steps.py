@@ -63,7 +63,7 @@ def why(story: Story) -> str:
     ("before", "added", "after"),
     [(None, "5", 5), (2, "3", 5), (0.1, "0.2", 0.3), (5, "-5", 0), (7, "{{ contact.score }}", 14)],
 )
-def test_adding(before: float | None, added: str, after: float) -> None:
+def test_adding_to_a_field(before: float | None, added: str, after: float) -> None:
     values: dict[str, Any] = {} if before is None else {"score": before}
     story = run_story(UpdateField(field=POINTS, operation="add", value=added), **values)
     assert story.decisions[-1].fields == {POINTS: after}
@@ -78,7 +78,7 @@ def test_adding(before: float | None, added: str, after: float) -> None:
         (UpdateField(field=POINTS, operation="copy", source="state"), "Give a number"),
     ],
 )
-def test_what_cannot_be_added_or_copied_fails(step: StepConfig, error: str) -> None:
+def test_adding_or_copying_an_unfit_value_fails(step: StepConfig, error: str) -> None:
     decision = run_story(step, score=999_999_999_999_999, state="CA").decisions[-1]
     assert (decision.status, decision.fields) == ("failed", {})
     assert error in str(decision.error)
@@ -95,7 +95,7 @@ def test_what_cannot_be_added_or_copied_fails(step: StepConfig, error: str) -> N
         (UpdateField(field="last_name", value="x" * 201), "at most 200 characters"),
     ],
 )
-def test_what_is_none_of_the_values_of_a_field_fails(step: StepConfig, error: str) -> None:
+def test_a_value_outside_the_options_of_a_field_fails(step: StepConfig, error: str) -> None:
     story = run_story(step, around=StepContext(members=list(TEAM)), city=str(OTHER), state="Mars")
     assert (story.decisions[-1].status, story.decisions[-1].fields) == ("failed", {})
     assert error in str(story.decisions[-1].error)
@@ -104,7 +104,7 @@ def test_what_is_none_of_the_values_of_a_field_fails(step: StepConfig, error: st
     ).facts.values["owner"] == str(ADA)
 
 
-def test_a_step_keeps_what_a_form_would() -> None:
+def test_a_step_stores_values_as_a_form_does() -> None:
     def stored(field: str, value: str) -> object:
         return run_story(UpdateField(field=field, value=value)).facts.values[field]
 
@@ -130,7 +130,7 @@ def test_a_step_keeps_what_a_form_would() -> None:
         ("created_at", TEXT, NOW, "2026-11-24 10:30"),
     ],
 )
-def test_copying(source: str, target: str, value: object, copied: object) -> None:
+def test_copying_a_field(source: str, target: str, value: object, copied: object) -> None:
     story = Story(program(UpdateField(field=target, operation="copy", source=source)), someone())
     story.facts.values |= {source: value, target: "old"}
     assert story.go().fields == {target: copied}
@@ -148,7 +148,7 @@ def test_round_robin_takes_turns_across_people_and_versions_of_the_team() -> Non
     assert [run_story(step, around=around).facts.values["owner"] for _ in range(2)] == [str(EVE), str(ADA)]
 
 
-def test_least_busy_sees_those_before_in_the_batch() -> None:
+def test_least_busy_counts_earlier_assignments_of_the_batch() -> None:
     around = StepContext(members=list(TEAM), owned={ADA: 3, BOB: 1, EVE: 2})
     step = AssignOwner(mode="least_busy")
     owners = [run_story(step, around=around).facts.values["owner"] for _ in range(3)]
@@ -196,7 +196,7 @@ def test_notes_and_tasks() -> None:
     ]
 
 
-def test_tasks_of_nobody() -> None:
+def test_tasks_without_an_assignee() -> None:
     story = run_story(CreateTask(title="x", has_due=False), CreateTask(title="y", assignee="user", user=BOB))
     assert [(task.assignee, task.due_at is None) for task in story.decisions[0].tasks] == [
         (None, True),
@@ -206,20 +206,20 @@ def test_tasks_of_nobody() -> None:
     assert "empty" in why(run_story(AddNote(text="{{ contact.city }}")))
 
 
-def test_consent_is_a_change_only_where_it_changes() -> None:
+def test_unchanged_consent_writes_no_change() -> None:
     story = run_story(SetConsent(channel="sms", state="denied"), SetConsent(state="unknown"))
     assert story.decisions[0].fields == {"sms_consent": "denied"}
     change = story.decisions[0].changes[0]
     assert (change.name, change.old, change.new) == ("sms_consent", "unknown", "denied")
 
 
-def test_deleting_ends() -> None:
+def test_deleting_the_contact_ends_the_enrollment() -> None:
     decision = run_story(DeleteContact(), AddTag(tag=VIP)).decisions[0]
     assert (decision.status, decision.exit_reason, decision.delete) == ("exited", "subject_deleted", True)
     assert [row.step_key for row in decision.executions] == ["s1"]
 
 
-def test_other_workflows() -> None:
+def test_steps_that_add_to_or_remove_from_other_workflows() -> None:
     decision = run_story(
         AddToWorkflow(workflow=OTHER), RemoveFromWorkflow(workflow=OTHER), RemoveFromWorkflow()
     ).decisions[0]
@@ -229,7 +229,7 @@ def test_other_workflows() -> None:
 # A contact who was deleted
 
 
-def test_for_a_contact_who_is_gone_only_the_house_is_told() -> None:
+def test_for_a_deleted_contact_only_members_are_notified() -> None:
     steps: list[StepConfig] = [
         AddTag(tag=VIP),
         RemoveTag(tag=VIP),
@@ -277,7 +277,7 @@ BIG = "{{ event.big }}"
         (Approval(question=BIG), "question"),
     ],
 )
-def test_a_text_that_grows_too_long_fails_its_step_and_does_nothing(step: StepConfig, name: str) -> None:
+def test_a_text_over_the_limit_fails_its_step_without_changes(step: StepConfig, name: str) -> None:
     facts = someone(email="ann@x.example", phone="+12025550123")
     facts.data = {"event": {"big": "x" * (LONGEST_RENDERED + 1)}}
     story = Story(program(step, AddNote(text="on")), facts, StepContext(members=TEAM))

@@ -68,13 +68,13 @@ BOTH: dict[str, list[StepConfig]] = {MET: [AddTag(tag=COLD)], TIMEOUT: [AddTag(t
         ("2026-07-01", 365, "12:00", datetime(2027, 7, 1, 10, tzinfo=UTC)),
     ],
 )
-def test_a_date_of_the_contact(since: str, offset: int, clock: str, until: datetime) -> None:
+def test_wait_until_a_date_of_the_contact(since: str, offset: int, clock: str, until: datetime) -> None:
     story = Story(program(Wait(mode="date_field", field=DAY, offset=offset, at=clock)), someone(since=since))
     assert story.go().wait_until == until
 
 
 @pytest.mark.parametrize("since", ["2026-11-01", None])
-def test_a_date_that_is_over_or_not_there(since: str | None) -> None:
+def test_wait_until_a_past_or_missing_date(since: str | None) -> None:
     def after(wait: Wait) -> Story:
         story = Story(program(wait, AddTag(tag=COLD), AddTag(tag=VIP)), someone(since=since))
         story.go()
@@ -87,7 +87,7 @@ def test_a_date_that_is_over_or_not_there(since: str | None) -> None:
     assert (left.decisions[0].status, left.decisions[0].exit_reason) == ("exited", "past_window")
 
 
-def test_recurring_is_never_past() -> None:
+def test_recurring_wait_always_has_a_next_time() -> None:
     story = Story(program(Wait(mode="recurring", weekdays=[1], at="10:30"), AddTag(tag=VIP)), someone())
     assert story.go().due_at == NOW + timedelta(days=7)  # it is half past ten on a Tuesday in Paris
     assert story.go(days=7).status is Status.COMPLETED
@@ -96,7 +96,7 @@ def test_recurring_is_never_past() -> None:
 # Waits for something
 
 
-def test_an_event_or_none() -> None:
+def test_event_wait_by_event_or_timeout() -> None:
     compiled_program = program(
         (WaitFor(mode="event", event="tag.added", about=str(VIP), amount=2), BOTH), AddTag(tag=VIP)
     )
@@ -113,7 +113,7 @@ def test_an_event_or_none() -> None:
     assert late.facts.tags == {LATE, VIP}
 
 
-def test_a_condition_on_arrival_later_or_never() -> None:
+def test_condition_wait_met_on_arrival_later_or_never() -> None:
     compiled_program = program((WaitFor(filter=BOUGHT, amount=1), BOTH))
     assert compiled_program.watches
     at_once = Story(compiled_program, someone(tags={VIP}))
@@ -146,7 +146,7 @@ QUESTION = Approval(
 )
 
 
-def test_an_approval() -> None:
+def test_approval_by_answer_or_timeout() -> None:
     compiled_program = program(
         (QUESTION, {"b1": [AddTag(tag=VIP)], TIMEOUT: [AddTag(tag=LATE)]}), AddTag(tag=COLD)
     )
@@ -172,7 +172,7 @@ def test_an_approval() -> None:
     assert "none of the options" in (odd.go(answer="b9").error or "")
 
 
-def test_a_drip_lets_in_as_many_as_it_says() -> None:
+def test_drip_passes_as_many_as_configured() -> None:
     compiled_program, around = (
         program(Drip(count=2, amount=1, unit=Unit.HOURS), AddTag(tag=VIP)),
         StepContext(),
@@ -186,7 +186,7 @@ def test_a_drip_lets_in_as_many_as_it_says() -> None:
     assert people[2].path == [(1, "s1", "passed"), (2, "s2", "done")]
 
 
-def test_slots_that_a_downtime_swallowed_are_taken_anew() -> None:
+def test_drip_slots_missed_in_a_downtime_are_reassigned() -> None:
     compiled_program, around = (
         program(Drip(count=2, amount=1, unit=Unit.HOURS), AddTag(tag=VIP)),
         StepContext(),
@@ -212,7 +212,7 @@ def shares(*weights: int) -> Split:
     return Split(lanes=[SplitLane(f"b{number}", "", weight) for number, weight in enumerate(weights)])
 
 
-def test_a_split_is_fair_and_never_changes_its_mind() -> None:
+def test_a_split_is_fair_and_stable_per_contact() -> None:
     compiled_program = program((shares(1, 0, 3), {"b1": [Exit()]}))
     taken: Counter[str] = Counter()
     for number in range(4000):
@@ -260,7 +260,7 @@ def test_a_split_divides_people_alike_in_every_version() -> None:
 # Elsewhere
 
 
-def test_going_forwards_into_a_lane_and_out_of_it() -> None:
+def test_go_to_forward_into_a_lane_and_out_of_it() -> None:
     inside: list[StepConfig] = [AddTag(tag=COLD)]
     branch = Branch(branches=[lane("b1", BOUGHT)])
     story = Story(program(GoTo(step="s3"), (branch, {"b1": inside}), Exit()), someone())
@@ -268,7 +268,7 @@ def test_going_forwards_into_a_lane_and_out_of_it() -> None:
     assert [key for _, key, _ in story.path] == ["s1", "s3", "s4"]
 
 
-def test_going_back_with_a_wait_between() -> None:
+def test_go_to_backward_across_a_wait() -> None:
     compiled_program = program(
         Wait(amount=1, unit=Unit.HOURS), AddTag(tag=VIP), RemoveTag(tag=VIP), GoTo(step="s1")
     )
@@ -283,19 +283,19 @@ def test_going_back_with_a_wait_between() -> None:
     assert "circle" in (ended.error or "")
 
 
-def test_a_circle_without_a_wait_is_stopped() -> None:
+def test_a_loop_without_a_wait_is_stopped() -> None:
     decision = Story(program(GoTo(step="s1")), someone()).go()
     assert (decision.status, len(decision.executions)) == ("failed", interpreter.MOST_VISITS)
 
 
-def test_a_way_that_leads_nowhere_does_not_compile() -> None:
+def test_go_to_a_missing_step_does_not_compile() -> None:
     with pytest.raises(CompileError, match=r"Step s1: .*does not exist"):
         program(GoTo(step="s9"))
     with pytest.raises(CompileError, match="s1"):
         program(Wait(mode="until", past="skip_to"))
 
 
-def test_goals_seen_from_where_somebody_went() -> None:
+def test_goals_ahead_after_go_to() -> None:
     compiled_program = program(GoTo(step="s4"), Goal(filter=BOUGHT), Exit(), AddTag(tag=VIP), Wait())
     story = Story(compiled_program, someone())
     story.go()
@@ -307,7 +307,7 @@ def test_goals_seen_from_where_somebody_went() -> None:
 IN_ROME = ask("city", "is", "Rome")
 
 
-def test_who_settles_is_asked_again() -> None:
+def test_entry_condition_is_checked_again_after_the_settle_time() -> None:
     compiled_program = program(AddTag(tag=VIP), entry=IN_ROME, settings=Settings(settle_seconds=60))
     assert Story(compiled_program, someone(city="Rome")).go().status is Status.COMPLETED
     decision = Story(compiled_program, someone(city="Oslo")).go()
@@ -316,7 +316,7 @@ def test_who_settles_is_asked_again() -> None:
     assert Story(program(AddTag(tag=VIP), entry=IN_ROME), someone()).go().status is Status.COMPLETED
 
 
-def test_who_no_longer_matches_leaves() -> None:
+def test_a_contact_who_no_longer_matches_exits() -> None:
     settings = Settings(leave_when_unmatched=True)
     compiled_program = program(
         Wait(amount=1), AddTag(tag=COLD), Goal(filter=BOUGHT), entry=IN_ROME, settings=settings
@@ -339,7 +339,7 @@ def test_who_no_longer_matches_leaves() -> None:
     assert bought.go().exit_reason == "goal_met"
 
 
-def test_goals_are_asked_when_a_window_opens() -> None:
+def test_goals_are_checked_when_a_window_opens() -> None:
     window = Window(start="18:00", end="20:00")
     story = Story(program(SendSms(body="x", window=window), Goal(filter=BOUGHT)), someone(phone="1"))
     story.go()

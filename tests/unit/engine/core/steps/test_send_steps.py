@@ -68,7 +68,7 @@ def test_sms_goes_to_the_phone() -> None:
         (SendSms(body="x", transactional=True), {"sms_consent": "denied"}, True),
     ],
 )
-def test_consent(step: StepConfig, consent: dict[str, str], sent: bool) -> None:
+def test_sends_require_consent(step: StepConfig, consent: dict[str, str], sent: bool) -> None:
     story = Story(program(step), someone(email="a@x.test", phone="1"))
     story.facts.values |= consent
     assert bool(story.go().effects) is sent
@@ -104,7 +104,7 @@ def test_chat_and_what_a_webhook_keeps() -> None:
     ("city", "called"),
     [("..", False), (".", False), ("../admin", True), ("...", True), ("a.b", True), ("", True)],
 )
-def test_a_value_of_dots_does_not_climb_in_an_address(city: str, called: bool) -> None:
+def test_dots_in_a_value_cannot_climb_in_a_url_path(city: str, called: bool) -> None:
     at = "https://x.test/people/{{ contact.city }}/notes?of={{ contact.city }}/.."
     decision = run_story(Webhook(url=at), city=city).decisions[-1]
     assert (len(decision.effects), decision.status) == ((1, "active") if called else (0, "failed"))
@@ -138,7 +138,7 @@ def test_notifications_go_to_members_and_one_mail_to_all_of_them() -> None:
 EVENING = Window(start="18:00", end="20:00")
 
 
-def test_a_closed_window_parks_and_is_asked_again() -> None:
+def test_a_closed_window_parks_and_is_checked_again() -> None:
     story = Story(
         program(SendEmail(subject="{{ contact.city }}", body="x", window=EVENING)),
         someone(email="a@x.test", city="Rome"),
@@ -158,7 +158,7 @@ def test_a_closed_window_parks_and_is_asked_again() -> None:
     assert story.path == [(1, "s1", "passed"), (2, "s1", "sent")]
 
 
-def test_late_for_the_window_it_waits_for_the_next() -> None:
+def test_after_the_window_it_waits_for_the_next() -> None:
     story = Story(program(SendSms(body="x", window=EVENING)), someone(phone="1"))
     story.go()
     late = story.go(hours=11)
@@ -183,7 +183,7 @@ def test_a_window_in_the_zone_of_the_contact() -> None:
     assert run_story(fixed, phone="1").state.wait_reason is WaitReason.EFFECT
 
 
-def test_what_is_sent_carries_its_window_unless_a_person_opened_it() -> None:
+def test_effects_carry_their_window_unless_a_member_skipped_it() -> None:
     step = SendSms(body="x", window=Window(start="18:00", end="20:00", zone="contact"))
     sent = run_story(step, phone="1", time_zone="Asia/Tokyo").decisions[0].effects[0].payload
     assert sent["window"] == {"days": [], "start": "18:00", "end": "20:00", "zone": "Asia/Tokyo"}
@@ -193,5 +193,5 @@ def test_what_is_sent_carries_its_window_unless_a_person_opened_it() -> None:
     assert opened.go(heard=True).effects[0].payload == {"to": "1", "body": "x"}
 
 
-def test_nobody_waits_for_a_window_without_an_address() -> None:
+def test_no_window_wait_without_an_address() -> None:
     assert run_story(SendEmail(subject="x", body="x", window=EVENING)).decisions[0].status == "completed"

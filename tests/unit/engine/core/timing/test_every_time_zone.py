@@ -117,7 +117,7 @@ def windows(zone: ZoneInfo, at: datetime) -> int:
     return 21
 
 
-def test_every_change_of_every_clock() -> None:
+def test_every_clock_change_of_every_time_zone() -> None:
     cases = changes = 0
     compared: set[tuple[Piece, ...]] = set()
     quarter, weekly = cron("*/20 * * * *"), Weekly([0, 6], "02:30")

@@ -42,7 +42,7 @@ def test_missed_occurrences_follow_the_policy(
     assert due.last_at == max(last, MONDAY)
 
 
-def test_a_year_of_minutes_is_no_storm_and_costs_little() -> None:
+def test_a_year_of_missed_minutes_is_bounded_and_cheap() -> None:
     begun = time.perf_counter()
     due = due_occurrences(
         Schedule(cron="* * * * *", missed="all"), MONDAY - timedelta(days=365), MONDAY, PARIS
@@ -92,7 +92,7 @@ def test_every_missed_day_of_a_date_is_done_because_it_is_about_others(
     assert due_occurrences(trigger, at(3)[0], MONDAY + late, PARIS).run == run
 
 
-def test_a_clock_that_never_strikes_again() -> None:
+def test_a_schedule_without_further_occurrences() -> None:
     assert (
         due_occurrences(Schedule(cron="0 9 30 2 *"), MONDAY, MONDAY + timedelta(days=9), PARIS).next_at
         is None

@@ -78,12 +78,12 @@ def test_cron(cron: str, now: str, then: str) -> None:
         "@daily",
     ],
 )
-def test_what_is_no_cron(cron: str) -> None:
+def test_invalid_cron_is_refused(cron: str) -> None:
     with pytest.raises(ValueError, match=r"[.]$"):
         Cron(cron)
 
 
-def test_cron_where_the_clock_jumps() -> None:
+def test_cron_across_daylight_saving_changes() -> None:
     # New York, 2026-03-08: 02:00 becomes 03:00. 2026-11-01: 02:00 becomes 01:00.
     gap = at("2026-03-08 01:00", NEW_YORK)
     assert shown(next_after(Cron("30 2 * * *"), gap, NEW_YORK), NEW_YORK) == "Sun 2026-03-08 03:00"
@@ -131,7 +131,7 @@ def test_the_last_day_of_february() -> None:
     assert shown(next_after(rule, at("2028-01-31 00:00"), UTC_ZONE)) == "Tue 2028-02-29 06:00"
 
 
-def test_rules_that_name_nothing() -> None:
+def test_recurrence_without_days_is_refused_or_empty() -> None:
     assert next_after(Either(), at("2026-01-01 00:00"), UTC_ZONE) is None
     assert next_after(Weekly([], ""), at("2026-01-01 00:00"), UTC_ZONE) is None
 
@@ -176,7 +176,7 @@ def test_windows(window: Window, now: str, then: str) -> None:
     assert next_opening(window, opening, PARIS) == opening
 
 
-def test_windows_where_the_clock_jumps() -> None:
+def test_sending_windows_across_daylight_saving_changes() -> None:
     inside = Window(start="02:10", end="02:50")
     opens = next_opening(inside, at("2026-03-08 01:00", NEW_YORK), NEW_YORK)
     assert shown(opens, NEW_YORK) == "Mon 2026-03-09 02:10"  # there is no such time on the eighth
@@ -187,7 +187,7 @@ def test_windows_where_the_clock_jumps() -> None:
     assert next_opening(Window(start="01:30", end="05:00"), twice, NEW_YORK) == twice
 
 
-def test_slots_are_fair_and_never_too_many() -> None:
+def test_drip_slots_are_fair_and_never_exceed_the_limit() -> None:
     drip, state = Drip(count=2, amount=1, unit=Unit.HOURS), dict[str, Any]()
     now = at("2026-11-24 09:00")
     slots = [take_slot(drip, state, now, PARIS) for _ in range(5)]
@@ -203,6 +203,6 @@ def test_slots_are_fair_and_never_too_many() -> None:
     assert state == {"start": "2026-11-24T15:15:00+00:00", "taken": 1}
 
 
-def test_days_keep_the_clock_time() -> None:
+def test_waits_of_days_keep_the_local_time() -> None:
     before = at("2026-03-28 09:30", PARIS)
     assert shown(after(1, Unit.DAYS, before, PARIS), PARIS) == "Sun 2026-03-29 09:30"
