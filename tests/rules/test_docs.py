@@ -13,6 +13,7 @@ FOLDERS = r"(?:app|db|jobs|scripts|static|templates|tests|docs)/"
 # A path in backticks: `app/work.py`, `app/<feature>/schemas.py`. `…` and `*` end the part that is checked.
 PATH = re.compile(rf"`({FOLDERS}[\w./<>-]*)")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+BANNED = re.compile(r"\b(?:e-mails?|whoever|whomever|nobody|somebody)\b", re.IGNORECASE)
 FETCHED = {"static/vendor"}  # by scripts/setup
 
 
@@ -39,6 +40,11 @@ def test_files_that_docs_name_exist(page: Path) -> None:
 def test_links_between_docs_lead_somewhere(page: Path) -> None:
     targets = LINK.findall(page.read_text())
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=titled)
+def test_docs_use_plain_words(page: Path) -> None:
+    assert BANNED.findall(page.read_text()) == []
 
 
 def test_every_page_is_linked_from_the_index() -> None:
