@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from app.contacts.schemas import Chip, ListColumn, NewCondition, Option
+from app.contacts.schemas import Chip, ListColumn, NewCondition, SelectOption
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate
 from app.filters.event_kinds import EVENT_KINDS
@@ -194,13 +194,13 @@ def new_condition_form(field: str, fields: Fields, tags: Mapping[str, str]) -> N
     spec = fields.get(field)
     if spec is None:
         return None
-    values = [Option(option, EVENT_KINDS.get(option, option)) for option in spec.options]
+    values = [SelectOption(option, EVENT_KINDS.get(option, option)) for option in spec.options]
     if spec.type in REFERENCE_TYPES:
         names = tags if spec.type is FieldType.TAGS else spec.names or {}
-        values = [Option(thing, name) for thing, name in names.items()]
-    about: dict[bool, list[Option]] = {True: [], False: []}
+        values = [SelectOption(thing, name) for thing, name in names.items()]
+    about: dict[bool, list[SelectOption]] = {True: [], False: []}
     for operator in OPERATORS[spec.type]:
-        about[operator.arity is Arity.CHANGE].append(Option(operator.op.value, operator.label))
+        about[operator.arity is Arity.CHANGE].append(SelectOption(operator.op.value, operator.label))
     changing = recorded(fields) if about[True] else {}
     return NewCondition(
         field,
@@ -210,5 +210,5 @@ def new_condition_form(field: str, fields: Fields, tags: Mapping[str, str]) -> N
         values,
         list(UNITS.get(spec.type, ())),
         about[True],
-        [Option(key, label) for key, label in changing.items()],
+        [SelectOption(key, label) for key, label in changing.items()],
     )

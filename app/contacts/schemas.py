@@ -169,7 +169,7 @@ class Chip(msgspec.Struct):
     href: str
 
 
-class Option(msgspec.Struct):
+class SelectOption(msgspec.Struct):
     value: str
     label: str
 
@@ -182,11 +182,11 @@ class NewCondition(msgspec.Struct):
     key: str
     label: str
     type: str
-    operators: list[Option]
-    values: list[Option]
+    operators: list[SelectOption]
+    values: list[SelectOption]
     units: list[str]
-    change_operators: list[Option] = []
-    changing: list[Option] = []
+    change_operators: list[SelectOption] = []
+    changing: list[SelectOption] = []
 
 
 class SegmentRef(msgspec.Struct):
@@ -215,9 +215,9 @@ class ContactList(msgspec.Struct):
     described: str
     columns: list[ListColumn]
     shown: list[str]
-    choices: list[Option]
+    choices: list[SelectOption]
     chips: list[Chip]
-    add: list[Option]
+    add: list[SelectOption]
     adding: NewCondition | None
     tags: list[str]
     views: list[tuple[str, str, bool]]

@@ -9,13 +9,13 @@ from app.imports.domain.columns import IGNORE, choices
 from app.imports.domain.consents import CHANNELS, is_opt_out
 from app.imports.schemas import (
     ExternalIdMatches,
-    FieldChoice,
     FileColumn,
     ImportPage,
     MappingForm,
     MatchSample,
     RejectionReason,
     RowSample,
+    TargetField,
     VerdictRows,
 )
 from app.imports.use_cases import is_checked, may_cancel, may_map, may_run, state_of, summary_of
@@ -40,7 +40,7 @@ async def page_of(work: Work, import_: Any, *, columns: bool = False) -> ImportP
         encoding=import_.encoding,
         delimiter=import_.delimiter,
         columns=_columns(import_),
-        choices=[FieldChoice(key, label) for key, label in choices(fields)] if step == "columns" else [],
+        choices=[TargetField(key, label) for key, label in choices(fields)] if step == "columns" else [],
         tags=import_.options.get("tags", []),
         existing=import_.options.get("existing", "update"),
         first_line="names" if import_.options.get("has_header", True) else "person",

@@ -107,7 +107,7 @@ class ExternalIdMatches(msgspec.Struct):
     rows: list[MatchSample]
 
 
-class FieldChoice(msgspec.Struct):
+class TargetField(msgspec.Struct):
     """A field that a column may fill."""
 
     key: str
@@ -122,7 +122,7 @@ class ImportPage(msgspec.Struct, kw_only=True):
     encoding: str
     delimiter: str
     columns: list[FileColumn]
-    choices: list[FieldChoice]
+    choices: list[TargetField]
     tags: list[str]
     existing: str
     first_line: str
