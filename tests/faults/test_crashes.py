@@ -85,7 +85,7 @@ async def test_a_poison_step_is_parked_and_its_mates_are_not_charged(
     assert 2 <= len(crashes) <= 3, crashes
     parked = await stage.enrollment(bad)
     assert parked["status"] == "failed"
-    assert "“Update field: city” stopped the worker 3 times" in parked["error"]
+    assert "“Set City” stopped the worker 3 times" in parked["error"]
     done = await stage.sql(
         "select count(*) as n from enrollments where contact_id = any($1::uuid[]) and status = 'completed'",
         mates,

@@ -35,7 +35,7 @@ async def test_at_the_third_crash_it_is_parked_with_its_error(stage: Stage) -> N
     assert await states(stage) == {people[0]: "failed", people[1]: "completed", people[2]: "completed"}
     (row,) = await stage.sql("select error, exit_reason from enrollments where id = $1", people[0])
     assert row["exit_reason"] == "failed_permanent"
-    assert row["error"].startswith("The step “Update field: city” stopped the worker 3 times.")
+    assert row["error"].startswith("The step “Set City” stopped the worker 3 times.")
     assert await stage.sql("select from batches where account_id = $1", stage.account) == []
 
 

@@ -31,12 +31,6 @@ def step_title(step: Step, fields: Fields, names: Names) -> str:
     return _MERGE_TAG.sub(lambda tag: f"[{tag[1].replace('_', ' ')}]", title)
 
 
-def step_label(version: Version, key: str) -> str:
-    """The name of a step, else what its kind is called: for messages written without the account's names."""
-    step = next((step for _, _, step in walk(version.steps) if step.key == key), None)
-    return key if step is None else step.name or kind_of(step.config).label
-
-
 def step_titles(version: Version, fields: Fields, names: Names) -> dict[str, str]:
     """The title of each step of a version by its key, from top to bottom, and the name of each lane by
     "<step>.<lane>"."""
