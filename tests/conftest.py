@@ -127,4 +127,4 @@ async def running(app: Litestar) -> AsyncIterator[None]:
 
 
 def pytest_configure() -> None:
-    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".local" / "hypothesis"))
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".hypothesis"))
