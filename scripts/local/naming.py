@@ -24,15 +24,16 @@ WORDS_FILE = Path(__file__).with_name("module_words.txt")
 MOST_EXCEPTIONS = 20
 
 # Identifiers that stay, as (path, name): the reason.
-EXCEPTIONS: dict[tuple[str, str], str] = {}
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("app/enrollments/schemas.py", "seen"): "a JSON key of the page that scripts read",
+    ("app/enrollments/decision_log.py", "seen"): "the same JSON key, filled in",
+    ("app/filters/ast.py", "ONE"): "the number of values that an operator takes",
+    ("app/workflows/schemas/publication.py", "kept"): "a JSON key of the page that scripts read",
+    ("db/models/workers.py", "one"): "the column of a table with one row",
+}
 
 # How many banned identifiers a folder may still hold.
 ALLOWED: dict[str, int] = {
-    "app/engine": 11,
-    "app/enrollments": 2,
-    "app/filters": 1,
-    "app/workflows": 61,
-    "db/models": 1,
     "scripts": 165,
 }
 

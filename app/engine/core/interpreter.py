@@ -101,28 +101,28 @@ class Run:
     def resume_effect(self, node: Node) -> Decision:
         """Goals are not asked while the call is under way or in doubt; they are as soon as it is resolved.
         What has not begun yet is called off by them."""
-        found = self.enrollment.effect
-        if found is None or found.status == "claimed":
+        effect = self.enrollment.effect
+        if effect is None or effect.status == "claimed":
             return self.stay(node)
-        if found.status in ("sent", "skipped"):
-            sent = found.status == "sent"
+        if effect.status in ("sent", "skipped"):
+            sent = effect.status == "sent"
             self.delivered = sent and isinstance(node.config, SendEmail)
-            detail = self.kept(node, found.detail) if sent else {"reason": found.error}
+            detail = self.answer_detail(node, effect.detail) if sent else {"reason": effect.error}
             self.close(Outcome.SENT if sent else Outcome.SKIPPED, detail)
             return self.run(node.after)
-        if found.status == "failed_permanent":
-            self.close(Outcome.FAILED, found.detail, found.error)
-            return self.after_failure(node, found.error)
-        if found.status in ("pending", "retry"):
+        if effect.status == "failed_permanent":
+            self.close(Outcome.FAILED, effect.detail, effect.error)
+            return self.after_failure(node, effect.error)
+        if effect.status in ("pending", "retry"):
             taken = self.taken_from(node)
             if taken is not None:
                 return taken
             if self.enrollment.wait_reason is WaitReason.BREAKER_OPEN:
                 return self.stay(node)
-        reason = {"retry": WaitReason.RETRY, "unknown": WaitReason.HOLD}.get(found.status, WaitReason.EFFECT)
-        self.park(node, reason, found.next_at)
+        reason = {"retry": WaitReason.RETRY, "unknown": WaitReason.HOLD}.get(effect.status, WaitReason.EFFECT)
+        self.park(node, reason, effect.next_at)
         self.out.due_at = None
-        self.out.error = found.error
+        self.out.error = effect.error
         return self.out
 
     def after_failure(self, node: Node, error: str | None) -> Decision:
@@ -209,8 +209,8 @@ class Run:
             return MET
         return TIMEOUT if due else None
 
-    def kept(self, node: Node, detail: dict[str, Any]) -> dict[str, Any]:
-        """What the visit notes of an answer; the body of one that is to be kept goes to the enrollment."""
+    def answer_detail(self, node: Node, detail: dict[str, Any]) -> dict[str, Any]:
+        """What the visit records of an answer. A body that the step saves goes to the enrollment."""
         name = node.config.save_as if isinstance(node.config, Webhook) else ""
         if not name:
             return detail

@@ -13,11 +13,11 @@ from app.filters.fields import Fields
 FOR_TIME, FOR_ZONE = timedelta(minutes=15), timedelta(days=1)
 
 
-def look(config: StepConfig, asked: Iterable[Filter | None], fields: Fields) -> timedelta | None:
-    """How long somebody stands at this step at most without being looked at; `asked` are the other filters
-    that may take them from it."""
+def look(config: StepConfig, others: Iterable[Filter | None], fields: Fields) -> timedelta | None:
+    """The longest an enrollment waits at this step without being rechecked. `others` are the other filters
+    that may take it from the step."""
     own = config.filter if isinstance(config, WaitFor) and config.mode == "condition" else None
-    if any(asks_time(one, fields) for one in (own, *asked)):
+    if any(asks_time(expression, fields) for expression in (own, *others)):
         return FOR_TIME
     dated = isinstance(config, Wait) and config.mode in MAY_BE_OVER
     return FOR_ZONE if dated else None

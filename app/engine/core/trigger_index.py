@@ -58,17 +58,17 @@ class TriggerIndex:
         if event.kind == MANUAL and event.data.get("audience"):
             named = self._by_workflow.get(str(event.data.get("workflow_id")))
             return [] if named is None else [Candidate(named.program, [], True, named.required_consents)]
-        found: dict[UUID, Candidate] = {}
+        candidates: dict[UUID, Candidate] = {}
         for key in offered(event):
             for entrance, position in self._by_key.get(key, ()):
                 version = entrance.program.version
                 if not any_source and event.source not in version.triggers[position].sources:
                     continue
                 fresh = Candidate(entrance.program, [], required_consents=entrance.required_consents)
-                candidate = found.setdefault(version.workflow_id, fresh)
+                candidate = candidates.setdefault(version.workflow_id, fresh)
                 if position not in candidate.triggers:
                     candidate.triggers.append(position)
-        return list(found.values())
+        return list(candidates.values())
 
 
 def required_consents(version: Version) -> frozenset[Consent]:

@@ -155,10 +155,10 @@ def compile_version(version: Version, fields: Fields) -> Program:
     last = next((step for step in reversed(version.steps) if isinstance(step.config, Goal)), None)
     entry = _match(version.entry, fields, "The entry condition")
     triggers = [_match(trigger.filter, fields, f"Trigger {trigger.key}") for trigger in version.triggers]
-    asked = {key for found in filters_of(version) for key in used_fields(found, fields)}
-    history = [used_history(found, fields) for found in filters_of(version)]
+    asked_fields = {key for expression in filters_of(version) for key in used_fields(expression, fields)}
+    history = [used_history(expression, fields) for expression in filters_of(version)]
     stay = entry if stays is not None else None
-    awaited = any(awaits_change(one) for one in configs)
+    awaited = any(awaits_change(config) for config in configs)
     return Program(
         version=version,
         fields=fields,
@@ -171,7 +171,7 @@ def compile_version(version: Version, fields: Fields) -> Program:
         has_goals=bool(goals),
         goals=goals,
         stay_match=stay,
-        asks_workflows="workflows" in asked,
+        asks_workflows="workflows" in asked_fields,
         asks_history=reduce(or_, history, UsedHistory()),
         asks_members=any(kind.needs_members(config) for kind, config in kinds)
         or any("owner" in text.fields for node in nodes for text in node.templates.values()),

@@ -16,9 +16,9 @@ EFFECTS = ("effect", "retry", "hold", "breaker_open")
 
 
 class Stand(msgspec.Struct, frozen=True):
-    """`kept`: the visit goes on, until `until` (None: nobody knows when). Otherwise the step begins anew."""
+    """`goes_on`: the visit continues until `until` (None: no known end). Otherwise the step starts again."""
 
-    kept: bool
+    goes_on: bool
     until: datetime | None = None
 
 

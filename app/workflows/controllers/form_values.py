@@ -19,69 +19,69 @@ Values = dict[str, Any]
 BARE = {"type": "rows", "match": "all", "rows": []}
 
 
-def filter_values(expression: Filter | None, given: BuilderNames) -> Values:
+def filter_values(expression: Filter | None, lookup: BuilderNames) -> Values:
     """A filter as rows; groups inside it are kept as they are and shown as a sentence."""
     if expression is None:
         return dict(BARE, rows=[])
     group = expression if isinstance(expression, Group) else Group("all", [expression])
-    return {"type": "rows", "match": group.match, "rows": [_row(item, given) for item in group.items]}
+    return {"type": "rows", "match": group.match, "rows": [_row(item, lookup) for item in group.items]}
 
 
-def _row(item: Filter, given: BuilderNames) -> Values:
+def _row(item: Filter, lookup: BuilderNames) -> Values:
     if isinstance(item, Group):
         return {
             "nested": msgspec.json.encode(item).decode(),
-            "sentence": describe(item, given.fields, given.tags),
+            "sentence": describe(item, lookup.fields, lookup.tags),
         }
-    return {"field": item.field, "op": item.op.value, "value": _text(item, given)}
+    return {"field": item.field, "op": item.op.value, "value": _text(item, lookup)}
 
 
-def _text(item: Predicate, given: BuilderNames) -> str:
+def _text(item: Predicate, lookup: BuilderNames) -> str:
     values: list[Any] = list(item.value) if isinstance(item.value, list) else [item.value]
-    spec = given.fields.get(item.field)
+    spec = lookup.fields.get(item.field)
     if spec is not None and spec.type in REFERENCE_TYPES:
-        values = _names(values, things(spec, given.tags))
+        values = _names(values, things(spec, lookup.tags))
     if ARITY[item.op] is Arity.NONE:
         return ""
-    if ARITY[item.op] is Arity.CHANGE and values and (changing := given.fields.get(str(values[0]))):
+    if ARITY[item.op] is Arity.CHANGE and values and (changing := lookup.fields.get(str(values[0]))):
         # A name that says one field only; else its key, which always does.
-        key, *asked = values
-        shown = changing.slug if field_key(changing.slug, given.fields) == key else key
-        values = [shown, *_names(asked, changing.names or {})]
-    told = ["" if value is None else str(value) for value in values]
-    return ", ".join(escaped(one) for one in told) if ARITY[item.op] in LISTS else ", ".join(told)
+        key, *operands = values
+        shown = changing.slug if field_key(changing.slug, lookup.fields) == key else key
+        values = [shown, *_names(operands, changing.names or {})]
+    texts = ["" if value is None else str(value) for value in values]
+    return ", ".join(escaped(text) for text in texts) if ARITY[item.op] in LISTS else ", ".join(texts)
 
 
 def _names(ids: list[Any], names: Mapping[str, str]) -> list[Any]:
     """By name where that is read back as the same one; else by id."""
-    told = [_name(one, names) for one in ids]
+    texts = [_name(value, names) for value in ids]
     # A name may look like several others in a list.
-    return ids if len(ids) > 1 and ids_by_name(", ".join(map(str, told)), names) else told
+    return ids if len(ids) > 1 and ids_by_name(", ".join(map(str, texts)), names) else texts
 
 
-def _name(one: Any, names: Mapping[str, str]) -> Any:
-    key = str(one).lower()
+def _name(item_id: Any, names: Mapping[str, str]) -> Any:
+    key = str(item_id).lower()
     name = names.get(key, "").strip()
     plain = name and "," not in name and not is_id(name)
-    return name if plain and ids_by_name(name, names) == [key] else one
+    return name if plain and ids_by_name(name, names) == [key] else item_id
 
 
-def config_values(config: StepConfig | Trigger, given: BuilderNames) -> Values:
+def config_values(config: StepConfig | Trigger, lookup: BuilderNames) -> Values:
     """A config as its form holds it: tags by name, filters as rows."""
     values: Values = msgspec.to_builtins(config)
     if "tag" in values:
-        values["tag"] = given.tags.get(str(values["tag"]), "")
-    if isinstance(config, WaitFor) and config.about in given.tags:
-        values["about"] = given.tags[config.about]
+        values["tag"] = lookup.tags.get(str(values["tag"]), "")
+    if isinstance(config, WaitFor) and config.about in lookup.tags:
+        values["about"] = lookup.tags[config.about]
     if isinstance(config, Branch):
         values["branches"] = [
-            {"key": lane.key, "name": lane.name, "filter": filter_values(lane.filter, given)}
+            {"key": lane.key, "name": lane.name, "filter": filter_values(lane.filter, lookup)}
             for lane in config.branches
         ]
     if isinstance(config, Webhook):
         values["more_headers"] = [{"name": name, "value": text} for name, text in config.headers.items()]
     if "filter" in values:
-        values["filter"] = filter_values(getattr(config, "filter", None), given)
+        values["filter"] = filter_values(getattr(config, "filter", None), lookup)
     return values
 
 
@@ -149,7 +149,7 @@ def field_choices(fields: Fields) -> list[FieldChoice]:
             spec.key,
             spec.label,
             spec.type.value,
-            [(known.op.value, known.label) for known in OPERATORS[spec.type]],
+            [(operator.op.value, operator.label) for operator in OPERATORS[spec.type]],
             _suggested(spec, fields),
             spec.writable,
         )
@@ -170,7 +170,9 @@ def all_operators() -> list[tuple[str, list[tuple[str, str]]]]:
     groups: list[tuple[str, list[tuple[str, str]]]] = []
     used: set[str] = set()
     for kind, known_ones in OPERATORS.items():
-        fresh = [(known.op.value, known.label) for known in known_ones if known.op.value not in used]
+        fresh = [
+            (operator.op.value, operator.label) for operator in known_ones if operator.op.value not in used
+        ]
         used |= {value for value, _ in fresh}
         if fresh:
             groups.append((kind.value.capitalize(), fresh))

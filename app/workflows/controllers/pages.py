@@ -38,7 +38,7 @@ def builder(work: Work, opened: Opened, sheet: Sheet | None, own: SHEET_ACTIONS 
     return Builder(
         workflow=opened.view,
         triggers=trigger_cards(opened.draft.triggers, opened),
-        entry=entry_words(opened.draft.entry, opened.known),
+        entry=entry_words(opened.draft.entry, opened.lookup),
         steps=canvas(opened.draft.steps, opened, live_steps(opened)),
         totals=opened.totals,
         undo=opened.undo,

@@ -48,7 +48,7 @@ class PublicationController(Controller):
         )  # fmt: skip
         return PublicationPage(
             view, problems, warnings_of(work, opened), await audience_of(work, opened.draft),
-            trigger_views(opened.draft, opened.known), plan_of(opened), people, opened.totals,
+            trigger_views(opened.draft, opened.lookup), plan_of(opened), people, opened.totals,
             actions(publish_it),
         )  # fmt: skip
 
@@ -87,7 +87,7 @@ class PublicationController(Controller):
         copy = action(work, "restore", "Copy into the draft", href, permission=EDIT, form=RevForm)
         return VersionPage(
             opened.view, number, row.published_by, row.published_at, row.content_hash,
-            trigger_cards(version.triggers, opened), entry_words(version.entry, opened.known),
+            trigger_cards(version.triggers, opened), entry_words(version.entry, opened.lookup),
             canvas(version.steps, opened), opened.shown_document(row.document), opened.totals,
             actions(copy),
         )  # fmt: skip

@@ -51,32 +51,32 @@ def trigger_picker() -> Sheet:
     return Sheet("triggers", "Add a trigger", icon="bolt", tone="t", groups=groups)
 
 
-def merge_tags(given: BuilderNames, kind: str) -> list[str]:
+def merge_tags(lookup: BuilderNames, kind: str) -> list[str]:
     """The merge tags that the templates of a step kind may use."""
     templates = KINDS[kind].templates(KINDS[kind].config()) if kind in KINDS else {}
     is_email = any(output is Output.EMAIL for _, output in templates.values())
     output = Output.EMAIL if is_email else Output.TEXT
-    return [f"{{{{ {name} }}}}" for name, _ in tag_names(given.fields, output)]
+    return [f"{{{{ {name} }}}}" for name, _ in tag_names(lookup.fields, output)]
 
 
 def _filled(sheet: Sheet, opened: Opened, values: Values) -> Sheet:
-    given = opened.known
+    lookup = opened.lookup
     sheet.values = values
-    sheet.fields = field_choices(given.fields)
-    sheet.plain_fields = [(one.key, one.label) for one in sheet.fields if one.type not in RELATIONS]
+    sheet.fields = field_choices(lookup.fields)
+    sheet.plain_fields = [(field.key, field.label) for field in sheet.fields if field.type not in RELATIONS]
     sheet.operators = all_operators()
-    sheet.tags = list(given.tags.values())
-    sheet.segments = list(given.names.segments.items())
+    sheet.tags = list(lookup.tags.values())
+    sheet.segments = list(lookup.names.segments.items())
     own = str(opened.view.id)
-    sheet.workflows = [one for one in given.names.workflows.items() if one[0] != own]
-    sheet.members = list(given.names.users.items())
+    sheet.workflows = [workflow for workflow in lookup.names.workflows.items() if workflow[0] != own]
+    sheet.members = list(lookup.names.users.items())
     sheet.events = list(EVENT_KINDS.items())
     sheet.steps = [
-        (step.key, f"{step.key} · {step_sentence(step, given).title}")
+        (step.key, f"{step.key} · {step_sentence(step, lookup).title}")
         for _, _, step in walk(opened.draft.steps)
         if step.key != sheet.key
     ]
-    sheet.merge_tags = merge_tags(given, sheet.kind)
+    sheet.merge_tags = merge_tags(lookup, sheet.kind)
     return sheet
 
 
@@ -87,11 +87,11 @@ def step_sheet(opened: Opened, key: str, values: Values | None = None) -> Sheet:
     sheet = Sheet(
         "step", step.name or kind.label, key, kind.key, kind.icon, kind.tone, list_id, position,
         count=opened.counts.get(key, Count()), places=places(opened, step),
-        problems=[one.message for one in opened.problems if one.step_key == key],
+        problems=[problem.message for problem in opened.problems if problem.step_key == key],
     )  # fmt: skip
     if values is not None:
-        sheet.stored = " · ".join(step_sentence(step, opened.known))
-    config = config_values(opened.shown(step.config), opened.known)
+        sheet.stored = " · ".join(step_sentence(step, opened.lookup))
+    config = config_values(opened.shown(step.config), opened.lookup)
     stored = {"name": step.name, "note": step.note, "config": config}
     return _filled(sheet, opened, stored if values is None else values)
 
@@ -100,7 +100,7 @@ def places(opened: Opened, moving: Step) -> list[tuple[str, str]]:
     """Where a step can go: "list:position" and what to call it."""
     inside = {step.key for _, _, step in walk([moving])}
     owners = {step.key: step for _, _, step in walk(opened.draft.steps)}
-    found = []
+    choices = []
     for list_id, steps in lists(opened.draft).items():
         owner, _, lane = list_id.partition(".")
         if owner in inside:
@@ -108,37 +108,37 @@ def places(opened: Opened, moving: Step) -> list[tuple[str, str]]:
         where = "" if list_id == MAIN else f"{lane_label(owners[owner], lane)}: "
         for position, step in enumerate(steps):
             if step.key != moving.key:
-                found.append(
-                    (f"{list_id}:{position}", f"{where}before {step_sentence(step, opened.known).title}")
+                choices.append(
+                    (f"{list_id}:{position}", f"{where}before {step_sentence(step, opened.lookup).title}")
                 )
-        found.append((f"{list_id}:{len(steps)}", f"{where}at the end"))
-    return found
+        choices.append((f"{list_id}:{len(steps)}", f"{where}at the end"))
+    return choices
 
 
 def trigger_sheet(opened: Opened, trigger: Trigger, values: Values | None = None) -> Sheet:
     """The settings of a trigger."""
-    found = lint(opened.draft, opened.known.fields, opened.known.names)
+    problems = lint(opened.draft, opened.lookup.fields, opened.lookup.names)
     sheet = Sheet(
         "trigger", trigger.label, trigger.key, trigger.kind, trigger.icon, "t",
-        problems=[one.message for one in found if one.step_key == trigger.key],
+        problems=[problem.message for problem in problems if problem.step_key == trigger.key],
     )  # fmt: skip
     if values:
         card = trigger_cards([trigger], opened)[0]
         sheet.stored = f"{card.title} · {card.summary}"
-    return _filled(sheet, opened, values or {"config": config_values(trigger, opened.known)})
+    return _filled(sheet, opened, values or {"config": config_values(trigger, opened.lookup)})
 
 
 def entry_sheet(opened: Opened, values: Values | None = None) -> Sheet:
     """The entry condition."""
     sheet = Sheet("entry", "Entry condition", icon="filter", tone="t")
     if values:
-        sheet.stored = entry_words(opened.draft.entry, opened.known) or "Everybody enters"
-    return _filled(sheet, opened, values or {"filter": filter_values(opened.draft.entry, opened.known)})
+        sheet.stored = entry_words(opened.draft.entry, opened.lookup) or "Everybody enters"
+    return _filled(sheet, opened, values or {"filter": filter_values(opened.draft.entry, opened.lookup)})
 
 
 def settings_sheet(opened: Opened, values: Values | None = None) -> Sheet:
     """Name, entering again, pausing."""
     settings = opened.draft.settings
     stored: Values = msgspec.to_builtins(settings)
-    fields = field_choices(opened.known.fields)
+    fields = field_choices(opened.lookup.fields)
     return Sheet("settings", "Settings", values=stored | (values or {}), fields=fields)

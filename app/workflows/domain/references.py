@@ -45,7 +45,7 @@ Used = Iterator[tuple[str, object]]
 def references(source: Version | Draft, fields: Fields) -> References:
     """Everything named in filters, templates, triggers, settings and steps, as far as it is in force: not
     what a setting keeps for another choice."""
-    found: dict[str, set[str]] = {
+    targets: dict[str, set[str]] = {
         "tag": set(),
         "field": set(),
         "segment": set(),
@@ -54,9 +54,9 @@ def references(source: Version | Draft, fields: Fields) -> References:
     }
     for kind, target in _used(source, fields):
         if target and (kind == "field" or _is_id(target)):
-            found[kind].add(str(target))
-    ids = {kind: frozenset(UUID(one) for one in found[kind]) for kind in found if kind != "field"}
-    return References(ids["tag"], frozenset(found["field"]), ids["segment"], ids["workflow"], ids["user"])
+            targets[kind].add(str(target))
+    ids = {kind: frozenset(UUID(target) for target in targets[kind]) for kind in targets if kind != "field"}
+    return References(ids["tag"], frozenset(targets["field"]), ids["segment"], ids["workflow"], ids["user"])
 
 
 def _used(source: Version | Draft, fields: Fields) -> Used:
@@ -95,9 +95,9 @@ def _is_id(value: object) -> bool:
 def names_option(source: Version | Draft, key: str, options: Collection[str]) -> bool:
     """Whether a filter, a trigger or a step names one of these options of the field."""
     folded = {fold(option) for option in options}
-    asked = (one for expression in filters_of(source) for one in predicates(expression))
+    conditions = (predicate for expression in filters_of(source) for predicate in predicates(expression))
     return (
-        any(_asks_option(one, key, options, folded) for one in asked)
+        any(_asks_option(condition, key, options, folded) for condition in conditions)
         or any(trigger.names_option(key, folded) for trigger in source.triggers)
         or any(_writes_option(step.config, key, options) for _, _, step in walk(source.steps))
     )

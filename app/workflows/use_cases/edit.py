@@ -20,7 +20,7 @@ from app.workflows.domain import draft_edits
 from app.workflows.domain.lint import lint, step_problems, with_draft
 from app.workflows.schemas import inputs
 from app.workflows.use_cases.config_builder import config_of, trigger_of, window
-from app.workflows.use_cases.input_reader import BuilderNames, Reader, known
+from app.workflows.use_cases.input_reader import BuilderNames, Reader, read_builder_names
 from app.workflows.use_cases.step_labels import step_sentence
 from db.queries.references import ReferenceQueries
 
@@ -138,12 +138,12 @@ async def insert_step(work: Work, workflow_id: UUID, form: inputs.InsertForm) ->
     header, draft = await opened(work, workflow_id, form.rev)
     config = blank(form.kind)
     if form.config is not None:
-        reader = Reader(work, await known(work))
+        reader = Reader(work, await read_builder_names(work))
         config = await config_of(reader, form.config, None)
         if config.__struct_config__.tag != form.kind:
             raise Invalid({"config.kind": f"The config is of another kind than {form.kind}."})
         reader.refuse(
-            step_problems(Step("new", config), reader.known.fields, with_draft(reader.known.names, draft)),
+            step_problems(Step("new", config), reader.lookup.fields, with_draft(reader.lookup.names, draft)),
             "config",
         )
     key = f"s{draft.next_key}"
@@ -153,24 +153,25 @@ async def insert_step(work: Work, workflow_id: UUID, form: inputs.InsertForm) ->
 
 
 def _refuse(reader: Reader, step: Step, draft: Draft) -> None:
-    names = with_draft(reader.known.names, draft)
-    reader.refuse(step_problems(step, reader.known.fields, names), "config")
+    names = with_draft(reader.lookup.names, draft)
+    reader.refuse(step_problems(step, reader.lookup.fields, names), "config")
 
 
 async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.StepForm) -> None:
     """Another config, name or note for a step. Raises `Invalid` by input name."""
     header, draft = await opened(work, workflow_id, form.rev)
     step = _step(draft, key)
-    reader = Reader(work, await known(work))
+    reader = Reader(work, await read_builder_names(work))
     config = step.config if form.config is UNSET else await config_of(reader, form.config, step.config)
     if config.__struct_config__.tag != step.kind:
         raise Invalid({"config.kind": f"This step is “{KINDS[step.kind].label}” and stays it."})
     reader.refuse(
-        step_problems(Step(key, config), reader.known.fields, with_draft(reader.known.names, draft)), "config"
+        step_problems(Step(key, config), reader.lookup.fields, with_draft(reader.lookup.names, draft)),
+        "config",
     )
     name, note = resolve(form.name, step.name) or "", resolve(form.note, step.note) or ""
     after = edited(lambda: draft_edits.update(draft, key, config, name=name.strip(), note=note.strip()))
-    operation = f"Edited {_title(find(after, key), reader.known)}"
+    operation = f"Edited {_title(find(after, key), reader.lookup)}"
     await keep(work, header, after, operation, changes=_difference(step.config, config))
 
 
@@ -213,7 +214,7 @@ async def move_step(work: Work, workflow_id: UUID, key: str, form: inputs.Positi
         after = edited(lambda: draft_edits.move(draft, key, where, position))
     else:
         raise Invalid({"to": "Choose where the step goes: dir, or list and position."})
-    await keep(work, header, after, f"Moved {_title(step, await known(work))}")
+    await keep(work, header, after, f"Moved {_title(step, await read_builder_names(work))}")
 
 
 async def delete_step(work: Work, workflow_id: UUID, key: str, rev: int) -> None:
@@ -221,7 +222,7 @@ async def delete_step(work: Work, workflow_id: UUID, key: str, rev: int) -> None
     header, draft = await opened(work, workflow_id, rev)
     step = _step(draft, key)
     after = edited(lambda: draft_edits.delete(draft, key))
-    operation = f"Deleted {_title(step, await known(work))}"
+    operation = f"Deleted {_title(step, await read_builder_names(work))}"
     await keep(work, header, after, operation, changes={"step": (key, None)})
 
 
@@ -252,12 +253,12 @@ async def update_trigger(work: Work, workflow_id: UUID, key: str, form: inputs.T
 async def _trigger(
     work: Work, config: inputs.TriggerInput, kind: str = "", old: Trigger | None = None
 ) -> Trigger:
-    reader = Reader(work, await known(work))
+    reader = Reader(work, await read_builder_names(work))
     trigger = await trigger_of(reader, config, old)
     if kind and trigger.kind != kind:
         raise Invalid({"config.kind": f"The config is of another kind than {kind}."})
     named = msgspec.structs.replace(trigger, key="new")
-    problems = lint(Draft(triggers=[named]), reader.known.fields, reader.known.names)
+    problems = lint(Draft(triggers=[named]), reader.lookup.fields, reader.lookup.names)
     reader.refuse(
         [(problem.field, problem.message) for problem in problems if problem.step_key == "new"], "config"
     )
@@ -275,9 +276,9 @@ async def delete_trigger(work: Work, workflow_id: UUID, key: str, rev: int) -> N
 async def set_entry(work: Work, workflow_id: UUID, form: inputs.EntryForm) -> None:
     """Another entry condition, or none; one that was not sent stays."""
     header, draft = await opened(work, workflow_id, form.rev)
-    reader = Reader(work, await known(work))
+    reader = Reader(work, await read_builder_names(work))
     entry = draft.entry if form.filter is UNSET else reader.filter(form.filter, "filter")
-    problems = lint(Draft(entry=entry), reader.known.fields, reader.known.names)
+    problems = lint(Draft(entry=entry), reader.lookup.fields, reader.lookup.names)
     wrong = [
         (problem.field.replace("entry", "filter", 1), problem.message)
         for problem in problems

@@ -38,7 +38,7 @@ def things(spec: FieldSpec, tags: Tags) -> Mapping[str, str]:
     return tags if spec.type is FieldType.TAGS else spec.names or {}
 
 
-async def known(work: Work) -> BuilderNames:
+async def read_builder_names(work: Work) -> BuilderNames:
     """What filters and steps may name today."""
     named = await work.naming.all()
     names = Names(named["tags"], named["segments"], named["workflows"], named["users"])
@@ -50,7 +50,7 @@ class Reader:
     row ("filter.items.0") to the input that holds it ("filter.rows.2")."""
 
     def __init__(self, work: Work, names: BuilderNames) -> None:
-        self.work, self.known = work, names
+        self.work, self.lookup = work, names
         self.problems: dict[str, str] = {}
         self.renamed: dict[str, str] = {}
 
@@ -59,14 +59,14 @@ class Reader:
         text = " ".join(text.split())
         if not text:
             return None
-        if text in self.known.tags or is_id(text):
+        if text in self.lookup.tags or is_id(text):
             return UUID(text)
         try:
             tag_id, name = await ensured_tag(self.work, text)
         except Invalid as error:
             self.problems["tag"] = error.message
             return None
-        cast("dict[str, str]", self.known.names.tags).setdefault(str(tag_id), name)
+        cast("dict[str, str]", self.lookup.names.tags).setdefault(str(tag_id), name)
         return tag_id
 
     def filter(self, expression: inputs.FilterInput | None, path: str) -> Filter | None:
@@ -107,17 +107,17 @@ class Reader:
         if op is None:
             self.problems[f"{path}.op"] = "Choose an operator."
             return Predicate(row.field, Op.NOT_EMPTY)
-        spec, value = self.known.fields.get(row.field), _value(op, row.value)
+        spec, value = self.lookup.fields.get(row.field), _value(op, row.value)
         if spec is not None and spec.type in REFERENCE_TYPES and ARITY[op] is Arity.MANY:
             # A name may hold a comma itself.
             whole = row.value.strip()
-            value = [whole] if "," in whole and ids_by_name(whole, things(spec, self.known.tags)) else value
+            value = [whole] if "," in whole and ids_by_name(whole, things(spec, self.lookup.tags)) else value
         return self._named(Predicate(row.field, op, value), path)
 
     def _named(self, expression: Filter, path: str) -> Filter:
         """The filter with the names of tags, people, segments and workflows replaced by their ids, as it is
         stored."""
-        return normal(self._by_id(expression, path), self.known.fields)
+        return normal(self._by_id(expression, path), self.lookup.fields)
 
     def _by_id(self, expression: Filter, path: str) -> Filter:
         if isinstance(expression, Group):
@@ -125,7 +125,7 @@ class Reader:
                 expression.match,
                 [self._by_id(item, f"{path}.items.{index}") for index, item in enumerate(expression.items)],
             )
-        spec = self.known.fields.get(expression.field)
+        spec = self.lookup.fields.get(expression.field)
         if ARITY[expression.op] is Arity.CHANGE and isinstance(expression.value, list) and expression.value:
             return Predicate(expression.field, expression.op, self._change(expression.value, path))
         if spec is None or spec.type not in REFERENCE_TYPES or expression.value in (None, ""):
@@ -139,8 +139,8 @@ class Reader:
 
     def _change(self, value: Values, path: str) -> Values:
         """The field by its key, however people call it, and the names of people by their ids."""
-        key = field_key(str(value[0]), self.known.fields)
-        spec = self.known.fields.get(key)
+        key = field_key(str(value[0]), self.lookup.fields)
+        spec = self.lookup.fields.get(key)
         operands: Values = value[1:-1]
         if spec is not None and spec.type is FieldType.USER:
             operands = [
@@ -149,7 +149,7 @@ class Reader:
         return [key, *operands, *value[1:][-1:]]
 
     def _thing_id(self, spec: FieldSpec, text: str, path: str) -> str:
-        names = things(spec, self.known.tags)
+        names = things(spec, self.lookup.tags)
         if is_id(text):
             return text
         ids, what = ids_by_name(text, names), REFERENCE_TYPES[spec.type].removeprefix("A ")

@@ -75,7 +75,7 @@ def plan_of(opened: Opened) -> list[PlanLine]:
     places = _places(opened.draft.steps)
     lines = []
     for key, step in new.items():
-        title, after = step_sentence(step, opened.known)
+        title, after = step_sentence(step, opened.lookup)
         if key not in old:
             lines.append(PlanLine("added", key, title, "", after))
         elif (old[key].config, old[key].name) != (step.config, step.name):
@@ -84,14 +84,14 @@ def plan_of(opened: Opened) -> list[PlanLine]:
             lines.append(PlanLine("moved", key, title))
     for key, step in old.items():
         if key not in new:
-            title, before = step_sentence(step, opened.known)
+            title, before = step_sentence(step, opened.lookup)
             lines.append(PlanLine("removed", key, title, before))
     return lines + (_around(opened) if opened.live is not None else [])
 
 
 def _differ(old: Step, new: Step, opened: Opened) -> tuple[str, str]:
     """What the step says before and after: its title where that changed, else the settings that did."""
-    before, after = step_sentence(old, opened.known), step_sentence(new, opened.known)
+    before, after = step_sentence(old, opened.lookup), step_sentence(new, opened.lookup)
     if before != after:
         parts = zip(before, after, strict=True)
         first, second = next(pair for pair in parts if pair[0] != pair[1])
@@ -102,8 +102,8 @@ def _differ(old: Step, new: Step, opened: Opened) -> tuple[str, str]:
 
 
 def _listed(config: StepConfig, names: Iterable[str]) -> str:
-    said = msgspec.to_builtins(config)
-    return ", ".join(f"{name.replace('_', ' ')}: {_short(said.get(name))}" for name in names)
+    values = msgspec.to_builtins(config)
+    return ", ".join(f"{name.replace('_', ' ')}: {_short(values.get(name))}" for name in names)
 
 
 def _short(value: object) -> str:
@@ -115,20 +115,20 @@ def _around(opened: Opened) -> list[PlanLine]:
     """Triggers, the entry condition and the settings."""
     live, draft = opened.live, opened.draft
     assert live is not None  # noqa: S101 -- the caller looked
-    lines = _triggers(live.triggers, draft.triggers, opened.known)
+    lines = _triggers(live.triggers, draft.triggers, opened.lookup)
     if live.entry != draft.entry:
         lines.append(
             PlanLine(
-                "changed", "", "Entry condition", entry_words(live.entry, opened.known) or "everybody",
-                entry_words(draft.entry, opened.known) or "everybody",
+                "changed", "", "Entry condition", entry_words(live.entry, opened.lookup) or "everybody",
+                entry_words(draft.entry, opened.lookup) or "everybody",
             )
         )  # fmt: skip
     return lines + _settings(live.settings, draft.settings)
 
 
-def _triggers(old: Iterable[Trigger], new: Iterable[Trigger], given: BuilderNames) -> list[PlanLine]:
+def _triggers(old: Iterable[Trigger], new: Iterable[Trigger], lookup: BuilderNames) -> list[PlanLine]:
     before, after = {trigger.key: trigger for trigger in old}, {trigger.key: trigger for trigger in new}
-    fields, names = given.fields, given.names
+    fields, names = lookup.fields, lookup.names
     lines = []
     for key, trigger in after.items():
         title, summary = trigger.title(fields, names), trigger.summary(fields, names)
@@ -144,20 +144,20 @@ def _triggers(old: Iterable[Trigger], new: Iterable[Trigger], given: BuilderName
     return lines
 
 
-def trigger_views(draft: Draft, given: BuilderNames) -> list[TriggerView]:
+def trigger_views(draft: Draft, lookup: BuilderNames) -> list[TriggerView]:
     """Every trigger with what starts it."""
     closed = draft.settings.audience is Audience.CURRENT_ONLY
-    return [_trigger_view(trigger, given, closed) for trigger in draft.triggers]
+    return [_trigger_view(trigger, lookup, closed) for trigger in draft.triggers]
 
 
-def _trigger_view(trigger: Trigger, given: BuilderNames, closed: bool) -> TriggerView:
+def _trigger_view(trigger: Trigger, lookup: BuilderNames, closed: bool) -> TriggerView:
     started_by = trigger.started_by()
     if closed and not isinstance(trigger, Manual):
         labels = [SOURCE_LABELS[source] for source in trigger.sources]
         started_by = StartedBy(labels, False, False, CLOSED)
     return TriggerView(
-        trigger.key, trigger.title(given.fields, given.names),
-        trigger.filter_sentence(given.fields, given.names),
+        trigger.key, trigger.title(lookup.fields, lookup.names),
+        trigger.filter_sentence(lookup.fields, lookup.names),
         started_by.sources, started_by.imports, started_by.bulk_edits, started_by.sentence,
     )  # fmt: skip
 
@@ -178,23 +178,23 @@ def _setting(value: object) -> str:
 
 def _places(steps: list[Step]) -> dict[str, tuple[str, str]]:
     """Each step's list and the step before it: what makes a move, and not an insert further up, visible."""
-    found: dict[str, tuple[str, str]] = {}
+    places: dict[str, tuple[str, str]] = {}
     last: dict[str, str] = {}
     for list_id, _, step in walk(steps):
-        found[step.key] = (list_id, last.get(list_id, ""))
+        places[step.key] = (list_id, last.get(list_id, ""))
         last[list_id] = step.key
-    return found
+    return places
 
 
 async def groups_of(work: Work, opened: Opened) -> list[StandGroup]:
     """Who stands where, in every version in use, and what may be done with them."""
     rows = await BatchSession(work.session).all(COUNT_ENROLLMENTS_BY_STEP, workflow=opened.view.id)
     new = {step.key: step for _, _, step in walk(opened.draft.steps)}
-    titles = {key: step_sentence(step, opened.known).title for key, step in new.items()}
+    titles = {key: step_sentence(step, opened.lookup).title for key, step in new.items()}
     zone = ZoneInfo((await work.accounts.own()).time_zone)
     number = target_number(opened)
     versions: dict[int, Version | None] = {}
-    found = []
+    places = []
     for row in rows:
         if row.version == number:
             continue  # they are on it
@@ -203,12 +203,12 @@ async def groups_of(work: Work, opened: Opened) -> list[StandGroup]:
         old = versions[row.version]
         steps = {step.key: step for _, _, step in walk(old.steps)} if old else {}
         step = steps.get(row.step_key or "")
-        title = step_sentence(step, opened.known).title if step else "Before the first step"
+        title = step_sentence(step, opened.lookup).title if step else "Before the first step"
         group = _group(row, title, step, new.get(row.step_key or ""), titles, zone)
         if sends_anew(old, opened.draft, group.step):
             group.renewed, group.unchanged = row.untried, row.tried
-        found.append(group)
-    return found
+        places.append(group)
+    return places
 
 
 def target_number(opened: Opened) -> int:
@@ -230,7 +230,7 @@ def _group(
     if row.reasons == 1:
         first = stand(*configs, row.reason, row.due_first, row.began_first, zone)
         last = stand(*configs, row.reason, row.due_last, row.began_last, zone)
-    moved = first.kept and last.kept
+    moved = first.goes_on and last.goes_on
     return StandGroup(
         version=row.version,
         step=row.step_key or "",
@@ -252,14 +252,14 @@ def _group(
 
 def _options(row: Any, new: Step | None, titles: Mapping[str, str]) -> list[StandOption]:
     """To stay, to move (the same step first), to leave."""
-    found = [StandOption(FINISH, f"Finish on version {row.version}")]
+    places = [StandOption(FINISH, f"Finish on version {row.version}")]
     if row.step_key is None:
-        found.append(StandOption(START, "Begin the new version"))
+        places.append(StandOption(START, "Begin the new version"))
     if new is not None:
-        found.append(StandOption(new.key, f"Move along: “{titles[new.key]}”"))
-    found += [
+        places.append(StandOption(new.key, f"Move along: “{titles[new.key]}”"))
+    places += [
         StandOption(key, f"Move to “{title}”")
         for key, title in titles.items()
         if new is None or key != new.key
     ]
-    return [*found, StandOption(EXIT, "Leave the workflow")]
+    return [*places, StandOption(EXIT, "Leave the workflow")]

@@ -17,7 +17,7 @@ from app.workflows.domain.references import references
 from app.workflows.schemas.publication import Published, PublishForm, StandChoice
 from app.workflows.use_cases.audience import add_audience_job
 from app.workflows.use_cases.edit import header_of, keep, opened
-from app.workflows.use_cases.input_reader import known
+from app.workflows.use_cases.input_reader import read_builder_names
 from app.workflows.use_cases.version_migration import AT_ONCE, add_relocation_job, checked, relocate
 from db.queries.batch_session import BatchSession
 from db.queries.circuit_breakers import REOPEN_CHANGED_STEPS
@@ -45,7 +45,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     by a job. A paused workflow stays paused: that switch is its own. Raises `Conflict` (stale, or
     nothing changed) and `NotPublishable`."""
     header, draft = await opened(work, workflow_id, form.rev)
-    names = await known(work)
+    names = await read_builder_names(work)
     if problems := blocking(draft, names.fields, names.names):
         raise NotPublishable(problems)
     number = await work.workflows.last_version(workflow_id) + 1

@@ -29,7 +29,7 @@ from app.workflows.schemas.pages import (
     WorkflowView,
 )
 from app.workflows.use_cases.edit import header_of
-from app.workflows.use_cases.input_reader import BuilderNames, known
+from app.workflows.use_cases.input_reader import BuilderNames, read_builder_names
 from app.workflows.use_cases.step_labels import lane_sentence, step_sentence
 
 
@@ -40,7 +40,7 @@ class Opened(msgspec.Struct):
     view: WorkflowView
     draft: Draft
     live: Version | None
-    known: BuilderNames
+    lookup: BuilderNames
     counts: dict[str, Count]
     totals: Totals
     problems: list[Problem]
@@ -63,11 +63,11 @@ class Opened(msgspec.Struct):
 async def workflows(work: Work, after: UUID | None, limit: int = 50) -> tuple[list[WorkflowRow], bool]:
     """A page of workflows, the newest first, and whether there are more."""
     rows = await work.workflows.page(after, limit)
-    found = [
+    page_rows = [
         WorkflowRow(row.id, row.name, row.status, row.live_version, row.live, row.updated_at)
         for row in rows[:limit]
     ]
-    return found, len(rows) > limit
+    return page_rows, len(rows) > limit
 
 
 async def view_of(work: Work, header: Any, draft: Draft) -> tuple[WorkflowView, Version | None]:
@@ -88,9 +88,9 @@ async def open_workflow(work: Work, workflow_id: UUID) -> Opened:
     header = await header_of(work, workflow_id)
     draft = await work.workflows.draft(header)
     view, live = await view_of(work, header, draft)
-    given = await known(work)
+    lookup = await read_builder_names(work)
     counts, totals = await counted(work, workflow_id)
-    opened = Opened(view, draft, live, given, counts, totals, blocking(draft, given.fields, given.names))
+    opened = Opened(view, draft, live, lookup, counts, totals, blocking(draft, lookup.fields, lookup.names))
     opened.veiled = not work.may(Permission.EDIT_WORKFLOWS)
     last = await work.workflows.revision(workflow_id, header.rev)
     if last is not None and last.undo_to is not None:
@@ -151,11 +151,11 @@ async def _visits(work: Work, workflow_id: UUID, seconds: float) -> Sequence[Any
 
 async def live_by_version(work: Work, workflow_id: UUID) -> Counter[int]:
     """How many people are in each version now."""
-    found: Counter[int] = Counter()
+    people_by_version: Counter[int] = Counter()
     for row in await standing(work, workflow_id):
         if row.status == "active":
-            found[row.version] += row.people
-    return found
+            people_by_version[row.version] += row.people
+    return people_by_version
 
 
 def canvas(steps: list[Step], opened: Opened, before: dict[str, Step] | None = None) -> list[CanvasStep]:
@@ -171,16 +171,16 @@ def live_steps(opened: Opened) -> dict[str, Step] | None:
 
 def _canvas(step: Step, opened: Opened, bad: set[str | None], before: dict[str, Step] | None) -> CanvasStep:
     kind = kind_of(step.config)
-    title, summary = step_sentence(step, opened.known)
+    title, summary = step_sentence(step, opened.lookup)
     count = opened.counts.get(step.key, Count())
     lanes = []
     for lane in lane_keys(step.config):
         inside = step.lanes.get(lane, [])
         lanes.append(
             CanvasLane(
-                lane, f"{step.key}.{lane}", lane_label(step, lane), lane_sentence(step, lane, opened.known),
+                lane, f"{step.key}.{lane}", lane_label(step, lane), lane_sentence(step, lane, opened.lookup),
                 count.lanes.get(lane, 0), bool(inside) and isinstance(inside[-1].config, Exit),
-                [_canvas(one, opened, bad, before) for one in inside],
+                [_canvas(inner, opened, bad, before) for inner in inside],
             )
         )  # fmt: skip
     old = None if before is None else before.get(step.key)
@@ -195,18 +195,18 @@ def _canvas(step: Step, opened: Opened, bad: set[str | None], before: dict[str, 
 def trigger_cards(triggers: Iterable[Trigger], opened: Opened) -> list[CanvasTrigger]:
     """The triggers as the canvas shows them."""
     bad = {problem.step_key for problem in opened.problems}
-    return [_card(trigger, opened.known, trigger.key in bad) for trigger in triggers]
+    return [_card(trigger, opened.lookup, trigger.key in bad) for trigger in triggers]
 
 
-def _card(trigger: Trigger, given: BuilderNames, invalid: bool) -> CanvasTrigger:
-    title, summary = trigger.title(given.fields, given.names), trigger.summary(given.fields, given.names)
+def _card(trigger: Trigger, lookup: BuilderNames, invalid: bool) -> CanvasTrigger:
+    title, summary = trigger.title(lookup.fields, lookup.names), trigger.summary(lookup.fields, lookup.names)
     config = msgspec.to_builtins(trigger)
     return CanvasTrigger(trigger.key, trigger.kind, title, summary, config, invalid, trigger.icon)
 
 
-def entry_words(entry: Any, given: BuilderNames) -> str:
+def entry_words(entry: Any, lookup: BuilderNames) -> str:
     """The entry condition as a sentence; "" when there is none."""
-    return describe(entry, given.fields, given.tags) if entry is not None else ""
+    return describe(entry, lookup.fields, lookup.tags) if entry is not None else ""
 
 
 def problem_views(opened: Opened) -> list[ProblemView]:
@@ -219,15 +219,15 @@ def problem_views(opened: Opened) -> list[ProblemView]:
         "workflow": base,
         "step": f"{base}/steps/",
     }
-    titles = {step.key: step_sentence(step, opened.known).title for _, _, step in walk(opened.draft.steps)}
+    titles = {step.key: step_sentence(step, opened.lookup).title for _, _, step in walk(opened.draft.steps)}
     titles |= {trigger.key: trigger.label for trigger in opened.draft.triggers}
     return [
         ProblemView(
-            one.message,
-            titles.get(one.step_key or "", one.where.capitalize()),
-            pages[one.where] + (one.step_key or ""),
-            one.step_key,
-            one.field,
+            problem.message,
+            titles.get(problem.step_key or "", problem.where.capitalize()),
+            pages[problem.where] + (problem.step_key or ""),
+            problem.step_key,
+            problem.field,
         )
-        for one in opened.problems
+        for problem in opened.problems
     ]

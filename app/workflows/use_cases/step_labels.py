@@ -6,11 +6,11 @@ from app.engine.core.steps.base import Sentence
 from app.workflows.use_cases.input_reader import BuilderNames
 
 
-def step_sentence(step: Step, known: BuilderNames) -> Sentence:
+def step_sentence(step: Step, lookup: BuilderNames) -> Sentence:
     """Title and summary of a step: its own name first."""
-    return describe_step(step, known.fields, known.names)
+    return describe_step(step, lookup.fields, lookup.names)
 
 
-def lane_sentence(step: Step, lane: str, known: BuilderNames) -> str:
+def lane_sentence(step: Step, lane: str, lookup: BuilderNames) -> str:
     """Who takes a lane of a step."""
-    return describe_lane(step, lane, known.fields, known.names)
+    return describe_lane(step, lane, lookup.fields, lookup.names)

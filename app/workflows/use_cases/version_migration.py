@@ -158,7 +158,7 @@ async def _take_along(
     if to is not None and to == choice.step and sends_anew(before, version, to):
         anew = {row.id for row in rows if row.id in untried and row.wait_reason in EFFECTS}
     places = [(row, ANEW if row.id in anew else _place(row, to, old, new, zone)) for row in rows]
-    left = [row for row, place in places if not place.kept and row.wait_reason is not None]
+    left = [row for row, place in places if not place.goes_on and row.wait_reason is not None]
     engine = BatchSession(work.session)
     if left:
         error = RENEWED.format(version.number) if anew else TAKEN
@@ -167,7 +167,7 @@ async def _take_along(
     await engine.insert(
         MIGRATE_ENROLLMENTS,
         [
-            {"id": row.id, "step_key": to, "kept": place.kept, "wait_until": place.until}
+            {"id": row.id, "step_key": to, "kept": place.goes_on, "wait_until": place.until}
             for row, place in places
         ],
         version=version.number,
@@ -176,7 +176,7 @@ async def _take_along(
     deadlines = [
         {"id": row.id, "seq": row.seq, "wait_until": place.until}
         for row, place in places
-        if place.kept and row.wait_reason == "approval" and place.until != row.wait_until
+        if place.goes_on and row.wait_reason == "approval" and place.until != row.wait_until
     ]
     await engine.insert(UPDATE_APPROVAL_DEADLINES, deadlines)
     moves = [

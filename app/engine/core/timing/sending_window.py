@@ -46,8 +46,8 @@ def zone_of(window: Window, facts: Facts) -> ZoneInfo:
 def carried(window: Window, facts: Facts) -> dict[str, Any]:
     """The window for the payload of an effect, its zone resolved: whoever sends knows no facts."""
     named = msgspec.structs.replace(window, zone=zone_of(window, facts).key)
-    found: dict[str, Any] = msgspec.to_builtins(named)
-    return found
+    payload: dict[str, Any] = msgspec.to_builtins(named)
+    return payload
 
 
 def closed_until(payload: Mapping[str, Any], moment: datetime) -> datetime | None:
