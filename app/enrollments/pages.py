@@ -7,7 +7,6 @@ from uuid import UUID
 from app.approvals.pages import answering
 from app.approvals.pages import line_of as line_of_approval
 from app.contacts.domain import display_name
-from app.engine.core.name_lookup import Names
 from app.engine.core.step_titles import step_titles
 from app.engine.core.version import load_version
 from app.enrollments.labels import reason_of, visit_note, waits_for, why
@@ -53,8 +52,7 @@ async def titles_of(work: Work, versions: set[tuple[UUID, int]]) -> Titles:
     """The titles of the steps of each version, with the names that fields, tags and workflows have today."""
     if not versions:
         return {}
-    fields, by_kind = await work.fields.catalogue(), await work.naming.all()
-    names = Names(by_kind["tags"], by_kind["segments"], by_kind["workflows"], by_kind["users"])
+    fields, names = await work.fields.catalogue(), await work.naming.all()
     titles: dict[tuple[UUID, int], Mapping[str, str]] = {}
     for workflow_id, number in sorted(versions):
         document = await work.enrollments.document(workflow_id, number)

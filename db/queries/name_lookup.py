@@ -3,6 +3,8 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.engine.core.name_lookup import Names
+
 LIST_NAMES = text("""
 select 'tags' as kind, cast(id as text) as id, name from tags where account_id = current_account()
 union all
@@ -18,14 +20,19 @@ select 'users', cast(u.id as text), u.name from users u
 
 
 class NameLookup:
-    """Ids as text to names, by kind: tags, segments, workflows that are not archived, users (members)."""
+    """The names of the account's tags, segments, members and workflows that are not archived."""
 
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
 
-    async def all(self) -> dict[str, dict[str, str]]:
-        """All four kinds are present, even if empty; names are sorted."""
+    async def all(self) -> Names:
+        """Names by id, sorted by name."""
         names_by_kind: dict[str, dict[str, str]] = {"tags": {}, "segments": {}, "workflows": {}, "users": {}}
         for kind, key, name in (await self.session.execute(LIST_NAMES)).all():
             names_by_kind[kind][key] = name
-        return names_by_kind
+        return Names(
+            names_by_kind["tags"],
+            names_by_kind["segments"],
+            names_by_kind["workflows"],
+            names_by_kind["users"],
+        )

@@ -18,7 +18,6 @@ from sqlalchemy.exc import DBAPIError
 from app.engine.advancing.changeset import ChangeSet
 from app.engine.advancing.loader import load, state_of
 from app.engine.core.advance import leave
-from app.engine.core.name_lookup import Names
 from app.engine.core.step_titles import step_titles
 from app.engine.core.types import ExitReason, Status
 from app.engine.core.version import Program
@@ -118,8 +117,7 @@ class AdvanceTask:
         if not isinstance(program, Program) or not program.nodes:
             return row.step_key, "", row.step_key or ""
         node = program.nodes[program.by_key.get(row.step_key or "", program.start)]
-        by_kind = await self.work.naming.all()
-        names = Names(by_kind["tags"], by_kind["segments"], by_kind["workflows"], by_kind["users"])
+        names = await self.work.naming.all()
         titles = step_titles(program.version, account.cached.fields, names)
         return node.key, node.kind, titles.get(node.key, node.key)
 

@@ -40,9 +40,7 @@ def things(spec: FieldSpec, tags: Tags) -> Mapping[str, str]:
 
 async def read_builder_names(work: Work) -> BuilderNames:
     """What filters and steps may name today."""
-    named = await work.naming.all()
-    names = Names(named["tags"], named["segments"], named["workflows"], named["users"])
-    return BuilderNames(await work.fields.catalogue(), names)
+    return BuilderNames(await work.fields.catalogue(), await work.naming.all())
 
 
 class Reader:
