@@ -199,12 +199,6 @@ class CountsPage(msgspec.Struct):
     actions: list[Action]
 
 
-class WorkflowCreated(msgspec.Struct):
-    id: UUID
-    name: str
-    rev: int
-
-
 class VersionRow(msgspec.Struct):
     number: int
     hash: str
