@@ -84,7 +84,7 @@ def migrate() -> None:
 
     url = os.environ.get("MIGRATE_DATABASE_URL", "")
     if not url:
-        raise SystemExit("Set MIGRATE_DATABASE_URL to the address of app_owner; see db/bootstrap.sql.")
+        raise SystemExit("Set MIGRATE_DATABASE_URL to the connection URL of app_owner; see db/bootstrap.sql.")
     config = Config()
     config.set_main_option("script_location", str(ROOT / "db" / "migrations"))
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
@@ -108,7 +108,7 @@ def accounts() -> None:
 @accounts.command()
 @click.option("--name", required=True, help="The name of the account.")
 @click.option("--email", required=True, help="The first owner's email address.")
-@click.option("--person", required=True, help="The first owner's name.")
+@click.option("--person", required=True, help="Name of the first owner.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def create(name: str, email: str, person: str, *, password_stdin: bool) -> None:
     """Create an account and its first owner."""
@@ -130,7 +130,7 @@ def rotate() -> None:
 
     settings = Settings.from_env()
     if settings.signing_keys:
-        raise SystemExit("The keys come from SIGNING_KEYS: put a new one before the others there.")
+        raise SystemExit("The keys come from SIGNING_KEYS. Put the new key before the others there.")
     click.echo(new_key(settings.data_dir / "keys"))
 
 

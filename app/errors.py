@@ -23,7 +23,7 @@ class NotFound(SwitchyardError):
     """It doesn't exist, or belongs to another account: both are answered alike (404)."""
 
     def __init__(self, what: str = "page", message: str = "") -> None:
-        super().__init__(message or f"There is no such {what} in this account.")
+        super().__init__(message or f"This account has no such {what}.")
 
 
 class Conflict(SwitchyardError):

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 log = structlog.get_logger(__name__)
 VARIABLE = "SWITCHYARD_FAILPOINT"
 STALL = "SWITCHYARD_STALL_SECONDS"
-STEP, EVENT = "step:", "event:"  # with an e-mail address: where something of that contact is decided
+STEP, EVENT = "step:", "event:"  # with an email address: where something of that contact is decided
 
 
 class Boundary(StrEnum):
@@ -131,13 +131,13 @@ def hit(point: str) -> None:
 
 
 def step_hit(facts: Any) -> None:
-    """The failpoint `step:<e-mail address>`: where the step of that contact is decided."""
+    """The failpoint `step:<email address>`: where the step of that contact is decided."""
     if _armed is not None and facts is not None:
         hit(f"{STEP}{facts.values.get('email')}")
 
 
 def event_hit(facts: Any) -> None:
-    """The failpoint `event:<e-mail address>`: where it is decided whether that contact enters."""
+    """The failpoint `event:<email address>`: where it is decided whether that contact enters."""
     if _armed is not None and facts is not None:
         hit(f"{EVENT}{facts.values.get('email')}")
 

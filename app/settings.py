@@ -63,7 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return msgspec.convert(raw, cls, strict=False, dec_hook=_path)
         except msgspec.ValidationError as error:
-            raise SystemExit(f"A setting cannot be read: {error}. See .env.example.") from error
+            raise SystemExit(f"A setting can't be read: {error}. See .env.example.") from error
 
 
 def _path(kind: type, value: Any) -> Any:

@@ -16,9 +16,9 @@ def settings_errors(name: str, region: str, zone: str, regions: frozenset[str]) 
     """What is wrong with an account's settings, as field name to sentence."""
     errors: dict[str, str] = {}
     if not name.strip():
-        errors["name"] = "Give the account a name."
+        errors["name"] = "Enter a name for the account."
     if region not in regions:
-        errors["default_region"] = "Choose a country by its two letters, such as US."
+        errors["default_region"] = "Enter a two-letter country code, such as US."
     if zone not in available_timezones():
-        errors["time_zone"] = "Choose a time zone such as Europe/Rome."
+        errors["time_zone"] = "Choose a time zone, such as Europe/Rome."
     return errors

@@ -12,7 +12,7 @@ from app.web.actions import Action
 
 Name = Annotated[str, Meta(min_length=1, max_length=80)]
 Region = Annotated[
-    str, Meta(pattern="^[A-Z]{2}$", extra={"error": "Choose a country by its two letters, such as US."})
+    str, Meta(pattern="^[A-Z]{2}$", extra={"error": "Enter a two-letter country code, such as US."})
 ]
 Zone = Annotated[str, Meta(min_length=1, max_length=64)]
 

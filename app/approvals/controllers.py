@@ -37,5 +37,5 @@ class ApprovalController(Controller):
         enrollments. 409 when it was answered, or nobody waits for the answer any more."""
         await answer_approval(work, approval_id, data.option)
         return Saved(
-            await approval_list(work), see="/approvals", created=False, note="Your answer was taken."
+            await approval_list(work), see="/approvals", created=False, note="Your answer was saved."
         )

@@ -42,7 +42,7 @@ def line_of(row: Any, names: dict[str, str]) -> ApprovalLine:
         id=row.id,
         question=row.question,
         options=options,
-        users=[names.get(user, "somebody who left") for user in row.users],
+        users=[names.get(user, "a former member") for user in row.users],
         status=row.status,
         contact_name=display_name(row._asdict()),
         contact_href="" if row.deleted_at else f"/contacts/{row.contact_id}",

@@ -29,18 +29,18 @@ async def answer_approval(work: Work, approval_id: UUID, option: str) -> None:
     if row is None or approval is None:
         raise NotFound("approval")
     if not may_answer(work, approval.users):
-        raise Forbidden("This question is for others to answer.")
+        raise Forbidden("This question is assigned to other members.")
     names = {option["key"]: option["name"] or option["key"] for option in approval.options}
     if approval.status == "answered":
         answer_label = names.get(approval.answer or "", approval.answer)
         raise Conflict(
-            f"{approval.answered_by} answered this already: {answer_label}.",
+            f"{approval.answered_by} already answered this: {answer_label}.",
             current={"status": approval.status, "answer": approval.answer},
         )
     late = approval.due_at <= work.now
     if approval.status != "open" or late or row.status != "active" or row.seq != approval.seq:
         raise Conflict(
-            "Nobody waits for this answer any more.",
+            "This question is no longer open.",
             current={"status": "expired" if late else approval.status},
         )
     if option not in names:

@@ -40,6 +40,7 @@ async def audit(
         before=before,
     )
     items = [entry_of(row) for row in rows]
+    fields = await work.fields.catalogue()
     following, previous = neighbor_links("/audit", filters, items, after, before, more=more)
     return AuditList(
         items=items,
@@ -49,6 +50,7 @@ async def audit(
         kinds=list(KINDS),
         actor_kinds=list(ACTOR_KINDS),
         actions=[],
+        labels={spec.key: spec.label for spec in fields.values()},
     )
 
 

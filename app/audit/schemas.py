@@ -55,7 +55,7 @@ class AuditEntry(msgspec.Struct):
 
 
 class AuditList(msgspec.Struct):
-    """One page, newest first; `next` and `previous` are addresses, "" for none."""
+    """One page, newest first; `next` and `previous` are addresses, "" for none. `labels`: fields by key."""
 
     items: list[AuditEntry]
     next: str
@@ -67,6 +67,7 @@ class AuditList(msgspec.Struct):
     kinds: list[str]
     actor_kinds: list[str]
     actions: list[Action]
+    labels: dict[str, str] = {}
 
 
 def changes_of(stored: dict[str, Any]) -> list[FieldChange]:

@@ -77,7 +77,7 @@ async def undo_deletion(work: Work, job_id: UUID) -> BulkJob:
     if job.task != DELETE:
         raise Conflict("Only a bulk deletion can be undone.")
     if job.status in ("queued", "running"):
-        raise Conflict("This job is not finished yet. Cancel it first, then undo it.", {"status": job.status})
+        raise Conflict("This job hasn't finished yet. Cancel it first, then undo it.", {"status": job.status})
     if (job.result or {}).get("undone_by"):
         raise Conflict("This job was already undone.", {"undone_by": (job.result or {})["undone_by"]})
     total = await work.contacts.count_deleted_by(job_id)

@@ -138,7 +138,7 @@ class ContactController(Controller):
 
     @post(page="contacts/show.html", form="/contacts/new", guards=[may(EDIT)], limits=LONG_TEXT)
     async def create(self, data: JSONBody[ContactForm], work: NamedDependency[Work]) -> Saved[ContactPage]:
-        """Creates a contact. E-mail address and external ID are unique in the account."""
+        """Creates a contact. Email address and external ID are unique in the account."""
         contact_id = await create_contact(work, data.sent())
         page = await contact_page(work, contact_id)
         return Saved(page, see=f"/contacts/{contact_id}", note=f"{page.contact.name} was added.")

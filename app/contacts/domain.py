@@ -60,7 +60,7 @@ def _text(spec: FieldSpec, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, str | int | float):
-        raise ValueError(f"{spec.label} takes one value.")  # noqa: TRY004 -- one kind of error for bad values
+        raise ValueError(f"{spec.label} accepts one value.")  # noqa: TRY004 -- one kind of error for bad values
     return str(value)
 
 

@@ -22,7 +22,7 @@ PATH = "/contacts"
 DEFAULT_SORT = "-created_at"
 DEFAULT_COLUMNS = ("email", "company", "phone", "city", "state", "tags", "updated_at")
 LONGEST_SEARCH = 200
-FIX_SEGMENT = "Open the segment and change its filter."
+FIX_SEGMENT = "Open the segment and edit its filter."
 # The header of a column that sorts, by the column's key.
 SORT_OF = {key: key for key in SORTS}
 

@@ -133,7 +133,7 @@ async def edited_segment(work: Work, segment_id: UUID) -> tuple[SegmentRef, Acti
     if row is None:
         raise NotFound("segment")
     save = action(
-        work, "save_filter", "Save the filter", f"/segments/{segment_id}", permission=EDIT,
+        work, "save_filter", "Save filter", f"/segments/{segment_id}", permission=EDIT,
         form=SegmentChangeForm,
     )  # fmt: skip
     return SegmentRef(row.id, row.name, row.rev), save

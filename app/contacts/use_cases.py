@@ -145,7 +145,7 @@ async def _locked(work: Work, contact_id: UUID, *, deleted: bool = False) -> Con
     if row is None:
         raise NotFound("contact")
     if row.deleted_at is not None and not deleted:
-        raise Conflict("This contact was deleted. Restore it first.")
+        raise Conflict("This contact is deleted. Restore it first.")
     return view_of(row)
 
 

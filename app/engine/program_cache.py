@@ -187,4 +187,4 @@ def _compile_document(document: Any, fields: Fields) -> Program | CompileError:
     except CompileError as error:
         return error
     except (msgspec.MsgspecError, ValueError) as error:
-        return CompileError(f"This version cannot be read: {error}")
+        return CompileError(f"This version can't be read: {error}")

@@ -78,7 +78,7 @@ class WorkflowEnrollmentController(Controller):
     async def enroll(
         self, workflow_id: FromPath[UUID], data: JSONBody[EnrollForm], work: NamedDependency[Work]
     ) -> Saved[Requested]:
-        """Adds contacts by hand: ids, or one e-mail address. Conditions and re-entry hold as ever."""
+        """Adds contacts by hand: ids, or one email address. Conditions and re-entry hold as ever."""
         ids = list(data.contact_ids)
         if data.contact.strip() or not ids:
             ids.append(await contact_named(work, data.contact))
@@ -87,7 +87,7 @@ class WorkflowEnrollmentController(Controller):
         return Saved(
             Requested(workflow_id, requested),
             see=f"/workflows/{workflow_id}/enrollments",
-            note=f"{people} added; whether they enter is decided now.",
+            note=f"{people} added. The workflow's entry rules are being checked.",
         )
 
 
@@ -158,7 +158,7 @@ class EnrollmentController(Controller):
     ) -> Saved[EnrollmentPage]:
         """Keeps it where it is until it is resumed."""
         await pause_enrollment(work, enrollment_id)
-        return await _saved(work, enrollment_id, "Paused: it stays where it is.")
+        return await _saved(work, enrollment_id, "Paused at its current step.")
 
     @post("/{enrollment_id:uuid}/pause/deletion", form=SHOW, guards=[may(STEER)])
     async def resume(
@@ -166,7 +166,7 @@ class EnrollmentController(Controller):
     ) -> Saved[EnrollmentPage]:
         """Lets a paused one go on."""
         await resume_enrollment(work, enrollment_id)
-        return await _saved(work, enrollment_id, "It goes on.")
+        return await _saved(work, enrollment_id, "Resumed.")
 
     @post("/{enrollment_id:uuid}/jump", form=SHOW, guards=[may(STEER)])
     async def jump(
@@ -174,13 +174,13 @@ class EnrollmentController(Controller):
     ) -> Saved[EnrollmentPage]:
         """Goes on at another step of its version."""
         await jump(work, enrollment_id, data.step)
-        return await _saved(work, enrollment_id, "It goes on at the step you chose.")
+        return await _saved(work, enrollment_id, "Moved to the step you chose.")
 
     @post("/{enrollment_id:uuid}/skip", form=SHOW, guards=[may(STEER)])
     async def skip(self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:
         """Ends the wait now."""
         await skip_wait(work, enrollment_id)
-        return await _saved(work, enrollment_id, "The wait was skipped.")
+        return await _saved(work, enrollment_id, "Wait skipped.")
 
     @post("/{enrollment_id:uuid}/retry", form=SHOW, guards=[may(STEER)])
     async def retry(
@@ -188,7 +188,7 @@ class EnrollmentController(Controller):
     ) -> Saved[EnrollmentPage]:
         """Tries the step again: at once what waits for its next try, as a new visit what failed."""
         await retry_enrollment(work, enrollment_id)
-        return await _saved(work, enrollment_id, "The step is tried again.")
+        return await _saved(work, enrollment_id, "The step is being retried.")
 
 
 async def _saved(work: Work, enrollment_id: UUID, note: str) -> Saved[EnrollmentPage]:
@@ -206,7 +206,7 @@ class EffectController(Controller):
     ) -> Saved[EnrollmentPage]:
         """Says what became of something in doubt: it went out, or it is sent again."""
         enrollment_id = await settle_effect(work, effect_id, went_out=data.went_out)
-        note = "It counts as sent." if data.went_out else "It is sent again."
+        note = "Marked as sent." if data.went_out else "Sending again."
         return await _saved(work, enrollment_id, note)
 
     @post("/retry", guards=[may(Permission.RUN_JOBS)])
@@ -214,11 +214,11 @@ class EffectController(Controller):
         """Tries at once what waits for its next try; what failed for good begins its step again."""
         enrollment_id = await retry_effect(work, effect_id)
         page = await enrollment_page(work, enrollment_id)
-        return Saved(page, see="/jobs", created=False, note="It is tried again.")
+        return Saved(page, see="/jobs", created=False, note="Retrying.")
 
     @post("/cancellation", guards=[may(Permission.RUN_JOBS)])
     async def cancel(self, effect_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:
         """Takes back what was not sent; its enrollment fails, so that nobody goes on without it."""
         enrollment_id = await cancel_effect(work, effect_id)
         page = await enrollment_page(work, enrollment_id)
-        return Saved(page, see="/jobs", created=False, note="It was cancelled.")
+        return Saved(page, see="/jobs", created=False, note="Canceled.")

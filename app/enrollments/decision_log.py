@@ -23,29 +23,25 @@ from db.queries.batch_session import BatchSession
 from db.queries.event_matching import LATEST_EVENT_DECISIONS, NEWER_EVENT_DECISIONS, OLDER_EVENT_DECISIONS
 
 MOST = 50
-NOT_ASKED = "No trigger of the workflow asks for this."
-NOT_YET = "It is not looked at yet: that happens in a moment."
-PASSED_OVER = (
-    "It was passed over, because deciding on it failed again and again; the contact's history says how."
-)
-ARCHIVED = "The workflow is archived: nobody enters."
-UNPUBLISHED = "The workflow is not published: nobody enters."
-BROKEN = "The live version cannot run ({error}), so nobody enters: mend the draft and publish it."
-CLOSED = (
-    "The live version lets in only those who matched when it was published; what happens later starts nobody."
-)
+NOT_ASKED = "No trigger of this workflow starts on this event."
+NOT_YET = "Not checked yet. This takes only a moment."
+PASSED_OVER = "Skipped because the check failed repeatedly. The contact's history shows the errors."
+ARCHIVED = "The workflow is archived, so no contacts can enter."
+UNPUBLISHED = "The workflow isn't published, so no contacts can enter."
+BROKEN = "The live version can't run ({error}), so no contacts can enter. Correct the draft and publish it."
+CLOSED = "The live version accepts only contacts that matched when it was published."
 SENTENCES = {
     Verdict.ENROLLED: "The contact entered.",
-    Verdict.FILTER_FALSE: "The {filter} condition did not hold.",
-    Verdict.SOURCE_NOT_LISTENED: "The triggers that ask for this do not listen to what is done {by}.",
-    Verdict.ALREADY_ACTIVE: "The contact was in the workflow already.",
-    Verdict.REENTRY_ONCE: "The contact was in the workflow before, and it lets everybody in once.",
-    Verdict.REENTRY_COOLDOWN: "The contact left too short a time ago: not before {until}.",
-    Verdict.GOAL_ALREADY_MET: "The goal was met already.",
-    Verdict.SUPPRESSED: "The contact has denied what the workflow would send.",
+    Verdict.FILTER_FALSE: "The {filter} condition wasn't met.",
+    Verdict.SOURCE_NOT_LISTENED: "The matching triggers don't start on changes made {by}.",
+    Verdict.ALREADY_ACTIVE: "The contact was already in the workflow.",
+    Verdict.REENTRY_ONCE: "The contact was in the workflow before, and contacts can enter only once.",
+    Verdict.REENTRY_COOLDOWN: "The contact left too recently. It can enter again after {until}.",
+    Verdict.GOAL_ALREADY_MET: "The goal was already met.",
+    Verdict.SUPPRESSED: "The contact denied consent to what the workflow would send.",
     Verdict.WORKFLOW_PAUSED: "The workflow was paused.",
-    Verdict.LOOP_GUARD: "Workflows started one another too often.",
-    Verdict.ENTRY_CAP: "The most entries in 24 hours were reached.",
+    Verdict.LOOP_GUARD: "Workflows started each other too many times.",
+    Verdict.ENTRY_CAP: "The limit of entries per 24 hours was reached.",
 }
 
 
@@ -174,5 +170,5 @@ def _sentence(line: WhyLine) -> str:
     if line.detail.get("contact") == "deleted":
         sentence = "The contact was deleted."
     if line.worked_out and line.verdict == Verdict.ENROLLED:
-        return "No decision was kept. Today it would let the contact in."
+        return "The decision is no longer stored. Today the contact would enter."
     return sentence

@@ -12,10 +12,10 @@ from app.filters.event_kinds import EVENT_KINDS
 from app.filters.fields import Fields, FieldSpec, FieldType
 
 GONE = {
-    FieldType.TAGS: "a tag that is gone",
-    FieldType.USER: "somebody who is gone",
-    FieldType.SEGMENTS: "a segment that is gone",
-    FieldType.WORKFLOWS: "a workflow that is gone",
+    FieldType.TAGS: "a deleted tag",
+    FieldType.USER: "a former member",
+    FieldType.SEGMENTS: "a deleted segment",
+    FieldType.WORKFLOWS: "a deleted workflow",
 }
 STANDS = {
     "in": "in",
@@ -25,7 +25,7 @@ STANDS = {
     "past": "was in",
     "never": "never in",
 }
-NOT_KEPT = "not kept"  # decisions of an earlier release
+NOT_KEPT = "not stored"  # decisions of an earlier release
 
 
 class Names(msgspec.Struct):
@@ -48,7 +48,7 @@ def _seen_value(key: str, value: Any, names: Names) -> SeenValue:
         return SeenValue(key, "Changed", value, ", ".join(changes) or "nothing")
     spec = names.fields.get(key)
     if spec is None:
-        return SeenValue(key, "A field that is gone", value, _plain(value))
+        return SeenValue(key, "A deleted field", value, _plain(value))
     name_of = names.tags if spec.type is FieldType.TAGS else spec.names or {}
     called = (
         {item_id: name_of.get(item_id, GONE[spec.type]) for item_id in _ids(value)}
@@ -90,7 +90,7 @@ def _counted(count: Mapping[str, Any], names: Names) -> str:
     if "event" in count:
         return f"{EVENT_KINDS.get(count['event'], count['event'])} {often} in the last {count['within']}"
     spec = names.fields.get(count["field"])
-    label = spec.label if spec is not None else "A field that is gone"
+    label = spec.label if spec is not None else "A deleted field"
     sides = "; ".join(_sides(spec, pair) for pair in count["changes"])
     return f"{label} changed {often} in the last {count['within']}" + (f" ({sides})" if sides else "")
 

@@ -7,31 +7,32 @@ from zoneinfo import ZoneInfo
 
 from app.engine.core.steps.base import first_line
 
-THING = {"email": "e-mail", "sms": "SMS", "chat": "chat message", "webhook": "webhook call"}
+SKIPPED = ("timer", "window", "event", "condition", "drip_slot", "approval")
+THING = {"email": "email", "sms": "SMS", "chat": "chat message", "webhook": "webhook call"}
 ENDS = {
-    "finished": "It came to its end.",
+    "finished": "Reached the end of the workflow.",
     "goal_met": "A goal was met.",
     "replied": "The contact replied.",
-    "removed_by_user": "Removed by hand.",
-    "removed_by_workflow": "Taken out by a workflow.",
+    "removed_by_user": "Removed manually.",
+    "removed_by_workflow": "Removed by a workflow.",
     "no_longer_matches": "The contact no longer matches the entry condition.",
-    "superseded": "A newer enrollment took its place.",
-    "past_window": "The moment it was to wait for was over already.",
+    "superseded": "Replaced by a newer enrollment.",
+    "past_window": "The time to wait for had already passed.",
     "subject_deleted": "The contact was deleted.",
     "subject_merged": "The contact was merged with another one.",
     "workflow_archived": "The workflow was archived.",
-    "failed_permanent": "A step failed for good.",
+    "failed_permanent": "A step failed permanently.",
 }
 # What stands still without an effect or a moment; the rest is told in `waits_for`.
 WAITS = {
-    "timer": "Waits until {until} for the wait “{title}”.",
-    "window": "Waits until {until}, when “{title}” may be sent.",
-    "event": "Waits for “{title}”, until {until} at most.",
-    "condition": "Waits for “{title}”, until {until} at most.",
-    "approval": "Waits for an answer to “{title}”, until {until} at most.",
-    "drip_slot": "Waits for its turn at {until}: “{title}”.",
-    "breaker_open": "“{title}” is stopped, because it failed for too many people. It goes on by itself when "
-    "the step works again; the next try is at {until}.",
+    "timer": "Waiting until {until}: “{title}”.",
+    "window": "Waiting until {until}, when the sending window for “{title}” opens.",
+    "event": "Waiting for “{title}” until {until} at the latest.",
+    "condition": "Waiting for “{title}” until {until} at the latest.",
+    "approval": "Waiting for an answer to “{title}” until {until} at the latest.",
+    "drip_slot": "Waiting for its turn at {until}: “{title}”.",
+    "breaker_open": "“{title}” is stopped because it failed for too many contacts. It resumes automatically "
+    "when the step works again. Next try: {until}.",
 }
 EVENTS = {
     "contact.created": "The contact was created",
@@ -43,19 +44,19 @@ EVENTS = {
     "task.added": "A task was added",
     "task.completed": "A task was completed",
     "task.overdue": "A task became overdue",
-    "segment.entered": "The contact came into a segment",
+    "segment.entered": "The contact entered a segment",
     "segment.left": "The contact left a segment",
     "webhook.received": "A webhook was received",
-    "email.delivered": "An e-mail was delivered",
-    "email.bounced": "An e-mail bounced",
+    "email.delivered": "An email was delivered",
+    "email.bounced": "An email bounced",
     "date.reached": "A date was reached",
-    "schedule.struck": "A schedule struck",
+    "schedule.struck": "A schedule ran",
     "enrollment.ended": "Another workflow ended",
-    "enrollment.requested": "Somebody added the contact",
+    "enrollment.requested": "The contact was added manually",
 }
 SOURCES = {
-    "user": "on a screen",
-    "api": "by a script",
+    "user": "by a member",
+    "api": "by an API call",
     "bulk": "by a bulk edit",
     "import": "by an import",
     "workflow": "by a workflow",
@@ -70,14 +71,14 @@ def visit_note(
     detail = row.detail
     parts = [*_ways(row.step_key, detail, names), *_things(detail, labels)]
     if until := detail.get("until"):
-        window = "its window opens at " if detail.get("window") else "until "
+        window = "sending window opens at " if detail.get("window") else "until "
         parts.append(window + clock(datetime.fromisoformat(until), now, zone))
     elif detail.get("window"):
-        parts.append("its window opened")
+        parts.append("sending window opened")
     if detail.get("again") and not detail.get("window"):
-        parts.append("reckoned anew")
+        parts.append("recalculated")
     if detail.get("past"):
-        parts.append("that moment was over already")
+        parts.append("that time had already passed")
     if detail.get("timeout"):
         parts.append("timed out")
     if reason := detail.get("reason"):
@@ -94,7 +95,7 @@ def _ways(step: str, detail: Mapping[str, Any], names: Mapping[str, str]) -> lis
     if goal := detail.get("goal"):
         parts.append(f"because of “{names.get(goal, goal)}”")
     if (to := str(detail.get("to"))) in names:
-        parts.append(f"went on at “{names[to]}”")
+        parts.append(f"continued at “{names[to]}”")
     return parts
 
 
@@ -102,14 +103,14 @@ def _things(detail: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
     """What a step was about: a tag, a field, a text, another workflow, somebody."""
     parts = []
     if tag := detail.get("tag"):
-        parts.append(labels.get(tag, "a tag that is gone"))
+        parts.append(labels.get(tag, "a deleted tag"))
     if "field" in detail:
-        label = labels.get(detail["field"], "a field that is gone")
+        label = labels.get(detail["field"], "a deleted field")
         old, new = (labels.get(str(detail.get(name)), detail.get(name)) for name in ("old", "new"))
         parts.append(f"{label}: {_value(old)} → {_value(new)}")
     if "workflow" in detail:
-        named = labels.get(str(detail["workflow"]), "a workflow that is gone")
-        parts.append(named if detail["workflow"] else "every other workflow")
+        named = labels.get(str(detail["workflow"]), "a deleted workflow")
+        parts.append(named if detail["workflow"] else "all other workflows")
     parts += [first_line(str(detail[name])) for name in ("note", "title", "question") if detail.get(name)]
     if detail.get("changed") is False:
         parts.append("changed nothing")
@@ -154,43 +155,41 @@ def waits_for(row: Any, title: str, now: datetime, zone: str) -> str:
             f"{ENDS.get(row.exit_reason or '', row.status.capitalize() + '.')} {row.error or ''}".strip()
         )
     elif reason == "paused_enrollment":
-        sentence = f"Paused since {clock(row.paused_at, now, zone)}: it stays here until somebody resumes it."
+        sentence = f"Paused since {clock(row.paused_at, now, zone)}: it stays here until you resume it."
     elif reason == "paused_workflow":
-        sentence = f"Held: nobody in “{row.workflow_name}” moves until it is released."
+        sentence = f"On hold: no enrollment in “{row.workflow_name}” moves until the workflow is released."
     elif _settles(row):
         later = row.due_at is not None and row.due_at > now
-        sentence = (
-            f"Settles until {until}; then it begins if it still matches." if later else "Is about to begin."
-        )
+        sentence = f"Starts at {until} if the contact still matches." if later else "About to start."
     elif reason in ("effect", "retry", "hold"):
         sentence = _effect(row, now, zone)
     elif reason == "condition" and title.startswith("Goal: "):
-        sentence = f"Waits until {until} for the goal “{title.removeprefix('Goal: ')}”."
+        sentence = f"Waiting until {until} for the goal “{title.removeprefix('Goal: ')}”."
     elif reason is not None:
         short = title.removeprefix("Wait ").removeprefix("for: ").removeprefix("Ask: ")
-        sentence = WAITS.get(reason, "Waits.").format(until=until, title=short)
+        sentence = WAITS.get(reason, "Waiting.").format(until=until, title=short)
     else:
-        sentence = f"Is about to go on with “{title}”." if title else "Is about to begin."
+        sentence = f"About to continue with “{title}”." if title else "About to start."
     return sentence
 
 
 def _effect(row: Any, now: datetime, zone: str) -> str:
     thing = THING.get(row.effect_kind or "", "effect")
     if row.effect_status == "unknown":
-        return f"In doubt: the {thing} may have gone out. Say whether it did, or send it again."
+        return f"In doubt: the {thing} may have been sent. Mark it as sent, or send it again."
     if row.effect_status == "retry":
         when = clock(row.effect_due_at, now, zone)
         return (
-            f"Waits for the {thing} to be sent (try {row.effect_attempts + 1} at {when}): {row.effect_error}"
+            f"Waiting to send the {thing} (attempt {row.effect_attempts + 1} at {when}): {row.effect_error}"
         )
     if row.effect_status == "pending" and row.effect_due_at > now:
-        return f"Waits until {clock(row.effect_due_at, now, zone)} for the {thing} to be sent."
-    return f"Waits for the {thing} to be sent."
+        return f"Waiting until {clock(row.effect_due_at, now, zone)} to send the {thing}."
+    return f"Waiting to send the {thing}."
 
 
 def why(decision: Any) -> str:
     """Why somebody entered, from the stored decision."""
     if decision is None:
-        return "The decision is not kept any more."
+        return "The decision is no longer stored."
     what = EVENTS.get(decision.kind or "", decision.kind or "An event happened")
     return f"{what} {SOURCES.get(decision.source or '', '')}".strip() + "."

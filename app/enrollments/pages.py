@@ -9,7 +9,7 @@ from app.approvals.pages import line_of as line_of_approval
 from app.contacts.domain import display_name
 from app.engine.core.step_titles import step_titles
 from app.engine.core.version import load_version
-from app.enrollments.labels import reason_of, visit_note, waits_for, why
+from app.enrollments.labels import SKIPPED, reason_of, visit_note, waits_for, why
 from app.enrollments.schemas import (
     STATUSES,
     Choice,
@@ -24,7 +24,6 @@ from app.enrollments.schemas import (
     SettlementForm,
     Visit,
 )
-from app.enrollments.use_cases.progress import SKIPPED
 from app.errors import NotFound
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
@@ -202,9 +201,9 @@ def steering_actions(
     return actions(
         action(work, "pause", "Pause", f"{href}/pause", permission=STEER, when=live and not paused),
         action(work, "resume", "Resume", f"{href}/pause/deletion", permission=STEER, when=live and paused),
-        action(work, "skip", "Skip the wait", f"{href}/skip", permission=STEER, when=waits),
+        action(work, "skip", "Skip wait", f"{href}/skip", permission=STEER, when=waits),
         action(
-            work, "retry", "Try the step again", f"{href}/retry", permission=STEER,
+            work, "retry", "Retry step", f"{href}/retry", permission=STEER,
             when=row.deleted_at is None and not busy
             and (row.status == "failed" or (live and not paused and row.effect_status == "retry")),
         ),

@@ -15,7 +15,7 @@ STATUSES = ("active", "completed", "incomplete", "exited", "failed")
 
 
 class EnrollForm(msgspec.Struct, forbid_unknown_fields=True):
-    """Who is added: `contact` is one e-mail address or contact id (a form), `contact_ids` up to 1,000 ids."""
+    """Who is added: `contact` is one email address or contact id (a form), `contact_ids` up to 1,000 ids."""
 
     contact: Annotated[str, Meta(max_length=320)] = ""
     contact_ids: Annotated[list[UUID], Meta(max_length=MOST_IDS)] = []

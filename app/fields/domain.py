@@ -19,7 +19,7 @@ def key_error(key: str) -> str:
     """A sentence when this cannot be a short name, "" when it can."""
     if re.fullmatch(r"[a-z][a-z0-9_]{0,39}", key) is None:
         return "Use lowercase letters, digits and “_”, starting with a letter."
-    return "A built-in field has this name. Choose another one." if key in BUILT_IN else ""
+    return "A built-in field already has this name. Choose another." if key in BUILT_IN else ""
 
 
 def read_options(text: str) -> list[str]:

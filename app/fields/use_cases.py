@@ -14,7 +14,7 @@ from app.filters.references import Use, refusal
 from app.work import Work
 from db.queries.references import ReferenceQueries
 
-TAKEN = "Another field has this short name. Choose another one."
+TAKEN = "Another field already has this short name. Choose another."
 
 
 def _label(text: str) -> str:

@@ -27,7 +27,7 @@ _CLOCK_CHANGES = timedelta(days=2)  # zones have left out whole days
 _LONGEST = timedelta(days=100 * 366)  # longer than there are events, and still a date before now
 
 CIRCLE = "These segments refer to each other in a loop."
-UNREADABLE = "The filter of a segment cannot be read. Save that segment's filter again."
+UNREADABLE = "A segment's filter can't be read. Save that segment's filter again."
 TOO_DEEP = f"Segments can be nested at most {DEEPEST_SEGMENTS} levels deep."
 TOO_LARGE = f"With its segments, this filter has more than {MOST_UNFOLDED} conditions. Make it smaller."
 

@@ -149,7 +149,7 @@ OPERATORS: dict[FieldType, tuple[Operator, ...]] = {
         empty="are empty",
         not_empty="are not empty",
     ),
-    FieldType.USER: _operators(is_="is", any_of="is any of", unassigned="is nobody", assigned="is somebody"),
+    FieldType.USER: _operators(is_="is", any_of="is any of", unassigned="is no one", assigned="is anyone"),
     FieldType.SEGMENTS: _operators(any_of="in any of", none_of="in none of"),
     FieldType.WORKFLOWS: _operators(
         active_in="now in any of",
@@ -177,7 +177,7 @@ UNITS: dict[FieldType, tuple[str, ...]] = {
 _TEXTS = {
     "first_name": "First name",
     "last_name": "Last name",
-    "email": "E-mail",
+    "email": "Email",
     "phone": "Phone",
     "phone2": "Second phone",
     "company": "Company",
@@ -189,9 +189,9 @@ _TEXTS = {
     "country": "Country",
     "website": "Website",
     "time_zone": "Time zone",
-    "external_id": "External id",
+    "external_id": "External ID",
 }
-_CONSENTS = {"email_consent": "E-mail consent", "sms_consent": "SMS consent"}
+_CONSENTS = {"email_consent": "Email consent", "sms_consent": "SMS consent"}
 # Never empty: whoever was not asked is "unknown". Only the step that says so, or a person, changes them.
 CONSENT = ("unknown", "granted", "denied")
 # Unique per account: a step that writes one into many contacts could only fail.

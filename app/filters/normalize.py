@@ -28,7 +28,7 @@ Value = str | int | float | bool | None
 def storable(spec: FieldSpec, text: str) -> str:
     """The text; raises ValueError with a message when the database cannot store it."""
     if "\0" in text or (not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)):
-        raise ValueError(f"{spec.label} contains a character that cannot be stored.")
+        raise ValueError(f"{spec.label} contains a character that can't be stored.")
     return text
 
 
@@ -39,7 +39,7 @@ def normalize_text(spec: FieldSpec, text: str, region: str) -> str | None:
     if text == "":
         return None
     if len(text) > LONGEST[spec.key]:
-        raise ValueError(f"{spec.label} takes at most {LONGEST[spec.key]} characters.")
+        raise ValueError(f"{spec.label} can have at most {LONGEST[spec.key]} characters.")
     if spec.key in PHONES:
         return phone(text, region)
     if spec.key == "email":
@@ -70,7 +70,7 @@ def phone(text: str, region: str) -> str:
 def _email(text: str) -> str:
     address = normalize_email(text.removeprefix("mailto:"))
     if not address:
-        raise ValueError("Write the e-mail address like name@example.com.")
+        raise ValueError("Enter an email address like name@example.com.")
     return address
 
 
@@ -82,7 +82,7 @@ def _website(text: str) -> str:
     except ValueError:
         good = False
     if not good:
-        raise ValueError("Write the website like https://example.com.")
+        raise ValueError("Enter a URL like https://example.com.")
     return address
 
 
@@ -94,5 +94,5 @@ def _zones() -> dict[str, str]:
 def _zone(text: str) -> str:
     name = _zones().get(text.casefold())
     if name is None:
-        raise ValueError("Choose a time zone by its name, such as America/New_York.")
+        raise ValueError("Choose a time zone, such as America/New_York.")
     return ZoneInfo(name).key

@@ -50,13 +50,13 @@ def _item(item: str) -> Filter:
         try:
             return msgspec.json.decode(item.encode("utf-8", "replace"), type=Group | Predicate)
         except (msgspec.DecodeError, RecursionError):
-            raise ValueError("This filter is not valid JSON of a group.") from None
+            raise ValueError("This filter isn't a valid JSON condition group.") from None
     field, _, rest = item.partition(":")
     name, _, value = rest.partition(":")
     operators = [op.value for op in Op]
     if name not in operators:
         close = nearest(name, operators)
-        hint = f" Did you mean “{close}”?" if close else " Write field:operator:value."
+        hint = f" Did you mean “{close}”?" if close else " Use the form field:operator:value."
         raise ValueError(f"There is no operator “{name[:40]}”.{hint}")
     return Predicate(field.strip(), Op(name), _value(Op(name), value))
 
@@ -135,7 +135,7 @@ def check(expression: Filter | None, fields: Fields, tags: Mapping[str, str] | N
     their names."""
     problems: dict[str, str] = {}
     if too_deep(expression):  # before any recursive function
-        return {"": f"Groups can be nested {DEEPEST} deep at most."}
+        return {"": f"Groups can be nested at most {DEEPEST} levels deep."}
     if expression is not None:
         _check(expression, fields, tags, "", 1, problems)
         if len(predicates(expression)) > MOST_PREDICATES:
@@ -174,7 +174,7 @@ def _check(
 ) -> None:
     if isinstance(expression, Group):
         if depth > DEEPEST:
-            problems[path.rstrip(".")] = f"Groups can be nested {DEEPEST} deep at most."
+            problems[path.rstrip(".")] = f"Groups can be nested at most {DEEPEST} levels deep."
             return
         for index, item in enumerate(expression.items):
             _check(item, fields, tags, f"{path}items.{index}.", depth + 1, problems)
@@ -189,7 +189,7 @@ def _check(
     names = tags if spec.type is FieldType.TAGS else spec.names
     if names is not None and any(str(value) not in names for value in values if isinstance(value, UUID)):
         problems[f"{path}value"] = (
-            f"{REFERENCE_TYPES[spec.type]} of this condition no longer exists. Choose another one."
+            f"{REFERENCE_TYPES[spec.type]} of this condition no longer exists. Choose another."
         )
     if spec.type is FieldType.SELECT:
         try:
@@ -217,7 +217,7 @@ def describe(expression: Filter | None, fields: Fields, tags: Mapping[str, str] 
     if isinstance(expression, Predicate):
         return _sentence(expression, fields, tags or {})
     if expression is None or not expression.items:
-        return "Nobody" if expression is not None and expression.match == "any" else "Everybody"
+        return "No contacts" if expression is not None and expression.match == "any" else "All contacts"
     joint = " and " if expression.match == "all" else " or "
     parts = [describe(item, fields, tags) for item in expression.items]
     nested = [

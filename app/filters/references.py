@@ -21,6 +21,6 @@ class Use(msgspec.Struct, frozen=True):
 def refusal(what: str, uses: Sequence[Use], then: str = "delete it") -> str:
     """The message for something that cannot be removed while it is used."""
     return (
-        f"{what} is used by {', '.join(use.name for use in uses)}. Take it out there (publish a workflow "
-        f"again that is live), then {then}."
+        f"{what} is used by {', '.join(use.name for use in uses)}. Remove it there first (and republish "
+        f"live workflows), then {then}."
     )

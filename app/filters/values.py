@@ -84,7 +84,7 @@ def read(predicate: Predicate, fields: Fields) -> tuple[FieldSpec, Operands]:
         raise FilterError({"field": unknown_field(predicate.field, fields)})
     if operator(spec, predicate.op) is None:
         raise FilterError(
-            {"op": f"{spec.label} cannot be compared with “{predicate.op.value}”. Choose another operator."}
+            {"op": f"{spec.label} can't be compared with “{predicate.op.value}”. Choose another operator."}
         )
     try:
         if ARITY[predicate.op] is Arity.TIMES:
@@ -103,13 +103,13 @@ def _items(predicate: Predicate) -> list[object]:
     items: list[object] = list(value) if isinstance(value, list) else [] if value in (None, "") else [value]
     items = [item for item in items if item is not None and str(item).strip() != ""]
     if arity is Arity.TWO and len(items) != 2:
-        raise ValueError("Give two values: from and to.")
+        raise ValueError("Enter two values: from and to.")
     if not items:
-        raise ValueError("Choose at least one value." if arity is Arity.MANY else "Give a value.")
+        raise ValueError("Choose at least one value." if arity is Arity.MANY else "Enter a value.")
     if arity in (Arity.ONE, Arity.SPAN) and len(items) > 1:
-        raise ValueError("Give one value, not a list.")
+        raise ValueError("Enter one value, not a list.")
     if len(items) > MOST_VALUES:
-        raise ValueError(f"Give at most {MOST_VALUES} values.")
+        raise ValueError(f"Enter at most {MOST_VALUES} values.")
     return items
 
 
@@ -122,19 +122,19 @@ def _read(item: object, op: Op, spec: FieldSpec) -> Operand:
 def read_text(item: object) -> str:
     """Text that both Python and the database can store; raises ValueError with a message."""
     if isinstance(item, bool) or not isinstance(item, str | int | float):
-        raise ValueError("Give text.")  # noqa: TRY004 -- one kind of error for all bad values
+        raise ValueError("Enter text.")  # noqa: TRY004 -- one kind of error for all bad values
     text = str(item)
     if len(text) > LONGEST_TEXT:
         raise ValueError(f"The text is longer than {LONGEST_TEXT} characters.")
     if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise ValueError("The text contains a character that cannot be stored.")
+        raise ValueError("The text contains a character that can't be stored.")
     return text
 
 
 def read_number(item: object) -> int | float:
     """A finite number of at most 15 digits before the decimal point; whole numbers become int."""
     if isinstance(item, bool) or not isinstance(item, str | int | float):
-        raise ValueError("Give a number, such as 12 or 3.5.")  # noqa: TRY004 -- one kind of error for all bad values
+        raise ValueError("Enter a number, such as 12 or 3.5.")  # noqa: TRY004 -- one kind of error for all bad values
     try:
         number = (
             float(item)
@@ -144,9 +144,9 @@ def read_number(item: object) -> int | float:
     except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError("Give a number, such as 12 or 3.5.")
+        raise ValueError("Enter a number, such as 12 or 3.5.")
     if abs(number) > LARGEST_NUMBER:
-        raise ValueError("The number is too large: 15 digits are the most.")
+        raise ValueError("The number is too large. Use at most 15 digits.")
     return int(number) if number.is_integer() else number
 
 
@@ -157,7 +157,7 @@ def read_date(item: object) -> date:
         # Python accepts more formats; the database must get only this one.
         return date.fromisoformat(text if _DATE.fullmatch(text) else "")
     except ValueError:
-        raise ValueError("Write the date as YYYY-MM-DD, such as 2026-03-31.") from None
+        raise ValueError("Enter the date as YYYY-MM-DD, such as 2026-03-31.") from None
 
 
 def read_moment(item: object) -> date | datetime:
@@ -170,7 +170,7 @@ def read_moment(item: object) -> date | datetime:
     except ValueError:
         moment = None
     if moment is None or not 1000 <= moment.year < 9000:  # room for zones and sums at both ends
-        raise ValueError("Write the time as YYYY-MM-DDTHH:MM, such as 2026-03-31T09:30.")
+        raise ValueError("Enter the date and time as YYYY-MM-DDTHH:MM, such as 2026-03-31T09:30.")
     return moment
 
 
@@ -179,7 +179,7 @@ def read_span(item: object, units: tuple[str, ...]) -> Span:
     match = re.fullmatch(r"\s*(\d{1,6})\s*([a-z]+?)s?\s*", str(item), re.IGNORECASE | re.ASCII)
     choice = " or ".join([", ".join(units[:-1]), units[-1]])
     if match is None or f"{match[2].lower()}s" not in units:
-        raise ValueError(f"Write an amount and a unit, such as “7 days”. Units are {choice}.")
+        raise ValueError(f"Enter an amount and a unit, such as “7 days”. Units are {choice}.")
     if not 0 < int(match[1]) <= MOST_UNITS:
         raise ValueError(f"The amount must be between 1 and {MOST_UNITS}.")
     return Span(int(match[1]), f"{match[2].lower()}s")
@@ -189,7 +189,7 @@ def read_times(value: object, spec: FieldSpec) -> Times:
     """The kind of an event, how often, and within what time: ["tag.added", 3, "30 days"]."""
     parts = list(value) if isinstance(value, list) else []
     if len(parts) != 3:
-        raise ValueError("Give three values: what happened, how often, and within what time.")
+        raise ValueError("Enter three values: the event, how many times, and within what period.")
     kind, often, within = parts
     if str(kind) not in spec.options:
         close = nearest(str(kind), spec.options)
@@ -197,14 +197,14 @@ def read_times(value: object, spec: FieldSpec) -> Times:
         raise ValueError(f"There is no event “{str(kind)[:60]}”.{hint}")
     count = read_number(often)
     if not isinstance(count, int) or not 1 <= count <= MOST_TIMES:
-        raise ValueError(f"How often is a whole number from 1 to {MOST_TIMES}.")
+        raise ValueError(f"The number of times must be a whole number from 1 to {MOST_TIMES}.")
     return Times(str(kind), count, read_span(within, UNITS[spec.type]))
 
 
 _CHANGES = {
-    Op.CHANGED: "Give two values: a field, and within what time.",
-    Op.CHANGED_TO: "Give three values: a field, what it became, and within what time.",
-    Op.CHANGED_FROM_TO: "Give four values: a field, what it was, what it became, and within what time.",
+    Op.CHANGED: "Enter two values: the field, and within what period.",
+    Op.CHANGED_TO: "Enter three values: the field, its new value, and within what period.",
+    Op.CHANGED_FROM_TO: "Enter four values: the field, its old value, its new value, and within what period.",
 }
 
 
@@ -241,7 +241,7 @@ def _read_operand(item: object, spec: FieldSpec) -> ChangeOperand:
 
 def _yes_or_no(text: str, spec: FieldSpec) -> bool:
     if text.strip().lower() not in _BOOLEANS:
-        raise ValueError(f"{spec.label} is yes or no.")
+        raise ValueError(f"{spec.label} must be yes or no.")
     return _BOOLEANS[text.strip().lower()]
 
 
@@ -290,7 +290,7 @@ def value_of(spec: FieldSpec, text: str) -> str | int | float | bool | None:
     if text == "":
         return None
     if "\0" in text or len(text) > LONGEST_VALUE:
-        raise ValueError(f"{spec.label} takes at most {LONGEST_VALUE} ordinary characters.")
+        raise ValueError(f"{spec.label} can have at most {LONGEST_VALUE} regular characters.")
     if spec.type is FieldType.NUMBER:
         return read_number(text)
     if spec.type is FieldType.DATE:

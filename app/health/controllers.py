@@ -51,7 +51,7 @@ class HealthController(Controller):
 
     @get("/workers", public=True)
     async def workers(self, request: Request) -> Response[Workers]:
-        """200 while work is done; 503 when no worker is heard of, when the engine is held, so that they do
+        """200 while work is done; 503 when no worker is running, when the engine is held, so that they do
         nothing, or when that cannot be known."""
         health = await read_worker_health(request)
         if health is None:
@@ -116,4 +116,4 @@ async def _admit(request: Request) -> None:
     except BadToken as error:
         raise NotAuthorizedException(str(error), headers={"WWW-Authenticate": "Bearer"}) from error
     if Permission.RUN_JOBS not in me.permissions:
-        raise Forbidden("Reading the metrics takes jobs:run.")
+        raise Forbidden("Reading the metrics requires the permission jobs:run.")

@@ -13,10 +13,10 @@ from app.work import Work
 
 LINKS = (
     (Permission.IMPORT_CONTACTS, "Import contacts", "/imports/new", "upload", "from a CSV file"),
-    (Permission.EDIT_CONTACTS, "Add a contact", "/contacts/new", "users", "one by hand"),
+    (Permission.EDIT_CONTACTS, "Add a contact", "/contacts/new", "users", "manually"),
     (Permission.EDIT_WORKFLOWS, "Build a workflow", "/workflows", "flow", "triggers, steps, goals"),
     (Permission.MANAGE_MEMBERS, "Invite a member", "/members", "user", "owner, admin, operator or viewer"),
-    (Permission.VIEW, "Use the API", "/schema", "code", "every screen is JSON too"),
+    (Permission.VIEW, "Use the API", "/schema", "code", "every screen is also JSON"),
 )
 
 

@@ -112,7 +112,7 @@ class ImportController(Controller):
         """Stops an import; contacts that were written stay."""
         await cancel_import(work, import_id)
         page = await _page(work, import_id)
-        note = "The import was cancelled."
+        note = "The import was canceled."
         return Saved(page, see=f"/imports/{import_id}", created=False, note=note)
 
     @get("/{import_id:uuid}/bad.csv", guards=[may(Permission.VIEW)], produces="*/*")

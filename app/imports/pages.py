@@ -133,7 +133,7 @@ def _actions(work: Work, import_: Any, step: str) -> list[Action]:
     href = f"/imports/{import_.id}"
     stopped = state_of(import_) in ("failed", "cancelled")
     return actions(
-        action(work, "map", "Check the file", f"{href}/mapping", permission=IMPORT, form=MappingForm,
+        action(work, "map", "Check file", f"{href}/mapping", permission=IMPORT, form=MappingForm,
                when=step == "columns" and may_map(import_)),
         action(work, "run", "Resume" if stopped else "Import", f"{href}/run", permission=IMPORT,
                when=step in ("preview", "result") and may_run(import_)),

@@ -26,14 +26,14 @@ STATES = {
     "running": "is running",
     "done": "is done",
     "failed": "failed",
-    "cancelled": "was cancelled",
+    "cancelled": "was canceled",
 }
 
 
 async def upload(work: Work, filename: str, content: bytes) -> UUID:
     """Stores a file and what was understood of it. Raises `Invalid` when it cannot be imported."""
     if not content:
-        raise Invalid({"file": "The file is empty. Choose a CSV file with a header line."})
+        raise Invalid({"file": "The file is empty. Choose a CSV file with a header row."})
     try:
         table = await asyncio.to_thread(read_table, content)
     except FileError as error:

@@ -23,7 +23,7 @@ from app.work import Actor, Work, open_work
 
 LARGEST = 262_144  # bytes of one delivery
 DELIVERY = BodyLimits(json=LARGEST, fields=10_000, depth=LARGEST)  # how deep it may be, `receive` decides
-UNKNOWN = "There is no such address. It may have been replaced by a new one."
+UNKNOWN = "There is no webhook at this URL. It may have been replaced by a new one."
 
 
 class HookController(Controller):
@@ -36,7 +36,7 @@ class HookController(Controller):
         name, items = await addresses(work, workflow_id)
         available = []
         for hook in items:
-            for part, label in (("address", "New address" if hook.hint else "Create address"),
+            for part, label in (("address", "New URL" if hook.hint else "Create address"),
                                 ("secret", "New signing secret")):  # fmt: skip
                 available.append(
                     action(

@@ -51,7 +51,7 @@ def check_signature(key: bytes, headers: Mapping[str, str], body: bytes, now: da
     signatures = headers.get("webhook-signature", "")
     if not (delivery and timestamp and signatures):
         raise BadSignature(
-            "This address takes signed deliveries only: send webhook-id, webhook-timestamp and "
+            "This URL accepts only signed deliveries. Send webhook-id, webhook-timestamp and "
             "webhook-signature (Standard Webhooks)."
         )
     try:

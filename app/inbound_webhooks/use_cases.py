@@ -88,7 +88,7 @@ async def make_address(work: Work, workflow_id: UUID, form: HookForm) -> tuple[s
     Returns the token and the secret, "" for what stays as it was. Raises `NotFound`, `Invalid`."""
     _, triggers = await _webhooks(work, workflow_id)
     if form.trigger not in triggers:
-        raise Invalid({"trigger": "Name an inbound webhook trigger of this workflow."})
+        raise Invalid({"trigger": "Choose an inbound webhook trigger of this workflow."})
     hooks = HookRepository(session=work.session)
     row = (await hooks.of_workflow(workflow_id)).get(form.trigger)
     token = secret = ""
@@ -106,7 +106,12 @@ async def make_address(work: Work, workflow_id: UUID, form: HookForm) -> tuple[s
         key = secrets.token_bytes(32)
         secret = secret_text(key)
         await hooks.keep_secret(hook_id, seal(work.runtime.settings.data_dir, key, hook_id.bytes))
-    work.audit(f"hook.{form.part}_made", "workflow", workflow_id, {"trigger": (None, form.trigger)})
+    work.audit(
+        f"hook.{form.part}_made",
+        "workflow",
+        workflow_id,
+        {"trigger": (None, "Inbound webhook")},
+    )
     await work.commit()
     return token, secret
 
@@ -117,7 +122,7 @@ async def receive(work: Work, hook_id: UUID, delivery: Delivery) -> DeliveryRece
     hooks = HookRepository(session=work.session)
     hook = await hooks.opened(hook_id)
     if hook is None:
-        raise NotFound("address", "There is no such address.")
+        raise NotFound("address", "There is no such URL.")
     trigger = _listening(hook)
     if trigger.signed:
         check_signature(_key(work, hook), delivery.headers, delivery.body, work.now)
@@ -163,7 +168,7 @@ def _read(body: bytes) -> Any:
     try:
         read = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid({"": f"The body is not readable JSON: {error}"}) from None
+        raise Invalid({"": f"The body isn't valid JSON: {error}"}) from None
     if too_deep(read):
         raise Invalid(
             {"": f"The body nests lists and objects more than {DEEPEST} levels deep. Send it flatter."}
@@ -184,11 +189,11 @@ async def _contact(work: Work, trigger: InboundWebhook, body: Any) -> UUID:
     if trigger.match == "id":
         contact_id = await _by_id(work, identifier)
         if contact_id is None:
-            raise Invalid({"contact": f"No contact has the id at {where}."})
+            raise Invalid({"contact": f"No contact has the ID at {where}."})
         return contact_id
     email = normalize_email(identifier)
     if not email:
-        raise Invalid({"contact": f"There is no email address at {where}."})
+        raise Invalid({"contact": f"There is no valid email address at {where}."})
     contact = await work.contacts.owner_of("email", email, None)
     if contact is not None:
         return UUID(str(contact.id))

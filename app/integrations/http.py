@@ -60,7 +60,7 @@ class OutboundHttpClient:
         except _Refusal as error:
             return Refused(str(error), permanent=True, what="not_allowed")
         except (httpx.InvalidURL, UnicodeError, ValueError) as error:
-            return Refused(f"The address cannot be called: {error}", permanent=True, what="not_allowed")
+            return Refused(f"The URL can't be called: {error}", permanent=True, what="not_allowed")
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, socket.gaierror) as error:
             return unreachable(call.url, error)
         except (httpx.TransportError, TimeoutError, OSError) as error:
@@ -69,9 +69,9 @@ class OutboundHttpClient:
     async def _call(self, call: HttpRequest, flight: "_Flight") -> Outcome:
         url = httpx.URL(call.url)
         if url.scheme not in ("http", "https") or not url.host:
-            raise _Refusal("The address must start with http:// or https:// and name a host.")
+            raise _Refusal("The URL must start with http:// or https:// and include a host.")
         if url.userinfo:
-            raise _Refusal("The address must not hold a user or a password. Put them into a header.")
+            raise _Refusal("The URL must not contain a username or password. Put credentials in a header.")
         port = url.port or (443 if url.scheme == "https" else 80)
         address = await self._resolve(url.host, port)
         headers = headers_of(call)
@@ -104,7 +104,7 @@ class OutboundHttpClient:
         for address in () if self.operator else addresses:
             why = refusal(address, allow_loopback=self.allow_loopback)
             if why is not None:
-                raise _Refusal(f"{host} may not be called: {why}.")
+                raise _Refusal(f"{host} can't be called: {why}.")
         return addresses[0]
 
 
@@ -124,7 +124,7 @@ class _Flight:
 
     def lost(self, url: str, error: BaseException) -> Outcome:
         if self.left:
-            message = f"{_host(url)} took the call and did not answer: {_error_text(error)}"
+            message = f"{_host(url)} accepted the request but didn't answer: {_error_text(error)}"
             return Unknown(message, what="no_answer")
         return unreachable(url, error)
 
@@ -139,7 +139,7 @@ def headers_of(call: HttpRequest) -> dict[str, str]:
     headers = {}
     for name, value in call.headers.items():
         if any(mark in name + value for mark in "\r\n\x00"):
-            raise ValueError(f"the header {name[:40]!r} holds a line break")
+            raise ValueError(f"the header {name[:40]!r} contains a line break")
         if name.strip().lower() not in _OURS:
             headers[name.strip()] = value
     names = {name.lower() for name in headers}
@@ -154,17 +154,15 @@ def answer(status: int, headers: Mapping[str, str], body: str) -> Outcome:
     if 200 <= status < 300:
         return Sent({"status": status, "answer": body[:MOST_KEPT]})
     what = f"http_{status}"
-    message = f"The other side answered {status}. {' '.join(body.split())[:300]}".strip()
+    message = f"The server answered {status}. {' '.join(body.split())[:300]}".strip()
     if status == 410:
-        message = (
-            f"{message} This address is gone for good: change it in the step, or take the step out.".strip()
-        )
+        message = f"{message} This URL no longer exists. Change it in the step, or delete the step.".strip()
     if status in RETRYABLE_STATUSES or status >= 500:
         return Refused(message, permanent=False, after=retry_after(headers.get("retry-after")), what=what)
     if 300 <= status < 400:
         there = headers.get("location", "")[:200]
         message = (
-            f"The other side answered {status}, a redirect to {there}. Use that address: none is followed."
+            f"The server answered {status}, a redirect to {there}. Redirects aren't followed: use that URL."
         )
     return Refused(message, permanent=True, what=what)
 

@@ -27,8 +27,8 @@ class HttpMessageProvider:
         if not base:
             what, name = _NAMES[message.channel]
             return Refused(
-                f"{what} is not set up here. Set {name} to the address of a provider and start the worker "
-                "again, then retry the step.",
+                f"{what} isn't set up. Set {name} to your provider's URL and restart the worker, "
+                "then retry the step.",
                 permanent=True,
                 what="not_set_up",
             )

@@ -1,4 +1,4 @@
-"""E-mail through SMTP: plain text, the key in two headers."""
+"""Email through SMTP: plain text, the key in two headers."""
 
 import asyncio
 import re
@@ -70,10 +70,10 @@ class SmtpMailer:
             content = message.as_bytes()
             ",".join(everybody).encode("ascii")
         except UnicodeEncodeError:
-            reason = f"The address “{', '.join(everybody)}” is not plain ASCII."
+            reason = f"The address “{', '.join(everybody)}” contains non-ASCII characters."
             return Refused(reason, permanent=True, what=ADDRESS_ERROR, answered=False)
         except (MessageError, ValueError) as error:
-            reason = f"The e-mail cannot be sent: {error}"
+            reason = f"The email can't be sent: {error}"
             return Refused(reason, permanent=True, what=MESSAGE_ERROR, answered=False)
         client = aiosmtplib.SMTP(
             hostname=self.host, port=self.port, timeout=TIMEOUT, use_tls=self.tls, local_hostname="switchyard"
@@ -91,7 +91,7 @@ class SmtpMailer:
             return _refused(client, error)
         except (SMTPException, OSError, TimeoutError) as error:
             client.close()
-            reason = f"The mail server cannot be reached: {_reply_text(error)}"
+            reason = f"The mail server can't be reached: {_reply_text(error)}"
             return Refused(reason, permanent=False, what="unreachable")
         return await _data(client, content, str(message["Message-ID"]))
 
@@ -117,11 +117,11 @@ async def _data(client: aiosmtplib.SMTP, content: bytes, message_id: str) -> Out
     except SMTPResponseException as error:
         if error.code < 400:  # no answer that means anything
             client.close()
-            return Unknown(f"The server answered {error.code} to the e-mail.", what="no_answer")
+            return Unknown(f"The mail server answered {error.code}.", what="no_answer")
         return _refused(client, error, letter=True)
     except (SMTPException, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
         client.close()
-        message = f"The connection broke while the server was taking the e-mail: {_reply_text(error)}"
+        message = f"The connection broke while the mail server was accepting the email: {_reply_text(error)}"
         return Unknown(message, what="no_answer")
     try:
         await client.quit()
@@ -159,10 +159,10 @@ def compose(letter: Email, sender: str) -> EmailMessage:
     everybody = (letter.recipient, *letter.copies)
     for what in (*everybody, letter.subject, letter.sender, letter.reply_to, letter.key, *letter.unsubscribe):
         if _LINE_BREAK.search(what):
-            _refuse("a header holds a line break.")
+            _refuse("a header contains a line break.")
     for recipient in everybody:
         if "@" not in recipient:
-            _refuse(f"“{recipient[:80]}” is no e-mail address.")
+            _refuse(f"“{recipient[:80]}” isn't a valid email address.")
     message = EmailMessage(POLICY)
     message["From"] = Address(letter.sender or name, addr_spec=address)
     message["To"] = [Address(addr_spec=recipient) for recipient in everybody]

@@ -57,9 +57,9 @@ from app.work import Work
 DEAD = "This link was already used or has expired. Request a new one on the sign-in page."
 MANAGE = Permission.MANAGE_MEMBERS
 ABOUT = {
-    Role.OWNER: "Everything, the account's settings too",
-    Role.ADMIN: "Everything but the account's settings",
-    Role.OPERATOR: "Contacts, imports, drafts, enrollments and jobs",
+    Role.OWNER: "Full access, including account settings",
+    Role.ADMIN: "Full access, except account settings",
+    Role.OPERATOR: "Contacts, imports, workflow drafts, enrollments and jobs",
     Role.VIEWER: "Sees everything, changes nothing",
 }
 
@@ -142,7 +142,8 @@ def _member_actions(
     return [
         action(work, f"role{suffix}", "Change role", f"{href}/role", permission=MANAGE, form=RoleForm,
                options=options, when=mine),
-        action(work, f"link{suffix}", "New link", f"{href}/link", permission=MANAGE, when=member.invited),
+        action(work, f"link{suffix}", "Send new link", f"{href}/link", permission=MANAGE,
+               when=member.invited),
         action(work, f"remove{suffix}", "Remove", f"{href}/deletion", permission=MANAGE,
                when=mine and not used),
     ]  # fmt: skip
@@ -158,7 +159,7 @@ async def _invite(request: Request, work: Work, person: InvitedUser, email: str)
 def _link_note(name: str, sent: bool) -> str:
     if sent:
         return f"A link to choose a password was sent to {name}."
-    return f"{name} is a member, but the link could not be sent. Check SMTP_URL, then press “New link”."
+    return f"{name} is a member, but the link couldn't be sent. Check SMTP_URL, then choose “Send new link”."
 
 
 @get(
@@ -246,7 +247,7 @@ class PasswordController(Controller):
     def ask(self, sent: FromQuery[bool] = False) -> ResetRequestPage:
         """The form to ask for a link."""
         request = Action(
-            "request_reset", "Send me a link", "POST", "/password-reset", list(fields_of(ResetRequestForm))
+            "request_reset", "Send link", "POST", "/password-reset", list(fields_of(ResetRequestForm))
         )
         return ResetRequestPage(sent, [request])
 

@@ -5,16 +5,16 @@ from collections.abc import Iterable
 from app.permissions import Permission, Role, allowed
 
 LABELS: dict[Permission, str] = {
-    Permission.VIEW: "See everything but the audit log",
-    Permission.EDIT_CONTACTS: "Add, change and delete contacts, tags and fields",
+    Permission.VIEW: "View everything except the audit log",
+    Permission.EDIT_CONTACTS: "Add, edit and delete contacts, tags and fields",
     Permission.IMPORT_CONTACTS: "Import contacts",
-    Permission.EDIT_WORKFLOWS: "Draft workflows",
+    Permission.EDIT_WORKFLOWS: "Edit workflow drafts",
     Permission.PUBLISH_WORKFLOWS: "Publish, pause and archive workflows",
     Permission.STEER_ENROLLMENTS: "Enroll contacts and control their enrollments",
     Permission.RUN_JOBS: "Retry and cancel jobs",
-    Permission.VIEW_AUDIT: "See the audit log",
+    Permission.VIEW_AUDIT: "View the audit log",
     Permission.MANAGE_MEMBERS: "Invite and remove members, change roles",
-    Permission.MANAGE_ACCOUNT: "Change the account's settings",
+    Permission.MANAGE_ACCOUNT: "Change account settings",
 }
 DAYS = (7, 30, 90, 365)
 RANK = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2, Role.OWNER: 3}
@@ -41,7 +41,7 @@ def scope_problem(scopes: Iterable[str], role: Role) -> str:
         return "Choose at least one."
     if unknown := requested - {permission.value for permission in Permission}:
         valid = ", ".join(permission.value for permission in Permission)
-        return f"Unknown scope: {', '.join(sorted(unknown))}. Scopes are {valid}."
+        return f"Unknown scope: {', '.join(sorted(unknown))}. Valid scopes are {valid}."
     if requested - mine:
         return f"Your role doesn't allow: {', '.join(sorted(requested - mine))}."
     return ""

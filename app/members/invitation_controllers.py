@@ -40,7 +40,7 @@ class InvitationController(Controller):
     async def withdraw(self, invitation_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
         """Withdraws an invitation; its link ends."""
         email = await withdraw_invitation(work, invitation_id)
-        return Saved(None, see="/members", note=f"The invitation of {email} was withdrawn.")
+        return Saved(None, see="/members", note=f"The invitation for {email} was withdrawn.")
 
 
 class AcceptController(Controller):
@@ -80,7 +80,7 @@ class AcceptController(Controller):
         state.identity.forget()
         note = f"You are now a member of {invitation.account_name}."
         if own:
-            return Saved(None, see="/", note=f"{note} Switch to it in the menu of accounts.")
+            return Saved(None, see="/", note=f"{note} Switch to it in the account menu.")
         return Saved(None, see="/sign-in", note=f"{note} Sign in.")
 
 
@@ -106,7 +106,7 @@ async def send(request: Request, work: Work, view: InvitationView, secret: str) 
     sent = await send_link(state.runtime.mailer, state.settings.base_url, view, secret, person_of(work))
     if sent:
         return f"An invitation was sent to {view.email}."
-    return f"The invitation of {view.email} could not be sent. Check SMTP_URL, then press “Send again”."
+    return f"The invitation for {view.email} couldn't be sent. Check SMTP_URL, then choose “Send again”."
 
 
 def invitation_actions(work: Work, invitation: InvitationView) -> list[Action | None]:

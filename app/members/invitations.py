@@ -46,7 +46,7 @@ async def invite(work: Work, form: MemberForm) -> tuple[InvitationView, str]:
         raise Invalid({"email": "Enter an email address, such as ana@example.com."})
     _refuse_role(work, form.role)
     if await work.members.name_of_email(email) is not None:
-        raise Conflict(f"{email} is a member already.")
+        raise Conflict(f"{email} is already a member.")
     earlier = await work.invitations.of_email(email)
     if earlier is not None:
         _refuse_role(work, Role(earlier.role))

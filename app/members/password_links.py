@@ -36,9 +36,9 @@ async def send_invitation(
     text = (
         f"Hello {name},\n\nYou are now a member of {account} in Switchyard. Choose a password here:\n\n"
         f"{link}\n\n"
-        f"The link works once and for {INVITATION_HOURS} hours.\n"
+        f"The link works once, for {INVITATION_HOURS} hours.\n"
     )
-    return await send_email(mailer, email, f"You are a member of {account}", text, inviter.account_id)
+    return await send_email(mailer, email, f"You're now a member of {account}", text, inviter.account_id)
 
 
 async def send_reset(directory: AuthLookup, mailer: Mailer, base_url: str, address: str) -> None:

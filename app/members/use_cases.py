@@ -91,7 +91,7 @@ async def invited_member(work: Work, user_id: UUID) -> tuple[InvitedUser, str]:
     if name_and_email is None:
         raise NotFound("member")
     if await work.members.has_password(user_id):
-        raise Conflict("This member has a password already and can ask for a new one on the sign-in page.")
+        raise Conflict("This member already has a password and can reset it on the sign-in page.")
     work.audit("member.link_sent", "member", user_id)
     await work.commit()
     return InvitedUser(user_id, name_and_email[0], has_password=False), name_and_email[1]
@@ -101,7 +101,7 @@ async def change_password(work: Work, form: PasswordForm) -> None:
     """Replaces one's own password and ends all other sessions. Raises `Invalid`."""
     me = person_of(work)
     if not await password_matches(form.current_password, await work.members.password_hash(me.user_id)):
-        raise Invalid({"current_password": "This is not your current password."})
+        raise Invalid({"current_password": "This isn't your current password."})
     if reason := password_problem(form.new_password, me.email, me.name):
         raise Invalid({"new_password": reason})
     await work.members.set_password(me.user_id, await hash_password(form.new_password), work.now)
@@ -165,5 +165,5 @@ def role_of(work: Work) -> Role:
 def person_of(work: Work) -> Principal:
     """The signed-in person. Raises `Forbidden` for a job."""
     if work.principal is None:
-        raise Forbidden("Only a person may do this.")
+        raise Forbidden("Only a signed-in user can do this.")
     return work.principal

@@ -10,6 +10,7 @@ from app.operations.schemas import BreakerLine
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
 from app.work import Work
+from app.workflows.use_cases.edit import header_of
 from db.queries import circuit_breakers as statements
 from db.queries.batch_session import BatchSession
 
@@ -39,6 +40,13 @@ def _line(row: Any, names: Any) -> BreakerLine:
     )
 
 
+async def _title(work: Work, workflow_id: UUID, step_key: str) -> str:
+    """The title of a step of the live version, for the audit log."""
+    live = (await header_of(work, workflow_id)).live_version
+    names = await titles_of(work, {(workflow_id, live)}) if live else {}
+    return names.get((workflow_id, live), {}).get(step_key, "a removed step")
+
+
 def trials(work: Work, lines: Sequence[BreakerLine]) -> list[Action]:
     """One action for each step that waits for its next try."""
     steps = {(line.workflow_id, line.step_key) for line in lines if line.state == "open"}
@@ -64,7 +72,9 @@ async def try_now(work: Work, workflow_id: UUID, step_key: str) -> None:
     if not rows:
         raise NotFound("breaker")
     if not await db.all(statements.PROBE_NOW, **place, now=work.now):
-        raise Conflict("This step is not stopped, or is being tried just now.", {"state": rows[0].state})
-    work.audit("breaker.tried", "workflow", workflow_id, {"step": (None, step_key)})
+        raise Conflict("This step isn't stopped, or it is being tried right now.", {"state": rows[0].state})
+    work.audit(
+        "breaker.tried", "workflow", workflow_id, {"step": (None, await _title(work, workflow_id, step_key))}
+    )
     work.notify_worker()
     await work.commit()

@@ -16,7 +16,7 @@ def engine() -> None:
 def status() -> None:
     """Show whether the engine is held and why. Exit code 1 if it is."""
     report = asyncio.run(_status())
-    click.echo(report or "The engine is not held.")
+    click.echo(report or "The engine isn't on hold.")
     if report:
         raise SystemExit(1)
 
@@ -31,7 +31,7 @@ def hold(reason: str) -> None:
 @engine.command()
 def release() -> None:
     """Release the engine. Work that is due starts at once."""
-    click.echo("The engine is running again." if asyncio.run(_release()) else "The engine was not held.")
+    click.echo("The engine is running again." if asyncio.run(_release()) else "The engine wasn't on hold.")
 
 
 async def _status() -> str:

@@ -44,13 +44,13 @@ class JobController(Controller):
     async def retry(self, job_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[JobPage]:
         """Queues a job that failed or was cancelled again."""
         await retry_job(work, job_id)
-        return await _saved(work, job_id, "The job is tried again.")
+        return await _saved(work, job_id, "The job is being retried.")
 
     @post("/{job_id:uuid}/cancellation", form=SHOW, guards=[may(RUN)])
     async def cancel(self, job_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[JobPage]:
         """Stops a job; what it has written stays."""
         await cancel_job(work, job_id)
-        return await _saved(work, job_id, "The job was cancelled.")
+        return await _saved(work, job_id, "The job was canceled.")
 
 
 class BreakerController(Controller):
@@ -64,7 +64,7 @@ class BreakerController(Controller):
         """Tries a stopped step at once, with one of those who wait there. 409 while it is not stopped."""
         await try_now(work, workflow_id, step_key)
         page = await job_list(work)
-        return Saved(page, see="/jobs", created=False, note="The step is tried again with one contact.")
+        return Saved(page, see="/jobs", created=False, note="The step is being tried again with one contact.")
 
 
 async def _saved(work: Work, job_id: UUID, note: str) -> Saved[JobPage]:

@@ -30,7 +30,7 @@ async def failing_now(work: Work) -> tuple[list[Failing], list[Action]]:
 
 
 def _failed_job(row: Any) -> Failing:
-    note = f"{row.actor_name} · try {row.attempts} of {row.max_attempts}"
+    note = f"{row.actor_name} · attempt {row.attempts} of {row.max_attempts}"
     at = row.finished_at or row.created_at
     title = title_of(row.task, row.args, row.total)
     return Failing(row.id, "job", row.status, title, row.error or "", note, at, None, f"/jobs/{row.id}", 1)
@@ -38,7 +38,7 @@ def _failed_job(row: Any) -> Failing:
 
 def _group(row: Any, names: Mapping[str, str]) -> Failing:
     step = names.get(row.step_key or "", row.step_key or "before the first step")
-    tries = f" · try {row.attempts}" if row.attempts else ""
+    tries = f" · attempt {row.attempts}" if row.attempts else ""
     more = "+" if row.people >= MOST_COUNTED else ""
     name = display_name(row._asdict())
     who = name if row.people == 1 else f"{row.people:,}{more} contacts, {name} last"

@@ -25,7 +25,7 @@ EFFECTS = {
     "email": "messages to send",
     "sms": "text messages to send",
     "chat": "chat messages to send",
-    "webhook": "calls to make",
+    "webhook": "webhook calls to make",
 }
 LATE_SECONDS = 30.0
 
@@ -65,7 +65,7 @@ async def _queues(work: Work) -> list[QueueLine]:
     late = [at for at in (people.oldest, events.oldest) if at is not None]
     lines = [
         QueueLine(
-            "workflow", "people to move", people.ready + events.ready, 0, people.waiting, people.failed, 0,
+            "workflow", "enrollments", people.ready + events.ready, 0, people.waiting, people.failed, 0,
             None,
             _late(min(late, default=None), work.now), people.next, "/enrollments?status=active",
         )
@@ -102,15 +102,15 @@ def tiles_of(queues: Sequence[QueueLine], workers: int) -> list[Tile]:
     failed = sum(queue.failed for queue in queues if queue.name not in EFFECTS)
     doubt = sum(queue.doubt for queue in queues)
     oldest = max((queue.oldest_seconds for queue in queues if queue.oldest_seconds is not None), default=None)
-    up = "on 1 worker" if workers == 1 else f"on {workers} workers" if workers else "no worker is heard of"
+    up = "on 1 worker" if workers == 1 else f"on {workers} workers" if workers else "no worker is running"
     upcoming = min((queue.next_at for queue in queues if queue.next_at), default=None)
     note = f"next at {upcoming:%H:%M:%S} UTC" if upcoming else "nothing is scheduled"
     return [
         Tile("ready", "Due now", ready, up, "" if workers else "bad", "/jobs"),
-        Tile("running", "Running", running, "jobs and calls under way", "", "/jobs?status=running"),
+        Tile("running", "Running", running, "jobs and sends in progress", "", "/jobs?status=running"),
         Tile("waiting", "Waiting", waiting, note, "", "/enrollments?status=active"),
         Tile("doubt", "In doubt", doubt, "sent or not? You decide", "warn" if doubt else "", "#failing"),
-        Tile("failed", "Failed", failed, "people and jobs", "bad" if failed else "", "#failing"),
+        Tile("failed", "Failed", failed, "enrollments and jobs", "bad" if failed else "", "#failing"),
         Tile(
             "late", "Seconds late", round(oldest or 0),
             f"{duration(oldest)} late" if oldest else "nothing is late",

@@ -6,9 +6,9 @@ from typing import Any
 from app.web.formatting import plural
 
 TITLES = {
-    "import.check": "Check an import",
-    "clock.strike": "Start a workflow at its time",
-    "import.run": "Write an import",
+    "import.check": "Check import",
+    "clock.strike": "Start scheduled workflow",
+    "import.run": "Run import",
     "bulk.consent": "Set consent",
     "bulk.tag": "Tag contacts",
     "bulk.delete": "Delete contacts",

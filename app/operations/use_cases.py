@@ -19,9 +19,9 @@ async def retry_job(work: Work, job_id: UUID) -> None:
     `Conflict`."""
     job = await _locked(work, job_id)
     if job.status not in ("failed", "cancelled"):
-        raise Conflict("Only a job that failed or was cancelled can be tried again.", {"status": job.status})
+        raise Conflict("Only a failed or canceled job can be retried.", {"status": job.status})
     if (job.result or {}).get("undone_by"):
-        raise Conflict("This job was undone. Select the contacts again instead of trying it again.")
+        raise Conflict("This job was undone, so it can't be retried. Select the contacts again instead.")
     work.audit("job.retried", "job", job.id, {"status": (job.status, "queued")})
     job.status, job.due_at, job.attempts, job.fence = "queued", work.now, 0, job.fence + 1
     job.error = job.started_at = job.finished_at = job.lease_until = None
@@ -33,7 +33,7 @@ async def cancel_job(work: Work, job_id: UUID) -> None:
     """Stops a job; what it has written stays. Raises `NotFound`, `Conflict`."""
     job = await _locked(work, job_id)
     if job.status not in ("queued", "running"):
-        raise Conflict("This job has ended already.", {"status": job.status})
+        raise Conflict("This job has already ended.", {"status": job.status})
     work.audit("job.cancelled", "job", job.id, {"status": (job.status, "cancelled")})
     job.status, job.finished_at, job.lease_until, job.fence = "cancelled", work.now, None, job.fence + 1
     await work.commit()

@@ -62,7 +62,7 @@ async def segment_page(work: Work, segment_id: UUID) -> SegmentPage:
         used,
         actions(
             action(work, "update", "Save", href, permission=EDIT, form=SegmentChangeForm),
-            action(work, "filter", "Change the filter", shown.edit_href, permission=EDIT, method="GET"),
+            action(work, "filter", "Edit filter", shown.edit_href, permission=EDIT, method="GET"),
             action(work, "delete", "Delete", f"{href}/deletion", permission=EDIT, when=not used),
         ),
     )

@@ -97,7 +97,7 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
 def describe_filter(row: Any, fields: Fields, tags: dict[str, str]) -> str:
     """The filter of a row as a sentence."""
     expression = filters_by_id([row])[row.id]
-    return "(a filter that cannot be read)" if expression is None else describe(expression, fields, tags)
+    return "(unreadable filter)" if expression is None else describe(expression, fields, tags)
 
 
 async def _check_all_segments(work: Work, segment_id: UUID, expression: Filter) -> None:

@@ -85,7 +85,11 @@ class SessionController(Controller):
             for session in items
         ]
         others = action(
-            work, "revoke_others", "End all others", "/sessions/others/revocation", when=len(items) > 1
+            work,
+            "revoke_others",
+            "End all other sessions",
+            "/sessions/others/revocation",
+            when=len(items) > 1,
         )
         return SessionList(items, actions(others, *ends))
 
@@ -97,7 +101,7 @@ class SessionController(Controller):
             await end_session(work, me.session_id)
         request.app.state.identity.forget()
         set_cookies(request.scope, request.app.state.cookies.signed_out())
-        return Saved(None, see="/sign-in", note="You are signed out.")
+        return Saved(None, see="/sign-in", note="You're signed out.")
 
     @post("/current/account", guards=[in_person], status_code=200)
     async def switch(
@@ -113,7 +117,7 @@ class SessionController(Controller):
         answer = signed_in_as(request, target)
         if not header(request.scope, b"authorization"):
             set_cookies(request.scope, state.cookies.signed_in(answer.token))
-        return Saved(answer, see="/", note=f"You are now in {target.account_name}.")
+        return Saved(answer, see="/", note=f"You're now in {target.account_name}.")
 
     @post("/others/revocation", guards=[in_person])
     async def end_others(self, request: Request, work: NamedDependency[Work]) -> Saved[None]:

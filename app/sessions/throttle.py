@@ -43,6 +43,6 @@ async def _pass(limiter: Limiter, key: str) -> None:
     verdict = await limiter.hit(key)
     if not verdict.allowed:
         raise TooManyRequestsException(
-            f"Too many tries. Wait {verdict.retry_after} seconds, then try again.",
+            f"Too many attempts. Wait {verdict.retry_after} seconds, then try again.",
             headers={"Retry-After": str(verdict.retry_after)},
         )

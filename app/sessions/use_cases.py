@@ -38,7 +38,7 @@ def _choose(memberships: tuple[AccountMembership, ...], account_id: UUID | None)
         if account_id in (None, membership.account_id):
             return membership
     raise Forbidden(
-        "You do not belong to that account." if memberships else "You do not belong to any account."
+        "You're not a member of that account." if memberships else "You're not a member of any account."
     )
 
 
@@ -46,7 +46,7 @@ async def start_session(work: Work, agent: str, network: str) -> str:
     """The new session of whoever `work` is for; returns the secret that renews its token."""
     me = person_of(work)
     if me.session_id is None:
-        raise Forbidden("Only a person can sign in.")
+        raise Forbidden("Only a user can sign in.")
     secret = session_secret(me.session_id)
     work.members.add_session(
         id=me.session_id,
@@ -103,7 +103,7 @@ async def switch_account(work: Work, target: Principal) -> None:
     """Makes another of the person's accounts the current one of their session."""
     me = person_of(work)
     if me.session_id is None:
-        raise Forbidden("Only a person can switch accounts.")
+        raise Forbidden("Only a signed-in user can switch accounts.")
     await work.members.move_session(me.user_id, me.session_id, target.account_id)
     work.audit(
         "session.switched", "session", me.session_id, {"account": (me.account_name, target.account_name)}
@@ -114,5 +114,5 @@ async def switch_account(work: Work, target: Principal) -> None:
 def person_of(work: Work) -> Principal:
     """Who the work is for. Raises `Forbidden` for a job."""
     if work.principal is None:
-        raise Forbidden("Only a person may do this.")
+        raise Forbidden("Only a signed-in user can do this.")
     return work.principal

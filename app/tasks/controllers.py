@@ -65,7 +65,7 @@ class TaskController(Controller):
         """Marks a task as done."""
         row = await complete_task(work, task_id)
         task = await task_view(work, task_id)
-        return Saved(task, see=_back(data, row), created=False, note=f"“{row.title}” is done.")
+        return Saved(task, see=_back(data, row), created=False, note=f"“{row.title}” was completed.")
 
     @post("/tasks/{task_id:uuid}/completion/deletion", guards=[may(EDIT)])
     async def reopen(
@@ -74,7 +74,7 @@ class TaskController(Controller):
         """Makes a task open again."""
         row = await reopen_task(work, task_id)
         task = await task_view(work, task_id)
-        return Saved(task, see=_back(data, row), created=False, note=f"“{row.title}” is open again.")
+        return Saved(task, see=_back(data, row), created=False, note=f"“{row.title}” was reopened.")
 
     @post("/tasks/{task_id:uuid}/deletion", guards=[may(EDIT)])
     async def delete_task(

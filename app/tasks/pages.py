@@ -78,7 +78,7 @@ def task_actions(work: Work, tasks: Iterable[TaskView], *, when: bool = True) ->
 async def task_list(work: Work, view: str, after: UUID | None) -> TaskList:
     """A page of tasks. Raises `Invalid` for an unknown view."""
     if view not in VIEWS:
-        raise Invalid({"view": f"“view” is one of {', '.join(VIEWS)}."})
+        raise Invalid({"view": f"“view” must be one of {', '.join(VIEWS)}."})
     me = work.principal.user_id if work.principal is not None else None
     rows, more = await work.tasks.page(view, me, work.now, after, PAGE_SIZE)
     counts = await work.tasks.counts(me, work.now)

@@ -38,7 +38,7 @@ async def add_task(work: Work, contact_id: UUID, form: TaskForm) -> UUID:
     if contact is None:
         raise NotFound("contact")
     if contact.deleted_at is not None:
-        raise Conflict("This contact was deleted. Restore it first.")
+        raise Conflict("This contact is deleted. Restore it first.")
     columns = {
         "contact_id": contact_id,
         "title": title,
@@ -79,8 +79,13 @@ async def change_task(work: Work, task_id: UUID, form: TaskChangeForm) -> None:
         except IntegrityError:
             await work.session.rollback()
             raise Invalid({"assignee": NO_MEMBER}) from None
+        members = await work.enrollments.member_names() if "assignee_id" in changed else {}
         changes = {
-            name: [_audit_value(getattr(row, name)), _audit_value(value)] for name, value in changed.items()
+            name: [
+                members.get(str(value)) if name == "assignee_id" else _audit_value(value)
+                for value in (getattr(row, name), changed[name])
+            ]
+            for name in changed
         }
         work.audit("task.changed", "contact", row.contact_id, {"task": [row.title, row.title], **changes})
     await work.commit()

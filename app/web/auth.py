@@ -58,7 +58,7 @@ class Identity:
         if authorization:
             scheme, _, token = authorization.partition(" ")
             if scheme.lower() != "bearer" or not token.strip():
-                raise BadToken("Authorization must be: Bearer, then a token.")
+                raise BadToken("The Authorization header must be “Bearer” followed by a token.")
             return await self._bearer(token.strip())
         return await self._cookie(scope)
 
@@ -84,7 +84,7 @@ class Identity:
     async def _cookie(self, scope: Scope) -> Principal:
         """The principal of the token in the cookie; the session secret renews a token that only expired."""
         token, secret = self.cookies.read(scope)
-        problem = BadToken("You are not signed in.", renewable=True)
+        problem = BadToken("You're not signed in.", renewable=True)
         if token:
             try:
                 return await self._session(token)
@@ -178,7 +178,7 @@ class LimitRate(ASGIMiddleware):
             if not verdict.allowed:
                 LIMITED.inc()
                 raise TooManyRequestsException(
-                    f"This account may call {self.limiter.limit} times in {self.limiter.window:g} seconds. "
-                    f"Try again in {verdict.retry_after} s."
+                    f"This account can make {self.limiter.limit} requests in {self.limiter.window:g} "
+                    f"seconds. Try again in {verdict.retry_after} s."
                 )
         await next_app(scope, receive, send)

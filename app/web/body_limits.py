@@ -89,7 +89,7 @@ def check_json(body: bytes, limits: BodyLimits) -> None:
     if _containers(bare) > fields * PER_FIELD:
         raise TooLarge(f"{fields * PER_FIELD:,} lists and objects")
     if nested and _depth(bare) > depth:
-        raise ClientException(f"The body is not readable: it is nested deeper than {depth} levels.")
+        raise ClientException(f"The body can't be read: it is nested more than {depth} levels deep.")
 
 
 def _containers(body: bytes) -> int:
@@ -118,6 +118,6 @@ def check_names(form: Any, fields: int) -> None:
     reads so many fields (400), before anything nests them."""
     dots = [name.count(".") for name in form]
     if max(dots, default=0) >= DEPTH:
-        raise ClientException(f"The form is not readable: a name has more than {DEPTH} parts.")
+        raise ClientException(f"The form can't be read: a name has more than {DEPTH} parts.")
     if sum(dots) > fields * PER_NAME:
-        raise ClientException(f"The form is not readable: its names have over {fields * PER_NAME:,} parts.")
+        raise ClientException(f"The form can't be read: its names have over {fields * PER_NAME:,} parts.")

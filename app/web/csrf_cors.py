@@ -38,7 +38,7 @@ class Origins:
         if site:
             return "" if site in ("same-origin", "none") else "This request comes from another site."
         if content_negotiation.header(scope, b"cookie") and not bearer(scope):
-            return "A request with a cookie must say where it comes from: send Origin or Sec-Fetch-Site."
+            return "A request with a cookie must state its origin: send Origin or Sec-Fetch-Site."
         return ""
 
     def preflight(self, scope: Any) -> dict[str, str] | None:

@@ -47,7 +47,7 @@ def _conceal(request: Any, problem: Problem) -> None:
     me = request.scope.get("auth")
     if problem.current is not None and me is not None and Permission.VIEW not in me.permissions:
         problem.current = None
-        problem.detail = "This was changed meanwhile, or is in use. Nothing was saved."
+        problem.detail = "This was changed in the meantime, or is in use. Nothing was saved."
 
 
 def _headers(problem: Problem) -> dict[str, str]:
@@ -91,7 +91,7 @@ def _form_again(request: Request, problem: Problem) -> Response[Any] | None:
     values = request.typed()
     if not face or not values or len(values) > MOST_SHOWN_AGAIN:
         return None
-    message = problem.errors.get("") or problem.detail
+    message = problem.errors.get("") or ("" if problem.errors else problem.detail)
     request.scope["state"]["form"] = Form(values=values, errors=problem.errors, message=message)
     if face.startswith("/"):
         return PageAgain(face, problem.status)

@@ -1,9 +1,34 @@
 """Formats numbers, sizes, times and durations for templates. Pure and cheap enough for table cells."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 UNITS = (("y", 31_536_000), ("mo", 2_592_000), ("d", 86_400), ("h", 3_600), ("min", 60))
+UUID_TEXT = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+SPELLED = {  # stored names that read badly as they are
+    "cancelled": "Canceled",
+    "failed_permanent": "Failed",
+    "in_doubt": "In doubt",
+    "effect.cancelled": "Message canceled",
+    "effect.retried": "Message retried",
+    "effect.settled": "Message outcome decided",
+    "breaker.tried": "Stopped step retried",
+    "enrollment.jumped": "Enrollment moved",
+    "enrollment.requested": "Contacts added",
+    "event.passed_over": "Event skipped",
+    "import.cancelled": "Import canceled",
+    "job.cancelled": "Job canceled",
+    "person.password_changed": "Password changed",
+    "segment.not_compared": "Segment evaluation failed",
+    "session.others_ended": "Other sessions ended",
+    "token.made": "Token created",
+    "workflow.clock_unreadable": "Workflow schedule unreadable",
+    "assignee_id": "Assignee",
+    "due_at": "Due",
+    "default_region": "Default country for phone numbers",
+}
 LONG = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
@@ -61,6 +86,16 @@ def duration(value: timedelta | float | None) -> str:
         if count:
             parts.append(plural(count, unit))
     return " ".join(parts[:2]) or "0 seconds"
+
+
+def words(name: str) -> str:
+    """A stored name for people to read: "member.role_changed" as "Member role changed"."""
+    return SPELLED.get(name) or name.replace(".", " ").replace("_", " ").capitalize()
+
+
+def without_ids(value: Any) -> Any:
+    """A text without the ids in it, which mean nothing to people; anything else as it is."""
+    return UUID_TEXT.sub("…", value) if isinstance(value, str) and "-" in value else value
 
 
 def plural(count: int, singular: str, plural_form: str = "") -> str:

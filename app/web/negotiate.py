@@ -98,7 +98,7 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
                 )
             form = await super().form()
         except (UnicodeDecodeError, LookupError) as error:
-            raise ClientException("The form is not readable: send its text as UTF-8.") from error
+            raise ClientException("The form can't be read: send its text as UTF-8.") from error
         except ClientException as error:
             if error.detail == PARTS_REFUSED:
                 raise TooLarge(f"{body_limits.PARTS:,} fields with short headers") from error
@@ -131,7 +131,7 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
         try:
             return forms.read_json(await self.body(), kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ClientException(f"The body is not readable JSON: {error}") from error
+            raise ClientException(f"The body isn't valid JSON: {error}") from error
 
     def typed(self) -> dict[str, Any]:
         """The texts of the form that was sent, to be shown again; empty when none was read."""
@@ -151,7 +151,7 @@ async def prepare(request: Request) -> None:
     does not know: in the query string, and in the body where it reads none (422)."""
     handler = request.route_handler
     if not content_negotiation.acceptable(request.scope, offers(handler)):
-        raise NotAcceptable(f"This address can answer with {' or '.join(offers(handler))}.")
+        raise NotAcceptable(f"This URL can return {' or '.join(offers(handler))}.")
     if request.method not in content_negotiation.UNSAFE:
         return
     _refuse_query(request)
@@ -168,7 +168,7 @@ async def prepare(request: Request) -> None:
         kind != content_negotiation.MULTIPART
         and options.get("charset", "utf-8").strip("'\"").lower() not in UTF8
     ):
-        raise UnsupportedMedia("Send the text as UTF-8; other charsets are not read.")
+        raise UnsupportedMedia("Send the text as UTF-8; other encodings aren't supported.")
     if gate := handler.opt.get("before_body"):
         await gate(request)
     most = longest(handler, kind)
@@ -195,14 +195,14 @@ def _refuse_query(request: Request) -> None:
         return
     parameters = request.route_handler.parsed_fn_signature.parameters.keys()
     if unknown := [name for name in dict(request.query_params) if name not in parameters]:
-        raise Invalid(dict.fromkeys(unknown, "Send this in the body; the address takes no such parameter."))
+        raise Invalid(dict.fromkeys(unknown, "This URL takes no such parameter. Send it in the body."))
 
 
 def _same_account(request: Request, account: Any) -> None:
     me = request.principal
     if me is not None and account and str(account) != str(me.account_id):
         raise Conflict(
-            f"This form belongs to another account; you are now in {me.account_name}. "
+            f"This form belongs to another account. You're now in {me.account_name}. "
             "Nothing was saved. Switch back, or open the page again.",
             current={"account_id": str(me.account_id), "account_name": me.account_name},
         )

@@ -15,7 +15,7 @@ import msgspec
 
 from app.errors import Invalid
 
-MISPLACED = "This page does not fit the order of the list. Go to its first page."
+MISPLACED = "The list was sorted differently. Go back to its first page."
 
 
 def neighbor_links(

@@ -33,14 +33,14 @@ CODES = {
     499: "client_closed_request",
     500: "internal_error",
 }
-BUSY = (503, "The database is busy. Nothing was saved; try again.")
-GONE = (503, "The database cannot be reached. Nothing was saved; try again.")
+BUSY = (503, "The database is busy. Nothing was saved. Try again.")
+GONE = (503, "The database is unavailable. Nothing was saved. Try again.")
 UNTEXT = (422, "The text contains a character that can't be stored. Nothing was saved.")
 STATES = {
     "23505": (409, "This already exists. Nothing was saved."),
     "23503": (409, "Something this refers to is in use or was deleted. Nothing was saved."),
     "23502": (422, "A required value is missing. Nothing was saved."),
-    "23514": (422, "A value is not one of those allowed. Nothing was saved."),
+    "23514": (422, "A value isn't allowed. Nothing was saved."),
     "22001": (422, "A text is too long. Nothing was saved."),
     "22003": (422, "A number is too large. Nothing was saved."),
     "22021": UNTEXT,
@@ -71,7 +71,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
 def problem_of(error: Exception) -> Problem:
     """The problem that an exception means; anything that is not known is a 500 that says nothing."""
     problem = (
-        _own(error) or _http(error) or _database(error) or _problem(500, "Something went wrong on our side.")
+        _own(error) or _http(error) or _database(error) or _problem(500, "Something went wrong on our end.")
     )
     if problem.status == 503:
         problem.headers = {"Retry-After": str(RETRY_SECONDS)}
@@ -98,7 +98,7 @@ def _http(error: Exception) -> Problem | None:
     if isinstance(error, ValidationException):
         return _invalid(_parameters(error))
     if isinstance(error, NotFoundException):
-        own = error.detail if error.detail != HTTPStatus(404).phrase else "There is nothing at this address."
+        own = error.detail if error.detail != HTTPStatus(404).phrase else "There is nothing at this URL."
         return _problem(404, own)
     if not isinstance(error, HTTPException) or error.status_code >= 500:
         return None
@@ -127,7 +127,7 @@ def _invalid(errors: dict[str, str]) -> Problem:
     """A 422 that names the wrong fields: no more than `MOST_ERRORS`, nor a name longer than `LONGEST_NAME`,
     both of which the sender decides about."""
     named = {_short(name): text for name, text in islice(errors.items(), MOST_ERRORS)}
-    more = f" There are more than {MOST_ERRORS} mistakes; these are the first." * (len(errors) > MOST_ERRORS)
+    more = f" There are more than {MOST_ERRORS} errors; these are the first." * (len(errors) > MOST_ERRORS)
     return _problem(422, _summary(named) + more, errors=named)
 
 

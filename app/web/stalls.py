@@ -18,7 +18,7 @@ from app.errors import Unavailable
 WAIT_SECONDS = 1.0
 PROBE_SECONDS = 1.0
 READS = frozenset({"GET", "HEAD"})
-MESSAGE = "The database does not answer. Try again in a moment."
+MESSAGE = "The database isn't responding. Try again in a moment."
 
 
 class DatabaseWatch:

@@ -197,6 +197,8 @@ FILTERS: dict[str, Any] = {
     "bytes": formatting.size,
     "duration": formatting.duration,
     "plural": formatting.plural,
+    "words": formatting.words,
+    "without_ids": formatting.without_ids,
     "named": find_action,
     "json": as_json,
 }

@@ -78,7 +78,7 @@ class Tokens:
         try:
             header = jwt.get_unverified_header(token)
         except jwt.InvalidTokenError as error:
-            raise BadToken("The token is not a JSON Web Token.") from error
+            raise BadToken("The token isn't a JSON Web Token.") from error
         if header.get("alg") != ALGORITHM:
             raise BadToken("The token is signed with the wrong algorithm.")
         kid = header.get("kid")
@@ -99,7 +99,7 @@ class Tokens:
         except jwt.ExpiredSignatureError as error:
             raise BadToken("The token has expired.", renewable=True) from error
         except (jwt.InvalidTokenError, msgspec.ValidationError) as error:
-            raise BadToken("The token is not valid here.") from error
+            raise BadToken("The token isn't valid here.") from error
 
     def _forget(self) -> None:
         """Drops what has expired, and the oldest half if that is not enough."""

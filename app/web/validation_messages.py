@@ -11,15 +11,15 @@ from msgspec import inspect
 from app.web.form_decoder import bare, inspected
 
 MOST_ERRORS = 20  # in one answer
-NO_FIELD = "There is no such field; leave it out."
+NO_FIELD = "There is no such field. Remove it."
 RULES: tuple[tuple[str, str], ...] = (
     (r"Expected `str` of length >= 1$", "Fill this in."),
     (r"Expected `str` of length >= (\d+)", "Use at least {0} characters."),
     (r"Expected `str` of length <= (\d+)", "Use at most {0} characters."),
     (r"Expected `str` matching regex .*", "This isn't in the expected format."),
     (r"Expected `array` of length >= 1$", "Choose at least one."),
-    (r"Expected `array` of length >= (\d+)", "Give at least {0}."),
-    (r"Expected `array` of length <= (\d+)", "Give at most {0}."),
+    (r"Expected `array` of length >= (\d+)", "Enter at least {0}."),
+    (r"Expected `array` of length <= (\d+)", "Enter at most {0}."),
     (r"Expected `(?:int|float)` >= (\S+)", "Use a number that is at least {0}."),
     (r"Expected `(?:int|float)` <= (\S+)", "Use a number that is at most {0}."),
     (r"Expected `(?:int|float)` > (\S+)", "Use a number above {0}."),
@@ -36,7 +36,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"(?:Invalid RFC3339 encoded |Expected `)time.*", "Enter a time: 09:30:00."),
     (r"(?:Invalid UUID|Expected `uuid.*)", "This isn't a valid id."),
     (r"Object missing required field `(.+)`", "The field {0} is missing."),
-    (r"Object contains unknown field `(.+)`", "There is no field {0}; leave it out."),
+    (r"Object contains unknown field `(.+)`", "There is no field {0}. Remove it."),
     (r"Invalid value ['\"](.{1,60}).*['\"]", "“{0}” isn't one of the choices. Choose one of those listed."),
     (r"Expected `str.*`, got `null`", "Fill this in."),
     (r"Expected `str.*`, got .*", "Send text."),

@@ -22,7 +22,7 @@ UNWANTED_CLASS = "unwanted"  # the contact does not want it: it is skipped
 # deadlock.
 MARK_INTERRUPTED_CALLS = text("""
 update effects f set status = 'unknown', fence = f.fence + 1, lease_until = null,
-       error = 'The worker stopped during the call: it may have gone out.'
+       error = 'The worker stopped while sending, so this may have been sent.'
   from (select o.id from effects o
           join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id
          where o.account_id = current_account() and o.status = 'claimed'
@@ -80,17 +80,17 @@ select f.id from effects f
 BEGIN_EFFECT = text(f"""
 with x as materialized (
         select f.id,
-               case when e.status <> 'active' then 'The enrollment ended before it was sent.'
-                    when w.status = 'archived' then 'The workflow was archived before it was sent.'
+               case when e.status <> 'active' then 'The enrollment ended before this was sent.'
+                    when w.status = 'archived' then 'The workflow was archived before this was sent.'
                     when {_INTERNAL} then null
-                    when e.seq <> f.seq then 'The enrollment went on before it was sent.'
+                    when e.seq <> f.seq then 'The enrollment moved on before this was sent.'
                     when c.deleted_at is not null and not e.of_deleted
-                         then 'The contact was deleted before it was sent.' end as refusal,
+                         then 'The contact was deleted before this was sent.' end as refusal,
                case when {_INTERNAL} or {_TRANSACTIONAL} then null
                     when f.kind = 'email' and c.email_consent = 'denied'
-                         then 'The contact does not want e-mails.'
+                         then 'The contact denied consent to email.'
                     when f.kind = 'sms' and c.sms_consent = 'denied'
-                         then 'The contact does not want text messages.' end as unwanted,
+                         then 'The contact denied consent to SMS.' end as unwanted,
                w.held or e.paused_at is not null
                 or exists (select from installation i where i.held_at is not null)
                 or not cast(:probe as boolean) and exists (

@@ -188,7 +188,7 @@ class WorkflowRepository(TenantRepository[Workflow]):
     # versions
 
     async def versions(self, workflow_id: UUID) -> Sequence[Any]:
-        """Versions, the newest first: number, content_hash, published_by, published_at."""
+        """Versions, newest first: number, content_hash, published_by, published_at."""
         query = (
             select(
                 WorkflowVersion.number,

@@ -30,7 +30,7 @@ SENDER = "no-reply@switchyard.test"
 QUIET = timedelta(hours=8)  # nothing of the demo becomes due in its first hours
 LATER = timedelta(hours=5)
 REFUSED = EffectOutcome("failed_permanent", None, "550 5.1.1 mailbox unavailable")
-DOUBT = EffectOutcome("unknown", None, "The worker stopped during the call: it may have gone out.")
+DOUBT = EffectOutcome("unknown", None, "The worker stopped while sending, so this may have been sent.")
 SENT = EffectOutcome("sent", None, None, {"response": "250 Message accepted for delivery"})
 Row = dict[str, Any]
 

@@ -10,7 +10,7 @@ FIELD_VALUE = "West"  # what the branch writes into the company of people in Cal
 
 
 def address(account: int, number: int) -> str:
-    """The e-mail address of a contact of the load."""
+    """The email address of a contact of the load."""
     return f"c{number}@a{account}.example"
 
 

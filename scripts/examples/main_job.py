@@ -124,7 +124,7 @@ def run_import(script: Script, name: str, content: bytes, fresh: bool) -> None:
 
 
 def build(script: Script, seconds: int) -> str:
-    """Tag added → e-mail → wait → branch on the state → goal; published. Gives the workflow's address."""
+    """Tag added → email → wait → branch on the state → goal; published. Gives the workflow's address."""
     print("workflow")
     made = script.post("/workflows", {"name": f"Welcome {RUN}"})
     place = f"/workflows/{made['workflow']['id']}"
@@ -181,7 +181,7 @@ def follow(script: Script, place: str, seconds: int) -> None:
     ensure(len(listed) == PEOPLE, f"the list has {len(listed)} contacts and not {PEOPLE}")
     ids = [contact["id"] for contact in listed]
     script.post("/contacts/bulk/tags", {"ids": ids, "tag": f"vip-{RUN}"})
-    script.until("everybody has the e-mail", place, lambda page: at(page, "send_email")["done"] == PEOPLE)
+    script.until("everybody has the email", place, lambda page: at(page, "send_email")["done"] == PEOPLE)
     ensure(
         at(script.get(place), "wait")["here"] + at(script.get(place), "goal")["here"] == PEOPLE,
         "somebody is lost",

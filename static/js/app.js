@@ -65,7 +65,7 @@ place();
 const failed = ({ detail: { ctx } }) => {
   if (!ctx || ctx.sourceEvent?.type === "every" || (ctx.response && ctx.response.status < 500)) return;
   const lost = ctx.request.method === "GET" ? "Try again." : "Check whether your change was saved, then try again.";
-  say(ctx.response ? "The server could not do that. Try again." : `The server did not answer. ${lost}`, "bad");
+  say(ctx.response ? "The server couldn't do that. Try again." : `The server didn't respond. ${lost}`, "bad");
 };
 document.addEventListener("htmx:response:error", failed);
 document.addEventListener("htmx:error", failed);
@@ -80,7 +80,7 @@ async function copy(button) {
     say("Copied");
   } catch {
     getSelection().selectAllChildren(beside ?? button); // no permission: at least it is selected
-    say("Selected: copy it with Ctrl C");
+    say("Selected. Press Ctrl+C to copy.");
   }
 }
 

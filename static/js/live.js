@@ -11,7 +11,7 @@ let focused = null;
 
 const isPoll = (ctx) => ctx?.sourceEvent?.type === "every";
 const lost = () => root.dataset.live === "late" || root.dataset.live === "out";
-const SAID = { late: "Connection lost. Buttons work again when the server answers.", out: "You are signed out.", on: "Live again." };
+const SAID = { late: "Connection lost. Buttons will work again when the server responds.", out: "You're signed out.", on: "Live again." };
 
 function age() {
   const seconds = Math.round((Date.now() - heard) / 1000);
@@ -19,7 +19,7 @@ function age() {
 }
 
 function show(signIn) {
-  const words = { paused: "Paused", held: "Holding still", late: `Last heard ${age()} ago`, out: "Signed out" }[root.dataset.live] ?? "";
+  const words = { paused: "Paused", held: "Paused under the pointer", late: `Last update ${age()} ago`, out: "Signed out" }[root.dataset.live] ?? "";
   for (const label of document.querySelectorAll(".live .then")) {
     if (label.firstChild?.data !== words) label.textContent = words;
     if (signIn) label.append(" ", Object.assign(document.createElement("a"), { className: "link", href: signIn, textContent: "Sign in" }));

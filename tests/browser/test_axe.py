@@ -103,10 +103,10 @@ async def test_screens_in_the_middle_of_something(world: World, opening: Opening
     }
     await page.goto("/imports/new")
     await page.set_input_files("main input[type=file]", file)
-    await press(page, page.get_by_role("button", name="Upload and look at the columns"))
+    await press(page, page.get_by_role("button", name="Upload and map columns"))
     wrong += await violations(page, "an import's columns")
     place = urlsplit(page.url).path
-    await press(page, page.get_by_role("button", name="Check the file"))
+    await press(page, page.get_by_role("button", name="Check file"))
     await until(page, place, lambda now: now["item"]["status"] == "ready")
     await page.goto(place)
     wrong += await violations(page, "an import's preview")

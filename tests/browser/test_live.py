@@ -93,7 +93,7 @@ async def test_a_frozen_server_is_seen_after_one_missed_poll(visit: Visit, site:
     label = page.locator(".live .then")
     with site.frozen_web():
         await visit.becomes("late")
-        await expect(label).to_have_text(re.compile(r"^Last heard \d+ s ago$"))
+        await expect(label).to_have_text(re.compile(r"^Last update \d+ s ago$"))
         first = await label.inner_text()
         await expect(label).not_to_have_text(first)  # it counts
         assert await page.evaluate(ARMED) == 0
@@ -171,7 +171,7 @@ async def test_a_database_that_was_killed_comes_back(visit: Visit, site: Site) -
     await asyncio.to_thread(site.postgres.stop, signal.SIGQUIT)
     try:
         await visit.becomes("late")
-        await expect(visit.page.locator(".live .then")).to_contain_text("Last heard")
+        await expect(visit.page.locator(".live .then")).to_contain_text("Last update")
         assert await visit.page.evaluate(ARMED) == 0
     finally:
         await asyncio.to_thread(site.postgres.start)

@@ -63,9 +63,9 @@ async def do_import(page: Page) -> None:
     await page.goto("/imports/new")
     file: Any = {"name": "people.csv", "mimeType": "text/csv", "buffer": people()}
     await page.set_input_files("main input[type=file]", file)
-    await press(page, page.get_by_role("button", name="Upload and look at the columns"))
+    await press(page, page.get_by_role("button", name="Upload and map columns"))
     place = page.url.split("?", maxsplit=1)[0].removeprefix(page.url.split("/imports")[0])
-    await press(page, page.get_by_role("button", name="Check the file"))
+    await press(page, page.get_by_role("button", name="Check file"))
     document = await until(page, place, lambda now: now["item"]["status"] == "ready")
     assert (document["item"]["new"], document["item"]["bad"]) == (500, 0)
     await page.reload()
@@ -92,7 +92,7 @@ async def save(page: Page) -> None:
 
 
 async def build(page: Page) -> str:
-    """Tag added `vip` → e-mail → wait 1 minute → branch on state → goal; its address."""
+    """Tag added `vip` → email → wait 1 minute → branch on state → goal; its address."""
     await page.goto("/workflows/new")
     await page.locator("main input[name=name]").fill("Welcome")
     await press(page, page.get_by_role("button", name="Create"))
@@ -101,7 +101,7 @@ async def build(page: Page) -> str:
     await press(page, page.locator("#sheet button.choice", has_text="Tag added").first)
     await page.locator("#sheet [name='config.tag']").fill("vip")
     await save(page)
-    await add_step(page, "Send e-mail")
+    await add_step(page, "Send email")
     await page.locator("[name='config.subject']").fill("Welcome {{ contact.first_name }}")
     await page.locator("[name='config.body']").fill("Good to have you in {{ contact.city }}.")
     await save(page)

@@ -99,7 +99,7 @@ async def test_after_a_restore_nothing_is_sent_before_a_person_says_so(
             output = engine(again, "status")
             assert output.returncode == 1
             assert "restored from a backup" in output.stdout
-            assert "is not known to it" in output.stdout
+            assert "is missing from it" in output.stdout
             assert "running again" in engine(again, "release").stdout
 
             async def twice() -> bool:
@@ -155,7 +155,7 @@ async def test_held_by_hand_nothing_moves_and_nothing_is_sent(stage: Stage) -> N
         assert stage.outside.letters == []
         assert (await stage.enrollment(person))["seq"] == 0
         page = (await hold_status(stage.runtime)).sentence
-        assert page == "The engine is held: nobody moves and nothing is sent. Moving servers."
+        assert page == "The engine is on hold: nothing moves or is sent. Moving servers."
     finally:
         await release_engine(stage.runtime, "Olive")
     await stage.drain()

@@ -198,7 +198,7 @@ def _events(draw: st.DrawFn) -> tuple[str, datetime, dict[str, Any]]:
 @st.composite
 def contacts(draw: st.DrawFn) -> dict[str, Any]:
     """A contact as {"columns": …, "custom": {field id: value}, "tags": […], "enrollments": [(workflow,
-    status)], "events": [(kind, at, changes)]}, much of it empty. E-mails are small letters, as they are
+    status)], "events": [(kind, at, changes)]}, much of it empty. Emails are small letters, as they are
     stored."""
     columns: dict[str, Any] = {"created_at": draw(moments), "updated_at": draw(moments)}
     custom: dict[str, Any] = {}

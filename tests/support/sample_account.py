@@ -119,7 +119,7 @@ def people_rows(cast: Cast) -> Rows:
                          "values": {"email": "ada@example.com"}, "verdict": "new",
                          "contact_id": cast.contact, "applied_at": NOW}),
         ("import_rows", {"import_id": cast.upload, "line": 3, "cells": ["nobody", "Paris"],
-                         "verdict": "bad", "reason": "“nobody” is not an e-mail address."}),
+                         "verdict": "bad", "reason": "“nobody” is not an email address."}),
         ("jobs", {"id": cast.job, "queue": "default", "task": "bulk_tag", "status": "failed", "total": 1,
                   "due_at": NOW, "error": "It broke.", "finished_at": NOW, **actor}),
         ("audit_logs", {"id": uuid7(), "occurred_at": NOW, "action": "contact.created", **actor,
@@ -130,7 +130,7 @@ def people_rows(cast: Cast) -> Rows:
 
 
 def draft_for(tag: UUID, goal: str = "London") -> Draft:
-    """Tag added → e-mail → wait a minute → branch on the state → goal on the city."""
+    """Tag added → email → wait a minute → branch on the state → goal on the city."""
     draft = Draft(triggers=[TagAdded(key="t1", tag=tag), Manual(key="t2")])
     lane = BranchLane("b1", "California", Predicate("state", Op.IS, "CA"))
     steps = (

@@ -79,7 +79,7 @@ async def test_by_script(pending_approval: PendingApproval) -> None:
         assert taken.json()["settled"][0]["answer"] == "No"
         again = await client.post(pending_approval.path, json={"option": "a1"})
         assert again.status_code == 409
-        assert "answered this already: No" in again.text
+        assert "already answered this: No" in again.text
     row = await pending_approval.row()
     assert (row["status"], row["answer"], row["answered_by"]) == (
         "answered",
@@ -114,7 +114,7 @@ async def test_as_a_part_of_the_page(pending_approval: PendingApproval) -> None:
         answer = await client.post(pending_approval.path, data={"option": "a1"}, headers=PARTIAL)
         assert answer.status_code == 200
         assert "<html" not in answer.text
-        assert "Settled lately" in answer.text
+        assert "Recently closed" in answer.text
 
 
 async def test_too_late_is_a_conflict(pending_approval: PendingApproval) -> None:
@@ -124,7 +124,7 @@ async def test_too_late_is_a_conflict(pending_approval: PendingApproval) -> None
         assert late.status_code == 409
         await pending_approval.stage.drain()
         assert (await client.post(pending_approval.path, json={"option": "a1"})).status_code == 409
-        assert "nobody answered in time" not in late.text
+        assert "no answer in time" not in late.text
         settled = (await client.get("/approvals")).json()["settled"]
         assert [decision["status"] for decision in settled] == ["expired"]
 

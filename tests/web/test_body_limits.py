@@ -61,7 +61,7 @@ async def chunked(body: bytes) -> AsyncIterator[bytes]:
         ("multipart/form-data; boundary=x", parts(PARTS + 1), 413, "Send at most 1,000 fields with short"),
         (media.JSON, b'{"a":1,"b":[%s{"c":1}]}' % (b'{"c":1},' * 1000), 413, "Send at most 1,000 fields."),
         (media.JSON, b'{"tags":[' + b"[]," * 10_000 + b"[]]}", 413, "Send at most 10,000 lists and objects."),
-        (media.JSON, b'{"name":' + b"[" * 40 + b"]" * 40 + b"}", 400, "nested deeper than 32 levels"),
+        (media.JSON, b'{"name":' + b"[" * 40 + b"]" * 40 + b"}", 400, "nested more than 32 levels"),
         (media.URLENCODED, b"address" + b".x" * 40 + b"=1", 400, "more than 32 parts"),
         (media.URLENCODED, b"".join(b"a.%d%s=1&" % (n, b".x" * 9) for n in range(600)), 400, "5,000 parts"),
         (
@@ -102,7 +102,7 @@ async def test_bodies_below_the_limits_are_read(client: httpx.AsyncClient) -> No
 )
 def test_hostile_strings_are_looked_at_once(body: bytes) -> None:
     """A pattern that backs up would take minutes for these."""
-    with pytest.raises(HTTPException, match=r"1,000 fields|nested deeper"):
+    with pytest.raises(HTTPException, match=r"1,000 fields|nested more"):
         check_json(b"{" * 20 + b"[" * 20 + body, DEFAULT)
 
 
@@ -113,7 +113,7 @@ async def test_twenty_errors_at_most_and_that_there_are_more(
     body = json.dumps({"name": "x", **{f"{number}{'long' * 60}": 1 for number in range(900)}}).encode()
     answer = await client.post("/things", headers=shape | AS_JSON, content=body)
     assert answer.status_code == 422
-    assert "There are more than 20 mistakes" in answer.text
+    assert "There are more than 20 errors" in answer.text
     assert len(answer.content) < 10_000
     if shape is JSON:
         assert len(answer.json()["errors"]) == 20
@@ -215,7 +215,7 @@ async def test_a_network_that_tries_too_often_is_refused_unread(
         status, _ = await call(world.app, "POST", path, headers, body_of(b"x=1"))
         assert status in (404, 415, 422), status
     status, text = await call(world.app, "POST", path, headers, [])
-    assert (status, b"Too many tries. Wait " in text) == (429, True)
+    assert (status, b"Too many attempts. Wait " in text) == (429, True)
     async with world.client(**shape, **OWN) as other:
         answer = await other.post(path, data={"email": "a@b.example", "password": PASSWORD})
     assert answer.status_code != 429

@@ -103,7 +103,7 @@ async def test_a_browser_builds_without_a_script(world: World) -> None:
         place = {"list": "main", "position": "0"}
         answer = await client.post(f"{at}/steps", data=account | place | {"rev": "2", "kind": "send_email"})
         assert answer.headers["location"] == f"{at}/steps/s2"
-        assert "The e-mail has no subject." in (await client.get(f"{at}/steps/s2")).text
+        assert "The email has no subject." in (await client.get(f"{at}/steps/s2")).text
         mail = account | {
             "rev": "3",
             "config.kind": "send_email",
@@ -148,7 +148,7 @@ async def test_a_filter_is_edited_in_rows(world: World) -> None:
         assert "Only if State is CA" in (await client.get(at)).text, "what was not sent stays"
         none = account | {"rev": "2", "filter.type": "rows", "filter.rows.0.field": ""}
         assert (await client.post(f"{at}/entry", data=none)).status_code == 303
-        assert "Everybody may enter" in (await client.get(at)).text
+        assert "No entry condition" in (await client.get(at)).text
 
 
 async def test_a_branch_gains_and_loses_lanes(world: World) -> None:
@@ -220,18 +220,18 @@ async def test_a_stale_step_keeps_what_was_typed_beside_what_is_saved(world: Wor
         await insert(client, at, 0, "send_email")
         config = {"kind": "send_email", "subject": "Theirs", "body": "Hello"}
         saved = await client.post(f"{at}/steps/s1", json={"rev": 1, "config": config})
-        assert saved.json()["undo"] == "Edited “E-mail: Theirs”"
+        assert saved.json()["undo"] == "Edited “Email: Theirs”"
     async with world.browser(owner) as client:
         form = {"account": str(owner.account_id), "rev": "1", "config.kind": "send_email"}
         form |= {"config.subject": "Mine", "config.body": "Hello"}
         for headers in ({}, PARTIAL):
             page = await client.post(f"{at}/steps/s1", data=form, headers=headers)
             assert page.status_code == 409
-            assert "Your text is kept below; saving again replaces theirs." in page.text
-            assert "Saved now: <b>E-mail: Theirs · Hello</b>" in page.text
+            assert "Your changes are kept below. Saving again replaces the version below." in page.text
+            assert "Currently saved: <b>Email: Theirs · Hello</b>" in page.text
             assert ('value="Mine"' in page.text, 'name="rev" value="2"' in page.text) == (True, True)
         page = await client.get(f"{at}/steps/s1")
-        assert ("Your text is kept" in page.text, 'value="Theirs"' in page.text) == (False, True)
+        assert ("Your changes are kept" in page.text, 'value="Theirs"' in page.text) == (False, True)
 
 
 async def test_htmx_gets_the_workbench_and_what_changes_around_it(world: World) -> None:
@@ -240,7 +240,7 @@ async def test_htmx_gets_the_workbench_and_what_changes_around_it(world: World) 
         account = {"account": str(owner.account_id)}
         at = (await client.post("/workflows", data=account | {"name": "Live"})).headers["location"]
         plan = await client.get(f"{at}/publication")
-        assert "Nothing yet: the draft has no steps." in plan.text
+        assert "The draft has no steps yet." in plan.text
         sheet = await client.get(f"{at}/steps/new?list=main&position=0", headers=PARTIAL)
         assert ('id="sheet"' in sheet.text, "<html" in sheet.text) == (True, False)
         form = account | {"rev": "0", "kind": "wait", "list": "main", "position": "0"}

@@ -93,7 +93,7 @@ async def test_more_than_a_hundred_are_confirmed_in_a_browser(world: World) -> N
         assert (page.status_code, await jobs(world, who)) == (200, 0), (
             "nothing is done before it is confirmed"
         )
-        for text in ("Delete 101 contacts", "All contacts that match your search"):
+        for text in ("Delete 101 contacts", "All contacts matching your search"):
             assert text in page.text
         sent = hidden(page.text)
         assert {name: sent[name] for name in ("all", "q", "expected")} == {
@@ -192,7 +192,7 @@ async def test_undo_restores_what_the_job_deleted_and_what_is_still_deleted(
         await client.post(f"/contacts/{ids[1]}/deletion")  # and again: no longer the job's
         await create_contact(client, first_name="Other", email="p2@x.example")
         page = await client.get(href)
-        assert "4 deleted contacts of this job can be restored" in page.text
+        assert "4 contacts deleted by this job can be restored" in page.text
         assert f'action="{href}/undo"' in page.text
         undone = await client.post(f"{href}/undo", data={"account": str(who.account_id)})
         assert undone.status_code == 303, undone.text

@@ -56,7 +56,7 @@ async def test_a_browser_is_asked_for_the_consent(world: World) -> None:
         assert f'formaction="{CONSENT}"' in (await client.get("/contacts")).text
         page = await client.post(CONSENT, data={"id": ids})
         assert (page.status_code, await jobs(world, who)) == (200, 0)
-        assert "Set the consent of 2 contacts" in page.text
+        assert "Set consent for 2 contacts" in page.text
         sent = hidden(page.text) | {"channel": ["sms"], "state": ["granted"]}
         done = await client.post(CONSENT, data=sent)
         assert done.status_code == 303, done.text

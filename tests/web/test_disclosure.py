@@ -132,7 +132,7 @@ async def test_a_refusal_does_not_name_others_to_who_may_not_read(world: World, 
             "Another contact already has this email address.",
         )
         member = await client.post("/members", json={"email": owner.email, "role": "viewer"})
-        assert (member.status_code, member.json()["detail"]) == (409, f"{owner.email} is a member already.")
+        assert (member.status_code, member.json()["detail"]) == (409, f"{owner.email} is already a member.")
         again = await client.post(f"/members/{owner.user_id}/link")
         assert (again.status_code, owner.name in again.text) == (409, False)
     async with world.client(**JSON, authorization=f"Bearer {wide}") as client:

@@ -50,7 +50,7 @@ async def test_lists_say_what_each_waits_for(world: World) -> None:
     async with world.script(cast.owner) as client:
         listed = (await client.get("/enrollments")).json()
         assert [item["id"] for item in listed["items"]] == [str(cast.enrollment)]
-        assert "for the wait “1 minute”." in listed["items"][0]["waits_for"]
+        assert "“1 minute”." in listed["items"][0]["waits_for"]
         assert listed["counts"]["active"] == 1
         for query, count in (("status=failed", 0), ("status=active", 1), ("q=lovelace", 1), ("q=%25", 0)):
             items = (await client.get(f"/enrollments?{query}")).json()["items"]
@@ -94,7 +94,7 @@ async def test_the_page_shows_path_reason_and_ledger(world: World) -> None:
         page = (await client.get(f"/enrollments/{cast.enrollment}")).json()
     assert [(visit["seq"], visit["outcome"]) for visit in page["path"]] == [(1, "sent"), (2, None)]
     assert page["path"][0]["effect"]["status"] == "unknown"
-    assert page["decision"]["sentence"] == "A tag was added on a screen."
+    assert page["decision"]["sentence"] == "A tag was added by a member."
     names = {visit["name"] for visit in page["actions"]}
     assert names == {"pause", "skip", "remove", f"settle:{cast.effect}"}
 
@@ -124,7 +124,7 @@ async def test_adding_by_hand_enters_through_the_matcher(world: World) -> None:
         form = {"account": str(cast.account), "contact": f" {contact.hex}@X.example "}
         assert (await client.post(of, data=form)).status_code == 303
         wrong = await client.post(of, data=form | {"contact": "nobody@x.example"})
-        assert (wrong.status_code, "of a contact of this account" in wrong.text) == (422, True)
+        assert (wrong.status_code, "of a contact in this account" in wrong.text) == (422, True)
     await engine(world, cast.account)
     async with world.script(cast.owner) as client:
         items = (await client.get(f"{of}?status=active")).json()["items"]
@@ -158,7 +158,7 @@ async def test_remove_takes_back_what_is_not_sent(world: World) -> None:
         done = await client.post(f"/enrollments/{cast.enrollment}/removal", data=form)
         assert done.headers["location"] == f"/enrollments/{cast.enrollment}"
         again = await client.post(f"/enrollments/{cast.enrollment}/removal", data=form)
-        assert (again.status_code, "has ended already" in again.text) == (409, True)
+        assert (again.status_code, "already ended" in again.text) == (409, True)
     row = await state(world, cast)
     assert (row["status"], row["exit_reason"]) == ("exited", "removed_by_user")
     [effect] = await world.sql("select status from effects where id = $1", cast.effect)
@@ -190,7 +190,7 @@ async def test_retry_begins_the_failed_step_again(world: World) -> None:
 
 
 async def failed(world: World) -> Cast:
-    """The one person failed at the e-mail."""
+    """The one person failed at the email."""
     cast = await started(world)
     await world.sql("delete from enrollment_executions where enrollment_id = $1 and seq = 2", cast.enrollment)
     await world.sql(
@@ -224,7 +224,7 @@ async def test_a_doubt_is_settled(world: World, went_out: bool, status: str, ste
     async with world.browser(cast.owner) as client:
         shown = (await client.get(f"/enrollments/{cast.enrollment}")).text
         assert shown.count('<span class="badge warn">In doubt</span>') == 2, "at the top and in the ledger"
-        assert shown.index("It went out") < shown.index(">Pause"), "the question comes first"
+        assert shown.index("Mark as sent") < shown.index(">Pause"), "the question comes first"
     async with world.script(cast.owner) as client:
         assert "In doubt" in (await client.get(f"/enrollments/{cast.enrollment}")).json()["waits_for"]
         assert (await client.post(path, json={"went_out": went_out})).status_code == 200
@@ -280,7 +280,7 @@ async def test_nothing_begins_again_while_something_is_in_doubt(world: World) ->
     await world.sql("update effects set status = 'unknown' where id = $1", cast.effect)
     async with world.script(cast.owner) as client:
         refused = await client.post(f"/enrollments/{cast.enrollment}/retry")
-        assert (refused.status_code, "went out" in refused.text) == (409, True)
+        assert (refused.status_code, "was sent" in refused.text) == (409, True)
         names = {
             action["name"]
             for action in (await client.get(f"/enrollments/{cast.enrollment}")).json()["actions"]
@@ -314,7 +314,7 @@ def row(**changes: Any) -> SimpleNamespace:
 
 def test_who_settles_waits_for_a_timer() -> None:
     settling = row(wait_until=NOW, due_at=NOW)
-    assert (reason_of(settling), waits_for(settling, "", NOW, "UTC")) == ("timer", "Is about to begin.")
+    assert (reason_of(settling), waits_for(settling, "", NOW, "UTC")) == ("timer", "About to start.")
     assert reason_of(row(wait_until=NOW, held=True)) == "paused_workflow"
     assert reason_of(row(step_key="s1")) is None
 
@@ -327,24 +327,25 @@ def sending(reason: str, status: str) -> SimpleNamespace:
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
-        (row(), "Is about to go on with “Wait 1 minute”."),
-        (row(held=True), "Held: nobody in “W” moves until it is released."),
-        (row(held=True, paused_at=NOW), "Paused since 14:00: it stays here until somebody resumes it."),
-        (row(wait_reason="window", wait_until=NOW), "Waits until 14:00, when “1 minute” may be sent."),
-        (row(wait_reason="event", wait_until=NOW), "Waits for “1 minute”, until 14:00 at most."),
+        (row(), "About to continue with “Wait 1 minute”."),
+        (row(held=True), "On hold: no enrollment in “W” moves until the workflow is released."),
+        (row(held=True, paused_at=NOW), "Paused since 14:00: it stays here until you resume it."),
+        (row(wait_reason="window", wait_until=NOW),
+         "Waiting until 14:00, when the sending window for “1 minute” opens."),
+        (row(wait_reason="event", wait_until=NOW), "Waiting for “1 minute” until 14:00 at the latest."),
         (row(wait_reason="approval", wait_until=NOW),
-         "Waits for an answer to “1 minute”, until 14:00 at most."),
-        (row(wait_reason="drip_slot", wait_until=NOW), "Waits for its turn at 14:00: “1 minute”."),
+         "Waiting for an answer to “1 minute” until 14:00 at the latest."),
+        (row(wait_reason="drip_slot", wait_until=NOW), "Waiting for its turn at 14:00: “1 minute”."),
         (row(wait_until=NOW, due_at=NOW.replace(day=25)),
-         "Settles until 14:00; then it begins if it still matches."),
-        (row(wait_reason="timer", wait_until=NOW), "Waits until 14:00 for the wait “1 minute”."),
-        (sending("effect", "pending"), "Waits for the e-mail to be sent."),
+         "Starts at 14:00 if the contact still matches."),
+        (row(wait_reason="timer", wait_until=NOW), "Waiting until 14:00: “1 minute”."),
+        (sending("effect", "pending"), "Waiting to send the email."),
         (sending("retry", "retry"),
-         "Waits for the e-mail to be sent (try 2 at 14:00): 421 busy"),
+         "Waiting to send the email (attempt 2 at 14:00): 421 busy"),
         (sending("hold", "unknown"),
-         "In doubt: the e-mail may have gone out. Say whether it did, or send it again."),
+         "In doubt: the email may have been sent. Mark it as sent, or send it again."),
         (row(status="failed", exit_reason="failed_permanent", error="550 no"),
-         "A step failed for good. 550 no"),
+         "A step failed permanently. 550 no"),
         (row(status="completed", exit_reason="goal_met"), "A goal was met."),
     ],
 )  # fmt: skip
@@ -364,17 +365,20 @@ def test_a_moment_names_its_day_when_it_is_another() -> None:
         ({"branch": "b1"}, "took “West”"),
         ({"goal": "s9"}, "because of “Goal: Bought”"),
         ({"tag": "t", "changed": False}, "vip, changed nothing"),
-        ({"tag": "gone", "changed": True}, "a tag that is gone"),
+        ({"tag": "gone", "changed": True}, "a deleted tag"),
         ({"field": "city", "old": None, "new": "Rome", "changed": True}, "City: empty → Rome"),
         ({"until": "2026-11-24T13:00:00+00:00", "skipped_by": "Ana"}, "until 14:00, by Ana"),
         ({"reason": "subject_deleted"}, "subject deleted"),
         ({"reason": "jumped", "by": "Ana"}, "jumped, by Ana"),
-        ({"window": True, "until": "2026-11-24T13:00:00+00:00"}, "its window opens at 14:00"),
-        ({"window": True, "until": "2026-11-24T13:00:00+00:00", "again": True}, "its window opens at 14:00"),
-        ({"until": "2026-11-24T13:00:00+00:00", "again": True}, "until 14:00, reckoned anew"),
-        ({"until": "2026-11-24T13:00:00+00:00", "past": True}, "until 14:00, that moment was over already"),
-        ({"workflow": None}, "every other workflow"),
-        ({"to": "s9"}, "went on at “Goal: Bought”"),
+        ({"window": True, "until": "2026-11-24T13:00:00+00:00"}, "sending window opens at 14:00"),
+        (
+            {"window": True, "until": "2026-11-24T13:00:00+00:00", "again": True},
+            "sending window opens at 14:00",
+        ),
+        ({"until": "2026-11-24T13:00:00+00:00", "again": True}, "until 14:00, recalculated"),
+        ({"until": "2026-11-24T13:00:00+00:00", "past": True}, "until 14:00, that time had already passed"),
+        ({"workflow": None}, "all other workflows"),
+        ({"to": "s9"}, "continued at “Goal: Bought”"),
         ({"question": "Call?", "until": "2026-11-24T13:00:00+00:00"}, "Call?, until 14:00"),
         ({"to": "a@x.example", "subject": "Hi"}, ""),
     ],

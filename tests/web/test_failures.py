@@ -45,7 +45,7 @@ async def test_forty_who_failed_without_sending_are_one_line(stage: Stage) -> No
         [line] = board["failing"]
         assert (line["what"], line["state"], line["people"]) == ("step", "failed", 40)
         assert line["title"].startswith("Welcome: ")
-        assert line["error"].startswith("The body is not JSON")
+        assert line["error"].startswith("With this contact's values, the body isn't valid JSON")
         assert line["href"] == f"/workflows/{workflow}/enrollments?status=failed&step=s2"
         assert (await client.get(line["href"])).json()["counts"]["failed"] == 40
         assert board["actions"] == []
@@ -99,7 +99,7 @@ async def test_many_who_failed_at_one_step_hide_nobody_at_another(
     async with stage.world.script(await stage.world.person("owner", stage.account)) as client:
         board = (await client.get("/jobs")).json()
         lines = {line["error"][:6]: line["people"] for line in board["failing"]}
-        assert lines == {"Other": 1, "Before": 1, "New": 1, "The bo": 2}
+        assert lines == {"Other": 1, "Before": 1, "New": 1, "With t": 2}
         shown = (await client.get("/")).json()["failures"]
         assert {line["error"][:6]: line["people"] for line in shown} == lines, "the overview says the same"
 

@@ -20,7 +20,7 @@ async def create_field(client: httpx.AsyncClient, **values: Any) -> dict[str, An
 async def test_a_field_is_made_filled_filtered_changed_and_deleted(world: World) -> None:
     who = await world.person("operator")
     async with world.browser(who) as client:
-        assert "No fields of your own yet" in (await client.get("/fields")).text
+        assert "No custom fields yet" in (await client.get("/fields")).text
         form = {"label": "Lead stage", "type": "select", "options": "New\r\n\r\nWon\r\nNew"}
         answer = await client.post("/fields", data=form)
         assert answer.status_code == 303

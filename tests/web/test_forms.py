@@ -150,7 +150,7 @@ def test_every_wrong_field_is_named_at_once() -> None:
         "tags": "Send a list.",
         "lines.0.what": "Fill this in.",
         "code": "Use small letters.",
-        "more": "There is no such field; leave it out.",
+        "more": "There is no such field. Remove it.",
         "born": "Enter a date: 2026-11-24.",
         "step.minutes": "Fill this in.",
     }

@@ -65,7 +65,7 @@ async def test_changed_and_bad_lines_are_told_apart(world: World) -> None:
         changed = next(verdict for verdict in page["verdicts"] if verdict["verdict"] == "changed")
         assert changed["rows"][0]["changes"] == [["City", "Springfield", "Paris"]]
         reasons = [row["reason"] for row in page["verdicts"][3]["rows"]]
-        assert reasons[1] == "The line has 13 cells, the header has 12."
+        assert reasons[1] == "The row has 13 cells, but the header has 12."
         assert reasons[2] == "Same email as line 6."
         bad = await client.get(f"/imports/{page['item']['id']}/bad.csv", headers={"accept": "text/csv"})
         assert bad.status_code == 200
@@ -152,7 +152,7 @@ async def test_the_pages_follow_the_status(world: World) -> None:
     who = await world.person("operator")
     async with world.browser(who) as client:
         assert "No imports yet" in (await client.get("/imports")).text
-        assert "What is accepted" in (await client.get("/imports/new")).text
+        assert "Supported files" in (await client.get("/imports/new")).text
         refused = await client.post(
             "/imports", data={"account": str(who.account_id)}, files={"file": ("x.csv", b"PK\x03\x04")}
         )
@@ -163,7 +163,7 @@ async def test_the_pages_follow_the_status(world: World) -> None:
         )
         assert answer.status_code == 303, answer.text
         href = answer.headers["location"]
-        assert "First cells" in (await client.get(href)).text
+        assert "First values" in (await client.get(href)).text
         wrong = await client.post(
             f"{href}/mapping", data={"columns.0": "email", "account": str(who.account_id)}
         )
@@ -174,7 +174,7 @@ async def test_the_pages_follow_the_status(world: World) -> None:
         assert "Checking the file" in (await client.get(href)).text
         await work_off(world, who)
         assert "Import 3 contacts" in (await client.get(href, headers=PARTIAL)).text
-        assert "Check the file" in (await client.get(f"{href}?columns=true")).text
+        assert "Check file" in (await client.get(f"{href}?columns=true")).text
         await client.post(f"{href}/run")
         assert "Importing" in (await client.get(href)).text
         await work_off(world, who)

@@ -173,9 +173,9 @@ async def test_matches_by_external_id_are_a_group_of_the_preview(world: World) -
         assert (await show(client, again))["matched_by_external_id"]["differing"] == 0
     async with world.browser(who) as browser:
         text = (await browser.get(f"/imports/{page['item']['id']}")).text
-        assert "Matched by external id" in text
+        assert "Matched by external ID" in text
         assert "Ada Marsh" in text
-        assert "another name or email" in text
+        assert "a different name or email" in text
 
 
 async def test_an_external_id_leads_only_where_the_preview_showed(world: World) -> None:

@@ -127,7 +127,7 @@ async def test_only_the_digest_of_an_address_is_kept(world: World) -> None:
             data={"trigger": "t1", "part": "address", "account": str(who.account_id)},
         )
         assert shown.status_code == 201
-        assert "not shown again" in shown.text
+        assert "be shown again" in shown.text
 
 
 async def test_who_lets_in_only_those_who_match_now_takes_no_delivery(world: World) -> None:
@@ -147,7 +147,7 @@ async def test_who_lets_in_only_those_who_match_now_takes_no_delivery(world: Wor
         at = f"/workflows/{workflow}/hooks"
         [shown] = (await browser.get(at, headers=JSON)).json()["items"]
         assert (shown["live"], shown["closed"]) == (False, True)
-        assert "only those who matched" in (await browser.get(at)).text
+        assert "only contacts that matched" in (await browser.get(at)).text
 
 
 async def test_a_new_address_ends_the_old_one_and_forgets_no_delivery(world: World) -> None:
@@ -197,16 +197,16 @@ async def test_without_a_name_each_delivery_counts(world: World) -> None:
     [
         (InboundWebhook(), {"email": "nobody@people.example"}, 422, "No contact has the email"),
         (InboundWebhook(create=True), {"email": "new@people.example"}, 202, ""),
-        (InboundWebhook(create=True), {"email": "not an address"}, 422, "no email address at “email”"),
+        (InboundWebhook(create=True), {"email": "not an address"}, 422, "no valid email address at “email”"),
         (InboundWebhook(contact_path="a.b"), {"email": "ann@people.example"}, 422, "“a.b”"),
         (InboundWebhook(), [1, 2], 422, "“email”"),
         (InboundWebhook(match="id", contact_path="who"), {"who": "x-7"}, 202, ""),
-        (InboundWebhook(match="id", contact_path="who"), {"who": "x-8"}, 422, "No contact has the id"),
+        (InboundWebhook(match="id", contact_path="who"), {"who": "x-8"}, 422, "No contact has the ID"),
         (
             InboundWebhook(match="id", contact_path="who"),
             {"who": str(UUID(int=5))},
             422,
-            "No contact has the id",
+            "No contact has the ID",
         ),
         (InboundWebhook(), {"email": "ann@people.example", "note": "a\x00b"}, 422, "can't be stored"),
     ],
@@ -310,7 +310,7 @@ async def test_invalid_deliveries_are_refused(world: World) -> None:
         json = {"content-type": "application/json"}
         broken = await outside.post(path, content=b'{"email":', headers=json)
         assert broken.status_code == 422
-        assert "readable JSON" in broken.text
+        assert "valid JSON" in broken.text
         assert (await outside.post(path, content=b"[" * 100_000, headers=json)).status_code == 422
         for deep, status in ((100, 202), (101, 422), (900, 422)):  # the outermost object is one more
             nested = b"[" * (deep - 1) + b"]" * (deep - 1)
@@ -366,11 +366,14 @@ async def test_the_page_without_and_with_an_address(world: World) -> None:
     async with world.browser(who) as browser:
         before = await browser.get(f"/workflows/{workflow}/hooks", headers=HTML)
         assert "Create address" in before.text
-        assert "E-mail address, in “email” of the JSON" in before.text
+        assert "Email address at “email” in the JSON body" in before.text
         assert "New signing secret" not in before.text
         await address(world, who, workflow)
         after = (await browser.get(f"/workflows/{workflow}/hooks", headers=HTML)).text
-        assert ("New signing secret" in after, "The old address stops at once." in after) == (True, True)
+        assert ("New signing secret" in after, "The old URL stops working immediately." in after) == (
+            True,
+            True,
+        )
         created = (await browser.get(f"/workflows/{workflow}/hooks", headers=JSON)).json()
         assert [action["name"] for action in created["actions"]] == ["address:t1", "secret:t1"]
         assert created["items"][0]["live"] is True

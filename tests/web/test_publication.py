@@ -74,7 +74,7 @@ async def test_a_form_moves_people(world: World) -> None:
     }  # fmt: skip
     async with world.browser(cast.owner) as client:
         stale = await client.post(f"{at}/publication", data=form | {"choices.0.people": "7"})
-        assert (stale.status_code, "moved on since you looked" in stale.text) == (409, True)
+        assert (stale.status_code, "have moved since you opened" in stale.text) == (409, True)
         assert '<option value="s2" selected>' in stale.text, "what was chosen is still chosen"
         old = await client.post(f"{at}/publication", data=form | {"rev": rev - 1})
         assert old.status_code == 409
@@ -120,7 +120,7 @@ async def test_who_may_get_something_now_is_said(world: World) -> None:
         assert (done.json()["moved"], done.json()["under_way"]) == (0, 1)
     async with world.browser(cast.owner) as client:
         page = await client.get(f"{at}/publication")
-        assert "1 cannot be moved" in page.text
+        assert "be moved: a message may be going out" in page.text
 
 
 async def test_the_audience_is_counted_first(world: World) -> None:
@@ -132,7 +132,7 @@ async def test_the_audience_is_counted_first(world: World) -> None:
         assert saved.status_code == 200, saved.text
         plan = (await client.get(f"{at}/publication")).json()
         assert plan["audience"] == {"audience": "current_and_future", "people": 1}
-        assert [line["title"] for line in plan["plan"]] == ["Who enters"]
+        assert [line["title"] for line in plan["plan"]] == ["Enroll on publishing"]
         rev = plan["workflow"]["rev"]
         assert (await client.post(f"{at}/publication", json={"rev": rev})).status_code == 201
     [job] = await world.sql(
@@ -148,21 +148,21 @@ async def test_publishing_leaves_a_pause_on_and_says_so(world: World) -> None:
         assert (await client.post(f"{at}/pause")).status_code == 204
         rev = await edited(client, at)
         [warning] = (await client.get(f"{at}/publication")).json()["warnings"]
-        assert "paused and stays so" in warning
+        assert "stays paused" in warning
         done = await client.post(f"{at}/publication", json={"rev": rev})
         assert (done.status_code, done.json()["version"], done.json()["paused"]) == (201, 2, True)
         header = (await client.get(at)).json()["workflow"]
         assert (header["status"], header["live_version"]) == ("paused", 2)
         again = await client.post(f"{at}/publication", json={"rev": rev})
-        assert (again.status_code, "resume it" in again.text) == (409, True), "publishing is no resume"
+        assert (again.status_code, "Resume it" in again.text) == (409, True), "publishing is no resume"
         assert (await client.post(f"{at}/settings", json={"rev": rev, "audience": "current_only"})).is_success
     async with world.browser(cast.owner) as client:
         page = await client.get(f"{at}/publication")
-        assert ("stays so" in page.text, "be refused" in page.text) == (True, True)
+        assert ("stays paused" in page.text, "be rejected" in page.text) == (True, True)
         form = {"account": str(cast.account), "rev": str(rev + 1)}
         assert (await client.post(f"{at}/publication", data=form)).status_code == 303
         shown = (await client.get(at)).text
-        assert ("still paused" in shown, "Paused: nobody enters." in shown) == (True, True)
+        assert ("still paused" in shown, "Paused: no new contacts enter." in shown) == (True, True)
     async with world.script(cast.owner) as client:
         assert (await client.post(f"{at}/pause/deletion")).status_code == 204
         header = (await client.get(at)).json()["workflow"]
@@ -192,15 +192,15 @@ async def test_the_plan_says_what_imports_and_bulk_edits_start(world: World) -> 
         ]
         assert heard == [(True, True, "Imports"), (False, True, "Bulk ed"), (False, False, "It star"),
                          (False, True, "Contact")]  # fmt: skip
-        assert plan["triggers"][1]["sources"] == ["people", "bulk edits"]
+        assert plan["triggers"][1]["sources"] == ["members", "bulk edits"]
         assert "imports" not in plan["triggers"][3]["sources"]
     async with world.browser(owner) as client:
         page = (await client.get(f"{at}/publication")).text
-        assert "Imports and bulk edits start it" in page
-        assert "Listens to people, bulk edits. <strong>Bulk edits start it, imports do not." in page
+        assert "Imports, bulk edits and single changes all start it" in page
+        assert "Starts on changes by members, bulk edits. <strong>Bulk edits start it; imports don" in page
         assert "Listens to Switchyard itself" not in page, "a clock is not listened to"
         [clocked, changed] = [(await client.get(f"{at}/triggers/{key}")).text for key in ("t3", "t1")]
-        assert ("Listens to changes" in clocked, "Listens to changes" in changed) == (False, True)
+        assert ("Start on changes" in clocked, "Start on changes" in changed) == (False, True)
         assert '<input type="hidden" name="config.sources" value="system">' in clocked
     async with world.script(owner) as client:
         rev = (await client.get(at)).json()["workflow"]["rev"]
@@ -272,7 +272,7 @@ async def test_hold_and_release(world: World) -> None:
         done = await client.post(f"{at}/hold", data={"account": str(cast.account)})
         assert done.headers["location"] == f"{at}/settings"
         page = await client.get(f"{at}/settings")
-        assert "Held: nobody inside moves" in page.text
+        assert "On hold: enrollments" in page.text
         assert f'action="{at}/hold/deletion"' in page.text
         person = await client.get(f"/enrollments/{cast.enrollment}")
         assert '<span class="badge warn">Held</span>' in person.text

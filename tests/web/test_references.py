@@ -126,7 +126,7 @@ async def test_a_member_whom_something_names_stays(world: World) -> None:
     async with world.browser(owner) as client:
         shown = await client.post(f"{at}/deletion")
         assert (shown.status_code, "Of Ben" in shown.text) == (409, True)
-        assert "cannot be removed while something uses them" in (await client.get(at)).text
+        assert "be removed while they are in use" in (await client.get(at)).text
     async with world.script(owner) as client:
         assert (await client.post(f"/segments/{action['id']}/deletion")).status_code == 204
         assert (await client.post(f"{flow}/undo", json={"rev": 1})).status_code == 200

@@ -14,7 +14,7 @@ from tests.support.world import World
 from tests.web.test_builder import begun
 from tests.web.test_openapi import routes_of
 
-NO_FIELD = "There is no such field; leave it out."
+NO_FIELD = "There is no such field. Remove it."
 GROUP = (
     '{"type":"group","match":"all","items":[{"type":"predicate","field":"city","op":"is","value":"Oslo"}]}'
 )
@@ -74,7 +74,7 @@ async def test_a_query_string_selects_nothing_of_what_is_changed(world: World, q
         refused = await script.post(f"/contacts/bulk/deletion?{query}", json={"all": True})
         name = query.partition("=")[0]
         assert (refused.status_code, set(refused.json()["errors"])) == (422, {name})
-        assert "Send this in the body" in refused.json()["errors"][name]
+        assert "Send it in the body" in refused.json()["errors"][name]
         assert await jobs(world, cast) == before
 
 

@@ -13,7 +13,7 @@ from tests.web.test_builder import begun, build, insert
 async def test_the_list(world: World) -> None:
     owner = await world.person()
     async with world.browser(owner) as client:
-        assert "No workflow yet" in (await client.get("/workflows")).text
+        assert "No workflows yet" in (await client.get("/workflows")).text
         assert (await client.get("/workflows/new")).status_code == 200
         refused = await client.post("/workflows", data={"name": ""})
         assert (refused.status_code, "Fill this in." in refused.text) == (422, True)
@@ -72,7 +72,7 @@ async def test_publishing_names_every_problem_and_its_place(world: World) -> Non
         assert [(change["change"], change["key"]) for change in plan["plan"]] == [("added", "s1")]
     async with world.browser(owner) as client:
         page = await client.post(f"{at}/publication", data={"rev": "1"})
-        assert (page.status_code, "The e-mail has no subject." in page.text) == (422, True)
+        assert (page.status_code, "The email has no subject." in page.text) == (422, True)
         assert f'href="{at}/steps/s1"' in page.text
 
 

@@ -252,13 +252,13 @@ class ChangeSet:
         await db.insert(
             enrollment_batches.CANCEL_EFFECTS_OF_VISITS,
             self.canceled_visits,
-            error="A goal was met before it was sent.",
+            error="The goal was met before this was sent.",
         )
         if self.ended_ids:
             await db.do(
                 enrollment_batches.CANCEL_UNSENT_EFFECTS,
                 ids=self.ended_ids,
-                error="The enrollment ended before it was sent.",
+                error="The enrollment ended before this was sent.",
             )
 
 

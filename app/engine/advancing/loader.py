@@ -59,7 +59,7 @@ class BatchContext(msgspec.Struct):
             return leave(state, now, Status.EXITED, ExitReason.SUBJECT_DELETED)
         program = self.programs.get((row.workflow_id, row.version))
         if not isinstance(program, Program):
-            reason = str(program or "The version is gone.")
+            reason = str(program or "This version no longer exists.")
             return leave(state, now, Status.FAILED, ExitReason.FAILED_PERMANENT, reason)
         facts.data = row.data
         decision = advance(program, state, facts, now, self.around[row.workflow_id], one_step)

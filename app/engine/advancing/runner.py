@@ -64,8 +64,8 @@ class AdvanceTask:
     kind = BatchKind.MOVE
     # Formatted twice: first with `crashes` (by the batch runner), then with `step`.
     poison = (
-        "The step “{{step}}” stopped the worker {crashes} times. It is not tried again by itself: look at "
-        "what the step does with this contact, then retry."
+        "The step “{{step}}” stopped the worker {crashes} times. It won't be retried automatically. "
+        "Check what the step does with this contact, then retry."
     )
 
     def __init__(self, work: Work) -> None:

@@ -18,7 +18,7 @@ def check_reference(target: object, names: Mapping[str, str], field: str, noun: 
     if target is None or target == "":
         yield field, f"Choose a {noun}."
     elif str(target) not in names:
-        yield field, f"This {noun} no longer exists. Choose another one."
+        yield field, f"This {noun} no longer exists. Choose another."
 
 
 def check_filter(expression: Filter | None, fields: Fields, names: Names, path: str, label: str) -> Problems:
@@ -54,7 +54,7 @@ def check_required_filter(
 def check_members(users: Iterable[object], names: Names, field: str = "users") -> Problems:
     """Members chosen by id: all of them still are."""
     if any(str(user) not in names.users for user in users):
-        yield field, "Somebody named here is no member any more. Choose again."
+        yield field, "A member chosen here no longer belongs to this account. Choose again."
 
 
 def check_templates(
@@ -73,7 +73,7 @@ def check_text(text: str, field: str, message: str) -> Problems:
         yield field, message
 
 
-def check_one_line(text: str, field: str, message: str = "This is one line.") -> Problems:
+def check_one_line(text: str, field: str, message: str = "Use a single line.") -> Problems:
     """A text without line breaks."""
     if "\r" in text or "\n" in text:
         yield field, message
@@ -90,11 +90,11 @@ def check_window(window: Window | None) -> Problems:
     if window is None:
         return
     if not window.start or not window.end:
-        yield "window.start" if not window.start else "window.end", "Give the time as HH:MM, such as 09:00."
+        yield "window.start" if not window.start else "window.end", "Enter the time as HH:MM, such as 09:00."
     if any(not 0 <= day <= 6 for day in window.days):
-        yield "window.days", "Days are numbered from 0, Monday, to 6, Sunday."
+        yield "window.days", "Days are numbered from 0 (Monday) to 6 (Sunday)."
     if window.zone not in ("account", "contact") and zone_named(window.zone) is None:
-        yield "window.zone", f"There is no time zone “{window.zone[:60]}”. Choose one such as Europe/Paris."
+        yield "window.zone", f"There is no time zone “{window.zone[:60]}”. Choose one, such as Europe/Paris."
 
 
 def check_jump(step: str, field: str, names: Names, own_key: str) -> Problems:
@@ -102,6 +102,6 @@ def check_jump(step: str, field: str, names: Names, own_key: str) -> Problems:
     if not step:
         yield field, "Choose the step to go to."
     elif step == own_key:
-        yield field, "A step cannot lead to itself. Choose another one."
+        yield field, "A step can't lead to itself. Choose another."
     elif names.steps is not None and step not in names.steps:
-        yield field, "This step no longer exists. Choose another one."
+        yield field, "This step no longer exists. Choose another."

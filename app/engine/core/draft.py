@@ -94,7 +94,7 @@ def locate(draft: Draft, key: str) -> tuple[str, int, Step]:
     for place in walk(draft.steps):
         if place[2].key == key:
             return place
-    raise DraftError(f"There is no step {key[:20]} in this draft.", missing=True)
+    raise DraftError(f"This draft has no step {key[:20]}.", missing=True)
 
 
 def lists(draft: Draft) -> dict[str, list[Step]]:
@@ -112,7 +112,7 @@ def find_trigger(draft: Draft, key: str) -> Trigger:
     for trigger in draft.triggers:
         if trigger.key == key:
             return trigger
-    raise DraftError(f"There is no trigger {key[:20]} in this draft.", missing=True)
+    raise DraftError(f"This draft has no trigger {key[:20]}.", missing=True)
 
 
 def lane_label(step: Step, lane: str) -> str:

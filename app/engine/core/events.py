@@ -23,8 +23,8 @@ class Source(StrEnum):
 
 
 SOURCE_LABELS = {
-    Source.USER: "people",
-    Source.API: "scripts",
+    Source.USER: "members",
+    Source.API: "API calls",
     Source.BULK: "bulk edits",
     Source.IMPORT: "imports",
     Source.WORKFLOW: "workflows",

@@ -40,7 +40,7 @@ _TIMED = (WaitReason.TIMER, WaitReason.DRIP_SLOT, WaitReason.WINDOW)
 
 class Run:
     """The decision in the making; `seq` is the number of the latest visit, `open` whether it goes on;
-    `delivered` whether an e-mail of it has just been taken by the mail server. With `one_step` it ends once
+    `delivered` whether an email of it has just been taken by the mail server. With `one_step` it ends once
     it has `stepped`: a step was woken up or begun."""
 
     __slots__ = (
@@ -78,7 +78,7 @@ class Run:
             return self.enter()
         index = self.program.by_key.get(enrollment.step_key)
         if index is None:
-            return self.fail(f"Step {enrollment.step_key} is not in version {self.program.version.number}.")
+            return self.fail(f"Step {enrollment.step_key} isn't in version {self.program.version.number}.")
         if enrollment.wait_reason is None:
             return self.run(index)
         node = self.program.nodes[index]
@@ -195,7 +195,7 @@ class Run:
 
     def go_on(self, node: Node, lane: str) -> Decision:
         if lane not in node.starts:
-            return self.fail(f"The answer “{lane[:40]}” is none of the options of this step.")
+            return self.fail(f"The answer “{lane[:40]}” isn't an option of this step.")
         return self.run(self.take(node, lane))
 
     def lane(self, node: Node, due: bool) -> str | None:
@@ -248,7 +248,7 @@ class Run:
 
     def run(self, index: int) -> Decision:
         if self.seq >= MOST_VISITS_IN_A_LIFE:
-            return self.fail(f"Stopped after {self.seq} steps. The workflow seems to run in a circle.")
+            return self.fail(f"Stopped after {self.seq} steps. The workflow seems to loop.")
         nodes, execute = self.program.nodes, self.execute
         for _ in range(MOST_VISITS):
             if index < 0:
@@ -266,9 +266,7 @@ class Run:
                     return self.leave_unmatched()
             index = execute[type(node.config)](self, node)
             self.stepped = True
-        return self.fail(
-            f"Stopped after {MOST_VISITS} steps in one go. The workflow seems to run in a circle."
-        )
+        return self.fail(f"Stopped after {MOST_VISITS} steps without a wait. The workflow seems to loop.")
 
     def stand_before(self, node: Node) -> Decision:
         """Nothing of the step is begun yet; it is due at once."""

@@ -97,7 +97,7 @@ class Template:
     def _too_long(self) -> TextTooLong:
         return TextTooLong(
             f"The {self.name} is longer than {LONGEST_RENDERED:,} characters with this contact's values. "
-            "Shorten it, or print less in it."
+            "Shorten it or use fewer merge tags."
         )
 
 
@@ -161,7 +161,7 @@ def _split(source: str) -> list[tuple[str, str | None]]:
         end = source.find("}}", start)
         if end < 0 or "{{" in source[start + 2 : end]:
             shown = source[start : start + 30]
-            raise TemplateError(f"The merge tag “{shown}” is not closed. Write {{{{ contact.first_name }}}}.")
+            raise TemplateError(f"The merge tag “{shown}” isn't closed. Write {{{{ contact.first_name }}}}.")
         tags.append((source[position:start], source[start + 2 : end]))
         if len(tags) > MOST_TAGS:
             raise TemplateError(f"The text has more than {MOST_TAGS} merge tags.")
@@ -173,21 +173,23 @@ def _parse(tag: str) -> tuple[str, str]:
     name, bar, rest = tag.partition("|")
     name = name.strip()
     if not _NAME.match(name):
-        raise TemplateError(f"“{tag.strip()[:40]}” is not a merge tag. Write {{{{ contact.first_name }}}}.")
+        raise TemplateError(
+            f"“{tag.strip()[:40]}” isn't a valid merge tag. Write {{{{ contact.first_name }}}}."
+        )
     if not bar:
         return name, ""
     word, colon, value = rest.strip().partition(":")
     value = value.strip()
     quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'" and value[0] not in value[1:-1]
     if word.strip() != "default" or not colon or not quoted:
-        raise TemplateError(f'After “|” only a default may follow: {{{{ {name} | default: "there" }}}}.')
+        raise TemplateError(f'Only a default can follow “|”: {{{{ {name} | default: "there" }}}}.')
     return name, value[1:-1]
 
 
 def _unsubscribe(output: Output) -> str:
     if output is not Output.EMAIL:
         raise TemplateError(
-            f"“{UNSUBSCRIBE}” stands only in the body of an email to the contact. Remove it here."
+            f"“{UNSUBSCRIBE}” can only be used in the body of an email to the contact. Remove it here."
         )
     return UNSUBSCRIBE_MARK
 
@@ -198,17 +200,15 @@ def _path(name: str, saved: Collection[str] | None) -> list[str] | None:
     if root not in ROOTS:
         return None
     if not path or not all(path):
-        raise TemplateError(
-            f"“{name[:60]}” says no more than “{root}”. Write {{{{ {root}.{ROOTS[root]} }}}}."
-        )
+        raise TemplateError(f"“{name[:60]}” is incomplete. Write {{{{ {root}.{ROOTS[root]} }}}}.")
     if root == "response" and saved is not None and path[0] not in saved:
         match = nearest(path[0], saved)
         hint = (
             f" Did you mean “response.{match}”?"
             if match
-            else " Name it in a webhook step: Keep the answer as."
+            else " Name it in a webhook step under “Save response as”."
         )
-        raise TemplateError(f"No webhook step keeps its answer as “{path[0][:40]}”.{hint}")
+        raise TemplateError(f"No webhook step saves its response as “{path[0][:40]}”.{hint}")
     return [root, *path]
 
 
@@ -252,7 +252,7 @@ def _tag_name(spec: FieldSpec) -> str:
 def tag_names(fields: Fields, output: Output = Output.TEXT) -> list[tuple[str, str]]:
     """Every merge tag that may be written, with its label, for the picker."""
     contact_tags = [(_tag_name(spec), spec.label) for spec in fields.values() if spec.printed]
-    other = [("contact.id", "Contact id"), ("account.name", "Account name")]
+    other = [("contact.id", "Contact ID"), ("account.name", "Account name")]
     return [*contact_tags, *other, *([(UNSUBSCRIBE, "Unsubscribe link")] if output is Output.EMAIL else [])]
 
 

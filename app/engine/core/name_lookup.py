@@ -22,7 +22,7 @@ class Names(msgspec.Struct, frozen=True):
 
 def display_name(target: object, names: Mapping[str, str]) -> str:
     """The name of what an id refers to; "…" when nothing is chosen."""
-    return "…" if target is None else names.get(str(target), "one that is gone")
+    return "…" if target is None else names.get(str(target), "deleted")
 
 
 def field_label(key: str, fields: Fields) -> str:

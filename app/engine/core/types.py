@@ -154,7 +154,7 @@ class Change(msgspec.Struct):
 
 
 class Effect(msgspec.Struct):
-    """Something to be done outside, for the ledger. `payload` is the JSON of an e-mail {to, to_name, subject,
+    """Something to be done outside, for the ledger. `payload` is the JSON of an email {to, to_name, subject,
     body, from_name, reply_to}, an SMS {to, body}, a chat message {channel, text} or a webhook {url, method,
     headers, body, save_as}; the key `transactional` says that consent is not asked, and `window` when it may
     be sent: a `Window` whose zone is a name. A payload with `internal` goes to the members `users` (ids as

@@ -228,7 +228,7 @@ def _resolve_jump(node: Node, by_key: dict[str, int]) -> None:
     if jump is None:
         return
     if jump.step not in by_key:
-        raise CompileError(f"Step {node.key}: It leads to a step that does not exist.")
+        raise CompileError(f"Step {node.key}: It leads to a step that doesn't exist.")
     node.target = by_key[jump.step]
 
 

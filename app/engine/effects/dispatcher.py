@@ -213,7 +213,7 @@ def result_of(
     if isinstance(outcome, Refused) and outcome.permanent and not spared:
         return EffectResult("failed_permanent", outcome.error, what)
     if attempts >= MAX_ATTEMPTS and not spared:
-        return EffectResult("failed_permanent", f"Given up after {attempts} attempts. {outcome.error}", what)
+        return EffectResult("failed_permanent", f"Gave up after {attempts} attempts. {outcome.error}", what)
     retry_after = outcome.after if isinstance(outcome, Refused) else None
     return EffectResult("retry", outcome.error, what, wait=retry_delay(attempts, retry_after).total_seconds())
 

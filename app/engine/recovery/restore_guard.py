@@ -23,7 +23,7 @@ from db.queries.engine_state import HOLD_ENGINE, READ_ENGINE_STATE, RECORD_HEART
 
 log = structlog.get_logger(__name__)
 SLACK = timedelta(seconds=1)
-RESTORED = "The database is older than what its workers have done: it was restored from a backup."
+RESTORED = "The database is older than the work its workers have recorded: it was restored from a backup."
 
 
 class HoldStatus(msgspec.Struct):
@@ -48,8 +48,8 @@ class HoldStatus(msgspec.Struct):
         gap = ""
         if self.gap_from and self.gap_to:
             between = f"{_utc_text(self.gap_from)} and {_utc_text(self.gap_to)}"
-            gap = f" What was sent between {between} is not known to it."
-        return f"The engine is held: nobody moves and nothing is sent. {self.held_reason or ''}{gap}".strip()
+            gap = f" Anything sent between {between} is missing from it."
+        return f"The engine is on hold: nothing moves or is sent. {self.held_reason or ''}{gap}".strip()
 
 
 def _utc_text(moment: datetime) -> str:

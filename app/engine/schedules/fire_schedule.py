@@ -81,7 +81,7 @@ def contact_conditions(trigger: Timed, at: datetime, fields: Fields, zone: ZoneI
     if isinstance(trigger, DateReached):
         spec, day = fields.get(trigger.field), target_day(trigger, at, zone)
         if spec is None or day is None:
-            raise Invalid({"field": "The date field of this trigger is gone."})
+            raise Invalid({"field": "The date field of this trigger no longer exists."})
         return [*conditions, date_falls_on(spec, day, yearly_days(day) if trigger.yearly else [], zone)]
     if trigger.segment is not None:
         conditions.append(Predicate("segments", Op.ANY_OF, [str(trigger.segment)]))

@@ -19,15 +19,15 @@ from db.models import Effect
 from db.models import Enrollment as Row
 from db.queries.batch_session import INSERT_EVENTS, BatchSession
 
-NOT_LIVE = "This enrollment has ended already."
+NOT_LIVE = "This enrollment has already ended."
 UNDER_WAY = {
-    "claimed": "Something is being sent for it at this moment. Try again in a minute.",
-    "unknown": "Nobody knows yet whether something went out. Say whether it did, then move it.",
+    "claimed": "A message is being sent for this enrollment right now. Try again in a minute.",
+    "unknown": "We can't tell whether this was sent. Mark it as sent or not sent first.",
 }
 
 
 async def contact_named(work: Work, text: str) -> UUID:
-    """The contact that an id or an e-mail address names. Raises `Invalid`."""
+    """The contact that an id or an email address names. Raises `Invalid`."""
     ids: list[UUID] = []
     text = text.strip()
     try:
@@ -36,7 +36,7 @@ async def contact_named(work: Work, text: str) -> UUID:
         if address := normalize_email(text):
             ids = await work.enrollments.contact_ids(email=address)
     if not ids:
-        raise Invalid({"contact": "Enter the e-mail address or the id of a contact of this account."})
+        raise Invalid({"contact": "Enter the email address or ID of a contact in this account."})
     return ids[0]
 
 
@@ -48,7 +48,7 @@ async def enroll_contacts(work: Work, workflow_id: UUID, contact_ids: Sequence[U
     if workflow is None:
         raise NotFound("workflow")
     if workflow.status != "active" or workflow.live_version is None:
-        raise Conflict("Nobody enters this workflow now: publish it or let it go on first.")
+        raise Conflict("This workflow isn't accepting contacts. Publish or resume it.")
     version = load_version(await work.enrollments.document(workflow_id, workflow.live_version))
     if not any(isinstance(trigger, Manual) for trigger in version.triggers):
         raise Conflict("Contacts can't be enrolled here. Add the trigger “Enrolled manually” and publish.")
@@ -56,7 +56,7 @@ async def enroll_contacts(work: Work, workflow_id: UUID, contact_ids: Sequence[U
     existing_ids = set(await work.enrollments.contact_ids(ids=requested_ids)) if requested_ids else set()
     if not requested_ids or len(existing_ids) < len(requested_ids):
         raise Invalid(
-            {"contact_ids": "Name at least one contact, and only contacts of this account that exist."}
+            {"contact_ids": "Choose at least one contact, and only existing contacts of this account."}
         )
     source = "api" if work.actor.kind == "token" else "bulk" if len(requested_ids) > 1 else "user"
     events = [_request(contact, workflow_id, source) for contact in requested_ids]
@@ -117,7 +117,7 @@ async def retry_enrollment(work: Work, enrollment_id: UUID) -> None:
 
 async def _begin_again(work: Work, row: Row) -> None:
     if row.status != "failed":
-        raise Conflict("Only a step that failed, or that waits for its next try, can be tried again.")
+        raise Conflict("Only a step that failed or is waiting for its next attempt can be retried.")
     await refuse_under_way(work, [row.id])
     await refuse_twice(work, row)
     work.audit("enrollment.retried", "enrollment", row.id, {"error": (row.error, None)})
@@ -139,7 +139,7 @@ async def refuse_under_way(work: Work, ids: Sequence[UUID]) -> None:
 async def refuse_twice(work: Work, row: Row) -> None:
     """Raises `Conflict` when the contact came into the workflow again meanwhile, for the same thing."""
     if await work.enrollments.live_in(row.workflow_id, row.contact_id, row.entry_key) is not None:
-        raise Conflict("The contact is in this workflow again by another enrollment.")
+        raise Conflict("The contact is already in this workflow with another enrollment.")
 
 
 async def _effect(work: Work, effect_id: UUID) -> tuple[Effect, Row]:
@@ -165,7 +165,7 @@ async def settle_effect(work: Work, effect_id: UUID, *, went_out: bool) -> UUID:
     enrollment. Raises `NotFound`, `Conflict` (not in doubt any more)."""
     effect, row = await _effect(work, effect_id)
     if effect.status != "unknown":
-        raise Conflict("Nothing is in doubt here any more.", current={"status": effect.status})
+        raise Conflict("This is no longer in doubt.", current={"status": effect.status})
     effect.fence += 1
     if went_out:
         effect.status, effect.error = "sent", None
@@ -199,7 +199,7 @@ async def retry_effect(work: Work, effect_id: UUID) -> UUID:
     elif effect.status == "retry":
         _try_now(work, effect, row)
     else:
-        raise Conflict("This can not be tried again.", current={"status": effect.status})
+        raise Conflict("This can't be retried.", current={"status": effect.status})
     await work.commit()
     return row.id
 
@@ -209,9 +209,11 @@ async def cancel_effect(work: Work, effect_id: UUID) -> UUID:
     enrollment. Raises `NotFound`, `Conflict`."""
     effect, row = await _effect(work, effect_id)
     if effect.status not in ("pending", "retry"):
-        raise Conflict("Only what still waits can be cancelled.", current={"status": effect.status})
+        raise Conflict(
+            "Only messages that are still waiting can be canceled.", current={"status": effect.status}
+        )
     before, effect.status = effect.status, "cancelled"
-    effect.error, effect.fence = f"Cancelled by {work.actor.name}.", effect.fence + 1
+    effect.error, effect.fence = f"Canceled by {work.actor.name}.", effect.fence + 1
     _wake(work, effect, row)
     work.audit("effect.cancelled", "effect", effect.id, {"status": (before, "cancelled")})
     await work.commit()

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from app.engine.core.draft import walk
-from app.engine.core.version import load_version
+from app.enrollments.labels import SKIPPED
+from app.enrollments.pages import titles_of
 from app.enrollments.use_cases.membership import locked_row, refuse_twice, refuse_under_way
 from app.errors import Conflict, Invalid
 from app.work import Work
@@ -16,9 +16,8 @@ from db.queries.enrollment_batches import CANCEL_UNSENT_EFFECTS
 from db.queries.step_side_effects import CLOSE_APPROVALS
 
 # What somebody may be spared: a moment, or something that may never happen. Its timeout's way is taken.
-SKIPPED = ("timer", "window", "event", "condition", "drip_slot", "approval")
-ENDED = "This enrollment has ended already."
-PAUSED = "It is paused. Resume it first."
+ENDED = "This enrollment has already ended."
+PAUSED = "This enrollment is paused. Resume it first."
 
 
 async def pause_enrollment(work: Work, enrollment_id: UUID) -> None:
@@ -26,7 +25,7 @@ async def pause_enrollment(work: Work, enrollment_id: UUID) -> None:
     `Conflict` (ended, or paused already)."""
     row = await _live(work, enrollment_id)
     if row.paused_at is not None:
-        raise Conflict("It is paused already.")
+        raise Conflict("This enrollment is already paused.")
     row.paused_at, row.due_at, row.fence = work.now, None, row.fence + 1
     work.audit("enrollment.paused", "enrollment", row.id, {"paused": (False, True)})
     await work.commit()
@@ -36,7 +35,7 @@ async def resume_enrollment(work: Work, enrollment_id: UUID) -> None:
     """Lets it go on; a wait that ended meanwhile is over. Raises `NotFound`, `Conflict`."""
     row = await _live(work, enrollment_id)
     if row.paused_at is None:
-        raise Conflict("It is not paused.")
+        raise Conflict("This enrollment isn't paused.")
     row.paused_at, row.due_at, row.fence = None, work.now, row.fence + 1
     work.audit("enrollment.resumed", "enrollment", row.id, {"paused": (True, False)})
     work.notify_worker()
@@ -49,7 +48,7 @@ async def skip_wait(work: Work, enrollment_id: UUID) -> None:
     if row.paused_at is not None:
         raise Conflict(PAUSED)
     if row.wait_reason not in SKIPPED:
-        raise Conflict("It does not wait for a time now, so there is no wait to skip.")
+        raise Conflict("This enrollment isn't waiting for a time, so there is nothing to skip.")
     visit = await work.enrollments.open_visit(row.id, row.seq)
     if visit is not None:
         visit.detail = {**visit.detail, "skipped_by": work.actor.name}
@@ -73,15 +72,17 @@ async def jump(work: Work, enrollment_id: UUID, step_key: str) -> None:
     row = await locked_row(work, enrollment_id)
     if row.status not in ("active", "failed"):
         raise Conflict(ENDED)
-    document = await work.enrollments.document(row.workflow_id, row.version)
-    keys = {step.key for _, _, step in walk(load_version(document).steps)} if document else set()
-    if step_key not in keys:
-        raise Invalid({"step": f"Choose a step of version {row.version}, which this enrollment runs."})
+    version = (row.workflow_id, row.version)
+    names = (await titles_of(work, {version}))[version]
+    if step_key not in names:
+        raise Invalid({"step": f"Choose a step of version {row.version}, the version this enrollment is on."})
     await refuse_under_way(work, [row.id])
     if row.status == "failed":
         await refuse_twice(work, row)
     await take_from(work, [row], {"reason": "jumped", "by": work.actor.name})
-    work.audit("enrollment.jumped", "enrollment", row.id, {"step": (row.step_key, step_key)})
+    work.audit(
+        "enrollment.jumped", "enrollment", row.id, {"step": (names.get(row.step_key or ""), names[step_key])}
+    )
     go_on_at(row, step_key, work.now)
     work.notify_worker()
     await work.commit()
@@ -91,7 +92,7 @@ async def take_from(
     work: Work,
     rows: Sequence[Any],
     detail: dict[str, Any],
-    error: str = "It was taken to another step before it was sent.",
+    error: str = "The enrollment was moved to another step before this was sent.",
 ) -> None:
     """Their open visits are left, what is not sent yet is not sent (`error` says why), and nobody is asked
     any more."""

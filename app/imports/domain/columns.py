@@ -112,5 +112,5 @@ def mapping_errors(columns: Mapping[str, str], header: Sequence[str], fields: Fi
         elif key != IGNORE:
             used[key] = number
     if not errors and not set(used) & TELLING:
-        errors["columns"] = "Choose a column for a name, an email address or a phone number."
+        errors["columns"] = "Map at least one column to a name, an email address or a phone number."
     return errors

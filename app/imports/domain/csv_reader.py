@@ -39,7 +39,7 @@ def read_table(content: bytes) -> Table:
     lines = filled_lines(text, delimiter)
     first = next(lines, None)
     if first is None:
-        raise FileError("The file is empty. Upload a table with a header line and one line per person.")
+        raise FileError("The file is empty. Upload a table with a header row and one row per contact.")
     cells = first[1]
     if len(cells) > MOST_COLUMNS:
         raise FileError(f"The file has {len(cells)} columns. The limit is {MOST_COLUMNS}.")
@@ -51,7 +51,7 @@ def read_table(content: bytes) -> Table:
     for _line, row in lines:
         rows += 1
         if rows > MOST_ROWS:
-            raise FileError(f"The file has more than {MOST_ROWS:,} lines. Split it and import the parts.")
+            raise FileError(f"The file has more than {MOST_ROWS:,} rows. Split it and import the parts.")
         if rows < SAMPLE_LINES:
             _sample(samples, row)
     if rows == 0:

@@ -65,7 +65,7 @@ def read_row(
     cells = [*cells, *[""] * (width - len(cells))]
     row = CheckedRow(line, cells, {})
     if any(cell.strip() for cell in cells[width:]):
-        return reject(row, f"The line has {len(cells)} cells, the header has {width}.")
+        return reject(row, f"The row has {len(cells)} cells, but the header has {width}.")
     raw: dict[str, object] = {}
     for number, key in columns:
         text = unescape_formula(cells[number]).strip()

@@ -49,7 +49,7 @@ class BuilderController(Controller):
         """Does again what was undone."""
         await edit.redo(work, workflow_id, data.rev)
         page = await builder_of(work, workflow_id)
-        return Saved(page, see=f"/workflows/{workflow_id}", created=False, note="Done again.")
+        return Saved(page, see=f"/workflows/{workflow_id}", created=False, note="Redone.")
 
     @get("/entry", page=PAGE, fragment=WB, guards=[may(VIEW)])
     async def entry(
@@ -107,7 +107,7 @@ async def _settings(work: Work, workflow_id: UUID, values: Values | None = None)
         action(work, "pause", "Pause", f"{base}/pause", permission=PUBLISH, when=status == "active"),
         action(work, "resume", "Resume", f"{base}/pause/deletion", permission=PUBLISH,
                when=status in ("paused", "archived") and opened.view.live_version is not None),
-        action(work, "hold", "Hold everybody", f"{base}/hold", permission=PUBLISH,
+        action(work, "hold", "Hold all", f"{base}/hold", permission=PUBLISH,
                when=not opened.view.held and opened.view.live_version is not None),
         action(work, "release", "Release", f"{base}/hold/deletion", permission=PUBLISH,
                when=opened.view.held),

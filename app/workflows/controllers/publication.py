@@ -84,7 +84,7 @@ class PublicationController(Controller):
         version = load_version(row.document)
         opened.problems = []
         href = f"/workflows/{workflow_id}/versions/{number}/restoration"
-        copy = action(work, "restore", "Copy into the draft", href, permission=EDIT, form=RevForm)
+        copy = action(work, "restore", "Copy to draft", href, permission=EDIT, form=RevForm)
         return VersionPage(
             opened.view, number, row.published_by, row.published_at, row.content_hash,
             trigger_cards(version.triggers, opened), entry_words(version.entry, opened.lookup),
@@ -107,7 +107,7 @@ class PublicationController(Controller):
         """Copies a version into the draft; nothing goes live by it."""
         await restore(work, workflow_id, number, data.rev)
         page = await builder_of(work, workflow_id)
-        note = f"The draft is version {number} again. Publish it to make it live."
+        note = f"The draft is now a copy of version {number}. Publish it to make it live."
         return Saved(page, see=f"/workflows/{workflow_id}", created=False, note=note)
 
 
@@ -115,16 +115,16 @@ def _summary(done: Published) -> str:
     sentences = [f"Version {done.version} is live."]
     if done.paused:
         sentences.append(
-            "The workflow is still paused: nobody enters until you let people enter in its settings."
+            "The workflow is still paused. Choose “Resume new entries” in its settings to unpause it."
         )
     if done.job is not None:
-        sentences.append("The people are being moved; see Jobs.")
+        sentences.append("The enrollments are being moved. See Jobs.")
     if done.moved:
         sentences.append(f"{done.moved:,} moved.")
     if done.renewed:
-        sentences.append(f"For {done.renewed:,} of them, unsent messages are rendered from this version.")
+        sentences.append(f"For {done.renewed:,} of them, unsent messages use this version.")
     if done.exited:
         sentences.append(f"{done.exited:,} left.")
     if done.under_way:
-        sentences.append(f"{done.under_way:,} stayed: something may be going out for them now.")
+        sentences.append(f"{done.under_way:,} stayed because a message may be going out right now.")
     return " ".join(sentences)

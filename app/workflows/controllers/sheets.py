@@ -132,7 +132,7 @@ def entry_sheet(opened: Opened, values: Values | None = None) -> Sheet:
     """The entry condition."""
     sheet = Sheet("entry", "Entry condition", icon="filter", tone="t")
     if values:
-        sheet.stored = entry_words(opened.draft.entry, opened.lookup) or "Everybody enters"
+        sheet.stored = entry_words(opened.draft.entry, opened.lookup) or "No entry condition"
     return _filled(sheet, opened, values or {"filter": filter_values(opened.draft.entry, opened.lookup)})
 
 

@@ -104,7 +104,7 @@ class StepController(Controller):
         """Deletes a step with all inside it; undo brings it back."""
         await edit.delete_step(work, workflow_id, key, data.rev)
         page = await builder_of(work, workflow_id)
-        note = "Deleted. Undo is in the bar above."
+        note = "Deleted. Use Undo above to restore it."
         return Saved(page, see=f"/workflows/{workflow_id}", created=False, note=note)
 
 

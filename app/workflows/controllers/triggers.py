@@ -86,7 +86,7 @@ class TriggerController(Controller):
         """Deletes a trigger; undo brings it back."""
         await edit.delete_trigger(work, workflow_id, key, data.rev)
         page = await builder_of(work, workflow_id)
-        note = "Deleted. Undo is in the bar above."
+        note = "Deleted. Use Undo above to restore it."
         return Saved(page, see=f"/workflows/{workflow_id}", created=False, note=note)
 
 

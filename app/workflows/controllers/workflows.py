@@ -42,7 +42,7 @@ class WorkflowController(Controller):
         """Makes a workflow with an empty draft."""
         workflow_id = await create_workflow(work, data.name, data.description)
         page = await builder_of(work, workflow_id)
-        return Saved(page, see=f"/workflows/{workflow_id}", note="Begin with what starts it.")
+        return Saved(page, see=f"/workflows/{workflow_id}", note="Start by adding a trigger.")
 
     @get("/{workflow_id:uuid}", page="workflows/show.html", fragment="workflows/_wb.html", guards=[may(VIEW)])
     async def show(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Builder:
@@ -62,7 +62,7 @@ class WorkflowController(Controller):
     async def pause(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
         """Lets nobody enter; who is inside goes on."""
         await set_status(work, workflow_id, "paused")
-        return Saved(None, see=f"/workflows/{workflow_id}/settings", note="Paused: nobody enters.")
+        return Saved(None, see=f"/workflows/{workflow_id}/settings", note="Paused: no new contacts enter.")
 
     @post(
         "/{workflow_id:uuid}/pause/deletion", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)]
@@ -70,13 +70,13 @@ class WorkflowController(Controller):
     async def resume(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
         """Lets people enter again."""
         await set_status(work, workflow_id, "active")
-        return Saved(None, see=f"/workflows/{workflow_id}/settings", note="People enter again.")
+        return Saved(None, see=f"/workflows/{workflow_id}/settings", note="New contacts can enter again.")
 
     @post("/{workflow_id:uuid}/hold", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)])
     async def hold(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
         """Keeps everybody in it where they are; nothing is sent."""
         await set_held(work, workflow_id, True)
-        note = "Held: nobody moves, and nothing is sent."
+        note = "On hold: enrollments don't move, and nothing is sent."
         return Saved(None, see=f"/workflows/{workflow_id}/settings", note=note)
 
     @post(
@@ -85,11 +85,11 @@ class WorkflowController(Controller):
     async def release(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
         """Lets those who were held go on."""
         await set_held(work, workflow_id, False)
-        return Saved(None, see=f"/workflows/{workflow_id}/settings", note="Released: people move again.")
+        return Saved(None, see=f"/workflows/{workflow_id}/settings", note="Released: enrollments move again.")
 
     @post("/{workflow_id:uuid}/archival", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)])
     async def archive(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
         """Puts it away: nobody enters, and who is inside leaves."""
         await set_status(work, workflow_id, "archived")
-        note = "Archived: nobody enters, and who was inside leaves."
+        note = "Archived: no contacts can enter, and active enrollments end."
         return Saved(None, see=f"/workflows/{workflow_id}/settings", note=note)

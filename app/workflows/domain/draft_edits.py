@@ -27,7 +27,7 @@ def _copy_steps(steps: list[Step]) -> list[Step]:
 def _list(draft: Draft, list_id: str) -> list[Step]:
     steps = lists(draft).get(list_id)
     if steps is None:
-        raise DraftError(f"There is no list {list_id[:40]} in this draft.", missing=True)
+        raise DraftError(f"This draft has no list {list_id[:40]}.", missing=True)
     return steps
 
 
@@ -43,7 +43,7 @@ def insert(
     if sum(1 for _ in walk(draft.steps)) >= MOST_STEPS:
         raise DraftError(f"A workflow can have at most {MOST_STEPS} steps.")
     if _depth(draft, list_id) >= DEEPEST_LANES and lane_keys(config):
-        raise DraftError(f"Branches can be nested {DEEPEST_LANES} deep at most.")
+        raise DraftError(f"Branches can be nested at most {DEEPEST_LANES} levels deep.")
     changed = _copy(draft)
     step = _with_lanes(Step(f"s{draft.next_key}", config, name, note))
     _list(changed, list_id).insert(max(position, 0), step)
@@ -68,13 +68,13 @@ def update(
     changed = _copy(draft)
     list_id, position, step = locate(changed, key)
     if kind_of(config).key != step.kind:
-        raise DraftError("A step keeps its kind. Insert a new step and delete this one.")
+        raise DraftError("A step can't change its type. Insert a new step and delete this one.")
     keys = lane_keys(config)
     if len(set(keys)) != len(keys):
         raise DraftError("Two lanes of a branch have the same key.")
     for lane, inside in step.lanes.items():
         if inside and lane not in keys:
-            raise DraftError("A lane that you took away still has steps. Move or delete them first.")
+            raise DraftError("A lane you removed still has steps. Move or delete them first.")
     edited = replace(
         step,
         config=config,
@@ -94,7 +94,7 @@ def move(draft: Draft, key: str, list_id: str, position: int) -> Draft:
     if any(list_id.partition(".")[0] == inside.key for _, _, inside in walk([step])):
         raise DraftError("A branch cannot be moved into one of its own lanes.")
     if _depth(draft, list_id) + _height(step) > DEEPEST_LANES:
-        raise DraftError(f"Branches can be nested {DEEPEST_LANES} deep at most.")
+        raise DraftError(f"Branches can be nested at most {DEEPEST_LANES} levels deep.")
     if from_list == list_id and from_position < position:
         position -= 1
     del _list(changed, from_list)[from_position]

@@ -50,7 +50,7 @@ async def _set(work: Work, source: Draft | Version, job: Job | None = None) -> C
         )
     except FilterError as error:
         raise Invalid(
-            {"": f"Nobody can be let in, a condition or one of its segments is wrong: {error}"}
+            {"": f"Contacts can't enter because a condition or one of its segments is invalid: {error}"}
         ) from None
     return condition & created_until(moment) if job else condition
 
@@ -71,7 +71,7 @@ async def run_audience(work: Work, job: Job) -> bool:
     workflow_id, number = UUID(job.args["workflow_id"]), job.args["number"]
     header = await work.workflows.header(workflow_id)
     if header is None or header.live_version != number:
-        raise Conflict(f"Version {number} is not live any more: nobody else was let in by it.")
+        raise Conflict(f"Version {number} is no longer live, so no more contacts were enrolled by it.")
     if header.status == "paused":
         raise NotNow(PAUSED)
     version = load_version((await _row(work, workflow_id, number)).document)

@@ -139,7 +139,7 @@ def lane_keys(reader: Reader, lanes: Sequence[_Lane], old: list[str], path: str)
     """A key for each lane: its own, or for a new one the next number that no lane has or had."""
     own = [lane.key for lane in lanes if lane.key]
     if len(set(own)) != len(own) or {steps.ELSE, steps.TIMEOUT} & set(own):
-        reader.problems[path] = "Give each lane a key of its own, and none the key “else” or “timeout”."
+        reader.problems[path] = "Give each lane its own key. The keys “else” and “timeout” are reserved."
     numbers = [int(key[1:]) for key in [*old, *own] if key[:1] == "b" and key[1:].isdigit()]
     number, keys = max(numbers, default=0), []
     for lane in lanes:

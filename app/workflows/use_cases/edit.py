@@ -25,14 +25,14 @@ from app.workflows.use_cases.step_labels import step_sentence
 from db.queries.references import ReferenceQueries
 
 Change = Callable[[Draft], Draft]
-STALE = "The workflow was changed in the meantime{by}. Nothing was saved: this is how it stands now."
+STALE = "The workflow was changed in the meantime{by}. Nothing was saved. Below is the current draft."
 TITLE = 60  # letters of a step's title in "Edited …"
 
 
 async def create_workflow(work: Work, name: str, description: str = "") -> UUID:
     """Makes an empty draft; returns its id."""
     if not name.strip():
-        raise Invalid({"name": "Give the workflow a name."})
+        raise Invalid({"name": "Enter a name for the workflow."})
     workflow_id = await work.workflows.create(name.strip(), description.strip(), work.actor.name)
     work.workflows.add_revision(workflow_id, 0, "created", Draft(), None, None, work.actor.name)
     work.audit("workflow.created", "workflow", workflow_id, {"name": (None, name.strip())})
@@ -54,7 +54,7 @@ async def rename(work: Work, workflow_id: UUID, form: inputs.WorkflowChangeForm)
     name = resolve(form.name, header.name).strip()
     description = (resolve(form.description, header.description) or "").strip()
     if not name:
-        raise Invalid({"name": "Give the workflow a name."})
+        raise Invalid({"name": "Enter a name for the workflow."})
     changes = {
         field: (old, new)
         for field, old, new in (
@@ -141,7 +141,7 @@ async def insert_step(work: Work, workflow_id: UUID, form: inputs.InsertForm) ->
         reader = Reader(work, await read_builder_names(work))
         config = await config_of(reader, form.config, None)
         if config.__struct_config__.tag != form.kind:
-            raise Invalid({"config.kind": f"The config is of another kind than {form.kind}."})
+            raise Invalid({"config.kind": f"The config doesn't match the type {form.kind}."})
         reader.refuse(
             step_problems(Step("new", config), reader.lookup.fields, with_draft(reader.lookup.names, draft)),
             "config",
@@ -164,7 +164,7 @@ async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.Step
     reader = Reader(work, await read_builder_names(work))
     config = step.config if form.config is UNSET else await config_of(reader, form.config, step.config)
     if config.__struct_config__.tag != step.kind:
-        raise Invalid({"config.kind": f"This step is “{KINDS[step.kind].label}” and stays it."})
+        raise Invalid({"config.kind": f"This step is “{KINDS[step.kind].label}” and can't change its type."})
     reader.refuse(
         step_problems(Step(key, config), reader.lookup.fields, with_draft(reader.lookup.names, draft)),
         "config",
@@ -256,7 +256,7 @@ async def _trigger(
     reader = Reader(work, await read_builder_names(work))
     trigger = await trigger_of(reader, config, old)
     if kind and trigger.kind != kind:
-        raise Invalid({"config.kind": f"The config is of another kind than {kind}."})
+        raise Invalid({"config.kind": f"The config doesn't match the type {kind}."})
     named = msgspec.structs.replace(trigger, key="new")
     problems = lint(Draft(triggers=[named]), reader.lookup.fields, reader.lookup.names)
     reader.refuse(

@@ -90,7 +90,7 @@ class Reader:
             level = [item for group in level if isinstance(group, Group) for item in group.items]
             depth += 1
             if depth > DEEPEST + 1:
-                raise Invalid({path: f"Groups can be nested {DEEPEST} deep at most."})
+                raise Invalid({path: f"Groups can be nested at most {DEEPEST} levels deep."})
 
     def _row(self, row: RowInput, path: str) -> Filter:
         if row.nested:
@@ -99,7 +99,7 @@ class Reader:
                 self._shallow(nested, path)
                 return self._named(nested, path)
             except (msgspec.DecodeError, RecursionError) as error:
-                self.problems[path] = f"This is not a group of conditions: {error}"
+                self.problems[path] = f"This isn't a valid group of conditions: {error}"
                 return Group()
         op = next((operator for operator in Op if operator.value == row.op), None)
         if op is None:
@@ -154,12 +154,10 @@ class Reader:
         if len(ids) == 1:
             return ids[0]
         if ids:
-            message = (
-                f"More than one {what} is called “{text[:60]}”. Write the id instead: {' or '.join(ids)}."
-            )
+            message = f"More than one {what} is called “{text[:60]}”. Use the ID instead: {' or '.join(ids)}."
         else:
             close = nearest(text, names.values())
-            hint = f" Did you mean “{close}”?" if close else " Make it first, or choose another one."
+            hint = f" Did you mean “{close}”?" if close else " Create it first, or choose another."
             message = f"There is no {what} “{text[:60]}”.{hint}"
         self.problems.setdefault(f"{path}.value", message)
         return text

@@ -30,27 +30,24 @@ from db.queries.batch_session import BatchSession
 from db.queries.version_migration import COUNT_ENROLLMENTS_BY_STEP
 
 SETTINGS = {
-    "reentry": "Entering again",
-    "cooldown": "Not before",
-    "cooldown_unit": "Not before, unit",
-    "key_field": "Once for each",
-    "audience": "Who enters",
-    "settle_seconds": "Stands still first",
+    "reentry": "Re-entry",
+    "cooldown": "Wait before re-entry",
+    "cooldown_unit": "Wait before re-entry, unit",
+    "key_field": "Key",
+    "audience": "Enroll on publishing",
+    "settle_seconds": "Delay before the first step",
     "window": "Sending window",
-    "leave_when_unmatched": "Leaves when it no longer matches",
-    "entry_cap": "Most entries in a day",
+    "leave_when_unmatched": "Remove contacts that no longer match",
+    "entry_cap": "Entry limit per day",
 }
 Configs = Mapping[str, StepConfig]
 
 CLOSED = "It no longer starts the workflow: only contacts that match now enter."
 PAUSED = (
-    "The workflow is paused and stays so: publishing lets nobody in. To let people enter, press “Let people "
-    "enter” in the workflow's settings."
+    "The workflow is paused and stays paused after publishing. To accept new contacts, choose “Resume new "
+    "entries” in its settings."
 )
-REFUSED = (
-    " Those who match now would be asked to enter at once and be refused, and are not asked again: let "
-    "people enter first."
-)
+REFUSED = " Contacts that match now would be rejected and not checked again, so resume new entries first."
 
 
 def warnings_of(work: Work, opened: Opened) -> list[str]:
@@ -61,7 +58,7 @@ def warnings_of(work: Work, opened: Opened) -> list[str]:
     future = opened.draft.settings.audience is Audience.FUTURE_ONLY
     paused = [PAUSED if future else PAUSED + REFUSED] if opened.view.status == "paused" else []
     return paused + [
-        f"Nobody carries {what} here: until {name.upper()} is set, these steps fail for everybody."
+        f"No provider for {what} is set up. Until {name.upper()} is set, these steps fail for every contact."
         for kind, (what, name) in ways.items()
         if kind in kinds and not getattr(work.runtime.settings, name)
     ]
@@ -254,7 +251,7 @@ def _options(row: Any, new: Step | None, titles: Mapping[str, str]) -> list[Stan
     """To stay, to move (the same step first), to leave."""
     places = [StandOption(FINISH, f"Finish on version {row.version}")]
     if row.step_key is None:
-        places.append(StandOption(START, "Begin the new version"))
+        places.append(StandOption(START, "Restart on the new version"))
     if new is not None:
         places.append(StandOption(new.key, f"Move along: “{titles[new.key]}”"))
     places += [

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from app.engine.core.draft import Draft, walk
+from app.engine.core.step_titles import step_titles
 from app.engine.core.version import Version, content_hash, freeze, load_version
 from app.engine.core.version_migration import sends_anew
 from app.engine.schedules.trigger_schedules import sync_workflow_triggers
@@ -17,7 +18,7 @@ from app.workflows.domain.references import references
 from app.workflows.schemas.publication import Published, PublishForm, StandChoice
 from app.workflows.use_cases.audience import add_audience_job
 from app.workflows.use_cases.edit import header_of, keep, opened
-from app.workflows.use_cases.input_reader import read_builder_names
+from app.workflows.use_cases.input_reader import BuilderNames, read_builder_names
 from app.workflows.use_cases.version_migration import AT_ONCE, add_relocation_job, checked, relocate
 from db.queries.batch_session import BatchSession
 from db.queries.circuit_breakers import REOPEN_CHANGED_STEPS
@@ -58,7 +59,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
         version = load_version(live.document)
     choices = await checked(work, workflow_id, version.number, version, form.choices)
     if live and same and header.status == status and not choices:
-        resume = " It is paused: to let people enter, resume it." if status == "paused" else ""
+        resume = " It is paused. Resume it to accept new contacts." if status == "paused" else ""
         raise Conflict(
             f"Nothing has changed since version {live.number} was published.{resume}",
             current={"rev": header.rev, "live_version": live.number},
@@ -72,7 +73,9 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     if not same:
         await add_audience_job(work, version)
     changes = {"live_version": (header.live_version, version.number), "status": (header.status, status)}
-    work.audit("workflow.published", "workflow", workflow_id, changes | _noted(choices))
+    work.audit(
+        "workflow.published", "workflow", workflow_id, changes | await _noted(work, version, choices, names)
+    )
     await sync_workflow_triggers(work, workflow_id)
     work.notify_worker()
     await work.commit()
@@ -103,12 +106,23 @@ async def _try_again(
     )
 
 
-def _noted(choices: Sequence[StandChoice]) -> dict[str, tuple[Any, Any]]:
-    """What became of people, for the audit: "version 1, s2 (3 people)" to a step or "exit"."""
-    return {
-        f"version {choice.version}, {choice.step or 'start'}": (f"{choice.people} people", choice.to)
-        for choice in choices
-    }
+async def _noted(
+    work: Work, version: Version, choices: Sequence[StandChoice], lookup: BuilderNames
+) -> dict[str, tuple[Any, Any]]:
+    """The moves of enrollments for the audit log, with the titles of the steps: "version 1, “Wait 1 day”" ->
+    ("3 enrollments", "Email: Welcome"); the second may also be "finish" or "exit"."""
+    titles = {version.number: step_titles(version, lookup.fields, lookup.names)}
+    for number in {choice.version for choice in choices} - titles.keys():
+        document = await work.enrollments.document(version.workflow_id, number)
+        before = load_version(document) if document else None
+        titles[number] = step_titles(before, lookup.fields, lookup.names) if before else {}
+    changes: dict[str, tuple[Any, Any]] = {}
+    for choice in choices:
+        step = titles[choice.version].get(choice.step or "", "before the first step")
+        to = titles[version.number].get(choice.to, choice.to)
+        count = "1 enrollment" if choice.people == 1 else f"{choice.people:,} enrollments"
+        changes[f"version {choice.version}, “{step}”"] = (count, to)
+    return changes
 
 
 async def set_held(work: Work, workflow_id: UUID, held: bool) -> None:
@@ -136,7 +150,7 @@ async def set_status(work: Work, workflow_id: UUID, to: str) -> None:
     }
     if header.status not in allowed[to] or (to == "active" and header.live_version is None):
         raise Conflict(
-            f"The workflow is {header.status}; it cannot become {to} from there.",
+            f"The workflow is {header.status}, so it can't become {to}.",
             current={"status": header.status},
         )
     await work.workflows.change(workflow_id, status=to)

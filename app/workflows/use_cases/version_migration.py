@@ -38,9 +38,11 @@ from db.queries.version_migration import (
 TASK, QUEUE = "workflow.relocation", "bulk"
 AT_ONCE = 5000
 BATCH = 500
-STALE = "The people have moved on since you looked. Nothing was published: this is where they stand now."
-TAKEN = "It was taken to another step before it was sent."
-RENEWED = "Nothing was sent yet: it is written anew by version {}."
+STALE = (
+    "Enrollments have moved since you opened this page. Nothing was published. Below are their current steps."
+)
+TAKEN = "The enrollment was moved to another step before this was sent."
+RENEWED = "Not sent yet; version {} replaces it."
 FIRST_ID = UUID(int=0)
 Configs = Mapping[str, StepConfig]
 
@@ -81,9 +83,9 @@ async def checked(
         if choice.to == FINISH:
             continue
         if choice.version == number:
-            problems[f"choices.{place}.version"] = f"They are on version {number} already."
+            problems[f"choices.{place}.version"] = f"They are already on version {number}."
         elif (choice.version, choice.step) in places:
-            problems[f"choices.{place}.step"] = "Choose once what happens to these people."
+            problems[f"choices.{place}.step"] = "Choose once what happens to these enrollments."
         elif choice.to not in ({EXIT, START} if not choice.step else {EXIT}) | keys:
             problems[f"choices.{place}.to"] = "Choose a step of the new version, finish or exit."
         places.add((choice.version, choice.step))
@@ -234,7 +236,7 @@ async def run_relocation(work: Work, job: Job) -> bool:
     header = await work.workflows.header(workflow_id)
     row = await work.workflows.version(workflow_id, number)
     if header is None or row is None or header.live_version != number:
-        raise Conflict(f"Version {number} is not live any more: nobody else was moved to it.")
+        raise Conflict(f"Version {number} is no longer live, so no more enrollments were moved to it.")
     version = load_version(row.document)
     choices = msgspec.convert(job.args["choices"], list[StandChoice])
     mine = (Job.account_id == work.account_id, Job.id == job.id)

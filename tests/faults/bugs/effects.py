@@ -69,7 +69,7 @@ BUGS = (
         "begin-without-the-status",
         "A message of an enrollment that ended meanwhile goes out.",
         LEDGER,
-        "case when e.status <> 'active' then 'The enrollment ended before it was sent.'\n"
+        "case when e.status <> 'active' then 'The enrollment ended before this was sent.'\n"
         "                    when w.status",
         "case when w.status",
         ("tests/faults/test_leases.py", "-k", "ended"),

@@ -106,10 +106,10 @@ async def test_screens_show_the_seeds(demo: World) -> None:
         jobs = await client.get("/jobs")
         assert "550 5.1.1 mailbox unavailable" in jobs.text
         failed = await client.get("/enrollments?status=failed")
-        assert "A step failed for good." in failed.text
+        assert "A step failed permanently." in failed.text
         [row] = await demo.sql(
             "select enrollment_id from effects where account_id = $1 and status = 'unknown'", ACME
         )
         doubt = await client.get(f"/enrollments/{row[0]}")
-        assert "In doubt: the e-mail may have gone out." in doubt.text
-        assert "It went out" in doubt.text
+        assert "In doubt: the email may have been sent." in doubt.text
+        assert "Mark as sent" in doubt.text

@@ -95,7 +95,7 @@ async def test_what_is_being_sent_is_no_wait(stage: Stage) -> None:
     stage.outside.answers = [Refused("busy", permanent=False)] * 2
     _, row = await begin(stage, Webhook(url="https://crm.example/x"))
     assert row["wait_reason"] == "retry"
-    with pytest.raises(Conflict, match="no wait to skip"):
+    with pytest.raises(Conflict, match="nothing to skip"):
         await skip(stage, row["id"])
 
 

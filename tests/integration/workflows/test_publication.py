@@ -147,7 +147,7 @@ async def test_to_another_step_out_or_on(stage: Stage) -> None:
     assert await stage.path(stays) == [("wait", "left"), ("add_note", "done")]
     audit = await stage.row("select changes from audit_logs where action = 'workflow.published'"
                             " and account_id = $1 order by id desc limit 1", stage.account)  # fmt: skip
-    assert json.loads(audit["changes"])["version 1, s1"] == ["1 people", "s4"]
+    assert json.loads(audit["changes"])["version 1, “Wait 10 days”"] == ["1 enrollment", "Note: last"]
 
 
 async def test_who_has_not_begun_begins_in_the_new_version(stage: Stage) -> None:
@@ -174,7 +174,7 @@ async def test_a_plan_that_is_no_longer_true_is_refused_whole(stage: Stage) -> N
     await flow.publish()
     [ann] = await flow.people()
     await flow.save(draft_of(TEN, AddNote(text="x")))
-    with pytest.raises(Conflict, match="moved on since you looked"):
+    with pytest.raises(Conflict, match="have moved since you opened"):
         await flow.publish(StandChoice(version=1, to="s1", people=2, step="s1"))
     for choice in (
         StandChoice(version=1, to="s99", people=1, step="s1"),
@@ -293,7 +293,7 @@ async def test_more_or_fewer_people_than_the_plan_showed_are_no_job(
     await flow.publish()
     await flow.people(3)
     await flow.save(draft_of(TEN, AddNote(text="new")))
-    with pytest.raises(Conflict, match="moved on"):
+    with pytest.raises(Conflict, match="have moved"):
         await flow.publish(StandChoice(version=1, to="s1", people=2, step="s1"))
     assert await stage.sql("select 1 from relocations where account_id = $1", stage.account) == []
 

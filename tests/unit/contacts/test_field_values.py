@@ -72,4 +72,4 @@ def test_names() -> None:
 
 @given(st.text(max_size=60))
 def test_every_label_gives_a_short_name(label: str) -> None:
-    assert key_error(key_of(label)) in ("", "A built-in field has this name. Choose another one.")
+    assert key_error(key_of(label)) in ("", "A built-in field already has this name. Choose another.")

@@ -58,7 +58,7 @@ def test_workflows_are_shown_by_name_with_the_contacts_status() -> None:
     recorded = recorded_values(condition, person)
     assert recorded["workflows"]["past"] == [str(RENEWAL)]
     assert labeled_values(recorded) == [
-        ("Workflows", "now in Welcome · was in Renewal · never in a workflow that is gone")
+        ("Workflows", "now in Welcome · was in Renewal · never in a deleted workflow")
     ]
 
 
@@ -113,9 +113,9 @@ def test_members_tags_times_and_empty_values_are_shown_as_text() -> None:
 def test_values_recorded_by_an_earlier_release_are_readable() -> None:
     old = {"segments": None, "history": None, "custom.x": "y", "changes": {"owner": [str(ANN), None]}}
     assert labeled_values(old) == [
-        ("Segments", "not kept"),
-        ("History", "not kept"),
-        ("A field that is gone", "y"),
+        ("Segments", "not stored"),
+        ("History", "not stored"),
+        ("A deleted field", "y"),
         ("Changed", "Owner: Ann → empty"),
     ]
     assert labeled_values(None) == []

@@ -254,7 +254,7 @@ def test_a_sentence() -> None:
         describe(nested, FIELDS, TAGS)
         == "(State is CA and Tags include any of vip) or Score is between 1 and 5 or City is not Rome"
     )
-    assert describe(None, FIELDS) == "Everybody"
+    assert describe(None, FIELDS) == "All contacts"
 
 
 def test_every_operator_of_every_type_compiles() -> None:

@@ -49,9 +49,7 @@ def test_a_segment_stands_for_its_filter() -> None:
 
 def test_a_deleted_segment_matches_no_contact_and_is_reported() -> None:
     gone = ask("segments", Op.ANY_OF, [str(UUID(int=9))])
-    assert check(gone, FIELDS) == {
-        "value": "A segment of this condition no longer exists. Choose another one."
-    }
+    assert check(gone, FIELDS) == {"value": "A segment of this condition no longer exists. Choose another."}
     assert not compile_filter(gone, FIELDS)(someone(), NOW)
     assert check(gone, catalogue()) == {}, "the engine knows no names and asks for none"
 
@@ -150,8 +148,8 @@ def test_history_counts_within_its_time() -> None:
         (["tag.aded", 3, "7 days"], "Did you mean “tag.added”?"),
         (["tag.added", 0, "7 days"], "whole number from 1 to 1000"),
         (["tag.added", 1.5, "7 days"], "whole number"),
-        (["tag.added", "many", "7 days"], "Give a number"),
-        (["tag.added", 1, "soon"], "Write an amount and a unit"),
+        (["tag.added", "many", "7 days"], "Enter a number"),
+        (["tag.added", 1, "soon"], "Enter an amount and a unit"),
     ],
 )
 def test_invalid_history_conditions_are_refused(
@@ -214,12 +212,12 @@ def test_sentences() -> None:
         f"segments:any_of:{TEXANS}": "Segments in any of Texans",
         f"workflows:never_in:{WELCOME}": "Workflows never in any of Welcome",
         f"owner:is:{ANN}": "Owner is Ann",
-        "owner:unassigned": "Owner is nobody",
+        "owner:unassigned": "Owner is no one",
         "history:happened:tag.added,3,30 days": (
             "History happened at least 3 times in the last 30 days: Tag added"
         ),
         "created_at:more_than_ahead:2 days": "Created is further ahead than 2 days",
-        "email_consent:any_of:granted,unknown": "E-mail consent is any of granted, unknown",
+        "email_consent:any_of:granted,unknown": "Email consent is any of granted, unknown",
         f"segments:any_of:{UUID(int=9)}": "Segments in any of (a segment that no longer exists)",
     }
     for item, sentence in items.items():

@@ -80,7 +80,7 @@ def test_columns_are_offered_and_guessed() -> None:
 
 
 def test_the_external_id_is_never_guessed() -> None:
-    header = ["id", "Record ID", "Customer ID", "external_id", "External id", "External ID", "uid", "email"]
+    header = ["id", "Record ID", "Customer ID", "external_id", "External ID", "External ID", "uid", "email"]
     assert list(guess(header, BUILT_IN).values()) == ["ignore"] * 7 + ["email"]
     assert "external_id" in dict(choices(BUILT_IN))
     assert looks_like_header(["id", "id"]), "it still names a column"

@@ -21,7 +21,7 @@ from app.imports.domain.row_matching import (
 )
 from app.imports.domain.sample_file import HEADER, as_csv, sample_rows
 
-TEXT = "name;e-mail\r\nJosé Ñandú;jose@example.com\r\nZoë “Z” Ångström;zoe@example.com\r\n"
+TEXT = "name;email\r\nJosé Ñandú;jose@example.com\r\nZoë “Z” Ångström;zoe@example.com\r\n"
 NONE: frozenset[object] = frozenset()
 
 
@@ -162,10 +162,10 @@ def row(*cells: str, line: int = 2) -> CheckedRow:
 
 def test_a_row_is_judged_by_itself() -> None:
     assert row("a@b.example", "Oslo").values == {"email": "a@b.example", "city": "Oslo"}
-    assert row("bad", "Oslo").reason == "E-mail: Write it right."
+    assert row("bad", "Oslo").reason == "Email: Write it right."
     short = row("a@b.example")  # empty cells at the end may be left out
     assert (short.verdict, short.cells, short.values["email"]) == ("new", ["a@b.example", ""], "a@b.example")
-    assert row("a@b.example", "Oslo", "x").reason == "The line has 3 cells, the header has 2."
+    assert row("a@b.example", "Oslo", "x").reason == "The row has 3 cells, but the header has 2."
     assert row("a@b.example", "Oslo", "").verdict == "new"  # a delimiter at the end is no cell
 
 

@@ -99,7 +99,7 @@ def blank(kind: str) -> StepConfig:
     """The config of a step just inserted, which may be saved before it is complete. Raises ValueError for a
     kind that does not exist."""
     if kind not in KINDS:
-        raise ValueError(f"There is no step kind “{kind[:40]}”. Kinds are {', '.join(KINDS)}.")
+        raise ValueError(f"There is no step type “{kind[:40]}”. The types are {', '.join(KINDS)}.")
     config: StepConfig = (KINDS[kind].blank or KINDS[kind].config)()
     return config
 

@@ -21,14 +21,14 @@ class AddToWorkflow(Config, frozen=True, tag="add_to_workflow"):
 def execute(run: "Run", node: "Node") -> int:
     config: AddToWorkflow = node.config
     if config.workflow is None:
-        return fail(run, node, "The step names no workflow.")
+        return fail(run, node, "The step has no workflow.")
     run.record(node, Outcome.DONE, {"workflow": str(config.workflow)})
     run.out.enter.append(config.workflow)
     return node.after
 
 
 def describe(config: AddToWorkflow, _fields: Fields, names: Names) -> Sentence:
-    return Sentence(f"Add to “{display_name(config.workflow, names.workflows)}”", "Its own rules decide")
+    return Sentence(f"Add to “{display_name(config.workflow, names.workflows)}”", "Its own entry rules apply")
 
 
 def validate(config: AddToWorkflow, _fields: Fields, names: Names) -> Problems:
@@ -45,7 +45,7 @@ KIND = StepKind(
     group="Flow",
     icon="flow",
     tone="b",
-    hint="Ask for the contact to enter another one",
+    hint="Add the contact to another workflow",
     execute=execute,
     describe=describe,
     validate=validate,

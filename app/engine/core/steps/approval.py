@@ -68,12 +68,12 @@ def describe(config: Approval, _fields: Fields, _names: Names) -> Sentence:
 
 
 def validate(config: Approval, fields: Fields, names: Names) -> Problems:
-    yield from check_text(config.question, "question", "Ask something.")
+    yield from check_text(config.question, "question", "Enter a question.")
     yield from check_templates(templates(config), fields, names)
     if not config.options:
-        yield "options", "Give at least one option to choose from."
+        yield "options", "Add at least one answer."
     yield from check_members(config.users, names)
-    yield from check_period(config.amount, "Say how long to wait for an answer: more than nothing.")
+    yield from check_period(config.amount, "Enter how long to wait for an answer, longer than zero.")
 
 
 def references(config: Approval) -> References:
@@ -94,7 +94,7 @@ KIND = StepKind(
     group="Flow",
     icon="help",
     tone="w",
-    hint="Ask a member; each answer is a way",
+    hint="Ask a member; each answer is a lane",
     execute=execute,
     describe=describe,
     validate=validate,

@@ -36,12 +36,12 @@ def execute(run: "Run", node: "Node") -> int:
     config: AssignOwner = node.config
     old = run.facts.values.get("owner")
     if config.only_if_unassigned and old is not None:
-        return skip(run, node, "The contact has an owner.")
+        return skip(run, node, "The contact already has an owner.")
     owner = None
     if config.mode != "nobody":
         owner = _choose(run, node)
         if owner is None:
-            return skip(run, node, "Nobody of those named is a member any more.")
+            return skip(run, node, "None of the chosen members belong to this account any more.")
     counts, previous = run.around.owned, owner_of(run)
     if owner != previous:
         if previous in counts:
@@ -74,9 +74,9 @@ def describe(config: AssignOwner, _fields: Fields, names: Names) -> Sentence:
     if config.mode == "nobody":
         owner = "Nobody"
     else:
-        how = {"round_robin": "Each in turn: ", "least_busy": "The least busy of: "}.get(config.mode, "")
+        how = {"round_robin": "Round robin: ", "least_busy": "Least busy of: "}.get(config.mode, "")
         owner = how + ("all members" if how and not config.users else member_names(config.users, names))
-    return Sentence("Assign owner", owner + (" · only if there is none" if config.only_if_unassigned else ""))
+    return Sentence("Assign owner", owner + (" · only if unassigned" if config.only_if_unassigned else ""))
 
 
 def validate(config: AssignOwner, _fields: Fields, names: Names) -> Problems:
@@ -97,7 +97,7 @@ KIND = StepKind(
     group="Contact",
     icon="user",
     tone="b",
-    hint="One member, each in turn, or the least busy",
+    hint="One member, round robin, or the least busy",
     execute=execute,
     describe=describe,
     validate=validate,

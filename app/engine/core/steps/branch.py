@@ -53,7 +53,7 @@ def execute(run: "Run", node: "Node") -> int:
             run.record(node, Outcome.TAKEN, {"branch": key})
             run.check_goals = True  # those of the lane begin to listen
             return start
-    return fail(run, node, "No lane of the branch fits, not even the last.")
+    return fail(run, node, "The contact matches no lane of the branch.")
 
 
 def describe(config: Branch, _fields: Fields, _names: Names) -> Sentence:
@@ -63,7 +63,7 @@ def describe(config: Branch, _fields: Fields, _names: Names) -> Sentence:
 
 def validate(config: Branch, fields: Fields, names: Names) -> Problems:
     if not config.branches:
-        yield "branches", "The branch has only its else. Add a lane with a condition."
+        yield "branches", "The branch has only its last lane. Add a lane with a condition."
     for position, lane in enumerate(config.branches):
         label = f"The lane “{lane.name or lane.key}”"
         path = f"branches.{position}.filter"
@@ -76,7 +76,7 @@ def lanes(config: Branch) -> list[Lane]:
 
 def lane_condition(config: Branch, lane: str, fields: Fields, names: Names) -> str:
     if lane == ELSE:
-        return "Everybody else"
+        return "All other contacts"
     condition = next(branch.filter for branch in config.branches if branch.key == lane)
     return describe_filter(condition, fields, names, "No condition yet")
 
@@ -87,7 +87,7 @@ KIND = StepKind(
     group="Flow",
     icon="split",
     tone="b",
-    hint="Different ways for different people",
+    hint="Send contacts down different lanes by condition",
     execute=execute,
     describe=describe,
     validate=validate,

@@ -51,7 +51,7 @@ def describe(config: Chat, _fields: Fields, _names: Names) -> Sentence:
 
 
 def validate(config: Chat, fields: Fields, names: Names) -> Problems:
-    yield from check_text(config.channel, "channel", "Name the channel to post to.")
+    yield from check_text(config.channel, "channel", "Enter the channel to post to.")
     yield from check_text(config.text, "text", "The message has no text.")
     yield from check_templates(templates(config), fields, names)
     yield from check_window(config.window)
@@ -62,7 +62,7 @@ KIND = StepKind(
     label="Post to chat",
     group="Send",
     icon="msg",
-    hint="A message to a channel of your chat",
+    hint="Post a message to a chat channel",
     execute=execute,
     describe=describe,
     validate=validate,

@@ -78,7 +78,7 @@ def validate(config: CreateTask, fields: Fields, names: Names) -> Problems:
     if config.assignee == "user":
         yield from check_reference(config.user, names.users, "user", "member")
     if config.has_due:
-        yield from check_period(config.amount, "The task must be due later than at once.")
+        yield from check_period(config.amount, "Enter a due period longer than zero.")
 
 
 def references(config: CreateTask) -> References:
@@ -92,7 +92,7 @@ KIND = StepKind(
     group="Contact",
     icon="check",
     tone="b",
-    hint="Something for a member to do",
+    hint="Assign a task to a member",
     execute=execute,
     describe=describe,
     validate=validate,

@@ -36,13 +36,13 @@ def execute(run: "Run", node: "Node") -> int:
 def describe(config: Drip, _fields: Fields, _names: Names) -> Sentence:
     contacts = "person" if config.count == 1 else "people"
     each = period(config.amount, config.unit).removeprefix("1 ")
-    return Sentence(f"Drip {config.count:,} {contacts} every {each}", "The rest wait")
+    return Sentence(f"Drip {config.count:,} {contacts} every {each}", "The others wait")
 
 
 def validate(config: Drip, _fields: Fields, _names: Names) -> Problems:
-    yield from check_period(config.amount, "Say in which time: more than nothing.")
+    yield from check_period(config.amount, "Enter a period longer than zero.")
     if config.count <= 0:
-        yield "count", "Let at least one person through."
+        yield "count", "Let at least one contact pass."
 
 
 KIND = StepKind(
@@ -51,7 +51,7 @@ KIND = StepKind(
     group="Flow",
     icon="stack",
     tone="w",
-    hint="Let so many pass in an hour, a day",
+    hint="Limit how many contacts pass per period",
     execute=execute,
     describe=describe,
     validate=validate,

@@ -25,7 +25,7 @@ def execute(run: "Run", node: "Node") -> int:
 
 
 def describe(config: GoTo, _fields: Fields, _names: Names) -> Sentence:
-    return Sentence(f"Go to {config.step or '…'}", "Goes on there")
+    return Sentence(f"Go to {config.step or '…'}", "Continues there")
 
 
 KIND = StepKind(
@@ -34,7 +34,7 @@ KIND = StepKind(
     group="Flow",
     icon="skip",
     tone="b",
-    hint="Go on at another step",
+    hint="Continue at another step",
     execute=execute,
     describe=describe,
     jump=lambda config: Jump("step", config.step),

@@ -57,13 +57,13 @@ def describe(config: Goal, fields: Fields, names: Names) -> Sentence:
     condition = describe_filter(config.filter, fields, names, "No condition yet")
     if config.name:
         return Sentence(f"Goal: {config.name}", condition)
-    return Sentence(f"Goal: {condition}", "Listened for from entry on" if config.filter else condition)
+    return Sentence(f"Goal: {condition}", "Checked from entry on" if config.filter else condition)
 
 
 def validate(config: Goal, fields: Fields, names: Names) -> Problems:
     yield from check_required_filter(config.filter, fields, names, "filter", "The goal")
     if config.on_unmet == "wait":
-        yield from check_period(config.amount, "The goal must say how long to wait: more than nothing.")
+        yield from check_period(config.amount, "Enter how long to wait for the goal, longer than zero.")
 
 
 KIND = StepKind(
@@ -72,7 +72,7 @@ KIND = StepKind(
     group="Flow",
     icon="flag",
     tone="g",
-    hint="What it is all for: who meets it jumps here",
+    hint="The purpose of the workflow: contacts that meet it jump here",
     execute=execute,
     describe=describe,
     validate=validate,

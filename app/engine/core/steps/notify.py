@@ -49,7 +49,11 @@ def execute(run: "Run", node: "Node") -> int:
     config: Notify = node.config
     users = _recipients(run, config)
     if not users:
-        reason = "The contact has no owner." if config.to == "owner" else "Nobody named is a member any more."
+        reason = (
+            "The contact has no owner."
+            if config.to == "owner"
+            else "None of the chosen members belong to this account any more."
+        )
         return skip(run, node, reason)
     title, body = node.templates["title"].render(run.facts), node.templates["body"].render(run.facts)
     run.out.notifications.extend(NewNotification(user, title, body) for user in users)
@@ -85,7 +89,7 @@ def describe(config: Notify, _fields: Fields, names: Names) -> Sentence:
 
 def validate(config: Notify, fields: Fields, names: Names) -> Problems:
     if config.to == "users" and not config.users:
-        yield "users", "Choose whom to tell."
+        yield "users", "Choose who to notify."
     if config.to == "users":
         yield from check_members(config.users, names)
     yield from check_text(config.title, "title", "The notification has no title.")
@@ -102,7 +106,7 @@ KIND = StepKind(
     label="Notify the team",
     group="Send",
     icon="inbox",
-    hint="Tell members here, and by e-mail if you like",
+    hint="Notify members in Switchyard and, optionally, by email",
     execute=execute,
     describe=describe,
     validate=validate,

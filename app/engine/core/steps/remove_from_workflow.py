@@ -29,8 +29,8 @@ def execute(run: "Run", node: "Node") -> int:
 
 def describe(config: RemoveFromWorkflow, _fields: Fields, names: Names) -> Sentence:
     if config.workflow is None:
-        return Sentence("Remove from all other workflows", "They end at once")
-    return Sentence(f"Remove from “{display_name(config.workflow, names.workflows)}”", "It ends at once")
+        return Sentence("Remove from all other workflows", "They end immediately")
+    return Sentence(f"Remove from “{display_name(config.workflow, names.workflows)}”", "It ends immediately")
 
 
 def validate(config: RemoveFromWorkflow, _fields: Fields, names: Names) -> Problems:
@@ -48,7 +48,7 @@ KIND = StepKind(
     group="Flow",
     icon="stop",
     tone="b",
-    hint="Take the contact out of another one",
+    hint="Remove the contact from another workflow",
     execute=execute,
     describe=describe,
     validate=validate,

@@ -21,7 +21,7 @@ class RemoveTag(Config, frozen=True, tag="remove_tag"):
 def execute(run: "Run", node: "Node") -> int:
     config: RemoveTag = node.config
     if config.tag is None:
-        return fail(run, node, "The step names no tag.")
+        return fail(run, node, "The step has no tag.")
     changed = config.tag in run.facts.tags
     run.record(node, Outcome.DONE, {"tag": str(config.tag), "changed": changed})
     if changed:
@@ -52,7 +52,7 @@ KIND = StepKind(
     group="Contact",
     icon="tag",
     tone="b",
-    hint="Take a label off",
+    hint="Remove a tag from the contact",
     execute=execute,
     describe=describe,
     validate=validate,

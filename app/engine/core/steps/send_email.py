@@ -56,9 +56,9 @@ def execute(run: "Run", node: "Node") -> int:
     values = run.facts.values
     to = values.get("email")
     if not isinstance(to, str) or not to:
-        return skip(run, node, "The contact has no e-mail address.")
+        return skip(run, node, "The contact has no email address.")
     if values.get("email_consent") == DENIED and not config.transactional:
-        return skip(run, node, "The contact does not want e-mail: consent is denied.")
+        return skip(run, node, "The contact denied consent to email.")
     if node.window is not None and (parked := wait_for_window(run, node)) is not None:
         return parked
     names = (values.get("first_name"), values.get("last_name"))
@@ -73,27 +73,27 @@ def execute(run: "Run", node: "Node") -> int:
 
 
 def describe(config: SendEmail, _fields: Fields, _names: Names) -> Sentence:
-    return Sentence(f"E-mail: {config.subject or '…'}", text_preview(config.body))
+    return Sentence(f"Email: {config.subject or '…'}", text_preview(config.body))
 
 
 def validate(config: SendEmail, fields: Fields, names: Names) -> Problems:
-    yield from check_text(config.subject, "subject", "The e-mail has no subject.")
-    yield from check_one_line(config.subject, "subject", "A subject is one line.")
-    yield from check_text(config.body, "body", "The e-mail has no body.")
+    yield from check_text(config.subject, "subject", "The email has no subject.")
+    yield from check_one_line(config.subject, "subject", "The subject must be a single line.")
+    yield from check_text(config.body, "body", "The email has no body.")
     yield from check_templates(templates(config), fields, names)
     yield from check_one_line(config.from_name, "from_name")
     yield from check_one_line(config.reply_to, "reply_to")
     if config.reply_to and "{{" not in config.reply_to and not _ADDRESS.match(config.reply_to):
-        yield "reply_to", "Reply to one e-mail address, such as help@example.com."
+        yield "reply_to", "Enter one email address to reply to, such as help@example.com."
     yield from check_window(config.window)
 
 
 KIND = StepKind(
     SendEmail,
-    label="Send e-mail",
+    label="Send email",
     group="Send",
     icon="mail",
-    hint="A message to the contact's address",
+    hint="Send a message to the contact's email address",
     execute=execute,
     describe=describe,
     validate=validate,

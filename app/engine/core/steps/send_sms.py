@@ -47,7 +47,7 @@ def execute(run: "Run", node: "Node") -> int:
     if not isinstance(to, str) or not to:
         return skip(run, node, "The contact has no phone number.")
     if run.facts.values.get("sms_consent") == DENIED and not config.transactional:
-        return skip(run, node, "The contact does not want SMS: consent is denied.")
+        return skip(run, node, "The contact denied consent to SMS.")
     if node.window is not None and (parked := wait_for_window(run, node)) is not None:
         return parked
     payload: dict[str, Any] = {"to": to, "body": node.templates["body"].render(run.facts)}
@@ -73,7 +73,7 @@ KIND = StepKind(
     label="Send SMS",
     group="Send",
     icon="phone",
-    hint="A text to the contact's phone",
+    hint="Send a text message to the contact's phone",
     execute=execute,
     describe=describe,
     validate=validate,

@@ -23,7 +23,7 @@ def execute(run: "Run", node: "Node") -> int:
 
 
 def describe(config: SetConsent, _fields: Fields, _names: Names) -> Sentence:
-    channel = {"email": "E-mail", "sms": "SMS"}[config.channel]
+    channel = {"email": "Email", "sms": "SMS"}[config.channel]
     return Sentence(f"{channel} consent: {config.state}", "Contact")
 
 
@@ -33,7 +33,7 @@ KIND = StepKind(
     group="Contact",
     icon="shield",
     tone="b",
-    hint="May they be written to?",
+    hint="Set consent to email or SMS",
     execute=execute,
     describe=describe,
     changes_contact=True,

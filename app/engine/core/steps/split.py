@@ -41,7 +41,7 @@ def execute(run: "Run", node: "Node") -> int:
     without the workflow, two splits would divide contacts alike."""
     total = node.shares[-1][0] if node.shares else 0
     if total == 0:
-        return fail(run, node, "No lane of the split has a weight.")
+        return fail(run, node, "No lane of the split has a share above zero.")
     hashed = f"{run.enrollment.contact_id}:{run.program.version.workflow_id}:{node.key}"
     digest = hashlib.sha256(hashed.encode()).digest()
     position = int.from_bytes(digest[:8]) % total
@@ -50,14 +50,14 @@ def execute(run: "Run", node: "Node") -> int:
 
 def describe(config: Split, _fields: Fields, _names: Names) -> Sentence:
     shares = " : ".join(str(lane.weight) for lane in config.lanes)
-    return Sentence(f"Split {shares or '…'}", "By chance, always the same for one contact")
+    return Sentence(f"Split {shares or '…'}", "At random; always the same lane for one contact")
 
 
 def validate(config: Split, _fields: Fields, _names: Names) -> Problems:
     if len(config.lanes) < 2:
         yield "lanes", "A split needs at least two lanes."
     elif not any(lane.weight > 0 for lane in config.lanes):
-        yield "lanes", "Give at least one lane a weight above zero."
+        yield "lanes", "Give at least one lane a share above zero."
 
 
 def lanes(config: Split) -> list[Lane]:
@@ -67,7 +67,7 @@ def lanes(config: Split) -> list[Lane]:
 def lane_condition(config: Split, lane: str, _fields: Fields, _names: Names) -> str:
     total = sum(each.weight for each in config.lanes) or 1
     weight = next(each.weight for each in config.lanes if each.key == lane)
-    return f"{100 * weight / total:.0f} % of the contacts"
+    return f"{100 * weight / total:.0f} % of contacts"
 
 
 KIND = StepKind(
@@ -76,7 +76,7 @@ KIND = StepKind(
     group="Flow",
     icon="path",
     tone="b",
-    hint="Different ways by chance, in shares",
+    hint="Split contacts at random, by share",
     execute=execute,
     describe=describe,
     validate=validate,

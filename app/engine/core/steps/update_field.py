@@ -46,7 +46,7 @@ def execute(run: "Run", node: "Node") -> int:
     config: UpdateField = node.config
     spec = run.program.fields.get(config.field)
     if spec is None or not spec.writable:
-        return fail(run, node, "The step names no field that a step may change.")
+        return fail(run, node, "The step has no field that a step can change.")
     old = run.facts.values.get(spec.key)
     try:
         new = _new_value(run, node, spec, old)
@@ -80,7 +80,9 @@ def _require_member(run: "Run", spec: FieldSpec, new: object) -> None:
         return
     members = run.around.members
     if spec.type is FieldType.USER and members and new not in [str(member) for member in members]:
-        raise ValueError("This is nobody of the account, so the contact cannot be given to them.")
+        raise ValueError(
+            "The chosen owner isn't a member of this account, so the contact can't be assigned to them."
+        )
 
 
 def _as_text(run: "Run", spec: FieldSpec, value: object) -> str:
@@ -115,11 +117,11 @@ def validate(config: UpdateField, fields: Fields, names: Names) -> Problems:
     if spec is None:
         yield "field", unknown_field(config.field, fields)
     elif not spec.writable:
-        yield "field", f"{spec.label} cannot be changed by a step. Choose another field."
+        yield "field", f"A step can't change {spec.label}. Choose another field."
     elif config.operation == "copy":
         yield from _check_source(config, fields)
     elif config.operation == "add" and spec.type is not FieldType.NUMBER:
-        yield "operation", f"{spec.label} is no number, so nothing can be added to it."
+        yield "operation", f"{spec.label} isn't a number, so nothing can be added to it."
     elif config.operation != "clear":
         yield from _check_value(config, spec, fields, names)
 
@@ -131,15 +133,15 @@ def _check_source(config: UpdateField, fields: Fields) -> Problems:
     elif spec is None:
         yield "source", unknown_field(config.source, fields)
     elif not spec.printed:
-        yield "source", f"{spec.label} cannot be copied. Choose another field."
+        yield "source", f"{spec.label} can't be copied. Choose another field."
     elif config.source == config.field:
-        yield "source", "Choose another field than the one that is changed."
+        yield "source", "Choose a field other than the one being changed."
 
 
 def _check_value(config: UpdateField, spec: FieldSpec, fields: Fields, names: Names) -> Problems:
     if not config.value.strip():
-        adding = "Give the number to add."
-        yield "value", adding if config.operation == "add" else "Give a value, or choose to clear the field."
+        adding = "Enter the number to add."
+        yield "value", adding if config.operation == "add" else "Enter a value, or choose to clear the field."
     elif "{{" in config.value:
         yield from check_templates(templates(config), fields, names)
     else:

@@ -52,7 +52,7 @@ def execute(run: "Run", node: "Node") -> int:
         return run.park(node, WaitReason.TIMER, until)
     detail: dict[str, object] = {"past": True}
     if until is None:
-        detail["reason"] = "The field holds no date."
+        detail["reason"] = "The field has no date."
     else:
         detail["until"] = until.isoformat()
     if config.past == "continue":
@@ -93,18 +93,18 @@ def _days_around(offset: int) -> str:
 
 def validate(config: Wait, fields: Fields, _names: Names) -> Problems:
     if config.mode == "duration":
-        yield from check_period(config.amount, "The wait must be longer than nothing.")
+        yield from check_period(config.amount, "Enter a wait longer than zero.")
     elif config.mode == "until":
         yield from _check_until(config)
     elif config.mode == "date_field":
         yield from check_date_field(config.field, fields)
     elif not config.weekdays and not config.month_day:
-        yield "weekdays", "Choose the days of the week, or a day of the month."
+        yield "weekdays", "Choose days of the week or a day of the month."
 
 
 def _check_until(config: Wait) -> Problems:
     if not config.until.strip():
-        yield "until", "Give the date and time to wait for."
+        yield "until", "Enter the date and time to wait for."
         return
     try:
         moment(config.until, ZoneInfo("UTC"))
@@ -128,7 +128,7 @@ KIND = StepKind(
     group="Flow",
     icon="clock",
     tone="w",
-    hint="For a time, until a moment, a date, a weekday",
+    hint="For a period, or until a time, date or weekday",
     execute=execute,
     describe=describe,
     validate=validate,

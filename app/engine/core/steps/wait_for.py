@@ -91,7 +91,7 @@ def validate(config: WaitFor, fields: Fields, names: Names) -> Problems:
         yield from check_filter(config.filter, fields, names, "filter", "The wait")
     else:
         yield from check_required_filter(config.filter, fields, names, "filter", "The wait")
-    yield from check_period(config.amount, "Say how long to wait at most: more than nothing.")
+    yield from check_period(config.amount, "Enter a maximum wait longer than zero.")
 
 
 def _check_event(config: WaitFor, fields: Fields, names: Names) -> Problems:
@@ -99,7 +99,7 @@ def _check_event(config: WaitFor, fields: Fields, names: Names) -> Problems:
     if not config.event:
         yield "event", "Choose what to wait for."
     elif config.event not in EVENT_KINDS:
-        yield "event", f"There is no event “{config.event[:40]}”. Choose one of the list."
+        yield "event", f"There is no event “{config.event[:40]}”. Choose one from the list."
     elif config.about and config.event == CONTACT_UPDATED:
         if config.about not in fields:
             yield "about", unknown_field(config.about, fields)
@@ -130,7 +130,7 @@ KIND = StepKind(
     group="Flow",
     icon="eye",
     tone="w",
-    hint="Until something happens or holds, or time runs out",
+    hint="Until an event or condition, or a timeout",
     execute=execute,
     describe=describe,
     validate=validate,

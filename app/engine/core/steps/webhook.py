@@ -61,12 +61,12 @@ def execute(run: "Run", node: "Node") -> int:
     rendered = render_templates(run, node)
     body = rendered["body"]
     if _leaves_path(rendered["url"]):
-        return fail(run, node, "The address has a part “.” or “..” with this contact's values.")
+        return fail(run, node, "With this contact's values, the URL contains “.” or “..” as a path segment.")
     try:
         if body.strip():
             msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
-        return fail(run, node, f"The body is not JSON with this contact's values: {error}")
+        return fail(run, node, f"With this contact's values, the body isn't valid JSON: {error}")
     headers = {name: rendered[f"header:{name}"] for name in config.headers}
     payload: dict[str, Any] = {
         "url": rendered["url"],
@@ -86,7 +86,7 @@ def _leaves_path(url: str) -> bool:
 
 
 def describe(config: Webhook, _fields: Fields, _names: Names) -> Sentence:
-    saved = f" · answer kept as {config.save_as}" if config.save_as else ""
+    saved = f" · response saved as {config.save_as}" if config.save_as else ""
     return Sentence(f"{config.method} {config.url or '…'}", f"Webhook{saved}")
 
 
@@ -94,10 +94,10 @@ def validate(config: Webhook, fields: Fields, names: Names) -> Problems:
     yield from _check_url(config.url)
     for name, value in config.headers.items():
         if not _HEADER.match(name):
-            yield "headers", f"“{name[:40]}” is not a header name."
+            yield "headers", f"“{name[:40]}” isn't a valid header name."
         elif name.lower() in _RESERVED:
             yield "headers", f"The header {name} is set by Switchyard."
-        yield from check_one_line(value, "headers", f"The header {name} must be one line.")
+        yield from check_one_line(value, "headers", f"The header {name} must be a single line.")
     problems = list(check_templates(templates(config), fields, names))
     yield from problems
     if config.body.strip() and not any(field == "body" for field, _ in problems):
@@ -105,24 +105,24 @@ def validate(config: Webhook, fields: Fields, names: Names) -> Problems:
             # Without its merge tags, so that a tag outside quotes is refused now and not in a call.
             msgspec.json.decode(MERGE_TAG.sub("", config.body))
         except (msgspec.DecodeError, RecursionError) as error:
-            yield "body", f"The body is not JSON: {error}. Put quotes around merge tags."
+            yield "body", f"The body isn't valid JSON: {error}. Put quotes around merge tags."
     yield from check_window(config.window)
 
 
 def _check_url(url: str) -> Problems:
     if not url.strip():
-        yield "url", "Give the address to call, such as https://example.com/hook."
+        yield "url", "Enter the URL to call, such as https://example.com/hook."
         return
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 80) > 0
     except ValueError:
-        yield "url", "This is not an address. Write one such as https://example.com/hook."
+        yield "url", "This isn't a valid URL. Enter one such as https://example.com/hook."
         return
     if not valid or "{{" in parts.netloc or any(char.isspace() for char in MERGE_TAG.sub("", url)):
-        yield "url", "The address must start with http:// or https:// and a host without merge tags."
+        yield "url", "The URL must start with http:// or https:// and a host without merge tags."
     elif "@" in parts.netloc:
-        yield "url", "Put credentials into a header, not into the address."
+        yield "url", "Put credentials in a header, not in the URL."
 
 
 KIND = StepKind(
@@ -130,7 +130,7 @@ KIND = StepKind(
     label="Call a webhook",
     group="Send",
     icon="hook",
-    hint="Tell another system, as JSON, and keep its answer",
+    hint="Send JSON to another system and use its response",
     execute=execute,
     describe=describe,
     validate=validate,

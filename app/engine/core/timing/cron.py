@@ -32,7 +32,7 @@ class Cron:
         parts = text.split()
         if len(parts) != 5:
             raise ValueError(
-                "Write five fields, such as 0 9 * * 1: minute, hour, day of month, month, day of week."
+                "Enter five fields, such as 0 9 * * 1: minute, hour, day of month, month, day of week."
             )
         minutes, hours, days, months, weekdays = (
             _field(part.lower(), *limits) for part, limits in zip(parts, _FIELDS, strict=True)
@@ -74,7 +74,7 @@ def _field(text: str, name: str, low: int, high: int, names: dict[str, int]) -> 
                 end = 7  # fri-sun
         step = _number(step_text, f"step of the {name}", 1, 60, {}) if slash else 1
         if end < start:
-            raise ValueError(f"The {name} “{part[:20]}” ends before it begins.")
+            raise ValueError(f"The {name} “{part[:20]}” ends before it starts.")
         numbers.update(range(start, end + 1, step))
     return numbers
 
@@ -85,4 +85,4 @@ def _number(text: str, name: str, low: int, high: int, names: dict[str, int]) ->
     if text.isascii() and text.isdigit() and len(text) <= 4 and low <= int(text) <= high:
         return int(text)
     hint = f", or a name such as {next(iter(names))}" if names else ""
-    raise ValueError(f"“{text[:20]}” is no {name}. Write a number from {low} to {high}{hint}.")
+    raise ValueError(f"“{text[:20]}” isn't a valid {name}. Enter a number from {low} to {high}{hint}.")

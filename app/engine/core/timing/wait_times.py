@@ -44,7 +44,7 @@ def wait_end(wait: "Wait", now: datetime, facts: Facts) -> datetime | None:
         return date_instant(facts.values.get(wait.field), wait.offset, wait.at, facts.zone)
     next_day = next_after(recurring(wait), now, facts.zone)
     if next_day is None:
-        raise ValueError("The wait names no day to wait for.")
+        raise ValueError("The wait has no day to wait for.")
     return next_day
 
 

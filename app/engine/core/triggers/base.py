@@ -33,10 +33,10 @@ IndexKey = tuple[str, str]
 Reference = tuple[str, object]
 
 STARTED_BY = {
-    (True, True): "Imports and bulk edits start it, as single changes do.",
-    (True, False): "Imports start it, bulk edits do not.",
-    (False, True): "Bulk edits start it, imports do not.",
-    (False, False): "Imports and bulk edits do not start it.",
+    (True, True): "Imports, bulk edits and single changes all start it.",
+    (True, False): "Imports start it; bulk edits don't.",
+    (False, True): "Bulk edits start it; imports don't.",
+    (False, False): "Imports and bulk edits don't start it.",
 }
 
 
@@ -189,7 +189,7 @@ class TimedTrigger(TriggerConfig, frozen=True):
         return labels[self.missed]
 
     def started_by(self) -> StartedBy:
-        return StartedBy([], False, False, "It starts at its time. Imports and bulk edits do not start it.")
+        return StartedBy([], False, False, "It starts at its time. Imports and bulk edits don't start it.")
 
 
 def check_changed_field(key: str, fields: Fields, field: str) -> Problems:

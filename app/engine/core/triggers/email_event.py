@@ -16,7 +16,7 @@ class EmailEvent(TriggerConfig, frozen=True, tag="email_event"):
     good."""
 
     label = "Email event"
-    hint = "An email was delivered, or bounced"
+    hint = "An email was delivered or bounced"
     icon = "mail"
     group = OTHER
     event_kind = EMAIL_BOUNCED

@@ -16,7 +16,7 @@ from app.filters.fields import Fields, unknown_field
 from app.workflows.domain.lint.cycles import circles
 from app.workflows.domain.lint.steps import check_step
 
-CIRCLE = "From here the only way leads back here, without a wait. Put a wait or a branch into the circle."
+CIRCLE = "This step only leads back to itself without a wait. Add a wait or a branch to the loop."
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -87,7 +87,7 @@ def _workflow(draft: Draft, fields: Fields, names: Names) -> Iterator[Problem]:
 def _settings(settings: Settings, fields: Fields) -> Problems:
     key = settings.key_field.strip()
     if settings.reentry is Reentry.CONCURRENT_PER_KEY and not key:
-        yield "key_field", "Say what tells entries apart: a field, or a path into the event."
+        yield "key_field", "Choose what distinguishes enrollments: a field, or a path in the event."
     elif key and fields and key not in fields and not key.startswith("event."):
-        yield "key_field", f"{unknown_field(key, fields)} A path into the event begins with “event.”."
+        yield "key_field", f"{unknown_field(key, fields)} A path in the event starts with “event.”."
     yield from check_window(settings.window)

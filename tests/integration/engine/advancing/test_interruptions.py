@@ -73,7 +73,7 @@ async def test_a_goal_met_between_two_tries_calls_the_mail_off(stage: Stage) -> 
     await stage.drain()
     row, effect = await stage.enrollment(person), await stage.effect(person)
     assert (row["status"], row["exit_reason"]) == ("completed", "goal_met")
-    reason = "A goal was met before it was sent. Last try: 451 later"
+    reason = "The goal was met before this was sent. Last try: 451 later"
     assert (effect["status"], effect["error"]) == ("cancelled", reason)
     assert await stage.path(person) == [("send_email", "skipped"), ("goal", "met")]
     await stage.drain(hours=5)

@@ -204,7 +204,7 @@ async def tried_with(stage: Stage, outcome: Outcome) -> str:
     "outcome",
     [
         Refused("a line break", permanent=True, what="letter", answered=False),
-        Refused("not plain ASCII", permanent=True, what="address", answered=False),
+        Refused("non-ASCII characters", permanent=True, what="address", answered=False),
         Sent({"answer": "None of the recipients is a member anymore."}, answered=False),
         Unknown("KeyError: 'to'"),
     ],
@@ -270,7 +270,7 @@ async def test_the_jobs_page_shows_it_and_tries_at_once(stage: Stage) -> None:
         )
         shown = (await client.get(f"/enrollments/{person['id']}")).json()
         assert shown["wait_reason"] == "breaker_open"
-        assert "the next try is at" in shown["waits_for"]
+        assert "Next try:" in shown["waits_for"]
     async with open_work(stage.runtime, stage.account, USER) as work:
         assert (await counted(work, workflow))[0]["s1"].stopped
     async with world.browser(owner) as client:

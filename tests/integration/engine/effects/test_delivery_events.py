@@ -1,4 +1,4 @@
-"""What comes back from outside: captured answers, and the events of e-mails."""
+"""What comes back from outside: captured answers, and the events of emails."""
 
 from dataclasses import replace
 from typing import Any

@@ -91,7 +91,7 @@ async def test_given_up_after_twelve_attempts(stage: Stage) -> None:
     for _ in range(14):
         await stage.drain(hours=2)
     assert len(stage.outside.letters) == MAX_ATTEMPTS
-    assert "Given up after 12 attempts" in (await stage.enrollment(person))["error"]
+    assert "Gave up after 12 attempts" in (await stage.enrollment(person))["error"]
 
 
 def test_pauses_grow_and_honour_a_wish() -> None:
@@ -272,7 +272,7 @@ async def test_a_refusal_keeps_what_the_last_try_said(stage: Stage) -> None:
     await stage.sql("update contacts set deleted_at = now() where id = $1", person)
     await attempt_effect(stage.runtime, stage.account, effect)
     stored_effect = await stage.effect(person)
-    reason = "The contact was deleted before it was sent. Last try: cut: it may have arrived"
+    reason = "The contact was deleted before this was sent. Last try: cut: it may have arrived"
     assert (stored_effect["status"], stored_effect["error"]) == ("cancelled", reason)
 
 

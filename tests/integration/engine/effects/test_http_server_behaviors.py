@@ -75,7 +75,7 @@ async def test_each_answer_has_its_meaning(
         assert outcome.what == f"http_{status[:3]}"
         assert status[:3] in outcome.error
     if status.startswith("410"):
-        assert "gone for good" in outcome.error  # type: ignore[union-attr]  # it is a refusal, see above
+        assert "no longer exists" in outcome.error  # type: ignore[union-attr]  # it is a refusal, see above
 
 
 class Bad:

@@ -79,13 +79,13 @@ async def test_who_unsubscribed_goes_on_without_it(stage: Stage) -> None:
         "on e.id = x.enrollment_id where e.contact_id = $1 order by x.seq", person,
     )  # fmt: skip
     assert first["outcome"] == "skipped"
-    assert "does not want e-mails" in str(first["detail"])
-    assert second["outcome"] is None, "it stands at the second e-mail, which it needs in any case"
+    assert "denied consent to email" in str(first["detail"])
+    assert second["outcome"] is None, "it stands at the second email, which it needs in any case"
     assert (await stage.enrollment(person))["status"] == "active"
 
 
 async def test_no_send_begins_after_an_unsubscription_was_committed(stage: Stage) -> None:
-    """Forty people, each unsubscribing while their e-mail is begun: begun before that, or cancelled."""
+    """Forty people, each unsubscribing while their email is begun: begun before that, or cancelled."""
     await stage.workflow([MAIL], ContactCreated(key="t1"))
     for person in await stage.contacts(40):
         await stage.emit("contact.created", person)

@@ -52,7 +52,7 @@ async def test_what_was_not_tried_before_the_window_closed_waits_as_well(stage: 
     assert stage.outside.letters == []
     effect, row = await stage.effect(person), await stage.enrollment(person)
     assert (effect["status"], effect["attempts"], effect["due_at"]) == ("pending", 0, opens)
-    assert "09:00 for the e-mail to be sent" in await wait_sentence(stage, row["id"])
+    assert "09:00 to send the email" in await wait_sentence(stage, row["id"])
     assert await claim(stage) is None
     await stage.drain(hours=14)
     assert len(stage.outside.letters) == 1

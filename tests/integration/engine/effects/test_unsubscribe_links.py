@@ -93,7 +93,7 @@ async def test_who_follows_the_link_gets_no_further_email(stage: Stage) -> None:
         person,
     )
     assert skipped["outcome"] == "skipped"
-    assert "consent is denied" in skipped["detail"]
+    assert "denied consent" in skipped["detail"]
 
 
 async def test_the_mailto_comes_after_the_link(stage: Stage) -> None:

@@ -304,7 +304,7 @@ def test_a_step_that_is_not_in_the_version() -> None:
     lost = replace(NEW, step_key="s9", seq=4, wait_reason=WaitReason.TIMER)
     decision = advance(program(Exit()), lost, someone(), NOW)
     assert ended(decision) == ("failed", "failed_permanent")
-    assert decision.error == "Step s9 is not in version 1."
+    assert decision.error == "Step s9 isn't in version 1."
     assert decision.closed[0].seq == 4
 
 
@@ -313,7 +313,7 @@ def test_a_loop_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled_program.nodes[1].after = 0  # no step kind can do this yet; go to will
     decision = Story(compiled_program, someone()).go()
     assert ended(decision) == ("failed", "failed_permanent")
-    assert "circle" in (decision.error or "")
+    assert "loop" in (decision.error or "")
     assert len(decision.executions) == interpreter.MOST_VISITS
 
 

@@ -71,7 +71,7 @@ def test_a_branch_does_not_move_into_itself() -> None:
 
 def test_update_keeps_kind_and_never_drops_steps() -> None:
     new_draft = draft((Branch(branches=[lane("b1", None)]), {"b1": [Exit()]}))
-    with pytest.raises(DraftError, match="keeps its kind"):
+    with pytest.raises(DraftError, match="can't change its type"):
         update(new_draft, "s1", Exit())
     with pytest.raises(DraftError, match="still has steps"):
         update(new_draft, "s1", Branch())

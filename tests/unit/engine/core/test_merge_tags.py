@@ -36,7 +36,7 @@ def test_the_unsubscribe_link_waits_for_the_sending(tag: str) -> None:
 
 @pytest.mark.parametrize("output", [output for output in Output if output is not Output.EMAIL])
 def test_the_unsubscribe_link_stands_only_in_emails(output: Output) -> None:
-    assert "only in the body of an email" in str(check("{{ unsubscribe_url }}", FIELDS, output))
+    assert "only be used in the body of an email" in str(check("{{ unsubscribe_url }}", FIELDS, output))
 
 
 def test_values_and_defaults() -> None:
@@ -57,15 +57,15 @@ def test_values_and_defaults() -> None:
         ("{{ contact.first_nam }}", "Did you mean “contact.first_name”?"),
         ("{{ first_name }}", "Did you mean “contact.first_name”?"),
         ("{{ contact.tags }}", "There is no field"),
-        ("{{ contact.first_name", "is not closed"),
-        ("{{ {{ contact.city }} }}", "is not closed"),
-        ("{{ }}", "is not a merge tag"),
-        ("{{ contact.city | upper }}", "only a default may follow"),
-        ("{{ contact.city | default: there }}", "only a default may follow"),
-        ('{{ contact.city | default: "a" | default: "b" }}', "only a default may follow"),
+        ("{{ contact.first_name", "isn't closed"),
+        ("{{ {{ contact.city }} }}", "isn't closed"),
+        ("{{ }}", "isn't a valid merge tag"),
+        ("{{ contact.city | upper }}", "Only a default can follow"),
+        ("{{ contact.city | default: there }}", "Only a default can follow"),
+        ('{{ contact.city | default: "a" | default: "b" }}', "Only a default can follow"),
         ("{{ contact.__class__ }}", "There is no field"),
-        ("{{ 'a' * 500000000 }}", "is not a merge tag"),
-        ("{{ contact.city.format(1) }}", "is not a merge tag"),
+        ("{{ 'a' * 500000000 }}", "isn't a valid merge tag"),
+        ("{{ contact.city.format(1) }}", "isn't a valid merge tag"),
         ("x" * 50_001, "longer than"),
         ("{{contact.city}}" * 201, "more than 200"),
     ],
@@ -144,7 +144,7 @@ def test_values_of_the_enrollment(source: str, text: str) -> None:
 def test_response_tags_need_a_step_that_saves_them() -> None:
     assert check("{{ response.crm.id }}", FIELDS, saved={"crm"}) is None
     assert "Did you mean “response.crm”" in (check("{{ response.crn.id }}", FIELDS, saved={"crm"}) or "")
-    assert "Keep the answer as" in (check("{{ response.x }}", FIELDS, saved=set()) or "")
+    assert "Save response as" in (check("{{ response.x }}", FIELDS, saved=set()) or "")
     assert "Write {{ event.order_id" in (check("{{ event }}", FIELDS) or "")
     assert "Write {{ response." in (check("{{ response. }}", FIELDS) or "")
 

@@ -75,7 +75,7 @@ def test_adding_to_a_field(before: float | None, added: str, after: float) -> No
         (UpdateField(field=POINTS, operation="add", value="{{ contact.city }}"), "no number to add"),
         (UpdateField(field="city", operation="add", value="1"), "no number to add"),
         (UpdateField(field=POINTS, operation="add", value="999999999999999"), "too large"),
-        (UpdateField(field=POINTS, operation="copy", source="state"), "Give a number"),
+        (UpdateField(field=POINTS, operation="copy", source="state"), "Enter a number"),
     ],
 )
 def test_adding_or_copying_an_unfit_value_fails(step: StepConfig, error: str) -> None:
@@ -87,11 +87,11 @@ def test_adding_or_copying_an_unfit_value_fails(step: StepConfig, error: str) ->
 @pytest.mark.parametrize(
     ("step", "error"),
     [
-        (UpdateField(field="owner", value=str(OTHER)), "nobody of the account"),
-        (UpdateField(field="owner", operation="copy", source="city"), "nobody of the account"),
+        (UpdateField(field="owner", value=str(OTHER)), "isn't a member of this account"),
+        (UpdateField(field="owner", operation="copy", source="city"), "isn't a member of this account"),
         (UpdateField(field="time_zone", operation="copy", source="state"), "Choose a time zone"),
-        (UpdateField(field="website", value="javascript://x y"), "Write the website"),
-        (UpdateField(field="website", value="ftp://x.test"), "Write the website"),
+        (UpdateField(field="website", value="javascript://x y"), "Enter a URL"),
+        (UpdateField(field="website", value="ftp://x.test"), "Enter a URL"),
         (UpdateField(field="last_name", value="x" * 201), "at most 200 characters"),
     ],
 )
@@ -167,12 +167,12 @@ def test_an_owner_is_a_field_like_others() -> None:
     assert (change.kind, change.name, change.old, change.new) == ("field", "owner", None, str(ADA))
     unchanged = Story(program(AssignOwner(users=[BOB], only_if_unassigned=True)), story.facts)
     assert unchanged.go().fields == {}
-    assert why(unchanged) == "The contact has an owner."
+    assert why(unchanged) == "The contact already has an owner."
     away = Story(program(AssignOwner(mode="nobody")), story.facts)
     assert away.go().fields == {"owner": None}
     gone = Story(program(AssignOwner(users=[OTHER])), story.facts, StepContext(members=list(TEAM)))
     gone.go()
-    assert why(gone) == "Nobody of those named is a member any more."
+    assert why(gone) == "None of the chosen members belong to this account any more."
 
 
 # What belongs to the contact
