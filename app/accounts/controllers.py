@@ -21,7 +21,7 @@ class AccountController(Controller):
     path = "/account"
     tags = ("account",)
 
-    @get(page="accounts/show.html", guards=[may(Permission.VIEW)])
+    @get(page="account/show.html", guards=[may(Permission.VIEW)])
     async def show(self, work: NamedDependency[Work]) -> AccountPage:
         """Name, default phone region and time zone."""
         return page_of(work, AccountView(*await work.accounts.own()))

@@ -143,7 +143,7 @@ class ContactController(Controller):
         page = await contact_page(work, contact_id)
         return Saved(page, see=f"/contacts/{contact_id}", note=f"{page.contact.name} was added.")
 
-    @post("/bulk/tags", form="contacts/bulk.html", guards=[may(EDIT)], limits=MANY)
+    @post("/bulk/tags", form="contacts/bulk_change.html", guards=[may(EDIT)], limits=MANY)
     async def tag_many(
         self, request: Request, data: JSONBody[BulkTagForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
@@ -153,7 +153,7 @@ class ContactController(Controller):
         verb = "tagged" if data.operation == "add" else "untagged"
         return Saved(job, see=job.href, note=f"{_many(job.total)} being {verb}.")
 
-    @post("/bulk/consent", form="contacts/bulk.html", guards=[may(EDIT)], limits=MANY)
+    @post("/bulk/consent", form="contacts/bulk_change.html", guards=[may(EDIT)], limits=MANY)
     async def set_consent_of_many(
         self, request: Request, data: JSONBody[BulkConsentForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
@@ -162,7 +162,7 @@ class ContactController(Controller):
         job = await set_consent_of_many(work, data, asks=request.wants_html)
         return Saved(job, see=job.href, note=f"The consent of {plural(job.total, 'contact')} is being set.")
 
-    @post("/bulk/deletion", form="contacts/bulk.html", guards=[may(EDIT)], limits=MANY)
+    @post("/bulk/deletion", form="contacts/bulk_change.html", guards=[may(EDIT)], limits=MANY)
     async def delete_many(
         self, request: Request, data: JSONBody[BulkForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
@@ -171,7 +171,7 @@ class ContactController(Controller):
         job = await delete_many(work, data, asks=request.wants_html)
         return Saved(job, see=job.href, note=f"{_many(job.total)} being deleted.")
 
-    @post("/bulk/restoration", form="contacts/bulk.html", guards=[may(EDIT)], limits=MANY)
+    @post("/bulk/restoration", form="contacts/bulk_change.html", guards=[may(EDIT)], limits=MANY)
     async def restore_many(
         self, request: Request, data: JSONBody[BulkForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
@@ -207,8 +207,8 @@ class ContactController(Controller):
 
     @get(
         "/{contact_id:uuid}/fields/{key:str}",
-        page="contacts/field.html",
-        fragment="contacts/_field.html",
+        page="contacts/edit_field.html",
+        fragment="contacts/_edit_field.html",
         guards=[may(EDIT)],
     )
     async def field(
@@ -219,7 +219,7 @@ class ContactController(Controller):
 
     @post(
         "/{contact_id:uuid}/fields/{key:str}",
-        fragment="contacts/_value.html",
+        fragment="contacts/_field_value.html",
         form="/contacts/{contact_id}/fields/{key}",
         guards=[may(EDIT)],
     )

@@ -95,7 +95,7 @@ class WhyController(Controller):
     path = "/contacts/{contact_id:uuid}/why"
     tags = ("enrollments",)
 
-    @get(page="enrollments/why.html", guards=[may(Permission.VIEW)])
+    @get(page="contacts/decisions.html", guards=[may(Permission.VIEW)])
     async def show(
         self,
         contact_id: FromPath[UUID],
@@ -138,7 +138,7 @@ class EnrollmentController(Controller):
             before=before,
         )
 
-    @get("/{enrollment_id:uuid}", page="enrollments/show.html", fragment="enrollments/_show.html",
+    @get("/{enrollment_id:uuid}", page="enrollments/show.html", fragment="enrollments/_enrollment.html",
          guards=[may(Permission.VIEW)])  # fmt: skip
     async def show(self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]) -> EnrollmentPage:
         """The path so far, what it waits for, and why it entered."""

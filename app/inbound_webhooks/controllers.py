@@ -30,7 +30,7 @@ class HookController(Controller):
     path = "/workflows/{workflow_id:uuid}/hooks"
     tags = ("hooks",)
 
-    @get(page="hooks/index.html", guards=[may(Permission.VIEW)])
+    @get(page="workflows/webhooks.html", guards=[may(Permission.VIEW)])
     async def index(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> HookList:
         """The addresses of a workflow's webhook triggers; the addresses themselves are never shown again."""
         name, items = await addresses(work, workflow_id)
@@ -49,7 +49,7 @@ class HookController(Controller):
         return HookList(workflow_id, name, items, actions(*available))
 
     @post(
-        page="hooks/made.html",
+        page="workflows/webhook_secret.html",
         form="/workflows/{workflow_id}/hooks",
         receipt=True,
         guards=[may(Permission.PUBLISH_WORKFLOWS)],

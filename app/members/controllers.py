@@ -162,9 +162,7 @@ def _link_note(name: str, sent: bool) -> str:
     return f"{name} is a member, but the link couldn't be sent. Check SMTP_URL, then choose “Send new link”."
 
 
-@get(
-    "/roles", page="members/roles.html", guards=[may(Permission.VIEW)], tags=["members"], sync_to_thread=False
-)
+@get("/roles", page="roles/index.html", guards=[may(Permission.VIEW)], tags=["members"], sync_to_thread=False)
 def roles() -> RolePage:
     """What each role may do."""
     rows = [
@@ -178,7 +176,7 @@ class TokenController(Controller):
     path = "/tokens"
     tags = ("tokens",)
 
-    @get(page="members/tokens.html", guards=[in_person])
+    @get(page="tokens/index.html", guards=[in_person])
     async def index(self, work: NamedDependency[Work]) -> TokenList:
         """Your access tokens in this account."""
         items, mine = await my_tokens(work), allowed(role_of(work))
@@ -201,7 +199,7 @@ class TokenController(Controller):
         create = action(work, "create", "New token", "/tokens", form=TokenForm, options=options)
         return TokenList(items, scopes, [(str(day), f"{day} days") for day in DAYS], actions(create, *ends))
 
-    @post(form="/tokens", page="members/token.html", guards=[in_person])
+    @post(form="/tokens", page="tokens/new_token.html", guards=[in_person])
     async def create(
         self, request: Request, data: JSONBody[TokenForm], work: NamedDependency[Work]
     ) -> Shaped[NewToken]:
@@ -224,7 +222,7 @@ class TokenController(Controller):
 class PasswordController(Controller):
     tags = ("passwords",)
 
-    @get("/password", page="members/password.html", guards=[in_person])
+    @get("/password", page="password/show.html", guards=[in_person])
     async def page(self, work: NamedDependency[Work]) -> PasswordPage:
         """The form to change your password."""
         change = action(work, "change_password", "Change password", "/password", form=PasswordForm)
@@ -243,7 +241,7 @@ class PasswordController(Controller):
             None, see="/password", note="Your password was changed. You are signed out everywhere else."
         )
 
-    @get("/password-reset", page="members/reset_request.html", public=True, sync_to_thread=False)
+    @get("/password-reset", page="password_reset/request.html", public=True, sync_to_thread=False)
     def ask(self, sent: FromQuery[bool] = False) -> ResetRequestPage:
         """The form to ask for a link."""
         request = Action(
@@ -262,7 +260,7 @@ class PasswordController(Controller):
         )
         return Saved(None, see="/password-reset?sent=true", background=later)
 
-    @get("/password-reset/{token:str}", page="members/reset.html", public=True)
+    @get("/password-reset/{token:str}", page="password_reset/new_password.html", public=True)
     async def choose(self, token: FromPath[str], request: Request) -> ResetPage:
         """The form to choose a password with a link."""
         person = await request.app.state.directory.by_reset(digest(token))

@@ -47,7 +47,7 @@ class AcceptController(Controller):
     path = "/invitations/{token:str}"
     tags = ("members",)
 
-    @get(page="members/invitation.html", public=True)
+    @get(page="invitations/show.html", public=True)
     async def show(self, token: FromPath[str], request: Request) -> InvitationPage:
         """An invitation, and the form that accepts it."""
         invitation, me = await _open(request, token), await _signed_in(request)

@@ -24,7 +24,7 @@ class JobController(Controller):
     path = "/jobs"
     tags = ("jobs",)
 
-    @get(page="operations/index.html", fragment="operations/_board.html", guards=[may(Permission.VIEW)])
+    @get(page="jobs/index.html", fragment="jobs/_dashboard.html", guards=[may(Permission.VIEW)])
     async def index(
         self,
         work: NamedDependency[Work],
@@ -34,7 +34,7 @@ class JobController(Controller):
         """Queues, what fails now, workers and the latest jobs of this account."""
         return await job_list(work, status, queue)
 
-    @get("/{job_id:uuid}", page="operations/show.html", fragment="operations/_job.html",
+    @get("/{job_id:uuid}", page="jobs/show.html", fragment="jobs/_job.html",
          guards=[may(Permission.VIEW)])  # fmt: skip
     async def show(self, job_id: FromPath[UUID], work: NamedDependency[Work]) -> JobPage:
         """One job and how far it is."""

@@ -37,7 +37,7 @@ WRONG = "The email or the password is wrong."
 class SignInController(Controller):
     tags = ("sessions",)
 
-    @get("/sign-in", page="sessions/sign_in.html", public=True, sync_to_thread=False)
+    @get("/sign-in", page="sign_in/show.html", public=True, sync_to_thread=False)
     def page(self, request: Request, next_path: FromQuery[str | None] = None) -> SignInPage:
         """The form to sign in."""
         target = local_path(request.query_params.get("next", next_path or "/"))

@@ -30,7 +30,7 @@ EDIT = Permission.EDIT_CONTACTS
 class TaskController(Controller):
     tags = ("tasks",)
 
-    @get("/tasks", page="tasks/index.html", fragment="tasks/_tasks.html", guards=[may(Permission.VIEW)])
+    @get("/tasks", page="tasks/index.html", fragment="tasks/_list.html", guards=[may(Permission.VIEW)])
     async def index(
         self, work: NamedDependency[Work], view: FromQuery[str] = "mine", after: FromQuery[UUID | None] = None
     ) -> TaskList:

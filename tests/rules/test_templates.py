@@ -1,11 +1,14 @@
 """Templates hold to the Content-Security-Policy and to the kit."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from litestar.handlers import HTTPRouteHandler
 
-from tests.rules.files import ROOT
+from app.main import ROUTES
+from tests.rules.files import ROOT, sources
 
 FOLDER = ROOT / "templates"
 TEMPLATES = sorted(FOLDER.rglob("*.html"))
@@ -57,7 +60,7 @@ def test_forms_that_post_name_their_account() -> None:
     bad = []
     for path in TEMPLATES:
         # The layout's own forms switch accounts; a password belongs to a person, not to an account.
-        if path.parent.name in {"layouts", "shared", "sessions"} or path.name == "password.html":
+        if path.parent.name in {"layouts", "shared", "sessions", "sign_in", "password"}:
             continue
         if "plain.html" in path.read_text():
             continue
@@ -72,3 +75,31 @@ def test_forms_that_post_name_their_account() -> None:
 
 def test_images_and_icons_say_what_they_are() -> None:
     assert sites(r"<img(?![^>]*\balt=)[^>]*>") == []
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """The URL and the page template of each route that has one."""
+    for route in ROUTES:
+        handlers = [route] if isinstance(route, HTTPRouteHandler) else vars(route).values()
+        for handler in handlers:
+            if isinstance(handler, HTTPRouteHandler) and (template := handler.opt.get("page")):
+                for path in handler.paths:
+                    yield f"{getattr(route, 'path', None) or ''}/{path}", str(template)
+
+
+def test_the_folder_of_a_page_is_called_like_its_url() -> None:
+    """`/password-reset` is drawn by a template of `templates/password_reset`."""
+    bad = [
+        f"{url}: {template}"
+        for url, template in pages()
+        if template.split("/")[0] not in url.replace("-", "_").split("/") and template != "home/index.html"
+    ]
+    assert bad == []
+
+
+def test_every_template_is_used() -> None:
+    text = "\n".join(path.read_text() for path in [*sources("app"), *TEMPLATES])
+    named = set(re.findall(r"[\w/]+\.html", text))
+    by_kind = {"workflows/steps", "workflows/triggers"}
+    names = {path.relative_to(FOLDER).as_posix() for path in TEMPLATES}
+    assert sorted(name for name in names - named if name.rpartition("/")[0] not in by_kind) == []

@@ -19,7 +19,7 @@ from app.workflows.schemas.pages import Builder, CountsPage
 from app.workflows.use_cases import edit
 from app.workflows.use_cases.read import live_counts, open_workflow
 
-WB, PAGE = "workflows/_wb.html", "workflows/show.html"
+WORKBENCH, PAGE = "workflows/_workbench_update.html", "workflows/show.html"
 
 
 class BuilderController(Controller):
@@ -33,7 +33,7 @@ class BuilderController(Controller):
         kinds, counts, totals = await live_counts(work, workflow_id)
         return CountsPage(counts, kinds, totals, [])
 
-    @post("/undo", page=PAGE, fragment=WB, form="/workflows/{workflow_id}", guards=[may(EDIT)])
+    @post("/undo", page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}", guards=[may(EDIT)])
     async def undo(
         self, workflow_id: FromPath[UUID], data: JSONBody[RevForm], work: NamedDependency[Work]
     ) -> Saved[Builder]:
@@ -42,7 +42,7 @@ class BuilderController(Controller):
         page = await builder_of(work, workflow_id)
         return Saved(page, see=f"/workflows/{workflow_id}", created=False, note="Undone.")
 
-    @post("/redo", page=PAGE, fragment=WB, form="/workflows/{workflow_id}", guards=[may(EDIT)])
+    @post("/redo", page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}", guards=[may(EDIT)])
     async def redo(
         self, workflow_id: FromPath[UUID], data: JSONBody[RevForm], work: NamedDependency[Work]
     ) -> Saved[Builder]:
@@ -51,14 +51,14 @@ class BuilderController(Controller):
         page = await builder_of(work, workflow_id)
         return Saved(page, see=f"/workflows/{workflow_id}", created=False, note="Redone.")
 
-    @get("/entry", page=PAGE, fragment=WB, guards=[may(VIEW)])
+    @get("/entry", page=PAGE, fragment=WORKBENCH, guards=[may(VIEW)])
     async def entry(
         self, workflow_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Builder:
         """The entry condition: who of those that a trigger lets in may really enter."""
         return await _entry(work, workflow_id, typed(request, EntryForm))
 
-    @post("/entry", page=PAGE, fragment=WB, form="/workflows/{workflow_id}/entry", guards=[may(EDIT)])
+    @post("/entry", page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}/entry", guards=[may(EDIT)])
     async def set_entry(
         self,
         workflow_id: FromPath[UUID],
@@ -74,14 +74,20 @@ class BuilderController(Controller):
         page = await _entry(work, workflow_id)
         return Saved(page, see=f"/workflows/{workflow_id}/entry", created=False, note="Saved.")
 
-    @get("/settings", page=PAGE, fragment=WB, guards=[may(VIEW)])
+    @get("/settings", page=PAGE, fragment=WORKBENCH, guards=[may(VIEW)])
     async def settings(
         self, workflow_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Builder:
         """Name, entering again, pausing and archiving."""
         return await _settings(work, workflow_id, typed(request, SettingsForm))
 
-    @post("/settings", page=PAGE, fragment=WB, form="/workflows/{workflow_id}/settings", guards=[may(EDIT)])
+    @post(
+        "/settings",
+        page=PAGE,
+        fragment=WORKBENCH,
+        form="/workflows/{workflow_id}/settings",
+        guards=[may(EDIT)],
+    )
     async def set_settings(
         self, workflow_id: FromPath[UUID], data: JSONBody[SettingsForm], work: NamedDependency[Work]
     ) -> Saved[Builder]:

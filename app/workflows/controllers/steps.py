@@ -22,7 +22,7 @@ from app.workflows.schemas.pages import Builder
 from app.workflows.use_cases import edit
 from app.workflows.use_cases.read import open_workflow
 
-WB, PAGE = "workflows/_wb.html", "workflows/show.html"
+WORKBENCH, PAGE = "workflows/_workbench_update.html", "workflows/show.html"
 AT = "/{key:str}"
 
 
@@ -31,7 +31,7 @@ class StepController(Controller):
     tags = ("workflows",)
     opt = {"limits": DOCUMENT}  # noqa: RUF012 -- as Litestar reads it
 
-    @get("/new", page=PAGE, fragment=WB, guards=[may(EDIT)])
+    @get("/new", page=PAGE, fragment=WORKBENCH, guards=[may(EDIT)])
     async def new(
         self,
         workflow_id: FromPath[UUID],
@@ -48,7 +48,7 @@ class StepController(Controller):
         own = [action(work, "insert", "Insert", href, permission=EDIT, form=InsertForm)]
         return builder(work, opened, picker(list_id, min(max(position, 0), len(where))), own)
 
-    @post(page=PAGE, fragment=WB, form="/workflows/{workflow_id}", guards=[may(EDIT)])
+    @post(page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}", guards=[may(EDIT)])
     async def insert(
         self, workflow_id: FromPath[UUID], data: JSONBody[InsertForm], work: NamedDependency[Work]
     ) -> Saved[Builder]:
@@ -56,14 +56,14 @@ class StepController(Controller):
         key = await edit.insert_step(work, workflow_id, data)
         return Saved(await _step(work, workflow_id, key), see=f"/workflows/{workflow_id}/steps/{key}")
 
-    @get(AT, page=PAGE, fragment=WB, guards=[may(VIEW)])
+    @get(AT, page=PAGE, fragment=WORKBENCH, guards=[may(VIEW)])
     async def show(
         self, workflow_id: FromPath[UUID], key: FromPath[str], request: Request, work: NamedDependency[Work]
     ) -> Builder:
         """One step: its settings and counts."""
         return await _step(work, workflow_id, key, typed(request, StepForm))
 
-    @post(AT, page=PAGE, fragment=WB, form="/workflows/{workflow_id}/steps/{key}", guards=[may(EDIT)])
+    @post(AT, page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}/steps/{key}", guards=[may(EDIT)])
     async def update(
         self,
         workflow_id: FromPath[UUID],
@@ -80,7 +80,9 @@ class StepController(Controller):
         page = await _step(work, workflow_id, key)
         return Saved(page, see=f"/workflows/{workflow_id}/steps/{key}", created=False, note="Saved.")
 
-    @post(AT + "/position", page=PAGE, fragment=WB, form="/workflows/{workflow_id}", guards=[may(EDIT)])
+    @post(
+        AT + "/position", page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}", guards=[may(EDIT)]
+    )
     async def move(
         self,
         workflow_id: FromPath[UUID],
@@ -93,7 +95,9 @@ class StepController(Controller):
         page = await _step(work, workflow_id, key)
         return Saved(page, see=f"/workflows/{workflow_id}/steps/{key}", created=False, note="Moved.")
 
-    @post(AT + "/deletion", page=PAGE, fragment=WB, form="/workflows/{workflow_id}", guards=[may(EDIT)])
+    @post(
+        AT + "/deletion", page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}", guards=[may(EDIT)]
+    )
     async def delete(
         self,
         workflow_id: FromPath[UUID],

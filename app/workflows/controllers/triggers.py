@@ -21,7 +21,7 @@ from app.workflows.schemas.pages import Builder
 from app.workflows.use_cases import edit
 from app.workflows.use_cases.read import open_workflow
 
-WB, PAGE = "workflows/_wb.html", "workflows/show.html"
+WORKBENCH, PAGE = "workflows/_workbench_update.html", "workflows/show.html"
 
 
 class TriggerController(Controller):
@@ -29,7 +29,7 @@ class TriggerController(Controller):
     tags = ("workflows",)
     opt = {"limits": DOCUMENT}  # noqa: RUF012 -- as Litestar reads it
 
-    @get("/new", page=PAGE, fragment=WB, guards=[may(EDIT)])
+    @get("/new", page=PAGE, fragment=WORKBENCH, guards=[may(EDIT)])
     async def new(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Builder:
         """The kinds of triggers."""
         opened = await open_workflow(work, workflow_id)
@@ -37,7 +37,7 @@ class TriggerController(Controller):
         own = [action(work, "add_trigger", "Add", href, permission=EDIT, form=AddTriggerForm)]
         return builder(work, opened, trigger_picker(), own)
 
-    @post(page=PAGE, fragment=WB, form="/workflows/{workflow_id}", guards=[may(EDIT)])
+    @post(page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}", guards=[may(EDIT)])
     async def add(
         self, workflow_id: FromPath[UUID], data: JSONBody[AddTriggerForm], work: NamedDependency[Work]
     ) -> Saved[Builder]:
@@ -45,7 +45,7 @@ class TriggerController(Controller):
         key = await edit.add_trigger(work, workflow_id, data)
         return Saved(await _trigger(work, workflow_id, key), see=f"/workflows/{workflow_id}/triggers/{key}")
 
-    @get("/{key:str}", page=PAGE, fragment=WB, guards=[may(VIEW)])
+    @get("/{key:str}", page=PAGE, fragment=WORKBENCH, guards=[may(VIEW)])
     async def show(
         self, workflow_id: FromPath[UUID], key: FromPath[str], request: Request, work: NamedDependency[Work]
     ) -> Builder:
@@ -55,7 +55,7 @@ class TriggerController(Controller):
     @post(
         "/{key:str}",
         page=PAGE,
-        fragment=WB,
+        fragment=WORKBENCH,
         form="/workflows/{workflow_id}/triggers/{key}",
         guards=[may(EDIT)],
     )
@@ -75,7 +75,13 @@ class TriggerController(Controller):
         page = await _trigger(work, workflow_id, key)
         return Saved(page, see=f"/workflows/{workflow_id}/triggers/{key}", created=False, note="Saved.")
 
-    @post("/{key:str}/deletion", page=PAGE, fragment=WB, form="/workflows/{workflow_id}", guards=[may(EDIT)])
+    @post(
+        "/{key:str}/deletion",
+        page=PAGE,
+        fragment=WORKBENCH,
+        form="/workflows/{workflow_id}",
+        guards=[may(EDIT)],
+    )
     async def delete(
         self,
         workflow_id: FromPath[UUID],

@@ -44,7 +44,12 @@ class WorkflowController(Controller):
         page = await builder_of(work, workflow_id)
         return Saved(page, see=f"/workflows/{workflow_id}", note="Start by adding a trigger.")
 
-    @get("/{workflow_id:uuid}", page="workflows/show.html", fragment="workflows/_wb.html", guards=[may(VIEW)])
+    @get(
+        "/{workflow_id:uuid}",
+        page="workflows/show.html",
+        fragment="workflows/_workbench_update.html",
+        guards=[may(VIEW)],
+    )
     async def show(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Builder:
         """The builder: triggers, steps, counts."""
         return await builder_of(work, workflow_id)
