@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jinja2 import Environment, FileSystemLoader, nodes
 from litestar.handlers import HTTPRouteHandler
 
 from app.main import ROUTES
+from app.web.templates import FILTERS
+from scripts.local.naming import is_banned
 from tests.rules.files import ROOT, sources
 
 FOLDER = ROOT / "templates"
@@ -22,6 +25,9 @@ FORBIDDEN = {
     "a filter in a trigger, which needs eval": r"hx-trigger\s*=\s*[\"'][^\"']*\[",
     "a file from elsewhere": r"(?:src|href)\s*=\s*[\"']https?://(?!\{)[^\"']*\.(?:js|css|woff2?)",
 }
+
+SYNTAX = Environment(loader=FileSystemLoader(FOLDER), extensions=["jinja2.ext.do"], autoescape=True)
+SYNTAX.filters.update(FILTERS)
 
 
 def sites(pattern: str) -> list[str]:
@@ -103,3 +109,28 @@ def test_every_template_is_used() -> None:
     by_kind = {"workflows/steps", "workflows/triggers"}
     names = {path.relative_to(FOLDER).as_posix() for path in TEMPLATES}
     assert sorted(name for name in names - named if name.rpartition("/")[0] not in by_kind) == []
+
+
+def local_names(source: str) -> Iterator[str]:
+    """What a template binds: by `set`, `for`, `import`, as a macro or as a parameter of one."""
+    parsed = SYNTAX.parse(source)
+    yield from (name.name for name in parsed.find_all(nodes.Name) if name.ctx in {"store", "param"})
+    yield from (macro.name for macro in parsed.find_all(nodes.Macro))
+    yield from (imported.target for imported in parsed.find_all(nodes.Import))
+
+
+def test_local_names_are_read() -> None:
+    source = """{% set a = 1 %}{% for b, c in page %}{% endfor %}{% macro d(e) %}{% endmacro %}
+        {% import "x.html" as f %}"""
+    assert sorted(local_names(source)) == list("abcdef")
+
+
+def test_templates_name_their_locals() -> None:
+    """No fillers (`scripts/local/naming.py`) and no single letters."""
+    bad = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in TEMPLATES
+        for name in local_names(path.read_text())
+        if is_banned(name) or len(name) == 1
+    ]
+    assert bad == []
