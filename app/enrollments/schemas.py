@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from app.approvals.schemas import ApprovalLine
+from app.engine.core.steps import KINDS
 from app.web.actions import Action
 
 MOST_IDS = 1000
@@ -102,6 +103,11 @@ class Visit(msgspec.Struct):
     note: str
     error: str | None
     effect: "EffectView | None" = None
+
+    @property
+    def icon(self) -> str:
+        """The icon of its kind of step, for the page."""
+        return KINDS[self.kind].icon if self.kind in KINDS else "check"
 
 
 class EffectView(msgspec.Struct):

@@ -12,11 +12,20 @@ from app.web.guards import may
 from app.work import Work
 
 LINKS = (
-    (Permission.IMPORT_CONTACTS, "Import contacts", "/imports/new", "upload", "from a CSV file"),
-    (Permission.EDIT_CONTACTS, "Add a contact", "/contacts/new", "users", "manually"),
-    (Permission.EDIT_WORKFLOWS, "Build a workflow", "/workflows", "flow", "triggers, steps, goals"),
-    (Permission.MANAGE_MEMBERS, "Invite a member", "/members", "user", "owner, admin, operator or viewer"),
-    (Permission.VIEW, "Use the API", "/schema", "code", "every screen is also JSON"),
+    (
+        Permission.IMPORT_CONTACTS,
+        Link("Import contacts", "/imports/new", icon="upload", note="from a CSV file"),
+    ),
+    (Permission.EDIT_CONTACTS, Link("Add a contact", "/contacts/new", icon="users", note="manually")),
+    (
+        Permission.EDIT_WORKFLOWS,
+        Link("Build a workflow", "/workflows", icon="flow", note="triggers, steps, goals"),
+    ),
+    (
+        Permission.MANAGE_MEMBERS,
+        Link("Invite a member", "/members", icon="user", note="owner, admin, operator or viewer"),
+    ),
+    (Permission.VIEW, Link("Use the API", "/schema", icon="code", note="every screen is also JSON")),
 )
 
 
@@ -24,7 +33,7 @@ LINKS = (
 async def overview(work: NamedDependency[Work]) -> Overview:
     """Totals of the account, and what needs attention."""
     totals = await work.home.totals()
-    links = [Link(*line[1:]) for line in LINKS if work.may(line[0])]
+    links = [link for permission, link in LINKS if work.may(permission)]
     name = work.principal.account_name if work.principal else ""
     return Overview(name, tiles_of(totals), await failures(work), links, [])
 

@@ -1,7 +1,6 @@
 """Renders Jinja templates: escaped, strict about names, with the navigation of the signed-in member."""
 
 import re
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
@@ -14,55 +13,12 @@ from app.settings import Settings
 from app.web import formatting
 from app.web.actions import as_json, find_action
 from app.web.forms import Form
+from app.web.navigation import settings_menu, sidebar
 from app.web.negotiate import Request
 from app.web.static import Assets
 
 RESTORATION = re.compile(r"/[a-z]+/[0-9a-f]{8}-[0-9a-f-]{27}/restoration")
 ROOT = Path(__file__).resolve().parents[2] / "templates"
-
-
-class NavItem(msgspec.Struct):
-    """One entry of a navigation. `current` is true on its own pages; `count` is what waits there for this
-    person, None for nothing."""
-
-    key: str
-    label: str
-    href: str
-    current: bool = False
-    count: int | None = None
-
-
-class SettingsItem(NavItem):
-    """One entry of the settings pages, with its icon's name."""
-
-    icon: str = ""
-
-
-NAV: tuple[tuple[str, str, str, Permission], ...] = (
-    ("home", "Overview", "/", Permission.VIEW),
-    ("contacts", "Contacts", "/contacts", Permission.VIEW),
-    ("imports", "Imports", "/imports", Permission.VIEW),
-    ("tasks", "Tasks", "/tasks", Permission.VIEW),
-    ("segments", "Segments", "/segments", Permission.VIEW),
-    ("tags", "Tags", "/tags", Permission.VIEW),
-    ("fields", "Fields", "/fields", Permission.VIEW),
-    ("workflows", "Workflows", "/workflows", Permission.VIEW),
-    ("enrollments", "Enrollments", "/enrollments", Permission.VIEW),
-    ("approvals", "Approvals", "/approvals", Permission.VIEW),
-    ("notifications", "Notifications", "/notifications", Permission.VIEW),
-    ("jobs", "Jobs", "/jobs", Permission.VIEW),
-    ("mailbox", "Mailbox", "/mailbox", Permission.VIEW),
-    ("audit", "Audit", "/audit", Permission.VIEW_AUDIT),
-    ("settings", "Settings", "/members", Permission.VIEW),
-)
-SETTINGS: tuple[tuple[str, str, str, str, Permission], ...] = (
-    ("members", "Members", "/members", "users", Permission.VIEW),
-    ("account", "Account", "/account", "gear", Permission.VIEW),
-    ("tokens", "Access tokens", "/tokens", "key", Permission.VIEW),
-    ("sessions", "Sessions", "/sessions", "screen", Permission.VIEW),
-    ("password", "Password", "/password", "lock", Permission.VIEW),
-)
-SETTINGS_PATHS = [*(line[2] for line in SETTINGS), "/roles"]
 
 
 class Templates:
@@ -99,15 +55,16 @@ class Templates:
         """A template with `page` and the usual names: `me`, `nav`, `path`, `query`, `form`, `note`,
         `note_undo`, `request_id`, `partial`."""
         scope, me = request.scope, request.principal
-        state = scope["state"]
+        state, path = scope["state"], scope["path"]
+        permissions = me.permissions if me else ()
         note, undo = (state["note"], state.get("undo", "")) if state.get("note") else note_of(request)
         return (
             self.environment.get_template(name)
             .render(
                 page=page,
                 me=me,
-                nav=navigation(me.permissions if me else (), scope["path"], state.get("counts", {})),
-                path=scope["path"],
+                nav=sidebar(permissions, path, state.get("counts", {})),
+                path=path,
                 query=scope["query_string"].decode("latin-1"),
                 form=form or state.get("form") or Form(),
                 note=note,
@@ -115,42 +72,11 @@ class Templates:
                 request_id=state.get("request_id", ""),
                 partial=request.wants_partial,
                 memberships=getattr(me, "memberships", ()),
-                settings_nav=settings_menu(me.permissions if me else (), scope["path"]),
+                settings_nav=settings_menu(permissions, path),
                 theme=request.cookies.get("theme", ""),
             )
             .encode()
         )
-
-
-def navigation(
-    permissions: Iterable[Permission], path: str, counts: Mapping[str, int] | None = None
-) -> list[NavItem]:
-    """The entries that these permissions open, the one of `path` marked; `counts` by their keys."""
-    return [
-        NavItem(
-            key,
-            label,
-            href,
-            any(below(path, entry_path) for entry_path in (SETTINGS_PATHS if key == "settings" else [href])),
-            (counts or {}).get(key) or None,
-        )
-        for key, label, href, permission in NAV
-        if permission in permissions
-    ]
-
-
-def below(path: str, href: str) -> bool:
-    """Whether a page is that of an entry or one under it."""
-    return path == href or (href != "/" and path.startswith(f"{href}/"))
-
-
-def settings_menu(permissions: Iterable[Permission], path: str) -> list[SettingsItem]:
-    """The pages that the settings layout lists beside its cards."""
-    return [
-        SettingsItem(key, label, href, below(path, href), icon=icon)
-        for key, label, href, icon, permission in SETTINGS
-        if permission in permissions
-    ]
 
 
 class Undo(msgspec.Struct):

@@ -86,11 +86,11 @@ def test_images_and_icons_say_what_they_are() -> None:
 def pages() -> Iterator[tuple[str, str]]:
     """The URL and the page template of each route that has one."""
     for route in ROUTES:
-        handlers = [route] if isinstance(route, HTTPRouteHandler) else vars(route).values()
-        for handler in handlers:
+        is_handler = isinstance(route, HTTPRouteHandler)
+        base = "" if is_handler else vars(route).get("path", "")
+        for handler in [route] if is_handler else vars(route).values():
             if isinstance(handler, HTTPRouteHandler) and (template := handler.opt.get("page")):
-                for path in handler.paths:
-                    yield f"{getattr(route, 'path', None) or ''}/{path}", str(template)
+                yield from ((f"{base}/{path}".replace("//", "/"), str(template)) for path in handler.paths)
 
 
 def test_the_folder_of_a_page_is_called_like_its_url() -> None:
