@@ -13,7 +13,6 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app import failpoints
 from app.accounts.controllers import AccountController
 from app.approvals.controllers import ApprovalController
 from app.audit.controllers import audit
@@ -104,7 +103,6 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
     settings = settings or Settings.from_env()
     configure(settings.log_format, settings.log_level)
     start_tracing(settings.otel_exporter_otlp_endpoint)
-    failpoints.from_env(settings.database_url, settings.redis_url)
     runtime = runtime or open_runtime(settings)
     directory = AuthLookup(runtime.engine)
     counter = open_redis(settings.redis_url)  # counts requests; gives up after a tenth of a second

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.failpoints import Boundary, commit
+from app.fault_hook import Boundary, commit
 from app.permissions import Permission, Role
 from app.ports import Enqueue
 from app.runtime import Runtime

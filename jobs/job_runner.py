@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from app.engine.effects.backoff import retry_delay
 from app.errors import NotNow, SwitchyardError
-from app.failpoints import Boundary, Moment, commit, hit
+from app.fault_hook import Boundary, Moment, commit, hit
 from app.redaction import redact
 from app.runtime import Runtime
 from app.work import SYSTEM, Actor, open_work
@@ -91,7 +91,7 @@ async def _run_batch(runtime: Runtime, account_id: UUID, job: Any, handler: Hand
         actor = {"kind": row.actor_kind, "id": row.actor_id, "name": row.actor_name}
         work.actor = msgspec.convert(actor, Actor)
         finished = await handler(work, row)
-        hit(Moment.JOB_BATCHED)
+        hit(Moment.JOB_BATCH)
         await work.commit()
         return finished
 
@@ -118,10 +118,10 @@ async def _requeue(
             error=error,
             forgiven=forgiven,
         )
-        await commit(work.session, Boundary.JOB_LATER)
+        await commit(work.session, Boundary.JOB_REQUEUED)
 
 
 async def _write(runtime: Runtime, account_id: UUID, job: Any, statement: Any, **values: Any) -> None:
     async with open_work(runtime, account_id, SYSTEM) as work:
         await BatchSession(work.session).all(statement, id=job.id, fence=job.fence, **values)
-        await commit(work.session, Boundary.JOB_WRITTEN)
+        await commit(work.session, Boundary.JOB_FINISHED)

@@ -30,7 +30,6 @@ from saq import Worker as SaqWorker
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import failpoints
 from app.engine.effects.dispatcher import send_effects
 from app.engine.recovery.restore_guard import RestoreGuard
 from app.engine.recovery.retention import delete_expired_data, delete_old_events
@@ -251,7 +250,6 @@ async def run(settings: Settings) -> None:
     configure(settings.log_format, settings.log_level)
     hide_settings(settings)
     logging.getLogger("saq").setLevel(logging.CRITICAL)  # it logs each second that Redis is away
-    failpoints.from_env(settings.database_url, settings.redis_url)
     runtime = open_runtime(settings)
     try:
         async with runtime.engine.connect() as connection:

@@ -23,6 +23,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from scripts.local.app import command
 from scripts.local.environment import ROOT
 from scripts.local.processes import Program, spawn
@@ -30,6 +32,7 @@ from scripts.local.processes import Program, spawn
 CLOCK = "CHAOS_CLOCK"  # for one process: by how many seconds its clock is wrong, one after the other
 JUMP_EVERY = 3.0  # seconds until the next of them
 OVERFLOW = "CHAOS_POOL_OVERFLOW"  # for one process: how many connections there may be beyond its pool
+FAULT = "CHAOS_FAULT"  # for one process: a `Fault` of tests/faults/injector.py as JSON
 PRELOADED = ("jobs.worker", "app.main", "uvicorn", "uvicorn.protocols.http.httptools_impl", "uvloop")
 
 
@@ -68,6 +71,8 @@ def become(order: dict[str, Any]) -> None:
             shift_clock([float(one) for one in os.environ[CLOCK].split(",")])
         if OVERFLOW in os.environ:
             limit_overflow(int(os.environ[OVERFLOW]))
+        if FAULT in os.environ:
+            install_fault(os.environ[FAULT])
         program = import_module("app.cli")
         if order["what"] == "worker":
             program.worker.callback()
@@ -115,6 +120,13 @@ def shifted_datetime(offset: Callable[[], float]) -> type[datetime]:
             return datetime.now(tz) + timedelta(seconds=offset())
 
     return Shifted
+
+
+def install_fault(fault: str) -> None:
+    """This process breaks at a point of app/fault_hook.py."""
+    from tests.faults.injector import Fault, install
+
+    install(msgspec.json.decode(fault, type=Fault))
 
 
 def limit_overflow(most: int) -> None:

@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--kills", type=int, help=f"worker kills (default: {FULL}, and then every row)")
     made.add_argument("--rows", metavar="F03,F07", help="single rows of the matrix instead, or all")
     made.add_argument(
-        "--matrix", action="store_true", help="every failpoint with every kind of fault instead"
+        "--matrix", action="store_true", help="every point of app/fault_hook.py, broken in each way, instead"
     )
     made.add_argument("--bugs", action="store_true", help="plant bugs; each must turn a test red")
     made.add_argument(

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import msgspec
 
-from app import failpoints
+from app import fault_hook
 from app.engine.effects import dispatcher
 from app.engine.matching import matcher
 from app.enrollments.use_cases.membership import (
@@ -30,13 +30,12 @@ from app.enrollments.use_cases.membership import (
     settle_effect,
 )
 from app.enrollments.use_cases.progress import skip_wait
-from app.failpoints import Armed, Kind
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.work import Actor, Work, open_work
-from jobs import job_runner
 from jobs.tasks import drain
 from tests.faults.account_state import state_of
+from tests.faults.injector import Fault, Kind, install
 from tests.support.fakes import Paper, TestClock
 
 OLIVE = Actor("person", "1", "Olive")
@@ -67,7 +66,6 @@ class Order(msgspec.Struct, kw_only=True):
     poison: UUID | None = None
     point: str = ""
     kind: Kind = Kind.KILL
-    nth: int = 1
     stall: float = 2.5
     lease: float = 1.0
     trace: bool = False
@@ -125,8 +123,14 @@ async def do(order: Order) -> None:
     if order.trace:
         traced(order)
     elif order.point:
-        failpoints.arm(
-            Armed(order.point, order.kind, order.nth, order.database_url, order.redis_url, order.stall)
+        install(
+            Fault(
+                order.point,
+                order.kind,
+                database_url=order.database_url,
+                redis_url=order.redis_url,
+                stall_seconds=order.stall,
+            )
         )
     try:
         await act(order, runtime)
@@ -164,7 +168,7 @@ def poisoned(contact: UUID) -> None:
 def traced(order: Order) -> None:
     """Each point that is passed goes to the sink's neighbour, with what is committed at that moment."""
 
-    def hit(point: str) -> None:
+    def on_point(point: str, _context: object) -> None:
         states: list[str] = []
 
         def look() -> None:
@@ -176,9 +180,7 @@ def traced(order: Order) -> None:
         with Path(f"{order.sink}.trace").open("a") as trace:
             trace.write(json.dumps([str(point), states[0]]) + "\n")
 
-    failpoints.arm(Armed("match.before", Kind.RAISE, left=0))
-    for module in (failpoints, dispatcher, job_runner):
-        module.hit = hit  # type: ignore[attr-defined]  # the modules import it by name
+    fault_hook.on_point = on_point
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""F02: every failpoint × every kind of fault, with real processes on a real PostgreSQL.
+"""F02: every point of `app/fault_hook.py` × every kind of fault, with real processes on a real PostgreSQL.
 
 Each case: a scene is set, a process does its work and is broken at one point. What is committed then is one
 of the two neighbours of that point as an undisturbed run has them; another process finishes the work; nothing
@@ -19,12 +19,13 @@ from typing import Any, cast
 
 import msgspec
 
-from app.failpoints import Kind, Moment
+from app.fault_hook import Moment
 from app.runtime import open_runtime
 from app.settings import Settings
 from scripts.local.environment import ROOT
 from tests.faults.account_state import state_of
-from tests.faults.failpoint_scenarios import SCENES, Prepared
+from tests.faults.injector import LOG_EVENT, Kind
+from tests.faults.scenarios import SCENES, Prepared
 from tests.support.fakes import Outside, TestClock
 from tests.support.scenario import Stage
 from tests.support.world import World
@@ -32,7 +33,7 @@ from tests.support.world import World
 KINDS = (Kind.KILL, Kind.RAISE, Kind.DROP, Kind.STALL, Kind.FLUSH)
 PATIENCE = 15.0
 # Between the call and its outcome a process that dies leaves a doubt.
-DOUBTFUL_POINTS = ("send.begun.after", Moment.SEND_CALLED, "send.settled.before")
+DOUBTFUL_POINTS = ("effect.started.after", Moment.EFFECT_CALLED, "effect.finished.before")
 DOUBTFUL_KINDS = (Kind.KILL, Kind.RAISE, Kind.STALL)
 Report = Callable[[str], None]
 
@@ -170,12 +171,12 @@ class Matrix:
         complaints: list[str] = []
         code: int | None = None
         if case.kind is Kind.STALL:
-            await until(lambda: "failpoint.hit" in text_of(sink, ".log"))
+            await until(lambda: LOG_EVENT in text_of(sink, ".log"))
             await asyncio.sleep(1.2)  # its lease is over, and it still stands
             self.kids.wait(self.kids.fork(self.order(stage, finisher, sink)))
         code = self.kids.wait(broken)
-        if "failpoint.hit" not in text_of(sink, ".log"):
-            complaints.append("the failpoint was not reached")
+        if LOG_EVENT not in text_of(sink, ".log"):
+            complaints.append("the point was not reached")
         now = await self.state(stage)
         if case.kind is Kind.KILL and now not in self.neighbours(calm, case.point):
             complaints.append(f"not one of the two neighbours: {now}")

@@ -12,9 +12,9 @@ import pytest
 from litestar.exceptions import LitestarException
 
 from app.engine.core.triggers import InboundWebhook
-from app.failpoints import Armed, Kind, arm
 from app.settings import Settings
 from db.ids import uuid7
+from tests.faults.injector import Fault, Kind, injected
 from tests.support.fakes import Outside, TestClock
 from tests.support.route_permissions import Route, guarded
 from tests.support.web_kit import JSON, OWN
@@ -227,13 +227,10 @@ async def test_a_connection_cut_right_before_the_commit_is_never_a_success(
     for route in guarded():
         if route.method != "POST" or not route.path.startswith(BY_WORK) or str(route) in NOT_REACHED:
             continue
-        armed = Armed("work.commit.before", Kind.DROP, database_url=settings.database_url)
-        arm(armed)
-        try:
+        fault = Fault("work.commit.before", Kind.DROP, database_url=settings.database_url)
+        with injected(fault):
             answer = await press(script, scene, route)
-        finally:
-            arm(None)
-        cut += armed.left == 0
+        cut += fault.went_off
         if (answer.status_code, answer.headers.get("retry-after")) != (503, "2"):
             problems.append(f"{route}: {answer.status_code} {answer.text[:120]}")
     assert not problems, "\n".join(problems)

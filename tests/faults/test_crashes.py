@@ -12,6 +12,7 @@ import pytest
 from app.engine.core.steps import AddTag, SendEmail, UpdateField
 from app.engine.core.triggers import TagAdded
 from app.settings import Settings
+from tests.faults.injector import Fault, Kind
 from tests.integration.jobs.test_worker_process import Process, counted, sink, until
 from tests.support.fakes import Outside, TestClock
 from tests.support.scenario import Stage
@@ -47,12 +48,12 @@ async def supervised(worker: Process, crashes: list[int], enough: asyncio.Event)
 
 @asynccontextmanager
 async def dying(
-    settings: Settings, port: int, point: str, over: Callable[[], Awaitable[bool]]
+    settings: Settings, port: int, fault: Fault, over: Callable[[], Awaitable[bool]]
 ) -> AsyncIterator[list[int]]:
-    """A worker with that failpoint, started again and again until it is `over`; its exit codes."""
+    """A worker with that fault, started again and again until it is `over`; its exit codes."""
     crashes: list[int] = []
     enough = asyncio.Event()
-    worker = Process(settings, port, SWITCHYARD_FAILPOINT=point, LEASE_SECONDS="2", WATCHDOG_SECONDS="2")
+    worker = Process(settings, port, fault=fault, LEASE_SECONDS="2", WATCHDOG_SECONDS="2")
     keeping = asyncio.create_task(supervised(worker, crashes, enough))
     try:
         await until(over, 150)
@@ -65,9 +66,9 @@ async def dying(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["abort", "kill", "spin"])
+@pytest.mark.parametrize("kind", [Kind.ABORT, Kind.KILL, Kind.SPIN])
 async def test_a_poison_step_is_parked_and_its_mates_are_not_charged(
-    stage: Stage, settings: Settings, kind: str
+    stage: Stage, settings: Settings, kind: Kind
 ) -> None:
     poison = f"poison-{stage.account.hex}@people.example"
     mates, bad = await story(stage, 60, poison)
@@ -78,7 +79,7 @@ async def test_a_poison_step_is_parked_and_its_mates_are_not_charged(
 
     async with (
         sink(stage.account) as (taken, port),
-        dying(settings, port, f"step:{poison}:{kind}", over) as crashes,
+        dying(settings, port, Fault("advance.contact", kind, contact=poison), over) as crashes,
     ):
         assert set(taken.keys.values()) == {1}, "no message twice"
         assert len(taken.keys) == 60
@@ -118,7 +119,7 @@ async def test_a_poison_event_is_passed_over_and_nobody_else_is_charged(
 
     async with (
         sink(stage.account) as (_, port),
-        dying(settings, port, f"event:{poison}:abort", over) as crashes,
+        dying(settings, port, Fault("match.contact", Kind.ABORT, contact=poison), over) as crashes,
     ):
         assert 5 <= len(crashes) <= 6, crashes
     (audit_row,) = await stage.sql(

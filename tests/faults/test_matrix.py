@@ -1,25 +1,25 @@
-"""A handful of the matrix of failpoints; `scripts/faults --matrix` runs all of it."""
+"""A handful of the fault matrix; `scripts/faults --matrix` runs all of it."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from app.failpoints import POINTS, Kind
 from app.settings import Settings
+from tests.faults.injector import POINTS, Kind
 from tests.faults.matrix import Case, Children, Matrix, cases, children
 from tests.support.world import World
 
 HANDFUL = [
     Case("path", "match.after", Kind.KILL),
-    Case("path", "move.before", Kind.KILL),
-    Case("path", "send.begun.before", Kind.KILL),
-    Case("path", "send.called", Kind.KILL),
-    Case("path", "send.settled.before", Kind.DROP),
-    Case("path", "send.claimed.after", Kind.STALL),
+    Case("path", "advance.before", Kind.KILL),
+    Case("path", "effect.started.before", Kind.KILL),
+    Case("path", "effect.called", Kind.KILL),
+    Case("path", "effect.finished.before", Kind.DROP),
+    Case("path", "effect.claimed.after", Kind.STALL),
     Case("path", "mark.set.after", Kind.KILL),
     Case("left behind", "mark.split.after", Kind.KILL),
-    Case("events left behind", "mark.taken_alone.after", Kind.KILL),
+    Case("events left behind", "mark.claimed.after", Kind.KILL),
     Case("job", "work.commit.before", Kind.KILL),
     Case("settle: send again", "work.commit.after", Kind.KILL),
 ]

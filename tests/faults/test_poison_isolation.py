@@ -5,9 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from app.failpoints import Armed, Injected, Kind, arm
 from db.ids import uuid7
-from tests.faults.failpoint_scenarios import FAR, entering, inside
+from tests.faults.injector import Fault, InjectedError, Kind, injected
+from tests.faults.scenarios import FAR, entering, inside
 from tests.support.scenario import Stage
 
 
@@ -123,12 +123,8 @@ async def test_a_mark_of_events_that_are_matched_keeps_nobody_from_matching(stag
 @pytest.mark.parametrize("point", ["mark.set.after", "match.before", "match.after"])
 async def test_a_mark_is_not_left_by_a_worker_that_lives(stage: Stage, point: str) -> None:
     people, _ = await events(stage, 3)
-    arm(Armed(point, Kind.RAISE))
-    try:
-        with suppress(Injected):  # or it went on in halves
-            await stage.drain()
-    finally:
-        arm(None)
+    with injected(Fault(point, Kind.RAISE)), suppress(InjectedError):  # or it goes on in halves
+        await stage.drain()
     await stage.drain()
     assert await entered(stage) == people
     assert await stage.sql("select from batches where account_id = $1", stage.account) == []

@@ -31,7 +31,7 @@ PARTS = {
     "engine": Part(
         ("app/engine/*.py",),
         may=("app.engine", "app.filters", "app.work", "app.ports", "app.errors", "app.runtime",
-             "app.failpoints", "app.permissions", "app.credentials", "app.redaction", "db"),
+             "app.fault_hook", "app.permissions", "app.credentials", "app.redaction", "db"),
         never=("litestar", "saq"),
     ),
     "schemas": Part(

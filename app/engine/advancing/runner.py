@@ -24,7 +24,7 @@ from app.engine.core.version import Program
 from app.engine.program_cache import AccountContext
 from app.engine.recovery.batch_runner import run_marked, run_suspects_alone
 from app.engine.recovery.poison_isolation import BatchKind, PoisonError, has_suspects, remove_left_marks
-from app.failpoints import Boundary, commit, step_hit
+from app.fault_hook import Boundary, Moment, commit, hit
 from app.redaction import redact
 from app.work import Work
 from db.queries.batch_session import BatchSession
@@ -107,7 +107,7 @@ class AdvanceTask:
                 row, leave(state_of(row), work.now, Status.FAILED, ExitReason.FAILED_PERMANENT, message)
             )
             await changes.write(work, db)
-        await commit(work.session, Boundary.MOVE_PARKED)
+        await commit(work.session, Boundary.ADVANCE_PARKED)
 
     async def _step_of(self, row: ClaimedEnrollment) -> tuple[str | None, str, str]:
         """Key, kind and title of the enrollment's step; of the first step if it has not begun."""
@@ -142,7 +142,7 @@ class AdvanceTask:
         batch = await load(account, rows)
         changes, goes_on = ChangeSet(), False
         for row in rows:
-            step_hit(batch.facts.get(row.contact_id))
+            hit(Moment.ADVANCE_CONTACT, batch.facts.get(row.contact_id))
             decision = batch.decide(row, work.now, one_step)
             goes_on = goes_on or (decision.status is Status.ACTIVE and decision.wait_reason is None)
             program = batch.programs.get((row.workflow_id, row.version))
@@ -151,5 +151,5 @@ class AdvanceTask:
         await changes.write(work, db, account)
         if mark is not None:
             await db.do(DELETE_MARKS, marks=[mark])
-        await commit(work.session, Boundary.MOVE)
+        await commit(work.session, Boundary.ADVANCE)
         return goes_on

@@ -32,7 +32,7 @@ from app.engine.effects.circuit_breakers import (
 from app.engine.effects.delivery_events import emit_delivery_event
 from app.engine.effects.unsubscribe_links import link_key
 from app.engine.recovery.transient_errors import is_transient
-from app.failpoints import Boundary, Moment, commit, hit
+from app.fault_hook import Boundary, Moment, commit, hit
 from app.ports import Outcome, Refused, Sent, Unknown
 from app.redaction import redact
 from app.runtime import Runtime
@@ -69,7 +69,7 @@ async def send_effects(
         interrupted = await mark_interrupted(work)
         moved, probes = await apply_breakers(work, lease)
         rows = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=most, lease=lease)
-        await commit(work.session, Boundary.SEND_CLAIMED)
+        await commit(work.session, Boundary.EFFECT_CLAIMED)
     claimed = [*probes, *rows]
     left, errors = await _send(runtime, account_id, claimed, keep_going)
     if left:
@@ -105,7 +105,7 @@ async def give_back(runtime: Runtime, account_id: UUID, effects: Sequence[Any]) 
     async with open_work(runtime, account_id, SYSTEM) as work:
         ids, fences = [effect.id for effect in effects], [effect.fence for effect in effects]
         await BatchSession(work.session).do(UNCLAIM_EFFECTS, ids=ids, fences=fences)
-        await commit(work.session, Boundary.SEND_GIVEN_BACK)
+        await commit(work.session, Boundary.EFFECT_RELEASED)
 
 
 async def mark_interrupted(work: Work) -> int:
@@ -115,7 +115,7 @@ async def mark_interrupted(work: Work) -> int:
     if rows:
         log.warning("effect.unknown", count=len(rows))
         await wake_enrollments(work, rows)
-        hit(Moment.SEND_DOUBTED)
+        hit(Moment.EFFECT_IN_DOUBT)
     return len(rows)
 
 
@@ -139,7 +139,7 @@ async def attempt_effect(runtime: Runtime, account_id: UUID, effect: Any) -> Non
     except Exception as error:
         log.exception("effect.adapter", kind=effect.kind)
         outcome = Unknown(redact(f"{type(error).__name__}: {error}"))
-    hit(Moment.SEND_CALLED)
+    hit(Moment.EFFECT_CALLED)
     await _retry_write(runtime, account_id, effect, attempts, outcome)
 
 
@@ -178,7 +178,7 @@ async def begin_effect(runtime: Runtime, account_id: UUID, effect: Any) -> int |
             )
         if rows and rows[0].status == "cancelled":
             await wake_enrollments(work, [effect])
-        await commit(work.session, Boundary.SEND_BEGUN)
+        await commit(work.session, Boundary.EFFECT_STARTED)
         return cast("int", rows[0].attempts) if rows and rows[0].status == "claimed" else None
 
 
@@ -246,7 +246,7 @@ async def write_outcome(
                 await emit_delivery_event(work, effect, outcome)
             if not general_refusal:
                 await record_outcome(work, effect, outcome)
-            await commit(work.session, Boundary.SEND_SETTLED)
+            await commit(work.session, Boundary.EFFECT_FINISHED)
         else:
             log.warning("effect.stale", effect=str(effect.id), status=end.status)
     return bool(rows)

@@ -31,7 +31,7 @@ from app.engine.matching.wake import wake
 from app.engine.program_cache import AccountContext, LiveWorkflows
 from app.engine.recovery.batch_runner import run_marked, run_suspects_alone
 from app.engine.recovery.poison_isolation import BatchKind, PoisonError, has_suspects, remove_left_marks
-from app.failpoints import Boundary, commit, event_hit
+from app.fault_hook import Boundary, Moment, commit, hit
 from app.redaction import redact
 from app.work import Work
 from db.ids import uuid7
@@ -89,7 +89,7 @@ class MatchTask:
             log.error("event.poison", id=str(event.id), error=repr(error))
             _audit_skipped_event(work, event, "could not be matched", error)
             await BatchSession(work.session).do(MARK_EVENTS_MATCHED, ids=[event.id], now=work.now)
-        await commit(work.session, Boundary.MATCH_PASSED_OVER)
+        await commit(work.session, Boundary.MATCH_SKIPPED)
 
     async def run(self, rows: Sequence[Any], mark: UUID | None) -> None:
         work = self.work
@@ -152,7 +152,7 @@ async def _decide(
         workflow, contact = candidate.pair
         past = before[candidate.pair]
         facts = facts_cache.of(contact, gone=candidate.event.kind == CONTACT_DELETED)
-        event_hit(facts)
+        hit(Moment.MATCH_CONTACT, facts)
         try:
             candidate.decision = decide_entry(
                 candidate.match,

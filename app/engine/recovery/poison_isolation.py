@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.failpoints import Boundary, commit
+from app.fault_hook import Boundary, commit
 from app.work import Work
 from db.ids import uuid7
 from db.queries.batch_session import BatchSession
@@ -69,7 +69,7 @@ async def set_mark(work: Work, kind: BatchKind, ids: Sequence[UUID]) -> UUID | N
     try:
         async with _mark_session(work) as session:
             inserted = (await session.execute(INSERT_MARK, mark_row)).all()
-            await commit(session, Boundary.MARKED)
+            await commit(session, Boundary.MARK_SET)
     except BaseException:  # the mark may have been written all the same, and this worker lives
         work.runtime.left_marks.setdefault(work.account_id, []).append(mark)
         raise
@@ -91,7 +91,7 @@ async def remove_left_marks(work: Work) -> None:
     try:
         async with _mark_session(work) as session:
             await session.execute(DELETE_MARKS, {"marks": marks})
-            await commit(session, Boundary.UNMARKED)
+            await commit(session, Boundary.MARK_REMOVED)
     except BaseException:
         work.runtime.left_marks.setdefault(work.account_id, []).extend(marks)
         raise
@@ -128,6 +128,6 @@ async def next_suspect(work: Work, kind: BatchKind) -> Suspect | None:
                 await commit(session, Boundary.MARK_SPLIT)
                 continue
             taken: Any = (await db.all(TAKE_SUSPECT, id=mark.id, worker=work.runtime.id))[0]
-            await commit(session, Boundary.MARK_TAKEN_ALONE)
+            await commit(session, Boundary.MARK_CLAIMED)
             return Suspect(mark.id, taken.ids[0], taken.crashes)
     return None

@@ -17,6 +17,7 @@ from app.work import SYSTEM, open_work
 from db.queries.batch_session import BatchSession
 from db.queries.effect_claims import CLAIM_EFFECTS
 from jobs.tasks import match_and_advance
+from scripts.chaos.forks import FAULT
 from scripts.chaos.rows.scene import LEASE, Scene, ensure, figures
 from scripts.chaos.rows.workers import CROWD, TAKEOVERS
 
@@ -26,8 +27,7 @@ SHORT = 0.05  # the lease of both, in seconds
 WINNERS = "select result ->> 'by' as by, count(*) as n from effects where status = 'sent' group by 1"
 
 STALLING = {
-    "SWITCHYARD_FAILPOINT": "match.before:stall",
-    "SWITCHYARD_STALL_SECONDS": "20",
+    FAULT: '{"point": "match.before", "kind": "stall", "stall_seconds": 20}',
     "WATCHDOG_SECONDS": "0",
 }
 

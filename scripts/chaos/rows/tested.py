@@ -40,7 +40,7 @@ def tested(what: str, *files: str) -> Row:
     return row
 
 
-f02_commit_boundaries = tested("Failpoints, a part of `--matrix`", "tests/faults/test_matrix.py")
+f02_commit_boundaries = tested("Faults at the commits, a part of `--matrix`", "tests/faults/test_matrix.py")
 f05_commits_fail = tested("Every mutating route while commits fail", "tests/faults/test_commit_fails.py")
 f08_deliveries_come_three_times = tested(
     "Inbound webhooks three times at once, and again after 25 hours",

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from aiosmtpd.smtp import SMTP
 
 from app.engine.core.steps import SendEmail, Unit, Wait
 from app.engine.core.triggers import TagAdded
 from app.settings import Settings
+from tests.faults.injector import Fault
 from tests.support.scenario import Stage
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,9 +54,11 @@ async def sink(account: UUID) -> AsyncIterator[tuple[Sink, int]]:
 
 
 class Process:
-    """`litestar worker` on the database of the tests."""
+    """`litestar worker` on the database of the tests; with a `fault`, a worker that breaks."""
 
-    def __init__(self, settings: Settings, port: int, **more: str) -> None:
+    def __init__(self, settings: Settings, port: int, *, fault: Fault | None = None, **more: str) -> None:
+        faulty = ("tests.faults.faulty_worker", msgspec.json.encode(fault).decode())
+        self.command = ("litestar", "worker") if fault is None else faulty
         self.env = dict(os.environ) | {
             "LITESTAR_APP": "app.main:create_app",
             "DATABASE_URL": settings.database_url,
@@ -67,7 +71,7 @@ class Process:
 
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "litestar", "worker", cwd=ROOT, env=self.env,
+            sys.executable, "-m", *self.command, cwd=ROOT, env=self.env,
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
 

@@ -15,7 +15,6 @@ from app.engine.core.triggers import ContactCreated, TagAdded
 from app.engine.matching.matcher import match_events
 from app.enrollments.use_cases.progress import jump
 from app.errors import Conflict, Invalid
-from app.failpoints import Armed, Kind, arm
 from app.filters.ast import Op
 from app.work import SYSTEM, open_work
 from app.workflows.domain.draft_edits import insert
@@ -23,6 +22,7 @@ from app.workflows.schemas.publication import Published, PublishForm, StandChoic
 from app.workflows.use_cases import version_migration
 from app.workflows.use_cases.edit import create_workflow, save_draft
 from app.workflows.use_cases.publication import publish, set_held, set_status
+from tests.faults.injector import Fault, Kind, injected
 from tests.support.scenario import USER, Stage, ask
 
 TEN = Wait(amount=10, unit=Unit.DAYS)
@@ -307,9 +307,8 @@ async def test_a_job_that_broke_off_moves_nobody_twice(stage: Stage, monkeypatch
     await flow.people(10)
     await flow.save(draft_of(TEN, AddNote(text="x")))
     done = await flow.publish(StandChoice(version=1, to="s2", people=10, step="s1"))
-    arm(Armed("job.batched", Kind.RAISE, 2))
-    await stage.drain()
-    arm(None)
+    with injected(Fault("job.batch", Kind.RAISE, nth=2)):
+        await stage.drain()
     moves = await stage.sql("select 1 from enrollment_moves where account_id = $1", stage.account)
     assert len(moves) == 4, "one batch was kept, the next one never happened"
     await stage.drain(minutes=1)

@@ -1,4 +1,4 @@
-"""The scenes in which each failpoint is reached."""
+"""The scenes in which each point of `app/fault_hook.py` is reached."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -8,7 +8,7 @@ import msgspec
 
 from app.engine.core.steps import SendEmail, Unit, UpdateField, Wait, Webhook
 from app.engine.core.triggers import ContactCreated, Manual
-from app.failpoints import Boundary, Moment
+from app.fault_hook import Boundary, Moment
 from db.ids import uuid7
 from jobs.tasks import match_and_advance
 from tests.support.scenario import Stage
@@ -206,20 +206,22 @@ SCENES: dict[str, tuple[Scene, tuple[str, ...]]] = {
     "path": (
         path,
         (
-            *sides(Boundary.MATCH, Boundary.MOVE, Boundary.MARKED, Boundary.SEND_CLAIMED),
-            *sides(Boundary.SEND_BEGUN, Boundary.SEND_SETTLED),
-            Moment.SEND_CALLED,
+            *sides(Boundary.MATCH, Boundary.ADVANCE, Boundary.MARK_SET, Boundary.EFFECT_CLAIMED),
+            *sides(Boundary.EFFECT_STARTED, Boundary.EFFECT_FINISHED),
+            Moment.MATCH_CONTACT,
+            Moment.ADVANCE_CONTACT,
+            Moment.EFFECT_CALLED,
         ),
     ),
     # What marks of events and marks of enrollments have in common is broken in both.
-    "poison event": (poison_event, sides(Boundary.MATCH_PASSED_OVER, Boundary.UNMARKED)),
-    "events left behind": (events_left_behind, sides(Boundary.MARK_SPLIT, Boundary.MARK_TAKEN_ALONE)),
-    "poison row": (poison_row, sides(Boundary.MARKED, Boundary.MOVE_PARKED, Boundary.UNMARKED)),
-    "left behind": (left_behind, sides(Boundary.MARK_SPLIT, Boundary.MARK_TAKEN_ALONE)),
-    "leaving": (leaving, sides(Boundary.SEND_GIVEN_BACK)),
-    "in doubt": (in_doubt, (Moment.SEND_DOUBTED,)),
-    "job": (job, (*sides(Boundary.JOB_CLAIMED, Boundary.JOB_WRITTEN), Moment.JOB_BATCHED, *WORK)),
-    "failing job": (failing_job, sides(Boundary.JOB_LATER)),
+    "poison event": (poison_event, sides(Boundary.MATCH_SKIPPED, Boundary.MARK_REMOVED)),
+    "events left behind": (events_left_behind, sides(Boundary.MARK_SPLIT, Boundary.MARK_CLAIMED)),
+    "poison row": (poison_row, sides(Boundary.MARK_SET, Boundary.ADVANCE_PARKED, Boundary.MARK_REMOVED)),
+    "left behind": (left_behind, sides(Boundary.MARK_SPLIT, Boundary.MARK_CLAIMED)),
+    "leaving": (leaving, sides(Boundary.EFFECT_RELEASED)),
+    "in doubt": (in_doubt, (Moment.EFFECT_IN_DOUBT,)),
+    "job": (job, (*sides(Boundary.JOB_CLAIMED, Boundary.JOB_FINISHED), Moment.JOB_BATCH, *WORK)),
+    "failing job": (failing_job, sides(Boundary.JOB_REQUEUED)),
     "settle: it went out": (settle_out, WORK),
     "settle: send again": (settle_again, WORK),
     "retry effect": (retry_effect, WORK),
