@@ -97,7 +97,7 @@ def matrix() -> dict[str, Any]:
 
 def planted() -> dict[str, Any]:
     """Each planted bug in a copy of the tree: what was not caught does not hold."""
-    from tests.faults.plant import BUGS, run
+    from tests.faults.planted_bugs import BUGS, run
 
     missed = run(say)
     return {"holds": not missed, "bugs": len(BUGS), "missed": missed}

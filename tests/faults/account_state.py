@@ -1,4 +1,4 @@
-"""What an account holds, without ids and times: two runs of one story that went alike say the same."""
+"""The state of an account without ids and times, as JSON: equal for two runs of the same scene."""
 
 import json
 from typing import Any
@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-PEOPLE = """
+CONTACTS = """
 select c.id, c.city, c.deleted_at is not null as deleted,
   (select array_agg(t.name order by t.name) from contact_tags x join tags t on t.id = x.tag_id
     where x.contact_id = c.id) as tags,
@@ -24,7 +24,7 @@ select c.id, c.city, c.deleted_at is not null as deleted,
   (select array_agg(l.action order by l.action) from audit_logs l where l.subject_id = c.id::text) as audit
   from contacts c where c.account_id = $1
 """
-AROUND = """
+ACCOUNT = """
 select (select jsonb_agg(jsonb_build_array(task, status, progress) order by task) from jobs
          where account_id = $1) as jobs,
        (select jsonb_agg(jsonb_build_array(cardinality(ids)) order by cardinality(ids)) from batches
@@ -35,26 +35,24 @@ select (select jsonb_agg(jsonb_build_array(task, status, progress) order by task
 
 
 async def state_of(admin_url: str, account: UUID) -> str:
-    """As JSON: who is who does not matter, only how many are how."""
+    """`contacts` sorted by their content, which contact is which does not count, and `account`: jobs, marks
+    and the audit trail of everything but contacts. Reads as a superuser, in one snapshot."""
     connection = await asyncpg.connect(admin_url)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            people = [_plain(row) for row in await connection.fetch(PEOPLE, account)]
-            around = _plain(await connection.fetchrow(AROUND, account))
+            contacts = [_plain(row) for row in await connection.fetch(CONTACTS, account)]
+            account_row = _plain(await connection.fetchrow(ACCOUNT, account))
     finally:
         await connection.close()
-    for person in people:
-        person.pop("id")
-    documents = sorted(json.dumps(person, sort_keys=True) for person in people)
-    return json.dumps({"people": [json.loads(document) for document in documents], "around": around})
+    for contact in contacts:
+        contact.pop("id")
+    documents = sorted(json.dumps(contact, sort_keys=True) for contact in contacts)
+    return json.dumps({"contacts": [json.loads(document) for document in documents], "account": account_row})
 
 
 def _plain(row: Any) -> dict[str, Any]:
+    """A row with its JSON decoded."""
     return {
-        name: json.loads(value)
-        if isinstance(value, str) and value[:1] == "["
-        else str(value)
-        if isinstance(value, UUID)
-        else value
-        for name, value in row.items()
+        name: json.loads(column) if isinstance(column, str) and column[:1] == "[" else column
+        for name, column in row.items()
     }

@@ -1,4 +1,7 @@
-"""A small run in which everything went well, as rows and deliveries, for the judge to look at."""
+"""A small correct run for the judge of `scripts/faults`: one contact in two workflows, four deliveries.
+
+`fill` writes the rows; `CleanRun` adds the deliveries and answers, and changes both for a test.
+"""
 
 import time
 from dataclasses import dataclass
@@ -56,11 +59,14 @@ update enrollments set status = case id when '{JOURNEY}' then 'incomplete' else 
        exit_reason = 'finished', wait_reason = null, ended_at = clock_timestamp();
 """
 CLAIM = "update effects set status = 'claimed', fence = 2, lease_until = now() where step_key = 'early';"
-# Past the triggers of the harness, so that what is broken is only what the test says.
-QUIETLY, LOUDLY = (f"set local session_replication_role = {how};" for how in ("replica", "origin"))
+# Without the triggers of the judge a statement is only wrong as a row, not as a write.
+WITHOUT_TRIGGERS, WITH_TRIGGERS = (
+    f"set local session_replication_role = {role};" for role in ("replica", "origin")
+)
 
 
 async def fill(url: str) -> None:
+    """Write the rows of the run into an empty database."""
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(ROWS)
@@ -72,9 +78,9 @@ async def fill(url: str) -> None:
 
 
 @dataclass
-class Honest:
-    """What the judge looks at: see `scripts.chaos.oracle.Judged`. The connection is in a transaction, which
-    the test takes back."""
+class CleanRun:
+    """What the judge reads: see `scripts.chaos.oracle.Judged`. The connection is in a transaction, which the
+    fixture rolls back."""
 
     connection: asyncpg.Connection
     sink: Sink
@@ -82,7 +88,7 @@ class Honest:
     logs: Path
 
     @classmethod
-    def create(cls, connection: asyncpg.Connection, logs: Path) -> "Honest":
+    def create(cls, connection: asyncpg.Connection, logs: Path) -> "CleanRun":
         at = time.time()
         taken = [
             Delivery(kind, f"{EMAIL}/{step}", f"key/{step}", ACCOUNT, at,
@@ -103,13 +109,14 @@ class Honest:
         return (await self.sql(statement, *values))[0][0]
 
     async def do(self, script: str, *, with_triggers: bool = False) -> None:
-        """Statements; `seen` by the triggers."""
+        """Run statements, in which {CLAIM}, {JOURNEY} and {FOLLOWER} are replaced."""
         for name, value in (("{CLAIM}", CLAIM), ("{JOURNEY}", JOURNEY), ("{FOLLOWER}", FOLLOWER)):
             script = script.replace(name, value)
-        await self.connection.execute((LOUDLY if with_triggers else QUIETLY) + script)
+        await self.connection.execute((WITH_TRIGGERS if with_triggers else WITHOUT_TRIGGERS) + script)
 
     def log(self, what: str) -> Path:
         return self.logs / what
 
     def delivery(self, step: str) -> int:
+        """The position of a step's delivery in the sink."""
         return next(at for at, delivery in enumerate(self.sink.taken) if delivery.visit.endswith(f"/{step}"))

@@ -1,8 +1,12 @@
 """F02: every point of `app/fault_hook.py` × every kind of fault, with real processes on a real PostgreSQL.
 
-Each case: a scene is set, a process does its work and is broken at one point. What is committed then is one
-of the two neighbours of that point as an undisturbed run has them; another process finishes the work; nothing
-that must not be repeated went out twice, and the end is that of the undisturbed run, or a doubt that is said.
+`run` is the entry point. Each case:
+
+1. A scene of `scenarios.py` sets up an account.
+2. A child process (`child_process.py`) works on it and breaks at one point.
+3. The committed state must be that of an undisturbed run right before or right after the point.
+4. Another child finishes the work: the end must be that of the undisturbed run, except for contacts whose
+   email is in doubt, who must be held. No email goes out twice.
 """
 
 import asyncio
@@ -31,14 +35,16 @@ from tests.support.scenario import Stage
 from tests.support.world import World
 
 KINDS = (Kind.KILL, Kind.RAISE, Kind.DROP, Kind.STALL, Kind.FLUSH)
-PATIENCE = 15.0
-# Between the call and its outcome a process that dies leaves a doubt.
-DOUBTFUL_POINTS = ("effect.started.after", Moment.EFFECT_CALLED, "effect.finished.before")
-DOUBTFUL_KINDS = (Kind.KILL, Kind.RAISE, Kind.STALL)
+TIMEOUT_SECONDS = 15.0
+# A process that dies between the call and the write of its outcome leaves the effect in doubt.
+POINTS_OF_DOUBT = ("effect.started.after", Moment.EFFECT_CALLED, "effect.finished.before")
+KINDS_OF_DOUBT = (Kind.KILL, Kind.RAISE, Kind.STALL)
 Report = Callable[[str], None]
 
 
 class Case(msgspec.Struct, frozen=True):
+    """One cell of the matrix."""
+
     scene: str
     point: str
     kind: Kind
@@ -46,55 +52,70 @@ class Case(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         return f"{self.scene}: {self.point}:{self.kind}"
 
+    @property
+    def may_leave_doubt(self) -> bool:
+        return self.point in POINTS_OF_DOUBT and self.kind in KINDS_OF_DOUBT
 
-class Undisturbed(msgspec.Struct):
-    """A run without a fault: what was committed at each point when it was first passed, and at the end."""
+
+class UndisturbedRun(msgspec.Struct):
+    """A run without a fault: the committed state before it, at the first pass of each point, and after it."""
 
     before: str
     at: dict[str, str]
     end: str
 
+    def around(self, point: str) -> list[str]:
+        """The states right before and right after the commit of a point."""
+        commit = point.rpartition(".")[0]
+        return [self.at[name] for name in (point, f"{commit}.before", f"{commit}.after") if name in self.at]
+
 
 def cases() -> list[Case]:
+    """The whole matrix."""
     return [
-        Case(name, str(point), kind)
-        for name, (_, points) in SCENES.items()
+        Case(scene, str(point), kind)
+        for scene, (_, points) in SCENES.items()
         for point in points
         for kind in KINDS
     ]
 
 
 class Children:
-    """The end of tests/faults/child.py that we hold."""
+    """Forks child processes through the parent of `child_process.py`."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.child"],
+                [sys.executable, "-m", "tests.faults.child_process"],
                 cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
             )  # fmt: skip
-        self._heard()
+        self._read_line()
 
     def _request(self, line: str) -> str:
         assert self.process.stdin is not None
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
-        return self._heard()
+        return self._read_line()
 
-    def _heard(self) -> str:
+    def _read_line(self) -> str:
         assert self.process.stdout is not None
         line = self.process.stdout.readline().strip()
         if not line:
-            raise RuntimeError(f"tests.faults.child ended: {self.log.read_text()[-2000:]}")
+            raise RuntimeError(f"tests.faults.child_process ended: {self.log.read_text()[-2000:]}")
         return line
 
     def fork(self, order: dict[str, Any]) -> int:
+        """Start a child; returns its pid."""
         return int(self._request(msgspec.json.encode(order).decode()))
 
     def wait(self, pid: int) -> int:
         """Its exit status: 0 done, 3 gave up with an error, below zero the signal."""
         return int(self._request(str(pid)))
+
+    def run(self, order: dict[str, Any]) -> int:
+        """Start a child and wait for it; returns its exit status."""
+        return self.wait(self.fork(order))
 
     def stop(self) -> None:
         assert self.process.stdin is not None
@@ -105,7 +126,8 @@ class Children:
 
 
 @contextmanager
-def children(folder: Path) -> Iterator[Children]:
+def child_processes(folder: Path) -> Iterator[Children]:
+    """Children for the length of a block; their parent logs to the folder."""
     children = Children(folder / "children.log")
     try:
         yield children
@@ -114,16 +136,87 @@ def children(folder: Path) -> Iterator[Children]:
 
 
 class Matrix:
-    """On servers that run: `settings` of app_user, `admin_url` of a superuser."""
+    """Runs cases on running servers: `settings` are those of app_user, `admin_url` is a superuser's."""
 
     def __init__(
-        self, settings: Settings, admin_url: str, world: World, kids: Children, folder: Path
+        self, settings: Settings, admin_url: str, world: World, children: Children, folder: Path
     ) -> None:
         self.settings, self.admin_url, self.world = settings, admin_url, world
-        self.kids, self.folder = kids, folder
-        self.undisturbed_runs: dict[str, Undisturbed] = {}
+        self.children, self.folder = children, folder
+        self.undisturbed_runs: dict[str, UndisturbedRun] = {}
 
-    def order(self, stage: Stage, prepared: Prepared, sink: Path, **more: Any) -> dict[str, Any]:
+    async def problems(self, case: Case) -> list[str]:
+        """Run a case; returns what is wrong afterwards."""
+        undisturbed = await self._undisturbed(case.scene)
+        if case.point not in undisturbed.at:
+            return ["the scene never comes to this point"]
+        stage, prepared = await self._prepare(case.scene)
+        sink = self._sink(stage)
+        finish = msgspec.structs.replace(prepared, action="drain")
+        broken = self.children.fork(self._order(stage, prepared, sink, point=case.point, kind=case.kind))
+        if case.kind is Kind.STALL:
+            await until(lambda: LOG_EVENT in text_of(sink, ".log"))
+            await asyncio.sleep(1.2)  # its lease is over and it is still stalled
+            self.children.run(self._order(stage, finish, sink))
+        code = self.children.wait(broken)
+        problems: list[str] = []
+        if LOG_EVENT not in text_of(sink, ".log"):
+            problems.append("the point was not reached")
+        state = await self._state(stage)
+        if case.kind is Kind.KILL and state not in undisturbed.around(case.point):
+            problems.append(f"neither the state before the commit nor the one after it: {state}")
+        elif code != 0 and not is_legal(state, undisturbed):  # other contacts went on after the broken one
+            problems.append(f"half-written: {state}")
+        if prepared.action not in ("drain", "release") and state == undisturbed.before:
+            self.children.run(self._order(stage, prepared, sink))  # the member presses again
+        problems += await self._finish(case, stage, finish, sink, undisturbed)
+        return problems + repeated_emails(sink)
+
+    async def _undisturbed(self, scene: str) -> UndisturbedRun:
+        if scene not in self.undisturbed_runs:
+            stage, prepared = await self._prepare(scene)
+            sink = self._sink(stage)
+            before = await self._state(stage)
+            if self.children.run(self._order(stage, prepared, sink, trace=True)):
+                raise RuntimeError(f"{scene} fails without a fault: {text_of(sink, '.log')[-2000:]}")
+            at: dict[str, str] = {}
+            for line in text_of(sink, ".trace").splitlines():
+                point, state = json.loads(line)
+                at.setdefault(point, state)
+            finish = msgspec.structs.replace(prepared, action="drain")
+            self.children.run(self._order(stage, finish, sink))
+            self.undisturbed_runs[scene] = UndisturbedRun(before, at, await self._state(stage))
+        return self.undisturbed_runs[scene]
+
+    async def _finish(
+        self, case: Case, stage: Stage, finish: Prepared, sink: Path, undisturbed: UndisturbedRun
+    ) -> list[str]:
+        """Other workers go on until the state is that of the end of the undisturbed run, apart from doubt."""
+        end = time.monotonic() + TIMEOUT_SECONDS
+        state = ""
+        ahead = 600.0 if case.scene == "job" else 0.0  # a job that failed is tried again after a while
+        while time.monotonic() < end:
+            self.children.run(self._order(stage, finish, sink, ahead=ahead))
+            state = await self._state(stage)
+            if state == undisturbed.end:
+                return []
+            if case.may_leave_doubt and only_doubt_differs(state, undisturbed.end):
+                return []
+            await asyncio.sleep(0.3)
+        return [f"it does not end as it should: {state}\n    but as: {undisturbed.end}"]
+
+    async def _prepare(self, scene: str) -> tuple[Stage, Prepared]:
+        stage = Stage(self.world, await self.world.account(scene), TestClock(), Outside())
+        return stage, await SCENES[scene][0](stage)
+
+    def _sink(self, stage: Stage) -> Path:
+        return self.folder / f"{stage.account}.txt"
+
+    async def _state(self, stage: Stage) -> str:
+        return await state_of(self.admin_url, stage.account)
+
+    def _order(self, stage: Stage, prepared: Prepared, sink: Path, **more: Any) -> dict[str, Any]:
+        """An `Order` of `child_process.py`."""
         return {
             **msgspec.structs.asdict(prepared),
             "account": stage.account,
@@ -135,154 +228,83 @@ class Matrix:
             **more,
         }
 
-    async def stage(self, scene: str) -> tuple[Stage, Prepared]:
-        stage = Stage(self.world, await self.world.account(scene), TestClock(), Outside())
-        return stage, await SCENES[scene][0](stage)
 
-    async def state(self, stage: Stage) -> str:
-        return await state_of(self.admin_url, stage.account)
-
-    async def undisturbed(self, scene: str) -> Undisturbed:
-        if scene not in self.undisturbed_runs:
-            stage, prepared = await self.stage(scene)
-            sink = self.folder / f"{stage.account}.txt"
-            before = await self.state(stage)
-            code = self.kids.wait(self.kids.fork(self.order(stage, prepared, sink, trace=True)))
-            if code:
-                raise RuntimeError(f"{scene} does not even go well: {text_of(sink, '.log')[-2000:]}")
-            at: dict[str, str] = {}
-            for line in text_of(sink, ".trace").splitlines():
-                point, state = json.loads(line)
-                at.setdefault(point, state)
-            again = msgspec.structs.replace(prepared, action="drain")
-            self.kids.wait(self.kids.fork(self.order(stage, again, sink)))
-            self.undisturbed_runs[scene] = Undisturbed(before, at, await self.state(stage))
-        return self.undisturbed_runs[scene]
-
-    async def complaints(self, case: Case) -> list[str]:
-        """What is wrong after this case; nothing, it is hoped."""
-        calm = await self.undisturbed(case.scene)
-        if case.point not in calm.at:
-            return ["the scene never comes to this point"]
-        stage, prepared = await self.stage(case.scene)
-        sink = self.folder / f"{stage.account}.txt"
-        broken = self.kids.fork(self.order(stage, prepared, sink, point=case.point, kind=case.kind))
-        finisher = msgspec.structs.replace(prepared, action="drain")
-        complaints: list[str] = []
-        code: int | None = None
-        if case.kind is Kind.STALL:
-            await until(lambda: LOG_EVENT in text_of(sink, ".log"))
-            await asyncio.sleep(1.2)  # its lease is over, and it still stands
-            self.kids.wait(self.kids.fork(self.order(stage, finisher, sink)))
-        code = self.kids.wait(broken)
-        if LOG_EVENT not in text_of(sink, ".log"):
-            complaints.append("the point was not reached")
-        now = await self.state(stage)
-        if case.kind is Kind.KILL and now not in self.neighbours(calm, case.point):
-            complaints.append(f"not one of the two neighbours: {now}")
-        elif code != 0 and not legal(now, calm):  # others went on after the one that was broken
-            complaints.append(f"half-written: {now}")
-        if prepared.action not in ("drain", "give back") and now == calm.before:
-            self.kids.wait(self.kids.fork(self.order(stage, prepared, sink)))  # the person presses again
-        complaints += await self.finished(case, stage, finisher, sink, calm)
-        complaints += self.repeats(sink)
-        return complaints
-
-    @staticmethod
-    def neighbours(calm: Undisturbed, point: str) -> list[str]:
-        side = point.rpartition(".")[0]
-        return [calm.at[passed] for passed in (point, f"{side}.before", f"{side}.after") if passed in calm.at]
-
-    async def finished(
-        self, case: Case, stage: Stage, finisher: Prepared, sink: Path, calm: Undisturbed
-    ) -> list[str]:
-        """Another worker goes on until the end is that of the undisturbed run, but for who is in doubt."""
-        doubt = case.point in DOUBTFUL_POINTS and case.kind in DOUBTFUL_KINDS
-        end = time.monotonic() + PATIENCE
-        state = ""
-        ahead = 600.0 if case.scene == "job" else 0.0  # what failed is tried again after a while
-        while time.monotonic() < end:
-            self.kids.wait(self.kids.fork(self.order(stage, finisher, sink, ahead=ahead)))
-            state = await self.state(stage)
-            if state == calm.end or (doubt and only_doubt_differs(state, calm.end)):
-                return []
-            await asyncio.sleep(0.3)
-        return [f"it does not end as it should: {state}\n    but as: {calm.end}"]
-
-    @staticmethod
-    def repeats(sink: Path) -> list[str]:
-        """No mail twice, ever: its step says hold. A webhook may be, with its key."""
-        lines = Counter(text_of(sink).splitlines())
-        return [f"twice: {line}" for line, count in lines.items() if count > 1 and line.startswith("email")]
+def repeated_emails(sink: Path) -> list[str]:
+    """Emails that went out twice, although their step says hold. A webhook may be called twice, with its
+    key."""
+    lines = Counter(text_of(sink).splitlines())
+    return [f"twice: {line}" for line, count in lines.items() if count > 1 and line.startswith("email")]
 
 
-def text_of(sink: Path, more: str = "") -> str:
-    """What a process wrote there; nothing yet is nothing."""
-    path = Path(f"{sink}{more}")
+def text_of(sink: Path, suffix: str = "") -> str:
+    """What a process wrote there; "" when there is nothing yet."""
+    path = Path(f"{sink}{suffix}")
     return path.read_text() if path.exists() else ""
 
 
-async def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+async def until(condition: Callable[[], bool], seconds: float = TIMEOUT_SECONDS) -> None:
+    """Wait until another process has made it true. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 -- it happens in another process
             await asyncio.sleep(0.02)
 
 
-def legal(now: str, calm: Undisturbed) -> bool:
-    """Whether everybody stands as somebody stood at some moment of the undisturbed run. Which of their events
-    are matched by then is another lane's pace."""
+def is_legal(state: str, undisturbed: UndisturbedRun) -> bool:
+    """Whether each contact is in a state that some contact had at some moment of the undisturbed run. Which
+    of its events are matched by then does not count: matching runs beside it."""
 
-    def alone(state: str) -> set[str]:
-        return {json.dumps(person | {"events": None}) for person in json.loads(state)["people"]}
+    def contact_states(state: str) -> set[str]:
+        return {json.dumps(contact | {"events": None}) for contact in json.loads(state)["contacts"]}
 
-    stood = set().union(*(alone(state) for state in (calm.before, *calm.at.values(), calm.end)))
-    return alone(now) <= stood
+    moments = (undisturbed.before, *undisturbed.at.values(), undisturbed.end)
+    return contact_states(state) <= set().union(*(contact_states(moment) for moment in moments))
 
 
 def only_doubt_differs(state: str, end: str) -> bool:
-    """Everybody stands as they should, but for people whose message is in doubt and who are held for it."""
+    """Whether each contact is as at the end of the undisturbed run, or held with an effect in doubt."""
     actual, expected = json.loads(state), json.loads(end)
-    held = [person for person in actual["people"] if in_doubt(person)]
-    others = Counter(json.dumps(person) for person in actual["people"] if not in_doubt(person))
-    should = Counter(json.dumps(person) for person in expected["people"])
-    return bool(held) and not others - should and actual["around"]["batches"] is None
+    in_doubt = [contact for contact in actual["contacts"] if is_in_doubt(contact)]
+    others = Counter(json.dumps(contact) for contact in actual["contacts"] if not is_in_doubt(contact))
+    ends = Counter(json.dumps(contact) for contact in expected["contacts"])
+    return bool(in_doubt) and not others - ends and actual["account"]["batches"] is None
 
 
-def in_doubt(person: dict[str, Any]) -> bool:
-    states = [effect[2] for effect in person["effects"] or []]
-    return "unknown" in states and person["enrollments"][-1][3] == "hold"
+def is_in_doubt(contact: dict[str, Any]) -> bool:
+    """Whether the contact has an effect in doubt and waits for a member's decision."""
+    statuses = [effect[2] for effect in contact["effects"] or []]
+    return "unknown" in statuses and contact["enrollments"][-1][3] == "hold"
 
 
 async def run_cases(matrix: Matrix, selected: list[Case], report: Report) -> dict[str, list[str]]:
-    """The complaints by case; empty when all is well."""
+    """Run cases one by one; returns the problems by case."""
     failures: dict[str, list[str]] = {}
     for number, case in enumerate(selected, 1):
         try:
-            complaints = await matrix.complaints(case)
+            problems = await matrix.problems(case)
         except Exception as error:  # noqa: BLE001 -- a case that breaks is a case that fails
-            complaints = [repr(error)]
-        report(f"{number}/{len(selected)} {case} {'FAILED' if complaints else 'ok'}")
-        if complaints:
-            failures[str(case)] = complaints
+            problems = [repr(error)]
+        report(f"{number}/{len(selected)} {case} {'FAILED' if problems else 'ok'}")
+        if problems:
+            failures[str(case)] = problems
     return failures
 
 
 def run(report: Report, selected: list[Case] | None = None) -> dict[str, list[str]]:
-    """The whole matrix on servers of its own; the complaints by case."""
+    """Run the whole matrix, or the selected cases, on servers of its own; returns the problems by case."""
     from tests.faults.servers import servers
 
     with tempfile.TemporaryDirectory() as name, servers() as (settings, admin_url):
         folder = Path(name)
-        with children(folder) as kids:
-            return asyncio.run(_run(settings, admin_url, kids, folder, selected or cases(), report))
+        with child_processes(folder) as children:
+            return asyncio.run(_run(settings, admin_url, children, folder, selected or cases(), report))
 
 
 async def _run(
-    settings: Settings, admin_url: str, kids: Children, folder: Path, selected: list[Case], report: Report
+    settings: Settings, admin_url: str, children: Children, folder: Path, selected: list[Case], report: Report
 ) -> dict[str, list[str]]:
     runtime = open_runtime(settings, mailer=Outside(), caller=Outside(), pool_size=0)
     world = World(cast("Any", None), admin_url, [], runtime)
     try:
-        return await run_cases(Matrix(settings, admin_url, world, kids, folder), selected, report)
+        return await run_cases(Matrix(settings, admin_url, world, children, folder), selected, report)
     finally:
         await runtime.close()

@@ -1,4 +1,8 @@
-"""The scenes in which each point of `app/fault_hook.py` is reached."""
+"""Scenes that bring the engine to each point of `app/fault_hook.py`.
+
+`SCENES` names them with the points that they reach. A scene sets up an account and returns what the process
+under test does then. Some of its helpers (`entering`, `inside`) also set up other fault tests.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,10 +20,12 @@ from tests.support.scenario import Stage
 MAIL = SendEmail(subject="Hello", body="Hi")
 FAR = UpdateField(field="city", value="Far")
 HOOK = Webhook(url="http://example.com/hook", body="")
+IN_DOUBT = "status = 'unknown', begun_at = now(), attempts = 1"
+WAITS_FOR_RETRY = "status = 'retry', attempts = 1, due_at = now() + interval '1 hour'"
 
 
 class Prepared(msgspec.Struct, kw_only=True):
-    """What the process under test does (see tests/faults/child.py)."""
+    """What the process under test does: a part of `Order` in `child_process.py`."""
 
     action: str = "drain"
     target: UUID | None = None
@@ -31,61 +37,62 @@ Scene = Callable[[Stage], Awaitable[Prepared]]
 
 
 async def entering(stage: Stage, count: int = 3) -> list[UUID]:
+    """Contacts with an unmatched event that starts a workflow of three steps."""
     await stage.workflow([FAR, MAIL, HOOK], ContactCreated(key="t1"))
-    people = await stage.contacts(count)
-    for person in people:
-        await stage.emit("contact.created", person)
-    return people
+    contacts = await stage.contacts(count)
+    for contact in contacts:
+        await stage.emit("contact.created", contact)
+    return contacts
 
 
 async def path(stage: Stage) -> Prepared:
-    """Three people enter, are changed, written to and reported."""
+    """Three contacts enter, get a field set, an email and a webhook call."""
     await entering(stage)
     return Prepared()
 
 
 async def poison_event(stage: Stage) -> Prepared:
-    """One of the events cannot be matched."""
+    """Matching one of the events fails."""
     return Prepared(poison=(await entering(stage))[1])
 
 
 async def inside(stage: Stage, count: int, steps: list[Any]) -> list[UUID]:
-    """People who are in already and whose first step is due; their ids as enrollments."""
+    """Enrollments whose first step is due; returns their ids."""
     workflow = await stage.workflow(steps, Manual(key="t1"))
-    people, enrollment_ids = await stage.contacts(count), [uuid7() for _ in range(count)]
+    contacts, enrollment_ids = await stage.contacts(count), [uuid7() for _ in range(count)]
     await stage.sql(
         "insert into enrollments (account_id, id, workflow_id, version, contact_id, event_id, root_event_id, "
         "due_at, entered_at) select $1, e, $2, 1, i, i, i, now(), now() "
         "from unnest($3::uuid[], $4::uuid[]) v(i, e)",
-        stage.account, workflow, people, enrollment_ids,
+        stage.account, workflow, contacts, enrollment_ids,
     )  # fmt: skip
     return enrollment_ids
 
 
 async def poison_row(stage: Stage) -> Prepared:
-    """The database refuses what the step of one of them would write."""
-    people = await inside(stage, 3, [FAR])
+    """The database refuses what the step of one enrollment writes."""
+    enrollment_ids = await inside(stage, 3, [FAR])
     await stage.sql(
         "insert into enrollment_executions (account_id, enrollment_id, seq, step_key, kind, started_at) "
         "values ($1, $2, 1, 's1', 'wait', now())",
-        stage.account, people[1],
+        stage.account, enrollment_ids[1],
     )  # fmt: skip
     return Prepared()
 
 
-async def left_behind(stage: Stage) -> Prepared:
-    """A worker died while it moved them."""
-    people = await inside(stage, 3, [FAR])
+async def enrollments_left_behind(stage: Stage) -> Prepared:
+    """A worker died while it advanced three enrollments."""
+    enrollment_ids = await inside(stage, 3, [FAR])
     await stage.sql(
         "insert into batches (account_id, id, worker_id, ids, begun_at) "
         "values ($1, gen_random_uuid(), gen_random_uuid(), $2, now() - interval '1 hour')",
-        stage.account, people,
+        stage.account, enrollment_ids,
     )  # fmt: skip
     return Prepared()
 
 
 async def events_left_behind(stage: Stage) -> Prepared:
-    """A worker died while it matched them."""
+    """A worker died while it matched three events."""
     await entering(stage)
     await stage.sql(
         "insert into batches (account_id, id, kind, worker_id, ids, begun_at) "
@@ -97,19 +104,19 @@ async def events_left_behind(stage: Stage) -> Prepared:
 
 
 async def sending(stage: Stage, step: Any = MAIL, count: int = 2) -> list[UUID]:
-    """People whose message is pending; the ids of the messages."""
+    """Contacts with a pending effect; returns the ids of the effects."""
     await stage.workflow([step, FAR], ContactCreated(key="t1"))
-    for person in await stage.contacts(count):
-        await stage.emit("contact.created", person)
+    for contact in await stage.contacts(count):
+        await stage.emit("contact.created", contact)
     await match_and_advance(stage.runtime, stage.account)
     rows = await stage.sql("select id from effects where account_id = $1 order by due_at, id", stage.account)
     return [row["id"] for row in rows]
 
 
-async def leaving(stage: Stage) -> Prepared:
-    """The worker is told to stop when it has just claimed."""
+async def stopping(stage: Stage) -> Prepared:
+    """The worker is told to stop when it has just claimed effects, and releases them."""
     await sending(stage)
-    return Prepared(action="give back")
+    return Prepared(action="release")
 
 
 async def in_doubt(stage: Stage) -> Prepared:
@@ -125,65 +132,66 @@ async def in_doubt(stage: Stage) -> Prepared:
 
 
 async def job(stage: Stage) -> Prepared:
-    tag, people = await stage.tag("late"), await stage.contacts(3)
-    await stage.job(
-        "bulk.tag", tag_id=str(tag), tag="late", operation="add", ids=[str(person) for person in people]
-    )
+    """A bulk edit of three contacts."""
+    tag, contacts = await stage.tag("late"), await stage.contacts(3)
+    ids = [str(contact) for contact in contacts]
+    await stage.job("bulk.tag", tag_id=str(tag), tag="late", operation="add", ids=ids)
     return Prepared()
 
 
 async def failing_job(stage: Stage) -> Prepared:
-    """Its handler breaks and it is tried again later."""
+    """A job whose handler fails; it is tried again later."""
     await stage.job("bulk.tag", tag_id="none")
     return Prepared()
 
 
 async def _effect_in(stage: Stage, state: str) -> UUID:
+    """An effect whose columns are set to `state`; returns its id."""
     (effect,) = await sending(stage, count=1)
     await stage.sql(f"update effects set {state} where id = $1", effect)  # noqa: S608 -- a text of ours
     await match_and_advance(stage.runtime, stage.account)
     return effect
 
 
-async def settle_out(stage: Stage) -> Prepared:
-    return Prepared(
-        action="settle out",
-        target=await _effect_in(stage, "status = 'unknown', begun_at = now(), attempts = 1"),
-    )
+async def mark_as_sent(stage: Stage) -> Prepared:
+    """A member says that an effect in doubt was sent."""
+    return Prepared(action="mark as sent", target=await _effect_in(stage, IN_DOUBT))
 
 
-async def settle_again(stage: Stage) -> Prepared:
-    return Prepared(
-        action="settle again",
-        target=await _effect_in(stage, "status = 'unknown', begun_at = now(), attempts = 1"),
-    )
+async def send_again(stage: Stage) -> Prepared:
+    """A member says that an effect in doubt was not sent."""
+    return Prepared(action="send again", target=await _effect_in(stage, IN_DOUBT))
 
 
 async def retry_effect(stage: Stage) -> Prepared:
-    state = "status = 'retry', attempts = 1, due_at = now() + interval '1 hour'"
-    return Prepared(action="retry effect", target=await _effect_in(stage, state))
+    """A member retries an effect that waits for its next attempt."""
+    return Prepared(action="retry effect", target=await _effect_in(stage, WAITS_FOR_RETRY))
 
 
 async def cancel_effect(stage: Stage) -> Prepared:
-    state = "status = 'retry', attempts = 1, due_at = now() + interval '1 hour'"
-    return Prepared(action="cancel effect", target=await _effect_in(stage, state))
+    """A member cancels an effect that waits for its next attempt."""
+    return Prepared(action="cancel effect", target=await _effect_in(stage, WAITS_FOR_RETRY))
 
 
 async def _waiting(stage: Stage) -> UUID:
+    """An enrollment that waits for a time; returns its id."""
     (enrollment_id,) = await inside(stage, 1, [Wait(amount=1, unit=Unit.DAYS), FAR])
     await match_and_advance(stage.runtime, stage.account)
     return enrollment_id
 
 
 async def remove(stage: Stage) -> Prepared:
+    """A member removes a waiting enrollment."""
     return Prepared(action="remove", target=await _waiting(stage))
 
 
 async def skip_wait(stage: Stage) -> Prepared:
+    """A member ends the wait of an enrollment."""
     return Prepared(action="skip wait", target=await _waiting(stage))
 
 
 async def retry_enrollment(stage: Stage) -> Prepared:
+    """A member retries an enrollment that failed."""
     (enrollment_id,) = await inside(stage, 1, [FAR])
     await stage.sql(
         "update enrollments set status = 'failed', exit_reason = 'failed_permanent', error = 'It broke.', "
@@ -193,11 +201,13 @@ async def retry_enrollment(stage: Stage) -> Prepared:
 
 
 async def enroll(stage: Stage) -> Prepared:
+    """A member enrolls three contacts by hand."""
     workflow = await stage.workflow([FAR], Manual(key="t1"))
     return Prepared(action="enroll", target=workflow, contacts=await stage.contacts(3))
 
 
 def sides(*boundaries: Boundary) -> tuple[str, ...]:
+    """The two points of each commit."""
     return tuple(f"{boundary}.{side}" for boundary in boundaries for side in ("before", "after"))
 
 
@@ -213,17 +223,17 @@ SCENES: dict[str, tuple[Scene, tuple[str, ...]]] = {
             Moment.EFFECT_CALLED,
         ),
     ),
-    # What marks of events and marks of enrollments have in common is broken in both.
+    # Marks of events and marks of enrollments share their code, so both break there.
     "poison event": (poison_event, sides(Boundary.MATCH_SKIPPED, Boundary.MARK_REMOVED)),
     "events left behind": (events_left_behind, sides(Boundary.MARK_SPLIT, Boundary.MARK_CLAIMED)),
     "poison row": (poison_row, sides(Boundary.MARK_SET, Boundary.ADVANCE_PARKED, Boundary.MARK_REMOVED)),
-    "left behind": (left_behind, sides(Boundary.MARK_SPLIT, Boundary.MARK_CLAIMED)),
-    "leaving": (leaving, sides(Boundary.EFFECT_RELEASED)),
+    "enrollments left behind": (enrollments_left_behind, sides(Boundary.MARK_SPLIT, Boundary.MARK_CLAIMED)),
+    "stopping": (stopping, sides(Boundary.EFFECT_RELEASED)),
     "in doubt": (in_doubt, (Moment.EFFECT_IN_DOUBT,)),
     "job": (job, (*sides(Boundary.JOB_CLAIMED, Boundary.JOB_FINISHED), Moment.JOB_BATCH, *WORK)),
     "failing job": (failing_job, sides(Boundary.JOB_REQUEUED)),
-    "settle: it went out": (settle_out, WORK),
-    "settle: send again": (settle_again, WORK),
+    "mark in doubt: sent": (mark_as_sent, WORK),
+    "mark in doubt: send again": (send_again, WORK),
     "retry effect": (retry_effect, WORK),
     "cancel effect": (cancel_effect, WORK),
     "remove": (remove, WORK),

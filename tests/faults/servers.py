@@ -1,4 +1,4 @@
-"""A PostgreSQL and a Valkey of one's own, migrated: for runs outside pytest."""
+"""A temporary PostgreSQL, migrated, and a Valkey: for runs outside pytest and tests that need their own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ DATABASE = "switchyard"
 
 
 def migrate(postgres: Postgres, database: str = DATABASE) -> None:
-    """Makes a database on it and brings it to the newest schema."""
+    """Create a database on the server and upgrade it to the newest schema."""
     postgres.bootstrap(database, PASSWORDS)
     config = Config()
     config.set_main_option("script_location", str(ROOT / "db" / "migrations"))
@@ -26,7 +26,7 @@ def migrate(postgres: Postgres, database: str = DATABASE) -> None:
 
 @contextmanager
 def servers() -> Iterator[tuple[Settings, str]]:
-    """Settings of app_user, and a superuser's address."""
+    """Settings of app_user, and a superuser's connection URL."""
     with Postgres.temporary() as postgres, Valkey.temporary() as valkey:
         migrate(postgres)
         url = postgres.url("app_user", PASSWORDS["app_user"], DATABASE)

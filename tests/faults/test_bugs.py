@@ -1,4 +1,4 @@
-"""Every planted bug still has its place in the code; `scripts/faults --bugs` shows that each is caught."""
+"""Every planted bug still fits the code; `scripts/faults --bugs` shows that each is caught."""
 
 import os
 import subprocess
@@ -11,12 +11,12 @@ import pytest
 
 from scripts.local.environment import ROOT
 from tests.faults.bugs import Bug
-from tests.faults.plant import BUGS, NOT_DECIDED, red, trouble, verdict_of
+from tests.faults.planted_bugs import BUGS, TIMED_OUT, planting_problem, run_tests, verdict_of
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_bug_can_be_planted(bug: Bug) -> None:
-    assert trouble(bug) == "", "the code has changed: say in tests/faults/bugs where this bug would stand now"
+    assert planting_problem(bug) == "", "the code has changed: update the bug in tests/faults/bugs"
     assert bug.find != bug.replace
     for test in bug.tests:
         assert not test.endswith(".py") or (ROOT / test).exists(), test
@@ -40,7 +40,7 @@ def collected_tests() -> dict[str, list[str]]:
 
 
 def test_every_bug_selects_a_test(collected_tests: dict[str, list[str]]) -> None:
-    """By name: `-k` would also take all tests of a file whose own name holds the word."""
+    """Each word of `-k` is in the name of a test: pytest would also select a file by its name."""
     for bug in BUGS:
         names = [name for file in bug.tests for name in collected_tests.get(file, [])]
         if "-k" in bug.tests:
@@ -64,11 +64,10 @@ def test_it_never_ends():
 """
 
 
-def test_a_hanging_test_decides_nothing(tmp_path: Path) -> None:
-    """Nor does what it has started live on."""
+def test_a_hanging_test_decides_nothing_and_is_killed_with_its_children(tmp_path: Path) -> None:
     (tmp_path / "test_hangs.py").write_text(HANGS)
-    code, _ = red(tmp_path, ("test_hangs.py",), seconds=18)
-    assert code == NOT_DECIDED
+    code, _ = run_tests(tmp_path, ("test_hangs.py",), seconds=18)
+    assert code == TIMED_OUT
     with suppress(psutil.NoSuchProcess):
         assert psutil.Process(int((tmp_path / "child").read_text())).status() == psutil.STATUS_ZOMBIE
-    assert verdict_of("not decided: it did not end") == "not decided"
+    assert verdict_of("not decided: its tests did not end") == "not decided"

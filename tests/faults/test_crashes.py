@@ -1,5 +1,5 @@
-"""F14: a step that kills its worker is parked after three crashes, an event after six; the people beside it
-lose nothing, nor do those of another account."""
+"""F14: a step that kills its worker is parked after three crashes, an event after six. The other items of its
+batch, and other accounts, lose nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,121 +13,123 @@ from app.engine.core.steps import AddTag, SendEmail, UpdateField
 from app.engine.core.triggers import TagAdded
 from app.settings import Settings
 from tests.faults.injector import Fault, Kind
-from tests.integration.jobs.test_worker_process import Process, counted, sink, until
 from tests.support.fakes import Outside, TestClock
 from tests.support.scenario import Stage
+from tests.support.worker_process import LitestarWorker, counted, sink, until
 from tests.support.world import World
 
 
-async def story(stage: Stage, count: int, poison: str) -> tuple[list[UUID], UUID]:
-    """People who are tagged, changed and written to; the last of them kills whoever decides their step."""
-    vip, seen_tag = await stage.tag("vip"), await stage.tag("seen")
+async def tag_contacts(stage: Stage, count: int, poison: str) -> tuple[list[UUID], UUID]:
+    """Contacts whose new tag starts a workflow of three steps; in their middle one with the email `poison`.
+    Returns the other contacts and that one."""
+    vip, done = await stage.tag("vip"), await stage.tag("done")
     steps: list[Any] = [
         UpdateField(field="city", value="Far"),
-        AddTag(tag=seen_tag),
+        AddTag(tag=done),
         SendEmail(subject="Hello", body="Hi"),
     ]
     await stage.workflow(steps, TagAdded(key="t1", tag=vip))
-    mates = await stage.contacts(count)
-    bad = await stage.contact(email=poison)
-    people = [*mates[: count // 2], bad, *mates[count // 2 :]]
-    for person in people:
-        await stage.emit("tag.added", person, {"tag_id": str(vip)})
-    return mates, bad
+    others = await stage.contacts(count)
+    poison_contact = await stage.contact(email=poison)
+    for contact in [*others[: count // 2], poison_contact, *others[count // 2 :]]:
+        await stage.emit("tag.added", contact, {"tag_id": str(vip)})
+    return others, poison_contact
 
 
-async def supervised(worker: Process, crashes: list[int], enough: asyncio.Event) -> None:
-    """Started again whenever it dies, as a supervisor does."""
-    while not enough.is_set():
+async def restart_on_exit(worker: LitestarWorker, exit_codes: list[int], stop: asyncio.Event) -> None:
+    """Start the worker again whenever it dies, as a supervisor does."""
+    while not stop.is_set():
         await worker.start()
         assert worker.process is not None
         code = await worker.process.wait()
-        if not enough.is_set():
-            crashes.append(code)
+        if not stop.is_set():
+            exit_codes.append(code)
 
 
 @asynccontextmanager
-async def dying(
-    settings: Settings, port: int, fault: Fault, over: Callable[[], Awaitable[bool]]
+async def crashing_worker(
+    settings: Settings, port: int, fault: Fault, finished: Callable[[], Awaitable[bool]]
 ) -> AsyncIterator[list[int]]:
-    """A worker with that fault, started again and again until it is `over`; its exit codes."""
-    crashes: list[int] = []
-    enough = asyncio.Event()
-    worker = Process(settings, port, fault=fault, LEASE_SECONDS="2", WATCHDOG_SECONDS="2")
-    keeping = asyncio.create_task(supervised(worker, crashes, enough))
+    """A worker with that fault, started again and again until the work is finished; its exit codes."""
+    exit_codes: list[int] = []
+    stop = asyncio.Event()
+    worker = LitestarWorker(settings, port, fault=fault, LEASE_SECONDS="2", WATCHDOG_SECONDS="2")
+    supervisor = asyncio.create_task(restart_on_exit(worker, exit_codes, stop))
     try:
-        await until(over, 150)
+        await until(finished, 150)
     finally:
-        enough.set()
+        stop.set()
         assert worker.process is not None
         worker.process.kill()
-        await keeping
-    yield crashes
+        await supervisor
+    yield exit_codes
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [Kind.ABORT, Kind.KILL, Kind.SPIN])
-async def test_a_poison_step_is_parked_and_its_mates_are_not_charged(
+async def test_a_poison_step_is_parked_and_the_rest_of_its_batch_completes(
     stage: Stage, settings: Settings, kind: Kind
 ) -> None:
     poison = f"poison-{stage.account.hex}@people.example"
-    mates, bad = await story(stage, 60, poison)
+    others, poison_contact = await tag_contacts(stage, 60, poison)
 
-    async def over() -> bool:
-        states = await counted(stage, "status", "enrollments")
-        return sum(states.values()) == 61 and "active" not in states
+    async def finished() -> bool:
+        statuses = await counted(stage, "status", "enrollments")
+        return sum(statuses.values()) == 61 and "active" not in statuses
 
+    fault = Fault("advance.contact", kind, contact=poison)
     async with (
         sink(stage.account) as (taken, port),
-        dying(settings, port, Fault("advance.contact", kind, contact=poison), over) as crashes,
+        crashing_worker(settings, port, fault, finished) as exit_codes,
     ):
         assert set(taken.keys.values()) == {1}, "no message twice"
         assert len(taken.keys) == 60
-    assert 2 <= len(crashes) <= 3, crashes
-    parked = await stage.enrollment(bad)
+    assert 2 <= len(exit_codes) <= 3, exit_codes
+    parked = await stage.enrollment(poison_contact)
     assert parked["status"] == "failed"
     assert "“Set City” stopped the worker 3 times" in parked["error"]
-    done = await stage.sql(
+    completed = await stage.sql(
         "select count(*) as n from enrollments where contact_id = any($1::uuid[]) and status = 'completed'",
-        mates,
+        others,
     )
-    assert done[0]["n"] == 60
-    changed = await stage.sql(
+    assert completed[0]["n"] == 60
+    audited = await stage.sql(
         "select action, count(*) as n from audit_logs where subject_id = any($1::text[]) group by action"
-        " order by action", [str(mate) for mate in mates],
+        " order by action", [str(contact) for contact in others],
     )  # fmt: skip
-    assert [tuple(row) for row in changed] == [("contact.updated", 60), ("tag.added", 60)], (
-        "each changed once"
+    assert [tuple(row) for row in audited] == [("contact.updated", 60), ("tag.added", 60)], (
+        "each contact changed once"
     )
     assert await stage.sql("select from batches where account_id = $1", stage.account) == []
 
 
 @pytest.mark.slow
-async def test_a_poison_event_is_passed_over_and_nobody_else_is_charged(
+async def test_a_poison_event_is_skipped_and_no_other_account_is_affected(
     stage: Stage, world: World, clock: TestClock, outside: Outside, settings: Settings
 ) -> None:
     other = Stage(world, await world.account("Other"), clock, outside)
     poison = f"poison-{stage.account.hex}@people.example"
-    _, bad = await story(stage, 20, poison)
-    await story(other, 20, "fine@people.example")
+    _, poison_contact = await tag_contacts(stage, 20, poison)
+    await tag_contacts(other, 20, "fine@people.example")
 
-    async def ended(account: Stage, count: int) -> bool:
+    async def has_completed(account: Stage, count: int) -> bool:
         return await counted(account, "status", "enrollments") == {"completed": count}
 
-    async def over() -> bool:
-        return await ended(stage, 20) and await ended(other, 21)
+    async def finished() -> bool:
+        return await has_completed(stage, 20) and await has_completed(other, 21)
 
+    fault = Fault("match.contact", Kind.ABORT, contact=poison)
     async with (
         sink(stage.account) as (_, port),
-        dying(settings, port, Fault("match.contact", Kind.ABORT, contact=poison), over) as crashes,
+        crashing_worker(settings, port, fault, finished) as exit_codes,
     ):
-        assert 5 <= len(crashes) <= 6, crashes
+        assert 5 <= len(exit_codes) <= 6, exit_codes
     (audit_row,) = await stage.sql(
         "select account_id, subject_id, changes from audit_logs "
         "where account_id = any($1::uuid[]) and action = 'event.passed_over'",
         [stage.account, other.account],
     )
-    assert (audit_row["account_id"], audit_row["subject_id"]) == (stage.account, str(bad))
+    assert (audit_row["account_id"], audit_row["subject_id"]) == (stage.account, str(poison_contact))
     assert "stopped the worker 6 times" in audit_row["changes"]
     for account in (stage, other):
         unmatched = "select from events where account_id = $1 and matched_at is null"

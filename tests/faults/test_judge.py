@@ -1,4 +1,4 @@
-"""The judge of scripts/faults can see: each thing that must be zero rises when just that is wrong."""
+"""The judge of `scripts/faults` counts each kind of error: one at a time is put into a correct run."""
 
 import asyncio
 import time
@@ -17,199 +17,202 @@ from scripts.chaos.oracle import TRIGGERS, Verdict, judge
 from scripts.chaos.plan import make_plan
 from scripts.chaos.sink import letter
 from scripts.local.postgres import Postgres
-from tests.faults.clean_run import ACCOUNT, EMAIL, FOLLOWER, JOURNEY, Honest, fill
+from tests.faults.clean_run import ACCOUNT, EMAIL, FOLLOWER, JOURNEY, CleanRun, fill
 from tests.faults.servers import migrate
 
 DATABASE = "judged"
-LONG = 1800.0  # seconds: before anything was begun, after everybody had entered
+HALF_AN_HOUR = 1800.0  # seconds ago: before any call began, after the contact entered
 
 
 @pytest.fixture(scope="module")
-def judged(postgres: Postgres) -> str:
-    """A database with the honest run, and the triggers of the harness."""
+def judged_url(postgres: Postgres) -> str:
+    """A database with the correct run, and the triggers of the judge."""
     migrate(postgres, DATABASE)
     url = postgres.superuser_url(DATABASE)
 
-    async def make() -> None:
+    async def fill_database() -> None:
         connection = await asyncpg.connect(url)
         await connection.execute(TRIGGERS)
         await connection.close()
         await fill(url)
 
-    asyncio.run(make())
+    asyncio.run(fill_database())
     return url
 
 
 @pytest.fixture
-async def honest(judged: str, tmp_path: Path) -> AsyncIterator[Honest]:
-    connection = await asyncpg.connect(judged)
-    around = connection.transaction()
-    await around.start()
-    yield Honest.create(connection, tmp_path)
-    await around.rollback()
+async def clean_run(judged_url: str, tmp_path: Path) -> AsyncIterator[CleanRun]:
+    """The correct run, in a transaction that is rolled back after the test."""
+    connection = await asyncpg.connect(judged_url)
+    transaction = connection.transaction()
+    await transaction.start()
+    yield CleanRun.create(connection, tmp_path)
+    await transaction.rollback()
     await connection.close()
 
 
-def changed(step: str, **values: Any) -> Callable[[Honest], None]:
-    def change(honest: Honest) -> None:
-        at = honest.delivery(step)
-        honest.sink.taken[at] = replace(honest.sink.taken[at], **values)
+def changed(step: str, **values: Any) -> Callable[[CleanRun], None]:
+    def change(clean_run: CleanRun) -> None:
+        at = clean_run.delivery(step)
+        clean_run.sink.taken[at] = replace(clean_run.sink.taken[at], **values)
 
     return change
 
 
-def again(step: str, **values: Any) -> Callable[[Honest], None]:
-    def repeat(honest: Honest) -> None:
-        honest.sink.taken.append(replace(honest.sink.taken[honest.delivery(step)], **values))
+def repeated(step: str, **values: Any) -> Callable[[CleanRun], None]:
+    def repeat(clean_run: CleanRun) -> None:
+        clean_run.sink.taken.append(replace(clean_run.sink.taken[clean_run.delivery(step)], **values))
 
     return repeat
 
 
-def never(step: str) -> Callable[[Honest], None]:
-    def leave_out(honest: Honest) -> None:
-        honest.sink.taken.pop(honest.delivery(step))
+def dropped(step: str) -> Callable[[CleanRun], None]:
+    def leave_out(clean_run: CleanRun) -> None:
+        clean_run.sink.taken.pop(clean_run.delivery(step))
 
     return leave_out
 
 
-def change_sent(**values: Any) -> Callable[[Honest], None]:
-    def change(honest: Honest) -> None:
-        honest.tenants[0].sent[0] = replace(honest.sent_email, **values)
+def change_sent(**values: Any) -> Callable[[CleanRun], None]:
+    def change(clean_run: CleanRun) -> None:
+        clean_run.tenants[0].sent[0] = replace(clean_run.sent_email, **values)
 
     return change
 
 
-def nothing(_: Honest) -> None:
-    """The rows are what is wrong."""
+def unchanged(_: CleanRun) -> None:
+    """For an error that is in the rows."""
 
 
 UNSENT = "update effects set status = '{0}', begun_at = null, sent_at = null where step_key = '{1}'"
-WRONG: dict[str, tuple[str, str, Callable[[Honest], None]]] = {
-    "a letter is called off and nobody wanted that": (
-        "lost", UNSENT.format("cancelled", "note"), never("note")),
-    "a hook was given up": ("lost", UNSENT.format("failed_permanent", "early"), never("early")),
-    "a step has no row": ("lost", "delete from effects where step_key = 'welcome'", never("welcome")),
-    "what is called sent never arrived": ("lost", "", never("report")),
-    "what arrived has no row": ("lost", "", again("note", visit="c1@a0.example/other")),
-    "the tag is gone": ("lost", "delete from contact_tags", nothing),
-    "the field is not set": ("lost", "update contacts set company = null", nothing),
-    "the field is set in the other lane": ("lost", "update contacts set state = 'NY'", nothing),
-    "a goal that was not met": (
-        "lost", "update enrollments set goal_key = 'g1' where id = '{JOURNEY}'", nothing),
-    "a goal that was met and not seen": (
-        "lost", "update contacts set city = 'Goal'", change_sent(bought=time.time() - LONG)),
-    "somebody left": ("lost", "update enrollments set status = 'exited' where id = '{FOLLOWER}'", nothing),
-    "nobody entered": (
-        "lost", "delete from effects; delete from enrollments", lambda honest: honest.sink.taken.clear()),
-    "somebody had bought who never did": (
+ERRORS: dict[str, tuple[str, str, Callable[[CleanRun], None]]] = {
+    "an email is canceled without a reason": (
+        "lost", UNSENT.format("cancelled", "note"), dropped("note")),
+    "a webhook is given up": ("lost", UNSENT.format("failed_permanent", "early"), dropped("early")),
+    "an effect has no row": ("lost", "delete from effects where step_key = 'welcome'", dropped("welcome")),
+    "a sent effect never arrived": ("lost", "", dropped("report")),
+    "a delivery has no row": ("lost", "", repeated("note", visit="c1@a0.example/other")),
+    "the tag is missing": ("lost", "delete from contact_tags", unchanged),
+    "the field is not set": ("lost", "update contacts set company = null", unchanged),
+    "the field is set as in the other lane": ("lost", "update contacts set state = 'NY'", unchanged),
+    "a goal was recorded and not met": (
+        "lost", "update enrollments set goal_key = 'g1' where id = '{JOURNEY}'", unchanged),
+    "a goal was met and not recorded": (
+        "lost", "update contacts set city = 'Goal'", change_sent(bought=time.time() - HALF_AN_HOUR)),
+    "an enrollment exited without a reason": (
+        "lost", "update enrollments set status = 'exited' where id = '{FOLLOWER}'", unchanged),
+    "no contact entered": (
+        "lost", "delete from effects; delete from enrollments", lambda run: run.sink.taken.clear()),
+    "a contact was kept out by a goal that it never met": (
         "lost", ("delete from effects; delete from enrollments; "
         "insert into trigger_decisions (account_id, event_id, workflow_id, version, contact_id, verdict, "
         "decided_at) select c.account_id, c.id, w.id, 1, c.id, 'goal_already_met', now() "
-        "from contacts c, workflows w"), lambda honest: honest.sink.taken.clear()),
-    "parked after a crash that nobody saw": (
+        "from contacts c, workflows w"), lambda run: run.sink.taken.clear()),
+    "an enrollment was parked without crashes": (
         "lost", ("update enrollments set status = 'failed', exit_reason = 'failed_permanent', "
-        "error = 'This step stopped the worker 3 times.'"), nothing),
-    "somebody still moves": (
+        "error = 'This step stopped the worker 3 times.'"), unchanged),
+    "an enrollment is still active": (
         "lost", "update enrollments set status = 'active', wait_reason = 'effect' where id = '{FOLLOWER}'",
-        nothing),
-    "an acknowledged contact is not there": ("acknowledged_missing", "", change_sent(id=ACCOUNT)),
-    "an acknowledged purchase is not there": (
+        unchanged),
+    "an acknowledged contact is missing": ("acknowledged_missing", "", change_sent(id=ACCOUNT)),
+    "an acknowledged purchase is missing": (
         "acknowledged_missing", "", change_sent(bought=time.time() + 60)),
-    "an acknowledged unsubscription is not there": (
+    "an acknowledged unsubscription is missing": (
         "acknowledged_missing", "", change_sent(unsubscribed=time.time() + 60)),
-    "a letter came before its time": (
+    "an email was delivered before its time": (
         "early", "", changed("welcome", at=time.time() - 7200)),
     "a wait ended before its time": (
-        "early", "update enrollment_executions set detail = jsonb_build_object('until', now())", nothing),
-    "a hook went out without its key": ("repeats_without_key", "", changed("report", key="")),
-    "a hook went out with another key": ("repeats_without_key", "", changed("report", key="key/other")),
-    "a letter went out without its key": ("repeats_without_key", "", changed("note", key="")),
-    "a letter has another id": ("repeats_without_key", "", changed("note", message_id="<other@sink>")),
-    "the ledger has no key": ("repeats_without_key", "update effects set idempotency_key = ''", nothing),
-    "a held letter came twice": ("repeats_on_hold", "", again("welcome")),
-    "a hook came twice and nobody was in doubt": ("repeats_unexplained", "", again("report")),
-    "a doubt without a reason": (
-        "repeats_unexplained", "update effects set status = 'unknown' where step_key = 'report'", nothing),
-    "somebody waits for nothing": (
-        "illegal_states", "update enrollments set status = 'active', wait_reason = null", nothing),
-    "somebody is paused and nobody asked": (
-        "illegal_states", "update enrollments set paused_at = now()", nothing),
-    "a visit is missing": ("out_of_order", "delete from enrollment_executions where seq = 2", nothing),
-    "a letter of another version": ("version_changes", "", changed("welcome", subject="welcome 2")),
-    "a letter of another account": ("foreign", "", changed("welcome", account=FOLLOWER)),
+        "early", "update enrollment_executions set detail = jsonb_build_object('until', now())", unchanged),
+    "a webhook was called without its key": ("repeats_without_key", "", changed("report", key="")),
+    "a webhook was called with another key": ("repeats_without_key", "", changed("report", key="key/other")),
+    "an email was sent without its key": ("repeats_without_key", "", changed("note", key="")),
+    "an email has another Message-ID": (
+        "repeats_without_key", "", changed("note", message_id="<other@sink>")),
+    "an effect has no key": ("repeats_without_key", "update effects set idempotency_key = ''", unchanged),
+    "an email with the policy hold was delivered twice": ("repeats_on_hold", "", repeated("welcome")),
+    "a webhook was called twice without doubt": ("repeats_unexplained", "", repeated("report")),
+    "an effect is in doubt without a reason": (
+        "repeats_unexplained", "update effects set status = 'unknown' where step_key = 'report'", unchanged),
+    "an enrollment waits for nothing": (
+        "illegal_states", "update enrollments set status = 'active', wait_reason = null", unchanged),
+    "an enrollment is paused without a request": (
+        "illegal_states", "update enrollments set paused_at = now()", unchanged),
+    "a visit is missing": ("out_of_order", "delete from enrollment_executions where seq = 2", unchanged),
+    "an email of another version": ("version_changes", "", changed("welcome", subject="welcome 2")),
+    "an email of another account": ("foreign", "", changed("welcome", account=FOLLOWER)),
     "a call after the end": (
-        "after_the_end", "update enrollments set ended_at = now() - interval '30 minutes'", nothing),
-    "a letter after the unsubscription": (
+        "after_the_end", "update enrollments set ended_at = now() - interval '30 minutes'", unchanged),
+    "an email after the unsubscription": (
         "after_the_end", "update contacts set email_consent = 'denied'",
-        change_sent(unsubscribed=time.time() - LONG)),
+        change_sent(unsubscribed=time.time() - HALF_AN_HOUR)),
     "a call after the pause": (
         "after_the_end", "update enrollments set paused_at = now() where id = '{JOURNEY}'",
-        change_sent(asked_to_pause=JOURNEY, paused=(JOURNEY, time.time() - LONG))),
-    "a contact without its audit row": ("unaudited", "delete from audit_logs", nothing),
-    "an answer that says that we are broken": ("unexpected_answers", "", change_sent(later=[500])),
+        change_sent(asked_to_pause=JOURNEY, paused=(JOURNEY, time.time() - HALF_AN_HOUR))),
+    "a contact without its audit row": ("unaudited", "delete from audit_logs", unchanged),
+    "a 500 answer": ("unexpected_answers", "", change_sent(later=[500])),
 }  # fmt: skip
-# What PostgreSQL sees by itself when it is written.
-WRITTEN: dict[str, tuple[str, str]] = {
-    "an outcome of somebody else": (
+# Errors that the judge's triggers in PostgreSQL detect when they are written.
+WRITE_ERRORS: dict[str, tuple[str, str]] = {
+    "an outcome of another worker": (
         "stale_writes", ("{CLAIM} set application_name = 'other'; "
         "update effects set status = 'sent' where step_key = 'early'")),
     "the fence goes back": ("stale_writes", "update effects set fence = 0 where step_key = 'early'"),
-    "what was sent is written again": (
+    "a sent effect is written again": (
         "stale_writes", "update effects set sent_at = now() where step_key = 'early'"),
-    "what was sent is claimed again": ("stale_writes", "{CLAIM}"),
-    "claimed before its time": (
+    "a sent effect is claimed again": ("stale_writes", "{CLAIM}"),
+    "an effect is claimed before its time": (
         "early", "update effects set status = 'retry', due_at = now() + interval '1 hour'; {CLAIM}"),
-    "the version is another": (
+    "an enrollment changes its version": (
         "version_changes", "update enrollments set version = 2 where id = '{FOLLOWER}'"),
 }  # fmt: skip
 
 
-async def test_a_clean_run_has_no_findings(honest: Honest) -> None:
-    verdict = await judge(honest, honest.tenants)
+async def test_a_clean_run_has_no_findings(clean_run: CleanRun) -> None:
+    verdict = await judge(clean_run, clean_run.tenants)
     assert verdict.why == []
     assert verdict.holds
     assert (verdict.acknowledged, verdict.enrollments, verdict.deliveries) == (1, 2, 4)
 
 
-@pytest.mark.parametrize("what", WRONG)
-async def test_wrong_outcomes_are_counted(honest: Honest, what: str) -> None:
-    name, script, change = WRONG[what]
+@pytest.mark.parametrize("error", ERRORS)
+async def test_wrong_outcomes_are_counted(clean_run: CleanRun, error: str) -> None:
+    name, script, change = ERRORS[error]
     if script:
-        await honest.do(script)
-    change(honest)
-    verdict = await judge(honest, honest.tenants)
+        await clean_run.do(script)
+    change(clean_run)
+    verdict = await judge(clean_run, clean_run.tenants)
     assert getattr(verdict, name) > 0, verdict
     assert not verdict.holds
 
 
-@pytest.mark.parametrize("what", WRITTEN)
-async def test_wrong_rows_are_detected(honest: Honest, what: str) -> None:
-    name, script = WRITTEN[what]
-    await honest.do(script, with_triggers=True)
-    assert getattr(await judge(honest, honest.tenants), name) > 0
+@pytest.mark.parametrize("error", WRITE_ERRORS)
+async def test_wrong_writes_are_counted(clean_run: CleanRun, error: str) -> None:
+    name, script = WRITE_ERRORS[error]
+    await clean_run.do(script, with_triggers=True)
+    assert getattr(await judge(clean_run, clean_run.tenants), name) > 0
 
 
-async def test_a_repeat_is_explained_by_a_worker_that_died(honest: Honest) -> None:
-    """Its call had begun, somebody else took it over, and it went out with the same key."""
-    await honest.do(
+async def test_a_repeat_is_explained_by_a_worker_that_died(clean_run: CleanRun) -> None:
+    """Its call had begun, another worker took it over, and it went out with the same key."""
+    await clean_run.do(
         "update effects set status = 'pending' where step_key = 'report';"  # a row that was not sent yet
     )
-    await honest.do(
+    await clean_run.do(
         "update effects set status = 'claimed', fence = 2, begun_at = null, lease_until = now() "
         "where step_key = 'report';"
         "update effects set begun_at = clock_timestamp() where step_key = 'report';"
         "update effects set fence = 3, lease_until = now(), begun_at = null where step_key = 'report';",
         with_triggers=True,
     )
-    assert await honest.value("select count(*) from chaos.doubts") == 1
-    await honest.do("update effects set status = 'sent', begun_at = sent_at where step_key = 'report'")
-    again("report")(honest)
-    verdict = await judge(honest, honest.tenants)
+    assert await clean_run.value("select count(*) from chaos.doubts") == 1
+    await clean_run.do("update effects set status = 'sent', begun_at = sent_at where step_key = 'report'")
+    repeated("report")(clean_run)
+    verdict = await judge(clean_run, clean_run.tenants)
     assert (verdict.repeats, verdict.repeats_unexplained, verdict.repeats_without_key) == (1, 0, 0)
 
 
-async def test_a_contact_parked_after_three_crashes_is_not_lost(honest: Honest) -> None:
-    await honest.do(
+async def test_a_contact_parked_after_three_crashes_is_not_lost(clean_run: CleanRun) -> None:
+    await clean_run.do(
         "update enrollments set status = 'failed', exit_reason = 'failed_permanent', "
         "error = 'This step stopped the worker 3 times.'"
     )
@@ -217,31 +220,31 @@ async def test_a_contact_parked_after_three_crashes_is_not_lost(honest: Honest) 
         "insert into batches (account_id, id, ids, crashes, begun_at) select account_id, gen_random_uuid(), "
     )
     for _ in range(3):
-        await honest.do(crash + "array[id], 1, now() from enrollments", with_triggers=True)
-    verdict = await judge(honest, honest.tenants)
+        await clean_run.do(crash + "array[id], 1, now() from enrollments", with_triggers=True)
+    verdict = await judge(clean_run, clean_run.tenants)
     assert (verdict.lost, verdict.parked) == (0, 2)
 
 
-async def test_legal_outcomes_have_no_findings(honest: Honest) -> None:
-    """A letter that an unsubscribed person did not get; a purchase that ends the way."""
-    await honest.do(
+async def test_legal_outcomes_have_no_findings(clean_run: CleanRun) -> None:
+    """An email that an unsubscribed contact did not get; a purchase that ends the enrollment."""
+    await clean_run.do(
         "update contacts set email_consent = 'denied';"
         "update effects set status = 'cancelled', error_class = 'unwanted', begun_at = null, sent_at = null "
         "where step_key = 'note'"
     )
-    never("note")(honest)
-    assert (await judge(honest, honest.tenants)).why == []
-    await honest.do(
+    dropped("note")(clean_run)
+    assert (await judge(clean_run, clean_run.tenants)).why == []
+    await clean_run.do(
         "update enrollments set goal_key = 'g1' where id = '{JOURNEY}'; update contacts set city = 'Goal';"
         "update effects set status = 'cancelled', begun_at = null, sent_at = null where step_key = 'report'"
     )
-    never("report")(honest)
-    assert (await judge(honest, honest.tenants)).why == []
+    dropped("report")(clean_run)
+    assert (await judge(clean_run, clean_run.tenants)).why == []
 
 
-def test_every_zero_is_shown_to_rise() -> None:
-    shown = {name for name, _, _ in WRONG.values()} | {name for name, _ in WRITTEN.values()}
-    assert shown == set(Verdict.ZEROS) - {"worker_exits", "too_little"}
+def test_every_count_has_an_error() -> None:
+    counted = {name for name, _, _ in ERRORS.values()} | {name for name, _ in WRITE_ERRORS.values()}
+    assert counted == set(Verdict.ZEROS) - {"worker_exits", "too_little"}
     assert not Verdict(worker_exits=1).holds
     assert not Verdict(too_little=1).holds
 

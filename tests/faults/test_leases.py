@@ -1,4 +1,4 @@
-"""What is claimed is claimed by the database's clock, and begun only while it is wanted."""
+"""Claims: by the database's clock, never by two workers, and started only while the enrollment goes on."""
 
 from app.engine.effects.backoff import retry_delay
 from app.engine.effects.dispatcher import attempt_effect, begin_effect
@@ -7,15 +7,15 @@ from app.work import SYSTEM, open_work
 from db.queries.batch_session import BatchSession
 from db.queries.enrollment_batches import CLAIM_DUE_ENROLLMENTS
 from tests.faults.scenarios import FAR, inside
-from tests.integration.engine.effects.test_dispatcher import MAIL, claim, lease_over, parked
+from tests.support.pending_effects import MAIL, claim_effect, contact_with_effect, expire_lease
 from tests.support.scenario import USER, Stage
 
 
 async def test_leases_use_the_database_clock(stage: Stage) -> None:
-    await parked(stage)
-    assert await claim(stage) is not None
+    await contact_with_effect(stage)
+    assert await claim_effect(stage) is not None
     stage.clock.forward(hours=1)
-    assert await claim(stage) is None, "an hour on the engine's clock is none on the lease's"
+    assert await claim_effect(stage) is None, "an hour on the engine's clock does not end the lease"
 
 
 async def test_what_one_worker_claims_no_other_does(stage: Stage) -> None:
@@ -32,26 +32,26 @@ async def test_what_one_worker_claims_no_other_does(stage: Stage) -> None:
 
 
 async def test_an_effect_in_doubt_is_never_claimed_again(stage: Stage) -> None:
-    await parked(stage, MAIL)
-    effect = await claim(stage)
+    await contact_with_effect(stage, MAIL)
+    effect = await claim_effect(stage)
     assert await begin_effect(stage.runtime, stage.account, effect) == 1
-    await lease_over(stage)
-    assert await claim(stage) is None
+    await expire_lease(stage)
+    assert await claim_effect(stage) is None
     assert stage.outside.letters == []
 
 
 async def test_effects_of_ended_enrollments_are_not_sent(stage: Stage) -> None:
-    person = await parked(stage)
-    effect = await claim(stage)
-    await stage.sql("update enrollments set status = 'exited' where contact_id = $1", person)
+    contact = await contact_with_effect(stage)
+    effect = await claim_effect(stage)
+    await stage.sql("update enrollments set status = 'exited' where contact_id = $1", contact)
     await attempt_effect(stage.runtime, stage.account, effect)
     assert stage.outside.letters == []
-    assert (await stage.effect(person))["status"] == "cancelled"
+    assert (await stage.effect(contact))["status"] == "cancelled"
 
 
 async def test_a_removal_leaves_an_audit_row(stage: Stage) -> None:
-    person = await parked(stage)
-    enrollment = (await stage.enrollment(person))["id"]
+    contact = await contact_with_effect(stage)
+    enrollment = (await stage.enrollment(contact))["id"]
     async with open_work(stage.runtime, stage.account, USER) as work:
         await remove_enrollment(work, enrollment)
     rows = await stage.sql("select action, actor_name from audit_logs where subject_id = $1", str(enrollment))

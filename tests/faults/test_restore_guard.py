@@ -1,4 +1,5 @@
-"""F25: a database that was restored from a backup does not send again by itself what it does not know of."""
+"""F25: after a restore from a backup the engine is on hold, so that it does not send again what the backup
+does not know of."""
 
 import asyncio
 import signal
@@ -7,11 +8,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import msgspec
 import pytest
 
+from app.engine.core.triggers import TagAdded
 from app.engine.effects.dispatcher import send_effects
 from app.engine.recovery.restore_guard import RestoreGuard, hold_engine, hold_status, release_engine
 from app.runtime import open_runtime
@@ -21,15 +24,15 @@ from scripts.local.postgres import Postgres
 from scripts.local.valkey import Valkey
 from tests.conftest import ROOT
 from tests.faults.servers import PASSWORDS, migrate
-from tests.integration.jobs.test_worker_process import MAIL, Process, sink, tagged, until
 from tests.support.fakes import Outside, TestClock
 from tests.support.scenario import Stage
+from tests.support.worker_process import MAIL, LitestarWorker, sink, tagged, until
 from tests.support.world import World
 
 
 @pytest.fixture
-def own(valkey: Valkey, tmp_path: Path) -> Iterator[tuple[Postgres, Settings]]:
-    """A PostgreSQL of one's own: it is dumped and restored."""
+def own_server(valkey: Valkey, tmp_path: Path) -> Iterator[tuple[Postgres, Settings]]:
+    """A PostgreSQL that only this test uses: it is copied and restored."""
     with Postgres.temporary() as server:
         migrate(server, "before")
         yield (
@@ -42,70 +45,70 @@ def own(valkey: Valkey, tmp_path: Path) -> Iterator[tuple[Postgres, Settings]]:
         )
 
 
-def copied(server: Postgres, name: str) -> Settings:
-    """What `pg_dump` and `pg_restore` do, by the server itself."""
+def copy_of(server: Postgres, name: str) -> Settings:
+    """A restored backup of the database: what `pg_dump` and `pg_restore` do, done by the server itself."""
     server.psql(f'create database "{name}" template before')
     return Settings(database_url=server.url("app_user", PASSWORDS["app_user"], name))
 
 
-def engine(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
-    """The command line."""
+def run_engine_command(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
+    """`litestar engine …`."""
     return subprocess.run(  # noqa: S603 -- our own program
         [sys.executable, "-m", "litestar", "engine", *words],
-        cwd=ROOT, env=Process(settings, 1).env, capture_output=True, text=True, check=False,
+        cwd=ROOT, env=LitestarWorker(settings, 1).env, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("redis_state", ["redis", "file"])
-async def test_after_a_restore_nothing_is_sent_before_a_person_says_so(
-    own: tuple[Postgres, Settings], world: World, redis_state: str
+async def test_after_a_restore_nothing_is_sent_before_the_release(
+    own_server: tuple[Postgres, Settings], world: World, redis_state: str
 ) -> None:
-    server, settings = own
+    server, settings = own_server
     runtime = open_runtime(settings, pool_size=0)
-    here = World(world.app, server.superuser_url("before"), [], runtime)
-    stage = Stage(here, await here.account("Acme"), TestClock(), Outside())
+    own_world = World(world.app, server.superuser_url("before"), [], runtime)
+    stage = Stage(own_world, await own_world.account("Acme"), TestClock(), Outside())
     async with sink(stage.account) as (taken, port):
         await tagged(stage, 10, MAIL)
         await match_and_advance(runtime, stage.account)
-        backup = copied(server, "after")
-        async with Process(settings, port).running() as worker:
+        backup = copy_of(server, "after")
+        async with LitestarWorker(settings, port).running() as worker:
 
-            async def out() -> bool:
+            async def all_sent() -> bool:
                 return len(taken.keys) == 10
 
-            await until(out, 90)
+            await until(all_sent, 90)
             await worker.end(signal.SIGTERM)
-        again = msgspec.structs.replace(
+        restored_settings = msgspec.structs.replace(
             backup,
             redis_url=settings.redis_url if redis_state == "redis" else "redis://127.0.0.1:1/0",
             data_dir=settings.data_dir if redis_state == "file" else settings.data_dir / "empty",
         )
-        restored = open_runtime(again, pool_size=0)
-        async with Process(again, port).running() as worker:
+        restored = open_runtime(restored_settings, pool_size=0)
+        async with LitestarWorker(restored_settings, port).running() as worker:
 
-            async def held() -> bool:
+            async def is_held() -> bool:
                 return (await hold_status(restored)).held
 
-            await until(held, 90)
+            await until(is_held, 90)
 
-            async def beaten_often() -> bool:
+            async def has_beaten_often() -> bool:
                 rows = await sql(server, "select seen_at - started_at > interval '6 seconds' from workers")
                 return any(row[0] for row in rows)
 
-            await until(beaten_often, 90)
+            await until(has_beaten_often, 90)
             assert sum(taken.keys.values()) == 10, "nothing was sent again"
             assert len(await sql(server, "select from effects where status = 'sent'")) == 0
-            output = engine(again, "status")
+            output = run_engine_command(restored_settings, "status")
             assert output.returncode == 1
             assert "restored from a backup" in output.stdout
             assert "is missing from it" in output.stdout
-            assert "running again" in engine(again, "release").stdout
+            assert "running again" in run_engine_command(restored_settings, "release").stdout
 
-            async def twice() -> bool:
+            async def all_sent_twice() -> bool:
                 return sum(taken.keys.values()) == 20
 
-            await until(twice, 90)
+            await until(all_sent_twice, 90)
             assert set(taken.keys.values()) == {2}, "the keys of the second time are those of the first"
             assert not (await hold_status(restored)).held
         await restored.close()
@@ -121,9 +124,9 @@ async def sql(server: Postgres, statement: str) -> list[Any]:
 
 
 async def test_a_guard_holds_once_and_resumes_after_the_release(
-    own: tuple[Postgres, Settings],
+    own_server: tuple[Postgres, Settings],
 ) -> None:
-    _, settings = own
+    _, settings = own_server
     runtime = open_runtime(settings, pool_size=0)
     guard = RestoreGuard(runtime)
     assert not await guard.check()
@@ -131,13 +134,13 @@ async def test_a_guard_holds_once_and_resumes_after_the_release(
     assert not await guard.check()
     async with runtime.engine.begin() as connection:
         await connection.exec_driver_sql("update installation set beat_at = beat_at - interval '1 day'")
-    assert await guard.check(), "it remembers by itself"
-    standing_now = await hold_status(runtime)
-    assert standing_now.gap_from
-    assert standing_now.gap_to
-    assert 23 < (standing_now.gap_to - standing_now.gap_from).total_seconds() / 3600 < 25
+    assert await guard.check(), "the worker remembers its last heartbeat"
+    status = await hold_status(runtime)
+    assert status.gap_from
+    assert status.gap_to
+    assert 23 < (status.gap_to - status.gap_from).total_seconds() / 3600 < 25
     await guard.heartbeat()
-    assert await guard.check(), "the next beat does not hide it"
+    assert await guard.check(), "the next heartbeat does not hide it"
     assert not await hold_engine(runtime, "Olive", "again")
     assert await release_engine(runtime, "Olive")
     assert not await guard.check()
@@ -145,17 +148,17 @@ async def test_a_guard_holds_once_and_resumes_after_the_release(
     await runtime.close()
 
 
-async def test_held_by_hand_nothing_moves_and_nothing_is_sent(stage: Stage) -> None:
-    person = await stage.contact()
+async def test_on_hold_nothing_moves_and_nothing_is_sent(stage: Stage) -> None:
+    contact = await stage.contact()
     vip = await stage.tag("vip")
-    await tagged_one(stage, person, vip)
+    await tag_contact(stage, contact, vip)
     await hold_engine(stage.runtime, "Olive", "Moving servers.")
     try:
         await stage.drain()
         assert stage.outside.letters == []
-        assert (await stage.enrollment(person))["seq"] == 0
-        page = (await hold_status(stage.runtime)).sentence
-        assert page == "The engine is on hold: nothing moves or is sent. Moving servers."
+        assert (await stage.enrollment(contact))["seq"] == 0
+        sentence = (await hold_status(stage.runtime)).sentence
+        assert sentence == "The engine is on hold: nothing moves or is sent. Moving servers."
     finally:
         await release_engine(stage.runtime, "Olive")
     await stage.drain()
@@ -163,36 +166,37 @@ async def test_held_by_hand_nothing_moves_and_nothing_is_sent(stage: Stage) -> N
 
 
 async def test_held_engine_claims_nothing_that_was_pending(stage: Stage) -> None:
-    person, vip = await stage.contact(), await stage.tag("vip")
-    await tagged_one(stage, person, vip)
+    contact, vip = await stage.contact(), await stage.tag("vip")
+    await tag_contact(stage, contact, vip)
     await match_and_advance(stage.runtime, stage.account)
     await hold_engine(stage.runtime, "Olive", "Moving servers.")
     try:
         assert await send_effects(stage.runtime, stage.account) == 0
-        assert (await stage.effect(person))["status"] == "pending"
+        assert (await stage.effect(contact))["status"] == "pending"
     finally:
         await release_engine(stage.runtime, "Olive")
 
 
-async def tagged_one(stage: Stage, person: Any, vip: Any) -> None:
-    from app.engine.core.triggers import TagAdded
-
+async def tag_contact(stage: Stage, contact: UUID, vip: UUID) -> None:
     await stage.workflow([MAIL], TagAdded(key="t1", tag=vip))
-    await stage.add_tag(person, vip)
+    await stage.add_tag(contact, vip)
 
 
-async def test_a_concurrent_heartbeat_of_another_worker_is_no_gap(own: tuple[Postgres, Settings]) -> None:
-    """Found by scripts/faults --short --seed 11: Redis was frozen while a worker looked, and another beat."""
-    _, settings = own
+async def test_a_concurrent_heartbeat_of_another_worker_is_no_gap(
+    own_server: tuple[Postgres, Settings],
+) -> None:
+    """Found by scripts/faults --short --seed 11: Redis was frozen while a worker checked, and another
+    worker wrote its heartbeat."""
+    _, settings = own_server
     runtime = open_runtime(settings, pool_size=0)
     other = RestoreGuard(runtime)
     await other.heartbeat()
 
-    class Slow(RestoreGuard):
+    class SlowGuard(RestoreGuard):
         async def _redis_heartbeat(self, run_id: str) -> Any:
             await asyncio.sleep(1.2)
             await other.heartbeat()
             return await super()._redis_heartbeat(run_id)
 
-    assert not await Slow(runtime).check()
+    assert not await SlowGuard(runtime).check()
     await runtime.close()

@@ -1,4 +1,4 @@
-"""The short form of scripts/faults, and quick rows of the matrix; the others run with the full form."""
+"""The short run of `scripts/faults` and its quick rows; the full run has the other rows."""
 
 import json
 import subprocess
@@ -14,11 +14,11 @@ from tests.rules.files import ROOT
 
 SEED = 11
 REGRESSIONS: tuple[int, ...] = ()  # seeds that once failed
-QUICK = "F03,F08,F10,f09_a_thousand_races,f09_worker_stalls_past_its_lease"
+QUICK_ROWS = "F03,F08,F10,f09_a_thousand_races,f09_worker_stalls_past_its_lease"
 
 
 def faults(*arguments: str, seconds: float) -> dict[str, Any]:
-    """What `scripts/faults … --json` says in its last line, whether it holds or not."""
+    """The report of `scripts/faults … --json`, whether everything holds or not."""
     done = subprocess.run(  # noqa: S603 -- our own program
         [sys.executable, "-m", "scripts.chaos.main", *arguments, "--json"],
         cwd=ROOT,
@@ -50,8 +50,8 @@ def test_the_short_run_loses_and_repeats_nothing(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", chosen(QUICK))
-def test_a_matrix_row_passes(row: str) -> None:
+@pytest.mark.parametrize("row", chosen(QUICK_ROWS))
+def test_a_row_holds(row: str) -> None:
     report = faults("--rows", row, seconds=180)
     assert report["rows"][row]["holds"], report["rows"][row]["why"]
 
@@ -64,12 +64,12 @@ def test_a_seed_determines_its_plan() -> None:
     assert full.seconds <= 40 * 60
 
 
-def test_every_matrix_row_runs() -> None:
+def test_every_row_is_there() -> None:
     expected = {f"f{number:02}" for number in range(1, 26)} - {"f17", "f19"}
     assert {name.partition("_")[0] for name in rows()} == expected
 
 
-def test_every_row_says_what_it_shows() -> None:
+def test_every_row_has_a_docstring_and_unknown_rows_are_refused() -> None:
     assert [name for name, row in rows().items() if not (row.__doc__ or "").strip()] == []
     with pytest.raises(ValueError, match="no row"):
         chosen("F99")

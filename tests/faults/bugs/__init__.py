@@ -1,10 +1,11 @@
-"""Planted bugs: one place of the code each, and what a tired person might write there. A test must see it."""
+"""Bugs that a tired developer might write. A test must catch each (`tests/faults/planted_bugs.py`)."""
 
 import msgspec
 
 
 class Bug(msgspec.Struct, frozen=True):
-    """`find` stands exactly once in `file`. `tests` are pytest's arguments: one of them must fail."""
+    """Replaces `find`, which stands exactly once in `file`. `tests` are arguments of pytest; one of the tests
+    must fail."""
 
     name: str
     sentence: str

@@ -1,36 +1,35 @@
-"""Bugs that the chaos run itself must see, in its short form or in a row that brings about what it takes each
-time: the judge of a whole run can fail."""
+"""Bugs that `scripts/faults` itself must find, in its short run or in a row: its judge can fail."""
 
 from tests.faults.bugs import Bug
 
-LEDGER = "db/queries/effect_claims.py"
-RUN = ("tests/faults/test_short_run.py", "-k", "the_short_run")
-# In the short run it is chance whether a worker that stands still has a call under way.
-STALLS = ("tests/faults/test_short_run.py", "-k", "f09_worker_stalls_past_its_lease")
+EFFECT_CLAIMS = "db/queries/effect_claims.py"
+SHORT_RUN = ("tests/faults/test_short_run.py", "-k", "the_short_run")
+# In the short run it is chance whether a stalled worker has a call under way.
+STALLED_WORKER_ROW = ("tests/faults/test_short_run.py", "-k", "f09_worker_stalls_past_its_lease")
 
 BUGS = (
     Bug(
-        "the-key-stays-at-home",
+        "webhook-without-key",
         "A webhook is called without its idempotency key.",
         "app/integrations/http.py",
         'return headers | {"Idempotency-Key": call.key, "User-Agent"',
         'return headers | {"User-Agent"',
-        RUN,
+        SHORT_RUN,
     ),
     Bug(
-        "letters-are-called-off",
-        "Whoever has not said that they want letters gets none, and goes on as if nothing were.",
-        LEDGER,
+        "email-needs-granted-consent",
+        "Contacts without an answer about emails get none, and their enrollments go on.",
+        EFFECT_CLAIMS,
         "when f.kind = 'email' and c.email_consent = 'denied'",
         "when f.kind = 'email' and c.email_consent <> 'granted'",
-        RUN,
+        SHORT_RUN,
     ),
     Bug(
-        "no-fence-in-the-run",
-        "Whoever lost the lease writes its outcome over that of whoever has it now.",
-        LEDGER,
+        "outcome-without-fence-in-the-run",
+        "A worker that lost its lease overwrites the outcome of the one that has it now.",
+        EFFECT_CLAIMS,
         "f.id = :id and f.fence = :fence and f.status = 'claimed'\nreturning f.id\n",
         "f.id = :id and f.fence >= :fence and f.status in ('claimed', 'sent', 'unknown')\nreturning f.id\n",
-        STALLS,
+        STALLED_WORKER_ROW,
     ),
 )

@@ -117,9 +117,9 @@ async def test_what_the_catcher_refuses(base: str, method: str, path: str, body:
 
 async def effect_of_kind(stage: Stage, kind: str, payload: dict[str, Any]) -> Any:
     """An effect in the ledger, whose enrollment stands at a step that sends."""
-    from tests.integration.engine.effects.test_dispatcher import parked
+    from tests.support.pending_effects import contact_with_effect
 
-    person = await parked(stage, SendEmail(subject="Hello", body="Hi"))
+    person = await contact_with_effect(stage, SendEmail(subject="Hello", body="Hi"))
     await stage.sql(
         "update effects set kind = $2, payload = $3::jsonb where contact_id = $1",
         person, kind, json.dumps(payload),

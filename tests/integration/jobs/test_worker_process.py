@@ -1,116 +1,14 @@
 """The worker as a process: killed in the middle, started again, and told to stop."""
 
 import asyncio
-import os
 import signal
-import sys
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
-from typing import Any
-from uuid import UUID
 
-import msgspec
 import pytest
-from aiosmtpd.smtp import SMTP
 
-from app.engine.core.steps import SendEmail, Unit, Wait
-from app.engine.core.triggers import TagAdded
+from app.engine.core.steps import Unit, Wait
 from app.settings import Settings
-from tests.faults.injector import Fault
 from tests.support.scenario import Stage
-
-ROOT = Path(__file__).resolve().parents[3]
-MAIL = SendEmail(subject="Hello", body="Hi")
-
-
-class Sink:
-    """A mail server that remembers the keys it took; `slow` seconds pass between taking and saying so."""
-
-    def __init__(self, account: UUID) -> None:
-        self.account = account
-        self.keys: Counter[str] = Counter()
-        self.slow = 0.0
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 -- its name there
-        lines = envelope.content.decode().splitlines()
-        if f"X-Switchyard-Account: {self.account}" in lines:  # others may have something due as well
-            self.keys[next(line for line in lines if line.startswith("X-Switchyard-Key:"))] += 1
-        await asyncio.sleep(self.slow)
-        return "250 Taken"
-
-
-@asynccontextmanager
-async def sink(account: UUID) -> AsyncIterator[tuple[Sink, int]]:
-    taken = Sink(account)
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(taken, hostname="sink", loop=loop), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    try:
-        yield taken, port
-    finally:
-        server.close()
-
-
-class Process:
-    """`litestar worker` on the database of the tests; with a `fault`, a worker that breaks."""
-
-    def __init__(self, settings: Settings, port: int, *, fault: Fault | None = None, **more: str) -> None:
-        faulty = ("tests.faults.faulty_worker", msgspec.json.encode(fault).decode())
-        self.command = ("litestar", "worker") if fault is None else faulty
-        self.env = dict(os.environ) | {
-            "LITESTAR_APP": "app.main:create_app",
-            "DATABASE_URL": settings.database_url,
-            "REDIS_URL": settings.redis_url,
-            "DATA_DIR": str(settings.data_dir),
-            "SMTP_URL": f"smtp://127.0.0.1:{port}",
-            **more,
-        }
-        self.process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", *self.command, cwd=ROOT, env=self.env,
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-
-    async def end(self, number: signal.Signals) -> int:
-        process = self.process
-        assert process is not None
-        with suppress(ProcessLookupError):
-            process.send_signal(number)
-        return await process.wait()
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator["Process"]:
-        await self.start()
-        try:
-            yield self
-        finally:
-            await self.end(signal.SIGKILL)
-
-
-async def until(condition: Any, seconds: float = 30.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 -- the event is in another process
-            await asyncio.sleep(0.05)
-
-
-async def counted(stage: Stage, column: str, table: str) -> dict[str, int]:
-    rows = await stage.sql(
-        f"select {column} as what, count(*) as n from {table} where account_id = $1 group by 1",  # noqa: S608 -- a name of ours
-        stage.account,
-    )
-    return {row["what"]: row["n"] for row in rows}
-
-
-async def tagged(stage: Stage, count: int, *steps: Any) -> UUID:
-    vip = await stage.tag("vip")
-    workflow = await stage.workflow(list(steps), TagAdded(key="t1", tag=vip))
-    for person in await stage.contacts(count):
-        await stage.emit("tag.added", person, {"tag_id": str(vip)})
-    return workflow
+from tests.support.worker_process import MAIL, LitestarWorker, counted, sink, tagged, until
 
 
 @pytest.mark.slow
@@ -132,7 +30,7 @@ async def test_killed_in_the_middle_and_started_again(stage: Stage, settings: Se
             states = await counted(stage, "coalesce(wait_reason, status)", "enrollments")
             return set(states) <= {"completed", "hold"} and sum(states.values()) == 40
 
-        async with Process(settings, port).running() as worker:
+        async with LitestarWorker(settings, port).running() as worker:
             await until(some_out)
             await worker.end(signal.SIGKILL)
             taken.slow = 0.0
@@ -158,7 +56,7 @@ async def test_stops_when_told_as_soon_as_it_is_idle(stage: Stage, settings: Set
         async def begun() -> bool:
             return len(taken.keys) >= 8
 
-        async with Process(settings, port).running() as worker:
+        async with LitestarWorker(settings, port).running() as worker:
             await until(begun)
             alive = await stage.sql("select pid from workers where seen_at > now() - interval '10 seconds'")
             assert worker.process is not None
@@ -180,7 +78,7 @@ async def test_without_redis_nothing_is_lost(stage: Stage, settings: Settings) -
         async def out() -> bool:
             return len(taken.keys) == 5
 
-        async with Process(settings, port, REDIS_URL="redis://127.0.0.1:1/0").running() as worker:
+        async with LitestarWorker(settings, port, REDIS_URL="redis://127.0.0.1:1/0").running() as worker:
             await until(out)
             assert await worker.end(signal.SIGTERM) == 0
     assert set(taken.keys.values()) == {1}

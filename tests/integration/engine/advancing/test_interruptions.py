@@ -18,7 +18,7 @@ from app.work import SYSTEM, open_work
 from db.queries.batch_session import BatchSession
 from db.queries.enrollment_batches import CLAIM_DUE_ENROLLMENTS
 from jobs.tasks import match_and_advance
-from tests.integration.engine.effects.test_dispatcher import claim, lease_over
+from tests.support.pending_effects import claim_effect, expire_lease
 from tests.support.scenario import USER, Stage, ask
 
 CREATED = ContactCreated(key="t1")
@@ -84,7 +84,7 @@ async def test_a_goal_met_before_the_call_begins_stops_it(stage: Stage) -> None:
     await stage.workflow([MAIL, ROME, Wait(amount=9, unit=Unit.DAYS)], CREATED)
     person = await begun(stage)
     await match_and_advance(stage.runtime, stage.account)
-    claimed = await claim(stage)
+    claimed = await claim_effect(stage)
     await stage.change(person, "city", "Rome")
     await match_and_advance(stage.runtime, stage.account)
     assert (await stage.enrollment(person))["wait_reason"] == "timer"
@@ -98,7 +98,7 @@ async def test_a_goal_waits_for_a_call_under_way(stage: Stage) -> None:
     await stage.workflow([MAIL, ROME], CREATED)
     person = await begun(stage)
     await match_and_advance(stage.runtime, stage.account)
-    claimed = await claim(stage)
+    claimed = await claim_effect(stage)
     assert await begin_effect(stage.runtime, stage.account, claimed) == 1
     await stage.change(person, "city", "Rome")
     await match_and_advance(stage.runtime, stage.account)
@@ -145,8 +145,8 @@ async def test_doubt_waits_for_nobody_who_moves(stage: Stage) -> None:
     await stage.workflow([MAIL], CREATED)
     person = await begun(stage)
     await match_and_advance(stage.runtime, stage.account)
-    await begin_effect(stage.runtime, stage.account, await claim(stage))
-    await lease_over(stage)
+    await begin_effect(stage.runtime, stage.account, await claim_effect(stage))
+    await expire_lease(stage)
     async with open_work(stage.runtime, stage.account, SYSTEM) as mover:
         row = await stage.enrollment(person)
         assert await mover.enrollments.locked(row["id"]) is not None

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -10,19 +9,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app.engine.advancing import loader
 from app.engine.core.advance import advance as real
 from app.engine.core.steps import OnDoubt, SendEmail, Webhook
-from app.engine.core.triggers import ContactCreated
 from app.engine.effects import dispatcher
 from app.engine.effects.backoff import MAX_ATTEMPTS, retry_delay
 from app.engine.effects.dispatcher import attempt_effect, begin_effect, result_of, write_outcome
 from app.enrollments.use_cases.membership import retry_enrollment, settle_effect
 from app.ports import Email, Outcome, Refused, Sent, Unknown
-from app.work import SYSTEM, open_work
-from db.queries.batch_session import BatchSession
-from db.queries.effect_claims import CLAIM_EFFECTS
-from jobs.tasks import match_and_advance
+from app.work import open_work
+from tests.support.pending_effects import MAIL, claim_effect, contact_with_effect, expire_lease
 from tests.support.scenario import USER, Stage
 
-MAIL = SendEmail(subject="Hello", body="Hi")
 HOOK = Webhook(url="http://example.com/{{ contact.id }}", body="")
 
 
@@ -31,32 +26,9 @@ class Mails:
     send: Any
 
 
-async def parked(stage: Stage, step: Any = MAIL) -> UUID:
-    """A contact whose effect is pending."""
-    await stage.workflow([step], ContactCreated(key="t1"))
-    person = await stage.contact()
-    await stage.emit("contact.created", person)
-    await match_and_advance(stage.runtime, stage.account)
-    return person
-
-
-async def claim(stage: Stage) -> Any:
-    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        rows = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=10, lease=60)
-        await work.session.commit()
-        return rows[0] if rows else None
-
-
-async def lease_over(stage: Stage) -> None:
-    await stage.sql(
-        "update effects set lease_until = clock_timestamp() - interval '1 second' where account_id = $1",
-        stage.account,
-    )
-
-
 async def test_a_refusal_for_good_fails_the_enrollment_with_its_error(stage: Stage) -> None:
     stage.outside.answers = [Refused("550 no such user", permanent=True)]
-    person = await parked(stage)
+    person = await contact_with_effect(stage)
     await stage.drain()
     ended = await stage.enrollment(person)
     assert (ended["status"], ended["error"]) == ("failed", "550 no such user")
@@ -70,7 +42,7 @@ async def test_tried_again_later_with_the_same_key(stage: Stage) -> None:
         Refused("451 later", permanent=False),
         Refused("slow", permanent=False, after=600),
     ]
-    person = await parked(stage)
+    person = await contact_with_effect(stage)
     await stage.drain()
     waiting = await stage.enrollment(person)
     assert (waiting["wait_reason"], waiting["error"]) == ("retry", "451 later")
@@ -87,7 +59,7 @@ async def test_tried_again_later_with_the_same_key(stage: Stage) -> None:
 
 async def test_given_up_after_twelve_attempts(stage: Stage) -> None:
     stage.outside.answers = [Refused("451 later", permanent=False)] * 20
-    person = await parked(stage)
+    person = await contact_with_effect(stage)
     for _ in range(14):
         await stage.drain(hours=2)
     assert len(stage.outside.letters) == MAX_ATTEMPTS
@@ -122,7 +94,7 @@ def test_effects_end_for_each_outcome(outcome: Any, on_doubt: str, status: str) 
 
 async def test_doubt_holds_until_a_person_says_it_went_out(stage: Stage) -> None:
     stage.outside.answers = [Unknown("cut after DATA")]
-    person = await parked(stage)
+    person = await contact_with_effect(stage)
     await stage.drain()
     await stage.drain(hours=48)
     held = await stage.enrollment(person)
@@ -137,7 +109,7 @@ async def test_doubt_holds_until_a_person_says_it_went_out(stage: Stage) -> None
 
 async def test_doubt_sent_again_when_a_person_says_so(stage: Stage) -> None:
     stage.outside.answers = [Unknown("cut after DATA")]
-    person = await parked(stage)
+    person = await contact_with_effect(stage)
     await stage.drain()
     async with open_work(stage.runtime, stage.account, USER) as work:
         await settle_effect(work, (await stage.effect(person))["id"], went_out=False)
@@ -150,7 +122,7 @@ async def test_doubt_sent_again_when_a_person_says_so(stage: Stage) -> None:
 async def test_what_went_out_is_not_sent_again_by_trying_its_step_again(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    person = await parked(stage)
+    person = await contact_with_effect(stage)
 
     def advance(program: Any, state: Any, *around: Any) -> Any:
         if state.effect is not None and state.effect.status == "sent":
@@ -185,13 +157,13 @@ async def test_what_went_out_is_not_sent_again_by_trying_its_step_again(
 async def test_a_worker_that_died_holding_an_effect(
     stage: Stage, step: Any, begun: bool, calls: int, status: str
 ) -> None:
-    person = await parked(stage, step)
-    effect = await claim(stage)
+    person = await contact_with_effect(stage, step)
+    effect = await claim_effect(stage)
     if begun:
         assert await begin_effect(stage.runtime, stage.account, effect) == 1
     await stage.drain()
     assert (await stage.effect(person))["status"] == "claimed", "the lease still runs"
-    await lease_over(stage)
+    await expire_lease(stage)
     await stage.drain()
     after = await stage.effect(person)
     assert after["status"] == status
@@ -202,22 +174,22 @@ async def test_a_worker_that_died_holding_an_effect(
 
 
 async def test_a_call_that_kills_its_worker_each_time_is_held_in_the_end(stage: Stage) -> None:
-    person = await parked(stage, HOOK)
+    person = await contact_with_effect(stage, HOOK)
     for number in range(1, MAX_ATTEMPTS + 1):
-        effect = await claim(stage)
+        effect = await claim_effect(stage)
         assert await begin_effect(stage.runtime, stage.account, effect) == number
-        await lease_over(stage)
+        await expire_lease(stage)
     await stage.drain()
     assert (await stage.effect(person))["status"] == "unknown"
     assert stage.outside.calls == []
 
 
 async def test_who_lost_the_lease_writes_nothing_and_sends_nothing(stage: Stage) -> None:
-    person = await parked(stage, HOOK)
-    slow = await claim(stage)
-    await lease_over(stage)
+    person = await contact_with_effect(stage, HOOK)
+    slow = await claim_effect(stage)
+    await expire_lease(stage)
     assert await begin_effect(stage.runtime, stage.account, slow) is None
-    taken = await claim(stage)
+    taken = await claim_effect(stage)
     assert taken.fence == slow.fence + 1
     assert await begin_effect(stage.runtime, stage.account, slow) is None
     assert not await write_outcome(stage.runtime, stage.account, slow, 1, Refused("no", permanent=True))
@@ -227,16 +199,16 @@ async def test_who_lost_the_lease_writes_nothing_and_sends_nothing(stage: Stage)
 
 
 async def test_not_sent_when_the_contact_goes_or_the_workflow_is_held_meanwhile(stage: Stage) -> None:
-    person = await parked(stage)
+    person = await contact_with_effect(stage)
     await stage.sql("update workflows set held = true where account_id = $1", stage.account)
-    assert await claim(stage) is None
+    assert await claim_effect(stage) is None
     await stage.sql("update workflows set held = false where account_id = $1", stage.account)
-    effect = await claim(stage)
+    effect = await claim_effect(stage)
     await stage.sql("update workflows set held = true where account_id = $1", stage.account)
     await attempt_effect(stage.runtime, stage.account, effect)
     assert (await stage.effect(person))["status"] == "pending"
     await stage.sql("update workflows set held = false where account_id = $1", stage.account)
-    effect = await claim(stage)
+    effect = await claim_effect(stage)
     await stage.sql("update contacts set deleted_at = now() where id = $1", person)
     await attempt_effect(stage.runtime, stage.account, effect)
     assert (await stage.effect(person))["status"] == "cancelled"
@@ -248,8 +220,8 @@ async def test_not_sent_when_the_contact_goes_or_the_workflow_is_held_meanwhile(
 async def test_what_went_out_is_written_although_no_connection_was_free(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    person = await parked(stage)
-    effect = await claim(stage)
+    person = await contact_with_effect(stage)
+    effect = await claim_effect(stage)
     taken = [PoolTimeout("QueuePool limit reached")]
 
     async def crowded(*arguments: Any) -> bool:
@@ -265,10 +237,10 @@ async def test_what_went_out_is_written_although_no_connection_was_free(
 
 async def test_a_refusal_keeps_what_the_last_try_said(stage: Stage) -> None:
     stage.outside.answers = [Unknown("cut: it may have arrived")]
-    person = await parked(stage, HOOK)
+    person = await contact_with_effect(stage, HOOK)
     await stage.drain()
     stage.clock.forward(minutes=5)
-    effect = await claim(stage)
+    effect = await claim_effect(stage)
     await stage.sql("update contacts set deleted_at = now() where id = $1", person)
     await attempt_effect(stage.runtime, stage.account, effect)
     stored_effect = await stage.effect(person)
@@ -277,8 +249,8 @@ async def test_a_refusal_keeps_what_the_last_try_said(stage: Stage) -> None:
 
 
 async def test_what_went_out_is_written_although_the_connection_was_cut(stage: Stage) -> None:
-    person = await parked(stage)
-    effect = await claim(stage)
+    person = await contact_with_effect(stage)
+    effect = await claim_effect(stage)
     real, cut = stage.outside.send, []
 
     async def send(letter: Email) -> Outcome:

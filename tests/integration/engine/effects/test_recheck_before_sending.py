@@ -14,7 +14,7 @@ from app.engine.core.triggers import ContactCreated
 from app.engine.effects.dispatcher import attempt_effect, begin_effect
 from app.work import SYSTEM, open_work
 from jobs.tasks import match_and_advance
-from tests.integration.engine.effects.test_dispatcher import claim, lease_over
+from tests.support.pending_effects import claim_effect, expire_lease
 from tests.support.scenario import Stage
 
 MAIL = SendEmail(subject="Hello", body="Hi")
@@ -59,7 +59,7 @@ async def test_consent_is_asked_right_before_the_call(
     stage: Stage, kind: str, denied: str, more: dict[str, Any], sent: int
 ) -> None:
     person = await parked(stage, kind, **more)
-    effect = await claim(stage)
+    effect = await claim_effect(stage)
     await deny(stage, person, denied)
     await attempt_effect(stage.runtime, stage.account, effect)
     assert out(stage) == sent
@@ -70,7 +70,7 @@ async def test_consent_is_asked_right_before_the_call(
 
 async def test_who_unsubscribed_goes_on_without_it(stage: Stage) -> None:
     person = await parked(stage)
-    effect = await claim(stage)
+    effect = await claim_effect(stage)
     await deny(stage, person)
     await attempt_effect(stage.runtime, stage.account, effect)
     await match_and_advance(stage.runtime, stage.account)
@@ -91,7 +91,7 @@ async def test_no_send_begins_after_an_unsubscription_was_committed(stage: Stage
         await stage.emit("contact.created", person)
     while await match_and_advance(stage.runtime, stage.account):
         pass
-    while await claim(stage):
+    while await claim_effect(stage):
         pass
     rows = await stage.sql("select * from effects where account_id = $1 order by id", stage.account)
     committed: dict[UUID, Any] = {}
@@ -130,7 +130,7 @@ OF_ACCOUNT = "where account_id = (select account_id from contacts where id = $1)
 )  # fmt: skip
 async def test_what_else_is_asked_right_before_the_call(stage: Stage, change: str, status: str) -> None:
     person = await parked(stage)
-    effect = await claim(stage)
+    effect = await claim_effect(stage)
     await stage.sql(change, person)
     assert await begin_effect(stage.runtime, stage.account, effect) is None
     row = await stage.effect(person)
@@ -161,7 +161,7 @@ async def test_what_changes_while_it_waits_for_the_enrollment_is_seen(
     stage: Stage, change: str, status: str
 ) -> None:
     person = await parked(stage)
-    effect = await claim(stage)
+    effect = await claim_effect(stage)
     enrollment = (await stage.enrollment(person))["id"]
     async with asyncio.timeout(20), open_work(stage.runtime, stage.account, SYSTEM) as mover:
         await mover.enrollments.locked(enrollment)
@@ -177,11 +177,11 @@ async def test_what_changes_while_it_waits_for_the_enrollment_is_seen(
 async def test_who_is_paused_is_neither_claimed_nor_woken(stage: Stage) -> None:
     person = await parked(stage)
     await stage.sql("update enrollments set paused_at = now(), due_at = null where contact_id = $1", person)
-    assert await claim(stage) is None
+    assert await claim_effect(stage) is None
     await stage.sql("update enrollments set paused_at = null where contact_id = $1", person)
-    effect = await claim(stage)
+    effect = await claim_effect(stage)
     assert await begin_effect(stage.runtime, stage.account, effect) == 1
-    await lease_over(stage)
+    await expire_lease(stage)
     await stage.sql("update enrollments set paused_at = now(), due_at = null where contact_id = $1", person)
     await stage.drain()
     assert (await stage.effect(person))["status"] == "unknown"
@@ -192,5 +192,5 @@ async def test_an_enrollment_that_a_deletion_started_still_sends(stage: Stage) -
     person = await parked(stage)
     await stage.sql("update enrollments set of_deleted = true where contact_id = $1", person)
     await stage.sql("update contacts set deleted_at = now() where id = $1", person)
-    effect = await claim(stage)
+    effect = await claim_effect(stage)
     assert await begin_effect(stage.runtime, stage.account, effect) == 1

@@ -7,7 +7,7 @@ from app.engine.core.steps import SendEmail, Window
 from app.enrollments.labels import waits_for
 from app.ports import Refused
 from app.work import SYSTEM, open_work
-from tests.integration.engine.effects.test_dispatcher import claim, parked
+from tests.support.pending_effects import claim_effect, contact_with_effect
 from tests.support.scenario import Stage
 
 DAY_TIME = SendEmail(subject="Hello", body="Hi", window=Window(start="09:00", end="17:00"))
@@ -29,7 +29,7 @@ async def wait_sentence(stage: Stage, enrollment: UUID) -> str:
 async def test_a_later_try_waits_for_the_window_to_open_again(stage: Stage) -> None:
     stage.outside.answers = [Refused("451 later", permanent=False, after=120)]
     opens = await a_minute_before_it_closes(stage)
-    person = await parked(stage, DAY_TIME)
+    person = await contact_with_effect(stage, DAY_TIME)
     await stage.drain()
     assert len(stage.outside.letters) == 1
     await stage.drain(minutes=10)
@@ -47,12 +47,12 @@ async def test_a_later_try_waits_for_the_window_to_open_again(stage: Stage) -> N
 
 async def test_what_was_not_tried_before_the_window_closed_waits_as_well(stage: Stage) -> None:
     opens = await a_minute_before_it_closes(stage)
-    person = await parked(stage, DAY_TIME)
+    person = await contact_with_effect(stage, DAY_TIME)
     await stage.drain(hours=3)
     assert stage.outside.letters == []
     effect, row = await stage.effect(person), await stage.enrollment(person)
     assert (effect["status"], effect["attempts"], effect["due_at"]) == ("pending", 0, opens)
     assert "09:00 to send the email" in await wait_sentence(stage, row["id"])
-    assert await claim(stage) is None
+    assert await claim_effect(stage) is None
     await stage.drain(hours=14)
     assert len(stage.outside.letters) == 1

@@ -13,8 +13,8 @@ from app.engine.effects.backoff import MAX_ATTEMPTS, MAX_SECONDS
 from app.integrations import smtp
 from app.integrations.smtp import SmtpMailer
 from jobs.tasks import drain
-from tests.integration.engine.effects.test_dispatcher import parked
 from tests.integration.integrations.test_smtp import FROM, Server, listening
+from tests.support.pending_effects import contact_with_effect
 from tests.support.scenario import Stage
 
 STARTTLS = {"EHLO": "250-hi\r\n250 STARTTLS"}
@@ -73,7 +73,7 @@ async def test_each_behavior_has_its_outcome(
     monkeypatch.setattr(smtp, "TIMEOUT", 0.3)
     answers, means = BEHAVIOURS[behaviour]
     server = Counting(answers)
-    person = await parked(stage)
+    person = await contact_with_effect(stage)
     async with listening(server) as mailer:
         runtime = replace(stage.runtime, mailer=mailer)
         await drain(runtime, stage.account)
@@ -99,7 +99,7 @@ async def test_doubt_is_sent_again_with_the_same_key_where_the_step_says_so(
 ) -> None:
     monkeypatch.setattr(smtp, "TIMEOUT", 0.3)
     server = Counting({".": ""})
-    person = await parked(stage, SendEmail(subject="a", body="b", on_doubt=OnDoubt.RESEND))
+    person = await contact_with_effect(stage, SendEmail(subject="a", body="b", on_doubt=OnDoubt.RESEND))
     async with listening(server) as mailer:
         runtime = replace(stage.runtime, mailer=mailer)
         for _ in range(3):
@@ -112,7 +112,7 @@ async def test_doubt_is_sent_again_with_the_same_key_where_the_step_says_so(
 
 async def test_it_backs_off_with_jitter_and_a_cap_and_gives_up_in_the_end(stage: Stage) -> None:
     server = Counting({"RCPT": "450 greylisted"})
-    person = await parked(stage)
+    person = await contact_with_effect(stage)
     pauses = []
     async with listening(server) as mailer:
         runtime = replace(stage.runtime, mailer=mailer)
@@ -134,7 +134,7 @@ async def test_it_backs_off_with_jitter_and_a_cap_and_gives_up_in_the_end(stage:
 async def test_refused_connection_is_tried_again(stage: Stage) -> None:
     async with listening(Server({})) as mailer:
         pass
-    person = await parked(stage)
+    person = await contact_with_effect(stage)
     runtime = replace(stage.runtime, mailer=SmtpMailer(f"smtp://127.0.0.1:{mailer.port}", FROM))
     await drain(runtime, stage.account)
     effect = await stage.effect(person)

@@ -1,6 +1,9 @@
-"""A worker, or somebody who steers, as a process that may be killed. It imports the program once and forks.
+"""The process that a fault breaks: a worker, or the use case that a member's click runs.
 
-python -m tests.faults.child     # a line of JSON in, a line out: {…} gives a pid, a pid its exit status
+A parent imports the program once and forks a child per `Order`, so that a child starts at once and can be
+killed. `tests/faults/matrix.py` talks to the parent in lines:
+
+python -m tests.faults.child_process     # an order as JSON in, its pid out; a pid in, its exit status out
 """
 
 import asyncio
@@ -39,10 +42,11 @@ from tests.faults.injector import Fault, Kind, install
 from tests.support.fakes import Paper, TestClock
 
 OLIVE = Actor("person", "1", "Olive")
-Use = Callable[[Work, UUID], Awaitable[Any]]
-STEERING: dict[str, Use] = {
-    "settle out": lambda work, target: settle_effect(work, target, went_out=True),
-    "settle again": lambda work, target: settle_effect(work, target, went_out=False),
+GAVE_UP = 3
+UseCase = Callable[[Work, UUID], Awaitable[Any]]
+MEMBER_ACTIONS: dict[str, UseCase] = {
+    "mark as sent": lambda work, target: settle_effect(work, target, went_out=True),
+    "send again": lambda work, target: settle_effect(work, target, went_out=False),
     "retry effect": retry_effect,
     "cancel effect": cancel_effect,
     "remove": remove_enrollment,
@@ -52,53 +56,55 @@ STEERING: dict[str, Use] = {
 
 
 class Order(msgspec.Struct, kw_only=True):
-    """What to do: `drain`, `give back`, or a name of STEERING with the id of what is steered."""
+    """What a child does. `action` is `drain`, `release`, `enroll` or one of MEMBER_ACTIONS; `target` is the
+    effect, enrollment or workflow that it acts on."""
 
     action: str
     account: UUID
     database_url: str
     admin_url: str
     redis_url: str
-    sink: str
+    sink: str  # the file to which each message and call is written; "….trace" is beside it
     log: str
     target: UUID | None = None
     contacts: list[UUID] = []
-    poison: UUID | None = None
-    point: str = ""
+    poison: UUID | None = None  # matching an event of this contact fails
+    point: str = ""  # where to break, if anywhere
     kind: Kind = Kind.KILL
     stall: float = 2.5
     lease: float = 1.0
-    trace: bool = False
-    ahead: float = 0.0
+    trace: bool = False  # write down the committed state at each point, break nothing
+    ahead: float = 0.0  # how far the engine's clock is ahead, in seconds
 
 
 def serve() -> None:
+    """The parent: forks and waits until its input ends."""
     gc.freeze()
-    say("ready")
+    _reply("ready")
     for line in sys.stdin:
         message = json.loads(line)
         if isinstance(message, int):
-            say(os.waitstatus_to_exitcode(os.waitpid(message, 0)[1]))
+            _reply(os.waitstatus_to_exitcode(os.waitpid(message, 0)[1]))
             continue
         pid = os.fork()
         if pid == 0:
-            become(msgspec.convert(message, Order, strict=False))
-        say(pid)
+            run_child(msgspec.convert(message, Order, strict=False))
+        _reply(pid)
 
 
-def say(line: object) -> None:
+def _reply(line: object) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
-def become(order: Order) -> None:
-    """Never returns. Exit codes: 0 done, 3 gave up with an error."""
-    code = 3
+def run_child(order: Order) -> None:
+    """Carry out the order and exit: 0 when done, GAVE_UP after an error. Never returns."""
+    code = GAVE_UP
     try:
         log = os.open(order.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        asyncio.run(do(order))
+        asyncio.run(carry_out(order))
         code = 0
     except BaseException:  # noqa: BLE001 -- the fork must not go on with its parent's work, whatever happens
         traceback.print_exc()
@@ -107,7 +113,8 @@ def become(order: Order) -> None:
         os._exit(code)
 
 
-async def do(order: Order) -> None:
+async def carry_out(order: Order) -> None:
+    """Arm the fault, then act."""
     settings = Settings(
         database_url=order.database_url,
         redis_url=order.redis_url,
@@ -117,11 +124,11 @@ async def do(order: Order) -> None:
     paper = Paper(order.sink)
     clock = TestClock(timedelta(seconds=order.ahead))
     runtime = open_runtime(settings, clock=clock, mailer=paper, caller=paper, pool_size=3)
-    dispatcher.MAX_CONCURRENT = 1  # one after the other, so that the order is the same each time
+    dispatcher.MAX_CONCURRENT = 1  # one call after the other, so that the order is the same each time
     if order.poison:
-        poisoned(order.poison)
+        fail_matching(order.poison)
     if order.trace:
-        traced(order)
+        trace_points(order)
     elif order.point:
         install(
             Fault(
@@ -139,44 +146,44 @@ async def do(order: Order) -> None:
 
 
 async def act(order: Order, runtime: Runtime) -> None:
+    """What a worker or a member does."""
     if order.action == "drain":
         await drain(runtime, order.account)
-    elif order.action == "give back":
+    elif order.action == "release":
         await dispatcher.send_effects(runtime, order.account, keep_going=lambda: False)
     else:
         async with open_work(runtime, order.account, OLIVE) as work:
+            assert order.target is not None
             if order.action == "enroll":
-                assert order.target is not None
                 await enroll_contacts(work, order.target, order.contacts)
             else:
-                assert order.target is not None
-                await STEERING[order.action](work, order.target)
+                await MEMBER_ACTIONS[order.action](work, order.target)
 
 
-def poisoned(contact: UUID) -> None:
-    """Whoever matches an event of this contact fails."""
-    real = matcher.event_of
+def fail_matching(contact: UUID) -> None:
+    """Matching an event of this contact raises an error."""
+    real_event_of = matcher.event_of
 
     def event_of(row: Any) -> Any:
         if row.subject_id == contact:
             raise RuntimeError("bad luck")
-        return real(row)
+        return real_event_of(row)
 
     matcher.event_of = event_of
 
 
-def traced(order: Order) -> None:
-    """Each point that is passed goes to the sink's neighbour, with what is committed at that moment."""
+def trace_points(order: Order) -> None:
+    """Write each point that is passed, with what is committed at that moment, beside the sink."""
 
     def on_point(point: str, _context: object) -> None:
         states: list[str] = []
 
-        def look() -> None:
+        def read_state() -> None:
             states.append(asyncio.run(state_of(order.admin_url, order.account)))
 
-        looking = threading.Thread(target=look)
-        looking.start()
-        looking.join()
+        reader = threading.Thread(target=read_state)
+        reader.start()
+        reader.join()
         with Path(f"{order.sink}.trace").open("a") as trace:
             trace.write(json.dumps([str(point), states[0]]) + "\n")
 

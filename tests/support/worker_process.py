@@ -1,0 +1,112 @@
+"""Real worker processes, a mail server for them, and enrollments to work on."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from aiosmtpd.smtp import SMTP
+
+from app.engine.core.steps import SendEmail
+from app.engine.core.triggers import TagAdded
+from app.settings import Settings
+from tests.faults.injector import Fault
+from tests.support.scenario import Stage
+
+ROOT = Path(__file__).resolve().parents[2]
+MAIL = SendEmail(subject="Hello", body="Hi")
+
+
+class SlowMailServer:
+    """A mail server that remembers the keys it took; `slow` seconds pass between taking and saying so."""
+
+    def __init__(self, account: UUID) -> None:
+        self.account = account
+        self.keys: Counter[str] = Counter()
+        self.slow = 0.0
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 -- its name there
+        lines = envelope.content.decode().splitlines()
+        if f"X-Switchyard-Account: {self.account}" in lines:  # others may have something due as well
+            self.keys[next(line for line in lines if line.startswith("X-Switchyard-Key:"))] += 1
+        await asyncio.sleep(self.slow)
+        return "250 Taken"
+
+
+@asynccontextmanager
+async def sink(account: UUID) -> AsyncIterator[tuple[SlowMailServer, int]]:
+    taken = SlowMailServer(account)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(taken, hostname="sink", loop=loop), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield taken, port
+    finally:
+        server.close()
+
+
+class LitestarWorker:
+    """`litestar worker` on the database of the tests; with a `fault`, a worker that breaks."""
+
+    def __init__(self, settings: Settings, port: int, *, fault: Fault | None = None, **more: str) -> None:
+        faulty = ("tests.faults.faulty_worker", msgspec.json.encode(fault).decode())
+        self.command = ("litestar", "worker") if fault is None else faulty
+        self.env = dict(os.environ) | {
+            "LITESTAR_APP": "app.main:create_app",
+            "DATABASE_URL": settings.database_url,
+            "REDIS_URL": settings.redis_url,
+            "DATA_DIR": str(settings.data_dir),
+            "SMTP_URL": f"smtp://127.0.0.1:{port}",
+            **more,
+        }
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", *self.command, cwd=ROOT, env=self.env,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+
+    async def end(self, number: signal.Signals) -> int:
+        process = self.process
+        assert process is not None
+        with suppress(ProcessLookupError):
+            process.send_signal(number)
+        return await process.wait()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["LitestarWorker"]:
+        await self.start()
+        try:
+            yield self
+        finally:
+            await self.end(signal.SIGKILL)
+
+
+async def until(condition: Any, seconds: float = 30.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 -- the event is in another process
+            await asyncio.sleep(0.05)
+
+
+async def counted(stage: Stage, column: str, table: str) -> dict[str, int]:
+    rows = await stage.sql(
+        f"select {column} as what, count(*) as n from {table} where account_id = $1 group by 1",  # noqa: S608 -- a name of ours
+        stage.account,
+    )
+    return {row["what"]: row["n"] for row in rows}
+
+
+async def tagged(stage: Stage, count: int, *steps: Any) -> UUID:
+    vip = await stage.tag("vip")
+    workflow = await stage.workflow(list(steps), TagAdded(key="t1", tag=vip))
+    for person in await stage.contacts(count):
+        await stage.emit("tag.added", person, {"tag_id": str(vip)})
+    return workflow
