@@ -74,7 +74,7 @@ class _RestingSaqWorker(SaqWorker[Any]):
         return result
 
 
-class Worker:
+class WorkerProcess:
     """One worker process: its SAQ worker, sweep, heartbeat and account queues."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -258,7 +258,7 @@ async def run(settings: Settings) -> None:
         log.warning("database.unreachable", error=type(error).__name__)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUP_THREADS, "lookup"))
     tune_garbage_collection()
-    worker = Worker(runtime)
+    worker = WorkerProcess(runtime)
     on_signals(worker.stop.set)
     try:
         async with watch_event_loop(settings.watchdog_seconds):

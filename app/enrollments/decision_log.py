@@ -6,16 +6,16 @@ from uuid import UUID
 
 from app.contacts.domain import display_name
 from app.engine.core.entry_rules import EntryDecision, Verdict, decide_entry
-from app.engine.core.events import CONTACT_DELETED, Event, Source
+from app.engine.core.events import CONTACT_DELETED, EngineEvent, Source
 from app.engine.core.trigger_index import TriggerIndex
 from app.engine.core.version import CompileError, Program
 from app.engine.matching.contact_facts import ContactFactsCache
 from app.engine.matching.enroll import EntryCandidate, count_entries_today, read_entry_histories
 from app.engine.program_cache import AccountContext
-from app.enrollments.decision_values import Names, seen_values
+from app.enrollments.decision_values import ValueNames, seen_values
 from app.enrollments.labels import EVENTS, SOURCES
 from app.enrollments.pages import zone_of
-from app.enrollments.schemas import Choice, WhyLine, WhyPage
+from app.enrollments.schemas import FilterOption, WhyLine, WhyPage
 from app.errors import NotFound
 from app.web.paging import neighbor_links
 from app.work import Work
@@ -59,7 +59,7 @@ async def why_page(
         raise NotFound("contact")
     name = display_name(contact._asdict())
     choices = [
-        Choice(str(workflow.id), workflow.name) for workflow in await work.enrollments.workflow_names()
+        FilterOption(str(workflow.id), workflow.name) for workflow in await work.enrollments.workflow_names()
     ]
     page = WhyPage(contact_id, name, workflow_id, "", None, [], "", "", choices, [])
     if workflow_id is None:
@@ -75,7 +75,7 @@ async def why_page(
     now = await _now(work, account, [row for row in rows if _settled(row)], program, workflow.status)
     otherwise = unasked(workflow.status, program)
     page.items = [_line(row, now, otherwise) for row in rows]
-    names = Names(await work.fields.catalogue(), await work.tags.names(), work.now, zone_of(work))
+    names = ValueNames(await work.fields.catalogue(), await work.tags.names(), work.now, zone_of(work))
     for line in page.items:
         line.seen = seen_values(line.detail, names)
     path, query = f"/contacts/{contact_id}/why", {"workflow": str(workflow_id)}
@@ -119,7 +119,7 @@ async def _now(
     index = TriggerIndex([program])
     candidates = []
     for row in rows:
-        event = Event(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
+        event = EngineEvent(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
         candidates += [
             EntryCandidate(event, row.id, candidate) for candidate in index.candidates(event, any_source=True)
         ]

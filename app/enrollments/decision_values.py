@@ -28,7 +28,7 @@ STANDS = {
 NOT_KEPT = "not stored"  # decisions of an earlier release
 
 
-class Names(msgspec.Struct):
+class ValueNames(msgspec.Struct):
     """What turns ids into words: the fields know people, segments and workflows."""
 
     fields: Fields
@@ -37,12 +37,12 @@ class Names(msgspec.Struct):
     zone: str
 
 
-def seen_values(detail: Mapping[str, Any], names: Names) -> list[SeenValue]:
+def seen_values(detail: Mapping[str, Any], names: ValueNames) -> list[SeenValue]:
     """What the detail of a decision keeps of the values that its filter saw."""
     return [_seen_value(key, value, names) for key, value in (detail.get("seen") or {}).items()]
 
 
-def _seen_value(key: str, value: Any, names: Names) -> SeenValue:
+def _seen_value(key: str, value: Any, names: ValueNames) -> SeenValue:
     if key == "changes":  # of the event, not of the contact
         changes = [_change(field, pair, names) for field, pair in (value or {}).items()]
         return SeenValue(key, "Changed", value, ", ".join(changes) or "nothing")
@@ -64,7 +64,7 @@ def _ids(value: Any) -> list[str]:
     return value if isinstance(value, list) else [value] if value else []
 
 
-def _words(spec: FieldSpec, value: Any, called: Mapping[str, str], names: Names) -> str:
+def _words(spec: FieldSpec, value: Any, called: Mapping[str, str], names: ValueNames) -> str:
     match spec.type:
         case FieldType.TAGS:
             return ", ".join(called.values()) or "none"
@@ -84,7 +84,7 @@ def _stands(value: Mapping[str, list[str]], called: Mapping[str, str]) -> str:
     return " · ".join(f"{STANDS[how]} {whom}" for how, whom in parts)
 
 
-def _counted(count: Mapping[str, Any], names: Names) -> str:
+def _counted(count: Mapping[str, Any], names: ValueNames) -> str:
     """ "Tag added 2 times in the last 30 days", "City changed once in the last 7 days (Rome → Oslo)"."""
     often = "once" if count["times"] == 1 else f"{count['times']} times"
     if "event" in count:
@@ -95,7 +95,7 @@ def _counted(count: Mapping[str, Any], names: Names) -> str:
     return f"{label} changed {often} in the last {count['within']}" + (f" ({sides})" if sides else "")
 
 
-def _change(field: str, pair: Any, names: Names) -> str:
+def _change(field: str, pair: Any, names: ValueNames) -> str:
     spec = names.fields.get(field)
     return f"{spec.label if spec is not None else field}: {_sides(spec, pair)}"
 

@@ -12,13 +12,13 @@ from app.engine.core.version import load_version
 from app.enrollments.labels import SKIPPED, reason_of, visit_note, waits_for, why
 from app.enrollments.schemas import (
     STATUSES,
-    Choice,
     DecisionView,
     EffectView,
     EnrollForm,
     EnrollmentLine,
     EnrollmentList,
     EnrollmentPage,
+    FilterOption,
     JumpForm,
     MoveView,
     SettlementForm,
@@ -123,7 +123,7 @@ async def enrollment_list(
         q=q,
         workflows=[]
         if workflow is not None
-        else [Choice(str(row.id), row.name) for row in await work.enrollments.workflow_names()],
+        else [FilterOption(str(row.id), row.name) for row in await work.enrollments.workflow_names()],
         steps=await _steps(work, workflow),
         actions=enroll_actions(work, workflow),
     )
@@ -141,12 +141,12 @@ def enroll_actions(work: Work, workflow: Any) -> list[Action]:
     )  # fmt: skip
 
 
-async def _steps(work: Work, workflow: Any) -> list[Choice]:
+async def _steps(work: Work, workflow: Any) -> list[FilterOption]:
     if workflow is None or workflow.live_version is None:
         return []
     version = (workflow.id, workflow.live_version)
     named = (await titles_of(work, {version}))[version]
-    return [Choice(key, title) for key, title in named.items() if "." not in key]
+    return [FilterOption(key, title) for key, title in named.items() if "." not in key]
 
 
 async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
@@ -164,7 +164,7 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
     effects = [effect_view(effect) for effect in ledger]
     by_seq = {effect.seq: effect for effect in effects}
     own = versions[row.workflow_id, row.version]
-    steps = [Choice(key, title) for key, title in own.items() if "." not in key]
+    steps = [FilterOption(key, title) for key, title in own.items() if "." not in key]
     approval = await work.approvals.of_visit(row.id, row.seq) if row.wait_reason == "approval" else None
     return EnrollmentPage(
         **line_of(work, row, names),
@@ -191,7 +191,7 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
 
 
 def steering_actions(
-    work: Work, row: Any, effects: Sequence[EffectView], steps: Sequence[Choice]
+    work: Work, row: Any, effects: Sequence[EffectView], steps: Sequence[FilterOption]
 ) -> list[Action]:
     """What may be done to an enrollment as it stands now."""
     href = f"/enrollments/{row.id}"

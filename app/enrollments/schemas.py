@@ -61,7 +61,7 @@ class EnrollmentLine(msgspec.Struct):
     href: str
 
 
-class Choice(msgspec.Struct):
+class FilterOption(msgspec.Struct):
     """One value of a filter, in words."""
 
     value: str
@@ -84,8 +84,8 @@ class EnrollmentList(msgspec.Struct):
     status: str
     step: str
     q: str
-    workflows: list[Choice]
-    steps: list[Choice]
+    workflows: list[FilterOption]
+    steps: list[FilterOption]
     actions: list[Action]
 
 
@@ -178,7 +178,7 @@ class WhyPage(msgspec.Struct):
     items: list[WhyLine]
     next: str
     previous: str
-    workflows: list[Choice]
+    workflows: list[FilterOption]
     actions: list[Action]
 
 
@@ -205,7 +205,7 @@ class EnrollmentPage(EnrollmentLine, kw_only=True):
     held: bool
     paused_at: datetime | None
     live_version: int | None
-    steps: list[Choice]
+    steps: list[FilterOption]
     path: list[Visit]
     effects: list[EffectView]
     approval: ApprovalLine | None

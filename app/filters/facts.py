@@ -21,7 +21,7 @@ class Happened:
 
 
 @dataclass(slots=True)
-class Membership:
+class ContactWorkflows:
     """The workflows that the contact is in now, was ever in, and has completed."""
 
     active: set[UUID] = field(default_factory=set)
@@ -43,7 +43,7 @@ class Facts:
     zone: ZoneInfo = UTC_ZONE
     contact_id: UUID | None = None
     account_name: str = ""
-    workflows: Membership = field(default_factory=Membership)
+    workflows: ContactWorkflows = field(default_factory=ContactWorkflows)
     history: list[Happened] = field(default_factory=list)
     users: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)

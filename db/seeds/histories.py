@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.engine.core.advance import advance
 from app.engine.core.triggers import TagAdded
-from app.engine.core.types import Decision, EffectOutcome, Enrollment, Status
+from app.engine.core.types import Decision, EffectOutcome, EnrollmentState, Status
 from app.engine.core.version import Program
 from app.filters.facts import Facts, contact_values
 from db.models import Contact, Event, MailboxMessage, TriggerDecision
@@ -64,7 +64,7 @@ class SampleEnrollment:
         values = contact_values(dict(self.person.columns), dict(self.person.fields))
         tags = {tag_id(ACCOUNT, name) for name in self.person.tags}
         self.facts = Facts(values, tags, ZoneInfo("UTC"), self.person.id, "Acme")
-        self.state = Enrollment(fixed(ENROLLMENT, self.number), self.person.id)
+        self.state = EnrollmentState(fixed(ENROLLMENT, self.number), self.person.id)
         self.entered, self.status = self.at, Status.ACTIVE
         self.executions: dict[int, Row] = {}
         self.effects: dict[int, Row] = {}

@@ -19,7 +19,7 @@ from app.runtime import Runtime, open_runtime
 from app.settings import Settings
 from app.work import SYSTEM, Work, open_work
 from jobs.tasks import Turn
-from jobs.worker import Worker, tune_garbage_collection
+from jobs.worker import WorkerProcess, tune_garbage_collection
 
 PARTS: dict[str, Callable[[Work], Awaitable[int]]] = {"move": advance_enrollments, "match": match_events}
 
@@ -47,7 +47,7 @@ async def main(kind: str) -> None:
     while (line := (await asyncio.to_thread(sys.stdin.readline)).strip()) not in ("", "exit"):
         if line == "go":
             began = time.process_time()
-            shell = Worker(runtime)
+            shell = WorkerProcess(runtime)
             shell.queues["move"].run_turn = told(PARTS[kind])
             running = [asyncio.create_task(shell.sweep()), asyncio.create_task(shell.heartbeat())]
             for queue in shell.queues.values():

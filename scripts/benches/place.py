@@ -18,7 +18,7 @@ import psutil
 from alembic import command
 from alembic.config import Config
 
-from app.engine.core.draft import Settings
+from app.engine.core.draft import WorkflowSettings
 from app.engine.core.steps import Step
 from app.engine.core.triggers import Trigger
 from app.engine.core.version import Version, content_hash
@@ -106,7 +106,7 @@ class Place:
     async def workflow(self, account: UUID, steps: Sequence[Step], triggers: Sequence[Trigger] = ()) -> UUID:
         """Published as version 1."""
         made = uuid7()
-        version = Version(made, 1, list(triggers), None, list(steps), Settings())
+        version = Version(made, 1, list(triggers), None, list(steps), WorkflowSettings())
         await self.admin.execute(
             "insert into workflows (account_id, id, name, status) values ($1, $2, 'Welcome', 'active')",
             account, made,

@@ -17,7 +17,7 @@ from app.main import create_app
 from app.runtime import Runtime, open_runtime
 from app.sessions.throttle import Throttle
 from app.settings import Settings
-from jobs.worker import Worker
+from jobs.worker import WorkerProcess
 from scripts.local import browser as chromium
 from tests.conftest import running
 from tests.support.fakes import TestClock
@@ -65,7 +65,7 @@ async def live(
     runtime, of_worker = open_runtime(ours, clock=clock), open_runtime(ours, clock=clock)
     app = create_app(ours, runtime)
     app.state.throttle = Throttle(None)
-    worker = Worker(of_worker)
+    worker = WorkerProcess(of_worker)
     server = Quiet(
         uvicorn.Config(
             app, host=host, port=port, lifespan="off", log_config=None, access_log=False, server_header=False

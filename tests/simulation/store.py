@@ -10,9 +10,9 @@ from uuid import UUID
 from app.engine.core.timing.sending_window import next_opening, zone_of
 from app.engine.core.types import (
     Decision,
-    Effect,
     EffectOutcome,
-    Enrollment,
+    EffectRequest,
+    EnrollmentState,
     Execution,
     ExitReason,
     Outcome,
@@ -71,7 +71,7 @@ class Entry:
 
     id: int
     row: Row
-    effect: Effect
+    effect: EffectRequest
     due_at: datetime | None
     status: str = "pending"
     fence: int = 0
@@ -112,8 +112,8 @@ class Store:
             dict(contact.values), set(contact.tags), PARIS, contact.id, "Acme", data={"event": {}, **row.data}
         )
 
-    def enrollment(self, row: Row) -> Enrollment:
-        return Enrollment(
+    def enrollment(self, row: Row) -> EnrollmentState:
+        return EnrollmentState(
             *(row.id, row.contact.id, row.step_key, row.seq, row.wait_reason, row.wait_until, row.goal_key),
             effect=self.outcome(row),
             answer=row.answer if row.wait_reason is WaitReason.APPROVAL else None,
@@ -231,7 +231,7 @@ class Store:
         contact.tags -= decision.tags_removed
         contact.deleted = contact.deleted or decision.delete
 
-    def _claim_key(self, row: Row, effect: Effect, at: datetime | None) -> None:
+    def _claim_key(self, row: Row, effect: EffectRequest, at: datetime | None) -> None:
         assert effect.idempotency_key not in self.keys, "the key is taken"
         assert (row.id, effect.seq) not in self.by_visit
         assert row.status is Status.ACTIVE

@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from app.engine.core import steps
-from app.engine.core.draft import Draft, Settings, walk
+from app.engine.core.draft import Draft, WorkflowSettings, walk
 from app.engine.core.steps import MAIN, OnDoubt, StepConfig, Unit, lane_keys
 from app.engine.core.version import Program, compile_version, freeze
 from app.filters.ast import Filter
@@ -107,7 +107,7 @@ def _split(rng: Random) -> StepConfig:
 
 def _approval(rng: Random) -> StepConfig:
     options = [steps.ApprovalOption("b1", "Yes"), steps.ApprovalOption("b2", "No")]
-    return steps.Approval(question="{{ contact.city }}?", options=options, **_some_time(rng))
+    return steps.AskApproval(question="{{ contact.city }}?", options=options, **_some_time(rng))
 
 
 def _goal(rng: Random) -> StepConfig:
@@ -166,7 +166,7 @@ def a_program(rng: Random, workflow_id: UUID, number: int) -> Program:
         lists += [f"{key}.{name}" for name in lane_keys(config)]
     for _, _, step in list(walk(new_draft.steps)):
         new_draft = _aimed(rng, new_draft, step)
-    settings = Settings(
+    settings = WorkflowSettings(
         settle_seconds=rng.choice([0, 0, 0, 60]),
         leave_when_unmatched=rng.random() < 0.15,
         window=_window(rng) if rng.random() < 0.2 else None,

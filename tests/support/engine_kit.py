@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 
 from app.engine.core.advance import advance
-from app.engine.core.draft import Draft, Settings
+from app.engine.core.draft import Draft, WorkflowSettings
 from app.engine.core.name_lookup import Names
 from app.engine.core.steps import MAIN, BranchLane, Step, StepConfig
 from app.engine.core.triggers import Manual, Trigger
-from app.engine.core.types import Decision, EffectOutcome, Enrollment, StepContext
+from app.engine.core.types import Decision, EffectOutcome, EnrollmentState, StepContext
 from app.engine.core.version import Program, compile_version, freeze
 from app.filters.ast import Filter, Group, Op, Predicate, Value
 from app.filters.facts import Facts
@@ -104,16 +104,21 @@ def program(
     *steps: StepConfig | tuple[StepConfig, dict[str, list[StepConfig]]],
     triggers: list[Trigger] | None = None,
     entry: Filter | None = None,
-    settings: Settings | None = None,
+    settings: WorkflowSettings | None = None,
     workflow_id: UUID = WORKFLOW,
 ) -> Program:
     new_draft = replace(
-        draft(*steps), triggers=triggers or [Manual(key="t0")], entry=entry, settings=settings or Settings()
+        draft(*steps),
+        triggers=triggers or [Manual(key="t0")],
+        entry=entry,
+        settings=settings or WorkflowSettings(),
     )
     return compile_version(freeze(new_draft, workflow_id, 1), FIELDS)
 
 
-def parked(before: Enrollment, decision: Decision, effect: EffectOutcome | None = None) -> Enrollment:
+def parked(
+    before: EnrollmentState, decision: Decision, effect: EffectOutcome | None = None
+) -> EnrollmentState:
     """The enrollment as the worker would read it again after writing this decision."""
     return replace(
         before,
@@ -126,7 +131,7 @@ def parked(before: Enrollment, decision: Decision, effect: EffectOutcome | None 
     )
 
 
-NEW = Enrollment(ENROLLMENT, CONTACT)
+NEW = EnrollmentState(ENROLLMENT, CONTACT)
 SENT = EffectOutcome("sent")
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.engine.core.draft import Draft, Settings
+from app.engine.core.draft import Draft, WorkflowSettings
 from app.engine.core.steps import MAIN, StepConfig
 from app.engine.core.triggers import Trigger
 from app.engine.core.version import content_hash, freeze
@@ -72,11 +72,11 @@ class Stage:
         *,
         status: str = "active",
         entry: Filter | None = None,
-        settings: Settings | None = None,
+        settings: WorkflowSettings | None = None,
     ) -> UUID:
         """Published as version 1."""
         workflow_id = uuid7()
-        draft = Draft(triggers=[trigger], entry=entry, settings=settings or Settings())
+        draft = Draft(triggers=[trigger], entry=entry, settings=settings or WorkflowSettings())
         for item in steps:
             config, lanes = item if isinstance(item, tuple) else (item, {})
             draft = insert(draft, MAIN, len(draft.steps), config)

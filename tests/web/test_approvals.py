@@ -6,8 +6,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from app.engine.core.steps import Approval as ApprovalStep
 from app.engine.core.steps import ApprovalOption
+from app.engine.core.steps import AskApproval as ApprovalStep
 from app.engine.core.triggers import ContactCreated
 from db.ids import uuid7
 from tests.support.fakes import Outside, TestClock

@@ -3,7 +3,7 @@
 import json
 from uuid import UUID
 
-from app.engine.core.draft import Audience, Settings
+from app.engine.core.draft import Audience, WorkflowSettings
 from app.engine.core.steps import Exit
 from app.engine.core.triggers import ContactUpdated
 from app.enrollments.decision_log import MOST
@@ -18,7 +18,7 @@ async def test_every_event_has_its_answer(world: World, clock: TestClock, outsid
     who = await world.person("viewer")
     stage = Stage(world, who.account_id, clock, outside)
     trigger = ContactUpdated(key="t1", fields=["city"], filter=ask("city", "is", "Oslo"))
-    flow = await stage.workflow([Exit()], trigger, settings=Settings())
+    flow = await stage.workflow([Exit()], trigger, settings=WorkflowSettings())
     person = await stage.contact()
     for name, value in (("state", "TX"), ("city", "Rome"), ("city", "Oslo"), ("city", "Oslo")):
         await stage.change(person, name, value)
@@ -114,7 +114,7 @@ async def test_what_left_no_decision_is_explained(world: World, clock: TestClock
     who = await world.person("viewer")
     stage = Stage(world, who.account_id, clock, outside)
     trigger = ContactUpdated(key="t1", fields=["city"])
-    closed = Settings(audience=Audience.CURRENT_ONLY)
+    closed = WorkflowSettings(audience=Audience.CURRENT_ONLY)
     entry = ask(f"custom.{UUID(int=7)}", "is", "x")
     flows = {
         "archived": await stage.workflow([Exit()], trigger, status="archived"),

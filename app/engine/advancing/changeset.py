@@ -17,10 +17,10 @@ from app.engine.core.events import (
     TAG_ADDED,
     TAG_REMOVED,
     TASK_ADDED,
-    Event,
+    EngineEvent,
     Source,
 )
-from app.engine.core.types import Change, Decision, Outcome, Status
+from app.engine.core.types import ContactChange, Decision, Outcome, Status
 from app.engine.core.version import Program
 from app.engine.matching.event_subscriptions import subscribed_kinds
 from app.engine.program_cache import AccountContext
@@ -180,7 +180,7 @@ class ChangeSet:
             }
         )
 
-    def _audit(self, row: Any, change: Change) -> None:
+    def _audit(self, row: Any, change: ContactChange) -> None:
         action, name = _AUDITED[change.kind]
         if change.kind == "field":
             changes = {change.name: [change.old, change.new]}
@@ -221,7 +221,7 @@ class ChangeSet:
                 "status": decision.status.value,
                 "reason": reason,
             }
-            event = Event(
+            event = EngineEvent(
                 row.id, ENROLLMENT_ENDED, Source.WORKFLOW, row.contact_id, event_data, row.depth + 1
             )
             if everybody or index.candidates(event):

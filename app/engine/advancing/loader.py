@@ -13,7 +13,7 @@ from app.engine.core.advance import advance, leave
 from app.engine.core.types import (
     Decision,
     EffectOutcome,
-    Enrollment,
+    EnrollmentState,
     ExitReason,
     Status,
     StepContext,
@@ -22,7 +22,7 @@ from app.engine.core.types import (
 from app.engine.core.version import Program
 from app.engine.program_cache import AccountContext, Programs
 from app.filters.analysis import UsedHistory
-from app.filters.facts import Facts, Happened, Membership
+from app.filters.facts import ContactWorkflows, Facts, Happened
 from db.queries import step_side_effects as statements
 from db.queries.batch_session import BatchSession
 from db.queries.effect_claims import UNWANTED_CLASS
@@ -78,9 +78,9 @@ class BatchContext(msgspec.Struct):
         await db.insert(statements.UPDATE_STEP_STATES, rows)
 
 
-def state_of(row: Any, effect: EffectOutcome | None = None, answer: str | None = None) -> Enrollment:
+def state_of(row: Any, effect: EffectOutcome | None = None, answer: str | None = None) -> EnrollmentState:
     """The enrollment of a claimed row."""
-    return Enrollment(
+    return EnrollmentState(
         row.id,
         row.contact_id,
         row.step_key,
@@ -159,7 +159,7 @@ async def add_history(
     db = account.db
     for row in await db.all(statements.READ_WORKFLOW_MEMBERSHIP, ids=sorted(workflows)) if workflows else ():
         if row.contact_id in facts:
-            facts[row.contact_id].workflows = Membership(
+            facts[row.contact_id].workflows = ContactWorkflows(
                 set(row.active or ()), set(row.ever), set(row.completed or ())
             )
     if not history:

@@ -6,14 +6,14 @@ from datetime import datetime
 
 from app.engine.core.interpreter import Run
 from app.engine.core.steps import EXECUTE, EXECUTE_DELETED
-from app.engine.core.types import Closed, Decision, Enrollment, ExitReason, Outcome, Status, StepContext
+from app.engine.core.types import Closed, Decision, EnrollmentState, ExitReason, Outcome, Status, StepContext
 from app.engine.core.version import Program
 from app.filters.facts import Facts
 
 
 def advance(
     program: Program,
-    enrollment: Enrollment,
+    enrollment: EnrollmentState,
     facts: Facts,
     now: datetime,
     around: StepContext | None = None,
@@ -28,7 +28,7 @@ def advance(
 
 
 def leave(
-    enrollment: Enrollment, now: datetime, status: Status, reason: ExitReason, error: str | None = None
+    enrollment: EnrollmentState, now: datetime, status: Status, reason: ExitReason, error: str | None = None
 ) -> Decision:
     """The end of an enrollment that something outside its steps decided: removed by a person, superseded, its
     contact deleted, its row a poison. The open visit is closed as `left`."""

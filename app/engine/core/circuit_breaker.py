@@ -40,7 +40,7 @@ class SubjectOutcome(msgspec.Struct, frozen=True):
     final: bool = False
 
 
-class Breaker(msgspec.Struct, frozen=True):
+class BreakerState(msgspec.Struct, frozen=True):
     """`recent` holds one outcome per subject, oldest first. `opened` counts openings without a success
     between them. `until` is the next try (open), when the probe times out (half open), or the due time of the
     latest released enrollment (closed), None when none is parked. `struck` are the subjects that were
@@ -66,8 +66,8 @@ def pause(opened: int, chance: float) -> timedelta:
 
 
 def heard(
-    breaker: Breaker, subject: str, failed: bool, now: datetime, chance: float, *, final: bool = False
-) -> Breaker:
+    breaker: BreakerState, subject: str, failed: bool, now: datetime, chance: float, *, final: bool = False
+) -> BreakerState:
     """The breaker after one attempt for `subject`, `final` when it was rejected permanently. While open, the
     outcomes of calls already under way change nothing; while half open, a single outcome decides."""
     match breaker.state:
@@ -76,7 +76,7 @@ def heard(
         case State.HALF_OPEN if failed:
             return _open(breaker, now, chance)
         case State.HALF_OPEN:
-            return Breaker(until=now)
+            return BreakerState(until=now)
     final = final and failed
     others = [
         outcome
@@ -107,13 +107,13 @@ def in_a_row(recent: Sequence[SubjectOutcome]) -> list[str]:
     return [latest.subject for latest in takewhile(lambda outcome: outcome.final, reversed(recent))]
 
 
-def _open(breaker: Breaker, now: datetime, chance: float) -> Breaker:
+def _open(breaker: BreakerState, now: datetime, chance: float) -> BreakerState:
     opened = breaker.opened + 1
     struck = in_a_row(breaker.recent) or breaker.struck
-    return Breaker(State.OPEN, [], opened, now + pause(opened, chance), struck)
+    return BreakerState(State.OPEN, [], opened, now + pause(opened, chance), struck)
 
 
-def probing(breaker: Breaker, now: datetime) -> Breaker | None:
+def probing(breaker: BreakerState, now: datetime) -> BreakerState | None:
     """The breaker while one attempt probes the target; None when no probe is due yet."""
     if breaker.state is State.CLOSED or breaker.until is None or breaker.until > now:
         return None

@@ -34,7 +34,7 @@ class Audience(StrEnum):
     CURRENT_ONLY = "current_only"
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WorkflowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`cooldown` counts from the end of the last enrollment; 0 is none. `key_field` tells entries apart under
     `concurrent_per_key`: a field's key, or a path into the event ("event.order_id"). `settle_seconds` is the
     delay before the first step; the entry condition is checked again after it. `window` is the sending window
@@ -62,7 +62,7 @@ class Draft(msgspec.Struct, forbid_unknown_fields=True):
     triggers: list[Trigger] = []
     entry: Filter | None = None
     steps: list[Step] = []
-    settings: Settings = Settings()
+    settings: WorkflowSettings = WorkflowSettings()
     next_key: int = 1
 
 

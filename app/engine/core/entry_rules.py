@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from app.engine.core.draft import Reentry
-from app.engine.core.events import Event, carried
+from app.engine.core.events import EngineEvent, carried
 from app.engine.core.trigger_index import Candidate
 from app.engine.core.triggers import Trigger
 from app.engine.core.version import Program
@@ -68,7 +68,7 @@ _Refusal = tuple[Verdict, dict[str, Any]] | None
 
 def decide_entry(
     candidate: Candidate,
-    event: Event,
+    event: EngineEvent,
     history: History,
     facts: Facts | None,
     now: datetime,
@@ -100,7 +100,7 @@ def decide_entry(
     return EntryDecision(Verdict.ENROLLED, detail, key, supersedes)
 
 
-def entry_key(program: Program, event: Event, facts: Facts) -> str:
+def entry_key(program: Program, event: EngineEvent, facts: Facts) -> str:
     """What tells this entry from others of the same contact; "" where the workflow does not ask, and where
     nothing is there: empty is one key like any other."""
     settings = program.version.settings
@@ -129,7 +129,7 @@ def at_path(body: object, path: str) -> object:
     return body
 
 
-def _loop(event: Event, history: History) -> _Refusal:
+def _loop(event: EngineEvent, history: History) -> _Refusal:
     if event.depth >= DEEPEST:
         return Verdict.LOOP_GUARD, {"depth": event.depth, "limit": DEEPEST}
     if history.entries_last_hour >= MOST_ENTRIES_PER_HOUR:
@@ -146,7 +146,7 @@ def _loop(event: Event, history: History) -> _Refusal:
 
 
 def _triggers(
-    candidate: Candidate, event: Event, facts: Facts, now: datetime, detail: dict[str, Any]
+    candidate: Candidate, event: EngineEvent, facts: Facts, now: datetime, detail: dict[str, Any]
 ) -> _Refusal:
     """None when a trigger and the entry condition let the contact in; notes the trigger in `seen`."""
     program, version = candidate.program, candidate.program.version
@@ -170,12 +170,14 @@ def _triggers(
     return None
 
 
-def _lets_in(program: Program, at: int, event: Event, facts: Facts, now: datetime) -> bool:
+def _lets_in(program: Program, at: int, event: EngineEvent, facts: Facts, now: datetime) -> bool:
     trigger = program.version.triggers[at]
     return trigger.previous_value_matches(event) and program.trigger_matches[at](facts, now)
 
 
-def _seen_by(program: Program, trigger: Trigger, event: Event, facts: Facts, now: datetime) -> dict[str, Any]:
+def _seen_by(
+    program: Program, trigger: Trigger, event: EngineEvent, facts: Facts, now: datetime
+) -> dict[str, Any]:
     values = explain(trigger.filter, facts, program.fields, now)
     if not trigger.previous_value_matches(event):
         values["changes"] = event.data.get("changes")

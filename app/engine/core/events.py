@@ -69,7 +69,7 @@ KEYED: dict[str, str] = {
 }
 
 
-class Event(msgspec.Struct, frozen=True):
+class EngineEvent(msgspec.Struct, frozen=True):
     """An event as the trigger index reads it. `data` by kind (ids as text): `changes` {field key: [old, new]}
     for contact.updated; `tag_id`; `segment_id`; `task_id`, `note_id`; `trigger` ("<workflow id>:<trigger
     key>", with `body` for webhook.received, `day` for date.reached, `at` for schedule.struck);
@@ -83,7 +83,7 @@ class Event(msgspec.Struct, frozen=True):
     depth: int = 0
 
 
-def offered(event: Event) -> Iterator[tuple[str, str]]:
+def offered(event: EngineEvent) -> Iterator[tuple[str, str]]:
     """The (event kind, equality key) pairs under which the index keeps the triggers that this event may
     match."""
     yield event.kind, ""
@@ -112,7 +112,7 @@ def equality_key(field: str, value: object) -> str:
     return f"{field}={comparable_text(value)}"
 
 
-def carried(event: Event) -> dict[str, Any]:
+def carried(event: EngineEvent) -> dict[str, Any]:
     """The event data that an enrollment stores for `{{ event.… }}`: a webhook's body, and the data of
     schedules, tasks, notes and ended workflows."""
     data = dict(event.data)

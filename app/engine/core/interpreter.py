@@ -16,10 +16,10 @@ from app.engine.core.timing.wait_times import after, deadline_changed
 from app.engine.core.types import (
     END,
     STOPPED,
-    Change,
     Closed,
+    ContactChange,
     Decision,
-    Enrollment,
+    EnrollmentState,
     Execution,
     ExitReason,
     Outcome,
@@ -51,7 +51,7 @@ class Run:
     def __init__(
         self,
         program: Program,
-        enrollment: Enrollment,
+        enrollment: EnrollmentState,
         facts: Facts,
         now: datetime,
         execute: Mapping[type, Execute],
@@ -330,7 +330,7 @@ class Run:
         self.out.due_at = self.next_look(node, until)
         return STOPPED
 
-    def change(self, change: Change) -> None:
+    def change(self, change: ContactChange) -> None:
         self.out.changes.append(change)
         self.check_goals = True
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from app.engine.core.draft import walk
-from app.engine.core.events import MANUAL, Event, offered
+from app.engine.core.events import MANUAL, EngineEvent, offered
 from app.engine.core.steps import kind_of
 from app.engine.core.steps.base import Consent
 from app.engine.core.triggers import SegmentEntered, SegmentLeft
@@ -52,7 +52,7 @@ class TriggerIndex:
             for key in trigger.index_keys(version.workflow_id):
                 self._by_key.setdefault(key, []).append((entrance, position))
 
-    def candidates(self, event: Event, *, any_source: bool = False) -> list[Candidate]:
+    def candidates(self, event: EngineEvent, *, any_source: bool = False) -> list[Candidate]:
         """The workflows with a trigger that admits this event and listens to its source, each once; with
         `any_source` also those that do not listen, for "why not"."""
         if event.kind == MANUAL and event.data.get("audience"):

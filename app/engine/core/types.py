@@ -95,7 +95,7 @@ class EffectOutcome(msgspec.Struct, frozen=True):
     detail: dict[str, Any] = {}
 
 
-class Enrollment(msgspec.Struct, frozen=True):
+class EnrollmentState(msgspec.Struct, frozen=True):
     """An active enrollment as it was parked. No `step_key` means the start; no `wait_reason`, that its step
     was not begun; otherwise the execution `seq` is open and belongs to `step_key`.
 
@@ -141,7 +141,7 @@ class Closed(msgspec.Struct):
     error: str | None = None
 
 
-class Change(msgspec.Struct):
+class ContactChange(msgspec.Struct):
     """One change a step made to the contact, in order, for audit and events. For `field`, `name` is the field
     key; for tags, the tag's id as text, with old and new None; for notes and tasks, their text or title."""
 
@@ -153,7 +153,7 @@ class Change(msgspec.Struct):
     new: object = None
 
 
-class Effect(msgspec.Struct):
+class EffectRequest(msgspec.Struct):
     """Something to be done outside, for the ledger. `payload` is the JSON of an email {to, to_name, subject,
     body, from_name, reply_to}, an SMS {to, body}, a chat message {channel, text} or a webhook {url, method,
     headers, body, save_as}; the key `transactional` says that consent is not asked, and `window` when it may
@@ -217,11 +217,11 @@ class Decision(msgspec.Struct):
     moved: bool = True
     executions: list[Execution] = []
     closed: list[Closed] = []
-    changes: list[Change] = []
+    changes: list[ContactChange] = []
     fields: dict[str, object] = {}
     tags_added: set[UUID] = set()
     tags_removed: set[UUID] = set()
-    effects: list[Effect] = []
+    effects: list[EffectRequest] = []
     notes: list[str] = []
     tasks: list[NewTask] = []
     notifications: list[NewNotification] = []

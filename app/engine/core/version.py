@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.engine.core.draft import Audience, Draft, Settings, walk
+from app.engine.core.draft import Audience, Draft, WorkflowSettings, walk
 from app.engine.core.merge_tags import Template, TemplateError, compile_template
 from app.engine.core.recheck_interval import awaits_change, look
 from app.engine.core.steps import Goal, Step, StepConfig, WaitFor, kind_of, lane_keys
@@ -33,7 +33,7 @@ class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     triggers: list[Trigger]
     entry: Filter | None
     steps: list[Step]
-    settings: Settings
+    settings: WorkflowSettings
 
     @property
     def closed(self) -> bool:

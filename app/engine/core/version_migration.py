@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from app.engine.core.draft import Draft, walk
-from app.engine.core.steps import Approval, Drip, Goal, StepConfig, Wait, WaitFor, Window
+from app.engine.core.steps import AskApproval, Drip, Goal, StepConfig, Wait, WaitFor, Window
 from app.engine.core.timing.wait_times import after, wait_end
 from app.engine.core.version import Version
 from app.filters.facts import Facts
@@ -74,7 +74,7 @@ def _changed(
             return _timeout(old, new, until, began, zone)
         case Goal() if isinstance(old, Goal) and new.on_unmet == "wait":
             return _timeout(old, new, until, began, zone)
-        case Approval() if isinstance(old, Approval) and _same_question(old, new):
+        case AskApproval() if isinstance(old, AskApproval) and _same_question(old, new):
             return _timeout(old, new, until, began, zone)
         case Drip():
             return Stand(True, until)
@@ -83,8 +83,8 @@ def _changed(
 
 
 def _timeout(
-    old: WaitFor | Goal | Approval,
-    new: WaitFor | Goal | Approval,
+    old: WaitFor | Goal | AskApproval,
+    new: WaitFor | Goal | AskApproval,
     until: datetime | None,
     began: datetime,
     zone: ZoneInfo,
@@ -94,5 +94,5 @@ def _timeout(
     return Stand(True, after(new.amount, new.unit, began, zone))
 
 
-def _same_question(old: Approval, new: Approval) -> bool:
+def _same_question(old: AskApproval, new: AskApproval) -> bool:
     return replace(old, amount=new.amount, unit=new.unit) == new

@@ -19,7 +19,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from app.engine.core.circuit_breaker import Breaker, State, SubjectOutcome, heard, probing
+from app.engine.core.circuit_breaker import BreakerState, State, SubjectOutcome, heard, probing
 from app.engine.effects.backoff import MAX_ATTEMPTS
 from app.ports import ADDRESS_ERROR, MESSAGE_ERROR, Outcome, Refused, Sent
 from app.work import Work
@@ -76,7 +76,7 @@ async def apply_breakers(work: Work, lease: float) -> tuple[int, list[Any]]:
 
 
 async def _retry_given_up(
-    work: Work, db: BatchSession, place: dict[str, Any], stopped: Sequence[tuple[str, Breaker]]
+    work: Work, db: BatchSession, place: dict[str, Any], stopped: Sequence[tuple[str, BreakerState]]
 ) -> int:
     """Retries the enrollments that failed before the breaker opened for the same error: they begin the step
     again, behind the breaker, as if a member had retried them. Each once per error class; returns how
@@ -106,7 +106,7 @@ async def _probe(
     work: Work,
     db: BatchSession,
     place: dict[str, Any],
-    tried: Sequence[tuple[str, Breaker | None]],
+    tried: Sequence[tuple[str, BreakerState | None]],
     lease: float,
 ) -> list[Any]:
     """Claims one effect as the probe. If the step has no unsent effects left, its breakers are deleted."""
@@ -121,7 +121,7 @@ async def _probe(
 
 
 async def _release(
-    work: Work, db: BatchSession, place: dict[str, Any], breakers: Sequence[tuple[str, Breaker]]
+    work: Work, db: BatchSession, place: dict[str, Any], breakers: Sequence[tuple[str, BreakerState]]
 ) -> int:
     base = max([work.now, *(breaker.until for _, breaker in breakers if breaker.until is not None)])
     released = await db.all(
@@ -161,9 +161,9 @@ async def record_outcome(work: Work, effect: Any, outcome: Outcome) -> bool:
     return stopped
 
 
-def _breaker(row: Any) -> Breaker:
+def _breaker(row: Any) -> BreakerState:
     sample = msgspec.convert(row.sample, _Sample)
-    return Breaker(State(row.state), sample.recent, sample.opened, row.until, sample.struck)
+    return BreakerState(State(row.state), sample.recent, sample.opened, row.until, sample.struck)
 
 
 class _Sample(msgspec.Struct):
@@ -175,7 +175,7 @@ class _Sample(msgspec.Struct):
 
 
 async def _write_breaker(
-    work: Work, db: BatchSession, place: dict[str, Any], what: str, breaker: Breaker
+    work: Work, db: BatchSession, place: dict[str, Any], what: str, breaker: BreakerState
 ) -> None:
     if breaker.idle:
         await db.do(statements.DELETE_BREAKER, **place, what=what)

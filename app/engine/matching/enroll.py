@@ -13,7 +13,7 @@ from app.engine.advancing.changeset import ChangeSet
 from app.engine.advancing.loader import state_of
 from app.engine.core.advance import leave
 from app.engine.core.entry_rules import EntryDecision, History, Verdict
-from app.engine.core.events import CONTACT_DELETED, Event, carried
+from app.engine.core.events import CONTACT_DELETED, EngineEvent, carried
 from app.engine.core.trigger_index import Candidate
 from app.engine.core.types import Decision, ExitReason, Status
 from app.engine.matching.contact_facts import ContactFactsCache
@@ -38,7 +38,7 @@ class EntryCandidate(msgspec.Struct):
     contact enters; `supersedes` are the enrollments that end for it; `superseded` says that a later event of
     the same batch ended this one."""
 
-    event: Event
+    event: EngineEvent
     root: UUID
     match: Candidate
     decision: EntryDecision | None = None

@@ -17,7 +17,7 @@ from uuid import UUID
 import structlog
 
 from app.engine.core.entry_rules import EntryDecision, Verdict, decide_entry
-from app.engine.core.events import CONTACT_DELETED, Event, Source
+from app.engine.core.events import CONTACT_DELETED, EngineEvent, Source
 from app.engine.matching.contact_facts import ContactFactsCache
 from app.engine.matching.enroll import (
     EntryCandidate,
@@ -110,15 +110,15 @@ class MatchTask:
 
 
 def _audit_skipped_event(work: Work, event: Any, what: str, error: Exception) -> None:
-    """Writes the audit entry; `event` is a row or an `Event`."""
+    """Writes the audit entry; `event` is a row or an `EngineEvent`."""
     reason = str(error) if isinstance(error, PoisonError) else redact(repr(error))
     description = f"{event.kind} {what}: {reason}"[:500]
     work.audit("event.passed_over", "contact", event.subject_id, {"event": (str(event.id), description)})
 
 
-def event_of(row: Any) -> Event:
+def event_of(row: Any) -> EngineEvent:
     """The event of a row."""
-    return Event(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
+    return EngineEvent(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
 
 
 def _entry_candidates(rows: Sequence[Any], live: LiveWorkflows) -> list[EntryCandidate]:

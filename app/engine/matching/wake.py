@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.engine.core.events import CONTACT_DELETED, Event, Source, offered
+from app.engine.core.events import CONTACT_DELETED, EngineEvent, Source, offered
 from app.engine.core.steps import Wait
 from app.engine.core.timing.wait_times import deadline_changed
 from app.engine.core.types import WaitReason
@@ -45,11 +45,11 @@ class _ContactEvents:
     """The events of one contact in this batch, with the time of each."""
 
     def __init__(self) -> None:
-        self.events: list[tuple[Event, datetime]] = []
+        self.events: list[tuple[EngineEvent, datetime]] = []
         self.kinds: set[str] = set()
         self.offers: set[tuple[str, str]] = set()
 
-    def add(self, event: Event, at: datetime) -> None:
+    def add(self, event: EngineEvent, at: datetime) -> None:
         self.events.append((event, at))
         self.kinds.add(event.kind)
         self.offers.update(offered(event))
@@ -74,7 +74,7 @@ async def wake(work: Work, facts_cache: ContactFactsCache, rows: Sequence[Any]) 
         await db.do(WAKE_ENROLLMENTS_OF_CONTACTS, ids=gone, now=work.now)
     events_by_contact: dict[UUID, _ContactEvents] = {}
     for row in rows:
-        event = Event(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
+        event = EngineEvent(row.id, row.kind, Source(row.source), row.subject_id, row.data, row.depth)
         events_by_contact.setdefault(row.subject_id, _ContactEvents()).add(event, row.occurred_at)
     waits = await _settled_waits(work, facts_cache, events_by_contact)
     if not waits:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from app.engine.core.draft import Draft, DraftError, Settings, find_trigger, lists, locate, walk
+from app.engine.core.draft import Draft, DraftError, WorkflowSettings, find_trigger, lists, locate, walk
 from app.engine.core.steps import MAIN, Step, StepConfig, kind_of, lane_keys
 from app.engine.core.triggers import Trigger
 from app.filters.ast import Filter
@@ -149,6 +149,6 @@ def set_entry(draft: Draft, entry: Filter | None) -> Draft:
     return replace(_copy(draft), entry=entry)
 
 
-def set_settings(draft: Draft, settings: Settings) -> Draft:
+def set_settings(draft: Draft, settings: WorkflowSettings) -> Draft:
     """The draft with these settings."""
     return replace(_copy(draft), settings=settings)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from app.engine.core.draft import Draft, Settings, walk
+from app.engine.core.draft import Draft, WorkflowSettings, walk
 from app.engine.core.steps import MAIN, Goal, Step, StepConfig, lane_keys
 from app.engine.core.triggers import Trigger
 from app.filters.ast import Filter
@@ -90,7 +90,7 @@ def draft_of(
         else:
             triggers.append(msgspec.convert(condition.config, _TRIGGER))
     steps = _steps(MAIN, by_list, goal_of)
-    return Draft(triggers, entry, steps, msgspec.convert(settings or {}, Settings), next_key)
+    return Draft(triggers, entry, steps, msgspec.convert(settings or {}, WorkflowSettings), next_key)
 
 
 def _steps(list_id: str, by_list: dict[str, list[ActionRow]], goals: dict[str, GoalRow]) -> list[Step]:

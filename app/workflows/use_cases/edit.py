@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
-from app.engine.core.draft import Draft, DraftError, Settings, find, find_trigger, walk
+from app.engine.core.draft import Draft, DraftError, WorkflowSettings, find, find_trigger, walk
 from app.engine.core.name_lookup import Names
 from app.engine.core.secret_headers import hidden, hidden_steps
 from app.engine.core.steps import KINDS, Step, blank
@@ -291,10 +291,10 @@ async def set_entry(work: Work, workflow_id: UUID, form: inputs.EntryForm) -> No
 async def set_settings(work: Work, workflow_id: UUID, form: inputs.SettingsForm) -> None:
     """Other settings; what was not sent stays, null is the default."""
     header, draft = await opened(work, workflow_id, form.rev)
-    empty = Settings()
+    empty = WorkflowSettings()
     changed = {
         name: getattr(empty, name) if value is None else value
-        for name in Settings.__struct_fields__
+        for name in WorkflowSettings.__struct_fields__
         if name != "window" and (value := getattr(form, name)) is not UNSET
     }
     sending_window = window(form.window, draft.settings.window)

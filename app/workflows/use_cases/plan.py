@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from app.engine.core.draft import Audience, Draft, Settings, walk
+from app.engine.core.draft import Audience, Draft, WorkflowSettings, walk
 from app.engine.core.events import SOURCE_LABELS
 from app.engine.core.steps import Chat, SendSms, Step, StepConfig, Window
 from app.engine.core.triggers import Manual, Trigger
@@ -159,7 +159,7 @@ def _trigger_view(trigger: Trigger, lookup: BuilderNames, closed: bool) -> Trigg
     )  # fmt: skip
 
 
-def _settings(old: Settings, new: Settings) -> list[PlanLine]:
+def _settings(old: WorkflowSettings, new: WorkflowSettings) -> list[PlanLine]:
     return [
         PlanLine("changed", "", label, _setting(getattr(old, name)), _setting(getattr(new, name)))
         for name, label in SETTINGS.items()

@@ -13,7 +13,7 @@ from app.engine.core.version_migration import sends_anew
 from app.engine.schedules.trigger_schedules import sync_workflow_triggers
 from app.errors import Conflict, Invalid, NotFound
 from app.work import Work
-from app.workflows.domain.lint import Problem, blocking
+from app.workflows.domain.lint import LintProblem, blocking
 from app.workflows.domain.references import references
 from app.workflows.schemas.publication import Published, PublishForm, StandChoice
 from app.workflows.use_cases.audience import add_audience_job
@@ -30,12 +30,12 @@ MOST_VERSIONS = 1_000_000  # far beyond use, far within the column
 class NotPublishable(Invalid):
     """The draft has problems; `problems` are those of `blocking`."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[LintProblem]) -> None:
         super().__init__({_key(number, problem): problem.message for number, problem in enumerate(problems)})
         self.problems = problems
 
 
-def _key(number: int, problem: Problem) -> str:
+def _key(number: int, problem: LintProblem) -> str:
     place = f"{problem.step_key or problem.where}.{problem.field}".rstrip(".")
     return f"{place}#{number}" if number else place
 

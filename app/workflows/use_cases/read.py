@@ -17,7 +17,7 @@ from app.engine.core.version import Version, content_hash, freeze, load_version
 from app.filters.parse import describe
 from app.permissions import Permission
 from app.work import Work
-from app.workflows.domain.lint import Problem, blocking
+from app.workflows.domain.lint import LintProblem, blocking
 from app.workflows.schemas.pages import (
     CanvasLane,
     CanvasStep,
@@ -43,7 +43,7 @@ class Opened(msgspec.Struct):
     lookup: BuilderNames
     counts: dict[str, Count]
     totals: Totals
-    problems: list[Problem]
+    problems: list[LintProblem]
     undo: str = ""
     redo: str = ""
     veiled: bool = False

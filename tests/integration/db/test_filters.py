@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from app.filters.evaluate import compile_filter
-from app.filters.facts import Facts, Happened, Membership, contact_values
+from app.filters.facts import ContactWorkflows, Facts, Happened, contact_values
 from app.settings import Settings
 from db.filters import where
 from db.ids import uuid7
@@ -135,7 +135,7 @@ def facts_of(person: dict[str, Any], zone: ZoneInfo) -> Facts:
         contact_values(person["columns"], person["custom"]),
         {UUID(tag) for tag in person["tags"]},
         zone,
-        workflows=Membership(
+        workflows=ContactWorkflows(
             {workflow for workflow, status in been if status == "active"},
             {workflow for workflow, _ in been},
             {workflow for workflow, status in been if status == "completed"},

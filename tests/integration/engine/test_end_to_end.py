@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.engine.core.draft import Reentry, Settings
+from app.engine.core.draft import Reentry, WorkflowSettings
 from app.engine.core.events import Source
 from app.engine.core.steps import (
     AddNote,
@@ -93,7 +93,9 @@ async def test_a_goal_met_while_waiting_skips_what_lies_between(stage: Stage) ->
 
 async def test_an_event_seen_twice_enrolls_once(stage: Stage) -> None:
     vip = await stage.tag("vip")
-    await stage.workflow([MAIL], TagAdded(key="t1", tag=vip), settings=Settings(reentry=Reentry.AFTER_EXIT))
+    await stage.workflow(
+        [MAIL], TagAdded(key="t1", tag=vip), settings=WorkflowSettings(reentry=Reentry.AFTER_EXIT)
+    )
     person = await stage.contact()
     await stage.add_tag(person, vip)
     await stage.drain()
@@ -165,7 +167,7 @@ async def test_an_archived_workflow_lets_its_people_go(stage: Stage) -> None:
 
 async def test_two_workflows_that_trigger_each_other_are_stopped(stage: Stage) -> None:
     first, two = await stage.tag("one"), await stage.tag("two")
-    again = Settings(reentry=Reentry.AFTER_EXIT)
+    again = WorkflowSettings(reentry=Reentry.AFTER_EXIT)
     for here, there in ((first, two), (two, first)):
         trigger = TagAdded(key="t1", tag=here, sources=[Source.USER, Source.WORKFLOW])
         await stage.workflow([RemoveTag(tag=here), AddTag(tag=there)], trigger, settings=again)

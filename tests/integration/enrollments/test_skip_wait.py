@@ -9,7 +9,7 @@ import pytest
 from app.engine.advancing.runner import advance_enrollments
 from app.engine.core.steps import (
     AddNote,
-    Approval,
+    AskApproval,
     Drip,
     Goal,
     SendEmail,
@@ -73,8 +73,8 @@ async def closed_window(stage: Stage) -> Window:
 async def test_a_wait_is_skipped(stage: Stage, reason: str, step: Any, notes: list[str]) -> None:
     if isinstance(step, SendEmail):
         step = SendEmail(subject="Hi", body="Hi", window=await closed_window(stage))
-    if isinstance(step, tuple) and isinstance(step[0], Approval):
-        step = (Approval(question="Call?", options=step[0].options), step[1])
+    if isinstance(step, tuple) and isinstance(step[0], AskApproval):
+        step = (AskApproval(question="Call?", options=step[0].options), step[1])
     person, row = await begin(stage, step)
     assert row["wait_reason"] == reason
     await skip(stage, row["id"])

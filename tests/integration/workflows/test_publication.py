@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from app.engine.advancing.runner import advance_enrollments
-from app.engine.core.draft import Audience, Draft, Settings
+from app.engine.core.draft import Audience, Draft, WorkflowSettings
 from app.engine.core.steps import MAIN, AddNote, Exit, Goal, SendEmail, StepConfig, Unit, Wait, Webhook
 from app.engine.core.triggers import ContactCreated, TagAdded
 from app.engine.matching.matcher import match_events
@@ -29,8 +29,8 @@ TEN = Wait(amount=10, unit=Unit.DAYS)
 CREATED = ContactCreated(key="t99")
 
 
-def draft_of(*steps: StepConfig, settings: Settings | None = None, trigger: Any = CREATED) -> Draft:
-    draft = Draft(triggers=[trigger], settings=settings or Settings())
+def draft_of(*steps: StepConfig, settings: WorkflowSettings | None = None, trigger: Any = CREATED) -> Draft:
+    draft = Draft(triggers=[trigger], settings=settings or WorkflowSettings())
     for config in steps:
         draft = insert(draft, MAIN, len(draft.steps), config)
     return draft
@@ -152,7 +152,7 @@ async def test_to_another_step_out_or_on(stage: Stage) -> None:
 
 async def test_who_has_not_begun_begins_in_the_new_version(stage: Stage) -> None:
     flow = await Flow.create(stage)
-    settle = Settings(settle_seconds=3600)
+    settle = WorkflowSettings(settle_seconds=3600)
     await flow.save(draft_of(AddNote(text="old"), settings=settle))
     await flow.publish()
     [ann] = await flow.people()
@@ -331,7 +331,9 @@ async def test_the_audience_enters_by_decisions(stage: Stage, audience: Audience
             stage.account, person, vip,
         )  # fmt: skip
     flow = await Flow.create(stage)
-    await flow.save(draft_of(TEN, settings=Settings(audience=audience), trigger=TagAdded(key="t99", tag=vip)))
+    await flow.save(
+        draft_of(TEN, settings=WorkflowSettings(audience=audience), trigger=TagAdded(key="t99", tag=vip))
+    )
     await flow.publish()
     await stage.drain()
 
@@ -352,7 +354,7 @@ async def test_the_audience_enters_by_decisions(stage: Stage, audience: Audience
 async def test_the_audience_waits_while_the_workflow_is_paused(stage: Stage) -> None:
     people = await stage.contacts(2)
     flow = await Flow.create(stage)
-    await flow.save(draft_of(TEN, settings=Settings(audience=Audience.CURRENT_AND_FUTURE)))
+    await flow.save(draft_of(TEN, settings=WorkflowSettings(audience=Audience.CURRENT_AND_FUTURE)))
     await flow.publish()
     async with open_work(stage.runtime, stage.account, USER) as work:
         await set_status(work, flow.id, "paused")

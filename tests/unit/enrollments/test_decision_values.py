@@ -6,10 +6,10 @@ from uuid import UUID
 
 import msgspec
 
-from app.enrollments.decision_values import Names, seen_values
+from app.enrollments.decision_values import ValueNames, seen_values
 from app.filters.ast import Filter
 from app.filters.explain import explain
-from app.filters.facts import Facts, Happened, Membership
+from app.filters.facts import ContactWorkflows, Facts, Happened
 from tests.support.engine_kit import (
     ANN,
     FIELDS,
@@ -27,7 +27,7 @@ from tests.support.engine_kit import (
     someone,
 )
 
-NAMES = Names(FIELDS, TAGS, NOW, "Europe/Paris")
+NAMES = ValueNames(FIELDS, TAGS, NOW, "Europe/Paris")
 
 
 def recorded_values(condition: Filter, facts: Facts) -> Any:
@@ -50,7 +50,7 @@ def test_segments_are_shown_by_name() -> None:
 
 def test_workflows_are_shown_by_name_with_the_contacts_status() -> None:
     person = someone()
-    person.workflows = Membership({WELCOME}, {WELCOME, RENEWAL}, set())
+    person.workflows = ContactWorkflows({WELCOME}, {WELCOME, RENEWAL}, set())
     condition = every(
         ask("workflows", "never_in", [str(WELCOME)]),
         ask("workflows", "completed", [str(RENEWAL), str(UUID(int=9))]),

@@ -10,7 +10,7 @@ from app.filters.analysis import UsedHistory, size, used_fields, used_history
 from app.filters.ast import Filter, FilterError, Group, Op, Predicate
 from app.filters.evaluate import compile_filter
 from app.filters.event_kinds import EVENT_KINDS
-from app.filters.facts import Facts, Happened, Membership
+from app.filters.facts import ContactWorkflows, Facts, Happened
 from app.filters.fields import NO_NAMES, AccountNames, catalogue
 from app.filters.parse import check, describe, parse
 from app.filters.ranges import anniversaries, anniversary_instants
@@ -117,9 +117,9 @@ def test_only_needed_history_is_read() -> None:
 )
 def test_workflows(op: Op, true: set[str]) -> None:
     people = {
-        "active": Membership({WELCOME}, {WELCOME}, set()),
-        "completed": Membership(set(), {WELCOME}, {WELCOME}),
-        "never": Membership(),
+        "active": ContactWorkflows({WELCOME}, {WELCOME}, set()),
+        "completed": ContactWorkflows(set(), {WELCOME}, {WELCOME}),
+        "never": ContactWorkflows(),
     }
     condition = ask("workflows", op, [str(WELCOME)])
     assert {name for name, been in people.items() if holds(condition, Facts(workflows=been))} == true

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from app.engine.core.draft import Draft, Reentry, Settings
+from app.engine.core.draft import Draft, Reentry, WorkflowSettings
 from app.engine.core.steps import (
     _BY_CONFIG,
     AddNote,
@@ -124,7 +124,7 @@ def test_problems_of_triggers(trigger: Trigger, field: str) -> None:
 
 def test_problems_of_the_whole() -> None:
     assert [problem.where for problem in lint(Draft(), FIELDS, NAMES)] == ["workflow", "workflow"]
-    odd = replace(draft(Exit()), entry=every(), settings=Settings(reentry=Reentry.CONCURRENT_PER_KEY))
+    odd = replace(draft(Exit()), entry=every(), settings=WorkflowSettings(reentry=Reentry.CONCURRENT_PER_KEY))
     assert [(problem.where, problem.field) for problem in lint(odd, FIELDS, NAMES)] == [
         ("entry", "entry"),
         ("settings", "key_field"),

@@ -6,13 +6,13 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from app.engine.core.draft import Reentry, Settings
+from app.engine.core.draft import Reentry, WorkflowSettings
 from app.engine.core.name_lookup import Names
 from app.engine.core.steps import (
     AddNote,
     AddToWorkflow,
-    Approval,
     ApprovalOption,
+    AskApproval,
     AssignOwner,
     Chat,
     CreateTask,
@@ -96,7 +96,7 @@ GOOD: list[StepConfig] = [
     RemoveFromWorkflow(),
     RemoveFromWorkflow(workflow=OTHER),
     Drip(),
-    Approval(question="x", options=[YES], users=[ADA]),
+    AskApproval(question="x", options=[YES], users=[ADA]),
     Exit(),
 ]
 
@@ -168,10 +168,10 @@ SMS, CHAT = SendSms(body="x"), Chat(channel="c", text="x")
         (RemoveFromWorkflow(workflow=GONE), "workflow"),
         (Drip(count=0), "count"),
         (Drip(amount=0), "amount"),
-        (Approval(options=[YES]), "question"),
-        (Approval(question="x"), "options"),
-        (Approval(question="x", options=[YES], users=[GONE]), "users"),
-        (Approval(question="x", options=[YES], amount=0), "amount"),
+        (AskApproval(options=[YES]), "question"),
+        (AskApproval(question="x"), "options"),
+        (AskApproval(question="x", options=[YES], users=[GONE]), "users"),
+        (AskApproval(question="x", options=[YES], amount=0), "amount"),
     ],
 )
 def test_problems_of_steps(config: StepConfig, field: str) -> None:
@@ -269,7 +269,7 @@ def test_good_triggers() -> None:
     ],
 )
 def test_problems_of_settings(settings: dict[str, Any], field: str | None) -> None:
-    problems = lint(replace(draft(Exit()), settings=Settings(**settings)), FIELDS, NAMES)
+    problems = lint(replace(draft(Exit()), settings=WorkflowSettings(**settings)), FIELDS, NAMES)
     assert [(problem.where, problem.field) for problem in problems] == (
         [] if field is None else [("settings", field)]
     )
@@ -279,7 +279,7 @@ def test_references_of_the_whole_vocabulary() -> None:
     new_draft = draft(
         AssignOwner(mode="round_robin", users=[ADA, OTHER]),
         CreateTask(title="{{ contact.county }}", assignee="user", user=GOLD),
-        Approval(question="x", users=[COLD]),
+        AskApproval(question="x", users=[COLD]),
         Wait(mode="date_field", field=DAY),
         Wait(field="state"),
         UpdateField(field="city", operation="copy", source="country"),
@@ -297,7 +297,7 @@ def test_references_of_the_whole_vocabulary() -> None:
     new_draft = replace(
         new_draft,
         triggers=[Schedule(segment=VIP), WorkflowEnded(workflow=COLD), FieldChanged(field="phone")],
-        settings=Settings(key_field=f"custom.{MEMBER}"),
+        settings=WorkflowSettings(key_field=f"custom.{MEMBER}"),
         entry=ask("workflows", "active_in", [str(VIP)]),
     )
     used = references(new_draft, FIELDS)

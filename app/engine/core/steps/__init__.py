@@ -13,7 +13,7 @@ from app.engine.core.scalars import Amount, Line, OnDoubt, Text, TimeOfDay, Unit
 from app.engine.core.steps.add_note import AddNote
 from app.engine.core.steps.add_tag import AddTag
 from app.engine.core.steps.add_to_workflow import AddToWorkflow
-from app.engine.core.steps.approval import Approval, ApprovalOption
+from app.engine.core.steps.approval import ApprovalOption, AskApproval
 from app.engine.core.steps.assign_owner import AssignOwner
 from app.engine.core.steps.base import ELSE, MET, TIMEOUT, Execute, Lane, StepKind, skip_deleted_contact
 from app.engine.core.steps.branch import Branch, BranchLane
@@ -58,7 +58,7 @@ StepConfig = (
     | Goal
     | GoTo
     | Drip
-    | Approval
+    | AskApproval
     | AddToWorkflow
     | RemoveFromWorkflow
     | Exit
@@ -146,8 +146,8 @@ __all__ = [
     "AddTag",
     "AddToWorkflow",
     "Amount",
-    "Approval",
     "ApprovalOption",
+    "AskApproval",
     "AssignOwner",
     "Branch",
     "BranchLane",

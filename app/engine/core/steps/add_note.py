@@ -15,7 +15,7 @@ from app.engine.core.steps.base import (
     first_line,
     skip,
 )
-from app.engine.core.types import Change, Outcome
+from app.engine.core.types import ContactChange, Outcome
 from app.filters.fields import Fields
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def execute(run: "Run", node: "Node") -> int:
         return skip(run, node, "The note is empty with this contact's values.")
     run.record(node, Outcome.DONE, {"note": text[:200]})
     run.out.notes.append(text)
-    run.change(Change("note_added", node.key, run.seq, text))
+    run.change(ContactChange("note_added", node.key, run.seq, text))
     return node.after
 
 

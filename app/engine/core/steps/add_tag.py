@@ -6,7 +6,7 @@ from uuid import UUID
 from app.engine.core.checks import Problems, check_reference
 from app.engine.core.name_lookup import Names, display_name
 from app.engine.core.steps.base import Config, References, Sentence, StepKind, fail
-from app.engine.core.types import Change, Outcome
+from app.engine.core.types import ContactChange, Outcome
 from app.filters.fields import Fields
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def execute(run: "Run", node: "Node") -> int:
             run.out.tags_removed.discard(config.tag)  # removed and added again: no change of the contact
         else:
             run.out.tags_added.add(config.tag)
-        run.change(Change("tag_added", node.key, run.seq, str(config.tag)))
+        run.change(ContactChange("tag_added", node.key, run.seq, str(config.tag)))
     return node.after
 
 

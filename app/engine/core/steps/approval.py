@@ -36,7 +36,7 @@ class ApprovalOption(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Line = ""
 
 
-class Approval(Config, frozen=True, tag="approval"):
+class AskApproval(Config, frozen=True, tag="approval"):
     """A question to `users` (none chosen: every member who may manage enrollments). Each option is a lane;
     without an answer in `amount` `unit`s the lane is `timeout`. `question` is a template."""
 
@@ -47,13 +47,13 @@ class Approval(Config, frozen=True, tag="approval"):
     unit: Unit = Unit.DAYS
 
 
-def templates(config: Approval) -> Templates:
+def templates(config: AskApproval) -> Templates:
     return {"question": (config.question, Output.TEXT)}
 
 
 @fails_on_long_text
 def execute(run: "Run", node: "Node") -> int:
-    config: Approval = node.config
+    config: AskApproval = node.config
     until = after(config.amount, config.unit, run.now, run.facts.zone)
     question = node.templates["question"].render(run.facts)
     seq = run.begin(node, {"question": question, "until": until.isoformat()})
@@ -62,12 +62,12 @@ def execute(run: "Run", node: "Node") -> int:
     return run.park(node, WaitReason.APPROVAL, until)
 
 
-def describe(config: Approval, _fields: Fields, _names: Names) -> Sentence:
+def describe(config: AskApproval, _fields: Fields, _names: Names) -> Sentence:
     options = " or ".join(option.name or option.key for option in config.options)
     return Sentence(f"Ask: {first_line(config.question) or '…'}", options)
 
 
-def validate(config: Approval, fields: Fields, names: Names) -> Problems:
+def validate(config: AskApproval, fields: Fields, names: Names) -> Problems:
     yield from check_text(config.question, "question", "Enter a question.")
     yield from check_templates(templates(config), fields, names)
     if not config.options:
@@ -76,20 +76,20 @@ def validate(config: Approval, fields: Fields, names: Names) -> Problems:
     yield from check_period(config.amount, "Enter how long to wait for an answer, longer than zero.")
 
 
-def references(config: Approval) -> References:
+def references(config: AskApproval) -> References:
     yield from (("user", user) for user in config.users)
 
 
-def lanes(config: Approval) -> list[Lane]:
+def lanes(config: AskApproval) -> list[Lane]:
     return [*(Lane(option.key, option.name) for option in config.options), Lane(TIMEOUT, "Timed out")]
 
 
-def lane_condition(config: Approval, lane: str, _fields: Fields, _names: Names) -> str:
+def lane_condition(config: AskApproval, lane: str, _fields: Fields, _names: Names) -> str:
     return f"After {period(config.amount, config.unit)} without it" if lane == TIMEOUT else ""
 
 
 KIND = StepKind(
-    Approval,
+    AskApproval,
     label="Ask for approval",
     group="Flow",
     icon="help",
@@ -100,7 +100,7 @@ KIND = StepKind(
     validate=validate,
     references=references,
     templates=templates,
-    blank=lambda: Approval(options=[ApprovalOption("b1", "Approve"), ApprovalOption("b2", "Decline")]),
+    blank=lambda: AskApproval(options=[ApprovalOption("b1", "Approve"), ApprovalOption("b2", "Decline")]),
     lanes=lanes,
     lane_condition=lane_condition,
 )

@@ -16,7 +16,7 @@ from app.engine.core.checks import Problems
 from app.engine.core.merge_tags import Output, TextTooLong
 from app.engine.core.name_lookup import Names, display_name
 from app.engine.core.scalars import Unit
-from app.engine.core.types import STOPPED, Change, ExitReason, Outcome, Status
+from app.engine.core.types import STOPPED, ContactChange, ExitReason, Outcome, Status
 from app.filters.ast import Filter
 from app.filters.evaluate import Match
 from app.filters.fields import Fields
@@ -185,7 +185,7 @@ def set_field(run: "Run", node: "Node", key: str, old: object, new: object) -> i
     run.record(node, Outcome.DONE, {"field": key, "old": old, "new": new, "changed": changed})
     if changed:
         run.facts.values[key] = run.out.fields[key] = new
-        run.change(Change("field", node.key, run.seq, key, old, new))
+        run.change(ContactChange("field", node.key, run.seq, key, old, new))
     return node.after
 
 

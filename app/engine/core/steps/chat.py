@@ -16,7 +16,7 @@ from app.engine.core.steps.base import (
 )
 from app.engine.core.steps.outbound import request_effect, wait_for_window
 from app.engine.core.timing.sending_window import Window
-from app.engine.core.types import Effect
+from app.engine.core.types import EffectRequest
 from app.filters.fields import Fields
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def execute(run: "Run", node: "Node") -> int:
     if node.window is not None and (parked := wait_for_window(run, node)) is not None:
         return parked
     payload = {"channel": config.channel, "text": node.templates["text"].render(run.facts)}
-    return request_effect(run, node, Effect("chat", node.key, 0, "", payload, config.on_doubt))
+    return request_effect(run, node, EffectRequest("chat", node.key, 0, "", payload, config.on_doubt))
 
 
 def describe(config: Chat, _fields: Fields, _names: Names) -> Sentence:

@@ -19,7 +19,7 @@ from app.engine.core.steps.base import (
     skip,
 )
 from app.engine.core.timing.wait_times import after
-from app.engine.core.types import Change, NewTask, Outcome
+from app.engine.core.types import ContactChange, NewTask, Outcome
 from app.filters.fields import Fields
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def execute(run: "Run", node: "Node") -> int:
         },
     )
     run.out.tasks.append(NewTask(title, body, assignee, due))
-    run.change(Change("task_added", node.key, run.seq, title))
+    run.change(ContactChange("task_added", node.key, run.seq, title))
     return node.after
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from app.engine.core.name_lookup import Names
 from app.engine.core.steps.base import Config, Sentence, StepKind
-from app.engine.core.types import STOPPED, Change, ExitReason, Outcome, Status
+from app.engine.core.types import STOPPED, ContactChange, ExitReason, Outcome, Status
 from app.filters.fields import Fields
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class DeleteContact(Config, frozen=True, tag="delete_contact"):
 def execute(run: "Run", node: "Node") -> int:
     run.record(node, Outcome.DONE, {})
     run.out.delete = True
-    run.change(Change("deleted", node.key, run.seq, ""))
+    run.change(ContactChange("deleted", node.key, run.seq, ""))
     run.finish(node.key, Status.EXITED, ExitReason.SUBJECT_DELETED)
     return STOPPED
 

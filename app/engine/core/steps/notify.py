@@ -20,7 +20,7 @@ from app.engine.core.steps.base import (
     skip,
 )
 from app.engine.core.steps.outbound import request_effect
-from app.engine.core.types import Effect, NewNotification, Outcome
+from app.engine.core.types import EffectRequest, NewNotification, Outcome
 from app.filters.fields import Fields
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def execute(run: "Run", node: "Node") -> int:
         "internal": True,
         "users": [str(user) for user in users],
     }
-    return request_effect(run, node, Effect("email", node.key, 0, "", payload, OnDoubt.RESEND))
+    return request_effect(run, node, EffectRequest("email", node.key, 0, "", payload, OnDoubt.RESEND))
 
 
 def _recipients(run: "Run", config: Notify) -> list[UUID]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.engine.core.steps.base import fail
 from app.engine.core.timing.sending_window import carried, next_opening, zone_of
-from app.engine.core.types import Effect, WaitReason
+from app.engine.core.types import EffectRequest, WaitReason
 
 if TYPE_CHECKING:
     from app.engine.core.interpreter import Run
@@ -51,7 +51,7 @@ def _window_skipped(run: "Run", node: "Node") -> bool:
     return waits and enrollment.heard
 
 
-def request_effect(run: "Run", node: "Node", effect: Effect) -> int:
+def request_effect(run: "Run", node: "Node", effect: EffectRequest) -> int:
     """Records the effect and parks the enrollment until it is resolved. The effect carries its window, since
     it may be sent long after this visit."""
     if node.window is not None and "internal" not in effect.payload and not _window_skipped(run, node):

@@ -6,7 +6,7 @@ from uuid import UUID
 from app.engine.core.checks import Problems, check_reference
 from app.engine.core.name_lookup import Names, display_name
 from app.engine.core.steps.base import Config, References, Sentence, StepKind, fail
-from app.engine.core.types import Change, Outcome
+from app.engine.core.types import ContactChange, Outcome
 from app.filters.fields import Fields
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def execute(run: "Run", node: "Node") -> int:
             run.out.tags_added.discard(config.tag)  # added and removed again: no change of the contact
         else:
             run.out.tags_removed.add(config.tag)
-        run.change(Change("tag_removed", node.key, run.seq, str(config.tag)))
+        run.change(ContactChange("tag_removed", node.key, run.seq, str(config.tag)))
     return node.after
 
 

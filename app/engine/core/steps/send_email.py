@@ -18,7 +18,7 @@ from app.engine.core.steps.base import (
 )
 from app.engine.core.steps.outbound import DENIED, render_templates, request_effect, wait_for_window
 from app.engine.core.timing.sending_window import Window
-from app.engine.core.types import Effect
+from app.engine.core.types import EffectRequest
 from app.filters.fields import Fields
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def execute(run: "Run", node: "Node") -> int:
     }
     if config.transactional:
         payload["transactional"] = True
-    return request_effect(run, node, Effect("email", node.key, 0, "", payload, config.on_doubt))
+    return request_effect(run, node, EffectRequest("email", node.key, 0, "", payload, config.on_doubt))
 
 
 def describe(config: SendEmail, _fields: Fields, _names: Names) -> Sentence:

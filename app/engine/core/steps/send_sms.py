@@ -19,7 +19,7 @@ from app.engine.core.steps.base import (
 )
 from app.engine.core.steps.outbound import DENIED, request_effect, wait_for_window
 from app.engine.core.timing.sending_window import Window
-from app.engine.core.types import Effect
+from app.engine.core.types import EffectRequest
 from app.filters.fields import Fields
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def execute(run: "Run", node: "Node") -> int:
         return skip(run, node, "The SMS is empty with this contact's values.")
     if config.transactional:
         payload["transactional"] = True
-    return request_effect(run, node, Effect("sms", node.key, 0, "", payload, config.on_doubt))
+    return request_effect(run, node, EffectRequest("sms", node.key, 0, "", payload, config.on_doubt))
 
 
 def describe(config: SendSms, _fields: Fields, _names: Names) -> Sentence:

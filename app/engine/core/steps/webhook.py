@@ -22,7 +22,7 @@ from app.engine.core.steps.base import (
 )
 from app.engine.core.steps.outbound import render_templates, request_effect, wait_for_window
 from app.engine.core.timing.sending_window import Window
-from app.engine.core.types import Effect
+from app.engine.core.types import EffectRequest
 from app.filters.fields import Fields
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def execute(run: "Run", node: "Node") -> int:
     }
     if config.save_as:
         payload["save_as"] = config.save_as
-    return request_effect(run, node, Effect("webhook", node.key, 0, "", payload, config.on_doubt))
+    return request_effect(run, node, EffectRequest("webhook", node.key, 0, "", payload, config.on_doubt))
 
 
 def _leaves_path(url: str) -> bool:

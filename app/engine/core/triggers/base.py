@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from app.engine.core.checks import Problems, check_filter, check_reference
-from app.engine.core.events import LISTENED, SOURCE_LABELS, Event, Source
+from app.engine.core.events import LISTENED, SOURCE_LABELS, EngineEvent, Source
 from app.engine.core.name_lookup import Names, display_name
 from app.filters.ast import Filter
 from app.filters.fields import Fields, unknown_field
@@ -73,7 +73,7 @@ class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         """The keys under which the trigger index keeps this trigger; see `events.offered`."""
         return [(self.event_kind, "")]
 
-    def previous_value_matches(self, event: Event) -> bool:
+    def previous_value_matches(self, event: EngineEvent) -> bool:
         """Whether the changed field had the value that the trigger requires before the change."""
         return True
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Meta
 
 from app.engine.core.checks import Problems
-from app.engine.core.events import CONTACT_UPDATED, Event, comparable_text, equality_key
+from app.engine.core.events import CONTACT_UPDATED, EngineEvent, comparable_text, equality_key
 from app.engine.core.name_lookup import Names, field_label
 from app.engine.core.triggers.base import CONTACT, IndexKey, Reference, TriggerConfig, check_changed_field
 from app.filters.fields import Fields
@@ -38,7 +38,7 @@ class FieldChanged(TriggerConfig, frozen=True, tag="field_changed"):
             return [(CONTACT_UPDATED, self.field)]
         return [(CONTACT_UPDATED, equality_key(self.field, self.after if self.after_is == "value" else None))]
 
-    def previous_value_matches(self, event: Event) -> bool:
+    def previous_value_matches(self, event: EngineEvent) -> bool:
         if self.before_is == "any":
             return True
         before = event.data.get("changes", {}).get(self.field, (None, None))[0]

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from app.engine.core.checks import Problems, check_filter, check_window
-from app.engine.core.draft import Draft, Reentry, Settings, walk
+from app.engine.core.draft import Draft, Reentry, WorkflowSettings, walk
 from app.engine.core.name_lookup import Names
 from app.engine.core.steps import Step, Webhook
 from app.engine.core.version import CompileError, compile_version, freeze
@@ -19,7 +19,7 @@ from app.workflows.domain.lint.steps import check_step
 CIRCLE = "This step only leads back to itself without a wait. Add a wait or a branch to the loop."
 
 
-class Problem(msgspec.Struct, frozen=True):
+class LintProblem(msgspec.Struct, frozen=True):
     """`step_key` is the step's or the trigger's key; None for the workflow as a whole. `field` is the
     input that the sentence belongs to ("filter.items.0.value"), "" for none in particular."""
 
@@ -36,34 +36,34 @@ def with_draft(names: Names, draft: Draft) -> Names:
     return replace(names, steps=frozenset(step.key for step in steps), saved=frozenset(saved - {""}))
 
 
-def lint(draft: Draft, fields: Fields, names: Names) -> list[Problem]:
+def lint(draft: Draft, fields: Fields, names: Names) -> list[LintProblem]:
     """Everything that blocks publishing, in the order of the screen; empty when it may go live. The draft's
     own steps and answers are added to `names`."""
     names = with_draft(names, draft)
     return [
         *_workflow(draft, fields, names),
         *(
-            Problem(trigger.key, message, field, "trigger")
+            LintProblem(trigger.key, message, field, "trigger")
             for trigger in draft.triggers
             for field, message in trigger.validate(fields, names)
         ),
         *(
-            Problem(step.key, message, field)
+            LintProblem(step.key, message, field)
             for _, _, step in walk(draft.steps)
             for field, message in check_step(step, fields, names)
         ),
-        *(Problem(key, CIRCLE, "step") for key in circles(draft)),
+        *(LintProblem(key, CIRCLE, "step") for key in circles(draft)),
     ]
 
 
-def blocking(draft: Draft, fields: Fields, names: Names) -> list[Problem]:
+def blocking(draft: Draft, fields: Fields, names: Names) -> list[LintProblem]:
     """What `lint` finds; where it finds nothing, why the engine could not run what would be published."""
     if problems := lint(draft, fields, names):
         return problems
     try:
         compile_version(freeze(draft, UUID(int=0), 1), fields)
     except CompileError as error:
-        return [Problem(None, str(error), where="workflow")]
+        return [LintProblem(None, str(error), where="workflow")]
     return []
 
 
@@ -73,18 +73,18 @@ def step_problems(step: Step, fields: Fields, names: Names) -> list[tuple[str, s
     return list(check_step(step, fields, names))
 
 
-def _workflow(draft: Draft, fields: Fields, names: Names) -> Iterator[Problem]:
+def _workflow(draft: Draft, fields: Fields, names: Names) -> Iterator[LintProblem]:
     if not draft.triggers:
-        yield Problem(None, "Nothing starts this workflow. Add a trigger.", where="workflow")
+        yield LintProblem(None, "Nothing starts this workflow. Add a trigger.", where="workflow")
     if not draft.steps:
-        yield Problem(None, "This workflow does nothing. Add a step.", where="workflow")
+        yield LintProblem(None, "This workflow does nothing. Add a step.", where="workflow")
     for path, message in check_filter(draft.entry, fields, names, "entry", "The entry condition"):
-        yield Problem(None, message, path, "entry")
+        yield LintProblem(None, message, path, "entry")
     for path, message in _settings(draft.settings, fields):
-        yield Problem(None, message, path, "settings")
+        yield LintProblem(None, message, path, "settings")
 
 
-def _settings(settings: Settings, fields: Fields) -> Problems:
+def _settings(settings: WorkflowSettings, fields: Fields) -> Problems:
     key = settings.key_field.strip()
     if settings.reentry is Reentry.CONCURRENT_PER_KEY and not key:
         yield "key_field", "Choose what distinguishes enrollments: a field, or a path in the event."

@@ -6,7 +6,7 @@ from functools import partial
 from uuid import UUID
 
 from app.engine.advancing.runner import AdvanceTask
-from app.engine.core.draft import Settings
+from app.engine.core.draft import WorkflowSettings
 from app.engine.core.steps import AddNote, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
 from app.engine.core.triggers import ContactCreated
 from app.engine.effects.dispatcher import attempt_effect, begin_effect, mark_interrupted
@@ -127,7 +127,7 @@ async def test_what_happens_during_a_pause_is_heard_when_it_ends(stage: Stage) -
 
 
 async def test_a_pause_does_not_cut_the_settling_short(stage: Stage) -> None:
-    await stage.workflow([AddNote(text="in")], CREATED, settings=Settings(settle_seconds=3600))
+    await stage.workflow([AddNote(text="in")], CREATED, settings=WorkflowSettings(settle_seconds=3600))
     person = await begun(stage)
     await stage.drain()
     row = await stage.enrollment(person)
@@ -180,7 +180,7 @@ async def test_whose_wait_was_skipped_meanwhile_is_not_parked_for_an_old_error(s
 
 
 async def test_who_was_moved_meanwhile_is_not_parked_for_an_old_error(stage: Stage) -> None:
-    await stage.workflow([AddNote(text="in")], CREATED, settings=Settings(settle_seconds=60))
+    await stage.workflow([AddNote(text="in")], CREATED, settings=WorkflowSettings(settle_seconds=60))
     person = await begun(stage)
     await stage.drain()
     stage.clock.forward(minutes=2)

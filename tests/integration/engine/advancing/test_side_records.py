@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from app.engine.core.draft import Reentry, Settings
+from app.engine.core.draft import Reentry, WorkflowSettings
 from app.engine.core.events import Source
 from app.engine.core.steps import (
     AddNote,
     AddToWorkflow,
-    Approval,
+    AskApproval,
     AssignOwner,
     Branch,
     BranchLane,
@@ -150,7 +150,7 @@ async def test_members_are_notified(stage: Stage) -> None:
 
 async def open_approval(stage: Stage) -> tuple[UUID, Any]:
     approval = blank("approval")
-    assert isinstance(approval, Approval)
+    assert isinstance(approval, AskApproval)
     await stage.workflow(
         [(replace(approval, question="Call {{ contact.first_name }}?"), {"b1": [Exit(reason="yes")]})],
         CREATED,
@@ -305,7 +305,7 @@ async def test_an_event_wait_hears_and_a_pause_keeps_everything(stage: Stage) ->
 
 
 async def test_an_archived_workflow_lets_its_people_go_even_when_held(stage: Stage) -> None:
-    workflow = await stage.workflow([FAR], CREATED, settings=Settings(reentry=Reentry.AFTER_EXIT))
+    workflow = await stage.workflow([FAR], CREATED, settings=WorkflowSettings(reentry=Reentry.AFTER_EXIT))
     ann = await begin(stage)
     await stage.sql("update workflows set status = 'archived', held = true where id = $1", workflow)
     await stage.sql("update enrollments set due_at = now() where contact_id = $1", ann)

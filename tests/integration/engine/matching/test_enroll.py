@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from app.engine.advancing.runner import advance_enrollments
 from app.engine.core import entry_rules
-from app.engine.core.draft import Reentry, Settings
+from app.engine.core.draft import Reentry, WorkflowSettings
 from app.engine.core.steps import AddNote, AddTag, SendEmail, StepConfig, Unit, UpdateField, Wait, WaitFor
 from app.engine.core.triggers import (
     ContactDeleted,
@@ -58,7 +58,7 @@ async def test_restart_takes_the_live_one_out_first(stage: Stage) -> None:
     await stage.workflow(
         [window_closed, DAY],
         ContactUpdated(key="t1", fields=["city"]),
-        settings=Settings(reentry=Reentry.RESTART),
+        settings=WorkflowSettings(reentry=Reentry.RESTART),
     )
     person = await stage.contact()
     await stage.change(person, "city", "Oslo")
@@ -79,7 +79,7 @@ async def test_restart_takes_the_live_one_out_first(stage: Stage) -> None:
 
 async def test_restart_cancels_what_was_not_sent(stage: Stage) -> None:
     await stage.workflow(
-        [LATER], ContactUpdated(key="t1", fields=["city"]), settings=Settings(reentry=Reentry.RESTART)
+        [LATER], ContactUpdated(key="t1", fields=["city"]), settings=WorkflowSettings(reentry=Reentry.RESTART)
     )
     person = await stage.contact()
     await stage.change(person, "city", "Oslo")
@@ -97,7 +97,7 @@ async def test_restart_cancels_what_was_not_sent(stage: Stage) -> None:
 
 async def test_restarts_within_one_batch_leave_one_alive(stage: Stage) -> None:
     await stage.workflow(
-        [DAY], ContactUpdated(key="t1", fields=["city"]), settings=Settings(reentry=Reentry.RESTART)
+        [DAY], ContactUpdated(key="t1", fields=["city"]), settings=WorkflowSettings(reentry=Reentry.RESTART)
     )
     person = await stage.contact()
     for city in ("Oslo", "Bergen", "Bodø"):
@@ -134,10 +134,12 @@ async def test_a_contact_enters_so_many_workflows_in_an_hour(
 
 async def test_each_restart_of_one_batch_is_told(stage: Stage) -> None:
     flow = await stage.workflow(
-        [DAY], ContactUpdated(key="t1", fields=["city"]), settings=Settings(reentry=Reentry.RESTART)
+        [DAY], ContactUpdated(key="t1", fields=["city"]), settings=WorkflowSettings(reentry=Reentry.RESTART)
     )
     ended = WorkflowEnded(key="t1", workflow=flow)
-    await stage.workflow([AddNote(text="ended")], ended, settings=Settings(reentry=Reentry.AFTER_EXIT))
+    await stage.workflow(
+        [AddNote(text="ended")], ended, settings=WorkflowSettings(reentry=Reentry.AFTER_EXIT)
+    )
     person = await stage.contact()
     await stage.change(person, "city", "Narvik")
     await stage.drain()
@@ -158,7 +160,7 @@ async def test_one_live_enrollment_per_key(stage: Stage) -> None:
     flow = await stage.workflow(
         [DAY],
         InboundWebhook(key="t1", sources=["user"]),  # type: ignore[list-item]  # a StrEnum
-        settings=Settings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="event.order"),
+        settings=WorkflowSettings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="event.order"),
     )
     person = await stage.contact()
     for order in ("a", "b", "a", None, None):
@@ -179,7 +181,9 @@ async def test_one_live_enrollment_per_key(stage: Stage) -> None:
 
 
 async def test_many_at_once_enter_once(stage: Stage) -> None:
-    await stage.workflow([DAY], ContactUpdated(key="t1"), settings=Settings(reentry=Reentry.AFTER_EXIT))
+    await stage.workflow(
+        [DAY], ContactUpdated(key="t1"), settings=WorkflowSettings(reentry=Reentry.AFTER_EXIT)
+    )
     person = await stage.contact()
     for number in range(20):
         await stage.change(person, "city", f"c{number}")
@@ -190,7 +194,7 @@ async def test_many_at_once_enter_once(stage: Stage) -> None:
 
 
 async def test_the_cap_counts_a_day(stage: Stage) -> None:
-    await stage.workflow([DAY], ContactUpdated(key="t1"), settings=Settings(entry_cap=3))
+    await stage.workflow([DAY], ContactUpdated(key="t1"), settings=WorkflowSettings(entry_cap=3))
     people = await stage.contacts(5)
     for person in people[:4]:
         await stage.change(person, "city", "Oslo")
@@ -209,7 +213,7 @@ async def test_settling_asks_the_entry_condition_again(stage: Stage) -> None:
         [UpdateField(field="company", value="In")],
         ContactUpdated(key="t1", fields=["city"]),
         entry=city,
-        settings=Settings(settle_seconds=600),
+        settings=WorkflowSettings(settle_seconds=600),
     )
     stays, leaves = await stage.contact(), await stage.contact()
     for person in (stays, leaves):

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
-from app.engine.core.draft import Audience, Settings
+from app.engine.core.draft import Audience, WorkflowSettings
 from app.engine.core.steps import Exit
 from app.engine.core.triggers import ContactUpdated, Schedule, SegmentEntered, SegmentLeft
 from app.engine.schedules.scheduler import run_schedules
@@ -93,7 +93,9 @@ async def test_unused_segments_are_not_watched(stage: Stage) -> None:
 
 async def test_current_only_audience_watches_no_segment(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
-    await live(stage, SegmentEntered(key="t1", segment=texans), Settings(audience=Audience.CURRENT_ONLY))
+    await live(
+        stage, SegmentEntered(key="t1", segment=texans), WorkflowSettings(audience=Audience.CURRENT_ONLY)
+    )
     assert (await stage.row("select due_at from segments where id = $1", texans))["due_at"] is None
     await live(stage, SegmentEntered(key="t1", segment=texans))
     assert (await stage.row("select due_at from segments where id = $1", texans))["due_at"] is not None
@@ -103,7 +105,7 @@ async def test_published_for_those_who_match_now_keeps_no_clock(stage: Stage) ->
     await stage.contact()
     schedule = Schedule(key="t1", cron="0 9 * * *")
     flow = await live(stage, schedule)
-    closed = await live(stage, schedule, Settings(audience=Audience.CURRENT_ONLY))
+    closed = await live(stage, schedule, WorkflowSettings(audience=Audience.CURRENT_ONLY))
     schedules_query = "select workflow_id from workflow_clocks where account_id = $1"
     assert [row["workflow_id"] for row in await stage.sql(schedules_query, stage.account)] == [flow]
     # As a release that kept them left it.

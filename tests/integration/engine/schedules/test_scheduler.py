@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.accounts.schemas import AccountForm
 from app.accounts.use_cases import change_account
-from app.engine.core.draft import Reentry, Settings
+from app.engine.core.draft import Reentry, WorkflowSettings
 from app.engine.core.steps import UpdateField
 from app.engine.core.triggers import (
     ContactUpdated,
@@ -35,11 +35,11 @@ from jobs.tasks import drain
 from tests.support.scenario import Stage, ask
 
 FAR = UpdateField(field="company", value="Struck")
-AGAIN = Settings(reentry=Reentry.AFTER_EXIT)
+AGAIN = WorkflowSettings(reentry=Reentry.AFTER_EXIT)
 PARIS = ZoneInfo("Europe/Paris")
 
 
-async def live(stage: Stage, trigger: Any, settings: Settings = AGAIN) -> UUID:
+async def live(stage: Stage, trigger: Any, settings: WorkflowSettings = AGAIN) -> UUID:
     """Published, with its clocks as publishing makes them."""
     flow = await stage.workflow([FAR], trigger, settings=settings)
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:

@@ -13,8 +13,8 @@ from app.engine.core.steps import (
     AddNote,
     AddTag,
     AddToWorkflow,
-    Approval,
     ApprovalOption,
+    AskApproval,
     AssignOwner,
     Branch,
     Chat,
@@ -40,7 +40,15 @@ from app.engine.core.steps import (
     Window,
     lane_keys,
 )
-from app.engine.core.types import Decision, EffectOutcome, Enrollment, ExitReason, Outcome, Status, WaitReason
+from app.engine.core.types import (
+    Decision,
+    EffectOutcome,
+    EnrollmentState,
+    ExitReason,
+    Outcome,
+    Status,
+    WaitReason,
+)
 from app.engine.core.version import compile_version, freeze
 from app.workflows.domain.draft_edits import insert
 from tests.support.engine_kit import (
@@ -131,7 +139,7 @@ configs: st.SearchStrategy[StepConfig] = st.one_of(
         .map(lambda parts: [SplitLane(f"b{i}", "", weight) for i, weight in enumerate(parts)]),
     ),
     st.builds(Drip, count=amounts, amount=amounts),
-    st.just(Approval(question="?", options=[ApprovalOption("b1", "Yes"), ApprovalOption("b2", "No")])),
+    st.just(AskApproval(question="?", options=[ApprovalOption("b1", "Yes"), ApprovalOption("b2", "No")])),
     st.just(AddToWorkflow(workflow=WORKFLOW)),
     st.just(RemoveFromWorkflow()),
 )
@@ -191,7 +199,7 @@ def happen(story: Story, what: str) -> EffectOutcome | None:
     return answers.get(what)
 
 
-def stands_or_ended(decision: Decision, before: Enrollment, begun: bool, now: datetime) -> None:
+def stands_or_ended(decision: Decision, before: EnrollmentState, begun: bool, now: datetime) -> None:
     """A contact who goes on waits for exactly one thing, with a time when it is looked at; who does not has
     an end with a reason."""
     # A wake-up for nothing writes nothing and forgets nothing.

@@ -13,7 +13,7 @@ from app.engine.core.circuit_breaker import (
     SAMPLE,
     SPREAD,
     WITHIN,
-    Breaker,
+    BreakerState,
     State,
     heard,
     pause,
@@ -27,8 +27,8 @@ OUTCOMES = st.lists(
 )
 
 
-def after(*outcomes: tuple[int, bool], breaker: Breaker | None = None) -> Breaker:
-    state = breaker or Breaker()
+def after(*outcomes: tuple[int, bool], breaker: BreakerState | None = None) -> BreakerState:
+    state = breaker or BreakerState()
     for subject, failed in outcomes:
         state = heard(state, str(subject), failed, NOW, 0.0)
     return state
@@ -90,7 +90,7 @@ def test_pauses_grow_to_ten_minutes(opened: int, chance: float) -> None:
 @given(OUTCOMES)
 def test_breaker_invariants(outcomes: list[tuple[int, bool, int, float]]) -> None:
     """It opens only on enough distinct people who fail; while open it always has a next try."""
-    breaker, now = Breaker(), NOW
+    breaker, now = BreakerState(), NOW
     failing: dict[int, datetime] = {}
     for subject, failed, seconds, chance in outcomes:
         now += timedelta(seconds=seconds)
@@ -112,7 +112,7 @@ def test_breaker_invariants(outcomes: list[tuple[int, bool, int, float]]) -> Non
 
 @given(OUTCOMES)
 def test_without_failures_the_breaker_stays_closed(outcomes: list[tuple[int, bool, int, float]]) -> None:
-    breaker = Breaker()
+    breaker = BreakerState()
     for subject, _, seconds, chance in outcomes:
         breaker = heard(breaker, str(subject), False, NOW + timedelta(seconds=seconds), chance)
         assert breaker.idle

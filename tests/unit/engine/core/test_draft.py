@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from app.engine.core.draft import Draft, DraftError, Settings, find, lane_label, lists, locate, walk
+from app.engine.core.draft import Draft, DraftError, WorkflowSettings, find, lane_label, lists, locate, walk
 from app.engine.core.steps import KINDS, AddTag, Branch, BranchLane, Exit, Goal, Wait, blank, lane_keys
 from app.engine.core.triggers import ContactCreated, Manual, TagAdded
 from app.workflows.domain.draft_edits import (
@@ -241,4 +241,4 @@ def test_rows_hold_goals_apart_and_notes_in_the_config() -> None:
     assert (goals[0].step_key, goals[0].name, goals[0].config["on_unmet"]) == ("s1", "Bought", "end")
     assert actions[1].config == {"kind": "add_tag", "tag": str(VIP), "note": "why"}
     assert conditions[0].role == "trigger"
-    assert draft_of(actions, conditions, goals, msgspec.to_builtins(Settings()), 3) == new_draft
+    assert draft_of(actions, conditions, goals, msgspec.to_builtins(WorkflowSettings()), 3) == new_draft

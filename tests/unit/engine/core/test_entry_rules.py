@@ -4,9 +4,9 @@ from uuid import UUID
 
 import pytest
 
-from app.engine.core.draft import Reentry, Settings
+from app.engine.core.draft import Reentry, WorkflowSettings
 from app.engine.core.entry_rules import DEEPEST, History, Verdict, decide_entry
-from app.engine.core.events import Event, Source
+from app.engine.core.events import EngineEvent, Source
 from app.engine.core.steps import Exit, Goal, Unit
 from app.engine.core.trigger_index import TriggerIndex
 from app.engine.core.triggers import ContactCreated, ContactUpdated, Manual, TagAdded, Trigger
@@ -16,8 +16,8 @@ from tests.support.engine_kit import COLD, CONTACT, NOW, TAGS, VIP, WORKFLOW, as
 OTHER = UUID(int=101)
 
 
-def event(kind: str, source: str = "user", depth: int = 0, **data: Any) -> Event:
-    return Event(UUID(int=1), kind, Source(source), CONTACT, data, depth)
+def event(kind: str, source: str = "user", depth: int = 0, **data: Any) -> EngineEvent:
+    return EngineEvent(UUID(int=1), kind, Source(source), CONTACT, data, depth)
 
 
 VIP_ADDED = event("tag.added", tag_id=str(VIP))
@@ -42,7 +42,7 @@ VIP_ADDED = event("tag.added", tag_id=str(VIP))
         (Manual(), event("enrollment.requested", workflow_id=str(OTHER)), False),
     ],
 )
-def test_triggers_admit_their_events(trigger: Trigger, happened: Event, expected: bool) -> None:
+def test_triggers_admit_their_events(trigger: Trigger, happened: EngineEvent, expected: bool) -> None:
     index = TriggerIndex([program(Exit(), triggers=[trigger])])
     assert bool(index.candidates(happened)) is expected
 
@@ -63,12 +63,12 @@ def test_trigger_index_returns_each_listening_workflow_once() -> None:
 
 
 def verdict(
-    happened: Event = VIP_ADDED,
+    happened: EngineEvent = VIP_ADDED,
     history: History | None = None,
     accepting: bool = True,
     entry: Filter | None = None,
     entry_filter: Filter | None = None,
-    settings: Settings | None = None,
+    settings: WorkflowSettings | None = None,
     **person: Any,
 ) -> tuple[Verdict, dict[str, Any]]:
     goal = Goal(filter=ask("tags", "any_of", [str(COLD)]))
@@ -86,7 +86,7 @@ def verdict(
     return decided.verdict, decided.detail
 
 
-AGAIN = Settings(reentry=Reentry.AFTER_EXIT, cooldown=2, cooldown_unit=Unit.HOURS)
+AGAIN = WorkflowSettings(reentry=Reentry.AFTER_EXIT, cooldown=2, cooldown_unit=Unit.HOURS)
 
 
 def before(**ago: float) -> History:

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from app.engine.core.draft import Audience, Reentry, Settings
+from app.engine.core.draft import Audience, Reentry, WorkflowSettings
 from app.engine.core.entry_rules import History, Verdict, at_path, decide_entry, entry_key
-from app.engine.core.events import Event, Source, carried
+from app.engine.core.events import EngineEvent, Source, carried
 from app.engine.core.steps import AddTag, Exit, SendEmail, SendSms, Wait
 from app.engine.core.trigger_index import TriggerIndex, required_consents
 from app.engine.core.triggers import (
@@ -37,15 +37,15 @@ OTHER, SEGMENT = UUID(int=101), UUID(int=102)
 MINE = f"{WORKFLOW}:t1"
 
 
-def event(kind: str, source: str = "user", **data: Any) -> Event:
-    return Event(UUID(int=1), kind, Source(source), CONTACT, data)
+def event(kind: str, source: str = "user", **data: Any) -> EngineEvent:
+    return EngineEvent(UUID(int=1), kind, Source(source), CONTACT, data)
 
 
-def plan(before: Any, after: Any) -> Event:
+def plan(before: Any, after: Any) -> EngineEvent:
     return event("contact.updated", changes={"city": [before, after]})
 
 
-ADMITTED: list[tuple[Trigger, Event, bool]] = [
+ADMITTED: list[tuple[Trigger, EngineEvent, bool]] = [
     (FieldChanged(field="city"), plan("Rome", "Oslo"), True),
     (FieldChanged(field="state"), plan("Rome", "Oslo"), False),
     (FieldChanged(field="city", after_is="value", after="oslo "), plan("Rome", "Oslo"), True),
@@ -87,7 +87,7 @@ ADMITTED: list[tuple[Trigger, Event, bool]] = [
 
 
 @pytest.mark.parametrize(("trigger", "happened", "expected"), ADMITTED)
-def test_trigger_kinds_admit_their_events(trigger: Trigger, happened: Event, expected: bool) -> None:
+def test_trigger_kinds_admit_their_events(trigger: Trigger, happened: EngineEvent, expected: bool) -> None:
     index = TriggerIndex([program(Exit(), triggers=[trigger])])
     assert bool(index.candidates(happened)) is expected
 
@@ -99,8 +99,8 @@ def test_every_trigger_kind_is_covered() -> None:
 
 
 def decide(
-    trigger: Trigger, happened: Event, history: History | None = None, settings: Settings | None = None,
-    steps: tuple[Any, ...] = (Exit(),), cap: int = 0, **person: Any,
+    trigger: Trigger, happened: EngineEvent, history: History | None = None,
+    settings: WorkflowSettings | None = None, steps: tuple[Any, ...] = (Exit(),), cap: int = 0, **person: Any,
 ) -> Any:  # fmt: skip
     compiled_program = program(*steps, triggers=[trigger], settings=settings)
     [candidate] = TriggerIndex([compiled_program]).candidates(happened)
@@ -122,7 +122,7 @@ def test_a_change_from_another_value_is_filter_false() -> None:
 
 LIVE = History(frozenset({""}), True)
 ENDED = History(frozenset(), True, NOW - timedelta(hours=1))
-AGAIN = Settings(reentry=Reentry.AFTER_EXIT, cooldown=2, cooldown_unit="hours")  # type: ignore[arg-type]  # a StrEnum
+AGAIN = WorkflowSettings(reentry=Reentry.AFTER_EXIT, cooldown=2, cooldown_unit="hours")  # type: ignore[arg-type]  # a StrEnum
 ANY_TRIGGER = [(trigger, happened) for trigger, happened, admitted in ADMITTED if admitted]
 
 
@@ -130,18 +130,22 @@ ANY_TRIGGER = [(trigger, happened) for trigger, happened, admitted in ADMITTED i
 @pytest.mark.parametrize(
     ("reentry", "past", "expected"),
     [
-        (Settings(), LIVE, Verdict.ALREADY_ACTIVE),
-        (Settings(), ENDED, Verdict.REENTRY_ONCE),
+        (WorkflowSettings(), LIVE, Verdict.ALREADY_ACTIVE),
+        (WorkflowSettings(), ENDED, Verdict.REENTRY_ONCE),
         (AGAIN, LIVE, Verdict.ALREADY_ACTIVE),
         (AGAIN, ENDED, Verdict.REENTRY_COOLDOWN),
-        (Settings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="state"), LIVE, Verdict.ALREADY_ACTIVE),
-        (Settings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="state"), ENDED, Verdict.ENROLLED),
-        (Settings(reentry=Reentry.RESTART), LIVE, Verdict.ENROLLED),
-        (Settings(reentry=Reentry.RESTART), ENDED, Verdict.ENROLLED),
+        (
+            WorkflowSettings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="state"),
+            LIVE,
+            Verdict.ALREADY_ACTIVE,
+        ),
+        (WorkflowSettings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="state"), ENDED, Verdict.ENROLLED),
+        (WorkflowSettings(reentry=Reentry.RESTART), LIVE, Verdict.ENROLLED),
+        (WorkflowSettings(reentry=Reentry.RESTART), ENDED, Verdict.ENROLLED),
     ],
 )
 def test_no_trigger_bypasses_reentry(
-    trigger: Trigger, happened: Event, reentry: Settings, past: History, expected: Verdict
+    trigger: Trigger, happened: EngineEvent, reentry: WorkflowSettings, past: History, expected: Verdict
 ) -> None:
     decided = decide(trigger, happened, past, reentry)
     assert decided.verdict is expected
@@ -165,7 +169,7 @@ def test_audience_entries_follow_the_same_rules() -> None:
 
 
 def test_current_only_audience_ignores_later_events_except_manual() -> None:
-    alone = Settings(audience=Audience.CURRENT_ONLY)
+    alone = WorkflowSettings(audience=Audience.CURRENT_ONLY)
     compiled_program = program(Exit(), triggers=[ContactUpdated(key="t1"), Manual(key="t2")], settings=alone)
     index = TriggerIndex([compiled_program])
     assert index.candidates(plan("a", "b")) == []
@@ -173,7 +177,7 @@ def test_current_only_audience_ignores_later_events_except_manual() -> None:
 
 
 def test_one_live_entry_per_key() -> None:
-    settings = Settings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="event.order.lines.1.id")
+    settings = WorkflowSettings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="event.order.lines.1.id")
     order = event("webhook.received", "api", trigger=MINE, body={"order": {"lines": [{}, {"id": 77}]}})
     first = decide(InboundWebhook(key="t1"), order, None, settings)
     assert (first.verdict, first.entry_key) == (Verdict.ENROLLED, "77")
@@ -194,13 +198,13 @@ def test_one_live_entry_per_key() -> None:
     ],
 )
 def test_entry_keys(body: Any, key: str) -> None:
-    settings = Settings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="event.k")
+    settings = WorkflowSettings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="event.k")
     compiled_program = program(Exit(), triggers=[InboundWebhook(key="t1")], settings=settings)
     assert entry_key(compiled_program, event("webhook.received", trigger=MINE, body=body), someone()) == key
 
 
 def test_an_overlong_entry_key_stays_distinct() -> None:
-    settings = Settings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="city")
+    settings = WorkflowSettings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="city")
     compiled_program = program(Exit(), triggers=[ContactUpdated(key="t1")], settings=settings)
     keys = {entry_key(compiled_program, plan("a", "b"), someone(city="x" * 300 + end)) for end in "ab"}
     assert len(keys) == 2
@@ -242,7 +246,7 @@ def test_required_consents_names_the_consents_that_are_needed() -> None:
 
 
 def test_the_cap_of_a_day() -> None:
-    settings = Settings(entry_cap=3)
+    settings = WorkflowSettings(entry_cap=3)
     trigger = ContactUpdated(key="t1")
     assert decide(trigger, plan("a", "b"), settings=settings, cap=2).verdict is Verdict.ENROLLED
     refused = decide(trigger, plan("a", "b"), settings=settings, cap=3)

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.engine.core.advance import advance
-from app.engine.core.draft import Settings
+from app.engine.core.draft import WorkflowSettings
 from app.engine.core.steps import MET, TIMEOUT, AddTag, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
 from app.engine.core.types import EffectOutcome, StepContext
 from app.filters.ast import Filter
@@ -59,7 +59,7 @@ def test_a_condition_that_turns_true_by_time_alone() -> None:
 
 
 def test_a_contact_who_stops_matching_as_time_passes_exits() -> None:
-    stays = Settings(leave_when_unmatched=True)
+    stays = WorkflowSettings(leave_when_unmatched=True)
     story = Story(program(FAR, AddTag(tag=COLD), entry=SOON, settings=stays), someone(since="2026-11-25"))
     assert story.go().due_at == NOW + QUARTER
     assert story.go(days=2).status.value == "exited"

@@ -9,8 +9,8 @@ import pytest
 from app.engine.core.draft import Draft
 from app.engine.core.steps import (
     AddNote,
-    Approval,
     ApprovalOption,
+    AskApproval,
     Drip,
     Goal,
     SendEmail,
@@ -28,7 +28,7 @@ PARIS = ZoneInfo("Europe/Paris")
 BEGAN = datetime(2026, 3, 27, 9, 0, tzinfo=UTC)  # two days before the clocks change
 UNTIL = datetime(2026, 4, 10, 9, 0, tzinfo=UTC)
 DAYS = Wait(amount=14, unit=Unit.DAYS)
-ASK = Approval(question="Call?", options=[ApprovalOption("b1", "Yes")], amount=2, unit=Unit.DAYS)
+ASK = AskApproval(question="Call?", options=[ApprovalOption("b1", "Yes")], amount=2, unit=Unit.DAYS)
 FOR = WaitFor(mode="event", event="note.added", amount=14, unit=Unit.DAYS)
 GOAL = Goal(on_unmet="wait", amount=14, unit=Unit.DAYS)
 
@@ -52,9 +52,9 @@ GOAL = Goal(on_unmet="wait", amount=14, unit=Unit.DAYS)
         (GOAL, Goal(on_unmet="wait", amount=1, unit=Unit.HOURS), "condition",
          Stand(True, BEGAN + timedelta(hours=1))),
         (GOAL, Goal(on_unmet="end"), "condition", ANEW),
-        (ASK, Approval(question="Call?", options=[ApprovalOption("b1", "Yes")], amount=3, unit=Unit.HOURS),
+        (ASK, AskApproval(question="Call?", options=[ApprovalOption("b1", "Yes")], amount=3, unit=Unit.HOURS),
          "approval", Stand(True, BEGAN + timedelta(hours=3))),
-        (ASK, Approval(question="Really?", options=[ApprovalOption("b1", "Yes")]), "approval", ANEW),
+        (ASK, AskApproval(question="Really?", options=[ApprovalOption("b1", "Yes")]), "approval", ANEW),
         (Drip(count=1), Drip(count=9), "drip_slot", Stand(True, UNTIL)),
         (SendEmail(subject="a"), SendEmail(subject="b"), "effect", Stand(True, UNTIL)),
         (SendEmail(subject="a"), SendEmail(subject="b"), "window", ANEW),

@@ -11,7 +11,7 @@ from app.engine.core.steps import (
     AddNote,
     AddTag,
     AddToWorkflow,
-    Approval,
+    AskApproval,
     AssignOwner,
     Chat,
     CreateTask,
@@ -274,7 +274,7 @@ BIG = "{{ event.big }}"
         (Notify(to="everyone", title="Look", body=BIG), "body"),
         (Chat(channel="#c", text=BIG), "text"),
         (Webhook(url="https://x.test/", headers={"X-Big": BIG}, body=""), "header X-Big"),
-        (Approval(question=BIG), "question"),
+        (AskApproval(question=BIG), "question"),
     ],
 )
 def test_a_text_over_the_limit_fails_its_step_without_changes(step: StepConfig, name: str) -> None:

@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from app.engine.core import interpreter
 from app.engine.core.advance import advance
-from app.engine.core.draft import Settings
+from app.engine.core.draft import WorkflowSettings
 from app.engine.core.steps import (
     MET,
     TIMEOUT,
     AddTag,
-    Approval,
     ApprovalOption,
+    AskApproval,
     Branch,
     Drip,
     Exit,
@@ -139,7 +139,7 @@ def test_a_goal_ends_a_wait_for_something_else() -> None:
     assert story.path == [(1, "s1", "skipped"), (2, "s4", "met")]
 
 
-QUESTION = Approval(
+QUESTION = AskApproval(
     question="Discount for {{ contact.city }}?",
     options=[ApprovalOption("b1", "Yes"), ApprovalOption("b2")],
     users=[UUID(int=501)],
@@ -308,7 +308,7 @@ IN_ROME = ask("city", "is", "Rome")
 
 
 def test_entry_condition_is_checked_again_after_the_settle_time() -> None:
-    compiled_program = program(AddTag(tag=VIP), entry=IN_ROME, settings=Settings(settle_seconds=60))
+    compiled_program = program(AddTag(tag=VIP), entry=IN_ROME, settings=WorkflowSettings(settle_seconds=60))
     assert Story(compiled_program, someone(city="Rome")).go().status is Status.COMPLETED
     decision = Story(compiled_program, someone(city="Oslo")).go()
     assert (decision.status, decision.exit_reason, decision.executions) == ("exited", "no_longer_matches", [])
@@ -317,7 +317,7 @@ def test_entry_condition_is_checked_again_after_the_settle_time() -> None:
 
 
 def test_a_contact_who_no_longer_matches_exits() -> None:
-    settings = Settings(leave_when_unmatched=True)
+    settings = WorkflowSettings(leave_when_unmatched=True)
     compiled_program = program(
         Wait(amount=1), AddTag(tag=COLD), Goal(filter=BOUGHT), entry=IN_ROME, settings=settings
     )

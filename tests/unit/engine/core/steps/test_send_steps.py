@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from app.engine.core.draft import Settings
+from app.engine.core.draft import WorkflowSettings
 from app.engine.core.scalars import OnDoubt
 from app.engine.core.steps import AddNote, Chat, Notify, SendEmail, SendSms, StepConfig, Webhook, Window
 from app.engine.core.types import EffectOutcome, NewNotification, StepContext, WaitReason
@@ -171,9 +171,9 @@ def test_after_the_window_it_waits_for_the_next() -> None:
 def test_the_workflow_window_holds_for_steps_without_one() -> None:
     whole = Window(start="00:00", end="00:00")
     steps: list[StepConfig] = [Chat(channel="c", text="x"), Webhook(url="https://x.test", window=whole)]
-    compiled_program = program(*steps, settings=Settings(window=EVENING))
+    compiled_program = program(*steps, settings=WorkflowSettings(window=EVENING))
     assert Story(compiled_program, someone()).go().wait_reason == "window"
-    compiled_program = program(*reversed(steps), settings=Settings(window=EVENING))
+    compiled_program = program(*reversed(steps), settings=WorkflowSettings(window=EVENING))
     assert Story(compiled_program, someone()).go().wait_reason == "effect"
 
 
