@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.errors import Forbidden
 from app.fault_hook import Boundary, commit
 from app.permissions import Permission, Role
 from app.ports import Enqueue
@@ -106,6 +107,12 @@ class Work:
     def now(self) -> datetime:
         moment: datetime = self.session.info["now"]
         return moment + self.runtime.clock.offset
+
+    def require_principal(self) -> Principal:
+        """The signed-in caller. Raises `Forbidden` for a background job, which has none."""
+        if self.principal is None:
+            raise Forbidden("Only a signed-in user can do this.")
+        return self.principal
 
     def may(self, permission: Permission) -> bool:
         return self.principal is not None and permission in self.principal.permissions

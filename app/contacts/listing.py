@@ -13,7 +13,7 @@ from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate
 from app.filters.event_kinds import EVENT_KINDS
 from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, ids_by_name, recorded
-from app.filters.parse import REFERENCE_TYPES, check, describe, parse, parts_of, to_items
+from app.filters.parse import REFERENCE_TYPES, describe, filter_problems, parse, parts_of, to_items
 from db.filters import where
 from db.models import Contact
 from db.repositories.contacts import SORTS, Clause, live_or_deleted, matches_search
@@ -68,7 +68,7 @@ def read_filter(items: Sequence[str], match: str, fields: Fields, tags: Mapping[
         group = parse(items, match)
     except FilterError as error:
         raise Invalid(error.problems) from None
-    problems = check(group, fields, tags)
+    problems = filter_problems(group, fields, tags)
     if problems:
         raise Invalid({_place(path): text for path, text in problems.items()})
     return group

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from app.enrollments.labels import clock
+from app.enrollments.labels import moment_label
 from app.enrollments.schemas import SeenValue
 from app.filters.event_kinds import EVENT_KINDS
 from app.filters.fields import Fields, FieldSpec, FieldType
@@ -75,7 +75,7 @@ def _words(spec: FieldSpec, value: Any, called: Mapping[str, str], names: ValueN
         case FieldType.HISTORY:
             return " · ".join(_counted(count, names) for count in value or ()) or NOT_KEPT
         case FieldType.DATETIME if value:
-            return clock(datetime.fromisoformat(value), names.now, names.zone)
+            return moment_label(datetime.fromisoformat(value), names.now, names.zone)
     return _plain(value)
 
 

@@ -72,7 +72,7 @@ def visit_note(
     parts = [*_ways(row.step_key, detail, names), *_things(detail, labels)]
     if until := detail.get("until"):
         window = "sending window opens at " if detail.get("window") else "until "
-        parts.append(window + clock(datetime.fromisoformat(until), now, zone))
+        parts.append(window + moment_label(datetime.fromisoformat(until), now, zone))
     elif detail.get("window"):
         parts.append("sending window opened")
     if detail.get("again") and not detail.get("window"):
@@ -121,7 +121,7 @@ def _value(value: object) -> str:
     return "empty" if value in (None, "") else str(value)
 
 
-def clock(at: datetime, now: datetime, zone: str) -> str:
+def moment_label(at: datetime, now: datetime, zone: str) -> str:
     """A moment in the account's zone: 14:03 on the same day, otherwise with the day."""
     local, today = at.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone))
     if local.date() == today.date():
@@ -149,13 +149,15 @@ def waits_for(row: Any, title: str, now: datetime, zone: str) -> str:
     """One sentence: what an enrollment waits for, or how it ended. `row` is one of the repository's, with
     the effect of its open visit."""
     reason = reason_of(row)
-    until = clock(row.wait_until, now, zone) if row.wait_until else ""
+    until = moment_label(row.wait_until, now, zone) if row.wait_until else ""
     if row.status != "active":
         sentence = (
             f"{ENDS.get(row.exit_reason or '', row.status.capitalize() + '.')} {row.error or ''}".strip()
         )
     elif reason == "paused_enrollment":
-        sentence = f"Paused since {clock(row.paused_at, now, zone)}: it stays here until you resume it."
+        sentence = (
+            f"Paused since {moment_label(row.paused_at, now, zone)}: it stays here until you resume it."
+        )
     elif reason == "paused_workflow":
         sentence = f"On hold: no enrollment in “{row.workflow_name}” moves until the workflow is released."
     elif _settles(row):
@@ -178,12 +180,12 @@ def _effect(row: Any, now: datetime, zone: str) -> str:
     if row.effect_status == "unknown":
         return f"In doubt: the {thing} may have been sent. Mark it as sent, or send it again."
     if row.effect_status == "retry":
-        when = clock(row.effect_due_at, now, zone)
+        when = moment_label(row.effect_due_at, now, zone)
         return (
             f"Waiting to send the {thing} (attempt {row.effect_attempts + 1} at {when}): {row.effect_error}"
         )
     if row.effect_status == "pending" and row.effect_due_at > now:
-        return f"Waiting until {clock(row.effect_due_at, now, zone)} to send the {thing}."
+        return f"Waiting until {moment_label(row.effect_due_at, now, zone)} to send the {thing}."
     return f"Waiting to send the {thing}."
 
 

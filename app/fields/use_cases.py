@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from app.errors import Conflict, Invalid, NotFound, check_expected
 from app.fields.domain import MOST_FIELDS, key_error, key_of, read_options
 from app.fields.schemas import FieldChangeForm, FieldForm
-from app.filters.references import Use, refusal
+from app.filters.references import Use, still_used_message
 from app.work import Work
 from db.queries.references import ReferenceQueries
 
@@ -92,7 +92,7 @@ async def _refuse_named(work: Work, field: Any, gone: list[str]) -> None:
     used = await uses.of_options(f"custom.{field.id}", gone)
     if used:
         what = f"{', '.join(f'“{option}”' for option in gone[:5])} of {field.label}"
-        raise Conflict(refusal(what, used, "remove it"), current=msgspec.to_builtins(used))
+        raise Conflict(still_used_message(what, used, "remove it"), current=msgspec.to_builtins(used))
 
 
 async def delete_field(work: Work, field_id: UUID, expected: int | None = None) -> str:
@@ -103,7 +103,9 @@ async def delete_field(work: Work, field_id: UUID, expected: int | None = None) 
     await ReferenceQueries(work.session).taking_away()
     used = await users_of(work, field_id)
     if used:
-        raise Conflict(refusal(f"The field “{field.label}”", used), current=msgspec.to_builtins(used))
+        raise Conflict(
+            still_used_message(f"The field “{field.label}”", used), current=msgspec.to_builtins(used)
+        )
     total = await work.fields.count_values(field_id)
     check_expected(expected, total, "contact has a value", "contacts have a value")
     await work.fields.remove(field_id)

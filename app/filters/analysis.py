@@ -61,7 +61,7 @@ def segments_in(expression: Filter | None) -> set[UUID]:
     }
 
 
-def size(expression: Filter | None, filters: Filters) -> Size:
+def size_of(expression: Filter | None, filters: Filters) -> Size:
     """Raises FilterError (path "") for segments that lead back to themselves, and for too many levels."""
     return _size(expression, filters, {}, ())
 

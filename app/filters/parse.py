@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.filters.analysis import MOST_UNFOLDED, TOO_LARGE, Filters, size
+from app.filters.analysis import MOST_UNFOLDED, TOO_LARGE, Filters, size_of
 from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate, Value, predicates
 from app.filters.event_kinds import EVENT_KINDS
 from app.filters.fields import Fields, FieldSpec, FieldType, nearest, operator
@@ -129,7 +129,9 @@ def _shown(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def check(expression: Filter | None, fields: Fields, tags: Mapping[str, str] | None = None) -> dict[str, str]:
+def filter_problems(
+    expression: Filter | None, fields: Fields, tags: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """The problems of a filter: path ("items.0.value") to message; empty when it compiles. Deleted tags are
     reported when `tags` (id to name) is given; deleted members, segments and workflows when the fields have
     their names."""
@@ -158,7 +160,7 @@ def _too_much(expression: Filter, fields: Fields) -> dict[str, str]:
     spec = fields.get(FieldType.SEGMENTS.value)
     filters: Filters = spec.filters if spec is not None else {}
     try:
-        whole = size(expression, filters)
+        whole = size_of(expression, filters)
     except FilterError as error:
         return error.problems
     return {"": TOO_LARGE} if whole.conditions > MOST_UNFOLDED else {}

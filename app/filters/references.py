@@ -18,7 +18,7 @@ class Use(msgspec.Struct, frozen=True):
     href: str
 
 
-def refusal(what: str, uses: Sequence[Use], then: str = "delete it") -> str:
+def still_used_message(what: str, uses: Sequence[Use], then: str = "delete it") -> str:
     """The message for something that cannot be removed while it is used."""
     return (
         f"{what} is used by {', '.join(use.name for use in uses)}. Remove it there first (and republish "

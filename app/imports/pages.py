@@ -5,7 +5,7 @@ from typing import Any
 
 from app.contacts.domain import display_name
 from app.filters.fields import Fields
-from app.imports.domain.columns import IGNORE, choices
+from app.imports.domain.columns import IGNORE, column_targets
 from app.imports.domain.consents import CHANNELS, is_opt_out
 from app.imports.schemas import (
     ExternalIdMatches,
@@ -18,7 +18,7 @@ from app.imports.schemas import (
     TargetField,
     VerdictRows,
 )
-from app.imports.use_cases import is_checked, may_cancel, may_map, may_run, state_of, summary_of
+from app.imports.use_cases import is_checked, may_cancel, may_map, may_run, status_of, summary_of
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
 from app.work import Work
@@ -40,7 +40,9 @@ async def page_of(work: Work, import_: Any, *, columns: bool = False) -> ImportP
         encoding=import_.encoding,
         delimiter=import_.delimiter,
         columns=_columns(import_),
-        choices=[TargetField(key, label) for key, label in choices(fields)] if step == "columns" else [],
+        choices=[TargetField(key, label) for key, label in column_targets(fields)]
+        if step == "columns"
+        else [],
         tags=import_.options.get("tags", []),
         existing=import_.options.get("existing", "update"),
         first_line="names" if import_.options.get("has_header", True) else "person",
@@ -55,7 +57,7 @@ def step_of(import_: Any, *, columns: bool = False) -> str:
     """columns, checking, preview, running or result."""
     if columns and may_map(import_):
         return "columns"
-    state = state_of(import_)
+    state = status_of(import_)
     if state in ("failed", "cancelled") and not is_checked(import_):
         return "columns"
     return STEPS.get(state, "result")
@@ -131,7 +133,7 @@ def _sample(row: Any, fields: Fields) -> RowSample:
 
 def _actions(work: Work, import_: Any, step: str) -> list[Action]:
     href = f"/imports/{import_.id}"
-    stopped = state_of(import_) in ("failed", "cancelled")
+    stopped = status_of(import_) in ("failed", "cancelled")
     return actions(
         action(work, "map", "Check file", f"{href}/mapping", permission=IMPORT, form=MappingForm,
                when=step == "columns" and may_map(import_)),

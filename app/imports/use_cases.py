@@ -101,7 +101,7 @@ def summary_of(import_: Any) -> ImportSummary:
     return ImportSummary(
         id=import_.id,
         filename=import_.filename,
-        status=state_of(import_),
+        status=status_of(import_),
         rows=import_.rows_total,
         new=import_.rows_new,
         changed=import_.rows_changed,
@@ -115,11 +115,11 @@ def summary_of(import_: Any) -> ImportSummary:
         created_at=import_.created_at,
         created_by=import_.created_by,
         finished_at=import_.finished_at,
-        error=import_.error or (import_.job_error or "" if state_of(import_) == "failed" else ""),
+        error=import_.error or (import_.job_error or "" if status_of(import_) == "failed" else ""),
     )
 
 
-def state_of(import_: Any) -> Status:
+def status_of(import_: Any) -> Status:
     """The status, seen together with that of its job."""
     if import_.status in ("checking", "running") and import_.job_status in ("failed", "cancelled"):
         return cast("Status", import_.job_status)
@@ -133,24 +133,24 @@ def is_checked(import_: Any) -> bool:
 
 def may_map(import_: Any) -> bool:
     """Whether columns can be chosen (again): nothing was written and nothing runs."""
-    return import_.applied == 0 and state_of(import_) in ("uploaded", "ready", "failed", "cancelled")
+    return import_.applied == 0 and status_of(import_) in ("uploaded", "ready", "failed", "cancelled")
 
 
 def may_run(import_: Any) -> bool:
     """Whether it can be started: checked, or stopped on the way with rows left."""
-    return is_checked(import_) and state_of(import_) in ("ready", "failed", "cancelled")
+    return is_checked(import_) and status_of(import_) in ("ready", "failed", "cancelled")
 
 
 def may_cancel(import_: Any) -> bool:
     """Whether there is something to stop."""
-    return state_of(import_) in ("uploaded", "checking", "ready", "running")
+    return status_of(import_) in ("uploaded", "checking", "ready", "running")
 
 
 async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
     """Takes the columns and starts the check. Raises `NotFound`, `Conflict` (running or done), `Invalid`."""
     import_ = await _locked(work, import_id)
     if not may_map(import_):
-        raise Conflict(f"This import {STATES[state_of(import_)]}. Its columns can't be changed now.")
+        raise Conflict(f"This import {STATES[status_of(import_)]}. Its columns can't be changed now.")
     shape = await _shape(work, import_, form.first_line)
     columns = {**import_.mapping, **form.columns}
     stored = import_.options.get("tags", [])
@@ -208,7 +208,7 @@ async def start_run(work: Work, import_id: UUID) -> None:
     """Starts writing contacts, or goes on with it. Raises `NotFound`, `Conflict`."""
     import_ = await _locked(work, import_id)
     if not may_run(import_):
-        raise Conflict(f"This import {STATES[state_of(import_)]} and can't be started now.")
+        raise Conflict(f"This import {STATES[status_of(import_)]} and can't be started now.")
     total = import_.rows_new + import_.rows_changed
     job_id = work.add_job("import", "import.run", {"import_id": str(import_id)}, total)
     await work.imports.change(import_id, status="running", job_id=job_id, error=None)
@@ -225,7 +225,7 @@ async def cancel_import(work: Work, import_id: UUID) -> None:
     """Stops it; what was written stays. Raises `NotFound`, `Conflict`."""
     import_ = await _locked(work, import_id)
     if not may_cancel(import_):
-        raise Conflict(f"This import {STATES[state_of(import_)]}. There is nothing to cancel.")
+        raise Conflict(f"This import {STATES[status_of(import_)]}. There is nothing to cancel.")
     if import_.job_id is not None:
         await work.imports.cancel_job(import_.job_id, work.now)
     await work.imports.change(import_id, status="cancelled", finished_at=work.now)

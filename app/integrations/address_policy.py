@@ -28,7 +28,7 @@ _CARRIERS: tuple[tuple[IPv6Network, int], ...] = (
 _ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 
 
-def refusal(text: str, *, allow_loopback: bool) -> str | None:
+def blocked_reason(text: str, *, allow_loopback: bool) -> str | None:
     """Why nothing may be sent to this IP address, or None."""
     address = ip_address(text.partition("%")[0])
     # First: since Python 3.13 ::ffff:127.0.0.1 counts as loopback itself.
@@ -48,4 +48,4 @@ def refusal(text: str, *, allow_loopback: bool) -> str | None:
 
 def _inside(number: int) -> str | None:
     """Why nothing may be sent to the IPv4 address in the last 32 bits. Loopback is never meant here."""
-    return refusal(str(IPv4Address(number & 0xFFFFFFFF)), allow_loopback=False)
+    return blocked_reason(str(IPv4Address(number & 0xFFFFFFFF)), allow_loopback=False)

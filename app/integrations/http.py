@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from app.integrations.address_policy import refusal
+from app.integrations.address_policy import blocked_reason
 from app.ports import HttpRequest, Outcome, Refused, Sent, Unknown
 from app.redaction import redact
 
@@ -91,7 +91,9 @@ class OutboundHttpClient:
         async with httpx.AsyncClient(trust_env=False, follow_redirects=False, verify=self._tls) as client:
             response = await client.send(request, stream=True)
             try:
-                outcome = answer(response.status_code, response.headers, body := await _read(response))
+                outcome = outcome_of_response(
+                    response.status_code, response.headers, body := await _read(response)
+                )
                 return kept_body(outcome, body) if call.keep else outcome
             finally:
                 await response.aclose()
@@ -102,7 +104,7 @@ class OutboundHttpClient:
         entries = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
         for address in () if self.operator else addresses:
-            why = refusal(address, allow_loopback=self.allow_loopback)
+            why = blocked_reason(address, allow_loopback=self.allow_loopback)
             if why is not None:
                 raise _Refusal(f"{host} can't be called: {why}.")
         return addresses[0]
@@ -148,7 +150,7 @@ def headers_of(call: HttpRequest) -> dict[str, str]:
     return headers | {"Idempotency-Key": call.key, "User-Agent": "Switchyard", "Accept-Encoding": "identity"}
 
 
-def answer(status: int, headers: Mapping[str, str], body: str) -> Outcome:
+def outcome_of_response(status: int, headers: Mapping[str, str], body: str) -> Outcome:
     """What an answer means: 2xx is sent; 408, 425, 429 and 5xx may be tried again, when the other side
     wishes; anything else is refused for good."""
     if 200 <= status < 300:

@@ -42,7 +42,6 @@ from app.members.use_cases import (
     invited_member,
     members,
     my_tokens,
-    person_of,
     remove_member,
     revoke_token,
     role_of,
@@ -152,7 +151,12 @@ def _member_actions(
 async def _invite(request: Request, work: Work, person: InvitedUser, email: str) -> bool:
     state = request.app.state
     return await send_invitation(
-        state.directory, state.runtime.mailer, state.settings.base_url, person, email, person_of(work)
+        state.directory,
+        state.runtime.mailer,
+        state.settings.base_url,
+        person,
+        email,
+        work.require_principal(),
     )
 
 
@@ -233,7 +237,7 @@ class PasswordController(Controller):
         self, request: Request, data: JSONBody[PasswordForm], work: NamedDependency[Work]
     ) -> Saved[None]:
         """Changes your password and signs you out everywhere else."""
-        me = person_of(work)
+        me = work.require_principal()
         await request.app.state.throttle.check(me.email, request.scope["state"]["network"])
         await change_password(work, data)
         request.app.state.identity.forget()

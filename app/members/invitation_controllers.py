@@ -11,7 +11,7 @@ from app.credentials import digest
 from app.members.domain import may_give
 from app.members.invitations import accept, renew_invitation, send_link, withdraw_invitation
 from app.members.schemas import AcceptForm, InvitationPage, InvitationView
-from app.members.use_cases import person_of, role_of
+from app.members.use_cases import role_of
 from app.permissions import Permission
 from app.web.actions import Action, action, fields_of
 from app.web.guards import count_network, may
@@ -103,7 +103,9 @@ async def _signed_in(request: Request) -> Principal | None:
 async def send(request: Request, work: Work, view: InvitationView, secret: str) -> str:
     """Sends an invitation and returns what to say about it."""
     state = request.app.state
-    sent = await send_link(state.runtime.mailer, state.settings.base_url, view, secret, person_of(work))
+    sent = await send_link(
+        state.runtime.mailer, state.settings.base_url, view, secret, work.require_principal()
+    )
     if sent:
         return f"An invitation was sent to {view.email}."
     return f"The invitation for {view.email} couldn't be sent. Check SMTP_URL, then choose “Send again”."

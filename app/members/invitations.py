@@ -18,7 +18,7 @@ from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.members.domain import role_refusal
 from app.members.password_links import INVITATION_HOURS, send_email
 from app.members.schemas import AcceptForm, InvitationView, MemberForm
-from app.members.use_cases import person_of, role_of
+from app.members.use_cases import role_of
 from app.permissions import Role
 from app.ports import Mailer
 from app.work import Principal, Work
@@ -51,7 +51,7 @@ async def invite(work: Work, form: MemberForm) -> tuple[InvitationView, str]:
     if earlier is not None:
         _refuse_role(work, Role(earlier.role))
     secret, until = new_secret(), work.now + LIFETIME
-    name, by = form.name.strip(), person_of(work).name
+    name, by = form.name.strip(), work.require_principal().name
     invitation_id = await work.invitations.save(
         email, name, form.role, digest=digest(secret), by=by, now=work.now, until=until
     )

@@ -14,11 +14,11 @@ from app.credentials import (
     password_problem,
 )
 from app.errors import Conflict, Forbidden, Invalid, NotFound
-from app.filters.references import Use, refusal
+from app.filters.references import Use, still_used_message
 from app.members.domain import role_refusal, scope_problem
 from app.members.schemas import MemberView, PasswordForm, TokenForm, TokenView
 from app.permissions import Role
-from app.work import Principal, Work
+from app.work import Work
 from db.auth_lookup import InvitedUser
 from db.queries.references import ReferenceQueries
 
@@ -60,7 +60,7 @@ async def remove_member(work: Work, user_id: UUID) -> None:
     used = await users_of(work, user_id)
     if used:
         name, _ = await work.members.name_of(user_id) or ("This member", "")
-        raise Conflict(refusal(name, used, "remove them"), current=msgspec.to_builtins(used))
+        raise Conflict(still_used_message(name, used, "remove them"), current=msgspec.to_builtins(used))
     await work.members.leave(user_id)
     work.audit("member.removed", "member", user_id, {"role": (old.value, None)})
     await work.commit()
@@ -99,7 +99,7 @@ async def invited_member(work: Work, user_id: UUID) -> tuple[InvitedUser, str]:
 
 async def change_password(work: Work, form: PasswordForm) -> None:
     """Replaces one's own password and ends all other sessions. Raises `Invalid`."""
-    me = person_of(work)
+    me = work.require_principal()
     if not await password_matches(form.current_password, await work.members.password_hash(me.user_id)):
         raise Invalid({"current_password": "This isn't your current password."})
     if reason := password_problem(form.new_password, me.email, me.name):
@@ -112,7 +112,7 @@ async def change_password(work: Work, form: PasswordForm) -> None:
 
 async def my_tokens(work: Work) -> list[TokenView]:
     """One's own access tokens in this account, the newest first."""
-    rows = await work.members.tokens(person_of(work).user_id)
+    rows = await work.members.tokens(work.require_principal().user_id)
     return [
         TokenView(
             row.id,
@@ -130,7 +130,7 @@ async def my_tokens(work: Work) -> list[TokenView]:
 
 async def create_token(work: Work, form: TokenForm) -> tuple[UUID, str]:
     """A new access token: its id, and the token itself for the only time. Raises `Invalid`."""
-    me = person_of(work)
+    me = work.require_principal()
     if reason := scope_problem(form.scopes, me.role):
         raise Invalid({"scopes": reason})
     secret, scopes = new_secret(ACCESS_PREFIX), sorted(set(form.scopes))
@@ -149,7 +149,7 @@ async def create_token(work: Work, form: TokenForm) -> tuple[UUID, str]:
 
 async def revoke_token(work: Work, token_id: UUID) -> str:
     """Ends one of one's own access tokens; returns its name. Raises `NotFound`."""
-    name = await work.members.revoke_token(person_of(work).user_id, token_id, work.now)
+    name = await work.members.revoke_token(work.require_principal().user_id, token_id, work.now)
     if name is None:
         raise NotFound("token")
     work.audit("token.revoked", "token", token_id, {"name": (name, None)})
@@ -160,10 +160,3 @@ async def revoke_token(work: Work, token_id: UUID) -> str:
 def role_of(work: Work) -> Role:
     """The role of the actor; a command on the server acts as an owner."""
     return work.principal.role if work.principal else Role.OWNER
-
-
-def person_of(work: Work) -> Principal:
-    """The signed-in person. Raises `Forbidden` for a job."""
-    if work.principal is None:
-        raise Forbidden("Only a signed-in user can do this.")
-    return work.principal

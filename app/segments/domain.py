@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from app.filters.analysis import MOST_UNFOLDED, TOO_LARGE, segments_in, size
+from app.filters.analysis import MOST_UNFOLDED, TOO_LARGE, segments_in, size_of
 from app.filters.ast import Filter, FilterError
 
 LONGEST = 80
@@ -21,7 +21,7 @@ def group_problem(filters: Mapping[UUID, Filter | None]) -> str:
     """A sentence when one of the segments leads back to itself, or comes to too much; "" when all is well."""
     for expression in filters.values():
         try:
-            if size(expression, filters).conditions > MOST_UNFOLDED:
+            if size_of(expression, filters).conditions > MOST_UNFOLDED:
                 return TOO_LARGE
         except FilterError as error:
             return " ".join(error.problems.values())

@@ -21,7 +21,7 @@ from app.segments.schemas import (
     SegmentPage,
     SegmentView,
 )
-from app.segments.use_cases import describe_filter, users_of
+from app.segments.use_cases import filter_sentence, users_of
 from app.web.actions import action, actions
 from app.work import Work
 from db.repositories.contacts import MOST_COUNTED
@@ -99,7 +99,7 @@ async def view(work: Work, row: Any, around: FilterContext) -> SegmentView:
     return SegmentView(
         row.id,
         row.name,
-        describe_filter(row, around.fields, around.tags),
+        filter_sentence(row, around.fields, around.tags),
         row.filter,
         items,
         match,

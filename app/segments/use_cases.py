@@ -11,8 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from app.errors import Conflict, Invalid, NotFound
 from app.filters.ast import Filter, FilterError
 from app.filters.fields import Fields
-from app.filters.parse import check, describe, normal, parse, to_items
-from app.filters.references import Use, refusal
+from app.filters.parse import describe, filter_problems, normal, parse, to_items
+from app.filters.references import Use, still_used_message
 from app.patch import resolve
 from app.segments.domain import clean_name, dependent_segments, group_problem
 from app.segments.schemas import SegmentChangeForm, SegmentForm
@@ -29,7 +29,7 @@ def read_conditions(f: Sequence[str], match: str, fields: Fields, tags: dict[str
         group = parse(f, match)
     except FilterError as error:
         raise Invalid({"f": " ".join(error.problems.values())}) from None
-    problems = check(group, fields, tags)
+    problems = filter_problems(group, fields, tags)
     if problems:
         raise Invalid({"f": " ".join(dict.fromkeys(problems.values()))})
     if not group.items:
@@ -85,7 +85,7 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
         stored: Any = msgspec.to_builtins(group)
         if stored != now.filter:
             columns["filter"] = stored
-            changes["filter"] = [describe_filter(now, fields, tags), describe(group, fields, tags)]
+            changes["filter"] = [filter_sentence(now, fields, tags), describe(group, fields, tags)]
             await _check_all_segments(work, segment_id, group)
     if columns:
         await work.segments.change(segment_id, columns, work.now)
@@ -94,7 +94,7 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
     return str(columns.get("name", now.name))
 
 
-def describe_filter(row: Any, fields: Fields, tags: dict[str, str]) -> str:
+def filter_sentence(row: Any, fields: Fields, tags: dict[str, str]) -> str:
     """The filter of a row as a sentence."""
     expression = filters_by_id([row])[row.id]
     return "(unreadable filter)" if expression is None else describe(expression, fields, tags)
@@ -122,7 +122,9 @@ async def delete_segment(work: Work, segment_id: UUID) -> str:
     await ReferenceQueries(work.session).taking_away()
     used = await users_of(work, segment_id)
     if used:
-        raise Conflict(refusal(f"The segment “{row.name}”", used), current=msgspec.to_builtins(used))
+        raise Conflict(
+            still_used_message(f"The segment “{row.name}”", used), current=msgspec.to_builtins(used)
+        )
     await work.segments.remove(segment_id)
     work.audit("segment.deleted", "segment", segment_id, {"name": [row.name, None]})
     await work.commit()

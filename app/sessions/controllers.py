@@ -16,7 +16,6 @@ from app.sessions.use_cases import (
     end_other_sessions,
     end_session,
     my_sessions,
-    person_of,
     principal_of,
     start_session,
     switch_account,
@@ -96,7 +95,7 @@ class SessionController(Controller):
     @post("/current/deletion", guards=[in_person])
     async def sign_out(self, request: Request, work: NamedDependency[Work]) -> Saved[None]:
         """Ends this session."""
-        me = person_of(work)
+        me = work.require_principal()
         if me.session_id is not None:
             await end_session(work, me.session_id)
         request.app.state.identity.forget()
@@ -108,7 +107,7 @@ class SessionController(Controller):
         self, request: Request, data: JSONBody[SwitchForm], work: NamedDependency[Work]
     ) -> Saved[SignedIn]:
         """Makes another of your accounts the current one; a script gets a token for it."""
-        state, me = request.app.state, person_of(work)
+        state, me = request.app.state, work.require_principal()
         target = await state.identity.directory.by_session(me.session_id, data.account_id)
         if target is None:
             raise NotFound("account", "You don't belong to that account.")

@@ -44,7 +44,7 @@ def _choose(memberships: tuple[AccountMembership, ...], account_id: UUID | None)
 
 async def start_session(work: Work, agent: str, network: str) -> str:
     """The new session of whoever `work` is for; returns the secret that renews its token."""
-    me = person_of(work)
+    me = work.require_principal()
     if me.session_id is None:
         raise Forbidden("Only a user can sign in.")
     secret = session_secret(me.session_id)
@@ -64,7 +64,7 @@ async def start_session(work: Work, agent: str, network: str) -> str:
 
 async def my_sessions(work: Work) -> list[SessionView]:
     """Where the person is signed in, the latest first."""
-    me = person_of(work)
+    me = work.require_principal()
     rows = await work.members.sessions(me.user_id)
     return [
         SessionView(
@@ -83,7 +83,7 @@ async def my_sessions(work: Work) -> list[SessionView]:
 
 async def end_session(work: Work, session_id: UUID) -> None:
     """Ends one of the person's own sessions. Raises `NotFound`."""
-    me = person_of(work)
+    me = work.require_principal()
     if not await work.members.end_session(me.user_id, session_id, work.now):
         raise NotFound("session")
     work.audit("session.ended", "session", session_id)
@@ -92,7 +92,7 @@ async def end_session(work: Work, session_id: UUID) -> None:
 
 async def end_other_sessions(work: Work) -> int:
     """Ends all of the person's sessions but this one; returns how many there were."""
-    me = person_of(work)
+    me = work.require_principal()
     count = await work.members.end_sessions(me.user_id, me.session_id, work.now)
     work.audit("session.others_ended", "session", me.session_id, {"count": (None, count)})
     await work.commit()
@@ -101,7 +101,7 @@ async def end_other_sessions(work: Work) -> int:
 
 async def switch_account(work: Work, target: Principal) -> None:
     """Makes another of the person's accounts the current one of their session."""
-    me = person_of(work)
+    me = work.require_principal()
     if me.session_id is None:
         raise Forbidden("Only a signed-in user can switch accounts.")
     await work.members.move_session(me.user_id, me.session_id, target.account_id)
@@ -109,10 +109,3 @@ async def switch_account(work: Work, target: Principal) -> None:
         "session.switched", "session", me.session_id, {"account": (me.account_name, target.account_name)}
     )
     await work.commit()
-
-
-def person_of(work: Work) -> Principal:
-    """Who the work is for. Raises `Forbidden` for a job."""
-    if work.principal is None:
-        raise Forbidden("Only a signed-in user can do this.")
-    return work.principal

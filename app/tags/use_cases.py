@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import Conflict, Invalid, NotFound, check_expected
-from app.filters.references import Use, refusal
+from app.filters.references import Use, still_used_message
 from app.work import Work
 from db.queries.references import ReferenceQueries
 from db.repositories.tags import slug_of
@@ -73,7 +73,7 @@ async def delete_tag(work: Work, tag_id: UUID, expected: int | None = None) -> s
     await ReferenceQueries(work.session).taking_away()
     used = await users_of(work, tag_id)
     if used:
-        raise Conflict(refusal(f"The tag “{tag.name}”", used), current=msgspec.to_builtins(used))
+        raise Conflict(still_used_message(f"The tag “{tag.name}”", used), current=msgspec.to_builtins(used))
     total = sum(row.contacts for row in await work.tags.counted(tag_id))
     check_expected(expected, total, "contact has this tag", "contacts have this tag")
     await work.tags.remove(tag_id)

@@ -9,7 +9,7 @@ from msgspec import inspect
 
 from app.permissions import Permission
 from app.web.form_decoder import bare, inspected
-from app.web.validation_messages import choices
+from app.web.validation_messages import allowed_values
 from app.work import Work
 
 
@@ -86,7 +86,7 @@ def _fields(kind: inspect.Type, prefix: str) -> list[Field]:
         if isinstance(inner, inspect.StructType):
             inputs += _fields(inner, f"{name}.")
             continue
-        options = choices(inner) or None
+        options = allowed_values(inner) or None
         label = field.encode_name.replace("_", " ").capitalize()
         inputs.append(Field(name, _input(field.type, field.encode_name), field.required, label, options))
     return inputs

@@ -14,7 +14,7 @@ from app.settings import Settings
 from app.web.auth import Authenticate, Directory, Identity, LimitRate
 from app.web.body_limits import PARTS
 from app.web.cookies import Cookies
-from app.web.errors import answer
+from app.web.errors import handle_exception
 from app.web.logs import hide_settings
 from app.web.middleware import ResponseMiddleware
 from app.web.negotiate import Request, Shaped, prepare
@@ -53,7 +53,7 @@ def build_app(
         request_class=Request,
         response_class=Shaped,
         before_request=cast("Any", prepare),  # it takes our own Request
-        exception_handlers={HTTPException: answer, 500: answer},
+        exception_handlers={HTTPException: handle_exception, 500: handle_exception},
         middleware=[
             AbortStalledReads(DatabaseWatch(connect_probe)),
             Authenticate(identity),

@@ -24,7 +24,7 @@ PAGE = "errors/problem.html"
 FRAGMENT = "errors/_problem.html"
 
 
-def answer(request: Any, error: Exception) -> Response[Any]:
+def handle_exception(request: Any, error: Exception) -> Response[Any]:
     """The app-wide exception handler."""
     problem = problem_of(error)
     scope: Scope = request.scope

@@ -27,7 +27,7 @@ MOST_LISTED = 1000  # names in `inputs`; what follows is one name that no type h
 NO_PART = "Send JSON here, or each field under its own name ({}.…)."
 
 
-class Fields(Protocol):
+class FormFields(Protocol):
     """A parsed form: names with one or more values, text or uploaded files."""
 
     def keys(self) -> Iterable[str]: ...
@@ -99,7 +99,7 @@ class DecodedForm(NamedTuple):
     wrong: dict[str, str]
 
 
-def decode_form(fields: Fields, kind: Any) -> Any:
+def decode_form(fields: FormFields, kind: Any) -> Any:
     """`a.b=1` nests, repeated names make lists, `rows.0.x=1` lists of objects; an empty box is absent (or
     None where the field can be None, or "" in an edit, where absent would mean unchanged). Unread names and
     JSON within the form are dropped: what is lifted so is only shown again."""
@@ -107,7 +107,7 @@ def decode_form(fields: Fields, kind: Any) -> Any:
     return {} if decoded is BLANK else decoded
 
 
-def decode_form_strictly(fields: Fields, kind: Any) -> DecodedForm:
+def decode_form_strictly(fields: FormFields, kind: Any) -> DecodedForm:
     """What `lift` gives, with objects and lists that came as JSON under their own name (as text, or as a part
     of type application/json), and with the names that it did not read."""
     root = tree(fields, json=True)
@@ -120,7 +120,7 @@ def decode_form_strictly(fields: Fields, kind: Any) -> DecodedForm:
     )
 
 
-def tree(fields: Fields, *, json: bool = False) -> NameNode:
+def tree(fields: FormFields, *, json: bool = False) -> NameNode:
     """The names of a form, split at their dots, as a tree; those that `inputs` names are marked."""
     root = NameNode(json=json)
     for name in dict.fromkeys(fields.keys()):  # a multi-dict repeats its names

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from app.errors import Invalid
-from app.web.form_decoder import LISTED, TRUE, Fields, decode_form_strictly
+from app.web.form_decoder import LISTED, TRUE, FormFields, decode_form_strictly
 from app.web.validation_messages import NO_FIELD, field_errors
 
 # Every form of a page carries the account that it was drawn for, and the names of its check boxes and lists.
@@ -33,7 +33,7 @@ class Form(msgspec.Struct):
         return self.errors.get(name, "")
 
 
-def typed(fields: Fields) -> dict[str, Any]:
+def typed_values(fields: FormFields) -> dict[str, Any]:
     """The texts of a form as they were typed, to be shown again; a name sent twice gives a list."""
     values: dict[str, Any] = {}
     for name in dict.fromkeys(fields.keys()):  # a multi-dict repeats its names
@@ -51,7 +51,7 @@ def read_json(body: bytes, kind: Any) -> Any:
         raise Invalid(field_errors(msgspec.json.decode(body), kind, strict=True, whole=str(error))) from error
 
 
-def read_form(fields: Fields, kind: Any) -> Any:
+def read_form(fields: FormFields, kind: Any) -> Any:
     """A form as `kind`, refused where JSON with the same names and values is. Raises `Invalid` naming every
     bad field; only `RESERVED` names need no place in `kind`."""
     decoded = decode_form_strictly(fields, kind)

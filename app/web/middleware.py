@@ -14,7 +14,7 @@ from app.redaction import redact
 from app.settings import Settings
 from app.web import content_negotiation
 from app.web.csrf_cors import Origins
-from app.web.errors import answer
+from app.web.errors import handle_exception
 from app.web.metrics import REQUESTS, SECONDS
 from app.web.negotiate import Request
 from app.web.tracing import span
@@ -64,7 +64,7 @@ class ResponseMiddleware:
     async def _inside(self, scope: Any, receive: Receive, send: Send) -> None:
         response: Response[Any]
         if reason := self.origins.refusal(scope):
-            response = answer(Request(scope), PermissionDeniedException(reason))
+            response = handle_exception(Request(scope), PermissionDeniedException(reason))
         elif (headers := self.origins.preflight(scope)) is not None:
             response = Response(None, status_code=204, headers=headers)
         else:

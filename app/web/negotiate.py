@@ -136,7 +136,7 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
     def typed(self) -> dict[str, Any]:
         """The texts of the form that was sent, to be shown again; empty when none was read."""
         form = self._connection_state.form
-        return forms.typed(self._form_dict(form)) if isinstance(form, dict) else {}
+        return forms.typed_values(self._form_dict(form)) if isinstance(form, dict) else {}
 
     @staticmethod
     def _form_dict(form: dict[str, Any]) -> Any:

@@ -57,7 +57,7 @@ def field_errors(raw: Any, kind: Any, *, strict: bool, whole: str = "") -> dict[
 
 def sentence(message: str, kind: Any = None) -> str:
     """A msgspec message in words; a type of fixed choices has them listed."""
-    options = choices(kind) if kind is not None else []
+    options = allowed_values(kind) if kind is not None else []
     if message.startswith("Invalid enum value") or (options and "got" in message):
         return f"Choose one of: {', '.join(options)}." if options else "Choose one of the listed values."
     for pattern, text in RULES:
@@ -66,7 +66,7 @@ def sentence(message: str, kind: Any = None) -> str:
     return message if message.endswith((".", "?", "!")) else f"{message}."
 
 
-def choices(kind: Any) -> list[str]:
+def allowed_values(kind: Any) -> list[str]:
     """The values that a type of fixed choices (an enum or a Literal) allows, else an empty list."""
     described = bare(kind) if isinstance(kind, inspect.Type) else inspected(kind)
     if isinstance(described, inspect.EnumType):
@@ -74,7 +74,7 @@ def choices(kind: Any) -> list[str]:
     if isinstance(described, inspect.LiteralType):
         return [str(value) for value in described.values]
     if isinstance(described, inspect.UnionType):
-        return [choice for option in described.types for choice in choices(option)]
+        return [choice for option in described.types for choice in allowed_values(option)]
     return []
 
 

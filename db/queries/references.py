@@ -15,7 +15,7 @@ from app.filters.ast import FilterError
 from app.filters.references import Use
 from app.workflows.domain.references import names_option, references
 from db.repositories.fields import FieldRepository
-from db.repositories.segments import read_filter
+from db.repositories.segments import decode_filter
 
 ReferenceKind = Literal["tag", "field", "segment", "workflow", "user"]
 Names = Callable[[Version | Draft], bool]
@@ -139,7 +139,7 @@ class ReferenceQueries:
 def _named_by(row: Any, named: Names) -> bool:
     """Whether the segment refers to the target. One that cannot be read counts as if it did."""
     try:
-        return named(Draft(entry=read_filter(row.filter)))
+        return named(Draft(entry=decode_filter(row.filter)))
     except FilterError:
         return True
 

@@ -46,7 +46,7 @@ LOCK_SEGMENTS = text(
 _FILTER: Any = Group | Predicate
 
 
-def read_filter(stored: Any) -> Filter:
+def decode_filter(stored: Any) -> Filter:
     """A filter as it is stored. Raises FilterError for what no release of today writes."""
     try:
         expression: Filter = msgspec.convert(stored, _FILTER)
@@ -63,7 +63,7 @@ def filters_by_id(rows: Iterable[Any]) -> dict[UUID, Filter | None]:
 
 def _read_or_none(stored: Any) -> Filter | None:
     try:
-        return read_filter(stored)
+        return decode_filter(stored)
     except FilterError:
         return None
 

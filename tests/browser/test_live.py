@@ -35,7 +35,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @dataclass
-class Visit:
+class LivePage:
     """An owner's page, and what it asks for."""
 
     page: Page
@@ -64,7 +64,7 @@ class Visit:
 
 
 @pytest.fixture
-async def visit(chrome: Browser, site: Site) -> AsyncIterator[Visit]:
+async def visit(chrome: Browser, site: Site) -> AsyncIterator[LivePage]:
     cast = await cast_of(site.world)
     context = await chrome.new_context(base_url=site.base, reduced_motion="reduce")
     page = await context.new_page()
@@ -72,7 +72,7 @@ async def visit(chrome: Browser, site: Site) -> AsyncIterator[Visit]:
     polls: list[Request] = []
     page.on("request", lambda request: polls.append(request) if request.headers.get("hx-source") else None)
     await sign_in(page, cast)
-    yield Visit(page, site, cast, polls)
+    yield LivePage(page, site, cast, polls)
     await context.close()
 
 
@@ -85,7 +85,7 @@ async def sign_in(page: Page, cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("name", ["jobs", "job", "import", "builder"])
-async def test_a_frozen_server_is_seen_after_one_missed_poll(visit: Visit, site: Site, name: str) -> None:
+async def test_a_frozen_server_is_seen_after_one_missed_poll(visit: LivePage, site: Site, name: str) -> None:
     page = visit.page
     await visit.open(name)
     armed = await page.evaluate(ARMED)
@@ -106,7 +106,7 @@ async def test_a_frozen_server_is_seen_after_one_missed_poll(visit: Visit, site:
     await expect(label).to_have_text("")
 
 
-async def test_a_page_without_its_web_process_comes_back_with_it(visit: Visit, site: Site) -> None:
+async def test_a_page_without_its_web_process_comes_back_with_it(visit: LivePage, site: Site) -> None:
     await visit.open("jobs")
     site.kill_web()
     try:
@@ -117,7 +117,7 @@ async def test_a_page_without_its_web_process_comes_back_with_it(visit: Visit, s
     await visit.becomes("on", BACK)
 
 
-async def test_a_page_paused_while_its_server_is_gone_comes_back_paused(visit: Visit, site: Site) -> None:
+async def test_a_page_paused_while_its_server_is_gone_comes_back_paused(visit: LivePage, site: Site) -> None:
     await visit.open("jobs")
     armed = await visit.page.evaluate(ARMED)
     with site.frozen_web():
@@ -131,7 +131,7 @@ async def test_a_page_paused_while_its_server_is_gone_comes_back_paused(visit: V
     assert len(visit.polls) == count, "and asks for nothing more"
 
 
-async def test_a_frozen_database_is_503_within_seconds_and_the_page_says_so(visit: Visit, site: Site) -> None:
+async def test_frozen_database_shows_503_on_page(visit: LivePage, site: Site) -> None:
     await visit.open("jobs")
     cookies = {cookie["name"]: cookie["value"] for cookie in await visit.page.context.cookies()}
     async with httpx.AsyncClient(base_url=site.base, cookies=cookies, timeout=20) as client:
@@ -150,7 +150,7 @@ async def test_a_frozen_database_is_503_within_seconds_and_the_page_says_so(visi
         assert (await client.get("/jobs")).status_code == 200
 
 
-async def test_a_slow_query_of_a_living_database_is_waited_for(visit: Visit, site: Site) -> None:
+async def test_a_slow_query_of_a_living_database_is_waited_for(visit: LivePage, site: Site) -> None:
     """A lock holds the page up for longer than a stalled database is given."""
     cookies = {cookie["name"]: cookie["value"] for cookie in await visit.page.context.cookies()}
     connection = await asyncpg.connect(site.world.admin_url)
@@ -166,7 +166,7 @@ async def test_a_slow_query_of_a_living_database_is_waited_for(visit: Visit, sit
     await connection.close()
 
 
-async def test_a_database_that_was_killed_comes_back(visit: Visit, site: Site) -> None:
+async def test_a_database_that_was_killed_comes_back(visit: LivePage, site: Site) -> None:
     await visit.open("jobs")
     await asyncio.to_thread(site.postgres.stop, signal.SIGQUIT)
     try:
@@ -178,7 +178,7 @@ async def test_a_database_that_was_killed_comes_back(visit: Visit, site: Site) -
     await visit.becomes("on", BACK)
 
 
-async def test_who_is_signed_out_is_told_and_keeps_what_was_typed(visit: Visit, site: Site) -> None:
+async def test_who_is_signed_out_is_told_and_keeps_what_was_typed(visit: LivePage, site: Site) -> None:
     page = visit.page
     await page.goto(f"/workflows/{visit.cast.workflow}/steps/s1")
     await visit.becomes("on")
@@ -197,7 +197,7 @@ async def test_who_is_signed_out_is_told_and_keeps_what_was_typed(visit: Visit, 
 
 
 @pytest.mark.parametrize("name", ["jobs", "job", "import", "builder"])
-async def test_a_page_that_nobody_looks_at_asks_for_nothing(visit: Visit, name: str) -> None:
+async def test_a_page_that_nobody_looks_at_asks_for_nothing(visit: LivePage, name: str) -> None:
     page = visit.page
     await visit.open(name)
     await page.evaluate(HIDE, True)
@@ -210,7 +210,7 @@ async def test_a_page_that_nobody_looks_at_asks_for_nothing(visit: Visit, name: 
     await visit.becomes("on")
 
 
-async def test_a_job_that_has_ended_is_not_asked_about_again(visit: Visit, site: Site) -> None:
+async def test_a_job_that_has_ended_is_not_asked_about_again(visit: LivePage, site: Site) -> None:
     page = visit.page
     await visit.open("job")
     await site.world.sql("update jobs set status = 'done', finished_at = now() where id = $1", visit.cast.job)
@@ -221,7 +221,7 @@ async def test_a_job_that_has_ended_is_not_asked_about_again(visit: Visit, site:
     assert len(visit.polls) == count
 
 
-async def test_nothing_moves_under_a_pointer_that_is_about_to_press(visit: Visit, site: Site) -> None:
+async def test_nothing_moves_under_a_pointer_that_is_about_to_press(visit: LivePage, site: Site) -> None:
     page = visit.page
     await visit.open("jobs")
     retry = page.locator("#failing form[action$='/retry'] button").first

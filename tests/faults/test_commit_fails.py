@@ -21,7 +21,7 @@ from tests.support.web_kit import JSON, OWN
 from tests.support.world import PASSWORD, World
 from tests.web import test_inbound_webhooks as hooks
 from tests.web.test_approvals import ask
-from tests.web.test_route_permissions import Scene, scene, snapshot
+from tests.web.test_route_permissions import FilledAccount, scene, snapshot
 
 __all__ = ["scene"]
 
@@ -136,7 +136,7 @@ async def commits_fail(world: World) -> AsyncIterator[None]:
             await world.sql(f"drop trigger fail_at_commit on {table}")
 
 
-async def test_a_commit_that_fails_is_never_a_success(scene: Scene, ready: dict[str, str]) -> None:
+async def test_a_commit_that_fails_is_never_a_success(scene: FilledAccount, ready: dict[str, str]) -> None:
     (script, _) = await scene.clients(scene.cast.owner)
     before = await snapshot(scene.world, scene.cast)
     problems, refused = [], set()
@@ -158,7 +158,7 @@ async def test_a_commit_that_fails_is_never_a_success(scene: Scene, ready: dict[
     assert await snapshot(scene.world, scene.cast) == before
 
 
-async def test_signing_in_is_no_success_when_its_session_is_not_kept(scene: Scene) -> None:
+async def test_signing_in_is_no_success_when_its_session_is_not_kept(scene: FilledAccount) -> None:
     (email,) = await scene.world.sql("select email from users where id = $1", scene.cast.owner.user_id)
     body = {"email": email["email"], "password": PASSWORD}
     count = "select count(*) as sessions from sessions"
@@ -219,7 +219,7 @@ async def test_a_password_that_is_not_kept_is_not_set(world: World) -> None:
 
 
 async def test_a_connection_cut_right_before_the_commit_is_never_a_success(
-    scene: Scene, ready: dict[str, str], settings: Settings
+    scene: FilledAccount, ready: dict[str, str], settings: Settings
 ) -> None:
     (script, _) = await scene.clients(scene.cast.owner)
     before = await snapshot(scene.world, scene.cast)
@@ -238,7 +238,7 @@ async def test_a_connection_cut_right_before_the_commit_is_never_a_success(
     assert await snapshot(scene.world, scene.cast) == before
 
 
-async def press(client: httpx.AsyncClient, scene: Scene, route: Route) -> httpx.Response:
+async def press(client: httpx.AsyncClient, scene: FilledAccount, route: Route) -> httpx.Response:
     """The route with a body that goes through, on rows as it wants them."""
     matching_tweaks = [tweaks[route.path] for tweaks in (TWEAKS, ALSO) if route.path in tweaks]
     for table, change, _ in matching_tweaks:
@@ -263,13 +263,13 @@ async def press(client: httpx.AsyncClient, scene: Scene, route: Route) -> httpx.
             await tweak(scene, table, back)
 
 
-async def tweak(scene: Scene, table: str, change: str) -> None:
+async def tweak(scene: FilledAccount, table: str, change: str) -> None:
     statement = f"update {table} set {change} where account_id = $1"  # noqa: S608 -- texts of ours
     await scene.world.sql(statement, scene.cast.account)
 
 
 @pytest.fixture
-async def ready(scene: Scene) -> dict[str, str]:
+async def ready(scene: FilledAccount) -> dict[str, str]:
     """Another member in the account, another account, an unused tag, a draft to publish and undo."""
     world, owner = scene.world, scene.cast.owner
     invited = await world.person("viewer", owner.account_id, password=None)

@@ -1,9 +1,12 @@
-"""The naming rule of `scripts/lint`: what it finds, and that its tables only shrink."""
+"""Names: the rule of `scripts/lint`, and that no two classes share a name."""
+
+import ast
+from collections import defaultdict
 
 import pytest
 
 from scripts.local import naming
-from tests.rules.files import ROOT
+from tests.rules.files import ROOT, name, sources, tree
 
 FILLERS = """
 found = 1
@@ -72,7 +75,17 @@ def test_no_folder_has_more_fillers_than_it_is_allowed() -> None:
 
 def test_the_exceptions_are_few_and_real() -> None:
     assert len(naming.EXCEPTIONS) <= naming.MOST_EXCEPTIONS
-    for (path, name), reason in naming.EXCEPTIONS.items():
+    for (path, word), reason in naming.EXCEPTIONS.items():
         assert (ROOT / path).exists(), path
-        assert naming.is_banned(name), name
-        assert len(reason) > 10, name
+        assert naming.is_banned(word), word
+        assert len(reason) > 10, word
+
+
+@pytest.mark.parametrize("folders", [("app", "db", "jobs"), ("tests",)], ids=["product", "tests"])
+def test_no_two_classes_share_a_name(folders: tuple[str, ...]) -> None:
+    places = defaultdict(list)
+    for path in sources(*folders):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(name(path))
+    assert {named: paths for named, paths in places.items() if len(paths) > 1} == {}

@@ -29,7 +29,7 @@ RESOLVED = ("sent", "failed_permanent", "cancelled")
 
 
 @dataclass(slots=True)
-class Contact:
+class SimulatedContact:
     id: UUID
     values: dict[str, object]
     tags: set[UUID]
@@ -42,7 +42,7 @@ class Row:
     """An enrollment as it stands in the store."""
 
     id: UUID
-    contact: Contact
+    contact: SimulatedContact
     program: Program
     due_at: datetime | None
     status: Status = Status.ACTIVE
@@ -98,7 +98,7 @@ class Store:
         self.busy: set[tuple[UUID, int]] = set()  # versions whose memory is being written
         self.moves = self.stale = self.wakes = 0
         self.touched: list[Row] = []
-        self.contacts: list[Contact] = []
+        self.contacts: list[SimulatedContact] = []
         self.rows: list[Row] = []
         self.ledger: list[Entry] = []
         self.by_visit: dict[tuple[UUID, int], Entry] = {}
@@ -225,7 +225,7 @@ class Store:
         active = decision.status is Status.ACTIVE
         assert still_open == ([decision.seq] if active else []), "the open visit is not the last"
 
-    def _contact(self, contact: Contact, decision: Decision) -> None:
+    def _contact(self, contact: SimulatedContact, decision: Decision) -> None:
         contact.values.update(decision.fields)
         contact.tags |= decision.tags_added
         contact.tags -= decision.tags_removed

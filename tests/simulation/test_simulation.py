@@ -12,10 +12,10 @@ from app.engine.core.interpreter import Run
 from app.engine.core.steps import drip, send_email
 from app.engine.core.types import Closed, Outcome, WaitReason
 from app.engine.core.version import Node
-from tests.simulation.world import World, simulate_many
+from tests.simulation.world import SimulatedWorld, simulate_many
 
 STEPS = 200_000
-NAMES = list(World(0).actions)
+NAMES = list(SimulatedWorld(0).actions)
 
 
 class Engine(RuleBasedStateMachine):
@@ -23,11 +23,11 @@ class Engine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(0)
+        self.world = SimulatedWorld(0)
 
     @initialize(seed=st.integers(0, 10_000))
     def begin(self, seed: int) -> None:
-        self.world = World(seed)
+        self.world = SimulatedWorld(seed)
 
     @rule(name=st.sampled_from(NAMES))
     def do_event(self, name: str) -> None:
@@ -63,7 +63,7 @@ def test_many_worlds() -> None:
 
 def test_a_world_can_be_made_again() -> None:
     def story(seed: int) -> list[tuple[Any, ...]]:
-        world = World(seed)
+        world = SimulatedWorld(seed)
         while world.steps < 300:
             world.step()
         world.settle()

@@ -9,7 +9,7 @@ from uuid import UUID
 from app.engine.core.advance import advance, leave
 from app.engine.core.types import Decision, ExitReason, Status, StepContext
 from app.filters.facts import Facts
-from tests.simulation.store import Contact, Entry, Row, Store
+from tests.simulation.store import Entry, Row, SimulatedContact, Store
 from tests.simulation.transport import Transport
 from tests.simulation.workflows import TEAM
 
@@ -189,7 +189,7 @@ def remove(store: Store, row: Row, reason: ExitReason) -> None:
         store.commit_move(row, leave(store.enrollment(row), store.now, Status.EXITED, reason), store.now)
 
 
-def change(store: Store, contact: Contact, event: tuple[str, str]) -> None:
+def change(store: Store, contact: SimulatedContact, event: tuple[str, str]) -> None:
     """After a change of a contact: who watches is woken, who waited for this event has heard it."""
     for row in store.live:
         if row.contact is not contact or row.wait_reason is None:

@@ -9,7 +9,7 @@ from app.engine.core.types import ExitReason, Status, WaitReason
 from app.engine.core.version import Program
 from tests.simulation import workers
 from tests.simulation.laws import at_rest
-from tests.simulation.store import Contact, Row, Store
+from tests.simulation.store import Row, SimulatedContact, Store
 from tests.simulation.transport import Transport
 from tests.simulation.workflows import CITIES, DAY, POINTS, TEAM, a_program
 from tests.support.engine_kit import COLD, NOW, VIP
@@ -21,7 +21,7 @@ class Died(Exception):
     """A worker that is no more; its transaction with it."""
 
 
-class World:
+class SimulatedWorld:
     """`step` lets one thing happen; `settle` lets the faults end and waits until nothing is left to do."""
 
     def __init__(self, seed: int) -> None:
@@ -39,7 +39,7 @@ class World:
         self.names = list(self.actions)
         self.weights = [weight for weight, _ in self.actions.values()]
 
-    def _contact(self, number: int) -> Contact:
+    def _contact(self, number: int) -> SimulatedContact:
         rng = self.rng
         values: dict[str, object] = {
             "email": "a@x.test" if rng.random() < 0.8 else None,
@@ -48,7 +48,7 @@ class World:
             "time_zone": rng.choice(["America/New_York", "Asia/Tokyo", "Mars/Base", None]),
             DAY: rng.choice(["2026-11-25", "2026-12-01", None]),
         }
-        return Contact(UUID(int=3000 + number), values, {VIP} if rng.random() < 0.2 else set())
+        return SimulatedContact(UUID(int=3000 + number), values, {VIP} if rng.random() < 0.2 else set())
 
     def _actions(self) -> dict[str, tuple[int, Callable[[], bool]]]:
         return {
@@ -125,7 +125,7 @@ class World:
 
     # People and events
 
-    def some(self) -> Contact | None:
+    def some(self) -> SimulatedContact | None:
         """A contact whom nobody is writing to."""
         contact = self.rng.choice(self.store.contacts)
         return None if contact.locked else contact
@@ -284,7 +284,7 @@ class World:
 
 def simulate(seed: int, steps: int) -> int:
     """One world; how many steps it took. Raises AssertionError naming the seed."""
-    world = World(seed)
+    world = SimulatedWorld(seed)
     try:
         while world.steps < steps:
             world.step()

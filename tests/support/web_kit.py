@@ -22,7 +22,7 @@ from app.permissions import Permission, Role, allowed
 from app.settings import Settings
 from app.web.auth import Authenticate, Identity, LimitRate
 from app.web.cookies import Cookies
-from app.web.errors import answer
+from app.web.errors import handle_exception
 from app.web.guards import in_person, may, signed_in
 from app.web.middleware import ResponseMiddleware
 from app.web.negotiate import Request, Saved, Shaped, prepare
@@ -81,7 +81,7 @@ class SQLError(Exception):
         self.sqlstate = sqlstate
 
 
-class Things(Controller):
+class ThingController(Controller):
     path = "/things"
 
     @get(
@@ -205,11 +205,11 @@ class Kit:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         app = Litestar(
-            [Things, SchemaController, HealthController, static_file, metrics],
+            [ThingController, SchemaController, HealthController, static_file, metrics],
             request_class=Request,
             response_class=Shaped,
             before_request=cast("Any", prepare),
-            exception_handlers={HTTPException: answer, 500: answer},
+            exception_handlers={HTTPException: handle_exception, 500: handle_exception},
             openapi_config=None,
             middleware=[Authenticate(self.identity), LimitRate(limiter)],
             request_max_body_size=4000,

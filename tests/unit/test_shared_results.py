@@ -7,7 +7,7 @@ import pytest
 from app.shared_results import MOST, SharedResults
 
 
-class Clock:
+class SettableClock:
     def __init__(self) -> None:
         self.now = 100.0
 
@@ -15,10 +15,10 @@ class Clock:
         return self.now
 
 
-class Counting:
+class CountingComputation:
     """Computes how often it was asked; each time it takes `took` seconds of the clock."""
 
-    def __init__(self, clock: Clock, took: float) -> None:
+    def __init__(self, clock: SettableClock, took: float) -> None:
         self.clock, self.took, self.calls = clock, took, 0
 
     async def __call__(self) -> int:
@@ -29,12 +29,12 @@ class Counting:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> SettableClock:
+    return SettableClock()
 
 
-async def test_a_result_is_used_for_twenty_times_its_own_duration(clock: Clock) -> None:
-    shared, compute = SharedResults(clock=clock), Counting(clock, took=2)
+async def test_a_result_is_used_for_twenty_times_its_own_duration(clock: SettableClock) -> None:
+    shared, compute = SharedResults(clock=clock), CountingComputation(clock, took=2)
     assert await shared.get("a", compute) == 1
     clock.now += 39
     assert await shared.get("a", compute, seconds=2) == 1
@@ -42,8 +42,8 @@ async def test_a_result_is_used_for_twenty_times_its_own_duration(clock: Clock) 
     assert await shared.get("a", compute, seconds=2) == 2
 
 
-async def test_a_quick_result_is_used_for_the_seconds_that_were_asked_for(clock: Clock) -> None:
-    shared, compute = SharedResults(clock=clock), Counting(clock, took=0)
+async def test_a_quick_result_is_used_for_the_seconds_that_were_asked_for(clock: SettableClock) -> None:
+    shared, compute = SharedResults(clock=clock), CountingComputation(clock, took=0)
     assert await shared.get("a", compute, seconds=2) == 1
     clock.now += 1.9
     assert await shared.get("a", compute, seconds=2) == 1
@@ -52,16 +52,16 @@ async def test_a_quick_result_is_used_for_the_seconds_that_were_asked_for(clock:
     assert await shared.get("a", compute, seconds=2) == 3
 
 
-async def test_many_at_once_compute_once(clock: Clock) -> None:
-    shared, compute = SharedResults(clock=clock), Counting(clock, took=1)
+async def test_many_at_once_compute_once(clock: SettableClock) -> None:
+    shared, compute = SharedResults(clock=clock), CountingComputation(clock, took=1)
     assert await asyncio.gather(*(shared.get("a", compute) for _ in range(50))) == [1] * 50
     clock.now += 100
     results = await asyncio.gather(*(shared.get("a", compute) for _ in range(50)))
     assert sorted(results) == [1] * 49 + [2], "whoever comes meanwhile gets the one before"
 
 
-async def test_after_a_failure_or_cancellation_the_next_caller_computes(clock: Clock) -> None:
-    shared, compute = SharedResults(clock=clock), Counting(clock, took=1)
+async def test_after_a_failure_or_cancellation_the_next_caller_computes(clock: SettableClock) -> None:
+    shared, compute = SharedResults(clock=clock), CountingComputation(clock, took=1)
 
     async def never() -> int:
         await asyncio.Event().wait()
@@ -81,8 +81,8 @@ async def test_after_a_failure_or_cancellation_the_next_caller_computes(clock: C
     assert await shared.get("b", compute) == 2
 
 
-async def test_keys_are_separate_and_expire(clock: Clock) -> None:
-    shared, compute = SharedResults(clock=clock), Counting(clock, took=1)
+async def test_keys_are_separate_and_expire(clock: SettableClock) -> None:
+    shared, compute = SharedResults(clock=clock), CountingComputation(clock, took=1)
     for number in range(MOST + 10):
         await shared.get(number, compute)
     assert compute.calls == MOST + 10 == await shared.get(MOST + 9, compute)

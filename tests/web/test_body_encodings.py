@@ -15,7 +15,7 @@ from app.contacts.schemas import BulkTagForm, ContactForm
 from app.errors import SwitchyardError
 from app.segments.schemas import SegmentChangeForm
 from app.tasks.schemas import TaskChangeForm
-from app.web.errors import answer
+from app.web.errors import handle_exception
 from app.web.negotiate import Request, Shaped, prepare
 from app.workflows.schemas import inputs
 from tests.support.web_kit import BASE, JSON
@@ -50,7 +50,7 @@ def app_of() -> Litestar:
         request_class=Request,
         response_class=Shaped,
         before_request=prepare,  # type: ignore[arg-type]  # -- Litestar knows its own request only
-        exception_handlers={SwitchyardError: answer, 422: answer, 400: answer},
+        exception_handlers={SwitchyardError: handle_exception, 422: handle_exception, 400: handle_exception},
         openapi_config=None,
         logging_config=None,
     )

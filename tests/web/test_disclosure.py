@@ -13,7 +13,7 @@ from tests.support.route_permissions import Route, guarded
 from tests.support.web_kit import JSON, PARTIAL
 from tests.support.world import World
 from tests.web.test_openapi import routes_of
-from tests.web.test_route_permissions import Scene, scene
+from tests.web.test_route_permissions import FilledAccount, scene
 
 __all__ = ["scene"]
 
@@ -41,7 +41,7 @@ def last(route: Route) -> bool:
     return route.path.endswith(ENDS) and "pause" not in route.path
 
 
-async def token(scene: Scene, *scopes: str) -> str:
+async def token(scene: FilledAccount, *scopes: str) -> str:
     async with scene.world.script(scene.cast.owner) as client:
         answer = await client.post("/tokens", json={"name": "narrow", "scopes": list(scopes)})
         assert answer.status_code == 201, answer.text
@@ -71,7 +71,7 @@ def shows(app: Litestar, route: Route) -> bool:
 @pytest.mark.parametrize("shape", [JSON, PARTIAL], ids=["json", "htmx"])
 @pytest.mark.parametrize("permission", sorted({write_route.policy for write_route in WRITES}))
 async def test_a_change_shows_only_what_its_token_may_read(
-    scene: Scene, permission: str, shape: dict[str, str]
+    scene: FilledAccount, permission: str, shape: dict[str, str]
 ) -> None:
     routes = sorted((write_route for write_route in WRITES if write_route.policy == permission), key=last)
     secret = await token(scene, permission)
@@ -93,14 +93,14 @@ async def test_a_change_shows_only_what_its_token_may_read(
     assert done, "something went through, so that there was something to hide"
 
 
-async def test_whoever_may_read_too_gets_the_page(scene: Scene) -> None:
+async def test_whoever_may_read_too_gets_the_page(scene: FilledAccount) -> None:
     secret = await token(scene, "contacts:edit", "view")
     async with scene.world.client(**JSON, authorization=f"Bearer {secret}") as client:
         answer = await client.post(f"/contacts/{scene.cast.contact}", json={"city": "Paris"})
         assert (answer.status_code, len(answer.json()["notes"])) == (200, 1)
 
 
-async def test_without_view_there_is_a_status_and_an_address(world: World, scene: Scene) -> None:
+async def test_without_view_there_is_a_status_and_an_address(world: World, scene: FilledAccount) -> None:
     secret = await token(scene, "contacts:edit")
     async with world.client(**JSON, authorization=f"Bearer {secret}") as client:
         changed = await client.post(f"/contacts/{scene.cast.contact}", json={"city": "Paris"})
@@ -116,7 +116,7 @@ async def test_without_view_there_is_a_status_and_an_address(world: World, scene
         assert response.json()["field"]["key"] == "city", "its page opens with contacts:edit"
 
 
-async def test_a_refusal_does_not_name_others_to_who_may_not_read(world: World, scene: Scene) -> None:
+async def test_a_refusal_does_not_name_others_to_who_may_not_read(world: World, scene: FilledAccount) -> None:
     owner = scene.cast.owner
     narrow, wide = (
         await token(scene, "contacts:edit", "members:manage"),

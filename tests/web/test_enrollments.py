@@ -10,7 +10,7 @@ import pytest
 from app.engine.advancing.runner import advance_enrollments
 from app.engine.matching.matcher import match_events
 from app.enrollments import pages
-from app.enrollments.labels import clock, reason_of, visit_note, waits_for
+from app.enrollments.labels import moment_label, reason_of, visit_note, waits_for
 from app.work import SYSTEM, open_work
 from db.ids import uuid7
 from db.repositories import enrollments as repository
@@ -354,8 +354,8 @@ def test_one_sentence(value: Any, sentence: str) -> None:
 
 
 def test_a_moment_names_its_day_when_it_is_another() -> None:
-    assert clock(NOW.replace(day=25), NOW, "UTC") == "25 Nov 13:00"
-    assert clock(NOW.replace(year=2027), NOW, "UTC") == "2027-11-24 13:00"
+    assert moment_label(NOW.replace(day=25), NOW, "UTC") == "25 Nov 13:00"
+    assert moment_label(NOW.replace(year=2027), NOW, "UTC") == "2027-11-24 13:00"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from litestar.datastructures.multi_dicts import FormMultiDict
 
 from app.errors import Invalid
 from app.web.form_decoder import decode_form, decode_form_strictly
-from app.web.forms import Form, read_form, read_json, typed
+from app.web.forms import Form, read_form, read_json, typed_values
 
 
 class Colour(StrEnum):
@@ -21,16 +21,16 @@ class Colour(StrEnum):
     BLUE = "blue"
 
 
-class Line(msgspec.Struct, forbid_unknown_fields=True):
+class FormLine(msgspec.Struct, forbid_unknown_fields=True):
     what: str
     count: int = 1
 
 
-class Wait(msgspec.Struct, tag="wait", tag_field="kind"):
+class WaitChoice(msgspec.Struct, tag="wait", tag_field="kind"):
     minutes: int
 
 
-class Send(msgspec.Struct, tag="send", tag_field="kind"):
+class SendChoice(msgspec.Struct, tag="send", tag_field="kind"):
     subject: str
     loud: bool = False
 
@@ -43,11 +43,11 @@ class Everything(msgspec.Struct, forbid_unknown_fields=True):
     colour: Colour = Colour.RED
     size: Literal["s", "m"] | None = None
     tags: list[str] = []
-    lines: list[Line] = []
+    lines: list[FormLine] = []
     fields: dict[str, str] = {}
     active: bool = False
     maybe: bool | None = None
-    step: Wait | Send | None = None
+    step: WaitChoice | SendChoice | None = None
     code: Annotated[str, msgspec.Meta(pattern="^[a-z]+$", extra={"error": "Use small letters."})] = "x"
 
 
@@ -182,12 +182,12 @@ def test_a_rule_about_the_whole_form_is_an_error_of_the_form() -> None:
 @pytest.mark.parametrize("body", [b"[]", b'"x"', b"1", b"null"])
 def test_a_body_that_is_no_object(body: bytes) -> None:
     with pytest.raises(Invalid) as refused:
-        read_json(body, Line)
+        read_json(body, FormLine)
     assert refused.value.errors == {"": "Send an object with named fields."}
 
 
 def test_what_was_typed_is_shown_again() -> None:
-    values = typed(form(("a", "1"), ("b", "x"), ("b", "y")))
+    values = typed_values(form(("a", "1"), ("b", "x"), ("b", "y")))
     shown = Form(values=values, errors={"a": "No."})
     assert values == {"a": "1", "b": ["x", "y"]}
     assert (shown.value("a", "9"), shown.value("z", "9"), shown.error("a"), shown.checked("z")) == (

@@ -30,7 +30,7 @@ MANY_KEYS = b"{" + b",".join(b'"%x":1' % number for number in range(1_700_000)) 
 DEEP = b'{"name":' + b"[" * 900_000
 
 
-class Server:
+class WebProcess:
     """One web process, its address and its log."""
 
     def __init__(self, url: str, log: Path, process: asyncio.subprocess.Process) -> None:
@@ -43,7 +43,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, folder: Path) -> AsyncIterator[Server]:
+async def serving(settings: Settings, folder: Path) -> AsyncIterator[WebProcess]:
     port, log = free_port(), folder / "web.log"
     env = dict(os.environ) | {
         "LITESTAR_APP": "app.main:create_app",
@@ -58,7 +58,7 @@ async def serving(settings: Settings, folder: Path) -> AsyncIterator[Server]:
             sys.executable, "-m", "litestar", "web", "--port", str(port),
             cwd=ROOT, env=env, stdout=output, stderr=output,
         )  # fmt: skip
-    server = Server(f"http://127.0.0.1:{port}", log, process)
+    server = WebProcess(f"http://127.0.0.1:{port}", log, process)
     try:
         async with httpx.AsyncClient(base_url=server.url) as client, asyncio.timeout(60):
             while not await lives(client):  # noqa: ASYNC110 -- the event is in another process
@@ -76,7 +76,7 @@ async def lives(client: httpx.AsyncClient) -> bool:
         return False
 
 
-async def probe(server: Server, done: asyncio.Event) -> tuple[int, int]:
+async def probe(server: WebProcess, done: asyncio.Event) -> tuple[int, int]:
     """How often the process answered, and the most memory it held, until `done`."""
     answers, most = 0, 0
     async with httpx.AsyncClient(base_url=server.url) as client:

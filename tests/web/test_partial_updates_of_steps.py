@@ -16,7 +16,7 @@ from tests.web.test_builder import begun
 
 
 @dataclass
-class Things:
+class NamedRows:
     """What configs may name: two of each."""
 
     owner: str
@@ -31,7 +31,7 @@ ROW_FILTER = {"type": "rows", "match": "any", "rows": [{"field": "state", "op": 
 DAY, NIGHT = {"days": [0, 4], "zone": "contact"}, {"start": "20:00", "end": "06:00"}
 
 
-def send_pairs(things: Things) -> dict[str, Pair]:
+def send_pairs(things: NamedRows) -> dict[str, Pair]:
     """For each kind a config, and for each of its fields another value that may stand beside the others."""
     me = things.owner
     return {
@@ -63,7 +63,7 @@ def send_pairs(things: Things) -> dict[str, Pair]:
     }  # fmt: skip
 
 
-def contact_pairs(things: Things) -> dict[str, Pair]:
+def contact_pairs(things: NamedRows) -> dict[str, Pair]:
     me = things.owner
     return {
         "add_tag": ({"tag": "vip"}, {"tag": "other"}),
@@ -88,7 +88,7 @@ def contact_pairs(things: Things) -> dict[str, Pair]:
     }  # fmt: skip
 
 
-def flow_pairs(things: Things) -> dict[str, Pair]:
+def flow_pairs(things: NamedRows) -> dict[str, Pair]:
     me, workflow = things.owner, things.workflows[0]
     return {
         "wait": (
@@ -137,11 +137,11 @@ def flow_pairs(things: Things) -> dict[str, Pair]:
     }  # fmt: skip
 
 
-def step_pairs(things: Things) -> dict[str, Pair]:
+def step_pairs(things: NamedRows) -> dict[str, Pair]:
     return send_pairs(things) | contact_pairs(things) | flow_pairs(things)
 
 
-def trigger_pairs(things: Things) -> dict[str, Pair]:
+def trigger_pairs(things: NamedRows) -> dict[str, Pair]:
     (first, two), workflows, dates = things.segments, things.workflows, things.dates
     own: dict[str, Pair] = {
         "contact_updated": ({"fields": ["city"]}, {"fields": []}),
@@ -179,7 +179,7 @@ def trigger_pairs(things: Things) -> dict[str, Pair]:
     return {kind: (pair[0] | before, pair[1] | after) for kind, pair in pairs.items()}
 
 
-async def things_of(script: httpx.AsyncClient, owner: AccountMember) -> Things:
+async def things_of(script: httpx.AsyncClient, owner: AccountMember) -> NamedRows:
     async def create(path: str, body: dict[str, Any]) -> str:
         answer = await script.post(path, json=body)
         assert answer.status_code == 201, answer.text
@@ -188,7 +188,7 @@ async def things_of(script: httpx.AsyncClient, owner: AccountMember) -> Things:
     segments = [await create("/segments", {"name": name, "f": ["city:is:Oslo"]}) for name in "AB"]
     workflows = [await create("/workflows", {"name": name}) for name in "AB"]
     dates = [f"custom.{await create('/fields', {'label': f'Day {name}', 'type': 'date'})}" for name in "AB"]
-    return Things(str(owner.user_id), segments, workflows, dates)
+    return NamedRows(str(owner.user_id), segments, workflows, dates)
 
 
 async def draft(world: World, at: str) -> tuple[int, Any]:

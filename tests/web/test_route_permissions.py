@@ -21,7 +21,7 @@ VIEWER = {permission.value for permission in allowed(Role.VIEWER)} | {"signed_in
 
 
 @dataclass
-class Scene:
+class FilledAccount:
     """Our account with a row of everything, and clients of several people in both shapes."""
 
     world: World
@@ -37,7 +37,7 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(world: World) -> AsyncIterator[Scene]:
+async def scene(world: World) -> AsyncIterator[FilledAccount]:
     cast = await cast_of(world)
     token_id = uuid7()
     ids: dict[str, Any] = {
@@ -62,7 +62,7 @@ async def scene(world: World) -> AsyncIterator[Scene]:
         token_id, cast.owner.user_id, cast.account, token_id.bytes,
     )  # fmt: skip
     async with AsyncExitStack() as stack:
-        yield Scene(world, cast, ids, stack)
+        yield FilledAccount(world, cast, ids, stack)
 
 
 async def call(client: httpx.AsyncClient, route: Route, path: str) -> httpx.Response:
@@ -100,7 +100,7 @@ async def test_every_route_has_the_policy_that_was_decided(world: World) -> None
     assert live(world.app) == table()
 
 
-async def test_anonymous_requests_are_refused(scene: Scene) -> None:
+async def test_anonymous_requests_are_refused(scene: FilledAccount) -> None:
     problems = []
     for headers in (JSON, HTML):
         async with scene.world.client(**headers, **OWN) as client:
@@ -113,7 +113,7 @@ async def test_anonymous_requests_are_refused(scene: Scene) -> None:
     assert not problems, "\n".join(problems)
 
 
-async def test_a_viewer_may_only_look(scene: Scene) -> None:
+async def test_a_viewer_may_only_look(scene: FilledAccount) -> None:
     viewer = await scene.world.person("viewer", scene.cast.account)
     clients = await scene.clients(viewer)  # signing in is audited
     before = await snapshot(scene.world, scene.cast)
@@ -128,7 +128,7 @@ async def test_a_viewer_may_only_look(scene: Scene) -> None:
     assert await snapshot(scene.world, scene.cast) == before
 
 
-async def test_a_token_does_only_what_it_was_made_for(scene: Scene) -> None:
+async def test_a_token_does_only_what_it_was_made_for(scene: FilledAccount) -> None:
     """An owner's token with the scope `view`: less than its owner in everything else."""
     (script, _) = await scene.clients(scene.cast.owner)
     response = await script.post("/tokens", json={"name": "reader", "scopes": ["view"]})
@@ -144,7 +144,7 @@ async def test_a_token_does_only_what_it_was_made_for(scene: Scene) -> None:
     assert not problems, "\n".join(problems)
 
 
-async def test_the_stranger_finds_nothing_by_our_ids(scene: Scene) -> None:
+async def test_the_stranger_finds_nothing_by_our_ids(scene: FilledAccount) -> None:
     """The owner of another account, with every right there and every id of ours."""
     stranger = await scene.world.person("owner", await scene.world.account("Globex"))
     before = await snapshot(scene.world, scene.cast)
@@ -159,7 +159,7 @@ async def test_the_stranger_finds_nothing_by_our_ids(scene: Scene) -> None:
     assert await snapshot(scene.world, scene.cast) == before
 
 
-async def test_the_strangers_own_pages_say_nothing_of_ours(scene: Scene) -> None:
+async def test_the_strangers_own_pages_say_nothing_of_ours(scene: FilledAccount) -> None:
     stranger = await scene.world.person("owner", await scene.world.account("Globex"))
     cast = scene.cast
     secrets = [str(value) for value in (cast.account, *scene.ids.values()) if len(str(value)) > 30]
@@ -175,7 +175,7 @@ async def test_the_strangers_own_pages_say_nothing_of_ours(scene: Scene) -> None
 
 
 @pytest.mark.parametrize("kind", ["malformed", "unknown"])
-async def test_unknown_ids_are_not_found(scene: Scene, kind: str) -> None:
+async def test_unknown_ids_are_not_found(scene: FilledAccount, kind: str) -> None:
     wrong = {
         name: ("not-a-uuid" if kind == "malformed" else uuid7()) if len(str(value)) > 30 else value
         for name, value in scene.ids.items()
@@ -191,7 +191,7 @@ async def test_unknown_ids_are_not_found(scene: Scene, kind: str) -> None:
     assert not problems, "\n".join(problems)
 
 
-async def test_other_methods_are_refused(scene: Scene) -> None:
+async def test_other_methods_are_refused(scene: FilledAccount) -> None:
     """405 with `Allow`, in both shapes, wherever a path exists."""
     problems = []
     for client in await scene.clients(scene.cast.owner):
@@ -203,7 +203,7 @@ async def test_other_methods_are_refused(scene: Scene) -> None:
     assert not problems, "\n".join(problems)
 
 
-async def test_the_stranger_reaches_nothing_through_ids_in_bodies(scene: Scene) -> None:
+async def test_the_stranger_reaches_nothing_through_ids_in_bodies(scene: FilledAccount) -> None:
     """Bulk edits, enrolling and imports name rows in the body: ours are as unknown there as in an address."""
     world, cast = scene.world, scene.cast
     stranger = await world.person("owner", await world.account("Globex"))

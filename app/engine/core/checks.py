@@ -27,7 +27,7 @@ def check_filter(expression: Filter | None, fields: Fields, names: Names, path: 
         return
     if isinstance(expression, Group) and not expression.items:
         yield path, f"{label} has no condition. Add at least one."
-    for inner, message in parse.check(expression, fields, names.tags).items():
+    for inner, message in parse.filter_problems(expression, fields, names.tags).items():
         yield f"{path}.{inner}".rstrip("."), message
 
 
@@ -62,7 +62,7 @@ def check_templates(
 ) -> Problems:
     """The merge tags of each template."""
     for name, (template, output) in templates.items():
-        problem = merge_tags.check(template, fields, output, names.saved)
+        problem = merge_tags.template_problem(template, fields, output, names.saved)
         if problem is not None:
             yield name.partition(":")[0].replace("header", "headers"), problem
 

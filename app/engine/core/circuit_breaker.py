@@ -65,7 +65,7 @@ def pause(opened: int, chance: float) -> timedelta:
     return timedelta(seconds=seconds * (1 + SPREAD * chance))
 
 
-def heard(
+def after_attempt(
     breaker: BreakerState, subject: str, failed: bool, now: datetime, chance: float, *, final: bool = False
 ) -> BreakerState:
     """The breaker after one attempt for `subject`, `final` when it was rejected permanently. While open, the

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from app.engine.core.draft import Reentry
-from app.engine.core.events import EngineEvent, carried
+from app.engine.core.events import EngineEvent, stored_event_data
 from app.engine.core.trigger_index import Candidate
 from app.engine.core.triggers import Trigger
 from app.engine.core.version import Program
@@ -109,7 +109,7 @@ def entry_key(program: Program, event: EngineEvent, facts: Facts) -> str:
     named = settings.key_field
     value: object = facts.values.get(named)
     if named.startswith("event."):
-        value = at_path(carried(event), named.removeprefix("event."))
+        value = at_path(stored_event_data(event), named.removeprefix("event."))
     if value is None or isinstance(value, str):
         key = (value or "").strip()
     else:

@@ -83,7 +83,7 @@ class EngineEvent(msgspec.Struct, frozen=True):
     depth: int = 0
 
 
-def offered(event: EngineEvent) -> Iterator[tuple[str, str]]:
+def index_keys_of(event: EngineEvent) -> Iterator[tuple[str, str]]:
     """The (event kind, equality key) pairs under which the index keeps the triggers that this event may
     match."""
     yield event.kind, ""
@@ -112,7 +112,7 @@ def equality_key(field: str, value: object) -> str:
     return f"{field}={comparable_text(value)}"
 
 
-def carried(event: EngineEvent) -> dict[str, Any]:
+def stored_event_data(event: EngineEvent) -> dict[str, Any]:
     """The event data that an enrollment stores for `{{ event.… }}`: a webhook's body, and the data of
     schedules, tasks, notes and ended workflows."""
     data = dict(event.data)

@@ -132,7 +132,7 @@ def compile_template(
     return Template(parts, frozenset(used), output, name)
 
 
-def check(
+def template_problem(
     source: str, fields: Fields, output: Output = Output.TEXT, saved: Collection[str] | None = None
 ) -> str | None:
     """The sentence about what is wrong with a template, or None."""
@@ -143,7 +143,7 @@ def check(
     return None
 
 
-def used_fields(source: str, fields: Fields, output: Output = Output.TEXT) -> frozenset[str]:
+def fields_in_template(source: str, fields: Fields, output: Output = Output.TEXT) -> frozenset[str]:
     """The keys of the fields that a template reads; none where it does not compile."""
     try:
         return compile_template(source, fields, output).fields

@@ -20,7 +20,7 @@ class Names(msgspec.Struct, frozen=True):
     saved: frozenset[str] | None = None
 
 
-def display_name(target: object, names: Mapping[str, str]) -> str:
+def lookup_name(target: object, names: Mapping[str, str]) -> str:
     """The name of what an id refers to; "…" when nothing is chosen."""
     return "…" if target is None else names.get(str(target), "deleted")
 

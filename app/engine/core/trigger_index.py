@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from app.engine.core.draft import walk
-from app.engine.core.events import MANUAL, EngineEvent, offered
+from app.engine.core.events import MANUAL, EngineEvent, index_keys_of
 from app.engine.core.steps import kind_of
 from app.engine.core.steps.base import Consent
 from app.engine.core.triggers import SegmentEntered, SegmentLeft
@@ -59,7 +59,7 @@ class TriggerIndex:
             named = self._by_workflow.get(str(event.data.get("workflow_id")))
             return [] if named is None else [Candidate(named.program, [], True, named.required_consents)]
         candidates: dict[UUID, Candidate] = {}
-        for key in offered(event):
+        for key in index_keys_of(event):
             for entrance, position in self._by_key.get(key, ()):
                 version = entrance.program.version
                 if not any_source and event.source not in version.triggers[position].sources:

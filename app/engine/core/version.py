@@ -109,7 +109,7 @@ class Program(msgspec.Struct, frozen=True):
     `asks_members`, `asks_owned`, `steps_with_state` (for `StepContext`: keys of steps that remember something
     across people). `changes_contact` says that a step of it writes to the contact, `watches` that a change
     of the contact may move somebody who stands still, `stay_match` what must stay true of everybody in it.
-    `listens` has, by (event kind, equality key) as `offered` gives them, the nodes that wait for it."""
+    `listens` has, by (event kind, equality key) as `index_keys_of` gives them, the nodes that wait for it."""
 
     version: Version
     fields: Fields

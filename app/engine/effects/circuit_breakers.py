@@ -19,7 +19,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from app.engine.core.circuit_breaker import BreakerState, State, SubjectOutcome, heard, probing
+from app.engine.core.circuit_breaker import BreakerState, State, SubjectOutcome, after_attempt, probing
 from app.engine.effects.backoff import MAX_ATTEMPTS
 from app.ports import ADDRESS_ERROR, MESSAGE_ERROR, Outcome, Refused, Sent
 from app.work import Work
@@ -152,7 +152,7 @@ async def record_outcome(work: Work, effect: Any, outcome: Outcome) -> bool:
         # A probe that fails for another reason has not shown that the step works again.
         failed = what is not None and (what == row.error_class or before.state is State.HALF_OPEN)
         chance = random.random()  # noqa: S311 -- spread, not a secret
-        after = heard(before, str(effect.contact_id), failed, work.now, chance, final=final)
+        after = after_attempt(before, str(effect.contact_id), failed, work.now, chance, final=final)
         stopped = stopped or (what == row.error_class and after.state is not State.CLOSED)
         if after.state is not before.state:
             log.warning("breaker", state=after.state, step=effect.step_key, error_class=row.error_class)

@@ -13,7 +13,7 @@ from app.engine.advancing.changeset import ChangeSet
 from app.engine.advancing.loader import state_of
 from app.engine.core.advance import leave
 from app.engine.core.entry_rules import EntryDecision, History, Verdict
-from app.engine.core.events import CONTACT_DELETED, EngineEvent, carried
+from app.engine.core.events import CONTACT_DELETED, EngineEvent, stored_event_data
 from app.engine.core.trigger_index import Candidate
 from app.engine.core.types import Decision, ExitReason, Status
 from app.engine.matching.contact_facts import ContactFactsCache
@@ -194,7 +194,7 @@ def _decision_row(candidate: EntryCandidate, inserted: set[UUID]) -> dict[str, A
 
 
 def _enrollment_row(candidate: EntryCandidate) -> dict[str, Any]:
-    event_data = carried(candidate.event)
+    event_data = stored_event_data(candidate.event)
     return {
         "id": candidate.enrollment,
         "workflow_id": candidate.pair[0],

@@ -31,7 +31,7 @@ from db.queries.segment_members import (
     find_former_members,
     find_new_members,
 )
-from db.repositories.segments import read_filter
+from db.repositories.segments import decode_filter
 
 log = structlog.get_logger(__name__)
 COMPARE_INTERVAL = timedelta(minutes=15)
@@ -116,7 +116,7 @@ def _record_failure(work: Work, segment: Any, error: Exception) -> datetime | No
 async def _compare_segment(work: Work, account: AccountContext, segment: Any) -> datetime:
     """Compares the segment; returns when to do it again."""
     condition = where(
-        read_filter(segment.filter), Contact.__table__, account.cached.fields, account.zone, work.now
+        decode_filter(segment.filter), Contact.__table__, account.cached.fields, account.zone, work.now
     )
     if segment.due_at == NEVER_COMPARED:
         await fill_segment(work.session, segment.id, condition, work.now)

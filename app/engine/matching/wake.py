@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.engine.core.events import CONTACT_DELETED, EngineEvent, Source, offered
+from app.engine.core.events import CONTACT_DELETED, EngineEvent, Source, index_keys_of
 from app.engine.core.steps import Wait
 from app.engine.core.timing.wait_times import deadline_changed
 from app.engine.core.types import WaitReason
@@ -52,7 +52,7 @@ class _ContactEvents:
     def add(self, event: EngineEvent, at: datetime) -> None:
         self.events.append((event, at))
         self.kinds.add(event.kind)
-        self.offers.update(offered(event))
+        self.offers.update(index_keys_of(event))
 
     def concerns(self, program: Program) -> bool:
         """Whether these events can wake an enrollment of this program."""
@@ -138,7 +138,7 @@ def _awaited_event(
         return None
     place = program.by_key.get(row.step_key)
     for event, at in contact_events.events:
-        awaited = any(place in program.listens.get(pair, ()) for pair in offered(event))
+        awaited = any(place in program.listens.get(pair, ()) for pair in index_keys_of(event))
         if not awaited or place is None or not row.started_at < at <= row.wait_until:
             continue
         match = program.nodes[place].match

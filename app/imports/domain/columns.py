@@ -86,7 +86,7 @@ def _free(key: str, all_keys: set[str], taken: set[str]) -> str:
     return IGNORE if key in taken else key
 
 
-def choices(fields: Mapping[str, FieldSpec]) -> list[tuple[str, str]]:
+def column_targets(fields: Mapping[str, FieldSpec]) -> list[tuple[str, str]]:
     """What a column may fill: (key, label), nothing first."""
     own = [(spec.key, spec.label) for spec in fields.values() if spec.custom_id is not None]
     built_in = [(key, fields[key].label) for key in (*TEXT_FIELDS, *CHANNELS)]
@@ -95,7 +95,7 @@ def choices(fields: Mapping[str, FieldSpec]) -> list[tuple[str, str]]:
 
 def mapping_errors(columns: Mapping[str, str], header: Sequence[str], fields: Fields) -> dict[str, str]:
     """What is wrong with a choice: "columns.2" to a sentence, "columns" for the whole; empty when nothing."""
-    keys = {key for key, _ in choices(fields)}
+    keys = {key for key, _ in column_targets(fields)}
     places = {str(number) for number in range(len(header))}
     errors: dict[str, str] = {}
     used: dict[str, str] = {}

@@ -11,7 +11,7 @@ from app.web.body_limits import DOCUMENT
 from app.web.guards import may
 from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
-from app.workflows.controllers.form_values import FRESH, Values, one_row, typed
+from app.workflows.controllers.form_values import FRESH, Values, one_row, refused_values
 from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder, builder_of
 from app.workflows.controllers.sheets import entry_sheet, settings_sheet
 from app.workflows.schemas.inputs import EntryForm, RevForm, SettingsForm, WorkflowChangeForm
@@ -56,7 +56,7 @@ class BuilderController(Controller):
         self, workflow_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Builder:
         """The entry condition: who of those that a trigger lets in may really enter."""
-        return await _entry(work, workflow_id, typed(request, EntryForm))
+        return await _entry(work, workflow_id, refused_values(request, EntryForm))
 
     @post("/entry", page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}/entry", guards=[may(EDIT)])
     async def set_entry(
@@ -79,7 +79,7 @@ class BuilderController(Controller):
         self, workflow_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Builder:
         """Name, entering again, pausing and archiving."""
-        return await _settings(work, workflow_id, typed(request, SettingsForm))
+        return await _settings(work, workflow_id, refused_values(request, SettingsForm))
 
     @post(
         "/settings",

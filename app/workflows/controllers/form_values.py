@@ -99,7 +99,7 @@ class _Typed:
         return value if isinstance(value, list) else [value]
 
 
-def typed(request: Request, form: Any) -> Values | None:
+def refused_values(request: Request, form: Any) -> Values | None:
     """What was typed into a form that was refused; None when this is no second showing of one."""
     again = request.scope["state"].get("form")
     return decode_form(_Typed(again.values), form) if again is not None and again.values else None

@@ -14,7 +14,7 @@ from app.web.body_limits import DOCUMENT
 from app.web.guards import may
 from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
-from app.workflows.controllers.form_values import FRESH, Values, one_row, typed
+from app.workflows.controllers.form_values import FRESH, Values, one_row, refused_values
 from app.workflows.controllers.pages import EDIT, VIEW, builder, builder_of
 from app.workflows.controllers.sheets import picker, step_sheet
 from app.workflows.schemas.inputs import InsertForm, PositionForm, RevForm, StepForm
@@ -61,7 +61,7 @@ class StepController(Controller):
         self, workflow_id: FromPath[UUID], key: FromPath[str], request: Request, work: NamedDependency[Work]
     ) -> Builder:
         """One step: its settings and counts."""
-        return await _step(work, workflow_id, key, typed(request, StepForm))
+        return await _step(work, workflow_id, key, refused_values(request, StepForm))
 
     @post(AT, page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}/steps/{key}", guards=[may(EDIT)])
     async def update(

@@ -13,7 +13,7 @@ from app.web.body_limits import DOCUMENT
 from app.web.guards import may
 from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
-from app.workflows.controllers.form_values import FRESH, Values, one_row, typed
+from app.workflows.controllers.form_values import FRESH, Values, one_row, refused_values
 from app.workflows.controllers.pages import EDIT, VIEW, builder, builder_of
 from app.workflows.controllers.sheets import trigger_picker, trigger_sheet
 from app.workflows.schemas.inputs import AddTriggerForm, RevForm, TriggerForm
@@ -50,7 +50,7 @@ class TriggerController(Controller):
         self, workflow_id: FromPath[UUID], key: FromPath[str], request: Request, work: NamedDependency[Work]
     ) -> Builder:
         """One trigger: what it listens to."""
-        return await _trigger(work, workflow_id, key, typed(request, TriggerForm))
+        return await _trigger(work, workflow_id, key, refused_values(request, TriggerForm))
 
     @post(
         "/{key:str}",

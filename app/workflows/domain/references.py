@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from app.engine.core.draft import Draft, walk
-from app.engine.core.merge_tags import used_fields
+from app.engine.core.merge_tags import fields_in_template
 from app.engine.core.steps import StepConfig, UpdateField, kind_of
 from app.engine.core.version import Version, filters_of
 from app.filters.analysis import changing_field
@@ -71,7 +71,7 @@ def _used(source: Version | Draft, fields: Fields) -> Used:
         kind = kind_of(step.config)
         yield from kind.references(step.config)
         for text, output in kind.templates(step.config).values():
-            yield from (("field", name) for name in used_fields(text, fields, output))
+            yield from (("field", name) for name in fields_in_template(text, fields, output))
 
 
 def _predicate(predicate: Predicate) -> Used:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.integrations import http as egress
-from app.integrations.address_policy import refusal
+from app.integrations.address_policy import blocked_reason
 from app.integrations.http import OutboundHttpClient, retry_after
 from app.ports import HttpRequest, Refused, Sent, Unknown
 
@@ -58,7 +58,7 @@ def saying(status: str, heard: list[bytes], headers: str = "", body: bytes = b"o
     ],
 )  # fmt: skip
 def test_addresses_that_are_never_called(address: str) -> None:
-    assert refusal(address, allow_loopback=False) is not None
+    assert blocked_reason(address, allow_loopback=False) is not None
 
 
 @pytest.mark.parametrize(
@@ -69,15 +69,15 @@ def test_addresses_that_are_never_called(address: str) -> None:
     ],
 )  # fmt: skip
 def test_public_addresses(address: str) -> None:
-    assert refusal(address, allow_loopback=False) is None
+    assert blocked_reason(address, allow_loopback=False) is None
 
 
 def test_the_setting_lets_loopback_through_and_nothing_else() -> None:
-    assert refusal("127.0.0.1", allow_loopback=True) is None
-    assert refusal("::1", allow_loopback=True) is None
-    assert refusal("10.0.0.1", allow_loopback=True) is not None
+    assert blocked_reason("127.0.0.1", allow_loopback=True) is None
+    assert blocked_reason("::1", allow_loopback=True) is None
+    assert blocked_reason("10.0.0.1", allow_loopback=True) is not None
     for form in ("::ffff:127.0.0.1", "::ffff:0:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"):
-        assert refusal(form, allow_loopback=True) is not None
+        assert blocked_reason(form, allow_loopback=True) is not None
 
 
 @pytest.mark.parametrize(

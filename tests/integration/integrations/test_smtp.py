@@ -25,7 +25,7 @@ def letter(**changes: str) -> Email:
     return Email(**values)
 
 
-class Server:
+class ScriptedSmtpServer:
     """Answers by command; "" hangs up, "-" says nothing."""
 
     def __init__(self, answers: Mapping[str, str]) -> None:
@@ -58,7 +58,7 @@ class Server:
 
 
 @asynccontextmanager
-async def listening(server: Server) -> AsyncIterator[SmtpMailer]:
+async def listening(server: ScriptedSmtpServer) -> AsyncIterator[SmtpMailer]:
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     try:
         yield SmtpMailer(f"smtp://127.0.0.1:{listener.sockets[0].getsockname()[1]}", FROM)
@@ -67,7 +67,7 @@ async def listening(server: Server) -> AsyncIterator[SmtpMailer]:
 
 
 async def test_contents_of_the_message() -> None:
-    server = Server({})
+    server = ScriptedSmtpServer({})
     async with listening(server) as mailer:
         outcome = await mailer.send(letter(sender="Olive", reply_to="olive@acme.example"))
     assert isinstance(outcome, Sent)
@@ -90,7 +90,7 @@ async def test_contents_of_the_message() -> None:
     ],
 )  # fmt: skip
 async def test_refusals(answers: dict[str, str], permanent: bool) -> None:
-    async with listening(Server(answers)) as mailer:
+    async with listening(ScriptedSmtpServer(answers)) as mailer:
         outcome = await mailer.send(letter())
     assert isinstance(outcome, Refused), outcome
     assert outcome.permanent is permanent
@@ -99,7 +99,7 @@ async def test_refusals(answers: dict[str, str], permanent: bool) -> None:
 @pytest.mark.parametrize("answer", ["", "-"])
 async def test_silence_after_the_data_is_in_doubt(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smtp, "TIMEOUT", 0.5)
-    async with listening(Server({".": answer})) as mailer:
+    async with listening(ScriptedSmtpServer({".": answer})) as mailer:
         outcome = await mailer.send(letter())
     assert isinstance(outcome, Unknown), outcome
 
@@ -107,11 +107,11 @@ async def test_silence_after_the_data_is_in_doubt(answer: str, monkeypatch: pyte
 @pytest.mark.parametrize("odd", ["\udce9", "\x00"])
 async def test_words_that_no_database_takes_change_no_outcome(odd: str) -> None:
     """Such as a reply in Latin-1: its bytes are no UTF-8."""
-    async with listening(Server({".": f"250 re{odd}u"})) as mailer:
+    async with listening(ScriptedSmtpServer({".": f"250 re{odd}u"})) as mailer:
         sent = await mailer.send(letter())
     assert isinstance(sent, Sent), sent
     assert sent.detail["answer"].encode().replace(b"?", b"") == b"reu"
-    async with listening(Server({"RCPT": f"550 refus{odd}"})) as mailer:
+    async with listening(ScriptedSmtpServer({"RCPT": f"550 refus{odd}"})) as mailer:
         refused = await mailer.send(letter())
     assert isinstance(refused, Refused), refused
     assert refused.permanent
@@ -119,12 +119,12 @@ async def test_words_that_no_database_takes_change_no_outcome(odd: str) -> None:
 
 
 async def test_hanging_up_after_taking_it_is_sent() -> None:
-    async with listening(Server({"QUIT": ""})) as mailer:
+    async with listening(ScriptedSmtpServer({"QUIT": ""})) as mailer:
         assert isinstance(await mailer.send(letter()), Sent)
 
 
 async def test_refused_connection_may_be_tried_again() -> None:
-    async with listening(Server({})) as mailer:
+    async with listening(ScriptedSmtpServer({})) as mailer:
         pass
     outcome = await mailer.send(letter())
     assert isinstance(outcome, Refused)
@@ -134,7 +134,7 @@ async def test_refused_connection_may_be_tried_again() -> None:
 @pytest.mark.parametrize("field", ["recipient", "subject", "sender", "reply_to", "key"])
 @pytest.mark.parametrize("mark", ["\r\nBcc: all@people.example", "\n", "\r"])
 async def test_no_line_break_gets_into_a_header(field: str, mark: str) -> None:
-    server = Server({})
+    server = ScriptedSmtpServer({})
     async with listening(server) as mailer:
         outcome = await mailer.send(letter(**{field: f"a@b.example{mark}"}))
     assert isinstance(outcome, Refused)
@@ -155,7 +155,7 @@ async def test_no_line_break_gets_into_a_header(field: str, mark: str) -> None:
     ],
 )
 async def test_recipients_that_are_none(recipient: str) -> None:
-    server = Server({})
+    server = ScriptedSmtpServer({})
     async with listening(server) as mailer:
         outcome = await mailer.send(letter(recipient=recipient))
     assert isinstance(outcome, Refused)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.filters.ast import ARITY, Filter, FilterError, Group, Op, Predicate, Value
 from app.filters.evaluate import compile_filter
 from app.filters.fields import OPERATORS
-from app.filters.parse import check, describe, parse, to_items
+from app.filters.parse import describe, filter_problems, parse, to_items
 from app.filters.values import fold
 from tests.support.engine_kit import (
     COLD,
@@ -174,7 +174,7 @@ def test_problems_name_the_place_and_the_nearest_field() -> None:
         ask("city", "is", "nul\0"),
         ask("custom.gone", "is", "x"),
     )
-    problems = check(condition, FIELDS, TAGS)
+    problems = filter_problems(condition, FIELDS, TAGS)
     assert problems["items.0.field"] == "There is no field “first_nam”. Did you mean “first_name”?"
     assert set(problems) == {
         "items.0.field",
@@ -192,32 +192,32 @@ def test_a_filter_nested_too_deeply_is_refused() -> None:
     deep: Group = every()
     for _ in range(20_000):
         deep = every(deep)
-    assert "deep" in check(deep, FIELDS)[""]
+    assert "deep" in filter_problems(deep, FIELDS)[""]
 
 
 def test_a_removed_option_is_refused_only_when_saving() -> None:
     gone = ask(PLAN, "any_of", ["gold", "pro"])
     became = ask("history", "changed_to", [PLAN, "Gold", "7 days"])
     for condition in (gone, became):
-        assert "has no option" in check(condition, FIELDS)["value"]
-    assert check(ask("history", "changed_to", [PLAN, "PRO", "7 days"]), FIELDS) == {}
+        assert "has no option" in filter_problems(condition, FIELDS)["value"]
+    assert filter_problems(ask("history", "changed_to", [PLAN, "PRO", "7 days"]), FIELDS) == {}
     assert holds(gone, plan="pro")
     assert not holds(gone, plan="free")
     assert not holds(became, plan="gold")
 
 
 def test_a_tag_that_is_gone_and_a_filter_without_end() -> None:
-    assert "no longer exists" in check(ask("tags", "any_of", [str(VIP)]), FIELDS, {})["value"]
+    assert "no longer exists" in filter_problems(ask("tags", "any_of", [str(VIP)]), FIELDS, {})["value"]
     deep: Group = every()
     for _ in range(8):
         deep = every(deep)
-    assert "deep" in " ".join(check(deep, FIELDS).values())
-    assert "at most" in check(every(*[ask("city", "empty")] * 101), FIELDS)[""]
+    assert "deep" in " ".join(filter_problems(deep, FIELDS).values())
+    assert "at most" in filter_problems(every(*[ask("city", "empty")] * 101), FIELDS)[""]
 
 
 @pytest.mark.parametrize("value", ["inf", "nan", "1e400", "1_000", "٣", "9" * 16, "--1", True])
 def test_invalid_numbers_are_refused(value: Value) -> None:
-    assert "value" in check(ask(POINTS, "eq", value), FIELDS)
+    assert "value" in filter_problems(ask(POINTS, "eq", value), FIELDS)
 
 
 @given(filters())
@@ -226,7 +226,7 @@ def test_every_filter_survives_the_url_and_json(condition: Group) -> None:
     assert to_items(parse(items, match)) == (match, items)
     back = msgspec.json.decode(msgspec.json.encode(condition), type=Group | Predicate)
     assert back == condition
-    assert check(parse(items, match), FIELDS) == {} == check(condition, FIELDS)
+    assert filter_problems(parse(items, match), FIELDS) == {} == filter_problems(condition, FIELDS)
     assert describe(condition, FIELDS, TAGS)
 
 

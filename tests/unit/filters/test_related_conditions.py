@@ -6,13 +6,13 @@ from uuid import UUID
 import pytest
 
 from app.engine.core import events
-from app.filters.analysis import UsedHistory, size, used_fields, used_history
+from app.filters.analysis import UsedHistory, size_of, used_fields, used_history
 from app.filters.ast import Filter, FilterError, Group, Op, Predicate
 from app.filters.evaluate import compile_filter
 from app.filters.event_kinds import EVENT_KINDS
 from app.filters.facts import ContactWorkflows, Facts, Happened
 from app.filters.fields import NO_NAMES, AccountNames, catalogue
-from app.filters.parse import check, describe, parse
+from app.filters.parse import describe, filter_problems, parse
 from app.filters.ranges import anniversaries, anniversary_instants
 from app.filters.values import Span
 from tests.support.engine_kit import (
@@ -31,7 +31,7 @@ from tests.support.engine_kit import (
 
 
 def holds(condition: Filter, facts: Facts, now: datetime = NOW) -> bool:
-    assert check(condition, FIELDS) == {}
+    assert filter_problems(condition, FIELDS) == {}
     return compile_filter(condition, FIELDS)(facts, now)
 
 
@@ -49,9 +49,11 @@ def test_a_segment_stands_for_its_filter() -> None:
 
 def test_a_deleted_segment_matches_no_contact_and_is_reported() -> None:
     gone = ask("segments", Op.ANY_OF, [str(UUID(int=9))])
-    assert check(gone, FIELDS) == {"value": "A segment of this condition no longer exists. Choose another."}
+    assert filter_problems(gone, FIELDS) == {
+        "value": "A segment of this condition no longer exists. Choose another."
+    }
     assert not compile_filter(gone, FIELDS)(someone(), NOW)
-    assert check(gone, catalogue()) == {}, "the engine knows no names and asks for none"
+    assert filter_problems(gone, catalogue()) == {}, "the engine knows no names and asks for none"
 
 
 def chain(length: int) -> dict[UUID, Filter]:
@@ -63,12 +65,12 @@ def chain(length: int) -> dict[UUID, Filter]:
 def test_segment_cycles_and_depth_are_refused() -> None:
     round_trip = chain(3) | {UUID(int=2): ask("segments", Op.ANY_OF, [str(UUID(int=0))])}
     with pytest.raises(FilterError, match="loop"):
-        size(round_trip[UUID(int=0)], round_trip)
+        size_of(round_trip[UUID(int=0)], round_trip)
     with pytest.raises(FilterError, match="loop"):
         compile_filter(round_trip[UUID(int=0)], catalogue(named=AccountNames(filters=round_trip)))
-    assert size(chain(5)[UUID(int=0)], chain(5)).depth == 5
+    assert size_of(chain(5)[UUID(int=0)], chain(5)).depth == 5
     with pytest.raises(FilterError, match="deep"):
-        size(chain(6)[UUID(int=0)], chain(6))
+        size_of(chain(6)[UUID(int=0)], chain(6))
 
 
 def test_size_of_a_filter_with_its_segments() -> None:
@@ -79,9 +81,9 @@ def test_size_of_a_filter_with_its_segments() -> None:
         filters[UUID(int=number)] = every(condition, condition)
     fields = catalogue(named=AccountNames(filters=filters))
     fits = ask("segments", Op.ANY_OF, [str(UUID(int=3))])
-    assert check(fits, fields) == {}
-    assert size(fits, filters).conditions == 1 + 2 + 4 + 8 + 8 * 80
-    assert "more than 1000" in check(ask("segments", Op.ANY_OF, [str(UUID(int=4))]), fields)[""]
+    assert filter_problems(fits, fields) == {}
+    assert size_of(fits, filters).conditions == 1 + 2 + 4 + 8 + 8 * 80
+    assert "more than 1000" in filter_problems(ask("segments", Op.ANY_OF, [str(UUID(int=4))]), fields)[""]
 
 
 def test_fields_used_by_nested_segments_are_found() -> None:
@@ -155,7 +157,7 @@ def test_history_counts_within_its_time() -> None:
 def test_invalid_history_conditions_are_refused(
     value: list[bool | int | float | str] | str, message: str
 ) -> None:
-    assert message in check(ask("history", Op.HAPPENED, value), FIELDS)["value"]
+    assert message in filter_problems(ask("history", Op.HAPPENED, value), FIELDS)["value"]
 
 
 def test_history_conditions_offer_every_event_kind() -> None:
@@ -169,7 +171,7 @@ def test_owners() -> None:
     assert not holds(ask("owner", Op.ANY_OF, [str(ANN)]), unowned)
     assert holds(ask("owner", Op.UNASSIGNED), unowned)
     assert holds(ask("owner", Op.ASSIGNED), ann)
-    assert "Choose a person" in check(ask("owner", Op.IS, "Ann"), FIELDS)["value"]
+    assert "Choose a person" in filter_problems(ask("owner", Op.IS, "Ann"), FIELDS)["value"]
 
 
 @pytest.mark.parametrize(

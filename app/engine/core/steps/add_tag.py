@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from app.engine.core.checks import Problems, check_reference
-from app.engine.core.name_lookup import Names, display_name
+from app.engine.core.name_lookup import Names, lookup_name
 from app.engine.core.steps.base import Config, References, Sentence, StepKind, fail
 from app.engine.core.types import ContactChange, Outcome
 from app.filters.fields import Fields
@@ -35,7 +35,7 @@ def execute(run: "Run", node: "Node") -> int:
 
 
 def describe(config: AddTag, _fields: Fields, names: Names) -> Sentence:
-    return Sentence(f"Add tag: {display_name(config.tag, names.tags)}", "Contact")
+    return Sentence(f"Add tag: {lookup_name(config.tag, names.tags)}", "Contact")
 
 
 def validate(config: AddTag, _fields: Fields, names: Names) -> Problems:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from app.engine.core.checks import Problems, check_reference
-from app.engine.core.name_lookup import Names, display_name
+from app.engine.core.name_lookup import Names, lookup_name
 from app.engine.core.steps.base import Config, References, Sentence, StepKind, fail
 from app.engine.core.types import Outcome
 from app.filters.fields import Fields
@@ -28,7 +28,7 @@ def execute(run: "Run", node: "Node") -> int:
 
 
 def describe(config: AddToWorkflow, _fields: Fields, names: Names) -> Sentence:
-    return Sentence(f"Add to “{display_name(config.workflow, names.workflows)}”", "Its own entry rules apply")
+    return Sentence(f"Add to “{lookup_name(config.workflow, names.workflows)}”", "Its own entry rules apply")
 
 
 def validate(config: AddToWorkflow, _fields: Fields, names: Names) -> Problems:

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from app.engine.core.checks import Problems
 from app.engine.core.merge_tags import Output, TextTooLong
-from app.engine.core.name_lookup import Names, display_name
+from app.engine.core.name_lookup import Names, lookup_name
 from app.engine.core.scalars import Unit
 from app.engine.core.types import STOPPED, ContactChange, ExitReason, Outcome, Status
 from app.filters.ast import Filter
@@ -219,7 +219,7 @@ def text_preview(text: str) -> str:
 
 def member_names(users: Iterable[UUID], names: Names) -> str:
     """Members by name, with commas."""
-    return ", ".join(display_name(user, names.users) for user in users) or "…"
+    return ", ".join(lookup_name(user, names.users) for user in users) or "…"
 
 
 def describe_filter(expression: Filter | None, fields: Fields, names: Names, empty: str = "") -> str:

@@ -6,7 +6,7 @@ is executed again when the window opens."""
 from typing import TYPE_CHECKING
 
 from app.engine.core.steps.base import fail
-from app.engine.core.timing.sending_window import carried, next_opening, zone_of
+from app.engine.core.timing.sending_window import next_opening, window_payload, zone_of
 from app.engine.core.types import EffectRequest, WaitReason
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def request_effect(run: "Run", node: "Node", effect: EffectRequest) -> int:
     """Records the effect and parks the enrollment until it is resolved. The effect carries its window, since
     it may be sent long after this visit."""
     if node.window is not None and "internal" not in effect.payload and not _window_skipped(run, node):
-        effect.payload["window"] = carried(node.window, run.facts)
+        effect.payload["window"] = window_payload(node.window, run.facts)
     effect.seq = run.begin(node, {name: effect.payload[name] for name in _SHOWN[effect.kind]})
     effect.idempotency_key = f"{run.enrollment.id}:{effect.seq}"
     run.out.effects.append(effect)

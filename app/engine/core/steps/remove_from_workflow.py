@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from app.engine.core.checks import Problems, check_reference
-from app.engine.core.name_lookup import Names, display_name
+from app.engine.core.name_lookup import Names, lookup_name
 from app.engine.core.steps.base import Config, References, Sentence, StepKind
 from app.engine.core.types import Outcome
 from app.filters.fields import Fields
@@ -30,7 +30,7 @@ def execute(run: "Run", node: "Node") -> int:
 def describe(config: RemoveFromWorkflow, _fields: Fields, names: Names) -> Sentence:
     if config.workflow is None:
         return Sentence("Remove from all other workflows", "They end immediately")
-    return Sentence(f"Remove from “{display_name(config.workflow, names.workflows)}”", "It ends immediately")
+    return Sentence(f"Remove from “{lookup_name(config.workflow, names.workflows)}”", "It ends immediately")
 
 
 def validate(config: RemoveFromWorkflow, _fields: Fields, names: Names) -> Problems:

@@ -10,7 +10,7 @@ from app.engine.core.checks import (
     check_required_filter,
 )
 from app.engine.core.events import CONTACT_UPDATED, EMAIL_DELIVERED, EVENT_KINDS, KEYED
-from app.engine.core.name_lookup import Names, display_name
+from app.engine.core.name_lookup import Names, lookup_name
 from app.engine.core.scalars import Amount, Line, Unit
 from app.engine.core.steps.base import (
     MET,
@@ -80,7 +80,7 @@ def describe(config: WaitFor, fields: Fields, names: Names) -> Sentence:
         return Sentence(f"Wait for: {condition or '…'}", at_most)
     subjects: dict[str, str] = {**names.tags, **names.segments, **names.workflows}
     subjects.update({key: spec.label for key, spec in fields.items()})
-    about = f" ({display_name(config.about, subjects)})" if config.about else ""
+    about = f" ({lookup_name(config.about, subjects)})" if config.about else ""
     title = f"Wait for: {EVENT_KINDS.get(config.event, '…')}{about}"
     return Sentence(title, f"{condition} · {at_most}" if condition else at_most)
 

@@ -49,14 +49,14 @@ def occurrences(rule: Rule, after: datetime, until: datetime, zone: ZoneInfo, li
     return moments
 
 
-def clock(at: str) -> time:
+def time_of_day(at: str) -> time:
     """The time of day of text such as 09:30; "" is midnight."""
     return time(int(at[:2]), int(at[3:])) if at else time.min
 
 
 def at_local(day: date, at: str, zone: ZoneInfo) -> datetime:
     """The instant of a local time of a day; without a time the first instant of the day."""
-    return instant(datetime.combine(day, clock(at)), zone) if at else day_start(day, zone)
+    return instant(datetime.combine(day, time_of_day(at)), zone) if at else day_start(day, zone)
 
 
 def date_instant(value: object, offset: int, at: str, zone: ZoneInfo) -> datetime | None:
@@ -90,7 +90,7 @@ class Weekly:
     """On some weekdays (Monday is 0) at a local time."""
 
     def __init__(self, weekdays: Iterable[int], at: str) -> None:
-        self.weekdays, self.at = frozenset(weekdays), clock(at)
+        self.weekdays, self.at = frozenset(weekdays), time_of_day(at)
 
     def next_local(self, after: datetime) -> datetime | None:
         for ahead in range(8):
@@ -105,7 +105,7 @@ class Monthly:
     """On one day of each month, the last where a month is shorter, at a local time."""
 
     def __init__(self, month_day: int, at: str) -> None:
-        self.month_day, self.at = month_day, clock(at)
+        self.month_day, self.at = month_day, time_of_day(at)
 
     def next_local(self, after: datetime) -> datetime | None:
         year, month = after.year, after.month

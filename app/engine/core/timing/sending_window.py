@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from app.engine.core.scalars import TimeOfDay, Weekday
-from app.engine.core.timing.recurrence import ONE_DAY, clock
+from app.engine.core.timing.recurrence import ONE_DAY, time_of_day
 from app.filters.facts import Facts
 from app.filters.times import instant
 
@@ -43,7 +43,7 @@ def zone_of(window: Window, facts: Facts) -> ZoneInfo:
     return zone_named(named) or facts.zone
 
 
-def carried(window: Window, facts: Facts) -> dict[str, Any]:
+def window_payload(window: Window, facts: Facts) -> dict[str, Any]:
     """The window for the payload of an effect, its zone resolved: whoever sends knows no facts."""
     named = msgspec.structs.replace(window, zone=zone_of(window, facts).key)
     payload: dict[str, Any] = msgspec.to_builtins(named)
@@ -66,7 +66,7 @@ def next_opening(window: Window, moment: datetime, zone: ZoneInfo) -> datetime:
     day unless it is later on the clock. One that falls into a gap of the clock altogether does not open on
     that day; one that ends in a repeated hour ends there the first time. Raises ValueError when it never
     opens."""
-    start, end = clock(window.start), clock(window.end)
+    start, end = time_of_day(window.start), time_of_day(window.end)
     today = moment.astimezone(zone).date()
     for ahead in range(-1, 16):
         day = today + timedelta(days=ahead)

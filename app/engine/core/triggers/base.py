@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from app.engine.core.checks import Problems, check_filter, check_reference
 from app.engine.core.events import LISTENED, SOURCE_LABELS, EngineEvent, Source
-from app.engine.core.name_lookup import Names, display_name
+from app.engine.core.name_lookup import Names, lookup_name
 from app.filters.ast import Filter
 from app.filters.fields import Fields, unknown_field
 from app.filters.parse import describe
@@ -70,7 +70,7 @@ class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return str(self.__struct_config__.tag)
 
     def index_keys(self, workflow_id: UUID) -> list[IndexKey]:
-        """The keys under which the trigger index keeps this trigger; see `events.offered`."""
+        """The keys under which the trigger index keeps this trigger; see `events.index_keys_of`."""
         return [(self.event_kind, "")]
 
     def previous_value_matches(self, event: EngineEvent) -> bool:
@@ -143,7 +143,7 @@ class TagTrigger(TriggerConfig, frozen=True):
         yield from check_reference(self.tag, names.tags, "tag", "tag")
 
     def subject(self, fields: Fields, names: Names) -> str:
-        return display_name(self.tag, names.tags)
+        return lookup_name(self.tag, names.tags)
 
     def references(self) -> Iterator[Reference]:
         yield "tag", self.tag
@@ -163,7 +163,7 @@ class SegmentTrigger(TriggerConfig, frozen=True):
         yield from check_reference(self.segment, names.segments, "segment", "segment")
 
     def subject(self, fields: Fields, names: Names) -> str:
-        return display_name(self.segment, names.segments)
+        return lookup_name(self.segment, names.segments)
 
     def references(self) -> Iterator[Reference]:
         yield "segment", self.segment

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from app.engine.core.checks import Problems, check_reference
 from app.engine.core.events import SCHEDULE_STRUCK
-from app.engine.core.name_lookup import Names, display_name
+from app.engine.core.name_lookup import Names, lookup_name
 from app.engine.core.timing.cron import Cron
 from app.engine.core.triggers.base import TIME, Reference, TimedTrigger
 from app.filters.ast import Filter, Op, Predicate
@@ -42,7 +42,7 @@ class Schedule(TimedTrigger, frozen=True, tag="schedule"):
             yield from check_reference(self.segment, names.segments, "segment", "segment")
 
     def subject(self, fields: Fields, names: Names) -> str:
-        contacts = display_name(self.segment, names.segments) if self.segment else "all contacts"
+        contacts = lookup_name(self.segment, names.segments) if self.segment else "all contacts"
         return f"{self.cron} · {contacts}"
 
     def references(self) -> Iterator[Reference]:

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from app.engine.core.checks import Problems, check_reference
 from app.engine.core.events import ENROLLMENT_ENDED, Source
-from app.engine.core.name_lookup import Names, display_name
+from app.engine.core.name_lookup import Names, lookup_name
 from app.engine.core.triggers.base import OTHER, IndexKey, Reference, Sources, TriggerConfig
 from app.filters.fields import Fields
 
@@ -35,7 +35,7 @@ class WorkflowEnded(TriggerConfig, frozen=True, tag="workflow_ended"):
         yield from check_reference(self.workflow, names.workflows, "workflow", "workflow")
 
     def subject(self, fields: Fields, names: Names) -> str:
-        return display_name(self.workflow, names.workflows)
+        return lookup_name(self.workflow, names.workflows)
 
     def references(self) -> Iterator[Reference]:
         yield "workflow", self.workflow

@@ -16,7 +16,7 @@ from app.integrations.sms_chat import HttpMessageProvider
 from app.integrations.smtp_replies import class_of
 from app.ports import ADDRESS_ERROR
 from tests.integration.engine.effects.test_circuit_breakers import everybody, open_endpoint, standing
-from tests.integration.integrations.test_smtp import Server, listening
+from tests.integration.integrations.test_smtp import ScriptedSmtpServer, listening
 from tests.support.scenario import Stage
 
 MANY = 60
@@ -24,7 +24,7 @@ MAIL = SendEmail(subject="Hello", body="Hi")
 RELAYING = "550 5.7.1 relaying denied"
 
 
-class MailServer(Server):
+class MailServer(ScriptedSmtpServer):
     """Answers RCPT by what `reply` makes of the address."""
 
     def __init__(self, reply: Callable[[str], str]) -> None:

@@ -27,7 +27,7 @@ MANY = 27
 TEN = Wait(amount=10, unit=Unit.DAYS)
 
 
-class Server:
+class WebhookServer:
     """A web server: `/old` answers as `old` says ("" hangs up), everything else takes what comes."""
 
     def __init__(self) -> None:
@@ -54,8 +54,8 @@ class Server:
 
 
 @pytest.fixture
-async def there(stage: Stage) -> AsyncIterator[Server]:
-    server = Server()
+async def there(stage: Stage) -> AsyncIterator[WebhookServer]:
+    server = WebhookServer()
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     server.base = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     stage.runtime = replace(stage.runtime, caller=OutboundHttpClient(allow_loopback=True))
@@ -63,11 +63,11 @@ async def there(stage: Stage) -> AsyncIterator[Server]:
     listener.close()
 
 
-def old(there: Server) -> Webhook:
+def old(there: WebhookServer) -> Webhook:
     return Webhook(url=f"{there.base}/old")
 
 
-def new(there: Server) -> Webhook:
+def new(there: WebhookServer) -> Webhook:
     return Webhook(url=f"{there.base}/new")
 
 
@@ -99,7 +99,7 @@ def along(count: int = 1, version: int = 1) -> StandChoice:
     return StandChoice(version=version, to="s1", people=count, step="s1")
 
 
-async def test_a_mended_step_that_was_stopped_heals(stage: Stage, there: Server) -> None:
+async def test_a_mended_step_that_was_stopped_heals(stage: Stage, there: WebhookServer) -> None:
     flow, _ = await begun(stage, old(there), count=MANY)
     await stage.drain()
     await stage.drain(minutes=2)  # a probe, too
@@ -128,7 +128,7 @@ async def test_a_mended_step_that_was_stopped_heals(stage: Stage, there: Server)
     assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
 
 
-async def test_what_is_claimed_and_not_begun_is_called_back(stage: Stage, there: Server) -> None:
+async def test_what_is_claimed_and_not_begun_is_called_back(stage: Stage, there: WebhookServer) -> None:
     flow, [ann] = await begun(stage, old(there))
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         [claimed] = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=10, lease=60)
@@ -143,7 +143,9 @@ async def test_what_is_claimed_and_not_begun_is_called_back(stage: Stage, there:
 
 
 @pytest.mark.parametrize("answer", ["503 Dead", ""])
-async def test_what_was_tried_keeps_its_request_and_key(stage: Stage, there: Server, answer: str) -> None:
+async def test_attempted_effect_keeps_its_request_and_key(
+    stage: Stage, there: WebhookServer, answer: str
+) -> None:
     there.old = answer
     flow, _ = await begun(stage, old(there))
     await stage.drain()
@@ -156,7 +158,7 @@ async def test_what_was_tried_keeps_its_request_and_key(stage: Stage, there: Ser
     assert len(set(there.calls)) == 1, "with the same key"
 
 
-async def test_what_is_in_doubt_stays(stage: Stage, there: Server) -> None:
+async def test_what_is_in_doubt_stays(stage: Stage, there: WebhookServer) -> None:
     there.old = ""
     flow, [ann] = await begun(stage, Webhook(url=f"{there.base}/old", on_doubt=OnDoubt.HOLD))
     await stage.drain()
@@ -168,7 +170,7 @@ async def test_what_is_in_doubt_stays(stage: Stage, there: Server) -> None:
     assert (there.paths, (await stage.enrollment(ann))["version"]) == (["/old"], 1)
 
 
-async def test_who_was_tried_by_a_probe_that_died_is_not_rendered_anew(stage: Stage, there: Server) -> None:
+async def test_effect_of_a_probe_that_died_is_not_rerendered(stage: Stage, there: WebhookServer) -> None:
     """A probe costs no attempt, and its claim is taken over: that it was begun is known all the same."""
     flow, _ = await begun(stage, old(there), count=12)
     await stage.drain()
@@ -201,7 +203,7 @@ async def test_the_new_version_decides_anew_whom_it_reaches(stage: Stage) -> Non
     assert await stage.path(bob) == [("send_email", "left"), ("send_email", "skipped")]
 
 
-async def test_a_new_window_counts(stage: Stage, there: Server) -> None:
+async def test_a_new_window_counts(stage: Stage, there: WebhookServer) -> None:
     flow, _ = await begun(stage, old(there))
     hour = (await stage.now()).hour
     later = Window(start=f"{(hour + 2) % 24:02}:00", end=f"{(hour + 5) % 24:02}:00")
@@ -213,7 +215,7 @@ async def test_a_new_window_counts(stage: Stage, there: Server) -> None:
     assert there.paths == ["/old"]
 
 
-async def test_a_step_that_did_not_change_keeps_what_it_rendered(stage: Stage, there: Server) -> None:
+async def test_a_step_that_did_not_change_keeps_what_it_rendered(stage: Stage, there: WebhookServer) -> None:
     flow, [ann] = await begun(stage, old(there))
     before = await stage.effect(ann)
     await flow.save(draft_of(old(there), TEN))
@@ -223,7 +225,9 @@ async def test_a_step_that_did_not_change_keeps_what_it_rendered(stage: Stage, t
     assert (after["id"], after["status"], after["fence"]) == (before["id"], "pending", before["fence"])
 
 
-async def test_who_is_paused_or_held_sends_the_new_one_when_they_go_on(stage: Stage, there: Server) -> None:
+async def test_paused_or_held_enrollment_sends_the_rerendered_effect_on_resume(
+    stage: Stage, there: WebhookServer
+) -> None:
     flow, [ann, _] = await begun(stage, old(there), count=2)
     row = await stage.enrollment(ann)
     async with open_work(stage.runtime, stage.account, USER) as work:
@@ -243,7 +247,7 @@ async def test_who_is_paused_or_held_sends_the_new_one_when_they_go_on(stage: St
 
 
 async def test_many_are_rendered_anew_by_a_job(
-    stage: Stage, there: Server, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, there: WebhookServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
     flow, _ = await begun(stage, old(there), count=12)

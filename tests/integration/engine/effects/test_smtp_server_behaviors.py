@@ -13,7 +13,7 @@ from app.engine.effects.backoff import MAX_ATTEMPTS, MAX_SECONDS
 from app.integrations import smtp
 from app.integrations.smtp import SmtpMailer
 from jobs.tasks import drain
-from tests.integration.integrations.test_smtp import FROM, Server, listening
+from tests.integration.integrations.test_smtp import FROM, ScriptedSmtpServer, listening
 from tests.support.pending_effects import contact_with_effect
 from tests.support.scenario import Stage
 
@@ -48,7 +48,7 @@ BEHAVIOURS: dict[str, tuple[Mapping[str, str], str]] = {
 }
 
 
-class Counting(Server):
+class CountingSmtpServer(ScriptedSmtpServer):
     """Also counts connections and keeps each letter."""
 
     def __init__(self, answers: Mapping[str, str]) -> None:
@@ -72,7 +72,7 @@ async def test_each_behavior_has_its_outcome(
 ) -> None:
     monkeypatch.setattr(smtp, "TIMEOUT", 0.3)
     answers, means = BEHAVIOURS[behaviour]
-    server = Counting(answers)
+    server = CountingSmtpServer(answers)
     person = await contact_with_effect(stage)
     async with listening(server) as mailer:
         runtime = replace(stage.runtime, mailer=mailer)
@@ -98,7 +98,7 @@ async def test_doubt_is_sent_again_with_the_same_key_where_the_step_says_so(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(smtp, "TIMEOUT", 0.3)
-    server = Counting({".": ""})
+    server = CountingSmtpServer({".": ""})
     person = await contact_with_effect(stage, SendEmail(subject="a", body="b", on_doubt=OnDoubt.RESEND))
     async with listening(server) as mailer:
         runtime = replace(stage.runtime, mailer=mailer)
@@ -111,7 +111,7 @@ async def test_doubt_is_sent_again_with_the_same_key_where_the_step_says_so(
 
 
 async def test_it_backs_off_with_jitter_and_a_cap_and_gives_up_in_the_end(stage: Stage) -> None:
-    server = Counting({"RCPT": "450 greylisted"})
+    server = CountingSmtpServer({"RCPT": "450 greylisted"})
     person = await contact_with_effect(stage)
     pauses = []
     async with listening(server) as mailer:
@@ -132,7 +132,7 @@ async def test_it_backs_off_with_jitter_and_a_cap_and_gives_up_in_the_end(stage:
 
 
 async def test_refused_connection_is_tried_again(stage: Stage) -> None:
-    async with listening(Server({})) as mailer:
+    async with listening(ScriptedSmtpServer({})) as mailer:
         pass
     person = await contact_with_effect(stage)
     runtime = replace(stage.runtime, mailer=SmtpMailer(f"smtp://127.0.0.1:{mailer.port}", FROM))

@@ -13,7 +13,7 @@ from app.engine.core.triggers import ContactCreated
 from app.engine.effects.unsubscribe_links import link_key, link_of
 from app.integrations.smtp import compose
 from app.ports import Email, Refused
-from tests.integration.integrations.test_smtp import FROM, Server, letter, listening
+from tests.integration.integrations.test_smtp import FROM, ScriptedSmtpServer, letter, listening
 from tests.support.scenario import Stage, Steps
 
 LINK = "https://crm.example.com/unsubscribe/" + "aB3_-" * 13
@@ -110,7 +110,7 @@ async def test_the_mailto_comes_after_the_link(stage: Stage) -> None:
 
 async def test_the_headers_leave_as_they_are(stage: Stage) -> None:
     """Long headers are not turned into encoded words, in which no mail program finds an address."""
-    server = Server({})
+    server = ScriptedSmtpServer({})
     long_key = f"{stage.account}:{'7' * 60}"
     async with listening(server) as mailer:
         await mailer.send(msgspec.structs.replace(letter(key=long_key), unsubscribe=(LINK, MAILTO)))

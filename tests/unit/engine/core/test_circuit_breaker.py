@@ -15,7 +15,7 @@ from app.engine.core.circuit_breaker import (
     WITHIN,
     BreakerState,
     State,
-    heard,
+    after_attempt,
     pause,
     probing,
 )
@@ -30,7 +30,7 @@ OUTCOMES = st.lists(
 def after(*outcomes: tuple[int, bool], breaker: BreakerState | None = None) -> BreakerState:
     state = breaker or BreakerState()
     for subject, failed in outcomes:
-        state = heard(state, str(subject), failed, NOW, 0.0)
+        state = after_attempt(state, str(subject), failed, NOW, 0.0)
     return state
 
 
@@ -52,7 +52,7 @@ def test_few_failures_among_many_do_not_open_the_breaker() -> None:
 
 def test_old_failures_are_forgotten() -> None:
     early = after(*((number, True) for number in range(4)))
-    late = heard(early, "9", True, NOW + WITHIN, 0.0)
+    late = after_attempt(early, "9", True, NOW + WITHIN, 0.0)
     assert late.state is State.CLOSED
     assert len(late.recent) == 1
 
@@ -66,9 +66,9 @@ def test_one_probe_at_a_time_and_it_decides() -> None:
     assert probing(half, opened.until) is None
     lost = opened.until + timedelta(seconds=PROBE_SECONDS)
     assert probing(half, lost) is not None, "a probe that was lost is followed by another"
-    again = heard(half, "1", True, NOW, 0.0)
+    again = after_attempt(half, "1", True, NOW, 0.0)
     assert (again.state, again.opened) == (State.OPEN, 2)
-    closed = heard(half, "1", False, NOW, 0.0)
+    closed = after_attempt(half, "1", False, NOW, 0.0)
     assert (closed.state, closed.opened, closed.recent) == (State.CLOSED, 0, [])
     assert not closed.idle, "people are still parked"
     assert probing(closed, lost) is None
@@ -96,7 +96,7 @@ def test_breaker_invariants(outcomes: list[tuple[int, bool, int, float]]) -> Non
         now += timedelta(seconds=seconds)
         before = breaker
         breaker = probing(breaker, now) or breaker
-        breaker = heard(breaker, str(subject), failed, now, chance)
+        breaker = after_attempt(breaker, str(subject), failed, now, chance)
         failing.pop(subject, None)
         if failed:
             failing[subject] = now
@@ -114,5 +114,5 @@ def test_breaker_invariants(outcomes: list[tuple[int, bool, int, float]]) -> Non
 def test_without_failures_the_breaker_stays_closed(outcomes: list[tuple[int, bool, int, float]]) -> None:
     breaker = BreakerState()
     for subject, _, seconds, chance in outcomes:
-        breaker = heard(breaker, str(subject), False, NOW + timedelta(seconds=seconds), chance)
+        breaker = after_attempt(breaker, str(subject), False, NOW + timedelta(seconds=seconds), chance)
         assert breaker.idle

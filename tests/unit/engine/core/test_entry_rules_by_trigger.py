@@ -8,7 +8,7 @@ import pytest
 
 from app.engine.core.draft import Audience, Reentry, WorkflowSettings
 from app.engine.core.entry_rules import History, Verdict, at_path, decide_entry, entry_key
-from app.engine.core.events import EngineEvent, Source, carried
+from app.engine.core.events import EngineEvent, Source, stored_event_data
 from app.engine.core.steps import AddTag, Exit, SendEmail, SendSms, Wait
 from app.engine.core.trigger_index import TriggerIndex, required_consents
 from app.engine.core.triggers import (
@@ -261,11 +261,11 @@ def test_a_deleted_contact_enters_nothing() -> None:
 
 
 def test_what_an_enrollment_carries() -> None:
-    assert carried(event("webhook.received", trigger=MINE, body={"a": 1})) == {"a": 1}
-    assert carried(event("webhook.received", trigger=MINE, body=[1])) == {"body": [1]}
-    assert carried(event("date.reached", trigger=MINE, day="2026-01-01")) == {"day": "2026-01-01"}
-    assert carried(event("task.overdue", task_id="t")) == {"task_id": "t"}
-    assert carried(plan("a", "b")) == {}
+    assert stored_event_data(event("webhook.received", trigger=MINE, body={"a": 1})) == {"a": 1}
+    assert stored_event_data(event("webhook.received", trigger=MINE, body=[1])) == {"body": [1]}
+    assert stored_event_data(event("date.reached", trigger=MINE, day="2026-01-01")) == {"day": "2026-01-01"}
+    assert stored_event_data(event("task.overdue", task_id="t")) == {"task_id": "t"}
+    assert stored_event_data(plan("a", "b")) == {}
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from app.engine.core.merge_tags import (
     Output,
     TemplateError,
     TextTooLong,
-    check,
     compile_template,
+    fields_in_template,
     tag_names,
-    used_fields,
+    template_problem,
 )
 from tests.support.engine_kit import CONTACT, FIELDS, NOW, SCORE, someone
 
@@ -31,12 +31,14 @@ def test_the_unsubscribe_link_waits_for_the_sending(tag: str) -> None:
     template = compile_template(f"{{{{ contact.first_name }}}}: {tag}", FIELDS, Output.EMAIL)
     assert template.render(someone(first_name="Ann")) == "Ann: {{ unsubscribe_url }}"
     assert ("unsubscribe_url", "Unsubscribe link") in tag_names(FIELDS, Output.EMAIL)
-    assert used_fields(f"{tag} {{{{ contact.city }}}}", FIELDS, Output.EMAIL) == {"city"}
+    assert fields_in_template(f"{tag} {{{{ contact.city }}}}", FIELDS, Output.EMAIL) == {"city"}
 
 
 @pytest.mark.parametrize("output", [output for output in Output if output is not Output.EMAIL])
 def test_the_unsubscribe_link_stands_only_in_emails(output: Output) -> None:
-    assert "only be used in the body of an email" in str(check("{{ unsubscribe_url }}", FIELDS, output))
+    assert "only be used in the body of an email" in str(
+        template_problem("{{ unsubscribe_url }}", FIELDS, output)
+    )
 
 
 def test_values_and_defaults() -> None:
@@ -71,19 +73,19 @@ def test_values_and_defaults() -> None:
     ],
 )
 def test_invalid_templates_are_refused(source: str, says: str) -> None:
-    assert says in (check(source, FIELDS) or "")
+    assert says in (template_problem(source, FIELDS) or "")
     with pytest.raises(TemplateError):
         compile_template(source, FIELDS)
 
 
 def test_used_fields() -> None:
-    assert used_fields("{{ contact.score }} {{ contact.city }} {{ account.name }}", FIELDS) == {
+    assert fields_in_template("{{ contact.score }} {{ contact.city }} {{ account.name }}", FIELDS) == {
         f"custom.{SCORE}",
         "city",
     }
-    assert used_fields("{{ nonsense", FIELDS) == frozenset()
+    assert fields_in_template("{{ nonsense", FIELDS) == frozenset()
     assert ("contact.first_name", "First name") in tag_names(FIELDS)
-    assert all(check(f"{{{{ {name} }}}}", FIELDS) is None for name, _ in tag_names(FIELDS))
+    assert all(template_problem(f"{{{{ {name} }}}}", FIELDS) is None for name, _ in tag_names(FIELDS))
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
@@ -112,7 +114,7 @@ def test_a_value_is_never_read_as_a_template() -> None:
 )
 def test_hostile_templates_cost_nothing(source: str) -> None:
     started = time.perf_counter()
-    check(source, FIELDS)
+    template_problem(source, FIELDS)
     assert time.perf_counter() - started < 0.25
 
 
@@ -142,11 +144,13 @@ def test_values_of_the_enrollment(source: str, text: str) -> None:
 
 
 def test_response_tags_need_a_step_that_saves_them() -> None:
-    assert check("{{ response.crm.id }}", FIELDS, saved={"crm"}) is None
-    assert "Did you mean “response.crm”" in (check("{{ response.crn.id }}", FIELDS, saved={"crm"}) or "")
-    assert "Save response as" in (check("{{ response.x }}", FIELDS, saved=set()) or "")
-    assert "Write {{ event.order_id" in (check("{{ event }}", FIELDS) or "")
-    assert "Write {{ response." in (check("{{ response. }}", FIELDS) or "")
+    assert template_problem("{{ response.crm.id }}", FIELDS, saved={"crm"}) is None
+    assert "Did you mean “response.crm”" in (
+        template_problem("{{ response.crn.id }}", FIELDS, saved={"crm"}) or ""
+    )
+    assert "Save response as" in (template_problem("{{ response.x }}", FIELDS, saved=set()) or "")
+    assert "Write {{ event.order_id" in (template_problem("{{ event }}", FIELDS) or "")
+    assert "Write {{ response." in (template_problem("{{ response. }}", FIELDS) or "")
 
 
 def test_the_owner_is_shown_by_name() -> None:
@@ -157,7 +161,7 @@ def test_the_owner_is_shown_by_name() -> None:
     assert template.render(facts) == "Ada"
 
 
-class Counting(dict[str, str]):
+class CountingValues(dict[str, str]):
     """Says how often it was read."""
 
     reads = 0
@@ -170,7 +174,7 @@ class Counting(dict[str, str]):
 @pytest.mark.parametrize("output", list(Output))
 def test_rendering_stops_at_the_length_limit(output: Output) -> None:
     """What would come after that is not even read."""
-    facts, counting = someone(), Counting(big="x" * 100_000)
+    facts, counting = someone(), CountingValues(big="x" * 100_000)
     facts.data = {"event": counting}
     template = compile_template("{{ event.big }}" * 200, FIELDS, output, name="header X-Big")
     with pytest.raises(TextTooLong, match=r"^The header X-Big is longer than 600,000 characters .* Shorten"):
