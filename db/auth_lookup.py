@@ -1,6 +1,6 @@
-"""People before a tenant is known: the definer functions of db/migrations/auth_lookup.py, called by name.
+"""Looks users up before an account is known, through the definer functions of db/migrations/auth_lookup.py.
 
-No account is set while these run, so row security shows them nothing else."""
+No account is set while these run, so row-level security shows them nothing else."""
 
 from datetime import datetime
 from typing import Any, TypeVar
@@ -30,7 +30,7 @@ USE_RESET = text("select reset_used(:digest, :hash)")
 
 
 class AccountMembership(msgspec.Struct, frozen=True):
-    """One account that a person belongs to."""
+    """One account that a user belongs to."""
 
     account_id: UUID
     account_name: str
@@ -38,7 +38,7 @@ class AccountMembership(msgspec.Struct, frozen=True):
 
 
 class PrincipalRecord(msgspec.Struct, frozen=True):
-    """A live session or access token, whose it is, and their role in the account as it is now."""
+    """A live session or access token, its user, and the user's present role in the account."""
 
     user_id: UUID
     email: str
@@ -54,7 +54,7 @@ class PrincipalRecord(msgspec.Struct, frozen=True):
 
 
 class SignInUser(msgspec.Struct, frozen=True):
-    """Who has an address; their accounts with the last used one first."""
+    """The user with an email address; their accounts with the last used one first."""
 
     user_id: UUID
     email: str
@@ -64,7 +64,7 @@ class SignInUser(msgspec.Struct, frozen=True):
 
 
 class ResetTarget(msgspec.Struct, frozen=True):
-    """Whose password a live link may set."""
+    """The user whose password a live link may set."""
 
     user_id: UUID
     email: str
@@ -72,7 +72,7 @@ class ResetTarget(msgspec.Struct, frozen=True):
 
 
 class OpenInvitation(msgspec.Struct, frozen=True):
-    """A live invitation; `user_id` and `has_password` are of the person who has its address already."""
+    """A live invitation; `user_id` and `has_password` are of the user who has its email address already."""
 
     email: str
     name: str
@@ -93,49 +93,50 @@ class InvitedUser(msgspec.Struct, frozen=True):
 
 
 class AuthLookup:
-    """Looks people up. Digests are SHA-256; addresses are normalised."""
+    """Looks users up. Digests are SHA-256; email addresses are normalized."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
 
     async def person(self, email: str) -> SignInUser | None:
-        """Who has an address; None also when they were disabled."""
+        """The user with this email address; None also when the user was disabled."""
         async with self.engine.connect() as connection:
             return await _fetch_one(connection, SignInUser, PERSON_BY_EMAIL, email=email)
 
     async def by_session(self, session_id: UUID, account_id: UUID) -> PrincipalRecord | None:
-        """A session that lives, in one of its person's accounts."""
+        """A live session in one of its user's accounts."""
         async with self.engine.connect() as connection:
             return await _fetch_one(
                 connection, PrincipalRecord, PRINCIPAL_BY_SESSION, session=session_id, account=account_id
             )
 
     async def by_secret(self, session_id: UUID, digest: bytes) -> PrincipalRecord | None:
-        """A session that lives, by its secret; it counts as seen now."""
+        """A live session by its secret; this updates when it was last seen."""
         async with self.engine.begin() as connection:
             return await _fetch_one(
                 connection, PrincipalRecord, PRINCIPAL_BY_SECRET, session=session_id, digest=digest
             )
 
     async def by_access_token(self, digest: bytes) -> PrincipalRecord | None:
-        """An access token that lives; it counts as used now."""
+        """A live access token; this updates when it was last used."""
         async with self.engine.begin() as connection:
             return await _fetch_one(connection, PrincipalRecord, PRINCIPAL_BY_TOKEN, digest=digest)
 
     async def by_reset(self, digest: bytes) -> ResetTarget | None:
-        """Whose password a link may set, None when it was used or is too old."""
+        """The user whose password a link may set; None when it was used or is too old."""
         async with self.engine.connect() as connection:
             return await _fetch_one(connection, ResetTarget, PERSON_BY_RESET, digest=digest)
 
     async def add_reset(self, user_id: UUID, digest: bytes, until: datetime) -> None:
-        """Makes a link live; the earlier ones of that person are not any more."""
+        """Makes a link live and ends the earlier ones of the user."""
         async with self.engine.begin() as connection:
             await connection.execute(
                 CREATE_RESET, {"made": uuid7(), "person": user_id, "digest": digest, "until": until}
             )
 
     async def use_reset(self, digest: bytes, password_hash: str) -> UUID | None:
-        """Sets a password with a link and ends every session of its person; None when the link is dead."""
+        """Sets a password with a link and ends every session of the user; None when the link is no longer
+        valid."""
         async with self.engine.begin() as connection:
             user_id: UUID | None = await connection.scalar(
                 USE_RESET, {"digest": digest, "hash": password_hash}
@@ -150,8 +151,9 @@ class AuthLookup:
     async def accept_invitation(
         self, digest: bytes, person: UUID | None, name: str, password_hash: str | None
     ) -> UUID | None:
-        """Makes a member by a link and returns who; None when the link is dead. `person` is who proved to be
-        the invited one; without it, a person with this name and password is made."""
+        """Accepts the invitation of a link and returns the new member; None when the link is no longer valid.
+        `person` is the signed-in user who was invited; without it, a user with this name and password is
+        created."""
         values = {"digest": digest, "person": person, "made": uuid7(), "name": name, "hash": password_hash}
         async with self.engine.begin() as connection:
             member: UUID | None = await connection.scalar(ACCEPT_INVITATION, values)

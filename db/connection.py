@@ -1,4 +1,4 @@
-"""The one place that opens connections."""
+"""Opens the database connections: `open_engine` is the entry point, and no other module opens any."""
 
 import os
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from sqlalchemy.pool import NullPool
 
 
 def driver_url(url: str) -> str:
-    """A postgresql:// address as asyncpg's dialect wants it."""
+    """A postgresql:// address in the form that SQLAlchemy's asyncpg dialect takes."""
     for prefix in ("postgresql://", "postgres://"):
         if url.startswith(prefix):
             return "postgresql+asyncpg://" + url.removeprefix(prefix)
@@ -31,14 +31,14 @@ def open_engine(
 ) -> AsyncEngine:
     """A pool of connections as app_user; `pool_size` 0 opens one connection per use (tests, commands).
 
-    A transaction in which nothing is asked for `idle_seconds` is ended by the server: a process that stands
-    still, or a machine that was paused, must not keep its locks from the others."""
+    The server ends a transaction that runs no statement for `idle_seconds`: a process that hangs, or a
+    machine that was suspended, must not keep its locks."""
     pool: dict[str, Any] = (
         {"poolclass": NullPool}
         if pool_size == 0
         else {"pool_size": pool_size, "max_overflow": 5, "pool_pre_ping": True, "pool_recycle": 1800}
     )
-    # Names the process in pg_stat_activity, to find out which one holds a lock.
+    # Names the process in pg_stat_activity, so that an operator can see which one holds a lock.
     name = f"switchyard {os.getpid()}"
     session = {
         "application_name": name,
@@ -50,7 +50,7 @@ def open_engine(
         driver_url(url),
         json_serializer=_encode,
         json_deserializer=msgspec.json.decode,
-        hide_parameters=True,  # they are people's data, and errors are logged
+        hide_parameters=True,  # parameters are contacts' data, and errors are logged
         connect_args={**arguments, **(connect_args or {})},
         **pool,
     )
@@ -64,8 +64,8 @@ ROLE_CHECK = text(
 
 
 async def refuse_strong_role(connection: AsyncConnection) -> None:
-    """Row security does not bind superusers, owners or BYPASSRLS: running as one would disable a tenant
-    layer.
+    """Refuses to run as a role that row-level security does not bind: a superuser, an owner or one with
+    BYPASSRLS.
 
     Raises SystemExit with a sentence that says which role to use."""
     superuser, bypass, owner = (await connection.execute(ROLE_CHECK)).one()

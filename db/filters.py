@@ -1,7 +1,9 @@
-"""Filters as SQL, for sets of contacts: ordinary predicates with bound values. `app.filters.evaluate` gives
-the same answer for every contact; `tests/integration/db/test_filters.py` holds the two together.
+"""Compiles filters to SQL conditions with bound values, for sets of contacts; `where` is the entry point.
+`app.filters.evaluate` gives the same answer for a single contact; `tests/integration/db/test_filters.py`
+compares the two.
 
-No predicate here is ever null: empty is spelled out, so that AND, OR and "is not" mean what they say."""
+No condition here is ever null: each says what holds for an empty field, so that AND, OR and "is not" need no
+special case."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -44,7 +46,7 @@ from app.filters.fields import Fields, FieldSpec, FieldType
 from app.filters.values import CAPITALS, Change, ChangeOperand, Operands, Times, read
 
 Clause = ColumnElement[bool]
-# In code-point order, whatever the database's own locale: text as the Python side compares it.
+# In code-point order, whatever the database's locale: as the Python side compares text.
 BYTES = "C"
 
 contact_tags = table("contact_tags", column("account_id"), column("contact_id"), column("tag_id"))
@@ -62,7 +64,7 @@ events = table(
 
 
 class _Scope:
-    """What every predicate needs besides itself."""
+    """What every predicate needs besides its own operands."""
 
     def __init__(self, contacts: FromClause, zone: ZoneInfo, now: datetime) -> None:
         self.contacts = contacts
@@ -92,8 +94,8 @@ def _number_in(value: Any) -> ColumnElement[Decimal]:
 def where(
     expression: Filter | None, contacts: FromClause, fields: Fields, zone: ZoneInfo, now: datetime
 ) -> Clause:
-    """The condition on `contacts` (the table, or an alias of it) that the filter stands for; days are days of
-    `zone`, the account's. Raises FilterError like `compile_filter`. It does not restrict to an account."""
+    """The SQL condition of the filter on `contacts` (the table, or an alias of it); days are days of `zone`,
+    the account's. Raises FilterError like `compile_filter`. It does not restrict to an account."""
     scope = _Scope(contacts, zone, now)
     return true() if expression is None else _clause(expression, fields, scope)
 
@@ -133,8 +135,8 @@ def _text(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
 
 
 def _folded(value: ColumnElement[str], texts: list[str]) -> ColumnElement[str]:
-    """The column in small letters as far as these values can tell: ASCII always, and of the other capitals
-    only those whose small letter occurs in a value (no other can make a difference)."""
+    """The column in lower case, as far as these values need it: ASCII always, and of the other capitals only
+    those whose lower case occurs in a value (no other can make a difference)."""
     small = func.lower(collate(value, BYTES))
     pairs = [
         (capital, char)
@@ -191,7 +193,8 @@ def _ids(values: Operands) -> list[UUID]:
 
 
 def _is_any_of(value: ColumnElement[Any], candidates: list[Any], kind: TypeEngine[Any]) -> Clause:
-    """One of many, given as an array: the driver takes no more than 32,767 values in one statement."""
+    """Equal to one of many values, passed as an array: the driver takes at most 32,767 values in one
+    statement."""
     return value == any_(literal(candidates, ARRAY(kind)))
 
 
@@ -255,7 +258,7 @@ def _datetime(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Claus
 
 
 def _yearly(value: ColumnElement[datetime], op: Op, values: Operands, scope: _Scope) -> Clause:
-    """In one of many spans of time: given as two arrays, or the statement would be as long as they are."""
+    """Within one of many spans of time, passed as two arrays so that the statement stays short."""
     spans = ranges.anniversary_instants(op, values, scope.now, scope.zone)
     edges = [[span[at] for span in spans] for at in (0, 1)]
     rows = (
@@ -325,7 +328,7 @@ def _history(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Claus
 
 
 def _json_equals(value: Any, expected: ChangeOperand, kind: FieldType) -> Clause:
-    """Whether this JSON value is the one asked for; what is not of the field's type is empty."""
+    """Whether this JSON value equals the operand; a value that is not of the field's type counts as empty."""
     if kind is FieldType.NUMBER:
         number = _number_in(value)
         return number.is_(None) if expected == "" else number == literal(expected, Numeric)

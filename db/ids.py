@@ -1,4 +1,5 @@
-"""Row ids: UUID version 7 (RFC 9562), made here so that PostgreSQL 15 works too and inserts stay in order."""
+"""Row ids: UUID version 7 (RFC 9562), generated here so that PostgreSQL 15 works too and inserts stay in
+order."""
 
 import hashlib
 import os
@@ -26,8 +27,8 @@ _latest = 0  # the first 60 bits of the latest id without its version: milliseco
 
 
 def uuid7(milliseconds: int | None = None) -> UUID:
-    """A new id whose first 48 bits are Unix milliseconds. Those of one process come in the order in which
-    they were made: what follows from one another, such as events, must not change places."""
+    """A new id whose first 48 bits are Unix milliseconds. The ids of one process are in the order in which
+    they were generated, so that events that follow from one another keep their order."""
     global _latest  # noqa: PLW0603 -- the order of a process is one thing
     random = _random()
     if milliseconds is None:
@@ -36,16 +37,17 @@ def uuid7(milliseconds: int | None = None) -> UUID:
         head = milliseconds << 12 | random >> 68 & 0xFFF
     value = (head >> 12 & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | (head & 0xFFF) << 64
     value |= 0b10 << 62 | random & 0x3FFFFFFFFFFFFFFF
-    return pgproto.UUID(value.to_bytes(16, "big"))  # the driver's own: made, hashed and printed in C
+    return pgproto.UUID(value.to_bytes(16, "big"))  # the driver's own class: created, hashed and printed in C
 
 
 def uuid7_floor(moment: datetime) -> UUID:
-    """Below every id that is made from this moment on, by the clock of the machine."""
+    """Below every id that is generated from this moment on, by the clock of the machine."""
     return UUID(int=(int(moment.timestamp() * 1000) & 0xFFFFFFFFFFFF) << 80)
 
 
 def derived_uuid(moment: datetime, *parts: str) -> UUID:
-    """The id of something that happens once: the same for the same parts, in order of the moments."""
+    """The id of something that happens once: the same for the same parts; ids are in the order of their
+    moments."""
     digest = hashlib.sha256("\n".join(parts).encode()).digest()
     stamp = int(moment.timestamp() * 1000) & 0xFFFFFFFFFFFF
     random = int.from_bytes(digest[:10], "big")

@@ -1,8 +1,8 @@
 """Tenant layers one and two: repositories that filter and stamp by account, and sessions of one account.
 
-A session carries its account and person in `info`; the start of every transaction hands them to
-PostgreSQL, where row-level security compares with them. Nothing is ambient, nothing survives a commit.
-"""
+A session carries its account and user in `info`. At the start of every transaction `begin` passes them to
+PostgreSQL, where row-level security compares with them. They end with the transaction, and no global state
+holds them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -23,11 +23,12 @@ Row = TypeVar("Row", bound=Base)
 
 
 class WrongTenantError(Exception):
-    """A row of another account was handed to a repository. Always a bug of ours, never bad input."""
+    """A row of another account was passed to a repository. Always a bug in this program, never bad input."""
 
 
 class TenantSession(Session):
-    """The synchronous heart of the async session; a class of its own so that the hook binds only to it."""
+    """The synchronous session inside the async one; a class of its own, so that the event hook binds only to
+    it."""
 
 
 @event.listens_for(TenantSession, "after_begin")
@@ -42,7 +43,7 @@ def session_maker(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
 
 
 async def begin(session: AsyncSession) -> datetime:
-    """Start the transaction if none runs; the database's clock at its start."""
+    """Starts the transaction if none runs; returns the database's clock at its start."""
     await session.connection()
     now: datetime = session.info["now"]
     return now
@@ -95,7 +96,7 @@ class TenantRepository(SQLAlchemyAsyncRepository[Row]):
         return await super().add_many([self._stamp(row) for row in data], **options)
 
     async def update_many(self, data: list[Row], **options: Any) -> list[Row]:
-        """Bulk UPDATE by key ignores criteria, so the keys are checked to be ours first."""
+        """Checks that the keys are of this account first, because a bulk UPDATE by key ignores criteria."""
         ids = {row.id for row in data}  # type: ignore[attr-defined]  # bulk updates are for rows with an id
         column = self.model_type.id  # type: ignore[attr-defined]  # as in the line above
         ours = await self.session.scalars(
@@ -108,5 +109,5 @@ class TenantRepository(SQLAlchemyAsyncRepository[Row]):
         return await super().update_many([self._stamp(row) for row in data], **options)
 
     async def upsert_many(self, data: list[Row], **options: Any) -> list[Row]:
-        """Native ON CONFLICT can steal a row of another tenant; merging row by row cannot."""
+        """Merges row by row, because a native ON CONFLICT could overwrite a row of another tenant."""
         return await super().upsert_many([self._stamp(row) for row in data], **{**options, "no_merge": True})

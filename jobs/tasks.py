@@ -107,7 +107,7 @@ class AccountQueue:
             try:
                 done = await self.run_turn(self.runtime, account)
             except Exception:
-                # The sweep adds this account again within a second; the others go on.
+                # The sweep adds this account again within a second; the other accounts continue.
                 log.exception("lane.error", lane=self.name, account=str(account))
                 done = 0
             finally:

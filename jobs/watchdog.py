@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager, suppress
 
 @asynccontextmanager
 async def watch_event_loop(seconds: float) -> AsyncIterator[None]:
-    """Inside the block, an event loop that stands still for this long ends the process with a traceback on
-    stderr (exit code 1). 0 watches nothing."""
+    """Inside the block, an event loop that hangs for this long ends the process with a traceback on stderr
+    (exit code 1). 0 watches nothing."""
     if seconds <= 0:
         yield
         return

@@ -204,7 +204,7 @@ class WorkerProcess:
             log.warning(event, error=repr(error) if error else None)
 
     async def run(self) -> None:
-        """Works until `stop` is set, then finishes what is under way, within GRACE_SECONDS."""
+        """Works until `stop` is set, then finishes the work in progress, within GRACE_SECONDS."""
         count = max(1, self.runtime.settings.worker_concurrency)
         loops = [self.sweep, self.wake_workers, self.heartbeat, self.listen]
         running = [asyncio.create_task(loop()) for loop in loops]

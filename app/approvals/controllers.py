@@ -1,4 +1,4 @@
-"""Screens of approvals."""
+"""Routes of the approvals screen."""
 
 from uuid import UUID
 
@@ -21,7 +21,7 @@ class ApprovalController(Controller):
 
     @get(page="approvals/index.html", fragment="approvals/_list.html", guards=[may(Permission.VIEW)])
     async def index(self, work: NamedDependency[Work]) -> ApprovalList:
-        """Questions that workflows ask: open ones that you may answer, and those settled lately."""
+        """The open questions that you may answer, and the ones answered lately."""
         return await approval_list(work)
 
     @post(
@@ -33,8 +33,8 @@ class ApprovalController(Controller):
     async def answer(
         self, approval_id: FromPath[UUID], data: JSONBody[AnswerForm], work: NamedDependency[Work]
     ) -> Saved[ApprovalList]:
-        """Answers a question: for those who are named in it, or with nobody named for those who may steer
-        enrollments. 409 when it was answered, or nobody waits for the answer any more."""
+        """Answers a question. The members named in it may answer; if it names none, every member who may
+        steer enrollments. 409 when it was answered already or is no longer needed."""
         await answer_approval(work, approval_id, data.option)
         return Saved(
             await approval_list(work), see="/approvals", created=False, note="Your answer was saved."

@@ -1,4 +1,4 @@
-"""Questions gathered for their screens."""
+"""Builds the approvals page: open questions and the latest settled ones."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from app.work import Work
 
 
 async def approval_list(work: Work) -> ApprovalList:
-    """Open ones that I may answer, and what was settled lately."""
+    """The open questions that the caller may answer, and the latest settled ones."""
     me = work.principal
     rows = await work.approvals.open(me.user_id if me else None, steers=work.may(STEER))
     names = await work.enrollments.member_names()
@@ -22,7 +22,7 @@ async def approval_list(work: Work) -> ApprovalList:
 
 
 def answering(work: Work, row: Any) -> Action | None:
-    """The action of one open question, None for whoever may not answer it."""
+    """The action that answers an open question; None if the caller may not answer it."""
     return action(
         work,
         f"answer:{row.id}",
@@ -35,7 +35,7 @@ def answering(work: Work, row: Any) -> Action | None:
 
 
 def line_of(row: Any, names: dict[str, str]) -> ApprovalLine:
-    """A row as it is shown; `names` of members by id."""
+    """A row as the page shows it; `names` has member names by id."""
     options = [Option(option["key"], option["name"] or option["key"]) for option in row.options]
     chosen = next((option.name for option in options if option.key == row.answer), row.answer or "")
     return ApprovalLine(

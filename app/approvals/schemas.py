@@ -1,4 +1,4 @@
-"""Questions that people wait with, and their answers."""
+"""The JSON of approvals: questions of enrollments that wait for a member, and the answer form."""
 
 from datetime import datetime
 from typing import Annotated
@@ -22,8 +22,9 @@ class Option(msgspec.Struct):
 
 
 class ApprovalLine(msgspec.Struct):
-    """One question. `users` are the names of those who may answer, empty for everybody who may steer; its
-    form is the action `answer:<id>` of the page. `answer` is the name of what was chosen."""
+    """One question. `users` are the names of the members who may answer; empty means every member who may
+    steer enrollments. Its form is the action `answer:<id>` of the page. `answer` is the name of the chosen
+    option."""
 
     id: UUID
     question: str
@@ -43,7 +44,8 @@ class ApprovalLine(msgspec.Struct):
 
 
 class ApprovalList(msgspec.Struct):
-    """`items` are open and yours to answer, the most urgent first; `settled` the latest of all."""
+    """`items` are the open questions that the caller may answer, the most urgent first; `settled` the latest
+    settled ones of the account."""
 
     items: list[ApprovalLine]
     settled: list[ApprovalLine]

@@ -1,4 +1,4 @@
-"""Answering a question that an enrollment waits with."""
+"""Answers the question that an enrollment waits with; `answer_approval` is the entry point."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -11,7 +11,8 @@ STEER = Permission.STEER_ENROLLMENTS
 
 
 def may_answer(work: Work, users: Sequence[str]) -> bool:
-    """Whoever is named; with nobody named, everybody who may steer. A token has to be one that steers."""
+    """Whether the caller is one of the members that the question names; if it names none, whether the caller
+    may steer enrollments. A token needs that permission in both cases."""
     me = work.principal
     if me is None or (me.token_id is not None and not work.may(STEER)):
         return False
@@ -19,8 +20,8 @@ def may_answer(work: Work, users: Sequence[str]) -> bool:
 
 
 async def answer_approval(work: Work, approval_id: UUID, option: str) -> None:
-    """Takes an answer and lets the enrollment go on. Raises `NotFound`, `Forbidden`, `Invalid` for "option",
-    `Conflict` when it is not open any more."""
+    """Records the answer and makes the enrollment due. Raises `NotFound`, `Forbidden`, `Invalid` for
+    "option", `Conflict` when the question is no longer open."""
     approval_row = await work.approvals.row(approval_id)
     if approval_row is None:
         raise NotFound("approval")
@@ -47,7 +48,7 @@ async def answer_approval(work: Work, approval_id: UUID, option: str) -> None:
         raise Invalid({"option": f"Choose one of: {', '.join(names)}."})
     approval.status, approval.answer = "answered", option
     approval.answered_by, approval.answered_at = work.actor.name, work.now
-    if row.paused_at is None:  # a paused one goes on when it is resumed
+    if row.paused_at is None:  # a paused enrollment continues when it is resumed
         row.due_at = work.now
     work.audit("approval.answered", "approval", approval.id, {"answer": (None, names[option])})
     work.notify_worker()

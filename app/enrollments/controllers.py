@@ -1,4 +1,4 @@
-"""Screens of people in workflows, and the buttons that steer them."""
+"""Routes of the enrollment screens and of the buttons on them."""
 
 from typing import Literal
 from uuid import UUID
@@ -55,7 +55,7 @@ class WorkflowEnrollmentController(Controller):
         after: FromQuery[UUID | None] = None,
         before: FromQuery[UUID | None] = None,
     ) -> EnrollmentList:
-        """People of one workflow, newest first."""
+        """The enrollments of one workflow, newest first."""
         workflow = await work.enrollments.workflow(workflow_id)
         if workflow is None:
             raise NotFound("workflow")
@@ -78,7 +78,8 @@ class WorkflowEnrollmentController(Controller):
     async def enroll(
         self, workflow_id: FromPath[UUID], data: JSONBody[EnrollForm], work: NamedDependency[Work]
     ) -> Saved[Requested]:
-        """Adds contacts by hand: ids, or one email address. Conditions and re-entry hold as ever."""
+        """Adds contacts by hand, by their ids or by one email address. Entry condition and re-entry policy
+        apply."""
         ids = list(data.contact_ids)
         if data.contact.strip() or not ids:
             ids.append(await contact_named(work, data.contact))
@@ -104,8 +105,8 @@ class WhyController(Controller):
         after: FromQuery[UUID | None] = None,
         before: FromQuery[UUID | None] = None,
     ) -> WhyPage:
-        """Why the contact did or did not enter a workflow: its events, newest first, with the decision on
-        each."""
+        """Why the contact did or did not enter a workflow: the contact's events, newest first, each with its
+        decision."""
         return await why_page(work, contact_id, workflow, after, before)
 
 
@@ -125,7 +126,8 @@ class EnrollmentController(Controller):
         after: FromQuery[UUID | None] = None,
         before: FromQuery[UUID | None] = None,
     ) -> EnrollmentList:
-        """Everybody in a workflow, newest first. `q` is a part of the contact's name or address."""
+        """The enrollments of all workflows, newest first. `q` is a part of the contact's name or email
+        address."""
         return await enrollment_list(
             work,
             "/enrollments",
@@ -141,14 +143,14 @@ class EnrollmentController(Controller):
     @get("/{enrollment_id:uuid}", page="enrollments/show.html", fragment="enrollments/_enrollment.html",
          guards=[may(Permission.VIEW)])  # fmt: skip
     async def show(self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]) -> EnrollmentPage:
-        """The path so far, what it waits for, and why it entered."""
+        """One enrollment: its path so far, what it waits for, and why it entered."""
         return await enrollment_page(work, enrollment_id)
 
     @post("/{enrollment_id:uuid}/removal", form=SHOW, guards=[may(STEER)])
     async def remove(
         self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
-        """Takes somebody out of the workflow; what is not sent yet is not sent."""
+        """Removes the enrollment from its workflow; effects that were not sent yet are canceled."""
         await remove_enrollment(work, enrollment_id)
         return await _saved(work, enrollment_id, "Removed from the workflow.")
 
@@ -156,7 +158,7 @@ class EnrollmentController(Controller):
     async def pause(
         self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
-        """Keeps it where it is until it is resumed."""
+        """Pauses the enrollment until a member resumes it."""
         await pause_enrollment(work, enrollment_id)
         return await _saved(work, enrollment_id, "Paused at its current step.")
 
@@ -164,7 +166,7 @@ class EnrollmentController(Controller):
     async def resume(
         self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
-        """Lets a paused one go on."""
+        """Resumes a paused enrollment."""
         await resume_enrollment(work, enrollment_id)
         return await _saved(work, enrollment_id, "Resumed.")
 
@@ -172,7 +174,7 @@ class EnrollmentController(Controller):
     async def jump(
         self, enrollment_id: FromPath[UUID], data: JSONBody[JumpForm], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
-        """Goes on at another step of its version."""
+        """Moves the enrollment to another step of its version."""
         await jump(work, enrollment_id, data.step)
         return await _saved(work, enrollment_id, "Moved to the step you chose.")
 
@@ -186,7 +188,7 @@ class EnrollmentController(Controller):
     async def retry(
         self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
-        """Tries the step again: at once what waits for its next try, as a new visit what failed."""
+        """Retries the step: at once if it waits for its next attempt, as a new visit if it failed."""
         await retry_enrollment(work, enrollment_id)
         return await _saved(work, enrollment_id, "The step is being retried.")
 
@@ -204,21 +206,22 @@ class EffectController(Controller):
     async def settle(
         self, effect_id: FromPath[UUID], data: JSONBody[SettlementForm], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
-        """Says what became of something in doubt: it went out, or it is sent again."""
+        """Settles an effect in doubt: mark it as sent, or send it again."""
         enrollment_id = await settle_effect(work, effect_id, went_out=data.went_out)
         note = "Marked as sent." if data.went_out else "Sending again."
         return await _saved(work, enrollment_id, note)
 
     @post("/retry", guards=[may(Permission.RUN_JOBS)])
     async def retry(self, effect_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:
-        """Tries at once what waits for its next try; what failed for good begins its step again."""
+        """Retries an effect at once if it waits for its next attempt; if it failed permanently, its step
+        starts again."""
         enrollment_id = await retry_effect(work, effect_id)
         page = await enrollment_page(work, enrollment_id)
         return Saved(page, see="/jobs", created=False, note="Retrying.")
 
     @post("/cancellation", guards=[may(Permission.RUN_JOBS)])
     async def cancel(self, effect_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:
-        """Takes back what was not sent; its enrollment fails, so that nobody goes on without it."""
+        """Cancels an effect that was not sent; its enrollment fails and does not continue without it."""
         enrollment_id = await cancel_effect(work, effect_id)
         page = await enrollment_page(work, enrollment_id)
         return Saved(page, see="/jobs", created=False, note="Canceled.")

@@ -1,5 +1,5 @@
-"""Why a contact did or did not enter a workflow: the stored decisions, and for what left none an answer that
-is worked out now and says so."""
+"""Why a contact did or did not enter a workflow. `why_page` lists the contact's events with the stored
+decisions. For an event that left no decision it computes today's answer and marks it as such."""
 
 from typing import Any
 from uuid import UUID
@@ -52,7 +52,7 @@ async def why_page(
     after: UUID | None = None,
     before: UUID | None = None,
 ) -> WhyPage:
-    """A page of the events of a contact, newest first, each with what the workflow made of it. Raises
+    """A page of the contact's events, newest first, each with the decision of the workflow. Raises
     `NotFound`."""
     contact = await work.contacts.row(contact_id)
     if contact is None:
@@ -87,7 +87,7 @@ async def _page_of_events(
     db: BatchSession, workflow_id: UUID, contact_id: UUID, after: UUID | None, before: UUID | None
 ) -> tuple[list[Any], bool]:
     """At most `MOST` events older than `after` or newer than `before`, newest first, and whether there are
-    more that way."""
+    more in that direction."""
     parameters = {"workflow": workflow_id, "contact": contact_id, "most": MOST + 1}
     if before is not None:
         rows = await db.all(NEWER_EVENT_DECISIONS, edge=before, **parameters)
@@ -100,7 +100,7 @@ async def _page_of_events(
 
 
 def unasked(status: str, program: Program | CompileError | None) -> str:
-    """What is said of an event that left no decision, by the state of the workflow and its live version."""
+    """The sentence for an event without a decision, by the state of the workflow and its live version."""
     if status == "archived":
         return ARCHIVED
     if program is None:
@@ -113,7 +113,7 @@ def unasked(status: str, program: Program | CompileError | None) -> str:
 async def _now(
     work: Work, account: AccountContext, rows: list[Any], program: object, status: str
 ) -> dict[UUID, EntryDecision]:
-    """What the live version would decide now on events that left no decision."""
+    """The decisions that the live version would make now on events without a stored decision."""
     if not isinstance(program, Program) or status not in ("active", "paused"):
         return {}
     index = TriggerIndex([program])
@@ -143,7 +143,7 @@ async def _now(
 
 
 def _settled(row: Any) -> bool:
-    """The matcher was done with it and kept no decision."""
+    """Whether the matcher has processed the event and stored no decision."""
     return row.verdict is None and row.matched and not row.passed_over
 
 

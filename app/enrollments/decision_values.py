@@ -1,4 +1,4 @@
-"""The values that a decision saw, in words. Pure."""
+"""Describes the values that a decision saw, with names instead of ids. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -29,7 +29,7 @@ NOT_KEPT = "not stored"  # decisions of an earlier release
 
 
 class ValueNames(msgspec.Struct):
-    """What turns ids into words: the fields know people, segments and workflows."""
+    """Names by id: `fields` has those of members, segments and workflows."""
 
     fields: Fields
     tags: Mapping[str, str]
@@ -38,12 +38,12 @@ class ValueNames(msgspec.Struct):
 
 
 def seen_values(detail: Mapping[str, Any], names: ValueNames) -> list[SeenValue]:
-    """What the detail of a decision keeps of the values that its filter saw."""
+    """The stored values that the filter saw when the decision was made."""
     return [_seen_value(key, value, names) for key, value in (detail.get("seen") or {}).items()]
 
 
 def _seen_value(key: str, value: Any, names: ValueNames) -> SeenValue:
-    if key == "changes":  # of the event, not of the contact
+    if key == "changes":  # a value of the event, not of the contact
         changes = [_change(field, pair, names) for field, pair in (value or {}).items()]
         return SeenValue(key, "Changed", value, ", ".join(changes) or "nothing")
     spec = names.fields.get(key)

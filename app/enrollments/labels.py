@@ -1,4 +1,4 @@
-"""Enrollments in sentences. Pure."""
+"""Sentences about enrollments: wait reasons, visits, decisions. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -23,7 +23,7 @@ ENDS = {
     "workflow_archived": "The workflow was archived.",
     "failed_permanent": "A step failed permanently.",
 }
-# What stands still without an effect or a moment; the rest is told in `waits_for`.
+# Wait reasons whose sentence depends on neither an effect nor a time; `waits_for` writes the others.
 WAITS = {
     "timer": "Waiting until {until}: “{title}”.",
     "window": "Waiting until {until}, when the sending window for “{title}” opens.",
@@ -67,7 +67,7 @@ SOURCES = {
 def visit_note(
     row: Any, names: Mapping[str, str], labels: Mapping[str, str], now: datetime, zone: str
 ) -> str:
-    """What a visit's detail says. `known` names tags, workflows and members by id and fields by key."""
+    """A visit's detail as a sentence. `names` has tags, workflows and members by id and fields by key."""
     detail = row.detail
     parts = [*_ways(row.step_key, detail, names), *_things(detail, labels)]
     if until := detail.get("until"):
@@ -100,7 +100,7 @@ def _ways(step: str, detail: Mapping[str, Any], names: Mapping[str, str]) -> lis
 
 
 def _things(detail: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
-    """What a step was about: a tag, a field, a text, another workflow, somebody."""
+    """What the step was about: a tag, a field, a text, another workflow or a member."""
     parts = []
     if tag := detail.get("tag"):
         parts.append(labels.get(tag, "a deleted tag"))
@@ -130,7 +130,7 @@ def moment_label(at: datetime, now: datetime, zone: str) -> str:
 
 
 def reason_of(row: Any) -> str | None:
-    """What an active enrollment waits for, of the closed set: one reason, the one that keeps it."""
+    """The wait reason of an active enrollment. Where several hold, the one that has to end first."""
     if row.status != "active":
         return None
     if row.paused_at is not None:
@@ -141,13 +141,13 @@ def reason_of(row: Any) -> str | None:
 
 
 def _settles(row: Any) -> bool:
-    """Whether it stands still before its first step."""
+    """Whether the enrollment waits for the settle time before its first step."""
     return row.wait_reason is None and row.step_key is None and row.wait_until is not None
 
 
 def waits_for(row: Any, title: str, now: datetime, zone: str) -> str:
-    """One sentence: what an enrollment waits for, or how it ended. `row` is one of the repository's, with
-    the effect of its open visit."""
+    """One sentence: what an enrollment waits for, or how it ended. `row` comes from the enrollment repository
+    and includes the effect of the open visit."""
     reason = reason_of(row)
     until = moment_label(row.wait_until, now, zone) if row.wait_until else ""
     if row.status != "active":
@@ -190,7 +190,7 @@ def _effect(row: Any, now: datetime, zone: str) -> str:
 
 
 def why(decision: Any) -> str:
-    """Why somebody entered, from the stored decision."""
+    """Why the contact entered, from the stored decision."""
     if decision is None:
         return "The decision is no longer stored."
     what = EVENTS.get(decision.kind or "", decision.kind or "An event happened")

@@ -1,4 +1,4 @@
-"""Enrollments gathered for their screens."""
+"""Builds the enrollment pages from repository rows: the list, one enrollment, and their actions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,7 +32,7 @@ from app.work import Work
 from db.repositories.contacts import MOST_COUNTED
 
 STEER = Permission.STEER_ENROLLMENTS
-# Where a payload says what goes out, and to whom.
+# The keys of an effect's payload that hold its subject and its recipient.
 EFFECT_WORDS = {
     "email": ("subject", "to"),
     "sms": ("body", "to"),
@@ -48,7 +48,7 @@ def zone_of(work: Work) -> str:
 
 
 async def titles_of(work: Work, versions: set[tuple[UUID, int]]) -> Titles:
-    """The titles of the steps of each version, with the names that fields, tags and workflows have today."""
+    """The step titles of each version, with today's names of fields, tags and workflows."""
     if not versions:
         return {}
     fields, names = await work.fields.catalogue(), await work.naming.all()
@@ -95,7 +95,7 @@ async def enrollment_list(
     after: UUID | None = None,
     before: UUID | None = None,
 ) -> EnrollmentList:
-    """A page of enrollments: of everybody, or of one workflow (`workflow`, its row)."""
+    """A page of enrollments, of all workflows or of one (`workflow`, its row)."""
     of = workflow.id if workflow is not None else workflow_id
     rows, more = await work.enrollments.page(
         workflow_id=of, contact_id=contact_id, status=status, step=step, q=q.strip(),
@@ -130,7 +130,7 @@ async def enrollment_list(
 
 
 def enroll_actions(work: Work, workflow: Any) -> list[Action]:
-    """Adding somebody by hand: into an active workflow that has a version."""
+    """The form that adds a contact by hand; only for an active workflow with a live version."""
     if workflow is None:
         return []
     return actions(
@@ -150,7 +150,7 @@ async def _steps(work: Work, workflow: Any) -> list[FilterOption]:
 
 
 async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
-    """One enrollment with everything about it. Raises `NotFound`."""
+    """One enrollment with its path, effects, approval and moves. Raises `NotFound`."""
     row = await work.enrollments.row(enrollment_id)
     if row is None:
         raise NotFound("enrollment")
@@ -158,7 +158,7 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
     numbers = [*(move.from_version for move in moves), row.version]
     versions = await titles_of(work, {(row.workflow_id, number) for number in numbers})
     names: dict[str, str] = {}
-    for number in numbers:  # steps of versions that it was taken from keep their names
+    for number in numbers:  # steps of earlier versions keep their names
         names |= versions[row.workflow_id, number]
     ledger = await work.enrollments.effects(enrollment_id)
     effects = [effect_view(effect) for effect in ledger]
@@ -193,7 +193,7 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
 def steering_actions(
     work: Work, row: Any, effects: Sequence[EffectView], steps: Sequence[FilterOption]
 ) -> list[Action]:
-    """What may be done to an enrollment as it stands now."""
+    """The actions that the enrollment allows in its present state."""
     href = f"/enrollments/{row.id}"
     live, paused = row.status == "active", row.paused_at is not None
     waits = live and not paused and row.wait_reason in SKIPPED

@@ -1,4 +1,4 @@
-"""Enrollments as they are shown, and the forms that steer them."""
+"""The JSON of enrollments, and the forms of the commands on them."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -16,14 +16,15 @@ STATUSES = ("active", "completed", "incomplete", "exited", "failed")
 
 
 class EnrollForm(msgspec.Struct, forbid_unknown_fields=True):
-    """Who is added: `contact` is one email address or contact id (a form), `contact_ids` up to 1,000 ids."""
+    """The contacts to add: `contact` is one email address or contact id (a form), `contact_ids` up to 1,000
+    ids."""
 
     contact: Annotated[str, Meta(max_length=320)] = ""
     contact_ids: Annotated[list[UUID], Meta(max_length=MOST_IDS)] = []
 
 
 class SettlementForm(msgspec.Struct, forbid_unknown_fields=True):
-    """`went_out` true: it was sent; false: it was not, send it again."""
+    """`went_out` true: it was sent; false: it was not sent, so send it again."""
 
     went_out: bool
 
@@ -35,14 +36,14 @@ class JumpForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Requested(msgspec.Struct):
-    """How many contacts were asked for; whether each enters is decided right after."""
+    """How many contacts were requested; the matcher decides on each right after."""
 
     workflow_id: UUID
     contacts: int
 
 
 class EnrollmentLine(msgspec.Struct):
-    """One enrollment of a list. `waits_for` is what it waits for, or how it ended, in one sentence."""
+    """One enrollment of a list. `waits_for` says in one sentence what it waits for or how it ended."""
 
     id: UUID
     workflow_id: UUID
@@ -62,15 +63,15 @@ class EnrollmentLine(msgspec.Struct):
 
 
 class FilterOption(msgspec.Struct):
-    """One value of a filter, in words."""
+    """One option of a filter."""
 
     value: str
     label: str
 
 
 class EnrollmentList(msgspec.Struct):
-    """One page, newest first; `next` and `previous` are addresses, "" for none. `workflow` is "" in the list
-    of all; `counts` is by status. Nothing is counted further than `counted_to`: there it means so many or
+    """One page, newest first; `next` and `previous` are addresses, "" for none. `workflow_name` is "" in the
+    list of all workflows; `counts` is by status. Counting stops at `counted_to`: that number means so many or
     more."""
 
     items: list[EnrollmentLine]
@@ -90,7 +91,8 @@ class EnrollmentList(msgspec.Struct):
 
 
 class Visit(msgspec.Struct):
-    """One execution: `outcome` is None while the enrollment stands there; `note` is its detail in words."""
+    """One execution: `outcome` is None while the enrollment is at this step; `note` is its detail as a
+    sentence."""
 
     seq: int
     step_key: str
@@ -111,7 +113,7 @@ class Visit(msgspec.Struct):
 
 
 class EffectView(msgspec.Struct):
-    """Something that went, goes or may have gone out. `what` is its subject or address."""
+    """One effect: email, SMS, chat message or webhook. `what` is its subject or address."""
 
     id: UUID
     seq: int
@@ -127,7 +129,7 @@ class EffectView(msgspec.Struct):
 
 
 class DecisionView(msgspec.Struct):
-    """Why it entered."""
+    """The decision that let the contact enter."""
 
     sentence: str
     verdict: str
@@ -138,8 +140,8 @@ class DecisionView(msgspec.Struct):
 
 
 class SeenValue(msgspec.Struct):
-    """What a decision saw in one field: `value` as it was kept, with ids; `words` with names; `names` those
-    of the ids in `value`."""
+    """What a decision saw in one field: `value` as stored, with ids; `words` with names instead; `names` has
+    the names of the ids in `value`."""
 
     field: str
     label: str
@@ -149,10 +151,10 @@ class SeenValue(msgspec.Struct):
 
 
 class WhyLine(msgspec.Struct):
-    """One event of the contact and what a workflow made of it. `verdict` is "" when it is not looked at
-    yet, was passed over, or nothing asks for it: `sentence` says which; `worked_out` when no decision is
-    kept and this is today's answer. `seen` are the values that its filter saw, for people; `detail` has them
-    as they were kept."""
+    """One event of the contact and the workflow's decision on it. `verdict` is "" when there is none: the
+    event is not matched yet, was skipped, or no trigger listens to it; `sentence` says which. `worked_out`
+    means that no decision is stored and this is today's answer. `seen` are the values that the filter saw,
+    with names; `detail` has them as stored."""
 
     event_id: UUID
     kind: str
@@ -168,7 +170,7 @@ class WhyLine(msgspec.Struct):
 
 class WhyPage(msgspec.Struct):
     """One page of events, newest first; `next` and `previous` are addresses, "" for none. Without a workflow
-    there is nothing but the choice of one."""
+    only `workflows` is filled, to choose one."""
 
     contact_id: UUID
     contact_name: str
@@ -183,7 +185,7 @@ class WhyPage(msgspec.Struct):
 
 
 class MoveView(msgspec.Struct):
-    """An enrollment that publishing took to another version."""
+    """One move of the enrollment to another version by a publication."""
 
     from_version: int
     to_version: int
@@ -194,7 +196,7 @@ class MoveView(msgspec.Struct):
 
 
 class EnrollmentPage(EnrollmentLine, kw_only=True):
-    """One enrollment with its path so far; `approval` is the question that it waits with."""
+    """One enrollment with its path so far; `approval` is the question that it waits with, if any."""
 
     contact_email: str | None
     contact_href: str

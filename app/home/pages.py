@@ -6,7 +6,7 @@ from app.work import Work
 
 
 async def failures(work: Work) -> list[Failure]:
-    """Jobs that failed, and people by step and cause, the latest first."""
+    """Failed jobs, and contacts by step and cause, the latest first."""
     lines, _ = await failing_now(work)
     return [
         Failure(line.what, line.id, line.title, line.error, line.note, line.at, line.href, line.people)

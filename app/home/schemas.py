@@ -20,7 +20,7 @@ class OverviewTile(msgspec.Struct):
 
 
 class Failure(msgspec.Struct):
-    """A job that failed, or a step that failed or is in doubt for `people` contacts, as on the Jobs page."""
+    """A failed job, or a step that failed or is in doubt for `people` contacts, as on the Jobs page."""
 
     what: str
     id: UUID
@@ -33,7 +33,7 @@ class Failure(msgspec.Struct):
 
 
 class Link(msgspec.Struct):
-    """Where to go next."""
+    """A link to another page."""
 
     label: str
     href: str

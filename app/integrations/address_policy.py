@@ -1,4 +1,4 @@
-"""Which addresses a webhook may be sent to: pure."""
+"""Decides which IP addresses an outbound call may reach. Pure."""
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -29,7 +29,7 @@ _ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 
 
 def blocked_reason(text: str, *, allow_loopback: bool) -> str | None:
-    """Why nothing may be sent to this IP address, or None."""
+    """Why no call may be made to this IP address; None if it may be called."""
     address = ip_address(text.partition("%")[0])
     # First: since Python 3.13 ::ffff:127.0.0.1 counts as loopback itself.
     if isinstance(address, IPv6Address):
@@ -47,5 +47,6 @@ def blocked_reason(text: str, *, allow_loopback: bool) -> str | None:
 
 
 def _inside(number: int) -> str | None:
-    """Why nothing may be sent to the IPv4 address in the last 32 bits. Loopback is never meant here."""
+    """Why no call may be made to the IPv4 address in the last 32 bits. `allow_loopback` does not apply
+    here."""
     return blocked_reason(str(IPv4Address(number & 0xFFFFFFFF)), allow_loopback=False)

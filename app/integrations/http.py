@@ -22,7 +22,7 @@ MOST_BODY = 100_000
 MOST_KEPT = 2_000
 LONGEST_WISH = 86_400.0
 RETRYABLE_STATUSES = (408, 425, 429)
-# Ours to set, or about the connection rather than the message.
+# Headers that the client sets itself, or that are about the connection rather than the message.
 _OURS = {
     "connection", "content-length", "expect", "host", "idempotency-key", "keep-alive", "proxy-authorization",
     "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
@@ -33,19 +33,19 @@ _PLAIN = {"accept", "accept-language", "content-type"}
 
 
 class OutboundHttpClient:
-    """Calls an address that was looked up and checked, and no other: the connection is pinned to it, proxies
-    of the environment and redirects are not followed.
+    """An HTTP client that calls only an address that it looked up and checked: the connection is pinned to
+    it; redirects and proxies of the environment are not followed.
 
-    `operator` is for addresses that come from the settings and from nowhere else: whoever sets them runs the
-    machines, so they may lie inside the network. Everything else holds for them too."""
+    `operator` is for addresses from the settings: the operator who sets them runs the machines, so they may
+    be inside the network. All other rules hold for them too."""
 
     def __init__(self, *, allow_loopback: bool, operator: bool = False) -> None:
         self.allow_loopback, self.operator = allow_loopback, operator
-        self._tls = ssl.create_default_context()  # made once: it takes as long as a call
+        self._tls = ssl.create_default_context()  # created once, because creating it takes as long as a call
 
     async def call(self, call: HttpRequest) -> Outcome:
-        """What the other side said, within ten seconds in all. Errors are kept and shown, and the other side
-        may repeat what it was sent: they are without secrets."""
+        """The outcome of one call, within ten seconds in all. Errors are stored and shown, and the other side
+        may repeat what it received, so they are redacted."""
         outcome = await self._outcome(call)
         if isinstance(outcome, Sent):
             return outcome
@@ -76,7 +76,7 @@ class OutboundHttpClient:
         address = await self._resolve(url.host, port)
         headers = headers_of(call)
         headers["Host"] = url.netloc.decode("ascii")
-        # Pinned: the name was looked up once and checked; SNI and the certificate still go by the name.
+        # Pinned: the name was looked up and checked once; SNI and the certificate still use the name.
         request = httpx.Request(
             call.method,
             url.copy_with(host=address, port=port),
@@ -99,7 +99,7 @@ class OutboundHttpClient:
                 await response.aclose()
 
     async def _resolve(self, host: str, port: int) -> str:
-        """The first address of the host, when every one of them may be called."""
+        """The first address of the host, if every one of its addresses may be called."""
         loop = asyncio.get_running_loop()
         entries = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
@@ -111,11 +111,11 @@ class OutboundHttpClient:
 
 
 class _Refusal(Exception):
-    """Our own refusal, before anything was sent."""
+    """The client refuses the call before it sends anything."""
 
 
 class _Flight:
-    """Whether the request has begun to be sent: an error after that leaves the effect in doubt."""
+    """Whether sending has begun: an error after that leaves the effect in doubt."""
 
     def __init__(self) -> None:
         self.left = False
@@ -137,7 +137,8 @@ def unreachable(url: str, error: BaseException) -> Refused:
 
 
 def headers_of(call: HttpRequest) -> dict[str, str]:
-    """The call's own headers without those that are ours. Raises ValueError for a line break in one."""
+    """The headers of the call without those that the client sets itself. Raises ValueError for a line break
+    in one."""
     headers = {}
     for name, value in call.headers.items():
         if any(mark in name + value for mark in "\r\n\x00"):
@@ -151,8 +152,8 @@ def headers_of(call: HttpRequest) -> dict[str, str]:
 
 
 def outcome_of_response(status: int, headers: Mapping[str, str], body: str) -> Outcome:
-    """What an answer means: 2xx is sent; 408, 425, 429 and 5xx may be tried again, when the other side
-    wishes; anything else is refused for good."""
+    """The outcome of a response: 2xx is sent; 408, 425, 429 and 5xx may be retried, after `Retry-After` if
+    the server sent one; everything else is a permanent failure."""
     if 200 <= status < 300:
         return Sent({"status": status, "answer": body[:MOST_KEPT]})
     what = f"http_{status}"
@@ -170,7 +171,8 @@ def outcome_of_response(status: int, headers: Mapping[str, str], body: str) -> O
 
 
 def kept_body(outcome: Outcome, body: str) -> Outcome:
-    """What was sent, with the answer parsed as `body` where it is JSON that the database can hold."""
+    """The detail to store of a sent call, with the response parsed as `body` if it is JSON that the database
+    can hold."""
     if not isinstance(outcome, Sent) or "\\u0000" in body:
         return outcome
     try:
@@ -180,7 +182,7 @@ def kept_body(outcome: Outcome, body: str) -> Outcome:
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Seconds of a Retry-After header, at most a day; None when it says nothing that can be read."""
+    """Seconds of a Retry-After header, at most a day; None if it cannot be read."""
     if not value:
         return None
     if value.strip().isdecimal():
@@ -194,7 +196,7 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
 
 
 async def _read(response: httpx.Response) -> str:
-    """The beginning of the body, as it came: nothing is unpacked."""
+    """The beginning of the body as received; nothing is decompressed."""
     kept_body = bytearray()
     async for chunk in response.aiter_raw(16_384):
         kept_body += chunk

@@ -1,5 +1,5 @@
-"""Wakes a worker through SAQ when something is due. PostgreSQL knows what; a lost wake-up costs one sweep (a
-second)."""
+"""Wakes a worker through SAQ when something is due. The due work is in PostgreSQL; a lost wake-up delays it
+until the next sweep (a second)."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ SKIP_SECONDS = 5.0
 
 class JobNotifier:
     """Enqueues SAQ jobs that carry ids and never state. If Redis is down or frozen, a wake-up is given up
-    after half a second, none is tried in the next five seconds, and one log line per 30 seconds says so."""
+    after half a second, no other is tried for five seconds, and one log line per 30 seconds reports it."""
 
     def __init__(self, redis_url: str) -> None:
         self.queue = Queue.from_url(redis_url, name=QUEUE, max_concurrent_ops=20)
@@ -50,6 +50,6 @@ class JobNotifier:
 
     async def close(self) -> None:
         """Waits at most a second for Redis, and never raises."""
-        with suppress(Exception):  # what is wrong with Redis is no reason to fail while ending
+        with suppress(Exception):  # a Redis error must not make the shutdown fail
             async with asyncio.timeout(1):
                 await self.queue.disconnect()

@@ -1,4 +1,4 @@
-"""SMS and chat messages, as one HTTP call each to whoever the settings name."""
+"""Sends SMS and chat messages, one HTTP call each to the provider that the settings name."""
 
 import msgspec
 
@@ -12,7 +12,7 @@ _NAMES = {"sms": ("SMS", "SMS_URL"), "chat": ("Chat", "CHAT_URL")}
 
 class HttpMessageProvider:
     """POST {base}/messages with {to, body} for an SMS and {channel, text} for a chat message. The base
-    addresses are the operator's own, so they may lie inside the network."""
+    addresses come from the operator, so they may be inside the network."""
 
     def __init__(self, settings: Settings) -> None:
         self.ways = {
@@ -22,7 +22,7 @@ class HttpMessageProvider:
         self.caller = OutboundHttpClient(allow_loopback=True, operator=True)
 
     async def deliver(self, message: Message) -> Outcome:
-        """What the provider said; refused for good where none is set."""
+        """The outcome of the provider's response; a permanent failure if no provider is configured."""
         base, token = self.ways[message.channel]
         if not base:
             what, name = _NAMES[message.channel]

@@ -1,4 +1,4 @@
-"""Email through SMTP: plain text, the key in two headers."""
+"""Sends email through SMTP: plain text, with the idempotency key in two headers."""
 
 import asyncio
 import re
@@ -23,19 +23,20 @@ from aiosmtplib.errors import (
 from app.integrations.smtp_replies import class_of
 from app.ports import ADDRESS_ERROR, MESSAGE_ERROR, Email, Outcome, Refused, Sent, Unknown
 
-TIMEOUT = 10.0  # seconds for one answer
-STAGE_SECONDS = 20.0  # for all of them up to the letter, and once more for the letter
+TIMEOUT = 10.0  # seconds for one response
+STAGE_SECONDS = 20.0  # seconds for all responses before the message, and again for the message
 _LINE_BREAK = re.compile(r"[\r\n\x00]")
 _KEY = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class WholeHeader(UnstructuredHeader, BaseHeader):
     """A header that is an address or a key. The standard library breaks long ones into encoded words (RFC
-    2047), which no mail program reads as an address: these stay on one line, of at most 998 characters."""
+    2047), which no mail program reads as an address: these headers stay on one line of at most 998
+    characters."""
 
     max_count = 1
 
-    def fold(self, *, policy: "Policy[Any]") -> str:  # Any: as the standard library has it
+    def fold(self, *, policy: "Policy[Any]") -> str:  # Any: as in the standard library
         return f"{self.name}: {self}{policy.linesep}"
 
 
@@ -46,12 +47,12 @@ POLICY = default.clone(header_factory=_HEADERS)
 
 
 class Unsendable(ValueError):
-    """A letter that no server should see; the message says what is wrong with it."""
+    """An email that must not reach any server; the message says what is wrong with it."""
 
 
 class SmtpMailer:
     """`url` is smtp://[user:password@]host:port, or smtps:// for TLS from the start; `sender` is the From
-    address, whose name a letter may replace."""
+    address, whose name an email may replace."""
 
     def __init__(self, url: str, sender: str) -> None:
         parts = urlsplit(url)
@@ -62,8 +63,8 @@ class SmtpMailer:
         self.sender = sender
 
     async def send(self, letter: Email) -> Outcome:
-        """What the server said. Refused before the data went out can be tried again; broken after it is in
-        doubt."""
+        """The outcome of one email. A failure before the data was sent can be retried; a connection that
+        breaks after it leaves the effect in doubt."""
         everybody = (letter.recipient, *letter.copies)
         try:
             message = compose(letter, self.sender)
@@ -97,7 +98,8 @@ class SmtpMailer:
 
 
 async def _recipients(client: aiosmtplib.SMTP, everybody: Sequence[str]) -> None:
-    """One that is refused keeps the letter from nobody else. Raises the last refusal when none is left."""
+    """Adds the recipients; a refused one does not stop the others. Raises the last refusal when none is
+    left."""
     taken, refusal = 0, None
     for recipient in everybody:
         try:
@@ -110,12 +112,12 @@ async def _recipients(client: aiosmtplib.SMTP, everybody: Sequence[str]) -> None
 
 
 async def _data(client: aiosmtplib.SMTP, content: bytes, message_id: str) -> Outcome:
-    """From here on a broken connection may have been a delivery."""
+    """Sends the message. From here on a broken connection may have been a delivery."""
     try:
         async with asyncio.timeout(STAGE_SECONDS):
             answer = await client.data(content)
     except SMTPResponseException as error:
-        if error.code < 400:  # no answer that means anything
+        if error.code < 400:  # a response without meaning
             client.close()
             return Unknown(f"The mail server answered {error.code}.", what="no_answer")
         return _refused(client, error, letter=True)
@@ -133,7 +135,7 @@ async def _data(client: aiosmtplib.SMTP, content: bytes, message_id: str) -> Out
 def _refused(
     client: aiosmtplib.SMTP, error: SMTPResponseException, *, recipient: bool = False, letter: bool = False
 ) -> Refused:
-    """5xx is for good, at every stage; anything else may be tried again."""
+    """5xx is permanent at every stage; everything else may be retried."""
     client.close()
     text = _clean(str(error.message))[:500]
     what = class_of(error.code, text, recipient=recipient, letter=letter)
@@ -149,12 +151,13 @@ def _reply_text(error: BaseException) -> str:
 
 
 def _clean(text: str) -> str:
-    """The server's words as the database takes them: bytes that are no UTF-8 arrive as surrogates."""
+    """The server's text in a form that the database accepts: bytes that are not UTF-8 arrive as
+    surrogates."""
     return text.encode("utf-8", "replace").decode().replace("\x00", "")
 
 
 def compose(letter: Email, sender: str) -> EmailMessage:
-    """The message as it leaves. Raises Unsendable for a line break where a header goes."""
+    """The message as it is sent. Raises Unsendable for a line break in a header."""
     name, address = parseaddr(sender)
     everybody = (letter.recipient, *letter.copies)
     for what in (*everybody, letter.subject, letter.sender, letter.reply_to, letter.key, *letter.unsubscribe):

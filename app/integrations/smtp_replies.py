@@ -1,10 +1,10 @@
-"""What a refusal of a mail server is about: this one address, or whoever sends. `class_of` names the class of
-error that breakers and bounces go by.
+"""Classifies refusals of mail servers: is the cause this one recipient, or the sender? `class_of` names the
+error class that circuit breakers and bounces use.
 
-An enhanced status (RFC 3463) decides where there is one: 5.1.x and 5.2.x speak about the address; 5.3.x,
-5.5.x and 5.7.x about the system, the protocol or a policy. Servers that give none, or one that says nothing
-(5.0.x, 5.3.0, 5.4.x, 5.5.0), are read by their words.
-What says neither is `recipient_550`: a bounce that counts against the step when several recipients get it."""
+An enhanced status (RFC 3463) decides if there is one: 5.1.x and 5.2.x are about the address; 5.3.x, 5.5.x and
+5.7.x about the system, the protocol or a policy. Replies without one, or with one that says little (5.0.x,
+5.3.0, 5.4.x, 5.5.0), are classified by their words. The rest is `recipient_550`: a bounce that counts against
+the step when several recipients get it."""
 
 import re
 
@@ -17,7 +17,7 @@ _RELAY = re.compile(r"\brelay", re.IGNORECASE)
 _POLICY = re.compile(
     r"authenticat|access denied|policy|\bblock|black ?list|\bspam|reputation|\b(spf|dkim|dmarc)\b|too many"
     r"|\bsender\b|\bbanned\b|not (permitted|authori[sz]ed)"
-    # Whoever sends: the limits of an account that sends, the name or the host that it comes from.
+    # About the sender: the limits of the sending account, or the name or host that the mail comes from.
     r"|\b(sending|daily|hourly|helo|ehlo|client)\b|\bmail from\b|\byour (host|ip|server|domain)\b",
     re.IGNORECASE,
 )
@@ -27,13 +27,13 @@ _MAILBOX = re.compile(
     r"|invalid (recipient|address|user|account|domain)",
     re.IGNORECASE,
 )
-# Exchange Online, of a mailbox that does not exist.
+# Exchange Online, for a mailbox that does not exist.
 _EXCHANGE = ("5.4.1", "recipient address rejected: access denied")
 
 
 def class_of(code: int, text: str, *, recipient: bool = False, letter: bool = False) -> str:
-    """One word for a reply: `recipient` when it answers RCPT, `letter` when it answers the message itself.
-    4xx are told apart by code alone; 5xx by their enhanced status, or by code where there is none."""
+    """The error class of a reply: `recipient` when it answers RCPT, `letter` when it answers the message
+    itself. 4xx are distinguished by code alone; 5xx by their enhanced status, or by code without one."""
     if code < 500:
         return f"smtp_{code}"
     status = _STATUS.match(text.strip())
@@ -59,7 +59,7 @@ def _about_address(status: re.Match[str] | None, words: str) -> bool:
 
 
 def _about_system(status: re.Match[str]) -> bool:
-    """5.3.0 and 5.5.0 say nothing more ("5.5.0 mailbox unavailable"): words decide."""
+    """5.3.0 and 5.5.0 say little ("5.5.0 mailbox unavailable"), so the words decide."""
     return status.group(1) in ("6", "7") or (status.group(1) in ("3", "5") and status.group(2) != "0")
 
 

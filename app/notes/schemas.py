@@ -1,4 +1,4 @@
-"""Notes as they come in and as they are shown."""
+"""The JSON of notes and their forms."""
 
 from datetime import datetime
 from typing import Annotated

@@ -11,14 +11,14 @@ SHOWN = 200
 
 
 def view_of(work: Work, row: Any) -> NoteView:
-    """A row of `Notes` as the reader sees it."""
+    """A row of `Notes` as the caller sees it."""
     return NoteView(
         row.id, row.contact_id, row.body, row.author_kind, row.author_name, row.created_at, own(work, row)
     )
 
 
 def own(work: Work, row: Any) -> bool:
-    """Whether the reader wrote it: with a token or without."""
+    """Whether the caller wrote it, signed in or with a token."""
     return work.principal is not None and row.author_id in (
         str(work.principal.user_id),
         str(work.principal.token_id),
@@ -43,8 +43,8 @@ async def add_note(work: Work, contact_id: UUID, body: str) -> NoteView:
 
 
 async def delete_note(work: Work, note_id: UUID) -> NoteView:
-    """Soft-deletes a note of the reader's own and returns it. Raises `NotFound`, `Forbidden` for
-    another's."""
+    """Soft-deletes a note that the caller wrote and returns it. Raises `NotFound`, `Forbidden` for another
+    author's note."""
     row = await _own(work, note_id, deleted=False)
     await work.notes.mark(note_id, work.now)
     work.audit("note.deleted", "contact", row.contact_id, {"note": [row.body[:SHOWN], None]})
@@ -53,8 +53,8 @@ async def delete_note(work: Work, note_id: UUID) -> NoteView:
 
 
 async def restore_note(work: Work, note_id: UUID) -> NoteView:
-    """Restores a deleted note of the reader's own and returns it. Raises `NotFound`, also when it is not
-    deleted, and `Forbidden` for another's."""
+    """Restores a deleted note that the caller wrote and returns it. Raises `NotFound`, also when it is not
+    deleted, and `Forbidden` for another author's note."""
     row = await _own(work, note_id, deleted=True)
     await work.notes.mark(note_id, None)
     work.audit("note.restored", "contact", row.contact_id, {"note": [None, row.body[:SHOWN]]})

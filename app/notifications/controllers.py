@@ -24,12 +24,12 @@ class NotificationController(Controller):
 
     @get(page="notifications/index.html", fragment=LIST, guards=[may(Permission.VIEW)])
     async def index(self, work: NamedDependency[Work]) -> NotificationList:
-        """What workflows told you: unread first."""
+        """Your notifications from workflows, unread first."""
         return await _page(work)
 
     @post("/reading", form="/notifications", fragment=LIST, guards=[may(Permission.VIEW)])
     async def read_all(self, work: NamedDependency[Work]) -> Saved[NotificationList]:
-        """Marks all of yours as read."""
+        """Marks all your notifications as read."""
         await mark_read(work)
         return Saved(await _page(work), see="/notifications", created=False)
 
@@ -38,7 +38,7 @@ class NotificationController(Controller):
     async def read(
         self, notification_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[NotificationList]:
-        """Marks one of yours as read."""
+        """Marks one of your notifications as read."""
         await mark_read(work, notification_id)
         return Saved(await _page(work), see="/notifications", created=False)
 

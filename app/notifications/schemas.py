@@ -9,7 +9,8 @@ from app.web.actions import Action
 
 
 class NotificationLine(msgspec.Struct):
-    """`href` leads to what it is about, "" for nothing; unread ones have the action `read:<id>`."""
+    """`href` leads to the page that the notification is about, "" for none; an unread one has the action
+    `read:<id>`."""
 
     id: UUID
     title: str
@@ -20,7 +21,7 @@ class NotificationLine(msgspec.Struct):
 
 
 class NotificationList(msgspec.Struct):
-    """Yours: `unread` first, then those that you have read, the latest of each."""
+    """The caller's notifications: `unread` first, then the ones read already, the latest of each."""
 
     unread: list[NotificationLine]
     read: list[NotificationLine]

@@ -1,4 +1,4 @@
-"""Breakers as the Jobs page shows them, and the button that does not wait."""
+"""The circuit breakers on the Jobs page, and the button that starts the next trial at once."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ RUN = Permission.RUN_JOBS
 
 
 async def breaker_lines(work: Work) -> list[BreakerLine]:
-    """Steps that are stopped, the longest first."""
+    """The steps that a circuit breaker stopped, the longest stopped first."""
     rows = await BatchSession(work.session).all(statements.LIST_OPEN_BREAKERS, workflow=None)
     names = await titles_of(work, {(row.workflow_id, row.live_version) for row in rows if row.live_version})
     return [_line(row, names.get((row.workflow_id, row.live_version), {})) for row in rows]
@@ -65,7 +65,7 @@ def trials(work: Work, lines: Sequence[BreakerLine]) -> list[Action]:
 
 
 async def try_now(work: Work, workflow_id: UUID, step_key: str) -> None:
-    """Lets the next try of a stopped step begin at once. Raises `NotFound`, `Conflict`."""
+    """Makes the next trial of a stopped step due at once. Raises `NotFound`, `Conflict`."""
     db = BatchSession(work.session)
     place = {"workflow": workflow_id, "step": step_key}
     rows = await db.all(statements.LOCK_STEP_BREAKERS, **place)

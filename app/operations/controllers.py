@@ -1,4 +1,4 @@
-"""The Jobs page: what is due, what runs, what failed, and two buttons."""
+"""Routes of the Jobs page: what is due, what runs, what failed, and the buttons that retry and cancel."""
 
 from typing import Literal
 from uuid import UUID
@@ -31,24 +31,24 @@ class JobController(Controller):
         status: FromQuery[StatusFilter] = "",
         queue: FromQuery[str] = "",
     ) -> JobList:
-        """Queues, what fails now, workers and the latest jobs of this account."""
+        """Queues, present failures, workers and the latest jobs of this account."""
         return await job_list(work, status, queue)
 
     @get("/{job_id:uuid}", page="jobs/show.html", fragment="jobs/_job.html",
          guards=[may(Permission.VIEW)])  # fmt: skip
     async def show(self, job_id: FromPath[UUID], work: NamedDependency[Work]) -> JobPage:
-        """One job and how far it is."""
+        """One job and its progress."""
         return await job_page(work, job_id)
 
     @post("/{job_id:uuid}/retry", form=SHOW, guards=[may(RUN)])
     async def retry(self, job_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[JobPage]:
-        """Queues a job that failed or was cancelled again."""
+        """Queues a failed or canceled job again."""
         await retry_job(work, job_id)
         return await _saved(work, job_id, "The job is being retried.")
 
     @post("/{job_id:uuid}/cancellation", form=SHOW, guards=[may(RUN)])
     async def cancel(self, job_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[JobPage]:
-        """Stops a job; what it has written stays."""
+        """Cancels a job; the rows that it has written stay."""
         await cancel_job(work, job_id)
         return await _saved(work, job_id, "The job was canceled.")
 
@@ -61,7 +61,8 @@ class BreakerController(Controller):
     async def trial(
         self, workflow_id: FromPath[UUID], step_key: FromPath[str], work: NamedDependency[Work]
     ) -> Saved[JobList]:
-        """Tries a stopped step at once, with one of those who wait there. 409 while it is not stopped."""
+        """Tries a stopped step at once, with one of the contacts that wait there. 409 while it is not
+        stopped."""
         await try_now(work, workflow_id, step_key)
         page = await job_list(work)
         return Saved(page, see="/jobs", created=False, note="The step is being tried again with one contact.")

@@ -1,4 +1,4 @@
-"""What fails now, as the Jobs page lists it: jobs one by one, people by step and cause."""
+"""What fails now, as the Jobs page lists it: jobs one by one, contacts by step and cause."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,8 @@ MOST_FAILING = 10
 
 
 async def failing_now(work: Work) -> tuple[list[Failing], list[Action]]:
-    """The latest of both, and their buttons: what happened to several people has none, but leads to them."""
+    """The latest failures of both kinds and their buttons. A failure of several contacts has a link to them
+    instead of buttons."""
     jobs = await work.jobs.failing(MOST_FAILING)
     rows = await failure_groups(work.session, MOST_FAILING)
     names = await titles_of(work, {(row.workflow_id, row.version) for row in rows})

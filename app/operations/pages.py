@@ -1,5 +1,5 @@
-"""The Jobs page gathered: three tables of PostgreSQL seen as queues. Redis is only asked whether it
-is there."""
+"""Builds the Jobs page from PostgreSQL: effects, enrollments and jobs, seen as queues. Redis is only asked
+whether it responds."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -31,7 +31,7 @@ LATE_SECONDS = 30.0
 
 
 async def job_list(work: Work, status: str = "", queue: str = "") -> JobList:
-    """The dashboard as it is now; `status` and `queue` narrow the list of jobs."""
+    """The Jobs page as it is now; `status` and `queue` narrow the list of jobs."""
     queues = await _queues(work)
     workers = [WorkerLine(*row) for row in await work.jobs.workers()]
     failing, buttons = await failing_now(work)
@@ -95,10 +95,10 @@ def _late(since: datetime | None, now: datetime) -> float | None:
 
 
 def tiles_of(queues: Sequence[QueueLine], workers: int) -> list[Tile]:
-    """The strip of totals."""
+    """The totals at the top of the page."""
     ready, running = sum(queue.ready for queue in queues), sum(queue.running for queue in queues)
     waiting = sum(queue.waiting for queue in queues)
-    # Whose message failed for good is counted with the people already.
+    # A contact whose message failed permanently is counted with the failed contacts already.
     failed = sum(queue.failed for queue in queues if queue.name not in EFFECTS)
     doubt = sum(queue.doubt for queue in queues)
     oldest = max((queue.oldest_seconds for queue in queues if queue.oldest_seconds is not None), default=None)

@@ -1,4 +1,4 @@
-"""The Jobs page: queues, what fails, who works."""
+"""The JSON of the Jobs page: queues, failures, workers, jobs."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from app.web.actions import Action
 
 
 class Tile(msgspec.Struct):
-    """One number of the strip; `tone` is "" or a colour word, `href` the list behind it."""
+    """One total at the top of the page; `tone` is "" or a color name, `href` the list behind it."""
 
     key: str
     label: str
@@ -21,8 +21,8 @@ class Tile(msgspec.Struct):
 
 
 class QueueLine(msgspec.Struct):
-    """One queue. `oldest_seconds` is how late its oldest due entry is, None when nothing is due; `next_at`
-    when the next one will be; `done` counts the last hour."""
+    """One queue. `oldest_seconds` is how late its oldest due entry is, None when nothing is due; `next_at` is
+    when the next entry will be due; `done` counts the last hour."""
 
     name: str
     holds: str
@@ -38,11 +38,11 @@ class QueueLine(msgspec.Struct):
 
 
 class Failing(msgspec.Struct):
-    """A job that failed, or a step that fails in one way: for `people` contacts (1,000 means so many or more)
-    it failed, waits for another try or is in doubt. `what` is "step" where nothing was to be sent. `error`,
-    `at` and `id` (of what was to be sent, or else of the enrollment) are those of the latest; `href` leads to
-    that one contact, or to the list of them. A contact alone has the buttons `retry:<id>` and `cancel:<id>`
-    of the page's actions."""
+    """A failed job, or a step that fails in one way for `people` contacts (1,000 means so many or more): it
+    failed, waits for another attempt or is in doubt. `what` is "step" where the step sends nothing. `error`,
+    `at` and `id` (of the effect, else of the enrollment) are those of the latest failure; `href` leads to
+    that contact, or to the list of them. A failure of a single contact has the buttons `retry:<id>` and
+    `cancel:<id>` of the page's actions."""
 
     id: UUID
     what: Literal["job", "email", "sms", "chat", "webhook", "step"]
@@ -57,8 +57,9 @@ class Failing(msgspec.Struct):
 
 
 class BreakerLine(msgspec.Struct):
-    """A step that is stopped because it failed for too many people in one way. `waiting` counts those who
-    stand there; `until` is the next try. Its button is `try:<workflow>:<step>` of the page's actions."""
+    """A step that is stopped because it failed for too many contacts in one way. `waiting` counts the
+    contacts that wait there; `until` is the next trial. Its button is `try:<workflow>:<step>` of the page's
+    actions."""
 
     workflow_id: UUID
     workflow_name: str
@@ -74,7 +75,7 @@ class BreakerLine(msgspec.Struct):
 
 
 class WorkerLine(msgspec.Struct):
-    """A worker process. `memory` in bytes, `quiet_seconds` since it was heard of."""
+    """A worker process. `memory` in bytes, `quiet_seconds` since its last heartbeat."""
 
     id: UUID
     host: str
@@ -108,8 +109,8 @@ class JobLine(msgspec.Struct):
 
 
 class JobList(msgspec.Struct):
-    """The dashboard. `redis` says whether the bell can be rung; everything else comes from PostgreSQL. `held`
-    says why the engine is held, and is empty when it is not."""
+    """The Jobs page. `redis` says whether Redis responds; everything else comes from PostgreSQL. `held` says
+    why the engine is held, and is empty when it is not."""
 
     tiles: list[Tile]
     queues: list[QueueLine]
@@ -127,7 +128,7 @@ class JobList(msgspec.Struct):
 
 class JobPage(JobLine, kw_only=True):
     """One job; `import_href` leads to its import, "" for none. `undoable` is how many contacts the undo of a
-    bulk deletion would restore; `undone_href` leads to the job that did it."""
+    bulk deletion would restore; `undone_href` leads to the job that undid it."""
 
     due_at: datetime
     args: dict[str, Any]

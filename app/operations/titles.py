@@ -1,4 +1,4 @@
-"""Durable jobs in words."""
+"""Titles of durable jobs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ TITLES = {
 
 
 def title_of(task: str, args: Mapping[str, Any] | None = None, total: int = 0) -> str:
-    """A task in words; a bulk edit with its number of contacts."""
+    """The title of a job; that of a bulk edit has the number of contacts."""
     values = args or {}
     title = TITLES.get(task, task.replace(".", " ").replace("_", " ").capitalize())
     if not task.startswith("bulk.") or not total:

@@ -15,8 +15,7 @@ async def _locked(work: Work, job_id: UUID) -> Job:
 
 
 async def retry_job(work: Work, job_id: UUID) -> None:
-    """Queues a job that failed or was cancelled again; it goes on where it stopped. Raises `NotFound`,
-    `Conflict`."""
+    """Queues a failed or canceled job again; it continues where it stopped. Raises `NotFound`, `Conflict`."""
     job = await _locked(work, job_id)
     if job.status not in ("failed", "cancelled"):
         raise Conflict("Only a failed or canceled job can be retried.", {"status": job.status})
@@ -30,7 +29,7 @@ async def retry_job(work: Work, job_id: UUID) -> None:
 
 
 async def cancel_job(work: Work, job_id: UUID) -> None:
-    """Stops a job; what it has written stays. Raises `NotFound`, `Conflict`."""
+    """Cancels a job; the rows that it has written stay. Raises `NotFound`, `Conflict`."""
     job = await _locked(work, job_id)
     if job.status not in ("queued", "running"):
         raise Conflict("This job has already ended.", {"status": job.status})

@@ -1,1 +1,1 @@
-"""Tasks: what people and steps ask to be done about a contact."""
+"""Tasks about contacts, created by members and workflow steps."""

@@ -1,4 +1,4 @@
-"""Screens of tasks."""
+"""Routes of tasks."""
 
 from typing import Any
 from uuid import UUID
@@ -47,14 +47,14 @@ class TaskController(Controller):
 
     @get("/tasks/{task_id:uuid}", page="tasks/show.html", guards=[may(Permission.VIEW)])
     async def show(self, task_id: FromPath[UUID], work: NamedDependency[Work]) -> TaskPage:
-        """One task, to read or to change."""
+        """One task and its form."""
         return await task_page(work, task_id)
 
     @post("/tasks/{task_id:uuid}", form="/tasks/{task_id}", guards=[may(EDIT)])
     async def update(
         self, task_id: FromPath[UUID], data: JSONBody[TaskChangeForm], work: NamedDependency[Work]
     ) -> Saved[TaskPage]:
-        """Another title, text, time or assignee."""
+        """Changes title, text, due time or assignee."""
         await change_task(work, task_id, data)
         return Saved(await task_page(work, task_id), see="/tasks", created=False, note="The task was saved.")
 
@@ -80,7 +80,7 @@ class TaskController(Controller):
     async def delete_task(
         self, task_id: FromPath[UUID], data: JSONBody[TaskStepForm], work: NamedDependency[Work]
     ) -> Saved[TaskDeleted]:
-        """Deletes a task; the answer's action restores it."""
+        """Deletes a task; the response's action restores it."""
         row = await delete_task(work, task_id)
         undo = f"/tasks/{task_id}/restoration"
         restore = action(work, "restore", "Restore task", undo, permission=EDIT, form=TaskStepForm)

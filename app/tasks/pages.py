@@ -21,7 +21,7 @@ VIEWS = {"mine": "Mine", "all": "All open", "overdue": "Overdue", "done": "Done"
 
 
 def view_of(work: Work, row: Any) -> TaskView:
-    """A row of `Tasks` as it is shown."""
+    """A row of `Tasks` as the page shows it."""
     values = row._asdict()
     late = row.completed_at is None and row.due_at is not None and row.due_at < work.now
     return msgspec.convert(values | {"contact": display_name(values), "overdue": late}, TaskView)
@@ -54,7 +54,7 @@ async def task_page(work: Work, task_id: UUID) -> TaskPage:
 
 
 def task_actions(work: Work, tasks: Iterable[TaskView], *, when: bool = True) -> list[Action]:
-    """What can be done with each of these tasks."""
+    """The actions that each of these tasks allows."""
     all_actions: list[Action] = []
     for task in tasks:
         href, done = f"/tasks/{task.id}", task.completed_at is not None

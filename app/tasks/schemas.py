@@ -1,4 +1,4 @@
-"""Tasks as they come in and as they are shown."""
+"""The JSON of tasks and their forms."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -27,7 +27,7 @@ class TaskForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TaskChangeForm(msgspec.Struct, forbid_unknown_fields=True):
-    """As `TaskForm`; what is not sent stays, null empties it."""
+    """As `TaskForm`; a field that is missing stays as it is, null empties it."""
 
     title: Patch[Title] = UNSET
     body: Patch[Body | None] = UNSET
@@ -36,7 +36,7 @@ class TaskChangeForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TaskStepForm(msgspec.Struct, forbid_unknown_fields=True):
-    """Which page a browser is sent back to."""
+    """The page to which a browser returns."""
 
     back: Literal["contact", "tasks"] = "contact"
 
@@ -67,8 +67,8 @@ class TaskDeleted(msgspec.Struct):
 
 
 class TaskPage(msgspec.Struct):
-    """One task with a form. `due` is its time in the account's zone as an input takes it; `people` are the
-    members by id."""
+    """One task with a form. `due` is its time in the account's zone, in the format of the input; `people` are
+    the members by id."""
 
     task: TaskView
     due: str

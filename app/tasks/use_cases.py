@@ -19,7 +19,7 @@ NO_MEMBER = "Choose a member of this account."
 
 
 def due_of(text: str, zone: ZoneInfo) -> datetime | None:
-    """The instant that was typed, in UTC; None for nothing. Raises `Invalid`."""
+    """The typed time as an instant in UTC; None for "". Raises `Invalid`."""
     if not text.strip():
         return None
     try:
@@ -32,7 +32,7 @@ def due_of(text: str, zone: ZoneInfo) -> datetime | None:
 
 
 async def add_task(work: Work, contact_id: UUID, form: TaskForm) -> UUID:
-    """A new task about a contact. Raises `Invalid`, `NotFound`, and `Conflict` for a deleted contact."""
+    """Adds a task about a contact. Raises `Invalid`, `NotFound`, and `Conflict` for a deleted contact."""
     title = _title(form.title)
     contact = await work.contacts.row(contact_id, lock=True)
     if contact is None:
@@ -58,7 +58,7 @@ async def add_task(work: Work, contact_id: UUID, form: TaskForm) -> UUID:
 
 
 async def change_task(work: Work, task_id: UUID, form: TaskChangeForm) -> None:
-    """Another title, text, time or assignee. Raises `Invalid`, `NotFound`."""
+    """Changes title, text, due time or assignee. Raises `Invalid`, `NotFound`."""
     row = await _locked(work, task_id)
     columns: dict[str, Any] = {}
     if form.title is not UNSET:
@@ -69,7 +69,7 @@ async def change_task(work: Work, task_id: UUID, form: TaskChangeForm) -> None:
         columns["assignee_id"] = await _member(work, form.assignee)
     if form.due is not UNSET:
         due = await _due(work, form.due or "")
-        # An input knows no seconds: saved as it was shown, the time stays.
+        # The input has no seconds: a time that is sent back unchanged keeps its seconds.
         shown = row.due_at and row.due_at.replace(second=0, microsecond=0)
         columns["due_at"] = row.due_at if due == shown else due
     changed = {name: value for name, value in columns.items() if value != getattr(row, name)}
@@ -92,7 +92,7 @@ async def change_task(work: Work, task_id: UUID, form: TaskChangeForm) -> None:
 
 
 async def complete_task(work: Work, task_id: UUID) -> Any:
-    """Marks it as done; its row. Doing it twice changes nothing. Raises `NotFound`."""
+    """Marks the task as done and returns its row. A second call changes nothing. Raises `NotFound`."""
     row = await _locked(work, task_id)
     if row.completed_at is None:
         await work.tasks.complete(task_id, work.actor.name, work.now)
@@ -103,7 +103,7 @@ async def complete_task(work: Work, task_id: UUID) -> Any:
 
 
 async def reopen_task(work: Work, task_id: UUID) -> Any:
-    """Makes it open again; its row. Raises `NotFound`."""
+    """Makes the task open again and returns its row. Raises `NotFound`."""
     row = await _locked(work, task_id)
     if row.completed_at is not None:
         await work.tasks.complete(task_id, None, work.now)
@@ -113,7 +113,7 @@ async def reopen_task(work: Work, task_id: UUID) -> Any:
 
 
 async def delete_task(work: Work, task_id: UUID) -> Any:
-    """Deletes it so that it can be restored; its row. Raises `NotFound`."""
+    """Soft-deletes the task and returns its row. Raises `NotFound`."""
     row = await _locked(work, task_id)
     await work.tasks.mark(task_id, work.now, work.now)
     work.audit("task.deleted", "contact", row.contact_id, {"task": [row.title, None]})
@@ -122,7 +122,7 @@ async def delete_task(work: Work, task_id: UUID) -> Any:
 
 
 async def restore_task(work: Work, task_id: UUID) -> Any:
-    """Restores a deleted task; its row. Raises `NotFound`, also when it is not deleted."""
+    """Restores a deleted task and returns its row. Raises `NotFound`, also when it is not deleted."""
     row = await _locked(work, task_id, deleted=True)
     await work.tasks.mark(task_id, None, work.now)
     work.audit("task.restored", "contact", row.contact_id, {"task": [None, row.title]})
@@ -155,7 +155,8 @@ async def _due(work: Work, text: str) -> datetime | None:
 
 
 def _audit_value(value: Any) -> str | None:
-    """A value as the audit keeps it."""
+    """At most `limit` entries older than `after` or newer than `before`, and whether there are more in that
+    direction. `actor` is the beginning of a name."""
     return None if value is None else value.isoformat() if isinstance(value, datetime) else str(value)
 
 

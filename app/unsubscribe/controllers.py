@@ -36,8 +36,8 @@ class UnsubscribeController(Controller):
         request_max_body_size=LARGEST,
     )
     async def confirm(self, token: FromPath[str], request: Request) -> Shaped[UnsubscribePage]:
-        """Unsubscribes, for the button and for the one-click request of mail providers
-        (`List-Unsubscribe=One-Click`, which is not needed). Doing it again changes nothing."""
+        """Unsubscribes, for the button and for the one-click request of mail providers. They send
+        `List-Unsubscribe=One-Click`, which is not required here. A repeated request changes nothing."""
         account_id, contact_id = await _read(request, token)
         runtime, request_id = request.app.state.runtime, request.scope["state"]["request_id"]
         async with open_work(runtime, account_id, _actor(contact_id), request_id=request_id) as work:

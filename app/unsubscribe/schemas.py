@@ -1,4 +1,4 @@
-"""The unsubscribe page, before and after."""
+"""The JSON of the unsubscribe page, before and after."""
 
 import msgspec
 
@@ -6,7 +6,8 @@ from app.web.actions import Action
 
 
 class UnsubscribePage(msgspec.Struct):
-    """Whose emails these are, and the one action. Nothing here names the contact: links get forwarded."""
+    """The account that sends the emails, and the one action. Nothing here names the contact: links get
+    forwarded."""
 
     account_name: str
     unsubscribed: bool

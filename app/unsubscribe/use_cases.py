@@ -9,9 +9,9 @@ FIELD, DENIED = "email_consent", "denied"
 
 
 async def unsubscribe(work: Work, contact_id: UUID) -> None:
-    """Denies email consent of the contact, a deleted one too, once. After a deletion the address may belong
-    to a new contact: the person who reads that mailbox means that contact as well. A contact that no longer
-    exists gets no email anyway."""
+    """Denies the contact's email consent once, also for a deleted contact. A deleted contact's address may
+    belong to a new contact by now: the reader of that mailbox means the new contact as well, whose consent is
+    denied too. For a contact that no longer exists nothing is written, since it gets no email."""
     contact = await work.contacts.row(contact_id, lock=True)
     if contact is None:
         return

@@ -1,1 +1,2 @@
-"""Set-based SQL of the engine and of heavy screens. Constants are statements, named by what they do."""
+"""Set-based SQL of the engine and of heavy screens. A constant is a statement and is named for what the
+statement does."""

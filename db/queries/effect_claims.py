@@ -18,7 +18,7 @@ NEVER_TRIED = "f.tried_at is null and f.attempts = 0 and f.begun_at is null and 
 UNWANTED_CLASS = "unwanted"  # the contact does not want it: it is skipped
 
 # The worker died after the call began, and the effect must not be sent twice or has no attempts left: a
-# member decides. The enrollment is locked too, because it is woken next: locked after the effect it could
+# member decides. The enrollment is locked too, because it is woken next; locking it after the effect could
 # deadlock.
 MARK_INTERRUPTED_CALLS = text("""
 update effects f set status = 'unknown', fence = f.fence + 1, lease_until = null,

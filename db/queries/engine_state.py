@@ -1,5 +1,4 @@
-"""Statements about the single row of the installation: its heartbeat, its link key, and the hold of the
-engine."""
+"""Statements about the single row of the engine's state: its heartbeat, its link key, and its hold."""
 
 from sqlalchemy import text
 
@@ -15,7 +14,7 @@ update installation set held_at = clock_timestamp(), held_by = :by, held_reason 
        gap_from = cast(:gap_from as timestamptz), gap_to = cast(:gap_to as timestamptz)
  where held_at is null returning held_at
 """)
-# The newest heartbeat known outside is taken over, or the next check would hold the engine again.
+# Accepts the newest heartbeat known outside, or the next check would hold the engine again.
 RELEASE_ENGINE = text("""
 update installation set beat_at = greatest(beat_at, clock_timestamp(), gap_to), held_at = null,
        held_by = null, held_reason = null, gap_from = null, gap_to = null

@@ -120,8 +120,8 @@ update enrollments e set data = cast(v.data as jsonb)
  where e.account_id = current_account() and e.id = v.id
 """)
 
-# Whom a step asked out of workflows: those who were in before it asked. The event of a date has an id of its
-# day, which east of Greenwich may lie ahead: then the enrollment's own id says when they came in.
+# The enrollments that a step asked to end: those that existed before it asked. The event of a date has an id
+# of its day, which east of Greenwich may be in the future: then the enrollment's own id decides.
 FIND_ENROLLMENTS_TO_END = text("""
 select distinct e.id
   from unnest(cast(:event_id as uuid[]), cast(:contact_id as uuid[]), cast(:workflow_id as uuid[]),

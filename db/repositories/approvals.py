@@ -72,14 +72,14 @@ class ApprovalRepository(TenantRepository[Approval]):
         return count
 
     async def of_visit(self, enrollment_id: UUID, seq: int) -> Any:
-        """The open question of one visit, None for none."""
+        """The open question of a visit, or None."""
         query = self._lines().where(
             Approval.enrollment_id == enrollment_id, Approval.seq == seq, Approval.status == "open"
         )
         return (await self.session.execute(query)).first()
 
     async def row(self, approval_id: UUID) -> Any:
-        """One line, None for none."""
+        """One approval (the columns of a list), or None."""
         return (await self.session.execute(self._lines().where(Approval.id == approval_id))).first()
 
     async def locked(self, approval_id: UUID) -> Approval | None:

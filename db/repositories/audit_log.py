@@ -1,4 +1,4 @@
-"""Reading the audit log. Writing it is `Work.audit`."""
+"""Reads the audit log. `Work.audit` writes it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -42,8 +42,8 @@ class AuditRepository:
         before: UUID | None = None,
         limit: int = 50,
     ) -> tuple[Sequence[Any], bool]:
-        """At most `limit` entries older than `after` or newer than `before`, and whether there are more
-        that way. `actor` is how a name starts."""
+        """At most `limit` entries older than `after` or newer than `before`, and whether there are more in
+        that direction. `actor` is the beginning of a name."""
         query = select(*COLUMNS).where(AuditLog.account_id == self.account_id)
         for column, value in (
             (AuditLog.subject_kind, subject_kind),

@@ -18,7 +18,7 @@ MOST_COUNTED = 10_000
 TAGS = func.coalesce(
     select(
         func.jsonb_agg(
-            # In the order of the names, as everywhere.
+            # Sorted by name, as on every screen.
             text("jsonb_build_object('id', tags.id, 'name', tags.name) order by tags.slug")
         )
     )
@@ -87,8 +87,9 @@ class ContactRepository(TenantRepository[Contact]):
         backwards: bool = False,
         limit: int = 50,
     ) -> tuple[list[Any], bool]:
-        """At most `limit` rows that come after `cursor` (its sort value and id; before it when `backwards`),
-        and whether there are more that way. Each row has `sort_value`; ties are in the order of ids."""
+        """At most `limit` rows that come after `cursor` (its sort value and id; before it when
+        `backwards`), and whether there are more in that direction. Each row has `sort_value`; ties are in
+        the order of ids."""
         value = SORTS[sort]
         down = descending != backwards
         query = self._own(SELECT_CONTACT.add_columns(value.label("sort_value"))).where(condition)
@@ -101,7 +102,7 @@ class ContactRepository(TenantRepository[Contact]):
         return (page_rows[::-1] if backwards else page_rows), more
 
     async def total(self, condition: Clause, most: int = MOST_COUNTED) -> int:
-        """How many there are, counted up to one more than `most`."""
+        """The number of contacts, counted up to one more than `most`."""
         some = self._own(select(literal(1)).select_from(Contact)).where(condition).limit(most + 1).subquery()
         return int(await self.session.scalar(select(func.count()).select_from(some)) or 0)
 
@@ -122,7 +123,7 @@ class ContactRepository(TenantRepository[Contact]):
         return (await self.session.execute(query.limit(1))).one_or_none()
 
     async def insert(self, columns: Mapping[str, Any], fields: Mapping[str, Any], now: datetime) -> UUID:
-        """A new contact; its id."""
+        """Inserts a contact; returns its id."""
         contact_id = uuid7()
         await self.session.execute(
             insert(Contact).values(
@@ -137,7 +138,7 @@ class ContactRepository(TenantRepository[Contact]):
         return contact_id
 
     async def change(self, contact_id: UUID, columns: Mapping[str, Any], now: datetime) -> None:
-        """Sets columns and counts the revision up."""
+        """Updates columns and increments the revision."""
         await self.session.execute(
             update(Contact)
             .where(Contact.account_id == self.account_id, Contact.id == contact_id)
@@ -158,7 +159,7 @@ class ContactRepository(TenantRepository[Contact]):
         return {"account": self.account_id, "contacts": list(contact_ids), "tag": tag_id}
 
     async def batch(self, condition: Clause, after: UUID | None, limit: int) -> list[UUID]:
-        """The next ids of a walk over a set, in their order; the rows stay locked for this transaction."""
+        """The next ids of a walk over a set, in order; the rows stay locked until the transaction ends."""
         query = self._own(select(Contact.id)).where(condition)
         query = query.where(Contact.id > after) if after is not None else query
         query = query.order_by(Contact.id).limit(limit).with_for_update(of=Contact)
@@ -167,8 +168,8 @@ class ContactRepository(TenantRepository[Contact]):
     async def set_consent(
         self, contact_ids: Sequence[UUID], field: str, state: str, now: datetime
     ) -> dict[UUID, str]:
-        """Sets `email_consent` or `sms_consent` of contacts; what it was, by the id of each that changed. The
-        caller holds their rows."""
+        """Sets `email_consent` or `sms_consent` of contacts; returns the previous value by id for each that
+        changed. The caller holds the locks of the rows."""
         column = getattr(Contact, field)
         query = self._own(select(Contact.id, column)).where(Contact.id.in_(contact_ids), column != state)
         before: dict[UUID, str] = {row.id: row[1] for row in await self.session.execute(query)}
@@ -182,7 +183,7 @@ class ContactRepository(TenantRepository[Contact]):
     async def mark_deleted(
         self, contact_ids: Sequence[UUID], now: datetime, job_id: UUID | None = None
     ) -> list[UUID]:
-        """Deletes live contacts softly, in the name of a job if one does it; those that were live."""
+        """Soft-deletes live contacts, in the name of a job if one does it; returns those that were live."""
         gone = await self.session.scalars(
             update(Contact)
             .where(
@@ -197,7 +198,7 @@ class ContactRepository(TenantRepository[Contact]):
 
     async def mark_restored(self, contact_ids: Sequence[UUID], now: datetime) -> list[UUID]:
         """Restores deleted contacts whose email address and external ID no live contact has; of several with
-        the same one, the latest that was deleted. The ids of those that were restored."""
+        the same one, the latest deleted. Returns the ids of those that were restored."""
         values = {"contacts": list(contact_ids), "now": now, "account": self.account_id}
         return list((await self.session.scalars(RESTORE_CONTACTS, values)).all())
 
@@ -207,8 +208,8 @@ class ContactRepository(TenantRepository[Contact]):
         return int(await self.session.scalar(query) or 0)
 
     async def enrollments(self, contact_id: UUID, limit: int = 20) -> Sequence[Any]:
-        """Where a contact is and was: id, workflow_id, workflow, version, status, step, wait_until,
-        entered_at, ended_at; the latest first."""
+        """The contact's enrollments, latest first: id, workflow_id, workflow, version, status, step,
+        wait_until, entered_at, ended_at."""
         query = (
             select(
                 Enrollment.id,

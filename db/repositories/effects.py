@@ -10,7 +10,7 @@ from db.tenancy import TenantRepository
 
 
 def failed_for_good() -> ColumnElement[bool]:
-    """Its enrollment failed with it, and was not taken up again since."""
+    """The enrollment failed together with this effect and was not retried since."""
     stands = exists().where(
         Enrollment.account_id == Effect.account_id,
         Enrollment.id == Effect.enrollment_id,
@@ -68,8 +68,8 @@ class EffectRepository(TenantRepository[Effect]):
         return await self.session.scalar(query) is not None
 
     async def under_way(self, enrollment_ids: Sequence[UUID]) -> list[Effect]:
-        """Effects of these enrollments that may be in progress, in doubt first. Those that aren't claimed
-        yet stay unclaimed until the transaction ends."""
+        """Effects of these enrollments that may be in flight, those in doubt first. Those that are not
+        claimed yet stay unclaimed until the transaction ends."""
         query = (
             select(Effect)
             .where(

@@ -56,10 +56,10 @@ COLUMNS = (
 )
 
 
-# The index is asked for one workflow and status at a time, no further than is shown: whole groups would be
-# counted row by row, which a list of a million does not wait for. And by nothing but the index: for so few
-# rows the planner hopes to find them soon by reading the table, and where there are none it reads all of it,
-# for each workflow and status.
+# Reads the index for one workflow and status at a time, no further than is shown: counting whole groups row
+# by row takes too long in a list of a million. And reads nothing but the index: for so few rows the planner
+# expects to find them soon by a table scan, and where there are none it scans the whole table for each
+# workflow and status.
 SET_INDEX_ONLY = text("""
 select set_config('enable_seqscan', :others, true), set_config('enable_bitmapscan', :others, true)
 """)
@@ -113,8 +113,8 @@ class EnrollmentRepository(TenantRepository[Enrollment]):
         before: UUID | None = None,
         limit: int = 50,
     ) -> tuple[Sequence[Any], bool]:
-        """At most `limit` enrollments (COLUMNS), newest first, older than `after` or newer than `before`,
-        and whether there are more that way. `q` is a part of the contact's name or address."""
+        """At most `limit` enrollments (COLUMNS), newest first, older than `after` or newer than `before`, and
+        whether there are more in that direction. `q` is a part of the contact's name or email address."""
         query = self._joined()
         for column, value in (
             (Enrollment.workflow_id, workflow_id),
@@ -166,7 +166,7 @@ class EnrollmentRepository(TenantRepository[Enrollment]):
         return (await self.session.execute(query)).all()
 
     async def open_visit(self, enrollment_id: UUID, seq: int) -> EnrollmentExecution | None:
-        """The visit that is not finished yet."""
+        """The visit that is not finished yet, or None."""
         table = EnrollmentExecution
         query = select(table).where(
             table.account_id == self.account_id,
@@ -190,8 +190,8 @@ class EnrollmentRepository(TenantRepository[Enrollment]):
         return (await self.session.execute(query)).all()
 
     async def decision(self, event_id: UUID, workflow_id: UUID) -> Any:
-        """Why it was enrolled: verdict, detail, decided_at, kind and source of the event; None when
-        forgotten."""
+        """Why the contact entered: verdict, detail, decided_at, kind and source of the event; None when that
+        expired."""
         query = (
             select(
                 TriggerDecision.verdict, TriggerDecision.detail, TriggerDecision.decided_at,
@@ -212,7 +212,7 @@ class EnrollmentRepository(TenantRepository[Enrollment]):
         return (await self.session.execute(query)).one_or_none()
 
     async def moves(self, enrollment_id: UUID) -> Sequence[Any]:
-        """Its migrations between versions: the columns of EnrollmentMove, in order."""
+        """Its moves between versions: the columns of EnrollmentMove, in order."""
         query = (
             select(
                 EnrollmentMove.from_version, EnrollmentMove.to_version, EnrollmentMove.from_step,
@@ -251,7 +251,7 @@ class EnrollmentRepository(TenantRepository[Enrollment]):
         return {str(row.id): row.name for row in await self.session.execute(READ_ACCOUNT_MEMBERS)}
 
     async def contact_ids(self, *, ids: Sequence[UUID] = (), email: str = "") -> list[UUID]:
-        """Those of the given live contacts that are this account's."""
+        """The ids, out of these, of live contacts of this account."""
         query = select(Contact.id).where(
             Contact.account_id == self.account_id,
             Contact.deleted_at.is_(None),
@@ -260,7 +260,7 @@ class EnrollmentRepository(TenantRepository[Enrollment]):
         return list(await self.session.scalars(query))
 
     async def close_visits(self, ids: Sequence[UUID], detail: dict[str, Any], now: datetime) -> None:
-        """Visits of these enrollments that are not finished are left."""
+        """Closes the unfinished visits of these enrollments as left."""
         table = EnrollmentExecution
         await self.session.execute(
             update(table)
@@ -273,7 +273,7 @@ class EnrollmentRepository(TenantRepository[Enrollment]):
         )
 
     async def live_in(self, workflow_id: UUID, contact_id: UUID, entry_key: str) -> UUID | None:
-        """The enrollment in which a contact is in a workflow now, for this key."""
+        """The contact's active enrollment in a workflow with this key, or None."""
         enrollment_id: UUID | None = await self.session.scalar(
             select(Enrollment.id).where(
                 Enrollment.account_id == self.account_id,

@@ -37,7 +37,7 @@ class FieldRepository(TenantRepository[CustomField]):
 
     async def catalogue(self) -> dict[str, FieldSpec]:
         """Every field that filters and contacts of this account know, by key: built-in ones first, with the
-        people, segments and workflows that conditions may name."""
+        members, segments and workflows that conditions may name."""
         return catalogue(
             (custom_field(row.id, row.key, row.label, row.type, row.options) for row in await self.rows()),
             await load_names(self.session),
@@ -57,7 +57,7 @@ class FieldRepository(TenantRepository[CustomField]):
         return field_id
 
     async def insert(self, columns: Mapping[str, Any], now: datetime) -> UUID:
-        """A new field behind the others; its id."""
+        """Inserts a field behind the others; returns its id."""
         field_id = uuid7()
         last = (
             select(func.coalesce(func.max(CustomField.position), 0) + 1)
@@ -77,7 +77,7 @@ class FieldRepository(TenantRepository[CustomField]):
         return field_id
 
     async def change(self, field_id: UUID, columns: dict[str, Any], now: datetime) -> None:
-        """Writes these columns: another label, other options."""
+        """Updates these columns (label, options)."""
         await self.session.execute(
             update(CustomField)
             .where(CustomField.account_id == self.account_id, CustomField.id == field_id)
@@ -85,7 +85,7 @@ class FieldRepository(TenantRepository[CustomField]):
         )
 
     async def options_in_use(self, field_id: UUID, options: Sequence[str]) -> list[str]:
-        """Those of the options that live contacts have."""
+        """The options, out of these, that live contacts have."""
         value = Contact.fields[str(field_id)].astext
         query = (
             select(value)
@@ -97,7 +97,7 @@ class FieldRepository(TenantRepository[CustomField]):
         return sorted((await self.session.scalars(query)).all())
 
     async def count_values(self, field_id: UUID) -> int:
-        """How many live contacts have a value in it."""
+        """How many live contacts have a value in the field."""
         query = (
             select(func.count())
             .select_from(Contact)
@@ -110,7 +110,7 @@ class FieldRepository(TenantRepository[CustomField]):
         return int(await self.session.scalar(query) or 0)
 
     async def remove(self, field_id: UUID) -> None:
-        """Deletes a field, and what contacts have in it."""
+        """Deletes a field and the contacts' values in it."""
         await self.session.execute(
             update(Contact)
             .where(Contact.account_id == self.account_id, Contact.fields.op("?")(str(field_id)))

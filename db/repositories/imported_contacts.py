@@ -89,8 +89,8 @@ class ImportedContactRepository:
         *,
         lock: bool,
     ) -> Sequence[Any]:
-        """Contacts that have one of these emails, external ids or likenesses (kind → values), oldest first,
-        with those of the given tags that they carry."""
+        """Contacts that have one of these emails, external ids or other match keys (kind → values), oldest
+        first, with those of the given tags that they have."""
         likes = list(keys.get("like", ()))
         values = {
             "account": self.account_id,
@@ -109,7 +109,7 @@ class ImportedContactRepository:
         return set((await self.session.scalars(INSERT_CONTACTS, self._columns(rows))).all())
 
     async def update(self, rows: Sequence[tuple[UUID, Mapping[str, Any]]]) -> None:
-        """Sets the given values, leaving all others as they are; a consent that was denied stays so."""
+        """Sets these values and leaves all others; a denied consent stays denied."""
         if rows:
             await self.session.execute(UPDATE_CONTACTS, self._columns(rows))
 
@@ -140,7 +140,7 @@ class ImportedContactRepository:
         return [pair for pair in pairs if pair in inserted]
 
     async def events(self, facts: Sequence[tuple[str, UUID, Mapping[str, Any]]]) -> None:
-        """Adds events in this order: kind, contact, data."""
+        """Inserts events in this order: kind, contact, data."""
         if not facts:
             return
         values = {
@@ -156,7 +156,7 @@ class ImportedContactRepository:
     async def audit(
         self, import_id: UUID, filename: str, entries: Sequence[tuple[str, UUID, Mapping[str, Any]]]
     ) -> None:
-        """Notes what the import did to each contact: action, contact, field → [from, to]."""
+        """Writes audit entries for the import's changes: action, contact, field → [from, to]."""
         if not entries:
             return
         values = {

@@ -104,7 +104,7 @@ class ImportRepository(TenantRepository[Import]):
         return (await self.session.execute(IMPORT_BY_ID, values)).one_or_none()
 
     async def locked(self, import_id: UUID) -> Any | None:
-        """The same, locked until the transaction ends."""
+        """The same row, locked until the transaction ends."""
         values = {"account": self.account_id, "id": import_id}
         if await self.session.scalar(LOCK_IMPORT.with_for_update(), values) is None:
             return None
@@ -125,7 +125,7 @@ class ImportRepository(TenantRepository[Import]):
         )
 
     async def job_progress(self, job_id: UUID, progress: int, total: int) -> None:
-        """Shows on the job how far it is."""
+        """Updates the progress of the job."""
         await self.session.execute(
             update(Job)
             .where(Job.account_id == self.account_id, Job.id == job_id)
@@ -133,12 +133,12 @@ class ImportRepository(TenantRepository[Import]):
         )
 
     async def lock_job(self, job_id: UUID) -> None:
-        """Locks a job until the transaction ends, after its running batch committed."""
+        """Locks a job until the transaction ends, after its running batch has committed."""
         query = select(Job.id).where(Job.account_id == self.account_id, Job.id == job_id)
         await self.session.execute(query.with_for_update())
 
     async def cancel_job(self, job_id: UUID, now: datetime) -> None:
-        """Takes a job that has not ended off the queue."""
+        """Cancels a job that has not ended."""
         await self.session.execute(
             update(Job)
             .where(Job.account_id == self.account_id, Job.id == job_id)
@@ -147,7 +147,7 @@ class ImportRepository(TenantRepository[Import]):
         )
 
     async def tag_ids(self, names: Sequence[str]) -> dict[str, UUID]:
-        """Name to id of those of the given tags that exist."""
+        """The ids, by name, of those of these tags that exist."""
         names_by_slug = {slug_of(name): name for name in names}
         query = select(Tag.slug, Tag.id).where(Tag.account_id == self.account_id, Tag.slug.in_(names_by_slug))
         return {names_by_slug[row.slug]: row.id for row in await self.session.execute(query)}
@@ -155,13 +155,13 @@ class ImportRepository(TenantRepository[Import]):
     # rows
 
     async def delete_rows(self, import_id: UUID) -> None:
-        """Deletes the rows and their verdicts, before another check."""
+        """Deletes the rows with their verdicts, before another check."""
         await self.session.execute(
             delete(ImportRow).where(ImportRow.account_id == self.account_id, ImportRow.import_id == import_id)
         )
 
     async def take_rows(self, import_id: UUID, lines: Sequence[int]) -> Sequence[Any]:
-        """Takes good rows out, to be judged and added again; as they were."""
+        """Deletes accepted rows and returns them, so that they can be judged again."""
         if not lines:
             return []
         query = delete(ImportRow).where(
@@ -173,8 +173,8 @@ class ImportRepository(TenantRepository[Import]):
         return (await self.session.execute(query.returning(*ROW_COLUMNS))).all()
 
     async def add_rows(self, import_id: UUID, rows: Iterable[Mapping[str, Any]], now: datetime) -> None:
-        """Writes verdicts: line, cells, values, verdict, reason, contact_id. Nothing is left to do for bad
-        and unchanged ones."""
+        """Inserts verdicts: line, cells, values, verdict, reason, contact_id. Bad and unchanged rows count as
+        applied."""
         batch = list(rows)
         columns: dict[str, Any] = {name: [row[name] for row in batch] for name in ROW_NAMES}
         columns["cells"] = [as_text(cells) for cells in columns["cells"]]
@@ -183,7 +183,7 @@ class ImportRepository(TenantRepository[Import]):
         await self.session.execute(INSERT_ROWS, columns | where)
 
     async def mark_applied(self, import_id: UUID, rows: Iterable[Mapping[str, Any]], now: datetime) -> None:
-        """Marks rows as written, with the verdict that held when they were."""
+        """Marks rows as applied, with the verdict at that time."""
         batch = list(rows)
         names = ("line", "verdict", "reason", "contact_id")
         columns: dict[str, Any] = {name: [row[name] for row in batch] for name in names}
@@ -191,12 +191,12 @@ class ImportRepository(TenantRepository[Import]):
         await self.session.execute(MARK_ROWS_APPLIED, columns | where)
 
     async def unapplied_rows(self, import_id: UUID, most: int) -> Sequence[Any]:
-        """The next rows to write, by line."""
+        """The next rows to apply, by line."""
         values = {"account": self.account_id, "import_id": import_id, "most": most}
         return (await self.session.execute(SELECT_UNAPPLIED_ROWS, values)).all()
 
     async def last_line(self, import_id: UUID) -> int:
-        """The last line that has a verdict, 0 when none has."""
+        """The last line that has a verdict; 0 without any."""
         query = select(func.max(ImportRow.line)).where(
             ImportRow.account_id == self.account_id, ImportRow.import_id == import_id
         )
@@ -237,8 +237,8 @@ class ImportRepository(TenantRepository[Import]):
         return (await self.session.execute(query)).all()
 
     async def matched_by_external_id(self, import_id: UUID, most: int) -> tuple[int, int, Sequence[Any]]:
-        """How many rows an external ID leads to a contact, how many of them have another name or email than
-        it, and the first rows: those that differ come first."""
+        """How many rows an external ID matches to a contact, how many of these have another name or email
+        than the contact, and the first rows: those that differ come first."""
         differs = ImportRow.values["by_external_id"]["differs"].as_boolean()
         mine = (
             ImportRow.account_id == self.account_id,

@@ -1,4 +1,4 @@
-"""Addresses of inbound webhooks, and what was delivered to them."""
+"""Addresses of inbound webhooks, and the deliveries to them."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from db.models import Hook, Workflow, WorkflowVersion
 from db.tenancy import TenantRepository
 
 SELECT_HOOK_BY_TOKEN = text("select account_id, hook_id from hook_of(:digest)")
-# A delivery that is being taken at this moment is waited for; one of long ago is forgotten.
+# A delivery that another transaction is recording now is waited for; an old one is forgotten.
 INSERT_DELIVERY = text("""
 insert into hook_deliveries as d (hook_id, delivery_id, event_id, received_at)
 values (:hook, :delivery, :event, cast(:now as timestamptz))
@@ -34,7 +34,7 @@ update hooks set last_used_at = cast(:now as timestamptz)
 
 
 async def hook_of(engine: AsyncEngine, digest: bytes) -> tuple[UUID, UUID] | None:
-    """Account and hook of the SHA-256 of an address's token: looked up before an account is known."""
+    """Account and hook of an address, by the SHA-256 of its token. Called before an account is known."""
     async with engine.connect() as connection:
         row = (await connection.execute(SELECT_HOOK_BY_TOKEN, {"digest": digest})).one_or_none()
     return None if row is None else (row.account_id, row.hook_id)
@@ -53,7 +53,7 @@ class HookRepository(TenantRepository[Hook]):
         return {row.trigger_key: row for row in rows}
 
     async def opened(self, hook_id: UUID) -> Any | None:
-        """A hook with the state and the live document of its workflow; None when it is gone."""
+        """A hook with the state and the live document of its workflow; None when it no longer exists."""
         query = (
             select(
                 Hook.id,
@@ -78,7 +78,7 @@ class HookRepository(TenantRepository[Hook]):
     async def make(
         self, workflow_id: UUID, trigger_key: str, digest: bytes, hint: str, now: datetime
     ) -> UUID:
-        """The first address of a trigger."""
+        """Inserts the first address of a trigger."""
         hook_id = uuid7()
         self.session.add(
             Hook(
@@ -95,7 +95,7 @@ class HookRepository(TenantRepository[Hook]):
         return hook_id
 
     async def readdress(self, hook_id: UUID, digest: bytes, hint: str, now: datetime) -> None:
-        """Another token for the same hook: the old address is gone, its deliveries stay known."""
+        """Gives the hook a new token: the old address stops working, the recorded deliveries stay."""
         await self._set(hook_id, token_hash=digest, hint=hint, created_at=now)
 
     async def keep_secret(self, hook_id: UUID, sealed: bytes) -> None:
@@ -110,16 +110,16 @@ class HookRepository(TenantRepository[Hook]):
     async def take(
         self, hook_id: UUID, delivery: str, event_id: UUID, now: datetime, before: datetime
     ) -> bool:
-        """Remembers a delivery; False when it was taken since `before`."""
+        """Records a delivery; False when it was recorded already since `before`."""
         values = {"hook": hook_id, "delivery": delivery, "event": event_id, "now": now, "before": before}
         return (await self.session.execute(INSERT_DELIVERY, values)).one_or_none() is not None
 
     async def taken(self, hook_id: UUID, delivery: str, since: datetime) -> UUID | None:
-        """The event of a delivery that was taken since then."""
+        """The event of a delivery that was recorded since then."""
         values = {"hook": hook_id, "delivery": delivery, "since": since}
         event_id: UUID | None = (await self.session.execute(SELECT_DELIVERY, values)).scalar_one_or_none()
         return event_id
 
     async def used(self, hook_id: UUID, now: datetime) -> None:
-        """Notes the time, to the minute."""
+        """Updates when the address was last used, to the minute."""
         await self.session.execute(TOUCH_HOOK, {"id": hook_id, "now": now})

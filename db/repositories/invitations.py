@@ -22,12 +22,12 @@ class InvitationRepository:
         self.account_id: UUID = session.info["account_id"]
 
     async def all(self) -> Sequence[Invitation]:
-        """All of them, expired ones too, the newest first."""
+        """All invitations, including expired ones, newest first."""
         query = select(Invitation).where(Invitation.account_id == self.account_id)
         return (await self.session.scalars(query.order_by(Invitation.created_at.desc()).limit(MOST))).all()
 
     async def get(self, invitation_id: UUID) -> Invitation | None:
-        """One of them, locked until the transaction ends."""
+        """One invitation, locked until the transaction ends."""
         invitation: Invitation | None = await self.session.scalar(
             select(Invitation)
             .where(Invitation.account_id == self.account_id, Invitation.id == invitation_id)
@@ -36,7 +36,7 @@ class InvitationRepository:
         return invitation
 
     async def of_email(self, email: str) -> Invitation | None:
-        """That of an address, locked until the transaction ends."""
+        """The invitation of an email address, locked until the transaction ends."""
         invitation: Invitation | None = await self.session.scalar(
             select(Invitation)
             .where(Invitation.account_id == self.account_id, Invitation.email == email)
@@ -47,7 +47,7 @@ class InvitationRepository:
     async def save(
         self, email: str, name: str, role: str, *, digest: bytes, by: str, now: datetime, until: datetime
     ) -> UUID:
-        """A new invitation, in place of an earlier one of the same address; returns its id."""
+        """Inserts an invitation in place of an earlier one of the same address; returns its id."""
         values = {
             "name": name, "role": role, "token_hash": digest, "invited_by": by, "created_at": now,
             "expires_at": until,

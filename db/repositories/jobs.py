@@ -29,7 +29,7 @@ class JobRepository(TenantRepository[Job]):
     model_type = Job
 
     async def latest(self, status: str = "", queue: str = "", limit: int = 20) -> Sequence[Any]:
-        """The newest jobs (COLUMNS), of one status or queue where given."""
+        """The newest jobs (COLUMNS), of one status or queue if given."""
         query = select(*COLUMNS).where(Job.account_id == self.account_id)
         query = query.where(Job.status == status) if status else query
         query = query.where(Job.queue == queue) if queue else query
@@ -71,7 +71,7 @@ class JobRepository(TenantRepository[Job]):
         return (await self.session.execute(query)).one()
 
     async def unmatched(self) -> Any:
-        """ready and oldest of the events that no trigger has seen."""
+        """ready and oldest of the events that the matcher has not processed."""
         query = select(func.count().label("ready"), func.min(Event.occurred_at).label("oldest")).where(
             Event.account_id == self.account_id, Event.matched_at.is_(None)
         )
@@ -140,7 +140,7 @@ class JobRepository(TenantRepository[Job]):
         return (await self.session.execute(query)).all()
 
     async def installation(self) -> Any:
-        """The one row about the whole installation, which says whether the engine is held."""
+        """The single row that says whether the engine is held."""
         return (await self.session.execute(READ_ENGINE_STATE)).one()
 
     async def workers(self, within: timedelta = timedelta(minutes=2)) -> Sequence[Any]:

@@ -32,9 +32,9 @@ class MailboxRepository(TenantRepository[MailboxMessage]):
         secrets: bool,
         limit: int = 30,
     ) -> tuple[Sequence[Any], bool]:
-        """id, channel, recipient, subject, bit, received_at of at most `limit` messages (of one channel, when
-        one is named), newest first, older than `after` or newer than `before`, and whether there are more
-        that way."""
+        """id, channel, recipient, subject, bit, received_at of at most `limit` messages (of one channel, if
+        given), newest first, older than `after` or newer than `before`, and whether there are more in that
+        direction."""
         query = self._visible(
             select(
                 MailboxMessage.id,
@@ -58,6 +58,6 @@ class MailboxRepository(TenantRepository[MailboxMessage]):
         )
 
     async def message(self, message_id: UUID, *, secrets: bool) -> Any:
-        """One whole message, None when it is not there or not to be seen."""
+        """One whole message; None when it does not exist or the caller may not read it."""
         query = self._visible(select(MailboxMessage).where(MailboxMessage.id == message_id), secrets=secrets)
         return await self.session.scalar(query)

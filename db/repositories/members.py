@@ -1,4 +1,4 @@
-"""Members of one account, and a user's own sessions, access tokens and password."""
+"""Members of one account, and the caller's own sessions, access tokens and password."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -73,7 +73,7 @@ SELECT_TOKENS = (
 
 
 class MemberRepository:
-    """Members of the session's account; sessions and tokens of the session's person."""
+    """Members of the session's account; sessions and tokens of the session's user."""
 
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
@@ -86,7 +86,7 @@ class MemberRepository:
         return (await self.session.execute(SELECT_MEMBERS, {"account": self.account_id})).all()
 
     async def membership(self, user_id: UUID) -> Membership | None:
-        """One membership, locked until the transaction ends; None when they are no member."""
+        """One membership, locked until the transaction ends; None for a user who is not a member."""
         membership: Membership | None = await self.session.scalar(
             select(Membership)
             .where(Membership.account_id == self.account_id, Membership.user_id == user_id)
@@ -95,7 +95,7 @@ class MemberRepository:
         return membership
 
     async def owners(self) -> int:
-        """How many owners there are; they are locked, so that two requests cannot remove the last two."""
+        """The number of owners; they are locked, so that two requests cannot remove the last two."""
         rows = await self.session.scalars(
             select(Membership.user_id)
             .where(Membership.account_id == self.account_id, Membership.role == "owner")
@@ -116,7 +116,7 @@ class MemberRepository:
         return (row[0], row[1]) if row else None
 
     async def name_of_email(self, email: str) -> str | None:
-        """The name of the member with an address; None where no member of this account has it."""
+        """The name of the member with this email address; None when the account has none."""
         name: str | None = await self.session.scalar(
             select(User.name)
             .join(Membership, Membership.user_id == User.id)
@@ -144,18 +144,18 @@ class MemberRepository:
             delete(Membership).where(Membership.account_id == self.account_id, Membership.user_id == user_id)
         )
 
-    # the user's own sessions, tokens and password
+    # the caller's own sessions, tokens and password
 
     async def sessions(self, user_id: UUID) -> Sequence[Any]:
         """Live sessions: id, account_name, user_agent, network, created_at, seen_at, expires_at."""
         return (await self.session.execute(SELECT_SESSIONS, {"person": user_id})).all()
 
     def add_session(self, **columns: Any) -> None:
-        """A new session; the columns of `db.models.Session`."""
+        """Inserts a session; the columns of `db.models.Session`."""
         self.session.add(Session(**columns))
 
     async def end_session(self, user_id: UUID, session_id: UUID, now: datetime) -> bool:
-        """Ends one live session of a person; False when there is none like that."""
+        """Ends one live session of a user; False when the user has no such session."""
         ended = await self.session.scalar(
             update(Session)
             .where(Session.id == session_id, Session.user_id == user_id, Session.revoked_at.is_(None))
@@ -165,7 +165,7 @@ class MemberRepository:
         return ended is not None
 
     async def end_sessions(self, user_id: UUID, but: UUID | None, now: datetime) -> int:
-        """Ends every session of a person but one; returns how many."""
+        """Ends every session of a user except one; returns how many."""
         ended = await self.session.scalars(
             update(Session)
             .where(Session.user_id == user_id, Session.id.is_distinct_from(but), Session.revoked_at.is_(None))
@@ -183,32 +183,32 @@ class MemberRepository:
         )
 
     async def password_hash(self, user_id: UUID) -> str | None:
-        """What is kept of a person's own password."""
+        """The password hash of the caller."""
         stored_hash: str | None = await self.session.scalar(
             select(User.password_hash).where(User.id == user_id)
         )
         return stored_hash
 
     async def set_password(self, user_id: UUID, password_hash: str, now: datetime) -> None:
-        """Replaces a person's own password."""
+        """Replaces the caller's password."""
         await self.session.execute(
             update(User).where(User.id == user_id).values(password_hash=password_hash, updated_at=now)
         )
 
     async def tokens(self, user_id: UUID) -> Sequence[Any]:
-        """Access tokens in this account, the newest first, dead ones too."""
+        """The caller's access tokens in this account, newest first, including expired and revoked ones."""
         return (
             await self.session.execute(SELECT_TOKENS, {"person": user_id, "account": self.account_id})
         ).all()
 
     def add_token(self, **columns: Any) -> UUID:
-        """A new access token; the columns of `db.models.AccessToken` but its id and account."""
+        """Inserts an access token; the columns of `db.models.AccessToken` except its id and account."""
         token = AccessToken(id=uuid7(), account_id=self.account_id, **columns)
         self.session.add(token)
         return token.id
 
     async def revoke_token(self, user_id: UUID, token_id: UUID, now: datetime) -> str | None:
-        """Ends one access token; returns its name, None when there is no live one like that."""
+        """Revokes one access token; returns its name, or None when there is no such live token."""
         name: str | None = await self.session.scalar(
             update(AccessToken)
             .where(AccessToken.id == token_id, AccessToken.user_id == user_id)

@@ -51,20 +51,20 @@ class NoteRepository(TenantRepository[Note]):
         return (await self.session.execute(query)).all()
 
     async def row(self, note_id: UUID, *, deleted: bool = False) -> Any | None:
-        """One note, or with `deleted` one that was deleted; None when there is none."""
+        """One note, or with `deleted` a deleted one; None when there is none."""
         state = Note.deleted_at.is_not(None) if deleted else Note.deleted_at.is_(None)
         query = select(*NOTE_COLUMNS).where(Note.account_id == self.account_id, Note.id == note_id, state)
         return (await self.session.execute(query)).one_or_none()
 
     async def insert(self, contact_id: UUID, body: str, by: Author, now: datetime) -> UUID:
-        """A new note; its id."""
+        """Inserts a note; returns its id."""
         note_id = uuid7()
         columns = {"contact_id": contact_id, "body": body, "created_at": now} | _author(by)
         await self.session.execute(insert(Note).values(id=note_id, account_id=self.account_id, **columns))
         return note_id
 
     async def mark(self, note_id: UUID, deleted_at: datetime | None) -> None:
-        """Deletes it softly at a moment, or restores it (None)."""
+        """Soft-deletes it at a moment, or restores it (None)."""
         own = (Note.account_id == self.account_id, Note.id == note_id)
         await self.session.execute(update(Note).where(*own).values(deleted_at=deleted_at))
 
@@ -115,8 +115,8 @@ class TaskRepository(TenantRepository[Task]):
     async def page(
         self, view: str, user_id: UUID | None, now: datetime, after: UUID | None, limit: int
     ) -> tuple[Sequence[Any], bool]:
-        """Tasks about contacts that aren't deleted, and whether there are more. `view` is mine, all,
-        overdue (the open ones, the earliest due first) or done (the latest first)."""
+        """Tasks about contacts that aren't deleted, and whether there are more. `view` is mine, all, overdue
+        (open tasks, the earliest due first) or done (the latest first)."""
         down = view == "done"
         place = tuple_(Task.completed_at, Task.id) if down else tuple_(DUE_OR_NEVER, Task.id)
         query = SELECT_TASK.where(
@@ -133,7 +133,7 @@ class TaskRepository(TenantRepository[Task]):
         return list(rows[:limit]), len(rows) > limit
 
     async def counts(self, user_id: UUID | None, now: datetime) -> dict[str, int]:
-        """How many there are in each view."""
+        """The number of tasks in each view."""
         views = ("mine", "all", "overdue", "done")
         counted = (func.count().filter(self._view(view, user_id, now)).label(view) for view in views)
         query = (
@@ -146,7 +146,7 @@ class TaskRepository(TenantRepository[Task]):
         return dict(zip(views, row, strict=True))
 
     async def of(self, contact_id: UUID, limit: int = 50) -> Sequence[Any]:
-        """The tasks of a contact: open ones first, the earliest due before the others."""
+        """The tasks of a contact: open ones first, sorted by due time."""
         query = (
             SELECT_TASK.where(Task.account_id == self.account_id, Task.contact_id == contact_id, NOT_DELETED)
             .order_by(IS_DONE, DUE_OR_NEVER, Task.completed_at.desc(), Task.id)
@@ -156,14 +156,14 @@ class TaskRepository(TenantRepository[Task]):
         return rows
 
     async def row(self, task_id: UUID, *, lock: bool = False, deleted: bool = False) -> Any | None:
-        """One task, or with `deleted` one that was deleted; None when there is none."""
+        """One task, or with `deleted` a deleted one; None when there is none."""
         state = Task.deleted_at.is_not(None) if deleted else NOT_DELETED
         query = SELECT_TASK.where(Task.account_id == self.account_id, Task.id == task_id, state)
         query = query.with_for_update(of=Task) if lock else query
         return (await self.session.execute(query)).one_or_none()
 
     async def insert(self, columns: dict[str, Any], by: Author, now: datetime) -> UUID:
-        """A new task; its id."""
+        """Inserts a task; returns its id."""
         task_id = uuid7()
         values = columns | _author(by) | {"created_at": now, "updated_at": now}
         await self.session.execute(insert(Task).values(id=task_id, account_id=self.account_id, **values))
@@ -179,7 +179,7 @@ class TaskRepository(TenantRepository[Task]):
         )
 
     async def change(self, task_id: UUID, columns: dict[str, Any], now: datetime) -> None:
-        """Other values for these columns; with another due time it may become overdue again."""
+        """Updates these columns; with another due time the task may become overdue again."""
         if "due_at" in columns:
             columns = {**columns, "overdue_at": None}
         await self.session.execute(
@@ -189,8 +189,8 @@ class TaskRepository(TenantRepository[Task]):
         )
 
     async def mark(self, task_id: UUID, deleted_at: datetime | None, now: datetime) -> None:
-        """Deletes it softly at a moment, or restores it (None). A task that became overdue while it was
-        deleted emitted no event, so it can become overdue again."""
+        """Soft-deletes it at a moment, or restores it (None). A task that became overdue while it was deleted
+        emitted no event, so it can become overdue again."""
         values: dict[str, Any] = {"deleted_at": deleted_at, "updated_at": now}
         if deleted_at is None:
             values["overdue_at"] = case((Task.overdue_at < Task.deleted_at, Task.overdue_at))

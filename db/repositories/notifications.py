@@ -29,16 +29,17 @@ class NotificationRepository(TenantRepository[Notification]):
         )  # fmt: skip
 
     async def listed(self, user_id: UUID, *, unread: bool, limit: int = MOST) -> Sequence[Any]:
-        """The latest of one member, unread or read."""
+        """The latest notifications of one member, unread or read."""
         return (await self.session.execute(self._mine(user_id, unread=unread).limit(limit))).all()
 
     async def unread(self, user_id: UUID) -> int:
-        """How many are unread, counted up to 100."""
+        """The number of unread notifications, counted up to 100."""
         some = self._mine(user_id, unread=True).limit(MOST).subquery()
         return await self.session.scalar(select(func.count()).select_from(some)) or 0
 
     async def read(self, user_id: UUID, at: datetime, notification_id: UUID | None = None) -> int:
-        """Marks one, or all, of a member's as read; how many there were. One that is read already counts."""
+        """Marks one or all of a member's notifications as read; returns how many there were, including ones
+        that were read already."""
         query = update(Notification).where(
             Notification.account_id == self.account_id, Notification.user_id == user_id
         )

@@ -47,7 +47,7 @@ _FILTER: Any = Group | Predicate
 
 
 def decode_filter(stored: Any) -> Filter:
-    """A filter as it is stored. Raises FilterError for what no release of today writes."""
+    """A stored filter. Raises FilterError for JSON that this version does not know."""
     try:
         expression: Filter = msgspec.convert(stored, _FILTER)
     except (msgspec.ValidationError, RecursionError) as error:
@@ -69,7 +69,7 @@ def _read_or_none(stored: Any) -> Filter | None:
 
 
 async def load_names(session: AsyncSession | async_scoped_session[AsyncSession]) -> AccountNames:
-    """The account's people, segments and workflows by id, in the order of their names."""
+    """The account's members, segments and workflows by id, sorted by name."""
     rows = (await session.execute(SELECT_NAMES)).all()
     names: dict[str, dict[str, str]] = {"users": {}, "segments": {}, "workflows": {}}
     for row in rows:
@@ -81,12 +81,12 @@ class SegmentRepository(TenantRepository[Segment]):
     model_type = Segment
 
     async def rows(self) -> Sequence[Any]:
-        """Every segment in the order of the names."""
+        """Every segment, sorted by name."""
         query = select(*COLUMNS).where(Segment.account_id == self.account_id).order_by(Segment.slug)
         return (await self.session.execute(query.limit(2000))).all()
 
     async def row(self, segment_id: UUID, *, lock: bool = False) -> Any | None:
-        """One segment; None when there is none. `lock` keeps it as it is until the transaction ends."""
+        """One segment; None when there is none. `lock` locks the row until the transaction ends."""
         query = select(*COLUMNS).where(Segment.account_id == self.account_id, Segment.id == segment_id)
         query = query.with_for_update() if lock else query
         return (await self.session.execute(query)).one_or_none()
@@ -103,7 +103,7 @@ class SegmentRepository(TenantRepository[Segment]):
         await self.session.execute(LOCK_SEGMENTS)
 
     async def insert(self, columns: Mapping[str, Any], now: datetime) -> UUID:
-        """A new segment; its id. Raises IntegrityError when another one has the name."""
+        """Inserts a segment; returns its id. Raises IntegrityError when another one has the name."""
         segment_id = uuid7()
         await self.session.execute(
             insert(Segment).values(
@@ -113,7 +113,7 @@ class SegmentRepository(TenantRepository[Segment]):
         return segment_id
 
     async def change(self, segment_id: UUID, columns: Mapping[str, Any], now: datetime) -> None:
-        """Sets columns and counts the revision up."""
+        """Updates columns and increments the revision."""
         await self.session.execute(
             update(Segment)
             .where(Segment.account_id == self.account_id, Segment.id == segment_id)
@@ -127,7 +127,7 @@ class SegmentRepository(TenantRepository[Segment]):
             .where(
                 Segment.account_id == self.account_id,
                 Segment.id.in_(list(segment_ids)),
-                Segment.due_at > NEVER_COMPARED,  # the first comparison is still to come
+                Segment.due_at > NEVER_COMPARED,  # the first comparison has not run yet
             )
             .values(due_at=now)
         )

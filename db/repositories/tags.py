@@ -14,7 +14,7 @@ from db.tenancy import TenantRepository
 
 
 def slug_of(name: str) -> str:
-    """The name folded to one case and single blanks; names with the same slug are one tag."""
+    """The name in lower case with single spaces; names with the same slug are one tag."""
     return " ".join(name.split()).casefold()
 
 
@@ -22,13 +22,13 @@ class TagRepository(TenantRepository[Tag]):
     model_type = Tag
 
     async def names(self) -> dict[str, str]:
-        """Id (as text) to name, in the order of the names."""
+        """Names by id (as text), sorted by name."""
         query = select(Tag.id, Tag.name).where(Tag.account_id == self.account_id).order_by(Tag.slug)
         return {str(row.id): row.name for row in await self.session.execute(query)}
 
     async def ensure(self, names: Iterable[str]) -> dict[str, UUID]:
-        """Each given name to the id of its tag; what is missing is created. Blank names are left out, names
-        that differ only in case or blanks are one tag."""
+        """The tag id of each name; missing tags are created. Blank names are left out, names that differ only
+        in case or spaces are one tag."""
         slugs = {name: slug_of(name) for name in names if slug_of(name)}
         titles = {slug: " ".join(name.split()) for name, slug in reversed(slugs.items())}
         if not titles:
@@ -73,12 +73,12 @@ class TagRepository(TenantRepository[Tag]):
         return (await self.session.execute(query)).one_or_none()
 
     async def by_slug(self, slug: str) -> Any | None:
-        """id and name of the tag with that folded name."""
+        """id and name of the tag with that slug."""
         query = select(Tag.id, Tag.name).where(Tag.account_id == self.account_id, Tag.slug == slug)
         return (await self.session.execute(query)).one_or_none()
 
     async def rename(self, tag_id: UUID, name: str, now: datetime) -> None:
-        """Another name. Raises IntegrityError when another tag has it."""
+        """Renames a tag. Raises IntegrityError when another tag has the name."""
         await self.session.execute(
             update(Tag)
             .where(Tag.account_id == self.account_id, Tag.id == tag_id)
@@ -86,5 +86,5 @@ class TagRepository(TenantRepository[Tag]):
         )
 
     async def remove(self, tag_id: UUID) -> None:
-        """Deletes a tag; contacts lose it."""
+        """Deletes a tag and removes it from contacts."""
         await self.session.execute(delete(Tag).where(Tag.account_id == self.account_id, Tag.id == tag_id))

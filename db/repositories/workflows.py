@@ -49,7 +49,8 @@ class WorkflowRepository(TenantRepository[Workflow]):
     # the list and one header
 
     async def page(self, after: UUID | None = None, limit: int = 50) -> Sequence[Any]:
-        """Headers, the newest first, with `live` people; one more than `limit` when there are more."""
+        """Headers, newest first, with `live` (the number of active enrollments); one more than `limit` when
+        there are more."""
         live = (
             select(func.count())
             .where(
@@ -66,10 +67,10 @@ class WorkflowRepository(TenantRepository[Workflow]):
         return (await self.session.execute(query.order_by(Workflow.id.desc()).limit(limit + 1))).all()
 
     async def header(self, workflow_id: UUID, *, lock: bool = False) -> Any | None:
-        """The workflow's own columns, None when it is not of this account; `lock` keeps other edits out
+        """The workflow's own columns, None when this account has no such workflow; `lock` blocks other edits
         until the transaction ends."""
         query = select(*HEADER).where(Workflow.account_id == self.account_id, Workflow.id == workflow_id)
-        if lock:  # others may go on referring to it
+        if lock:  # other transactions may still refer to it
             query = query.with_for_update(key_share=True)
         return (await self.session.execute(query)).one_or_none()
 
@@ -89,7 +90,7 @@ class WorkflowRepository(TenantRepository[Workflow]):
         return workflow_id
 
     async def change(self, workflow_id: UUID, **columns: Any) -> None:
-        """Sets columns of the workflow itself."""
+        """Updates columns of the workflow itself."""
         await self.session.execute(
             update(Workflow)
             .where(Workflow.account_id == self.account_id, Workflow.id == workflow_id)
@@ -99,7 +100,7 @@ class WorkflowRepository(TenantRepository[Workflow]):
     # the draft
 
     async def draft(self, header: Any) -> Draft:
-        """The draft of a workflow whose header was read."""
+        """The draft of a workflow; the caller has read its header."""
         actions, conditions, goals = [
             (
                 await self.session.execute(
@@ -156,7 +157,7 @@ class WorkflowRepository(TenantRepository[Workflow]):
         redo_to: int | None,
         actor: str,
     ) -> None:
-        """Notes the draft as it is after change number `rev`."""
+        """Stores the draft as it is after change number `rev`."""
         self.session.add(
             WorkflowRevision(
                 account_id=self.account_id,
@@ -218,7 +219,7 @@ class WorkflowRepository(TenantRepository[Workflow]):
         return (await self.session.execute(query)).one_or_none()
 
     async def last_version(self, workflow_id: UUID) -> int:
-        """The highest number that was published; 0 when none was."""
+        """The highest published version number; 0 when none was published."""
         query = select(func.coalesce(func.max(WorkflowVersion.number), 0)).where(
             WorkflowVersion.account_id == self.account_id, WorkflowVersion.workflow_id == workflow_id
         )
@@ -227,7 +228,7 @@ class WorkflowRepository(TenantRepository[Workflow]):
     async def add_version(
         self, version: Version, content_hash: str, by: str, used: References, at: Any
     ) -> None:
-        """Freezes a version with what it refers to."""
+        """Stores a version with what it refers to."""
         own = {"account_id": self.account_id, "workflow_id": version.workflow_id}
         await self.session.execute(
             insert(WorkflowVersion).values(
@@ -245,7 +246,7 @@ class WorkflowRepository(TenantRepository[Workflow]):
         if rows:
             await self.session.execute(insert(WorkflowReference), rows)
 
-    # people
+    # enrollments by step
 
     async def standing(self, workflow_id: UUID) -> Sequence[Any]:
         """How many enrollments are at each place: status, version, step_key, people. An index-only scan."""
@@ -259,7 +260,7 @@ class WorkflowRepository(TenantRepository[Workflow]):
         return (await self.session.execute(query)).all()
 
     async def stopped(self, workflow_id: UUID) -> Sequence[Any]:
-        """The steps (step_key) that a breaker holds back now."""
+        """The steps (step_key) that a circuit breaker stops now."""
         query = select(Breaker.step_key).where(
             Breaker.account_id == self.account_id,
             Breaker.workflow_id == workflow_id,

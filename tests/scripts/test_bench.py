@@ -1,4 +1,5 @@
-"""`scripts/bench engine` in a very small form: every key is there, and both ways of moving write the same."""
+"""The column in lower case, as far as these values need it: ASCII always, and of the other capitals only
+those whose lower case occurs in a value (no other can make a difference)."""
 
 import msgspec
 import pytest

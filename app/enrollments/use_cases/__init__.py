@@ -1,4 +1,3 @@
-"""What members do with enrollments.
+"""Commands of members on enrollments.
 
-`membership` adds, removes, retries and settles; `progress` pauses, resumes, skips and jumps.
-"""
+`membership` adds, removes, retries and settles; `progress` pauses, resumes, skips and jumps."""

@@ -1,4 +1,5 @@
-"""Steering by hand: add, remove, try again, settle a doubt. Each locks, decides, audits."""
+"""Adds contacts by hand, removes and retries enrollments, and settles effects in doubt. Each command locks
+the enrollment, decides, and writes an audit entry."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,7 +28,7 @@ UNDER_WAY = {
 
 
 async def contact_named(work: Work, text: str) -> UUID:
-    """The contact that an id or an email address names. Raises `Invalid`."""
+    """The contact with this id or email address. Raises `Invalid`."""
     ids: list[UUID] = []
     text = text.strip()
     try:
@@ -41,9 +42,9 @@ async def contact_named(work: Work, text: str) -> UUID:
 
 
 async def enroll_contacts(work: Work, workflow_id: UUID, contact_ids: Sequence[UUID]) -> int:
-    """Asks for contacts to enter a workflow; the matcher decides on each, as for any event. Returns for
-    how many it asked. Raises `NotFound`, `Invalid`, `Conflict` (paused, or
-    nothing lets people in by hand)."""
+    """Requests that contacts enter a workflow; the matcher decides on each, as for any event. Returns the
+    number of requests. Raises `NotFound`, `Invalid`, `Conflict` (paused, or no trigger accepts manual
+    entries)."""
     workflow = await work.enrollments.workflow(workflow_id)
     if workflow is None:
         raise NotFound("workflow")
@@ -81,7 +82,8 @@ def _request(contact_id: UUID, workflow_id: UUID, source: str) -> dict[str, Any]
 
 
 async def locked_row(work: Work, enrollment_id: UUID) -> Row:
-    """One enrollment, kept from the engine until the transaction ends. Raises `NotFound`."""
+    """One enrollment, locked until the transaction ends, so that the engine leaves it alone. Raises
+    `NotFound`."""
     row = await work.enrollments.locked(enrollment_id)
     if row is None:
         raise NotFound("enrollment")
@@ -89,7 +91,8 @@ async def locked_row(work: Work, enrollment_id: UUID) -> Row:
 
 
 async def remove_enrollment(work: Work, enrollment_id: UUID) -> None:
-    """Takes somebody out; what is not sent yet is not sent. Raises `NotFound`, `Conflict` (ended)."""
+    """Removes the enrollment from its workflow and cancels effects that were not sent. Raises `NotFound`,
+    `Conflict` (ended)."""
     row = await locked_row(work, enrollment_id)
     if row.status != "active":
         raise Conflict(NOT_LIVE)
@@ -101,9 +104,9 @@ async def remove_enrollment(work: Work, enrollment_id: UUID) -> None:
 
 
 async def retry_enrollment(work: Work, enrollment_id: UUID) -> None:
-    """Tries the step again: at once what waits for its next try, as a new visit what failed. A visit that
-    failed although its message went out is closed as sent, and what follows is tried again. Raises
-    `NotFound`, `Conflict` (neither, something is in doubt, or the contact is in the workflow again)."""
+    """Retries the step: at once if it waits for its next attempt, as a new visit if it failed. A visit that
+    failed although its message was sent is closed as sent, and the next step runs. Raises `NotFound`,
+    `Conflict` (neither holds, an effect is in doubt, or the contact is in the workflow again)."""
     row = await locked_row(work, enrollment_id)
     waiting = None
     if row.status == "active" and row.paused_at is None:
@@ -125,25 +128,25 @@ async def _begin_again(work: Work, row: Row) -> None:
     row.wait_reason = row.wait_until = row.exit_reason = row.error = row.ended_at = None
     row.paused_at = row.heard_event_id = None
     if await work.effects.went_out(row.id, row.seq):
-        row.wait_reason = "effect"  # as if it had just been sent: a new visit would send it twice
+        row.wait_reason = "effect"  # as if it had just been sent: a new visit would send it again
     work.notify_worker()
 
 
 async def refuse_under_way(work: Work, ids: Sequence[UUID]) -> None:
-    """Raises `Conflict` when something of these (locked) enrollments may be going out now."""
+    """Raises `Conflict` when an effect of these (locked) enrollments may be on its way out now."""
     under_way = await work.effects.under_way(ids)
     if under_way:
         raise Conflict(UNDER_WAY[under_way[0].status], current={"status": under_way[0].status})
 
 
 async def refuse_twice(work: Work, row: Row) -> None:
-    """Raises `Conflict` when the contact came into the workflow again meanwhile, for the same thing."""
+    """Raises `Conflict` when the contact has entered the workflow again meanwhile, with the same key."""
     if await work.enrollments.live_in(row.workflow_id, row.contact_id, row.entry_key) is not None:
         raise Conflict("The contact is already in this workflow with another enrollment.")
 
 
 async def _effect(work: Work, effect_id: UUID) -> tuple[Effect, Row]:
-    """The enrollment is locked first, as the engine does."""
+    """Locks the enrollment before the effect, in the engine's order."""
     enrollment_id = await work.effects.enrollment_of(effect_id)
     if enrollment_id is None:
         raise NotFound("effect")
@@ -161,8 +164,8 @@ def _wake(work: Work, effect: Effect, row: Row) -> None:
 
 
 async def settle_effect(work: Work, effect_id: UUID, *, went_out: bool) -> UUID:
-    """Says what became of an effect in doubt: it went out, or it did not and is sent again. Returns the
-    enrollment. Raises `NotFound`, `Conflict` (not in doubt any more)."""
+    """Settles an effect in doubt: it was sent, or it was not and is sent again. Returns the enrollment.
+    Raises `NotFound`, `Conflict` (no longer in doubt)."""
     effect, row = await _effect(work, effect_id)
     if effect.status != "unknown":
         raise Conflict("This is no longer in doubt.", current={"status": effect.status})
@@ -191,8 +194,8 @@ def _try_now(work: Work, effect: Effect, row: Row) -> None:
 
 
 async def retry_effect(work: Work, effect_id: UUID) -> UUID:
-    """Tries at once what waits for its next try; what failed for good begins its step again. Returns the
-    enrollment. Raises `NotFound`, `Conflict`."""
+    """Retries an effect at once if it waits for its next attempt; if it failed permanently, its step starts
+    again. Returns the enrollment. Raises `NotFound`, `Conflict`."""
     effect, row = await _effect(work, effect_id)
     if effect.status == "failed_permanent" and row.seq == effect.seq:
         await _begin_again(work, row)
@@ -205,7 +208,7 @@ async def retry_effect(work: Work, effect_id: UUID) -> UUID:
 
 
 async def cancel_effect(work: Work, effect_id: UUID) -> UUID:
-    """Takes back what was not sent; its enrollment fails, so that nobody goes on without. Returns the
+    """Cancels an effect that was not sent; its enrollment fails and does not continue without it. Returns the
     enrollment. Raises `NotFound`, `Conflict`."""
     effect, row = await _effect(work, effect_id)
     if effect.status not in ("pending", "retry"):

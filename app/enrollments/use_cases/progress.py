@@ -1,5 +1,5 @@
-"""What people do with one enrollment: pause, resume, skip the wait, jump to a step. Each locks, decides,
-audits; the engine does the rest."""
+"""Pauses and resumes an enrollment, skips its wait, or moves it to another step. Each command locks the
+enrollment, decides, and writes an audit entry; the engine does the rest."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,14 +15,15 @@ from db.queries.batch_session import BatchSession
 from db.queries.enrollment_batches import CANCEL_UNSENT_EFFECTS
 from db.queries.step_side_effects import CLOSE_APPROVALS
 
-# What somebody may be spared: a moment, or something that may never happen. Its timeout's way is taken.
+# Waits that a member may skip: a time, or something that may never happen. The enrollment takes the lane of
+# the timeout.
 ENDED = "This enrollment has already ended."
 PAUSED = "This enrollment is paused. Resume it first."
 
 
 async def pause_enrollment(work: Work, enrollment_id: UUID) -> None:
-    """Keeps it where it is until somebody resumes it: nothing is sent, no wait ends. Raises `NotFound`,
-    `Conflict` (ended, or paused already)."""
+    """Keeps the enrollment where it is until a member resumes it: nothing is sent, no wait ends. Raises
+    `NotFound`, `Conflict` (ended, or paused already)."""
     row = await _live(work, enrollment_id)
     if row.paused_at is not None:
         raise Conflict("This enrollment is already paused.")
@@ -32,7 +33,8 @@ async def pause_enrollment(work: Work, enrollment_id: UUID) -> None:
 
 
 async def resume_enrollment(work: Work, enrollment_id: UUID) -> None:
-    """Lets it go on; a wait that ended meanwhile is over. Raises `NotFound`, `Conflict`."""
+    """Lets the engine move the enrollment again; a wait that ended meanwhile is over. Raises `NotFound`,
+    `Conflict`."""
     row = await _live(work, enrollment_id)
     if row.paused_at is None:
         raise Conflict("This enrollment isn't paused.")
@@ -43,7 +45,7 @@ async def resume_enrollment(work: Work, enrollment_id: UUID) -> None:
 
 
 async def skip_wait(work: Work, enrollment_id: UUID) -> None:
-    """Ends a wait now; what was waited for counts as not having happened. Raises `NotFound`, `Conflict`."""
+    """Ends a wait now, as if what it waited for had not happened. Raises `NotFound`, `Conflict`."""
     row = await _live(work, enrollment_id)
     if row.paused_at is not None:
         raise Conflict(PAUSED)
@@ -55,10 +57,12 @@ async def skip_wait(work: Work, enrollment_id: UUID) -> None:
     before = row.wait_until.isoformat() if row.wait_until else None
     row.wait_until = row.due_at = work.now
     if row.wait_reason == "event" and visit is not None:
-        row.wait_until = visit.started_at  # nothing happened in time, also of what is not matched yet
-    row.fence += 1  # a batch that failed before this does not park it for its old error
+        row.wait_until = visit.started_at  # times out, whatever is still unmatched
+    row.fence += 1  # so that an error of an earlier batch does not park it now
     if row.wait_reason in ("window", "timer"):
-        row.heard_event_id = row.event_id  # or the step would find its window closed, its date ahead again
+        row.heard_event_id = (
+            row.event_id
+        )  # otherwise the step would find its window closed or its date ahead again
     work.audit(
         "enrollment.wait_skipped", "enrollment", row.id, {"wait_until": (before, work.now.isoformat())}
     )
@@ -67,8 +71,9 @@ async def skip_wait(work: Work, enrollment_id: UUID) -> None:
 
 
 async def jump(work: Work, enrollment_id: UUID, step_key: str) -> None:
-    """Goes on at another step of its version, as a new visit; also after it failed. Raises `NotFound`,
-    `Invalid` (no such step), `Conflict` (ended, or something is under way that cannot be taken back)."""
+    """Moves the enrollment to another step of its version, as a new visit; also after it failed. Raises
+    `NotFound`, `Invalid` (no such step), `Conflict` (ended, or an effect is in flight that cannot be
+    canceled)."""
     row = await locked_row(work, enrollment_id)
     if row.status not in ("active", "failed"):
         raise Conflict(ENDED)
@@ -94,8 +99,8 @@ async def take_from(
     detail: dict[str, Any],
     error: str = "The enrollment was moved to another step before this was sent.",
 ) -> None:
-    """Their open visits are left, what is not sent yet is not sent (`error` says why), and nobody is asked
-    any more."""
+    """Closes the open visits as left, cancels effects that were not sent (`error` says why), and closes open
+    approvals."""
     ids = [row.id for row in rows]
     db = BatchSession(work.session)
     await work.enrollments.close_visits(ids, detail, work.now)
@@ -105,7 +110,7 @@ async def take_from(
 
 
 def go_on_at(row: Row, step_key: str, now: Any) -> None:
-    """Begins the step anew at the next look; whoever is paused stays so."""
+    """Makes the enrollment due at the start of the step; a paused enrollment stays paused."""
     row.status, row.step_key, row.fence = "active", step_key, row.fence + 1
     row.wait_reason = row.wait_until = row.exit_reason = row.error = row.ended_at = None
     row.heard_event_id = None
