@@ -1,6 +1,6 @@
-"""The interpreter: what happens next to one enrollment. Pure: it is given the program, the state, the facts
-and the time, and returns the next state with everything that has to be written. Real run, dry run and replay
-are this one function."""
+"""Decides what happens next to one enrollment; `advance` is the entry point. Pure: it takes the program, the
+state, the facts and the time, and returns the next state with everything that has to be written. Real runs,
+dry runs and replays all call this function."""
 
 from datetime import datetime
 
@@ -19,10 +19,10 @@ def advance(
     around: StepContext | None = None,
     one_step: bool = False,
 ) -> Decision:
-    """As far as the enrollment can go without waiting. `facts` is changed in place as steps change the
-    contact, `around` as they take turns and slots. Called on every wake-up, due or not: what is not due stays
-    parked as it was (`moved` false). With `one_step` it goes no further than one step, and stands due before
-    the next: whatever goes wrong then is that step's."""
+    """Advances the enrollment as far as it can go without waiting. `facts` changes in place as steps change
+    the contact, `around` as steps take turns and slots. Called on every wake-up, due or not: an enrollment
+    that is not due stays parked as it was (`moved` false). With `one_step` it executes at most one step and
+    parks due before the next, so that an error then belongs to that step."""
     execute = EXECUTE_DELETED if enrollment.contact_gone else EXECUTE
     return Run(program, enrollment, facts, now, execute, around or StepContext(), one_step).decide()
 
@@ -30,8 +30,8 @@ def advance(
 def leave(
     enrollment: EnrollmentState, now: datetime, status: Status, reason: ExitReason, error: str | None = None
 ) -> Decision:
-    """The end of an enrollment that something outside its steps decided: removed by a person, superseded, its
-    contact deleted, its row a poison. The open visit is closed as `left`."""
+    """Ends an enrollment for a reason outside its steps: a member removed it, it was superseded, its contact
+    was deleted, or it is a poison item. The open visit is closed as `left`."""
     decision = Decision(
         status,
         enrollment.step_key,

@@ -14,7 +14,7 @@ DATES = (FieldType.DATE, FieldType.DATETIME)
 
 
 def check_reference(target: object, names: Mapping[str, str], field: str, noun: str) -> Problems:
-    """A tag, segment or workflow chosen by its id: it is chosen, and it still exists."""
+    """Checks a tag, segment or workflow chosen by its id: it is chosen, and it still exists."""
     if target is None or target == "":
         yield field, f"Choose a {noun}."
     elif str(target) not in names:
@@ -22,7 +22,7 @@ def check_reference(target: object, names: Mapping[str, str], field: str, noun: 
 
 
 def check_filter(expression: Filter | None, fields: Fields, names: Names, path: str, label: str) -> Problems:
-    """A filter, if there is one: it has a condition, and each condition is valid."""
+    """Checks a filter, if there is one: it has a condition, and each condition is valid."""
     if expression is None:
         return
     if isinstance(expression, Group) and not expression.items:
@@ -32,7 +32,7 @@ def check_filter(expression: Filter | None, fields: Fields, names: Names, path: 
 
 
 def check_date_field(key: str, fields: Fields) -> Problems:
-    """The input `field` names a field that holds a date."""
+    """Checks that the input `field` names a field that holds a date."""
     spec = fields.get(key)
     if not key:
         yield "field", "Choose a date field."
@@ -45,14 +45,14 @@ def check_date_field(key: str, fields: Fields) -> Problems:
 def check_required_filter(
     expression: Filter | None, fields: Fields, names: Names, path: str, label: str
 ) -> Problems:
-    """A filter that must be there."""
+    """Checks a filter that is required."""
     if expression is None:
         yield path, f"{label} has no condition. Add at least one."
     yield from check_filter(expression, fields, names, path, label)
 
 
 def check_members(users: Iterable[object], names: Names, field: str = "users") -> Problems:
-    """Members chosen by id: all of them still are."""
+    """Checks members chosen by id: all of them still are members."""
     if any(str(user) not in names.users for user in users):
         yield field, "A member chosen here no longer belongs to this account. Choose again."
 
@@ -60,7 +60,7 @@ def check_members(users: Iterable[object], names: Names, field: str = "users") -
 def check_templates(
     templates: Mapping[str, tuple[str, merge_tags.Output]], fields: Fields, names: Names
 ) -> Problems:
-    """The merge tags of each template."""
+    """Checks the merge tags of each template."""
     for name, (template, output) in templates.items():
         problem = merge_tags.template_problem(template, fields, output, names.saved)
         if problem is not None:
@@ -68,25 +68,25 @@ def check_templates(
 
 
 def check_text(text: str, field: str, message: str) -> Problems:
-    """A text that must not be blank."""
+    """Checks a text that must not be blank."""
     if not text.strip():
         yield field, message
 
 
 def check_one_line(text: str, field: str, message: str = "Use a single line.") -> Problems:
-    """A text without line breaks."""
+    """Checks a text that must be one line."""
     if "\r" in text or "\n" in text:
         yield field, message
 
 
 def check_period(amount: int, message: str) -> Problems:
-    """The input `amount` is more than zero."""
+    """Checks that the input `amount` is more than zero."""
     if amount <= 0:
         yield "amount", message
 
 
 def check_window(window: Window | None) -> Problems:
-    """A sending window, if there is one."""
+    """Checks a sending window, if there is one."""
     if window is None:
         return
     if not window.start or not window.end:
@@ -98,7 +98,7 @@ def check_window(window: Window | None) -> Problems:
 
 
 def check_jump(step: str, field: str, names: Names, own_key: str) -> Problems:
-    """The key of another step at which the enrollment goes on."""
+    """Checks the key of another step to which the enrollment jumps."""
     if not step:
         yield field, "Choose the step to go to."
     elif step == own_key:

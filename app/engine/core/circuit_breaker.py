@@ -3,7 +3,7 @@ when to try again. Pure.
 
 Two rules open it. Of the latest 20 subjects within ten minutes, at least five and at least half failed. Or
 three subjects in a row were rejected permanently, without a success between them: the cause is then the
-sender, not the contacts. Those three are `struck`: they had failed before the cause was clear."""
+sender, not the contacts. Those three are `struck`: they failed before the cause was clear."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -68,8 +68,8 @@ def pause(opened: int, chance: float) -> timedelta:
 def after_attempt(
     breaker: BreakerState, subject: str, failed: bool, now: datetime, chance: float, *, final: bool = False
 ) -> BreakerState:
-    """The breaker after one attempt for `subject`, `final` when it was rejected permanently. While open, the
-    outcomes of calls already under way change nothing; while half open, a single outcome decides."""
+    """The breaker after one attempt for `subject`; `final` when it was rejected permanently. While open, the
+    outcomes of calls already in flight change nothing; while half open, a single outcome decides."""
     match breaker.state:
         case State.OPEN:
             return breaker

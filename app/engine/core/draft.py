@@ -67,8 +67,8 @@ class Draft(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class DraftError(Exception):
-    """An edit that cannot be done, with a sentence for the person who tried it. `missing` tells a step,
-    trigger or list that is not there (404) from one that must not be changed like this (422)."""
+    """An edit that cannot be done, with a message for the member. `missing` means that a step, trigger or
+    list does not exist (404), else it must not be changed like this (422)."""
 
     def __init__(self, message: str, *, missing: bool = False) -> None:
         super().__init__(message)

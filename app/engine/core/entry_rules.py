@@ -54,8 +54,8 @@ class History(msgspec.Struct, frozen=True):
 
 
 class EntryDecision(msgspec.Struct, frozen=True):
-    """A verdict with the values seen, fit for JSON: one row of `trigger_decisions`. Somebody who enters does
-    so under `entry_key`; `supersedes` says that the live one is taken out first."""
+    """A verdict with the values seen, ready for JSON: one row of `trigger_decisions`. A contact that enters
+    does so under `entry_key`; with `supersedes` the active enrollment ends first."""
 
     verdict: Verdict
     detail: dict[str, Any]
@@ -76,9 +76,9 @@ def decide_entry(
     accepting: bool = True,
     entries_last_day: int = 0,
 ) -> EntryDecision:
-    """Whether the contact enters. `accepting` is false for a workflow that is paused or archived; no `facts`
-    are those of a contact who is deleted; `entries_last_day` counts all entries of the workflow. The first
-    trigger that lets the contact through counts; the reasons are asked in the order of the code."""
+    """Whether the contact enters. `accepting` is false for a workflow that is paused or archived; `facts` are
+    None for a deleted contact; `entries_last_day` counts all entries of the workflow. The first trigger that
+    admits the contact counts; the reasons are checked in the order of the code."""
     program = candidate.program
     detail: dict[str, Any] = {"source": event.source.value}
     if not accepting:
@@ -101,8 +101,8 @@ def decide_entry(
 
 
 def entry_key(program: Program, event: EngineEvent, facts: Facts) -> str:
-    """What tells this entry from others of the same contact; "" where the workflow does not ask, and where
-    nothing is there: empty is one key like any other."""
+    """The key that distinguishes this entry from others of the same contact; "" if the workflow has no key
+    field or the field is empty: an empty value is a key like any other."""
     settings = program.version.settings
     if settings.reentry is not Reentry.CONCURRENT_PER_KEY:
         return ""
@@ -118,7 +118,7 @@ def entry_key(program: Program, event: EngineEvent, facts: Facts) -> str:
 
 
 def at_path(body: object, path: str) -> object:
-    """What stands at a path of names and list positions such as "items.0.email"; None where nothing does."""
+    """The value at a path of names and list positions such as "items.0.email"; None if there is none."""
     for part in path.split("."):
         if isinstance(body, Mapping):
             body = body.get(part)
@@ -148,7 +148,7 @@ def _loop(event: EngineEvent, history: History) -> _Refusal:
 def _triggers(
     candidate: Candidate, event: EngineEvent, facts: Facts, now: datetime, detail: dict[str, Any]
 ) -> _Refusal:
-    """None when a trigger and the entry condition let the contact in; notes the trigger in `seen`."""
+    """None when a trigger and the entry condition admit the contact; records the trigger in `seen`."""
     program, version = candidate.program, candidate.program.version
     if candidate.audience:
         detail["audience"] = True
@@ -199,7 +199,8 @@ def _reentry(program: Program, history: History, key: str, now: datetime) -> _Re
 
 
 def _suppressed(candidate: Candidate, facts: Facts) -> _Refusal:
-    """A workflow that only writes to the contact lets nobody in who denied every channel it writes on."""
+    """A workflow that does nothing but send to the contact does not admit one who denied every channel it
+    uses."""
     consents = sorted(candidate.required_consents)
     if not consents or any(facts.values.get(consent) != "denied" for consent in consents):
         return None

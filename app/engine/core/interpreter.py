@@ -1,8 +1,8 @@
-"""One call of `advance` as it grows: waking up, moving, recording, ending. Each step kind executes its own
-visits: see `steps`.
+"""One call of `advance`: waking up, moving, recording, ending. `Run.decide` is the entry point. Each step
+kind executes its own visits: see `steps`.
 
-Goals listen from entry. A goal lies ahead when it stands further down in the current list or in a list
-around it; those in lanes not yet entered do not listen: nobody knows whether the contact will pass there."""
+Goals listen from entry. A goal lies ahead when it is further down in the current list or in a list around it.
+Goals in lanes that the enrollment has not entered do not listen, because it may never pass there."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -32,16 +32,19 @@ from app.filters.facts import Facts
 
 MOST_VISITS = 1000
 MOST_VISITS_IN_A_LIFE = 10_000
-SOONEST, LATEST = timedelta(seconds=5), timedelta(seconds=30)  # looks at whether all was matched
+SOONEST, LATEST = (
+    timedelta(seconds=5),
+    timedelta(seconds=30),
+)  # between rechecks whether the matcher has caught up
 _EFFECTS = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.HOLD, WaitReason.BREAKER_OPEN)
-# Over when their time has come, without a question.
+# Waits that are over at their time, with no further condition.
 _TIMED = (WaitReason.TIMER, WaitReason.DRIP_SLOT, WaitReason.WINDOW)
 
 
 class Run:
-    """The decision in the making; `seq` is the number of the latest visit, `open` whether it goes on;
-    `delivered` whether an email of it has just been taken by the mail server. With `one_step` it ends once
-    it has `stepped`: a step was woken up or begun."""
+    """The decision while it is computed. `seq` is the number of the latest visit, `open` whether that visit
+    is unfinished; `delivered` whether the mail server has just accepted its email. With `one_step` the run
+    ends once it has `stepped`: a step was resumed or begun."""
 
     __slots__ = (
         *("around", "check_goals", "delivered", "enrollment", "facts", "now", "one_step"),
@@ -87,7 +90,7 @@ class Run:
         return self.resume_wait(node)
 
     def enter(self) -> Decision:
-        """The first move. After standing still to settle, whoever no longer fits leaves again."""
+        """Starts the workflow. After the settle time, a contact that no longer matches leaves again."""
         program, settled = self.program, self.enrollment.wait_until
         if settled is not None and settled > self.now:
             return self.stay(None)
@@ -99,8 +102,8 @@ class Run:
     # Waking up
 
     def resume_effect(self, node: Node) -> Decision:
-        """Goals are not asked while the call is under way or in doubt; they are as soon as it is resolved.
-        What has not begun yet is called off by them."""
+        """Continues after a call. Goals are not checked while the call is in flight or in doubt, but as soon
+        as it is resolved. A goal that is met cancels a call that has not begun."""
         effect = self.enrollment.effect
         if effect is None or effect.status == "claimed":
             return self.stay(node)
@@ -126,14 +129,15 @@ class Run:
         return self.out
 
     def after_failure(self, node: Node, error: str | None) -> Decision:
-        """Whoever met a goal during the call goes on behind it; all others fail."""
+        """An enrollment that met a goal during the failed call continues behind the goal; all others fail."""
         goal = self.goal_met(node)
         if goal is not None:
             return self.run(self.reach(self.program.nodes[node.after], goal))
         return self.finish(node.key, Status.FAILED, ExitReason.FAILED_PERMANENT, error)
 
     def resume_wait(self, node: Node) -> Decision:
-        """A wait that is over is over; what still stands is asked for its goals, and whether it may stay."""
+        """Continues a wait: takes its lane if it is over; else checks the goals ahead, and whether the
+        contact may stay in the workflow."""
         until, reason = self.enrollment.wait_until, self.enrollment.wait_reason
         due = until is not None and self.now >= until
         if reason in _TIMED and (index := self.timed_out(node, due=due)) is not None:
@@ -152,8 +156,8 @@ class Run:
         return self.stay(node)
 
     def timed_out(self, node: Node, *, due: bool) -> int | None:
-        """Where somebody goes on who waited for a moment, which may be the same step once more; None while
-        the moment is ahead."""
+        """The node behind a wait for a time that is over, or the same node if it has to wait again; None
+        while the time is ahead."""
         enrollment = self.enrollment
         reason, until = enrollment.wait_reason, enrollment.wait_until
         if reason is WaitReason.TIMER and not enrollment.heard:
@@ -167,8 +171,8 @@ class Run:
         return node.index if again else node.after
 
     def taken_from(self, node: Node) -> Decision | None:
-        """What ends a stand before its time: a goal ahead that is met, an entry condition that must hold and
-        does not. None when it goes on."""
+        """What ends a wait early: a goal ahead that is met, or an entry condition that must hold and does
+        not. None if neither does."""
         goal = self.goal_met(node)
         if goal is not None:
             return self.run(self.reach(node, goal))
@@ -178,16 +182,16 @@ class Run:
         return None
 
     def until_matched(self, until: datetime | None) -> datetime | None:
-        """When to look again whether what happened before `until` was matched; None when all of it was. The
-        further matching is behind, the later: very many people may stand so."""
+        """When to check again whether the matcher has processed all events before `until`; None when it has.
+        The further matching is behind, the longer this is: very many enrollments may wait for it."""
         oldest = self.around.unmatched_since
         if self.enrollment.heard or oldest is None or until is None or oldest > until:
             return None
         return self.now + min(max((self.now - oldest) / 4, SOONEST), LATEST)
 
     def missed(self, node: Node) -> bool:
-        """Whether the stretch of a drip slot is over: after a pause or a downtime all who missed theirs take
-        new ones, rather than coming through at once."""
+        """Whether the period of a drip slot is over. After a pause or a downtime all enrollments that missed
+        theirs take new slots instead of passing at once."""
         slot, drip = self.enrollment.wait_until, node.config
         if self.enrollment.wait_reason is not WaitReason.DRIP_SLOT or slot is None:
             return False
@@ -199,7 +203,7 @@ class Run:
         return self.run(self.take(node, lane))
 
     def lane(self, node: Node, due: bool) -> str | None:
-        """The way out of a wait for something; None while it goes on."""
+        """The lane out of a wait for an event, a condition or an answer; None while it lasts."""
         enrollment = self.enrollment
         if enrollment.wait_reason is WaitReason.APPROVAL and enrollment.answer is not None:
             return enrollment.answer
@@ -210,7 +214,8 @@ class Run:
         return TIMEOUT if due else None
 
     def answer_detail(self, node: Node, detail: dict[str, Any]) -> dict[str, Any]:
-        """What the visit records of an answer. A body that the step saves goes to the enrollment."""
+        """The detail that the visit records of a response. A body that the step saves goes to the
+        enrollment."""
         name = node.config.save_as if isinstance(node.config, Webhook) else ""
         if not name:
             return detail
@@ -228,7 +233,7 @@ class Run:
         return noted | {"saved": True}
 
     def stay(self, node: Node | None, look: datetime | None = None) -> Decision:
-        """Parked exactly as before; nothing is written but when it is looked at next."""
+        """Parked exactly as before; only the time of the next look is written."""
         enrollment = self.enrollment
         until = enrollment.wait_until
         self.out.wait_reason, self.out.wait_until = enrollment.wait_reason, until
@@ -237,8 +242,8 @@ class Run:
         return self.out
 
     def next_look(self, node: Node | None, until: datetime | None) -> datetime | None:
-        """At the end of the stand; sooner where time alone may change what is asked of it. Whoever came
-        together is looked at over a quarter of that time, rather than all at once."""
+        """The end of the wait; sooner where time alone may change a filter that this wait depends on. The
+        looks of enrollments that arrived together are spread over a quarter of that time."""
         if until is None or node is None or node.look is None:
             return until
         share = self.enrollment.id.int % 256 / 1024
@@ -269,13 +274,14 @@ class Run:
         return self.fail(f"Stopped after {MOST_VISITS} steps without a wait. The workflow seems to loop.")
 
     def stand_before(self, node: Node) -> Decision:
-        """Nothing of the step is begun yet; it is due at once."""
+        """Parks the enrollment before the step, due at once; nothing of the step has begun."""
         self.out.step_key, self.out.due_at = node.key, self.now
         self.out.wait_reason = self.out.wait_until = None
         return self.out
 
     def goal_met(self, node: Node) -> Node | None:
-        """The nearest goal ahead that is met; asked on each wake-up and after each change of the contact."""
+        """The nearest goal ahead that is met. Checked on each wake-up and after each change of the
+        contact."""
         self.check_goals = False
         for index in node.goals:
             goal = self.program.nodes[index]
@@ -284,7 +290,7 @@ class Run:
         return None
 
     def reach(self, node: Node, goal: Node) -> int:
-        """From a node to the goal below it: what lies between is recorded as skipped."""
+        """Moves from a node to the goal below it; the steps between are recorded as skipped."""
         while node is not goal:
             self.record(node, Outcome.SKIPPED, {"goal": goal.key})
             node = self.program.nodes[node.after]
@@ -294,15 +300,15 @@ class Run:
         return goal.after
 
     def take(self, node: Node, lane: str) -> int:
-        """Goes on in a lane of the node."""
+        """Enters a lane of the node."""
         self.record(node, Outcome.TAKEN, {"branch": lane})
-        self.check_goals = True  # those of the lane begin to listen
+        self.check_goals = True  # the goals of the lane listen from now on
         return node.starts[lane]
 
     # Recording
 
     def record(self, node: Node, outcome: Outcome, detail: dict[str, Any], error: str | None = None) -> None:
-        """A whole visit; or the end of the open one, which is then this node's."""
+        """Records a whole visit; or the end of the open visit, which is then one of this node."""
         if self.open:
             self.close(outcome, detail, error)
         else:
@@ -310,7 +316,7 @@ class Run:
             self.append(Execution(self.seq + 1, node.key, node.kind, now, now, outcome, detail, error))
 
     def begin(self, node: Node, detail: dict[str, Any]) -> int:
-        """A visit that goes on after this call; returns its seq."""
+        """Begins a visit that stays open after this call; returns its seq."""
         self.append(Execution(self.seq + 1, node.key, node.kind, self.now, None, None, detail))
         return self.seq
 
@@ -337,8 +343,8 @@ class Run:
     # Ending
 
     def end(self) -> Decision:
-        """Past the last step or at an unmet goal: with goals, completed when one was met on the way or is
-        met now."""
+        """Ends the enrollment past the last step or at an unmet goal. With goals it is completed when one was
+        met on the way or is met now, else incomplete."""
         if not self.program.has_goals:
             return self.finish(self.out.step_key, Status.COMPLETED, ExitReason.FINISHED)
         if self.out.goal_key is None:
@@ -355,7 +361,7 @@ class Run:
         return None
 
     def leave_unmatched(self) -> Decision:
-        """The entry condition holds no longer."""
+        """Ends the enrollment because the entry condition no longer holds."""
         if self.open:
             self.close(Outcome.LEFT, {"reason": ExitReason.NO_LONGER_MATCHES.value})
         return self.finish(self.out.step_key, Status.EXITED, ExitReason.NO_LONGER_MATCHES)

@@ -1,8 +1,9 @@
 """Merge tags: `{{ contact.first_name }}` and `{{ contact.first_name | default: "there" }}`; `{{ event.… }}`
-reads what the event that let somebody in said, `{{ response.<name>.… }}` the answer that a webhook step kept.
-`{{ unsubscribe_url }}` in the body of an email is the contact's link to unsubscribe, put in when it is sent.
-No logic, no loops, nothing to call: a text grows only by the values put into it. Compiled once, rendered in
-linear time and up to a limit, escaped for the place it goes to."""
+reads the data of the event that enrolled the contact, `{{ response.<name>.… }}` the response that a webhook
+step saved. `{{ unsubscribe_url }}` in the body of an email is the contact's link to unsubscribe, added when
+it is sent. There is no logic, no loop and nothing to call: a text grows only by the values inserted.
+`compile_template` compiles it once; `Template.render` renders it in linear time and up to a limit, escaped
+for its output."""
 
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -18,20 +19,21 @@ from app.filters.fields import Fields, FieldSpec, FieldType, nearest
 
 LONGEST = 50_000
 MOST_TAGS = 200
-# What the longest template needs around the longest body of a webhook that is taken, with each letter of that
+# What the longest template needs around the longest webhook body accepted, with each character of that
 # escaped to two.
 LONGEST_RENDERED = 600_000
 _OTHER = ("contact.id", "account.name")
 UNSUBSCRIBE = "unsubscribe_url"
-UNSUBSCRIBE_MARK = f"{{{{ {UNSUBSCRIBE} }}}}"  # what the rendered text holds until it is sent
-# What an enrollment carries besides the contact, with an example of a path into it.
+UNSUBSCRIBE_MARK = f"{{{{ {UNSUBSCRIBE} }}}}"  # what the rendered text contains until it is sent
+# The data of an enrollment besides its contact, with an example of a path into it.
 ROOTS = {"event": "order_id", "response": "order.id"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]+")
 
 
 class Output(StrEnum):
-    """Where the text goes, which decides how values are escaped: a JSON value stands inside quotes."""
+    """The format into which the text is rendered, which decides how values are escaped: a JSON value is
+    inside quotes."""
 
     TEXT = "text"
     EMAIL = "email"
@@ -43,11 +45,11 @@ class Output(StrEnum):
 
 
 class TemplateError(ValueError):
-    """A template that cannot be compiled, with a sentence that says what to change."""
+    """A template that cannot be compiled, with a message that says what to change."""
 
 
 class TextTooLong(ValueError):
-    """A text that is too long with the values of one contact, with a sentence that says what to change."""
+    """A text that is too long with the values of one contact, with a message that says what to change."""
 
 
 Read = Callable[[Facts], str]
@@ -64,7 +66,8 @@ _ESCAPED: dict[Output, Callable[[str], str]] = {
 
 
 class Template:
-    """A compiled template. `fields` are the keys of the fields it reads, `name` is what its step calls it."""
+    """A compiled template. `fields` are the keys of the fields it reads, `name` is its name in messages of
+    the step."""
 
     __slots__ = ("_escaped", "_one_line", "_parts", "fields", "name")
 
@@ -76,8 +79,8 @@ class Template:
         self.name = name
 
     def render(self, facts: Facts) -> str:
-        """The text for one contact; a subject or header comes out as one line whatever the values hold.
-        Raises TextTooLong as soon as it is, rather than making all of it first."""
+        """The text for one contact; a subject or header comes out as one line whatever the values contain.
+        Raises TextTooLong as soon as the limit is passed, before the rest is rendered."""
         room, pieces = LONGEST_RENDERED, []
         for part in self._parts:
             piece = part if isinstance(part, str) else self._value(part(facts), room)
@@ -89,7 +92,8 @@ class Template:
         return _CONTROL.sub(" ", text).strip() if self._one_line else text
 
     def _value(self, value: str, room: int) -> str:
-        """Escaped; nothing gets shorter by that, so what does not fit as it is is not escaped either."""
+        """The value escaped; escaping shortens nothing, so a value that is too long already is not escaped
+        either."""
         if len(value) > room:
             raise self._too_long()
         return self._escaped(value)
@@ -109,8 +113,8 @@ def compile_template(
     name: str = "text",
 ) -> Template:
     """Raises TemplateError for an open tag, an unknown name (with the nearest one) or a filter other than
-    `default`. `saved` are the names under which answers are kept; None does not ask. `name` is what the text
-    is called when it grows too long."""
+    `default`. `saved` are the names under which responses are saved; None skips that check. `name` is how the
+    message calls the text when it grows too long."""
     parts: list[Part] = []
     used: set[str] = set()
     for literal, tag in _split(source):
@@ -135,7 +139,7 @@ def compile_template(
 def template_problem(
     source: str, fields: Fields, output: Output = Output.TEXT, saved: Collection[str] | None = None
 ) -> str | None:
-    """The sentence about what is wrong with a template, or None."""
+    """The message about what is wrong with a template, or None."""
     try:
         compile_template(source, fields, output, saved)
     except TemplateError as error:
@@ -195,7 +199,7 @@ def _unsubscribe(output: Output) -> str:
 
 
 def _path(name: str, saved: Collection[str] | None) -> list[str] | None:
-    """The way into what the enrollment carries; None for a tag of the contact or the account."""
+    """The path into the enrollment's data; None for a tag of the contact or the account."""
     root, *path = name.split(".")
     if root not in ROOTS:
         return None
@@ -230,10 +234,10 @@ def _carried(path: list[str], default: str) -> Read:
 
 
 def _field(name: str, fields: Fields) -> FieldSpec | None:
-    """The field of a tag, or None for the few names that are no field."""
+    """The field of a tag, or None for the few names that are not fields."""
     if name in _OTHER:
         return None
-    # Built-in names win over a custom field that took the same one.
+    # Built-in names win over a custom field of the same name.
     names = {_tag_name(spec): spec for spec in reversed(list(fields.values())) if spec.printed}
     spec = names.get(name) or fields.get(name.removeprefix("contact."))
     if spec is not None and spec.printed and name.startswith("contact."):
@@ -268,7 +272,7 @@ def _reader(name: str, spec: FieldSpec | None, default: str) -> Read:
 
 
 def shown(value: object, facts: Facts) -> str:
-    """A value as people read it: yes and no, whole numbers without a point, times in the account's zone."""
+    """A value as text for people: yes and no, whole numbers without a point, times in the account's zone."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -9,7 +9,7 @@ from app.filters.fields import Fields
 
 class Names(msgspec.Struct, frozen=True):
     """Names by id (as text) of the account's tags, segments, members and workflows that are not archived.
-    `steps` are the keys that a step may lead to, `saved` the names under which webhooks save their answers;
+    `steps` are the keys that a step may lead to, `saved` the names under which webhooks save their responses;
     None means unknown, and then neither is checked."""
 
     tags: Mapping[str, str] = {}

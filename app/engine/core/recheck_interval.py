@@ -1,4 +1,4 @@
-"""When somebody who stands still is looked at although nothing happened to them. Pure."""
+"""How often a waiting enrollment is rechecked although nothing happened to its contact. Pure."""
 
 from collections.abc import Iterable
 from datetime import timedelta

@@ -1,5 +1,5 @@
-"""The header values of a webhook step may be keys to other systems: only who may edit workflows reads them,
-and no log keeps them."""
+"""The header values of a webhook step may be keys to other systems: only members who may edit workflows read
+them, and no log contains them."""
 
 from msgspec.structs import replace
 

@@ -1,4 +1,4 @@
-"""Steps and lanes in words, from the sentences of their kinds."""
+"""Titles and summaries of steps and lanes, from the sentences of their kinds."""
 
 import re
 
@@ -21,7 +21,7 @@ def describe_step(step: Step, fields: Fields, names: Names) -> Sentence:
 
 
 def describe_lane(step: Step, lane: str, fields: Fields, names: Names) -> str:
-    """Who takes a lane, as a sentence; "" where its name says it."""
+    """Which contacts take a lane, as a sentence; "" where its name says it."""
     return kind_of(step.config).lane_condition(step.config, lane, fields, names)
 
 

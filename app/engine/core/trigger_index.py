@@ -1,4 +1,4 @@
-"""The index that finds the workflows that may care about an event."""
+"""The index that finds the workflows that an event may start."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -30,13 +30,13 @@ class _Entrance(msgspec.Struct, frozen=True):
 
 
 class TriggerIndex:
-    """Every trigger of an account's live versions by what it listens for, so that an event costs the same
-    whether ten or ten thousand other workflows exist."""
+    """Every trigger of an account's live versions by the events it listens to, so that an event costs the
+    same whether ten or ten thousand other workflows exist."""
 
     def __init__(self, programs: Iterable[Program]) -> None:
         self._by_key: dict[tuple[str, str], list[tuple[_Entrance, int]]] = {}
         self._by_workflow: dict[str, _Entrance] = {}
-        self.segments: set[UUID] = set()  # those that triggers ask about
+        self.segments: set[UUID] = set()  # the keys under which triggers are indexed
         for program in programs:
             self._add(program)
 

@@ -1,5 +1,5 @@
-"""What `advance` is given and what it gives back: plain structs that the worker reads from rows and writes
-to rows. The words of every closed set are here."""
+"""The input and output of `advance`: plain structs that the worker reads from rows and writes to rows, and
+the enumerations of their states."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -24,7 +24,7 @@ class Status(StrEnum):
 
 
 class WaitReason(StrEnum):
-    """What an active enrollment waits for: exactly one. Which of them occur grows with the step kinds."""
+    """What an active enrollment waits for: exactly one of these."""
 
     TIMER = "timer"
     WINDOW = "window"
@@ -56,8 +56,8 @@ class ExitReason(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a visit to a step ended. `skipped` says in its detail by which goal, or why; `left` is a visit that
-    ended because the enrollment did, by something other than the step."""
+    """How a visit to a step ended. The detail of `skipped` names the goal, or the reason; `left` is a visit
+    that ended because the enrollment did, for a reason other than the step."""
 
     DONE = "done"
     SENT = "sent"
@@ -72,11 +72,11 @@ class Outcome(StrEnum):
 
 
 class StepContext(msgspec.Struct):
-    """What steps know besides the contact, the same for a whole batch. `states` by step key is what a step of
-    this version remembers across people (whose turn it is, which slots are taken); steps change it in place
-    and what changed is written with the batch. `owned` counts each member's contacts, for the least busy.
-    `unmatched_since` is when the oldest event happened that no wait was asked about yet; None when all were,
-    or nobody's wait for an event is over."""
+    """What steps read besides the contact, the same for a whole batch. `states` by step key is what a step of
+    this version stores across enrollments (whose turn it is, which slots are taken); steps change it in
+    place, and the changes are written with the batch. `owned` counts each member's contacts, for the least
+    busy. `unmatched_since` is when the oldest event happened that the matcher has not processed; None if
+    there is none, or if no wait for an event in this batch is over."""
 
     members: list[UUID] = []
     owned: dict[UUID, int] = {}
@@ -85,9 +85,8 @@ class StepContext(msgspec.Struct):
 
 
 class EffectOutcome(msgspec.Struct, frozen=True):
-    """What the ledger says about the effect that an enrollment is parked on. `pending` is an effect whose
-    call has not begun; `claimed` one whose call is under way; `skipped` one that the contact does not want
-    any more; `next_at` belongs to `retry`."""
+    """The state of the effect for which an enrollment waits. `pending`: its call has not begun; `claimed`:
+    its call is in flight; `skipped`: the contact no longer wants it; `next_at` belongs to `retry`."""
 
     status: Literal["pending", "claimed", "sent", "skipped", "failed_permanent", "unknown", "retry"]
     next_at: datetime | None = None
@@ -97,11 +96,11 @@ class EffectOutcome(msgspec.Struct, frozen=True):
 
 class EnrollmentState(msgspec.Struct, frozen=True):
     """An active enrollment as it was parked. No `step_key` means the start; no `wait_reason`, that its step
-    was not begun; otherwise the execution `seq` is open and belongs to `step_key`.
+    has not begun; otherwise the execution `seq` is open and belongs to `step_key`.
 
-    `answer` is the option chosen for the approval it waits for, `heard` that the event it waits for has
-    happened (or that a person opened the window or ended the wait), `contact_gone` that it runs for a
-    contact who was deleted."""
+    `answer` is the option chosen for the approval it waits for. `woken` means that the event it waits for has
+    happened, or that a member skipped the window or the wait. `contact_gone` means that its contact was
+    deleted."""
 
     id: UUID
     contact_id: UUID
@@ -131,8 +130,8 @@ class Execution(msgspec.Struct):
 
 
 class Closed(msgspec.Struct):
-    """The open row of an earlier advance, now finished: an update of (enrollment, seq). `detail` is to be
-    merged into what the row holds."""
+    """The open row of an earlier advance, now finished: an update of (enrollment, seq). `detail` is merged
+    into the stored detail."""
 
     seq: int
     finished: datetime
@@ -142,8 +141,9 @@ class Closed(msgspec.Struct):
 
 
 class ContactChange(msgspec.Struct):
-    """One change a step made to the contact, in order, for audit and events. For `field`, `name` is the field
-    key; for tags, the tag's id as text, with old and new None; for notes and tasks, their text or title."""
+    """One change that a step made to the contact, in order, for audit and events. For `field`, `name` is the
+    field key; for tags, the tag's id as text, with old and new None; for notes and tasks, their text or
+    title."""
 
     kind: Literal["field", "tag_added", "tag_removed", "note_added", "task_added", "deleted"]
     step_key: str
@@ -154,11 +154,11 @@ class ContactChange(msgspec.Struct):
 
 
 class EffectRequest(msgspec.Struct):
-    """Something to be done outside, for the ledger. `payload` is the JSON of an email {to, to_name, subject,
+    """An outbound call, for the effects ledger. `payload` is the JSON of an email {to, to_name, subject,
     body, from_name, reply_to}, an SMS {to, body}, a chat message {channel, text} or a webhook {url, method,
-    headers, body, save_as}; the key `transactional` says that consent is not asked, and `window` when it may
-    be sent: a `Window` whose zone is a name. A payload with `internal` goes to the members `users` (ids as
-    text; `to` is empty), not to the contact."""
+    headers, body, save_as}. The key `transactional` means that consent is not required; `window` is when it
+    may be sent: a `Window` whose zone is a name. A payload with `internal` goes to the members `users` (ids
+    as text; `to` is empty), not to the contact."""
 
     kind: Literal["email", "sms", "chat", "webhook"]
     step_key: str
@@ -169,7 +169,7 @@ class EffectRequest(msgspec.Struct):
 
 
 class NewTask(msgspec.Struct, frozen=True):
-    """`assignee` None is nobody."""
+    """`assignee` is None for an unassigned task."""
 
     title: str
     body: str
@@ -197,13 +197,14 @@ class NewApproval(msgspec.Struct, frozen=True):
 class Decision(msgspec.Struct):
     """The next state and what has to be written with it, in one transaction.
 
-    `due_at` is when the engine looks next; None while something else will wake it (an effect, a person).
-    `fields` (by field key), `tags_added` and `tags_removed` are the net change of the contact; `changes` the
-    single ones. `moved` is false for a wake-up that found nothing to do: the state is as it was.
+    `due_at` is when the engine looks next; None while something else will wake the enrollment (an effect, a
+    member). `fields` (by field key), `tags_added` and `tags_removed` are the net change of the contact;
+    `changes` are the single ones. `moved` is false for a wake-up that changed nothing: the state is as it
+    was.
 
-    `notes`, `tasks`, `notifications`, `approvals` are rows to be made; `enter` the workflows that the contact
-    is to be asked into, `leave` those to be taken out of (None: every other one); `delete` puts the contact
-    into the bin; `data` is to be merged into what the enrollment carries."""
+    `notes`, `tasks`, `notifications`, `approvals` are rows to insert; `enter` are the workflows that the
+    contact is requested to enter, `leave` those to leave (None: every other one); `delete` moves the contact
+    to the bin; `data` is merged into the enrollment's data."""
 
     status: Status
     step_key: str | None

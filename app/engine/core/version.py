@@ -1,5 +1,5 @@
-"""A version: the frozen document that publish makes of a draft, its hash, and the program that the engine
-runs."""
+"""A version: the frozen document that publishing creates from a draft, its hash, and the program that the
+engine runs. `freeze` creates it; `compile_version` compiles it."""
 
 import hashlib
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from app.filters.fields import Fields
 
 
 class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One immutable document; enrollments name the version they run."""
+    """One immutable document; an enrollment names the version it runs."""
 
     workflow_id: UUID
     number: int
@@ -37,16 +37,17 @@ class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def closed(self) -> bool:
-        """Published for those who match now: whoever comes later enters by hand or not at all."""
+        """Whether the version was published only for the contacts that match now: later ones enter by hand or
+        not at all."""
         return self.settings.audience is Audience.CURRENT_ONLY
 
     def listens_to(self, trigger: Trigger) -> bool:
-        """Whether what this trigger waits for may let anybody in."""
+        """Whether an event for this trigger may enroll a contact."""
         return not self.closed or isinstance(trigger, Manual)
 
 
 def freeze(draft: Draft, workflow_id: UUID, number: int) -> Version:
-    """The version that publishing this draft makes. `lint` comes first; nothing is checked here."""
+    """The version that publishing this draft creates. Call `lint` first; nothing is checked here."""
     copy = msgspec.convert(msgspec.to_builtins(draft), Draft)
     return Version(workflow_id, number, copy.triggers, copy.entry, copy.steps, copy.settings)
 
@@ -57,7 +58,8 @@ def canonical(version: Version) -> bytes:
 
 
 def content_hash(version: Version) -> str:
-    """sha256 of what the version does, in hex: its number is left out, so an unchanged draft is seen."""
+    """sha256 of the version's behavior, in hex: its number is left out, so an unchanged draft is
+    recognized."""
     return hashlib.sha256(canonical(msgspec.structs.replace(version, number=0))).hexdigest()
 
 
@@ -69,13 +71,13 @@ def load_version(document: object) -> Version:
 
 
 class Node(msgspec.Struct):
-    """One step, flattened. `after` is where its list goes on (a lane's end: after the step with the lanes);
-    `lanes` are a branch's ways out in order, *else* last; `starts` where each lane of any step begins;
-    `target` where a go-to or a wait's skip-to leads; `shares` the lanes of a split with the sum of all
-    weights up to theirs; `match` the filter of a goal or of a wait for something; `window` when a step that
-    sends may do so; `goals` the nodes of the goals that certainly lie ahead, itself included: those in its
-    own list and in the lists around it, not those in lanes not yet entered; `look` how long somebody stands
-    here at most without being looked at."""
+    """One step, flattened. `after` is where its list continues (at the end of a lane: after the step with the
+    lanes); `lanes` are the lanes of a branch in order, *else* last; `starts` is where each lane of any step
+    begins; `target` where a go-to or a wait's skip-to leads; `shares` the lanes of a split with the sum of
+    all weights up to theirs; `match` the filter of a goal or of a wait for something; `window` the sending
+    window of a step that sends; `goals` the nodes of the goals that certainly lie ahead, itself included:
+    those in its own list and in the lists around it, not those in lanes not yet entered; `look` the longest
+    time an enrollment waits here without being rechecked."""
 
     index: int
     key: str
@@ -102,14 +104,15 @@ Listened = dict[tuple[str, str], tuple[int, ...]]
 
 
 class Program(msgspec.Struct, frozen=True):
-    """A version ready to run. Compile once, keep, share: nothing in it changes. `last_goal` is the last one
-    of the main list: who meets it already has nothing to gain by entering.
+    """A version ready to run. Compiled once, cached and shared: nothing in it changes. `last_goal` is the
+    last goal of the main list: a contact that meets it already gains nothing by entering.
 
-    What the engine has to bring: `asks_workflows`, `asks_history` (facts that its filters read),
-    `asks_members`, `asks_owned`, `steps_with_state` (for `StepContext`: keys of steps that remember something
-    across people). `changes_contact` says that a step of it writes to the contact, `watches` that a change
-    of the contact may move somebody who stands still, `stay_match` what must stay true of everybody in it.
-    `listens` has, by (event kind, equality key) as `index_keys_of` gives them, the nodes that wait for it."""
+    What the engine has to read for it: `asks_workflows`, `asks_history` (facts that its filters read),
+    `asks_members`, `asks_owned`, `steps_with_state` (for `StepContext`: keys of steps that store something
+    across enrollments). `changes_contact` means that one of its steps writes to the contact; `watches` that a
+    change of the contact may move an enrollment that waits; `stay_match` is what must stay true for each
+    enrollment. `listens` has the nodes that wait for an event, by (event kind, equality key) as
+    `index_keys_of` yields them."""
 
     version: Version
     fields: Fields
@@ -133,7 +136,8 @@ class Program(msgspec.Struct, frozen=True):
 
 
 class CompileError(ValueError):
-    """A version that cannot run, because something it refers to is gone; the message names the step."""
+    """A version that cannot run, because something it refers to no longer exists; the message names the
+    step."""
 
 
 def compile_version(version: Version, fields: Fields) -> Program:
@@ -201,8 +205,8 @@ def _listens(nodes: list[Node]) -> Listened:
 
 
 def _flatten(steps: list[Step], after: int, nodes: list[Node], fields: Fields) -> int:
-    """Appends the nodes of a list that goes on at `after`; returns where the list starts."""
-    # All siblings first, their lanes later: a lane must know where its branch goes on.
+    """Appends the nodes of a list that continues at `after`; returns where the list starts."""
+    # All siblings first, their lanes later: a lane needs to know where its branch continues.
     siblings = [
         Node(len(nodes) + position, step.key, step.kind, step.config) for position, step in enumerate(steps)
     ]

@@ -1,4 +1,5 @@
-"""People who stand somewhere in one version and are taken to another: what becomes of their wait. Pure."""
+"""What becomes of the wait of an enrollment that moves from one version to another. `wait_after_move` is the
+entry point. Pure."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -16,7 +17,8 @@ EFFECTS = ("effect", "retry", "hold", "breaker_open")
 
 
 class Stand(msgspec.Struct, frozen=True):
-    """`goes_on`: the visit continues until `until` (None: no known end). Otherwise the step starts again."""
+    """The wait in the new version. `goes_on`: the visit continues until `until` (None: no known end).
+    Otherwise the step starts again."""
 
     goes_on: bool
     until: datetime | None = None
@@ -27,8 +29,8 @@ Document = Version | Draft
 
 
 def sends_anew(old: Document | None, new: Document, key: str) -> bool:
-    """Whether what step `key` of `old` has rendered and not tried to send is rendered again from `new`: the
-    step is still there, and what it sends, or when it may, has changed."""
+    """Whether an effect that step `key` of `old` has rendered and not tried to send is rendered again from
+    `new`: the step still exists, and what it sends, or when it may, has changed."""
     after = _sending(new, key)
     return after is not None and (old is None or after != _sending(old, key))
 
@@ -49,9 +51,9 @@ def stand(
     began: datetime | None,
     zone: ZoneInfo,
 ) -> Stand:
-    """Somebody who waits at a step with `reason` since `began`, when the config of that same step changes
-    from `old` to `new`. A wait that did not change is kept; one that did is counted from when it began. None
-    for a step that there is not."""
+    """The wait of an enrollment at a step with `reason` since `began`, when the config of that step changes
+    from `old` to `new`. An unchanged wait is kept; a changed one counts from when it began. A config is None
+    if the version has no such step."""
     if new is None or reason is None:
         return ANEW
     if reason in EFFECTS or old == new:
@@ -60,7 +62,7 @@ def stand(
         return ANEW
     try:
         return _changed(old, new, until, began, zone)
-    except ValueError:  # a rule that cannot be: the step says so when it begins anew
+    except ValueError:  # an invalid rule: the step reports it when it starts again
         return ANEW
 
 

@@ -15,8 +15,6 @@ from db.queries.batch_session import BatchSession
 from db.queries.enrollment_batches import CANCEL_UNSENT_EFFECTS
 from db.queries.step_side_effects import CLOSE_APPROVALS
 
-# Waits that a member may skip: a time, or something that may never happen. The enrollment takes the lane of
-# the timeout.
 ENDED = "This enrollment has already ended."
 PAUSED = "This enrollment is paused. Resume it first."
 

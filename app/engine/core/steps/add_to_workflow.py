@@ -1,4 +1,4 @@
-"""Ask for the contact to enter another workflow, whose own rules decide."""
+"""Request that the contact enter another workflow, whose own rules decide."""
 
 from typing import TYPE_CHECKING
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Ask members a question and go on in the lane of their answer."""
+"""Ask members a question and take the lane of their answer."""
 
 from typing import TYPE_CHECKING, Annotated
 

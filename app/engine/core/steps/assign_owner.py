@@ -52,7 +52,7 @@ def execute(run: "Run", node: "Node") -> int:
 
 
 def _choose(run: "Run", node: "Node") -> UUID | None:
-    """The member whose turn it is; users who are no longer members are left out."""
+    """The next member in turn; users who are no longer members are left out."""
     config: AssignOwner = node.config
     around = run.around
     users = config.users or (around.members if config.mode != "user" else [])

@@ -57,7 +57,7 @@ class Lane(NamedTuple):
 
 
 class Jump(NamedTuple):
-    """Another step at which the enrollment goes on, and the input that names it."""
+    """A jump to another step, and the input that names that step."""
 
     input: str
     step: str
@@ -113,27 +113,27 @@ class StepKind(Generic[C]):
     describe: Callable[[C, Fields, Names], Sentence]
     tone: str = ""  # color of the icon: "" sends, "b" changes or routes, "w" waits, "g" goal
 
-    # What keeps a draft with it from being published, as (input, message).
+    # The problems that keep a draft from being published, as (input, message).
     validate: Callable[[C, Fields, Names], Problems] = _nothing
-    # What it uses by id or key, as far as it is in effect. Filters and merge tags are read by the engine.
+    # What it uses by id or key, as far as it is in effect. The engine reads filters and merge tags by itself.
     references: Callable[[C], References] = _nothing
     templates: Callable[[C], Templates] = _no_templates
     filters: Callable[[C], Iterable[Filter | None]] = _nothing
     # The config of a step just inserted, where the defaults of the config are not enough.
     blank: Callable[[], C] | None = None
 
-    # Lanes, in order, and the sentence that says who takes one.
+    # Lanes, in order, and the sentence that says which contacts take one.
     lanes: Callable[[C], list[Lane]] = _nothing
     lane_condition: Callable[[C, str, Fields, Names], str] = _no_condition
     jump: Callable[[C], Jump | None] = _none
     # Compiles what only this kind has on its node. Runs once for each version, after the lanes exist.
     compile_node: Callable[["Node", CompileMatch], None] = _compile_nothing
 
-    # What the engine has to know about a step of this kind.
+    # Properties of the kind that the engine reads.
     changes_contact: bool = False
     skips_deleted_contact: bool = False  # it changes or addresses the contact
-    interrupts: bool = False  # the enrollment may wait, end or go elsewhere here, so it breaks a cycle
-    only_routes: bool = False  # it does nothing but choose the way, so it needs no consent
+    interrupts: bool = False  # the enrollment may wait, end or jump here, so it breaks a cycle
+    only_routes: bool = False  # it only chooses a lane, so it needs no consent
     required_consent: Callable[[C], Consent | None] = _none
     needs_members: Callable[[C], bool] = _no
     needs_owner_counts: Callable[[C], bool] = _no
@@ -169,7 +169,7 @@ def fail(run: "Run", node: "Node", error: str) -> int:
 
 
 def skip(run: "Run", node: "Node", reason: str) -> int:
-    """Skips this step and goes on behind it."""
+    """Skips this step and continues behind it."""
     run.record(node, Outcome.SKIPPED, {"reason": reason})
     return node.after
 
@@ -180,7 +180,7 @@ def skip_deleted_contact(run: "Run", node: "Node") -> int:
 
 
 def set_field(run: "Run", node: "Node", key: str, old: object, new: object) -> int:
-    """Sets a field of the contact to `new`, which may be what it holds already."""
+    """Sets a field of the contact to `new`; nothing changes if the field has that value already."""
     changed = new != old or isinstance(new, bool) is not isinstance(old, bool)
     run.record(node, Outcome.DONE, {"field": key, "old": old, "new": new, "changed": changed})
     if changed:

@@ -1,4 +1,4 @@
-"""Branch: the first lane whose condition holds is taken, else the last one."""
+"""Branch: takes the first lane whose condition holds, else the last one."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,7 +51,7 @@ def execute(run: "Run", node: "Node") -> int:
     for key, match, start in node.lanes:
         if match(run.facts, run.now):
             run.record(node, Outcome.TAKEN, {"branch": key})
-            run.check_goals = True  # those of the lane begin to listen
+            run.check_goals = True  # the goals of the lane listen from now on
             return start
     return fail(run, node, "The contact matches no lane of the branch.")
 

@@ -1,4 +1,4 @@
-"""Go on at another step, which may be further up."""
+"""Jump to another step, which may be further up."""
 
 from typing import TYPE_CHECKING
 

@@ -75,7 +75,7 @@ def _new_value(run: "Run", node: "Node", spec: FieldSpec, old: object) -> str | 
 
 
 def _require_member(run: "Run", spec: FieldSpec, new: object) -> None:
-    """Raises ValueError for an owner who is no member of the account."""
+    """Raises ValueError for an owner who is not a member of the account."""
     if new is None:
         return
     members = run.around.members

@@ -1,4 +1,4 @@
-"""Wait until a moment that is known when the enrollment arrives."""
+"""Wait until a time that is known when the enrollment arrives."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo

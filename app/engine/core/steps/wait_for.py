@@ -95,7 +95,7 @@ def validate(config: WaitFor, fields: Fields, names: Names) -> Problems:
 
 
 def _check_event(config: WaitFor, fields: Fields, names: Names) -> Problems:
-    """`about` may be left open; what it names must exist."""
+    """`about` may be empty; what it names must exist."""
     if not config.event:
         yield "event", "Choose what to wait for."
     elif config.event not in EVENT_KINDS:

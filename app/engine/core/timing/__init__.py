@@ -1,4 +1,3 @@
-"""Times as they were written, in local time, and the instants they become.
+"""Times as stored, in local time, and the instants they become.
 
-In: rules (waits, schedules, sending windows, drips), a time zone and an instant. Out: the next instant.
-"""
+In: rules (waits, schedules, sending windows, drips), a time zone and an instant. Out: the next instant."""

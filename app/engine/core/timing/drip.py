@@ -1,4 +1,4 @@
-"""Slots: at most so many people in each stretch of time, in the order in which they came."""
+"""Slots of a drip step: at most so many enrollments in each period, in order of arrival."""
 
 from collections.abc import MutableMapping
 from datetime import datetime
@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 
 def take_slot(drip: "Drip", state: MutableMapping[str, Any], now: datetime, zone: ZoneInfo) -> datetime:
-    """The instant (UTC) at which somebody who comes now may go on, `now` itself while there is room; notes it
-    in `state` {"start": ISO, "taken": n}, which is the stretch that is being filled.
+    """The instant (UTC) at which an enrollment that arrives now may pass; `now` itself while there is room.
+    Records it in `state` {"start": ISO, "taken": n}, the period that is being filled.
 
-    A stretch begins with the first who comes after the one before is over. When it is full the next one
-    begins where it ends, also in the future: so nobody is overtaken. Who comes for a slot when its stretch is
-    over, after a downtime, has lost it and takes another: see `Run.missed`."""
+    A period begins with the first arrival after the one before is over. When it is full, the next one begins
+    where it ends, even if that is in the future, so no enrollment overtakes another. An enrollment whose
+    period is over when it wakes up, after a downtime, has lost its slot and takes another: see
+    `Run.slot_missed`."""
     start = datetime.fromisoformat(state["start"]) if "start" in state else None
     taken = int(state.get("taken", 0))
     if start is None or after(drip.amount, drip.unit, start, zone) <= now:

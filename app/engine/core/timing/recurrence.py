@@ -1,4 +1,4 @@
-"""Recurrence rules in local time, and the instants they stand for.
+"""Recurrence rules in local time, and the instants of their occurrences.
 
 A rule names local clock times. Its instant in a zone is the clock time itself; when the clock skips it, the
 first instant after the gap; when the clock shows it twice, the first of the two. This mapping is monotonic:

@@ -1,4 +1,4 @@
-"""When something may be sent."""
+"""Sending windows: when a step may send."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -36,7 +36,7 @@ def zone_named(name: object) -> ZoneInfo | None:
 
 
 def zone_of(window: Window, facts: Facts) -> ZoneInfo:
-    """The zone in which the window's times are meant; the account's where the one asked for is not known."""
+    """The zone of the window's times; the account's zone if the window's own is unknown."""
     if window.zone == "account":
         return facts.zone
     named = facts.values.get("time_zone") if window.zone == "contact" else window.zone
@@ -44,14 +44,15 @@ def zone_of(window: Window, facts: Facts) -> ZoneInfo:
 
 
 def window_payload(window: Window, facts: Facts) -> dict[str, Any]:
-    """The window for the payload of an effect, its zone resolved: whoever sends knows no facts."""
+    """The window for the payload of an effect. Its zone is resolved, because the dispatcher does not read the
+    contact's facts."""
     named = msgspec.structs.replace(window, zone=zone_of(window, facts).key)
     payload: dict[str, Any] = msgspec.to_builtins(named)
     return payload
 
 
 def closed_until(payload: Mapping[str, Any], moment: datetime) -> datetime | None:
-    """When the window that an effect carries opens next; None while it is open, or carries none."""
+    """When the window of an effect opens next; None while it is open, or if the effect has none."""
     if "window" not in payload:
         return None
     window = msgspec.convert(payload["window"], Window)
@@ -62,8 +63,8 @@ def closed_until(payload: Mapping[str, Any], moment: datetime) -> datetime | Non
 def next_opening(window: Window, moment: datetime, zone: ZoneInfo) -> datetime:
     """`moment` itself while the window is open, else the next instant (UTC) at which it opens.
 
-    The window of a day lasts from the instant of its start to the instant of its end, which lies on the next
-    day unless it is later on the clock. One that falls into a gap of the clock altogether does not open on
+    The window of a day lasts from the instant of its start to the instant of its end, which is on the next
+    day unless it is later on the clock. One that falls completely into a gap of the clock does not open on
     that day; one that ends in a repeated hour ends there the first time. Raises ValueError when it never
     opens."""
     start, end = time_of_day(window.start), time_of_day(window.end)

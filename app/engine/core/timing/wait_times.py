@@ -34,8 +34,8 @@ def moment(text: str, zone: ZoneInfo) -> datetime:
 
 
 def wait_end(wait: "Wait", now: datetime, facts: Facts) -> datetime | None:
-    """When an enrollment that arrives now may go on; in the past if that moment is over already, None if the
-    date field holds no date. Raises ValueError with a sentence for a wait that has no end."""
+    """When the wait of an enrollment that arrives now ends; in the past if that time is over already, None if
+    the date field is empty. Raises ValueError with a message for a wait that has no end."""
     if wait.mode == "duration":
         return after(wait.amount, wait.unit, now, facts.zone)
     if wait.mode == "until":

@@ -1,7 +1,7 @@
 """What all trigger kinds share.
 
 A kind is one frozen struct, stored as JSON under its `kind`. Its class attributes say how the builder shows
-it: `label` and `hint` in the picker, `icon`, and its `group`. Its methods answer the rest of the product:
+it: `label` and `hint` in the picker, `icon`, and its `group`. Its methods are what the product calls:
 `index_keys` and `previous_value_matches` when an event is matched, `validate` before publishing, `subject`
 for titles, `references` for "used by", `current_audience` when publishing enrolls contacts that match now."""
 
@@ -78,7 +78,7 @@ class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return True
 
     def validate(self, fields: Fields, names: Names) -> Problems:
-        """What keeps the trigger from being published, as (input name, message)."""
+        """The problems that keep the trigger from being published, as (input name, message)."""
         yield from self.validate_config(fields, names)
         if not self.sources:
             yield "sources", f"“{self.label}” doesn't listen to any source. Choose at least one."
@@ -126,8 +126,8 @@ class TriggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return False
 
     def current_audience(self) -> Filter | None:
-        """What is true of a contact that this trigger would have started the workflow for; None when that
-        does not show in the contact."""
+        """The filter of the contacts that match now and that this trigger would have enrolled; None when a
+        contact does not show that."""
         return None
 
 
@@ -151,7 +151,7 @@ class TagTrigger(TriggerConfig, frozen=True):
 
 class SegmentTrigger(TriggerConfig, frozen=True):
     """A trigger about the members of one segment. It listens to every source: any change of the contact, and
-    time passing, can change who is in a segment."""
+    time passing, can change the members."""
 
     sources: Sources = msgspec.field(default_factory=lambda: list(Source))
     segment: UUID | None = None
@@ -193,7 +193,7 @@ class TimedTrigger(TriggerConfig, frozen=True):
 
 
 def check_changed_field(key: str, fields: Fields, field: str) -> Problems:
-    """A field whose changes are recorded one by one."""
+    """Checks that the changes of a field are recorded one by one."""
     spec = fields.get(key)
     if spec is None:
         yield field, unknown_field(key, fields)

@@ -20,7 +20,7 @@ class Manual(TriggerConfig, frozen=True, tag="manual"):
         return [(MANUAL, str(workflow_id))]
 
     def started_by(self) -> StartedBy:
-        # An import enrolls nobody, whatever the trigger's sources say.
+        # An import never enrolls, whatever the trigger's sources say.
         labels = [SOURCE_LABELS[source] for source in self.sources if source is not Source.IMPORT]
         sentence = (
             "Contacts enter only when they are enrolled, one by one or in bulk. Imports do not start it."

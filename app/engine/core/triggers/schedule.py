@@ -15,7 +15,7 @@ from app.engine.core.triggers.base import TIME, Reference, TimedTrigger
 from app.filters.ast import Filter, Op, Predicate
 from app.filters.fields import Fields
 
-# Any moment will do: a cron expression without occurrences has none after this moment either.
+# Any moment works: a cron expression without occurrences has none after this moment either.
 _ANY_MOMENT = datetime.fromisoformat("2026-01-01")
 
 
