@@ -55,7 +55,7 @@ class Row:
     error: str | None = None
     fence: int = 0
     paused: bool = False
-    heard: bool = False
+    woken: bool = False
     answer: str | None = None
     gone: bool = False  # runs for a contact who was deleted
     locked: bool = False
@@ -117,7 +117,7 @@ class Store:
             *(row.id, row.contact.id, row.step_key, row.seq, row.wait_reason, row.wait_until, row.goal_key),
             effect=self.outcome(row),
             answer=row.answer if row.wait_reason is WaitReason.APPROVAL else None,
-            heard=row.heard,
+            woken=row.woken,
             contact_gone=row.gone,
         )
 
@@ -172,7 +172,7 @@ class Store:
             return
         self._visits(row, decision, at)
         self._contact(row.contact, decision)
-        opened_by_hand = row.heard and row.wait_reason is WaitReason.WINDOW
+        opened_by_hand = row.woken and row.wait_reason is WaitReason.WINDOW
         row.status, row.exit_reason, row.error = decision.status, decision.exit_reason, decision.error
         row.step_key, row.seq, row.goal_key = decision.step_key, decision.seq, decision.goal_key
         row.wait_reason, row.wait_until, row.due_at = (
@@ -180,7 +180,7 @@ class Store:
             decision.wait_until,
             decision.due_at,
         )
-        row.heard, row.answer, row.fence = False, None, row.fence + 1
+        row.woken, row.answer, row.fence = False, None, row.fence + 1
         waited = self.by_visit.get((row.id, decision.closed[0].seq)) if decision.closed else None
         if waited is not None and waited.status in ("pending", "retry"):
             waited.status, waited.fence = "cancelled", waited.fence + 1

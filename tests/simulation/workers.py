@@ -201,5 +201,5 @@ def change(store: Store, contact: SimulatedContact, event: tuple[str, str]) -> N
             node = row.program.nodes[row.program.by_key[row.step_key]]
             matches = node.index in interested and node.match is not None
             if matches and node.match is not None and node.match(store.facts(row), store.now):
-                row.heard = True
+                row.woken = True
                 store.wake(row)

@@ -212,7 +212,7 @@ class SimulatedWorld:
         row = self.waiting_row(WaitReason.TIMER, WaitReason.WINDOW)
         if row is None:
             return False
-        row.wait_until, row.heard = self.store.now, row.wait_reason is WaitReason.WINDOW
+        row.wait_until, row.woken = self.store.now, row.wait_reason is WaitReason.WINDOW
         self.store.wake(row)
         return True
 

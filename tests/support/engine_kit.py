@@ -150,14 +150,14 @@ class Story:
         self,
         effect: EffectOutcome | None = None,
         answer: str | None = None,
-        heard: bool = False,
+        woken: bool = False,
         **later: float,
     ) -> Decision:
         """One wake-up, `later` (timedelta's words) after the one before."""
         self.now += timedelta(**later)
-        state = replace(self.state, effect=effect, answer=answer, heard=heard)
+        state = replace(self.state, effect=effect, answer=answer, woken=woken)
         decision = advance(self.program, state, self.facts, self.now, self.around)
-        self.state = replace(parked(self.state, decision), answer=None, heard=False)
+        self.state = replace(parked(self.state, decision), answer=None, woken=False)
         self.decisions.append(decision)
         return decision
 

@@ -93,7 +93,7 @@ class Run:
         """Starts the workflow. After the settle time, a contact that no longer matches leaves again."""
         program, settled = self.program, self.enrollment.wait_until
         if settled is not None and settled > self.now:
-            return self.stay(None)
+            return self.keep_parked(None)
         self.out.step_key = program.nodes[program.start].key if program.nodes else None
         if program.version.settings.settle_seconds and not program.entry_match(self.facts, self.now):
             return self.leave_unmatched()
@@ -106,7 +106,7 @@ class Run:
         as it is resolved. A goal that is met cancels a call that has not begun."""
         effect = self.enrollment.effect
         if effect is None or effect.status == "claimed":
-            return self.stay(node)
+            return self.keep_parked(node)
         if effect.status in ("sent", "skipped"):
             sent = effect.status == "sent"
             self.delivered = sent and isinstance(node.config, SendEmail)
@@ -117,11 +117,11 @@ class Run:
             self.close(Outcome.FAILED, effect.detail, effect.error)
             return self.after_failure(node, effect.error)
         if effect.status in ("pending", "retry"):
-            taken = self.taken_from(node)
-            if taken is not None:
-                return taken
+            interruption = self.interruption(node)
+            if interruption is not None:
+                return interruption
             if self.enrollment.wait_reason is WaitReason.BREAKER_OPEN:
-                return self.stay(node)
+                return self.keep_parked(node)
         reason = {"retry": WaitReason.RETRY, "unknown": WaitReason.HOLD}.get(effect.status, WaitReason.EFFECT)
         self.park(node, reason, effect.next_at)
         self.out.due_at = None
@@ -142,35 +142,35 @@ class Run:
         due = until is not None and self.now >= until
         if reason in _TIMED and (index := self.timed_out(node, due=due)) is not None:
             return self.run(index)
-        if due and reason is WaitReason.EVENT and (look := self.until_matched(until)) is not None:
-            return self.stay(node, look)
-        if node.starts and (lane := self.lane(node, due)) is not None:
-            return self.go_on(node, lane)
-        taken = self.taken_from(node)
-        if taken is not None:
-            return taken
+        if due and reason is WaitReason.EVENT and (recheck := self.matcher_recheck(until)) is not None:
+            return self.keep_parked(node, recheck)
+        if node.starts and (lane := self.lane_taken(node, due)) is not None:
+            return self.continue_in_lane(node, lane)
+        interruption = self.interruption(node)
+        if interruption is not None:
+            return interruption
         if reason is WaitReason.CONDITION and due:
             self.close(Outcome.UNMET, {"timeout": True})
             self.out.step_key = node.key
             return self.end()
-        return self.stay(node)
+        return self.keep_parked(node)
 
     def timed_out(self, node: Node, *, due: bool) -> int | None:
         """The node behind a wait for a time that is over, or the same node if it has to wait again; None
         while the time is ahead."""
         enrollment = self.enrollment
         reason, until = enrollment.wait_reason, enrollment.wait_until
-        if reason is WaitReason.TIMER and not enrollment.heard:
+        if reason is WaitReason.TIMER and not enrollment.woken:
             wait = node.config
             again = isinstance(wait, Wait) and deadline_changed(wait, until, self.now, self.facts)
         else:
-            again = due and (reason is WaitReason.WINDOW or self.missed(node))
+            again = due and (reason is WaitReason.WINDOW or self.slot_missed(node))
         if not (again or due):
             return None
         self.close(Outcome.PASSED, {"again": True} if again else {})
         return node.index if again else node.after
 
-    def taken_from(self, node: Node) -> Decision | None:
+    def interruption(self, node: Node) -> Decision | None:
         """What ends a wait early: a goal ahead that is met, or an entry condition that must hold and does
         not. None if neither does."""
         goal = self.goal_met(node)
@@ -181,15 +181,15 @@ class Run:
             return self.leave_unmatched()
         return None
 
-    def until_matched(self, until: datetime | None) -> datetime | None:
+    def matcher_recheck(self, until: datetime | None) -> datetime | None:
         """When to check again whether the matcher has processed all events before `until`; None when it has.
         The further matching is behind, the longer this is: very many enrollments may wait for it."""
         oldest = self.around.unmatched_since
-        if self.enrollment.heard or oldest is None or until is None or oldest > until:
+        if self.enrollment.woken or oldest is None or until is None or oldest > until:
             return None
         return self.now + min(max((self.now - oldest) / 4, SOONEST), LATEST)
 
-    def missed(self, node: Node) -> bool:
+    def slot_missed(self, node: Node) -> bool:
         """Whether the period of a drip slot is over. After a pause or a downtime all enrollments that missed
         theirs take new slots instead of passing at once."""
         slot, drip = self.enrollment.wait_until, node.config
@@ -197,17 +197,17 @@ class Run:
             return False
         return after(drip.amount, drip.unit, slot, self.facts.zone) <= self.now
 
-    def go_on(self, node: Node, lane: str) -> Decision:
+    def continue_in_lane(self, node: Node, lane: str) -> Decision:
         if lane not in node.starts:
             return self.fail(f"The answer “{lane[:40]}” isn't an option of this step.")
-        return self.run(self.take(node, lane))
+        return self.run(self.enter_lane(node, lane))
 
-    def lane(self, node: Node, due: bool) -> str | None:
+    def lane_taken(self, node: Node, due: bool) -> str | None:
         """The lane out of a wait for an event, a condition or an answer; None while it lasts."""
         enrollment = self.enrollment
         if enrollment.wait_reason is WaitReason.APPROVAL and enrollment.answer is not None:
             return enrollment.answer
-        if enrollment.wait_reason is WaitReason.EVENT and enrollment.heard:
+        if enrollment.wait_reason is WaitReason.EVENT and enrollment.woken:
             return MET
         if enrollment.wait_reason is WaitReason.CONDITION and node.match and node.match(self.facts, self.now):
             return MET
@@ -232,22 +232,24 @@ class Run:
         self.facts.data = {**self.facts.data, "response": answers}
         return noted | {"saved": True}
 
-    def stay(self, node: Node | None, look: datetime | None = None) -> Decision:
-        """Parked exactly as before; only the time of the next look is written."""
+    def keep_parked(self, node: Node | None, recheck: datetime | None = None) -> Decision:
+        """Parked exactly as before; only the time of the next recheck is written."""
         enrollment = self.enrollment
         until = enrollment.wait_until
         self.out.wait_reason, self.out.wait_until = enrollment.wait_reason, until
-        self.out.due_at = None if enrollment.wait_reason in _EFFECTS else look or self.next_look(node, until)
+        self.out.due_at = (
+            None if enrollment.wait_reason in _EFFECTS else recheck or self.next_recheck(node, until)
+        )
         self.out.moved = False
         return self.out
 
-    def next_look(self, node: Node | None, until: datetime | None) -> datetime | None:
+    def next_recheck(self, node: Node | None, until: datetime | None) -> datetime | None:
         """The end of the wait; sooner where time alone may change a filter that this wait depends on. The
-        looks of enrollments that arrived together are spread over a quarter of that time."""
-        if until is None or node is None or node.look is None:
+        rechecks of enrollments that arrived together are spread over a quarter of that time."""
+        if until is None or node is None or node.recheck_interval is None:
             return until
         share = self.enrollment.id.int % 256 / 1024
-        return min(until, self.now + node.look * (1 - share))
+        return min(until, self.now + node.recheck_interval * (1 - share))
 
     # Moving
 
@@ -260,7 +262,7 @@ class Run:
                 return self.end() if index == END else self.out
             node = nodes[index]
             if self.one_step and self.stepped and not (self.delivered and isinstance(node.config, WaitFor)):
-                return self.stand_before(node)
+                return self.park_before(node)
             if self.check_goals:
                 goal = self.goal_met(node)
                 if goal is not None:
@@ -273,7 +275,7 @@ class Run:
             self.stepped = True
         return self.fail(f"Stopped after {MOST_VISITS} steps without a wait. The workflow seems to loop.")
 
-    def stand_before(self, node: Node) -> Decision:
+    def park_before(self, node: Node) -> Decision:
         """Parks the enrollment before the step, due at once; nothing of the step has begun."""
         self.out.step_key, self.out.due_at = node.key, self.now
         self.out.wait_reason = self.out.wait_until = None
@@ -299,7 +301,7 @@ class Run:
         self.check_goals = True
         return goal.after
 
-    def take(self, node: Node, lane: str) -> int:
+    def enter_lane(self, node: Node, lane: str) -> int:
         """Enters a lane of the node."""
         self.record(node, Outcome.TAKEN, {"branch": lane})
         self.check_goals = True  # the goals of the lane listen from now on
@@ -333,7 +335,7 @@ class Run:
     def park(self, node: Node, reason: WaitReason, until: datetime | None) -> int:
         self.out.step_key = node.key
         self.out.wait_reason, self.out.wait_until = reason, until
-        self.out.due_at = self.next_look(node, until)
+        self.out.due_at = self.next_recheck(node, until)
         return STOPPED
 
     def change(self, change: ContactChange) -> None:

@@ -13,7 +13,7 @@ from app.filters.fields import Fields
 FOR_TIME, FOR_ZONE = timedelta(minutes=15), timedelta(days=1)
 
 
-def look(config: StepConfig, others: Iterable[Filter | None], fields: Fields) -> timedelta | None:
+def recheck_interval(config: StepConfig, others: Iterable[Filter | None], fields: Fields) -> timedelta | None:
     """The longest an enrollment waits at this step without being rechecked. `others` are the other filters
     that may take it from the step."""
     own = config.filter if isinstance(config, WaitFor) and config.mode == "condition" else None

@@ -111,7 +111,7 @@ class EnrollmentState(msgspec.Struct, frozen=True):
     goal_key: str | None = None
     effect: EffectOutcome | None = None
     answer: str | None = None
-    heard: bool = False
+    woken: bool = False
     entered_at: datetime | None = None
     contact_gone: bool = False
 

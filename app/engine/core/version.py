@@ -13,7 +13,7 @@ import msgspec
 
 from app.engine.core.draft import Audience, Draft, WorkflowSettings, walk
 from app.engine.core.merge_tags import Template, TemplateError, compile_template
-from app.engine.core.recheck_interval import awaits_change, look
+from app.engine.core.recheck_interval import awaits_change, recheck_interval
 from app.engine.core.steps import Goal, Step, StepConfig, WaitFor, kind_of, lane_keys
 from app.engine.core.steps.goal import never
 from app.engine.core.timing.sending_window import Window
@@ -76,8 +76,8 @@ class Node(msgspec.Struct):
     begins; `target` where a go-to or a wait's skip-to leads; `shares` the lanes of a split with the sum of
     all weights up to theirs; `match` the filter of a goal or of a wait for something; `window` the sending
     window of a step that sends; `goals` the nodes of the goals that certainly lie ahead, itself included:
-    those in its own list and in the lists around it, not those in lanes not yet entered; `look` the longest
-    time an enrollment waits here without being rechecked."""
+    those in its own list and in the lists around it, not those in lanes not yet entered;
+    `recheck_interval` the longest time an enrollment waits here without being rechecked."""
 
     index: int
     key: str
@@ -92,7 +92,7 @@ class Node(msgspec.Struct):
     templates: dict[str, Template] = {}
     window: Window | None = None
     goals: tuple[int, ...] = ()
-    look: timedelta | None = None
+    recheck_interval: timedelta | None = None
 
 
 class GoalMark(msgspec.Struct, frozen=True):
@@ -152,7 +152,9 @@ def compile_version(version: Version, fields: Fields) -> Program:
         _resolve_jump(node, by_key)
     stays = version.entry if version.settings.leave_when_unmatched else None
     for node in nodes:
-        node.look = look(node.config, [stays, *(nodes[goal].config.filter for goal in node.goals)], fields)
+        node.recheck_interval = recheck_interval(
+            node.config, [stays, *(nodes[goal].config.filter for goal in node.goals)], fields
+        )
     configs = [node.config for node in nodes]
     kinds = [(kind_of(config), config) for config in configs]
     goals = tuple(node.index for node in nodes if isinstance(node.config, Goal))

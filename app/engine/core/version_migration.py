@@ -16,7 +16,7 @@ from app.filters.facts import Facts
 EFFECTS = ("effect", "retry", "hold", "breaker_open")
 
 
-class Stand(msgspec.Struct, frozen=True):
+class MovedWait(msgspec.Struct, frozen=True):
     """The wait in the new version. `goes_on`: the visit continues until `until` (None: no known end).
     Otherwise the step starts again."""
 
@@ -24,11 +24,11 @@ class Stand(msgspec.Struct, frozen=True):
     until: datetime | None = None
 
 
-ANEW = Stand(False)
+STARTS_AGAIN = MovedWait(False)
 Document = Version | Draft
 
 
-def sends_anew(old: Document | None, new: Document, key: str) -> bool:
+def rerenders_effect(old: Document | None, new: Document, key: str) -> bool:
     """Whether an effect that step `key` of `old` has rendered and not tried to send is rendered again from
     `new`: the step still exists, and what it sends, or when it may, has changed."""
     after = _sending(new, key)
@@ -43,35 +43,35 @@ def _sending(document: Document, key: str) -> tuple[StepConfig, Window | None] |
     return config, getattr(config, "window", None) or document.settings.window
 
 
-def stand(
+def wait_after_move(
     old: StepConfig | None,
     new: StepConfig | None,
     reason: str | None,
     until: datetime | None,
     began: datetime | None,
     zone: ZoneInfo,
-) -> Stand:
+) -> MovedWait:
     """The wait of an enrollment at a step with `reason` since `began`, when the config of that step changes
     from `old` to `new`. An unchanged wait is kept; a changed one counts from when it began. A config is None
     if the version has no such step."""
     if new is None or reason is None:
-        return ANEW
+        return STARTS_AGAIN
     if reason in EFFECTS or old == new:
-        return Stand(True, until)
+        return MovedWait(True, until)
     if old is None or began is None:
-        return ANEW
+        return STARTS_AGAIN
     try:
         return _changed(old, new, until, began, zone)
     except ValueError:  # an invalid rule: the step reports it when it starts again
-        return ANEW
+        return STARTS_AGAIN
 
 
 def _changed(
     old: StepConfig, new: StepConfig, until: datetime | None, began: datetime, zone: ZoneInfo
-) -> Stand:
+) -> MovedWait:
     match new:
         case Wait() if new.mode != "date_field":
-            return Stand(True, wait_end(new, began, Facts(zone=zone)))
+            return MovedWait(True, wait_end(new, began, Facts(zone=zone)))
         case WaitFor() if isinstance(old, WaitFor) and old.mode == new.mode:
             return _timeout(old, new, until, began, zone)
         case Goal() if isinstance(old, Goal) and new.on_unmet == "wait":
@@ -79,9 +79,9 @@ def _changed(
         case AskApproval() if isinstance(old, AskApproval) and _same_question(old, new):
             return _timeout(old, new, until, began, zone)
         case Drip():
-            return Stand(True, until)
+            return MovedWait(True, until)
         case _:
-            return ANEW
+            return STARTS_AGAIN
 
 
 def _timeout(
@@ -90,10 +90,10 @@ def _timeout(
     until: datetime | None,
     began: datetime,
     zone: ZoneInfo,
-) -> Stand:
+) -> MovedWait:
     if (old.amount, old.unit) == (new.amount, new.unit):
-        return Stand(True, until)
-    return Stand(True, after(new.amount, new.unit, began, zone))
+        return MovedWait(True, until)
+    return MovedWait(True, after(new.amount, new.unit, began, zone))
 
 
 def _same_question(old: AskApproval, new: AskApproval) -> bool:

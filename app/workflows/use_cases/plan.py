@@ -12,7 +12,7 @@ from app.engine.core.steps import Chat, SendSms, Step, StepConfig, Window
 from app.engine.core.triggers import Manual, Trigger
 from app.engine.core.triggers.base import StartedBy
 from app.engine.core.version import Version, load_version
-from app.engine.core.version_migration import ANEW, sends_anew, stand
+from app.engine.core.version_migration import STARTS_AGAIN, rerenders_effect, wait_after_move
 from app.work import Work
 from app.workflows.schemas.publication import (
     EXIT,
@@ -202,7 +202,7 @@ async def groups_of(work: Work, opened: Opened) -> list[StandGroup]:
         step = steps.get(row.step_key or "")
         title = step_sentence(step, opened.lookup).title if step else "Before the first step"
         group = _group(row, title, step, new.get(row.step_key or ""), titles, zone)
-        if sends_anew(old, opened.draft, group.step):
+        if rerenders_effect(old, opened.draft, group.step):
             group.renewed, group.unchanged = row.untried, row.tried
         places.append(group)
     return places
@@ -223,10 +223,10 @@ def _group(
     row: Any, title: str, old: Step | None, new: Step | None, titles: Mapping[str, str], zone: ZoneInfo
 ) -> StandGroup:
     configs = old.config if old else None, new.config if new else None
-    first = last = ANEW
+    first = last = STARTS_AGAIN
     if row.reasons == 1:
-        first = stand(*configs, row.reason, row.due_first, row.began_first, zone)
-        last = stand(*configs, row.reason, row.due_last, row.began_last, zone)
+        first = wait_after_move(*configs, row.reason, row.due_first, row.began_first, zone)
+        last = wait_after_move(*configs, row.reason, row.due_last, row.began_last, zone)
     moved = first.goes_on and last.goes_on
     return StandGroup(
         version=row.version,

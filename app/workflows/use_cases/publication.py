@@ -9,7 +9,7 @@ import msgspec
 from app.engine.core.draft import Draft, walk
 from app.engine.core.step_titles import step_titles
 from app.engine.core.version import Version, content_hash, freeze, load_version
-from app.engine.core.version_migration import sends_anew
+from app.engine.core.version_migration import rerenders_effect
 from app.engine.schedules.trigger_schedules import sync_workflow_triggers
 from app.errors import Conflict, Invalid, NotFound
 from app.work import Work
@@ -100,7 +100,9 @@ async def _try_again(
     """What stopped a step may be over once it says something else, or its people say something else: its
     breaker tries at once."""
     keys = {step.key for _, _, step in walk(version.steps)}
-    steps = {key for key in keys if sends_anew(before, version, key)} | {choice.to for choice in choices}
+    steps = {key for key in keys if rerenders_effect(before, version, key)} | {
+        choice.to for choice in choices
+    }
     await BatchSession(work.session).do(
         REOPEN_CHANGED_STEPS, workflow=version.workflow_id, steps=sorted(steps & keys), now=work.now
     )

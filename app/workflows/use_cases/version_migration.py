@@ -12,7 +12,13 @@ from app.engine.core.draft import walk
 from app.engine.core.steps import StepConfig
 from app.engine.core.types import ExitReason
 from app.engine.core.version import Version, load_version
-from app.engine.core.version_migration import ANEW, EFFECTS, Stand, sends_anew, stand
+from app.engine.core.version_migration import (
+    EFFECTS,
+    STARTS_AGAIN,
+    MovedWait,
+    rerenders_effect,
+    wait_after_move,
+)
 from app.engine.matching.enroll import end_enrollments
 from app.enrollments.use_cases.progress import take_from
 from app.errors import Conflict, Invalid
@@ -157,9 +163,9 @@ async def _take_along(
     old, new = _configs(before), _configs(version)
     zone = ZoneInfo((await work.accounts.own()).time_zone)
     anew: set[UUID] = set()
-    if to is not None and to == choice.step and sends_anew(before, version, to):
+    if to is not None and to == choice.step and rerenders_effect(before, version, to):
         anew = {row.id for row in rows if row.id in untried and row.wait_reason in EFFECTS}
-    places = [(row, ANEW if row.id in anew else _place(row, to, old, new, zone)) for row in rows]
+    places = [(row, STARTS_AGAIN if row.id in anew else _place(row, to, old, new, zone)) for row in rows]
     left = [row for row, place in places if not place.goes_on and row.wait_reason is not None]
     engine = BatchSession(work.session)
     if left:
@@ -190,14 +196,14 @@ async def _take_along(
     return len(anew)
 
 
-def _place(row: Any, to: str | None, old: Configs, new: Configs, zone: ZoneInfo) -> Stand:
+def _place(row: Any, to: str | None, old: Configs, new: Configs, zone: ZoneInfo) -> MovedWait:
     if row.step_key is None and to is None:
-        return Stand(True, row.wait_until)  # not begun: whoever settles goes on doing so
+        return MovedWait(True, row.wait_until)  # not begun: whoever settles goes on doing so
     if to is None or row.step_key != to:
-        return ANEW
+        return STARTS_AGAIN
     if row.wait_reason in EFFECTS:
-        return Stand(True, row.wait_until)
-    return stand(old.get(to), new.get(to), row.wait_reason, row.wait_until, row.started_at, zone)
+        return MovedWait(True, row.wait_until)
+    return wait_after_move(old.get(to), new.get(to), row.wait_reason, row.wait_until, row.started_at, zone)
 
 
 def _configs(version: Version | None) -> Configs:

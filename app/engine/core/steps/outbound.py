@@ -48,7 +48,7 @@ def _window_skipped(run: "Run", node: "Node") -> bool:
     """Whether a member decided that this visit need not wait for its window."""
     enrollment = run.enrollment
     waits = enrollment.wait_reason is WaitReason.WINDOW and enrollment.step_key == node.key
-    return waits and enrollment.heard
+    return waits and enrollment.woken
 
 
 def request_effect(run: "Run", node: "Node", effect: EffectRequest) -> int:

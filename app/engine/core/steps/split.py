@@ -45,7 +45,7 @@ def execute(run: "Run", node: "Node") -> int:
     hashed = f"{run.enrollment.contact_id}:{run.program.version.workflow_id}:{node.key}"
     digest = hashlib.sha256(hashed.encode()).digest()
     position = int.from_bytes(digest[:8]) % total
-    return run.take(node, next(key for limit, key in node.shares if position < limit))
+    return run.enter_lane(node, next(key for limit, key in node.shares if position < limit))
 
 
 def describe(config: Split, _fields: Fields, _names: Names) -> Sentence:

@@ -60,7 +60,7 @@ def execute(run: "Run", node: "Node") -> int:
     # The delivery of the email just sent is an event that is over before this wait begins.
     just_delivered = not waits_for_condition and config.event == EMAIL_DELIVERED and run.delivered
     if (waits_for_condition or just_delivered) and _holds(run, node):
-        return run.take(node, MET)
+        return run.enter_lane(node, MET)
     until = after(config.amount, config.unit, run.now, run.facts.zone)
     detail = {"until": until.isoformat()}
     if not waits_for_condition:

@@ -241,7 +241,7 @@ def test_invariants_of_advancing(new_draft: Draft, story_line: list[str], mail: 
         facts_before = (dict(story.facts.values), set(story.facts.tags))
         decision = story.go(
             effect,
-            heard=what == "heard" and before.wait_reason is WaitReason.EVENT,
+            woken=what == "heard" and before.wait_reason is WaitReason.EVENT,
             answer="b1" if what == "answer" and before.wait_reason is WaitReason.APPROVAL else None,
         )
 

@@ -135,7 +135,7 @@ def test_an_earlier_past_or_cleared_date_ends_the_wait(became: Any, left: Any) -
 def test_a_skipped_date_wait_does_not_resume_when_the_date_changes() -> None:
     story = Story(program(DATED, AddTag(tag=COLD)), someone(since="2026-12-10"))
     story.state = parked_until(story, NOW)
-    story.go(heard=True)
+    story.go(woken=True)
     assert story.path == [(1, "s1", "passed"), (2, "s2", "done")]
 
 
@@ -208,7 +208,7 @@ def test_no_wait_for_an_event_is_over_before_what_happened_in_time_is_matched(
     assert late.moved is not waits_on
     if waits_on:
         assert late.due_at == story.now + timedelta(seconds=30), "an hour behind"
-        story.go(heard=True, seconds=30)
+        story.go(woken=True, seconds=30)
         assert COLD in story.facts.tags
     else:
         assert LATE in story.facts.tags

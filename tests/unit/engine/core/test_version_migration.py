@@ -20,7 +20,7 @@ from app.engine.core.steps import (
     WaitFor,
 )
 from app.engine.core.triggers import ContactCreated, SegmentEntered, TagAdded, Trigger
-from app.engine.core.version_migration import ANEW, Stand, stand
+from app.engine.core.version_migration import STARTS_AGAIN, MovedWait, wait_after_move
 from app.filters.ast import Filter, Group, Op, Predicate
 from app.workflows.domain.audience import audience_filter
 
@@ -36,37 +36,38 @@ GOAL = Goal(on_unmet="wait", amount=14, unit=Unit.DAYS)
 @pytest.mark.parametrize(
     ("old", "new", "reason", "expected"),
     [
-        (DAYS, DAYS, "timer", Stand(True, UNTIL)),
+        (DAYS, DAYS, "timer", MovedWait(True, UNTIL)),
         # Days keep the clock time of the account across a change to summer time.
-        (DAYS, Wait(amount=3, unit=Unit.DAYS), "timer", Stand(True, BEGAN + timedelta(days=3, hours=-1))),
-        (DAYS, Wait(amount=3, unit=Unit.HOURS), "timer", Stand(True, BEGAN + timedelta(hours=3))),
+        (DAYS, Wait(amount=3, unit=Unit.DAYS), "timer", MovedWait(True, BEGAN + timedelta(days=3, hours=-1))),
+        (DAYS, Wait(amount=3, unit=Unit.HOURS), "timer", MovedWait(True, BEGAN + timedelta(hours=3))),
         (DAYS, Wait(mode="until", until="2026-05-01"), "timer",
-         Stand(True, datetime(2026, 4, 30, 22, 0, tzinfo=UTC))),
-        (DAYS, Wait(mode="date_field", field="custom.x"), "timer", ANEW),
-        (DAYS, Wait(mode="until", until="never"), "timer", ANEW),
+         MovedWait(True, datetime(2026, 4, 30, 22, 0, tzinfo=UTC))),
+        (DAYS, Wait(mode="date_field", field="custom.x"), "timer", STARTS_AGAIN),
+        (DAYS, Wait(mode="until", until="never"), "timer", STARTS_AGAIN),
         (FOR, WaitFor(mode="event", event="task.added", amount=14, unit=Unit.DAYS), "event",
-         Stand(True, UNTIL)),
+         MovedWait(True, UNTIL)),
         (FOR, WaitFor(mode="event", event="note.added", amount=1, unit=Unit.HOURS), "event",
-         Stand(True, BEGAN + timedelta(hours=1))),
-        (FOR, WaitFor(mode="condition", amount=14, unit=Unit.DAYS), "event", ANEW),
+         MovedWait(True, BEGAN + timedelta(hours=1))),
+        (FOR, WaitFor(mode="condition", amount=14, unit=Unit.DAYS), "event", STARTS_AGAIN),
         (GOAL, Goal(on_unmet="wait", amount=1, unit=Unit.HOURS), "condition",
-         Stand(True, BEGAN + timedelta(hours=1))),
-        (GOAL, Goal(on_unmet="end"), "condition", ANEW),
+         MovedWait(True, BEGAN + timedelta(hours=1))),
+        (GOAL, Goal(on_unmet="end"), "condition", STARTS_AGAIN),
         (ASK, AskApproval(question="Call?", options=[ApprovalOption("b1", "Yes")], amount=3, unit=Unit.HOURS),
-         "approval", Stand(True, BEGAN + timedelta(hours=3))),
-        (ASK, AskApproval(question="Really?", options=[ApprovalOption("b1", "Yes")]), "approval", ANEW),
-        (Drip(count=1), Drip(count=9), "drip_slot", Stand(True, UNTIL)),
-        (SendEmail(subject="a"), SendEmail(subject="b"), "effect", Stand(True, UNTIL)),
-        (SendEmail(subject="a"), SendEmail(subject="b"), "window", ANEW),
-        (DAYS, None, "timer", ANEW),
-        (DAYS, DAYS, None, ANEW),
-        (None, DAYS, "timer", ANEW),
+         "approval", MovedWait(True, BEGAN + timedelta(hours=3))),
+        (ASK, AskApproval(question="Really?", options=[ApprovalOption("b1", "Yes")]), "approval",
+         STARTS_AGAIN),
+        (Drip(count=1), Drip(count=9), "drip_slot", MovedWait(True, UNTIL)),
+        (SendEmail(subject="a"), SendEmail(subject="b"), "effect", MovedWait(True, UNTIL)),
+        (SendEmail(subject="a"), SendEmail(subject="b"), "window", STARTS_AGAIN),
+        (DAYS, None, "timer", STARTS_AGAIN),
+        (DAYS, DAYS, None, STARTS_AGAIN),
+        (None, DAYS, "timer", STARTS_AGAIN),
     ],
 )  # fmt: skip
 def test_migration_of_a_wait(
-    old: StepConfig | None, new: StepConfig | None, reason: str | None, expected: Stand
+    old: StepConfig | None, new: StepConfig | None, reason: str | None, expected: MovedWait
 ) -> None:
-    assert stand(old, new, reason, UNTIL, BEGAN, PARIS) == expected
+    assert wait_after_move(old, new, reason, UNTIL, BEGAN, PARIS) == expected
 
 
 TAG, SEGMENT = UUID(int=1), UUID(int=2)
@@ -92,4 +93,4 @@ def test_who_is_in_the_audience(
 
 
 def test_notes_do_not_change_the_audience() -> None:
-    assert stand(AddNote(text="a"), AddNote(text="b"), "timer", UNTIL, BEGAN, PARIS) == ANEW
+    assert wait_after_move(AddNote(text="a"), AddNote(text="b"), "timer", UNTIL, BEGAN, PARIS) == STARTS_AGAIN

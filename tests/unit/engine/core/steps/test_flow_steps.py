@@ -104,7 +104,7 @@ def test_event_wait_by_event_or_timeout() -> None:
     heard = Story(compiled_program, someone())
     assert (heard.go().wait_reason, heard.state.wait_until) == ("event", NOW + timedelta(days=2))
     assert not heard.go(hours=1).moved
-    heard.go(heard=True)
+    heard.go(woken=True)
     assert heard.path == [(1, "s1", "taken"), (2, "s2", "done"), (3, "s4", "done")]
     late = Story(compiled_program, someone())
     late.go()

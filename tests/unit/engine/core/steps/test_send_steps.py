@@ -193,7 +193,7 @@ def test_effects_carry_their_window_unless_a_member_skipped_it() -> None:
     opened = Story(program(step), someone(phone="1"))
     opened.go()
     opened.state = replace(opened.state, wait_until=NOW)
-    assert opened.go(heard=True).effects[0].payload == {"to": "1", "body": "x"}
+    assert opened.go(woken=True).effects[0].payload == {"to": "1", "body": "x"}
 
 
 def test_no_window_wait_without_an_address() -> None:
