@@ -21,7 +21,8 @@ class Names(msgspec.Struct, frozen=True):
 
 
 def lookup_name(target: object, names: Mapping[str, str]) -> str:
-    """The name of what an id refers to; "…" when nothing is chosen."""
+    """Finds the problems that keep a draft from being published, each with its place. `lint` is the entry
+    point; `blocking` also compiles."""
     return "…" if target is None else names.get(str(target), "deleted")
 
 

@@ -1,4 +1,4 @@
-"""What belongs to the whole draft: counts, undo and redo, the entry condition, the settings."""
+"""Routes of the whole draft: counts, undo and redo, the entry condition, the settings."""
 
 from uuid import UUID
 
@@ -29,7 +29,7 @@ class BuilderController(Controller):
 
     @get("/counts", fragment="workflows/_counts.html", page="workflows/_counts.html", guards=[may(VIEW)])
     async def counts(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> CountsPage:
-        """How many people are at each step of the draft, did it, failed at it."""
+        """How many contacts are at each step of the draft, completed it, or failed at it."""
         kinds, counts, totals = await live_counts(work, workflow_id)
         return CountsPage(counts, kinds, totals, [])
 
@@ -37,7 +37,7 @@ class BuilderController(Controller):
     async def undo(
         self, workflow_id: FromPath[UUID], data: JSONBody[RevForm], work: NamedDependency[Work]
     ) -> Saved[Builder]:
-        """Takes the last change of the draft back."""
+        """Undoes the last change of the draft."""
         await edit.undo(work, workflow_id, data.rev)
         page = await builder_of(work, workflow_id)
         return Saved(page, see=f"/workflows/{workflow_id}", created=False, note="Undone.")
@@ -46,7 +46,7 @@ class BuilderController(Controller):
     async def redo(
         self, workflow_id: FromPath[UUID], data: JSONBody[RevForm], work: NamedDependency[Work]
     ) -> Saved[Builder]:
-        """Does again what was undone."""
+        """Redoes the change that was undone last."""
         await edit.redo(work, workflow_id, data.rev)
         page = await builder_of(work, workflow_id)
         return Saved(page, see=f"/workflows/{workflow_id}", created=False, note="Redone.")
@@ -55,7 +55,7 @@ class BuilderController(Controller):
     async def entry(
         self, workflow_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Builder:
-        """The entry condition: who of those that a trigger lets in may really enter."""
+        """The entry condition: which of the contacts that a trigger admits may enter."""
         return await _entry(work, workflow_id, refused_values(request, EntryForm))
 
     @post("/entry", page=PAGE, fragment=WORKBENCH, form="/workflows/{workflow_id}/entry", guards=[may(EDIT)])
@@ -66,7 +66,7 @@ class BuilderController(Controller):
         data: JSONBody[EntryForm],
         work: NamedDependency[Work],
     ) -> Shaped[Builder]:
-        """Another entry condition; none lets everybody in."""
+        """Replaces the entry condition; none admits every contact."""
         values = one_row(request, EntryForm, data.more, data.less)
         if values is not None:
             return Shaped(await _entry(work, workflow_id, values), status_code=200, headers=FRESH)
@@ -78,7 +78,7 @@ class BuilderController(Controller):
     async def settings(
         self, workflow_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Builder:
-        """Name, entering again, pausing and archiving."""
+        """Name, re-entry, pausing and archiving."""
         return await _settings(work, workflow_id, refused_values(request, SettingsForm))
 
     @post(
@@ -91,7 +91,7 @@ class BuilderController(Controller):
     async def set_settings(
         self, workflow_id: FromPath[UUID], data: JSONBody[SettingsForm], work: NamedDependency[Work]
     ) -> Saved[Builder]:
-        """Other settings of the draft; they go live when it is published."""
+        """Changes settings of the draft; they go live when it is published."""
         await edit.set_settings(work, workflow_id, data)
         page = await _settings(work, workflow_id)
         return Saved(page, see=f"/workflows/{workflow_id}/settings", created=False, note="Saved.")

@@ -1,4 +1,4 @@
-"""What the forms of the sheets hold: from a stored config, or as it was typed."""
+"""The values that the forms of the sheets show: from a stored config, or as they were typed."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -44,7 +44,7 @@ def _text(item: Predicate, lookup: BuilderNames) -> str:
     if ARITY[item.op] is Arity.NONE:
         return ""
     if ARITY[item.op] is Arity.CHANGE and values and (changing := lookup.fields.get(str(values[0]))):
-        # A name that says one field only; else its key, which always does.
+        # A name if it belongs to one field only; else the key, which is unique.
         key, *operands = values
         shown = changing.slug if field_key(changing.slug, lookup.fields) == key else key
         values = [shown, *_names(operands, changing.names or {})]
@@ -53,9 +53,9 @@ def _text(item: Predicate, lookup: BuilderNames) -> str:
 
 
 def _names(ids: list[Any], names: Mapping[str, str]) -> list[Any]:
-    """By name where that is read back as the same one; else by id."""
+    """By name if the name is read back as the same thing; else by id."""
     texts = [_name(value, names) for value in ids]
-    # A name may look like several others in a list.
+    # A name may look like a list of several others.
     return ids if len(ids) > 1 and ids_by_name(", ".join(map(str, texts)), names) else texts
 
 
@@ -67,7 +67,7 @@ def _name(item_id: Any, names: Mapping[str, str]) -> Any:
 
 
 def config_values(config: StepConfig | Trigger, lookup: BuilderNames) -> Values:
-    """A config as its form holds it: tags by name, filters as rows."""
+    """A config as its form shows it: tags by name, filters as rows."""
     values: Values = msgspec.to_builtins(config)
     if "tag" in values:
         values["tag"] = lookup.tags.get(str(values["tag"]), "")
@@ -100,13 +100,13 @@ class _Typed:
 
 
 def refused_values(request: Request, form: Any) -> Values | None:
-    """What was typed into a form that was refused; None when this is no second showing of one."""
+    """The values of a refused form; None when the form is shown for the first time."""
     again = request.scope["state"].get("form")
     return decode_form(_Typed(again.values), form) if again is not None and again.values else None
 
 
 def one_row(request: Request, form: Any, more: str, less: str) -> Values | None:
-    """What was typed, with one more row or one less; None when nothing like that was asked for."""
+    """The typed values with one more row or one less; None when the request did not ask for that."""
     values = request.typed() if more or less else {}
     if not values:
         return None
@@ -143,7 +143,7 @@ def _shrink(values: Any, path: list[str]) -> None:
 
 
 def field_choices(fields: Fields) -> list[FieldChoice]:
-    """The fields with what may be asked of each."""
+    """The fields and their operators."""
     return [
         FieldChoice(
             spec.key,
@@ -158,7 +158,7 @@ def field_choices(fields: Fields) -> list[FieldChoice]:
 
 
 def _suggested(spec: FieldSpec, fields: Fields) -> list[str]:
-    """What a value may begin with: options, names, and for history what can happen and the fields."""
+    """Suggestions for the first value: options, names, and for history the event kinds and the fields."""
     if spec.type is FieldType.HISTORY:
         return [*spec.options, *(fields[key].slug for key in recorded(fields))]
     return list(spec.options or (spec.names or {}).values())
@@ -166,7 +166,7 @@ def _suggested(spec: FieldSpec, fields: Fields) -> list[str]:
 
 def all_operators() -> list[tuple[str, list[tuple[str, str]]]]:
     """Every operator once, by type of field. The list is the same for every row, so that a morph of the page
-    never changes what is chosen."""
+    never changes the selection."""
     groups: list[tuple[str, list[tuple[str, str]]]] = []
     used: set[str] = set()
     for kind, known_ones in OPERATORS.items():
@@ -179,5 +179,5 @@ def all_operators() -> list[tuple[str, list[tuple[str, str]]]]:
     return groups
 
 
-# One row more or less: the sheet is drawn afresh, since a morph would keep what stood in the row before.
+# One row more or less: the sheet is drawn anew, because a morph would keep the values of the row before.
 FRESH = {"HX-Retarget": "#sheet", "HX-Reselect": "#sheet", "HX-Reswap": "outerHTML"}

@@ -1,4 +1,5 @@
-"""The builder as one struct: canvas, open sheet, actions. Every handler of the builder ends here."""
+"""Builds the builder's page as one struct: canvas, open sheet, actions. Every route of the builder ends
+here."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Publishing, and what was published."""
+"""Routes of publishing and of published versions."""
 
 from uuid import UUID
 
@@ -36,7 +36,8 @@ class PublicationController(Controller):
 
     @get("/publication", page="workflows/publication.html", guards=[may(VIEW)])
     async def plan(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> PublicationPage:
-        """What publishing would do: problems, who is let in, changes, and what becomes of those inside."""
+        """The publication plan: problems, the contacts that enter at once, changes, and what happens to
+        active enrollments."""
         opened = await open_workflow(work, workflow_id)
         problems = problem_views(opened)
         view = opened.view
@@ -56,7 +57,8 @@ class PublicationController(Controller):
     async def publish(
         self, workflow_id: FromPath[UUID], data: JSONBody[PublishForm], work: NamedDependency[Work]
     ) -> Saved[Published]:
-        """Makes the draft the next version, which new people enter, and moves those inside as chosen."""
+        """Publishes the draft as the next version, which new contacts enter, and moves active enrollments as
+        chosen."""
         done = await publish(work, workflow_id, data)
         return Saved(done, see=f"/workflows/{workflow_id}", note=_summary(done))
 
@@ -104,7 +106,7 @@ class PublicationController(Controller):
         data: JSONBody[RevForm],
         work: NamedDependency[Work],
     ) -> Saved[Builder]:
-        """Copies a version into the draft; nothing goes live by it."""
+        """Copies a version into the draft; the live version stays."""
         await restore(work, workflow_id, number, data.rev)
         page = await builder_of(work, workflow_id)
         note = f"The draft is now a copy of version {number}. Publish it to make it live."

@@ -1,4 +1,4 @@
-"""The panels beside the canvas."""
+"""Builds the panels beside the canvas."""
 
 import msgspec
 
@@ -22,7 +22,7 @@ from app.workflows.use_cases.input_reader import BuilderNames
 from app.workflows.use_cases.read import Opened, entry_words, trigger_cards
 from app.workflows.use_cases.step_labels import step_sentence
 
-# Types of fields that stand for sets of other things and have no value to set or to watch.
+# Types of fields that stand for sets of other things: they have no value to set or to watch.
 RELATIONS = ("tags", "segments", "workflows", "history")
 
 
@@ -81,7 +81,7 @@ def _filled(sheet: Sheet, opened: Opened, values: Values) -> Sheet:
 
 
 def step_sheet(opened: Opened, key: str, values: Values | None = None) -> Sheet:
-    """The settings of a step; `values` are what was typed. Raises DraftError when there is none."""
+    """The settings of a step; `values` are the typed ones. Raises DraftError when there is no such step."""
     list_id, position, step = locate(opened.draft, key)
     kind = KINDS[step.kind]
     sheet = Sheet(
@@ -97,7 +97,7 @@ def step_sheet(opened: Opened, key: str, values: Values | None = None) -> Sheet:
 
 
 def places(opened: Opened, moving: Step) -> list[tuple[str, str]]:
-    """Where a step can go: "list:position" and what to call it."""
+    """The places to which a step can move: "list:position" and label."""
     inside = {step.key for _, _, step in walk([moving])}
     owners = {step.key: step for _, _, step in walk(opened.draft.steps)}
     choices = []
@@ -137,7 +137,7 @@ def entry_sheet(opened: Opened, values: Values | None = None) -> Sheet:
 
 
 def settings_sheet(opened: Opened, values: Values | None = None) -> Sheet:
-    """Name, entering again, pausing."""
+    """Name, re-entry, pausing."""
     settings = opened.draft.settings
     stored: Values = msgspec.to_builtins(settings)
     fields = field_choices(opened.lookup.fields)

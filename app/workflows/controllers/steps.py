@@ -1,4 +1,4 @@
-"""Steps of the draft: pick, insert, edit, move, delete."""
+"""Routes of the draft's steps: pick, insert, edit, move, delete."""
 
 from typing import Annotated
 from uuid import UUID
@@ -72,7 +72,7 @@ class StepController(Controller):
         data: JSONBody[StepForm],
         work: NamedDependency[Work],
     ) -> Shaped[Builder]:
-        """Other settings of a step; its kind stays."""
+        """Changes a step; its kind stays."""
         values = one_row(request, StepForm, data.more, data.less)
         if values is not None:
             return Shaped(await _step(work, workflow_id, key, values), status_code=200, headers=FRESH)
@@ -90,7 +90,7 @@ class StepController(Controller):
         data: JSONBody[PositionForm],
         work: NamedDependency[Work],
     ) -> Saved[Builder]:
-        """Moves a step, with all inside it, within its list or into another."""
+        """Moves a step, with all steps inside it, within its list or into another."""
         await edit.move_step(work, workflow_id, key, data)
         page = await _step(work, workflow_id, key)
         return Saved(page, see=f"/workflows/{workflow_id}/steps/{key}", created=False, note="Moved.")
@@ -105,7 +105,7 @@ class StepController(Controller):
         data: JSONBody[RevForm],
         work: NamedDependency[Work],
     ) -> Saved[Builder]:
-        """Deletes a step with all inside it; undo brings it back."""
+        """Deletes a step with all steps inside it; undo restores it."""
         await edit.delete_step(work, workflow_id, key, data.rev)
         page = await builder_of(work, workflow_id)
         note = "Deleted. Use Undo above to restore it."

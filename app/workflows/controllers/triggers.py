@@ -1,4 +1,4 @@
-"""Triggers of the draft: pick, add, edit, delete."""
+"""Routes of the draft's triggers: pick, add, edit, delete."""
 
 from uuid import UUID
 
@@ -67,7 +67,7 @@ class TriggerController(Controller):
         data: JSONBody[TriggerForm],
         work: NamedDependency[Work],
     ) -> Shaped[Builder]:
-        """Another config for a trigger."""
+        """Changes a trigger."""
         values = one_row(request, TriggerForm, data.more, data.less)
         if values is not None:
             return Shaped(await _trigger(work, workflow_id, key, values), status_code=200, headers=FRESH)
@@ -89,7 +89,7 @@ class TriggerController(Controller):
         data: JSONBody[RevForm],
         work: NamedDependency[Work],
     ) -> Saved[Builder]:
-        """Deletes a trigger; undo brings it back."""
+        """Deletes a trigger; undo restores it."""
         await edit.delete_trigger(work, workflow_id, key, data.rev)
         page = await builder_of(work, workflow_id)
         note = "Deleted. Use Undo above to restore it."

@@ -1,4 +1,4 @@
-"""The list, new workflows, names, pausing and archiving."""
+"""Routes of the workflow list, new workflows, names, pausing and archiving."""
 
 from uuid import UUID
 
@@ -39,7 +39,7 @@ class WorkflowController(Controller):
 
     @post(form="/workflows/new", guards=[may(EDIT)])
     async def create(self, data: JSONBody[WorkflowForm], work: NamedDependency[Work]) -> Saved[Builder]:
-        """Makes a workflow with an empty draft."""
+        """Creates a workflow with an empty draft."""
         workflow_id = await create_workflow(work, data.name, data.description)
         page = await builder_of(work, workflow_id)
         return Saved(page, see=f"/workflows/{workflow_id}", note="Start by adding a trigger.")
@@ -58,14 +58,14 @@ class WorkflowController(Controller):
     async def rename(
         self, workflow_id: FromPath[UUID], data: JSONBody[WorkflowChangeForm], work: NamedDependency[Work]
     ) -> Saved[Builder]:
-        """Another name or description; what is left out stays."""
+        """Changes name or description; a missing field stays as it is."""
         await rename(work, workflow_id, data)
         page = await builder_of(work, workflow_id)
         return Saved(page, see=f"/workflows/{workflow_id}/settings", created=False, note="Saved.")
 
     @post("/{workflow_id:uuid}/pause", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)])
     async def pause(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
-        """Lets nobody enter; who is inside goes on."""
+        """Pauses the workflow: no contact enters; active enrollments continue."""
         await set_status(work, workflow_id, "paused")
         return Saved(None, see=f"/workflows/{workflow_id}/settings", note="Paused: no new contacts enter.")
 
@@ -73,13 +73,13 @@ class WorkflowController(Controller):
         "/{workflow_id:uuid}/pause/deletion", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)]
     )
     async def resume(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
-        """Lets people enter again."""
+        """Resumes the workflow: contacts enter again."""
         await set_status(work, workflow_id, "active")
         return Saved(None, see=f"/workflows/{workflow_id}/settings", note="New contacts can enter again.")
 
     @post("/{workflow_id:uuid}/hold", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)])
     async def hold(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
-        """Keeps everybody in it where they are; nothing is sent."""
+        """Holds all enrollments of the workflow: none moves and nothing is sent."""
         await set_held(work, workflow_id, True)
         note = "On hold: enrollments don't move, and nothing is sent."
         return Saved(None, see=f"/workflows/{workflow_id}/settings", note=note)
@@ -88,13 +88,13 @@ class WorkflowController(Controller):
         "/{workflow_id:uuid}/hold/deletion", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)]
     )
     async def release(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
-        """Lets those who were held go on."""
+        """Releases the enrollments of a held workflow."""
         await set_held(work, workflow_id, False)
         return Saved(None, see=f"/workflows/{workflow_id}/settings", note="Released: enrollments move again.")
 
     @post("/{workflow_id:uuid}/archival", form="/workflows/{workflow_id}/settings", guards=[may(PUBLISH)])
     async def archive(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
-        """Puts it away: nobody enters, and who is inside leaves."""
+        """Archives the workflow: no contact enters, and active enrollments end."""
         await set_status(work, workflow_id, "archived")
         note = "Archived: no contacts can enter, and active enrollments end."
         return Saved(None, see=f"/workflows/{workflow_id}/settings", note=note)

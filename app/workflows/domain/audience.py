@@ -1,4 +1,4 @@
-"""Which contacts publishing enrolls now, as one filter. Pure."""
+"""The filter of the contacts that publishing enrolls at once. Pure."""
 
 from app.engine.core.draft import Draft
 from app.engine.core.triggers import Trigger
@@ -7,8 +7,8 @@ from app.filters.ast import Filter, Group
 
 
 def audience_filter(source: Draft | Version) -> Filter | None:
-    """The entry condition holds, and so does what some trigger requires of the contact: its filter, and that
-    the tag or segment it listens to is there (or gone). None selects every contact."""
+    """Contacts that meet the entry condition and what some trigger requires: its filter, and that the tag or
+    segment it listens to is present (or absent). None selects every contact."""
     parts: list[Filter] = [] if source.entry is None else [source.entry]
     conditions = [condition for trigger in source.triggers if (condition := _condition(trigger)) is not None]
     # A trigger without a condition selects every contact.

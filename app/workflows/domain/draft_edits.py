@@ -38,8 +38,8 @@ def _with_lanes(step: Step) -> Step:
 def insert(
     draft: Draft, list_id: str, position: int, config: StepConfig, name: str = "", note: str = ""
 ) -> Draft:
-    """A new step before `position` of the list (positions past the end mean the end). Its key is
-    `s<draft.next_key>`."""
+    """The draft with a new step before `position` of the list (a position past the end means the end). Its
+    key is `s<draft.next_key>`."""
     if sum(1 for _ in walk(draft.steps)) >= MOST_STEPS:
         raise DraftError(f"A workflow can have at most {MOST_STEPS} steps.")
     if _depth(draft, list_id) >= DEEPEST_LANES and lane_keys(config):
@@ -63,8 +63,8 @@ def _depth(draft: Draft, list_id: str) -> int:
 def update(
     draft: Draft, key: str, config: StepConfig, *, name: str | None = None, note: str | None = None
 ) -> Draft:
-    """The step with a new config of the same kind. A branch may gain, reorder and rename lanes, and lose
-    empty ones; a lane with steps in it must be emptied first."""
+    """The draft with a new config of the same kind for the step. A branch may gain, reorder and rename lanes,
+    and lose empty ones; a lane with steps in it must be emptied first."""
     changed = _copy(draft)
     list_id, position, step = locate(changed, key)
     if kind_of(config).key != step.kind:
@@ -86,8 +86,8 @@ def update(
 
 
 def move(draft: Draft, key: str, list_id: str, position: int) -> Draft:
-    """The step, with all that is inside it, before `position` of a list as it stands now. Refused into a list
-    of its own lanes."""
+    """The draft with the step, and all steps inside it, before `position` of a list. Refused into a list of
+    its own lanes."""
     changed = _copy(draft)
     from_list, from_position, step = locate(changed, key)
     target = _list(changed, list_id)
@@ -108,7 +108,7 @@ def _height(step: Step) -> int:
 
 
 def nudge(draft: Draft, key: str, direction: Literal["up", "down"]) -> Draft:
-    """The step one place up or down within its list; at the edge nothing changes."""
+    """The draft with the step one place up or down within its list; unchanged at the edge."""
     list_id, position, _ = locate(draft, key)
     if direction == "up":
         return move(draft, key, list_id, max(position - 1, 0))
@@ -124,7 +124,7 @@ def delete(draft: Draft, key: str) -> Draft:
 
 
 def add_trigger(draft: Draft, trigger: Trigger) -> Draft:
-    """With one more trigger; its key is `t<draft.next_key>`."""
+    """The draft with one more trigger; its key is `t<draft.next_key>`."""
     if len(draft.triggers) >= 20:
         raise DraftError("A workflow can have at most 20 triggers.")
     named = replace(trigger, key=f"t{draft.next_key}")
@@ -132,7 +132,7 @@ def add_trigger(draft: Draft, trigger: Trigger) -> Draft:
 
 
 def update_trigger(draft: Draft, key: str, trigger: Trigger) -> Draft:
-    """The trigger replaced, also by one of another kind; it keeps its key and place."""
+    """The draft with the trigger replaced, also by one of another kind; it keeps its key and place."""
     find_trigger(draft, key)
     named = replace(trigger, key=key)
     return replace(_copy(draft), triggers=[named if old.key == key else old for old in draft.triggers])

@@ -12,7 +12,7 @@ from app.filters.ast import Filter
 
 ENTRY = "entry"
 
-# Unions are types to msgspec, but not to a checker that wants a class.
+# Unions are types to msgspec, but not to a type checker that expects a class.
 _FILTER: Any = Filter
 _TRIGGER: Any = Trigger
 _CONFIG: Any = StepConfig
@@ -76,7 +76,7 @@ def draft_of(
     settings: dict[str, Any] | None = None,
     next_key: int = 1,
 ) -> Draft:
-    """The tree that these rows stand for, in whatever order they come. Raises msgspec.ValidationError when a
+    """The draft that these rows stand for; their order doesn't matter. Raises msgspec.ValidationError when a
     config does not fit its kind."""
     goal_of = {goal.step_key: goal for goal in goals}
     by_list: dict[str, list[ActionRow]] = {}

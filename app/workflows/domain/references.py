@@ -1,4 +1,4 @@
-"""What a version or a draft uses, for "used by"."""
+"""Finds what a version or a draft refers to, for "used by"."""
 
 from collections.abc import Collection, Iterable, Iterator
 from uuid import UUID
@@ -14,12 +14,12 @@ from app.filters.ast import Predicate, predicates
 from app.filters.fields import Fields
 from app.filters.values import fold
 
-# Predicates on these fields name things by id.
+# Predicates on these fields refer to things by id.
 _NAMED = {"tags": "tag", "segments": "segment", "workflows": "workflow", "owner": "user"}
 
 
 class References(msgspec.Struct, frozen=True):
-    """What a version uses: tags, segments, workflows and users by id, fields by key."""
+    """What a version refers to: tags, segments, workflows and users by id, fields by key."""
 
     tags: frozenset[UUID]
     fields: frozenset[str]
@@ -28,7 +28,7 @@ class References(msgspec.Struct, frozen=True):
     users: frozenset[UUID] = frozenset()
 
     def rows(self) -> list[tuple[str, str]]:
-        """(kind, target) as `workflow_references` keeps them, sorted."""
+        """(kind, target) as stored in `workflow_references`, sorted."""
         kinds: dict[str, Iterable[object]] = {
             "tag": self.tags,
             "field": self.fields,
@@ -43,8 +43,8 @@ Used = Iterator[tuple[str, object]]
 
 
 def references(source: Version | Draft, fields: Fields) -> References:
-    """Everything named in filters, templates, triggers, settings and steps, as far as it is in force: not
-    what a setting keeps for another choice."""
+    """Everything that filters, templates, triggers, settings and steps refer to, as far as it is in effect:
+    not what a setting keeps for another choice."""
     targets: dict[str, set[str]] = {
         "tag": set(),
         "field": set(),

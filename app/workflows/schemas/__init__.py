@@ -1,1 +1,1 @@
-"""What the builder reads (`inputs`) and what it shows (`pages`)."""
+"""The JSON that the builder reads (`inputs`) and returns (`pages`, `publication`)."""

@@ -1,4 +1,4 @@
-"""What the screens of workflows show, and what scripts read at the same addresses."""
+"""The JSON of the workflow screens."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from app.web.actions import Action
 
 
 class WorkflowRow(msgspec.Struct):
-    """`live` counts the people who are in it now, in whatever version."""
+    """`live` counts the active enrollments, in all versions."""
 
     id: UUID
     name: str
@@ -32,7 +32,8 @@ class NewWorkflow(msgspec.Struct):
 
 
 class WorkflowView(msgspec.Struct):
-    """`changed` says whether the draft differs from the live version; `held` that nobody in it moves."""
+    """`changed` says whether the draft differs from the live version; `held` that no enrollment in it
+    moves."""
 
     id: UUID
     name: str
@@ -47,8 +48,8 @@ class WorkflowView(msgspec.Struct):
 
 
 class Count(msgspec.Struct):
-    """People at a step now, visits that ended well, visits that failed; `lanes` people by lane taken;
-    `stopped` says that it failed for so many that nobody is sent on by it now."""
+    """Contacts at a step now, visits that ended well, visits that failed; `lanes` has contacts by lane taken;
+    `stopped` means that a circuit breaker stops the step because it failed for too many contacts."""
 
     here: int = 0
     done: int = 0
@@ -58,7 +59,7 @@ class Count(msgspec.Struct):
 
 
 class Totals(msgspec.Struct):
-    """Enrollments by how they stand."""
+    """Enrollments by status."""
 
     active: int = 0
     completed: int = 0
@@ -110,7 +111,7 @@ class CanvasTrigger(msgspec.Struct):
 
 
 class ProblemView(msgspec.Struct):
-    """One thing that keeps the draft from being published, and the page where it is mended."""
+    """One problem that keeps the draft from being published, and the page where to fix it."""
 
     message: str
     label: str
@@ -146,8 +147,8 @@ class FieldChoice(msgspec.Struct):
 class Sheet(msgspec.Struct):
     """The open panel. `kind` is picker, step, triggers, trigger, entry or settings; `values` are the inputs
     of its form. `plain_fields` (those with one value), `segments`, `workflows`, `members`, `steps` and
-    `events` may be chosen, (value, label); `places` is where the step can be moved to. `stored` says in words
-    what is saved now, while `values` are what was typed."""
+    `events` are the choices, (value, label); `places` is where the step can move to. `stored` is a sentence
+    about what is saved now, while `values` are what was typed."""
 
     kind: str
     title: str
@@ -216,7 +217,7 @@ class VersionList(msgspec.Struct):
 
 
 class VersionPage(msgspec.Struct):
-    """One frozen version: its steps as the canvas shows them, and the document itself."""
+    """One published version: its steps as the canvas shows them, and the document itself."""
 
     workflow: WorkflowView
     number: int

@@ -1,4 +1,4 @@
-"""What the page of a publication shows and takes."""
+"""The JSON of the publication page."""
 
 from datetime import datetime
 from typing import Annotated
@@ -14,10 +14,10 @@ FINISH, START, EXIT = "finish", "start", "exit"
 
 
 class StandChoice(msgspec.Struct, forbid_unknown_fields=True):
-    """What happens to the people who stand at `step` ("" is before the first one) of `version`: `to` is
-    "finish" (on their version), "exit", the key of a step of the new version, or for those before the first
-    step "start". `people` is how many the
-    plan showed; when it is another number by now, the publication is refused."""
+    """What happens to the enrollments at `step` ("" is before the first one) of `version`: `to` is
+    "finish" (on their version), "exit", the key of a step of the new version, or for those before the
+    first step "start". `people` is how many the plan showed; if it is another number by now, the
+    publication is refused."""
 
     version: Annotated[int, Meta(ge=0, le=1_000_000)]
     to: Annotated[str, Meta(max_length=20)]
@@ -26,7 +26,7 @@ class StandChoice(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PublishForm(msgspec.Struct, forbid_unknown_fields=True):
-    """`rev` is the revision of the draft that was looked at."""
+    """`rev` is the revision of the draft that the plan showed."""
 
     rev: int
     choices: Annotated[list[StandChoice], Meta(max_length=2000)] = []
@@ -34,7 +34,7 @@ class PublishForm(msgspec.Struct, forbid_unknown_fields=True):
 
 class PlanLine(msgspec.Struct):
     """One difference to the live version: `change` is added, changed, moved or removed; `before` and `after`
-    say what it was and what it becomes, where that can be said."""
+    describe it, as far as possible."""
 
     change: str
     key: str
@@ -51,11 +51,12 @@ class StandOption(msgspec.Struct):
 
 
 class StandGroup(msgspec.Struct):
-    """People at one step of a version in use. `due_first` to `due_last` is when their wait ends; after a move
-    to the same step of the new version it ends between `new_first` and `new_last`, or as before (`kept`), or
-    the step begins anew (neither). `under_way` are those who cannot be moved, because something may be going
-    out for them at this moment. Of those who are moved to the same step, `renewed` have not tried yet to send
-    what they send, and it is rendered from the new version; `unchanged` have, and try the same again."""
+    """Enrollments at one step of a version in use. `due_first` to `due_last` is when their wait ends; after a
+    move to the same step of the new version it ends between `new_first` and `new_last`, or as before
+    (`kept`), or the step starts again (neither). `under_way` is how many cannot be moved, because an effect
+    of theirs may be in flight now. Of those that are moved to the same step, `renewed` have not tried to send
+    their effect yet, and it is rendered from the new version; `unchanged` have tried, and try the same effect
+    again."""
 
     version: int
     step: str
@@ -88,15 +89,16 @@ class TriggerView(msgspec.Struct):
 
 
 class AudienceView(msgspec.Struct):
-    """Whom publishing lets in at once: `people` contacts who match now; None when nobody is (future only)."""
+    """The contacts that publishing enrolls at once: `people` match now; None when publishing enrolls none
+    (future only)."""
 
     audience: str
     people: int | None
 
 
 class PublicationPage(msgspec.Struct):
-    """What publishing would do: with `problems` it would be refused; `warnings` are sentences about what
-    would go live and could not do its work."""
+    """What publishing would do: with `problems` it would be refused; `warnings` are sentences about steps
+    that would go live and could not work."""
 
     workflow: WorkflowView
     problems: list[ProblemView]
@@ -110,9 +112,9 @@ class PublicationPage(msgspec.Struct):
 
 
 class Published(msgspec.Struct):
-    """`moved`, `exited` and `under_way` (not moved) people; with `job` they are being moved still. For
-    `renewed` of those who were moved, what was not sent yet is rendered from this version. `paused` says that
-    the workflow is, as it was before: nobody enters until it is resumed."""
+    """Numbers of enrollments: `moved`, `exited` and `under_way` (not moved); with `job` a job is still moving
+    them. `renewed` is how many of the moved ones have an unsent effect that is rendered from this version.
+    `paused` means that the workflow is still paused, so no contact enters until it is resumed."""
 
     id: UUID
     version: int

@@ -1,4 +1,4 @@
-"""Publishing that lets current contacts in: how many they are, and the job that asks for each of them."""
+"""Publishing that enrolls contacts who match now: their number, and the job that requests their entry."""
 
 from datetime import timedelta
 from typing import Any
@@ -24,11 +24,11 @@ from db.repositories.contacts import Clause, created_until, live_or_deleted
 TASK, QUEUE = "workflow.audience", "bulk"
 BATCH = 500
 MOST = 10_000_000
-PAUSED = timedelta(minutes=1)  # until it is looked at whether the workflow goes on
+PAUSED = timedelta(minutes=1)  # until the job checks again whether the workflow is resumed
 
 
 async def audience_of(work: Work, draft: Draft) -> AudienceView:
-    """Who would be let in if this draft were published now; nobody is counted while its filters are wrong."""
+    """The contacts that would enter if this draft were published now; None while its filters are invalid."""
     audience = draft.settings.audience
     if audience is Audience.FUTURE_ONLY:
         return AudienceView(audience.value, None)
@@ -39,8 +39,8 @@ async def audience_of(work: Work, draft: Draft) -> AudienceView:
 
 
 async def _set(work: Work, source: Draft | Version, job: Job | None = None) -> Clause:
-    """Those who were there and match, by the days of the moment when it was asked for. Raises `Invalid` where
-    a filter cannot be used any more, that of a segment inside included."""
+    """Contacts who existed and match, by the day on which they were requested. Raises `Invalid` for a filter
+    that can no longer be used, including that of a segment inside it."""
     zone = ZoneInfo((await work.accounts.own()).time_zone)
     fields = await work.fields.catalogue()
     moment = job.created_at if job else work.now
@@ -56,7 +56,8 @@ async def _set(work: Work, source: Draft | Version, job: Job | None = None) -> C
 
 
 async def add_audience_job(work: Work, version: Version) -> UUID | None:
-    """The job that lets the current matches into a version that was just published; None for none."""
+    """Adds the job that enrolls current matches into a version that was just published; None if there are
+    none."""
     if version.settings.audience is Audience.FUTURE_ONLY:
         return None
     total = await work.contacts.total(await _set(work, version), MOST)
@@ -65,9 +66,10 @@ async def add_audience_job(work: Work, version: Version) -> UUID | None:
 
 
 async def run_audience(work: Work, job: Job) -> bool:
-    """Asks for the next batch of contacts to enter; the matcher decides on each, as for any event. True after
-    the last one. The events and the place where the walk goes on are one transaction. Raises `Conflict` when
-    the version is not live any more, `NotNow` while the workflow is paused: its matcher would refuse them."""
+    """Requests the entry of the next batch of contacts; the matcher decides on each, as for any event. True
+    after the last batch. The events and the position of the walk are written in one transaction. Raises
+    `Conflict` when the version is no longer live, `NotNow` while the workflow is paused: its matcher would
+    refuse them."""
     workflow_id, number = UUID(job.args["workflow_id"]), job.args["number"]
     header = await work.workflows.header(workflow_id)
     if header is None or header.live_version != number:

@@ -1,4 +1,4 @@
-"""What was sent for a step or a trigger becomes the config that is stored."""
+"""Builds the stored config of a step or a trigger from a request."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from app.workflows.use_cases.input_reader import Reader
 
 
 class _Lane(Protocol):
-    """A way out as it is sent: without a key it is new."""
+    """A lane as a request sends it: without a key it is new."""
 
     @property
     def key(self) -> str: ...
@@ -35,7 +35,8 @@ def window(body: Patch[WindowInput | None], old: steps.Window | None) -> steps.W
 
 
 async def config_of(reader: Reader, body: ConfigInput, old: steps.StepConfig | None) -> steps.StepConfig:
-    """The typed config of a step; what was left out is as in `old`, the stored one, or as its kind begins."""
+    """The typed config of a step; missing fields keep their value in `old`, the stored config, or take the
+    kind's default."""
     config = steps.KINDS[str(body.__struct_config__.tag)].config
     base: Any = old if isinstance(old, config) else config()
     special = await _common(reader, body, base)
@@ -55,7 +56,8 @@ async def config_of(reader: Reader, body: ConfigInput, old: steps.StepConfig | N
 
 
 async def _common(reader: Reader, body: Any, base: Any) -> dict[str, Any]:
-    """What every kind that has it sends in another form than it is stored: tag, filter and window."""
+    """The fields that requests send in another form than they are stored, for every kind that has them: tag,
+    filter and window."""
     special: dict[str, Any] = {}
     if hasattr(body, "tag"):
         special["tag"] = await _tag(reader, body.tag)
@@ -67,7 +69,7 @@ async def _common(reader: Reader, body: Any, base: Any) -> dict[str, Any]:
 
 
 def _merge(base: Any, body: Any, special: dict[str, Any]) -> Any:
-    """`base` with what was sent: field by field, but for what is special."""
+    """`base` with the sent fields, except for those with a special form."""
     names = [field.name for field in msgspec.structs.fields(base) if field.name != "key"]
     values = {name: special[name] if name in special else getattr(body, name) for name in names}
     return msgspec.structs.replace(
@@ -118,7 +120,8 @@ def _branch(reader: Reader, body: sent.BranchInput, base: steps.Branch) -> dict[
 
 
 def _lanes(reader: Reader, body: Any, stored: Sequence[Any], kind: Any, path: str) -> Any:
-    """The lanes of a split or an approval; a lane with the key of a stored one keeps what was left out."""
+    """The lanes of a split or an approval; a lane with the key of a stored one keeps its values for missing
+    fields."""
     if body is UNSET:
         return UNSET
     keys, old = (
@@ -150,8 +153,9 @@ def lane_keys(reader: Reader, lanes: Sequence[_Lane], old: list[str], path: str)
 
 
 async def trigger_of(reader: Reader, body: TriggerInput, old: triggers.Trigger | None) -> triggers.Trigger:
-    """The typed trigger; what was left out is as in `old`, the stored one. Of another kind it begins anew,
-    but for the filter: a contact does not enter because the filter was not sent again."""
+    """The typed trigger; missing fields keep their value in `old`, the stored one. With another kind all
+    fields except the filter start from their defaults: a contact must not enter because the filter was not
+    sent again."""
     kind = triggers.TRIGGERS[str(body.__struct_config__.tag)]
     base: Any = kind() if old is None else kind(key=old.key, filter=old.filter)
     special: dict[str, Any] = {"filter": _filter(reader, body.filter)}

@@ -1,4 +1,6 @@
-"""Editing a draft: lock, compare revisions, change, write, note the revision, audit, commit."""
+"""Edits of a draft. Each locks the workflow, compares revisions, changes the draft, writes it as the next
+revision with an audit entry, and commits. Here are the steps that all edits share (`opened`, `edited`,
+`keep`), and the edits of the whole draft; `edit_steps` and `edit_triggers` have the others."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,11 +28,11 @@ from db.queries.references import ReferenceQueries
 
 Change = Callable[[Draft], Draft]
 STALE = "The workflow was changed in the meantime{by}. Nothing was saved. Below is the current draft."
-TITLE = 60  # letters of a step's title in "Edited …"
+TITLE = 60  # characters of a step's title in "Edited …"
 
 
 async def create_workflow(work: Work, name: str, description: str = "") -> UUID:
-    """Makes an empty draft; returns its id."""
+    """Creates a workflow with an empty draft; returns its id."""
     if not name.strip():
         raise Invalid({"name": "Enter a name for the workflow."})
     workflow_id = await work.workflows.create(name.strip(), description.strip(), work.actor.name)
@@ -49,7 +51,7 @@ async def header_of(work: Work, workflow_id: UUID, *, lock: bool = False) -> Any
 
 
 async def rename(work: Work, workflow_id: UUID, form: inputs.WorkflowChangeForm) -> None:
-    """Another name or description; no revision, since the draft stays as it is."""
+    """Changes name or description; without a revision, since the draft stays as it is."""
     header = await header_of(work, workflow_id, lock=True)
     name = resolve(form.name, header.name).strip()
     description = (resolve(form.description, header.description) or "").strip()
@@ -70,8 +72,8 @@ async def rename(work: Work, workflow_id: UUID, form: inputs.WorkflowChangeForm)
 
 
 async def opened(work: Work, workflow_id: UUID, rev: int) -> tuple[Any, Draft]:
-    """The locked workflow and its draft; what it may name stays until the edit is stored. Raises `NotFound`,
-    and `Conflict` when `rev` is not the latest."""
+    """The locked workflow and its draft. The names that the draft may refer to are locked until the edit is
+    stored. Raises `NotFound`, and `Conflict` when `rev` is not the latest."""
     await ReferenceQueries(work.session).naming()
     header = await header_of(work, workflow_id, lock=True)
     draft = await work.workflows.draft(header)
@@ -108,7 +110,8 @@ async def keep(
 
 
 def edited(change: Callable[[], Draft]) -> Draft:
-    """The changed draft; a refusal of the domain as `NotFound` (what is not there) or `Invalid`."""
+    """The changed draft; raises a DraftError as `NotFound` (a step, trigger or list that does not exist) or
+    `Invalid`."""
     try:
         return change()
     except DraftError as error:
@@ -134,7 +137,7 @@ def _highest_key(draft: Draft) -> int:
 
 
 async def insert_step(work: Work, workflow_id: UUID, form: inputs.InsertForm) -> str:
-    """A new step, blank or with the config given; returns its key. Raises `Invalid` by input name."""
+    """Inserts a step, blank or with a config; returns its key. Raises `Invalid` by input name."""
     header, draft = await opened(work, workflow_id, form.rev)
     config = blank(form.kind)
     if form.config is not None:
@@ -158,7 +161,7 @@ def _refuse(reader: Reader, step: Step, draft: Draft) -> None:
 
 
 async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.StepForm) -> None:
-    """Another config, name or note for a step. Raises `Invalid` by input name."""
+    """Changes config, name or note of a step. Raises `Invalid` by input name."""
     header, draft = await opened(work, workflow_id, form.rev)
     step = _step(draft, key)
     reader = Reader(work, await read_builder_names(work))
@@ -183,13 +186,13 @@ def _step(draft: Draft, key: str) -> Step:
 
 
 def _title(step: Step, names: BuilderNames) -> str:
-    """A step as the canvas calls it, short enough for the label of a button."""
+    """A step's title on the canvas, short enough for the label of a button."""
     title = step_sentence(step, names).title
     return f"“{title if len(title) <= TITLE else title[: TITLE - 1] + '…'}”"
 
 
 def _difference(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
-    """The fields of two configs that differ, for the audit, which keeps no header's value."""
+    """The fields in which two configs differ, for the audit entry, which must not contain header values."""
     was, becomes = msgspec.to_builtins(old), msgspec.to_builtins(new)
     before, after = msgspec.to_builtins(hidden(old)), msgspec.to_builtins(hidden(new))
     return {
@@ -200,7 +203,7 @@ def _difference(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
 
 
 async def move_step(work: Work, workflow_id: UUID, key: str, form: inputs.PositionForm) -> None:
-    """The step to another place."""
+    """Moves a step to another place."""
     header, draft = await opened(work, workflow_id, form.rev)
     step = _step(draft, key)
     where, position = form.list_id, form.position
@@ -218,7 +221,7 @@ async def move_step(work: Work, workflow_id: UUID, key: str, form: inputs.Positi
 
 
 async def delete_step(work: Work, workflow_id: UUID, key: str, rev: int) -> None:
-    """Without the step and all inside it."""
+    """Deletes a step and all steps inside it."""
     header, draft = await opened(work, workflow_id, rev)
     step = _step(draft, key)
     after = edited(lambda: draft_edits.delete(draft, key))
@@ -227,7 +230,7 @@ async def delete_step(work: Work, workflow_id: UUID, key: str, rev: int) -> None
 
 
 async def add_trigger(work: Work, workflow_id: UUID, form: inputs.AddTriggerForm) -> str:
-    """One more trigger, blank or with the config given; returns its key."""
+    """Adds a trigger, blank or with a config; returns its key."""
     header, draft = await opened(work, workflow_id, form.rev)
     trigger: Trigger = TRIGGERS[form.kind]()
     if form.config is not None:
@@ -240,9 +243,9 @@ async def add_trigger(work: Work, workflow_id: UUID, form: inputs.AddTriggerForm
 
 
 async def update_trigger(work: Work, workflow_id: UUID, key: str, form: inputs.TriggerForm) -> None:
-    """Another config for a trigger, also of another kind."""
+    """Changes a trigger, also to another kind."""
     header, draft = await opened(work, workflow_id, form.rev)
-    edited(lambda: draft_edits.delete_trigger(draft, key))  # 404 before anything of the body is judged
+    edited(lambda: draft_edits.delete_trigger(draft, key))  # 404 before the body is checked
     trigger = find_trigger(draft, key)
     if form.config is not UNSET:
         trigger = await _trigger(work, form.config, old=trigger)
@@ -266,7 +269,7 @@ async def _trigger(
 
 
 async def delete_trigger(work: Work, workflow_id: UUID, key: str, rev: int) -> None:
-    """Without the trigger."""
+    """Deletes a trigger."""
     header, draft = await opened(work, workflow_id, rev)
     after = edited(lambda: draft_edits.delete_trigger(draft, key))
     operation = f"Deleted the trigger “{find_trigger(draft, key).label}”"
@@ -274,7 +277,7 @@ async def delete_trigger(work: Work, workflow_id: UUID, key: str, rev: int) -> N
 
 
 async def set_entry(work: Work, workflow_id: UUID, form: inputs.EntryForm) -> None:
-    """Another entry condition, or none; one that was not sent stays."""
+    """Sets or removes the entry condition; a missing one stays."""
     header, draft = await opened(work, workflow_id, form.rev)
     reader = Reader(work, await read_builder_names(work))
     entry = draft.entry if form.filter is UNSET else reader.filter(form.filter, "filter")
@@ -289,7 +292,7 @@ async def set_entry(work: Work, workflow_id: UUID, form: inputs.EntryForm) -> No
 
 
 async def set_settings(work: Work, workflow_id: UUID, form: inputs.SettingsForm) -> None:
-    """Other settings; what was not sent stays, null is the default."""
+    """Changes settings; a missing one stays, null is the default."""
     header, draft = await opened(work, workflow_id, form.rev)
     empty = WorkflowSettings()
     changed = {
@@ -309,12 +312,12 @@ async def set_settings(work: Work, workflow_id: UUID, form: inputs.SettingsForm)
 
 
 async def undo(work: Work, workflow_id: UUID, rev: int) -> None:
-    """Back to the draft before the last change. Raises `Conflict` when there is none."""
+    """Restores the draft from before the last change. Raises `Conflict` when there is none."""
     await _go(work, workflow_id, rev, "undo")
 
 
 async def redo(work: Work, workflow_id: UUID, rev: int) -> None:
-    """The change that was undone last, again. Raises `Conflict` when there is none."""
+    """Repeats the change that was undone last. Raises `Conflict` when there is none."""
     await _go(work, workflow_id, rev, "redo")
 
 

@@ -1,5 +1,5 @@
-"""What was sent becomes what is stored: tags by name to ids, form rows to filters, and the sentences about
-it back to the names of the inputs."""
+"""Reads the inputs of the builder: tags by name to ids, form rows to filters, and messages back to the names
+of the inputs."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -23,7 +23,7 @@ _FILTERS: Any = Group | Predicate
 
 
 class BuilderNames(msgspec.Struct):
-    """The account's fields, and the names of what a draft may refer to, as an edit sees them."""
+    """The account's fields, and the names of what a draft may refer to, as an edit reads them."""
 
     fields: Fields
     names: Names
@@ -34,12 +34,12 @@ class BuilderNames(msgspec.Struct):
 
 
 def things(spec: FieldSpec, tags: Tags) -> Mapping[str, str]:
-    """The names, by id, of those whom conditions on this field name."""
+    """The names, by id, of the things that conditions on this field name."""
     return tags if spec.type is FieldType.TAGS else spec.names or {}
 
 
 async def read_builder_names(work: Work) -> BuilderNames:
-    """What filters and steps may name today."""
+    """The fields and names that filters and steps may refer to today."""
     return BuilderNames(await work.fields.catalogue(), await work.naming.all())
 
 
@@ -53,7 +53,7 @@ class Reader:
         self.renamed: dict[str, str] = {}
 
     async def tag(self, text: str) -> UUID | None:
-        """The id of a tag given by id or by name; a new name makes it."""
+        """The id of a tag given by id or by name; a new name creates the tag."""
         text = " ".join(text.split())
         if not text:
             return None
@@ -68,7 +68,7 @@ class Reader:
         return tag_id
 
     def filter(self, expression: inputs.FilterInput | None, path: str) -> Filter | None:
-        """The typed filter; None when a form has no row left."""
+        """The typed filter; None when a form has no rows left."""
         if isinstance(expression, RowsInput):
             items: list[Filter] = []
             for number, row in enumerate(expression.rows):
@@ -84,7 +84,7 @@ class Reader:
 
     @staticmethod
     def _shallow(expression: Filter, path: str) -> None:
-        """Raises Invalid for a filter too deep to be walked by functions that call themselves."""
+        """Raises Invalid for a filter too deep for recursive functions."""
         level, depth = [expression], 0
         while level:
             level = [item for group in level if isinstance(group, Group) for item in group.items]
@@ -107,13 +107,13 @@ class Reader:
             return Predicate(row.field, Op.NOT_EMPTY)
         spec, value = self.lookup.fields.get(row.field), _value(op, row.value)
         if spec is not None and spec.type in REFERENCE_TYPES and ARITY[op] is Arity.MANY:
-            # A name may hold a comma itself.
+            # A name may contain a comma itself.
             whole = row.value.strip()
             value = [whole] if "," in whole and ids_by_name(whole, things(spec, self.lookup.tags)) else value
         return self._named(Predicate(row.field, op, value), path)
 
     def _named(self, expression: Filter, path: str) -> Filter:
-        """The filter with the names of tags, people, segments and workflows replaced by their ids, as it is
+        """The filter with the names of tags, members, segments and workflows replaced by their ids, as it is
         stored."""
         return normal(self._by_id(expression, path), self.lookup.fields)
 
@@ -136,7 +136,8 @@ class Reader:
         return Predicate(expression.field, expression.op, ids)
 
     def _change(self, value: Values, path: str) -> Values:
-        """The field by its key, however people call it, and the names of people by their ids."""
+        """The condition with the field's key instead of its name, and the ids of members instead of their
+        names."""
         key = field_key(str(value[0]), self.lookup.fields)
         spec = self.lookup.fields.get(key)
         operands: Values = value[1:-1]
@@ -163,7 +164,7 @@ class Reader:
         return text
 
     def refuse(self, problems: list[tuple[str, str]], prefix: str) -> None:
-        """Raises Invalid with all sentences under the names of the inputs; does nothing without any."""
+        """Raises Invalid with all messages under the names of the inputs; does nothing without messages."""
         errors = {
             f"{prefix}{'.' if prefix and name else ''}{name}": text for name, text in self.problems.items()
         }
@@ -194,7 +195,7 @@ def _value(op: Op, text: str) -> Value:
     if arity is Arity.NONE:
         return None
     if op is Op.CHANGED_TO and text.count(",") > 2:
-        # What it became may hold commas itself.
+        # The new value may contain commas itself.
         field, _, rest = text.partition(",")
         return [field.strip(), *(unescaped(part.strip()) for part in rest.rsplit(",", 1))]
     if arity is Arity.CHANGE:

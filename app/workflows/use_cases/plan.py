@@ -1,4 +1,4 @@
-"""What publishing would do: the differences in words, and who stands where."""
+"""The publication plan: the differences as sentences, and the enrollments at each step."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -51,8 +51,8 @@ REFUSED = " Contacts that match now would be rejected and not checked again, so 
 
 
 def warnings_of(work: Work, opened: Opened) -> list[str]:
-    """A pause, which publishing leaves as it is; and steps that could send nothing here, because no provider
-    is set for what they send."""
+    """Warnings about a pause, which publishing does not change, and about steps that could send nothing
+    because no provider is configured."""
     ways = {SendSms: ("SMS", "sms_url"), Chat: ("chat messages", "chat_url")}
     kinds = {type(step.config) for _, _, step in walk(opened.draft.steps)}
     future = opened.draft.settings.audience is Audience.FUTURE_ONLY
@@ -87,7 +87,7 @@ def plan_of(opened: Opened) -> list[PlanLine]:
 
 
 def _differ(old: Step, new: Step, opened: Opened) -> tuple[str, str]:
-    """What the step says before and after: its title where that changed, else the settings that did."""
+    """The step before and after: its title if that changed, else the settings that did."""
     before, after = step_sentence(old, opened.lookup), step_sentence(new, opened.lookup)
     if before != after:
         parts = zip(before, after, strict=True)
@@ -109,7 +109,7 @@ def _short(value: object) -> str:
 
 
 def _around(opened: Opened) -> list[PlanLine]:
-    """Triggers, the entry condition and the settings."""
+    """Differences of triggers, entry condition and settings."""
     live, draft = opened.live, opened.draft
     assert live is not None  # noqa: S101 -- the caller looked
     lines = _triggers(live.triggers, draft.triggers, opened.lookup)
@@ -174,7 +174,7 @@ def _setting(value: object) -> str:
 
 
 def _places(steps: list[Step]) -> dict[str, tuple[str, str]]:
-    """Each step's list and the step before it: what makes a move, and not an insert further up, visible."""
+    """Each step's list and the step before it, which shows a move, and not an insert further up."""
     places: dict[str, tuple[str, str]] = {}
     last: dict[str, str] = {}
     for list_id, _, step in walk(steps):
@@ -184,7 +184,7 @@ def _places(steps: list[Step]) -> dict[str, tuple[str, str]]:
 
 
 async def groups_of(work: Work, opened: Opened) -> list[StandGroup]:
-    """Who stands where, in every version in use, and what may be done with them."""
+    """The enrollments at each step, in every version in use, and the choices for them."""
     rows = await BatchSession(work.session).all(COUNT_ENROLLMENTS_BY_STEP, workflow=opened.view.id)
     new = {step.key: step for _, _, step in walk(opened.draft.steps)}
     titles = {key: step_sentence(step, opened.lookup).title for key, step in new.items()}
@@ -209,7 +209,7 @@ async def groups_of(work: Work, opened: Opened) -> list[StandGroup]:
 
 
 def target_number(opened: Opened) -> int:
-    """The number that the published version will have: the live one when nothing has changed."""
+    """The number that the published version will have: that of the live one when nothing has changed."""
     view = opened.view
     return view.next_version if view.changed or view.live_version is None else view.live_version
 
@@ -248,7 +248,7 @@ def _group(
 
 
 def _options(row: Any, new: Step | None, titles: Mapping[str, str]) -> list[StandOption]:
-    """To stay, to move (the same step first), to leave."""
+    """The choices: stay, move (the same step first), exit."""
     places = [StandOption(FINISH, f"Finish on version {row.version}")]
     if row.step_key is None:
         places.append(StandOption(START, "Restart on the new version"))

@@ -1,4 +1,4 @@
-"""Publishing a draft, and who may enter what is published."""
+"""Publishes a draft, and pauses, archives and holds what is published."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -41,10 +41,10 @@ def _key(number: int, problem: LintProblem) -> str:
 
 
 async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published:
-    """Freezes the draft of revision `form.rev` as the next version, which new people enter from now on, and
-    does with the people in older versions what the choices say, all in one transaction; many people are moved
-    by a job. A paused workflow stays paused: that switch is its own. Raises `Conflict` (stale, or
-    nothing changed) and `NotPublishable`."""
+    """Freezes the draft of revision `form.rev` as the next version, which new contacts enter from now on,
+    and moves the enrollments of older versions as chosen, all in one transaction; a job moves them if they
+    are many. A paused workflow stays paused. Raises `Conflict` (stale, or nothing changed) and
+    `NotPublishable`."""
     header, draft = await opened(work, workflow_id, form.rev)
     names = await read_builder_names(work)
     if problems := blocking(draft, names.fields, names.names):
@@ -55,7 +55,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     live = header.live_version and await work.workflows.version(workflow_id, header.live_version)
     same = bool(live and live.content_hash == digest)
     status = "paused" if header.status == "paused" else "active"
-    if live and same:  # archived, or people are moved: the same version goes on
+    if live and same:  # archived, or enrollments are moved: the same version stays live
         version = load_version(live.document)
     choices = await checked(work, workflow_id, version.number, version, form.choices)
     if live and same and header.status == status and not choices:
@@ -83,7 +83,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
 
 
 async def _people(work: Work, version: Version, choices: Sequence[StandChoice], *, paused: bool) -> Published:
-    """Few people at once, many by a job."""
+    """Moves a few enrollments at once, many by a job."""
     done = Published(version.workflow_id, version.number, paused=paused)
     if sum(choice.people for choice in choices) > AT_ONCE:
         done.job = await add_relocation_job(work, version, choices)
@@ -97,8 +97,8 @@ async def _people(work: Work, version: Version, choices: Sequence[StandChoice], 
 async def _try_again(
     work: Work, version: Version, before: Version | None, choices: Sequence[StandChoice]
 ) -> None:
-    """What stopped a step may be over once it says something else, or its people say something else: its
-    breaker tries at once."""
+    """Lets the breakers of changed steps try at once: the change of the step, or of its enrollments, may have
+    solved the problem."""
     keys = {step.key for _, _, step in walk(version.steps)}
     steps = {key for key in keys if rerenders_effect(before, version, key)} | {
         choice.to for choice in choices
@@ -128,7 +128,8 @@ async def _noted(
 
 
 async def set_held(work: Work, workflow_id: UUID, held: bool) -> None:
-    """Holds everybody where they are and sends nothing, or lets them go on. Raises `NotFound`."""
+    """Holds all enrollments of the workflow (none moves, nothing is sent), or releases them. Raises
+    `NotFound`."""
     header = await header_of(work, workflow_id, lock=True)
     if header.held is held:
         return
@@ -140,8 +141,8 @@ async def set_held(work: Work, workflow_id: UUID, held: bool) -> None:
 
 
 async def set_status(work: Work, workflow_id: UUID, to: str) -> None:
-    """Lets nobody enter (paused, archived), or lets people enter again (active). Who is inside goes on, but
-    leaves a workflow that is archived. Raises `Conflict` where that makes no sense."""
+    """Stops entries (paused, archived) or allows them again (active). Active enrollments continue, but those
+    of an archived workflow end. Raises `Conflict` for a status that does not follow from the present one."""
     header = await header_of(work, workflow_id, lock=True)
     if header.status == to:
         return

@@ -1,4 +1,5 @@
-"""Reading a workflow for its screens: the canvas with its counts, what changed, who stands where."""
+"""Reads a workflow for its screens: the canvas with its counts, what changed, and the enrollments at each
+step."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -34,8 +35,8 @@ from app.workflows.use_cases.step_labels import lane_sentence, step_sentence
 
 
 class Opened(msgspec.Struct):
-    """One workflow as it stands: header, draft, live version, what it may name, counts. `veiled` says that it
-    is read by somebody who may not edit it."""
+    """One workflow as read: header, draft, live version, names that it may refer to, counts. `veiled` means
+    that the reader may not edit it."""
 
     view: WorkflowView
     draft: Draft
@@ -49,11 +50,11 @@ class Opened(msgspec.Struct):
     veiled: bool = False
 
     def shown(self, config: StepConfig) -> StepConfig:
-        """A config as its reader may see it. What differs is found by the configs themselves."""
+        """A config as its reader may see it. Differences are computed from the configs themselves."""
         return hidden(config) if self.veiled else config
 
     def shown_document(self, stored: Any) -> Any:
-        """The document of a version in the same way."""
+        """The document of a version as its reader may see it."""
         if not self.veiled:
             return stored
         version = load_version(stored)
@@ -61,7 +62,7 @@ class Opened(msgspec.Struct):
 
 
 async def workflows(work: Work, after: UUID | None, limit: int = 50) -> tuple[list[WorkflowRow], bool]:
-    """A page of workflows, the newest first, and whether there are more."""
+    """A page of workflows, newest first, and whether there are more."""
     rows = await work.workflows.page(after, limit)
     page_rows = [
         WorkflowRow(row.id, row.name, row.status, row.live_version, row.live, row.updated_at)
@@ -102,16 +103,16 @@ async def open_workflow(work: Work, workflow_id: UUID) -> Opened:
 
 
 async def live_counts(work: Work, workflow_id: UUID) -> tuple[dict[str, str], dict[str, Count], Totals]:
-    """Kinds and counts of the draft's steps by key, and the totals: no more than the polling needs, and as
-    old as the time between two polls."""
+    """Kinds and counts of the draft's steps by key, and the totals: all that the polling needs, and up to one
+    polling interval old."""
     draft = await work.workflows.draft(await header_of(work, workflow_id))
-    await work.session.rollback()  # nothing was written: who waits for the counts keeps no connection
+    await work.session.rollback()  # a caller that waits for the counts must not hold a connection
     counts, totals = await counted(work, workflow_id, POLL_SECONDS)
     kinds = {step.key: step.kind for _, _, step in walk(draft.steps)}
     return kinds, {key: counts.get(key, Count()) for key in kinds}, totals
 
 
-# A goal jumped over the step, or the enrollment ended while it stood there: nobody did it.
+# A goal jumped over the step, or the enrollment ended while it was there: the step did nothing.
 NOT_DONE = (Outcome.SKIPPED, Outcome.LEFT)
 POLL_SECONDS = 2.0
 
@@ -139,7 +140,7 @@ async def counted(work: Work, workflow_id: UUID, seconds: float = 0.0) -> tuple[
 
 
 async def standing(work: Work, workflow_id: UUID, seconds: float = 0.0) -> Sequence[Any]:
-    """Where everybody stands (`Workflows.standing`), shared by all who look at the workflow."""
+    """The enrollments by place (`Workflows.standing`), shared by all readers of the workflow."""
     key = ("standing", work.account_id, workflow_id)
     return await work.runtime.counts.get(key, partial(work.workflows.standing, workflow_id), seconds)
 
@@ -150,7 +151,7 @@ async def _visits(work: Work, workflow_id: UUID, seconds: float) -> Sequence[Any
 
 
 async def live_by_version(work: Work, workflow_id: UUID) -> Counter[int]:
-    """How many people are in each version now."""
+    """The number of active enrollments in each version."""
     people_by_version: Counter[int] = Counter()
     for row in await standing(work, workflow_id):
         if row.status == "active":
@@ -210,7 +211,7 @@ def entry_words(entry: Any, lookup: BuilderNames) -> str:
 
 
 def problem_views(opened: Opened) -> list[ProblemView]:
-    """The problems with the page where each is mended."""
+    """The problems, each with the page where to fix it."""
     base = f"/workflows/{opened.view.id}"
     pages = {
         "trigger": f"{base}/triggers/",

@@ -1,4 +1,4 @@
-"""Steps in words, for the canvas and the sheets: the sentences of their kinds with the account's names."""
+"""Sentences about steps for the canvas and the sheets: those of their kinds with the account's names."""
 
 from app.engine.core.step_titles import describe_lane, describe_step
 from app.engine.core.steps import Step
@@ -12,5 +12,5 @@ def step_sentence(step: Step, lookup: BuilderNames) -> Sentence:
 
 
 def lane_sentence(step: Step, lane: str, lookup: BuilderNames) -> str:
-    """Who takes a lane of a step."""
+    """Which contacts take a lane of a step."""
     return describe_lane(step, lane, lookup.fields, lookup.names)

@@ -1,4 +1,4 @@
-"""People who stand in older versions, taken to the one that was just published, or out of the workflow."""
+"""Moves enrollments of older versions to the version that was just published, or ends them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -54,9 +54,9 @@ Configs = Mapping[str, StepConfig]
 
 
 class Relocated(msgspec.Struct):
-    """How many were moved and taken out, and how many stay on their version because something may be going
-    out for them, or because somebody took them elsewhere by hand meanwhile (`elsewhere`). `renewed` of those
-    who were moved had not tried to send what they send: it is rendered from the new version."""
+    """How many enrollments were moved and ended, and how many stay on their version because an effect may be
+    in flight, or because a member moved them meanwhile (`elsewhere`). `renewed` of the moved ones had not
+    tried to send their effect: it is rendered from the new version."""
 
     moved: int = 0
     exited: int = 0
@@ -73,16 +73,16 @@ class Relocated(msgspec.Struct):
 
     @property
     def people(self) -> int:
-        """All of them, each once."""
+        """The number of enrollments, each counted once."""
         return self.moved + self.exited + self.under_way + self.elsewhere
 
 
 async def checked(
     work: Work, workflow_id: UUID, number: int, version: Version, choices: Sequence[StandChoice]
 ) -> list[StandChoice]:
-    """The choices that do something; few people stay where they are from now on until the transaction ends.
-    Raises `Invalid` for a choice that cannot be, `Conflict` when other people stand there than the plan
-    showed."""
+    """The choices that do something; the enrollments, if few, are locked until the transaction ends.
+    Raises `Invalid` for an impossible choice, `Conflict` when the enrollments are not the ones that the
+    plan showed."""
     keys = {step.key for _, _, step in walk(version.steps)}
     problems, chosen, places = {}, [], set()
     for place, choice in enumerate(choices):
@@ -103,7 +103,8 @@ async def checked(
 
 
 async def _still_there(work: Work, workflow_id: UUID, choices: Sequence[StandChoice]) -> None:
-    """Raises `Conflict` when other people stand there than the choices say. Few of them are locked first."""
+    """Raises `Conflict` when the enrollments are not those of the choices. Locks them first if they are
+    few."""
     engine = BatchSession(work.session)
     if choices and sum(choice.people for choice in choices) <= AT_ONCE:
         await engine.all(
@@ -120,7 +121,7 @@ async def _still_there(work: Work, workflow_id: UUID, choices: Sequence[StandCho
 
 
 async def relocate(work: Work, version: Version, choices: Sequence[StandChoice], by: str) -> Relocated:
-    """All of them, in the transaction that runs."""
+    """Moves all of them in the running transaction."""
     done = Relocated()
     engine = BatchSession(work.session)
     for choice in choices:
@@ -140,7 +141,7 @@ async def relocate(work: Work, version: Version, choices: Sequence[StandChoice],
 async def _relocate(
     work: Work, version: Version, choice: StandChoice, rows: Sequence[Any], by: str
 ) -> Relocated:
-    """These (locked) enrollments, which stand where the choice says."""
+    """Moves these (locked) enrollments, which are at the place that the choice names."""
     ids = [row.id for row in rows]
     if choice.to == EXIT:
         await end_enrollments(work, BatchSession(work.session), ids, ExitReason.REMOVED_BY_USER)
@@ -156,7 +157,7 @@ async def _relocate(
 async def _take_along(
     work: Work, version: Version, choice: StandChoice, rows: Sequence[Any], untried: set[UUID], by: str
 ) -> int:
-    """How many of them begin the step where they stand anew, because nothing was tried of what they send."""
+    """How many of them start their step again, because nothing of their effect was tried."""
     to = None if choice.to == START else choice.to
     document = await work.workflows.version(version.workflow_id, choice.version)
     before = load_version(document.document) if document else None
@@ -198,7 +199,7 @@ async def _take_along(
 
 def _place(row: Any, to: str | None, old: Configs, new: Configs, zone: ZoneInfo) -> MovedWait:
     if row.step_key is None and to is None:
-        return MovedWait(True, row.wait_until)  # not begun: whoever settles goes on doing so
+        return MovedWait(True, row.wait_until)  # not begun: the settle time continues
     if to is None or row.step_key != to:
         return STARTS_AGAIN
     if row.wait_reason in EFFECTS:
@@ -211,8 +212,8 @@ def _configs(version: Version | None) -> Configs:
 
 
 async def add_relocation_job(work: Work, version: Version, choices: Sequence[StandChoice]) -> UUID:
-    """The job for more people than one transaction should move. Who they are is settled now, in the
-    transaction that publishes. Raises `Conflict` when they are others than the choices say."""
+    """Adds the job for more enrollments than one transaction should move. They are marked now, in the
+    transaction that publishes. Raises `Conflict` when they are not those of the choices."""
     args = {
         "workflow_id": str(version.workflow_id),
         "number": version.number,
@@ -236,8 +237,8 @@ async def add_relocation_job(work: Work, version: Version, choices: Sequence[Sta
 
 
 async def run_relocation(work: Work, job: Job) -> bool:
-    """The next batch of those who were marked; True after the last one. Moving them and taking their marks
-    away is one transaction. Raises `Conflict` when the version is not live any more."""
+    """Moves the next batch of marked enrollments; True after the last one. Moving them and deleting their
+    marks is one transaction. Raises `Conflict` when the version is no longer live."""
     workflow_id, number = UUID(job.args["workflow_id"]), job.args["number"]
     header = await work.workflows.header(workflow_id)
     row = await work.workflows.version(workflow_id, number)
@@ -269,5 +270,5 @@ async def run_relocation(work: Work, job: Job) -> bool:
 
 
 def _stands(row: Any, choice: StandChoice) -> bool:
-    """Whether they are still where the plan showed them: nothing but people can have moved them."""
+    """Whether they are still where the plan showed them; only members can have moved them meanwhile."""
     return row.status == "active" and (row.version, row.step_key) == (choice.version, choice.step or None)

@@ -1,4 +1,5 @@
-"""What keeps a draft from being published, in sentences, each with the place it belongs to."""
+"""Finds the problems that keep a draft from being published, each with its place. `lint` is the entry point;
+`blocking` also compiles."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -20,8 +21,8 @@ CIRCLE = "This step only leads back to itself without a wait. Add a wait or a br
 
 
 class LintProblem(msgspec.Struct, frozen=True):
-    """`step_key` is the step's or the trigger's key; None for the workflow as a whole. `field` is the
-    input that the sentence belongs to ("filter.items.0.value"), "" for none in particular."""
+    """`step_key` is the step's or the trigger's key; None for the workflow as a whole. `field` is the input
+    that the message belongs to ("filter.items.0.value"), "" for none in particular."""
 
     step_key: str | None
     message: str
@@ -37,8 +38,8 @@ def with_draft(names: Names, draft: Draft) -> Names:
 
 
 def lint(draft: Draft, fields: Fields, names: Names) -> list[LintProblem]:
-    """Everything that blocks publishing, in the order of the screen; empty when it may go live. The draft's
-    own steps and answers are added to `names`."""
+    """Every problem that blocks publishing, in the order of the screen; empty when the draft may go live. The
+    draft's own steps and saved responses are added to `names`."""
     names = with_draft(names, draft)
     return [
         *_workflow(draft, fields, names),
@@ -57,7 +58,8 @@ def lint(draft: Draft, fields: Fields, names: Names) -> list[LintProblem]:
 
 
 def blocking(draft: Draft, fields: Fields, names: Names) -> list[LintProblem]:
-    """What `lint` finds; where it finds nothing, why the engine could not run what would be published."""
+    """The problems of `lint`; if it finds none, the error that would keep the engine from running the
+    version."""
     if problems := lint(draft, fields, names):
         return problems
     try:
@@ -68,8 +70,8 @@ def blocking(draft: Draft, fields: Fields, names: Names) -> list[LintProblem]:
 
 
 def step_problems(step: Step, fields: Fields, names: Names) -> list[tuple[str, str]]:
-    """The problems of one step as (input, sentence). What it may go to, and which answers it may read, is
-    asked as far as `names` knows it: see `with_draft`."""
+    """The problems of one step as (input, message). Jumps and saved responses are checked as far as `names`
+    has them: see `with_draft`."""
     return list(check_step(step, fields, names))
 
 

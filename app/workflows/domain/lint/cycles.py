@@ -1,8 +1,8 @@
-"""Cycles without a way out: an enrollment that came to such a go-to would execute the same steps thousands of
-times, until the guard on the number of visits stops it.
+"""Finds cycles without a way out: an enrollment that reached such a go-to would execute the same steps
+thousands of times, until the guard on the number of visits stops it.
 
-Only certain cycles are refused. A cycle with a wait in it is a reminder, and one with lanes may be left when
-the contact changes; the guard is there for those."""
+Only certain cycles are refused. A cycle with a wait in it is a reminder, and an enrollment may leave one with
+lanes when the contact changes; the guard stops those that never end."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from app.engine.core.steps import GoTo, Step, kind_of, lane_keys
 
 
 def circles(draft: Draft) -> Iterator[str]:
-    """The keys of the go-tos from which the only way leads back to them."""
+    """The keys of the go-tos from which the only path leads back to them."""
     steps = {step.key: step for _, _, step in walk(draft.steps)}
     following = dict(_following(draft.steps, None))
     for key, step in steps.items():
@@ -20,7 +20,7 @@ def circles(draft: Draft) -> Iterator[str]:
 
 
 def _following(steps: list[Step], after: str | None) -> Iterator[tuple[str, str | None]]:
-    """Each step with the one where its list goes on; a lane goes on after the step it belongs to."""
+    """Each step with the step where its list continues; a lane continues after the step it belongs to."""
     for place, step in enumerate(steps):
         then = steps[place + 1].key if place + 1 < len(steps) else after
         yield step.key, then

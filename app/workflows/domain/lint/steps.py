@@ -1,4 +1,4 @@
-"""What is wrong with a step: its kind's own checks, and the step to which it jumps."""
+"""Checks a step: its kind's own checks, and the step to which it jumps."""
 
 from app.engine.core.checks import Problems, check_jump
 from app.engine.core.name_lookup import Names

@@ -32,21 +32,21 @@ class WorkflowForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class WorkflowChangeForm(msgspec.Struct, forbid_unknown_fields=True):
-    """What is left out stays as it is; null empties the description."""
+    """A missing field stays as it is; null empties the description."""
 
     name: Patch[Name] = UNSET
     description: Patch[Description | None] = UNSET
 
 
 class RevForm(msgspec.Struct, forbid_unknown_fields=True):
-    """`rev` is the revision that was on the screen: an edit of an older one is refused with 409."""
+    """`rev` is the revision that the page showed: an edit of an older one is refused with 409."""
 
     rev: Rev
 
 
 class InsertForm(msgspec.Struct, forbid_unknown_fields=True):
-    """Where the step goes (`list` "main" or "<branch>.<lane>", before `position`) and what it is; with a
-    `config` it is checked at once, without one it may be filled in later."""
+    """Where the step goes (`list` "main" or "<branch>.<lane>", before `position`) and its kind. A `config` is
+    checked at once; without one the step may be filled in later."""
 
     kind: Kind
     rev: Rev
@@ -65,7 +65,7 @@ class _Again(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class StepForm(_Again, kw_only=True):
-    """What is left out stays as it is, in the config too; null empties the name or the note."""
+    """A missing field stays as it is, also in the config; null empties the name or the note."""
 
     name: Patch[Line | None] = UNSET
     note: Patch[Text | None] = UNSET
@@ -89,19 +89,20 @@ class AddTriggerForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TriggerForm(_Again, kw_only=True):
-    """What is left out of the config stays as it is; of another kind it begins anew, but for the filter."""
+    """A missing field of the config stays as it is; with another kind all fields except the filter start from
+    their defaults."""
 
     config: Patch[TriggerInput] = UNSET
 
 
 class EntryForm(_Again, kw_only=True):
-    """Null, or rows without a condition: everybody whom a trigger lets in enters."""
+    """Null, or rows without a condition: every contact that a trigger admits enters."""
 
     filter: Patch[FilterInput | None] = UNSET
 
 
 class SettingsForm(msgspec.Struct, forbid_unknown_fields=True):
-    """What is left out stays as it is; null is no limit, no key, no window."""
+    """A missing field stays as it is; null is no limit, no key, no window."""
 
     rev: Rev
     reentry: Patch[Reentry] = UNSET

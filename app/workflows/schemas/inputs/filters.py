@@ -11,7 +11,7 @@ from app.filters.ast import Group, Predicate
 
 class RowInput(msgspec.Struct, forbid_unknown_fields=True):
     """One condition as a form shows it; several values are separated by commas, with `%2C` for a comma and
-    `%25` for a percent sign inside one. Things are named by id, or by a name that only one has. `nested` is a
+    `%25` for a percent sign inside one. Things are named by id, or by a name that is unique. `nested` is a
     group that a row cannot show, as JSON. A row without a field is left out."""
 
     field: Line = ""

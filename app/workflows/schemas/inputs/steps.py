@@ -1,8 +1,8 @@
-"""Configs of steps as they are sent, derived from the stored configs.
+"""Configs of steps as requests send them, derived from the stored configs.
 
-Every field may be left out: a new step then begins with the default of its kind, an existing step stays as it
-is. A field has the type that is stored, except that tags may be named, filters may be the rows of a form, and
-windows and lanes may be sent in part. Only kinds whose input differs in another way are written out here."""
+Every field may be missing: a new step then takes the default of its kind, an existing step keeps its value. A
+field has the stored type, except that tags may be named, filters may be the rows of a form, and windows and
+lanes may be sent in part. Only kinds whose input differs in another way are written out here."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast, get_type_hints
 
@@ -20,11 +20,11 @@ NewLaneKey = Annotated[str, Meta(pattern=r"^[a-z0-9_]{0,20}\Z")]
 
 
 class StepInput(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind"):
-    """What is sent of a config; `kind` says of which kind."""
+    """The sent part of a config; `kind` is the kind of the step."""
 
 
 class WindowInput(msgspec.Struct, forbid_unknown_fields=True):
-    """A window, or with `limit` "no" none. What is left out stays as it is in the window that is stored."""
+    """A window, or with `limit` "no" none. A missing field keeps its stored value."""
 
     limit: Literal["yes", "no"] = "yes"
     days: Patch[Annotated[list[Weekday], Meta(max_length=7)]] = UNSET
@@ -41,7 +41,7 @@ class HeaderInput(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class LaneInput(msgspec.Struct, forbid_unknown_fields=True):
-    """Without a key it is a new lane, which is given one; a lane with a key keeps what is left out."""
+    """A lane without a key is new and gets one; a lane with a key keeps its values for missing fields."""
 
     key: NewLaneKey = ""
     name: Patch[Line] = UNSET
@@ -110,7 +110,7 @@ WRITTEN_OUT: dict[str, type[StepInput]] = {
 
 
 def _input_type(name: str, stored: Any) -> Any:
-    """The type of a field as it is sent."""
+    """The type of a field as requests send it."""
     if name == "tag":
         return Line | None  # an id or a name; a new name creates the tag
     if stored == Filter | None:
@@ -119,7 +119,7 @@ def _input_type(name: str, stored: Any) -> Any:
 
 
 def _derive(config: type[Config]) -> type[StepInput]:
-    """The input of a kind whose fields are sent as they are stored."""
+    """The input of a kind whose fields are sent with their stored types."""
     hints = get_type_hints(config, include_extras=True)
     fields: list[Any] = [
         (name, Union[_input_type(name, hints[name]), UnsetType], UNSET)  # noqa: UP007 -- types at run time

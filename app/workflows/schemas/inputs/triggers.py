@@ -1,5 +1,5 @@
-"""Triggers as a request holds them: the fields of each kind, a tag by id or name, a filter typed or as form
-rows. Every field may be left out: a new trigger takes the kind's default, an edited one keeps its value."""
+"""Triggers as requests send them: the fields of each kind, a tag by id or name, a filter typed or as form
+rows. Every field may be missing: a new trigger takes the kind's default, an edited one keeps its value."""
 
 from functools import reduce
 from operator import or_
@@ -14,7 +14,7 @@ from app.engine.core.triggers.base import Sources
 from app.patch import Patch
 from app.workflows.schemas.inputs.filters import FilterInput
 
-# Fields whose input differs from what is stored.
+# Fields whose input type differs from the stored type.
 _INPUT_TYPES: dict[str, Any] = {"tag": Line | None}
 
 
@@ -28,7 +28,7 @@ def _input_of(kind: type[TriggerConfig]) -> type[TriggerInputBase]:
     own = [
         field for field in msgspec.structs.fields(kind) if field.name not in TriggerConfig.__struct_fields__
     ]
-    patch: Any = Patch  # a type made at run time is not one for the checker
+    patch: Any = Patch  # a type created at run time is not one for the type checker
     types = [patch[_INPUT_TYPES.get(field.name, field.type)] for field in own]
     struct = msgspec.defstruct(
         f"{kind.__name__}Input",
