@@ -1,71 +1,29 @@
 """Publishing over people: who is moved, who leaves, who stays; the audience; pausing and holding."""
 
 import json
-from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
 
 from app.engine.advancing.runner import advance_enrollments
-from app.engine.core.draft import Audience, Draft, WorkflowSettings
-from app.engine.core.steps import MAIN, AddNote, Exit, Goal, SendEmail, StepConfig, Unit, Wait, Webhook
-from app.engine.core.triggers import ContactCreated, TagAdded
+from app.engine.core.draft import Audience, WorkflowSettings
+from app.engine.core.steps import MAIN, AddNote, Exit, Goal, SendEmail, Unit, Wait, Webhook
+from app.engine.core.triggers import TagAdded
 from app.engine.matching.matcher import match_events
 from app.enrollments.use_cases.progress import jump
 from app.errors import Conflict, Invalid
 from app.filters.ast import Op
 from app.work import SYSTEM, open_work
 from app.workflows.domain.draft_edits import insert
-from app.workflows.schemas.publication import Published, PublishForm, StandChoice
+from app.workflows.schemas.publication import StandChoice
 from app.workflows.use_cases import version_migration
-from app.workflows.use_cases.edit import create_workflow, save_draft
-from app.workflows.use_cases.publication import publish, set_held, set_status
+from app.workflows.use_cases.publication import set_status
 from tests.faults.injector import Fault, Kind, injected
+from tests.support.publication_kit import CREATED, Flow, draft_of
 from tests.support.scenario import USER, Stage, ask
 
 TEN = Wait(amount=10, unit=Unit.DAYS)
-CREATED = ContactCreated(key="t99")
-
-
-def draft_of(*steps: StepConfig, settings: WorkflowSettings | None = None, trigger: Any = CREATED) -> Draft:
-    draft = Draft(triggers=[trigger], settings=settings or WorkflowSettings())
-    for config in steps:
-        draft = insert(draft, MAIN, len(draft.steps), config)
-    return draft
-
-
-class Flow:
-    """One workflow that is edited and published."""
-
-    def __init__(self, stage: Stage, workflow: UUID) -> None:
-        self.stage, self.id, self.rev = stage, workflow, 0
-
-    @classmethod
-    async def create(cls, stage: Stage) -> "Flow":
-        async with open_work(stage.runtime, stage.account, USER) as work:
-            return cls(stage, await create_workflow(work, "Welcome"))
-
-    async def save(self, draft: Draft) -> None:
-        async with open_work(self.stage.runtime, self.stage.account, USER) as work:
-            self.rev = await save_draft(work, self.id, draft)
-
-    async def publish(self, *choices: StandChoice) -> Published:
-        async with open_work(self.stage.runtime, self.stage.account, USER) as work:
-            return await publish(work, self.id, PublishForm(self.rev, list(choices)))
-
-    async def people(self, count: int = 1) -> Sequence[UUID]:
-        """So many come in, and stand where they stop."""
-        people = await self.stage.contacts(count)
-        for person in people:
-            await self.stage.emit("contact.created", person)
-        await self.stage.drain()
-        return people
-
-    async def hold(self, held: bool) -> None:
-        async with open_work(self.stage.runtime, self.stage.account, USER) as work:
-            await set_held(work, self.id, held)
 
 
 async def test_moved_along_they_keep_a_wait_that_did_not_change(stage: Stage) -> None:

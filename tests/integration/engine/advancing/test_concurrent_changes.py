@@ -9,7 +9,7 @@ from app.errors import Conflict
 from app.work import open_work
 from app.workflows.schemas.publication import StandChoice
 from jobs.tasks import drain
-from tests.integration.workflows.test_publication import Flow, draft_of
+from tests.support.publication_kit import Flow, draft_of
 from tests.support.scenario import USER, Stage
 
 TINY = Wait(amount=1, unit=Unit.SECONDS)

@@ -20,7 +20,7 @@ from app.workflows.use_cases.read import open_workflow
 from db.queries.batch_session import BatchSession
 from db.queries.effect_claims import CLAIM_EFFECTS
 from jobs.tasks import match_and_advance
-from tests.integration.workflows.test_publication import Flow, draft_of
+from tests.support.publication_kit import Flow, draft_of
 from tests.support.scenario import USER, Stage
 
 MANY = 27
