@@ -9,7 +9,7 @@ WORKDIR /build
 RUN apt-get update && apt-get install -y --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*
 COPY package.json package-lock.json .npmrc ./
 COPY scripts/ scripts/
-RUN python3 -m scripts.local.vendor
+RUN python3 -m scripts._lib.dev.vendor
 
 FROM python:3.13-slim AS packages
 COPY requirements/run.lock /build/run.lock

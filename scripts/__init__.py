@@ -1,1 +1,1 @@
-"""Set-up, local servers, checks: commands are the files without an ending, the work is in `scripts.local`."""
+"""The commands of this repository, one file each; their code is in `scripts._lib`."""

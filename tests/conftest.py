@@ -18,8 +18,8 @@ from app.main import create_app
 from app.runtime import Runtime, open_runtime
 from app.sessions.throttle import Throttle
 from app.settings import Settings
-from scripts.local.postgres import Postgres
-from scripts.local.valkey import Valkey
+from scripts._lib.dev.postgres import Postgres
+from scripts._lib.dev.valkey import Valkey
 from tests.support.fakes import Outside, TestClock
 from tests.support.log_recorder import Recorder, recording
 from tests.support.world import World

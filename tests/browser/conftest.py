@@ -18,7 +18,7 @@ from app.runtime import Runtime, open_runtime
 from app.sessions.throttle import Throttle
 from app.settings import Settings
 from jobs.worker import WorkerProcess
-from scripts.local import browser as chromium
+from scripts._lib.dev import chromium
 from tests.conftest import running
 from tests.support.fakes import TestClock
 from tests.support.world import PASSWORD, AccountMember

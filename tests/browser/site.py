@@ -11,11 +11,11 @@ from typing import Any, cast
 import httpx
 import psutil
 
-from scripts.local.app import command, environment
-from scripts.local.environment import ROOT
-from scripts.local.postgres import Postgres
-from scripts.local.processes import Program, free_port, spawn, wait_for
-from scripts.local.valkey import Valkey
+from scripts._lib.dev.app_commands import command, environment
+from scripts._lib.dev.postgres import Postgres
+from scripts._lib.dev.processes import Program, free_port, spawn, wait_for
+from scripts._lib.dev.valkey import Valkey
+from scripts._lib.dev.virtualenv import ROOT
 from tests.conftest import DATABASE, PASSWORDS
 from tests.faults.servers import migrate
 from tests.support.world import World

@@ -10,8 +10,8 @@ from typing import Any
 
 import asyncpg
 
-from scripts.chaos.load import Sent, Tenant
-from scripts.chaos.sink import Delivery, Sink
+from scripts._lib.faults.receiver import Delivery, Sink
+from scripts._lib.faults.tenants import Sent, Tenant
 
 ACCOUNT, CONTACT = "00000000-0000-7000-8000-00000000000a", "00000000-0000-7000-8000-00000000000c"
 JOURNEY, FOLLOWER = "00000000-0000-7000-8000-0000000000e1", "00000000-0000-7000-8000-0000000000e2"
@@ -79,8 +79,9 @@ async def fill(url: str) -> None:
 
 @dataclass
 class CleanRun:
-    """What the judge reads: see `scripts.chaos.oracle.Judged`. The connection is in a transaction, which the
-    fixture rolls back."""
+    """What the judge reads, see `scripts._lib.faults.judge.Judged`.
+
+    The connection is in a transaction that the fixture rolls back."""
 
     connection: asyncpg.Connection
     sink: Sink

@@ -26,7 +26,7 @@ import msgspec
 from app.fault_hook import Moment
 from app.runtime import open_runtime
 from app.settings import Settings
-from scripts.local.environment import ROOT
+from scripts._lib.dev.virtualenv import ROOT
 from tests.faults.account_state import state_of
 from tests.faults.injector import LOG_EVENT, Kind
 from tests.faults.scenarios import SCENES, Prepared

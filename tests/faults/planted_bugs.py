@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from scripts.local.environment import ROOT
+from scripts._lib.dev.virtualenv import ROOT
 from tests.faults.bugs import Bug, effects, end_to_end, engine
 
 BUGS: tuple[Bug, ...] = (*effects.BUGS, *engine.BUGS, *end_to_end.BUGS)

@@ -7,9 +7,9 @@ from alembic import command
 from alembic.config import Config
 
 from app.settings import Settings
-from scripts.local.environment import ROOT
-from scripts.local.postgres import Postgres
-from scripts.local.valkey import Valkey
+from scripts._lib.dev.postgres import Postgres
+from scripts._lib.dev.valkey import Valkey
+from scripts._lib.dev.virtualenv import ROOT
 
 PASSWORDS = {"app_owner": "owner-of-tests", "app_user": "user-of-tests"}
 DATABASE = "switchyard"

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts.local.environment import ROOT
+from scripts._lib.dev.virtualenv import ROOT
 from tests.faults.bugs import Bug
 from tests.faults.planted_bugs import BUGS, TIMED_OUT, planting_problem, run_tests, verdict_of
 

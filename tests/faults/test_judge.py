@@ -11,12 +11,12 @@ from typing import Any
 import asyncpg
 import pytest
 
-from scripts.chaos import run
-from scripts.chaos.floors import too_little
-from scripts.chaos.oracle import TRIGGERS, Verdict, judge
-from scripts.chaos.plan import make_plan
-from scripts.chaos.sink import letter
-from scripts.local.postgres import Postgres
+from scripts._lib.dev.postgres import Postgres
+from scripts._lib.faults import chaos_run
+from scripts._lib.faults.fault_plan import make_plan
+from scripts._lib.faults.judge import TRIGGERS, Verdict, judge
+from scripts._lib.faults.minimum_counts import too_little
+from scripts._lib.faults.receiver import letter
 from tests.faults.clean_run import ACCOUNT, EMAIL, FOLLOWER, JOURNEY, CleanRun, fill
 from tests.faults.servers import migrate
 
@@ -271,8 +271,8 @@ async def test_a_failing_harness_reports_itself(monkeypatch: pytest.MonkeyPatch)
         def running(**_: Any) -> Any:
             raise OSError("no room")
 
-    monkeypatch.setattr(run, "Site", Broken)
-    report = await run.chaos(7, 24)
+    monkeypatch.setattr(chaos_run, "Site", Broken)
+    report = await chaos_run.chaos(7, 24)
     assert report["holds"] is False
     assert report["seed"] == 7
     assert "no room" in report["why"][0]

@@ -20,8 +20,8 @@ from app.engine.recovery.restore_guard import RestoreGuard, hold_engine, hold_st
 from app.runtime import open_runtime
 from app.settings import Settings
 from jobs.tasks import match_and_advance
-from scripts.local.postgres import Postgres
-from scripts.local.valkey import Valkey
+from scripts._lib.dev.postgres import Postgres
+from scripts._lib.dev.valkey import Valkey
 from tests.conftest import ROOT
 from tests.faults.servers import PASSWORDS, migrate
 from tests.support.fakes import Outside, TestClock

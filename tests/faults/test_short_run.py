@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from scripts.chaos.oracle import Verdict
-from scripts.chaos.plan import make_plan
-from scripts.chaos.rows import chosen, rows
+from scripts._lib.faults.fault_plan import make_plan
+from scripts._lib.faults.judge import Verdict
+from scripts._lib.faults.scenarios import chosen, rows
 from tests.rules.files import ROOT
 
 SEED = 11
@@ -20,7 +20,7 @@ QUICK_ROWS = "F03,F08,F10,f09_a_thousand_races,f09_worker_stalls_past_its_lease"
 def faults(*arguments: str, seconds: float) -> dict[str, Any]:
     """The report of `scripts/faults … --json`, whether everything holds or not."""
     done = subprocess.run(  # noqa: S603 -- our own program
-        [sys.executable, "-m", "scripts.chaos.main", *arguments, "--json"],
+        [sys.executable, "-m", "scripts._lib.faults.main", *arguments, "--json"],
         cwd=ROOT,
         check=False,
         capture_output=True,

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 import pytest
 
-from scripts.local import naming
+from scripts._lib.dev import naming
 from tests.rules.files import ROOT, name, sources, tree
 
 FILLERS = """
@@ -70,7 +70,7 @@ def test_no_folder_has_more_fillers_than_it_is_allowed() -> None:
         for folder, count in counts.items()
         if count > naming.ALLOWED.get(folder, 0)
     }
-    assert over == {}, "name the things; `python -m scripts.local.naming` lists them"
+    assert over == {}, "name the things; `python -m scripts._lib.dev.naming` lists them"
 
 
 def test_the_exceptions_are_few_and_real() -> None:

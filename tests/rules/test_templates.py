@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from app.main import ROUTES
 from app.web.templates import FILTERS
-from scripts.local.naming import is_banned
+from scripts._lib.dev.naming import is_banned
 from tests.rules.files import ROOT, sources
 
 FOLDER = ROOT / "templates"
@@ -126,7 +126,7 @@ def test_local_names_are_read() -> None:
 
 
 def test_templates_name_their_locals() -> None:
-    """No fillers (`scripts/local/naming.py`) and no single letters."""
+    """No fillers (`scripts/_lib/dev/naming.py`) and no single letters."""
     bad = [
         f"{path.relative_to(ROOT)}: {name}"
         for path in TEMPLATES

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from app.settings import Settings
-from scripts.local.processes import free_port
+from scripts._lib.dev.processes import free_port
 from tests.support.web_kit import HTML, JSON
 from tests.support.world import PASSWORD, World
 

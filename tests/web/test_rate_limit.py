@@ -17,7 +17,7 @@ from structlog.testing import LogCapture, ReturnLogger
 
 from app.web import rate_limit
 from app.web.rate_limit import Limiter, RedisBreaker, open_redis
-from scripts.local.valkey import Valkey
+from scripts._lib.dev.valkey import Valkey
 from tests.support.web_kit import Kit
 
 HOUR = 3600.0

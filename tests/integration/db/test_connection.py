@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from app.settings import Settings
 from db.connection import open_engine, refuse_strong_role
-from scripts.local.postgres import Postgres
+from scripts._lib.dev.postgres import Postgres
 
 ROOT = Path(__file__).resolve().parents[3]
 DATABASE = "switchyard"

@@ -1,0 +1,183 @@
+"""Where it is measured: servers of our own with production settings, and people made by SQL.
+
+Only making and looking goes through the superuser (`admin`); what is measured signs in as `app_user`, for
+whom row-level security is forced.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import psutil
+from alembic import command
+from alembic.config import Config
+
+from app.engine.core.draft import WorkflowSettings
+from app.engine.core.steps import Step
+from app.engine.core.triggers import Trigger
+from app.engine.core.version import Version, content_hash
+from db.ids import uuid7
+from scripts._lib.dev import app_commands
+from scripts._lib.dev.postgres import Postgres
+from scripts._lib.dev.system_users import temporary_folder
+from scripts._lib.dev.valkey import Valkey
+from scripts._lib.dev.virtualenv import ROOT
+
+DATABASE = "switchyard"
+PASSWORDS = {"app_owner": "owner-of-bench", "app_user": "user-of-bench"}
+
+CONTACTS = """
+insert into contacts
+       (account_id, id, first_name, last_name, email, phone, company, city, country, external_id)
+select $1, uuidv7(), 'Ann', 'Person ' || i, 'p' || i || '@people.example', '+1 202 555 0100', 'Acme',
+       'Somewhere', case when i % 2 = 0 then 'France' else 'Norway' end, i
+  from generate_series(1, $2::int) i
+"""
+ENROLLMENTS = """
+insert into enrollments
+       (account_id, id, workflow_id, version, contact_id, event_id, root_event_id, due_at, entered_at)
+select account_id, uuidv7(), $2, 1, id, id, id, $3::timestamptz + external_id::int * $4::interval, now()
+  from contacts where account_id = $1 order by id
+"""
+TABLES = "select quote_ident(relname) as name from pg_stat_user_tables order by 1"
+
+
+class Place:
+    """Running servers. `admin` is a superuser's connection."""
+
+    def __init__(self, postgres: Postgres, valkey: Valkey, folder: Path, admin: asyncpg.Connection) -> None:
+        self.postgres, self.valkey, self.folder, self.admin = postgres, valkey, folder, admin
+
+    @property
+    def url(self) -> str:
+        """The address for `app_user`."""
+        return self.postgres.url("app_user", PASSWORDS["app_user"], DATABASE)
+
+    def environment(self, **values: str) -> dict[str, str]:
+        """The environment of the application's own processes."""
+        fixed = {
+            "DATABASE_URL": self.url,
+            "REDIS_URL": self.valkey.url(),
+            "DATA_DIR": str(self.folder),
+            "LOG_LEVEL": "WARNING",
+            "RATE_LIMIT_PER_MINUTE": "1000000",
+        }
+        return app_commands.environment(fixed | values)
+
+    async def connect(self, account: UUID | None = None) -> asyncpg.Connection:
+        """As `app_user`; bound to an account for the connection's whole life, if one is given."""
+        connection = await asyncpg.connect(self.url, timeout=60)
+        if account:
+            await connection.execute("select set_config('app.account_id', $1, false)", str(account))
+        return connection
+
+    async def clear(self) -> None:
+        """Nobody and nothing, as on the first day."""
+        await self.admin.execute("truncate accounts, users, workers cascade")
+
+    async def settle(self) -> None:
+        """What was seeded is vacuumed, counted and on disk: every measurement begins from the same state.
+
+        Tables without rows are left as a new installation has them. A vacuum would tell the planner that they
+        stay empty, and plans kept from then would read all of what is measured, until the next analyze."""
+        for table in await self.admin.fetch(TABLES):
+            if await self.admin.fetchval(f"select exists (select from {table['name']})"):  # noqa: S608 -- its own names
+                await self.admin.execute(f"vacuum (analyze) {table['name']}")
+        await self.admin.execute("checkpoint")
+
+    async def account(self, name: str = "Big") -> UUID:
+        made = uuid7()
+        await self.admin.execute("insert into accounts (id, name) values ($1, $2)", made, name)
+        return made
+
+    async def tag(self, account: UUID, name: str) -> UUID:
+        made = uuid7()
+        await self.admin.execute(
+            "insert into tags (account_id, id, name, slug) values ($1, $2, $3, $3)", account, made, name
+        )
+        return made
+
+    async def workflow(self, account: UUID, steps: Sequence[Step], triggers: Sequence[Trigger] = ()) -> UUID:
+        """Published as version 1."""
+        made = uuid7()
+        version = Version(made, 1, list(triggers), None, list(steps), WorkflowSettings())
+        await self.admin.execute(
+            "insert into workflows (account_id, id, name, status) values ($1, $2, 'Welcome', 'active')",
+            account, made,
+        )  # fmt: skip
+        await self.admin.execute(
+            "insert into workflow_versions (account_id, workflow_id, number, document, content_hash) "
+            "values ($1, $2, 1, $3::jsonb, $4)",
+            account, made, msgspec.json.encode(version).decode(), content_hash(version),
+        )  # fmt: skip
+        await self.admin.execute("update workflows set live_version = 1 where id = $1", made)
+        return made
+
+    async def people(self, account: UUID, count: int) -> None:
+        """Contacts 1 to `count`: their number is their external id, every second one is in France."""
+        await self.admin.execute(CONTACTS, account, count)
+        # Foreign keys are checked by plans that the session keeps: made for the empty table of a round's
+        # beginning, one would read every contact for each enrollment.
+        await self.admin.execute("analyze contacts")
+
+    async def enroll(self, account: UUID, workflow: UUID, due: Any, apart: Any) -> None:
+        """Every contact of the account; person number n is due at `due` (time) + n × `apart` (timedelta)."""
+        await self.admin.execute(ENROLLMENTS, account, workflow, due, apart)
+
+    async def now(self) -> datetime:
+        """The database's clock."""
+        moment: datetime = await self.admin.fetchval("select clock_timestamp()")
+        return moment
+
+    def server_cpu(self) -> float:
+        """CPU seconds of the servers so far."""
+        return cpu(self.servers())
+
+    def servers(self) -> list[psutil.Process]:
+        """PostgreSQL's processes and Valkey, as they are now."""
+        found = []
+        for server in (self.postgres.process, self.valkey.process):
+            if server is not None:
+                process = psutil.Process(server.pid)
+                found += [process, *process.children(recursive=True)]
+        return found
+
+
+def cpu(processes: Sequence[psutil.Process]) -> float:
+    """CPU seconds of processes so far; those of ended children of theirs are not in it."""
+    total = 0.0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+@asynccontextmanager
+async def place(**server: str) -> AsyncIterator[Place]:
+    """Fresh servers with every migration, gone at the end. `server`: PostgreSQL settings beside the usual."""
+    with ExitStack() as stack:
+        postgres = stack.enter_context(Postgres.temporary(durable=True))
+        valkey = stack.enter_context(Valkey.temporary())
+        folder = stack.enter_context(temporary_folder("switchyard-bench-", None))
+        postgres.bootstrap(DATABASE, PASSWORDS)
+        for name, value in server.items():
+            postgres.psql(f"alter system set {name} = '{value}'")
+        if server:
+            postgres.stop()
+            postgres.start()
+        config = Config()
+        config.set_main_option("script_location", str(ROOT / "db" / "migrations"))
+        config.set_main_option("sqlalchemy.url", postgres.url("app_owner", PASSWORDS["app_owner"], DATABASE))
+        await asyncio.to_thread(command.upgrade, config, "head")
+        admin = await asyncpg.connect(postgres.superuser_url(DATABASE), timeout=60)
+        try:
+            yield Place(postgres, valkey, folder, admin)
+        finally:
+            await admin.close()
