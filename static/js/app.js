@@ -41,9 +41,9 @@ function say(text, tone = "ok") {
 }
 
 function place() {
-  notes.classList.remove("away");
+  notes.classList.remove("moved-away");
   const { left, right, top, bottom } = notes.getBoundingClientRect();
-  notes.classList.toggle("away", Boolean(used) && left < used.right && right > used.left && top < used.bottom && bottom > used.top);
+  notes.classList.toggle("moved-away", Boolean(used) && left < used.right && right > used.left && top < used.bottom && bottom > used.top);
 }
 
 function use(control) {
@@ -102,7 +102,7 @@ document.addEventListener("click", (event) => {
     if (button) run(button);
   }
   // one menu at a time, and none after a click elsewhere
-  for (const menu of document.querySelectorAll(":is(.menu, .tenant-menu)[open]")) {
+  for (const menu of document.querySelectorAll(":is(.menu, .account-menu)[open]")) {
     if (!menu.contains(event.target)) menu.open = false;
   }
 });

@@ -1,17 +1,17 @@
 // Builder: a step is dropped on an insert slot. The slot knows its list and position, the page holds one real
 // form (data-move-form) with the inputs list, position, rev, account; it is filled in and submitted, nothing else.
-//   <a class="step" data-step="s3" data-move="/workflows/1/steps/s3/position">   <li class="ins" data-list="l2" data-position="1">
+//   <a class="step" data-step="s3" data-move="/workflows/1/steps/s3/position">   <li class="insert-slot" data-list="l2" data-position="1">
 const TYPE = "application/x-switchyard-step";
 let moved = null;
 
 const form = () => document.querySelector("form[data-move-form]");
-const slotOf = (event) => moved && event.target.closest?.(".ins[data-list]");
+const slotOf = (event) => moved && event.target.closest?.(".insert-slot[data-list]");
 
 // a step cannot be put into one of its own branches
 const fits = (slot) => slot && !moved.closest("li")?.contains(slot);
 
 function unmark() {
-  for (const slot of document.querySelectorAll(".ins.over")) slot.classList.remove("over");
+  for (const slot of document.querySelectorAll(".insert-slot.over")) slot.classList.remove("over");
 }
 
 function start(event) {

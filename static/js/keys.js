@@ -18,7 +18,7 @@ function press(element) {
 
 // Esc leaves what is innermost: an open menu, a field, then the sheet or the selection.
 function escape(event) {
-  const menu = document.querySelector(":is(.menu, .tenant-menu)[open]");
+  const menu = document.querySelector(":is(.menu, .account-menu)[open]");
   if (document.querySelector("dialog[open], :popover-open")) return;
   if (menu) {
     menu.open = false;
@@ -58,10 +58,10 @@ function list() {
   const lines = [...known].map(([keys, label]) =>
     make("li", {}, make("span", { textContent: label }), make("span", {}, ...keys.split(" ").flatMap((key) => [make("kbd", { textContent: key }), " "]))),
   );
-  const close = make("button", { className: "btn sm", type: "button", textContent: "Close", onclick: () => dialog.close() });
+  const close = make("button", { className: "button small", type: "button", textContent: "Close", onclick: () => dialog.close() });
   const dialog = make("dialog", { className: "dialog", ariaLabel: "Keyboard shortcuts", onclose: () => dialog.remove() },
     make("header", {}, make("h2", { textContent: "Keyboard shortcuts" }), close),
-    make("ul", { className: "keys body" }, ...lines),
+    make("ul", { className: "shortcuts body" }, ...lines),
   );
   document.body.append(dialog);
   dialog.showModal();

@@ -61,7 +61,7 @@ function poll() {
 // What must stay as it is: a field in use, a step in the air, the control under a pointer that moved just now.
 function busy(target) {
   const edited = target.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
-  const aimed = Date.now() - moved < 3000 && target.querySelector(":is(button, summary, a.btn):hover");
+  const aimed = Date.now() - moved < 3000 && target.querySelector(":is(button, summary, a.button):hover");
   return edited || aimed || root.classList.contains("dragging");
 }
 

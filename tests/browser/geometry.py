@@ -17,10 +17,10 @@ DROP_MESSAGES = """() => document.getElementById("notes").remove()"""
 TOO_CLOSE = """gap => {
   const seen = e => e.checkVisibility({visibilityProperty: true}) && !e.closest("#notes")
   const name = e => (e.ariaLabel || e.textContent).trim()
-  const all = [...document.querySelectorAll(":is(main, #sheet) :is(button, a.btn, summary)")].filter(seen)
+  const all = [...document.querySelectorAll(":is(main, #sheet) :is(button, a.button, summary)")].filter(seen)
   const destroying = /^(Delete|Remove|Archive|Revoke|Discard|Cancel this)/
   const destroys = e => e.matches(".danger") || destroying.test(name(e))
-  const saves = e => !destroys(e) && (e.matches(".pri") || /^(Save|Create|Publish|Rename)/.test(name(e)))
+  const saves = e => !destroys(e) && (e.matches(".primary") || /^(Save|Create|Publish|Rename)/.test(name(e)))
   const close = (a, b) => {
     const [p, q] = [a.getBoundingClientRect(), b.getBoundingClientRect()]
     const across = Math.max(p.left - q.right, q.left - p.right)

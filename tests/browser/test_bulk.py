@@ -34,7 +34,7 @@ async def test_the_bar_says_how_many_and_the_job_is_undone(
     page = await opening.signed_in(who, script=script)
     await page.goto("/contacts")
     await has_layout(page)
-    boxes, bar = page.locator("input[name=id]"), page.locator(".bulk")
+    boxes, bar = page.locator("input[name=id]"), page.locator(".bulk-bar")
     for number in (1, 4):
         await boxes.nth(number).check()
     if script:

@@ -97,7 +97,7 @@ async def test_a_frozen_server_is_seen_after_one_missed_poll(visit: LivePage, si
         first = await label.inner_text()
         await expect(label).not_to_have_text(first)  # it counts
         assert await page.evaluate(ARMED) == 0
-        assert await page.locator("main > :not(.top)").first.evaluate(FILTER) == "grayscale(1)"
+        assert await page.locator("main > :not(.top-bar)").first.evaluate(FILTER) == "grayscale(1)"
         count = len(visit.polls)
         await page.wait_for_timeout(2500)
         assert len(visit.polls) == count, "one request waits; another for each tick would pile up"

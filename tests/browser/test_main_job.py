@@ -76,7 +76,7 @@ async def do_import(page: Page) -> None:
 
 async def add_step(page: Page, kind: str) -> None:
     """At the end of the flow; its sheet is open afterwards."""
-    await page.locator("li.ins[data-list=main] a").last.click()
+    await page.locator("li.insert-slot[data-list=main] a").last.click()
     await press(page, page.locator("#sheet button.choice", has_text=kind).first)
     await page.locator("#sheet [name='config.kind']").wait_for(state="attached")
 
@@ -88,7 +88,7 @@ async def condition(page: Page, name: str, field: str, value: str) -> None:
 
 
 async def save(page: Page) -> None:
-    await press(page, page.locator("#sheet footer button.pri"))
+    await press(page, page.locator("#sheet footer button.primary"))
 
 
 async def build(page: Page) -> str:
@@ -150,7 +150,7 @@ async def test_from_a_file_to_the_goal(world: World, opening: Opening, script: b
     else:
         for box in await page.locator("input[name=id]").all():
             await box.check()
-    bar = page.locator(".bulk")
+    bar = page.locator(".bulk-bar")
     await press(page, bar.get_by_role("button", name="Tag 50 contacts") if script else bar.get_by_text("Tag"))
     await page.locator("main [name=tag]").fill("vip")
     await press(page, page.get_by_role("button", name="Tag 50 contacts", exact=True))

@@ -153,7 +153,7 @@ async def test_a_refused_form_brings_nothing_that_destroys_under_the_pointer(
     for path, field in fields.items():
         await page.goto(path)
         await page.locator(f"main [name={field}]").fill("")
-        button = page.locator(f"main form:has([name={field}]) button.pri")
+        button = page.locator(f"main form:has([name={field}]) button.primary")
         place = await box(button)
         await button.evaluate("button => { button.form.noValidate = true }")
         async with page.expect_response(lambda answer: answer.request.method == "POST") as waiting:

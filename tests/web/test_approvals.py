@@ -101,7 +101,7 @@ async def test_by_browser_from_both_pages(pending_approval: PendingApproval) -> 
             page = await client.get(path)
             assert "Call Ann?" in page.text
             assert f'action="{pending_approval.path}"' in page.text
-            assert '<span class="n">1</span>' in page.text, "the navigation counts it"
+            assert '<span class="count">1</span>' in page.text, "the navigation counts it"
         answer = await client.post(pending_approval.path, data={"option": "a1"})
         assert (answer.status_code, answer.headers["location"]) == (303, "/approvals")
         assert "Yes" in (await client.get("/approvals")).text

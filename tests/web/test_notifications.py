@@ -46,10 +46,10 @@ async def test_by_browser(world: World) -> None:
         page = (await client.get("/notifications")).text
         assert "New lead" in page
         assert "Look &lt;b&gt;" in page
-        assert '<span class="n">1</span>' in page
+        assert '<span class="count">1</span>' in page
         answer = await client.post(f"/notifications/{notification_id}/reading")
         assert (answer.status_code, answer.headers["location"]) == (303, "/notifications")
-        assert '<span class="n">' not in (await client.get("/notifications")).text
+        assert '<span class="count">' not in (await client.get("/notifications")).text
         part = await client.post("/notifications/reading", headers=PARTIAL)
         assert part.status_code == 200
         assert "<html" not in part.text

@@ -41,14 +41,14 @@ def trigger_picker() -> Sheet:
         ChoiceGroup(
             group,
             [
-                Choice(str(kind.__struct_config__.tag), kind.label, kind.hint, kind.icon, "t")
+                Choice(str(kind.__struct_config__.tag), kind.label, kind.hint, kind.icon, "violet")
                 for kind in TRIGGER_KINDS
                 if kind.group == group
             ],
         )
         for group in TRIGGER_GROUPS
     ]
-    return Sheet("triggers", "Add a trigger", icon="bolt", tone="t", groups=groups)
+    return Sheet("triggers", "Add a trigger", icon="bolt", tone="violet", groups=groups)
 
 
 def merge_tags(lookup: BuilderNames, kind: str) -> list[str]:
@@ -119,7 +119,7 @@ def trigger_sheet(opened: Opened, trigger: Trigger, values: Values | None = None
     """The settings of a trigger."""
     problems = lint(opened.draft, opened.lookup.fields, opened.lookup.names)
     sheet = Sheet(
-        "trigger", trigger.label, trigger.key, trigger.kind, trigger.icon, "t",
+        "trigger", trigger.label, trigger.key, trigger.kind, trigger.icon, "violet",
         problems=[problem.message for problem in problems if problem.step_key == trigger.key],
     )  # fmt: skip
     if values:
@@ -130,7 +130,7 @@ def trigger_sheet(opened: Opened, trigger: Trigger, values: Values | None = None
 
 def entry_sheet(opened: Opened, values: Values | None = None) -> Sheet:
     """The entry condition."""
-    sheet = Sheet("entry", "Entry condition", icon="filter", tone="t")
+    sheet = Sheet("entry", "Entry condition", icon="filter", tone="violet")
     if values:
         sheet.stored = entry_words(opened.draft.entry, opened.lookup) or "No entry condition"
     return _filled(sheet, opened, values or {"filter": filter_values(opened.draft.entry, opened.lookup)})

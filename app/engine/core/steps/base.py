@@ -111,7 +111,7 @@ class StepKind(Generic[C]):
     hint: str  # one line below the label, where members choose a kind
     execute: Execute
     describe: Callable[[C, Fields, Names], Sentence]
-    tone: str = ""  # color of the icon: "" sends, "b" changes or routes, "w" waits, "g" goal
+    tone: str = ""  # color of the icon: "" sends, "quiet" changes or routes, "warn" waits, "ok" goal
 
     # The problems that keep a draft from being published, as (input, message).
     validate: Callable[[C, Fields, Names], Problems] = _nothing
