@@ -1,5 +1,5 @@
-"""F05: on every route that changes something, a commit that fails is a 503 that says when to come back: never
-a 2xx, and nothing half-written."""
+"""F05: when a commit fails, every route that changes something answers 503 with Retry-After. It never answers
+2xx, and nothing is half-written."""
 
 import re
 from collections.abc import AsyncIterator
@@ -25,18 +25,18 @@ from tests.web.test_route_permissions import FilledAccount, scene, snapshot
 
 __all__ = ["scene"]
 
-FAIL = """
+TRIGGER_FUNCTION = """
 create or replace function fail_at_commit() returns trigger language plpgsql as $$
 begin
   if session_user = 'app_user' then
-    raise exception 'it fails at the commit' using errcode = '40001';
+    raise exception 'the commit fails' using errcode = '40001';
   end if;
   return null;
 end $$;
 """
-# Signing in notes when somebody was last seen, which is not what a route changes.
+# Each request writes when its session was last used, which is not what a route changes.
 COLUMN_UPDATES = {"sessions": "update of revoked_at", "access_tokens": "update of revoked_at"}
-# Table, what makes the route possible, what puts it back.
+# By route: a table, the change that makes the route possible, and the change back.
 TWEAKS = {
     "/breakers/{workflow_id}/{step_key}/trial": (
         "breakers",
@@ -65,8 +65,8 @@ TWEAKS = {
     "/jobs/{job_id}/undo": ("jobs", "task = 'bulk.delete'", "task = 'bulk_tag'"),
     "/workflows/{workflow_id}/pause/deletion": ("workflows", "status = 'paused'", "status = 'active'"),
 }
-# A second one, of routes that need two tables.
-ALSO = {
+# The second table of routes that need two.
+SECOND_TWEAKS = {
     "/enrollments/{enrollment_id}/retry": ("effects", "status = 'sent'", "status = 'unknown'"),
     "/jobs/{job_id}/undo": (
         "contacts",
@@ -77,7 +77,7 @@ ALSO = {
         "deleted_at = null, deletion_job_id = null",
     ),
 }
-# Bodies that go through; a text that names an id of the scene stands for it.
+# Bodies that are accepted; a text that names an id of the filled account stands for it.
 BODIES: dict[str, dict[str, Any]] = {
     "/account": {"name": "New", "default_region": "US", "time_zone": "Europe/Paris"},
     "/contacts": {"first_name": "Bea"},
@@ -105,24 +105,24 @@ BODIES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 # Routes that refuse what this test can send, with the reason.
-NOT_REACHED = {
-    "POST /approvals/{approval_id}/answer": "nobody waits with the question of the cast; see below",
-    "POST /workflows/{workflow_id}/hooks": "the cast has no published trigger that takes webhooks",
+REFUSED = {
+    "POST /approvals/{approval_id}/answer": "no enrollment waits for this approval; see below",
+    "POST /workflows/{workflow_id}/hooks": "the account has no published trigger that takes webhooks",
 }
-# Their commits are those of `Work`.
-BY_WORK = (
+# Routes that commit with `Work.commit`.
+COMMIT_BY_WORK = (
     "/account", "/breakers", "/contacts", "/effects", "/enrollments", "/fields", "/imports", "/jobs",
     "/members", "/notes", "/notifications", "/segments", "/tags", "/tasks", "/tokens", "/workflows",
 )  # fmt: skip
-NOT_OURS = ("workers", "installation", "batches", "alembic_version")
+NOT_OF_AN_ACCOUNT = ("workers", "installation", "batches", "alembic_version")
 
 
 @asynccontextmanager
 async def commits_fail(world: World) -> AsyncIterator[None]:
-    """Every write is refused when it is committed, as late as can be."""
+    """PostgreSQL refuses every write when it is committed, by a deferred trigger on each table."""
     rows = await world.sql("select tablename from pg_tables where schemaname = 'public'")
-    tables = [row["tablename"] for row in rows if row["tablename"] not in NOT_OURS]
-    await world.sql(FAIL)
+    tables = [row["tablename"] for row in rows if row["tablename"] not in NOT_OF_AN_ACCOUNT]
+    await world.sql(TRIGGER_FUNCTION)
     for table in tables:
         update = COLUMN_UPDATES.get(table, "update")
         await world.sql(
@@ -144,21 +144,21 @@ async def test_a_commit_that_fails_is_never_a_success(scene: FilledAccount, read
         for route in guarded():
             if route.method != "POST":
                 continue
-            answer = await press(script, scene, route)
+            answer = await post_valid_body(script, scene, route)
             if answer.status_code < 400:
                 problems.append(f"{route}: {answer.status_code} although nothing was saved")
             elif answer.status_code < 500:
                 refused.add(str(route))
-                if str(route) not in NOT_REACHED:
-                    problems.append(f"{route} is not reached: {answer.status_code} {answer.text[:120]}")
+                if str(route) not in REFUSED:
+                    problems.append(f"{route} is refused: {answer.status_code} {answer.text[:120]}")
             elif (answer.status_code, answer.headers.get("retry-after")) != (503, "2"):
                 problems.append(f"{route}: {answer.status_code} {answer.headers.get('retry-after')}")
     assert not problems, "\n".join(problems)
-    assert refused == NOT_REACHED.keys(), "no longer refused: take it out of the list"
+    assert refused == REFUSED.keys(), "no longer refused: remove it from REFUSED"
     assert await snapshot(scene.world, scene.cast) == before
 
 
-async def test_signing_in_is_no_success_when_its_session_is_not_kept(scene: FilledAccount) -> None:
+async def test_signing_in_fails_when_its_session_is_not_stored(scene: FilledAccount) -> None:
     (email,) = await scene.world.sql("select email from users where id = $1", scene.cast.owner.user_id)
     body = {"email": email["email"], "password": PASSWORD}
     count = "select count(*) as sessions from sessions"
@@ -170,21 +170,25 @@ async def test_signing_in_is_no_success_when_its_session_is_not_kept(scene: Fill
     assert "set-cookie" not in answer.headers
     (after,) = await scene.world.sql(count)
     assert after["sessions"] == before["sessions"]
-    assert (await script.post("/sessions", json=body)).status_code < 300, "the same body goes through"
+    assert (await script.post("/sessions", json=body)).status_code < 300, (
+        "the same body is accepted afterwards"
+    )
 
 
-async def test_a_delivery_that_is_not_kept_is_not_taken(world: World) -> None:
-    who = await world.person()
-    await hooks.contact(world, who.account_id)
-    path, _ = await hooks.address(world, who, await hooks.flow(world, who.account_id, InboundWebhook()))
+async def test_an_inbound_delivery_fails_when_it_is_not_stored(world: World) -> None:
+    member = await world.person()
+    await hooks.contact(world, member.account_id)
+    path, _ = await hooks.address(world, member, await hooks.flow(world, member.account_id, InboundWebhook()))
     async with commits_fail(world):
         answer = await hooks.post(world, path, webhook_id="d1")
     assert (answer.status_code, answer.headers.get("retry-after")) == (503, "2"), answer.text
-    assert await hooks.events(world, who.account_id) == []
-    assert (await hooks.post(world, path, webhook_id="d1")).status_code == 202, "the same goes through"
+    assert await hooks.events(world, member.account_id) == []
+    assert (await hooks.post(world, path, webhook_id="d1")).status_code == 202, (
+        "the same delivery is accepted afterwards"
+    )
 
 
-async def test_an_answer_that_is_not_kept_is_not_taken(
+async def test_an_answer_to_an_approval_fails_when_it_is_not_stored(
     world: World, clock: TestClock, outside: Outside
 ) -> None:
     approval = await ask(world, clock, outside)
@@ -196,12 +200,12 @@ async def test_an_answer_that_is_not_kept_is_not_taken(
         assert (await script.post(approval.path, json={"option": "a2"})).status_code < 300
 
 
-async def test_a_password_that_is_not_kept_is_not_set(world: World) -> None:
-    """Asking is answered the same whatever happens, because it may not tell who is known: then no letter goes
-    out whose link opens nothing."""
-    who = await world.person()
+async def test_a_new_password_fails_when_it_is_not_stored(world: World) -> None:
+    """The request for a link always gets the same answer, so that it does not tell which addresses are users.
+    If it can't be stored, no email with a dead link goes out."""
+    member = await world.person()
     async with world.client(**JSON, **OWN) as client:
-        (row,) = await world.sql("select email from users where id = $1", who.user_id)
+        (row,) = await world.sql("select email from users where id = $1", member.user_id)
         async with commits_fail(world):
             with suppress(LitestarException):  # after the answer, in this process
                 await client.post("/password-reset", json={"email": row["email"]})
@@ -214,8 +218,8 @@ async def test_a_password_that_is_not_kept_is_not_set(world: World) -> None:
             answer = await client.post(path[0], json=body)
         assert (answer.status_code, answer.headers.get("retry-after")) == (503, "2"), answer.text
         old = {"email": row["email"], "password": PASSWORD}
-        assert (await client.post("/sessions", json=old)).status_code < 300, "the old one still opens"
-        assert (await client.post(path[0], json=body)).status_code < 300, "the link is not used up"
+        assert (await client.post("/sessions", json=old)).status_code < 300, "the old password still works"
+        assert (await client.post(path[0], json=body)).status_code < 300, "the link still works"
 
 
 async def test_a_connection_cut_right_before_the_commit_is_never_a_success(
@@ -225,11 +229,11 @@ async def test_a_connection_cut_right_before_the_commit_is_never_a_success(
     before = await snapshot(scene.world, scene.cast)
     problems, cut = [], 0
     for route in guarded():
-        if route.method != "POST" or not route.path.startswith(BY_WORK) or str(route) in NOT_REACHED:
+        if route.method != "POST" or not route.path.startswith(COMMIT_BY_WORK) or str(route) in REFUSED:
             continue
         fault = Fault("work.commit.before", Kind.DROP, database_url=settings.database_url)
         with injected(fault):
-            answer = await press(script, scene, route)
+            answer = await post_valid_body(script, scene, route)
         cut += fault.went_off
         if (answer.status_code, answer.headers.get("retry-after")) != (503, "2"):
             problems.append(f"{route}: {answer.status_code} {answer.text[:120]}")
@@ -238,9 +242,9 @@ async def test_a_connection_cut_right_before_the_commit_is_never_a_success(
     assert await snapshot(scene.world, scene.cast) == before
 
 
-async def press(client: httpx.AsyncClient, scene: FilledAccount, route: Route) -> httpx.Response:
-    """The route with a body that goes through, on rows as it wants them."""
-    matching_tweaks = [tweaks[route.path] for tweaks in (TWEAKS, ALSO) if route.path in tweaks]
+async def post_valid_body(client: httpx.AsyncClient, scene: FilledAccount, route: Route) -> httpx.Response:
+    """Call the route with a body that it accepts, on rows that make it possible."""
+    matching_tweaks = [tweaks[route.path] for tweaks in (TWEAKS, SECOND_TWEAKS) if route.path in tweaks]
     for table, change, _ in matching_tweaks:
         await tweak(scene, table, change)
     (row,) = await scene.world.sql("select rev from workflows where id = $1", scene.cast.workflow)

@@ -15,11 +15,11 @@ from app.settings import Settings
 from tests.faults.injector import Fault, Kind
 from tests.support.fakes import Outside, TestClock
 from tests.support.scenario import Stage
-from tests.support.worker_process import LitestarWorker, counted, sink, until
+from tests.support.worker_process import LitestarWorker, count_by, mail_server, until
 from tests.support.world import World
 
 
-async def tag_contacts(stage: Stage, count: int, poison: str) -> tuple[list[UUID], UUID]:
+async def tag_contacts_and_poison(stage: Stage, count: int, poison: str) -> tuple[list[UUID], UUID]:
     """Contacts whose new tag starts a workflow of three steps; in their middle one with the email `poison`.
     Returns the other contacts and that one."""
     vip, done = await stage.tag("vip"), await stage.tag("done")
@@ -71,19 +71,19 @@ async def test_a_poison_step_is_parked_and_the_rest_of_its_batch_completes(
     stage: Stage, settings: Settings, kind: Kind
 ) -> None:
     poison = f"poison-{stage.account.hex}@people.example"
-    others, poison_contact = await tag_contacts(stage, 60, poison)
+    others, poison_contact = await tag_contacts_and_poison(stage, 60, poison)
 
     async def finished() -> bool:
-        statuses = await counted(stage, "status", "enrollments")
+        statuses = await count_by(stage, "status", "enrollments")
         return sum(statuses.values()) == 61 and "active" not in statuses
 
     fault = Fault("advance.contact", kind, contact=poison)
     async with (
-        sink(stage.account) as (taken, port),
-        crashing_worker(settings, port, fault, finished) as exit_codes,
+        mail_server(stage.account) as mail,
+        crashing_worker(settings, mail.port, fault, finished) as exit_codes,
     ):
-        assert set(taken.keys.values()) == {1}, "no message twice"
-        assert len(taken.keys) == 60
+        assert set(mail.keys.values()) == {1}, "no message twice"
+        assert len(mail.keys) == 60
     assert 2 <= len(exit_codes) <= 3, exit_codes
     parked = await stage.enrollment(poison_contact)
     assert parked["status"] == "failed"
@@ -109,19 +109,19 @@ async def test_a_poison_event_is_skipped_and_no_other_account_is_affected(
 ) -> None:
     other = Stage(world, await world.account("Other"), clock, outside)
     poison = f"poison-{stage.account.hex}@people.example"
-    _, poison_contact = await tag_contacts(stage, 20, poison)
-    await tag_contacts(other, 20, "fine@people.example")
+    _, poison_contact = await tag_contacts_and_poison(stage, 20, poison)
+    await tag_contacts_and_poison(other, 20, "fine@people.example")
 
     async def has_completed(account: Stage, count: int) -> bool:
-        return await counted(account, "status", "enrollments") == {"completed": count}
+        return await count_by(account, "status", "enrollments") == {"completed": count}
 
     async def finished() -> bool:
         return await has_completed(stage, 20) and await has_completed(other, 21)
 
     fault = Fault("match.contact", Kind.ABORT, contact=poison)
     async with (
-        sink(stage.account) as (_, port),
-        crashing_worker(settings, port, fault, finished) as exit_codes,
+        mail_server(stage.account) as mail,
+        crashing_worker(settings, mail.port, fault, finished) as exit_codes,
     ):
         assert 5 <= len(exit_codes) <= 6, exit_codes
     (audit_row,) = await stage.sql(

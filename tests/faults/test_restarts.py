@@ -11,7 +11,7 @@ from app.engine.core.steps import SendEmail, UpdateField
 from app.settings import Settings
 from jobs.worker import GRACE_SECONDS
 from tests.support.scenario import Stage
-from tests.support.worker_process import MAIL, LitestarWorker, counted, sink, tagged, until
+from tests.support.worker_process import MAIL, LitestarWorker, count_by, mail_server, tag_contacts, until
 
 PATIENCE = 120.0  # seconds: the machine may be busy with other tests
 
@@ -51,19 +51,19 @@ async def test_an_idle_worker_stops_within_a_second(stage: Stage, settings: Sett
 async def test_a_rolling_restart_under_load_loses_nothing_and_repeats_nothing(
     stage: Stage, settings: Settings
 ) -> None:
-    async with sink(stage.account) as (taken, port):
-        taken.slow = 0.05
+    async with mail_server(stage.account) as mail:
+        mail.delay = 0.05
         second_email = SendEmail(subject="Again", body="Hi")
-        await tagged(stage, 100, MAIL, UpdateField(field="city", value="Far"), second_email)
-        workers = [LitestarWorker(settings, port) for _ in range(2)]
+        await tag_contacts(stage, 100, MAIL, UpdateField(field="city", value="Far"), second_email)
+        workers = [LitestarWorker(settings, mail.port) for _ in range(2)]
         for worker in workers:
             await worker.start()
         try:
             for number in range(4):
-                before = sum(taken.keys.values())
+                before = sum(mail.keys.values())
 
                 async def has_sent_more(before: int = before) -> bool:
-                    return sum(taken.keys.values()) >= min(before + 15, 200)
+                    return sum(mail.keys.values()) >= min(before + 15, 200)
 
                 await until(has_sent_more, PATIENCE)
                 await until_registered(stage, workers[number % 2])
@@ -73,15 +73,15 @@ async def test_a_rolling_restart_under_load_loses_nothing_and_repeats_nothing(
                 await workers[number % 2].start()
 
             async def all_completed() -> bool:
-                return await counted(stage, "status", "enrollments") == {"completed": 100}
+                return await count_by(stage, "status", "enrollments") == {"completed": 100}
 
             await until(all_completed, 150)
         finally:
             for worker in workers:
                 await worker.end(signal.SIGKILL)
-    assert await counted(stage, "status", "effects") == {"sent": 200}, "nothing in doubt"
+    assert await count_by(stage, "status", "effects") == {"sent": 200}, "nothing in doubt"
     attempts = await stage.sql("select distinct attempts from effects where account_id = $1", stage.account)
     assert [row["attempts"] for row in attempts] == [1]
-    repeats: Any = {key: count for key, count in taken.keys.items() if count > 1}
+    repeats: Any = {key: count for key, count in mail.keys.items() if count > 1}
     assert repeats == {}
-    assert len(taken.keys) == 200
+    assert len(mail.keys) == 200

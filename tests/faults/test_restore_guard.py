@@ -26,7 +26,7 @@ from tests.conftest import ROOT
 from tests.faults.servers import PASSWORDS, migrate
 from tests.support.fakes import Outside, TestClock
 from tests.support.scenario import Stage
-from tests.support.worker_process import MAIL, LitestarWorker, sink, tagged, until
+from tests.support.worker_process import MAIL, LitestarWorker, mail_server, tag_contacts, until
 from tests.support.world import World
 
 
@@ -68,14 +68,14 @@ async def test_after_a_restore_nothing_is_sent_before_the_release(
     runtime = open_runtime(settings, pool_size=0)
     own_world = World(world.app, server.superuser_url("before"), [], runtime)
     stage = Stage(own_world, await own_world.account("Acme"), TestClock(), Outside())
-    async with sink(stage.account) as (taken, port):
-        await tagged(stage, 10, MAIL)
+    async with mail_server(stage.account) as mail:
+        await tag_contacts(stage, 10, MAIL)
         await match_and_advance(runtime, stage.account)
         backup = copy_of(server, "after")
-        async with LitestarWorker(settings, port).running() as worker:
+        async with LitestarWorker(settings, mail.port).running() as worker:
 
             async def all_sent() -> bool:
-                return len(taken.keys) == 10
+                return len(mail.keys) == 10
 
             await until(all_sent, 90)
             await worker.end(signal.SIGTERM)
@@ -85,7 +85,7 @@ async def test_after_a_restore_nothing_is_sent_before_the_release(
             data_dir=settings.data_dir if redis_state == "file" else settings.data_dir / "empty",
         )
         restored = open_runtime(restored_settings, pool_size=0)
-        async with LitestarWorker(restored_settings, port).running() as worker:
+        async with LitestarWorker(restored_settings, mail.port).running() as worker:
 
             async def is_held() -> bool:
                 return (await hold_status(restored)).held
@@ -97,7 +97,7 @@ async def test_after_a_restore_nothing_is_sent_before_the_release(
                 return any(row[0] for row in rows)
 
             await until(has_beaten_often, 90)
-            assert sum(taken.keys.values()) == 10, "nothing was sent again"
+            assert sum(mail.keys.values()) == 10, "nothing was sent again"
             assert len(await sql(server, "select from effects where status = 'sent'")) == 0
             output = run_engine_command(restored_settings, "status")
             assert output.returncode == 1
@@ -106,10 +106,10 @@ async def test_after_a_restore_nothing_is_sent_before_the_release(
             assert "running again" in run_engine_command(restored_settings, "release").stdout
 
             async def all_sent_twice() -> bool:
-                return sum(taken.keys.values()) == 20
+                return sum(mail.keys.values()) == 20
 
             await until(all_sent_twice, 90)
-            assert set(taken.keys.values()) == {2}, "the keys of the second time are those of the first"
+            assert set(mail.keys.values()) == {2}, "the keys of the second time are those of the first"
             assert not (await hold_status(restored)).held
         await restored.close()
     await runtime.close()

@@ -25,29 +25,31 @@ MAIL = SendEmail(subject="Hello", body="Hi")
 
 
 class SlowMailServer:
-    """A mail server that remembers the keys it took; `slow` seconds pass between taking and saying so."""
+    """Counts the idempotency keys of the emails of one account; answers `delay` seconds after it took one."""
 
     def __init__(self, account: UUID) -> None:
         self.account = account
+        self.port = 0
         self.keys: Counter[str] = Counter()
-        self.slow = 0.0
+        self.delay = 0.0
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 -- its name there
         lines = envelope.content.decode().splitlines()
-        if f"X-Switchyard-Account: {self.account}" in lines:  # others may have something due as well
+        if f"X-Switchyard-Account: {self.account}" in lines:  # other accounts may have something due as well
             self.keys[next(line for line in lines if line.startswith("X-Switchyard-Key:"))] += 1
-        await asyncio.sleep(self.slow)
+        await asyncio.sleep(self.delay)
         return "250 Taken"
 
 
 @asynccontextmanager
-async def sink(account: UUID) -> AsyncIterator[tuple[SlowMailServer, int]]:
-    taken = SlowMailServer(account)
+async def mail_server(account: UUID) -> AsyncIterator[SlowMailServer]:
+    """A mail server that listens on `port`."""
+    mail = SlowMailServer(account)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(taken, hostname="sink", loop=loop), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
+    server = await loop.create_server(lambda: SMTP(mail, hostname="sink", loop=loop), "127.0.0.1", 0)
+    mail.port = server.sockets[0].getsockname()[1]
     try:
-        yield taken, port
+        yield mail
     finally:
         server.close()
 
@@ -75,6 +77,7 @@ class LitestarWorker:
         )  # fmt: skip
 
     async def end(self, number: signal.Signals) -> int:
+        """Send the signal; returns the exit code."""
         process = self.process
         assert process is not None
         with suppress(ProcessLookupError):
@@ -91,22 +94,25 @@ class LitestarWorker:
 
 
 async def until(condition: Any, seconds: float = 30.0) -> None:
+    """Wait until an async condition is true. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 -- the event is in another process
+        while not await condition():  # noqa: ASYNC110 -- it happens in another process
             await asyncio.sleep(0.05)
 
 
-async def counted(stage: Stage, column: str, table: str) -> dict[str, int]:
+async def count_by(stage: Stage, column: str, table: str) -> dict[str, int]:
+    """How many rows of the account have each value of a column."""
     rows = await stage.sql(
-        f"select {column} as what, count(*) as n from {table} where account_id = $1 group by 1",  # noqa: S608 -- a name of ours
+        f"select {column} as key, count(*) as n from {table} where account_id = $1 group by 1",  # noqa: S608 -- a name of ours
         stage.account,
     )
-    return {row["what"]: row["n"] for row in rows}
+    return {row["key"]: row["n"] for row in rows}
 
 
-async def tagged(stage: Stage, count: int, *steps: Any) -> UUID:
+async def tag_contacts(stage: Stage, count: int, *steps: Any) -> UUID:
+    """New contacts whose tag starts a workflow with these steps; returns its id."""
     vip = await stage.tag("vip")
     workflow = await stage.workflow(list(steps), TagAdded(key="t1", tag=vip))
-    for person in await stage.contacts(count):
-        await stage.emit("tag.added", person, {"tag_id": str(vip)})
+    for contact in await stage.contacts(count):
+        await stage.emit("tag.added", contact, {"tag_id": str(vip)})
     return workflow

@@ -8,18 +8,18 @@ import pytest
 from app.engine.core.steps import Unit, Wait
 from app.settings import Settings
 from tests.support.scenario import Stage
-from tests.support.worker_process import MAIL, LitestarWorker, counted, sink, tagged, until
+from tests.support.worker_process import MAIL, LitestarWorker, count_by, mail_server, tag_contacts, until
 
 
 @pytest.mark.slow
 async def test_killed_in_the_middle_and_started_again(stage: Stage, settings: Settings) -> None:
-    async with sink(stage.account) as (taken, port):
-        taken.slow = 0.15
+    async with mail_server(stage.account) as mail:
+        mail.delay = 0.15
         wait = Wait(amount=2, unit=Unit.SECONDS)
-        await tagged(stage, 40, MAIL, wait, MAIL)
+        await tag_contacts(stage, 40, MAIL, wait, MAIL)
 
         async def some_out() -> bool:
-            return len(taken.keys) >= 12
+            return len(mail.keys) >= 12
 
         async def ended() -> bool:
             await stage.sql(  # the lease of the dead, over sooner
@@ -27,36 +27,36 @@ async def test_killed_in_the_middle_and_started_again(stage: Stage, settings: Se
                 "where account_id = $1 and lease_until < clock_timestamp() + interval '52 seconds'",
                 stage.account,
             )
-            states = await counted(stage, "coalesce(wait_reason, status)", "enrollments")
+            states = await count_by(stage, "coalesce(wait_reason, status)", "enrollments")
             return set(states) <= {"completed", "hold"} and sum(states.values()) == 40
 
-        async with LitestarWorker(settings, port).running() as worker:
+        async with LitestarWorker(settings, mail.port).running() as worker:
             await until(some_out)
             await worker.end(signal.SIGKILL)
-            taken.slow = 0.0
+            mail.delay = 0.0
             await worker.start()
             await until(ended, 60)
             assert await worker.end(signal.SIGTERM) == 0
-    assert set(taken.keys.values()) == {1}, "no message twice"
-    effects = await counted(stage, "status", "effects")
-    states = await counted(stage, "coalesce(wait_reason, status)", "enrollments")
+    assert set(mail.keys.values()) == {1}, "no message twice"
+    effects = await count_by(stage, "status", "effects")
+    states = await count_by(stage, "coalesce(wait_reason, status)", "enrollments")
     doubtful = effects.pop("unknown", 0)
     assert set(effects) == {"sent"}
     assert 1 <= doubtful <= 8
     assert states == {"completed": 40 - doubtful, "hold": doubtful}
-    assert effects["sent"] + doubtful >= len(taken.keys)
+    assert effects["sent"] + doubtful >= len(mail.keys)
 
 
 @pytest.mark.slow
 async def test_stops_when_told_as_soon_as_it_is_idle(stage: Stage, settings: Settings) -> None:
-    async with sink(stage.account) as (taken, port):
-        taken.slow = 1.0
-        await tagged(stage, 30, MAIL)
+    async with mail_server(stage.account) as mail:
+        mail.delay = 1.0
+        await tag_contacts(stage, 30, MAIL)
 
         async def begun() -> bool:
-            return len(taken.keys) >= 8
+            return len(mail.keys) >= 8
 
-        async with LitestarWorker(settings, port).running() as worker:
+        async with LitestarWorker(settings, mail.port).running() as worker:
             await until(begun)
             alive = await stage.sql("select pid from workers where seen_at > now() - interval '10 seconds'")
             assert worker.process is not None
@@ -65,20 +65,20 @@ async def test_stops_when_told_as_soon_as_it_is_idle(stage: Stage, settings: Set
                 assert await worker.end(signal.SIGTERM) == 0
             alive = await stage.sql("select pid from workers")
             assert worker.process.pid not in {row["pid"] for row in alive}
-    out = len(taken.keys)
+    out = len(mail.keys)
     assert out < 30
-    assert await counted(stage, "status", "effects") == {"sent": out, "pending": 30 - out}
+    assert await count_by(stage, "status", "effects") == {"sent": out, "pending": 30 - out}
 
 
 @pytest.mark.slow
 async def test_without_redis_nothing_is_lost(stage: Stage, settings: Settings) -> None:
-    async with sink(stage.account) as (taken, port):
-        await tagged(stage, 5, MAIL)
+    async with mail_server(stage.account) as mail:
+        await tag_contacts(stage, 5, MAIL)
 
         async def out() -> bool:
-            return len(taken.keys) == 5
+            return len(mail.keys) == 5
 
-        async with LitestarWorker(settings, port, REDIS_URL="redis://127.0.0.1:1/0").running() as worker:
+        async with LitestarWorker(settings, mail.port, REDIS_URL="redis://127.0.0.1:1/0").running() as worker:
             await until(out)
             assert await worker.end(signal.SIGTERM) == 0
-    assert set(taken.keys.values()) == {1}
+    assert set(mail.keys.values()) == {1}
