@@ -16,7 +16,7 @@ from app.workflows.controllers.pages import EDIT, PUBLISH, VIEW, builder, builde
 from app.workflows.controllers.sheets import entry_sheet, settings_sheet
 from app.workflows.schemas.inputs import EntryForm, RevForm, SettingsForm, WorkflowChangeForm
 from app.workflows.schemas.pages import Builder, CountsPage
-from app.workflows.use_cases import edit
+from app.workflows.use_cases import edit, edit_triggers
 from app.workflows.use_cases.read import live_counts, open_workflow
 
 WORKBENCH, PAGE = "workflows/_workbench_update.html", "workflows/show.html"
@@ -70,7 +70,7 @@ class BuilderController(Controller):
         values = one_row(request, EntryForm, data.more, data.less)
         if values is not None:
             return Shaped(await _entry(work, workflow_id, values), status_code=200, headers=FRESH)
-        await edit.set_entry(work, workflow_id, data)
+        await edit_triggers.set_entry(work, workflow_id, data)
         page = await _entry(work, workflow_id)
         return Saved(page, see=f"/workflows/{workflow_id}/entry", created=False, note="Saved.")
 

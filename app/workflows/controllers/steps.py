@@ -19,7 +19,7 @@ from app.workflows.controllers.pages import EDIT, VIEW, builder, builder_of
 from app.workflows.controllers.sheets import picker, step_sheet
 from app.workflows.schemas.inputs import InsertForm, PositionForm, RevForm, StepForm
 from app.workflows.schemas.pages import Builder
-from app.workflows.use_cases import edit
+from app.workflows.use_cases import edit_steps
 from app.workflows.use_cases.read import open_workflow
 
 WORKBENCH, PAGE = "workflows/_workbench_update.html", "workflows/show.html"
@@ -53,7 +53,7 @@ class StepController(Controller):
         self, workflow_id: FromPath[UUID], data: JSONBody[InsertForm], work: NamedDependency[Work]
     ) -> Saved[Builder]:
         """Inserts a step, blank or with a config, and opens it: `sheet.key` is its key."""
-        key = await edit.insert_step(work, workflow_id, data)
+        key = await edit_steps.insert_step(work, workflow_id, data)
         return Saved(await _step(work, workflow_id, key), see=f"/workflows/{workflow_id}/steps/{key}")
 
     @get(AT, page=PAGE, fragment=WORKBENCH, guards=[may(VIEW)])
@@ -76,7 +76,7 @@ class StepController(Controller):
         values = one_row(request, StepForm, data.more, data.less)
         if values is not None:
             return Shaped(await _step(work, workflow_id, key, values), status_code=200, headers=FRESH)
-        await edit.update_step(work, workflow_id, key, data)
+        await edit_steps.update_step(work, workflow_id, key, data)
         page = await _step(work, workflow_id, key)
         return Saved(page, see=f"/workflows/{workflow_id}/steps/{key}", created=False, note="Saved.")
 
@@ -91,7 +91,7 @@ class StepController(Controller):
         work: NamedDependency[Work],
     ) -> Saved[Builder]:
         """Moves a step, with all steps inside it, within its list or into another."""
-        await edit.move_step(work, workflow_id, key, data)
+        await edit_steps.move_step(work, workflow_id, key, data)
         page = await _step(work, workflow_id, key)
         return Saved(page, see=f"/workflows/{workflow_id}/steps/{key}", created=False, note="Moved.")
 
@@ -106,7 +106,7 @@ class StepController(Controller):
         work: NamedDependency[Work],
     ) -> Saved[Builder]:
         """Deletes a step with all steps inside it; undo restores it."""
-        await edit.delete_step(work, workflow_id, key, data.rev)
+        await edit_steps.delete_step(work, workflow_id, key, data.rev)
         page = await builder_of(work, workflow_id)
         note = "Deleted. Use Undo above to restore it."
         return Saved(page, see=f"/workflows/{workflow_id}", created=False, note=note)

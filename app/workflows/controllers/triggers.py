@@ -18,7 +18,7 @@ from app.workflows.controllers.pages import EDIT, VIEW, builder, builder_of
 from app.workflows.controllers.sheets import trigger_picker, trigger_sheet
 from app.workflows.schemas.inputs import AddTriggerForm, RevForm, TriggerForm
 from app.workflows.schemas.pages import Builder
-from app.workflows.use_cases import edit
+from app.workflows.use_cases import edit_triggers
 from app.workflows.use_cases.read import open_workflow
 
 WORKBENCH, PAGE = "workflows/_workbench_update.html", "workflows/show.html"
@@ -42,7 +42,7 @@ class TriggerController(Controller):
         self, workflow_id: FromPath[UUID], data: JSONBody[AddTriggerForm], work: NamedDependency[Work]
     ) -> Saved[Builder]:
         """Adds a trigger, blank or with a config, and opens it: `sheet.key` is its key."""
-        key = await edit.add_trigger(work, workflow_id, data)
+        key = await edit_triggers.add_trigger(work, workflow_id, data)
         return Saved(await _trigger(work, workflow_id, key), see=f"/workflows/{workflow_id}/triggers/{key}")
 
     @get("/{key:str}", page=PAGE, fragment=WORKBENCH, guards=[may(VIEW)])
@@ -71,7 +71,7 @@ class TriggerController(Controller):
         values = one_row(request, TriggerForm, data.more, data.less)
         if values is not None:
             return Shaped(await _trigger(work, workflow_id, key, values), status_code=200, headers=FRESH)
-        await edit.update_trigger(work, workflow_id, key, data)
+        await edit_triggers.update_trigger(work, workflow_id, key, data)
         page = await _trigger(work, workflow_id, key)
         return Saved(page, see=f"/workflows/{workflow_id}/triggers/{key}", created=False, note="Saved.")
 
@@ -90,7 +90,7 @@ class TriggerController(Controller):
         work: NamedDependency[Work],
     ) -> Saved[Builder]:
         """Deletes a trigger; undo restores it."""
-        await edit.delete_trigger(work, workflow_id, key, data.rev)
+        await edit_triggers.delete_trigger(work, workflow_id, key, data.rev)
         page = await builder_of(work, workflow_id)
         note = "Deleted. Use Undo above to restore it."
         return Saved(page, see=f"/workflows/{workflow_id}", created=False, note=note)

@@ -9,26 +9,20 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
-from app.engine.core.draft import Draft, DraftError, WorkflowSettings, find, find_trigger, walk
+from app.engine.core.draft import Draft, DraftError, WorkflowSettings, walk
 from app.engine.core.name_lookup import Names
 from app.engine.core.secret_headers import hidden, hidden_steps
-from app.engine.core.steps import KINDS, Step, blank
-from app.engine.core.triggers import TRIGGERS, Trigger
 from app.errors import Conflict, Invalid, NotFound
 from app.patch import resolve
 from app.permissions import Permission
 from app.work import Work
 from app.workflows.domain import draft_edits
-from app.workflows.domain.lint import lint, step_problems, with_draft
+from app.workflows.domain.lint import lint
 from app.workflows.schemas import inputs
-from app.workflows.use_cases.config_builder import config_of, trigger_of, window
-from app.workflows.use_cases.input_reader import BuilderNames, Reader, read_builder_names
-from app.workflows.use_cases.step_labels import step_sentence
+from app.workflows.use_cases.config_builder import window
 from db.queries.references import ReferenceQueries
 
-Change = Callable[[Draft], Draft]
 STALE = "The workflow was changed in the meantime{by}. Nothing was saved. Below is the current draft."
-TITLE = 60  # characters of a step's title in "Edited …"
 
 
 async def create_workflow(work: Work, name: str, description: str = "") -> UUID:
@@ -136,62 +130,7 @@ def _highest_key(draft: Draft) -> int:
     return max((int(key[1:]) for key in keys if key[1:].isdigit()), default=0)
 
 
-async def insert_step(work: Work, workflow_id: UUID, form: inputs.InsertForm) -> str:
-    """Inserts a step, blank or with a config; returns its key. Raises `Invalid` by input name."""
-    header, draft = await opened(work, workflow_id, form.rev)
-    config = blank(form.kind)
-    if form.config is not None:
-        reader = Reader(work, await read_builder_names(work))
-        config = await config_of(reader, form.config, None)
-        if config.__struct_config__.tag != form.kind:
-            raise Invalid({"config.kind": f"The config doesn't match the type {form.kind}."})
-        reader.refuse(
-            step_problems(Step("new", config), reader.lookup.fields, with_draft(reader.lookup.names, draft)),
-            "config",
-        )
-    key = f"s{draft.next_key}"
-    after = edited(lambda: draft_edits.insert(draft, form.list_id, form.position, config, form.name.strip()))
-    await keep(work, header, after, f"Inserted “{KINDS[form.kind].label}”", changes={"step": (None, key)})
-    return key
-
-
-def _refuse(reader: Reader, step: Step, draft: Draft) -> None:
-    names = with_draft(reader.lookup.names, draft)
-    reader.refuse(step_problems(step, reader.lookup.fields, names), "config")
-
-
-async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.StepForm) -> None:
-    """Changes config, name or note of a step. Raises `Invalid` by input name."""
-    header, draft = await opened(work, workflow_id, form.rev)
-    step = _step(draft, key)
-    reader = Reader(work, await read_builder_names(work))
-    config = step.config if form.config is UNSET else await config_of(reader, form.config, step.config)
-    if config.__struct_config__.tag != step.kind:
-        raise Invalid({"config.kind": f"This step is “{KINDS[step.kind].label}” and can't change its type."})
-    reader.refuse(
-        step_problems(Step(key, config), reader.lookup.fields, with_draft(reader.lookup.names, draft)),
-        "config",
-    )
-    name, note = resolve(form.name, step.name) or "", resolve(form.note, step.note) or ""
-    after = edited(lambda: draft_edits.update(draft, key, config, name=name.strip(), note=note.strip()))
-    operation = f"Edited {_title(find(after, key), reader.lookup)}"
-    await keep(work, header, after, operation, changes=_difference(step.config, config))
-
-
-def _step(draft: Draft, key: str) -> Step:
-    try:
-        return find(draft, key)
-    except DraftError:
-        raise NotFound("step") from None
-
-
-def _title(step: Step, names: BuilderNames) -> str:
-    """A step's title on the canvas, short enough for the label of a button."""
-    title = step_sentence(step, names).title
-    return f"“{title if len(title) <= TITLE else title[: TITLE - 1] + '…'}”"
-
-
-def _difference(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
+def difference(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
     """The fields in which two configs differ, for the audit entry, which must not contain header values."""
     was, becomes = msgspec.to_builtins(old), msgspec.to_builtins(new)
     before, after = msgspec.to_builtins(hidden(old)), msgspec.to_builtins(hidden(new))
@@ -200,95 +139,6 @@ def _difference(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
         for name in after
         if was.get(name) != becomes.get(name) and name != "kind"
     }
-
-
-async def move_step(work: Work, workflow_id: UUID, key: str, form: inputs.PositionForm) -> None:
-    """Moves a step to another place."""
-    header, draft = await opened(work, workflow_id, form.rev)
-    step = _step(draft, key)
-    where, position = form.list_id, form.position
-    if form.to:
-        where, _, number = form.to.rpartition(":")
-        position = min(int(number), 10_000) if number.isascii() and number.isdigit() else 10_000
-    direction = form.dir
-    if direction == "up" or direction == "down":  # noqa: PLR1714 -- narrows the literal for the checker
-        after = edited(lambda: draft_edits.nudge(draft, key, direction))
-    elif where:
-        after = edited(lambda: draft_edits.move(draft, key, where, position))
-    else:
-        raise Invalid({"to": "Choose where the step goes: dir, or list and position."})
-    await keep(work, header, after, f"Moved {_title(step, await read_builder_names(work))}")
-
-
-async def delete_step(work: Work, workflow_id: UUID, key: str, rev: int) -> None:
-    """Deletes a step and all steps inside it."""
-    header, draft = await opened(work, workflow_id, rev)
-    step = _step(draft, key)
-    after = edited(lambda: draft_edits.delete(draft, key))
-    operation = f"Deleted {_title(step, await read_builder_names(work))}"
-    await keep(work, header, after, operation, changes={"step": (key, None)})
-
-
-async def add_trigger(work: Work, workflow_id: UUID, form: inputs.AddTriggerForm) -> str:
-    """Adds a trigger, blank or with a config; returns its key."""
-    header, draft = await opened(work, workflow_id, form.rev)
-    trigger: Trigger = TRIGGERS[form.kind]()
-    if form.config is not None:
-        trigger = await _trigger(work, form.config, form.kind)
-    key = f"t{draft.next_key}"
-    after = edited(lambda: draft_edits.add_trigger(draft, trigger))
-    operation = f"Added the trigger “{trigger.label}”"
-    await keep(work, header, after, operation, changes={"trigger": (None, key)})
-    return key
-
-
-async def update_trigger(work: Work, workflow_id: UUID, key: str, form: inputs.TriggerForm) -> None:
-    """Changes a trigger, also to another kind."""
-    header, draft = await opened(work, workflow_id, form.rev)
-    edited(lambda: draft_edits.delete_trigger(draft, key))  # 404 before the body is checked
-    trigger = find_trigger(draft, key)
-    if form.config is not UNSET:
-        trigger = await _trigger(work, form.config, old=trigger)
-    after = edited(lambda: draft_edits.update_trigger(draft, key, trigger))
-    await keep(work, header, after, f"Edited the trigger “{trigger.label}”")
-
-
-async def _trigger(
-    work: Work, config: inputs.TriggerInput, kind: str = "", old: Trigger | None = None
-) -> Trigger:
-    reader = Reader(work, await read_builder_names(work))
-    trigger = await trigger_of(reader, config, old)
-    if kind and trigger.kind != kind:
-        raise Invalid({"config.kind": f"The config doesn't match the type {kind}."})
-    named = msgspec.structs.replace(trigger, key="new")
-    problems = lint(Draft(triggers=[named]), reader.lookup.fields, reader.lookup.names)
-    reader.refuse(
-        [(problem.field, problem.message) for problem in problems if problem.step_key == "new"], "config"
-    )
-    return trigger
-
-
-async def delete_trigger(work: Work, workflow_id: UUID, key: str, rev: int) -> None:
-    """Deletes a trigger."""
-    header, draft = await opened(work, workflow_id, rev)
-    after = edited(lambda: draft_edits.delete_trigger(draft, key))
-    operation = f"Deleted the trigger “{find_trigger(draft, key).label}”"
-    await keep(work, header, after, operation, changes={"trigger": (key, None)})
-
-
-async def set_entry(work: Work, workflow_id: UUID, form: inputs.EntryForm) -> None:
-    """Sets or removes the entry condition; a missing one stays."""
-    header, draft = await opened(work, workflow_id, form.rev)
-    reader = Reader(work, await read_builder_names(work))
-    entry = draft.entry if form.filter is UNSET else reader.filter(form.filter, "filter")
-    problems = lint(Draft(entry=entry), reader.lookup.fields, reader.lookup.names)
-    wrong = [
-        (problem.field.replace("entry", "filter", 1), problem.message)
-        for problem in problems
-        if problem.where == "entry"
-    ]
-    reader.refuse(wrong, "")
-    await keep(work, header, draft_edits.set_entry(draft, entry), "Changed the entry condition")
 
 
 async def set_settings(work: Work, workflow_id: UUID, form: inputs.SettingsForm) -> None:
@@ -305,7 +155,7 @@ async def set_settings(work: Work, workflow_id: UUID, form: inputs.SettingsForm)
     problems = lint(Draft(settings=settings), {}, Names())
     if wrong := {problem.field: problem.message for problem in problems if problem.where == "settings"}:
         raise Invalid(wrong)
-    changes = _difference(draft.settings, settings)
+    changes = difference(draft.settings, settings)
     await keep(
         work, header, draft_edits.set_settings(draft, settings), "Changed the settings", changes=changes
     )
