@@ -4,8 +4,9 @@ from typing import Any
 
 import httpx
 
+from app.imports.check_job import check_import
 from app.imports.domain.sample_file import HEADER, as_csv, sample_rows
-from app.imports.jobs import check_import, run_import
+from app.imports.run_job import run_import
 from app.work import SYSTEM, open_work
 from db.models import Job
 from tests.support.world import AccountMember, World

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.imports import jobs
+from app.imports import check_job, run_job
 from tests.support.imports_kit import act, counts, import_all, show, upload, work_off
 from tests.support.world import AccountMember, World
 
@@ -93,7 +93,8 @@ async def test_of_two_lines_of_one_person_a_denial_counts(
     world: World, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     """Whichever comes first, in the same batch or not; also of somebody who was the same as before."""
-    monkeypatch.setattr(jobs, "BATCH", batch)
+    for job in (check_job, run_job):
+        monkeypatch.setattr(job, "BATCH", batch)
     who = await world.person("operator")
     columns = {"2": "email_consent", "3": "sms_consent"}
     async with world.script(who) as client:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.imports import jobs
+from app.imports import check_job
 from app.imports.domain.sample_file import sample_rows
 from app.work import SYSTEM, open_work
 from db.models import Job
@@ -21,7 +21,7 @@ async def test_a_killed_worker_loses_and_repeats_nothing(world: World) -> None:
         for step in ("preview", "result"):
             while (await show(client, page))["step"] != step:
                 await _killed(world, who)
-                jobs._cursors.clear()
+                check_job._cursors.clear()
                 await work_off(world, who, most=1)
             page = await show(client, page)
             if step == "preview":

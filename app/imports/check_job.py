@@ -1,0 +1,138 @@
+"""The job that checks an uploaded file, a batch of rows in one transaction at a time. `check_import` is the
+entry point; where it continues is read from the rows that were committed, because any call may be the last
+one of a killed worker."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from app.contacts.domain import nameless, normalise
+from app.filters.fields import Fields
+from app.imports.domain.consents import is_opt_out
+from app.imports.domain.csv_reader import data_lines
+from app.imports.domain.encoding import decode
+from app.imports.domain.row_matching import (
+    CheckedRow,
+    Values,
+    matching_keys,
+    read_row,
+    reject_duplicate,
+)
+from app.imports.row_verdicts import BATCH, match_rows, previewed, recounted, row_of
+from app.work import Work
+from db.ids import uuid7
+from db.models import Job
+
+MOST_CURSORS = 2
+
+
+class FileCursor(msgspec.Struct):
+    """Where the check of a file is. `first_lines` is the first line of each key."""
+
+    rows: Iterator[tuple[int, list[str]]]
+    checked: int
+    first_lines: dict[tuple[str, str], int]
+
+
+# Kept between the batches of one process, so that a file is parsed once and not once a batch. An entry is
+# taken out while its batch runs and put back after the commit: a batch that failed starts from the rows.
+_cursors: dict[UUID, FileCursor] = {}
+
+
+async def check_import(work: Work, job: Job) -> bool:
+    """Gives the next rows of a file their verdicts; True when all rows have one. Changes no contact."""
+    import_id = UUID(job.args["import_id"])
+    import_ = await work.imports.locked(import_id)
+    if import_ is None or import_.status != "checking" or import_.job_id != job.id:
+        return True
+    cursor = _cursors.pop(job.id, None)
+    if cursor is None or cursor.checked != import_.rows_checked:
+        cursor = await _open_cursor(work, import_)
+    lines = [line for _, line in zip(range(BATCH), cursor.rows, strict=False)]
+    fields = await work.fields.catalogue()
+    region = (await work.accounts.own()).default_region
+    columns = [(int(number), key) for number, key in sorted(import_.mapping.items())]
+    reading = partial(_normalized, region=region, fields=fields)
+    width = len(import_.header)
+    opt_out = {number for number, name in enumerate(import_.header) if is_opt_out(name)}
+    rows = [read_row(line, cells, columns, width, reading, fields, opt_out) for line, cells in lines]
+    denials: dict[int, Values] = {}
+    rows = [
+        row if row.verdict == "bad" else reject_duplicate(row, cursor.first_lines, denials) for row in rows
+    ]
+    before, again = await _apply_denials(work, import_, rows, denials)
+    tags = await _existing_tags(work, import_.options.get("tags", []))
+    await match_rows(work, [*again, *rows], import_.options, tags, lock=False)
+    await _save_verdicts(work, import_, rows, before, again)
+    finished = len(lines) < BATCH
+    if finished:
+        await work.imports.change(import_id, status="ready", rows_total=import_.rows_checked + len(rows))
+    await work.imports.job_progress(job.id, import_.rows_checked + len(rows), import_.rows_total)
+    await work.commit()
+    if not finished:
+        cursor.checked += len(rows)
+        _keep_cursor(job.id, cursor)
+    return finished
+
+
+async def _apply_denials(
+    work: Work, import_: Any, rows: Sequence[CheckedRow], denials: Mapping[int, Values]
+) -> tuple[Sequence[Any], list[CheckedRow]]:
+    """Applies denied consents of later lines to the first line of the same person. Returns the rows of
+    earlier batches that this changes, as they were and as they are to be matched again."""
+    for row in rows:
+        row.values |= denials.get(row.line, {})
+    here = {row.line for row in rows}
+    before = await work.imports.take_rows(import_.id, [line for line in denials if line not in here])
+    again = [previewed(row) for row in before]
+    for row in again:
+        row.values |= denials[row.line]
+    return before, again
+
+
+def _normalized(values: Mapping[str, object], region: str, fields: Fields) -> tuple[Values, dict[str, str]]:
+    """What a contact would store for a row, and sentences by field key; "" is the row as a whole."""
+    clean, errors = normalise(values, region, fields)
+    nameless_message = None if errors else nameless(clean)
+    return clean, {"": nameless_message} if nameless_message else errors
+
+
+def _keep_cursor(job_id: UUID, cursor: FileCursor) -> None:
+    while len(_cursors) >= MOST_CURSORS:
+        _cursors.pop(next(iter(_cursors)))
+    _cursors[job_id] = cursor
+
+
+async def _open_cursor(work: Work, import_: Any) -> FileCursor:
+    """A cursor behind the rows that have a verdict already."""
+    text, _encoding = decode(await work.imports.content(import_.id))
+    rows = data_lines(text, import_.delimiter, import_.options.get("has_header", True))
+    first_lines: dict[tuple[str, str], int] = {}
+    if import_.rows_checked:
+        last = await work.imports.last_line(import_.id)
+        for row in await work.imports.matchable_rows(import_.id):
+            for key in matching_keys(row.values).items():
+                first_lines.setdefault(key, row.line)
+        rows = (row for row in rows if row[0] > last)
+    return FileCursor(rows, import_.rows_checked, first_lines)
+
+
+async def _existing_tags(work: Work, names: Sequence[str]) -> frozenset[UUID]:
+    """Ids of the tags to add; a random id stands for a tag that doesn't exist yet, so that no contact has
+    it."""
+    there = await work.imports.tag_ids(names)
+    return frozenset(there.get(name) or uuid7() for name in names)
+
+
+async def _save_verdicts(
+    work: Work, import_: Any, rows: Sequence[CheckedRow], before: Sequence[Any], again: Sequence[CheckedRow]
+) -> None:
+    """Those of `rows`, which are new, and of `again`, which were counted as `before`."""
+    await work.imports.add_rows(import_.id, [row_of(row) for row in (*again, *rows)], work.now)
+    counts = recounted(import_, before, again)
+    for row in rows:
+        counts[f"rows_{row.verdict}"] += 1
+    await work.imports.change(import_.id, rows_checked=import_.rows_checked + len(rows), **counts)
