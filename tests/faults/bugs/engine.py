@@ -33,8 +33,12 @@ BUGS = (
         "batch-skipped",
         "One event that can't be matched makes the whole batch be skipped.",
         "app/engine/recovery/batch_runner.py",
-        "        if len(ids) == 1:\n",
-        "        if len(ids) <= 500:\n",
+        "        if len(ids) == 1:\n"
+        "            for current in await task.claim(ids):\n"
+        "                await _run_alone_or_park(task, current)\n",
+        "        if len(ids) <= 500:\n"
+        "            for current in await task.claim(ids):\n"
+        "                await task.park(current, error)\n",
         ("tests/integration/engine/recovery/test_batch_runner.py", "-k", "poison_event"),
     ),
     Bug(
