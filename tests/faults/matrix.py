@@ -2,7 +2,7 @@
 
 `run` is the entry point. Each case:
 
-1. A scene of `scenarios.py` sets up an account.
+1. A scene of `scenes.py` sets up an account.
 2. A child process (`child_process.py`) works on it and breaks at one point.
 3. The committed state must be that of an undisturbed run right before or right after the point.
 4. Another child finishes the work: the end must be that of the undisturbed run, except for contacts whose
@@ -29,7 +29,7 @@ from app.settings import Settings
 from scripts._lib.dev.virtualenv import ROOT
 from tests.faults.account_state import state_of
 from tests.faults.injector import LOG_EVENT, Kind
-from tests.faults.scenarios import SCENES, Prepared
+from tests.faults.scenes import SCENES, Prepared
 from tests.support.fakes import Outside, TestClock
 from tests.support.scenario import Stage
 from tests.support.world import World

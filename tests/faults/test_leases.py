@@ -6,7 +6,7 @@ from app.enrollments.use_cases.membership import remove_enrollment
 from app.work import SYSTEM, open_work
 from db.queries.batch_session import BatchSession
 from db.queries.enrollment_batches import CLAIM_DUE_ENROLLMENTS
-from tests.faults.scenarios import FAR, inside
+from tests.faults.scenes import FAR, inside
 from tests.support.pending_effects import MAIL, claim_effect, contact_with_effect, expire_lease
 from tests.support.scenario import USER, Stage
 

@@ -8,7 +8,7 @@ import pytest
 
 from db.ids import uuid7
 from tests.faults.injector import Fault, InjectedError, Kind, injected
-from tests.faults.scenarios import FAR, entering, inside
+from tests.faults.scenes import FAR, entering, inside
 from tests.support.scenario import Stage
 
 
