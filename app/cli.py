@@ -1,8 +1,7 @@
 """The commands: web, worker, mailbox, migrate, seed, accounts, keys, engine.
 
-They run as `switchyard web` where the package is installed, and as `litestar web` everywhere. What a command
-needs is imported when it runs, so that each starts fast.
-"""
+They run as `switchyard web` where the package is installed, and as `litestar web` everywhere. A command
+imports what it needs when it runs, so that each starts fast."""
 
 import asyncio
 import os
@@ -43,7 +42,7 @@ def web(host: str, port: int) -> None:
     from app.web.connections import ConnectionLimits, guarded_protocol
 
     settings = Settings.from_env()
-    # Behind a proxy all connections come from one address: there the proxy counts.
+    # Behind a proxy all connections come from one address, so the proxy has to count.
     most = 0 if settings.trusted_proxies else settings.max_connections_per_client
     uvicorn.run(
         "app.main:create_app",

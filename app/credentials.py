@@ -10,9 +10,9 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 SHORTEST, LONGEST = 12, 256
 ACCESS_PREFIX = "swy_"
-# RFC 9106, second recommendation with less memory: about 50 ms, away from the event loop.
+# RFC 9106, second recommendation with less memory: about 50 ms, in a thread.
 HASHER = PasswordHasher(time_cost=3, memory_cost=32_768, parallelism=1)
-# Checked when no user has the address, so that the answer takes as long and reveals nothing.
+# Checked when no user has the address, so that the response takes as long and reveals nothing.
 UNKNOWN_USER_HASH = HASHER.hash(secrets.token_urlsafe(24))
 
 STEMS = frozenset(
@@ -111,7 +111,7 @@ def session_secret(session_id: UUID) -> str:
 
 
 def session_of(secret: str) -> UUID | None:
-    """The session that a secret claims to be of; None for anything of another form."""
+    """The id of the session that a secret names; None for a text of another form."""
     name, dot, rest = secret.partition(".")
     try:
         return UUID(hex=name) if dot and rest and len(name) == 32 else None
@@ -120,5 +120,5 @@ def session_of(secret: str) -> UUID | None:
 
 
 def digest(secret: str) -> bytes:
-    """The SHA-256 of a secret of 256 random bits: the form in which it is stored."""
+    """The SHA-256 of a secret of 256 random bits: the form in which the database stores it."""
     return hashlib.sha256(secret.encode()).digest()

@@ -1,4 +1,4 @@
-"""What an email address is: the one check, for contacts and members alike."""
+"""Validates email addresses, for contacts and members alike."""
 
 import re
 
@@ -8,7 +8,7 @@ _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"\\]+@(?:[^\s@<>()\[\],;:\"\\.]+\.)+[^\
 
 def fold_email(text: str) -> str:
     """An address to look a user up by: trimmed and in lower case, and no stricter than what older versions
-    stored; "" for what no version has."""
+    stored; "" for a text that no version stored."""
     email = text.strip().lower()
     return email if email.isprintable() and len(email) <= LONGEST_EMAIL else ""
 

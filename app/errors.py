@@ -1,4 +1,4 @@
-"""Errors with a sentence for the caller, raised by use cases and answered by app/web/errors.py."""
+"""Errors with a message for the caller, raised by use cases and answered by app/web/errors.py."""
 
 from datetime import timedelta
 
@@ -35,13 +35,14 @@ class Conflict(SwitchyardError):
 
 
 class Unconfirmed(Conflict):
-    """A change that a person confirms first: a browser gets the page that asks (428). `current` says what
-    would be changed."""
+    """A change that a member has to confirm first: a browser gets the confirmation page (428). `current` says
+    what would change."""
 
 
 def check_expected(expected: int | None, total: int, singular: str, plural: str) -> None:
-    """Refuses a change of another number of things than its sender saw; None is any number. `one` and `many`
-    say what is counted ("contact matches", "contacts match"). Raises `Conflict` with the number now."""
+    """Refuses a change when another number of things matches than the caller saw; None accepts any number.
+    `one` and `many` say what is counted ("contact matches", "contacts match"). Raises `Conflict` with the
+    present number."""
     if expected is not None and expected != total:
         sentence = (
             f"{total:,} {singular if total == 1 else plural} now, not {expected:,}. Nothing was changed."
@@ -62,4 +63,4 @@ class Forbidden(SwitchyardError):
 
 
 class Unavailable(SwitchyardError):
-    """A service that we depend on is down (503). The caller can try again later."""
+    """A service that the app depends on is down (503). The caller can retry later."""

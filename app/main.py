@@ -1,4 +1,4 @@
-"""The web server: the routes, what they depend on, and `create_app`, which puts them together."""
+"""The web server: the routes, their dependencies, and `create_app`, which puts them together."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -99,7 +99,7 @@ ROUTES: list[Any] = [
 
 
 def create_app(settings: Settings | None = None, runtime: Runtime | None = None) -> Litestar:
-    """The app with everything it needs; `runtime` is given by tests only."""
+    """The app with everything it needs; only tests pass `runtime`."""
     settings = settings or Settings.from_env()
     configure(settings.log_format, settings.log_level)
     start_tracing(settings.otel_exporter_otlp_endpoint)
@@ -130,7 +130,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 
 
 async def provide_work(request: Request) -> AsyncIterator[Work]:
-    """The work of a signed-in request; a handler that does not commit leaves nothing behind."""
+    """The unit of work of a signed-in request; a handler that does not commit changes nothing."""
     me = request.principal
     if me is None:
         raise NotAuthorizedException("Sign in first.")
@@ -143,7 +143,7 @@ async def provide_work(request: Request) -> AsyncIterator[Work]:
 
 
 async def waiting_for(work: Work, me: Principal) -> dict[str, int]:
-    """What the navigation counts: what waits for this person, up to 100 of each."""
+    """The counts of the navigation: what waits for this member, up to 100 of each."""
     steers = work.may(Permission.STEER_ENROLLMENTS)
     return {
         "approvals": await work.approvals.waiting(me.user_id, steers=steers),
@@ -163,7 +163,7 @@ def probe_of(engine: AsyncEngine) -> Any:
 
 @asynccontextmanager
 async def lifespan(app: Litestar) -> AsyncIterator[None]:
-    """Refuses a database role that row security does not bind; closes the pools at the end."""
+    """Refuses a database role that row-level security does not bind; closes the pools at the end."""
     runtime: Runtime = app.state.runtime
     try:
         async with runtime.engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""Fields of an edit: a field that is left out stays as it is; null clears it where it may be empty."""
+"""Fields of an edit: a missing field stays as it is; null clears it if it may be empty."""
 
 from typing import TypeVar, Union
 
@@ -10,5 +10,5 @@ Patch = Union[T, UnsetType]  # noqa: UP007 -- `|` makes no alias that takes a pa
 
 
 def resolve(change: Patch[T], stored: T) -> T:
-    """The value after an edit: what was sent, or what is stored where nothing was."""
+    """The value after an edit: the sent value, or the stored one if the field is missing."""
     return stored if change is UNSET else change

@@ -1,4 +1,4 @@
-"""The one table of roles and permissions. Guards, buttons and the JSON `actions` read it."""
+"""The table of roles and permissions, which guards, buttons and the JSON `actions` read."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -44,7 +44,7 @@ TABLE: dict[Role, frozenset[Permission]] = {
 
 
 def allowed(role: Role, scopes: Iterable[str] | None = None) -> frozenset[Permission]:
-    """What a role may do; a token's scopes can only take away from it, never add."""
+    """The permissions of a role; a token's scopes can only remove some, never add any."""
     granted = TABLE[role]
     if scopes is None:
         return granted

@@ -1,4 +1,4 @@
-"""The outside world, as the product sees it. Adapters: app/integrations. Fakes: tests/support/fakes.py."""
+"""The interfaces to the outside world. Adapters: app/integrations. Fakes: tests/support/fakes.py."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -14,7 +14,8 @@ UNCLEAR_PREFIX = "recipient_"  # a recipient was refused for an unclear reason
 
 
 class Clock(Protocol):
-    """The time is the database's. Only tests set an offset, so that a wait of a day can pass at once."""
+    """The offset of the engine's clock from the database's. Only tests set one, to let a wait of a day pass
+    at once."""
 
     offset: timedelta
 

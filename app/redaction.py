@@ -1,7 +1,7 @@
-"""Takes secrets out of text that is written somewhere: logs, traces, stored errors.
+"""Removes secrets from text that is written somewhere: logs, traces, stored errors.
 
-`redact` is the one function; `app.web.logs` and `app.web.span_export` call it for all they write. It knows
-secrets in four ways: by their form (our tokens, JWTs), by the name beside them (`password=…`,
+`redact` is the entry point; `app.web.logs` and `app.web.span_export` call it for everything they write. It
+recognizes secrets in four ways: by their form (access tokens, JWTs), by the name beside them (`password=…`,
 `Authorization: …`), by the path before them (routes that hold a secret, see `hide_paths`), and by their value
 (secrets of the settings, see `hide_values`)."""
 
@@ -14,10 +14,10 @@ HIDDEN = "[hidden]"
 # Path parameters of these names hold a secret; tests/web/test_secrets.py checks that every public route with
 # a text parameter uses one of them.
 SECRET_PARAMETERS = frozenset({"token", "secret", "signature"})
-SHORTEST = 6  # characters of a value that is hidden wherever it stands; shorter ones are words
+SHORTEST = 6  # characters of a value that is hidden everywhere; shorter values could be words
 
-# Access tokens, webhook addresses and their secrets; JWTs; secrets of sessions; 256 random bits as base64url,
-# which names of our own are not, since they are in lower case. All patterns take linear time.
+# Access tokens, webhook addresses and their secrets; JWTs; session secrets; 256 random bits as base64url,
+# which no name in the code looks like, since those are in lower case. All patterns take linear time.
 _FORMS = re.compile(
     r"(?:swy_|whsec_|wh_)[\w\-+/=]{8,}"
     r"|(?<![\w-])eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"
@@ -40,12 +40,12 @@ _SECRET_NAME = re.compile(_WORD, re.IGNORECASE | re.ASCII)
 _USER_INFO = re.compile(r"(://)[^\s/@\"']+@")
 _FILE = r"[\w/]+\.(?:py|html)\b"  # in a traceback, in a folder with the name of a route
 _REST = r"[^\s?#\"'&<>,;)\]}]+"  # of a path
-# What PostgreSQL, its driver and SQLAlchemy repeat of the values in a statement.
+# Messages of PostgreSQL, its driver and SQLAlchemy that repeat values of a statement.
 _DATABASE = re.compile(r"((?:DETAIL|HINT|CONTEXT):|\[parameters:|query argument \$\d+:).*")
 
 
 class _Secrets:
-    """What this process knows of its secrets: the routes that hold one, and values of the settings."""
+    """The secrets that this process knows: the routes that hold one, and values of the settings."""
 
     def __init__(self) -> None:
         self.templates: set[str] = set()
@@ -57,8 +57,8 @@ _secrets = _Secrets()
 
 
 def hide_paths(templates: Iterable[str]) -> None:
-    """Hides what stands where these routes hold a secret, whatever the method, the status and the rest of the
-    path. `templates` are paths of all routes, such as `/hooks/{token}`."""
+    """Hides the secrets in the paths of these routes, whatever the method, the status and the rest of the
+    path. `templates` are the paths of all routes, such as `/hooks/{token}`."""
     _secrets.templates |= {_prefix(template) for template in templates} - {""}
     if _secrets.templates:
         before = "|".join(sorted(_secrets.templates))
@@ -68,7 +68,7 @@ def hide_paths(templates: Iterable[str]) -> None:
 
 
 def _prefix(template: str) -> str:
-    """The pattern of what stands before the first secret parameter of a route; "" where there is none."""
+    """The pattern of the text before the first secret parameter of a route; "" if it has none."""
     parts: list[str] = []
     for part in template.strip("/").split("/"):
         if part.startswith("{") and part.strip("{}").partition(":")[0] in SECRET_PARAMETERS:
@@ -78,7 +78,7 @@ def _prefix(template: str) -> str:
 
 
 def hide_values(*values: str) -> None:
-    """Hides these values wherever they stand, as they are and as URLs spell them."""
+    """Hides these values everywhere, in plain form and as URLs spell them."""
     for value in values:
         if len(value) >= SHORTEST:
             spelled = {*_secrets.values, value, quote(value, safe=""), quote_plus(value)}
@@ -86,8 +86,8 @@ def hide_values(*values: str) -> None:
 
 
 def passwords_in(url: str) -> tuple[str, str]:
-    """The password of an address such as that of the database, as it is written there and decoded; "" where
-    there is none."""
+    """The password in a URL such as that of the database, as it is written there and decoded; "" if there is
+    none."""
     try:
         written = urlsplit(url).password or ""
     except ValueError:
@@ -96,7 +96,7 @@ def passwords_in(url: str) -> tuple[str, str]:
 
 
 def redact(text: str, *values: str) -> str:
-    """The text without the secrets in it. `values` are hidden besides those that are known."""
+    """The text with its secrets replaced. `values` are further values to hide."""
     for value in (*_secrets.values, *(extra for extra in values if len(extra) >= SHORTEST)):
         text = text.replace(value, HIDDEN)
     if _secrets.paths is not None:

@@ -1,4 +1,4 @@
-"""What a process holds for life: settings, connection pools, clock, queue, mail and HTTP clients."""
+"""What a process keeps while it runs: settings, connection pools, clock, queue, mail and HTTP clients."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -39,12 +39,14 @@ class Runtime:
     mailer: Mailer
     caller: HttpClient
     provider: MessageProvider
-    marking: async_sessionmaker[AsyncSession]  # one connection, for marks of batches whose own is busy
+    marking: async_sessionmaker[AsyncSession]  # one connection for marks, beside that of the batch
     id: UUID = field(default_factory=uuid7)
     batch_lock: ReadWriteLock = field(default_factory=ReadWriteLock)
-    counts: SharedResults = field(default_factory=SharedResults)  # of people at each step, by workflow
-    link_keys: list[bytes] = field(default_factory=list)  # the one of links in emails, once it was read
-    left_marks: dict[UUID, list[UUID]] = field(default_factory=dict)  # by account: to be taken back
+    counts: SharedResults = field(default_factory=SharedResults)  # of enrollments at each step, by workflow
+    link_keys: list[bytes] = field(
+        default_factory=list
+    )  # the key of unsubscribe links, once it has been read
+    left_marks: dict[UUID, list[UUID]] = field(default_factory=dict)  # by account: to be unclaimed
 
     async def close(self) -> None:
         await self.engine.dispose()
@@ -62,11 +64,12 @@ def open_runtime(
     provider: MessageProvider | None = None,
     pool_size: int | None = None,
 ) -> Runtime:
-    """Opens nothing yet: connections are made at first use. The keywords are for tests and commands."""
+    """The runtime of a process. Connections are opened at first use. The keywords are for tests and
+    commands."""
     size = settings.database_pool_size if pool_size is None else pool_size
     idle = max(settings.lease_seconds, 1.0)  # after that its claims are lost anyway
     engine = open_engine(settings.database_url, size, idle_seconds=idle)
-    # Half a second: Redis only rings bells and counts requests, both of which can do without it.
+    # Half a second: Redis only wakes workers and counts requests, and the app works without both.
     redis = Redis.from_url(settings.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
     return Runtime(
         settings=settings,

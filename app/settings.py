@@ -43,12 +43,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def gone_seconds(self) -> float:
-        """A worker that was not heard of for so long is taken for dead."""
+        """Seconds without a heartbeat after which a worker counts as dead."""
         return min(15.0, self.lease_seconds)
 
     @property
     def secure(self) -> bool:
-        """Behind HTTPS cookies are `__Host-` and Secure; on plain loopback browsers would refuse them."""
+        """Whether cookies are `__Host-` and Secure, as behind HTTPS; on plain loopback browsers would refuse
+        them."""
         return self.base_url.startswith("https://")
 
     @classmethod

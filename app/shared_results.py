@@ -1,8 +1,7 @@
-"""Results that all requests of a process share, so that fifty open pages cost as much as one.
+"""Caches results that all requests of a process share, so that fifty open pages cost as much as one.
 
 A result that took long to compute is computed again only after twenty times as long: one key takes at most a
-twentieth of one core of the database, however many ask for it. Each process keeps its own.
-"""
+twentieth of one core of the database, however many requests read it. Each process has its own cache."""
 
 import asyncio
 from collections import OrderedDict
@@ -10,7 +9,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from time import monotonic
 from typing import Any, TypeVar, cast
 
-MOST = 1_000  # keys; those that were asked for longest ago go first
+MOST = 1_000  # keys; the least recently used ones are dropped first
 TIMES = 20
 
 Result = TypeVar("Result")
@@ -19,14 +18,14 @@ Result = TypeVar("Result")
 class _Entry:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self.value: Any = None  # of whatever its key is computed to
+        self.value: Any = None  # of the value that its key computes to
         self.computed_at: float | None = None
         self.took = 0.0
 
 
 class SharedResults:
     """`times` is how many times its own duration a result is used before it is computed again; 0 shares
-    nothing (tests look right after they change something)."""
+    nothing (tests read right after a change)."""
 
     def __init__(self, times: float = TIMES, clock: Callable[[], float] = monotonic) -> None:
         self.times, self.clock = times, clock
@@ -35,9 +34,9 @@ class SharedResults:
     async def get(
         self, key: Hashable, compute: Callable[[], Awaitable[Result]], seconds: float = 0.0
     ) -> Result:
-        """The result for `key`, at most `seconds` old or `times` its duration, whichever is longer. While
-        somebody computes it, the others get the one before; where there is none yet, they wait. The key must
-        name the account. Raises what `compute` raises; nothing is kept then."""
+        """The result for `key`, at most `seconds` old or `times` its duration, whichever is longer. While one
+        caller computes it, the others get the previous result, or wait if there is none. The key must name
+        the account. Raises what `compute` raises; nothing is cached then."""
         if not self.times:
             return await compute()
         entry = self._entries.setdefault(key, _Entry())

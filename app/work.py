@@ -1,7 +1,6 @@
 """A unit of work in one account: its transaction, repositories, audit log, events and background jobs.
 
-`open_work` starts one; `Work.commit` ends it. There is no other way to a database session in `app/`.
-"""
+`open_work` starts one; `Work.commit` ends it. `app/` has no other way to a database session."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -53,7 +52,8 @@ SOURCES: dict[str, Source] = {
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who acts: a person, a token, a workflow step, an import, a contact through a link, or the system."""
+    """The one who acts: a member, a token, a workflow step, an import, a contact through a link, or the
+    system."""
 
     kind: Literal["person", "token", "step", "import", "contact", "system"]
     id: str
@@ -64,7 +64,7 @@ SYSTEM = Actor("system", "", "Switchyard")
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """A signed-in person in one account, with the permissions they have now."""
+    """A signed-in user in one account, with the permissions they have now."""
 
     user_id: UUID
     email: str
@@ -86,8 +86,7 @@ class Principal(msgspec.Struct, frozen=True):
 class Work:
     """`now` is the database's clock (aware, UTC) plus the offset that only tests set.
 
-    Nothing is kept unless `commit()` is called, and notifications of the queue go out only after it.
-    """
+    Nothing is saved unless `commit()` is called, and notifications of the queue go out only after it."""
 
     def __init__(
         self,
@@ -144,7 +143,7 @@ class Work:
     def emit(
         self, kind: str, subject_id: UUID, data: Mapping[str, Any] | None = None, source: Source | None = None
     ) -> UUID:
-        """Add an event of its own cause; triggers and goals see it right after the commit."""
+        """Add an event that no other event caused; triggers and goals see it right after the commit."""
         event_id = uuid7()
         self.session.add(
             Event(
@@ -164,8 +163,8 @@ class Work:
     def add_job(
         self, queue: str, task: str, args: Mapping[str, Any], total: int = 0, after: timedelta = timedelta()
     ) -> UUID:
-        """A durable job of this account, done by a worker in the name of this actor; `after` puts it behind
-        others that are made at the same moment."""
+        """Add a durable job of this account, which a worker runs in the name of this actor; `after` puts it
+        behind others that are added at the same moment."""
         job = Job(
             id=uuid7(),
             account_id=self.account_id,

@@ -37,7 +37,7 @@ class AccountController(Controller):
 
 
 def page_of(work: Work, view: AccountView) -> AccountPage:
-    """The settings and what may be done with them."""
+    """The settings and their actions."""
     options = {"default_region": sorted(REGIONS), "time_zone": time_zones()}
     change = action(
         work,

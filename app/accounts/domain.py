@@ -13,7 +13,7 @@ def time_zones() -> tuple[str, ...]:
 
 
 def settings_errors(name: str, region: str, zone: str, regions: frozenset[str]) -> dict[str, str]:
-    """What is wrong with an account's settings, as field name to sentence."""
+    """The problems of an account's settings, as field name to message."""
     errors: dict[str, str] = {}
     if not name.strip():
         errors["name"] = "Enter a name for the account."

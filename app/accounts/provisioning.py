@@ -1,4 +1,5 @@
-"""Creates an account with its first owner, for the command line: there is no member yet who could sign in."""
+"""Creates an account with its first owner, for the command line: a new account has no member who could sign
+in."""
 
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
@@ -13,11 +14,9 @@ from db.models import Account, Membership, User
 
 
 async def create_account(settings: Settings, name: str, email: str, person: str, password: str) -> str:
-    """Makes the account and its owner; returns a sentence.
+    """Creates the account and its owner; returns a sentence.
 
-    Raises:
-        SystemExit: with a sentence, when the address is taken or the password is weak.
-    """
+    Raises: SystemExit: with a sentence, when the address is taken or the password is weak."""
     address = normalize_email(email)
     problem = (
         "Enter a valid email address." if "@" not in address else password_problem(password, address, person)
@@ -39,12 +38,12 @@ async def create_account(settings: Settings, name: str, email: str, person: str,
 
 
 async def add_account(work: Work, name: str, people: list[tuple[str, str, str, str]]) -> None:
-    """The account of `work` and its people (address, name, password hash, role); the caller commits."""
+    """Adds the account of `work` and its members (address, name, password hash, role); the caller commits."""
     work.session.add(Account(id=work.account_id, name=name))
     await work.session.flush()
     for email, person, password_hash, role in people:
         user_id = uuid7()
-        # No RETURNING: somebody who is no member yet cannot be seen.
+        # No RETURNING: row-level security hides a user who is not a member yet.
         row = {"id": user_id, "email": email, "name": person, "password_hash": password_hash}
         await work.session.execute(insert(User).values(**row))
         work.session.add(Membership(account_id=work.account_id, user_id=user_id, role=role))

@@ -18,7 +18,7 @@ Zone = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class AccountForm(msgspec.Struct, forbid_unknown_fields=True):
-    """What is left out stays as it is."""
+    """A missing field stays as it is."""
 
     name: Patch[Name] = UNSET
     default_region: Patch[Region] = UNSET

@@ -31,7 +31,7 @@ PAGES = {
 
 
 class FieldChange(msgspec.Struct):
-    """One field, from what to what."""
+    """The change of one field."""
 
     field: str
     before: Any
@@ -39,7 +39,7 @@ class FieldChange(msgspec.Struct):
 
 
 class AuditEntry(msgspec.Struct):
-    """Who did what to what. `href` leads to the subject where it has a page."""
+    """One change: actor, action, subject. `href` leads to the subject if it has a page."""
 
     id: UUID
     occurred_at: datetime

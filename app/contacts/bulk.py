@@ -25,8 +25,9 @@ DELETE, RESTORE, TAG, CONSENT = "bulk.delete", "bulk.restore", "bulk.tag", "bulk
 
 
 async def tag_many(work: Work, form: BulkTagForm, *, asks: bool = False) -> BulkJob:
-    """Makes the job that adds a tag to contacts or removes it. `asks` is for browsers, as in `check_number`:
-    they also get a page that asks for the tag. Raises `Invalid`, `Conflict`, `Unconfirmed`."""
+    """Creates the job that adds a tag to contacts or removes it. `asks` is for browsers, as in
+    `check_number`: they also get a page that asks for the tag. Raises `Invalid`, `Conflict`,
+    `Unconfirmed`."""
     selection = await read_selection(work, form)
     try:
         total = await count_selection(work, form, selection, asks=asks)
@@ -45,7 +46,7 @@ async def tag_many(work: Work, form: BulkTagForm, *, asks: bool = False) -> Bulk
 
 
 async def set_consent_of_many(work: Work, form: BulkConsentForm, *, asks: bool = False) -> BulkJob:
-    """Makes the job that sets the consent of contacts for one channel. A browser also gets a page that asks
+    """Creates the job that sets the consent of contacts for one channel. A browser also gets a page that asks
     for it. Raises as `tag_many`."""
     selection = await read_selection(work, form)
     total = await count_selection(work, form, selection, asks=asks)
@@ -57,19 +58,19 @@ async def set_consent_of_many(work: Work, form: BulkConsentForm, *, asks: bool =
 
 
 async def delete_many(work: Work, form: BulkForm, *, asks: bool = False) -> BulkJob:
-    """Makes the job that deletes contacts so that they can be restored. Raises as `tag_many`."""
+    """Creates the job that soft-deletes contacts. Raises as `tag_many`."""
     selection = await read_selection(work, form)
     return await _add_job(work, DELETE, selection, await count_selection(work, form, selection, asks=asks))
 
 
 async def restore_many(work: Work, form: BulkForm, *, asks: bool = False) -> BulkJob:
-    """Makes the job that restores deleted contacts. Raises as `tag_many`."""
+    """Creates the job that restores deleted contacts. Raises as `tag_many`."""
     selection = await read_selection(work, form, deleted=True)
     return await _add_job(work, RESTORE, selection, await count_selection(work, form, selection, asks=asks))
 
 
 async def undo_deletion(work: Work, job_id: UUID) -> BulkJob:
-    """Makes the job that restores what a bulk deletion deleted and what is still deleted; once. Raises
+    """Creates the job that restores the contacts of a bulk deletion that are still deleted; once. Raises
     `NotFound`, `Conflict`."""
     job = await work.jobs.locked(job_id)
     if job is None:
@@ -149,8 +150,9 @@ async def run_bulk_delete(work: Work, job: Job) -> bool:
 
 
 async def run_bulk_restore(work: Work, job: Job) -> bool:
-    """The next batch of a job that restores, a bulk one or an undo; True when it was the last one. A contact
-    whose email address or external ID another one has by now stays deleted and counts as `not_restored`."""
+    """The next batch of a job that restores, a bulk one or an undo; True when it was the last one. A
+    contact whose email address or external ID another contact has by now stays deleted and counts as
+    `not_restored`."""
 
     async def change(ids: Sequence[UUID]) -> list[UUID]:
         return await work.contacts.mark_restored(ids, work.now)
@@ -169,8 +171,8 @@ async def _batch(
     *,
     left: str = "",
 ) -> bool:
-    """A batch and the cursor of the next one commit together, so a killed worker loses and repeats nothing.
-    The job's result counts what was changed, and as `left` what was not."""
+    """Runs one batch and stores the cursor of the next one in the same transaction, so that a killed worker
+    loses and repeats nothing. The job's result counts the changed contacts, and as `left` the others."""
     mine = (Job.account_id == work.account_id, Job.id == job.id)
     stored = await work.session.scalar(select(Job.result).where(*mine).with_for_update())
     result = dict(stored or {})

@@ -94,9 +94,9 @@ class ContactController(Controller):
         segment: FromQuery[UUID | None] = None,
     ) -> Shaped[ContactList]:
         """Contacts that match. `f` is field:operator:value and may be repeated, `match` all or any of them;
-        `sort` a column with “-” to go down; `after` and `before` come from `next` and `previous`. `field`,
-        `op`, `value` and `unit` add a condition, as the small form of the page does. With `segment` (an id)
-        the list offers to make its filter that of the segment."""
+        `sort` is a column, with “-” for descending order; `after` and `before` come from `next` and
+        `previous`. `field`, `op`, `value` and `unit` add a condition, as the small form of the page does.
+        With `segment` (an id) the list offers to save its filter as that of the segment."""
         fields, tags = await work.fields.catalogue(), await work.tags.names()
         items = [item for item in f or [] if item.strip()]
         added = [item for item in added_condition(field, op, value or [], unit, fields) if item not in items]
@@ -166,8 +166,8 @@ class ContactController(Controller):
     async def delete_many(
         self, request: Request, data: JSONBody[BulkForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
-        """Starts a job that deletes many contacts; each can be restored. A browser confirms more than
-        100; JSON may send `expected`, and gets 409 with the number now when another number matches."""
+        """Starts a job that deletes many contacts; each can be restored. A browser confirms more than 100;
+        JSON may send `expected`, and gets 409 with the present number when another number matches."""
         job = await delete_many(work, data, asks=request.wants_html)
         return Saved(job, see=job.href, note=f"{_many(job.total)} being deleted.")
 
@@ -182,15 +182,15 @@ class ContactController(Controller):
 
     @get("/{contact_id:uuid}", page="contacts/show.html", guards=[may(Permission.VIEW)])
     async def show(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> ContactPage:
-        """One contact: its fields, tags, workflows and history. A deleted one is shown so that it can be
-        restored."""
+        """One contact: its fields, tags, workflows and history. A deleted contact is shown with a button that
+        restores it."""
         return await contact_page(work, contact_id)
 
     @post("/{contact_id:uuid}", form="/contacts/{contact_id}/edit", guards=[may(EDIT)], limits=LONG_TEXT)
     async def update(
         self, contact_id: FromPath[UUID], data: JSONBody[ContactForm], work: NamedDependency[Work]
     ) -> Saved[ContactPage]:
-        """Changes the fields that are sent. A `rev` that is out of date gives 409 with the values now."""
+        """Changes the fields that are sent. An outdated `rev` gives 409 with the present values."""
         await update_contact(work, contact_id, data.sent(), data.rev)
         page = await contact_page(work, contact_id)
         return Saved(page, see=f"/contacts/{contact_id}", created=False, note="Saved.")
@@ -283,7 +283,7 @@ class UndoController(Controller):
 
     @post("/{job_id:uuid}/undo", form="/jobs/{job_id}", guards=[may(EDIT)])
     async def undo(self, job_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[BulkJob]:
-        """Starts a job that restores what a bulk deletion deleted and is still deleted. Works once."""
+        """Starts a job that restores the contacts of a bulk deletion that are still deleted. Works once."""
         job = await undo_deletion(work, job_id)
         return Saved(job, see=job.href, note=f"{_many(job.total)} being restored.")
 

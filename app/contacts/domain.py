@@ -1,4 +1,4 @@
-"""The values a contact can store. Forms, the API, imports and workflow steps all normalize with
+"""The values that a contact can store. Forms, the API, imports and workflow steps all normalize with
 `normalise`."""
 
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ NAMING = ("first_name", "last_name", "email", "company", "phone", "external_id")
 def normalise(
     values: Mapping[str, object], region: str, fields: Fields = BUILT_IN
 ) -> tuple[dict[str, Value], dict[str, str]]:
-    """What a contact stores for these values, and a sentence for each that cannot be stored, both by field
-    key; a key is in exactly one of the two. Blank is None. Phones become E.164 where they parse, with
-    `region` (two letters) for those without a country code; otherwise they stay as typed. Putting the
-    result in again changes nothing."""
+    """What a contact stores for these values, and a message for each that cannot be stored, both by field
+    key; a key is in exactly one of the two. Blank is None. Phone numbers become E.164 where they parse, with
+    `region` (two letters) for those without a country code; otherwise they stay as typed. Normalizing the
+    result again changes nothing."""
     clean: dict[str, Value] = {}
     errors: dict[str, str] = {}
     for key, value in values.items():
@@ -65,15 +65,15 @@ def _text(spec: FieldSpec, value: object) -> str:
 
 
 def nameless(values: Mapping[str, object]) -> str | None:
-    """An error message when the values identify no person, else None."""
+    """An error message when the values do not identify a contact, else None."""
     if any(values.get(key) for key in NAMING):
         return None
     return "Enter at least a name, an email address, a company, a phone number or an external ID."
 
 
 def display_name(values: Mapping[str, object]) -> str:
-    """What to call a contact: the first and last name, else the email, company, phone or external id,
-    whichever `values` holds first."""
+    """The display name of a contact: the first and last name, else the first of email, company, phone and
+    external id that `values` has."""
     names = " ".join(str(values[key]) for key in ("first_name", "last_name") if values.get(key))
     rest = (str(values[key]) for key in ("email", "company", "phone", "external_id") if values.get(key))
     return names or next(rest, "") or "Unnamed contact"

@@ -23,13 +23,13 @@ DEFAULT_SORT = "-created_at"
 DEFAULT_COLUMNS = ("email", "company", "phone", "city", "state", "tags", "updated_at")
 LONGEST_SEARCH = 200
 FIX_SEGMENT = "Open the segment and edit its filter."
-# The header of a column that sorts, by the column's key.
+# The header of a sortable column, by the column's key.
 SORT_OF = {key: key for key in SORTS}
 
 
 class Query(msgspec.Struct):
-    """The address of a list, read. `f` holds the conditions one by one; `segment` is the id of the one whose
-    filter is being changed."""
+    """The query of a list's address. `f` has the conditions one by one; `segment` is the id of the segment
+    whose filter is being edited."""
 
     q: str = ""
     f: list[str] = []
@@ -41,7 +41,7 @@ class Query(msgspec.Struct):
     segment: str = ""
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Names and values of the address, without what is usual and without the page."""
+        """Names and values of the address, without defaults and without the page."""
         usual = (
             ("q", self.q, ""),
             ("match", self.match, "all"),
@@ -55,7 +55,7 @@ class Query(msgspec.Struct):
         return parts + [("f", item) for item in self.f]
 
     def href(self, **changes: Any) -> str:
-        """The address with some parts changed; `after` and `before` are added when given."""
+        """The address with some parts changed; `after` and `before` are added if passed."""
         own = {name: value for name, value in changes.items() if name in self.__struct_fields__}
         page = [(name, value) for name, value in changes.items() if name not in own and value]
         pairs = msgspec.structs.replace(self, **own).pairs() + page
@@ -63,7 +63,7 @@ class Query(msgspec.Struct):
 
 
 def read_filter(items: Sequence[str], match: str, fields: Fields, tags: Mapping[str, str]) -> Group:
-    """The conditions of an address. Raises `Invalid` naming each that is wrong as "f.<index>"."""
+    """The conditions of an address. Raises `Invalid` naming each invalid one as "f.<index>"."""
     try:
         group = parse(items, match)
     except FilterError as error:
@@ -94,14 +94,14 @@ def condition(
 
 
 def clean_search(q: str) -> str:
-    """The search as it is used. Raises `Invalid`."""
+    """The search text as it is used. Raises `Invalid`."""
     if len(q) > LONGEST_SEARCH or "\0" in q:
         raise Invalid({"q": f"Search for at most {LONGEST_SEARCH} printable characters."})
     return " ".join(q.split())
 
 
 def read_sort(sort: str) -> tuple[str, bool]:
-    """The sort key and whether it goes down. Raises `Invalid`."""
+    """The sort key and whether the order is descending. Raises `Invalid`."""
     key = sort.removeprefix("-")
     if key not in SORTS:
         raise Invalid({"sort": f"Sort by one of {', '.join(SORTS)}, with “-” in front for descending order."})
@@ -121,7 +121,7 @@ def cursor_kind(sort: str) -> type:
 
 
 def added_condition(field: str, op: str, values: Sequence[str], unit: str, fields: Fields) -> list[str]:
-    """The condition of the small form that adds one, as items of `f`; nothing when no field was chosen."""
+    """The condition of the form that adds one, as items of `f`; empty when no field was chosen."""
     spec = fields.get(field)
     if spec is None or op not in {operator.value for operator in Op}:
         return []
@@ -159,7 +159,7 @@ def _parts(text: str, spec: FieldSpec) -> list[str]:
 
 
 def chips_of(query: Query, group: Group, fields: Fields, tags: Mapping[str, str]) -> list[Chip]:
-    """Each condition in words, with the address without it."""
+    """Each condition as text, with the address without it."""
     return [_chip(query, index, item, fields, tags) for index, item in enumerate(group.items)]
 
 
@@ -172,7 +172,7 @@ def _chip(query: Query, index: int, item: Filter, fields: Fields, tags: Mapping[
 
 
 def columns_of(query: Query, fields: Fields) -> list[ListColumn]:
-    """The columns that are shown, the name first."""
+    """The shown columns, the name first."""
     key, down = read_sort(query.sort)
     chosen = query.columns or DEFAULT_COLUMNS
     shown = [
@@ -190,7 +190,7 @@ def columns_of(query: Query, fields: Fields) -> list[ListColumn]:
 
 
 def new_condition_form(field: str, fields: Fields, tags: Mapping[str, str]) -> NewCondition | None:
-    """What the small form asks when a condition on this field is added."""
+    """The inputs of the form that adds a condition on this field."""
     spec = fields.get(field)
     if spec is None:
         return None

@@ -58,7 +58,8 @@ PAGE_SIZE, LARGEST_PAGE = 50, 200
 
 
 class ContactRows(msgspec.Struct):
-    """A page of rows, the total (one more than is counted when there are more), and its neighbours."""
+    """A page of rows, the total (one more than the limit of counting when there are more), and its
+    neighbors."""
 
     items: list[ContactView]
     total: int
@@ -69,7 +70,7 @@ class ContactRows(msgspec.Struct):
 async def read_page(
     work: Work, query: Query, group: Group, fields: Fields, after: str, before: str
 ) -> ContactRows:
-    """The rows that the address names. Raises `Invalid` for an unknown sort column or cursor."""
+    """The rows of the address. Raises `Invalid` for an unknown sort column or cursor."""
     key, down = read_sort(query.sort)
     zone = ZoneInfo((await work.accounts.own()).time_zone)
     clause = condition(group, query.q, fields, zone, work.now, deleted=query.deleted)
@@ -127,8 +128,7 @@ def list_page(
 
 
 async def edited_segment(work: Work, segment_id: UUID) -> tuple[SegmentRef, Action | None]:
-    """The segment whose filter is being changed in the list, and the form that saves it. Raises
-    `NotFound`."""
+    """The segment whose filter is being edited in the list, and the form that saves it. Raises `NotFound`."""
     row = await work.segments.row(segment_id)
     if row is None:
         raise NotFound("segment")

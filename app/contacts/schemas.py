@@ -1,4 +1,4 @@
-"""Contacts as they come in and as they are shown."""
+"""The JSON of contacts and their forms."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -19,9 +19,9 @@ Text = Annotated[str, Meta(max_length=5000)] | None | UnsetType
 
 
 class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
-    """What is not sent stays as it is; "" and null empty a field. `fields` is by the custom field's id. `rev`
-    is the revision that was looked at: when it is not the current one, nothing is saved (409). `owner` is a
-    member's id, the consents are unknown, granted or denied."""
+    """A missing field stays as it is; "" and null empty a field. `fields` is by the custom field's id. `rev`
+    is the revision that the caller saw: when it is outdated, nothing is saved (409). `owner` is a member's
+    id, the consents are unknown, granted or denied."""
 
     first_name: Text = UNSET
     last_name: Text = UNSET
@@ -66,10 +66,10 @@ class TagNameForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class BulkForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which contacts: `ids` (or `id`, as check boxes send it), or with `all` everything that `q`, `f` and
+    """The contacts: `ids` (or `id`, as check boxes send it), or with `all` every contact that `q`, `f` and
     `match` match, as in the address of the list. With `expected` nothing is done when another number of
-    contacts matches (409 with the number now). `matching` is how many the list said match: the page sends it,
-    and `expected` once a person confirmed."""
+    contacts matches (409 with the present number). `matching` is the number that the list showed: the page
+    sends it, and `expected` once the member has confirmed."""
 
     ids: Annotated[list[UUID], Meta(max_length=MOST_IDS)] = []
     id: Annotated[list[UUID], Meta(max_length=MOST_IDS)] = []
@@ -82,7 +82,8 @@ class BulkForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class BulkTagForm(BulkForm, kw_only=True):
-    """`tag` is the tag's name; a browser that sends none is asked for it. `operation` is add or remove."""
+    """`tag` is the tag's name; a browser that sends none gets a page that asks for it. `operation` is add or
+    remove."""
 
     tag: Annotated[str, Meta(max_length=60, extra={"error": TAG_NAME})] = ""
     operation: Annotated[
@@ -91,14 +92,15 @@ class BulkTagForm(BulkForm, kw_only=True):
 
 
 class BulkConsentForm(BulkForm, kw_only=True):
-    """`channel` and `state` as of the contact's fields; a browser that sends no state is asked for it."""
+    """`channel` and `state` as of the contact's fields; a browser that sends no state gets a page that asks
+    for it."""
 
     channel: Literal["email", "sms"] = "email"
     state: Literal["", "granted", "denied", "unknown"] = ""
 
 
 class BulkJob(msgspec.Struct):
-    """The job that does it, and how many contacts it will look at."""
+    """The job of the bulk edit, and how many contacts it will process."""
 
     job_id: UUID
     total: int
@@ -111,7 +113,7 @@ class TagRef(msgspec.Struct):
 
 
 class ContactView(msgspec.Struct):
-    """`name` is what to call the contact; `fields` are custom values by the field's id."""
+    """`name` is the display name; `fields` are custom values by the field's id."""
 
     id: UUID
     name: str
@@ -161,7 +163,7 @@ class ListColumn(msgspec.Struct):
 
 
 class Chip(msgspec.Struct):
-    """One condition in words; `href` is the list without it."""
+    """One condition as text; `href` is the list without it."""
 
     field: str
     operator: str
@@ -175,9 +177,9 @@ class SelectOption(msgspec.Struct):
 
 
 class NewCondition(msgspec.Struct):
-    """The condition that is being written: its field, the operators, and values to choose from if any.
-    `change_operators` ask about changes of one of the fields in `changing`: a second form, whose values are
-    the field, what it was, what it became and how long."""
+    """The condition that is being entered: its field, the operators, and values to choose from if any.
+    `change_operators` are about changes of one of the fields in `changing`: a second form, whose values are
+    the field, its old value, its new value and the period."""
 
     key: str
     label: str
@@ -190,7 +192,7 @@ class NewCondition(msgspec.Struct):
 
 
 class SegmentRef(msgspec.Struct):
-    """The segment whose filter is being changed in the list."""
+    """The segment whose filter is being edited in the list."""
 
     id: UUID
     name: str
@@ -229,8 +231,8 @@ class ContactList(msgspec.Struct):
 
 
 class FieldView(msgspec.Struct):
-    """A field of the form: `name` is what the form calls it, `key` what filters call it; `people` are those
-    it may name, by id."""
+    """A field of the form: `name` is its name in the form, `key` its name in filters; `people` are the
+    members that it may name, by id."""
 
     key: str
     name: str
@@ -254,8 +256,8 @@ class ContactEnrollment(msgspec.Struct):
 
 
 class ContactPage(msgspec.Struct):
-    """The record: its fields in order, where it is in workflows, and what happened to it, newest first.
-    `people` are the members whom a task may be given to, by id; due times are typed in `time_zone`."""
+    """One contact: its fields in order, its enrollments, and its history, newest first. `people` are the
+    members whom a task may be assigned to, by id; due times are typed in `time_zone`."""
 
     contact: ContactView
     fields: list[FieldView]

@@ -1,4 +1,4 @@
-"""Which contacts a bulk edit changes, and whether their number is still what the member saw."""
+"""Which contacts a bulk edit changes, and whether their number is still the one that the member saw."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,9 +20,10 @@ NOTHING_LEFT = "None of these contacts exists anymore."
 
 
 def check_number(form: BulkForm, total: int, *, asks: bool) -> None:
-    """Compares the number of contacts that match now with the number that the sender saw. `asks` is for
-    browsers: more than `MOST_UNCONFIRMED` need `expected`, which the page that asks sends. Raises `Conflict`
-    for another number, `Unconfirmed` where a person has to confirm first; both carry the number now."""
+    """Compares the number of contacts that match now with the number that the caller saw. `asks` is for
+    browsers: more than `MOST_UNCONFIRMED` need `expected`, which the confirmation page sends. Raises
+    `Conflict` for another number, `Unconfirmed` if the member has to confirm first; both carry the present
+    number."""
     expected = form.expected
     if expected is None and asks:
         expected = form.matching if form.all else len({*form.ids, *form.id})
@@ -32,7 +33,7 @@ def check_number(form: BulkForm, total: int, *, asks: bool) -> None:
 
 
 async def read_selection(work: Work, form: BulkForm, *, deleted: bool = False) -> dict[str, Any]:
-    """The selection as a job keeps it in `args`: ids, or the parts of an address. Raises `Invalid`."""
+    """The selection as a job stores it in `args`: ids, or the parts of an address. Raises `Invalid`."""
     selection: dict[str, Any] = {"deleted": True} if deleted else {}
     if form.all:
         q = clean_search(form.q)
@@ -47,7 +48,7 @@ async def read_selection(work: Work, form: BulkForm, *, deleted: bool = False) -
 async def count_selection(
     work: Work, form: BulkForm, selection: Mapping[str, Any], *, asks: bool = False
 ) -> int:
-    """How many contacts the selection holds now. Raises as `check_number`, and `Invalid` for none."""
+    """How many contacts the selection matches now. Raises as `check_number`, and `Invalid` for none."""
     total = await work.contacts.total(await selection_clause(work, selection), most=MOST_COUNTED)
     check_number(form, total, asks=asks)
     if total == 0:

@@ -22,7 +22,7 @@ TAKEN_MEANWHILE = (
 
 
 def view_of(row: Any) -> ContactView:
-    """A row of `Contacts` as it is shown."""
+    """A row of `Contacts` as the page shows it."""
     values = row._asdict()
     return msgspec.convert(values | {"name": display_name(values)}, ContactView)
 
@@ -36,7 +36,7 @@ async def contact_of(work: Work, contact_id: UUID) -> ContactView:
 
 
 async def create_contact(work: Work, values: Mapping[str, Any]) -> UUID:
-    """A new contact from values by field key. Raises `Invalid`."""
+    """Creates a contact from values by field key. Raises `Invalid`."""
     clean = await _clean(work, values)
     _refuse_nameless(clean)
     await _refuse_taken(work, clean, None)
@@ -55,8 +55,7 @@ async def create_contact(work: Work, values: Mapping[str, Any]) -> UUID:
 
 
 async def update_contact(work: Work, contact_id: UUID, values: Mapping[str, Any], rev: int | None) -> None:
-    """Changes the given values only. Raises `Conflict` when `rev` is not the current revision, `Invalid`,
-    `NotFound`."""
+    """Changes these values only. Raises `Conflict` when `rev` is outdated, `Invalid`, `NotFound`."""
     now = await _locked(work, contact_id)
     if rev is not None and rev != now.rev:
         raise await _stale(work, now)

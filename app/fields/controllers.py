@@ -1,4 +1,4 @@
-"""Screens of custom fields."""
+"""Routes of custom fields."""
 
 from typing import Any
 from uuid import UUID
@@ -45,7 +45,7 @@ class FieldController(Controller):
 
     @post(page="fields/show.html", form="/fields", guards=[may(EDIT)], limits=LONG_TEXT)
     async def create(self, data: JSONBody[FieldForm], work: NamedDependency[Work]) -> Saved[FieldPage]:
-        """Makes a field; its type and short name stay for good."""
+        """Creates a field; its type and short name cannot change later."""
         page = await _page(work, await create_field(work, data))
         return Saved(page, see=f"/fields/{page.field.id}", note=f"{page.field.label} was added.")
 
@@ -58,7 +58,8 @@ class FieldController(Controller):
     async def change(
         self, field_id: FromPath[UUID], data: JSONBody[FieldChangeForm], work: NamedDependency[Work]
     ) -> Saved[FieldPage]:
-        """Another label or other options. 409 with the list while something names an option that goes."""
+        """Changes label or options. 409 with the list while a filter or a step names an option that would be
+        removed."""
         await change_field(work, field_id, data)
         return Saved(await _page(work, field_id), see="/fields", created=False, note="The field was saved.")
 
@@ -90,5 +91,5 @@ async def _page(work: Work, field_id: UUID) -> FieldPage:
 
 
 def view_of(row: Any) -> CustomFieldView:
-    """A row of the table as it is shown."""
+    """A row of the table as the page shows it."""
     return CustomFieldView(row.id, row.key, row.label, row.type, list(row.options), f"custom.{row.id}")

@@ -1,4 +1,4 @@
-"""What a custom field may be."""
+"""Validates custom fields: short names and options."""
 
 import re
 import unicodedata
@@ -9,22 +9,22 @@ LONGEST_KEY, LONGEST_OPTION, MOST_OPTIONS, MOST_FIELDS = 40, 100, 200, 100
 
 
 def key_of(text: str) -> str:
-    """A short name made of a label: "Lead score" gives lead_score."""
+    """A short name derived from a label: "Lead score" gives lead_score."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     key = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:LONGEST_KEY].strip("_")
     return key if key[:1].isalpha() else f"field_{key}".rstrip("_")[:LONGEST_KEY]
 
 
 def key_error(key: str) -> str:
-    """A sentence when this cannot be a short name, "" when it can."""
+    """A message when this cannot be a short name, "" when it can."""
     if re.fullmatch(r"[a-z][a-z0-9_]{0,39}", key) is None:
         return "Use lowercase letters, digits and “_”, starting with a letter."
     return "A built-in field already has this name. Choose another." if key in BUILT_IN else ""
 
 
 def read_options(text: str) -> list[str]:
-    """The options of a select field, one in each line; blank lines and repetitions are left out. Raises
-    ValueError with a sentence."""
+    """The options of a dropdown field, one per line; blank lines and repetitions are left out. Raises
+    ValueError with a message."""
     options = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
     if not options:
         raise ValueError("Enter at least one option, one per line.")

@@ -1,4 +1,4 @@
-"""Custom fields as they come in and as they are shown."""
+"""The JSON of custom fields and their forms."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -17,8 +17,8 @@ Options = Annotated[str, Meta(max_length=10_000)]
 
 
 class FieldForm(msgspec.Struct, forbid_unknown_fields=True):
-    """`options` of a select field, one in each line. `key` is the short name in templates; left empty it is
-    made from the label."""
+    """`options` of a dropdown field, one per line. `key` is the short name in templates; if it is empty it is
+    derived from the label."""
 
     label: Label
     type: Literal["text", "number", "boolean", "date", "select"] = "text"
@@ -27,7 +27,7 @@ class FieldForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class FieldChangeForm(msgspec.Struct, forbid_unknown_fields=True):
-    """The type and the short name of a field stay, and so does what is left out; null is no options."""
+    """The type and the short name of a field stay, and so does a missing field; null is no options."""
 
     label: Patch[Label] = UNSET
     options: Patch[Options | None] = UNSET
@@ -40,7 +40,7 @@ class FieldDeletionForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CustomFieldView(msgspec.Struct):
-    """`filter_key` is what filters call it."""
+    """`filter_key` is the field's key in filters."""
 
     id: UUID
     key: str
@@ -57,7 +57,7 @@ class FieldList(msgspec.Struct):
 
 
 class FieldPage(msgspec.Struct):
-    """One field; `contacts` is how many have a value in it, `used_by` are workflows and segments that need
+    """One field; `contacts` is how many have a value in it, `used_by` are the workflows and segments that use
     it."""
 
     field: CustomFieldView

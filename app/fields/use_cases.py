@@ -40,7 +40,7 @@ async def field_row(work: Work, field_id: UUID) -> Any:
 
 
 async def create_field(work: Work, form: FieldForm) -> UUID:
-    """A new field. Raises `Invalid`."""
+    """Creates a field. Raises `Invalid`."""
     label, key = _label(form.label), form.key.strip() or key_of(form.label)
     error = key_error(key)
     if error:
@@ -62,8 +62,8 @@ async def create_field(work: Work, form: FieldForm) -> UUID:
 
 
 async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> None:
-    """Another label or other options; an option that contacts have stays (`Invalid`), and so does one that
-    filters or steps name (`Conflict` with the list). Raises `NotFound`."""
+    """Changes label or options; an option that contacts have stays (`Invalid`), and so does one that filters
+    or steps name (`Conflict` with the list). Raises `NotFound`."""
     old = await field_row(work, field_id)
     new = {
         "label": old.label if form.label is UNSET else _label(form.label),
@@ -96,9 +96,9 @@ async def _refuse_named(work: Work, field: Any, gone: list[str]) -> None:
 
 
 async def delete_field(work: Work, field_id: UUID, expected: int | None = None) -> str:
-    """Deletes a field and what contacts have in it; its label. Raises `Conflict` with the list while a
-    workflow or a segment uses it, and with the number when other than `expected` contacts have a value,
-    `NotFound`."""
+    """Deletes a field and the contacts' values in it; returns its label. Raises `Conflict` with the list
+    while a workflow or a segment uses it, and with the number when other than `expected` contacts have a
+    value, `NotFound`."""
     field = await field_row(work, field_id)
     await ReferenceQueries(work.session).taking_away()
     used = await users_of(work, field_id)
@@ -116,5 +116,5 @@ async def delete_field(work: Work, field_id: UUID, expected: int | None = None) 
 
 
 async def users_of(work: Work, field_id: UUID) -> list[Use]:
-    """Workflows and segments that need a field."""
+    """The workflows and segments that use a field."""
     return await ReferenceQueries(work.session).of("field", f"custom.{field_id}")

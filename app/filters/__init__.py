@@ -1,1 +1,1 @@
-"""The one filter language: `ast` is its data, `matches` its Python meaning, `db.filters` its SQL meaning."""
+"""The filter language: `ast` defines it, `evaluate` compiles it to Python, `db.filters` to SQL."""

@@ -23,8 +23,8 @@ _LONGEST_UNIT = {
     "months": timedelta(days=31),
     "years": timedelta(days=366),
 }
-_CLOCK_CHANGES = timedelta(days=2)  # zones have left out whole days
-_LONGEST = timedelta(days=100 * 366)  # longer than there are events, and still a date before now
+_CLOCK_CHANGES = timedelta(days=2)  # some zones have skipped whole days
+_LONGEST = timedelta(days=100 * 366)  # longer ago than any event, and still a date before now
 
 CIRCLE = "These segments refer to each other in a loop."
 UNREADABLE = "A segment's filter can't be read. Save that segment's filter again."
@@ -62,7 +62,8 @@ def segments_in(expression: Filter | None) -> set[UUID]:
 
 
 def size_of(expression: Filter | None, filters: Filters) -> Size:
-    """Raises FilterError (path "") for segments that lead back to themselves, and for too many levels."""
+    """The size of a filter with its segments. Raises FilterError (path "") for segments that contain
+    themselves, and for too many levels."""
     return _size(expression, filters, {}, ())
 
 
@@ -136,7 +137,7 @@ def asks_time(expression: Filter | None, fields: Fields) -> bool:
 
 
 def _longest(text: str) -> timedelta:
-    """No span of this text is longer, in whatever zone and year."""
+    """The longest duration of a span such as "3 months", in any zone and year."""
     span = read_span(text, UNITS[FieldType.HISTORY])
     return min(span.amount * _LONGEST_UNIT[span.unit] + _CLOCK_CHANGES, _LONGEST)
 

@@ -13,7 +13,7 @@ from app.filters.facts import Facts, Happened
 from app.filters.fields import Fields, FieldType
 from app.filters.values import Change, Span, Times, read
 
-MOST, MOST_CHANGES = 20, 5  # segments or workflows of one filter, changes of one field: the rest is left out
+MOST, MOST_CHANGES = 20, 5  # segments or workflows of one filter, changes of one field: more are left out
 
 
 def explain(expression: Filter | None, facts: Facts, fields: Fields, now: datetime) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Facts:
     account's. Steps change `values` and `tags` in place, so later steps read the new values.
 
     `workflows` and `history` (newest first) are filled only when the program reads them. `users` names the
-    members of the account by id. `data` is what the enrollment carries: "event" and "response"."""
+    members of the account by id. `data` is the enrollment's data: "event" and "response"."""
 
     values: dict[str, object] = field(default_factory=dict)
     tags: set[UUID] = field(default_factory=set)

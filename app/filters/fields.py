@@ -38,9 +38,9 @@ class FieldSpec(msgspec.Struct, frozen=True):
     """`key` is what filters store ("city", "tags", "custom.<field id>"). `slug` is the name that merge tags
     use. `writable` says whether an update-field step may set it.
 
-    `names` are by id those whom a condition may name (people, segments, workflows), None where nobody looks
-    at names; `filters` are by id those of the account's segments, None for one that cannot be read. Both are
-    the account's: see `catalogue`."""
+    `names` are the things that a condition may name, by id (members, segments, workflows); None where names
+    are not checked. `filters` are the account's segment filters by id, None for one that cannot be read. Both
+    come from `catalogue`."""
 
     key: str
     label: str
@@ -53,17 +53,17 @@ class FieldSpec(msgspec.Struct, frozen=True):
 
     @property
     def custom_id(self) -> str | None:
-        """The id under which `Contact.fields` keeps the value; None for a built-in field."""
+        """The id under which `Contact.fields` stores the value; None for a built-in field."""
         return self.key.removeprefix("custom.") if self.key.startswith("custom.") else None
 
     @property
     def held(self) -> bool:
-        """Whether a contact has a value in it that lists can show."""
+        """Whether a contact has a value in this field that lists can show."""
         return self.type not in _MEMBERSHIP_TYPES
 
     @property
     def recorded(self) -> bool:
-        """Whether its changes are told by events, with what it was and what it became."""
+        """Whether events record its changes, with the old and the new value."""
         return self.held and self.type not in (FieldType.TAGS, FieldType.DATETIME)
 
     @property
@@ -116,7 +116,7 @@ _DATES = {
     "anniversary_in": "has its anniversary in the next",
 }
 
-# "is not X" includes empty: whoever asks for contacts not in Texas means those without a state as well.
+# "is not X" includes empty: a filter for contacts not in Texas includes those without a state.
 OPERATORS: dict[FieldType, tuple[Operator, ...]] = {
     FieldType.TEXT: _operators(
         is_="is",
@@ -192,9 +192,9 @@ _TEXTS = {
     "external_id": "External ID",
 }
 _CONSENTS = {"email_consent": "Email consent", "sms_consent": "SMS consent"}
-# Never empty: whoever was not asked is "unknown". Only the step that says so, or a person, changes them.
+# Never empty: a contact that was not asked is "unknown". Only members and the set-consent step change it.
 CONSENT = ("unknown", "granted", "denied")
-# Unique per account: a step that writes one into many contacts could only fail.
+# Unique per account: a step that wrote one value into many contacts could only fail.
 _UNIQUE = {"email", "external_id"}
 
 
@@ -213,7 +213,7 @@ def _built_in() -> Iterable[FieldSpec]:
 
 
 BUILT_IN: dict[str, FieldSpec] = {spec.key: spec for spec in _built_in()}
-# The columns of a contact that people fill in: all of them text.
+# The text columns of a contact that members fill in.
 TEXT_FIELDS = tuple(key for key, spec in BUILT_IN.items() if spec.type is FieldType.TEXT)
 
 
@@ -226,8 +226,8 @@ def custom_field(
 
 
 def catalogue(custom: Iterable[FieldSpec] = (), named: AccountNames = NO_NAMES) -> dict[str, FieldSpec]:
-    """Built-in fields followed by the account's own, by key. `named` are the account's people, segments and
-    workflows: without them no name is checked, and a condition on a segment finds nobody."""
+    """Built-in fields followed by the account's own, by key. `named` are the account's members, segments and
+    workflows: without them no name is checked, and a condition on a segment matches no contact."""
     own = {
         "owner": replace(BUILT_IN["owner"], names=named.users),
         "segments": replace(BUILT_IN["segments"], names=named.segments, filters=named.filters),

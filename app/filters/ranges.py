@@ -35,7 +35,7 @@ def days(op: Op, values: Operands, now: datetime, zone: ZoneInfo) -> Days:
     if op is Op.BEFORE:
         return BEFORE_ALL, _day_before(_day(first))
     if op is Op.AFTER:
-        # Longer than the day itself, so it sorts right behind it and before the next day.
+        # Longer than the day itself, so it sorts directly after it and before the next day.
         return day + AFTER_ALL, AFTER_ALL
     return day, _day(values[-1]).isoformat()
 
@@ -63,7 +63,7 @@ def _day_before(day: date) -> str:
 
 
 def inside(moment: datetime, start: datetime | None, end: datetime | None) -> bool:
-    """Whether it lies in what `instants` gives."""
+    """Whether it lies within the range of `instants`."""
     return (start is None or start <= moment) and (end is None or moment < end)
 
 
@@ -103,8 +103,8 @@ def _whole_day(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
 
 
 def anniversaries(op: Op, values: Operands, now: datetime, zone: ZoneInfo) -> tuple[Days, ...]:
-    """Spans of "MM-DD", both ends included: today, or today and the days of the span. Whoever has the 29th of
-    February has the 28th in other years. The year of the date does not matter, not even one to come."""
+    """Spans of "MM-DD", both ends included: today, or today and the days of the span. 29 February counts as
+    the 28th in years without one. The year of the date does not matter, even if it is in the future."""
     first = now.astimezone(zone).date()
     last = first
     if op is Op.ANNIVERSARY_IN and isinstance(values[0], Span):
@@ -121,7 +121,7 @@ def anniversaries(op: Op, values: Operands, now: datetime, zone: ZoneInfo) -> tu
 def anniversary_instants(
     op: Op, values: Operands, now: datetime, zone: ZoneInfo
 ) -> tuple[tuple[datetime, datetime], ...]:
-    """The same as instants (from, to), for the years in which a contact can have been made."""
+    """The same as instants (from, to), for every year in which a contact can have been created."""
     return tuple(
         (_day_of(year, start, zone, 0), _day_of(year, end, zone, 1))
         for year in range(FIRST_YEAR, now.year + 2)
@@ -130,15 +130,15 @@ def anniversary_instants(
 
 
 def _day_of(year: int, month_day: str, zone: ZoneInfo, later: int) -> datetime:
-    """The start of that day, or of the one after it; a 29th of February that there is not is no time at all,
-    between the 28th and the 1st of March."""
+    """The start of that day, or of the one after it; in years without 29 February that day is an empty span
+    between 28 February and 1 March."""
     month, day = int(month_day[:2]), int(month_day[3:])
     within = date(year, month, min(day, monthrange(year, month)[1]))
     return day_start(shift_day(within, 1 if within.day < day else later, "days"), zone)
 
 
 def remembered(compute: Callable[[datetime, ZoneInfo], T]) -> Callable[[datetime, ZoneInfo], T]:
-    """Keeps the last answer: a batch of enrollments is evaluated at one and the same `now`."""
+    """Caches the last result: a batch of enrollments is evaluated at one `now`."""
     last: tuple[datetime, ZoneInfo, T] | None = None
 
     def answer(now: datetime, zone: ZoneInfo) -> T:

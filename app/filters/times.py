@@ -1,4 +1,4 @@
-"""Days and instants in a time zone. Local times become UTC here and nowhere else in the domain."""
+"""Days and instants in a time zone. The domain converts local times to UTC only here."""
 
 import calendar
 import math

@@ -31,7 +31,7 @@ class HealthController(Controller):
 
     @get("/live", public=True, sync_to_thread=False)
     def live(self) -> Live:
-        """Answers while the process runs; looks at nothing else."""
+        """Answers while the process runs; checks nothing else."""
         return Live()
 
     @get("/ready", public=True)
@@ -51,8 +51,8 @@ class HealthController(Controller):
 
     @get("/workers", public=True)
     async def workers(self, request: Request) -> Response[Workers]:
-        """200 while work is done; 503 when no worker is running, when the engine is held, so that they do
-        nothing, or when that cannot be known."""
+        """200 while a worker runs; 503 when none does, when the engine is held, so that workers do nothing,
+        or when the database cannot be read."""
         health = await read_worker_health(request)
         if health is None:
             return Response(Workers("unknown", 0, None), status_code=503)
@@ -91,15 +91,15 @@ async def work_counters(probe: Probe) -> bool:
 
 @get("/metrics", public=True, produces="*/*", tags=["health"])
 async def metrics(request: Request) -> Response[bytes]:
-    """Counters of the whole installation in Prometheus's text form, for the bearer of METRICS_TOKEN."""
+    """Counters of the whole installation in Prometheus's text format, for the bearer of METRICS_TOKEN."""
     await _admit(request)
     await read_worker_health(request)
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def _admit(request: Request) -> None:
-    """Outside the usual gate, since a scraper has no account and the numbers are of all accounts. Without
-    METRICS_TOKEN there is nothing here, except in the demo, for a member with jobs:run."""
+    """Outside the usual guards, since a scraper has no account and the numbers are of all accounts. Without
+    METRICS_TOKEN the route answers 404, except in the demo, for a member with jobs:run."""
     settings = request.app.state.settings
     if settings.metrics_token:
         scheme, _, token = header(request.scope, b"authorization").partition(" ")

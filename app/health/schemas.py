@@ -1,4 +1,4 @@
-"""What the probes answer."""
+"""The JSON of the probes."""
 
 from typing import Literal
 
@@ -12,10 +12,10 @@ class Live(msgspec.Struct):
 
 
 class Workers(msgspec.Struct):
-    """Whether anybody works. `silent`: no worker was heard of for 15 seconds, so nobody moves and nothing is
-    sent; `held`: the same, because the engine is held, after a restore or by hand, and waits for a person;
-    `unknown`: the database cannot be asked. `seconds` since the last one was heard of. The field `held` says
-    so of silent workers as well."""
+    """Whether workers run. `silent`: no worker had a heartbeat for 15 seconds, so no enrollment moves and
+    nothing is sent; `held`: the same, because the engine is held, after a restore or by hand, and waits for
+    an operator; `unknown`: the database cannot be read. `seconds` since the latest heartbeat. The field
+    `held` is set for silent workers as well."""
 
     status: Literal["ok", "silent", "held", "unknown"]
     workers: int
@@ -24,7 +24,7 @@ class Workers(msgspec.Struct):
 
 
 class Ready(msgspec.Struct):
-    """Whether requests can be served. Without Redis they can, only bells ring late: `degraded`."""
+    """Whether requests can be served. Without Redis they can, only wake-ups are late: `degraded`."""
 
     status: Literal["ok", "degraded", "down"]
     database: Literal["ok", "down"]

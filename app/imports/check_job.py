@@ -30,7 +30,7 @@ MOST_CURSORS = 2
 
 
 class FileCursor(msgspec.Struct):
-    """Where the check of a file is. `first_lines` is the first line of each key."""
+    """The position of the check in a file. `first_lines` is the first line of each key."""
 
     rows: Iterator[tuple[int, list[str]]]
     checked: int
@@ -94,7 +94,7 @@ async def _apply_denials(
 
 
 def _normalized(values: Mapping[str, object], region: str, fields: Fields) -> tuple[Values, dict[str, str]]:
-    """What a contact would store for a row, and sentences by field key; "" is the row as a whole."""
+    """What a contact would store for a row, and messages by field key; "" is the row as a whole."""
     clean, errors = normalise(values, region, fields)
     nameless_message = None if errors else nameless(clean)
     return clean, {"": nameless_message} if nameless_message else errors
@@ -121,8 +121,8 @@ async def _open_cursor(work: Work, import_: Any) -> FileCursor:
 
 
 async def _existing_tags(work: Work, names: Sequence[str]) -> frozenset[UUID]:
-    """Ids of the tags to add; a random id stands for a tag that doesn't exist yet, so that no contact has
-    it."""
+    """Ids of the tags to add; a random id stands in for a tag that doesn't exist yet, which no contact
+    has."""
     there = await work.imports.tag_ids(names)
     return frozenset(there.get(name) or uuid7() for name in names)
 
@@ -130,7 +130,7 @@ async def _existing_tags(work: Work, names: Sequence[str]) -> frozenset[UUID]:
 async def _save_verdicts(
     work: Work, import_: Any, rows: Sequence[CheckedRow], before: Sequence[Any], again: Sequence[CheckedRow]
 ) -> None:
-    """Those of `rows`, which are new, and of `again`, which were counted as `before`."""
+    """Writes the verdicts of `rows`, which are new, and of `again`, which were counted as `before`."""
     await work.imports.add_rows(import_.id, [row_of(row) for row in (*again, *rows)], work.now)
     counts = recounted(import_, before, again)
     for row in rows:

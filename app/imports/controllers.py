@@ -1,4 +1,4 @@
-"""Screens of imports: the list, the upload, and one page that follows an import through its steps."""
+"""Routes of imports: the list, the upload, and one page that shows an import at each stage."""
 
 from uuid import UUID
 
@@ -57,7 +57,7 @@ class ImportController(Controller):
 
     @get("/new", page="imports/new.html", guards=[may(IMPORT)])
     async def new(self, request: Request, work: NamedDependency[Work]) -> UploadPage:
-        """The form to upload a file, and what is accepted."""
+        """The form to upload a file, and the accepted formats."""
         most = request.app.state.settings.max_body_bytes
         upload_action = action(work, "upload", "Upload", "/imports", permission=IMPORT, form=UploadForm)
         return UploadPage(most, MOST_ROWS, actions(upload_action))
@@ -88,7 +88,7 @@ class ImportController(Controller):
         work: NamedDependency[Work],
         columns: FromQuery[bool] = False,
     ) -> ImportPage:
-        """One import: its columns, the check, the preview, the run, the result. `columns` asks for the
+        """One import: its columns, the check, the preview, the run, the result. `columns` shows the choice of
         columns again after the check."""
         refused = request.scope["state"].get("form") is not None
         return await _page(work, import_id, columns=columns or refused)
@@ -103,7 +103,7 @@ class ImportController(Controller):
 
     @post("/{import_id:uuid}/run", form="/imports/{import_id}", guards=[may(IMPORT)])
     async def run(self, import_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[ImportPage]:
-        """Starts writing contacts, as a job; a run that was stopped goes on."""
+        """Starts writing contacts, as a job; a stopped run continues."""
         await start_run(work, import_id)
         return Saved(await _page(work, import_id), see=f"/imports/{import_id}", created=False)
 
@@ -117,7 +117,7 @@ class ImportController(Controller):
 
     @get("/{import_id:uuid}/bad.csv", guards=[may(Permission.VIEW)], produces="*/*")
     async def bad(self, import_id: FromPath[UUID], work: NamedDependency[Work]) -> Response[str]:
-        """The lines that could not be imported, as they came, with the reason in front."""
+        """The rejected lines as they were in the file, with the reason in front."""
         import_ = await load_import(work, import_id)
         table = [["line", "reason", *(escape_formula(name) for name in import_.header)]]
         async for row in work.imports.bad_rows(import_id):

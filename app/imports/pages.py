@@ -1,4 +1,4 @@
-"""One import as its page shows it: the step, the columns, examples of each verdict, what can be done."""
+"""Builds the page of one import: the step, the columns, examples of each verdict, the actions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ STEPS = {"uploaded": "columns", "checking": "checking", "ready": "preview", "run
 
 
 async def page_of(work: Work, import_: Any, *, columns: bool = False) -> ImportPage:
-    """The page of a loaded import; with `columns` the choice of columns where it can still be made."""
+    """The page of a loaded import; with `columns` the choice of columns if it can still be made."""
     step = step_of(import_, columns=columns)
     fields = await work.fields.catalogue()
     shown = step in ("preview", "result")

@@ -94,7 +94,7 @@ def row_of(row: CheckedRow) -> dict[str, Any]:
 
 
 def previewed(row: Any) -> CheckedRow:
-    """A row as the check left it."""
+    """A row with the verdict of the check."""
     judged = CheckedRow(row.line, row.cells, dict(row.values.get("set", {})), row.verdict)
     if "by_external_id" in row.values:
         judged.previewed_id = row.contact_id

@@ -19,8 +19,8 @@ TRIES = 3
 
 
 async def run_import(work: Work, job: Job) -> bool:
-    """Writes the next rows into the contacts; True when none is left. A contact that came or changed since
-    the check is judged again, as it is now."""
+    """Writes the next rows into the contacts; True when none is left. A row whose contact was created or
+    changed since the check gets a new verdict."""
     import_id = UUID(job.args["import_id"])
     import_ = await work.imports.locked(import_id)
     if import_ is None or import_.status != "running" or import_.job_id != job.id:
@@ -71,8 +71,8 @@ async def _create(
     options: Mapping[str, Any],
     tag_ids: frozenset[UUID],
 ) -> list[CheckedRow]:
-    """Inserts the new contacts. A row that isn't inserted was just created elsewhere, so it is matched
-    again."""
+    """Inserts the new contacts. A row that isn't inserted is a contact that was created meanwhile, so it is
+    matched again."""
     created: list[CheckedRow] = []
     pending = list(rows)
     for _ in range(TRIES):
@@ -101,7 +101,7 @@ async def _record(
     tagged: Sequence[tuple[UUID, UUID]],
     names: Mapping[UUID, str],
 ) -> None:
-    """Events and audit of a batch; one audit row per contact."""
+    """Writes events and audit entries of a batch; one audit entry per contact."""
     created, changed = written
     added: dict[UUID, list[str]] = {}
     for contact, tag in tagged:

@@ -1,4 +1,4 @@
-"""Imports as they come in and as they are shown."""
+"""The JSON of imports and their forms."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -14,10 +14,10 @@ Status = Literal["uploaded", "checking", "ready", "running", "done", "failed", "
 
 
 class MappingForm(msgspec.Struct, forbid_unknown_fields=True):
-    """`columns` is column number (from 0) to field key or "ignore"; what is left out, a column too, stays as
-    it is. `tags` are names, separated by commas, that every row gets; null is none. `existing` says what
-    happens with contacts that are there already, `first_line` whether the file begins with the names of its
-    columns or with a person ("": as it was recognised)."""
+    """`columns` is column number (from 0) to field key or "ignore"; a missing field, or a missing column,
+    stays as it is. `tags` are names, separated by commas, that every row gets; null is none. `existing` says
+    what happens with contacts that exist already, `first_line` whether the file begins with the names of its
+    columns or with a contact ("": as it was detected)."""
 
     columns: dict[str, str] = {}
     tags: Patch[Annotated[str, msgspec.Meta(max_length=1000)] | None] = UNSET
@@ -69,7 +69,7 @@ class RowSample(msgspec.Struct):
 
 
 class RejectionReason(msgspec.Struct):
-    """Why rows are left out, and how many."""
+    """The reason why rows are rejected, and their number."""
 
     reason: str
     count: int
@@ -86,7 +86,7 @@ class VerdictRows(msgspec.Struct):
 
 
 class MatchSample(msgspec.Struct):
-    """A row that an external ID leads to a contact: the person in the file, and the contact. They differ when
+    """A row that an external ID matches to a contact: the name in the file, and the contact. They differ when
     the name or the email does."""
 
     line: int

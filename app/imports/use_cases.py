@@ -1,4 +1,5 @@
-"""Upload, mapping, start, stop: load, decide, write, audit, commit."""
+"""Commands of imports: upload, choice of columns, start, stop. Each loads, decides, writes, audits and
+commits."""
 
 import asyncio
 from typing import Any, cast
@@ -31,7 +32,7 @@ STATES = {
 
 
 async def upload(work: Work, filename: str, content: bytes) -> UUID:
-    """Stores a file and what was understood of it. Raises `Invalid` when it cannot be imported."""
+    """Stores a file and what was detected in it. Raises `Invalid` when it cannot be imported."""
     if not content:
         raise Invalid({"file": "The file is empty. Choose a CSV file with a header row."})
     try:
@@ -67,7 +68,7 @@ async def upload(work: Work, filename: str, content: bytes) -> UUID:
 
 
 def _by_content(samples: list[list[str]]) -> dict[str, str]:
-    """Without a header only an email address gives itself away."""
+    """Guesses columns by content; without a header only email addresses can be recognized."""
     mails = [
         str(number) for number, cells in enumerate(samples) if cells and all("@" in cell for cell in cells)
     ]
@@ -85,7 +86,7 @@ async def load_import(work: Work, import_id: UUID) -> Any:
 
 
 async def _locked(work: Work, import_id: UUID) -> Any:
-    """One import, held until the commit. A worker holds its job first and then the import; so do we."""
+    """One import, locked until the commit. A worker locks its job first and then the import; so does this."""
     before = await load_import(work, import_id)
     if before.job_id is not None:
         await work.imports.lock_job(before.job_id)
@@ -96,7 +97,7 @@ async def _locked(work: Work, import_id: UUID) -> Any:
 
 
 def summary_of(import_: Any) -> ImportSummary:
-    """An import as it is shown; a job that was cancelled or failed stops its import."""
+    """An import as the page shows it; a job that failed or was canceled stops its import."""
     writing = import_.status in ("running", "done") or import_.applied > 0
     return ImportSummary(
         id=import_.id,
@@ -120,7 +121,7 @@ def summary_of(import_: Any) -> ImportSummary:
 
 
 def status_of(import_: Any) -> Status:
-    """The status, seen together with that of its job."""
+    """The status, combined with that of its job."""
     if import_.status in ("checking", "running") and import_.job_status in ("failed", "cancelled"):
         return cast("Status", import_.job_status)
     return cast("Status", import_.status)
@@ -132,22 +133,23 @@ def is_checked(import_: Any) -> bool:
 
 
 def may_map(import_: Any) -> bool:
-    """Whether columns can be chosen (again): nothing was written and nothing runs."""
+    """Whether columns can be chosen (again): nothing was written and no job runs."""
     return import_.applied == 0 and status_of(import_) in ("uploaded", "ready", "failed", "cancelled")
 
 
 def may_run(import_: Any) -> bool:
-    """Whether it can be started: checked, or stopped on the way with rows left."""
+    """Whether it can be started: it is checked, or was stopped with rows left."""
     return is_checked(import_) and status_of(import_) in ("ready", "failed", "cancelled")
 
 
 def may_cancel(import_: Any) -> bool:
-    """Whether there is something to stop."""
+    """Whether there is a job to stop."""
     return status_of(import_) in ("uploaded", "checking", "ready", "running")
 
 
 async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
-    """Takes the columns and starts the check. Raises `NotFound`, `Conflict` (running or done), `Invalid`."""
+    """Stores the choice of columns and starts the check. Raises `NotFound`, `Conflict` (running or done),
+    `Invalid`."""
     import_ = await _locked(work, import_id)
     if not may_map(import_):
         raise Conflict(f"This import {STATES[status_of(import_)]}. Its columns can't be changed now.")
@@ -180,7 +182,7 @@ async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
 
 
 async def _shape(work: Work, import_: Any, first_line: str) -> dict[str, Any]:
-    """Header and number of rows, when the first line is what the person says it is."""
+    """Header and number of rows, given the member's choice about the first line."""
     has_header = import_.options.get("has_header", True)
     shape = {"has_header": has_header, "header": import_.header, "rows_total": import_.rows_total}
     chosen = first_line == "names" if first_line else has_header
@@ -195,7 +197,7 @@ async def _shape(work: Work, import_: Any, first_line: str) -> dict[str, Any]:
 
 
 def tags_of(names: str) -> tuple[list[str], dict[str, str]]:
-    """Names between commas, each once, and what is wrong with them."""
+    """Names separated by commas, each once, and the problem with them."""
     by_slug = {slug_of(name): " ".join(name.split()) for name in names.split(",") if name.strip()}
     if len(by_slug) > MOST_TAGS:
         return [], {"tags": f"Enter at most {MOST_TAGS} tags."}
@@ -205,7 +207,7 @@ def tags_of(names: str) -> tuple[list[str], dict[str, str]]:
 
 
 async def start_run(work: Work, import_id: UUID) -> None:
-    """Starts writing contacts, or goes on with it. Raises `NotFound`, `Conflict`."""
+    """Starts or continues writing contacts. Raises `NotFound`, `Conflict`."""
     import_ = await _locked(work, import_id)
     if not may_run(import_):
         raise Conflict(f"This import {STATES[status_of(import_)]} and can't be started now.")
@@ -222,7 +224,7 @@ async def start_run(work: Work, import_id: UUID) -> None:
 
 
 async def cancel_import(work: Work, import_id: UUID) -> None:
-    """Stops it; what was written stays. Raises `NotFound`, `Conflict`."""
+    """Stops an import; contacts that were written stay. Raises `NotFound`, `Conflict`."""
     import_ = await _locked(work, import_id)
     if not may_cancel(import_):
         raise Conflict(f"This import {STATES[status_of(import_)]}. There is nothing to cancel.")

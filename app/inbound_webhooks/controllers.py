@@ -22,7 +22,7 @@ from app.web.rate_limit import Limiter
 from app.work import Actor, Work, open_work
 
 LARGEST = 262_144  # bytes of one delivery
-DELIVERY = BodyLimits(json=LARGEST, fields=10_000, depth=LARGEST)  # how deep it may be, `receive` decides
+DELIVERY = BodyLimits(json=LARGEST, fields=10_000, depth=LARGEST)  # `receive` checks how deep it is nested
 UNKNOWN = "There is no webhook at this URL. It may have been replaced by a new one."
 
 
@@ -61,7 +61,7 @@ class HookController(Controller):
         data: JSONBody[HookForm],
         work: NamedDependency[Work],
     ) -> Shaped[NewHook]:
-        """Makes a new address or signing secret; this answer is the only one that shows it."""
+        """Creates a new address or signing secret; only this response shows it."""
         token, secret = await make_address(work, workflow_id, data)
         base = request.app.state.settings.base_url.rstrip("/")
         url = f"{base}/hooks/{token}" if token else ""
@@ -74,8 +74,8 @@ class InboundController(Controller):
 
     @post(public=True, foreign=True, status_code=202, reads=content_negotiation.JSON, limits=DELIVERY)
     async def receive(self, token: FromPath[str], request: Request) -> Shaped[DeliveryReceipt]:
-        """Takes a JSON delivery. The address is the password. With `webhook-id` (Standard Webhooks) or
-        `Idempotency-Key` a delivery is taken once in 30 days: repeats answer 200 with the same event."""
+        """Accepts a JSON delivery. The address is the password. With `webhook-id` (Standard Webhooks) or
+        `Idempotency-Key` a delivery is accepted once in 30 days: repeats answer 200 with the same event."""
         state = request.app.state
         if not token.startswith(PREFIX) or len(token) > 100:
             raise NotFound("address", UNKNOWN)

@@ -9,19 +9,19 @@ from datetime import UTC, datetime, timedelta
 
 PREFIX, SECRET_PREFIX = "wh_", "whsec_"
 TOLERANCE = timedelta(minutes=5)
-# A repeated delivery is known for so long.
+# How long a delivery is remembered, so that repeats are recognized.
 REMEMBERED = timedelta(days=30)
 LONGEST_ID = 255
 DEEPEST = 100
 
 
 class BadSignature(ValueError):
-    """The delivery is not signed as it must be; the message says how."""
+    """The delivery is not signed as required; the message says how to sign it."""
 
 
 def too_deep(body: object) -> bool:
-    """Whether lists and objects stand in one another more than `DEEPEST` times: what takes a body apart later
-    goes down one call for each."""
+    """Whether lists and objects are nested more than `DEEPEST` levels deep: later functions recurse once per
+    level."""
     level = [body]
     for _ in range(DEEPEST):
         level = [child for item in level for child in _inside(item)]
@@ -35,18 +35,18 @@ def _inside(item: object) -> Iterable[object]:
 
 
 def secret_text(key: bytes) -> str:
-    """A signing key as senders take it."""
+    """A signing key in the format that senders use."""
     return SECRET_PREFIX + base64.b64encode(key).decode()
 
 
 def signature(key: bytes, delivery: str, timestamp: str, body: bytes) -> str:
-    """What `webhook-signature` must hold: `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`."""
+    """The expected value of `webhook-signature`: `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`."""
     signed = b".".join((delivery.encode(), timestamp.encode(), body))
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
 def check_signature(key: bytes, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
-    """Raises `BadSignature`. `headers` by small names; times may differ by five minutes."""
+    """Raises `BadSignature`. `headers` by lower-case names; times may differ by five minutes."""
     delivery, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     signatures = headers.get("webhook-signature", "")
     if not (delivery and timestamp and signatures):
@@ -61,22 +61,22 @@ def check_signature(key: bytes, headers: Mapping[str, str], body: bytes, now: da
     if abs(now - at) > TOLERANCE:
         raise BadSignature("webhook-timestamp is more than five minutes off.")
     expected = signature(key, delivery, timestamp, body).encode()
-    # All of them are compared, so that the time taken says nothing.
+    # All of them are compared, so that the time taken reveals nothing.
     matches = [hmac.compare_digest(candidate.encode(), expected) for candidate in signatures.split(" ")]
     if not any(matches):
         raise BadSignature("webhook-signature doesn't match the body and the secret.")
 
 
 def delivery_id(headers: Mapping[str, str]) -> str:
-    """The sender's name for a delivery: the header `webhook-id`, or `Idempotency-Key`; "" when there is
-    neither. The body is not looked at: an `id` in it names what the delivery is about as often as itself, and
-    two different events about one thing must not be taken for one."""
+    """The sender's id of a delivery: the header `webhook-id`, or `Idempotency-Key`; "" when there is neither.
+    The body is not read: an `id` in it often names what the delivery is about, and two different events about
+    one thing must not count as one."""
     named = headers.get("webhook-id") or headers.get("idempotency-key") or ""
     return named if len(named) <= LONGEST_ID else hashlib.sha256(named.encode()).hexdigest()
 
 
 def key_of(secret: str) -> bytes:
-    """The key in a secret as senders take it. Raises ValueError."""
+    """The key of a secret in the senders' format. Raises ValueError."""
     try:
         return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except binascii.Error as error:

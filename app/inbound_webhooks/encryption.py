@@ -1,7 +1,6 @@
 """Encrypts stored secrets that must be read again.
 
-The key is a file beside the signing keys: a copy of the database alone reveals nothing.
-"""
+The key is a file beside the signing keys: a copy of the database alone reveals no secret."""
 
 import os
 import secrets
@@ -15,11 +14,11 @@ KEY_BYTES, NONCE_BYTES = 32, 12
 
 
 class Unreadable(Exception):
-    """The stored secret was sealed with another key, or changed."""
+    """The stored secret was encrypted with another key, or changed."""
 
 
 def seal(data_dir: Path, plain: bytes, bound_to: bytes) -> bytes:
-    """Nonce and ciphertext (AES-256-GCM); it opens only for the same `bound_to`."""
+    """Nonce and ciphertext (AES-256-GCM); `unseal` accepts it only with the same `bound_to`."""
     nonce = secrets.token_bytes(NONCE_BYTES)
     return nonce + AESGCM(_key(data_dir)).encrypt(nonce, plain, bound_to)
 
@@ -33,7 +32,7 @@ def unseal(data_dir: Path, sealed: bytes, bound_to: bytes) -> bytes:
 
 
 def _key(data_dir: Path) -> bytes:
-    """Made when it is first needed, by whichever process is first; for us alone."""
+    """The key; the first process that needs it creates it, readable by this user only."""
     path = data_dir / "keys" / FILE
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -42,7 +41,7 @@ def _key(data_dir: Path) -> bytes:
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(KEY_BYTES))
         try:
-            os.link(part, path)  # fails where another process was faster
+            os.link(part, path)  # fails if another process was faster
         except FileExistsError:
             pass
         finally:

@@ -1,4 +1,4 @@
-"""Bodies and pages of inbound webhooks."""
+"""The JSON of inbound webhooks."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -11,7 +11,7 @@ from app.web.actions import Action
 
 
 class HookForm(msgspec.Struct, forbid_unknown_fields=True):
-    """Which trigger gets a new address, or a new signing secret; the old one stops at once."""
+    """The trigger that gets a new address, or a new signing secret; the old one stops working at once."""
 
     trigger: Annotated[str, Meta(min_length=1, max_length=20)]
     part: Literal["address", "secret"] = "address"
@@ -19,8 +19,8 @@ class HookForm(msgspec.Struct, forbid_unknown_fields=True):
 
 class HookView(msgspec.Struct):
     """The address of one trigger. `hint` is how it begins; "" while there is none. `live` says whether the
-    published version has this trigger and listens to it: until then deliveries are refused. `closed` that it
-    has it, but lets in only those who matched when it was published."""
+    published version has this trigger and listens to it: until then deliveries are refused. `closed` means
+    that it has the trigger, but enrolls only contacts who matched when it was published."""
 
     trigger: str
     match: str
@@ -42,7 +42,7 @@ class HookList(msgspec.Struct):
 
 
 class NewHook(msgspec.Struct):
-    """An address, or a signing secret, at the only time it can be seen."""
+    """An address or a signing secret, which is shown only this once."""
 
     workflow_id: UUID
     trigger: str
@@ -52,7 +52,7 @@ class NewHook(msgspec.Struct):
 
 
 class DeliveryReceipt(msgspec.Struct):
-    """What became of a delivery; `repeated` when it had been taken before."""
+    """The result of a delivery; `repeated` when it was accepted before."""
 
     event: UUID
     repeated: bool = False

@@ -40,7 +40,7 @@ CLOSED = (
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """What somebody sent: `headers` by small names, and the bytes that a signature is about."""
+    """A delivery: `headers` by lower-case names, and the bytes that are signed."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -51,7 +51,7 @@ _Triggers = dict[str, tuple[InboundWebhook, Version | None]]
 
 async def _webhooks(work: Work, workflow_id: UUID) -> tuple[str, _Triggers]:
     """Name of the workflow; its webhook triggers by key, with the live version of those that are published.
-    What is published goes before what is drafted, because that is what deliveries meet."""
+    The published trigger goes before the draft's, because deliveries meet the published one."""
     header = await work.workflows.header(workflow_id)
     if header is None:
         raise NotFound("workflow")
@@ -85,7 +85,7 @@ async def addresses(work: Work, workflow_id: UUID) -> tuple[str, list[HookView]]
 
 async def make_address(work: Work, workflow_id: UUID, form: HookForm) -> tuple[str, str]:
     """A new address for a trigger, with the signing secret when it is the first; or a new secret alone.
-    Returns the token and the secret, "" for what stays as it was. Raises `NotFound`, `Invalid`."""
+    Returns the token and the secret, "" for the one that does not change. Raises `NotFound`, `Invalid`."""
     _, triggers = await _webhooks(work, workflow_id)
     if form.trigger not in triggers:
         raise Invalid({"trigger": "Choose an inbound webhook trigger of this workflow."})
@@ -117,8 +117,8 @@ async def make_address(work: Work, workflow_id: UUID, form: HookForm) -> tuple[s
 
 
 async def receive(work: Work, hook_id: UUID, delivery: Delivery) -> DeliveryReceipt:
-    """Takes a delivery, once: the event it made, whose matching decides who enters. Raises `NotFound`,
-    `Conflict` (nobody listens), `Invalid` (no such contact), `BadSignature`."""
+    """Accepts a delivery once; returns its event, on which the matcher decides. Raises `NotFound`, `Conflict`
+    (no live trigger), `Invalid` (no such contact), `BadSignature`."""
     hooks = HookRepository(session=work.session)
     hook = await hooks.opened(hook_id)
     if hook is None:
@@ -129,14 +129,14 @@ async def receive(work: Work, hook_id: UUID, delivery: Delivery) -> DeliveryRece
     body = _read(delivery.body)
     named = delivery_id(delivery.headers)
     if trigger.signed:
-        named = delivery_id({"webhook-id": delivery.headers["webhook-id"]})  # the one that is signed
+        named = delivery_id({"webhook-id": delivery.headers["webhook-id"]})  # the signed one
     if named and (before := await _earlier(work, hooks, hook_id, named)) is not None:
         return before
     contact = await _contact(work, trigger, body)
     data = {"trigger": f"{hook.workflow_id}:{hook.trigger_key}", "body": body}
     event_id = work.emit(WEBHOOK_RECEIVED, contact, data, source="api")
     if named and not await hooks.take(hook_id, named, event_id, work.now, work.now - REMEMBERED):
-        # Taken by another request in this very moment: nothing of this one is kept.
+        # Another request accepted it at this very moment: nothing of this one is stored.
         await work.session.rollback()
         return await _earlier(work, hooks, hook_id, named) or DeliveryReceipt(event_id, repeated=True)
     await hooks.used(hook_id, work.now)
@@ -182,7 +182,7 @@ async def _earlier(work: Work, hooks: HookRepository, hook_id: UUID, named: str)
 
 
 async def _contact(work: Work, trigger: InboundWebhook, body: Any) -> UUID:
-    """Whom the body names. Raises `Invalid`."""
+    """The contact that the body names. Raises `Invalid`."""
     value = at_path(body, trigger.contact_path)
     identifier = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
     where = f"“{trigger.contact_path}”"
@@ -203,7 +203,7 @@ async def _contact(work: Work, trigger: InboundWebhook, body: Any) -> UUID:
 
 
 async def _by_id(work: Work, identifier: str) -> UUID | None:
-    """By our id, or by the one that another system knows the contact under, which may look like ours."""
+    """By the contact's own id, or by the external id of another system, which may look like one."""
     with contextlib.suppress(ValueError):
         row = await work.contacts.row(UUID(identifier))
         if row is not None and row.deleted_at is None:
@@ -213,7 +213,7 @@ async def _by_id(work: Work, identifier: str) -> UUID | None:
 
 
 async def _create_contact(work: Work, email: str) -> UUID:
-    """A new contact; or the one that another delivery made a moment ago."""
+    """Creates a contact; or returns the one that another delivery has just created."""
     try:
         async with work.session.begin_nested():
             contact_id = await work.contacts.insert({"email": email}, {}, work.now)

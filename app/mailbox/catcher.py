@@ -51,7 +51,7 @@ class MailCatcher:
         return TAKEN if stored else UNKNOWN
 
     async def keep(self, message: EmailMessage, sender: str, recipient: str) -> int:
-        """Stores one copy; 0 when no account is its home."""
+        """Stores one copy; 0 when it belongs to no account."""
         account_id = await self.account_of(message, recipient)
         if account_id is None:
             return 0
@@ -64,7 +64,7 @@ class MailCatcher:
         return 1
 
     async def account_of(self, message: EmailMessage, recipient: str) -> UUID | None:
-        """The account that the header names; without one, the first account of whoever has the address."""
+        """The account that the header names; without one, the first account of the user with this address."""
         named = str(message.get(ACCOUNT_HEADER, "")).strip()
         if named:
             try:
@@ -77,7 +77,7 @@ class MailCatcher:
 
 
 def row_of(message: EmailMessage, sender: str, recipient: str, account_id: UUID) -> MailboxMessage:
-    """A message as it is kept. PostgreSQL's text cannot hold NUL; a header given twice keeps both lines."""
+    """A message as it is stored. PostgreSQL's text cannot hold NUL; a repeated header keeps both lines."""
     headers: dict[str, Any] = {}
     for name, value in message.items():
         line = _clean(str(value))
@@ -95,7 +95,7 @@ def row_of(message: EmailMessage, sender: str, recipient: str, account_id: UUID)
 
 
 def text_of(message: EmailMessage) -> str:
-    """The text of a message: plain before HTML, and something readable whatever its bytes are."""
+    """The text of a message: plain before HTML, and readable whatever its bytes are."""
     part = message.get_body(("plain", "html"))
     if part is None:
         return ""
@@ -116,7 +116,7 @@ def _clean(text: str) -> str:
 
 
 class Listener(UnthreadedController):
-    """aiosmtpd on this loop, on loopback and nowhere else."""
+    """aiosmtpd on this event loop, on loopback only."""
 
     def factory(self) -> SMTP:
         return SMTP(

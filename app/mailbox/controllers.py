@@ -29,8 +29,7 @@ class MailboxController(Controller):
         before: FromQuery[UUID | None] = None,
     ) -> MailList:
         """Caught messages, newest first. `q` is a part of the address or the subject; `channel` is email, sms
-        or chat. Links that choose a
-        password are shown only to those who manage members."""
+        or chat. Links that choose a password are shown only to members who manage members."""
         return MailList(**await _list(work, q, channel, after, before))
 
     @get("/{message_id:uuid}", page="mailbox/show.html", guards=[may(Permission.VIEW)])

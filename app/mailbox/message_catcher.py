@@ -59,7 +59,7 @@ class MessageCatcher:
         await send({"type": "http.response.body", "body": msgspec.json.encode({"said": sentence})})
 
     async def answer(self, scope: Any, receive: Any) -> tuple[int, str]:
-        """Status and sentence: 404, 405, 413, 422, 503 where a message cannot be kept."""
+        """Status and message: 404, 405, 413, 422, 503 when a message cannot be stored."""
         kind = KINDS.get(scope["path"])
         if kind is None:
             return 404, "There are /sms/messages and /chat/messages."
@@ -81,7 +81,7 @@ class MessageCatcher:
         return (202, "Taken.") if stored else (422, "X-Switchyard-Account names no account.")
 
     async def keep(self, channel: str, message: SmsMessage | ChatMessage, headers: dict[str, str]) -> bool:
-        """Stored under the account that the header names; False when there is none."""
+        """Stores a message under the account that the header names; False when there is none."""
         try:
             account_id = UUID(headers.get("x-switchyard-account", ""))
         except ValueError:
@@ -122,7 +122,7 @@ async def _read(receive: Any) -> bytes | None:
 
 
 class _Server(uvicorn.Server):
-    """Signals are the catcher's."""
+    """A server without signal handlers: the catcher handles signals itself."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Caught messages as they are shown."""
+"""The JSON of caught messages."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -10,7 +10,7 @@ from app.web.actions import Action
 
 
 class Channel(StrEnum):
-    """What a message is; as a filter, "" is all of them."""
+    """The channel of a message; as a filter, "" is all of them."""
 
     ALL = ""
     EMAIL = "email"

@@ -1,4 +1,4 @@
-"""Screens for members, roles, access tokens and passwords."""
+"""Routes of members, roles, access tokens and passwords."""
 
 from uuid import UUID
 
@@ -87,8 +87,8 @@ class MemberController(Controller):
     async def add(
         self, request: Request, data: JSONBody[MemberForm], work: NamedDependency[Work]
     ) -> Saved[InvitationView]:
-        """Invites an address to become a member. The answer says nothing about who has the address; they
-        accept by a link in an email."""
+        """Invites an address to become a member. The response doesn't reveal whether a user has the address;
+        the invited person accepts by a link in an email."""
         view, secret = await invite(work, data)
         return Saved(view, see="/members", note=await send(request, work, view, secret))
 
@@ -108,7 +108,7 @@ class MemberController(Controller):
     async def change(
         self, user_id: FromPath[UUID], request: Request, data: JSONBody[RoleForm], work: NamedDependency[Work]
     ) -> Saved[None]:
-        """Gives a member another role, at once."""
+        """Changes the role of a member, at once."""
         await change_role(work, user_id, data.role)
         request.app.state.identity.forget()
         return Saved(None, see="/members", note="The role was changed.")
@@ -126,7 +126,7 @@ class MemberController(Controller):
     async def remove(
         self, user_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Saved[None]:
-        """Ends a membership, at once. 409 with the list while something names them."""
+        """Ends a membership, at once. 409 with the list while a workflow or a segment names the member."""
         await remove_member(work, user_id)
         request.app.state.identity.forget()
         return Saved(None, see="/members", note="The member was removed.")
@@ -135,7 +135,7 @@ class MemberController(Controller):
 def _member_actions(
     work: Work, member: MemberView, assignable: list[Role], suffix: str = "", *, used: bool = False
 ) -> list[Action | None]:
-    """What may be done with a member; `of` is added to the names of the actions where a page has many."""
+    """The actions on a member; `of` is added to their names on a page with several members."""
     href, mine = f"/members/{member.user_id}", may_give(role_of(work), member.role)
     options = {"role": [role.value for role in assignable]}
     return [
@@ -168,7 +168,7 @@ def _link_note(name: str, sent: bool) -> str:
 
 @get("/roles", page="roles/index.html", guards=[may(Permission.VIEW)], tags=["members"], sync_to_thread=False)
 def roles() -> RolePage:
-    """What each role may do."""
+    """The permissions of each role."""
     rows = [
         RoleRow(permission.value, LABELS[permission], [role for role in Role if permission in TABLE[role]])
         for permission in Permission
@@ -207,7 +207,7 @@ class TokenController(Controller):
     async def create(
         self, request: Request, data: JSONBody[TokenForm], work: NamedDependency[Work]
     ) -> Shaped[NewToken]:
-        """Makes an access token; this answer is the only one that shows it."""
+        """Creates an access token; only this response shows it."""
         token_id, token = await create_token(work, data)
         mine = next(view for view in await my_tokens(work) if view.id == token_id)
         base = request.app.state.settings.base_url
@@ -217,7 +217,7 @@ class TokenController(Controller):
     async def revoke(
         self, token_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Saved[None]:
-        """Ends an access token, at once."""
+        """Revokes an access token, at once."""
         name = await revoke_token(work, token_id)
         request.app.state.identity.forget()
         return Saved(None, see="/tokens", note=f"“{name}” was revoked.")
@@ -255,7 +255,7 @@ class PasswordController(Controller):
 
     @post("/password-reset", form="/password-reset", public=True, before_body=count_network)
     async def send(self, request: Request, data: JSONBody[ResetRequestForm]) -> Saved[None]:
-        """Sends a link where the address is known; the answer is the same where it is not."""
+        """Sends a link if a user has the address; the response is the same if not."""
         state = request.app.state
         email = fold_email(data.email) or data.email
         await state.throttle.check(f"reset {email}", request.scope["state"]["network"])
@@ -281,7 +281,7 @@ class PasswordController(Controller):
         before_body=count_network,
     )
     async def use(self, token: FromPath[str], request: Request, data: JSONBody[ResetForm]) -> Saved[None]:
-        """Sets a password with a link, once; every session of that person ends."""
+        """Sets a password with a link, once; every session of that user ends."""
         if not await use_link(request.app.state.directory, token, data.new_password):
             raise NotFoundException(DEAD)
         request.app.state.identity.forget()

@@ -1,4 +1,4 @@
-"""Who may change which role, and which scopes a token may have. Pure."""
+"""Which roles a member may assign, and which scopes a token may have. Pure."""
 
 from collections.abc import Iterable
 
@@ -26,7 +26,7 @@ def may_give(own: Role, role: Role) -> bool:
 
 
 def role_refusal(own: Role, old: Role, new: Role | None, owners: int) -> str:
-    """Why a member's role may not become `new` (None removes the member), in a sentence; "" when it may."""
+    """Why a member's role may not become `new` (None removes the member), as a message; "" when it may."""
     if not may_give(own, old) or (new is not None and not may_give(own, new)):
         return "Only an owner can change an owner's role or make someone an owner."
     if old is Role.OWNER and new is not Role.OWNER and owners < 2:
@@ -35,7 +35,7 @@ def role_refusal(own: Role, old: Role, new: Role | None, owners: int) -> str:
 
 
 def scope_problem(scopes: Iterable[str], role: Role) -> str:
-    """Why a token may not have these scopes, in a sentence; "" when it may."""
+    """Why a token may not have these scopes, as a message; "" when it may."""
     requested, mine = set(scopes), {permission.value for permission in allowed(role)}
     if not requested:
         return "Choose at least one."

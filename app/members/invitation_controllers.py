@@ -32,13 +32,13 @@ class InvitationController(Controller):
     async def renew(
         self, invitation_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Saved[None]:
-        """Sends an invitation again, with a new link; the earlier one ends."""
+        """Sends an invitation again, with a new link; the earlier link stops working."""
         view, secret = await renew_invitation(work, invitation_id)
         return Saved(None, see="/members", note=await send(request, work, view, secret))
 
     @post("/deletion", form="/members", guards=[may(MANAGE)])
     async def withdraw(self, invitation_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
-        """Withdraws an invitation; its link ends."""
+        """Withdraws an invitation; its link stops working."""
         email = await withdraw_invitation(work, invitation_id)
         return Saved(None, see="/members", note=f"The invitation for {email} was withdrawn.")
 
@@ -69,8 +69,8 @@ class AcceptController(Controller):
 
     @post(form="/invitations/{token}", public=True, before_body=count_network)
     async def accept(self, token: FromPath[str], request: Request, data: JSONBody[AcceptForm]) -> Saved[None]:
-        """Accepts an invitation: signed in as the invited person, with their `password`, or for a new
-        person with a `name` and the `password` that they choose."""
+        """Accepts an invitation: by the signed-in user who was invited, with that user's `password`, or for a
+        new user with a `name` and the `password` that they choose."""
         invitation, me, state = await _open(request, token), await _signed_in(request), request.app.state
         own = me is not None and me.user_id == invitation.user_id
         if invitation.has_password and not own:
@@ -92,7 +92,7 @@ async def _open(request: Request, token: str) -> OpenInvitation:
 
 
 async def _signed_in(request: Request) -> Principal | None:
-    """The person with a session; an access token accepts nothing for its person."""
+    """The user of a session; an access token cannot accept an invitation."""
     try:
         me: Principal = await request.app.state.identity.principal(request.scope)
     except BadToken:
@@ -101,7 +101,7 @@ async def _signed_in(request: Request) -> Principal | None:
 
 
 async def send(request: Request, work: Work, view: InvitationView, secret: str) -> str:
-    """Sends an invitation and returns what to say about it."""
+    """Sends an invitation and returns the message about it."""
     state = request.app.state
     sent = await send_link(
         state.runtime.mailer, state.settings.base_url, view, secret, work.require_principal()
@@ -112,7 +112,7 @@ async def send(request: Request, work: Work, view: InvitationView, secret: str) 
 
 
 def invitation_actions(work: Work, invitation: InvitationView) -> list[Action | None]:
-    """What a manager may do with an invitation on the list of members."""
+    """The actions of a manager on an invitation in the list of members."""
     href, mine = f"/members/invitations/{invitation.id}", may_give(role_of(work), invitation.role)
     return [
         action(

@@ -1,7 +1,7 @@
 """Invitations: a manager invites an address, and its owner accepts by a link in an email.
 
-The answer to an invitation is the same whether the address belongs to a person of another account, to
-nobody, or to somebody who never answers: nothing about people is looked up before they accept."""
+The response to an invitation is the same whether or not a user of another account has the address: nothing
+about users is looked up before they accept."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -29,18 +29,15 @@ LIFETIME = timedelta(hours=INVITATION_HOURS)
 
 
 async def invitations(work: Work) -> list[InvitationView]:
-    """The invitations that nobody has accepted yet, the newest first."""
+    """The pending invitations, newest first."""
     return [_view(work, row) for row in await work.invitations.all()]
 
 
 async def invite(work: Work, form: MemberForm) -> tuple[InvitationView, str]:
     """Invites an address, in place of an earlier invitation; returns the view and the secret of its link.
 
-    Raises:
-        Invalid: the address isn't valid.
-        Forbidden: the role is above the inviter's own.
-        Conflict: the address belongs to a member of this account.
-    """
+    Raises: Invalid: the address isn't valid. Forbidden: the role is above the inviter's own. Conflict: the
+    address belongs to a member of this account."""
     email = normalize_email(form.email)
     if not email:
         raise Invalid({"email": "Enter an email address, such as ana@example.com."})
@@ -63,7 +60,7 @@ async def invite(work: Work, form: MemberForm) -> tuple[InvitationView, str]:
 
 
 async def renew_invitation(work: Work, invitation_id: UUID) -> tuple[InvitationView, str]:
-    """Gives an invitation a new link and a new term. Raises `NotFound`, `Forbidden`."""
+    """Gives an invitation a new link and a new expiry. Raises `NotFound`, `Forbidden`."""
     row = await _of(work, invitation_id)
     secret, until = new_secret(), work.now + LIFETIME
     await work.invitations.renew(invitation_id, digest(secret), until)
@@ -76,7 +73,7 @@ async def renew_invitation(work: Work, invitation_id: UUID) -> tuple[InvitationV
 
 
 async def withdraw_invitation(work: Work, invitation_id: UUID) -> str:
-    """Ends an invitation; returns its address. Raises `NotFound`, `Forbidden`."""
+    """Deletes an invitation; returns its address. Raises `NotFound`, `Forbidden`."""
     row = await _of(work, invitation_id)
     email = row.email
     await work.invitations.remove(invitation_id)
@@ -104,8 +101,8 @@ async def send_link(
 async def accept(
     directory: AuthLookup, secret: str, invitation: OpenInvitation, form: AcceptForm, me: Principal | None
 ) -> bool:
-    """Makes the invited person a member: as who is signed in, by their password, or by the password that a
-    new person chooses. False when the link is dead by now. Raises `Invalid`."""
+    """Makes the invited person a member: as the signed-in user, by that user's password, or by the password
+    that a new user chooses. False when the link is no longer valid. Raises `Invalid`."""
     email, person, chosen = invitation.email, invitation.user_id, None
     if not invitation.has_password:
         name = form.name.strip() or invitation.name or email.split("@", maxsplit=1)[0]

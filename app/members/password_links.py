@@ -1,8 +1,7 @@
 """Links to choose a password: single use, hashed at rest, sent by email only.
 
-A person who can read the mailbox owns the address. Shown to the inviter, a link would let them take an
-address that isn't theirs.
-"""
+A person who can read the mailbox owns the address. If the inviter saw the link, they could take an address
+that isn't theirs."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -21,7 +20,7 @@ log = structlog.get_logger("switchyard.people")
 
 
 async def new_link(directory: AuthLookup, base_url: str, user_id: UUID, hours: int) -> str:
-    """A link that lets one person choose a password; earlier ones die."""
+    """A link with which one user chooses a password; earlier links stop working."""
     secret = new_secret()
     await directory.add_reset(user_id, digest(secret), datetime.now(UTC) + timedelta(hours=hours))
     return f"{base_url}/password-reset/{secret}"
@@ -42,7 +41,7 @@ async def send_invitation(
 
 
 async def send_reset(directory: AuthLookup, mailer: Mailer, base_url: str, address: str) -> None:
-    """Sends a link to whoever has the address. Runs after the answer, so that the answer tells nothing."""
+    """Sends a link if a user has the address. Runs after the response, so that its timing reveals nothing."""
     email = fold_email(address)
     person = await directory.person(email) if email else None
     if person is None:
@@ -58,8 +57,8 @@ async def send_reset(directory: AuthLookup, mailer: Mailer, base_url: str, addre
 
 
 async def use_link(directory: AuthLookup, secret: str, password: str) -> bool:
-    """Sets a password with a link; every session of its person ends. False when the link is dead. Raises
-    `Invalid`."""
+    """Sets a password with a link; every session of the user ends. False when the link is no longer valid.
+    Raises `Invalid`."""
     user = await directory.by_reset(digest(secret))
     if user is None:
         return False
@@ -69,7 +68,7 @@ async def use_link(directory: AuthLookup, secret: str, password: str) -> bool:
 
 
 async def send_email(mailer: Mailer, to: str, subject: str, text: str, account_id: UUID | None) -> bool:
-    """Sends an email with a link; False when it could not be sent. Each has a key of its own."""
+    """Sends an email with a link; False when it could not be sent. Each has an idempotency key of its own."""
     letter = Email(
         recipient=to, subject=subject, body=text, key=new_secret("link-"), account_id=str(account_id or "")
     )

@@ -1,4 +1,4 @@
-"""Members, roles, passwords and access tokens."""
+"""The JSON of members, roles, passwords and access tokens."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -38,14 +38,14 @@ class ResetForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AcceptForm(msgspec.Struct, forbid_unknown_fields=True):
-    """`password` is that of the invited person, or the one that a new person chooses together with `name`."""
+    """`password` is that of the invited user, or the one that a new user chooses together with `name`."""
 
     name: Annotated[str, Meta(max_length=80)] = ""
     password: Annotated[str, Meta(max_length=1024)] = ""
 
 
 class TokenForm(msgspec.Struct, forbid_unknown_fields=True):
-    """`days` until it ends; `scopes` are permissions, at most those of one's own role."""
+    """`days` until it expires; `scopes` are permissions, at most those of the caller's role."""
 
     name: Annotated[str, Meta(min_length=1, max_length=80)]
     scopes: Annotated[list[str], Meta(min_length=1, max_length=20)]
@@ -66,7 +66,7 @@ class MemberView(msgspec.Struct):
 
 
 class InvitationView(msgspec.Struct):
-    """An address that was invited and has not accepted; `name` is what the inviter calls the person."""
+    """An invited address that has not accepted yet; `name` is the inviter's name for the person."""
 
     id: UUID
     email: str
@@ -98,9 +98,9 @@ class MemberPage(msgspec.Struct):
 
 
 class InvitationPage(msgspec.Struct):
-    """An invitation as the invited person sees it. `needs` is "password" (of the person with this address),
-    "new_password" (of a new person), or "" when that person is signed in; `other` is the address of another
-    person who is signed in."""
+    """An invitation as the invited person sees it. `needs` is "password" (of the user with this address),
+    "new_password" (of a new user), or "" when that user is signed in; `other` is the address of another user
+    who is signed in."""
 
     account_name: str
     email: str
@@ -151,7 +151,7 @@ class TokenList(msgspec.Struct):
 
 
 class NewToken(msgspec.Struct):
-    """A token at the only time it can be seen."""
+    """A token, which is shown only this once."""
 
     id: UUID
     name: str

@@ -1,4 +1,5 @@
-"""Members, roles, passwords and access tokens: load, decide, write, audit, commit."""
+"""Commands on members, roles, passwords and access tokens. Each loads, decides, writes, audits and
+commits."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -26,7 +27,7 @@ HINT = 8
 
 
 async def members(work: Work) -> list[MemberView]:
-    """The members of the account, by name."""
+    """The members of the account, sorted by name."""
     me = work.principal.user_id if work.principal else None
     rows = await work.members.rows()
     return [
@@ -45,7 +46,7 @@ async def members(work: Work) -> list[MemberView]:
 
 
 async def change_role(work: Work, user_id: UUID, role: Role) -> None:
-    """Gives a member another role. Raises `NotFound`, `Forbidden` (too high), `Conflict` (last owner)."""
+    """Changes the role of a member. Raises `NotFound`, `Forbidden` (too high), `Conflict` (last owner)."""
     old = await _decide(work, user_id, role)
     await work.members.change_role(user_id, role, work.now)
     work.audit("member.role_changed", "member", user_id, {"role": (old.value, role.value)})
@@ -53,8 +54,8 @@ async def change_role(work: Work, user_id: UUID, role: Role) -> None:
 
 
 async def remove_member(work: Work, user_id: UUID) -> None:
-    """Ends a membership; their sessions and tokens open nothing here from then on. Raises as above, and
-    `Conflict` with the list while a workflow or a segment names them."""
+    """Ends a membership; the member's sessions and tokens no longer open this account. Raises as above, and
+    `Conflict` with the list while a workflow or a segment names the member."""
     old = await _decide(work, user_id, None)
     await ReferenceQueries(work.session).taking_away()
     used = await users_of(work, user_id)
@@ -67,7 +68,7 @@ async def remove_member(work: Work, user_id: UUID) -> None:
 
 
 async def users_of(work: Work, user_id: UUID) -> list[Use]:
-    """Workflows and segments that name a member."""
+    """The workflows and segments that name a member."""
     return await ReferenceQueries(work.session).of("user", str(user_id))
 
 
@@ -86,7 +87,7 @@ async def _decide(work: Work, user_id: UUID, new: Role | None) -> Role:
 
 
 async def invited_member(work: Work, user_id: UUID) -> tuple[InvitedUser, str]:
-    """A member who has no password yet, and their address. Raises `NotFound`, `Conflict`."""
+    """A member without a password yet, and their address. Raises `NotFound`, `Conflict`."""
     name_and_email = await work.members.name_of(user_id)
     if name_and_email is None:
         raise NotFound("member")
@@ -98,7 +99,7 @@ async def invited_member(work: Work, user_id: UUID) -> tuple[InvitedUser, str]:
 
 
 async def change_password(work: Work, form: PasswordForm) -> None:
-    """Replaces one's own password and ends all other sessions. Raises `Invalid`."""
+    """Changes the caller's password and ends all their other sessions. Raises `Invalid`."""
     me = work.require_principal()
     if not await password_matches(form.current_password, await work.members.password_hash(me.user_id)):
         raise Invalid({"current_password": "This isn't your current password."})
@@ -111,7 +112,7 @@ async def change_password(work: Work, form: PasswordForm) -> None:
 
 
 async def my_tokens(work: Work) -> list[TokenView]:
-    """One's own access tokens in this account, the newest first."""
+    """The caller's access tokens in this account, newest first."""
     rows = await work.members.tokens(work.require_principal().user_id)
     return [
         TokenView(
@@ -129,7 +130,7 @@ async def my_tokens(work: Work) -> list[TokenView]:
 
 
 async def create_token(work: Work, form: TokenForm) -> tuple[UUID, str]:
-    """A new access token: its id, and the token itself for the only time. Raises `Invalid`."""
+    """Creates an access token; returns its id, and the token itself for the only time. Raises `Invalid`."""
     me = work.require_principal()
     if reason := scope_problem(form.scopes, me.role):
         raise Invalid({"scopes": reason})
@@ -148,7 +149,7 @@ async def create_token(work: Work, form: TokenForm) -> tuple[UUID, str]:
 
 
 async def revoke_token(work: Work, token_id: UUID) -> str:
-    """Ends one of one's own access tokens; returns its name. Raises `NotFound`."""
+    """Revokes one of the caller's access tokens; returns its name. Raises `NotFound`."""
     name = await work.members.revoke_token(work.require_principal().user_id, token_id, work.now)
     if name is None:
         raise NotFound("token")

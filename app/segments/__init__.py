@@ -1,1 +1,1 @@
-"""Segments: filters that were saved under a name."""
+"""Segments: saved filters."""

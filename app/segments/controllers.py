@@ -1,4 +1,4 @@
-"""Screens of segments."""
+"""Routes of segments."""
 
 from typing import Any
 from uuid import UUID
@@ -30,7 +30,7 @@ class SegmentController(Controller):
 
     @get(page="segments/index.html", guards=[may(Permission.VIEW)])
     async def index(self, work: NamedDependency[Work]) -> SegmentList:
-        """Every segment, with how many contacts are in it now."""
+        """Every segment, with the number of contacts in it now."""
         return await segment_list(work)
 
     @get("/new", page="segments/new.html", guards=[may(EDIT)])
@@ -58,20 +58,20 @@ class SegmentController(Controller):
 
     @get("/{segment_id:uuid}", page="segments/show.html", guards=[may(Permission.VIEW)])
     async def show(self, segment_id: FromPath[UUID], work: NamedDependency[Work]) -> SegmentPage:
-        """One segment: its filter, how many are in it, and who uses it."""
+        """One segment: its filter, its number of contacts, and what uses it."""
         return await segment_page(work, segment_id)
 
     @post("/{segment_id:uuid}", form="/segments/{segment_id}", guards=[may(EDIT)])
     async def update(
         self, segment_id: FromPath[UUID], data: JSONBody[SegmentChangeForm], work: NamedDependency[Work]
     ) -> Saved[SegmentPage]:
-        """Another name, or another filter. Whatever uses the segment goes on with it."""
+        """Changes the name or the filter; workflows and segments that use it use the new filter."""
         await change_segment(work, segment_id, data)
         page = await segment_page(work, segment_id)
         return Saved(page, see=f"/segments/{segment_id}", created=False, note="The segment was saved.")
 
     @post("/{segment_id:uuid}/deletion", form="/segments/{segment_id}", guards=[may(EDIT)])
     async def delete_segment(self, segment_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
-        """Deletes a segment. 409 with the list while something uses it."""
+        """Deletes a segment. 409 with the list while a workflow or a segment uses it."""
         name = await delete_segment(work, segment_id)
         return Saved(None, see="/segments", note=f"The segment {name} was deleted.")

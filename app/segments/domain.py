@@ -1,4 +1,4 @@
-"""What a segment may be called, and whether segments still make sense together."""
+"""Validates names of segments, and whether segments are still valid together."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -10,7 +10,7 @@ LONGEST = 80
 
 
 def clean_name(name: str) -> str:
-    """The name as it is stored. Raises ValueError with a sentence."""
+    """The name as it is stored. Raises ValueError with a message."""
     clean = " ".join(name.split())
     if not clean or len(clean) > LONGEST or not clean.isprintable():
         raise ValueError(f"Enter a name of 1 to {LONGEST} characters.")
@@ -18,7 +18,7 @@ def clean_name(name: str) -> str:
 
 
 def group_problem(filters: Mapping[UUID, Filter | None]) -> str:
-    """A sentence when one of the segments leads back to itself, or comes to too much; "" when all is well."""
+    """A message when a segment contains itself, or is too large; "" when all are valid."""
     for expression in filters.values():
         try:
             if size_of(expression, filters).conditions > MOST_UNFOLDED:
@@ -29,7 +29,7 @@ def group_problem(filters: Mapping[UUID, Filter | None]) -> str:
 
 
 def dependent_segments(segment: UUID, filters: Mapping[UUID, Filter | None]) -> set[UUID]:
-    """The segment and all whose answer depends on it."""
+    """The segment and all segments whose result depends on it."""
     reached = {segment}
     while True:
         more = {

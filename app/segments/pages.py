@@ -32,7 +32,7 @@ NEEDS_ONE = "A segment needs at least one condition. Filter the contacts, then s
 
 
 class FilterContext(msgspec.Struct):
-    """What it takes to read and evaluate a filter."""
+    """What is needed to read and evaluate a filter."""
 
     fields: Fields
     tags: dict[str, str]
@@ -45,13 +45,13 @@ class FilterContext(msgspec.Struct):
 
 
 async def segment_list(work: Work) -> SegmentList:
-    """Every segment, with how many are in it."""
+    """Every segment, with the number of contacts in it."""
     around = await FilterContext.of(work)
     return SegmentList([await view(work, row, around) for row in await work.segments.rows()], [])
 
 
 async def segment_page(work: Work, segment_id: UUID) -> SegmentPage:
-    """One segment and who uses it. Raises `NotFound`."""
+    """One segment and what uses it. Raises `NotFound`."""
     row = await work.segments.row(segment_id)
     if row is None:
         raise NotFound("segment")
@@ -92,7 +92,7 @@ async def new_page(work: Work, f: list[str], match: str) -> SegmentFormPage:
 
 
 async def view(work: Work, row: Any, around: FilterContext) -> SegmentView:
-    """A row of the table as it is shown."""
+    """A row of the table as the page shows it."""
     expression = filters_by_id([row])[row.id]
     total = await _total(work, expression, around) if expression is not None else None
     match, items = to_items(expression)

@@ -1,4 +1,4 @@
-"""Segments as they come in and as they are shown."""
+"""The JSON of segments and their forms."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -26,8 +26,8 @@ class SegmentForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SegmentChangeForm(msgspec.Struct, forbid_unknown_fields=True):
-    """What is not sent stays: `match` alone joins the same conditions otherwise. `rev` is the revision that
-    was looked at: when it is not the current one, nothing is saved (409)."""
+    """A missing field stays as it is: `match` alone combines the same conditions in another way. `rev` is the
+    revision that the caller saw: when it is outdated, nothing is saved (409)."""
 
     name: Patch[Name] = UNSET
     f: Patch[Conditions] = UNSET
@@ -36,10 +36,9 @@ class SegmentChangeForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SegmentView(msgspec.Struct):
-    """`contacts` counts up to 10,000 (`more_than_contacts` when there are more), and is null where the
-    filter can't be evaluated; `watched` says that a live workflow reacts to contacts entering and
-    leaving; `href` lists the contacts, `edit_href` the same with its conditions taken apart, to be
-    changed."""
+    """`contacts` counts up to 10,000 (`more_than_contacts` when there are more), and is null when the filter
+    can't be evaluated; `watched` says that a live workflow reacts to contacts entering and leaving; `href`
+    lists the contacts, `edit_href` is the list with the filter's conditions ready to edit."""
 
     id: UUID
     name: str
@@ -70,7 +69,7 @@ class SegmentPage(msgspec.Struct):
 
 
 class SegmentFormPage(msgspec.Struct):
-    """A filter that is about to be saved: described in words, with the number of contacts it matches now."""
+    """A filter that is about to be saved: as a sentence, with the number of contacts that it matches now."""
 
     f: list[str]
     match: str

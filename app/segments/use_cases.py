@@ -61,8 +61,8 @@ async def create_segment(work: Work, form: SegmentForm) -> UUID:
 
 
 async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) -> str:
-    """Another name or filter; the name. Raises `Invalid`, `NotFound`, and `Conflict` for a `rev` that is not
-    the current one."""
+    """Changes name or filter; returns the name. Raises `Invalid`, `NotFound`, and `Conflict` for an outdated
+    `rev`."""
     await work.segments.one_at_a_time()
     now = await work.segments.row(segment_id, lock=True)
     if now is None:
@@ -113,8 +113,8 @@ async def _check_all_segments(work: Work, segment_id: UUID, expression: Filter) 
 
 
 async def delete_segment(work: Work, segment_id: UUID) -> str:
-    """Deletes a segment that nothing uses; its name. Raises `Conflict` with the list of its users, and
-    `NotFound`."""
+    """Deletes a segment that nothing uses; returns its name. Raises `Conflict` with the list of its users,
+    and `NotFound`."""
     await work.segments.one_at_a_time()
     row = await work.segments.row(segment_id, lock=True)
     if row is None:

@@ -45,7 +45,7 @@ class SignInController(Controller):
 
     @get("/.well-known/jwks.json", public=True, produces="application/json", sync_to_thread=False)
     def keys(self, request: Request) -> Response[dict[str, Any]]:
-        """The public keys that our tokens are signed with (RFC 7517)."""
+        """The public keys with which tokens are signed (RFC 7517)."""
         keys = request.app.state.key_ring.jwks()
         return Response(keys, media_type="application/json", headers={"Cache-Control": "public, max-age=300"})
 
@@ -77,7 +77,7 @@ class SessionController(Controller):
 
     @get(page="sessions/index.html", guards=[in_person])
     async def index(self, work: NamedDependency[Work]) -> SessionList:
-        """Where you are signed in."""
+        """Your sessions."""
         items = await my_sessions(work)
         ends = [
             action(work, f"revoke:{session.id}", "End", f"/sessions/{session.id}/revocation")
@@ -136,7 +136,7 @@ class SessionController(Controller):
 
 
 def signed_in_as(request: Request, me: Principal) -> SignedIn:
-    """A fresh token and where it leads."""
+    """A fresh token and the address it leads to."""
     if me.session_id is None:
         raise NotAuthorizedException("Only a session can get a token.")
     token = request.app.state.tokens.issue(me.user_id, me.session_id, me.account_id)

@@ -1,4 +1,4 @@
-"""The demo's sign-ins, shown on its sign-in page and nowhere else."""
+"""The demo's sign-ins, shown only on its sign-in page."""
 
 from app.permissions import Role
 from app.sessions.schemas import DemoPerson

@@ -8,14 +8,14 @@ from db.auth_lookup import AccountMembership, AuthLookup, PrincipalRecord
 
 
 class SignedInPrincipal(Principal, frozen=True, kw_only=True):
-    """A principal that also knows where else the person belongs, for the account switcher of the layout."""
+    """A principal that also knows the user's other accounts, for the account switcher of the layout."""
 
     memberships: tuple[AccountMembership, ...] = ()
     time_zone: str = "UTC"
 
 
 class Principals:
-    """The directory of the web server (`app.web.auth.Directory`)."""
+    """Looks principals up for the web server (`app.web.auth.Directory`)."""
 
     def __init__(self, directory: AuthLookup) -> None:
         self.directory = directory

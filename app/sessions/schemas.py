@@ -1,4 +1,4 @@
-"""Bodies and pages of signing in and of the list of sessions."""
+"""The JSON of signing in and of the list of sessions."""
 
 from datetime import datetime
 from typing import Annotated
@@ -12,7 +12,7 @@ from app.web.actions import Action
 
 
 class SignInForm(msgspec.Struct, forbid_unknown_fields=True):
-    """`account_id` chooses among several accounts; without it the last used one is taken."""
+    """`account_id` chooses among several accounts; the default is the last used one."""
 
     email: Annotated[str, Meta(min_length=1, max_length=254)]
     password: Annotated[str, Meta(min_length=1, max_length=1024)]

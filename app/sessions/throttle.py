@@ -2,8 +2,7 @@
 
 Too many attempts on one address from one network are refused; attempts on one address from many networks are
 only slowed down. A network is counted before the body of its request is read (`before_body`), an address
-after it.
-"""
+after it."""
 
 import asyncio
 from typing import Any
@@ -20,7 +19,7 @@ WAIT_SECONDS = 1.5
 
 
 class Throttle:
-    """Counts tries by address and network, by network, and by address."""
+    """Counts attempts by address and network, by network, and by address."""
 
     def __init__(self, redis: Any, breaker: RedisBreaker | None = None, pair: int = PER_PAIR) -> None:
         self.pairs = Limiter(redis, "sign-in", pair, WINDOW, breaker)
@@ -28,11 +27,11 @@ class Throttle:
         self.addresses = Limiter(redis, "sign-in-address", PER_ADDRESS, WINDOW, breaker)
 
     async def check_network(self, network: str) -> None:
-        """Counts one try of a network, whatever its body says. Raises 429 with `Retry-After`."""
+        """Counts one attempt of a network, whatever its body says. Raises 429 with `Retry-After`."""
         await _pass(self.networks, client_of(network))
 
     async def check(self, email: str, network: str) -> None:
-        """Counts one try. Raises 429 with `Retry-After`; the same whether the address is known or not."""
+        """Counts one attempt. Raises 429 with `Retry-After`; the same whether the address is known or not."""
         name = digest(email).hex()[:24]
         await _pass(self.pairs, f"{name}:{client_of(network)}")
         if not (await self.addresses.hit(name)).allowed:

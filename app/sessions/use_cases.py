@@ -1,4 +1,4 @@
-"""Starting, switching and ending sessions."""
+"""Starts, switches and ends sessions."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -16,8 +16,8 @@ LIFETIME = timedelta(days=14)
 
 
 def principal_of(person: SignInUser, account_id: UUID | None) -> Principal:
-    """Who signs in, in the account they name or else the one they used last, in a session that is new:
-    signing in never continues an older one. Raises `Forbidden`."""
+    """The principal of a user who signs in, in the account they name or else the one they used last. The
+    session is new: signing in never continues an older one. Raises `Forbidden`."""
     chosen = _choose(person.memberships, account_id)
     role = Role(chosen.role)
     return Principal(
@@ -43,7 +43,7 @@ def _choose(memberships: tuple[AccountMembership, ...], account_id: UUID | None)
 
 
 async def start_session(work: Work, agent: str, network: str) -> str:
-    """The new session of whoever `work` is for; returns the secret that renews its token."""
+    """Starts a session for the caller; returns the secret that renews its token."""
     me = work.require_principal()
     if me.session_id is None:
         raise Forbidden("Only a user can sign in.")
@@ -63,7 +63,7 @@ async def start_session(work: Work, agent: str, network: str) -> str:
 
 
 async def my_sessions(work: Work) -> list[SessionView]:
-    """Where the person is signed in, the latest first."""
+    """The user's sessions, latest first."""
     me = work.require_principal()
     rows = await work.members.sessions(me.user_id)
     return [
@@ -82,7 +82,7 @@ async def my_sessions(work: Work) -> list[SessionView]:
 
 
 async def end_session(work: Work, session_id: UUID) -> None:
-    """Ends one of the person's own sessions. Raises `NotFound`."""
+    """Ends one of the user's sessions. Raises `NotFound`."""
     me = work.require_principal()
     if not await work.members.end_session(me.user_id, session_id, work.now):
         raise NotFound("session")
@@ -91,7 +91,7 @@ async def end_session(work: Work, session_id: UUID) -> None:
 
 
 async def end_other_sessions(work: Work) -> int:
-    """Ends all of the person's sessions but this one; returns how many there were."""
+    """Ends all of the user's sessions but this one; returns how many there were."""
     me = work.require_principal()
     count = await work.members.end_sessions(me.user_id, me.session_id, work.now)
     work.audit("session.others_ended", "session", me.session_id, {"count": (None, count)})
@@ -100,7 +100,7 @@ async def end_other_sessions(work: Work) -> int:
 
 
 async def switch_account(work: Work, target: Principal) -> None:
-    """Makes another of the person's accounts the current one of their session."""
+    """Makes another of the user's accounts the current one of their session."""
     me = work.require_principal()
     if me.session_id is None:
         raise Forbidden("Only a signed-in user can switch accounts.")

@@ -1,4 +1,4 @@
-"""Screens of tags."""
+"""Routes of tags."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -32,7 +32,7 @@ class TagController(Controller):
 
     @post(page="tags/show.html", form="/tags", guards=[may(EDIT)])
     async def create(self, data: JSONBody[TagForm], work: NamedDependency[Work]) -> Saved[TagPage]:
-        """Makes a tag. Names that differ only in case are one tag."""
+        """Creates a tag. Names that differ only in case are one tag."""
         page = await _page(work, await create_tag(work, data.name))
         return Saved(page, see=f"/tags/{page.tag.id}", note=f"Tag {page.tag.name} was added.")
 
@@ -45,7 +45,7 @@ class TagController(Controller):
     async def rename(
         self, tag_id: FromPath[UUID], data: JSONBody[TagForm], work: NamedDependency[Work]
     ) -> Saved[TagPage]:
-        """Gives a tag another name; contacts and workflows keep it."""
+        """Renames a tag; contacts and workflows keep it."""
         await rename_tag(work, tag_id, data.name)
         return Saved(await _page(work, tag_id), see="/tags", created=False, note="The tag was renamed.")
 
@@ -53,8 +53,8 @@ class TagController(Controller):
     async def delete_tag(
         self, tag_id: FromPath[UUID], data: JSONBody[TagDeletionForm], work: NamedDependency[Work]
     ) -> Saved[None]:
-        """Removes a tag from all contacts and deletes it. 409 with the list while something uses it, and
-        with the number when other than `expected` contacts have it."""
+        """Removes a tag from all contacts and deletes it. 409 with the list while a workflow or a segment
+        uses it, and with the number when other than `expected` contacts have it."""
         name = await delete_tag(work, tag_id, data.expected)
         return Saved(None, see="/tags", note=f"Tag {name} was deleted.")
 

@@ -1,4 +1,4 @@
-"""Tags as they come in and as they are shown."""
+"""The JSON of tags and their forms."""
 
 from datetime import datetime
 from typing import Annotated
@@ -39,7 +39,7 @@ class TagList(msgspec.Struct):
 
 
 class TagPage(msgspec.Struct):
-    """One tag; `used_by` are workflows and segments that need it."""
+    """One tag; `used_by` are the workflows and segments that use it."""
 
     tag: TagLine
     used_by: list[Use]

@@ -34,7 +34,7 @@ async def ensured_tag(work: Work, name: str) -> tuple[UUID, str]:
 
 
 async def create_tag(work: Work, name: str) -> UUID:
-    """A new tag. Raises `Invalid` when there is one of that name."""
+    """Creates a tag. Raises `Invalid` when the name is taken."""
     clean = clean_name(name)
     existing = await work.tags.by_slug(slug_of(clean))
     if existing is not None:
@@ -45,7 +45,7 @@ async def create_tag(work: Work, name: str) -> UUID:
 
 
 async def rename_tag(work: Work, tag_id: UUID, name: str) -> None:
-    """Gives a tag another name; contacts and workflows keep it. Raises `Invalid`, `NotFound`."""
+    """Renames a tag; contacts and workflows keep it. Raises `Invalid`, `NotFound`."""
     clean = clean_name(name)
     old = await work.tags.row(tag_id)
     if old is None:
@@ -83,5 +83,5 @@ async def delete_tag(work: Work, tag_id: UUID, expected: int | None = None) -> s
 
 
 async def users_of(work: Work, tag_id: UUID) -> list[Use]:
-    """Workflows and segments that need a tag."""
+    """The workflows and segments that use a tag."""
     return await ReferenceQueries(work.session).of("tag", str(tag_id))

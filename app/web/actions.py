@@ -24,8 +24,8 @@ class Field(msgspec.Struct, omit_defaults=True):
 
 
 class Action(msgspec.Struct):
-    """Something that can be done from this page: where to send it and with which fields. One whose method is
-    GET is a link, to the page that holds the form and its action."""
+    """Something that the caller can do from this page: where to send it and with which fields. One whose
+    method is GET is a link to the page that holds the form and its action."""
 
     name: str
     label: str
@@ -46,8 +46,8 @@ def action(
     options: Mapping[str, Sequence[str]] | None = None,
     when: bool = True,
 ) -> Action | None:
-    """An action, or None when the actor may not do it or `when` says that it makes no sense now.
-    `form` is the struct that the handler reads; `options` fills choices that are known only now."""
+    """An action, or None when the actor may not do it or `when` says that it makes no sense now. `form` is
+    the struct that the handler reads; `options` fills choices that are known only at run time."""
     if not when or (permission is not None and not work.may(permission)):
         return None
     fields = fields_of(form) if form is not None else ()
@@ -62,7 +62,7 @@ def action(
 
 
 def actions(*candidates: Action | None) -> list[Action]:
-    """Those of the given actions that are allowed, in order."""
+    """The allowed ones of these actions, in order."""
     return [candidate for candidate in candidates if candidate is not None]
 
 

@@ -41,9 +41,9 @@ def build_app(
     state: Mapping[str, Any],
     **options: Any,
 ) -> Litestar:
-    """The app: origin, token, rate, permission, input, handler. `redis` None limits within the process;
-    `connect_probe` opens a connection of its own; `state` is added to `app.state`; `options` are Litestar's
-    (lifespan, plugins)."""
+    """The app, with the checks of a request in order: origin, token, rate, permission, input, handler.
+    `redis` None limits within the process; `connect_probe` opens a connection of its own; `state` is added to
+    `app.state`; `options` are Litestar's (lifespan, plugins)."""
     keys = KeyRing(settings.data_dir, settings.signing_keys)
     cookies, tokens, breaker = Cookies(settings), Tokens(keys, settings.base_url), RedisBreaker()
     identity = Identity(directory, tokens, cookies)
@@ -52,7 +52,7 @@ def build_app(
         [*routes, SchemaController, static_file],
         request_class=Request,
         response_class=Shaped,
-        before_request=cast("Any", prepare),  # it takes our own Request
+        before_request=cast("Any", prepare),  # it uses the app's own Request class
         exception_handlers={HTTPException: handle_exception, 500: handle_exception},
         middleware=[
             AbortStalledReads(DatabaseWatch(connect_probe)),
@@ -90,5 +90,5 @@ def build_app(
 
 
 async def _nothing() -> None:
-    """A probe where there is nothing to ask."""
+    """A probe for an app without a database."""
     await asyncio.sleep(0)

@@ -29,15 +29,15 @@ class Directory(Protocol):
     """Looks users up before the account is known, through definer functions. Digests are SHA-256."""
 
     async def by_session(self, session_id: UUID, account_id: UUID) -> Principal | None:
-        """Who a live session belongs to, with the role in that account as it is now."""
+        """The user of a live session, with their present role in that account."""
         ...
 
     async def by_secret(self, session_id: UUID, digest: bytes) -> Principal | None:
-        """Who a live session belongs to, by its secret; marks the session as seen."""
+        """The user of a live session, by its secret; updates when the session was last seen."""
         ...
 
     async def by_access_token(self, digest: bytes) -> Principal | None:
-        """Who a live personal access token belongs to, with its scopes taken into account."""
+        """The user of a live personal access token, limited to the token's scopes."""
         ...
 
 
@@ -53,7 +53,7 @@ class Identity:
         self._principals.clear()
 
     async def principal(self, scope: Scope) -> Principal:
-        """Who is calling. A header counts before a cookie. Raises `BadToken` with the reason."""
+        """The caller. A header counts before a cookie. Raises `BadToken` with the reason."""
         authorization = content_negotiation.header(scope, b"authorization")
         if authorization:
             scheme, _, token = authorization.partition(" ")

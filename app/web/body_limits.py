@@ -1,8 +1,7 @@
-"""How large a body may be, by content type, and the checks before decoding.
+"""Limits the size of bodies by content type, and checks them before decoding.
 
 A route that needs more declares it: `@post(limits=BodyLimits(form=1_000_000, fields=10_000))`. The checks
-search and count bytes; they build nothing, so they cost about as much as reading the body once.
-"""
+search and count bytes without building anything, so they cost about as much as reading the body once."""
 
 import re
 from array import array
@@ -18,11 +17,11 @@ from app.web.formatting import size
 
 DEPTH = 32
 PER_FIELD = (
-    10  # lists and objects of JSON for each field that a route reads: each costs more than its bytes say
+    10  # lists and objects of JSON per field that a route reads: each costs more than its bytes suggest
 )
 PARTS = 1000  # of a multipart body, whatever the route declares
-PER_NAME = 5  # parts of a form's names for each field that a route reads
-# A string of JSON, also one that does not end: possessive, so that no text makes it look twice.
+PER_NAME = 5  # parts of names of a form per field that a route reads
+# A string of JSON, also an unterminated one: possessive, so that no text is scanned twice.
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 OPENED, CLOSED = b"[{", b"]}"
 NOT_BRACKETS = bytes(set(range(256)) - set(OPENED + CLOSED))
@@ -39,8 +38,8 @@ class TooLarge(HTTPException):
 
 
 class BodyLimits(msgspec.Struct, frozen=True):
-    """What a route reads: bytes of a form and of JSON, how many named fields in total, and how deep JSON may
-    be nested. `files` lets multipart bodies be as long as MAX_BODY_BYTES."""
+    """The limits of a route: bytes of a form and of JSON, how many named fields in total, and how deep JSON
+    may be nested. `files` allows multipart bodies as long as MAX_BODY_BYTES."""
 
     form: int = 64_000
     json: int = 1_000_000
@@ -61,7 +60,7 @@ def limits_of(handler: Any) -> BodyLimits:
 
 
 def longest(handler: Any, kind: str) -> int:
-    """The bytes of a body of a media type that a route reads."""
+    """The most bytes of a body of a media type that a route reads."""
     most: int = handler.resolve_request_max_body_size() or 0
     limits = limits_of(handler)
     if kind == content_negotiation.MULTIPART and limits.files:

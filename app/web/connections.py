@@ -17,7 +17,7 @@ from uvicorn.protocols.utils import get_remote_addr
 from app.web.middleware import client_of
 
 log = structlog.get_logger("switchyard.connections")
-LINGER_SECONDS = 5.0  # how long a closed connection may still send what it holds
+LINGER_SECONDS = 5.0  # how long a closed connection may still send its remaining data
 PIPELINED = 16
 ANSWER = b"HTTP/1.1 %s\r\ncontent-length: 0\r\nconnection: close\r\n%s\r\n"
 TIMEOUT = ANSWER % (b"408 Request Timeout", b"")
@@ -33,7 +33,7 @@ class ConnectionLimits(msgspec.Struct, frozen=True):
     head_fields: int = 200
     body_seconds: float = 20.0  # for a body, and one more for each `body_rate` bytes of it
     body_rate: int = 8_000
-    read_seconds: float = 30.0  # in which a client reads at least `read_bytes` of a long answer
+    read_seconds: float = 30.0  # in which a client reads at least `read_bytes` of a long response
     read_bytes: int = 16_000
 
 
@@ -149,7 +149,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.deadline = self.loop.call_later(max(0.05, self._left()), self._look)
 
     def _left(self) -> float:
-        """Seconds until the deadline of this phase. A body that is no longer waited for gets none for its
+        """Seconds until the deadline of this phase. A body that is no longer waited for gets no time for its
         length."""
         seconds = self.limits.head_seconds
         if self.phase == "body":
@@ -163,7 +163,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         answering = self._answering()
         if self.flow.read_paused or (self.phase == "head" and answering):
-            self.began += 1.0  # it is we who do not read
+            self.began += 1.0  # the server is not reading
             self.deadline = self.loop.call_later(1.0, self._look)
         elif self._left() > 0:
             self._watch()
@@ -171,14 +171,14 @@ class GuardedProtocol(HttpToolsProtocol):
             self._give_up()
 
     def _answering(self) -> bool:
-        cycle: Any = self.cycle  # uvicorn has None there before the first request
+        cycle: Any = self.cycle  # uvicorn has None here before the first request
         return cycle is not None and not cycle.response_complete
 
     def _give_up(self) -> None:
         log.info("connection closed: its client is slow", client=self.client_key, phase=self.phase)
         cycle: Any = self.cycle
-        unused = self.phase == "head" and not self.received  # browsers and proxies open some in advance
-        if not unused and (cycle is None or not cycle.response_started):  # else it has an answer already
+        unused = self.phase == "head" and not self.received  # browsers open connections in advance
+        if not unused and (cycle is None or not cycle.response_started):
             self.transport.write(TIMEOUT)
         self.transport.close()
         self.loop.call_later(LINGER_SECONDS, self.transport.abort)

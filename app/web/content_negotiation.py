@@ -1,4 +1,4 @@
-"""What a client accepts and sends, read from the raw headers without parsing on the common paths."""
+"""Reads what a client accepts and sends from the raw headers, without parsing on the common paths."""
 
 import re
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ def wants_html(scope: Scope | HTTPScope) -> bool:
     """Whether the best answer is a page or a fragment rather than JSON."""
     accept = header(scope, b"accept")
     if accept in ("", "*/*"):
-        # Going back in the browser, htmx names itself by its second header only.
+        # When the member goes back in the browser, htmx identifies itself only by its second header.
         return bool(header(scope, b"hx-request") or header(scope, b"hx-history-restore-request"))
     if accept in (JSON, PROBLEM):
         return False
@@ -49,7 +49,7 @@ def wants_partial(scope: Scope | HTTPScope) -> bool:
 
 
 def acceptable(scope: Scope | HTTPScope, offers: Iterable[str]) -> bool:
-    """Whether any of the media types that a route can answer with is welcome."""
+    """Whether the client accepts any of the media types that a route can answer with."""
     accept = header(scope, b"accept")
     return not accept or "*/*" in accept or _best(accept, tuple(offers)) is not None
 

@@ -35,7 +35,7 @@ class Cookies:
         return [self._cookie(name, value, SESSION_SECONDS) for name, value in pairs]
 
     def signed_out(self) -> list[Cookie]:
-        """Both cookies, gone."""
+        """Deletes both cookies."""
         return [self._cookie(name, "", 0) for name in (self.token, self.secret)]
 
     def _cookie(self, name: str, value: str, seconds: int) -> Cookie:
@@ -51,5 +51,5 @@ class Cookies:
 
 
 def set_cookies(scope: Any, cookies: list[Cookie]) -> None:
-    """Sends cookies with whatever answers this request."""
+    """Adds cookies to the response of this request, whatever it is."""
     scope["state"].setdefault("extra", []).extend(cookie.to_encoded_header() for cookie in cookies)

@@ -9,7 +9,7 @@ from app.settings import Settings
 from app.web import content_negotiation
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-# Called by other people's programs with the secret in the address: no browser's authority counts.
+# Called by other systems with the secret in the address: no browser's cookies count here.
 OPEN = ("/hooks/", "/unsubscribe/")
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 HEADERS = "Authorization, Content-Type, Accept, Idempotency-Key"
@@ -17,7 +17,7 @@ EXPOSED = "Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-ID"
 
 
 class Origins:
-    """The origins that may call: our own, and those of the setting ALLOWED_ORIGINS."""
+    """The origins that may call: the app's own, and those of the setting ALLOWED_ORIGINS."""
 
     def __init__(self, settings: Settings) -> None:
         self.own = own_origins(settings.base_url)
@@ -25,8 +25,8 @@ class Origins:
 
     def refusal(self, scope: Any) -> str:
         """Why a request is refused, "" when it may pass: a foreign `Origin`, or an unsafe method that a
-        browser sends from another site. A bearer token is no ambient authority: with it, a request that
-        says nothing of where it comes from passes."""
+        browser sends from another site. With a bearer token a request without an origin passes, because no
+        browser adds that token by itself."""
         if scope["path"].startswith(OPEN):
             return ""
         origin = content_negotiation.header(scope, b"origin").lower()
@@ -53,7 +53,8 @@ class Origins:
         }
 
     def headers(self, scope: Scope) -> dict[str, str]:
-        """What an allowed foreign origin needs to read the answer. Never credentials: it brings a token."""
+        """The headers that an allowed foreign origin needs to read the response. Never credentials: it sends
+        a token."""
         origin = content_negotiation.header(scope, b"origin").lower()
         if not origin or origin in self.own or origin not in self.allowed:
             return {}
@@ -70,7 +71,7 @@ def bearer(scope: Scope) -> bool:
 
 
 def own_origins(base_url: str) -> frozenset[str]:
-    """The origin of the app; on loopback under each of its names, because people type either."""
+    """The origin of the app; on loopback under each of its names, because users type either."""
     parts = urlsplit(base_url)
     port = f":{parts.port}" if parts.port else ""
     host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname or ""

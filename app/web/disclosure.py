@@ -1,8 +1,7 @@
-"""Limits the answer to a change to data that the caller may also read.
+"""Limits the response to a change to data that the caller may also read.
 
-Permission to write does not include permission to read. The struct that an answer holds is the struct of a
-page; a caller who may not open that page gets the status and `Location` without a body.
-"""
+Permission to write does not include permission to read. The struct in a response is the struct of a page; a
+caller who may not open that page gets the status and `Location` without a body."""
 
 from typing import Any
 
@@ -17,8 +16,8 @@ Readers = dict[type, frozenset[Permission]]
 
 
 def may_read(request: Any, content: object) -> bool:
-    """Whether the caller may read the content of an answer. A route that is declared with `receipt=True`
-    answers with a secret that can be shown only once, or with nothing but what the caller sent."""
+    """Whether the caller may read the content of a response. A route declared with `receipt=True` answers
+    with a secret that is shown only once, or with nothing but what the caller sent."""
     me, handler = request.principal, request.route_handler
     if me is None or request.method not in content_negotiation.UNSAFE or handler.opt.get("receipt"):
         return True

@@ -1,4 +1,4 @@
-"""Answers to errors: problem+json, an error page, or the form again with the submitted values."""
+"""Responses to errors: problem+json, an error page, or the form again with the submitted values."""
 
 from html import escape
 from typing import Any
@@ -43,7 +43,7 @@ def handle_exception(request: Any, error: Exception) -> Response[Any]:
 
 
 def _conceal(request: Any, problem: Problem) -> None:
-    """Takes out of a conflict what is true now, and the sentence about it, where the caller may not read."""
+    """Removes the present state from a conflict, and the message about it, if the caller may not read it."""
     me = request.scope.get("auth")
     if problem.current is not None and me is not None and Permission.VIEW not in me.permissions:
         problem.current = None
@@ -76,7 +76,8 @@ def _as_page(request: Request, problem: Problem) -> Response[bytes]:
 
 
 def sign_in_again(scope: Scope) -> str:
-    """The sign-in page that leads back to where the person was; for htmx that is the page it is on."""
+    """The sign-in page, which leads back to the page that the member was on; for htmx that is the page it is
+    on."""
     current = content_negotiation.header(scope, b"hx-current-url")
     here = "/" + current.split("/", 3)[3] if current.count("/") >= 3 else scope["path"]
     if not current and scope["query_string"]:
@@ -85,7 +86,7 @@ def sign_in_again(scope: Scope) -> str:
 
 
 def _form_again(request: Request, problem: Problem) -> Response[Any] | None:
-    """The form that was refused, None where the route has none, or the body was no form or a huge one."""
+    """The refused form; None where the route has none, or the body was no form or too large."""
     handler: Any = request.scope.get("route_handler")
     face = handler.opt.get("form") if handler is not None else None
     values = request.typed()
@@ -100,12 +101,12 @@ def _form_again(request: Request, problem: Problem) -> Response[Any] | None:
     except Exception as error:
         log.exception("the form cannot be drawn again", template=face, exc_info=error)
         return None
-    status = 200 if problem.status == 428 else problem.status  # a page that asks is no refusal
+    status = 200 if problem.status == 428 else problem.status  # a confirmation page is not a refusal
     return Response(body, status_code=status, media_type=content_negotiation.HTML, headers=_headers(problem))
 
 
 class PageAgain(Response[None]):
-    """The page that holds a form, drawn by its own handler at the status of a refusal."""
+    """The page that holds a form, rendered by its own handler with the status of the refusal."""
 
     def __init__(self, path: str, status: int) -> None:
         super().__init__(None, status_code=status)

@@ -23,7 +23,7 @@ TEXTUAL = (inspect.StrType, inspect.AnyType, inspect.LiteralType)
 LISTS = (inspect.ListType, inspect.SetType, inspect.FrozenSetType, inspect.VarTupleType)
 ROW_DIGITS = 5
 LISTED = "inputs"
-MOST_LISTED = 1000  # names in `inputs`; what follows is one name that no type has
+MOST_LISTED = 1000  # names in `inputs`; the rest counts as one name, which no type has
 NO_PART = "Send JSON here, or each field under its own name ({}.…)."
 
 
@@ -36,19 +36,20 @@ class FormFields(Protocol):
 
 
 class NameNode:
-    """A place in the tree of dotted names: what was sent under exactly this name, and the names beneath."""
+    """A place in the tree of dotted names: the values sent under exactly this name, and the names beneath
+    it."""
 
     __slots__ = ("beneath", "json", "listed", "name", "read", "start", "values", "wrong")
 
     def __init__(self, start: int = 0, *, json: bool = False) -> None:
         self.beneath: dict[str, NameNode] = {}
-        self.values: list[Any] | None = None  # None where nothing was sent under it
+        self.values: list[Any] | None = None  # None if nothing was sent under this name
         self.name = ""
         self.start = start  # where in a whole name the part beneath this node begins
         self.read = False  # whether the type has a place for the values
         self.listed = False  # whether `inputs` names it
-        self.json = json  # whether an object or a list may stand here as JSON
-        self.wrong = ""  # why the JSON that stands here cannot be taken
+        self.json = json  # whether an object or a list may be sent here as JSON
+        self.wrong = ""  # why the JSON sent here is refused
 
     def take(self) -> list[Any]:
         """The values sent under this name, which count as read from now on."""
@@ -56,7 +57,7 @@ class NameNode:
         return self.values or []
 
     def leaf(self, name: str) -> "NameNode":
-        """The node of a dotted name beneath this one; it is made where there is none yet."""
+        """The node of a dotted name beneath this one; created if it does not exist yet."""
         node = self
         for step in name.split("."):
             below = node.beneath.get(step)
@@ -76,7 +77,7 @@ class NameNode:
             pending.extend(reversed(node.beneath.values()))
 
     def part(self, shape: type) -> Any:
-        """The dict or list sent as JSON under this very name; BLANK, with `wrong`, where it is none."""
+        """The dict or list sent as JSON under this very name; BLANK, with `wrong`, if it is neither."""
         value = self.take()[-1]
         try:
             text = value.encode() if isinstance(value, str) else value.file.read()
@@ -91,8 +92,8 @@ class NameNode:
 
 
 class DecodedForm(NamedTuple):
-    """A form in the builtins of a type, the names that the type has no place for, in their order, and what is
-    wrong with values that cannot be lifted, by name."""
+    """A form in the builtins of a type, the names that the type has no place for, in their order, and the
+    messages about values that cannot be decoded, by name."""
 
     value: Any
     unread: list[str]
@@ -100,16 +101,16 @@ class DecodedForm(NamedTuple):
 
 
 def decode_form(fields: FormFields, kind: Any) -> Any:
-    """`a.b=1` nests, repeated names make lists, `rows.0.x=1` lists of objects; an empty box is absent (or
+    """`a.b=1` nests, repeated names make lists, `rows.0.x=1` lists of objects; an empty input is absent (or
     None where the field can be None, or "" in an edit, where absent would mean unchanged). Unread names and
-    JSON within the form are dropped: what is lifted so is only shown again."""
+    JSON within the form are dropped: the result is only shown again."""
     decoded = _decode(inspected(kind), tree(fields))
     return {} if decoded is BLANK else decoded
 
 
 def decode_form_strictly(fields: FormFields, kind: Any) -> DecodedForm:
-    """What `lift` gives, with objects and lists that came as JSON under their own name (as text, or as a part
-    of type application/json), and with the names that it did not read."""
+    """The result of `decode_form`, with objects and lists that came as JSON under their own name (as text, or
+    as a part of type application/json), and with the names that it did not read."""
     root = tree(fields, json=True)
     decoded = _decode(inspected(kind), root)
     leaves = list(root.leaves())
@@ -186,7 +187,7 @@ def _field(field: inspect.Field, node: NameNode | None) -> Any:
     value = _decode(field.type, node)
     edits = not field.required and field.default is field.default_factory is msgspec.NODEFAULT
     if value is BLANK and edits and node and node.values == [""] and not node.wrong:
-        return ""  # the type then says what is wrong: absent would mean unchanged
+        return ""  # the type then reports the error: absent would mean unchanged
     return value
 
 
@@ -221,8 +222,8 @@ def _scalar(real: list[inspect.Type], nullable: bool, node: NameNode | None) -> 
 
 
 def _chosen(structs: list[inspect.StructType], node: NameNode | None) -> inspect.StructType | None:
-    """The member of a tagged union that the form names: the first one when it names none, None for one that
-    there is not."""
+    """The member of a tagged union that the form names: the first one when it names none, None for an unknown
+    one."""
     name = structs[0].tag_field
     tag = node.beneath.get(name) if node and name else None
     if not tag or not tag.values:
@@ -231,7 +232,7 @@ def _chosen(structs: list[inspect.StructType], node: NameNode | None) -> inspect
 
 
 def _unknown(name: str, node: NameNode) -> Any:
-    """Only the wrong name of the member: which other fields it would have cannot be said."""
+    """Keeps only the unknown tag: which other fields its member would have cannot be known."""
     for leaf in node.leaves():
         leaf.take()
     return {name: node.beneath[name].take()[-1]}
@@ -250,7 +251,7 @@ def _list(kind: Any, node: NameNode | None) -> Any:
 
 
 def _rows(item: inspect.Type, node: NameNode) -> Any:
-    """`lines.0.name`, `lines.1.name` … in the order of their numbers; holes close."""
+    """`lines.0.name`, `lines.1.name` … in the order of their numbers; gaps close."""
     steps = [step for step in node.beneath if _is_row(step)]
     if node.json and any(node.take()):
         return node.part(list)
@@ -261,7 +262,7 @@ def _rows(item: inspect.Type, node: NameNode) -> Any:
 
 
 def _is_row(step: str) -> bool:
-    """Whether a part of a name numbers a row, as one number is written in only one way."""
+    """Whether a part of a name is the number of a row, written in its only form."""
     plain = step.isascii() and step.isdigit() and len(step) <= ROW_DIGITS
     return plain and step == str(int(step))
 
@@ -288,7 +289,7 @@ def _truth(value: Any) -> Any:
 
 
 def _unix(value: Any) -> Any:
-    """Browsers send CRLF from text areas whatever was typed."""
+    """Browsers send CRLF from text areas; line breaks are stored as LF."""
     return value.replace("\r\n", "\n") if isinstance(value, str) else value
 
 

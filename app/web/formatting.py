@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 UNITS = (("y", 31_536_000), ("mo", 2_592_000), ("d", 86_400), ("h", 3_600), ("min", 60))
 UUID_TEXT = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
-SPELLED = {  # stored names that read badly as they are
+SPELLED = {  # stored names that read badly in that form
     "cancelled": "Canceled",
     "failed_permanent": "Failed",
     "in_doubt": "In doubt",
@@ -89,12 +89,12 @@ def duration(value: timedelta | float | None) -> str:
 
 
 def words(name: str) -> str:
-    """A stored name for people to read: "member.role_changed" as "Member role changed"."""
+    """A stored name for display: "member.role_changed" as "Member role changed"."""
     return SPELLED.get(name) or name.replace(".", " ").replace("_", " ").capitalize()
 
 
 def without_ids(value: Any) -> Any:
-    """A text without the ids in it, which mean nothing to people; anything else as it is."""
+    """A text without the ids in it, which mean nothing to members; anything else unchanged."""
     return UUID_TEXT.sub("…", value) if isinstance(value, str) and "-" in value else value
 
 

@@ -13,28 +13,28 @@ RESERVED = frozenset({"account", LISTED})
 
 
 class Form(msgspec.Struct):
-    """What a form template shows: what was typed, what is wrong with it, and one sentence on top."""
+    """What a form template shows: the typed values, the errors, and one message on top."""
 
     values: dict[str, Any] = {}
     errors: dict[str, str] = {}
     message: str = ""
 
     def value(self, name: str, default: Any = "") -> Any:
-        """What was typed into a field, or `default` when the form was not sent yet."""
+        """The typed value of a field, or `default` when the form was not sent yet."""
         stored = "" if default is None else default
         return self.values.get(name, stored) if self.values else stored
 
     def checked(self, name: str, default: bool = False) -> bool:
-        """Whether a check box is ticked; one that is missing from a form that was sent is not."""
+        """Whether a check box is ticked; one that is missing from a sent form is not."""
         return self.values.get(name, "") in TRUE if self.values else default
 
     def error(self, name: str) -> str:
-        """The sentence for one field, "" when it is right."""
+        """The error message of one field, "" when it is valid."""
         return self.errors.get(name, "")
 
 
 def typed_values(fields: FormFields) -> dict[str, Any]:
-    """The texts of a form as they were typed, to be shown again; a name sent twice gives a list."""
+    """The typed texts of a form, to be shown again; a name sent twice gives a list."""
     values: dict[str, Any] = {}
     for name in dict.fromkeys(fields.keys()):  # a multi-dict repeats its names
         texts = [value for value in fields.getall(name) if isinstance(value, str)]

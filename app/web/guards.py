@@ -32,13 +32,13 @@ async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRoute
 
 
 async def in_person(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Requires a signed-in person and refuses personal access tokens: a script with part of a role must not
+    """Requires a signed-in member and refuses personal access tokens: a script with part of a role must not
     manage sessions, passwords and tokens."""
     if connection.scope["auth"].token_id is not None:
         raise Forbidden("A personal access token can't do this. Sign in.")
 
 
 async def count_network(request: Request) -> None:
-    """A `before_body` of public routes: counts the network that tries to sign in or to reset a password.
-    Raises 429 with `Retry-After` before anything of the body is read."""
+    """A `before_body` of public routes: counts sign-ins and password resets by network. Raises 429 with
+    `Retry-After` before anything of the body is read."""
     await request.app.state.throttle.check_network(request.scope["state"]["network"])

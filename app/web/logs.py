@@ -1,7 +1,7 @@
-"""Logging: JSON for machines, columns for people.
+"""Sets up logging: JSON for machines, columns for people.
 
-Tracebacks hold no values of variables, which could be passwords or personal data, and every line is redacted.
-"""
+Tracebacks contain no values of variables, which could be passwords or personal data, and every line is
+redacted."""
 
 import logging
 import sys
@@ -24,7 +24,7 @@ class RedactingFormatter(logging.Formatter):
 
 
 def redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor: takes the secrets out of every value, the formatted exception included."""
+    """A structlog processor that removes the secrets from every value, the formatted exception included."""
     return {name: redact_value(value, name) for name, value in event.items()}
 
 
@@ -57,7 +57,7 @@ def configure(log_format: str = "json", level: str = "INFO") -> None:
 
 
 def hide_settings(settings: Settings) -> None:
-    """Hides the secrets of the settings wherever they would be written."""
+    """Hides the secrets of the settings in everything that is written."""
     urls = (settings.database_url, settings.migrate_database_url, settings.redis_url, settings.smtp_url)
     hide_values(
         settings.metrics_token, settings.sms_token, settings.chat_token, settings.signing_keys,
@@ -66,5 +66,5 @@ def hide_settings(settings: Settings) -> None:
 
 
 def print_uncaught(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
-    """What ends the process goes to stderr without secrets too."""
+    """Writes an uncaught exception to stderr without secrets too."""
     sys.stderr.write(redact("".join(traceback.format_exception(kind, error, where))))

@@ -74,7 +74,7 @@ class ResponseMiddleware:
 
 
 class Exchange:
-    """One request and its answer on the way out."""
+    """One request and its response on the way out."""
 
     def __init__(self, edge: ResponseMiddleware, scope: Any, send: Send, method: str) -> None:
         self.edge, self.scope, self._send, self.method = edge, scope, send, method
@@ -82,7 +82,7 @@ class Exchange:
         self.status = 500
 
     def watched(self, receive: Receive) -> Receive:
-        """`receive` that remembers when the client went away: that is no fault of ours."""
+        """`receive` that notes when the client disconnected: then the error is not the server's."""
 
         async def watch() -> Any:
             message = await receive()
@@ -118,8 +118,8 @@ class Exchange:
         message["headers"] = headers
 
     def finish(self) -> None:
-        """Counts and logs. Never a query string, a body or a header, and the path without its secrets: a
-        request that no route takes (404, 405, a foreign origin) has the path of one that does."""
+        """Counts and logs the request. Never a query string, a body or a header, and the path without its
+        secrets: a request that no route takes (404, 405, a foreign origin) has the path of one that does."""
         seconds = time.perf_counter() - self.started
         route = self.scope.get("path_template", "")
         REQUESTS.labels(self.method if self.method in METHODS else "OTHER", route, str(self.status)).inc()
@@ -142,8 +142,8 @@ def _text(value: UUID) -> str:
 
 
 def network(scope: Any, hops: int) -> str:
-    """The address that a request comes from: the peer, or what the last trusted proxy saw. A proxy may add a
-    header of its own below the one that the client sent: all of them are read, in their order."""
+    """The address that a request comes from: the peer, or the one that the last trusted proxy saw. A proxy
+    may add its own header below the one that the client sent: all of them are read, in order."""
     peer = scope["client"][0] if scope.get("client") else ""
     if not hops:
         return str(peer)
@@ -153,8 +153,8 @@ def network(scope: Any, hops: int) -> str:
 
 
 def client_of(address: str) -> str:
-    """The key that counts a client: the /64 of an IPv6 address, since one client has all of it; the IPv4
-    address inside an IPv6 one; any other address as it is."""
+    """The key under which a client is counted: the /64 of an IPv6 address, since one client has all of it;
+    the IPv4 address inside an IPv6 one; any other address unchanged."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,9 +1,10 @@
-"""One handler, three shapes: the struct that a handler returns is a page, a fragment or JSON by `Accept`.
+"""One handler, three formats: the struct that a handler returns becomes a page, a fragment or JSON, by
+`Accept`.
 
-A route declares its faces as keywords: `page=` and `fragment=` are templates that see the struct as `page`;
-`form=` is what answers a refused form: a template, or the path of the page that holds the form (it is
-rendered again, with the typed values, at the status of the refusal). `foreign=True` takes any query string
-and body: the caller is a program that is not ours."""
+A route declares its templates as keywords: `page=` and `fragment=` are templates that read the struct as
+`page`; `form=` answers a refused form: a template, or the path of the page that holds the form (it is
+rendered again, with the typed values and the status of the refusal). `foreign=True` accepts any query string
+and body: the caller is a program of another system."""
 
 from collections.abc import AsyncGenerator
 from typing import Any, Generic, TypeVar
@@ -34,19 +35,19 @@ CREATED, OK, SEE_OTHER = 201, 200, 303
 
 
 class UnsupportedMedia(HTTPException):
-    """The body is of a type that this route cannot read."""
+    """The body has a type that this route cannot read."""
 
     status_code = 415
 
 
 class ClientGone(HTTPException):
-    """The client closed the connection before its body was complete, so no answer is read."""
+    """The client closed the connection before its body was complete, so it reads no response."""
 
     status_code = 499
 
 
 class NotAcceptable(HTTPException):
-    """The client welcomes none of the types that this route can answer with."""
+    """The client accepts none of the types that this route can answer with."""
 
     status_code = 406
 
@@ -56,7 +57,7 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
 
     @property
     def wants_html(self) -> bool:
-        """Whether the answer is a page or a fragment rather than JSON."""
+        """Whether the response is a page or a fragment rather than JSON."""
         return content_negotiation.wants_html(self.scope)
 
     @property
@@ -66,12 +67,12 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
 
     @property
     def principal(self) -> Principal | None:
-        """Who is signed in; None on public routes."""
+        """The signed-in caller; None on public routes."""
         me: Principal | None = self.scope.get("auth")
         return me
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body in chunks. Raises `TooLarge` where it grows over the limit of its type, whatever it
+        """The body in chunks. Raises `TooLarge` where it grows over the limit of its type, whatever length it
         announced, and `ClientGone` where it breaks off."""
         most, length = longest(self.route_handler, self.content_type[0]), 0
         try:
@@ -108,8 +109,8 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
         return form
 
     async def body(self) -> bytes:
-        """The body; a body that was left out reads as `{}` so that a struct of defaults is filled. JSON that
-        holds more than the route reads is refused before anything decodes it."""
+        """The body; a missing body reads as `{}`, so that a struct of defaults is filled. JSON with more than
+        the route reads is refused before anything decodes it."""
         connection = self._connection_state
         if connection.form is not Empty and connection.body is Empty:
             return EMPTY_BODY  # a multipart form was read as a stream; json() takes the form
@@ -120,12 +121,12 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
         return body
 
     async def json(self) -> Any:
-        """The body as the type of the handler's `data`. Raises `Invalid`, or 400 for what is no JSON."""
+        """The body as the type of the handler's `data`. Raises `Invalid`, or 400 for invalid JSON."""
         field = self.route_handler.parsed_fn_signature.parameters.get("data")
         return await self.read(Any if field is None else field.annotation)
 
     async def read(self, kind: Any) -> Any:
-        """The body as `kind`. Raises `Invalid`, or 400 for what is no JSON."""
+        """The body as `kind`. Raises `Invalid`, or 400 for invalid JSON."""
         if self.content_type[0] in content_negotiation.FORMS:
             return forms.read_form(await self.form(), kind)
         try:
@@ -134,7 +135,7 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
             raise ClientException(f"The body isn't valid JSON: {error}") from error
 
     def typed(self) -> dict[str, Any]:
-        """The texts of the form that was sent, to be shown again; empty when none was read."""
+        """The typed texts of the form, to be shown again; empty when none was read."""
         form = self._connection_state.form
         return forms.typed_values(self._form_dict(form)) if isinstance(form, dict) else {}
 
@@ -146,9 +147,9 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
 
 
 async def prepare(request: Request) -> None:
-    """App-wide `before_request`: refuses what cannot be answered or read before anything is done (406, 413,
-    415), a form that belongs to another account than the one signed in to (409), and names that the route
-    does not know: in the query string, and in the body where it reads none (422)."""
+    """App-wide `before_request`: refuses a request that cannot be answered or read before anything is done
+    (406, 413, 415), a form of another account than the present one (409), and names that the route does not
+    know: in the query string, and in the body if it reads none (422)."""
     handler = request.route_handler
     if not content_negotiation.acceptable(request.scope, offers(handler)):
         raise NotAcceptable(f"This URL can return {' or '.join(offers(handler))}.")
@@ -185,12 +186,12 @@ class Nothing(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def reads_nothing(handler: HTTPRouteHandler) -> bool:
-    """Whether a route has no use for a body; one for foreign callers reads its own."""
+    """Whether a route reads no body; one for foreign callers reads its own."""
     return not handler.opt.get("foreign") and "data" not in handler.parsed_fn_signature.parameters
 
 
 def _refuse_query(request: Request) -> None:
-    """A condition in the address would change nothing of what is done: it belongs into the body."""
+    """Refuses parameters in the address of a change: they would have no effect, and belong in the body."""
     if request.route_handler.opt.get("foreign"):
         return
     parameters = request.route_handler.parsed_fn_signature.parameters.keys()
@@ -235,8 +236,8 @@ def readable(handler: HTTPRouteHandler) -> tuple[str, ...]:
 
 
 class Shaped(Response[T], Generic[T]):
-    """Returned data in the shape that was asked for. Litestar wraps every plain return value in it; return
-    one yourself to choose other templates or headers than the route's."""
+    """Returned data in the format that the client asked for. Litestar wraps every plain return value in it;
+    return one yourself to choose other templates or headers than the route's."""
 
     def __init__(self, content: T, *, page: str = "", fragment: str = "", **options: Any) -> None:
         super().__init__(content, **options)
@@ -257,7 +258,7 @@ class Shaped(Response[T], Generic[T]):
         self.content, self.media_type = b"", MediaType.TEXT  # type: ignore[assignment]  # -- no body, whatever T is
 
     def template(self, request: Request) -> str:
-        """The template to draw, "" when JSON is wanted or there is no page."""
+        """The template to render, "" when the client wants JSON or there is no page."""
         if not request.wants_html:
             return ""
         faces = request.route_handler.opt
@@ -268,10 +269,11 @@ class Shaped(Response[T], Generic[T]):
 
 
 class Saved(Shaped[T], Generic[T]):
-    """The answer to a change. A browser is sent to `see` (303), htmx gets the fragment and `see` as its
-    address, JSON gets the data: 201 with `Location`, or 200 when `created=False`; 204 when there is none.
+    """The response to a change. A browser is redirected to `see` (303), htmx gets the fragment and `see` as
+    its address, JSON gets the data: 201 with `Location`, or 200 when `created=False`; 204 when there is no
+    data.
 
-    `note` is a sentence that the next page shows once; `undo` is the address of a restoration, which the
+    `note` is a message that the next page shows once; `undo` is the address of a restoration, which the
     message offers as a button: its query is what the button sends."""
 
     def __init__(

@@ -1,4 +1,5 @@
-"""OpenAPI 3.1 from the handlers' types, completed with what negotiation adds: forms, pages, problems."""
+"""Builds OpenAPI 3.1 from the handlers' types, and adds what content negotiation adds: forms, pages,
+problems."""
 
 from typing import Any
 
@@ -56,7 +57,7 @@ SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"cookie": []}]
 
 
 def config() -> OpenAPIConfig:
-    """What the document says about the whole."""
+    """The document's description of the API as a whole."""
     schemes: dict[str, SecurityScheme | Reference] = {
         "bearer": SecurityScheme(
             type="http", scheme="bearer", description="A session's JWT or a personal token."
@@ -107,7 +108,7 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler, method: str)
 
 
 def _pages(responses: dict[str, Any], handler: HTTPRouteHandler, method: str) -> None:
-    """What a browser gets: a page, a fragment, or the way to the next page."""
+    """What a browser gets: a page, a fragment, or a redirect."""
     answer = handler.parsed_fn_signature.return_type
     if answer.is_subclass_of(Saved):
         success = responses.get("201") or responses.get("200")
@@ -170,7 +171,7 @@ class SchemaPage(msgspec.Struct):
 
 
 class SchemaController(Controller):
-    """The API in words: a page for people, the document for programs."""
+    """Describes the API: a page for people, the document for programs."""
 
     path = "/schema"
     tags = ("schema",)

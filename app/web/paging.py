@@ -41,7 +41,7 @@ def page_link(path: str, filters: Mapping[str, str], **cursor: UUID) -> str:
 
 
 def write_cursor(sort_value: Any, row_id: UUID) -> str:
-    """The place of a row in a sorted list, for `after` and `before`."""
+    """The position of a row in a sorted list, for `after` and `before`."""
     return base64.urlsafe_b64encode(msgspec.json.encode([sort_value, row_id])).decode().rstrip("=")
 
 

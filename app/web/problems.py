@@ -1,4 +1,4 @@
-"""Maps each exception to a problem document (RFC 9457). Answers never contain internal details."""
+"""Maps each exception to a problem document (RFC 9457). Responses never contain internal details."""
 
 import socket
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ from app.errors import Conflict, Forbidden, Invalid, NotFound, SwitchyardError, 
 from app.web.validation_messages import MOST_ERRORS, sentence
 
 RETRY_SECONDS = 2
-LONGEST_NAME = 100  # letters of a field's name in an answer
-CONDITIONS = ("f", "match")  # parts of an address: no field of a form stands beside them
-# Python renamed the phrases of 413 and 422 between versions; scripts compare codes, so ours stay.
+LONGEST_NAME = 100  # characters of a field's name in a response
+CONDITIONS = ("f", "match")  # parts of an address: a form has no fields of these names
+# Python renamed the phrases of 413 and 422 between versions; scripts compare codes, so these stay.
 CODES = {
     401: "not_signed_in",
     413: "too_large",
@@ -54,7 +54,8 @@ DOWN = ("08", "53", "57P")
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
-    """A problem document. `errors` is field name to sentence; `current` what is true now (a conflict)."""
+    """A problem document. `errors` is field name to message; `current` is the present state (for a
+    conflict)."""
 
     title: str
     status: int
@@ -69,7 +70,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
 
 
 def problem_of(error: Exception) -> Problem:
-    """The problem that an exception means; anything that is not known is a 500 that says nothing."""
+    """The problem of an exception; an unknown exception is a 500 without details."""
     problem = (
         _own(error) or _http(error) or _database(error) or _problem(500, "Something went wrong on our end.")
     )
@@ -113,7 +114,7 @@ def _http(error: Exception) -> Problem | None:
 
 
 def _parameters(error: ValidationException) -> dict[str, str]:
-    """Litestar's list of bad query and path parameters, as field name to sentence."""
+    """Litestar's list of bad query and path parameters, as field name to message."""
     listed = error.extra if isinstance(error.extra, list) else []
     errors = {
         str(parameter.get("key", "")): sentence(str(parameter.get("message", "")))
@@ -124,8 +125,8 @@ def _parameters(error: ValidationException) -> dict[str, str]:
 
 
 def _invalid(errors: dict[str, str]) -> Problem:
-    """A 422 that names the wrong fields: no more than `MOST_ERRORS`, nor a name longer than `LONGEST_NAME`,
-    both of which the sender decides about."""
+    """A 422 that names the invalid fields: at most `MOST_ERRORS`, with names of at most `LONGEST_NAME`
+    characters, since the sender chooses both."""
     named = {_short(name): text for name, text in islice(errors.items(), MOST_ERRORS)}
     more = f" There are more than {MOST_ERRORS} errors; these are the first." * (len(errors) > MOST_ERRORS)
     return _problem(422, _summary(named) + more, errors=named)
@@ -150,7 +151,7 @@ def _readable(name: str) -> str:
 
 
 def _database(error: Exception) -> Problem | None:
-    """A fault of the database. Its own words may hold other people's data: they are never passed on."""
+    """An error of the database. Its message may contain other people's data and is never passed on."""
     for cause in _causes(error):
         state = getattr(cause, "sqlstate", None) or ""
         if state in STATES:
@@ -181,7 +182,7 @@ def _unreachable(error: BaseException) -> bool:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and what lies under it, where a database is involved at all."""
+    """The exception and its causes, as far as a database is involved."""
     visited: set[int] = set()
     pending: list[BaseException | None] = [error]
     while pending:

@@ -26,7 +26,8 @@ OPEN_SECONDS = 2.0
 SAY_EVERY_SECONDS = 30.0
 REMEMBERED = 20_000
 
-# The key holds the theoretical arrival time in seconds, by the clock of Redis: ours do not matter.
+# The key holds the theoretical arrival time in seconds, by the clock of Redis, so that the processes' clocks
+# don't matter.
 SCRIPT = """
 local clock = redis.call('time')
 local now = clock[1] + clock[2] / 1000000
@@ -58,11 +59,11 @@ class RedisBreaker:
 
     @property
     def open(self) -> bool:
-        """True while Redis is not to be asked."""
+        """True while the app must not call Redis."""
         return self._clock() < self._closed_at
 
     def failed(self, part: str, error: BaseException) -> None:
-        """Redis did not answer `part` of the app."""
+        """Records that Redis did not answer `part` of the app."""
         now = self._clock()
         self._closed_at = now + OPEN_SECONDS
         REDIS_UP.set(0)
@@ -71,7 +72,7 @@ class RedisBreaker:
             log.warning("redis does not answer; deciding in this process", part=part, error=repr(error))
 
     def worked(self) -> None:
-        """Redis answered."""
+        """Records that Redis answered."""
         REDIS_UP.set(1)
 
 
@@ -89,7 +90,7 @@ class Limiter:
         self._local: dict[str, float] = {}
 
     async def hit(self, key: str) -> LimitDecision:
-        """Counts one call and says whether it may pass."""
+        """Counts one call; returns whether it may pass."""
         if self._script is not None and not self.breaker.open:
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):
@@ -129,7 +130,7 @@ class Limiter:
 
 
 def open_redis(url: str) -> Any:
-    """A client of a few connections that waits a tenth of a second and never tries again by itself."""
+    """A client with a few connections that waits a tenth of a second and does not retry."""
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS,

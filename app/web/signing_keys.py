@@ -36,7 +36,7 @@ class KeyRing:
         self._stamp: object = None
 
     def signing(self) -> tuple[str, RSAPrivateKey]:
-        """The key id and key that sign now. Makes the first key where there is none."""
+        """The id and key that sign now. Creates the first key if there is none."""
         self._look()
         if self._signing is None:
             if self.setting:
@@ -48,7 +48,7 @@ class KeyRing:
         return self._signing
 
     def find(self, kid: str) -> RSAPublicKey | None:
-        """The public key of an id; an id that is not known makes us look at the folder again."""
+        """The public key of an id; an unknown id makes it read the folder again."""
         self._look()
         if kid not in self.public:
             self._look(now=time.monotonic() - self._read_at > 1)
@@ -78,7 +78,8 @@ class KeyRing:
 
 
 def rotate(folder: Path) -> str:
-    """Makes a new key that signs from now on, beside the old ones, in a file for us alone; returns its id."""
+    """Creates a new key that signs from now on, beside the old ones, in a file that only this user can read;
+    returns its id."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(

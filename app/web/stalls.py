@@ -22,7 +22,7 @@ MESSAGE = "The database isn't responding. Try again in a moment."
 
 
 class DatabaseWatch:
-    """Whether the database answers at all. `probe` opens a connection of its own and asks for nothing."""
+    """Whether the database answers at all. `probe` opens a connection of its own and runs no query."""
 
     def __init__(self, probe: Callable[[], Awaitable[object]]) -> None:
         self._probe = probe
@@ -43,7 +43,7 @@ class DatabaseWatch:
 
 
 class AbortStalledReads(ASGIMiddleware):
-    """Gives up reads that wait for a database that does not answer. Raises `Unavailable` (503)."""
+    """Ends reads that wait for a database that does not answer. Raises `Unavailable` (503)."""
 
     scopes = (ScopeType.HTTP,)
 
@@ -52,7 +52,7 @@ class AbortStalledReads(ASGIMiddleware):
         self._ending: set[asyncio.Future[None]] = set()
 
     def should_bypass_for_scope(self, scope: Scope) -> bool:
-        """Writes, forms shown again, and the probes, which have deadlines and answers of their own."""
+        """Leaves out writes, forms shown again, and the health probes, which have deadlines of their own."""
         writes = scope.get("method") not in READS
         return writes or bool(scope["state"].get("again")) or scope["path"].startswith("/health/")
 
@@ -77,7 +77,7 @@ class AbortStalledReads(ASGIMiddleware):
         await answer
 
     def _end(self, answer: asyncio.Future[None]) -> None:
-        """Cancel in the background: a connection that hangs takes two seconds to be given up."""
+        """Cancels in the background, because closing a hanging connection takes two seconds."""
         if not answer.done():
             self._ending.add(answer)
             answer.add_done_callback(self._ending.discard)

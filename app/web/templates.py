@@ -48,11 +48,11 @@ class Templates:
         )
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a template."""
+        """Whether the template exists."""
         return name in self.environment.loader.list_templates() if self.environment.loader else False
 
     def render(self, name: str, request: Request, *, page: Any = None, form: Form | None = None) -> bytes:
-        """A template with `page` and the usual names: `me`, `nav`, `path`, `query`, `form`, `note`,
+        """Renders a template with `page` and the common names: `me`, `nav`, `path`, `query`, `form`, `note`,
         `note_undo`, `request_id`, `partial`."""
         scope, me = request.scope, request.principal
         state, path = scope["state"], scope["path"]
@@ -80,14 +80,14 @@ class Templates:
 
 
 class Undo(msgspec.Struct):
-    """The button of a message that takes a deletion back, and what it sends."""
+    """The button of a message that undoes a deletion, and what it sends."""
 
     href: str
     fields: dict[str, str]
 
 
 def note_of(request: Request) -> tuple[str, str]:
-    """The sentence that the change before this page left, shown once, and the address that undoes the change
+    """The message that the change before this page left, shown once, and the address that undoes the change
     (see `Saved`)."""
     text, _, undo = request.cookies.get("note", "").partition("|")
     if text:
@@ -96,13 +96,13 @@ def note_of(request: Request) -> tuple[str, str]:
 
 
 def undo_of(address: str) -> Undo | None:
-    """The button for such an address. A cookie can be planted, so it leads to restorations only."""
+    """The button for such an address. An attacker can plant a cookie, so it leads to restorations only."""
     path, _, query = address.partition("?")
     return Undo(path, dict(parse_qsl(query))) if RESTORATION.fullmatch(path) else None
 
 
 def url(path: str, query: str = "", **changes: Any) -> str:
-    """`path` with a query of which some parts are changed; None takes a part out: the URL is the state."""
+    """`path` with a query of which some parts are changed; None removes a part."""
     unchanged = [
         (key, value) for key, value in parse_qsl(query, keep_blank_values=True) if key not in changes
     ]

@@ -1,4 +1,5 @@
-"""Fifteen-minute JSON Web Tokens. They say who and where, never what one may do: that is read each time."""
+"""Fifteen-minute JSON Web Tokens. A token names the user and the account; permissions are read from the
+database each time."""
 
 import time
 from uuid import UUID
@@ -17,7 +18,7 @@ REMEMBERED = 4096
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What a token says. Times are Unix seconds."""
+    """The claims of a token. Times are Unix seconds."""
 
     sub: UUID
     sid: UUID
@@ -28,7 +29,7 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 class BadToken(Exception):
-    """A token that proves nothing. `renewable` when time alone (or an old key) is what is wrong with it."""
+    """An invalid token. `renewable` when only its time (or an old key) is wrong."""
 
     def __init__(self, reason: str, renewable: bool = False) -> None:
         super().__init__(reason)
@@ -102,7 +103,7 @@ class Tokens:
             raise BadToken("The token isn't valid here.") from error
 
     def _forget(self) -> None:
-        """Drops what has expired, and the oldest half if that is not enough."""
+        """Drops expired entries, and the oldest half if that is not enough."""
         now = time.time()
         self._claims = {token: claims for token, claims in self._claims.items() if claims.exp > now}
         if len(self._claims) >= REMEMBERED:

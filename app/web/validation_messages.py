@@ -1,4 +1,4 @@
-"""Says what is wrong with a body: all fields at once, each with what to do."""
+"""Describes what is wrong with a body: all fields at once, each with what to do."""
 
 import re
 from collections.abc import Mapping
@@ -44,9 +44,9 @@ RULES: tuple[tuple[str, str], ...] = (
 
 
 def field_errors(raw: Any, kind: Any, *, strict: bool, whole: str = "") -> dict[str, str]:
-    """The fields of `raw` that do not fit `kind`, as field name to sentence; "" is the whole body. Looking
-    ends soon after `MOST_ERRORS` of them.
-    `whole` is msgspec's own message, for what only the whole struct can tell."""
+    """The fields of `raw` that do not fit `kind`, as field name to message; "" is the whole body. It stops
+    soon after `MOST_ERRORS` of them. `whole` is msgspec's own message, for errors of the struct as a
+    whole."""
     errors: dict[str, str] = {}
     _collect(raw, kind, "", strict, errors)
     if not errors:
@@ -56,7 +56,7 @@ def field_errors(raw: Any, kind: Any, *, strict: bool, whole: str = "") -> dict[
 
 
 def sentence(message: str, kind: Any = None) -> str:
-    """A msgspec message in words; a type of fixed choices has them listed."""
+    """A msgspec message as a sentence; for a type of fixed choices it lists them."""
     options = allowed_values(kind) if kind is not None else []
     if message.startswith("Invalid enum value") or (options and "got" in message):
         return f"Choose one of: {', '.join(options)}." if options else "Choose one of the listed values."
@@ -151,7 +151,7 @@ def _located(message: str) -> tuple[str, str]:
 
 
 def _own(kind: Any) -> str:
-    """A type may carry its own sentence: `Annotated[str, Meta(pattern=…, extra={"error": "…"})]`."""
+    """A type may carry its own message: `Annotated[str, Meta(pattern=…, extra={"error": "…"})]`."""
     described = inspect.type_info(kind)
     if isinstance(described, inspect.UnionType):
         described = next(

@@ -1,1 +1,1 @@
-"""What a file of contacts means: its text, its table, its columns and the verdict on each row."""
+"""Reads a file of contacts: its text, its table, its columns and the verdict on each row. Pure."""

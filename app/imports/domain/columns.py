@@ -1,4 +1,4 @@
-"""Which column fills which field: guessed from the header, checked when it is chosen."""
+"""Which column fills which field: guessed from the header, checked when a member chooses."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from app.imports.domain.names import fold_name
 
 IGNORE = "ignore"
 FULL_NAME = "full_name"  # split into first and last name
-# The words of address books, shops and mail tools; compared without case, blanks and punctuation.
+# The column names of address books, shops and mail tools; compared without case, blanks and punctuation.
 WORDS: dict[str, tuple[str, ...]] = {
     "first_name": ("firstname", "first", "givenname", "forename", "fname", "vorname", "prenom", "nombre"),
     "last_name": ("lastname", "last", "surname", "familyname", "lname", "nachname", "nom", "apellido"),
@@ -41,8 +41,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "sms_consent": ("smsconsent", "smsmarketingconsent", "acceptssmsmarketing", "smsoptin", "smsoptout",
                     "optedoutofsms", "smssubscription", "smssubscriptionstatus"),
 }  # fmt: skip
-# A number means something only in the system that it comes from: which column is the external ID is never
-# guessed, or the ids of two systems would make one person of two. These words only name a header.
+# A number identifies a contact only within the system that it comes from: the external ID column is never
+# guessed, or the ids of two systems would merge two contacts. These words only identify a header.
 IDENTIFIERS = ("externalid", "id", "customerid", "contactid", "recordid", "clientid", "userid", "crmid",
                "uid", "reference")  # fmt: skip
 TELLING = {FULL_NAME, "first_name", "last_name", "email", "phone", "company", "external_id"}
@@ -51,7 +51,7 @@ _DATA = re.compile(r"@|^https?://|^www\.|^\+?[\d\s().-]{5,}$|^\d+([.,]\d+)?$")
 
 
 def looks_like_header(cells: Sequence[str]) -> bool:
-    """Whether the first line names columns rather than being a person."""
+    """Whether the first line names columns rather than being a contact."""
     filled = [cell.strip() for cell in cells if cell.strip()]
     if any(_DATA.search(cell) for cell in filled):
         return False
@@ -61,7 +61,7 @@ def looks_like_header(cells: Sequence[str]) -> bool:
 
 def guess(header: Sequence[str], fields: Fields) -> dict[str, str]:
     """Column number (as text, from 0) to field key or "ignore"; every field is used at most once. Only a
-    person chooses the external ID."""
+    member chooses the external ID."""
     names = dict(BY_WORD)
     for spec in fields.values():
         if spec.custom_id is not None or (spec.key in TEXT_FIELDS and spec.key != "external_id"):
@@ -76,7 +76,7 @@ def guess(header: Sequence[str], fields: Fields) -> dict[str, str]:
 
 
 def _free(key: str, all_keys: set[str], taken: set[str]) -> str:
-    """The field that a column may still have: the only number is the phone, a second one the second."""
+    """The field that a column may still fill: a single number is the phone, a second one the second phone."""
     if key == FULL_NAME and {"first_name", "last_name"} & all_keys:
         return IGNORE
     if key == "phone2" and "phone" not in all_keys and "phone" not in taken:
@@ -87,14 +87,15 @@ def _free(key: str, all_keys: set[str], taken: set[str]) -> str:
 
 
 def column_targets(fields: Mapping[str, FieldSpec]) -> list[tuple[str, str]]:
-    """What a column may fill: (key, label), nothing first."""
+    """What a column may fill: (key, label), "Don't import" first."""
     own = [(spec.key, spec.label) for spec in fields.values() if spec.custom_id is not None]
     built_in = [(key, fields[key].label) for key in (*TEXT_FIELDS, *CHANNELS)]
     return [(IGNORE, "Don't import"), (FULL_NAME, "Full name (first and last)"), *built_in, *own]
 
 
 def mapping_errors(columns: Mapping[str, str], header: Sequence[str], fields: Fields) -> dict[str, str]:
-    """What is wrong with a choice: "columns.2" to a sentence, "columns" for the whole; empty when nothing."""
+    """The problems of a choice of columns: "columns.2" to a message, "columns" for the whole; empty when
+    there is none."""
     keys = {key for key, _ in column_targets(fields)}
     places = {str(number) for number in range(len(header))}
     errors: dict[str, str] = {}

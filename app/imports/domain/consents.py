@@ -37,8 +37,8 @@ def is_opt_out(header: str) -> bool:
 
 
 def consent_of(cell: str, *, opt_out: bool) -> str | None:
-    """The consent that a cell states, None when it states none. `opt_out` as `is_opt_out` of its column says.
-    Raises UnknownWord."""
+    """The consent that a cell states, None when it states none. `opt_out` is the result of `is_opt_out` for
+    its column. Raises UnknownWord."""
     word = fold_name(cell)
     if word in _NOTHING:
         return None

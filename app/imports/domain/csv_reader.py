@@ -21,8 +21,8 @@ _SEP = re.compile(r"\A\"?sep=(.)\"?(\r\n|\n|\r)", re.IGNORECASE)
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A file as it was understood. `has_header` false means that the first line is a person already;
-    `header` then holds "Column 1" and so on. `samples` are the first filled cells of each column."""
+    """The table of a file. `has_header` false means that the first line is a contact already; `header` then
+    holds "Column 1" and so on. `samples` are the first non-empty cells of each column."""
 
     encoding: str
     delimiter: str
@@ -33,7 +33,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 def read_table(content: bytes) -> Table:
-    """The shape of a file. Raises FileError when there is nothing to import or the limits are passed."""
+    """The shape of a file. Raises FileError when there is nothing to import or the limits are exceeded."""
     text, encoding = decode(content)
     delimiter = sniff(text)
     lines = filled_lines(text, delimiter)
@@ -81,7 +81,7 @@ def data_lines(text: str, delimiter: str, has_header: bool) -> Iterator[tuple[in
 
 
 def filled_lines(text: str, delimiter: str, *, whole: bool = True) -> Iterator[tuple[int, list[str]]]:
-    """Lines that hold anything, numbered from 1; a quoted cell may contain line ends. Raises FileError,
+    """The lines that are not empty, numbered from 1; a quoted cell may contain line breaks. Raises FileError,
     also when a cell is still open at the end, unless the text is only the beginning of a file."""
     csv.field_size_limit(LONGEST_CELL)
     source = _Source(_without_sep(text))
@@ -99,7 +99,7 @@ def filled_lines(text: str, delimiter: str, *, whole: bool = True) -> Iterator[t
                 "Is a quotation mark missing?"
             ) from None
         if source.ended and whole:
-            # A line that is complete does not ask for the next one.
+            # The reader asks for no further line once a row is complete.
             raise FileError(f"The quotation mark opened on line {line} is never closed.")
         if whole and source.broken(delimiter):
             raise FileError(
@@ -112,8 +112,8 @@ def filled_lines(text: str, delimiter: str, *, whole: bool = True) -> Iterator[t
 
 
 class _Source:
-    """The lines of a text; `taken` are those of the row that is read, `ended` is true once the
-    reader asked for a line past the end."""
+    """The lines of a text; `taken` are those of the current row, `ended` is true once the reader has asked
+    for a line past the end."""
 
     def __init__(self, text: str) -> None:
         self.lines, self.ended = io.StringIO(text, newline=""), False
@@ -137,13 +137,13 @@ class _Source:
 
 
 def _without_sep(text: str) -> str:
-    """Excel's first line `sep=;` names the delimiter and is no row."""
+    """The text without Excel's first line `sep=;`, which names the delimiter."""
     match = _SEP.match(text)
     return text[match.end() :] if match else text
 
 
 def sniff(text: str) -> str:
-    """The delimiter: the one that cuts the first lines into the most even rows; a comma when none does."""
+    """The delimiter that splits the first lines into the most even rows; a comma when none does."""
     if (match := _SEP.match(text)) and match[1] in DELIMITERS:
         return match[1]
     head = text[:65_536]
@@ -164,5 +164,5 @@ def _evenness(head: str, delimiter: str) -> tuple[float, int, int]:
     if width < 2:
         return (0.0, 0, 0)
     share = times / widths.total()
-    # Nine even lines in ten are even: one ragged line must not hide the real delimiter.
+    # Nine even lines of ten count as even: one ragged line must not hide the real delimiter.
     return (1.0 if share >= 0.9 else share, width, -DELIMITERS.index(delimiter))

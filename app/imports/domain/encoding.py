@@ -1,4 +1,4 @@
-"""Bytes into text, whatever program wrote them."""
+"""Decodes the bytes of a file, whatever program wrote it."""
 
 import codecs
 
@@ -16,7 +16,7 @@ LABELS = {
     "cp1252": "Windows-1252",
     "latin-1": "Latin-1",
 }
-# What is often chosen by mistake, by its first bytes.
+# File types that are often chosen by mistake, by their first bytes.
 NOT_TEXT = (
     (b"PK\x03\x04", "This is a spreadsheet or a zip file. Save the sheet as CSV and upload that."),
     (b"\xd0\xcf\x11\xe0", "This is an old Excel file. Save the sheet as CSV and upload that."),
@@ -27,12 +27,12 @@ LOOK = 4096
 
 
 class FileError(ValueError):
-    """The file cannot be imported; the message tells what to do."""
+    """The file cannot be imported; the message says what to do."""
 
 
 def decode(content: bytes) -> tuple[str, str]:
-    """The text without its byte order mark, and the name of its encoding. Raises FileError for what is no
-    text at all."""
+    """The text without its byte order mark, and the name of its encoding. Raises FileError for bytes that are
+    not text."""
     for start, sentence in NOT_TEXT:
         if content.startswith(start):
             raise FileError(sentence)

@@ -1,4 +1,4 @@
-"""How names of columns and words in cells are compared."""
+"""Compares names of columns and words in cells."""
 
 import unicodedata
 

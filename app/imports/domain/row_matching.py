@@ -34,8 +34,8 @@ class ExistingContact(msgspec.Struct, frozen=True):
 
 
 class CheckedRow(msgspec.Struct):
-    """One row with its verdict. `values` is what the file says, blank cells left out; `changes` is field key
-    to [from, to]. `match` is the contact that it belongs to and `matched_by` the kind of key that led there;
+    """One row with its verdict. `values` is what the file has, without blank cells; `changes` is field key to
+    [from, to]. `match` is the contact that it belongs to and `matched_by` the kind of key that identified it;
     `previewed_id` is the contact that the preview showed as matched by external ID."""
 
     line: int
@@ -59,8 +59,8 @@ def read_row(
     fields: Fields,
     opt_out: Collection[int] = (),
 ) -> CheckedRow:
-    """A row as far as it can be judged by itself. `columns` are (number, field key), `width` the header's,
-    `opt_out` the numbers of the columns in which yes means that consent is denied."""
+    """A row as far as it can be judged by itself. `columns` are (number, field key), `width` is that of the
+    header, `opt_out` the numbers of the columns in which yes means that consent is denied."""
     # Programs leave out the empty cells at the end of a line.
     cells = [*cells, *[""] * (width - len(cells))]
     row = CheckedRow(line, cells, {})
@@ -90,7 +90,7 @@ def read_row(
 
 
 def split_name(text: str) -> dict[str, str]:
-    """A full name as first and last name: the last word is the last name, or what stands before a comma."""
+    """A full name as first and last name: the last word is the last name, or the part before a comma."""
     if "," in text:
         last, _, first = text.partition(",")
         return {"first_name": first.strip(), "last_name": last.strip()}
@@ -99,14 +99,14 @@ def split_name(text: str) -> dict[str, str]:
 
 
 def reject(row: CheckedRow, reason: str) -> CheckedRow:
-    """The row as a bad one."""
+    """Marks the row as rejected."""
     row.verdict, row.reason, row.contact_id, row.changes = "bad", reason, None, {}
     row.match, row.matched_by = None, ""
     return row
 
 
 def matching_keys(values: Mapping[str, object]) -> dict[str, str]:
-    """The keys that identify this person, by kind: external ID and email, or without both the likeness."""
+    """The keys that identify this contact, by kind: external ID and email, or without both the likeness."""
     keys = {kind: str(values[kind]) for kind in UNIQUE if values.get(kind)}
     return keys or {"like": "\x1f".join(str(values.get(key) or "") for key in LIKENESS)}
 
@@ -114,8 +114,8 @@ def matching_keys(values: Mapping[str, object]) -> dict[str, str]:
 def reject_duplicate(
     row: CheckedRow, first_lines: dict[tuple[str, str], int], denials: dict[int, Values]
 ) -> CheckedRow:
-    """Rejects the row when an earlier line is the same person, else adds its keys to `first_lines`.
-    Consents that it denies go to `denials`, for the earlier line to apply."""
+    """Rejects the row when an earlier line is the same contact, else adds its keys to `first_lines`. Consents
+    that it denies go to `denials`, for the earlier line to apply."""
     keys = matching_keys(row.values)
     for kind, key in keys.items():
         if (earlier := first_lines.get((kind, key))) is not None:
@@ -134,7 +134,7 @@ def match_row(
     update: bool,
     tag_ids: frozenset[UUID],
 ) -> CheckedRow:
-    """The verdict on a row that is good by itself, given the contacts that its keys lead to."""
+    """Gives a row that is valid by itself its verdict, given the contacts that its keys identify."""
     keys = matching_keys(row.values)
     matches = {kind: existing[kind, key] for kind, key in keys.items() if (kind, key) in existing}
     row.match, row.matched_by = None, ""
@@ -159,7 +159,7 @@ def denied_consents(values: Mapping[str, object]) -> Values:
 
 
 def describes_other_person(values: Mapping[str, object], contact: ExistingContact) -> bool:
-    """Whether the row has another name or email than the contact, where both have one."""
+    """Whether the row and the contact have different names or emails, if both have one."""
     return any(
         str(values[key]).casefold() != str(contact.values[key]).casefold()
         for key in ("first_name", "last_name", "email")
@@ -168,7 +168,8 @@ def describes_other_person(values: Mapping[str, object], contact: ExistingContac
 
 
 def _stays_denied(key: str, value: object, contact: ExistingContact) -> bool:
-    """A file is a copy of an older state, so it never undoes a denied consent."""
+    """Whether a denied consent stays denied: a file is a copy of an older state, so it never undoes a
+    denial."""
     return key in CHANNELS and contact.values.get(key) == DENIED and value != DENIED
 
 
@@ -181,7 +182,7 @@ def _remark(values: Mapping[str, object], contact: ExistingContact) -> str | Non
 def differences(
     values: Values, contact: ExistingContact, tag_ids: frozenset[UUID]
 ) -> dict[str, list[object]]:
-    """Field key to [from, to] of what would change; "tags" to [0, how many would be added]."""
+    """Field key to [from, to] of the changes; "tags" to [0, the number of added tags]."""
     changes: dict[str, list[object]] = {
         key: [contact.values.get(key), value]
         for key, value in values.items()
@@ -192,12 +193,12 @@ def differences(
 
 
 def unescape_formula(cell: str) -> str:
-    """A cell without the apostrophe that `escaped` puts in front."""
+    """A cell without the apostrophe that `escape_formula` puts in front."""
     return cell[1:] if cell[:1] == "'" and _looks_like_formula(cell[1:]) else cell
 
 
 def escape_formula(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
+    """A cell that no spreadsheet evaluates as a formula."""
     return f"'{cell}" if _looks_like_formula(cell) else cell
 
 

@@ -1,4 +1,4 @@
-"""A file to try the import with, always the same."""
+"""A sample file to try the import with, always the same."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ PLACES = (
 
 
 def sample_rows(count: int) -> list[list[str]]:
-    """Rows under HEADER: made-up people with numbers and domains that are reserved for examples."""
+    """Rows under HEADER: made-up contacts with numbers and domains that are reserved for examples."""
     rows = []
     for number in range(count):
         first, last = FIRST[number % 10], LAST[(number // 10 + number) % 10]
@@ -40,7 +40,7 @@ def sample_csv(count: int = 25) -> str:
 
 
 def as_csv(rows: list[list[str]], ends: str = "\r\n", delimiter: str = ",") -> str:
-    """Rows as CSV; cells are quoted where they must be."""
+    """Rows as CSV; cells are quoted where needed."""
     out = io.StringIO(newline="")
     csv.writer(out, lineterminator=ends, delimiter=delimiter).writerows(rows)
     return out.getvalue()
