@@ -43,9 +43,7 @@ class Runtime:
     id: UUID = field(default_factory=uuid7)
     batch_lock: ReadWriteLock = field(default_factory=ReadWriteLock)
     counts: SharedResults = field(default_factory=SharedResults)  # of enrollments at each step, by workflow
-    link_keys: list[bytes] = field(
-        default_factory=list
-    )  # the key of unsubscribe links, once it has been read
+    link_keys: list[bytes] = field(default_factory=list)  # that of unsubscribe links, once it was read
     left_marks: dict[UUID, list[UUID]] = field(default_factory=dict)  # by account: to be unclaimed
 
     async def close(self) -> None:

@@ -31,5 +31,5 @@ HANDLERS: dict[str, Handler] = {
     "import.check": lazily("app.imports.check_job", "check_import"),
     "import.run": lazily("app.imports.run_job", "run_import"),
     "workflow.audience": lazily("app.workflows.use_cases.audience", "run_audience"),
-    "workflow.relocation": lazily("app.workflows.use_cases.version_migration", "run_relocation"),
+    "workflow.relocation": lazily("app.workflows.use_cases.version_migration", "run_move"),
 }

@@ -9,7 +9,7 @@ from app.engine.core.steps import MAIN, StepConfig
 from app.engine.core.triggers import ContactCreated
 from app.work import open_work
 from app.workflows.domain.draft_edits import insert
-from app.workflows.schemas.publication import Published, PublishForm, StandChoice
+from app.workflows.schemas.publication import MoveChoice, Published, PublishForm
 from app.workflows.use_cases.edit import create_workflow, save_draft
 from app.workflows.use_cases.publication import publish, set_held
 from tests.support.scenario import USER, Stage
@@ -39,7 +39,7 @@ class Flow:
         async with open_work(self.stage.runtime, self.stage.account, USER) as work:
             self.rev = await save_draft(work, self.id, draft)
 
-    async def publish(self, *choices: StandChoice) -> Published:
+    async def publish(self, *choices: MoveChoice) -> Published:
         async with open_work(self.stage.runtime, self.stage.account, USER) as work:
             return await publish(work, self.id, PublishForm(self.rev, list(choices)))
 

@@ -10,9 +10,9 @@ from app.work import Work
 from app.workflows.schemas.inputs import PositionForm, RevForm
 from app.workflows.schemas.pages import Builder, Sheet
 from app.workflows.use_cases.read import (
-    Opened,
+    LoadedWorkflow,
     canvas,
-    entry_words,
+    entry_sentence,
     live_steps,
     open_workflow,
     problem_views,
@@ -23,7 +23,9 @@ VIEW, EDIT, PUBLISH = Permission.VIEW, Permission.EDIT_WORKFLOWS, Permission.PUB
 SHEET_ACTIONS = list[Action | None]
 
 
-def builder(work: Work, opened: Opened, sheet: Sheet | None, own: SHEET_ACTIONS | None = None) -> Builder:
+def builder(
+    work: Work, opened: LoadedWorkflow, sheet: Sheet | None, own: SHEET_ACTIONS | None = None
+) -> Builder:
     """The builder with a sheet open, or none; `own` are the sheet's actions."""
     base = f"/workflows/{opened.view.id}"
     first = next((step.key for _, _, step in walk(opened.draft.steps)), "")
@@ -39,7 +41,7 @@ def builder(work: Work, opened: Opened, sheet: Sheet | None, own: SHEET_ACTIONS 
     return Builder(
         workflow=opened.view,
         triggers=trigger_cards(opened.draft.triggers, opened),
-        entry=entry_words(opened.draft.entry, opened.lookup),
+        entry=entry_sentence(opened.draft.entry, opened.lookup),
         steps=canvas(opened.draft.steps, opened, live_steps(opened)),
         totals=opened.totals,
         undo=opened.undo,

@@ -21,7 +21,7 @@ from app.workflows.use_cases.plan import groups_of, plan_of, trigger_views, warn
 from app.workflows.use_cases.publication import publish, restore, version_of
 from app.workflows.use_cases.read import (
     canvas,
-    entry_words,
+    entry_sentence,
     live_by_version,
     open_workflow,
     problem_views,
@@ -89,7 +89,7 @@ class PublicationController(Controller):
         copy = action(work, "restore", "Copy to draft", href, permission=EDIT, form=RevForm)
         return VersionPage(
             opened.view, number, row.published_by, row.published_at, row.content_hash,
-            trigger_cards(version.triggers, opened), entry_words(version.entry, opened.lookup),
+            trigger_cards(version.triggers, opened), entry_sentence(version.entry, opened.lookup),
             canvas(version.steps, opened), opened.shown_document(row.document), opened.totals,
             actions(copy),
         )  # fmt: skip

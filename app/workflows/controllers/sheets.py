@@ -19,7 +19,7 @@ from app.workflows.controllers.form_values import (
 from app.workflows.domain.lint import lint
 from app.workflows.schemas.pages import Choice, ChoiceGroup, Count, Sheet
 from app.workflows.use_cases.input_reader import BuilderNames
-from app.workflows.use_cases.read import Opened, entry_words, trigger_cards
+from app.workflows.use_cases.read import LoadedWorkflow, entry_sentence, trigger_cards
 from app.workflows.use_cases.step_labels import step_sentence
 
 # Types of fields that stand for sets of other things: they have no value to set or to watch.
@@ -59,7 +59,7 @@ def merge_tags(lookup: BuilderNames, kind: str) -> list[str]:
     return [f"{{{{ {name} }}}}" for name, _ in tag_names(lookup.fields, output)]
 
 
-def _filled(sheet: Sheet, opened: Opened, values: Values) -> Sheet:
+def _filled(sheet: Sheet, opened: LoadedWorkflow, values: Values) -> Sheet:
     lookup = opened.lookup
     sheet.values = values
     sheet.fields = field_choices(lookup.fields)
@@ -80,7 +80,7 @@ def _filled(sheet: Sheet, opened: Opened, values: Values) -> Sheet:
     return sheet
 
 
-def step_sheet(opened: Opened, key: str, values: Values | None = None) -> Sheet:
+def step_sheet(opened: LoadedWorkflow, key: str, values: Values | None = None) -> Sheet:
     """The settings of a step; `values` are the typed ones. Raises DraftError when there is no such step."""
     list_id, position, step = locate(opened.draft, key)
     kind = KINDS[step.kind]
@@ -96,7 +96,7 @@ def step_sheet(opened: Opened, key: str, values: Values | None = None) -> Sheet:
     return _filled(sheet, opened, stored if values is None else values)
 
 
-def places(opened: Opened, moving: Step) -> list[tuple[str, str]]:
+def places(opened: LoadedWorkflow, moving: Step) -> list[tuple[str, str]]:
     """The places to which a step can move: "list:position" and label."""
     inside = {step.key for _, _, step in walk([moving])}
     owners = {step.key: step for _, _, step in walk(opened.draft.steps)}
@@ -115,7 +115,7 @@ def places(opened: Opened, moving: Step) -> list[tuple[str, str]]:
     return choices
 
 
-def trigger_sheet(opened: Opened, trigger: Trigger, values: Values | None = None) -> Sheet:
+def trigger_sheet(opened: LoadedWorkflow, trigger: Trigger, values: Values | None = None) -> Sheet:
     """The settings of a trigger."""
     problems = lint(opened.draft, opened.lookup.fields, opened.lookup.names)
     sheet = Sheet(
@@ -128,15 +128,15 @@ def trigger_sheet(opened: Opened, trigger: Trigger, values: Values | None = None
     return _filled(sheet, opened, values or {"config": config_values(trigger, opened.lookup)})
 
 
-def entry_sheet(opened: Opened, values: Values | None = None) -> Sheet:
+def entry_sheet(opened: LoadedWorkflow, values: Values | None = None) -> Sheet:
     """The entry condition."""
     sheet = Sheet("entry", "Entry condition", icon="filter", tone="violet")
     if values:
-        sheet.stored = entry_words(opened.draft.entry, opened.lookup) or "No entry condition"
+        sheet.stored = entry_sentence(opened.draft.entry, opened.lookup) or "No entry condition"
     return _filled(sheet, opened, values or {"filter": filter_values(opened.draft.entry, opened.lookup)})
 
 
-def settings_sheet(opened: Opened, values: Values | None = None) -> Sheet:
+def settings_sheet(opened: LoadedWorkflow, values: Values | None = None) -> Sheet:
     """Name, re-entry, pausing."""
     settings = opened.draft.settings
     stored: Values = msgspec.to_builtins(settings)

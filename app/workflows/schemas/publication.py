@@ -13,7 +13,7 @@ from app.workflows.schemas.pages import ProblemView, Totals, WorkflowView
 FINISH, START, EXIT = "finish", "start", "exit"
 
 
-class StandChoice(msgspec.Struct, forbid_unknown_fields=True):
+class MoveChoice(msgspec.Struct, forbid_unknown_fields=True):
     """What happens to the enrollments at `step` ("" is before the first one) of `version`: `to` is
     "finish" (on their version), "exit", the key of a step of the new version, or for those before the
     first step "start". `people` is how many the plan showed; if it is another number by now, the
@@ -29,7 +29,7 @@ class PublishForm(msgspec.Struct, forbid_unknown_fields=True):
     """`rev` is the revision of the draft that the plan showed."""
 
     rev: int
-    choices: Annotated[list[StandChoice], Meta(max_length=2000)] = []
+    choices: Annotated[list[MoveChoice], Meta(max_length=2000)] = []
 
 
 class PlanLine(msgspec.Struct):
@@ -43,14 +43,14 @@ class PlanLine(msgspec.Struct):
     after: str = ""
 
 
-class StandOption(msgspec.Struct):
-    """`value` is what `StandChoice.to` takes."""
+class MoveOption(msgspec.Struct):
+    """`value` is what `MoveChoice.to` takes."""
 
     value: str
     label: str
 
 
-class StandGroup(msgspec.Struct):
+class EnrollmentGroup(msgspec.Struct):
     """Enrollments at one step of a version in use. `due_first` to `due_last` is when their wait ends; after a
     move to the same step of the new version it ends between `new_first` and `new_last`, or as before
     (`kept`), or the step starts again (neither). `under_way` is how many cannot be moved, because an effect
@@ -72,7 +72,7 @@ class StandGroup(msgspec.Struct):
     new_first: datetime | None
     new_last: datetime | None
     default: str
-    options: list[StandOption]
+    options: list[MoveOption]
 
 
 class TriggerView(msgspec.Struct):
@@ -106,7 +106,7 @@ class PublicationPage(msgspec.Struct):
     audience: AudienceView
     triggers: list[TriggerView]
     plan: list[PlanLine]
-    standing: list[StandGroup]
+    standing: list[EnrollmentGroup]
     totals: Totals
     actions: list[Action]
 

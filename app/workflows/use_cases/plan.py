@@ -18,13 +18,13 @@ from app.workflows.schemas.publication import (
     EXIT,
     FINISH,
     START,
+    EnrollmentGroup,
+    MoveOption,
     PlanLine,
-    StandGroup,
-    StandOption,
     TriggerView,
 )
 from app.workflows.use_cases.input_reader import BuilderNames
-from app.workflows.use_cases.read import Opened, entry_words, live_steps
+from app.workflows.use_cases.read import LoadedWorkflow, entry_sentence, live_steps
 from app.workflows.use_cases.step_labels import step_sentence
 from db.queries.batch_session import BatchSession
 from db.queries.version_migration import COUNT_ENROLLMENTS_BY_STEP
@@ -50,7 +50,7 @@ PAUSED = (
 REFUSED = " Contacts that match now would be rejected and not checked again, so resume new entries first."
 
 
-def warnings_of(work: Work, opened: Opened) -> list[str]:
+def warnings_of(work: Work, opened: LoadedWorkflow) -> list[str]:
     """Warnings about a pause, which publishing does not change, and about steps that could send nothing
     because no provider is configured."""
     ways = {SendSms: ("SMS", "sms_url"), Chat: ("chat messages", "chat_url")}
@@ -64,7 +64,7 @@ def warnings_of(work: Work, opened: Opened) -> list[str]:
     ]
 
 
-def plan_of(opened: Opened) -> list[PlanLine]:
+def plan_of(opened: LoadedWorkflow) -> list[PlanLine]:
     """What publishing changes against the live version; everything is added when none is live."""
     old = live_steps(opened) or {}
     new = {step.key: step for _, _, step in walk(opened.draft.steps)}
@@ -86,7 +86,7 @@ def plan_of(opened: Opened) -> list[PlanLine]:
     return lines + (_around(opened) if opened.live is not None else [])
 
 
-def _differ(old: Step, new: Step, opened: Opened) -> tuple[str, str]:
+def _differ(old: Step, new: Step, opened: LoadedWorkflow) -> tuple[str, str]:
     """The step before and after: its title if that changed, else the settings that did."""
     before, after = step_sentence(old, opened.lookup), step_sentence(new, opened.lookup)
     if before != after:
@@ -108,7 +108,7 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _around(opened: Opened) -> list[PlanLine]:
+def _around(opened: LoadedWorkflow) -> list[PlanLine]:
     """Differences of triggers, entry condition and settings."""
     live, draft = opened.live, opened.draft
     assert live is not None  # noqa: S101 -- the caller looked
@@ -116,8 +116,8 @@ def _around(opened: Opened) -> list[PlanLine]:
     if live.entry != draft.entry:
         lines.append(
             PlanLine(
-                "changed", "", "Entry condition", entry_words(live.entry, opened.lookup) or "everybody",
-                entry_words(draft.entry, opened.lookup) or "everybody",
+                "changed", "", "Entry condition", entry_sentence(live.entry, opened.lookup) or "everybody",
+                entry_sentence(draft.entry, opened.lookup) or "everybody",
             )
         )  # fmt: skip
     return lines + _settings(live.settings, draft.settings)
@@ -183,7 +183,7 @@ def _places(steps: list[Step]) -> dict[str, tuple[str, str]]:
     return places
 
 
-async def groups_of(work: Work, opened: Opened) -> list[StandGroup]:
+async def groups_of(work: Work, opened: LoadedWorkflow) -> list[EnrollmentGroup]:
     """The enrollments at each step, in every version in use, and the choices for them."""
     rows = await BatchSession(work.session).all(COUNT_ENROLLMENTS_BY_STEP, workflow=opened.view.id)
     new = {step.key: step for _, _, step in walk(opened.draft.steps)}
@@ -208,27 +208,27 @@ async def groups_of(work: Work, opened: Opened) -> list[StandGroup]:
     return places
 
 
-def target_number(opened: Opened) -> int:
+def target_number(opened: LoadedWorkflow) -> int:
     """The number that the published version will have: that of the live one when nothing has changed."""
     view = opened.view
     return view.next_version if view.changed or view.live_version is None else view.live_version
 
 
-async def _version(work: Work, opened: Opened, number: int) -> Version | None:
+async def _version(work: Work, opened: LoadedWorkflow, number: int) -> Version | None:
     row = await work.workflows.version(opened.view.id, number)
     return load_version(row.document) if row else None
 
 
 def _group(
     row: Any, title: str, old: Step | None, new: Step | None, titles: Mapping[str, str], zone: ZoneInfo
-) -> StandGroup:
+) -> EnrollmentGroup:
     configs = old.config if old else None, new.config if new else None
     first = last = STARTS_AGAIN
     if row.reasons == 1:
         first = wait_after_move(*configs, row.reason, row.due_first, row.began_first, zone)
         last = wait_after_move(*configs, row.reason, row.due_last, row.began_last, zone)
     moved = first.goes_on and last.goes_on
-    return StandGroup(
+    return EnrollmentGroup(
         version=row.version,
         step=row.step_key or "",
         title=title,
@@ -247,16 +247,16 @@ def _group(
     )
 
 
-def _options(row: Any, new: Step | None, titles: Mapping[str, str]) -> list[StandOption]:
+def _options(row: Any, new: Step | None, titles: Mapping[str, str]) -> list[MoveOption]:
     """The choices: stay, move (the same step first), exit."""
-    places = [StandOption(FINISH, f"Finish on version {row.version}")]
+    places = [MoveOption(FINISH, f"Finish on version {row.version}")]
     if row.step_key is None:
-        places.append(StandOption(START, "Restart on the new version"))
+        places.append(MoveOption(START, "Restart on the new version"))
     if new is not None:
-        places.append(StandOption(new.key, f"Move along: “{titles[new.key]}”"))
+        places.append(MoveOption(new.key, f"Move along: “{titles[new.key]}”"))
     places += [
-        StandOption(key, f"Move to “{title}”")
+        MoveOption(key, f"Move to “{title}”")
         for key, title in titles.items()
         if new is None or key != new.key
     ]
-    return [*places, StandOption(EXIT, "Leave the workflow")]
+    return [*places, MoveOption(EXIT, "Leave the workflow")]

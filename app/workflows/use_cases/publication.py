@@ -15,11 +15,11 @@ from app.errors import Conflict, Invalid, NotFound
 from app.work import Work
 from app.workflows.domain.lint import LintProblem, blocking
 from app.workflows.domain.references import references
-from app.workflows.schemas.publication import Published, PublishForm, StandChoice
+from app.workflows.schemas.publication import MoveChoice, Published, PublishForm
 from app.workflows.use_cases.audience import add_audience_job
 from app.workflows.use_cases.edit import header_of, keep, opened
 from app.workflows.use_cases.input_reader import BuilderNames, read_builder_names
-from app.workflows.use_cases.version_migration import AT_ONCE, add_relocation_job, checked, relocate
+from app.workflows.use_cases.version_migration import AT_ONCE, add_move_job, checked_choices, move_enrollments
 from db.queries.batch_session import BatchSession
 from db.queries.circuit_breakers import REOPEN_CHANGED_STEPS
 from db.queries.version_migration import WAKE_ARCHIVED_ENROLLMENTS
@@ -57,7 +57,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     status = "paused" if header.status == "paused" else "active"
     if live and same:  # archived, or enrollments are moved: the same version stays live
         version = load_version(live.document)
-    choices = await checked(work, workflow_id, version.number, version, form.choices)
+    choices = await checked_choices(work, workflow_id, version.number, version, form.choices)
     if live and same and header.status == status and not choices:
         resume = " It is paused. Resume it to accept new contacts." if status == "paused" else ""
         raise Conflict(
@@ -68,7 +68,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
         used = references(version, names.fields)
         await work.workflows.add_version(version, digest, work.actor.name, used, work.now)
     await work.workflows.change(workflow_id, live_version=version.number, status=status)
-    done = await _people(work, version, choices, paused=status == "paused")
+    done = await _move_people(work, version, choices, paused=status == "paused")
     await _try_again(work, version, load_version(live.document) if live else None, choices)
     if not same:
         await add_audience_job(work, version)
@@ -82,20 +82,22 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     return done
 
 
-async def _people(work: Work, version: Version, choices: Sequence[StandChoice], *, paused: bool) -> Published:
+async def _move_people(
+    work: Work, version: Version, choices: Sequence[MoveChoice], *, paused: bool
+) -> Published:
     """Moves a few enrollments at once, many by a job."""
     done = Published(version.workflow_id, version.number, paused=paused)
     if sum(choice.people for choice in choices) > AT_ONCE:
-        done.job = await add_relocation_job(work, version, choices)
+        done.job = await add_move_job(work, version, choices)
         return done
-    moved = await relocate(work, version, choices, work.actor.name)
+    moved = await move_enrollments(work, version, choices, work.actor.name)
     done.moved, done.exited, done.under_way = moved.moved, moved.exited, moved.under_way
     done.renewed = moved.renewed
     return done
 
 
 async def _try_again(
-    work: Work, version: Version, before: Version | None, choices: Sequence[StandChoice]
+    work: Work, version: Version, before: Version | None, choices: Sequence[MoveChoice]
 ) -> None:
     """Lets the breakers of changed steps try at once: the change of the step, or of its enrollments, may have
     solved the problem."""
@@ -109,7 +111,7 @@ async def _try_again(
 
 
 async def _noted(
-    work: Work, version: Version, choices: Sequence[StandChoice], lookup: BuilderNames
+    work: Work, version: Version, choices: Sequence[MoveChoice], lookup: BuilderNames
 ) -> dict[str, tuple[Any, Any]]:
     """The moves of enrollments for the audit log, with the titles of the steps: "version 1, “Wait 1 day”" ->
     ("3 enrollments", "Email: Welcome"); the second may also be "finish" or "exit"."""

@@ -34,7 +34,7 @@ from app.workflows.use_cases.input_reader import BuilderNames, read_builder_name
 from app.workflows.use_cases.step_labels import lane_sentence, step_sentence
 
 
-class Opened(msgspec.Struct):
+class LoadedWorkflow(msgspec.Struct):
     """One workflow as read: header, draft, live version, names that it may refer to, counts. `veiled` means
     that the reader may not edit it."""
 
@@ -84,14 +84,16 @@ async def view_of(work: Work, header: Any, draft: Draft) -> tuple[WorkflowView, 
     return view, live
 
 
-async def open_workflow(work: Work, workflow_id: UUID) -> Opened:
+async def open_workflow(work: Work, workflow_id: UUID) -> LoadedWorkflow:
     """Everything that the builder shows. Raises `NotFound`."""
     header = await header_of(work, workflow_id)
     draft = await work.workflows.draft(header)
     view, live = await view_of(work, header, draft)
     lookup = await read_builder_names(work)
     counts, totals = await counted(work, workflow_id)
-    opened = Opened(view, draft, live, lookup, counts, totals, blocking(draft, lookup.fields, lookup.names))
+    opened = LoadedWorkflow(
+        view, draft, live, lookup, counts, totals, blocking(draft, lookup.fields, lookup.names)
+    )
     opened.veiled = not work.may(Permission.EDIT_WORKFLOWS)
     last = await work.workflows.revision(workflow_id, header.rev)
     if last is not None and last.undo_to is not None:
@@ -122,7 +124,7 @@ async def counted(work: Work, workflow_id: UUID, seconds: float = 0.0) -> tuple[
     those of a large workflow even older (`SharedResults`)."""
     counts: dict[str, Count] = {}
     totals = Totals()
-    for row in await standing(work, workflow_id, seconds):
+    for row in await enrollments_by_place(work, workflow_id, seconds):
         setattr(totals, row.status, getattr(totals, row.status) + row.people)
         if row.step_key and row.status == "active":
             counts.setdefault(row.step_key, Count()).here += row.people
@@ -139,7 +141,7 @@ async def counted(work: Work, workflow_id: UUID, seconds: float = 0.0) -> tuple[
     return counts, totals
 
 
-async def standing(work: Work, workflow_id: UUID, seconds: float = 0.0) -> Sequence[Any]:
+async def enrollments_by_place(work: Work, workflow_id: UUID, seconds: float = 0.0) -> Sequence[Any]:
     """The enrollments by place (`Workflows.standing`), shared by all readers of the workflow."""
     key = ("standing", work.account_id, workflow_id)
     return await work.runtime.counts.get(key, partial(work.workflows.standing, workflow_id), seconds)
@@ -153,24 +155,28 @@ async def _visits(work: Work, workflow_id: UUID, seconds: float) -> Sequence[Any
 async def live_by_version(work: Work, workflow_id: UUID) -> Counter[int]:
     """The number of active enrollments in each version."""
     people_by_version: Counter[int] = Counter()
-    for row in await standing(work, workflow_id):
+    for row in await enrollments_by_place(work, workflow_id):
         if row.status == "active":
             people_by_version[row.version] += row.people
     return people_by_version
 
 
-def canvas(steps: list[Step], opened: Opened, before: dict[str, Step] | None = None) -> list[CanvasStep]:
+def canvas(
+    steps: list[Step], opened: LoadedWorkflow, before: dict[str, Step] | None = None
+) -> list[CanvasStep]:
     """The steps as the canvas shows them; `before` are the live ones by key, None to mark no changes."""
     bad = {problem.step_key for problem in opened.problems}
     return [_canvas(step, opened, bad, before) for step in steps]
 
 
-def live_steps(opened: Opened) -> dict[str, Step] | None:
+def live_steps(opened: LoadedWorkflow) -> dict[str, Step] | None:
     """The live version's steps by key; None when nothing is live."""
     return None if opened.live is None else {step.key: step for _, _, step in walk(opened.live.steps)}
 
 
-def _canvas(step: Step, opened: Opened, bad: set[str | None], before: dict[str, Step] | None) -> CanvasStep:
+def _canvas(
+    step: Step, opened: LoadedWorkflow, bad: set[str | None], before: dict[str, Step] | None
+) -> CanvasStep:
     kind = kind_of(step.config)
     title, summary = step_sentence(step, opened.lookup)
     count = opened.counts.get(step.key, Count())
@@ -193,7 +199,7 @@ def _canvas(step: Step, opened: Opened, bad: set[str | None], before: dict[str, 
     )  # fmt: skip
 
 
-def trigger_cards(triggers: Iterable[Trigger], opened: Opened) -> list[CanvasTrigger]:
+def trigger_cards(triggers: Iterable[Trigger], opened: LoadedWorkflow) -> list[CanvasTrigger]:
     """The triggers as the canvas shows them."""
     bad = {problem.step_key for problem in opened.problems}
     return [_card(trigger, opened.lookup, trigger.key in bad) for trigger in triggers]
@@ -205,12 +211,12 @@ def _card(trigger: Trigger, lookup: BuilderNames, invalid: bool) -> CanvasTrigge
     return CanvasTrigger(trigger.key, trigger.kind, title, summary, config, invalid, trigger.icon)
 
 
-def entry_words(entry: Any, lookup: BuilderNames) -> str:
+def entry_sentence(entry: Any, lookup: BuilderNames) -> str:
     """The entry condition as a sentence; "" when there is none."""
     return describe(entry, lookup.fields, lookup.tags) if entry is not None else ""
 
 
-def problem_views(opened: Opened) -> list[ProblemView]:
+def problem_views(opened: LoadedWorkflow) -> list[ProblemView]:
     """The problems, each with the page where to fix it."""
     base = f"/workflows/{opened.view.id}"
     pages = {

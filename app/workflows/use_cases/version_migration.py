@@ -23,7 +23,7 @@ from app.engine.matching.enroll import end_enrollments
 from app.enrollments.use_cases.progress import take_from
 from app.errors import Conflict, Invalid
 from app.work import Work
-from app.workflows.schemas.publication import EXIT, FINISH, START, StandChoice
+from app.workflows.schemas.publication import EXIT, FINISH, START, MoveChoice
 from db.ids import uuid7
 from db.models import Job
 from db.queries.batch_session import BatchSession
@@ -53,7 +53,7 @@ FIRST_ID = UUID(int=0)
 Configs = Mapping[str, StepConfig]
 
 
-class Relocated(msgspec.Struct):
+class MoveResult(msgspec.Struct):
     """How many enrollments were moved and ended, and how many stay on their version because an effect may be
     in flight, or because a member moved them meanwhile (`elsewhere`). `renewed` of the moved ones had not
     tried to send their effect: it is rendered from the new version."""
@@ -64,7 +64,7 @@ class Relocated(msgspec.Struct):
     elsewhere: int = 0
     renewed: int = 0
 
-    def add(self, other: "Relocated") -> None:
+    def add(self, other: "MoveResult") -> None:
         self.moved += other.moved
         self.exited += other.exited
         self.under_way += other.under_way
@@ -77,9 +77,9 @@ class Relocated(msgspec.Struct):
         return self.moved + self.exited + self.under_way + self.elsewhere
 
 
-async def checked(
-    work: Work, workflow_id: UUID, number: int, version: Version, choices: Sequence[StandChoice]
-) -> list[StandChoice]:
+async def checked_choices(
+    work: Work, workflow_id: UUID, number: int, version: Version, choices: Sequence[MoveChoice]
+) -> list[MoveChoice]:
     """The choices that do something; the enrollments, if few, are locked until the transaction ends.
     Raises `Invalid` for an impossible choice, `Conflict` when the enrollments are not the ones that the
     plan showed."""
@@ -98,11 +98,11 @@ async def checked(
         chosen.append(choice)
     if problems:
         raise Invalid(problems)
-    await _still_there(work, workflow_id, chosen)
+    await _check_unchanged(work, workflow_id, chosen)
     return chosen
 
 
-async def _still_there(work: Work, workflow_id: UUID, choices: Sequence[StandChoice]) -> None:
+async def _check_unchanged(work: Work, workflow_id: UUID, choices: Sequence[MoveChoice]) -> None:
     """Raises `Conflict` when the enrollments are not those of the choices. Locks them first if they are
     few."""
     engine = BatchSession(work.session)
@@ -120,9 +120,11 @@ async def _still_there(work: Work, workflow_id: UUID, choices: Sequence[StandCho
             raise Conflict(STALE, current={**place, "people": row.people})
 
 
-async def relocate(work: Work, version: Version, choices: Sequence[StandChoice], by: str) -> Relocated:
+async def move_enrollments(
+    work: Work, version: Version, choices: Sequence[MoveChoice], by: str
+) -> MoveResult:
     """Moves all of them in the running transaction."""
-    done = Relocated()
+    done = MoveResult()
     engine = BatchSession(work.session)
     for choice in choices:
         place = {"version": choice.version, "step": choice.step or None}
@@ -134,28 +136,28 @@ async def relocate(work: Work, version: Version, choices: Sequence[StandChoice],
             )
             if not rows:
                 break
-            done.add(await _relocate(work, version, choice, rows, by))
+            done.add(await _move_group(work, version, choice, rows, by))
     return done
 
 
-async def _relocate(
-    work: Work, version: Version, choice: StandChoice, rows: Sequence[Any], by: str
-) -> Relocated:
+async def _move_group(
+    work: Work, version: Version, choice: MoveChoice, rows: Sequence[Any], by: str
+) -> MoveResult:
     """Moves these (locked) enrollments, which are at the place that the choice names."""
     ids = [row.id for row in rows]
     if choice.to == EXIT:
         await end_enrollments(work, BatchSession(work.session), ids, ExitReason.REMOVED_BY_USER)
-        return Relocated(exited=len(rows))
+        return MoveResult(exited=len(rows))
     unsettled = await BatchSession(work.session).all(LOCK_UNFINISHED_EFFECTS, ids=ids)
     busy = {effect.enrollment_id for effect in unsettled if effect.under_way}
     untried = {effect.enrollment_id for effect in unsettled if effect.untried}
     free = [row for row in rows if row.id not in busy]
-    renewed = await _take_along(work, version, choice, free, untried, by)
-    return Relocated(moved=len(free), under_way=len(rows) - len(free), renewed=renewed)
+    renewed = await _move_to_step(work, version, choice, free, untried, by)
+    return MoveResult(moved=len(free), under_way=len(rows) - len(free), renewed=renewed)
 
 
-async def _take_along(
-    work: Work, version: Version, choice: StandChoice, rows: Sequence[Any], untried: set[UUID], by: str
+async def _move_to_step(
+    work: Work, version: Version, choice: MoveChoice, rows: Sequence[Any], untried: set[UUID], by: str
 ) -> int:
     """How many of them start their step again, because nothing of their effect was tried."""
     to = None if choice.to == START else choice.to
@@ -211,7 +213,7 @@ def _configs(version: Version | None) -> Configs:
     return {step.key: step.config for _, _, step in walk(version.steps)} if version else {}
 
 
-async def add_relocation_job(work: Work, version: Version, choices: Sequence[StandChoice]) -> UUID:
+async def add_move_job(work: Work, version: Version, choices: Sequence[MoveChoice]) -> UUID:
     """Adds the job for more enrollments than one transaction should move. They are marked now, in the
     transaction that publishes. Raises `Conflict` when they are not those of the choices."""
     args = {
@@ -236,7 +238,7 @@ async def add_relocation_job(work: Work, version: Version, choices: Sequence[Sta
     return job
 
 
-async def run_relocation(work: Work, job: Job) -> bool:
+async def run_move(work: Work, job: Job) -> bool:
     """Moves the next batch of marked enrollments; True after the last one. Moving them and deleting their
     marks is one transaction. Raises `Conflict` when the version is no longer live."""
     workflow_id, number = UUID(job.args["workflow_id"]), job.args["number"]
@@ -245,16 +247,16 @@ async def run_relocation(work: Work, job: Job) -> bool:
     if header is None or row is None or header.live_version != number:
         raise Conflict(f"Version {number} is no longer live, so no more enrollments were moved to it.")
     version = load_version(row.document)
-    choices = msgspec.convert(job.args["choices"], list[StandChoice])
+    choices = msgspec.convert(job.args["choices"], list[MoveChoice])
     mine = (Job.account_id == work.account_id, Job.id == job.id)
     result = dict(await work.session.scalar(select(Job.result).where(*mine).with_for_update()) or {})
     engine = BatchSession(work.session)
     rows = await engine.all(LOCK_NEXT_MARKED, job=job.id, most=BATCH)
-    done = Relocated()
+    done = MoveResult()
     for place, choice in enumerate(choices):
-        there = [row for row in rows if row.choice == place and _stands(row, choice)]
+        there = [row for row in rows if row.choice == place and _is_there(row, choice)]
         if there:
-            done.add(await _relocate(work, version, choice, there, job.actor_name))
+            done.add(await _move_group(work, version, choice, there, job.actor_name))
     done.elsewhere = len(rows) - done.people
     for name, count in msgspec.structs.asdict(done).items():
         result[name] = result.get(name, 0) + count
@@ -262,13 +264,13 @@ async def run_relocation(work: Work, job: Job) -> bool:
     await work.session.execute(
         update(Job)
         .where(*mine)
-        .values(progress=msgspec.convert(result, Relocated).people, result=result)
+        .values(progress=msgspec.convert(result, MoveResult).people, result=result)
         .execution_options(synchronize_session=False)
     )
     work.notify_worker()
     return len(rows) < BATCH  # the worker commits
 
 
-def _stands(row: Any, choice: StandChoice) -> bool:
+def _is_there(row: Any, choice: MoveChoice) -> bool:
     """Whether they are still where the plan showed them; only members can have moved them meanwhile."""
     return row.status == "active" and (row.version, row.step_key) == (choice.version, choice.step or None)

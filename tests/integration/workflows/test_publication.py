@@ -16,7 +16,7 @@ from app.errors import Conflict, Invalid
 from app.filters.ast import Op
 from app.work import SYSTEM, open_work
 from app.workflows.domain.draft_edits import insert
-from app.workflows.schemas.publication import StandChoice
+from app.workflows.schemas.publication import MoveChoice
 from app.workflows.use_cases import version_migration
 from app.workflows.use_cases.publication import set_status
 from tests.faults.injector import Fault, Kind, injected
@@ -34,7 +34,7 @@ async def test_moved_along_they_keep_a_wait_that_did_not_change(stage: Stage) ->
     [ann] = await flow.people()
     before = await stage.enrollment(ann)
     await flow.save(insert(draft, MAIN, 1, AddNote(text="two")))
-    done = await flow.publish(StandChoice(version=1, to="s1", people=1, step="s1"))
+    done = await flow.publish(MoveChoice(version=1, to="s1", people=1, step="s1"))
     assert (done.version, done.moved, done.exited, done.under_way) == (2, 1, 0, 0)
     await stage.drain()
     row = await stage.enrollment(ann)
@@ -57,7 +57,7 @@ async def test_a_wait_that_changed_is_counted_from_when_it_began(stage: Stage, d
     [ann] = await flow.people()
     before = await stage.enrollment(ann)
     await flow.save(draft_of(Wait(amount=days, unit=Unit.DAYS)))
-    await flow.publish(StandChoice(version=1, to="s1", people=1, step="s1"))
+    await flow.publish(MoveChoice(version=1, to="s1", people=1, step="s1"))
     await stage.drain()
     row = await stage.enrollment(ann)
     assert row["wait_until"] - before["wait_until"] == timedelta(days=days - 10)
@@ -75,7 +75,7 @@ async def test_who_meets_a_goal_of_the_new_version_reaches_it_at_once(stage: Sta
     [ann] = await flow.people()
     goal = Goal(filter=ask("first_name", Op.IS, "Ann"))
     await flow.save(draft_of(TEN, AddNote(text="passed over"), goal, AddNote(text="met")))
-    await flow.publish(StandChoice(version=1, to="s1", people=1, step="s1"))
+    await flow.publish(MoveChoice(version=1, to="s1", people=1, step="s1"))
     await stage.drain()
     notes = await stage.sql("select body from notes where contact_id = $1", ann)
     assert [note["body"] for note in notes] == ["met"]
@@ -93,8 +93,8 @@ async def test_to_another_step_out_or_on(stage: Stage) -> None:
     [goes] = await flow.people()
     await flow.save(draft_of(TEN, AddNote(text="new"), TEN, AddNote(text="last")))
     done = await flow.publish(
-        StandChoice(version=1, to="s4", people=1, step="s1"),
-        StandChoice(version=2, to="exit", people=1, step="s1"),
+        MoveChoice(version=1, to="s4", people=1, step="s1"),
+        MoveChoice(version=2, to="exit", people=1, step="s1"),
     )
     assert (done.moved, done.exited) == (1, 1)
     out = await stage.enrollment(goes)
@@ -117,7 +117,7 @@ async def test_who_has_not_begun_begins_in_the_new_version(stage: Stage) -> None
     before = await stage.enrollment(ann)
     assert (before["step_key"], before["status"]) == (None, "active")
     await flow.save(draft_of(AddNote(text="new"), settings=settle))
-    done = await flow.publish(StandChoice(version=1, to="start", people=1))
+    done = await flow.publish(MoveChoice(version=1, to="start", people=1))
     await stage.drain()
     row = await stage.enrollment(ann)
     assert (done.moved, row["version"], row["due_at"]) == (1, 2, before["due_at"]), "it settles on"
@@ -133,16 +133,16 @@ async def test_a_plan_that_is_no_longer_true_is_refused_whole(stage: Stage) -> N
     [ann] = await flow.people()
     await flow.save(draft_of(TEN, AddNote(text="x")))
     with pytest.raises(Conflict, match="have moved since you opened"):
-        await flow.publish(StandChoice(version=1, to="s1", people=2, step="s1"))
+        await flow.publish(MoveChoice(version=1, to="s1", people=2, step="s1"))
     for choice in (
-        StandChoice(version=1, to="s99", people=1, step="s1"),
-        StandChoice(version=1, to="start", people=1, step="s1"),
-        StandChoice(version=2, to="s1", people=1, step="s1"),
+        MoveChoice(version=1, to="s99", people=1, step="s1"),
+        MoveChoice(version=1, to="start", people=1, step="s1"),
+        MoveChoice(version=2, to="s1", people=1, step="s1"),
     ):
         with pytest.raises(Invalid):
             await flow.publish(choice)
     with pytest.raises(Invalid):
-        await flow.publish(*[StandChoice(version=1, to="s1", people=1, step="s1")] * 2)
+        await flow.publish(*[MoveChoice(version=1, to="s1", people=1, step="s1")] * 2)
     versions = await stage.sql("select number from workflow_versions where workflow_id = $1", flow.id)
     assert ([row["number"] for row in versions], (await stage.enrollment(ann))["version"]) == ([1], 1)
 
@@ -164,7 +164,7 @@ async def test_what_may_be_going_out_keeps_its_version(stage: Stage) -> None:
         " lease_until = now() + interval '1 hour' where contact_id = $1", claimed,
     )  # fmt: skip
     await flow.save(draft_of(SendEmail(subject="Hi", body="Hi"), TEN, AddNote(text="x")))
-    done = await flow.publish(StandChoice(version=1, to="s1", people=3, step="s1"))
+    done = await flow.publish(MoveChoice(version=1, to="s1", people=3, step="s1"))
     assert (done.moved, done.under_way) == (1, 2)
     versions = [
         (await stage.enrollment(enrollment_id))["version"] for enrollment_id in (doubt, claimed, waits)
@@ -185,7 +185,7 @@ async def test_many_people_are_moved_by_a_job(stage: Stage, monkeypatch: pytest.
     await flow.publish()
     await flow.people(11)
     await flow.save(draft_of(TEN, AddNote(text="x")))
-    done = await flow.publish(StandChoice(version=1, to="s1", people=11, step="s1"))
+    done = await flow.publish(MoveChoice(version=1, to="s1", people=11, step="s1"))
     assert (done.version, done.moved, done.job is not None) == (2, 0, True)
     await stage.drain()
     rows = await stage.sql("select version from enrollments where account_id = $1", stage.account)
@@ -207,7 +207,7 @@ async def test_who_is_taken_along_by_a_job_takes_no_step_before(
     await flow.publish()
     people = await flow.people(3)
     await flow.save(draft_of(TEN, AddNote(text="new"), TEN))
-    done = await flow.publish(StandChoice(version=1, to="s1", people=3, step="s1"))
+    done = await flow.publish(MoveChoice(version=1, to="s1", people=3, step="s1"))
     by_hand = await stage.enrollment(people[0])
     async with open_work(stage.runtime, stage.account, USER) as work:
         await jump(work, by_hand["id"], "s3")
@@ -234,7 +234,7 @@ async def test_a_job_that_gave_up_keeps_nobody(stage: Stage, monkeypatch: pytest
     await flow.publish()
     people = await flow.people(2)
     await flow.save(draft_of(TEN, AddNote(text="new")))
-    done = await flow.publish(StandChoice(version=1, to="s1", people=2, step="s1"))
+    done = await flow.publish(MoveChoice(version=1, to="s1", people=2, step="s1"))
     await stage.sql("update jobs set status = 'failed' where id = $1", done.job)
     await stage.drain(days=11)
     notes = await stage.sql("select contact_id, body from notes where account_id = $1", stage.account)
@@ -252,7 +252,7 @@ async def test_more_or_fewer_people_than_the_plan_showed_are_no_job(
     await flow.people(3)
     await flow.save(draft_of(TEN, AddNote(text="new")))
     with pytest.raises(Conflict, match="have moved"):
-        await flow.publish(StandChoice(version=1, to="s1", people=2, step="s1"))
+        await flow.publish(MoveChoice(version=1, to="s1", people=2, step="s1"))
     assert await stage.sql("select 1 from relocations where account_id = $1", stage.account) == []
 
 
@@ -264,7 +264,7 @@ async def test_a_job_that_broke_off_moves_nobody_twice(stage: Stage, monkeypatch
     await flow.publish()
     await flow.people(10)
     await flow.save(draft_of(TEN, AddNote(text="x")))
-    done = await flow.publish(StandChoice(version=1, to="s2", people=10, step="s1"))
+    done = await flow.publish(MoveChoice(version=1, to="s2", people=10, step="s1"))
     with injected(Fault("job.batch", Kind.RAISE, nth=2)):
         await stage.drain()
     moves = await stage.sql("select 1 from enrollment_moves where account_id = $1", stage.account)

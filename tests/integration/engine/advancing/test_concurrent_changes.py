@@ -7,7 +7,7 @@ from app.engine.core.steps import AddNote, Exit, Unit, Wait
 from app.enrollments.use_cases.progress import jump, pause_enrollment, resume_enrollment
 from app.errors import Conflict
 from app.work import open_work
-from app.workflows.schemas.publication import StandChoice
+from app.workflows.schemas.publication import MoveChoice
 from jobs.tasks import drain
 from tests.support.publication_kit import Flow, draft_of
 from tests.support.scenario import USER, Stage
@@ -44,7 +44,7 @@ async def test_publishing_over_people_on_the_move(stage: Stage) -> None:
         for number in range(40):
             await flow.save(draft_of(*[TINY] * 6, AddNote(text="end"), Exit(reason=f"{number}")))
             choices = [
-                StandChoice(version=version, to=step or "start", people=count, step=step)
+                MoveChoice(version=version, to=step or "start", people=count, step=step)
                 for version, step, count in await counted(stage, flow)
             ]
             try:

@@ -14,7 +14,7 @@ from app.engine.effects.dispatcher import begin_effect
 from app.enrollments.use_cases.progress import pause_enrollment, resume_enrollment
 from app.integrations.http import OutboundHttpClient
 from app.work import SYSTEM, open_work
-from app.workflows.schemas.publication import StandChoice
+from app.workflows.schemas.publication import MoveChoice
 from app.workflows.use_cases.plan import groups_of
 from app.workflows.use_cases.read import open_workflow
 from db.queries.batch_session import BatchSession
@@ -95,8 +95,8 @@ async def begun(stage: Stage, *steps: StepConfig, count: int = 1) -> tuple[Flow,
     return flow, await came_in(stage, count)
 
 
-def along(count: int = 1, version: int = 1) -> StandChoice:
-    return StandChoice(version=version, to="s1", people=count, step="s1")
+def along(count: int = 1, version: int = 1) -> MoveChoice:
+    return MoveChoice(version=version, to="s1", people=count, step="s1")
 
 
 async def test_a_mended_step_that_was_stopped_heals(stage: Stage, there: WebhookServer) -> None:
