@@ -147,8 +147,8 @@ class ContactController(Controller):
     async def tag_many(
         self, request: Request, data: JSONBody[BulkTagForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
-        """Starts a job that adds a tag to many contacts or removes it; the job's page shows the progress.
-        A browser is asked for the tag first; JSON may send `expected`."""
+        """Starts a job that adds a tag to many contacts or removes it; the job's page shows the progress. A
+        browser first gets a page that asks for the tag; JSON may send `expected`."""
         job = await tag_many(work, data, asks=request.wants_html)
         verb = "tagged" if data.operation == "add" else "untagged"
         return Saved(job, see=job.href, note=f"{_many(job.total)} being {verb}.")
@@ -157,8 +157,8 @@ class ContactController(Controller):
     async def set_consent_of_many(
         self, request: Request, data: JSONBody[BulkConsentForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
-        """Starts a job that sets the email or SMS consent of many contacts. A browser is asked for the
-        consent first; JSON may send `expected`."""
+        """Starts a job that sets the email or SMS consent of many contacts. A browser first gets a page that
+        asks for the consent; JSON may send `expected`."""
         job = await set_consent_of_many(work, data, asks=request.wants_html)
         return Saved(job, see=job.href, note=f"The consent of {plural(job.total, 'contact')} is being set.")
 

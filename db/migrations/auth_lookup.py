@@ -1,7 +1,8 @@
-"""Functions that look people up before a tenant is known, owned by app_definer; `directory()` makes them.
+"""Functions that look users up before an account is known, owned by app_definer; `add_lookup_functions`
+creates them.
 
-They are the only way across accounts for signing in: each takes an exact key (an address, an id with its
-digest) and gives one person back, never a list of people."""
+Sign-in crosses accounts only through them: each takes an exact key (an email address, an id with its digest)
+and returns one user, never a list."""
 
 from alembic import op
 

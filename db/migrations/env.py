@@ -18,7 +18,7 @@ RETRY_SECONDS = 0.5
 
 
 def run(connection: Connection) -> None:
-    """Each migration in a transaction of its own; one that builds indexes commits on its way."""
+    """Runs each migration in its own transaction; one that builds indexes commits within it."""
     take_migration_lock(connection)
     context.configure(
         connection=connection,

@@ -97,8 +97,8 @@ select e.id from enrollments e
  where e.account_id = current_account() and e.workflow_id = :workflow and e.status = 'active'
  order by e.id for update of e
 """)
-# `kept`: the visit goes on, and the enrollment becomes due, because it may meet a goal of the new version. A
-# paused enrollment stays paused; one that waits for a call becomes due after it.
+# `kept`: the visit continues, and the enrollment becomes due, because it may meet a goal of the new version.
+# A paused enrollment stays paused; one that waits for a call becomes due after it.
 MIGRATE_ENROLLMENTS = text("""
 update enrollments e
    set version = :version, step_key = v.step_key, fence = e.fence + 1,

@@ -53,7 +53,7 @@ async def run(settings: Settings) -> None:
 async def make_account(
     runtime: Runtime, name: str, account_id: UUID, fill: Callable[[Work], Awaitable[None]]
 ) -> bool:
-    """One account with its people and all that `fill` puts into it; False when it is there already."""
+    """One account with its members and everything that `fill` adds; False when it exists already."""
     async with open_work(runtime, account_id, SYSTEM) as work:
         if await work.session.scalar(select(Account.id).where(Account.id == account_id)) is not None:
             return False
@@ -67,7 +67,7 @@ async def make_account(
 
 
 async def acme(work: Work) -> None:
-    """2,000 contacts with notes and tasks, segments, three live workflows with people in them, jobs."""
+    """2,000 contacts with notes and tasks, segments, three live workflows with enrollments, jobs."""
     now = work.now
     people = sample_people(1, CONTACTS["Acme"], now)
     await write_contacts(work.session, 1, people, now)

@@ -1,4 +1,4 @@
-"""The demo's contacts: generated, the same every time, written with arrays."""
+"""The demo's contacts: generated, the same every time, inserted with arrays."""
 
 import random
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def field_id(account: int, position: int) -> UUID:
 
 
 def sample_people(account: int, count: int, now: datetime) -> list[SamplePerson]:
-    """`count` people of account number `account`; days of `now` decide the dates, nothing else does."""
+    """`count` contacts of account number `account`; the dates depend only on the day of `now`."""
     dice = random.Random(f"switchyard {account}")  # noqa: S311 -- to be the same every time
     return [_person(dice, account, index, count, now) for index in range(count)]
 
@@ -106,7 +106,7 @@ def _person(dice: random.Random, account: int, index: int, count: int, now: date
 async def write_contacts(
     session: AsyncSession, account: int, people: Sequence[SamplePerson], now: datetime
 ) -> None:
-    """Tags, custom fields and people of the session's account."""
+    """Tags, custom fields and contacts of the session's account."""
     own = session.info["account_id"]
     await session.execute(
         insert(Tag),

@@ -50,7 +50,7 @@ class HistoryRows:
 
 @dataclass
 class SampleEnrollment:
-    """One person's way, from `at` until it waits for something after `now`, or ends."""
+    """One contact's enrollment, from `at` until it waits for something after `now`, or ends."""
 
     program: Program
     person: SamplePerson
@@ -73,7 +73,7 @@ class SampleEnrollment:
         self.chose = False
 
     def live(self) -> None:
-        """Lives it through."""
+        """Advances it until then."""
         going = True
         while going:
             decision = self._step()
@@ -89,7 +89,7 @@ class SampleEnrollment:
                 self.at = decision.wait_until
 
     def _choose(self) -> None:
-        """The contact takes the pro plan: the goal listens, whatever step they stand at."""
+        """Gives the contact the pro plan: the goal listens, whatever step the enrollment is at."""
         self.chose, self.at = True, self.at + LATER
         plan = str(field_id(ACCOUNT, 0))
         self.facts.values[f"custom.{plan}"] = self.person.fields[plan] = "pro"
@@ -121,7 +121,7 @@ class SampleEnrollment:
         return decision
 
     def _answered(self) -> bool:
-        """The ledger's answer two seconds later; False when it is a doubt that has been seen already."""
+        """Writes the outcome of its effect two seconds later; False when the effect is already in doubt."""
         row = self.effects[self.state.seq]
         if row.get("status") == "unknown":
             return False
@@ -136,7 +136,7 @@ class SampleEnrollment:
         return True
 
     def note(self, rows: HistoryRows, account_id: UUID) -> None:
-        """Its rows."""
+        """Adds its rows."""
         last, version = self.last, self.program.version
         if last is None:
             return
@@ -208,7 +208,7 @@ def _quiet(last: Decision, now: datetime) -> bool:
 
 
 def mails(effects: Sequence[Row]) -> list[Row]:
-    """What the demo's mail server would have caught of the effects that were sent, in the order of time."""
+    """The messages that the demo's mail server would have caught, in the order of time."""
     sent = [row for row in effects if row["kind"] == "email" and row.get("status") == "sent"]
     return [_mail(number, row) for number, row in enumerate(sorted(sent, key=lambda row: row["sent_at"]))]
 
@@ -226,7 +226,7 @@ def _mail(number: int, row: Row) -> Row:
 
 
 async def write_histories(session: AsyncSession, histories: Sequence[SampleEnrollment]) -> None:
-    """All of them, with arrays of rows."""
+    """Writes all rows, with arrays."""
     rows, account_id = HistoryRows(), session.info["account_id"]
     for history in histories:
         history.note(rows, account_id)

@@ -1,5 +1,4 @@
-"""Jobs that were done, one that waits and one that failed; and the import that brought a part of the
-people."""
+"""Finished jobs, one that waits and one that failed; and the import that created a part of the contacts."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ ROWS = 120
 
 
 async def write_jobs(session: AsyncSession, people: Sequence[SamplePerson], now: datetime) -> None:
-    """Made over the last two days, in the name of the account's operator."""
+    """Writes jobs of the last two days, in the name of the account's operator."""
     await _import(session, people[-ROWS:], now - timedelta(days=2))
     who = {
         "account_id": session.info["account_id"],

@@ -44,7 +44,7 @@ TASKS: tuple[tuple[str, int | None, bool], ...] = (
 async def write_notes_tasks(
     session: AsyncSession, account: int, people: Sequence[SamplePerson], now: datetime
 ) -> None:
-    """Owners for two of three contacts, a few notes and tasks, three segments."""
+    """Writes owners for two of three contacts, a few notes and tasks, three segments."""
     own = session.info["account_id"]
     query = (
         select(User.id, User.name)

@@ -1,10 +1,10 @@
-"""Words that the demo's people are made of."""
+"""Words of which the demo's contacts are made."""
 
 from uuid import UUID
 
 
 def words_of(text: str) -> list[str]:
-    """Words between blanks."""
+    """Words between spaces."""
     return text.split()
 
 
@@ -39,7 +39,7 @@ PLACES = (
 )  # fmt: skip
 PLANS = ("free", "team", "pro")
 
-# Ids are version 7 with made-up moments in 2025: in order, and older than whatever is made later.
+# Ids are version 7 with fixed moments in 2025: in order, and older than ids that are generated later.
 BASE = 1_735_689_600_000
 
 

@@ -1,5 +1,5 @@
 """Tokens of unsubscribe links. A token is the account and the contact, encrypted and authenticated with
-AES-SIV (RFC 5297): it is the same for every attempt of an email, names nobody, and cannot be guessed.
+AES-SIV (RFC 5297): it is the same for every attempt of an email, reveals no name, and cannot be guessed.
 
 Emails are kept for years, so the key is in the database, apart from the signing keys: rotating those, or
 restoring a backup without them, breaks no link."""

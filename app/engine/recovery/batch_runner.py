@@ -1,14 +1,13 @@
 """Runs a batch so that one bad row cannot stop the others. `run_marked` runs every batch of events and of
 enrollments; `run_suspects_alone` runs what a dead worker left behind.
 
- 1. A mark names the rows of the batch, so that they are known if the worker dies.
- 2. The batch runs in one transaction.
- 3. If it fails, each half runs by itself, down to the single row that fails.
- 4. That row runs once more in its smallest parts, which shows which part fails. Then it is parked with its
-    error, and all other rows go on.
+1. A mark names the rows of the batch, so that they are known if the worker dies.
+2. The batch runs in one transaction.
+3. If it fails, each half runs by itself, down to the single row that fails.
+4. That row runs once more in its smallest parts, which shows which part fails. Then it is parked with its
+   error, and all other rows continue.
 
-Transient errors of the database are raised instead: no row is to blame, and the batch is tried again.
-"""
+Transient errors of the database are raised instead: no row is to blame, and the batch is tried again."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol

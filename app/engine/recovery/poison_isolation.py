@@ -2,11 +2,10 @@
 
 While a batch is processed, a mark names its rows. If the worker dies, the mark stays, and its rows are
 suspects: another worker runs each of them alone, with no other batch in its process. A row that was there at
-several crashes (`MOST_CRASHES`) is parked with its error; all others go on.
+several crashes (`MOST_CRASHES`) is parked with its error; all others continue.
 
 Events are matched in order, by one worker at a time. An account has at most one marked batch of events: while
-its mark stands, no other worker matches events of the account. Suspect events run in their order.
-"""
+its mark exists, no other worker matches events of the account. Suspect events run in their order."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -116,7 +115,7 @@ async def has_suspects(work: Work, kind: BatchKind) -> bool:
 
 async def next_suspect(work: Work, kind: BatchKind) -> Suspect | None:
     """Takes the next suspect, or None. A mark of several rows is split into one per row first. The
-    transaction of `work` goes on."""
+    transaction of `work` continues."""
     gone = work.runtime.settings.gone_seconds
     async with _mark_session(work) as session:
         db = BatchSession(session)

@@ -43,7 +43,7 @@ def timed_triggers(document: Any) -> dict[str, Timed]:
 
 async def _sync_schedules(work: Work, workflow_id: UUID, header: Any, triggers: dict[str, Timed]) -> None:
     """A schedule whose rule stays the same continues from its last occurrence: none is repeated or lost. A
-    new rule begins now. The schedules of a paused workflow stand still; when it resumes, missed occurrences
+    new rule begins now. The schedules of a paused workflow do not fire; when it resumes, missed occurrences
     follow the trigger's policy."""
     session = work.session
     zone = ZoneInfo((await work.accounts.own()).time_zone)

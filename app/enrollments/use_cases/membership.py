@@ -133,7 +133,7 @@ async def _begin_again(work: Work, row: Row) -> None:
 
 
 async def refuse_under_way(work: Work, ids: Sequence[UUID]) -> None:
-    """Raises `Conflict` when an effect of these (locked) enrollments may be on its way out now."""
+    """Raises `Conflict` when an effect of these (locked) enrollments may be in flight now."""
     under_way = await work.effects.under_way(ids)
     if under_way:
         raise Conflict(UNDER_WAY[under_way[0].status], current={"status": under_way[0].status})
