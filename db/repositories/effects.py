@@ -24,7 +24,7 @@ class EffectRepository(TenantRepository[Effect]):
     model_type = Effect
 
     async def enrollment_of(self, effect_id: UUID) -> UUID | None:
-        """The client closed the connection before its body was complete, so it reads no response."""
+        """The enrollment that an effect belongs to."""
         enrollment_id: UUID | None = await self.session.scalar(
             select(Effect.enrollment_id).where(Effect.account_id == self.account_id, Effect.id == effect_id)
         )

@@ -57,7 +57,7 @@ class NoteRepository(TenantRepository[Note]):
         return (await self.session.execute(query)).one_or_none()
 
     async def insert(self, contact_id: UUID, body: str, by: Author, now: datetime) -> UUID:
-        """The JSON of the probes."""
+        """Inserts a note; returns its id."""
         note_id = uuid7()
         columns = {"contact_id": contact_id, "body": body, "created_at": now} | _author(by)
         await self.session.execute(insert(Note).values(id=note_id, account_id=self.account_id, **columns))

@@ -156,7 +156,7 @@ class Store:
         return counts
 
     def forget(self) -> None:
-        """Longer than the day itself, so it sorts directly after it and before the next day."""
+        """What has ended is not looked at again."""
         self.live = [row for row in self.live if row.status is Status.ACTIVE]
         self.open_effects = [entry for entry in self.open_effects if entry.status not in RESOLVED]
 
