@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The main job by JSON alone: import people, build and publish a workflow, tag 50, watch them reach the goal.
+"""The main job through the JSON API: import contacts, publish a workflow, tag 50 contacts, watch them reach
+the goal.
 
-Needs only the standard library and a running Switchyard (`scripts/dev`). Exits with 1 when anything is off.
+Needs only the standard library and a running Switchyard (`scripts/dev`). Exits with 1 when anything is wrong.
 
     scripts/examples/main_job.py --base http://127.0.0.1:8000 [--csv people.csv] [--seconds 60]
 """
@@ -20,8 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-PEOPLE = 50
-PATIENCE = 60.0  # seconds that a worker may take for one thing
+CONTACTS = 50
+PATIENCE = 60.0  # seconds that a worker may take
 RUN = uuid.uuid4().hex[:8]
 STATES = ("CA", "NY", "TX", "LA", "MI", "OH")
 HEADER = (
@@ -30,8 +31,8 @@ HEADER = (
 )  # fmt: skip
 
 
-class Script:
-    """Signed in once; speaks JSON."""
+class Client:
+    """A signed-in client that speaks JSON."""
 
     def __init__(self, base: str, email: str, password: str) -> None:
         self.base, self.token = base.rstrip("/"), ""
@@ -44,7 +45,7 @@ class Script:
         return self.send("POST", path, json.dumps(body).encode(), "application/json")
 
     def upload(self, path: str, name: str, content: bytes) -> Any:
-        """A file, as a form sends it (multipart, part `file`)."""
+        """Upload a file as a form does (multipart, part `file`)."""
         line = f"switchyard{uuid.uuid4().hex}"
         head = f'Content-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: text/csv'
         body = f"--{line}\r\n{head}\r\n\r\n".encode() + content + f"\r\n--{line}--\r\n".encode()
@@ -54,18 +55,18 @@ class Script:
         headers = {"Accept": "application/json"}
         headers |= {"Content-Type": kind} if kind else {}
         headers |= {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        request = urllib.request.Request(self.base + path, body, headers, method=method)  # noqa: S310 -- the address that was asked for
+        request = urllib.request.Request(self.base + path, body, headers, method=method)  # noqa: S310 -- the address of the command line
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 -- the same
-                said = answer.read()
+            with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 -- the same address
+                content = response.read()
         except urllib.error.HTTPError as error:
             fail(f"{method} {path} answered {error.code}: {error.read().decode(errors='replace')[:500]}")
         except OSError as error:
             fail(f"{self.base} does not answer: {error}")
-        return json.loads(said) if said else None
+        return json.loads(content) if content else None
 
     def until(self, what: str, path: str, done: Callable[[Any], bool], patience: float = PATIENCE) -> Any:
-        """Asks again and again until it is done."""
+        """Get a page again and again until `done(page)`."""
         end = time.monotonic() + patience
         while True:
             page = self.get(path)
@@ -78,16 +79,17 @@ class Script:
 
 
 def fail(sentence: str) -> NoReturn:
+    """Exit with code 1 and a sentence."""
     sys.exit(f"main_job: {sentence}")
 
 
-def ensure(fact: bool, sentence: str) -> None:
-    if not fact:
-        fail(sentence)
+def ensure(condition: bool, failure: str) -> None:
+    if not condition:
+        fail(failure)
 
 
-def people(count: int = 500) -> bytes:
-    """A file like the ones that people have: quoted commas, phones as they are written, zips with zeros."""
+def sample_csv(count: int = 500) -> bytes:
+    """A CSV as people have them: quoted commas, phone numbers as they are written, ZIP codes with zeros."""
     text = io.StringIO()
     rows = csv.writer(text)
     rows.writerow(HEADER)
@@ -100,133 +102,139 @@ def people(count: int = 500) -> bytes:
     return text.getvalue().encode()
 
 
-def href(page: Any, name: str) -> str:
-    """Where an action of a page is sent."""
-    for one in page["actions"]:
-        if one["name"] == name:
-            return str(one["href"])
-    fail(f"the page offers no “{name}”, only {[one['name'] for one in page['actions']]}")
+def action_address(page: Any, name: str) -> str:
+    """The address of one of the page's actions."""
+    for action in page["actions"]:
+        if action["name"] == name:
+            return str(action["href"])
+    fail(f"the page offers no “{name}”, only {[action['name'] for action in page['actions']]}")
 
 
-def run_import(script: Script, name: str, content: bytes, fresh: bool) -> None:
+def run_import(client: Client, name: str, content: bytes, fresh: bool) -> None:
+    """Upload a CSV, map it, and import it when something is new or changed."""
     print("import")
-    page = script.upload("/imports", name, content)
-    place = f"/imports/{page['item']['id']}"
-    script.post(f"{place}/mapping", {})
-    page = script.until("checked", place, lambda now: now["item"]["status"] == "ready")
+    page = client.upload("/imports", name, content)
+    path = f"/imports/{page['item']['id']}"
+    client.post(f"{path}/mapping", {})
+    page = client.until("checked", path, lambda page: page["item"]["status"] == "ready")
     item = page["item"]
-    print(f"  {item['new']} new, {item['changed']} changed, {item['unchanged']} unchanged, {item['bad']} bad")
-    ensure(item["bad"] == 0, f"there are {item['bad']} bad rows")
+    counts = (f"{item[key]} {key}" for key in ("new", "changed", "unchanged", "bad"))
+    print("  " + ", ".join(counts))
+    ensure(item["bad"] == 0, f"{item['bad']} rows were rejected")
     ensure(not fresh or item["new"] == item["rows"], f"{item['new']} of {item['rows']} are new")
     if item["new"] or item["changed"]:
-        script.post(f"{place}/run", {})
-        script.until("imported", place, lambda now: now["item"]["status"] == "done")
+        client.post(f"{path}/run", {})
+        client.until("imported", path, lambda page: page["item"]["status"] == "done")
 
 
-def build(script: Script, seconds: int) -> str:
-    """Tag added → email → wait → branch on the state → goal; published. Gives the workflow's address."""
+def build_workflow(client: Client, seconds: int) -> str:
+    """Publish tag added → email → wait → branch on the state → goal; return the workflow's path."""
     print("workflow")
-    made = script.post("/workflows", {"name": f"Welcome {RUN}"})
-    place = f"/workflows/{made['workflow']['id']}"
+    created = client.post("/workflows", {"name": f"Welcome {RUN}"})
+    path = f"/workflows/{created['workflow']['id']}"
     california = {"type": "predicate", "field": "state", "op": "is", "value": "CA"}
-    moved = {"type": "predicate", "field": "city", "op": "is", "value": f"Goal {RUN}"}
+    has_moved = {"type": "predicate", "field": "city", "op": "is", "value": f"Goal {RUN}"}
     steps: list[tuple[str, dict[str, Any]]] = [
         ("main", {"kind": "send_email", "subject": f"Welcome {RUN}", "body": "Hi {{ contact.first_name }}."}),
         ("main", {"kind": "wait", "amount": seconds, "unit": "seconds"}),
         ("main", {"kind": "branch", "branches": [{"name": "California", "filter": california}]}),
         ("", {"kind": "add_tag", "tag": f"west-{RUN}"}),
-        ("main", {"kind": "goal", "name": "Moved", "filter": moved, "on_unmet": "wait", "amount": 30}),
+        ("main", {"kind": "goal", "name": "Moved", "filter": has_moved, "on_unmet": "wait", "amount": 30}),
     ]  # fmt: skip
     body: dict[str, Any] = {"kind": "tag_added", "config": {"kind": "tag_added", "tag": f"vip-{RUN}"}}
-    script.post(f"{place}/triggers", body | {"rev": rev_of(script, place)})
-    for where, config in steps:
-        now = script.get(place)
-        lanes = [lane["list_id"] for step in now["steps"] for lane in step["lanes"]]
+    client.post(f"{path}/triggers", body | {"rev": rev_of(client, path)})
+    for list_id, config in steps:
+        page = client.get(path)
+        lanes = [lane["list_id"] for step in page["steps"] for lane in step["lanes"]]
         body = {
             "kind": config["kind"],
-            "list": where or lanes[0],
+            "list": list_id or lanes[0],
             "config": config,
-            "rev": now["workflow"]["rev"],
+            "rev": page["workflow"]["rev"],
         }
-        script.post(f"{place}/steps", body)
-    plan = script.get(f"{place}/publication")
+        client.post(f"{path}/steps", body)
+    plan = client.get(f"{path}/publication")
     ensure(not plan["problems"], f"the draft cannot be published: {plan['problems']}")
-    script.post(href(plan, "publish"), {"rev": rev_of(script, place)})
+    client.post(action_address(plan, "publish"), {"rev": rev_of(client, path)})
     print("  published")
-    return place
+    return path
 
 
-def rev_of(script: Script, place: str) -> int:
-    return int(script.get(place)["workflow"]["rev"])
+def rev_of(client: Client, path: str) -> int:
+    return int(client.get(path)["workflow"]["rev"])
 
 
-def at(page: Any, kind: str) -> Any:
+def counts_of(page: Any, kind: str) -> Any:
     """The counts of the first step of a kind."""
     return next(step["count"] for step in page["steps"] if step["kind"] == kind)
 
 
-def letters(script: Script) -> list[str]:
-    """Who got this run's message, by the Mailbox."""
-    found, path = [], f"/mailbox?q={RUN}"
+def email_recipients(client: Client) -> list[str]:
+    """Who got this run's message, according to the Mailbox."""
+    recipients, path = [], f"/mailbox?q={RUN}"
     while path:
-        page = script.get(path)
-        found += [mail["recipient"] for mail in page["items"] if RUN in mail["subject"]]
+        page = client.get(path)
+        recipients += [mail["recipient"] for mail in page["items"] if RUN in mail["subject"]]
         path = page["next"]
-    return found
+    return recipients
 
 
-def follow(script: Script, place: str, seconds: int) -> None:
-    print(f"{PEOPLE} people")
-    listed = script.get("/contacts", sort="-created_at", limit=PEOPLE)["items"]
-    ensure(len(listed) == PEOPLE, f"the list has {len(listed)} contacts and not {PEOPLE}")
+def follow_contacts(client: Client, path: str, seconds: int) -> None:
+    """Tag contacts, then check each stage of the workflow up to the goal."""
+    print(f"{CONTACTS} contacts")
+    listed = client.get("/contacts", sort="-created_at", limit=CONTACTS)["items"]
+    ensure(len(listed) == CONTACTS, f"the list has {len(listed)} contacts and not {CONTACTS}")
     ids = [contact["id"] for contact in listed]
-    script.post("/contacts/bulk/tags", {"ids": ids, "tag": f"vip-{RUN}"})
-    script.until("everybody has the email", place, lambda page: at(page, "send_email")["done"] == PEOPLE)
+    client.post("/contacts/bulk/tags", {"ids": ids, "tag": f"vip-{RUN}"})
+    client.until("all have the email", path, lambda page: counts_of(page, "send_email")["done"] == CONTACTS)
     ensure(
-        at(script.get(place), "wait")["here"] + at(script.get(place), "goal")["here"] == PEOPLE,
-        "somebody is lost",
+        counts_of(client.get(path), "wait")["here"] + counts_of(client.get(path), "goal")["here"] == CONTACTS,
+        "an enrollment is missing",
     )
-    check_letters(script, listed)
-    script.until(
-        "everybody waits for the goal",
-        place,
-        lambda page: at(page, "goal")["here"] == PEOPLE,
+    check_emails(client, listed)
+    client.until(
+        "all wait for the goal",
+        path,
+        lambda page: counts_of(page, "goal")["here"] == CONTACTS,
         seconds + PATIENCE,
     )
-    west = script.get("/contacts", f=f"tags:any_of:{tag_id(script, f'west-{RUN}')}", limit=PEOPLE)
+    west = client.get("/contacts", f=f"tags:any_of:{tag_id(client, f'west-{RUN}')}", limit=CONTACTS)
     expected = {contact["id"] for contact in listed if contact["state"] == "CA"}
-    ensure({contact["id"] for contact in west["items"]} == expected, "the branch took the wrong people")
+    ensure({contact["id"] for contact in west["items"]} == expected, "the branch tagged the wrong contacts")
     for contact in ids:
-        script.post(f"/contacts/{contact}", {"city": f"Goal {RUN}"})
-    page = script.until("everybody completed", place, lambda page: page["totals"]["completed"] == PEOPLE)
-    ensure(page["totals"]["active"] == page["totals"]["failed"] == 0, f"not all is well: {page['totals']}")
-    check_letters(script, listed)
+        client.post(f"/contacts/{contact}", {"city": f"Goal {RUN}"})
+    page = client.until("all completed", path, lambda page: page["totals"]["completed"] == CONTACTS)
+    ensure(page["totals"]["active"] == page["totals"]["failed"] == 0, f"not all completed: {page['totals']}")
+    check_emails(client, listed)
 
 
-def check_letters(script: Script, listed: list[Any]) -> None:
-    got = letters(script)
-    ensure(len(got) == PEOPLE, f"{len(got)} messages in the Mailbox, and not {PEOPLE}")
-    ensure(set(got) == {contact["email"] for contact in listed}, "not one message each")
-    print(f"  {PEOPLE} messages, one each")
+def check_emails(client: Client, listed: list[Any]) -> None:
+    """Each contact got exactly one message."""
+    recipients = email_recipients(client)
+    ensure(len(recipients) == CONTACTS, f"{len(recipients)} messages in the Mailbox, and not {CONTACTS}")
+    ensure(set(recipients) == {contact["email"] for contact in listed}, "not one message for each contact")
+    print(f"  {CONTACTS} messages, one for each contact")
 
 
-def tag_id(script: Script, name: str) -> str:
-    return next((str(tag["id"]) for tag in script.get("/tags")["items"] if tag["name"] == name), "")
+def tag_id(client: Client, name: str) -> str:
+    return next((str(tag["id"]) for tag in client.get("/tags")["items"] if tag["name"] == name), "")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The main job by JSON alone.")
-    parser.add_argument("--base", default="http://127.0.0.1:8000", help="where Switchyard answers")
-    parser.add_argument("--csv", type=Path, help="people to import (default: 500 made up)")
+    parser = argparse.ArgumentParser(description="Run the main job through the JSON API.")
+    parser.add_argument(
+        "--base", default="http://127.0.0.1:8000", help="address of Switchyard (default: %(default)s)"
+    )
+    parser.add_argument("--csv", type=Path, help="contacts to import (default: 500 invented ones)")
     parser.add_argument("--seconds", type=int, default=60, help="how long the workflow waits (default: 60)")
     parser.add_argument("--email", default="owner@acme.test")
     parser.add_argument("--password", default="switchyard-demo")
-    given = parser.parse_args()
-    script = Script(given.base, given.email, given.password)
-    content = given.csv.read_bytes() if given.csv else people()
-    run_import(script, given.csv.name if given.csv else "people.csv", content, fresh=given.csv is None)
-    follow(script, build(script, given.seconds), given.seconds)
-    print("all is well")
+    options = parser.parse_args()
+    client = Client(options.base, options.email, options.password)
+    content = options.csv.read_bytes() if options.csv else sample_csv()
+    run_import(client, options.csv.name if options.csv else "people.csv", content, fresh=options.csv is None)
+    follow_contacts(client, build_workflow(client, options.seconds), options.seconds)
+    print("everything worked")
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ async def live(
 @pytest.fixture(scope="session")
 async def chrome() -> AsyncIterator[Browser]:
     executable = os.environ.get(chromium.VARIABLE)
-    program = Path(executable) if executable else chromium.find()
+    program = Path(executable) if executable else chromium.find_chromium()
     if program is None:
         pytest.skip("no Chromium here; scripts/test gets one where it can")
     async with async_playwright() as playwright:

@@ -13,7 +13,7 @@ import psutil
 
 from scripts._lib.dev.app_commands import command, environment
 from scripts._lib.dev.postgres import Postgres
-from scripts._lib.dev.processes import Program, free_port, spawn, wait_for
+from scripts._lib.dev.processes import ChildProgram, free_port, spawn, wait_until_ready
 from scripts._lib.dev.valkey import Valkey
 from scripts._lib.dev.virtualenv import ROOT
 from tests.conftest import DATABASE, PASSWORDS
@@ -26,7 +26,7 @@ class Site:
     """`base` is the address of its web process; `world` makes people and rows in its database."""
 
     base: str
-    web: Program
+    web: ChildProgram
     postgres: Postgres
     world: World
     process: subprocess.Popen[bytes] | None = None
@@ -34,7 +34,7 @@ class Site:
     def start_web(self) -> None:
         """Start the web process and wait until it answers."""
         self.process = spawn(self.web)
-        wait_for(self._answers, self.process, self.web, 60)
+        wait_until_ready(self._answers, self.process, self.web, 60)
 
     def _answers(self) -> bool:
         with suppress(httpx.HTTPError):
@@ -90,7 +90,7 @@ def open_site(folder: Path) -> Iterator[Site]:
             "BASE_URL": base,
             "RATE_LIMIT_PER_MINUTE": "100000",
         }
-        web = Program(
+        web = ChildProgram(
             "web",
             command("web", "--host", "127.0.0.1", "--port", str(port)),
             log=folder / "web.log",

@@ -10,8 +10,8 @@ from typing import Any
 
 import asyncpg
 
-from scripts._lib.faults.receiver import Delivery, Sink
-from scripts._lib.faults.tenants import Sent, Tenant
+from scripts._lib.faults.load_accounts import LoadAccount, OfferedContact
+from scripts._lib.faults.receiver import ReceivedDelivery, Receiver
 
 ACCOUNT, CONTACT = "00000000-0000-7000-8000-00000000000a", "00000000-0000-7000-8000-00000000000c"
 JOURNEY, FOLLOWER = "00000000-0000-7000-8000-0000000000e1", "00000000-0000-7000-8000-0000000000e2"
@@ -79,29 +79,31 @@ async def fill(url: str) -> None:
 
 @dataclass
 class CleanRun:
-    """What the judge reads, see `scripts._lib.faults.judge.Judged`.
+    """What the judge reads, see `scripts._lib.faults.judge.JudgedRun`.
 
     The connection is in a transaction that the fixture rolls back."""
 
     connection: asyncpg.Connection
-    sink: Sink
-    tenants: list[Tenant]
+    receiver: Receiver
+    accounts: list[LoadAccount]
     logs: Path
 
     @classmethod
     def create(cls, connection: asyncpg.Connection, logs: Path) -> "CleanRun":
         at = time.time()
-        taken = [
-            Delivery(kind, f"{EMAIL}/{step}", f"key/{step}", ACCOUNT, at,
-                     *((step, f"<key.{step}@sink>") if kind == "email" else ()))
+        deliveries = [
+            ReceivedDelivery(kind, f"{EMAIL}/{step}", f"key/{step}", ACCOUNT, at,
+                     *((step, f"<key.{step}@receiver>") if kind == "email" else ()))
             for step, kind, _, _ in STEPS
         ]  # fmt: skip
-        sent = Sent(ACCOUNT, EMAIL, at, id=CONTACT, status=201)
-        return cls(connection, Sink(taken=taken), [Tenant(0, "", id=ACCOUNT, sent=[sent])], logs)
+        contact = OfferedContact(ACCOUNT, EMAIL, at, id=CONTACT, status=201)
+        return cls(
+            connection, Receiver(deliveries=deliveries), [LoadAccount(0, id=ACCOUNT, offered=[contact])], logs
+        )
 
     @property
-    def sent_email(self) -> Sent:
-        return self.tenants[0].sent[0]
+    def contact(self) -> OfferedContact:
+        return self.accounts[0].offered[0]
 
     async def sql(self, statement: str, *values: Any) -> list[Any]:
         return list(await self.connection.fetch(statement, *values))
@@ -115,9 +117,11 @@ class CleanRun:
             script = script.replace(name, value)
         await self.connection.execute((WITH_TRIGGERS if with_triggers else WITHOUT_TRIGGERS) + script)
 
-    def log(self, what: str) -> Path:
-        return self.logs / what
+    def log(self, name: str) -> Path:
+        return self.logs / name
 
     def delivery(self, step: str) -> int:
-        """The position of a step's delivery in the sink."""
-        return next(at for at, delivery in enumerate(self.sink.taken) if delivery.visit.endswith(f"/{step}"))
+        """The position of a step's delivery among those that were received."""
+        return next(
+            at for at, delivery in enumerate(self.receiver.deliveries) if delivery.visit.endswith(f"/{step}")
+        )

@@ -14,9 +14,9 @@ import pytest
 from scripts._lib.dev.postgres import Postgres
 from scripts._lib.faults import chaos_run
 from scripts._lib.faults.fault_plan import make_plan
-from scripts._lib.faults.judge import TRIGGERS, Verdict, judge
-from scripts._lib.faults.minimum_counts import too_little
-from scripts._lib.faults.receiver import letter
+from scripts._lib.faults.judge import WRITE_OBSERVERS, RunVerdict, judge
+from scripts._lib.faults.minimum_counts import missed_minimums
+from scripts._lib.faults.receiver import parse_email
 from tests.faults.clean_run import ACCOUNT, EMAIL, FOLLOWER, JOURNEY, CleanRun, fill
 from tests.faults.servers import migrate
 
@@ -32,7 +32,7 @@ def judged_url(postgres: Postgres) -> str:
 
     async def fill_database() -> None:
         connection = await asyncpg.connect(url)
-        await connection.execute(TRIGGERS)
+        await connection.execute(WRITE_OBSERVERS)
         await connection.close()
         await fill(url)
 
@@ -54,28 +54,30 @@ async def clean_run(judged_url: str, tmp_path: Path) -> AsyncIterator[CleanRun]:
 def changed(step: str, **values: Any) -> Callable[[CleanRun], None]:
     def change(clean_run: CleanRun) -> None:
         at = clean_run.delivery(step)
-        clean_run.sink.taken[at] = replace(clean_run.sink.taken[at], **values)
+        clean_run.receiver.deliveries[at] = replace(clean_run.receiver.deliveries[at], **values)
 
     return change
 
 
 def repeated(step: str, **values: Any) -> Callable[[CleanRun], None]:
     def repeat(clean_run: CleanRun) -> None:
-        clean_run.sink.taken.append(replace(clean_run.sink.taken[clean_run.delivery(step)], **values))
+        clean_run.receiver.deliveries.append(
+            replace(clean_run.receiver.deliveries[clean_run.delivery(step)], **values)
+        )
 
     return repeat
 
 
 def dropped(step: str) -> Callable[[CleanRun], None]:
     def leave_out(clean_run: CleanRun) -> None:
-        clean_run.sink.taken.pop(clean_run.delivery(step))
+        clean_run.receiver.deliveries.pop(clean_run.delivery(step))
 
     return leave_out
 
 
 def change_sent(**values: Any) -> Callable[[CleanRun], None]:
     def change(clean_run: CleanRun) -> None:
-        clean_run.tenants[0].sent[0] = replace(clean_run.sent_email, **values)
+        clean_run.accounts[0].offered[0] = replace(clean_run.contact, **values)
 
     return change
 
@@ -102,12 +104,12 @@ ERRORS: dict[str, tuple[str, str, Callable[[CleanRun], None]]] = {
     "an enrollment exited without a reason": (
         "lost", "update enrollments set status = 'exited' where id = '{FOLLOWER}'", unchanged),
     "no contact entered": (
-        "lost", "delete from effects; delete from enrollments", lambda run: run.sink.taken.clear()),
+        "lost", "delete from effects; delete from enrollments", lambda run: run.receiver.deliveries.clear()),
     "a contact was kept out by a goal that it never met": (
         "lost", ("delete from effects; delete from enrollments; "
         "insert into trigger_decisions (account_id, event_id, workflow_id, version, contact_id, verdict, "
         "decided_at) select c.account_id, c.id, w.id, 1, c.id, 'goal_already_met', now() "
-        "from contacts c, workflows w"), lambda run: run.sink.taken.clear()),
+        "from contacts c, workflows w"), lambda run: run.receiver.deliveries.clear()),
     "an enrollment was parked without crashes": (
         "lost", ("update enrollments set status = 'failed', exit_reason = 'failed_permanent', "
         "error = 'This step stopped the worker 3 times.'"), unchanged),
@@ -127,7 +129,7 @@ ERRORS: dict[str, tuple[str, str, Callable[[CleanRun], None]]] = {
     "a webhook was called with another key": ("repeats_without_key", "", changed("report", key="key/other")),
     "an email was sent without its key": ("repeats_without_key", "", changed("note", key="")),
     "an email has another Message-ID": (
-        "repeats_without_key", "", changed("note", message_id="<other@sink>")),
+        "repeats_without_key", "", changed("note", message_id="<other@receiver>")),
     "an effect has no key": ("repeats_without_key", "update effects set idempotency_key = ''", unchanged),
     "an email with the policy hold was delivered twice": ("repeats_on_hold", "", repeated("welcome")),
     "a webhook was called twice without doubt": ("repeats_unexplained", "", repeated("report")),
@@ -147,9 +149,9 @@ ERRORS: dict[str, tuple[str, str, Callable[[CleanRun], None]]] = {
         change_sent(unsubscribed=time.time() - HALF_AN_HOUR)),
     "a call after the pause": (
         "after_the_end", "update enrollments set paused_at = now() where id = '{JOURNEY}'",
-        change_sent(asked_to_pause=JOURNEY, paused=(JOURNEY, time.time() - HALF_AN_HOUR))),
+        change_sent(pause_requested=JOURNEY, paused=(JOURNEY, time.time() - HALF_AN_HOUR))),
     "a contact without its audit row": ("unaudited", "delete from audit_logs", unchanged),
-    "a 500 answer": ("unexpected_answers", "", change_sent(later=[500])),
+    "a 500 answer": ("unexpected_answers", "", change_sent(later_statuses=[500])),
 }  # fmt: skip
 # Errors that the judge's triggers in PostgreSQL detect when they are written.
 WRITE_ERRORS: dict[str, tuple[str, str]] = {
@@ -168,7 +170,7 @@ WRITE_ERRORS: dict[str, tuple[str, str]] = {
 
 
 async def test_a_clean_run_has_no_findings(clean_run: CleanRun) -> None:
-    verdict = await judge(clean_run, clean_run.tenants)
+    verdict = await judge(clean_run, clean_run.accounts)
     assert verdict.why == []
     assert verdict.holds
     assert (verdict.acknowledged, verdict.enrollments, verdict.deliveries) == (1, 2, 4)
@@ -180,7 +182,7 @@ async def test_wrong_outcomes_are_counted(clean_run: CleanRun, error: str) -> No
     if script:
         await clean_run.do(script)
     change(clean_run)
-    verdict = await judge(clean_run, clean_run.tenants)
+    verdict = await judge(clean_run, clean_run.accounts)
     assert getattr(verdict, name) > 0, verdict
     assert not verdict.holds
 
@@ -189,7 +191,7 @@ async def test_wrong_outcomes_are_counted(clean_run: CleanRun, error: str) -> No
 async def test_wrong_writes_are_counted(clean_run: CleanRun, error: str) -> None:
     name, script = WRITE_ERRORS[error]
     await clean_run.do(script, with_triggers=True)
-    assert getattr(await judge(clean_run, clean_run.tenants), name) > 0
+    assert getattr(await judge(clean_run, clean_run.accounts), name) > 0
 
 
 async def test_a_repeat_is_explained_by_a_worker_that_died(clean_run: CleanRun) -> None:
@@ -207,7 +209,7 @@ async def test_a_repeat_is_explained_by_a_worker_that_died(clean_run: CleanRun) 
     assert await clean_run.value("select count(*) from chaos.doubts") == 1
     await clean_run.do("update effects set status = 'sent', begun_at = sent_at where step_key = 'report'")
     repeated("report")(clean_run)
-    verdict = await judge(clean_run, clean_run.tenants)
+    verdict = await judge(clean_run, clean_run.accounts)
     assert (verdict.repeats, verdict.repeats_unexplained, verdict.repeats_without_key) == (1, 0, 0)
 
 
@@ -221,7 +223,7 @@ async def test_a_contact_parked_after_three_crashes_is_not_lost(clean_run: Clean
     )
     for _ in range(3):
         await clean_run.do(crash + "array[id], 1, now() from enrollments", with_triggers=True)
-    verdict = await judge(clean_run, clean_run.tenants)
+    verdict = await judge(clean_run, clean_run.accounts)
     assert (verdict.lost, verdict.parked) == (0, 2)
 
 
@@ -233,34 +235,36 @@ async def test_legal_outcomes_have_no_findings(clean_run: CleanRun) -> None:
         "where step_key = 'note'"
     )
     dropped("note")(clean_run)
-    assert (await judge(clean_run, clean_run.tenants)).why == []
+    assert (await judge(clean_run, clean_run.accounts)).why == []
     await clean_run.do(
         "update enrollments set goal_key = 'g1' where id = '{JOURNEY}'; update contacts set city = 'Goal';"
         "update effects set status = 'cancelled', begun_at = null, sent_at = null where step_key = 'report'"
     )
     dropped("report")(clean_run)
-    assert (await judge(clean_run, clean_run.tenants)).why == []
+    assert (await judge(clean_run, clean_run.accounts)).why == []
 
 
 def test_every_count_has_an_error() -> None:
     counted = {name for name, _, _ in ERRORS.values()} | {name for name, _ in WRITE_ERRORS.values()}
-    assert counted == set(Verdict.ZEROS) - {"worker_exits", "too_little"}
-    assert not Verdict(worker_exits=1).holds
-    assert not Verdict(too_little=1).holds
+    assert counted == set(RunVerdict.MUST_BE_ZERO) - {"worker_exits", "too_little"}
+    assert not RunVerdict(worker_exits=1).holds
+    assert not RunVerdict(too_little=1).holds
 
 
 def test_an_empty_run_proves_nothing() -> None:
     plan = make_plan(1, 24, 2.0)
     done = Counter({"kill_worker": 23, "dead_already": 1, "kill_postgres": 1})
-    full = Verdict(acknowledged=80, deliveries=200)
-    second = [letter(f"To: {EMAIL}\r\nSubject: welcome 2\r\n\r\nHi".encode())]
-    assert list(too_little(full, plan, done, 100, second)) == []
-    assert list(too_little(full, plan, done, 0, second))
-    assert list(too_little(full, plan, done, 100, []))
-    assert list(too_little(Verdict(acknowledged=20, deliveries=200), plan, done, 100, second))
-    assert list(too_little(Verdict(acknowledged=80, deliveries=70), plan, done, 100, second))
-    assert list(too_little(full, plan, done - Counter(kill_worker=1), 100, second))
-    assert list(too_little(full, plan, Counter(kill_worker=20, dead_already=4, kill_postgres=1), 100, second))
+    full = RunVerdict(acknowledged=80, deliveries=200)
+    second = [parse_email(f"To: {EMAIL}\r\nSubject: welcome 2\r\n\r\nHi".encode())]
+    assert list(missed_minimums(full, plan, done, 100, second)) == []
+    assert list(missed_minimums(full, plan, done, 0, second))
+    assert list(missed_minimums(full, plan, done, 100, []))
+    assert list(missed_minimums(RunVerdict(acknowledged=20, deliveries=200), plan, done, 100, second))
+    assert list(missed_minimums(RunVerdict(acknowledged=80, deliveries=70), plan, done, 100, second))
+    assert list(missed_minimums(full, plan, done - Counter(kill_worker=1), 100, second))
+    assert list(
+        missed_minimums(full, plan, Counter(kill_worker=20, dead_already=4, kill_postgres=1), 100, second)
+    )
 
 
 async def test_a_failing_harness_reports_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,8 +275,8 @@ async def test_a_failing_harness_reports_itself(monkeypatch: pytest.MonkeyPatch)
         def running(**_: Any) -> Any:
             raise OSError("no room")
 
-    monkeypatch.setattr(chaos_run, "Site", Broken)
-    report = await chaos_run.chaos(7, 24)
+    monkeypatch.setattr(chaos_run, "Deployment", Broken)
+    report = await chaos_run.run_chaos(7, 24)
     assert report["holds"] is False
     assert report["seed"] == 7
     assert "no room" in report["why"][0]

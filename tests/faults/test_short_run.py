@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from scripts._lib.faults.fault_plan import make_plan
-from scripts._lib.faults.judge import Verdict
-from scripts._lib.faults.scenarios import chosen, rows
+from scripts._lib.faults.judge import RunVerdict
+from scripts._lib.faults.scenarios import all_scenarios, select_scenarios
 from tests.rules.files import ROOT
 
 SEED = 11
@@ -38,7 +38,9 @@ def faults(*arguments: str, seconds: float) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", [SEED, *REGRESSIONS])
 def test_the_short_run_loses_and_repeats_nothing(seed: int) -> None:
     report = faults("--short", "--seed", str(seed), seconds=180)
-    assert {name: report[name] for name in Verdict.ZEROS} == dict.fromkeys(Verdict.ZEROS, 0), report["why"]
+    assert {name: report[name] for name in RunVerdict.MUST_BE_ZERO} == dict.fromkeys(
+        RunVerdict.MUST_BE_ZERO, 0
+    ), report["why"]
     assert report["holds"], report["why"]
     plan = make_plan(seed, report["worker_kills"], 2.0)
     assert report["worker_kills"] == plan.count("kill_worker") >= 20
@@ -50,7 +52,7 @@ def test_the_short_run_loses_and_repeats_nothing(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", chosen(QUICK_ROWS))
+@pytest.mark.parametrize("row", select_scenarios(QUICK_ROWS))
 def test_a_row_holds(row: str) -> None:
     report = faults("--rows", row, seconds=180)
     assert report["rows"][row]["holds"], report["rows"][row]["why"]
@@ -66,10 +68,10 @@ def test_a_seed_determines_its_plan() -> None:
 
 def test_every_row_is_there() -> None:
     expected = {f"f{number:02}" for number in range(1, 26)} - {"f17", "f19"}
-    assert {name.partition("_")[0] for name in rows()} == expected
+    assert {name.partition("_")[0] for name in all_scenarios()} == expected
 
 
 def test_every_row_has_a_docstring_and_unknown_rows_are_refused() -> None:
-    assert [name for name, row in rows().items() if not (row.__doc__ or "").strip()] == []
+    assert [name for name, row in all_scenarios().items() if not (row.__doc__ or "").strip()] == []
     with pytest.raises(ValueError, match="no row"):
-        chosen("F99")
+        select_scenarios("F99")

@@ -63,14 +63,8 @@ def test_module_names_are_made_of_the_words_of_the_field(path: str, unknown: lis
     assert naming.unknown_words(path, words) == unknown
 
 
-def test_no_folder_has_more_fillers_than_it_is_allowed() -> None:
-    counts = naming.count_by_folder(naming.find_all())
-    over = {
-        folder: f"{count}, allowed {naming.ALLOWED.get(folder, 0)}"
-        for folder, count in counts.items()
-        if count > naming.ALLOWED.get(folder, 0)
-    }
-    assert over == {}, "name the things; `python -m scripts._lib.dev.naming` lists them"
+def test_no_source_breaks_the_rule() -> None:
+    assert naming.check() == []
 
 
 def test_the_exceptions_are_few_and_real() -> None:

@@ -1,10 +1,14 @@
-"""A worker process that is told when to begin: the queues, the sweep and the heartbeat of
-`jobs.worker.Worker`, with as many servers per lane as `litestar worker` has. The bell is left out (nobody
-rings while a queue is drained: an account with more to do rings itself), and its `move` lane only moves
-(`move`) or only matches (`match`), because moving and matching are measured apart.
+"""The worker process that the benchmark measures: the engine's own queues, started and stopped on command.
 
-It reads `go`, `hold` and `exit`, and writes one line per batch: when it was committed (seconds of the
-machine's monotonic clock), how many there were; after `hold` one line with the CPU seconds since `go`.
+    python -m scripts._lib.bench.engine_worker move|match
+
+It runs the queues, the sweep and the heartbeat of `jobs.worker.WorkerProcess`, with the concurrency of
+`litestar worker`. Two things differ. Redis isn't used: it only announces new work, and an account that has
+more to do gets its next turn anyway. And the `move` queue only advances enrollments (`move`) or only matches
+events (`match`), because the two are measured separately.
+
+It reads the lines `go`, `stop` and `exit`, and writes one line per batch: the time of the commit (seconds of
+the machine's monotonic clock) and the number of rows. After `stop` it writes the CPU seconds used since `go`.
 """
 
 import asyncio
@@ -21,43 +25,49 @@ from app.work import SYSTEM, Work, open_work
 from jobs.tasks import Turn
 from jobs.worker import WorkerProcess, tune_garbage_collection
 
-PARTS: dict[str, Callable[[Work], Awaitable[int]]] = {"move": advance_enrollments, "match": match_events}
+BatchFunction = Callable[[Work], Awaitable[int]]
+BATCH_FUNCTIONS: dict[str, BatchFunction] = {"move": advance_enrollments, "match": match_events}
 
 
-def told(part: Callable[[Work], Awaitable[int]]) -> Turn:
-    """A lane's slice that writes a line for every batch."""
+def reporting_turn(process_batch: BatchFunction) -> Turn:
+    """A turn of a queue that processes one batch and writes a line about it."""
 
-    async def slice_of(runtime: Runtime, account_id: UUID) -> int:
+    async def run_turn(runtime: Runtime, account_id: UUID) -> int:
         async with open_work(runtime, account_id, SYSTEM) as work:
-            found = await part(work)
-        if found:
-            print(time.monotonic(), found, flush=True)
-        return found
+            count = await process_batch(work)
+        if count:
+            print(time.monotonic(), count, flush=True)
+        return count
 
-    return slice_of
+    return run_turn
+
+
+def start_worker(runtime: Runtime, kind: str) -> list[asyncio.Task[None]]:
+    """Start the sweep, the heartbeat and the servers of each queue."""
+    worker = WorkerProcess(runtime)
+    worker.queues["move"].run_turn = reporting_turn(BATCH_FUNCTIONS[kind])
+    tasks = [asyncio.create_task(worker.sweep()), asyncio.create_task(worker.heartbeat())]
+    for queue in worker.queues.values():
+        tasks += [asyncio.create_task(queue.serve()) for _ in range(runtime.settings.worker_concurrency)]
+    return tasks
 
 
 async def main(kind: str) -> None:
-    """Until `exit` or the end of its input."""
+    """Serve until `exit` or the end of the input."""
     runtime = open_runtime(Settings.from_env())
     tune_garbage_collection()
     print("ready", flush=True)
-    running: list[asyncio.Task[None]] = []
-    began = 0.0
+    tasks: list[asyncio.Task[None]] = []
+    cpu_at_start = 0.0
     while (line := (await asyncio.to_thread(sys.stdin.readline)).strip()) not in ("", "exit"):
         if line == "go":
-            began = time.process_time()
-            shell = WorkerProcess(runtime)
-            shell.queues["move"].run_turn = told(PARTS[kind])
-            running = [asyncio.create_task(shell.sweep()), asyncio.create_task(shell.heartbeat())]
-            for queue in shell.queues.values():
-                for _ in range(runtime.settings.worker_concurrency):
-                    running.append(asyncio.create_task(queue.serve()))
+            cpu_at_start = time.process_time()
+            tasks = start_worker(runtime, kind)
         else:
-            print("held", time.process_time() - began, flush=True)
-            for task in running:
+            print("stopped", time.process_time() - cpu_at_start, flush=True)
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait(running)
+            await asyncio.wait(tasks)
     await runtime.close()
 
 

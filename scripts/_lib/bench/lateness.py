@@ -1,12 +1,14 @@
-"""Lateness: a herd of one tenant beside a small one, and a steady stream. Real `litestar worker` and web.
+"""Lateness: how late steps are, with real `litestar worker` and `litestar web` processes.
 
-Late is when the step was *committed* (PostgreSQL's own time stamp of the transaction) after it was due; early
-is a step that began before.
+`measure_herd` makes very many enrollments of one account due in the same second as a few of another.
+`measure_stream` makes a steady number due each second. Lateness is the time from the due time to the *commit*
+of the step (PostgreSQL's own time stamp of the transaction); a step that began before its due time is early.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,13 +16,13 @@ from uuid import UUID
 import httpx
 from redis.asyncio import Redis
 
-from scripts._lib.bench.app_processes import percentile, web, worker
-from scripts._lib.bench.step_throughput import steps_of
-from scripts._lib.bench.testbed import Place
-from scripts._lib.dev.terminal import Problem
+from scripts._lib.bench.app_processes import percentile, running_web, running_worker
+from scripts._lib.bench.step_throughput import bench_steps
+from scripts._lib.bench.testbed import Testbed
+from scripts._lib.dev.terminal import ScriptError
 
 PAGES = ("/contacts", "/enrollments")
-LATE = """
+LATENESS = """
 select extract(epoch from pg_xact_commit_timestamp(x.xmin) - due.at)::float8 as late,
        x.started_at < due.at as early
   from enrollment_executions x
@@ -29,138 +31,151 @@ select extract(epoch from pg_xact_commit_timestamp(x.xmin) - due.at)::float8 as 
        lateral (select $2::timestamptz + c.external_id::int * $3::interval as at) due
  where x.account_id = $1 and x.seq = 1
 """
-BEHIND = """
+IS_ANY_DUE = """
 select exists (select from enrollments
                 where account_id = $1 and status = 'active' and due_at > '-infinity' and due_at <= now())
 """
 
 
-async def tenant(place: Place, name: str, count: int, due: datetime, apart: timedelta) -> UUID:
-    """An account whose person number n is due at `due` + n × `apart`."""
-    account = await place.account(name)
-    tag = await place.tag(account, "welcomed")
-    workflow = await place.workflow(account, steps_of(tag))
-    await place.people(account, count)
-    await place.enroll(account, workflow, due, apart)
+async def seed_due_account(
+    testbed: Testbed, name: str, count: int, due: datetime, interval: timedelta
+) -> UUID:
+    """Seed an account whose contact n is due at `due` + n × `interval`."""
+    account = await testbed.account(name)
+    tag = await testbed.tag(account, "welcomed")
+    workflow = await testbed.workflow(account, bench_steps(tag))
+    await testbed.contacts(account, count)
+    await testbed.enroll(account, workflow, due, interval)
     return account
 
 
-async def lateness(place: Place, account: UUID, due: datetime, apart: timedelta) -> tuple[list[float], int]:
-    """Seconds late of everybody's first step, and how many were early."""
-    rows = await place.admin.fetch(LATE, account, due, apart)
+async def first_step_lateness(
+    testbed: Testbed, account: UUID, due: datetime, interval: timedelta
+) -> tuple[list[float], int]:
+    """Seconds late of each contact's first step, and how many were early."""
+    rows = await testbed.admin.fetch(LATENESS, account, due, interval)
     early = sum(1 for row in rows if row["early"] or row["late"] < 0)
     return [row["late"] for row in rows], early
 
 
-async def wait_until(place: Place, moment: datetime) -> None:
-    await asyncio.sleep(max(0.0, (moment - await place.now()).total_seconds()))
+async def sleep_until(testbed: Testbed, moment: datetime) -> None:
+    """Sleep until a moment of the database's clock."""
+    await asyncio.sleep(max(0.0, (moment - await testbed.now()).total_seconds()))
 
 
-async def herd(place: Place, big: int, small: int) -> dict[str, Any]:
-    """`big` people of one tenant due in the same second as `small` of another, with the web in use."""
-    await place.clear()
-    far = await place.now() + timedelta(days=1)
-    apart, none = timedelta(seconds=0.8 / small), timedelta()
-    herd_of = await tenant(place, "Big", big, far, none)
-    few = await tenant(place, "Small", small, far, apart)
-    async with worker(place), web(place, herd_of) as client:
-        await place.settle()
+async def measure_herd(testbed: Testbed, big_count: int, small_count: int) -> dict[str, Any]:
+    """Make `big_count` contacts of one account due with `small_count` of another, while the web is in use."""
+    await testbed.clear()
+    tomorrow = await testbed.now() + timedelta(days=1)
+    interval = timedelta(seconds=0.8 / small_count)
+    big = await seed_due_account(testbed, "Big", big_count, tomorrow, timedelta())
+    small = await seed_due_account(testbed, "Small", small_count, tomorrow, interval)
+    async with running_worker(testbed), running_web(testbed, big) as client:
+        await testbed.vacuum()
         for page in PAGES * 10:
             (await client.get(page)).raise_for_status()
-        quiet = await timed(lambda: asyncio.sleep(2), client, place)
-        due = await place.now() + timedelta(seconds=1)
-        await place.admin.execute(
-            "update enrollments set due_at = due_at + ($1::timestamptz - $2::timestamptz)", due, far
+        idle = await time_requests(lambda: asyncio.sleep(2), client, testbed)
+        due = await testbed.now() + timedelta(seconds=1)
+        await testbed.admin.execute(
+            "update enrollments set due_at = due_at + ($1::timestamptz - $2::timestamptz)", due, tomorrow
         )
-        due_now = max(due, await place.now())
-        busy = await timed(lambda: drained(place, herd_of), client, place)
-        took = (await place.now() - due_now).total_seconds()
-        await drained(place, few)
-        late, early = await lateness(place, few, due, apart)
-    if len(late) != small:
-        raise Problem(f"{len(late)} of the small tenant's {small} people were moved.")
-    since = (due_now - due).total_seconds()  # the seeding above may have ended after the moment itself
+        started = max(due, await testbed.now())
+        busy = await time_requests(lambda: wait_until_drained(testbed, big), client, testbed)
+        seconds = (await testbed.now() - started).total_seconds()
+        await wait_until_drained(testbed, small)
+        late, early = await first_step_lateness(testbed, small, due, interval)
+    if len(late) != small_count:
+        raise ScriptError(f"{len(late)} of the small account's {small_count} enrollments were moved.")
+    update_delay = (started - due).total_seconds()  # the update above may have ended after `due`
+    small_late = [max(0.0, seconds_late - update_delay) for seconds_late in late]
     return {
-        "herd_small_tenant_p99_late_s": round(percentile([max(0.0, one - since) for one in late], 0.99), 2),
+        "herd_small_tenant_p99_late_s": round(percentile(small_late, 0.99), 2),
         "herd_web_p99_ms": round(percentile(busy.answers, 0.99) * 1000, 1),
         "herd": {
-            "seconds": round(took, 1),
+            "seconds": round(seconds, 1),
             "requests": len(busy.answers),
             "web_p50_ms": round(percentile(busy.answers, 0.5) * 1000, 1),
-            "web_p99_ms_before": round(percentile(quiet.answers, 0.99) * 1000, 1),
+            "web_p99_ms_before": round(percentile(idle.answers, 0.99) * 1000, 1),
             "redis_longest_ms": round(max(busy.pings) * 1000, 1),
             "early": early,
         },
     }
 
 
-async def drained(place: Place, account: UUID) -> None:
-    """Until nobody of the account is due any more."""
+async def wait_until_drained(testbed: Testbed, account: UUID) -> None:
+    """Wait until no enrollment of the account is due."""
     async with asyncio.timeout(900):
         await asyncio.sleep(2)
-        while await place.admin.fetchval(BEHIND, account):  # noqa: ASYNC110 -- another process does it
+        while await testbed.admin.fetchval(IS_ANY_DUE, account):  # noqa: ASYNC110 -- another process moves them
             await asyncio.sleep(0.5)
 
 
+@dataclass
 class Timings:
-    """Seconds of each request to the web and of each ping of Redis."""
+    """Seconds of each request to the web server and of each ping of Redis."""
 
-    def __init__(self) -> None:
-        self.answers: list[float] = []
-        self.pings: list[float] = []
+    answers: list[float] = field(default_factory=list)
+    pings: list[float] = field(default_factory=list)
 
 
-async def timed(doing: Callable[[], Awaitable[None]], client: httpx.AsyncClient, place: Place) -> Timings:
-    """While something is done: ten requests a second to the web, one at a time, and fifty pings to Redis."""
-    found = Timings()
-    redis = Redis.from_url(place.valkey.url())
-    asking = [asyncio.create_task(ask(client, found)), asyncio.create_task(ping(redis, found))]
+async def time_requests(
+    action: Callable[[], Awaitable[None]], client: httpx.AsyncClient, testbed: Testbed
+) -> Timings:
+    """Time ten requests a second, one at a time, and fifty pings of Redis a second, while `action` runs."""
+    timings = Timings()
+    redis = Redis.from_url(testbed.valkey.url())
+    tasks = [
+        asyncio.create_task(request_pages(client, timings)),
+        asyncio.create_task(ping_redis(redis, timings)),
+    ]
     try:
-        await doing()
+        await action()
     finally:
-        for task in asking:
+        for task in tasks:
             task.cancel()
-        ended = await asyncio.gather(*asking, return_exceptions=True)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
         await redis.aclose()
-    for error in ended:
-        if isinstance(error, Exception):
-            raise error
-    return found
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    return timings
 
 
-async def ask(client: httpx.AsyncClient, found: Timings) -> None:
+async def request_pages(client: httpx.AsyncClient, timings: Timings) -> None:
+    """Request the pages in turn until canceled."""
     number = 0
     while True:
-        began = time.perf_counter()
+        started = time.perf_counter()
         (await client.get(PAGES[number % len(PAGES)])).raise_for_status()
-        found.answers.append(time.perf_counter() - began)
+        timings.answers.append(time.perf_counter() - started)
         number += 1
-        await asyncio.sleep(max(0.0, 0.1 - found.answers[-1]))
+        await asyncio.sleep(max(0.0, 0.1 - timings.answers[-1]))
 
 
-async def ping(redis: Any, found: Timings) -> None:
+async def ping_redis(redis: Any, timings: Timings) -> None:
+    """Ping until canceled."""
     while True:
-        began = time.perf_counter()
+        started = time.perf_counter()
         await redis.ping()
-        found.pings.append(time.perf_counter() - began)
+        timings.pings.append(time.perf_counter() - started)
         await asyncio.sleep(0.02)
 
 
-async def stream(place: Place, per_second: int, seconds: int) -> dict[str, Any]:
-    """`per_second` people due each second, for `seconds`."""
-    await place.clear()
-    count, apart = per_second * seconds, timedelta(seconds=1 / per_second)
-    async with worker(place):
-        due = await place.now() + timedelta(seconds=6)
-        account = await tenant(place, "Stream", count, due, apart)
-        await place.settle()
-        if await place.now() > due:
-            raise Problem("Seeding took too long for people to be due afterwards.")
-        await wait_until(place, due + timedelta(seconds=seconds))
-        await drained(place, account)
-        late, early = await lateness(place, account, due, apart)
+async def measure_stream(testbed: Testbed, per_second: int, seconds: int) -> dict[str, Any]:
+    """Make `per_second` contacts due each second, for `seconds`."""
+    await testbed.clear()
+    count, interval = per_second * seconds, timedelta(seconds=1 / per_second)
+    async with running_worker(testbed):
+        due = await testbed.now() + timedelta(seconds=6)
+        account = await seed_due_account(testbed, "Stream", count, due, interval)
+        await testbed.vacuum()
+        if await testbed.now() > due:
+            raise ScriptError("Seeding took longer than the six seconds before the first due time.")
+        await sleep_until(testbed, due + timedelta(seconds=seconds))
+        await wait_until_drained(testbed, account)
+        late, early = await first_step_lateness(testbed, account, due, interval)
     if len(late) != count:
-        raise Problem(f"{len(late)} of {count} people were moved.")
+        raise ScriptError(f"{len(late)} of {count} enrollments were moved.")
     return {
         "late_p99_s": round(percentile(late, 0.99), 2),
         "early": early,

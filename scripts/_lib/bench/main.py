@@ -10,22 +10,21 @@ from typing import Any
 import msgspec
 
 from scripts._lib.bench import report
-from scripts._lib.bench.lateness import herd, stream
-from scripts._lib.bench.matching_throughput import matching
-from scripts._lib.bench.memory import memory
-from scripts._lib.bench.step_throughput import draining
-from scripts._lib.bench.step_throughput import summary as draining_summary
-from scripts._lib.bench.testbed import place
-from scripts._lib.dev.terminal import Problem, say
+from scripts._lib.bench.lateness import measure_herd, measure_stream
+from scripts._lib.bench.matching_throughput import measure_matching
+from scripts._lib.bench.memory import measure_memory
+from scripts._lib.bench.step_throughput import measure_step_throughput, summarize
+from scripts._lib.bench.testbed import running_testbed
+from scripts._lib.dev.terminal import ScriptError, print_progress
 
 PARTS = ("draining", "matching", "herd", "late", "memory")
 WITH_REAL_WORKER = ("herd", "late", "memory")
 
 
 class Sizes(msgspec.Struct, frozen=True):
-    """How much of everything: people, rounds, seconds."""
+    """How much of everything: contacts, events, rounds, seconds."""
 
-    people: int = 100_000
+    contacts: int = 100_000
     rounds: int = 3
     jobs: int = 1_000
     events: int = 100_000
@@ -36,57 +35,57 @@ class Sizes(msgspec.Struct, frozen=True):
     seconds: int = 60
     few: int = 10_000
     many: int = 1_000_000
-    look_seconds: float = 30
+    sample_seconds: float = 30
 
 
 QUICK = Sizes(
-    people=2_000, rounds=1, jobs=100, events=2_000, event_rounds=1, herd=3_000, seconds=5,
-    few=1_000, many=5_000, look_seconds=10,
+    contacts=2_000, rounds=1, jobs=100, events=2_000, event_rounds=1, herd=3_000, seconds=5,
+    few=1_000, many=5_000, sample_seconds=10,
 )  # fmt: skip
 
 
 async def measure(parts: Sequence[str], sizes: Sizes) -> dict[str, Any]:
-    """The figures of these parts, on servers made for them."""
-    found: dict[str, Any] = {"machine": report.machine()}
+    """Measure these parts on servers of their own; return the figures by JSON key."""
+    figures: dict[str, Any] = {"machine": report.describe_machine()}
     if {"draining", "matching"} & set(parts):
-        async with place() as here:
+        async with running_testbed() as testbed:
             if "draining" in parts:
-                say("draining …")
-                rounds = await draining(here, sizes.people, sizes.rounds, sizes.jobs)
-                found |= draining_summary(rounds)
+                print_progress("draining …")
+                rounds = await measure_step_throughput(testbed, sizes.contacts, sizes.rounds, sizes.jobs)
+                figures |= summarize(rounds)
             if "matching" in parts:
-                say("matching …")
-                found |= await matching(here, sizes.events, sizes.event_rounds)
+                print_progress("matching …")
+                figures |= await measure_matching(testbed, sizes.events, sizes.event_rounds)
     if set(WITH_REAL_WORKER) & set(parts):
-        async with place(track_commit_timestamp="on") as here:
+        async with running_testbed(track_commit_timestamp="on") as testbed:
             if "herd" in parts:
-                say("herd …")
-                found |= await herd(here, sizes.herd, sizes.small)
+                print_progress("herd …")
+                figures |= await measure_herd(testbed, sizes.herd, sizes.small)
             if "late" in parts:
-                say("late …")
-                found |= await stream(here, sizes.per_second, sizes.seconds)
+                print_progress("late …")
+                figures |= await measure_stream(testbed, sizes.per_second, sizes.seconds)
             if "memory" in parts:
-                say("memory …")
-                found |= await memory(here, sizes.few, sizes.many, sizes.look_seconds)
-    return found
+                print_progress("memory …")
+                figures |= await measure_memory(testbed, sizes.few, sizes.many, sizes.sample_seconds)
+    return figures
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a table and, if asked for, one JSON object as the last line."""
+    """Print a table and, with `--json`, one JSON object as the last line."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure the engine.")
     parser.add_argument("what", choices=["engine"])
-    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    parser.add_argument("--quick", action="store_true", help="small numbers: does it work at all")
-    parser.add_argument("--only", choices=PARTS, action="append", help="one part (may be given again)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser.add_argument("--quick", action="store_true", help="use small numbers: does it run at all?")
+    parser.add_argument("--only", choices=PARTS, action="append", help="measure this part (may be repeated)")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the servers would stay
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped too
     try:
-        found = asyncio.run(measure(options.only or PARTS, QUICK if options.quick else Sizes()))
-    except Problem as problem:
-        sys.exit(f"scripts/bench: {problem}")
-    print(report.table(found))
+        figures = asyncio.run(measure(options.only or PARTS, QUICK if options.quick else Sizes()))
+    except ScriptError as error:
+        sys.exit(f"scripts/bench: {error}")
+    print(report.format_table(figures))
     if options.json:
-        print(msgspec.json.encode(found).decode())
+        print(msgspec.json.encode(figures).decode())
 
 
 if __name__ == "__main__":

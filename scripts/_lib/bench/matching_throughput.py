@@ -1,7 +1,7 @@
-"""Matching: events per second, and whether its cost stays flat when there are ten times as many workflows.
+"""Matching: events per second, and whether the cost stays flat with ten times as many workflows.
 
-Every event says that a contact's city changed; two workflows start with that, all others listen for something
-else. Each event enrolls its contact twice.
+`measure_matching` is the entry point. Each event says that a contact's city changed. Two workflows start with
+that; all others listen to something else. So each event enrolls its contact twice.
 """
 
 import statistics
@@ -9,36 +9,39 @@ from typing import Any
 
 from app.engine.core.steps import Step, UpdateField
 from app.engine.core.triggers import ContactUpdated, TagAdded, Trigger
-from scripts._lib.bench.processes import Drainer, drain, drainers
-from scripts._lib.bench.testbed import Place
-from scripts._lib.dev.terminal import Problem, say
+from scripts._lib.bench.processes import MeasuredProcess, measure, measured_processes
+from scripts._lib.bench.testbed import Testbed
+from scripts._lib.dev.terminal import ScriptError, print_progress
 
-MATCHING = 2
-ELSEWHERE = ("phone", "company", "country", "last_name", "state", "website")
-EVENTS = """
+WORKFLOWS_PER_EVENT = 2
+OTHER_FIELDS = ("phone", "company", "country", "last_name", "state", "website")
+INSERT_EVENTS = """
 insert into events (account_id, id, kind, subject_id, source, data, root_event_id, occurred_at)
 select account_id, id, 'contact.updated', id, 'user', '{"changes": {"city": ["Oslo", "Lyon"]}}', id, now()
   from contacts where account_id = $1 order by id
 """
-WRITTEN = """
+COUNT_ROWS = """
 select (select count(*) from enrollments),
        (select count(*) from trigger_decisions where verdict = 'enrolled'),
        (select count(*) from events where matched_at is null)
 """
 
 
-async def matching(place: Place, count: int, rounds: int) -> dict[str, Any]:
-    """Rounds with 50 and with 500 workflows, one after the other. Raises Problem for wrong rows."""
+async def measure_matching(testbed: Testbed, count: int, rounds: int) -> dict[str, Any]:
+    """Alternate rounds with 50 and with 500 workflows. Raises ScriptError for wrong rows."""
     cost: dict[int, list[float]] = {50: [], 500: []}
     rate: dict[int, list[float]] = {50: [], 500: []}
-    async with drainers(place, "scripts._lib.bench.engine_worker", "match") as workers:
-        await one(place, workers, 50, min(count, 1_000))
+    async with measured_processes(testbed, "scripts._lib.bench.engine_worker", "match") as workers:
+        await measure_events(testbed, workers, 50, min(count, 1_000))
         for number in range(rounds):
             for workflows in (50, 500) if number % 2 == 0 else (500, 50):
-                seconds, cpu = await one(place, workers, workflows, count)
+                seconds, cpu = await measure_events(testbed, workers, workflows, count)
                 rate[workflows].append(count / seconds)
                 cost[workflows].append(cpu / count)
-            say(f"  round {number + 1}: {rate[50][-1]:,.0f} and {rate[500][-1]:,.0f} events/s")
+            print_progress(
+                f"  round {number + 1}, events per second: {rate[50][-1]:,.0f} with 50 workflows, "
+                f"{rate[500][-1]:,.0f} with 500"
+            )
     ratios = [slow / fast for fast, slow in zip(rate[500], rate[50], strict=True)]
     return {
         "match_events_per_s": round(statistics.median(rate[50])),
@@ -53,24 +56,29 @@ async def matching(place: Place, count: int, rounds: int) -> dict[str, Any]:
     }
 
 
-async def one(place: Place, workers: list[Drainer], workflows: int, count: int) -> tuple[float, float]:
-    """Seconds and CPU seconds of matching `count` events."""
-    await place.clear()
-    account = await place.account()
-    tag = await place.tag(account, "other")
+async def measure_events(
+    testbed: Testbed, workers: list[MeasuredProcess], workflows: int, count: int
+) -> tuple[float, float]:
+    """Match `count` events; return seconds and CPU seconds."""
+    await testbed.clear()
+    account = await testbed.account()
+    tag = await testbed.tag(account, "other")
     for number in range(workflows):
         trigger: Trigger = ContactUpdated(key="t1", fields=["city"])
-        if number >= MATCHING:
-            field = ELSEWHERE[number % len(ELSEWHERE)]
+        if number >= WORKFLOWS_PER_EVENT:
+            field = OTHER_FIELDS[number % len(OTHER_FIELDS)]
             trigger = (
                 TagAdded(key="t1", tag=tag) if number % 4 == 0 else ContactUpdated(key="t1", fields=[field])
             )
-        await place.workflow(account, [Step("s1", UpdateField(field="state", value="x"))], [trigger])
-    await place.people(account, count)
-    await place.admin.execute(EVENTS, account)
-    await place.settle()
-    found = await drain(place, workers, count)
-    [rows] = await place.admin.fetch(WRITTEN)
-    if tuple(rows) != (MATCHING * count, MATCHING * count, 0):
-        raise Problem(f"Matching {count} events made {tuple(rows)} enrollments, decisions and leftovers.")
-    return found.seconds, found.worker_cpu + found.server_cpu
+        await testbed.workflow(account, [Step("s1", UpdateField(field="state", value="x"))], [trigger])
+    await testbed.contacts(account, count)
+    await testbed.admin.execute(INSERT_EVENTS, account)
+    await testbed.vacuum()
+    measurement = await measure(testbed, workers, count)
+    [rows] = await testbed.admin.fetch(COUNT_ROWS)
+    if tuple(rows) != (WORKFLOWS_PER_EVENT * count, WORKFLOWS_PER_EVENT * count, 0):
+        raise ScriptError(
+            f"Matching {count} events left {rows[0]} enrollments, {rows[1]} decisions "
+            f"and {rows[2]} unmatched events."
+        )
+    return measurement.seconds, measurement.worker_cpu + measurement.server_cpu

@@ -1,4 +1,7 @@
-"""Processes that are measured: started with the parent's environment for them, told and heard over pipes."""
+"""The processes that are measured: started, told over a pipe when to begin, and timed by what they report.
+
+`measured_processes` starts them, `measure` times one run. `engine_worker` describes the protocol.
+"""
 
 import asyncio
 import time
@@ -8,16 +11,16 @@ from dataclasses import dataclass
 
 import psutil
 
-from scripts._lib.bench.testbed import Place
-from scripts._lib.dev.terminal import Problem
+from scripts._lib.bench.testbed import Testbed
+from scripts._lib.dev.terminal import ScriptError
 from scripts._lib.dev.virtualenv import PYTHON, ROOT
 
-PATIENCE = 300.0
+MAX_SILENCE = 300.0  # seconds
 
 
 @dataclass(frozen=True)
-class Drained:
-    """One timed run: seconds from `go` to the last commit, CPU seconds, and the part of all cores busy."""
+class Measurement:
+    """One timed run: seconds from `go` to the last commit, CPU seconds, and the share of all cores in use."""
 
     seconds: float
     worker_cpu: float
@@ -25,101 +28,106 @@ class Drained:
     cores_busy: float
 
 
-class Drainer:
-    """One process of `scripts._lib.bench.engine_worker`."""
+class MeasuredProcess:
+    """One process of `engine_worker` or `step_job_worker`."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
 
-    def tell(self, word: str) -> None:
+    def send(self, command: str) -> None:
+        """Write one command to the process."""
         if self.process.stdin is None:
-            raise Problem("The process that is measured has no input.")
-        self.process.stdin.write(f"{word}\n".encode())
+            raise ScriptError("The measured process has no input.")
+        self.process.stdin.write(f"{command}\n".encode())
 
-    async def line(self) -> list[str]:
-        """The next line in words. Raises Problem when there is none in time."""
+    async def read_words(self) -> list[str]:
+        """The words of the next line. Raises ScriptError when none comes in time."""
         if self.process.stdout is None:
-            raise Problem("The process that is measured has no output.")
+            raise ScriptError("The measured process has no output.")
         try:
-            async with asyncio.timeout(PATIENCE):
-                read = await self.process.stdout.readline()
+            async with asyncio.timeout(MAX_SILENCE):
+                line = await self.process.stdout.readline()
         except TimeoutError:
-            raise Problem(f"A process that is measured said nothing for {PATIENCE:.0f} s.") from None
-        if not read:
-            raise Problem("A process that was measured ended by itself.")
-        return read.decode().split()
+            raise ScriptError(f"A measured process wrote nothing for {MAX_SILENCE:.0f} s.") from None
+        if not line:
+            raise ScriptError("A measured process ended by itself.")
+        return line.decode().split()
 
-    async def hold(self) -> float:
-        """Stop moving; the CPU seconds used since `go`."""
-        self.tell("hold")
-        while (words := await self.line())[0] != "held":
+    async def stop(self) -> float:
+        """Stop the work; return the CPU seconds used since `go`."""
+        self.send("stop")
+        while (words := await self.read_words())[0] != "stopped":
             continue
         return float(words[1])
 
+    async def exit(self) -> None:
+        """End the process; kill it when it doesn't end within five seconds."""
+        with suppress(ProcessLookupError, ScriptError, ConnectionError, TimeoutError):
+            self.send("exit")
+            async with asyncio.timeout(5):
+                await self.process.wait()
+        with suppress(ProcessLookupError):
+            self.process.kill()
+            await self.process.wait()
+
 
 @asynccontextmanager
-async def drainers(
-    place: Place, module: str, *arguments: str, count: int = 1
-) -> AsyncIterator[list[Drainer]]:
-    """`count` processes, ready and held."""
-    made: list[Drainer] = []
+async def measured_processes(
+    testbed: Testbed, module: str, *arguments: str, count: int = 1
+) -> AsyncIterator[list[MeasuredProcess]]:
+    """`count` processes of a module, ready and waiting for `go`; ended on exit."""
+    processes: list[MeasuredProcess] = []
     try:
         for _ in range(count):
             process = await asyncio.create_subprocess_exec(
-                str(PYTHON), "-m", module, *arguments, cwd=ROOT, env=place.environment(),
+                str(PYTHON), "-m", module, *arguments, cwd=ROOT, env=testbed.environment(),
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             )  # fmt: skip
-            made.append(Drainer(process))
-        for one in made:
-            await one.line()
-        yield made
+            processes.append(MeasuredProcess(process))
+        for measured in processes:
+            await measured.read_words()
+        yield processes
     finally:
-        for one in made:
-            with suppress(ProcessLookupError, Problem, ConnectionError):
-                one.tell("exit")
-                async with asyncio.timeout(5):
-                    await one.process.wait()
-            with suppress(ProcessLookupError):
-                one.process.kill()
-                await one.process.wait()
+        for measured in processes:
+            await measured.exit()
 
 
-async def drain(place: Place, workers: Sequence[Drainer], wanted: int) -> Drained:
-    """From `go` until the batches make up `wanted`."""
-    servers = place.server_cpu()
-    whole, began = psutil.cpu_times(), time.monotonic()
+async def measure(testbed: Testbed, workers: Sequence[MeasuredProcess], expected: int) -> Measurement:
+    """Time the workers from `go` until their batches add up to `expected` rows."""
+    server_cpu_before = testbed.server_cpu()
+    cpu_before, started = psutil.cpu_times(), time.monotonic()
     for worker in workers:
-        worker.tell("go")
-    left, last = wanted, began
+        worker.send("go")
+    remaining, last_commit = expected, started
 
-    async def listen(worker: Drainer) -> None:
-        nonlocal left, last
+    async def count_rows(worker: MeasuredProcess) -> None:
+        nonlocal remaining, last_commit
         while True:
-            at, found = await worker.line()
-            left, last = left - int(found), max(last, float(at))
-            if left <= 0:
-                enough.set()
+            committed_at, rows = await worker.read_words()
+            remaining, last_commit = remaining - int(rows), max(last_commit, float(committed_at))
+            if remaining <= 0:
+                finished.set()
 
-    enough = asyncio.Event()
-    listening = [asyncio.create_task(listen(worker)) for worker in workers]
-    ended = asyncio.create_task(enough.wait())
-    done, _ = await asyncio.wait([*listening, ended], return_when=asyncio.FIRST_COMPLETED)
-    busy = busy_between(whole, psutil.cpu_times())
-    served = place.server_cpu() - servers
-    for task in (*listening, ended):
+    finished = asyncio.Event()
+    readers = [asyncio.create_task(count_rows(worker)) for worker in workers]
+    waiter = asyncio.create_task(finished.wait())
+    done, _ = await asyncio.wait([*readers, waiter], return_when=asyncio.FIRST_COMPLETED)
+    cores_busy = busy_share(cpu_before, psutil.cpu_times())
+    server_cpu = testbed.server_cpu() - server_cpu_before
+    for task in (*readers, waiter):
         task.cancel()
-    await asyncio.wait([*listening, ended])
-    for task in done - {ended}:
+    await asyncio.wait([*readers, waiter])
+    for task in done - {waiter}:
         task.result()
-    used = [await worker.hold() for worker in workers]
-    return Drained(last - began, sum(used), served, busy)
+    worker_cpu = [await worker.stop() for worker in workers]
+    return Measurement(last_commit - started, sum(worker_cpu), server_cpu, cores_busy)
 
 
-def busy_between(before: "psutil._ntuples.scputimes", after: "psutil._ntuples.scputimes") -> float:
-    """The part of all cores' time that was neither idle nor waiting for a disk."""
-    spent = [late - early for early, late in zip(before, after, strict=True)]
-    resting = sum(
-        value for name, value in zip(before._fields, spent, strict=True) if name in {"idle", "iowait"}
+def busy_share(before: "psutil._ntuples.scputimes", after: "psutil._ntuples.scputimes") -> float:
+    """The share of all cores' time that was neither idle nor spent waiting for a disk."""
+    spent = dict(
+        zip(before._fields, (end - start for start, end in zip(before, after, strict=True)), strict=True)
     )
-    counted = sum(value for name, value in zip(before._fields, spent, strict=True) if "guest" not in name)
-    return 1 - resting / counted if counted else 0.0
+    idle = sum(seconds for name, seconds in spent.items() if name in {"idle", "iowait"})
+    total = sum(seconds for name, seconds in spent.items() if "guest" not in name)
+    return 1 - idle / total if total else 0.0

@@ -1,10 +1,14 @@
-"""What was written, without ids and times: two ways of moving the same people must come out the same."""
+"""Digests of what was written, without IDs and times: every way to move the same contacts must write the same
+rows.
+
+`row_digests` reads them, `differences` compares them.
+"""
 
 from uuid import UUID
 
-from scripts._lib.bench.testbed import Place
+from scripts._lib.bench.testbed import Testbed
 
-# Each row with the number of its person (external id); ids that differ by nature are left out.
+# Each row with the number of its contact (external ID); generated IDs are left out.
 _ROWS = {
     "contacts": "select c.external_id, c.city, c.rev, c.fields, c.first_name, c.company from contacts c",
     "contact_tags": "select c.external_id, t.name from contact_tags x "
@@ -30,20 +34,20 @@ select count(*), md5(coalesce(string_agg(md5(r::text), '' order by r::text), '')
 """
 
 
-async def written(place: Place, account: UUID) -> dict[str, tuple[int, str]]:
-    """By table: how many rows, and a digest of all of them in order."""
-    found = {}
+async def row_digests(testbed: Testbed, account: UUID) -> dict[str, tuple[int, str]]:
+    """By table: the number of rows, and a digest of all of them in order."""
+    digests = {}
     for table, rows in _ROWS.items():
-        [(count, digest)] = await place.admin.fetch(_DIGEST.replace("{rows}", rows), account)
-        found[table] = (count, digest)
-    return found
+        [(count, digest)] = await testbed.admin.fetch(_DIGEST.replace("{rows}", rows), account)
+        digests[table] = (count, digest)
+    return digests
 
 
-def differences(one: dict[str, tuple[int, str]], other: dict[str, tuple[int, str]]) -> list[str]:
-    """A line for each table where the two are not the same."""
+def differences(first: dict[str, tuple[int, str]], second: dict[str, tuple[int, str]]) -> list[str]:
+    """A line for each table whose rows differ."""
     return [
-        f"{table}: {one[table][0]} rows and {other[table][0]} rows"
-        + (", not the same" if one[table][0] == other[table][0] else "")
-        for table in one
-        if one[table] != other[table]
+        f"{table}: {first[table][0]} and {second[table][0]} rows"
+        + (", with different contents" if first[table][0] == second[table][0] else "")
+        for table in first
+        if first[table] != second[table]
     ]

@@ -1,8 +1,9 @@
-"""The engine's own bound: the same rows written by pure SQL, one statement per batch of enrollments.
+"""The upper bound for the engine: pure SQL that writes the same rows, one statement per batch of enrollments.
 
-It knows the workflow of the benchmark by heart: nothing is compiled, decided or carried out of the database.
-Same role, policies, indexes, fsync, the same order of claiming (by more than the due time it would sort all
-who are due for each batch), and one commit per statement; its session is bound to the account once.
+`run_sql_bound` is the entry point. The workflow of the benchmark is hard-coded in the two statements: nothing
+is compiled, and no row leaves the database. Role, policies, indexes, fsync and the claiming order (by due
+time only, because another column would sort all due enrollments for each batch) are those of the engine. Each
+statement is one commit; the session is bound to the account once.
 """
 
 from typing import Any
@@ -12,8 +13,8 @@ import asyncpg
 
 BATCH = 500
 
-# branch (s1) → update field (s2 in France, s3 elsewhere) → add tag (s4) → wait (s5)
-FIRST = """
+# Part 0: branch (s1) → update field (s2 in France, s3 elsewhere) → add tag (s4) → start the wait (s5).
+MOVE_TO_WAIT = """
 with claimed as materialized (
   select e.*, w.name as workflow_name, clock.now
     from (select clock_timestamp() as now) clock cross join workflows w cross join lateral (
@@ -68,8 +69,8 @@ moved as (
 select count(*) from moved
 """
 
-# the wait's end → goal check (s6): met by customers, and then the end
-SECOND = """
+# Part 1: end the wait → check the goal (s6, met by customers) → end the enrollment.
+MOVE_TO_GOAL = """
 with claimed as materialized (
   select e.id, e.met, clock.now
     from (select clock_timestamp() as now) clock cross join workflows w cross join lateral (
@@ -96,13 +97,16 @@ select count(*) from moved
 """
 
 
-async def run_bound(
+async def run_sql_bound(
     connection: asyncpg.Connection, part: int, tag: UUID, tag_name: str, batch: int = BATCH
 ) -> int:
-    """Everything that is due, batch after batch, on a connection bound to the account; how many."""
-    statement = await connection.prepare((FIRST, SECOND)[part])
-    given: tuple[Any, ...] = (batch, tag, tag_name) if part == 0 else (batch,)
-    done = 0
-    while found := await statement.fetchval(*given):
-        done += found
-    return done
+    """Move all due enrollments through a part (0 or 1), batch after batch; return how many were moved.
+
+    The connection must be bound to the account.
+    """
+    statement = await connection.prepare((MOVE_TO_WAIT, MOVE_TO_GOAL)[part])
+    parameters: tuple[Any, ...] = (batch, tag, tag_name) if part == 0 else (batch,)
+    total = 0
+    while moved := await statement.fetchval(*parameters):
+        total += moved
+    return total

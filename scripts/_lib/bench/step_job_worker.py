@@ -1,8 +1,12 @@
-"""The other way of building it, for comparison: one SAQ job per step. Each job loads its enrollment, does one
-step in a transaction of its own and enqueues the next. Plain asyncpg and no ORM, as many jobs at a time as
-asked for: as quick as this design is without batches.
+"""For comparison: a worker process with one SAQ job per step instead of batches.
 
-Speaks like `drainer`: reads `go`, `hold` and `exit`; one line for every `TOLD` jobs.
+    python -m scripts._lib.bench.step_job_worker ACCOUNT TAG TAG_NAME CONCURRENCY
+
+Each job loads its enrollment, runs one step in its own transaction and enqueues the next step. It uses plain
+asyncpg without an ORM, so it is as fast as this design allows.
+
+The protocol is that of `engine_worker`: it reads `go`, `stop` and `exit`, and writes one line for every
+`REPORT_EVERY` jobs.
 """
 
 import asyncio
@@ -19,10 +23,10 @@ from saq import Queue, Worker
 from app.settings import Settings
 from db.ids import uuid7
 
-NAME = "one-job-per-step"
-TOLD = 20
+QUEUE_NAME = "one-job-per-step"
+REPORT_EVERY = 20
 
-LOAD = """
+LOAD_ENROLLMENT = """
 select e.id, e.contact_id, e.workflow_id, e.root_event_id, e.depth, e.step_key, e.seq, c.city, c.country,
        c.company, w.name as workflow_name, clock_timestamp() as now,
        array(select t.tag_id from contact_tags t
@@ -32,40 +36,40 @@ select e.id, e.contact_id, e.workflow_id, e.root_event_id, e.depth, e.step_key, 
  where e.account_id = current_account() and e.id = $1 and e.status = 'active' and e.due_at <= now()
    for update of e
 """
-EXECUTED = """
+INSERT_EXECUTION = """
 insert into enrollment_executions
        (enrollment_id, seq, step_key, kind, started_at, finished_at, outcome, detail)
 values ($1, $2, $3, $4, $5, $6, $7, $8::jsonb)
 """
-CHANGED = """
+UPDATE_CITY = """
 update contacts set city = $2, rev = rev + 1, updated_at = $3
  where account_id = current_account() and id = $1
 """
-TAGGED = "insert into contact_tags (contact_id, tag_id) values ($1, $2) on conflict do nothing"
-TOLD_OF = """
+INSERT_TAG = "insert into contact_tags (contact_id, tag_id) values ($1, $2) on conflict do nothing"
+INSERT_EVENT = """
 insert into events (id, kind, subject_id, source, data, root_event_id, depth, occurred_at)
 values ($1, $2, $3, 'workflow', $4::jsonb, $5, $6, $7)
 """
-AUDITED = """
+INSERT_AUDIT_ENTRY = """
 insert into audit_logs
        (id, occurred_at, actor_kind, actor_id, actor_name, action, subject_kind, subject_id, changes)
 values ($1, $2, 'step', $3, $4, $5, 'contact', $6, $7::jsonb)
 """
-MOVED = """
+MOVE_ENROLLMENT = """
 update enrollments set step_key = $2, seq = $3, fence = fence + 1, updated_at = $4
  where account_id = current_account() and id = $1
 """
-PARKED = """
+START_WAIT = """
 update enrollments set step_key = 's5', seq = $2, fence = fence + 1, updated_at = $3::timestamptz,
        due_at = $3::timestamptz + interval '1 hour', wait_until = $3::timestamptz + interval '1 hour',
        wait_reason = 'timer'
  where account_id = current_account() and id = $1
 """
-CLOSED = """
+CLOSE_WAIT = """
 update enrollment_executions set finished_at = $3, outcome = 'passed'
  where account_id = current_account() and enrollment_id = $1 and seq = $2
 """
-ENDED = """
+END_ENROLLMENT = """
 update enrollments set step_key = 's6', seq = $2, fence = fence + 1, updated_at = $3::timestamptz,
        ended_at = $3::timestamptz, due_at = null, wait_until = null, wait_reason = null, status = $4,
        exit_reason = $5, goal_key = $6
@@ -73,8 +77,8 @@ update enrollments set step_key = 's6', seq = $2, fence = fence + 1, updated_at 
 """
 
 
-class Steps:
-    """The jobs of one account."""
+class StepJobs:
+    """The jobs that move the enrollments of one account."""
 
     def __init__(self, pool: asyncpg.Pool, queue: Queue, account: UUID, tag: UUID, tag_name: str) -> None:
         self.pool, self.queue, self.account = pool, queue, account
@@ -82,78 +86,88 @@ class Steps:
         self.done = 0
 
     async def step(self, _context: Any, *, enrollment: str) -> None:
-        """One step of one enrollment; then the next one is enqueued, unless it waits or has ended."""
+        """Run one step of an enrollment, then enqueue the next, unless it waits or has ended."""
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute("select set_config('app.account_id', $1, true)", str(self.account))
-            row = await connection.fetchrow(LOAD, UUID(enrollment))
+            row = await connection.fetchrow(LOAD_ENROLLMENT, UUID(enrollment))
             if row is None:
                 return
-            doing = {
+            run_step = {
                 None: self.branch, "s2": self.update, "s3": self.update, "s4": self.add_tag, "w": self.wait,
             }.get(row["step_key"], self.goal)  # fmt: skip
-            goes_on = await doing(connection, row)
-        if goes_on:
+            has_next = await run_step(connection, row)
+        if has_next:
             await self.queue.enqueue("step", enrollment=enrollment, timeout=60)
         self.done += 1
-        if self.done % TOLD == 0:
-            print(time.monotonic(), TOLD, flush=True)
+        if self.done % REPORT_EVERY == 0:
+            print(time.monotonic(), REPORT_EVERY, flush=True)
 
-    async def executed(
+    async def insert_execution(
         self, connection: Any, row: Any, key: str, kind: str, outcome: str | None, detail: Any
     ) -> None:
         finished = row["now"] if outcome else None
         await connection.execute(
-            EXECUTED, row["id"], row["seq"] + 1, key, kind, row["now"], finished, outcome, _json(detail)
+            INSERT_EXECUTION,
+            row["id"],
+            row["seq"] + 1,
+            key,
+            kind,
+            row["now"],
+            finished,
+            outcome,
+            _json(detail),
         )
 
-    async def told(self, connection: Any, row: Any, key: str, kind: str, data: Any, changes: Any) -> None:
+    async def insert_event(
+        self, connection: Any, row: Any, key: str, kind: str, data: Any, changes: Any
+    ) -> None:
         now, contact = row["now"], row["contact_id"]
         await connection.execute(
-            TOLD_OF, uuid7(), kind, contact, _json(data), row["root_event_id"], row["depth"] + 1, now
+            INSERT_EVENT, uuid7(), kind, contact, _json(data), row["root_event_id"], row["depth"] + 1, now
         )
         await connection.execute(
-            AUDITED, uuid7(), now, f"{row['workflow_id']}:{key}", row["workflow_name"], kind, str(contact),
-            _json(changes),
+            INSERT_AUDIT_ENTRY, uuid7(), now, f"{row['workflow_id']}:{key}", row["workflow_name"], kind,
+            str(contact), _json(changes),
         )  # fmt: skip
 
-    async def moved(self, connection: Any, row: Any, key: str) -> bool:
-        await connection.execute(MOVED, row["id"], key, row["seq"] + 1, row["now"])
+    async def move_to(self, connection: Any, row: Any, key: str) -> bool:
+        await connection.execute(MOVE_ENROLLMENT, row["id"], key, row["seq"] + 1, row["now"])
         return True
 
     async def branch(self, connection: Any, row: Any) -> bool:
         lane = "france" if (row["country"] or "").casefold() == "france" else "else"
-        await self.executed(connection, row, "s1", "branch", "taken", {"branch": lane})
-        return await self.moved(connection, row, "s2" if lane == "france" else "s3")
+        await self.insert_execution(connection, row, "s1", "branch", "taken", {"branch": lane})
+        return await self.move_to(connection, row, "s2" if lane == "france" else "s3")
 
     async def update(self, connection: Any, row: Any) -> bool:
         key, old, new = row["step_key"], row["city"], "Lyon" if row["step_key"] == "s2" else "Oslo"
-        await connection.execute(CHANGED, row["contact_id"], new, row["now"])
+        await connection.execute(UPDATE_CITY, row["contact_id"], new, row["now"])
         detail = {"field": "city", "old": old, "new": new, "changed": old != new}
-        await self.executed(connection, row, key, "update_field", "done", detail)
+        await self.insert_execution(connection, row, key, "update_field", "done", detail)
         changes = {"city": [old, new]}
-        await self.told(connection, row, key, "contact.updated", {"changes": changes}, changes)
-        return await self.moved(connection, row, "s4")
+        await self.insert_event(connection, row, key, "contact.updated", {"changes": changes}, changes)
+        return await self.move_to(connection, row, "s4")
 
     async def add_tag(self, connection: Any, row: Any) -> bool:
         new = self.tag not in row["tags"]
-        await connection.execute(TAGGED, row["contact_id"], self.tag)
+        await connection.execute(INSERT_TAG, row["contact_id"], self.tag)
         detail = {"tag": str(self.tag), "changed": new}
-        await self.executed(connection, row, "s4", "add_tag", "done", detail)
+        await self.insert_execution(connection, row, "s4", "add_tag", "done", detail)
         changes = {"tag": [None, self.tag_name]}
-        await self.told(connection, row, "s4", "tag.added", {"tag_id": str(self.tag)}, changes)
-        return await self.moved(connection, row, "w")
+        await self.insert_event(connection, row, "s4", "tag.added", {"tag_id": str(self.tag)}, changes)
+        return await self.move_to(connection, row, "w")
 
     async def wait(self, connection: Any, row: Any) -> bool:
-        await self.executed(connection, row, "s5", "wait", None, {"until": row["now"].isoformat()})
-        await connection.execute(PARKED, row["id"], row["seq"] + 1, row["now"])
+        await self.insert_execution(connection, row, "s5", "wait", None, {"until": row["now"].isoformat()})
+        await connection.execute(START_WAIT, row["id"], row["seq"] + 1, row["now"])
         return False
 
     async def goal(self, connection: Any, row: Any) -> bool:
         met = (row["company"] or "").casefold() == "customer"
-        await connection.execute(CLOSED, row["id"], row["seq"], row["now"])
-        await self.executed(connection, row, "s6", "goal", "met" if met else "unmet", {})
+        await connection.execute(CLOSE_WAIT, row["id"], row["seq"], row["now"])
+        await self.insert_execution(connection, row, "s6", "goal", "met" if met else "unmet", {})
         end = ("completed", "goal_met", "s6") if met else ("incomplete", "finished", None)
-        await connection.execute(ENDED, row["id"], row["seq"] + 1, row["now"], *end)
+        await connection.execute(END_ENROLLMENT, row["id"], row["seq"] + 1, row["now"], *end)
         return False
 
 
@@ -161,25 +175,25 @@ def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-async def main(account: UUID, tag: UUID, tag_name: str, at_once: int) -> None:
-    """Until `exit` or the end of its input."""
+async def main(account: UUID, tag: UUID, tag_name: str, concurrency: int) -> None:
+    """Serve until `exit` or the end of the input."""
     logging.getLogger("saq").setLevel(logging.ERROR)
     settings = Settings.from_env()
-    pool = await asyncpg.create_pool(settings.database_url, min_size=at_once, max_size=at_once)
-    queue = Queue.from_url(settings.redis_url, name=NAME)
-    steps = Steps(pool, queue, account, tag, tag_name)
+    pool = await asyncpg.create_pool(settings.database_url, min_size=concurrency, max_size=concurrency)
+    queue = Queue.from_url(settings.redis_url, name=QUEUE_NAME)
+    steps = StepJobs(pool, queue, account, tag, tag_name)
     print("ready", flush=True)
-    began, running = 0.0, None
+    started_cpu, running = 0.0, None
     while (line := (await asyncio.to_thread(sys.stdin.readline)).strip()) not in ("", "exit"):
         if line == "go" and running is None:
             worker: Worker[Any] = Worker(
-                queue, functions=[("step", steps.step)], concurrency=at_once, dequeue_timeout=1.0
+                queue, functions=[("step", steps.step)], concurrency=concurrency, dequeue_timeout=1.0
             )
             running = asyncio.create_task(worker.start())
         if line == "go":
-            began = time.process_time()
+            started_cpu = time.process_time()
         else:
-            print("held", time.process_time() - began, flush=True)
+            print("stopped", time.process_time() - started_cpu, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
-"""Where it is measured: servers of our own with production settings, and people made by SQL.
+"""The servers that the benchmark runs on, with production settings, and the data that it seeds by SQL.
 
-Only making and looking goes through the superuser (`admin`); what is measured signs in as `app_user`, for
-whom row-level security is forced.
+`running_testbed` is the entry point. Only seeding and counting use the superuser's connection (`admin`). What
+is measured signs in as `app_user`, for whom row-level security is forced.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -32,24 +31,24 @@ from scripts._lib.dev.virtualenv import ROOT
 DATABASE = "switchyard"
 PASSWORDS = {"app_owner": "owner-of-bench", "app_user": "user-of-bench"}
 
-CONTACTS = """
+INSERT_CONTACTS = """
 insert into contacts
        (account_id, id, first_name, last_name, email, phone, company, city, country, external_id)
 select $1, uuidv7(), 'Ann', 'Person ' || i, 'p' || i || '@people.example', '+1 202 555 0100', 'Acme',
        'Somewhere', case when i % 2 = 0 then 'France' else 'Norway' end, i
   from generate_series(1, $2::int) i
 """
-ENROLLMENTS = """
+INSERT_ENROLLMENTS = """
 insert into enrollments
        (account_id, id, workflow_id, version, contact_id, event_id, root_event_id, due_at, entered_at)
 select account_id, uuidv7(), $2, 1, id, id, id, $3::timestamptz + external_id::int * $4::interval, now()
   from contacts where account_id = $1 order by id
 """
-TABLES = "select quote_ident(relname) as name from pg_stat_user_tables order by 1"
+LIST_TABLES = "select quote_ident(relname) as name from pg_stat_user_tables order by 1"
 
 
-class Place:
-    """Running servers. `admin` is a superuser's connection."""
+class Testbed:
+    """Running servers and a superuser's connection, `admin`."""
 
     def __init__(self, postgres: Postgres, valkey: Valkey, folder: Path, admin: asyncpg.Connection) -> None:
         self.postgres, self.valkey, self.folder, self.admin = postgres, valkey, folder, admin
@@ -60,75 +59,79 @@ class Place:
         return self.postgres.url("app_user", PASSWORDS["app_user"], DATABASE)
 
     def environment(self, **values: str) -> dict[str, str]:
-        """The environment of the application's own processes."""
-        fixed = {
+        """The environment of the application's processes; `values` override it."""
+        settings = {
             "DATABASE_URL": self.url,
             "REDIS_URL": self.valkey.url(),
             "DATA_DIR": str(self.folder),
             "LOG_LEVEL": "WARNING",
             "RATE_LIMIT_PER_MINUTE": "1000000",
         }
-        return app_commands.environment(fixed | values)
+        return app_commands.environment(settings | values)
 
     async def connect(self, account: UUID | None = None) -> asyncpg.Connection:
-        """As `app_user`; bound to an account for the connection's whole life, if one is given."""
+        """A connection as `app_user`, bound to an account for its whole life if one is named."""
         connection = await asyncpg.connect(self.url, timeout=60)
         if account:
             await connection.execute("select set_config('app.account_id', $1, false)", str(account))
         return connection
 
     async def clear(self) -> None:
-        """Nobody and nothing, as on the first day."""
+        """Delete all accounts, users and workers."""
         await self.admin.execute("truncate accounts, users, workers cascade")
 
-    async def settle(self) -> None:
-        """What was seeded is vacuumed, counted and on disk: every measurement begins from the same state.
+    async def vacuum(self) -> None:
+        """Vacuum and analyze what was seeded and write it to disk: each measurement starts from the same
+        state.
 
-        Tables without rows are left as a new installation has them. A vacuum would tell the planner that they
-        stay empty, and plans kept from then would read all of what is measured, until the next analyze."""
-        for table in await self.admin.fetch(TABLES):
+        Empty tables are skipped, as in a new installation. A vacuum would tell the planner that they stay
+        empty, and cached plans would read the whole table until the next analyze.
+        """
+        for table in await self.admin.fetch(LIST_TABLES):
             if await self.admin.fetchval(f"select exists (select from {table['name']})"):  # noqa: S608 -- its own names
                 await self.admin.execute(f"vacuum (analyze) {table['name']}")
         await self.admin.execute("checkpoint")
 
     async def account(self, name: str = "Big") -> UUID:
-        made = uuid7()
-        await self.admin.execute("insert into accounts (id, name) values ($1, $2)", made, name)
-        return made
+        """Insert an account."""
+        account = uuid7()
+        await self.admin.execute("insert into accounts (id, name) values ($1, $2)", account, name)
+        return account
 
     async def tag(self, account: UUID, name: str) -> UUID:
-        made = uuid7()
+        """Insert a tag."""
+        tag = uuid7()
         await self.admin.execute(
-            "insert into tags (account_id, id, name, slug) values ($1, $2, $3, $3)", account, made, name
+            "insert into tags (account_id, id, name, slug) values ($1, $2, $3, $3)", account, tag, name
         )
-        return made
+        return tag
 
     async def workflow(self, account: UUID, steps: Sequence[Step], triggers: Sequence[Trigger] = ()) -> UUID:
-        """Published as version 1."""
-        made = uuid7()
-        version = Version(made, 1, list(triggers), None, list(steps), WorkflowSettings())
+        """Insert a workflow, published as version 1."""
+        workflow = uuid7()
+        version = Version(workflow, 1, list(triggers), None, list(steps), WorkflowSettings())
         await self.admin.execute(
             "insert into workflows (account_id, id, name, status) values ($1, $2, 'Welcome', 'active')",
-            account, made,
+            account, workflow,
         )  # fmt: skip
         await self.admin.execute(
             "insert into workflow_versions (account_id, workflow_id, number, document, content_hash) "
             "values ($1, $2, 1, $3::jsonb, $4)",
-            account, made, msgspec.json.encode(version).decode(), content_hash(version),
+            account, workflow, msgspec.json.encode(version).decode(), content_hash(version),
         )  # fmt: skip
-        await self.admin.execute("update workflows set live_version = 1 where id = $1", made)
-        return made
+        await self.admin.execute("update workflows set live_version = 1 where id = $1", workflow)
+        return workflow
 
-    async def people(self, account: UUID, count: int) -> None:
-        """Contacts 1 to `count`: their number is their external id, every second one is in France."""
-        await self.admin.execute(CONTACTS, account, count)
-        # Foreign keys are checked by plans that the session keeps: made for the empty table of a round's
-        # beginning, one would read every contact for each enrollment.
+    async def contacts(self, account: UUID, count: int) -> None:
+        """Insert contacts 1 to `count`: the external ID is the number; every second one is in France."""
+        await self.admin.execute(INSERT_CONTACTS, account, count)
+        # The session caches the plans of foreign key checks. A plan made while the table was empty would
+        # read every contact for each enrollment.
         await self.admin.execute("analyze contacts")
 
-    async def enroll(self, account: UUID, workflow: UUID, due: Any, apart: Any) -> None:
-        """Every contact of the account; person number n is due at `due` (time) + n × `apart` (timedelta)."""
-        await self.admin.execute(ENROLLMENTS, account, workflow, due, apart)
+    async def enroll(self, account: UUID, workflow: UUID, due: datetime, interval: timedelta) -> None:
+        """Enroll every contact of the account; contact n is due at `due` + n × `interval`."""
+        await self.admin.execute(INSERT_ENROLLMENTS, account, workflow, due, interval)
 
     async def now(self) -> datetime:
         """The database's clock."""
@@ -136,21 +139,21 @@ class Place:
         return moment
 
     def server_cpu(self) -> float:
-        """CPU seconds of the servers so far."""
-        return cpu(self.servers())
+        """CPU seconds that the servers have used so far."""
+        return cpu_seconds_of(self.servers())
 
     def servers(self) -> list[psutil.Process]:
-        """PostgreSQL's processes and Valkey, as they are now."""
-        found = []
+        """The processes of PostgreSQL and Valkey, as they are now."""
+        processes = []
         for server in (self.postgres.process, self.valkey.process):
             if server is not None:
                 process = psutil.Process(server.pid)
-                found += [process, *process.children(recursive=True)]
-        return found
+                processes += [process, *process.children(recursive=True)]
+        return processes
 
 
-def cpu(processes: Sequence[psutil.Process]) -> float:
-    """CPU seconds of processes so far; those of ended children of theirs are not in it."""
+def cpu_seconds_of(processes: Sequence[psutil.Process]) -> float:
+    """CPU seconds used so far by these processes, without their ended children."""
     total = 0.0
     for process in processes:
         with suppress(psutil.NoSuchProcess):
@@ -160,16 +163,16 @@ def cpu(processes: Sequence[psutil.Process]) -> float:
 
 
 @asynccontextmanager
-async def place(**server: str) -> AsyncIterator[Place]:
-    """Fresh servers with every migration, gone at the end. `server`: PostgreSQL settings beside the usual."""
+async def running_testbed(**server_settings: str) -> AsyncIterator[Testbed]:
+    """Start new servers with every migration; remove them on exit. `server_settings` are PostgreSQL's."""
     with ExitStack() as stack:
         postgres = stack.enter_context(Postgres.temporary(durable=True))
         valkey = stack.enter_context(Valkey.temporary())
         folder = stack.enter_context(temporary_folder("switchyard-bench-", None))
         postgres.bootstrap(DATABASE, PASSWORDS)
-        for name, value in server.items():
+        for name, value in server_settings.items():
             postgres.psql(f"alter system set {name} = '{value}'")
-        if server:
+        if server_settings:
             postgres.stop()
             postgres.start()
         config = Config()
@@ -178,6 +181,6 @@ async def place(**server: str) -> AsyncIterator[Place]:
         await asyncio.to_thread(command.upgrade, config, "head")
         admin = await asyncpg.connect(postgres.superuser_url(DATABASE), timeout=60)
         try:
-            yield Place(postgres, valkey, folder, admin)
+            yield Testbed(postgres, valkey, folder, admin)
         finally:
             await admin.close()

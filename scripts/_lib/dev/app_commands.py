@@ -7,25 +7,25 @@ from scripts._lib.dev.virtualenv import PYTHON, ROOT
 
 
 def command(*arguments: str) -> list[str]:
-    """A command of the `litestar` command line."""
+    """The command line of a `litestar` command."""
     return [str(PYTHON), "-m", "litestar", *arguments]
 
 
 def environment(values: dict[str, str], defaults: dict[str, str] | None = None) -> dict[str, str]:
-    """The whole environment of a program: `values` win over ours, ours win over `defaults`."""
+    """The whole environment of a program. `values` override our environment, which overrides `defaults`."""
     own = {"LITESTAR_APP": "app.main:create_app", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    set_here = {name: value for name, value in os.environ.items() if value}
-    return {**(defaults or {}), **set_here, **own, **values}
+    inherited = {name: value for name, value in os.environ.items() if value}
+    return {**(defaults or {}), **inherited, **own, **values}
 
 
-def address(host: str, port: int) -> str:
-    """Where a browser on this machine finds a server that listens on `host`."""
-    name = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 -- compared with, not listened on
+def local_url(host: str, port: int) -> str:
+    """The address at which a browser on this machine reaches a server that listens on `host`."""
+    name = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 -- only compared with
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def migration_files() -> list[Path]:
-    """What a database is made from: roles, migrations, seeds."""
+    """The files that a database is created from: roles, migrations, seeds."""
     folders = (ROOT / "db" / "migrations", ROOT / "db" / "seeds")
-    found = [path for folder in folders for path in folder.rglob("*.py")]
-    return [ROOT / "db" / "bootstrap.sql", *sorted(found)]
+    sources = [path for folder in folders for path in folder.rglob("*.py")]
+    return [ROOT / "db" / "bootstrap.sql", *sorted(sources)]

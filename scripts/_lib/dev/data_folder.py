@@ -1,4 +1,8 @@
-"""The data folder of a local Switchyard: whose it is, one start at a time, its state, its removal."""
+"""The data folder of `scripts/dev`: locked by one start at a time, with its state, secrets and logs.
+
+`DataFolder.open` is the entry point, `prepare` comes next. The servers' data is elsewhere when `scripts/dev`
+runs as root and the servers' user can't read the folder.
+"""
 
 import fcntl
 import hashlib
@@ -8,58 +12,58 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from scripts._lib.dev.files import load_secrets, read_json, write_whole
-from scripts._lib.dev.system_users import User, reaches
-from scripts._lib.dev.terminal import Problem, say
+from scripts._lib.dev.files import load_secrets, read_json, write_atomically
+from scripts._lib.dev.system_users import SystemUser, can_reach
+from scripts._lib.dev.terminal import ScriptError, print_progress
 
 MARKER = "switchyard.json"
-SECRETS = "secrets.json"  # beside the servers' data, which is worth nothing without it
+SECRETS = "secrets.json"  # next to the servers' data, which is useless without it
 LOCK = "lock"
-# What the program itself may have left in a data folder before scripts/dev first saw it.
-KNOWN = {"keys", "logs", "files", "imports", "run", LOCK, MARKER, f".{MARKER}.part"}
-ELSEWHERE = ("/var/lib", "/var/db", "/var/tmp")  # noqa: S108 -- a folder of our own is made there, never a file
+# What the program itself may have written to a data folder before scripts/dev first used it.
+OWN_ENTRIES = {"keys", "logs", "files", "imports", "run", LOCK, MARKER, f".{MARKER}.part"}
+FALLBACK_PARENTS = ("/var/lib", "/var/db", "/var/tmp")  # noqa: S108 -- a folder of our own is made there, never a file
 
 
-class Data:
-    """An opened and locked data folder. `servers` is where PostgreSQL and Valkey keep theirs."""
+class DataFolder:
+    """An open and locked data folder."""
 
-    def __init__(self, path: Path, lock: int, user: User | None) -> None:
+    def __init__(self, path: Path, lock: int, user: SystemUser | None) -> None:
         self.path = path
         self.user = user
         self._locks = [lock]
         self.state: dict[str, Any] = read_json(path / MARKER)
 
     @classmethod
-    def open(cls, path: Path, user: User | None) -> "Data":
-        """Make the folder where it is missing and lock it. Raises Problem with one sentence."""
+    def open(cls, path: Path, user: SystemUser | None) -> "DataFolder":
+        """Create the folder if necessary and lock it. Raises ScriptError."""
         path = path.expanduser().absolute()
         try:
             path.mkdir(parents=True, exist_ok=True)
-            strangers = sorted({entry.name for entry in path.iterdir()} - KNOWN)
-            if strangers and not (path / MARKER).exists():
-                raise Problem(
-                    f"{path} holds files that are not Switchyard's ({', '.join(strangers[:3])}); nothing was "
-                    "changed: choose an empty or new folder with --data."
+            foreign = sorted({entry.name for entry in path.iterdir()} - OWN_ENTRIES)
+            if foreign and not (path / MARKER).exists():
+                raise ScriptError(
+                    f"{path} holds files that are not Switchyard's ({', '.join(foreign[:3])}); nothing was "
+                    "changed. Choose an empty or new folder with --data."
                 )
-            lock = take_lock(path / LOCK)
+            lock = acquire_lock(path / LOCK)
         except OSError as error:
             reason = error.strerror or error
-            raise Problem(
+            raise ScriptError(
                 f"The data folder {path} cannot be written ({reason}); "
-                "choose another with --data, or make it yours."
+                "choose another with --data, or make it yours with chown."
             ) from error
         return cls(path, lock, user)
 
     def close(self) -> None:
-        """Give the locks back."""
+        """Release the locks."""
         for lock in self._locks:
             os.close(lock)
         self._locks = []
 
     def wipe(self) -> None:
-        """Remove everything but the lock (for --fresh); servers must not run."""
-        for folder in {Path(self.state.get("servers", "/nowhere")), *possible_elsewhere(self.path)}:
-            if owns(folder, self.path):
+        """Remove everything but the lock, for --fresh; servers must not run."""
+        for folder in {Path(self.state.get("servers", "/nowhere")), *fallback_folders(self.path)}:
+            if is_servers_folder_of(folder, self.path):
                 shutil.rmtree(folder)
         for entry in self.path.iterdir():
             if entry.name == LOCK:
@@ -68,73 +72,73 @@ class Data:
         self.state = {}
 
     def prepare(self) -> None:
-        """Make the folders and the secrets. Raises Problem when the secrets of existing data are gone."""
-        self.remember(switchyard=1)
+        """Create folders and secrets. Raises ScriptError when the secrets of existing data are gone."""
+        self.update_state(switchyard=1)
         self.path.chmod(0o711 if self.user else 0o700)
         for name in ("logs", "run"):
             (self.path / name).mkdir(mode=0o700, exist_ok=True)
         servers = self.choose_servers()
         secrets = servers / SECRETS
         if (servers / "postgres" / "data" / "PG_VERSION").exists() and not secrets.exists():
-            raise Problem(
+            raise ScriptError(
                 f"{secrets} is gone, but there is a database in {servers / 'postgres'}; "
-                "restore that file from a backup, or begin anew with --fresh."
+                "restore that file from a backup, or start over with --fresh."
             )
         self.secrets = load_secrets(secrets)
 
     @property
     def servers(self) -> Path:
-        """The folder of the servers' data: this one, unless the servers' user cannot reach it."""
+        """The folder of the servers' data: this one, unless the servers' user can't reach it."""
         return Path(self.state.get("servers") or self.path)
 
     def choose_servers(self) -> Path:
-        """Where the servers' data lies, made and locked where it is not this folder."""
-        if self.state.get("servers") is None and self.user and not reaches(self.user, self.path):
-            self.remember(servers=str(make_elsewhere(self.path)))
+        """Choose the folder of the servers' data; create and lock it when it isn't this folder."""
+        if self.state.get("servers") is None and self.user and not can_reach(self.user, self.path):
+            self.update_state(servers=str(create_fallback_folder(self.path)))
         servers = self.servers
         if servers != self.path:
-            if not owns(servers, self.path):
-                raise Problem(
-                    f"The database of {self.path} lay in {servers} and is not there any more; restore it "
-                    "from a backup, or begin anew with --fresh."
+            if not is_servers_folder_of(servers, self.path):
+                raise ScriptError(
+                    f"The database of {self.path} was in {servers} and is gone; restore it from a backup, "
+                    "or start over with --fresh."
                 )
-            say(f"the database lies in {servers} (its user cannot reach {self.path})")
+            print_progress(f"the database is in {servers}, because its user cannot read {self.path}")
             servers.chmod(0o711)
-            self._locks.append(take_lock(servers / LOCK))
+            self._locks.append(acquire_lock(servers / LOCK))
         return servers
 
-    def remember(self, **values: object) -> None:
-        """Keep values in the folder's state."""
+    def update_state(self, **values: object) -> None:
+        """Store values in the folder's state."""
         self.state |= values
-        write_whole(self.path / MARKER, json.dumps(self.state, indent=1, sort_keys=True) + "\n")
+        write_atomically(self.path / MARKER, json.dumps(self.state, indent=1, sort_keys=True) + "\n")
 
     def log(self, name: str) -> Path:
-        """The log of one program; a long one is moved aside (once per start)."""
+        """The log of one program; a large one is moved aside first."""
         path = self.path / "logs" / f"{name}.log"
         if path.exists() and path.stat().st_size > 10_000_000:
             path.replace(path.with_suffix(".log.1"))
         return path
 
 
-def take_lock(path: Path) -> int:
-    """An open handle that holds the lock until it is closed. Raises Problem when another start holds it."""
+def acquire_lock(path: Path) -> int:
+    """An open file handle that holds the lock. Raises ScriptError when another start holds it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         other = os.read(handle, 20).decode().strip() or "unknown"
         os.close(handle)
-        raise Problem(
-            f"Switchyard is running already on {path.parent} (process {other}); stop that one first, "
-            "or give this one a folder and a port of its own with --data and --port."
+        raise ScriptError(
+            f"Switchyard is already running on {path.parent} (process {other}); stop it first, "
+            "or choose another folder and port with --data and --port."
         ) from None
     os.ftruncate(handle, 0)
     os.write(handle, f"{os.getpid()}\n".encode())
     return handle
 
 
-def owns(folder: Path, data: Path) -> bool:
-    """Whether `folder` was made for this data folder and belongs to us."""
+def is_servers_folder_of(folder: Path, data: Path) -> bool:
+    """Whether `folder` was created for this data folder and belongs to us."""
     try:
         mark = read_json(folder / MARKER)
         return (
@@ -144,25 +148,25 @@ def owns(folder: Path, data: Path) -> bool:
         return False
 
 
-def possible_elsewhere(data: Path) -> list[Path]:
-    """The folders outside a home that may be taken for the servers of this data folder."""
+def fallback_folders(data: Path) -> list[Path]:
+    """The folders outside a home that may hold the servers' data of this data folder."""
     name = "switchyard-" + hashlib.sha256(str(data).encode()).hexdigest()[:12]
-    return [Path(parent) / name for parent in ELSEWHERE]
+    return [Path(parent) / name for parent in FALLBACK_PARENTS]
 
 
-def make_elsewhere(data: Path) -> Path:
-    """A folder for the servers' data outside a home that their user cannot enter. Raises Problem."""
-    found = [folder for folder in possible_elsewhere(data) if owns(folder, data)]
-    if found:
-        return found[0]
-    for folder in possible_elsewhere(data):
+def create_fallback_folder(data: Path) -> Path:
+    """Create a folder for the servers' data that their user can enter. Raises ScriptError."""
+    existing = [folder for folder in fallback_folders(data) if is_servers_folder_of(folder, data)]
+    if existing:
+        return existing[0]
+    for folder in fallback_folders(data):
         try:
             folder.mkdir(mode=0o711)
         except OSError:
             continue
-        write_whole(folder / MARKER, json.dumps({"data": str(data)}) + "\n")
+        write_atomically(folder / MARKER, json.dumps({"data": str(data)}) + "\n")
         return folder
-    raise Problem(
-        f"As root, PostgreSQL runs as another user, who can reach neither {data} nor a folder below "
-        f"{', '.join(ELSEWHERE)}; choose a folder that every user can enter with --data."
+    raise ScriptError(
+        f"As root, PostgreSQL runs as another user, which can read neither {data} nor a folder in "
+        f"{', '.join(FALLBACK_PARENTS)}; choose a folder that every user can read with --data."
     )

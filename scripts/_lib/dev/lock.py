@@ -1,4 +1,4 @@
-"""`scripts/lock`: makes requirements/*.lock from pyproject.toml, with hashes and without addresses."""
+"""`scripts/lock`: writes requirements/*.lock from pyproject.toml, with hashes and without addresses."""
 
 import argparse
 import re
@@ -21,27 +21,31 @@ UV = "uv>=0.13,<0.14"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the locks; `--upgrade` moves every pin to the newest that pyproject.toml allows."""
-    parser = argparse.ArgumentParser(prog="scripts/lock", description="Make requirements/*.lock.")
-    parser.add_argument("--upgrade", action="store_true", help="newest versions that pyproject.toml allows")
+    """Write the locks. `--upgrade` updates every pin to the newest version that pyproject.toml allows."""
+    parser = argparse.ArgumentParser(prog="scripts/lock", description="Update requirements/*.lock.")
+    parser.add_argument(
+        "--upgrade",
+        action="store_true",
+        help="update every pin to the newest version that pyproject.toml allows",
+    )
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="switchyard-uv-") as temporary:
         uv = find_uv(Path(temporary))
         for name, sources in LOCKS.items():
-            write(uv, ROOT / "requirements" / f"{name}.lock", sources, options.upgrade)
+            write_lock(uv, ROOT / "requirements" / f"{name}.lock", sources, options.upgrade)
 
 
 def find_uv(temporary: Path) -> list[str]:
-    """The uv command: from PATH, else installed for the moment."""
-    found = shutil.which("uv")
-    if found:
-        return [found]
+    """The uv command: from PATH, or installed into a temporary folder."""
+    program = shutil.which("uv")
+    if program:
+        return [program]
     subprocess.run([str(PYTHON), "-m", "pip", "install", "-q", "--target", str(temporary), UV], check=True)
     return [str(temporary / "bin" / "uv")]
 
 
-def write(uv: list[str], lock: Path, sources: list[str], upgrade: bool) -> None:
-    """Compile one lock (pinned versions stay, unless `upgrade`); exits when an address got into it."""
+def write_lock(uv: list[str], lock: Path, sources: list[str], upgrade: bool) -> None:
+    """Compile one lock. Pinned versions stay, unless `upgrade`. Exits when the lock contains an address."""
     command = [*uv, "pip", "compile", *sources, "--output-file", str(lock), "--quiet", "--generate-hashes"]
     command += [
         "--universal",
@@ -55,7 +59,9 @@ def write(uv: list[str], lock: Path, sources: list[str], upgrade: bool) -> None:
     text = HEADER + lock.read_text().removeprefix(HEADER)
     address = re.search(r"https?://\S*|^--\S*(index|find-links).*$", text, re.MULTILINE)
     if address:
-        sys.exit(f"{lock.name} names an address ({address[0]}); make it again without such a setting of uv.")
+        sys.exit(
+            f"{lock.name} contains an address ({address[0]}); remove that setting of uv and run this again."
+        )
     lock.write_text(text)
 
 

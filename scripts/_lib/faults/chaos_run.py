@@ -1,4 +1,4 @@
-"""The chaos run: load, faults from one seed, quiet, and the verdict."""
+"""The long run: load, faults from one seed, time to settle, the verdict. `run_chaos` is the entry point."""
 
 import asyncio
 import signal
@@ -8,158 +8,166 @@ import traceback
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import msgspec
 
-from scripts._lib.dev.terminal import say
+from scripts._lib.dev.terminal import print_progress
 from scripts._lib.dev.virtualenv import ROOT
-from scripts._lib.faults import judge
-from scripts._lib.faults.deployment import Site, until
-from scripts._lib.faults.fault_plan import Plan, make_plan
-from scripts._lib.faults.injector import Breaker
-from scripts._lib.faults.judge import Verdict
-from scripts._lib.faults.load_generator import LONGEST, Feeder, Publisher
-from scripts._lib.faults.minimum_counts import too_little
-from scripts._lib.faults.receiver import Sink
-from scripts._lib.faults.tenants import client_of, draft_second, make_tenants
+from scripts._lib.faults.deployment import Deployment, wait_until
+from scripts._lib.faults.fault_plan import FaultPlan, make_plan
+from scripts._lib.faults.injector import FaultInjector
+from scripts._lib.faults.judge import RunVerdict, install_observers, is_settled, judge
+from scripts._lib.faults.load_accounts import create_accounts, draft_second_version, open_client
+from scripts._lib.faults.load_generator import MAX_ENDING_SECONDS, LoadGenerator, Publisher
+from scripts._lib.faults.minimum_counts import missed_minimums
+from scripts._lib.faults.receiver import Receiver
 
 ACCOUNTS = 3
-LEASE = 2.0
-RATE = 3.0  # contacts a second: two busy processors shall keep up
-SLOW = (0.01, 0.25)  # the sink's answers, in seconds: kills shall find calls under way
-SETTLING, SETTLING_SHORT = 240.0, 45.0
-RESERVE = 30.0  # seconds more than what is on its way may take
-KEPT = ROOT / ".local" / "faults"
+LEASE = 2.0  # seconds
+CONTACTS_PER_SECOND = 3.0  # what two busy cores can keep up with
+ANSWER_SECONDS = (0.01, 0.25)  # of the receiver, so that kills hit running calls
+SETTLE_SECONDS, SETTLE_SECONDS_SHORT = 240.0, 45.0
+ENDING_RESERVE = 30.0  # seconds beyond what running requests may take
+EVIDENCE_FOLDER = ROOT / ".local" / "faults"
 
 
 @dataclass
-class Run:
-    """One run as far as it has come, so that one that breaks can say how far that was."""
+class ChaosRun:
+    """One run as far as it has come, so that a run that fails can say how far that was."""
 
-    plan: Plan
+    plan: FaultPlan
     rate: float
-    settling: float
-    begun: float = field(default_factory=time.monotonic)
-    settled: float = 0.0
-    breaker: Breaker | None = None
-    feeder: Feeder | None = None
-    verdict: Verdict = field(default_factory=Verdict)
+    max_settle_seconds: float
+    started: float = field(default_factory=time.monotonic)
+    settle_seconds: float = 0.0
+    injector: FaultInjector | None = None
+    load: LoadGenerator | None = None
+    verdict: RunVerdict = field(default_factory=RunVerdict)
 
 
-async def chaos(seed: int, kills: int, settling: float = SETTLING, rate: float = RATE) -> dict[str, Any]:
-    """One run; what `--json` prints. Whatever goes wrong in here is a run that does not hold, and says so."""
-    run = Run(make_plan(seed, kills, LEASE), rate, settling)
-    say(f"faults: seed {seed}, {kills} worker kills in {run.plan.seconds:.0f} s")
+async def run_chaos(
+    seed: int, kills: int, max_settle_seconds: float = SETTLE_SECONDS, rate: float = CONTACTS_PER_SECOND
+) -> dict[str, Any]:
+    """Run everything once; return what `--json` prints. An exception is a run that does not hold."""
+    run = ChaosRun(make_plan(seed, kills, LEASE), rate, max_settle_seconds)
+    print_progress(f"faults: seed {seed}, {kills} worker kills in {run.plan.seconds:.0f} s")
+    receiver = Receiver(ANSWER_SECONDS, seed)
     try:
-        async with Site.running(lease=LEASE, sink=Sink(SLOW, seed), WORKER_CONCURRENCY="2") as site:
+        async with Deployment.running(lease=LEASE, receiver=receiver, WORKER_CONCURRENCY="2") as deployment:
             try:
-                await play(site, run)
+                await run_faults(deployment, run)
             finally:
                 if not run.verdict.holds or sys.exception() is not None:
-                    await keep(site, seed, run.verdict)
-    except Exception as error:  # noqa: BLE001 -- a harness that breaks has shown nothing, and must say so
+                    await save_evidence(deployment, seed, run.verdict)
+    except Exception as error:  # noqa: BLE001 -- a harness that fails has proved nothing, and must say so
         traceback.print_exc()
-        why = f"the run broke: {type(error).__name__}: {error}"[:2000]
-        return report(run) | {"holds": False, "why": [why, *run.verdict.why[:10]]}
-    return report(run)
+        why = f"the run itself failed: {type(error).__name__}: {error}"[:2000]
+        return summarize(run) | {"holds": False, "why": [why, *run.verdict.why[:10]]}
+    return summarize(run)
 
 
-async def play(site: Site, run: Run) -> None:
-    """Load and faults, quiet, and the verdict."""
-    await site.start_web()
-    tenants = await make_tenants(site, ACCOUNTS)
-    async with client_of(site.env["BASE_URL"]) as client:
-        drafts = [await draft_second(tenant, client) for tenant in tenants]
-    await judge.install(site)
-    say(f"faults: {time.monotonic() - run.begun:.0f} s for servers and workflows; now things break")
-    run.breaker = breaker = Breaker(site, run.plan)
-    run.feeder = feeder = Feeder(site, tenants, run.plan.seed, run.rate, acts=True)
-    publisher = Publisher(site, tenants, run.plan.seconds / 3)
-    tasks = [asyncio.create_task(one) for one in (feeder.run(), publisher.run(drafts), tell(breaker, feeder))]
+async def run_faults(deployment: Deployment, run: ChaosRun) -> None:
+    """Create accounts, add load and faults, let everything settle, and judge."""
+    await deployment.start_web()
+    accounts = await create_accounts(deployment, ACCOUNTS)
+    async with open_client(deployment.env["BASE_URL"]) as client:
+        drafts = [await draft_second_version(account, client) for account in accounts]
+    await install_observers(deployment)
+    seconds = time.monotonic() - run.started
+    print_progress(f"faults: servers and workflows are ready after {seconds:.0f} s; the faults begin")
+    run.injector = injector = FaultInjector(deployment, run.plan)
+    run.load = load = LoadGenerator(deployment, accounts, run.plan.seed, run.rate, acts=True)
+    publisher = Publisher(deployment, accounts, run.plan.seconds / 3)
+    coroutines = (load.run(), publisher.run(drafts), report_progress(injector, load))
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
-        await breaker.run()
-        feeder.stopped.set()
-        async with asyncio.timeout(LONGEST + RESERVE):
+        await injector.run()
+        load.stopped.set()
+        async with asyncio.timeout(MAX_ENDING_SECONDS + ENDING_RESERVE):
             await asyncio.gather(*tasks[:2])
     finally:
         for task in tasks:
             task.cancel()
-    run.settled = await quiet(site, run.settling)
-    run.verdict = await judge.judge(site, tenants)
-    run.verdict.worker_exits = breaker.done["worker_exits"]
-    for sentence in too_little(run.verdict, run.plan, breaker.done, feeder.number, site.sink.taken):
-        run.verdict.say("too_little", 1, sentence)
+    run.settle_seconds = await let_settle(deployment, run.max_settle_seconds)
+    run.verdict = await judge(deployment, accounts)
+    run.verdict.worker_exits = injector.counts["worker_exits"]
+    deliveries = deployment.receiver.deliveries
+    for sentence in missed_minimums(run.verdict, run.plan, injector.counts, load.number, deliveries):
+        run.verdict.add("too_little", 1, sentence)
 
 
-async def tell(breaker: Breaker, feeder: Feeder) -> None:
+async def report_progress(injector: FaultInjector, load: LoadGenerator) -> None:
+    """Print a line each minute until canceled."""
     while True:
         await asyncio.sleep(60)
-        kills = breaker.done["kill_worker"]
-        servers = breaker.done["kill_postgres"]
-        say(f"faults: killed {kills} workers, PostgreSQL {servers} times; {feeder.number} contacts")
+        counts = injector.counts
+        print_progress(
+            f"faults: {counts['kill_worker']} workers and {counts['kill_postgres']} PostgreSQLs killed, "
+            f"{load.number} contacts offered"
+        )
 
 
-async def quiet(site: Site, longest: float) -> float:
-    """Everything runs again; how many seconds until nothing was due any more, at most `longest`."""
-    for worker in site.workers:
+async def let_settle(deployment: Deployment, max_seconds: float) -> float:
+    """Let every worker run; return the seconds until nothing was due any more, at most `max_seconds`."""
+    for worker in deployment.workers:
         worker.signal(signal.SIGCONT)
-        if not worker.alive():
+        if not worker.is_alive():
             worker.start()
     try:
-        return await until(lambda: judge.settled(site), longest)
+        return await wait_until(lambda: is_settled(deployment), max_seconds)
     except TimeoutError:
-        return longest
+        return max_seconds
 
 
-async def keep(site: Site, seed: int, verdict: Verdict) -> None:
-    """What it takes to find out why."""
-    folder = KEPT / f"seed-{seed}"
+async def save_evidence(deployment: Deployment, seed: int, verdict: RunVerdict) -> None:
+    """Save logs, reasons and rows, from which the cause can be found."""
+    folder = EVIDENCE_FOLDER / f"seed-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    for path in (site.base / "logs").glob("*.log"):
+    for path in (deployment.base / "logs").glob("*.log"):
         (folder / path.name).write_bytes(path.read_bytes()[-20_000_000:])
     (folder / "why.txt").write_text("\n".join(verdict.why) + "\n")
-    say(f"faults: logs and rows are in {folder}")
+    print_progress(f"faults: logs and rows are in {folder}")
     with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):  # it may be down
-        await keep_rows(site, folder)
+        for name, query in (
+            ("effects", "select to_jsonb(f) - 'payload' as row from effects f where status not in ('sent')"),
+            ("enrollments", "select to_jsonb(e) as row from enrollments e where status = 'active'"),
+        ):
+            rows = await deployment.sql(query)
+            (folder / f"{name}.txt").write_text("\n".join(str(row["row"]) for row in rows) + "\n")
 
 
-async def keep_rows(site: Site, folder: Path) -> None:
-    dump = await site.sql("select to_jsonb(f) - 'payload' as row from effects f where status not in ('sent')")
-    (folder / "effects.txt").write_text("\n".join(str(row["row"]) for row in dump) + "\n")
-    dump = await site.sql("select to_jsonb(e) as row from enrollments e where status = 'active'")
-    (folder / "enrollments.txt").write_text("\n".join(str(row["row"]) for row in dump) + "\n")
-
-
-def report(run: Run) -> dict[str, Any]:
-    done = run.breaker.done if run.breaker else Counter[str]()
-    recoveries = run.breaker.recoveries if run.breaker else []
-    answers = [one for tenant in run.feeder.tenants for one in tenant.sent] if run.feeder else []
-    statuses = Counter(one.error or str(one.status) for one in answers)
+def summarize(run: ChaosRun) -> dict[str, Any]:
+    """What `--json` prints of a run."""
+    counts = run.injector.counts if run.injector else Counter[str]()
+    recoveries = run.injector.recoveries if run.injector else []
+    offered = [contact for account in run.load.accounts for contact in account.offered] if run.load else []
+    answers = Counter(contact.error or str(contact.status) for contact in offered)
+    later_answers = Counter(str(status) for contact in offered for status in contact.later_statuses)
+    slowest = max((contact.seconds for contact in offered if contact.status), default=0.0)
     verdict = run.verdict
     return {
         "holds": verdict.holds,
         "seed": run.plan.seed,
-        "seconds": round(time.monotonic() - run.begun),
-        "worker_kills": done["kill_worker"],
-        "worker_kills_of_the_dead": done["dead_already"],
-        "postgres_kills": done["kill_postgres"],
-        "redis_flushes": done["flush"],
-        "worker_stops": done["stop_worker"],
-        "connections_dropped": done["drop_connections"],
-        "valkey_freezes": done["freeze_valkey"],
-        "valkey_restarts": done["restart_valkey"],
-        "web_kills": done["kill_web"],
-        "offered": len(answers),
-        "answers": dict(statuses),
-        "later_answers": dict(Counter(str(status) for one in answers for status in one.later)),
-        "bought": sum(bool(one.bought) for one in answers),
-        "unsubscribed": sum(bool(one.unsubscribed) for one in answers),
-        "paused": sum(bool(one.paused) for one in answers),
-        "slowest_answer": round(max((one.seconds for one in answers if one.status), default=0.0), 2),
-        "settling_seconds": round(run.settled, 1),
+        "seconds": round(time.monotonic() - run.started),
+        "worker_kills": counts["kill_worker"],
+        "worker_kills_of_the_dead": counts["dead_already"],
+        "postgres_kills": counts["kill_postgres"],
+        "redis_flushes": counts["flush"],
+        "worker_stops": counts["stop_worker"],
+        "connections_dropped": counts["drop_connections"],
+        "valkey_freezes": counts["freeze_valkey"],
+        "valkey_restarts": counts["restart_valkey"],
+        "web_kills": counts["kill_web"],
+        "offered": len(offered),
+        "answers": dict(answers),
+        "later_answers": dict(later_answers),
+        "bought": sum(bool(contact.bought) for contact in offered),
+        "unsubscribed": sum(bool(contact.unsubscribed) for contact in offered),
+        "paused": sum(bool(contact.paused) for contact in offered),
+        "slowest_answer": round(slowest, 2),
+        "settling_seconds": round(run.settle_seconds, 1),
         "postgres_back_seconds_max": round(max(recoveries, default=0.0), 2),
         **{name: value for name, value in msgspec.to_builtins(verdict).items() if name != "why"},
         "why": verdict.why[:10],

@@ -1,15 +1,29 @@
-"""What the sink has seen, beside what the ledger says of it."""
+"""Compares what the receiver recorded with what the ledger (the table `effects`) says.
+
+`check_deliveries` is the entry point.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from scripts._lib.faults.receiver import Delivery
-from scripts._lib.faults.tenants import EARLY_WAIT, REPORT_WAIT, WELCOME_WAIT, Tenant
-from scripts._lib.faults.visit_names import ADDRESS, HOLD, subject_of, visit
+from scripts._lib.faults.load_accounts import (
+    EARLY_WAIT,
+    REPORT_WAIT,
+    WELCOME_WAIT,
+    LoadAccount,
+    OfferedContact,
+)
+from scripts._lib.faults.receiver import ReceivedDelivery
+from scripts._lib.faults.visit_names import ADDRESS, HOLDING_STEPS, subject_of, visit_name
 
-WAITS = {"welcome": WELCOME_WAIT, "report": WELCOME_WAIT + REPORT_WAIT, "early": 0, "note": EARLY_WAIT}
-Say = Callable[[str, int, object], None]
+SECONDS_BEFORE_SEND = {
+    "welcome": WELCOME_WAIT,
+    "report": WELCOME_WAIT + REPORT_WAIT,
+    "early": 0,
+    "note": EARLY_WAIT,
+}
+Count = Callable[[str, int, object], None]  # the name of a count of the verdict, how many, an example
 
 EFFECTS = """
 select f.id, f.kind, f.status, f.idempotency_key, f.account_id::text as account, f.attempts, f.step_key,
@@ -25,74 +39,90 @@ select f.id, f.kind, f.status, f.idempotency_key, f.account_id::text as account,
 """
 
 
-def compare(taken: Sequence[Delivery], effects: Sequence[Any], tenants: Sequence[Tenant], say: Say) -> None:
-    """Says what does not fit, by the name of what is counted."""
-    accounts = {str(tenant.number): tenant.id for tenant in tenants}
-    asked = {one.id: one for tenant in tenants for one in tenant.sent if one.id}
-    seen: dict[str, list[Delivery]] = defaultdict(list)
-    for delivery in taken:
-        seen[delivery.visit].append(delivery)
-    ledger = {visit(row["email"], row["step"]): row for row in effects}
-    for name, row in ledger.items():
-        if row["status"] == "sent" and name not in seen:
-            say("lost", 1, f"{name} is called sent and never arrived")
-        say("after_the_end", len(begun_after(row, asked.get(row["contact"]))), name)
-        say("repeats_unexplained", unexplained(row, len(seen.get(name, []))), f"{name} {dict(row)}")
-    for name, all_of in seen.items():
-        found = ADDRESS.search(name)
-        if not found or any(one.account != accounts.get(found[2]) for one in all_of):
-            say("foreign", 1, f"{name} {all_of}")
-        _visit(name, all_of, ledger.get(name), say)
+def check_deliveries(
+    deliveries: Sequence[ReceivedDelivery],
+    effects: Sequence[Any],
+    accounts: Sequence[LoadAccount],
+    count: Count,
+) -> None:
+    """Count what doesn't fit."""
+    account_ids = {str(account.number): account.id for account in accounts}
+    offered = {contact.id: contact for account in accounts for contact in account.offered if contact.id}
+    received: dict[str, list[ReceivedDelivery]] = defaultdict(list)
+    for delivery in deliveries:
+        received[delivery.visit].append(delivery)
+    ledger = {visit_name(effect["email"], effect["step"]): effect for effect in effects}
+    for visit, effect in ledger.items():
+        if effect["status"] == "sent" and visit not in received:
+            count("lost", 1, f"{visit} has the status sent and never arrived")
+        count("after_the_end", len(stops_before_call(effect, offered.get(effect["contact"]))), visit)
+        unexplained = count_unexplained(effect, len(received.get(visit, [])))
+        count("repeats_unexplained", unexplained, f"{visit} {dict(effect)}")
+    for visit, of_visit in received.items():
+        address = ADDRESS.search(visit)
+        if not address or any(delivery.account != account_ids.get(address[2]) for delivery in of_visit):
+            count("foreign", 1, f"{visit} {of_visit}")
+        _check_visit(visit, of_visit, ledger.get(visit), count)
 
 
-def _visit(name: str, all_of: list[Delivery], row: Any, say: Say) -> None:
-    """All deliveries of one visit, beside its row of the ledger."""
-    step = name.rpartition("/")[2]
-    say("repeats_without_key", len({one.key for one in all_of}) - 1, f"{name} {all_of}")
-    if step in HOLD:
-        say("repeats_on_hold", len(all_of) - 1, f"{name} {all_of}")
-    if row is None or not may_have_arrived(row):
-        say("lost", 1, f"{name} arrived and the ledger does not say so: {row}")
+def _check_visit(visit: str, deliveries: list[ReceivedDelivery], effect: Any, count: Count) -> None:
+    """Compare all deliveries of one visit with its row of the ledger."""
+    step = visit.rpartition("/")[2]
+    keys = {delivery.key for delivery in deliveries}
+    count("repeats_without_key", len(keys) - 1, f"{visit} {deliveries}")
+    if step in HOLDING_STEPS:
+        count("repeats_on_hold", len(deliveries) - 1, f"{visit} {deliveries}")
+    if effect is None or not may_have_arrived(effect):
+        count("lost", 1, f"{visit} arrived and the ledger doesn't say so: {effect}")
         return
-    bare = [one for one in all_of if not one.carries(row["idempotency_key"])]
-    say("repeats_without_key", len(bare), f"{name} without its key {row['idempotency_key']}: {bare}")
-    other = [one for one in all_of if one.subject and one.subject != subject_of(step, row["version"])]
-    say("version_changes", len(other), f"{name} of version {row['version']}: {other}")
-    if all_of[0].at < earliest(row):
-        say("early", 1, f"{name} {all_of[0].at} {dict(row)}")
+    key = effect["idempotency_key"]
+    without_key = [delivery for delivery in deliveries if not delivery.carries(key)]
+    count("repeats_without_key", len(without_key), f"{visit} without its key {key}: {without_key}")
+    subject = subject_of(step, effect["version"])
+    other_version = [delivery for delivery in deliveries if delivery.subject not in ("", subject)]
+    count("version_changes", len(other_version), f"{visit} of version {effect['version']}: {other_version}")
+    if deliveries[0].at < earliest_send(effect):
+        count("early", 1, f"{visit} {deliveries[0].at} {dict(effect)}")
 
 
-def begun_after(row: Any, asked: Any) -> list[float]:
-    """The moments, if any, after which this call must not have begun, and did: the end of its enrollment, and
-    what a person wanted and was told is so. All clocks are this machine's."""
-    if row["begun_at"] is None:
+def stops_before_call(effect: Any, contact: OfferedContact | None) -> list[float]:
+    """The times before this call began at which something had ruled it out; empty when all is well.
+
+    That is the end of its enrollment, or a pause or unsubscription that was acknowledged. All times are of
+    this machine's clock, in seconds since the epoch.
+    """
+    if effect["begun_at"] is None:
         return []
-    stops = [row["ended_at"].timestamp()] if row["ended_at"] else []
-    if asked is not None:
-        stops += [asked.unsubscribed] if asked.unsubscribed and row["kind"] == "email" else []
-        stops += [asked.paused[1]] if asked.paused and asked.paused[0] == str(row["enrollment_id"]) else []
-    return [stop for stop in stops if row["begun_at"].timestamp() > stop]
+    stops = [effect["ended_at"].timestamp()] if effect["ended_at"] else []
+    if contact is not None:
+        if contact.unsubscribed and effect["kind"] == "email":
+            stops.append(contact.unsubscribed)
+        if contact.paused and contact.paused[0] == str(effect["enrollment_id"]):
+            stops.append(contact.paused[1])
+    return [stop for stop in stops if effect["begun_at"].timestamp() > stop]
 
 
-def may_have_arrived(row: Any) -> bool:
-    """Sent or in doubt; or the doubt is still open because its enrollment was paused meanwhile, or was called
-    off by a goal before it was tried again."""
-    if row["status"] == "claimed":
-        return row["begun_at"] is not None and row["paused_at"] is not None
-    if row["status"] in ("retry", "pending"):
-        return bool(row["doubts"]) and row["paused_at"] is not None
-    if row["status"] == "cancelled":
-        return bool(row["doubts"]) and row["goal_key"] is not None
-    return row["status"] in ("sent", "unknown")
+def may_have_arrived(effect: Any) -> bool:
+    """Whether a delivery fits the status: sent, in doubt, or in doubt and then paused or canceled."""
+    if effect["status"] == "claimed":
+        return effect["begun_at"] is not None and effect["paused_at"] is not None
+    if effect["status"] in ("retry", "pending"):
+        return bool(effect["doubts"]) and effect["paused_at"] is not None
+    if effect["status"] == "cancelled":
+        return bool(effect["doubts"]) and effect["goal_key"] is not None
+    return effect["status"] in ("sent", "unknown")
 
 
-def unexplained(row: Any, arrived: int) -> int:
-    """How many of these deliveries nothing explains: each needs a call that had begun; each but the first,
-    and a hold too, one whose outcome nobody could write."""
-    held = row["status"] == "unknown"
-    return int(max(0, arrived - row["begun"], max(0, arrived - 1) + held - row["doubts"]))
+def count_unexplained(effect: Any, arrived: int) -> int:
+    """How many deliveries of a visit nothing explains.
+
+    Each needs a call that had begun. Each but the first, and a hold too, needs a call whose outcome couldn't
+    be stored.
+    """
+    held = effect["status"] == "unknown"
+    return int(max(0, arrived - effect["begun"], max(0, arrived - 1) + held - effect["doubts"]))
 
 
-def earliest(row: Any) -> float:
-    """When, in seconds since the epoch, this may be sent at the soonest."""
-    return float(row["entered_at"].timestamp()) + WAITS[row["step"]]
+def earliest_send(effect: Any) -> float:
+    """The earliest time at which this may be sent, in seconds since the epoch."""
+    return float(effect["entered_at"].timestamp()) + SECONDS_BEFORE_SEND[effect["step"]]

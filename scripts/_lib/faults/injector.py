@@ -1,4 +1,7 @@
-"""Faults carried out: each leaves the site as it was but for what it broke."""
+"""Carries out a fault plan. `FaultInjector.run` is the entry point.
+
+Each fault has a method. When it is over, the deployment is as it was before, but for what broke.
+"""
 
 import asyncio
 import random
@@ -11,83 +14,86 @@ import asyncpg
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from scripts._lib.faults.deployment import Site
-from scripts._lib.faults.fault_plan import WORKERS, Fault, Plan
+from scripts._lib.faults.deployment import Deployment
+from scripts._lib.faults.fault_plan import WORKERS, FaultPlan, PlannedFault
 
-DROP_EVERY = 0.2  # seconds between two ended connections
+DROP_INTERVAL = 0.2  # seconds between two dropped connections
 
 
-class Breaker:
-    """Carries out a plan. `done` counts what was really done."""
+class FaultInjector:
+    """Carries out a plan.
 
-    def __init__(self, site: Site, plan: Plan) -> None:
-        self.site, self.plan = site, plan
+    `counts` has what was really done, `recoveries` the seconds that each restart of PostgreSQL took.
+    """
+
+    def __init__(self, deployment: Deployment, plan: FaultPlan) -> None:
+        self.deployment, self.plan = deployment, plan
         self.random = random.Random(plan.seed + 1)  # noqa: S311 -- repeatable on purpose
-        self.done: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
         self.recoveries: list[float] = []
-        self.postgres = asyncio.Lock()  # down once at a time
-        self.valkey = asyncio.Lock()
+        self.postgres_lock = asyncio.Lock()  # one fault of it at a time
+        self.valkey_lock = asyncio.Lock()
 
     async def run(self) -> None:
-        """All faults at their times; returns when the last is over."""
-        begun = time.monotonic()
-        for _ in range(WORKERS - len(self.site.workers)):
-            self.site.start_worker()
+        """Start the workers, then carry out each fault at its time; return when the last is over."""
+        started = time.monotonic()
+        for _ in range(WORKERS - len(self.deployment.workers)):
+            self.deployment.start_worker()
         async with asyncio.TaskGroup() as group:
-            always = [group.create_task(self.flush()), group.create_task(self.supervise())]
-            running = []
+            background = [group.create_task(self.flush_valkey()), group.create_task(self.restart_workers())]
+            faults = []
             for fault in self.plan.faults:
-                await asyncio.sleep(max(0.0, begun + fault.at - time.monotonic()))
-                running.append(group.create_task(getattr(self, fault.what)(fault)))
-            await asyncio.sleep(max(0.0, begun + self.plan.seconds - time.monotonic()))
-            await asyncio.wait(running)
-            for task in always:
+                await asyncio.sleep(max(0.0, started + fault.at - time.monotonic()))
+                faults.append(group.create_task(getattr(self, fault.kind)(fault)))
+            await asyncio.sleep(max(0.0, started + self.plan.seconds - time.monotonic()))
+            await asyncio.wait(faults)
+            for task in background:
                 task.cancel()
 
-    async def flush(self) -> None:
-        """FLUSHALL once a second, while Valkey can be asked."""
+    async def flush_valkey(self) -> None:
+        """FLUSHALL once a second, while Valkey answers."""
         client = redis.asyncio.Redis.from_url(
-            self.site.valkey.url(), socket_timeout=0.5, socket_connect_timeout=0.5
+            self.deployment.valkey.url(), socket_timeout=0.5, socket_connect_timeout=0.5
         )
         while True:
             with suppress(RedisError, OSError, TimeoutError):
                 await client.flushall()
-                self.done["flush"] += 1
+                self.counts["flush"] += 1
             await asyncio.sleep(1.0)
 
-    async def supervise(self) -> None:
-        """Start again what ended by itself, which nobody asked for."""
+    async def restart_workers(self) -> None:
+        """Count and restart workers that ended by themselves, which they should not."""
         while True:
             await asyncio.sleep(0.5)
-            for worker in self.site.workers:
-                if not worker.alive():
-                    self.done["worker_exits"] += 1
+            for worker in self.deployment.workers:
+                if not worker.is_alive():
+                    self.counts["worker_exits"] += 1
                     worker.start()
 
-    async def kill_worker(self, fault: Fault) -> None:
-        worker = self.site.workers[fault.victim]
-        self.done["kill_worker" if worker.alive() else "dead_already"] += 1
+    async def kill_worker(self, fault: PlannedFault) -> None:
+        worker = self.deployment.workers[fault.worker]
+        self.counts["kill_worker" if worker.is_alive() else "dead_already"] += 1
         worker.kill_and_start()
 
-    async def stop_worker(self, fault: Fault) -> None:
-        """SIGSTOP past its lease: whatever it holds is taken over, and then it wakes up."""
-        worker = self.site.workers[fault.victim]
+    async def stop_worker(self, fault: PlannedFault) -> None:
+        """SIGSTOP for longer than its lease, so that its work is taken over; then it wakes up."""
+        worker = self.deployment.workers[fault.worker]
         pid = worker.pid
         worker.signal(signal.SIGSTOP)
         await asyncio.sleep(fault.seconds)
         if worker.pid == pid:  # not killed meanwhile
             worker.signal(signal.SIGCONT)
-            self.done["stop_worker"] += 1
+            self.counts["stop_worker"] += 1
 
-    async def kill_postgres(self, _fault: Fault) -> None:
-        async with self.postgres:
-            self.site.kill_postgres()
+    async def kill_postgres(self, _fault: PlannedFault) -> None:
+        async with self.postgres_lock:
+            self.deployment.kill_postgres()
             await asyncio.sleep(self.random.uniform(0, 2))
-            self.recoveries.append(await self.site.start_postgres())
-            self.done["kill_postgres"] += 1
+            self.recoveries.append(await self.deployment.start_postgres())
+            self.counts["kill_postgres"] += 1
 
-    async def drop_connections(self, fault: Fault) -> None:
-        """pg_terminate_backend of connections of the program, here and there."""
+    async def drop_connections(self, fault: PlannedFault) -> None:
+        """Let PostgreSQL end a random connection of the program, again and again."""
         end = time.monotonic() + fault.seconds
         drop = (
             "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity "
@@ -95,24 +101,24 @@ class Breaker:
         )
         while time.monotonic() < end:
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
-                self.done["drop_connections"] += await self.site.value(drop)
-            await asyncio.sleep(DROP_EVERY)
+                self.counts["drop_connections"] += await self.deployment.value(drop)
+            await asyncio.sleep(DROP_INTERVAL)
 
-    async def freeze_valkey(self, fault: Fault) -> None:
-        async with self.valkey:
-            self.site.signal_valkey(signal.SIGSTOP)
+    async def freeze_valkey(self, fault: PlannedFault) -> None:
+        async with self.valkey_lock:
+            self.deployment.signal_valkey(signal.SIGSTOP)
             await asyncio.sleep(fault.seconds)
-            self.site.signal_valkey(signal.SIGCONT)
-            self.done["freeze_valkey"] += 1
+            self.deployment.signal_valkey(signal.SIGCONT)
+            self.counts["freeze_valkey"] += 1
 
-    async def restart_valkey(self, fault: Fault) -> None:
-        async with self.valkey:
-            self.site.signal_valkey(signal.SIGKILL)
+    async def restart_valkey(self, fault: PlannedFault) -> None:
+        async with self.valkey_lock:
+            self.deployment.signal_valkey(signal.SIGKILL)
             await asyncio.sleep(fault.seconds)
-            await self.site.start_valkey()
-            self.done["restart_valkey"] += 1
+            await self.deployment.start_valkey()
+            self.counts["restart_valkey"] += 1
 
-    async def kill_web(self, _fault: Fault) -> None:
-        if self.site.web is not None:
-            self.site.web.kill_and_start()
-            self.done["kill_web"] += 1
+    async def kill_web(self, _fault: PlannedFault) -> None:
+        if self.deployment.web is not None:
+            self.deployment.web.kill_and_start()
+            self.counts["kill_web"] += 1

@@ -1,4 +1,8 @@
-"""People who come in through the API while things break, and what they do then."""
+"""The load of a run: contacts come in through the API while things break, and then act.
+
+`LoadGenerator` adds the contacts; half of them buy later, some unsubscribe or are paused. `Publisher`
+publishes the second version of each account's workflow.
+"""
 
 import asyncio
 import random
@@ -9,144 +13,172 @@ from typing import Any
 import asyncpg
 import httpx
 
-from scripts._lib.faults.deployment import Site
-from scripts._lib.faults.tenants import Sent, Tenant, client_of
-from scripts._lib.faults.visit_names import GOAL_CITY, address
+from scripts._lib.faults.deployment import Deployment
+from scripts._lib.faults.load_accounts import LoadAccount, OfferedContact, open_client
+from scripts._lib.faults.visit_names import GOAL_CITY, contact_email
 
-RENEW = 600.0  # seconds; the tokens of a session live for fifteen minutes
-MOST_AT_ONCE = 200
-LONGEST = 90.0  # seconds in which what is on its way must have ended
-UNSUBSCRIBE, PAUSE = 0.06, 0.04  # shares of those who do not buy
-STANDING = """
+SESSION_SECONDS = 600.0  # the token of a session is valid for fifteen minutes
+MAX_CONCURRENT = 200
+MAX_ENDING_SECONDS = 90.0  # in which running requests must end
+BUY_SHARE = 0.5
+UNSUBSCRIBE_SHARE, PAUSE_SHARE = 0.06, 0.04  # of those who do not buy
+ACTIVE_ENROLLMENT = """
 select e.id::text from enrollments e
  where e.account_id = cast($1 as text)::uuid and e.contact_id = cast($2 as text)::uuid and e.status = 'active'
  limit 1
 """
 
 
-class Feeder:
-    """Offers contacts to the API at a rate, each once, and notes which were acknowledged. `acts` lets people
-    unsubscribe and be paused as well."""
+class LoadGenerator:
+    """Offers each contact to the API once, at a rate, and remembers which were acknowledged.
+
+    `rate` is in contacts per second. With `acts`, contacts also unsubscribe and are paused.
+    """
 
     def __init__(
-        self, site: Site, tenants: list[Tenant], seed: int, rate: float, *, acts: bool = False
+        self,
+        deployment: Deployment,
+        accounts: list[LoadAccount],
+        seed: int,
+        rate: float,
+        *,
+        acts: bool = False,
     ) -> None:
-        self.site, self.tenants, self.rate, self.acts = site, tenants, rate, acts
+        self.deployment, self.accounts, self.rate, self.acts = deployment, accounts, rate, acts
         self.random = random.Random(seed)  # noqa: S311 -- repeatable on purpose
         self.number = 0
         self.running: set[asyncio.Task[None]] = set()
         self.stopped = asyncio.Event()
 
     async def run(self) -> None:
-        """Until `stopped` is set; then what is on its way is waited for. Raises TimeoutError."""
-        async with client_of(self.site.env["BASE_URL"]) as client:
-            renewed = time.monotonic()
+        """Offer contacts until `stopped` is set, then wait for running requests. Raises TimeoutError."""
+        async with open_client(self.deployment.env["BASE_URL"]) as client:
+            signed_in_at = time.monotonic()
             while not self.stopped.is_set():
                 await asyncio.sleep(self.random.expovariate(self.rate))
-                if time.monotonic() - renewed > RENEW:
-                    renewed = time.monotonic()
-                    await self.renew(client)
-                if len(self.running) < MOST_AT_ONCE:
-                    self.begin(client)
-            async with asyncio.timeout(LONGEST):
+                if time.monotonic() - signed_in_at > SESSION_SECONDS:
+                    signed_in_at = time.monotonic()
+                    await self.renew_sessions(client)
+                if len(self.running) < MAX_CONCURRENT:
+                    self.start_contact(client)
+            async with asyncio.timeout(MAX_ENDING_SECONDS):
                 await asyncio.gather(*self.running)
 
-    async def renew(self, client: httpx.AsyncClient) -> None:
-        for tenant in self.tenants:
+    async def renew_sessions(self, client: httpx.AsyncClient) -> None:
+        for account in self.accounts:
             while not self.stopped.is_set():
                 try:
-                    await tenant.sign_in(client)
+                    await account.sign_in(client)
                     break
                 except httpx.HTTPError:
                     await asyncio.sleep(0.5)
 
-    def begin(self, client: httpx.AsyncClient) -> None:
-        tenant = self.random.choice(self.tenants)
+    def start_contact(self, client: httpx.AsyncClient) -> None:
+        """Choose what the next contact is and does, and start it as a task."""
+        account = self.random.choice(self.accounts)
         self.number += 1
-        one = Sent(tenant.id, address(tenant.number, self.number), time.time())
-        tenant.sent.append(one)
-        body = {"email": one.email, "first_name": "Ann", "state": self.random.choice(("CA", "NY", "TX"))}
-        buys = self.random.random() < 0.5
-        after = self.random.uniform(0.5, 8.0)
-        task = asyncio.create_task(self.live(client, tenant, one, body, "buy" if buys else self.act(), after))
+        contact = OfferedContact(account.id, contact_email(account.number, self.number), time.time())
+        account.offered.append(contact)
+        body = {"email": contact.email, "first_name": "Ann", "state": self.random.choice(("CA", "NY", "TX"))}
+        buys = self.random.random() < BUY_SHARE
+        delay = self.random.uniform(0.5, 8.0)
+        action = "buy" if buys else self.choose_action()
+        task = asyncio.create_task(self.run_contact(client, account, contact, body, action, delay))
         self.running.add(task)
         task.add_done_callback(self.running.discard)
 
-    def act(self) -> str:
-        """What somebody who does not buy does."""
+    def choose_action(self) -> str:
+        """What a contact who doesn't buy does: `unsubscribe`, `pause`, or nothing (empty)."""
         chance = self.random.random()
-        if not self.acts or chance >= UNSUBSCRIBE + PAUSE:
+        if not self.acts or chance >= UNSUBSCRIBE_SHARE + PAUSE_SHARE:
             return ""
-        return "unsubscribe" if chance < UNSUBSCRIBE else "pause"
+        return "unsubscribe" if chance < UNSUBSCRIBE_SHARE else "pause"
 
-    async def live(
-        self, client: httpx.AsyncClient, tenant: Tenant, one: Sent, body: Any, act: str, after: float
+    async def run_contact(
+        self,
+        client: httpx.AsyncClient,
+        account: LoadAccount,
+        contact: OfferedContact,
+        body: Any,
+        action: str,
+        delay: float,
     ) -> None:
-        """Come in; some buy after a while, which is the goal, unsubscribe or are paused."""
-        begun = time.monotonic()
+        """Create the contact; after `delay` seconds, act. To buy is to reach the goal."""
+        started = time.monotonic()
         try:
-            answer = await client.post("/contacts", json=body, headers=tenant.headers())
+            response = await client.post("/contacts", json=body, headers=account.headers())
         except httpx.HTTPError as error:
-            one.error, one.seconds = type(error).__name__, time.monotonic() - begun
+            contact.error, contact.seconds = type(error).__name__, time.monotonic() - started
             return
-        one.status, one.seconds = answer.status_code, time.monotonic() - begun
-        if answer.status_code >= 300:
+        contact.status, contact.seconds = response.status_code, time.monotonic() - started
+        if response.status_code >= 300:
             return
-        one.id = answer.json()["contact"]["id"]
-        if not act:
+        contact.id = response.json()["contact"]["id"]
+        if not action:
             return
-        await asyncio.sleep(after)
-        place = f"/contacts/{one.id}"
-        if act == "buy":
-            one.bought = await self.ask(client, tenant, one, place, {"city": GOAL_CITY})
-        elif act == "unsubscribe":
-            one.unsubscribed = await self.ask(client, tenant, one, place, {"email_consent": "denied"})
+        await asyncio.sleep(delay)
+        path = f"/contacts/{contact.id}"
+        if action == "buy":
+            contact.bought = await self.post(client, account, contact, path, {"city": GOAL_CITY})
+        elif action == "unsubscribe":
+            consent = {"email_consent": "denied"}
+            contact.unsubscribed = await self.post(client, account, contact, path, consent)
         else:
-            await self.pause(client, tenant, one)
+            await self.pause(client, account, contact)
 
-    async def pause(self, client: httpx.AsyncClient, tenant: Tenant, one: Sent) -> None:
-        """One of the enrollments, for good: it is never resumed."""
+    async def pause(self, client: httpx.AsyncClient, account: LoadAccount, contact: OfferedContact) -> None:
+        """Pause one of the contact's enrollments for good."""
         rows = []
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
-            rows = await self.site.sql(STANDING, one.account, one.id)
+            rows = await self.deployment.sql(ACTIVE_ENROLLMENT, contact.account, contact.id)
         for row in rows:
-            one.asked_to_pause = row["id"]
-            at = await self.ask(client, tenant, one, f"/enrollments/{row['id']}/pause", {})
-            one.paused = (row["id"], at) if at else None
+            contact.pause_requested = row["id"]
+            path = f"/enrollments/{row['id']}/pause"
+            paused_at = await self.post(client, account, contact, path, {})
+            contact.paused = (row["id"], paused_at) if paused_at else None
 
-    async def ask(
-        self, client: httpx.AsyncClient, tenant: Tenant, one: Sent, path: str, body: dict[str, str]
+    async def post(
+        self,
+        client: httpx.AsyncClient,
+        account: LoadAccount,
+        contact: OfferedContact,
+        path: str,
+        body: dict[str, str],
     ) -> float:
-        """When it was acknowledged, in seconds since the epoch; 0 when it was not."""
+        """When the request was acknowledged, in seconds since the epoch; 0 when it wasn't."""
         try:
-            answer = await client.post(path, json=body, headers=tenant.headers())
+            response = await client.post(path, json=body, headers=account.headers())
         except httpx.HTTPError:
             return 0.0
-        one.later.append(answer.status_code)
-        return time.time() if answer.status_code < 300 else 0.0
+        contact.later_statuses.append(response.status_code)
+        return time.time() if response.status_code < 300 else 0.0
 
 
 class Publisher:
     """Publishes the second version of each account's `journey` while things break."""
 
-    def __init__(self, site: Site, tenants: list[Tenant], after: float) -> None:
-        self.site, self.tenants, self.after = site, tenants, after
+    def __init__(self, deployment: Deployment, accounts: list[LoadAccount], delay: float) -> None:
+        self.deployment, self.accounts, self.delay = deployment, accounts, delay
 
     async def run(self, drafts: list[Any]) -> None:
-        """Until each account has it: an answer that was lost is asked for again, which is refused then."""
-        await asyncio.sleep(self.after)
-        async with client_of(self.site.env["BASE_URL"]) as client:
-            for tenant, draft in zip(self.tenants, drafts, strict=True):
-                while not await self.published(client, tenant, draft):  # noqa: ASYNC110 -- it asks a server
+        """After `delay` seconds publish each account's draft, again and again until it is published.
+
+        When the answer to a successful request was lost, the next request is refused.
+        """
+        await asyncio.sleep(self.delay)
+        async with open_client(self.deployment.env["BASE_URL"]) as client:
+            for account, draft in zip(self.accounts, drafts, strict=True):
+                while not await self.publish(client, account, draft):  # noqa: ASYNC110 -- it asks a server
                     await asyncio.sleep(0.5)
 
-    async def published(self, client: httpx.AsyncClient, tenant: Tenant, draft: Any) -> bool:
+    async def publish(self, client: httpx.AsyncClient, account: LoadAccount, draft: Any) -> bool:
+        """Whether the second version is live now."""
         try:
-            path, headers = f"{tenant.journey}/publication", tenant.headers()
-            answer = await client.post(path, json=draft, headers=headers)
-            if answer.status_code < 300:
+            path, headers = f"{account.journey}/publication", account.headers()
+            response = await client.post(path, json=draft, headers=headers)
+            if response.status_code < 300:
                 return True
-            answer = await client.get(tenant.journey, headers=headers)
+            response = await client.get(account.journey, headers=headers)
         except httpx.HTTPError:
             return False
-        return answer.status_code == 200 and answer.json()["workflow"]["live_version"] == 2
+        return response.status_code == 200 and response.json()["workflow"]["live_version"] == 2

@@ -1,16 +1,15 @@
-"""The column in lower case, as far as these values need it: ASCII always, and of the other capitals only
-those whose lower case occurs in a value (no other can make a difference)."""
+"""`scripts/bench engine` with tiny numbers: all keys are there, engine and SQL bound write the same rows."""
 
 import msgspec
 import pytest
 
 from scripts._lib.bench import main, report, step_throughput
-from scripts._lib.bench.testbed import place
-from scripts._lib.dev.terminal import Problem
+from scripts._lib.bench.testbed import running_testbed
+from scripts._lib.dev.terminal import ScriptError
 
 TINY = main.Sizes(
-    people=60, rounds=1, jobs=20, events=60, event_rounds=1, herd=60, small=2, per_second=10, seconds=2,
-    few=50, many=100, look_seconds=5,
+    contacts=60, rounds=1, jobs=20, events=60, event_rounds=1, herd=60, small=2, per_second=10, seconds=2,
+    few=50, many=100, sample_seconds=5,
 )  # fmt: skip
 
 
@@ -24,20 +23,20 @@ async def test_every_figure_and_the_same_rows() -> None:
     }  # fmt: skip
     assert figures["early"] == 0
     assert msgspec.json.decode(msgspec.json.encode(figures)) == figures
-    lines = report.table(figures).splitlines()
-    assert all(any(words in line for line in lines) for words, _goal in report.GOALS.values())
+    lines = report.format_table(figures).splitlines()
+    assert all(any(label in line for line in lines) for label, _goal in report.GOALS.values())
 
 
 @pytest.mark.slow
 async def test_rows_that_differ_are_refused() -> None:
-    """The comparison can fail: one value that somebody else wrote is seen."""
-    async with place() as here:
-        people = await step_throughput.crowd(here, 10)
-        await step_throughput.by_sql(here, people)
-        figures = step_throughput.Figures()
-        await step_throughput.compare(here, people, figures)
-        await here.admin.execute(
+    """The comparison can fail: it detects a single changed value."""
+    async with running_testbed() as testbed:
+        account = await step_throughput.seed_account(testbed, 10)
+        await step_throughput.measure_sql_bound(testbed, account)
+        figures = step_throughput.RoundFigures()
+        await step_throughput.check_rows(testbed, account, figures)
+        await testbed.admin.execute(
             "update audit_logs set actor_name = 'Other' where id = (select id from audit_logs limit 1)"
         )
-        with pytest.raises(Problem, match="audit_logs"):
-            await step_throughput.compare(here, people, figures)
+        with pytest.raises(ScriptError, match="audit_logs"):
+            await step_throughput.check_rows(testbed, account, figures)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from scripts._lib.dev.data_folder import LOCK, MARKER, Data
+from scripts._lib.dev.data_folder import LOCK, MARKER, DataFolder
 from scripts._lib.dev.postgres import Postgres
-from scripts._lib.dev.terminal import Problem
+from scripts._lib.dev.terminal import ScriptError
 
 
-def opened(path: Path) -> Data:
-    data = Data.open(path, None)
+def opened(path: Path) -> DataFolder:
+    data = DataFolder.open(path, None)
     data.prepare()
     return data
 
@@ -26,7 +26,7 @@ def test_a_new_folder_is_made_marked_and_closed_to_others(tmp_path: Path) -> Non
 
 def test_state_and_secrets_are_found_again(tmp_path: Path) -> None:
     first = opened(tmp_path / "data")
-    first.remember(ports={"postgres": 5})
+    first.update_state(ports={"postgres": 5})
     first.close()
     second = opened(tmp_path / "data")
     assert second.state["ports"] == {"postgres": 5}
@@ -36,16 +36,16 @@ def test_state_and_secrets_are_found_again(tmp_path: Path) -> None:
 
 def test_two_starts_on_one_folder_are_one_too_many(tmp_path: Path) -> None:
     data = opened(tmp_path)
-    with pytest.raises(Problem, match=rf"running already on .* \(process {os.getpid()}\)"):
-        Data.open(tmp_path, None)
+    with pytest.raises(ScriptError, match=rf"already running on .* \(process {os.getpid()}\)"):
+        DataFolder.open(tmp_path, None)
     data.close()
-    Data.open(tmp_path, None).close()
+    DataFolder.open(tmp_path, None).close()
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(Problem, match=r"not Switchyard's \(thesis\.txt\)"):
-        Data.open(tmp_path, None)
+    with pytest.raises(ScriptError, match=r"not Switchyard's \(thesis\.txt\)"):
+        DataFolder.open(tmp_path, None)
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -60,8 +60,8 @@ def test_wiping_keeps_only_the_lock(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Problem, match=r"cannot be written .*--data") as problem:
-        Data.open(tmp_path / "file" / "data", None)
+    with pytest.raises(ScriptError, match=r"cannot be written .*--data") as problem:
+        DataFolder.open(tmp_path / "file" / "data", None)
     assert "\n" not in str(problem.value)
 
 
@@ -71,7 +71,7 @@ def test_data_without_its_secrets_is_not_started(tmp_path: Path) -> None:
     cluster.mkdir(parents=True)
     (cluster / "PG_VERSION").write_text("18\n")
     (tmp_path / "secrets.json").unlink()
-    with pytest.raises(Problem, match=r"secrets\.json is gone"):
+    with pytest.raises(ScriptError, match=r"secrets\.json is gone"):
         opened(tmp_path)
 
 
@@ -95,13 +95,13 @@ def test_what_an_interrupted_initdb_left_is_cleared_away(tmp_path: Path) -> None
 
 def test_a_damaged_cluster_is_left_alone(tmp_path: Path) -> None:
     server = cluster_of(tmp_path, "18", complete=False)
-    with pytest.raises(Problem, match="not a complete PostgreSQL cluster"):
+    with pytest.raises(ScriptError, match="not a complete PostgreSQL cluster"):
         server.check_cluster()
     assert server.data.exists()
 
 
 def test_another_major_version_says_how_to_go_on(tmp_path: Path) -> None:
-    with pytest.raises(Problem, match=r"made by PostgreSQL 17 .* brings 18; dump it"):
+    with pytest.raises(ScriptError, match=r"created by PostgreSQL 17 .* brings 18\. .*Dump it"):
         cluster_of(tmp_path, "17").check_cluster()
 
 

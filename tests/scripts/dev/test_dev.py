@@ -10,7 +10,7 @@ from scripts._lib.dev.virtualenv import ROOT
 
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATA_DIR", raising=False)
-    options = dev.parse([])
+    options = dev.parse_options([])
     assert (options.host, options.port, options.data, options.fresh) == (
         "127.0.0.1",
         8000,
@@ -22,7 +22,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("text", ["0", "65536", "http", "-1"])
 def test_a_port_that_is_none_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        dev.parse([f"--port={text}"])
+        dev.parse_options([f"--port={text}"])
     assert f"{text} is not a port (1 to 65535)" in capsys.readouterr().err
 
 
@@ -36,7 +36,7 @@ def test_a_port_that_is_none_is_refused(text: str, capsys: pytest.CaptureFixture
     ],
 )
 def test_address_for_a_browser(host: str, expected: str) -> None:
-    assert app_commands.address(host, 8000) == expected
+    assert app_commands.local_url(host, 8000) == expected
 
 
 def test_environment_lets_the_person_win_over_defaults_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts._lib.dev.files import SECRETS, load_secrets, read_json, write_whole
-from scripts._lib.dev.terminal import Problem
+from scripts._lib.dev.files import SECRETS, load_secrets, read_json, write_atomically
+from scripts._lib.dev.terminal import ScriptError
 
 
 def test_secrets_are_made_once_and_for_us_alone(tmp_path: Path) -> None:
@@ -38,12 +38,12 @@ def test_secrets_that_others_could_read_are_closed(tmp_path: Path) -> None:
 def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "secrets.json"
     path.write_text(text)
-    with pytest.raises(Problem, match=r"secrets\.json"):
+    with pytest.raises(ScriptError, match=r"secrets\.json"):
         read_json(path)
 
 
 def test_a_left_part_of_an_interrupted_write_is_no_hindrance(tmp_path: Path) -> None:
     (tmp_path / ".state.json.part").write_text("half")
-    write_whole(tmp_path / "state.json", "whole")
+    write_atomically(tmp_path / "state.json", "whole")
     assert (tmp_path / "state.json").read_text() == "whole"
     assert list(tmp_path.iterdir()) == [tmp_path / "state.json"]

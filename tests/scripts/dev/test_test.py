@@ -21,16 +21,16 @@ from scripts._lib.dev import test as command
     ],
 )
 def test_what_is_asked_for(arguments: list[str], whole: bool, browser: bool) -> None:
-    assert command.is_whole(arguments) is whole
-    assert command.wants_browser(arguments) is browser
-    assert bool(command.workers(arguments)) is whole
+    assert command.is_whole_suite(arguments) is whole
+    assert command.may_select_browser_tests(arguments) is browser
+    assert bool(command.xdist_options(arguments)) is whole
 
 
 def test_a_choice_of_workers_is_kept() -> None:
-    assert command.workers(["-n", "4"]) == []
-    assert command.workers(["--numprocesses=0"]) == []
+    assert command.xdist_options(["-n", "4"]) == []
+    assert command.xdist_options(["--numprocesses=0"]) == []
 
 
 def test_browser_tests_are_taken_out_of_any_choice() -> None:
-    assert command.without_browser(["-q"]) == ["-q", "-m", "not browser"]
-    assert command.without_browser(["-m", "slow", "-q"]) == ["-m", "(slow) and not browser", "-q"]
+    assert command.exclude_browser_tests(["-q"]) == ["-q", "-m", "not browser"]
+    assert command.exclude_browser_tests(["-m", "slow", "-q"]) == ["-m", "(slow) and not browser", "-q"]

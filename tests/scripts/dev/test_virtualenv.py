@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scripts._lib.dev import virtualenv
-from scripts._lib.dev.terminal import Problem
+from scripts._lib.dev.terminal import ScriptError
 
 
 @pytest.fixture
@@ -28,18 +28,18 @@ def test_stamp_follows_lock_and_version() -> None:
 
 def test_a_stamp_counts_only_with_a_python(venv: Path) -> None:
     want = virtualenv.stamp(b"lock", (3, 11))
-    assert not virtualenv.is_stamped(want)
+    assert not virtualenv.is_up_to_date(want)
     virtualenv.STAMP.write_text(want)
-    assert not virtualenv.is_stamped(want)
+    assert not virtualenv.is_up_to_date(want)
     virtualenv.PYTHON.touch()
-    assert virtualenv.is_stamped(want)
-    assert not virtualenv.is_stamped(virtualenv.stamp(b"newer", (3, 11)))
+    assert virtualenv.is_up_to_date(want)
+    assert not virtualenv.is_up_to_date(virtualenv.stamp(b"newer", (3, 11)))
 
 
 def test_version_is_the_one_that_made_it(venv: Path) -> None:
     (venv / "pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.12.4\n")
     virtualenv.PYTHON.touch()
-    assert virtualenv.made_with() == (3, 12)
+    assert virtualenv.venv_version() == (3, 12)
 
 
 def test_python_without_ensurepip_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,18 +47,18 @@ def test_python_without_ensurepip_is_one_sentence(monkeypatch: pytest.MonkeyPatc
         return None if name == "ensurepip" else object()
 
     monkeypatch.setattr(importlib.util, "find_spec", find)
-    with pytest.raises(Problem, match=r"has no ensurepip, .*apt install python3-venv") as problem:
-        virtualenv.need_venv_module()
+    with pytest.raises(ScriptError, match=r"has no ensurepip, .*apt install python3-venv") as problem:
+        virtualenv.require_venv_module()
     assert "\n" not in str(problem.value)
 
 
 def test_no_network_is_told_apart(tmp_path: Path) -> None:
     log = tmp_path / "setup.log"
     log.write_text("WARNING: NewConnectionError: Temporary failure in name resolution\n")
-    assert virtualenv.install_sentence(log).startswith("The first start needs the network")
+    assert virtualenv.install_error(log).startswith("The first start needs the network")
     log.write_text("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES\n")
-    assert "DO NOT MATCH" in virtualenv.install_sentence(log)
-    assert "needs the network" not in virtualenv.install_sentence(log)
+    assert "DO NOT MATCH" in virtualenv.install_error(log)
+    assert "needs the network" not in virtualenv.install_error(log)
 
 
 def test_locks_name_no_address_and_every_pin_has_a_hash() -> None:

@@ -1,4 +1,4 @@
-"""F09: two workers hold the same effect, one of them without knowing that it has lost it."""
+"""Two workers hold the same effect, and one of them doesn't know that its lease has ended (F09)."""
 
 import asyncio
 import random
@@ -17,147 +17,158 @@ from app.work import SYSTEM, open_work
 from db.queries.batch_session import BatchSession
 from db.queries.effect_claims import CLAIM_EFFECTS
 from jobs.tasks import match_and_advance
-from scripts._lib.faults.fork_server import FAULT
-from scripts._lib.faults.scenarios.scenario import LEASE, Scene, ensure, figures
-from scripts._lib.faults.scenarios.worker_failures import CROWD, TAKEOVERS
+from scripts._lib.faults.fork_server import FAULT_VARIABLE
+from scripts._lib.faults.scenarios.harness import LEASE, Harness, ensure, figures
+from scripts._lib.faults.scenarios.worker_failures import INSERT_HERD, TAKEOVERS
 
 RACES = 1000
-ROUND = 40
-SHORT = 0.05  # the lease of both, in seconds
+RACES_PER_ROUND = 40
+SHORT_LEASE = 0.05  # seconds
 WINNERS = "select result ->> 'by' as by, count(*) as n from effects where status = 'sent' group by 1"
-
-STALLING = {
-    FAULT: '{"point": "match.before", "kind": "stall", "stall_seconds": 20}',
+STALLED_WORKER = {
+    FAULT_VARIABLE: '{"point": "match.before", "kind": "stall", "stall_seconds": 20}',
     "WATCHDOG_SECONDS": "0",
 }
 
 
-async def f09_a_thousand_races(scenes: type[Scene]) -> dict[str, Any]:
-    """One claims and stalls until about the end of its lease. Then, at the same time, the other claims the
-    same and the first writes what came of its calls, or begins them. Each row has one winner, whose outcome
-    it says: the other one's writes touch nothing."""
+async def f09_a_thousand_races() -> dict[str, Any]:
+    """Let two claimants race for each effect at the end of a lease, a thousand times.
+
+    The first claims and stalls until about the end of its lease. Then the second claims while the first
+    writes the outcomes of its calls, or begins them. Each row has one winner and that winner's outcome; the
+    other's writes change nothing.
+    """
     chance = random.Random(9)  # noqa: S311 -- repeatable on purpose
-    async with scenes.of(workers=0, lease=SHORT) as scene:
-        account = UUID(scene.tenants[0].id)
-        await scene.site.sql(CROWD, account, RACES)
-        first, second = (named(scene, name) for name in ("first", "second"))
-        while await match_and_advance(first, account) and await webhooks(scene) < RACES:
+    async with Harness.start(workers=0, lease=SHORT_LEASE) as harness:
+        account = UUID(harness.accounts[0].id)
+        await harness.deployment.sql(INSERT_HERD, account, RACES)
+        first, second = (open_named_runtime(harness, name) for name in ("first", "second"))
+        while await match_and_advance(first, account) and await count_webhooks(harness) < RACES:
             pass
-        found: Counter[str] = Counter()
-        while found["races"] < RACES:
-            ran = await race(first, second, account, chance)
-            ensure(ran["races"] > 0, f"only {found['races']} races could be run")
-            found += ran
+        counts: Counter[str] = Counter()
+        while counts["races"] < RACES:
+            round_counts = await run_races(first, second, account, chance)
+            ensure(round_counts["races"] > 0, f"only {counts['races']} races could be run")
+            counts += round_counts
         for runtime in (first, second):
             await runtime.close()
-        notes = await scene.site.value("select count(*) from chaos.notes")
+        notes = await harness.deployment.value("select count(*) from chaos.notes")
         ensure(notes == 0, f"{notes} stale writes")
-        said = {row["by"]: row["n"] for row in await scene.site.sql(WINNERS)}
-        won = {name: found[name] for name in ("first", "second")}
-        ensure(said == won, f"the rows say {said}, and the winners were told {won}")
-        ensure(sum(won.values()) == found["races"], f"not one winner each: {dict(found)}")
+        stored = {row["by"]: row["n"] for row in await harness.deployment.sql(WINNERS)}
+        won = {name: counts[name] for name in ("first", "second")}
+        ensure(stored == won, f"the rows say {stored}, and the winners were told {won}")
+        ensure(sum(won.values()) == counts["races"], f"not one winner each: {dict(counts)}")
         ensure(min(won.values()) >= RACES // 50, f"nearly always the same one wins: {won}")
-        return figures(stale_writes=notes, **found)
+        return figures(stale_writes=notes, **counts)
 
 
-def named(scene: Scene, name: str) -> Runtime:
-    """A runtime by whose connections the triggers know who it is."""
-    runtime = open_runtime(Settings.from_env(scene.site.env))
+def open_named_runtime(harness: Harness, name: str) -> Runtime:
+    """A runtime whose connections carry this name, by which the observers know who writes."""
+    runtime = open_runtime(Settings.from_env(harness.deployment.env))
     event.listens_for(runtime.engine.sync_engine, "do_connect")(
         lambda _dialect, _record, _arguments, values: values["server_settings"].update(application_name=name)
     )
     return runtime
 
 
-async def webhooks(scene: Scene) -> int:
-    return int(await scene.site.value("select count(*) from effects where kind = 'webhook'"))
+async def count_webhooks(harness: Harness) -> int:
+    return int(await harness.deployment.value("select count(*) from effects where kind = 'webhook'"))
 
 
-async def race(first: Runtime, second: Runtime, account: UUID, chance: random.Random) -> Counter[str]:
-    """Up to forty at once: how many were raced, and how many outcomes of whom went through."""
-    held = await claim(first, account)
-    if beginning := chance.random() < 0.5:
-        writes = [begin_effect(first, account, one) for one in held]
+async def run_races(first: Runtime, second: Runtime, account: UUID, chance: random.Random) -> Counter[str]:
+    """Up to forty races at once: how many there were, and how many outcomes of each claimant were stored."""
+    claimed = await claim_effects(first, account)
+    if begins := chance.random() < 0.5:
+        writes = [begin_effect(first, account, effect) for effect in claimed]
     else:
-        await asyncio.gather(*(begin_effect(first, account, one) for one in held))
-        writes = [write_outcome(first, account, one, 1, Sent({"by": "first"})) for one in held]
+        await asyncio.gather(*(begin_effect(first, account, effect) for effect in claimed))
+        writes = [write_outcome(first, account, effect, 1, Sent({"by": "first"})) for effect in claimed]
 
-    async def after(seconds: float) -> list[Any]:
+    async def claim_after(seconds: float) -> list[Any]:
         await asyncio.sleep(seconds)
-        return await claim(second, account)
+        return await claim_effects(second, account)
 
-    await asyncio.sleep(chance.uniform(SHORT * 0.5, SHORT))
-    taken, *results = await asyncio.gather(after(chance.uniform(0.0, SHORT)), *writes)
-    wrote = [one for one, result in zip(held, results, strict=True) if result]
-    theirs = await own(taken, held, second, account)
-    found = Counter(races=len(held))
-    if beginning:  # what it could begin it now writes, while the other writes what it has claimed
-        found += await outcomes(account, (first, "first", wrote), (second, "second", theirs))
+    await asyncio.sleep(chance.uniform(SHORT_LEASE * 0.5, SHORT_LEASE))
+    delay = chance.uniform(0.0, SHORT_LEASE)
+    claimed_second, *results = await asyncio.gather(claim_after(delay), *writes)
+    written = [effect for effect, result in zip(claimed, results, strict=True) if result]
+    of_second = await keep_own(claimed_second, claimed, second, account)
+    counts = Counter(races=len(claimed))
+    if begins:  # the first writes the outcomes of what it could begin, while the second writes its own
+        counts += await write_outcomes(account, (first, "first", written), (second, "second", of_second))
     else:
-        found["first"] += len(wrote)
-        found += await outcomes(account, (second, "second", theirs))
-    # What neither has written is free now. Effects that are due at the same moment come in no order, so it
-    # takes all to be sure to have these.
-    await asyncio.sleep(SHORT)
-    rest = await own(await claim(second, account, RACES), held, second, account)
-    return found + await outcomes(account, (second, "second", rest))
+        counts["first"] += len(written)
+        counts += await write_outcomes(account, (second, "second", of_second))
+    # What neither has written is free now. Effects that are due at the same time have no order, so only
+    # claiming all of them is sure to include these.
+    await asyncio.sleep(SHORT_LEASE)
+    remaining = await keep_own(await claim_effects(second, account, RACES), claimed, second, account)
+    return counts + await write_outcomes(account, (second, "second", remaining))
 
 
-async def claim(runtime: Runtime, account: UUID, most: int = ROUND) -> list[Any]:
+async def claim_effects(runtime: Runtime, account: UUID, limit: int = RACES_PER_ROUND) -> list[Any]:
+    """Claim up to `limit` due effects."""
     async with open_work(runtime, account, SYSTEM) as work:
         lease = runtime.settings.lease_seconds
-        rows = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=most, lease=lease)
+        rows = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=limit, lease=lease)
         await work.session.commit()
         return list(rows)
 
 
-async def own(taken: list[Any], held: list[Any], runtime: Runtime, account: UUID) -> list[Any]:
-    """Those of this race; the others are given back for the next ones."""
-    ids = {one.id for one in held}
-    if others := [one for one in taken if one.id not in ids]:
+async def keep_own(effects: list[Any], raced: list[Any], runtime: Runtime, account: UUID) -> list[Any]:
+    """The effects of this race; the others are given back for later races."""
+    ids = {effect.id for effect in raced}
+    if others := [effect for effect in effects if effect.id not in ids]:
         await give_back(runtime, account, others)
-    return [one for one in taken if one.id in ids]
+    return [effect for effect in effects if effect.id in ids]
 
 
-async def outcomes(account: UUID, *of: tuple[Runtime, str, list[Any]]) -> Counter[str]:
-    """All written at the same time; how many went through, by name."""
-    every = [(runtime, name, one) for runtime, name, effects in of for one in effects]
+async def write_outcomes(account: UUID, *claims: tuple[Runtime, str, list[Any]]) -> Counter[str]:
+    """Write all outcomes at the same time; count by name how many were stored."""
+    writes = [(runtime, name, effect) for runtime, name, effects in claims for effect in effects]
     results = await asyncio.gather(
-        *(write_outcome(runtime, account, one, 1, Sent({"by": name})) for runtime, name, one in every)
+        *(write_outcome(runtime, account, effect, 1, Sent({"by": name})) for runtime, name, effect in writes)
     )
-    return Counter(name for (_, name, _), result in zip(every, results, strict=True) if result)
+    return Counter(name for (_, name, _), result in zip(writes, results, strict=True) if result)
 
 
-async def f09_worker_stalls_past_its_lease(scenes: type[Scene]) -> dict[str, Any]:
-    """SIGSTOP in the middle of calls for twice the lease, eight times: what it does when it wakes up is
-    refused; a step that holds is not repeated."""
-    async with scenes.of(workers=2, slow=(0.3, 0.8)) as scene:
-        for turn in range(8):
-            await scene.add(6)
+async def f09_worker_stalls_past_its_lease() -> dict[str, Any]:
+    """SIGSTOP a worker during its calls for twice the lease, eight times.
+
+    What it writes when it wakes up is refused; a step that holds in doubt isn't repeated.
+    """
+    async with Harness.start(workers=2, answer_seconds=(0.3, 0.8)) as harness:
+        for number in range(8):
+            await harness.add_contacts(6)
             await asyncio.sleep(1.2)
-            worker = scene.workers[turn % 2]
+            worker = harness.workers[number % 2]
             worker.signal(signal.SIGSTOP)
             await asyncio.sleep(LEASE * 2)
             worker.signal(signal.SIGCONT)
-        verdict = await scene.judged()
-        taken = len(await scene.site.sql(TAKEOVERS))
-        ensure(taken > 0, "nothing was taken over: the row has not tested anything")
+        verdict = await harness.judge()
+        takeovers = len(await harness.deployment.sql(TAKEOVERS))
+        ensure(takeovers > 0, "nothing was taken over: the scenario tested nothing")
         return figures(
-            takeovers=taken, refused=verdict.refused_stale, repeats=verdict.repeats, held=verdict.held
+            takeovers=takeovers, refused=verdict.refused_stale, repeats=verdict.repeats, held=verdict.held
         )
 
 
-async def f09_worker_stalls_in_a_transaction(scenes: type[Scene]) -> dict[str, Any]:
-    """It stands still before the commit of a match, with its locks: the database ends its transaction after
-    a lease, so that another goes on, and its own commit fails when it wakes up."""
-    async with scenes.of(workers=0) as scene:
-        stalled = scene.site.start_worker(STALLING)
-        await scene.add(1)
+async def f09_worker_stalls_in_a_transaction() -> dict[str, Any]:
+    """Stall a worker before the commit of a match, while it holds locks.
+
+    The database ends its transaction after a lease, another worker continues, and its own commit fails when
+    it wakes up.
+    """
+    async with Harness.start(workers=0) as harness:
+        stalled = harness.deployment.start_worker(STALLED_WORKER)
+        await harness.add_contacts(1)
         await asyncio.sleep(2.0)
-        scene.site.start_worker()
-        await scene.add(5)
-        waited = await scene.until(lambda: scene.taken("early") >= 6, LEASE + 4, "what the stalled one held")
-        ensure(stalled.alive(), "the stalled worker is gone")
+        harness.deployment.start_worker()
+        await harness.add_contacts(5)
+        waited = await harness.wait_for(
+            lambda: harness.count_deliveries("early") >= 6, LEASE + 4, "the work that the stalled worker held"
+        )
+        ensure(stalled.is_alive(), "the stalled worker is gone")
         await asyncio.sleep(18.0 - waited)
-        verdict = await scene.judged()
+        verdict = await harness.judge()
         return figures(waited=waited, repeats=verdict.repeats)

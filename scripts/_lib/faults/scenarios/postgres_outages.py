@@ -1,119 +1,131 @@
-"""Rows of PostgreSQL: F03 killed, F04 connections dropped from a small pool."""
+"""PostgreSQL is killed (F03), or ends connections of a small pool (F04)."""
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import asyncpg
 
-from scripts._lib.faults.scenarios.scenario import Scene, ensure, figures
-from scripts._lib.faults.tenants import Sent
+from scripts._lib.faults.load_accounts import OfferedContact
+from scripts._lib.faults.scenarios.harness import Harness, ensure, figures
 
 ROUNDS = 3
-DOWN = 2.5  # seconds
-DROPPING = 20.0
-AT_ONCE = 20  # requests
-HANGS = 10.0  # seconds after which a request counts as one that hangs; connecting may take five
-# Two of its pool, and perhaps one that was ended and is not gone yet.
-WEB = "select count(*) from pg_stat_activity where application_name = $1"
-DROP = """
+OUTAGE_SECONDS = 2.5
+DROPPING_SECONDS = 20.0
+CONCURRENT_REQUESTS = 20
+HANG_SECONDS = 10.0  # connecting alone may take five
+COUNT_CONNECTIONS = "select count(*) from pg_stat_activity where application_name = $1"
+DROP_CONNECTION = """
 select count(pg_terminate_backend(pid)) from (
   select pid from pg_stat_activity where usename = 'app_user' order by random() limit 1) x
 """
 
 
-async def f03_postgres_is_killed(scenes: type[Scene]) -> dict[str, Any]:
-    """Under load. While it is gone the API answers 503 with Retry-After within two seconds; five seconds
-    after it accepts again work goes on, by itself; whatever got a 2xx is there."""
+async def f03_postgres_is_killed() -> dict[str, Any]:
+    """SIGKILL PostgreSQL under load.
+
+    While it is gone the API answers 503 with Retry-After within two seconds. Work continues by itself within
+    five seconds of its return. Whatever was answered with 2xx is there.
+    """
     slowest, resumed = 0.0, []
-    async with scenes.of(workers=2) as scene:
-        pids = [worker.pid for worker in scene.workers]
-        async with scene.fed(5.0):
+    async with Harness.start(workers=2) as harness:
+        pids = [worker.pid for worker in harness.workers]
+        async with harness.load(5.0):
             for _ in range(ROUNDS):
-                await scene.add(5)  # their timers end while the database is gone
-                scene.site.kill_postgres()
-                end = time.monotonic() + DOWN
+                await harness.add_contacts(5)  # their waits end while the database is gone
+                harness.deployment.kill_postgres()
+                end = time.monotonic() + OUTAGE_SECONDS
                 while time.monotonic() < end:
-                    slowest = max(slowest, *await asyncio.gather(refused(scene), unread(scene)))
-                await scene.site.start_postgres()
-                before = scene.taken()
-                resumed.append(await scene.until(more_than(scene, before), 5.0, "the next send"))
-        ensure([worker.pid for worker in scene.workers] == pids, "a worker was replaced")
-        ensure(
-            all(worker.alive() for worker in scene.workers), "a worker ended because the database was gone"
-        )
-        verdict = await scene.judged()
+                    seconds = await asyncio.gather(refused_write(harness), refused_read(harness))
+                    slowest = max(slowest, *seconds)
+                await harness.deployment.start_postgres()
+                resumed.append(await seconds_to_next_send(harness))
+        ensure([worker.pid for worker in harness.workers] == pids, "a worker was replaced")
+        alive = all(worker.is_alive() for worker in harness.workers)
+        ensure(alive, "a worker ended because the database was gone")
+        verdict = await harness.judge()
         return figures(
             rounds=ROUNDS, slowest_503=slowest, resumed=max(resumed), acknowledged=verdict.acknowledged
         )
 
 
-def more_than(scene: Scene, before: int) -> Callable[[], bool]:
-    return lambda: scene.taken() > before
+async def seconds_to_next_send(harness: Harness) -> float:
+    before = harness.count_deliveries()
+    return await harness.wait_for(lambda: harness.count_deliveries() > before, 5.0, "the next send")
 
 
-async def refused(scene: Scene) -> float:
-    """One POST while the database is gone; how many seconds it took."""
-    one = await scene.offer()
-    ensure(one.status == 503, f"POST /contacts answered {one.status} without a database")
-    ensure(one.seconds <= 2.0, f"a 503 took {one.seconds:.1f} s")
-    return one.seconds
+async def refused_write(harness: Harness) -> float:
+    """Offer a contact while the database is gone; return the seconds that the 503 took."""
+    contact = await harness.offer_contact()
+    ensure(contact.status == 503, f"POST /contacts answered {contact.status} without a database")
+    ensure(contact.seconds <= 2.0, f"a 503 took {contact.seconds:.1f} s")
+    return contact.seconds
 
 
-async def unread(scene: Scene) -> float:
-    answer, seconds = await scene.get("/contacts")
-    ensure(answer.status_code == 503, f"GET /contacts answered {answer.status_code} without a database")
-    ensure(answer.headers.get("retry-after", "").isdigit(), "a 503 names no Retry-After")
+async def refused_read(harness: Harness) -> float:
+    """Read the list while the database is gone; return the seconds that the 503 took."""
+    response, seconds = await harness.get("/contacts")
+    ensure(response.status_code == 503, f"GET /contacts answered {response.status_code} without a database")
+    ensure(response.headers.get("retry-after", "").isdigit(), "a 503 without a valid Retry-After")
     ensure(seconds <= 2.0, f"a 503 took {seconds:.1f} s")
     return seconds
 
 
-async def f04_connections_are_dropped(scenes: type[Scene]) -> dict[str, Any]:
-    """pg_terminate_backend each fifth of a second, two connections per process, twenty requests at a time: no
-    worker ends, the API takes or refuses with 503, none hangs, nobody sees another account's people."""
-    async with scenes.of(workers=2, accounts=2, DATABASE_POOL_SIZE="2", CHAOS_POOL_OVERFLOW="0") as scene:
-        pids = [worker.pid for worker in scene.workers]
-        web = f"switchyard {scene.site.web.pid if scene.site.web else 0}"
-        dropping = asyncio.create_task(dropped(scene))
-        strangers, most, offered = 0, 0, list[Sent]()
+async def f04_connections_are_dropped() -> dict[str, Any]:
+    """End connections all the time, with two connections per process and twenty requests at once.
+
+    No worker ends, the API answers 201 or 503, no request hangs, and no member sees another account's
+    contacts.
+    """
+    async with Harness.start(
+        workers=2, accounts=2, DATABASE_POOL_SIZE="2", CHAOS_POOL_OVERFLOW="0"
+    ) as harness:
+        pids = [worker.pid for worker in harness.workers]
+        application_name = f"switchyard {harness.deployment.web.pid if harness.deployment.web else 0}"
+        dropping = asyncio.create_task(drop_connections(harness))
+        foreign, connections, offered = 0, 0, list[OfferedContact]()
         while not dropping.done():
-            offers = asyncio.gather(*(scene.offer(number % 2) for number in range(AT_ONCE // 2)))
-            looks = asyncio.gather(*(foreign(scene, number % 2) for number in range(AT_ONCE // 2)))
-            offered += await offers
-            strangers += sum(await looks)
-            most = max(most, await scene.site.value(WEB, web))
-        answers = Counter(one.status for one in offered)
-        ensure(await dropping >= 20, f"only {await dropping} connections were dropped")
-        ensure(0 < most <= 3, f"the web server had {most} connections: its pool was not small")
+            numbers = [number % 2 for number in range(CONCURRENT_REQUESTS // 2)]
+            writes = asyncio.gather(*(harness.offer_contact(number) for number in numbers))
+            reads = asyncio.gather(*(count_foreign_contacts(harness, number) for number in numbers))
+            offered += await writes
+            foreign += sum(await reads)
+            # Two of the pool, and perhaps one that was ended and isn't gone yet.
+            connections = max(
+                connections, await harness.deployment.value(COUNT_CONNECTIONS, application_name)
+            )
+        dropped, answers = await dropping, Counter(contact.status for contact in offered)
+        ensure(dropped >= 20, f"only {dropped} connections were dropped")
+        ensure(0 < connections <= 3, f"the web server had {connections} connections: its pool wasn't small")
         ensure(set(answers) <= {201, 503}, f"the API answered {dict(answers)}")
-        ensure(answers[201] >= 20, f"hardly anything was taken: {dict(answers)}")
-        slowest = max(one.seconds for one in offered)
-        ensure(slowest <= HANGS, f"an answer took {slowest:.1f} s")
-        ensure(strangers == 0, f"{strangers} times somebody saw another account's people")
-        alive = [worker.pid for worker in scene.workers if worker.alive()]
+        ensure(answers[201] >= 20, f"the API accepted hardly any contact: {dict(answers)}")
+        slowest = max(contact.seconds for contact in offered)
+        ensure(slowest <= HANG_SECONDS, f"an answer took {slowest:.1f} s")
+        ensure(foreign == 0, f"{foreign} contacts of another account were shown")
+        alive = [worker.pid for worker in harness.workers if worker.is_alive()]
         ensure(alive == pids, "a worker ended because its connections were dropped")
-        await scene.judged()
-        return figures(dropped=await dropping, answers=dict(answers), slowest=slowest)
+        await harness.judge()
+        return figures(dropped=dropped, answers=dict(answers), slowest=slowest)
 
 
-async def dropped(scene: Scene) -> int:
-    """Ends connections of the program, one each fifth of a second; how many."""
-    count, end = 0, time.monotonic() + DROPPING
+async def drop_connections(harness: Harness) -> int:
+    """End a connection of the program five times a second; return how many were ended."""
+    count, end = 0, time.monotonic() + DROPPING_SECONDS
     while time.monotonic() < end:
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            count += await scene.site.value(DROP)
+            count += await harness.deployment.value(DROP_CONNECTION)
         await asyncio.sleep(0.2)
     return count
 
 
-async def foreign(scene: Scene, tenant: int) -> int:
-    """How many people of other accounts a list shows."""
-    of = scene.tenants[tenant]
-    answer = await scene.client.get("/contacts", headers=of.headers())
-    ensure(answer.status_code in (200, 503), f"GET /contacts answered {answer.status_code}")
-    if answer.status_code == 503:
+async def count_foreign_contacts(harness: Harness, account_number: int) -> int:
+    """How many contacts of other accounts the account's list shows."""
+    account = harness.accounts[account_number]
+    response = await harness.client.get("/contacts", headers=account.headers())
+    ensure(response.status_code in (200, 503), f"GET /contacts answered {response.status_code}")
+    if response.status_code == 503:
         return 0
-    return sum(not one["email"].endswith(f"@a{of.number}.example") for one in answer.json()["items"])
+    own = f"@a{account.number}.example"
+    return sum(not contact["email"].endswith(own) for contact in response.json()["items"])
