@@ -1,4 +1,4 @@
-// Whether the page still hears from its server. What htmx fetches again ("every", see ui.poll) shares one state,
+// Whether the page still hears from its server. What htmx fetches again ("every", see templates/shared/live.html) shares one state,
 // html[data-live]: on; paused; held (nothing moves under the pointer); late (an answer is missing); out (signed out).
 // While late or out, the buttons of posting forms are disabled. The next answer arms them again.
 const root = document.documentElement;

@@ -47,7 +47,7 @@ CSS = classes_of_css()
 
 
 def test_classes_are_read_from_templates() -> None:
-    text = '<a class="button{{ " small" if size == "little" }} hue-{{ n }}">{{ ui.icon("x", cls="chevron") }}'
+    text = '<a class="button{{ " small" if size == "little" }} hue-{{ n }}">{{ icon("x", cls="chevron") }}'
     assert sorted(classes_of(text)) == ["button", "chevron", "hue-", "small"]
 
 

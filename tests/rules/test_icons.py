@@ -11,8 +11,9 @@ from tests.rules.test_templates import SYNTAX, TEMPLATES
 
 SYMBOLS = set(re.findall(r'<symbol id="i-([a-z]+)"', (ROOT / "static" / "icons.svg").read_text()))
 PARSED = [SYNTAX.parse(path.read_text()) for path in TEMPLATES]
-# The place of the icon among the parameters: `icon(name)`, and every macro with a parameter `icon`.
-PLACES = {"icon": 0} | {
+# The place of the icon among the parameters: `icon(name)`, and every macro with a parameter `icon`, whose file
+# imports the first as `draw_icon`.
+PLACES = {"icon": 0, "draw_icon": 0} | {
     macro.name: [parameter.name for parameter in macro.args].index("icon")
     for page in PARSED
     for macro in page.find_all(nodes.Macro)
@@ -30,7 +31,7 @@ def icons_of_templates() -> Iterator[str]:
                 if parameter.name == "icon":
                     yield from values(default, loops)
         for call in page.find_all(nodes.Call):
-            name = getattr(call.node, "attr", getattr(call.node, "name", "")).removeprefix("_")
+            name = getattr(call.node, "attr", getattr(call.node, "name", ""))
             if name in PLACES:
                 place = PLACES[name]
                 named = [keyword.value for keyword in call.kwargs if keyword.key == "icon"]
@@ -83,7 +84,7 @@ USED = {*icons_of_templates(), *icons_of_code()}
 
 
 def test_icons_of_templates_are_found() -> None:
-    assert {"plus", "left", "undo", "updown", "hook", "warn", "dots"} <= set(icons_of_templates())
+    assert {"plus", "left", "undo", "updown", "hook", "warn", "inbox"} <= set(icons_of_templates())
 
 
 def test_every_icon_exists() -> None:

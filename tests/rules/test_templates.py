@@ -134,3 +134,13 @@ def test_templates_name_their_locals() -> None:
         if is_banned(name) or len(name) == 1
     ]
     assert bad == []
+
+
+def test_every_macro_is_used() -> None:
+    parsed = [SYNTAX.parse(path.read_text()) for path in TEMPLATES]
+    macros = {macro.name for page in parsed for macro in page.find_all(nodes.Macro)}
+    used = {
+        call.node.attr for page in parsed for call in page.find_all(nodes.Call) if hasattr(call.node, "attr")
+    }
+    used |= {name.name for page in parsed for name in page.find_all(nodes.Name) if name.ctx == "load"}
+    assert sorted(macros - used) == []
