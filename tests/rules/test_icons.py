@@ -11,8 +11,8 @@ from tests.rules.test_templates import SYNTAX, TEMPLATES
 
 SYMBOLS = set(re.findall(r'<symbol id="i-([a-z]+)"', (ROOT / "static" / "icons.svg").read_text()))
 PARSED = [SYNTAX.parse(path.read_text()) for path in TEMPLATES]
-# The place of the icon among the parameters: `icon(name)`, and every macro with a parameter `icon`, whose file
-# imports the first as `draw_icon`.
+# The place of the icon among the parameters: of `icon(name)`, and of every macro with a parameter `icon`,
+# whose file imports the first as `draw_icon`.
 PLACES = {"icon": 0, "draw_icon": 0} | {
     macro.name: [parameter.name for parameter in macro.args].index("icon")
     for page in PARSED

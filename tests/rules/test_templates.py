@@ -14,6 +14,7 @@ from scripts._lib.dev.naming import is_banned
 from tests.rules.files import ROOT, sources
 
 FOLDER = ROOT / "templates"
+LONGEST_LINE = 140
 TEMPLATES = sorted(FOLDER.rglob("*.html"))
 FORBIDDEN = {
     "a script in the page": r"<script(?![^>]*\bsrc=)[^>]*>\s*[^\s<]",
@@ -144,3 +145,13 @@ def test_every_macro_is_used() -> None:
     }
     used |= {name.name for page in parsed for name in page.find_all(nodes.Name) if name.ctx == "load"}
     assert sorted(macros - used) == []
+
+
+def test_lines_stay_short() -> None:
+    bad = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in TEMPLATES
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if len(line) > LONGEST_LINE
+    ]
+    assert bad == []
