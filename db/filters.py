@@ -2,8 +2,7 @@
 `app.filters.evaluate` gives the same answer for a single contact; `tests/integration/db/test_filters.py`
 compares the two.
 
-No condition here is ever null: each says what holds for an empty field, so that AND, OR and "is not" need no
-special case."""
+No condition is ever null: each one handles the empty field, so that AND, OR and NOT need no special case."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -46,7 +45,7 @@ from app.filters.fields import Fields, FieldSpec, FieldType
 from app.filters.values import CAPITALS, Change, ChangeOperand, Operands, Times, read
 
 Clause = ColumnElement[bool]
-# In code-point order, whatever the database's locale: as the Python side compares text.
+# Code-point order, as Python compares text, independent of the database's locale.
 BYTES = "C"
 
 contact_tags = table("contact_tags", column("account_id"), column("contact_id"), column("tag_id"))
@@ -64,7 +63,7 @@ events = table(
 
 
 class _Scope:
-    """What every predicate needs besides its own operands."""
+    """The context of a compilation: the contacts, the account's time zone and the current time."""
 
     def __init__(self, contacts: FromClause, zone: ZoneInfo, now: datetime) -> None:
         self.contacts = contacts
@@ -73,13 +72,13 @@ class _Scope:
         self.now = now
 
     def text(self, spec: FieldSpec) -> ColumnElement[str]:
-        """The field as text; empty where it is null or holds something else."""
+        """The field as text; empty when it is null or not text."""
         if spec.custom_id is None:
             return func.coalesce(self.columns[spec.key], "")
         return _text_in(self.columns.fields[spec.custom_id])
 
     def number(self, spec: FieldSpec) -> ColumnElement[Decimal]:
-        """The field as an exact number; null where it is none."""
+        """The field as an exact number; null when it is not a number."""
         return _number_in(self.columns.fields[spec.custom_id])
 
 
@@ -94,8 +93,9 @@ def _number_in(value: Any) -> ColumnElement[Decimal]:
 def where(
     expression: Filter | None, contacts: FromClause, fields: Fields, zone: ZoneInfo, now: datetime
 ) -> Clause:
-    """The SQL condition of the filter on `contacts` (the table, or an alias of it); days are days of `zone`,
-    the account's. Raises FilterError like `compile_filter`. It does not restrict to an account."""
+    """The SQL condition of the filter on `contacts` (the table, or an alias of it). Days are days in `zone`,
+    the account's time zone. Raises FilterError like `compile_filter`. The caller restricts the query to the
+    account."""
     scope = _Scope(contacts, zone, now)
     return true() if expression is None else _clause(expression, fields, scope)
 
@@ -118,7 +118,7 @@ def _text(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
         return value != ""
     texts = [str(item) for item in values]
     if spec.key == "email" and op is Op.IS:
-        # Stored normalised, so the unique index answers this one.
+        # Emails are stored in normalized form, so the unique index answers this query.
         return and_(scope.columns.email.is_not(None), scope.columns.email == texts[0])
     folded = _folded(value, texts)
     first = literal(texts[0])
@@ -135,9 +135,9 @@ def _text(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
 
 
 def _folded(value: ColumnElement[str], texts: list[str]) -> ColumnElement[str]:
-    """The column in lower case, as far as these values need it: ASCII always, and of the other capitals only
-    those whose lower case occurs in a value (no other can make a difference)."""
-    small = func.lower(collate(value, BYTES))
+    """The column in lower case, as far as the comparison with these values needs it: all ASCII capitals, and
+    those other capitals whose lower case occurs in a value. No other capital can make a difference."""
+    lowered = func.lower(collate(value, BYTES))
     pairs = [
         (capital, char)
         for char in sorted(set("".join(texts)))
@@ -145,8 +145,10 @@ def _folded(value: ColumnElement[str], texts: list[str]) -> ColumnElement[str]:
         if capital > "Z"
     ]
     if not pairs:
-        return small
-    return func.translate(small, "".join(capital for capital, _ in pairs), "".join(char for _, char in pairs))
+        return lowered
+    return func.translate(
+        lowered, "".join(capital for capital, _ in pairs), "".join(char for _, char in pairs)
+    )
 
 
 def _number(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
@@ -172,10 +174,10 @@ def _number(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
 
 def _boolean(scope: _Scope, spec: FieldSpec, op: Op, _values: Operands) -> Clause:
     value = scope.columns.fields[spec.custom_id]
-    kind = func.coalesce(func.jsonb_typeof(value), "")
+    json_type = func.coalesce(func.jsonb_typeof(value), "")
     if op is Op.UNKNOWN:
-        return kind != "boolean"
-    return and_(kind == "boolean", value.astext == op.value)
+        return json_type != "boolean"
+    return and_(json_type == "boolean", value.astext == op.value)
 
 
 def _select(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
@@ -184,8 +186,8 @@ def _select(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
         return value == ""
     if op is Op.NOT_EMPTY:
         return value != ""
-    among = _is_any_of(value, [str(item) for item in values], Text())
-    return among if op is Op.ANY_OF else not_(among)
+    is_selected = _is_any_of(value, [str(item) for item in values], Text())
+    return is_selected if op is Op.ANY_OF else not_(is_selected)
 
 
 def _ids(values: Operands) -> list[UUID]:
@@ -193,28 +195,28 @@ def _ids(values: Operands) -> list[UUID]:
 
 
 def _is_any_of(value: ColumnElement[Any], candidates: list[Any], kind: TypeEngine[Any]) -> Clause:
-    """Equal to one of many values, passed as an array: the driver takes at most 32,767 values in one
-    statement."""
+    """Equal to one of the candidates. They are passed as one array, because the driver accepts at most 32,767
+    values per statement."""
     return value == any_(literal(candidates, ARRAY(kind)))
 
 
 def _tags(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
     columns = contact_tags.c
-    # Correlated by name, or a statement that does not select from contacts would join them all.
-    own = (
+    # Correlated explicitly, because a statement that does not select from contacts would join all of them.
+    contact_tag_ids = (
         select(columns.tag_id)
         .where(columns.account_id == scope.columns.account_id, columns.contact_id == scope.columns.id)
         .correlate(scope.contacts)
     )
     tag_ids = _ids(values)
     if op is Op.EMPTY:
-        return ~own.exists()
+        return ~contact_tag_ids.exists()
     if op is Op.NOT_EMPTY:
-        return own.exists()
-    among = own.where(_is_any_of(columns.tag_id, tag_ids, Uuid()))
+        return contact_tag_ids.exists()
+    selected = contact_tag_ids.where(_is_any_of(columns.tag_id, tag_ids, Uuid()))
     if op is Op.ALL_OF:
-        return among.with_only_columns(func.count()).scalar_subquery() == len(tag_ids)
-    return among.exists() if op is Op.ANY_OF else ~among.exists()
+        return selected.with_only_columns(func.count()).scalar_subquery() == len(tag_ids)
+    return selected.exists() if op is Op.ANY_OF else ~selected.exists()
 
 
 def _user(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Clause:
@@ -258,7 +260,7 @@ def _datetime(scope: _Scope, spec: FieldSpec, op: Op, values: Operands) -> Claus
 
 
 def _yearly(value: ColumnElement[datetime], op: Op, values: Operands, scope: _Scope) -> Clause:
-    """Within one of many spans of time, passed as two arrays so that the statement stays short."""
+    """Within one of many spans, which are passed as two arrays to keep the statement short."""
     spans = ranges.anniversary_instants(op, values, scope.now, scope.zone)
     edges = [[span[at] for span in spans] for at in (0, 1)]
     rows = (
@@ -293,8 +295,8 @@ def _workflows(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Cla
         query = query.where(columns.status == "active")
     elif op in (Op.COMPLETED, Op.NOT_COMPLETED):
         query = query.where(columns.status == "completed")
-    there = query.select_from(enrollments).correlate(scope.contacts).exists()
-    return there if op in (Op.ACTIVE_IN, Op.EVER_IN, Op.COMPLETED) else ~there
+    enrolled = query.select_from(enrollments).correlate(scope.contacts).exists()
+    return enrolled if op in (Op.ACTIVE_IN, Op.EVER_IN, Op.COMPLETED) else ~enrolled
 
 
 def _history(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Clause:
@@ -302,7 +304,7 @@ def _history(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Claus
     if not isinstance(history, Times | Change):
         raise TypeError(history)
     start, end = ranges.instants(Op.IN_LAST, (history.within,), scope.now, scope.zone)
-    own = (
+    contact_events = (
         select(func.count())
         .select_from(events)
         .where(
@@ -317,26 +319,31 @@ def _history(scope: _Scope, _spec: FieldSpec, op: Op, values: Operands) -> Claus
     if isinstance(history, Change):
         changes = columns.data["changes"]
         sides = ((0, history.old), (1, history.new))
-        is_so = [
+        sides_match = [
             _json_equals(changes[history.field][at], expected, history.type)
             for at, expected in sides
             if expected is not None
         ]
-        return own.with_only_columns(literal(1)).where(changes.has_key(history.field), *is_so).exists()
-    count = own.scalar_subquery()
+        return (
+            contact_events.with_only_columns(literal(1))
+            .where(changes.has_key(history.field), *sides_match)
+            .exists()
+        )
+    count = contact_events.scalar_subquery()
     return count >= history.count if op is Op.HAPPENED else count < history.count
 
 
 def _json_equals(value: Any, expected: ChangeOperand, kind: FieldType) -> Clause:
-    """Whether this JSON value equals the operand; a value that is not of the field's type counts as empty."""
+    """Whether this JSON value equals the operand; a value of another type than the field's counts as
+    empty."""
     if kind is FieldType.NUMBER:
         number = _number_in(value)
         return number.is_(None) if expected == "" else number == literal(expected, Numeric)
     if kind is FieldType.BOOLEAN:
-        own = func.coalesce(func.jsonb_typeof(value), "")
+        json_type = func.coalesce(func.jsonb_typeof(value), "")
         if expected == "":
-            return own != "boolean"
-        return and_(own == "boolean", value.astext == str(expected).lower())
+            return json_type != "boolean"
+        return and_(json_type == "boolean", value.astext == str(expected).lower())
     return _folded(_text_in(value), [str(expected)]) == literal(str(expected))
 
 

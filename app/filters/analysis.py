@@ -24,7 +24,7 @@ _LONGEST_UNIT = {
     "years": timedelta(days=366),
 }
 _CLOCK_CHANGES = timedelta(days=2)  # some zones have skipped whole days
-_LONGEST = timedelta(days=100 * 366)  # longer ago than any event, and still a date before now
+_LONGEST = timedelta(days=100 * 366)  # older than any event, and still a valid date when subtracted from now
 
 CIRCLE = "These segments refer to each other in a loop."
 UNREADABLE = "A segment's filter can't be read. Save that segment's filter again."
@@ -40,7 +40,7 @@ class Size(msgspec.Struct, frozen=True):
 
 
 def named_segments(predicate: Predicate) -> list[UUID]:
-    """The ids that a condition on segments or workflows names; invalid ids are skipped."""
+    """The ids in a condition on segments or workflows; invalid ids are skipped."""
     values = predicate.value if isinstance(predicate.value, list) else [predicate.value]
     segments = []
     for value in values:
@@ -62,8 +62,8 @@ def segments_in(expression: Filter | None) -> set[UUID]:
 
 
 def size_of(expression: Filter | None, filters: Filters) -> Size:
-    """The size of a filter with its segments. Raises FilterError (path "") for segments that contain
-    themselves, and for too many levels."""
+    """The size of a filter with its segments. Raises FilterError (path "") when a segment contains itself or
+    the nesting is too deep."""
     return _size(expression, filters, {}, ())
 
 
@@ -89,7 +89,7 @@ def _size(
 
 def used_fields(expression: Filter | None, fields: Fields) -> set[str]:
     """The keys of all fields that a filter tests, including those of its segments."""
-    return {predicate.field for predicate in _whole(expression, fields)}
+    return {predicate.field for predicate in _all_predicates(expression, fields)}
 
 
 def changing_field(predicate: Predicate) -> str:
@@ -100,8 +100,8 @@ def changing_field(predicate: Predicate) -> str:
 
 
 class UsedHistory(msgspec.Struct, frozen=True):
-    """What filters read of a contact's history: events of these `kinds`, none older than `within`; of the
-    changes, only these `fields`. False when no history is read."""
+    """The part of a contact's history that filters read: events of these `kinds`, at most `within` old, and
+    changes of these `fields`. False when they read no history."""
 
     kinds: frozenset[str] = frozenset()
     fields: frozenset[str] = frozenset()
@@ -117,9 +117,9 @@ class UsedHistory(msgspec.Struct, frozen=True):
 
 
 def used_history(expression: Filter | None, fields: Fields) -> UsedHistory:
-    """What a valid filter reads of the history, including its segments."""
+    """The history that a valid filter and its segments read."""
     history = UsedHistory()
-    for predicate in _whole(expression, fields):
+    for predicate in _all_predicates(expression, fields):
         if predicate.field == FieldType.HISTORY.value and isinstance(predicate.value, list):
             first, *_, within = map(str, predicate.value)
             changing = changing_field(predicate)
@@ -133,7 +133,7 @@ def used_history(expression: Filter | None, fields: Fields) -> UsedHistory:
 
 def asks_time(expression: Filter | None, fields: Fields) -> bool:
     """Whether time alone can change the result of a filter or of its segments."""
-    return any(predicate.op in TIMED for predicate in _whole(expression, fields))
+    return any(predicate.op in TIMED for predicate in _all_predicates(expression, fields))
 
 
 def _longest(text: str) -> timedelta:
@@ -142,7 +142,7 @@ def _longest(text: str) -> timedelta:
     return min(span.amount * _LONGEST_UNIT[span.unit] + _CLOCK_CHANGES, _LONGEST)
 
 
-def _whole(expression: Filter | None, fields: Fields) -> Iterator[Predicate]:
+def _all_predicates(expression: Filter | None, fields: Fields) -> Iterator[Predicate]:
     spec = fields.get(FieldType.SEGMENTS.value)
     filters: Filters = spec.filters if spec is not None else {}
     visited: set[UUID] = set()

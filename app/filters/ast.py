@@ -60,10 +60,11 @@ class Op(StrEnum):
 
 
 class Arity(StrEnum):
-    """How many values an operator takes; `span` is one text such as "7 days", `times` is three values: the
-    kind of an event, how often, and a span: ["tag.added", 3, "30 days"]; `change` is the key of a field, its
-    new value or its old and new one as the operator says ("" is empty), and a span: ["city", "Rome", "7
-    days"]."""
+    """How many values an operator takes.
+
+    `span` is one text such as "7 days". `times` is three values, the kind of an event, a count and a span:
+    ["tag.added", 3, "30 days"]. `change` is the key of a field, its new value or its old and new value
+    (depending on the operator; "" is empty) and a span: ["city", "Rome", "7 days"]."""
 
     NONE = "none"
     ONE = "one"
@@ -103,7 +104,7 @@ ARITY: dict[Op, Arity] = {
     Op.BETWEEN: Arity.TWO,
 }
 
-# Operators whose result can change by the passing of time alone.
+# Operators whose result can change just because time passes.
 TIMED = frozenset(
     {
         *(Op.TODAY, Op.YESTERDAY, Op.TOMORROW, Op.IN_LAST, Op.IN_NEXT, Op.MORE_THAN_AGO, Op.MORE_THAN_AHEAD),

@@ -16,7 +16,7 @@ Match = Callable[[Facts, datetime], bool]
 
 
 def changed(change: Change) -> Match:
-    """Whether one of the contact's events within the period is this change of the field."""
+    """A closure that tests whether the field changed this way within the period."""
     key = change.field
     was, became = _equals(change.old, change.type), _equals(change.new, change.type)
     span = ranges.remembered(partial(ranges.instants, Op.IN_LAST, (change.within,)))
@@ -35,7 +35,7 @@ def changed(change: Change) -> Match:
 
 
 def _equals(operand: ChangeOperand | None, kind: FieldType) -> Callable[[object], bool]:
-    """Whether a value equals the operand; a value of another type counts as empty."""
+    """A test whether a value equals the operand; a value of another type counts as empty."""
     if operand is None:
         return lambda _value: True
     if kind is FieldType.NUMBER:

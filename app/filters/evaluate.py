@@ -230,7 +230,7 @@ def _datetime(spec: FieldSpec, op: Op, values: Operands) -> Match:
 
 
 def _segments(spec: FieldSpec, op: Op, values: Operands, fields: Fields, inside: Inside) -> Match:
-    """A deleted segment contains no contact."""
+    """Matches contacts in any (or none) of the segments; a deleted segment contains no contact."""
     parts = [_compile(filters, fields, path) for filters, path in unfolded(spec, values, inside)]
     within = _joined(parts, "any")
     if op is Op.ANY_OF:
@@ -276,7 +276,7 @@ def _history(_spec: FieldSpec, op: Op, values: Operands) -> Match:
     kind, count = operand.kind, operand.count
     span = ranges.remembered(partial(ranges.instants, Op.IN_LAST, (operand.within,)))
 
-    def often(facts: Facts, now: datetime) -> bool:
+    def happened(facts: Facts, now: datetime) -> bool:
         start, end = span(now, facts.zone)
         times = sum(
             1 for event in facts.history if event.kind == kind and ranges.inside(event.at, start, end)
@@ -284,8 +284,8 @@ def _history(_spec: FieldSpec, op: Op, values: Operands) -> Match:
         return times >= count
 
     if op is Op.HAPPENED:
-        return often
-    return lambda facts, now: not often(facts, now)
+        return happened
+    return lambda facts, now: not happened(facts, now)
 
 
 _COMPILERS: dict[FieldType, Callable[[FieldSpec, Op, Operands], Match]] = {

@@ -1,4 +1,5 @@
-"""Explain a filter's verdict: the values it compared, as JSON, stored with each refused entry."""
+"""Explain a filter's result: the values it compared, as JSON. The engine stores them with each decision that
+refuses an entry."""
 
 from datetime import datetime
 from typing import Any
@@ -17,18 +18,18 @@ MOST, MOST_CHANGES = 20, 5  # segments or workflows of one filter, changes of on
 
 
 def explain(expression: Filter | None, facts: Facts, fields: Fields, now: datetime) -> dict[str, Any]:
-    """The contact's values of the fields that a filter tests: a value; the ids of its tags; which of the
-    named segments it is in; its enrollments in the named workflows; for each condition on history, the
-    count."""
+    """The contact's values by field key, for the fields that a filter tests. Ordinary fields have their
+    value; tags the ids of the contact's tags; segments and workflows the ids in the filter, grouped by
+    whether the contact is in them; history one entry per condition, with the count."""
     values: dict[str, Any] = {}
     for predicate in predicates(expression):
         key = predicate.field
         if key == FieldType.TAGS:
             values[key] = sorted(str(tag) for tag in facts.tags)
         elif key == FieldType.SEGMENTS:
-            values[key] = _segments(_named(expression, key), facts, fields, now)
+            values[key] = _segments(_named_ids(expression, key), facts, fields, now)
         elif key == FieldType.WORKFLOWS:
-            values[key] = _workflows(_named(expression, key), facts)
+            values[key] = _workflows(_named_ids(expression, key), facts)
         elif key == FieldType.HISTORY:
             values.setdefault(key, []).append(_history(predicate, facts, fields, now))
         else:
@@ -37,8 +38,8 @@ def explain(expression: Filter | None, facts: Facts, fields: Fields, now: dateti
     return values
 
 
-def _named(expression: Filter | None, key: str) -> list[UUID]:
-    """The ids that all conditions on a field name."""
+def _named_ids(expression: Filter | None, key: str) -> list[UUID]:
+    """The ids in all conditions on a field, at most `MOST`."""
     conditions = (predicate for predicate in predicates(expression) if predicate.field == key)
     return list(dict.fromkeys(segment for condition in conditions for segment in named_segments(condition)))[
         :MOST
@@ -55,32 +56,32 @@ def _segments(named: list[UUID], facts: Facts, fields: Fields, now: datetime) ->
 
 def _workflows(named: list[UUID], facts: Facts) -> dict[str, list[str]]:
     """*Past*: was enrolled, is not now, and never completed."""
-    where = facts.workflows
-    past = where.ever - where.active - where.completed
-    groups = {"active": where.active, "completed": where.completed, "past": past}
+    enrollments = facts.workflows
+    past = enrollments.ever - enrollments.active - enrollments.completed
+    groups = {"active": enrollments.active, "completed": enrollments.completed, "past": past}
     membership = {
         name: [str(workflow) for workflow in named if workflow in inside] for name, inside in groups.items()
     }
-    return membership | {"never": [str(workflow) for workflow in named if workflow not in where.ever]}
+    return membership | {"never": [str(workflow) for workflow in named if workflow not in enrollments.ever]}
 
 
 def _history(predicate: Predicate, facts: Facts, fields: Fields, now: datetime) -> dict[str, Any]:
     operand = read(predicate, fields)[1][0]
     if isinstance(operand, Times):
-        kinds = [event.kind for event in _lately(operand.within, facts, now)]
+        kinds = [event.kind for event in _events_within(operand.within, facts, now)]
         return {"event": operand.kind, "times": kinds.count(operand.kind), "within": _span(operand.within)}
     if not isinstance(operand, Change):
         raise TypeError(operand)
     changes = [
         list(event.changes[operand.field])
-        for event in _lately(operand.within, facts, now)
+        for event in _events_within(operand.within, facts, now)
         if event.kind == CONTACT_UPDATED and event.changes.get(operand.field) is not None
     ]
     explanation = {"field": operand.field, "times": len(changes), "changes": changes[:MOST_CHANGES]}
     return explanation | {"within": _span(operand.within)}
 
 
-def _lately(within: Span, facts: Facts, now: datetime) -> list[Happened]:
+def _events_within(within: Span, facts: Facts, now: datetime) -> list[Happened]:
     start, end = ranges.instants(Op.IN_LAST, (within,), now, facts.zone)
     return [event for event in facts.history if ranges.inside(event.at, start, end)]
 

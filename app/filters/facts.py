@@ -31,12 +31,14 @@ class ContactWorkflows:
 
 @dataclass(slots=True)
 class Facts:
-    """`values` by field key: text, number, bool, ISO date text, aware datetime, a user's id as text; missing
-    or None is empty. `zone` and `region` (two letters, for phone numbers without a country code) are the
+    """Everything about a contact that filters and steps read.
+
+    `values` by field key: text, number, bool, ISO date text, aware datetime, a user's id as text; missing or
+    None is empty. `zone` and `region` (two letters, for phone numbers without a country code) are the
     account's. Steps change `values` and `tags` in place, so later steps read the new values.
 
-    `workflows` and `history` (newest first) are filled only when the program reads them. `users` names the
-    members of the account by id. `data` is the enrollment's data: "event" and "response"."""
+    `workflows` and `history` (newest first) are filled only when the program reads them. `users` are the
+    names of the account's members by id. `data` is the enrollment's data: "event" and "response"."""
 
     values: dict[str, object] = field(default_factory=dict)
     tags: set[UUID] = field(default_factory=set)

@@ -1,4 +1,5 @@
-"""The field catalogue: which fields filters, steps and templates can use, and the operators of each type."""
+"""The field catalog: which fields filters, steps and merge tags can use, and the operators of each type.
+`catalogue` is the entry point: the built-in fields and those of an account."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -13,8 +14,7 @@ from app.filters.event_kinds import EVENT_KINDS
 
 
 class FieldType(StrEnum):
-    """What a field holds, which decides its operators. Types to come: `multi_select` (like tags) and `money`
-    (like numbers).
+    """The type of a field; it decides which operators the field has.
 
     The last three are not stored with the contact: they are its segments, its workflows and its history."""
 
@@ -35,12 +35,12 @@ _MEMBERSHIP_TYPES = (FieldType.SEGMENTS, FieldType.WORKFLOWS, FieldType.HISTORY)
 
 
 class FieldSpec(msgspec.Struct, frozen=True):
-    """`key` is what filters store ("city", "tags", "custom.<field id>"). `slug` is the name that merge tags
-    use. `writable` says whether an update-field step may set it.
+    """A field. Filters store its `key` ("city", "tags", "custom.<field id>"), merge tags use its `slug`.
+    `writable` says whether an update-field step may set it.
 
-    `names` are the things that a condition may name, by id (members, segments, workflows); None where names
-    are not checked. `filters` are the account's segment filters by id, None for one that cannot be read. Both
-    come from `catalogue`."""
+    `names` are the names of the members, segments or workflows that a condition may refer to, by id; None
+    skips the check. `filters` are the account's segment filters by id, None for a filter that cannot be read.
+    Both come from `catalogue`."""
 
     key: str
     label: str
@@ -82,7 +82,8 @@ Fields = Mapping[str, FieldSpec]
 
 
 class AccountNames(msgspec.Struct, frozen=True):
-    """What conditions may refer to in one account: names by id (as text), and the filters of its segments."""
+    """The members, segments and workflows of one account that conditions may refer to: names by id (as text),
+    and the filters of the segments."""
 
     users: Mapping[str, str] | None = None
     segments: Mapping[str, str] | None = None
@@ -192,9 +193,10 @@ _TEXTS = {
     "external_id": "External ID",
 }
 _CONSENTS = {"email_consent": "Email consent", "sms_consent": "SMS consent"}
-# Never empty: a contact that was not asked is "unknown". Only members and the set-consent step change it.
+# Never empty: without an answer from the contact it is "unknown". Only members, imports and the set-consent
+# step change it.
 CONSENT = ("unknown", "granted", "denied")
-# Unique per account: a step that wrote one value into many contacts could only fail.
+# Unique per account, so a step that writes the same value to many contacts would fail.
 _UNIQUE = {"email", "external_id"}
 
 
@@ -220,14 +222,15 @@ TEXT_FIELDS = tuple(key for key, spec in BUILT_IN.items() if spec.type is FieldT
 def custom_field(
     field_id: object, slug: str, label: str, kind: str, options: Iterable[str] = ()
 ) -> FieldSpec:
-    """The spec of one custom field; `slug` is its short name for merge tags, `kind` its type, and the id is
-    what filters and contacts store."""
+    """The spec of one custom field. Filters and contacts store its id; `slug` is its short name for merge
+    tags and `kind` its type."""
     return FieldSpec(f"custom.{field_id}", label, FieldType(kind), slug, tuple(options))
 
 
 def catalogue(custom: Iterable[FieldSpec] = (), named: AccountNames = NO_NAMES) -> dict[str, FieldSpec]:
-    """Built-in fields followed by the account's own, by key. `named` are the account's members, segments and
-    workflows: without them no name is checked, and a condition on a segment matches no contact."""
+    """Built-in fields followed by the account's custom fields, by key. `named` are the account's members,
+    segments and workflows: without them no name is checked, and a condition on a segment matches no
+    contact."""
     own = {
         "owner": replace(BUILT_IN["owner"], names=named.users),
         "segments": replace(BUILT_IN["segments"], names=named.segments, filters=named.filters),
@@ -249,7 +252,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def unknown_field(name: str, fields: Fields) -> str:
-    """The message for a field that does not exist, with the most similar one if there is any."""
+    """The message for a field that does not exist; it suggests the most similar field, if any."""
     shown = name if len(name) <= 60 else name[:60] + "…"
     if name.startswith("custom."):
         return "This custom field no longer exists. Choose another field."

@@ -1,5 +1,7 @@
-"""Normalize text for a contact's fields: email, phone, website, time zone, length. Forms, the API, imports
-and steps all use it."""
+"""Normalize text for a contact's fields: email, phone, website, time zone, length.
+
+`normalize_text` is for built-in text fields; forms, the API and imports reach it through
+`app.contacts.domain.normalise`. `normalize_value` is for the steps of a workflow."""
 
 from functools import cache
 from urllib.parse import urlsplit
@@ -33,8 +35,8 @@ def storable(spec: FieldSpec, text: str) -> str:
 
 
 def normalize_text(spec: FieldSpec, text: str, region: str) -> str | None:
-    """What is stored for a text in a field of `LONGEST`; None for blank text. Raises ValueError with a
-    message. `region` (two letters) completes phone numbers without a country code."""
+    """The stored form of a text in one of the fields of `LONGEST`; None for blank text. `region` (two
+    letters) completes phone numbers without a country code. Raises ValueError with a message."""
     text = text.strip() if spec.key == "address" else " ".join(text.split())
     if text == "":
         return None
@@ -50,7 +52,7 @@ def normalize_text(spec: FieldSpec, text: str, region: str) -> str | None:
 
 
 def normalize_value(spec: FieldSpec, text: str, region: str) -> Value:
-    """What is stored for a step's text in any writable field. Raises ValueError with a message."""
+    """The stored form of a step's text in any writable field. Raises ValueError with a message."""
     if spec.key in LONGEST:
         return normalize_text(spec, storable(spec, text), region)
     return value_of(spec, text)

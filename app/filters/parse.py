@@ -1,5 +1,8 @@
-"""Filters in URLs and forms (`f=field:op:value`, repeated, with `match=all|any`), their validation before
-they are saved, and their description as a sentence."""
+"""Read, write, validate and describe filters.
+
+URLs and forms send `f=field:op:value`, repeated, with `match=all|any`: `parse` reads them and `to_items`
+writes them. `filter_problems` validates a filter before it is saved, `normal` puts it into the stored form,
+and `describe` turns it into a sentence."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -17,10 +20,10 @@ from app.filters.values import Change, Operands, fold, option_of, read
 LISTS = (Arity.MANY, Arity.TWO, Arity.TIMES, Arity.CHANGE)
 DEEPEST = 5
 MOST_PREDICATES = 100
-# Fields whose conditions hold ids, and how messages call what an id refers to.
+# Field types whose conditions hold ids, and the noun that messages use for the referenced item.
 REFERENCE_TYPES = {
     FieldType.TAGS: "A tag",
-    FieldType.USER: "A person",
+    FieldType.USER: "A member",
     FieldType.SEGMENTS: "A segment",
     FieldType.WORKFLOWS: "A workflow",
 }
@@ -74,19 +77,19 @@ def to_items(expression: Filter | None) -> tuple[Literal["all", "any"], list[str
     if expression is None:
         return "all", []
     group = expression if isinstance(expression, Group) else Group("all", [expression])
-    return group.match, [_write(item) for item in group.items]
+    return group.match, [_item_text(item) for item in group.items]
 
 
-def _write(item: Filter) -> str:
+def _item_text(item: Filter) -> str:
     if isinstance(item, Group):
         return msgspec.json.encode(item).decode()
     arity = ARITY[item.op]
     if arity is Arity.NONE:
         return f"{item.field}:{item.op.value}"
-    return f"{item.field}:{item.op.value}:{','.join(_parts(item.value, arity))}"
+    return f"{item.field}:{item.op.value}:{','.join(_value_texts(item.value, arity))}"
 
 
-def _parts(value: Value, arity: Arity) -> list[str]:
+def _value_texts(value: Value, arity: Arity) -> list[str]:
     parts = [_shown(part) for part in (value if isinstance(value, list) else [value])]
     if arity in LISTS:
         return [escaped(part) for part in parts]
@@ -94,7 +97,7 @@ def _parts(value: Value, arity: Arity) -> list[str]:
 
 
 def escaped(part: str) -> str:
-    """An item of a list that is separated by commas."""
+    """Escapes one item of a comma-separated list."""
     return part.replace("%", "%25").replace(",", "%2C")
 
 
@@ -104,7 +107,7 @@ def unescaped(part: str) -> str:
 
 
 def normal(expression: Filter, fields: Fields) -> Filter:
-    """The filter as it is stored: ids in canonical form."""
+    """The filter in its stored form, with ids in canonical form."""
     if isinstance(expression, Group):
         return Group(expression.match, [normal(item, fields) for item in expression.items])
     value, spec = expression.value, fields.get(expression.field)
@@ -202,7 +205,7 @@ def _check(
 
 
 def _change_operands(change: Change, spec: FieldSpec) -> Operands:
-    """The members or options that a change names; options are compared without case."""
+    """The members or options in a condition on a change; options are compared without case."""
     operands = [str(operand) for operand in (change.old, change.new) if operand]
     if change.type is FieldType.USER:
         return tuple(UUID(operand) for operand in operands)
@@ -215,7 +218,7 @@ def _change_operands(change: Change, spec: FieldSpec) -> Operands:
 
 
 def describe(expression: Filter | None, fields: Fields, tags: Mapping[str, str] | None = None) -> str:
-    """The filter as a sentence without a full stop: "State is CA and Tags include any of vip"."""
+    """The filter as a sentence without a period: "State is CA and Tags include any of vip"."""
     if isinstance(expression, Predicate):
         return _sentence(expression, fields, tags or {})
     if expression is None or not expression.items:
@@ -250,7 +253,7 @@ def parts_of(predicate: Predicate, fields: Fields, tags: Mapping[str, str]) -> t
 
 
 def _change(predicate: Predicate, fields: Fields) -> tuple[str, str, str]:
-    """ "City", "changed", "from Paris to Rome in the last 30 days"."""
+    """A condition on a change as text: "City", "changed", "from Paris to Rome in the last 30 days"."""
     values = predicate.value if isinstance(predicate.value, list) else [predicate.value]
     key, *texts, within = [*(_shown(value) for value in values), "…", "…"][: max(2, len(values))]
     spec = fields.get(key)

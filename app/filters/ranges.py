@@ -1,4 +1,6 @@
-"""Date operators as ranges, computed here for both compilers so that they cannot differ."""
+"""Date operators as ranges. Both compilers, Python and SQL, use them, so their results cannot differ.
+
+`days` gives ranges of dates, `instants` ranges of moments, and `anniversaries` ranges of days in a year."""
 
 from calendar import isleap, monthrange
 from collections.abc import Callable
@@ -14,7 +16,7 @@ T = TypeVar("T")
 Days = tuple[str, str]
 Instants = tuple[datetime | None, datetime | None]
 
-# ISO dates sort as text. These two sort before and after every one of them.
+# ISO dates sort as text; these two sort before and after all of them.
 BEFORE_ALL, AFTER_ALL = "", "~"
 TICK = timedelta(microseconds=1)
 FIRST_YEAR = 1990
@@ -22,8 +24,8 @@ _RELATIVE = {Op.TODAY: 0, Op.YESTERDAY: -1, Op.TOMORROW: 1}
 
 
 def days(op: Op, values: Operands, now: datetime, zone: ZoneInfo) -> Days:
-    """First and last day, both included, as ISO text. Spans count whole days and include today: "in the last
-    7 days" and "longer ago than 7 days" together are all of the past."""
+    """First and last day, inclusive, as ISO text. Spans count whole days and include today: "in the last
+    7 days" and "longer ago than 7 days" together cover all of the past."""
     today = now.astimezone(zone).date()
     if op in _RELATIVE:
         day = shift_day(today, _RELATIVE[op], "days").isoformat()
@@ -35,7 +37,7 @@ def days(op: Op, values: Operands, now: datetime, zone: ZoneInfo) -> Days:
     if op is Op.BEFORE:
         return BEFORE_ALL, _day_before(_day(first))
     if op is Op.AFTER:
-        # Longer than the day itself, so it sorts directly after it and before the next day.
+        # This text is longer than the day itself, so it sorts after the day and before the next one.
         return day + AFTER_ALL, AFTER_ALL
     return day, _day(values[-1]).isoformat()
 
@@ -44,7 +46,7 @@ def _days_of(op: Op, span: Span, today: date) -> Days:
     if op is Op.IN_NEXT:
         return today.isoformat(), shift_day(today, span.amount, span.unit).isoformat()
     if op is Op.MORE_THAN_AHEAD:
-        # Longer than a day's own text, as in `days`.
+        # Sorts after the day, as in `days`.
         return shift_day(today, span.amount, span.unit).isoformat() + AFTER_ALL, AFTER_ALL
     edge = shift_day(today, -span.amount, span.unit)
     return (edge.isoformat(), today.isoformat()) if op is Op.IN_LAST else (BEFORE_ALL, _day_before(edge))
@@ -63,12 +65,12 @@ def _day_before(day: date) -> str:
 
 
 def inside(moment: datetime, start: datetime | None, end: datetime | None) -> bool:
-    """Whether it lies within the range of `instants`."""
+    """Whether the moment lies within the range, which comes from `instants`."""
     return (start is None or start <= moment) and (end is None or moment < end)
 
 
 def instants(op: Op, values: Operands, now: datetime, zone: ZoneInfo) -> Instants:
-    """From (included) and to (not included); None is open. Whole days are days of the zone."""
+    """Start (inclusive) and end (exclusive) in UTC; None is open. Whole days are days in `zone`."""
     if op in _RELATIVE:
         return _whole_day(shift_day(now.astimezone(zone).date(), _RELATIVE[op], "days"), zone)
     first = values[0]
@@ -103,8 +105,8 @@ def _whole_day(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
 
 
 def anniversaries(op: Op, values: Operands, now: datetime, zone: ZoneInfo) -> tuple[Days, ...]:
-    """Spans of "MM-DD", both ends included: today, or today and the days of the span. 29 February counts as
-    the 28th in years without one. The year of the date does not matter, even if it is in the future."""
+    """Spans of "MM-DD", inclusive: today, or today and the days of the span. February 29 counts as the 28th
+    in other than leap years. The year of the contact's date does not matter, even if it is in the future."""
     first = now.astimezone(zone).date()
     last = first
     if op is Op.ANNIVERSARY_IN and isinstance(values[0], Span):
@@ -121,7 +123,7 @@ def anniversaries(op: Op, values: Operands, now: datetime, zone: ZoneInfo) -> tu
 def anniversary_instants(
     op: Op, values: Operands, now: datetime, zone: ZoneInfo
 ) -> tuple[tuple[datetime, datetime], ...]:
-    """The same as instants (from, to), for every year in which a contact can have been created."""
+    """The same as pairs of instants (start, end), for every year in which a contact can have been created."""
     return tuple(
         (_day_of(year, start, zone, 0), _day_of(year, end, zone, 1))
         for year in range(FIRST_YEAR, now.year + 2)
@@ -130,8 +132,8 @@ def anniversary_instants(
 
 
 def _day_of(year: int, month_day: str, zone: ZoneInfo, later: int) -> datetime:
-    """The start of that day, or of the one after it; in years without 29 February that day is an empty span
-    between 28 February and 1 March."""
+    """The start of that day, or of the next day when `later` is 1. Without a leap day, February 29 is an
+    empty span at the start of March 1."""
     month, day = int(month_day[:2]), int(month_day[3:])
     within = date(year, month, min(day, monthrange(year, month)[1]))
     return day_start(shift_day(within, 1 if within.day < day else later, "days"), zone)
@@ -141,10 +143,10 @@ def remembered(compute: Callable[[datetime, ZoneInfo], T]) -> Callable[[datetime
     """Caches the last result: a batch of enrollments is evaluated at one `now`."""
     last: tuple[datetime, ZoneInfo, T] | None = None
 
-    def answer(now: datetime, zone: ZoneInfo) -> T:
+    def cached(now: datetime, zone: ZoneInfo) -> T:
         nonlocal last
         if last is None or last[0] is not now or last[1] is not zone:
             last = (now, zone, compute(now, zone))
         return last[2]
 
-    return answer
+    return cached

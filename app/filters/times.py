@@ -1,4 +1,4 @@
-"""Days and instants in a time zone. The domain converts local times to UTC only here."""
+"""Days and instants in a time zone. Filters and the engine convert local times to UTC only here."""
 
 import calendar
 import math
@@ -11,21 +11,21 @@ SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600}
 
 
 def instant(local: datetime, zone: ZoneInfo) -> datetime:
-    """The UTC instant of a naive local time: in a gap the first valid instant after it, in an overlap the
-    first of the two."""
+    """The UTC instant of a naive local time: for a time that a clock change skips, the first instant after
+    the gap; for a time that occurs twice, the first of the two."""
     early, late = _folds(local, zone)
     return early if early <= late else _end_of_gap(late, early, zone)
 
 
 def day_start(day: date, zone: ZoneInfo) -> datetime:
-    """The first instant of a local day, in UTC. Days without a midnight start when their first minute does;
-    where the clock goes back over midnight, the repeated hour belongs to the day before."""
+    """The first instant of a local day, in UTC. A day without midnight starts with its first minute. When the
+    clock goes back over midnight, the repeated hour belongs to the previous day."""
     local = datetime.combine(day, time.min)
     early, late = _folds(local, zone)
     if early > late:
         return _end_of_gap(late, early, zone)
-    again = early < late and (late - timedelta(seconds=1)).astimezone(zone).date() < day
-    return late if again else early
+    repeats_midnight = early < late and (late - timedelta(seconds=1)).astimezone(zone).date() < day
+    return late if repeats_midnight else early
 
 
 def _folds(local: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
@@ -53,8 +53,8 @@ def _end_of_gap(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
 
 
 def shift_day(day: date, amount: int, unit: str) -> date:
-    """`amount` days, weeks, months or years later (negative: earlier); ends of months are kept within
-    the month, ends of the calendar are not crossed."""
+    """`amount` days, weeks, months or years later (negative: earlier). January 31 plus a month is the last
+    day of February; results stay within the calendar of Python."""
     try:
         if unit == "days":
             return day + timedelta(days=amount)
@@ -68,7 +68,8 @@ def shift_day(day: date, amount: int, unit: str) -> date:
 
 
 def shift(moment: datetime, amount: int, unit: str, zone: ZoneInfo) -> datetime:
-    """`amount` units later, in UTC. Hours and less are elapsed time; days and more keep the clock time."""
+    """`amount` units later, in UTC. Hours and shorter units are elapsed time; days and longer units keep the
+    local time of day."""
     try:
         if unit in SECONDS:
             return moment + timedelta(seconds=amount * SECONDS[unit])

@@ -30,7 +30,7 @@ def _lower_pairs() -> dict[int, str]:
     """Upper to lower case for every letter whose lower case is one character. A fixed table instead of
     `lower()`, because the database's `lower()` depends on its locale and both compilers must agree."""
     pairs = {code: chr(code).lower() for code in range(0x80, 0x1EA00) if chr(code).lower() != chr(code)}
-    capitals = {code: small for code, small in pairs.items() if len(small) == 1 and not small.isascii()}
+    capitals = {code: lower for code, lower in pairs.items() if len(lower) == 1 and not lower.isascii()}
     return capitals | {code: chr(code + 32) for code in range(ord("A"), ord("Z") + 1)}
 
 
@@ -53,7 +53,7 @@ class Span(msgspec.Struct, frozen=True):
 
 
 class Times(msgspec.Struct, frozen=True):
-    """An event of `kind` that happened `count` times within `within`."""
+    """The operand of "happened": `count` events of `kind` within the span `within`."""
 
     kind: str
     count: int
@@ -61,8 +61,8 @@ class Times(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A change of `field` (of type `type`) within `within`, from `old` to `new`: folded text, a number or a
-    boolean; "" is empty, None matches any value."""
+    """The operand of "changed": a change of `field` within the span `within`, from `old` to `new`. Both are
+    folded text, a number or a boolean; "" is empty, None matches any value."""
 
     field: str
     type: FieldType
@@ -169,7 +169,7 @@ def read_moment(item: object) -> date | datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
-    if moment is None or not 1000 <= moment.year < 9000:  # room for zones and sums at both ends
+    if moment is None or not 1000 <= moment.year < 9000:  # leaves room for zone offsets and spans
         raise ValueError("Enter the date and time as YYYY-MM-DDTHH:MM, such as 2026-03-31T09:30.")
     return moment
 
@@ -186,7 +186,8 @@ def read_span(item: object, units: tuple[str, ...]) -> Span:
 
 
 def read_times(value: object, spec: FieldSpec) -> Times:
-    """The kind of an event, how often, and within what time: ["tag.added", 3, "30 days"]."""
+    """The kind of an event, a count and a period: ["tag.added", 3, "30 days"]. Raises ValueError with a
+    message."""
     parts = list(value) if isinstance(value, list) else []
     if len(parts) != 3:
         raise ValueError("Enter three values: the event, how many times, and within what period.")
@@ -225,7 +226,7 @@ def read_change(predicate: Predicate, fields: Fields) -> Change:
 
 
 def _read_operand(item: object, spec: FieldSpec) -> ChangeOperand:
-    """The old or new value of a change, as its field type is compared."""
+    """The old or new value of a change, in the form in which its field type is compared."""
     if item is None or str(item).strip() == "":
         return ""
     if spec.type is FieldType.NUMBER:
@@ -235,7 +236,7 @@ def _read_operand(item: object, spec: FieldSpec) -> ChangeOperand:
     if spec.type is FieldType.DATE:
         return read_date(item).isoformat()
     if spec.type is FieldType.USER:
-        return str(read_id(item, "a person"))
+        return str(read_id(item, "a member"))
     return fold(read_text(item)).strip()
 
 
@@ -246,7 +247,7 @@ def _yes_or_no(text: str, spec: FieldSpec) -> bool:
 
 
 def read_id(item: object, what: str) -> UUID:
-    """An id that is chosen from a list; `what` is its noun in the message."""
+    """An id that the member chose from a list; `what` is its noun in the message of the ValueError."""
     try:
         return UUID(str(item))
     except ValueError:
@@ -277,15 +278,15 @@ _READERS: dict[FieldType, Callable[[object, FieldSpec], Operand]] = {
     FieldType.DATETIME: lambda item, _spec: read_moment(item),
     FieldType.SELECT: lambda item, _spec: read_text(item),
     FieldType.TAGS: lambda item, _spec: read_id(item, "a tag"),
-    FieldType.USER: lambda item, _spec: read_id(item, "a person"),
+    FieldType.USER: lambda item, _spec: read_id(item, "a member"),
     FieldType.SEGMENTS: lambda item, _spec: read_id(item, "a segment"),
     FieldType.WORKFLOWS: lambda item, _spec: read_id(item, "a workflow"),
 }
 
 
 def value_of(spec: FieldSpec, text: str) -> str | int | float | bool | None:
-    """What a contact stores for this text in the field; None for blank text. Raises ValueError with a message
-    when the text does not fit the type."""
+    """The stored form of this text in the field; None for blank text. Raises ValueError with a message when
+    the text does not fit the type."""
     text = text.strip()
     if text == "":
         return None
@@ -298,5 +299,5 @@ def value_of(spec: FieldSpec, text: str) -> str | int | float | bool | None:
     if spec.type is FieldType.BOOLEAN:
         return _yes_or_no(text, spec)
     if spec.type is FieldType.USER:
-        return str(read_id(text, "a person"))
+        return str(read_id(text, "a member"))
     return option_of(text, spec)

@@ -171,7 +171,7 @@ def test_owners() -> None:
     assert not holds(ask("owner", Op.ANY_OF, [str(ANN)]), unowned)
     assert holds(ask("owner", Op.UNASSIGNED), unowned)
     assert holds(ask("owner", Op.ASSIGNED), ann)
-    assert "Choose a person" in filter_problems(ask("owner", Op.IS, "Ann"), FIELDS)["value"]
+    assert "Choose a member" in filter_problems(ask("owner", Op.IS, "Ann"), FIELDS)["value"]
 
 
 @pytest.mark.parametrize(
