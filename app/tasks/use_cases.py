@@ -155,8 +155,7 @@ async def _due(work: Work, text: str) -> datetime | None:
 
 
 def _audit_value(value: Any) -> str | None:
-    """At most `limit` entries older than `after` or newer than `before`, and whether there are more in that
-    direction. `actor` is the beginning of a name."""
+    """The value as the audit entry stores it."""
     return None if value is None else value.isoformat() if isinstance(value, datetime) else str(value)
 
 

@@ -92,7 +92,7 @@ async def test_screens_before_signing_in_and_errors(world: World, opening: Openi
     assert not wrong, "\n".join(wrong)
 
 
-async def test_screens_in_the_middle_of_something(world: World, opening: Opening) -> None:
+async def test_screens_with_open_forms_and_running_jobs(world: World, opening: Opening) -> None:
     """Columns and preview of an import, and forms with mistakes in them."""
     page = await opening.signed_in(await world.person("owner"))
     wrong: list[str] = []

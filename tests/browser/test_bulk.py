@@ -27,7 +27,7 @@ async def has_layout(page: Page) -> None:
 
 
 @pytest.mark.parametrize("script", [True, False])
-async def test_the_bar_says_how_many_and_the_job_is_undone(
+async def test_bulk_bar_shows_the_count_and_the_job_can_be_undone(
     opening: Opening, world: World, who: AccountMember, script: bool
 ) -> None:
     await fill(world, who, 101)

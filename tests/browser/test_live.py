@@ -85,7 +85,9 @@ async def sign_in(page: Page, cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("name", ["jobs", "job", "import", "builder"])
-async def test_a_frozen_server_is_seen_after_one_missed_poll(visit: LivePage, site: Site, name: str) -> None:
+async def test_frozen_server_is_reported_after_one_missed_poll(
+    visit: LivePage, site: Site, name: str
+) -> None:
     page = visit.page
     await visit.open(name)
     armed = await page.evaluate(ARMED)
@@ -106,7 +108,7 @@ async def test_a_frozen_server_is_seen_after_one_missed_poll(visit: LivePage, si
     await expect(label).to_have_text("")
 
 
-async def test_a_page_without_its_web_process_comes_back_with_it(visit: LivePage, site: Site) -> None:
+async def test_page_recovers_when_its_web_process_restarts(visit: LivePage, site: Site) -> None:
     await visit.open("jobs")
     site.kill_web()
     try:
@@ -117,7 +119,7 @@ async def test_a_page_without_its_web_process_comes_back_with_it(visit: LivePage
     await visit.becomes("on", BACK)
 
 
-async def test_a_page_paused_while_its_server_is_gone_comes_back_paused(visit: LivePage, site: Site) -> None:
+async def test_page_paused_during_an_outage_stays_paused(visit: LivePage, site: Site) -> None:
     await visit.open("jobs")
     armed = await visit.page.evaluate(ARMED)
     with site.frozen_web():
@@ -150,7 +152,7 @@ async def test_frozen_database_shows_503_on_page(visit: LivePage, site: Site) ->
         assert (await client.get("/jobs")).status_code == 200
 
 
-async def test_a_slow_query_of_a_living_database_is_waited_for(visit: LivePage, site: Site) -> None:
+async def test_slow_query_of_a_working_database_is_not_aborted(visit: LivePage, site: Site) -> None:
     """A lock holds the page up for longer than a stalled database is given."""
     cookies = {cookie["name"]: cookie["value"] for cookie in await visit.page.context.cookies()}
     connection = await asyncpg.connect(site.world.admin_url)
@@ -166,7 +168,7 @@ async def test_a_slow_query_of_a_living_database_is_waited_for(visit: LivePage, 
     await connection.close()
 
 
-async def test_a_database_that_was_killed_comes_back(visit: LivePage, site: Site) -> None:
+async def test_page_recovers_after_the_database_is_killed(visit: LivePage, site: Site) -> None:
     await visit.open("jobs")
     await asyncio.to_thread(site.postgres.stop, signal.SIGQUIT)
     try:
@@ -178,7 +180,7 @@ async def test_a_database_that_was_killed_comes_back(visit: LivePage, site: Site
     await visit.becomes("on", BACK)
 
 
-async def test_who_is_signed_out_is_told_and_keeps_what_was_typed(visit: LivePage, site: Site) -> None:
+async def test_signed_out_member_sees_a_message_and_keeps_typed_text(visit: LivePage, site: Site) -> None:
     page = visit.page
     await page.goto(f"/workflows/{visit.cast.workflow}/steps/s1")
     await visit.becomes("on")
@@ -197,7 +199,7 @@ async def test_who_is_signed_out_is_told_and_keeps_what_was_typed(visit: LivePag
 
 
 @pytest.mark.parametrize("name", ["jobs", "job", "import", "builder"])
-async def test_a_page_that_nobody_looks_at_asks_for_nothing(visit: LivePage, name: str) -> None:
+async def test_hidden_page_does_not_poll(visit: LivePage, name: str) -> None:
     page = visit.page
     await visit.open(name)
     await page.evaluate(HIDE, True)
@@ -210,7 +212,7 @@ async def test_a_page_that_nobody_looks_at_asks_for_nothing(visit: LivePage, nam
     await visit.becomes("on")
 
 
-async def test_a_job_that_has_ended_is_not_asked_about_again(visit: LivePage, site: Site) -> None:
+async def test_finished_job_is_not_polled(visit: LivePage, site: Site) -> None:
     page = visit.page
     await visit.open("job")
     await site.world.sql("update jobs set status = 'done', finished_at = now() where id = $1", visit.cast.job)
@@ -221,7 +223,7 @@ async def test_a_job_that_has_ended_is_not_asked_about_again(visit: LivePage, si
     assert len(visit.polls) == count
 
 
-async def test_nothing_moves_under_a_pointer_that_is_about_to_press(visit: LivePage, site: Site) -> None:
+async def test_polling_moves_nothing_under_the_pointer(visit: LivePage, site: Site) -> None:
     page = visit.page
     await visit.open("jobs")
     retry = page.locator("#failing form[action$='/retry'] button").first

@@ -136,7 +136,7 @@ async def mails(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without JavaScript"])
-async def test_from_a_file_to_the_goal(world: World, opening: Opening, script: bool) -> None:
+async def test_main_job_from_import_to_goal(world: World, opening: Opening, script: bool) -> None:
     page = await opening.signed_in(await world.person("owner"), script=script)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

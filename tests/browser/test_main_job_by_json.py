@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "examples" / "main_jo
 pytestmark = pytest.mark.slow
 
 
-async def test_the_example_does_the_main_job(world: World, live: Live) -> None:
+async def test_example_script_does_the_main_job(world: World, live: Live) -> None:
     owner = await world.person("owner")
     running = await asyncio.create_subprocess_exec(
         sys.executable, str(SCRIPT), "--base", live.base, "--email", owner.email, "--password", PASSWORD,

@@ -35,7 +35,7 @@ async def trigger_sheet(page: Page, cast: Cast) -> Locator:
 
 @SCRIPT
 @pytest.mark.parametrize("width", WIDTHS)
-async def test_saving_twice_at_one_place_saves_twice(
+async def test_saving_twice_in_place_saves_twice(
     world: World, opening: Opening, script: bool, width: int
 ) -> None:
     cast = await cast_of(world)
@@ -57,7 +57,7 @@ async def test_saving_twice_at_one_place_saves_twice(
 
 
 @SCRIPT
-async def test_on_every_screen_nothing_moves_and_destroying_stands_apart(
+async def test_every_screen_is_stable_and_keeps_delete_buttons_apart(
     world: World, opening: Opening, script: bool
 ) -> None:
     cast = await cast_of(world)
@@ -82,7 +82,7 @@ async def test_on_every_screen_nothing_moves_and_destroying_stands_apart(
 
 
 @SCRIPT
-async def test_a_message_goes_by_itself_but_not_from_under_the_pointer(
+async def test_message_disappears_unless_the_pointer_is_on_it(
     world: World, opening: Opening, script: bool
 ) -> None:
     cast = await cast_of(world)
@@ -97,7 +97,7 @@ async def test_a_message_goes_by_itself_but_not_from_under_the_pointer(
 
 
 @SCRIPT
-async def test_an_error_stays_until_it_is_dismissed(world: World, opening: Opening, script: bool) -> None:
+async def test_error_message_stays_until_dismissed(world: World, opening: Opening, script: bool) -> None:
     """Another member saved in between: the builder says so and moves nothing."""
     cast = await cast_of(world)
     page = await opening.signed_in(cast.owner, script=script)
@@ -117,7 +117,7 @@ async def test_an_error_stays_until_it_is_dismissed(world: World, opening: Openi
     await expect(toast).to_be_hidden()
 
 
-async def test_a_message_stays_clear_of_the_control_just_used(world: World, opening: Opening) -> None:
+async def test_message_does_not_cover_the_control_just_used(world: World, opening: Opening) -> None:
     """Where that control lies at the usual place of messages, the message goes to the other edge."""
     cast = await cast_of(world)
     page = await opening.signed_in(cast.owner)
@@ -134,9 +134,7 @@ async def test_a_message_stays_clear_of_the_control_just_used(world: World, open
     assert not overlap(await box(toast), place)
 
 
-async def test_a_refused_form_brings_nothing_that_destroys_under_the_pointer(
-    world: World, opening: Opening
-) -> None:
+async def test_refused_form_puts_no_delete_button_under_the_pointer(world: World, opening: Opening) -> None:
     cast = await cast_of(world)
     page = await opening.signed_in(cast.owner)
     save = await trigger_sheet(page, cast)

@@ -153,7 +153,9 @@ def test_every_exception_is_still_needed() -> None:
         ("jwt", ("app/web/tokens.py", "app/web/signing_keys.py")),
     ],
 )
-def test_ways_out_are_in_their_places(library: str, places: tuple[str, ...]) -> None:
+def test_outbound_libraries_are_imported_only_by_their_adapters(
+    library: str, places: tuple[str, ...]
+) -> None:
     users = {
         name(path)
         for path in sources("app", "db", "jobs")

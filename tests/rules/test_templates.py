@@ -80,7 +80,7 @@ def test_forms_that_post_name_their_account() -> None:
     assert bad == []
 
 
-def test_images_and_icons_say_what_they_are() -> None:
+def test_images_and_icons_have_a_text_alternative() -> None:
     assert sites(r"<img(?![^>]*\balt=)[^>]*>") == []
 
 
@@ -94,7 +94,7 @@ def pages() -> Iterator[tuple[str, str]]:
                 yield from ((f"{base}/{path}".replace("//", "/"), str(template)) for path in handler.paths)
 
 
-def test_the_folder_of_a_page_is_called_like_its_url() -> None:
+def test_template_folder_matches_the_url() -> None:
     """`/password-reset` is drawn by a template of `templates/password_reset`."""
     bad = [
         f"{url}: {template}"

@@ -61,7 +61,7 @@ def test_many_worlds() -> None:
     assert simulate_many(STEPS) >= STEPS
 
 
-def test_a_world_can_be_made_again() -> None:
+def test_world_is_reproducible() -> None:
     def story(seed: int) -> list[tuple[Any, ...]]:
         world = SimulatedWorld(seed)
         while world.steps < 300:

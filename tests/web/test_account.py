@@ -4,7 +4,7 @@ from tests.support.web_kit import HTML, JSON
 from tests.support.world import World
 
 
-async def test_the_settings_of_an_account(world: World) -> None:
+async def test_account_settings(world: World) -> None:
     owner = await world.person()
     admin = await world.person("admin", owner.account_id)
     good = {"name": "Acme Inc", "default_region": "IT", "time_zone": "Europe/Rome"}
@@ -23,7 +23,7 @@ async def test_the_settings_of_an_account(world: World) -> None:
     assert ("account.changed", "account") in before
 
 
-async def test_the_audit_log_in_pages_and_filtered(world: World) -> None:
+async def test_audit_log_pages_and_filters(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
         for number in range(60):
@@ -51,7 +51,7 @@ async def test_the_audit_log_in_pages_and_filtered(world: World) -> None:
         assert (await client.get("/audit?after=nonsense")).status_code == 422
 
 
-async def test_the_overview_in_both_shapes(world: World) -> None:
+async def test_overview_as_page_and_json(world: World) -> None:
     viewer = await world.person("viewer")
     async with world.browser(viewer) as client:
         data = (await client.get("/", headers=JSON)).json()

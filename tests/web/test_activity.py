@@ -57,7 +57,7 @@ async def test_notes_are_written_and_deleted_by_their_authors(world: World) -> N
     ]  # fmt: skip
 
 
-async def test_a_task_from_the_page_to_done_and_back(world: World) -> None:
+async def test_task_is_created_completed_and_reopened(world: World) -> None:
     who = await world.person("operator")
     await world.sql("update accounts set time_zone = 'America/New_York' where id = $1", who.account_id)
     async with world.browser(who) as client:
@@ -135,7 +135,7 @@ async def test_a_task_is_changed_by_form_and_by_script(world: World) -> None:
     ]  # fmt: skip
 
 
-async def test_tasks_stand_in_their_views_in_order(world: World) -> None:
+async def test_task_views_and_their_order(world: World) -> None:
     who = await world.person()
     async with world.script(who) as client:
         contact = await ann(client)
@@ -235,7 +235,7 @@ async def test_owner_and_consents_are_fields_of_the_contact(world: World) -> Non
     assert rows[0]["changes"] == '{"owner": [null, "Viewer"]}'
 
 
-async def test_viewers_look_and_strangers_find_nothing(world: World) -> None:
+async def test_viewers_read_only_and_other_accounts_find_nothing(world: World) -> None:
     owner, stranger = await world.person(), await world.person()
     viewer = await world.person("viewer", owner.account_id)
     async with world.script(owner) as client:
@@ -263,7 +263,7 @@ async def test_viewers_look_and_strangers_find_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["note", "task"])
-async def test_the_deletion_of_a_note_or_a_task_is_undone_from_its_message(world: World, kind: str) -> None:
+async def test_deleted_note_or_task_is_restored_from_the_message(world: World, kind: str) -> None:
     who = await world.person("operator")
     async with world.browser(who) as client:
         contact = await ann(client)
@@ -315,7 +315,7 @@ async def test_who_may_restore_notes_and_tasks(world: World) -> None:
             assert tuple(answer.status_code for answer in answers) == expected
 
 
-async def test_a_planted_message_undoes_nothing_but_deletions(world: World) -> None:
+async def test_planted_message_cookie_only_undoes_deletions(world: World) -> None:
     async with world.browser(await world.person()) as client:
         for address in (
             "/contacts/bulk/deletion?all=true",

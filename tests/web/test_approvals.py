@@ -63,7 +63,7 @@ async def lane(pending_approval: PendingApproval) -> str:
     return str(rows[0]["said"])
 
 
-async def test_by_script(pending_approval: PendingApproval) -> None:
+async def test_answer_by_json(pending_approval: PendingApproval) -> None:
     async with pending_approval.world.script(pending_approval.owner) as client:
         listed = (await client.get("/approvals")).json()
         [item] = listed["items"]
@@ -94,7 +94,7 @@ async def test_by_script(pending_approval: PendingApproval) -> None:
     assert len(audit) == 1
 
 
-async def test_by_browser_from_both_pages(pending_approval: PendingApproval) -> None:
+async def test_answer_in_a_browser_from_both_pages(pending_approval: PendingApproval) -> None:
     enrollment = await pending_approval.stage.enrollment(pending_approval.contact)
     async with pending_approval.world.browser(pending_approval.owner) as client:
         for path in ("/approvals", f"/enrollments/{enrollment['id']}"):
@@ -107,7 +107,7 @@ async def test_by_browser_from_both_pages(pending_approval: PendingApproval) -> 
         assert "Yes" in (await client.get("/approvals")).text
 
 
-async def test_as_a_part_of_the_page(pending_approval: PendingApproval) -> None:
+async def test_answer_returns_the_page_fragment(pending_approval: PendingApproval) -> None:
     async with pending_approval.world.browser(pending_approval.owner) as client:
         part = await client.get("/approvals", headers=PARTIAL)
         assert "<html" not in part.text
@@ -117,7 +117,7 @@ async def test_as_a_part_of_the_page(pending_approval: PendingApproval) -> None:
         assert "Recently closed" in answer.text
 
 
-async def test_too_late_is_a_conflict(pending_approval: PendingApproval) -> None:
+async def test_answer_to_a_closed_approval_is_a_conflict(pending_approval: PendingApproval) -> None:
     pending_approval.stage.clock.forward(days=3)
     async with pending_approval.world.script(pending_approval.owner) as client:
         late = await client.post(pending_approval.path, json={"option": "a1"})

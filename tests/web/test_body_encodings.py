@@ -155,7 +155,7 @@ async def outcome(client: httpx.AsyncClient, name: str, **body: Any) -> tuple[in
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_three_encodings_mean_the_same(name: str) -> None:
+def test_json_urlencoded_and_multipart_are_equivalent(name: str) -> None:
     app = app_of()
 
     @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

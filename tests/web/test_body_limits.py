@@ -100,14 +100,14 @@ async def test_bodies_below_the_limits_are_read(client: httpx.AsyncClient) -> No
     "body",
     [b'"' + b'\\"' * 400_000, b'["' + b"\\\\" * 400_000 + b'":', b'"' * 900_001, b"{" * 33 + b":" * 900_000],
 )
-def test_hostile_strings_are_looked_at_once(body: bytes) -> None:
+def test_hostile_strings_are_scanned_once(body: bytes) -> None:
     """A pattern that backs up would take minutes for these."""
     with pytest.raises(HTTPException, match=r"1,000 fields|nested more"):
         check_json(b"{" * 20 + b"[" * 20 + body, DEFAULT)
 
 
 @BOTH
-async def test_twenty_errors_at_most_and_that_there_are_more(
+async def test_at_most_twenty_errors_with_a_note_about_more(
     client: httpx.AsyncClient, shape: dict[str, str]
 ) -> None:
     body = json.dumps({"name": "x", **{f"{number}{'long' * 60}": 1 for number in range(900)}}).encode()
@@ -121,7 +121,7 @@ async def test_twenty_errors_at_most_and_that_there_are_more(
     assert few.json()["detail"] == "Please correct: name, x."
 
 
-async def test_a_body_that_is_refused_anyway_is_never_read(kit: Kit) -> None:
+async def test_body_of_a_refused_request_is_not_read(kit: Kit) -> None:
     viewer = kit.bearer(kit.people.viewer)
     for headers, path, method, status in (
         ({}, "/things", "POST", 401),
@@ -159,7 +159,7 @@ async def call(
 
 
 @pytest.mark.parametrize("kind", [media.JSON, media.URLENCODED, "multipart/form-data; boundary=x"])
-async def test_a_client_that_goes_away_is_no_error_of_ours(kit: Kit, kind: str) -> None:
+async def test_disconnected_client_is_not_a_server_error(kit: Kit, kind: str) -> None:
     begun = {"type": "http.request", "body": b'{"name":', "more_body": True}
     headers = kit.bearer() | {"content-type": kind, "content-length": "500"}
     with capture_logs() as logs:
@@ -170,7 +170,7 @@ async def test_a_client_that_goes_away_is_no_error_of_ours(kit: Kit, kind: str) 
     ]
 
 
-def test_every_route_reads_what_its_fields_allow(app: Litestar) -> None:
+def test_every_route_accepts_its_largest_valid_body(app: Litestar) -> None:
     """A text of its longest length, escaped as two bytes a letter, fits; so does a list of most items."""
     short = []
     for route in app.routes:
@@ -206,7 +206,7 @@ def extremes(kind: Any, visited: set[type]) -> tuple[int, int]:
 
 @BOTH
 @pytest.mark.parametrize("path", ["/sessions", "/password-reset", "/password-reset/some-token"])
-async def test_a_network_that_tries_too_often_is_refused_unread(
+async def test_throttled_network_is_refused_before_the_body_is_read(
     world: World, shape: dict[str, str], path: str
 ) -> None:
     """The world's throttle works without Redis. Other networks go on, and bodies do not matter."""
@@ -225,7 +225,7 @@ def body_of(body: bytes) -> list[Any]:
     return [{"type": "http.request", "body": body, "more_body": False}]
 
 
-async def test_the_refusal_says_when_to_come_back(world: World) -> None:
+async def test_refusal_has_retry_after(world: World) -> None:
     async with world.client(**JSON) as client:
         for _ in range(60):
             await client.post("/sessions", json={})
@@ -234,7 +234,7 @@ async def test_the_refusal_says_when_to_come_back(world: World) -> None:
             assert (answer.status_code, 1 <= int(answer.headers["retry-after"]) <= 600) == (429, True)
 
 
-def test_the_network_is_what_the_last_trusted_proxy_saw() -> None:
+def test_network_is_the_one_the_last_trusted_proxy_saw() -> None:
     """A proxy that adds a header of its own must not be overruled by the one that the client sent."""
     headers = [(b"x-forwarded-for", b"6.6.6.6"), (b"x-forwarded-for", b"192.0.2.9")]
     scope = {"client": ("10.0.0.1", 1), "headers": headers}

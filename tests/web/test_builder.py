@@ -49,7 +49,7 @@ async def build(client: httpx.AsyncClient, at: str) -> int:
     return int(page["workflow"]["rev"])
 
 
-async def test_a_script_builds_and_publishes_the_workflow_of_the_issue(world: World) -> None:
+async def test_json_client_builds_and_publishes_a_workflow(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
         at = await begun(client)
@@ -80,7 +80,7 @@ async def test_a_script_builds_and_publishes_the_workflow_of_the_issue(world: Wo
     assert actions[-1] == "workflow.published"
 
 
-async def test_a_browser_builds_without_a_script(world: World) -> None:
+async def test_builder_works_without_javascript(world: World) -> None:
     owner = await world.person()
     async with world.browser(owner) as client:
         account = {"account": str(owner.account_id)}
@@ -196,7 +196,7 @@ async def test_undo_and_redo(world: World) -> None:
         assert page["redo"] == ""
 
 
-async def test_a_stale_revision_is_refused_with_what_is_true_now(world: World) -> None:
+async def test_stale_revision_is_refused_with_the_current_draft(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
         at = await begun(client)
@@ -213,7 +213,7 @@ async def test_a_stale_revision_is_refused_with_what_is_true_now(world: World) -
         assert (answer.status_code, "<html" in answer.text) == (409, False)
 
 
-async def test_a_stale_step_keeps_what_was_typed_beside_what_is_saved(world: World) -> None:
+async def test_stale_step_form_shows_typed_and_saved_values(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
         at = await begun(client)
@@ -234,7 +234,7 @@ async def test_a_stale_step_keeps_what_was_typed_beside_what_is_saved(world: Wor
         assert ("Your changes are kept" in page.text, 'value="Theirs"' in page.text) == (False, True)
 
 
-async def test_htmx_gets_the_workbench_and_what_changes_around_it(world: World) -> None:
+async def test_htmx_gets_the_workbench_and_its_updates(world: World) -> None:
     owner = await world.person()
     async with world.browser(owner) as client:
         account = {"account": str(owner.account_id)}
@@ -251,7 +251,7 @@ async def test_htmx_gets_the_workbench_and_what_changes_around_it(world: World) 
         assert '<hx-partial hx-target="#n-s1" hx-swap="innerHTML">0 waiting</hx-partial>' in counts.text
 
 
-async def test_every_form_is_an_action_and_every_action_a_form(world: World) -> None:
+async def test_forms_and_json_actions_match(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
         at = await begun(client)

@@ -13,7 +13,7 @@ from tests.support.world import World
 from tests.web.test_builder import begun
 
 
-def test_no_kind_is_forgotten() -> None:
+def test_every_kind_is_covered() -> None:
     assert set(get_args(inputs.Kind)) == set(KINDS)
     assert {kind.key for group in GROUPS.values() for kind in group} == set(KINDS)
     assert set(get_args(inputs.TriggerKind)) == set(TRIGGERS)
@@ -24,7 +24,7 @@ def test_no_kind_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("group", GROUPS)
-async def test_each_step_opens_its_form_and_saves_it_as_it_stands(world: World, group: str) -> None:
+async def test_each_step_form_saves_unchanged(world: World, group: str) -> None:
     """The form of a blank step, sent back as it is, is refused with sentences or stored: never a 500."""
     owner = await world.person()
     async with world.browser(owner) as client, world.script(owner) as script:
@@ -77,7 +77,7 @@ GOOD: list[dict[str, Any]] = [
 ]
 
 
-async def test_a_script_sends_each_kind_and_reads_it_back(world: World) -> None:
+async def test_json_round_trip_of_each_kind(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as script:
         at = await begun(script)

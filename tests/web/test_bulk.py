@@ -70,7 +70,7 @@ def hidden(text: str) -> dict[str, list[str]]:
         (BulkForm(ids=[UUID(int=1), UUID(int=2)]), 1, False, None),
     ],
 )
-def test_the_number_that_the_sender_saw(
+def test_number_must_match_the_one_the_sender_saw(
     form: BulkForm, total: int, asks: bool, refusal: type[Conflict] | None
 ) -> None:
     if refusal is None:
@@ -108,7 +108,7 @@ async def test_more_than_a_hundred_are_confirmed_in_a_browser(world: World) -> N
     assert await live(world, who) == 0
 
 
-async def test_another_number_than_was_drawn_gives_409_and_a_fresh_button(world: World) -> None:
+async def test_changed_number_gives_409_and_a_fresh_button(world: World) -> None:
     who = await world.person()
     await fill(world, who, 5)
     async with world.browser(who) as client:
@@ -129,7 +129,7 @@ async def test_another_number_than_was_drawn_gives_409_and_a_fresh_button(world:
     assert await jobs(world, who) == 1
 
 
-async def test_json_is_explicit_and_may_send_what_it_expects(world: World) -> None:
+async def test_json_may_send_the_expected_number(world: World) -> None:
     who = await world.person()
     await fill(world, who, 102, city="Oslo")
     async with world.script(who) as client:
@@ -148,7 +148,7 @@ async def test_json_is_explicit_and_may_send_what_it_expects(world: World) -> No
         assert (no_tag.status_code, list(no_tag.json()["errors"])) == (422, ["tag"])
 
 
-async def test_a_browser_is_asked_for_the_tag(world: World) -> None:
+async def test_browser_gets_a_page_that_asks_for_the_tag(world: World) -> None:
     who = await world.person()
     ids = [str(contact) for contact in await fill(world, who, 6)]
     async with world.browser(who) as client:
@@ -175,7 +175,7 @@ async def deleted_in_bulk(world: World, who: AccountMember, client: httpx.AsyncC
     return str(job["href"])
 
 
-async def test_undo_restores_what_the_job_deleted_and_what_is_still_deleted(
+async def test_undo_restores_contacts_of_the_job_that_are_still_deleted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.contacts.bulk.BATCH", 2)
@@ -268,7 +268,7 @@ async def test_the_list_of_deleted_contacts_restores_in_bulk(world: World) -> No
     assert rows == []
 
 
-async def test_of_two_deleted_contacts_with_one_address_the_latest_comes_back(world: World) -> None:
+async def test_restore_takes_the_latest_deleted_of_one_address(world: World) -> None:
     who = await world.person()
     async with world.script(who) as client:
         ids = []
@@ -281,7 +281,7 @@ async def test_of_two_deleted_contacts_with_one_address_the_latest_comes_back(wo
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
-async def test_strangers_and_viewers_restore_nothing(world: World, role: str) -> None:
+async def test_viewers_and_other_accounts_cannot_restore(world: World, role: str) -> None:
     who = await world.person()
     other = await world.person(role, who.account_id if role == "viewer" else None)
     ids = [str(contact) for contact in await fill(world, who, 2)]
@@ -295,7 +295,7 @@ async def test_strangers_and_viewers_restore_nothing(world: World, role: str) ->
 
 
 @pytest.mark.parametrize("kind", ["tags", "fields"])
-async def test_deleting_a_tag_or_a_field_says_how_many_lose_it(world: World, kind: str) -> None:
+async def test_deleting_a_tag_or_field_shows_how_many_contacts_lose_it(world: World, kind: str) -> None:
     who = await world.person()
     async with world.browser(who) as client:
         body = {"name": "vip"} if kind == "tags" else {"label": "Score"}

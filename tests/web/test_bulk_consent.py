@@ -16,7 +16,7 @@ async def states(world: World, who: AccountMember, channel: str = "email") -> li
     return [row["state"] for row in rows]
 
 
-async def test_consent_is_set_for_those_that_match(world: World) -> None:
+async def test_consent_is_set_for_matching_contacts(world: World) -> None:
     who = await world.person("operator")
     await fill(world, who, 2, last_name="Doe")
     await fill(world, who, 1, last_name="Doe", email_consent="granted")
@@ -49,7 +49,7 @@ async def test_consent_is_set_for_those_that_match(world: World) -> None:
     assert [row["actor_name"] for row in entries] == ["Operator"] * 3
 
 
-async def test_a_browser_is_asked_for_the_consent(world: World) -> None:
+async def test_browser_gets_a_page_that_asks_for_the_consent(world: World) -> None:
     who = await world.person("operator")
     ids = [str(contact_id) for contact_id in await fill(world, who, 2)]
     async with world.browser(who) as client:
@@ -65,7 +65,7 @@ async def test_a_browser_is_asked_for_the_consent(world: World) -> None:
     assert await states(world, who) == ["unknown"] * 2
 
 
-async def test_what_is_no_consent_is_refused(world: World) -> None:
+async def test_invalid_consent_is_refused(world: World) -> None:
     who = await world.person("operator")
     ids = [str(contact_id) for contact_id in await fill(world, who, 1)]
     viewer = await world.person("viewer", who.account_id)

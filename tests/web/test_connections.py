@@ -111,18 +111,18 @@ HEAD = b"POST %s HTTP/1.1\r\nhost: x\r\n"
         "endless unread body", "idle", "empty lines after an answer",
     ],
 )  # fmt: skip
-async def test_a_slow_client_is_hung_up(port: int, begin: bytes, drop: bytes, answer: bytes) -> None:
+async def test_slow_client_is_disconnected(port: int, begin: bytes, drop: bytes, answer: bytes) -> None:
     received = await drip(port, begin, drop)
     assert received.startswith(b"HTTP/1.1 " + answer), received[:100]
     assert received.count(b"HTTP/1.1") == 1
 
 
-async def test_a_connection_that_is_not_used_ends_without_an_answer(port: int) -> None:
+async def test_unused_connection_is_closed_without_a_response(port: int) -> None:
     """It was opened in advance: a client that sends its request right now would take a 408 as its answer."""
     assert await drip(port, b"", b"") == b""
 
 
-async def test_a_body_that_is_fast_enough_is_read_to_its_end(port: int) -> None:
+async def test_body_above_the_minimum_speed_is_read_completely(port: int) -> None:
     """Four times the deadline, at more than the lowest speed."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(HEAD % b"/read" + b"connection: close\r\ncontent-length: 48000\r\n\r\n")
@@ -149,7 +149,7 @@ async def test_a_head_that_is_too_large_is_refused(port: int, head: bytes) -> No
     assert b"HTTP/1.1 400" in await drip(port, head, b"")
 
 
-async def test_a_client_that_does_not_read_is_hung_up(port: int) -> None:
+async def test_client_that_does_not_read_is_disconnected(port: int) -> None:
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.setblocking(False)
@@ -167,7 +167,7 @@ async def test_a_client_that_does_not_read_is_hung_up(port: int) -> None:
     assert received < LONG
 
 
-async def test_a_client_that_reads_steadily_gets_all(port: int) -> None:
+async def test_client_that_reads_steadily_gets_the_whole_response(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /long HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     received = 0
@@ -178,7 +178,7 @@ async def test_a_client_that_reads_steadily_gets_all(port: int) -> None:
     assert received > LONG
 
 
-async def test_a_client_holds_only_so_many_connections(port: int) -> None:
+async def test_connections_per_client_are_limited(port: int) -> None:
     held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(SHORT.per_client)]
     refused = await drip(port, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", b"")
     other = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))

@@ -43,7 +43,7 @@ async def events(world: World, who: AccountMember) -> list[tuple[str, str]]:
     return [(row["kind"], row["source"]) for row in rows]
 
 
-async def test_a_contact_is_made_shown_and_changed_in_a_browser(world: World) -> None:
+async def test_contact_is_created_shown_and_changed_in_a_browser(world: World) -> None:
     who = await world.person("operator")
     async with world.browser(who) as client:
         assert "No contacts yet" in (await client.get("/contacts")).text
@@ -86,7 +86,7 @@ async def test_unique_values_name_the_other_contact(world: World) -> None:
         assert (empty.status_code, list(empty.json()["errors"])) == (422, [""])
 
 
-async def test_a_stale_revision_changes_nothing_and_shows_both(world: World) -> None:
+async def test_stale_revision_saves_nothing_and_shows_both_values(world: World) -> None:
     who = await world.person()
     async with world.script(who) as client:
         contact = await create_contact(client, first_name="Ann", city="Oslo")
@@ -121,7 +121,7 @@ async def test_one_field_in_place_with_htmx(world: World) -> None:
             assert (await client.get(href.replace("city", key))).status_code == 404
 
 
-async def test_deletion_is_undone_unless_the_address_is_taken(world: World) -> None:
+async def test_restore_fails_if_the_email_is_taken(world: World) -> None:
     who = await world.person()
     async with world.script(who) as client:
         contact = await create_contact(client, first_name="Ann", email="a@x.example")
@@ -159,7 +159,7 @@ async def test_tags_of_one_contact(world: World) -> None:
 
 
 @pytest.mark.parametrize("sort", ["name", "-name", "email", "state", "created_at", "-updated_at"])
-async def test_pages_hold_everybody_once_in_both_directions(world: World, sort: str) -> None:
+async def test_pages_contain_every_contact_once_in_both_directions(world: World, sort: str) -> None:
     async with world.script(await world.person()) as client:
         for number in range(7):
             await create_contact(
@@ -217,7 +217,7 @@ async def test_search_filters_and_columns(world: World) -> None:
     ["f=nonsense:is:1", "f=state:near:1", "f={", "match=some", "sort=rev", "after=x", "limit=1000",
      "after=WyJhIiwieCJd", "q=" + "x" * 201, "f=tags:any_of:" + MISSING_ID],
 )  # fmt: skip
-async def test_a_wrong_address_is_422(world: World, query: str) -> None:
+async def test_invalid_email_is_422(world: World, query: str) -> None:
     async with world.script(await world.person()) as client:
         for headers in (JSON, HTML):
             answer = await client.get(f"/contacts?{query}", headers=headers)
@@ -290,7 +290,7 @@ async def test_bulk_deletion(world: World) -> None:
 CHANGES = ["", "/deletion", "/restoration", "/tags", f"/tags/{MISSING_ID}/deletion", "/fields/city"]
 
 
-async def test_viewers_change_nothing_and_see_no_buttons(world: World) -> None:
+async def test_viewers_cannot_change_and_see_no_buttons(world: World) -> None:
     owner = await world.person()
     viewer = await world.person("viewer", owner.account_id)
     async with world.script(owner) as client:
@@ -309,7 +309,7 @@ async def test_viewers_change_nothing_and_see_no_buttons(world: World) -> None:
             assert (await client.get(path, headers=JSON)).json()["actions"] == []
 
 
-async def test_strangers_and_malformed_ids_are_404(world: World) -> None:
+async def test_other_accounts_and_malformed_ids_are_404(world: World) -> None:
     owner, stranger = await world.person(), await world.person()
     async with world.script(owner) as client:
         contact = await create_contact(client, first_name="Ann")

@@ -31,7 +31,7 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
         ("text/*", "text/html"),
     ],
 )
-async def test_the_shape_follows_accept(client: httpx.AsyncClient, accept: str, kind: str) -> None:
+async def test_format_follows_accept(client: httpx.AsyncClient, accept: str, kind: str) -> None:
     answer = await client.get("/things/new", headers={"accept": accept})
     assert answer.status_code == 200
     assert answer.headers["content-type"].split(";")[0] == kind
@@ -39,7 +39,7 @@ async def test_the_shape_follows_accept(client: httpx.AsyncClient, accept: str, 
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_a_page_and_its_json_hold_the_same(client: httpx.AsyncClient) -> None:
+async def test_page_and_json_have_the_same_data(client: httpx.AsyncClient) -> None:
     page = await client.get("/things/new", headers=HTML)
     data = await client.get("/things/new", headers=JSON)
     assert "page new for Owner" in page.text
@@ -57,7 +57,7 @@ async def test_a_page_and_its_json_hold_the_same(client: httpx.AsyncClient) -> N
         (HTML, "<main>"),
     ],
 )
-async def test_htmx_gets_a_fragment_only_when_it_means_it(
+async def test_htmx_gets_a_fragment_only_for_fragment_requests(
     client: httpx.AsyncClient, headers: dict[str, str], starts: str
 ) -> None:
     answer = await client.get(f"/things/{uuid4()}", headers=headers)
@@ -65,7 +65,7 @@ async def test_htmx_gets_a_fragment_only_when_it_means_it(
 
 
 @pytest.mark.parametrize("accept", ["image/png", "application/xml", "text/html;q=0, image/*"])
-async def test_what_cannot_be_answered_is_refused_before_anything_is_done(
+async def test_not_acceptable_is_refused_before_anything_is_done(
     client: httpx.AsyncClient, accept: str
 ) -> None:
     for answer in (
@@ -81,7 +81,7 @@ async def test_a_route_without_a_page_is_json_only(client: httpx.AsyncClient) ->
     assert (await client.get("/health/live", headers=HTML)).json() == {"status": "ok"}
 
 
-async def test_what_is_neither_page_nor_json_passes_as_it_is(client: httpx.AsyncClient) -> None:
+async def test_other_responses_pass_unchanged(client: httpx.AsyncClient) -> None:
     answer = await client.get("/things/csv", headers={"accept": "text/csv"})
     assert (answer.status_code, answer.text) == (200, "a,b\n")
     assert (await client.get("/things/csv", headers={"accept": "image/png"})).status_code == 406
@@ -110,7 +110,7 @@ async def test_saving_as_json(client: httpx.AsyncClient) -> None:
     assert (dropped.status_code, dropped.content) == (204, b"")
 
 
-async def test_saving_in_a_browser_goes_on_and_says_so_once(client: httpx.AsyncClient) -> None:
+async def test_saving_in_a_browser_redirects_and_shows_a_message_once(client: httpx.AsyncClient) -> None:
     response = await client.post("/things", headers=HTML, data={"name": "Bo"})
     assert (response.status_code, response.headers["location"], response.content) == (303, "/things/1", b"")
     assert "note=It’s made; look." in (await client.get("/things/new", headers=HTML)).text
@@ -146,7 +146,7 @@ async def test_three_kinds_of_body_fill_one_struct(client: httpx.AsyncClient, ho
     }
 
 
-async def test_options_says_what_there_is(client: httpx.AsyncClient) -> None:
+async def test_options_lists_the_methods(client: httpx.AsyncClient) -> None:
     answer = await client.options("/things")
     assert answer.status_code == 204
     assert "POST" in answer.headers["allow"]

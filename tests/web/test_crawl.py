@@ -91,7 +91,7 @@ class Walk:
 
 
 @pytest.mark.parametrize("role", ["owner", "viewer"])
-async def test_both_shapes_offer_the_same(world: World, role: str) -> None:
+async def test_pages_and_json_offer_the_same_actions(world: World, role: str) -> None:
     cast = await cast_of(world)
     who = cast.owner if role == "owner" else await world.person(role, cast.account)
     walk = Walk()
@@ -135,7 +135,7 @@ async def test_forms_of_the_layout_go_to_routes(world: World) -> None:
     assert targets == {"/sessions/current/account", "/sessions/current/deletion"}
 
 
-async def test_a_script_finds_its_way_from_the_start(world: World) -> None:
+async def test_json_client_reaches_every_route_from_the_start(world: World) -> None:
     cast = await cast_of(world)
     async with world.script(cast.owner) as script:
         assert script.headers["accept"] == JSON["accept"]
@@ -155,7 +155,7 @@ async def test_a_script_finds_its_way_from_the_start(world: World) -> None:
         ("/contacts", "viewer", set()),
     ],
 )
-async def test_a_list_says_where_a_new_one_is_made(
+async def test_lists_link_to_the_form_for_a_new_item(
     world: World, path: str, role: str, hrefs: set[str]
 ) -> None:
     """The way is an action in JSON and a link on the page, of an empty list too."""

@@ -14,7 +14,7 @@ from tests.support.scenario import Stage, ask
 from tests.support.world import World
 
 
-async def test_every_event_has_its_answer(world: World, clock: TestClock, outside: Outside) -> None:
+async def test_every_event_has_an_explanation(world: World, clock: TestClock, outside: Outside) -> None:
     who = await world.person("viewer")
     stage = Stage(world, who.account_id, clock, outside)
     trigger = ContactUpdated(key="t1", fields=["city"], filter=ask("city", "is", "Oslo"))
@@ -48,7 +48,7 @@ async def test_every_event_has_its_answer(world: World, clock: TestClock, outsid
         assert (await stranger.get(at)).status_code == 404
 
 
-async def test_the_values_seen_are_told_by_name(world: World, clock: TestClock, outside: Outside) -> None:
+async def test_values_seen_are_shown_by_name(world: World, clock: TestClock, outside: Outside) -> None:
     who = await world.person("viewer")
     stage = Stage(world, who.account_id, clock, outside)
     texans, vip = await stage.segment(ask("state", "is", "TX")), await stage.tag("vip")
@@ -110,7 +110,9 @@ async def test_older_events_are_on_the_next_page(world: World, clock: TestClock,
         assert 'rel="next"' not in (await browser.get(first["next"])).text
 
 
-async def test_what_left_no_decision_is_explained(world: World, clock: TestClock, outside: Outside) -> None:
+async def test_events_without_a_decision_are_explained(
+    world: World, clock: TestClock, outside: Outside
+) -> None:
     who = await world.person("viewer")
     stage = Stage(world, who.account_id, clock, outside)
     trigger = ContactUpdated(key="t1", fields=["city"])

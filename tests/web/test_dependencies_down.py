@@ -31,7 +31,7 @@ async def stranded(settings: Settings, tmp_path: Path) -> AsyncIterator[httpx.As
     await runtime.close()
 
 
-async def test_without_the_database_everything_is_503_and_says_when_to_come_back(
+async def test_without_the_database_every_response_is_503_with_retry_after(
     stranded: httpx.AsyncClient,
 ) -> None:
     form = {"email": "ana@acme.example", "password": PASSWORD}
@@ -53,7 +53,7 @@ async def test_without_the_database_everything_is_503_and_says_when_to_come_back
     assert (await stranded.get("/sign-in", headers=HTML)).status_code == 200
 
 
-async def test_connections_that_are_cut_are_503_at_most_and_heal(world: World) -> None:
+async def test_cut_connections_give_503_at_most_and_recover(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
         for _ in range(3):

@@ -93,14 +93,16 @@ async def test_a_change_shows_only_what_its_token_may_read(
     assert done, "something went through, so that there was something to hide"
 
 
-async def test_whoever_may_read_too_gets_the_page(scene: FilledAccount) -> None:
+async def test_caller_with_read_permission_gets_the_page(scene: FilledAccount) -> None:
     secret = await token(scene, "contacts:edit", "view")
     async with scene.world.client(**JSON, authorization=f"Bearer {secret}") as client:
         answer = await client.post(f"/contacts/{scene.cast.contact}", json={"city": "Paris"})
         assert (answer.status_code, len(answer.json()["notes"])) == (200, 1)
 
 
-async def test_without_view_there_is_a_status_and_an_address(world: World, scene: FilledAccount) -> None:
+async def test_caller_without_read_permission_gets_status_and_location(
+    world: World, scene: FilledAccount
+) -> None:
     secret = await token(scene, "contacts:edit")
     async with world.client(**JSON, authorization=f"Bearer {secret}") as client:
         changed = await client.post(f"/contacts/{scene.cast.contact}", json={"city": "Paris"})
@@ -116,7 +118,9 @@ async def test_without_view_there_is_a_status_and_an_address(world: World, scene
         assert response.json()["field"]["key"] == "city", "its page opens with contacts:edit"
 
 
-async def test_a_refusal_does_not_name_others_to_who_may_not_read(world: World, scene: FilledAccount) -> None:
+async def test_refusal_hides_names_from_callers_without_read_permission(
+    world: World, scene: FilledAccount
+) -> None:
     owner = scene.cast.owner
     narrow, wide = (
         await token(scene, "contacts:edit", "members:manage"),

@@ -36,7 +36,7 @@ def field(cast: Cast) -> tuple[str, str, UUID, list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("row", [account, field])
-async def test_neither_overwrites_the_other(world: World, row: Any) -> None:
+async def test_concurrent_edits_do_not_overwrite_each_other(world: World, row: Any) -> None:
     cast = await cast_of(world)
     path, table, row_id, edits = row(cast)
     connection = await asyncpg.connect(world.admin_url)

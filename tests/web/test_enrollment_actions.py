@@ -34,7 +34,7 @@ async def state(world: World, cast: Cast) -> Any:
     return row
 
 
-async def test_paused_it_stays_and_resumed_it_goes_on(world: World) -> None:
+async def test_pause_and_resume(world: World) -> None:
     cast = await started(world)
     base = f"/enrollments/{cast.enrollment}"
     async with world.script(cast.owner) as client:
@@ -56,7 +56,7 @@ async def test_paused_it_stays_and_resumed_it_goes_on(world: World) -> None:
     assert {("enrollment.paused", "enrollment"), ("enrollment.resumed", "enrollment")} <= set(audit)
 
 
-async def test_a_wait_that_is_not_over_goes_on_after_a_pause(world: World) -> None:
+async def test_wait_continues_after_a_pause(world: World) -> None:
     cast = await started(world)
     before = (await state(world, cast))["wait_until"]
     async with world.script(cast.owner) as client:
@@ -67,7 +67,7 @@ async def test_a_wait_that_is_not_over_goes_on_after_a_pause(world: World) -> No
     assert (row["step_key"], row["wait_until"], row["due_at"]) == ("s2", before, before)
 
 
-async def test_nothing_is_sent_for_who_is_paused(world: World) -> None:
+async def test_nothing_is_sent_for_a_paused_enrollment(world: World) -> None:
     cast = await started(world)
     async with world.script(cast.owner) as client:
         assert (
@@ -88,7 +88,7 @@ async def test_nothing_is_sent_for_who_is_paused(world: World) -> None:
     assert (row["step_key"], row["seq"]) == ("s2", 4)
 
 
-async def test_jump_leaves_the_visit_and_takes_back_what_is_not_sent(world: World) -> None:
+async def test_jump_closes_the_visit_and_cancels_unsent_effects(world: World) -> None:
     cast = await started(world, "pending")
     base = f"/enrollments/{cast.enrollment}"
     form = {"account": str(cast.account)}
@@ -117,7 +117,7 @@ async def test_jump_leaves_the_visit_and_takes_back_what_is_not_sent(world: Worl
     ("status", "sentence"),
     [("unknown", "We can't tell whether"), ("claimed", "being sent for this enrollment right now")],
 )
-async def test_nobody_jumps_away_from_what_may_be_going_out(world: World, status: str, sentence: str) -> None:
+async def test_jump_is_refused_while_an_effect_is_in_flight(world: World, status: str, sentence: str) -> None:
     cast = await started(world, status)
     await world.sql("update effects set lease_until = now() + interval '1 hour' where id = $1", cast.effect)
     async with world.script(cast.owner) as client:
@@ -128,7 +128,7 @@ async def test_nobody_jumps_away_from_what_may_be_going_out(world: World, status
     assert (await state(world, cast))["step_key"] == "s2"
 
 
-async def test_a_failed_one_goes_on_at_another_step(world: World) -> None:
+async def test_failed_enrollment_continues_at_another_step(world: World) -> None:
     cast = await started(world)
     await world.sql(
         "update enrollments set status = 'failed', due_at = null, wait_until = null, wait_reason = null,"

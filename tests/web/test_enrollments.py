@@ -45,7 +45,7 @@ async def state(world: World, cast: Cast) -> Any:
     return row
 
 
-async def test_lists_say_what_each_waits_for(world: World) -> None:
+async def test_lists_show_wait_reasons(world: World) -> None:
     cast = await started(world)
     async with world.script(cast.owner) as client:
         listed = (await client.get("/enrollments")).json()
@@ -66,7 +66,7 @@ async def test_lists_say_what_each_waits_for(world: World) -> None:
             assert (page.status_code, "Ada Lovelace" in page.text) == (200, True), path
 
 
-async def test_nothing_is_counted_further_than_it_says(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_counts_stop_at_their_limit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     cast = await started(world)
     other = await world.sql(
         "insert into workflows (account_id, id, name) values ($1, $2, 'Empty') returning id",
@@ -88,7 +88,7 @@ async def test_nothing_is_counted_further_than_it_says(world: World, monkeypatch
         assert "1+" not in page
 
 
-async def test_the_page_shows_path_reason_and_ledger(world: World) -> None:
+async def test_page_shows_path_reason_and_effects(world: World) -> None:
     cast = await started(world)
     async with world.script(cast.owner) as client:
         page = (await client.get(f"/enrollments/{cast.enrollment}")).json()
@@ -99,7 +99,7 @@ async def test_the_page_shows_path_reason_and_ledger(world: World) -> None:
     assert names == {"pause", "skip", "remove", f"settle:{cast.effect}"}
 
 
-async def test_a_viewer_looks_and_changes_nothing(world: World) -> None:
+async def test_viewer_reads_and_cannot_change(world: World) -> None:
     cast = await started(world)
     viewer = await world.person("viewer", cast.account)
     async with world.script(viewer) as client:
@@ -150,7 +150,7 @@ async def test_skip_a_wait(world: World) -> None:
     assert ("enrollment.wait_skipped", "enrollment") in await world.audit(cast.account)
 
 
-async def test_remove_takes_back_what_is_not_sent(world: World) -> None:
+async def test_remove_cancels_unsent_effects(world: World) -> None:
     cast = await started(world)
     await world.sql("update effects set status = 'pending' where id = $1", cast.effect)
     async with world.browser(cast.owner) as client:
@@ -169,7 +169,7 @@ async def test_remove_takes_back_what_is_not_sent(world: World) -> None:
     assert visit["outcome"] == "left"
 
 
-async def test_retry_begins_the_failed_step_again(world: World) -> None:
+async def test_retry_starts_the_failed_step_again(world: World) -> None:
     cast = await failed(world)
     async with world.script(cast.owner) as client:
         assert (await client.post(f"/enrollments/{cast.enrollment}/skip")).status_code == 409
@@ -218,7 +218,7 @@ async def in_doubt(world: World) -> Cast:
 
 
 @pytest.mark.parametrize(("went_out", "status", "step"), [(True, "sent", "s2"), (False, "pending", "s1")])
-async def test_a_doubt_is_settled(world: World, went_out: bool, status: str, step: str) -> None:
+async def test_effect_in_doubt_is_settled(world: World, went_out: bool, status: str, step: str) -> None:
     cast = await in_doubt(world)
     path = f"/effects/{cast.effect}/settlement"
     async with world.browser(cast.owner) as client:
@@ -237,7 +237,7 @@ async def test_a_doubt_is_settled(world: World, went_out: bool, status: str, ste
     assert ("effect.settled", "effect") in await world.audit(cast.account)
 
 
-async def test_a_try_that_waits_is_made_now_or_taken_back(world: World) -> None:
+async def test_waiting_attempt_is_made_now_or_canceled(world: World) -> None:
     cast = await in_doubt(world)
     async with world.script(cast.owner) as client:
         await world.sql(
@@ -256,7 +256,7 @@ async def test_a_try_that_waits_is_made_now_or_taken_back(world: World) -> None:
     assert (await state(world, cast))["status"] == "failed"
 
 
-async def test_a_step_that_waits_for_its_next_try_is_tried_at_once(world: World) -> None:
+async def test_step_that_waits_for_its_next_attempt_is_retried_at_once(world: World) -> None:
     cast = await in_doubt(world)
     path = f"/enrollments/{cast.enrollment}"
     await world.sql(
@@ -274,7 +274,7 @@ async def test_a_step_that_waits_for_its_next_try_is_tried_at_once(world: World)
     assert ("effect.retried", "effect") in await world.audit(cast.account)
 
 
-async def test_nothing_begins_again_while_something_is_in_doubt(world: World) -> None:
+async def test_retry_is_refused_while_an_effect_is_in_doubt(world: World) -> None:
     """Failed for another reason than the letter, of which nobody knows whether it went out."""
     cast = await failed(world)
     await world.sql("update effects set status = 'unknown' where id = $1", cast.effect)
@@ -292,7 +292,7 @@ async def test_nothing_begins_again_while_something_is_in_doubt(world: World) ->
         assert (await client.post(f"/enrollments/{cast.enrollment}/retry")).status_code == 200
 
 
-async def test_a_stranger_finds_nothing(world: World) -> None:
+async def test_other_accounts_find_nothing(world: World) -> None:
     cast, stranger = await cast_of(world), await world.person()
     async with world.script(stranger) as client:
         assert (await client.get("/enrollments")).json()["items"] == []
@@ -312,7 +312,7 @@ def row(**changes: Any) -> SimpleNamespace:
     return SimpleNamespace(**{**base, **more, **changes})
 
 
-def test_who_settles_waits_for_a_timer() -> None:
+def test_settle_time_is_shown_as_a_timer() -> None:
     settling = row(wait_until=NOW, due_at=NOW)
     assert (reason_of(settling), waits_for(settling, "", NOW, "UTC")) == ("timer", "About to start.")
     assert reason_of(row(wait_until=NOW, held=True)) == "paused_workflow"
@@ -349,11 +349,11 @@ def sending(reason: str, status: str) -> SimpleNamespace:
         (row(status="completed", exit_reason="goal_met"), "A goal was met."),
     ],
 )  # fmt: skip
-def test_one_sentence(value: Any, sentence: str) -> None:
+def test_wait_sentences(value: Any, sentence: str) -> None:
     assert waits_for(value, "Wait 1 minute", NOW, "Europe/Paris") == sentence
 
 
-def test_a_moment_names_its_day_when_it_is_another() -> None:
+def test_time_of_another_day_includes_the_day() -> None:
     assert moment_label(NOW.replace(day=25), NOW, "UTC") == "25 Nov 13:00"
     assert moment_label(NOW.replace(year=2027), NOW, "UTC") == "2027-11-24 13:00"
 
@@ -383,7 +383,7 @@ def test_a_moment_names_its_day_when_it_is_another() -> None:
         ({"to": "a@x.example", "subject": "Hi"}, ""),
     ],
 )
-def test_a_visit_in_words(detail: dict[str, Any], note: str) -> None:
+def test_visit_notes(detail: dict[str, Any], note: str) -> None:
     names, labels = {"s1.b1": "West", "s9": "Goal: Bought"}, {"t": "vip", "city": "City"}
     visit = SimpleNamespace(step_key="s1", detail=detail)
     assert visit_note(visit, names, labels, NOW, "Europe/Paris") == note

@@ -59,7 +59,7 @@ def check(answer: httpx.Response, status: int, shape: dict[str, str]) -> None:
         ("GET", "/things/fault/XX000", 500),
     ],
 )
-async def test_each_has_its_status_in_both_shapes(
+async def test_each_error_has_its_status_as_page_and_json(
     client: httpx.AsyncClient, shape: dict[str, str], method: str, path: str, status: int
 ) -> None:
     answer = await client.request(method, path, headers=shape)
@@ -139,7 +139,7 @@ async def test_every_wrong_field_in_one_problem(client: httpx.AsyncClient) -> No
     assert answer.json()["code"] == "invalid"
 
 
-async def test_the_page_with_the_form_comes_again_with_what_was_typed(client: httpx.AsyncClient) -> None:
+async def test_refused_form_is_shown_again_with_typed_values(client: httpx.AsyncClient) -> None:
     answer = await client.post("/things", headers=HTML, data={"name": "Bo", "age": "-1"})
     assert answer.status_code == 422
     assert "page new for Owner" in answer.text
@@ -148,14 +148,14 @@ async def test_the_page_with_the_form_comes_again_with_what_was_typed(client: ht
     assert (late.status_code, "error=Somebody has that." in late.text) == (422, True)
 
 
-async def test_a_template_may_draw_the_form_alone(client: httpx.AsyncClient) -> None:
+async def test_template_may_render_only_the_form(client: httpx.AsyncClient) -> None:
     answer = await client.post(f"/things/{uuid4()}", headers=PARTIAL, data={"name": ""})
     assert answer.status_code == 422
     assert answer.text.startswith("<form>again")
 
 
 @BOTH
-async def test_a_conflict_says_what_is_true_now(client: httpx.AsyncClient, shape: dict[str, str]) -> None:
+async def test_conflict_includes_the_current_state(client: httpx.AsyncClient, shape: dict[str, str]) -> None:
     answer = await client.post(f"/things/{uuid4()}", headers=shape, json={"name": "late"})
     assert answer.status_code == 409
     if shape is JSON:

@@ -36,7 +36,7 @@ async def entered(stage: Stage, count: int, *steps: Any) -> UUID:
     return workflow
 
 
-async def test_forty_who_failed_without_sending_are_one_line(stage: Stage) -> None:
+async def test_forty_failures_without_effects_are_one_line(stage: Stage) -> None:
     """The body is no JSON with their values: each has an error of their own."""
     step = Webhook(url="https://crm.example/x", body='{"id": {{ contact.email }}}')
     workflow = await entered(stage, 40, FAR, step)
@@ -58,7 +58,7 @@ async def test_forty_who_failed_without_sending_are_one_line(stage: Stage) -> No
         assert (await client.get("/jobs")).json()["failing"] == [], "a stranger sees nothing of it"
 
 
-async def test_each_step_and_each_cause_is_a_line(stage: Stage) -> None:
+async def test_each_step_and_cause_is_a_line(stage: Stage) -> None:
     stage.outside.answers = [
         Refused("The mail server said 451 later for a@b.example", permanent=False, what="smtp_451"),
         Refused("The mail server said 451 later for c@d.example", permanent=False, what="smtp_451"),
@@ -80,7 +80,7 @@ async def test_each_step_and_each_cause_is_a_line(stage: Stage) -> None:
         assert (await client.post(f"/effects/{alone['id']}/retry")).is_success
 
 
-async def test_many_who_failed_at_one_step_hide_nobody_at_another(
+async def test_many_failures_at_one_step_do_not_hide_another(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor do those of an older version hide those of the latest."""
@@ -104,7 +104,7 @@ async def test_many_who_failed_at_one_step_hide_nobody_at_another(
         assert {line["error"][:6]: line["people"] for line in shown} == lines, "the overview says the same"
 
 
-async def test_somebody_who_failed_alone_can_be_tried_again_from_there(stage: Stage) -> None:
+async def test_single_failure_has_a_retry_button(stage: Stage) -> None:
     await entered(stage, 1, Webhook(url="https://crm.example/x", body="{{ contact.email }}"))
     async with stage.world.script(await stage.world.person("owner", stage.account)) as client:
         board = (await client.get("/jobs")).json()
@@ -115,7 +115,7 @@ async def test_somebody_who_failed_alone_can_be_tried_again_from_there(stage: St
 
 
 @pytest.mark.parametrize("bad", ["s1", "s3", "s4"])
-async def test_a_parked_one_names_the_step_that_is_to_blame(
+async def test_parked_enrollment_names_its_failing_step(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, bad: str
 ) -> None:
     """Not the one where the enrollment stood before: from there it had gone through several at once."""
@@ -169,7 +169,7 @@ async def held(stage: Stage) -> AsyncIterator[None]:
 
 
 @pytest.mark.usefixtures("held")
-async def test_a_monitor_hears_that_the_engine_is_held(stage: Stage) -> None:
+async def test_worker_probe_reports_a_held_engine(stage: Stage) -> None:
     async with stage.world.script(await stage.world.person("owner", stage.account)) as client:
         answer = await client.get("/health/workers")
         assert (answer.status_code, answer.json()["status"], answer.json()["held"]) == (503, "held", True)

@@ -17,7 +17,7 @@ async def create_field(client: httpx.AsyncClient, **values: Any) -> dict[str, An
     return field
 
 
-async def test_a_field_is_made_filled_filtered_changed_and_deleted(world: World) -> None:
+async def test_field_is_created_filled_filtered_changed_and_deleted(world: World) -> None:
     who = await world.person("operator")
     async with world.browser(who) as client:
         assert "No custom fields yet" in (await client.get("/fields")).text
@@ -82,7 +82,7 @@ async def test_an_invalid_field_is_refused(world: World, values: dict[str, str],
         assert (answer.status_code, list(answer.json()["errors"])) == (422, [where]), answer.text
 
 
-async def test_a_field_that_a_live_workflow_uses_stays(world: World) -> None:
+async def test_field_used_by_a_live_workflow_cannot_be_deleted(world: World) -> None:
     who = await world.person()
     async with world.script(who) as client:
         field = await create_field(client, label="Score", type="number")
@@ -93,7 +93,7 @@ async def test_a_field_that_a_live_workflow_uses_stays(world: World) -> None:
         assert [action["name"] for action in page.json()["actions"]] == ["update"]
 
 
-async def test_viewers_look_and_strangers_find_nothing(world: World) -> None:
+async def test_viewers_read_only_and_other_accounts_find_nothing(world: World) -> None:
     owner, stranger = await world.person(), await world.person()
     viewer = await world.person("viewer", owner.account_id)
     async with world.script(owner) as client:

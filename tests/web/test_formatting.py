@@ -57,7 +57,7 @@ def test_numbers_and_sizes() -> None:
     ]  # fmt: skip
 
 
-def test_an_address_keeps_what_is_not_changed() -> None:
+def test_url_keeps_unchanged_parameters() -> None:
     assert url("/a", "q=x y&tag=1&tag=2&after=z", after=None, sort="name") == "/a?q=x+y&tag=1&tag=2&sort=name"
     assert url("/a", "q=1", q=None) == "/a"
     assert url("/a", "", tag=["1", "2"]) == "/a?tag=1&tag=2"
@@ -76,5 +76,5 @@ def test_an_address_keeps_what_is_not_changed() -> None:
         ("", "Unknown"),
     ],
 )
-def test_what_browsers_call_themselves(agent: str, name: str) -> None:
+def test_agent_names(agent: str, name: str) -> None:
     assert agent_name(agent) == name

@@ -96,7 +96,7 @@ def test_empty_boxes_and_check_boxes(pairs: list[tuple[str, str]], expected: dic
     assert decode_form(form(*pairs), Everything) == expected
 
 
-def test_names_that_the_type_has_no_place_for_are_reported() -> None:
+def test_unknown_names_are_reported() -> None:
     names = (
         "name", "nam", "lines.0.what", "lines.0.wat", "lines.01.what", "lines.x.what", "fields.a.b",
         "step.subject", "tags.0", "name.first", "step.minutes",
@@ -130,7 +130,7 @@ def work_of(pairs: list[tuple[str, str]]) -> int:
 @pytest.mark.parametrize(
     "name", ["lines.{0}.what", "fields.x{0}", "unknown.x{0}", "tags", "lines.0.x{0}.what", "x{0}"]
 )
-def test_lifting_twice_as_long_a_form_is_twice_the_work(name: str) -> None:
+def test_decoding_time_is_linear(name: str) -> None:
     short, long = ([(name.format(number), "1") for number in range(size)] for size in (400, 800))
     assert work_of(long) < 2.2 * work_of(short)
 
@@ -165,7 +165,7 @@ def test_json_is_strict_where_forms_are_not() -> None:
         read_json(b'{"age":"7"}', Age)
 
 
-def test_a_rule_about_the_whole_form_is_an_error_of_the_form() -> None:
+def test_error_of_the_whole_form() -> None:
     class Range(msgspec.Struct):
         low: int
         high: int
@@ -180,13 +180,13 @@ def test_a_rule_about_the_whole_form_is_an_error_of_the_form() -> None:
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"x"', b"1", b"null"])
-def test_a_body_that_is_no_object(body: bytes) -> None:
+def test_body_that_is_not_an_object(body: bytes) -> None:
     with pytest.raises(Invalid) as refused:
         read_json(body, FormLine)
     assert refused.value.errors == {"": "Send an object with named fields."}
 
 
-def test_what_was_typed_is_shown_again() -> None:
+def test_typed_values_are_shown_again() -> None:
     values = typed_values(form(("a", "1"), ("b", "x"), ("b", "y")))
     shown = Form(values=values, errors={"a": "No."})
     assert values == {"a": "1", "b": ["x", "y"]}

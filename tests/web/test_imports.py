@@ -11,7 +11,7 @@ from tests.support.world import World
 
 
 @pytest.mark.parametrize("ends", ["\r\n", "\r", "\n"])
-async def test_a_file_goes_from_upload_to_contacts_and_twice_changes_nothing(world: World, ends: str) -> None:
+async def test_import_from_upload_to_contacts_is_idempotent(world: World, ends: str) -> None:
     who = await world.person("operator")
     async with world.script(who) as client:
         page = await upload(client, table(700, ends))
@@ -50,7 +50,7 @@ async def test_a_file_goes_from_upload_to_contacts_and_twice_changes_nothing(wor
     assert [(row["actor_name"], row["n"]) for row in entries] == [("people.csv", 700)]
 
 
-async def test_changed_and_bad_lines_are_told_apart(world: World) -> None:
+async def test_changed_and_bad_lines_are_distinguished(world: World) -> None:
     who = await world.person("operator")
     rows = sample_rows(6)
     async with world.script(who) as client:
@@ -95,7 +95,7 @@ async def test_existing_contacts_can_be_left_alone(world: World) -> None:
     assert tagged[0]["n"] == 1
 
 
-async def test_what_is_no_table_is_refused_in_clear_words(world: World) -> None:
+async def test_file_that_is_not_a_table_is_refused_with_a_message(world: World) -> None:
     who = await world.person("operator")
     async with world.script(who) as client:
         for content, words in (
@@ -124,7 +124,7 @@ async def test_what_is_no_table_is_refused_in_clear_words(world: World) -> None:
         assert (await client.post(href.replace("mapping", "run"), json={})).status_code == 409
 
 
-async def test_who_may_not_is_refused_and_a_stranger_finds_nothing(world: World) -> None:
+async def test_viewers_are_refused_and_other_accounts_find_nothing(world: World) -> None:
     who, stranger = await world.person("operator"), await world.person("owner")
     viewer = await world.person("viewer", who.account_id)
     async with world.script(who) as client:
@@ -191,7 +191,7 @@ async def test_the_sample_file_can_be_imported(world: World) -> None:
         assert counts(page) == (25, 0, 0, 0)
 
 
-async def test_the_first_line_is_what_the_person_says(world: World) -> None:
+async def test_first_line_follows_the_members_choice(world: World) -> None:
     who = await world.person("operator")
     async with world.script(who) as client:
         page = await upload(client, b"Ann,Doe\nBob,Roe\n")
@@ -213,7 +213,7 @@ def map_of(page: dict[str, Any]) -> dict[str, str]:
     return {"name": "map", "href": f"/imports/{page['item']['id']}/mapping"}
 
 
-async def test_own_fields_are_filled_and_people_without_address_are_known_again(world: World) -> None:
+async def test_custom_fields_and_contacts_without_email_are_matched(world: World) -> None:
     who = await world.person("operator")
     await world.sql(
         "insert into custom_fields (account_id, id, key, label, type)"

@@ -51,7 +51,7 @@ async def test_an_imported_unsubscribed_list_is_denied(world: World) -> None:
     assert sorted(str(row["state"]) for row in entries) == ["None", "denied", "denied", "granted"]
 
 
-async def test_who_denied_stays_denied_and_a_denial_is_an_event(world: World) -> None:
+async def test_denied_consent_stays_denied_and_denial_emits_an_event(world: World) -> None:
     who = await world.person("operator")
     async with world.script(who) as client:
         for name, consent in (("u1", "granted"), ("u3", "denied")):
@@ -89,7 +89,7 @@ u1@people.example,Ann,subscribed,no
 
 
 @pytest.mark.parametrize("batch", [500, 3, 1])
-async def test_of_two_lines_of_one_person_a_denial_counts(
+async def test_denial_on_either_line_of_one_contact_counts(
     world: World, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     """Whichever comes first, in the same batch or not; also of somebody who was the same as before."""
@@ -118,7 +118,7 @@ async def test_of_two_lines_of_one_person_a_denial_counts(
     assert (await consents(world, who, "sms"))["u1"] == "denied"
 
 
-async def test_two_lines_that_lead_to_one_contact_deny_it_too(world: World) -> None:
+async def test_denial_counts_for_two_lines_matched_to_one_contact(world: World) -> None:
     """By the external id and by the email: the second is refused."""
     who = await world.person("operator")
     file = b"Id,Email,First Name,Status\n7,,Ann,subscribed\n,ann@people.example,Ann,unsubscribed\n"
@@ -145,7 +145,7 @@ async def people(world: World, who: AccountMember) -> list[tuple[str, str, str |
     return [(row["first_name"], row["email"], row["external_id"]) for row in rows]
 
 
-async def test_ids_of_two_systems_make_no_one_of_two(world: World) -> None:
+async def test_ids_of_two_systems_do_not_merge_contacts(world: World) -> None:
     who = await world.person("operator")
     async with world.script(who) as client:
         await import_all(world, who, client, FIRST)
@@ -179,7 +179,7 @@ async def test_matches_by_external_id_are_a_group_of_the_preview(world: World) -
         assert "a different name or email" in text
 
 
-async def test_an_external_id_leads_only_where_the_preview_showed(world: World) -> None:
+async def test_external_id_matches_only_the_contact_of_the_preview(world: World) -> None:
     """Two files are checked before either is written: the preview of the second shows no match."""
     who = await world.person("operator")
     async with world.script(who) as client:

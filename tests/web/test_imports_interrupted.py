@@ -49,7 +49,7 @@ async def _killed(world: World, who: AccountMember) -> None:
             await work.session.rollback()
 
 
-async def test_a_contact_that_came_meanwhile_is_not_added_twice(world: World) -> None:
+async def test_contact_created_meanwhile_is_not_added_twice(world: World) -> None:
     who = await world.person("operator")
     async with world.script(who) as client:
         page = await act(client, await upload(client, table(3)), "map")
@@ -70,7 +70,7 @@ async def test_a_contact_that_came_meanwhile_is_not_added_twice(world: World) ->
     assert [row["city"] for row in rows] == ["Salem"]
 
 
-async def test_an_import_is_cancelled_and_goes_on(world: World) -> None:
+async def test_canceled_import_can_continue(world: World) -> None:
     who = await world.person("operator")
     async with world.script(who) as client:
         page = await act(client, await upload(client, table(900)), "map")
@@ -85,9 +85,7 @@ async def test_an_import_is_cancelled_and_goes_on(world: World) -> None:
         assert (await show(client, page))["item"]["written"] == 900
 
 
-async def test_somebody_who_is_added_in_that_very_moment_is_updated(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_contact_created_concurrently_is_updated(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     who = await world.person("operator")
     mail = sample_rows(3)[1][10]
     original = ImportedContactRepository.insert
@@ -112,7 +110,7 @@ async def test_somebody_who_is_added_in_that_very_moment_is_updated(
     assert counted[0]["n"] == 3
 
 
-async def test_a_job_that_failed_or_was_cancelled_elsewhere_is_seen(world: World) -> None:
+async def test_import_shows_that_its_job_failed_or_was_canceled(world: World) -> None:
     who = await world.person("operator")
     async with world.script(who) as client:
         page = await act(client, await upload(client, table(3)), "map")

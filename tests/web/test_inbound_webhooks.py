@@ -107,7 +107,7 @@ async def test_a_delivery_starts_the_workflow(world: World) -> None:
     assert msgspec.json.decode(entered["data"]) == {"event": body}
 
 
-async def test_only_the_digest_of_an_address_is_kept(world: World) -> None:
+async def test_only_the_digest_of_an_address_is_stored(world: World) -> None:
     who = await world.person()
     workflow = await flow(world, who.account_id, InboundWebhook())
     path, secret = await address(world, who, workflow)
@@ -130,7 +130,7 @@ async def test_only_the_digest_of_an_address_is_kept(world: World) -> None:
         assert "be shown again" in shown.text
 
 
-async def test_who_lets_in_only_those_who_match_now_takes_no_delivery(world: World) -> None:
+async def test_current_only_audience_refuses_deliveries(world: World) -> None:
     who = await world.person()
     await contact(world, who.account_id)
     workflow = await flow(world, who.account_id, InboundWebhook())
@@ -150,7 +150,7 @@ async def test_who_lets_in_only_those_who_match_now_takes_no_delivery(world: Wor
         assert "only contacts that matched" in (await browser.get(at)).text
 
 
-async def test_a_new_address_ends_the_old_one_and_forgets_no_delivery(world: World) -> None:
+async def test_new_address_replaces_the_old_one_and_keeps_deliveries(world: World) -> None:
     who = await world.person()
     await contact(world, who.account_id)
     workflow = await flow(world, who.account_id, InboundWebhook())
@@ -182,7 +182,7 @@ async def test_each_delivery_once_in_parallel_and_for_thirty_days(
     assert (await post(world, path, **{header: "delivery-1"})).status_code == 202
 
 
-async def test_without_a_name_each_delivery_counts(world: World) -> None:
+async def test_deliveries_without_an_id_are_not_deduplicated(world: World) -> None:
     who = await world.person()
     workflow = await flow(world, who.account_id, InboundWebhook(create=True))
     path, _ = await address(world, who, workflow)
@@ -225,7 +225,7 @@ async def test_body_identifies_the_contact(
         assert await world.sql("select from hook_deliveries where account_id = $1", who.account_id) == []
 
 
-async def test_an_external_id_may_look_like_one_of_ours(world: World) -> None:
+async def test_external_id_may_look_like_a_contact_id(world: World) -> None:
     who = await world.person()
     contact_id, theirs = await contact(world, who.account_id), str(UUID(int=77))
     await world.sql("update contacts set external_id = $2 where id = $1", contact_id, theirs)
@@ -281,7 +281,7 @@ async def test_signatures(world: World, clock: TestClock) -> None:
     assert (await post(world, path, body, **signed("d3", key=fresh))).status_code == 202
 
 
-async def test_paused_is_noted_and_unpublished_is_refused(world: World) -> None:
+async def test_paused_workflow_records_and_unpublished_refuses(world: World) -> None:
     who = await world.person()
     await contact(world, who.account_id)
     drafted = await flow(world, who.account_id, InboundWebhook(), live=False)
@@ -342,7 +342,7 @@ async def test_too_many_deliveries(world: World) -> None:
 
 
 @pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("operator", 403), ("admin", 201)])
-async def test_who_may_make_an_address(world: World, role: str, status: int) -> None:
+async def test_permission_to_create_an_address(world: World, role: str, status: int) -> None:
     owner = await world.person()
     workflow = await flow(world, owner.account_id, InboundWebhook())
     who = await world.person(role, owner.account_id)
@@ -379,7 +379,7 @@ async def test_the_page_without_and_with_an_address(world: World) -> None:
         assert created["items"][0]["live"] is True
 
 
-def test_a_sealed_secret_opens_only_where_it_belongs(tmp_path: Any) -> None:
+def test_sealed_secret_opens_only_for_its_hook(tmp_path: Any) -> None:
     sealed = seal(tmp_path, b"key", b"one")
     assert unseal(tmp_path, sealed, b"one") == b"key"
     assert (tmp_path / "keys" / "secrets.key").stat().st_mode & 0o077 == 0

@@ -108,7 +108,7 @@ async def test_a_new_person_chooses_a_password(world: World) -> None:
     ]  # fmt: skip
 
 
-async def test_a_person_who_is_signed_in_accepts_by_a_button(world: World) -> None:
+async def test_signed_in_user_accepts_by_a_button(world: World) -> None:
     owner, other = await world.person(), await world.person()
     link = await invite(world, owner, other.email, "admin")
     async with world.browser(other) as client, world.script(other) as script:
@@ -122,7 +122,7 @@ async def test_a_person_who_is_signed_in_accepts_by_a_button(world: World) -> No
     assert await roles_of(world, other.email) == {other.account_id: "owner", owner.account_id: "admin"}
 
 
-async def test_a_person_who_is_not_signed_in_gives_their_password(world: World) -> None:
+async def test_signed_out_user_accepts_with_their_password(world: World) -> None:
     owner, other, third = [await world.person() for _ in range(3)]
     link = await invite(world, owner, other.email)
     async with world.client(**JSON) as anonymous, world.script(third) as stranger:
@@ -149,7 +149,7 @@ async def test_guesses_of_a_password_are_throttled(world: World) -> None:
     assert statuses == [422] * 10 + [429] * 2
 
 
-async def test_an_access_token_accepts_nothing(world: World) -> None:
+async def test_access_token_cannot_accept(world: World) -> None:
     owner, other = await world.person(), await world.person()
     link = await invite(world, owner, other.email)
     async with world.script(other) as script:
@@ -160,7 +160,7 @@ async def test_an_access_token_accepts_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize("end", ["withdrawn", "expired", "replaced", "renewed", "disabled"])
-async def test_a_link_ends(world: World, end: str) -> None:
+async def test_link_is_invalid_after(world: World, end: str) -> None:
     owner, other = await world.person(), await world.person()
     link = await invite(world, owner, other.email)
     async with world.script(owner) as client:
@@ -193,7 +193,7 @@ async def test_a_link_ends(world: World, end: str) -> None:
         assert (ended[end], "invitation") in await world.audit(owner.account_id)
 
 
-async def test_members_stay_and_an_invitation_makes_them_nothing_else(world: World) -> None:
+async def test_inviting_a_member_is_refused(world: World) -> None:
     owner = await world.person()
     member = await world.person("viewer", owner.account_id)
     async with world.script(owner) as client:
@@ -208,7 +208,7 @@ async def test_members_stay_and_an_invitation_makes_them_nothing_else(world: Wor
     assert (await roles_of(world, second.email))[owner.account_id] == "viewer"
 
 
-async def test_an_admin_does_not_reach_an_owners_invitation(world: World) -> None:
+async def test_admin_cannot_change_an_owners_invitation(world: World) -> None:
     owner = await world.person()
     admin = await world.person("admin", owner.account_id)
     email = f"boss-{owner.user_id.hex}@x.example"
@@ -240,7 +240,7 @@ async def test_a_viewer_sees_no_invitations(world: World) -> None:
         assert email in (await client.get("/members")).text
 
 
-async def test_an_email_that_fails_is_said_and_sent_again(world: World) -> None:
+async def test_failed_email_is_reported_and_can_be_resent(world: World) -> None:
     owner = await world.person()
     world.runtime.mailer.answers.append(Refused("no", permanent=True))  # type: ignore[attr-defined]  # -- a fake
     async with world.browser(owner) as client:

@@ -32,7 +32,7 @@ async def test_no_count_reads_the_table(world: World, monkeypatch: pytest.Monkey
         assert (await work.session.execute(text("show enable_seqscan"))).scalar_one() == "on"
 
 
-async def test_where_people_stand_is_read_from_one_index(world: World) -> None:
+async def test_counts_by_place_use_an_index_only_scan(world: World) -> None:
     cast = await cast_of(world)
     await completed(world, cast, 20_000)
     await world.sql("checkpoint")  # or the vacuum would not know yet that they are committed
@@ -45,7 +45,7 @@ async def test_where_people_stand_is_read_from_one_index(world: World) -> None:
     assert (scans, fetched < 1_000) == (0, True), fetched
 
 
-async def test_fifty_open_builders_count_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_open_builders_share_one_count(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     cast, theirs = await cast_of(world), await cast_of(world)
     counted: list[Any] = []
     visits = WorkflowRepository.visits
@@ -68,7 +68,7 @@ async def test_fifty_open_builders_count_once(world: World, monkeypatch: pytest.
         assert counted == [cast.workflow, theirs.workflow], "what is shared stays in its account"
 
 
-async def test_the_versions_say_how_many_are_in_them(world: World) -> None:
+async def test_versions_show_their_enrollment_counts(world: World) -> None:
     cast = await cast_of(world)
     await completed(world, cast, 3)
     async with world.script(cast.owner) as client:

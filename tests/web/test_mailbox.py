@@ -35,7 +35,7 @@ async def post(port: int, mail: EmailMessage) -> None:
     await aiosmtplib.send(mail, hostname="127.0.0.1", port=port, start_tls=False)
 
 
-async def test_a_message_is_kept_in_the_account_it_names(world: World, port: int) -> None:
+async def test_message_is_stored_in_the_account_it_names(world: World, port: int) -> None:
     owner, stranger = await world.person(), await world.person()
     mail = letter("Ann@x.example", "Grüße ✓", "Hello Ann\n", X_Switchyard_Account=str(owner.account_id))
     await post(port, mail)
@@ -52,7 +52,7 @@ async def test_a_message_is_kept_in_the_account_it_names(world: World, port: int
         assert (await client.get(listed["items"][0]["href"])).status_code == 404
 
 
-async def test_without_a_header_the_recipients_account_is_asked(world: World, port: int) -> None:
+async def test_without_a_header_the_recipients_account_is_used(world: World, port: int) -> None:
     owner = await world.person()
     await post(port, letter(owner.email, "Hi", "there"))
     with pytest.raises(aiosmtplib.SMTPDataError) as refused:
@@ -65,7 +65,7 @@ async def test_without_a_header_the_recipients_account_is_asked(world: World, po
         assert len((await client.get("/mailbox")).json()["items"]) == 1
 
 
-async def test_links_that_choose_a_password_are_for_those_who_manage_members(world: World, port: int) -> None:
+async def test_password_links_are_visible_only_to_managers(world: World, port: int) -> None:
     owner = await world.person()
     viewer = await world.person("viewer", owner.account_id)
     await post(port, letter(owner.email, "Choose", "http://x/password-reset/abc"))
@@ -100,7 +100,7 @@ async def test_pages_and_markup(world: World, port: int) -> None:
         assert "&lt;script&gt;x" in shown.text
 
 
-async def test_three_kinds_side_by_side(world: World, port: int) -> None:
+async def test_three_channels_in_one_list(world: World, port: int) -> None:
     owner = await world.person()
     await post(port, letter(owner.email, "Letter", "there"))
     async with serve_messages(world.runtime, 0) as number:

@@ -20,7 +20,7 @@ def link_in(world: World, number: int = -1) -> str:
     return match[1]
 
 
-async def test_a_new_link_ends_the_one_before(world: World) -> None:
+async def test_new_link_replaces_the_previous_one(world: World) -> None:
     """Of a member who has no password yet."""
     owner = await world.person()
     member = await world.person("viewer", owner.account_id, password=None)
@@ -46,7 +46,7 @@ async def test_an_invalid_address_is_refused(world: World, email: str) -> None:
     assert normalize_email(email) == ""
 
 
-async def test_a_role_counts_from_the_next_request(world: World) -> None:
+async def test_role_change_applies_from_the_next_request(world: World) -> None:
     owner = await world.person()
     member = await world.person("viewer", owner.account_id)
     async with world.script(owner) as boss, world.script(member) as client:
@@ -84,7 +84,7 @@ async def test_an_account_keeps_an_owner_and_admins_stay_below(world: World) -> 
         assert (await boss.post(f"{own}/deletion")).status_code == 204, "there is another owner now"
 
 
-def test_who_may_change_whom() -> None:
+def test_permissions_to_change_roles() -> None:
     assert role_refusal(Role.OWNER, Role.OWNER, Role.ADMIN, 2) == ""
     assert "needs an owner" in role_refusal(Role.OWNER, Role.OWNER, None, 1)
     assert "Only an owner" in role_refusal(Role.ADMIN, Role.OWNER, None, 2)
@@ -92,7 +92,7 @@ def test_who_may_change_whom() -> None:
     assert role_refusal(Role.ADMIN, Role.VIEWER, Role.ADMIN, 1) == ""
 
 
-async def test_a_stranger_finds_no_member(world: World) -> None:
+async def test_other_accounts_find_no_member(world: World) -> None:
     owner, stranger = await world.person(), await world.person()
     async with world.script(stranger) as client:
         assert owner.email not in (await client.get("/members")).text
@@ -118,7 +118,7 @@ async def test_buttons_and_json_offer_what_the_role_allows(world: World) -> None
         assert bool(forms) is some
 
 
-async def test_the_roles_are_the_table(world: World) -> None:
+async def test_roles_page_shows_the_permission_table(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
         rows = (await client.get("/roles")).json()["rows"]
@@ -127,7 +127,7 @@ async def test_the_roles_are_the_table(world: World) -> None:
     assert granted["view"] == ["owner", "admin", "operator", "viewer"]
 
 
-async def test_an_access_token_lives_as_its_scopes_and_its_person_allow(world: World) -> None:
+async def test_access_token_is_limited_by_scopes_and_role(world: World) -> None:
     owner = await world.person()
     member = await world.person("operator", owner.account_id)
     async with world.script(member) as client, world.script(owner) as boss:
@@ -157,7 +157,7 @@ async def test_an_access_token_lives_as_its_scopes_and_its_person_allow(world: W
 
 
 @pytest.mark.parametrize("end", ["expired", "left", "disabled"])
-async def test_an_access_token_dies_with_what_it_stands_for(world: World, end: str) -> None:
+async def test_access_token_is_invalid_after(world: World, end: str) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
         created = (await client.post("/tokens", json={"name": "sync", "scopes": ["view"]})).json()
@@ -192,7 +192,7 @@ async def test_a_new_password_ends_every_other_session(world: World) -> None:
     assert (old.status_code, new.status_code) == (401, 201)
 
 
-async def test_asking_for_a_new_password_tells_nothing(world: World) -> None:
+async def test_password_reset_reveals_nothing(world: World) -> None:
     owner = await world.person()
     async with world.client(**HTML, **OWN) as client:
         answers = [
@@ -241,5 +241,5 @@ async def test_a_reset_link_is_short_lived_hashed_and_ends_all_sessions(world: W
         ("ana.longname1", False),
     ],
 )
-def test_which_passwords_will_do(password: str, good: bool) -> None:
+def test_password_rules(password: str, good: bool) -> None:
     assert (password_problem(password, "ana.longname@x.example", "Ana") == "") is good

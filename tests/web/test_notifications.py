@@ -17,7 +17,7 @@ async def tell(world: World, who: AccountMember, title: str) -> UUID:
     return notification_id
 
 
-async def test_by_script(world: World) -> None:
+async def test_notifications_by_json(world: World) -> None:
     owner = await world.person()
     first, second = await tell(world, owner, "First"), await tell(world, owner, "Second")
     async with world.script(owner) as client:
@@ -39,7 +39,7 @@ async def test_by_script(world: World) -> None:
         assert (await client.post(f"/notifications/{uuid7()}/reading")).status_code == 404
 
 
-async def test_by_browser(world: World) -> None:
+async def test_notifications_in_a_browser(world: World) -> None:
     owner = await world.person("viewer")
     notification_id = await tell(world, owner, "New lead")
     async with world.browser(owner) as client:
@@ -55,7 +55,7 @@ async def test_by_browser(world: World) -> None:
         assert "<html" not in part.text
 
 
-async def test_nobody_sees_or_reads_those_of_others(world: World) -> None:
+async def test_members_see_only_their_own_notifications(world: World) -> None:
     owner = await world.person()
     colleague, stranger = await world.person("admin", owner.account_id), await world.person()
     notification_id = await tell(world, owner, "Secret")

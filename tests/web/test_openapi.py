@@ -76,7 +76,7 @@ ASKED_BY_NAME = {
 }
 
 
-def test_what_changes_something_is_a_post_with_a_permission(world: World) -> None:
+def test_every_change_is_a_post_with_a_permission(world: World) -> None:
     for method, path, handler in routes_of(world.app):
         assert method in ("GET", "POST"), f"{method} {path}: forms without a script can only GET and POST"
         names = [getattr(guard, "permission", None) or guard.__name__ for guard in handler.resolve_guards()]
@@ -86,7 +86,7 @@ def test_what_changes_something_is_a_post_with_a_permission(world: World) -> Non
             assert names != ["view"], f"{method} {path} changes something with no more than view"
 
 
-def test_bodies_pages_refusals_and_security_are_said(world: World) -> None:
+def test_document_has_bodies_pages_errors_and_security(world: World) -> None:
     for method, path, handler, operation in operations(world.app):
         where = f"{method} {path}"
         assert operation.get("description"), f"{where} has no docstring"
@@ -110,7 +110,7 @@ def test_bodies_pages_refusals_and_security_are_said(world: World) -> None:
                 assert "application/problem+json" in answer["content"], f"{where} {status}"
 
 
-async def test_it_is_served_to_who_is_signed_in(world: World) -> None:
+async def test_document_requires_sign_in(world: World) -> None:
     owner = await world.person("viewer")
     async with world.script(owner) as client:
         served = await client.get("/schema/openapi.json")

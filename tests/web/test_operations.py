@@ -13,7 +13,7 @@ async def status(world: World, cast: Cast) -> str:
     return str(row["status"])
 
 
-async def test_the_board_counts_what_is_due_and_what_fails(world: World) -> None:
+async def test_jobs_page_counts_due_and_failed_work(world: World) -> None:
     cast = await cast_of(world)
     async with world.script(cast.owner) as client:
         board = (await client.get("/jobs")).json()
@@ -36,7 +36,7 @@ async def test_the_board_counts_what_is_due_and_what_fails(world: World) -> None
         assert "Retry" in whole.text
 
 
-async def test_whoever_is_held_or_stopped_is_waiting_and_not_late(world: World) -> None:
+async def test_held_or_stopped_work_counts_as_waiting_and_not_late(world: World) -> None:
     cast = await cast_of(world)
 
     async def numbers() -> list[tuple[int, int]]:
@@ -85,7 +85,7 @@ async def test_a_viewer_has_no_buttons(world: World) -> None:
             assert (await client.post(f"/effects/{cast.effect}/{path}")).status_code == 403
 
 
-async def test_a_failed_job_is_tried_again_and_cancelled(world: World) -> None:
+async def test_failed_job_is_retried_and_canceled(world: World) -> None:
     cast = await cast_of(world)
     await world.sql(
         "update jobs set started_at = now() - interval '7 hours', finished_at = now() where id = $1", cast.job
@@ -110,7 +110,7 @@ async def test_a_failed_job_is_tried_again_and_cancelled(world: World) -> None:
     ]  # fmt: skip
 
 
-async def test_a_running_job_that_is_cancelled_loses_its_fence(world: World) -> None:
+async def test_canceled_running_job_loses_its_fence(world: World) -> None:
     cast = await cast_of(world)
     await world.sql("update jobs set status = 'running', fence = 3 where id = $1", cast.job)
     async with world.script(cast.owner) as client:
@@ -144,7 +144,7 @@ async def test_without_redis_the_page_works(world: World, monkeypatch: pytest.Mo
         assert "It broke." in page.text
 
 
-async def test_a_stranger_finds_no_job(world: World) -> None:
+async def test_other_accounts_find_no_job(world: World) -> None:
     cast, stranger = await cast_of(world), await world.person()
     async with world.script(stranger) as client:
         board = (await client.get("/jobs")).json()

@@ -224,7 +224,7 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize("path", EDITS)
-async def test_what_is_not_sent_stays_and_null_clears(world: World, path: str) -> None:
+async def test_missing_fields_stay_and_null_clears(world: World, path: str) -> None:
     cast = await cast_of(world)
     edit, href = EDITS[path](cast), href_of(path, cast)
     assert edit.first.keys() == optional(world)[path], "a field without a test"

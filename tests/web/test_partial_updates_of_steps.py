@@ -209,7 +209,7 @@ def fields_of(union: Any, kind: str) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_step_keeps_what_an_edit_does_not_send(world: World, kind: str) -> None:
+async def test_step_keeps_missing_fields(world: World, kind: str) -> None:
     owner = await world.person()
     async with world.script(owner) as script:
         first, then = step_pairs(await things_of(script, owner))[kind]
@@ -248,7 +248,7 @@ async def test_a_step_keeps_what_an_edit_does_not_send(world: World, kind: str) 
 
 
 @pytest.mark.parametrize("kind", TRIGGERS)
-async def test_a_trigger_keeps_what_an_edit_does_not_send(world: World, kind: str) -> None:
+async def test_trigger_keeps_missing_fields(world: World, kind: str) -> None:
     owner = await world.person()
     async with world.script(owner) as script:
         first, then = trigger_pairs(await things_of(script, owner))[kind]

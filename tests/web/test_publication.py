@@ -31,7 +31,7 @@ async def edited(client: httpx.AsyncClient, at: str) -> int:
     return rev
 
 
-async def test_the_plan_says_what_changes_and_who_stands_where(world: World) -> None:
+async def test_plan_shows_changes_and_enrollments_by_step(world: World) -> None:
     cast = await ready(world)
     at = f"/workflows/{cast.workflow}"
     async with world.script(cast.owner) as client:
@@ -63,7 +63,7 @@ async def test_the_plan_says_what_changes_and_who_stands_where(world: World) -> 
         assert {"choices.0.to", "choices.0.people", "choices.0.version", "choices.0.step"} <= set(form.names)
 
 
-async def test_a_form_moves_people(world: World) -> None:
+async def test_publication_form_moves_enrollments(world: World) -> None:
     cast = await ready(world)
     at = f"/workflows/{cast.workflow}"
     async with world.script(cast.owner) as client:
@@ -92,7 +92,7 @@ async def test_a_form_moves_people(world: World) -> None:
     assert ("workflow.published", "workflow") in await world.audit(cast.account)
 
 
-async def test_people_can_be_moved_later_without_a_new_version(world: World) -> None:
+async def test_enrollments_can_be_moved_later_without_a_new_version(world: World) -> None:
     cast = await ready(world)
     at = f"/workflows/{cast.workflow}"
     async with world.script(cast.owner) as client:
@@ -108,7 +108,7 @@ async def test_people_can_be_moved_later_without_a_new_version(world: World) -> 
         assert (page["status"], page["exit_reason"]) == ("exited", "removed_by_user")
 
 
-async def test_who_may_get_something_now_is_said(world: World) -> None:
+async def test_plan_shows_effects_in_flight(world: World) -> None:
     cast = await ready(world, "unknown")
     at = f"/workflows/{cast.workflow}"
     async with world.script(cast.owner) as client:
@@ -141,7 +141,7 @@ async def test_the_audience_is_counted_first(world: World) -> None:
     assert tuple(job) == ("workflow.audience", 1)
 
 
-async def test_publishing_leaves_a_pause_on_and_says_so(world: World) -> None:
+async def test_publishing_keeps_a_pause_and_reports_it(world: World) -> None:
     cast = await ready(world)
     at = f"/workflows/{cast.workflow}"
     async with world.script(cast.owner) as client:
@@ -169,7 +169,7 @@ async def test_publishing_leaves_a_pause_on_and_says_so(world: World) -> None:
         assert (header["status"], header["live_version"]) == ("active", 3)
 
 
-async def test_the_plan_says_what_imports_and_bulk_edits_start(world: World) -> None:
+async def test_plan_shows_what_imports_and_bulk_edits_start(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
         at = f"/workflows/{(await client.post('/workflows', json={'name': 'New'})).json()['workflow']['id']}"
@@ -209,7 +209,7 @@ async def test_the_plan_says_what_imports_and_bulk_edits_start(world: World) -> 
         assert [trigger["imports"] for trigger in triggers] == [False] * 4
 
 
-async def test_numbers_beyond_every_column_are_refused(world: World) -> None:
+async def test_out_of_range_numbers_are_refused(world: World) -> None:
     cast = await ready(world)
     at = f"/workflows/{cast.workflow}"
     async with world.script(cast.owner) as client:
@@ -230,7 +230,7 @@ async def test_numbers_beyond_every_column_are_refused(world: World) -> None:
         assert (await client.post(f"{at}/publication", data=form)).status_code == 422
 
 
-async def test_people_of_a_step_who_wait_for_different_things_have_no_reason_in_common(world: World) -> None:
+async def test_step_with_different_wait_reasons_shows_none(world: World) -> None:
     cast = await ready(world)
     at = f"/workflows/{cast.workflow}"
     contact, another = uuid7(), uuid7()
@@ -247,7 +247,7 @@ async def test_people_of_a_step_who_wait_for_different_things_have_no_reason_in_
     assert (group["people"], group["reason"], group["new_first"]) == (2, None, None)
 
 
-async def test_every_merge_tag_on_offer_is_taken(world: World) -> None:
+async def test_every_offered_merge_tag_is_accepted(world: World) -> None:
     cast = await ready(world)
     at = f"/workflows/{cast.workflow}"
     async with world.script(cast.owner) as client:
@@ -301,7 +301,7 @@ async def test_a_viewer_sees_the_plan_and_changes_nothing(world: World) -> None:
         assert (await client.post(f"{at}/publication", json={"rev": 1})).status_code == 404
 
 
-async def test_an_old_version_comes_back_into_the_draft_and_says_what_is_gone(world: World) -> None:
+async def test_restoring_a_version_lists_missing_references(world: World) -> None:
     cast = await ready(world)
     at = f"/workflows/{cast.workflow}"
     async with world.script(cast.owner) as client:

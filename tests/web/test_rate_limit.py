@@ -63,7 +63,7 @@ def burst(url: str, name: str, calls: int, answers: Any) -> None:
     answers.put(asyncio.run(run()))
 
 
-async def test_exactly_as_many_as_allowed_from_many_processes(valkey: Valkey) -> None:
+async def test_limit_is_exact_across_processes(valkey: Valkey) -> None:
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     processes = [context.Process(target=burst, args=(valkey.url(), "many", 90, answers)) for _ in range(3)]
@@ -82,7 +82,7 @@ async def test_accounts_do_not_count_for_each_other(valkey: Valkey) -> None:
         assert (await limiter.hit("b")).allowed
 
 
-async def test_what_was_spent_comes_back_with_time(valkey: Valkey) -> None:
+async def test_limit_recovers_with_time(valkey: Valkey) -> None:
     async with client_of(valkey.url()) as client:
         for limiter in (Limiter(client, "back", 2, 0.4), Limiter(None, "back", 2, 0.4)):
             assert [(await limiter.hit("a")).allowed for _ in range(3)] == [True, True, False]
@@ -90,7 +90,7 @@ async def test_what_was_spent_comes_back_with_time(valkey: Valkey) -> None:
             assert [(await limiter.hit("a")).allowed for _ in range(2)] == [True, False]
 
 
-async def test_the_headers_say_what_is_left(valkey: Valkey, tmp_path: Path) -> None:
+async def test_headers_show_the_remaining_requests(valkey: Valkey, tmp_path: Path) -> None:
     async with client_of(valkey.url()) as redis:
         kit = Kit(tmp_path, Limiter(redis, "account", 3, HOUR))
         async with kit.client(**kit.bearer()) as client:
@@ -103,7 +103,7 @@ async def test_the_headers_say_what_is_left(valkey: Valkey, tmp_path: Path) -> N
     assert answers[3].json()["code"] == "too_many_requests"
 
 
-async def test_without_valkey_each_process_decides_and_says_so_once(log_capture: LogCapture) -> None:
+async def test_without_redis_each_process_limits_and_logs_once(log_capture: LogCapture) -> None:
     with socket.socket() as closed_port:
         closed_port.bind(("127.0.0.1", 0))
         url = f"redis://127.0.0.1:{closed_port.getsockname()[1]}/0"
@@ -116,7 +116,7 @@ async def test_without_valkey_each_process_decides_and_says_so_once(log_capture:
     ]
 
 
-async def test_a_frozen_valkey_costs_one_short_wait() -> None:
+async def test_frozen_redis_costs_one_short_wait() -> None:
     with Valkey.temporary() as server:
         assert server.process is not None
         async with client_of(server.url()) as client:
@@ -136,7 +136,7 @@ async def test_a_frozen_valkey_costs_one_short_wait() -> None:
     assert end - rest < 0.1
 
 
-def test_the_breaker_asks_again_after_a_while_and_logs_twice_a_minute(log_capture: LogCapture) -> None:
+def test_redis_breaker_retries_and_logs_twice_a_minute(log_capture: LogCapture) -> None:
     now = 0.0
     breaker = RedisBreaker(lambda: now)
     for second in range(65):

@@ -36,7 +36,7 @@ async def entered_by(client: httpx.AsyncClient, condition: dict[str, Any], name:
     return at
 
 
-async def test_an_option_that_something_names_stays(world: World) -> None:
+async def test_referenced_option_cannot_be_removed(world: World) -> None:
     async with world.script(await world.person()) as client:
         field = await plan(client)
         href, key = f"/fields/{field['id']}", field["filter_key"]
@@ -60,7 +60,7 @@ async def test_an_option_that_something_names_stays(world: World) -> None:
         assert (saved.status_code, saved.json()["field"]["options"]) == (200, ["free", "pro"])
 
 
-async def test_a_stored_filter_with_an_option_of_the_past_finds_nobody_with_it(world: World) -> None:
+async def test_filter_with_a_removed_option_matches_no_contact(world: World) -> None:
     async with world.script(await world.person()) as client:
         field = await plan(client)
         teams = await segment(client, "Teams", f"{field['filter_key']}:any_of:team")
@@ -72,7 +72,7 @@ async def test_a_stored_filter_with_an_option_of_the_past_finds_nobody_with_it(w
         assert (typed.status_code, "has no option" in typed.text) == (422, True)
 
 
-async def test_a_segment_that_cannot_be_read_is_a_sentence(world: World) -> None:
+async def test_unreadable_segment_gives_a_message(world: World) -> None:
     """In a list, in a bulk edit, and where an audience is counted; never a 500."""
     async with world.script(await world.person()) as client:
         coast = await segment(client, "Coast", "state:is:CA")
@@ -100,7 +100,7 @@ async def test_a_segment_that_cannot_be_read_is_a_sentence(world: World) -> None
         assert (published.status_code, "no longer exists" in published.text) == (422, True), published.text
 
 
-async def test_a_member_whom_something_names_stays(world: World) -> None:
+async def test_referenced_member_cannot_be_removed(world: World) -> None:
     owner = await world.person()
     ben = await world.person("operator", owner.account_id)
     at = f"/members/{ben.user_id}"
@@ -158,7 +158,7 @@ async def held(world: World, account: UUID, way: str) -> AsyncIterator[Callable[
         await connection.close()
 
 
-async def test_a_deletion_waits_for_whoever_is_naming(world: World) -> None:
+async def test_deletion_waits_for_an_edit_that_adds_a_reference(world: World) -> None:
     """And then finds what they named; every kind of deletion, and an option that goes."""
     who = await world.person()
     other = await world.person("viewer", who.account_id)
@@ -185,7 +185,7 @@ async def test_a_deletion_waits_for_whoever_is_naming(world: World) -> None:
             assert (await request).status_code == 409, path
 
 
-async def test_naming_waits_for_a_deletion(world: World) -> None:
+async def test_edit_that_adds_a_reference_waits_for_a_deletion(world: World) -> None:
     who = await world.person()
     async with world.script(who) as client:
         tag = (await client.post("/tags", json={"name": "vip"})).json()["tag"]["id"]
@@ -203,7 +203,7 @@ async def test_naming_waits_for_a_deletion(world: World) -> None:
             assert (answer.status_code, "no longer exists" in answer.text) == (422, True), answer.text
 
 
-async def test_a_tag_of_the_builder_is_made_like_any_other(world: World) -> None:
+async def test_tag_created_in_the_builder_is_audited(world: World) -> None:
     who = await world.person()
     async with world.script(who) as client:
         at = await begun(client)

@@ -23,7 +23,7 @@ async def send(kit: Kit, method: str, path: str, **options: Any) -> httpx.Respon
         return await client.request(method, path, **options)
 
 
-async def test_each_gate_stands_before_the_next(tmp_path: Path) -> None:
+async def test_checks_run_in_order(tmp_path: Path) -> None:
     kit = Kit(tmp_path, limited(2))
     owner, viewer = kit.bearer(kit.people.owner), kit.bearer(kit.people.viewer)
 
@@ -63,7 +63,7 @@ async def test_each_gate_stands_before_the_next(tmp_path: Path) -> None:
         ("POST", {"origin": "https://partner.example", "sec-fetch-site": "cross-site"}, 201),
     ],
 )
-async def test_a_browser_with_a_cookie(
+async def test_browser_is_authenticated_by_its_cookie(
     tmp_path: Path, method: str, headers: dict[str, str], status: int
 ) -> None:
     kit = Kit(tmp_path, allowed_origins=["https://partner.example"])
@@ -108,7 +108,7 @@ async def test_an_allowed_origin_may_read_the_answer(tmp_path: Path) -> None:
     assert "Origin" in answer.headers["vary"]
 
 
-async def test_a_foreign_origin_is_refused_where_no_route_is_too(tmp_path: Path) -> None:
+async def test_foreign_origin_is_refused_without_a_route_too(tmp_path: Path) -> None:
     kit = Kit(tmp_path)
     assert (await send(kit, "POST", "/nothing", headers=FOREIGN)).status_code == 403
     assert (await send(kit, "POST", "/nothing")).status_code == 404
@@ -217,7 +217,7 @@ async def test_static_files_are_public_named_by_content_and_closed(tmp_path: Pat
         assert (await send(kit, "GET", path)).status_code == 404, path
 
 
-async def test_an_access_token_does_what_its_scopes_say(tmp_path: Path) -> None:
+async def test_access_token_is_limited_to_its_scopes(tmp_path: Path) -> None:
     kit = Kit(tmp_path)
     headers = {"authorization": "Bearer swy_view"}
     assert (await send(kit, "GET", "/things/new", headers=headers)).status_code == 200

@@ -96,7 +96,7 @@ async def snapshot(world: World, cast: Cast) -> dict[str, str]:
     return tables | {"accounts": rows[0]["print"]}
 
 
-async def test_every_route_has_the_policy_that_was_decided(world: World) -> None:
+async def test_every_route_has_the_listed_policy(world: World) -> None:
     assert live(world.app) == table()
 
 
@@ -113,7 +113,7 @@ async def test_anonymous_requests_are_refused(scene: FilledAccount) -> None:
     assert not problems, "\n".join(problems)
 
 
-async def test_a_viewer_may_only_look(scene: FilledAccount) -> None:
+async def test_viewer_may_only_read(scene: FilledAccount) -> None:
     viewer = await scene.world.person("viewer", scene.cast.account)
     clients = await scene.clients(viewer)  # signing in is audited
     before = await snapshot(scene.world, scene.cast)
@@ -128,7 +128,7 @@ async def test_a_viewer_may_only_look(scene: FilledAccount) -> None:
     assert await snapshot(scene.world, scene.cast) == before
 
 
-async def test_a_token_does_only_what_it_was_made_for(scene: FilledAccount) -> None:
+async def test_token_is_limited_to_its_scopes(scene: FilledAccount) -> None:
     """An owner's token with the scope `view`: less than its owner in everything else."""
     (script, _) = await scene.clients(scene.cast.owner)
     response = await script.post("/tokens", json={"name": "reader", "scopes": ["view"]})
@@ -144,7 +144,7 @@ async def test_a_token_does_only_what_it_was_made_for(scene: FilledAccount) -> N
     assert not problems, "\n".join(problems)
 
 
-async def test_the_stranger_finds_nothing_by_our_ids(scene: FilledAccount) -> None:
+async def test_other_account_finds_nothing_by_id(scene: FilledAccount) -> None:
     """The owner of another account, with every right there and every id of ours."""
     stranger = await scene.world.person("owner", await scene.world.account("Globex"))
     before = await snapshot(scene.world, scene.cast)
@@ -159,7 +159,7 @@ async def test_the_stranger_finds_nothing_by_our_ids(scene: FilledAccount) -> No
     assert await snapshot(scene.world, scene.cast) == before
 
 
-async def test_the_strangers_own_pages_say_nothing_of_ours(scene: FilledAccount) -> None:
+async def test_pages_of_another_account_contain_nothing_of_this_one(scene: FilledAccount) -> None:
     stranger = await scene.world.person("owner", await scene.world.account("Globex"))
     cast = scene.cast
     secrets = [str(value) for value in (cast.account, *scene.ids.values()) if len(str(value)) > 30]
@@ -203,7 +203,7 @@ async def test_other_methods_are_refused(scene: FilledAccount) -> None:
     assert not problems, "\n".join(problems)
 
 
-async def test_the_stranger_reaches_nothing_through_ids_in_bodies(scene: FilledAccount) -> None:
+async def test_other_account_reaches_nothing_by_ids_in_bodies(scene: FilledAccount) -> None:
     """Bulk edits, enrolling and imports name rows in the body: ours are as unknown there as in an address."""
     world, cast = scene.world, scene.cast
     stranger = await world.person("owner", await world.account("Globex"))

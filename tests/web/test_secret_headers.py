@@ -94,7 +94,7 @@ async def test_a_viewer_finds_no_value_on_any_screen(world: World) -> None:
 
 
 @pytest.mark.parametrize("role", ["operator", "owner"])
-async def test_who_may_edit_reads_and_keeps_the_value(world: World, role: str) -> None:
+async def test_editor_reads_and_keeps_the_value(world: World, role: str) -> None:
     cast = await calling(world)
     who = cast.owner if role == "owner" else await world.person(role, cast.account)
     at = f"/workflows/{cast.workflow}"

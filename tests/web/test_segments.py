@@ -71,7 +71,7 @@ async def test_a_filter_of_the_list_becomes_a_segment(world: World) -> None:
     assert ("segment.created", "segment") in await world.audit(who.account_id)
 
 
-async def test_a_filter_may_name_more_than_a_statement_takes_values(world: World) -> None:
+async def test_filter_may_have_more_values_than_a_statement_takes(world: World) -> None:
     """Each of its conditions is within the limits, and the driver takes 32,767 values."""
     who = await world.person("operator")
     async with world.browser(who) as client:
@@ -129,7 +129,7 @@ async def test_a_watched_segment_is_compared_at_once(world: World) -> None:
     assert [row["name"] for row in rows] == ["Outer"]
 
 
-async def test_circles_are_refused(world: World) -> None:
+async def test_segment_cycles_are_refused(world: World) -> None:
     async with world.script(await world.person()) as client:
         first = await segment(client, "One", "state:is:CA")
         two = await segment(client, "Two", f"segments:any_of:{first['id']}")
@@ -162,7 +162,7 @@ async def drafted(world: World, who: AccountMember, draft: Draft) -> None:
 
 
 @pytest.mark.parametrize("by", ["live", "draft", "segment"])
-async def test_what_is_used_stays_and_says_by_whom(world: World, by: str) -> None:
+async def test_used_segment_cannot_be_deleted(world: World, by: str) -> None:
     """A segment, a tag and a field, by a live workflow, a draft, and a segment."""
     who = await world.person()
     async with world.script(who) as client:
@@ -195,7 +195,7 @@ async def test_what_is_used_stays_and_says_by_whom(world: World, by: str) -> Non
             assert page.json()["used_by"][0]["href"] in drawn.text
 
 
-async def test_viewers_look_and_strangers_find_nothing(world: World) -> None:
+async def test_viewers_read_only_and_other_accounts_find_nothing(world: World) -> None:
     owner, stranger = await world.person(), await world.person()
     viewer = await world.person("viewer", owner.account_id)
     async with world.script(owner) as client:
@@ -229,7 +229,7 @@ async def test_viewers_look_and_strangers_find_nothing(world: World) -> None:
         ("created_at:anniversary", ["CA", "TX"]),
     ],
 )
-async def test_the_list_filters_by_what_else_is_known(
+async def test_list_filters_by_workflows_segments_and_history(
     world: World, condition: str, states: list[str]
 ) -> None:
     who = await world.person()
@@ -247,7 +247,7 @@ async def test_the_list_filters_by_what_else_is_known(
 
 
 @pytest.mark.parametrize("key", ["owner", "email_consent", "segments", "workflows", "history"])
-async def test_the_small_form_offers_what_there_is(world: World, key: str) -> None:
+async def test_condition_form_offers_existing_values(world: World, key: str) -> None:
     who = await world.person()
     async with world.browser(who) as client:
         await segment(client, "Coast", "state:is:CA")
@@ -270,7 +270,7 @@ async def test_the_small_form_offers_what_there_is(world: World, key: str) -> No
             assert added.json()["described"].endswith("at least 2 times in the last 7 days: Tag added")
 
 
-async def test_the_rows_of_a_workflow_name_what_there_is(world: World) -> None:
+async def test_workflow_filter_rows_accept_names(world: World) -> None:
     """Segments, people and workflows by name, a history by its three values; shown as typed."""
     who = await world.person()
     account = {"account": str(who.account_id)}
@@ -302,7 +302,7 @@ async def test_the_rows_of_a_workflow_name_what_there_is(world: World) -> None:
         assert 'value="Rows"' in page
 
 
-async def test_a_segment_that_cannot_be_read_is_shown_and_mended(world: World) -> None:
+async def test_unreadable_segment_is_shown_and_can_be_fixed(world: World) -> None:
     async with world.browser(await world.person()) as client:
         old_segment = await segment(client, "Old", "city:is:Oslo")
         await world.sql(

@@ -19,7 +19,7 @@ async def sign_in(
     return await client.post("/sessions", json={"email": email, "password": password, **more})
 
 
-async def test_a_browser_signs_in_and_lands_where_it_wanted_to_go(world: World) -> None:
+async def test_sign_in_returns_to_the_requested_page(world: World) -> None:
     owner = await world.person()
     async with world.client(**HTML, **OWN) as client:
         sent = await client.get("/audit?actor=O")
@@ -61,7 +61,7 @@ async def test_a_script_gets_a_token_and_no_cookie(world: World) -> None:
         assert me.json()["account_name"] == "Acme"
 
 
-async def test_an_address_that_an_older_version_took_still_signs_in(world: World) -> None:
+async def test_email_stored_by_an_older_version_still_signs_in(world: World) -> None:
     owner = await world.person()
     email = f"o'{owner.user_id.hex}@intranet.x"
     await world.sql("update users set email = $1 where id = $2", email, owner.user_id)
@@ -87,7 +87,7 @@ async def test_sign_in_failures_look_alike(world: World) -> None:
     assert all(body == bodies[0] for body in bodies)
 
 
-async def test_the_page_comes_again_without_the_password(world: World) -> None:
+async def test_refused_sign_in_page_does_not_repeat_the_password(world: World) -> None:
     owner = await world.person()
     async with world.client(**HTML, **OWN) as client:
         answer = await client.post("/sessions", data={"email": owner.email, "password": "not the password"})
@@ -114,7 +114,7 @@ async def test_an_unknown_address_takes_as_long(world: World) -> None:
     assert 0.5 < unknown / existing < 2
 
 
-async def test_guessing_is_slowed_for_one_network_and_nobody_else(world: World) -> None:
+async def test_guessing_is_throttled_for_one_network_only(world: World) -> None:
     owner, other = await world.person(), await world.person()
     async with world.client(**JSON) as client:
         answers = [await sign_in(client, owner.email, "not the password") for _ in range(12)]
@@ -142,7 +142,7 @@ async def test_signing_in_never_continues_a_session(world: World) -> None:
     assert [item["current"] for item in listed.json()["items"]].count(True) == 1
 
 
-async def test_what_is_kept_of_a_session_opens_nothing(world: World) -> None:
+async def test_stored_session_digest_cannot_sign_in(world: World) -> None:
     owner = await world.person()
     async with world.browser(owner) as client:
         secret = next(value for name, value in client.cookies.items() if name.endswith("session"))
@@ -153,7 +153,7 @@ async def test_what_is_kept_of_a_session_opens_nothing(world: World) -> None:
         assert (await thief.get("/")).status_code == 401
 
 
-async def test_leaving_ends_the_session_at_once(world: World) -> None:
+async def test_signing_out_ends_the_session_at_once(world: World) -> None:
     owner = await world.person()
     async with world.browser(owner) as client:
         cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
@@ -180,7 +180,7 @@ async def test_sessions_are_listed_and_ended_one_by_one(world: World) -> None:
         assert (await here.get("/")).status_code == 200
 
 
-async def test_all_others_are_ended_together(world: World) -> None:
+async def test_all_other_sessions_are_ended_together(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as here, world.script(owner) as first, world.script(owner) as two:
         assert (await here.post("/sessions/others/revocation")).status_code == 204
@@ -204,7 +204,7 @@ async def test_an_ended_session_stays_ended(world: World, change: str) -> None:
         assert (await client.get("/", headers=JSON)).status_code == 401, "its secret renews nothing either"
 
 
-async def test_a_token_that_ran_out_is_renewed_by_the_cookie_beside_it(world: World) -> None:
+async def test_expired_token_is_renewed_by_the_session_cookie(world: World) -> None:
     owner = await world.person()
     async with world.browser(owner) as client:
         await world.sql(
@@ -220,7 +220,7 @@ async def test_a_token_that_ran_out_is_renewed_by_the_cookie_beside_it(world: Wo
     assert row["fresh"]
 
 
-async def test_a_person_of_two_accounts_switches_deliberately(world: World) -> None:
+async def test_member_of_two_accounts_switches(world: World) -> None:
     owner, globex = await world.person(), await world.account("Globex")
     await world.join(owner.user_id, globex, "viewer")
     foreign = await world.account("Initech")

@@ -28,7 +28,7 @@ async def use(world: World, who: AccountMember, kind: str, target: str, *, live:
     )  # fmt: skip
 
 
-async def test_tags_are_made_renamed_counted_and_deleted(world: World) -> None:
+async def test_tags_are_created_renamed_counted_and_deleted(world: World) -> None:
     who = await world.person("operator")
     async with world.browser(who) as client:
         assert "No tags yet" in (await client.get("/tags")).text
@@ -55,7 +55,7 @@ async def test_tags_are_made_renamed_counted_and_deleted(world: World) -> None:
 
 
 @pytest.mark.parametrize("live", [True, False])
-async def test_a_tag_that_a_live_workflow_uses_stays(world: World, live: bool) -> None:
+async def test_tag_used_by_a_live_workflow_cannot_be_deleted(world: World, live: bool) -> None:
     who = await world.person()
     async with world.script(who) as client:
         tag = (await client.post("/tags", json={"name": "vip"})).json()["tag"]
@@ -76,7 +76,7 @@ async def test_an_invalid_name_is_refused(world: World, name: str) -> None:
         assert (answer.status_code, list(answer.json()["errors"])) == (422, ["name"])
 
 
-async def test_viewers_look_and_strangers_find_nothing(world: World) -> None:
+async def test_viewers_read_only_and_other_accounts_find_nothing(world: World) -> None:
     owner, stranger = await world.person(), await world.person()
     viewer = await world.person("viewer", owner.account_id)
     async with world.script(owner) as client:

@@ -100,7 +100,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_token_that_proves_nothing(tmp_path: Path, name: str) -> None:
+async def test_invalid_tokens_are_refused(tmp_path: Path, name: str) -> None:
     kit = Kit(tmp_path)
     token = forged(kit, name)
     async with kit.client() as client:
@@ -110,7 +110,7 @@ async def test_a_token_that_proves_nothing(tmp_path: Path, name: str) -> None:
     assert token == "" or token not in header.text
 
 
-async def test_a_token_in_the_address_opens_nothing(tmp_path: Path) -> None:
+async def test_token_in_the_url_is_ignored(tmp_path: Path) -> None:
     kit = Kit(tmp_path)
     async with kit.client() as client:
         for name in ("token", "access_token", "jwt"):
@@ -129,7 +129,7 @@ def test_a_token_that_was_checked_still_expires(monkeypatch: pytest.MonkeyPatch)
     assert refused.value.renewable
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.web.tokens.REMEMBERED", 4)
     tokens = Tokens(shared_keys(), "https://a.example")
     for _ in range(9):
@@ -137,7 +137,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(tokens._claims) <= 4
 
 
-def test_keys_are_made_once_for_us_alone_and_rotate_without_a_restart(tmp_path: Path) -> None:
+def test_keys_are_created_once_privately_and_rotate_without_a_restart(tmp_path: Path) -> None:
     ring = KeyRing(tmp_path)
     tokens = Tokens(ring, "https://a.example")
     old = tokens.issue(uuid4(), uuid4(), uuid4())

@@ -27,7 +27,7 @@ async def jobs(world: World, cast: Cast) -> int:
 
 @pytest.mark.parametrize("encoding", ["json", "urlencoded", "multipart"])
 @pytest.mark.parametrize("wrong", ["filter", "query", "ids.0", "f.0", "inputs.x"])
-async def test_a_misnamed_condition_tags_nobody(world: World, encoding: str, wrong: str) -> None:
+async def test_misnamed_condition_changes_no_contact(world: World, encoding: str, wrong: str) -> None:
     """`all` with a condition that is not read would tag every contact."""
     cast = await cast_of(world)
     body = {"all": "true", "tag": "vip", wrong: "city:is:Oslo"}
@@ -44,7 +44,7 @@ async def test_a_misnamed_condition_tags_nobody(world: World, encoding: str, wro
 
 
 @pytest.mark.parametrize("headers", [HTML, PARTIAL])
-async def test_a_browser_is_told_and_nothing_is_saved(world: World, headers: dict[str, str]) -> None:
+async def test_browser_form_with_an_unknown_name_is_refused(world: World, headers: dict[str, str]) -> None:
     cast = await cast_of(world)
     async with world.browser(cast.owner) as browser:
         refused = await browser.post(
@@ -55,7 +55,7 @@ async def test_a_browser_is_told_and_nothing_is_saved(world: World, headers: dic
     assert row["name"] != "New"
 
 
-async def test_names_are_refused_after_who_may_not_do_it_at_all(world: World) -> None:
+async def test_permission_is_checked_before_names(world: World) -> None:
     cast = await cast_of(world)
     viewer, stranger = await world.person("viewer", cast.account), await world.person("owner")
     for who, status in ((viewer, 403), (stranger, 422)):
@@ -67,7 +67,7 @@ async def test_names_are_refused_after_who_may_not_do_it_at_all(world: World) ->
 
 
 @pytest.mark.parametrize("query", ["f=city:is:Oslo", "ids=1", "name=x"])
-async def test_a_query_string_selects_nothing_of_what_is_changed(world: World, query: str) -> None:
+async def test_query_string_of_a_change_is_refused(world: World, query: str) -> None:
     cast = await cast_of(world)
     async with world.script(cast.owner) as script:
         before = await jobs(world, cast)
@@ -88,12 +88,12 @@ async def test_a_route_without_a_body_takes_no_field(world: World, body: dict[st
         assert (await script.post(at, data={"account": str(cast.account)})).status_code == 200
 
 
-def test_only_addresses_for_other_programs_take_any_name(world: World) -> None:
+def test_only_foreign_routes_accept_any_name(world: World) -> None:
     foreign = {path for _, path, handler in routes_of(world.app) if handler.opt.get("foreign")}
     assert foreign == {"/hooks/{token}", "/unsubscribe/{token}"}
 
 
-async def test_a_json_part_is_the_field_that_it_names(world: World) -> None:
+async def test_json_part_fills_the_field_it_names(world: World) -> None:
     """Sent without a file name, as curl does with `;type=application/json`, or as a blob, as browsers do."""
     owner = await world.person()
     async with world.script(owner) as script:
@@ -118,7 +118,7 @@ async def test_a_json_part_is_the_field_that_it_names(world: World) -> None:
 @pytest.mark.parametrize(
     "text", ["city:is:Oslo", "[]", "1", "{", '{"a":' * 40 + "1" + "}" * 40, "[" * 100_000, "\ud800"]
 )
-async def test_what_cannot_be_a_field_is_refused_with_a_way_out(world: World, text: str) -> None:
+async def test_impossible_names_are_refused_with_a_hint(world: World, text: str) -> None:
     async with world.script(await world.person()) as script:
         at = await begun(script)
         body = text.encode("utf-8", "surrogatepass")
@@ -131,7 +131,7 @@ async def test_what_cannot_be_a_field_is_refused_with_a_way_out(world: World, te
         )
 
 
-async def test_a_part_and_its_fields_are_not_both_taken(world: World) -> None:
+async def test_json_part_and_its_fields_conflict(world: World) -> None:
     async with world.browser(await world.person()) as browser:
         response = await browser.post("/workflows", data={"name": "Both"})
         both = {"rev": "0", "filter": GROUP, "filter.type": "rows"}

@@ -70,7 +70,7 @@ async def test_one_post_unsubscribes(world: World, body: str, headers: dict[str,
     assert event["data"] == '{"changes": {"email_consent": ["unknown", "denied"]}}'
 
 
-async def test_many_at_once_change_it_once(world: World) -> None:
+async def test_concurrent_requests_change_it_once(world: World) -> None:
     account = await world.account()
     ann = await contact(world, account)
     path = await path_of(world, account, ann)
@@ -81,7 +81,7 @@ async def test_many_at_once_change_it_once(world: World) -> None:
     assert len(await world.audit(account)) == 1
 
 
-async def test_looking_changes_nothing(world: World) -> None:
+async def test_opening_the_page_changes_nothing(world: World) -> None:
     account = await world.account()
     ann = await contact(world, account)
     path = await path_of(world, account, ann)
@@ -113,7 +113,7 @@ async def test_the_button_of_the_page_works_without_script(world: World) -> None
     assert (await state(world, ann))[0] == "denied"
 
 
-async def test_a_deleted_contact_and_who_has_the_address_now(world: World) -> None:
+async def test_deleted_contact_and_its_successor_are_unsubscribed(world: World) -> None:
     account = await world.account()
     gone = await contact(world, account)
     await world.sql("update contacts set deleted_at = clock_timestamp() where id = $1", gone)
@@ -130,7 +130,7 @@ async def test_a_deleted_contact_and_who_has_the_address_now(world: World) -> No
         assert (await client.post(await path_of(world, account, uuid7()))).status_code == 200
 
 
-async def test_a_changed_or_made_up_link_finds_nothing(world: World) -> None:
+async def test_changed_or_invented_link_is_404(world: World) -> None:
     account = await world.account()
     ann, bob = await contact(world, account), await contact(world, account, "bob@people.example")
     token = token_of(await link_key(world.runtime), account, ann)
@@ -145,7 +145,7 @@ async def test_a_changed_or_made_up_link_finds_nothing(world: World) -> None:
     assert [(await state(world, contact_id))[0] for contact_id in (ann, bob)] == ["unknown"] * 2
 
 
-async def test_a_link_says_nothing_and_outlives_the_signing_keys(world: World) -> None:
+async def test_link_reveals_nothing_and_outlives_the_signing_keys(world: World) -> None:
     account = await world.account()
     ann = await contact(world, account)
     key = await link_key(world.runtime)

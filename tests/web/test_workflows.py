@@ -127,7 +127,7 @@ async def test_unreadable_drafts_are_reported(world: World) -> None:
         assert (await client.get(at)).json()["workflow"]["rev"] == 0
 
 
-async def test_seeds_save_a_whole_draft_and_publish_it(world: World) -> None:
+async def test_seeds_save_and_publish_a_whole_draft(world: World) -> None:
     owner = await world.person()
     async with open_work(world.runtime, owner.account_id, SYSTEM) as work:
         workflow_id = await create_workflow(work, "Seeded")
@@ -141,7 +141,7 @@ async def test_seeds_save_a_whole_draft_and_publish_it(world: World) -> None:
         assert step_key["sheet"]["key"] == "s3"
 
 
-async def test_the_plan_says_when_nobody_carries_a_message(world: World) -> None:
+async def test_plan_warns_about_a_missing_provider(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
         at = await begun(client)

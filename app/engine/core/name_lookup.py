@@ -21,8 +21,7 @@ class Names(msgspec.Struct, frozen=True):
 
 
 def lookup_name(target: object, names: Mapping[str, str]) -> str:
-    """Finds the problems that keep a draft from being published, each with its place. `lint` is the entry
-    point; `blocking` also compiles."""
+    """The name of the thing with an id; "…" when none is chosen, "deleted" when it no longer exists."""
     return "…" if target is None else names.get(str(target), "deleted")
 
 

@@ -106,8 +106,7 @@ def _record_failure(work: Work, segment: Any, error: Exception) -> datetime | No
     """Audits the error; returns when to try again. A segment that was never compared is tried again when a
     segment is saved or a workflow published: with a due time it would count as compared, and all its contacts
     would seem to enter."""
-    # Enrollments of the demo's workflows. Each one is what the engine decides when it is called at made-up
-    # moments of the last days, so the engine continues them like any other.
+    # A database error ends with the whole statement; only its beginning is kept.
     reason = redact(f"{type(error).__name__}: {error}")[:200]
     log.error("segment.not_compared", segment=str(segment.id), error=reason)
     work.audit("segment.not_compared", "segment", segment.id, {"error": (None, reason)})

@@ -30,14 +30,14 @@ async def test_the_first_owner_can_sign_in_and_is_audited(world: World, settings
         ("weak@initech.example", "short", "12"),
     ],
 )
-async def test_a_refusal_is_one_sentence(
+async def test_refusal_is_one_sentence(
     world: World, settings: Settings, email: str, password: str, sentence: str
 ) -> None:
     with pytest.raises(SystemExit, match=sentence):
         await create_account(settings, "Initech", email, "Fay", password)
 
 
-async def test_an_address_that_is_taken_makes_nothing(world: World, settings: Settings) -> None:
+async def test_taken_address_creates_no_account(world: World, settings: Settings) -> None:
     taken = (await world.person()).email
     with pytest.raises(SystemExit, match="already belongs to a user"):
         await create_account(settings, "Never made", taken, "Fay", PASSWORD)

@@ -196,7 +196,7 @@ def test_sql_and_python_agree(engine: AsyncEngine, account: UUID) -> None:
     assert sum(compared) >= PAIRS
 
 
-def test_an_address_is_found_through_its_index() -> None:
+def test_email_lookup_uses_its_index() -> None:
     """The one question asked of every import row must stay a plain comparison of the column."""
     clause = where(ask("email", "is", " Ann@X.test"), CONTACTS, FIELDS, ZONES[0], NOW)
     assert str(clause) == "contacts.email IS NOT NULL AND contacts.email = :email_1"

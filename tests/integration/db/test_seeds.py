@@ -76,7 +76,7 @@ async def test_seeded_enrollments_are_at_their_steps(demo: World) -> None:
     assert sorted(row["status"] for row in doubts) == ["failed_permanent", "unknown"]
 
 
-async def test_every_sent_mail_lies_in_the_mailbox(demo: World) -> None:
+async def test_every_sent_email_is_in_the_mailbox(demo: World) -> None:
     [sent] = await demo.sql(
         "select count(*) from effects where account_id = $1 and kind = 'email' and status = 'sent'", ACME
     )

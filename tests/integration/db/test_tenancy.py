@@ -52,7 +52,7 @@ def disguised(theirs: Cast, account: UUID | None = None) -> Contact:
     return row
 
 
-async def test_reads_find_nothing(contacts: Contacts, theirs: Cast) -> None:
+async def test_reads_return_no_row_of_another_account(contacts: Contacts, theirs: Cast) -> None:
     for probe in (contacts.get(theirs.contact), contacts.get((theirs.account, theirs.contact))):
         with pytest.raises(NotFoundError):
             await probe
@@ -67,7 +67,9 @@ async def test_reads_find_nothing(contacts: Contacts, theirs: Cast) -> None:
     assert not await contacts.exists(id=theirs.contact)
 
 
-async def test_updates_change_nothing(contacts: Contacts, theirs: Cast, work: Work, world: World) -> None:
+async def test_updates_change_no_row_of_another_account(
+    contacts: Contacts, theirs: Cast, work: Work, world: World
+) -> None:
     for account in (None, work.account_id):
         with pytest.raises((NotFoundError, ValueError)):  # a key without its account is no key
             await contacts.update(disguised(theirs, account))
@@ -81,7 +83,9 @@ async def test_updates_change_nothing(contacts: Contacts, theirs: Cast, work: Wo
     assert await city(world, theirs.contact) == "London"
 
 
-async def test_upserts_never_take_a_row(contacts: Contacts, theirs: Cast, work: Work, world: World) -> None:
+async def test_upserts_never_overwrite_a_row_of_another_account(
+    contacts: Contacts, theirs: Cast, work: Work, world: World
+) -> None:
     """The same id is another row here: keys lead with the account."""
     with pytest.raises(WrongTenantError):
         await contacts.upsert_many([disguised(theirs, theirs.account)])
@@ -95,7 +99,9 @@ async def test_upserts_never_take_a_row(contacts: Contacts, theirs: Cast, work: 
     }
 
 
-async def test_deletes_remove_nothing(contacts: Contacts, theirs: Cast, world: World) -> None:
+async def test_deletes_remove_no_row_of_another_account(
+    contacts: Contacts, theirs: Cast, world: World
+) -> None:
     for key in (theirs.contact, (theirs.account, theirs.contact)):
         with pytest.raises(NotFoundError):
             await contacts.delete(key)
@@ -117,7 +123,7 @@ async def test_rows_for_another_account_are_not_added(contacts: Contacts, theirs
     assert await contacts.count() == 0
 
 
-async def test_get_or_upsert_stays_here(work: Work, theirs: Cast, world: World) -> None:
+async def test_get_or_upsert_stays_within_the_account(work: Work, theirs: Cast, world: World) -> None:
     tags = Tags(session=work.session)
     tag, created = await tags.get_or_upsert(match_fields=["slug"], id=uuid7(), slug="vip", name="VIP")
     assert created

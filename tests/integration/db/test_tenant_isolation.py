@@ -50,7 +50,7 @@ def test_the_cast_has_a_row_of_every_table() -> None:
 
 
 @pytest.mark.parametrize("table", WALLED)
-async def test_another_account_has_no_rows_here(
+async def test_rows_of_another_account_are_invisible(
     table: str, ours: Cast, world: World, stranger: asyncpg.Connection
 ) -> None:
     mine = f"account_id = '{ours.account}'"
@@ -64,7 +64,7 @@ async def test_another_account_has_no_rows_here(
 
 
 @pytest.mark.parametrize("table", WALLED)
-async def test_nobody_writes_into_another_account(
+async def test_writes_into_another_account_are_refused(
     table: str, ours: Cast, world: World, stranger: asyncpg.Connection
 ) -> None:
     """A copy of the row, keyed anew where it has an id, still naming the other account."""
@@ -105,7 +105,7 @@ async def test_a_reference_into_another_account_is_refused(
         await stranger.execute(link, ours.contact, tag)
 
 
-async def test_people_of_another_account_are_not_seen(ours: Cast, stranger: asyncpg.Connection) -> None:
+async def test_users_of_another_account_are_invisible(ours: Cast, stranger: asyncpg.Connection) -> None:
     for table in OWN_RULES:
         visible = await stranger.fetchval(f"select count(*) from {table}")  # noqa: S608 -- a name of ours
         assert visible == (1 if table == "accounts" else 0), table
@@ -113,7 +113,7 @@ async def test_people_of_another_account_are_not_seen(ours: Cast, stranger: asyn
     assert renamed == "UPDATE 0"
 
 
-async def test_a_connection_carries_nothing_into_its_next_use(ours: Cast, settings: Settings) -> None:
+async def test_pooled_connection_does_not_keep_the_account(ours: Cast, settings: Settings) -> None:
     """The pool holds one connection; after a tenant's transaction it sees nothing."""
     engine = open_engine(settings.database_url, 1)
     try:
@@ -134,7 +134,7 @@ async def test_a_connection_carries_nothing_into_its_next_use(ours: Cast, settin
         await engine.dispose()
 
 
-async def test_a_work_is_bound_again_after_its_commit(ours: Cast, world: World) -> None:
+async def test_work_keeps_its_account_after_a_commit(ours: Cast, world: World) -> None:
     async with open_work(world.runtime, ours.account, SYSTEM) as work:
         assert await count(work.session) >= 1
         await work.commit()
@@ -148,7 +148,7 @@ async def count(session: Any) -> int:
     return int((await connection.exec_driver_sql("select count(*) from contacts")).scalar_one())
 
 
-async def test_due_accounts_says_which_and_when_and_nothing_else(ours: Cast, settings: Settings) -> None:
+async def test_due_accounts_returns_only_ids_and_times(ours: Cast, settings: Settings) -> None:
     connection = await asyncpg.connect(settings.database_url)
     try:
         rows = await connection.fetch("select * from due_accounts(clock_timestamp() + interval '1 hour')")

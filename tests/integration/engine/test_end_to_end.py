@@ -29,7 +29,7 @@ MAIL = SendEmail(subject="Hello {{ contact.first_name }}", body="How is {{ conta
 MINUTE = Wait(amount=1, unit=Unit.MINUTES)
 
 
-async def test_tagged_mailed_waited_branched_and_the_goal_reached(stage: Stage) -> None:
+async def test_tag_email_wait_branch_and_goal(stage: Stage) -> None:
     vip, warm = await stage.tag("vip"), await stage.tag("warm")
     lanes = Branch(branches=[BranchLane("b1", "Texas", ask("state", Op.IS, "TX"))])
     goal = Goal(filter=ask("company", Op.IS, "Bought"), on_unmet="wait", amount=7)
@@ -73,7 +73,7 @@ async def test_tagged_mailed_waited_branched_and_the_goal_reached(stage: Stage) 
     assert {(row["kind"], row["depth"]) for row in caused} == {("tag.added", 1), ("contact.updated", 1)}
 
 
-async def test_a_goal_met_while_waiting_skips_what_lies_between(stage: Stage) -> None:
+async def test_goal_met_while_waiting_skips_the_steps_between(stage: Stage) -> None:
     vip = await stage.tag("vip")
     goal = Goal(filter=ask("company", Op.IS, "Bought"), on_unmet="end")
     workflow = await stage.workflow([MINUTE, MAIL, goal], TagAdded(key="t1", tag=vip))
@@ -91,7 +91,7 @@ async def test_a_goal_met_while_waiting_skips_what_lies_between(stage: Stage) ->
     )
 
 
-async def test_an_event_seen_twice_enrolls_once(stage: Stage) -> None:
+async def test_event_processed_twice_enrolls_once(stage: Stage) -> None:
     vip = await stage.tag("vip")
     await stage.workflow(
         [MAIL], TagAdded(key="t1", tag=vip), settings=WorkflowSettings(reentry=Reentry.AFTER_EXIT)
@@ -121,7 +121,7 @@ async def test_two_events_of_one_batch_and_two_workers_enroll_once(stage: Stage)
     assert {row["verdict"]: row["n"] for row in verdicts} == {"enrolled": 30, "already_active": 30}
 
 
-async def test_a_paused_workflow_says_so_and_a_held_one_does_not_move(stage: Stage) -> None:
+async def test_paused_workflow_refuses_and_held_workflow_does_not_move(stage: Stage) -> None:
     paused = await stage.workflow([MAIL], ContactCreated(key="t1"), status="paused")
     held = await stage.workflow([MAIL], ContactCreated(key="t1"))
     await stage.sql("update workflows set held = true where id = $1", held)
@@ -141,7 +141,7 @@ async def test_a_paused_workflow_says_so_and_a_held_one_does_not_move(stage: Sta
     assert len(stage.outside.letters) == 1
 
 
-async def test_a_deleted_contact_leaves_and_gets_nothing(stage: Stage) -> None:
+async def test_deleted_contact_exits_and_gets_nothing(stage: Stage) -> None:
     vip = await stage.tag("vip")
     await stage.workflow([MINUTE, MAIL], TagAdded(key="t1", tag=vip))
     person = await stage.contact()
@@ -155,7 +155,7 @@ async def test_a_deleted_contact_leaves_and_gets_nothing(stage: Stage) -> None:
     assert stage.outside.letters == []
 
 
-async def test_an_archived_workflow_lets_its_people_go(stage: Stage) -> None:
+async def test_archived_workflow_ends_its_enrollments(stage: Stage) -> None:
     workflow = await stage.workflow([MINUTE, Exit()], ContactCreated(key="t1"))
     person = await stage.contact()
     await stage.emit("contact.created", person)
@@ -178,7 +178,7 @@ async def test_two_workflows_that_trigger_each_other_are_stopped(stage: Stage) -
     assert sorted(row["verdict"] for row in verdicts) == ["enrolled"] * 10 + ["loop_guard"]
 
 
-async def test_an_import_starts_only_what_listens_to_imports(stage: Stage) -> None:
+async def test_import_starts_only_workflows_that_listen_to_imports(stage: Stage) -> None:
     await stage.workflow([MAIL], ContactCreated(key="t1", sources=[Source.USER]))
     person = await stage.contact()
     async with open_work(stage.runtime, stage.account, USER) as work:
@@ -191,7 +191,7 @@ async def test_an_import_starts_only_what_listens_to_imports(stage: Stage) -> No
     assert len(stage.outside.letters) == 1
 
 
-async def test_a_webhook_carries_its_key_and_its_answer_is_kept(stage: Stage) -> None:
+async def test_webhook_sends_its_key_and_stores_the_response(stage: Stage) -> None:
     hook = Webhook(url="https://example.com/{{ contact.city }}", headers={"X-State": "{{ contact.state }}"})
     await stage.workflow([hook], ContactCreated(key="t1"))
     person = await stage.contact(city="New York", state="NY")
@@ -207,7 +207,7 @@ async def test_a_webhook_carries_its_key_and_its_answer_is_kept(stage: Stage) ->
     assert '"status": 200' in row["detail"]
 
 
-async def test_whose_text_grows_too_long_fails_alone(stage: Stage) -> None:
+async def test_contact_with_too_long_text_fails_alone(stage: Stage) -> None:
     await stage.workflow([AddNote(text="Done: {{ event.title }}")], TaskCompleted(key="t1"))
     much, little = await stage.contacts(2)
     await stage.emit("task.completed", much, {"title": "x" * 700_000})

@@ -70,7 +70,7 @@ async def closed_window(stage: Stage) -> Window:
         ("window", SendEmail(subject="Hi", body="Hi"), ["end"]),
     ],
 )  # fmt: skip
-async def test_a_wait_is_skipped(stage: Stage, reason: str, step: Any, notes: list[str]) -> None:
+async def test_wait_is_skipped(stage: Stage, reason: str, step: Any, notes: list[str]) -> None:
     if isinstance(step, SendEmail):
         step = SendEmail(subject="Hi", body="Hi", window=await closed_window(stage))
     if isinstance(step, tuple) and isinstance(step[0], AskApproval):
@@ -91,7 +91,7 @@ async def test_a_wait_is_skipped(stage: Stage, reason: str, step: Any, notes: li
     assert visit["by"] == "Olive"
 
 
-async def test_what_is_being_sent_is_no_wait(stage: Stage) -> None:
+async def test_effect_in_flight_is_not_a_wait(stage: Stage) -> None:
     stage.outside.answers = [Refused("busy", permanent=False)] * 2
     _, row = await begin(stage, Webhook(url="https://crm.example/x"))
     assert row["wait_reason"] == "retry"

@@ -57,7 +57,7 @@ def saying(status: str, heard: list[bytes], headers: str = "", body: bytes = b"o
         "fe80::5efe:808:808", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1", "2001:db8::1", "100::1",
     ],
 )  # fmt: skip
-def test_addresses_that_are_never_called(address: str) -> None:
+def test_blocked_addresses(address: str) -> None:
     assert blocked_reason(address, allow_loopback=False) is not None
 
 
@@ -72,7 +72,7 @@ def test_public_addresses(address: str) -> None:
     assert blocked_reason(address, allow_loopback=False) is None
 
 
-def test_the_setting_lets_loopback_through_and_nothing_else() -> None:
+def test_setting_allows_loopback_only() -> None:
     assert blocked_reason("127.0.0.1", allow_loopback=True) is None
     assert blocked_reason("::1", allow_loopback=True) is None
     assert blocked_reason("10.0.0.1", allow_loopback=True) is not None
@@ -102,7 +102,7 @@ def test_the_setting_lets_loopback_through_and_nothing_else() -> None:
         "①②⑦.0.0.1",
     ],
 )
-async def test_no_spelling_of_this_machine_reaches_a_listener(host: str) -> None:
+async def test_no_spelling_of_loopback_reaches_a_listener(host: str) -> None:
     heard: list[bytes] = []
     async with listener(saying("200 OK", heard)) as port:
         outcome = await OutboundHttpClient(allow_loopback=False).call(call(f"http://{host}:{port}/"))
@@ -176,7 +176,7 @@ def test_retry_after_as_date_and_capped() -> None:
     assert retry_after("soon") is None
 
 
-async def test_nobody_there_may_be_tried_again() -> None:
+async def test_refused_connection_may_be_retried() -> None:
     async with listener(saying("200 OK", [])) as port:
         pass
     outcome = await OutboundHttpClient(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
@@ -185,7 +185,9 @@ async def test_nobody_there_may_be_tried_again() -> None:
 
 
 @pytest.mark.parametrize("mode", ["hangs", "hangs up", "drips"])
-async def test_taken_and_not_answered_is_in_doubt(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_accepted_request_without_response_is_in_doubt(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(egress, "TOTAL_SECONDS", 0.4)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -233,7 +235,7 @@ async def test_an_endless_body_is_read_to_its_limit() -> None:
         "http://[::1",
     ],
 )
-async def test_addresses_that_make_no_sense(url: str) -> None:
+async def test_invalid_addresses(url: str) -> None:
     outcome = await OutboundHttpClient(allow_loopback=True).call(call(url))
     assert isinstance(outcome, Refused)
     assert outcome.permanent

@@ -57,7 +57,7 @@ async def test_contents_of_the_message(channel: Literal["sms", "chat"], body: di
     assert json.loads(heard[1]) == body
 
 
-async def test_an_inner_address_is_for_the_operator_only() -> None:
+async def test_internal_address_is_for_the_operator_only() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
@@ -70,7 +70,7 @@ async def test_an_inner_address_is_for_the_operator_only() -> None:
 
 
 @pytest.mark.parametrize(("channel", "name"), [("sms", "SMS_URL"), ("chat", "CHAT_URL")])
-async def test_without_a_provider_it_fails_and_says_what_to_set(
+async def test_without_a_provider_the_error_names_the_setting(
     channel: Literal["sms", "chat"], name: str
 ) -> None:
     outcome = await HttpMessageProvider(Settings()).deliver(message(channel))
@@ -79,7 +79,7 @@ async def test_without_a_provider_it_fails_and_says_what_to_set(
     assert name in outcome.error
 
 
-async def test_the_catcher_keeps_both_kinds(stage: Stage, base: str) -> None:
+async def test_catcher_stores_both_channels(stage: Stage, base: str) -> None:
     provider = HttpMessageProvider(Settings(sms_url=f"{base}/sms", chat_url=f"{base}/chat"))
     for channel in ("sms", "chat"):
         assert isinstance(await provider.deliver(message(channel, stage.account)), Sent)
@@ -108,7 +108,9 @@ async def test_the_catcher_keeps_both_kinds(stage: Stage, base: str) -> None:
         ("POST", "/sms/messages", '{"to": "1", "body": "' + "x" * 100_001 + '"}', 413),
     ],
 )
-async def test_what_the_catcher_refuses(base: str, method: str, path: str, body: str, status: int) -> None:
+async def test_catcher_refuses_invalid_requests(
+    base: str, method: str, path: str, body: str, status: int
+) -> None:
     caller = OutboundHttpClient(allow_loopback=True)
     outcome = await caller.call(HttpRequest(url=base + path, method=method, headers={}, body=body, key="k"))
     assert isinstance(outcome, Refused)

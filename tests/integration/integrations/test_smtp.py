@@ -105,7 +105,7 @@ async def test_silence_after_the_data_is_in_doubt(answer: str, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("odd", ["\udce9", "\x00"])
-async def test_words_that_no_database_takes_change_no_outcome(odd: str) -> None:
+async def test_undecodable_server_text_changes_no_outcome(odd: str) -> None:
     """Such as a reply in Latin-1: its bytes are no UTF-8."""
     async with listening(ScriptedSmtpServer({".": f"250 re{odd}u"})) as mailer:
         sent = await mailer.send(letter())
@@ -118,12 +118,12 @@ async def test_words_that_no_database_takes_change_no_outcome(odd: str) -> None:
     assert refused.error.encode().replace(b"?", b"").endswith(b"550 refus")
 
 
-async def test_hanging_up_after_taking_it_is_sent() -> None:
+async def test_connection_closed_after_acceptance_is_sent() -> None:
     async with listening(ScriptedSmtpServer({"QUIT": ""})) as mailer:
         assert isinstance(await mailer.send(letter()), Sent)
 
 
-async def test_refused_connection_may_be_tried_again() -> None:
+async def test_refused_connection_may_be_retried() -> None:
     async with listening(ScriptedSmtpServer({})) as mailer:
         pass
     outcome = await mailer.send(letter())
@@ -133,7 +133,7 @@ async def test_refused_connection_may_be_tried_again() -> None:
 
 @pytest.mark.parametrize("field", ["recipient", "subject", "sender", "reply_to", "key"])
 @pytest.mark.parametrize("mark", ["\r\nBcc: all@people.example", "\n", "\r"])
-async def test_no_line_break_gets_into_a_header(field: str, mark: str) -> None:
+async def test_line_breaks_in_headers_are_refused(field: str, mark: str) -> None:
     server = ScriptedSmtpServer({})
     async with listening(server) as mailer:
         outcome = await mailer.send(letter(**{field: f"a@b.example{mark}"}))
@@ -154,7 +154,7 @@ async def test_no_line_break_gets_into_a_header(field: str, mark: str) -> None:
         "a@b\u00ad.example",
     ],
 )
-async def test_recipients_that_are_none(recipient: str) -> None:
+async def test_invalid_recipients(recipient: str) -> None:
     server = ScriptedSmtpServer({})
     async with listening(server) as mailer:
         outcome = await mailer.send(letter(recipient=recipient))

@@ -24,7 +24,7 @@ async def run(stage: Stage, handler: Handler, **later: float) -> int:
     return await run_jobs(stage.runtime, stage.account, {"test": handler})
 
 
-async def test_batch_after_batch_in_the_name_of_who_asked(stage: Stage) -> None:
+async def test_batches_run_in_the_name_of_the_author(stage: Stage) -> None:
     actors = []
 
     async def handler(work: Work, job: Job) -> bool:
@@ -43,7 +43,7 @@ async def test_batch_after_batch_in_the_name_of_who_asked(stage: Stage) -> None:
     assert await run(stage, handler) == 0
 
 
-async def test_an_error_is_tried_again_and_fails_at_last(stage: Stage) -> None:
+async def test_error_is_retried_and_fails_in_the_end(stage: Stage) -> None:
     async def handler(work: Work, job: Job) -> bool:
         job.progress += 1
         await work.session.flush()
@@ -68,7 +68,7 @@ async def test_an_error_is_tried_again_and_fails_at_last(stage: Stage) -> None:
     assert (await state(stage, job))["status"] == "done"
 
 
-async def test_refused_input_fails_at_once_with_its_sentence(stage: Stage) -> None:
+async def test_refused_input_fails_at_once_with_its_message(stage: Stage) -> None:
     async def handler(_work: Work, _job: Job) -> bool:
         raise Invalid({"file": "The file is empty."})
 
@@ -78,7 +78,7 @@ async def test_refused_input_fails_at_once_with_its_sentence(stage: Stage) -> No
     assert (failed["status"], failed["error"]) == ("failed", "The file is empty.")
 
 
-async def test_taken_over_when_the_lease_ends_and_the_first_writes_nothing_more(stage: Stage) -> None:
+async def test_job_is_taken_over_after_the_lease_and_the_first_worker_writes_nothing(stage: Stage) -> None:
     batches: list[str] = []
 
     async def second(_work: Work, _job: Job) -> bool:
@@ -109,7 +109,7 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-async def test_who_lost_the_job_touches_nothing_while_another_works_on_it(stage: Stage, ending: str) -> None:
+async def test_worker_that_lost_the_job_touches_nothing(stage: Stage, ending: str) -> None:
     taken, first_is_out = asyncio.Event(), asyncio.Event()
     batches: list[str] = []
 
@@ -142,7 +142,7 @@ async def test_who_lost_the_job_touches_nothing_while_another_works_on_it(stage:
     assert (await state(stage, job))["status"] == "done"
 
 
-async def test_killed_again_and_again_it_fails(stage: Stage) -> None:
+async def test_job_that_kills_its_worker_fails_in_the_end(stage: Stage) -> None:
     job = await stage.job("test")
     await stage.sql(
         "update jobs set status = 'running', attempts = 5, lease_until = now() - interval '1 second' "
@@ -171,7 +171,7 @@ async def test_a_cancelled_job_stops(stage: Stage) -> None:
     assert (stopped["status"], stopped["progress"]) == ("cancelled", 1)
 
 
-async def test_a_task_that_nobody_knows(stage: Stage) -> None:
+async def test_unknown_task_fails(stage: Stage) -> None:
     job = await stage.job("nonsense")
     await stage.drain()
     assert (await state(stage, job))["error"] == "There is no task “nonsense”."

@@ -12,7 +12,7 @@ from tests.support.worker_process import MAIL, LitestarWorker, count_by, mail_se
 
 
 @pytest.mark.slow
-async def test_killed_in_the_middle_and_started_again(stage: Stage, settings: Settings) -> None:
+async def test_killed_worker_resumes_after_restart(stage: Stage, settings: Settings) -> None:
     async with mail_server(stage.account) as mail:
         mail.delay = 0.15
         wait = Wait(amount=2, unit=Unit.SECONDS)
@@ -48,7 +48,7 @@ async def test_killed_in_the_middle_and_started_again(stage: Stage, settings: Se
 
 
 @pytest.mark.slow
-async def test_stops_when_told_as_soon_as_it_is_idle(stage: Stage, settings: Settings) -> None:
+async def test_idle_worker_stops_on_sigterm_at_once(stage: Stage, settings: Settings) -> None:
     async with mail_server(stage.account) as mail:
         mail.delay = 1.0
         await tag_contacts(stage, 30, MAIL)

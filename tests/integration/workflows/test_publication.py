@@ -26,7 +26,7 @@ from tests.support.scenario import USER, Stage, ask
 TEN = Wait(amount=10, unit=Unit.DAYS)
 
 
-async def test_moved_along_they_keep_a_wait_that_did_not_change(stage: Stage) -> None:
+async def test_moved_enrollments_keep_an_unchanged_wait(stage: Stage) -> None:
     flow = await Flow.create(stage)
     draft = draft_of(TEN, AddNote(text="one"))
     await flow.save(draft)
@@ -50,7 +50,7 @@ async def test_moved_along_they_keep_a_wait_that_did_not_change(stage: Stage) ->
 
 
 @pytest.mark.parametrize("days", [3, 20])
-async def test_a_wait_that_changed_is_counted_from_when_it_began(stage: Stage, days: int) -> None:
+async def test_changed_wait_counts_from_when_it_began(stage: Stage, days: int) -> None:
     flow = await Flow.create(stage)
     await flow.save(draft_of(TEN))
     await flow.publish()
@@ -68,7 +68,7 @@ async def test_a_wait_that_changed_is_counted_from_when_it_began(stage: Stage, d
     assert [visit["finished_at"] for visit in visits] == [None], "it is the same visit"
 
 
-async def test_who_meets_a_goal_of_the_new_version_reaches_it_at_once(stage: Stage) -> None:
+async def test_goal_of_the_new_version_is_reached_at_once(stage: Stage) -> None:
     flow = await Flow.create(stage)
     await flow.save(draft_of(TEN))
     await flow.publish()
@@ -81,7 +81,7 @@ async def test_who_meets_a_goal_of_the_new_version_reaches_it_at_once(stage: Sta
     assert [note["body"] for note in notes] == ["met"]
 
 
-async def test_to_another_step_out_or_on(stage: Stage) -> None:
+async def test_choices_move_exit_or_finish(stage: Stage) -> None:
     """By default they finish on their version; each group goes where it is sent."""
     flow = await Flow.create(stage)
     await flow.save(draft_of(TEN, AddNote(text="old")))
@@ -108,7 +108,7 @@ async def test_to_another_step_out_or_on(stage: Stage) -> None:
     assert json.loads(audit["changes"])["version 1, “Wait 10 days”"] == ["1 enrollment", "Note: last"]
 
 
-async def test_who_has_not_begun_begins_in_the_new_version(stage: Stage) -> None:
+async def test_enrollment_before_its_first_step_starts_in_the_new_version(stage: Stage) -> None:
     flow = await Flow.create(stage)
     settle = WorkflowSettings(settle_seconds=3600)
     await flow.save(draft_of(AddNote(text="old"), settings=settle))
@@ -126,7 +126,7 @@ async def test_who_has_not_begun_begins_in_the_new_version(stage: Stage) -> None
     assert [note["body"] for note in notes] == ["new"]
 
 
-async def test_a_plan_that_is_no_longer_true_is_refused_whole(stage: Stage) -> None:
+async def test_outdated_plan_is_refused_as_a_whole(stage: Stage) -> None:
     flow = await Flow.create(stage)
     await flow.save(draft_of(TEN))
     await flow.publish()
@@ -147,7 +147,7 @@ async def test_a_plan_that_is_no_longer_true_is_refused_whole(stage: Stage) -> N
     assert ([row["number"] for row in versions], (await stage.enrollment(ann))["version"]) == ([1], 1)
 
 
-async def test_what_may_be_going_out_keeps_its_version(stage: Stage) -> None:
+async def test_enrollment_with_effect_in_flight_keeps_its_version(stage: Stage) -> None:
     flow = await Flow.create(stage)
     await flow.save(draft_of(SendEmail(subject="Hi", body="Hi"), TEN))
     await flow.publish()
@@ -176,7 +176,7 @@ async def test_what_may_be_going_out_keeps_its_version(stage: Stage) -> None:
     assert (row["step_key"], row["wait_reason"]) == ("s2", "timer"), "the mail under way was its own"
 
 
-async def test_many_people_are_moved_by_a_job(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_job_moves_many_enrollments(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 10)
     monkeypatch.setattr(version_migration, "BATCH", 4)
     flow = await Flow.create(stage)
@@ -197,7 +197,7 @@ async def test_many_people_are_moved_by_a_job(stage: Stage, monkeypatch: pytest.
     assert json.loads(job["result"])["moved"] == 11
 
 
-async def test_who_is_taken_along_by_a_job_takes_no_step_before(
+async def test_enrollment_marked_for_a_job_takes_no_step_before(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The people of the plan, no others: what is due waits, who was taken elsewhere by hand stays."""
@@ -227,7 +227,7 @@ async def test_who_is_taken_along_by_a_job_takes_no_step_before(
     assert await stage.sql("select 1 from relocations where account_id = $1", stage.account) == []
 
 
-async def test_a_job_that_gave_up_keeps_nobody(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failed_job_releases_its_enrollments(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
     flow = await Flow.create(stage)
     await flow.save(draft_of(TEN, AddNote(text="old")))
@@ -241,7 +241,7 @@ async def test_a_job_that_gave_up_keeps_nobody(stage: Stage, monkeypatch: pytest
     assert {(note["contact_id"], note["body"]) for note in notes} == {(person, "old") for person in people}
 
 
-async def test_more_or_fewer_people_than_the_plan_showed_are_no_job(
+async def test_job_is_refused_for_another_number_of_enrollments(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(version_migration, "AT_ONCE", 1)
@@ -256,7 +256,9 @@ async def test_more_or_fewer_people_than_the_plan_showed_are_no_job(
     assert await stage.sql("select 1 from relocations where account_id = $1", stage.account) == []
 
 
-async def test_a_job_that_broke_off_moves_nobody_twice(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_interrupted_job_moves_no_enrollment_twice(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
     monkeypatch.setattr(version_migration, "BATCH", 4)
     flow = await Flow.create(stage)
@@ -329,7 +331,7 @@ async def test_the_audience_waits_while_the_workflow_is_paused(stage: Stage) -> 
     assert {row["contact_id"]: row["verdict"] for row in rows} == dict.fromkeys(people, "enrolled")
 
 
-async def test_held_nobody_moves_and_released_they_go_on(stage: Stage) -> None:
+async def test_hold_stops_enrollments_until_release(stage: Stage) -> None:
     flow = await Flow.create(stage)
     await flow.save(draft_of(Wait(amount=1, unit=Unit.HOURS), Webhook(url="https://crm.example/x")))
     await flow.publish()
@@ -342,7 +344,7 @@ async def test_held_nobody_moves_and_released_they_go_on(stage: Stage) -> None:
     assert ((await stage.enrollment(ann))["status"], len(stage.outside.calls)) == ("completed", 1)
 
 
-async def test_archived_everybody_leaves_at_once(stage: Stage) -> None:
+async def test_archiving_ends_enrollments_at_once(stage: Stage) -> None:
     flow = await Flow.create(stage)
     await flow.save(draft_of(TEN, Exit(reason="x"), trigger=CREATED))
     await flow.publish()

@@ -13,7 +13,7 @@ from scripts._lib.faults.scenarios.harness import ScenarioFailed
 PASSED = re.compile(r"(\d+) passed")
 MAX_MINUTES = 10
 ANSWERS_TEST = (
-    "tests/integration/engine/effects/test_http_server_behaviors.py::test_each_answer_has_its_meaning"
+    "tests/integration/engine/effects/test_http_server_behaviors.py::test_each_response_has_its_outcome"
 )
 
 

@@ -23,7 +23,7 @@ async def counted(stage: Stage, flow: Flow) -> list[tuple[int, str, int]]:
     return [(row["version"], row["step"], row["people"]) for row in rows]
 
 
-async def test_publishing_over_people_on_the_move(stage: Stage) -> None:
+async def test_publishing_while_enrollments_advance(stage: Stage) -> None:
     flow = await Flow.create(stage)
     await flow.save(draft_of(*[TINY] * 6, AddNote(text="end")))
     await flow.publish()
@@ -71,7 +71,7 @@ async def test_publishing_over_people_on_the_move(stage: Stage) -> None:
     assert open_visits == []
 
 
-async def test_steering_people_on_the_move(stage: Stage) -> None:
+async def test_member_commands_while_enrollments_advance(stage: Stage) -> None:
     flow = await Flow.create(stage)
     await flow.save(draft_of(*[TINY] * 4, AddNote(text="end")))
     await flow.publish()

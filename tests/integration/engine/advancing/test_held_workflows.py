@@ -67,7 +67,7 @@ async def claimed(stage: Stage, most: int) -> list[UUID]:
     return [row.workflow_id for row in rows]
 
 
-async def test_held_people_stay_and_the_others_go_on(stage: Stage) -> None:
+async def test_held_workflow_stops_and_others_continue(stage: Stage) -> None:
     tag = await stage.tag("vip")
     held, other = await flow(stage, AddTag(tag=tag), held=True), await flow(stage, AddTag(tag=tag))
     await crowd(stage, held, 20)
@@ -92,7 +92,7 @@ async def test_an_archived_workflow_is_due_even_when_held(stage: Stage) -> None:
     assert await due(stage)
 
 
-async def test_messages_of_held_and_paused_people_are_not_due(stage: Stage) -> None:
+async def test_effects_of_held_and_paused_enrollments_are_not_due(stage: Stage) -> None:
     held, other = await flow(stage, MAIL, held=True), await flow(stage, MAIL)
     for workflow in (held, other):
         await crowd(stage, workflow, 3)
@@ -104,7 +104,7 @@ async def test_messages_of_held_and_paused_people_are_not_due(stage: Stage) -> N
     assert await due(stage)
 
 
-async def test_a_call_that_its_worker_left_is_due_though_the_workflow_is_held(stage: Stage) -> None:
+async def test_interrupted_call_of_a_held_workflow_is_due(stage: Stage) -> None:
     """Whether it went out is in doubt, and that has to be said."""
     held = await flow(stage, MAIL, held=True)
     [enrollment] = await crowd(stage, held, 1)
@@ -121,7 +121,7 @@ async def test_a_call_that_its_worker_left_is_due_though_the_workflow_is_held(st
     assert (await stage.row("select status from effects where workflow_id = $1", held))["status"] == "unknown"
 
 
-async def test_the_workflow_whose_people_wait_longest_goes_first(stage: Stage) -> None:
+async def test_workflow_that_waits_longest_goes_first(stage: Stage) -> None:
     """And one with many does not keep the others from their turn."""
     many, few, late = [await flow(stage, AddTag(tag=await stage.tag(name))) for name in "abc"]
     await crowd(stage, many, 30, ago=10, apart=1)
@@ -136,7 +136,7 @@ async def test_the_workflow_whose_people_wait_longest_goes_first(stage: Stage) -
     assert await claimed(stage, 3) == [few] * 2 + [many]
 
 
-async def test_two_workers_share_what_is_due(stage: Stage) -> None:
+async def test_two_workers_share_due_enrollments(stage: Stage) -> None:
     first, second = [await flow(stage, AddTag(tag=await stage.tag(name))) for name in "ab"]
     await crowd(stage, first, 6, ago=20)
     await crowd(stage, second, 6, ago=10)
@@ -153,7 +153,7 @@ async def test_two_workers_share_what_is_due(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("why", ["under way", "paused"])
-async def test_a_message_that_cannot_go_now_gives_its_workflow_no_turn(stage: Stage, why: str) -> None:
+async def test_unsendable_effect_gives_its_workflow_no_turn(stage: Stage, why: str) -> None:
     """Or a workflow with much to send would always be first, and the others would never have their turn."""
     many, few = await flow(stage, MAIL), await flow(stage, MAIL)
     await crowd(stage, many, 20, ago=10)
@@ -171,7 +171,7 @@ async def test_a_message_that_cannot_go_now_gives_its_workflow_no_turn(stage: St
     assert [row.workflow_id for row in rows] == [few] * 2
 
 
-async def test_people_who_are_being_moved_give_their_workflow_no_turn(stage: Stage) -> None:
+async def test_enrollments_being_moved_give_their_workflow_no_turn(stage: Stage) -> None:
     many, few = await flow(stage, MAIL), await flow(stage, MAIL)
     await crowd(stage, many, 20, ago=10)
     await crowd(stage, few, 2, ago=20)
@@ -211,7 +211,7 @@ async def touched(stage: Stage, plans: str, statement: Any, table: str, **values
 
 @pytest.mark.parametrize("plans", ["force_custom_plan", "force_generic_plan"])
 @pytest.mark.parametrize("analyzed", ["before", "after"])
-async def test_no_claim_reads_what_is_held(stage: Stage, analyzed: str, plans: str) -> None:
+async def test_claims_read_no_rows_of_held_workflows(stage: Stage, analyzed: str, plans: str) -> None:
     """With statistics from before or after the crowd came."""
     held, other = await flow(stage, MAIL, held=True), await flow(stage, MAIL)
     for _ in range(20):

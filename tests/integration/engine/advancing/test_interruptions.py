@@ -42,7 +42,7 @@ async def resume(stage: Stage, enrollment: UUID) -> None:
         await resume_enrollment(work, enrollment)
 
 
-async def test_settling_or_cancelling_makes_nobody_due_who_is_paused(stage: Stage) -> None:
+async def test_settling_or_canceling_does_not_make_a_paused_enrollment_due(stage: Stage) -> None:
     stage.outside.answers = [Unknown("cut after DATA"), Refused("451 later", permanent=False)]
     await stage.workflow([MAIL], CREATED)
     people = [await begun(stage)]
@@ -63,7 +63,7 @@ async def test_settling_or_cancelling_makes_nobody_due_who_is_paused(stage: Stag
     assert [(await stage.enrollment(person))["status"] for person in people] == ["completed", "failed"]
 
 
-async def test_a_goal_met_between_two_tries_calls_the_mail_off(stage: Stage) -> None:
+async def test_goal_met_between_two_attempts_cancels_the_email(stage: Stage) -> None:
     stage.outside.answers = [Refused("451 later", permanent=False)] * 20
     await stage.workflow([MAIL, ROME], CREATED)
     person = await begun(stage)
@@ -80,7 +80,7 @@ async def test_a_goal_met_between_two_tries_calls_the_mail_off(stage: Stage) -> 
     assert len(stage.outside.letters) == 1
 
 
-async def test_a_goal_met_before_the_call_begins_stops_it(stage: Stage) -> None:
+async def test_goal_met_before_the_call_begins_cancels_it(stage: Stage) -> None:
     await stage.workflow([MAIL, ROME, Wait(amount=9, unit=Unit.DAYS)], CREATED)
     person = await begun(stage)
     await match_and_advance(stage.runtime, stage.account)
@@ -94,7 +94,7 @@ async def test_a_goal_met_before_the_call_begins_stops_it(stage: Stage) -> None:
     assert (await stage.effect(person))["status"] == "cancelled"
 
 
-async def test_a_goal_waits_for_a_call_under_way(stage: Stage) -> None:
+async def test_goal_waits_for_a_call_in_flight(stage: Stage) -> None:
     await stage.workflow([MAIL, ROME], CREATED)
     person = await begun(stage)
     await match_and_advance(stage.runtime, stage.account)
@@ -109,7 +109,7 @@ async def test_a_goal_waits_for_a_call_under_way(stage: Stage) -> None:
     assert await stage.path(person) == [("send_email", "sent"), ("goal", "met")]
 
 
-async def test_what_happens_during_a_pause_is_heard_when_it_ends(stage: Stage) -> None:
+async def test_event_during_a_pause_counts_on_resume(stage: Stage) -> None:
     lanes: dict[str, list[StepConfig]] = {"met": [AddNote(text="met")], "timeout": [AddNote(text="timeout")]}
     wait = WaitFor(mode="event", event="task.completed", amount=2, unit=Unit.DAYS)
     await stage.workflow([(wait, lanes)], CREATED)
@@ -126,7 +126,7 @@ async def test_what_happens_during_a_pause_is_heard_when_it_ends(stage: Stage) -
     assert [note["body"] for note in notes] == ["met"]
 
 
-async def test_a_pause_does_not_cut_the_settling_short(stage: Stage) -> None:
+async def test_pause_does_not_shorten_the_settle_time(stage: Stage) -> None:
     await stage.workflow([AddNote(text="in")], CREATED, settings=WorkflowSettings(settle_seconds=3600))
     person = await begun(stage)
     await stage.drain()
@@ -140,7 +140,7 @@ async def test_a_pause_does_not_cut_the_settling_short(stage: Stage) -> None:
     assert await stage.path(person) == [("add_note", "done")]
 
 
-async def test_doubt_waits_for_nobody_who_moves(stage: Stage) -> None:
+async def test_marking_interrupted_effects_skips_locked_enrollments(stage: Stage) -> None:
     """An enrollment is locked before its effect, everywhere: the other order could deadlock with it."""
     await stage.workflow([MAIL], CREATED)
     person = await begun(stage)
@@ -165,7 +165,7 @@ async def fails_after(stage: Stage, meanwhile: Callable[[UUID], Awaitable[None]]
         await AdvanceTask(work).park(row, ValueError("Once."))
 
 
-async def test_whose_wait_was_skipped_meanwhile_is_not_parked_for_an_old_error(stage: Stage) -> None:
+async def test_enrollment_with_skipped_wait_is_not_parked_for_an_old_error(stage: Stage) -> None:
     await stage.workflow([Wait(amount=1, unit=Unit.HOURS), AddNote(text="on")], CREATED)
     person = await begun(stage)
     await stage.drain()
@@ -179,7 +179,7 @@ async def test_whose_wait_was_skipped_meanwhile_is_not_parked_for_an_old_error(s
     assert (await stage.enrollment(person))["status"] == "active"
 
 
-async def test_who_was_moved_meanwhile_is_not_parked_for_an_old_error(stage: Stage) -> None:
+async def test_moved_enrollment_is_not_parked_for_an_old_error(stage: Stage) -> None:
     await stage.workflow([AddNote(text="in")], CREATED, settings=WorkflowSettings(settle_seconds=60))
     person = await begun(stage)
     await stage.drain()

@@ -91,7 +91,7 @@ async def test_owner_consent_note_and_task(stage: Stage) -> None:
     assert sorted(actions) == ["contact.updated", "contact.updated", "note.added", "task.added"]
 
 
-async def test_each_in_turn_across_batches(stage: Stage) -> None:
+async def test_round_robin_continues_across_batches(stage: Stage) -> None:
     users = sorted([await member(stage, name="A"), await member(stage, name="B")])
     await stage.workflow([AssignOwner(mode="round_robin", users=users)], CREATED)
     owners = []
@@ -105,7 +105,7 @@ async def test_each_in_turn_across_batches(stage: Stage) -> None:
     assert json.loads(state["state"])
 
 
-async def test_the_least_busy_gets_the_next(stage: Stage) -> None:
+async def test_least_busy_member_gets_the_next_contact(stage: Stage) -> None:
     busy, idle = await member(stage, name="A"), await member(stage, name="B")
     for _ in range(2):
         await stage.sql("update contacts set owner_id = $2 where id = $1", await stage.contact(), busy)
@@ -114,7 +114,7 @@ async def test_the_least_busy_gets_the_next(stage: Stage) -> None:
     assert (await stage.row("select owner_id from contacts where id = $1", ann))["owner_id"] == idle
 
 
-async def test_a_drip_lets_so_many_through(stage: Stage) -> None:
+async def test_drip_limits_contacts_per_period(stage: Stage) -> None:
     await stage.workflow([Drip(count=2, amount=1, unit=Unit.HOURS)], CREATED)
     people = await stage.contacts(5)
     for person in people:
@@ -159,7 +159,7 @@ async def open_approval(stage: Stage) -> tuple[UUID, Any]:
     return ann, await stage.row("select * from approvals where contact_id = $1", ann)
 
 
-async def test_an_answer_takes_its_lane(stage: Stage) -> None:
+async def test_approval_answer_takes_its_lane(stage: Stage) -> None:
     ann, approval = await open_approval(stage)
     assert (approval["question"], approval["status"]) == ("Call Ann?", "open")
     assert [option["key"] for option in json.loads(approval["options"])] == ["b1", "b2"]
@@ -171,14 +171,14 @@ async def test_an_answer_takes_its_lane(stage: Stage) -> None:
     assert row["status"] == "answered"
 
 
-async def test_a_question_that_nobody_waits_with_is_closed(stage: Stage) -> None:
+async def test_approval_of_an_ended_visit_is_closed(stage: Stage) -> None:
     ann, approval = await open_approval(stage)
     await stage.drain(days=2, minutes=1)
     row = await stage.row("select status from approvals where id = $1", approval["id"])
     assert (row["status"], (await stage.enrollment(ann))["status"]) == ("expired", "completed")
 
 
-async def test_who_is_deleted_meanwhile_is_not_asked_about(stage: Stage) -> None:
+async def test_no_approval_for_a_contact_deleted_meanwhile(stage: Stage) -> None:
     ann, approval = await open_approval(stage)
     await stage.sql("update contacts set deleted_at = now() where id = $1", ann)
     await stage.emit("contact.deleted", ann)
@@ -200,7 +200,7 @@ async def test_a_step_deletes_the_contact(stage: Stage) -> None:
     assert tuple(row) == ("exited", "subject_deleted")
 
 
-async def test_a_deletion_starts_who_runs_without_the_contact(stage: Stage) -> None:
+async def test_deletion_trigger_runs_without_the_contact(stage: Stage) -> None:
     await stage.workflow(
         [Webhook(url="https://crm.example/gone", body='{"who": "{{ contact.first_name }}"}')],
         ContactDeleted(key="t1"),
@@ -214,7 +214,7 @@ async def test_a_deletion_starts_who_runs_without_the_contact(stage: Stage) -> N
     assert (row["status"], row["of_deleted"]) == ("completed", True)
 
 
-async def test_into_another_workflow_and_out_of_others(stage: Stage) -> None:
+async def test_steps_add_to_and_remove_from_other_workflows(stage: Stage) -> None:
     target = await stage.workflow([FAR], Manual(key="t1", sources=[Source.WORKFLOW]))
     bystander = await stage.workflow([FAR], TagAdded(key="t1", tag=await stage.tag("other")))
     first = await stage.workflow([AddToWorkflow(workflow=target), FAR], CREATED)
@@ -265,7 +265,7 @@ async def test_exit_events_are_emitted_when_something_subscribes(stage: Stage, l
     assert len(notes) == int(listened)
 
 
-async def test_an_answer_is_kept_with_the_enrollment(stage: Stage) -> None:
+async def test_saved_response_is_stored_with_the_enrollment(stage: Stage) -> None:
     stage.outside.answers = [Sent({"status": 200, "body": '{"score": 7}'})]
     await stage.workflow(
         [Webhook(url="https://crm.example/score", save_as="score"),
@@ -278,7 +278,7 @@ async def test_an_answer_is_kept_with_the_enrollment(stage: Stage) -> None:
     assert json.loads((await stage.enrollment(ann))["data"])["response"] == {"score": {"score": 7}}
 
 
-async def test_a_window_keeps_a_mail_until_it_opens(stage: Stage) -> None:
+async def test_email_waits_for_its_sending_window(stage: Stage) -> None:
     now = await stage.now()
     day = (now.weekday() + 3) % 7
     window = Window(days=[day], start="09:00", end="17:00", zone="UTC")
@@ -290,7 +290,7 @@ async def test_a_window_keeps_a_mail_until_it_opens(stage: Stage) -> None:
     assert (len(stage.outside.letters), (await stage.enrollment(ann))["status"]) == (1, "completed")
 
 
-async def test_an_event_wait_hears_and_a_pause_keeps_everything(stage: Stage) -> None:
+async def test_event_wait_is_woken_and_a_pause_stops_everything(stage: Stage) -> None:
     vip = await stage.tag("vip")
     wait = WaitFor(mode="event", event="tag.added", about=str(vip), amount=7, unit=Unit.DAYS)
     await stage.workflow([(wait, {"met": [AddNote(text="met")], "timeout": [AddNote(text="late")]})], CREATED)
@@ -304,7 +304,7 @@ async def test_an_event_wait_hears_and_a_pause_keeps_everything(stage: Stage) ->
     assert (await stage.row("select body from notes where contact_id = $1", ann))["body"] == "late"
 
 
-async def test_an_archived_workflow_lets_its_people_go_even_when_held(stage: Stage) -> None:
+async def test_archived_workflow_ends_enrollments_even_when_held(stage: Stage) -> None:
     workflow = await stage.workflow([FAR], CREATED, settings=WorkflowSettings(reentry=Reentry.AFTER_EXIT))
     ann = await begin(stage)
     await stage.sql("update workflows set status = 'archived', held = true where id = $1", workflow)
@@ -313,7 +313,7 @@ async def test_an_archived_workflow_lets_its_people_go_even_when_held(stage: Sta
     assert (await stage.enrollment(ann))["exit_reason"] == "workflow_archived"
 
 
-async def test_a_filter_sees_where_the_contact_is(stage: Stage) -> None:
+async def test_filter_reads_the_contacts_workflows(stage: Stage) -> None:
     other = await stage.workflow([FAR], CREATED)
     asks = Predicate("workflows", Op.ACTIVE_IN, [str(other)])
     vip = await stage.tag("vip")
@@ -327,7 +327,7 @@ async def test_a_filter_sees_where_the_contact_is(stage: Stage) -> None:
     assert (await stage.row("select body from notes where contact_id = $1", ann))["body"] == "in"
 
 
-async def test_a_step_waits_for_the_end_in_another_workflow(stage: Stage) -> None:
+async def test_step_waits_for_the_end_of_another_workflow(stage: Stage) -> None:
     """Also in a version that is not live any more."""
     other = await stage.workflow([Wait(amount=1, unit=Unit.HOURS)], CREATED)
     wait = WaitFor(mode="event", event="enrollment.ended", about=str(other), amount=7, unit=Unit.DAYS)

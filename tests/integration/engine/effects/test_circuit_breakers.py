@@ -72,7 +72,7 @@ async def standing(stage: Stage) -> Counter[tuple[str, str | None]]:
     return Counter((row["status"], row["wait_reason"]) for row in rows)
 
 
-async def test_a_dead_endpoint_is_called_seldom_and_nobody_is_lost(stage: Stage) -> None:
+async def test_dead_endpoint_is_called_rarely_and_no_enrollment_is_lost(stage: Stage) -> None:
     async with open_endpoint() as (endpoint, url):
         runtime = replace(stage.runtime, caller=OutboundHttpClient(allow_loopback=True))
         await everybody(stage, Webhook(url=url))
@@ -105,7 +105,7 @@ async def test_a_dead_endpoint_is_called_seldom_and_nobody_is_lost(stage: Stage)
         assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
 
 
-async def test_those_who_waited_come_back_one_after_the_other(
+async def test_parked_effects_are_released_one_after_the_other(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(circuit_breakers, "RELEASED_PER_SECOND", 1)
@@ -124,7 +124,7 @@ async def test_those_who_waited_come_back_one_after_the_other(
     assert (await standing(stage))["completed", None] == 40
 
 
-async def test_an_address_that_is_refused_says_nothing_about_others(stage: Stage) -> None:
+async def test_refused_address_does_not_count_for_others(stage: Stage) -> None:
     stage.outside.answers = [Refused("550 no such user", permanent=True, what="address")] * 30
     await everybody(stage, SendEmail(subject="a", body="b"))
     await stage.drain()
@@ -132,7 +132,7 @@ async def test_an_address_that_is_refused_says_nothing_about_others(stage: Stage
     assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
 
 
-async def test_other_steps_and_other_accounts_go_on(stage: Stage) -> None:
+async def test_other_steps_and_accounts_continue(stage: Stage) -> None:
     stage.outside.answers = [Refused("dead", permanent=False, what="http_500")] * 12
     await everybody(stage, Webhook(url="http://dead.example/"))
     await stage.drain()
@@ -147,7 +147,7 @@ async def test_other_steps_and_other_accounts_go_on(stage: Stage) -> None:
     assert len(stage.outside.calls) == sent
 
 
-async def test_a_permanent_refusal_of_all_fails_few(stage: Stage) -> None:
+async def test_permanent_refusal_of_all_fails_few_enrollments(stage: Stage) -> None:
     async with open_endpoint() as (endpoint, url):
         endpoint.status = "404 Not here"
         runtime = replace(stage.runtime, caller=OutboundHttpClient(allow_loopback=True))
@@ -166,7 +166,7 @@ async def test_a_permanent_refusal_of_all_fails_few(stage: Stage) -> None:
 
 @pytest.mark.parametrize("outcome", [Refused("404", permanent=True, what="http_404"),
                                      Refused("503", permanent=False, what="http_503")])  # fmt: skip
-def test_a_probe_that_fails_gives_nobody_up(outcome: Refused) -> None:
+def test_failed_probe_fails_no_enrollment(outcome: Refused) -> None:
     assert result_of(outcome, 100, "hold", probe=True).status == "retry"
     assert result_of(outcome, 100, "hold").status == "failed_permanent"
     own = Refused("550", permanent=True, what="address")
@@ -174,7 +174,7 @@ def test_a_probe_that_fails_gives_nobody_up(outcome: Refused) -> None:
     assert result_of(Sent(), 0, "hold", probe=True).status == "sent"
 
 
-async def test_who_was_left_by_a_dead_worker_is_the_probe(stage: Stage) -> None:
+async def test_effect_of_a_dead_worker_becomes_the_probe(stage: Stage) -> None:
     stage.outside.answers = [Refused("dead", permanent=False, what="http_503")] * 12
     await everybody(stage, Webhook(url="http://dead.example/"), 12)
     await stage.drain()
@@ -209,7 +209,7 @@ async def tried_with(stage: Stage, outcome: Outcome) -> str:
         Unknown("KeyError: 'to'"),
     ],
 )
-async def test_a_probe_that_never_left_the_house_closes_nothing(stage: Stage, outcome: Outcome) -> None:
+async def test_probe_that_was_never_sent_does_not_close_the_breaker(stage: Stage, outcome: Outcome) -> None:
     assert await tried_with(stage, outcome) == "half_open"
 
 
@@ -222,11 +222,11 @@ async def test_a_probe_that_never_left_the_house_closes_nothing(stage: Stage, ou
         (Unknown("cut", what="no_answer"), "open"),
     ],
 )
-async def test_a_probe_that_was_answered_decides(stage: Stage, outcome: Outcome, state: str) -> None:
+async def test_answered_probe_decides(stage: Stage, outcome: Outcome, state: str) -> None:
     assert (await tried_with(stage, outcome)).replace("closed", "") == state
 
 
-async def test_what_no_server_had_a_say_in(stage: Stage) -> None:
+async def test_outcomes_without_a_server_are_not_answered(stage: Stage) -> None:
     mailer = SmtpMailer("smtp://127.0.0.1:9", "Switchyard <a@example.com>")  # nobody listens there
     letter = Email(recipient="ann@x.example", subject="a", body="b", key="k", account_id="1")
     for failure in (
@@ -242,7 +242,7 @@ async def test_what_no_server_had_a_say_in(stage: Stage) -> None:
     )
 
 
-async def test_a_breaker_waits_for_nobody_who_has_left(stage: Stage) -> None:
+async def test_breaker_does_not_wait_for_ended_enrollments(stage: Stage) -> None:
     stage.outside.answers = [Refused("dead", permanent=False, what="http_503")] * 12
     await everybody(stage, Webhook(url="http://dead.example/"), 12)
     await stage.drain()
@@ -251,7 +251,7 @@ async def test_a_breaker_waits_for_nobody_who_has_left(stage: Stage) -> None:
     assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
 
 
-async def test_the_jobs_page_shows_it_and_tries_at_once(stage: Stage) -> None:
+async def test_jobs_page_shows_the_breaker_and_tries_at_once(stage: Stage) -> None:
     stage.outside.answers = [Refused("The other side answered 503.", permanent=False, what="http_503")] * 12
     workflow = await everybody(stage, Webhook(url="http://dead.example/"), 40)
     await stage.drain()

@@ -30,7 +30,7 @@ async def entered(stage: Stage, steps: list[Any], **columns: str) -> Any:
         (b'{"place": {"city": "a\\u0000b"}}', ""),
     ],
 )
-async def test_an_answer_is_kept_where_the_step_asks_for_it(stage: Stage, body: bytes, city: str) -> None:
+async def test_response_is_stored_if_the_step_saves_it(stage: Stage, body: bytes, city: str) -> None:
     heard: list[bytes] = []
     async with listener(saying("200 OK", heard, body=body)) as port:
         hook = Webhook(url=f"http://127.0.0.1:{port}/", save_as="place")
@@ -45,7 +45,7 @@ async def test_an_answer_is_kept_where_the_step_asks_for_it(stage: Stage, body: 
     assert (await stage.enrollment(person))["status"] in ("completed", "failed")
 
 
-async def test_nothing_is_kept_where_it_does_not(stage: Stage) -> None:
+async def test_response_is_not_stored_otherwise(stage: Stage) -> None:
     async with listener(saying("200 OK", [], body=b'{"secret": 1}')) as port:
         person = await entered(stage, [Webhook(url=f"http://127.0.0.1:{port}/")])
         await drain(replace(stage.runtime, caller=OutboundHttpClient(allow_loopback=True)), stage.account)

@@ -26,7 +26,7 @@ class Mails:
     send: Any
 
 
-async def test_a_refusal_for_good_fails_the_enrollment_with_its_error(stage: Stage) -> None:
+async def test_refusal_for_good_fails_the_enrollment_with_its_error(stage: Stage) -> None:
     stage.outside.answers = [Refused("550 no such user", permanent=True)]
     person = await contact_with_effect(stage)
     await stage.drain()
@@ -37,7 +37,7 @@ async def test_a_refusal_for_good_fails_the_enrollment_with_its_error(stage: Sta
     assert len(stage.outside.letters) == 1
 
 
-async def test_tried_again_later_with_the_same_key(stage: Stage) -> None:
+async def test_retry_uses_the_same_key(stage: Stage) -> None:
     stage.outside.answers = [
         Refused("451 later", permanent=False),
         Refused("slow", permanent=False, after=600),
@@ -66,7 +66,7 @@ async def test_given_up_after_twelve_attempts(stage: Stage) -> None:
     assert "Gave up after 12 attempts" in (await stage.enrollment(person))["error"]
 
 
-def test_pauses_grow_and_honour_a_wish() -> None:
+def test_pauses_grow_and_honor_retry_after() -> None:
     seconds = [retry_delay(number).total_seconds() for number in (1, 2, 3, 20)]
     assert 15 <= seconds[0] < 19
     assert 30 <= seconds[1] < 38
@@ -92,7 +92,7 @@ def test_effects_end_for_each_outcome(outcome: Any, on_doubt: str, status: str) 
         assert result_of(outcome, MAX_ATTEMPTS, on_doubt).status == "failed_permanent"
 
 
-async def test_doubt_holds_until_a_person_says_it_went_out(stage: Stage) -> None:
+async def test_doubt_holds_until_a_member_marks_it_as_sent(stage: Stage) -> None:
     stage.outside.answers = [Unknown("cut after DATA")]
     person = await contact_with_effect(stage)
     await stage.drain()
@@ -107,7 +107,7 @@ async def test_doubt_holds_until_a_person_says_it_went_out(stage: Stage) -> None
     assert len(stage.outside.letters) == 1
 
 
-async def test_doubt_sent_again_when_a_person_says_so(stage: Stage) -> None:
+async def test_effect_in_doubt_is_sent_again_when_a_member_decides_so(stage: Stage) -> None:
     stage.outside.answers = [Unknown("cut after DATA")]
     person = await contact_with_effect(stage)
     await stage.drain()
@@ -119,7 +119,7 @@ async def test_doubt_sent_again_when_a_person_says_so(stage: Stage) -> None:
     assert len(stage.outside.letters) == 2
 
 
-async def test_what_went_out_is_not_sent_again_by_trying_its_step_again(
+async def test_retrying_a_step_does_not_resend_a_sent_effect(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person = await contact_with_effect(stage)
@@ -154,7 +154,7 @@ async def test_what_went_out_is_not_sent_again_by_trying_its_step_again(
         (Webhook(url="http://example.com/", body="", on_doubt=OnDoubt.HOLD), True, 0, "unknown"),
     ],
 )
-async def test_a_worker_that_died_holding_an_effect(
+async def test_effect_of_a_worker_that_died(
     stage: Stage, step: Any, begun: bool, calls: int, status: str
 ) -> None:
     person = await contact_with_effect(stage, step)
@@ -173,7 +173,7 @@ async def test_a_worker_that_died_holding_an_effect(
     assert (await stage.enrollment(person))["wait_reason"] == ("hold" if status == "unknown" else None)
 
 
-async def test_a_call_that_kills_its_worker_each_time_is_held_in_the_end(stage: Stage) -> None:
+async def test_call_that_kills_its_worker_each_time_ends_in_doubt(stage: Stage) -> None:
     person = await contact_with_effect(stage, HOOK)
     for number in range(1, MAX_ATTEMPTS + 1):
         effect = await claim_effect(stage)
@@ -184,7 +184,7 @@ async def test_a_call_that_kills_its_worker_each_time_is_held_in_the_end(stage: 
     assert stage.outside.calls == []
 
 
-async def test_who_lost_the_lease_writes_nothing_and_sends_nothing(stage: Stage) -> None:
+async def test_worker_that_lost_the_lease_writes_and_sends_nothing(stage: Stage) -> None:
     person = await contact_with_effect(stage, HOOK)
     slow = await claim_effect(stage)
     await expire_lease(stage)
@@ -198,7 +198,7 @@ async def test_who_lost_the_lease_writes_nothing_and_sends_nothing(stage: Stage)
     assert (await stage.effect(person))["status"] == "sent"
 
 
-async def test_not_sent_when_the_contact_goes_or_the_workflow_is_held_meanwhile(stage: Stage) -> None:
+async def test_not_sent_when_the_contact_leaves_or_the_workflow_is_held_meanwhile(stage: Stage) -> None:
     person = await contact_with_effect(stage)
     await stage.sql("update workflows set held = true where account_id = $1", stage.account)
     assert await claim_effect(stage) is None
@@ -217,7 +217,7 @@ async def test_not_sent_when_the_contact_goes_or_the_workflow_is_held_meanwhile(
     assert (await stage.enrollment(person))["exit_reason"] == "subject_deleted"
 
 
-async def test_what_went_out_is_written_although_no_connection_was_free(
+async def test_outcome_is_written_after_the_pool_was_exhausted(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person = await contact_with_effect(stage)
@@ -235,7 +235,7 @@ async def test_what_went_out_is_written_although_no_connection_was_free(
     assert (await stage.effect(person))["status"] == "sent"
 
 
-async def test_a_refusal_keeps_what_the_last_try_said(stage: Stage) -> None:
+async def test_failed_effect_keeps_the_last_attempts_error(stage: Stage) -> None:
     stage.outside.answers = [Unknown("cut: it may have arrived")]
     person = await contact_with_effect(stage, HOOK)
     await stage.drain()
@@ -248,7 +248,7 @@ async def test_a_refusal_keeps_what_the_last_try_said(stage: Stage) -> None:
     assert (stored_effect["status"], stored_effect["error"]) == ("cancelled", reason)
 
 
-async def test_what_went_out_is_written_although_the_connection_was_cut(stage: Stage) -> None:
+async def test_outcome_is_written_after_the_connection_was_cut(stage: Stage) -> None:
     person = await contact_with_effect(stage)
     effect = await claim_effect(stage)
     real, cut = stage.outside.send, []

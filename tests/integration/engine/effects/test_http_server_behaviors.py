@@ -58,7 +58,7 @@ ANSWERS: list[tuple[str, str, str, float, float]] = [
 
 
 @pytest.mark.parametrize(("status", "header", "then", "least", "most"), ANSWERS)
-async def test_each_answer_has_its_meaning(
+async def test_each_response_has_its_outcome(
     status: str, header: str, then: str, least: float, most: float
 ) -> None:
     if header == "date":
@@ -175,7 +175,7 @@ MODES = {
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_bad_manners_end_in_time(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hostile_servers_end_within_the_timeout(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(egress, "TOTAL_SECONDS", 0.8)
     async with bad() as (server, base):
         began = time.monotonic()
@@ -192,7 +192,7 @@ async def test_bad_manners_end_in_time(mode: str, monkeypatch: pytest.MonkeyPatc
     assert len(answer) <= egress.MOST_KEPT
 
 
-async def test_tls_that_stalls_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stalled_tls_handshake_ends_within_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(egress, "CONNECT_SECONDS", 0.5)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -207,7 +207,7 @@ async def test_tls_that_stalls_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> 
     assert not outcome.permanent
 
 
-def test_the_limits_are_those_that_were_promised() -> None:
+def test_limits_are_the_documented_ones() -> None:
     assert (egress.CONNECT_SECONDS, egress.TOTAL_SECONDS, egress.MOST_BODY) == (3.0, 10.0, 100_000)
     assert ssl.create_default_context().verify_mode is ssl.CERT_REQUIRED
 

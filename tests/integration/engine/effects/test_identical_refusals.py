@@ -60,7 +60,7 @@ async def failed_visits(stage: Stage) -> int:
     return len(rows)
 
 
-async def test_a_server_that_relays_for_nobody_gives_up_nobody(stage: Stage) -> None:
+async def test_server_that_refuses_to_relay_fails_no_enrollment(stage: Stage) -> None:
     server = MailServer(lambda _: RELAYING)
     async with listening(server) as mailer:
         stage.runtime = replace(stage.runtime, mailer=mailer)
@@ -86,7 +86,7 @@ async def test_a_server_that_relays_for_nobody_gives_up_nobody(stage: Stage) -> 
     assert await failed_visits(stage) <= 2, "those who came before it was known"
 
 
-async def test_three_people_are_enough_also_when_they_come_hours_apart(stage: Stage) -> None:
+async def test_three_refusals_open_the_breaker_even_hours_apart(stage: Stage) -> None:
     server = MailServer(lambda _: RELAYING)
     async with listening(server) as mailer:
         stage.runtime = replace(stage.runtime, mailer=mailer)
@@ -106,7 +106,7 @@ async def test_three_people_are_enough_also_when_they_come_hours_apart(stage: St
     assert await standing(stage) == {("completed", None): 3}
 
 
-async def test_addresses_that_do_not_exist_say_nothing_about_others(stage: Stage) -> None:
+async def test_nonexistent_addresses_do_not_count_for_others(stage: Stage) -> None:
     """With a status or in words; whoever is fine gets theirs at once."""
     people = iter(range(1000))
     reply_numbers: dict[str, int] = {}
@@ -126,7 +126,7 @@ async def test_addresses_that_do_not_exist_say_nothing_about_others(stage: Stage
     assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
 
 
-async def test_a_few_who_are_refused_in_unclear_words_fail_in_the_end_and_hold_up_nobody(
+async def test_few_unclear_refusals_fail_and_do_not_stop_the_step(
     stage: Stage,
 ) -> None:
     """Three in a row are taken for the server's own trouble once; when others pass, it was theirs."""
@@ -151,7 +151,7 @@ async def test_a_few_who_are_refused_in_unclear_words_fail_in_the_end_and_hold_u
 @pytest.mark.parametrize(
     ("kind", "status"), [("webhook", "401 No"), ("webhook", "404 No"), ("sms", "403 No"), ("chat", "401 No")]
 )
-async def test_a_web_server_that_refuses_everybody(stage: Stage, kind: str, status: str) -> None:
+async def test_web_server_that_refuses_every_call(stage: Stage, kind: str, status: str) -> None:
     async with open_endpoint() as (endpoint, url):
         endpoint.status = status
         base = url.rstrip("/")
@@ -179,7 +179,7 @@ async def test_a_web_server_that_refuses_everybody(stage: Stage, kind: str, stat
         assert set(endpoint.taken.values()) == {1}
 
 
-async def test_three_customers_who_are_gone_hold_up_the_next_for_minutes_only(stage: Stage) -> None:
+async def test_three_gone_recipients_delay_the_next_for_minutes_only(stage: Stage) -> None:
     """A shop answers 404 for whoever is not there any more, as it would for a wrong address. The next
     contact gets through, and then they are given up."""
     gone, calls = {"c1", "c2", "c3"}, Counter[str]()
@@ -211,7 +211,7 @@ async def test_three_customers_who_are_gone_hold_up_the_next_for_minutes_only(st
     )
 
 
-async def test_one_success_between_them_makes_it_their_own(stage: Stage) -> None:
+async def test_success_between_refusals_makes_them_individual(stage: Stage) -> None:
     numbers: dict[str, int] = {}
 
     def reply(address: str) -> str:
@@ -277,11 +277,11 @@ async def test_only_an_address_bounces(stage: Stage) -> None:
         (451, "4.7.1 greylisted", "smtp_451"),
     ],
 )  # fmt: skip
-def test_what_a_refused_recipient_says(code: int, text: str, what: str) -> None:
+def test_class_of_recipient_refusals(code: int, text: str, what: str) -> None:
     assert class_of(code, text, recipient=True) == what
 
 
-def test_what_is_said_at_other_times() -> None:
+def test_class_of_other_refusals() -> None:
     assert class_of(550, "5.1.1 user unknown", letter=True) == ADDRESS_ERROR
     assert class_of(554, "no", letter=True) == "smtp_554"
     assert class_of(554, "5.7.1 spam", letter=True) == "smtp_5.7.1"

@@ -55,7 +55,7 @@ def out(stage: Stage) -> int:
         ("email", "email", {"transactional": False}, 0),
     ],
 )
-async def test_consent_is_asked_right_before_the_call(
+async def test_consent_is_checked_right_before_the_call(
     stage: Stage, kind: str, denied: str, more: dict[str, Any], sent: int
 ) -> None:
     person = await parked(stage, kind, **more)
@@ -68,7 +68,7 @@ async def test_consent_is_asked_right_before_the_call(
     assert bool(row["error"]) is not bool(sent)
 
 
-async def test_who_unsubscribed_goes_on_without_it(stage: Stage) -> None:
+async def test_unsubscribed_contact_continues_without_the_email(stage: Stage) -> None:
     person = await parked(stage)
     effect = await claim_effect(stage)
     await deny(stage, person)
@@ -128,7 +128,9 @@ OF_ACCOUNT = "where account_id = (select account_id from contacts where id = $1)
         ("update enrollments set seq = seq + 1 where contact_id = $1", "cancelled"),
     ],
 )  # fmt: skip
-async def test_what_else_is_asked_right_before_the_call(stage: Stage, change: str, status: str) -> None:
+async def test_other_conditions_are_checked_right_before_the_call(
+    stage: Stage, change: str, status: str
+) -> None:
     person = await parked(stage)
     effect = await claim_effect(stage)
     await stage.sql(change, person)
@@ -157,9 +159,7 @@ select 1 from pg_stat_activity
         (OPEN_BREAKER, "pending"),
     ],
 )  # fmt: skip
-async def test_what_changes_while_it_waits_for_the_enrollment_is_seen(
-    stage: Stage, change: str, status: str
-) -> None:
+async def test_change_during_the_lock_wait_is_noticed(stage: Stage, change: str, status: str) -> None:
     person = await parked(stage)
     effect = await claim_effect(stage)
     enrollment = (await stage.enrollment(person))["id"]
@@ -174,7 +174,7 @@ async def test_what_changes_while_it_waits_for_the_enrollment_is_seen(
     assert (await stage.effect(person))["status"] == status
 
 
-async def test_who_is_paused_is_neither_claimed_nor_woken(stage: Stage) -> None:
+async def test_paused_enrollment_is_neither_claimed_nor_woken(stage: Stage) -> None:
     person = await parked(stage)
     await stage.sql("update enrollments set paused_at = now(), due_at = null where contact_id = $1", person)
     assert await claim_effect(stage) is None

@@ -99,7 +99,7 @@ def along(count: int = 1, version: int = 1) -> MoveChoice:
     return MoveChoice(version=version, to="s1", people=count, step="s1")
 
 
-async def test_a_mended_step_that_was_stopped_heals(stage: Stage, there: WebhookServer) -> None:
+async def test_fixed_step_closes_its_breaker(stage: Stage, there: WebhookServer) -> None:
     flow, _ = await begun(stage, old(there), count=MANY)
     await stage.drain()
     await stage.drain(minutes=2)  # a probe, too
@@ -128,7 +128,7 @@ async def test_a_mended_step_that_was_stopped_heals(stage: Stage, there: Webhook
     assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
 
 
-async def test_what_is_claimed_and_not_begun_is_called_back(stage: Stage, there: WebhookServer) -> None:
+async def test_claimed_effect_that_has_not_begun_is_rerendered(stage: Stage, there: WebhookServer) -> None:
     flow, [ann] = await begun(stage, old(there))
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         [claimed] = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=10, lease=60)
@@ -158,7 +158,7 @@ async def test_attempted_effect_keeps_its_request_and_key(
     assert len(set(there.calls)) == 1, "with the same key"
 
 
-async def test_what_is_in_doubt_stays(stage: Stage, there: WebhookServer) -> None:
+async def test_effect_in_doubt_is_not_rerendered(stage: Stage, there: WebhookServer) -> None:
     there.old = ""
     flow, [ann] = await begun(stage, Webhook(url=f"{there.base}/old", on_doubt=OnDoubt.HOLD))
     await stage.drain()
@@ -191,7 +191,7 @@ async def test_effect_of_a_probe_that_died_is_not_rerendered(stage: Stage, there
     assert row["status"] != "cancelled"
 
 
-async def test_the_new_version_decides_anew_whom_it_reaches(stage: Stage) -> None:
+async def test_new_version_checks_consent_again(stage: Stage) -> None:
     """Also when the step has become another kind, a window has come, or somebody denied consent since."""
     flow, [ann, bob] = await begun(stage, SendEmail(subject="Old", body="b", transactional=True), count=2)
     await stage.sql("update contacts set email_consent = 'denied' where id = $1", bob)
@@ -203,7 +203,7 @@ async def test_the_new_version_decides_anew_whom_it_reaches(stage: Stage) -> Non
     assert await stage.path(bob) == [("send_email", "left"), ("send_email", "skipped")]
 
 
-async def test_a_new_window_counts(stage: Stage, there: WebhookServer) -> None:
+async def test_new_sending_window_applies(stage: Stage, there: WebhookServer) -> None:
     flow, _ = await begun(stage, old(there))
     hour = (await stage.now()).hour
     later = Window(start=f"{(hour + 2) % 24:02}:00", end=f"{(hour + 5) % 24:02}:00")
@@ -215,7 +215,7 @@ async def test_a_new_window_counts(stage: Stage, there: WebhookServer) -> None:
     assert there.paths == ["/old"]
 
 
-async def test_a_step_that_did_not_change_keeps_what_it_rendered(stage: Stage, there: WebhookServer) -> None:
+async def test_unchanged_step_keeps_its_rendered_effect(stage: Stage, there: WebhookServer) -> None:
     flow, [ann] = await begun(stage, old(there))
     before = await stage.effect(ann)
     await flow.save(draft_of(old(there), TEN))
@@ -246,7 +246,7 @@ async def test_paused_or_held_enrollment_sends_the_rerendered_effect_on_resume(
     assert there.paths == ["/new", "/new"]
 
 
-async def test_many_are_rendered_anew_by_a_job(
+async def test_job_rerenders_many_effects(
     stage: Stage, there: WebhookServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)

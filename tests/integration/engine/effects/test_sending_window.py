@@ -26,7 +26,7 @@ async def wait_sentence(stage: Stage, enrollment: UUID) -> str:
         return waits_for(await work.enrollments.row(enrollment), "Mail", work.now, "UTC")
 
 
-async def test_a_later_try_waits_for_the_window_to_open_again(stage: Stage) -> None:
+async def test_retry_waits_for_the_window_to_open_again(stage: Stage) -> None:
     stage.outside.answers = [Refused("451 later", permanent=False, after=120)]
     opens = await a_minute_before_it_closes(stage)
     person = await contact_with_effect(stage, DAY_TIME)
@@ -45,7 +45,7 @@ async def test_a_later_try_waits_for_the_window_to_open_again(stage: Stage) -> N
     assert (await stage.enrollment(person))["status"] == "completed"
 
 
-async def test_what_was_not_tried_before_the_window_closed_waits_as_well(stage: Stage) -> None:
+async def test_untried_effect_waits_for_the_window_as_well(stage: Stage) -> None:
     opens = await a_minute_before_it_closes(stage)
     person = await contact_with_effect(stage, DAY_TIME)
     await stage.drain(hours=3)

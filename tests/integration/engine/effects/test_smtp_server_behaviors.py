@@ -94,9 +94,7 @@ async def test_each_behavior_has_its_outcome(
         assert first["error_class"]
 
 
-async def test_doubt_is_sent_again_with_the_same_key_where_the_step_says_so(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_resend_on_doubt_uses_the_same_key(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smtp, "TIMEOUT", 0.3)
     server = CountingSmtpServer({".": ""})
     person = await contact_with_effect(stage, SendEmail(subject="a", body="b", on_doubt=OnDoubt.RESEND))
@@ -110,7 +108,7 @@ async def test_doubt_is_sent_again_with_the_same_key_where_the_step_says_so(
     assert (await stage.effect(person))["status"] == "retry"
 
 
-async def test_it_backs_off_with_jitter_and_a_cap_and_gives_up_in_the_end(stage: Stage) -> None:
+async def test_retries_back_off_with_jitter_and_a_cap_and_end(stage: Stage) -> None:
     server = CountingSmtpServer({"RCPT": "450 greylisted"})
     person = await contact_with_effect(stage)
     pauses = []
@@ -131,7 +129,7 @@ async def test_it_backs_off_with_jitter_and_a_cap_and_gives_up_in_the_end(stage:
     assert (await stage.enrollment(person))["status"] == "failed"
 
 
-async def test_refused_connection_is_tried_again(stage: Stage) -> None:
+async def test_refused_connection_is_retried(stage: Stage) -> None:
     async with listening(ScriptedSmtpServer({})) as mailer:
         pass
     person = await contact_with_effect(stage)

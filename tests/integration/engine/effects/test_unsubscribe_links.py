@@ -41,7 +41,7 @@ async def test_an_email_carries_the_contacts_own_link(stage: Stage) -> None:
     assert "unsubscribe/" not in stored["payload"], "screens show the mark, not the link"
 
 
-async def test_what_must_be_delivered_offers_no_unsubscribing(stage: Stage) -> None:
+async def test_transactional_email_has_no_unsubscribe_header(stage: Stage) -> None:
     steps: Steps = [
         SendEmail(subject="Invoice", body="{{ unsubscribe_url }}", transactional=True),
         Notify(to="everyone", title="Hi", body="x", email=True),
@@ -70,7 +70,7 @@ async def test_every_attempt_has_the_same_headers(stage: Stage) -> None:
     assert first.unsubscribe
 
 
-async def test_who_follows_the_link_gets_no_further_email(stage: Stage) -> None:
+async def test_contact_who_follows_the_link_gets_no_further_email(stage: Stage) -> None:
     steps: Steps = [
         SendEmail(subject="First", body="x"),
         Wait(amount=1, unit=Unit.DAYS),
@@ -108,7 +108,7 @@ async def test_the_mailto_comes_after_the_link(stage: Stage) -> None:
     ]  # fmt: skip
 
 
-async def test_the_headers_leave_as_they_are(stage: Stage) -> None:
+async def test_headers_are_sent_unchanged(stage: Stage) -> None:
     """Long headers are not turned into encoded words, in which no mail program finds an address."""
     server = ScriptedSmtpServer({})
     long_key = f"{stage.account}:{'7' * 60}"

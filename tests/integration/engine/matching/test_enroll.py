@@ -53,7 +53,7 @@ async def hook(stage: Stage, workflow: UUID, contact: UUID, **body: Any) -> UUID
     return await stage.emit("webhook.received", contact, {"trigger": f"{workflow}:t1", "body": body})
 
 
-async def test_restart_takes_the_live_one_out_first(stage: Stage) -> None:
+async def test_restart_ends_the_active_enrollment_first(stage: Stage) -> None:
     window_closed = SendEmail(subject="Hi", body="Hi")
     await stage.workflow(
         [window_closed, DAY],
@@ -77,7 +77,7 @@ async def test_restart_takes_the_live_one_out_first(stage: Stage) -> None:
     assert (first["outcome"], "superseded" in first["detail"]) == ("left", True)
 
 
-async def test_restart_cancels_what_was_not_sent(stage: Stage) -> None:
+async def test_restart_cancels_unsent_effects(stage: Stage) -> None:
     await stage.workflow(
         [LATER], ContactUpdated(key="t1", fields=["city"]), settings=WorkflowSettings(reentry=Reentry.RESTART)
     )
@@ -95,7 +95,7 @@ async def test_restart_cancels_what_was_not_sent(stage: Stage) -> None:
     assert len(stage.outside.letters) == 1
 
 
-async def test_restarts_within_one_batch_leave_one_alive(stage: Stage) -> None:
+async def test_restarts_within_a_batch_leave_one_active(stage: Stage) -> None:
     await stage.workflow(
         [DAY], ContactUpdated(key="t1", fields=["city"]), settings=WorkflowSettings(reentry=Reentry.RESTART)
     )
@@ -108,9 +108,7 @@ async def test_restarts_within_one_batch_leave_one_alive(stage: Stage) -> None:
     assert await verdicts(stage, person) == ["enrolled"] * 3
 
 
-async def test_a_contact_enters_so_many_workflows_in_an_hour(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_hourly_limit_of_workflows_per_contact(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of this batch count, and those of others; another contact has an hour of its own."""
     monkeypatch.setattr(entry_rules, "MOST_ENTRIES_ANYWHERE", 3)
     for _ in range(2):
@@ -132,7 +130,7 @@ async def test_a_contact_enters_so_many_workflows_in_an_hour(
     assert (await verdicts(stage, person)).count("enrolled") == 4
 
 
-async def test_each_restart_of_one_batch_is_told(stage: Stage) -> None:
+async def test_each_restart_within_a_batch_emits_an_event(stage: Stage) -> None:
     flow = await stage.workflow(
         [DAY], ContactUpdated(key="t1", fields=["city"]), settings=WorkflowSettings(reentry=Reentry.RESTART)
     )
@@ -180,7 +178,7 @@ async def test_one_live_enrollment_per_key(stage: Stage) -> None:
     assert (await verdicts(stage, person))[-1] == "enrolled"
 
 
-async def test_many_at_once_enter_once(stage: Stage) -> None:
+async def test_concurrent_events_enroll_once(stage: Stage) -> None:
     await stage.workflow(
         [DAY], ContactUpdated(key="t1"), settings=WorkflowSettings(reentry=Reentry.AFTER_EXIT)
     )
@@ -193,7 +191,7 @@ async def test_many_at_once_enter_once(stage: Stage) -> None:
     assert sorted(await verdicts(stage, person)) == ["already_active"] * 19 + ["enrolled"]
 
 
-async def test_the_cap_counts_a_day(stage: Stage) -> None:
+async def test_entry_cap_counts_24_hours(stage: Stage) -> None:
     await stage.workflow([DAY], ContactUpdated(key="t1"), settings=WorkflowSettings(entry_cap=3))
     people = await stage.contacts(5)
     for person in people[:4]:
@@ -207,7 +205,7 @@ async def test_the_cap_counts_a_day(stage: Stage) -> None:
     assert (await verdicts(stage, people[3]))[-1] == "enrolled"
 
 
-async def test_settling_asks_the_entry_condition_again(stage: Stage) -> None:
+async def test_entry_condition_is_checked_after_the_settle_time(stage: Stage) -> None:
     city = ask("city", "is", "Oslo")
     await stage.workflow(
         [UpdateField(field="company", value="In")],
@@ -228,7 +226,7 @@ async def test_settling_asks_the_entry_condition_again(stage: Stage) -> None:
     assert await states(stage, leaves) == [("exited", "no_longer_matches")]
 
 
-async def test_a_deletion_starts_what_runs_without_the_contact(stage: Stage) -> None:
+async def test_deletion_event_starts_a_workflow_without_the_contact(stage: Stage) -> None:
     await stage.workflow([AddNote(text="Gone"), DAY], ContactDeleted(key="t1"))
     other = await stage.workflow([DAY], Manual(key="t1"))
     person = await stage.contact()
@@ -247,7 +245,7 @@ async def test_a_deletion_starts_what_runs_without_the_contact(stage: Stage) -> 
     assert by[False]["exit_reason"] != "subject_deleted"
 
 
-async def test_an_event_of_a_deleted_contact_is_answered_for(stage: Stage) -> None:
+async def test_event_of_a_deleted_contact_gets_a_decision(stage: Stage) -> None:
     await stage.workflow([DAY], ContactUpdated(key="t1"))
     person = await stage.contact()
     await stage.change(person, "city", "Oslo")
@@ -256,7 +254,7 @@ async def test_an_event_of_a_deleted_contact_is_answered_for(stage: Stage) -> No
     assert await verdicts(stage, person) == ["suppressed"]
 
 
-async def test_publishing_lets_in_without_a_manual_trigger(stage: Stage) -> None:
+async def test_publishing_enrolls_without_a_manual_trigger(stage: Stage) -> None:
     flow = await stage.workflow([DAY], FieldChanged(key="t1", field="city"), entry=ask("city", "is", "Oslo"))
     inside, outside = await stage.contact(city="Oslo"), await stage.contact(city="Rome")
     for person in (inside, outside):
@@ -292,7 +290,7 @@ async def company(stage: Stage, person: UUID) -> str | None:
     return row["company"]  # type: ignore[no-any-return]  # asyncpg's rows are untyped
 
 
-async def test_an_event_wait_hears_what_happens_since_it_began(stage: Stage) -> None:
+async def test_event_wait_counts_events_since_it_began(stage: Stage) -> None:
     tag, person, _ = await waits(stage)
     await stage.change(person, "city", "Oslo")
     await stage.drain(hours=1)
@@ -310,7 +308,7 @@ async def test_an_event_wait_times_out(stage: Stage) -> None:
     assert await company(stage, person) == "Late"
 
 
-async def test_an_event_wait_asks_its_filter(stage: Stage) -> None:
+async def test_event_wait_checks_its_filter(stage: Stage) -> None:
     tag, person, _ = await waits(stage, filter=ask("city", "is", "Oslo"))
     await stage.emit("tag.added", person, {"tag_id": str(tag)})
     await stage.drain()
@@ -321,7 +319,7 @@ async def test_an_event_wait_asks_its_filter(stage: Stage) -> None:
     assert await company(stage, person) == "Met"
 
 
-async def test_what_happens_while_somebody_is_being_moved_is_heard(stage: Stage) -> None:
+async def test_event_during_a_version_move_is_not_lost(stage: Stage) -> None:
     """The mover has them in its hands, and they come to wait in the very moment in which the event is
     matched: the matcher waits for the mover."""
     tag = await stage.tag("paid")
@@ -358,7 +356,7 @@ async def test_what_happens_while_somebody_is_being_moved_is_heard(stage: Stage)
     assert (await stage.enrollment(person))["heard_event_id"] is not None
 
 
-async def test_who_is_not_moved_by_a_change_is_left_alone(stage: Stage) -> None:
+async def test_unrelated_change_does_not_wake_an_enrollment(stage: Stage) -> None:
     await stage.workflow(
         [DAY, UpdateField(field="company", value="Done")], ContactUpdated(key="t1", fields=["city"])
     )

@@ -21,7 +21,7 @@ async def segment(stage: Stage, **conditions: Any) -> UUID:
     return await stage.segment(ask(conditions["field"], conditions["op"], conditions.get("value")))
 
 
-async def test_who_enters_a_segment_starts_and_who_was_in_it_does_not(stage: Stage) -> None:
+async def test_entering_a_segment_starts_but_earlier_membership_does_not(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
     old, new = await stage.contact(state="TX"), await stage.contact(state="NY")
     await live(stage, SegmentEntered(key="t1", segment=texans))
@@ -38,7 +38,7 @@ async def test_who_enters_a_segment_starts_and_who_was_in_it_does_not(stage: Sta
     assert await stage.sql("select from enrollments where contact_id = $1", old) == []
 
 
-async def test_who_leaves_a_segment_starts(stage: Stage) -> None:
+async def test_leaving_a_segment_starts(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
     person, gone = await stage.contact(state="TX"), await stage.contact(state="TX")
     await live(stage, SegmentLeft(key="t1", segment=texans))
@@ -51,7 +51,7 @@ async def test_who_leaves_a_segment_starts(stage: Stage) -> None:
     assert await stage.sql("select from segment_members where segment_id = $1", texans) == []
 
 
-async def test_time_alone_brings_people_in_and_out(stage: Stage) -> None:
+async def test_time_alone_changes_membership(stage: Stage) -> None:
     """Nothing happens to them; the quarter-hourly comparison sees it."""
     fresh = await segment(stage, field="created_at", op="more_than_ago", value="2 days")
     people = await stage.contacts(620)
@@ -67,7 +67,7 @@ async def test_time_alone_brings_people_in_and_out(stage: Stage) -> None:
     assert len(await struck(stage, "segment.entered")) == 620
 
 
-async def test_a_comparison_waits_for_the_matcher(stage: Stage) -> None:
+async def test_comparison_waits_for_the_matcher(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
     await live(stage, SegmentEntered(key="t1", segment=texans))
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
@@ -101,7 +101,7 @@ async def test_current_only_audience_watches_no_segment(stage: Stage) -> None:
     assert (await stage.row("select due_at from segments where id = $1", texans))["due_at"] is not None
 
 
-async def test_published_for_those_who_match_now_keeps_no_clock(stage: Stage) -> None:
+async def test_current_only_audience_has_no_schedule(stage: Stage) -> None:
     await stage.contact()
     schedule = Schedule(key="t1", cron="0 9 * * *")
     flow = await live(stage, schedule)
@@ -130,7 +130,7 @@ async def not_compared(stage: Stage) -> list[str]:
     return [row["subject_id"] for row in rows]
 
 
-async def test_a_segment_that_cannot_be_read_stops_nobody_else(stage: Stage) -> None:
+async def test_unreadable_segment_stops_no_other(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
     bad = await segment(stage, field="city", op="is", value="Oslo")
     person = await stage.contact(state="NY", city="Oslo")
@@ -154,7 +154,7 @@ async def test_a_segment_that_cannot_be_read_stops_nobody_else(stage: Stage) -> 
     assert [row["contact_id"] for row in members] == [person]
 
 
-async def test_who_is_in_a_segment_when_it_can_be_read_again_did_not_enter(stage: Stage) -> None:
+async def test_members_of_a_segment_that_is_readable_again_did_not_enter(stage: Stage) -> None:
     bad = await segment(stage, field="city", op="is", value="Oslo")
     await break_filter(stage, bad)
     old = await stage.contact(city="Rome")
@@ -173,7 +173,7 @@ async def test_who_is_in_a_segment_when_it_can_be_read_again_did_not_enter(stage
     assert [row["subject_id"] for row in await struck(stage, "segment.entered")] == [new]
 
 
-async def test_a_segment_whose_sql_fails_stops_no_other(stage: Stage) -> None:
+async def test_segment_with_failing_sql_stops_no_other(stage: Stage) -> None:
     """PostgreSQL takes nobody into it."""
     bad = await segment(stage, field="state", op="is", value="TX")
     texans = await segment(stage, field="state", op="is", value="TX")

@@ -40,7 +40,7 @@ async def met(stage: Stage, contact: UUID) -> bool:
 
 
 @pytest.mark.parametrize("inside", [False, True])
-async def test_the_end_in_another_workflow_meets_a_goal(stage: Stage, inside: bool) -> None:
+async def test_end_of_another_workflow_meets_a_goal(stage: Stage, inside: bool) -> None:
     other = await stage.workflow([HOUR], CREATED)
     goal = ask("workflows", Op.COMPLETED, [str(other)])
     if inside:
@@ -66,7 +66,7 @@ async def test_entering_another_workflow_meets_a_goal(stage: Stage, op: Op, read
     assert await met(stage, ann)
 
 
-async def test_whoever_enters_by_hand_is_looked_for_in_segments_that_ask_where_they_are(stage: Stage) -> None:
+async def test_manual_entry_updates_segments_on_workflows(stage: Stage) -> None:
     by_hand = await stage.workflow([FAR], Manual(key="t1"))
     inside = await stage.segment(ask("workflows", Op.ACTIVE_IN, [str(by_hand)]))
     await stage.workflow([AddNote(text="met")], SegmentEntered(key="t1", segment=inside))
@@ -84,7 +84,7 @@ SENT, NO_SUCH = Sent({}), Refused("550 no such user", permanent=True, what="addr
 @pytest.mark.parametrize(
     ("kind", "answer"), [("email.delivered", SENT), ("email.bounced", NO_SUCH), ("enrollment.ended", SENT)]
 )
-async def test_a_condition_on_history_asks_for_what_is_told_only_to_who_asks(
+async def test_condition_on_history_subscribes_to_on_demand_events(
     stage: Stage, kind: str, answer: Sent | Refused, inside: bool
 ) -> None:
     goal = ask("history", Op.HAPPENED, [kind, 1, "7 days"])
@@ -131,7 +131,7 @@ async def test_only_needed_history_is_read(stage: Stage) -> None:
     assert [entry.kind for entry in facts.history] == ["tag.added"]
 
 
-async def test_who_enters_a_segment_does_so_by_the_deepest_of_what_happened(stage: Stage) -> None:
+async def test_segment_entry_has_the_deepest_event_depth(stage: Stage) -> None:
     """Something that a person did beside it does not make a chain of workflows begin anew."""
     texans = await stage.segment(ask("state", "is", "TX"))
     await stage.workflow([AddNote(text="met")], SegmentEntered(key="t1", segment=texans))
@@ -148,7 +148,7 @@ async def test_who_enters_a_segment_does_so_by_the_deepest_of_what_happened(stag
     assert tuple(entered) == (9, "workflow", "contact.updated")
 
 
-async def test_a_wait_does_not_hear_what_the_move_in_which_it_began_did(stage: Stage) -> None:
+async def test_wait_ignores_events_of_the_move_in_which_it_began(stage: Stage) -> None:
     """The note of the step before it; one that somebody writes later is heard."""
     lanes: dict[str, list[StepConfig]] = {"met": [AddNote(text="met")]}
     await stage.workflow([AddNote(text="own"), (WaitFor(mode="event", event="note.added"), lanes)], CREATED)
@@ -160,7 +160,7 @@ async def test_a_wait_does_not_hear_what_the_move_in_which_it_began_did(stage: S
     assert await met(stage, ann)
 
 
-async def test_a_date_that_changes_moves_the_wait_for_it(stage: Stage) -> None:
+async def test_changed_date_moves_its_wait(stage: Stage) -> None:
     """At once, and not when the old one comes."""
     field = await stage.date_field("renewal")
     dated = Wait(mode="date_field", field=f"custom.{field}", at="12:00")
@@ -180,7 +180,7 @@ async def test_a_date_that_changes_moves_the_wait_for_it(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("written_before", [False, True])
-async def test_a_wait_is_not_over_while_what_happened_in_time_is_not_matched(
+async def test_wait_does_not_time_out_before_earlier_events_are_matched(
     stage: Stage, written_before: bool
 ) -> None:
     """Also where something that happened later was written before it."""
@@ -201,7 +201,7 @@ async def test_a_wait_is_not_over_while_what_happened_in_time_is_not_matched(
     assert await met(stage, ann)
 
 
-async def test_what_happens_after_the_end_of_a_wait_comes_too_late(stage: Stage) -> None:
+async def test_event_after_the_end_of_a_wait_does_not_count(stage: Stage) -> None:
     """Also where nobody had looked at it yet: the matcher comes before those who move."""
     vip = await stage.tag("vip")
     waits = WaitFor(mode="event", event="tag.added", about=str(vip), amount=1, unit=Unit.HOURS)

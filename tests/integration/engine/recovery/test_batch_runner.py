@@ -62,7 +62,9 @@ async def test_one_poison_row_fails_alone(stage: Stage, monkeypatch: pytest.Monk
     assert await stage.path(poison) == [("update_field", "failed")]
 
 
-async def test_the_end_of_a_poison_row_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_end_of_a_poison_enrollment_emits_an_event(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = await stage.workflow([FAR], ContactCreated(key="t1"))
     ended = WorkflowEnded(key="t1", workflow=first, statuses=["failed"])
     second = await stage.workflow([AddTag(tag=await stage.tag("look"))], ended)
@@ -80,7 +82,7 @@ async def test_the_end_of_a_poison_row_is_told(stage: Stage, monkeypatch: pytest
     assert {row["workflow_id"]: row["status"] for row in rows} == {first: "failed", second: "completed"}
 
 
-async def test_a_row_that_the_database_refuses_fails_alone(stage: Stage) -> None:
+async def test_row_that_the_database_rejects_fails_alone(stage: Stage) -> None:
     people = await entered(stage, 9, FAR)
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         await match_events(work)
@@ -99,7 +101,7 @@ async def test_a_row_that_the_database_refuses_fails_alone(stage: Stage) -> None
     assert len(moved) == 8
 
 
-async def test_a_poison_event_is_passed_over(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_poison_event_is_skipped(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     people = await entered(stage, 10, FAR)
     poison = people[6]
 
@@ -117,9 +119,7 @@ async def test_a_poison_event_is_passed_over(stage: Stage, monkeypatch: pytest.M
     assert "bad luck" in audit_row["changes"]
 
 
-async def test_only_the_event_that_failed_is_passed_over(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_only_the_failing_event_is_skipped(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """While it failed, somebody else matched: the oldest event is another one by then."""
     people = await entered(stage, 3, FAR)
     real = matcher.event_of
@@ -145,7 +145,7 @@ async def test_only_the_event_that_failed_is_passed_over(
     assert await stage.sql(PASSED_OVER, stage.account) == [], "it was matched by somebody else"
 
 
-async def test_many_failing_events_are_found_by_halves(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failing_events_are_found_by_halving(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     people = await entered(stage, 64, FAR)
     bad, looked_at = set(people[::16]), 0
     real = matcher.event_of
@@ -168,7 +168,7 @@ async def test_many_failing_events_are_found_by_halves(stage: Stage, monkeypatch
     assert await stage.sql("select from batches where account_id = $1", stage.account) == []
 
 
-async def test_a_workflow_that_cannot_decide_keeps_nobody_out_of_others(
+async def test_workflow_with_failing_decision_does_not_block_others(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = await stage.workflow([FAR], ContactCreated(key="t1"))

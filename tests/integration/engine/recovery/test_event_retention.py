@@ -14,7 +14,7 @@ async def kinds(stage: Stage) -> list[str]:
     return [row["kind"] for row in rows]
 
 
-async def test_events_of_a_month_ago_go_unless_somebody_entered_by_them(stage: Stage) -> None:
+async def test_old_events_are_deleted_unless_an_enrollment_refers_to_them(stage: Stage) -> None:
     tag = await stage.tag("vip")
     await stage.workflow([Exit()], TagAdded(key="t1", tag=tag))
     person = await stage.contact()
@@ -32,14 +32,14 @@ async def test_events_of_a_month_ago_go_unless_somebody_entered_by_them(stage: S
     assert len(decided) == 1
 
 
-async def test_what_was_not_matched_yet_stays(stage: Stage) -> None:
+async def test_unmatched_events_stay(stage: Stage) -> None:
     await stage.change(await stage.contact(), "city", "Oslo")
     stage.clock.forward(days=31)
     await delete_old_events(stage.runtime)
     assert await kinds(stage) == ["contact.updated"]
 
 
-async def test_where_history_is_asked_about_events_stay(stage: Stage) -> None:
+async def test_events_stay_if_a_condition_on_history_exists(stage: Stage) -> None:
     condition = ask("history", "happened", ["contact.updated", 1, "90 days"])
     await stage.sql(
         "insert into segments (account_id, id, name, slug, filter) values ($1, $2, 'S', 's', $3)",
@@ -52,7 +52,7 @@ async def test_where_history_is_asked_about_events_stay(stage: Stage) -> None:
     assert await kinds(stage) == ["contact.updated"]
 
 
-async def test_deliveries_of_a_month_ago_go(stage: Stage) -> None:
+async def test_old_deliveries_are_deleted(stage: Stage) -> None:
     flow = await stage.workflow([Exit()], TagAdded(key="t1"))
     hook = uuid7()
     await stage.sql(

@@ -24,7 +24,7 @@ async def test_contacts_deleted_for_30_days_are_erased_and_audited(world: World,
     assert not await world.sql("select id from contacts where account_id = $1", account)
 
 
-async def test_refusals_of_a_week_ago_are_forgotten(world: World) -> None:
+async def test_week_old_filter_refusals_are_deleted(world: World) -> None:
     account = await world.account()
     workflow = uuid7()
     await world.sql("insert into workflows (id, account_id, name) values ($1, $2, 'W')", workflow, account)

@@ -71,7 +71,7 @@ async def jobs(stage: Stage) -> list[str]:
     return [msgspec.json.decode(row["args"])["at"] for row in rows]
 
 
-async def test_a_schedule_strikes_for_whom_its_filter_names(stage: Stage) -> None:
+async def test_schedule_fires_for_contacts_that_match_its_filter(stage: Stage) -> None:
     await stage.sql("update accounts set time_zone = 'Europe/Paris' where id = $1", stage.account)
     texan, _ = await stage.contact(state="TX"), await stage.contact(state="NY")
     deleted = await stage.contact(state="TX")
@@ -94,7 +94,7 @@ async def test_a_schedule_strikes_for_whom_its_filter_names(stage: Stage) -> Non
     assert len(await struck(stage)) == 2
 
 
-async def test_more_than_a_page_and_each_once(stage: Stage) -> None:
+async def test_occurrence_for_many_contacts_enrolls_each_once(stage: Stage) -> None:
     people = await stage.contacts(1203)
     await live(stage, Schedule(key="t1", cron="0 9 * * *"))
     await to(stage, await next_at(stage))
@@ -107,7 +107,7 @@ async def test_more_than_a_page_and_each_once(stage: Stage) -> None:
     assert (job["status"], job["progress"]) == ("done", 1203)
 
 
-async def test_an_occurrence_done_again_after_a_kill_doubles_nothing(stage: Stage) -> None:
+async def test_occurrence_repeated_after_a_kill_adds_no_duplicates(stage: Stage) -> None:
     await stage.contacts(20)
     await live(stage, Schedule(key="t1", cron="0 9 * * *"))
     await to(stage, await next_at(stage))
@@ -121,7 +121,7 @@ async def test_an_occurrence_done_again_after_a_kill_doubles_nothing(stage: Stag
     assert len(await struck(stage)) == 20
 
 
-async def test_two_workers_claim_a_clock_once(stage: Stage) -> None:
+async def test_two_workers_claim_a_schedule_once(stage: Stage) -> None:
     await stage.contact()
     await live(stage, Schedule(key="t1", cron="* * * * *"))
     await to(stage, await next_at(stage))
@@ -135,7 +135,7 @@ async def test_two_workers_claim_a_clock_once(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(("missed", "expected"), [("skip", 0), ("once", 1), ("all", 3)])
-async def test_what_a_downtime_swallowed_follows_the_policy(stage: Stage, missed: Any, expected: int) -> None:
+async def test_missed_occurrences_follow_the_policy(stage: Stage, missed: Any, expected: int) -> None:
     await stage.contact()
     await live(stage, Schedule(key="t1", cron="0 9 * * *", missed=missed))
     first = await next_at(stage)
@@ -153,7 +153,7 @@ async def test_what_a_downtime_swallowed_follows_the_policy(stage: Stage, missed
     assert f'"left_out": [null, "{3 - expected}"]' in rows[0]["changes"]
 
 
-async def test_a_pause_is_a_downtime(stage: Stage) -> None:
+async def test_pause_counts_as_downtime(stage: Stage) -> None:
     await stage.contact()
     flow = await live(stage, Schedule(key="t1", cron="0 9 * * *", missed="all"))
     first = await next_at(stage)
@@ -181,7 +181,7 @@ async def test_publishing_the_same_rule_again_keeps_what_is_due(stage: Stage) ->
     assert await next_at(stage) == first
 
 
-async def test_a_clock_that_cannot_be_read_stops_no_other(stage: Stage) -> None:
+async def test_unreadable_schedule_stops_no_other(stage: Stage) -> None:
     person = await stage.contact()
     bad = await live(stage, Schedule(key="t1", cron="0 9 * * *"))
     await live(stage, Schedule(key="t1", cron="0 9 * * *"))
@@ -204,7 +204,7 @@ async def test_a_clock_that_cannot_be_read_stops_no_other(stage: Stage) -> None:
     assert audit_row["subject_id"] == str(bad)
 
 
-async def test_publishing_over_a_version_that_cannot_be_read_begins_a_new_clock(stage: Stage) -> None:
+async def test_publishing_over_an_unreadable_version_starts_a_new_schedule(stage: Stage) -> None:
     flow = await live(stage, Schedule(key="t1", cron="0 9 * * *"))
     await stage.sql(
         """insert into workflow_versions
@@ -223,7 +223,7 @@ async def test_publishing_over_a_version_that_cannot_be_read_begins_a_new_clock(
     assert row["version"] == 2
 
 
-async def test_occurrences_do_not_pile_up_and_are_forgotten(stage: Stage) -> None:
+async def test_missed_occurrences_are_left_out_and_old_jobs_deleted(stage: Stage) -> None:
     await stage.contact()
     await live(stage, Schedule(key="t1", cron="0 * * * *", missed="skip"))
     first = await next_at(stage)
@@ -245,7 +245,7 @@ async def test_occurrences_do_not_pile_up_and_are_forgotten(stage: Stage) -> Non
     assert await jobs(stage) == []
 
 
-async def test_another_zone_moves_the_clock(stage: Stage) -> None:
+async def test_changed_time_zone_moves_the_schedule(stage: Stage) -> None:
     await live(stage, Schedule(key="t1", cron="0 9 * * *"))
     assert (await next_at(stage)).strftime("%H:%M") == "09:00"
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
@@ -261,7 +261,7 @@ async def born(stage: Stage, key: UUID, day: str) -> UUID:
     return person
 
 
-async def test_dates_are_reached_on_their_day(stage: Stage) -> None:
+async def test_date_trigger_fires_on_its_day(stage: Stage) -> None:
     key = await stage.date_field("born")
     await live(stage, DateReached(key="t1", field=f"custom.{key}", offset=-3, at="08:00"))
     first = await next_at(stage)
@@ -274,7 +274,7 @@ async def test_dates_are_reached_on_their_day(stage: Stage) -> None:
     assert f'"day": "{first.date().isoformat()}"' in event["data"]
 
 
-async def test_birthdays_come_each_year_and_those_of_29_february_too(stage: Stage) -> None:
+async def test_yearly_dates_fire_each_year_including_29_february(stage: Stage) -> None:
     key = await stage.date_field("born")
     people = {day: await born(stage, key, day) for day in ("1996-02-29", "1990-02-28", "1990-03-01")}
     future = await born(stage, key, "2990-02-28")
@@ -365,7 +365,7 @@ async def test_a_deleted_task_becomes_overdue_when_it_is_restored(stage: Stage) 
     assert len(await struck(stage, "task.overdue")) == 1, "it was said already"
 
 
-async def test_clocks_that_always_fail_hold_up_neither_tasks_nor_segments(
+async def test_failing_schedules_delay_neither_tasks_nor_segments(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(work: Work) -> int:
@@ -391,7 +391,7 @@ async def test_clocks_that_always_fail_hold_up_neither_tasks_nor_segments(
     assert [row["contact_id"] for row in members] == [person]
 
 
-async def test_an_account_without_clocks_has_nothing_to_do(stage: Stage) -> None:
+async def test_account_without_schedules_has_nothing_due(stage: Stage) -> None:
     await live(stage, Manual(key="t1"))
     await live(stage, ContactUpdated(key="t1"))
     assert await run_schedules(stage.runtime, stage.account) == 0
