@@ -1,1 +1,2 @@
-"""Contacts: the list, the contact page, and bulk edits."""
+"""Contacts: the list (`listing`), the pages (`pages`), changes of one contact (`use_cases`) and of many
+(`selection`, `bulk`)."""

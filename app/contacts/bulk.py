@@ -1,4 +1,4 @@
-"""Bulk edits: a durable job that goes through a set of contacts in batches, one transaction each.
+"""Bulk edits: a durable job that changes a set of contacts in batches, one transaction each.
 
 `tag_many`, `set_consent_of_many`, `delete_many`, `restore_many` and `undo_deletion` create the jobs;
 `run_bulk_…` process one batch of a job.
@@ -26,7 +26,7 @@ DELETE, RESTORE, TAG, CONSENT = "bulk.delete", "bulk.restore", "bulk.tag", "bulk
 
 async def tag_many(work: Work, form: BulkTagForm, *, asks: bool = False) -> BulkJob:
     """Creates the job that adds a tag to contacts or removes it. `asks` is for browsers, as in
-    `check_number`: they also get a page that asks for the tag. Raises `Invalid`, `Conflict`,
+    `check_number`; without a tag they get a page that asks for it. Raises `Invalid`, `Conflict`,
     `Unconfirmed`."""
     selection = await read_selection(work, form)
     try:
@@ -46,8 +46,8 @@ async def tag_many(work: Work, form: BulkTagForm, *, asks: bool = False) -> Bulk
 
 
 async def set_consent_of_many(work: Work, form: BulkConsentForm, *, asks: bool = False) -> BulkJob:
-    """Creates the job that sets the consent of contacts for one channel. A browser also gets a page that asks
-    for it. Raises as `tag_many`."""
+    """Creates the job that sets the consent of contacts for one channel. Without a state a browser gets a
+    page that asks for it. Raises as `tag_many`."""
     selection = await read_selection(work, form)
     total = await count_selection(work, form, selection, asks=asks)
     if not form.state:
@@ -93,15 +93,15 @@ async def undo_deletion(work: Work, job_id: UUID) -> BulkJob:
 
 async def _add_job(work: Work, task: str, args: Mapping[str, Any], total: int) -> BulkJob:
     job_id = work.add_job(QUEUE, task, args, total=total)
-    shown = {key: value for key, value in args.items() if key not in ("ids", "deleted") and value}
-    audited = {"contacts": total} | shown
+    details = {key: value for key, value in args.items() if key not in ("ids", "deleted") and value}
+    audited = {"contacts": total} | details
     work.audit(f"{task}.started", "job", job_id, {key: [None, value] for key, value in audited.items()})
     await work.commit()
     return BulkJob(job_id, total, f"/jobs/{job_id}")
 
 
 async def run_bulk_tag(work: Work, job: Job) -> bool:
-    """The next batch of a job that tags; True when it was the last one."""
+    """Runs the next batch of a job that adds or removes a tag; True when it was the last one."""
     tag_id, name, adds = UUID(job.args["tag_id"]), job.args["tag"], job.args["operation"] == "add"
 
     async def change(ids: Sequence[UUID]) -> list[UUID]:
@@ -118,7 +118,7 @@ async def run_bulk_tag(work: Work, job: Job) -> bool:
 
 
 async def run_bulk_consent(work: Work, job: Job) -> bool:
-    """The next batch of a job that sets consent; True when it was the last one."""
+    """Runs the next batch of a job that sets consent; True when it was the last one."""
     field, state = f"{job.args['channel']}_consent", job.args["state"]
     before: dict[UUID, str] = {}
 
@@ -137,7 +137,7 @@ async def run_bulk_consent(work: Work, job: Job) -> bool:
 
 
 async def run_bulk_delete(work: Work, job: Job) -> bool:
-    """The next batch of a job that deletes; True when it was the last one."""
+    """Runs the next batch of a job that deletes; True when it was the last one."""
 
     async def change(ids: Sequence[UUID]) -> list[UUID]:
         return await work.contacts.mark_deleted(ids, work.now, job.id)
@@ -150,9 +150,9 @@ async def run_bulk_delete(work: Work, job: Job) -> bool:
 
 
 async def run_bulk_restore(work: Work, job: Job) -> bool:
-    """The next batch of a job that restores, a bulk one or an undo; True when it was the last one. A
-    contact whose email address or external ID another contact has by now stays deleted and counts as
-    `not_restored`."""
+    """Runs the next batch of a job that restores contacts or undoes a deletion; True when it was the last
+    one. A contact whose email address or external ID now belongs to another contact stays deleted and counts
+    as `not_restored`."""
 
     async def change(ids: Sequence[UUID]) -> list[UUID]:
         return await work.contacts.mark_restored(ids, work.now)
@@ -173,8 +173,8 @@ async def _batch(
 ) -> bool:
     """Runs one batch and stores the cursor of the next one in the same transaction, so that a killed worker
     loses and repeats nothing. The job's result counts the changed contacts, and as `left` the others."""
-    mine = (Job.account_id == work.account_id, Job.id == job.id)
-    stored = await work.session.scalar(select(Job.result).where(*mine).with_for_update())
+    this_job = (Job.account_id == work.account_id, Job.id == job.id)
+    stored = await work.session.scalar(select(Job.result).where(*this_job).with_for_update())
     result = dict(stored or {})
     after = UUID(result["cursor"]) if "cursor" in result else None
     ids = await work.contacts.batch(await selection_clause(work, job.args, job), after, BATCH)
@@ -190,7 +190,7 @@ async def _batch(
     progress = Job.total if last else Job.progress + len(ids)
     await work.session.execute(
         update(Job)
-        .where(*mine)
+        .where(*this_job)
         .values(progress=progress, result=result)
         .execution_options(synchronize_session=False)
     )
@@ -201,7 +201,7 @@ async def _batch(
 
 
 async def _emit(work: Work, ids: Sequence[UUID], kind: str, data: Mapping[str, Any]) -> None:
-    """One event for each contact that was changed."""
+    """Writes one event for each changed contact."""
     events = []
     for contact_id in ids:
         event_id = uuid7()
@@ -213,7 +213,7 @@ async def _emit(work: Work, ids: Sequence[UUID], kind: str, data: Mapping[str, A
 
 
 async def _audit(work: Work, ids: Sequence[UUID], action: str, changes: Mapping[str, Any]) -> None:
-    """One audit entry for each contact that was changed."""
+    """Writes one audit entry for each changed contact."""
     actor = {"actor_kind": work.actor.kind, "actor_id": work.actor.id, "actor_name": work.actor.name}
     lines = [
         actor | {

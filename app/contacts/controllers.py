@@ -151,7 +151,7 @@ class ContactController(Controller):
         browser first gets a page that asks for the tag; JSON may send `expected`."""
         job = await tag_many(work, data, asks=request.wants_html)
         verb = "tagged" if data.operation == "add" else "untagged"
-        return Saved(job, see=job.href, note=f"{_many(job.total)} being {verb}.")
+        return Saved(job, see=job.href, note=f"{_contacts_are(job.total)} being {verb}.")
 
     @post("/bulk/consent", form="contacts/bulk_change.html", guards=[may(EDIT)], limits=MANY)
     async def set_consent_of_many(
@@ -166,19 +166,19 @@ class ContactController(Controller):
     async def delete_many(
         self, request: Request, data: JSONBody[BulkForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
-        """Starts a job that deletes many contacts; each can be restored. A browser confirms more than 100;
-        JSON may send `expected`, and gets 409 with the present number when another number matches."""
+        """Starts a job that deletes many contacts; each can be restored. A browser has to confirm more than
+        100; JSON may send `expected`, and gets 409 with the current number when another number matches."""
         job = await delete_many(work, data, asks=request.wants_html)
-        return Saved(job, see=job.href, note=f"{_many(job.total)} being deleted.")
+        return Saved(job, see=job.href, note=f"{_contacts_are(job.total)} being deleted.")
 
     @post("/bulk/restoration", form="contacts/bulk_change.html", guards=[may(EDIT)], limits=MANY)
     async def restore_many(
         self, request: Request, data: JSONBody[BulkForm], work: NamedDependency[Work]
     ) -> Saved[BulkJob]:
         """Starts a job that restores many deleted contacts. `all` means every deleted contact that matches;
-        otherwise like the deletion."""
+        everything else is as in the deletion."""
         job = await restore_many(work, data, asks=request.wants_html)
-        return Saved(job, see=job.href, note=f"{_many(job.total)} being restored.")
+        return Saved(job, see=job.href, note=f"{_contacts_are(job.total)} being restored.")
 
     @get("/{contact_id:uuid}", page="contacts/show.html", guards=[may(Permission.VIEW)])
     async def show(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> ContactPage:
@@ -190,7 +190,7 @@ class ContactController(Controller):
     async def update(
         self, contact_id: FromPath[UUID], data: JSONBody[ContactForm], work: NamedDependency[Work]
     ) -> Saved[ContactPage]:
-        """Changes the fields that are sent. An outdated `rev` gives 409 with the present values."""
+        """Changes the fields that are sent. An outdated `rev` gives 409 with the current values."""
         await update_contact(work, contact_id, data.sent(), data.rev)
         page = await contact_page(work, contact_id)
         return Saved(page, see=f"/contacts/{contact_id}", created=False, note="Saved.")
@@ -285,8 +285,8 @@ class UndoController(Controller):
     async def undo(self, job_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[BulkJob]:
         """Starts a job that restores the contacts of a bulk deletion that are still deleted. Works once."""
         job = await undo_deletion(work, job_id)
-        return Saved(job, see=job.href, note=f"{_many(job.total)} being restored.")
+        return Saved(job, see=job.href, note=f"{_contacts_are(job.total)} being restored.")
 
 
-def _many(total: int) -> str:
+def _contacts_are(total: int) -> str:
     return "1 contact is" if total == 1 else f"{total:,} contacts are"

@@ -1,5 +1,5 @@
-"""The values that a contact can store. Forms, the API, imports and workflow steps all normalize with
-`normalise`."""
+"""The values that a contact can store, and its display name. `normalise` is the entry point: forms, the API
+and imports all use it."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -17,10 +17,10 @@ NAMING = ("first_name", "last_name", "email", "company", "phone", "external_id")
 def normalise(
     values: Mapping[str, object], region: str, fields: Fields = BUILT_IN
 ) -> tuple[dict[str, Value], dict[str, str]]:
-    """What a contact stores for these values, and a message for each that cannot be stored, both by field
-    key; a key is in exactly one of the two. Blank is None. Phone numbers become E.164 where they parse, with
-    `region` (two letters) for those without a country code; otherwise they stay as typed. Normalizing the
-    result again changes nothing."""
+    """The stored form of these values, and a message for each value that cannot be stored, both by field key;
+    a key is in exactly one of the two. Blank is None. Phone numbers that parse become E.164, with `region`
+    (two letters) for those without a country code; others stay as typed. Normalizing the result again changes
+    nothing."""
     clean: dict[str, Value] = {}
     errors: dict[str, str] = {}
     for key, value in values.items():
@@ -43,7 +43,7 @@ def _value(spec: FieldSpec, value: object, region: str) -> Value:
 
 
 def _non_text_value(spec: FieldSpec, text: str) -> Value:
-    """A consent is never empty: without an answer it is `unknown`."""
+    """The value of the owner or of a consent; an empty consent becomes `unknown`."""
     if spec.type is FieldType.SELECT:
         return value_of(spec, text) or CONSENT[0]
     owner = value_of(spec, text)
@@ -72,8 +72,8 @@ def nameless(values: Mapping[str, object]) -> str | None:
 
 
 def display_name(values: Mapping[str, object]) -> str:
-    """The display name of a contact: the first and last name, else the first of email, company, phone and
-    external id that `values` has."""
+    """The display name of a contact: its first and last name, else the first of email, company, phone and
+    external ID in `values`."""
     names = " ".join(str(values[key]) for key in ("first_name", "last_name") if values.get(key))
     rest = (str(values[key]) for key in ("email", "company", "phone", "external_id") if values.get(key))
     return names or next(rest, "") or "Unnamed contact"

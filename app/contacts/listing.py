@@ -1,4 +1,7 @@
-"""The contact list as its URL describes it: search, conditions, sort order, page, columns."""
+"""The contact list as its URL describes it: search, conditions, sort order, columns.
+
+The `read_…` functions validate the parts of the URL, `condition` turns them into SQL, and the rest builds
+what the page shows: condition chips, column headers, the form that adds a condition."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -28,8 +31,8 @@ SORT_OF = {key: key for key in SORTS}
 
 
 class Query(msgspec.Struct):
-    """The query of a list's address. `f` has the conditions one by one; `segment` is the id of the segment
-    whose filter is being edited."""
+    """The query string of the list. `f` holds one condition per item; `segment` is the id of the segment
+    whose filter the member is editing."""
 
     q: str = ""
     f: list[str] = []
@@ -41,8 +44,8 @@ class Query(msgspec.Struct):
     segment: str = ""
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Names and values of the address, without defaults and without the page."""
-        usual = (
+        """Names and values of the query string, without defaults and without the cursor."""
+        defaults = (
             ("q", self.q, ""),
             ("match", self.match, "all"),
             ("sort", self.sort, DEFAULT_SORT),
@@ -51,11 +54,11 @@ class Query(msgspec.Struct):
             ("limit", str(self.limit or ""), ""),
             ("segment", self.segment, ""),
         )
-        parts = [(name, value) for name, value, default in usual if value != default]
+        parts = [(name, value) for name, value, default in defaults if value != default]
         return parts + [("f", item) for item in self.f]
 
     def href(self, **changes: Any) -> str:
-        """The address with some parts changed; `after` and `before` are added if passed."""
+        """The URL with some parts changed; `after` and `before` are added if passed."""
         own = {name: value for name, value in changes.items() if name in self.__struct_fields__}
         page = [(name, value) for name, value in changes.items() if name not in own and value]
         pairs = msgspec.structs.replace(self, **own).pairs() + page
@@ -63,18 +66,19 @@ class Query(msgspec.Struct):
 
 
 def read_filter(items: Sequence[str], match: str, fields: Fields, tags: Mapping[str, str]) -> Group:
-    """The conditions of an address. Raises `Invalid` naming each invalid one as "f.<index>"."""
+    """The conditions in a query string. Raises `Invalid` with a message for each invalid one
+    ("f.<index>")."""
     try:
         group = parse(items, match)
     except FilterError as error:
         raise Invalid(error.problems) from None
     problems = filter_problems(group, fields, tags)
     if problems:
-        raise Invalid({_place(path): text for path, text in problems.items()})
+        raise Invalid({_form_path(path): text for path, text in problems.items()})
     return group
 
 
-def _place(path: str) -> str:
+def _form_path(path: str) -> str:
     parts = path.split(".")
     return f"f.{parts[1]}" if parts[0] == "items" and len(parts) > 1 else "f"
 
@@ -82,8 +86,8 @@ def _place(path: str) -> str:
 def condition(
     group: Filter, q: str, fields: Fields, zone: ZoneInfo, now: datetime, *, deleted: bool = False
 ) -> Clause:
-    """The contacts that match, as SQL on the contacts table. Raises `Invalid` where the filter
-    names a segment that can't be evaluated."""
+    """The SQL condition of the matching contacts. Raises `Invalid` when the filter names a segment that can't
+    be evaluated."""
     try:
         clause = live_or_deleted(deleted) & where(group, Contact.__table__, fields, zone, now)
     except FilterError as error:
@@ -94,7 +98,7 @@ def condition(
 
 
 def clean_search(q: str) -> str:
-    """The search text as it is used. Raises `Invalid`."""
+    """The search text without extra spaces. Raises `Invalid`."""
     if len(q) > LONGEST_SEARCH or "\0" in q:
         raise Invalid({"q": f"Search for at most {LONGEST_SEARCH} printable characters."})
     return " ".join(q.split())
@@ -109,19 +113,19 @@ def read_sort(sort: str) -> tuple[str, bool]:
 
 
 def read_columns(columns: Iterable[str], fields: Fields) -> list[str]:
-    """Known columns in the order given, from repeated or comma-separated names; unknown ones are left out,
+    """The columns to show, in order, from repeated or comma-separated names. Unknown names are left out,
     since a field may have been deleted after the URL was bookmarked."""
     names = [name.strip() for item in columns for name in item.split(",")]
     return list(dict.fromkeys(name for name in names if name in fields and fields[name].held))
 
 
 def cursor_kind(sort: str) -> type:
-    """The type of the sort value in a cursor of this order."""
+    """The type of the sort value in the cursor when the list is sorted by this key."""
     return datetime if sort in ("created_at", "updated_at") else str
 
 
 def added_condition(field: str, op: str, values: Sequence[str], unit: str, fields: Fields) -> list[str]:
-    """The condition of the form that adds one, as items of `f`; empty when no field was chosen."""
+    """The condition from the form that adds one, as items of `f`; empty when no field was chosen."""
     spec = fields.get(field)
     if spec is None or op not in {operator.value for operator in Op}:
         return []
@@ -133,17 +137,17 @@ def added_condition(field: str, op: str, values: Sequence[str], unit: str, field
     elif arity == "times":
         value = [*filled[:2], *(f"{amount} {unit or 'days'}" for amount in filled[2:3])]
     elif arity == "change":
-        value = _change(Op(op), values, unit, fields)
+        value = _change_operand(Op(op), values, unit, fields)
     elif arity in ("many", "two"):
-        value = [part for text in filled for part in _parts(text, spec)]
+        value = [part for text in filled for part in _split_values(text, spec)]
     elif arity == "one":
         value = filled[0] if filled else ""
     return to_items(Predicate(field, Op(op), value))[1]
 
 
-def _change(op: Op, values: Sequence[str], unit: str, fields: Fields) -> list[str]:
-    """The form always sends the field, the old value, the new value and the period; "" is empty. Members
-    are given by name."""
+def _change_operand(op: Op, values: Sequence[str], unit: str, fields: Fields) -> list[str]:
+    """The operand of a condition on a change. The form always sends the field, the old value, the new value
+    and the period; "" is empty. It sends members by name."""
     key, *answers, within = [*values, "", "", "", ""][:4]
     spec = fields.get(key)
     names = (spec.names if spec else None) or {}
@@ -152,14 +156,14 @@ def _change(op: Op, values: Sequence[str], unit: str, fields: Fields) -> list[st
     return [key, *operands[{Op.CHANGED: 2, Op.CHANGED_TO: 1}.get(op, 0) :], f"{within} {unit or 'days'}"]
 
 
-def _parts(text: str, spec: FieldSpec) -> list[str]:
+def _split_values(text: str, spec: FieldSpec) -> list[str]:
     if spec.type is FieldType.SELECT or spec.type in REFERENCE_TYPES:
         return [text]
     return [part.strip() for part in text.split(",")]
 
 
 def chips_of(query: Query, group: Group, fields: Fields, tags: Mapping[str, str]) -> list[Chip]:
-    """Each condition as text, with the address without it."""
+    """Each condition as text, with the URL of the list without it."""
     return [_chip(query, index, item, fields, tags) for index, item in enumerate(group.items)]
 
 
@@ -173,7 +177,7 @@ def _chip(query: Query, index: int, item: Filter, fields: Fields, tags: Mapping[
 
 def columns_of(query: Query, fields: Fields) -> list[ListColumn]:
     """The shown columns, the name first."""
-    key, down = read_sort(query.sort)
+    key, descending = read_sort(query.sort)
     chosen = query.columns or DEFAULT_COLUMNS
     shown = [
         ("name", "Name", "text"),
@@ -183,32 +187,32 @@ def columns_of(query: Query, fields: Fields) -> list[ListColumn]:
     for name, label, kind in shown:
         column = ListColumn(name, label, kind)
         if name in SORT_OF:
-            column.sorted = ("descending" if down else "ascending") if name == key else ""
+            column.sorted = ("descending" if descending else "ascending") if name == key else ""
             column.href = query.href(sort=f"-{name}" if column.sorted == "ascending" else name)
         columns.append(column)
     return columns
 
 
 def new_condition_form(field: str, fields: Fields, tags: Mapping[str, str]) -> NewCondition | None:
-    """The inputs of the form that adds a condition on this field."""
+    """The inputs of the form that adds a condition on this field; None for an unknown field."""
     spec = fields.get(field)
     if spec is None:
         return None
     values = [SelectOption(option, EVENT_KINDS.get(option, option)) for option in spec.options]
     if spec.type in REFERENCE_TYPES:
         names = tags if spec.type is FieldType.TAGS else spec.names or {}
-        values = [SelectOption(thing, name) for thing, name in names.items()]
-    about: dict[bool, list[SelectOption]] = {True: [], False: []}
+        values = [SelectOption(item_id, name) for item_id, name in names.items()]
+    operators: dict[bool, list[SelectOption]] = {True: [], False: []}
     for operator in OPERATORS[spec.type]:
-        about[operator.arity is Arity.CHANGE].append(SelectOption(operator.op.value, operator.label))
-    changing = recorded(fields) if about[True] else {}
+        operators[operator.arity is Arity.CHANGE].append(SelectOption(operator.op.value, operator.label))
+    changing = recorded(fields) if operators[True] else {}
     return NewCondition(
         field,
         spec.label,
         spec.type.value,
-        about[False],
+        operators[False],
         values,
         list(UNITS.get(spec.type, ())),
-        about[True],
+        operators[True],
         [SelectOption(key, label) for key, label in changing.items()],
     )

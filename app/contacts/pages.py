@@ -1,4 +1,4 @@
-"""Builds the pages of contacts: the list, the contact page, one field."""
+"""Builds the pages of contacts: the list (`read_page`, then `list_page`), the contact page, one field."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -58,8 +58,7 @@ PAGE_SIZE, LARGEST_PAGE = 50, 200
 
 
 class ContactRows(msgspec.Struct):
-    """A page of rows, the total (one more than the limit of counting when there are more), and its
-    neighbors."""
+    """One page of rows and the URLs of its neighbors. `total` stops at `MOST_COUNTED` + 1."""
 
     items: list[ContactView]
     total: int
@@ -70,33 +69,32 @@ class ContactRows(msgspec.Struct):
 async def read_page(
     work: Work, query: Query, group: Group, fields: Fields, after: str, before: str
 ) -> ContactRows:
-    """The rows of the address. Raises `Invalid` for an unknown sort column or cursor."""
-    key, down = read_sort(query.sort)
+    """The contacts that the query string selects. Raises `Invalid` for an unknown sort column or cursor."""
+    key, descending = read_sort(query.sort)
     zone = ZoneInfo((await work.accounts.own()).time_zone)
     clause = condition(group, query.q, fields, zone, work.now, deleted=query.deleted)
     name, cursor = ("before", before) if before else ("after", after)
     rows, more = await work.contacts.page(
         clause,
         key,
-        descending=down,
+        descending=descending,
         cursor=read_cursor(cursor, cursor_kind(key), name) if cursor else None,
         backwards=bool(before),
         limit=query.limit or PAGE_SIZE,
     )
-    on = bool(rows) and (more or bool(before))
-    back = bool(rows) and (more if before else bool(after))
+    has_next = bool(rows) and (more or bool(before))
+    has_previous = bool(rows) and (more if before else bool(after))
     return ContactRows(
         [view_of(row) for row in rows],
         await work.contacts.total(clause),
-        query.href(after=write_cursor(rows[-1].sort_value, rows[-1].id)) if on else "",
-        query.href(before=write_cursor(rows[0].sort_value, rows[0].id)) if back else "",
+        query.href(after=write_cursor(rows[-1].sort_value, rows[-1].id)) if has_next else "",
+        query.href(before=write_cursor(rows[0].sort_value, rows[0].id)) if has_previous else "",
     )
 
 
 def list_page(
     work: Work, query: Query, group: Group, fields: Fields, tags: dict[str, str], rows: ContactRows, add: str
 ) -> ContactList:
-    """The page of the list."""
     shown = query.columns or [name for name in DEFAULT_COLUMNS if name in fields]
     return ContactList(
         items=rows.items,
@@ -128,7 +126,8 @@ def list_page(
 
 
 async def edited_segment(work: Work, segment_id: UUID) -> tuple[SegmentRef, Action | None]:
-    """The segment whose filter is being edited in the list, and the form that saves it. Raises `NotFound`."""
+    """The segment whose filter the member edits in the list, and the form that saves it. Raises
+    `NotFound`."""
     row = await work.segments.row(segment_id)
     if row is None:
         raise NotFound("segment")
@@ -139,37 +138,37 @@ async def edited_segment(work: Work, segment_id: UUID) -> tuple[SegmentRef, Acti
     return SegmentRef(row.id, row.name, row.rev), save
 
 
-def _list_actions(work: Work, query: Query, some: bool) -> list[Action]:
-    keep = action(
+def _list_actions(work: Work, query: Query, any_rows: bool) -> list[Action]:
+    save_segment = action(
         work, "segment", "Save as segment",
         "/segments/new?" + urlencode([("match", query.match), *(("f", item) for item in query.f)]),
         permission=EDIT, method="GET", when=bool(query.f) and not query.segment and not query.deleted,
     )  # fmt: skip
     tag = action(
         work, "tag", "Tag", "/contacts/bulk/tags", permission=EDIT, form=BulkTagForm,
-        options={"operation": ["add", "remove"]}, when=some and not query.deleted,
+        options={"operation": ["add", "remove"]}, when=any_rows and not query.deleted,
     )  # fmt: skip
     consent = action(
         work, "consent", "Set consent", "/contacts/bulk/consent", permission=EDIT, form=BulkConsentForm,
-        when=some and not query.deleted,
+        when=any_rows and not query.deleted,
     )  # fmt: skip
     delete = action(
         work, "delete", "Delete", "/contacts/bulk/deletion", permission=EDIT, form=BulkForm,
-        when=some and not query.deleted,
+        when=any_rows and not query.deleted,
     )  # fmt: skip
     restore = action(
         work, "restore", "Restore", "/contacts/bulk/restoration", permission=EDIT, form=BulkForm,
-        when=some and query.deleted,
+        when=any_rows and query.deleted,
     )  # fmt: skip
-    bring = action(
+    import_contacts = action(
         work, "import", "Import", "/imports/new", permission=Permission.IMPORT_CONTACTS, method="GET"
     )
     new = action(work, "new", "New contact", "/contacts/new", permission=EDIT, method="GET")
-    return actions(bring, new, keep, tag, consent, delete, restore)
+    return actions(import_contacts, new, save_segment, tag, consent, delete, restore)
 
 
 def editable_fields(fields: Fields, contact_id: UUID | None = None) -> list[FieldView]:
-    """The fields that forms show, in order."""
+    """The fields that a member can edit, in the order of the forms."""
     return [
         field_view(spec, contact_id)
         for spec in fields.values()
@@ -180,14 +179,14 @@ def editable_fields(fields: Fields, contact_id: UUID | None = None) -> list[Fiel
 async def contact_page(work: Work, contact_id: UUID) -> ContactPage:
     """The page of one contact. Raises `NotFound`."""
     contact, fields = await contact_of(work, contact_id), await work.fields.catalogue()
-    lines = await work.contacts.enrollments(contact_id)
+    enrollments = await work.contacts.enrollments(contact_id)
     history, _ = await work.audit_log.page(subject_kind="contact", subject_id=str(contact_id), limit=30)
     notes = [note_view(work, row) for row in await work.notes.of(contact_id)]
     tasks = [task_of(work, row) for row in await work.tasks.of(contact_id)]
     return ContactPage(
         contact,
         editable_fields(fields, contact_id),
-        [msgspec.convert(row._asdict(), ContactEnrollment) for row in lines],
+        [msgspec.convert(row._asdict(), ContactEnrollment) for row in enrollments],
         [entry_of(row) for row in history],
         {spec.key: spec.label for spec in fields.values()},
         list((await work.tags.names()).values()),
@@ -204,14 +203,14 @@ async def contact_page(work: Work, contact_id: UUID) -> ContactPage:
 
 
 def _note_actions(work: Work, contact: ContactView, notes: list[NoteView]) -> list[Action]:
-    href, there = f"/contacts/{contact.id}", contact.deleted_at is None
+    href, live = f"/contacts/{contact.id}", contact.deleted_at is None
     return actions(
-        action(work, "note", "Add note", f"{href}/notes", permission=EDIT, form=NoteForm, when=there),
-        action(work, "task", "Add task", f"{href}/tasks", permission=EDIT, form=TaskForm, when=there),
+        action(work, "note", "Add note", f"{href}/notes", permission=EDIT, form=NoteForm, when=live),
+        action(work, "task", "Add task", f"{href}/tasks", permission=EDIT, form=TaskForm, when=live),
         *(
             action(
                 work, f"delete_note:{note.id}", "Delete note", f"/notes/{note.id}/deletion", permission=EDIT,
-                when=note.own and there,
+                when=note.own and live,
             )
             for note in notes
         ),
@@ -219,24 +218,24 @@ def _note_actions(work: Work, contact: ContactView, notes: list[NoteView]) -> li
 
 
 def _record_actions(work: Work, contact: ContactView) -> list[Action]:
-    href, there = f"/contacts/{contact.id}", contact.deleted_at is None
+    href, live = f"/contacts/{contact.id}", contact.deleted_at is None
     untag: list[Any] = [
         action(
             work, f"untag:{tag.id}", f"Remove tag {tag.name}", f"{href}/tags/{tag.id}/deletion",
-            permission=EDIT, when=there,
+            permission=EDIT, when=live,
         )
         for tag in contact.tags
     ]  # fmt: skip
     return actions(
-        action(work, "tag", "Add tag", f"{href}/tags", permission=EDIT, form=TagNameForm, when=there),
+        action(work, "tag", "Add tag", f"{href}/tags", permission=EDIT, form=TagNameForm, when=live),
         *untag,
-        action(work, "delete", "Delete", f"{href}/deletion", permission=EDIT, when=there),
-        action(work, "restore", "Restore", f"{href}/restoration", permission=EDIT, when=not there),
+        action(work, "delete", "Delete", f"{href}/deletion", permission=EDIT, when=live),
+        action(work, "restore", "Restore", f"{href}/restoration", permission=EDIT, when=not live),
     )
 
 
 async def value_page(work: Work, contact_id: UUID, key: str) -> ValuePage:
-    """One field of one contact. Raises `NotFound` for a field that cannot be edited, too."""
+    """One field of one contact. Raises `NotFound`, also for a field that cannot be edited."""
     contact, fields = await contact_of(work, contact_id), await work.fields.catalogue()
     field = next((view for view in editable_fields(fields, contact_id) if view.key == key), None)
     if field is None:

@@ -19,9 +19,9 @@ Text = Annotated[str, Meta(max_length=5000)] | None | UnsetType
 
 
 class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
-    """A missing field stays as it is; "" and null empty a field. `fields` is by the custom field's id. `rev`
-    is the revision that the caller saw: when it is outdated, nothing is saved (409). `owner` is a member's
-    id, the consents are unknown, granted or denied."""
+    """A missing field does not change; "" and null clear a field. `fields` has custom fields by id. `rev` is
+    the revision that the caller saw: when it is outdated, nothing is saved (409). `owner` is a member's id,
+    the consents are unknown, granted or denied."""
 
     first_name: Text = UNSET
     last_name: Text = UNSET
@@ -55,7 +55,7 @@ class ContactForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ValueForm(msgspec.Struct, forbid_unknown_fields=True):
-    """One field, edited in place; null or "" empties it. `rev` as in `ContactForm`."""
+    """One field, edited in place; null or "" clears it. `rev` as in `ContactForm`."""
 
     value: Any = UNSET
     rev: int | None = None
@@ -66,9 +66,9 @@ class TagNameForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class BulkForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The contacts: `ids` (or `id`, as check boxes send it), or with `all` every contact that `q`, `f` and
-    `match` match, as in the address of the list. With `expected` nothing is done when another number of
-    contacts matches (409 with the present number). `matching` is the number that the list showed: the page
+    """The contacts to change: `ids` (or `id`, as check boxes send it), or with `all` every contact that `q`,
+    `f` and `match` select, as in the URL of the list. With `expected` nothing changes when another number of
+    contacts matches (409 with the current number). `matching` is the number that the list showed: the page
     sends it, and `expected` once the member has confirmed."""
 
     ids: Annotated[list[UUID], Meta(max_length=MOST_IDS)] = []
@@ -82,7 +82,7 @@ class BulkForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class BulkTagForm(BulkForm, kw_only=True):
-    """`tag` is the tag's name; a browser that sends none gets a page that asks for it. `operation` is add or
+    """`tag` is a name; a browser that sends none gets a page that asks for it. `operation` is add or
     remove."""
 
     tag: Annotated[str, Meta(max_length=60, extra={"error": TAG_NAME})] = ""
@@ -92,8 +92,7 @@ class BulkTagForm(BulkForm, kw_only=True):
 
 
 class BulkConsentForm(BulkForm, kw_only=True):
-    """`channel` and `state` as of the contact's fields; a browser that sends no state gets a page that asks
-    for it."""
+    """`state` is the new consent for `channel`; a browser that sends none gets a page that asks for it."""
 
     channel: Literal["email", "sms"] = "email"
     state: Literal["", "granted", "denied", "unknown"] = ""
@@ -153,7 +152,8 @@ class ContactView(msgspec.Struct):
 
 
 class ListColumn(msgspec.Struct):
-    """One column. `href` sorts by it ("" when it cannot), `sorted` is ascending, descending or ""."""
+    """One column. `href` sorts the list by it ("" if that is not possible), `sorted` is ascending, descending
+    or ""."""
 
     key: str
     label: str
@@ -163,7 +163,7 @@ class ListColumn(msgspec.Struct):
 
 
 class Chip(msgspec.Struct):
-    """One condition as text; `href` is the list without it."""
+    """One condition as text; `href` is the URL of the list without it."""
 
     field: str
     operator: str
@@ -177,9 +177,9 @@ class SelectOption(msgspec.Struct):
 
 
 class NewCondition(msgspec.Struct):
-    """The condition that is being entered: its field, the operators, and values to choose from if any.
-    `change_operators` are about changes of one of the fields in `changing`: a second form, whose values are
-    the field, its old value, its new value and the period."""
+    """The form that adds a condition on a field: the operators, and values to choose from if any.
+    `change_operators` test changes of one of the fields in `changing`; they have a second form, whose inputs
+    are the field, its old value, its new value and the period."""
 
     key: str
     label: str
@@ -192,7 +192,7 @@ class NewCondition(msgspec.Struct):
 
 
 class SegmentRef(msgspec.Struct):
-    """The segment whose filter is being edited in the list."""
+    """The segment whose filter the member edits in the list."""
 
     id: UUID
     name: str
@@ -200,8 +200,8 @@ class SegmentRef(msgspec.Struct):
 
 
 class ContactList(msgspec.Struct):
-    """One page. `total` is counted up to 10,000 (`more_than_total` when there are more); `next` and
-    `previous` are addresses, "" for none; `state` is the address as names and values, without the page;
+    """One page of the list. `total` counts up to 10,000 (`more_than_total` when there are more); `next` and
+    `previous` are URLs, "" for none; `state` is the query string as names and values, without the cursor;
     `problem` says why a condition could not be added."""
 
     items: list[ContactView]
@@ -232,7 +232,7 @@ class ContactList(msgspec.Struct):
 
 class FieldView(msgspec.Struct):
     """A field of the form: `name` is its name in the form, `key` its name in filters; `people` are the
-    members that it may name, by id."""
+    members to choose from, by id."""
 
     key: str
     name: str
@@ -257,7 +257,7 @@ class ContactEnrollment(msgspec.Struct):
 
 class ContactPage(msgspec.Struct):
     """One contact: its fields in order, its enrollments, and its history, newest first. `people` are the
-    members whom a task may be assigned to, by id; due times are typed in `time_zone`."""
+    members that a task can be assigned to, by id; members enter due times in `time_zone`."""
 
     contact: ContactView
     fields: list[FieldView]
@@ -282,7 +282,7 @@ class ContactFormPage(msgspec.Struct):
 
 
 class ValuePage(msgspec.Struct):
-    """One field of one contact, to be edited in place."""
+    """The form that edits one field in place."""
 
     contact: ContactView
     field: FieldView

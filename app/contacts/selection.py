@@ -1,4 +1,7 @@
-"""Which contacts a bulk edit changes, and whether their number is still the one that the member saw."""
+"""The contacts that a bulk edit changes.
+
+`read_selection` reads them from the form, `count_selection` checks that their number is still the one that
+the member saw, and `selection_clause` turns them into SQL, for the count and for each batch of the job."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +25,7 @@ NOTHING_LEFT = "None of these contacts exists anymore."
 def check_number(form: BulkForm, total: int, *, asks: bool) -> None:
     """Compares the number of contacts that match now with the number that the caller saw. `asks` is for
     browsers: more than `MOST_UNCONFIRMED` need `expected`, which the confirmation page sends. Raises
-    `Conflict` for another number, `Unconfirmed` if the member has to confirm first; both carry the present
+    `Conflict` for another number, `Unconfirmed` if the member has to confirm first; both carry the current
     number."""
     expected = form.expected
     if expected is None and asks:
@@ -33,7 +36,8 @@ def check_number(form: BulkForm, total: int, *, asks: bool) -> None:
 
 
 async def read_selection(work: Work, form: BulkForm, *, deleted: bool = False) -> dict[str, Any]:
-    """The selection as a job stores it in `args`: ids, or the parts of an address. Raises `Invalid`."""
+    """The selection as a job stores it in `args`: ids, or the search and conditions of a list. Raises
+    `Invalid`."""
     selection: dict[str, Any] = {"deleted": True} if deleted else {}
     if form.all:
         q = clean_search(form.q)
@@ -57,8 +61,9 @@ async def count_selection(
 
 
 async def selection_clause(work: Work, args: Mapping[str, Any], job: Job | None = None) -> Clause:
-    """The contacts of a selection as SQL. A job takes the contacts that existed (or were deleted) when it was
-    created, and counts days from that moment, so that it ends and matches what its author saw."""
+    """The contacts of a selection as SQL. A job changes only contacts that existed (or were deleted) when it
+    was created, and its date conditions count from that moment. So it ends, and matches what its author
+    saw."""
     if "undo_of" in args:
         return deleted_by(UUID(args["undo_of"]))
     deleted = bool(args.get("deleted"))
