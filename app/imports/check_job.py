@@ -1,6 +1,7 @@
-"""The job that checks an uploaded file, a batch of rows in one transaction at a time. `check_import` is the
-entry point; where it continues is read from the rows that were committed, because any call may be the last
-one of a killed worker."""
+"""The job that checks an uploaded file: it gives each row a verdict, one batch per transaction.
+
+`check_import` is the entry point. It continues after the rows that were committed, so a killed worker loses
+at most one batch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -30,20 +31,21 @@ MOST_CURSORS = 2
 
 
 class FileCursor(msgspec.Struct):
-    """The position of the check in a file. `first_lines` is the first line of each key."""
+    """The position of the check in a file. `first_lines` is the first line with each matching key."""
 
     rows: Iterator[tuple[int, list[str]]]
     checked: int
     first_lines: dict[tuple[str, str], int]
 
 
-# Kept between the batches of one process, so that a file is parsed once and not once a batch. An entry is
-# taken out while its batch runs and put back after the commit: a batch that failed starts from the rows.
+# Cached between the batches of one process, so that a file is parsed once instead of once per batch. An
+# entry is removed while its batch runs and put back after the commit, so a failed batch starts from the
+# stored rows.
 _cursors: dict[UUID, FileCursor] = {}
 
 
 async def check_import(work: Work, job: Job) -> bool:
-    """Gives the next rows of a file their verdicts; True when all rows have one. Changes no contact."""
+    """Checks the next batch of rows; True when all rows have a verdict. Changes no contact."""
     import_id = UUID(job.args["import_id"])
     import_ = await work.imports.locked(import_id)
     if import_ is None or import_.status != "checking" or import_.job_id != job.id:
@@ -63,10 +65,10 @@ async def check_import(work: Work, job: Job) -> bool:
     rows = [
         row if row.verdict == "bad" else reject_duplicate(row, cursor.first_lines, denials) for row in rows
     ]
-    before, again = await _apply_denials(work, import_, rows, denials)
+    before, rematched = await _apply_denials(work, import_, rows, denials)
     tags = await _existing_tags(work, import_.options.get("tags", []))
-    await match_rows(work, [*again, *rows], import_.options, tags, lock=False)
-    await _save_verdicts(work, import_, rows, before, again)
+    await match_rows(work, [*rematched, *rows], import_.options, tags, lock=False)
+    await _save_verdicts(work, import_, rows, before, rematched)
     finished = len(lines) < BATCH
     if finished:
         await work.imports.change(import_id, status="ready", rows_total=import_.rows_checked + len(rows))
@@ -81,20 +83,20 @@ async def check_import(work: Work, job: Job) -> bool:
 async def _apply_denials(
     work: Work, import_: Any, rows: Sequence[CheckedRow], denials: Mapping[int, Values]
 ) -> tuple[Sequence[Any], list[CheckedRow]]:
-    """Applies denied consents of later lines to the first line of the same person. Returns the rows of
-    earlier batches that this changes, as they were and as they are to be matched again."""
+    """Applies denied consents of later lines to the first line of the same contact. Returns the rows of
+    earlier batches that this changes: as they were stored, and as they have to be matched again."""
     for row in rows:
         row.values |= denials.get(row.line, {})
-    here = {row.line for row in rows}
-    before = await work.imports.take_rows(import_.id, [line for line in denials if line not in here])
-    again = [previewed(row) for row in before]
-    for row in again:
+    new_lines = {row.line for row in rows}
+    before = await work.imports.take_rows(import_.id, [line for line in denials if line not in new_lines])
+    rematched = [previewed(row) for row in before]
+    for row in rematched:
         row.values |= denials[row.line]
-    return before, again
+    return before, rematched
 
 
 def _normalized(values: Mapping[str, object], region: str, fields: Fields) -> tuple[Values, dict[str, str]]:
-    """What a contact would store for a row, and messages by field key; "" is the row as a whole."""
+    """The stored form of a row's values, and messages by field key; "" is the row as a whole."""
     clean, errors = normalise(values, region, fields)
     nameless_message = None if errors else nameless(clean)
     return clean, {"": nameless_message} if nameless_message else errors
@@ -107,7 +109,7 @@ def _keep_cursor(job_id: UUID, cursor: FileCursor) -> None:
 
 
 async def _open_cursor(work: Work, import_: Any) -> FileCursor:
-    """A cursor behind the rows that have a verdict already."""
+    """A cursor after the rows that already have a verdict."""
     text, _encoding = decode(await work.imports.content(import_.id))
     rows = data_lines(text, import_.delimiter, import_.options.get("has_header", True))
     first_lines: dict[tuple[str, str], int] = {}
@@ -121,18 +123,22 @@ async def _open_cursor(work: Work, import_: Any) -> FileCursor:
 
 
 async def _existing_tags(work: Work, names: Sequence[str]) -> frozenset[UUID]:
-    """Ids of the tags to add; a random id stands in for a tag that doesn't exist yet, which no contact
-    has."""
-    there = await work.imports.tag_ids(names)
-    return frozenset(there.get(name) or uuid7() for name in names)
+    """Ids of the tags to add. A tag that doesn't exist yet gets a random id, which no contact has."""
+    existing = await work.imports.tag_ids(names)
+    return frozenset(existing.get(name) or uuid7() for name in names)
 
 
 async def _save_verdicts(
-    work: Work, import_: Any, rows: Sequence[CheckedRow], before: Sequence[Any], again: Sequence[CheckedRow]
+    work: Work,
+    import_: Any,
+    rows: Sequence[CheckedRow],
+    before: Sequence[Any],
+    rematched: Sequence[CheckedRow],
 ) -> None:
-    """Writes the verdicts of `rows`, which are new, and of `again`, which were counted as `before`."""
-    await work.imports.add_rows(import_.id, [row_of(row) for row in (*again, *rows)], work.now)
-    counts = recounted(import_, before, again)
+    """Writes the verdicts of new `rows`, and of the rows that were matched `again` after they had been
+    counted as in `before`."""
+    await work.imports.add_rows(import_.id, [row_of(row) for row in (*rematched, *rows)], work.now)
+    counts = recounted(import_, before, rematched)
     for row in rows:
         counts[f"rows_{row.verdict}"] += 1
     await work.imports.change(import_.id, rows_checked=import_.rows_checked + len(rows), **counts)

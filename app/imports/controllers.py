@@ -65,7 +65,7 @@ class ImportController(Controller):
     @get("/sample.csv", guards=[may(Permission.VIEW)], produces="*/*", sync_to_thread=False)
     def sample_file(self) -> Response[str]:
         """A small file to try the import with."""
-        return Response(sample_csv(), media_type=CSV, headers=_named("sample-contacts.csv"))
+        return Response(sample_csv(), media_type=CSV, headers=_attachment("sample-contacts.csv"))
 
     @post(form="/imports/new", guards=[may(IMPORT)], limits=BodyLimits(files=True))
     async def create(self, data: MultipartBody[UploadForm], work: NamedDependency[Work]) -> Saved[ImportPage]:
@@ -88,8 +88,8 @@ class ImportController(Controller):
         work: NamedDependency[Work],
         columns: FromQuery[bool] = False,
     ) -> ImportPage:
-        """One import: its columns, the check, the preview, the run, the result. `columns` shows the choice of
-        columns again after the check."""
+        """One import at its stage: columns, check, preview, run or result. `columns` shows the column mapping
+        again after the check."""
         refused = request.scope["state"].get("form") is not None
         return await _page(work, import_id, columns=columns or refused)
 
@@ -97,7 +97,7 @@ class ImportController(Controller):
     async def map_columns(
         self, import_id: FromPath[UUID], data: JSONBody[MappingForm], work: NamedDependency[Work]
     ) -> Saved[ImportPage]:
-        """Chooses the columns and starts the check, as a job."""
+        """Maps the columns and starts the check, as a job."""
         await start_check(work, import_id, data)
         return Saved(await _page(work, import_id), see=f"/imports/{import_id}", created=False)
 
@@ -117,17 +117,17 @@ class ImportController(Controller):
 
     @get("/{import_id:uuid}/bad.csv", guards=[may(Permission.VIEW)], produces="*/*")
     async def bad(self, import_id: FromPath[UUID], work: NamedDependency[Work]) -> Response[str]:
-        """The rejected lines as they were in the file, with the reason in front."""
+        """The rejected lines as they are in the file, with their line number and the reason in front."""
         import_ = await load_import(work, import_id)
         table = [["line", "reason", *(escape_formula(name) for name in import_.header)]]
         async for row in work.imports.bad_rows(import_id):
             table += [[str(row.line), row.reason or "", *(escape_formula(cell) for cell in row.cells)]]
-        return Response("\ufeff" + as_csv(table), media_type=CSV, headers=_named("bad-rows.csv"))
+        return Response("\ufeff" + as_csv(table), media_type=CSV, headers=_attachment("bad-rows.csv"))
 
 
 async def _page(work: Work, import_id: UUID, *, columns: bool = False) -> ImportPage:
     return await page_of(work, await load_import(work, import_id), columns=columns)
 
 
-def _named(filename: str) -> dict[str, str]:
+def _attachment(filename: str) -> dict[str, str]:
     return {"Content-Disposition": f'attachment; filename="{filename}"'}

@@ -1,4 +1,5 @@
-"""Builds the page of one import: the step, the columns, examples of each verdict, the actions."""
+"""Builds the page of one import (`page_of`): its stage, the columns, examples of each verdict, the
+actions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +31,8 @@ STEPS = {"uploaded": "columns", "checking": "checking", "ready": "preview", "run
 
 
 async def page_of(work: Work, import_: Any, *, columns: bool = False) -> ImportPage:
-    """The page of a loaded import; with `columns` the choice of columns if it can still be made."""
+    """The page of a loaded import. `columns` asks for the column mapping, which is shown while it can still
+    be changed."""
     step = step_of(import_, columns=columns)
     fields = await work.fields.catalogue()
     shown = step in ("preview", "result")
@@ -54,7 +56,7 @@ async def page_of(work: Work, import_: Any, *, columns: bool = False) -> ImportP
 
 
 def step_of(import_: Any, *, columns: bool = False) -> str:
-    """columns, checking, preview, running or result."""
+    """The stage of an import: columns, checking, preview, running or result."""
     if columns and may_map(import_):
         return "columns"
     state = status_of(import_)
@@ -91,8 +93,8 @@ async def _verdicts(work: Work, import_: Any, verdict: str, fields: Fields) -> V
 
 
 async def _matches(work: Work, import_: Any) -> ExternalIdMatches | None:
-    """Rows matched by external ID, so that the member sees whether the ids of two systems collide; None
-    without a column for it."""
+    """Rows matched by external ID, so that the member sees whether the ids of two systems collide; None if no
+    column is mapped to it."""
     if "external_id" not in import_.mapping.values():
         return None
     count, differing, rows = await work.imports.matched_by_external_id(import_.id, EXAMPLES)
@@ -100,16 +102,16 @@ async def _matches(work: Work, import_: Any) -> ExternalIdMatches | None:
 
 
 def _match(row: Any) -> MatchSample:
-    values, there = row.values["set"], row.values["by_external_id"]
+    values, contact = row.values["set"], row.values["by_external_id"]
     return MatchSample(
         row.line,
         str(values.get("external_id", "")),
         display_name(values),
         " · ".join(str(values[key]) for key in ("email", "company") if values.get(key)),
         row.contact_id,
-        there["name"],
-        there["detail"],
-        there["differs"],
+        contact["name"],
+        contact["detail"],
+        contact["differs"],
     )
 
 

@@ -1,6 +1,7 @@
-"""The job that writes a checked import into the contacts, a batch at a time. `run_import` is the entry point;
-where it continues is read from the rows that were committed, because any call may be the last one of a
-killed worker."""
+"""The job that writes the checked rows into the contacts, one batch per transaction.
+
+`run_import` is the entry point. It continues with the rows that are not marked as applied, so a killed worker
+loses and repeats nothing."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,14 +20,14 @@ TRIES = 3
 
 
 async def run_import(work: Work, job: Job) -> bool:
-    """Writes the next rows into the contacts; True when none is left. A row whose contact was created or
-    changed since the check gets a new verdict."""
+    """Writes the next batch of rows into the contacts; True when no row is left. A row whose contact was
+    created or changed since the check gets a new verdict."""
     import_id = UUID(job.args["import_id"])
     import_ = await work.imports.locked(import_id)
     if import_ is None or import_.status != "running" or import_.job_id != job.id:
         return True
-    todo = await work.imports.unapplied_rows(import_id, BATCH)
-    rows = [previewed(row) for row in todo]
+    stored_rows = await work.imports.unapplied_rows(import_id, BATCH)
+    rows = [previewed(row) for row in stored_rows]
     if rows:
         fields = await work.fields.catalogue()
         for row in rows:
@@ -34,9 +35,11 @@ async def run_import(work: Work, job: Job) -> bool:
         await _write(work, import_, rows)
         await work.imports.mark_applied(import_id, [row_of(row) for row in rows], work.now)
     finished = len(rows) < BATCH
-    counts = recounted(import_, todo, rows)
-    ending: dict[str, Any] = {"status": "done", "finished_at": work.now, "content": b""} if finished else {}
-    await work.imports.change(import_id, applied=import_.applied + len(rows), **counts, **ending)
+    counts = recounted(import_, stored_rows, rows)
+    completion: dict[str, Any] = (
+        {"status": "done", "finished_at": work.now, "content": b""} if finished else {}
+    )
+    await work.imports.change(import_id, applied=import_.applied + len(rows), **counts, **completion)
     await work.imports.job_progress(job.id, import_.applied + len(rows), job.total)
     if finished:
         totals = {name.removeprefix("rows_"): (None, count) for name, count in counts.items()}
@@ -46,7 +49,7 @@ async def run_import(work: Work, job: Job) -> bool:
 
 
 async def _write(work: Work, import_: Any, rows: Sequence[CheckedRow]) -> None:
-    """Writes one batch: contacts, tags, events and audit, each with one statement."""
+    """Writes one batch: contacts, tags, events and audit entries, each with one statement."""
     names = import_.options.get("tags", [])
     tags = await work.tags.ensure(names)
     tag_ids = frozenset(tags.values())
@@ -71,8 +74,8 @@ async def _create(
     options: Mapping[str, Any],
     tag_ids: frozenset[UUID],
 ) -> list[CheckedRow]:
-    """Inserts the new contacts. A row that isn't inserted is a contact that was created meanwhile, so it is
-    matched again."""
+    """Inserts the new contacts. When an insert is skipped, another transaction has created the contact in the
+    meantime, so the row is matched again."""
     created: list[CheckedRow] = []
     pending = list(rows)
     for _ in range(TRIES):
@@ -101,7 +104,7 @@ async def _record(
     tagged: Sequence[tuple[UUID, UUID]],
     names: Mapping[UUID, str],
 ) -> None:
-    """Writes events and audit entries of a batch; one audit entry per contact."""
+    """Writes the events of a batch, and one audit entry per contact."""
     created, changed = written
     added: dict[UUID, list[str]] = {}
     for contact, tag in tagged:

@@ -14,10 +14,10 @@ Status = Literal["uploaded", "checking", "ready", "running", "done", "failed", "
 
 
 class MappingForm(msgspec.Struct, forbid_unknown_fields=True):
-    """`columns` is column number (from 0) to field key or "ignore"; a missing field, or a missing column,
-    stays as it is. `tags` are names, separated by commas, that every row gets; null is none. `existing` says
-    what happens with contacts that exist already, `first_line` whether the file begins with the names of its
-    columns or with a contact ("": as it was detected)."""
+    """`columns` is column number (from 0) to field key or "ignore"; a missing field or column does not
+    change. `tags` are the names, separated by commas, of the tags for all rows; null is none. `existing` says
+    whether existing contacts are updated or skipped, `first_line` whether the file begins with a header or
+    with a contact ("": as detected)."""
 
     columns: dict[str, str] = {}
     tags: Patch[Annotated[str, msgspec.Meta(max_length=1000)] | None] = UNSET
@@ -26,8 +26,8 @@ class MappingForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ImportSummary(msgspec.Struct, kw_only=True):
-    """One import. `done` of `total` rows are checked or written, as the status says; counts are the verdicts
-    so far, `written` the rows that are in the contacts."""
+    """One import. `done` of `total` rows are checked or written, depending on the status; `new`, `changed`,
+    `unchanged` and `bad` count the verdicts so far, `written` the rows that were written to contacts."""
 
     id: UUID
     filename: str
@@ -47,8 +47,8 @@ class ImportSummary(msgspec.Struct, kw_only=True):
 
 
 class FileColumn(msgspec.Struct):
-    """A column of the file and the field it fills ("ignore" for none). In an `opt_out` column, by its name,
-    yes or a date means that consent is denied."""
+    """A column of the file and the field it fills ("ignore" for none). In an `opt_out` column, recognized by
+    its name, yes or a date means that consent is denied."""
 
     number: int
     name: str
@@ -58,7 +58,7 @@ class FileColumn(msgspec.Struct):
 
 
 class RowSample(msgspec.Struct):
-    """A row as an example: `line` as a spreadsheet counts. `changes` are label, from, to."""
+    """A row as an example. `line` counts as a spreadsheet does; `changes` are label, from, to."""
 
     line: int
     title: str
@@ -69,14 +69,14 @@ class RowSample(msgspec.Struct):
 
 
 class RejectionReason(msgspec.Struct):
-    """The reason why rows are rejected, and their number."""
+    """A reason for rejecting rows, and the number of rows."""
 
     reason: str
     count: int
 
 
 class VerdictRows(msgspec.Struct):
-    """Examples of one verdict; `reasons` are the most frequent ones of bad rows."""
+    """Examples of one verdict; `reasons` are the most frequent reasons of bad rows."""
 
     verdict: str
     label: str
@@ -86,8 +86,8 @@ class VerdictRows(msgspec.Struct):
 
 
 class MatchSample(msgspec.Struct):
-    """A row that an external ID matches to a contact: the name in the file, and the contact. They differ when
-    the name or the email does."""
+    """A row that an external ID matches to a contact: the name in the file, and the contact. `differs` says
+    that they have different names or emails."""
 
     line: int
     external_id: str
@@ -115,7 +115,7 @@ class TargetField(msgspec.Struct):
 
 
 class ImportPage(msgspec.Struct, kw_only=True):
-    """One import in whatever state it is; `step` is columns, checking, preview, running or result."""
+    """One import at its stage: `step` is columns, checking, preview, running or result."""
 
     item: ImportSummary
     step: str
@@ -133,7 +133,7 @@ class ImportPage(msgspec.Struct, kw_only=True):
 
 
 class UploadPage(msgspec.Struct):
-    """The form to upload a file: sizes in bytes."""
+    """The form to upload a file, with its limits: `most_bytes` and `most_rows`."""
 
     most_bytes: int
     most_rows: int

@@ -1,5 +1,5 @@
-"""Commands of imports: upload, choice of columns, start, stop. Each loads, decides, writes, audits and
-commits."""
+"""Commands of imports, in their order: `upload`, `start_check` (with the column mapping), `start_run`,
+`cancel_import`. Each loads, decides, writes, audits and commits."""
 
 import asyncio
 from typing import Any, cast
@@ -32,7 +32,8 @@ STATES = {
 
 
 async def upload(work: Work, filename: str, content: bytes) -> UUID:
-    """Stores a file and what was detected in it. Raises `Invalid` when it cannot be imported."""
+    """Stores a file with its detected encoding, delimiter, header and mapping; returns the import's id.
+    Raises `Invalid` when the file cannot be imported."""
     if not content:
         raise Invalid({"file": "The file is empty. Choose a CSV file with a header row."})
     try:
@@ -49,7 +50,7 @@ async def upload(work: Work, filename: str, content: bytes) -> UUID:
             encoding=table.encoding,
             delimiter=table.delimiter,
             header=table.header,
-            mapping=guess(table.header, fields) if table.has_header else _by_content(table.samples),
+            mapping=guess(table.header, fields) if table.has_header else _mapping_by_content(table.samples),
             options={
                 "has_header": table.has_header,
                 "samples": table.samples,
@@ -67,13 +68,14 @@ async def upload(work: Work, filename: str, content: bytes) -> UUID:
     return import_.id
 
 
-def _by_content(samples: list[list[str]]) -> dict[str, str]:
-    """Guesses columns by content; without a header only email addresses can be recognized."""
-    mails = [
+def _mapping_by_content(samples: list[list[str]]) -> dict[str, str]:
+    """A mapping for a file without a header: only a column of email addresses can be recognized."""
+    email_columns = [
         str(number) for number, cells in enumerate(samples) if cells and all("@" in cell for cell in cells)
     ]
     return {
-        str(number): "email" if [str(number)] == mails[:1] else "ignore" for number in range(len(samples))
+        str(number): "email" if [str(number)] == email_columns[:1] else "ignore"
+        for number in range(len(samples))
     }
 
 
@@ -86,7 +88,8 @@ async def load_import(work: Work, import_id: UUID) -> Any:
 
 
 async def _locked(work: Work, import_id: UUID) -> Any:
-    """One import, locked until the commit. A worker locks its job first and then the import; so does this."""
+    """One import, locked until the commit. It locks the job first and then the import, in the same order as
+    the worker."""
     before = await load_import(work, import_id)
     if before.job_id is not None:
         await work.imports.lock_job(before.job_id)
@@ -97,7 +100,7 @@ async def _locked(work: Work, import_id: UUID) -> Any:
 
 
 def summary_of(import_: Any) -> ImportSummary:
-    """An import as the page shows it; a job that failed or was canceled stops its import."""
+    """An import as the page shows it."""
     writing = import_.status in ("running", "done") or import_.applied > 0
     return ImportSummary(
         id=import_.id,
@@ -121,7 +124,7 @@ def summary_of(import_: Any) -> ImportSummary:
 
 
 def status_of(import_: Any) -> Status:
-    """The status, combined with that of its job."""
+    """The status of an import; it is failed or canceled when its job is."""
     if import_.status in ("checking", "running") and import_.job_status in ("failed", "cancelled"):
         return cast("Status", import_.job_status)
     return cast("Status", import_.status)
@@ -133,27 +136,27 @@ def is_checked(import_: Any) -> bool:
 
 
 def may_map(import_: Any) -> bool:
-    """Whether columns can be chosen (again): nothing was written and no job runs."""
+    """Whether the columns can be mapped (again): nothing was written and no job is running."""
     return import_.applied == 0 and status_of(import_) in ("uploaded", "ready", "failed", "cancelled")
 
 
 def may_run(import_: Any) -> bool:
-    """Whether it can be started: it is checked, or was stopped with rows left."""
+    """Whether the run can be started or resumed: all rows are checked and no job is running."""
     return is_checked(import_) and status_of(import_) in ("ready", "failed", "cancelled")
 
 
 def may_cancel(import_: Any) -> bool:
-    """Whether there is a job to stop."""
+    """Whether the import can still be canceled."""
     return status_of(import_) in ("uploaded", "checking", "ready", "running")
 
 
 async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
-    """Stores the choice of columns and starts the check. Raises `NotFound`, `Conflict` (running or done),
+    """Stores the column mapping and starts the check. Raises `NotFound`, `Conflict` (running or done),
     `Invalid`."""
     import_ = await _locked(work, import_id)
     if not may_map(import_):
         raise Conflict(f"This import {STATES[status_of(import_)]}. Its columns can't be changed now.")
-    shape = await _shape(work, import_, form.first_line)
+    shape = await _table_shape(work, import_, form.first_line)
     columns = {**import_.mapping, **form.columns}
     stored = import_.options.get("tags", [])
     tags, problem = (stored, {}) if form.tags is UNSET else tags_of(form.tags or "")
@@ -181,8 +184,8 @@ async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
     await work.commit()
 
 
-async def _shape(work: Work, import_: Any, first_line: str) -> dict[str, Any]:
-    """Header and number of rows, given the member's choice about the first line."""
+async def _table_shape(work: Work, import_: Any, first_line: str) -> dict[str, Any]:
+    """The header and the number of rows, according to the member's choice for the first line."""
     has_header = import_.options.get("has_header", True)
     shape = {"has_header": has_header, "header": import_.header, "rows_total": import_.rows_total}
     chosen = first_line == "names" if first_line else has_header
@@ -197,7 +200,7 @@ async def _shape(work: Work, import_: Any, first_line: str) -> dict[str, Any]:
 
 
 def tags_of(names: str) -> tuple[list[str], dict[str, str]]:
-    """Names separated by commas, each once, and the problem with them."""
+    """The tag names in a comma-separated text, each once, and the problems as field name to message."""
     by_slug = {slug_of(name): " ".join(name.split()) for name in names.split(",") if name.strip()}
     if len(by_slug) > MOST_TAGS:
         return [], {"tags": f"Enter at most {MOST_TAGS} tags."}

@@ -1,4 +1,5 @@
-"""Which column fills which field: guessed from the header, checked when a member chooses."""
+"""Which column fills which field: `guess` proposes a mapping from the header, `mapping_errors` checks the one
+that a member chose."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -41,17 +42,17 @@ WORDS: dict[str, tuple[str, ...]] = {
     "sms_consent": ("smsconsent", "smsmarketingconsent", "acceptssmsmarketing", "smsoptin", "smsoptout",
                     "optedoutofsms", "smssubscription", "smssubscriptionstatus"),
 }  # fmt: skip
-# A number identifies a contact only within the system that it comes from: the external ID column is never
-# guessed, or the ids of two systems would merge two contacts. These words only identify a header.
+# The external ID column is never guessed: an id identifies a contact only within its own system, and the ids
+# of two systems could merge two contacts. These words only show that a line is a header.
 IDENTIFIERS = ("externalid", "id", "customerid", "contactid", "recordid", "clientid", "userid", "crmid",
                "uid", "reference")  # fmt: skip
-TELLING = {FULL_NAME, "first_name", "last_name", "email", "phone", "company", "external_id"}
+IDENTIFYING = {FULL_NAME, "first_name", "last_name", "email", "phone", "company", "external_id"}
 BY_WORD = {word: key for key, words in WORDS.items() for word in words}
 _DATA = re.compile(r"@|^https?://|^www\.|^\+?[\d\s().-]{5,}$|^\d+([.,]\d+)?$")
 
 
 def looks_like_header(cells: Sequence[str]) -> bool:
-    """Whether the first line names columns rather than being a contact."""
+    """Whether the first line is a header rather than a contact."""
     filled = [cell.strip() for cell in cells if cell.strip()]
     if any(_DATA.search(cell) for cell in filled):
         return False
@@ -60,8 +61,8 @@ def looks_like_header(cells: Sequence[str]) -> bool:
 
 
 def guess(header: Sequence[str], fields: Fields) -> dict[str, str]:
-    """Column number (as text, from 0) to field key or "ignore"; every field is used at most once. Only a
-    member chooses the external ID."""
+    """A mapping of column number (as text, from 0) to field key or "ignore". Every field is used at most
+    once; the external ID is left for a member to choose."""
     names = dict(BY_WORD)
     for spec in fields.values():
         if spec.custom_id is not None or (spec.key in TEXT_FIELDS and spec.key != "external_id"):
@@ -71,31 +72,32 @@ def guess(header: Sequence[str], fields: Fields) -> dict[str, str]:
     guesses = {str(number): names.get(word, IGNORE) for number, word in enumerate(words)}
     columns: dict[str, str] = {}
     for number, key in guesses.items():
-        columns[number] = _free(key, set(guesses.values()), set(columns.values()))
+        columns[number] = _available_field(key, set(guesses.values()), set(columns.values()))
     return columns
 
 
-def _free(key: str, all_keys: set[str], taken: set[str]) -> str:
-    """The field that a column may still fill: a single number is the phone, a second one the second phone."""
+def _available_field(key: str, all_keys: set[str], used: set[str]) -> str:
+    """The field that a column can still fill: the first phone number is the phone, the second one the second
+    phone."""
     if key == FULL_NAME and {"first_name", "last_name"} & all_keys:
         return IGNORE
-    if key == "phone2" and "phone" not in all_keys and "phone" not in taken:
+    if key == "phone2" and "phone" not in all_keys and "phone" not in used:
         return "phone"
-    if key == "phone" and key in taken and "phone2" not in all_keys | taken:
+    if key == "phone" and key in used and "phone2" not in all_keys | used:
         return "phone2"
-    return IGNORE if key in taken else key
+    return IGNORE if key in used else key
 
 
 def column_targets(fields: Mapping[str, FieldSpec]) -> list[tuple[str, str]]:
-    """What a column may fill: (key, label), "Don't import" first."""
-    own = [(spec.key, spec.label) for spec in fields.values() if spec.custom_id is not None]
+    """The choices for a column: (key, label), "Don't import" first."""
+    custom = [(spec.key, spec.label) for spec in fields.values() if spec.custom_id is not None]
     built_in = [(key, fields[key].label) for key in (*TEXT_FIELDS, *CHANNELS)]
-    return [(IGNORE, "Don't import"), (FULL_NAME, "Full name (first and last)"), *built_in, *own]
+    return [(IGNORE, "Don't import"), (FULL_NAME, "Full name (first and last)"), *built_in, *custom]
 
 
 def mapping_errors(columns: Mapping[str, str], header: Sequence[str], fields: Fields) -> dict[str, str]:
-    """The problems of a choice of columns: "columns.2" to a message, "columns" for the whole; empty when
-    there is none."""
+    """The problems of a mapping: "columns.2" to a message, "columns" for the mapping as a whole; empty when
+    it is valid."""
     keys = {key for key, _ in column_targets(fields)}
     places = {str(number) for number in range(len(header))}
     errors: dict[str, str] = {}
@@ -112,6 +114,6 @@ def mapping_errors(columns: Mapping[str, str], header: Sequence[str], fields: Fi
             )
         elif key != IGNORE:
             used[key] = number
-    if not errors and not set(used) & TELLING:
+    if not errors and not set(used) & IDENTIFYING:
         errors["columns"] = "Map at least one column to a name, an email address or a phone number."
     return errors

@@ -1,5 +1,5 @@
-"""Reads a consent from a cell: the usual words of mail tools and shops. An unlisted word is an error, never a
-guess."""
+"""Reads the consent in a cell from the usual words of mail tools and shops. An unlisted word is an error: a
+consent is never guessed. `consent_of` is the entry point."""
 
 import re
 
@@ -10,7 +10,7 @@ GRANTED, DENIED = "granted", "denied"
 _YES = frozenset({"yes", "y", "true", "1", "on", "ja", "oui", "si"})
 _NO = frozenset({"no", "n", "false", "0", "off", "nein", "non"})
 _SUBSCRIBED = frozenset({"subscribed", "subscribe", "optedin", "optin", "doubleoptin"})
-# Agreement to what the column asks: under "Opt out confirmed" it would be the opposite.
+# Agreement with the header: in a column "Opt out confirmed" they mean the opposite.
 _AGREED = frozenset({"granted", "confirmed", "accepted", "agreed", "consented", "allowed"})
 _DENIED = frozenset(
     {
@@ -32,13 +32,13 @@ class UnknownWord(ValueError):
 
 
 def is_opt_out(header: str) -> bool:
-    """Whether a column is about opting out, by its name: in it, yes means denied."""
+    """Whether a column records opt-outs, judging by its name; then yes means denied."""
     return _OPT_OUT.search(fold_name(header)) is not None
 
 
 def consent_of(cell: str, *, opt_out: bool) -> str | None:
-    """The consent that a cell states, None when it states none. `opt_out` is the result of `is_opt_out` for
-    its column. Raises UnknownWord."""
+    """The consent in a cell, None if there is none. `opt_out` is the result of `is_opt_out` for its column.
+    Raises UnknownWord."""
     word = fold_name(cell)
     if word in _NOTHING:
         return None
@@ -47,7 +47,7 @@ def consent_of(cell: str, *, opt_out: bool) -> str | None:
     if word in _SUBSCRIBED or (word in _AGREED and not opt_out):
         return GRANTED
     if opt_out:
-        # Not opting out isn't opting in.
+        # A contact that did not opt out has not opted in either.
         if word in _NO:
             return None
         if word in _YES or _DATE.match(cell.strip()):

@@ -1,4 +1,5 @@
-"""Text into rows of cells: the delimiter, the header, the lines."""
+"""Splits the text of a file into rows of cells. `read_table` finds the delimiter, the header and the number
+of rows; `data_lines` yields the rows."""
 
 import csv
 import io
@@ -21,7 +22,7 @@ _SEP = re.compile(r"\A\"?sep=(.)\"?(\r\n|\n|\r)", re.IGNORECASE)
 
 
 class Table(msgspec.Struct, frozen=True):
-    """The table of a file. `has_header` false means that the first line is a contact already; `header` then
+    """The table of a file. Without a header (`has_header` false) the first line is a contact, and `header`
     holds "Column 1" and so on. `samples` are the first non-empty cells of each column."""
 
     encoding: str
@@ -33,7 +34,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 def read_table(content: bytes) -> Table:
-    """The shape of a file. Raises FileError when there is nothing to import or the limits are exceeded."""
+    """The table of a file. Raises FileError when there is nothing to import or the limits are exceeded."""
     text, encoding = decode(content)
     delimiter = sniff(text)
     lines = filled_lines(text, delimiter)
@@ -67,7 +68,7 @@ def _sample(samples: list[list[str]], row: list[str]) -> None:
 
 
 def titles(cells: list[str], has_header: bool) -> list[str]:
-    """A name for each column; those without one are numbered."""
+    """A name for each column; "Column 3" for a column without one."""
     names = [" ".join(cell.split())[:100] if has_header else "" for cell in cells]
     return [name or f"Column {number}" for number, name in enumerate(names, start=1)]
 
@@ -82,7 +83,7 @@ def data_lines(text: str, delimiter: str, has_header: bool) -> Iterator[tuple[in
 
 def filled_lines(text: str, delimiter: str, *, whole: bool = True) -> Iterator[tuple[int, list[str]]]:
     """The lines that are not empty, numbered from 1; a quoted cell may contain line breaks. Raises FileError,
-    also when a cell is still open at the end, unless the text is only the beginning of a file."""
+    also for an unclosed quotation mark. `whole` false skips that check, for the beginning of a file."""
     csv.field_size_limit(LONGEST_CELL)
     source = _Source(_without_sep(text))
     reader = csv.reader(source, delimiter=delimiter)
@@ -99,38 +100,38 @@ def filled_lines(text: str, delimiter: str, *, whole: bool = True) -> Iterator[t
                 "Is a quotation mark missing?"
             ) from None
         if source.ended and whole:
-            # The reader asks for no further line once a row is complete.
+            # The reader asked for a line past the end, so the last row is incomplete.
             raise FileError(f"The quotation mark opened on line {line} is never closed.")
         if whole and source.broken(delimiter):
             raise FileError(
                 f"The quotation mark opened on line {line} swallows the lines below it: "
                 "it is closed in the middle of another cell."
             )
-        source.taken.clear()
+        source.row_lines.clear()
         if any(cell.strip() for cell in cells):
             yield line, cells
 
 
 class _Source:
-    """The lines of a text; `taken` are those of the current row, `ended` is true once the reader has asked
-    for a line past the end."""
+    """The lines of a text; `row_lines` are those of the current row, `ended` is true once the reader has
+    asked for a line past the end."""
 
     def __init__(self, text: str) -> None:
         self.lines, self.ended = io.StringIO(text, newline=""), False
-        self.taken: list[str] = []
+        self.row_lines: list[str] = []
 
     def __iter__(self) -> Iterator[str]:
         for line in self.lines:
-            self.taken.append(line)
+            self.row_lines.append(line)
             yield line
         self.ended = True
 
     def broken(self, delimiter: str) -> bool:
-        """Whether the row goes over several lines and has text after a closing quotation mark."""
-        if len(self.taken) < 2:
+        """Whether the row spans several lines and has text after a closing quotation mark."""
+        if len(self.row_lines) < 2:
             return False
         try:
-            list(csv.reader(self.taken, delimiter=delimiter, strict=True))
+            list(csv.reader(self.row_lines, delimiter=delimiter, strict=True))
         except csv.Error:
             return True
         return False
@@ -143,7 +144,7 @@ def _without_sep(text: str) -> str:
 
 
 def sniff(text: str) -> str:
-    """The delimiter that splits the first lines into the most even rows; a comma when none does."""
+    """The delimiter that splits the first lines into the most even rows; a comma if none does."""
     if (match := _SEP.match(text)) and match[1] in DELIMITERS:
         return match[1]
     head = text[:65_536]
@@ -160,9 +161,9 @@ def _evenness(head: str, delimiter: str) -> tuple[float, int, int]:
         return (0.0, 0, 0)
     if not widths:
         return (0.0, 0, 0)
-    width, times = max(widths.items(), key=lambda item: (item[1], item[0]))
+    width, frequency = max(widths.items(), key=lambda item: (item[1], item[0]))
     if width < 2:
         return (0.0, 0, 0)
-    share = times / widths.total()
-    # Nine even lines of ten count as even: one ragged line must not hide the real delimiter.
+    share = frequency / widths.total()
+    # Nine even lines out of ten are enough, so that one ragged line doesn't hide the delimiter.
     return (1.0 if share >= 0.9 else share, width, -DELIMITERS.index(delimiter))

@@ -1,4 +1,4 @@
-"""Decodes the bytes of a file, whatever program wrote it."""
+"""Decodes the bytes of a file. `decode` goes by the byte order mark, else it tries the usual encodings."""
 
 import codecs
 
@@ -49,7 +49,7 @@ def decode(content: bytes) -> tuple[str, str]:
 
 
 def _candidates(start: bytes) -> tuple[str, ...]:
-    """Encodings to try in turn. Text in Latin letters as UTF-16 has a zero in every second byte."""
+    """Encodings to try in turn. Latin text in UTF-16 has a zero in every second byte."""
     half = max(len(start) // 2, 1)
     if start[1::2].count(0) > half * 0.4:
         return ("utf-16-le",)

@@ -1,5 +1,5 @@
 """Matches a row of the file to a contact: `read_row` normalizes the cells, `reject_duplicate` finds earlier
-lines with the same person, `match_row` gives the verdict (new, changed, unchanged, bad)."""
+lines with the same contact, `match_row` gives the verdict (new, changed, unchanged, bad)."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
@@ -15,7 +15,7 @@ Verdict = Literal["new", "changed", "unchanged", "bad"]
 Values = dict[str, str | int | float | bool | None]
 Normalise = Callable[[Mapping[str, object]], tuple[Values, dict[str, str]]]
 UNIQUE = ("external_id", "email")
-LIKENESS = ("first_name", "last_name", "company", "phone")
+LIKENESS_FIELDS = ("first_name", "last_name", "company", "phone")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 OTHER_CONTACT = {
     "email": "The email address belongs to another contact.",
@@ -34,9 +34,9 @@ class ExistingContact(msgspec.Struct, frozen=True):
 
 
 class CheckedRow(msgspec.Struct):
-    """One row with its verdict. `values` is what the file has, without blank cells; `changes` is field key to
-    [from, to]. `match` is the contact that it belongs to and `matched_by` the kind of key that identified it;
-    `previewed_id` is the contact that the preview showed as matched by external ID."""
+    """One row with its verdict. `values` are the values in the file, without blank cells; `changes` is field
+    key to [from, to]. `match` is the contact that the row belongs to and `matched_by` the kind of key that
+    identified it; `previewed_id` is the contact that the preview showed as matched by external ID."""
 
     line: int
     cells: list[str]
@@ -59,9 +59,10 @@ def read_row(
     fields: Fields,
     opt_out: Collection[int] = (),
 ) -> CheckedRow:
-    """A row as far as it can be judged by itself. `columns` are (number, field key), `width` is that of the
-    header, `opt_out` the numbers of the columns in which yes means that consent is denied."""
-    # Programs leave out the empty cells at the end of a line.
+    """Reads a row and rejects it if it is invalid by itself. `columns` are (number, field key), `width` is
+    the number of columns in the header, `opt_out` the numbers of the columns in which yes means that consent
+    is denied."""
+    # Some programs omit empty cells at the end of a line.
     cells = [*cells, *[""] * (width - len(cells))]
     row = CheckedRow(line, cells, {})
     if any(cell.strip() for cell in cells[width:]):
@@ -99,23 +100,24 @@ def split_name(text: str) -> dict[str, str]:
 
 
 def reject(row: CheckedRow, reason: str) -> CheckedRow:
-    """Marks the row as rejected."""
+    """Gives the row the verdict "bad", with a reason for the member."""
     row.verdict, row.reason, row.contact_id, row.changes = "bad", reason, None, {}
     row.match, row.matched_by = None, ""
     return row
 
 
 def matching_keys(values: Mapping[str, object]) -> dict[str, str]:
-    """The keys that identify this contact, by kind: external ID and email, or without both the likeness."""
+    """The keys that identify this contact, by kind: external ID and email; without both, name, company and
+    phone together ("like")."""
     keys = {kind: str(values[kind]) for kind in UNIQUE if values.get(kind)}
-    return keys or {"like": "\x1f".join(str(values.get(key) or "") for key in LIKENESS)}
+    return keys or {"like": "\x1f".join(str(values.get(key) or "") for key in LIKENESS_FIELDS)}
 
 
 def reject_duplicate(
     row: CheckedRow, first_lines: dict[tuple[str, str], int], denials: dict[int, Values]
 ) -> CheckedRow:
-    """Rejects the row when an earlier line is the same contact, else adds its keys to `first_lines`. Consents
-    that it denies go to `denials`, for the earlier line to apply."""
+    """Rejects the row when an earlier line has the same contact, else adds its keys to `first_lines`. Its
+    denied consents go to `denials`, for the earlier line."""
     keys = matching_keys(row.values)
     for kind, key in keys.items():
         if (earlier := first_lines.get((kind, key))) is not None:
@@ -134,7 +136,8 @@ def match_row(
     update: bool,
     tag_ids: frozenset[UUID],
 ) -> CheckedRow:
-    """Gives a row that is valid by itself its verdict, given the contacts that its keys identify."""
+    """Gives a valid row its verdict. `existing` are the contacts that its keys identify; `update` false
+    leaves existing contacts unchanged."""
     keys = matching_keys(row.values)
     matches = {kind: existing[kind, key] for kind, key in keys.items() if (kind, key) in existing}
     row.match, row.matched_by = None, ""
@@ -142,8 +145,10 @@ def match_row(
         row.verdict, row.changes, row.contact_id = "new", {}, None
         return row
     kind, contact = next(iter(matches.items()))
-    if taken := next((other for other, candidate in matches.items() if candidate.id != contact.id), None):
-        return reject(row, OTHER_CONTACT[taken])
+    if conflicting := next(
+        (other for other, candidate in matches.items() if candidate.id != contact.id), None
+    ):
+        return reject(row, OTHER_CONTACT[conflicting])
     if kind == "email" and "external_id" in keys and contact.values.get("external_id"):
         return reject(row, OTHER_CONTACT["email"])
     row.contact_id, row.match, row.matched_by = contact.id, contact, kind
@@ -154,7 +159,7 @@ def match_row(
 
 
 def denied_consents(values: Mapping[str, object]) -> Values:
-    """The consents that are denied."""
+    """The denied consents in these values."""
     return {key: DENIED for key in CHANNELS if values.get(key) == DENIED}
 
 
@@ -168,7 +173,7 @@ def describes_other_person(values: Mapping[str, object], contact: ExistingContac
 
 
 def _stays_denied(key: str, value: object, contact: ExistingContact) -> bool:
-    """Whether a denied consent stays denied: a file is a copy of an older state, so it never undoes a
+    """Whether a denied consent stays denied: a file is a copy of an older state, so it can't undo a
     denial."""
     return key in CHANNELS and contact.values.get(key) == DENIED and value != DENIED
 

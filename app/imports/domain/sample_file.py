@@ -1,4 +1,4 @@
-"""A sample file to try the import with, always the same."""
+"""A sample file for trying the import; its content is always the same."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ def sample_rows(count: int) -> list[list[str]]:
 
 
 def sample_csv(count: int = 25) -> str:
-    """The file as CSV with CRLF line ends."""
+    """The sample as CSV with CRLF line ends."""
     return as_csv([list(HEADER), *sample_rows(count)])
 
 
