@@ -37,7 +37,7 @@ class AccountController(Controller):
 
 
 def page_of(work: Work, view: AccountView) -> AccountPage:
-    """The settings and their actions."""
+    """The settings page with its choices and actions."""
     options = {"default_region": sorted(REGIONS), "time_zone": time_zones()}
     change = action(
         work,

@@ -1,4 +1,4 @@
-"""Validates the settings of an account."""
+"""Validates the settings of an account. Pure."""
 
 from functools import lru_cache
 from zoneinfo import available_timezones
@@ -6,14 +6,14 @@ from zoneinfo import available_timezones
 
 @lru_cache(maxsize=1)
 def time_zones() -> tuple[str, ...]:
-    """The IANA time zones that are places, and UTC."""
+    """The IANA time zones that are named after places, and UTC."""
     odd = ("Etc/", "SystemV/", "posix/", "right/", "US/", "Canada/", "Brazil/", "Chile/", "Mexico/")
     places = (zone for zone in available_timezones() if "/" in zone and not zone.startswith(odd))
     return ("UTC", *sorted(places))
 
 
 def settings_errors(name: str, region: str, zone: str, regions: frozenset[str]) -> dict[str, str]:
-    """The problems of an account's settings, as field name to message."""
+    """The problems of an account's settings: field name to message."""
     errors: dict[str, str] = {}
     if not name.strip():
         errors["name"] = "Enter a name for the account."

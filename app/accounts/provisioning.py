@@ -1,5 +1,5 @@
-"""Creates an account with its first owner, for the command line: a new account has no member who could sign
-in."""
+"""Creates an account with its first owner, for the command line, because a new account has no member who
+could sign in."""
 
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
@@ -14,9 +14,8 @@ from db.models import Account, Membership, User
 
 
 async def create_account(settings: Settings, name: str, email: str, person: str, password: str) -> str:
-    """Creates the account and its owner; returns a sentence.
-
-    Raises: SystemExit: with a sentence, when the address is taken or the password is weak."""
+    """Creates the account and its owner; returns a message. Raises `SystemExit` with a message when a user
+    already has the email or the password is too weak."""
     address = normalize_email(email)
     problem = (
         "Enter a valid email address." if "@" not in address else password_problem(password, address, person)
@@ -38,7 +37,7 @@ async def create_account(settings: Settings, name: str, email: str, person: str,
 
 
 async def add_account(work: Work, name: str, people: list[tuple[str, str, str, str]]) -> None:
-    """Adds the account of `work` and its members (address, name, password hash, role); the caller commits."""
+    """Adds the account of `work` and its members (email, name, password hash, role); the caller commits."""
     work.session.add(Account(id=work.account_id, name=name))
     await work.session.flush()
     for email, person, password_hash, role in people:

@@ -1,4 +1,4 @@
-"""The settings of an account."""
+"""The JSON of the account's settings and their form."""
 
 from datetime import datetime
 from typing import Annotated
@@ -18,7 +18,7 @@ Zone = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class AccountForm(msgspec.Struct, forbid_unknown_fields=True):
-    """A missing field stays as it is."""
+    """A missing field does not change."""
 
     name: Patch[Name] = UNSET
     default_region: Patch[Region] = UNSET

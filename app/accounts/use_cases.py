@@ -11,7 +11,8 @@ FIELDS = ("name", "default_region", "time_zone")
 
 
 async def change_account(work: Work, form: AccountForm, regions: frozenset[str]) -> AccountView:
-    """Changes the settings that were sent; unchanged ones are not written. Raises `Invalid`."""
+    """Changes the settings that were sent. A new time zone also recomputes the schedules of workflows. Raises
+    `Invalid`."""
     old = await work.accounts.own(lock=True)
     new = {field: resolve(getattr(form, field), getattr(old, field)) for field in FIELDS}
     errors = settings_errors(new["name"], new["default_region"], new["time_zone"], regions)

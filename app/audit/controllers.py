@@ -1,4 +1,4 @@
-"""The Audit screen: who changed what, filtered and in pages."""
+"""The Audit screen: every change with its actor, filtered and in pages."""
 
 from typing import Any
 from uuid import UUID
@@ -24,7 +24,7 @@ async def audit(
     after: FromQuery[UUID | None] = None,
     before: FromQuery[UUID | None] = None,
 ) -> AuditList:
-    """Every change to the account, newest first. `actor` is the beginning of a name."""
+    """Every change in the account, newest first. `actor` is the beginning of a name."""
     filters = {
         "subject_kind": subject_kind,
         "subject_id": subject_id,
@@ -55,7 +55,7 @@ async def audit(
 
 
 def entry_of(row: Any) -> AuditEntry:
-    """A row of the log as the page shows it."""
+    """An entry of the log as the page shows it."""
     return AuditEntry(
         row.id,
         row.occurred_at,

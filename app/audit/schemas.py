@@ -1,4 +1,4 @@
-"""The Audit page and its entries."""
+"""The JSON of the audit log."""
 
 from datetime import datetime
 from typing import Any
@@ -55,7 +55,8 @@ class AuditEntry(msgspec.Struct):
 
 
 class AuditList(msgspec.Struct):
-    """One page, newest first; `next` and `previous` are addresses, "" for none. `labels`: fields by key."""
+    """One page, newest first; `next` and `previous` are URLs, "" for none. `labels` are the labels of fields
+    by key."""
 
     items: list[AuditEntry]
     next: str

@@ -1,1 +1,1 @@
-"""Custom fields of an account."""
+"""Custom fields: the fields that an account adds to its contacts."""

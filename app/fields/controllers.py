@@ -39,13 +39,13 @@ class FieldController(Controller):
 
     @get(page="fields/index.html", guards=[may(Permission.VIEW)])
     async def index(self, work: NamedDependency[Work]) -> FieldList:
-        """The account's own fields of contacts."""
+        """The custom fields of the account."""
         create = action(work, "create", "New field", "/fields", permission=EDIT, form=FieldForm)
         return FieldList([view_of(row) for row in await work.fields.rows()], TYPES, actions(create))
 
     @post(page="fields/show.html", form="/fields", guards=[may(EDIT)], limits=LONG_TEXT)
     async def create(self, data: JSONBody[FieldForm], work: NamedDependency[Work]) -> Saved[FieldPage]:
-        """Creates a field; its type and short name cannot change later."""
+        """Creates a field; its type and short name can't change later."""
         page = await _page(work, await create_field(work, data))
         return Saved(page, see=f"/fields/{page.field.id}", note=f"{page.field.label} was added.")
 
@@ -58,8 +58,8 @@ class FieldController(Controller):
     async def change(
         self, field_id: FromPath[UUID], data: JSONBody[FieldChangeForm], work: NamedDependency[Work]
     ) -> Saved[FieldPage]:
-        """Changes label or options. 409 with the list while a filter or a step names an option that would be
-        removed."""
+        """Changes the label or the options. 409 with the list of uses when a filter or a step uses an option
+        that would be removed."""
         await change_field(work, field_id, data)
         return Saved(await _page(work, field_id), see="/fields", created=False, note="The field was saved.")
 
@@ -67,8 +67,8 @@ class FieldController(Controller):
     async def delete_field(
         self, field_id: FromPath[UUID], data: JSONBody[FieldDeletionForm], work: NamedDependency[Work]
     ) -> Saved[None]:
-        """Deletes a field and its values. 409 with the list while a workflow or a segment uses it, and with
-        the number when other than `expected` contacts have a value."""
+        """Deletes a field and its values. 409 with the list of uses while a workflow or a segment uses it,
+        and 409 with the number of contacts that have a value when it differs from `expected`."""
         label = await delete_field(work, field_id, data.expected)
         return Saved(None, see="/fields", note=f"{label} was deleted.")
 
@@ -91,5 +91,5 @@ async def _page(work: Work, field_id: UUID) -> FieldPage:
 
 
 def view_of(row: Any) -> CustomFieldView:
-    """A row of the table as the page shows it."""
+    """A custom field as the page shows it."""
     return CustomFieldView(row.id, row.key, row.label, row.type, list(row.options), f"custom.{row.id}")

@@ -1,4 +1,4 @@
-"""Validates custom fields: short names and options."""
+"""Validates custom fields: short names and options. Pure."""
 
 import re
 import unicodedata
@@ -16,7 +16,7 @@ def key_of(text: str) -> str:
 
 
 def key_error(key: str) -> str:
-    """A message when this cannot be a short name, "" when it can."""
+    """Why this can't be a short name, as a message; "" when it can."""
     if re.fullmatch(r"[a-z][a-z0-9_]{0,39}", key) is None:
         return "Use lowercase letters, digits and “_”, starting with a letter."
     return "A built-in field already has this name. Choose another." if key in BUILT_IN else ""

@@ -17,8 +17,8 @@ Options = Annotated[str, Meta(max_length=10_000)]
 
 
 class FieldForm(msgspec.Struct, forbid_unknown_fields=True):
-    """`options` of a dropdown field, one per line. `key` is the short name in templates; if it is empty it is
-    derived from the label."""
+    """`options` are those of a dropdown, one per line. `key` is the short name for merge tags; if it is
+    empty, it is derived from the label."""
 
     label: Label
     type: Literal["text", "number", "boolean", "date", "select"] = "text"
@@ -27,14 +27,15 @@ class FieldForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class FieldChangeForm(msgspec.Struct, forbid_unknown_fields=True):
-    """The type and the short name of a field stay, and so does a missing field; null is no options."""
+    """The type and the short name of a field can't change. A missing value does not change; null is no
+    options."""
 
     label: Patch[Label] = UNSET
     options: Patch[Options | None] = UNSET
 
 
 class FieldDeletionForm(msgspec.Struct, forbid_unknown_fields=True):
-    """With `expected` nothing is done when another number of contacts has a value (409 with the number)."""
+    """With `expected` nothing changes when another number of contacts has a value (409 with the number)."""
 
     expected: Annotated[int, Meta(ge=0)] | None = None
 
@@ -57,8 +58,8 @@ class FieldList(msgspec.Struct):
 
 
 class FieldPage(msgspec.Struct):
-    """One field; `contacts` is how many have a value in it, `used_by` are the workflows and segments that use
-    it."""
+    """One field; `contacts` is the number of contacts that have a value in it, `used_by` are the workflows
+    and segments that use it."""
 
     field: CustomFieldView
     contacts: int

@@ -62,8 +62,8 @@ async def create_field(work: Work, form: FieldForm) -> UUID:
 
 
 async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> None:
-    """Changes label or options; an option that contacts have stays (`Invalid`), and so does one that filters
-    or steps name (`Conflict` with the list). Raises `NotFound`."""
+    """Changes the label or the options. Raises `Invalid` when contacts still have an option that would be
+    removed, `Conflict` with the list of uses when filters or steps use one, `NotFound`."""
     old = await field_row(work, field_id)
     new = {
         "label": old.label if form.label is UNSET else _label(form.label),
@@ -96,9 +96,9 @@ async def _refuse_named(work: Work, field: Any, gone: list[str]) -> None:
 
 
 async def delete_field(work: Work, field_id: UUID, expected: int | None = None) -> str:
-    """Deletes a field and the contacts' values in it; returns its label. Raises `Conflict` with the list
-    while a workflow or a segment uses it, and with the number when other than `expected` contacts have a
-    value, `NotFound`."""
+    """Deletes a field and the contacts' values in it; returns its label. Raises `NotFound`, `Conflict` with
+    the list of uses while a workflow or a segment uses it, and `Conflict` with the number of contacts that
+    have a value when it differs from `expected`."""
     field = await field_row(work, field_id)
     await ReferenceQueries(work.session).taking_away()
     used = await users_of(work, field_id)

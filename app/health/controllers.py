@@ -36,11 +36,10 @@ class HealthController(Controller):
 
     @get("/ready", public=True)
     async def ready(self, request: Request) -> Response[Ready]:
-        """200 when requests can be served, also without Redis (degraded); 503 without the database."""
+        """200 when the server can handle requests, also without Redis (degraded); 503 without the
+        database."""
         state = request.app.state
-        database, redis = await asyncio.gather(
-            work_counters(state.database_probe), work_counters(state.redis_probe)
-        )
+        database, redis = await asyncio.gather(responds(state.database_probe), responds(state.redis_probe))
         REDIS_UP.set(1 if redis else 0)
         readiness = Ready(
             status="down" if not database else "ok" if redis else "degraded",
@@ -51,7 +50,7 @@ class HealthController(Controller):
 
     @get("/workers", public=True)
     async def workers(self, request: Request) -> Response[Workers]:
-        """200 while a worker runs; 503 when none does, when the engine is held, so that workers do nothing,
+        """200 while a worker runs; 503 when no worker runs, when the engine is held and workers do nothing,
         or when the database cannot be read."""
         health = await read_worker_health(request)
         if health is None:
@@ -64,10 +63,10 @@ class HealthController(Controller):
 
 
 async def read_worker_health(request: Request) -> WorkerHealth | None:
-    """The health of the workers, also set as metrics; None if the database does not answer in time."""
+    """The health of the workers; also sets the metrics. None if the database does not answer in time."""
     try:
         health: WorkerHealth = await asyncio.wait_for(request.app.state.pulse(), PATIENCE_SECONDS)
-    except Exception as error:  # noqa: BLE001 -- whatever keeps it from answering, nobody knows
+    except Exception as error:  # noqa: BLE001 -- after any error the health is unknown
         log.debug("the pulse cannot be felt", error=repr(error))
         WORKERS_HEARD.set(math.nan)
         ENGINE_HELD.set(math.nan)
@@ -79,11 +78,11 @@ async def read_worker_health(request: Request) -> WorkerHealth | None:
     return health
 
 
-async def work_counters(probe: Probe) -> bool:
+async def responds(probe: Probe) -> bool:
     """Whether a probe answers in time."""
     try:
         await asyncio.wait_for(probe(), PATIENCE_SECONDS)
-    except Exception as error:  # noqa: BLE001 -- whatever keeps it from answering, it is down
+    except Exception as error:  # noqa: BLE001 -- after any error the service counts as down
         log.debug("a probe failed", error=repr(error))
         return False
     return True
@@ -91,15 +90,17 @@ async def work_counters(probe: Probe) -> bool:
 
 @get("/metrics", public=True, produces="*/*", tags=["health"])
 async def metrics(request: Request) -> Response[bytes]:
-    """Counters of the whole installation in Prometheus's text format, for the bearer of METRICS_TOKEN."""
+    """Counters of the whole installation in Prometheus's text format. The caller sends METRICS_TOKEN as the
+    bearer token."""
     await _admit(request)
     await read_worker_health(request)
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def _admit(request: Request) -> None:
-    """Outside the usual guards, since a scraper has no account and the numbers are of all accounts. Without
-    METRICS_TOKEN the route answers 404, except in the demo, for a member with jobs:run."""
+    """Refuses callers without METRICS_TOKEN. The usual guards don't fit, since a scraper has no account and
+    the numbers cover all accounts. When METRICS_TOKEN is not set the route answers 404; in the demo, a member
+    with jobs:run may read it."""
     settings = request.app.state.settings
     if settings.metrics_token:
         scheme, _, token = header(request.scope, b"authorization").partition(" ")

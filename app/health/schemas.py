@@ -1,4 +1,4 @@
-"""The JSON of the probes."""
+"""The JSON of the health probes."""
 
 from typing import Literal
 
@@ -13,9 +13,9 @@ class Live(msgspec.Struct):
 
 class Workers(msgspec.Struct):
     """Whether workers run. `silent`: no worker had a heartbeat for 15 seconds, so no enrollment moves and
-    nothing is sent; `held`: the same, because the engine is held, after a restore or by hand, and waits for
-    an operator; `unknown`: the database cannot be read. `seconds` since the latest heartbeat. The field
-    `held` is set for silent workers as well."""
+    nothing is sent. `held`: the same, because the engine was held after a restore or by an operator, who has
+    to release it. `unknown`: the database cannot be read. `seconds` is the time since the latest heartbeat.
+    The field `held` is set for silent workers as well."""
 
     status: Literal["ok", "silent", "held", "unknown"]
     workers: int
@@ -24,7 +24,7 @@ class Workers(msgspec.Struct):
 
 
 class Ready(msgspec.Struct):
-    """Whether requests can be served. Without Redis they can, only wake-ups are late: `degraded`."""
+    """Whether the server can handle requests. `degraded`: it can, but without Redis workers start late."""
 
     status: Literal["ok", "degraded", "down"]
     database: Literal["ok", "down"]

@@ -1,4 +1,4 @@
-"""Reads from the workers' heartbeats in the database whether any worker is running."""
+"""Tells from the workers' heartbeats in the database whether any worker is running."""
 
 from collections.abc import Awaitable, Callable
 
@@ -18,8 +18,8 @@ select count(*) filter (where seen_at > clock_timestamp() - make_interval(secs =
 
 
 class WorkerHealth(msgspec.Struct, frozen=True):
-    """The number of workers with a recent heartbeat, and the seconds since the last heartbeat (None: never
-    had one). `held`: the engine is on hold, so the workers do nothing."""
+    """The number of workers with a recent heartbeat, and the seconds since the last heartbeat (None if there
+    was none). `held`: the engine is held, so the workers do nothing."""
 
     heard: int
     seconds: float | None
@@ -27,7 +27,8 @@ class WorkerHealth(msgspec.Struct, frozen=True):
 
 
 def worker_health_probe(runtime: Runtime) -> Callable[[], Awaitable[WorkerHealth]]:
-    """Returns a function that reads the heartbeats. It raises the driver's errors if the database is away."""
+    """Returns a function that reads the heartbeats. It raises the driver's errors when the database is
+    unavailable."""
 
     async def ask() -> WorkerHealth:
         async with runtime.engine.connect() as connection:

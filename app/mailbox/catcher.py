@@ -1,4 +1,6 @@
-"""The demo's mail server: accepts every message on loopback and stores it for the Mailbox screen."""
+"""The demo's mail server: accepts every message on loopback and stores it for the Mailbox screen.
+
+`run` is the process `mailbox`: it serves this catcher by SMTP and `message_catcher` by HTTP."""
 
 import asyncio
 import signal
@@ -39,7 +41,7 @@ class MailCatcher:
         self.directory = AuthLookup(runtime.engine)
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 -- aiosmtpd's name
-        """Answers 550 when no account can be found for any recipient, 451 when the database is away."""
+        """Answers 550 when no recipient belongs to an account, 451 when the database is unavailable."""
         message = message_from_bytes(_raw(envelope), policy=policy.default)
         stored = 0
         try:
@@ -51,7 +53,7 @@ class MailCatcher:
         return TAKEN if stored else UNKNOWN
 
     async def keep(self, message: EmailMessage, sender: str, recipient: str) -> int:
-        """Stores one copy; 0 when it belongs to no account."""
+        """Stores the copy of one recipient. Returns 1, or 0 when it belongs to no account."""
         account_id = await self.account_of(message, recipient)
         if account_id is None:
             return 0
@@ -64,7 +66,7 @@ class MailCatcher:
         return 1
 
     async def account_of(self, message: EmailMessage, recipient: str) -> UUID | None:
-        """The account that the header names; without one, the first account of the user with this address."""
+        """The account in the header; without a header, the first account of the user with this address."""
         named = str(message.get(ACCOUNT_HEADER, "")).strip()
         if named:
             try:
@@ -77,7 +79,8 @@ class MailCatcher:
 
 
 def row_of(message: EmailMessage, sender: str, recipient: str, account_id: UUID) -> MailboxMessage:
-    """A message as it is stored. PostgreSQL's text cannot hold NUL; a repeated header keeps both lines."""
+    """The row of a message. It has no NUL, which PostgreSQL can't store; a repeated header keeps both
+    lines."""
     headers: dict[str, Any] = {}
     for name, value in message.items():
         line = _clean(str(value))
@@ -95,7 +98,8 @@ def row_of(message: EmailMessage, sender: str, recipient: str, account_id: UUID)
 
 
 def text_of(message: EmailMessage) -> str:
-    """The text of a message: plain before HTML, and readable whatever its bytes are."""
+    """The text of a message: the plain part if there is one, else the HTML. Undecodable bytes are
+    replaced."""
     part = message.get_body(("plain", "html"))
     if part is None:
         return ""
@@ -132,7 +136,7 @@ async def serve(runtime: Runtime, port: int) -> asyncio.Server:
     """Listens on 127.0.0.1:`port` (0 chooses a free one) until the server is closed."""
     loop = asyncio.get_running_loop()
     listener = Listener(MailCatcher(runtime), hostname="127.0.0.1", port=port, loop=loop)
-    return await loop.create_server(listener._factory_invoker, "127.0.0.1", port)  # noqa: SLF001 -- aiosmtpd's own begin() may only be called on a loop that does not run yet
+    return await loop.create_server(listener._factory_invoker, "127.0.0.1", port)  # noqa: SLF001 -- aiosmtpd's begin() needs a loop that isn't running yet
 
 
 async def run(settings: Settings) -> None:

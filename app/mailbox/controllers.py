@@ -28,8 +28,8 @@ class MailboxController(Controller):
         after: FromQuery[UUID | None] = None,
         before: FromQuery[UUID | None] = None,
     ) -> MailList:
-        """Caught messages, newest first. `q` is a part of the address or the subject; `channel` is email, sms
-        or chat. Links that choose a password are shown only to members who manage members."""
+        """Caught messages, newest first. `q` is part of the recipient or the subject; `channel` is email, sms
+        or chat. Messages with password links are listed only for members who manage members."""
         return MailList(**await _list(work, q, channel, after, before))
 
     @get("/{message_id:uuid}", page="mailbox/show.html", guards=[may(Permission.VIEW)])

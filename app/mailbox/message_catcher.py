@@ -59,29 +59,30 @@ class MessageCatcher:
         await send({"type": "http.response.body", "body": msgspec.json.encode({"said": sentence})})
 
     async def answer(self, scope: Any, receive: Any) -> tuple[int, str]:
-        """Status and message: 404, 405, 413, 422, 503 when a message cannot be stored."""
+        """The status and message of the response: 202, 404, 405, 413, 422, or 503 when the message cannot be
+        stored."""
         kind = KINDS.get(scope["path"])
         if kind is None:
-            return 404, "There are /sms/messages and /chat/messages."
+            return 404, "Send messages to /sms/messages or /chat/messages."
         if scope["method"] != "POST":
-            return 405, "Send it by POST."
+            return 405, "Use POST here."
         body = await _read(receive)
         if body is None:
-            return 413, f"At most {MOST_BYTES} bytes."
+            return 413, f"Send at most {MOST_BYTES} bytes."
         try:
             message = msgspec.json.decode(body, type=kind[1])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return 422, f"The body cannot be read: {error}"
+            return 422, f"The body can't be read: {error}"
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
             stored = await self.keep(kind[0], message, headers)
         except (SQLAlchemyError, OSError) as error:
             log.warning("mailbox.unwritable", error=type(error).__name__)
-            return 503, "The mailbox cannot be written now, try again."
-        return (202, "Taken.") if stored else (422, "X-Switchyard-Account names no account.")
+            return 503, "The message can't be stored right now. Try again."
+        return (202, "Accepted.") if stored else (422, "X-Switchyard-Account names no account.")
 
     async def keep(self, channel: str, message: SmsMessage | ChatMessage, headers: dict[str, str]) -> bool:
-        """Stores a message under the account that the header names; False when there is none."""
+        """Stores a message in the account of the header; False when that account doesn't exist."""
         try:
             account_id = UUID(headers.get("x-switchyard-account", ""))
         except ValueError:
@@ -144,7 +145,7 @@ async def serve_messages(runtime: Runtime, port: int) -> AsyncIterator[int]:
     serving = asyncio.create_task(server.serve())
     while not server.started:
         if serving.done():
-            raise OSError(f"Port {port} of loopback cannot be listened to.")
+            raise OSError(f"Can't listen on port {port} of loopback.")
         await asyncio.sleep(0.02)
     try:
         yield server.servers[0].sockets[0].getsockname()[1]

@@ -10,7 +10,7 @@ from app.web.actions import Action
 
 
 class Channel(StrEnum):
-    """The channel of a message; as a filter, "" is all of them."""
+    """The channel of a message; as a filter, "" means all channels."""
 
     ALL = ""
     EMAIL = "email"
@@ -19,7 +19,7 @@ class Channel(StrEnum):
 
 
 class MailLine(msgspec.Struct):
-    """One message of the list; `bit` is how its text begins. An SMS and a chat message have no subject."""
+    """One message of the list; `bit` is the beginning of its text. SMS and chat messages have no subject."""
 
     id: UUID
     channel: Channel
@@ -31,7 +31,7 @@ class MailLine(msgspec.Struct):
 
 
 class MailList(msgspec.Struct):
-    """One page, newest first; `next` and `previous` are addresses, "" for none."""
+    """One page, newest first; `next` and `previous` are URLs, "" for none."""
 
     items: list[MailLine]
     next: str
@@ -47,7 +47,7 @@ class Header(msgspec.Struct):
 
 
 class MailPage(MailList, kw_only=True):
-    """One message beside the list that it was opened from; `kind` is its channel."""
+    """One message next to the list that it was opened from; `kind` is its channel."""
 
     id: UUID
     kind: Channel

@@ -87,14 +87,14 @@ class MemberController(Controller):
     async def add(
         self, request: Request, data: JSONBody[MemberForm], work: NamedDependency[Work]
     ) -> Saved[InvitationView]:
-        """Invites an address to become a member. The response doesn't reveal whether a user has the address;
-        the invited person accepts by a link in an email."""
+        """Invites an email address to become a member. The response doesn't reveal whether a user has the
+        address. The invited user accepts through a link in an email."""
         view, secret = await invite(work, data)
         return Saved(view, see="/members", note=await send(request, work, view, secret))
 
     @get("/{user_id:uuid}", page="members/show.html", guards=[may(Permission.VIEW)])
     async def show(self, user_id: FromPath[UUID], work: NamedDependency[Work]) -> MemberPage:
-        """One member, and the workflows and segments that name them."""
+        """One member, and the workflows and segments that refer to them."""
         member = next((row for row in await members(work) if row.user_id == user_id), None)
         if member is None:
             raise NotFound("member")
@@ -108,7 +108,7 @@ class MemberController(Controller):
     async def change(
         self, user_id: FromPath[UUID], request: Request, data: JSONBody[RoleForm], work: NamedDependency[Work]
     ) -> Saved[None]:
-        """Changes the role of a member, at once."""
+        """Changes the role of a member, with immediate effect."""
         await change_role(work, user_id, data.role)
         request.app.state.identity.forget()
         return Saved(None, see="/members", note="The role was changed.")
@@ -117,7 +117,7 @@ class MemberController(Controller):
     async def link(
         self, user_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Saved[None]:
-        """Sends a member who has no password yet a new link."""
+        """Sends a new link to a member who has no password yet."""
         person, email = await invited_member(work, user_id)
         sent = await _invite(request, work, person, email)
         return Saved(None, see="/members", note=_link_note(person.name, sent))
@@ -126,7 +126,8 @@ class MemberController(Controller):
     async def remove(
         self, user_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Saved[None]:
-        """Ends a membership, at once. 409 with the list while a workflow or a segment names the member."""
+        """Ends a membership, with immediate effect. 409 with the list of uses while a workflow or a segment
+        refers to the member."""
         await remove_member(work, user_id)
         request.app.state.identity.forget()
         return Saved(None, see="/members", note="The member was removed.")
@@ -135,7 +136,7 @@ class MemberController(Controller):
 def _member_actions(
     work: Work, member: MemberView, assignable: list[Role], suffix: str = "", *, used: bool = False
 ) -> list[Action | None]:
-    """The actions on a member; `of` is added to their names on a page with several members."""
+    """The actions on a member. `suffix` makes their names unique on a page with several members."""
     href, mine = f"/members/{member.user_id}", may_give(role_of(work), member.role)
     options = {"role": [role.value for role in assignable]}
     return [
@@ -217,7 +218,7 @@ class TokenController(Controller):
     async def revoke(
         self, token_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Saved[None]:
-        """Revokes an access token, at once."""
+        """Revokes an access token, with immediate effect."""
         name = await revoke_token(work, token_id)
         request.app.state.identity.forget()
         return Saved(None, see="/tokens", note=f"“{name}” was revoked.")
@@ -247,7 +248,7 @@ class PasswordController(Controller):
 
     @get("/password-reset", page="password_reset/request.html", public=True, sync_to_thread=False)
     def ask(self, sent: FromQuery[bool] = False) -> ResetRequestPage:
-        """The form to ask for a link."""
+        """The form to request a link."""
         request = Action(
             "request_reset", "Send link", "POST", "/password-reset", list(fields_of(ResetRequestForm))
         )
@@ -255,7 +256,7 @@ class PasswordController(Controller):
 
     @post("/password-reset", form="/password-reset", public=True, before_body=count_network)
     async def send(self, request: Request, data: JSONBody[ResetRequestForm]) -> Saved[None]:
-        """Sends a link if a user has the address; the response is the same if not."""
+        """Sends a link if a user has the email address. The response doesn't reveal whether one has."""
         state = request.app.state
         email = fold_email(data.email) or data.email
         await state.throttle.check(f"reset {email}", request.scope["state"]["network"])
@@ -281,7 +282,7 @@ class PasswordController(Controller):
         before_body=count_network,
     )
     async def use(self, token: FromPath[str], request: Request, data: JSONBody[ResetForm]) -> Saved[None]:
-        """Sets a password with a link, once; every session of that user ends."""
+        """Sets a password with a link, which works once; every session of that user ends."""
         if not await use_link(request.app.state.directory, token, data.new_password):
             raise NotFoundException(DEAD)
         request.app.state.identity.forget()

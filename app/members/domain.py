@@ -1,4 +1,4 @@
-"""Which roles a member may assign, and which scopes a token may have. Pure."""
+"""Rules for roles and tokens: which roles a member may assign, and which scopes a token may have. Pure."""
 
 from collections.abc import Iterable
 
@@ -21,12 +21,13 @@ RANK = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2, Role.OWNER: 3}
 
 
 def may_give(own: Role, role: Role) -> bool:
-    """Whether a member with the role `own` may assign `role`: never a higher one than their own."""
+    """Whether a member with the role `own` may assign `role`: at most their own role."""
     return RANK[role] <= RANK[own]
 
 
 def role_refusal(own: Role, old: Role, new: Role | None, owners: int) -> str:
-    """Why a member's role may not become `new` (None removes the member), as a message; "" when it may."""
+    """Why a member with the role `own` may not change another's role from `old` to `new` (None removes the
+    member), as a message; "" when they may. `owners` is the number of owners in the account."""
     if not may_give(own, old) or (new is not None and not may_give(own, new)):
         return "Only an owner can change an owner's role or make someone an owner."
     if old is Role.OWNER and new is not Role.OWNER and owners < 2:

@@ -1,4 +1,4 @@
-"""Routes of invitations: managers withdraw and resend them, invited people accept them."""
+"""Routes of invitations: managers resend and withdraw them, invited users accept them."""
 
 from uuid import UUID
 
@@ -32,7 +32,7 @@ class InvitationController(Controller):
     async def renew(
         self, invitation_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Saved[None]:
-        """Sends an invitation again, with a new link; the earlier link stops working."""
+        """Sends an invitation again with a new link; the earlier link stops working."""
         view, secret = await renew_invitation(work, invitation_id)
         return Saved(None, see="/members", note=await send(request, work, view, secret))
 
@@ -69,8 +69,8 @@ class AcceptController(Controller):
 
     @post(form="/invitations/{token}", public=True, before_body=count_network)
     async def accept(self, token: FromPath[str], request: Request, data: JSONBody[AcceptForm]) -> Saved[None]:
-        """Accepts an invitation: by the signed-in user who was invited, with that user's `password`, or for a
-        new user with a `name` and the `password` that they choose."""
+        """Accepts an invitation. The invited user is signed in or sends their `password`; a new user sends a
+        `name` and chooses a `password`."""
         invitation, me, state = await _open(request, token), await _signed_in(request), request.app.state
         own = me is not None and me.user_id == invitation.user_id
         if invitation.has_password and not own:
@@ -101,7 +101,7 @@ async def _signed_in(request: Request) -> Principal | None:
 
 
 async def send(request: Request, work: Work, view: InvitationView, secret: str) -> str:
-    """Sends an invitation and returns the message about it."""
+    """Sends an invitation; returns a message that says whether it was sent."""
     state = request.app.state
     sent = await send_link(
         state.runtime.mailer, state.settings.base_url, view, secret, work.require_principal()

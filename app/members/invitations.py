@@ -1,7 +1,8 @@
-"""Invitations: a manager invites an address, and its owner accepts by a link in an email.
+"""Invitations: a manager invites an email address (`invite`, `send_link`), and the invited user accepts
+through a link in the email (`accept`).
 
-The response to an invitation is the same whether or not a user of another account has the address: nothing
-about users is looked up before they accept."""
+The response to an invitation is the same whether or not a user of another account has the address, because
+users are looked up only when they accept."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -34,10 +35,9 @@ async def invitations(work: Work) -> list[InvitationView]:
 
 
 async def invite(work: Work, form: MemberForm) -> tuple[InvitationView, str]:
-    """Invites an address, in place of an earlier invitation; returns the view and the secret of its link.
-
-    Raises: Invalid: the address isn't valid. Forbidden: the role is above the inviter's own. Conflict: the
-    address belongs to a member of this account."""
+    """Invites an email address; this replaces an earlier invitation. Returns the view and the secret of its
+    link. Raises `Invalid` for an invalid address, `Forbidden` when the role is higher than the inviter's own,
+    `Conflict` when the address belongs to a member of this account."""
     email = normalize_email(form.email)
     if not email:
         raise Invalid({"email": "Enter an email address, such as ana@example.com."})
@@ -73,7 +73,7 @@ async def renew_invitation(work: Work, invitation_id: UUID) -> tuple[InvitationV
 
 
 async def withdraw_invitation(work: Work, invitation_id: UUID) -> str:
-    """Deletes an invitation; returns its address. Raises `NotFound`, `Forbidden`."""
+    """Deletes an invitation; returns its email address. Raises `NotFound`, `Forbidden`."""
     row = await _of(work, invitation_id)
     email = row.email
     await work.invitations.remove(invitation_id)
@@ -101,8 +101,8 @@ async def send_link(
 async def accept(
     directory: AuthLookup, secret: str, invitation: OpenInvitation, form: AcceptForm, me: Principal | None
 ) -> bool:
-    """Makes the invited person a member: as the signed-in user, by that user's password, or by the password
-    that a new user chooses. False when the link is no longer valid. Raises `Invalid`."""
+    """Makes the invited user a member: one who is signed in (`me`), one who sends their password, or a new
+    user who chooses a password. False when the link is no longer valid. Raises `Invalid`."""
     email, person, chosen = invitation.email, invitation.user_id, None
     if not invitation.has_password:
         name = form.name.strip() or invitation.name or email.split("@", maxsplit=1)[0]

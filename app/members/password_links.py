@@ -1,7 +1,7 @@
-"""Links to choose a password: single use, hashed at rest, sent by email only.
+"""Links to choose a password: single use, stored as a hash, sent by email only.
 
-A person who can read the mailbox owns the address. If the inviter saw the link, they could take an address
-that isn't theirs."""
+Reading the mailbox proves that a user owns the address. The inviter never sees the link, or they could claim
+an address that isn't theirs."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -20,7 +20,7 @@ log = structlog.get_logger("switchyard.people")
 
 
 async def new_link(directory: AuthLookup, base_url: str, user_id: UUID, hours: int) -> str:
-    """A link with which one user chooses a password; earlier links stop working."""
+    """Creates a link with which a user chooses a password; earlier links stop working. Returns its URL."""
     secret = new_secret()
     await directory.add_reset(user_id, digest(secret), datetime.now(UTC) + timedelta(hours=hours))
     return f"{base_url}/password-reset/{secret}"
@@ -41,7 +41,8 @@ async def send_invitation(
 
 
 async def send_reset(directory: AuthLookup, mailer: Mailer, base_url: str, address: str) -> None:
-    """Sends a link if a user has the address. Runs after the response, so that its timing reveals nothing."""
+    """Sends a link if a user has the email address. It runs after the response, so that the response time
+    doesn't reveal whether one has."""
     email = fold_email(address)
     person = await directory.person(email) if email else None
     if person is None:
@@ -68,7 +69,7 @@ async def use_link(directory: AuthLookup, secret: str, password: str) -> bool:
 
 
 async def send_email(mailer: Mailer, to: str, subject: str, text: str, account_id: UUID | None) -> bool:
-    """Sends an email with a link; False when it could not be sent. Each has an idempotency key of its own."""
+    """Sends an email with a link, under a new idempotency key; False when it could not be sent."""
     letter = Email(
         recipient=to, subject=subject, body=text, key=new_secret("link-"), account_id=str(account_id or "")
     )

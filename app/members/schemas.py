@@ -38,14 +38,14 @@ class ResetForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AcceptForm(msgspec.Struct, forbid_unknown_fields=True):
-    """`password` is that of the invited user, or the one that a new user chooses together with `name`."""
+    """`password` is the invited user's password; a new user chooses it, together with `name`."""
 
     name: Annotated[str, Meta(max_length=80)] = ""
     password: Annotated[str, Meta(max_length=1024)] = ""
 
 
 class TokenForm(msgspec.Struct, forbid_unknown_fields=True):
-    """`days` until it expires; `scopes` are permissions, at most those of the caller's role."""
+    """`days` is the time until it expires; `scopes` are permissions, at most those of the caller's role."""
 
     name: Annotated[str, Meta(min_length=1, max_length=80)]
     scopes: Annotated[list[str], Meta(min_length=1, max_length=20)]
@@ -53,7 +53,8 @@ class TokenForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class MemberView(msgspec.Struct):
-    """`invited` until they choose a password; `seen_at` is the last time in any of their sessions here."""
+    """`invited` is true until the member chooses a password; `seen_at` is the last request in any of their
+    sessions in this account."""
 
     user_id: UUID
     name: str
@@ -66,7 +67,7 @@ class MemberView(msgspec.Struct):
 
 
 class InvitationView(msgspec.Struct):
-    """An invited address that has not accepted yet; `name` is the inviter's name for the person."""
+    """A pending invitation; `name` is the name that the inviter entered."""
 
     id: UUID
     email: str
@@ -79,7 +80,7 @@ class InvitationView(msgspec.Struct):
 
 
 class MemberList(msgspec.Struct):
-    """`invitations` are listed for callers who may manage members."""
+    """`invitations` is empty for callers who may not manage members."""
 
     items: list[MemberView]
     invitations: list[InvitationView]
@@ -89,7 +90,7 @@ class MemberList(msgspec.Struct):
 
 
 class MemberPage(msgspec.Struct):
-    """One member; `used_by` are workflows and segments that name them."""
+    """One member; `used_by` are the workflows and segments that refer to them."""
 
     member: MemberView
     used_by: list[Use]
@@ -98,9 +99,9 @@ class MemberPage(msgspec.Struct):
 
 
 class InvitationPage(msgspec.Struct):
-    """An invitation as the invited person sees it. `needs` is "password" (of the user with this address),
-    "new_password" (of a new user), or "" when that user is signed in; `other` is the address of another user
-    who is signed in."""
+    """An invitation as the invited user sees it. `needs` is "password" for a user who is not signed in,
+    "new_password" for a new user, "" for the invited user when they are signed in. `other` is the email of
+    another user who is signed in, else ""."""
 
     account_name: str
     email: str
@@ -126,7 +127,7 @@ class RolePage(msgspec.Struct):
 
 
 class TokenView(msgspec.Struct):
-    """`hint` is how the token starts; `state` is live, expired or revoked."""
+    """`hint` is the beginning of the token; `state` is live, expired or revoked."""
 
     id: UUID
     name: str
@@ -151,7 +152,7 @@ class TokenList(msgspec.Struct):
 
 
 class NewToken(msgspec.Struct):
-    """A token, which is shown only this once."""
+    """A new token, which only this response shows."""
 
     id: UUID
     name: str

@@ -46,7 +46,8 @@ async def members(work: Work) -> list[MemberView]:
 
 
 async def change_role(work: Work, user_id: UUID, role: Role) -> None:
-    """Changes the role of a member. Raises `NotFound`, `Forbidden` (too high), `Conflict` (last owner)."""
+    """Changes the role of a member. Raises `NotFound`, `Forbidden` (a role higher than the caller's own),
+    `Conflict` (the last owner)."""
     old = await _decide(work, user_id, role)
     await work.members.change_role(user_id, role, work.now)
     work.audit("member.role_changed", "member", user_id, {"role": (old.value, role.value)})
@@ -54,8 +55,8 @@ async def change_role(work: Work, user_id: UUID, role: Role) -> None:
 
 
 async def remove_member(work: Work, user_id: UUID) -> None:
-    """Ends a membership; the member's sessions and tokens no longer open this account. Raises as above, and
-    `Conflict` with the list while a workflow or a segment names the member."""
+    """Ends a membership; the member's sessions and tokens no longer open this account. Raises as
+    `change_role`, and `Conflict` with the list of uses while a workflow or a segment refers to the member."""
     old = await _decide(work, user_id, None)
     await ReferenceQueries(work.session).taking_away()
     used = await users_of(work, user_id)
@@ -68,7 +69,7 @@ async def remove_member(work: Work, user_id: UUID) -> None:
 
 
 async def users_of(work: Work, user_id: UUID) -> list[Use]:
-    """The workflows and segments that name a member."""
+    """The workflows and segments that refer to a member."""
     return await ReferenceQueries(work.session).of("user", str(user_id))
 
 
@@ -87,7 +88,8 @@ async def _decide(work: Work, user_id: UUID, new: Role | None) -> Role:
 
 
 async def invited_member(work: Work, user_id: UUID) -> tuple[InvitedUser, str]:
-    """A member without a password yet, and their address. Raises `NotFound`, `Conflict`."""
+    """A member who has no password yet, and their email; audits that a link is sent. Raises `NotFound`,
+    `Conflict`."""
     name_and_email = await work.members.name_of(user_id)
     if name_and_email is None:
         raise NotFound("member")
@@ -130,7 +132,8 @@ async def my_tokens(work: Work) -> list[TokenView]:
 
 
 async def create_token(work: Work, form: TokenForm) -> tuple[UUID, str]:
-    """Creates an access token; returns its id, and the token itself for the only time. Raises `Invalid`."""
+    """Creates an access token; returns its id and the token, of which only the hash is stored. Raises
+    `Invalid`."""
     me = work.require_principal()
     if reason := scope_problem(form.scopes, me.role):
         raise Invalid({"scopes": reason})
@@ -159,5 +162,5 @@ async def revoke_token(work: Work, token_id: UUID) -> str:
 
 
 def role_of(work: Work) -> Role:
-    """The role of the actor; a command on the server acts as an owner."""
+    """The role of the actor; a command on the server has the rights of an owner."""
     return work.principal.role if work.principal else Role.OWNER

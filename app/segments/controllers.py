@@ -41,7 +41,7 @@ class SegmentController(Controller):
         f: FromQuery[list[str] | None] = None,
         match: FromQuery[str] = "all",
     ) -> SegmentFormPage:
-        """A name for the filter of a list: `f` and `match` as in the address of the list of contacts."""
+        """The form that saves a filter: `f` and `match` as in the URL of the contact list."""
         again: Any = request.scope["state"].get("form")
         if again is not None and again.values:
             typed = again.values.get("f") or []
@@ -65,13 +65,13 @@ class SegmentController(Controller):
     async def update(
         self, segment_id: FromPath[UUID], data: JSONBody[SegmentChangeForm], work: NamedDependency[Work]
     ) -> Saved[SegmentPage]:
-        """Changes the name or the filter; workflows and segments that use it use the new filter."""
+        """Changes the name or the filter; workflows and segments that use it follow the new filter."""
         await change_segment(work, segment_id, data)
         page = await segment_page(work, segment_id)
         return Saved(page, see=f"/segments/{segment_id}", created=False, note="The segment was saved.")
 
     @post("/{segment_id:uuid}/deletion", form="/segments/{segment_id}", guards=[may(EDIT)])
     async def delete_segment(self, segment_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[None]:
-        """Deletes a segment. 409 with the list while a workflow or a segment uses it."""
+        """Deletes a segment. 409 with the list of uses while a workflow or a segment uses it."""
         name = await delete_segment(work, segment_id)
         return Saved(None, see="/segments", note=f"The segment {name} was deleted.")

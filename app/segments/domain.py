@@ -1,4 +1,4 @@
-"""Validates names of segments, and whether segments are still valid together."""
+"""Validates the names of segments, and all segments of an account together. Pure."""
 
 from collections.abc import Mapping
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The pages of segments."""
+"""Builds the pages of segments: the list, one segment, the form for a new one."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -32,7 +32,7 @@ NEEDS_ONE = "A segment needs at least one condition. Filter the contacts, then s
 
 
 class FilterContext(msgspec.Struct):
-    """What is needed to read and evaluate a filter."""
+    """The fields, tags (id to name) and time zone with which filters of an account are read and evaluated."""
 
     fields: Fields
     tags: dict[str, str]
@@ -69,7 +69,7 @@ async def segment_page(work: Work, segment_id: UUID) -> SegmentPage:
 
 
 async def new_page(work: Work, f: list[str], match: str) -> SegmentFormPage:
-    """A filter that is about to be saved."""
+    """The form that saves a filter. An invalid one is shown with its problem."""
     around = await FilterContext.of(work)
     problem, described, total = "" if f else NEEDS_ONE, "", 0
     try:
@@ -92,7 +92,7 @@ async def new_page(work: Work, f: list[str], match: str) -> SegmentFormPage:
 
 
 async def view(work: Work, row: Any, around: FilterContext) -> SegmentView:
-    """A row of the table as the page shows it."""
+    """A segment as the page shows it, with its number of contacts."""
     expression = filters_by_id([row])[row.id]
     total = await _total(work, expression, around) if expression is not None else None
     match, items = to_items(expression)

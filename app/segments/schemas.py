@@ -18,7 +18,7 @@ Conditions = Annotated[list[str], Meta(max_length=100)]
 
 
 class SegmentForm(msgspec.Struct, forbid_unknown_fields=True):
-    """`f` and `match` are the filter as in the address of the list of contacts."""
+    """`f` and `match` are the filter, as in the URL of the contact list."""
 
     name: Name
     f: Conditions = []
@@ -26,8 +26,8 @@ class SegmentForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SegmentChangeForm(msgspec.Struct, forbid_unknown_fields=True):
-    """A missing field stays as it is: `match` alone combines the same conditions in another way. `rev` is the
-    revision that the caller saw: when it is outdated, nothing is saved (409)."""
+    """A missing field does not change: `match` alone combines the same conditions in another way. `rev` is
+    the revision that the caller saw: when it is outdated, nothing is saved (409)."""
 
     name: Patch[Name] = UNSET
     f: Patch[Conditions] = UNSET
@@ -36,9 +36,9 @@ class SegmentChangeForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SegmentView(msgspec.Struct):
-    """`contacts` counts up to 10,000 (`more_than_contacts` when there are more), and is null when the filter
-    can't be evaluated; `watched` says that a live workflow reacts to contacts entering and leaving; `href`
-    lists the contacts, `edit_href` is the list with the filter's conditions ready to edit."""
+    """`contacts` counts up to 10,000 (`more_than_contacts` when there are more) and is null when the filter
+    can't be evaluated. `watched`: a live workflow reacts to contacts entering or leaving. `href` lists the
+    contacts, `edit_href` opens the filter's conditions for editing."""
 
     id: UUID
     name: str
@@ -69,7 +69,7 @@ class SegmentPage(msgspec.Struct):
 
 
 class SegmentFormPage(msgspec.Struct):
-    """A filter that is about to be saved: as a sentence, with the number of contacts that it matches now."""
+    """The form that saves a filter: the filter as a sentence, and the number of contacts that match now."""
 
     f: list[str]
     match: str

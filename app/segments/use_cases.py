@@ -1,4 +1,4 @@
-"""Saving, changing and deleting segments."""
+"""Create, change and delete segments."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -61,8 +61,8 @@ async def create_segment(work: Work, form: SegmentForm) -> UUID:
 
 
 async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) -> str:
-    """Changes name or filter; returns the name. Raises `Invalid`, `NotFound`, and `Conflict` for an outdated
-    `rev`."""
+    """Changes the name or the filter; returns the name. Raises `Invalid`, `NotFound`, and `Conflict` for an
+    outdated `rev`."""
     await work.segments.one_at_a_time()
     now = await work.segments.row(segment_id, lock=True)
     if now is None:
@@ -95,14 +95,14 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
 
 
 def filter_sentence(row: Any, fields: Fields, tags: dict[str, str]) -> str:
-    """The filter of a row as a sentence."""
+    """The filter of a segment as a sentence."""
     expression = filters_by_id([row])[row.id]
     return "(unreadable filter)" if expression is None else describe(expression, fields, tags)
 
 
 async def _check_all_segments(work: Work, segment_id: UUID, expression: Filter) -> None:
-    """Checks all segments together, schedules watched ones for evaluation now, and retries unreadable
-    ones."""
+    """Checks the change against all segments, schedules affected watched segments for evaluation now, and
+    restarts segments whose evaluation had failed. Raises `Invalid`."""
     filters = filters_by_id(await work.segments.rows()) | {segment_id: expression}
     problem = group_problem(filters)
     if problem:

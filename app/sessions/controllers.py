@@ -1,4 +1,4 @@
-"""Routes for signing in and out, switching accounts, and listing one's own sessions."""
+"""Routes for signing in and out, switching accounts, and managing your own sessions."""
 
 from typing import Any
 from uuid import UUID
@@ -45,7 +45,7 @@ class SignInController(Controller):
 
     @get("/.well-known/jwks.json", public=True, produces="application/json", sync_to_thread=False)
     def keys(self, request: Request) -> Response[dict[str, Any]]:
-        """The public keys with which tokens are signed (RFC 7517)."""
+        """The public keys that verify tokens (RFC 7517)."""
         keys = request.app.state.key_ring.jwks()
         return Response(keys, media_type="application/json", headers={"Cache-Control": "public, max-age=300"})
 
@@ -120,7 +120,7 @@ class SessionController(Controller):
 
     @post("/others/revocation", guards=[in_person])
     async def end_others(self, request: Request, work: NamedDependency[Work]) -> Saved[None]:
-        """Ends all your sessions but this one."""
+        """Ends all your sessions except this one."""
         count = await end_other_sessions(work)
         request.app.state.identity.forget()
         return Saved(None, see="/sessions", note=f"Ended {plural(count, 'session')}.")
@@ -129,14 +129,14 @@ class SessionController(Controller):
     async def end(
         self, session_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Saved[None]:
-        """Ends one of your sessions, at once."""
+        """Ends one of your sessions, with immediate effect."""
         await end_session(work, session_id)
         request.app.state.identity.forget()
         return Saved(None, see="/sessions", note="The session has ended.")
 
 
 def signed_in_as(request: Request, me: Principal) -> SignedIn:
-    """A fresh token and the address it leads to."""
+    """A new token for the caller's session. Raises 401 without a session."""
     if me.session_id is None:
         raise NotAuthorizedException("Only a session can get a token.")
     token = request.app.state.tokens.issue(me.user_id, me.session_id, me.account_id)

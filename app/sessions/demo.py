@@ -1,9 +1,9 @@
-"""The demo's sign-ins, shown only on its sign-in page."""
+"""The users of the demo, which its sign-in page lists."""
 
 from app.permissions import Role
 from app.sessions.schemas import DemoPerson
 
-PASSWORD = "switchyard-demo"  # noqa: S105 -- meant to be known: the demo listens on loopback and is empty of secrets
+PASSWORD = "switchyard-demo"  # noqa: S105 -- a public password: the demo listens on loopback and holds no secrets
 PEOPLE = [
     DemoPerson("owner@acme.test", PASSWORD, Role.OWNER, "Acme"),
     DemoPerson("operator@acme.test", PASSWORD, Role.OPERATOR, "Acme"),

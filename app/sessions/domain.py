@@ -23,7 +23,7 @@ SYSTEMS = (
 
 
 def agent_name(agent: str) -> str:
-    """A User-Agent as "Firefox on Linux"; an unknown one keeps its first word."""
+    """A User-Agent as "Firefox on Linux"; for an unknown browser its first word."""
     first = agent.partition(" ")[0].partition("/")[0][:40]
     browser = next((name for mark, name in BROWSERS if mark in agent), first)
     system = next((name for mark, name in SYSTEMS if mark in agent), "")

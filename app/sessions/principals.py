@@ -1,4 +1,4 @@
-"""Loads the principal of a session or token, with the permissions it has now."""
+"""Loads the principal of a session or token, with its current permissions."""
 
 from uuid import UUID
 
@@ -8,14 +8,14 @@ from db.auth_lookup import AccountMembership, AuthLookup, PrincipalRecord
 
 
 class SignedInPrincipal(Principal, frozen=True, kw_only=True):
-    """A principal that also knows the user's other accounts, for the account switcher of the layout."""
+    """A principal with the user's accounts, for the account switcher of the layout."""
 
     memberships: tuple[AccountMembership, ...] = ()
     time_zone: str = "UTC"
 
 
 class Principals:
-    """Looks principals up for the web server (`app.web.auth.Directory`)."""
+    """Looks up principals for the web server; implements `app.web.auth.Directory`."""
 
     def __init__(self, directory: AuthLookup) -> None:
         self.directory = directory

@@ -12,7 +12,7 @@ from app.web.actions import Action
 
 
 class SignInForm(msgspec.Struct, forbid_unknown_fields=True):
-    """`account_id` chooses among several accounts; the default is the last used one."""
+    """`account_id` chooses one of the user's accounts; by default, the one they used last."""
 
     email: Annotated[str, Meta(min_length=1, max_length=254)]
     password: Annotated[str, Meta(min_length=1, max_length=1024)]
@@ -25,7 +25,7 @@ class SwitchForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class DemoPerson(msgspec.Struct):
-    """A sign-in that the demo shows on its first page."""
+    """A user of the demo, as its sign-in page lists them."""
 
     email: str
     password: str
@@ -48,7 +48,7 @@ class SignedIn(msgspec.Struct):
     account_id: UUID
     account_name: str
     role: Role
-    token_type: str = "Bearer"  # noqa: S105 -- the name of a scheme, no secret
+    token_type: str = "Bearer"  # noqa: S105 -- the name of a scheme, not a secret
 
 
 class SessionView(msgspec.Struct):

@@ -1,8 +1,8 @@
 """Limits sign-in attempts without letting an attacker lock out a member.
 
-Too many attempts on one address from one network are refused; attempts on one address from many networks are
-only slowed down. A network is counted before the body of its request is read (`before_body`), an address
-after it."""
+Too many attempts on one email from one network are refused; attempts on one email from many networks are only
+slowed down. A network is counted before the body of its request is read (`before_body`), an email after
+that."""
 
 import asyncio
 from typing import Any
@@ -19,7 +19,7 @@ WAIT_SECONDS = 1.5
 
 
 class Throttle:
-    """Counts attempts by address and network, by network, and by address."""
+    """Counts attempts by email and network, by network, and by email."""
 
     def __init__(self, redis: Any, breaker: RedisBreaker | None = None, pair: int = PER_PAIR) -> None:
         self.pairs = Limiter(redis, "sign-in", pair, WINDOW, breaker)
@@ -27,11 +27,11 @@ class Throttle:
         self.addresses = Limiter(redis, "sign-in-address", PER_ADDRESS, WINDOW, breaker)
 
     async def check_network(self, network: str) -> None:
-        """Counts one attempt of a network, whatever its body says. Raises 429 with `Retry-After`."""
+        """Counts one attempt of a network, whatever is in the body. Raises 429 with `Retry-After`."""
         await _pass(self.networks, client_of(network))
 
     async def check(self, email: str, network: str) -> None:
-        """Counts one attempt. Raises 429 with `Retry-After`; the same whether the address is known or not."""
+        """Counts one attempt, whether or not a user has the email. Raises 429 with `Retry-After`."""
         name = digest(email).hex()[:24]
         await _pass(self.pairs, f"{name}:{client_of(network)}")
         if not (await self.addresses.hit(name)).allowed:

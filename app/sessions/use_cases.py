@@ -1,4 +1,4 @@
-"""Starts, switches and ends sessions."""
+"""Start, switch and end sessions."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -16,8 +16,8 @@ LIFETIME = timedelta(days=14)
 
 
 def principal_of(person: SignInUser, account_id: UUID | None) -> Principal:
-    """The principal of a user who signs in, in the account they name or else the one they used last. The
-    session is new: signing in never continues an older one. Raises `Forbidden`."""
+    """The principal of a user who signs in, in the account with this id or else the one they used last. It
+    has a new session id: signing in never continues an older session. Raises `Forbidden`."""
     chosen = _choose(person.memberships, account_id)
     role = Role(chosen.role)
     return Principal(
@@ -63,7 +63,7 @@ async def start_session(work: Work, agent: str, network: str) -> str:
 
 
 async def my_sessions(work: Work) -> list[SessionView]:
-    """The user's sessions, latest first."""
+    """The user's sessions, newest first."""
     me = work.require_principal()
     rows = await work.members.sessions(me.user_id)
     return [
@@ -91,7 +91,7 @@ async def end_session(work: Work, session_id: UUID) -> None:
 
 
 async def end_other_sessions(work: Work) -> int:
-    """Ends all of the user's sessions but this one; returns how many there were."""
+    """Ends all of the user's sessions except the current one; returns how many it ended."""
     me = work.require_principal()
     count = await work.members.end_sessions(me.user_id, me.session_id, work.now)
     work.audit("session.others_ended", "session", me.session_id, {"count": (None, count)})

@@ -1,1 +1,1 @@
-"""Tags of an account."""
+"""Tags: labels on contacts."""

@@ -26,7 +26,7 @@ class TagController(Controller):
 
     @get(page="tags/index.html", guards=[may(Permission.VIEW)])
     async def index(self, work: NamedDependency[Work]) -> TagList:
-        """Every tag, with how many contacts have it."""
+        """Every tag, with the number of contacts that have it."""
         create = action(work, "create", "New tag", "/tags", permission=EDIT, form=TagForm)
         return TagList([_line(row) for row in await work.tags.counted()], actions(create))
 
@@ -53,8 +53,8 @@ class TagController(Controller):
     async def delete_tag(
         self, tag_id: FromPath[UUID], data: JSONBody[TagDeletionForm], work: NamedDependency[Work]
     ) -> Saved[None]:
-        """Removes a tag from all contacts and deletes it. 409 with the list while a workflow or a segment
-        uses it, and with the number when other than `expected` contacts have it."""
+        """Removes a tag from all contacts and deletes it. 409 with the list of uses while a workflow or a
+        segment uses it, and 409 with the number of contacts when it differs from `expected`."""
         name = await delete_tag(work, tag_id, data.expected)
         return Saved(None, see="/tags", note=f"Tag {name} was deleted.")
 

@@ -18,13 +18,13 @@ class TagForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TagDeletionForm(msgspec.Struct, forbid_unknown_fields=True):
-    """With `expected` nothing is done when another number of contacts has the tag (409 with the number)."""
+    """With `expected` nothing changes when another number of contacts has the tag (409 with the number)."""
 
     expected: Annotated[int, Meta(ge=0)] | None = None
 
 
 class TagLine(msgspec.Struct):
-    """`contacts` counts those that are not deleted; `href` lists them."""
+    """`contacts` counts the contacts with this tag that are not deleted; `href` lists them."""
 
     id: UUID
     name: str

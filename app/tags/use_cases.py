@@ -15,7 +15,7 @@ LONGEST = 60
 
 
 def clean_name(name: str) -> str:
-    """The name as it is stored. Raises `Invalid` for "name"."""
+    """The name without extra spaces. Raises `Invalid` for "name"."""
     clean = " ".join(name.split())
     if not clean or len(clean) > LONGEST or not clean.isprintable():
         raise Invalid({"name": f"Enter a tag of 1 to {LONGEST} characters."})
@@ -34,7 +34,7 @@ async def ensured_tag(work: Work, name: str) -> tuple[UUID, str]:
 
 
 async def create_tag(work: Work, name: str) -> UUID:
-    """Creates a tag. Raises `Invalid` when the name is taken."""
+    """Creates a tag. Raises `Invalid` when another tag has the name."""
     clean = clean_name(name)
     existing = await work.tags.by_slug(slug_of(clean))
     if existing is not None:
@@ -64,9 +64,9 @@ async def rename_tag(work: Work, tag_id: UUID, name: str) -> None:
 
 
 async def delete_tag(work: Work, tag_id: UUID, expected: int | None = None) -> str:
-    """Removes a tag from all contacts, deletes it and returns its name. Raises `Conflict` with the list
-    while a workflow or a segment uses it, and with the number when other than `expected` contacts have
-    it, `NotFound`."""
+    """Removes a tag from all contacts, deletes it and returns its name. Raises `NotFound`, `Conflict` with
+    the list of uses while a workflow or a segment uses it, and `Conflict` with the number of contacts when it
+    differs from `expected`."""
     tag = await work.tags.row(tag_id)
     if tag is None:
         raise NotFound("tag")
