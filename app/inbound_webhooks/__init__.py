@@ -1,1 +1,1 @@
-"""Inbound webhooks: secret addresses that start workflows from outside."""
+"""Inbound webhooks: secret URLs through which other systems start workflows."""

@@ -1,4 +1,4 @@
-"""Routes of inbound webhooks: the page that creates addresses, the public route that receives deliveries."""
+"""Routes of inbound webhooks: the page that creates URLs, and the public route that receives deliveries."""
 
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from app.web.rate_limit import Limiter
 from app.work import Actor, Work, open_work
 
 LARGEST = 262_144  # bytes of one delivery
-DELIVERY = BodyLimits(json=LARGEST, fields=10_000, depth=LARGEST)  # `receive` checks how deep it is nested
+DELIVERY = BodyLimits(json=LARGEST, fields=10_000, depth=LARGEST)  # `receive` checks the nesting
 UNKNOWN = "There is no webhook at this URL. It may have been replaced by a new one."
 
 
@@ -32,11 +32,12 @@ class HookController(Controller):
 
     @get(page="workflows/webhooks.html", guards=[may(Permission.VIEW)])
     async def index(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> HookList:
-        """The addresses of a workflow's webhook triggers; the addresses themselves are never shown again."""
+        """The webhook triggers of a workflow and the beginnings of their URLs. A whole URL is shown only when
+        it is created."""
         name, items = await addresses(work, workflow_id)
         available = []
         for hook in items:
-            for part, label in (("address", "New URL" if hook.hint else "Create address"),
+            for part, label in (("address", "New URL" if hook.hint else "Create URL"),
                                 ("secret", "New signing secret")):  # fmt: skip
                 available.append(
                     action(
@@ -61,7 +62,7 @@ class HookController(Controller):
         data: JSONBody[HookForm],
         work: NamedDependency[Work],
     ) -> Shaped[NewHook]:
-        """Creates a new address or signing secret; only this response shows it."""
+        """Creates a new URL or signing secret; only this response shows it."""
         token, secret = await make_address(work, workflow_id, data)
         base = request.app.state.settings.base_url.rstrip("/")
         url = f"{base}/hooks/{token}" if token else ""
@@ -74,7 +75,7 @@ class InboundController(Controller):
 
     @post(public=True, foreign=True, status_code=202, reads=content_negotiation.JSON, limits=DELIVERY)
     async def receive(self, token: FromPath[str], request: Request) -> Shaped[DeliveryReceipt]:
-        """Accepts a JSON delivery. The address is the password. With `webhook-id` (Standard Webhooks) or
+        """Accepts a JSON delivery. The URL contains the secret. With `webhook-id` (Standard Webhooks) or
         `Idempotency-Key` a delivery is accepted once in 30 days: repeats answer 200 with the same event."""
         state = request.app.state
         if not token.startswith(PREFIX) or len(token) > 100:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 PREFIX, SECRET_PREFIX = "wh_", "whsec_"
 TOLERANCE = timedelta(minutes=5)
-# How long a delivery is remembered, so that repeats are recognized.
+# How long repeats of a delivery are recognized.
 REMEMBERED = timedelta(days=30)
 LONGEST_ID = 255
 DEEPEST = 100
@@ -20,7 +20,7 @@ class BadSignature(ValueError):
 
 
 def too_deep(body: object) -> bool:
-    """Whether lists and objects are nested more than `DEEPEST` levels deep: later functions recurse once per
+    """Whether lists and objects are nested more than `DEEPEST` levels deep. Later functions recurse once per
     level."""
     level = [body]
     for _ in range(DEEPEST):
@@ -46,7 +46,8 @@ def signature(key: bytes, delivery: str, timestamp: str, body: bytes) -> str:
 
 
 def check_signature(key: bytes, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
-    """Raises `BadSignature`. `headers` by lower-case names; times may differ by five minutes."""
+    """Raises `BadSignature` for a missing or wrong signature, or a timestamp more than five minutes off.
+    `headers` are by lower-case name."""
     delivery, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     signatures = headers.get("webhook-signature", "")
     if not (delivery and timestamp and signatures):
@@ -61,16 +62,16 @@ def check_signature(key: bytes, headers: Mapping[str, str], body: bytes, now: da
     if abs(now - at) > TOLERANCE:
         raise BadSignature("webhook-timestamp is more than five minutes off.")
     expected = signature(key, delivery, timestamp, body).encode()
-    # All of them are compared, so that the time taken reveals nothing.
+    # All candidates are compared, so that the response time reveals nothing.
     matches = [hmac.compare_digest(candidate.encode(), expected) for candidate in signatures.split(" ")]
     if not any(matches):
         raise BadSignature("webhook-signature doesn't match the body and the secret.")
 
 
 def delivery_id(headers: Mapping[str, str]) -> str:
-    """The sender's id of a delivery: the header `webhook-id`, or `Idempotency-Key`; "" when there is neither.
-    The body is not read: an `id` in it often names what the delivery is about, and two different events about
-    one thing must not count as one."""
+    """The sender's id of a delivery: the header `webhook-id`, or `Idempotency-Key`; "" without both. An `id`
+    in the body is ignored: it often identifies the subject, and two events about one subject must not count
+    as one delivery."""
     named = headers.get("webhook-id") or headers.get("idempotency-key") or ""
     return named if len(named) <= LONGEST_ID else hashlib.sha256(named.encode()).hexdigest()
 

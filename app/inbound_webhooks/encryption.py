@@ -1,6 +1,6 @@
-"""Encrypts stored secrets that must be read again.
+"""Encrypts stored secrets that must be read again: `seal` and `unseal`.
 
-The key is a file beside the signing keys: a copy of the database alone reveals no secret."""
+The key is a file next to the signing keys, so a copy of the database alone reveals no secret."""
 
 import os
 import secrets
@@ -14,7 +14,7 @@ KEY_BYTES, NONCE_BYTES = 32, 12
 
 
 class Unreadable(Exception):
-    """The stored secret was encrypted with another key, or changed."""
+    """The stored secret was encrypted with another key, or was modified."""
 
 
 def seal(data_dir: Path, plain: bytes, bound_to: bytes) -> bytes:
@@ -24,7 +24,7 @@ def seal(data_dir: Path, plain: bytes, bound_to: bytes) -> bytes:
 
 
 def unseal(data_dir: Path, sealed: bytes, bound_to: bytes) -> bytes:
-    """Raises `Unreadable`."""
+    """The secret in plain. Raises `Unreadable`, also for another `bound_to` than that of `seal`."""
     try:
         return AESGCM(_key(data_dir)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to)
     except (InvalidTag, ValueError) as error:
@@ -32,7 +32,7 @@ def unseal(data_dir: Path, sealed: bytes, bound_to: bytes) -> bytes:
 
 
 def _key(data_dir: Path) -> bytes:
-    """The key; the first process that needs it creates it, readable by this user only."""
+    """The key. The first process that needs it creates the file, readable only by this user."""
     path = data_dir / "keys" / FILE
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -11,16 +11,17 @@ from app.web.actions import Action
 
 
 class HookForm(msgspec.Struct, forbid_unknown_fields=True):
-    """The trigger that gets a new address, or a new signing secret; the old one stops working at once."""
+    """The trigger that gets a new URL (`address`) or a new signing secret (`secret`); the old one stops
+    working immediately."""
 
     trigger: Annotated[str, Meta(min_length=1, max_length=20)]
     part: Literal["address", "secret"] = "address"
 
 
 class HookView(msgspec.Struct):
-    """The address of one trigger. `hint` is how it begins; "" while there is none. `live` says whether the
-    published version has this trigger and listens to it: until then deliveries are refused. `closed` means
-    that it has the trigger, but enrolls only contacts who matched when it was published."""
+    """The URL of one trigger. `hint` is the beginning of its token; "" while there is no URL. `live`: the
+    published version has this trigger and listens to it; until then deliveries are refused. `closed`: it has
+    the trigger, but enrolls only contacts that matched when it was published."""
 
     trigger: str
     match: str
@@ -42,7 +43,7 @@ class HookList(msgspec.Struct):
 
 
 class NewHook(msgspec.Struct):
-    """An address or a signing secret, which is shown only this once."""
+    """A new URL or signing secret, which only this response shows."""
 
     workflow_id: UUID
     trigger: str

@@ -1,4 +1,5 @@
-"""Creates the addresses of inbound webhooks, and turns each delivery into one event."""
+"""Inbound webhooks: `make_address` creates the URL of a trigger, `receive` turns each delivery into one
+event."""
 
 import contextlib
 import secrets
@@ -32,15 +33,15 @@ from app.work import Work
 from db.repositories.inbound_webhooks import HookRepository
 
 HINT = 9
-WAITING = "This address isn't in use: its workflow isn't published with this trigger. Publish it first."
+WAITING = "This URL isn't in use: its workflow isn't published with this trigger. Publish it first."
 CLOSED = (
-    "This address adds no contacts: its workflow accepts only those that matched when it was published. "
+    "This URL adds no contacts: its workflow accepts only those that matched when it was published. "
     "Publish it with another audience first."
 )
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """A delivery: `headers` by lower-case names, and the bytes that are signed."""
+    """A delivery: `headers` by lower-case name, and the signed bytes."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -50,8 +51,8 @@ _Triggers = dict[str, tuple[InboundWebhook, Version | None]]
 
 
 async def _webhooks(work: Work, workflow_id: UUID) -> tuple[str, _Triggers]:
-    """Name of the workflow; its webhook triggers by key, with the live version of those that are published.
-    The published trigger goes before the draft's, because deliveries meet the published one."""
+    """The name of the workflow, and its webhook triggers by key, with the live version if they are published.
+    A published trigger replaces the draft's, because deliveries reach the published one."""
     header = await work.workflows.header(workflow_id)
     if header is None:
         raise NotFound("workflow")
@@ -68,7 +69,7 @@ async def _webhooks(work: Work, workflow_id: UUID) -> tuple[str, _Triggers]:
 
 
 async def addresses(work: Work, workflow_id: UUID) -> tuple[str, list[HookView]]:
-    """Name of the workflow and the address of each of its webhook triggers. Raises `NotFound`."""
+    """The name of the workflow and the URL of each of its webhook triggers. Raises `NotFound`."""
     name, triggers = await _webhooks(work, workflow_id)
     rows = await HookRepository(session=work.session).of_workflow(workflow_id)
     views = []
@@ -84,8 +85,8 @@ async def addresses(work: Work, workflow_id: UUID) -> tuple[str, list[HookView]]
 
 
 async def make_address(work: Work, workflow_id: UUID, form: HookForm) -> tuple[str, str]:
-    """A new address for a trigger, with the signing secret when it is the first; or a new secret alone.
-    Returns the token and the secret, "" for the one that does not change. Raises `NotFound`, `Invalid`."""
+    """Creates a new URL for a trigger, the first time with a signing secret; or only a new secret. Returns
+    the token of the URL and the secret, "" for the one that does not change. Raises `NotFound`, `Invalid`."""
     _, triggers = await _webhooks(work, workflow_id)
     if form.trigger not in triggers:
         raise Invalid({"trigger": "Choose an inbound webhook trigger of this workflow."})
@@ -117,8 +118,8 @@ async def make_address(work: Work, workflow_id: UUID, form: HookForm) -> tuple[s
 
 
 async def receive(work: Work, hook_id: UUID, delivery: Delivery) -> DeliveryReceipt:
-    """Accepts a delivery once; returns its event, on which the matcher decides. Raises `NotFound`, `Conflict`
-    (no live trigger), `Invalid` (no such contact), `BadSignature`."""
+    """Accepts a delivery once; returns its event, which the matcher then handles. Raises `NotFound`,
+    `Conflict` (no live trigger), `Invalid` (no such contact), `BadSignature`."""
     hooks = HookRepository(session=work.session)
     hook = await hooks.opened(hook_id)
     if hook is None:
@@ -136,7 +137,7 @@ async def receive(work: Work, hook_id: UUID, delivery: Delivery) -> DeliveryRece
     data = {"trigger": f"{hook.workflow_id}:{hook.trigger_key}", "body": body}
     event_id = work.emit(WEBHOOK_RECEIVED, contact, data, source="api")
     if named and not await hooks.take(hook_id, named, event_id, work.now, work.now - REMEMBERED):
-        # Another request accepted it at this very moment: nothing of this one is stored.
+        # Another request has just accepted the same delivery, so nothing of this one is stored.
         await work.session.rollback()
         return await _earlier(work, hooks, hook_id, named) or DeliveryReceipt(event_id, repeated=True)
     await hooks.used(hook_id, work.now)
@@ -157,7 +158,7 @@ def _listening(hook: Any) -> InboundWebhook:
 
 def _key(work: Work, hook: Any) -> bytes:
     if hook.signing_secret is None:
-        raise BadSignature("This address has no signing secret yet. Create one where the trigger is set up.")
+        raise BadSignature("This URL has no signing secret yet. Create one where the trigger is set up.")
     try:
         return unseal(work.runtime.settings.data_dir, hook.signing_secret, hook.id.bytes)
     except Unreadable:
@@ -182,7 +183,7 @@ async def _earlier(work: Work, hooks: HookRepository, hook_id: UUID, named: str)
 
 
 async def _contact(work: Work, trigger: InboundWebhook, body: Any) -> UUID:
-    """The contact that the body names. Raises `Invalid`."""
+    """The contact that the body identifies; creates it if the trigger says so. Raises `Invalid`."""
     value = at_path(body, trigger.contact_path)
     identifier = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
     where = f"“{trigger.contact_path}”"
@@ -203,7 +204,7 @@ async def _contact(work: Work, trigger: InboundWebhook, body: Any) -> UUID:
 
 
 async def _by_id(work: Work, identifier: str) -> UUID | None:
-    """By the contact's own id, or by the external id of another system, which may look like one."""
+    """The contact with this id, else with this external ID, which can be a UUID too."""
     with contextlib.suppress(ValueError):
         row = await work.contacts.row(UUID(identifier))
         if row is not None and row.deleted_at is None:
@@ -213,7 +214,7 @@ async def _by_id(work: Work, identifier: str) -> UUID | None:
 
 
 async def _create_contact(work: Work, email: str) -> UUID:
-    """Creates a contact; or returns the one that another delivery has just created."""
+    """Creates a contact, or returns the one that another delivery has just created."""
     try:
         async with work.session.begin_nested():
             contact_id = await work.contacts.insert({"email": email}, {}, work.now)

@@ -365,7 +365,7 @@ async def test_the_page_without_and_with_an_address(world: World) -> None:
     workflow = await flow(world, who.account_id, InboundWebhook())
     async with world.browser(who) as browser:
         before = await browser.get(f"/workflows/{workflow}/hooks", headers=HTML)
-        assert "Create address" in before.text
+        assert "Create URL" in before.text
         assert "Email address at “email” in the JSON body" in before.text
         assert "New signing secret" not in before.text
         await address(world, who, workflow)
