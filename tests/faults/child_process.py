@@ -64,7 +64,7 @@ class Order(msgspec.Struct, kw_only=True):
     database_url: str
     admin_url: str
     redis_url: str
-    sink: str  # the file to which each message and call is written; "….trace" is beside it
+    deliveries: str  # a file with a line per message and call; its trace is "….trace"
     log: str
     target: UUID | None = None
     contacts: list[UUID] = []
@@ -121,7 +121,7 @@ async def carry_out(order: Order) -> None:
         lease_seconds=order.lease,
         log_level="INFO",
     )
-    paper = Paper(order.sink)
+    paper = Paper(order.deliveries)
     clock = TestClock(timedelta(seconds=order.ahead))
     runtime = open_runtime(settings, clock=clock, mailer=paper, caller=paper, pool_size=3)
     dispatcher.MAX_CONCURRENT = 1  # one call after the other, so that the order is the same each time
@@ -173,7 +173,7 @@ def fail_matching(contact: UUID) -> None:
 
 
 def trace_points(order: Order) -> None:
-    """Write each point that is passed, with what is committed at that moment, beside the sink."""
+    """Write each point that is passed, with the committed state at that moment, beside the deliveries."""
 
     def on_point(point: str, _context: object) -> None:
         states: list[str] = []
@@ -184,7 +184,7 @@ def trace_points(order: Order) -> None:
         reader = threading.Thread(target=read_state)
         reader.start()
         reader.join()
-        with Path(f"{order.sink}.trace").open("a") as trace:
+        with Path(f"{order.deliveries}.trace").open("a") as trace:
             trace.write(json.dumps([str(point), states[0]]) + "\n")
 
     fault_hook.on_point = on_point

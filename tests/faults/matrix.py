@@ -151,16 +151,18 @@ class Matrix:
         if case.point not in undisturbed.at:
             return ["the scene never comes to this point"]
         stage, prepared = await self._prepare(case.scene)
-        sink = self._sink(stage)
+        deliveries = self._deliveries(stage)
         finish = msgspec.structs.replace(prepared, action="drain")
-        broken = self.children.fork(self._order(stage, prepared, sink, point=case.point, kind=case.kind))
+        broken = self.children.fork(
+            self._order(stage, prepared, deliveries, point=case.point, kind=case.kind)
+        )
         if case.kind is Kind.STALL:
-            await until(lambda: LOG_EVENT in text_of(sink, ".log"))
+            await until(lambda: LOG_EVENT in text_of(deliveries, ".log"))
             await asyncio.sleep(1.2)  # its lease is over and it is still stalled
-            self.children.run(self._order(stage, finish, sink))
+            self.children.run(self._order(stage, finish, deliveries))
         code = self.children.wait(broken)
         problems: list[str] = []
-        if LOG_EVENT not in text_of(sink, ".log"):
+        if LOG_EVENT not in text_of(deliveries, ".log"):
             problems.append("the point was not reached")
         state = await self._state(stage)
         if case.kind is Kind.KILL and state not in undisturbed.around(case.point):
@@ -168,35 +170,35 @@ class Matrix:
         elif code != 0 and not is_legal(state, undisturbed):  # other contacts went on after the broken one
             problems.append(f"half-written: {state}")
         if prepared.action not in ("drain", "release") and state == undisturbed.before:
-            self.children.run(self._order(stage, prepared, sink))  # the member presses again
-        problems += await self._finish(case, stage, finish, sink, undisturbed)
-        return problems + repeated_emails(sink)
+            self.children.run(self._order(stage, prepared, deliveries))  # the member presses again
+        problems += await self._finish(case, stage, finish, deliveries, undisturbed)
+        return problems + repeated_emails(deliveries)
 
     async def _undisturbed(self, scene: str) -> UndisturbedRun:
         if scene not in self.undisturbed_runs:
             stage, prepared = await self._prepare(scene)
-            sink = self._sink(stage)
+            deliveries = self._deliveries(stage)
             before = await self._state(stage)
-            if self.children.run(self._order(stage, prepared, sink, trace=True)):
-                raise RuntimeError(f"{scene} fails without a fault: {text_of(sink, '.log')[-2000:]}")
+            if self.children.run(self._order(stage, prepared, deliveries, trace=True)):
+                raise RuntimeError(f"{scene} fails without a fault: {text_of(deliveries, '.log')[-2000:]}")
             at: dict[str, str] = {}
-            for line in text_of(sink, ".trace").splitlines():
+            for line in text_of(deliveries, ".trace").splitlines():
                 point, state = json.loads(line)
                 at.setdefault(point, state)
             finish = msgspec.structs.replace(prepared, action="drain")
-            self.children.run(self._order(stage, finish, sink))
+            self.children.run(self._order(stage, finish, deliveries))
             self.undisturbed_runs[scene] = UndisturbedRun(before, at, await self._state(stage))
         return self.undisturbed_runs[scene]
 
     async def _finish(
-        self, case: Case, stage: Stage, finish: Prepared, sink: Path, undisturbed: UndisturbedRun
+        self, case: Case, stage: Stage, finish: Prepared, deliveries: Path, undisturbed: UndisturbedRun
     ) -> list[str]:
         """Other workers go on until the state is that of the end of the undisturbed run, apart from doubt."""
         end = time.monotonic() + TIMEOUT_SECONDS
         state = ""
         ahead = 600.0 if case.scene == "job" else 0.0  # a job that failed is tried again after a while
         while time.monotonic() < end:
-            self.children.run(self._order(stage, finish, sink, ahead=ahead))
+            self.children.run(self._order(stage, finish, deliveries, ahead=ahead))
             state = await self._state(stage)
             if state == undisturbed.end:
                 return []
@@ -209,13 +211,13 @@ class Matrix:
         stage = Stage(self.world, await self.world.account(scene), TestClock(), Outside())
         return stage, await SCENES[scene][0](stage)
 
-    def _sink(self, stage: Stage) -> Path:
+    def _deliveries(self, stage: Stage) -> Path:
         return self.folder / f"{stage.account}.txt"
 
     async def _state(self, stage: Stage) -> str:
         return await state_of(self.admin_url, stage.account)
 
-    def _order(self, stage: Stage, prepared: Prepared, sink: Path, **more: Any) -> dict[str, Any]:
+    def _order(self, stage: Stage, prepared: Prepared, deliveries: Path, **more: Any) -> dict[str, Any]:
         """An `Order` of `child_process.py`."""
         return {
             **msgspec.structs.asdict(prepared),
@@ -223,22 +225,22 @@ class Matrix:
             "database_url": self.settings.database_url,
             "admin_url": self.admin_url,
             "redis_url": self.settings.redis_url,
-            "sink": str(sink),
-            "log": str(sink) + ".log",
+            "deliveries": str(deliveries),
+            "log": str(deliveries) + ".log",
             **more,
         }
 
 
-def repeated_emails(sink: Path) -> list[str]:
+def repeated_emails(deliveries: Path) -> list[str]:
     """Emails that went out twice, although their step says hold. A webhook may be called twice, with its
     key."""
-    lines = Counter(text_of(sink).splitlines())
+    lines = Counter(text_of(deliveries).splitlines())
     return [f"twice: {line}" for line, count in lines.items() if count > 1 and line.startswith("email")]
 
 
-def text_of(sink: Path, suffix: str = "") -> str:
+def text_of(deliveries: Path, suffix: str = "") -> str:
     """What a process wrote there; "" when there is nothing yet."""
-    path = Path(f"{sink}{suffix}")
+    path = Path(f"{deliveries}{suffix}")
     return path.read_text() if path.exists() else ""
 
 
