@@ -89,7 +89,7 @@ def ensure(condition: bool, failure: str) -> None:
 
 
 def sample_csv(count: int = 500) -> bytes:
-    """A CSV as people have them: quoted commas, phone numbers as they are written, ZIP codes with zeros."""
+    """A realistic CSV: quoted commas, formatted phone numbers, ZIP codes with leading zeros."""
     text = io.StringIO()
     rows = csv.writer(text)
     rows.writerow(HEADER)
@@ -118,8 +118,8 @@ def run_import(client: Client, name: str, content: bytes, fresh: bool) -> None:
     client.post(f"{path}/mapping", {})
     page = client.until("checked", path, lambda page: page["item"]["status"] == "ready")
     item = page["item"]
-    counts = (f"{item[key]} {key}" for key in ("new", "changed", "unchanged", "bad"))
-    print("  " + ", ".join(counts))
+    counts = (f"{item[key]} {key}" for key in ("new", "changed", "unchanged"))
+    print("  " + ", ".join(counts) + f", {item['bad']} rejected")
     ensure(item["bad"] == 0, f"{item['bad']} rows were rejected")
     ensure(not fresh or item["new"] == item["rows"], f"{item['new']} of {item['rows']} are new")
     if item["new"] or item["changed"]:

@@ -81,7 +81,7 @@ class DataFolder:
         secrets = servers / SECRETS
         if (servers / "postgres" / "data" / "PG_VERSION").exists() and not secrets.exists():
             raise ScriptError(
-                f"{secrets} is gone, but there is a database in {servers / 'postgres'}; "
+                f"{secrets} is gone, but a database exists in {servers / 'postgres'}; "
                 "restore that file from a backup, or start over with --fresh."
             )
         self.secrets = load_secrets(secrets)

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if may_select_browser_tests(pytest_arguments):
         warning = sync_vendor_or_exit()
         if warning:
-            missing.append(f"anything that needs static/vendor ({warning})")
+            missing.append(f"tests that need static/vendor ({warning})")
         program, reason = chromium.find_or_install()
         if program:
             env[chromium.VARIABLE] = str(program)

@@ -1,4 +1,4 @@
-"""`scripts/faults`: starts a whole Switchyard, breaks it from one seed, and judges what is left.
+"""`scripts/faults`: starts a complete Switchyard, breaks it from one seed, and judges what is left.
 
 `main` is the entry point; `chaos_run` is the long run, `scenarios` holds the single rows of docs/faults.md.
 

@@ -1,4 +1,4 @@
-"""A whole Switchyard to break: PostgreSQL (durable, as in production), Valkey, a web server and workers.
+"""A complete Switchyard to break: PostgreSQL (durable, as in production), Valkey, a web server and workers.
 
 `Deployment.running` is the entry point: it starts the servers, migrates the database and starts the fork
 server. `start_web` and `start_worker` come next.

@@ -64,8 +64,8 @@ def become_program(order: dict[str, Any]) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         log = os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         null = os.open(os.devnull, os.O_RDONLY)
-        for here, there in ((null, 0), (log, 1), (log, 2)):
-            os.dup2(here, there)
+        for source, target in ((null, 0), (log, 1), (log, 2)):
+            os.dup2(source, target)
         os.environ.update(order["env"])
         if CLOCK_OFFSETS_VARIABLE in os.environ:
             shift_clock([float(offset) for offset in os.environ[CLOCK_OFFSETS_VARIABLE].split(",")])

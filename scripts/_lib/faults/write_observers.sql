@@ -1,16 +1,16 @@
--- Installed by the harness, as a superuser: what PostgreSQL itself sees of each write, whoever writes it.
--- A worker is known by its application_name, which carries its process id.
+-- Installed by the judge as a superuser: triggers by which PostgreSQL itself records who writes what.
+-- A worker is identified by its application_name, which contains its process id.
 create schema chaos;
 create table chaos.notes (at timestamptz not null default clock_timestamp(), what text not null, id uuid, said jsonb);
 create table chaos.claims (id uuid, fence int, who text not null, at timestamptz not null default clock_timestamp(),
                            begun boolean not null default false, primary key (id, fence));
--- Calls that had begun and whose outcome nobody wrote, or a doubtful one: each allows for one repeat, or one hold.
+-- Calls that had begun and whose outcome wasn't written, or was in doubt: each explains one repeat or one hold.
 create table chaos.doubts (at timestamptz not null default clock_timestamp(), id uuid not null);
 create index on chaos.doubts (id);
--- Who was there when a worker died: once for each time.
+-- The rows of each batch whose worker died, once for each crash.
 create table chaos.crashes (at timestamptz not null default clock_timestamp(), id uuid not null);
 
--- How long after the end of a lease somebody else took over.
+-- How many seconds after the end of a lease another worker took over.
 create table chaos.takeovers (at timestamptz not null default clock_timestamp(), id uuid, seconds float not null);
 
 create function chaos.note(what text, id uuid, old jsonb, new jsonb) returns void
@@ -33,7 +33,7 @@ begin
     if old.status = 'claimed' and old.lease_until > clock_timestamp() then wrong := 'stale_write'; end if;
     if old.status not in ('pending', 'retry', 'claimed') then wrong := 'stale_write'; end if;
   elsif old.status = 'claimed' and new.fence = old.fence then
-    -- An outcome, or the beginning of the call: only by the one who holds this very claim.
+    -- An outcome, or the beginning of the call: only the holder of this very claim may write it.
     select c.who into holder from chaos.claims c where c.id = new.id and c.fence = new.fence;
     if holder is distinct from who then wrong := 'stale_write'; end if;
     if old.begun_at is null and new.begun_at is not null then
@@ -70,7 +70,7 @@ begin
     wrong := 'stale_write';
   end if;
   if new.seq > old.seq and new.fence <> old.fence + 1 then wrong := 'stale_write'; end if;
-  -- A timer that did not end, and no goal that was reached instead.
+  -- The enrollment moved before its wait ended, and no goal was reached instead.
   if old.wait_reason = 'timer' and old.wait_until > clock_timestamp()
      and (new.seq > old.seq or new.status <> 'active') and new.goal_key is not distinct from old.goal_key then
     wrong := 'early';
