@@ -1,4 +1,5 @@
-"""The actions that a member may take on a page: one list draws the buttons and is the JSON `actions`."""
+"""The actions that a member may take on a page. One list serves the buttons of the page and the JSON
+`actions`; `action` builds one entry, `actions` drops those that are not allowed."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -24,8 +25,8 @@ class Field(msgspec.Struct, omit_defaults=True):
 
 
 class Action(msgspec.Struct):
-    """Something that the caller can do from this page: where to send it and with which fields. One whose
-    method is GET is a link to the page that holds the form and its action."""
+    """Something that the caller can do from this page: the URL and the fields to send. An action with the
+    method GET is a link to the page with its form."""
 
     name: str
     label: str
@@ -46,8 +47,8 @@ def action(
     options: Mapping[str, Sequence[str]] | None = None,
     when: bool = True,
 ) -> Action | None:
-    """An action, or None when the actor may not do it or `when` says that it makes no sense now. `form` is
-    the struct that the handler reads; `options` fills choices that are known only at run time."""
+    """An action, or None when the actor has no permission or it makes no sense now (`when`). `form` is the
+    struct that the handler reads; `options` are the choices of fields that depend on the account."""
     if not when or (permission is not None and not work.may(permission)):
         return None
     fields = fields_of(form) if form is not None else ()
@@ -62,18 +63,18 @@ def action(
 
 
 def actions(*candidates: Action | None) -> list[Action]:
-    """The allowed ones of these actions, in order."""
+    """The allowed actions, in order."""
     return [candidate for candidate in candidates if candidate is not None]
 
 
 def find_action(available: Sequence[Action], name: str) -> Action | None:
-    """The action of that name, None when it is not allowed (a template filter)."""
+    """The action of that name, None when it is not allowed. Templates use it as the filter `named`."""
     return next((candidate for candidate in available if candidate.name == name), None)
 
 
 @lru_cache(maxsize=512)
 def fields_of(form: type[msgspec.Struct]) -> tuple[Field, ...]:
-    """The inputs of a form struct, nested ones by their dotted names."""
+    """The inputs of a form struct; nested ones have dotted names."""
     return tuple(_fields(inspected(form), ""))
 
 

@@ -1,4 +1,4 @@
-"""Builds the Litestar app: the routes, and the web kit around them in the order of the request's checks."""
+"""Builds the Litestar app: the routes, and around them the checks of a request in their order."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -41,9 +41,9 @@ def build_app(
     state: Mapping[str, Any],
     **options: Any,
 ) -> Litestar:
-    """The app, with the checks of a request in order: origin, token, rate, permission, input, handler.
-    `redis` None limits within the process; `connect_probe` opens a connection of its own; `state` is added to
-    `app.state`; `options` are Litestar's (lifespan, plugins)."""
+    """The app. It checks a request in this order: origin, token, rate, permission, input; then the handler
+    runs. With `redis` None each process limits rates for itself. `connect_probe` opens a new connection,
+    `state` is added to `app.state`, `options` are Litestar's (lifespan, plugins)."""
     keys = KeyRing(settings.data_dir, settings.signing_keys)
     cookies, tokens, breaker = Cookies(settings), Tokens(keys, settings.base_url), RedisBreaker()
     identity = Identity(directory, tokens, cookies)
@@ -80,7 +80,7 @@ def build_app(
             "identity": identity,
             "breaker": breaker,
             "database_probe": database_probe,
-            "redis_probe": redis.ping if redis is not None else _nothing,
+            "redis_probe": redis.ping if redis is not None else _no_redis,
             "demo_people": [],
             **state,
         }
@@ -89,6 +89,6 @@ def build_app(
     return app
 
 
-async def _nothing() -> None:
-    """A probe for an app without a database."""
+async def _no_redis() -> None:
+    """The Redis probe of an app without Redis: always succeeds."""
     await asyncio.sleep(0)

@@ -26,10 +26,10 @@ REMEMBERED = 4096
 
 
 class Directory(Protocol):
-    """Looks users up before the account is known, through definer functions. Digests are SHA-256."""
+    """Looks up users before the account is known, through security definer functions. Digests are SHA-256."""
 
     async def by_session(self, session_id: UUID, account_id: UUID) -> Principal | None:
-        """The user of a live session, with their present role in that account."""
+        """The user of a live session, with their current role in that account."""
         ...
 
     async def by_secret(self, session_id: UUID, digest: bytes) -> Principal | None:
@@ -42,7 +42,8 @@ class Directory(Protocol):
 
 
 class Identity:
-    """Reads credentials. A principal is cached for at most one second, or until `forget`."""
+    """Finds the principal of a request by its token or cookies. A principal is cached for at most one second,
+    or until `forget`."""
 
     def __init__(self, directory: Directory, tokens: Tokens, cookies: Cookies) -> None:
         self.directory, self.tokens, self.cookies = directory, tokens, cookies
@@ -53,7 +54,8 @@ class Identity:
         self._principals.clear()
 
     async def principal(self, scope: Scope) -> Principal:
-        """The caller. A header counts before a cookie. Raises `BadToken` with the reason."""
+        """The caller. The Authorization header takes precedence over cookies. Raises `BadToken` with the
+        reason."""
         authorization = content_negotiation.header(scope, b"authorization")
         if authorization:
             scheme, _, token = authorization.partition(" ")
@@ -113,7 +115,8 @@ class Identity:
 
 
 class Authenticate(ASGIMiddleware):
-    """Sets `request.auth`, or answers 401: a browser that opens a page is sent to sign in and back."""
+    """Sets `request.auth`, or answers 401. A browser that opens a page is redirected to the sign-in page, and
+    back afterward."""
 
     scopes = (ScopeType.HTTP,)
 
@@ -153,7 +156,7 @@ def path_and_query(scope: Scope) -> str:
 
 
 def local_path(target: str) -> str:
-    """`target` when it is a path on this site, else "/", so that no link redirects to another site."""
+    """`target` if it is a path on this site, else "/", so that no link can redirect to another site."""
     plain = target.isprintable() and "\\" not in target
     return target if plain and target.startswith("/") and not target.startswith("//") else "/"
 

@@ -16,12 +16,10 @@ from app.web import content_negotiation
 from app.web.formatting import size
 
 DEPTH = 32
-PER_FIELD = (
-    10  # lists and objects of JSON per field that a route reads: each costs more than its bytes suggest
-)
-PARTS = 1000  # of a multipart body, whatever the route declares
-PER_NAME = 5  # parts of names of a form per field that a route reads
-# A string of JSON, also an unterminated one: possessive, so that no text is scanned twice.
+PER_FIELD = 10  # JSON lists and objects per field of the route: each costs more than its bytes suggest
+PARTS = 1000  # parts of a multipart body, whatever the route declares
+PER_NAME = 5  # dotted parts of the names in a form, per field of the route
+# A JSON string, also an unterminated one. Possessive quantifiers, so that no text is scanned twice.
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 OPENED, CLOSED = b"[{", b"]}"
 NOT_BRACKETS = bytes(set(range(256)) - set(OPENED + CLOSED))
@@ -29,7 +27,7 @@ STEPS = bytes.maketrans(OPENED + CLOSED, b"\x01\x01\xff\xff")  # +1 and -1 as si
 
 
 class TooLarge(HTTPException):
-    """The body is longer, or holds more fields, than this route reads."""
+    """The body is longer, or holds more fields, than this route accepts (413)."""
 
     status_code = 413
 
@@ -38,8 +36,8 @@ class TooLarge(HTTPException):
 
 
 class BodyLimits(msgspec.Struct, frozen=True):
-    """The limits of a route: bytes of a form and of JSON, how many named fields in total, and how deep JSON
-    may be nested. `files` allows multipart bodies as long as MAX_BODY_BYTES."""
+    """The limits of a route: bytes of a form and of JSON, the number of named fields, and the nesting depth
+    of JSON. `files` allows multipart bodies up to MAX_BODY_BYTES."""
 
     form: int = 64_000
     json: int = 1_000_000
@@ -49,34 +47,34 @@ class BodyLimits(msgspec.Struct, frozen=True):
 
 
 DEFAULT = BodyLimits()
-LONG_TEXT = BodyLimits(form=1_000_000)  # escaping makes a letter of a form up to twelve bytes
+LONG_TEXT = BodyLimits(form=1_000_000)  # a character of a form can take twelve bytes when escaped
 DOCUMENT = BodyLimits(form=1_000_000, fields=10_000)  # a part of a workflow, with rows of conditions
 
 
 def limits_of(handler: Any) -> BodyLimits:
-    """The limits that a route handler declares, or the default ones."""
+    """The limits that a route declares, or the defaults."""
     limits: BodyLimits = handler.opt.get("limits", DEFAULT)
     return limits
 
 
 def longest(handler: Any, kind: str) -> int:
-    """The most bytes of a body of a media type that a route reads."""
+    """The maximum bytes of a body of this media type."""
     most: int = handler.resolve_request_max_body_size() or 0
     limits = limits_of(handler)
     if kind == content_negotiation.MULTIPART and limits.files:
         return most
-    own = limits.form if kind in content_negotiation.FORMS else limits.json
-    return min(own, most) if most else own
+    by_kind = limits.form if kind in content_negotiation.FORMS else limits.json
+    return min(by_kind, most) if most else by_kind
 
 
 def oversized(length: int) -> TooLarge:
-    """The refusal of a body that is longer than `length` bytes."""
+    """The error for a body that is longer than `length` bytes."""
     return TooLarge(size(length))
 
 
 def check_json(body: bytes, limits: BodyLimits) -> None:
-    """Refuses JSON with too many keys, or lists and objects, all together (413), or nested too deep (400). An
-    ordinary body has few colons and brackets: they are counted, and it is not scanned."""
+    """Refuses JSON that has too many keys, lists and objects in total (413) or is nested too deep (400). Most
+    bodies have so few colons and brackets that counting them is enough."""
     fields, depth = limits.fields, limits.depth
     many = body.count(b":") > fields
     nested = _containers(body) > depth
@@ -92,19 +90,19 @@ def check_json(body: bytes, limits: BodyLimits) -> None:
 
 
 def _containers(body: bytes) -> int:
-    """How many lists and objects JSON opens."""
+    """The number of lists and objects that the JSON opens."""
     return body.count(b"[") + body.count(b"{")
 
 
 def _depth(bare: bytes) -> int:
-    """How deep the brackets of JSON without its strings are nested."""
+    """The nesting depth of JSON; its strings must be removed."""
     steps = array("b", bare.translate(STEPS, NOT_BRACKETS))
     return max(accumulate(steps), default=0)
 
 
 def read_urlencoded(body: bytes, fields: int) -> dict[str, list[str]]:
     """The names and values of an urlencoded form. Raises `TooLarge` for more than `fields` of them, before
-    decoding, 400 for deep names, and `UnicodeDecodeError` for text that is not UTF-8."""
+    decoding; 400 for names with too many parts; `UnicodeDecodeError` for text that is not UTF-8."""
     if body.count(b"&") >= fields:
         raise TooLarge(f"{fields:,} fields")
     form = parse_qs(body.decode(), keep_blank_values=True, errors="strict")
@@ -113,8 +111,8 @@ def read_urlencoded(body: bytes, fields: int) -> dict[str, list[str]]:
 
 
 def check_names(form: Any, fields: int) -> None:
-    """Refuses a form with a name of more than `DEPTH` parts, or with too many parts of names for a route that
-    reads so many fields (400), before anything nests them."""
+    """Refuses a form (400) with a name of more than `DEPTH` dotted parts, or with too many parts in all names
+    for a route with this many fields. Call it before the form is decoded into nested values."""
     dots = [name.count(".") for name in form]
     if max(dots, default=0) >= DEPTH:
         raise ClientException(f"The form can't be read: a name has more than {DEPTH} parts.")

@@ -1,9 +1,8 @@
-"""Guards every connection below HTTP: deadlines for slow clients and a limit of connections per client.
+"""Protects the server from slow clients and from clients with too many connections, below HTTP.
 
-uvicorn ends a connection that idles between requests. `GuardedProtocol` adds a deadline for the head of a
-request, a minimum speed for its body and for reading the answer, a maximum head size, and how many
-connections one client may hold. `guarded_protocol` makes the class that `uvicorn.run(http=…)` takes.
-"""
+uvicorn only closes connections that idle between requests. `GuardedProtocol` adds a deadline for the head of
+a request, a minimum speed for its body and for reading the response, a maximum head size, and a limit of
+connections per client. `guarded_protocol` creates the class for `uvicorn.run(http=…)`."""
 
 import asyncio
 from collections import Counter
@@ -25,20 +24,20 @@ BUSY = ANSWER % (b"503 Service Unavailable", b"retry-after: 10\r\n")
 
 
 class ConnectionLimits(msgspec.Struct, frozen=True):
-    """What one connection and one client may take; seconds and bytes."""
+    """The limits of one connection and of one client, in seconds and bytes."""
 
-    per_client: int = 100  # connections at a time; 0 does not count, as behind a proxy
+    per_client: int = 100  # open connections; 0 turns the limit off, as behind a proxy
     head_seconds: float = 10.0  # from the first byte of a request to the end of its headers
     head_bytes: int = 65_536
     head_fields: int = 200
-    body_seconds: float = 20.0  # for a body, and one more for each `body_rate` bytes of it
+    body_seconds: float = 20.0  # for a body, plus one second for each `body_rate` bytes of it
     body_rate: int = 8_000
     read_seconds: float = 30.0  # in which a client reads at least `read_bytes` of a long response
     read_bytes: int = 16_000
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 as uvicorn speaks it, for clients that may be slow on purpose."""
+    """uvicorn's HTTP/1.1 with deadlines, for clients that may be slow on purpose."""
 
     limits: ClassVar[ConnectionLimits] = ConnectionLimits()
     held: ClassVar[Counter[str]] = Counter()
@@ -133,7 +132,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._watch_reading()
 
     def _weigh(self, size: int) -> None:
-        """Raises, which uvicorn answers with 400, where the head grows too large."""
+        """Adds to the size of the head. Raises ValueError when it is too large; uvicorn answers with 400."""
         self.head_size += size
         if self.head_size > self.limits.head_bytes or len(self.headers) >= self.limits.head_fields:
             raise ValueError("the head of the request is too long")
@@ -149,8 +148,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self.deadline = self.loop.call_later(max(0.05, self._left()), self._look)
 
     def _left(self) -> float:
-        """Seconds until the deadline of this phase. A body that is no longer waited for gets no time for its
-        length."""
+        """Seconds until the deadline of this phase. The length of a body extends it only until the response
+        is complete."""
         seconds = self.limits.head_seconds
         if self.phase == "body":
             slow = self.received / self.limits.body_rate if self._answering() else 0
@@ -199,7 +198,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 def guarded_protocol(limits: ConnectionLimits) -> type[GuardedProtocol]:
-    """The protocol with limits and a count of its own."""
+    """A protocol class with these limits and its own connection counts."""
 
     class Protocol(GuardedProtocol):
         pass

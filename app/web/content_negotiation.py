@@ -1,4 +1,4 @@
-"""Reads what a client accepts and sends from the raw headers, without parsing on the common paths."""
+"""Reads from the raw headers what a client accepts and sends. The common cases need no parsing."""
 
 import re
 from collections.abc import Iterable
@@ -27,10 +27,10 @@ def header(scope: Scope | HTTPScope, name: bytes) -> str:
 
 
 def wants_html(scope: Scope | HTTPScope) -> bool:
-    """Whether the best answer is a page or a fragment rather than JSON."""
+    """Whether the client prefers a page or a fragment to JSON."""
     accept = header(scope, b"accept")
     if accept in ("", "*/*"):
-        # When the member goes back in the browser, htmx identifies itself only by its second header.
+        # For the browser's back button, htmx sends only the second of these headers.
         return bool(header(scope, b"hx-request") or header(scope, b"hx-history-restore-request"))
     if accept in (JSON, PROBLEM):
         return False

@@ -12,7 +12,8 @@ SESSION_SECONDS = 14 * 86_400
 
 
 class Cookies:
-    """Names and flags. Behind HTTPS they are `__Host-` and Secure; plain loopback could not store those."""
+    """The names and flags of the cookies. Behind HTTPS they are `__Host-` and Secure, which browsers don't
+    store for plain HTTP on loopback."""
 
     def __init__(self, settings: Settings) -> None:
         self.secure = settings.secure
@@ -21,7 +22,7 @@ class Cookies:
         self.secret = f"{prefix}switchyard-session"
 
     def read(self, scope: Scope) -> tuple[str, str]:
-        """The token and the secret that were sent, "" for none."""
+        """The token and the secret of the request, "" for none."""
         values = {self.token: "", self.secret: ""}
         for part in content_negotiation.header(scope, b"cookie").split(";"):
             name, _, value = part.strip().partition("=")
@@ -30,7 +31,7 @@ class Cookies:
         return values[self.token], values[self.secret]
 
     def signed_in(self, token: str, secret: str = "") -> list[Cookie]:
-        """The cookies of a fresh token, and of a fresh session when its secret is given."""
+        """The cookies of a new token and, with `secret`, of a new session."""
         pairs = [(self.token, token)] + ([(self.secret, secret)] if secret else [])
         return [self._cookie(name, value, SESSION_SECONDS) for name, value in pairs]
 
@@ -51,5 +52,5 @@ class Cookies:
 
 
 def set_cookies(scope: Any, cookies: list[Cookie]) -> None:
-    """Adds cookies to the response of this request, whatever it is."""
+    """Adds cookies to the response of this request, whatever its status."""
     scope["state"].setdefault("extra", []).extend(cookie.to_encoded_header() for cookie in cookies)

@@ -1,4 +1,5 @@
-"""Which origins may call from a browser (CSRF and CORS). No hidden form tokens are needed."""
+"""Checks which origins may call from a browser (CSRF and CORS). Because of it, forms need no hidden
+tokens."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,7 +10,7 @@ from app.settings import Settings
 from app.web import content_negotiation
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-# Called by other systems with the secret in the address: no browser's cookies count here.
+# Routes that other systems call with a secret in the URL; they ignore cookies.
 OPEN = ("/hooks/", "/unsubscribe/")
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 HEADERS = "Authorization, Content-Type, Accept, Idempotency-Key"
@@ -17,16 +18,16 @@ EXPOSED = "Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-ID"
 
 
 class Origins:
-    """The origins that may call: the app's own, and those of the setting ALLOWED_ORIGINS."""
+    """The allowed origins: the app's own, and those in the setting ALLOWED_ORIGINS."""
 
     def __init__(self, settings: Settings) -> None:
         self.own = own_origins(settings.base_url)
         self.allowed = self.own | {origin.strip().rstrip("/").lower() for origin in settings.allowed_origins}
 
     def refusal(self, scope: Any) -> str:
-        """Why a request is refused, "" when it may pass: a foreign `Origin`, or an unsafe method that a
-        browser sends from another site. With a bearer token a request without an origin passes, because no
-        browser adds that token by itself."""
+        """Why a request is refused, as a message; "" when it may pass. Refused are a foreign `Origin`, and an
+        unsafe method that a browser sends from another site. A request with a bearer token needs no origin,
+        because no browser adds the token by itself."""
         if scope["path"].startswith(OPEN):
             return ""
         origin = content_negotiation.header(scope, b"origin").lower()
@@ -53,8 +54,8 @@ class Origins:
         }
 
     def headers(self, scope: Scope) -> dict[str, str]:
-        """The headers that an allowed foreign origin needs to read the response. Never credentials: it sends
-        a token."""
+        """The headers that an allowed foreign origin needs to read the response. They never allow
+        credentials, because such an origin sends a token instead of cookies."""
         origin = content_negotiation.header(scope, b"origin").lower()
         if not origin or origin in self.own or origin not in self.allowed:
             return {}
@@ -71,7 +72,7 @@ def bearer(scope: Scope) -> bool:
 
 
 def own_origins(base_url: str) -> frozenset[str]:
-    """The origin of the app; on loopback under each of its names, because users type either."""
+    """The origin of the app; on loopback with each of its names, because users type any of them."""
     parts = urlsplit(base_url)
     port = f":{parts.port}" if parts.port else ""
     host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname or ""

@@ -1,7 +1,7 @@
-"""Limits the response to a change to data that the caller may also read.
+"""Limits the response to a change to data that the caller may read.
 
-Permission to write does not include permission to read. The struct in a response is the struct of a page; a
-caller who may not open that page gets the status and `Location` without a body."""
+Permission to write does not include permission to read. The response to a change contains the struct of a
+page; a caller who may not open that page gets the status and `Location` without a body."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ Readers = dict[type, frozenset[Permission]]
 
 
 def may_read(request: Any, content: object) -> bool:
-    """Whether the caller may read the content of a response. A route declared with `receipt=True` answers
-    with a secret that is shown only once, or with nothing but what the caller sent."""
+    """Whether the caller may read the content of a response. Routes with `receipt=True` are exempt: they
+    return a secret that is shown only once, or only what the caller sent."""
     me, handler = request.principal, request.route_handler
     if me is None or request.method not in content_negotiation.UNSAFE or handler.opt.get("receipt"):
         return True
@@ -26,8 +26,8 @@ def may_read(request: Any, content: object) -> bool:
 
 
 def readers(app: Litestar) -> Readers:
-    """For each struct that a GET route answers with, the permissions that open one of these routes; computed
-    from the routes at first use."""
+    """For each struct that a GET route returns, the permissions that open such a route. Computed from the
+    routes at first use."""
     cached: Readers | None = app.state.get("readers")
     if cached is None:
         cached = app.state["readers"] = _readers(app)

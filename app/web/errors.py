@@ -1,4 +1,5 @@
-"""Responses to errors: problem+json, an error page, or the form again with the submitted values."""
+"""Turns exceptions into responses: problem+json, an error page, or the form again with the submitted values.
+`handle_exception` is the entry point."""
 
 from html import escape
 from typing import Any
@@ -19,13 +20,13 @@ from app.web.problems import Problem, problem_of
 
 log = structlog.get_logger("switchyard.web")
 SHOWN_AGAIN = frozenset({400, 401, 409, 413, 415, 422, 428, 429})
-MOST_SHOWN_AGAIN = 1000  # fields: each row of a condition comes back as several kilobytes
+MOST_SHOWN_AGAIN = 1000  # fields; each row of a condition is rendered as several kilobytes
 PAGE = "errors/problem.html"
 FRAGMENT = "errors/_problem.html"
 
 
 def handle_exception(request: Any, error: Exception) -> Response[Any]:
-    """The app-wide exception handler."""
+    """Answers any exception of a request; logs those of the server (500 and up)."""
     problem = problem_of(error)
     scope: Scope = request.scope
     problem.request_id = scope["state"].get("request_id", "")
@@ -43,7 +44,7 @@ def handle_exception(request: Any, error: Exception) -> Response[Any]:
 
 
 def _conceal(request: Any, problem: Problem) -> None:
-    """Removes the present state from a conflict, and the message about it, if the caller may not read it."""
+    """Removes the current state and the message from a conflict, if the caller may not read them."""
     me = request.scope.get("auth")
     if problem.current is not None and me is not None and Permission.VIEW not in me.permissions:
         problem.current = None
@@ -76,37 +77,38 @@ def _as_page(request: Request, problem: Problem) -> Response[bytes]:
 
 
 def sign_in_again(scope: Scope) -> str:
-    """The sign-in page, which leads back to the page that the member was on; for htmx that is the page it is
-    on."""
+    """The URL of the sign-in page, which leads back to the page of the member. htmx sends that page in a
+    header."""
     current = content_negotiation.header(scope, b"hx-current-url")
-    here = "/" + current.split("/", 3)[3] if current.count("/") >= 3 else scope["path"]
+    current_path = "/" + current.split("/", 3)[3] if current.count("/") >= 3 else scope["path"]
     if not current and scope["query_string"]:
-        here += "?" + scope["query_string"].decode("latin-1")
-    return f"/sign-in?next={quote(here, safe='/')}"
+        current_path += "?" + scope["query_string"].decode("latin-1")
+    return f"/sign-in?next={quote(current_path, safe='/')}"
 
 
 def _form_again(request: Request, problem: Problem) -> Response[Any] | None:
-    """The refused form; None where the route has none, or the body was no form or too large."""
+    """The refused form with its values and errors; None if the route has no form, or the body was not a form
+    or too large."""
     handler: Any = request.scope.get("route_handler")
-    face = handler.opt.get("form") if handler is not None else None
+    template_or_path = handler.opt.get("form") if handler is not None else None
     values = request.typed()
-    if not face or not values or len(values) > MOST_SHOWN_AGAIN:
+    if not template_or_path or not values or len(values) > MOST_SHOWN_AGAIN:
         return None
     message = problem.errors.get("") or ("" if problem.errors else problem.detail)
     request.scope["state"]["form"] = Form(values=values, errors=problem.errors, message=message)
-    if face.startswith("/"):
-        return PageAgain(face, problem.status)
+    if template_or_path.startswith("/"):
+        return PageAgain(template_or_path, problem.status)
     try:
-        body = request.app.state.templates.render(face, request, page=problem)
+        body = request.app.state.templates.render(template_or_path, request, page=problem)
     except Exception as error:
-        log.exception("the form cannot be drawn again", template=face, exc_info=error)
+        log.exception("the form cannot be drawn again", template=template_or_path, exc_info=error)
         return None
     status = 200 if problem.status == 428 else problem.status  # a confirmation page is not a refusal
     return Response(body, status_code=status, media_type=content_negotiation.HTML, headers=_headers(problem))
 
 
 class PageAgain(Response[None]):
-    """The page that holds a form, rendered by its own handler with the status of the refusal."""
+    """The page that contains a form, rendered by its own handler, with the status of the refusal."""
 
     def __init__(self, path: str, status: int) -> None:
         super().__init__(None, status_code=status)
@@ -114,10 +116,10 @@ class PageAgain(Response[None]):
 
     def to_asgi_response(self, app: Any, request: Any, **_: Any) -> Any:  # noqa: ARG002 -- Litestar's signature
         path = self.path.format_map(request.scope["path_params"])
-        return _again(request.app.asgi_router, path, self.status_code or 422)
+        return _run_page(request.app.asgi_router, path, self.status_code or 422)
 
 
-def _again(router: ASGIApp, path: str, status: int) -> ASGIApp:
+def _run_page(router: ASGIApp, path: str, status: int) -> ASGIApp:
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         inherited = {name: value for name, value in scope["state"].items() if name in INHERITED_STATE}
         inner: Any = {

@@ -1,10 +1,9 @@
 """Decodes a form into the nested dicts and lists that a type expects.
 
 The entry points are `decode_form` and `decode_form_strictly`. The names of a form are first split into a
-tree; decoding walks tree and type together, so the work grows with the length of the form and not with its
-square. The hidden field `inputs` names the check boxes and lists of the form: a listed one that was not sent
-is off or empty; without `inputs` it is absent.
-"""
+tree. Decoding walks the tree and the type together, so the time is linear in the length of the form. The
+hidden field `inputs` lists the check boxes and lists of the form: one of these that was not sent is off or
+empty. Without `inputs` it is absent."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
@@ -23,8 +22,8 @@ TEXTUAL = (inspect.StrType, inspect.AnyType, inspect.LiteralType)
 LISTS = (inspect.ListType, inspect.SetType, inspect.FrozenSetType, inspect.VarTupleType)
 ROW_DIGITS = 5
 LISTED = "inputs"
-MOST_LISTED = 1000  # names in `inputs`; the rest counts as one name, which no type has
-NO_PART = "Send JSON here, or each field under its own name ({}.…)."
+MOST_LISTED = 1000  # names in `inputs`; the rest counts as one unknown name
+NOT_JSON = "Send JSON here, or each field under its own name ({}.…)."
 
 
 class FormFields(Protocol):
@@ -36,7 +35,7 @@ class FormFields(Protocol):
 
 
 class NameNode:
-    """A place in the tree of dotted names: the values sent under exactly this name, and the names beneath
+    """A node of the tree of dotted names: the values sent under exactly this name, and the names beneath
     it."""
 
     __slots__ = ("beneath", "json", "listed", "name", "read", "start", "values", "wrong")
@@ -45,19 +44,19 @@ class NameNode:
         self.beneath: dict[str, NameNode] = {}
         self.values: list[Any] | None = None  # None if nothing was sent under this name
         self.name = ""
-        self.start = start  # where in a whole name the part beneath this node begins
+        self.start = start  # where the part beneath this node begins in a dotted name
         self.read = False  # whether the type has a place for the values
-        self.listed = False  # whether `inputs` names it
+        self.listed = False  # whether `inputs` lists it
         self.json = json  # whether an object or a list may be sent here as JSON
         self.wrong = ""  # why the JSON sent here is refused
 
     def take(self) -> list[Any]:
-        """The values sent under this name, which count as read from now on."""
+        """The values sent under this name; marks them as read."""
         self.read = True
         return self.values or []
 
     def leaf(self, name: str) -> "NameNode":
-        """The node of a dotted name beneath this one; created if it does not exist yet."""
+        """The node of a dotted name beneath this one; creates it if needed."""
         node = self
         for step in name.split("."):
             below = node.beneath.get(step)
@@ -68,7 +67,7 @@ class NameNode:
         return node
 
     def leaves(self) -> Iterator["NameNode"]:
-        """Every node beneath this one that was sent or that `inputs` names, in the order of the form."""
+        """Every node beneath this one that was sent or that `inputs` lists, in the order of the form."""
         pending = list(reversed(self.beneath.values()))
         while pending:
             node = pending.pop()
@@ -77,7 +76,8 @@ class NameNode:
             pending.extend(reversed(node.beneath.values()))
 
     def part(self, shape: type) -> Any:
-        """The dict or list sent as JSON under this very name; BLANK, with `wrong`, if it is neither."""
+        """The dict or list sent as JSON under exactly this name. BLANK, with a message in `wrong`, for
+        anything else."""
         value = self.take()[-1]
         try:
             text = value.encode() if isinstance(value, str) else value.file.read()
@@ -87,13 +87,13 @@ class NameNode:
             decoded = None
         if isinstance(decoded, shape) and not self.beneath:
             return decoded
-        self.wrong = NO_PART.format(self.name)
+        self.wrong = NOT_JSON.format(self.name)
         return BLANK
 
 
 class DecodedForm(NamedTuple):
-    """A form in the builtins of a type, the names that the type has no place for, in their order, and the
-    messages about values that cannot be decoded, by name."""
+    """A decoded form: its value in builtins, the names that the type doesn't have (`unread`), and messages
+    about values that cannot be decoded, by name (`wrong`)."""
 
     value: Any
     unread: list[str]
@@ -101,16 +101,16 @@ class DecodedForm(NamedTuple):
 
 
 def decode_form(fields: FormFields, kind: Any) -> Any:
-    """`a.b=1` nests, repeated names make lists, `rows.0.x=1` lists of objects; an empty input is absent (or
-    None where the field can be None, or "" in an edit, where absent would mean unchanged). Unread names and
-    JSON within the form are dropped: the result is only shown again."""
+    """Decodes a form to show it again; unread names and JSON within the form are dropped. `a.b=1` nests,
+    repeated names make lists, `rows.0.x=1` lists of objects. An empty input is absent, None if the field can
+    be None, or "" in an edit, where absent would mean unchanged."""
     decoded = _decode(inspected(kind), tree(fields))
     return {} if decoded is BLANK else decoded
 
 
 def decode_form_strictly(fields: FormFields, kind: Any) -> DecodedForm:
-    """The result of `decode_form`, with objects and lists that came as JSON under their own name (as text, or
-    as a part of type application/json), and with the names that it did not read."""
+    """Decodes a form that will be used, like `decode_form`. Objects and lists may also come as JSON under
+    their own name (as text, or as a part of type application/json)."""
     root = tree(fields, json=True)
     decoded = _decode(inspected(kind), root)
     leaves = list(root.leaves())
@@ -122,7 +122,7 @@ def decode_form_strictly(fields: FormFields, kind: Any) -> DecodedForm:
 
 
 def tree(fields: FormFields, *, json: bool = False) -> NameNode:
-    """The names of a form, split at their dots, as a tree; those that `inputs` names are marked."""
+    """The names of a form, split at their dots, as a tree; those that `inputs` lists are marked."""
     root = NameNode(json=json)
     for name in dict.fromkeys(fields.keys()):  # a multi-dict repeats its names
         root.leaf(name).values = fields.getall(name)
@@ -159,7 +159,7 @@ def _text(kind: inspect.Type, node: NameNode | None) -> Any:
     values = node.take() if node else []
     if not values or (values[-1] == "" and not isinstance(kind, TEXTUAL)):
         return BLANK
-    return _unix(values[-1])
+    return _with_lf(values[-1])
 
 
 def _bool(_: inspect.Type, node: NameNode | None) -> Any:
@@ -199,9 +199,9 @@ def _union(kind: Any, node: NameNode | None) -> Any:
         node.take()
         return None
     if structs:
-        chosen = _chosen(structs, node)
+        chosen = _selected_struct(structs, node)
         if chosen is None and node:
-            return _unknown(str(structs[0].tag_field), node)
+            return _unknown_tag(str(structs[0].tag_field), node)
         return _decode(chosen or structs[0], node)
     real = [option for option in options if not isinstance(option, inspect.NoneType)]
     nested = next((option for option in real if isinstance(option, (*LISTS, inspect.DictType))), None)
@@ -213,7 +213,7 @@ def _scalar(real: list[inspect.Type], nullable: bool, node: NameNode | None) -> 
     is_bool = any(isinstance(option, inspect.BoolType) for option in real)
     if not values:
         return False if is_bool and node and node.listed else BLANK
-    value = _unix(values[-1])
+    value = _with_lf(values[-1])
     if value == "" and nullable:
         return None
     if is_bool and value in TRUE | FALSE:
@@ -221,9 +221,9 @@ def _scalar(real: list[inspect.Type], nullable: bool, node: NameNode | None) -> 
     return BLANK if value == "" and not any(isinstance(option, TEXTUAL) for option in real) else value
 
 
-def _chosen(structs: list[inspect.StructType], node: NameNode | None) -> inspect.StructType | None:
-    """The member of a tagged union that the form names: the first one when it names none, None for an unknown
-    one."""
+def _selected_struct(structs: list[inspect.StructType], node: NameNode | None) -> inspect.StructType | None:
+    """The struct of a tagged union that the form selects: the first one if the form sends no tag, None for an
+    unknown tag."""
     name = structs[0].tag_field
     tag = node.beneath.get(name) if node and name else None
     if not tag or not tag.values:
@@ -231,8 +231,8 @@ def _chosen(structs: list[inspect.StructType], node: NameNode | None) -> inspect
     return next((option for option in structs if str(option.tag) == tag.values[-1]), None)
 
 
-def _unknown(name: str, node: NameNode) -> Any:
-    """Keeps only the unknown tag: which other fields its member would have cannot be known."""
+def _unknown_tag(name: str, node: NameNode) -> Any:
+    """The value of a union with an unknown tag: only the tag, because its other fields are unknown."""
     for leaf in node.leaves():
         leaf.take()
     return {name: node.beneath[name].take()[-1]}
@@ -247,11 +247,11 @@ def _list(kind: Any, node: NameNode | None) -> Any:
     values = node.take()
     if node.json and values and not isinstance(values[-1], str):
         return node.part(list)
-    return [_unix(value) for value in values if value != ""] if values or node.listed else BLANK
+    return [_with_lf(value) for value in values if value != ""] if values or node.listed else BLANK
 
 
 def _rows(item: inspect.Type, node: NameNode) -> Any:
-    """`lines.0.name`, `lines.1.name` … in the order of their numbers; gaps close."""
+    """A list of objects from `lines.0.name`, `lines.1.name` … in the order of their numbers, without gaps."""
     steps = [step for step in node.beneath if _is_row(step)]
     if node.json and any(node.take()):
         return node.part(list)
@@ -262,7 +262,7 @@ def _rows(item: inspect.Type, node: NameNode) -> Any:
 
 
 def _is_row(step: str) -> bool:
-    """Whether a part of a name is the number of a row, written in its only form."""
+    """Whether a part of a name is the number of a row, without leading zeros."""
     plain = step.isascii() and step.isdigit() and len(step) <= ROW_DIGITS
     return plain and step == str(int(step))
 
@@ -288,8 +288,8 @@ def _truth(value: Any) -> Any:
     return True if text in TRUE else False if text in FALSE else value
 
 
-def _unix(value: Any) -> Any:
-    """Browsers send CRLF from text areas; line breaks are stored as LF."""
+def _with_lf(value: Any) -> Any:
+    """The value with line breaks as LF; browsers send CRLF from text areas."""
     return value.replace("\r\n", "\n") if isinstance(value, str) else value
 
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 UNITS = (("y", 31_536_000), ("mo", 2_592_000), ("d", 86_400), ("h", 3_600), ("min", 60))
 UUID_TEXT = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
-SPELLED = {  # stored names that read badly in that form
+SPELLED = {  # the text of stored names that `words` would render badly
     "cancelled": "Canceled",
     "failed_permanent": "Failed",
     "in_doubt": "In doubt",
@@ -33,7 +33,7 @@ LONG = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
 def number(value: float | None) -> str:
-    """1234567 as 1,234,567; nothing as a dash."""
+    """1234567 as 1,234,567; None as a dash."""
     return "–" if value is None else f"{value:,}"
 
 
@@ -62,7 +62,7 @@ def ago(value: datetime | None, now: datetime | None = None) -> str:
 
 
 def stamp(value: datetime | None, zone: str = "UTC") -> str:
-    """An aware time as "2026-11-24 09:30:05 UTC" in a zone that is named."""
+    """An aware time as "2026-11-24 09:30:05 UTC", in this zone."""
     if value is None:
         return ""
     return value.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S %Z")

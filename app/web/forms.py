@@ -1,4 +1,5 @@
-"""Decodes request bodies into structs: JSON strictly, forms leniently, with all errors at once."""
+"""Decodes request bodies into structs: JSON strictly (`read_json`), forms leniently (`read_form`). Both
+report all errors at once."""
 
 from typing import Any
 
@@ -8,24 +9,24 @@ from app.errors import Invalid
 from app.web.form_decoder import LISTED, TRUE, FormFields, decode_form_strictly
 from app.web.validation_messages import NO_FIELD, field_errors
 
-# Every form of a page carries the account that it was drawn for, and the names of its check boxes and lists.
+# Every form of a page contains its account, and the names of its check boxes and lists.
 RESERVED = frozenset({"account", LISTED})
 
 
 class Form(msgspec.Struct):
-    """What a form template shows: the typed values, the errors, and one message on top."""
+    """The state of a form for its template: the typed values, the errors, and a message on top."""
 
     values: dict[str, Any] = {}
     errors: dict[str, str] = {}
     message: str = ""
 
     def value(self, name: str, default: Any = "") -> Any:
-        """The typed value of a field, or `default` when the form was not sent yet."""
+        """The typed value of a field, or `default` before the form is sent."""
         stored = "" if default is None else default
         return self.values.get(name, stored) if self.values else stored
 
     def checked(self, name: str, default: bool = False) -> bool:
-        """Whether a check box is ticked; one that is missing from a sent form is not."""
+        """Whether a check box is checked; a sent form contains only the checked ones."""
         return self.values.get(name, "") in TRUE if self.values else default
 
     def error(self, name: str) -> str:
@@ -34,7 +35,7 @@ class Form(msgspec.Struct):
 
 
 def typed_values(fields: FormFields) -> dict[str, Any]:
-    """The typed texts of a form, to be shown again; a name sent twice gives a list."""
+    """The typed texts of a form, to show them again; a repeated name gives a list."""
     values: dict[str, Any] = {}
     for name in dict.fromkeys(fields.keys()):  # a multi-dict repeats its names
         texts = [value for value in fields.getall(name) if isinstance(value, str)]
@@ -44,7 +45,8 @@ def typed_values(fields: FormFields) -> dict[str, Any]:
 
 
 def read_json(body: bytes, kind: Any) -> Any:
-    """A JSON body as `kind`, not coerced. Raises `Invalid` naming every bad field, or `DecodeError`."""
+    """A JSON body as `kind`, without coercion. Raises `Invalid` with a message for every bad field, or
+    `DecodeError`."""
     try:
         return msgspec.json.decode(body, type=kind, strict=True)
     except msgspec.ValidationError as error:
@@ -52,16 +54,16 @@ def read_json(body: bytes, kind: Any) -> Any:
 
 
 def read_form(fields: FormFields, kind: Any) -> Any:
-    """A form as `kind`, refused where JSON with the same names and values is. Raises `Invalid` naming every
-    bad field; only `RESERVED` names need no place in `kind`."""
+    """A form as `kind`. Like JSON, it is refused for unknown names, except those in `RESERVED`, and for bad
+    values. Raises `Invalid` with a message for every bad field."""
     decoded = decode_form_strictly(fields, kind)
     errors = dict.fromkeys((name for name in decoded.unread if name not in RESERVED), NO_FIELD)
     errors |= decoded.wrong
     try:
-        read = msgspec.convert(decoded.value, kind, strict=False)
+        value = msgspec.convert(decoded.value, kind, strict=False)
     except msgspec.ValidationError as error:
         wrong = field_errors(decoded.value, kind, strict=False, whole=str(error))
         raise Invalid(wrong | errors) from error
     if errors:
         raise Invalid(errors)
-    return read
+    return value

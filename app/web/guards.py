@@ -1,4 +1,4 @@
-"""Permission checks (403). Every route names one of these guards or is `public=True`."""
+"""Permission checks (403). Every route has one of these guards or is `public=True`."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -20,25 +20,27 @@ def may(permission: Permission) -> Guard:
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         me: Principal = connection.scope["auth"]
         if permission not in me.permissions:
-            who = "This token" if me.token_id else f"The role {me.role} in {me.account_name}"
-            raise Forbidden(f"{who} isn't allowed to do this. It takes the permission {permission.value}.")
+            subject = "This token" if me.token_id else f"The role {me.role} in {me.account_name}"
+            raise Forbidden(
+                f"{subject} isn't allowed to do this. It takes the permission {permission.value}."
+            )
 
     guard.permission = permission  # type: ignore[attr-defined]  # -- the route policy is read from here
     return guard
 
 
 async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Requires a signed-in caller and no permission: for what members do about themselves."""
+    """Requires a signed-in caller but no permission, for changes of the caller's own settings."""
 
 
 async def in_person(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Requires a signed-in member and refuses personal access tokens: a script with part of a role must not
-    manage sessions, passwords and tokens."""
+    """Requires a signed-in member and refuses personal access tokens, because a script with some permissions
+    of a role must not manage sessions, passwords and tokens."""
     if connection.scope["auth"].token_id is not None:
         raise Forbidden("A personal access token can't do this. Sign in.")
 
 
 async def count_network(request: Request) -> None:
-    """A `before_body` of public routes: counts sign-ins and password resets by network. Raises 429 with
-    `Retry-After` before anything of the body is read."""
+    """Counts sign-ins and password resets by network; public routes use it as `before_body`. Raises 429 with
+    `Retry-After`, before the body is read."""
     await request.app.state.throttle.check_network(request.scope["state"]["network"])

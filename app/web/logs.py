@@ -1,7 +1,7 @@
-"""Sets up logging: JSON for machines, columns for people.
+"""Sets up logging (`configure`): JSON for machines, columns for humans.
 
-Tracebacks contain no values of variables, which could be passwords or personal data, and every line is
-redacted."""
+Every line is redacted. Tracebacks leave out the values of variables, which could be passwords or personal
+data."""
 
 import logging
 import sys
@@ -17,19 +17,19 @@ from app.settings import Settings
 
 
 class RedactingFormatter(logging.Formatter):
-    """Lines of the standard library (uvicorn, SAQ, asyncio) and their tracebacks, without secrets."""
+    """Redacts the lines and tracebacks of the standard library's logging (uvicorn, SAQ, asyncio)."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
 
 
 def redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor that removes the secrets from every value, the formatted exception included."""
+    """A structlog processor that removes secrets from every value, including the formatted exception."""
     return {name: redact_value(value, name) for name, value in event.items()}
 
 
 def configure(log_format: str = "json", level: str = "INFO") -> None:
-    """Sets up structlog and the standard library's logging alike. `log_format` is json or console."""
+    """Sets up structlog and the standard library's logging. `log_format` is json or console."""
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if log_format == "console":
@@ -57,7 +57,7 @@ def configure(log_format: str = "json", level: str = "INFO") -> None:
 
 
 def hide_settings(settings: Settings) -> None:
-    """Hides the secrets of the settings in everything that is written."""
+    """Registers the secrets of the settings for redaction."""
     urls = (settings.database_url, settings.migrate_database_url, settings.redis_url, settings.smtp_url)
     hide_values(
         settings.metrics_token, settings.sms_token, settings.chat_token, settings.signing_keys,
@@ -66,5 +66,5 @@ def hide_settings(settings: Settings) -> None:
 
 
 def print_uncaught(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
-    """Writes an uncaught exception to stderr without secrets too."""
+    """Writes an uncaught exception to stderr without secrets."""
     sys.stderr.write(redact("".join(traceback.format_exception(kind, error, where))))

@@ -1,4 +1,5 @@
-"""The outermost middleware: request id, origin check, HEAD, security headers, access log, metrics."""
+"""The outermost middleware, in this order: request id, origin check, HEAD, security headers, access log and
+metrics."""
 
 import ipaddress
 import time
@@ -36,7 +37,7 @@ HSTS = "max-age=31536000; includeSubDomains"
 
 
 class ResponseMiddleware:
-    """The outermost layer of the web server, outside routing, so that it sees 404 and 405 too."""
+    """The outermost layer of the web server. It wraps the routing, so that it handles 404 and 405 too."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
@@ -65,8 +66,8 @@ class ResponseMiddleware:
         response: Response[Any]
         if reason := self.origins.refusal(scope):
             response = handle_exception(Request(scope), PermissionDeniedException(reason))
-        elif (headers := self.origins.preflight(scope)) is not None:
-            response = Response(None, status_code=204, headers=headers)
+        elif (preflight_headers := self.origins.preflight(scope)) is not None:
+            response = Response(None, status_code=204, headers=preflight_headers)
         else:
             await self.app(scope, receive, send)
             return
@@ -74,7 +75,7 @@ class ResponseMiddleware:
 
 
 class Exchange:
-    """One request and its response on the way out."""
+    """One request and its response."""
 
     def __init__(self, edge: ResponseMiddleware, scope: Any, send: Send, method: str) -> None:
         self.edge, self.scope, self._send, self.method = edge, scope, send, method
@@ -82,7 +83,8 @@ class Exchange:
         self.status = 500
 
     def watched(self, receive: Receive) -> Receive:
-        """`receive` that notes when the client disconnected: then the error is not the server's."""
+        """`receive` that records when the client disconnects, so that the error does not count as the
+        server's."""
 
         async def watch() -> Any:
             message = await receive()
@@ -93,7 +95,7 @@ class Exchange:
         return watch
 
     async def send(self, message: Message) -> None:
-        """Adds the headers; for HEAD it drops the body and keeps its length."""
+        """Adds the headers. For HEAD it drops the body but keeps the length."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self._headers(message)
@@ -106,9 +108,9 @@ class Exchange:
         present = {name.lower() for name, _ in headers}
         headers += [pair for pair in self.edge.fixed if pair[0] not in present]
         headers.append((b"x-request-id", self.scope["state"]["request_id"].encode()))
-        cross = self.edge.origins.headers(self.scope)
-        vary = [content_negotiation.VARY, cross.pop("Vary")] if cross else [content_negotiation.VARY]
-        headers += [(name.lower().encode(), value.encode()) for name, value in cross.items()]
+        cors = self.edge.origins.headers(self.scope)
+        vary = [content_negotiation.VARY, cors.pop("Vary")] if cors else [content_negotiation.VARY]
+        headers += [(name.lower().encode(), value.encode()) for name, value in cors.items()]
         if b"cache-control" not in present:
             headers.append((b"cache-control", b"no-store"))
             headers.append((b"vary", ", ".join(vary).encode()))
@@ -118,8 +120,8 @@ class Exchange:
         message["headers"] = headers
 
     def finish(self) -> None:
-        """Counts and logs the request. Never a query string, a body or a header, and the path without its
-        secrets: a request that no route takes (404, 405, a foreign origin) has the path of one that does."""
+        """Counts and logs the request: never a query string, a body or a header. Secrets are removed from the
+        path, also when no route handled the request (404, 405, a foreign origin)."""
         seconds = time.perf_counter() - self.started
         route = self.scope.get("path_template", "")
         REQUESTS.labels(self.method if self.method in METHODS else "OTHER", route, str(self.status)).inc()
@@ -142,8 +144,8 @@ def _text(value: UUID) -> str:
 
 
 def network(scope: Any, hops: int) -> str:
-    """The address that a request comes from: the peer, or the one that the last trusted proxy saw. A proxy
-    may add its own header below the one that the client sent: all of them are read, in order."""
+    """The IP address of the client: the peer, or the address that the trusted proxies report (`hops` is their
+    number). A proxy may add its own header after the client's, so all of them are read, in order."""
     peer = scope["client"][0] if scope.get("client") else ""
     if not hops:
         return str(peer)
@@ -153,8 +155,8 @@ def network(scope: Any, hops: int) -> str:
 
 
 def client_of(address: str) -> str:
-    """The key under which a client is counted: the /64 of an IPv6 address, since one client has all of it;
-    the IPv4 address inside an IPv6 one; any other address unchanged."""
+    """The key under which a client is counted: the /64 network of an IPv6 address, since one client owns all
+    of it; the IPv4 address inside a mapped IPv6 address; any other address unchanged."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,7 +1,7 @@
 """The navigation: one line for each screen in `SIDEBAR` or `SETTINGS`.
 
-`sidebar` and `settings_menu` give what a member may open; `templates/shared/_sidebar.html`, the bottom bar of
-`templates/layouts/base.html` and `templates/layouts/settings.html` draw it."""
+`sidebar` and `settings_menu` return the screens that a member may open. `templates/shared/_sidebar.html`, the
+bottom bar of `templates/layouts/base.html` and `templates/layouts/settings.html` render them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
@@ -12,10 +12,10 @@ from app.permissions import Permission
 
 
 class Screen(NamedTuple):
-    """One entry: its address, the permission that it asks for, and its icon in static/icons.svg.
+    """A screen: its path, the permission that it requires, and its icon in static/icons.svg.
 
-    `shortcut` is the key after g; `bottom_bar` puts it into the bar of a phone; it is marked on `pages` too.
-    """
+    `shortcut` is the key after g; `bottom_bar` puts it into the bottom bar on phones; it is also marked as
+    current on `pages`."""
 
     key: str
     label: str
@@ -27,7 +27,7 @@ class Screen(NamedTuple):
     pages: tuple[str, ...] = ()
 
     def holds(self, path: str) -> bool:
-        """Whether a page is one of this entry or below one."""
+        """Whether the path is a page of this screen or below one."""
         return any(
             path == page or (page != "/" and path.startswith(f"{page}/")) for page in (self.href, *self.pages)
         )
@@ -70,7 +70,8 @@ SIDEBAR: dict[str, tuple[Screen, ...]] = {
 
 
 class Entry(msgspec.Struct):
-    """A screen as it is drawn: marked on its own pages, with the count of what waits there for the member."""
+    """An entry of the navigation: `current` on the screen's own pages, `count` is the number of items that
+    wait there for the member."""
 
     screen: Screen
     current: bool
@@ -80,20 +81,21 @@ class Entry(msgspec.Struct):
 def sidebar(
     permissions: Collection[Permission], path: str, counts: Mapping[str, int]
 ) -> list[tuple[str, list[Entry]]]:
-    """The sections that hold an entry for these permissions, the entry of `path` marked; `counts` by keys."""
+    """The sections of the sidebar that have an entry for these permissions; the entry of `path` is marked.
+    `counts` are by screen key."""
     sections = ((name, entries(screens, permissions, path, counts)) for name, screens in SIDEBAR.items())
     return [section for section in sections if section[1]]
 
 
 def settings_menu(permissions: Collection[Permission], path: str) -> list[Entry]:
-    """The pages that the settings layout lists beside its cards."""
+    """The screens in the menu of the settings layout."""
     return entries(SETTINGS, permissions, path, {})
 
 
 def entries(
     screens: Iterable[Screen], permissions: Collection[Permission], path: str, counts: Mapping[str, int]
 ) -> list[Entry]:
-    """The screens that these permissions open."""
+    """The entries of the screens that these permissions open."""
     return [
         Entry(screen, screen.holds(path), counts.get(screen.key) or None)
         for screen in screens

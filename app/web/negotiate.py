@@ -1,10 +1,13 @@
-"""One handler, three formats: the struct that a handler returns becomes a page, a fragment or JSON, by
-`Accept`.
+"""One handler, three formats: depending on `Accept`, the struct that a handler returns becomes a page, a
+fragment or JSON.
 
 A route declares its templates as keywords: `page=` and `fragment=` are templates that read the struct as
-`page`; `form=` answers a refused form: a template, or the path of the page that holds the form (it is
-rendered again, with the typed values and the status of the refusal). `foreign=True` accepts any query string
-and body: the caller is a program of another system."""
+`page`. `form=` answers a refused form: a template, or the path of the page that contains the form, which is
+rendered again with the typed values and the status of the refusal. `foreign=True` accepts any query string
+and body, for callers that are other systems.
+
+A request passes `prepare`, the handler reads it through `Request`, and the result leaves as `Shaped` or,
+after a change, as `Saved`."""
 
 from collections.abc import AsyncGenerator
 from typing import Any, Generic, TypeVar
@@ -35,25 +38,25 @@ CREATED, OK, SEE_OTHER = 201, 200, 303
 
 
 class UnsupportedMedia(HTTPException):
-    """The body has a type that this route cannot read."""
+    """The body has a media type that this route cannot read (415)."""
 
     status_code = 415
 
 
 class ClientGone(HTTPException):
-    """The client closed the connection before its body was complete, so it reads no response."""
+    """The client closed the connection before its body was complete, so no response reaches it (499)."""
 
     status_code = 499
 
 
 class NotAcceptable(HTTPException):
-    """The client accepts none of the types that this route can answer with."""
+    """The client accepts none of the media types that this route can return (406)."""
 
     status_code = 406
 
 
 class Request(LitestarRequest[Principal | None, Principal | None, State]):
-    """A request that fills one struct from JSON (strictly), urlencoded or multipart bodies."""
+    """A request whose body becomes one struct, from JSON (strictly) or an urlencoded or multipart form."""
 
     @property
     def wants_html(self) -> bool:
@@ -62,7 +65,7 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
 
     @property
     def wants_partial(self) -> bool:
-        """Whether htmx wants a fragment and not the page around it."""
+        """Whether htmx wants only a fragment, without the page around it."""
         return content_negotiation.wants_partial(self.scope)
 
     @property
@@ -72,8 +75,8 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
         return me
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body in chunks. Raises `TooLarge` where it grows over the limit of its type, whatever length it
-        announced, and `ClientGone` where it breaks off."""
+        """The body in chunks. Raises `TooLarge` when it exceeds the limit of its type, whatever its
+        Content-Length, and `ClientGone` when it breaks off."""
         most, length = longest(self.route_handler, self.content_type[0]), 0
         try:
             async for chunk in super().stream():
@@ -89,7 +92,8 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
             raise
 
     async def form(self) -> FormMultiDict:
-        """The fields of a form. Raises 400 for text that is not UTF-8; Litestar would replace letters."""
+        """The fields of a form. Raises 400 for text that is not UTF-8, in which Litestar would replace
+        characters."""
         connection = self._connection_state
         fresh = connection.form is Empty
         try:
@@ -109,8 +113,8 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
         return form
 
     async def body(self) -> bytes:
-        """The body; a missing body reads as `{}`, so that a struct of defaults is filled. JSON with more than
-        the route reads is refused before anything decodes it."""
+        """The body; a missing body is `{}`, which fills a struct of defaults. JSON over the limits of the
+        route is refused before it is decoded."""
         connection = self._connection_state
         if connection.form is not Empty and connection.body is Empty:
             return EMPTY_BODY  # a multipart form was read as a stream; json() takes the form
@@ -135,7 +139,7 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
             raise ClientException(f"The body isn't valid JSON: {error}") from error
 
     def typed(self) -> dict[str, Any]:
-        """The typed texts of the form, to be shown again; empty when none was read."""
+        """The typed texts of the form, to show them again; empty when no form was read."""
         form = self._connection_state.form
         return forms.typed_values(self._form_dict(form)) if isinstance(form, dict) else {}
 
@@ -147,9 +151,9 @@ class Request(LitestarRequest[Principal | None, Principal | None, State]):
 
 
 async def prepare(request: Request) -> None:
-    """App-wide `before_request`: refuses a request that cannot be answered or read before anything is done
-    (406, 413, 415), a form of another account than the present one (409), and names that the route does not
-    know: in the query string, and in the body if it reads none (422)."""
+    """App-wide `before_request`. Refuses a request before the handler runs if the route can't answer or read
+    it (406, 413, 415), if its form belongs to another account than the current one (409), or if it has
+    unknown names in the query string or in the body of a route that reads none (422)."""
     handler = request.route_handler
     if not content_negotiation.acceptable(request.scope, offers(handler)):
         raise NotAcceptable(f"This URL can return {' or '.join(offers(handler))}.")
@@ -170,8 +174,8 @@ async def prepare(request: Request) -> None:
         and options.get("charset", "utf-8").strip("'\"").lower() not in UTF8
     ):
         raise UnsupportedMedia("Send the text as UTF-8; other encodings aren't supported.")
-    if gate := handler.opt.get("before_body"):
-        await gate(request)
+    if check_first := handler.opt.get("before_body"):
+        await check_first(request)
     most = longest(handler, kind)
     if (request.content_length or 0) > most:
         raise oversized(most)
@@ -186,12 +190,12 @@ class Nothing(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def reads_nothing(handler: HTTPRouteHandler) -> bool:
-    """Whether a route reads no body; one for foreign callers reads its own."""
+    """Whether a route reads no body; routes for foreign callers read it themselves."""
     return not handler.opt.get("foreign") and "data" not in handler.parsed_fn_signature.parameters
 
 
 def _refuse_query(request: Request) -> None:
-    """Refuses parameters in the address of a change: they would have no effect, and belong in the body."""
+    """Refuses query parameters of a change: they would have no effect, and belong in the body."""
     if request.route_handler.opt.get("foreign"):
         return
     parameters = request.route_handler.parsed_fn_signature.parameters.keys()
@@ -210,7 +214,7 @@ def _same_account(request: Request, account: Any) -> None:
 
 
 def offers(handler: HTTPRouteHandler) -> tuple[str, ...]:
-    """The media types that a route can answer with, best first."""
+    """The media types that a route can return, best first."""
     answer = handler.parsed_fn_signature.return_type
     if declared := handler.opt.get("produces"):
         return (declared,) if isinstance(declared, str) else tuple(declared)
@@ -236,8 +240,8 @@ def readable(handler: HTTPRouteHandler) -> tuple[str, ...]:
 
 
 class Shaped(Response[T], Generic[T]):
-    """Returned data in the format that the client asked for. Litestar wraps every plain return value in it;
-    return one yourself to choose other templates or headers than the route's."""
+    """Returned data in the format that the client asked for. Litestar wraps every plain return value in it; a
+    handler returns one itself to choose other templates or headers than the route's."""
 
     def __init__(self, content: T, *, page: str = "", fragment: str = "", **options: Any) -> None:
         super().__init__(content, **options)
@@ -254,27 +258,27 @@ class Shaped(Response[T], Generic[T]):
         return super().to_asgi_response(app, request, **options)
 
     def _withhold(self) -> None:
-        """Leaves the body empty: the caller may change this and not read it."""
+        """Empties the body, because the caller may change this but not read it."""
         self.content, self.media_type = b"", MediaType.TEXT  # type: ignore[assignment]  # -- no body, whatever T is
 
     def template(self, request: Request) -> str:
-        """The template to render, "" when the client wants JSON or there is no page."""
+        """The template to render, "" when the client wants JSON or the route has no page."""
         if not request.wants_html:
             return ""
-        faces = request.route_handler.opt
-        fragment = self.fragment or pick(faces.get("fragment", ""), request)
+        options = request.route_handler.opt
+        fragment = self.fragment or pick(options.get("fragment", ""), request)
         if fragment and request.wants_partial:
             return fragment
-        return self.page or faces.get("page", "") or fragment
+        return self.page or options.get("page", "") or fragment
 
 
 class Saved(Shaped[T], Generic[T]):
-    """The response to a change. A browser is redirected to `see` (303), htmx gets the fragment and `see` as
-    its address, JSON gets the data: 201 with `Location`, or 200 when `created=False`; 204 when there is no
+    """The response to a change. A browser is redirected to `see` (303). htmx gets the fragment, and `see` as
+    the new URL of the page. JSON gets the data: 201 with `Location`, or 200 when `created=False`; 204 without
     data.
 
-    `note` is a message that the next page shows once; `undo` is the address of a restoration, which the
-    message offers as a button: its query is what the button sends."""
+    `note` is a message that the next page shows once. `undo` is the URL of a restoration, which the message
+    offers as a button; the button sends its query string as a form."""
 
     def __init__(
         self,
@@ -303,7 +307,7 @@ class Saved(Shaped[T], Generic[T]):
         return super().to_asgi_response(app, request, **options)
 
     def template(self, request: Request) -> str:
-        """Only htmx is answered with HTML here, and only where there is a fragment."""
+        """The fragment for htmx; "" for a redirect and for JSON."""
         if not request.wants_html or self.status_code == SEE_OTHER:
             return ""
         return super().template(request)
@@ -337,7 +341,8 @@ class Saved(Shaped[T], Generic[T]):
 
 
 def pick(fragment: Any, request: Request) -> str:
-    """The fragment of a route: one template, or one for each id of htmx's target ("" for any other)."""
+    """The fragment of a route: one template, or one for each id of htmx's target, with "" for other
+    targets."""
     if isinstance(fragment, str):
         return fragment
     target = content_negotiation.header(request.scope, b"hx-target").rpartition("#")[2]

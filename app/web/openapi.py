@@ -1,5 +1,5 @@
-"""Builds OpenAPI 3.1 from the handlers' types, and adds what content negotiation adds: forms, pages,
-problems."""
+"""Builds the OpenAPI 3.1 document from the types of the handlers, and adds what content negotiation adds:
+forms, pages and problems. `SchemaController` serves it as a page and as JSON."""
 
 from typing import Any
 
@@ -19,11 +19,12 @@ from app.web.guards import signed_in
 from app.web.negotiate import Request, Saved, Shaped, offers, readable
 
 VERSION = "0.1.0"
-ABOUT = (
-    "Every address answers a browser with a page and a script with JSON of the same data. "
-    "A change sends JSON or a form: what is absent stays, null (an empty box of a form) clears, an unknown "
-    "name is refused. A form lists check boxes and lists in `inputs`: a listed one not sent is off or empty. "
-    "Sign in with `POST /sessions`, or make a personal access token under *Tokens*, and send it as "
+DESCRIPTION = (
+    "Every URL returns a page to a browser and JSON with the same data to a script. "
+    "Send changes as JSON or as a form. Missing fields don't change, null (an empty input of a form) clears "
+    "a field, and unknown names are refused. A form lists its check boxes and lists in `inputs`: a listed "
+    "one that isn't sent is off or empty. "
+    "Sign in with `POST /sessions`, or create a personal access token under *Access tokens*, and send it as "
     "`Authorization: Bearer`."
 )
 PROBLEM = {
@@ -38,26 +39,26 @@ PROBLEM = {
         "instance": {"type": "string"},
         "request_id": {"type": "string"},
         "errors": {"type": "object", "additionalProperties": {"type": "string"}},
-        "current": {"description": "What is true now, where a change came too late."},
+        "current": {"description": "The current state, for a conflict."},
     },
 }
 REFUSALS = {
     "401": "Not signed in.",
     "403": "Not allowed, or called from a foreign origin.",
-    "404": "Not there, or not in this account.",
-    "406": "None of the accepted types can be answered.",
-    "409": "The state forbids it, or the form belongs to another account.",
+    "404": "Not found in this account.",
+    "406": "The route can't return any of the accepted types.",
+    "409": "The current state doesn't allow it, or the form belongs to another account.",
     "413": "The body is too large.",
-    "415": "The body is of a type that cannot be read here.",
-    "422": "Fields are wrong; `errors` names them.",
-    "429": "The account calls too often.",
-    "503": "The database cannot be reached; try again.",
+    "415": "The route can't read a body of this type.",
+    "422": "Invalid fields; `errors` has a message for each.",
+    "429": "The account sent too many requests.",
+    "503": "The database is unavailable. Try again.",
 }
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"cookie": []}]
 
 
 def config() -> OpenAPIConfig:
-    """The document's description of the API as a whole."""
+    """The title, description and security schemes of the document."""
     schemes: dict[str, SecurityScheme | Reference] = {
         "bearer": SecurityScheme(
             type="http", scheme="bearer", description="A session's JWT or a personal token."
@@ -67,7 +68,7 @@ def config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Switchyard",
         version=VERSION,
-        description=ABOUT,
+        description=DESCRIPTION,
         license=License(name="MIT", identifier="MIT"),
         components=Components(security_schemes=schemes),
         use_handler_docstrings=True,
@@ -108,7 +109,7 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler, method: str)
 
 
 def _pages(responses: dict[str, Any], handler: HTTPRouteHandler, method: str) -> None:
-    """What a browser gets: a page, a fragment, or a redirect."""
+    """Adds the responses for browsers: a page, a fragment, or a redirect."""
     answer = handler.parsed_fn_signature.return_type
     if answer.is_subclass_of(Saved):
         success = responses.get("201") or responses.get("200")
@@ -118,8 +119,8 @@ def _pages(responses: dict[str, Any], handler: HTTPRouteHandler, method: str) ->
                 responses["200"].setdefault("content", {})[content_negotiation.HTML] = {
                     "schema": {"type": "string"}
                 }
-        responses["204"] = {"description": "Done; there is nothing to show."}
-        responses["303"] = {"description": "Saved; a browser goes on to the next page."}
+        responses["204"] = {"description": "Done, without data."}
+        responses["303"] = {"description": "Saved; redirects a browser to the next page."}
         return
     if content_negotiation.HTML in offers(handler) and (
         not answer.is_subclass_of(Response) or answer.is_subclass_of(Shaped)
@@ -132,7 +133,7 @@ def _pages(responses: dict[str, Any], handler: HTTPRouteHandler, method: str) ->
 
 
 def _bodies(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
-    """The same struct may come as JSON or from a form."""
+    """Adds the media types of forms, which fill the same struct as JSON."""
     content = operation.get("requestBody", {}).get("content", {})
     if content_negotiation.JSON in content:
         for kind in readable(handler):
@@ -163,7 +164,7 @@ class RouteLine(msgspec.Struct):
 
 
 class SchemaPage(msgspec.Struct):
-    """All routes, by their first path segment."""
+    """All routes, grouped by their first path segment."""
 
     title: str
     version: str
@@ -171,7 +172,7 @@ class SchemaPage(msgspec.Struct):
 
 
 class SchemaController(Controller):
-    """Describes the API: a page for people, the document for programs."""
+    """Describes the API: a page for members, the document for programs."""
 
     path = "/schema"
     tags = ("schema",)
@@ -196,7 +197,7 @@ def openapi_document(app: Litestar) -> dict[str, Any]:
 
 
 def page_of(built: dict[str, Any]) -> SchemaPage:
-    """The document as lines."""
+    """The page that lists the operations of the document."""
     groups: dict[str, list[RouteLine]] = {}
     for path, item in sorted(built["paths"].items()):
         group = path.split("/")[1] or "overview"

@@ -1,7 +1,7 @@
-"""Links to the neighboring pages of a list, and the cursor of a list that is sorted by a value.
+"""Links to the next and previous page of a list, and the cursor of a list that is sorted by a value.
 
-A list in the order of ids names its neighbors by the id of its last (`after`) or first row (`before`). A list
-that is sorted by something else needs the sort value too: `write_cursor` packs both into one text."""
+In a list that is sorted by id, the cursor is the id of its last (`after`) or first row (`before`). A list
+with another sort order needs the sort value too: `write_cursor` packs both into one text."""
 
 import base64
 import binascii
@@ -21,8 +21,8 @@ MISPLACED = "The list was sorted differently. Go back to its first page."
 def neighbor_links(
     path: str, filters: Mapping[str, str], rows: Sequence[Any], after: object, before: object, *, more: bool
 ) -> tuple[str, str]:
-    """The addresses of the next and the previous page, "" where there is none. `rows` is this page, newest
-    first; `more` says whether rows are left in the direction of `before` or, without it, of `after`."""
+    """The URLs of the next and the previous page, "" for none. `rows` is this page, newest first; `more` says
+    whether there are more rows in the direction of `before` or, without it, of `after`."""
     if not rows:
         return "", ""
     has_next = more if not before else True
@@ -34,7 +34,7 @@ def neighbor_links(
 
 
 def page_link(path: str, filters: Mapping[str, str], **cursor: UUID) -> str:
-    """The address of a list with its filters, from a cursor on; empty filters are left out."""
+    """The URL of a list with its filters and a cursor; empty filters are left out."""
     query = {key: value for key, value in filters.items() if value}
     query |= {key: str(value) for key, value in cursor.items()}
     return f"{path}?{urlencode(query)}" if query else path
@@ -48,7 +48,7 @@ def write_cursor(sort_value: Any, row_id: UUID) -> str:
 def read_cursor(cursor: str, kind: type, parameter: str) -> tuple[Any, UUID]:
     """The sort value, as `kind` (str or datetime), and the row id that `write_cursor` packed. Raises
     `Invalid` for `parameter`."""
-    expected: Any = tuple[kind, UUID]  # type: ignore[valid-type]  # -- a type made at run time
+    expected: Any = tuple[kind, UUID]  # type: ignore[valid-type]  # -- a type built at run time
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         value, row_id = msgspec.json.decode(raw, type=expected)

@@ -23,8 +23,8 @@ from app.web.validation_messages import MOST_ERRORS, sentence
 
 RETRY_SECONDS = 2
 LONGEST_NAME = 100  # characters of a field's name in a response
-CONDITIONS = ("f", "match")  # parts of an address: a form has no fields of these names
-# Python renamed the phrases of 413 and 422 between versions; scripts compare codes, so these stay.
+CONDITIONS = ("f", "match")  # query parameters; forms have no fields with these names
+# Fixed codes, because scripts compare them: Python renamed the phrases of 413 and 422 between versions.
 CODES = {
     401: "not_signed_in",
     413: "too_large",
@@ -34,8 +34,8 @@ CODES = {
     500: "internal_error",
 }
 BUSY = (503, "The database is busy. Nothing was saved. Try again.")
-GONE = (503, "The database is unavailable. Nothing was saved. Try again.")
-UNTEXT = (422, "The text contains a character that can't be stored. Nothing was saved.")
+UNAVAILABLE = (503, "The database is unavailable. Nothing was saved. Try again.")
+UNSTORABLE = (422, "The text contains a character that can't be stored. Nothing was saved.")
 STATES = {
     "23505": (409, "This already exists. Nothing was saved."),
     "23503": (409, "Something this refers to is in use or was deleted. Nothing was saved."),
@@ -43,19 +43,19 @@ STATES = {
     "23514": (422, "A value isn't allowed. Nothing was saved."),
     "22001": (422, "A text is too long. Nothing was saved."),
     "22003": (422, "A number is too large. Nothing was saved."),
-    "22021": UNTEXT,
-    "22P05": UNTEXT,
+    "22021": UNSTORABLE,
+    "22P05": UNSTORABLE,
     "40001": BUSY,
     "40P01": BUSY,
     "55P03": BUSY,
     "57014": BUSY,
 }
-DOWN = ("08", "53", "57P")
+UNAVAILABLE_STATES = ("08", "53", "57P")
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
-    """A problem document. `errors` is field name to message; `current` is the present state (for a
-    conflict)."""
+    """A problem document. `errors` is field name to message; `current` is the current state, for a
+    conflict."""
 
     title: str
     status: int
@@ -72,7 +72,10 @@ class Problem(msgspec.Struct, omit_defaults=True):
 def problem_of(error: Exception) -> Problem:
     """The problem of an exception; an unknown exception is a 500 without details."""
     problem = (
-        _own(error) or _http(error) or _database(error) or _problem(500, "Something went wrong on our end.")
+        _app_error(error)
+        or _http_error(error)
+        or _database_error(error)
+        or _problem(500, "Something went wrong on our end.")
     )
     if problem.status == 503:
         problem.headers = {"Retry-After": str(RETRY_SECONDS)}
@@ -84,7 +87,7 @@ def _problem(status: int, detail: str, **more: Any) -> Problem:
     return Problem(title=code.replace("_", " ").capitalize(), status=status, detail=detail, code=code, **more)
 
 
-def _own(error: Exception) -> Problem | None:
+def _app_error(error: Exception) -> Problem | None:
     if isinstance(error, Invalid):
         return _invalid(error.errors)
     if isinstance(error, Conflict):
@@ -95,12 +98,12 @@ def _own(error: Exception) -> Problem | None:
     return _problem(400, error.message) if isinstance(error, SwitchyardError) else None
 
 
-def _http(error: Exception) -> Problem | None:
+def _http_error(error: Exception) -> Problem | None:
     if isinstance(error, ValidationException):
         return _invalid(_parameters(error))
     if isinstance(error, NotFoundException):
-        own = error.detail if error.detail != HTTPStatus(404).phrase else "There is nothing at this URL."
-        return _problem(404, own)
+        detail = error.detail if error.detail != HTTPStatus(404).phrase else "There is nothing at this URL."
+        return _problem(404, detail)
     if not isinstance(error, HTTPException) or error.status_code >= 500:
         return None
     headers = {str(name).title(): str(value) for name, value in (error.headers or {}).items()}
@@ -125,11 +128,11 @@ def _parameters(error: ValidationException) -> dict[str, str]:
 
 
 def _invalid(errors: dict[str, str]) -> Problem:
-    """A 422 that names the invalid fields: at most `MOST_ERRORS`, with names of at most `LONGEST_NAME`
-    characters, since the sender chooses both."""
-    named = {_short(name): text for name, text in islice(errors.items(), MOST_ERRORS)}
-    more = f" There are more than {MOST_ERRORS} errors; these are the first." * (len(errors) > MOST_ERRORS)
-    return _problem(422, _summary(named) + more, errors=named)
+    """A 422 with a message for each invalid field. It lists at most `MOST_ERRORS` fields, with names of at
+    most `LONGEST_NAME` characters, since the sender controls both."""
+    listed = {_short(name): text for name, text in islice(errors.items(), MOST_ERRORS)}
+    suffix = f" There are more than {MOST_ERRORS} errors; these are the first." * (len(errors) > MOST_ERRORS)
+    return _problem(422, _summary(listed) + suffix, errors=listed)
 
 
 def _short(name: str) -> str:
@@ -145,13 +148,14 @@ def _summary(errors: dict[str, str]) -> str:
 
 
 def _readable(name: str) -> str:
-    """A field's name for people: `rows.2.first_name` as "rows 3 first name"."""
+    """A field's name as text: `rows.2.first_name` as "rows 3 first name"."""
     parts = [str(int(part) + 1) if part.isdecimal() else part for part in name.split(".")]
     return " ".join(parts).replace("_", " ") or "the form"
 
 
-def _database(error: Exception) -> Problem | None:
-    """An error of the database. Its message may contain other people's data and is never passed on."""
+def _database_error(error: Exception) -> Problem | None:
+    """The problem of a database error. The error's own message is never used, since it may contain data of
+    contacts."""
     for cause in _causes(error):
         state = getattr(cause, "sqlstate", None) or ""
         if state in STATES:
@@ -162,8 +166,8 @@ def _database(error: Exception) -> Problem | None:
             return _problem(
                 409, "Someone else changed this at the same time. Nothing was saved; open it again."
             )
-        if (state and state.startswith(DOWN)) or _unreachable(cause):
-            return _problem(*GONE)
+        if (state and state.startswith(UNAVAILABLE_STATES)) or _unreachable(cause):
+            return _problem(*UNAVAILABLE)
     return None
 
 
@@ -182,7 +186,7 @@ def _unreachable(error: BaseException) -> bool:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and its causes, as far as a database is involved."""
+    """The exception and its causes; for database exceptions also their contexts."""
     visited: set[int] = set()
     pending: list[BaseException | None] = [error]
     while pending:

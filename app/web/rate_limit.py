@@ -1,8 +1,7 @@
-"""Rate limits: one Lua script in Redis decides for all processes, atomically (GCRA).
+"""Rate limits by the algorithm GCRA: a Lua script in Redis decides atomically for all processes.
 
 When Redis does not answer within 100 ms, a circuit breaker opens and each process decides for itself, with
-the same arithmetic. That is counted, and logged once per half minute.
-"""
+the same algorithm. These decisions are counted, and logged once per half minute."""
 
 import asyncio
 import math
@@ -26,8 +25,8 @@ OPEN_SECONDS = 2.0
 SAY_EVERY_SECONDS = 30.0
 REMEMBERED = 20_000
 
-# The key holds the theoretical arrival time in seconds, by the clock of Redis, so that the processes' clocks
-# don't matter.
+# The key holds the theoretical arrival time (tat) in seconds. The script uses the clock of Redis, so that
+# differences between the processes' clocks don't matter.
 SCRIPT = """
 local clock = redis.call('time')
 local now = clock[1] + clock[2] / 1000000
@@ -41,7 +40,8 @@ return {1, tostring(tat - now)}
 
 
 class LimitDecision(msgspec.Struct, frozen=True):
-    """Whether a call may pass; `remaining` more may follow at once; times in whole seconds."""
+    """Whether a call may pass. `remaining` is how many more may follow immediately; times are in whole
+    seconds."""
 
     allowed: bool
     remaining: int
@@ -50,7 +50,8 @@ class LimitDecision(msgspec.Struct, frozen=True):
 
 
 class RedisBreaker:
-    """Keeps a Redis that is down or frozen from costing more than one short wait every two seconds."""
+    """Skips Redis for two seconds after it failed, so that an outage costs one short wait every two
+    seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -63,7 +64,7 @@ class RedisBreaker:
         return self._clock() < self._closed_at
 
     def failed(self, part: str, error: BaseException) -> None:
-        """Records that Redis did not answer `part` of the app."""
+        """Records that Redis did not answer; `part` is the caller, for the log."""
         now = self._clock()
         self._closed_at = now + OPEN_SECONDS
         REDIS_UP.set(0)
@@ -77,7 +78,7 @@ class RedisBreaker:
 
 
 class Limiter:
-    """At most `limit` calls per `window` seconds for each key, in bursts or spread out."""
+    """Allows `limit` calls per `window` seconds for each key, in bursts or spread out."""
 
     def __init__(
         self, redis: Any, name: str, limit: int, window: float, breaker: RedisBreaker | None = None
@@ -122,11 +123,11 @@ class Limiter:
 
     def headers(self, verdict: LimitDecision) -> dict[str, str]:
         """The RateLimit fields of the IETF draft, and Retry-After for a refusal."""
-        named = {
+        fields = {
             "RateLimit-Policy": f'"{self.name}";q={self.limit};w={self.window:g}',
             "RateLimit": f'"{self.name}";r={verdict.remaining};t={verdict.reset}',
         }
-        return named if verdict.allowed else {**named, "Retry-After": str(verdict.retry_after)}
+        return fields if verdict.allowed else {**fields, "Retry-After": str(verdict.retry_after)}
 
 
 def open_redis(url: str) -> Any:

@@ -1,8 +1,7 @@
 """The RS256 keys that sign tokens, named by their RFC 7638 thumbprint.
 
-The first run creates a key. The newest key signs and every key in the folder verifies, so a rotation signs
-no member out.
-"""
+The first run creates a key. The newest key signs, and every key in the folder verifies, so a rotation does
+not sign members out."""
 
 import base64
 import hashlib
@@ -25,7 +24,7 @@ PEM_END = "-----END PRIVATE KEY-----"
 
 
 class KeyRing:
-    """The keys of a data directory, or of the setting SIGNING_KEYS (PEM after PEM, the newest last)."""
+    """The keys in a data directory, or in the setting SIGNING_KEYS (PEM blocks, the newest last)."""
 
     def __init__(self, folder: Path, setting: str = "") -> None:
         self.folder = folder / "keys"
@@ -36,19 +35,20 @@ class KeyRing:
         self._stamp: object = None
 
     def signing(self) -> tuple[str, RSAPrivateKey]:
-        """The id and key that sign now. Creates the first key if there is none."""
+        """The current signing key and its id. Creates the first key if there is none. Raises `SystemExit`
+        when no key can be read."""
         self._look()
         if self._signing is None:
             if self.setting:
-                raise SystemExit("SIGNING_KEYS holds no private key in PEM form.")
+                raise SystemExit("SIGNING_KEYS contains no private key in PEM format.")
             rotate(self.folder)
             self._look(now=True)
         if self._signing is None:
-            raise SystemExit(f"No signing key could be made in {self.folder}.")
+            raise SystemExit(f"Can't create a signing key in {self.folder}.")
         return self._signing
 
     def find(self, kid: str) -> RSAPublicKey | None:
-        """The public key of an id; an unknown id makes it read the folder again."""
+        """The public key with this id; reads the folder again for an unknown id."""
         self._look()
         if kid not in self.public:
             self._look(now=time.monotonic() - self._read_at > 1)
@@ -68,18 +68,18 @@ class KeyRing:
         if self._signing is not None and stamp == self._stamp:
             return
         self._stamp = stamp
-        texts = split(self.setting) if self.setting else [file.read_text() for file in files]
-        self._use([private(text) for text in texts])
+        texts = split_pem_blocks(self.setting) if self.setting else [file.read_text() for file in files]
+        self._use([load_private_key(text) for text in texts])
 
     def _use(self, keys: list[RSAPrivateKey]) -> None:
-        named = [(thumbprint(key.public_key()), key) for key in keys]
-        self.public = {kid: key.public_key() for kid, key in named}
-        self._signing = named[-1] if named else None
+        keys_by_id = [(thumbprint(key.public_key()), key) for key in keys]
+        self.public = {kid: key.public_key() for kid, key in keys_by_id}
+        self._signing = keys_by_id[-1] if keys_by_id else None
 
 
 def rotate(folder: Path) -> str:
-    """Creates a new key that signs from now on, beside the old ones, in a file that only this user can read;
-    returns its id."""
+    """Creates a new signing key, in a file that only this user can read; returns its id. Older keys still
+    verify."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(
@@ -95,18 +95,18 @@ def rotate(folder: Path) -> str:
     return kid
 
 
-def split(text: str) -> list[str]:
+def split_pem_blocks(text: str) -> list[str]:
     """The PEM blocks of a setting."""
     return [block.strip() + "\n" + PEM_END for block in text.split(PEM_END) if block.strip()]
 
 
-def private(text: str) -> RSAPrivateKey:
-    """Raises `SystemExit` for anything but an RSA key of at least 2048 bits."""
+def load_private_key(text: str) -> RSAPrivateKey:
+    """The private key of a PEM block. Raises `SystemExit` unless it is an RSA key of at least 2048 bits."""
     try:
         key = serialization.load_pem_private_key(text.encode(), password=None)
     except (ValueError, TypeError) as error:
         raise SystemExit(
-            "A signing key cannot be read: it must be an RSA private key in PEM form."
+            "A signing key can't be read. It must be an RSA private key in PEM format."
         ) from error
     if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:
         raise SystemExit("A signing key must be RSA with at least 2048 bits.")
@@ -119,7 +119,7 @@ def jwk(kid: str, key: RSAPublicKey) -> dict[str, Any]:
 
 
 def thumbprint(key: RSAPublicKey) -> str:
-    """RFC 7638: the SHA-256 of the required members in order, base64url."""
+    """The thumbprint of RFC 7638: the SHA-256 of the required members in order, as base64url."""
     canonical = json.dumps(_numbers(key), sort_keys=True, separators=(",", ":")).encode()
     return base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
 

@@ -1,4 +1,4 @@
-"""Exports spans without secrets. Imported only where traces are sent."""
+"""Exports spans without secrets. `app.web.tracing` imports it only when tracing is on."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from app.redaction import redact, redact_value
 
 
 class RedactingExporter(SpanExporter):
-    """Passes spans on without the secrets in their names, attributes, events and errors."""
+    """Removes secrets from the names, attributes, events and errors of spans, then passes them on."""
 
     def __init__(self, inner: SpanExporter) -> None:
         self.inner = inner

@@ -1,8 +1,8 @@
 """Answers 503 when PostgreSQL stops responding, but waits for a query that is only slow.
 
-A read without an answer after a second checks whether the database answers a new connection; all waiting
-reads share one check. If it does not answer, the read ends with 503. Writes are left alone, because it is
-unknown whether an interrupted write was saved.
+After a second without a response, a read checks whether the database answers a new connection; all waiting
+reads share one check. If the database does not answer, the read ends with 503. Writes are never interrupted,
+because it would be unknown whether they were saved.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ MESSAGE = "The database isn't responding. Try again in a moment."
 
 
 class DatabaseWatch:
-    """Whether the database answers at all. `probe` opens a connection of its own and runs no query."""
+    """Checks whether the database answers. `probe` opens a new connection."""
 
     def __init__(self, probe: Callable[[], Awaitable[object]]) -> None:
         self._probe = probe
         self._question: asyncio.Task[bool] | None = None
 
     async def answers(self) -> bool:
-        """False when the database stays silent for a second; a refusal is an answer."""
+        """False when the database does not respond within a second; a refusal counts as a response."""
         if self._question is None or self._question.done():
             self._question = asyncio.create_task(self._ask())
         return await asyncio.shield(self._question)
@@ -43,7 +43,7 @@ class DatabaseWatch:
 
 
 class AbortStalledReads(ASGIMiddleware):
-    """Ends reads that wait for a database that does not answer. Raises `Unavailable` (503)."""
+    """Ends reads while the database does not respond. Raises `Unavailable` (503)."""
 
     scopes = (ScopeType.HTTP,)
 
@@ -52,7 +52,8 @@ class AbortStalledReads(ASGIMiddleware):
         self._ending: set[asyncio.Future[None]] = set()
 
     def should_bypass_for_scope(self, scope: Scope) -> bool:
-        """Leaves out writes, forms shown again, and the health probes, which have deadlines of their own."""
+        """True for writes, for forms shown again, and for the health probes, which have their own
+        deadlines."""
         writes = scope.get("method") not in READS
         return writes or bool(scope["state"].get("again")) or scope["path"].startswith("/health/")
 

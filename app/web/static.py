@@ -1,7 +1,7 @@
-"""Static files, kept in memory and versioned by content.
+"""Static files, cached in memory and versioned by content.
 
-`asset("css/app.css")` gives `…?v=hash`, which a browser may cache forever; the bare name is revalidated by
-ETag.
+In templates `asset("css/app.css")` returns `…?v=hash`, which a browser may cache forever. Without the version
+the browser revalidates by ETag.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ mimetypes.add_type("font/woff2", ".woff2")
 
 
 class Asset:
-    """One file as it was when it was last read."""
+    """One file, as of the last time it was read."""
 
     def __init__(self, path: Path, modified: int) -> None:
         self.modified = modified
@@ -39,7 +39,8 @@ class Assets:
         self._assets: dict[str, Asset] = {}
 
     def find(self, name: str) -> Asset | None:
-        """The file of that name below the folder; None otherwise, also for dot files and links out."""
+        """The file of that name in the folder; None if there is none, for dot files, and for links that lead
+        out of the folder."""
         path = (self.root / name.lstrip("/")).resolve()
         hidden = any(part.startswith(".") for part in Path(name).parts)
         if hidden or "\0" in name or not path.is_relative_to(self.root) or not path.is_file():
@@ -51,7 +52,7 @@ class Assets:
         return asset
 
     def url(self, name: str) -> str:
-        """The address of a file with its version; without one when the file is not there."""
+        """The URL of a file with its version; without a version if the file doesn't exist."""
         asset = self.find(name)
         return f"/static/{name}?v={asset.version}" if asset else f"/static/{name}"
 

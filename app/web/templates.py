@@ -1,4 +1,5 @@
-"""Renders Jinja templates: escaped, strict about names, with the navigation of the signed-in member."""
+"""Renders Jinja templates: escaped, strict about undefined names, with the navigation of the signed-in
+member. `Templates.render` is the entry point."""
 
 import re
 from pathlib import Path
@@ -22,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2] / "templates"
 
 
 class Templates:
-    """The templates of the app. `render` gives a page or a fragment as bytes."""
+    """The templates of the app. `render` returns a page or a fragment as bytes."""
 
     def __init__(self, settings: Settings, assets: Assets, root: Path = ROOT) -> None:
         self.settings = settings
@@ -48,7 +49,6 @@ class Templates:
         )
 
     def exists(self, name: str) -> bool:
-        """Whether the template exists."""
         return name in self.environment.loader.list_templates() if self.environment.loader else False
 
     def render(self, name: str, request: Request, *, page: Any = None, form: Form | None = None) -> bytes:
@@ -87,7 +87,7 @@ class Undo(msgspec.Struct):
 
 
 def note_of(request: Request) -> tuple[str, str]:
-    """The message that the change before this page left, shown once, and the address that undoes the change
+    """The message of the change before this page, which is shown once, and the URL that undoes the change
     (see `Saved`)."""
     text, _, undo = request.cookies.get("note", "").partition("|")
     if text:
@@ -96,13 +96,13 @@ def note_of(request: Request) -> tuple[str, str]:
 
 
 def undo_of(address: str) -> Undo | None:
-    """The button for such an address. An attacker can plant a cookie, so it leads to restorations only."""
+    """The undo button for this URL, None if it isn't a restoration: an attacker can plant the cookie."""
     path, _, query = address.partition("?")
     return Undo(path, dict(parse_qsl(query))) if RESTORATION.fullmatch(path) else None
 
 
 def url(path: str, query: str = "", **changes: Any) -> str:
-    """`path` with a query of which some parts are changed; None removes a part."""
+    """`path` with a changed query string; None removes a parameter."""
     unchanged = [
         (key, value) for key, value in parse_qsl(query, keep_blank_values=True) if key not in changes
     ]

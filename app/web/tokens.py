@@ -1,4 +1,4 @@
-"""Fifteen-minute JSON Web Tokens. A token names the user and the account; permissions are read from the
+"""Fifteen-minute JSON Web Tokens. A token contains the user and the account; permissions are read from the
 database each time."""
 
 import time
@@ -29,7 +29,8 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 class BadToken(Exception):
-    """An invalid token. `renewable` when only its time (or an old key) is wrong."""
+    """A missing or invalid token. `renewable`: it is missing, expired or signed with an unknown key, so the
+    session secret may renew it."""
 
     def __init__(self, reason: str, renewable: bool = False) -> None:
         super().__init__(reason)
@@ -37,7 +38,7 @@ class BadToken(Exception):
 
 
 class Tokens:
-    """Issues and checks tokens of one issuer. A signature is checked once and remembered until its expiry."""
+    """Issues and checks tokens of one issuer. Checked tokens are cached until they expire."""
 
     def __init__(self, keys: KeyRing, issuer: str) -> None:
         self.keys = keys

@@ -13,7 +13,7 @@ TRACER = trace.get_tracer("switchyard.web")
 
 
 def start_tracing(endpoint: str, service: str = "switchyard-web") -> None:
-    """Sends spans to an OTLP/HTTP collector; without one the tracer does nothing."""
+    """Sends spans to an OTLP/HTTP collector; without an endpoint the tracer does nothing."""
     if not endpoint:
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -32,7 +32,7 @@ def start_tracing(endpoint: str, service: str = "switchyard-web") -> None:
 
 @contextmanager
 def span(scope: Any) -> Iterator[None]:
-    """One server span for a request; named by its route, without query or body."""
+    """A server span for a request, named after its route; it contains no query string and no body."""
     with TRACER.start_as_current_span(scope["method"], kind=trace.SpanKind.SERVER) as current:
         try:
             yield

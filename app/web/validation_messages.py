@@ -1,4 +1,5 @@
-"""Describes what is wrong with a body: all fields at once, each with what to do."""
+"""Messages for invalid bodies: one for each invalid field, which says what to do. `field_errors` is the entry
+point."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from msgspec import inspect
 
 from app.web.form_decoder import bare, inspected
 
-MOST_ERRORS = 20  # in one answer
+MOST_ERRORS = 20  # in one response
 NO_FIELD = "There is no such field. Remove it."
 RULES: tuple[tuple[str, str], ...] = (
     (r"Expected `str` of length >= 1$", "Fill this in."),
@@ -44,19 +45,18 @@ RULES: tuple[tuple[str, str], ...] = (
 
 
 def field_errors(raw: Any, kind: Any, *, strict: bool, whole: str = "") -> dict[str, str]:
-    """The fields of `raw` that do not fit `kind`, as field name to message; "" is the whole body. It stops
-    soon after `MOST_ERRORS` of them. `whole` is msgspec's own message, for errors of the struct as a
-    whole."""
+    """The invalid fields of `raw` as a `kind`: field name to message; "" is the whole body. It stops soon
+    after `MOST_ERRORS` fields. `whole` is msgspec's own message, for errors of the struct as a whole."""
     errors: dict[str, str] = {}
     _collect(raw, kind, "", strict, errors)
     if not errors:
-        path, message = _located(whole)
+        path, message = _split_location(whole)
         errors[path] = sentence(message)
     return errors
 
 
 def sentence(message: str, kind: Any = None) -> str:
-    """A msgspec message as a sentence; for a type of fixed choices it lists them."""
+    """A msgspec message as a sentence for the sender; for a type with fixed choices it lists them."""
     options = allowed_values(kind) if kind is not None else []
     if message.startswith("Invalid enum value") or (options and "got" in message):
         return f"Choose one of: {', '.join(options)}." if options else "Choose one of the listed values."
@@ -67,7 +67,7 @@ def sentence(message: str, kind: Any = None) -> str:
 
 
 def allowed_values(kind: Any) -> list[str]:
-    """The values that a type of fixed choices (an enum or a Literal) allows, else an empty list."""
+    """The allowed values of an enum or a Literal; empty for other types."""
     described = bare(kind) if isinstance(kind, inspect.Type) else inspected(kind)
     if isinstance(described, inspect.EnumType):
         return [str(member.value) for member in described.cls]
@@ -79,7 +79,7 @@ def allowed_values(kind: Any) -> list[str]:
 
 
 def _collect(raw: Any, kind: Any, path: str, strict: bool, errors: dict[str, str]) -> None:
-    struct, row = _struct_for(kind, raw), _row_of(kind)
+    struct, row = _struct_for(kind, raw), _item_struct(kind)
     if row is not None and isinstance(raw, list) and raw:
         for number, item in enumerate(raw):
             if len(errors) > MOST_ERRORS:
@@ -115,13 +115,14 @@ def _collect_value(raw: Any, kind: Any, path: str, strict: bool, errors: dict[st
     try:
         msgspec.convert(raw, kind, strict=strict)
     except msgspec.ValidationError as error:
-        inner, message = _located(str(error))
+        inner, message = _split_location(str(error))
         name = ".".join(part for part in (path, inner) if part)
-        errors[name] = _own(kind) or sentence(message, kind)
+        errors[name] = _own_message(kind) or sentence(message, kind)
 
 
 def _struct_for(kind: Any, raw: Any) -> type[msgspec.Struct] | None:
-    """The struct behind a type: itself, the one beside None, or the tagged one that `raw` names."""
+    """The struct of a type: the type itself, the one in an optional, or the one of a tagged union that `raw`
+    selects."""
     described = inspected(kind)
     options = described.types if isinstance(described, inspect.UnionType) else (described,)
     structs = [option for option in map(bare, options) if isinstance(option, inspect.StructType)]
@@ -134,8 +135,8 @@ def _struct_for(kind: Any, raw: Any) -> type[msgspec.Struct] | None:
     return next((option.cls for option in structs if raw.get(option.tag_field) == option.tag), None)
 
 
-def _row_of(kind: Any) -> type[msgspec.Struct] | None:
-    """The struct that a list holds, also where it may be left out; None for any other type."""
+def _item_struct(kind: Any) -> type[msgspec.Struct] | None:
+    """The struct of the items of a list, or of an optional list; None for any other type."""
     described = inspected(kind)
     options = described.types if isinstance(described, inspect.UnionType) else (described,)
     lists = [option for option in map(bare, options) if isinstance(option, inspect.ListType)]
@@ -143,15 +144,16 @@ def _row_of(kind: Any) -> type[msgspec.Struct] | None:
     return item.cls if isinstance(item, inspect.StructType) else None
 
 
-def _located(message: str) -> tuple[str, str]:
+def _split_location(message: str) -> tuple[str, str]:
     """msgspec's "… - at `$.a[0].b`" as ("a.0.b", "…")."""
     text, _, path = message.partition(" - at `")
     steps = path.rstrip("`").lstrip("$")
     return re.sub(r"\[(\d+|\.\.\.)\]", r".\1", steps).strip("."), text
 
 
-def _own(kind: Any) -> str:
-    """A type may carry its own message: `Annotated[str, Meta(pattern=…, extra={"error": "…"})]`."""
+def _own_message(kind: Any) -> str:
+    """The message that a type brings along: `Annotated[str, Meta(pattern=…, extra={"error": "…"})]`; "" for
+    none."""
     described = inspect.type_info(kind)
     if isinstance(described, inspect.UnionType):
         described = next(

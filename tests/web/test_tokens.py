@@ -181,7 +181,7 @@ def test_a_setting_without_a_key_is_one_sentence(tmp_path: Path, text: str) -> N
     if not text:
         assert KeyRing(tmp_path, text).signing()
         return
-    with pytest.raises(SystemExit, match="signing key cannot be read"):
+    with pytest.raises(SystemExit, match="signing key can't be read"):
         KeyRing(tmp_path, text).signing()
 
 
