@@ -1,7 +1,7 @@
-"""The commands: web, worker, mailbox, migrate, seed, accounts, keys, engine.
+"""The commands of the command line: web, worker, mailbox, migrate, seed, accounts, keys, engine.
 
-They run as `switchyard web` where the package is installed, and as `litestar web` everywhere. A command
-imports what it needs when it runs, so that each starts fast."""
+They run as `switchyard web` if the package is installed, and always as `litestar web`. Each command imports
+what it needs when it runs, so that it starts fast."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ def web(host: str, port: int) -> None:
     from app.web.connections import ConnectionLimits, guarded_protocol
 
     settings = Settings.from_env()
-    # Behind a proxy all connections come from one address, so the proxy has to count.
+    # Behind a proxy all connections come from one address, so the proxy has to limit them.
     most = 0 if settings.trusted_proxies else settings.max_connections_per_client
     uvicorn.run(
         "app.main:create_app",
@@ -61,7 +61,7 @@ def web(host: str, port: int) -> None:
 
 @click.command()
 def worker() -> None:
-    """Run workflows, send messages and do background jobs."""
+    """Run workflows, send messages and run background jobs."""
     from jobs.worker import run
 
     asyncio.run(run(Settings.from_env()))
@@ -69,7 +69,7 @@ def worker() -> None:
 
 @click.command()
 def mailbox() -> None:
-    """Catch mail on loopback and keep it for the Mailbox screen (demo)."""
+    """Catch email, SMS and chat messages on loopback for the Mailbox screen (demo)."""
     from app.mailbox.catcher import run
 
     asyncio.run(run(Settings.from_env()))

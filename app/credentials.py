@@ -1,4 +1,4 @@
-"""Passwords and secrets: rules for passwords, hashes to store, new random secrets."""
+"""Passwords and secrets: rules for passwords, hashes, and new random secrets."""
 
 import asyncio
 import hashlib
@@ -12,7 +12,7 @@ SHORTEST, LONGEST = 12, 256
 ACCESS_PREFIX = "swy_"
 # RFC 9106, second recommendation with less memory: about 50 ms, in a thread.
 HASHER = PasswordHasher(time_cost=3, memory_cost=32_768, parallelism=1)
-# Checked when no user has the address, so that the response takes as long and reveals nothing.
+# Verified when no user has the email, so that the response time doesn't reveal it.
 UNKNOWN_USER_HASH = HASHER.hash(secrets.token_urlsafe(24))
 
 STEMS = frozenset(
@@ -69,7 +69,8 @@ STEMS = frozenset(
 
 
 def password_problem(password: str, email: str = "", name: str = "") -> str:
-    """Why a password is refused, in a sentence; "" when it is fine. Length counts, character kinds don't."""
+    """Why a password is refused, as a message; "" when it is acceptable. It has to be long and uncommon, and
+    may not be the user's email or name; kinds of characters don't matter."""
     plain = password.strip().lower()
     if len(password) < SHORTEST:
         return f"Use at least {SHORTEST} characters; a few words together are easy to remember."
@@ -87,12 +88,12 @@ def password_problem(password: str, email: str = "", name: str = "") -> str:
 
 
 async def hash_password(password: str) -> str:
-    """An Argon2id hash with its own salt."""
+    """An Argon2id hash with a new salt. It runs in a thread, for about 50 ms."""
     return await asyncio.to_thread(HASHER.hash, password)
 
 
 async def password_matches(password: str, stored: str | None) -> bool:
-    """Whether a password belongs to a hash. Without a hash it takes as long, and is False."""
+    """Whether a password matches a stored hash. False without a hash, after the same time."""
     try:
         await asyncio.to_thread(HASHER.verify, stored or UNKNOWN_USER_HASH, password[:LONGEST])
     except (VerificationError, InvalidHashError):
@@ -101,17 +102,17 @@ async def password_matches(password: str, stored: str | None) -> bool:
 
 
 def new_secret(prefix: str = "") -> str:
-    """256 random bits as text that is safe in addresses."""
+    """256 random bits as text that is safe in URLs."""
     return prefix + secrets.token_urlsafe(32)
 
 
 def session_secret(session_id: UUID) -> str:
-    """The secret of a session: its id, to find it by, and 256 random bits."""
+    """The secret of a session: its id, by which the session is found, and 256 random bits."""
     return f"{session_id.hex}.{new_secret()}"
 
 
 def session_of(secret: str) -> UUID | None:
-    """The id of the session that a secret names; None for a text of another form."""
+    """The id of the session in a secret; None for a malformed secret."""
     name, dot, rest = secret.partition(".")
     try:
         return UUID(hex=name) if dot and rest and len(name) == 32 else None
@@ -120,5 +121,5 @@ def session_of(secret: str) -> UUID | None:
 
 
 def digest(secret: str) -> bytes:
-    """The SHA-256 of a secret of 256 random bits: the form in which the database stores it."""
+    """The SHA-256 of a random secret, which the database stores instead of the secret."""
     return hashlib.sha256(secret.encode()).digest()

@@ -7,14 +7,14 @@ _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"\\]+@(?:[^\s@<>()\[\],;:\"\\.]+\.)+[^\
 
 
 def fold_email(text: str) -> str:
-    """An address to look a user up by: trimmed and in lower case, and no stricter than what older versions
-    stored; "" for a text that no version stored."""
+    """The email to look a user up by: trimmed, in lower case. It accepts every address that an older version
+    could store; "" for any other text."""
     email = text.strip().lower()
     return email if email.isprintable() and len(email) <= LONGEST_EMAIL else ""
 
 
 def normalize_email(text: str) -> str:
-    """The address as it is stored, trimmed and in lower case; "" when it isn't a valid one."""
+    """The email in its stored form: trimmed, in lower case; "" if it isn't valid."""
     email = text.strip().lower()
     valid = len(email) <= LONGEST_EMAIL and email.isprintable() and _ADDRESS.fullmatch(email)
     return email if valid else ""

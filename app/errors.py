@@ -1,10 +1,11 @@
-"""Errors with a message for the caller, raised by use cases and answered by app/web/errors.py."""
+"""Errors with a message for the caller. Use cases raise them; `app/web/errors.py` turns them into
+responses."""
 
 from datetime import timedelta
 
 
 class NotNow(Exception):
-    """A background job must wait for `wait` before it continues. This doesn't count as a failed attempt."""
+    """A background job must pause for `wait`. This doesn't count as a failed attempt."""
 
     def __init__(self, wait: timedelta) -> None:
         super().__init__()
@@ -12,7 +13,7 @@ class NotNow(Exception):
 
 
 class SwitchyardError(Exception):
-    """A refusal, with a message that a person or a script can act on."""
+    """A refusal, with a message that a member or a script can act on."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -20,14 +21,14 @@ class SwitchyardError(Exception):
 
 
 class NotFound(SwitchyardError):
-    """It doesn't exist, or belongs to another account: both are answered alike (404)."""
+    """It doesn't exist, or belongs to another account; both get the same response (404)."""
 
     def __init__(self, what: str = "page", message: str = "") -> None:
         super().__init__(message or f"This account has no such {what}.")
 
 
 class Conflict(SwitchyardError):
-    """The state forbids it, or changed at the same time (409). `current` is the state now."""
+    """The state doesn't allow it, or changed in the meantime (409). `current` is the current state."""
 
     def __init__(self, message: str, current: object = None) -> None:
         super().__init__(message)
@@ -35,14 +36,14 @@ class Conflict(SwitchyardError):
 
 
 class Unconfirmed(Conflict):
-    """A change that a member has to confirm first: a browser gets the confirmation page (428). `current` says
+    """A member has to confirm the change first: a browser gets the confirmation page (428). `current` says
     what would change."""
 
 
 def check_expected(expected: int | None, total: int, singular: str, plural: str) -> None:
-    """Refuses a change when another number of things matches than the caller saw; None accepts any number.
-    `one` and `many` say what is counted ("contact matches", "contacts match"). Raises `Conflict` with the
-    present number."""
+    """Refuses a change when `total` differs from the number that the caller expects; None accepts any number.
+    `singular` and `plural` complete the message ("contact matches", "contacts match"). Raises `Conflict` with
+    the current number."""
     if expected is not None and expected != total:
         sentence = (
             f"{total:,} {singular if total == 1 else plural} now, not {expected:,}. Nothing was changed."
@@ -51,7 +52,7 @@ def check_expected(expected: int | None, total: int, singular: str, plural: str)
 
 
 class Invalid(SwitchyardError):
-    """Input that cannot be accepted (422): field name to sentence; "" is the whole form."""
+    """Invalid input (422): field name to message; "" is the form as a whole."""
 
     def __init__(self, errors: dict[str, str]) -> None:
         super().__init__(" ".join(errors.values()))
@@ -63,4 +64,4 @@ class Forbidden(SwitchyardError):
 
 
 class Unavailable(SwitchyardError):
-    """A service that the app depends on is down (503). The caller can retry later."""
+    """A service that the app depends on is unavailable (503). The caller can retry later."""

@@ -1,4 +1,4 @@
-"""The web server: the routes, their dependencies, and `create_app`, which puts them together."""
+"""The web server: `create_app` builds the app from the routes and their dependencies."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -99,7 +99,7 @@ ROUTES: list[Any] = [
 
 
 def create_app(settings: Settings | None = None, runtime: Runtime | None = None) -> Litestar:
-    """The app with everything it needs; only tests pass `runtime`."""
+    """The app, with settings from the environment; only tests pass `runtime`."""
     settings = settings or Settings.from_env()
     configure(settings.log_format, settings.log_level)
     start_tracing(settings.otel_exporter_otlp_endpoint)
@@ -130,7 +130,8 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
 
 
 async def provide_work(request: Request) -> AsyncIterator[Work]:
-    """The unit of work of a signed-in request; a handler that does not commit changes nothing."""
+    """Provides the unit of work of a signed-in request; it is rolled back unless the handler commits. Raises
+    401 on public routes."""
     me = request.principal
     if me is None:
         raise NotAuthorizedException("Sign in first.")
@@ -143,16 +144,17 @@ async def provide_work(request: Request) -> AsyncIterator[Work]:
 
 
 async def waiting_for(work: Work, me: Principal) -> dict[str, int]:
-    """The counts of the navigation: what waits for this member, up to 100 of each."""
-    steers = work.may(Permission.STEER_ENROLLMENTS)
+    """The counts in the navigation: open approvals and unread notifications of this member, up to 100
+    each."""
+    may_steer = work.may(Permission.STEER_ENROLLMENTS)
     return {
-        "approvals": await work.approvals.waiting(me.user_id, steers=steers),
+        "approvals": await work.approvals.waiting(me.user_id, steers=may_steer),
         "notifications": await work.notifications.unread(me.user_id),
     }
 
 
 def probe_of(engine: AsyncEngine) -> Any:
-    """Asks the database whether it answers."""
+    """Returns a function that runs a trivial query; it raises the driver's errors."""
 
     async def probe() -> None:
         async with engine.connect() as connection:
@@ -163,7 +165,7 @@ def probe_of(engine: AsyncEngine) -> Any:
 
 @asynccontextmanager
 async def lifespan(app: Litestar) -> AsyncIterator[None]:
-    """Refuses a database role that row-level security does not bind; closes the pools at the end."""
+    """Refuses to start with a database role that bypasses row-level security; closes the pools at the end."""
     runtime: Runtime = app.state.runtime
     try:
         async with runtime.engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""Fields of an edit: a missing field stays as it is; null clears it if it may be empty."""
+"""Fields of an edit: a missing field does not change; null clears a field that may be empty."""
 
 from typing import TypeVar, Union
 
@@ -6,9 +6,9 @@ from msgspec import UNSET, UnsetType
 
 T = TypeVar("T")
 # The type of a field of an edit; its default is `UNSET`.
-Patch = Union[T, UnsetType]  # noqa: UP007 -- `|` makes no alias that takes a parameter for the checker
+Patch = Union[T, UnsetType]  # noqa: UP007 -- mypy doesn't accept `|` in a generic alias
 
 
 def resolve(change: Patch[T], stored: T) -> T:
-    """The value after an edit: the sent value, or the stored one if the field is missing."""
+    """The value after an edit: the sent value, or the stored one if the field was not sent."""
     return stored if change is UNSET else change

@@ -1,4 +1,4 @@
-"""The table of roles and permissions, which guards, buttons and the JSON `actions` read."""
+"""The permissions of each role. Guards, buttons and the JSON `actions` read this table."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -44,7 +44,7 @@ TABLE: dict[Role, frozenset[Permission]] = {
 
 
 def allowed(role: Role, scopes: Iterable[str] | None = None) -> frozenset[Permission]:
-    """The permissions of a role; a token's scopes can only remove some, never add any."""
+    """The permissions of a role; a token's `scopes` can only narrow them."""
     granted = TABLE[role]
     if scopes is None:
         return granted

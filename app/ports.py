@@ -1,4 +1,5 @@
-"""The interfaces to the outside world. Adapters: app/integrations. Fakes: tests/support/fakes.py."""
+"""The interfaces to other systems. The adapters are in `app/integrations`, the fakes in
+`tests/support/fakes.py`."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -6,16 +7,12 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-ADDRESS_ERROR, MESSAGE_ERROR = (
-    "address",
-    "letter",
-)  # error classes that concern one contact only
+ADDRESS_ERROR, MESSAGE_ERROR = "address", "letter"  # error classes that concern only one contact
 UNCLEAR_PREFIX = "recipient_"  # a recipient was refused for an unclear reason
 
 
 class Clock(Protocol):
-    """The offset of the engine's clock from the database's. Only tests set one, to let a wait of a day pass
-    at once."""
+    """The offset of the engine's clock from the database's. Only tests set it, to skip a wait of a day."""
 
     offset: timedelta
 
@@ -47,8 +44,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """An outbound HTTP call. `key` is sent as `Idempotency-Key`. With `keep`, a JSON response is parsed and
-    stored whole, as `body` of the outcome's detail."""
+    """An outbound HTTP call. `key` is sent as `Idempotency-Key`. With `keep`, the whole JSON response is
+    parsed and stored, as `body` of the outcome's detail."""
 
     url: str
     method: str
@@ -59,17 +56,17 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """It was sent; `detail` is the response. `answered` is false if there was no recipient, so no server
-    answered."""
+    """The message was sent; `detail` is the response. `answered` is false if there was no recipient, so no
+    server was called."""
 
     detail: dict[str, Any] = {}
     answered: bool = True
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """It was not sent. `permanent`: retrying is useless. `after`: the server's Retry-After in seconds.
-    `what`: the error class, one word, equal for all effects with this error. `answered` is false if no server
-    was asked, because something is wrong with this message."""
+    """The message was not sent. `permanent`: retrying is useless. `after`: the server's Retry-After in
+    seconds. `what`: the error class, one word, the same for all effects with this error. `answered` is false
+    if no server was called, because the message itself is invalid."""
 
     error: str
     permanent: bool
@@ -79,8 +76,8 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """It may have been sent: the call broke after the server could have accepted it. `what` as in
-    `Refused`."""
+    """The message may have been sent: the call broke off after the server could have accepted it. `what` as
+    in `Refused`."""
 
     error: str
     what: str = ""
@@ -104,7 +101,7 @@ class MessageProvider(Protocol):
 
 
 class Enqueue(Protocol):
-    """Wakes a worker for a task. A lost wake-up costs at most one sweep; it never raises."""
+    """Wakes a worker for a task. It never raises: without the wake-up, the next sweep finds the work."""
 
     async def __call__(self, task: str, arguments: Mapping[str, Any]) -> None: ...
 

@@ -1,8 +1,8 @@
-"""Removes secrets from text that is written somewhere: logs, traces, stored errors.
+"""Removes secrets from text that is written to logs, traces or stored errors.
 
 `redact` is the entry point; `app.web.logs` and `app.web.span_export` call it for everything they write. It
-recognizes secrets in four ways: by their form (access tokens, JWTs), by the name beside them (`password=…`,
-`Authorization: …`), by the path before them (routes that hold a secret, see `hide_paths`), and by their value
+recognizes secrets in four ways: by their form (access tokens, JWTs), by the name next to them (`password=…`,
+`Authorization: …`), by their position in a path (routes with a secret, see `hide_paths`), and by their value
 (secrets of the settings, see `hide_values`)."""
 
 import re
@@ -11,13 +11,13 @@ from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 HIDDEN = "[hidden]"
-# Path parameters of these names hold a secret; tests/web/test_secrets.py checks that every public route with
-# a text parameter uses one of them.
+# Path parameters with these names hold a secret; tests/web/test_secrets.py checks that every public route
+# with a text parameter uses one of these names.
 SECRET_PARAMETERS = frozenset({"token", "secret", "signature"})
-SHORTEST = 6  # characters of a value that is hidden everywhere; shorter values could be words
+SHORTEST = 6  # characters; shorter values could be ordinary words
 
-# Access tokens, webhook addresses and their secrets; JWTs; session secrets; 256 random bits as base64url,
-# which no name in the code looks like, since those are in lower case. All patterns take linear time.
+# Access tokens, webhook URLs and their secrets; JWTs; session secrets; 256 random bits as base64url, which
+# has mixed case, unlike names in the code. All patterns take linear time.
 _FORMS = re.compile(
     r"(?:swy_|whsec_|wh_)[\w\-+/=]{8,}"
     r"|(?<![\w-])eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"
@@ -38,14 +38,15 @@ _NAMED = re.compile(
 )
 _SECRET_NAME = re.compile(_WORD, re.IGNORECASE | re.ASCII)
 _USER_INFO = re.compile(r"(://)[^\s/@\"']+@")
-_FILE = r"[\w/]+\.(?:py|html)\b"  # in a traceback, in a folder with the name of a route
-_REST = r"[^\s?#\"'&<>,;)\]}]+"  # of a path
+_FILE = r"[\w/]+\.(?:py|html)\b"  # a file in a traceback, in a folder with the name of a route
+_REST = r"[^\s?#\"'&<>,;)\]}]+"  # the rest of a path
 # Messages of PostgreSQL, its driver and SQLAlchemy that repeat values of a statement.
 _DATABASE = re.compile(r"((?:DETAIL|HINT|CONTEXT):|\[parameters:|query argument \$\d+:).*")
 
 
 class _Secrets:
-    """The secrets that this process knows: the routes that hold one, and values of the settings."""
+    """The registered secrets of this process: routes with a secret in the path, and values of the
+    settings."""
 
     def __init__(self) -> None:
         self.templates: set[str] = set()
@@ -57,8 +58,8 @@ _secrets = _Secrets()
 
 
 def hide_paths(templates: Iterable[str]) -> None:
-    """Hides the secrets in the paths of these routes, whatever the method, the status and the rest of the
-    path. `templates` are the paths of all routes, such as `/hooks/{token}`."""
+    """Registers the routes that have a secret in the path; their paths are redacted whatever the method, the
+    status and the rest of the path. `templates` are the paths of all routes, such as `/hooks/{token}`."""
     _secrets.templates |= {_prefix(template) for template in templates} - {""}
     if _secrets.templates:
         before = "|".join(sorted(_secrets.templates))
@@ -78,7 +79,7 @@ def _prefix(template: str) -> str:
 
 
 def hide_values(*values: str) -> None:
-    """Hides these values everywhere, in plain form and as URLs spell them."""
+    """Registers values to redact everywhere, in plain and URL-encoded form."""
     for value in values:
         if len(value) >= SHORTEST:
             spelled = {*_secrets.values, value, quote(value, safe=""), quote_plus(value)}
@@ -86,8 +87,7 @@ def hide_values(*values: str) -> None:
 
 
 def passwords_in(url: str) -> tuple[str, str]:
-    """The password in a URL such as that of the database, as it is written there and decoded; "" if there is
-    none."""
+    """The password in a URL such as that of the database, URL-encoded and decoded; "" if there is none."""
     try:
         written = urlsplit(url).password or ""
     except ValueError:
@@ -96,7 +96,7 @@ def passwords_in(url: str) -> tuple[str, str]:
 
 
 def redact(text: str, *values: str) -> str:
-    """The text with its secrets replaced. `values` are further values to hide."""
+    """The text with its secrets replaced by `HIDDEN`. `values` are additional values to hide."""
     for value in (*_secrets.values, *(extra for extra in values if len(extra) >= SHORTEST)):
         text = text.replace(value, HIDDEN)
     if _secrets.paths is not None:
@@ -109,7 +109,8 @@ def redact(text: str, *values: str) -> str:
 
 
 def redact_value(value: Any, name: str = "") -> Any:
-    """A value of a log line or a span under its name, with everything inside it."""
+    """A value of a log line or a span, without secrets at any depth; all of it is hidden if its name suggests
+    a secret."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if name and _SECRET_NAME.search(name):

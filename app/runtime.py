@@ -1,4 +1,5 @@
-"""What a process keeps while it runs: settings, connection pools, clock, queue, mail and HTTP clients."""
+"""The resources of a process: settings, connection pools, clock, queue, mail and HTTP clients.
+`open_runtime` creates them."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,7 +24,7 @@ from db.tenancy import session_maker
 
 @dataclass
 class SystemClock:
-    """The database's clock as it is."""
+    """The database's clock without an offset."""
 
     offset: timedelta = timedelta()
 
@@ -39,12 +40,12 @@ class Runtime:
     mailer: Mailer
     caller: HttpClient
     provider: MessageProvider
-    marking: async_sessionmaker[AsyncSession]  # one connection for marks, beside that of the batch
+    marking: async_sessionmaker[AsyncSession]  # one connection for marks, besides that of the batch
     id: UUID = field(default_factory=uuid7)
     batch_lock: ReadWriteLock = field(default_factory=ReadWriteLock)
     counts: SharedResults = field(default_factory=SharedResults)  # of enrollments at each step, by workflow
-    link_keys: list[bytes] = field(default_factory=list)  # that of unsubscribe links, once it was read
-    left_marks: dict[UUID, list[UUID]] = field(default_factory=dict)  # by account: to be unclaimed
+    link_keys: list[bytes] = field(default_factory=list)  # the key of unsubscribe links, once it was read
+    left_marks: dict[UUID, list[UUID]] = field(default_factory=dict)  # by account: marks to release
 
     async def close(self) -> None:
         await self.engine.dispose()
@@ -62,12 +63,12 @@ def open_runtime(
     provider: MessageProvider | None = None,
     pool_size: int | None = None,
 ) -> Runtime:
-    """The runtime of a process. Connections are opened at first use. The keywords are for tests and
+    """The runtime of a process. Connections are opened at first use. The keyword arguments are for tests and
     commands."""
     size = settings.database_pool_size if pool_size is None else pool_size
-    idle = max(settings.lease_seconds, 1.0)  # after that its claims are lost anyway
+    idle = max(settings.lease_seconds, 1.0)  # after that time its claims are lost anyway
     engine = open_engine(settings.database_url, size, idle_seconds=idle)
-    # Half a second: Redis only wakes workers and counts requests, and the app works without both.
+    # A short timeout: Redis only wakes workers and counts requests, and the app works without it.
     redis = Redis.from_url(settings.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
     return Runtime(
         settings=settings,

@@ -1,4 +1,5 @@
-"""All settings, read once from the environment. A test compares the README's table with them."""
+"""All settings, read once from the environment (`Settings.from_env`). A test compares them with the README's
+table."""
 
 import os
 from pathlib import Path
@@ -8,7 +9,7 @@ import msgspec
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Field names in capitals are the environment variables; empty values count as not set."""
+    """The environment variables are the field names in capitals; an empty value counts as not set."""
 
     database_url: str = "postgresql://app_user@127.0.0.1:5432/switchyard"
     migrate_database_url: str = ""
@@ -48,13 +49,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def secure(self) -> bool:
-        """Whether cookies are `__Host-` and Secure, as behind HTTPS; on plain loopback browsers would refuse
-        them."""
+        """Whether the app is behind HTTPS, so that cookies can be `__Host-` and Secure; browsers refuse those
+        on plain HTTP."""
         return self.base_url.startswith("https://")
 
     @classmethod
     def from_env(cls, environ: dict[str, str] | None = None) -> "Settings":
-        """Raises `SystemExit` with one sentence when a value cannot be read."""
+        """The settings from `environ`, by default `os.environ`. Raises `SystemExit` with a message when a
+        value can't be read."""
         source = os.environ if environ is None else environ
         raw: dict[str, Any] = {}
         for field in msgspec.structs.fields(cls):

@@ -1,7 +1,7 @@
 """Caches results that all requests of a process share, so that fifty open pages cost as much as one.
 
-A result that took long to compute is computed again only after twenty times as long: one key takes at most a
-twentieth of one core of the database, however many requests read it. Each process has its own cache."""
+A result is computed again only after twenty times its own duration, so one key uses at most a twentieth of
+one core of the database, however many requests read it. Each process has its own cache."""
 
 import asyncio
 from collections import OrderedDict
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from time import monotonic
 from typing import Any, TypeVar, cast
 
-MOST = 1_000  # keys; the least recently used ones are dropped first
+MOST = 1_000  # keys; the least recently used are dropped first
 TIMES = 20
 
 Result = TypeVar("Result")
@@ -18,14 +18,14 @@ Result = TypeVar("Result")
 class _Entry:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self.value: Any = None  # of the value that its key computes to
+        self.value: Any = None
         self.computed_at: float | None = None
         self.took = 0.0
 
 
 class SharedResults:
-    """`times` is how many times its own duration a result is used before it is computed again; 0 shares
-    nothing (tests read right after a change)."""
+    """The cache. A result is reused for `times` its own duration. 0 turns the cache off, for tests that read
+    right after a change."""
 
     def __init__(self, times: float = TIMES, clock: Callable[[], float] = monotonic) -> None:
         self.times, self.clock = times, clock
@@ -34,9 +34,9 @@ class SharedResults:
     async def get(
         self, key: Hashable, compute: Callable[[], Awaitable[Result]], seconds: float = 0.0
     ) -> Result:
-        """The result for `key`, at most `seconds` old or `times` its duration, whichever is longer. While one
-        caller computes it, the others get the previous result, or wait if there is none. The key must name
-        the account. Raises what `compute` raises; nothing is cached then."""
+        """The result for `key`, at most `seconds` or `times` its own duration old, whichever is longer. While
+        one caller computes it, the others get the previous result, or wait if there is none. The key must
+        include the account. If `compute` raises, so does this, and nothing is cached."""
         if not self.times:
             return await compute()
         entry = self._entries.setdefault(key, _Entry())
@@ -47,10 +47,10 @@ class SharedResults:
             return cast("Result", entry.value)
         async with entry.lock:
             if not self._is_fresh(entry, seconds):
-                begun = self.clock()
+                started_at = self.clock()
                 entry.value = await compute()
                 entry.computed_at = self.clock()
-                entry.took = entry.computed_at - begun
+                entry.took = entry.computed_at - started_at
         return cast("Result", entry.value)
 
     def _is_fresh(self, entry: _Entry, seconds: float) -> bool:

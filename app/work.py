@@ -1,6 +1,7 @@
 """A unit of work in one account: its transaction, repositories, audit log, events and background jobs.
 
-`open_work` starts one; `Work.commit` ends it. `app/` has no other way to a database session."""
+`open_work` starts one; `Work.commit` ends it. Use cases and screens get a database session in no other
+way."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -52,8 +53,8 @@ SOURCES: dict[str, Source] = {
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """The one who acts: a member, a token, a workflow step, an import, a contact through a link, or the
-    system."""
+    """The actor of a change: a member ("person"), a token, a workflow step, an import, a contact through a
+    link, or the system."""
 
     kind: Literal["person", "token", "step", "import", "contact", "system"]
     id: str
@@ -84,9 +85,9 @@ class Principal(msgspec.Struct, frozen=True):
 
 
 class Work:
-    """`now` is the database's clock (aware, UTC) plus the offset that only tests set.
+    """A unit of work. `now` is the database's clock (aware, UTC) plus an offset that only tests set.
 
-    Nothing is saved unless `commit()` is called, and notifications of the queue go out only after it."""
+    Nothing is saved unless `commit()` is called. Workers are notified after the commit."""
 
     def __init__(
         self,
@@ -123,7 +124,7 @@ class Work:
         subject_id: object,
         changes: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
-        """Add an audit entry in this transaction. `changes` is field → [from, to]."""
+        """Add an audit entry in this transaction. `changes` is field name to [from, to]."""
         self.session.add(
             AuditLog(
                 id=uuid7(),
@@ -143,7 +144,8 @@ class Work:
     def emit(
         self, kind: str, subject_id: UUID, data: Mapping[str, Any] | None = None, source: Source | None = None
     ) -> UUID:
-        """Add an event that no other event caused; triggers and goals see it right after the commit."""
+        """Add an event that no other event caused; returns its id. Triggers and goals see it after the
+        commit."""
         event_id = uuid7()
         self.session.add(
             Event(
@@ -163,8 +165,8 @@ class Work:
     def add_job(
         self, queue: str, task: str, args: Mapping[str, Any], total: int = 0, after: timedelta = timedelta()
     ) -> UUID:
-        """Add a durable job of this account, which a worker runs in the name of this actor; `after` puts it
-        behind others that are added at the same moment."""
+        """Add a durable job, which a worker runs in the name of this actor; returns its id. `after` delays
+        it, so that it runs after jobs that are added at the same time."""
         job = Job(
             id=uuid7(),
             account_id=self.account_id,
@@ -186,11 +188,11 @@ class Work:
         self.enqueue_after_commit("drain", account_id=str(self.account_id))
 
     def enqueue_after_commit(self, task: str, **arguments: Any) -> None:
-        """Enqueue a task of jobs/settings.py after the commit, once for the same arguments."""
+        """Enqueue a task of `jobs/settings.py` after the commit, only once for the same arguments."""
         self._pending_jobs[f"{task}:{sorted(arguments.items())}"] = (task, arguments)
 
     async def commit(self) -> None:
-        """Commit, then enqueue what waits for the commit. The last line of a use case."""
+        """Commit, then enqueue the tasks that wait for the commit. The last call of a use case."""
         await commit(self.session, Boundary.WORK)
         pending, self._pending_jobs = list(self._pending_jobs.values()), {}
         enqueue: Enqueue = self.runtime.enqueue
@@ -288,7 +290,7 @@ async def open_work(
     principal: Principal | None = None,
     request_id: str | None = None,
 ) -> AsyncIterator[Work]:
-    """Open a unit of work in one account; what isn't committed when the block ends is rolled back."""
+    """Open a unit of work in one account. Uncommitted changes are rolled back when the block ends."""
     async with runtime.sessions() as session:
         session.info["account_id"] = account_id
         session.info["user_id"] = principal.user_id if principal else None

@@ -1,5 +1,7 @@
-"""The demo data, the same on every machine; `run` creates it. Each account is one transaction, so an
-interrupted seed can be run again, and a second run changes nothing."""
+"""The demo data, the same on every machine; `run` creates it.
+
+Each account is one transaction, so an interrupted run can be repeated, and a second run changes nothing. An
+account gets its contacts first, then notes and tasks, workflows, enrollments (`histories`) and jobs."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -39,21 +41,21 @@ async def run(settings: Settings) -> None:
     """Creates the missing accounts. Raises SystemExit when a demo email address is already in use."""
     runtime = open_runtime(settings, pool_size=1)
     try:
-        await make_account(runtime, "Acme", ACME, acme)
-        await make_account(runtime, "Globex", GLOBEX, globex)
+        await create_demo_account(runtime, "Acme", ACME, acme)
+        await create_demo_account(runtime, "Globex", GLOBEX, globex)
     except IntegrityError as error:
         raise SystemExit(
-            "The demo cannot be made here: one of its addresses (…@acme.test) is in use. "
+            "Can't create the demo: one of its email addresses (…@acme.test) is already in use. "
             "Seed an empty database."
         ) from error
     finally:
         await runtime.close()
 
 
-async def make_account(
+async def create_demo_account(
     runtime: Runtime, name: str, account_id: UUID, fill: Callable[[Work], Awaitable[None]]
 ) -> bool:
-    """One account with its members and everything that `fill` adds; False when it exists already."""
+    """Creates an account with its members and the data that `fill` adds; False when it already exists."""
     async with open_work(runtime, account_id, SYSTEM) as work:
         if await work.session.scalar(select(Account.id).where(Account.id == account_id)) is not None:
             return False
@@ -67,7 +69,7 @@ async def make_account(
 
 
 async def acme(work: Work) -> None:
-    """2,000 contacts with notes and tasks, segments, three live workflows with enrollments, jobs."""
+    """Adds 2,000 contacts with notes and tasks, segments, three live workflows with enrollments, and jobs."""
     now = work.now
     people = sample_people(1, CONTACTS["Acme"], now)
     await write_contacts(work.session, 1, people, now)
@@ -80,5 +82,5 @@ async def acme(work: Work) -> None:
 
 
 async def globex(work: Work) -> None:
-    """A second account, to try tenant isolation with."""
+    """Adds contacts only: a second account for trying tenant isolation."""
     await write_contacts(work.session, 2, sample_people(2, CONTACTS["Globex"], work.now), work.now)

@@ -1,4 +1,5 @@
-"""The demo's contacts: generated, the same every time, inserted with arrays."""
+"""The demo's contacts, generated the same way every time: `sample_people` generates them, `write_contacts`
+inserts them as arrays."""
 
 import random
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ TAG_SHARES = (0.08, 0.42, 0.12, 0.10, 0.05, 0.15)
 
 @dataclass
 class SamplePerson:
-    """A generated contact. `fields` are keyed by the custom field's id, `tags` are names."""
+    """A generated contact. `fields` are by the id of the custom field, `tags` are names."""
 
     id: UUID
     columns: dict[str, str | None]
@@ -62,13 +63,13 @@ def tag_id(account: int, name: str) -> UUID:
 
 
 def field_id(account: int, position: int) -> UUID:
-    """0 plan, 1 score, 2 renewal date."""
+    """The id of a custom field: 0 plan, 1 score, 2 renewal date."""
     return fixed(FIELD + account, position)
 
 
 def sample_people(account: int, count: int, now: datetime) -> list[SamplePerson]:
     """`count` contacts of account number `account`; the dates depend only on the day of `now`."""
-    dice = random.Random(f"switchyard {account}")  # noqa: S311 -- to be the same every time
+    dice = random.Random(f"switchyard {account}")  # noqa: S311 -- the demo is the same every time
     return [_person(dice, account, index, count, now) for index in range(count)]
 
 
@@ -106,19 +107,22 @@ def _person(dice: random.Random, account: int, index: int, count: int, now: date
 async def write_contacts(
     session: AsyncSession, account: int, people: Sequence[SamplePerson], now: datetime
 ) -> None:
-    """Tags, custom fields and contacts of the session's account."""
-    own = session.info["account_id"]
+    """Writes the tags, custom fields and contacts of the session's account."""
+    account_id = session.info["account_id"]
     await session.execute(
         insert(Tag),
-        [{"id": tag_id(account, name), "account_id": own, "name": name, "slug": name} for name in TAG_NAMES],
+        [
+            {"id": tag_id(account, name), "account_id": account_id, "name": name, "slug": name}
+            for name in TAG_NAMES
+        ],
     )
     kinds = (("plan", "Plan", "select"), ("score", "Score", "number"), ("renewal", "Renewal date", "date"))
     await session.execute(
         insert(CustomField),
         [
             {
-                "id": field_id(account, number), "account_id": own, "key": key, "label": label, "type": kind,
-                "options": list(PLANS) if kind == "select" else [], "position": number,
+                "id": field_id(account, number), "account_id": account_id, "key": key, "label": label,
+                "type": kind, "options": list(PLANS) if kind == "select" else [], "position": number,
             }
             for number, (key, label, kind) in enumerate(kinds)
         ],

@@ -1,5 +1,7 @@
-"""Enrollments of the demo's workflows. Each one is what the engine decides when it is called at made-up
-moments of the last days, so the engine continues them like any other."""
+"""Enrollments of the demo's workflows: `sample_enrollments` generates them, `write_histories` inserts them.
+
+They contain what the engine decides when it is called at generated times of the last days, so the engine
+continues them like any other enrollment."""
 
 import random
 from collections.abc import Sequence
@@ -27,7 +29,7 @@ from db.seeds.sample_text import EFFECT, ENROLLMENT, EVENT, MAIL, fixed
 
 ACCOUNT = 1
 SENDER = "no-reply@switchyard.test"
-QUIET = timedelta(hours=8)  # nothing of the demo becomes due in its first hours
+QUIET = timedelta(hours=8)  # no enrollment becomes due in the first hours of the demo
 LATER = timedelta(hours=5)
 REFUSED = EffectOutcome("failed_permanent", None, "550 5.1.1 mailbox unavailable")
 DOUBT = EffectOutcome("unknown", None, "The worker stopped while sending, so this may have been sent.")
@@ -50,7 +52,7 @@ class HistoryRows:
 
 @dataclass
 class SampleEnrollment:
-    """One contact's enrollment, from `at` until it waits for something after `now`, or ends."""
+    """One contact's enrollment, from `at` until it ends or waits for a time after `now`."""
 
     program: Program
     person: SamplePerson
@@ -73,23 +75,23 @@ class SampleEnrollment:
         self.chose = False
 
     def live(self) -> None:
-        """Advances it until then."""
-        going = True
-        while going:
+        """Advances the enrollment until it ends or waits for a time after `now`."""
+        running = True
+        while running:
             decision = self._step()
             if decision.status is not Status.ACTIVE:
-                going = False
+                running = False
             elif decision.wait_reason in ("effect", "hold"):
-                going = self._answered()
+                running = self._answered()
             elif self.goal and not self.chose and self.at + LATER < self.now:
                 self._choose()
             elif decision.wait_until is None or decision.wait_until > self.now:
-                going = False
+                running = False
             else:
                 self.at = decision.wait_until
 
     def _choose(self) -> None:
-        """Gives the contact the pro plan: the goal listens, whatever step the enrollment is at."""
+        """Gives the contact the pro plan, which meets the goal at any step."""
         self.chose, self.at = True, self.at + LATER
         plan = str(field_id(ACCOUNT, 0))
         self.facts.values[f"custom.{plan}"] = self.person.fields[plan] = "pro"
@@ -121,39 +123,39 @@ class SampleEnrollment:
         return decision
 
     def _answered(self) -> bool:
-        """Writes the outcome of its effect two seconds later; False when the effect is already in doubt."""
+        """Records the outcome of the effect after two seconds; False when the effect is in doubt."""
         row = self.effects[self.state.seq]
         if row.get("status") == "unknown":
             return False
         outcome, self.first = self.first, SENT
-        begun, self.at = self.at, self.at + timedelta(seconds=2)
+        started_at, self.at = self.at, self.at + timedelta(seconds=2)
         row |= {
-            "status": outcome.status, "error": outcome.error, "attempts": 1, "due_at": begun,
-            "begun_at": begun, "sent_at": self.at if outcome.status == "sent" else None,
+            "status": outcome.status, "error": outcome.error, "attempts": 1, "due_at": started_at,
+            "begun_at": started_at, "sent_at": self.at if outcome.status == "sent" else None,
             "result": outcome.detail or None,
         }  # fmt: skip
         self.state = replace(self.state, effect=outcome)
         return True
 
     def note(self, rows: HistoryRows, account_id: UUID) -> None:
-        """Adds its rows."""
+        """Adds the rows of this enrollment to `rows`."""
         last, version = self.last, self.program.version
         if last is None:
             return
-        event_id, own = fixed(EVENT, self.number), {"account_id": account_id}
-        of = own | {"enrollment_id": self.state.id}
+        event_id, account = fixed(EVENT, self.number), {"account_id": account_id}
+        enrollment = account | {"enrollment_id": self.state.id}
         ended = None if self.status is Status.ACTIVE else self.at
-        rows.events.append(own | {
+        rows.events.append(account | {
             "id": event_id, "kind": "tag.added", "subject_id": self.person.id, "source": "bulk",
             "data": {"tag_id": str(self._tag())}, "root_event_id": event_id, "occurred_at": self.entered,
             "matched_at": self.entered,
         })  # fmt: skip
-        rows.decisions.append(own | {
+        rows.decisions.append(account | {
             "event_id": event_id, "workflow_id": version.workflow_id, "version": version.number,
             "contact_id": self.person.id, "verdict": "enrolled", "decided_at": self.entered,
             "detail": {"source": "bulk"},
         })  # fmt: skip
-        rows.enrollments.append(own | {
+        rows.enrollments.append(account | {
             "id": self.state.id, "workflow_id": version.workflow_id, "version": version.number,
             "contact_id": self.person.id, "event_id": event_id, "root_event_id": event_id,
             "status": self.status, "step_key": last.step_key, "seq": last.seq, "due_at": last.due_at,
@@ -161,10 +163,10 @@ class SampleEnrollment:
             "goal_key": last.goal_key, "error": last.error, "entered_at": self.entered, "ended_at": ended,
             "updated_at": self.at,
         })  # fmt: skip
-        rows.executions += [of | row for row in self.executions.values()]
+        rows.executions += [enrollment | row for row in self.executions.values()]
         ids = {"workflow_id": version.workflow_id, "contact_id": self.person.id}
         rows.effects += [
-            of | ids | row | {"id": fixed(EFFECT, self.number * 10 + seq)}
+            enrollment | ids | row | {"id": fixed(EFFECT, self.number * 10 + seq)}
             for seq, row in self.effects.items()
         ]
         rows.tags += [{"contact_id": self.person.id, "tag_id": tag} for tag in sorted(self.tagged)]
@@ -182,14 +184,14 @@ class SampleEnrollment:
 def sample_enrollments(
     programs: dict[str, Program], people: Sequence[SamplePerson], now: datetime
 ) -> list[SampleEnrollment]:
-    """Enrolls the contacts with a workflow's tag during the last days. One send was refused, one is in
+    """Enrolls the contacts that have a workflow's tag, during the last days. One email is refused, one is in
     doubt."""
-    dice = random.Random("histories")  # noqa: S311 -- to be the same every time
+    dice = random.Random("histories")  # noqa: S311 -- the demo is the same every time
     plan, entries = str(field_id(ACCOUNT, 0)), list[tuple[float, str, SamplePerson, bool]]()
     for tag in programs:
-        inside = [person for person in people if tag in person.tags]
-        inside = [person for person in inside if tag != "trial" or person.fields[plan] != "pro"]
-        for person in inside[:160]:
+        tagged = [person for person in people if tag in person.tags]
+        tagged = [person for person in tagged if tag != "trial" or person.fields[plan] != "pro"]
+        for person in tagged[:160]:
             hours = min(dice.uniform(8, 9 * 24), dice.uniform(8, 9 * 24))
             entries.append((hours, tag, person, tag == "trial" and dice.random() < 0.3))
     entries.sort(key=lambda entry: -entry[0])
@@ -208,7 +210,7 @@ def _quiet(last: Decision, now: datetime) -> bool:
 
 
 def mails(effects: Sequence[Row]) -> list[Row]:
-    """The messages that the demo's mail server would have caught, in the order of time."""
+    """The messages that the demo's mail server would have caught, oldest first."""
     sent = [row for row in effects if row["kind"] == "email" and row.get("status") == "sent"]
     return [_mail(number, row) for number, row in enumerate(sorted(sent, key=lambda row: row["sent_at"]))]
 
@@ -226,7 +228,7 @@ def _mail(number: int, row: Row) -> Row:
 
 
 async def write_histories(session: AsyncSession, histories: Sequence[SampleEnrollment]) -> None:
-    """Writes all rows, with arrays."""
+    """Writes all rows of these enrollments, one statement per table."""
     rows, account_id = HistoryRows(), session.info["account_id"]
     for history in histories:
         history.note(rows, account_id)

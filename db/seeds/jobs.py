@@ -1,4 +1,5 @@
-"""Finished jobs, one that waits and one that failed; and the import that created a part of the contacts."""
+"""Jobs of the demo: finished ones, one that waits, one that failed, and the import that created some of the
+contacts."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -19,17 +20,17 @@ ROWS = 120
 async def write_jobs(session: AsyncSession, people: Sequence[SamplePerson], now: datetime) -> None:
     """Writes jobs of the last two days, in the name of the account's operator."""
     await _import(session, people[-ROWS:], now - timedelta(days=2))
-    who = {
+    common = {
         "account_id": session.info["account_id"],
         "actor_kind": "person",
         "actor_id": "",
         "actor_name": "Otto Operator",
     }
-    rows = [who | row for row in (*_done(people, now), *_not_done(people, now))]
+    rows = [common | row for row in (*_done(people, now), *_not_done(people, now))]
     await session.execute(insert(Job), rows)
 
 
-def _row(number: int, task: str, at: datetime, took: float, **more: Any) -> dict[str, Any]:
+def _row(number: int, task: str, at: datetime, seconds: float, **more: Any) -> dict[str, Any]:
     return {
         "id": fixed(JOB, number),
         "queue": task.partition(".")[0],
@@ -37,7 +38,7 @@ def _row(number: int, task: str, at: datetime, took: float, **more: Any) -> dict
         "created_at": at,
         "due_at": at,
         "started_at": at + timedelta(seconds=0.2),
-        "finished_at": at + timedelta(seconds=0.2 + took),
+        "finished_at": at + timedelta(seconds=0.2 + seconds),
         "status": "done",
         "attempts": 1,
         "args": {},
@@ -53,12 +54,12 @@ def _tagging(people: Sequence[SamplePerson], name: str) -> dict[str, Any]:
 
 
 def _done(people: Sequence[SamplePerson], now: datetime) -> list[dict[str, Any]]:
-    of = {"import_id": str(fixed(IMPORT))}
+    import_args = {"import_id": str(fixed(IMPORT))}
     at = now - timedelta(days=2)
     tagged = [person for person in people if "newsletter" in person.tags][:160]
     return [
-        _row(0, "import.check", at, 0.6, args=of, total=ROWS, progress=ROWS),
-        _row(1, "import.run", at + timedelta(minutes=3), 1.4, args=of, total=ROWS, progress=ROWS),
+        _row(0, "import.check", at, 0.6, args=import_args, total=ROWS, progress=ROWS),
+        _row(1, "import.run", at + timedelta(minutes=3), 1.4, args=import_args, total=ROWS, progress=ROWS),
         _row(2, "bulk.tag", now - timedelta(hours=30), 0.9, args=_tagging(tagged, "newsletter"),
              total=len(tagged), progress=len(tagged)),
     ]  # fmt: skip
@@ -81,10 +82,10 @@ def _not_done(people: Sequence[SamplePerson], now: datetime) -> list[dict[str, A
 async def _import(session: AsyncSession, people: Sequence[SamplePerson], at: datetime) -> None:
     cells = [[person.columns[name] or "" for name in HEADER] for person in people]
     lines = [",".join(HEADER), *(",".join(row) for row in cells)]
-    own = {"account_id": session.info["account_id"]}
+    account = {"account_id": session.info["account_id"]}
     await session.execute(
         insert(Import).values(
-            **own, id=fixed(IMPORT), filename="fair-visitors.csv", status="done", encoding="utf-8",
+            **account, id=fixed(IMPORT), filename="fair-visitors.csv", status="done", encoding="utf-8",
             content=("\n".join(lines) + "\n").encode(), delimiter=",", header=HEADER,
             mapping={name: name for name in HEADER}, options={}, rows_total=ROWS, rows_checked=ROWS,
             rows_new=ROWS, applied=ROWS, job_id=fixed(JOB, 1), created_by="Otto Operator", created_at=at,
@@ -92,7 +93,7 @@ async def _import(session: AsyncSession, people: Sequence[SamplePerson], at: dat
         )
     )  # fmt: skip
     rows = [
-        own
+        account
         | {
             "import_id": fixed(IMPORT), "line": number, "cells": row, "verdict": "new",
             "values": dict(zip(HEADER, row, strict=True)), "contact_id": person.id,

@@ -22,7 +22,7 @@ update contacts set owner_id = v.owner_id, email_consent = v.consent
  where contacts.account_id = current_account() and contacts.id = v.id
 """)
 Rows = list[dict[str, Any]]
-# No denials: the histories send emails to all of these contacts.
+# No denials, because the generated enrollments send email to all of these contacts.
 CONSENTS = ("granted", "unknown", "granted")
 NOTES = (
     "Called: interested in the team plan, wants numbers for 25 seats.",
@@ -30,7 +30,7 @@ NOTES = (
     "Renewal is decided by the finance department, ask for Mrs. Lund.",
     "Asked for a demo of the import.",
 )
-# Title, days from now until it is due, done already.
+# Title, days until it is due, whether it is completed.
 TASKS: tuple[tuple[str, int | None, bool], ...] = (
     ("Call back about the quote", 1, False),
     ("Send the contract", 3, False),
@@ -44,12 +44,12 @@ TASKS: tuple[tuple[str, int | None, bool], ...] = (
 async def write_notes_tasks(
     session: AsyncSession, account: int, people: Sequence[SamplePerson], now: datetime
 ) -> None:
-    """Writes owners for two of three contacts, a few notes and tasks, three segments."""
-    own = session.info["account_id"]
+    """Writes owners for two out of three contacts, some notes and tasks, and three segments."""
+    account_id = session.info["account_id"]
     query = (
         select(User.id, User.name)
         .join(Membership, Membership.user_id == User.id)
-        .where(Membership.account_id == own, Membership.role != "viewer")
+        .where(Membership.account_id == account_id, Membership.role != "viewer")
         .order_by(Membership.role)
     )
     members = (await session.execute(query)).all()
@@ -63,26 +63,26 @@ async def write_notes_tasks(
             "consent": [CONSENTS[number % len(CONSENTS)] for number in range(len(people))],
         },
     )
-    await session.execute(insert(Note), _notes(own, people, members, now))
-    await session.execute(insert(Task), _tasks(own, people, members, now))
-    await session.execute(insert(Segment), _segments(own, account, now))
+    await session.execute(insert(Note), _notes(account_id, people, members, now))
+    await session.execute(insert(Task), _tasks(account_id, people, members, now))
+    await session.execute(insert(Segment), _segments(account_id, account, now))
 
 
 def _author(member: Any) -> dict[str, str]:
     return {"author_kind": "person", "author_id": str(member.id), "author_name": member.name}
 
 
-def _notes(own: UUID, people: Sequence[SamplePerson], members: Sequence[Any], now: datetime) -> Rows:
+def _notes(account_id: UUID, people: Sequence[SamplePerson], members: Sequence[Any], now: datetime) -> Rows:
     return [
         {
-            "id": uuid7(), "account_id": own, "contact_id": people[-1 - number % 8].id, "body": body,
+            "id": uuid7(), "account_id": account_id, "contact_id": people[-1 - number % 8].id, "body": body,
             "created_at": now - timedelta(days=2 * number + 1), **_author(members[number % len(members)]),
         }
         for number, body in enumerate(NOTES * 2)
     ]  # fmt: skip
 
 
-def _tasks(own: UUID, people: Sequence[SamplePerson], members: Sequence[Any], now: datetime) -> Rows:
+def _tasks(account_id: UUID, people: Sequence[SamplePerson], members: Sequence[Any], now: datetime) -> Rows:
     rows = []
     for number, (title, days, done) in enumerate(TASKS):
         member = members[number % len(members)]
@@ -90,7 +90,7 @@ def _tasks(own: UUID, people: Sequence[SamplePerson], members: Sequence[Any], no
         finished = due if done else None
         rows.append(
             {
-                "id": uuid7(), "account_id": own, "contact_id": people[-1 - number].id, "title": title,
+                "id": uuid7(), "account_id": account_id, "contact_id": people[-1 - number].id, "title": title,
                 "assignee_id": member.id, "due_at": due, "completed_at": finished,
                 "completed_by": member.name if done else None, "created_at": now - timedelta(days=10),
                 "updated_at": finished or now - timedelta(days=10), **_author(member),
@@ -99,7 +99,7 @@ def _tasks(own: UUID, people: Sequence[SamplePerson], members: Sequence[Any], no
     return rows
 
 
-def _segments(own: UUID, account: int, now: datetime) -> Rows:
+def _segments(account_id: UUID, account: int, now: datetime) -> Rows:
     renewal, plan = f"custom.{field_id(account, 2)}", f"custom.{field_id(account, 0)}"
     vip = Predicate("tags", Op.ANY_OF, [str(tag_id(account, "vip"))])
     saved: dict[str, Filter] = {
@@ -113,9 +113,9 @@ def _segments(own: UUID, account: int, now: datetime) -> Rows:
     }
     return [
         {
-            "id": fixed(SEGMENT + account, number), "account_id": own, "name": name, "slug": name.casefold(),
-            "filter": msgspec.to_builtins(expression), "created_by": "Olivia Owner", "created_at": now,
-            "updated_at": now,
+            "id": fixed(SEGMENT + account, number), "account_id": account_id, "name": name,
+            "slug": name.casefold(), "filter": msgspec.to_builtins(expression),
+            "created_by": "Olivia Owner", "created_at": now, "updated_at": now,
         }
         for number, (name, expression) in enumerate(saved.items())
     ]  # fmt: skip

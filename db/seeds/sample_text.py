@@ -1,10 +1,9 @@
-"""Words of which the demo's contacts are made."""
+"""The words from which the demo's contacts are generated, and the fixed ids of the demo."""
 
 from uuid import UUID
 
 
 def words_of(text: str) -> list[str]:
-    """Words between spaces."""
     return text.split()
 
 
@@ -39,12 +38,12 @@ PLACES = (
 )  # fmt: skip
 PLANS = ("free", "team", "pro")
 
-# Ids are version 7 with fixed moments in 2025: in order, and older than ids that are generated later.
+# Ids are UUIDs of version 7 with fixed times in 2025, so they sort before all ids that are generated later.
 BASE = 1_735_689_600_000
 
 
 def fixed(kind: int, index: int = 0) -> UUID:
-    """The same id on every machine; ids of one kind (below 4096) are in the order of `index`."""
+    """A fixed id, the same on every machine. Ids of one `kind` (below 4096) sort by `index`."""
     stamp = BASE + kind * 10_000_000 + index
     value = stamp << 80 | 0x7 << 76 | (kind & 0xFFF) << 64 | 0b10 << 62 | (kind * 2_654_435_761 + index)
     return UUID(int=value)

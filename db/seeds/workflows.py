@@ -1,4 +1,5 @@
-"""The demo's three workflows, published. None of them listens to the tag `vip`: that one is for visitors."""
+"""The demo's three workflows, published. None of them starts with the tag `vip`, so visitors can build one
+that does."""
 
 from datetime import datetime
 from uuid import UUID
@@ -39,11 +40,11 @@ BY = "Olivia Owner"
 def trial() -> Draft:
     """Trial → email → wait 2 days → by score → wait 3 days → goal: chose the pro plan."""
     score, plan = f"custom.{field_id(ACCOUNT, 1)}", f"custom.{field_id(ACCOUNT, 0)}"
-    hot = BranchLane("b1", "Score of 60 and more", Predicate(score, Op.GE, 60))
+    high_score = BranchLane("b1", "Score of 60 and more", Predicate(score, Op.GE, 60))
     draft = _triggered("trial")
     draft = _add(draft, _mail("Your trial, {{ contact.first_name }}", "how to get the most out of it."))
     draft = _add(draft, Wait(amount=2, unit=Unit.DAYS))
-    draft = _add(draft, Branch(branches=[hot]))
+    draft = _add(draft, Branch(branches=[high_score]))
     branch = draft.steps[-1].key
     draft = add_step(draft, f"{branch}.b1", 0, _mail("Shall we talk?", "choose an hour that suits you."))
     draft = add_step(draft, f"{branch}.{ELSE}", 0, _mail("Three tips", "what others do in their first week."))
@@ -63,11 +64,11 @@ def renewal() -> Draft:
 
 def newsletter() -> Draft:
     """Newsletter → email → wait 1 day → by state → done."""
-    near = Predicate("state", Op.IN, ["CA", "OR", "WA"])
+    west_coast = Predicate("state", Op.IN, ["CA", "OR", "WA"])
     draft = _triggered("newsletter")
     draft = _add(draft, _mail("Welcome, {{ contact.first_name }}", "this is what you will read here."))
     draft = _add(draft, Wait(amount=1, unit=Unit.DAYS))
-    draft = _add(draft, Branch(branches=[BranchLane("b1", "West coast", near)]))
+    draft = _add(draft, Branch(branches=[BranchLane("b1", "West coast", west_coast)]))
     branch = draft.steps[-1].key
     return add_step(draft, f"{branch}.b1", 0, _mail("Near you", "we come to {{ contact.city }} in spring."))
 
@@ -93,7 +94,8 @@ NAMES = {
 
 
 async def write_workflows(session: AsyncSession, fields: Fields, at: datetime) -> dict[str, Version]:
-    """Draft, revision and version 1 of each, live since `at`; the versions by their tag."""
+    """Writes the draft, the revisions and version 1 of each workflow, live since `at`; returns the versions
+    by tag."""
     workflows, versions = WorkflowRepository(session=session), {}
     for number, (tag, (name, description, build)) in enumerate(NAMES.items()):
         workflow_id, draft = fixed(WORKFLOW, number), build()
