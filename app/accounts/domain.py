@@ -7,8 +7,8 @@ from zoneinfo import available_timezones
 @lru_cache(maxsize=1)
 def time_zones() -> tuple[str, ...]:
     """The IANA time zones that are named after places, and UTC."""
-    odd = ("Etc/", "SystemV/", "posix/", "right/", "US/", "Canada/", "Brazil/", "Chile/", "Mexico/")
-    places = (zone for zone in available_timezones() if "/" in zone and not zone.startswith(odd))
+    legacy = ("Etc/", "SystemV/", "posix/", "right/", "US/", "Canada/", "Brazil/", "Chile/", "Mexico/")
+    places = (zone for zone in available_timezones() if "/" in zone and not zone.startswith(legacy))
     return ("UTC", *sorted(places))
 
 

@@ -69,14 +69,14 @@ async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> Non
         "label": old.label if form.label is UNSET else _label(form.label),
         "options": old.options if form.options is UNSET else _options(old.type, form.options or ""),
     }
-    gone = [option for option in old.options if option not in new["options"]]
-    in_use = await work.fields.options_in_use(field_id, gone) if gone else []
+    removed = [option for option in old.options if option not in new["options"]]
+    in_use = await work.fields.options_in_use(field_id, removed) if removed else []
     if in_use:
         raise Invalid(
             {"options": f"Contacts still have {', '.join(in_use[:5])}. Change those contacts first."}
         )
-    if gone:
-        await _refuse_named(work, old, gone)
+    if removed:
+        await _refuse_used_options(work, old, removed)
     changes = {
         name: [getattr(old, name), value] for name, value in new.items() if value != getattr(old, name)
     }
@@ -86,12 +86,12 @@ async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> Non
     await work.commit()
 
 
-async def _refuse_named(work: Work, field: Any, gone: list[str]) -> None:
+async def _refuse_used_options(work: Work, field: Any, removed: list[str]) -> None:
     uses = ReferenceQueries(work.session)
     await uses.taking_away()
-    used = await uses.of_options(f"custom.{field.id}", gone)
+    used = await uses.of_options(f"custom.{field.id}", removed)
     if used:
-        what = f"{', '.join(f'“{option}”' for option in gone[:5])} of {field.label}"
+        what = f"{', '.join(f'“{option}”' for option in removed[:5])} of {field.label}"
         raise Conflict(still_used_message(what, used, "remove it"), current=msgspec.to_builtins(used))
 
 

@@ -55,11 +55,14 @@ class HealthController(Controller):
         health = await read_worker_health(request)
         if health is None:
             return Response(Workers("unknown", 0, None), status_code=503)
-        well = health.heard > 0 and not health.held
-        answer = Workers(
-            "ok" if well else "held" if health.heard else "silent", health.heard, health.seconds, health.held
+        working = health.heard > 0 and not health.held
+        report = Workers(
+            "ok" if working else "held" if health.heard else "silent",
+            health.heard,
+            health.seconds,
+            health.held,
         )
-        return Response(answer, status_code=200 if well else 503)
+        return Response(report, status_code=200 if working else 503)
 
 
 async def read_worker_health(request: Request) -> WorkerHealth | None:
@@ -104,8 +107,8 @@ async def _admit(request: Request) -> None:
     settings = request.app.state.settings
     if settings.metrics_token:
         scheme, _, token = header(request.scope, b"authorization").partition(" ")
-        same = hmac.compare_digest(digest(token.strip()), digest(settings.metrics_token))
-        if not same or scheme.lower() != "bearer":
+        valid = hmac.compare_digest(digest(token.strip()), digest(settings.metrics_token))
+        if not valid or scheme.lower() != "bearer":
             raise NotAuthorizedException(
                 "Send METRICS_TOKEN as the bearer token.", headers={"WWW-Authenticate": "Bearer"}
             )

@@ -30,9 +30,9 @@ def worker_health_probe(runtime: Runtime) -> Callable[[], Awaitable[WorkerHealth
     """Returns a function that reads the heartbeats. It raises the driver's errors when the database is
     unavailable."""
 
-    async def ask() -> WorkerHealth:
+    async def probe() -> WorkerHealth:
         async with runtime.engine.connect() as connection:
             row = (await connection.execute(READ_WORKERS, {"silent": SILENT_SECONDS})).one()
         return WorkerHealth(row.heard, row.seconds, bool(row.held))
 
-    return ask
+    return probe

@@ -95,10 +95,10 @@ class InboundController(Controller):
         request_id = request.scope["state"]["request_id"]
         async with open_work(state.runtime, account_id, actor, request_id=request_id) as work:
             try:
-                taken = await receive(work, hook_id, delivery)
+                receipt = await receive(work, hook_id, delivery)
             except BadSignature as error:
                 raise NotAuthorizedException(str(error)) from None
-        return Shaped(taken, status_code=200 if taken.repeated else 202)
+        return Shaped(receipt, status_code=200 if receipt.repeated else 202)
 
 
 async def _limit(limiter: Limiter, key: str) -> None:

@@ -24,11 +24,11 @@ def too_deep(body: object) -> bool:
     level."""
     level = [body]
     for _ in range(DEEPEST):
-        level = [child for item in level for child in _inside(item)]
+        level = [child for item in level for child in _children(item)]
     return any(isinstance(item, dict | list) for item in level)
 
 
-def _inside(item: object) -> Iterable[object]:
+def _children(item: object) -> Iterable[object]:
     if isinstance(item, dict):
         return item.values()
     return item if isinstance(item, list) else ()
@@ -72,8 +72,8 @@ def delivery_id(headers: Mapping[str, str]) -> str:
     """The sender's id of a delivery: the header `webhook-id`, or `Idempotency-Key`; "" without both. An `id`
     in the body is ignored: it often identifies the subject, and two events about one subject must not count
     as one delivery."""
-    named = headers.get("webhook-id") or headers.get("idempotency-key") or ""
-    return named if len(named) <= LONGEST_ID else hashlib.sha256(named.encode()).hexdigest()
+    sender_id = headers.get("webhook-id") or headers.get("idempotency-key") or ""
+    return sender_id if len(sender_id) <= LONGEST_ID else hashlib.sha256(sender_id.encode()).hexdigest()
 
 
 def key_of(secret: str) -> bytes:

@@ -50,7 +50,7 @@ class Delivery(msgspec.Struct, frozen=True):
 _Triggers = dict[str, tuple[InboundWebhook, Version | None]]
 
 
-async def _webhooks(work: Work, workflow_id: UUID) -> tuple[str, _Triggers]:
+async def _webhook_triggers(work: Work, workflow_id: UUID) -> tuple[str, _Triggers]:
     """The name of the workflow, and its webhook triggers by key, with the live version if they are published.
     A published trigger replaces the draft's, because deliveries reach the published one."""
     header = await work.workflows.header(workflow_id)
@@ -70,7 +70,7 @@ async def _webhooks(work: Work, workflow_id: UUID) -> tuple[str, _Triggers]:
 
 async def addresses(work: Work, workflow_id: UUID) -> tuple[str, list[HookView]]:
     """The name of the workflow and the URL of each of its webhook triggers. Raises `NotFound`."""
-    name, triggers = await _webhooks(work, workflow_id)
+    name, triggers = await _webhook_triggers(work, workflow_id)
     rows = await HookRepository(session=work.session).of_workflow(workflow_id)
     views = []
     for key, (trigger, live) in triggers.items():
@@ -87,7 +87,7 @@ async def addresses(work: Work, workflow_id: UUID) -> tuple[str, list[HookView]]
 async def make_address(work: Work, workflow_id: UUID, form: HookForm) -> tuple[str, str]:
     """Creates a new URL for a trigger, the first time with a signing secret; or only a new secret. Returns
     the token of the URL and the secret, "" for the one that does not change. Raises `NotFound`, `Invalid`."""
-    _, triggers = await _webhooks(work, workflow_id)
+    _, triggers = await _webhook_triggers(work, workflow_id)
     if form.trigger not in triggers:
         raise Invalid({"trigger": "Choose an inbound webhook trigger of this workflow."})
     hooks = HookRepository(session=work.session)
@@ -95,12 +95,12 @@ async def make_address(work: Work, workflow_id: UUID, form: HookForm) -> tuple[s
     token = secret = ""
     if form.part == "address" or row is None:
         token = new_secret(PREFIX)
-        named = digest(token), token[:HINT]
+        token_columns = digest(token), token[:HINT]
         if row is None:
-            hook_id = await hooks.make(workflow_id, form.trigger, *named, work.now)
+            hook_id = await hooks.make(workflow_id, form.trigger, *token_columns, work.now)
         else:
             hook_id = row.id
-            await hooks.readdress(hook_id, *named, work.now)
+            await hooks.readdress(hook_id, *token_columns, work.now)
     else:
         hook_id = row.id
     if form.part == "secret" or row is None or row.signing_secret is None:
@@ -124,28 +124,30 @@ async def receive(work: Work, hook_id: UUID, delivery: Delivery) -> DeliveryRece
     hook = await hooks.opened(hook_id)
     if hook is None:
         raise NotFound("address", "There is no such URL.")
-    trigger = _listening(hook)
+    trigger = _live_trigger(hook)
     if trigger.signed:
-        check_signature(_key(work, hook), delivery.headers, delivery.body, work.now)
+        check_signature(_signing_key(work, hook), delivery.headers, delivery.body, work.now)
     body = _read(delivery.body)
-    named = delivery_id(delivery.headers)
+    sender_id = delivery_id(delivery.headers)
     if trigger.signed:
-        named = delivery_id({"webhook-id": delivery.headers["webhook-id"]})  # the signed one
-    if named and (before := await _earlier(work, hooks, hook_id, named)) is not None:
-        return before
+        sender_id = delivery_id({"webhook-id": delivery.headers["webhook-id"]})  # the signed one
+    if sender_id and (earlier := await _earlier_receipt(work, hooks, hook_id, sender_id)) is not None:
+        return earlier
     contact = await _contact(work, trigger, body)
     data = {"trigger": f"{hook.workflow_id}:{hook.trigger_key}", "body": body}
     event_id = work.emit(WEBHOOK_RECEIVED, contact, data, source="api")
-    if named and not await hooks.take(hook_id, named, event_id, work.now, work.now - REMEMBERED):
+    if sender_id and not await hooks.take(hook_id, sender_id, event_id, work.now, work.now - REMEMBERED):
         # Another request has just accepted the same delivery, so nothing of this one is stored.
         await work.session.rollback()
-        return await _earlier(work, hooks, hook_id, named) or DeliveryReceipt(event_id, repeated=True)
+        return await _earlier_receipt(work, hooks, hook_id, sender_id) or DeliveryReceipt(
+            event_id, repeated=True
+        )
     await hooks.used(hook_id, work.now)
     await work.commit()
     return DeliveryReceipt(event_id)
 
 
-def _listening(hook: Any) -> InboundWebhook:
+def _live_trigger(hook: Any) -> InboundWebhook:
     version = load_version(hook.document) if hook.document is not None else None
     triggers = version.triggers if version is not None and hook.status in ("active", "paused") else []
     for trigger in triggers:
@@ -156,7 +158,7 @@ def _listening(hook: Any) -> InboundWebhook:
     raise Conflict(WAITING)
 
 
-def _key(work: Work, hook: Any) -> bytes:
+def _signing_key(work: Work, hook: Any) -> bytes:
     if hook.signing_secret is None:
         raise BadSignature("This URL has no signing secret yet. Create one where the trigger is set up.")
     try:
@@ -167,18 +169,20 @@ def _key(work: Work, hook: Any) -> bytes:
 
 def _read(body: bytes) -> Any:
     try:
-        read = msgspec.json.decode(body)
+        decoded = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid({"": f"The body isn't valid JSON: {error}"}) from None
-    if too_deep(read):
+    if too_deep(decoded):
         raise Invalid(
             {"": f"The body nests lists and objects more than {DEEPEST} levels deep. Send it flatter."}
         )
-    return read
+    return decoded
 
 
-async def _earlier(work: Work, hooks: HookRepository, hook_id: UUID, named: str) -> DeliveryReceipt | None:
-    event_id = await hooks.taken(hook_id, named, since=work.now - REMEMBERED)
+async def _earlier_receipt(
+    work: Work, hooks: HookRepository, hook_id: UUID, sender_id: str
+) -> DeliveryReceipt | None:
+    event_id = await hooks.taken(hook_id, sender_id, since=work.now - REMEMBERED)
     return None if event_id is None else DeliveryReceipt(event_id, repeated=True)
 
 
@@ -186,24 +190,24 @@ async def _contact(work: Work, trigger: InboundWebhook, body: Any) -> UUID:
     """The contact that the body identifies; creates it if the trigger says so. Raises `Invalid`."""
     value = at_path(body, trigger.contact_path)
     identifier = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    where = f"“{trigger.contact_path}”"
+    path = f"“{trigger.contact_path}”"
     if trigger.match == "id":
-        contact_id = await _by_id(work, identifier)
+        contact_id = await _contact_with_id(work, identifier)
         if contact_id is None:
-            raise Invalid({"contact": f"No contact has the ID at {where}."})
+            raise Invalid({"contact": f"No contact has the ID at {path}."})
         return contact_id
     email = normalize_email(identifier)
     if not email:
-        raise Invalid({"contact": f"There is no valid email address at {where}."})
+        raise Invalid({"contact": f"There is no valid email address at {path}."})
     contact = await work.contacts.owner_of("email", email, None)
     if contact is not None:
         return UUID(str(contact.id))
     if not trigger.create:
-        raise Invalid({"contact": f"No contact has the email address at {where}."})
+        raise Invalid({"contact": f"No contact has the email address at {path}."})
     return await _create_contact(work, email)
 
 
-async def _by_id(work: Work, identifier: str) -> UUID | None:
+async def _contact_with_id(work: Work, identifier: str) -> UUID | None:
     """The contact with this id, else with this external ID, which can be a UUID too."""
     with contextlib.suppress(ValueError):
         row = await work.contacts.row(UUID(identifier))

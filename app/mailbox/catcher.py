@@ -26,9 +26,9 @@ from db.ids import uuid7
 from db.models import Account, MailboxMessage
 
 ACCOUNT_HEADER = "X-Switchyard-Account"
-TAKEN = "250 Message accepted for delivery"
+ACCEPTED = "250 Message accepted for delivery"
 UNKNOWN = "550 5.1.1 No such address here"
-LATER = "451 4.3.0 The mailbox cannot be written now, try again"
+TRY_LATER = "451 4.3.0 The mailbox cannot be written now, try again"
 MOST_BYTES = 5_000_000
 log = structlog.get_logger("switchyard.mailbox")
 
@@ -49,8 +49,8 @@ class MailCatcher:
                 stored += await self.keep(message, envelope.mail_from or "", recipient)
         except (SQLAlchemyError, OSError) as error:
             log.warning("mailbox.unwritable", error=type(error).__name__)
-            return LATER
-        return TAKEN if stored else UNKNOWN
+            return TRY_LATER
+        return ACCEPTED if stored else UNKNOWN
 
     async def keep(self, message: EmailMessage, sender: str, recipient: str) -> int:
         """Stores the copy of one recipient. Returns 1, or 0 when it belongs to no account."""
@@ -67,10 +67,10 @@ class MailCatcher:
 
     async def account_of(self, message: EmailMessage, recipient: str) -> UUID | None:
         """The account in the header; without a header, the first account of the user with this address."""
-        named = str(message.get(ACCOUNT_HEADER, "")).strip()
-        if named:
+        header = str(message.get(ACCOUNT_HEADER, "")).strip()
+        if header:
             try:
-                return UUID(named)
+                return UUID(header)
             except ValueError:
                 return None
         address = normalize_email(recipient)

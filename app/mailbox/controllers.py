@@ -68,7 +68,7 @@ async def _list(
         q.strip(), after, before, channel=channel, secrets=work.may(Permission.MANAGE_MEMBERS)
     )
     filters = {"q": q, "channel": channel.value}
-    here = filters | {"after": str(after or ""), "before": str(before or "")}
+    query = filters | {"after": str(after or ""), "before": str(before or "")}
     items = [
         MailLine(
             row.id,
@@ -77,7 +77,7 @@ async def _list(
             row.subject,
             row.bit,
             row.received_at,
-            page_link(f"/mailbox/{row.id}", here),
+            page_link(f"/mailbox/{row.id}", query),
         )
         for row in rows
     ]

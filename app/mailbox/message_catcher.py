@@ -90,7 +90,7 @@ class MessageCatcher:
         to, text = (
             (message.to, message.body) if isinstance(message, SmsMessage) else (message.channel, message.text)
         )
-        shown = {name: value for name, value in headers.items() if name != "authorization"}
+        stored_headers = {name: value for name, value in headers.items() if name != "authorization"}
         async with open_work(self.runtime, account_id, SYSTEM) as work:
             if await work.session.scalar(select(Account.id).where(Account.id == account_id)) is None:
                 return False
@@ -104,7 +104,7 @@ class MessageCatcher:
                     recipient=to.replace("\0", ""),
                     subject="",
                     body=text.replace("\0", ""),
-                    headers=shown,
+                    headers=stored_headers,
                 )
             )
             await work.commit()

@@ -53,9 +53,9 @@ from app.web.guards import count_network, in_person, may
 from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
 
-DEAD = "This link was already used or has expired. Request a new one on the sign-in page."
+LINK_EXPIRED = "This link was already used or has expired. Request a new one on the sign-in page."
 MANAGE = Permission.MANAGE_MEMBERS
-ABOUT = {
+ROLE_DESCRIPTIONS = {
     Role.OWNER: "Full access, including account settings",
     Role.ADMIN: "Full access, except account settings",
     Role.OPERATOR: "Contacts, imports, workflow drafts, enrollments and jobs",
@@ -80,7 +80,7 @@ class MemberController(Controller):
         pending = await invitations(work) if work.may(MANAGE) else []
         for invitation in pending:
             available += invitation_actions(work, invitation)
-        choices = [(role.value, role.value.capitalize(), ABOUT[role]) for role in assignable]
+        choices = [(role.value, role.value.capitalize(), ROLE_DESCRIPTIONS[role]) for role in assignable]
         return MemberList(items, pending, assignable, choices, actions(*available))
 
     @post(form="/members", guards=[may(MANAGE)])
@@ -137,15 +137,15 @@ def _member_actions(
     work: Work, member: MemberView, assignable: list[Role], suffix: str = "", *, used: bool = False
 ) -> list[Action | None]:
     """The actions on a member. `suffix` makes their names unique on a page with several members."""
-    href, mine = f"/members/{member.user_id}", may_give(role_of(work), member.role)
+    href, may_change = f"/members/{member.user_id}", may_give(role_of(work), member.role)
     options = {"role": [role.value for role in assignable]}
     return [
         action(work, f"role{suffix}", "Change role", f"{href}/role", permission=MANAGE, form=RoleForm,
-               options=options, when=mine),
+               options=options, when=may_change),
         action(work, f"link{suffix}", "Send new link", f"{href}/link", permission=MANAGE,
                when=member.invited),
         action(work, f"remove{suffix}", "Remove", f"{href}/deletion", permission=MANAGE,
-               when=mine and not used),
+               when=may_change and not used),
     ]  # fmt: skip
 
 
@@ -184,14 +184,14 @@ class TokenController(Controller):
     @get(page="tokens/index.html", guards=[in_person])
     async def index(self, work: NamedDependency[Work]) -> TokenList:
         """Your access tokens in this account."""
-        items, mine = await my_tokens(work), allowed(role_of(work))
+        items, own_permissions = await my_tokens(work), allowed(role_of(work))
         scopes = [
             ScopeChoice(permission.value, LABELS[permission])
             for permission in Permission
-            if permission in mine
+            if permission in own_permissions
         ]
         options = {"scopes": [scope.value for scope in scopes], "days": [str(day) for day in DAYS]}
-        ends = [
+        revoke_actions = [
             action(
                 work,
                 f"revoke:{token.id}",
@@ -202,7 +202,9 @@ class TokenController(Controller):
             for token in items
         ]
         create = action(work, "create", "New token", "/tokens", form=TokenForm, options=options)
-        return TokenList(items, scopes, [(str(day), f"{day} days") for day in DAYS], actions(create, *ends))
+        return TokenList(
+            items, scopes, [(str(day), f"{day} days") for day in DAYS], actions(create, *revoke_actions)
+        )
 
     @post(form="/tokens", page="tokens/new_token.html", guards=[in_person])
     async def create(
@@ -260,20 +262,20 @@ class PasswordController(Controller):
         state = request.app.state
         email = fold_email(data.email) or data.email
         await state.throttle.check(f"reset {email}", request.scope["state"]["network"])
-        later = BackgroundTask(
+        background = BackgroundTask(
             send_reset, state.directory, state.runtime.mailer, state.settings.base_url, data.email
         )
-        return Saved(None, see="/password-reset?sent=true", background=later)
+        return Saved(None, see="/password-reset?sent=true", background=background)
 
     @get("/password-reset/{token:str}", page="password_reset/new_password.html", public=True)
     async def choose(self, token: FromPath[str], request: Request) -> ResetPage:
         """The form to choose a password with a link."""
         person = await request.app.state.directory.by_reset(digest(token))
         if person is None:
-            raise NotFoundException(DEAD)
+            raise NotFoundException(LINK_EXPIRED)
         href = f"/password-reset/{token}"
-        set_it = Action("set_password", "Save and sign in", "POST", href, list(fields_of(ResetForm)))
-        return ResetPage(person.email, [set_it])
+        set_password = Action("set_password", "Save and sign in", "POST", href, list(fields_of(ResetForm)))
+        return ResetPage(person.email, [set_password])
 
     @post(
         "/password-reset/{token:str}",
@@ -284,6 +286,6 @@ class PasswordController(Controller):
     async def use(self, token: FromPath[str], request: Request, data: JSONBody[ResetForm]) -> Saved[None]:
         """Sets a password with a link, which works once; every session of that user ends."""
         if not await use_link(request.app.state.directory, token, data.new_password):
-            raise NotFoundException(DEAD)
+            raise NotFoundException(LINK_EXPIRED)
         request.app.state.identity.forget()
         return Saved(None, see="/sign-in", note="Your password is set. Sign in with it.")

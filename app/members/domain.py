@@ -37,12 +37,12 @@ def role_refusal(own: Role, old: Role, new: Role | None, owners: int) -> str:
 
 def scope_problem(scopes: Iterable[str], role: Role) -> str:
     """Why a token may not have these scopes, as a message; "" when it may."""
-    requested, mine = set(scopes), {permission.value for permission in allowed(role)}
+    requested, available = set(scopes), {permission.value for permission in allowed(role)}
     if not requested:
         return "Choose at least one."
     if unknown := requested - {permission.value for permission in Permission}:
         valid = ", ".join(permission.value for permission in Permission)
         return f"Unknown scope: {', '.join(sorted(unknown))}. Valid scopes are {valid}."
-    if requested - mine:
-        return f"Your role doesn't allow: {', '.join(sorted(requested - mine))}."
+    if requested - available:
+        return f"Your role doesn't allow: {', '.join(sorted(requested - available))}."
     return ""

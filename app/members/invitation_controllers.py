@@ -20,7 +20,7 @@ from app.web.tokens import BadToken
 from app.work import Principal, Work
 from db.auth_lookup import OpenInvitation
 
-DEAD = "This invitation was accepted or withdrawn, or it has expired. Ask for a new one."
+INVITATION_EXPIRED = "This invitation was accepted or withdrawn, or it has expired. Ask for a new one."
 MANAGE = Permission.MANAGE_MEMBERS
 
 
@@ -76,7 +76,7 @@ class AcceptController(Controller):
         if invitation.has_password and not own:
             await state.throttle.check(invitation.email, request.scope["state"]["network"])
         if not await accept(state.directory, token, invitation, data, me):
-            raise NotFoundException(DEAD)
+            raise NotFoundException(INVITATION_EXPIRED)
         state.identity.forget()
         note = f"You are now a member of {invitation.account_name}."
         if own:
@@ -87,7 +87,7 @@ class AcceptController(Controller):
 async def _open(request: Request, token: str) -> OpenInvitation:
     invitation: OpenInvitation | None = await request.app.state.directory.by_invitation(digest(token))
     if invitation is None:
-        raise NotFoundException(DEAD)
+        raise NotFoundException(INVITATION_EXPIRED)
     return invitation
 
 
@@ -113,12 +113,22 @@ async def send(request: Request, work: Work, view: InvitationView, secret: str) 
 
 def invitation_actions(work: Work, invitation: InvitationView) -> list[Action | None]:
     """The actions of a manager on an invitation in the list of members."""
-    href, mine = f"/members/invitations/{invitation.id}", may_give(role_of(work), invitation.role)
+    href, may_manage = f"/members/invitations/{invitation.id}", may_give(role_of(work), invitation.role)
     return [
         action(
-            work, f"send_again:{invitation.id}", "Send again", f"{href}/link", permission=MANAGE, when=mine
+            work,
+            f"send_again:{invitation.id}",
+            "Send again",
+            f"{href}/link",
+            permission=MANAGE,
+            when=may_manage,
         ),
         action(
-            work, f"withdraw:{invitation.id}", "Withdraw", f"{href}/deletion", permission=MANAGE, when=mine
+            work,
+            f"withdraw:{invitation.id}",
+            "Withdraw",
+            f"{href}/deletion",
+            permission=MANAGE,
+            when=may_manage,
         ),
     ]

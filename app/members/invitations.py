@@ -61,7 +61,7 @@ async def invite(work: Work, form: MemberForm) -> tuple[InvitationView, str]:
 
 async def renew_invitation(work: Work, invitation_id: UUID) -> tuple[InvitationView, str]:
     """Gives an invitation a new link and a new expiry. Raises `NotFound`, `Forbidden`."""
-    row = await _of(work, invitation_id)
+    row = await _find_invitation(work, invitation_id)
     secret, until = new_secret(), work.now + LIFETIME
     await work.invitations.renew(invitation_id, digest(secret), until)
     view = InvitationView(
@@ -74,7 +74,7 @@ async def renew_invitation(work: Work, invitation_id: UUID) -> tuple[InvitationV
 
 async def withdraw_invitation(work: Work, invitation_id: UUID) -> str:
     """Deletes an invitation; returns its email address. Raises `NotFound`, `Forbidden`."""
-    row = await _of(work, invitation_id)
+    row = await _find_invitation(work, invitation_id)
     email = row.email
     await work.invitations.remove(invitation_id)
     changes = {"email": (email, None), "role": (row.role, None)}
@@ -117,7 +117,7 @@ async def accept(
     return await directory.accept_invitation(digest(secret), person, "", chosen) is not None
 
 
-async def _of(work: Work, invitation_id: UUID) -> Invitation:
+async def _find_invitation(work: Work, invitation_id: UUID) -> Invitation:
     row = await work.invitations.get(invitation_id)
     if row is None:
         raise NotFound("invitation")

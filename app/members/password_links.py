@@ -70,10 +70,10 @@ async def use_link(directory: AuthLookup, secret: str, password: str) -> bool:
 
 async def send_email(mailer: Mailer, to: str, subject: str, text: str, account_id: UUID | None) -> bool:
     """Sends an email with a link, under a new idempotency key; False when it could not be sent."""
-    letter = Email(
+    email = Email(
         recipient=to, subject=subject, body=text, key=new_secret("link-"), account_id=str(account_id or "")
     )
-    outcome = await mailer.send(letter)
+    outcome = await mailer.send(email)
     if not isinstance(outcome, Sent):
         log.warning("a link could not be sent", subject=subject, error=outcome.error)
     return isinstance(outcome, Sent)

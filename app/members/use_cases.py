@@ -48,7 +48,7 @@ async def members(work: Work) -> list[MemberView]:
 async def change_role(work: Work, user_id: UUID, role: Role) -> None:
     """Changes the role of a member. Raises `NotFound`, `Forbidden` (a role higher than the caller's own),
     `Conflict` (the last owner)."""
-    old = await _decide(work, user_id, role)
+    old = await _check_role_change(work, user_id, role)
     await work.members.change_role(user_id, role, work.now)
     work.audit("member.role_changed", "member", user_id, {"role": (old.value, role.value)})
     await work.commit()
@@ -57,7 +57,7 @@ async def change_role(work: Work, user_id: UUID, role: Role) -> None:
 async def remove_member(work: Work, user_id: UUID) -> None:
     """Ends a membership; the member's sessions and tokens no longer open this account. Raises as
     `change_role`, and `Conflict` with the list of uses while a workflow or a segment refers to the member."""
-    old = await _decide(work, user_id, None)
+    old = await _check_role_change(work, user_id, None)
     await ReferenceQueries(work.session).taking_away()
     used = await users_of(work, user_id)
     if used:
@@ -73,7 +73,7 @@ async def users_of(work: Work, user_id: UUID) -> list[Use]:
     return await ReferenceQueries(work.session).of("user", str(user_id))
 
 
-async def _decide(work: Work, user_id: UUID, new: Role | None) -> Role:
+async def _check_role_change(work: Work, user_id: UUID, new: Role | None) -> Role:
     owners = await work.members.owners()
     membership = await work.members.membership(user_id)
     if membership is None:

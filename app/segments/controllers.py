@@ -42,11 +42,11 @@ class SegmentController(Controller):
         match: FromQuery[str] = "all",
     ) -> SegmentFormPage:
         """The form that saves a filter: `f` and `match` as in the URL of the contact list."""
-        again: Any = request.scope["state"].get("form")
-        if again is not None and again.values:
-            typed = again.values.get("f") or []
+        refused: Any = request.scope["state"].get("form")
+        if refused is not None and refused.values:
+            typed = refused.values.get("f") or []
             f = typed if isinstance(typed, list) else [typed]
-            match = str(again.values.get("match") or "all")
+            match = str(refused.values.get("match") or "all")
         return await new_page(work, f or [], match)
 
     @post(page="segments/show.html", form="/segments/new", guards=[may(EDIT)])

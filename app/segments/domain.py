@@ -30,11 +30,11 @@ def group_problem(filters: Mapping[UUID, Filter | None]) -> str:
 
 def dependent_segments(segment: UUID, filters: Mapping[UUID, Filter | None]) -> set[UUID]:
     """The segment and all segments whose result depends on it."""
-    reached = {segment}
+    dependent = {segment}
     while True:
         more = {
-            segment_id for segment_id, expression in filters.items() if segments_in(expression) & reached
-        } - reached
+            segment_id for segment_id, expression in filters.items() if segments_in(expression) & dependent
+        } - dependent
         if not more:
-            return reached
-        reached |= more
+            return dependent
+        dependent |= more

@@ -28,7 +28,7 @@ from db.repositories.contacts import MOST_COUNTED
 from db.repositories.segments import filters_by_id
 
 EDIT = Permission.EDIT_CONTACTS
-NEEDS_ONE = "A segment needs at least one condition. Filter the contacts, then save the filter."
+NEEDS_CONDITION = "A segment needs at least one condition. Filter the contacts, then save the filter."
 
 
 class FilterContext(msgspec.Struct):
@@ -46,8 +46,8 @@ class FilterContext(msgspec.Struct):
 
 async def segment_list(work: Work) -> SegmentList:
     """Every segment, with the number of contacts in it."""
-    around = await FilterContext.of(work)
-    return SegmentList([await view(work, row, around) for row in await work.segments.rows()], [])
+    context = await FilterContext.of(work)
+    return SegmentList([await view(work, row, context) for row in await work.segments.rows()], [])
 
 
 async def segment_page(work: Work, segment_id: UUID) -> SegmentPage:
@@ -70,12 +70,12 @@ async def segment_page(work: Work, segment_id: UUID) -> SegmentPage:
 
 async def new_page(work: Work, f: list[str], match: str) -> SegmentFormPage:
     """The form that saves a filter. An invalid one is shown with its problem."""
-    around = await FilterContext.of(work)
-    problem, described, total = "" if f else NEEDS_ONE, "", 0
+    context = await FilterContext.of(work)
+    problem, described, total = "" if f else NEEDS_CONDITION, "", 0
     try:
-        group = read_filter(f, match, around.fields, around.tags)
-        described = describe(group, around.fields, around.tags)
-        total = await _total(work, group, around) or 0
+        group = read_filter(f, match, context.fields, context.tags)
+        described = describe(group, context.fields, context.tags)
+        total = await _total(work, group, context) or 0
     except Invalid as error:
         problem = " ".join(error.errors.values())
     create = action(work, "create", "Save segment", "/segments", permission=EDIT, form=SegmentForm)
@@ -91,15 +91,15 @@ async def new_page(work: Work, f: list[str], match: str) -> SegmentFormPage:
     )
 
 
-async def view(work: Work, row: Any, around: FilterContext) -> SegmentView:
+async def view(work: Work, row: Any, context: FilterContext) -> SegmentView:
     """A segment as the page shows it, with its number of contacts."""
     expression = filters_by_id([row])[row.id]
-    total = await _total(work, expression, around) if expression is not None else None
+    total = await _total(work, expression, context) if expression is not None else None
     match, items = to_items(expression)
     return SegmentView(
         row.id,
         row.name,
-        filter_sentence(row, around.fields, around.tags),
+        filter_sentence(row, context.fields, context.tags),
         row.filter,
         items,
         match,
@@ -115,9 +115,9 @@ async def view(work: Work, row: Any, around: FilterContext) -> SegmentView:
     )
 
 
-async def _total(work: Work, expression: Filter, around: FilterContext) -> int | None:
+async def _total(work: Work, expression: Filter, context: FilterContext) -> int | None:
     try:
-        clause = condition(expression, "", around.fields, around.zone, work.now)
+        clause = condition(expression, "", context.fields, context.zone, work.now)
     except Invalid:
         return None
     return await work.contacts.total(clause)

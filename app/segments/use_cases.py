@@ -64,34 +64,34 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
     """Changes the name or the filter; returns the name. Raises `Invalid`, `NotFound`, and `Conflict` for an
     outdated `rev`."""
     await work.segments.one_at_a_time()
-    now = await work.segments.row(segment_id, lock=True)
-    if now is None:
+    segment = await work.segments.row(segment_id, lock=True)
+    if segment is None:
         raise NotFound("segment")
-    if form.rev is not None and form.rev != now.rev:
+    if form.rev is not None and form.rev != segment.rev:
         raise Conflict(
             "Someone changed this segment after you opened it. Nothing was saved. Reload it and try again."
         )
     columns, changes = dict[str, Any](), dict[str, list[Any]]()
     if isinstance(form.name, str):
         name = await _free_name(work, form.name, segment_id)
-        if name != now.name:
+        if name != segment.name:
             columns |= {"name": name, "slug": slug_of(name)}
-            changes["name"] = [now.name, name]
+            changes["name"] = [segment.name, name]
     if form.f is not UNSET or form.match is not UNSET:
         await ReferenceQueries(work.session).naming()
         fields, tags = await work.fields.catalogue(), await work.tags.names()
-        match, items = to_items(filters_by_id([now])[now.id])
+        match, items = to_items(filters_by_id([segment])[segment.id])
         group = read_conditions(resolve(form.f, items), resolve(form.match, match), fields, tags)
         stored: Any = msgspec.to_builtins(group)
-        if stored != now.filter:
+        if stored != segment.filter:
             columns["filter"] = stored
-            changes["filter"] = [filter_sentence(now, fields, tags), describe(group, fields, tags)]
+            changes["filter"] = [filter_sentence(segment, fields, tags), describe(group, fields, tags)]
             await _check_all_segments(work, segment_id, group)
     if columns:
         await work.segments.change(segment_id, columns, work.now)
         work.audit("segment.updated", "segment", segment_id, changes)
     await work.commit()
-    return str(columns.get("name", now.name))
+    return str(columns.get("name", segment.name))
 
 
 def filter_sentence(row: Any, fields: Fields, tags: dict[str, str]) -> str:

@@ -69,17 +69,17 @@ class SessionController(Controller):
             state.runtime, me.account_id, me.actor, principal=me, request_id=request_id
         ) as work:
             secret = await start_session(work, header(request.scope, b"user-agent"), network)
-        answer = signed_in_as(request, me)
+        signed_in = signed_in_as(request, me)
         if not request.wants_html:
-            return Saved(answer, see="/sessions")
-        set_cookies(request.scope, state.cookies.signed_in(answer.token, secret))
-        return Saved(answer, see=local_path(data.next))
+            return Saved(signed_in, see="/sessions")
+        set_cookies(request.scope, state.cookies.signed_in(signed_in.token, secret))
+        return Saved(signed_in, see=local_path(data.next))
 
     @get(page="sessions/index.html", guards=[in_person])
     async def index(self, work: NamedDependency[Work]) -> SessionList:
         """Your sessions."""
         items = await my_sessions(work)
-        ends = [
+        end_actions = [
             action(work, f"revoke:{session.id}", "End", f"/sessions/{session.id}/revocation")
             for session in items
         ]
@@ -90,7 +90,7 @@ class SessionController(Controller):
             "/sessions/others/revocation",
             when=len(items) > 1,
         )
-        return SessionList(items, actions(others, *ends))
+        return SessionList(items, actions(others, *end_actions))
 
     @post("/current/deletion", guards=[in_person])
     async def sign_out(self, request: Request, work: NamedDependency[Work]) -> Saved[None]:
@@ -113,10 +113,10 @@ class SessionController(Controller):
             raise NotFound("account", "You don't belong to that account.")
         await switch_account(work, target)
         state.identity.forget()
-        answer = signed_in_as(request, target)
+        signed_in = signed_in_as(request, target)
         if not header(request.scope, b"authorization"):
-            set_cookies(request.scope, state.cookies.signed_in(answer.token))
-        return Saved(answer, see="/", note=f"You're now in {target.account_name}.")
+            set_cookies(request.scope, state.cookies.signed_in(signed_in.token))
+        return Saved(signed_in, see="/", note=f"You're now in {target.account_name}.")
 
     @post("/others/revocation", guards=[in_person])
     async def end_others(self, request: Request, work: NamedDependency[Work]) -> Saved[None]:

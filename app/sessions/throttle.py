@@ -28,17 +28,17 @@ class Throttle:
 
     async def check_network(self, network: str) -> None:
         """Counts one attempt of a network, whatever is in the body. Raises 429 with `Retry-After`."""
-        await _pass(self.networks, client_of(network))
+        await _check_limit(self.networks, client_of(network))
 
     async def check(self, email: str, network: str) -> None:
         """Counts one attempt, whether or not a user has the email. Raises 429 with `Retry-After`."""
         name = digest(email).hex()[:24]
-        await _pass(self.pairs, f"{name}:{client_of(network)}")
+        await _check_limit(self.pairs, f"{name}:{client_of(network)}")
         if not (await self.addresses.hit(name)).allowed:
             await asyncio.sleep(WAIT_SECONDS)
 
 
-async def _pass(limiter: Limiter, key: str) -> None:
+async def _check_limit(limiter: Limiter, key: str) -> None:
     verdict = await limiter.hit(key)
     if not verdict.allowed:
         raise TooManyRequestsException(
