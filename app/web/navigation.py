@@ -69,7 +69,7 @@ SIDEBAR: dict[str, tuple[Screen, ...]] = {
 }
 
 
-class Entry(msgspec.Struct):
+class NavigationEntry(msgspec.Struct):
     """An entry of the navigation: `current` on the screen's own pages, `count` is the number of items that
     wait there for the member."""
 
@@ -80,24 +80,24 @@ class Entry(msgspec.Struct):
 
 def sidebar(
     permissions: Collection[Permission], path: str, counts: Mapping[str, int]
-) -> list[tuple[str, list[Entry]]]:
+) -> list[tuple[str, list[NavigationEntry]]]:
     """The sections of the sidebar that have an entry for these permissions; the entry of `path` is marked.
     `counts` are by screen key."""
     sections = ((name, entries(screens, permissions, path, counts)) for name, screens in SIDEBAR.items())
     return [section for section in sections if section[1]]
 
 
-def settings_menu(permissions: Collection[Permission], path: str) -> list[Entry]:
+def settings_menu(permissions: Collection[Permission], path: str) -> list[NavigationEntry]:
     """The screens in the menu of the settings layout."""
     return entries(SETTINGS, permissions, path, {})
 
 
 def entries(
     screens: Iterable[Screen], permissions: Collection[Permission], path: str, counts: Mapping[str, int]
-) -> list[Entry]:
+) -> list[NavigationEntry]:
     """The entries of the screens that these permissions open."""
     return [
-        Entry(screen, screen.holds(path), counts.get(screen.key) or None)
+        NavigationEntry(screen, screen.holds(path), counts.get(screen.key) or None)
         for screen in screens
         if screen.permission in permissions
     ]

@@ -34,7 +34,7 @@ async def screens(world: World, who: AccountMember) -> list[str]:
 
 
 # What may differ between light and dark; everything else is looked at once, in light.
-COLOURS: dict[str, Any] = {"runOnly": ["color-contrast", "link-in-text-block"], "resultTypes": ["violations"]}
+COLORS: dict[str, Any] = {"runOnly": ["color-contrast", "link-in-text-block"], "resultTypes": ["violations"]}
 TOO_WIDE = """() => {
   const over = document.documentElement.scrollWidth - innerWidth
   if (over <= 0) return ""
@@ -50,7 +50,7 @@ async def violations(page: Page, path: str) -> list[str]:
         await page.set_viewport_size({"width": width, "height": 900})
         for scheme in SCHEMES:
             await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            options = COLOURS if scheme == "dark" else {"resultTypes": ["violations"]}
+            options = COLORS if scheme == "dark" else {"resultTypes": ["violations"]}
             result: Any = (await Axe().run(page, options=options)).response
             for violation in result["violations"]:
                 where = "; ".join(str(node["target"]) for node in violation["nodes"][:3])
