@@ -19,7 +19,7 @@ from app.settings import Settings
 from app.work import SYSTEM, Work, open_work
 from db.models import Account
 from db.repositories.fields import FieldRepository
-from db.seeds.contacts import sample_people, write_contacts
+from db.seeds.contacts import sample_contacts, write_contacts
 from db.seeds.histories import sample_enrollments, write_histories
 from db.seeds.jobs import write_jobs
 from db.seeds.notes_tasks import write_notes_tasks
@@ -59,10 +59,10 @@ async def create_demo_account(
     async with open_work(runtime, account_id, SYSTEM) as work:
         if await work.session.scalar(select(Account.id).where(Account.id == account_id)) is not None:
             return False
-        people = [
+        members = [
             (email, person, await hash_password(PASSWORD), role) for email, person, role in PEOPLE[name]
         ]
-        await add_account(work, name, people)
+        await add_account(work, name, members)
         await fill(work)
         await work.commit()
         return True
@@ -71,16 +71,16 @@ async def create_demo_account(
 async def acme(work: Work) -> None:
     """Adds 2,000 contacts with notes and tasks, segments, three live workflows with enrollments, and jobs."""
     now = work.now
-    people = sample_people(1, CONTACTS["Acme"], now)
-    await write_contacts(work.session, 1, people, now)
-    await write_notes_tasks(work.session, 1, people, now)
+    contacts = sample_contacts(1, CONTACTS["Acme"], now)
+    await write_contacts(work.session, 1, contacts, now)
+    await write_notes_tasks(work.session, 1, contacts, now)
     fields = await FieldRepository(session=work.session).catalogue()
     versions = await write_workflows(work.session, fields, now - timedelta(days=12))
     programs = {tag: compile_version(version, fields) for tag, version in versions.items()}
-    await write_histories(work.session, sample_enrollments(programs, people, now))
-    await write_jobs(work.session, people, now)
+    await write_histories(work.session, sample_enrollments(programs, contacts, now))
+    await write_jobs(work.session, contacts, now)
 
 
 async def globex(work: Work) -> None:
     """Adds contacts only: a second account for trying tenant isolation."""
-    await write_contacts(work.session, 2, sample_people(2, CONTACTS["Globex"], work.now), work.now)
+    await write_contacts(work.session, 2, sample_contacts(2, CONTACTS["Globex"], work.now), work.now)

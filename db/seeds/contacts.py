@@ -1,4 +1,4 @@
-"""The demo's contacts, generated the same way every time: `sample_people` generates them, `write_contacts`
+"""The demo's contacts, generated the same way every time: `sample_contacts` generates them, `write_contacts`
 inserts them as arrays."""
 
 import random
@@ -48,7 +48,7 @@ TAG_SHARES = (0.08, 0.42, 0.12, 0.10, 0.05, 0.15)
 
 
 @dataclass
-class SamplePerson:
+class SampleContact:
     """A generated contact. `fields` are by the id of the custom field, `tags` are names."""
 
     id: UUID
@@ -67,13 +67,15 @@ def field_id(account: int, position: int) -> UUID:
     return fixed(FIELD + account, position)
 
 
-def sample_people(account: int, count: int, now: datetime) -> list[SamplePerson]:
+def sample_contacts(account: int, count: int, now: datetime) -> list[SampleContact]:
     """`count` contacts of account number `account`; the dates depend only on the day of `now`."""
     dice = random.Random(f"switchyard {account}")  # noqa: S311 -- the demo is the same every time
-    return [_person(dice, account, index, count, now) for index in range(count)]
+    return [_sample_contact(dice, account, index, count, now) for index in range(count)]
 
 
-def _person(dice: random.Random, account: int, index: int, count: int, now: datetime) -> SamplePerson:
+def _sample_contact(
+    dice: random.Random, account: int, index: int, count: int, now: datetime
+) -> SampleContact:
     first, last = dice.choice(FIRST), dice.choice(LAST)
     company = f"{dice.choice(COMPANY)} {dice.choice(TRADE)}"
     city, county, state, postal = dice.choice(PLACES)
@@ -101,11 +103,11 @@ def _person(dice: random.Random, account: int, index: int, count: int, now: date
     }
     tags = {name for name, share in zip(TAG_NAMES, TAG_SHARES, strict=True) if dice.random() < share}
     created = now - timedelta(days=120) * ((count - index) / count) - timedelta(days=15)
-    return SamplePerson(fixed(CONTACT + account, index), columns, fields, created, tags)
+    return SampleContact(fixed(CONTACT + account, index), columns, fields, created, tags)
 
 
 async def write_contacts(
-    session: AsyncSession, account: int, people: Sequence[SamplePerson], now: datetime
+    session: AsyncSession, account: int, contacts: Sequence[SampleContact], now: datetime
 ) -> None:
     """Writes the tags, custom fields and contacts of the session's account."""
     account_id = session.info["account_id"]
@@ -127,12 +129,12 @@ async def write_contacts(
             for number, (key, label, kind) in enumerate(kinds)
         ],
     )  # fmt: skip
-    arrays: dict[str, object] = {name: [person.columns[name] for person in people] for name in COLUMNS}
-    arrays["id"] = [person.id for person in people]
-    arrays["fields"] = [msgspec.json.encode(person.fields).decode() for person in people]
-    arrays["created_at"] = [person.created_at for person in people]
+    arrays: dict[str, object] = {name: [contact.columns[name] for contact in contacts] for name in COLUMNS}
+    arrays["id"] = [contact.id for contact in contacts]
+    arrays["fields"] = [msgspec.json.encode(contact.fields).decode() for contact in contacts]
+    arrays["created_at"] = [contact.created_at for contact in contacts]
     await session.execute(INSERT_CONTACTS, arrays)
-    pairs = [(person.id, tag_id(account, name)) for person in people for name in sorted(person.tags)]
+    pairs = [(contact.id, tag_id(account, name)) for contact in contacts for name in sorted(contact.tags)]
     await session.execute(
         INSERT_CONTACT_TAGS,
         {"contact_id": [pair[0] for pair in pairs], "tag_id": [pair[1] for pair in pairs], "now": now},

@@ -24,7 +24,7 @@ from db.models import Contact, Event, MailboxMessage, TriggerDecision
 from db.models import Effect as EffectRow
 from db.models import Enrollment as EnrollmentRow
 from db.models import EnrollmentExecution as ExecutionRow
-from db.seeds.contacts import INSERT_CONTACT_TAGS, SamplePerson, field_id, tag_id
+from db.seeds.contacts import INSERT_CONTACT_TAGS, SampleContact, field_id, tag_id
 from db.seeds.sample_text import EFFECT, ENROLLMENT, EVENT, MAIL, fixed
 
 ACCOUNT = 1
@@ -55,7 +55,7 @@ class SampleEnrollment:
     """One contact's enrollment, from `at` until it ends or waits for a time after `now`."""
 
     program: Program
-    person: SamplePerson
+    contact: SampleContact
     number: int
     at: datetime
     now: datetime
@@ -63,10 +63,10 @@ class SampleEnrollment:
     goal: bool = False
 
     def __post_init__(self) -> None:
-        values = contact_values(dict(self.person.columns), dict(self.person.fields))
-        tags = {tag_id(ACCOUNT, name) for name in self.person.tags}
-        self.facts = Facts(values, tags, ZoneInfo("UTC"), self.person.id, "Acme")
-        self.state = EnrollmentState(fixed(ENROLLMENT, self.number), self.person.id)
+        values = contact_values(dict(self.contact.columns), dict(self.contact.fields))
+        tags = {tag_id(ACCOUNT, name) for name in self.contact.tags}
+        self.facts = Facts(values, tags, ZoneInfo("UTC"), self.contact.id, "Acme")
+        self.state = EnrollmentState(fixed(ENROLLMENT, self.number), self.contact.id)
         self.entered, self.status = self.at, Status.ACTIVE
         self.executions: dict[int, Row] = {}
         self.effects: dict[int, Row] = {}
@@ -94,7 +94,7 @@ class SampleEnrollment:
         """Gives the contact the pro plan, which meets the goal at any step."""
         self.chose, self.at = True, self.at + LATER
         plan = str(field_id(ACCOUNT, 0))
-        self.facts.values[f"custom.{plan}"] = self.person.fields[plan] = "pro"
+        self.facts.values[f"custom.{plan}"] = self.contact.fields[plan] = "pro"
 
     def _step(self) -> Decision:
         decision = advance(self.program, self.state, self.facts, self.at)
@@ -146,32 +146,32 @@ class SampleEnrollment:
         enrollment = account | {"enrollment_id": self.state.id}
         ended = None if self.status is Status.ACTIVE else self.at
         rows.events.append(account | {
-            "id": event_id, "kind": "tag.added", "subject_id": self.person.id, "source": "bulk",
+            "id": event_id, "kind": "tag.added", "subject_id": self.contact.id, "source": "bulk",
             "data": {"tag_id": str(self._tag())}, "root_event_id": event_id, "occurred_at": self.entered,
             "matched_at": self.entered,
         })  # fmt: skip
         rows.decisions.append(account | {
             "event_id": event_id, "workflow_id": version.workflow_id, "version": version.number,
-            "contact_id": self.person.id, "verdict": "enrolled", "decided_at": self.entered,
+            "contact_id": self.contact.id, "verdict": "enrolled", "decided_at": self.entered,
             "detail": {"source": "bulk"},
         })  # fmt: skip
         rows.enrollments.append(account | {
             "id": self.state.id, "workflow_id": version.workflow_id, "version": version.number,
-            "contact_id": self.person.id, "event_id": event_id, "root_event_id": event_id,
+            "contact_id": self.contact.id, "event_id": event_id, "root_event_id": event_id,
             "status": self.status, "step_key": last.step_key, "seq": last.seq, "due_at": last.due_at,
             "wait_until": last.wait_until, "wait_reason": last.wait_reason, "exit_reason": last.exit_reason,
             "goal_key": last.goal_key, "error": last.error, "entered_at": self.entered, "ended_at": ended,
             "updated_at": self.at,
         })  # fmt: skip
         rows.executions += [enrollment | row for row in self.executions.values()]
-        ids = {"workflow_id": version.workflow_id, "contact_id": self.person.id}
+        ids = {"workflow_id": version.workflow_id, "contact_id": self.contact.id}
         rows.effects += [
             enrollment | ids | row | {"id": fixed(EFFECT, self.number * 10 + seq)}
             for seq, row in self.effects.items()
         ]
-        rows.tags += [{"contact_id": self.person.id, "tag_id": tag} for tag in sorted(self.tagged)]
+        rows.tags += [{"contact_id": self.contact.id, "tag_id": tag} for tag in sorted(self.tagged)]
         if self.chose:
-            rows.plans.append({"id": self.person.id, "fields": self.person.fields})
+            rows.plans.append({"id": self.contact.id, "fields": self.contact.fields})
 
     def _tag(self) -> UUID:
         return next(
@@ -182,22 +182,22 @@ class SampleEnrollment:
 
 
 def sample_enrollments(
-    programs: dict[str, Program], people: Sequence[SamplePerson], now: datetime
+    programs: dict[str, Program], contacts: Sequence[SampleContact], now: datetime
 ) -> list[SampleEnrollment]:
     """Enrolls the contacts that have a workflow's tag, during the last days. One email is refused, one is in
     doubt."""
     dice = random.Random("histories")  # noqa: S311 -- the demo is the same every time
-    plan, entries = str(field_id(ACCOUNT, 0)), list[tuple[float, str, SamplePerson, bool]]()
+    plan, entries = str(field_id(ACCOUNT, 0)), list[tuple[float, str, SampleContact, bool]]()
     for tag in programs:
-        tagged = [person for person in people if tag in person.tags]
-        tagged = [person for person in tagged if tag != "trial" or person.fields[plan] != "pro"]
-        for person in tagged[:160]:
+        tagged = [contact for contact in contacts if tag in contact.tags]
+        tagged = [contact for contact in tagged if tag != "trial" or contact.fields[plan] != "pro"]
+        for contact in tagged[:160]:
             hours = min(dice.uniform(8, 9 * 24), dice.uniform(8, 9 * 24))
-            entries.append((hours, tag, person, tag == "trial" and dice.random() < 0.3))
+            entries.append((hours, tag, contact, tag == "trial" and dice.random() < 0.3))
     entries.sort(key=lambda entry: -entry[0])
     histories = [
-        SampleEnrollment(programs[tag], person, number, now - timedelta(hours=hours), now, goal=goal)
-        for number, (hours, tag, person, goal) in enumerate(entries)
+        SampleEnrollment(programs[tag], contact, number, now - timedelta(hours=hours), now, goal=goal)
+        for number, (hours, tag, contact, goal) in enumerate(entries)
     ]
     histories[-4].first, histories[-9].first = REFUSED, DOUBT
     for history in histories:

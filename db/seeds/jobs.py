@@ -9,7 +9,7 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Import, ImportRow, Job
-from db.seeds.contacts import SamplePerson, tag_id
+from db.seeds.contacts import SampleContact, tag_id
 from db.seeds.sample_text import IMPORT, JOB, fixed
 
 ACCOUNT = 1
@@ -17,16 +17,16 @@ HEADER = ["first_name", "last_name", "email", "city", "state"]
 ROWS = 120
 
 
-async def write_jobs(session: AsyncSession, people: Sequence[SamplePerson], now: datetime) -> None:
+async def write_jobs(session: AsyncSession, contacts: Sequence[SampleContact], now: datetime) -> None:
     """Writes jobs of the last two days, in the name of the account's operator."""
-    await _import(session, people[-ROWS:], now - timedelta(days=2))
+    await _import(session, contacts[-ROWS:], now - timedelta(days=2))
     common = {
         "account_id": session.info["account_id"],
         "actor_kind": "person",
         "actor_id": "",
         "actor_name": "Otto Operator",
     }
-    rows = [common | row for row in (*_done(people, now), *_not_done(people, now))]
+    rows = [common | row for row in (*_done(contacts, now), *_not_done(contacts, now))]
     await session.execute(insert(Job), rows)
 
 
@@ -48,15 +48,15 @@ def _row(number: int, task: str, at: datetime, seconds: float, **more: Any) -> d
     }
 
 
-def _tagging(people: Sequence[SamplePerson], name: str) -> dict[str, Any]:
-    ids = sorted(str(person.id) for person in people)
+def _tagging(contacts: Sequence[SampleContact], name: str) -> dict[str, Any]:
+    ids = sorted(str(contact.id) for contact in contacts)
     return {"ids": ids, "tag_id": str(tag_id(ACCOUNT, name)), "tag": name, "operation": "add"}
 
 
-def _done(people: Sequence[SamplePerson], now: datetime) -> list[dict[str, Any]]:
+def _done(contacts: Sequence[SampleContact], now: datetime) -> list[dict[str, Any]]:
     import_args = {"import_id": str(fixed(IMPORT))}
     at = now - timedelta(days=2)
-    tagged = [person for person in people if "newsletter" in person.tags][:160]
+    tagged = [contact for contact in contacts if "newsletter" in contact.tags][:160]
     return [
         _row(0, "import.check", at, 0.6, args=import_args, total=ROWS, progress=ROWS),
         _row(1, "import.run", at + timedelta(minutes=3), 1.4, args=import_args, total=ROWS, progress=ROWS),
@@ -65,9 +65,9 @@ def _done(people: Sequence[SamplePerson], now: datetime) -> list[dict[str, Any]]
     ]  # fmt: skip
 
 
-def _not_done(people: Sequence[SamplePerson], now: datetime) -> list[dict[str, Any]]:
-    partners = [person for person in people if "partner" in person.tags]
-    guests = [person for person in people if "event 2026" in person.tags]
+def _not_done(contacts: Sequence[SampleContact], now: datetime) -> list[dict[str, Any]]:
+    partners = [contact for contact in contacts if "partner" in contact.tags]
+    guests = [contact for contact in contacts if "event 2026" in contact.tags]
     return [
         _row(3, "bulk.tag", now - timedelta(hours=7), 12.0, args=_tagging(partners, "partner"),
              total=len(partners), progress=0, status="failed", attempts=5,
@@ -79,8 +79,8 @@ def _not_done(people: Sequence[SamplePerson], now: datetime) -> list[dict[str, A
     ]  # fmt: skip
 
 
-async def _import(session: AsyncSession, people: Sequence[SamplePerson], at: datetime) -> None:
-    cells = [[person.columns[name] or "" for name in HEADER] for person in people]
+async def _import(session: AsyncSession, contacts: Sequence[SampleContact], at: datetime) -> None:
+    cells = [[contact.columns[name] or "" for name in HEADER] for contact in contacts]
     lines = [",".join(HEADER), *(",".join(row) for row in cells)]
     account = {"account_id": session.info["account_id"]}
     await session.execute(
@@ -96,9 +96,9 @@ async def _import(session: AsyncSession, people: Sequence[SamplePerson], at: dat
         account
         | {
             "import_id": fixed(IMPORT), "line": number, "cells": row, "verdict": "new",
-            "values": dict(zip(HEADER, row, strict=True)), "contact_id": person.id,
+            "values": dict(zip(HEADER, row, strict=True)), "contact_id": contact.id,
             "applied_at": at + timedelta(minutes=4),
         }
-        for number, (row, person) in enumerate(zip(cells, people, strict=True), start=2)
+        for number, (row, contact) in enumerate(zip(cells, contacts, strict=True), start=2)
     ]  # fmt: skip
     await session.execute(insert(ImportRow), rows)

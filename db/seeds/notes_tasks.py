@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.filters.ast import Filter, Group, Op, Predicate
 from db.ids import uuid7
 from db.models import Membership, Note, Segment, Task, User
-from db.seeds.contacts import SamplePerson, field_id, tag_id
+from db.seeds.contacts import SampleContact, field_id, tag_id
 from db.seeds.sample_text import SEGMENT, fixed
 
 UPDATE_OWNERS = text("""
@@ -42,7 +42,7 @@ TASKS: tuple[tuple[str, int | None, bool], ...] = (
 
 
 async def write_notes_tasks(
-    session: AsyncSession, account: int, people: Sequence[SamplePerson], now: datetime
+    session: AsyncSession, account: int, contacts: Sequence[SampleContact], now: datetime
 ) -> None:
     """Writes owners for two out of three contacts, some notes and tasks, and three segments."""
     account_id = session.info["account_id"]
@@ -56,15 +56,16 @@ async def write_notes_tasks(
     await session.execute(
         UPDATE_OWNERS,
         {
-            "id": [person.id for person in people],
+            "id": [contact.id for contact in contacts],
             "owner_id": [
-                members[number % 3].id if number % 3 < len(members) else None for number in range(len(people))
+                members[number % 3].id if number % 3 < len(members) else None
+                for number in range(len(contacts))
             ],
-            "consent": [CONSENTS[number % len(CONSENTS)] for number in range(len(people))],
+            "consent": [CONSENTS[number % len(CONSENTS)] for number in range(len(contacts))],
         },
     )
-    await session.execute(insert(Note), _notes(account_id, people, members, now))
-    await session.execute(insert(Task), _tasks(account_id, people, members, now))
+    await session.execute(insert(Note), _notes(account_id, contacts, members, now))
+    await session.execute(insert(Task), _tasks(account_id, contacts, members, now))
     await session.execute(insert(Segment), _segments(account_id, account, now))
 
 
@@ -72,17 +73,21 @@ def _author(member: Any) -> dict[str, str]:
     return {"author_kind": "person", "author_id": str(member.id), "author_name": member.name}
 
 
-def _notes(account_id: UUID, people: Sequence[SamplePerson], members: Sequence[Any], now: datetime) -> Rows:
+def _notes(
+    account_id: UUID, contacts: Sequence[SampleContact], members: Sequence[Any], now: datetime
+) -> Rows:
     return [
         {
-            "id": uuid7(), "account_id": account_id, "contact_id": people[-1 - number % 8].id, "body": body,
+            "id": uuid7(), "account_id": account_id, "contact_id": contacts[-1 - number % 8].id, "body": body,
             "created_at": now - timedelta(days=2 * number + 1), **_author(members[number % len(members)]),
         }
         for number, body in enumerate(NOTES * 2)
     ]  # fmt: skip
 
 
-def _tasks(account_id: UUID, people: Sequence[SamplePerson], members: Sequence[Any], now: datetime) -> Rows:
+def _tasks(
+    account_id: UUID, contacts: Sequence[SampleContact], members: Sequence[Any], now: datetime
+) -> Rows:
     rows = []
     for number, (title, days, done) in enumerate(TASKS):
         member = members[number % len(members)]
@@ -90,8 +95,8 @@ def _tasks(account_id: UUID, people: Sequence[SamplePerson], members: Sequence[A
         finished = due if done else None
         rows.append(
             {
-                "id": uuid7(), "account_id": account_id, "contact_id": people[-1 - number].id, "title": title,
-                "assignee_id": member.id, "due_at": due, "completed_at": finished,
+                "id": uuid7(), "account_id": account_id, "contact_id": contacts[-1 - number].id,
+                "title": title, "assignee_id": member.id, "due_at": due, "completed_at": finished,
                 "completed_by": member.name if done else None, "created_at": now - timedelta(days=10),
                 "updated_at": finished or now - timedelta(days=10), **_author(member),
             }
