@@ -13,19 +13,21 @@ from db.ids import uuid7
 from db.models import Account, Membership, User
 
 
-async def create_account(settings: Settings, name: str, email: str, person: str, password: str) -> str:
+async def create_account(settings: Settings, name: str, email: str, owner_name: str, password: str) -> str:
     """Creates the account and its owner; returns a message. Raises `SystemExit` with a message when a user
     already has the email or the password is too weak."""
     address = normalize_email(email)
     problem = (
-        "Enter a valid email address." if "@" not in address else password_problem(password, address, person)
+        "Enter a valid email address."
+        if "@" not in address
+        else password_problem(password, address, owner_name)
     )
     if problem:
         raise SystemExit(problem)
     runtime = open_runtime(settings, pool_size=0)
     try:
         async with open_work(runtime, uuid7(), SYSTEM) as work:
-            await add_account(work, name, [(address, person, await hash_password(password), "owner")])
+            await add_account(work, name, [(address, owner_name, await hash_password(password), "owner")])
             await work.commit()
             return f"Created account {name} ({work.account_id}). Its owner is {address}."
     except IntegrityError as error:
@@ -36,14 +38,14 @@ async def create_account(settings: Settings, name: str, email: str, person: str,
         await runtime.close()
 
 
-async def add_account(work: Work, name: str, people: list[tuple[str, str, str, str]]) -> None:
+async def add_account(work: Work, name: str, members: list[tuple[str, str, str, str]]) -> None:
     """Adds the account of `work` and its members (email, name, password hash, role); the caller commits."""
     work.session.add(Account(id=work.account_id, name=name))
     await work.session.flush()
-    for email, person, password_hash, role in people:
+    for email, member_name, password_hash, role in members:
         user_id = uuid7()
         # No RETURNING: row-level security hides a user who is not a member yet.
-        row = {"id": user_id, "email": email, "name": person, "password_hash": password_hash}
+        row = {"id": user_id, "email": email, "name": member_name, "password_hash": password_hash}
         await work.session.execute(insert(User).values(**row))
         work.session.add(Membership(account_id=work.account_id, user_id=user_id, role=role))
         work.audit("member.added", "member", user_id, {"role": (None, role)})

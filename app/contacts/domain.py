@@ -1,4 +1,4 @@
-"""The values that a contact can store, and its display name. `normalise` is the entry point: forms, the API
+"""The values that a contact can store, and its display name. `normalize` is the entry point: forms, the API
 and imports all use it."""
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ UNIQUE = ("email", "external_id")
 NAMING = ("first_name", "last_name", "email", "company", "phone", "external_id")
 
 
-def normalise(
+def normalize(
     values: Mapping[str, object], region: str, fields: Fields = BUILT_IN
 ) -> tuple[dict[str, Value], dict[str, str]]:
     """The stored form of these values, and a message for each value that cannot be stored, both by field key;

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.exc import IntegrityError
 
-from app.contacts.domain import UNIQUE, display_name, nameless, normalise
+from app.contacts.domain import UNIQUE, display_name, nameless, normalize
 from app.contacts.schemas import ContactView
 from app.errors import Conflict, Invalid, NotFound
 from app.filters.fields import BUILT_IN
@@ -152,7 +152,7 @@ async def _locked(work: Work, contact_id: UUID, *, deleted: bool = False) -> Con
 
 async def _clean(work: Work, values: Mapping[str, Any]) -> dict[str, Any]:
     account = await work.accounts.own()
-    clean, errors = normalise(values, account.default_region, await work.fields.catalogue())
+    clean, errors = normalize(values, account.default_region, await work.fields.catalogue())
     if errors:
         raise Invalid({_form_name(key): text for key, text in errors.items()})
     return clean

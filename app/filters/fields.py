@@ -150,7 +150,9 @@ OPERATORS: dict[FieldType, tuple[Operator, ...]] = {
         empty="are empty",
         not_empty="are not empty",
     ),
-    FieldType.USER: _operators(is_="is", any_of="is any of", unassigned="is no one", assigned="is anyone"),
+    FieldType.USER: _operators(
+        is_="is", any_of="is any of", unassigned="is unassigned", assigned="is assigned"
+    ),
     FieldType.SEGMENTS: _operators(any_of="in any of", none_of="in none of"),
     FieldType.WORKFLOWS: _operators(
         active_in="now in any of",

@@ -1,7 +1,7 @@
 """Normalize text for a contact's fields: email, phone, website, time zone, length.
 
 `normalize_text` is for built-in text fields; forms, the API and imports reach it through
-`app.contacts.domain.normalise`. `normalize_value` is for the steps of a workflow."""
+`app.contacts.domain.normalize`. `normalize_value` is for the steps of a workflow."""
 
 from functools import cache
 from urllib.parse import urlsplit

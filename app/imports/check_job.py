@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.contacts.domain import nameless, normalise
+from app.contacts.domain import nameless, normalize
 from app.filters.fields import Fields
 from app.imports.domain.consents import is_opt_out
 from app.imports.domain.csv_reader import data_lines
@@ -97,7 +97,7 @@ async def _apply_denials(
 
 def _normalized(values: Mapping[str, object], region: str, fields: Fields) -> tuple[Values, dict[str, str]]:
     """The stored form of a row's values, and messages by field key; "" is the row as a whole."""
-    clean, errors = normalise(values, region, fields)
+    clean, errors = normalize(values, region, fields)
     nameless_message = None if errors else nameless(clean)
     return clean, {"": nameless_message} if nameless_message else errors
 

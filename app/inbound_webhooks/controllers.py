@@ -11,7 +11,7 @@ from app.credentials import digest
 from app.errors import NotFound
 from app.inbound_webhooks.domain import PREFIX, BadSignature
 from app.inbound_webhooks.schemas import DeliveryReceipt, HookForm, HookList, NewHook
-from app.inbound_webhooks.use_cases import Delivery, addresses, make_address, receive
+from app.inbound_webhooks.use_cases import Delivery, create_url, receive, webhook_urls
 from app.permissions import Permission
 from app.web import content_negotiation
 from app.web.actions import action, actions
@@ -34,7 +34,7 @@ class HookController(Controller):
     async def index(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> HookList:
         """The webhook triggers of a workflow and the beginnings of their URLs. A whole URL is shown only when
         it is created."""
-        name, items = await addresses(work, workflow_id)
+        name, items = await webhook_urls(work, workflow_id)
         available = []
         for hook in items:
             for part, label in (("address", "New URL" if hook.hint else "Create URL"),
@@ -63,7 +63,7 @@ class HookController(Controller):
         work: NamedDependency[Work],
     ) -> Shaped[NewHook]:
         """Creates a new URL or signing secret; only this response shows it."""
-        token, secret = await make_address(work, workflow_id, data)
+        token, secret = await create_url(work, workflow_id, data)
         base = request.app.state.settings.base_url.rstrip("/")
         url = f"{base}/hooks/{token}" if token else ""
         return Shaped(NewHook(workflow_id, data.trigger, url, secret, []))

@@ -1,4 +1,4 @@
-"""Inbound webhooks: `make_address` creates the URL of a trigger, `receive` turns each delivery into one
+"""Inbound webhooks: `create_url` creates the URL of a trigger, `receive` turns each delivery into one
 event."""
 
 import contextlib
@@ -68,7 +68,7 @@ async def _webhook_triggers(work: Work, workflow_id: UUID) -> tuple[str, _Trigge
     return header.name, triggers
 
 
-async def addresses(work: Work, workflow_id: UUID) -> tuple[str, list[HookView]]:
+async def webhook_urls(work: Work, workflow_id: UUID) -> tuple[str, list[HookView]]:
     """The name of the workflow and the URL of each of its webhook triggers. Raises `NotFound`."""
     name, triggers = await _webhook_triggers(work, workflow_id)
     rows = await HookRepository(session=work.session).of_workflow(workflow_id)
@@ -84,7 +84,7 @@ async def addresses(work: Work, workflow_id: UUID) -> tuple[str, list[HookView]]
     return name, views
 
 
-async def make_address(work: Work, workflow_id: UUID, form: HookForm) -> tuple[str, str]:
+async def create_url(work: Work, workflow_id: UUID, form: HookForm) -> tuple[str, str]:
     """Creates a new URL for a trigger, the first time with a signing secret; or only a new secret. Returns
     the token of the URL and the secret, "" for the one that does not change. Raises `NotFound`, `Invalid`."""
     _, triggers = await _webhook_triggers(work, workflow_id)

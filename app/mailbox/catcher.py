@@ -74,8 +74,8 @@ class MailCatcher:
             except ValueError:
                 return None
         address = normalize_email(recipient)
-        person = await self.directory.person(address) if address else None
-        return person.memberships[0].account_id if person and person.memberships else None
+        user = await self.directory.person(address) if address else None
+        return user.memberships[0].account_id if user and user.memberships else None
 
 
 def row_of(message: EmailMessage, sender: str, recipient: str, account_id: UUID) -> MailboxMessage:

@@ -118,9 +118,9 @@ class MemberController(Controller):
         self, user_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Saved[None]:
         """Sends a new link to a member who has no password yet."""
-        person, email = await invited_member(work, user_id)
-        sent = await _invite(request, work, person, email)
-        return Saved(None, see="/members", note=_link_note(person.name, sent))
+        user, email = await invited_member(work, user_id)
+        sent = await _invite(request, work, user, email)
+        return Saved(None, see="/members", note=_link_note(user.name, sent))
 
     @post("/{user_id:uuid}/deletion", form="/members/{user_id}", guards=[may(MANAGE)])
     async def remove(
@@ -149,13 +149,13 @@ def _member_actions(
     ]  # fmt: skip
 
 
-async def _invite(request: Request, work: Work, person: InvitedUser, email: str) -> bool:
+async def _invite(request: Request, work: Work, user: InvitedUser, email: str) -> bool:
     state = request.app.state
     return await send_invitation(
         state.directory,
         state.runtime.mailer,
         state.settings.base_url,
-        person,
+        user,
         email,
         work.require_principal(),
     )
@@ -270,12 +270,12 @@ class PasswordController(Controller):
     @get("/password-reset/{token:str}", page="password_reset/new_password.html", public=True)
     async def choose(self, token: FromPath[str], request: Request) -> ResetPage:
         """The form to choose a password with a link."""
-        person = await request.app.state.directory.by_reset(digest(token))
-        if person is None:
+        user = await request.app.state.directory.by_reset(digest(token))
+        if user is None:
             raise NotFoundException(LINK_EXPIRED)
         href = f"/password-reset/{token}"
         set_password = Action("set_password", "Save and sign in", "POST", href, list(fields_of(ResetForm)))
-        return ResetPage(person.email, [set_password])
+        return ResetPage(user.email, [set_password])
 
     @post(
         "/password-reset/{token:str}",

@@ -103,18 +103,18 @@ async def accept(
 ) -> bool:
     """Makes the invited user a member: one who is signed in (`me`), one who sends their password, or a new
     user who chooses a password. False when the link is no longer valid. Raises `Invalid`."""
-    email, person, chosen = invitation.email, invitation.user_id, None
+    email, invited_user_id, chosen = invitation.email, invitation.user_id, None
     if not invitation.has_password:
         name = form.name.strip() or invitation.name or email.split("@", maxsplit=1)[0]
         if reason := password_problem(form.password, email, name):
             raise Invalid({"password": reason})
         chosen = await hash_password(form.password)
         return await directory.accept_invitation(digest(secret), None, name, chosen) is not None
-    if me is None or me.user_id != person:
+    if me is None or me.user_id != invited_user_id:
         user = await directory.person(email)
         if not await password_matches(form.password, user.password_hash if user else None):
             raise Invalid({"password": f"This isn't the password of {email}."})
-    return await directory.accept_invitation(digest(secret), person, "", chosen) is not None
+    return await directory.accept_invitation(digest(secret), invited_user_id, "", chosen) is not None
 
 
 async def _find_invitation(work: Work, invitation_id: UUID) -> Invitation:

@@ -44,17 +44,17 @@ async def send_reset(directory: AuthLookup, mailer: Mailer, base_url: str, addre
     """Sends a link if a user has the email address. It runs after the response, so that the response time
     doesn't reveal whether one has."""
     email = fold_email(address)
-    person = await directory.person(email) if email else None
-    if person is None:
+    user = await directory.person(email) if email else None
+    if user is None:
         return
-    link = await new_link(directory, base_url, person.user_id, RESET_HOURS)
+    link = await new_link(directory, base_url, user.user_id, RESET_HOURS)
     text = (
-        f"Hello {person.name},\n\nSomeone requested a new password for this email address. If it was you, "
+        f"Hello {user.name},\n\nSomeone requested a new password for this email address. If it was you, "
         f"choose one here:\n\n{link}\n\nThe link works once and for one hour. If it wasn't you, ignore "
         "this email.\n"
     )
-    account = person.memberships[0].account_id if person.memberships else None
-    await send_email(mailer, person.email, "Choose a new password", text, account)
+    account = user.memberships[0].account_id if user.memberships else None
+    await send_email(mailer, user.email, "Choose a new password", text, account)
 
 
 async def use_link(directory: AuthLookup, secret: str, password: str) -> bool:

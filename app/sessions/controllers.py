@@ -60,10 +60,10 @@ class SessionController(Controller):
         state, network = request.app.state, request.scope["state"]["network"]
         email = fold_email(data.email)
         await state.throttle.check(email or data.email, network)
-        person = await state.directory.person(email) if email else None
-        if not await password_matches(data.password, person.password_hash if person else None) or not person:
+        user = await state.directory.person(email) if email else None
+        if not await password_matches(data.password, user.password_hash if user else None) or not user:
             raise NotAuthorizedException(WRONG)
-        me = principal_of(person, data.account_id)
+        me = principal_of(user, data.account_id)
         request_id = request.scope["state"]["request_id"]
         async with open_work(
             state.runtime, me.account_id, me.actor, principal=me, request_id=request_id

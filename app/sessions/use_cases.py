@@ -15,15 +15,15 @@ from db.ids import uuid7
 LIFETIME = timedelta(days=14)
 
 
-def principal_of(person: SignInUser, account_id: UUID | None) -> Principal:
+def principal_of(user: SignInUser, account_id: UUID | None) -> Principal:
     """The principal of a user who signs in, in the account with this id or else the one they used last. It
     has a new session id: signing in never continues an older session. Raises `Forbidden`."""
-    chosen = _choose(person.memberships, account_id)
+    chosen = _choose(user.memberships, account_id)
     role = Role(chosen.role)
     return Principal(
-        user_id=person.user_id,
-        email=person.email,
-        name=person.name,
+        user_id=user.user_id,
+        email=user.email,
+        name=user.name,
         account_id=chosen.account_id,
         account_name=chosen.account_name,
         role=role,

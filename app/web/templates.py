@@ -95,9 +95,9 @@ def note_of(request: Request) -> tuple[str, str]:
     return unquote(text), unquote(undo)
 
 
-def undo_of(address: str) -> Undo | None:
+def undo_of(undo_url: str) -> Undo | None:
     """The undo button for this URL, None if it isn't a restoration: an attacker can plant the cookie."""
-    path, _, query = address.partition("?")
+    path, _, query = undo_url.partition("?")
     return Undo(path, dict(parse_qsl(query))) if RESTORATION.fullmatch(path) else None
 
 

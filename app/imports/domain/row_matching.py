@@ -13,7 +13,7 @@ from app.imports.domain.consents import CHANNELS, DENIED, UnknownWord, consent_o
 
 Verdict = Literal["new", "changed", "unchanged", "bad"]
 Values = dict[str, str | int | float | bool | None]
-Normalise = Callable[[Mapping[str, object]], tuple[Values, dict[str, str]]]
+Normalize = Callable[[Mapping[str, object]], tuple[Values, dict[str, str]]]
 UNIQUE = ("external_id", "email")
 LIKENESS_FIELDS = ("first_name", "last_name", "company", "phone")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -55,7 +55,7 @@ def read_row(
     cells: list[str],
     columns: Sequence[tuple[int, str]],
     width: int,
-    normalise: Normalise,
+    normalize: Normalize,
     fields: Fields,
     opt_out: Collection[int] = (),
 ) -> CheckedRow:
@@ -80,7 +80,7 @@ def read_row(
             raw |= {} if state is None else {key: state}
         elif key != IGNORE:
             raw[key] = text
-    clean, errors = normalise(raw)
+    clean, errors = normalize(raw)
     if errors:
         named = (
             f"{fields[key].label}: {message}" if key in fields else message for key, message in errors.items()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.contacts.domain import display_name, nameless, normalise
+from app.contacts.domain import display_name, nameless, normalize
 from app.fields.domain import key_error, key_of
 from app.filters.fields import catalogue, custom_field
 from app.filters.normalize import TEXT_KEYS
@@ -37,7 +37,7 @@ FIELDS = catalogue([NUMBER, custom_field(UUID(int=2), "note", "Note", "text")])
     ],
 )
 def test_a_value_as_it_is_stored(key: str, typed: Any, stored: Any) -> None:
-    assert normalise({key: typed}, "US", FIELDS) == ({key: stored}, {})
+    assert normalize({key: typed}, "US", FIELDS) == ({key: stored}, {})
 
 
 @pytest.mark.parametrize(
@@ -49,17 +49,17 @@ def test_a_value_as_it_is_stored(key: str, typed: Any, stored: Any) -> None:
      ("nonsense", "x"), ("custom.nonsense", "x")],
 )  # fmt: skip
 def test_a_value_that_cannot_be_stored(key: str, typed: Any) -> None:
-    clean, errors = normalise({key: typed}, "US", FIELDS)
+    clean, errors = normalize({key: typed}, "US", FIELDS)
     assert (clean, list(errors)) == ({}, [key])
     assert errors[key].endswith((".", "?", "”"))
 
 
 @given(st.dictionaries(st.sampled_from([*TEXT_KEYS, *FIELDS]), st.text(max_size=60)))
 def test_putting_the_result_in_again_changes_nothing(values: dict[str, str]) -> None:
-    clean, errors = normalise(values, "US", FIELDS)
+    clean, errors = normalize(values, "US", FIELDS)
     assert set(clean) | set(errors) == set(values)
     assert not set(clean) & set(errors)
-    assert normalise(clean, "US", FIELDS) == (clean, {})
+    assert normalize(clean, "US", FIELDS) == (clean, {})
 
 
 def test_names() -> None:

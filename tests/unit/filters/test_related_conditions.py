@@ -214,7 +214,7 @@ def test_sentences() -> None:
         f"segments:any_of:{TEXANS}": "Segments in any of Texans",
         f"workflows:never_in:{WELCOME}": "Workflows never in any of Welcome",
         f"owner:is:{ANN}": "Owner is Ann",
-        "owner:unassigned": "Owner is no one",
+        "owner:unassigned": "Owner is unassigned",
         "history:happened:tag.added,3,30 days": (
             "History happened at least 3 times in the last 30 days: Tag added"
         ),
