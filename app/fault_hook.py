@@ -36,7 +36,7 @@ class Moment(StrEnum):
 
     MATCH_CONTACT = "match.contact"  # before the decision whether a contact enters; context: its facts
     ADVANCE_CONTACT = "advance.contact"  # before the steps of a contact's enrollment; context: its facts
-    EFFECT_CALLED = "effect.called"  # the receiver has it, the database doesn't know yet
+    EFFECT_CALLED = "effect.called"  # the receiver has the call, its outcome isn't stored yet
     EFFECT_IN_DOUBT = "effect.in_doubt"  # interrupted calls are marked as unknown, not committed yet
     JOB_BATCH = "job.batch"  # a handler wrote its batch, not committed yet
 
@@ -55,6 +55,6 @@ async def commit(session: AsyncSession, boundary: Boundary) -> None:
 
 
 def hit(moment: Moment, context: object = None) -> None:
-    """Pass a moment."""
+    """Report a moment to the fault tests, with its context."""
     if on_point is not None:
         on_point(moment, context)
