@@ -9,7 +9,7 @@ from pathlib import Path
 from scripts._lib.dev import app_commands
 from scripts._lib.dev.data_folder import MARKER, SECRETS
 from scripts._lib.dev.files import read_json
-from scripts._lib.dev.postgres import server_files
+from scripts._lib.dev.server_files import find_postgres
 from scripts._lib.dev.terminal import print_progress
 from scripts._lib.dev.virtualenv import PYTHON, ROOT
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def open_psql(port: int, password: str) -> None:
     """psql as app_user; the password is in the environment."""
-    program = str(server_files(None, ROOT) / "psql")
+    program = str(find_postgres(None, ROOT) / "psql")
     env = {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "app_user", "PGPASSWORD": password}
     os.execve(program, [program, DATABASE], {**os.environ, **env})
 

