@@ -1,63 +1,17 @@
 """axe finds nothing on any screen: light and dark, wide and narrow."""
 
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
-from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page
 
 from tests.browser.conftest import Opening
-from tests.browser.test_main_job import press, until
+from tests.support.browser_kit import press, screens, until, violations
 from tests.support.sample_account import cast_of
-from tests.support.world import AccountMember, World
-from tests.web.test_crawl import ID, Walk
+from tests.support.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-WIDTHS = (1280, 390)
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 BEFORE = ("/sign-in", "/password-reset", "/password-reset/no-such-link", "/sign-in?next=/contacts")
-
-
-async def screens(world: World, who: AccountMember) -> list[str]:
-    """One page of each kind that links lead to."""
-    walk = Walk()
-    async with world.browser(who) as page, world.script(who) as script:
-        await walk.all(page, script)
-        paths: dict[str, str] = {}
-        for path in walk.visited:
-            answer: httpx.Response = await page.get(path)
-            if answer.headers["content-type"].startswith("text/html") and answer.status_code == 200:
-                paths.setdefault(ID.sub("{id}", urlsplit(path).path), path)
-    return sorted(paths.values())
-
-
-# What may differ between light and dark; everything else is looked at once, in light.
-COLORS: dict[str, Any] = {"runOnly": ["color-contrast", "link-in-text-block"], "resultTypes": ["violations"]}
-TOO_WIDE = """() => {
-  const over = document.documentElement.scrollWidth - innerWidth
-  if (over <= 0) return ""
-  const far = [...document.querySelectorAll("main *")]
-    .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
-  return over + " pixels too wide: " + far.slice(0, 3).map(e => e.tagName + "." + e.className).join(" ")
-}"""
-
-
-async def violations(page: Page, path: str) -> list[str]:
-    violations_found = []
-    for width in WIDTHS:
-        await page.set_viewport_size({"width": width, "height": 900})
-        for scheme in SCHEMES:
-            await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            options = COLORS if scheme == "dark" else {"resultTypes": ["violations"]}
-            result: Any = (await Axe().run(page, options=options)).response
-            for violation in result["violations"]:
-                where = "; ".join(str(node["target"]) for node in violation["nodes"][:3])
-                violations_found.append(f"{path} {scheme} {width}: {violation['id']} at {where}")
-        wide = await page.evaluate(TOO_WIDE)
-        violations_found += [f"{path} {width}: {wide}"] if wide else []
-    return violations_found
 
 
 async def test_no_screen_has_a_violation(world: World, opening: Opening) -> None:

@@ -6,9 +6,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Opening
-from tests.browser.test_axe import violations
+from tests.support.browser_kit import violations
+from tests.support.bulk_kit import fill
 from tests.support.world import AccountMember, World
-from tests.web.test_bulk import fill
 
 
 async def has_layout(page: Page) -> None:

@@ -1,19 +1,17 @@
 """The main job in a browser: import, build, publish, tag 50, one message each, the right step, the goal."""
 
-import asyncio
 import csv
 import io
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Page
 
 from tests.browser.conftest import Opening
+from tests.support.browser_kit import json_of, press, until
 from tests.support.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-JSON = {"accept": "application/json"}
 HEADER = "first_name,last_name,company_name,address,city,county,state,zip,phone1,phone2,email,web"
 STATES = ("LA", "CA", "NY", "TX", "MI")
 
@@ -30,33 +28,6 @@ def people(count: int = 500) -> bytes:
              f"person{n}@example.com", f"http://www.example{n}.com"]
         )  # fmt: skip
     return text.getvalue().encode()
-
-
-async def press(page: Page, button: Locator) -> None:
-    """Click something that posts, wait for its answer and for htmx to have drawn it."""
-    async with page.expect_response(lambda answer: answer.request.method == "POST") as waiting:
-        await button.click()
-    answer = await waiting.value
-    assert answer.status < 400, f"{answer.url}: {answer.status} {await answer.text()}"
-    await page.wait_for_load_state("networkidle")
-    # Not wait_for_function: it evaluates text again and again, which the page's policy forbids.
-    await expect(page.locator(".htmx-request")).to_have_count(0)
-
-
-async def json_of(page: Page, path: str) -> Any:
-    answer = await page.request.get(path, headers=JSON)
-    assert answer.ok, await answer.text()
-    return await answer.json()
-
-
-async def until(page: Page, path: str, done: Callable[[Any], bool], seconds: float = 40) -> Any:
-    document: Any = None
-    for _ in range(int(seconds * 5)):
-        document = await json_of(page, path)
-        if done(document):
-            return document
-        await asyncio.sleep(0.2)
-    raise AssertionError(f"{path} did not get there: {str(document)[:1500]}")
 
 
 async def do_import(page: Page) -> None:

@@ -8,8 +8,7 @@ from playwright.async_api import Locator, Page, expect
 
 from tests.browser.conftest import Opening
 from tests.browser.geometry import DROP_MESSAGES, TOO_CLOSE, controls, overlap
-from tests.browser.test_axe import screens
-from tests.browser.test_main_job import press
+from tests.support.browser_kit import press, screens
 from tests.support.sample_account import Cast, cast_of
 from tests.support.world import World
 

@@ -15,13 +15,13 @@ from app.engine.core.triggers import InboundWebhook
 from app.settings import Settings
 from db.ids import uuid7
 from tests.faults.injector import Fault, Kind, injected
+from tests.support import webhook_kit
+from tests.support.approval_kit import ask
 from tests.support.fakes import Outside, TestClock
+from tests.support.filled_account import FilledAccount, scene, snapshot
 from tests.support.route_permissions import Route, guarded
 from tests.support.web_kit import JSON, OWN
 from tests.support.world import PASSWORD, World
-from tests.web import test_inbound_webhooks as hooks
-from tests.web.test_approvals import ask
-from tests.web.test_route_permissions import FilledAccount, scene, snapshot
 
 __all__ = ["scene"]
 
@@ -177,13 +177,15 @@ async def test_signing_in_fails_when_its_session_is_not_stored(scene: FilledAcco
 
 async def test_an_inbound_delivery_fails_when_it_is_not_stored(world: World) -> None:
     member = await world.person()
-    await hooks.contact(world, member.account_id)
-    path, _ = await hooks.address(world, member, await hooks.flow(world, member.account_id, InboundWebhook()))
+    await webhook_kit.contact(world, member.account_id)
+    path, _ = await webhook_kit.address(
+        world, member, await webhook_kit.flow(world, member.account_id, InboundWebhook())
+    )
     async with commits_fail(world):
-        answer = await hooks.post(world, path, webhook_id="d1")
+        answer = await webhook_kit.post(world, path, webhook_id="d1")
     assert (answer.status_code, answer.headers.get("retry-after")) == (503, "2"), answer.text
-    assert await hooks.events(world, member.account_id) == []
-    assert (await hooks.post(world, path, webhook_id="d1")).status_code == 202, (
+    assert await webhook_kit.events(world, member.account_id) == []
+    assert (await webhook_kit.post(world, path, webhook_id="d1")).status_code == 202, (
         "the same delivery is accepted afterwards"
     )
 

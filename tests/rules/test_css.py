@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.rules.files import ROOT, sources
-from tests.rules.test_templates import TEMPLATES
+from tests.rules.templates import TEMPLATES
 
 SHEETS = sorted((ROOT / "static" / "css").rglob("*.css"))
 NAME = r"[a-z][a-z0-9-]*"

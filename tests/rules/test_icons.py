@@ -7,7 +7,7 @@ from jinja2 import nodes
 
 from app.web.navigation import SETTINGS, SIDEBAR
 from tests.rules.files import ROOT, sources
-from tests.rules.test_templates import SYNTAX, TEMPLATES
+from tests.rules.templates import SYNTAX, TEMPLATES
 
 SYMBOLS = set(re.findall(r'<symbol id="i-([a-z]+)"', (ROOT / "static" / "icons.svg").read_text()))
 PARSED = [SYNTAX.parse(path.read_text()) for path in TEMPLATES]

@@ -2,7 +2,7 @@
 
 from app.web.navigation import SETTINGS, SIDEBAR
 from tests.rules.files import ROOT
-from tests.rules.test_templates import pages
+from tests.rules.templates import pages
 
 SCREENS = [*(screen for screens in SIDEBAR.values() for screen in screens), *SETTINGS]
 DRAWN_BY = ("layouts/base.html", "layouts/settings.html", "shared/_sidebar.html")

@@ -5,17 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from jinja2 import Environment, FileSystemLoader, nodes
-from litestar.handlers import HTTPRouteHandler
+from jinja2 import nodes
 
-from app.main import ROUTES
 from app.web.templates import FILTERS
 from scripts._lib.dev.naming import is_banned
 from tests.rules.files import ROOT, sources
+from tests.rules.templates import FOLDER, SYNTAX, TEMPLATES, pages
 
-FOLDER = ROOT / "templates"
 LONGEST_LINE = 140
-TEMPLATES = sorted(FOLDER.rglob("*.html"))
 FORBIDDEN = {
     "a script in the page": r"<script(?![^>]*\bsrc=)[^>]*>\s*[^\s<]",
     "a style in the page": r"<style\b|\sstyle\s*=",
@@ -27,7 +24,6 @@ FORBIDDEN = {
     "a file from elsewhere": r"(?:src|href)\s*=\s*[\"']https?://(?!\{)[^\"']*\.(?:js|css|woff2?)",
 }
 
-SYNTAX = Environment(loader=FileSystemLoader(FOLDER), extensions=["jinja2.ext.do"], autoescape=True)
 SYNTAX.filters.update(FILTERS)
 
 
@@ -82,16 +78,6 @@ def test_forms_that_post_name_their_account() -> None:
 
 def test_images_and_icons_have_a_text_alternative() -> None:
     assert sites(r"<img(?![^>]*\balt=)[^>]*>") == []
-
-
-def pages() -> Iterator[tuple[str, str]]:
-    """The URL and the page template of each route that has one."""
-    for route in ROUTES:
-        is_handler = isinstance(route, HTTPRouteHandler)
-        base = "" if is_handler else vars(route).get("path", "")
-        for handler in [route] if is_handler else vars(route).values():
-            if isinstance(handler, HTTPRouteHandler) and (template := handler.opt.get("page")):
-                yield from ((f"{base}/{path}".replace("//", "/"), str(template)) for path in handler.paths)
 
 
 def test_template_folder_matches_the_url() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from litestar import Litestar
 
-from tests.web.test_openapi import PUBLIC, routes_of
+from tests.support.routes import PUBLIC, routes_of
 
 # A permission of app/permissions.py; "signed_in" anybody; "in_person" no access tokens.
 POLICIES = """

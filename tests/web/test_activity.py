@@ -8,9 +8,9 @@ import httpx
 import msgspec
 import pytest
 
+from tests.support.crm_kit import MISSING_ID
 from tests.support.web_kit import HTML, JSON, PARTIAL
 from tests.support.world import AccountMember, World
-from tests.web.test_tags import MISSING_ID
 
 
 async def ann(client: httpx.AsyncClient, **values: Any) -> str:

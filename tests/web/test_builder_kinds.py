@@ -8,9 +8,9 @@ from app.engine.core import triggers
 from app.engine.core.steps import GROUPS, KINDS
 from app.engine.core.triggers import TRIGGERS
 from app.workflows.schemas import inputs
+from tests.support.builder_kit import begun
 from tests.support.web_kit import HTML
 from tests.support.world import World
-from tests.web.test_builder import begun
 
 
 def test_every_kind_is_covered() -> None:

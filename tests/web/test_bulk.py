@@ -1,6 +1,5 @@
 """Work on many contacts asks first, changes what its sender saw, and can be undone."""
 
-import re
 from typing import Any
 from uuid import UUID
 
@@ -10,26 +9,13 @@ import pytest
 from app.contacts.schemas import BulkForm
 from app.contacts.selection import check_number
 from app.errors import Conflict, Unconfirmed
-from db.ids import uuid7
+from tests.support.bulk_kit import fill, hidden, jobs
+from tests.support.crm_kit import create_contact, run_job
 from tests.support.pages import Page
 from tests.support.web_kit import HTML, JSON, PARTIAL
 from tests.support.world import AccountMember, World
-from tests.web.test_contacts import create_contact, run_job
 
 DELETION, RESTORATION, TAGS = (f"/contacts/bulk/{name}" for name in ("deletion", "restoration", "tags"))
-
-
-async def fill(world: World, who: AccountMember, count: int, **values: str) -> list[UUID]:
-    """So many contacts, written at once."""
-    ids = [uuid7() for _ in range(count)]
-    columns = {"last_name": "Doe"} | values
-    names, places = ", ".join(columns), ", ".join(f"${n}" for n in range(3, 3 + len(columns)))
-    await world.sql(
-        f"insert into contacts (account_id, id, first_name, {names})"  # noqa: S608 -- names of this file
-        f" select $1, id, 'P', {places} from unnest($2::uuid[]) as id",
-        who.account_id, ids, *columns.values(),
-    )  # fmt: skip
-    return ids
 
 
 async def live(world: World, who: AccountMember) -> int:
@@ -37,19 +23,6 @@ async def live(world: World, who: AccountMember) -> int:
         "select 1 from contacts where account_id = $1 and deleted_at is null", who.account_id
     )
     return len(rows)
-
-
-async def jobs(world: World, who: AccountMember) -> int:
-    return len(await world.sql("select 1 from jobs where account_id = $1", who.account_id))
-
-
-def hidden(text: str) -> dict[str, list[str]]:
-    """What the form of the page that asks carries."""
-    main = text.partition("<main")[2]
-    fields: dict[str, list[str]] = {}
-    for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', main):
-        fields.setdefault(name, []).append(value)
-    return fields
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """A bulk edit sets consent: asked for in a browser, noted and told for each contact that changes."""
 
+from tests.support.bulk_kit import fill, hidden, jobs
+from tests.support.crm_kit import run_job
 from tests.support.web_kit import JSON
 from tests.support.world import AccountMember, World
-from tests.web.test_bulk import fill, hidden, jobs
-from tests.web.test_contacts import run_job
 
 CONSENT = "/contacts/bulk/consent"
 

@@ -1,39 +1,14 @@
 """Contacts on the real app: the list, the record, its forms, tags, and work on many."""
 
 import re
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import httpx
 import pytest
 
-from app.work import Actor, open_work
-from db.models import Job
 from jobs.job_runner import run_jobs
-from jobs.registry import HANDLERS
+from tests.support.crm_kit import MISSING_ID, create_contact, run_job
 from tests.support.web_kit import HTML, JSON, PARTIAL
 from tests.support.world import AccountMember, World
-
-MISSING_ID = "00000000-0000-7000-8000-000000000000"
-
-
-async def create_contact(client: httpx.AsyncClient, **values: Any) -> dict[str, Any]:
-    answer = await client.post("/contacts", json=values, headers=JSON)
-    assert answer.status_code == 201, answer.text
-    contact: dict[str, Any] = answer.json()["contact"]
-    return contact
-
-
-async def run_job(world: World, who: AccountMember, job_id: str) -> int:
-    """Does a job to its end, each batch in work of its own, as a worker does; how many batches it took."""
-    actor = Actor("person", str(who.user_id), who.name)
-    for number in range(1, 20):
-        async with open_work(world.runtime, who.account_id, actor) as work:
-            job = await work.session.get(Job, (who.account_id, UUID(job_id)))
-            assert job is not None
-            if await HANDLERS[job.task](work, job):
-                return number
-    raise AssertionError("the job does not end")
 
 
 async def events(world: World, who: AccountMember) -> list[tuple[str, str]]:

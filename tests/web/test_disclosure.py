@@ -9,11 +9,11 @@ from litestar.response import Response
 
 from app.permissions import Permission
 from db.ids import uuid7
+from tests.support.filled_account import FilledAccount, scene
 from tests.support.route_permissions import Route, guarded
+from tests.support.routes import routes_of
 from tests.support.web_kit import JSON, PARTIAL
 from tests.support.world import World
-from tests.web.test_openapi import routes_of
-from tests.web.test_route_permissions import FilledAccount, scene
 
 __all__ = ["scene"]
 

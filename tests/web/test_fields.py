@@ -2,19 +2,11 @@
 
 from typing import Any
 
-import httpx
 import pytest
 
+from tests.support.crm_kit import MISSING_ID, create_field, use
 from tests.support.web_kit import HTML, JSON
 from tests.support.world import World
-from tests.web.test_tags import MISSING_ID, use
-
-
-async def create_field(client: httpx.AsyncClient, **values: Any) -> dict[str, Any]:
-    answer = await client.post("/fields", json=values, headers=JSON)
-    assert answer.status_code == 201, answer.text
-    field: dict[str, Any] = answer.json()["field"]
-    return field
 
 
 async def test_field_is_created_filled_filtered_changed_and_deleted(world: World) -> None:

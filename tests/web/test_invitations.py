@@ -7,17 +7,11 @@ import httpx
 import pytest
 
 from app.ports import Refused
+from tests.support.mail_links import invitation_in
 from tests.support.web_kit import HTML, JSON, OWN
 from tests.support.world import PASSWORD, AccountMember, World
 
 NEW = "a long enough phrase"
-
-
-def invitation_in(world: World, number: int = -1) -> str:
-    """The path of the link in an email."""
-    match = re.search(r"http\S+(/invitations/\S+)", world.mails[number][2])
-    assert match
-    return match[1]
 
 
 async def invite(world: World, owner: AccountMember, email: str, role: str = "operator", **more: Any) -> str:

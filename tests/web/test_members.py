@@ -8,16 +8,11 @@ from app.credentials import digest, password_problem
 from app.email_addresses import normalize_email
 from app.members.domain import role_refusal
 from app.permissions import Role
+from tests.support.mail_links import link_in
 from tests.support.web_kit import HTML, JSON, OWN
 from tests.support.world import PASSWORD, World
 
 NEW = "a long enough phrase"
-
-
-def link_in(world: World, number: int = -1) -> str:
-    match = re.search(r"http\S+(/password-reset/\S+)", world.mails[number][2])
-    assert match
-    return match[1]
 
 
 async def test_new_link_replaces_the_previous_one(world: World) -> None:

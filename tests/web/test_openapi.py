@@ -5,42 +5,13 @@ from typing import Any
 
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
-from litestar.routes import HTTPRoute
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.web.content_negotiation import UNSAFE
 from app.web.openapi import VERSION, build_document
+from tests.support.routes import PUBLIC, routes_of
 from tests.support.web_kit import HTML, JSON
 from tests.support.world import World
-
-# The named list: nothing else answers somebody who is not signed in.
-PUBLIC = {
-    ("GET", "/sign-in"),
-    ("POST", "/sessions"),
-    ("GET", "/password-reset"),
-    ("POST", "/password-reset"),
-    ("GET", "/password-reset/{token}"),
-    ("POST", "/password-reset/{token}"),
-    ("GET", "/invitations/{token}"),
-    ("POST", "/invitations/{token}"),
-    ("GET", "/.well-known/jwks.json"),
-    ("POST", "/hooks/{token}"),
-    ("GET", "/unsubscribe/{token}"),
-    ("POST", "/unsubscribe/{token}"),
-    ("GET", "/static/{name}"),
-    ("GET", "/health/live"),
-    ("GET", "/health/ready"),
-    ("GET", "/health/workers"),
-    ("GET", "/metrics"),  # outside the account gate; asks for its own token, see test_request_path
-}
-
-
-def routes_of(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
-    for route in app.routes:
-        if isinstance(route, HTTPRoute):
-            for method, (handler, _) in route.route_handler_map.items():
-                if method != "OPTIONS":
-                    yield method, route.path_format or "/", handler
 
 
 def operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler, dict[str, Any]]]:

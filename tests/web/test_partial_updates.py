@@ -10,9 +10,9 @@ import httpx
 import msgspec
 import pytest
 
+from tests.support.routes import routes_of
 from tests.support.sample_account import Cast, cast_of
 from tests.support.world import World
-from tests.web.test_openapi import routes_of
 
 Read = Callable[[World, Cast], Awaitable[dict[str, Any]]]
 DAY, NIGHT = {"days": [0], "start": "10:00", "end": "11:00", "zone": "contact"}, {"start": "20:00"}

@@ -11,8 +11,8 @@ import pytest
 from app.engine.core.steps import KINDS
 from app.engine.core.triggers import TRIGGERS
 from app.workflows.schemas import inputs
+from tests.support.builder_kit import begun
 from tests.support.world import AccountMember, World
-from tests.web.test_builder import begun
 
 
 @dataclass

@@ -10,11 +10,11 @@ import asyncpg
 import httpx
 import msgspec
 
+from tests.support.builder_kit import begun, insert
+from tests.support.crm_kit import create_field
+from tests.support.segment_kit import contact, matching_states, segment
 from tests.support.web_kit import HTML, JSON
 from tests.support.world import World
-from tests.web.test_builder import begun, insert
-from tests.web.test_fields import create_field
-from tests.web.test_segments import contact, matching_states, segment
 
 PLANS = "free\npro\nteam"
 

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.crawler import Walk
 from tests.support.sample_account import Cast, cast_of
 from tests.support.web_kit import JSON
 from tests.support.world import AccountMember, World
-from tests.web.test_crawl import Walk
 
 LIVE, DRAFT = "Bearer live-s3cr3t-1", "Bearer draft-s3cr3t-2"
 BOTH = (LIVE, DRAFT)

@@ -20,12 +20,11 @@ from app.web import tracing
 from app.web.rate_limit import Limiter
 from app.web.span_export import RedactingExporter
 from tests.support.log_recorder import Recorder
+from tests.support.mail_links import invitation_in, link_in
+from tests.support.routes import PUBLIC, routes_of
 from tests.support.web_kit import BASE, HTML, JSON, OWN
+from tests.support.webhook_kit import address, contact, flow
 from tests.support.world import PASSWORD, World
-from tests.web.test_inbound_webhooks import address, contact, flow
-from tests.web.test_invitations import invitation_in
-from tests.web.test_members import link_in
-from tests.web.test_openapi import PUBLIC, routes_of
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW")
 KIND = {"content-type": "application/json"}

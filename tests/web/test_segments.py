@@ -1,37 +1,18 @@
 """Segments on the real app: saved filters, what they find, who uses them."""
 
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import httpx
 import msgspec
 import pytest
 
 from app.engine.core.draft import Draft
 from app.filters.ast import Group, Op, Predicate
+from tests.support.crm_kit import MISSING_ID, use
+from tests.support.segment_kit import contact, matching_states, segment
 from tests.support.web_kit import HTML, JSON, PARTIAL
 from tests.support.world import AccountMember, World
-from tests.web.test_tags import MISSING_ID, use
 
 CA = "state:any_of:CA"
-
-
-async def contact(client: httpx.AsyncClient, **values: Any) -> str:
-    response = await client.post("/contacts", json={"first_name": "Ann", **values}, headers=JSON)
-    return str(response.json()["contact"]["id"])
-
-
-async def segment(client: httpx.AsyncClient, name: str, *f: str, match: str = "all") -> dict[str, Any]:
-    response = await client.post("/segments", json={"name": name, "f": list(f), "match": match}, headers=JSON)
-    assert response.status_code == 201, response.text
-    matching_states: dict[str, Any] = response.json()["segment"]
-    return matching_states
-
-
-async def matching_states(client: httpx.AsyncClient, *f: str) -> list[str]:
-    answer = await client.get("/contacts", params=[("f", parameter) for parameter in f], headers=JSON)
-    assert answer.status_code == 200, answer.text
-    return sorted(parameter["state"] or "" for parameter in answer.json()["items"])
 
 
 async def test_a_filter_of_the_list_becomes_a_segment(world: World) -> None:

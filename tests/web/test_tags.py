@@ -4,28 +4,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.crm_kit import MISSING_ID, use
 from tests.support.web_kit import HTML, JSON
-from tests.support.world import AccountMember, World
-
-MISSING_ID = "00000000-0000-7000-8000-000000000000"
-
-
-async def use(world: World, who: AccountMember, kind: str, target: str, *, live: bool = True) -> None:
-    """A published workflow that refers to a tag or field."""
-    rows = await world.sql(
-        "insert into workflows (account_id, id, name, live_version)"
-        " values ($1, gen_random_uuid(), 'Welcome', $2) returning id",
-        who.account_id, 1 if live else None,
-    )  # fmt: skip
-    workflow = rows[0]["id"]
-    await world.sql(
-        "insert into workflow_versions (account_id, workflow_id, number, document, content_hash)"
-        " values ($1, $2, 1, '{}', '')", who.account_id, workflow,
-    )  # fmt: skip
-    await world.sql(
-        "insert into workflow_references (account_id, workflow_id, version, kind, target)"
-        " values ($1, $2, 1, $3, $4)", who.account_id, workflow, kind, target,
-    )  # fmt: skip
+from tests.support.world import World
 
 
 async def test_tags_are_created_renamed_counted_and_deleted(world: World) -> None:

@@ -7,12 +7,12 @@ import pytest
 
 from app.engine.core.steps import KINDS
 from app.engine.core.triggers import TRIGGERS
+from tests.support.builder_kit import begun
 from tests.support.pages import Page
+from tests.support.routes import routes_of
 from tests.support.sample_account import Cast, cast_of
 from tests.support.web_kit import HTML, JSON, OWN, PARTIAL
 from tests.support.world import World
-from tests.web.test_builder import begun
-from tests.web.test_openapi import routes_of
 
 NO_FIELD = "There is no such field. Remove it."
 GROUP = (

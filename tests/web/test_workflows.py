@@ -6,8 +6,8 @@ from app.engine.core.triggers import Manual
 from app.work import SYSTEM, open_work
 from app.workflows.schemas.publication import PublishForm
 from app.workflows.use_cases import create_workflow, publish, save_draft
+from tests.support.builder_kit import begun, build, insert
 from tests.support.world import World
-from tests.web.test_builder import begun, build, insert
 
 
 async def test_the_list(world: World) -> None:

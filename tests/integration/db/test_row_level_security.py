@@ -7,24 +7,8 @@ import pytest
 
 from db.migrations.auth_lookup import FUNCTIONS
 from db.models import Base
+from tests.support.tenant_tables import OWN_RULES, SHARED, TENANT
 
-# Tables that belong to no single account, with the reason.
-SHARED = {
-    "users": "a person may belong to several accounts",
-    "password_resets": "of a person",
-    "workers": "processes; says nothing of any account",
-    "installation": "one row about the whole installation",
-    "alembic_version": "Alembic's own",
-}
-# Row security by another rule than "of the current account", with the reason.
-OWN_RULES = {
-    "accounts": "its id is the account",
-    "users": "themselves, and who shares the current account",
-    "memberships": "of the account, and of the person (the switcher)",
-    "sessions": "of the person; the account's owner sees them",
-    "access_tokens": "looked up before a tenant is known, by a definer function",
-    "password_resets": "of the person, by a definer function",
-}
 # Unique indexes that do not lead with account_id, with the reason.
 FREE_KEYS = {
     "pk_accounts": "the account itself",
@@ -50,7 +34,6 @@ DEFINERS = {signature.partition("(")[0] for signature, _ in FUNCTIONS} | {
     "invitation_by_token",
     "worn_accounts",
 }
-TENANT = sorted(set(Base.metadata.tables) - set(SHARED) - {"accounts"})
 
 
 @pytest.fixture

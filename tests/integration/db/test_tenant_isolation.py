@@ -11,8 +11,8 @@ from app.settings import Settings
 from app.work import SYSTEM, open_work
 from db.connection import open_engine
 from db.ids import uuid7
-from tests.integration.db.test_row_level_security import OWN_RULES, TENANT
 from tests.support.sample_account import Cast, cast_of
+from tests.support.tenant_tables import OWN_RULES, TENANT
 from tests.support.world import World
 
 WALLED = sorted(set(TENANT) - set(OWN_RULES))

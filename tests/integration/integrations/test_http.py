@@ -2,8 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,34 +10,8 @@ import pytest
 from app.integrations import http as egress
 from app.integrations.address_policy import blocked_reason
 from app.integrations.http import OutboundHttpClient, retry_after
-from app.ports import HttpRequest, Refused, Sent, Unknown
-
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def call(url: str, **changes: Any) -> HttpRequest:
-    values = {"method": "POST", "headers": {}, "body": '{"a": 1}', "key": "e1:3"} | changes
-    return HttpRequest(url=url, **values)
-
-
-@asynccontextmanager
-async def listener(serve: Serve) -> AsyncIterator[int]:
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-
-
-def saying(status: str, heard: list[bytes], headers: str = "", body: bytes = b"ok") -> Serve:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        heard.append(head)
-        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body)
-        await writer.drain()
-        writer.close()
-
-    return serve
+from app.ports import Refused, Sent, Unknown
+from tests.support.http_server import call, listener, saying
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from app.integrations.sms_chat import HttpMessageProvider
 from app.mailbox.message_catcher import serve_messages
 from app.ports import HttpRequest, Message, Refused, Sent
 from app.settings import Settings
-from tests.integration.integrations.test_http import listener
+from tests.support.http_server import listener
 from tests.support.scenario import Stage
 
 

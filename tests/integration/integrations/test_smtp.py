@@ -1,69 +1,12 @@
 """What a mail server may do, and what it means."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
 from email import message_from_bytes, policy
 
 import pytest
 
 from app.integrations import smtp
-from app.integrations.smtp import SmtpMailer
-from app.ports import Email, Refused, Sent, Unknown
-
-FROM = "Acme <no-reply@acme.example>"
-
-
-def letter(**changes: str) -> Email:
-    values = {
-        "recipient": "ann@people.example",
-        "subject": "Grüße",
-        "body": "Hello\n.\nBye",
-        "key": "e1:3",
-        "account_id": "a1",
-    } | changes
-    return Email(**values)
-
-
-class ScriptedSmtpServer:
-    """Answers by command; "" hangs up, "-" says nothing."""
-
-    def __init__(self, answers: Mapping[str, str]) -> None:
-        self.answers = {"": "220 hi", "EHLO": "250 hi", "MAIL": "250 ok", "RCPT": "250 ok", "DATA": "354 go",
-                        ".": "250 taken", "QUIT": "221 bye"} | dict(answers)  # fmt: skip
-        self.data = b""
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            await self.talk(reader, writer)
-        writer.close()
-
-    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        command = ""
-        while True:
-            reply = self.answers.get(command, "500 what")
-            if reply == "":
-                return
-            if reply != "-":
-                writer.write(f"{reply}\r\n".encode("utf-8", "surrogateescape"))
-                await writer.drain()
-            if command == "DATA" and reply.startswith("354"):
-                self.data = (await reader.readuntil(b"\r\n.\r\n"))[:-3]
-                command = "."
-                continue
-            line = await reader.readline()
-            if not line:
-                return
-            command = line.decode().split()[0].upper()
-
-
-@asynccontextmanager
-async def listening(server: ScriptedSmtpServer) -> AsyncIterator[SmtpMailer]:
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    try:
-        yield SmtpMailer(f"smtp://127.0.0.1:{listener.sockets[0].getsockname()[1]}", FROM)
-    finally:
-        listener.close()
+from app.ports import Refused, Sent, Unknown
+from tests.support.smtp_server import ScriptedSmtpServer, letter, listening
 
 
 async def test_contents_of_the_message() -> None:

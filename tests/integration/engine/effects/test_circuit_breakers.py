@@ -1,14 +1,8 @@
 """Breakers around real sending: an endpoint that is dead for everybody, and that comes back."""
 
-import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import Any
-from uuid import UUID
 
 import pytest
 from msgspec.structs import replace as replace_struct
@@ -23,53 +17,9 @@ from app.integrations.smtp import SmtpMailer
 from app.ports import Email, Outcome, Refused, Sent, Unknown
 from app.work import open_work
 from app.workflows.use_cases.read import counted
-from jobs.tasks import drain, match_and_advance
+from jobs.tasks import drain
+from tests.support.breaker_kit import MANY, everybody, open_endpoint, standing
 from tests.support.scenario import USER, Stage
-
-MANY = 100
-
-
-class Endpoint:
-    """Counts calls and keys; answers what `status` says."""
-
-    def __init__(self) -> None:
-        self.status = "503 Dead"
-        self.tried: Counter[str] = Counter()
-        self.taken: Counter[str] = Counter()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        key = next(line for line in head.split("\r\n") if line.startswith("idempotency-key"))
-        self.tried[key] += 1
-        if self.status.startswith("2"):
-            self.taken[key] += 1
-        writer.write(f"HTTP/1.1 {self.status}\r\nContent-Length: 0\r\n\r\n".encode())
-        await writer.drain()
-        writer.close()
-
-
-@asynccontextmanager
-async def open_endpoint() -> AsyncIterator[tuple[Endpoint, str]]:
-    endpoint = Endpoint()
-    server = await asyncio.start_server(endpoint.serve, "127.0.0.1", 0)
-    try:
-        yield endpoint, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    finally:
-        server.close()
-
-
-async def everybody(stage: Stage, step: Any, count: int = MANY) -> UUID:
-    workflow = await stage.workflow([step], ContactCreated(key="t1"))
-    for person in await stage.contacts(count):
-        await stage.emit("contact.created", person)
-    while await match_and_advance(stage.runtime, stage.account):
-        pass
-    return workflow
-
-
-async def standing(stage: Stage) -> Counter[tuple[str, str | None]]:
-    rows = await stage.sql("select status, wait_reason from enrollments where account_id = $1", stage.account)
-    return Counter((row["status"], row["wait_reason"]) for row in rows)
 
 
 async def test_dead_endpoint_is_called_rarely_and_no_enrollment_is_lost(stage: Stage) -> None:

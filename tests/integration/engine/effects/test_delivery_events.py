@@ -10,7 +10,7 @@ from app.engine.core.triggers import ContactCreated, EmailEvent
 from app.integrations.http import OutboundHttpClient
 from app.ports import Refused
 from jobs.tasks import drain
-from tests.integration.integrations.test_http import listener, saying
+from tests.support.http_server import listener, saying
 from tests.support.scenario import Stage
 
 

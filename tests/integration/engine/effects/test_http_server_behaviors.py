@@ -22,8 +22,8 @@ from app.ports import Refused, Sent
 from app.runtime import Runtime
 from jobs.tasks import AccountQueue, match_and_advance
 from jobs.worker import SENDER_FACTOR
-from tests.integration.integrations.test_http import call, listener, saying
 from tests.support.fakes import Outside, TestClock
+from tests.support.http_server import call, listener, saying
 from tests.support.scenario import Stage
 from tests.support.world import World
 

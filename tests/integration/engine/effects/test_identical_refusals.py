@@ -15,9 +15,9 @@ from app.integrations.http import OutboundHttpClient
 from app.integrations.sms_chat import HttpMessageProvider
 from app.integrations.smtp_replies import class_of
 from app.ports import ADDRESS_ERROR
-from tests.integration.engine.effects.test_circuit_breakers import everybody, open_endpoint, standing
-from tests.integration.integrations.test_smtp import ScriptedSmtpServer, listening
+from tests.support.breaker_kit import everybody, open_endpoint, standing
 from tests.support.scenario import Stage
+from tests.support.smtp_server import ScriptedSmtpServer, listening
 
 MANY = 60
 MAIL = SendEmail(subject="Hello", body="Hi")

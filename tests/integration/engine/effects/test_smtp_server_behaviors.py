@@ -13,9 +13,9 @@ from app.engine.effects.backoff import MAX_ATTEMPTS, MAX_SECONDS
 from app.integrations import smtp
 from app.integrations.smtp import SmtpMailer
 from jobs.tasks import drain
-from tests.integration.integrations.test_smtp import FROM, ScriptedSmtpServer, listening
 from tests.support.pending_effects import contact_with_effect
 from tests.support.scenario import Stage
+from tests.support.smtp_server import FROM, ScriptedSmtpServer, listening
 
 STARTTLS = {"EHLO": "250-hi\r\n250 STARTTLS"}
 BEHAVIOURS: dict[str, tuple[Mapping[str, str], str]] = {

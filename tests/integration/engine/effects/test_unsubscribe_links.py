@@ -13,8 +13,8 @@ from app.engine.core.triggers import ContactCreated
 from app.engine.effects.unsubscribe_links import link_key, link_of
 from app.integrations.smtp import compose
 from app.ports import Email, Refused
-from tests.integration.integrations.test_smtp import FROM, ScriptedSmtpServer, letter, listening
 from tests.support.scenario import Stage, Steps
+from tests.support.smtp_server import FROM, ScriptedSmtpServer, letter, listening
 
 LINK = "https://crm.example.com/unsubscribe/" + "aB3_-" * 13
 MAILTO = "mailto:leave@example.com?subject=unsubscribe"

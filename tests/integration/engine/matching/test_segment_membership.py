@@ -13,8 +13,8 @@ from app.segments.use_cases import change_segment
 from app.work import SYSTEM, open_work
 from app.workflows.use_cases.publication import set_status
 from db.queries.batch_session import BatchSession
-from tests.integration.engine.schedules.test_scheduler import live, struck
 from tests.support.scenario import Stage, ask
+from tests.support.schedule_kit import live, struck
 
 
 async def segment(stage: Stage, **conditions: Any) -> UUID:

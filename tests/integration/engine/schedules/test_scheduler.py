@@ -13,8 +13,6 @@ from sqlalchemy.exc import DBAPIError
 
 from app.accounts.schemas import AccountForm
 from app.accounts.use_cases import change_account
-from app.engine.core.draft import Reentry, WorkflowSettings
-from app.engine.core.steps import UpdateField
 from app.engine.core.triggers import (
     ContactUpdated,
     DateReached,
@@ -33,19 +31,9 @@ from app.workflows.use_cases.publication import set_status
 from db.ids import uuid7
 from jobs.tasks import drain
 from tests.support.scenario import Stage, ask
+from tests.support.schedule_kit import live, struck
 
-FAR = UpdateField(field="company", value="Struck")
-AGAIN = WorkflowSettings(reentry=Reentry.AFTER_EXIT)
 PARIS = ZoneInfo("Europe/Paris")
-
-
-async def live(stage: Stage, trigger: Any, settings: WorkflowSettings = AGAIN) -> UUID:
-    """Published, with its clocks as publishing makes them."""
-    flow = await stage.workflow([FAR], trigger, settings=settings)
-    async with open_work(stage.runtime, stage.account, SYSTEM) as work:
-        await sync_workflow_triggers(work, flow)
-        await work.commit()
-    return flow
 
 
 async def to(stage: Stage, moment: datetime) -> None:
@@ -55,13 +43,6 @@ async def to(stage: Stage, moment: datetime) -> None:
 async def next_at(stage: Stage) -> datetime:
     row = await stage.row("select next_at from workflow_clocks where account_id = $1", stage.account)
     return row["next_at"]  # type: ignore[no-any-return]  # asyncpg's rows are untyped
-
-
-async def struck(stage: Stage, kind: str = "schedule.struck") -> list[Any]:
-    return await stage.sql(
-        "select subject_id, data, source from events where account_id = $1 and kind = $2 order by id",
-        stage.account, kind,
-    )  # fmt: skip
 
 
 async def jobs(stage: Stage) -> list[str]:

@@ -1,0 +1,88 @@
+"""Walks through the screens by their links and forms."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+
+from tests.support.pages import Page, actions_in, local, unexpected
+
+OF_ONE_KIND = 3  # pages that differ only in ids or in the values of the query
+
+MOST = 400
+
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
+
+NOT_PAGES = ("/static/", "/.well-known/")
+
+
+def kind_of(path: str) -> str:
+    parts = urlsplit(path)
+    keys = sorted({key for key, _ in parse_qsl(parts.query, keep_blank_values=True)})
+    return ID.sub("{id}", parts.path) + "?" + "&".join(keys)
+
+
+def said_by(answer: httpx.Response) -> str:
+    """The words of a page without its markup, or of JSON, cut short."""
+    return " ".join(re.sub(r"<[^>]+>", " ", answer.text).split())[:200]
+
+
+@dataclass
+class Walk:
+    visited: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    async def all(self, page: httpx.AsyncClient, script: httpx.AsyncClient) -> None:
+        waiting = ["/"]
+        while waiting and len(self.visited) < MOST:
+            path = waiting.pop(0)
+            if path in self.visited or path.startswith(NOT_PAGES) or self.kinds[kind_of(path)] >= OF_ONE_KIND:
+                continue
+            self.kinds[kind_of(path)] += 1
+            self.visited[path] = kind_of(path)
+            waiting += await self.visit(path, page, script)
+
+    async def visit(self, path: str, page: httpx.AsyncClient, script: httpx.AsyncClient) -> list[str]:
+        answer = await page.get(path)
+        if answer.status_code != 200:
+            self.problems.append(f"{path} as a page: {answer.status_code} {said_by(answer)}")
+            return []
+        if not answer.headers["content-type"].startswith("text/html"):
+            return []
+        drawn = Page(answer.text, path)
+        if not drawn.title.strip(" ·").removesuffix("Switchyard").strip(" ·"):
+            self.problems.append(f"{path}: no title")
+        json_answer = await script.get(path)
+        if json_answer.status_code != 200 or "json" not in json_answer.headers["content-type"]:
+            self.problems.append(f"{path} as JSON: {json_answer.status_code} {said_by(json_answer)}")
+        elif not path.startswith("/schema"):
+            self.compare(path, drawn, json_answer)
+        return [link for href in drawn.links if (link := local(href, urlsplit(path).path))]
+
+    def compare(self, path: str, drawn: Page, json_answer: httpx.Response) -> None:
+        actions: dict[str, set[str]] = {}
+        links: set[str] = set()
+        for action in actions_in(json_answer.json()):
+            if action["method"] == "GET":
+                links.add(action["href"])
+            else:
+                actions.setdefault(action["href"], set()).update(f["name"] for f in action.get("fields", []))
+        offers = drawn.offers()
+        if set(offers) != set(actions):
+            only_page, only_json = sorted(set(offers) - set(actions)), sorted(set(actions) - set(offers))
+            self.problems.append(f"{path}: only on the page {only_page}, only in the JSON {only_json}")
+        here = urlsplit(path).path
+        undrawn, unsaid = links - set(drawn.links), {f"{here}/new"} & set(drawn.links) - links
+        if undrawn or unsaid:
+            self.problems.append(
+                f"{path}: links only on the page {sorted(unsaid)}, only in the JSON {sorted(undrawn)}"
+            )
+        for href, names in offers.items():
+            extra = unexpected(names, actions.get(href, names))
+            if extra:
+                self.problems.append(
+                    f"{path}: the form to {href} sends {sorted(extra)}, unknown to its action"
+                )
