@@ -23,7 +23,7 @@ from tests.support.world import World
 
 @dataclass
 class Site:
-    """`base` is the address of its web process; `world` makes people and rows in its database."""
+    """`base` is the address of its web process; `world` creates users and rows in its database."""
 
     base: str
     web: ChildProgram
@@ -49,14 +49,14 @@ class Site:
 
     @contextmanager
     def frozen_web(self) -> Iterator[None]:
-        """The web process stands still, its connections stay open."""
+        """Freezes the web process; its connections stay open."""
         assert self.process is not None
         with frozen([psutil.Process(self.process.pid)]):
             yield
 
     @contextmanager
     def frozen_postgres(self) -> Iterator[None]:
-        """The database server and all its backends stand still."""
+        """Freezes the database server and all its backends."""
         assert self.postgres.process is not None
         server = psutil.Process(self.postgres.process.pid)
         with frozen([server, *server.children(recursive=True)]):
@@ -65,7 +65,7 @@ class Site:
 
 @contextmanager
 def frozen(processes: list[psutil.Process]) -> Iterator[None]:
-    """Processes that are stopped and go on afterwards."""
+    """Stops processes and lets them continue afterwards."""
     for process in processes:
         process.send_signal(signal.SIGSTOP)
     try:

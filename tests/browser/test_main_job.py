@@ -17,7 +17,7 @@ STATES = ("LA", "CA", "NY", "TX", "MI")
 
 
 def people(count: int = 500) -> bytes:
-    """A file shaped like the ones people have: quoted commas, phones, zips that begin with a zero."""
+    """A file like those that members have: quoted commas, phone numbers, zip codes that begin with a zero."""
     text = io.StringIO()
     text.write(HEADER + "\n")
     rows = csv.writer(text)

@@ -1,4 +1,4 @@
-"""Messages lie over the page and move nothing; what destroys stands apart from what saves."""
+"""Messages cover the page and move nothing; delete buttons are apart from save buttons."""
 
 from collections import Counter
 from typing import Any

@@ -15,7 +15,7 @@ def sources(*folders: str) -> list[Path]:
 
 
 def name(path: Path) -> str:
-    """The path as people write it."""
+    """The path below the root, with slashes."""
     return path.relative_to(ROOT).as_posix()
 
 

@@ -1,4 +1,4 @@
-"""Who may import whom: the table of the architecture. What deviates is named here, with its reason."""
+"""The import rules: the table of the architecture. Exceptions are named here, with a reason."""
 
 import sys
 from dataclasses import dataclass

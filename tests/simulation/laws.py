@@ -15,7 +15,7 @@ Place = tuple[tuple[UUID, int], str]
 
 
 def at_rest(store: Store, transport: Transport) -> None:
-    """Nobody is past due, no effect outlives its enrollment, what is called sent has arrived."""
+    """No row is past due, no effect outlives its enrollment, each effect marked as sent has arrived."""
     late = [row for row in store.live if row.due_at is not None and row.due_at <= store.now]
     assert not late, f"past due and still waiting: {late[0].wait_reason} at {late[0].step_key}"
     for entry in store.ledger:
@@ -29,7 +29,7 @@ def at_rest(store: Store, transport: Transport) -> None:
 
 
 def drips(store: Store) -> None:
-    """In no stretch of a drip more people than it lets through."""
+    """No period of a drip has more contacts than its limit."""
     slots: dict[Place, list[datetime]] = defaultdict(list)
     drip_configs: dict[Place, Drip] = {}
     for row in store.rows:

@@ -39,7 +39,7 @@ class SimulatedContact:
 
 @dataclass(slots=True)
 class Row:
-    """An enrollment as it stands in the store."""
+    """An enrollment as stored."""
 
     id: UUID
     contact: SimulatedContact
@@ -80,7 +80,7 @@ class Entry:
     attempts: int = 0
     error: str | None = None
     result: dict[str, Any] = field(default_factory=dict)
-    # What only an observer knows: a call whose end nobody has learned may have arrived.
+    # Only an observer knows it: a call without a known end may have arrived.
     in_doubt: bool = False
     resend_requested: bool = False
     by_hand: bool = False  # a person said: it went out
@@ -132,7 +132,7 @@ class Store:
         return EffectOutcome(status, entry.due_at if status == "retry" else None, entry.error, entry.result)
 
     def wake(self, row: Row) -> None:
-        """Due now; whoever holds the row lets it be seen afterwards."""
+        """Due now; a worker that holds the row sees it afterwards."""
         self.wakes += 1
         self.touched.append(row)
         if row.status is Status.ACTIVE and not row.paused:
@@ -267,7 +267,7 @@ class Store:
 
 
 def _ahead(program: Program, key: str, way: dict[str, Any]) -> set[int]:
-    """The goals that lie ahead of a step, and of where somebody went on from it: into a lane, elsewhere."""
+    """The goals ahead of a step, and of the place where the enrollment continued: in a lane, elsewhere."""
     node = program.nodes[program.by_key[key]]
     went = node.starts.get(way.get("branch", ""), node.after)
     if "to" in way and way["to"] in program.by_key:

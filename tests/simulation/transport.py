@@ -1,4 +1,4 @@
-"""What lies between a worker and the world: calls get lost, are heard late, twice, or not at all."""
+"""The transport between a worker and the world: calls get lost, arrive late, twice, or not at all."""
 
 from random import Random
 

@@ -38,7 +38,7 @@ def mover(store: Store, rng: Random) -> Iterator[None]:
             store.commit_move(row, decision, at)
         store.states.update(states)
         done = True
-        store.fail(rng)  # after it: nobody hears of it
+        store.fail(rng)  # after it: no response arrives
     finally:
         for row in batch:
             store.unlock(row)
@@ -50,7 +50,7 @@ def mover(store: Store, rng: Random) -> Iterator[None]:
 
 
 def _claim(store: Store, most: int) -> list[Row]:
-    """What is due and locked by nobody. Rows whose contact or whose slots are being written wait."""
+    """Claims due and unlocked rows. Rows whose contact or slots are being written wait."""
     claimed: list[Row] = []
     mine: set[tuple[UUID, int]] = set()
     for row in store.live:
@@ -172,7 +172,7 @@ def _end(store: Store, entry: Entry, fence: int, heard: str) -> None:
 
 
 def sweep(store: Store) -> bool:
-    """Calls that a dead worker had begun and that must not be repeated wait for a person."""
+    """Calls that a dead worker had begun and that must not be repeated wait for a member."""
     any_claimed = False
     for entry in store.open_effects:
         expired = entry.lease_until is not None and entry.lease_until < store.now
@@ -190,7 +190,8 @@ def remove(store: Store, row: Row, reason: ExitReason) -> None:
 
 
 def change(store: Store, contact: SimulatedContact, event: tuple[str, str]) -> None:
-    """After a change of a contact: who watches is woken, who waited for this event has heard it."""
+    """After a change of a contact: enrollments that watch it wake up, and those that wait for this event are
+    woken."""
     for row in store.live:
         if row.contact is not contact or row.wait_reason is None:
             continue

@@ -77,7 +77,7 @@ class SimulatedWorld:
     # Steps
 
     def step(self) -> None:
-        """One thing happens; then the laws are asked of everybody whom it touched."""
+        """One thing happens; then the laws are checked for every enrollment that it touched."""
         name = self.rng.choices(self.names, self.weights)[0]
         self.do(name)
 
@@ -123,15 +123,15 @@ class SimulatedWorld:
         self.store.now += timedelta(seconds=seconds)
         return True
 
-    # People and events
+    # Contacts and events
 
     def some(self) -> SimulatedContact | None:
-        """A contact whom nobody is writing to."""
+        """A contact that no transaction is writing to."""
         contact = self.rng.choice(self.store.contacts)
         return None if contact.locked else contact
 
     def waiting_row(self, *reasons: WaitReason) -> Row | None:
-        """An active enrollment that nobody holds, waiting for one of these reasons or for any."""
+        """An active enrollment that no worker holds, waiting for one of these reasons or for any."""
         free = [row for row in self.store.live if row.status is Status.ACTIVE and not row.locked]
         candidates = [row for row in free if not reasons or row.wait_reason in reasons]
         return self.rng.choice(candidates) if candidates else None
@@ -255,7 +255,7 @@ class SimulatedWorld:
     # The end
 
     def settle(self) -> None:
-        """Without faults all that is due is done within a while: nobody is past due and still waits."""
+        """Without faults all due work is done within a while: no row is past due and still waits."""
         self.faults = False
         while self.running:
             self.do("work")

@@ -1,4 +1,4 @@
-"""Small words for stories about the domain: fields, tags, people, programs, and a driver for the engine."""
+"""Short helpers for tests of the domain: fields, tags, contacts, programs, and a driver for the engine."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,9 +28,9 @@ NAMES = Names(TAGS)
 SCORE, MEMBER, SINCE, PLAN, MOTTO = (UUID(int=number) for number in range(11, 16))
 ANN, BEN = UUID(int=401), UUID(int=402)
 WELCOME, RENEWAL = UUID(int=501), UUID(int=502)
-# In Texas, or one of ours who is warm; nested in one another.
+# In Texas, or a customer with a high score; nested groups.
 TEXANS, OURS, WARM = UUID(int=601), UUID(int=602), UUID(int=603)
-# Known by name, but its filter is not there: nobody is in it.
+# Known by name, but without a filter: no contact is in it.
 GONE = UUID(int=604)
 SEGMENTS: dict[UUID, Filter] = {
     TEXANS: Predicate("state", Op.IS, "ca"),

@@ -15,7 +15,7 @@ from tests.support.world import AccountMember, World
 
 @dataclass
 class FilledAccount:
-    """Our account with a row of everything, and clients of several people in both shapes."""
+    """An account with a row of everything, and clients of several users, as pages and as JSON."""
 
     world: World
     cast: Cast

@@ -1,8 +1,8 @@
-"""Records what the program logs while tests run, and the secrets that come into being: at the end of a
-session no secret may stand in the log.
+"""Records what the program logs while tests run, and the secrets that are created: at the end of a session no
+secret may be in the log.
 
-It stands in for the last step only, the stream that lines are printed to. Errors are printed too, so that
-pytest shows them with the test that failed."""
+It replaces only the last step, the stream that lines are printed to. Errors are printed too, so that pytest
+shows them with the test that failed."""
 
 import logging
 import re
@@ -48,7 +48,7 @@ class Recorder:
         return self.path.read_bytes()[size:].decode()
 
     def leaks(self, size: int = 0) -> list[str]:
-        """The secrets that were logged, with the beginning of what stands around them."""
+        """The secrets that were logged, with the beginning of the text around them."""
         text = self.since(size)
         runs = set(RUNS.findall(text))
         matches = [run for run in runs if any(token in run for token in self.tokens)]

@@ -1,4 +1,4 @@
-"""Who may call what: every route of the program, by hand. A route that is not here fails the tests."""
+"""The policy of every route, by hand. A route that is missing here fails the tests."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from litestar import Litestar
 
 from tests.support.routes import PUBLIC, routes_of
 
-# A permission of app/permissions.py; "signed_in" anybody; "in_person" no access tokens.
+# A permission of app/permissions.py; "signed_in" any member; "in_person" no access tokens.
 POLICIES = """
 GET  /                                                            view
 GET  /account                                                     view

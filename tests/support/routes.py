@@ -6,7 +6,7 @@ from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
-# The named list: nothing else answers somebody who is not signed in.
+# The public routes: no other route answers a caller who is not signed in.
 PUBLIC = {
     ("GET", "/sign-in"),
     ("POST", "/sessions"),

@@ -188,7 +188,7 @@ def running_rows(cast: Cast) -> Rows:
 
 
 def around_rows(cast: Cast) -> Rows:
-    """What stands around the one enrollment: notes, tasks, a segment, a hook, what its steps remember."""
+    """The rows around the one enrollment: notes, tasks, a segment, a webhook, the states of its steps."""
     day = timedelta(days=1)
     of, ids = {"workflow_id": cast.workflow}, {"enrollment_id": cast.enrollment}
     about = {"contact_id": cast.contact}

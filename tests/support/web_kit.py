@@ -1,4 +1,4 @@
-"""A small app on the real web kit, with people who need no database: for tests of the kit itself."""
+"""A small app on the real web kit, with users who need no database: for tests of the kit itself."""
 
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -135,7 +135,7 @@ class ThingController(Controller):
 
 
 class People:
-    """Who there is: an owner and a viewer with sessions, and two access tokens."""
+    """The users of the app: an owner and a viewer with sessions, and two access tokens."""
 
     def __init__(self) -> None:
         self.account = uuid4()

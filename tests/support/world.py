@@ -1,4 +1,4 @@
-"""The real app on the real database, with accounts and people made for one test."""
+"""The real app on the real database, with accounts and users created for one test."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Questions that workflows ask people."""
+"""Approvals: questions that enrollments wait with."""
 
 import httpx
 import pytest

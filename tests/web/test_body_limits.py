@@ -209,7 +209,7 @@ def extremes(kind: Any, visited: set[type]) -> tuple[int, int]:
 async def test_throttled_network_is_refused_before_the_body_is_read(
     world: World, shape: dict[str, str], path: str
 ) -> None:
-    """The world's throttle works without Redis. Other networks go on, and bodies do not matter."""
+    """The throttle works without Redis. Other networks are not affected, and bodies do not matter."""
     headers = URLENCODED | OWN | shape | {"content-length": "300"}
     for _ in range(60):
         status, _ = await call(world.app, "POST", path, headers, body_of(b"x=1"))

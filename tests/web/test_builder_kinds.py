@@ -25,7 +25,7 @@ def test_every_kind_is_covered() -> None:
 
 @pytest.mark.parametrize("group", GROUPS)
 async def test_each_step_form_saves_unchanged(world: World, group: str) -> None:
-    """The form of a blank step, sent back as it is, is refused with sentences or stored: never a 500."""
+    """The form of a blank step, sent back unchanged, is refused with messages or stored: never a 500."""
     owner = await world.person()
     async with world.browser(owner) as client, world.script(owner) as script:
         at = await begun(script)

@@ -1,4 +1,5 @@
-"""A bulk edit sets consent: asked for in a browser, noted and told for each contact that changes."""
+"""A bulk edit sets consent: a browser confirms it, and each changed contact has an audit entry and an
+event."""
 
 from tests.support.bulk_kit import fill, hidden, jobs
 from tests.support.crm_kit import run_job

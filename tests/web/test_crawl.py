@@ -25,7 +25,7 @@ async def test_pages_and_json_offer_the_same_actions(world: World, role: str) ->
 
 
 async def test_every_screen_can_be_reached_by_links(world: World) -> None:
-    """Nothing that a person may look at is known only to those who know its address."""
+    """Every page that a member may open is reachable by links."""
     cast = await cast_of(world)
     walk = Walk()
     async with world.browser(cast.owner) as page, world.script(cast.owner) as script:

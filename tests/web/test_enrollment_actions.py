@@ -1,4 +1,4 @@
-"""What people do with one enrollment: pause, resume, skip, jump; by form, by htmx and as JSON."""
+"""Commands on one enrollment: pause, resume, skip, jump; by form, by htmx and as JSON."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ async def engine(world: World, cast: Cast) -> None:
 
 
 async def started(world: World, effect: str = "sent") -> Cast:
-    """A contact who waits at the second step and has not met the goal."""
+    """An enrollment that waits at the second step and has not met the goal."""
     cast = await cast_of(world)
     await world.sql("update contacts set city = 'Paris' where id = $1", cast.contact)
     await world.sql("update effects set status = $2 where id = $1", cast.effect, effect)

@@ -1,4 +1,4 @@
-"""People in workflows: lists, one path, and the buttons that steer them."""
+"""Enrollments: lists, one path, and the buttons on them."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ async def engine(world: World, account: UUID) -> None:
 
 
 async def started(world: World) -> Cast:
-    """A contact who waits and has not met the goal."""
+    """An enrollment that waits and has not met the goal."""
     cast = await cast_of(world)
     await world.sql("update contacts set city = 'Paris' where id = $1", cast.contact)
     return cast
@@ -275,7 +275,7 @@ async def test_step_that_waits_for_its_next_attempt_is_retried_at_once(world: Wo
 
 
 async def test_retry_is_refused_while_an_effect_is_in_doubt(world: World) -> None:
-    """Failed for another reason than the letter, of which nobody knows whether it went out."""
+    """Failed for another reason than the email, of which it is unknown whether it was sent."""
     cast = await failed(world)
     await world.sql("update effects set status = 'unknown' where id = $1", cast.effect)
     async with world.script(cast.owner) as client:

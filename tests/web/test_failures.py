@@ -1,5 +1,4 @@
-"""What fails is on the Jobs page, grouped by step and cause; whoever failed names the step; a monitor hears
-that the engine is held."""
+"""Failures on the Jobs page, grouped by step and cause; a probe reports that the engine is held."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -118,7 +117,7 @@ async def test_single_failure_has_a_retry_button(stage: Stage) -> None:
 async def test_parked_enrollment_names_its_failing_step(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, bad: str
 ) -> None:
-    """Not the one where the enrollment stood before: from there it had gone through several at once."""
+    """Not the step where the enrollment was before: from there it went through several at once."""
     tag = await stage.tag("vip")
     begin = interpreter.Run.append
 

@@ -1,4 +1,4 @@
-"""What an import must not do to people: write to those who said no, or make one of two."""
+"""What an import must not do to contacts: grant a denied consent, or merge two into one."""
 
 from typing import Any
 
@@ -92,7 +92,7 @@ u1@people.example,Ann,subscribed,no
 async def test_denial_on_either_line_of_one_contact_counts(
     world: World, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    """Whichever comes first, in the same batch or not; also of somebody who was the same as before."""
+    """Whichever comes first, in the same batch or not; also for a contact that did not change otherwise."""
     for job in (check_job, run_job):
         monkeypatch.setattr(job, "BATCH", batch)
     who = await world.person("operator")

@@ -1,4 +1,4 @@
-"""Inbound webhooks: addresses, who they find, signatures, and each delivery once."""
+"""Inbound webhooks: addresses, the contact that a body names, signatures, and each delivery once."""
 
 import asyncio
 import time

@@ -1,4 +1,5 @@
-"""Invitations: sent without saying who has the address, accepted by the invited person alone."""
+"""Invitations: sent without revealing whether a user has the address, accepted by the invited person
+alone."""
 
 import re
 from typing import Any
@@ -30,7 +31,8 @@ async def roles_of(world: World, email: str) -> dict[Any, str]:
 
 
 async def people(world: World, owner: AccountMember) -> dict[str, str]:
-    """An address of each kind: of a person elsewhere, one without a password, a disabled one, of nobody."""
+    """An address of each kind: of a user of another account, one without a password, a disabled one, of no
+    user."""
     names = ("known", "fresh", "disabled", "nobody")
     emails = {name: f"{name}-{owner.user_id.hex}@x.example" for name in names}
     for name, password in (("known", PASSWORD), ("fresh", None), ("disabled", PASSWORD)):
@@ -46,7 +48,7 @@ async def people(world: World, owner: AccountMember) -> dict[str, str]:
 
 @pytest.mark.parametrize("shape", [JSON, HTML | OWN], ids=["json", "html"])
 async def test_the_answer_is_the_same_for_every_address(world: World, shape: dict[str, str]) -> None:
-    """Status, headers, body and email: nothing but the address itself differs, and nobody has joined."""
+    """Status, headers, body and email: only the address itself differs, and nobody has joined."""
     owner = await world.person()
     answers, letters = [], []
     async with world.script(owner) if shape is JSON else world.browser(owner) as client:

@@ -1,4 +1,4 @@
-"""Counting people in a big table, once for all who look."""
+"""Counting enrollments in a big table, once for all readers."""
 
 import asyncio
 from typing import Any
@@ -15,7 +15,7 @@ from tests.support.world import World
 
 
 async def test_no_count_reads_the_table(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a big one that nobody has vacuumed, and where a status or a workflow has nobody."""
+    """Of a big table before a vacuum, and where a status or a workflow has no enrollment."""
     cast = await cast_of(world)
     await world.sql(
         "insert into workflows (account_id, id, name) values ($1, $2, 'Empty')",

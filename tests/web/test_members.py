@@ -16,7 +16,7 @@ NEW = "a long enough phrase"
 
 
 async def test_new_link_replaces_the_previous_one(world: World) -> None:
-    """Of a member who has no password yet."""
+    """For a member who has no password yet."""
     owner = await world.person()
     member = await world.person("viewer", owner.account_id, password=None)
     async with world.script(owner) as client:

@@ -1,4 +1,4 @@
-"""What members are told: each sees their own."""
+"""Notifications: each member sees their own."""
 
 from uuid import UUID
 

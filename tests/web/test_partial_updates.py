@@ -1,4 +1,4 @@
-"""What an edit does not send stays as it is, null clears it: over every optional field of every route that
+"""A missing field of an edit stays as it is, null clears it: over every optional field of every route that
 edits something. A route with optional fields is in `EDITS` or, with its reason, in `NO_EDITS`."""
 
 import json

@@ -1,4 +1,4 @@
-"""What an edit of a step or a trigger does not send stays as it is: over every field of every kind."""
+"""A missing field of an edit stays as it is: over every field of every kind of step and trigger."""
 
 import json
 from dataclasses import dataclass
@@ -273,7 +273,7 @@ async def test_trigger_keeps_missing_fields(world: World, kind: str) -> None:
 
 
 async def test_a_trigger_of_another_kind_keeps_its_filter(world: World) -> None:
-    """Else contacts enter whom the filter kept out."""
+    """Else contacts would enter that the filter kept out."""
     async with world.script(await world.person()) as script:
         at = await begun(script)
         config = {"kind": "tag_added", "tag": "vip", "filter": CITY_FILTER, "sources": ["user"]}

@@ -1,4 +1,5 @@
-"""The plan of a publication and what it does with people; pause and hold: pages, JSON, viewers, strangers."""
+"""The plan of a publication and the moves of enrollments; pause and hold: pages, JSON, viewers, other
+accounts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What filters and steps name cannot go: options of fields, and people."""
+"""What filters and steps refer to cannot be deleted: options of fields, and members."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -173,7 +173,7 @@ async def test_deletion_waits_for_an_edit_that_adds_a_reference(world: World) ->
             (f"/members/{other.user_id}/deletion", None),
         ):
             async with held(world, who.account_id, "_shared") as waited_for:
-                if path.startswith("/tags"):  # others may go on naming at the same time
+                if path.startswith("/tags"):  # other edits may add references at the same time
                     values = [
                         "tags:any_of:" + tag,
                         f"segments:any_of:{coast['id']}",

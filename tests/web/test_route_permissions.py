@@ -1,4 +1,4 @@
-"""Every route from the outside: nobody, somebody who may not, and somebody of another account."""
+"""Every route for a caller without sign-in, without permission, and of another account."""
 
 from typing import Any
 

@@ -1,4 +1,5 @@
-"""Header values of webhook steps may be keys of other systems: who reads them, and who their names only."""
+"""Header values of webhook steps may be keys of other systems: members who may edit read them, others read
+only the names."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Segments on the real app: saved filters, what they find, who uses them."""
+"""Segments on the real app: saved filters, their contacts, and what uses them."""
 
 from urllib.parse import parse_qsl, urlsplit
 
@@ -252,7 +252,7 @@ async def test_condition_form_offers_existing_values(world: World, key: str) -> 
 
 
 async def test_workflow_filter_rows_accept_names(world: World) -> None:
-    """Segments, people and workflows by name, a history by its three values; shown as typed."""
+    """Segments, members and workflows by name, a history by its three values; shown as typed."""
     who = await world.person()
     account = {"account": str(who.account_id)}
     async with world.browser(who) as client:

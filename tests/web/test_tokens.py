@@ -1,4 +1,4 @@
-"""Tokens that prove nothing, and keys that change without signing anybody out."""
+"""Invalid tokens, and keys that rotate without signing any member out."""
 
 import base64
 import json

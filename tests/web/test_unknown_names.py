@@ -1,4 +1,4 @@
-"""A name that a route does not know is refused, wherever it stands: nothing is done without it."""
+"""A name that a route does not know is refused, wherever it is sent: nothing is done without it."""
 
 import re
 from typing import Any
@@ -185,7 +185,7 @@ async def test_every_check_box_and_list_is_named_by_its_form(world: World) -> No
 
 
 async def test_forms_beside_the_crawl_send_only_names_that_are_read(world: World) -> None:
-    """The own password, and the pages for people who are signed out: each form is sent as it is drawn."""
+    """The password form, and the pages for signed-out users: each form is sent as it is rendered."""
     cast = await cast_of(world)
     async with world.client(**JSON) as client:
         await client.post("/password-reset", json={"email": cast.owner.email})

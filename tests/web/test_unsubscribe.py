@@ -1,4 +1,4 @@
-"""The unsubscribe link: who has it needs no sign-in, looking changes nothing, one POST is enough."""
+"""The unsubscribe link: it needs no sign-in, opening it changes nothing, one POST is enough."""
 
 import asyncio
 import base64

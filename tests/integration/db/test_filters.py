@@ -144,7 +144,7 @@ def facts_of(person: dict[str, Any], zone: ZoneInfo) -> Facts:
     )
 
 
-# Not made smaller when one fails: that takes minutes, and the pair that differs is told apart below.
+# Hypothesis does not shrink it when one fails: that takes minutes, and the failing pair is named below.
 @settings(
     max_examples=ROUNDS,
     deadline=None,

@@ -1,4 +1,4 @@
-"""The demo: made once, the same twice, and the engine goes on with its people."""
+"""The demo: seeding is repeatable and quick, and the engine continues its enrollments."""
 
 import time
 from collections.abc import AsyncIterator

@@ -67,7 +67,7 @@ async def test_rows_of_another_account_are_invisible(
 async def test_writes_into_another_account_are_refused(
     table: str, ours: Cast, world: World, stranger: asyncpg.Connection
 ) -> None:
-    """A copy of the row, keyed anew where it has an id, still naming the other account."""
+    """A copy of the row with a new key, still in the other account."""
     columns = [
         row["column_name"]
         for row in await world.sql(

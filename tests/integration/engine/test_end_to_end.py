@@ -1,4 +1,4 @@
-"""The whole way of people through a workflow, on the real database with a clock that can be moved."""
+"""Whole workflows from event to goal, on the real database with a clock that the test moves."""
 
 import asyncio
 

@@ -118,7 +118,7 @@ async def test_catcher_refuses_invalid_requests(
 
 
 async def effect_of_kind(stage: Stage, kind: str, payload: dict[str, Any]) -> Any:
-    """An effect in the ledger, whose enrollment stands at a step that sends."""
+    """An effect whose enrollment is at a step that sends."""
     from tests.support.pending_effects import contact_with_effect
 
     person = await contact_with_effect(stage, SendEmail(subject="Hello", body="Hi"))

@@ -1,4 +1,4 @@
-"""The worker as a process: killed in the middle, started again, and told to stop."""
+"""The worker as a process: killed, started again, and stopped by a signal."""
 
 import asyncio
 import signal

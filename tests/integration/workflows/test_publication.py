@@ -1,4 +1,4 @@
-"""Publishing over people: who is moved, who leaves, who stays; the audience; pausing and holding."""
+"""Publishing with active enrollments: which move, end or stay; the audience; pausing and holding."""
 
 import json
 from datetime import timedelta
@@ -200,7 +200,7 @@ async def test_job_moves_many_enrollments(stage: Stage, monkeypatch: pytest.Monk
 async def test_enrollment_marked_for_a_job_takes_no_step_before(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The people of the plan, no others: what is due waits, who was taken elsewhere by hand stays."""
+    """Only the enrollments of the plan: due ones wait, one that a member moved meanwhile stays."""
     monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
     flow = await Flow.create(stage)
     await flow.save(draft_of(TEN, AddNote(text="old"), TEN))

@@ -1,4 +1,4 @@
-"""Conditions on what stands around a contact: segments, workflows, history, people, yearly days."""
+"""Conditions on what is related to a contact: segments, workflows, history, members, yearly days."""
 
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID

@@ -53,7 +53,7 @@ def test_a_date_of_opting_out_is_a_denial() -> None:
 
 @pytest.mark.parametrize("cell", ["granted", "Confirmed", "accepted", "agreed", "consented", "allowed"])
 def test_yes_means_agreement_to_the_column_header(cell: str) -> None:
-    """Under “Opt-out request” it may mean the opposite: nobody is made to have consented by it."""
+    """Under “Opt-out request” it may mean the opposite: it never grants consent."""
     assert consent_of(cell, opt_out=False) == "granted"
     with pytest.raises(UnknownWord):
         consent_of(cell, opt_out=True)

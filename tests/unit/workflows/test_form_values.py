@@ -18,7 +18,7 @@ from tests.support.engine_kit import ANN, BEN, COLD, FIELDS, LATE, RENEWAL, TAGS
 
 
 def called(field: str, **names: str) -> BuilderNames:
-    """The fields of the stories where people or workflows have these names."""
+    """The test fields, with members or workflows of these names."""
     ids = {"ann": str(ANN), "ben": str(BEN), "welcome": str(WELCOME), "renewal": str(RENEWAL)}
     spec: FieldSpec = replace(FIELDS[field], names={ids[key]: name for key, name in names.items()})
     return BuilderNames({**FIELDS, field: spec}, Names(TAGS))

@@ -1,4 +1,5 @@
-"""Publishing and steering while workers move the same people: nobody is lost, nothing is done twice."""
+"""Publishing and member commands while workers advance the same enrollments: nothing is lost or done
+twice."""
 
 import asyncio
 from uuid import UUID

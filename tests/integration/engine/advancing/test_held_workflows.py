@@ -1,4 +1,5 @@
-"""A held workflow costs nothing: no claim reads its people, and an account with nothing else is not due."""
+"""A held workflow costs nothing: no claim reads its enrollments, and an account with nothing else is not
+due."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What is taken from somebody, or kept for them, while they stand still."""
+"""What pauses, moves, goals and skips do to an enrollment that waits or whose effect is in flight."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -157,7 +157,8 @@ async def test_marking_interrupted_effects_skips_locked_enrollments(stage: Stage
 
 
 async def fails_after(stage: Stage, meanwhile: Callable[[UUID], Awaitable[None]]) -> None:
-    """The one who is due is claimed and fails; before that is written, a person does something."""
+    """Claims the due enrollment and lets its batch fail; before that is written, a member changes the
+    enrollment."""
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         [row] = await BatchSession(work.session).all(CLAIM_DUE_ENROLLMENTS, now=work.now, most=5)
         await work.session.rollback()  # it failed, and its lock is gone

@@ -1,4 +1,4 @@
-"""What steps make besides moving people, written by the engine on a real database."""
+"""The rows that steps create besides moving enrollments, on a real database."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Breakers around real sending: an endpoint that is dead for everybody, and that comes back."""
+"""Circuit breakers with real sending: an endpoint that fails for every contact, and recovers."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -177,7 +177,7 @@ async def test_answered_probe_decides(stage: Stage, outcome: Outcome, state: str
 
 
 async def test_outcomes_without_a_server_are_not_answered(stage: Stage) -> None:
-    mailer = SmtpMailer("smtp://127.0.0.1:9", "Switchyard <a@example.com>")  # nobody listens there
+    mailer = SmtpMailer("smtp://127.0.0.1:9", "Switchyard <a@example.com>")  # no server listens there
     letter = Email(recipient="ann@x.example", subject="a", body="b", key="k", account_id="1")
     for failure in (
         replace_struct(letter, recipient="\u00e4nn@x.example"),

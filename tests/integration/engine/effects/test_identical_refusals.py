@@ -1,4 +1,5 @@
-"""Refusals that say the same to everybody are about the sender: the step stops, and nobody is given up."""
+"""Refusals that are the same for every recipient are about the sender: the step stops, and no enrollment
+fails."""
 
 import asyncio
 from collections import Counter
@@ -107,7 +108,7 @@ async def test_three_refusals_open_the_breaker_even_hours_apart(stage: Stage) ->
 
 
 async def test_nonexistent_addresses_do_not_count_for_others(stage: Stage) -> None:
-    """With a status or in words; whoever is fine gets theirs at once."""
+    """By status or by words; the others get their email at once."""
     people = iter(range(1000))
     reply_numbers: dict[str, int] = {}
 
@@ -180,8 +181,8 @@ async def test_web_server_that_refuses_every_call(stage: Stage, kind: str, statu
 
 
 async def test_three_gone_recipients_delay_the_next_for_minutes_only(stage: Stage) -> None:
-    """A shop answers 404 for whoever is not there any more, as it would for a wrong address. The next
-    contact gets through, and then they are given up."""
+    """A shop answers 404 for a customer who no longer exists, as it would for a wrong address. The next
+    contact gets through, and then they fail."""
     gone, calls = {"c1", "c2", "c3"}, Counter[str]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,5 +1,4 @@
-"""Between the decision to send and the call itself the world goes on: what is asked once more, and what then
-becomes of the enrollment."""
+"""The conditions that are checked again right before a call, and what becomes of the enrollment."""
 
 import asyncio
 import json
@@ -85,7 +84,7 @@ async def test_unsubscribed_contact_continues_without_the_email(stage: Stage) ->
 
 
 async def test_no_send_begins_after_an_unsubscription_was_committed(stage: Stage) -> None:
-    """Forty people, each unsubscribing while their email is begun: begun before that, or cancelled."""
+    """Forty contacts, each unsubscribing while their email begins: it began before that, or is canceled."""
     await stage.workflow([MAIL], ContactCreated(key="t1"))
     for person in await stage.contacts(40):
         await stage.emit("contact.created", person)

@@ -1,5 +1,5 @@
-"""Publishing a step that could not send: what was never tried is rendered from the version that people move
-to, what was tried keeps its request and its key, and the breaker heals by the new request."""
+"""Publishing a step that could not send: untried effects are rendered from the version to which enrollments
+move, attempted ones keep request and key, and the breaker closes by the new request."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -72,7 +72,7 @@ def new(there: WebhookServer) -> Webhook:
 
 
 async def came_in(stage: Stage, count: int = 1) -> list[UUID]:
-    """They stand at their first step, whose effect nobody has looked at."""
+    """Their first step has an effect that no worker has claimed."""
     people = await stage.contacts(count)
     for person in people:
         await stage.emit("contact.created", person)
@@ -88,7 +88,7 @@ async def plan(stage: Stage, flow: Flow) -> Any:
 
 
 async def begun(stage: Stage, *steps: StepConfig, count: int = 1) -> tuple[Flow, list[UUID]]:
-    """A published workflow with these steps, and people at the first."""
+    """A published workflow with these steps, and enrollments at the first."""
     flow = await Flow.create(stage)
     await flow.save(draft_of(*steps))
     await flow.publish()
@@ -171,7 +171,7 @@ async def test_effect_in_doubt_is_not_rerendered(stage: Stage, there: WebhookSer
 
 
 async def test_effect_of_a_probe_that_died_is_not_rerendered(stage: Stage, there: WebhookServer) -> None:
-    """A probe costs no attempt, and its claim is taken over: that it was begun is known all the same."""
+    """A probe costs no attempt, and its claim is taken over: still the effect counts as begun."""
     flow, _ = await begun(stage, old(there), count=12)
     await stage.drain()
     [probed] = await stage.sql(
@@ -192,7 +192,7 @@ async def test_effect_of_a_probe_that_died_is_not_rerendered(stage: Stage, there
 
 
 async def test_new_version_checks_consent_again(stage: Stage) -> None:
-    """Also when the step has become another kind, a window has come, or somebody denied consent since."""
+    """Also when the step is now of another kind, has a window, or the contact denied consent since."""
     flow, [ann, bob] = await begun(stage, SendEmail(subject="Old", body="b", transactional=True), count=2)
     await stage.sql("update contacts set email_consent = 'denied' where id = $1", bob)
     await flow.save(draft_of(SendEmail(subject="New", body="b")))

@@ -269,7 +269,7 @@ WAITING = WaitFor(mode="event", event="tag.added", amount=7, unit=Unit.DAYS)
 
 
 async def waits(stage: Stage, **config: Any) -> tuple[UUID, UUID, UUID]:
-    """The tag, somebody who waits for it, and the workflow."""
+    """The tag, an enrollment that waits for it, and the workflow."""
     tag, started = await stage.tag("paid"), await stage.tag("start")
     step = WaitFor(mode="event", event="tag.added", about=str(tag), amount=7, unit=Unit.DAYS, **config)
     lanes: dict[str, list[StepConfig]] = {

@@ -1,4 +1,4 @@
-"""Who enters and leaves watched segments, and who watches none, on the real database."""
+"""Which contacts enter and leave watched segments, and which segments are watched, on the real database."""
 
 import asyncio
 from typing import Any
@@ -174,7 +174,7 @@ async def test_members_of_a_segment_that_is_readable_again_did_not_enter(stage: 
 
 
 async def test_segment_with_failing_sql_stops_no_other(stage: Stage) -> None:
-    """PostgreSQL takes nobody into it."""
+    """PostgreSQL matches no contact with it."""
     bad = await segment(stage, field="state", op="is", value="TX")
     texans = await segment(stage, field="state", op="is", value="TX")
     person = await stage.contact(state="TX")

@@ -1,4 +1,4 @@
-"""Who is woken by what happens around a contact: where it is, and events that are told only to who asks."""
+"""Which enrollments wake up on changes around a contact: its workflows, and on-demand events."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -132,7 +132,7 @@ async def test_only_needed_history_is_read(stage: Stage) -> None:
 
 
 async def test_segment_entry_has_the_deepest_event_depth(stage: Stage) -> None:
-    """Something that a person did beside it does not make a chain of workflows begin anew."""
+    """A member's change beside it does not reset the depth of a chain of workflows."""
     texans = await stage.segment(ask("state", "is", "TX"))
     await stage.workflow([AddNote(text="met")], SegmentEntered(key="t1", segment=texans))
     await stage.sql("update segments set due_at = now() + interval '1 day' where id = $1", texans)
@@ -149,7 +149,7 @@ async def test_segment_entry_has_the_deepest_event_depth(stage: Stage) -> None:
 
 
 async def test_wait_ignores_events_of_the_move_in_which_it_began(stage: Stage) -> None:
-    """The note of the step before it; one that somebody writes later is heard."""
+    """The note of the step before it does not count; a later one does."""
     lanes: dict[str, list[StepConfig]] = {"met": [AddNote(text="met")]}
     await stage.workflow([AddNote(text="own"), (WaitFor(mode="event", event="note.added"), lanes)], CREATED)
     ann = await begin(stage)
@@ -202,7 +202,7 @@ async def test_wait_does_not_time_out_before_earlier_events_are_matched(
 
 
 async def test_event_after_the_end_of_a_wait_does_not_count(stage: Stage) -> None:
-    """Also where nobody had looked at it yet: the matcher comes before those who move."""
+    """Also when it was not matched yet: the matcher runs before enrollments advance."""
     vip = await stage.tag("vip")
     waits = WaitFor(mode="event", event="tag.added", about=str(vip), amount=1, unit=Unit.HOURS)
     await stage.workflow([(waits, {"met": [AddNote(text="met")]})], CREATED)

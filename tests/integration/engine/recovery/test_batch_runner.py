@@ -120,7 +120,7 @@ async def test_poison_event_is_skipped(stage: Stage, monkeypatch: pytest.MonkeyP
 
 
 async def test_only_the_failing_event_is_skipped(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While it failed, somebody else matched: the oldest event is another one by then."""
+    """While it failed, another worker matched: the oldest event is another one by then."""
     people = await entered(stage, 3, FAR)
     real = matcher.event_of
 

@@ -159,7 +159,7 @@ def test_an_email_parks_until_its_effect_is_resolved() -> None:
     }
     assert effect.on_doubt is OnDoubt.HOLD
     assert (decision.wait_reason, decision.due_at) == (WaitReason.EFFECT, None)
-    assert not story.go().moved  # somebody woke it for nothing
+    assert not story.go().moved  # woken without a reason
     done = story.go(EffectOutcome("sent", detail={"message_id": "<1>"}))
     assert (done.effects, done.closed[0].detail) == ([], {"message_id": "<1>"})
     assert story.path == [(1, "s1", "sent"), (2, "s2", "done")]

@@ -200,8 +200,8 @@ def happen(story: Story, what: str) -> EffectOutcome | None:
 
 
 def stands_or_ended(decision: Decision, before: EnrollmentState, begun: bool, now: datetime) -> None:
-    """A contact who goes on waits for exactly one thing, with a time when it is looked at; who does not has
-    an end with a reason."""
+    """An active enrollment waits for exactly one thing, with a time of its next check; an ended one has a
+    reason."""
     # A wake-up for nothing writes nothing and forgets nothing.
     if not decision.moved:
         assert (decision.executions, decision.closed, decision.changes) == ([], [], [])

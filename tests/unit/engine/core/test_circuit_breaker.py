@@ -89,7 +89,7 @@ def test_pauses_grow_to_ten_minutes(opened: int, chance: float) -> None:
 
 @given(OUTCOMES)
 def test_breaker_invariants(outcomes: list[tuple[int, bool, int, float]]) -> None:
-    """It opens only on enough distinct people who fail; while open it always has a next try."""
+    """It opens only when enough distinct contacts fail; while open it always has a next try."""
     breaker, now = BreakerState(), NOW
     failing: dict[int, datetime] = {}
     for subject, failed, seconds, chance in outcomes:

@@ -56,7 +56,7 @@ def test_trigger_index_returns_each_listening_workflow_once() -> None:
     ]
     assert len(index.candidates(VIP_ADDED, any_source=True)) == 2
     assert index.candidates(event("tag.added", "workflow", tag_id=str(VIP))) == []
-    # Two of its fields changed at once, and it stands under both.
+    # Two of its fields changed at once, and it is indexed under both.
     twice = program(Exit(), triggers=[ContactUpdated(fields=["city", "state"])])
     changed = event("contact.updated", changes={"city": [1, 2], "state": [1, 2]})
     assert [candidate.triggers for candidate in TriggerIndex([twice]).candidates(changed)] == [[0]]

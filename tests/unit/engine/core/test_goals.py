@@ -23,7 +23,7 @@ def test_goals_never_jump_backward() -> None:
     story.go()
     story.facts.tags.add(VIP)
     assert not story.go(hours=1).moved
-    assert ended(story.go(days=1)) == ("completed", "goal_met")  # met now, though it stood higher up
+    assert ended(story.go(days=1)) == ("completed", "goal_met")  # met now, though it is higher up
     assert [key for _, key, _ in story.path] == ["s1", "s2", "s3"]
 
 

@@ -109,7 +109,7 @@ def noon(day: int) -> datetime:
 
 
 def test_a_postponed_date_prolongs_the_wait() -> None:
-    """Also when nobody told so before the old one has come."""
+    """Also when no event reported it before the old date came."""
     story = Story(program(DATED, AddTag(tag=COLD)), someone(since="2026-12-10"))
     first = story.go()
     assert (first.wait_until, first.due_at) == (noon(10), NOW + timedelta(days=1))

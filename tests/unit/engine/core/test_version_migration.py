@@ -1,4 +1,5 @@
-"""What becomes of a wait when its people are taken to another version; whom an audience takes."""
+"""What becomes of a wait when its enrollment moves to another version; which contacts an audience
+includes."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID

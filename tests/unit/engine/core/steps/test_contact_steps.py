@@ -1,4 +1,4 @@
-"""What each step does to the contact, and whom it tells."""
+"""What each step changes on the contact, and which members it notifies."""
 
 from typing import Any
 from uuid import UUID
@@ -144,7 +144,7 @@ def test_round_robin_takes_turns_across_people_and_versions_of_the_team() -> Non
     owners = [run_story(step, around=around).facts.values["owner"] for _ in range(4)]
     assert owners == [str(ADA), str(BOB), str(EVE), str(ADA)]
     assert around.states == {"s1": {"next": 1}}
-    around.members.remove(BOB)  # who is gone is passed over
+    around.members.remove(BOB)  # a former member is skipped
     assert [run_story(step, around=around).facts.values["owner"] for _ in range(2)] == [str(EVE), str(ADA)]
 
 
@@ -226,7 +226,7 @@ def test_steps_that_add_to_or_remove_from_other_workflows() -> None:
     assert (decision.enter, decision.leave) == ([OTHER], [OTHER, None])
 
 
-# A contact who was deleted
+# A deleted contact
 
 
 def test_for_a_deleted_contact_only_members_are_notified() -> None:

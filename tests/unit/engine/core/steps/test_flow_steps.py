@@ -224,7 +224,7 @@ def test_a_split_is_fair_and_stable_per_contact() -> None:
     assert taken["b1"] == 0
     assert 900 < taken["b0"] < 1100
     assert advance(program(shares(0, 0)), NEW, someone(), NOW).status is Status.FAILED
-    # Two splits in one workflow do not send the same people the same way.
+    # Two splits in one workflow divide contacts independently.
     two = program(shares(1, 1), shares(1, 1))
     ways = {
         tuple(

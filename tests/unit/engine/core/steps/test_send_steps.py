@@ -1,4 +1,4 @@
-"""What steps send, to whom, and when."""
+"""What steps send, to which recipient, and when."""
 
 from typing import Any
 from uuid import UUID

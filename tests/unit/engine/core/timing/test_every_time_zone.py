@@ -101,7 +101,7 @@ def compare(rule: Cron | Weekly, zone: ZoneInfo, near: list[Piece], at: datetime
 
 
 def windows(zone: ZoneInfo, at: datetime) -> int:
-    """Whoever is let through stands inside the window; who waits is let through when it opens."""
+    """An enrollment passes only inside the window; one that waits passes when it opens."""
     for window in (
         Window(start="01:30", end="02:30"),
         Window(start="22:00", end="02:15"),

@@ -192,11 +192,11 @@ def test_drip_slots_are_fair_and_never_exceed_the_limit() -> None:
     now = at("2026-11-24 09:00")
     slots = [take_slot(drip, state, now, PARIS) for _ in range(5)]
     assert [shown(slot)[-5:] for slot in slots] == ["09:00", "09:00", "10:00", "10:00", "11:00"]
-    # Later, with the queue still long: behind everybody who waits.
+    # Later, while the queue is still long: behind all that wait.
     late = take_slot(drip, state, at("2026-11-24 09:30"), PARIS)
     assert shown(late)[-5:] == "11:00"
     assert shown(take_slot(drip, state, at("2026-11-24 10:30"), PARIS))[-5:] == "12:00"
-    # The stretch that is being filled goes on, and a new one begins with whoever comes after it.
+    # The present period continues, and a new one begins with the first arrival after it.
     assert shown(take_slot(drip, state, at("2026-11-24 12:30"), PARIS))[-5:] == "12:30"
     assert shown(take_slot(drip, state, at("2026-11-24 12:40"), PARIS))[-5:] == "13:00"
     assert shown(take_slot(drip, state, at("2026-11-24 15:15"), PARIS))[-5:] == "15:15"
