@@ -43,7 +43,7 @@ async def open_endpoint() -> AsyncIterator[tuple[Endpoint, str]]:
         server.close()
 
 
-async def everybody(stage: Stage, step: Any, count: int = MANY) -> UUID:
+async def run_many(stage: Stage, step: Any, count: int = MANY) -> UUID:
     workflow = await stage.workflow([step], ContactCreated(key="t1"))
     for person in await stage.contacts(count):
         await stage.emit("contact.created", person)
@@ -52,6 +52,6 @@ async def everybody(stage: Stage, step: Any, count: int = MANY) -> UUID:
     return workflow
 
 
-async def standing(stage: Stage) -> Counter[tuple[str, str | None]]:
+async def statuses(stage: Stage) -> Counter[tuple[str, str | None]]:
     rows = await stage.sql("select status, wait_reason from enrollments where account_id = $1", stage.account)
     return Counter((row["status"], row["wait_reason"]) for row in rows)

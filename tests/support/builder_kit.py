@@ -10,7 +10,7 @@ STATE = {"type": "group", "match": "all", "items": [
 STAGE = {"type": "predicate", "field": "company", "op": "is", "value": "Bought"}
 
 
-async def begun(client: httpx.AsyncClient, name: str = "Welcome") -> str:
+async def new_workflow(client: httpx.AsyncClient, name: str = "Welcome") -> str:
     answer = await client.post("/workflows", json={"name": name})
     assert answer.status_code == 201, answer.text
     return str(answer.headers["location"])

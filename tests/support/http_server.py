@@ -24,7 +24,7 @@ async def listener(serve: Serve) -> AsyncIterator[int]:
         server.close()
 
 
-def saying(status: str, heard: list[bytes], headers: str = "", body: bytes = b"ok") -> Serve:
+def answering(status: str, heard: list[bytes], headers: str = "", body: bytes = b"ok") -> Serve:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         heard.append(head)

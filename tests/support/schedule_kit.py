@@ -14,7 +14,7 @@ FAR = UpdateField(field="company", value="Struck")
 AGAIN = WorkflowSettings(reentry=Reentry.AFTER_EXIT)
 
 
-async def live(stage: Stage, trigger: Any, settings: WorkflowSettings = AGAIN) -> UUID:
+async def publish_live(stage: Stage, trigger: Any, settings: WorkflowSettings = AGAIN) -> UUID:
     """Published, with its clocks as publishing makes them."""
     flow = await stage.workflow([FAR], trigger, settings=settings)
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
@@ -23,7 +23,7 @@ async def live(stage: Stage, trigger: Any, settings: WorkflowSettings = AGAIN) -
     return flow
 
 
-async def struck(stage: Stage, kind: str = "schedule.struck") -> list[Any]:
+async def emitted_events(stage: Stage, kind: str = "schedule.struck") -> list[Any]:
     return await stage.sql(
         "select subject_id, data, source from events where account_id = $1 and kind = $2 order by id",
         stage.account, kind,

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from tests.support.builder_kit import STAGE, STATE, begun, build, insert
+from tests.support.builder_kit import STAGE, STATE, build, insert, new_workflow
 from tests.support.web_kit import HTML
 from tests.support.world import World
 
@@ -13,7 +13,7 @@ PARTIAL = {**HTML, "hx-request": "true", "hx-request-type": "partial"}
 async def test_json_client_builds_and_publishes_a_workflow(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
-        at = await begun(client)
+        at = await new_workflow(client)
         rev = await build(client, at)
         page = (await client.get(at)).json()
         assert [step["kind"] for step in page["steps"]] == ["send_email", "wait", "branch", "goal"]
@@ -115,7 +115,7 @@ async def test_a_filter_is_edited_in_rows(world: World) -> None:
 async def test_a_branch_gains_and_loses_lanes(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
-        at = await begun(client)
+        at = await new_workflow(client)
         two = [{"name": "A", "filter": STATE}, {"name": "B", "filter": STAGE}]
         page = await insert(client, at, 0, "branch", config={"kind": "branch", "branches": two})
         assert [lane["list_id"] for lane in page["steps"][0]["lanes"]] == ["s1.b1", "s1.b2", "s1.else"]
@@ -136,7 +136,7 @@ async def test_a_branch_gains_and_loses_lanes(world: World) -> None:
 async def test_undo_and_redo(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
-        at = await begun(client)
+        at = await new_workflow(client)
         await insert(client, at, 0, "exit")
         await insert(client, at, 1, "wait")
 
@@ -160,7 +160,7 @@ async def test_undo_and_redo(world: World) -> None:
 async def test_stale_revision_is_refused_with_the_current_draft(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
-        at = await begun(client)
+        at = await new_workflow(client)
         await insert(client, at, 0, "exit")
         stale = await client.post(f"{at}/steps", json={"kind": "wait", "rev": 0})
         assert (stale.status_code, stale.json()["current"]["rev"]) == (409, 1)
@@ -177,7 +177,7 @@ async def test_stale_revision_is_refused_with_the_current_draft(world: World) ->
 async def test_stale_step_form_shows_typed_and_saved_values(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
-        at = await begun(client)
+        at = await new_workflow(client)
         await insert(client, at, 0, "send_email")
         config = {"kind": "send_email", "subject": "Theirs", "body": "Hello"}
         saved = await client.post(f"{at}/steps/s1", json={"rev": 1, "config": config})
@@ -215,7 +215,7 @@ async def test_htmx_gets_the_workbench_and_its_updates(world: World) -> None:
 async def test_forms_and_json_actions_match(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
-        at = await begun(client)
+        at = await new_workflow(client)
         rev = await build(client, at)
         await client.post(f"{at}/publication", json={"rev": rev})
         await insert(client, at, rev, "webhook")
@@ -240,7 +240,7 @@ async def test_builder_permissions(world: World) -> None:
     operator = await world.person("operator", owner.account_id)
     stranger = await world.person()
     async with world.script(owner) as client:
-        at = await begun(client)
+        at = await new_workflow(client)
         rev = await build(client, at)
     async with world.browser(viewer) as client:
         for path in ("", "/steps/s2", "/triggers/t1", "/entry", "/settings", "/publication", "/versions"):

@@ -8,7 +8,7 @@ from app.engine.core import triggers
 from app.engine.core.steps import GROUPS, KINDS
 from app.engine.core.triggers import TRIGGERS
 from app.workflows.schemas import inputs
-from tests.support.builder_kit import begun
+from tests.support.builder_kit import new_workflow
 from tests.support.web_kit import HTML
 from tests.support.world import World
 
@@ -28,7 +28,7 @@ async def test_each_step_form_saves_unchanged(world: World, group: str) -> None:
     """The form of a blank step, sent back unchanged, is refused with messages or stored: never a 500."""
     owner = await world.person()
     async with world.browser(owner) as client, world.script(owner) as script:
-        at = await begun(script)
+        at = await new_workflow(script)
         for kind in (kind.key for kind in GROUPS[group]):
             rev = (await script.get(at)).json()["workflow"]["rev"]
             response = await script.post(f"{at}/steps", json={"kind": kind, "rev": rev})
@@ -45,7 +45,7 @@ async def test_each_step_form_saves_unchanged(world: World, group: str) -> None:
 async def test_each_trigger_opens_its_form(world: World) -> None:
     owner = await world.person()
     async with world.browser(owner) as client, world.script(owner) as script:
-        at = await begun(script)
+        at = await new_workflow(script)
         for kind in TRIGGERS:
             rev = (await script.get(at)).json()["workflow"]["rev"]
             response = await script.post(f"{at}/triggers", json={"kind": kind, "rev": rev})
@@ -80,7 +80,7 @@ GOOD: list[dict[str, Any]] = [
 async def test_json_round_trip_of_each_kind(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as script:
-        at = await begun(script)
+        at = await new_workflow(script)
         for config in GOOD:
             rev = (await script.get(at)).json()["workflow"]["rev"]
             response = await script.post(

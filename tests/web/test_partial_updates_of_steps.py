@@ -11,7 +11,7 @@ import pytest
 from app.engine.core.steps import KINDS
 from app.engine.core.triggers import TRIGGERS
 from app.workflows.schemas import inputs
-from tests.support.builder_kit import begun
+from tests.support.builder_kit import new_workflow
 from tests.support.world import AccountMember, World
 
 
@@ -214,7 +214,7 @@ async def test_step_keeps_missing_fields(world: World, kind: str) -> None:
     async with world.script(owner) as script:
         first, then = step_pairs(await things_of(script, owner))[kind]
         assert set(then) >= fields_of(inputs.ConfigInput, kind) - {"more_headers"}, "a field without a test"
-        at = await begun(script)
+        at = await new_workflow(script)
         for other in ("exit", "exit"):
             rev, _ = await draft(world, at)
             assert (await script.post(f"{at}/steps", json={"kind": other, "rev": rev})).status_code == 201
@@ -253,7 +253,7 @@ async def test_trigger_keeps_missing_fields(world: World, kind: str) -> None:
     async with world.script(owner) as script:
         first, then = trigger_pairs(await things_of(script, owner))[kind]
         assert set(then) == fields_of(inputs.TriggerInput, kind), "a field without a test"
-        at = await begun(script)
+        at = await new_workflow(script)
         response = await script.post(
             f"{at}/triggers", json={"kind": kind, "rev": 0, "config": {"kind": kind, **first}}
         )
@@ -275,7 +275,7 @@ async def test_trigger_keeps_missing_fields(world: World, kind: str) -> None:
 async def test_a_trigger_of_another_kind_keeps_its_filter(world: World) -> None:
     """Else contacts would enter that the filter kept out."""
     async with world.script(await world.person()) as script:
-        at = await begun(script)
+        at = await new_workflow(script)
         config = {"kind": "tag_added", "tag": "vip", "filter": CITY_FILTER, "sources": ["user"]}
         response = await script.post(f"{at}/triggers", json={"kind": "tag_added", "rev": 0, "config": config})
         before = (await draft(world, at))[1]["triggers"][0]
@@ -290,7 +290,7 @@ async def test_a_trigger_of_another_kind_keeps_its_filter(world: World) -> None:
 
 async def test_a_part_of_a_window_or_of_a_lane_keeps_the_rest(world: World) -> None:
     async with world.script(await world.person()) as script:
-        at = await begun(script)
+        at = await new_workflow(script)
         config = {"kind": "send_sms", "body": "Hi", "window": {**DAY, "start": "10:00", "end": "11:00"}}
         response = await script.post(f"{at}/steps", json={"kind": "send_sms", "rev": 0, "config": config})
         part = {"kind": "send_sms", "window": {"start": "10:30"}}

@@ -10,7 +10,7 @@ import asyncpg
 import httpx
 import msgspec
 
-from tests.support.builder_kit import begun, insert
+from tests.support.builder_kit import insert, new_workflow
 from tests.support.crm_kit import create_field
 from tests.support.segment_kit import contact, matching_states, segment
 from tests.support.web_kit import HTML, JSON
@@ -25,7 +25,7 @@ async def plan(client: httpx.AsyncClient) -> dict[str, Any]:
 
 async def entered_by(client: httpx.AsyncClient, condition: dict[str, Any], name: str = "Welcome") -> str:
     """A published workflow with this entry condition; its address."""
-    at = await begun(client, name)
+    at = await new_workflow(client, name)
     entry = {"rev": 0, "filter": {"type": "group", "items": [condition]}}
     saved = await client.post(f"{at}/entry", json=entry)
     assert saved.status_code == 200, saved.text
@@ -77,7 +77,7 @@ async def test_unreadable_segment_gives_a_message(world: World) -> None:
     async with world.script(await world.person()) as client:
         coast = await segment(client, "Coast", "state:is:CA")
         broken = {"type": "predicate", "field": f"custom.{UUID(int=1)}", "op": "is", "value": "x"}
-        at = await begun(client)
+        at = await new_workflow(client)
         inside = {"type": "predicate", "field": "segments", "op": "any_of", "value": [coast["id"]]}
         await client.post(f"{at}/entry", json={"rev": 0, "filter": inside})
         await client.post(f"{at}/triggers", json={"rev": 1, "kind": "manual"})
@@ -111,7 +111,7 @@ async def test_referenced_member_cannot_be_removed(world: World) -> None:
             "update segments set filter = replace(filter::text, $2, $3)::jsonb where id = $1",
             UUID(action["id"]), str(ben.user_id), ben.user_id.hex.upper(),
         )  # fmt: skip
-        flow = await begun(client)
+        flow = await new_workflow(client)
         step = {"kind": "update_field", "field": "owner", "value": str(ben.user_id)}
         await insert(client, flow, 0, "update_field", config=step)
         page = (await client.get(at)).json()
@@ -189,7 +189,7 @@ async def test_edit_that_adds_a_reference_waits_for_a_deletion(world: World) -> 
     who = await world.person()
     async with world.script(who) as client:
         tag = (await client.post("/tags", json={"name": "vip"})).json()["tag"]["id"]
-        at = await begun(client)
+        at = await new_workflow(client)
         condition = {"type": "predicate", "field": "tags", "op": "any_of", "value": [tag]}
         for path, body in (
             ("/segments", {"name": "Named", "f": [f"tags:any_of:{tag}"]}),
@@ -206,7 +206,7 @@ async def test_edit_that_adds_a_reference_waits_for_a_deletion(world: World) -> 
 async def test_tag_created_in_the_builder_is_audited(world: World) -> None:
     who = await world.person()
     async with world.script(who) as client:
-        at = await begun(client)
+        at = await new_workflow(client)
         body = {"rev": 0, "kind": "add_tag", "config": {"kind": "add_tag", "tag": "a\u200bb"}}
         refused = await client.post(f"{at}/steps", json=body)
         assert (refused.status_code, "Enter a tag of 1 to 60 characters" in refused.text) == (422, True)

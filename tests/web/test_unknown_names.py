@@ -7,7 +7,7 @@ import pytest
 
 from app.engine.core.steps import KINDS
 from app.engine.core.triggers import TRIGGERS
-from tests.support.builder_kit import begun
+from tests.support.builder_kit import new_workflow
 from tests.support.pages import Page
 from tests.support.routes import routes_of
 from tests.support.sample_account import Cast, cast_of
@@ -97,7 +97,7 @@ async def test_json_part_fills_the_field_it_names(world: World) -> None:
     """Sent without a file name, as curl does with `;type=application/json`, or as a blob, as browsers do."""
     owner = await world.person()
     async with world.script(owner) as script:
-        at = await begun(script)
+        at = await new_workflow(script)
         for rev, name in enumerate([None, "blob"]):
             parts: Any = [("rev", (None, str(rev))), ("filter", (name, GROUP, "application/json"))]
             saved = await script.post(f"{at}/entry", files=parts)
@@ -120,7 +120,7 @@ async def test_json_part_fills_the_field_it_names(world: World) -> None:
 )
 async def test_impossible_names_are_refused_with_a_hint(world: World, text: str) -> None:
     async with world.script(await world.person()) as script:
-        at = await begun(script)
+        at = await new_workflow(script)
         body = text.encode("utf-8", "surrogatepass")
         refused = await script.post(
             f"{at}/entry", files=[("rev", (None, "0")), ("filter", ("f", body, "application/json"))]
@@ -150,7 +150,7 @@ async def test_an_upload_refuses_a_misnamed_field(world: World) -> None:
 
 async def test_the_list_of_inputs_names_only_inputs(world: World) -> None:
     async with world.script(await world.person()) as script:
-        at = await begun(script)
+        at = await new_workflow(script)
         body = {"rev": "0", "inputs": "leave_when_unmatched nonsense " + ".".join("a" * 5000)}
         refused = await script.post(f"{at}/settings", data=body)
         assert (refused.status_code, refused.json()["errors"]) == (422, {"nonsense": NO_FIELD})
@@ -165,7 +165,7 @@ async def test_every_check_box_and_list_is_named_by_its_form(world: World) -> No
     cast = await cast_of(world)
     named: set[str] = set()
     async with world.browser(cast.owner) as browser, world.script(cast.owner) as script:
-        at = await begun(script)
+        at = await new_workflow(script)
         paths = ["/", "/contacts", f"/contacts/{cast.contact}", f"/contacts/{cast.contact}/edit",
                  "/contacts/new", "/account", "/members", "/tokens", "/fields", f"/fields/{cast.field}",
                  f"/segments/{cast.segment}", f"/tasks/{cast.task}", f"{at}/entry", f"{at}/settings",

@@ -6,7 +6,7 @@ from app.engine.core.triggers import Manual
 from app.work import SYSTEM, open_work
 from app.workflows.schemas.publication import PublishForm
 from app.workflows.use_cases import create_workflow, publish, save_draft
-from tests.support.builder_kit import begun, build, insert
+from tests.support.builder_kit import build, insert, new_workflow
 from tests.support.world import World
 
 
@@ -19,7 +19,7 @@ async def test_the_list(world: World) -> None:
         assert (refused.status_code, "Fill this in." in refused.text) == (422, True)
     async with world.script(owner) as client:
         for number in range(51):
-            await begun(client, f"Number {number}")
+            await new_workflow(client, f"Number {number}")
         first = (await client.get("/workflows")).json()
         assert [first["items"][0]["name"], len(first["items"])] == ["Number 50", 50]
         rest = (await client.get(f"/workflows?after={first['next']}")).json()
@@ -33,7 +33,7 @@ async def test_the_list(world: World) -> None:
 async def test_rename_pause_resume_archive(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
-        at = await begun(client)
+        at = await new_workflow(client)
         renamed = await client.post(at, json={"name": "Hello", "description": "For new ones"})
         assert (renamed.status_code, renamed.json()["workflow"]["name"]) == (200, "Hello")
         assert (await client.post(at, json={"name": " "})).status_code == 422
@@ -61,7 +61,7 @@ async def test_rename_pause_resume_archive(world: World) -> None:
 async def test_publishing_names_every_problem_and_its_place(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
-        at = await begun(client)
+        at = await new_workflow(client)
         await insert(client, at, 0, "send_email")
         refused = await client.post(f"{at}/publication", json={"rev": 1})
         assert refused.status_code == 422
@@ -79,7 +79,7 @@ async def test_publishing_names_every_problem_and_its_place(world: World) -> Non
 async def test_an_old_version_is_copied_into_the_draft(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
-        at = await begun(client)
+        at = await new_workflow(client)
         rev = await build(client, at)
         await client.post(f"{at}/publication", json={"rev": rev})
         moved = {"rev": rev, "dir": "up"}
@@ -103,7 +103,7 @@ async def test_an_old_version_is_copied_into_the_draft(world: World) -> None:
 async def test_unreadable_drafts_are_reported(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
-        at = await begun(client)
+        at = await new_workflow(client)
         deep = {"type": "predicate", "field": "state", "op": "is", "value": "CA"}
         for _ in range(300):
             deep = {"type": "group", "match": "all", "items": [deep]}  # type: ignore[dict-item]  # nested
@@ -144,7 +144,7 @@ async def test_seeds_save_and_publish_a_whole_draft(world: World) -> None:
 async def test_plan_warns_about_a_missing_provider(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as client:
-        at = await begun(client)
+        at = await new_workflow(client)
         rev = await build(client, at)
         assert (await client.get(f"{at}/publication")).json()["warnings"] == []
         await insert(client, at, rev, "send_sms")

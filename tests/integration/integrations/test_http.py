@@ -11,7 +11,7 @@ from app.integrations import http as egress
 from app.integrations.address_policy import blocked_reason
 from app.integrations.http import OutboundHttpClient, retry_after
 from app.ports import Refused, Sent, Unknown
-from tests.support.http_server import call, listener, saying
+from tests.support.http_server import answering, call, listener
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_setting_allows_loopback_only() -> None:
 )
 async def test_no_spelling_of_loopback_reaches_a_listener(host: str) -> None:
     heard: list[bytes] = []
-    async with listener(saying("200 OK", heard)) as port:
+    async with listener(answering("200 OK", heard)) as port:
         outcome = await OutboundHttpClient(allow_loopback=False).call(call(f"http://{host}:{port}/"))
     assert isinstance(outcome, Refused)
     assert heard == []
@@ -104,7 +104,7 @@ async def test_a_name_with_one_bad_address_is_refused_and_looked_up_once(
 async def test_contents_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     heard: list[bytes] = []
-    async with listener(saying("200 OK", heard, body=b"thanks")) as port:
+    async with listener(answering("200 OK", heard, body=b"thanks")) as port:
         outcome = await OutboundHttpClient(allow_loopback=True).call(
             call(
                 f"http://localhost:{port}/hook?x=1",
@@ -131,7 +131,7 @@ async def test_contents_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
 )  # fmt: skip
 async def test_answers(status: str, permanent: bool) -> None:
     heard: list[bytes] = []
-    serve = saying(status, heard, headers="Retry-After: 120\r\nLocation: http://127.0.0.1:1/\r\n")
+    serve = answering(status, heard, headers="Retry-After: 120\r\nLocation: http://127.0.0.1:1/\r\n")
     async with listener(serve) as port:
         outcome = await OutboundHttpClient(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
     assert isinstance(outcome, Refused)
@@ -149,7 +149,7 @@ def test_retry_after_as_date_and_capped() -> None:
 
 
 async def test_refused_connection_may_be_retried() -> None:
-    async with listener(saying("200 OK", [])) as port:
+    async with listener(answering("200 OK", [])) as port:
         pass
     outcome = await OutboundHttpClient(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
     assert isinstance(outcome, Refused)
@@ -216,7 +216,7 @@ async def test_invalid_addresses(url: str) -> None:
 async def test_an_error_repeats_no_header_value_and_no_token() -> None:
     """The other side may answer with what it was sent, and its words are shown to every member."""
     body = b"no key k3y-of-theirs, ?token=abcabc"
-    async with listener(saying("401 Unauthorized", [], body=body)) as port:
+    async with listener(answering("401 Unauthorized", [], body=body)) as port:
         outcome = await OutboundHttpClient(allow_loopback=True).call(
             call(f"http://127.0.0.1:{port}/", headers={"X-Key": "k3y-of-theirs"})
         )

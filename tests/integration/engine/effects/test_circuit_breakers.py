@@ -18,18 +18,18 @@ from app.ports import Email, Outcome, Refused, Sent, Unknown
 from app.work import open_work
 from app.workflows.use_cases.read import counted
 from jobs.tasks import drain
-from tests.support.breaker_kit import MANY, everybody, open_endpoint, standing
+from tests.support.breaker_kit import MANY, open_endpoint, run_many, statuses
 from tests.support.scenario import USER, Stage
 
 
 async def test_dead_endpoint_is_called_rarely_and_no_enrollment_is_lost(stage: Stage) -> None:
     async with open_endpoint() as (endpoint, url):
         runtime = replace(stage.runtime, caller=OutboundHttpClient(allow_loopback=True))
-        await everybody(stage, Webhook(url=url))
+        await run_many(stage, Webhook(url=url))
         await drain(runtime, stage.account)
         first = endpoint.tried.total()
         assert first <= 20, "everybody else was kept from it"
-        assert (await standing(stage))["active", "breaker_open"] >= MANY - first
+        assert (await statuses(stage))["active", "breaker_open"] >= MANY - first
         row = await stage.row("select * from breakers where account_id = $1", stage.account)
         assert (row["state"], row["error_class"]) == ("open", "http_503")
         waiting = await stage.row(
@@ -49,7 +49,7 @@ async def test_dead_endpoint_is_called_rarely_and_no_enrollment_is_lost(stage: S
         for _ in range(20):
             stage.clock.forward(minutes=1)
             await drain(runtime, stage.account)
-        assert await standing(stage) == {("completed", None): MANY}
+        assert await statuses(stage) == {("completed", None): MANY}
         assert len(endpoint.taken) == MANY
         assert set(endpoint.taken.values()) == {1}, "exactly once each"
         assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
@@ -60,7 +60,7 @@ async def test_parked_effects_are_released_one_after_the_other(
 ) -> None:
     monkeypatch.setattr(circuit_breakers, "RELEASED_PER_SECOND", 1)
     stage.outside.answers = [Refused("dead", permanent=False, what="unreachable")] * 12
-    await everybody(stage, SendEmail(subject="a", body="b"), 40)
+    await run_many(stage, SendEmail(subject="a", body="b"), 40)
     await stage.drain()
     stage.outside.answers.clear()
     await stage.drain(minutes=11)
@@ -71,22 +71,22 @@ async def test_parked_effects_are_released_one_after_the_other(
     assert len(due) > 10
     assert all(0.9 <= later - sooner <= 1.1 for sooner, later in pairwise(due))
     await stage.drain(minutes=1)
-    assert (await standing(stage))["completed", None] == 40
+    assert (await statuses(stage))["completed", None] == 40
 
 
 async def test_refused_address_does_not_count_for_others(stage: Stage) -> None:
     stage.outside.answers = [Refused("550 no such user", permanent=True, what="address")] * 30
-    await everybody(stage, SendEmail(subject="a", body="b"))
+    await run_many(stage, SendEmail(subject="a", body="b"))
     await stage.drain()
-    assert await standing(stage) == {("failed", None): 30, ("completed", None): 70}
+    assert await statuses(stage) == {("failed", None): 30, ("completed", None): 70}
     assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
 
 
 async def test_other_steps_and_accounts_continue(stage: Stage) -> None:
     stage.outside.answers = [Refused("dead", permanent=False, what="http_500")] * 12
-    await everybody(stage, Webhook(url="http://dead.example/"))
+    await run_many(stage, Webhook(url="http://dead.example/"))
     await stage.drain()
-    assert (await standing(stage))["active", "breaker_open"]
+    assert (await statuses(stage))["active", "breaker_open"]
     sent = len(stage.outside.calls)
     stage.outside.answers.clear()
     await stage.workflow([SendEmail(subject="a", body="b")], ContactCreated(key="t1"))
@@ -101,12 +101,12 @@ async def test_permanent_refusal_of_all_fails_few_enrollments(stage: Stage) -> N
     async with open_endpoint() as (endpoint, url):
         endpoint.status = "404 Not here"
         runtime = replace(stage.runtime, caller=OutboundHttpClient(allow_loopback=True))
-        await everybody(stage, Webhook(url=url))
+        await run_many(stage, Webhook(url=url))
         await drain(runtime, stage.account)
         for _ in range(3):
             stage.clock.forward(minutes=10)
             await drain(runtime, stage.account)
-        breakers = await standing(stage)
+        breakers = await statuses(stage)
         assert breakers["failed", None] <= 15
         assert (
             breakers["active", "breaker_open"] + breakers["active", "retry"] + breakers["failed", None]
@@ -126,7 +126,7 @@ def test_failed_probe_fails_no_enrollment(outcome: Refused) -> None:
 
 async def test_effect_of_a_dead_worker_becomes_the_probe(stage: Stage) -> None:
     stage.outside.answers = [Refused("dead", permanent=False, what="http_503")] * 12
-    await everybody(stage, Webhook(url="http://dead.example/"), 12)
+    await run_many(stage, Webhook(url="http://dead.example/"), 12)
     await stage.drain()
     stage.outside.answers.clear()
     assert await stage.sql("select 1 from breakers where account_id = $1", stage.account)
@@ -136,13 +136,13 @@ async def test_effect_of_a_dead_worker_becomes_the_probe(stage: Stage) -> None:
     )  # fmt: skip
     for _ in range(5):
         await stage.drain(minutes=11)
-    assert await standing(stage) == {("completed", None): 12}
+    assert await statuses(stage) == {("completed", None): 12}
 
 
 async def tried_with(stage: Stage, outcome: Outcome) -> str:
     """What an open breaker is after its probe ended so; "" when it is gone."""
     stage.outside.answers = [Refused("dead", permanent=False, what="unreachable")] * 12
-    await everybody(stage, SendEmail(subject="a", body="b"), 12)
+    await run_many(stage, SendEmail(subject="a", body="b"), 12)
     await stage.drain()
     stage.outside.answers = [outcome]
     await stage.drain(seconds=45)
@@ -194,7 +194,7 @@ async def test_outcomes_without_a_server_are_not_answered(stage: Stage) -> None:
 
 async def test_breaker_does_not_wait_for_ended_enrollments(stage: Stage) -> None:
     stage.outside.answers = [Refused("dead", permanent=False, what="http_503")] * 12
-    await everybody(stage, Webhook(url="http://dead.example/"), 12)
+    await run_many(stage, Webhook(url="http://dead.example/"), 12)
     await stage.drain()
     await stage.sql("update enrollments set status = 'exited' where account_id = $1", stage.account)
     await stage.drain(minutes=11)
@@ -203,7 +203,7 @@ async def test_breaker_does_not_wait_for_ended_enrollments(stage: Stage) -> None
 
 async def test_jobs_page_shows_the_breaker_and_tries_at_once(stage: Stage) -> None:
     stage.outside.answers = [Refused("The other side answered 503.", permanent=False, what="http_503")] * 12
-    workflow = await everybody(stage, Webhook(url="http://dead.example/"), 40)
+    workflow = await run_many(stage, Webhook(url="http://dead.example/"), 40)
     await stage.drain()
     stage.outside.answers.clear()
     world = stage.world
@@ -234,7 +234,7 @@ async def test_jobs_page_shows_the_breaker_and_tries_at_once(stage: Stage) -> No
         assert (await client.post(path)).status_code == 404
     await stage.drain()
     await stage.drain(minutes=1)
-    assert (await standing(stage))["completed", None] == 40
+    assert (await statuses(stage))["completed", None] == 40
     async with world.script(owner) as client:
         assert (await client.get("/jobs")).json()["breakers"] == []
         assert (await client.post(path)).status_code == 404

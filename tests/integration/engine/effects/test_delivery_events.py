@@ -10,7 +10,7 @@ from app.engine.core.triggers import ContactCreated, EmailEvent
 from app.integrations.http import OutboundHttpClient
 from app.ports import Refused
 from jobs.tasks import drain
-from tests.support.http_server import listener, saying
+from tests.support.http_server import answering, listener
 from tests.support.scenario import Stage
 
 
@@ -32,7 +32,7 @@ async def entered(stage: Stage, steps: list[Any], **columns: str) -> Any:
 )
 async def test_response_is_stored_if_the_step_saves_it(stage: Stage, body: bytes, city: str) -> None:
     heard: list[bytes] = []
-    async with listener(saying("200 OK", heard, body=body)) as port:
+    async with listener(answering("200 OK", heard, body=body)) as port:
         hook = Webhook(url=f"http://127.0.0.1:{port}/", save_as="place")
         store = UpdateField(field="city", operation="set", value="{{ response.place.place.city }}")
         person = await entered(stage, [hook, store])
@@ -46,7 +46,7 @@ async def test_response_is_stored_if_the_step_saves_it(stage: Stage, body: bytes
 
 
 async def test_response_is_not_stored_otherwise(stage: Stage) -> None:
-    async with listener(saying("200 OK", [], body=b'{"secret": 1}')) as port:
+    async with listener(answering("200 OK", [], body=b'{"secret": 1}')) as port:
         person = await entered(stage, [Webhook(url=f"http://127.0.0.1:{port}/")])
         await drain(replace(stage.runtime, caller=OutboundHttpClient(allow_loopback=True)), stage.account)
     assert '"body"' not in (await stage.effect(person))["result"]

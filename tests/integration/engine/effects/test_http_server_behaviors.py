@@ -23,7 +23,7 @@ from app.runtime import Runtime
 from jobs.tasks import AccountQueue, match_and_advance
 from jobs.worker import SENDER_FACTOR
 from tests.support.fakes import Outside, TestClock
-from tests.support.http_server import call, listener, saying
+from tests.support.http_server import answering, call, listener
 from tests.support.scenario import Stage
 from tests.support.world import World
 
@@ -64,7 +64,7 @@ async def test_each_response_has_its_outcome(
     if header == "date":
         header = f"Retry-After: {format_datetime(datetime.now(UTC) + timedelta(minutes=5), usegmt=True)}\r\n"
     heard: list[bytes] = []
-    async with listener(saying(status, heard, headers=header, body=b"well")) as port:
+    async with listener(answering(status, heard, headers=header, body=b"well")) as port:
         outcome = await OutboundHttpClient(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
     end = result_of(outcome, 1, "resend")
     assert end.status == then
@@ -230,7 +230,7 @@ async def test_a_hanging_server_delays_no_other_account(
 ) -> None:
     """A hundred calls of one account hang; another account's calls go out as soon as they did before."""
     monkeypatch.setattr(egress, "TOTAL_SECONDS", 3.0)
-    async with bad() as (server, base), listener(saying("200 OK", [])) as port:
+    async with bad() as (server, base), listener(answering("200 OK", [])) as port:
         runtime: Runtime = replace(world.runtime, caller=OutboundHttpClient(allow_loopback=True))
         slow_stage = Stage(world, await world.account(), clock, outside)
         quick_stage = Stage(world, await world.account(), clock, outside)

@@ -16,7 +16,7 @@ from app.integrations.http import OutboundHttpClient
 from app.integrations.sms_chat import HttpMessageProvider
 from app.integrations.smtp_replies import class_of
 from app.ports import ADDRESS_ERROR
-from tests.support.breaker_kit import everybody, open_endpoint, standing
+from tests.support.breaker_kit import open_endpoint, run_many, statuses
 from tests.support.scenario import Stage
 from tests.support.smtp_server import ScriptedSmtpServer, listening
 
@@ -65,22 +65,22 @@ async def test_server_that_refuses_to_relay_fails_no_enrollment(stage: Stage) ->
     server = MailServer(lambda _: RELAYING)
     async with listening(server) as mailer:
         stage.runtime = replace(stage.runtime, mailer=mailer)
-        await everybody(stage, MAIL, MANY)
+        await run_many(stage, MAIL, MANY)
         await stage.drain()
         first = server.attempts.total()
         assert 3 <= first <= 12, "as many as were under way when the third was refused"
-        assert (await standing(stage))["failed", None] == 0
+        assert (await statuses(stage))["failed", None] == 0
         row = await stage.row("select state, error_class from breakers where account_id = $1", stage.account)
         assert tuple(row) == ("open", "smtp_5.7.1")
         for _ in range(6):  # an hour of probes
             await stage.drain(minutes=10)
         assert server.attempts.total() <= first + 6
         assert len(server.attempts) >= first + 4, "each time it is tried with somebody else"
-        assert (await standing(stage))["failed", None] == 0
+        assert (await statuses(stage))["failed", None] == 0
         server.reply = lambda _: "250 ok"
         for _ in range(20):
             await stage.drain(minutes=1)
-    assert await standing(stage) == {("completed", None): MANY}
+    assert await statuses(stage) == {("completed", None): MANY}
     assert len(server.taken) == MANY
     assert set(server.taken.values()) == {1}, "exactly once each"
     assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
@@ -95,7 +95,7 @@ async def test_three_refusals_open_the_breaker_even_hours_apart(stage: Stage) ->
         for _ in range(3):
             await stage.emit("contact.created", await stage.contact())
             await stage.drain(hours=3)
-        assert {status for status, _ in await standing(stage)} == {"active"}
+        assert {status for status, _ in await statuses(stage)} == {"active"}
         audit = await stage.sql(
             "select actor_kind from audit_logs where action = 'enrollment.retried' and account_id = $1",
             stage.account,
@@ -104,7 +104,7 @@ async def test_three_refusals_open_the_breaker_even_hours_apart(stage: Stage) ->
         server.reply = lambda _: "250 ok"
         for _ in range(5):
             await stage.drain(minutes=11)
-    assert await standing(stage) == {("completed", None): 3}
+    assert await statuses(stage) == {("completed", None): 3}
 
 
 async def test_nonexistent_addresses_do_not_count_for_others(stage: Stage) -> None:
@@ -120,9 +120,9 @@ async def test_nonexistent_addresses_do_not_count_for_others(stage: Stage) -> No
     server = MailServer(reply)
     async with listening(server) as mailer:
         stage.runtime = replace(stage.runtime, mailer=mailer)
-        await everybody(stage, MAIL, 40)
+        await run_many(stage, MAIL, 40)
         await stage.drain()
-    assert await standing(stage) == {("failed", None): 30, ("completed", None): 10}
+    assert await statuses(stage) == {("failed", None): 30, ("completed", None): 10}
     assert set(server.attempts.values()) == {1}
     assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
 
@@ -141,10 +141,10 @@ async def test_few_unclear_refusals_fail_and_do_not_stop_the_step(
     server = MailServer(reply)
     async with listening(server) as mailer:
         stage.runtime = replace(stage.runtime, mailer=mailer)
-        await everybody(stage, MAIL, 30)
+        await run_many(stage, MAIL, 30)
         for _ in range(30):
             await stage.drain(minutes=5)
-    assert await standing(stage) == {("failed", None): 6, ("completed", None): 24}
+    assert await statuses(stage) == {("failed", None): 6, ("completed", None): 24}
     assert set(server.taken.values()) == {1}
     assert max(server.attempts[address] for address in bad) <= 12
 
@@ -172,11 +172,11 @@ async def test_web_server_that_refuses_every_call(stage: Stage, kind: str, statu
         await stage.drain()
         assert endpoint.tried.total() <= 12
         await stage.drain(minutes=1)
-        assert {status for status, _ in await standing(stage)} == {"active"}
+        assert {status for status, _ in await statuses(stage)} == {"active"}
         endpoint.status = "200 Alive"
         for _ in range(6):
             await stage.drain(minutes=11)
-        assert await standing(stage) == {("completed", None): 20}
+        assert await statuses(stage) == {("completed", None): 20}
         assert set(endpoint.taken.values()) == {1}
 
 
@@ -200,13 +200,13 @@ async def test_three_gone_recipients_delay_the_next_for_minutes_only(stage: Stag
         for name in sorted(gone):
             await stage.emit("contact.created", await stage.contact(external_id=name))
             await stage.drain(hours=1)
-        assert {status for status, _ in await standing(stage)} == {"active"}
+        assert {status for status, _ in await statuses(stage)} == {"active"}
         for name in ("c4", "c5", "c6"):
             await stage.emit("contact.created", await stage.contact(external_id=name))
             for _ in range(5):
                 await stage.drain(minutes=3)
             assert calls[name] == 1, "within a quarter of an hour"
-    assert await standing(stage) == {("failed", None): 3, ("completed", None): 3}
+    assert await statuses(stage) == {("failed", None): 3, ("completed", None): 3}
     assert not await stage.sql(
         "select 1 from breakers where account_id = $1 and state <> 'closed'", stage.account
     )
@@ -225,7 +225,7 @@ async def test_success_between_refusals_makes_them_individual(stage: Stage) -> N
         for _ in range(9):
             await stage.emit("contact.created", await stage.contact())
             await stage.drain(minutes=11)
-    assert await standing(stage) == {("failed", None): 6, ("completed", None): 3}
+    assert await statuses(stage) == {("failed", None): 6, ("completed", None): 3}
 
 
 async def test_only_an_address_bounces(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from app.work import SYSTEM, open_work
 from app.workflows.use_cases.publication import set_status
 from db.queries.batch_session import BatchSession
 from tests.support.scenario import Stage, ask
-from tests.support.schedule_kit import live, struck
+from tests.support.schedule_kit import emitted_events, publish_live
 
 
 async def segment(stage: Stage, **conditions: Any) -> UUID:
@@ -24,15 +24,15 @@ async def segment(stage: Stage, **conditions: Any) -> UUID:
 async def test_entering_a_segment_starts_but_earlier_membership_does_not(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
     old, new = await stage.contact(state="TX"), await stage.contact(state="NY")
-    await live(stage, SegmentEntered(key="t1", segment=texans))
+    await publish_live(stage, SegmentEntered(key="t1", segment=texans))
     await stage.drain()
-    assert await struck(stage, "segment.entered") == []
+    assert await emitted_events(stage, "segment.entered") == []
     members = await stage.sql("select contact_id from segment_members where segment_id = $1", texans)
     assert [row["contact_id"] for row in members] == [old]
     await stage.change(new, "state", "TX")
     await stage.change(old, "city", "Austin")
     await stage.drain()
-    [event] = await struck(stage, "segment.entered")
+    [event] = await emitted_events(stage, "segment.entered")
     assert (event["subject_id"], event["source"]) == (new, "user")
     assert (await stage.enrollment(new))["status"] == "completed"
     assert await stage.sql("select from enrollments where contact_id = $1", old) == []
@@ -41,13 +41,13 @@ async def test_entering_a_segment_starts_but_earlier_membership_does_not(stage: 
 async def test_leaving_a_segment_starts(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
     person, gone = await stage.contact(state="TX"), await stage.contact(state="TX")
-    await live(stage, SegmentLeft(key="t1", segment=texans))
+    await publish_live(stage, SegmentLeft(key="t1", segment=texans))
     await stage.drain()
     await stage.change(person, "state", "NY")
     await stage.sql("update contacts set deleted_at = now() where id = $1", gone)
     await stage.emit("contact.deleted", gone)
     await stage.drain()
-    assert [row["subject_id"] for row in await struck(stage, "segment.left")] == [person]
+    assert [row["subject_id"] for row in await emitted_events(stage, "segment.left")] == [person]
     assert await stage.sql("select from segment_members where segment_id = $1", texans) == []
 
 
@@ -55,21 +55,21 @@ async def test_time_alone_changes_membership(stage: Stage) -> None:
     """Nothing happens to them; the quarter-hourly comparison sees it."""
     fresh = await segment(stage, field="created_at", op="more_than_ago", value="2 days")
     people = await stage.contacts(620)
-    await live(stage, SegmentEntered(key="t1", segment=fresh))
+    await publish_live(stage, SegmentEntered(key="t1", segment=fresh))
     await stage.drain()
     await stage.drain(days=1)
-    assert await struck(stage, "segment.entered") == []
+    assert await emitted_events(stage, "segment.entered") == []
     await stage.drain(days=2)
-    events = await struck(stage, "segment.entered")
+    events = await emitted_events(stage, "segment.entered")
     assert sorted(row["subject_id"] for row in events) == sorted(people)
     assert {row["source"] for row in events} == {"system"}
     await stage.drain(minutes=16)
-    assert len(await struck(stage, "segment.entered")) == 620
+    assert len(await emitted_events(stage, "segment.entered")) == 620
 
 
 async def test_comparison_waits_for_the_matcher(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
-    await live(stage, SegmentEntered(key="t1", segment=texans))
+    await publish_live(stage, SegmentEntered(key="t1", segment=texans))
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         await BatchSession(work.session).take_matcher_lock()
         comparing = asyncio.create_task(run_schedules(stage.runtime, stage.account))
@@ -82,7 +82,7 @@ async def test_comparison_waits_for_the_matcher(stage: Stage) -> None:
 async def test_unused_segments_are_not_watched(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
     await stage.contact(state="TX")
-    flow = await live(stage, SegmentEntered(key="t1", segment=texans))
+    flow = await publish_live(stage, SegmentEntered(key="t1", segment=texans))
     await stage.drain()
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         await set_status(work, flow, "archived")
@@ -93,19 +93,19 @@ async def test_unused_segments_are_not_watched(stage: Stage) -> None:
 
 async def test_current_only_audience_watches_no_segment(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
-    await live(
+    await publish_live(
         stage, SegmentEntered(key="t1", segment=texans), WorkflowSettings(audience=Audience.CURRENT_ONLY)
     )
     assert (await stage.row("select due_at from segments where id = $1", texans))["due_at"] is None
-    await live(stage, SegmentEntered(key="t1", segment=texans))
+    await publish_live(stage, SegmentEntered(key="t1", segment=texans))
     assert (await stage.row("select due_at from segments where id = $1", texans))["due_at"] is not None
 
 
 async def test_current_only_audience_has_no_schedule(stage: Stage) -> None:
     await stage.contact()
     schedule = Schedule(key="t1", cron="0 9 * * *")
-    flow = await live(stage, schedule)
-    closed = await live(stage, schedule, WorkflowSettings(audience=Audience.CURRENT_ONLY))
+    flow = await publish_live(stage, schedule)
+    closed = await publish_live(stage, schedule, WorkflowSettings(audience=Audience.CURRENT_ONLY))
     schedules_query = "select workflow_id from workflow_clocks where account_id = $1"
     assert [row["workflow_id"] for row in await stage.sql(schedules_query, stage.account)] == [flow]
     # As a release that kept them left it.
@@ -113,7 +113,7 @@ async def test_current_only_audience_has_no_schedule(stage: Stage) -> None:
     await stage.sql(moved, flow, closed)
     await stage.drain(seconds=1)
     assert await stage.sql(schedules_query, stage.account) == []
-    assert await struck(stage) == []
+    assert await emitted_events(stage) == []
 
 
 async def break_filter(stage: Stage, segment_id: UUID) -> None:
@@ -135,7 +135,7 @@ async def test_unreadable_segment_stops_no_other(stage: Stage) -> None:
     bad = await segment(stage, field="city", op="is", value="Oslo")
     person = await stage.contact(state="NY", city="Oslo")
     for segment_id in (bad, texans):
-        await live(stage, SegmentEntered(key="t1", segment=segment_id))
+        await publish_live(stage, SegmentEntered(key="t1", segment=segment_id))
     await stage.drain()
     await break_filter(stage, bad)
     outside = ask("segments", "none_of", [str(bad)])
@@ -145,7 +145,7 @@ async def test_unreadable_segment_stops_no_other(stage: Stage) -> None:
     await stage.change(person, "state", "TX")
     other = await stage.contact(state="TX")
     await stage.drain(seconds=2)
-    entered = await struck(stage, "segment.entered")
+    entered = await emitted_events(stage, "segment.entered")
     assert sorted(row["subject_id"] for row in entered) == sorted([person, other])
     assert {row["data"] for row in entered} == {f'{{"segment_id": "{texans}"}}'}
     assert await stage.sql("select from enrollments where workflow_id = $1", unsure) == []
@@ -158,7 +158,7 @@ async def test_members_of_a_segment_that_is_readable_again_did_not_enter(stage: 
     bad = await segment(stage, field="city", op="is", value="Oslo")
     await break_filter(stage, bad)
     old = await stage.contact(city="Rome")
-    await live(stage, SegmentEntered(key="t1", segment=bad))
+    await publish_live(stage, SegmentEntered(key="t1", segment=bad))
     await stage.drain()
     assert await not_compared(stage) == [str(bad)]
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
@@ -166,11 +166,11 @@ async def test_members_of_a_segment_that_is_readable_again_did_not_enter(stage: 
     await stage.drain()
     members = await stage.sql("select contact_id from segment_members where segment_id = $1", bad)
     assert [row["contact_id"] for row in members] == [old]
-    assert await struck(stage, "segment.entered") == []
+    assert await emitted_events(stage, "segment.entered") == []
     new = await stage.contact(city="Paris")
     await stage.change(new, "city", "Rome")
     await stage.drain()
-    assert [row["subject_id"] for row in await struck(stage, "segment.entered")] == [new]
+    assert [row["subject_id"] for row in await emitted_events(stage, "segment.entered")] == [new]
 
 
 async def test_segment_with_failing_sql_stops_no_other(stage: Stage) -> None:
@@ -179,7 +179,7 @@ async def test_segment_with_failing_sql_stops_no_other(stage: Stage) -> None:
     texans = await segment(stage, field="state", op="is", value="TX")
     person = await stage.contact(state="TX")
     for segment_id in (bad, texans):
-        await live(stage, SegmentEntered(key="t1", segment=segment_id))
+        await publish_live(stage, SegmentEntered(key="t1", segment=segment_id))
     await stage.sql(
         f"alter table segment_members add constraint of_a_test check (segment_id <> '{bad}') not valid"
     )
