@@ -9,11 +9,13 @@ from app.credentials import ACCESS_PREFIX
 from app.permissions import Permission, Role, allowed
 from db.ids import uuid7
 from jobs.tasks import drain
-from tests.support.filled_account import FilledAccount, snapshot
+from tests.support.filled_account import FilledAccount, scene, snapshot
 from tests.support.route_permissions import NOT_JSON, Route, guarded, live, table
 from tests.support.sample_account import cast_of
 from tests.support.web_kit import HTML, JSON, OWN
 from tests.support.world import World
+
+__all__ = ["scene"]
 
 VIEWER = {permission.value for permission in allowed(Role.VIEWER)} | {"signed_in", "in_person"}
 
