@@ -1,4 +1,4 @@
-"""People moving through versions: enrollments, their executions, the ledger of effects, and decisions."""
+"""Enrollments in versions: their executions, the effects ledger, and decisions."""
 
 from datetime import datetime
 from typing import Any
@@ -176,8 +176,9 @@ class EnrollmentMove(TenantRow, Base):
 
 
 class Approval(TenantRow, Base):
-    """A question that one enrollment waits with: an answer takes its lane, `due_at` the lane of the
-    timeout. `options` is [{key, name}]; `users` the ids of those who may answer (nobody: all who steer)."""
+    """A question that one enrollment waits with: an answer takes its lane, `due_at` the lane of the timeout.
+    `options` is [{key, name}]; `users` the ids of those who may answer (empty: all who may steer
+    enrollments)."""
 
     __tablename__ = "approvals"
     __table_args__ = (
@@ -224,7 +225,8 @@ class Breaker(Tenant, Base):
 
 
 class StepState(Tenant, Base):
-    """What a step remembers across the people who pass it: whose turn it is, which drip slots are taken."""
+    """What a step stores across the enrollments that pass it: whose turn it is, which drip slots are
+    taken."""
 
     __tablename__ = "step_states"
     __table_args__ = (within_account("workflow_id", "workflows"),)

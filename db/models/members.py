@@ -1,4 +1,4 @@
-"""Accounts and the people in them. Only `memberships` belongs to one account; a person may have several."""
+"""Accounts and their members. Only `memberships` belongs to one account; a user may have several."""
 
 from datetime import datetime
 from uuid import UUID

@@ -11,7 +11,7 @@ from db.models.base import Base, Tenant, TenantRow, Timed, of_account, within_ac
 
 
 class Workflow(TenantRow, Timed, Base):
-    """`rev` counts every change of the draft; `live_version` is the version that new people enter."""
+    """`rev` counts every change of the draft; `live_version` is the version that new contacts enter."""
 
     __tablename__ = "workflows"
     __table_args__ = (
