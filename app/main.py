@@ -29,7 +29,7 @@ from app.health.controllers import HealthController, metrics
 from app.health.worker_health import worker_health_probe
 from app.home.controllers import overview
 from app.imports.controllers import ImportController
-from app.inbound_webhooks.controllers import HookController, InboundController
+from app.inbound_webhooks.controllers import DeliveryController, WebhookEndpointController
 from app.mailbox.controllers import MailboxController
 from app.members.controllers import MemberController, PasswordController, TokenController, roles
 from app.members.invitation_controllers import AcceptController, InvitationController
@@ -56,7 +56,7 @@ from app.work import Principal, Work, open_work
 from app.workflows.controllers import ROUTES as WORKFLOWS
 from db.auth_lookup import AuthLookup
 from db.connection import open_engine, refuse_strong_role
-from db.repositories.inbound_webhooks import hook_of
+from db.repositories.inbound_webhooks import webhook_by_token
 
 log = structlog.get_logger(__name__)
 
@@ -90,8 +90,8 @@ ROUTES: list[Any] = [
     MailboxController,
     ImportController,
     *WORKFLOWS,
-    HookController,
-    InboundController,
+    WebhookEndpointController,
+    DeliveryController,
     UnsubscribeController,
     HealthController,
     metrics,
@@ -120,7 +120,7 @@ def create_app(settings: Settings | None = None, runtime: Runtime | None = None)
             "directory": directory,
             "throttle": Throttle(counter),
             "counter": counter,
-            "hook_of": partial(hook_of, runtime.engine),
+            "webhook_by_token": partial(webhook_by_token, runtime.engine),
             "hook_limiter": Limiter(counter, "hook", settings.rate_limit_per_minute, 60),
             "demo_people": PEOPLE if settings.demo else [],
         },

@@ -43,7 +43,7 @@ from db.tenancy import begin
 
 Source = Literal["user", "api", "bulk", "import", "workflow", "system"]
 SOURCES: dict[str, Source] = {
-    "person": "user",
+    "member": "user",
     "contact": "user",
     "token": "api",
     "step": "workflow",
@@ -56,7 +56,7 @@ class Actor(msgspec.Struct, frozen=True):
     """The actor of a change: a member ("person"), a token, a workflow step, an import, a contact through a
     link, or the system."""
 
-    kind: Literal["person", "token", "step", "import", "contact", "system"]
+    kind: Literal["member", "token", "step", "import", "contact", "system"]
     id: str
     name: str
 
@@ -81,7 +81,7 @@ class Principal(msgspec.Struct, frozen=True):
     def actor(self) -> Actor:
         if self.token_id is not None:
             return Actor("token", str(self.token_id), self.name)
-        return Actor("person", str(self.user_id), self.name)
+        return Actor("member", str(self.user_id), self.name)
 
 
 class Work:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from db.ids import uuid7
 
 T = TypeVar("T")
-PERSON_BY_EMAIL = text("select * from person_by_email(:email)").columns(memberships=JSONB)
+PERSON_BY_EMAIL = text("select * from user_by_email(:email)").columns(memberships=JSONB)
 PRINCIPAL_BY_SESSION = text("select * from principal_by_session(:session, :account)").columns(
     memberships=JSONB
 )
@@ -22,11 +22,11 @@ PRINCIPAL_BY_SECRET = text("select * from principal_by_secret(:session, :digest)
 PRINCIPAL_BY_TOKEN = text("select * from principal_by_access_token(:digest)").columns(
     memberships=JSONB, scopes=JSONB
 )
-PERSON_BY_RESET = text("select * from person_by_reset(:digest)")
+PERSON_BY_RESET = text("select * from user_by_password_reset(:digest)")
 INVITATION_BY_TOKEN = text("select * from invitation_by_token(:digest)")
-ACCEPT_INVITATION = text("select invitation_accepted(:digest, :person, :made, :name, :hash)")
-CREATE_RESET = text("select reset_made(:made, :person, :digest, :until)")
-USE_RESET = text("select reset_used(:digest, :hash)")
+ACCEPT_INVITATION = text("select accept_invitation(:digest, :person, :made, :name, :hash)")
+CREATE_RESET = text("select create_password_reset(:made, :person, :digest, :until)")
+USE_RESET = text("select use_password_reset(:digest, :hash)")
 
 
 class AccountMembership(msgspec.Struct, frozen=True):

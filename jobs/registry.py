@@ -27,9 +27,9 @@ HANDLERS: dict[str, Handler] = {
     "bulk.delete": lazily("app.contacts.bulk", "run_bulk_delete"),
     "bulk.restore": lazily("app.contacts.bulk", "run_bulk_restore"),
     "bulk.tag": lazily("app.contacts.bulk", "run_bulk_tag"),
-    "clock.strike": lazily("app.engine.schedules.fire_schedule", "fire_occurrence"),
+    "schedule.fire": lazily("app.engine.schedules.fire_schedule", "fire_occurrence"),
     "import.check": lazily("app.imports.check_job", "check_import"),
     "import.run": lazily("app.imports.run_job", "run_import"),
     "workflow.audience": lazily("app.workflows.use_cases.audience", "run_audience"),
-    "workflow.relocation": lazily("app.workflows.use_cases.version_migration", "run_move"),
+    "workflow.migrate_enrollments": lazily("app.workflows.use_cases.version_migration", "run_move"),
 }

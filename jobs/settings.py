@@ -23,9 +23,9 @@ TASKS = (
     # Wake the worker: match events, advance enrollments, send effects and run the jobs of due accounts.
     SaqTask("drain", timeout=120),
     # Delete expired data: contacts deleted 30 days ago, week-old decisions that a filter did not match.
-    SaqTask("upkeep", timeout=600, cron="7 * * * *"),
+    SaqTask("delete_expired_data", timeout=600, cron="7 * * * *"),
     # Delete events and webhook deliveries older than 30 days that nothing refers to.
-    SaqTask("forget", timeout=3600, cron="37 3 * * *"),
+    SaqTask("delete_old_events", timeout=3600, cron="37 3 * * *"),
 )
 
 SWEEP_SECONDS = 1.0  # how often every worker sweeps and enqueues `drain`, in case a wake-up got lost

@@ -39,8 +39,8 @@ async def match_and_advance(runtime: Runtime, account_id: UUID) -> int:
 
 
 TASKS_BY_QUEUE: dict[str, Turn] = {
-    "clocks": run_schedules,
-    "move": match_and_advance,
+    "schedules": run_schedules,
+    "advance": match_and_advance,
     "send": send_effects,
     "jobs": run_jobs,
 }
@@ -108,7 +108,7 @@ class AccountQueue:
                 done = await self.run_turn(self.runtime, account)
             except Exception:
                 # The sweep adds this account again within a second; the other accounts continue.
-                log.exception("lane.error", lane=self.name, account=str(account))
+                log.exception("queue.error", queue=self.name, account=str(account))
                 done = 0
             finally:
                 self.turns[account] -= 1

@@ -51,12 +51,13 @@ SENDER_FACTOR = 8  # so many times as many servers for sending as for other work
 LOOKUP_THREADS = 64  # DNS lookups at a time: one that hangs holds its thread
 
 RECORD_WORKER = text("""
-insert into workers (id, host, pid, started_at, seen_at, steps, memory)
+insert into workers (id, host, pid, started_at, last_seen_at, steps, memory)
 values (:id, :host, :pid, clock_timestamp(), clock_timestamp(), :steps, :memory)
-on conflict (id) do update set seen_at = excluded.seen_at, steps = excluded.steps, memory = excluded.memory
+on conflict (id) do update set last_seen_at = excluded.last_seen_at, steps = excluded.steps,
+   memory = excluded.memory
 """)
 DELETE_WORKERS = text(
-    "delete from workers where seen_at < clock_timestamp() - interval '1 minute' or id = :id"
+    "delete from workers where last_seen_at < clock_timestamp() - interval '1 minute' or id = :id"
 )
 
 
@@ -91,11 +92,20 @@ class WorkerProcess:
             name: AccountQueue(runtime, run_turn, name, single=name == "send")
             for name, run_turn in turns.items()
         }
-        next_queues = {"clocks": ["jobs", "move"], "move": ["send"], "send": ["move"], "jobs": ["move"]}
+        next_queues = {
+            "schedules": ["jobs", "advance"],
+            "advance": ["send"],
+            "send": ["advance"],
+            "jobs": ["advance"],
+        }
         for name, following in next_queues.items():
             self.queues[name].next_queues = [self.queues[other] for other in following]
         self.saq_queue = Queue.from_url(runtime.settings.redis_url, name=QUEUE)
-        handlers = {"drain": self.on_drain, "upkeep": self.on_upkeep, "forget": self.on_forget}
+        handlers = {
+            "drain": self.on_drain,
+            "delete_expired_data": self.on_delete_expired_data,
+            "delete_old_events": self.on_delete_old_events,
+        }
         self.saq = _RestingSaqWorker(
             self.saq_queue,
             functions=list(handlers.items()),
@@ -129,13 +139,13 @@ class WorkerProcess:
         for queue in self.queues.values():
             queue.add([UUID(account_id)])
 
-    async def on_upkeep(self, _context: Any) -> None:
+    async def on_delete_expired_data(self, _context: Any) -> None:
         self.saq.jobs_received += 1
-        log.info("upkeep.done", rows=await delete_expired_data(self.runtime))
+        log.info("retention.expired_data_deleted", rows=await delete_expired_data(self.runtime))
 
-    async def on_forget(self, _context: Any) -> None:
+    async def on_delete_old_events(self, _context: Any) -> None:
         self.saq.jobs_received += 1
-        log.info("forget.done", rows=await delete_old_events(self.runtime))
+        log.info("retention.old_events_deleted", rows=await delete_old_events(self.runtime))
 
     async def _sql(self, statement: Any, **values: Any) -> None:
         async with self.runtime.engine.begin() as connection:
@@ -177,7 +187,7 @@ class WorkerProcess:
                     id=self.id,
                     host=host,
                     pid=pid,
-                    steps=self.queues["move"].done,
+                    steps=self.queues["advance"].done,
                     memory=memory(),
                 )
                 await self._sql(DELETE_WORKERS, id=None)
@@ -191,7 +201,7 @@ class WorkerProcess:
             try:
                 await self.saq.start()
             except Exception as error:  # noqa: BLE001 -- Redis only wakes workers; the sweep goes on
-                self._warn("bell.deaf", error)
+                self._warn("queue.unavailable", error)
             await self._rest(self.stop, REST_SECONDS)
 
     async def _rest(self, event: asyncio.Event, seconds: float) -> None:

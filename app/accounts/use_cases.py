@@ -24,7 +24,7 @@ async def change_account(work: Work, form: AccountForm, regions: frozenset[str])
     }
     if changes:
         await work.accounts.change({field: new[field] for field in changes}, work.now)
-        work.audit("account.changed", "account", work.account_id, changes)
+        work.audit("account.updated", "account", work.account_id, changes)
     if "time_zone" in changes:
         await recompute_schedules(work.session, work.now)
         work.notify_worker()

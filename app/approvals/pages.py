@@ -1,4 +1,4 @@
-"""Builds the approvals page: open questions and the latest settled ones."""
+"""Builds the approvals page: open questions and the latest closed ones."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from app.work import Work
 
 
 async def approval_list(work: Work) -> ApprovalList:
-    """The open questions that the caller may answer, and the latest settled ones."""
+    """The open questions that the caller may answer, and the latest closed ones."""
     me = work.principal
     rows = await work.approvals.open(me.user_id if me else None, steers=work.may(STEER))
     names = await work.enrollments.member_names()
     return ApprovalList(
         [line_of(row, names) for row in rows],
-        [line_of(row, names) for row in await work.approvals.settled()],
+        [line_of(row, names) for row in await work.approvals.latest_closed()],
         actions(*(answering(work, row) for row in rows)),
     )
 

@@ -44,9 +44,9 @@ class ApprovalLine(msgspec.Struct):
 
 
 class ApprovalList(msgspec.Struct):
-    """`items` are the open questions that the caller may answer, the most urgent first; `settled` the latest
-    settled ones of the account."""
+    """`items` are the open questions that the caller may answer, the most urgent first; `closed` the latest
+    closed ones of the account."""
 
     items: list[ApprovalLine]
-    settled: list[ApprovalLine]
+    closed: list[ApprovalLine]
     actions: list[Action]

@@ -7,7 +7,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 
-from app.audit.schemas import ACTOR_KINDS, KINDS, PAGES, AuditEntry, AuditList, changes_of
+from app.audit.schemas import ACTOR_KINDS, FORMER_ACTOR_KINDS, KINDS, PAGES, AuditEntry, AuditList, changes_of
 from app.permissions import Permission
 from app.web.guards import may
 from app.web.paging import neighbor_links
@@ -28,13 +28,13 @@ async def audit(
     filters = {
         "subject_kind": subject_kind,
         "subject_id": subject_id,
-        "actor_kind": actor_kind,
+        "actor_kind": FORMER_ACTOR_KINDS.get(actor_kind, actor_kind),
         "actor": actor,
     }
     rows, more = await work.audit_log.page(
         subject_kind=subject_kind,
         subject_id=subject_id,
-        actor_kind=actor_kind,
+        actor_kind=filters["actor_kind"],
         actor=actor,
         after=after,
         before=before,

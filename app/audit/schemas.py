@@ -21,7 +21,8 @@ KINDS = (
     "session",
     "token",
 )
-ACTOR_KINDS = ("person", "token", "step", "import", "contact", "system")
+ACTOR_KINDS = ("member", "token", "step", "import", "contact", "system")
+FORMER_ACTOR_KINDS = {"person": "member"}  # in links of earlier releases
 PAGES = {
     "contact": "/contacts/{}",
     "import": "/imports/{}",

@@ -231,7 +231,7 @@ class ContactList(msgspec.Struct):
 
 
 class FieldView(msgspec.Struct):
-    """A field of the form: `name` is its name in the form, `key` its name in filters; `people` are the
+    """A field of the form: `name` is its name in the form, `key` its name in filters; `members` are the
     members to choose from, by id."""
 
     key: str
@@ -240,7 +240,7 @@ class FieldView(msgspec.Struct):
     type: str
     options: list[str]
     href: str = ""
-    people: dict[str, str] = {}
+    members: dict[str, str] = {}
 
 
 class ContactEnrollment(msgspec.Struct):
@@ -256,7 +256,7 @@ class ContactEnrollment(msgspec.Struct):
 
 
 class ContactPage(msgspec.Struct):
-    """One contact: its fields in order, its enrollments, and its history, newest first. `people` are the
+    """One contact: its fields in order, its enrollments, and its history, newest first. `members` are the
     members that a task can be assigned to, by id; members enter due times in `time_zone`."""
 
     contact: ContactView
@@ -267,7 +267,7 @@ class ContactPage(msgspec.Struct):
     tags: list[str]
     notes: list[NoteView]
     tasks: list[TaskView]
-    people: dict[str, str]
+    members: dict[str, str]
     time_zone: str
     actions: list[Action]
 

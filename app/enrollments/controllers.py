@@ -207,8 +207,8 @@ class EffectController(Controller):
         self, effect_id: FromPath[UUID], data: JSONBody[SettlementForm], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
         """Settles an effect in doubt: mark it as sent, or send it again."""
-        enrollment_id = await settle_effect(work, effect_id, went_out=data.went_out)
-        note = "Marked as sent." if data.went_out else "Sending again."
+        enrollment_id = await settle_effect(work, effect_id, sent=data.sent)
+        note = "Marked as sent." if data.sent else "Sending again."
         return await _saved(work, enrollment_id, note)
 
     @post("/retry", guards=[may(Permission.RUN_JOBS)])

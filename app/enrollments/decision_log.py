@@ -12,7 +12,7 @@ from app.engine.core.version import CompileError, Program
 from app.engine.matching.contact_facts import ContactFactsCache
 from app.engine.matching.enroll import EntryCandidate, count_entries_today, read_entry_histories
 from app.engine.program_cache import AccountContext
-from app.enrollments.decision_values import ValueNames, seen_values
+from app.enrollments.decision_values import ValueNames, decision_values
 from app.enrollments.labels import EVENTS, SOURCES
 from app.enrollments.pages import zone_of
 from app.enrollments.schemas import FilterOption, WhyLine, WhyPage
@@ -77,7 +77,7 @@ async def why_page(
     page.items = [_line(row, now, otherwise) for row in rows]
     names = ValueNames(await work.fields.catalogue(), await work.tags.names(), work.now, zone_of(work))
     for line in page.items:
-        line.seen = seen_values(line.detail, names)
+        line.values = decision_values(line.detail, names)
     path, query = f"/contacts/{contact_id}/why", {"workflow": str(workflow_id)}
     page.next, page.previous = neighbor_links(path, query, rows, after, before, more=more)
     return page
@@ -153,7 +153,7 @@ def _line(row: Any, now: dict[UUID, EntryDecision], otherwise: str) -> WhyLine:
     if row.verdict is not None:
         line.verdict, line.detail = row.verdict, row.detail
     elif row.id in now:
-        line.verdict, line.detail, line.worked_out = now[row.id].verdict.value, now[row.id].detail, True
+        line.verdict, line.detail, line.evaluated_now = now[row.id].verdict.value, now[row.id].detail, True
     elif row.passed_over or not row.matched:
         line.sentence = PASSED_OVER if row.passed_over else NOT_YET
     if line.verdict:
@@ -169,6 +169,6 @@ def _sentence(line: WhyLine) -> str:
     )
     if line.detail.get("contact") == "deleted":
         sentence = "The contact was deleted."
-    if line.worked_out and line.verdict == Verdict.ENROLLED:
+    if line.evaluated_now and line.verdict == Verdict.ENROLLED:
         return "The decision is no longer stored. Today the contact would enter."
     return sentence

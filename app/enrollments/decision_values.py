@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from app.enrollments.labels import moment_label
-from app.enrollments.schemas import SeenValue
+from app.enrollments.schemas import DecisionValue
 from app.filters.event_kinds import EVENT_KINDS
 from app.filters.fields import Fields, FieldSpec, FieldType
 
@@ -37,25 +37,25 @@ class ValueNames(msgspec.Struct):
     zone: str
 
 
-def seen_values(detail: Mapping[str, Any], names: ValueNames) -> list[SeenValue]:
+def decision_values(detail: Mapping[str, Any], names: ValueNames) -> list[DecisionValue]:
     """The stored values that the filter saw when the decision was made."""
-    return [_seen_value(key, value, names) for key, value in (detail.get("seen") or {}).items()]
+    return [_decision_value(key, value, names) for key, value in (detail.get("values") or {}).items()]
 
 
-def _seen_value(key: str, value: Any, names: ValueNames) -> SeenValue:
+def _decision_value(key: str, value: Any, names: ValueNames) -> DecisionValue:
     if key == "changes":  # a value of the event, not of the contact
         changes = [_change(field, pair, names) for field, pair in (value or {}).items()]
-        return SeenValue(key, "Changed", value, ", ".join(changes) or "nothing")
+        return DecisionValue(key, "Changed", value, ", ".join(changes) or "nothing")
     spec = names.fields.get(key)
     if spec is None:
-        return SeenValue(key, "A deleted field", value, _plain(value))
+        return DecisionValue(key, "A deleted field", value, _plain(value))
     name_of = names.tags if spec.type is FieldType.TAGS else spec.names or {}
     called = (
         {item_id: name_of.get(item_id, GONE[spec.type]) for item_id in _ids(value)}
         if spec.type in GONE
         else {}
     )
-    return SeenValue(key, spec.label, value, _words(spec, value, called, names), called)
+    return DecisionValue(key, spec.label, value, _words(spec, value, called, names), called)
 
 
 def _ids(value: Any) -> list[str]:

@@ -50,7 +50,7 @@ EVENTS = {
     "email.delivered": "An email was delivered",
     "email.bounced": "An email bounced",
     "date.reached": "A date was reached",
-    "schedule.struck": "A schedule ran",
+    "schedule.fired": "A schedule ran",
     "enrollment.ended": "Another workflow ended",
     "enrollment.requested": "The contact was added manually",
 }
@@ -83,7 +83,7 @@ def visit_note(
         parts.append("timed out")
     if reason := detail.get("reason"):
         parts.append(str(reason).replace("_", " "))
-    if by := detail.get("skipped_by") or detail.get("settled_by") or detail.get("by"):
+    if by := detail.get("skipped_by") or detail.get("resolved_by") or detail.get("by"):
         parts.append(f"by {by}")
     return ", ".join(parts)
 

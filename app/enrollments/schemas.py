@@ -24,9 +24,9 @@ class EnrollForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SettlementForm(msgspec.Struct, forbid_unknown_fields=True):
-    """`went_out` true: it was sent; false: it was not sent, so send it again."""
+    """`sent` true: it was sent; false: it was not sent, so send it again."""
 
-    went_out: bool
+    sent: bool
 
 
 class JumpForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -139,7 +139,7 @@ class DecisionView(msgspec.Struct):
     detail: dict[str, Any]
 
 
-class SeenValue(msgspec.Struct):
+class DecisionValue(msgspec.Struct):
     """What a decision saw in one field: `value` as stored, with ids; `words` with names instead; `names` has
     the names of the ids in `value`."""
 
@@ -152,8 +152,8 @@ class SeenValue(msgspec.Struct):
 
 class WhyLine(msgspec.Struct):
     """One event of the contact and the workflow's decision on it. `verdict` is "" when there is none: the
-    event is not matched yet, was skipped, or no trigger listens to it; `sentence` says which. `worked_out`
-    means that no decision is stored and this is today's answer. `seen` are the values that the filter saw,
+    event is not matched yet, was skipped, or no trigger listens to it; `sentence` says which. `evaluated_now`
+    means that no decision is stored and this is today's answer. `values` are those that the filter saw,
     with names; `detail` has them as stored."""
 
     event_id: UUID
@@ -164,8 +164,8 @@ class WhyLine(msgspec.Struct):
     verdict: str
     sentence: str
     detail: dict[str, Any]
-    worked_out: bool
-    seen: list[SeenValue] = []
+    evaluated_now: bool
+    values: list[DecisionValue] = []
 
 
 class WhyPage(msgspec.Struct):

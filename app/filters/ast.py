@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from app.filters.event_kinds import FORMER_KINDS
+
 
 class Op(StrEnum):
     """The operator of a predicate. Which ones a field allows depends on its type (`fields.OPERATORS`)."""
@@ -123,6 +125,11 @@ class Predicate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     field: str
     op: Op
     value: Value = None
+
+    def __post_init__(self) -> None:
+        if self.field == "history" and isinstance(self.value, list):
+            values = [FORMER_KINDS.get(str(value), value) for value in self.value]
+            msgspec.structs.force_setattr(self, "value", values)
 
 
 class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="group"):

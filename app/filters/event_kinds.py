@@ -1,5 +1,8 @@
 """Event kinds and their labels, for event waits and conditions on history."""
 
+# Names that versions, drafts, filters and links of earlier releases still contain. They are read as today's.
+FORMER_KINDS = {"schedule.struck": "schedule.fired"}
+
 EVENT_KINDS: dict[str, str] = {
     "contact.created": "Contact created",
     "contact.updated": "Contact updated",
@@ -16,7 +19,7 @@ EVENT_KINDS: dict[str, str] = {
     "email.delivered": "Email delivered",
     "email.bounced": "Email bounced",
     "date.reached": "Date reached",
-    "schedule.struck": "Schedule",
+    "schedule.fired": "Schedule",
     "enrollment.ended": "Workflow ended",
     "enrollment.requested": "Enrolled manually or by a step",
 }

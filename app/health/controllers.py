@@ -16,7 +16,7 @@ from app.health.schemas import Live, Ready, Workers
 from app.health.worker_health import WorkerHealth
 from app.permissions import Permission
 from app.web.content_negotiation import header
-from app.web.metrics import ENGINE_HELD, REDIS_UP, SILENCE, WORKERS_HEARD
+from app.web.metrics import ENGINE_HELD, HEARTBEAT_AGE, REDIS_UP, WORKERS_ALIVE
 from app.web.negotiate import Request
 from app.web.tokens import BadToken
 
@@ -55,10 +55,10 @@ class HealthController(Controller):
         health = await read_worker_health(request)
         if health is None:
             return Response(Workers("unknown", 0, None), status_code=503)
-        working = health.heard > 0 and not health.held
+        working = health.alive > 0 and not health.held
         report = Workers(
-            "ok" if working else "held" if health.heard else "silent",
-            health.heard,
+            "ok" if working else "held" if health.alive else "silent",
+            health.alive,
             health.seconds,
             health.held,
         )
@@ -70,14 +70,14 @@ async def read_worker_health(request: Request) -> WorkerHealth | None:
     try:
         health: WorkerHealth = await asyncio.wait_for(request.app.state.pulse(), PATIENCE_SECONDS)
     except Exception as error:  # noqa: BLE001 -- after any error the health is unknown
-        log.debug("the pulse cannot be felt", error=repr(error))
-        WORKERS_HEARD.set(math.nan)
+        log.debug("workers.health_unreadable", error=repr(error))
+        WORKERS_ALIVE.set(math.nan)
         ENGINE_HELD.set(math.nan)
-        SILENCE.set(math.nan)
+        HEARTBEAT_AGE.set(math.nan)
         return None
-    WORKERS_HEARD.set(health.heard)
+    WORKERS_ALIVE.set(health.alive)
     ENGINE_HELD.set(1 if health.held else 0)
-    SILENCE.set(math.inf if health.seconds is None else health.seconds)
+    HEARTBEAT_AGE.set(math.inf if health.seconds is None else health.seconds)
     return health
 
 
@@ -86,7 +86,7 @@ async def responds(probe: Probe) -> bool:
     try:
         await asyncio.wait_for(probe(), PATIENCE_SECONDS)
     except Exception as error:  # noqa: BLE001 -- after any error the service counts as down
-        log.debug("a probe failed", error=repr(error))
+        log.debug("health.probe_failed", error=repr(error))
         return False
     return True
 

@@ -14,12 +14,12 @@ class Live(msgspec.Struct):
 class Workers(msgspec.Struct):
     """Whether workers run. `silent`: no worker had a heartbeat for 15 seconds, so no enrollment moves and
     nothing is sent. `held`: the same, because the engine was held after a restore or by an operator, who has
-    to release it. `unknown`: the database cannot be read. `seconds` is the time since the latest heartbeat.
-    The field `held` is set for silent workers as well."""
+    to release it. `unknown`: the database cannot be read. `heartbeat_age_seconds` is the time since the
+    latest heartbeat. The field `held` is set for silent workers as well."""
 
     status: Literal["ok", "silent", "held", "unknown"]
     workers: int
-    seconds: float | None
+    heartbeat_age_seconds: float | None
     held: bool = False
 
 

@@ -10,9 +10,9 @@ from app.runtime import Runtime
 SILENT_SECONDS = 15.0  # three heartbeats: a worker that is silent for longer counts as dead
 
 READ_WORKERS = text("""
-select count(*) filter (where seen_at > clock_timestamp() - make_interval(secs => :silent)) as heard,
-       cast(extract(epoch from clock_timestamp() - max(seen_at)) as double precision) as seconds,
-       (select i.held_at is not null from installation i) as held
+select count(*) filter (where last_seen_at > clock_timestamp() - make_interval(secs => :silent)) as alive,
+       cast(extract(epoch from clock_timestamp() - max(last_seen_at)) as double precision) as seconds,
+       (select i.held_at is not null from engine_state i) as held
   from workers
 """)
 
@@ -21,7 +21,7 @@ class WorkerHealth(msgspec.Struct, frozen=True):
     """The number of workers with a recent heartbeat, and the seconds since the last heartbeat (None if there
     was none). `held`: the engine is held, so the workers do nothing."""
 
-    heard: int
+    alive: int
     seconds: float | None
     held: bool = False
 
@@ -33,6 +33,6 @@ def worker_health_probe(runtime: Runtime) -> Callable[[], Awaitable[WorkerHealth
     async def probe() -> WorkerHealth:
         async with runtime.engine.connect() as connection:
             row = (await connection.execute(READ_WORKERS, {"silent": SILENT_SECONDS})).one()
-        return WorkerHealth(row.heard, row.seconds, bool(row.held))
+        return WorkerHealth(row.alive, row.seconds, bool(row.held))
 
     return probe

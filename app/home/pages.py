@@ -9,7 +9,7 @@ async def failures(work: Work) -> list[Failure]:
     """Failed jobs, and contacts by step and cause, the latest first."""
     lines, _ = await failing_now(work)
     return [
-        Failure(line.what, line.id, line.title, line.error, line.note, line.at, line.href, line.people)
+        Failure(line.what, line.id, line.title, line.error, line.note, line.at, line.href, line.contacts)
         for line in lines
         if line.state != "retry"
     ]

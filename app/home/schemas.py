@@ -20,7 +20,7 @@ class OverviewTile(msgspec.Struct):
 
 
 class Failure(msgspec.Struct):
-    """A failed job, or a step that failed or is in doubt for `people` contacts, as on the Jobs page."""
+    """A failed job, or a step that failed or is in doubt for `contacts` contacts, as on the Jobs page."""
 
     what: str
     id: UUID
@@ -29,7 +29,7 @@ class Failure(msgspec.Struct):
     note: str
     at: datetime
     href: str
-    people: int
+    contacts: int
 
 
 class Link(msgspec.Struct):

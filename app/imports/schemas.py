@@ -133,10 +133,10 @@ class ImportPage(msgspec.Struct, kw_only=True):
 
 
 class UploadPage(msgspec.Struct):
-    """The form to upload a file, with its limits: `most_bytes` and `most_rows`."""
+    """The form to upload a file, with its limits: `max_bytes` and `max_rows`."""
 
-    most_bytes: int
-    most_rows: int
+    max_bytes: int
+    max_rows: int
     actions: list[Action]
 
 

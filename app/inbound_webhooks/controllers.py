@@ -10,7 +10,12 @@ from litestar.params import FromPath, JSONBody
 from app.credentials import digest
 from app.errors import NotFound
 from app.inbound_webhooks.domain import PREFIX, BadSignature
-from app.inbound_webhooks.schemas import DeliveryReceipt, HookForm, HookList, NewHook
+from app.inbound_webhooks.schemas import (
+    DeliveryReceipt,
+    NewWebhookEndpoint,
+    WebhookEndpointForm,
+    WebhookEndpointList,
+)
 from app.inbound_webhooks.use_cases import Delivery, create_url, receive, webhook_urls
 from app.permissions import Permission
 from app.web import content_negotiation
@@ -26,28 +31,28 @@ DELIVERY = BodyLimits(json=LARGEST, fields=10_000, depth=LARGEST)  # `receive` c
 UNKNOWN = "There is no webhook at this URL. It may have been replaced by a new one."
 
 
-class HookController(Controller):
+class WebhookEndpointController(Controller):
     path = "/workflows/{workflow_id:uuid}/hooks"
     tags = ("hooks",)
 
     @get(page="workflows/webhooks.html", guards=[may(Permission.VIEW)])
-    async def index(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> HookList:
+    async def index(self, workflow_id: FromPath[UUID], work: NamedDependency[Work]) -> WebhookEndpointList:
         """The webhook triggers of a workflow and the beginnings of their URLs. A whole URL is shown only when
         it is created."""
         name, items = await webhook_urls(work, workflow_id)
         available = []
-        for hook in items:
-            for part, label in (("address", "New URL" if hook.hint else "Create URL"),
+        for endpoint in items:
+            for part, label in (("address", "New URL" if endpoint.token_prefix else "Create URL"),
                                 ("secret", "New signing secret")):  # fmt: skip
                 available.append(
                     action(
-                        work, f"{part}:{hook.trigger}", label, f"/workflows/{workflow_id}/hooks",
-                        permission=Permission.PUBLISH_WORKFLOWS, form=HookForm,
-                        options={"trigger": [hook.trigger], "part": [part]},
-                        when=part == "address" or bool(hook.hint),
+                        work, f"{part}:{endpoint.trigger}", label, f"/workflows/{workflow_id}/hooks",
+                        permission=Permission.PUBLISH_WORKFLOWS, form=WebhookEndpointForm,
+                        options={"trigger": [endpoint.trigger], "part": [part]},
+                        when=part == "address" or bool(endpoint.token_prefix),
                     )
                 )  # fmt: skip
-        return HookList(workflow_id, name, items, actions(*available))
+        return WebhookEndpointList(workflow_id, name, items, actions(*available))
 
     @post(
         page="workflows/webhook_secret.html",
@@ -59,17 +64,17 @@ class HookController(Controller):
         self,
         workflow_id: FromPath[UUID],
         request: Request,
-        data: JSONBody[HookForm],
+        data: JSONBody[WebhookEndpointForm],
         work: NamedDependency[Work],
-    ) -> Shaped[NewHook]:
+    ) -> Shaped[NewWebhookEndpoint]:
         """Creates a new URL or signing secret; only this response shows it."""
         token, secret = await create_url(work, workflow_id, data)
         base = request.app.state.settings.base_url.rstrip("/")
         url = f"{base}/hooks/{token}" if token else ""
-        return Shaped(NewHook(workflow_id, data.trigger, url, secret, []))
+        return Shaped(NewWebhookEndpoint(workflow_id, data.trigger, url, secret, []))
 
 
-class InboundController(Controller):
+class DeliveryController(Controller):
     path = "/hooks/{token:str}"
     tags = ("hooks",)
 
@@ -82,20 +87,20 @@ class InboundController(Controller):
             raise NotFound("address", UNKNOWN)
         token_digest = digest(token)
         await _limit(state.hook_limiter, token_digest.hex()[:32])
-        account_and_hook = await state.hook_of(token_digest)
-        if account_and_hook is None:
+        account_and_endpoint = await state.webhook_by_token(token_digest)
+        if account_and_endpoint is None:
             raise NotFound("address", UNKNOWN)
-        account_id, hook_id = account_and_hook
+        account_id, webhook_id = account_and_endpoint
         await _limit(state.hook_limiter, str(account_id))
         if request.content_type[0] != content_negotiation.JSON:
             raise UnsupportedMedia(f"Send {content_negotiation.JSON}.")
         headers = {name.lower(): value for name, value in request.headers.items()}
         delivery = Delivery(headers, await request.body())
-        actor = Actor("token", str(hook_id), "Webhook")
+        actor = Actor("token", str(webhook_id), "Webhook")
         request_id = request.scope["state"]["request_id"]
         async with open_work(state.runtime, account_id, actor, request_id=request_id) as work:
             try:
-                receipt = await receive(work, hook_id, delivery)
+                receipt = await receive(work, webhook_id, delivery)
             except BadSignature as error:
                 raise NotAuthorizedException(str(error)) from None
         return Shaped(receipt, status_code=200 if receipt.repeated else 202)

@@ -10,7 +10,7 @@ from msgspec import Meta
 from app.web.actions import Action
 
 
-class HookForm(msgspec.Struct, forbid_unknown_fields=True):
+class WebhookEndpointForm(msgspec.Struct, forbid_unknown_fields=True):
     """The trigger that gets a new URL (`address`) or a new signing secret (`secret`); the old one stops
     working immediately."""
 
@@ -18,10 +18,10 @@ class HookForm(msgspec.Struct, forbid_unknown_fields=True):
     part: Literal["address", "secret"] = "address"
 
 
-class HookView(msgspec.Struct):
-    """The URL of one trigger. `hint` is the beginning of its token; "" while there is no URL. `live`: the
-    published version has this trigger and listens to it; until then deliveries are refused. `closed`: it has
-    the trigger, but enrolls only contacts that matched when it was published."""
+class WebhookEndpointView(msgspec.Struct):
+    """The URL of one trigger. `token_prefix` is the beginning of its token; "" while there is no URL. `live`:
+    the published version has this trigger and listens to it; until then deliveries are refused. `closed`: it
+    has the trigger, but enrolls only contacts that matched when it was published."""
 
     trigger: str
     match: str
@@ -29,20 +29,20 @@ class HookView(msgspec.Struct):
     signed: bool
     live: bool = False
     closed: bool = False
-    hint: str = ""
+    token_prefix: str = ""
     has_secret: bool = False
     created_at: datetime | None = None
     last_used_at: datetime | None = None
 
 
-class HookList(msgspec.Struct):
+class WebhookEndpointList(msgspec.Struct):
     workflow_id: UUID
     workflow_name: str
-    items: list[HookView]
+    items: list[WebhookEndpointView]
     actions: list[Action]
 
 
-class NewHook(msgspec.Struct):
+class NewWebhookEndpoint(msgspec.Struct):
     """A new URL or signing secret, which only this response shows."""
 
     workflow_id: UUID

@@ -28,9 +28,9 @@ from app.inbound_webhooks.domain import (
     too_deep,
 )
 from app.inbound_webhooks.encryption import Unreadable, seal, unseal
-from app.inbound_webhooks.schemas import DeliveryReceipt, HookForm, HookView
+from app.inbound_webhooks.schemas import DeliveryReceipt, WebhookEndpointForm, WebhookEndpointView
 from app.work import Work
-from db.repositories.inbound_webhooks import HookRepository
+from db.repositories.inbound_webhooks import WebhookEndpointRepository
 
 HINT = 9
 WAITING = "This URL isn't in use: its workflow isn't published with this trigger. Publish it first."
@@ -68,47 +68,47 @@ async def _webhook_triggers(work: Work, workflow_id: UUID) -> tuple[str, _Trigge
     return header.name, triggers
 
 
-async def webhook_urls(work: Work, workflow_id: UUID) -> tuple[str, list[HookView]]:
+async def webhook_urls(work: Work, workflow_id: UUID) -> tuple[str, list[WebhookEndpointView]]:
     """The name of the workflow and the URL of each of its webhook triggers. Raises `NotFound`."""
     name, triggers = await _webhook_triggers(work, workflow_id)
-    rows = await HookRepository(session=work.session).of_workflow(workflow_id)
+    rows = await WebhookEndpointRepository(session=work.session).of_workflow(workflow_id)
     views = []
     for key, (trigger, live) in triggers.items():
-        view = HookView(key, trigger.match, trigger.contact_path, trigger.signed)
+        view = WebhookEndpointView(key, trigger.match, trigger.contact_path, trigger.signed)
         if live is not None:
             view.live, view.closed = live.listens_to(trigger), live.closed
         if (row := rows.get(key)) is not None:
-            view.hint, view.has_secret = row.hint, row.signing_secret is not None
+            view.token_prefix, view.has_secret = row.token_prefix, row.signing_secret is not None
             view.created_at, view.last_used_at = row.created_at, row.last_used_at
         views.append(view)
     return name, views
 
 
-async def create_url(work: Work, workflow_id: UUID, form: HookForm) -> tuple[str, str]:
+async def create_url(work: Work, workflow_id: UUID, form: WebhookEndpointForm) -> tuple[str, str]:
     """Creates a new URL for a trigger, the first time with a signing secret; or only a new secret. Returns
     the token of the URL and the secret, "" for the one that does not change. Raises `NotFound`, `Invalid`."""
     _, triggers = await _webhook_triggers(work, workflow_id)
     if form.trigger not in triggers:
         raise Invalid({"trigger": "Choose an inbound webhook trigger of this workflow."})
-    hooks = HookRepository(session=work.session)
-    row = (await hooks.of_workflow(workflow_id)).get(form.trigger)
+    endpoints = WebhookEndpointRepository(session=work.session)
+    row = (await endpoints.of_workflow(workflow_id)).get(form.trigger)
     token = secret = ""
     if form.part == "address" or row is None:
         token = new_secret(PREFIX)
         token_columns = digest(token), token[:HINT]
         if row is None:
-            hook_id = await hooks.make(workflow_id, form.trigger, *token_columns, work.now)
+            webhook_id = await endpoints.make(workflow_id, form.trigger, *token_columns, work.now)
         else:
-            hook_id = row.id
-            await hooks.readdress(hook_id, *token_columns, work.now)
+            webhook_id = row.id
+            await endpoints.readdress(webhook_id, *token_columns, work.now)
     else:
-        hook_id = row.id
+        webhook_id = row.id
     if form.part == "secret" or row is None or row.signing_secret is None:
         key = secrets.token_bytes(32)
         secret = secret_text(key)
-        await hooks.keep_secret(hook_id, seal(work.runtime.settings.data_dir, key, hook_id.bytes))
+        await endpoints.keep_secret(webhook_id, seal(work.runtime.settings.data_dir, key, webhook_id.bytes))
     work.audit(
-        f"hook.{form.part}_made",
+        f"webhook.{form.part}_created",
         "workflow",
         workflow_id,
         {"trigger": (None, "Inbound webhook")},
@@ -117,52 +117,54 @@ async def create_url(work: Work, workflow_id: UUID, form: HookForm) -> tuple[str
     return token, secret
 
 
-async def receive(work: Work, hook_id: UUID, delivery: Delivery) -> DeliveryReceipt:
+async def receive(work: Work, webhook_id: UUID, delivery: Delivery) -> DeliveryReceipt:
     """Accepts a delivery once; returns its event, which the matcher then handles. Raises `NotFound`,
     `Conflict` (no live trigger), `Invalid` (no such contact), `BadSignature`."""
-    hooks = HookRepository(session=work.session)
-    hook = await hooks.opened(hook_id)
-    if hook is None:
+    endpoints = WebhookEndpointRepository(session=work.session)
+    endpoint = await endpoints.opened(webhook_id)
+    if endpoint is None:
         raise NotFound("address", "There is no such URL.")
-    trigger = _live_trigger(hook)
+    trigger = _live_trigger(endpoint)
     if trigger.signed:
-        check_signature(_signing_key(work, hook), delivery.headers, delivery.body, work.now)
+        check_signature(_signing_key(work, endpoint), delivery.headers, delivery.body, work.now)
     body = _read(delivery.body)
     sender_id = delivery_id(delivery.headers)
     if trigger.signed:
         sender_id = delivery_id({"webhook-id": delivery.headers["webhook-id"]})  # the signed one
-    if sender_id and (earlier := await _earlier_receipt(work, hooks, hook_id, sender_id)) is not None:
+    if sender_id and (earlier := await _earlier_receipt(work, endpoints, webhook_id, sender_id)) is not None:
         return earlier
     contact = await _contact(work, trigger, body)
-    data = {"trigger": f"{hook.workflow_id}:{hook.trigger_key}", "body": body}
+    data = {"trigger": f"{endpoint.workflow_id}:{endpoint.trigger_key}", "body": body}
     event_id = work.emit(WEBHOOK_RECEIVED, contact, data, source="api")
-    if sender_id and not await hooks.take(hook_id, sender_id, event_id, work.now, work.now - REMEMBERED):
+    if sender_id and not await endpoints.take(
+        webhook_id, sender_id, event_id, work.now, work.now - REMEMBERED
+    ):
         # Another request has just accepted the same delivery, so nothing of this one is stored.
         await work.session.rollback()
-        return await _earlier_receipt(work, hooks, hook_id, sender_id) or DeliveryReceipt(
+        return await _earlier_receipt(work, endpoints, webhook_id, sender_id) or DeliveryReceipt(
             event_id, repeated=True
         )
-    await hooks.used(hook_id, work.now)
+    await endpoints.used(webhook_id, work.now)
     await work.commit()
     return DeliveryReceipt(event_id)
 
 
-def _live_trigger(hook: Any) -> InboundWebhook:
-    version = load_version(hook.document) if hook.document is not None else None
-    triggers = version.triggers if version is not None and hook.status in ("active", "paused") else []
+def _live_trigger(endpoint: Any) -> InboundWebhook:
+    version = load_version(endpoint.document) if endpoint.document is not None else None
+    triggers = version.triggers if version is not None and endpoint.status in ("active", "paused") else []
     for trigger in triggers:
-        if isinstance(trigger, InboundWebhook) and trigger.key == hook.trigger_key:
+        if isinstance(trigger, InboundWebhook) and trigger.key == endpoint.trigger_key:
             if version is not None and not version.listens_to(trigger):
                 raise Conflict(CLOSED)
             return trigger
     raise Conflict(WAITING)
 
 
-def _signing_key(work: Work, hook: Any) -> bytes:
-    if hook.signing_secret is None:
+def _signing_key(work: Work, endpoint: Any) -> bytes:
+    if endpoint.signing_secret is None:
         raise BadSignature("This URL has no signing secret yet. Create one where the trigger is set up.")
     try:
-        return unseal(work.runtime.settings.data_dir, hook.signing_secret, hook.id.bytes)
+        return unseal(work.runtime.settings.data_dir, endpoint.signing_secret, endpoint.id.bytes)
     except Unreadable:
         raise BadSignature("The signing secret can no longer be read. Create a new one.") from None
 
@@ -180,9 +182,9 @@ def _read(body: bytes) -> Any:
 
 
 async def _earlier_receipt(
-    work: Work, hooks: HookRepository, hook_id: UUID, sender_id: str
+    work: Work, endpoints: WebhookEndpointRepository, webhook_id: UUID, sender_id: str
 ) -> DeliveryReceipt | None:
-    event_id = await hooks.taken(hook_id, sender_id, since=work.now - REMEMBERED)
+    event_id = await endpoints.taken(webhook_id, sender_id, since=work.now - REMEMBERED)
     return None if event_id is None else DeliveryReceipt(event_id, repeated=True)
 
 

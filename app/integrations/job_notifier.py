@@ -46,7 +46,7 @@ class JobNotifier:
             self._skip_until = time.monotonic() + SKIP_SECONDS
             if time.monotonic() - self._warned_at > WARNING_INTERVAL_SECONDS:
                 self._warned_at = time.monotonic()
-                log.warning("bell.unheard", task=task, error=repr(error))
+                log.warning("queue.unavailable", task=task, error=repr(error))
 
     async def close(self) -> None:
         """Waits at most a second for Redis, and never raises."""

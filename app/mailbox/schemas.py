@@ -19,13 +19,14 @@ class Channel(StrEnum):
 
 
 class MailLine(msgspec.Struct):
-    """One message of the list; `bit` is the beginning of its text. SMS and chat messages have no subject."""
+    """One message of the list; `snippet` is the beginning of its text. SMS and chat messages have no
+    subject."""
 
     id: UUID
     channel: Channel
     recipient: str
     subject: str
-    bit: str
+    snippet: str
     received_at: datetime
     href: str
 

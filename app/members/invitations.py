@@ -67,7 +67,7 @@ async def renew_invitation(work: Work, invitation_id: UUID) -> tuple[InvitationV
     view = InvitationView(
         row.id, row.email, row.name, Role(row.role), row.invited_by, row.created_at, until, expired=False
     )
-    work.audit("invitation.sent_again", "invitation", invitation_id, {"email": (None, row.email)})
+    work.audit("invitation.resent", "invitation", invitation_id, {"email": (None, row.email)})
     await work.commit()
     return view, secret
 

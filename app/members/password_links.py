@@ -16,7 +16,7 @@ from app.work import Principal
 from db.auth_lookup import AuthLookup, InvitedUser
 
 RESET_HOURS, INVITATION_HOURS = 1, 72
-log = structlog.get_logger("switchyard.people")
+log = structlog.get_logger("switchyard.members")
 
 
 async def new_link(directory: AuthLookup, base_url: str, user_id: UUID, hours: int) -> str:

@@ -53,15 +53,15 @@ class TokenForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class MemberView(msgspec.Struct):
-    """`invited` is true until the member chooses a password; `seen_at` is the last request in any of their
-    sessions in this account."""
+    """`invited` is true until the member chooses a password; `last_seen_at` is the last request in any of
+    their sessions in this account."""
 
     user_id: UUID
     name: str
     email: str
     role: Role
     joined_at: datetime
-    seen_at: datetime | None
+    last_seen_at: datetime | None
     invited: bool
     you: bool = False
 
@@ -127,11 +127,11 @@ class RolePage(msgspec.Struct):
 
 
 class TokenView(msgspec.Struct):
-    """`hint` is the beginning of the token; `state` is live, expired or revoked."""
+    """`token_prefix` is the beginning of the token; `state` is live, expired or revoked."""
 
     id: UUID
     name: str
-    hint: str
+    token_prefix: str
     scopes: list[str]
     created_at: datetime
     expires_at: datetime

@@ -23,7 +23,7 @@ from app.work import Work
 from db.auth_lookup import InvitedUser
 from db.queries.references import ReferenceQueries
 
-HINT = 8
+PREFIX = 8
 
 
 async def members(work: Work) -> list[MemberView]:
@@ -37,7 +37,7 @@ async def members(work: Work) -> list[MemberView]:
             row.email,
             Role(row.role),
             row.joined_at,
-            row.seen_at,
+            row.last_seen_at,
             row.invited,
             row.user_id == me,
         )
@@ -109,7 +109,7 @@ async def change_password(work: Work, form: PasswordForm) -> None:
         raise Invalid({"new_password": reason})
     await work.members.set_password(me.user_id, await hash_password(form.new_password), work.now)
     ended = await work.members.end_sessions(me.user_id, me.session_id, work.now)
-    work.audit("person.password_changed", "member", me.user_id, {"sessions_ended": (None, ended)})
+    work.audit("member.password_changed", "member", me.user_id, {"sessions_ended": (None, ended)})
     await work.commit()
 
 
@@ -120,7 +120,7 @@ async def my_tokens(work: Work) -> list[TokenView]:
         TokenView(
             row.id,
             row.name,
-            row.hint,
+            row.token_prefix,
             row.scopes,
             row.created_at,
             row.expires_at,
@@ -142,11 +142,11 @@ async def create_token(work: Work, form: TokenForm) -> tuple[UUID, str]:
         user_id=me.user_id,
         name=form.name.strip(),
         token_hash=digest(secret),
-        hint=secret[:HINT],
+        token_prefix=secret[:PREFIX],
         scopes=scopes,
         expires_at=work.now + timedelta(days=form.days),
     )
-    work.audit("token.made", "token", token_id, {"name": (None, form.name), "scopes": (None, scopes)})
+    work.audit("token.created", "token", token_id, {"name": (None, form.name), "scopes": (None, scopes)})
     await work.commit()
     return token_id, secret
 

@@ -22,7 +22,7 @@ class NoteForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NoteView(msgspec.Struct):
-    """`author_kind` is person, token or step; `own` says that the reader wrote it."""
+    """`author_kind` is member, token or step; `own` says that the reader wrote it."""
 
     id: UUID
     contact_id: UUID

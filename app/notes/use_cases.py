@@ -36,7 +36,7 @@ async def add_note(work: Work, contact_id: UUID, body: str) -> NoteView:
     if contact.deleted_at is not None:
         raise Conflict("This contact is deleted. Restore it first.")
     note_id = await work.notes.insert(contact_id, text, work.actor, work.now)
-    work.audit("note.added", "contact", contact_id, {"note": [None, text[:SHOWN]]})
+    work.audit("note.created", "contact", contact_id, {"note": [None, text[:SHOWN]]})
     work.emit("note.added", contact_id, {"note_id": str(note_id)})
     await work.commit()
     return view_of(work, await work.notes.row(note_id))

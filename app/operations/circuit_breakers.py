@@ -74,7 +74,10 @@ async def try_now(work: Work, workflow_id: UUID, step_key: str) -> None:
     if not await db.all(statements.PROBE_NOW, **place, now=work.now):
         raise Conflict("This step isn't stopped, or it is being tried right now.", {"state": rows[0].state})
     work.audit(
-        "breaker.tried", "workflow", workflow_id, {"step": (None, await _title(work, workflow_id, step_key))}
+        "circuit_breaker.probed",
+        "workflow",
+        workflow_id,
+        {"step": (None, await _title(work, workflow_id, step_key))},
     )
     work.notify_worker()
     await work.commit()

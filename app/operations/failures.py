@@ -40,9 +40,9 @@ def _failed_job(row: Any) -> Failing:
 def _group(row: Any, names: Mapping[str, str]) -> Failing:
     step = names.get(row.step_key or "", row.step_key or "before the first step")
     tries = f" · attempt {row.attempts}" if row.attempts else ""
-    more = "+" if row.people >= MOST_COUNTED else ""
+    more = "+" if row.contacts >= MOST_COUNTED else ""
     name = display_name(row._asdict())
-    who = name if row.people == 1 else f"{row.people:,}{more} contacts, {name} last"
+    who = name if row.contacts == 1 else f"{row.contacts:,}{more} contacts, {name} last"
     return Failing(
         _id(row),
         row.what,
@@ -52,8 +52,8 @@ def _group(row: Any, names: Mapping[str, str]) -> Failing:
         f"{who}{tries}",
         row.at,
         row.next_at,
-        f"/enrollments/{row.enrollment_id}" if row.people == 1 else _list_of(row),
-        row.people,
+        f"/enrollments/{row.enrollment_id}" if row.contacts == 1 else _list_of(row),
+        row.contacts,
     )
 
 
@@ -73,7 +73,7 @@ def _job_buttons(work: Work, row: Any) -> list[Action]:
 
 
 def _buttons(work: Work, row: Any) -> list[Action]:
-    alone, sends = row.people == 1, row.effect_id is not None
+    alone, sends = row.contacts == 1, row.effect_id is not None
     href = f"/effects/{row.effect_id}" if sends else f"/enrollments/{row.enrollment_id}"
     return actions(
         action(

@@ -38,10 +38,10 @@ async def job_list(work: Work, status: str = "", queue: str = "") -> JobList:
     stopped = await breaker_lines(work)
     rows = await work.jobs.latest(status, queue)
     return JobList(
-        tiles=tiles_of(queues, sum(worker.quiet_seconds < SILENT_SECONDS for worker in workers)),
+        tiles=tiles_of(queues, sum(worker.heartbeat_age_seconds < SILENT_SECONDS for worker in workers)),
         queues=queues,
         failing=failing,
-        breakers=stopped,
+        circuit_breakers=stopped,
         workers=workers,
         items=[JobLine(**_line(work, row)) for row in rows],
         redis=await _redis_answers(work),
@@ -100,7 +100,7 @@ def tiles_of(queues: Sequence[QueueLine], workers: int) -> list[Tile]:
     waiting = sum(queue.waiting for queue in queues)
     # A contact whose message failed permanently is counted with the failed contacts already.
     failed = sum(queue.failed for queue in queues if queue.name not in EFFECTS)
-    doubt = sum(queue.doubt for queue in queues)
+    doubt = sum(queue.in_doubt for queue in queues)
     oldest = max((queue.oldest_seconds for queue in queues if queue.oldest_seconds is not None), default=None)
     up = "on 1 worker" if workers == 1 else f"on {workers} workers" if workers else "no worker is running"
     upcoming = min((queue.next_at for queue in queues if queue.next_at), default=None)
@@ -109,7 +109,7 @@ def tiles_of(queues: Sequence[QueueLine], workers: int) -> list[Tile]:
         Tile("ready", "Due now", ready, up, "" if workers else "bad", "/jobs"),
         Tile("running", "Running", running, "jobs and sends in progress", "", "/jobs?status=running"),
         Tile("waiting", "Waiting", waiting, note, "", "/enrollments?status=active"),
-        Tile("doubt", "In doubt", doubt, "sent or not? You decide", "warn" if doubt else "", "#failing"),
+        Tile("in_doubt", "In doubt", doubt, "sent or not? You decide", "warn" if doubt else "", "#failing"),
         Tile("failed", "Failed", failed, "enrollments and jobs", "bad" if failed else "", "#failing"),
         Tile(
             "late", "Seconds late", round(oldest or 0),
@@ -128,7 +128,7 @@ def _line(work: Work, row: Any) -> dict[str, Any]:
     )  # fmt: skip
     return {name: getattr(row, name) for name in names} | {
         "title": title_of(row.task, row.args, row.total),
-        "took_seconds": None if took is None else max(took, 0.0),
+        "duration_seconds": None if took is None else max(took, 0.0),
         "href": f"/jobs/{row.id}",
     }
 

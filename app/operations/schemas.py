@@ -30,7 +30,7 @@ class QueueLine(msgspec.Struct):
     running: int
     waiting: int
     failed: int
-    doubt: int
+    in_doubt: int
     done: int | None
     oldest_seconds: float | None
     next_at: datetime | None
@@ -38,7 +38,7 @@ class QueueLine(msgspec.Struct):
 
 
 class Failing(msgspec.Struct):
-    """A failed job, or a step that fails in one way for `people` contacts (1,000 means so many or more): it
+    """A failed job, or a step that fails in one way for `contacts` contacts (1,000 means so many or more): it
     failed, waits for another attempt or is in doubt. `what` is "step" where the step sends nothing. `error`,
     `at` and `id` (of the effect, else of the enrollment) are those of the latest failure; `href` leads to
     that contact, or to the list of them. A failure of a single contact has the buttons `retry:<id>` and
@@ -53,7 +53,7 @@ class Failing(msgspec.Struct):
     at: datetime
     next_at: datetime | None
     href: str
-    people: int
+    contacts: int
 
 
 class BreakerLine(msgspec.Struct):
@@ -75,20 +75,20 @@ class BreakerLine(msgspec.Struct):
 
 
 class WorkerLine(msgspec.Struct):
-    """A worker process. `memory` in bytes, `quiet_seconds` since its last heartbeat."""
+    """A worker process. `memory` in bytes, `heartbeat_age_seconds` since its last heartbeat."""
 
     id: UUID
     host: str
     pid: int
     started_at: datetime
-    seen_at: datetime
+    last_seen_at: datetime
     steps: int
     memory: int
-    quiet_seconds: float
+    heartbeat_age_seconds: float
 
 
 class JobLine(msgspec.Struct):
-    """One durable job. `progress` of `total` rows; `took_seconds` until it ended, or until now."""
+    """One durable job. `progress` of `total` rows; `duration_seconds` until it ended, or until now."""
 
     id: UUID
     title: str
@@ -104,7 +104,7 @@ class JobLine(msgspec.Struct):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    took_seconds: float | None
+    duration_seconds: float | None
     href: str
 
 
@@ -115,7 +115,7 @@ class JobList(msgspec.Struct):
     tiles: list[Tile]
     queues: list[QueueLine]
     failing: list[Failing]
-    breakers: list[BreakerLine]
+    circuit_breakers: list[BreakerLine]
     workers: list[WorkerLine]
     items: list[JobLine]
     redis: bool

@@ -7,12 +7,14 @@ from app.web.formatting import plural
 
 TITLES = {
     "import.check": "Check import",
-    "clock.strike": "Start scheduled workflow",
+    "schedule.fire": "Start scheduled workflow",
     "import.run": "Run import",
     "bulk.consent": "Set consent",
     "bulk.tag": "Tag contacts",
     "bulk.delete": "Delete contacts",
     "bulk.restore": "Restore contacts",
+    "workflow.audience": "Add matching contacts",
+    "workflow.migrate_enrollments": "Move enrollments to the new version",
 }
 
 

@@ -57,7 +57,7 @@ class SessionView(msgspec.Struct):
     agent: str
     network: str
     created_at: datetime
-    seen_at: datetime
+    last_seen_at: datetime
     expires_at: datetime
     current: bool
 

@@ -73,7 +73,7 @@ async def my_sessions(work: Work) -> list[SessionView]:
             agent_name(row.user_agent),
             row.network,
             row.created_at,
-            row.seen_at,
+            row.last_seen_at,
             row.expires_at,
             row.id == me.session_id,
         )

@@ -67,13 +67,13 @@ class TaskDeleted(msgspec.Struct):
 
 
 class TaskPage(msgspec.Struct):
-    """One task with a form. `due` is its time in the account's zone, in the format of the input; `people` are
-    the members by id."""
+    """One task with a form. `due` is its time in the account's zone, in the format of the input; `members`
+    are the members by id."""
 
     task: TaskView
     due: str
     time_zone: str
-    people: dict[str, str]
+    members: dict[str, str]
     actions: list[Action]
 
 

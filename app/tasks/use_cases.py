@@ -51,7 +51,7 @@ async def add_task(work: Work, contact_id: UUID, form: TaskForm) -> UUID:
     except IntegrityError:
         await work.session.rollback()
         raise Invalid({"assignee": NO_MEMBER}) from None
-    work.audit("task.added", "contact", contact_id, {"task": [None, title]})
+    work.audit("task.created", "contact", contact_id, {"task": [None, title]})
     work.emit("task.added", contact_id, {"task_id": str(task_id)})
     await work.commit()
     return task_id
@@ -87,7 +87,7 @@ async def change_task(work: Work, task_id: UUID, form: TaskChangeForm) -> None:
             ]
             for name in changed
         }
-        work.audit("task.changed", "contact", row.contact_id, {"task": [row.title, row.title], **changes})
+        work.audit("task.updated", "contact", row.contact_id, {"task": [row.title, row.title], **changes})
     await work.commit()
 
 

@@ -17,6 +17,11 @@ FALLBACK = Counter(
 )
 REDIS_UP = Gauge("switchyard_redis_up", "1 while Redis answers this process, 0 while it does not.")
 REDIS_UP.set(1)
-WORKERS_HEARD = Gauge("switchyard_workers_heard", "Workers heard of in the last 15 seconds, at this scrape.")
+WORKERS_ALIVE = Gauge(
+    "switchyard_workers_alive", "Workers with a heartbeat in the last 15 seconds, at this scrape."
+)
 ENGINE_HELD = Gauge("switchyard_engine_held", "1 while the engine is held and does nothing, at this scrape.")
-SILENCE = Gauge("switchyard_worker_silence_seconds", "Seconds since any worker was heard of, at this scrape.")
+HEARTBEAT_AGE = Gauge(
+    "switchyard_worker_heartbeat_age_seconds",
+    "Seconds since the last heartbeat of any worker, at this scrape.",
+)

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from db.migrations.auth_lookup import add_lookup_functions
+from db.migrations.first_auth_lookup import add_lookup_functions
 from db.migrations.policies import add_definer_function, add_tenant_policy, grant_to_app_user
 
 OWN = (

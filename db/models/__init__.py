@@ -4,12 +4,12 @@ from db.models.base import Base
 from db.models.contacts import Contact, ContactTag, CustomField, Tag
 from db.models.enrollments import (
     Approval,
-    Breaker,
+    CircuitBreaker,
     Effect,
     Enrollment,
     EnrollmentExecution,
+    EnrollmentMigration,
     EnrollmentMove,
-    Relocation,
     StepState,
     TriggerDecision,
 )
@@ -19,8 +19,8 @@ from db.models.jobs import Job
 from db.models.mailbox import MailboxMessage
 from db.models.members import AccessToken, Account, Invitation, Membership, PasswordReset, Session, User
 from db.models.notes_tasks import Note, Notification, Task
-from db.models.triggers import Hook, HookDelivery, Segment, SegmentMember, WorkflowClock
-from db.models.workers import Batch, Installation, Worker
+from db.models.triggers import InboundDelivery, Segment, SegmentMember, TriggerSchedule, WebhookEndpoint
+from db.models.workers import EngineState, InflightBatch, Worker
 from db.models.workflows import (
     Workflow,
     WorkflowAction,
@@ -37,21 +37,21 @@ __all__ = [
     "Approval",
     "AuditLog",
     "Base",
-    "Batch",
-    "Breaker",
+    "CircuitBreaker",
     "Contact",
     "ContactTag",
     "CustomField",
     "Effect",
+    "EngineState",
     "Enrollment",
     "EnrollmentExecution",
+    "EnrollmentMigration",
     "EnrollmentMove",
     "Event",
-    "Hook",
-    "HookDelivery",
     "Import",
     "ImportRow",
-    "Installation",
+    "InboundDelivery",
+    "InflightBatch",
     "Invitation",
     "Job",
     "MailboxMessage",
@@ -59,7 +59,6 @@ __all__ = [
     "Note",
     "Notification",
     "PasswordReset",
-    "Relocation",
     "Segment",
     "SegmentMember",
     "Session",
@@ -67,11 +66,12 @@ __all__ = [
     "Tag",
     "Task",
     "TriggerDecision",
+    "TriggerSchedule",
     "User",
+    "WebhookEndpoint",
     "Worker",
     "Workflow",
     "WorkflowAction",
-    "WorkflowClock",
     "WorkflowCondition",
     "WorkflowGoal",
     "WorkflowReference",

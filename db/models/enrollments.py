@@ -19,9 +19,9 @@ class Enrollment(TenantRow, Base):
     next (earlier when something woke it); null while it waits for something that will wake it.
 
     `entry_key` tells live enrollments of one contact apart where a workflow allows several; `data` holds what
-    the starting event carried ("event") and captured responses ("response"); `heard_event_id` is the event
+    the starting event carried ("event") and captured responses ("response"); `wake_event_id` is the event
     that an event wait was woken by; `paused_at` keeps everything as it is until somebody resumes it;
-    `of_deleted` marks those that a contact's deletion started: they run without the contact."""
+    `contact_deleted` marks those that a contact's deletion started: they run without the contact."""
 
     __tablename__ = "enrollments"
     __table_args__ = (
@@ -76,9 +76,9 @@ class Enrollment(TenantRow, Base):
     error: Mapped[str | None]
     entry_key: Mapped[str] = mapped_column(server_default="")
     data: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
-    heard_event_id: Mapped[UUID | None]
+    wake_event_id: Mapped[UUID | None]
     paused_at: Mapped[datetime | None]
-    of_deleted: Mapped[bool] = mapped_column(server_default=text("false"))
+    contact_deleted: Mapped[bool] = mapped_column(server_default=text("false"))
     entered_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     updated_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
@@ -102,9 +102,9 @@ class EnrollmentExecution(Tenant, Base):
 
 
 class Effect(TenantRow, Base):
-    """Something outside the database, written before it is attempted. `begun_at` is set right before the
-    call: a claim that died with it null never left the house, one with it set is in doubt. `tried_at` is set
-    with it and never cleared: without it no attempt was ever begun (`NEVER_TRIED` of the ledger)."""
+    """Something outside the database, written before it is attempted. `started_at` is set right before the
+    call: a claim that died with it null never left the house, one with it set is in doubt. `attempted_at` is
+    set with it and never cleared: without it no attempt was ever begun (`NEVER_TRIED` of the ledger)."""
 
     __tablename__ = "effects"
     __table_args__ = (
@@ -147,8 +147,8 @@ class Effect(TenantRow, Base):
     fence: Mapped[int] = mapped_column(server_default="0")
     due_at: Mapped[datetime]
     lease_until: Mapped[datetime | None]
-    begun_at: Mapped[datetime | None]
-    tried_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    attempted_at: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
     result: Mapped[dict[str, Any] | None]
     error: Mapped[str | None]
@@ -204,11 +204,11 @@ class Approval(TenantRow, Base):
     created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
 
 
-class Breaker(Tenant, Base):
+class CircuitBreaker(Tenant, Base):
     """The breaker of one step and one class of error. `sample` is what its decision needs; while it is open
     nothing of the step is attempted, and after `until` a few are, to see."""
 
-    __tablename__ = "breakers"
+    __tablename__ = "circuit_breakers"
     __table_args__ = (
         within_account("workflow_id", "workflows"),
         CheckConstraint("state in ('closed', 'open', 'half_open')", name="state"),
@@ -236,11 +236,11 @@ class StepState(Tenant, Base):
     state: Mapped[dict[str, Any]]
 
 
-class Relocation(Tenant, Base):
-    """Somebody whom a publication takes along by a job: row number `choice` of the job's choices says where
-    to. As long as the job is not done they take no step on their old version."""
+class EnrollmentMigration(Tenant, Base):
+    """An enrollment that a job still has to move to the version that was published. `choice` is the position
+    of its choice in the job's arguments. Until the job has done it, the enrollment doesn't advance."""
 
-    __tablename__ = "relocations"
+    __tablename__ = "enrollment_migrations"
     __table_args__ = (
         within_account("enrollment_id", "enrollments"),
         within_account("job_id", "jobs"),

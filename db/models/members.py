@@ -78,7 +78,7 @@ class Session(Base):
     user_agent: Mapped[str] = mapped_column(server_default="")
     network: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
-    seen_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    last_seen_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
 
@@ -94,7 +94,7 @@ class AccessToken(Base):
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
     name: Mapped[str]
     token_hash: Mapped[bytes] = mapped_column(LargeBinary)
-    hint: Mapped[str]
+    token_prefix: Mapped[str]
     scopes: Mapped[list[str]]
     created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     expires_at: Mapped[datetime]

@@ -1,4 +1,4 @@
-"""What lets people in besides events of their own: segments, inbound webhooks, clocks."""
+"""What starts workflows besides events of a contact: segments, inbound webhooks, schedules."""
 
 from datetime import datetime
 from typing import Any
@@ -44,43 +44,46 @@ class SegmentMember(Tenant, Base):
     entered_at: Mapped[datetime]
 
 
-class Hook(TenantRow, Base):
+class WebhookEndpoint(TenantRow, Base):
     """The secret address of one inbound webhook trigger. The token is kept as a SHA-256 digest; the signing
     secret is kept encrypted, because checking a signature needs it."""
 
-    __tablename__ = "hooks"
+    __tablename__ = "inbound_webhooks"
     __table_args__ = (
         within_account("workflow_id", "workflows"),
         UniqueConstraint("token_hash"),
-        Index("uq_hooks_trigger", "account_id", "workflow_id", "trigger_key", unique=True),
+        Index("uq_inbound_webhooks_trigger", "account_id", "workflow_id", "trigger_key", unique=True),
     )
 
     workflow_id: Mapped[UUID]
     trigger_key: Mapped[str]
     token_hash: Mapped[bytes] = mapped_column(LargeBinary)
-    hint: Mapped[str]
+    token_prefix: Mapped[str]
     signing_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     last_used_at: Mapped[datetime | None]
 
 
-class HookDelivery(Tenant, Base):
+class InboundDelivery(Tenant, Base):
     """A delivery that was taken, by the sender's id for it: the same one again is answered and not done."""
 
-    __tablename__ = "hook_deliveries"
-    __table_args__ = (within_account("hook_id", "hooks"), Index(None, "account_id", "received_at"))
+    __tablename__ = "inbound_deliveries"
+    __table_args__ = (
+        within_account("webhook_id", "inbound_webhooks"),
+        Index(None, "account_id", "received_at"),
+    )
 
-    hook_id: Mapped[UUID] = mapped_column(primary_key=True)
+    webhook_id: Mapped[UUID] = mapped_column(primary_key=True)
     delivery_id: Mapped[str] = mapped_column(primary_key=True)
     event_id: Mapped[UUID | None]
     received_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
 
 
-class WorkflowClock(Tenant, Base):
-    """When a schedule or date trigger of the live version strikes next. `last_at` is the occurrence that was
-    done last, so that none is done twice or forgotten."""
+class TriggerSchedule(Tenant, Base):
+    """When a schedule or date trigger of the live version fires next. `last_at` is the last occurrence that
+    was done, so that none is done twice or lost."""
 
-    __tablename__ = "workflow_clocks"
+    __tablename__ = "trigger_schedules"
     __table_args__ = (
         ForeignKeyConstraint(
             ["account_id", "workflow_id", "version"],
@@ -88,7 +91,7 @@ class WorkflowClock(Tenant, Base):
             ondelete="CASCADE",
         ),
         CheckConstraint("kind in ('schedule', 'date_reached')", name="kind"),
-        Index("ix_workflow_clocks_next", "account_id", "next_at"),
+        Index("ix_trigger_schedules_next", "account_id", "next_at"),
     )
 
     workflow_id: Mapped[UUID] = mapped_column(primary_key=True)

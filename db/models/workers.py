@@ -19,42 +19,42 @@ class Worker(Base):
     host: Mapped[str]
     pid: Mapped[int]
     started_at: Mapped[datetime]
-    seen_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
     steps: Mapped[int] = mapped_column(BigInteger, server_default="0")
     memory: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
-class Batch(TenantRow, Base):
+class InflightBatch(TenantRow, Base):
     """Enrollments that a worker is advancing, or events that it is matching. The row is deleted afterwards; a
     worker that crashes leaves it behind. Then its items run one by one; `crashes` counts the attempts. A row
     without a worker waits for its turn."""
 
-    __tablename__ = "batches"
+    __tablename__ = "inflight_batches"
     __table_args__ = (
         of_account(),
-        CheckConstraint("kind in ('move', 'match')", name="kind"),
+        CheckConstraint("kind in ('advance', 'match')", name="kind"),
         {"prefixes": ["UNLOGGED"]},
     )
 
-    kind: Mapped[str] = mapped_column(server_default="move")
+    kind: Mapped[str] = mapped_column(server_default="advance")
     worker_id: Mapped[UUID | None]
     ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid()))
     crashes: Mapped[int] = mapped_column(server_default="0")
-    begun_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    started_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
 
 
-class Installation(Base):
-    """The one row about this installation. `beat_at` only grows and is written outside too (Redis, a
+class EngineState(Base):
+    """The one row about this installation. `heartbeat_at` only grows and is written outside too (Redis, a
     file): a database that is behind was restored, and no effect is sent until a member releases the hold
     (`held_at` null). `link_key` makes the links in emails: it never changes, or links that were sent
     would die."""
 
-    __tablename__ = "installation"
-    __table_args__ = (CheckConstraint("one", name="one"),)
+    __tablename__ = "engine_state"
+    __table_args__ = (CheckConstraint("singleton", name="singleton"),)
 
-    one: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    singleton: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
     id: Mapped[UUID] = mapped_column(default=uuid7)
-    beat_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
     held_at: Mapped[datetime | None]
     held_by: Mapped[str | None]
     held_reason: Mapped[str | None]

@@ -10,25 +10,25 @@ _EFFECTS_OF_STEP = "o.account_id = current_account() and o.workflow_id = :workfl
 
 # Breakers that hold effects back now, or whose effects are still being released.
 LOCK_ACTIVE_BREAKERS = text(f"""
-select {_BREAKER_COLUMNS} from breakers b
+select {_BREAKER_COLUMNS} from circuit_breakers b
  where b.account_id = current_account() and (b.state <> 'closed' or b.until is not null)
  order by b.workflow_id, b.step_key, b.error_class for update skip locked
 """).columns(sample=JSONB)  # noqa: S608 -- constants
 LOCK_STEP_BREAKERS = text(f"""
-select {_BREAKER_COLUMNS} from breakers b where {_BREAKERS_OF_STEP} order by b.error_class for update
+select {_BREAKER_COLUMNS} from circuit_breakers b where {_BREAKERS_OF_STEP} order by b.error_class for update
 """).columns(sample=JSONB)  # noqa: S608 -- constants
 CREATE_BREAKER = text("""
-insert into breakers (workflow_id, step_key, error_class) values (:workflow, :step, :what)
+insert into circuit_breakers (workflow_id, step_key, error_class) values (:workflow, :step, :what)
 on conflict do nothing
 """)
 UPDATE_BREAKER = text(f"""
-update breakers b set state = :state, until = cast(:until as timestamptz),
+update circuit_breakers b set state = :state, until = cast(:until as timestamptz),
        sample = cast(cast(:sample as text) as jsonb), changed_at = clock_timestamp(),
        opened_at = case when :state = 'closed' then null
                         else coalesce(b.opened_at, cast(:now as timestamptz)) end
  where {_BREAKERS_OF_STEP} and b.error_class = :what
 """)  # noqa: S608 -- constants
-DELETE_BREAKER = text(f"delete from breakers b where {_BREAKERS_OF_STEP} and b.error_class = :what")  # noqa: S608 -- constants
+DELETE_BREAKER = text(f"delete from circuit_breakers b where {_BREAKERS_OF_STEP} and b.error_class = :what")  # noqa: S608 -- constants
 
 # One effect of the step, due or not: first of the live version, then never tried, then the one whose last try
 # was longest ago. Also an effect whose worker died.
@@ -40,10 +40,10 @@ with x as materialized (
            and e.paused_at is null and e.status = 'active'
          where {_EFFECTS_OF_STEP} and (o.status in ('pending', 'retry')
                 or o.status = 'claimed' and o.lease_until < clock_timestamp()
-                   and (o.begun_at is null or o.on_doubt = 'resend'))
-         order by e.version is distinct from w.live_version, o.tried_at nulls first, o.attempts, o.due_at,
+                   and (o.started_at is null or o.on_doubt = 'resend'))
+         order by e.version is distinct from w.live_version, o.attempted_at nulls first, o.attempts, o.due_at,
                   o.id limit 1 for update of o skip locked)
-update effects f set status = 'claimed', fence = f.fence + 1, begun_at = null,
+update effects f set status = 'claimed', fence = f.fence + 1, started_at = null,
        lease_until = clock_timestamp() + make_interval(secs => cast(:lease as double precision))
   from x
  where f.account_id = current_account() and f.id = x.id
@@ -109,19 +109,20 @@ with x as materialized (
          order by e.id for update of e skip locked)
 update enrollments e
    set status = 'active', fence = e.fence + 1, due_at = cast(:now as timestamptz), wait_reason = null,
-       wait_until = null, exit_reason = null, error = null, ended_at = null, heard_event_id = null,
+       wait_until = null, exit_reason = null, error = null, ended_at = null, wake_event_id = null,
        updated_at = cast(:now as timestamptz)
   from x where e.account_id = current_account() and e.id = x.id
 returning e.id, x.error
 """)
 PROBE_NOW = text(f"""
-update breakers b set until = cast(:now as timestamptz), changed_at = clock_timestamp()
+update circuit_breakers b set until = cast(:now as timestamptz), changed_at = clock_timestamp()
  where {_BREAKERS_OF_STEP} and b.state = 'open' returning b.error_class
 """)  # noqa: S608 -- constants
 # Steps that a new version changed: the problem may be solved, so they are probed at once, and the counted
 # openings of before are reset.
 REOPEN_CHANGED_STEPS = text("""
-update breakers b set state = 'open', until = cast(:now as timestamptz), changed_at = clock_timestamp(),
+update circuit_breakers b set state = 'open', until = cast(:now as timestamptz),
+   changed_at = clock_timestamp(),
        sample = b.sample || '{"opened": 0}'
  where b.account_id = current_account() and b.workflow_id = :workflow and b.state <> 'closed'
    and b.step_key = any(cast(:steps as text[]))
@@ -135,7 +136,7 @@ select b.workflow_id, b.step_key, b.error_class, b.state, b.until, b.opened_at, 
        (select o.error from effects o
          where o.account_id = b.account_id and o.workflow_id = b.workflow_id and o.step_key = b.step_key
            and o.error_class = b.error_class order by o.created_at desc limit 1) as error
-  from breakers b
+  from circuit_breakers b
   join workflows w on w.account_id = b.account_id and w.id = b.workflow_id
  where b.account_id = current_account() and b.state <> 'closed'
    and (cast(:workflow as uuid) is null or b.workflow_id = cast(:workflow as uuid))

@@ -16,5 +16,5 @@ def due_workflows(row: str, free: str, moving: str) -> str:
                 where {alias}.account_id = w.account_id and {alias}.workflow_id = w.id and {free}
                 order by {alias}.due_at limit 1) front
          where w.account_id = current_account() and {moving}
-           and not exists (select from installation i where i.held_at is not null)
+           and not exists (select from engine_state i where i.held_at is not null)
          order by front.due_at"""  # noqa: S608 -- constants of the callers

@@ -13,8 +13,8 @@ from db.queries.due_work import due_workflows
 LEASE_INTERVAL = "make_interval(secs => cast(:lease as double precision))"  # the setting LEASE_SECONDS
 
 # No attempt of the effect `f` was begun, not even as a probe: nothing can have been sent. The later
-# conditions are for rows from before the column `tried_at` existed.
-NEVER_TRIED = "f.tried_at is null and f.attempts = 0 and f.begun_at is null and f.error is null"
+# conditions are for rows from before the column `attempted_at` existed.
+NEVER_TRIED = "f.attempted_at is null and f.attempts = 0 and f.started_at is null and f.error is null"
 UNWANTED_CLASS = "unwanted"  # the contact does not want it: it is skipped
 
 # The worker died after the call began, and the effect must not be sent twice or has no attempts left: a
@@ -26,7 +26,7 @@ update effects f set status = 'unknown', fence = f.fence + 1, lease_until = null
   from (select o.id from effects o
           join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id
          where o.account_id = current_account() and o.status = 'claimed'
-           and o.lease_until < clock_timestamp() and o.begun_at is not null
+           and o.lease_until < clock_timestamp() and o.started_at is not null
            and (o.on_doubt = 'hold' or o.attempts >= :attempts)
          limit 500 for update of e, o skip locked) x
  where f.account_id = current_account() and f.id = x.id
@@ -37,11 +37,11 @@ returning f.enrollment_id, f.seq
 _CLAIMABLE_EFFECT = """o.due_at <= cast(:now as timestamptz) and o.status in ('pending', 'retry', 'claimed')
                   and (o.status <> 'claimed'
                        or o.lease_until < clock_timestamp()
-                          and (o.begun_at is null or o.on_doubt = 'resend'))
+                          and (o.started_at is null or o.on_doubt = 'resend'))
                   and exists (select from enrollments e
                                where e.account_id = o.account_id and e.id = o.enrollment_id
                                  and e.paused_at is null offset 0)
-                  and not exists (select from breakers b
+                  and not exists (select from circuit_breakers b
                                    where b.account_id = o.account_id and b.workflow_id = o.workflow_id
                                      and b.step_key = o.step_key and b.state <> 'closed' offset 0)"""
 # Materialized: a plan that ran the inner query once per row would claim more than it may.
@@ -55,7 +55,7 @@ with w as materialized ({due_workflows("effects o", _CLAIMABLE_EFFECT, "not w.he
                   and {_CLAIMABLE_EFFECT}
                 order by o.due_at limit :most for update of o skip locked) o
          limit :most)
-update effects f set status = 'claimed', fence = f.fence + 1, begun_at = null,
+update effects f set status = 'claimed', fence = f.fence + 1, started_at = null,
        lease_until = clock_timestamp() + {LEASE_INTERVAL}
   from x
  where f.account_id = current_account() and f.id = x.id
@@ -84,7 +84,7 @@ with x as materialized (
                     when w.status = 'archived' then 'The workflow was archived before this was sent.'
                     when {_INTERNAL} then null
                     when e.seq <> f.seq then 'The enrollment moved on before this was sent.'
-                    when c.deleted_at is not null and not e.of_deleted
+                    when c.deleted_at is not null and not e.contact_deleted
                          then 'The contact was deleted before this was sent.' end as refusal,
                case when {_INTERNAL} or {_TRANSACTIONAL} then null
                     when f.kind = 'email' and c.email_consent = 'denied'
@@ -92,9 +92,9 @@ with x as materialized (
                     when f.kind = 'sms' and c.sms_consent = 'denied'
                          then 'The contact denied consent to SMS.' end as unwanted,
                w.held or e.paused_at is not null
-                or exists (select from installation i where i.held_at is not null)
+                or exists (select from engine_state i where i.held_at is not null)
                 or not cast(:probe as boolean) and exists (
-                    select from breakers b
+                    select from circuit_breakers b
                      where b.account_id = f.account_id and b.workflow_id = f.workflow_id
                        and b.step_key = f.step_key and b.state <> 'closed') as later
           from enrollments e
@@ -106,8 +106,8 @@ with x as materialized (
                   coalesce(refusal, unwanted) is null and not later as go from x)
 update effects f
    set status = case when y.go then 'claimed' when y.refusal is null then 'pending' else 'cancelled' end,
-       begun_at = case when y.go then clock_timestamp() end,
-       tried_at = case when y.go then clock_timestamp() else f.tried_at end,
+       started_at = case when y.go then clock_timestamp() end,
+       attempted_at = case when y.go then clock_timestamp() else f.attempted_at end,
        attempts = f.attempts + case when y.go and not cast(:probe as boolean) then 1 else 0 end,
        fence = f.fence + case when y.go then 0 else 1 end,
        lease_until = case when y.go then clock_timestamp() + {LEASE_INTERVAL} end,
@@ -124,7 +124,7 @@ UNCLAIM_EFFECTS = text("""
 update effects f set status = 'pending', lease_until = null
   from unnest(cast(:ids as uuid[]), cast(:fences as int[])) v(id, fence)
  where f.account_id = current_account() and f.id = v.id and f.fence = v.fence and f.status = 'claimed'
-   and f.begun_at is null
+   and f.started_at is null
 """)
 # Claimed while its sending window is closed: it becomes due when the window opens. Earlier errors stay.
 POSTPONE_EFFECT = text("""
@@ -132,7 +132,7 @@ update effects f
    set status = case when f.error is null then 'pending' else 'retry' end, fence = f.fence + 1,
        lease_until = null, due_at = cast(:due_at as timestamptz)
  where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
-   and f.begun_at is null
+   and f.started_at is null
 """)
 # Whether this worker still holds the effect; `before`: whether its enrollment failed at this step with the
 # same error class before.

@@ -29,22 +29,24 @@ class ClaimedEnrollment(msgspec.Struct, frozen=True):
     goal_key: str | None
     entered_at: datetime
     data: dict[str, Any]
-    heard_event_id: UUID | None
-    of_deleted: bool
+    wake_event_id: UUID | None
+    contact_deleted: bool
     workflow_name: str
     workflow_status: str
 
 
 _CLAIMED_COLUMNS = """
 select e.id, e.workflow_id, e.version, e.contact_id, e.root_event_id, e.depth, e.step_key, e.seq,
-       e.fence, e.wait_reason, e.wait_until, e.goal_key, e.entered_at, e.data, e.heard_event_id, e.of_deleted,
+       e.fence, e.wait_reason, e.wait_until, e.goal_key, e.entered_at, e.data, e.wake_event_id,
+          e.contact_deleted,
        w.name as workflow_name, w.status as workflow_status"""
 # In a held workflow no enrollment advances; in an archived one enrollments must still end.
 _MAY_ADVANCE = "(not w.held or w.status = 'archived')"
 # `offset 0` keeps this a lookup by key: as a join it could get a plan made when the table was empty.
 _CLAIMABLE_ENROLLMENT = """e.status = 'active' and e.due_at <= cast(:now as timestamptz)
    and e.paused_at is null
-   and not exists (select from relocations r join jobs j on j.account_id = r.account_id and j.id = r.job_id
+   and not exists (select from enrollment_migrations r join jobs j on j.account_id = r.account_id
+      and j.id = r.job_id
                     where r.account_id = e.account_id and r.enrollment_id = e.id
                       and j.status in ('queued', 'running') offset 0)"""
 # Not ordered by id too: all enrollments due at the same time would be sorted for each batch. Enrollments that
@@ -56,8 +58,8 @@ with w as materialized ({due_workflows("enrollments e", _CLAIMABLE_ENROLLMENT, _
  cross join lateral (
        select e.* from enrollments e
         where e.account_id = current_account() and e.workflow_id = w.id and {_CLAIMABLE_ENROLLMENT}
-          and e.id not in (select unnest(b.ids) from batches b
-                            where b.account_id = current_account() and b.kind = 'move')
+          and e.id not in (select unnest(b.ids) from inflight_batches b
+                            where b.account_id = current_account() and b.kind = 'advance')
         order by e.due_at limit :most for update of e skip locked) e
  limit :most
 """).columns(data=JSONB)  # noqa: S608 -- constants
@@ -67,12 +69,12 @@ CLAIM_ENROLLMENTS_BY_ID = text(f"""
   join workflows w on w.account_id = e.account_id and w.id = e.workflow_id
  where e.account_id = current_account() and e.id = any(cast(:ids as uuid[])) and {_MAY_ADVANCE}
    and {_CLAIMABLE_ENROLLMENT}
-   and not exists (select from installation i where i.held_at is not null)
+   and not exists (select from engine_state i where i.held_at is not null)
  order by e.due_at limit :most for update of e skip locked
 """).columns(data=JSONB)
 
 READ_EFFECT_OUTCOMES = text("""
-select f.enrollment_id, f.status, f.begun_at, f.due_at, f.error, f.error_class, f.result from effects f
+select f.enrollment_id, f.status, f.started_at, f.due_at, f.error, f.error_class, f.result from effects f
   join unnest(cast(:ids as uuid[]), cast(:seqs as int[])) w(id, seq)
     on w.id = f.enrollment_id and w.seq = f.seq
  where f.account_id = current_account()
@@ -103,7 +105,7 @@ UPDATE_ENROLLMENTS = text("""
 update enrollments t
    set status = v.status, step_key = v.step_key, seq = v.seq, due_at = v.due_at, wait_until = v.wait_until,
        wait_reason = v.wait_reason, exit_reason = v.exit_reason, goal_key = v.goal_key, error = v.error,
-       heard_event_id = null,
+       wake_event_id = null,
        ended_at = case when v.status = 'active' then null else cast(:now as timestamptz) end,
        fence = t.fence + 1, updated_at = cast(:now as timestamptz)
   from unnest(cast(:id as uuid[]), cast(:status as text[]), cast(:step_key as text[]), cast(:seq as int[]),

@@ -54,10 +54,11 @@ select (select count(*) from (
 """)
 INSERT_ENROLLMENTS = text("""
 insert into enrollments
-       (id, workflow_id, version, contact_id, event_id, root_event_id, depth, entry_key, data, of_deleted,
+       (id, workflow_id, version, contact_id, event_id, root_event_id, depth, entry_key, data,
+          contact_deleted,
         status, exit_reason, ended_at, due_at, wait_until, entered_at)
 select v.id, v.workflow_id, v.version, v.contact_id, v.event_id, v.root_event_id, v.depth, v.entry_key,
-       cast(v.data as jsonb), v.of_deleted,
+       cast(v.data as jsonb), v.contact_deleted,
        case when v.superseded then 'exited' else 'active' end,
        case when v.superseded then 'superseded' end,
        case when v.superseded then cast(:now as timestamptz) end,
@@ -66,9 +67,10 @@ select v.id, v.workflow_id, v.version, v.contact_id, v.event_id, v.root_event_id
   from unnest(cast(:id as uuid[]), cast(:workflow_id as uuid[]), cast(:version as int[]),
               cast(:contact_id as uuid[]), cast(:event_id as uuid[]), cast(:root_event_id as uuid[]),
               cast(:depth as int[]), cast(:entry_key as text[]), cast(:data as text[]),
-              cast(:of_deleted as boolean[]), cast(:superseded as boolean[]),
+              cast(:contact_deleted as boolean[]), cast(:superseded as boolean[]),
               cast(:settled_at as timestamptz[]))
-       v(id, workflow_id, version, contact_id, event_id, root_event_id, depth, entry_key, data, of_deleted,
+       v(id, workflow_id, version, contact_id, event_id, root_event_id, depth, entry_key, data,
+          contact_deleted,
          superseded, settled_at)
 on conflict do nothing returning id, workflow_id, contact_id, root_event_id, depth
 """)
@@ -84,7 +86,7 @@ on conflict do nothing
 
 READ_ACTIVE_ENROLLMENTS = text("""
 select e.id, e.workflow_id, e.version, e.contact_id, e.step_key, e.seq, e.wait_reason, e.wait_until,
-       e.entered_at, e.of_deleted, e.due_at <= cast(:now as timestamptz) as due, x.started_at
+       e.entered_at, e.contact_deleted, e.due_at <= cast(:now as timestamptz) as due, x.started_at
   from enrollments e
   left join enrollment_executions x
     on x.account_id = e.account_id and x.enrollment_id = e.id and x.seq = e.seq and e.wait_reason = 'event'
@@ -105,14 +107,14 @@ WAKE_ENROLLMENTS_OF_CONTACTS = text("""
 with x as materialized (
         select id from enrollments
          where account_id = current_account() and contact_id = any(cast(:ids as uuid[]))
-           and status = 'active' and paused_at is null and not of_deleted
+           and status = 'active' and paused_at is null and not contact_deleted
          order by id for update)
 update enrollments e set due_at = cast(:now as timestamptz) from x
  where e.account_id = current_account() and e.id = x.id
 """)
 # A paused enrollment has the event when it is resumed.
 WAKE_BY_EVENT = text("""
-update enrollments e set heard_event_id = v.event_id,
+update enrollments e set wake_event_id = v.event_id,
        due_at = case when e.paused_at is null then cast(:now as timestamptz) end
   from unnest(cast(:id as uuid[]), cast(:seq as int[]), cast(:event_id as uuid[])) v(id, seq, event_id)
  where e.account_id = current_account() and e.id = v.id and e.seq = v.seq and e.status = 'active'
@@ -131,7 +133,7 @@ select v.id, v.kind, v.source, v.subject_id, v.data, v.depth, v.occurred_at, d.v
        v.matched_at is not null as matched,
        exists (select from audit_logs a
          where a.account_id = v.account_id and a.subject_kind = 'contact'
-           and a.subject_id = cast(v.subject_id as text) and a.action = 'event.passed_over'
+           and a.subject_id = cast(v.subject_id as text) and a.action = 'event.skipped'
            and a.changes->'event'->>0 = cast(v.id as text)
            and (strpos(a.changes->'event'->>1, 'could not be matched') > 0
              or strpos(a.changes->'event'->>1, cast(cast(:workflow as uuid) as text)) > 0)) as passed_over

@@ -71,7 +71,7 @@ with recursive steps as (
           from waiting o
           join enrollments e on e.account_id = current_account() and e.id = o.enrollment_id),
      grouped as (
-        select state, what, workflow_id, step_key, max(version) as version, count(*) as people,
+        select state, what, workflow_id, step_key, max(version) as version, count(*) as contacts,
                max(attempts) as attempts, min(next_at) as next_at, max(at) as at,
                (array_agg(error order by at desc))[1] as error,
                (array_agg(contact_id order by at desc))[1] as contact_id,

@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from db.ids import uuid7_floor
 
 FIND_ACCOUNTS_WITH_EXPIRED_DATA = text(
-    "select account_id from worn_accounts("
+    "select account_id from accounts_with_expired_data("
     "clock_timestamp() + cast(:ahead as interval) - cast(:deleted as interval), "
     "clock_timestamp() + cast(:ahead as interval) - cast(:decided as interval))"
 )
 FIND_ACCOUNTS_WITH_OLD_EVENTS = text(
-    "select account_id from aged_accounts(cast(:before as timestamptz), :floor)"
+    "select account_id from accounts_with_old_events(cast(:before as timestamptz), :floor)"
 )
 READ_CLOCK = text("select clock_timestamp() + cast(:ahead as interval)")
 DELETE_CONTACTS = text("""
@@ -46,14 +46,14 @@ select exists (select from workflow_versions where account_id = current_account(
                   and filter @? cast('$.**.field ? (@ == "history")' as jsonpath))
 """)
 DELETE_WEBHOOK_DELIVERIES = text("""
-delete from hook_deliveries where account_id = current_account() and ctid = any(array(
-  select ctid from hook_deliveries where account_id = current_account()
+delete from inbound_deliveries where account_id = current_account() and ctid = any(array(
+  select ctid from inbound_deliveries where account_id = current_account()
    and received_at < cast(:before as timestamptz) limit :most for update skip locked))
 returning 1
 """)
 DELETE_SCHEDULE_JOBS = text("""
 delete from jobs where account_id = current_account() and ctid = any(array(
-  select ctid from jobs where account_id = current_account() and task = 'clock.strike' and status = 'done'
+  select ctid from jobs where account_id = current_account() and task = 'schedule.fire' and status = 'done'
    and finished_at < cast(:before as timestamptz) limit :most for update skip locked))
 returning 1
 """)
@@ -71,7 +71,7 @@ delete from events v
                     where d.account_id = v.account_id and d.event_id = v.id)
    and not exists (select from enrollments e
                     where e.account_id = v.account_id and e.contact_id = v.subject_id
-                      and (v.id = e.event_id or v.id = e.root_event_id or v.id = e.heard_event_id))
+                      and (v.id = e.event_id or v.id = e.root_event_id or v.id = e.wake_event_id))
 returning 1
 """)
 

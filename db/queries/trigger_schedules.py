@@ -21,8 +21,8 @@ NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 # What is due for an account; reads one entry of each index.
 HAS_DUE_WORK = text("""
-select exists (select from workflow_clocks where account_id = current_account()
-                  and next_at <= cast(:now as timestamptz)) as clocks,
+select exists (select from trigger_schedules where account_id = current_account()
+                  and next_at <= cast(:now as timestamptz)) as schedules,
        exists (select from segments where account_id = current_account()
                   and due_at <= cast(:now as timestamptz)) as segments,
        exists (select from tasks where account_id = current_account() and completed_at is null
@@ -30,7 +30,7 @@ select exists (select from workflow_clocks where account_id = current_account()
 """)
 CLAIM_DUE_SCHEDULES = text("""
 select c.workflow_id, c.trigger_key, c.version, c.last_at, c.next_at, w.status, w.live_version, v.document
-  from workflow_clocks c
+  from trigger_schedules c
   join workflows w on w.account_id = c.account_id and w.id = c.workflow_id
   join workflow_versions v
     on v.account_id = c.account_id and v.workflow_id = c.workflow_id and v.number = c.version
@@ -38,35 +38,35 @@ select c.workflow_id, c.trigger_key, c.version, c.last_at, c.next_at, w.status, 
  order by c.next_at limit :most for update of c skip locked
 """).columns(document=JSONB)
 UPSERT_SCHEDULE = text("""
-insert into workflow_clocks (workflow_id, trigger_key, version, kind, next_at, last_at)
+insert into trigger_schedules (workflow_id, trigger_key, version, kind, next_at, last_at)
 values (:workflow, :trigger, :version, :kind, cast(:next_at as timestamptz), cast(:last_at as timestamptz))
 on conflict (account_id, workflow_id, trigger_key) do update
    set version = excluded.version, kind = excluded.kind, next_at = excluded.next_at,
        last_at = excluded.last_at
 """)
 POSTPONE_SCHEDULE = text("""
-update workflow_clocks set next_at = cast(:next_at as timestamptz)
+update trigger_schedules set next_at = cast(:next_at as timestamptz)
  where account_id = current_account() and workflow_id = :workflow and trigger_key = :trigger
 """)
 LOCK_SCHEDULES_OF_WORKFLOW = text("""
-select c.trigger_key, c.version, c.next_at, c.last_at, v.document from workflow_clocks c
+select c.trigger_key, c.version, c.next_at, c.last_at, v.document from trigger_schedules c
   join workflow_versions v
     on v.account_id = c.account_id and v.workflow_id = c.workflow_id and v.number = c.version
  where c.account_id = current_account() and c.workflow_id = :workflow order by 1 for update of c
 """).columns(document=JSONB)
 DELETE_SCHEDULE = text("""
-delete from workflow_clocks
+delete from trigger_schedules
  where account_id = current_account() and workflow_id = :workflow and trigger_key = :trigger
 """)
 HAS_UNFINISHED_OCCURRENCE = text("""
 select exists (select from jobs
                 where account_id = current_account() and status in ('queued', 'running')
-                  and task = 'clock.strike' and args ->> 'workflow_id' = :workflow
+                  and task = 'schedule.fire' and args ->> 'workflow_id' = :workflow
                   and args ->> 'trigger' = :trigger) as busy
 """)
 # After a change of the account's time zone: a schedule that is due computes its next occurrence anew.
 MAKE_SCHEDULES_DUE = text("""
-update workflow_clocks set next_at = cast(:now as timestamptz)
+update trigger_schedules set next_at = cast(:now as timestamptz)
  where account_id = current_account() and next_at < :never
 """)
 # An event that exists already was inserted by an earlier run of the same occurrence.

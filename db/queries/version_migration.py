@@ -18,7 +18,7 @@ def _count_having(condition: str) -> str:
 # By version and step: how many enrollments, since when and until when; for how many an effect may be going
 # out, was never tried, or waits for a retry.
 COUNT_ENROLLMENTS_BY_STEP = text(f"""
-select e.version, e.step_key, count(*) as people, min(e.wait_until) as due_first,
+select e.version, e.step_key, count(*) as enrollments, min(e.wait_until) as due_first,
        max(e.wait_until) as due_last, min(x.started_at) as began_first, max(x.started_at) as began_last,
        {_count_having(_MAY_BE_GOING_OUT)} as under_way,
        {_count_having(f"{_UNSENT_AT_STEP} and {NEVER_TRIED}")} as untried,
@@ -45,7 +45,7 @@ update effects f set status = 'cancelled', fence = f.fence + 1, lease_until = nu
    and f.status = 'claimed' and {NEVER_TRIED}
 """)  # noqa: S608 -- constants
 COUNT_ENROLLMENTS_AT_STEP = text("""
-select count(*) as people from enrollments
+select count(*) as enrollments from enrollments
  where account_id = current_account() and workflow_id = :workflow and version = :version
    and step_key is not distinct from cast(:step as text) and status = 'active'
 """)
@@ -70,16 +70,16 @@ with x as materialized (
          where e.account_id = current_account() and e.workflow_id = :workflow and e.status = 'active'
          order by e.id for update of e),
      marked as (
-        insert into relocations (enrollment_id, job_id, choice) select id, :job, place - 1 from x
+        insert into enrollment_migrations (enrollment_id, job_id, choice) select id, :job, place - 1 from x
         on conflict (account_id, enrollment_id)
            do update set job_id = excluded.job_id, choice = excluded.choice
         returning choice)
-select choice, count(*) as people from marked group by 1
+select choice, count(*) as enrollments from marked group by 1
 """)
 LOCK_NEXT_MARKED = text("""
 select r.choice, e.id, e.contact_id, e.version, e.status, e.step_key, e.seq, e.wait_reason, e.wait_until,
        e.paused_at, x.started_at
-  from relocations r
+  from enrollment_migrations r
   join enrollments e on e.account_id = r.account_id and e.id = r.enrollment_id
   left join enrollment_executions x
     on x.account_id = e.account_id and x.enrollment_id = e.id and x.seq = e.seq and x.finished_at is null
@@ -87,7 +87,8 @@ select r.choice, e.id, e.contact_id, e.version, e.status, e.step_key, e.seq, e.w
  order by r.enrollment_id limit :most for update of e
 """)
 UNMARK_ENROLLMENTS = text("""
-delete from relocations where account_id = current_account() and enrollment_id = any(cast(:ids as uuid[]))
+delete from enrollment_migrations where account_id = current_account()
+   and enrollment_id = any(cast(:ids as uuid[]))
 """)
 # All enrollments at these steps, in the order in which several are always locked.
 LOCK_ENROLLMENTS_AT_STEPS = text("""
@@ -105,7 +106,7 @@ update enrollments e
        updated_at = cast(:now as timestamptz),
        wait_reason = case when v.kept then e.wait_reason end,
        wait_until = case when v.kept then v.wait_until end,
-       heard_event_id = case when v.kept then e.heard_event_id end,
+       wake_event_id = case when v.kept then e.wake_event_id end,
        due_at = case when e.paused_at is null and (not v.kept or e.due_at is not null)
                      then cast(:now as timestamptz) end
   from unnest(cast(:id as uuid[]), cast(:step_key as text[]), cast(:kept as boolean[]),

@@ -49,7 +49,7 @@ class ApprovalRepository(TenantRepository[Approval]):
         )
         return (await self.session.execute(query)).all()
 
-    async def settled(self) -> Sequence[Any]:
+    async def latest_closed(self) -> Sequence[Any]:
         """The latest answered or expired approvals."""
         at = func.coalesce(Approval.answered_at, Approval.due_at)
         query = (

@@ -182,7 +182,8 @@ class EnrollmentRepository(TenantRepository[Enrollment]):
         query = (
             select(
                 Effect.id, Effect.seq, Effect.kind, Effect.status, Effect.step_key, Effect.payload,
-                Effect.attempts, Effect.due_at, Effect.sent_at, Effect.begun_at, Effect.error, Effect.result,
+                Effect.attempts, Effect.due_at, Effect.sent_at, Effect.started_at, Effect.error,
+                Effect.result,
             )
             .where(Effect.account_id == self.account_id, Effect.enrollment_id == enrollment_id)
             .order_by(Effect.seq)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Float, and_, case, func, literal, not_, or_, select, tuple_
 
-from db.models import Breaker, Effect, Enrollment, Event, Job, Worker, Workflow
+from db.models import CircuitBreaker, Effect, Enrollment, Event, Job, Worker, Workflow
 from db.queries.engine_state import READ_ENGINE_STATE
 from db.repositories.effects import failed_for_good
 from db.tenancy import TenantRepository
@@ -110,8 +110,8 @@ class JobRepository(TenantRepository[Job]):
         paused = select(Enrollment.id).where(
             Enrollment.account_id == self.account_id, Enrollment.paused_at.is_not(None)
         )
-        broken = select(Breaker.workflow_id, Breaker.step_key).where(
-            Breaker.account_id == self.account_id, Breaker.state != "closed"
+        broken = select(CircuitBreaker.workflow_id, CircuitBreaker.step_key).where(
+            CircuitBreaker.account_id == self.account_id, CircuitBreaker.state != "closed"
         )
         return or_(
             Effect.workflow_id.in_(self._held()),
@@ -144,15 +144,15 @@ class JobRepository(TenantRepository[Job]):
         return (await self.session.execute(READ_ENGINE_STATE)).one()
 
     async def workers(self, within: timedelta = timedelta(minutes=2)) -> Sequence[Any]:
-        """The worker processes with a recent heartbeat: id, host, pid, started_at, seen_at, steps,
+        """The worker processes with a recent heartbeat: id, host, pid, started_at, last_seen_at, steps,
         memory, quiet (seconds since its last heartbeat)."""
-        quiet = func.extract("epoch", func.clock_timestamp() - Worker.seen_at).cast(Float)
+        quiet = func.extract("epoch", func.clock_timestamp() - Worker.last_seen_at).cast(Float)
         query = (
             select(
-                Worker.id, Worker.host, Worker.pid, Worker.started_at, Worker.seen_at, Worker.steps,
+                Worker.id, Worker.host, Worker.pid, Worker.started_at, Worker.last_seen_at, Worker.steps,
                 Worker.memory, quiet.label("quiet"),
             )
-            .where(Worker.seen_at > func.clock_timestamp() - within)
+            .where(Worker.last_seen_at > func.clock_timestamp() - within)
             .order_by(Worker.host, Worker.pid)
             .limit(50)
         )  # fmt: skip

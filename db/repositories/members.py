@@ -15,13 +15,13 @@ IDLE = timedelta(hours=8)
 SESSION_IS_LIVE = (
     Session.revoked_at.is_(None)
     & (Session.expires_at > func.clock_timestamp())
-    & (Session.seen_at > func.clock_timestamp() - IDLE)
+    & (Session.last_seen_at > func.clock_timestamp() - IDLE)
 )
 ACCOUNT: BindParameter[UUID] = bindparam("account")
 PERSON: BindParameter[UUID] = bindparam("person")
 
 LAST_SEEN = (
-    select(func.max(Session.seen_at))
+    select(func.max(Session.last_seen_at))
     .where(Session.user_id == Membership.user_id, Session.account_id == Membership.account_id)
     .scalar_subquery()
 )
@@ -32,7 +32,7 @@ SELECT_MEMBERS = (
         User.email,
         Membership.role,
         Membership.created_at.label("joined_at"),
-        LAST_SEEN.label("seen_at"),
+        LAST_SEEN.label("last_seen_at"),
         User.password_hash.is_(None).label("invited"),
     )
     .join(User, User.id == Membership.user_id)
@@ -47,19 +47,19 @@ SELECT_SESSIONS = (
         Session.user_agent,
         Session.network,
         Session.created_at,
-        Session.seen_at,
+        Session.last_seen_at,
         Session.expires_at,
     )
     .join(Account, Account.id == Session.account_id)
     .where(Session.user_id == PERSON, SESSION_IS_LIVE)
-    .order_by(Session.seen_at.desc(), Session.id)
+    .order_by(Session.last_seen_at.desc(), Session.id)
     .limit(200)
 )
 SELECT_TOKENS = (
     select(
         AccessToken.id,
         AccessToken.name,
-        AccessToken.hint,
+        AccessToken.token_prefix,
         AccessToken.scopes,
         AccessToken.created_at,
         AccessToken.expires_at,
@@ -82,7 +82,7 @@ class MemberRepository:
     # members
 
     async def rows(self) -> Sequence[Any]:
-        """All members of the account: user_id, name, email, role, joined_at, seen_at, invited."""
+        """All members of the account: user_id, name, email, role, joined_at, last_seen_at, invited."""
         return (await self.session.execute(SELECT_MEMBERS, {"account": self.account_id})).all()
 
     async def membership(self, user_id: UUID) -> Membership | None:
@@ -147,7 +147,7 @@ class MemberRepository:
     # the caller's own sessions, tokens and password
 
     async def sessions(self, user_id: UUID) -> Sequence[Any]:
-        """Live sessions: id, account_name, user_agent, network, created_at, seen_at, expires_at."""
+        """Live sessions: id, account_name, user_agent, network, created_at, last_seen_at, expires_at."""
         return (await self.session.execute(SELECT_SESSIONS, {"person": user_id})).all()
 
     def add_session(self, **columns: Any) -> None:

@@ -13,7 +13,7 @@ from app.workflows.domain.draft_rows import ActionRow, ConditionRow, GoalRow, dr
 from app.workflows.domain.references import References
 from db.ids import uuid7
 from db.models import (
-    Breaker,
+    CircuitBreaker,
     Enrollment,
     EnrollmentExecution,
     Workflow,
@@ -261,10 +261,10 @@ class WorkflowRepository(TenantRepository[Workflow]):
 
     async def stopped(self, workflow_id: UUID) -> Sequence[Any]:
         """The steps (step_key) that a circuit breaker stops now."""
-        query = select(Breaker.step_key).where(
-            Breaker.account_id == self.account_id,
-            Breaker.workflow_id == workflow_id,
-            Breaker.state != "closed",
+        query = select(CircuitBreaker.step_key).where(
+            CircuitBreaker.account_id == self.account_id,
+            CircuitBreaker.workflow_id == workflow_id,
+            CircuitBreaker.state != "closed",
         )
         return (await self.session.execute(query.distinct())).all()
 

@@ -131,7 +131,7 @@ class SampleEnrollment:
         started_at, self.at = self.at, self.at + timedelta(seconds=2)
         row |= {
             "status": outcome.status, "error": outcome.error, "attempts": 1, "due_at": started_at,
-            "begun_at": started_at, "sent_at": self.at if outcome.status == "sent" else None,
+            "started_at": started_at, "sent_at": self.at if outcome.status == "sent" else None,
             "result": outcome.detail or None,
         }  # fmt: skip
         self.state = replace(self.state, effect=outcome)

@@ -22,7 +22,7 @@ async def write_jobs(session: AsyncSession, contacts: Sequence[SampleContact], n
     await _import(session, contacts[-ROWS:], now - timedelta(days=2))
     common = {
         "account_id": session.info["account_id"],
-        "actor_kind": "person",
+        "actor_kind": "member",
         "actor_id": "",
         "actor_name": "Otto Operator",
     }

@@ -70,7 +70,7 @@ async def write_notes_tasks(
 
 
 def _author(member: Any) -> dict[str, str]:
-    return {"author_kind": "person", "author_id": str(member.id), "author_name": member.name}
+    return {"author_kind": "member", "author_id": str(member.id), "author_name": member.name}
 
 
 def _notes(

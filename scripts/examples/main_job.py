@@ -188,14 +188,15 @@ def follow_contacts(client: Client, path: str, seconds: int) -> None:
     client.post("/contacts/bulk/tags", {"ids": ids, "tag": f"vip-{RUN}"})
     client.until("all have the email", path, lambda page: counts_of(page, "send_email")["done"] == CONTACTS)
     ensure(
-        counts_of(client.get(path), "wait")["here"] + counts_of(client.get(path), "goal")["here"] == CONTACTS,
+        counts_of(client.get(path), "wait")["current"] + counts_of(client.get(path), "goal")["current"]
+        == CONTACTS,
         "an enrollment is missing",
     )
     check_emails(client, listed)
     client.until(
         "all wait for the goal",
         path,
-        lambda page: counts_of(page, "goal")["here"] == CONTACTS,
+        lambda page: counts_of(page, "goal")["current"] == CONTACTS,
         seconds + PATIENCE,
     )
     west = client.get("/contacts", f=f"tags:any_of:{tag_id(client, f'west-{RUN}')}", limit=CONTACTS)

@@ -126,12 +126,12 @@ async def test_main_job_from_import_to_goal(world: World, opening: Opening, scri
     await page.locator("main [name=tag]").fill("vip")
     await press(page, page.get_by_role("button", name="Tag 50 contacts", exact=True))
     listed = (await json_of(page, "/contacts?limit=50"))["items"]
-    document = await until(page, place, lambda now: at(now, "send_email")["done"] == 50)
-    assert at(document, "wait")["here"] == 50
+    document = await until(page, place, lambda now: at(now, "send_email")["completed"] == 50)
+    assert at(document, "wait")["current"] == 50
     assert sorted(await mails(page)) == sorted(contact["email"] for contact in listed)
 
     opening.live.clock.forward(minutes=1, seconds=5)
-    document = await until(page, place, lambda now: at(now, "goal")["here"] == 50)
+    document = await until(page, place, lambda now: at(now, "goal")["current"] == 50)
     lanes = at(document, "branch")["lanes"]
     west = sum(contact["state"] == "CA" for contact in listed)
     assert 0 < west < 50

@@ -15,7 +15,8 @@ select c.id, c.city, c.deleted_at is not null as deleted,
   (select jsonb_agg(jsonb_build_array(x.seq, x.kind, x.outcome) order by e.entered_at, x.seq)
      from enrollment_executions x join enrollments e on e.id = x.enrollment_id
     where e.contact_id = c.id) as executions,
-  (select jsonb_agg(jsonb_build_array(f.seq, f.kind, f.status, f.begun_at is not null) order by f.kind, f.seq)
+  (select jsonb_agg(jsonb_build_array(f.seq, f.kind, f.status, f.started_at is not null) order by f.kind,
+     f.seq)
      from effects f where f.contact_id = c.id) as effects,
   (select jsonb_agg(jsonb_build_array(v.kind, v.matched_at is not null) order by v.kind, v.matched_at is null)
      from events v where v.subject_id = c.id) as events,
@@ -27,7 +28,7 @@ select c.id, c.city, c.deleted_at is not null as deleted,
 ACCOUNT = """
 select (select jsonb_agg(jsonb_build_array(task, status, progress) order by task) from jobs
          where account_id = $1) as jobs,
-       (select jsonb_agg(jsonb_build_array(cardinality(ids)) order by cardinality(ids)) from batches
+       (select jsonb_agg(jsonb_build_array(cardinality(ids)) order by cardinality(ids)) from inflight_batches
          where account_id = $1) as batches,
        (select array_agg(action order by action) from audit_logs
          where account_id = $1 and subject_kind not in ('contact')) as audit

@@ -41,12 +41,12 @@ from tests.faults.account_state import state_of
 from tests.faults.injector import Fault, Kind, install
 from tests.support.fakes import Paper, TestClock
 
-OLIVE = Actor("person", "1", "Olive")
+OLIVE = Actor("member", "1", "Olive")
 GAVE_UP = 3
 UseCase = Callable[[Work, UUID], Awaitable[Any]]
 MEMBER_ACTIONS: dict[str, UseCase] = {
-    "mark as sent": lambda work, target: settle_effect(work, target, went_out=True),
-    "send again": lambda work, target: settle_effect(work, target, went_out=False),
+    "mark as sent": lambda work, target: settle_effect(work, target, sent=True),
+    "send again": lambda work, target: settle_effect(work, target, sent=False),
     "retry effect": retry_effect,
     "cancel effect": cancel_effect,
     "remove": remove_enrollment,

@@ -53,7 +53,7 @@ select account_id, gen_random_uuid(), id, $2, workflow_id, contact_id, $3, $4, '
 """
 SENT = """
 update effects set status = 'claimed', fence = 1, lease_until = clock_timestamp() + interval '1 minute';
-update effects set begun_at = clock_timestamp(), attempts = 1;
+update effects set started_at = clock_timestamp(), attempts = 1;
 update effects set status = 'sent', lease_until = null, sent_at = clock_timestamp();
 update enrollments set status = case id when '{JOURNEY}' then 'incomplete' else 'completed' end,
        exit_reason = 'finished', wait_reason = null, ended_at = clock_timestamp();

@@ -20,7 +20,7 @@ from tests.support.scenario import Stage
 MAIL = SendEmail(subject="Hello", body="Hi")
 FAR = UpdateField(field="city", value="Far")
 HOOK = Webhook(url="http://example.com/hook", body="")
-IN_DOUBT = "status = 'unknown', begun_at = now(), attempts = 1"
+IN_DOUBT = "status = 'unknown', started_at = now(), attempts = 1"
 WAITS_FOR_RETRY = "status = 'retry', attempts = 1, due_at = now() + interval '1 hour'"
 
 
@@ -84,7 +84,7 @@ async def enrollments_left_behind(stage: Stage) -> Prepared:
     """A worker died while it advanced three enrollments."""
     enrollment_ids = await inside(stage, 3, [FAR])
     await stage.sql(
-        "insert into batches (account_id, id, worker_id, ids, begun_at) "
+        "insert into inflight_batches (account_id, id, worker_id, ids, started_at) "
         "values ($1, gen_random_uuid(), gen_random_uuid(), $2, now() - interval '1 hour')",
         stage.account, enrollment_ids,
     )  # fmt: skip
@@ -95,7 +95,7 @@ async def events_left_behind(stage: Stage) -> Prepared:
     """A worker died while it matched three events."""
     await entering(stage)
     await stage.sql(
-        "insert into batches (account_id, id, kind, worker_id, ids, begun_at) "
+        "insert into inflight_batches (account_id, id, kind, worker_id, ids, started_at) "
         "select $1, gen_random_uuid(), 'match', gen_random_uuid(), array_agg(id order by id), "
         "now() - interval '1 hour' from events where account_id = $1",
         stage.account,
@@ -124,7 +124,7 @@ async def in_doubt(stage: Stage) -> Prepared:
     effects = await sending(stage)
     await stage.sql(
         "update effects set status = 'claimed', fence = 1, attempts = 1, "
-        "begun_at = now() - interval '1 hour', lease_until = now() - interval '1 minute' "
+        "started_at = now() - interval '1 hour', lease_until = now() - interval '1 minute' "
         "where account_id = $1 and id = $2",
         stage.account, effects[0],
     )  # fmt: skip

@@ -39,7 +39,7 @@ COLUMN_UPDATES = {"sessions": "update of revoked_at", "access_tokens": "update o
 # By route: a table, the change that makes the route possible, and the change back.
 TWEAKS = {
     "/breakers/{workflow_id}/{step_key}/trial": (
-        "breakers",
+        "circuit_breakers",
         "state = 'open', opened_at = now(), until = now() + interval '1 hour'",
         "state = 'closed', opened_at = null, until = null",
     ),
@@ -114,7 +114,7 @@ COMMIT_BY_WORK = (
     "/account", "/breakers", "/contacts", "/effects", "/enrollments", "/fields", "/imports", "/jobs",
     "/members", "/notes", "/notifications", "/segments", "/tags", "/tasks", "/tokens", "/workflows",
 )  # fmt: skip
-NOT_OF_AN_ACCOUNT = ("workers", "installation", "batches", "alembic_version")
+NOT_OF_AN_ACCOUNT = ("workers", "engine_state", "inflight_batches", "alembic_version")
 
 
 @asynccontextmanager

@@ -100,7 +100,7 @@ async def test_a_poison_step_is_parked_and_the_rest_of_its_batch_completes(
     assert [tuple(row) for row in audited] == [("contact.updated", 60), ("tag.added", 60)], (
         "each contact changed once"
     )
-    assert await stage.sql("select from batches where account_id = $1", stage.account) == []
+    assert await stage.sql("select from inflight_batches where account_id = $1", stage.account) == []
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ async def test_a_poison_event_is_skipped_and_no_other_account_is_affected(
         assert 5 <= len(exit_codes) <= 6, exit_codes
     (audit_row,) = await stage.sql(
         "select account_id, subject_id, changes from audit_logs "
-        "where account_id = any($1::uuid[]) and action = 'event.passed_over'",
+        "where account_id = any($1::uuid[]) and action = 'event.skipped'",
         [stage.account, other.account],
     )
     assert (audit_row["account_id"], audit_row["subject_id"]) == (stage.account, str(poison_contact))
@@ -134,4 +134,4 @@ async def test_a_poison_event_is_skipped_and_no_other_account_is_affected(
     for account in (stage, other):
         unmatched = "select from events where account_id = $1 and matched_at is null"
         assert await account.sql(unmatched, account.account) == []
-        assert await account.sql("select from batches where account_id = $1", account.account) == []
+        assert await account.sql("select from inflight_batches where account_id = $1", account.account) == []

@@ -86,7 +86,7 @@ def unchanged(_: CleanRun) -> None:
     """For an error that is in the rows."""
 
 
-UNSENT = "update effects set status = '{0}', begun_at = null, sent_at = null where step_key = '{1}'"
+UNSENT = "update effects set status = '{0}', started_at = null, sent_at = null where step_key = '{1}'"
 ERRORS: dict[str, tuple[str, str, Callable[[CleanRun], None]]] = {
     "an email is canceled without a reason": (
         "lost", UNSENT.format("cancelled", "note"), dropped("note")),
@@ -200,14 +200,14 @@ async def test_a_repeat_is_explained_by_a_worker_that_died(clean_run: CleanRun) 
         "update effects set status = 'pending' where step_key = 'report';"  # a row that was not sent yet
     )
     await clean_run.do(
-        "update effects set status = 'claimed', fence = 2, begun_at = null, lease_until = now() "
+        "update effects set status = 'claimed', fence = 2, started_at = null, lease_until = now() "
         "where step_key = 'report';"
-        "update effects set begun_at = clock_timestamp() where step_key = 'report';"
-        "update effects set fence = 3, lease_until = now(), begun_at = null where step_key = 'report';",
+        "update effects set started_at = clock_timestamp() where step_key = 'report';"
+        "update effects set fence = 3, lease_until = now(), started_at = null where step_key = 'report';",
         with_triggers=True,
     )
     assert await clean_run.value("select count(*) from chaos.doubts") == 1
-    await clean_run.do("update effects set status = 'sent', begun_at = sent_at where step_key = 'report'")
+    await clean_run.do("update effects set status = 'sent', started_at = sent_at where step_key = 'report'")
     repeated("report")(clean_run)
     verdict = await judge(clean_run, clean_run.accounts)
     assert (verdict.repeats, verdict.repeats_unexplained, verdict.repeats_without_key) == (1, 0, 0)
@@ -218,9 +218,8 @@ async def test_a_contact_parked_after_three_crashes_is_not_lost(clean_run: Clean
         "update enrollments set status = 'failed', exit_reason = 'failed_permanent', "
         "error = 'This step stopped the worker 3 times.'"
     )
-    crash = (
-        "insert into batches (account_id, id, ids, crashes, begun_at) select account_id, gen_random_uuid(), "
-    )
+    columns = "inflight_batches (account_id, id, ids, crashes, started_at)"
+    crash = f"insert into {columns} select account_id, gen_random_uuid(), "
     for _ in range(3):
         await clean_run.do(crash + "array[id], 1, now() from enrollments", with_triggers=True)
     verdict = await judge(clean_run, clean_run.accounts)
@@ -231,14 +230,14 @@ async def test_legal_outcomes_have_no_findings(clean_run: CleanRun) -> None:
     """An email that an unsubscribed contact did not get; a purchase that ends the enrollment."""
     await clean_run.do(
         "update contacts set email_consent = 'denied';"
-        "update effects set status = 'cancelled', error_class = 'unwanted', begun_at = null, sent_at = null "
-        "where step_key = 'note'"
+        "update effects set status = 'cancelled', error_class = 'unwanted', started_at = null, "
+        "sent_at = null where step_key = 'note'"
     )
     dropped("note")(clean_run)
     assert (await judge(clean_run, clean_run.accounts)).why == []
     await clean_run.do(
         "update enrollments set goal_key = 'g1' where id = '{JOURNEY}'; update contacts set city = 'Goal';"
-        "update effects set status = 'cancelled', begun_at = null, sent_at = null where step_key = 'report'"
+        "update effects set status = 'cancelled', started_at = null, sent_at = null where step_key = 'report'"
     )
     dropped("report")(clean_run)
     assert (await judge(clean_run, clean_run.accounts)).why == []

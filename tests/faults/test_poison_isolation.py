@@ -13,18 +13,18 @@ from tests.support.scenario import Stage
 
 
 async def leave_mark(
-    stage: Stage, ids: list[UUID], crashes: int, *, seconds_ago: int = 3600, kind: str = "move"
+    stage: Stage, ids: list[UUID], crashes: int, *, seconds_ago: int = 3600, kind: str = "advance"
 ) -> None:
     """The mark of a worker that is gone."""
     await stage.sql(
-        "insert into batches (account_id, id, kind, worker_id, ids, crashes, begun_at) "
+        "insert into inflight_batches (account_id, id, kind, worker_id, ids, crashes, started_at) "
         "values ($1, $2, $6, gen_random_uuid(), $3, $4, now() - make_interval(secs => $5))",
         stage.account, uuid7(), ids, crashes, seconds_ago, kind,
     )  # fmt: skip
 
 
 async def marks(stage: Stage) -> list[UUID]:
-    rows = await stage.sql("select id from batches where account_id = $1", stage.account)
+    rows = await stage.sql("select id from inflight_batches where account_id = $1", stage.account)
     return [row["id"] for row in rows]
 
 
@@ -52,7 +52,7 @@ async def enrolled_contacts(stage: Stage) -> list[UUID]:
 async def skipped_events(stage: Stage) -> dict[str, str]:
     """The reasons from the audit trail, by contact."""
     rows = await stage.sql(
-        "select subject_id, changes from audit_logs where account_id = $1 and action = 'event.passed_over'",
+        "select subject_id, changes from audit_logs where account_id = $1 and action = 'event.skipped'",
         stage.account,
     )
     return {row["subject_id"]: row["changes"] for row in rows}
@@ -113,7 +113,8 @@ async def test_no_other_is_matched_while_another_worker_holds_events(stage: Stag
     await stage.drain()
     assert await enrolled_contacts(stage) == [], "the oldest is being matched, and the next ones wait for it"
     await stage.sql(
-        "update batches set begun_at = now() - interval '1 hour' where account_id = $1", stage.account
+        "update inflight_batches set started_at = now() - interval '1 hour' where account_id = $1",
+        stage.account,
     )
     await stage.drain()
     assert await enrolled_contacts(stage) == contacts

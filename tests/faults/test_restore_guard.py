@@ -93,7 +93,9 @@ async def test_after_a_restore_nothing_is_sent_before_the_release(
             await until(is_held, 90)
 
             async def has_beaten_often() -> bool:
-                rows = await sql(server, "select seen_at - started_at > interval '6 seconds' from workers")
+                rows = await sql(
+                    server, "select last_seen_at - started_at > interval '6 seconds' from workers"
+                )
                 return any(row[0] for row in rows)
 
             await until(has_beaten_often, 90)
@@ -133,7 +135,9 @@ async def test_a_guard_holds_once_and_resumes_after_the_release(
     await guard.heartbeat()
     assert not await guard.check()
     async with runtime.engine.begin() as connection:
-        await connection.exec_driver_sql("update installation set beat_at = beat_at - interval '1 day'")
+        await connection.exec_driver_sql(
+            "update engine_state set heartbeat_at = heartbeat_at - interval '1 day'"
+        )
     assert await guard.check(), "the worker remembers its last heartbeat"
     status = await hold_status(runtime)
     assert status.gap_from

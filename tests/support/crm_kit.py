@@ -41,7 +41,7 @@ async def create_contact(client: httpx.AsyncClient, **values: Any) -> dict[str, 
 
 async def run_job(world: World, who: AccountMember, job_id: str) -> int:
     """Does a job to its end, each batch in work of its own, as a worker does; how many batches it took."""
-    actor = Actor("person", str(who.user_id), who.name)
+    actor = Actor("member", str(who.user_id), who.name)
     for number in range(1, 20):
         async with open_work(world.runtime, who.account_id, actor) as work:
             job = await work.session.get(Job, (who.account_id, UUID(job_id)))

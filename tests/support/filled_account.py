@@ -50,7 +50,8 @@ async def scene(world: World) -> AsyncIterator[FilledAccount]:
         ids["session_id"], cast.owner.user_id, cast.account,
     )  # fmt: skip
     await world.sql(
-        "insert into access_tokens (id, user_id, account_id, name, token_hash, hint, scopes, expires_at) "
+        "insert into access_tokens"
+        " (id, user_id, account_id, name, token_hash, token_prefix, scopes, expires_at) "
         "values ($1, $2, $3, 'x', $4, 'x', '[]', clock_timestamp() + interval '1 day')",
         token_id, cast.owner.user_id, cast.account, token_id.bytes,
     )  # fmt: skip

@@ -162,7 +162,7 @@ REV = {"rev": 1}
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/members/{user_id}/role"): {"role": "viewer"},
     ("POST", "/approvals/{approval_id}/answer"): {"option": "yes"},
-    ("POST", "/effects/{effect_id}/settlement"): {"went_out": True},
+    ("POST", "/effects/{effect_id}/settlement"): {"sent": True},
     ("POST", "/enrollments/{enrollment_id}/jump"): {"step": "s1"},
     ("POST", "/contacts/{contact_id}/tags"): {"name": "taken"},
     ("POST", "/contacts/{contact_id}/notes"): {"body": "taken"},

@@ -44,13 +44,13 @@ class Cast:
     invitation: UUID
 
     TABLES: ClassVar[tuple[str, ...]] = (
-        "approvals", "audit_logs", "batches", "breakers", "contact_tags", "contacts", "custom_fields",
-        "effects", "enrollment_executions", "enrollment_moves", "enrollments", "events", "hook_deliveries",
-        "hooks", "import_rows", "imports", "invitations", "jobs", "mailbox_messages", "notes",
-        "notifications", "relocations", "segment_members", "segments", "step_states", "tags", "tasks",
-        "trigger_decisions",
-        "workflow_actions", "workflow_clocks", "workflow_conditions", "workflow_goals", "workflow_references",
-        "workflow_revisions", "workflow_versions", "workflows",
+        "approvals", "audit_logs", "circuit_breakers", "contact_tags", "contacts", "custom_fields",
+        "effects", "enrollment_executions", "enrollment_migrations", "enrollment_moves", "enrollments",
+        "events", "import_rows", "imports", "inbound_deliveries", "inbound_webhooks", "inflight_batches",
+        "invitations", "jobs", "mailbox_messages", "notes", "notifications", "segment_members", "segments",
+        "step_states", "tags", "tasks", "trigger_decisions", "trigger_schedules", "workflow_actions",
+        "workflow_conditions", "workflow_goals", "workflow_references", "workflow_revisions",
+        "workflow_versions", "workflows",
     )  # fmt: skip
 
     @property
@@ -104,7 +104,7 @@ Rows = list[tuple[str, dict[str, Any]]]
 def people_rows(cast: Cast) -> Rows:
     email = f"ada-{cast.contact.hex[-8:]}@example.com"
     ada = {"first_name": "Ada", "last_name": "Lovelace", "email": email, "city": "London", "state": "CA"}
-    actor = {"actor_kind": "person", "actor_id": str(cast.owner.user_id), "actor_name": cast.owner.name}
+    actor = {"actor_kind": "member", "actor_id": str(cast.owner.user_id), "actor_name": cast.owner.name}
     return [
         ("custom_fields", {"id": cast.field, "key": "plan", "label": "Plan", "type": "select",
                            "options": ["free", "pro"]}),
@@ -192,7 +192,7 @@ def around_rows(cast: Cast) -> Rows:
     day = timedelta(days=1)
     of, ids = {"workflow_id": cast.workflow}, {"enrollment_id": cast.enrollment}
     about = {"contact_id": cast.contact}
-    author = {"author_kind": "person", "author_id": str(cast.owner.user_id), "author_name": cast.owner.name}
+    author = {"author_kind": "member", "author_id": str(cast.owner.user_id), "author_name": cast.owner.name}
     return [
         ("notes", about | author | {"id": cast.note, "body": "Called, likes tea."}),
         ("tasks", about | author | {"id": cast.task, "title": "Call again", "due_at": day}),
@@ -200,19 +200,20 @@ def around_rows(cast: Cast) -> Rows:
         ("segments", {"id": cast.segment, "name": "Californians", "slug": "californians",
                       "filter": {"type": "predicate", "field": "state", "op": "is", "value": "CA"}}),
         ("segment_members", about | {"segment_id": cast.segment, "entered_at": NOW}),
-        ("hooks", of | {"id": cast.hook, "trigger_key": "t9", "token_hash": cast.hook.bytes, "hint": "wh_…"}),
-        ("hook_deliveries", {"hook_id": cast.hook, "delivery_id": "evt_1", "event_id": cast.event}),
-        ("workflow_clocks", of | {"trigger_key": "t8", "version": 1, "kind": "schedule", "next_at": day}),
+        ("inbound_webhooks", of | {"id": cast.hook, "trigger_key": "t9", "token_hash": cast.hook.bytes,
+                                   "token_prefix": "wh_…"}),
+        ("inbound_deliveries", {"webhook_id": cast.hook, "delivery_id": "evt_1", "event_id": cast.event}),
+        ("trigger_schedules", of | {"trigger_key": "t8", "version": 1, "kind": "schedule", "next_at": day}),
         ("approvals", of | ids | about | {"id": cast.approval, "seq": 9, "step_key": "s9", "due_at": day,
                                           "question": "Call Ada?", "status": "withdrawn",
                                           "options": [{"key": "a1", "name": "Yes"}]}),
-        ("breakers", of | {"step_key": "s1", "error_class": "smtp_421"}),
+        ("circuit_breakers", of | {"step_key": "s1", "error_class": "smtp_421"}),
         ("invitations", {"id": cast.invitation, "email": f"{cast.invitation.hex}@example.com",
                          "role": "viewer", "token_hash": cast.invitation.bytes, "invited_by": "Olive",
                          "expires_at": day}),
-        ("batches", {"id": uuid7(), "worker_id": uuid7(), "ids": [uuid7()]}),
+        ("inflight_batches", {"id": uuid7(), "worker_id": uuid7(), "ids": [uuid7()]}),
         ("step_states", of | {"step_key": "s1", "state": {"turn": 1}}),
         ("enrollment_moves", ids | {"id": uuid7(), "from_version": 1, "to_version": 1, "moved_by": "Olive",
                                     "moved_at": NOW}),
-        ("relocations", ids | {"job_id": cast.job, "choice": 0}),
+        ("enrollment_migrations", ids | {"job_id": cast.job, "choice": 0}),
     ]  # fmt: skip

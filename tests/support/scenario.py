@@ -20,7 +20,7 @@ from jobs.tasks import drain
 from tests.support.fakes import Outside, TestClock
 from tests.support.world import World
 
-USER = Actor("person", "1", "Olive")
+USER = Actor("member", "1", "Olive")
 Steps = list[StepConfig | tuple[StepConfig, Mapping[str, list[StepConfig]]]]
 
 

@@ -23,7 +23,7 @@ async def publish_live(stage: Stage, trigger: Any, settings: WorkflowSettings = 
     return flow
 
 
-async def emitted_events(stage: Stage, kind: str = "schedule.struck") -> list[Any]:
+async def emitted_events(stage: Stage, kind: str = "schedule.fired") -> list[Any]:
     return await stage.sql(
         "select subject_id, data, source from events where account_id = $1 and kind = $2 order by id",
         stage.account, kind,

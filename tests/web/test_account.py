@@ -20,7 +20,7 @@ async def test_account_settings(world: World) -> None:
         before = await world.audit(owner.account_id)
         await boss.post("/account", json=good)
         assert await world.audit(owner.account_id) == before, "nothing changed, nothing to write"
-    assert ("account.changed", "account") in before
+    assert ("account.updated", "account") in before
 
 
 async def test_audit_log_pages_and_filters(world: World) -> None:

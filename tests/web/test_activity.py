@@ -53,7 +53,7 @@ async def test_notes_are_written_and_deleted_by_their_authors(world: World) -> N
     assert await events(world, who) == ["note.added", "note.added"]
     actions = [entry for entry, _ in await world.audit(who.account_id)]
     assert [entry for entry in actions if entry.startswith("note")] == [
-        "note.added", "note.added", "note.deleted", "note.deleted",
+        "note.created", "note.created", "note.deleted", "note.deleted",
     ]  # fmt: skip
 
 
@@ -93,7 +93,7 @@ async def test_task_is_created_completed_and_reopened(world: World) -> None:
         assert (await client.get("/tasks", headers=JSON)).json()["items"] == []
     assert await events(world, who) == ["task.added", "task.completed"]
     actions = [entry for entry, _ in await world.audit(who.account_id) if entry.startswith("task")]
-    assert actions == ["task.added", "task.completed", "task.reopened", "task.deleted"]
+    assert actions == ["task.created", "task.completed", "task.reopened", "task.deleted"]
 
 
 async def test_a_task_is_changed_by_form_and_by_script(world: World) -> None:
@@ -127,7 +127,7 @@ async def test_a_task_is_changed_by_form_and_by_script(world: World) -> None:
         assert (await other.get(href)).status_code == 404
         assert (await other.post(href, json={"title": "Mine"})).status_code == 404
     rows = await world.sql(
-        "select changes from audit_logs where account_id = $1 and action = 'task.changed' order by id",
+        "select changes from audit_logs where account_id = $1 and action = 'task.updated' order by id",
         who.account_id,
     )
     assert [sorted(msgspec.json.decode(row["changes"])) for row in rows] == [
@@ -290,7 +290,7 @@ async def test_deleted_note_or_task_is_restored_from_the_message(world: World, k
         restored = await client.post(answer["actions"][0]["href"], json={}, headers=JSON)
         assert (restored.status_code, restored.json()["id"]) == (200, thing["id"])
     actions = [entry for entry, _ in await world.audit(who.account_id) if entry.startswith(kind)]
-    assert actions == [f"{kind}.added", *[f"{kind}.deleted", f"{kind}.restored"] * 2]
+    assert actions == [f"{kind}.created", *[f"{kind}.deleted", f"{kind}.restored"] * 2]
 
 
 async def test_who_may_restore_notes_and_tasks(world: World) -> None:

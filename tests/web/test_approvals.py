@@ -37,7 +37,7 @@ async def test_answer_by_json(pending_approval: PendingApproval) -> None:
         taken = await client.post(pending_approval.path, json={"option": "a2"})
         assert taken.status_code == 200, taken.text
         assert taken.json()["items"] == []
-        assert taken.json()["settled"][0]["answer"] == "No"
+        assert taken.json()["closed"][0]["answer"] == "No"
         again = await client.post(pending_approval.path, json={"option": "a1"})
         assert again.status_code == 409
         assert "already answered this: No" in again.text
@@ -86,7 +86,7 @@ async def test_answer_to_a_closed_approval_is_a_conflict(pending_approval: Pendi
         await pending_approval.stage.drain()
         assert (await client.post(pending_approval.path, json={"option": "a1"})).status_code == 409
         assert "no answer in time" not in late.text
-        settled = (await client.get("/approvals")).json()["settled"]
+        settled = (await client.get("/approvals")).json()["closed"]
         assert [decision["status"] for decision in settled] == ["expired"]
 
 

@@ -37,7 +37,7 @@ async def test_json_client_builds_and_publishes_a_workflow(world: World) -> None
     )
     assert [tuple(row) for row in versions] == [("field", 3), ("tag", 2)]
     actions = [action for action, _ in await world.audit(owner.account_id)]
-    assert (actions.count("workflow.created"), actions.count("workflow.edited")) == (1, 6)
+    assert (actions.count("workflow.created"), actions.count("workflow.updated")) == (1, 6)
     assert actions[-1] == "workflow.published"
 
 

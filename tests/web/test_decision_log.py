@@ -29,7 +29,7 @@ async def test_every_event_has_an_explanation(world: World, clock: TestClock, ou
     at = f"/contacts/{person}/why"
     async with world.script(who) as script:
         page = (await script.get(at, params={"workflow": str(flow)})).json()
-        assert [(item["verdict"], item["worked_out"]) for item in page["items"]] == [
+        assert [(item["verdict"], item["evaluated_now"]) for item in page["items"]] == [
             ("reentry_once", False),
             ("enrolled", False),
             ("reentry_once", True),  # the kept refusal is gone, and today it would be another one
@@ -77,10 +77,12 @@ async def test_values_seen_are_shown_by_name(world: World, clock: TestClock, out
     }
     async with world.script(who) as script:
         line = (await script.get(at)).json()["items"][0]
-        assert (line["verdict"], line["worked_out"]) == ("filter_false", False)
-        assert {seen_value["label"]: seen_value["words"] for seen_value in line["seen"]} == words
-        [segments] = [seen_value for seen_value in line["seen"] if seen_value["field"] == "segments"]
-        assert segments["value"] == line["detail"]["seen"]["segments"] == {"in": [], "not_in": [str(texans)]}
+        assert (line["verdict"], line["evaluated_now"]) == ("filter_false", False)
+        assert {seen_value["label"]: seen_value["words"] for seen_value in line["values"]} == words
+        [segments] = [seen_value for seen_value in line["values"] if seen_value["field"] == "segments"]
+        assert (
+            segments["value"] == line["detail"]["values"]["segments"] == {"in": [], "not_in": [str(texans)]}
+        )
         assert segments["names"] == {str(texans): "Texans"}
     async with world.browser(who) as browser:
         shown = (await browser.get(at)).text
@@ -132,7 +134,7 @@ async def test_events_without_a_decision_are_explained(
 
         async def explanation(flow: UUID) -> str:
             [line] = (await script.get(at, params={"workflow": str(flow)})).json()["items"]
-            assert (line["verdict"], line["worked_out"]) == ("", False)
+            assert (line["verdict"], line["evaluated_now"]) == ("", False)
             return str(line["sentence"])
 
         assert "Not checked yet" in await explanation(flows["can't run"])
@@ -149,7 +151,7 @@ async def test_events_without_a_decision_are_explained(
                 "insert into audit_logs (account_id, id, occurred_at, actor_kind, actor_id, actor_name, "
                 "action,"
                 " subject_kind, subject_id, changes) values ($1, $2, now(), 'system', '', 'Engine',"
-                " 'event.passed_over', 'contact', $3, $4::jsonb)",
+                " 'event.skipped', 'contact', $3, $4::jsonb)",
                 who.account_id, uuid7(), str(person),
                 json.dumps({"event": [str(event["id"]), f"contact.updated {reason}: Boom"]}),
             )  # fmt: skip

@@ -104,13 +104,13 @@ async def test_jump_closes_the_visit_and_cancels_unsent_effects(world: World) ->
         " where enrollment_id = $1 and seq = 2",
         cast.enrollment,
     )
-    assert (visit["outcome"], visit["reason"]) == ("left", "jumped")
+    assert (visit["outcome"], visit["reason"]) == ("left", "moved")
     [effect] = await world.sql("select status from effects where id = $1", cast.effect)
     assert effect["status"] == "cancelled"
     await engine(world, cast)
     row = await state(world, cast)
     assert (row["step_key"], row["seq"], row["wait_reason"]) == ("s4", 3, "condition")
-    assert ("enrollment.jumped", "enrollment") in await world.audit(cast.account)
+    assert ("enrollment.moved", "enrollment") in await world.audit(cast.account)
 
 
 @pytest.mark.parametrize(

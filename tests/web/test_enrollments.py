@@ -108,7 +108,7 @@ async def test_viewer_reads_and_cannot_change(world: World) -> None:
         for path, body in VERBS.items():
             done = await client.post(f"/enrollments/{cast.enrollment}/{path}", json=body)
             assert done.status_code == 403
-        settled = await client.post(f"/effects/{cast.effect}/settlement", json={"went_out": True})
+        settled = await client.post(f"/effects/{cast.effect}/settlement", json={"sent": True})
         assert settled.status_code == 403
 
 
@@ -217,8 +217,8 @@ async def in_doubt(world: World) -> Cast:
     return cast
 
 
-@pytest.mark.parametrize(("went_out", "status", "step"), [(True, "sent", "s2"), (False, "pending", "s1")])
-async def test_effect_in_doubt_is_settled(world: World, went_out: bool, status: str, step: str) -> None:
+@pytest.mark.parametrize(("sent", "status", "step"), [(True, "sent", "s2"), (False, "pending", "s1")])
+async def test_effect_in_doubt_is_settled(world: World, sent: bool, status: str, step: str) -> None:
     cast = await in_doubt(world)
     path = f"/effects/{cast.effect}/settlement"
     async with world.browser(cast.owner) as client:
@@ -227,14 +227,14 @@ async def test_effect_in_doubt_is_settled(world: World, went_out: bool, status: 
         assert shown.index("Mark as sent") < shown.index(">Pause"), "the question comes first"
     async with world.script(cast.owner) as client:
         assert "In doubt" in (await client.get(f"/enrollments/{cast.enrollment}")).json()["waits_for"]
-        assert (await client.post(path, json={"went_out": went_out})).status_code == 200
-        assert (await client.post(path, json={"went_out": went_out})).status_code == 409
+        assert (await client.post(path, json={"sent": sent})).status_code == 200
+        assert (await client.post(path, json={"sent": sent})).status_code == 409
         assert (await client.post(path, json={})).status_code == 422
     await engine(world, cast.account)
     [effect] = await world.sql("select status from effects where id = $1", cast.effect)
     assert effect["status"] == status
     assert (await state(world, cast))["step_key"] == step
-    assert ("effect.settled", "effect") in await world.audit(cast.account)
+    assert ("effect.resolved", "effect") in await world.audit(cast.account)
 
 
 async def test_waiting_attempt_is_made_now_or_canceled(world: World) -> None:
@@ -287,7 +287,7 @@ async def test_retry_is_refused_while_an_effect_is_in_doubt(world: World) -> Non
         }
         assert names & {"retry", "jump"} == set()
         assert (
-            await client.post(f"/effects/{cast.effect}/settlement", json={"went_out": True})
+            await client.post(f"/effects/{cast.effect}/settlement", json={"sent": True})
         ).status_code == 200
         assert (await client.post(f"/enrollments/{cast.enrollment}/retry")).status_code == 200
 
@@ -302,7 +302,7 @@ async def test_other_accounts_find_nothing(world: World) -> None:
             done = await client.post(f"/enrollments/{cast.enrollment}/{path}", json=body)
             assert done.status_code == 404
         path = f"/effects/{cast.effect}/settlement"
-        assert (await client.post(path, json={"went_out": True})).status_code == 404
+        assert (await client.post(path, json={"sent": True})).status_code == 404
     assert (await state(world, cast))["status"] == "active"
 
 
@@ -369,7 +369,7 @@ def test_time_of_another_day_includes_the_day() -> None:
         ({"field": "city", "old": None, "new": "Rome", "changed": True}, "City: empty → Rome"),
         ({"until": "2026-11-24T13:00:00+00:00", "skipped_by": "Ana"}, "until 14:00, by Ana"),
         ({"reason": "subject_deleted"}, "subject deleted"),
-        ({"reason": "jumped", "by": "Ana"}, "jumped, by Ana"),
+        ({"reason": "moved", "by": "Ana"}, "moved, by Ana"),
         ({"window": True, "until": "2026-11-24T13:00:00+00:00"}, "sending window opens at 14:00"),
         (
             {"window": True, "until": "2026-11-24T13:00:00+00:00", "again": True},

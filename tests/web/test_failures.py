@@ -42,7 +42,7 @@ async def test_forty_failures_without_effects_are_one_line(stage: Stage) -> None
     async with stage.world.script(await stage.world.person("owner", stage.account)) as client:
         board = (await client.get("/jobs")).json()
         [line] = board["failing"]
-        assert (line["what"], line["state"], line["people"]) == ("step", "failed", 40)
+        assert (line["what"], line["state"], line["contacts"]) == ("step", "failed", 40)
         assert line["title"].startswith("Welcome: ")
         assert line["error"].startswith("With this contact's values, the body isn't valid JSON")
         assert line["href"] == f"/workflows/{workflow}/enrollments?status=failed&step=s2"
@@ -68,7 +68,7 @@ async def test_each_step_and_cause_is_a_line(stage: Stage) -> None:
     async with stage.world.script(await stage.world.person("owner", stage.account)) as client:
         board = (await client.get("/jobs")).json()
         lines = {(line["what"], line["state"]): line for line in board["failing"]}
-        assert {key: line["people"] for key, line in lines.items()} == {
+        assert {key: line["contacts"] for key, line in lines.items()} == {
             ("email", "retry"): 2, ("email", "unknown"): 1, ("email", "failed"): 1,
         }  # fmt: skip
         assert "status=active&step=s1" in lines["email", "retry"]["href"]
@@ -97,10 +97,10 @@ async def test_many_failures_at_one_step_do_not_hide_another(
     monkeypatch.setattr(failures, "MOST_COUNTED", 3)
     async with stage.world.script(await stage.world.person("owner", stage.account)) as client:
         board = (await client.get("/jobs")).json()
-        lines = {line["error"][:6]: line["people"] for line in board["failing"]}
+        lines = {line["error"][:6]: line["contacts"] for line in board["failing"]}
         assert lines == {"Other": 1, "Before": 1, "New": 1, "With t": 2}
         shown = (await client.get("/")).json()["failures"]
-        assert {line["error"][:6]: line["people"] for line in shown} == lines, "the overview says the same"
+        assert {line["error"][:6]: line["contacts"] for line in shown} == lines, "the overview says the same"
 
 
 async def test_single_failure_has_a_retry_button(stage: Stage) -> None:
@@ -157,7 +157,8 @@ async def test_parked_enrollment_names_its_failing_step(
 @pytest.fixture
 async def held(stage: Stage) -> AsyncIterator[None]:
     await stage.sql(
-        "insert into workers (id, host, pid, started_at, seen_at) values ($1, 'h', 1, now(), now())", uuid7()
+        "insert into workers (id, host, pid, started_at, last_seen_at) values ($1, 'h', 1, now(), now())",
+        uuid7(),
     )
     await hold_engine(stage.runtime, "Olive", "Moving servers.")
     try:

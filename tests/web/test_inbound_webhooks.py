@@ -40,16 +40,16 @@ async def test_only_the_digest_of_an_address_is_stored(world: World) -> None:
     who = await world.person()
     workflow = await flow(world, who.account_id, InboundWebhook())
     path, secret = await address(world, who, workflow)
-    [row] = await world.sql("select * from hooks where workflow_id = $1", workflow)
+    [row] = await world.sql("select * from inbound_webhooks where workflow_id = $1", workflow)
     token = path.rpartition("/")[2]
     assert len(token) >= 43
-    assert token.startswith(row["hint"])
-    assert len(row["hint"]) < 12
+    assert token.startswith(row["token_prefix"])
+    assert len(row["token_prefix"]) < 12
     assert token.encode() not in bytes(row["token_hash"])
     assert key_of(secret) not in bytes(row["signing_secret"])
     async with world.browser(who) as browser:
         page = await browser.get(f"/workflows/{workflow}/hooks")
-        assert row["hint"] in page.text
+        assert row["token_prefix"] in page.text
         assert token not in page.text
         shown = await browser.post(
             f"/workflows/{workflow}/hooks",
@@ -89,7 +89,7 @@ async def test_new_address_replaces_the_old_one_and_keeps_deliveries(world: Worl
     assert secret == ""
     assert (await post(world, old, webhook_id="d2")).status_code == 404
     assert (await post(world, new, webhook_id="d1")).status_code == 200
-    assert (await world.audit(who.account_id))[-1] == ("hook.address_made", "workflow")
+    assert (await world.audit(who.account_id))[-1] == ("webhook.address_created", "workflow")
 
 
 @pytest.mark.parametrize("header", ["webhook_id", "idempotency_key"])
@@ -151,7 +151,7 @@ async def test_body_identifies_the_contact(
     assert message in answer.text
     assert len(await events(world, who.account_id)) == (status == 202)
     if status == 422:
-        assert await world.sql("select from hook_deliveries where account_id = $1", who.account_id) == []
+        assert await world.sql("select from inbound_deliveries where account_id = $1", who.account_id) == []
 
 
 async def test_external_id_may_look_like_a_contact_id(world: World) -> None:

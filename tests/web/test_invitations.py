@@ -184,7 +184,7 @@ async def test_link_is_invalid_after(world: World, end: str) -> None:
             assert (await client.post(invitation_in(world), json={"password": PASSWORD})).status_code == 204
             role = "viewer" if end == "replaced" else "operator"
             assert (await roles_of(world, other.email))[owner.account_id] == role
-    ended = {"withdrawn": "invitation.withdrawn", "renewed": "invitation.sent_again"}
+    ended = {"withdrawn": "invitation.withdrawn", "renewed": "invitation.resent"}
     if end in ended:
         assert (ended[end], "invitation") in await world.audit(owner.account_id)
 

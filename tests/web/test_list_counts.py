@@ -62,7 +62,7 @@ async def test_open_builders_share_one_count(world: World, monkeypatch: pytest.M
         assert {answer.status_code for answer in answers} == {200}
         assert len({answer.text for answer in answers}) == 1
         assert counted == [cast.workflow]
-        assert answers[0].json()["counts"]["s2"]["here"] == 1
+        assert answers[0].json()["counts"]["s2"]["current"] == 1
         assert (await stranger.get(at)).status_code == 404
         await stranger.get(f"/workflows/{theirs.workflow}/counts")
         assert counted == [cast.workflow, theirs.workflow], "what is shared stays in its account"

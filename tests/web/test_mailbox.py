@@ -115,7 +115,7 @@ async def test_three_channels_in_one_list(world: World, port: int) -> None:
         listed = (await client.get("/mailbox")).json()
         assert {item["channel"] for item in listed["items"]} == {"email", "sms", "chat"}
         only = (await client.get("/mailbox?channel=sms")).json()
-        assert [(item["recipient"], item["bit"]) for item in only["items"]] == [("+49151", "Hi")]
+        assert [(item["recipient"], item["snippet"]) for item in only["items"]] == [("+49151", "Hi")]
         assert only["channel"] == "sms"
         shown = (await client.get(only["items"][0]["href"])).json()
         assert (shown["kind"], shown["text"], shown["sender"]) == ("sms", "Hi", "Switchyard")

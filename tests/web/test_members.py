@@ -136,7 +136,9 @@ async def test_access_token_is_limited_by_scopes_and_role(world: World) -> None:
         ).status_code == 422
         created = (await client.post("/tokens", json={"name": "sync", "scopes": ["view"], "days": 7})).json()
         assert created["token"].startswith("swy_")
-        (row,) = await world.sql("select token_hash, hint from access_tokens where id = $1", created["id"])
+        (row,) = await world.sql(
+            "select token_hash, token_prefix from access_tokens where id = $1", created["id"]
+        )
         assert row["token_hash"] == digest(created["token"])
         assert created["token"] not in (await client.get("/tokens")).text
         async with world.client(**JSON, authorization=f"Bearer {created['token']}") as script:

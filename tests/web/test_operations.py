@@ -18,10 +18,10 @@ async def test_jobs_page_counts_due_and_failed_work(world: World) -> None:
     async with world.script(cast.owner) as client:
         board = (await client.get("/jobs")).json()
         tiles = {tile["key"]: tile["value"] for tile in board["tiles"]}
-        assert (tiles["doubt"], tiles["failed"], tiles["waiting"]) == (1, 1, 1)
+        assert (tiles["in_doubt"], tiles["failed"], tiles["waiting"]) == (1, 1, 1)
         queues = {queue["name"]: queue for queue in board["queues"]}
         assert queues["workflow"]["ready"] == 1, "an event that nobody has matched"
-        assert queues["email"]["doubt"] == 1
+        assert queues["email"]["in_doubt"] == 1
         assert queues["workflow"]["oldest_seconds"] >= 0
         assert {failure["what"] for failure in board["failing"]} == {"job", "email"}
         assert {failure["name"] for failure in board["actions"]} == {f"retry:{cast.job}"}
@@ -56,7 +56,7 @@ async def test_held_or_stopped_work_counts_as_waiting_and_not_late(world: World)
         assert await numbers() == [(0, 1), (0, 1)]
         await world.sql("update workflows set held = false where account_id = $1", cast.account)
         await world.sql(
-            "insert into breakers (account_id, workflow_id, step_key, error_class, state)"
+            "insert into circuit_breakers (account_id, workflow_id, step_key, error_class, state)"
             " select account_id, workflow_id, step_key, 'unreachable', 'open' from effects where id = $1",
             cast.effect,
         )

@@ -38,15 +38,15 @@ async def test_plan_shows_changes_and_enrollments_by_step(world: World) -> None:
     async with world.script(cast.owner) as client:
         await edited(client, at)
         plan = (await client.get(f"{at}/publication")).json()
-        assert plan["audience"] == {"audience": "future_only", "people": None}
+        assert plan["audience"] == {"audience": "future_only", "contacts": None}
         lines = {(line["change"], line["key"]): line for line in plan["plan"]}
         assert set(lines) == {("changed", "s2"), ("added", "s5")}
         assert (lines["changed", "s2"]["before"], lines["changed", "s2"]["after"]) == (
             "Wait 1 minute", "Wait 3 hours",
         )  # fmt: skip
         [group] = plan["standing"]
-        assert (group["version"], group["step"], group["people"], group["under_way"]) == (1, "s2", 1, 0)
-        assert (group["kept"], group["new_first"] > group["due_first"]) == (False, True)
+        assert (group["version"], group["step"], group["enrollments"], group["under_way"]) == (1, "s2", 1, 0)
+        assert (group["wait_unchanged"], group["new_first"] > group["due_first"]) == (False, True)
         values = [option["value"] for option in group["options"]]
         assert values == ["finish", "s2", "s1", "s3", "s4", "s5", "exit"]
     async with world.browser(cast.owner) as client:
@@ -61,7 +61,9 @@ async def test_plan_shows_changes_and_enrollments_by_step(world: World) -> None:
         ):
             assert sentence in page.text, sentence
         [form] = [form for form in Page(page.text, at).forms if form.action == f"{at}/publication"]
-        assert {"choices.0.to", "choices.0.people", "choices.0.version", "choices.0.step"} <= set(form.names)
+        assert {"choices.0.to", "choices.0.enrollments", "choices.0.version", "choices.0.step"} <= set(
+            form.names
+        )
 
 
 async def test_publication_form_moves_enrollments(world: World) -> None:
@@ -71,10 +73,10 @@ async def test_publication_form_moves_enrollments(world: World) -> None:
         rev = await edited(client, at)
     form: dict[str, Any] = {
         "account": str(cast.account), "rev": rev, "choices.0.version": "1", "choices.0.step": "s2",
-        "choices.0.people": "1", "choices.0.to": "s2",
+        "choices.0.enrollments": "1", "choices.0.to": "s2",
     }  # fmt: skip
     async with world.browser(cast.owner) as client:
-        stale = await client.post(f"{at}/publication", data=form | {"choices.0.people": "7"})
+        stale = await client.post(f"{at}/publication", data=form | {"choices.0.enrollments": "7"})
         assert (stale.status_code, "have moved since you opened" in stale.text) == (409, True)
         assert '<option value="s2" selected>' in stale.text, "what was chosen is still chosen"
         old = await client.post(f"{at}/publication", data=form | {"rev": rev - 1})
@@ -100,7 +102,7 @@ async def test_enrollments_can_be_moved_later_without_a_new_version(world: World
         rev = await edited(client, at)
         first = await client.post(f"{at}/publication", json={"rev": rev})
         assert (first.status_code, first.json()["version"], first.json()["moved"]) == (201, 2, 0)
-        choice = {"version": 1, "step": "s2", "people": 1, "to": "exit"}
+        choice = {"version": 1, "step": "s2", "enrollments": 1, "to": "exit"}
         again = await client.post(f"{at}/publication", json={"rev": rev, "choices": [choice]})
         assert (again.status_code, again.json()["version"], again.json()["exited"]) == (201, 2, 1)
         nothing = await client.post(f"{at}/publication", json={"rev": rev})
@@ -116,7 +118,7 @@ async def test_plan_shows_effects_in_flight(world: World) -> None:
         rev = await edited(client, at)
         [group] = (await client.get(f"{at}/publication")).json()["standing"]
         assert group["under_way"] == 1
-        choice = {"version": 1, "step": "s2", "people": 1, "to": "s2"}
+        choice = {"version": 1, "step": "s2", "enrollments": 1, "to": "s2"}
         done = await client.post(f"{at}/publication", json={"rev": rev, "choices": [choice]})
         assert (done.json()["moved"], done.json()["under_way"]) == (0, 1)
     async with world.browser(cast.owner) as client:
@@ -132,7 +134,7 @@ async def test_the_audience_is_counted_first(world: World) -> None:
         saved = await client.post(f"{at}/settings", json=settings)
         assert saved.status_code == 200, saved.text
         plan = (await client.get(f"{at}/publication")).json()
-        assert plan["audience"] == {"audience": "current_and_future", "people": 1}
+        assert plan["audience"] == {"audience": "current_and_future", "contacts": 1}
         assert [line["title"] for line in plan["plan"]] == ["Enroll on publishing"]
         rev = plan["workflow"]["rev"]
         assert (await client.post(f"{at}/publication", json={"rev": rev})).status_code == 201
@@ -215,7 +217,7 @@ async def test_out_of_range_numbers_are_refused(world: World) -> None:
     at = f"/workflows/{cast.workflow}"
     async with world.script(cast.owner) as client:
         rev = await edited(client, at)
-        choice = {"version": 3_000_000_000, "step": "s2", "people": 1, "to": "exit"}
+        choice = {"version": 3_000_000_000, "step": "s2", "enrollments": 1, "to": "exit"}
         beyond = await client.post(f"{at}/publication", json={"rev": rev, "choices": [choice]})
         assert (beyond.status_code, "choices.0.version" in beyond.json()["errors"]) == (422, True), (
             beyond.text
@@ -226,7 +228,7 @@ async def test_out_of_range_numbers_are_refused(world: World) -> None:
     async with world.browser(cast.owner) as client:
         form = {
             "account": str(cast.account), "rev": rev + 1, "choices.0.version": "3000000000",
-            "choices.0.step": "s2", "choices.0.people": "1", "choices.0.to": "exit",
+            "choices.0.step": "s2", "choices.0.enrollments": "1", "choices.0.to": "exit",
         }  # fmt: skip
         assert (await client.post(f"{at}/publication", data=form)).status_code == 422
 
@@ -245,7 +247,7 @@ async def test_step_with_different_wait_reasons_shows_none(world: World) -> None
     async with world.script(cast.owner) as client:
         await edited(client, at)
         [group] = (await client.get(f"{at}/publication")).json()["standing"]
-    assert (group["people"], group["reason"], group["new_first"]) == (2, None, None)
+    assert (group["enrollments"], group["reason"], group["new_first"]) == (2, None, None)
 
 
 async def test_every_offered_merge_tag_is_accepted(world: World) -> None:

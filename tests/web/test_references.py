@@ -95,7 +95,7 @@ async def test_unreadable_segment_gives_a_message(world: World) -> None:
         body = {"all": True, "f": [condition], "tag": "vip", "operation": "add"}
         bulk = await client.post("/contacts/bulk/tags", json=body)
         assert (bulk.status_code, list(bulk.json()["errors"])) == (422, ["f"]), bulk.text
-        assert (await client.get(f"{at}/publication")).json()["audience"]["people"] is None
+        assert (await client.get(f"{at}/publication")).json()["audience"]["contacts"] is None
         published = await client.post(f"{at}/publication", json={"rev": 4})
         assert (published.status_code, "no longer exists" in published.text) == (422, True), published.text
 

@@ -119,7 +119,7 @@ async def provoke(
     statuses = set()
     with monkeypatch.context() as patch:
         patch.setattr(world.app.state.directory, "by_reset", fail)
-        patch.setitem(world.app.state, "hook_of", fail)
+        patch.setitem(world.app.state, "webhook_by_token", fail)
         for method, path in (("GET", link), ("POST", link), ("POST", hook)):
             body = {"new_password": "a long enough phrase"}
             statuses.add((await client.request(method, path, json=body)).status_code)

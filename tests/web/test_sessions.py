@@ -189,7 +189,7 @@ async def test_all_other_sessions_are_ended_together(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", ["revoked_at = now()", "expires_at = now()", "seen_at = now() - interval '9 hours'"]
+    "change", ["revoked_at = now()", "expires_at = now()", "last_seen_at = now() - interval '9 hours'"]
 )
 async def test_an_ended_session_stays_ended(world: World, change: str) -> None:
     owner = await world.person()
@@ -208,13 +208,13 @@ async def test_expired_token_is_renewed_by_the_session_cookie(world: World) -> N
     owner = await world.person()
     async with world.browser(owner) as client:
         await world.sql(
-            "update sessions set seen_at = now() - interval '7 hours' where user_id = $1", owner.user_id
+            "update sessions set last_seen_at = now() - interval '7 hours' where user_id = $1", owner.user_id
         )
         del client.cookies["switchyard-token"]
         assert (await client.get("/")).status_code == 200
         assert client.cookies["switchyard-token"]
     (row,) = await world.sql(
-        "select now() - seen_at < interval '1 minute' as fresh from sessions where user_id = $1",
+        "select now() - last_seen_at < interval '1 minute' as fresh from sessions where user_id = $1",
         owner.user_id,
     )
     assert row["fresh"]

@@ -36,8 +36,8 @@ _AUDITED = {
     "field": ("contact.updated", ""),
     "tag_added": ("tag.added", "tag"),
     "tag_removed": ("tag.removed", "tag"),
-    "note_added": ("note.added", "note"),
-    "task_added": ("task.added", "task"),
+    "note_added": ("note.created", "note"),
+    "task_added": ("task.created", "task"),
     "deleted": ("contact.deleted", "deleted"),
 }
 

@@ -51,7 +51,7 @@ class BatchContext(msgspec.Struct):
         contact change in place: the next enrollment of the same contact sees the change."""
         state = state_of(row, self.effects.get(row.id), self.answers.get(row.id))
         facts = self.facts.get(row.contact_id)
-        if facts is None and row.of_deleted:
+        if facts is None and row.contact_deleted:
             facts = self.deleted.get(row.contact_id)
         if row.workflow_status == "archived":
             return leave(state, now, Status.EXITED, ExitReason.WORKFLOW_ARCHIVED)
@@ -90,9 +90,9 @@ def state_of(row: Any, effect: EffectOutcome | None = None, answer: str | None =
         row.goal_key,
         effect,
         answer,
-        row.heard_event_id is not None,
+        row.wake_event_id is not None,
         row.entered_at,
-        row.of_deleted,
+        row.contact_deleted,
     )
 
 
@@ -129,7 +129,7 @@ async def _facts(
     history = UsedHistory()
     for row in rows:
         program = programs.get((row.workflow_id, row.version))
-        if row.of_deleted:
+        if row.contact_deleted:
             gone.add(row.contact_id)
         if not isinstance(program, Program):
             continue
@@ -238,7 +238,7 @@ def _outcome(row: Any) -> EffectOutcome:
     status: Any = row.status
     if status == "cancelled":
         status = "skipped" if row.error_class == UNWANTED_CLASS else "failed_permanent"
-    elif status == "claimed" and row.begun_at is None:
+    elif status == "claimed" and row.started_at is None:
         status = "pending"
     next_at = row.due_at if status == "retry" else None
     return EffectOutcome(status, next_at, row.error, row.result or {})

@@ -48,7 +48,7 @@ async def advance_enrollments(work: Work, most: int = BATCH) -> int:
     many enrollments it processed."""
     await remove_left_marks(work)
     moving = AdvanceTask(work)
-    looked_at = await run_suspects_alone(moving) if await has_suspects(work, BatchKind.MOVE) else 0
+    looked_at = await run_suspects_alone(moving) if await has_suspects(work, BatchKind.ADVANCE) else 0
     async with work.runtime.batch_lock.shared():
         rows = await BatchSession(work.session).structs(
             ClaimedEnrollment, CLAIM_DUE_ENROLLMENTS, now=work.now, most=most
@@ -61,7 +61,7 @@ async def advance_enrollments(work: Work, most: int = BATCH) -> int:
 class AdvanceTask:
     """Advancing as `recovery.batch_runner` runs it."""
 
-    kind = BatchKind.MOVE
+    kind = BatchKind.ADVANCE
     # Formatted twice: first with `crashes` (by the batch runner), then with `step`.
     poison = (
         "The step “{{step}}” stopped the worker {crashes} times. It won't be retried automatically. "

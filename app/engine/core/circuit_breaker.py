@@ -3,7 +3,7 @@ when to try again. Pure.
 
 Two rules open it. Of the latest 20 subjects within ten minutes, at least five and at least half failed. Or
 three subjects in a row were rejected permanently, without a success between them: the cause is then the
-sender, not the contacts. Those three are `struck`: they failed before the cause was clear."""
+sender, not the contacts. Those three are `affected`: they failed before the cause was clear."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -43,14 +43,14 @@ class SubjectOutcome(msgspec.Struct, frozen=True):
 class BreakerState(msgspec.Struct, frozen=True):
     """`recent` holds one outcome per subject, oldest first. `opened` counts openings without a success
     between them. `until` is the next try (open), when the probe times out (half open), or the due time of the
-    latest released enrollment (closed), None when none is parked. `struck` are the subjects that were
+    latest released enrollment (closed), None when none is parked. `affected` are the subjects that were
     rejected permanently in a row when it opened, until it closes."""
 
     state: State = State.CLOSED
     recent: list[SubjectOutcome] = []
     opened: int = 0
     until: datetime | None = None
-    struck: list[str] = []
+    affected: list[str] = []
 
     @property
     def idle(self) -> bool:
@@ -109,8 +109,8 @@ def in_a_row(recent: Sequence[SubjectOutcome]) -> list[str]:
 
 def _open(breaker: BreakerState, now: datetime, chance: float) -> BreakerState:
     opened = breaker.opened + 1
-    struck = in_a_row(breaker.recent) or breaker.struck
-    return BreakerState(State.OPEN, [], opened, now + pause(opened, chance), struck)
+    affected = in_a_row(breaker.recent) or breaker.affected
+    return BreakerState(State.OPEN, [], opened, now + pause(opened, chance), affected)
 
 
 def probing(breaker: BreakerState, now: datetime) -> BreakerState | None:

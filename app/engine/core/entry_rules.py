@@ -162,11 +162,11 @@ def _triggers(
         if let_in is None:
             return Verdict.FILTER_FALSE, {
                 "filter": "trigger",
-                "seen": _seen_by(program, trigger, event, facts, now),
+                "values": _seen_by(program, trigger, event, facts, now),
             }
     if not program.entry_match(facts, now):
         seen_now = explain(version.entry, facts, program.fields, now)
-        return Verdict.FILTER_FALSE, {"filter": "entry", "seen": seen_now}
+        return Verdict.FILTER_FALSE, {"filter": "entry", "values": seen_now}
     return None
 
 

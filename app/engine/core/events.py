@@ -49,7 +49,7 @@ WEBHOOK_RECEIVED = "webhook.received"
 EMAIL_DELIVERED = "email.delivered"
 EMAIL_BOUNCED = "email.bounced"
 DATE_REACHED = "date.reached"
-SCHEDULE_STRUCK = "schedule.struck"
+SCHEDULE_FIRED = "schedule.fired"
 ENROLLMENT_ENDED = "enrollment.ended"
 MANUAL = "enrollment.requested"
 # A step removes the contact from a workflow (`workflow_id`), or from all except `not`.
@@ -63,7 +63,7 @@ KEYED: dict[str, str] = {
     SEGMENT_LEFT: "segment_id",
     WEBHOOK_RECEIVED: "trigger",
     DATE_REACHED: "trigger",
-    SCHEDULE_STRUCK: "trigger",
+    SCHEDULE_FIRED: "trigger",
     ENROLLMENT_ENDED: "workflow_id",
     MANUAL: "workflow_id",
 }
@@ -72,7 +72,7 @@ KEYED: dict[str, str] = {
 class EngineEvent(msgspec.Struct, frozen=True):
     """An event as the trigger index reads it. `data` by kind (ids as text): `changes` {field key: [old, new]}
     for contact.updated; `tag_id`; `segment_id`; `task_id`, `note_id`; `trigger` ("<workflow id>:<trigger
-    key>", with `body` for webhook.received, `day` for date.reached, `at` for schedule.struck);
+    key>", with `body` for webhook.received, `day` for date.reached, `at` for schedule.fired);
     `workflow_id` (with `status` and `reason` for enrollment.ended)."""
 
     id: UUID
@@ -119,7 +119,7 @@ def stored_event_data(event: EngineEvent) -> dict[str, Any]:
     if event.kind == WEBHOOK_RECEIVED:
         body = data.get("body")
         return body if isinstance(body, dict) else {"body": body}
-    if event.kind in (SCHEDULE_STRUCK, DATE_REACHED):
+    if event.kind in (SCHEDULE_FIRED, DATE_REACHED):
         return {name: value for name, value in data.items() if name != "trigger"}
     return data if event.kind in _TELLING else {}
 

@@ -83,9 +83,9 @@ async def _retry_given_up(
     many."""
     count = 0
     for what, breaker in stopped:
-        if not breaker.struck:
+        if not breaker.affected:
             continue
-        contacts = [UUID(contact_id) for contact_id in breaker.struck]
+        contacts = [UUID(contact_id) for contact_id in breaker.affected]
         rows = await db.all(
             statements.RETRY_GIVEN_UP,
             **place,
@@ -97,7 +97,9 @@ async def _retry_given_up(
         for row in rows:
             work.audit("enrollment.retried", "enrollment", row.id, {"error": (row.error, None)})
         if rows:
-            log.warning("breaker.taken_up", step=place["step"], error_class=what, count=len(rows))
+            log.warning(
+                "circuit_breaker.enrollments_retried", step=place["step"], error_class=what, count=len(rows)
+            )
         count += len(rows)
     return count
 
@@ -155,7 +157,12 @@ async def record_outcome(work: Work, effect: Any, outcome: Outcome) -> bool:
         after = after_attempt(before, str(effect.contact_id), failed, work.now, chance, final=final)
         stopped = stopped or (what == row.error_class and after.state is not State.CLOSED)
         if after.state is not before.state:
-            log.warning("breaker", state=after.state, step=effect.step_key, error_class=row.error_class)
+            log.warning(
+                "circuit_breaker.state_changed",
+                state=after.state,
+                step=effect.step_key,
+                error_class=row.error_class,
+            )
         if after != before:
             await _write_breaker(work, db, place, row.error_class, after)
     return stopped
@@ -163,7 +170,7 @@ async def record_outcome(work: Work, effect: Any, outcome: Outcome) -> bool:
 
 def _breaker(row: Any) -> BreakerState:
     sample = msgspec.convert(row.sample, _Sample)
-    return BreakerState(State(row.state), sample.recent, sample.opened, row.until, sample.struck)
+    return BreakerState(State(row.state), sample.recent, sample.opened, row.until, sample.affected)
 
 
 class _Sample(msgspec.Struct):
@@ -171,7 +178,7 @@ class _Sample(msgspec.Struct):
 
     recent: list[SubjectOutcome] = []
     opened: int = 0
-    struck: list[str] = []
+    affected: list[str] = []
 
 
 async def _write_breaker(
@@ -180,7 +187,7 @@ async def _write_breaker(
     if breaker.idle:
         await db.do(statements.DELETE_BREAKER, **place, what=what)
         return
-    sample = {"recent": breaker.recent, "opened": breaker.opened, "struck": breaker.struck}
+    sample = {"recent": breaker.recent, "opened": breaker.opened, "affected": breaker.affected}
     await db.do(
         statements.UPDATE_BREAKER,
         **place,

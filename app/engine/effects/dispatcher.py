@@ -137,7 +137,7 @@ async def attempt_effect(runtime: Runtime, account_id: UUID, effect: Any) -> Non
     try:
         outcome = await send_by_channel(runtime, account_id, effect)
     except Exception as error:
-        log.exception("effect.adapter", kind=effect.kind)
+        log.exception("effect.adapter_failed", kind=effect.kind)
         outcome = Unknown(redact(f"{type(error).__name__}: {error}"))
     hit(Moment.EFFECT_CALLED)
     await _retry_write(runtime, account_id, effect, attempts, outcome)
@@ -155,7 +155,7 @@ async def _retry_write(
         except Exception as error:
             if not is_transient(error):
                 raise
-            log.warning("effect.unwritten", effect=str(effect.id), error=repr(error))
+            log.warning("effect.outcome_write_failed", effect=str(effect.id), error=repr(error))
             await asyncio.sleep(pause_seconds)
     await write_outcome(runtime, account_id, effect, attempts, outcome)
 

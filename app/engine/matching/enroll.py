@@ -205,7 +205,7 @@ def _enrollment_row(candidate: EntryCandidate) -> dict[str, Any]:
         "depth": candidate.event.depth,
         "entry_key": candidate.decision.entry_key if candidate.decision else "",
         "data": {"event": event_data} if event_data else {},
-        "of_deleted": candidate.event.kind == CONTACT_DELETED,
+        "contact_deleted": candidate.event.kind == CONTACT_DELETED,
         "superseded": candidate.superseded,
         "settled_at": candidate.settled_at,
     }

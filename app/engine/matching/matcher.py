@@ -113,7 +113,7 @@ def _audit_skipped_event(work: Work, event: Any, what: str, error: Exception) ->
     """Writes the audit entry; `event` is a row or an `EngineEvent`."""
     reason = str(error) if isinstance(error, PoisonError) else redact(repr(error))
     description = f"{event.kind} {what}: {reason}"[:500]
-    work.audit("event.passed_over", "contact", event.subject_id, {"event": (str(event.id), description)})
+    work.audit("event.skipped", "contact", event.subject_id, {"event": (str(event.id), description)})
 
 
 def event_of(row: Any) -> EngineEvent:

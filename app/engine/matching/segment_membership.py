@@ -108,8 +108,8 @@ def _record_failure(work: Work, segment: Any, error: Exception) -> datetime | No
     would seem to enter."""
     # A database error ends with the whole statement; only its beginning is kept.
     reason = redact(f"{type(error).__name__}: {error}")[:200]
-    log.error("segment.not_compared", segment=str(segment.id), error=reason)
-    work.audit("segment.not_compared", "segment", segment.id, {"error": (None, reason)})
+    log.error("segment.evaluation_failed", segment=str(segment.id), error=reason)
+    work.audit("segment.evaluation_failed", "segment", segment.id, {"error": (None, reason)})
     return None if segment.due_at == NEVER_COMPARED else work.now + RETRY_AFTER_ERROR
 
 

@@ -38,14 +38,14 @@ log = structlog.get_logger(__name__)
 class BatchKind(StrEnum):
     """What a mark names: enrollments that are being advanced, or events that are being matched."""
 
-    MOVE = "move"
+    ADVANCE = "advance"
     MATCH = "match"
 
 
-SPLIT_STATEMENTS = {BatchKind.MOVE: SPLIT_ENROLLMENT_MARK, BatchKind.MATCH: SPLIT_EVENT_MARK}
+SPLIT_STATEMENTS = {BatchKind.ADVANCE: SPLIT_ENROLLMENT_MARK, BatchKind.MATCH: SPLIT_EVENT_MARK}
 # A parked enrollment is shown on a screen and a member can retry it. A skipped event is lost for every
 # workflow, and where workers are killed for other reasons, being there three times can still be chance.
-MOST_CRASHES = {BatchKind.MOVE: 3, BatchKind.MATCH: 6}
+MOST_CRASHES = {BatchKind.ADVANCE: 3, BatchKind.MATCH: 6}
 
 
 class PoisonError(Exception):
@@ -122,7 +122,7 @@ async def next_suspect(work: Work, kind: BatchKind) -> Suspect | None:
         while marks := await db.all(LOCK_LEFT_BEHIND_MARK, kind=kind, gone=gone):
             mark: Any = marks[0]
             if len(mark.ids) > 1:
-                log.warning("batch.left_behind", kind=kind, worker=str(mark.worker_id), count=len(mark.ids))
+                log.warning("batch.abandoned", kind=kind, worker=str(mark.worker_id), count=len(mark.ids))
                 await db.do(SPLIT_STATEMENTS[kind], id=mark.id, now=work.now)
                 await commit(session, Boundary.MARK_SPLIT)
                 continue

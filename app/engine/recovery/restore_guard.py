@@ -23,6 +23,10 @@ from db.queries.engine_state import HOLD_ENGINE, READ_ENGINE_STATE, RECORD_HEART
 
 log = structlog.get_logger(__name__)
 SLACK = timedelta(seconds=1)
+# Where the newest heartbeat is kept outside of PostgreSQL, and where earlier releases kept it: a database
+# that was restored during an upgrade must be noticed too.
+REDIS_KEY, FORMER_REDIS_KEY = "switchyard:heartbeat:", "switchyard:beat:"
+FILE, FORMER_FILE = "heartbeat-", "beat-"
 RESTORED = "The database is older than the work its workers have recorded: it was restored from a backup."
 
 
@@ -117,10 +121,10 @@ class RestoreGuard:
             self.last_heartbeats.get(installation_id),
         ]
         row = await self._read()
-        newest = max([row.beat_at, *(outside_at for outside_at in outside if outside_at)])
+        newest = max([row.heartbeat_at, *(outside_at for outside_at in outside if outside_at)])
         held = row.held_at is not None
-        if not held and newest > row.beat_at + SLACK:
-            await _hold(self.runtime, "Switchyard", RESTORED, row.beat_at, newest)
+        if not held and newest > row.heartbeat_at + SLACK:
+            await _hold(self.runtime, "Switchyard", RESTORED, row.heartbeat_at, newest)
             held = True
         self.checked = True
         return held
@@ -134,22 +138,25 @@ class RestoreGuard:
         async with self.runtime.engine.begin() as connection:
             row = (await connection.execute(RECORD_HEARTBEAT)).one()
         installation_id = str(row.id)
-        self.last_heartbeats[installation_id] = row.beat_at
+        self.last_heartbeats[installation_id] = row.heartbeat_at
         with suppress(OSError):
-            self._path(installation_id).write_text(row.beat_at.isoformat())
+            self._path(installation_id).write_text(row.heartbeat_at.isoformat())
         with suppress(RedisError, OSError, TimeoutError):
-            await self.runtime.redis.set(f"switchyard:beat:{installation_id}", row.beat_at.isoformat())
+            await self.runtime.redis.set(REDIS_KEY + installation_id, row.heartbeat_at.isoformat())
 
     async def _redis_heartbeat(self, installation_id: str) -> datetime | None:
         with suppress(RedisError, OSError, TimeoutError, ValueError):
-            stored = await self.runtime.redis.get(f"switchyard:beat:{installation_id}")
+            redis = self.runtime.redis
+            stored = await redis.get(REDIS_KEY + installation_id)
+            stored = stored or await redis.get(FORMER_REDIS_KEY + installation_id)
             return datetime.fromisoformat(stored.decode()) if stored else None
         return None
 
     def _file_heartbeat(self, installation_id: str) -> datetime | None:
-        with suppress(OSError, ValueError):
-            return datetime.fromisoformat(self._path(installation_id).read_text())
+        for path in (self._path(installation_id), self._path(installation_id, FORMER_FILE)):
+            with suppress(OSError, ValueError):
+                return datetime.fromisoformat(path.read_text())
         return None
 
-    def _path(self, installation_id: str) -> Path:
-        return self.runtime.settings.data_dir / f"beat-{installation_id}"
+    def _path(self, installation_id: str, prefix: str = FILE) -> Path:
+        return self.runtime.settings.data_dir / (prefix + installation_id)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from app.engine.core.events import DATE_REACHED, SCHEDULE_STRUCK
+from app.engine.core.events import DATE_REACHED, SCHEDULE_FIRED
 from app.engine.core.timing.occurrences import Timed, target_day, yearly_days
 from app.engine.core.triggers import DateReached, Schedule
 from app.engine.program_cache import AccountContext
@@ -69,7 +69,7 @@ def event_content(
     """Kind and data of the event, then the moment and the name that its id is derived from. A date trigger
     fires once for its day, even if the account changes its time zone."""
     if isinstance(trigger, Schedule):
-        return SCHEDULE_STRUCK, {"trigger": name, "at": at.isoformat()}, at, f"{name}:{at.isoformat()}"
+        return SCHEDULE_FIRED, {"trigger": name, "at": at.isoformat()}, at, f"{name}:{at.isoformat()}"
     day = at.astimezone(zone).date()
     moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
     return DATE_REACHED, {"trigger": name, "day": day.isoformat()}, moment, f"{name}:{day.isoformat()}"

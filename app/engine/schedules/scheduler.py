@@ -31,7 +31,7 @@ from db.queries.trigger_schedules import (
 
 log = structlog.get_logger(__name__)
 SCHEDULE_BATCH, TASK_BATCH = 20, 500
-FIRE_TASK = "clock.strike"
+FIRE_TASK = "schedule.fire"
 RECHECK_UNFINISHED = timedelta(seconds=30)  # while the previous occurrence is not done
 
 
@@ -41,7 +41,7 @@ async def run_schedules(runtime: Runtime, account_id: UUID) -> int:
     async with open_work(runtime, account_id, SYSTEM) as work:
         due = (await BatchSession(work.session).all(HAS_DUE_WORK, now=work.now))[0]
     parts = (
-        (due.clocks, fire_due_schedules),
+        (due.schedules, fire_due_schedules),
         (due.tasks, mark_overdue_tasks),
         (due.segments, compare_due_segment),
     )
@@ -53,7 +53,7 @@ async def run_schedules(runtime: Runtime, account_id: UUID) -> int:
         except Exception as error:  # noqa: BLE001 -- raised below
             failed.append(error)
     for other in failed[1:]:  # the caller logs the first one
-        log.error("clocks.error", account=str(account_id), exc_info=other)
+        log.error("schedules.error", account=str(account_id), exc_info=other)
     if failed:
         raise failed[0]
     return done
@@ -69,7 +69,7 @@ async def fire_due_schedules(work: Work) -> int:
             await _fire(work, db, row)
         except (msgspec.MsgspecError, ValueError) as error:
             # A schedule that cannot be read does not stop the others.
-            log.exception("clock.unreadable", workflow=str(row.workflow_id), trigger=row.trigger_key)
+            log.exception("schedule.unreadable", workflow=str(row.workflow_id), trigger=row.trigger_key)
             await _postpone(work, db, row, error)
     await work.commit()
     return len(rows)
@@ -79,7 +79,7 @@ async def _postpone(work: Work, db: BatchSession, row: Any, error: Exception) ->
     """Tries a schedule that cannot be read again later; missed occurrences follow its policy."""
     reason = redact(f"{type(error).__name__}: {error}")[:200]
     changes = {"trigger": (None, row.trigger_key), "error": (None, reason)}
-    work.audit("workflow.clock_unreadable", "workflow", row.workflow_id, changes)
+    work.audit("workflow.schedule_unreadable", "workflow", row.workflow_id, changes)
     await db.do(
         POSTPONE_SCHEDULE,
         workflow=row.workflow_id,
@@ -114,7 +114,7 @@ async def _fire(work: Work, db: BatchSession, row: Any) -> None:
                 "at": moment.isoformat(),
                 "now": work.now.isoformat(),
             }
-            work.add_job("clocks", FIRE_TASK, args, after=timedelta(microseconds=place))
+            work.add_job("schedules", FIRE_TASK, args, after=timedelta(microseconds=place))
         _audit_missed(work, row, occurrences, trigger.missed)
     await db.do(
         UPSERT_SCHEDULE,
@@ -137,7 +137,10 @@ def _audit_missed(work: Work, row: Any, occurrences: DueOccurrences, policy: str
         "policy": (None, policy),
     }
     log.warning(
-        "clock.missed", workflow=str(row.workflow_id), trigger=row.trigger_key, missed=occurrences.missed
+        "schedule.occurrences_missed",
+        workflow=str(row.workflow_id),
+        trigger=row.trigger_key,
+        missed=occurrences.missed,
     )
     work.audit("workflow.occurrences_missed", "workflow", row.workflow_id, changes)
 

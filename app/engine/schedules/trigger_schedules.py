@@ -76,7 +76,7 @@ def _previous_trigger(row: Any, key: str) -> Timed | None:
     try:
         return timed_triggers(row.document).get(key)
     except ValueError as error:
-        log.warning("clock.unreadable", trigger=key, version=row.version, error=str(error))
+        log.warning("schedule.unreadable", trigger=key, version=row.version, error=str(error))
         return None
 
 

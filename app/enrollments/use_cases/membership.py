@@ -126,7 +126,7 @@ async def _begin_again(work: Work, row: Row) -> None:
     work.audit("enrollment.retried", "enrollment", row.id, {"error": (row.error, None)})
     row.status, row.due_at, row.fence = "active", work.now, row.fence + 1
     row.wait_reason = row.wait_until = row.exit_reason = row.error = row.ended_at = None
-    row.paused_at = row.heard_event_id = None
+    row.paused_at = row.wake_event_id = None
     if await work.effects.went_out(row.id, row.seq):
         row.wait_reason = "effect"  # as if it had just been sent: a new visit would send it again
     work.notify_worker()
@@ -163,28 +163,28 @@ def _wake(work: Work, effect: Effect, row: Row) -> None:
     work.notify_worker()
 
 
-async def settle_effect(work: Work, effect_id: UUID, *, went_out: bool) -> UUID:
+async def settle_effect(work: Work, effect_id: UUID, *, sent: bool) -> UUID:
     """Settles an effect in doubt: it was sent, or it was not and is sent again. Returns the enrollment.
     Raises `NotFound`, `Conflict` (no longer in doubt)."""
     effect, row = await _effect(work, effect_id)
     if effect.status != "unknown":
         raise Conflict("This is no longer in doubt.", current={"status": effect.status})
     effect.fence += 1
-    if went_out:
+    if sent:
         effect.status, effect.error = "sent", None
-        effect.sent_at = effect.begun_at or work.now
-        effect.result = {"settled_by": work.actor.name}
+        effect.sent_at = effect.started_at or work.now
+        effect.result = {"resolved_by": work.actor.name}
     else:
         _send_again(work, effect)
     _wake(work, effect, row)
-    work.audit("effect.settled", "effect", effect.id, {"status": ("unknown", effect.status)})
+    work.audit("effect.resolved", "effect", effect.id, {"status": ("unknown", effect.status)})
     await work.commit()
     return row.id
 
 
 def _send_again(work: Work, effect: Effect) -> None:
     effect.status, effect.error, effect.due_at = "pending", None, work.now
-    effect.begun_at = effect.lease_until = None
+    effect.started_at = effect.lease_until = None
 
 
 def _try_now(work: Work, effect: Effect, row: Row) -> None:

@@ -58,7 +58,7 @@ async def skip_wait(work: Work, enrollment_id: UUID) -> None:
         row.wait_until = visit.started_at  # times out, whatever is still unmatched
     row.fence += 1  # so that an error of an earlier batch does not park it now
     if row.wait_reason in ("window", "timer"):
-        row.heard_event_id = (
+        row.wake_event_id = (
             row.event_id
         )  # otherwise the step would find its window closed or its date ahead again
     work.audit(
@@ -82,9 +82,9 @@ async def jump(work: Work, enrollment_id: UUID, step_key: str) -> None:
     await refuse_under_way(work, [row.id])
     if row.status == "failed":
         await refuse_twice(work, row)
-    await take_from(work, [row], {"reason": "jumped", "by": work.actor.name})
+    await take_from(work, [row], {"reason": "moved", "by": work.actor.name})
     work.audit(
-        "enrollment.jumped", "enrollment", row.id, {"step": (names.get(row.step_key or ""), names[step_key])}
+        "enrollment.moved", "enrollment", row.id, {"step": (names.get(row.step_key or ""), names[step_key])}
     )
     go_on_at(row, step_key, work.now)
     work.notify_worker()
@@ -111,7 +111,7 @@ def go_on_at(row: Row, step_key: str, now: Any) -> None:
     """Makes the enrollment due at the start of the step; a paused enrollment stays paused."""
     row.status, row.step_key, row.fence = "active", step_key, row.fence + 1
     row.wait_reason = row.wait_until = row.exit_reason = row.error = row.ended_at = None
-    row.heard_event_id = None
+    row.wake_event_id = None
     row.due_at = None if row.paused_at else now
 
 

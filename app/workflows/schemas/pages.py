@@ -51,8 +51,8 @@ class Count(msgspec.Struct):
     """Contacts at a step now, visits that ended well, visits that failed; `lanes` has contacts by lane taken;
     `stopped` means that a circuit breaker stops the step because it failed for too many contacts."""
 
-    here: int = 0
-    done: int = 0
+    current: int = 0
+    completed: int = 0
     failed: int = 0
     stopped: bool = False
     lanes: dict[str, int] = {}
@@ -79,7 +79,7 @@ class CanvasLane(msgspec.Struct):
     list_id: str
     label: str
     condition: str
-    taken: int
+    entered: int
     ends: bool
     steps: "list[CanvasStep]"
 

@@ -16,12 +16,12 @@ FINISH, START, EXIT = "finish", "start", "exit"
 class MoveChoice(msgspec.Struct, forbid_unknown_fields=True):
     """What happens to the enrollments at `step` ("" is before the first one) of `version`: `to` is
     "finish" (on their version), "exit", the key of a step of the new version, or for those before the
-    first step "start". `people` is how many the plan showed; if it is another number by now, the
+    first step "start". `enrollments` is how many the plan showed; if it is another number by now, the
     publication is refused."""
 
     version: Annotated[int, Meta(ge=0, le=1_000_000)]
     to: Annotated[str, Meta(max_length=20)]
-    people: Annotated[int, Meta(ge=0, le=1_000_000_000)]
+    enrollments: Annotated[int, Meta(ge=0, le=1_000_000_000)]
     step: Annotated[str, Meta(max_length=20)] = ""
 
 
@@ -53,22 +53,22 @@ class MoveOption(msgspec.Struct):
 class EnrollmentGroup(msgspec.Struct):
     """Enrollments at one step of a version in use. `due_first` to `due_last` is when their wait ends; after a
     move to the same step of the new version it ends between `new_first` and `new_last`, or as before
-    (`kept`), or the step starts again (neither). `under_way` is how many cannot be moved, because an effect
-    of theirs may be in flight now. Of those that are moved to the same step, `renewed` have not tried to send
-    their effect yet, and it is rendered from the new version; `unchanged` have tried, and try the same effect
-    again."""
+    (`wait_unchanged`), or the step starts again (neither). `under_way` is how many cannot be moved, because
+    an effect of theirs may be in flight now. Of those that are moved to the same step, `renewed` have not
+    tried to send their effect yet, and it is rendered from the new version; `unchanged` have tried, and try
+    the same effect again."""
 
     version: int
     step: str
     title: str
-    people: int
+    enrollments: int
     under_way: int
     renewed: int
     unchanged: int
     reason: str | None
     due_first: datetime | None
     due_last: datetime | None
-    kept: bool
+    wait_unchanged: bool
     new_first: datetime | None
     new_last: datetime | None
     default: str
@@ -89,11 +89,11 @@ class TriggerView(msgspec.Struct):
 
 
 class AudienceView(msgspec.Struct):
-    """The contacts that publishing enrolls at once: `people` match now; None when publishing enrolls none
+    """The contacts that publishing enrolls at once: `contacts` match now; None when publishing enrolls none
     (future only)."""
 
     audience: str
-    people: int | None
+    contacts: int | None
 
 
 class PublicationPage(msgspec.Struct):

@@ -98,7 +98,7 @@ async def keep(
         header.id, rev, operation, draft, back if back >= 0 else None, redo_to, work.actor.name
     )
     what = {"draft": (f"revision {header.rev}", f"revision {rev}: {operation}")} | (changes or {})
-    work.audit("workflow.edited", "workflow", header.id, what)
+    work.audit("workflow.updated", "workflow", header.id, what)
     await work.commit()
     return rev
 

@@ -19,6 +19,7 @@ from app.workflows.schemas.publication import MoveChoice, Published, PublishForm
 from app.workflows.use_cases.audience import add_audience_job
 from app.workflows.use_cases.edit import header_of, keep, opened
 from app.workflows.use_cases.input_reader import BuilderNames, read_builder_names
+from app.workflows.use_cases.read import has_content
 from app.workflows.use_cases.version_migration import AT_ONCE, add_move_job, checked_choices, move_enrollments
 from db.queries.batch_session import BatchSession
 from db.queries.circuit_breakers import REOPEN_CHANGED_STEPS
@@ -53,7 +54,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     version = freeze(draft, workflow_id, number)
     digest = content_hash(version)
     live = header.live_version and await work.workflows.version(workflow_id, header.live_version)
-    same = bool(live and live.content_hash == digest)
+    same = bool(live and has_content(live, digest))
     status = "paused" if header.status == "paused" else "active"
     if live and same:  # archived, or enrollments are moved: the same version stays live
         version = load_version(live.document)
@@ -87,7 +88,7 @@ async def _move_people(
 ) -> Published:
     """Moves a few enrollments at once, many by a job."""
     done = Published(version.workflow_id, version.number, paused=paused)
-    if sum(choice.people for choice in choices) > AT_ONCE:
+    if sum(choice.enrollments for choice in choices) > AT_ONCE:
         done.job = await add_move_job(work, version, choices)
         return done
     moved = await move_enrollments(work, version, choices, work.actor.name)
@@ -124,7 +125,7 @@ async def _noted(
     for choice in choices:
         step = titles[choice.version].get(choice.step or "", "before the first step")
         to = titles[version.number].get(choice.to, choice.to)
-        count = "1 enrollment" if choice.people == 1 else f"{choice.people:,} enrollments"
+        count = "1 enrollment" if choice.enrollments == 1 else f"{choice.enrollments:,} enrollments"
         changes[f"version {choice.version}, “{step}”"] = (count, to)
     return changes
 

@@ -75,13 +75,19 @@ async def view_of(work: Work, header: Any, draft: Draft) -> tuple[WorkflowView, 
     """The header for screens, and the live version."""
     row = header.live_version and await work.workflows.version(header.id, header.live_version)
     live = load_version(row.document) if row else None
-    changed = not row or content_hash(freeze(draft, header.id, 0)) != row.content_hash
+    changed = not row or not has_content(row, content_hash(freeze(draft, header.id, 0)))
     last = await work.workflows.last_version(header.id)
     view = WorkflowView(
         header.id, header.name, header.description, header.status, header.rev, header.live_version,
         last + 1, changed, header.updated_at, header.held,
     )  # fmt: skip
     return view, live
+
+
+def has_content(row: Any, digest: str) -> bool:
+    """Whether a stored version does what `digest` (a content hash) says. The stored hash is that of the
+    document as it was published, maybe with a former name of an event."""
+    return bool(row.content_hash == digest) or content_hash(load_version(row.document)) == digest
 
 
 async def open_workflow(work: Work, workflow_id: UUID) -> LoadedWorkflow:
@@ -127,13 +133,13 @@ async def counted(work: Work, workflow_id: UUID, seconds: float = 0.0) -> tuple[
     for row in await enrollments_by_place(work, workflow_id, seconds):
         setattr(totals, row.status, getattr(totals, row.status) + row.people)
         if row.step_key and row.status == "active":
-            counts.setdefault(row.step_key, Count()).here += row.people
+            counts.setdefault(row.step_key, Count()).current += row.people
     for row in await _visits(work, workflow_id, seconds):
         count = counts.setdefault(row.step_key, Count(lanes={}))
         if row.outcome == "failed":
             count.failed += row.people
         elif row.outcome not in NOT_DONE:
-            count.done += row.people
+            count.completed += row.people
         if row.branch:
             count.lanes = count.lanes | {row.branch: count.lanes.get(row.branch, 0) + row.people}
     for row in await work.workflows.stopped(workflow_id):

@@ -41,7 +41,7 @@ from db.queries.version_migration import (
     UPDATE_APPROVAL_DEADLINES,
 )
 
-TASK, QUEUE = "workflow.relocation", "bulk"
+TASK, QUEUE = "workflow.migrate_enrollments", "bulk"
 AT_ONCE = 5000
 BATCH = 500
 STALE = (
@@ -106,7 +106,7 @@ async def _check_unchanged(work: Work, workflow_id: UUID, choices: Sequence[Move
     """Raises `Conflict` when the enrollments are not those of the choices. Locks them first if they are
     few."""
     engine = BatchSession(work.session)
-    if choices and sum(choice.people for choice in choices) <= AT_ONCE:
+    if choices and sum(choice.enrollments for choice in choices) <= AT_ONCE:
         await engine.all(
             LOCK_ENROLLMENTS_AT_STEPS,
             workflow=workflow_id,
@@ -116,8 +116,8 @@ async def _check_unchanged(work: Work, workflow_id: UUID, choices: Sequence[Move
     for choice in choices:
         place = {"version": choice.version, "step": choice.step or None}
         row = (await engine.all(COUNT_ENROLLMENTS_AT_STEP, workflow=workflow_id, **place))[0]
-        if row.people != choice.people:
-            raise Conflict(STALE, current={**place, "people": row.people})
+        if row.enrollments != choice.enrollments:
+            raise Conflict(STALE, current={**place, "enrollments": row.enrollments})
 
 
 async def move_enrollments(
@@ -221,7 +221,7 @@ async def add_move_job(work: Work, version: Version, choices: Sequence[MoveChoic
         "number": version.number,
         "choices": msgspec.to_builtins(list(choices)),
     }
-    job = work.add_job(QUEUE, TASK, args, total=sum(choice.people for choice in choices))
+    job = work.add_job(QUEUE, TASK, args, total=sum(choice.enrollments for choice in choices))
     await work.session.flush()
     rows = await BatchSession(work.session).all(
         MARK_FOR_MIGRATION,
@@ -230,11 +230,11 @@ async def add_move_job(work: Work, version: Version, choices: Sequence[MoveChoic
         step=[choice.step or None for choice in choices],
         job=job,
     )
-    people = {row.choice: row.people for row in rows}
+    counts = {row.choice: row.enrollments for row in rows}
     for place, choice in enumerate(choices):
-        if people.get(place, 0) != choice.people:
+        if counts.get(place, 0) != choice.enrollments:
             there = {"version": choice.version, "step": choice.step or None}
-            raise Conflict(STALE, current={**there, "people": people.get(place, 0)})
+            raise Conflict(STALE, current={**there, "enrollments": counts.get(place, 0)})
     return job
 
 

@@ -26,7 +26,7 @@ from jobs.tasks import Turn
 from jobs.worker import WorkerProcess, tune_garbage_collection
 
 BatchFunction = Callable[[Work], Awaitable[int]]
-BATCH_FUNCTIONS: dict[str, BatchFunction] = {"move": advance_enrollments, "match": match_events}
+BATCH_FUNCTIONS: dict[str, BatchFunction] = {"advance": advance_enrollments, "match": match_events}
 
 
 def reporting_turn(process_batch: BatchFunction) -> Turn:
@@ -45,7 +45,7 @@ def reporting_turn(process_batch: BatchFunction) -> Turn:
 def start_worker(runtime: Runtime, kind: str) -> list[asyncio.Task[None]]:
     """Start the sweep, the heartbeat and the servers of each queue."""
     worker = WorkerProcess(runtime)
-    worker.queues["move"].run_turn = reporting_turn(BATCH_FUNCTIONS[kind])
+    worker.queues["advance"].run_turn = reporting_turn(BATCH_FUNCTIONS[kind])
     tasks = [asyncio.create_task(worker.sweep()), asyncio.create_task(worker.heartbeat())]
     for queue in worker.queues.values():
         tasks += [asyncio.create_task(queue.serve()) for _ in range(runtime.settings.worker_concurrency)]

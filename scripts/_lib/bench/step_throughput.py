@@ -146,7 +146,7 @@ async def measure_step_throughput(testbed: Testbed, count: int, rounds: int, job
     Raises ScriptError when they write different rows.
     """
     figures = RoundFigures()
-    async with measured_processes(testbed, ENGINE_WORKER, "move", count=2) as workers:
+    async with measured_processes(testbed, ENGINE_WORKER, "advance", count=2) as workers:
         await warm_up(testbed, workers)
         for number in range(rounds):
             for kind in ("one", "bound", "two") if number % 2 == 0 else ("bound", "one", "two"):

@@ -23,11 +23,7 @@ MOST_EXCEPTIONS = 20
 
 # Identifiers that stay, as (path, name): the reason.
 EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("app/enrollments/schemas.py", "seen"): "a JSON key of the page that scripts read",
-    ("app/enrollments/decision_log.py", "seen"): "the same JSON key, filled in",
     ("app/filters/ast.py", "ONE"): "the number of values that an operator takes",
-    ("app/workflows/schemas/publication.py", "kept"): "a JSON key of the page that scripts read",
-    ("db/models/workers.py", "one"): "the column of a table with one row",
 }
 
 

@@ -30,7 +30,7 @@ select f.id, f.kind, f.status, f.idempotency_key, f.account_id::text as account,
        f.enrollment_id, f.contact_id::text as contact, f.error_class,
        case when f.kind = 'email' then split_part(f.payload ->> 'subject', ' ', 1)
             else split_part(f.payload ->> 'url', '/', 5) end as step,
-       c.email, f.created_at, f.begun_at, f.sent_at, e.entered_at, e.ended_at, e.status as enrollment,
+       c.email, f.created_at, f.started_at, f.sent_at, e.entered_at, e.ended_at, e.status as enrollment,
        e.wait_reason, e.goal_key, e.paused_at, e.version, f.error,
        (select count(*) from chaos.claims k where k.id = f.id and k.begun) as begun,
        (select count(*) from chaos.doubts d where d.id = f.id) as doubts
@@ -91,7 +91,7 @@ def stops_before_call(effect: Any, contact: OfferedContact | None) -> list[float
     That is the end of its enrollment, or a pause or unsubscription that was acknowledged. All times are of
     this machine's clock, in seconds since the epoch.
     """
-    if effect["begun_at"] is None:
+    if effect["started_at"] is None:
         return []
     stops = [effect["ended_at"].timestamp()] if effect["ended_at"] else []
     if contact is not None:
@@ -99,13 +99,13 @@ def stops_before_call(effect: Any, contact: OfferedContact | None) -> list[float
             stops.append(contact.unsubscribed)
         if contact.paused and contact.paused[0] == str(effect["enrollment_id"]):
             stops.append(contact.paused[1])
-    return [stop for stop in stops if effect["begun_at"].timestamp() > stop]
+    return [stop for stop in stops if effect["started_at"].timestamp() > stop]
 
 
 def may_have_arrived(effect: Any) -> bool:
     """Whether a delivery fits the status: sent, in doubt, or in doubt and then paused or canceled."""
     if effect["status"] == "claimed":
-        return effect["begun_at"] is not None and effect["paused_at"] is not None
+        return effect["started_at"] is not None and effect["paused_at"] is not None
     if effect["status"] in ("retry", "pending"):
         return bool(effect["doubts"]) and effect["paused_at"] is not None
     if effect["status"] == "cancelled":

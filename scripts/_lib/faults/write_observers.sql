@@ -36,7 +36,7 @@ begin
     -- An outcome, or the beginning of the call: only the holder of this very claim may write it.
     select c.who into holder from chaos.claims c where c.id = new.id and c.fence = new.fence;
     if holder is distinct from who then wrong := 'stale_write'; end if;
-    if old.begun_at is null and new.begun_at is not null then
+    if old.started_at is null and new.started_at is not null then
       update chaos.claims c set begun = true where c.id = new.id and c.fence = new.fence;
     end if;
   elsif old.status = 'claimed' and new.status = 'unknown' and old.lease_until > clock_timestamp() then
@@ -49,7 +49,7 @@ begin
     insert into chaos.takeovers (id, seconds)
     values (new.id, extract(epoch from clock_timestamp() - old.lease_until));
   end if;
-  if old.status = 'claimed' and old.begun_at is not null
+  if old.status = 'claimed' and old.started_at is not null
      and (new.fence > old.fence or new.status in ('unknown', 'retry')) then
     insert into chaos.doubts (id) values (new.id);
   end if;
@@ -87,4 +87,4 @@ begin
   end if;
   return null;
 end $$;
-create trigger chaos_batch after insert or update on public.batches for each row execute function chaos.see_batch();
+create trigger chaos_batch after insert or update on public.inflight_batches for each row execute function chaos.see_batch();

@@ -104,7 +104,7 @@ BUGS = (
         "suspects-out-of-order",
         "Later events are matched while an event of a dead worker is being matched alone.",
         "db/queries/inflight_batches.py",
-        "   and (b.kind = 'move'\n",
+        "   and (b.kind = 'advance'\n",
         "   and (true\n",
         ("tests/faults/test_poison_isolation.py", "-k", "no_other_is_matched"),
     ),
@@ -112,7 +112,7 @@ BUGS = (
         "matched-beside-a-mark",
         "Events that a dead worker was matching are matched with all others.",
         "db/queries/inflight_batches.py",
-        " where cast(:kind as text) = 'move'\n",
+        " where cast(:kind as text) = 'advance'\n",
         " where true\n",
         ("tests/faults/test_poison_isolation.py", "-k", "no_other_is_matched"),
     ),
@@ -120,8 +120,8 @@ BUGS = (
         "suspects-advance-together",
         "Enrollments that a dead worker left behind are claimed with all others.",
         "db/queries/enrollment_batches.py",
-        "          and e.id not in (select unnest(b.ids) from batches b\n"
-        "                            where b.account_id = current_account() and b.kind = 'move')\n",
+        "          and e.id not in (select unnest(b.ids) from inflight_batches b\n"
+        "                            where b.account_id = current_account() and b.kind = 'advance')\n",
         "",
         ("tests/faults/test_poison_isolation.py", "-k", "left_alone"),
     ),

@@ -20,19 +20,17 @@ FREE_KEYS = {
     "pk_password_resets": "the same",
     "uq_password_resets_token_hash": "the same",
     "pk_workers": "of no account",
-    "pk_installation": "of no account: the one row",
+    "pk_engine_state": "of no account: the one row",
     "uq_invitations_token_hash": "an invitation is opened before its account is known",
-    "uq_hooks_token_hash": "an inbound webhook names its account only by its secret",
+    "uq_inbound_webhooks_token_hash": "an inbound webhook names its account only by its secret",
     "alembic_version_pkc": "Alembic's own",
 }
 # References to a tenant row by its id alone, with the reason: none.
 DEFINERS = {signature.partition("(")[0] for signature, _ in FUNCTIONS} | {
-    "aged_accounts",
+    "accounts_with_old_events",
     "due_accounts",
-    "hook_of",
-    "invitation_accepted",
-    "invitation_by_token",
-    "worn_accounts",
+    "webhook_by_token",
+    "accounts_with_expired_data",
 }
 
 
@@ -64,7 +62,7 @@ async def test_row_security_is_enabled_and_forced(db: asyncpg.Connection) -> Non
         "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') "
         "and not (relrowsecurity and relforcerowsecurity)",
     )
-    assert sorted(open_tables) == ["alembic_version", "installation", "workers"]
+    assert sorted(open_tables) == ["alembic_version", "engine_state", "workers"]
 
 
 async def test_every_policy_guards_reads_and_writes(db: asyncpg.Connection) -> None:

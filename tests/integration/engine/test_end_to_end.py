@@ -86,7 +86,7 @@ async def test_goal_met_while_waiting_skips_the_steps_between(stage: Stage) -> N
     assert stage.outside.letters == []
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         counts, _totals = await counted(work, workflow)
-    assert {key: count.done for key, count in counts.items()} == {"s1": 0, "s2": 0, "s3": 1}, (
+    assert {key: count.completed for key, count in counts.items()} == {"s1": 0, "s2": 0, "s3": 1}, (
         "nobody did them"
     )
 

@@ -58,7 +58,9 @@ async def test_idle_worker_stops_on_sigterm_at_once(stage: Stage, settings: Sett
 
         async with LitestarWorker(settings, mail.port).running() as worker:
             await until(begun)
-            alive = await stage.sql("select pid from workers where seen_at > now() - interval '10 seconds'")
+            alive = await stage.sql(
+                "select pid from workers where last_seen_at > now() - interval '10 seconds'"
+            )
             assert worker.process is not None
             assert worker.process.pid in {row["pid"] for row in alive}
             async with asyncio.timeout(6):

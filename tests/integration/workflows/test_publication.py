@@ -34,7 +34,7 @@ async def test_moved_enrollments_keep_an_unchanged_wait(stage: Stage) -> None:
     [ann] = await flow.people()
     before = await stage.enrollment(ann)
     await flow.save(insert(draft, MAIN, 1, AddNote(text="two")))
-    done = await flow.publish(MoveChoice(version=1, to="s1", people=1, step="s1"))
+    done = await flow.publish(MoveChoice(version=1, to="s1", enrollments=1, step="s1"))
     assert (done.version, done.moved, done.exited, done.under_way) == (2, 1, 0, 0)
     await stage.drain()
     row = await stage.enrollment(ann)
@@ -57,7 +57,7 @@ async def test_changed_wait_counts_from_when_it_began(stage: Stage, days: int) -
     [ann] = await flow.people()
     before = await stage.enrollment(ann)
     await flow.save(draft_of(Wait(amount=days, unit=Unit.DAYS)))
-    await flow.publish(MoveChoice(version=1, to="s1", people=1, step="s1"))
+    await flow.publish(MoveChoice(version=1, to="s1", enrollments=1, step="s1"))
     await stage.drain()
     row = await stage.enrollment(ann)
     assert row["wait_until"] - before["wait_until"] == timedelta(days=days - 10)
@@ -75,7 +75,7 @@ async def test_goal_of_the_new_version_is_reached_at_once(stage: Stage) -> None:
     [ann] = await flow.people()
     goal = Goal(filter=ask("first_name", Op.IS, "Ann"))
     await flow.save(draft_of(TEN, AddNote(text="passed over"), goal, AddNote(text="met")))
-    await flow.publish(MoveChoice(version=1, to="s1", people=1, step="s1"))
+    await flow.publish(MoveChoice(version=1, to="s1", enrollments=1, step="s1"))
     await stage.drain()
     notes = await stage.sql("select body from notes where contact_id = $1", ann)
     assert [note["body"] for note in notes] == ["met"]
@@ -93,8 +93,8 @@ async def test_choices_move_exit_or_finish(stage: Stage) -> None:
     [goes] = await flow.people()
     await flow.save(draft_of(TEN, AddNote(text="new"), TEN, AddNote(text="last")))
     done = await flow.publish(
-        MoveChoice(version=1, to="s4", people=1, step="s1"),
-        MoveChoice(version=2, to="exit", people=1, step="s1"),
+        MoveChoice(version=1, to="s4", enrollments=1, step="s1"),
+        MoveChoice(version=2, to="exit", enrollments=1, step="s1"),
     )
     assert (done.moved, done.exited) == (1, 1)
     out = await stage.enrollment(goes)
@@ -117,7 +117,7 @@ async def test_enrollment_before_its_first_step_starts_in_the_new_version(stage:
     before = await stage.enrollment(ann)
     assert (before["step_key"], before["status"]) == (None, "active")
     await flow.save(draft_of(AddNote(text="new"), settings=settle))
-    done = await flow.publish(MoveChoice(version=1, to="start", people=1))
+    done = await flow.publish(MoveChoice(version=1, to="start", enrollments=1))
     await stage.drain()
     row = await stage.enrollment(ann)
     assert (done.moved, row["version"], row["due_at"]) == (1, 2, before["due_at"]), "it settles on"
@@ -133,16 +133,16 @@ async def test_outdated_plan_is_refused_as_a_whole(stage: Stage) -> None:
     [ann] = await flow.people()
     await flow.save(draft_of(TEN, AddNote(text="x")))
     with pytest.raises(Conflict, match="have moved since you opened"):
-        await flow.publish(MoveChoice(version=1, to="s1", people=2, step="s1"))
+        await flow.publish(MoveChoice(version=1, to="s1", enrollments=2, step="s1"))
     for choice in (
-        MoveChoice(version=1, to="s99", people=1, step="s1"),
-        MoveChoice(version=1, to="start", people=1, step="s1"),
-        MoveChoice(version=2, to="s1", people=1, step="s1"),
+        MoveChoice(version=1, to="s99", enrollments=1, step="s1"),
+        MoveChoice(version=1, to="start", enrollments=1, step="s1"),
+        MoveChoice(version=2, to="s1", enrollments=1, step="s1"),
     ):
         with pytest.raises(Invalid):
             await flow.publish(choice)
     with pytest.raises(Invalid):
-        await flow.publish(*[MoveChoice(version=1, to="s1", people=1, step="s1")] * 2)
+        await flow.publish(*[MoveChoice(version=1, to="s1", enrollments=1, step="s1")] * 2)
     versions = await stage.sql("select number from workflow_versions where workflow_id = $1", flow.id)
     assert ([row["number"] for row in versions], (await stage.enrollment(ann))["version"]) == ([1], 1)
 
@@ -160,11 +160,11 @@ async def test_enrollment_with_effect_in_flight_keeps_its_version(stage: Stage) 
     doubt, claimed, waits = people
     await stage.sql("update effects set status = 'unknown' where contact_id = $1", doubt)
     await stage.sql(
-        "update effects set status = 'claimed', begun_at = now(), tried_at = now(),"
+        "update effects set status = 'claimed', started_at = now(), attempted_at = now(),"
         " lease_until = now() + interval '1 hour' where contact_id = $1", claimed,
     )  # fmt: skip
     await flow.save(draft_of(SendEmail(subject="Hi", body="Hi"), TEN, AddNote(text="x")))
-    done = await flow.publish(MoveChoice(version=1, to="s1", people=3, step="s1"))
+    done = await flow.publish(MoveChoice(version=1, to="s1", enrollments=3, step="s1"))
     assert (done.moved, done.under_way) == (1, 2)
     versions = [
         (await stage.enrollment(enrollment_id))["version"] for enrollment_id in (doubt, claimed, waits)
@@ -185,7 +185,7 @@ async def test_job_moves_many_enrollments(stage: Stage, monkeypatch: pytest.Monk
     await flow.publish()
     await flow.people(11)
     await flow.save(draft_of(TEN, AddNote(text="x")))
-    done = await flow.publish(MoveChoice(version=1, to="s1", people=11, step="s1"))
+    done = await flow.publish(MoveChoice(version=1, to="s1", enrollments=11, step="s1"))
     assert (done.version, done.moved, done.job is not None) == (2, 0, True)
     await stage.drain()
     rows = await stage.sql("select version from enrollments where account_id = $1", stage.account)
@@ -207,7 +207,7 @@ async def test_enrollment_marked_for_a_job_takes_no_step_before(
     await flow.publish()
     people = await flow.people(3)
     await flow.save(draft_of(TEN, AddNote(text="new"), TEN))
-    done = await flow.publish(MoveChoice(version=1, to="s1", people=3, step="s1"))
+    done = await flow.publish(MoveChoice(version=1, to="s1", enrollments=3, step="s1"))
     by_hand = await stage.enrollment(people[0])
     async with open_work(stage.runtime, stage.account, USER) as work:
         await jump(work, by_hand["id"], "s3")
@@ -224,7 +224,7 @@ async def test_enrollment_marked_for_a_job_takes_no_step_before(
     counted = json.loads(job["result"])
     assert (job["status"], job["progress"]) == ("done", 3)
     assert (counted["moved"], counted["elsewhere"]) == (2, 1)
-    assert await stage.sql("select 1 from relocations where account_id = $1", stage.account) == []
+    assert await stage.sql("select 1 from enrollment_migrations where account_id = $1", stage.account) == []
 
 
 async def test_failed_job_releases_its_enrollments(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +234,7 @@ async def test_failed_job_releases_its_enrollments(stage: Stage, monkeypatch: py
     await flow.publish()
     people = await flow.people(2)
     await flow.save(draft_of(TEN, AddNote(text="new")))
-    done = await flow.publish(MoveChoice(version=1, to="s1", people=2, step="s1"))
+    done = await flow.publish(MoveChoice(version=1, to="s1", enrollments=2, step="s1"))
     await stage.sql("update jobs set status = 'failed' where id = $1", done.job)
     await stage.drain(days=11)
     notes = await stage.sql("select contact_id, body from notes where account_id = $1", stage.account)
@@ -252,8 +252,8 @@ async def test_job_is_refused_for_another_number_of_enrollments(
     await flow.people(3)
     await flow.save(draft_of(TEN, AddNote(text="new")))
     with pytest.raises(Conflict, match="have moved"):
-        await flow.publish(MoveChoice(version=1, to="s1", people=2, step="s1"))
-    assert await stage.sql("select 1 from relocations where account_id = $1", stage.account) == []
+        await flow.publish(MoveChoice(version=1, to="s1", enrollments=2, step="s1"))
+    assert await stage.sql("select 1 from enrollment_migrations where account_id = $1", stage.account) == []
 
 
 async def test_interrupted_job_moves_no_enrollment_twice(
@@ -266,7 +266,7 @@ async def test_interrupted_job_moves_no_enrollment_twice(
     await flow.publish()
     await flow.people(10)
     await flow.save(draft_of(TEN, AddNote(text="x")))
-    done = await flow.publish(MoveChoice(version=1, to="s2", people=10, step="s1"))
+    done = await flow.publish(MoveChoice(version=1, to="s2", enrollments=10, step="s1"))
     with injected(Fault("job.batch", Kind.RAISE, nth=2)):
         await stage.drain()
     moves = await stage.sql("select 1 from enrollment_moves where account_id = $1", stage.account)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.enrollments.decision_values import ValueNames, seen_values
+from app.enrollments.decision_values import ValueNames, decision_values
 from app.filters.ast import Filter
 from app.filters.explain import explain
 from app.filters.facts import ContactWorkflows, Facts, Happened
@@ -36,14 +36,14 @@ def recorded_values(condition: Filter, facts: Facts) -> Any:
 
 
 def labeled_values(recorded: Any) -> list[tuple[str, str]]:
-    return [(value.label, value.words) for value in seen_values({"seen": recorded}, NAMES)]
+    return [(value.label, value.words) for value in decision_values({"values": recorded}, NAMES)]
 
 
 def test_segments_are_shown_by_name() -> None:
     condition = ask("segments", "any_of", [str(TEXANS), str(WARM), str(GONE)])
     recorded = recorded_values(condition, someone({VIP}, state="CA"))
     assert recorded == {"segments": {"in": [str(TEXANS), str(WARM)], "not_in": [str(GONE)]}}
-    [seen_value] = seen_values({"seen": recorded}, NAMES)
+    [seen_value] = decision_values({"values": recorded}, NAMES)
     assert (seen_value.value, seen_value.words) == (recorded["segments"], "in Texans, Warm · not in Gone")
     assert seen_value.names == {str(TEXANS): "Texans", str(WARM): "Warm", str(GONE): "Gone"}
 

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from app.engine.core.checks import (
     Problems,
     check_filter,
@@ -27,6 +29,7 @@ from app.engine.core.steps.base import (
 from app.engine.core.timing.wait_times import after
 from app.engine.core.types import WaitReason
 from app.filters.ast import Filter
+from app.filters.event_kinds import FORMER_KINDS
 from app.filters.fields import Fields, unknown_field
 
 if TYPE_CHECKING:
@@ -48,6 +51,9 @@ class WaitFor(Config, frozen=True, tag="wait_for"):
     filter: Filter | None = None
     amount: Amount = 7
     unit: Unit = Unit.DAYS
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "event", FORMER_KINDS.get(self.event, self.event))
 
 
 def compile_node(node: "Node", match: CompileMatch) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Meta
 
 from app.engine.core.checks import Problems, check_reference
-from app.engine.core.events import SCHEDULE_STRUCK
+from app.engine.core.events import SCHEDULE_FIRED
 from app.engine.core.name_lookup import Names, lookup_name
 from app.engine.core.timing.cron import Cron
 from app.engine.core.triggers.base import TIME, Reference, TimedTrigger
@@ -27,7 +27,7 @@ class Schedule(TimedTrigger, frozen=True, tag="schedule"):
     hint = "At fixed times, for each contact of a segment"
     icon = "clock"
     group = TIME
-    event_kind = SCHEDULE_STRUCK
+    event_kind = SCHEDULE_FIRED
 
     cron: Annotated[str, Meta(max_length=100)] = "0 9 * * 1"
     segment: UUID | None = None

@@ -120,4 +120,4 @@ async def check_alarm(harness: Harness, seconds: float) -> None:
         f"the Jobs page shows nothing after {seconds:.0f} s: {tiles['ready']}",
     )
     metrics, _ = await harness.get("/metrics", authorization="Bearer faults")
-    ensure("switchyard_workers_heard 0.0" in metrics.text, "the metrics count workers that hang")
+    ensure("switchyard_workers_alive 0.0" in metrics.text, "the metrics count workers that hang")

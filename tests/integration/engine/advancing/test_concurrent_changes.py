@@ -45,7 +45,7 @@ async def test_publishing_while_enrollments_advance(stage: Stage) -> None:
         for number in range(40):
             await flow.save(draft_of(*[TINY] * 6, AddNote(text="end"), Exit(reason=f"{number}")))
             choices = [
-                MoveChoice(version=version, to=step or "start", people=count, step=step)
+                MoveChoice(version=version, to=step or "start", enrollments=count, step=step)
                 for version, step, count in await counted(stage, flow)
             ]
             try:

@@ -38,7 +38,7 @@ select account_id, uuidv7(), id, 1, workflow_id, contact_id, 's1', 'email', 'pen
 RELOCATING = """
 with j as (insert into jobs (account_id, id, queue, task, due_at, actor_kind, actor_id, actor_name)
            values ($1, uuidv7(), 'slow', 'relocate', 'infinity', 'system', '', '') returning id)
-insert into relocations (account_id, enrollment_id, job_id, choice) select $1, $2, j.id, 0 from j
+insert into enrollment_migrations (account_id, enrollment_id, job_id, choice) select $1, $2, j.id, 0 from j
 """
 
 
@@ -112,7 +112,7 @@ async def test_interrupted_call_of_a_held_workflow_is_due(stage: Stage) -> None:
     await stage.sql(PENDING, held)
     await stage.sql("update enrollments set due_at = null where id = $1", enrollment)
     calling = (
-        "update effects set status = 'claimed', begun_at = now(), lease_until = now() + $2 * interval '1 s'"
+        "update effects set status = 'claimed', started_at = now(), lease_until = now() + $2 * interval '1 s'"
     )
     await stage.sql(f"{calling} where workflow_id = $1", held, 60)
     assert not await due(stage), "its worker is calling"

@@ -53,7 +53,7 @@ async def test_settling_or_canceling_does_not_make_a_paused_enrollment_due(stage
         await pause(stage, (await stage.enrollment(person))["id"])
     doubt, again = [(await stage.effect(person))["id"] for person in people]
     async with open_work(stage.runtime, stage.account, USER) as work:
-        await settle_effect(work, doubt, went_out=True)
+        await settle_effect(work, doubt, sent=True)
     async with open_work(stage.runtime, stage.account, USER) as work:
         await cancel_effect(work, again)
     assert [(await stage.enrollment(person))["due_at"] for person in people] == [None, None]
@@ -103,7 +103,7 @@ async def test_goal_waits_for_a_call_in_flight(stage: Stage) -> None:
     await stage.change(person, "city", "Rome")
     await match_and_advance(stage.runtime, stage.account)
     assert (await stage.enrollment(person))["wait_reason"] == "effect"
-    await stage.sql("update effects set begun_at = null where id = $1", claimed.id)
+    await stage.sql("update effects set started_at = null where id = $1", claimed.id)
     await attempt_effect(stage.runtime, stage.account, claimed)
     await stage.drain()
     assert await stage.path(person) == [("send_email", "sent"), ("goal", "met")]

@@ -88,7 +88,7 @@ async def test_owner_consent_note_and_task(stage: Stage) -> None:
     actions = [row["action"] for row in await stage.sql(
         "select action from audit_logs where actor_kind = 'step' and subject_id = $1", str(ann)
     )]  # fmt: skip
-    assert sorted(actions) == ["contact.updated", "contact.updated", "note.added", "task.added"]
+    assert sorted(actions) == ["contact.updated", "contact.updated", "note.created", "task.created"]
 
 
 async def test_round_robin_continues_across_batches(stage: Stage) -> None:
@@ -211,7 +211,7 @@ async def test_deletion_trigger_runs_without_the_contact(stage: Stage) -> None:
     await stage.drain()
     assert [call.body for call in stage.outside.calls] == ['{"who": "Ann"}']
     row = await stage.enrollment(ann)
-    assert (row["status"], row["of_deleted"]) == ("completed", True)
+    assert (row["status"], row["contact_deleted"]) == ("completed", True)
 
 
 async def test_steps_add_to_and_remove_from_other_workflows(stage: Stage) -> None:

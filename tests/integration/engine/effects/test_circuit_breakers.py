@@ -30,7 +30,7 @@ async def test_dead_endpoint_is_called_rarely_and_no_enrollment_is_lost(stage: S
         first = endpoint.tried.total()
         assert first <= 20, "everybody else was kept from it"
         assert (await statuses(stage))["active", "breaker_open"] >= MANY - first
-        row = await stage.row("select * from breakers where account_id = $1", stage.account)
+        row = await stage.row("select * from circuit_breakers where account_id = $1", stage.account)
         assert (row["state"], row["error_class"]) == ("open", "http_503")
         waiting = await stage.row(
             "select min(wait_until) as first, max(wait_until) as last, count(*) from enrollments "
@@ -52,7 +52,7 @@ async def test_dead_endpoint_is_called_rarely_and_no_enrollment_is_lost(stage: S
         assert await statuses(stage) == {("completed", None): MANY}
         assert len(endpoint.taken) == MANY
         assert set(endpoint.taken.values()) == {1}, "exactly once each"
-        assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
+        assert not await stage.sql("select 1 from circuit_breakers where account_id = $1", stage.account)
 
 
 async def test_parked_effects_are_released_one_after_the_other(
@@ -79,7 +79,7 @@ async def test_refused_address_does_not_count_for_others(stage: Stage) -> None:
     await run_many(stage, SendEmail(subject="a", body="b"))
     await stage.drain()
     assert await statuses(stage) == {("failed", None): 30, ("completed", None): 70}
-    assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
+    assert not await stage.sql("select 1 from circuit_breakers where account_id = $1", stage.account)
 
 
 async def test_other_steps_and_accounts_continue(stage: Stage) -> None:
@@ -129,9 +129,9 @@ async def test_effect_of_a_dead_worker_becomes_the_probe(stage: Stage) -> None:
     await run_many(stage, Webhook(url="http://dead.example/"), 12)
     await stage.drain()
     stage.outside.answers.clear()
-    assert await stage.sql("select 1 from breakers where account_id = $1", stage.account)
+    assert await stage.sql("select 1 from circuit_breakers where account_id = $1", stage.account)
     await stage.sql(
-        "update effects set status = 'claimed', begun_at = null, "
+        "update effects set status = 'claimed', started_at = null, "
         "lease_until = clock_timestamp() - interval '1 second' where account_id = $1", stage.account,
     )  # fmt: skip
     for _ in range(5):
@@ -146,7 +146,7 @@ async def tried_with(stage: Stage, outcome: Outcome) -> str:
     await stage.drain()
     stage.outside.answers = [outcome]
     await stage.drain(seconds=45)
-    rows = await stage.sql("select state from breakers where account_id = $1", stage.account)
+    rows = await stage.sql("select state from circuit_breakers where account_id = $1", stage.account)
     return "".join(row["state"] for row in rows)
 
 
@@ -198,7 +198,7 @@ async def test_breaker_does_not_wait_for_ended_enrollments(stage: Stage) -> None
     await stage.drain()
     await stage.sql("update enrollments set status = 'exited' where account_id = $1", stage.account)
     await stage.drain(minutes=11)
-    assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
+    assert not await stage.sql("select 1 from circuit_breakers where account_id = $1", stage.account)
 
 
 async def test_jobs_page_shows_the_breaker_and_tries_at_once(stage: Stage) -> None:
@@ -210,7 +210,7 @@ async def test_jobs_page_shows_the_breaker_and_tries_at_once(stage: Stage) -> No
     owner = await world.person("owner", stage.account)
     async with world.script(owner) as client:
         board = (await client.get("/jobs")).json()
-        [line] = board["breakers"]
+        [line] = board["circuit_breakers"]
         assert (line["step_key"], line["error_class"], line["state"]) == ("s1", "http_503", "open")
         assert line["waiting"] > 20
         path = f"/breakers/{workflow}/s1/trial"
@@ -236,9 +236,9 @@ async def test_jobs_page_shows_the_breaker_and_tries_at_once(stage: Stage) -> No
     await stage.drain(minutes=1)
     assert (await statuses(stage))["completed", None] == 40
     async with world.script(owner) as client:
-        assert (await client.get("/jobs")).json()["breakers"] == []
+        assert (await client.get("/jobs")).json()["circuit_breakers"] == []
         assert (await client.post(path)).status_code == 404
     audit = await stage.sql(
-        "select 1 from audit_logs where action = 'breaker.tried' and account_id = $1", stage.account
+        "select 1 from audit_logs where action = 'circuit_breaker.probed' and account_id = $1", stage.account
     )
     assert len(audit) == 1

@@ -101,7 +101,7 @@ async def test_doubt_holds_until_a_member_marks_it_as_sent(stage: Stage) -> None
     assert (held["wait_reason"], held["due_at"], held["error"]) == ("hold", None, "cut after DATA")
     assert len(stage.outside.letters) == 1
     async with open_work(stage.runtime, stage.account, USER) as work:
-        await settle_effect(work, (await stage.effect(person))["id"], went_out=True)
+        await settle_effect(work, (await stage.effect(person))["id"], sent=True)
     await stage.drain()
     assert (await stage.enrollment(person))["status"] == "completed"
     assert len(stage.outside.letters) == 1
@@ -112,7 +112,7 @@ async def test_effect_in_doubt_is_sent_again_when_a_member_decides_so(stage: Sta
     person = await contact_with_effect(stage)
     await stage.drain()
     async with open_work(stage.runtime, stage.account, USER) as work:
-        await settle_effect(work, (await stage.effect(person))["id"], went_out=False)
+        await settle_effect(work, (await stage.effect(person))["id"], sent=False)
     await stage.drain()
     assert (await stage.enrollment(person))["status"] == "completed"
     assert len({letter.key for letter in stage.outside.letters}) == 1

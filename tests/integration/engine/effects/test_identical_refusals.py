@@ -70,7 +70,9 @@ async def test_server_that_refuses_to_relay_fails_no_enrollment(stage: Stage) ->
         first = server.attempts.total()
         assert 3 <= first <= 12, "as many as were under way when the third was refused"
         assert (await statuses(stage))["failed", None] == 0
-        row = await stage.row("select state, error_class from breakers where account_id = $1", stage.account)
+        row = await stage.row(
+            "select state, error_class from circuit_breakers where account_id = $1", stage.account
+        )
         assert tuple(row) == ("open", "smtp_5.7.1")
         for _ in range(6):  # an hour of probes
             await stage.drain(minutes=10)
@@ -83,7 +85,7 @@ async def test_server_that_refuses_to_relay_fails_no_enrollment(stage: Stage) ->
     assert await statuses(stage) == {("completed", None): MANY}
     assert len(server.taken) == MANY
     assert set(server.taken.values()) == {1}, "exactly once each"
-    assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
+    assert not await stage.sql("select 1 from circuit_breakers where account_id = $1", stage.account)
     assert await failed_visits(stage) <= 2, "those who came before it was known"
 
 
@@ -124,7 +126,7 @@ async def test_nonexistent_addresses_do_not_count_for_others(stage: Stage) -> No
         await stage.drain()
     assert await statuses(stage) == {("failed", None): 30, ("completed", None): 10}
     assert set(server.attempts.values()) == {1}
-    assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
+    assert not await stage.sql("select 1 from circuit_breakers where account_id = $1", stage.account)
 
 
 async def test_few_unclear_refusals_fail_and_do_not_stop_the_step(
@@ -208,7 +210,7 @@ async def test_three_gone_recipients_delay_the_next_for_minutes_only(stage: Stag
             assert calls[name] == 1, "within a quarter of an hour"
     assert await statuses(stage) == {("failed", None): 3, ("completed", None): 3}
     assert not await stage.sql(
-        "select 1 from breakers where account_id = $1 and state <> 'closed'", stage.account
+        "select 1 from circuit_breakers where account_id = $1 and state <> 'closed'", stage.account
     )
 
 

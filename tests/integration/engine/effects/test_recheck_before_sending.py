@@ -110,7 +110,7 @@ async def test_no_send_begins_after_an_unsubscription_was_committed(stage: Stage
     after = await stage.sql("select * from effects where account_id = $1", stage.account)
     assert {row["status"] for row in after} <= {"claimed", "cancelled"}
     begun = [row for row in after if row["status"] == "claimed"]
-    assert all(row["begun_at"] <= committed[row["contact_id"]] for row in begun)
+    assert all(row["started_at"] <= committed[row["contact_id"]] for row in begun)
 
 
 OF_ACCOUNT = "where account_id = (select account_id from contacts where id = $1)"
@@ -135,13 +135,13 @@ async def test_other_conditions_are_checked_right_before_the_call(
     await stage.sql(change, person)
     assert await begin_effect(stage.runtime, stage.account, effect) is None
     row = await stage.effect(person)
-    assert (row["status"], row["attempts"], row["begun_at"]) == (status, 0, None)
+    assert (row["status"], row["attempts"], row["started_at"]) == (status, 0, None)
     assert row["fence"] == effect.fence + 1
     assert await begin_effect(stage.runtime, stage.account, effect) is None
 
 
 OPEN_BREAKER = """
-insert into breakers (account_id, workflow_id, step_key, error_class, state, until)
+insert into circuit_breakers (account_id, workflow_id, step_key, error_class, state, until)
 select account_id, workflow_id, step_key, 'smtp_451', 'open', now() from effects where contact_id = $1
 """
 WAITING = """
@@ -189,7 +189,7 @@ async def test_paused_enrollment_is_neither_claimed_nor_woken(stage: Stage) -> N
 
 async def test_an_enrollment_that_a_deletion_started_still_sends(stage: Stage) -> None:
     person = await parked(stage)
-    await stage.sql("update enrollments set of_deleted = true where contact_id = $1", person)
+    await stage.sql("update enrollments set contact_deleted = true where contact_id = $1", person)
     await stage.sql("update contacts set deleted_at = now() where id = $1", person)
     effect = await claim_effect(stage)
     assert await begin_effect(stage.runtime, stage.account, effect) == 1

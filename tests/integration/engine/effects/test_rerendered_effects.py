@@ -96,7 +96,7 @@ async def begun(stage: Stage, *steps: StepConfig, count: int = 1) -> tuple[Flow,
 
 
 def along(count: int = 1, version: int = 1) -> MoveChoice:
-    return MoveChoice(version=version, to="s1", people=count, step="s1")
+    return MoveChoice(version=version, to="s1", enrollments=count, step="s1")
 
 
 async def test_fixed_step_closes_its_breaker(stage: Stage, there: WebhookServer) -> None:
@@ -107,7 +107,7 @@ async def test_fixed_step_closes_its_breaker(stage: Stage, there: WebhookServer)
     assert 5 <= len(tried) < MANY, "the breaker kept the others from it"
     await flow.save(draft_of(new(there)))
     group = await plan(stage, flow)
-    assert (group.people, group.renewed, group.unchanged) == (MANY, MANY - len(tried), len(tried))
+    assert (group.enrollments, group.renewed, group.unchanged) == (MANY, MANY - len(tried), len(tried))
     done = await flow.publish(along(MANY))
     assert (done.moved, done.renewed, done.under_way) == (MANY, MANY - len(tried), 0)
     before = len(there.calls)
@@ -125,7 +125,7 @@ async def test_fixed_step_closes_its_breaker(stage: Stage, there: WebhookServer)
     for _ in range(20):
         await stage.drain(minutes=30)
     assert sorted(there.calls) == [("/old", key) for key in sorted(tried)], "what was tried keeps its request"
-    assert not await stage.sql("select 1 from breakers where account_id = $1", stage.account)
+    assert not await stage.sql("select 1 from circuit_breakers where account_id = $1", stage.account)
 
 
 async def test_claimed_effect_that_has_not_begun_is_rerendered(stage: Stage, there: WebhookServer) -> None:
@@ -175,16 +175,16 @@ async def test_effect_of_a_probe_that_died_is_not_rerendered(stage: Stage, there
     flow, _ = await begun(stage, old(there), count=12)
     await stage.drain()
     [probed] = await stage.sql(
-        "update effects set status = 'claimed', tried_at = now(), begun_at = now(), fence = fence + 1,"
+        "update effects set status = 'claimed', attempted_at = now(), started_at = now(), fence = fence + 1,"
         " lease_until = now() - interval '1 second' where id = (select id from effects"
         " where account_id = $1 and attempts = 0 limit 1) returning id", stage.account,
     )  # fmt: skip
     await stage.drain(minutes=10)
-    row = await stage.row("select attempts, tried_at from effects where id = $1", probed["id"])
-    assert (row["attempts"], row["tried_at"] is not None) == (0, True)
+    row = await stage.row("select attempts, attempted_at from effects where id = $1", probed["id"])
+    assert (row["attempts"], row["attempted_at"] is not None) == (0, True)
     await flow.save(draft_of(new(there)))
     tried = await stage.row(
-        "select count(*) as n from effects where account_id = $1 and tried_at is not null", stage.account
+        "select count(*) as n from effects where account_id = $1 and attempted_at is not null", stage.account
     )
     assert (await flow.publish(along(12))).renewed == 12 - tried["n"]
     row = await stage.row("select status from effects where id = $1", probed["id"])

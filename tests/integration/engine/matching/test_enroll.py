@@ -237,11 +237,12 @@ async def test_deletion_event_starts_a_workflow_without_the_contact(stage: Stage
     await stage.change(person, "city", "Oslo")
     await stage.drain()
     rows = await stage.sql(
-        "select workflow_id, status, exit_reason, of_deleted from enrollments where contact_id = $1", person
+        "select workflow_id, status, exit_reason, contact_deleted from enrollments where contact_id = $1",
+        person,
     )
     by = {row["workflow_id"] == other: row for row in rows}
     assert by[True]["exit_reason"] == "subject_deleted"
-    assert by[False]["of_deleted"] is True
+    assert by[False]["contact_deleted"] is True
     assert by[False]["exit_reason"] != "subject_deleted"
 
 
@@ -297,7 +298,7 @@ async def test_event_wait_counts_events_since_it_began(stage: Stage) -> None:
     assert (await stage.enrollment(person))["wait_reason"] == "event"
     event = await stage.emit("tag.added", person, {"tag_id": str(tag)})
     await match(stage)
-    assert (await stage.enrollment(person))["heard_event_id"] == event
+    assert (await stage.enrollment(person))["wake_event_id"] == event
     await stage.drain()
     assert await company(stage, person) == "Met"
 
@@ -353,7 +354,7 @@ async def test_event_during_a_version_move_is_not_lost(stage: Stage) -> None:
         )
         await mover.commit()
     await matching
-    assert (await stage.enrollment(person))["heard_event_id"] is not None
+    assert (await stage.enrollment(person))["wake_event_id"] is not None
 
 
 async def test_unrelated_change_does_not_wake_an_enrollment(stage: Stage) -> None:

@@ -106,10 +106,10 @@ async def test_current_only_audience_has_no_schedule(stage: Stage) -> None:
     schedule = Schedule(key="t1", cron="0 9 * * *")
     flow = await publish_live(stage, schedule)
     closed = await publish_live(stage, schedule, WorkflowSettings(audience=Audience.CURRENT_ONLY))
-    schedules_query = "select workflow_id from workflow_clocks where account_id = $1"
+    schedules_query = "select workflow_id from trigger_schedules where account_id = $1"
     assert [row["workflow_id"] for row in await stage.sql(schedules_query, stage.account)] == [flow]
     # As a release that kept them left it.
-    moved = "update workflow_clocks set workflow_id = $2, next_at = now() where workflow_id = $1"
+    moved = "update trigger_schedules set workflow_id = $2, next_at = now() where workflow_id = $1"
     await stage.sql(moved, flow, closed)
     await stage.drain(seconds=1)
     assert await stage.sql(schedules_query, stage.account) == []
@@ -124,7 +124,7 @@ async def break_filter(stage: Stage, segment_id: UUID) -> None:
 
 async def not_compared(stage: Stage) -> list[str]:
     rows = await stage.sql(
-        "select subject_id from audit_logs where account_id = $1 and action = 'segment.not_compared'",
+        "select subject_id from audit_logs where account_id = $1 and action = 'segment.evaluation_failed'",
         stage.account,
     )
     return [row["subject_id"] for row in rows]

@@ -21,9 +21,7 @@ from tests.support.scenario import Stage
 from tests.support.world import World
 
 FAR = UpdateField(field="city", value="Far")
-PASSED_OVER = (
-    "select subject_id, changes from audit_logs where account_id = $1 and action = 'event.passed_over'"
-)
+PASSED_OVER = "select subject_id, changes from audit_logs where account_id = $1 and action = 'event.skipped'"
 
 
 async def entered(stage: Stage, count: int, *steps: Any) -> list[UUID]:
@@ -165,7 +163,7 @@ async def test_failing_events_are_found_by_halving(stage: Stage, monkeypatch: py
     assert {row["contact_id"] for row in rows} == set(people) - bad
     audit_rows = await stage.sql(PASSED_OVER, stage.account)
     assert {row["subject_id"] for row in audit_rows} == {str(person) for person in bad}
-    assert await stage.sql("select from batches where account_id = $1", stage.account) == []
+    assert await stage.sql("select from inflight_batches where account_id = $1", stage.account) == []
 
 
 async def test_workflow_with_failing_decision_does_not_block_others(

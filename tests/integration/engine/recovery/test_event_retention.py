@@ -56,16 +56,16 @@ async def test_old_deliveries_are_deleted(stage: Stage) -> None:
     flow = await stage.workflow([Exit()], TagAdded(key="t1"))
     hook = uuid7()
     await stage.sql(
-        "insert into hooks (account_id, id, workflow_id, trigger_key, token_hash, hint) "
+        "insert into inbound_webhooks (account_id, id, workflow_id, trigger_key, token_hash, token_prefix) "
         "values ($1, $2, $3, 't1', $4, 'wh_')",
         stage.account, hook, flow, hook.bytes,
     )  # fmt: skip
     for days in (29, 31):
         await stage.sql(
-            "insert into hook_deliveries (account_id, hook_id, delivery_id, received_at) "
+            "insert into inbound_deliveries (account_id, webhook_id, delivery_id, received_at) "
             "values ($1, $2, $3, now() - make_interval(days => $4))",
             stage.account, hook, f"d{days}", days,
         )  # fmt: skip
     await delete_old_events(stage.runtime)
-    left = await stage.sql("select delivery_id from hook_deliveries where hook_id = $1", hook)
+    left = await stage.sql("select delivery_id from inbound_deliveries where webhook_id = $1", hook)
     assert [row["delivery_id"] for row in left] == ["d29"]

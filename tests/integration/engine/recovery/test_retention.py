@@ -51,7 +51,7 @@ async def test_notes_and_tasks_deleted_for_30_days_are_removed(world: World, clo
             await world.sql(
                 f"insert into {table} (id, account_id, contact_id, {text}, author_kind, author_id,"  # noqa: S608 -- names of this file
                 " author_name, deleted_at)"
-                " values ($1, $2, $3, $4, 'person', '', '', now() - make_interval(days => $5))",
+                " values ($1, $2, $3, $4, 'member', '', '', now() - make_interval(days => $5))",
                 uuid7(), account, contact, str(days), days,
             )  # fmt: skip
 

@@ -41,13 +41,14 @@ async def to(stage: Stage, moment: datetime) -> None:
 
 
 async def next_at(stage: Stage) -> datetime:
-    row = await stage.row("select next_at from workflow_clocks where account_id = $1", stage.account)
+    row = await stage.row("select next_at from trigger_schedules where account_id = $1", stage.account)
     return row["next_at"]  # type: ignore[no-any-return]  # asyncpg's rows are untyped
 
 
 async def jobs(stage: Stage) -> list[str]:
     rows = await stage.sql(
-        "select args from jobs where account_id = $1 and task = 'clock.strike' order by due_at", stage.account
+        "select args from jobs where account_id = $1 and task = 'schedule.fire' order by due_at",
+        stage.account,
     )
     return [msgspec.json.decode(row["args"])["at"] for row in rows]
 
@@ -148,7 +149,7 @@ async def test_pause_counts_as_downtime(stage: Stage) -> None:
     assert len(await jobs(stage)) == 2
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         await set_status(work, flow, "archived")
-    assert await stage.sql("select from workflow_clocks where account_id = $1", stage.account) == []
+    assert await stage.sql("select from trigger_schedules where account_id = $1", stage.account) == []
 
 
 async def test_publishing_the_same_rule_again_keeps_what_is_due(stage: Stage) -> None:
@@ -168,7 +169,7 @@ async def test_unreadable_schedule_stops_no_other(stage: Stage) -> None:
     await publish_live(stage, Schedule(key="t1", cron="0 9 * * *"))
     moment = await next_at(stage)
     await stage.sql(
-        "update workflow_clocks set next_at = next_at - interval '1 second' where workflow_id = $1", bad
+        "update trigger_schedules set next_at = next_at - interval '1 second' where workflow_id = $1", bad
     )
     # What no release of today lets through, but an older one may have frozen.
     await stage.sql(
@@ -179,7 +180,7 @@ async def test_unreadable_schedule_stops_no_other(stage: Stage) -> None:
     await stage.drain(seconds=1)
     assert [row["subject_id"] for row in await emitted_events(stage)] == [person]
     [audit_row] = await stage.sql(
-        "select subject_id from audit_logs where account_id = $1 and action = 'workflow.clock_unreadable'",
+        "select subject_id from audit_logs where account_id = $1 and action = 'workflow.schedule_unreadable'",
         stage.account,
     )  # fmt: skip
     assert audit_row["subject_id"] == str(bad)
@@ -200,7 +201,7 @@ async def test_publishing_over_an_unreadable_version_starts_a_new_schedule(stage
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         await sync_workflow_triggers(work, flow)
         await work.commit()
-    row = await stage.row("select version from workflow_clocks where workflow_id = $1", flow)
+    row = await stage.row("select version from trigger_schedules where workflow_id = $1", flow)
     assert row["version"] == 2
 
 
@@ -284,7 +285,7 @@ async def test_a_task_is_overdue_once(stage: Stage) -> None:
         await stage.sql(
             "insert into tasks "
             "(account_id, id, contact_id, title, due_at, author_kind, author_id, author_name) "
-            "values ($1, $2, $3, 'Call', now() + interval '1 hour', 'person', '1', 'Olive')",
+            "values ($1, $2, $3, 'Call', now() + interval '1 hour', 'member', '1', 'Olive')",
             stage.account, uuid7(), who,
         )  # fmt: skip
     await stage.drain(minutes=59)
@@ -304,7 +305,7 @@ async def test_a_task_moved_to_later_or_reopened_becomes_overdue_again(stage: St
     task = uuid7()
     await stage.sql(
         "insert into tasks (account_id, id, contact_id, title, due_at, author_kind, author_id, author_name) "
-        "values ($1, $2, $3, 'Call', now() + interval '1 hour', 'person', '1', 'Olive')",
+        "values ($1, $2, $3, 'Call', now() + interval '1 hour', 'member', '1', 'Olive')",
         stage.account, task, await stage.contact(),
     )  # fmt: skip
     await stage.drain(hours=2)
@@ -328,7 +329,7 @@ async def test_a_deleted_task_becomes_overdue_when_it_is_restored(stage: Stage) 
     task = uuid7()
     await stage.sql(
         "insert into tasks (account_id, id, contact_id, title, due_at, author_kind, author_id, author_name) "
-        "values ($1, $2, $3, 'Call', now() + interval '1 hour', 'person', '1', 'Olive')",
+        "values ($1, $2, $3, 'Call', now() + interval '1 hour', 'member', '1', 'Olive')",
         stage.account, task, await stage.contact(),
     )  # fmt: skip
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
@@ -358,10 +359,10 @@ async def test_failing_schedules_delay_neither_tasks_nor_segments(
     texans = await stage.segment(ask("state", "is", "TX"))
     await publish_live(stage, SegmentEntered(key="t1", segment=texans))
     await publish_live(stage, Schedule(key="t1", cron="0 9 * * *"))
-    await stage.sql("update workflow_clocks set next_at = now() where account_id = $1", stage.account)
+    await stage.sql("update trigger_schedules set next_at = now() where account_id = $1", stage.account)
     await stage.sql(
         "insert into tasks (account_id, id, contact_id, title, due_at, author_kind, author_id, author_name) "
-        "values ($1, $2, $3, 'Call', now(), 'person', '1', 'Olive')",
+        "values ($1, $2, $3, 'Call', now(), 'member', '1', 'Olive')",
         stage.account, uuid7(), person,
     )  # fmt: skip
     stage.clock.forward(seconds=1)

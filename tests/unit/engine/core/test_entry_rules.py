@@ -125,7 +125,7 @@ def test_decisions_record_the_values_compared() -> None:
         "source": "user",
         "trigger": "t1",
         "filter": "entry",
-        "seen": {"city": "Paris", "tags": [str(VIP)], "created_at": NOW.isoformat()},
+        "values": {"city": "Paris", "tags": [str(VIP)], "created_at": NOW.isoformat()},
     }
 
 

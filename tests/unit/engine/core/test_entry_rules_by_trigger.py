@@ -69,8 +69,8 @@ ADMITTED: list[tuple[Trigger, EngineEvent, bool]] = [
     (EmailEvent(event="bounced"), event("email.bounced", "system"), True),
     (EmailEvent(event="delivered"), event("email.bounced", "system"), False),
     (DateReached(key="t1"), event("date.reached", "system", trigger=MINE, day="2026-11-24"), True),
-    (Schedule(key="t1"), event("schedule.struck", "system", trigger=MINE, at="x"), True),
-    (Schedule(key="t1"), event("schedule.struck", "system", trigger=f"{OTHER}:t1"), False),
+    (Schedule(key="t1"), event("schedule.fired", "system", trigger=MINE, at="x"), True),
+    (Schedule(key="t1"), event("schedule.fired", "system", trigger=f"{OTHER}:t1"), False),
     (WorkflowEnded(workflow=OTHER), event("enrollment.ended", "workflow", workflow_id=str(OTHER)), True),
     (WorkflowEnded(workflow=OTHER), event("enrollment.ended", "workflow", workflow_id=str(WORKFLOW)), False),
     (
@@ -114,7 +114,7 @@ def test_a_change_from_another_value_is_filter_false() -> None:
     assert decide(trigger, plan("Rome", "Oslo")).verdict is Verdict.ENROLLED
     refused = decide(trigger, plan("Bonn", "Oslo"))
     assert refused.verdict is Verdict.FILTER_FALSE
-    assert refused.detail["seen"] == {"changes": {"city": ["Bonn", "Oslo"]}}
+    assert refused.detail["values"] == {"changes": {"city": ["Bonn", "Oslo"]}}
     unset = FieldChanged(key="t1", field="city", before_is="empty")
     assert decide(unset, plan(None, "Oslo")).verdict is Verdict.ENROLLED
     assert decide(unset, plan("Rome", "Oslo")).verdict is Verdict.FILTER_FALSE
