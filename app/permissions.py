@@ -42,6 +42,19 @@ TABLE: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _VIEWER,
 }
 
+LABELS: dict[Permission, str] = {
+    Permission.VIEW: "View everything except the audit log",
+    Permission.EDIT_CONTACTS: "Add, edit and delete contacts, tags and fields",
+    Permission.IMPORT_CONTACTS: "Import contacts",
+    Permission.EDIT_WORKFLOWS: "Edit workflow drafts",
+    Permission.PUBLISH_WORKFLOWS: "Publish, pause and archive workflows",
+    Permission.STEER_ENROLLMENTS: "Enroll contacts and control their enrollments",
+    Permission.RUN_JOBS: "Retry and cancel jobs",
+    Permission.VIEW_AUDIT: "View the audit log",
+    Permission.MANAGE_MEMBERS: "Invite and remove members, change roles",
+    Permission.MANAGE_ACCOUNT: "Change account settings",
+}
+
 
 def allowed(role: Role, scopes: Iterable[str] | None = None) -> frozenset[Permission]:
     """The permissions of a role; a token's `scopes` can only narrow them."""

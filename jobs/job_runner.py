@@ -61,7 +61,9 @@ async def _run_batches(
 ) -> None:
     handler = handlers.get(job.task)
     if handler is None:
-        await _write(runtime, account_id, job, FAIL_JOB, error=f"There is no task “{job.task}”.")
+        await _write(
+            runtime, account_id, job, FAIL_JOB, error=f"This version can't run this kind of job ({job.task})."
+        )
         return
     if job.attempts > job.max_attempts:
         message = f"Stopped in the middle {job.max_attempts} times. Look at what it does before trying again."

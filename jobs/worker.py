@@ -1,5 +1,5 @@
-"""The worker process. `run` is what `litestar worker` does. Besides app/integrations/job_notifier.py this is
-the only module that uses SAQ.
+"""The worker process. `run` is what `switchyard worker` does. Besides app/integrations/job_notifier.py this
+is the only module that uses SAQ.
 
  1. A SAQ job wakes the worker after a commit that made something due.
  2. Once a second the sweep also looks for due accounts in PostgreSQL: a Redis that is flushed, frozen or gone
@@ -256,7 +256,7 @@ def tune_garbage_collection() -> None:
 
 
 async def run(settings: Settings) -> None:
-    """What `litestar worker` does."""
+    """What `switchyard worker` does."""
     configure(settings.log_format, settings.log_level)
     hide_settings(settings)
     logging.getLogger("saq").setLevel(logging.CRITICAL)  # it logs each second that Redis is away

@@ -25,7 +25,7 @@ STANDS = {
     "past": "was in",
     "never": "never in",
 }
-NOT_KEPT = "not stored"  # decisions of an earlier release
+NOT_KEPT = "not stored"  # decisions of an earlier version
 
 
 class ValueNames(msgspec.Struct):
@@ -69,7 +69,7 @@ def _words(spec: FieldSpec, value: Any, called: Mapping[str, str], names: ValueN
         case FieldType.TAGS:
             return ", ".join(called.values()) or "none"
         case FieldType.USER:
-            return ", ".join(called.values()) or "nobody"
+            return ", ".join(called.values()) or "no one"
         case FieldType.SEGMENTS | FieldType.WORKFLOWS:
             return _stands(value or {}, called) or NOT_KEPT
         case FieldType.HISTORY:

@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from app.credentials import digest
 from app.email_addresses import fold_email
 from app.errors import NotFound
-from app.members.domain import DAYS, LABELS, may_give
+from app.members.domain import DAYS, may_give
 from app.members.invitation_controllers import invitation_actions, send
 from app.members.invitations import invitations, invite
 from app.members.password_links import InvitedUser, send_invitation, send_reset, use_link
@@ -47,7 +47,7 @@ from app.members.use_cases import (
     role_of,
     users_of,
 )
-from app.permissions import TABLE, Permission, Role, allowed
+from app.permissions import LABELS, TABLE, Permission, Role, allowed
 from app.web.actions import Action, action, actions, fields_of
 from app.web.guards import count_network, in_person, may
 from app.web.negotiate import Request, Saved, Shaped

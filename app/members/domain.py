@@ -4,18 +4,6 @@ from collections.abc import Iterable
 
 from app.permissions import Permission, Role, allowed
 
-LABELS: dict[Permission, str] = {
-    Permission.VIEW: "View everything except the audit log",
-    Permission.EDIT_CONTACTS: "Add, edit and delete contacts, tags and fields",
-    Permission.IMPORT_CONTACTS: "Import contacts",
-    Permission.EDIT_WORKFLOWS: "Edit workflow drafts",
-    Permission.PUBLISH_WORKFLOWS: "Publish, pause and archive workflows",
-    Permission.STEER_ENROLLMENTS: "Enroll contacts and control their enrollments",
-    Permission.RUN_JOBS: "Retry and cancel jobs",
-    Permission.VIEW_AUDIT: "View the audit log",
-    Permission.MANAGE_MEMBERS: "Invite and remove members, change roles",
-    Permission.MANAGE_ACCOUNT: "Change account settings",
-}
 DAYS = (7, 30, 90, 365)
 RANK = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2, Role.OWNER: 3}
 

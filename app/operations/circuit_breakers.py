@@ -6,6 +6,7 @@ from uuid import UUID
 
 from app.enrollments.pages import titles_of
 from app.errors import Conflict, NotFound
+from app.operations.labels import error_label
 from app.operations.schemas import BreakerLine
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
@@ -32,6 +33,7 @@ def _line(row: Any, names: Any) -> BreakerLine:
         row.step_key,
         names.get(row.step_key, row.step_key),
         row.error_class,
+        error_label(row.error_class),
         row.error or "",
         row.state,
         row.waiting,

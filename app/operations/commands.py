@@ -1,4 +1,4 @@
-"""`litestar engine`: hold and release the workflow engine, and show its status."""
+"""`switchyard engine`: hold and release the workflow engine, and show its status."""
 
 import asyncio
 

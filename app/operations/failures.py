@@ -7,8 +7,8 @@ from uuid import UUID
 
 from app.contacts.domain import display_name
 from app.enrollments.pages import STEER, titles_of
+from app.operations.labels import FAILURES, title_of
 from app.operations.schemas import Failing
-from app.operations.titles import title_of
 from app.permissions import Permission
 from app.web.actions import Action, action, actions
 from app.work import Work
@@ -34,7 +34,19 @@ def _failed_job(row: Any) -> Failing:
     note = f"{row.actor_name} · attempt {row.attempts} of {row.max_attempts}"
     at = row.finished_at or row.created_at
     title = title_of(row.task, row.args, row.total)
-    return Failing(row.id, "job", row.status, title, row.error or "", note, at, None, f"/jobs/{row.id}", 1)
+    return Failing(
+        row.id,
+        "job",
+        FAILURES["job"],
+        row.status,
+        title,
+        row.error or "",
+        note,
+        at,
+        None,
+        f"/jobs/{row.id}",
+        1,
+    )
 
 
 def _group(row: Any, names: Mapping[str, str]) -> Failing:
@@ -46,6 +58,7 @@ def _group(row: Any, names: Mapping[str, str]) -> Failing:
     return Failing(
         _id(row),
         row.what,
+        FAILURES.get(row.what, FAILURES["step"]),
         row.state,
         f"{row.workflow_name}: {step}",
         row.error or "",

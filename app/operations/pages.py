@@ -13,8 +13,8 @@ from app.errors import NotFound
 from app.health.worker_health import SILENT_SECONDS
 from app.operations.circuit_breakers import breaker_lines, trials
 from app.operations.failures import failing_now
+from app.operations.labels import queue_label, result_labels, title_of
 from app.operations.schemas import JobLine, JobList, JobPage, QueueLine, Tile, WorkerLine
-from app.operations.titles import title_of
 from app.permissions import Permission
 from app.web.actions import action, actions
 from app.web.formatting import duration, plural
@@ -49,6 +49,7 @@ async def job_list(work: Work, status: str = "", queue: str = "") -> JobList:
         at=work.now,
         status=status,
         queue=queue,
+        queue_label=queue_label(queue),
         actions=[*trials(work, stopped), *buttons],
     )
 
@@ -65,8 +66,8 @@ async def _queues(work: Work) -> list[QueueLine]:
     late = [at for at in (people.oldest, events.oldest) if at is not None]
     lines = [
         QueueLine(
-            "workflow", "enrollments", people.ready + events.ready, 0, people.waiting, people.failed, 0,
-            None,
+            "workflow", queue_label("workflow"), "enrollments",
+            people.ready + events.ready, 0, people.waiting, people.failed, 0, None,
             _late(min(late, default=None), work.now), people.next, "/enrollments?status=active",
         )
     ]  # fmt: skip
@@ -83,9 +84,9 @@ async def _queues(work: Work) -> list[QueueLine]:
 
 def _queue(name: str, holds: str, row: Any, now: datetime, href: str) -> QueueLine:
     if row is None:
-        return QueueLine(name, holds, 0, 0, 0, 0, 0, 0, None, None, href)
+        return QueueLine(name, queue_label(name), holds, 0, 0, 0, 0, 0, 0, None, None, href)
     return QueueLine(
-        name, holds, row.ready, row.running, row.waiting, row.failed, row.doubt, row.done,
+        name, queue_label(name), holds, row.ready, row.running, row.waiting, row.failed, row.doubt, row.done,
         _late(row.oldest, now), row.next, href,
     )  # fmt: skip
 
@@ -128,6 +129,7 @@ def _line(work: Work, row: Any) -> dict[str, Any]:
     )  # fmt: skip
     return {name: getattr(row, name) for name in names} | {
         "title": title_of(row.task, row.args, row.total),
+        "queue_label": queue_label(row.queue),
         "duration_seconds": None if took is None else max(took, 0.0),
         "href": f"/jobs/{row.id}",
     }
@@ -148,6 +150,7 @@ async def job_page(work: Work, job_id: UUID) -> JobPage:
         due_at=row.due_at,
         args=row.args,
         result=row.result,
+        result_labels=result_labels(row.task, row.result),
         import_href=f"/imports/{import_id}" if import_id else "",
         undone_href=f"/jobs/{undone_by}" if undone_by else "",
         undoable=undoable,

@@ -25,6 +25,7 @@ class QueueLine(msgspec.Struct):
     when the next entry will be due; `done` counts the last hour."""
 
     name: str
+    label: str
     holds: str
     ready: int
     running: int
@@ -46,6 +47,7 @@ class Failing(msgspec.Struct):
 
     id: UUID
     what: Literal["job", "email", "sms", "chat", "webhook", "step"]
+    label: str
     state: str
     title: str
     error: str
@@ -67,6 +69,7 @@ class BreakerLine(msgspec.Struct):
     step_key: str
     step: str
     error_class: str
+    error_label: str
     error: str
     state: str
     waiting: int
@@ -93,6 +96,7 @@ class JobLine(msgspec.Struct):
     id: UUID
     title: str
     queue: str
+    queue_label: str
     task: str
     status: str
     attempts: int
@@ -123,16 +127,19 @@ class JobList(msgspec.Struct):
     at: datetime
     status: str
     queue: str
+    queue_label: str
     actions: list[Action]
 
 
 class JobPage(JobLine, kw_only=True):
     """One job; `import_href` leads to its import, "" for none. `undoable` is how many contacts the undo of a
-    bulk deletion would restore; `undone_href` leads to the job that undid it."""
+    bulk deletion would restore; `undone_href` leads to the job that undid it. `result_labels` are the counts
+    of `result` for people."""
 
     due_at: datetime
     args: dict[str, Any]
     result: dict[str, Any] | None
+    result_labels: list[str]
     import_href: str
     undone_href: str
     undoable: int

@@ -7,7 +7,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from app.errors import Forbidden
-from app.permissions import Permission
+from app.permissions import LABELS, Permission
 from app.web.negotiate import Request
 from app.work import Principal
 
@@ -22,7 +22,8 @@ def may(permission: Permission) -> Guard:
         if permission not in me.permissions:
             subject = "This token" if me.token_id else f"The role {me.role} in {me.account_name}"
             raise Forbidden(
-                f"{subject} isn't allowed to do this. It takes the permission {permission.value}."
+                f"{subject} isn't allowed to do this. It requires the permission “{LABELS[permission]}” "
+                f"({permission.value})."
             )
 
     guard.permission = permission  # type: ignore[attr-defined]  # -- the route policy is read from here

@@ -14,7 +14,7 @@ BATCH = 20_000  # rows looked at in one transaction
 _SETTING = "switchyard.rewritten_to"  # of this session: the key of the last row of the last batch
 _FIRST = {"uuid": "00000000-0000-0000-0000-000000000000", "int": "-1", "text": ""}
 
-# `old` finds the rows that still have an old value; a row that was rewritten does not match it any more, so
+# `old` finds the rows that still have an old value; a row that was rewritten does not match it anymore, so
 # each batch may run again.
 _STATEMENT = """
 do $rewrite$

@@ -52,7 +52,7 @@ def copy_of(server: Postgres, name: str) -> Settings:
 
 
 def run_engine_command(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
-    """`litestar engine …`."""
+    """`switchyard engine …`."""
     return subprocess.run(  # noqa: S603 -- our own program
         [sys.executable, "-m", "litestar", "engine", *words],
         cwd=ROOT, env=LitestarWorker(settings, 1).env, capture_output=True, text=True, check=False,

@@ -62,7 +62,7 @@ def test_secrets_are_hidden(text: str, secret: str) -> None:
         "/workflows/0192f0c1-2b3c-7d4e-8f50-0123456789ab/hooks",
         "token_id=0192f0c1-2b3c-7d4e-8f50-0123456789ab",
         'violates unique constraint "fk_enrollment_executions_account_id_enrollments"',
-        "This token isn't allowed to do this. It takes the permission contacts:edit.",
+        "This token isn't allowed to do this. It requires the permission “Edit contacts” (contacts:edit).",
         "https://example.com/a@b",
         "POST /password-reset/{token:str}",
         'File "/srv/app/people/links.py", line 12, in send_invitation',

@@ -247,6 +247,8 @@ async def test_builder_permissions(world: World) -> None:
             page = await client.get(at + path)
             assert page.status_code == 200, path
             assert 'method="post"' not in page.text.split("<main")[1].split("</main")[0], path
+        settings = (await client.get(f"{at}/settings")).text
+        assert ("<dd>Once</dd>" in settings, "once ever" in settings) == (True, False)
         assert (await client.get(f"{at}/steps/new")).status_code == 403
         assert (await client.post(f"{at}/undo", data={"rev": str(rev)})).status_code == 403
     async with world.script(operator) as client:

@@ -52,7 +52,7 @@ def test_every_change_is_a_post_with_a_permission(world: World) -> None:
         assert method in ("GET", "POST"), f"{method} {path}: forms without a script can only GET and POST"
         names = [getattr(guard, "permission", None) or guard.__name__ for guard in handler.resolve_guards()]
         if path in ASKED_BY_NAME:
-            assert (method, names) == ("POST", ["view"]), f"{path} is no exception any more"
+            assert (method, names) == ("POST", ["view"]), f"{path} is no exception anymore"
         elif method == "POST" and not handler.opt.get("public"):
             assert names != ["view"], f"{method} {path} changes something with no more than view"
 

@@ -75,6 +75,23 @@ async def test_the_overview_names_a_failed_job_as_its_own_page_does(world: World
         assert "Tag 6 contacts with vip" in (await client.get(job["href"])).text
 
 
+async def test_the_page_of_a_job_has_labels_instead_of_keys(world: World) -> None:
+    cast = await cast_of(world)
+    await world.sql(
+        "update jobs set task = 'workflow.migrate_enrollments', queue = 'bulk', status = 'cancelled',"
+        ' result = \'{"moved": 1204, "under_way": 1, "cursor": "0192"}\' where id = $1',
+        cast.job,
+    )
+    async with world.browser(cast.owner) as client:
+        page = (await client.get(f"/jobs/{cast.job}")).text
+        assert "Moved: 1,204 · Not moved because a message may be going out: 1" in page
+        assert "under_way" not in page
+        assert "<dd>Bulk edits</dd>" in page
+        filtered = (await client.get("/jobs?queue=bulk&status=cancelled")).text
+        assert "Bulk edits · Canceled" in filtered
+        assert "cancelled</" not in filtered
+
+
 async def test_a_viewer_has_no_buttons(world: World) -> None:
     cast = await cast_of(world)
     viewer = await world.person("viewer", cast.account)

@@ -94,7 +94,7 @@ def locate(draft: Draft, key: str) -> tuple[str, int, Step]:
     for place in walk(draft.steps):
         if place[2].key == key:
             return place
-    raise DraftError(f"This draft has no step {key[:20]}.", missing=True)
+    raise DraftError("This step no longer exists. Reload the page.", missing=True)
 
 
 def lists(draft: Draft) -> dict[str, list[Step]]:

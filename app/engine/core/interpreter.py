@@ -81,7 +81,7 @@ class Run:
             return self.enter()
         index = self.program.by_key.get(enrollment.step_key)
         if index is None:
-            return self.fail(f"Step {enrollment.step_key} isn't in version {self.program.version.number}.")
+            return self.fail(f"This step no longer exists in version {self.program.version.number}.")
         if enrollment.wait_reason is None:
             return self.run(index)
         node = self.program.nodes[index]

@@ -10,7 +10,8 @@ from app.filters.fields import Fields
 class Names(msgspec.Struct, frozen=True):
     """Names by id (as text) of the account's tags, segments, members and workflows that are not archived.
     `steps` are the keys that a step may lead to, `saved` the names under which webhooks save their responses;
-    None means unknown, and then neither is checked."""
+    None means unknown, and then neither is checked. `step_titles` are those of the steps that others jump to,
+    by key; None means unknown."""
 
     tags: Mapping[str, str] = {}
     segments: Mapping[str, str] = {}
@@ -18,6 +19,7 @@ class Names(msgspec.Struct, frozen=True):
     users: Mapping[str, str] = {}
     steps: frozenset[str] | None = None
     saved: frozenset[str] | None = None
+    step_titles: Mapping[str, str] | None = None
 
 
 def lookup_name(target: object, names: Mapping[str, str]) -> str:

@@ -1,6 +1,9 @@
 """Titles and summaries of steps and lanes, from the sentences of their kinds."""
 
 import re
+from collections.abc import Iterable
+
+import msgspec
 
 from app.engine.core.draft import walk
 from app.engine.core.name_lookup import Names
@@ -31,9 +34,20 @@ def step_title(step: Step, fields: Fields, names: Names) -> str:
     return _MERGE_TAG.sub(lambda tag: f"[{tag[1].replace('_', ' ')}]", title)
 
 
+def with_step_titles(names: Names, steps: Iterable[Step], fields: Fields) -> Names:
+    """The names with the titles of the steps that other steps jump to. A jump to a jump is not followed."""
+    every_step = [step for _, _, step in walk(list(steps))]
+    jumps = [kind_of(step.config).jump(step.config) for step in every_step]
+    targets = {jump.step for jump in jumps if jump is not None}
+    plain = msgspec.structs.replace(names, step_titles=None)
+    titles = {step.key: step_title(step, fields, plain) for step in every_step if step.key in targets}
+    return msgspec.structs.replace(names, step_titles=titles)
+
+
 def step_titles(version: Version, fields: Fields, names: Names) -> dict[str, str]:
     """The title of each step of a version by its key, from top to bottom, and the name of each lane by
     "<step>.<lane>"."""
+    names = with_step_titles(names, version.steps, fields)
     titles: dict[str, str] = {}
     for _, _, step in walk(version.steps):
         titles[step.key] = step_title(step, fields, names)

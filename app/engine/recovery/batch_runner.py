@@ -71,7 +71,7 @@ async def run_suspects_alone(task: BatchTask) -> int:
             if suspect is None:
                 return number
             rows = await task.claim([suspect.id])
-            if not rows:  # not due any more
+            if not rows:  # not due anymore
                 await remove_mark(task.work, suspect.mark)
             elif suspect.crashes >= MOST_CRASHES[task.kind]:
                 await task.park(rows[0], PoisonError(task.poison.format(crashes=suspect.crashes)))

@@ -20,6 +20,7 @@ from app.workflows.domain.lint import lint
 from app.workflows.schemas.pages import Choice, ChoiceGroup, Count, Sheet
 from app.workflows.use_cases.input_reader import BuilderNames
 from app.workflows.use_cases.read import LoadedWorkflow, entry_sentence, trigger_cards
+from app.workflows.use_cases.settings_labels import AUDIENCES, REENTRY
 from app.workflows.use_cases.step_labels import step_sentence
 
 # Types of fields that stand for sets of other things: they have no value to set or to watch.
@@ -141,4 +142,8 @@ def settings_sheet(opened: LoadedWorkflow, values: Values | None = None) -> Shee
     settings = opened.draft.settings
     stored: Values = msgspec.to_builtins(settings)
     fields = field_choices(opened.lookup.fields)
-    return Sheet("settings", "Settings", values=stored | (values or {}), fields=fields)
+    return Sheet(
+        "settings", "Settings", values=stored | (values or {}), fields=fields,
+        reentry=[(policy.value, *labels) for policy, labels in REENTRY.items()],
+        audiences=[(audience.value, label) for audience, label in AUDIENCES.items()],
+    )  # fmt: skip

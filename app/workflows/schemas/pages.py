@@ -147,7 +147,8 @@ class FieldChoice(msgspec.Struct):
 class Sheet(msgspec.Struct):
     """The open panel. `kind` is picker, step, triggers, trigger, entry or settings; `values` are the inputs
     of its form. `plain_fields` (those with one value), `segments`, `workflows`, `members`, `steps` and
-    `events` are the choices, (value, label); `places` is where the step can move to. `stored` is a sentence
+    `events` are the choices, (value, label); `places` is where the step can move to. `reentry`
+    (value, label, explanation) and `audiences` are the choices of the settings. `stored` is a sentence
     about what is saved now, while `values` are what was typed."""
 
     kind: str
@@ -174,6 +175,8 @@ class Sheet(msgspec.Struct):
     places: list[tuple[str, str]] = []
     problems: list[str] = []
     stored: str = ""
+    reentry: list[tuple[str, str, str]] = []
+    audiences: list[tuple[str, str]] = []
 
 
 class Builder(msgspec.Struct):

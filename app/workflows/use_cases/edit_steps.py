@@ -15,7 +15,7 @@ from app.workflows.schemas import inputs
 from app.workflows.use_cases.config_builder import config_of
 from app.workflows.use_cases.edit import difference, edited, keep, opened
 from app.workflows.use_cases.input_reader import BuilderNames, Reader, read_builder_names
-from app.workflows.use_cases.step_labels import step_sentence
+from app.workflows.use_cases.step_labels import lookup_for, step_sentence
 
 TITLE = 60  # characters of a step's title in "Edited …"
 
@@ -53,7 +53,7 @@ async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.Step
     )
     name, note = resolve(form.name, step.name) or "", resolve(form.note, step.note) or ""
     after = edited(lambda: draft_edits.update(draft, key, config, name=name.strip(), note=note.strip()))
-    operation = f"Edited {_title(find(after, key), reader.lookup)}"
+    operation = f"Edited {_title(find(after, key), after, reader.lookup)}"
     await keep(work, header, after, operation, changes=difference(step.config, config))
 
 
@@ -64,9 +64,9 @@ def _step(draft: Draft, key: str) -> Step:
         raise NotFound("step") from None
 
 
-def _title(step: Step, names: BuilderNames) -> str:
+def _title(step: Step, draft: Draft, names: BuilderNames) -> str:
     """A step's title on the canvas, short enough for the label of a button."""
-    title = step_sentence(step, names).title
+    title = step_sentence(step, lookup_for(draft.steps, names)).title
     return f"“{title if len(title) <= TITLE else title[: TITLE - 1] + '…'}”"
 
 
@@ -85,7 +85,7 @@ async def move_step(work: Work, workflow_id: UUID, key: str, form: inputs.Positi
         after = edited(lambda: draft_edits.move(draft, key, where, position))
     else:
         raise Invalid({"to": "Choose where the step goes: dir, or list and position."})
-    await keep(work, header, after, f"Moved {_title(step, await read_builder_names(work))}")
+    await keep(work, header, after, f"Moved {_title(step, draft, await read_builder_names(work))}")
 
 
 async def delete_step(work: Work, workflow_id: UUID, key: str, rev: int) -> None:
@@ -93,5 +93,5 @@ async def delete_step(work: Work, workflow_id: UUID, key: str, rev: int) -> None
     header, draft = await opened(work, workflow_id, rev)
     step = _step(draft, key)
     after = edited(lambda: draft_edits.delete(draft, key))
-    operation = f"Deleted {_title(step, await read_builder_names(work))}"
+    operation = f"Deleted {_title(step, draft, await read_builder_names(work))}"
     await keep(work, header, after, operation, changes={"step": (key, None)})

@@ -25,21 +25,11 @@ from app.workflows.schemas.publication import (
 )
 from app.workflows.use_cases.input_reader import BuilderNames
 from app.workflows.use_cases.read import LoadedWorkflow, entry_sentence, live_steps
-from app.workflows.use_cases.step_labels import step_sentence
+from app.workflows.use_cases.settings_labels import SETTINGS, setting_label
+from app.workflows.use_cases.step_labels import lookup_for, step_sentence
 from db.queries.batch_session import BatchSession
 from db.queries.version_migration import COUNT_ENROLLMENTS_BY_STEP
 
-SETTINGS = {
-    "reentry": "Re-entry",
-    "cooldown": "Wait before re-entry",
-    "cooldown_unit": "Wait before re-entry, unit",
-    "key_field": "Key",
-    "audience": "Enroll on publishing",
-    "settle_seconds": "Delay before the first step",
-    "window": "Sending window",
-    "leave_when_unmatched": "Remove contacts that no longer match",
-    "entry_cap": "Entry limit per day",
-}
 Configs = Mapping[str, StepConfig]
 
 CLOSED = "It no longer starts the workflow: only contacts that match now enter."
@@ -70,25 +60,26 @@ def plan_of(opened: LoadedWorkflow) -> list[PlanLine]:
     new = {step.key: step for _, _, step in walk(opened.draft.steps)}
     before_places = _places(opened.live.steps) if opened.live is not None else {}
     places = _places(opened.draft.steps)
+    live_lookup = lookup_for(opened.live.steps if opened.live else (), opened.lookup)
     lines = []
     for key, step in new.items():
         title, after = step_sentence(step, opened.lookup)
         if key not in old:
             lines.append(PlanLine("added", key, title, "", after))
         elif (old[key].config, old[key].name) != (step.config, step.name):
-            lines.append(PlanLine("changed", key, title, *_differ(old[key], step, opened)))
+            lines.append(PlanLine("changed", key, title, *_differ(old[key], step, opened, live_lookup)))
         elif before_places.get(key) != places[key]:
             lines.append(PlanLine("moved", key, title))
     for key, step in old.items():
         if key not in new:
-            title, before = step_sentence(step, opened.lookup)
+            title, before = step_sentence(step, live_lookup)
             lines.append(PlanLine("removed", key, title, before))
     return lines + (_around(opened) if opened.live is not None else [])
 
 
-def _differ(old: Step, new: Step, opened: LoadedWorkflow) -> tuple[str, str]:
+def _differ(old: Step, new: Step, opened: LoadedWorkflow, live_lookup: BuilderNames) -> tuple[str, str]:
     """The step before and after: its title if that changed, else the settings that did."""
-    before, after = step_sentence(old, opened.lookup), step_sentence(new, opened.lookup)
+    before, after = step_sentence(old, live_lookup), step_sentence(new, opened.lookup)
     if before != after:
         parts = zip(before, after, strict=True)
         first, second = next(pair for pair in parts if pair[0] != pair[1])
@@ -116,8 +107,8 @@ def _around(opened: LoadedWorkflow) -> list[PlanLine]:
     if live.entry != draft.entry:
         lines.append(
             PlanLine(
-                "changed", "", "Entry condition", entry_sentence(live.entry, opened.lookup) or "everybody",
-                entry_sentence(draft.entry, opened.lookup) or "everybody",
+                "changed", "", "Entry condition", entry_sentence(live.entry, opened.lookup) or "All contacts",
+                entry_sentence(draft.entry, opened.lookup) or "All contacts",
             )
         )  # fmt: skip
     return lines + _settings(live.settings, draft.settings)
@@ -170,6 +161,8 @@ def _settings(old: WorkflowSettings, new: WorkflowSettings) -> list[PlanLine]:
 def _setting(value: object) -> str:
     if isinstance(value, Window):
         return f"{value.start} to {value.end}"
+    if label := setting_label(value):
+        return label
     return "none" if value in (None, "", 0) else str(value).replace("_", " ").lower()
 
 
@@ -200,7 +193,8 @@ async def groups_of(work: Work, opened: LoadedWorkflow) -> list[EnrollmentGroup]
         old = versions[row.version]
         steps = {step.key: step for _, _, step in walk(old.steps)} if old else {}
         step = steps.get(row.step_key or "")
-        title = step_sentence(step, opened.lookup).title if step else "Before the first step"
+        lookup = lookup_for(old.steps if old else (), opened.lookup)
+        title = step_sentence(step, lookup).title if step else "Before the first step"
         group = _group(row, title, step, new.get(row.step_key or ""), titles, zone)
         if rerenders_effect(old, opened.draft, group.step):
             group.renewed, group.unchanged = row.untried, row.tried

@@ -31,7 +31,7 @@ from app.workflows.schemas.pages import (
 )
 from app.workflows.use_cases.edit import header_of
 from app.workflows.use_cases.input_reader import BuilderNames, read_builder_names
-from app.workflows.use_cases.step_labels import lane_sentence, step_sentence
+from app.workflows.use_cases.step_labels import lane_sentence, lookup_for, step_sentence
 
 
 class LoadedWorkflow(msgspec.Struct):
@@ -95,7 +95,7 @@ async def open_workflow(work: Work, workflow_id: UUID) -> LoadedWorkflow:
     header = await header_of(work, workflow_id)
     draft = await work.workflows.draft(header)
     view, live = await view_of(work, header, draft)
-    lookup = await read_builder_names(work)
+    lookup = lookup_for(draft.steps, await read_builder_names(work))
     counts, totals = await counted(work, workflow_id)
     opened = LoadedWorkflow(
         view, draft, live, lookup, counts, totals, blocking(draft, lookup.fields, lookup.names)

@@ -1,4 +1,4 @@
-"""The program as it runs in production: `litestar worker`, and `litestar web` with a signed-in client.
+"""The program as it runs in production: `switchyard worker`, and `switchyard web` with a signed-in client.
 
 `running_worker` and `running_web` are the entry points.
 """
@@ -54,7 +54,7 @@ def is_ready(port: str) -> bool:
 
 @asynccontextmanager
 async def running_worker(testbed: Testbed) -> AsyncIterator[psutil.Process]:
-    """`litestar worker`, after its first heartbeat."""
+    """`switchyard worker`, after its first heartbeat."""
     with app_process(testbed, "worker") as process:
         for _ in range(600):
             if await testbed.admin.fetchval("select count(*) from workers where pid = $1", process.pid):
@@ -67,7 +67,7 @@ async def running_worker(testbed: Testbed) -> AsyncIterator[psutil.Process]:
 
 @asynccontextmanager
 async def running_web(testbed: Testbed, account: UUID) -> AsyncIterator[httpx.AsyncClient]:
-    """`litestar web`, and a client that is signed in to the account with a token and asks for JSON."""
+    """`switchyard web`, and a client that is signed in to the account with a token and asks for JSON."""
     await create_owner(testbed, account)
     port = str(free_port())
     base = f"http://127.0.0.1:{port}"

@@ -3,7 +3,7 @@
     python -m scripts._lib.bench.engine_worker move|match
 
 It runs the queues, the sweep and the heartbeat of `jobs.worker.WorkerProcess`, with the concurrency of
-`litestar worker`. Two things differ. Redis isn't used: it only announces new work, and an account that has
+`switchyard worker`. Two things differ. Redis isn't used: it only announces new work, and an account that has
 more to do gets its next turn anyway. And the `move` queue only advances enrollments (`move`) or only matches
 events (`match`), because the two are measured separately.
 

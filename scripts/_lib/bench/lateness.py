@@ -1,4 +1,4 @@
-"""Lateness: how late steps are, with real `litestar worker` and `litestar web` processes.
+"""Lateness: how late steps are, with real `switchyard worker` and `switchyard web` processes.
 
 `measure_herd` makes very many enrollments of one account due in the same second as a few of another.
 `measure_stream` makes a steady number due each second. Lateness is the time from the due time to the *commit*

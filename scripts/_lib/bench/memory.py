@@ -1,4 +1,4 @@
-"""Memory: what one `litestar worker` holds while few and while very many enrollments are due.
+"""Memory: what one `switchyard worker` holds while few and while very many enrollments are due.
 
 `measure_memory` is the entry point. The workflows have one step. The resident memory is sampled ten times a
 second. The worker doesn't have to finish the very many: what it holds doesn't depend on how long it runs, so

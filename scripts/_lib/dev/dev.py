@@ -194,7 +194,7 @@ class Dev:
             if not self.env.get("MIGRATE_DATABASE_URL"):
                 raise ScriptError(
                     "DATABASE_URL is set, so MIGRATE_DATABASE_URL is needed too (the role app_owner of "
-                    "db/bootstrap.sql); without it start `litestar web` and `litestar worker` yourself."
+                    "db/bootstrap.sql); without it start `switchyard web` and `switchyard worker` yourself."
                 )
             self.run_command("migrate")
             if self.is_demo:

@@ -110,7 +110,7 @@ async def report_progress(injector: FaultInjector, load: LoadGenerator) -> None:
 
 
 async def let_settle(deployment: Deployment, max_seconds: float) -> float:
-    """Let every worker run; return the seconds until nothing was due any more, at most `max_seconds`."""
+    """Let every worker run; return the seconds until nothing was due anymore, at most `max_seconds`."""
     for worker in deployment.workers:
         worker.signal(signal.SIGCONT)
         if not worker.is_alive():

@@ -174,4 +174,4 @@ async def test_a_cancelled_job_stops(stage: Stage) -> None:
 async def test_unknown_task_fails(stage: Stage) -> None:
     job = await stage.job("nonsense")
     await stage.drain()
-    assert (await state(stage, job))["error"] == "There is no task “nonsense”."
+    assert (await state(stage, job))["error"] == "This version can't run this kind of job (nonsense)."

@@ -105,7 +105,7 @@ def test_members_tags_times_and_empty_values_are_shown_as_text() -> None:
         ("City", "empty"),
     ]
     assert labeled_values(recorded_values(condition, someone()))[:2] == [
-        ("Owner", "nobody"),
+        ("Owner", "no one"),
         ("Tags", "none"),
     ]
 

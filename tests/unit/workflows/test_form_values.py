@@ -69,7 +69,7 @@ def test_names_that_combine_to_another_name() -> None:
 
 def test_a_name_that_two_have_is_refused() -> None:
     rows = {"match": "all", "rows": [{"field": "owner", "op": "is", "value": "ann"}]}
-    with pytest.raises(Invalid, match=r"More than one person is called “ann”\. Use the ID instead"):
+    with pytest.raises(Invalid, match=r"More than one member is called “ann”\. Use the ID instead"):
         saved(rows, called("owner", ann="Ann", ben="ANN"))
 
 

@@ -41,7 +41,7 @@ def execute(run: "Run", node: "Node") -> int:
     if config.mode != "nobody":
         owner = _choose(run, node)
         if owner is None:
-            return skip(run, node, "None of the chosen members belong to this account any more.")
+            return skip(run, node, "None of the chosen members belong to this account anymore.")
     counts, previous = run.around.owned, owner_of(run)
     if owner != previous:
         if previous in counts:
@@ -72,7 +72,7 @@ def _choose(run: "Run", node: "Node") -> UUID | None:
 
 def describe(config: AssignOwner, _fields: Fields, names: Names) -> Sentence:
     if config.mode == "nobody":
-        owner = "Nobody"
+        owner = "No one"
     else:
         how = {"round_robin": "Round robin: ", "least_busy": "Least busy of: "}.get(config.mode, "")
         owner = how + ("all members" if how and not config.users else member_names(config.users, names))

@@ -58,7 +58,7 @@ def execute(run: "Run", node: "Node") -> int:
 
 def describe(config: Branch, _fields: Fields, _names: Names) -> Sentence:
     names = [lane.name or lane.key for lane in config.branches]
-    return Sentence("Branch: " + (", ".join(names) or "…"), f"If / else · {len(names) + 1} paths")
+    return Sentence("Branch: " + (", ".join(names) or "…"), f"If / else · {len(names) + 1} lanes")
 
 
 def validate(config: Branch, fields: Fields, names: Names) -> Problems:

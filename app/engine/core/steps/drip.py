@@ -34,7 +34,7 @@ def execute(run: "Run", node: "Node") -> int:
 
 
 def describe(config: Drip, _fields: Fields, _names: Names) -> Sentence:
-    contacts = "person" if config.count == 1 else "people"
+    contacts = "contact" if config.count == 1 else "contacts"
     each = period(config.amount, config.unit).removeprefix("1 ")
     return Sentence(f"Drip {config.count:,} {contacts} every {each}", "The others wait")
 

@@ -24,8 +24,16 @@ def execute(run: "Run", node: "Node") -> int:
     return node.target
 
 
-def describe(config: GoTo, _fields: Fields, _names: Names) -> Sentence:
-    return Sentence(f"Go to {config.step or '…'}", "Continues there")
+def describe(config: GoTo, _fields: Fields, names: Names) -> Sentence:
+    return Sentence(f"Go to {_target(config.step, names)}", "Continues there")
+
+
+def _target(step: str, names: Names) -> str:
+    if not step:
+        return "…"
+    if names.step_titles is None:
+        return "another step"
+    return f"“{names.step_titles[step]}”" if step in names.step_titles else "a removed step"
 
 
 KIND = StepKind(

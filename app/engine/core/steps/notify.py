@@ -52,7 +52,7 @@ def execute(run: "Run", node: "Node") -> int:
         reason = (
             "The contact has no owner."
             if config.to == "owner"
-            else "None of the chosen members belong to this account any more."
+            else "None of the chosen members belong to this account anymore."
         )
         return skip(run, node, reason)
     title, body = node.templates["title"].render(run.facts), node.templates["body"].render(run.facts)

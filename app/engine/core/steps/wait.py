@@ -24,8 +24,8 @@ DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sun
 class Wait(Config, frozen=True, tag="wait"):
     """`duration`: `amount` `unit`s. `until`: an ISO date and time, local to the account unless it carries an
     offset. `date_field`: the day in the date field `field`, `offset` days later (earlier when negative), at
-    the local time `at` (or the first instant of the day). `recurring`: the next of `weekdays`, or the next
-    `month_day` (0 is none; the last day where a month is shorter), at `at`.
+    the local time `at` (or the first instant of the day). `recurring`: the next of `weekdays` or the next
+    `month_day` (0 is none; the last day where a month is shorter), whichever comes first, at `at`.
     `past` says what happens when that moment is already over (or the date field is empty)."""
 
     mode: Literal["duration", "until", "date_field", "recurring"] = "duration"
@@ -78,10 +78,10 @@ def _title(config: Wait, fields: Fields) -> str:
             return f"Wait until {config.until.replace('T', ' ') or '…'}"
         case "date_field":
             return f"Wait until {_days_around(config.offset)}{field_label(config.field, fields)}{at}"
-        case "recurring" if config.month_day:
-            return f"Wait until day {config.month_day} of the month{at}"
         case "recurring":
-            return f"Wait until {', '.join(DAYS[day] for day in sorted(config.weekdays)) or '…'}{at}"
+            weekdays = ", ".join(DAYS[day] for day in sorted(config.weekdays))
+            month_day = f"day {config.month_day} of the month" if config.month_day else ""
+            return f"Wait until {' or '.join(filter(None, (weekdays, month_day))) or '…'}{at}"
     return f"Wait {period(config.amount, config.unit)}"
 
 

@@ -135,7 +135,7 @@ class Harness:
             self.number += load.number
 
     async def wait_until_settled(self, seconds: float = 90.0) -> float:
-        """Wait until nothing is due any more. Raises ScenarioFailed."""
+        """Wait until nothing is due anymore. Raises ScenarioFailed."""
         try:
             return await wait_until(lambda: is_settled(self.deployment), seconds)
         except TimeoutError:

@@ -328,7 +328,7 @@ async def test_filter_reads_the_contacts_workflows(stage: Stage) -> None:
 
 
 async def test_step_waits_for_the_end_of_another_workflow(stage: Stage) -> None:
-    """Also in a version that is not live any more."""
+    """Also in a version that is not live anymore."""
     other = await stage.workflow([Wait(amount=1, unit=Unit.HOURS)], CREATED)
     wait = WaitFor(mode="event", event="enrollment.ended", about=str(other), amount=7, unit=Unit.DAYS)
     waiting = await stage.workflow([(wait, {"met": [AddNote(text="met")]})], CREATED)

@@ -304,7 +304,7 @@ def test_a_step_that_is_not_in_the_version() -> None:
     lost = replace(NEW, step_key="s9", seq=4, wait_reason=WaitReason.TIMER)
     decision = advance(program(Exit()), lost, someone(), NOW)
     assert ended(decision) == ("failed", "failed_permanent")
-    assert decision.error == "Step s9 isn't in version 1."
+    assert decision.error == "This step no longer exists in version 1."
     assert decision.closed[0].seq == 4
 
 

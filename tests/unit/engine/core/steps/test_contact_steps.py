@@ -172,7 +172,7 @@ def test_an_owner_is_a_field_like_others() -> None:
     assert away.go().fields == {"owner": None}
     gone = Story(program(AssignOwner(users=[OTHER])), story.facts, StepContext(members=list(TEAM)))
     gone.go()
-    assert why(gone) == "None of the chosen members belong to this account any more."
+    assert why(gone) == "None of the chosen members belong to this account anymore."
 
 
 # What belongs to the contact

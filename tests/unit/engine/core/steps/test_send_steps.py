@@ -132,7 +132,7 @@ def test_notifications_go_to_members_and_one_mail_to_all_of_them() -> None:
     assert why(run_story(replace(step, to="owner"), around=around)) == "The contact has no owner."
     assert (
         why(run_story(replace(step, users=[OTHER]), around=around))
-        == "None of the chosen members belong to this account any more."
+        == "None of the chosen members belong to this account anymore."
     )
 
 
