@@ -133,6 +133,7 @@ _CONSENT = ", ".join(
 _OWNER = """owner_id = case when v.built_in ? 'owner' then
        (select m.user_id from memberships m where m.account_id = current_account()
            and m.user_id = cast(v.built_in ->> 'owner' as uuid)) else c.owner_id end"""
+UPDATED_FIELDS = frozenset({*WRITABLE_FIELDS, *CONSENT_FIELDS, "owner"})  # all that UPDATE_CONTACTS writes
 UPDATE_CONTACTS = text(
     f"""
 update contacts c

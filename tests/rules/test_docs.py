@@ -1,12 +1,19 @@
 """The docs name files, tables and other pages that exist."""
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from app.engine.core import advance, steps
+from app.engine.core.name_lookup import Names
+from app.engine.core.types import Status, StepContext
+from app.filters.facts import Facts
 from db.models import Base
 from tests.rules.files import ROOT
+from tests.support.engine_kit import CONTACT, FIELDS, NEW, NOW, PARIS, program
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FOLDERS = r"(?:app|db|jobs|scripts|static|templates|tests|docs)/"
@@ -66,3 +73,37 @@ def test_checklists_keep_their_budget(checklist: str) -> None:
     if page.exists():
         steps = re.findall(r"^\d+\. ", page.read_text(), re.MULTILINE)
         assert 0 < len(steps) <= (6 if checklist == "screen" else 5)
+
+
+def test_every_kind_of_step_is_in_the_table() -> None:
+    rows = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs" / "workflows.md").read_text(), re.MULTILINE)
+    named = {name.strip() for row in rows for name in row.split("·")}
+    assert {kind.label.lower() for kind in steps.KINDS.values()} - {name.lower() for name in named} == set()
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The example of the checklist as a kind that `advance` executes."""
+    page = (ROOT / "docs" / "adding-a-step.md").read_text()
+    [code] = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    module = ModuleType("clear_field")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(code, "docs/adding-a-step.md", "exec"), module.__dict__)  # noqa: S102 -- our own page
+    kind = module.KIND
+    monkeypatch.setattr(advance, "EXECUTE", {**steps.EXECUTE, kind.config: kind.execute})
+    return module
+
+
+def test_the_example_of_a_step_works(example: ModuleType) -> None:
+    config = example.ClearField(field="city")
+    facts = Facts({"city": "Oslo"}, set(), PARIS, CONTACT, "Acme")
+    running = program(steps.UpdateField(field="city", operation="clear"))
+    running.nodes[0].config = config  # the union of configs has no place for it
+    decision = advance.advance(running, NEW, facts, NOW, StepContext())
+    assert (decision.status, decision.fields) == (Status.COMPLETED, {"city": None})
+    assert [(change.kind, change.old, change.new) for change in decision.changes] == [("field", "Oslo", None)]
+    kind, names = example.KIND, Names({})
+    assert kind.describe(config, FIELDS, names).title == "Clear City"
+    assert list(kind.validate(config, FIELDS, names)) == []
+    assert [name for name, _ in kind.validate(example.ClearField(field="email"), FIELDS, names)] == ["field"]
+    assert f'id="i-{kind.icon}"' in (ROOT / "static" / "icons.svg").read_text()

@@ -1,6 +1,7 @@
 """Random workflows of every step kind."""
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -123,6 +124,10 @@ def _webhook(rng: Random) -> StepConfig:
     )
 
 
+def _blank_step(kind: str, _rng: Random) -> StepConfig:
+    return steps.blank(kind)
+
+
 _MAKERS: list[Callable[[Random], StepConfig]] = [
     lambda rng: steps.AddTag(tag=rng.choice([VIP, COLD])),
     lambda rng: steps.RemoveTag(tag=rng.choice([VIP, COLD])),
@@ -154,6 +159,9 @@ _MAKERS: list[Callable[[Random], StepConfig]] = [
     _approval,
 ]
 _RARE: list[Callable[[Random], StepConfig]] = [lambda _rng: steps.DeleteContact(), lambda _rng: steps.Exit()]
+# The other kinds take part as they are inserted: blank.
+_KINDS_WITH_MAKER = {make(Random(0)).__struct_config__.tag for make in (*_MAKERS, *_RARE)}  # noqa: S311 -- not a secret
+_MAKERS += [partial(_blank_step, kind) for kind in steps.KINDS if kind not in _KINDS_WITH_MAKER]
 
 
 def a_program(rng: Random, workflow_id: UUID, number: int) -> Program:

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import httpx
 import msgspec
+import msgspec.inspect
 import pytest
 
 from app.engine.core.steps import KINDS
@@ -137,8 +138,55 @@ def flow_pairs(things: NamedRows) -> dict[str, Pair]:
     }  # fmt: skip
 
 
+NAMED_SAMPLES: dict[str, tuple[Any, Any]] = {
+    "tag": ("vip", "other"),
+    "field": ("city", "county"),
+    "filter": (CITY_FILTER, ROW_FILTER),
+    "window": (DAY, NIGHT),
+}
+
+
+def samples_of(field: msgspec.inspect.Field) -> tuple[Any, Any]:
+    """Two values of a field, by its name or its type."""
+    if field.encode_name in NAMED_SAMPLES:
+        return NAMED_SAMPLES[field.encode_name]
+    kind = field.type
+    if isinstance(kind, msgspec.inspect.LiteralType):
+        return kind.values[0], kind.values[-1]
+    if isinstance(kind, msgspec.inspect.EnumType):
+        members = list(kind.cls)
+        return members[0].value, members[-1].value
+    simple = {
+        msgspec.inspect.StrType: ("A", "B"),
+        msgspec.inspect.IntType: (3, 4),
+        msgspec.inspect.BoolType: (True, False),
+    }
+    assert type(kind) in simple, f"add a pair to send_pairs, contact_pairs or flow_pairs for {field.name}"
+    return simple[type(kind)]
+
+
+def derived_pair(kind: str) -> Pair:
+    """The pair of a kind that has none below: from the types of its fields."""
+    config = msgspec.inspect.type_info(KINDS[kind].config)
+    assert isinstance(config, msgspec.inspect.StructType)
+    samples = {field.encode_name: samples_of(field) for field in config.fields}
+    first, then = ({name: pair[place] for name, pair in samples.items()} for place in (0, 1))
+    return first, then
+
+
 def step_pairs(things: NamedRows) -> dict[str, Pair]:
     return send_pairs(things) | contact_pairs(things) | flow_pairs(things)
+
+
+def pair_of(kind: str, things: NamedRows) -> Pair:
+    return step_pairs(things).get(kind) or derived_pair(kind)
+
+
+@pytest.mark.parametrize("kind", ["exit", "add_note", "add_tag", "drip", "send_sms", "set_consent"])
+def test_a_derived_pair_changes_every_field(kind: str) -> None:
+    first, then = derived_pair(kind)
+    assert set(first) == fields_of(inputs.ConfigInput, kind)
+    assert differences(first, then) == set(first)
 
 
 def trigger_pairs(things: NamedRows) -> dict[str, Pair]:
@@ -212,7 +260,7 @@ def fields_of(union: Any, kind: str) -> set[str]:
 async def test_step_keeps_missing_fields(world: World, kind: str) -> None:
     owner = await world.person()
     async with world.script(owner) as script:
-        first, then = step_pairs(await things_of(script, owner))[kind]
+        first, then = pair_of(kind, await things_of(script, owner))
         assert set(then) >= fields_of(inputs.ConfigInput, kind) - {"more_headers"}, "a field without a test"
         at = await new_workflow(script)
         for other in ("exit", "exit"):

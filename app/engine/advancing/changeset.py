@@ -136,6 +136,8 @@ class ChangeSet:
             built_in, custom = self.contacts.setdefault(row.contact_id, ({}, {}))
             for key, value in decision.fields.items():
                 custom_id = fields[key].custom_id
+                if custom_id is None and key not in enrollment_batches.UPDATED_FIELDS:
+                    raise ValueError(f"UPDATE_CONTACTS does not write the field {key!r}.")
                 (built_in if custom_id is None else custom)[custom_id or key] = value
         self.tagged.update({(row.contact_id, tag): True for tag in decision.tags_added})
         self.tagged.update({(row.contact_id, tag): False for tag in decision.tags_removed})
