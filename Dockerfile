@@ -1,7 +1,7 @@
 # One image, two commands:
 #   web      docker run --env-file .env -p 8000:8000 -v switchyard:/data switchyard
-#   worker   docker run --env-file .env -v switchyard:/data switchyard litestar worker
-# and once per version, before either:  docker run --env-file .env switchyard litestar migrate
+#   worker   docker run --env-file .env -v switchyard:/data switchyard switchyard worker
+# and once per version, before either:  docker run --env-file .env switchyard switchyard migrate
 
 FROM node:24-slim AS vendor
 # Only fetches static/vendor; the same check of the hash as scripts/setup does.
@@ -28,7 +28,9 @@ COPY templates/ templates/
 COPY static/ static/
 COPY --from=vendor /build/static/vendor/ static/vendor/
 COPY LICENSE README.md pyproject.toml ./
-RUN /venv/bin/python -m compileall -q app db jobs
+RUN /venv/bin/python -m compileall -q app db jobs \
+    && printf '#!/bin/sh\nexec python -m app "$@"\n' > /usr/local/bin/switchyard \
+    && chmod 0755 /usr/local/bin/switchyard
 ENV PATH=/venv/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONUNBUFFERED=1 \
@@ -42,4 +44,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/live', timeout=4)"]
 STOPSIGNAL SIGTERM
-CMD ["litestar", "web", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["switchyard", "web", "--host", "0.0.0.0", "--port", "8000"]
