@@ -75,6 +75,21 @@ def test_checklists_keep_their_budget(checklist: str) -> None:
         assert 0 < len(steps) <= (6 if checklist == "screen" else 5)
 
 
+def test_the_map_names_every_part() -> None:
+    """The map of the README names each package and module of app/ and each folder, and nothing else."""
+    [tree] = re.findall(
+        r"^```text\n(app/\n.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    columns = [line.strip().partition("  ")[0].split() for line in tree.splitlines()]
+    named = {name for names in columns for name in names}
+    folders = {path.name for path in (*ROOT.iterdir(), *(ROOT / "app").iterdir()) if path.is_dir()}
+    folders = {name for name in folders if name[0] not in "._" and name not in ("node_modules", "build")}
+    modules = {path.name for path in (ROOT / "app").glob("*.py") if not path.name.startswith("__")}
+    parts = {f"{name}/" for name in folders if not name.endswith(".egg-info")} | modules
+    assert parts - named == set()
+    assert {name for name in named if not list(ROOT.glob(f"**/{name}"))} == set()
+
+
 def test_every_kind_of_step_is_in_the_table() -> None:
     rows = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs" / "workflows.md").read_text(), re.MULTILINE)
     named = {name.strip() for row in rows for name in row.split("·")}
