@@ -19,15 +19,8 @@ from app.enrollments.schemas import (
     SettlementForm,
     WhyPage,
 )
-from app.enrollments.use_cases.membership import (
-    cancel_effect,
-    contact_named,
-    enroll_contacts,
-    remove_enrollment,
-    retry_effect,
-    retry_enrollment,
-    settle_effect,
-)
+from app.enrollments.use_cases.effects import cancel_effect, retry_effect, retry_enrollment, settle_effect
+from app.enrollments.use_cases.membership import contact_named, enroll_contacts, remove_enrollment
 from app.enrollments.use_cases.progress import jump, pause_enrollment, resume_enrollment, skip_wait
 from app.errors import NotFound
 from app.permissions import Permission
@@ -38,6 +31,7 @@ from app.work import Work
 
 StatusFilter = Literal["", "active", "completed", "incomplete", "exited", "failed"]
 SHOW = "/enrollments/{enrollment_id}"
+NOT_SENT = "Marked as not sent. The enrollment has ended, so it will not be sent again."
 
 
 class WorkflowEnrollmentController(Controller):
@@ -206,10 +200,12 @@ class EffectController(Controller):
     async def settle(
         self, effect_id: FromPath[UUID], data: JSONBody[SettlementForm], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
-        """Settles an effect in doubt: mark it as sent, or send it again."""
+        """Settles an effect in doubt: mark it as sent, or send it again. That of an enrollment that has ended
+        is not sent again."""
         enrollment_id = await settle_effect(work, effect_id, sent=data.sent)
-        note = "Marked as sent." if data.sent else "Sending again."
-        return await _saved(work, enrollment_id, note)
+        page = await enrollment_page(work, enrollment_id)
+        note = "Marked as sent." if data.sent else "Sending again." if page.status == "active" else NOT_SENT
+        return Saved(page, see=page.href, created=False, note=note)
 
     @post("/retry", guards=[may(Permission.RUN_JOBS)])
     async def retry(self, effect_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:

@@ -24,14 +24,8 @@ import msgspec
 from app import fault_hook
 from app.engine.effects import dispatcher
 from app.engine.matching import matcher
-from app.enrollments.use_cases.membership import (
-    cancel_effect,
-    enroll_contacts,
-    remove_enrollment,
-    retry_effect,
-    retry_enrollment,
-    settle_effect,
-)
+from app.enrollments.use_cases.effects import cancel_effect, retry_effect, retry_enrollment, settle_effect
+from app.enrollments.use_cases.membership import enroll_contacts, remove_enrollment
 from app.enrollments.use_cases.progress import skip_wait
 from app.runtime import Runtime, open_runtime
 from app.settings import Settings

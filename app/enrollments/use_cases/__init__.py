@@ -1,3 +1,4 @@
 """Commands of members on enrollments.
 
-`membership` adds, removes, retries and settles; `progress` pauses, resumes, skips and jumps."""
+`membership` adds and removes; `progress` pauses, resumes, skips and jumps; `effects` retries a step, and
+settles, retries and cancels its effect."""

@@ -10,7 +10,7 @@ from app.engine.core.draft import WorkflowSettings
 from app.engine.core.steps import AddNote, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
 from app.engine.core.triggers import ContactCreated
 from app.engine.effects.dispatcher import attempt_effect, begin_effect, mark_interrupted
-from app.enrollments.use_cases.membership import cancel_effect, settle_effect
+from app.enrollments.use_cases.effects import cancel_effect, settle_effect
 from app.enrollments.use_cases.progress import pause_enrollment, resume_enrollment, skip_wait
 from app.filters.ast import Op
 from app.ports import Refused, Unknown

@@ -12,7 +12,7 @@ from app.engine.core.steps import OnDoubt, SendEmail, Webhook
 from app.engine.effects import dispatcher
 from app.engine.effects.backoff import MAX_ATTEMPTS, retry_delay
 from app.engine.effects.dispatcher import attempt_effect, begin_effect, result_of, write_outcome
-from app.enrollments.use_cases.membership import retry_enrollment, settle_effect
+from app.enrollments.use_cases.effects import retry_enrollment, settle_effect
 from app.ports import Email, Outcome, Refused, Sent, Unknown
 from app.work import open_work
 from tests.support.pending_effects import MAIL, claim_effect, contact_with_effect, expire_lease
