@@ -128,6 +128,21 @@ async def test_jump_is_refused_while_an_effect_is_in_flight(world: World, status
     assert (await state(world, cast))["step_key"] == "s2"
 
 
+async def test_an_effect_of_an_ended_enrollment_is_marked_as_not_sent(world: World) -> None:
+    cast = await started(world, "unknown")
+    path = f"/enrollments/{cast.enrollment}"
+    async with world.browser(cast.owner) as client:
+        assert (await client.post(f"{path}/removal", data={"account": str(cast.account)})).status_code == 303
+        shown = (await client.get(path)).text
+        assert ("Mark as not sent" in shown, "Send again" in shown) == (True, False)
+        done = await client.post(
+            f"/effects/{cast.effect}/settlement", data={"account": str(cast.account), "sent": "false"}
+        )
+        page = (await client.get(done.headers["location"])).text
+        assert "Marked as not sent. The enrollment has ended, so it will not be sent again." in page
+        assert "Sending again." not in page
+
+
 async def test_failed_enrollment_continues_at_another_step(world: World) -> None:
     cast = await started(world)
     await world.sql(

@@ -237,21 +237,6 @@ async def test_effect_in_doubt_is_settled(world: World, sent: bool, status: str,
     assert ("effect.resolved", "effect") in await world.audit(cast.account)
 
 
-async def test_an_effect_of_an_ended_enrollment_is_marked_as_not_sent(world: World) -> None:
-    cast = await in_doubt(world)
-    path = f"/enrollments/{cast.enrollment}"
-    async with world.browser(cast.owner) as client:
-        assert (await client.post(f"{path}/removal", data={"account": str(cast.account)})).status_code == 303
-        shown = (await client.get(path)).text
-        assert ("Mark as not sent" in shown, "Send again" in shown) == (True, False)
-        done = await client.post(
-            f"/effects/{cast.effect}/settlement", data={"account": str(cast.account), "sent": "false"}
-        )
-        page = (await client.get(done.headers["location"])).text
-        assert "Marked as not sent. The enrollment has ended, so it will not be sent again." in page
-        assert "Sending again." not in page
-
-
 async def test_waiting_attempt_is_made_now_or_canceled(world: World) -> None:
     cast = await in_doubt(world)
     async with world.script(cast.owner) as client:
