@@ -77,7 +77,7 @@ GOOD: list[dict[str, Any]] = [
 ]
 
 
-async def test_json_round_trip_of_each_kind(world: World) -> None:
+async def test_json_round_trip_keeps_configs_and_lanes(world: World) -> None:
     owner = await world.person()
     async with world.script(owner) as script:
         at = await new_workflow(script)
