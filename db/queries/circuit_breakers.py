@@ -1,4 +1,4 @@
-"""Statements of circuit breakers: park, probe and release the effects of a step. Enrollments are locked
+"""Statements of circuit breakers: delay, probe and release the effects of a step. Enrollments are locked
 before effects, and a transaction that holds a breaker's lock never waits for an enrollment."""
 
 from sqlalchemy import text
@@ -57,7 +57,7 @@ select exists (select from effects o
                 where {_EFFECTS_OF_STEP} and o.status in ('pending', 'retry', 'claimed')) as any
 """)  # noqa: S608 -- constants
 # Due effects of a step with an open breaker wait for its next probe.
-PARK_DUE_EFFECTS = text(f"""
+DELAY_DUE_EFFECTS = text(f"""
 with x as materialized (
         select o.id, e.id as enrollment_id from effects o
           join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id and e.seq = o.seq
@@ -70,8 +70,8 @@ update effects f set due_at = cast(:until as timestamptz) from x
  where f.account_id = current_account() and f.id = x.id and f.status in ('pending', 'retry')
 returning f.id
 """)  # noqa: S608 -- constants
-# Parked effects become due again, one after the other.
-RELEASE_PARKED_EFFECTS = text(f"""
+# Delayed effects become due again, one after the other.
+RELEASE_DELAYED_EFFECTS = text(f"""
 with x as materialized (
         select o.id, e.id as enrollment_id from effects o
           join enrollments e on e.account_id = o.account_id and e.id = o.enrollment_id and e.seq = o.seq

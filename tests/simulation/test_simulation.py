@@ -95,7 +95,7 @@ def _same_key(run: Run, node: Node, effect: Any) -> int:
     effect.seq = run.begin(node, {})
     effect.idempotency_key = str(run.enrollment.id)
     run.out.effects.append(effect)
-    return run.park(node, WaitReason.EFFECT, None)
+    return run.wait_at(node, WaitReason.EFFECT, None)
 
 
 def _twice(run: Run, outcome: Outcome, detail: dict[str, Any], error: str | None = None) -> None:
@@ -108,7 +108,7 @@ def _twice(run: Run, outcome: Outcome, detail: dict[str, Any], error: str | None
     [
         (Run, "resume_wait", _early, "early"),
         (Run, "reach", _backwards, "backwards"),
-        (Run, "park", _forgets, "nothing will ever wake it"),
+        (Run, "wait_at", _forgets, "nothing will ever wake it"),
         (Run, "close", _twice, "closed twice"),
         (send_email, "request_effect", _same_key, "the key is taken"),
         (drip, "take_slot", lambda _drip, _state, now, _zone: now, "in one stretch"),

@@ -116,7 +116,7 @@ def program(
     return compile_version(freeze(new_draft, workflow_id, 1), FIELDS)
 
 
-def parked(
+def after_decision(
     before: EnrollmentState, decision: Decision, effect: EffectOutcome | None = None
 ) -> EnrollmentState:
     """The enrollment as the worker would read it again after writing this decision."""
@@ -157,7 +157,7 @@ class Story:
         self.now += timedelta(**later)
         state = replace(self.state, effect=effect, answer=answer, woken=woken)
         decision = advance(self.program, state, self.facts, self.now, self.around)
-        self.state = replace(parked(self.state, decision), answer=None, woken=False)
+        self.state = replace(after_decision(self.state, decision), answer=None, woken=False)
         self.decisions.append(decision)
         return decision
 

@@ -47,14 +47,14 @@ async def advance_enrollments(work: Work, most: int = BATCH) -> int:
     """Advances one batch of due enrollments, after some of those that a dead worker left behind. Returns how
     many enrollments it processed."""
     await remove_left_marks(work)
-    moving = AdvanceTask(work)
-    looked_at = await run_suspects_alone(moving) if await has_suspects(work, BatchKind.ADVANCE) else 0
+    task = AdvanceTask(work)
+    looked_at = await run_suspects_alone(task) if await has_suspects(work, BatchKind.ADVANCE) else 0
     async with work.runtime.batch_lock.shared():
         rows = await BatchSession(work.session).structs(
             ClaimedEnrollment, CLAIM_DUE_ENROLLMENTS, now=work.now, most=most
         )
         if rows:
-            await run_marked(moving, rows)
+            await run_marked(task, rows)
     return looked_at + len(rows)
 
 

@@ -21,8 +21,8 @@ def advance(
 ) -> Decision:
     """Advances the enrollment as far as it can go without waiting. `facts` changes in place as steps change
     the contact, `around` as steps take turns and slots. Called on every wake-up, due or not: an enrollment
-    that is not due stays parked as it was (`moved` false). With `one_step` it executes at most one step and
-    parks due before the next, so that an error then belongs to that step."""
+    that is not due waits as before (`moved` false). With `one_step` it executes at most one step and
+    stops, due, before the next, so that an error then belongs to that step."""
     execute = EXECUTE_DELETED if enrollment.contact_gone else EXECUTE
     return Run(program, enrollment, facts, now, execute, around or StepContext(), one_step).decide()
 

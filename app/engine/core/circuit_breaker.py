@@ -43,7 +43,7 @@ class SubjectOutcome(msgspec.Struct, frozen=True):
 class BreakerState(msgspec.Struct, frozen=True):
     """`recent` holds one outcome per subject, oldest first. `opened` counts openings without a success
     between them. `until` is the next try (open), when the probe times out (half open), or the due time of the
-    latest released enrollment (closed), None when none is parked. `affected` are the subjects that were
+    latest released enrollment (closed), None when none waits. `affected` are the subjects that were
     rejected permanently in a row when it opened, until it closes."""
 
     state: State = State.CLOSED

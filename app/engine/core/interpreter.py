@@ -93,7 +93,7 @@ class Run:
         """Starts the workflow. After the settle time, a contact that no longer matches leaves again."""
         program, settled = self.program, self.enrollment.wait_until
         if settled is not None and settled > self.now:
-            return self.keep_parked(None)
+            return self.keep_waiting(None)
         self.out.step_key = program.nodes[program.start].key if program.nodes else None
         if program.version.settings.settle_seconds and not program.entry_match(self.facts, self.now):
             return self.leave_unmatched()
@@ -106,7 +106,7 @@ class Run:
         as it is resolved. A goal that is met cancels a call that has not begun."""
         effect = self.enrollment.effect
         if effect is None or effect.status == "claimed":
-            return self.keep_parked(node)
+            return self.keep_waiting(node)
         if effect.status in ("sent", "skipped"):
             sent = effect.status == "sent"
             self.delivered = sent and isinstance(node.config, SendEmail)
@@ -121,9 +121,9 @@ class Run:
             if interruption is not None:
                 return interruption
             if self.enrollment.wait_reason is WaitReason.BREAKER_OPEN:
-                return self.keep_parked(node)
+                return self.keep_waiting(node)
         reason = {"retry": WaitReason.RETRY, "unknown": WaitReason.HOLD}.get(effect.status, WaitReason.EFFECT)
-        self.park(node, reason, effect.next_at)
+        self.wait_at(node, reason, effect.next_at)
         self.out.due_at = None
         self.out.error = effect.error
         return self.out
@@ -143,7 +143,7 @@ class Run:
         if reason in _TIMED and (index := self.timed_out(node, due=due)) is not None:
             return self.run(index)
         if due and reason is WaitReason.EVENT and (recheck := self.matcher_recheck(until)) is not None:
-            return self.keep_parked(node, recheck)
+            return self.keep_waiting(node, recheck)
         if node.starts and (lane := self.lane_taken(node, due)) is not None:
             return self.continue_in_lane(node, lane)
         interruption = self.interruption(node)
@@ -153,7 +153,7 @@ class Run:
             self.close(Outcome.UNMET, {"timeout": True})
             self.out.step_key = node.key
             return self.end()
-        return self.keep_parked(node)
+        return self.keep_waiting(node)
 
     def timed_out(self, node: Node, *, due: bool) -> int | None:
         """The node behind a wait for a time that is over, or the same node if it has to wait again; None
@@ -232,8 +232,8 @@ class Run:
         self.facts.data = {**self.facts.data, "response": answers}
         return noted | {"saved": True}
 
-    def keep_parked(self, node: Node | None, recheck: datetime | None = None) -> Decision:
-        """Parked exactly as before; only the time of the next recheck is written."""
+    def keep_waiting(self, node: Node | None, recheck: datetime | None = None) -> Decision:
+        """Waits exactly as before; only the time of the next recheck is written."""
         enrollment = self.enrollment
         until = enrollment.wait_until
         self.out.wait_reason, self.out.wait_until = enrollment.wait_reason, until
@@ -262,7 +262,7 @@ class Run:
                 return self.end() if index == END else self.out
             node = nodes[index]
             if self.one_step and self.stepped and not (self.delivered and isinstance(node.config, WaitFor)):
-                return self.park_before(node)
+                return self.stop_before(node)
             if self.check_goals:
                 goal = self.goal_met(node)
                 if goal is not None:
@@ -275,8 +275,8 @@ class Run:
             self.stepped = True
         return self.fail(f"Stopped after {MOST_VISITS} steps without a wait. The workflow seems to loop.")
 
-    def park_before(self, node: Node) -> Decision:
-        """Parks the enrollment before the step, due at once; nothing of the step has begun."""
+    def stop_before(self, node: Node) -> Decision:
+        """Stops before the step, due at once; nothing of the step has begun."""
         self.out.step_key, self.out.due_at = node.key, self.now
         self.out.wait_reason = self.out.wait_until = None
         return self.out
@@ -332,7 +332,7 @@ class Run:
         self.open = False
         self.out.closed.append(Closed(self.seq, self.now, outcome, detail, error))
 
-    def park(self, node: Node, reason: WaitReason, until: datetime | None) -> int:
+    def wait_at(self, node: Node, reason: WaitReason, until: datetime | None) -> int:
         self.out.step_key = node.key
         self.out.wait_reason, self.out.wait_until = reason, until
         self.out.due_at = self.next_recheck(node, until)

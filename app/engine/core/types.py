@@ -12,7 +12,7 @@ from app.engine.core.scalars import OnDoubt
 
 # What executing a step returns instead of the index of the next node.
 END = -1  # past the last step
-STOPPED = -2  # the enrollment is parked or finished
+STOPPED = -2  # the enrollment waits or is finished
 
 
 class Status(StrEnum):
@@ -95,7 +95,7 @@ class EffectOutcome(msgspec.Struct, frozen=True):
 
 
 class EnrollmentState(msgspec.Struct, frozen=True):
-    """An active enrollment as it was parked. No `step_key` means the start; no `wait_reason`, that its step
+    """An active enrollment as it was stored. No `step_key` means the start; no `wait_reason`, that its step
     has not begun; otherwise the execution `seq` is open and belongs to `step_key`.
 
     `answer` is the option chosen for the approval it waits for. `woken` means that the event it waits for has
@@ -117,7 +117,7 @@ class EnrollmentState(msgspec.Struct, frozen=True):
 
 
 class Execution(msgspec.Struct):
-    """A new row of `enrollment_executions`. `finished` is None for the visit where the enrollment parks."""
+    """A new row of `enrollment_executions`. `finished` is None for the visit that lasts."""
 
     seq: int
     step_key: str

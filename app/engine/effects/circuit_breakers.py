@@ -1,8 +1,8 @@
 """Circuit breakers of steps that send, one per step and error class. The rules are in
 `core.circuit_breaker`; this module applies them to the stored effects.
 
- * `apply_breakers` runs before each claim: it parks due effects behind open breakers, claims probes, and
-   releases parked effects when a breaker has closed.
+ * `apply_breakers` runs before each claim: it delays due effects behind open breakers, claims probes, and
+   releases delayed effects when a breaker has closed.
  * `record_outcome` runs with each outcome and opens or closes breakers.
 
 A permanent refusal counts against one contact as long as other contacts succeed. Once it has opened the
@@ -28,7 +28,7 @@ from db.queries.batch_session import BatchSession
 
 log = structlog.get_logger(__name__)
 BATCH = 500
-RELEASED_PER_SECOND = 50  # parked effects
+RELEASED_PER_SECOND = 50  # delayed effects
 # About one contact only, or without a class: it says nothing about the next contact.
 _UNCOUNTED_CLASSES = ("", ADDRESS_ERROR, MESSAGE_ERROR)
 
@@ -53,8 +53,8 @@ def _is_inconclusive(outcome: Outcome) -> bool:
 
 
 async def apply_breakers(work: Work, lease: float) -> tuple[int, list[Any]]:
-    """Parks due effects behind open breakers, releases those whose breaker has closed, and claims due probes.
-    Call it before claiming. Returns how many effects were parked, released or retried, and the probes."""
+    """Delays due effects behind open breakers, releases those whose breaker has closed, and claims due probes.
+    Call it before claiming. Returns how many effects were delayed, released or retried, and the probes."""
     db = BatchSession(work.session)
     rows = await db.all(statements.LOCK_ACTIVE_BREAKERS)
     moved, probes = 0, []
@@ -70,8 +70,8 @@ async def apply_breakers(work: Work, lease: float) -> tuple[int, list[Any]]:
             probes += await _probe(work, db, place, tried, lease)
         elif all(breaker.state is State.OPEN for _, breaker in stopped):
             until = max(breaker.until for _, breaker in stopped if breaker.until is not None)
-            parked = await db.all(statements.PARK_DUE_EFFECTS, **place, now=work.now, until=until, most=BATCH)
-            moved += len(parked)
+            delayed = await db.all(statements.DELAY_DUE_EFFECTS, **place, now=work.now, until=until, most=BATCH)
+            moved += len(delayed)
     return moved, probes
 
 
@@ -127,7 +127,7 @@ async def _release(
 ) -> int:
     base = max([work.now, *(breaker.until for _, breaker in breakers if breaker.until is not None)])
     released = await db.all(
-        statements.RELEASE_PARKED_EFFECTS, **place, base=base, each=1 / RELEASED_PER_SECOND, most=BATCH
+        statements.RELEASE_DELAYED_EFFECTS, **place, base=base, each=1 / RELEASED_PER_SECOND, most=BATCH
     )
     more = len(released) == BATCH
     until = base + timedelta(seconds=len(released) / RELEASED_PER_SECOND) if more else None

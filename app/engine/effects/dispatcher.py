@@ -1,7 +1,7 @@
 """Dispatches outbound effects. Entry point: `send_effects`, one batch of one account per call.
 
 1. Effects whose worker died during the call become unknown (in doubt), unless they may be repeated.
-2. Circuit breakers park and release effects, and claim probes.
+2. Circuit breakers delay and release effects, and claim probes.
 3. Claim due effects: each gets a lease and a new fence.
 4. Begin each effect in a commit of its own, right before its call: if the worker dies now, it is in doubt.
 5. Call the outside world.
@@ -61,7 +61,7 @@ WRITE_TIMEOUT = (0.1, 0.3, 1.0, 3.0, 5.0, 10.0)  # seconds between tries to writ
 async def send_effects(
     runtime: Runtime, account_id: UUID, most: int = BATCH, keep_going: Callable[[], bool] = lambda: True
 ) -> int:
-    """Claims due effects and sends them; returns how many were put in doubt, parked, released or claimed. As
+    """Claims due effects and sends them; returns how many were put in doubt, delayed, released or claimed. As
     soon as `keep_going()` is false or SLICE_SECONDS are over, it begins no more calls and unclaims what is
     left."""
     lease = runtime.settings.lease_seconds

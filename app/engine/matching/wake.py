@@ -106,9 +106,9 @@ async def _settled_waits(
     for: they may come to wait for one of these events in this very moment."""
     db = facts_cache.account.db
     concerned = await _concerned_waits(work, facts_cache, events_by_contact)
-    moving = [row.id for row, _ in concerned if row.due]
-    if moving:
-        await db.all(LOCK_ENROLLMENTS, ids=sorted(moving))
+    due_ids = [row.id for row, _ in concerned if row.due]
+    if due_ids:
+        await db.all(LOCK_ENROLLMENTS, ids=sorted(due_ids))
         concerned = await _concerned_waits(work, facts_cache, events_by_contact)
     return [(row, program) for row, program in concerned if row.wait_reason in _INTERRUPTIBLE]
 

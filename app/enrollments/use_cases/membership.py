@@ -95,9 +95,9 @@ async def remove_enrollment(work: Work, enrollment_id: UUID) -> None:
     row = await locked_row(work, enrollment_id)
     if row.status != "active":
         raise Conflict(NOT_LIVE)
-    moves = ChangeSet()
-    moves.add(row, leave(state_of(row), work.now, Status.EXITED, ExitReason.REMOVED_BY_USER), None)
-    await moves.write(work, BatchSession(work.session))
+    changes = ChangeSet()
+    changes.add(row, leave(state_of(row), work.now, Status.EXITED, ExitReason.REMOVED_BY_USER), None)
+    await changes.write(work, BatchSession(work.session))
     work.audit("enrollment.removed", "enrollment", row.id, {"status": ("active", "exited")})
     await work.commit()
 

@@ -59,7 +59,7 @@ def execute(run: "Run", node: "Node") -> int:
     seq = run.begin(node, {"question": question, "until": until.isoformat()})
     options = [(option.key, option.name or option.key) for option in config.options]
     run.out.approvals.append(NewApproval(seq, node.key, question, options, list(config.users), until))
-    return run.park(node, WaitReason.APPROVAL, until)
+    return run.wait_at(node, WaitReason.APPROVAL, until)
 
 
 def describe(config: AskApproval, _fields: Fields, _names: Names) -> Sentence:

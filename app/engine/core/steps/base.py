@@ -70,7 +70,7 @@ Consent = Literal["email_consent", "sms_consent"]
 Templates = dict[str, tuple[str, Output]]
 # (what it is, its id or key): "tag", "field", "segment", "workflow" or "user".
 References = Iterator[tuple[str, object]]
-# Executes one visit: returns the index of the next node, `END`, or `STOPPED` after `park` or `finish`.
+# Executes one visit: returns the index of the next node, `END`, or `STOPPED` after `wait_at` or `finish`.
 Execute = Callable[["Run", "Node"], int]
 # Compiles a filter of the step. Raises CompileError.
 CompileMatch = Callable[[Filter | None], Match]

@@ -40,8 +40,8 @@ def templates(config: Chat) -> Templates:
 @fails_on_long_text
 def execute(run: "Run", node: "Node") -> int:
     config: Chat = node.config
-    if node.window is not None and (parked := wait_for_window(run, node)) is not None:
-        return parked
+    if node.window is not None and (waiting := wait_for_window(run, node)) is not None:
+        return waiting
     payload = {"channel": config.channel, "text": node.templates["text"].render(run.facts)}
     return request_effect(run, node, EffectRequest("chat", node.key, 0, "", payload, config.on_doubt))
 

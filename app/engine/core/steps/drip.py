@@ -30,7 +30,7 @@ def execute(run: "Run", node: "Node") -> int:
         run.record(node, Outcome.PASSED, {})
         return node.after
     run.begin(node, {"until": slot.isoformat()})
-    return run.park(node, WaitReason.DRIP_SLOT, slot)
+    return run.wait_at(node, WaitReason.DRIP_SLOT, slot)
 
 
 def describe(config: Drip, _fields: Fields, _names: Names) -> Sentence:

@@ -48,7 +48,7 @@ def execute(run: "Run", node: "Node") -> int:
     if config.on_unmet == "wait":
         until = after(config.amount, config.unit, run.now, run.facts.zone)
         run.begin(node, {"until": until.isoformat()})
-        return run.park(node, WaitReason.CONDITION, until)
+        return run.wait_at(node, WaitReason.CONDITION, until)
     run.record(node, Outcome.UNMET, {})
     return END
 

@@ -30,7 +30,7 @@ def render_templates(run: "Run", node: "Node") -> dict[str, str]:
 
 
 def wait_for_window(run: "Run", node: "Node") -> int | None:
-    """Parks the enrollment until the window opens; None while it is open, or when a member skipped it."""
+    """Lets the enrollment wait until the window opens; None while it is open, or when a member skipped it."""
     window = node.window
     if window is None or _window_skipped(run, node):
         return None
@@ -41,7 +41,7 @@ def wait_for_window(run: "Run", node: "Node") -> int | None:
     if opens <= run.now:
         return None
     run.begin(node, {"window": True, "until": opens.isoformat()})
-    return run.park(node, WaitReason.WINDOW, opens)
+    return run.wait_at(node, WaitReason.WINDOW, opens)
 
 
 def _window_skipped(run: "Run", node: "Node") -> bool:
@@ -52,11 +52,11 @@ def _window_skipped(run: "Run", node: "Node") -> bool:
 
 
 def request_effect(run: "Run", node: "Node", effect: EffectRequest) -> int:
-    """Records the effect and parks the enrollment until it is resolved. The effect carries its window, since
+    """Records the effect and lets the enrollment wait until it is resolved. The effect carries its window, since
     it may be sent long after this visit."""
     if node.window is not None and "internal" not in effect.payload and not _window_skipped(run, node):
         effect.payload["window"] = window_payload(node.window, run.facts)
     effect.seq = run.begin(node, {name: effect.payload[name] for name in _SHOWN[effect.kind]})
     effect.idempotency_key = f"{run.enrollment.id}:{effect.seq}"
     run.out.effects.append(effect)
-    return run.park(node, WaitReason.EFFECT, None)
+    return run.wait_at(node, WaitReason.EFFECT, None)

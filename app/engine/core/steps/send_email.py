@@ -59,8 +59,8 @@ def execute(run: "Run", node: "Node") -> int:
         return skip(run, node, "The contact has no email address.")
     if values.get("email_consent") == DENIED and not config.transactional:
         return skip(run, node, "The contact denied consent to email.")
-    if node.window is not None and (parked := wait_for_window(run, node)) is not None:
-        return parked
+    if node.window is not None and (waiting := wait_for_window(run, node)) is not None:
+        return waiting
     names = (values.get("first_name"), values.get("last_name"))
     payload: dict[str, Any] = {
         "to": to,

@@ -48,8 +48,8 @@ def execute(run: "Run", node: "Node") -> int:
         return skip(run, node, "The contact has no phone number.")
     if run.facts.values.get("sms_consent") == DENIED and not config.transactional:
         return skip(run, node, "The contact denied consent to SMS.")
-    if node.window is not None and (parked := wait_for_window(run, node)) is not None:
-        return parked
+    if node.window is not None and (waiting := wait_for_window(run, node)) is not None:
+        return waiting
     payload: dict[str, Any] = {"to": to, "body": node.templates["body"].render(run.facts)}
     if not payload["body"].strip():
         return skip(run, node, "The SMS is empty with this contact's values.")

@@ -49,7 +49,7 @@ def execute(run: "Run", node: "Node") -> int:
         return fail(run, node, str(error))
     if until is not None and until > run.now:
         run.begin(node, {"until": until.isoformat()})
-        return run.park(node, WaitReason.TIMER, until)
+        return run.wait_at(node, WaitReason.TIMER, until)
     detail: dict[str, object] = {"past": True}
     if until is None:
         detail["reason"] = "The field has no date."

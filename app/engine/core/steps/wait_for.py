@@ -72,7 +72,7 @@ def execute(run: "Run", node: "Node") -> int:
     if not waits_for_condition:
         detail["event"] = config.event
     run.begin(node, detail)
-    return run.park(node, WaitReason.CONDITION if waits_for_condition else WaitReason.EVENT, until)
+    return run.wait_at(node, WaitReason.CONDITION if waits_for_condition else WaitReason.EVENT, until)
 
 
 def _holds(run: "Run", node: "Node") -> bool:

@@ -56,8 +56,8 @@ def templates(config: Webhook) -> Templates:
 @fails_on_long_text
 def execute(run: "Run", node: "Node") -> int:
     config: Webhook = node.config
-    if node.window is not None and (parked := wait_for_window(run, node)) is not None:
-        return parked
+    if node.window is not None and (waiting := wait_for_window(run, node)) is not None:
+        return waiting
     rendered = render_templates(run, node)
     body = rendered["body"]
     if _leaves_path(rendered["url"]):

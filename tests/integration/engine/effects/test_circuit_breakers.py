@@ -55,7 +55,7 @@ async def test_dead_endpoint_is_called_rarely_and_no_enrollment_is_lost(stage: S
         assert not await stage.sql("select 1 from circuit_breakers where account_id = $1", stage.account)
 
 
-async def test_parked_effects_are_released_one_after_the_other(
+async def test_delayed_effects_are_released_one_after_the_other(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(circuit_breakers, "RELEASED_PER_SECOND", 1)

@@ -19,8 +19,8 @@ from tests.support.scenario import Stage
 MAIL = SendEmail(subject="Hello", body="Hi")
 
 
-async def parked(stage: Stage, kind: str = "email", **more: Any) -> UUID:
-    """A contact whose first of two effects is pending, as the kind and with the payload that is said."""
+async def with_waiting_effect(stage: Stage, kind: str = "email", **more: Any) -> UUID:
+    """A contact whose first of two effects is pending, of this kind and with this payload."""
     await stage.workflow(
         [MAIL, SendEmail(subject="Second", body="Hi", transactional=True)], ContactCreated(key="t1")
     )
@@ -57,7 +57,7 @@ def out(stage: Stage) -> int:
 async def test_consent_is_checked_right_before_the_call(
     stage: Stage, kind: str, denied: str, more: dict[str, Any], sent: int
 ) -> None:
-    person = await parked(stage, kind, **more)
+    person = await with_waiting_effect(stage, kind, **more)
     effect = await claim_effect(stage)
     await deny(stage, person, denied)
     await attempt_effect(stage.runtime, stage.account, effect)
@@ -68,7 +68,7 @@ async def test_consent_is_checked_right_before_the_call(
 
 
 async def test_unsubscribed_contact_continues_without_the_email(stage: Stage) -> None:
-    person = await parked(stage)
+    person = await with_waiting_effect(stage)
     effect = await claim_effect(stage)
     await deny(stage, person)
     await attempt_effect(stage.runtime, stage.account, effect)
@@ -130,7 +130,7 @@ OF_ACCOUNT = "where account_id = (select account_id from contacts where id = $1)
 async def test_other_conditions_are_checked_right_before_the_call(
     stage: Stage, change: str, status: str
 ) -> None:
-    person = await parked(stage)
+    person = await with_waiting_effect(stage)
     effect = await claim_effect(stage)
     await stage.sql(change, person)
     assert await begin_effect(stage.runtime, stage.account, effect) is None
@@ -159,7 +159,7 @@ select 1 from pg_stat_activity
     ],
 )  # fmt: skip
 async def test_change_during_the_lock_wait_is_noticed(stage: Stage, change: str, status: str) -> None:
-    person = await parked(stage)
+    person = await with_waiting_effect(stage)
     effect = await claim_effect(stage)
     enrollment = (await stage.enrollment(person))["id"]
     async with asyncio.timeout(20), open_work(stage.runtime, stage.account, SYSTEM) as mover:
@@ -174,7 +174,7 @@ async def test_change_during_the_lock_wait_is_noticed(stage: Stage, change: str,
 
 
 async def test_paused_enrollment_is_neither_claimed_nor_woken(stage: Stage) -> None:
-    person = await parked(stage)
+    person = await with_waiting_effect(stage)
     await stage.sql("update enrollments set paused_at = now(), due_at = null where contact_id = $1", person)
     assert await claim_effect(stage) is None
     await stage.sql("update enrollments set paused_at = null where contact_id = $1", person)
@@ -188,7 +188,7 @@ async def test_paused_enrollment_is_neither_claimed_nor_woken(stage: Stage) -> N
 
 
 async def test_an_enrollment_that_a_deletion_started_still_sends(stage: Stage) -> None:
-    person = await parked(stage)
+    person = await with_waiting_effect(stage)
     await stage.sql("update enrollments set contact_deleted = true where contact_id = $1", person)
     await stage.sql("update contacts set deleted_at = now() where id = $1", person)
     effect = await claim_effect(stage)

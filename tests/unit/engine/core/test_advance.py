@@ -31,7 +31,7 @@ from tests.support.engine_kit import (
     Story,
     ask,
     lane,
-    parked,
+    after_decision,
     program,
     someone,
 )
@@ -107,7 +107,7 @@ def test_branches(state: str | None, path: list[str]) -> None:
     assert ended(decision) == ("exited", "finished")
 
 
-def test_a_wait_parks_and_passes() -> None:
+def test_a_wait_begins_and_passes() -> None:
     story = Story(program(Wait(amount=1, unit=Unit.MINUTES), AddTag(tag=VIP)), someone())
     decision = story.go()
     assert (decision.wait_reason, decision.due_at) == (WaitReason.TIMER, NOW + timedelta(minutes=1))
@@ -142,7 +142,7 @@ def test_a_wait_until() -> None:
     assert gone.path == [(1, "s1", "exited")]
 
 
-def test_an_email_parks_until_its_effect_is_resolved() -> None:
+def test_an_email_waits_until_its_effect_is_resolved() -> None:
     story = Story(
         program(MAIL, AddTag(tag=VIP)), someone(first_name="Ann\r\nBcc: x", last_name="Lee", email="a@x.test")
     )
@@ -296,7 +296,7 @@ def test_no_step_runs_before_the_settle_time() -> None:
 
 def test_a_step_that_is_not_in_the_version() -> None:
     decision = advance(
-        program(Exit()), parked(NEW, leave(NEW, NOW, Status.ACTIVE, ExitReason.FINISHED)), someone(), NOW
+        program(Exit()), after_decision(NEW, leave(NEW, NOW, Status.ACTIVE, ExitReason.FINISHED)), someone(), NOW
     )
     assert ended(decision) == ("exited", "finished")  # no step key: the start
     from msgspec.structs import replace

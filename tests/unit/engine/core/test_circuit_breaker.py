@@ -70,7 +70,7 @@ def test_one_probe_at_a_time_and_it_decides() -> None:
     assert (again.state, again.opened) == (State.OPEN, 2)
     closed = after_attempt(half, "1", False, NOW, 0.0)
     assert (closed.state, closed.opened, closed.recent) == (State.CLOSED, 0, [])
-    assert not closed.idle, "people are still parked"
+    assert not closed.idle, "effects are still delayed"
     assert probing(closed, lost) is None
 
 

@@ -134,12 +134,12 @@ def test_an_earlier_past_or_cleared_date_ends_the_wait(became: Any, left: Any) -
 
 def test_a_skipped_date_wait_does_not_resume_when_the_date_changes() -> None:
     story = Story(program(DATED, AddTag(tag=COLD)), someone(since="2026-12-10"))
-    story.state = parked_until(story, NOW)
+    story.state = waiting_until(story, NOW)
     story.go(woken=True)
     assert story.path == [(1, "s1", "passed"), (2, "s2", "done")]
 
 
-def parked_until(story: Story, moment: datetime) -> Any:
+def waiting_until(story: Story, moment: datetime) -> Any:
     """As if a person had ended the wait of the first step."""
     story.go()
     return replace(story.state, wait_until=moment)

@@ -141,13 +141,13 @@ def test_notifications_go_to_members_and_one_mail_to_all_of_them() -> None:
 EVENING = Window(start="18:00", end="20:00")
 
 
-def test_a_closed_window_parks_and_is_checked_again() -> None:
+def test_a_closed_window_waits_and_is_checked_again() -> None:
     story = Story(
         program(SendEmail(subject="{{ contact.city }}", body="x", window=EVENING)),
         someone(email="a@x.test", city="Rome"),
     )
-    parked = story.go()
-    assert (parked.wait_reason, parked.due_at, parked.effects) == (
+    waiting = story.go()
+    assert (waiting.wait_reason, waiting.due_at, waiting.effects) == (
         "window",
         NOW.replace(hour=17, minute=0),
         [],
