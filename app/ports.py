@@ -65,39 +65,39 @@ class Sent(msgspec.Struct, frozen=True):
 
 class Refused(msgspec.Struct, frozen=True):
     """The message was not sent. `permanent`: retrying is useless. `after`: the server's Retry-After in
-    seconds. `what`: the error class, one word, the same for all effects with this error. `answered` is false
-    if no server was called, because the message itself is invalid."""
+    seconds. `error_class`: one word, the same for all effects with this error. `answered` is false if no
+    server was called, because the message itself is invalid."""
 
     error: str
     permanent: bool
     after: float | None = None
-    what: str = ""
+    error_class: str = ""
     answered: bool = True
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """The message may have been sent: the call broke off after the server could have accepted it. `what` as
-    in `Refused`."""
+    """The message may have been sent: the call broke off after the server could have accepted it.
+    `error_class` as in `Refused`."""
 
     error: str
-    what: str = ""
+    error_class: str = ""
 
 
-Outcome = Sent | Refused | Unknown
+CallOutcome = Sent | Refused | Unknown
 
 
 class Mailer(Protocol):
-    async def send(self, email: Email) -> Outcome: ...
+    async def send(self, email: Email) -> CallOutcome: ...
 
 
 class HttpClient(Protocol):
-    async def call(self, request: HttpRequest) -> Outcome: ...
+    async def call(self, request: HttpRequest) -> CallOutcome: ...
 
 
 class MessageProvider(Protocol):
     """The service that delivers SMS and chat messages."""
 
-    async def deliver(self, message: Message) -> Outcome: ...
+    async def deliver(self, message: Message) -> CallOutcome: ...
 
 
 class Enqueue(Protocol):

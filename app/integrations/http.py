@@ -13,14 +13,14 @@ import httpx
 import msgspec
 
 from app.integrations.address_policy import blocked_reason
-from app.ports import HttpRequest, Outcome, Refused, Sent, Unknown
+from app.ports import CallOutcome, HttpRequest, Refused, Sent, Unknown
 from app.redaction import redact
 
 CONNECT_SECONDS = 3.0
 TOTAL_SECONDS = 10.0
 MOST_BODY = 100_000
 MOST_KEPT = 2_000
-LONGEST_WISH = 86_400.0
+MAX_RETRY_AFTER_SECONDS = 86_400.0
 RETRYABLE_STATUSES = (408, 425, 429)
 # Headers that the client sets itself, or that are about the connection rather than the message.
 _OURS = {
@@ -43,7 +43,7 @@ class OutboundHttpClient:
         self.allow_loopback, self.operator = allow_loopback, operator
         self._tls = ssl.create_default_context()  # created once, because creating it takes as long as a call
 
-    async def call(self, call: HttpRequest) -> Outcome:
+    async def call(self, call: HttpRequest) -> CallOutcome:
         """The outcome of one call, within ten seconds in all. Errors are stored and shown, and the other side
         may repeat what it received, so they are redacted."""
         outcome = await self._outcome(call)
@@ -52,21 +52,21 @@ class OutboundHttpClient:
         secrets = [value for name, value in call.headers.items() if name.lower() not in _PLAIN]
         return msgspec.structs.replace(outcome, error=redact(outcome.error, *secrets))
 
-    async def _outcome(self, call: HttpRequest) -> Outcome:
+    async def _outcome(self, call: HttpRequest) -> CallOutcome:
         flight = _Flight()
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
                 return await self._call(call, flight)
         except _Refusal as error:
-            return Refused(str(error), permanent=True, what="not_allowed")
+            return Refused(str(error), permanent=True, error_class="not_allowed")
         except (httpx.InvalidURL, UnicodeError, ValueError) as error:
-            return Refused(f"The URL can't be called: {error}", permanent=True, what="not_allowed")
+            return Refused(f"The URL can't be called: {error}", permanent=True, error_class="not_allowed")
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, socket.gaierror) as error:
             return unreachable(call.url, error)
         except (httpx.TransportError, TimeoutError, OSError) as error:
             return flight.lost(call.url, error)
 
-    async def _call(self, call: HttpRequest, flight: "_Flight") -> Outcome:
+    async def _call(self, call: HttpRequest, flight: "_Flight") -> CallOutcome:
         url = httpx.URL(call.url)
         if url.scheme not in ("http", "https") or not url.host:
             raise _Refusal("The URL must start with http:// or https:// and include a host.")
@@ -94,7 +94,7 @@ class OutboundHttpClient:
                 outcome = outcome_of_response(
                     response.status_code, response.headers, body := await _read(response)
                 )
-                return kept_body(outcome, body) if call.keep else outcome
+                return keep_json_body(outcome, body) if call.keep else outcome
             finally:
                 await response.aclose()
 
@@ -124,16 +124,16 @@ class _Flight:
         if event.endswith("send_request_headers.started"):
             self.left = True
 
-    def lost(self, url: str, error: BaseException) -> Outcome:
+    def lost(self, url: str, error: BaseException) -> CallOutcome:
         if self.left:
             message = f"{_host(url)} accepted the request but didn't answer: {_error_text(error)}"
-            return Unknown(message, what="no_answer")
+            return Unknown(message, error_class="no_answer")
         return unreachable(url, error)
 
 
 def unreachable(url: str, error: BaseException) -> Refused:
     message = f"{_host(url)} cannot be reached: {_error_text(error)}"
-    return Refused(message, permanent=False, what="unreachable")
+    return Refused(message, permanent=False, error_class="unreachable")
 
 
 def headers_of(call: HttpRequest) -> dict[str, str]:
@@ -151,26 +151,28 @@ def headers_of(call: HttpRequest) -> dict[str, str]:
     return headers | {"Idempotency-Key": call.key, "User-Agent": "Switchyard", "Accept-Encoding": "identity"}
 
 
-def outcome_of_response(status: int, headers: Mapping[str, str], body: str) -> Outcome:
+def outcome_of_response(status: int, headers: Mapping[str, str], body: str) -> CallOutcome:
     """The outcome of a response: 2xx is sent; 408, 425, 429 and 5xx may be retried, after `Retry-After` if
     the server sent one; everything else is a permanent failure."""
     if 200 <= status < 300:
         return Sent({"status": status, "answer": body[:MOST_KEPT]})
-    what = f"http_{status}"
+    error_class = f"http_{status}"
     message = f"The server answered {status}. {' '.join(body.split())[:300]}".strip()
     if status == 410:
         message = f"{message} This URL no longer exists. Change it in the step, or delete the step.".strip()
     if status in RETRYABLE_STATUSES or status >= 500:
-        return Refused(message, permanent=False, after=retry_after(headers.get("retry-after")), what=what)
+        return Refused(
+            message, permanent=False, after=retry_after(headers.get("retry-after")), error_class=error_class
+        )
     if 300 <= status < 400:
         there = headers.get("location", "")[:200]
         message = (
             f"The server answered {status}, a redirect to {there}. Redirects aren't followed: use that URL."
         )
-    return Refused(message, permanent=True, what=what)
+    return Refused(message, permanent=True, error_class=error_class)
 
 
-def kept_body(outcome: Outcome, body: str) -> Outcome:
+def keep_json_body(outcome: CallOutcome, body: str) -> CallOutcome:
     """The detail to store of a sent call, with the response parsed as `body` if it is JSON that the database
     can hold."""
     if not isinstance(outcome, Sent) or "\\u0000" in body:
@@ -186,23 +188,23 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
     if not value:
         return None
     if value.strip().isdecimal():
-        return min(float(value), LONGEST_WISH)
+        return min(float(value), MAX_RETRY_AFTER_SECONDS)
     try:
         moment = parsedate_to_datetime(value)
     except ValueError:
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, min((moment - (now or datetime.now(UTC))).total_seconds(), LONGEST_WISH))
+    return max(0.0, min((moment - (now or datetime.now(UTC))).total_seconds(), MAX_RETRY_AFTER_SECONDS))
 
 
 async def _read(response: httpx.Response) -> str:
     """The beginning of the body as received; nothing is decompressed."""
-    kept_body = bytearray()
+    body = bytearray()
     async for chunk in response.aiter_raw(16_384):
-        kept_body += chunk
-        if len(kept_body) >= MOST_BODY:
+        body += chunk
+        if len(body) >= MOST_BODY:
             break
-    return bytes(kept_body[:MOST_BODY]).decode("utf-8", "replace").replace("\x00", "")
+    return bytes(body[:MOST_BODY]).decode("utf-8", "replace").replace("\x00", "")
 
 
 def _host(url: str) -> str:

@@ -3,7 +3,7 @@
 import msgspec
 
 from app.integrations.http import OutboundHttpClient
-from app.ports import HttpRequest, Message, Outcome, Refused
+from app.ports import CallOutcome, HttpRequest, Message, Refused
 from app.settings import Settings
 
 ACCOUNT_HEADER = "X-Switchyard-Account"
@@ -21,16 +21,16 @@ class HttpMessageProvider:
         }
         self.caller = OutboundHttpClient(allow_loopback=True, operator=True)
 
-    async def deliver(self, message: Message) -> Outcome:
+    async def deliver(self, message: Message) -> CallOutcome:
         """The outcome of the provider's response; a permanent failure if no provider is configured."""
         base, token = self.ways[message.channel]
         if not base:
-            what, name = _NAMES[message.channel]
+            service, name = _NAMES[message.channel]
             return Refused(
-                f"{what} isn't set up. Set {name} to your provider's URL and restart the worker, "
+                f"{service} isn't set up. Set {name} to your provider's URL and restart the worker, "
                 "then retry the step.",
                 permanent=True,
-                what="not_set_up",
+                error_class="not_set_up",
             )
         payload = (
             {"to": message.to, "body": message.text}

@@ -21,7 +21,7 @@ from aiosmtplib.errors import (
 )
 
 from app.integrations.smtp_replies import class_of
-from app.ports import ADDRESS_ERROR, MESSAGE_ERROR, Email, Outcome, Refused, Sent, Unknown
+from app.ports import ADDRESS_ERROR, MESSAGE_ERROR, CallOutcome, Email, Refused, Sent, Unknown
 
 TIMEOUT = 10.0  # seconds for one response
 STAGE_SECONDS = 20.0  # seconds for all responses before the message, and again for the message
@@ -62,20 +62,20 @@ class SmtpMailer:
         self.password = unquote(parts.password) if parts.password else None
         self.sender = sender
 
-    async def send(self, letter: Email) -> Outcome:
+    async def send(self, email: Email) -> CallOutcome:
         """The outcome of one email. A failure before the data was sent can be retried; a connection that
         breaks after it leaves the effect in doubt."""
-        everybody = (letter.recipient, *letter.copies)
+        recipients = (email.recipient, *email.copies)
         try:
-            message = compose(letter, self.sender)
+            message = compose(email, self.sender)
             content = message.as_bytes()
-            ",".join(everybody).encode("ascii")
+            ",".join(recipients).encode("ascii")
         except UnicodeEncodeError:
-            reason = f"The address “{', '.join(everybody)}” contains non-ASCII characters."
-            return Refused(reason, permanent=True, what=ADDRESS_ERROR, answered=False)
+            reason = f"The address “{', '.join(recipients)}” contains non-ASCII characters."
+            return Refused(reason, permanent=True, error_class=ADDRESS_ERROR, answered=False)
         except (MessageError, ValueError) as error:
             reason = f"The email can't be sent: {error}"
-            return Refused(reason, permanent=True, what=MESSAGE_ERROR, answered=False)
+            return Refused(reason, permanent=True, error_class=MESSAGE_ERROR, answered=False)
         client = aiosmtplib.SMTP(
             hostname=self.host, port=self.port, timeout=TIMEOUT, use_tls=self.tls, local_hostname="switchyard"
         )
@@ -85,7 +85,7 @@ class SmtpMailer:
                 if self.user is not None and self.password is not None:
                     await client.login(self.user, self.password)
                 await client.mail(parseaddr(self.sender)[1])
-                await _recipients(client, everybody)
+                await _recipients(client, recipients)
         except SMTPRecipientRefused as error:
             return _refused(client, error, recipient=True)
         except SMTPResponseException as error:
@@ -93,15 +93,15 @@ class SmtpMailer:
         except (SMTPException, OSError, TimeoutError) as error:
             client.close()
             reason = f"The mail server can't be reached: {_reply_text(error)}"
-            return Refused(reason, permanent=False, what="unreachable")
+            return Refused(reason, permanent=False, error_class="unreachable")
         return await _data(client, content, str(message["Message-ID"]))
 
 
-async def _recipients(client: aiosmtplib.SMTP, everybody: Sequence[str]) -> None:
+async def _recipients(client: aiosmtplib.SMTP, recipients: Sequence[str]) -> None:
     """Adds the recipients; a refused one does not stop the others. Raises the last refusal when none is
     left."""
     taken, refusal = 0, None
-    for recipient in everybody:
+    for recipient in recipients:
         try:
             await client.rcpt(recipient)
             taken += 1
@@ -111,7 +111,7 @@ async def _recipients(client: aiosmtplib.SMTP, everybody: Sequence[str]) -> None
         raise refusal
 
 
-async def _data(client: aiosmtplib.SMTP, content: bytes, message_id: str) -> Outcome:
+async def _data(client: aiosmtplib.SMTP, content: bytes, message_id: str) -> CallOutcome:
     """Sends the message. From here on a broken connection may have been a delivery."""
     try:
         async with asyncio.timeout(STAGE_SECONDS):
@@ -119,12 +119,12 @@ async def _data(client: aiosmtplib.SMTP, content: bytes, message_id: str) -> Out
     except SMTPResponseException as error:
         if error.code < 400:  # a response without meaning
             client.close()
-            return Unknown(f"The mail server answered {error.code}.", what="no_answer")
-        return _refused(client, error, letter=True)
+            return Unknown(f"The mail server answered {error.code}.", error_class="no_answer")
+        return _refused(client, error, message=True)
     except (SMTPException, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
         client.close()
         message = f"The connection broke while the mail server was accepting the email: {_reply_text(error)}"
-        return Unknown(message, what="no_answer")
+        return Unknown(message, error_class="no_answer")
     try:
         await client.quit()
     except (SMTPException, OSError, TimeoutError):
@@ -133,13 +133,15 @@ async def _data(client: aiosmtplib.SMTP, content: bytes, message_id: str) -> Out
 
 
 def _refused(
-    client: aiosmtplib.SMTP, error: SMTPResponseException, *, recipient: bool = False, letter: bool = False
+    client: aiosmtplib.SMTP, error: SMTPResponseException, *, recipient: bool = False, message: bool = False
 ) -> Refused:
     """5xx is permanent at every stage; everything else may be retried."""
     client.close()
     text = _clean(str(error.message))[:500]
-    what = class_of(error.code, text, recipient=recipient, letter=letter)
-    return Refused(f"The mail server said {error.code} {text}", permanent=error.code >= 500, what=what)
+    error_class = class_of(error.code, text, recipient=recipient, message=message)
+    return Refused(
+        f"The mail server said {error.code} {text}", permanent=error.code >= 500, error_class=error_class
+    )
 
 
 def _reply_text(error: BaseException) -> str:
@@ -156,31 +158,31 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\x00", "")
 
 
-def compose(letter: Email, sender: str) -> EmailMessage:
+def compose(email: Email, sender: str) -> EmailMessage:
     """The message as it is sent. Raises Unsendable for a line break in a header."""
     name, address = parseaddr(sender)
-    everybody = (letter.recipient, *letter.copies)
-    for what in (*everybody, letter.subject, letter.sender, letter.reply_to, letter.key, *letter.unsubscribe):
-        if _LINE_BREAK.search(what):
+    recipients = (email.recipient, *email.copies)
+    for header in (*recipients, email.subject, email.sender, email.reply_to, email.key, *email.unsubscribe):
+        if _LINE_BREAK.search(header):
             _refuse("a header contains a line break.")
-    for recipient in everybody:
+    for recipient in recipients:
         if "@" not in recipient:
             _refuse(f"“{recipient[:80]}” isn't a valid email address.")
     message = EmailMessage(POLICY)
-    message["From"] = Address(letter.sender or name, addr_spec=address)
-    message["To"] = [Address(addr_spec=recipient) for recipient in everybody]
-    message["Subject"] = letter.subject
-    if letter.reply_to:
-        message["Reply-To"] = letter.reply_to
+    message["From"] = Address(email.sender or name, addr_spec=address)
+    message["To"] = [Address(addr_spec=recipient) for recipient in recipients]
+    message["Subject"] = email.subject
+    if email.reply_to:
+        message["Reply-To"] = email.reply_to
     message["Date"] = formatdate()
-    message["Message-ID"] = f"<{_KEY.sub('.', letter.key)}@{address.partition('@')[2] or 'switchyard'}>"
-    message["X-Switchyard-Key"] = letter.key
-    message["X-Switchyard-Account"] = letter.account_id
+    message["Message-ID"] = f"<{_KEY.sub('.', email.key)}@{address.partition('@')[2] or 'switchyard'}>"
+    message["X-Switchyard-Key"] = email.key
+    message["X-Switchyard-Account"] = email.account_id
     message["Auto-Submitted"] = "auto-generated"
-    if letter.unsubscribe:
-        message["List-Unsubscribe"] = ", ".join(f"<{address}>" for address in letter.unsubscribe)
+    if email.unsubscribe:
+        message["List-Unsubscribe"] = ", ".join(f"<{address}>" for address in email.unsubscribe)
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    message.set_content(letter.body)
+    message.set_content(email.body)
     return message
 
 

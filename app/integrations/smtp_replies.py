@@ -31,15 +31,15 @@ _MAILBOX = re.compile(
 _EXCHANGE = ("5.4.1", "recipient address rejected: access denied")
 
 
-def class_of(code: int, text: str, *, recipient: bool = False, letter: bool = False) -> str:
-    """The error class of a reply: `recipient` when it answers RCPT, `letter` when it answers the message
+def class_of(code: int, text: str, *, recipient: bool = False, message: bool = False) -> str:
+    """The error class of a reply: `recipient` when it answers RCPT, `message` when it answers the message
     itself. 4xx are distinguished by code alone; 5xx by their enhanced status, or by code without one."""
     if code < 500:
         return f"smtp_{code}"
     status = _STATUS.match(text.strip())
     words = _ADDRESSES.sub(" ", text)
     name = status.group(0) if status else str(code)
-    if (recipient or letter) and _about_address(status, words):
+    if (recipient or message) and _about_address(status, words):
         return ADDRESS_ERROR
     if recipient and not _about_sender(status, words):
         return f"{UNCLEAR_PREFIX}{name}"

@@ -18,7 +18,7 @@ LOCK_STEP_BREAKERS = text(f"""
 select {_BREAKER_COLUMNS} from circuit_breakers b where {_BREAKERS_OF_STEP} order by b.error_class for update
 """).columns(sample=JSONB)  # noqa: S608 -- constants
 CREATE_BREAKER = text("""
-insert into circuit_breakers (workflow_id, step_key, error_class) values (:workflow, :step, :what)
+insert into circuit_breakers (workflow_id, step_key, error_class) values (:workflow, :step, :error_class)
 on conflict do nothing
 """)
 UPDATE_BREAKER = text(f"""
@@ -26,9 +26,12 @@ update circuit_breakers b set state = :state, until = cast(:until as timestamptz
        sample = cast(cast(:sample as text) as jsonb), changed_at = clock_timestamp(),
        opened_at = case when :state = 'closed' then null
                         else coalesce(b.opened_at, cast(:now as timestamptz)) end
- where {_BREAKERS_OF_STEP} and b.error_class = :what
+ where {_BREAKERS_OF_STEP} and b.error_class = :error_class
 """)  # noqa: S608 -- constants
-DELETE_BREAKER = text(f"delete from circuit_breakers b where {_BREAKERS_OF_STEP} and b.error_class = :what")  # noqa: S608 -- constants
+DELETE_BREAKER = text(f"""
+delete from circuit_breakers b
+ where {_BREAKERS_OF_STEP} and b.error_class = :error_class
+""")  # noqa: S608 -- constants
 
 # One effect of the step, due or not: first of the live version, then never tried, then the one whose last try
 # was longest ago. Also an effect whose worker died.
@@ -97,7 +100,7 @@ with x as materialized (
          where e.account_id = current_account() and e.workflow_id = :workflow
            and e.contact_id = any(cast(:contacts as uuid[])) and e.status = 'failed'
            and e.exit_reason = 'failed_permanent' and o.step_key = :step
-           and o.status = 'failed_permanent' and o.error_class = :what and o.attempts < :attempts
+           and o.status = 'failed_permanent' and o.error_class = :error_class and o.attempts < :attempts
            and not exists (select from effects p
                             where p.account_id = o.account_id and p.enrollment_id = o.enrollment_id
                               and p.seq < o.seq and p.step_key = o.step_key

@@ -140,13 +140,13 @@ LOCK_CLAIMED_EFFECT = text("""
 select f.id, exists (select from effects p
                       where p.account_id = f.account_id and p.enrollment_id = f.enrollment_id
                         and p.seq < f.seq and p.step_key = f.step_key and p.status = 'failed_permanent'
-                        and p.error_class = cast(:what as text)) as before
+                        and p.error_class = cast(:error_class as text)) as before
   from effects f
  where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'
    for update of f
 """)
 WRITE_EFFECT_OUTCOME = text("""
-update effects f set status = :status, lease_until = null, error = :error, error_class = :what,
+update effects f set status = :status, lease_until = null, error = :error, error_class = :error_class,
        result = cast(cast(:result as text) as jsonb), due_at = cast(:due_at as timestamptz),
        sent_at = case when :status = 'sent' then clock_timestamp() end
  where f.account_id = current_account() and f.id = :id and f.fence = :fence and f.status = 'claimed'

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.engine.core.advance import advance
 from app.engine.core.triggers import TagAdded
-from app.engine.core.types import Decision, EffectOutcome, EnrollmentState, Status
+from app.engine.core.types import Decision, EffectState, EnrollmentState, Status
 from app.engine.core.version import Program
 from app.filters.facts import Facts, contact_values
 from db.models import Contact, Event, MailboxMessage, TriggerDecision
@@ -31,9 +31,9 @@ ACCOUNT = 1
 SENDER = "no-reply@switchyard.test"
 QUIET = timedelta(hours=8)  # no enrollment becomes due in the first hours of the demo
 LATER = timedelta(hours=5)
-REFUSED = EffectOutcome("failed_permanent", None, "550 5.1.1 mailbox unavailable")
-DOUBT = EffectOutcome("unknown", None, "The worker stopped while sending, so this may have been sent.")
-SENT = EffectOutcome("sent", None, None, {"response": "250 Message accepted for delivery"})
+REFUSED = EffectState("failed_permanent", None, "550 5.1.1 mailbox unavailable")
+DOUBT = EffectState("unknown", None, "The worker stopped while sending, so this may have been sent.")
+SENT = EffectState("sent", None, None, {"response": "250 Message accepted for delivery"})
 Row = dict[str, Any]
 
 
@@ -59,7 +59,7 @@ class SampleEnrollment:
     number: int
     at: datetime
     now: datetime
-    first: EffectOutcome = SENT
+    first: EffectState = SENT
     goal: bool = False
 
     def __post_init__(self) -> None:

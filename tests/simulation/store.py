@@ -10,8 +10,8 @@ from uuid import UUID
 from app.engine.core.timing.sending_window import next_opening, zone_of
 from app.engine.core.types import (
     Decision,
-    EffectOutcome,
     EffectRequest,
+    EffectState,
     EnrollmentState,
     Execution,
     ExitReason,
@@ -23,7 +23,7 @@ from app.engine.core.version import Program
 from app.filters.facts import Facts
 from tests.support.engine_kit import PARIS
 
-IN_FLIGHT = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.HOLD)
+IN_FLIGHT = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.IN_DOUBT)
 TIMED = (WaitReason.TIMER, WaitReason.WINDOW, WaitReason.DRIP_SLOT)
 RESOLVED = ("sent", "failed_permanent", "cancelled")
 
@@ -121,15 +121,15 @@ class Store:
             contact_gone=row.gone,
         )
 
-    def outcome(self, row: Row) -> EffectOutcome | None:
+    def outcome(self, row: Row) -> EffectState | None:
         """What the ledger says about the effect that a row waits for."""
         entry = self.by_visit.get((row.id, row.seq)) if row.wait_reason in IN_FLIGHT else None
         if entry is None:
             return None
         if entry.status == "cancelled":
-            return EffectOutcome("skipped", error=entry.error)
+            return EffectState("skipped", error=entry.error)
         status: Any = "pending" if entry.status == "claimed" and not entry.begun else entry.status
-        return EffectOutcome(status, entry.due_at if status == "retry" else None, entry.error, entry.result)
+        return EffectState(status, entry.due_at if status == "retry" else None, entry.error, entry.result)
 
     def wake(self, row: Row) -> None:
         """Due now; a worker that holds the row sees it afterwards."""

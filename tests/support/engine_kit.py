@@ -12,7 +12,7 @@ from app.engine.core.draft import Draft, WorkflowSettings
 from app.engine.core.name_lookup import Names
 from app.engine.core.steps import MAIN, BranchLane, Step, StepConfig
 from app.engine.core.triggers import Manual, Trigger
-from app.engine.core.types import Decision, EffectOutcome, EnrollmentState, StepContext
+from app.engine.core.types import Decision, EffectState, EnrollmentState, StepContext
 from app.engine.core.version import Program, compile_version, freeze
 from app.filters.ast import Filter, Group, Op, Predicate, Value
 from app.filters.facts import Facts
@@ -117,7 +117,7 @@ def program(
 
 
 def after_decision(
-    before: EnrollmentState, decision: Decision, effect: EffectOutcome | None = None
+    before: EnrollmentState, decision: Decision, effect: EffectState | None = None
 ) -> EnrollmentState:
     """The enrollment as the worker would read it again after writing this decision."""
     return replace(
@@ -132,7 +132,7 @@ def after_decision(
 
 
 NEW = EnrollmentState(ENROLLMENT, CONTACT)
-SENT = EffectOutcome("sent")
+SENT = EffectState("sent")
 
 
 class Story:
@@ -148,7 +148,7 @@ class Story:
 
     def go(
         self,
-        effect: EffectOutcome | None = None,
+        effect: EffectState | None = None,
         answer: str | None = None,
         woken: bool = False,
         **later: float,

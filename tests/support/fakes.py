@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from app.ports import Email, HttpRequest, Message, Outcome, Sent
+from app.ports import CallOutcome, Email, HttpRequest, Message, Sent
 
 
 @dataclass
@@ -28,19 +28,19 @@ class Outside:
     letters: list[Email] = field(default_factory=list)
     calls: list[HttpRequest] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
-    answers: list[Outcome] = field(default_factory=list)
+    answers: list[CallOutcome] = field(default_factory=list)
     mails: list[tuple[str, str, str]] = field(default_factory=list)
 
-    async def send(self, letter: Email) -> Outcome:
+    async def send(self, letter: Email) -> CallOutcome:
         self.letters.append(letter)
         self.mails.append((letter.recipient, letter.subject, letter.body))
         return self.answers.pop(0) if self.answers else Sent()
 
-    async def call(self, call: HttpRequest) -> Outcome:
+    async def call(self, call: HttpRequest) -> CallOutcome:
         self.calls.append(call)
         return self.answers.pop(0) if self.answers else Sent({"status": 200})
 
-    async def deliver(self, message: Message) -> Outcome:
+    async def deliver(self, message: Message) -> CallOutcome:
         self.messages.append(message)
         return self.answers.pop(0) if self.answers else Sent({"status": 202})
 
@@ -59,10 +59,10 @@ class Paper:
         with Path(self.path).open("a") as paper:
             paper.write(f"{kind} {key}\n")
 
-    async def send(self, letter: Email) -> Outcome:
+    async def send(self, letter: Email) -> CallOutcome:
         self._write("email", letter.key)
         return Sent()
 
-    async def call(self, call: HttpRequest) -> Outcome:
+    async def call(self, call: HttpRequest) -> CallOutcome:
         self._write("webhook", call.key)
         return Sent({"status": 200})

@@ -59,10 +59,10 @@ async def test_forty_failures_without_effects_are_one_line(stage: Stage) -> None
 
 async def test_each_step_and_cause_is_a_line(stage: Stage) -> None:
     stage.outside.answers = [
-        Refused("The mail server said 451 later for a@b.example", permanent=False, what="smtp_451"),
-        Refused("The mail server said 451 later for c@d.example", permanent=False, what="smtp_451"),
-        Unknown("cut", what="no_answer"),
-        Refused("550 no such user", permanent=True, what="address"),
+        Refused("The mail server said 451 later for a@b.example", permanent=False, error_class="smtp_451"),
+        Refused("The mail server said 451 later for c@d.example", permanent=False, error_class="smtp_451"),
+        Unknown("cut", error_class="no_answer"),
+        Refused("550 no such user", permanent=True, error_class="address"),
     ]
     await entered(stage, 4, SendEmail(subject="Hello", body="Hi"))
     async with stage.world.script(await stage.world.person("owner", stage.account)) as client:

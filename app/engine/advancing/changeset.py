@@ -30,7 +30,7 @@ from db.ids import uuid7
 from db.queries import enrollment_batches
 from db.queries.batch_session import INSERT_AUDIT_ENTRIES, INSERT_EVENTS, BatchSession
 
-Row = dict[str, Any]
+RowValues = dict[str, Any]
 # Kind of change -> audit action, and the name of what changed.
 _AUDITED = {
     "field": ("contact.updated", ""),
@@ -46,17 +46,17 @@ class ChangeSet:
     """The rows of one batch. Call `add` in the order in which things happened."""
 
     def __init__(self) -> None:
-        self.enrollments: list[Row] = []
-        self.stayed: list[Row] = []
-        self.executions: list[Row] = []
-        self.closed: list[Row] = []
-        self.effects: list[Row] = []
-        self.events: list[Row] = []
-        self.audit: list[Row] = []
-        self.contacts: dict[UUID, tuple[Row, Row]] = {}
+        self.enrollments: list[RowValues] = []
+        self.stayed: list[RowValues] = []
+        self.executions: list[RowValues] = []
+        self.closed: list[RowValues] = []
+        self.effects: list[RowValues] = []
+        self.events: list[RowValues] = []
+        self.audit: list[RowValues] = []
+        self.contacts: dict[UUID, tuple[RowValues, RowValues]] = {}
         self.tagged: dict[tuple[UUID, UUID], bool] = {}
         self.ended_ids: list[UUID] = []
-        self.canceled_visits: list[Row] = []
+        self.canceled_visits: list[RowValues] = []
         self.ended: list[tuple[Any, Decision]] = []
         self.side_records = SideRecords()
 
@@ -169,7 +169,7 @@ class ChangeSet:
                 self._event(row, TASK_ADDED, {"task_id": str(task)})
         return changed
 
-    def _event(self, row: Any, kind: str, data: Row) -> None:
+    def _event(self, row: Any, kind: str, data: RowValues) -> None:
         self.events.append(
             {
                 "id": uuid7(),
@@ -268,11 +268,11 @@ def _named(value: object, names: Mapping[str, str]) -> object:
     return names.get(str(value), value)
 
 
-def _tag(pair: tuple[UUID, UUID]) -> Row:
+def _tag(pair: tuple[UUID, UUID]) -> RowValues:
     return {"contact_id": pair[0], "tag_id": pair[1]}
 
 
-def _enrollment(row: Any, decision: Decision) -> Row:
+def _enrollment(row: Any, decision: Decision) -> RowValues:
     return {
         "id": row.id,
         "status": decision.status,

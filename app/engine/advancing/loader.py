@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from app.engine.core.advance import advance, leave
 from app.engine.core.types import (
     Decision,
-    EffectOutcome,
+    EffectState,
     EnrollmentState,
     ExitReason,
     Status,
@@ -41,7 +41,7 @@ class BatchContext(msgspec.Struct):
     programs: Programs
     facts: dict[UUID, Facts]
     deleted: dict[UUID, Facts]
-    effects: dict[UUID, EffectOutcome]
+    effects: dict[UUID, EffectState]
     answers: dict[UUID, str]
     around: dict[UUID, StepContext]
     before: dict[_State, bytes]
@@ -72,13 +72,13 @@ class BatchContext(msgspec.Struct):
         rows = []
         for workflow, context in self.around.items():
             for key, state in context.states.items():
-                now = msgspec.json.encode(state)
-                if now != self.before.get((workflow, key)):
-                    rows.append({"workflow_id": workflow, "step_key": key, "state": now.decode()})
+                encoded = msgspec.json.encode(state)
+                if encoded != self.before.get((workflow, key)):
+                    rows.append({"workflow_id": workflow, "step_key": key, "state": encoded.decode()})
         await db.insert(statements.UPDATE_STEP_STATES, rows)
 
 
-def state_of(row: Any, effect: EffectOutcome | None = None, answer: str | None = None) -> EnrollmentState:
+def state_of(row: Any, effect: EffectState | None = None, answer: str | None = None) -> EnrollmentState:
     """The enrollment of a claimed row."""
     return EnrollmentState(
         row.id,
@@ -223,7 +223,7 @@ async def _load_step_states(db: BatchSession, running: Mapping[Any, Program], ba
         batch.before[row.workflow_id, row.step_key] = msgspec.json.encode(row.state)
 
 
-async def _effect_outcomes(db: BatchSession, rows: Sequence[Any]) -> dict[UUID, EffectOutcome]:
+async def _effect_outcomes(db: BatchSession, rows: Sequence[Any]) -> dict[UUID, EffectState]:
     waiting = [row for row in rows if row.wait_reason in ON_EFFECT]
     if not waiting:
         return {}
@@ -233,7 +233,7 @@ async def _effect_outcomes(db: BatchSession, rows: Sequence[Any]) -> dict[UUID, 
     return {row.enrollment_id: _outcome(row) for row in effect_rows}
 
 
-def _outcome(row: Any) -> EffectOutcome:
+def _outcome(row: Any) -> EffectState:
     """The effect as `advance` sees it: a claimed effect counts as pending until its call begins."""
     status: Any = row.status
     if status == "cancelled":
@@ -241,7 +241,7 @@ def _outcome(row: Any) -> EffectOutcome:
     elif status == "claimed" and row.started_at is None:
         status = "pending"
     next_at = row.due_at if status == "retry" else None
-    return EffectOutcome(status, next_at, row.error, row.result or {})
+    return EffectState(status, next_at, row.error, row.result or {})
 
 
 async def _approval_answers(db: BatchSession, rows: Sequence[Any]) -> dict[UUID, str]:

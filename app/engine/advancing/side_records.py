@@ -13,7 +13,7 @@ from db.ids import uuid7
 from db.queries import step_side_effects
 from db.queries.batch_session import BatchSession
 
-Row = dict[str, Any]
+RowValues = dict[str, Any]
 _WITHDRAWN = (Outcome.LEFT, Outcome.SKIPPED)
 
 
@@ -21,12 +21,12 @@ class SideRecords:
     """The rows of one batch."""
 
     def __init__(self) -> None:
-        self.notes: list[Row] = []
-        self.tasks: list[Row] = []
-        self.notifications: list[Row] = []
-        self.approvals: list[Row] = []
-        self.closed_approvals: list[Row] = []
-        self.data_updates: list[Row] = []
+        self.notes: list[RowValues] = []
+        self.tasks: list[RowValues] = []
+        self.notifications: list[RowValues] = []
+        self.approvals: list[RowValues] = []
+        self.closed_approvals: list[RowValues] = []
+        self.data_updates: list[RowValues] = []
         self.deleted_contacts: list[UUID] = []
 
     def add(self, row: Any, decision: Decision) -> None:
@@ -87,7 +87,7 @@ class SideRecords:
         self.tasks.append(task_row)
         return UUID(str(task_row["id"]))
 
-    def _authored(self, row: Any, step_key: str) -> Row:
+    def _authored(self, row: Any, step_key: str) -> RowValues:
         return {
             "id": uuid7(),
             "contact_id": row.contact_id,
@@ -108,7 +108,7 @@ class SideRecords:
             await db.do(step_side_effects.DELETE_CONTACTS, ids=sorted(self.deleted_contacts), now=now)
 
 
-def merge_data(old: Mapping[str, Any], new: Mapping[str, Any]) -> Row:
+def merge_data(old: Mapping[str, Any], new: Mapping[str, Any]) -> RowValues:
     """The enrollment's data with new values; dicts, such as saved responses, are merged one level deep."""
     combined = dict(old)
     for name, value in new.items():

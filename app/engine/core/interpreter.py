@@ -36,7 +36,7 @@ SOONEST, LATEST = (
     timedelta(seconds=5),
     timedelta(seconds=30),
 )  # between rechecks whether the matcher has caught up
-_EFFECTS = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.HOLD, WaitReason.BREAKER_OPEN)
+_EFFECTS = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.IN_DOUBT, WaitReason.BREAKER_OPEN)
 # Waits that are over at their time, with no further condition.
 _TIMED = (WaitReason.TIMER, WaitReason.DRIP_SLOT, WaitReason.WINDOW)
 
@@ -122,7 +122,9 @@ class Run:
                 return interruption
             if self.enrollment.wait_reason is WaitReason.BREAKER_OPEN:
                 return self.keep_waiting(node)
-        reason = {"retry": WaitReason.RETRY, "unknown": WaitReason.HOLD}.get(effect.status, WaitReason.EFFECT)
+        reason = {"retry": WaitReason.RETRY, "unknown": WaitReason.IN_DOUBT}.get(
+            effect.status, WaitReason.EFFECT
+        )
         self.wait_at(node, reason, effect.next_at)
         self.out.due_at = None
         self.out.error = effect.error

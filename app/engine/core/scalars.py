@@ -24,8 +24,8 @@ class Unit(StrEnum):
 
 
 class OnDoubt(StrEnum):
-    """What happens when a crash interrupts a call: hold the effect for a member, or send it again with the
-    same idempotency key."""
+    """What happens when a crash interrupts a call: ask a member whether it was sent (stored as `hold`), or
+    send it again with the same idempotency key."""
 
-    HOLD = "hold"
+    ASK_MEMBER = "hold"
     RESEND = "resend"

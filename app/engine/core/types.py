@@ -24,7 +24,8 @@ class Status(StrEnum):
 
 
 class WaitReason(StrEnum):
-    """What an active enrollment waits for: exactly one of these."""
+    """What an active enrollment waits for; None instead of a reason before its step has begun. `in_doubt`
+    (stored as `hold`) waits until a member says whether the effect was sent."""
 
     TIMER = "timer"
     WINDOW = "window"
@@ -37,7 +38,7 @@ class WaitReason(StrEnum):
     PAUSED_WORKFLOW = "paused_workflow"
     PAUSED_ENROLLMENT = "paused_enrollment"
     BREAKER_OPEN = "breaker_open"
-    HOLD = "hold"
+    IN_DOUBT = "hold"
 
 
 class ExitReason(StrEnum):
@@ -84,7 +85,7 @@ class StepContext(msgspec.Struct):
     unmatched_since: datetime | None = None
 
 
-class EffectOutcome(msgspec.Struct, frozen=True):
+class EffectState(msgspec.Struct, frozen=True):
     """The state of the effect for which an enrollment waits. `pending`: its call has not begun; `claimed`:
     its call is in flight; `skipped`: the contact no longer wants it; `next_at` belongs to `retry`."""
 
@@ -109,7 +110,7 @@ class EnrollmentState(msgspec.Struct, frozen=True):
     wait_reason: WaitReason | None = None
     wait_until: datetime | None = None
     goal_key: str | None = None
-    effect: EffectOutcome | None = None
+    effect: EffectState | None = None
     answer: str | None = None
     woken: bool = False
     entered_at: datetime | None = None

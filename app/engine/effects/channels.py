@@ -9,14 +9,14 @@ import msgspec
 
 from app.engine.core.merge_tags import UNSUBSCRIBE_MARK
 from app.engine.effects.unsubscribe_links import link_key, link_of
-from app.ports import Email, HttpRequest, Message, Outcome, Sent
+from app.ports import CallOutcome, Email, HttpRequest, Message, Sent
 from app.runtime import Runtime
 from app.work import SYSTEM, open_work
 from db.queries.batch_session import BatchSession
 from db.queries.effect_claims import READ_MEMBER_EMAILS
 
 
-async def send_by_channel(runtime: Runtime, account_id: UUID, effect: Any) -> Outcome:
+async def send_by_channel(runtime: Runtime, account_id: UUID, effect: Any) -> CallOutcome:
     """Builds the message of the effect and sends it. Raises whatever the adapter raises."""
     payload = effect.payload
     match effect.kind:
@@ -78,13 +78,13 @@ def build_email(account_id: UUID, effect: Any, recipients: Sequence[str]) -> Ema
 def add_unsubscribe_link(email: Email, link: str, mailto: str, payload: Mapping[str, Any]) -> Email:
     """Adds the contact's own unsubscribe link: in the text at its merge tag, and in the headers unless the
     step is transactional. The stored payload keeps the tag instead of the link, because screens show it."""
-    member_emails = [link]
+    urls = [link]
     if mailto:
-        member_emails.append(f"mailto:{quote(mailto, safe='@')}?subject=unsubscribe")
+        urls.append(f"mailto:{quote(mailto, safe='@')}?subject=unsubscribe")
     return msgspec.structs.replace(
         email,
         body=email.body.replace(UNSUBSCRIBE_MARK, link),
-        unsubscribe=() if payload.get("transactional") else tuple(member_emails),
+        unsubscribe=() if payload.get("transactional") else tuple(urls),
     )
 
 

@@ -6,29 +6,29 @@ import msgspec
 
 from app.engine.core.events import EMAIL_BOUNCED, EMAIL_DELIVERED
 from app.engine.matching.event_subscriptions import subscribed_kinds
-from app.ports import ADDRESS_ERROR, UNCLEAR_PREFIX, Outcome, Refused, Sent
+from app.ports import ADDRESS_ERROR, UNCLEAR_PREFIX, CallOutcome, Refused, Sent
 from app.work import Work
 from db.ids import uuid7
 from db.queries.batch_session import BatchSession
 from db.queries.effect_claims import INSERT_DELIVERY_EVENT
 
 
-def event_kind(effect: Any, outcome: Outcome) -> str | None:
+def event_kind(effect: Any, outcome: CallOutcome) -> str | None:
     """`email.delivered` when the mail server took it, `email.bounced` when it refused the address."""
     if effect.kind != "email" or effect.payload.get("internal"):
         return None
     if isinstance(outcome, Sent):
         return EMAIL_DELIVERED
-    if isinstance(outcome, Refused) and outcome.permanent and _about_recipient(outcome.what):
+    if isinstance(outcome, Refused) and outcome.permanent and _about_recipient(outcome.error_class):
         return EMAIL_BOUNCED
     return None
 
 
-def _about_recipient(what: str) -> bool:
-    return what == ADDRESS_ERROR or what.startswith(UNCLEAR_PREFIX)
+def _about_recipient(error_class: str) -> bool:
+    return error_class == ADDRESS_ERROR or error_class.startswith(UNCLEAR_PREFIX)
 
 
-async def emit_delivery_event(work: Work, effect: Any, outcome: Outcome) -> None:
+async def emit_delivery_event(work: Work, effect: Any, outcome: CallOutcome) -> None:
     """Emits the delivery event of an email, in the transaction that writes its outcome, if the account
     subscribes to such events."""
     kind = event_kind(effect, outcome)

@@ -25,7 +25,7 @@ from app.engine.effects.backoff import MAX_ATTEMPTS, retry_delay
 from app.engine.effects.channels import destination_of, send_by_channel
 from app.engine.effects.circuit_breakers import (
     apply_breakers,
-    error_class,
+    counted_error_class,
     is_general_refusal,
     record_outcome,
 )
@@ -33,7 +33,7 @@ from app.engine.effects.delivery_events import emit_delivery_event
 from app.engine.effects.unsubscribe_links import link_key
 from app.engine.recovery.transient_errors import is_transient
 from app.fault_hook import Boundary, Moment, commit, hit
-from app.ports import Outcome, Refused, Sent, Unknown
+from app.ports import CallOutcome, Refused, Sent, Unknown
 from app.redaction import redact
 from app.runtime import Runtime
 from app.work import SYSTEM, Work, open_work
@@ -55,7 +55,7 @@ BATCH = 40
 MAX_CONCURRENT = 12  # calls of one account at a time in one process
 MAX_PER_DESTINATION = 8  # of these, to one host
 SLICE_SECONDS = 8.0  # after which a turn begins no more calls
-WRITE_TIMEOUT = (0.1, 0.3, 1.0, 3.0, 5.0, 10.0)  # seconds between tries to write an outcome
+WRITE_RETRY_PAUSES = (0.1, 0.3, 1.0, 3.0, 5.0, 10.0)  # seconds between tries to write an outcome
 
 
 async def send_effects(
@@ -144,11 +144,11 @@ async def attempt_effect(runtime: Runtime, account_id: UUID, effect: Any) -> Non
 
 
 async def _retry_write(
-    runtime: Runtime, account_id: UUID, effect: Any, attempts: int, outcome: Outcome
+    runtime: Runtime, account_id: UUID, effect: Any, attempts: int, outcome: CallOutcome
 ) -> None:
     """Writes the outcome, and tries again while the database is away: only this worker knows the outcome, and
     without it the effect would be in doubt. Tries for as long as the lease may last."""
-    for pause_seconds in WRITE_TIMEOUT:
+    for pause_seconds in WRITE_RETRY_PAUSES:
         try:
             await write_outcome(runtime, account_id, effect, attempts, outcome)
             return
@@ -188,38 +188,42 @@ async def _postpone_to_window(work: Work, effect: Any, opens: datetime) -> None:
     await BatchSession(work.session).do(POSTPONE_EFFECT, id=effect.id, fence=effect.fence, due_at=opens)
 
 
-class EffectResult(msgspec.Struct, frozen=True):
-    """The effect after an attempt: `what` is the error class, `wait` the seconds until a retry."""
+class EffectUpdate(msgspec.Struct, frozen=True):
+    """What an attempt changes of its effect; `retry_seconds` is the time until a retry."""
 
     status: str
     error: str | None = None
-    what: str | None = None
+    error_class: str | None = None
     detail: dict[str, Any] | None = None
-    wait: float = 0.0
+    retry_seconds: float = 0.0
 
 
-def result_of(
-    outcome: Outcome, attempts: int, on_doubt: str, *, probe: bool = False, stopped: bool = False
-) -> EffectResult:
-    """What an outcome means for the effect. Pure, except for the jitter of a retry. A probe that fails is
+def update_after(
+    outcome: CallOutcome, attempts: int, on_doubt: str, *, probe: bool = False, stopped: bool = False
+) -> EffectUpdate:
+    """What an outcome changes of the effect. Pure, except for the jitter of a retry. A probe that fails is
     retried and never given up: it was chosen by chance. So is an effect that is refused for the error that
     has `stopped` the step: that error is not about its contact."""
     if isinstance(outcome, Sent):
-        return EffectResult("sent", detail=outcome.detail)
-    what = outcome.what or None
+        return EffectUpdate("sent", detail=outcome.detail)
+    error_class = outcome.error_class or None
     if isinstance(outcome, Unknown) and on_doubt == "hold":
-        return EffectResult("unknown", outcome.error, what)
-    spared = (probe or stopped) and error_class(outcome) is not None
+        return EffectUpdate("unknown", outcome.error, error_class)
+    spared = (probe or stopped) and counted_error_class(outcome) is not None
     if isinstance(outcome, Refused) and outcome.permanent and not spared:
-        return EffectResult("failed_permanent", outcome.error, what)
+        return EffectUpdate("failed_permanent", outcome.error, error_class)
     if attempts >= MAX_ATTEMPTS and not spared:
-        return EffectResult("failed_permanent", f"Gave up after {attempts} attempts. {outcome.error}", what)
+        return EffectUpdate(
+            "failed_permanent", f"Gave up after {attempts} attempts. {outcome.error}", error_class
+        )
     retry_after = outcome.after if isinstance(outcome, Refused) else None
-    return EffectResult("retry", outcome.error, what, wait=retry_delay(attempts, retry_after).total_seconds())
+    return EffectUpdate(
+        "retry", outcome.error, error_class, retry_seconds=retry_delay(attempts, retry_after).total_seconds()
+    )
 
 
 async def write_outcome(
-    runtime: Runtime, account_id: UUID, effect: Any, attempts: int, outcome: Outcome
+    runtime: Runtime, account_id: UUID, effect: Any, attempts: int, outcome: CallOutcome
 ) -> bool:
     """Writes the outcome and wakes the enrollment. False when another worker has claimed the effect since."""
     async with open_work(runtime, account_id, SYSTEM) as work:
@@ -230,33 +234,33 @@ async def write_outcome(
         # of one enrollment is final: the breaker was closed between the two, so others succeeded.
         general_refusal = is_general_refusal(outcome)
         stopped = general_refusal and await _record_refusal_first(work, effect, outcome) and attempts == 1
-        end = result_of(outcome, attempts, effect.on_doubt, probe=effect.probe, stopped=stopped)
+        update = update_after(outcome, attempts, effect.on_doubt, probe=effect.probe, stopped=stopped)
         rows = await BatchSession(work.session).all(
             WRITE_EFFECT_OUTCOME,
             id=effect.id,
             fence=effect.fence,
-            status=end.status,
-            error=end.error,
-            what=end.what,
-            result=None if end.detail is None else msgspec.json.encode(end.detail).decode(),
-            due_at=work.now + timedelta(seconds=end.wait),
+            status=update.status,
+            error=update.error,
+            error_class=update.error_class,
+            result=None if update.detail is None else msgspec.json.encode(update.detail).decode(),
+            due_at=work.now + timedelta(seconds=update.retry_seconds),
         )
         if rows:
-            if end.status != "retry":
+            if update.status != "retry":
                 await emit_delivery_event(work, effect, outcome)
             if not general_refusal:
                 await record_outcome(work, effect, outcome)
             await commit(work.session, Boundary.EFFECT_FINISHED)
         else:
-            log.warning("effect.stale", effect=str(effect.id), status=end.status)
+            log.warning("effect.stale", effect=str(effect.id), status=update.status)
     return bool(rows)
 
 
-async def _record_refusal_first(work: Work, effect: Any, outcome: Outcome) -> bool:
+async def _record_refusal_first(work: Work, effect: Any, outcome: CallOutcome) -> bool:
     """Records the refusal, if this worker still holds the effect. Whether the step is now stopped for it and
     the enrollment was not refused for it here before."""
-    what = error_class(outcome)
+    error_class = counted_error_class(outcome)
     rows = await BatchSession(work.session).all(
-        LOCK_CLAIMED_EFFECT, id=effect.id, fence=effect.fence, what=what
+        LOCK_CLAIMED_EFFECT, id=effect.id, fence=effect.fence, error_class=error_class
     )
     return bool(rows) and await record_outcome(work, effect, outcome) and not rows[0].before

@@ -64,7 +64,7 @@ class Jump(NamedTuple):
 
 
 C = TypeVar("C", bound=Config)
-Group = Literal["Send", "Contact", "Flow"]
+StepGroup = Literal["Send", "Contact", "Flow"]
 Consent = Literal["email_consent", "sms_consent"]
 # Each template by its name, with the place that the rendered text goes to.
 Templates = dict[str, tuple[str, Output]]
@@ -106,7 +106,7 @@ class StepKind(Generic[C]):
 
     config: type[C]
     label: str
-    group: Group
+    group: StepGroup
     icon: str
     hint: str  # one line below the label, where members choose a kind
     execute: Execute

@@ -52,8 +52,8 @@ def _window_skipped(run: "Run", node: "Node") -> bool:
 
 
 def request_effect(run: "Run", node: "Node", effect: EffectRequest) -> int:
-    """Records the effect and lets the enrollment wait until it is resolved. The effect carries its window, since
-    it may be sent long after this visit."""
+    """Records the effect and lets the enrollment wait until it is resolved. The effect carries its window,
+    since it may be sent long after this visit."""
     if node.window is not None and "internal" not in effect.payload and not _window_skipped(run, node):
         effect.payload["window"] = window_payload(node.window, run.facts)
     effect.seq = run.begin(node, {name: effect.payload[name] for name in _SHOWN[effect.kind]})

@@ -36,7 +36,7 @@ class SendEmail(Config, frozen=True, tag="send_email"):
     body: Text = ""
     from_name: Line = ""
     reply_to: Line = ""
-    on_doubt: OnDoubt = OnDoubt.HOLD
+    on_doubt: OnDoubt = OnDoubt.ASK_MEMBER
     transactional: bool = False
     window: Window | None = None
 

@@ -31,7 +31,7 @@ class SendSms(Config, frozen=True, tag="send_sms"):
     """`body` is a template. Contacts who denied consent get none, unless it is `transactional`."""
 
     body: Annotated[str, Meta(max_length=1600)] = ""
-    on_doubt: OnDoubt = OnDoubt.HOLD
+    on_doubt: OnDoubt = OnDoubt.ASK_MEMBER
     transactional: bool = False
     window: Window | None = None
 

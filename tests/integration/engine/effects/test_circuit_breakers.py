@@ -11,10 +11,10 @@ from app.engine.core.steps import SendEmail, Webhook
 from app.engine.core.triggers import ContactCreated
 from app.engine.effects import circuit_breakers
 from app.engine.effects.channels import send_by_channel
-from app.engine.effects.dispatcher import result_of
+from app.engine.effects.dispatcher import update_after
 from app.integrations.http import OutboundHttpClient
 from app.integrations.smtp import SmtpMailer
-from app.ports import Email, Outcome, Refused, Sent, Unknown
+from app.ports import CallOutcome, Email, Refused, Sent, Unknown
 from app.work import open_work
 from app.workflows.use_cases.read import counted
 from jobs.tasks import drain
@@ -59,7 +59,7 @@ async def test_delayed_effects_are_released_one_after_the_other(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(circuit_breakers, "RELEASED_PER_SECOND", 1)
-    stage.outside.answers = [Refused("dead", permanent=False, what="unreachable")] * 12
+    stage.outside.answers = [Refused("dead", permanent=False, error_class="unreachable")] * 12
     await run_many(stage, SendEmail(subject="a", body="b"), 40)
     await stage.drain()
     stage.outside.answers.clear()
@@ -75,7 +75,7 @@ async def test_delayed_effects_are_released_one_after_the_other(
 
 
 async def test_refused_address_does_not_count_for_others(stage: Stage) -> None:
-    stage.outside.answers = [Refused("550 no such user", permanent=True, what="address")] * 30
+    stage.outside.answers = [Refused("550 no such user", permanent=True, error_class="address")] * 30
     await run_many(stage, SendEmail(subject="a", body="b"))
     await stage.drain()
     assert await statuses(stage) == {("failed", None): 30, ("completed", None): 70}
@@ -83,7 +83,7 @@ async def test_refused_address_does_not_count_for_others(stage: Stage) -> None:
 
 
 async def test_other_steps_and_accounts_continue(stage: Stage) -> None:
-    stage.outside.answers = [Refused("dead", permanent=False, what="http_500")] * 12
+    stage.outside.answers = [Refused("dead", permanent=False, error_class="http_500")] * 12
     await run_many(stage, Webhook(url="http://dead.example/"))
     await stage.drain()
     assert (await statuses(stage))["active", "breaker_open"]
@@ -114,18 +114,18 @@ async def test_permanent_refusal_of_all_fails_few_enrollments(stage: Stage) -> N
         )
 
 
-@pytest.mark.parametrize("outcome", [Refused("404", permanent=True, what="http_404"),
-                                     Refused("503", permanent=False, what="http_503")])  # fmt: skip
+@pytest.mark.parametrize("outcome", [Refused("404", permanent=True, error_class="http_404"),
+                                     Refused("503", permanent=False, error_class="http_503")])  # fmt: skip
 def test_failed_probe_fails_no_enrollment(outcome: Refused) -> None:
-    assert result_of(outcome, 100, "hold", probe=True).status == "retry"
-    assert result_of(outcome, 100, "hold").status == "failed_permanent"
-    own = Refused("550", permanent=True, what="address")
-    assert result_of(own, 0, "hold", probe=True).status == "failed_permanent"
-    assert result_of(Sent(), 0, "hold", probe=True).status == "sent"
+    assert update_after(outcome, 100, "hold", probe=True).status == "retry"
+    assert update_after(outcome, 100, "hold").status == "failed_permanent"
+    own = Refused("550", permanent=True, error_class="address")
+    assert update_after(own, 0, "hold", probe=True).status == "failed_permanent"
+    assert update_after(Sent(), 0, "hold", probe=True).status == "sent"
 
 
 async def test_effect_of_a_dead_worker_becomes_the_probe(stage: Stage) -> None:
-    stage.outside.answers = [Refused("dead", permanent=False, what="http_503")] * 12
+    stage.outside.answers = [Refused("dead", permanent=False, error_class="http_503")] * 12
     await run_many(stage, Webhook(url="http://dead.example/"), 12)
     await stage.drain()
     stage.outside.answers.clear()
@@ -139,9 +139,9 @@ async def test_effect_of_a_dead_worker_becomes_the_probe(stage: Stage) -> None:
     assert await statuses(stage) == {("completed", None): 12}
 
 
-async def tried_with(stage: Stage, outcome: Outcome) -> str:
+async def tried_with(stage: Stage, outcome: CallOutcome) -> str:
     """What an open breaker is after its probe ended so; "" when it is gone."""
-    stage.outside.answers = [Refused("dead", permanent=False, what="unreachable")] * 12
+    stage.outside.answers = [Refused("dead", permanent=False, error_class="unreachable")] * 12
     await run_many(stage, SendEmail(subject="a", body="b"), 12)
     await stage.drain()
     stage.outside.answers = [outcome]
@@ -153,13 +153,15 @@ async def tried_with(stage: Stage, outcome: Outcome) -> str:
 @pytest.mark.parametrize(
     "outcome",
     [
-        Refused("a line break", permanent=True, what="letter", answered=False),
-        Refused("non-ASCII characters", permanent=True, what="address", answered=False),
+        Refused("a line break", permanent=True, error_class="letter", answered=False),
+        Refused("non-ASCII characters", permanent=True, error_class="address", answered=False),
         Sent({"answer": "None of the recipients is a member anymore."}, answered=False),
         Unknown("KeyError: 'to'"),
     ],
 )
-async def test_probe_that_was_never_sent_does_not_close_the_breaker(stage: Stage, outcome: Outcome) -> None:
+async def test_probe_that_was_never_sent_does_not_close_the_breaker(
+    stage: Stage, outcome: CallOutcome
+) -> None:
     assert await tried_with(stage, outcome) == "half_open"
 
 
@@ -167,12 +169,12 @@ async def test_probe_that_was_never_sent_does_not_close_the_breaker(stage: Stage
     ("outcome", "state"),
     [
         (Sent(), ""),
-        (Refused("550 no such user", permanent=True, what="address"), ""),
-        (Refused("503", permanent=False, what="smtp_421"), "open"),
-        (Unknown("cut", what="no_answer"), "open"),
+        (Refused("550 no such user", permanent=True, error_class="address"), ""),
+        (Refused("503", permanent=False, error_class="smtp_421"), "open"),
+        (Unknown("cut", error_class="no_answer"), "open"),
     ],
 )
-async def test_answered_probe_decides(stage: Stage, outcome: Outcome, state: str) -> None:
+async def test_answered_probe_decides(stage: Stage, outcome: CallOutcome, state: str) -> None:
     assert (await tried_with(stage, outcome)).replace("closed", "") == state
 
 
@@ -193,7 +195,7 @@ async def test_outcomes_without_a_server_are_not_answered(stage: Stage) -> None:
 
 
 async def test_breaker_does_not_wait_for_ended_enrollments(stage: Stage) -> None:
-    stage.outside.answers = [Refused("dead", permanent=False, what="http_503")] * 12
+    stage.outside.answers = [Refused("dead", permanent=False, error_class="http_503")] * 12
     await run_many(stage, Webhook(url="http://dead.example/"), 12)
     await stage.drain()
     await stage.sql("update enrollments set status = 'exited' where account_id = $1", stage.account)
@@ -202,7 +204,9 @@ async def test_breaker_does_not_wait_for_ended_enrollments(stage: Stage) -> None
 
 
 async def test_jobs_page_shows_the_breaker_and_tries_at_once(stage: Stage) -> None:
-    stage.outside.answers = [Refused("The other side answered 503.", permanent=False, what="http_503")] * 12
+    stage.outside.answers = [
+        Refused("The other side answered 503.", permanent=False, error_class="http_503")
+    ] * 12
     workflow = await run_many(stage, Webhook(url="http://dead.example/"), 40)
     await stage.drain()
     stage.outside.answers.clear()

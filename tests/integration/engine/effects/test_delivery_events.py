@@ -70,7 +70,7 @@ async def test_email_events_are_emitted_when_something_subscribes(stage: Stage) 
     await stage.drain()
     assert await events(stage) == [], "nobody listens"
     listens = await stage.workflow([SendSms(body="bounced")], EmailEvent(key="t1", event="bounced"))
-    stage.outside.answers = [Refused("550 no such user", permanent=True, what="address")]
+    stage.outside.answers = [Refused("550 no such user", permanent=True, error_class="address")]
     person = await stage.contact(phone="+4915112345678")
     await stage.emit("contact.created", person)
     await stage.drain()

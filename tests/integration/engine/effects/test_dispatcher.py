@@ -11,9 +11,9 @@ from app.engine.core.advance import advance as real
 from app.engine.core.steps import OnDoubt, SendEmail, Webhook
 from app.engine.effects import dispatcher
 from app.engine.effects.backoff import MAX_ATTEMPTS, retry_delay
-from app.engine.effects.dispatcher import attempt_effect, begin_effect, result_of, write_outcome
+from app.engine.effects.dispatcher import attempt_effect, begin_effect, update_after, write_outcome
 from app.enrollments.use_cases.effects import retry_enrollment, settle_effect
-from app.ports import Email, Outcome, Refused, Sent, Unknown
+from app.ports import CallOutcome, Email, Refused, Sent, Unknown
 from app.work import open_work
 from tests.support.pending_effects import MAIL, claim_effect, contact_with_effect, expire_lease
 from tests.support.scenario import USER, Stage
@@ -87,9 +87,9 @@ def test_pauses_grow_and_honor_retry_after() -> None:
     ],
 )
 def test_effects_end_for_each_outcome(outcome: Any, on_doubt: str, status: str) -> None:
-    assert result_of(outcome, 1, on_doubt).status == status
+    assert update_after(outcome, 1, on_doubt).status == status
     if status == "retry":
-        assert result_of(outcome, MAX_ATTEMPTS, on_doubt).status == "failed_permanent"
+        assert update_after(outcome, MAX_ATTEMPTS, on_doubt).status == "failed_permanent"
 
 
 async def test_doubt_holds_until_a_member_marks_it_as_sent(stage: Stage) -> None:
@@ -151,7 +151,7 @@ async def test_retrying_a_step_does_not_resend_a_sent_effect(
         (SendEmail(subject="a", body="b", on_doubt=OnDoubt.RESEND), True, 1, "sent"),
         (HOOK, False, 1, "sent"),
         (HOOK, True, 1, "sent"),
-        (Webhook(url="http://example.com/", body="", on_doubt=OnDoubt.HOLD), True, 0, "unknown"),
+        (Webhook(url="http://example.com/", body="", on_doubt=OnDoubt.ASK_MEMBER), True, 0, "unknown"),
     ],
 )
 async def test_effect_of_a_worker_that_died(
@@ -253,7 +253,7 @@ async def test_outcome_is_written_after_the_connection_was_cut(stage: Stage) -> 
     effect = await claim_effect(stage)
     real, cut = stage.outside.send, []
 
-    async def send(letter: Email) -> Outcome:
+    async def send(letter: Email) -> CallOutcome:
         outcome = await real(letter)
         cut.extend(
             await stage.sql(

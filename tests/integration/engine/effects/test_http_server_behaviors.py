@@ -15,7 +15,7 @@ import pytest
 
 from app.engine.core.steps import Webhook
 from app.engine.core.triggers import ContactCreated
-from app.engine.effects.dispatcher import MAX_PER_DESTINATION, result_of, send_effects
+from app.engine.effects.dispatcher import MAX_PER_DESTINATION, send_effects, update_after
 from app.integrations import http as egress
 from app.integrations.http import OutboundHttpClient
 from app.ports import Refused, Sent
@@ -66,13 +66,13 @@ async def test_each_response_has_its_outcome(
     heard: list[bytes] = []
     async with listener(answering(status, heard, headers=header, body=b"well")) as port:
         outcome = await OutboundHttpClient(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
-    end = result_of(outcome, 1, "resend")
+    end = update_after(outcome, 1, "resend")
     assert end.status == then
-    assert least <= end.wait <= most
+    assert least <= end.retry_seconds <= most
     assert len(heard) == 1
     if then != "sent":
         assert isinstance(outcome, Refused)
-        assert outcome.what == f"http_{status[:3]}"
+        assert outcome.error_class == f"http_{status[:3]}"
         assert status[:3] in outcome.error
     if status.startswith("410"):
         assert "no longer exists" in outcome.error  # type: ignore[union-attr]  # it is a refusal, see above
@@ -187,7 +187,7 @@ async def test_hostile_servers_end_within_the_timeout(mode: str, monkeypatch: py
                 break
             await asyncio.sleep(0.02)
         assert server.open == 0, "the connection is let go"
-    assert result_of(outcome, 1, "resend").status == MODES[mode]
+    assert update_after(outcome, 1, "resend").status == MODES[mode]
     answer = outcome.detail["answer"] if isinstance(outcome, Sent) else outcome.error
     assert len(answer) <= egress.MOST_KEPT
 

@@ -285,8 +285,8 @@ def test_class_of_recipient_refusals(code: int, text: str, what: str) -> None:
 
 
 def test_class_of_other_refusals() -> None:
-    assert class_of(550, "5.1.1 user unknown", letter=True) == ADDRESS_ERROR
-    assert class_of(554, "no", letter=True) == "smtp_554"
-    assert class_of(554, "5.7.1 spam", letter=True) == "smtp_5.7.1"
+    assert class_of(550, "5.1.1 user unknown", message=True) == ADDRESS_ERROR
+    assert class_of(554, "no", message=True) == "smtp_554"
+    assert class_of(554, "5.7.1 spam", message=True) == "smtp_5.7.1"
     assert class_of(550, "5.1.0 unknown", recipient=False) == "smtp_5.1.0", "the sender's address"
     assert class_of(535, "5.7.8 authentication failed") == "smtp_5.7.8"

@@ -160,7 +160,7 @@ async def test_attempted_effect_keeps_its_request_and_key(
 
 async def test_effect_in_doubt_is_not_rerendered(stage: Stage, there: WebhookServer) -> None:
     there.old = ""
-    flow, [ann] = await begun(stage, Webhook(url=f"{there.base}/old", on_doubt=OnDoubt.HOLD))
+    flow, [ann] = await begun(stage, Webhook(url=f"{there.base}/old", on_doubt=OnDoubt.ASK_MEMBER))
     await stage.drain()
     await flow.save(draft_of(new(there)))
     assert (await plan(stage, flow)).under_way == 1

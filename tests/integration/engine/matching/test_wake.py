@@ -77,7 +77,7 @@ async def test_manual_entry_updates_segments_on_workflows(stage: Stage) -> None:
     assert await met(stage, ann)
 
 
-SENT, NO_SUCH = Sent({}), Refused("550 no such user", permanent=True, what="address")
+SENT, NO_SUCH = Sent({}), Refused("550 no such user", permanent=True, error_class="address")
 
 
 @pytest.mark.parametrize("inside", [False, True])

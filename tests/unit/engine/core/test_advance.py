@@ -19,7 +19,7 @@ from app.engine.core.steps import (
     Wait,
     Webhook,
 )
-from app.engine.core.types import EffectOutcome, ExitReason, Outcome, Status, WaitReason
+from app.engine.core.types import EffectState, ExitReason, Outcome, Status, WaitReason
 from tests.support.engine_kit import (
     COLD,
     ENROLLMENT,
@@ -29,9 +29,9 @@ from tests.support.engine_kit import (
     SENT,
     VIP,
     Story,
+    after_decision,
     ask,
     lane,
-    after_decision,
     program,
     someone,
 )
@@ -157,10 +157,10 @@ def test_an_email_waits_until_its_effect_is_resolved() -> None:
         "from_name": "",
         "reply_to": "",
     }
-    assert effect.on_doubt is OnDoubt.HOLD
+    assert effect.on_doubt is OnDoubt.ASK_MEMBER
     assert (decision.wait_reason, decision.due_at) == (WaitReason.EFFECT, None)
     assert not story.go().moved  # woken without a reason
-    done = story.go(EffectOutcome("sent", detail={"message_id": "<1>"}))
+    done = story.go(EffectState("sent", detail={"message_id": "<1>"}))
     assert (done.effects, done.closed[0].detail) == ([], {"message_id": "<1>"})
     assert story.path == [(1, "s1", "sent"), (2, "s2", "done")]
 
@@ -168,18 +168,18 @@ def test_an_email_waits_until_its_effect_is_resolved() -> None:
 def test_retry_doubt_and_failure_of_an_effect() -> None:
     story = Story(program(MAIL), someone(email="a@x.test"))
     story.go()
-    again = story.go(EffectOutcome("retry", NOW + timedelta(minutes=5), "421 slow down"))
+    again = story.go(EffectState("retry", NOW + timedelta(minutes=5), "421 slow down"))
     assert (again.wait_reason, again.wait_until, again.due_at) == (
         WaitReason.RETRY,
         NOW + timedelta(minutes=5),
         None,
     )
     assert again.error == "421 slow down"
-    doubt = story.go(EffectOutcome("unknown", error="The worker died during the call."))
-    assert (doubt.wait_reason, doubt.wait_until, doubt.status) == (WaitReason.HOLD, None, Status.ACTIVE)
+    doubt = story.go(EffectState("unknown", error="The worker died during the call."))
+    assert (doubt.wait_reason, doubt.wait_until, doubt.status) == (WaitReason.IN_DOUBT, None, Status.ACTIVE)
     assert not story.go(days=3).moved
-    assert story.go(EffectOutcome("pending")).wait_reason is WaitReason.EFFECT
-    failed = story.go(EffectOutcome("failed_permanent", error="550 no such user"))
+    assert story.go(EffectState("pending")).wait_reason is WaitReason.EFFECT
+    failed = story.go(EffectState("failed_permanent", error="550 no such user"))
     assert (*ended(failed), failed.error) == ("failed", "failed_permanent", "550 no such user")
     assert story.path == [(1, "s1", "failed")]
     assert sum(len(decision.effects) for decision in story.decisions) == 1
@@ -266,7 +266,7 @@ def test_a_goal_does_not_interrupt_an_effect_under_way() -> None:
     story = Story(program(MAIL, Wait(), Goal(filter=BOUGHT)), someone(email="a@x.test"))
     story.go()
     story.facts.tags.add(VIP)
-    assert not story.go(EffectOutcome("claimed")).moved
+    assert not story.go(EffectState("claimed")).moved
     assert ended(story.go(SENT)) == ("completed", "goal_met")
     assert [outcome for _, _, outcome in story.path] == ["sent", "skipped", "met"]
 
@@ -276,7 +276,7 @@ def test_a_goal_cancels_effects_that_have_not_begun(status: Any) -> None:
     story = Story(program(MAIL, Wait(), Goal(filter=BOUGHT)), someone(email="a@x.test"))
     story.go()
     story.facts.tags.add(VIP)
-    assert ended(story.go(EffectOutcome(status))) == ("completed", "goal_met")
+    assert ended(story.go(EffectState(status))) == ("completed", "goal_met")
     assert [outcome for _, _, outcome in story.path] == ["skipped", "skipped", "met"]
 
 
@@ -284,7 +284,7 @@ def test_a_goal_leaves_an_effect_in_doubt_to_a_member() -> None:
     story = Story(program(MAIL, Goal(filter=BOUGHT)), someone(email="a@x.test"))
     story.go()
     story.facts.tags.add(VIP)
-    assert story.go(EffectOutcome("unknown")).wait_reason is WaitReason.HOLD
+    assert story.go(EffectState("unknown")).wait_reason is WaitReason.IN_DOUBT
 
 
 def test_no_step_runs_before_the_settle_time() -> None:
@@ -296,7 +296,10 @@ def test_no_step_runs_before_the_settle_time() -> None:
 
 def test_a_step_that_is_not_in_the_version() -> None:
     decision = advance(
-        program(Exit()), after_decision(NEW, leave(NEW, NOW, Status.ACTIVE, ExitReason.FINISHED)), someone(), NOW
+        program(Exit()),
+        after_decision(NEW, leave(NEW, NOW, Status.ACTIVE, ExitReason.FINISHED)),
+        someone(),
+        NOW,
     )
     assert ended(decision) == ("exited", "finished")  # no step key: the start
     from msgspec.structs import replace

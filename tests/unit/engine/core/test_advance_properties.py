@@ -42,7 +42,7 @@ from app.engine.core.steps import (
 )
 from app.engine.core.types import (
     Decision,
-    EffectOutcome,
+    EffectState,
     EnrollmentState,
     ExitReason,
     Outcome,
@@ -66,7 +66,7 @@ from tests.support.engine_kit import (
     someone,
 )
 
-IN_FLIGHT = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.HOLD)
+IN_FLIGHT = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.IN_DOUBT)
 
 filters = st.sampled_from(
     [
@@ -178,7 +178,7 @@ happenings = st.lists(
 )
 
 
-def happen(story: Story, what: str) -> EffectOutcome | None:
+def happen(story: Story, what: str) -> EffectState | None:
     """Changes clock or contact; the answer of the ledger, when it is one and an effect is under way."""
     story.now += {"hour": timedelta(hours=1), "day": timedelta(days=1)}.get(what, timedelta(minutes=1))
     story.facts.tags ^= {"vip": {VIP}, "cold": {COLD}}.get(what, set())
@@ -191,10 +191,10 @@ def happen(story: Story, what: str) -> EffectOutcome | None:
     if story.state.wait_reason not in IN_FLIGHT:
         return None
     answers = {
-        "sent": EffectOutcome("sent"),
-        "retry": EffectOutcome("retry", story.now + timedelta(minutes=5)),
-        "unknown": EffectOutcome("unknown"),
-        "failed": EffectOutcome("failed_permanent", error="no"),
+        "sent": EffectState("sent"),
+        "retry": EffectState("retry", story.now + timedelta(minutes=5)),
+        "unknown": EffectState("unknown"),
+        "failed": EffectState("failed_permanent", error="no"),
     }
     return answers.get(what)
 

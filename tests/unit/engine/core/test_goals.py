@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.engine.core.steps import AddTag, Branch, Exit, Goal, RemoveTag, SendEmail, Unit, Wait
-from app.engine.core.types import EffectOutcome, WaitReason
+from app.engine.core.types import EffectState, WaitReason
 from tests.support.engine_kit import COLD, NOW, SCORE, VIP, Story, ask, lane, program, someone
 
 MAIL = SendEmail(subject="Hi {{ contact.first_name }}", body="Welcome")
@@ -31,7 +31,7 @@ def test_goal_met_during_a_call_that_fails_permanently() -> None:
     story = Story(program(MAIL, Wait(), Goal(filter=BOUGHT), AddTag(tag=COLD)), someone(email="a@x.test"))
     story.go()
     story.facts.tags.add(VIP)
-    done = story.go(EffectOutcome("failed_permanent", error="550 no such user"))
+    done = story.go(EffectState("failed_permanent", error="550 no such user"))
     assert (*ended(done), done.error) == ("completed", "goal_met", None)
     assert story.path == [(1, "s1", "failed"), (2, "s2", "skipped"), (3, "s3", "met"), (4, "s4", "done")]
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from app.engine.core.advance import advance
 from app.engine.core.draft import WorkflowSettings
 from app.engine.core.steps import MET, TIMEOUT, AddTag, Goal, SendEmail, StepConfig, Unit, Wait, WaitFor
-from app.engine.core.types import EffectOutcome, StepContext
+from app.engine.core.types import EffectState, StepContext
 from app.filters.ast import Filter
 from tests.support.engine_kit import (
     COLD,
@@ -191,7 +191,7 @@ def test_event_wait_ignores_an_email_that_was_not_sent() -> None:
     waits = WaitFor(mode="event", event="email.delivered")
     story = Story(program(MAIL, (waits, BOTH)), someone(email="a@x.test"))
     story.go()
-    assert story.go(EffectOutcome("skipped", error="No consent.")).wait_reason == "event"
+    assert story.go(EffectState("skipped", error="No consent.")).wait_reason == "event"
 
 
 @pytest.mark.parametrize(("seconds", "waits_on"), [(-1, True), (0, True), (1, False)])

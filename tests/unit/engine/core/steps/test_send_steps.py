@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from app.engine.core.draft import WorkflowSettings
 from app.engine.core.scalars import OnDoubt
 from app.engine.core.steps import AddNote, Chat, Notify, SendEmail, SendSms, StepConfig, Webhook, Window
-from app.engine.core.types import EffectOutcome, NewNotification, StepContext, WaitReason
+from app.engine.core.types import EffectState, NewNotification, StepContext, WaitReason
 from tests.support.engine_kit import (
     ENROLLMENT,
     MEMBER,
@@ -51,7 +51,7 @@ def test_sms_goes_to_the_phone() -> None:
     step = SendSms(body="Hi {{ contact.first_name }}", transactional=True)
     effect = run_story(step, phone="+4912", first_name="Ann").decisions[0].effects[0]
     assert (effect.kind, effect.payload) == ("sms", {"to": "+4912", "body": "Hi Ann", "transactional": True})
-    assert (effect.on_doubt, effect.idempotency_key) == (OnDoubt.HOLD, f"{ENROLLMENT}:1")
+    assert (effect.on_doubt, effect.idempotency_key) == (OnDoubt.ASK_MEMBER, f"{ENROLLMENT}:1")
     assert why(run_story(step)) == "The contact has no phone number."
     assert "empty" in why(run_story(SendSms(body="{{ contact.city }}"), phone="+4912"))
 
@@ -87,16 +87,16 @@ def test_chat_and_what_a_webhook_keeps() -> None:
     )
     story.facts.data = {"event": {"note": "hi"}}
     assert story.go().effects[0].payload["save_as"] == "crm"
-    answered = story.go(EffectOutcome("sent", detail={"status": 200, "body": '{"id": 7}'}))
+    answered = story.go(EffectState("sent", detail={"status": 200, "body": '{"id": 7}'}))
     assert answered.closed[0].detail == {"status": 200, "saved": True}
     assert answered.data == {"response": {"crm": {"id": 7}}}
     assert answered.effects[0].payload["body"] == '{"id": "7"}'
     # Both answers are carried on; one that is no JSON is not kept, and the visit says so.
-    last = story.go(EffectOutcome("sent", detail={"status": 200, "body": [1]}))
+    last = story.go(EffectState("sent", detail={"status": 200, "body": [1]}))
     assert last.data == {"response": {"crm": {"id": 7}, "next": [1]}}
     assert last.effects[0].payload == {"channel": "#deals", "text": "7 1 hi"}
     odd = run_story(Webhook(url="https://x.test", save_as="crm"), AddNote(text="{{ response.crm.id }}"))
-    decision = odd.go(EffectOutcome("sent", detail={"status": 200, "body": "<html>"}))
+    decision = odd.go(EffectState("sent", detail={"status": 200, "body": "<html>"}))
     assert (decision.data, decision.closed[0].detail) == ({}, {"status": 200, "saved": False})
 
 
