@@ -146,9 +146,9 @@ async def provide_work(request: Request) -> AsyncIterator[Work]:
 async def waiting_for(work: Work, me: Principal) -> dict[str, int]:
     """The counts in the navigation: open approvals and unread notifications of this member, up to 100
     each."""
-    may_steer = work.may(Permission.STEER_ENROLLMENTS)
+    may_manage = work.may(Permission.MANAGE_ENROLLMENTS)
     return {
-        "approvals": await work.approvals.waiting(me.user_id, steers=may_steer),
+        "approvals": await work.approvals.waiting(me.user_id, manages=may_manage),
         "notifications": await work.notifications.unread(me.user_id),
     }
 

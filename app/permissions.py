@@ -17,7 +17,7 @@ class Permission(StrEnum):
     IMPORT_CONTACTS = "contacts:import"
     EDIT_WORKFLOWS = "workflows:edit"
     PUBLISH_WORKFLOWS = "workflows:publish"
-    STEER_ENROLLMENTS = "enrollments:steer"
+    MANAGE_ENROLLMENTS = "enrollments:steer"
     RUN_JOBS = "jobs:run"
     VIEW_AUDIT = "audit:view"
     MANAGE_MEMBERS = "members:manage"
@@ -29,7 +29,7 @@ _OPERATOR = _VIEWER | {
     Permission.EDIT_CONTACTS,
     Permission.IMPORT_CONTACTS,
     Permission.EDIT_WORKFLOWS,
-    Permission.STEER_ENROLLMENTS,
+    Permission.MANAGE_ENROLLMENTS,
     Permission.RUN_JOBS,
 }
 _ADMIN = _OPERATOR | {Permission.PUBLISH_WORKFLOWS, Permission.VIEW_AUDIT, Permission.MANAGE_MEMBERS}
@@ -48,7 +48,7 @@ LABELS: dict[Permission, str] = {
     Permission.IMPORT_CONTACTS: "Import contacts",
     Permission.EDIT_WORKFLOWS: "Edit workflow drafts",
     Permission.PUBLISH_WORKFLOWS: "Publish, pause and archive workflows",
-    Permission.STEER_ENROLLMENTS: "Enroll contacts and control their enrollments",
+    Permission.MANAGE_ENROLLMENTS: "Enroll contacts and control their enrollments",
     Permission.RUN_JOBS: "Retry and cancel jobs",
     Permission.VIEW_AUDIT: "View the audit log",
     Permission.MANAGE_MEMBERS: "Invite and remove members, change roles",

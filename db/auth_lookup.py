@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from db.ids import uuid7
 
 T = TypeVar("T")
-PERSON_BY_EMAIL = text("select * from user_by_email(:email)").columns(memberships=JSONB)
+USER_BY_EMAIL = text("select * from user_by_email(:email)").columns(memberships=JSONB)
 PRINCIPAL_BY_SESSION = text("select * from principal_by_session(:session, :account)").columns(
     memberships=JSONB
 )
@@ -22,7 +22,7 @@ PRINCIPAL_BY_SECRET = text("select * from principal_by_secret(:session, :digest)
 PRINCIPAL_BY_TOKEN = text("select * from principal_by_access_token(:digest)").columns(
     memberships=JSONB, scopes=JSONB
 )
-PERSON_BY_RESET = text("select * from user_by_password_reset(:digest)")
+USER_BY_RESET = text("select * from user_by_password_reset(:digest)")
 INVITATION_BY_TOKEN = text("select * from invitation_by_token(:digest)")
 ACCEPT_INVITATION = text("select accept_invitation(:digest, :person, :made, :name, :hash)")
 CREATE_RESET = text("select create_password_reset(:made, :person, :digest, :until)")
@@ -98,10 +98,10 @@ class AuthLookup:
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
 
-    async def person(self, email: str) -> SignInUser | None:
+    async def user(self, email: str) -> SignInUser | None:
         """The user with this email address; None also when the user was disabled."""
         async with self.engine.connect() as connection:
-            return await _fetch_one(connection, SignInUser, PERSON_BY_EMAIL, email=email)
+            return await _fetch_one(connection, SignInUser, USER_BY_EMAIL, email=email)
 
     async def by_session(self, session_id: UUID, account_id: UUID) -> PrincipalRecord | None:
         """A live session in one of its user's accounts."""
@@ -125,7 +125,7 @@ class AuthLookup:
     async def by_reset(self, digest: bytes) -> ResetTarget | None:
         """The user whose password a link may set; None when it was used or is too old."""
         async with self.engine.connect() as connection:
-            return await _fetch_one(connection, ResetTarget, PERSON_BY_RESET, digest=digest)
+            return await _fetch_one(connection, ResetTarget, USER_BY_RESET, digest=digest)
 
     async def add_reset(self, user_id: UUID, digest: bytes, until: datetime) -> None:
         """Makes a link live and ends the earlier ones of the user."""

@@ -34,7 +34,7 @@ class ApprovalController(Controller):
         self, approval_id: FromPath[UUID], data: JSONBody[AnswerForm], work: NamedDependency[Work]
     ) -> Saved[ApprovalList]:
         """Answers a question. The members named in it may answer; if it names none, every member who may
-        steer enrollments. 409 when it was answered already or is no longer needed."""
+        manage enrollments. 409 when it was answered already or is no longer needed."""
         await answer_approval(work, approval_id, data.option)
         return Saved(
             await approval_list(work), see="/approvals", created=False, note="Your answer was saved."

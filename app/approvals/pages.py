@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.approvals.schemas import AnswerForm, ApprovalLine, ApprovalList, Option
-from app.approvals.use_cases import STEER, may_answer
+from app.approvals.use_cases import MANAGE, may_answer
 from app.contacts.domain import display_name
 from app.web.actions import Action, action, actions
 from app.work import Work
@@ -12,7 +12,7 @@ from app.work import Work
 async def approval_list(work: Work) -> ApprovalList:
     """The open questions that the caller may answer, and the latest closed ones."""
     me = work.principal
-    rows = await work.approvals.open(me.user_id if me else None, steers=work.may(STEER))
+    rows = await work.approvals.open(me.user_id if me else None, manages=work.may(MANAGE))
     names = await work.enrollments.member_names()
     return ApprovalList(
         [line_of(row, names) for row in rows],

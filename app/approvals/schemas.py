@@ -23,7 +23,7 @@ class Option(msgspec.Struct):
 
 class ApprovalLine(msgspec.Struct):
     """One question. `users` are the names of the members who may answer; empty means every member who may
-    steer enrollments. Its form is the action `answer:<id>` of the page. `answer` is the name of the chosen
+    manage enrollments. Its form is the action `answer:<id>` of the page. `answer` is the name of the chosen
     option."""
 
     id: UUID

@@ -7,16 +7,16 @@ from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.permissions import Permission
 from app.work import Work
 
-STEER = Permission.STEER_ENROLLMENTS
+MANAGE = Permission.MANAGE_ENROLLMENTS
 
 
 def may_answer(work: Work, users: Sequence[str]) -> bool:
     """Whether the caller is one of the members that the question names; if it names none, whether the caller
-    may steer enrollments. A token needs that permission in both cases."""
+    may manage enrollments. A token needs that permission in both cases."""
     me = work.principal
-    if me is None or (me.token_id is not None and not work.may(STEER)):
+    if me is None or (me.token_id is not None and not work.may(MANAGE)):
         return False
-    return str(me.user_id) in users if users else work.may(STEER)
+    return str(me.user_id) in users if users else work.may(MANAGE)
 
 
 async def answer_approval(work: Work, approval_id: UUID, option: str) -> None:

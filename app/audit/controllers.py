@@ -40,7 +40,7 @@ async def audit(
         before=before,
     )
     items = [entry_of(row) for row in rows]
-    fields = await work.fields.catalogue()
+    fields = await work.fields.catalog()
     following, previous = neighbor_links("/audit", filters, items, after, before, more=more)
     return AuditList(
         items=items,

@@ -97,7 +97,7 @@ class ContactController(Controller):
         `sort` is a column, with “-” for descending order; `after` and `before` come from `next` and
         `previous`. `field`, `op`, `value` and `unit` add a condition, as the small form of the page does.
         With `segment` (an id) the list offers to save its filter as that of the segment."""
-        fields, tags = await work.fields.catalogue(), await work.tags.names()
+        fields, tags = await work.fields.catalog(), await work.tags.names()
         items = [item for item in f or [] if item.strip()]
         added = [item for item in added_condition(field, op, value or [], unit, fields) if item not in items]
         if limit and not 1 <= limit <= LARGEST_PAGE:
@@ -132,7 +132,7 @@ class ContactController(Controller):
     @get("/new", page="contacts/new.html", guards=[may(EDIT)])
     async def new(self, work: NamedDependency[Work]) -> ContactFormPage:
         """The form for a new contact."""
-        fields = editable_fields(await work.fields.catalogue())
+        fields = editable_fields(await work.fields.catalog())
         create = action(work, "create", "Create contact", "/contacts", permission=EDIT, form=ContactForm)
         return ContactFormPage(None, fields, list(time_zones()), actions(create))
 
@@ -198,7 +198,7 @@ class ContactController(Controller):
     @get("/{contact_id:uuid}/edit", page="contacts/edit.html", guards=[may(EDIT)])
     async def edit(self, contact_id: FromPath[UUID], work: NamedDependency[Work]) -> ContactFormPage:
         """The form with all fields."""
-        contact, fields = await contact_of(work, contact_id), await work.fields.catalogue()
+        contact, fields = await contact_of(work, contact_id), await work.fields.catalog()
         save = action(
             work, "update", "Save", f"/contacts/{contact_id}", permission=EDIT, form=ContactForm,
             when=contact.deleted_at is None,

@@ -15,7 +15,7 @@ from app.contacts.schemas import Chip, ListColumn, NewCondition, SelectOption
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, FilterError, Group, Op, Predicate
 from app.filters.event_kinds import EVENT_KINDS
-from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, ids_by_name, recorded
+from app.filters.fields import OPERATORS, UNITS, Fields, FieldSpec, FieldType, ids_by_name, recorded_fields
 from app.filters.parse import REFERENCE_TYPES, describe, filter_problems, parse, parts_of, to_items
 from db.filters import where
 from db.models import Contact
@@ -116,7 +116,7 @@ def read_columns(columns: Iterable[str], fields: Fields) -> list[str]:
     """The columns to show, in order, from repeated or comma-separated names. Unknown names are left out,
     since a field may have been deleted after the URL was bookmarked."""
     names = [name.strip() for item in columns for name in item.split(",")]
-    return list(dict.fromkeys(name for name in names if name in fields and fields[name].held))
+    return list(dict.fromkeys(name for name in names if name in fields and fields[name].has_value))
 
 
 def cursor_kind(sort: str) -> type:
@@ -205,7 +205,7 @@ def new_condition_form(field: str, fields: Fields, tags: Mapping[str, str]) -> N
     operators: dict[bool, list[SelectOption]] = {True: [], False: []}
     for operator in OPERATORS[spec.type]:
         operators[operator.arity is Arity.CHANGE].append(SelectOption(operator.op.value, operator.label))
-    changing = recorded(fields) if operators[True] else {}
+    changing = recorded_fields(fields) if operators[True] else {}
     return NewCondition(
         field,
         spec.label,

@@ -110,7 +110,7 @@ def list_page(
         described=describe(group, fields, tags),
         columns=columns_of(query, fields),
         shown=list(shown),
-        choices=[SelectOption(spec.key, spec.label) for spec in fields.values() if spec.held],
+        choices=[SelectOption(spec.key, spec.label) for spec in fields.values() if spec.has_value],
         chips=chips_of(query, group, fields, tags),
         add=[SelectOption(query.href(add=spec.key), spec.label) for spec in fields.values()],
         adding=new_condition_form(add, fields, tags),
@@ -178,7 +178,7 @@ def editable_fields(fields: Fields, contact_id: UUID | None = None) -> list[Fiel
 
 async def contact_page(work: Work, contact_id: UUID) -> ContactPage:
     """The page of one contact. Raises `NotFound`."""
-    contact, fields = await contact_of(work, contact_id), await work.fields.catalogue()
+    contact, fields = await contact_of(work, contact_id), await work.fields.catalog()
     enrollments = await work.contacts.enrollments(contact_id)
     history, _ = await work.audit_log.page(subject_kind="contact", subject_id=str(contact_id), limit=30)
     notes = [note_view(work, row) for row in await work.notes.of(contact_id)]
@@ -236,7 +236,7 @@ def _record_actions(work: Work, contact: ContactView) -> list[Action]:
 
 async def value_page(work: Work, contact_id: UUID, key: str) -> ValuePage:
     """One field of one contact. Raises `NotFound`, also for a field that cannot be edited."""
-    contact, fields = await contact_of(work, contact_id), await work.fields.catalogue()
+    contact, fields = await contact_of(work, contact_id), await work.fields.catalog()
     field = next((view for view in editable_fields(fields, contact_id) if view.key == key), None)
     if field is None:
         raise NotFound("field")

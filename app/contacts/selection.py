@@ -41,7 +41,7 @@ async def read_selection(work: Work, form: BulkForm, *, deleted: bool = False) -
     selection: dict[str, Any] = {"deleted": True} if deleted else {}
     if form.all:
         q = clean_search(form.q)
-        read_filter(form.f, form.match, await work.fields.catalogue(), await work.tags.names())
+        read_filter(form.f, form.match, await work.fields.catalog(), await work.tags.names())
         return selection | {"q": q, "f": form.f, "match": form.match}
     ids = sorted({str(contact_id) for contact_id in (*form.ids, *form.id)})
     if not ids:
@@ -70,7 +70,7 @@ async def selection_clause(work: Work, args: Mapping[str, Any], job: Job | None 
     if "ids" in args:
         return live_or_deleted(deleted) & in_ids([UUID(contact_id) for contact_id in args["ids"]])
     zone = ZoneInfo((await work.accounts.own()).time_zone)
-    fields, tags = await work.fields.catalogue(), await work.tags.names()
+    fields, tags = await work.fields.catalog(), await work.tags.names()
     group = read_filter(args["f"], args["match"], fields, tags)
     moment = job.created_at if job else work.now
     clause = condition(group, args["q"], fields, zone, moment, deleted=deleted)

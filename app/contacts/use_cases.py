@@ -152,7 +152,7 @@ async def _locked(work: Work, contact_id: UUID, *, deleted: bool = False) -> Con
 
 async def _clean(work: Work, values: Mapping[str, Any]) -> dict[str, Any]:
     account = await work.accounts.own()
-    clean, errors = normalize(values, account.default_region, await work.fields.catalogue())
+    clean, errors = normalize(values, account.default_region, await work.fields.catalog())
     if errors:
         raise Invalid({_form_name(key): text for key, text in errors.items()})
     return clean
@@ -176,7 +176,7 @@ async def _with_owner_names(work: Work, changes: Mapping[str, list[Any]]) -> dic
     """Replaces owner ids by names, for the members who read the audit log."""
     if "owner" not in changes:
         return dict(changes)
-    names = (await work.fields.catalogue())["owner"].names or {}
+    names = (await work.fields.catalog())["owner"].names or {}
     named = [names.get(str(owner), owner) if owner else None for owner in changes["owner"]]
     return {**changes, "owner": named}
 

@@ -16,7 +16,7 @@ from app.filters.analysis import UsedHistory, used_fields, used_history
 from app.filters.ast import Op, Predicate
 from app.filters.evaluate import Match, compile_filter
 from app.filters.facts import Facts, contact_values
-from app.filters.fields import AccountNames, Fields, catalogue, custom_field
+from app.filters.fields import AccountNames, Fields, custom_field, field_catalog
 from app.work import Work
 from db.queries.batch_session import (
     CONTACT_COLUMNS,
@@ -89,7 +89,7 @@ class AccountContext:
         if cached is None or cached.rows != rows:
             if len(_accounts) > MOST_ACCOUNTS:
                 _accounts.clear()
-            fields = catalogue(
+            fields = field_catalog(
                 (custom_field(row.id, row.key, row.label, row.type, row.options) for row in custom),
                 AccountNames(filters=filters_by_id(segments)),
             )

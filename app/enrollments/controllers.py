@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from app.enrollments.decision_log import why_page
-from app.enrollments.pages import STEER, enrollment_list, enrollment_page
+from app.enrollments.pages import MANAGE, enrollment_list, enrollment_page
 from app.enrollments.schemas import (
     MOST_IDS,
     EnrollForm,
@@ -66,7 +66,7 @@ class WorkflowEnrollmentController(Controller):
 
     @post(
         form="/workflows/{workflow_id}/enrollments",
-        guards=[may(STEER)],
+        guards=[may(MANAGE)],
         limits=BodyLimits(fields=MOST_IDS + 10),
     )
     async def enroll(
@@ -140,7 +140,7 @@ class EnrollmentController(Controller):
         """One enrollment: its path so far, what it waits for, and why it entered."""
         return await enrollment_page(work, enrollment_id)
 
-    @post("/{enrollment_id:uuid}/removal", form=SHOW, guards=[may(STEER)])
+    @post("/{enrollment_id:uuid}/removal", form=SHOW, guards=[may(MANAGE)])
     async def remove(
         self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
@@ -148,7 +148,7 @@ class EnrollmentController(Controller):
         await remove_enrollment(work, enrollment_id)
         return await _saved(work, enrollment_id, "Removed from the workflow.")
 
-    @post("/{enrollment_id:uuid}/pause", form=SHOW, guards=[may(STEER)])
+    @post("/{enrollment_id:uuid}/pause", form=SHOW, guards=[may(MANAGE)])
     async def pause(
         self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
@@ -156,7 +156,7 @@ class EnrollmentController(Controller):
         await pause_enrollment(work, enrollment_id)
         return await _saved(work, enrollment_id, "Paused at its current step.")
 
-    @post("/{enrollment_id:uuid}/pause/deletion", form=SHOW, guards=[may(STEER)])
+    @post("/{enrollment_id:uuid}/pause/deletion", form=SHOW, guards=[may(MANAGE)])
     async def resume(
         self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
@@ -164,7 +164,7 @@ class EnrollmentController(Controller):
         await resume_enrollment(work, enrollment_id)
         return await _saved(work, enrollment_id, "Resumed.")
 
-    @post("/{enrollment_id:uuid}/jump", form=SHOW, guards=[may(STEER)])
+    @post("/{enrollment_id:uuid}/jump", form=SHOW, guards=[may(MANAGE)])
     async def jump(
         self, enrollment_id: FromPath[UUID], data: JSONBody[JumpForm], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
@@ -172,13 +172,13 @@ class EnrollmentController(Controller):
         await jump(work, enrollment_id, data.step)
         return await _saved(work, enrollment_id, "Moved to the step you chose.")
 
-    @post("/{enrollment_id:uuid}/skip", form=SHOW, guards=[may(STEER)])
+    @post("/{enrollment_id:uuid}/skip", form=SHOW, guards=[may(MANAGE)])
     async def skip(self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]) -> Saved[EnrollmentPage]:
         """Ends the wait now."""
         await skip_wait(work, enrollment_id)
         return await _saved(work, enrollment_id, "Wait skipped.")
 
-    @post("/{enrollment_id:uuid}/retry", form=SHOW, guards=[may(STEER)])
+    @post("/{enrollment_id:uuid}/retry", form=SHOW, guards=[may(MANAGE)])
     async def retry(
         self, enrollment_id: FromPath[UUID], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:
@@ -196,7 +196,7 @@ class EffectController(Controller):
     path = "/effects/{effect_id:uuid}"
     tags = ("enrollments",)
 
-    @post("/settlement", guards=[may(STEER)])
+    @post("/settlement", guards=[may(MANAGE)])
     async def settle(
         self, effect_id: FromPath[UUID], data: JSONBody[SettlementForm], work: NamedDependency[Work]
     ) -> Saved[EnrollmentPage]:

@@ -75,7 +75,7 @@ async def why_page(
     now = await _now(work, account, [row for row in rows if _settled(row)], program, workflow.status)
     otherwise = unasked(workflow.status, program)
     page.items = [_line(row, now, otherwise) for row in rows]
-    names = ValueNames(await work.fields.catalogue(), await work.tags.names(), work.now, zone_of(work))
+    names = ValueNames(await work.fields.catalog(), await work.tags.names(), work.now, zone_of(work))
     for line in page.items:
         line.values = decision_values(line.detail, names)
     path, query = f"/contacts/{contact_id}/why", {"workflow": str(workflow_id)}

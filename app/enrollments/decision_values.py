@@ -17,7 +17,7 @@ GONE = {
     FieldType.SEGMENTS: "a deleted segment",
     FieldType.WORKFLOWS: "a deleted workflow",
 }
-STANDS = {
+MEMBERSHIP_LABELS = {
     "in": "in",
     "not_in": "not in",
     "active": "now in",
@@ -71,7 +71,7 @@ def _words(spec: FieldSpec, value: Any, called: Mapping[str, str], names: ValueN
         case FieldType.USER:
             return ", ".join(called.values()) or "no one"
         case FieldType.SEGMENTS | FieldType.WORKFLOWS:
-            return _stands(value or {}, called) or NOT_KEPT
+            return _membership_words(value or {}, called) or NOT_KEPT
         case FieldType.HISTORY:
             return " · ".join(_counted(count, names) for count in value or ()) or NOT_KEPT
         case FieldType.DATETIME if value:
@@ -79,9 +79,9 @@ def _words(spec: FieldSpec, value: Any, called: Mapping[str, str], names: ValueN
     return _plain(value)
 
 
-def _stands(value: Mapping[str, list[str]], called: Mapping[str, str]) -> str:
+def _membership_words(value: Mapping[str, list[str]], called: Mapping[str, str]) -> str:
     parts = ((how, ", ".join(called[item_id] for item_id in ids)) for how, ids in value.items() if ids)
-    return " · ".join(f"{STANDS[how]} {whom}" for how, whom in parts)
+    return " · ".join(f"{MEMBERSHIP_LABELS[how]} {names}" for how, names in parts)
 
 
 def _counted(count: Mapping[str, Any], names: ValueNames) -> str:

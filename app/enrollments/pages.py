@@ -31,7 +31,7 @@ from app.web.paging import neighbor_links
 from app.work import Work
 from db.repositories.contacts import MOST_COUNTED
 
-STEER = Permission.STEER_ENROLLMENTS
+MANAGE = Permission.MANAGE_ENROLLMENTS
 # The keys of an effect's payload that hold its subject and its recipient.
 EFFECT_WORDS = {
     "email": ("subject", "to"),
@@ -51,7 +51,7 @@ async def titles_of(work: Work, versions: set[tuple[UUID, int]]) -> Titles:
     """The step titles of each version, with today's names of fields, tags and workflows."""
     if not versions:
         return {}
-    fields, names = await work.fields.catalogue(), await work.naming.all()
+    fields, names = await work.fields.catalog(), await work.naming.all()
     titles: dict[tuple[UUID, int], Mapping[str, str]] = {}
     for workflow_id, number in sorted(versions):
         document = await work.enrollments.document(workflow_id, number)
@@ -135,7 +135,7 @@ def enroll_actions(work: Work, workflow: Any) -> list[Action]:
         return []
     return actions(
         action(
-            work, "enroll", "Add a contact", f"/workflows/{workflow.id}/enrollments", permission=STEER,
+            work, "enroll", "Add a contact", f"/workflows/{workflow.id}/enrollments", permission=MANAGE,
             form=EnrollForm, when=workflow.status == "active" and workflow.live_version is not None,
         )
     )  # fmt: skip
@@ -185,12 +185,12 @@ async def enrollment_page(work: Work, enrollment_id: UUID) -> EnrollmentPage:
         moves=[MoveView(*move) for move in moves],
         actions=[
             *actions(answering(work, approval) if approval else None),
-            *steering_actions(work, row, effects, steps),
+            *enrollment_actions(work, row, effects, steps),
         ],
     )
 
 
-def steering_actions(
+def enrollment_actions(
     work: Work, row: Any, effects: Sequence[EffectView], steps: Sequence[FilterOption]
 ) -> list[Action]:
     """The actions that the enrollment allows in its present state."""
@@ -199,23 +199,23 @@ def steering_actions(
     waits = live and not paused and row.wait_reason in SKIPPED
     busy = any(effect.status in ("claimed", "unknown") for effect in effects)
     return actions(
-        action(work, "pause", "Pause", f"{href}/pause", permission=STEER, when=live and not paused),
-        action(work, "resume", "Resume", f"{href}/pause/deletion", permission=STEER, when=live and paused),
-        action(work, "skip", "Skip wait", f"{href}/skip", permission=STEER, when=waits),
+        action(work, "pause", "Pause", f"{href}/pause", permission=MANAGE, when=live and not paused),
+        action(work, "resume", "Resume", f"{href}/pause/deletion", permission=MANAGE, when=live and paused),
+        action(work, "skip", "Skip wait", f"{href}/skip", permission=MANAGE, when=waits),
         action(
-            work, "retry", "Retry step", f"{href}/retry", permission=STEER,
+            work, "retry", "Retry step", f"{href}/retry", permission=MANAGE,
             when=row.deleted_at is None and not busy
             and (row.status == "failed" or (live and not paused and row.effect_status == "retry")),
         ),
         action(
-            work, "jump", "Go to a step", f"{href}/jump", permission=STEER, form=JumpForm,
+            work, "jump", "Go to a step", f"{href}/jump", permission=MANAGE, form=JumpForm,
             options={"step": [step.value for step in steps]},
             when=bool(steps) and not busy and (live or row.status == "failed"),
         ),
-        action(work, "remove", "Remove", f"{href}/removal", permission=STEER, when=live),
+        action(work, "remove", "Remove", f"{href}/removal", permission=MANAGE, when=live),
         *(
             action(
-                work, f"settle:{effect.id}", "Settle", f"/effects/{effect.id}/settlement", permission=STEER,
+                work, f"settle:{effect.id}", "Settle", f"/effects/{effect.id}/settlement", permission=MANAGE,
                 form=SettlementForm, when=effect.status == "unknown",
             )
             for effect in effects
@@ -228,7 +228,7 @@ async def path_of(
 ) -> list[Visit]:
     """The visits so far, in order."""
     rows = await work.enrollments.path(enrollment_id)
-    fields = await work.fields.catalogue()
+    fields = await work.fields.catalog()
     labels = {**await work.tags.names(), **{key: spec.label for key, spec in fields.items()}}
     labels |= {str(workflow.id): workflow.name for workflow in await work.enrollments.workflow_names()}
     labels |= await work.enrollments.member_names()

@@ -88,7 +88,7 @@ async def change_field(work: Work, field_id: UUID, form: FieldChangeForm) -> Non
 
 async def _refuse_used_options(work: Work, field: Any, removed: list[str]) -> None:
     uses = ReferenceQueries(work.session)
-    await uses.taking_away()
+    await uses.lock_for_deletion()
     used = await uses.of_options(f"custom.{field.id}", removed)
     if used:
         what = f"{', '.join(f'“{option}”' for option in removed[:5])} of {field.label}"
@@ -100,7 +100,7 @@ async def delete_field(work: Work, field_id: UUID, expected: int | None = None) 
     the list of uses while a workflow or a segment uses it, and `Conflict` with the number of contacts that
     have a value when it differs from `expected`."""
     field = await field_row(work, field_id)
-    await ReferenceQueries(work.session).taking_away()
+    await ReferenceQueries(work.session).lock_for_deletion()
     used = await users_of(work, field_id)
     if used:
         raise Conflict(

@@ -1,5 +1,5 @@
 """The field catalog: which fields filters, steps and merge tags can use, and the operators of each type.
-`catalogue` is the entry point: the built-in fields and those of an account."""
+`field_catalog` is the entry point: the built-in fields and those of an account."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -40,7 +40,7 @@ class FieldSpec(msgspec.Struct, frozen=True):
 
     `names` are the names of the members, segments or workflows that a condition may refer to, by id; None
     skips the check. `filters` are the account's segment filters by id, None for a filter that cannot be read.
-    Both come from `catalogue`."""
+    Both come from `field_catalog`."""
 
     key: str
     label: str
@@ -57,19 +57,19 @@ class FieldSpec(msgspec.Struct, frozen=True):
         return self.key.removeprefix("custom.") if self.key.startswith("custom.") else None
 
     @property
-    def held(self) -> bool:
+    def has_value(self) -> bool:
         """Whether a contact has a value in this field that lists can show."""
         return self.type not in _MEMBERSHIP_TYPES
 
     @property
-    def recorded(self) -> bool:
+    def has_history(self) -> bool:
         """Whether events record its changes, with the old and the new value."""
-        return self.held and self.type not in (FieldType.TAGS, FieldType.DATETIME)
+        return self.has_value and self.type not in (FieldType.TAGS, FieldType.DATETIME)
 
     @property
-    def printed(self) -> bool:
+    def is_printable(self) -> bool:
         """Whether a merge tag can print it."""
-        return self.held and self.type is not FieldType.TAGS
+        return self.has_value and self.type is not FieldType.TAGS
 
 
 class Operator(msgspec.Struct, frozen=True):
@@ -229,7 +229,7 @@ def custom_field(
     return FieldSpec(f"custom.{field_id}", label, FieldType(kind), slug, tuple(options))
 
 
-def catalogue(custom: Iterable[FieldSpec] = (), named: AccountNames = NO_NAMES) -> dict[str, FieldSpec]:
+def field_catalog(custom: Iterable[FieldSpec] = (), named: AccountNames = NO_NAMES) -> dict[str, FieldSpec]:
     """Built-in fields followed by the account's custom fields, by key. `named` are the account's members,
     segments and workflows: without them no name is checked, and a condition on a segment matches no
     contact."""
@@ -265,9 +265,9 @@ def unknown_field(name: str, fields: Fields) -> str:
     return f"There is no field “{shown}”. Did you mean “{key}”?"
 
 
-def recorded(fields: Fields) -> dict[str, str]:
+def recorded_fields(fields: Fields) -> dict[str, str]:
     """The labels, by key, of the fields whose changes conditions can test."""
-    return {spec.key: spec.label for spec in fields.values() if spec.recorded}
+    return {spec.key: spec.label for spec in fields.values() if spec.has_history}
 
 
 def field_key(name: str, fields: Fields) -> str:

@@ -92,24 +92,24 @@ def _item_text(item: Filter) -> str:
 def _value_texts(value: Value, arity: Arity) -> list[str]:
     parts = [_shown(part) for part in (value if isinstance(value, list) else [value])]
     if arity in LISTS:
-        return [escaped(part) for part in parts]
+        return [escape_list_part(part) for part in parts]
     return parts
 
 
-def escaped(part: str) -> str:
+def escape_list_part(part: str) -> str:
     """Escapes one item of a comma-separated list."""
     return part.replace("%", "%25").replace(",", "%2C")
 
 
-def unescaped(part: str) -> str:
+def unescape_list_part(part: str) -> str:
     """The reverse of `escaped`; other percent signs stay."""
     return part.replace("%2C", ",").replace("%2c", ",").replace("%25", "%")
 
 
-def normal(expression: Filter, fields: Fields) -> Filter:
+def stored_form(expression: Filter, fields: Fields) -> Filter:
     """The filter in its stored form, with ids in canonical form."""
     if isinstance(expression, Group):
-        return Group(expression.match, [normal(item, fields) for item in expression.items])
+        return Group(expression.match, [stored_form(item, fields) for item in expression.items])
     value, spec = expression.value, fields.get(expression.field)
     if ARITY[expression.op] is Arity.CHANGE and isinstance(value, list) and value:
         spec = fields.get(str(value[0]))

@@ -1,4 +1,5 @@
-"""Days and instants in a time zone. Filters and the engine convert local times to UTC only here."""
+"""Days and instants in a time zone. Filters and the engine convert local times to UTC only here, and only
+here is daylight saving time handled: clock times that a change skips or repeats."""
 
 import calendar
 import math

@@ -219,7 +219,7 @@ def read_change(predicate: Predicate, fields: Fields) -> Change:
     spec = fields.get(str(key))
     if spec is None:
         raise ValueError(unknown_field(str(key), fields))
-    if not spec.recorded:
+    if not spec.has_history:
         raise ValueError(f"Changes of {spec.label} aren't recorded. Choose another field.")
     old, new = [None, None, *(_read_operand(item, spec) for item in sides)][-2:]
     return Change(spec.key, spec.type, old, new, read_span(within, UNITS[FieldType.HISTORY]))

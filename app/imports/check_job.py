@@ -54,7 +54,7 @@ async def check_import(work: Work, job: Job) -> bool:
     if cursor is None or cursor.checked != import_.rows_checked:
         cursor = await _open_cursor(work, import_)
     lines = [line for _, line in zip(range(BATCH), cursor.rows, strict=False)]
-    fields = await work.fields.catalogue()
+    fields = await work.fields.catalog()
     region = (await work.accounts.own()).default_region
     columns = [(int(number), key) for number, key in sorted(import_.mapping.items())]
     reading = partial(_normalized, region=region, fields=fields)

@@ -34,7 +34,7 @@ async def page_of(work: Work, import_: Any, *, columns: bool = False) -> ImportP
     """The page of a loaded import. `columns` asks for the column mapping, which is shown while it can still
     be changed."""
     step = step_of(import_, columns=columns)
-    fields = await work.fields.catalogue()
+    fields = await work.fields.catalog()
     shown = step in ("preview", "result")
     return ImportPage(
         item=summary_of(import_),

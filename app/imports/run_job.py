@@ -29,7 +29,7 @@ async def run_import(work: Work, job: Job) -> bool:
     stored_rows = await work.imports.unapplied_rows(import_id, BATCH)
     rows = [previewed(row) for row in stored_rows]
     if rows:
-        fields = await work.fields.catalogue()
+        fields = await work.fields.catalog()
         for row in rows:
             row.values = {key: value for key, value in row.values.items() if key in fields}
         await _write(work, import_, rows)

@@ -41,7 +41,7 @@ async def upload(work: Work, filename: str, content: bytes) -> UUID:
     except FileError as error:
         raise Invalid({"file": str(error)}) from None
     name = filename.replace("\\", "/").rsplit("/", 1)[-1].replace("\0", "")[:200] or "contacts.csv"
-    fields = await work.fields.catalogue()
+    fields = await work.fields.catalog()
     import_ = await work.imports.add(
         Import(
             id=uuid7(),
@@ -160,7 +160,7 @@ async def start_check(work: Work, import_id: UUID, form: MappingForm) -> None:
     columns = {**import_.mapping, **form.columns}
     stored = import_.options.get("tags", [])
     tags, problem = (stored, {}) if form.tags is UNSET else tags_of(form.tags or "")
-    errors = mapping_errors(columns, import_.header, await work.fields.catalogue()) | problem
+    errors = mapping_errors(columns, import_.header, await work.fields.catalog()) | problem
     if errors:
         raise Invalid(errors)
     await work.imports.delete_rows(import_id)

@@ -74,7 +74,7 @@ class MailCatcher:
             except ValueError:
                 return None
         address = normalize_email(recipient)
-        user = await self.directory.person(address) if address else None
+        user = await self.directory.user(address) if address else None
         return user.memberships[0].account_id if user and user.memberships else None
 
 

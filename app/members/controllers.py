@@ -49,7 +49,7 @@ from app.members.use_cases import (
 )
 from app.permissions import LABELS, TABLE, Permission, Role, allowed
 from app.web.actions import Action, action, actions, fields_of
-from app.web.guards import count_network, in_person, may
+from app.web.guards import count_network, may, refuse_access_tokens
 from app.web.negotiate import Request, Saved, Shaped
 from app.work import Work
 
@@ -181,7 +181,7 @@ class TokenController(Controller):
     path = "/tokens"
     tags = ("tokens",)
 
-    @get(page="tokens/index.html", guards=[in_person])
+    @get(page="tokens/index.html", guards=[refuse_access_tokens])
     async def index(self, work: NamedDependency[Work]) -> TokenList:
         """Your access tokens in this account."""
         items, own_permissions = await my_tokens(work), allowed(role_of(work))
@@ -206,7 +206,7 @@ class TokenController(Controller):
             items, scopes, [(str(day), f"{day} days") for day in DAYS], actions(create, *revoke_actions)
         )
 
-    @post(form="/tokens", page="tokens/new_token.html", guards=[in_person])
+    @post(form="/tokens", page="tokens/new_token.html", guards=[refuse_access_tokens])
     async def create(
         self, request: Request, data: JSONBody[TokenForm], work: NamedDependency[Work]
     ) -> Shaped[NewToken]:
@@ -216,7 +216,7 @@ class TokenController(Controller):
         base = request.app.state.settings.base_url
         return Shaped(NewToken(token_id, mine.name, token, mine.scopes, mine.expires_at, base, []))
 
-    @post("/{token_id:uuid}/revocation", form="/tokens", guards=[in_person])
+    @post("/{token_id:uuid}/revocation", form="/tokens", guards=[refuse_access_tokens])
     async def revoke(
         self, token_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Saved[None]:
@@ -229,13 +229,13 @@ class TokenController(Controller):
 class PasswordController(Controller):
     tags = ("passwords",)
 
-    @get("/password", page="password/show.html", guards=[in_person])
+    @get("/password", page="password/show.html", guards=[refuse_access_tokens])
     async def page(self, work: NamedDependency[Work]) -> PasswordPage:
         """The form to change your password."""
         change = action(work, "change_password", "Change password", "/password", form=PasswordForm)
         return PasswordPage(actions(change))
 
-    @post("/password", form="/password", guards=[in_person])
+    @post("/password", form="/password", guards=[refuse_access_tokens])
     async def change(
         self, request: Request, data: JSONBody[PasswordForm], work: NamedDependency[Work]
     ) -> Saved[None]:

@@ -111,7 +111,7 @@ async def accept(
         chosen = await hash_password(form.password)
         return await directory.accept_invitation(digest(secret), None, name, chosen) is not None
     if me is None or me.user_id != invited_user_id:
-        user = await directory.person(email)
+        user = await directory.user(email)
         if not await password_matches(form.password, user.password_hash if user else None):
             raise Invalid({"password": f"This isn't the password of {email}."})
     return await directory.accept_invitation(digest(secret), invited_user_id, "", chosen) is not None

@@ -44,7 +44,7 @@ async def send_reset(directory: AuthLookup, mailer: Mailer, base_url: str, addre
     """Sends a link if a user has the email address. It runs after the response, so that the response time
     doesn't reveal whether one has."""
     email = fold_email(address)
-    user = await directory.person(email) if email else None
+    user = await directory.user(email) if email else None
     if user is None:
         return
     link = await new_link(directory, base_url, user.user_id, RESET_HOURS)

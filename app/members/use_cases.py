@@ -58,7 +58,7 @@ async def remove_member(work: Work, user_id: UUID) -> None:
     """Ends a membership; the member's sessions and tokens no longer open this account. Raises as
     `change_role`, and `Conflict` with the list of uses while a workflow or a segment refers to the member."""
     old = await _check_role_change(work, user_id, None)
-    await ReferenceQueries(work.session).taking_away()
+    await ReferenceQueries(work.session).lock_for_deletion()
     used = await users_of(work, user_id)
     if used:
         name, _ = await work.members.name_of(user_id) or ("This member", "")

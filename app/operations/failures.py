@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from app.contacts.domain import display_name
-from app.enrollments.pages import STEER, titles_of
+from app.enrollments.pages import MANAGE, titles_of
 from app.operations.labels import FAILURES, title_of
 from app.operations.schemas import Failing
 from app.permissions import Permission
@@ -90,7 +90,7 @@ def _buttons(work: Work, row: Any) -> list[Action]:
     href = f"/effects/{row.effect_id}" if sends else f"/enrollments/{row.enrollment_id}"
     return actions(
         action(
-            work, f"retry:{_id(row)}", "Retry", f"{href}/retry", permission=RUN if sends else STEER,
+            work, f"retry:{_id(row)}", "Retry", f"{href}/retry", permission=RUN if sends else MANAGE,
             when=alone and row.state != "unknown",
         ),
         action(

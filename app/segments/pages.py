@@ -41,7 +41,7 @@ class FilterContext(msgspec.Struct):
     @classmethod
     async def of(cls, work: Work) -> "FilterContext":
         zone = ZoneInfo((await work.accounts.own()).time_zone)
-        return cls(await work.fields.catalogue(), await work.tags.names(), zone)
+        return cls(await work.fields.catalog(), await work.tags.names(), zone)
 
 
 async def segment_list(work: Work) -> SegmentList:

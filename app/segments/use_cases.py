@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from app.errors import Conflict, Invalid, NotFound
 from app.filters.ast import Filter, FilterError
 from app.filters.fields import Fields
-from app.filters.parse import describe, filter_problems, normal, parse, to_items
+from app.filters.parse import describe, filter_problems, parse, stored_form, to_items
 from app.filters.references import Use, still_used_message
 from app.patch import resolve
 from app.segments.domain import clean_name, dependent_segments, group_problem
@@ -34,14 +34,14 @@ def read_conditions(f: Sequence[str], match: str, fields: Fields, tags: dict[str
         raise Invalid({"f": " ".join(dict.fromkeys(problems.values()))})
     if not group.items:
         raise Invalid({"f": "A segment needs at least one condition. Filter the contacts first."})
-    return normal(group, fields)
+    return stored_form(group, fields)
 
 
 async def create_segment(work: Work, form: SegmentForm) -> UUID:
     """Saves a filter under a name. Raises `Invalid`."""
     name = await _free_name(work, form.name, None)
-    await ReferenceQueries(work.session).naming()
-    fields, tags = await work.fields.catalogue(), await work.tags.names()
+    await ReferenceQueries(work.session).lock_for_reference()
+    fields, tags = await work.fields.catalog(), await work.tags.names()
     group = read_conditions(form.f, form.match, fields, tags)
     columns = {
         "name": name,
@@ -78,8 +78,8 @@ async def change_segment(work: Work, segment_id: UUID, form: SegmentChangeForm) 
             columns |= {"name": name, "slug": slug_of(name)}
             changes["name"] = [segment.name, name]
     if form.f is not UNSET or form.match is not UNSET:
-        await ReferenceQueries(work.session).naming()
-        fields, tags = await work.fields.catalogue(), await work.tags.names()
+        await ReferenceQueries(work.session).lock_for_reference()
+        fields, tags = await work.fields.catalog(), await work.tags.names()
         match, items = to_items(filters_by_id([segment])[segment.id])
         group = read_conditions(resolve(form.f, items), resolve(form.match, match), fields, tags)
         stored: Any = msgspec.to_builtins(group)
@@ -119,7 +119,7 @@ async def delete_segment(work: Work, segment_id: UUID) -> str:
     row = await work.segments.row(segment_id, lock=True)
     if row is None:
         raise NotFound("segment")
-    await ReferenceQueries(work.session).taking_away()
+    await ReferenceQueries(work.session).lock_for_deletion()
     used = await users_of(work, segment_id)
     if used:
         raise Conflict(

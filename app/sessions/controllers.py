@@ -25,7 +25,7 @@ from app.web.auth import local_path
 from app.web.content_negotiation import header
 from app.web.cookies import set_cookies
 from app.web.formatting import plural
-from app.web.guards import count_network, in_person
+from app.web.guards import count_network, refuse_access_tokens
 from app.web.negotiate import Request, Saved
 from app.web.tokens import LIFETIME_SECONDS
 from app.work import Principal, Work, open_work
@@ -60,7 +60,7 @@ class SessionController(Controller):
         state, network = request.app.state, request.scope["state"]["network"]
         email = fold_email(data.email)
         await state.throttle.check(email or data.email, network)
-        user = await state.directory.person(email) if email else None
+        user = await state.directory.user(email) if email else None
         if not await password_matches(data.password, user.password_hash if user else None) or not user:
             raise NotAuthorizedException(WRONG)
         me = principal_of(user, data.account_id)
@@ -75,7 +75,7 @@ class SessionController(Controller):
         set_cookies(request.scope, state.cookies.signed_in(signed_in.token, secret))
         return Saved(signed_in, see=local_path(data.next))
 
-    @get(page="sessions/index.html", guards=[in_person])
+    @get(page="sessions/index.html", guards=[refuse_access_tokens])
     async def index(self, work: NamedDependency[Work]) -> SessionList:
         """Your sessions."""
         items = await my_sessions(work)
@@ -92,7 +92,7 @@ class SessionController(Controller):
         )
         return SessionList(items, actions(others, *end_actions))
 
-    @post("/current/deletion", guards=[in_person])
+    @post("/current/deletion", guards=[refuse_access_tokens])
     async def sign_out(self, request: Request, work: NamedDependency[Work]) -> Saved[None]:
         """Ends this session."""
         me = work.require_principal()
@@ -102,7 +102,7 @@ class SessionController(Controller):
         set_cookies(request.scope, request.app.state.cookies.signed_out())
         return Saved(None, see="/sign-in", note="You're signed out.")
 
-    @post("/current/account", guards=[in_person], status_code=200)
+    @post("/current/account", guards=[refuse_access_tokens], status_code=200)
     async def switch(
         self, request: Request, data: JSONBody[SwitchForm], work: NamedDependency[Work]
     ) -> Saved[SignedIn]:
@@ -118,14 +118,14 @@ class SessionController(Controller):
             set_cookies(request.scope, state.cookies.signed_in(signed_in.token))
         return Saved(signed_in, see="/", note=f"You're now in {target.account_name}.")
 
-    @post("/others/revocation", guards=[in_person])
+    @post("/others/revocation", guards=[refuse_access_tokens])
     async def end_others(self, request: Request, work: NamedDependency[Work]) -> Saved[None]:
         """Ends all your sessions except this one."""
         count = await end_other_sessions(work)
         request.app.state.identity.forget()
         return Saved(None, see="/sessions", note=f"Ended {plural(count, 'session')}.")
 
-    @post("/{session_id:uuid}/revocation", guards=[in_person])
+    @post("/{session_id:uuid}/revocation", guards=[refuse_access_tokens])
     async def end(
         self, session_id: FromPath[UUID], request: Request, work: NamedDependency[Work]
     ) -> Saved[None]:

@@ -70,7 +70,7 @@ async def delete_tag(work: Work, tag_id: UUID, expected: int | None = None) -> s
     tag = await work.tags.row(tag_id)
     if tag is None:
         raise NotFound("tag")
-    await ReferenceQueries(work.session).taking_away()
+    await ReferenceQueries(work.session).lock_for_deletion()
     used = await users_of(work, tag_id)
     if used:
         raise Conflict(still_used_message(f"The tag “{tag.name}”", used), current=msgspec.to_builtins(used))

@@ -45,7 +45,7 @@ async def task_page(work: Work, task_id: UUID) -> TaskPage:
         task,
         local.strftime("%Y-%m-%dT%H:%M") if local else "",
         zone,
-        dict((await work.fields.catalogue())["owner"].names or {}),
+        dict((await work.fields.catalog())["owner"].names or {}),
         [
             *actions(action(work, "update", "Save", href, permission=EDIT, form=TaskChangeForm)),
             *task_actions(work, [task]),

@@ -144,7 +144,7 @@ def _body(text: str) -> str:
 
 
 async def _member(work: Work, user: UUID | None) -> UUID | None:
-    members = (await work.fields.catalogue())["owner"].names or {}
+    members = (await work.fields.catalog())["owner"].names or {}
     if user is not None and str(user) not in members:
         raise Invalid({"assignee": NO_MEMBER})
     return user

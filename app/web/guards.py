@@ -34,7 +34,7 @@ async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRoute
     """Requires a signed-in caller but no permission, for changes of the caller's own settings."""
 
 
-async def in_person(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+async def refuse_access_tokens(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Requires a signed-in member and refuses personal access tokens, because a script with some permissions
     of a role must not manage sessions, passwords and tokens."""
     if connection.scope["auth"].token_id is not None:

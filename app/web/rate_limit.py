@@ -63,7 +63,7 @@ class RedisBreaker:
         """True while the app must not call Redis."""
         return self._clock() < self._closed_at
 
-    def failed(self, part: str, error: BaseException) -> None:
+    def record_failure(self, part: str, error: BaseException) -> None:
         """Records that Redis did not answer; `part` is the caller, for the log."""
         now = self._clock()
         self._closed_at = now + OPEN_SECONDS
@@ -72,7 +72,7 @@ class RedisBreaker:
             self._said_at = now
             log.warning("redis does not answer; deciding in this process", part=part, error=repr(error))
 
-    def worked(self) -> None:
+    def record_success(self) -> None:
         """Records that Redis answered."""
         REDIS_UP.set(1)
 
@@ -98,10 +98,10 @@ class Limiter:
                     passed, ahead = await self._script(
                         keys=[f"limit:{self.name}:{key}"], args=[self.step, self.window]
                     )
-                self.breaker.worked()
+                self.breaker.record_success()
                 return self._verdict(bool(passed), float(ahead))
             except (RedisError, OSError, TimeoutError) as error:
-                self.breaker.failed(self.name, error)
+                self.breaker.record_failure(self.name, error)
         FALLBACK.labels(self.name).inc()
         return self._alone(key)
 

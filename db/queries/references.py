@@ -79,19 +79,19 @@ class ReferenceQueries:
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
 
-    async def naming(self) -> None:
+    async def lock_for_reference(self) -> None:
         """Locks names for storing references to them: nothing is deleted until the transaction ends. Call it
         before reading the names."""
         await self.session.execute(LOCK_NAMES_SHARED)
 
-    async def taking_away(self) -> None:
+    async def lock_for_deletion(self) -> None:
         """Locks names for deleting something: no reference can be stored until the transaction ends. Call it
         before looking for references."""
         await self.session.execute(LOCK_NAMES_EXCLUSIVE)
 
     async def of(self, kind: ReferenceKind, target: str) -> list[Use]:
         """What uses the target; `target` is an id, or the key of a field."""
-        fields = await FieldRepository(session=self.session).catalogue()
+        fields = await FieldRepository(session=self.session).catalog()
 
         def named(source: Version | Draft) -> bool:
             return (kind, target) in references(source, fields).rows()

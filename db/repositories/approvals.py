@@ -33,17 +33,17 @@ class ApprovalRepository(TenantRepository[Approval]):
             .where(Approval.account_id == self.account_id)
         )  # fmt: skip
 
-    def _of(self, user_id: UUID | None, *, steers: bool) -> ColumnElement[bool]:
+    def _of(self, user_id: UUID | None, *, manages: bool) -> ColumnElement[bool]:
         """Approvals this member may answer: those that name them and, if they may operate workflows,
         those without names."""
         named = Approval.users.contains([str(user_id)])
-        return or_(named, func.jsonb_array_length(Approval.users) == 0) if steers else named
+        return or_(named, func.jsonb_array_length(Approval.users) == 0) if manages else named
 
-    async def open(self, user_id: UUID | None, *, steers: bool) -> Sequence[Any]:
+    async def open(self, user_id: UUID | None, *, manages: bool) -> Sequence[Any]:
         """Open questions that this member may answer, the most urgent first, at most 100."""
         query = (
             self._lines()
-            .where(Approval.status == "open", self._of(user_id, steers=steers))
+            .where(Approval.status == "open", self._of(user_id, manages=manages))
             .order_by(Approval.due_at, Approval.id)
             .limit(MOST)
         )
@@ -60,12 +60,12 @@ class ApprovalRepository(TenantRepository[Approval]):
         )
         return (await self.session.execute(query)).all()
 
-    async def waiting(self, user_id: UUID | None, *, steers: bool) -> int:
+    async def waiting(self, user_id: UUID | None, *, manages: bool) -> int:
         """How many open questions this member may answer, counted up to 100."""
         some = (
             select(Approval.id)
             .where(Approval.account_id == self.account_id, Approval.status == "open")
-            .where(self._of(user_id, steers=steers))
+            .where(self._of(user_id, manages=manages))
             .limit(MOST)
         )
         count: int = await self.session.scalar(select(func.count()).select_from(some.subquery())) or 0

@@ -11,13 +11,13 @@ from db.tenancy import TenantRepository
 
 def failed_for_good() -> ColumnElement[bool]:
     """The enrollment failed together with this effect and was not retried since."""
-    stands = exists().where(
+    enrollment_failed = exists().where(
         Enrollment.account_id == Effect.account_id,
         Enrollment.id == Effect.enrollment_id,
         Enrollment.seq == Effect.seq,
         Enrollment.status == "failed",
     )
-    return and_(Effect.status == "failed_permanent", stands)
+    return and_(Effect.status == "failed_permanent", enrollment_failed)
 
 
 class EffectRepository(TenantRepository[Effect]):
@@ -41,7 +41,7 @@ class EffectRepository(TenantRepository[Effect]):
         effect: Effect | None = await self.session.scalar(query)
         return effect
 
-    async def to_be_tried(self, enrollment_id: UUID, seq: int) -> Effect | None:
+    async def lock_effect_in_retry(self, enrollment_id: UUID, seq: int) -> Effect | None:
         """The effect of a visit that will be retried, locked; None when there is none."""
         query = (
             select(Effect)
@@ -57,7 +57,7 @@ class EffectRepository(TenantRepository[Effect]):
         effect: Effect | None = await self.session.scalar(query)
         return effect
 
-    async def went_out(self, enrollment_id: UUID, seq: int) -> bool:
+    async def was_sent(self, enrollment_id: UUID, seq: int) -> bool:
         """Whether the effect of a visit is known to be sent."""
         query = select(Effect.id).where(
             Effect.account_id == self.account_id,

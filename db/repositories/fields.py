@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, func, insert, literal, select, update
 
-from app.filters.fields import FieldSpec, catalogue, custom_field
+from app.filters.fields import FieldSpec, custom_field, field_catalog
 from db.ids import uuid7
 from db.models import Contact, CustomField
 from db.repositories.segments import load_names
@@ -35,10 +35,10 @@ class FieldRepository(TenantRepository[CustomField]):
         )
         return (await self.session.execute(query)).all()
 
-    async def catalogue(self) -> dict[str, FieldSpec]:
+    async def catalog(self) -> dict[str, FieldSpec]:
         """Every field that filters and contacts of this account know, by key: built-in ones first, with the
         members, segments and workflows that conditions may name."""
-        return catalogue(
+        return field_catalog(
             (custom_field(row.id, row.key, row.label, row.type, row.options) for row in await self.rows()),
             await load_names(self.session),
         )

@@ -248,7 +248,7 @@ class WorkflowRepository(TenantRepository[Workflow]):
 
     # enrollments by step
 
-    async def standing(self, workflow_id: UUID) -> Sequence[Any]:
+    async def count_by_place(self, workflow_id: UUID) -> Sequence[Any]:
         """How many enrollments are at each place: status, version, step_key, people. An index-only scan."""
         table = Enrollment
         place = (table.status, table.version, table.step_key)

@@ -74,7 +74,7 @@ async def acme(work: Work) -> None:
     contacts = sample_contacts(1, CONTACTS["Acme"], now)
     await write_contacts(work.session, 1, contacts, now)
     await write_notes_tasks(work.session, 1, contacts, now)
-    fields = await FieldRepository(session=work.session).catalogue()
+    fields = await FieldRepository(session=work.session).catalog()
     versions = await write_workflows(work.session, fields, now - timedelta(days=12))
     programs = {tag: compile_version(version, fields) for tag, version in versions.items()}
     await write_histories(work.session, sample_enrollments(programs, contacts, now))

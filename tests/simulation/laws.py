@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.engine.core.steps import Drip
-from app.engine.core.timing.wait_times import after
+from app.engine.core.timing.wait_times import period_end
 from app.engine.core.types import Status
 from tests.simulation.store import RESOLVED, Store
 from tests.simulation.transport import Transport
@@ -43,6 +43,6 @@ def drips(store: Store) -> None:
         end, taken = None, 0
         for slot in sorted(slots[key]):
             if end is None or slot >= end:
-                end, taken = after(drip.amount, drip.unit, slot, PARIS), 0
+                end, taken = period_end(drip.amount, drip.unit, slot, PARIS), 0
             taken += 1
             assert taken <= drip.count, f"{taken} in one stretch of {drip}"

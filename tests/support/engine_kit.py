@@ -16,7 +16,7 @@ from app.engine.core.types import Decision, EffectState, EnrollmentState, StepCo
 from app.engine.core.version import Program, compile_version, freeze
 from app.filters.ast import Filter, Group, Op, Predicate, Value
 from app.filters.facts import Facts
-from app.filters.fields import AccountNames, catalogue, custom_field
+from app.filters.fields import AccountNames, custom_field, field_catalog
 from app.workflows.domain.draft_edits import insert
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
@@ -49,7 +49,7 @@ NAMED = AccountNames(
     {str(WELCOME): "Welcome", str(RENEWAL): "Renewal"},
     SEGMENTS,
 )
-FIELDS = catalogue(
+FIELDS = field_catalog(
     [
         custom_field(SCORE, "score", "Score", "number"),
         custom_field(MEMBER, "member", "Member", "boolean"),

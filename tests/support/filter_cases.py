@@ -203,7 +203,7 @@ def contacts(draw: st.DrawFn) -> dict[str, Any]:
     columns: dict[str, Any] = {"created_at": draw(moments), "updated_at": draw(moments)}
     custom: dict[str, Any] = {}
     for spec in FIELDS.values():
-        if not spec.printed or spec.type is FieldType.DATETIME:
+        if not spec.is_printable or spec.type is FieldType.DATETIME:
             continue
         if spec.key.endswith("_consent"):
             columns[spec.key] = draw(st.sampled_from(spec.options))

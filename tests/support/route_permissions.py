@@ -8,7 +8,7 @@ from litestar import Litestar
 
 from tests.support.routes import PUBLIC, routes_of
 
-# A permission of app/permissions.py; "signed_in" any member; "in_person" no access tokens.
+# A permission of app/permissions.py; "signed_in" any member; "refuse_access_tokens" no access tokens.
 POLICIES = """
 GET  /                                                            view
 GET  /account                                                     view
@@ -88,8 +88,8 @@ POST /tasks/{task_id}/restoration                                 contacts:edit
 GET  /notifications                                               view
 POST /notifications/reading                                       view
 POST /notifications/{notification_id}/reading                     view
-GET  /password                                                    in_person
-POST /password                                                    in_person
+GET  /password                                                    refuse_access_tokens
+POST /password                                                    refuse_access_tokens
 GET  /roles                                                       view
 GET  /schema                                                      signed_in
 GET  /schema/openapi.json                                         signed_in
@@ -99,19 +99,19 @@ GET  /segments/new                                                contacts:edit
 GET  /segments/{segment_id}                                       view
 POST /segments/{segment_id}                                       contacts:edit
 POST /segments/{segment_id}/deletion                              contacts:edit
-GET  /sessions                                                    in_person
-POST /sessions/current/account                                    in_person
-POST /sessions/current/deletion                                   in_person
-POST /sessions/others/revocation                                  in_person
-POST /sessions/{session_id}/revocation                            in_person
+GET  /sessions                                                    refuse_access_tokens
+POST /sessions/current/account                                    refuse_access_tokens
+POST /sessions/current/deletion                                   refuse_access_tokens
+POST /sessions/others/revocation                                  refuse_access_tokens
+POST /sessions/{session_id}/revocation                            refuse_access_tokens
 GET  /tags                                                        view
 POST /tags                                                        contacts:edit
 GET  /tags/{tag_id}                                               view
 POST /tags/{tag_id}                                               contacts:edit
 POST /tags/{tag_id}/deletion                                      contacts:edit
-GET  /tokens                                                      in_person
-POST /tokens                                                      in_person
-POST /tokens/{token_id}/revocation                                in_person
+GET  /tokens                                                      refuse_access_tokens
+POST /tokens                                                      refuse_access_tokens
+POST /tokens/{token_id}/revocation                                refuse_access_tokens
 GET  /workflows                                                   view
 POST /workflows                                                   workflows:edit
 GET  /workflows/new                                               workflows:edit

@@ -23,7 +23,7 @@ from app.settings import Settings
 from app.web.auth import Authenticate, Identity, LimitRate
 from app.web.cookies import Cookies
 from app.web.errors import handle_exception
-from app.web.guards import in_person, may, signed_in
+from app.web.guards import may, refuse_access_tokens, signed_in
 from app.web.middleware import ResponseMiddleware
 from app.web.negotiate import Request, Saved, Shaped, prepare
 from app.web.openapi import SchemaController
@@ -117,7 +117,7 @@ class ThingController(Controller):
             raise NotFound("thing")
         return Saved(None, see="/things")
 
-    @get("/mine", page="thing.html", guards=[in_person])
+    @get("/mine", page="thing.html", guards=[refuse_access_tokens])
     async def mine(self) -> Thing:
         return Thing("mine")
 

@@ -142,7 +142,7 @@ def test_redis_breaker_retries_and_logs_twice_a_minute(log_capture: LogCapture) 
     for second in range(65):
         now = float(second)
         if not breaker.open:
-            breaker.failed("x", OSError())
+            breaker.record_failure("x", OSError())
     assert len(log_capture.entries) == 3
     assert breaker.open
     now += 2

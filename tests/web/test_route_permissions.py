@@ -17,7 +17,7 @@ from tests.support.world import World
 
 __all__ = ["scene"]
 
-VIEWER = {permission.value for permission in allowed(Role.VIEWER)} | {"signed_in", "in_person"}
+VIEWER = {permission.value for permission in allowed(Role.VIEWER)} | {"signed_in", "refuse_access_tokens"}
 
 
 async def call(client: httpx.AsyncClient, route: Route, path: str) -> httpx.Response:

@@ -153,11 +153,11 @@ def _triggers(
     if candidate.audience:
         detail["audience"] = True
     else:
-        heard = [at for at in candidate.triggers if event.source in version.triggers[at].sources]
-        if not heard:
+        listening = [at for at in candidate.triggers if event.source in version.triggers[at].sources]
+        if not listening:
             return Verdict.SOURCE_NOT_LISTENED, {}
-        let_in = next((at for at in heard if _lets_in(program, at, event, facts, now)), None)
-        trigger: Trigger = version.triggers[heard[0] if let_in is None else let_in]
+        let_in = next((at for at in listening if _trigger_matches(program, at, event, facts, now)), None)
+        trigger: Trigger = version.triggers[listening[0] if let_in is None else let_in]
         detail["trigger"] = trigger.key
         if let_in is None:
             return Verdict.FILTER_FALSE, {
@@ -170,7 +170,7 @@ def _triggers(
     return None
 
 
-def _lets_in(program: Program, at: int, event: EngineEvent, facts: Facts, now: datetime) -> bool:
+def _trigger_matches(program: Program, at: int, event: EngineEvent, facts: Facts, now: datetime) -> bool:
     trigger = program.version.triggers[at]
     return trigger.previous_value_matches(event) and program.trigger_matches[at](facts, now)
 

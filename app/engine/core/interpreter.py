@@ -12,7 +12,7 @@ import msgspec
 
 from app.engine.core.steps import MET, TIMEOUT, SendEmail, Wait, WaitFor, Webhook
 from app.engine.core.steps.base import Execute
-from app.engine.core.timing.wait_times import after, deadline_changed
+from app.engine.core.timing.wait_times import period_end, wait_end_changed
 from app.engine.core.types import (
     END,
     STOPPED,
@@ -164,7 +164,7 @@ class Run:
         reason, until = enrollment.wait_reason, enrollment.wait_until
         if reason is WaitReason.TIMER and not enrollment.woken:
             wait = node.config
-            again = isinstance(wait, Wait) and deadline_changed(wait, until, self.now, self.facts)
+            again = isinstance(wait, Wait) and wait_end_changed(wait, until, self.now, self.facts)
         else:
             again = due and (reason is WaitReason.WINDOW or self.slot_missed(node))
         if not (again or due):
@@ -197,7 +197,7 @@ class Run:
         slot, drip = self.enrollment.wait_until, node.config
         if self.enrollment.wait_reason is not WaitReason.DRIP_SLOT or slot is None:
             return False
-        return after(drip.amount, drip.unit, slot, self.facts.zone) <= self.now
+        return period_end(drip.amount, drip.unit, slot, self.facts.zone) <= self.now
 
     def continue_in_lane(self, node: Node, lane: str) -> Decision:
         if lane not in node.starts:

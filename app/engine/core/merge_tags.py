@@ -238,9 +238,9 @@ def _field(name: str, fields: Fields) -> FieldSpec | None:
     if name in _OTHER:
         return None
     # Built-in names win over a custom field of the same name.
-    names = {_tag_name(spec): spec for spec in reversed(list(fields.values())) if spec.printed}
+    names = {_tag_name(spec): spec for spec in reversed(list(fields.values())) if spec.is_printable}
     spec = names.get(name) or fields.get(name.removeprefix("contact."))
-    if spec is not None and spec.printed and name.startswith("contact."):
+    if spec is not None and spec.is_printable and name.startswith("contact."):
         return spec
     match = nearest(name, [*names, *_OTHER]) or nearest(f"contact.{name}", names)
     hint = (
@@ -255,7 +255,7 @@ def _tag_name(spec: FieldSpec) -> str:
 
 def tag_names(fields: Fields, output: Output = Output.TEXT) -> list[tuple[str, str]]:
     """Every merge tag that may be written, with its label, for the picker."""
-    contact_tags = [(_tag_name(spec), spec.label) for spec in fields.values() if spec.printed]
+    contact_tags = [(_tag_name(spec), spec.label) for spec in fields.values() if spec.is_printable]
     other = [("contact.id", "Contact ID"), ("account.name", "Account name")]
     return [*contact_tags, *other, *([(UNSUBSCRIBE, "Unsubscribe link")] if output is Output.EMAIL else [])]
 

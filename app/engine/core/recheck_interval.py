@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from app.engine.core.steps import StepConfig, Wait, WaitFor
-from app.engine.core.timing.wait_times import MAY_BE_OVER
+from app.engine.core.timing.wait_times import FOLLOWS_A_DATE
 from app.filters.analysis import asks_time
 from app.filters.ast import Filter
 from app.filters.fields import Fields
@@ -19,7 +19,7 @@ def recheck_interval(config: StepConfig, others: Iterable[Filter | None], fields
     own = config.filter if isinstance(config, WaitFor) and config.mode == "condition" else None
     if any(asks_time(expression, fields) for expression in (own, *others)):
         return FOR_TIME
-    dated = isinstance(config, Wait) and config.mode in MAY_BE_OVER
+    dated = isinstance(config, Wait) and config.mode in FOLLOWS_A_DATE
     return FOR_ZONE if dated else None
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from app.engine.core.draft import Draft, walk
 from app.engine.core.steps import AskApproval, Drip, Goal, StepConfig, Wait, WaitFor, Window
-from app.engine.core.timing.wait_times import after, wait_end
+from app.engine.core.timing.wait_times import period_end, wait_end
 from app.engine.core.version import Version
 from app.filters.facts import Facts
 
@@ -31,8 +31,8 @@ Document = Version | Draft
 def rerenders_effect(old: Document | None, new: Document, key: str) -> bool:
     """Whether an effect that step `key` of `old` has rendered and not tried to send is rendered again from
     `new`: the step still exists, and what it sends, or when it may, has changed."""
-    after = _sending(new, key)
-    return after is not None and (old is None or after != _sending(old, key))
+    sending = _sending(new, key)
+    return sending is not None and (old is None or sending != _sending(old, key))
 
 
 def _sending(document: Document, key: str) -> tuple[StepConfig, Window | None] | None:
@@ -93,7 +93,7 @@ def _timeout(
 ) -> MovedWait:
     if (old.amount, old.unit) == (new.amount, new.unit):
         return MovedWait(True, until)
-    return MovedWait(True, after(new.amount, new.unit, began, zone))
+    return MovedWait(True, period_end(new.amount, new.unit, began, zone))
 
 
 def _same_question(old: AskApproval, new: AskApproval) -> bool:

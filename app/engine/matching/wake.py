@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.engine.core.events import CONTACT_DELETED, EngineEvent, Source, index_keys_of
 from app.engine.core.steps import Wait
-from app.engine.core.timing.wait_times import deadline_changed
+from app.engine.core.timing.wait_times import wait_end_changed
 from app.engine.core.types import WaitReason
 from app.engine.core.version import Program
 from app.engine.matching.contact_facts import ContactFactsCache
@@ -159,7 +159,7 @@ def _would_advance(row: Any, program: Program, facts: Facts, now: datetime) -> b
         if match is None or match(facts, now):
             return True
     wait = node.config if row.wait_reason == WaitReason.TIMER and node is not None else None
-    if isinstance(wait, Wait) and deadline_changed(wait, row.wait_until, now, facts):
+    if isinstance(wait, Wait) and wait_end_changed(wait, row.wait_until, now, facts):
         return True
     return any((match := nodes[goal].match) is not None and match(facts, now) for goal in program.goals)
 

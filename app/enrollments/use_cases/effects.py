@@ -66,7 +66,7 @@ async def retry_enrollment(work: Work, enrollment_id: UUID) -> None:
     row = await locked_row(work, enrollment_id)
     waiting = None
     if row.status == "active" and row.paused_at is None:
-        waiting = await work.effects.to_be_tried(row.id, row.seq)
+        waiting = await work.effects.lock_effect_in_retry(row.id, row.seq)
     if waiting is not None:
         _try_now(work, waiting, row)
     else:
@@ -83,7 +83,7 @@ async def _begin_again(work: Work, row: Row) -> None:
     row.status, row.due_at, row.fence = "active", work.now, row.fence + 1
     row.wait_reason = row.wait_until = row.exit_reason = row.error = row.ended_at = None
     row.paused_at = row.wake_event_id = None
-    if await work.effects.went_out(row.id, row.seq):
+    if await work.effects.was_sent(row.id, row.seq):
         row.wait_reason = "effect"  # as if it had just been sent: a new visit would send it again
     work.notify_worker()
 

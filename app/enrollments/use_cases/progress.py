@@ -82,16 +82,16 @@ async def jump(work: Work, enrollment_id: UUID, step_key: str) -> None:
     await refuse_under_way(work, [row.id])
     if row.status == "failed":
         await refuse_twice(work, row)
-    await take_from(work, [row], {"reason": "moved", "by": work.actor.name})
+    await close_open_visits(work, [row], {"reason": "moved", "by": work.actor.name})
     work.audit(
         "enrollment.moved", "enrollment", row.id, {"step": (names.get(row.step_key or ""), names[step_key])}
     )
-    go_on_at(row, step_key, work.now)
+    restart_at_step(row, step_key, work.now)
     work.notify_worker()
     await work.commit()
 
 
-async def take_from(
+async def close_open_visits(
     work: Work,
     rows: Sequence[Any],
     detail: dict[str, Any],
@@ -107,7 +107,7 @@ async def take_from(
     await db.insert(CLOSE_APPROVALS, closed)
 
 
-def go_on_at(row: Row, step_key: str, now: Any) -> None:
+def restart_at_step(row: Row, step_key: str, now: Any) -> None:
     """Makes the enrollment due at the start of the step; a paused enrollment stays paused."""
     row.status, row.step_key, row.fence = "active", step_key, row.fence + 1
     row.wait_reason = row.wait_until = row.exit_reason = row.error = row.ended_at = None

@@ -8,8 +8,16 @@ import msgspec
 from app.engine.core.steps import Branch, StepConfig, WaitFor, Webhook
 from app.engine.core.triggers import Trigger
 from app.filters.ast import ARITY, Arity, Filter, Group, Predicate
-from app.filters.fields import OPERATORS, Fields, FieldSpec, FieldType, field_key, ids_by_name, recorded
-from app.filters.parse import LISTS, REFERENCE_TYPES, describe, escaped
+from app.filters.fields import (
+    OPERATORS,
+    Fields,
+    FieldSpec,
+    FieldType,
+    field_key,
+    ids_by_name,
+    recorded_fields,
+)
+from app.filters.parse import LISTS, REFERENCE_TYPES, describe, escape_list_part
 from app.web.form_decoder import decode_form
 from app.web.negotiate import Request
 from app.workflows.schemas.pages import FieldChoice
@@ -49,7 +57,9 @@ def _text(item: Predicate, lookup: BuilderNames) -> str:
         shown = changing.slug if field_key(changing.slug, lookup.fields) == key else key
         values = [shown, *_names(operands, changing.names or {})]
     texts = ["" if value is None else str(value) for value in values]
-    return ", ".join(escaped(text) for text in texts) if ARITY[item.op] in LISTS else ", ".join(texts)
+    return (
+        ", ".join(escape_list_part(text) for text in texts) if ARITY[item.op] in LISTS else ", ".join(texts)
+    )
 
 
 def _names(ids: list[Any], names: Mapping[str, str]) -> list[Any]:
@@ -160,7 +170,7 @@ def field_choices(fields: Fields) -> list[FieldChoice]:
 def _suggested(spec: FieldSpec, fields: Fields) -> list[str]:
     """Suggestions for the first value: options, names, and for history the event kinds and the fields."""
     if spec.type is FieldType.HISTORY:
-        return [*spec.options, *(fields[key].slug for key in recorded(fields))]
+        return [*spec.options, *(fields[key].slug for key in recorded_fields(fields))]
     return list(spec.options or (spec.names or {}).values())
 
 

@@ -42,7 +42,7 @@ async def _set(work: Work, source: Draft | Version, job: Job | None = None) -> C
     """Contacts who existed and match, by the day on which they were requested. Raises `Invalid` for a filter
     that can no longer be used, including that of a segment inside it."""
     zone = ZoneInfo((await work.accounts.own()).time_zone)
-    fields = await work.fields.catalogue()
+    fields = await work.fields.catalog()
     moment = job.created_at if job else work.now
     try:
         condition = live_or_deleted() & where(

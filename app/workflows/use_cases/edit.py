@@ -68,7 +68,7 @@ async def rename(work: Work, workflow_id: UUID, form: inputs.WorkflowChangeForm)
 async def opened(work: Work, workflow_id: UUID, rev: int) -> tuple[Any, Draft]:
     """The locked workflow and its draft. The names that the draft may refer to are locked until the edit is
     stored. Raises `NotFound`, and `Conflict` when `rev` is not the latest."""
-    await ReferenceQueries(work.session).naming()
+    await ReferenceQueries(work.session).lock_for_reference()
     header = await header_of(work, workflow_id, lock=True)
     draft = await work.workflows.draft(header)
     if rev != header.rev:

@@ -11,7 +11,7 @@ from app.engine.core.name_lookup import Names
 from app.errors import Invalid
 from app.filters.ast import ARITY, Arity, Filter, Group, Op, Predicate, Value
 from app.filters.fields import Fields, FieldSpec, FieldType, field_key, ids_by_name, nearest
-from app.filters.parse import DEEPEST, LISTS, REFERENCE_TYPES, normal, unescaped
+from app.filters.parse import DEEPEST, LISTS, REFERENCE_TYPES, stored_form, unescape_list_part
 from app.tags.use_cases import ensured_tag
 from app.work import Work
 from app.workflows.schemas import inputs
@@ -40,7 +40,7 @@ def things(spec: FieldSpec, tags: Tags) -> Mapping[str, str]:
 
 async def read_builder_names(work: Work) -> BuilderNames:
     """The fields and names that filters and steps may refer to today."""
-    return BuilderNames(await work.fields.catalogue(), await work.naming.all())
+    return BuilderNames(await work.fields.catalog(), await work.naming.all())
 
 
 class Reader:
@@ -115,7 +115,7 @@ class Reader:
     def _named(self, expression: Filter, path: str) -> Filter:
         """The filter with the names of tags, members, segments and workflows replaced by their ids, as it is
         stored."""
-        return normal(self._by_id(expression, path), self.lookup.fields)
+        return stored_form(self._by_id(expression, path), self.lookup.fields)
 
     def _by_id(self, expression: Filter, path: str) -> Filter:
         if isinstance(expression, Group):
@@ -197,9 +197,9 @@ def _value(op: Op, text: str) -> Value:
     if op is Op.CHANGED_TO and text.count(",") > 2:
         # The new value may contain commas itself.
         field, _, rest = text.partition(",")
-        return [field.strip(), *(unescaped(part.strip()) for part in rest.rsplit(",", 1))]
+        return [field.strip(), *(unescape_list_part(part.strip()) for part in rest.rsplit(",", 1))]
     if arity is Arity.CHANGE:
-        return [unescaped(part.strip()) for part in text.split(",")]
+        return [unescape_list_part(part.strip()) for part in text.split(",")]
     if arity in LISTS:
-        return [unescaped(part.strip()) for part in text.split(",") if part.strip()]
+        return [unescape_list_part(part.strip()) for part in text.split(",") if part.strip()]
     return text.strip() or None

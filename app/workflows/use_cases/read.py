@@ -148,9 +148,9 @@ async def counted(work: Work, workflow_id: UUID, seconds: float = 0.0) -> tuple[
 
 
 async def enrollments_by_place(work: Work, workflow_id: UUID, seconds: float = 0.0) -> Sequence[Any]:
-    """The enrollments by place (`Workflows.standing`), shared by all readers of the workflow."""
+    """The enrollments by place (`count_by_place`), shared by all readers of the workflow."""
     key = ("standing", work.account_id, workflow_id)
-    return await work.runtime.counts.get(key, partial(work.workflows.standing, workflow_id), seconds)
+    return await work.runtime.counts.get(key, partial(work.workflows.count_by_place, workflow_id), seconds)
 
 
 async def _visits(work: Work, workflow_id: UUID, seconds: float) -> Sequence[Any]:

@@ -20,7 +20,7 @@ from app.engine.core.version_migration import (
     wait_after_move,
 )
 from app.engine.matching.enroll import end_enrollments
-from app.enrollments.use_cases.progress import take_from
+from app.enrollments.use_cases.progress import close_open_visits
 from app.errors import Conflict, Invalid
 from app.work import Work
 from app.workflows.schemas.publication import EXIT, FINISH, START, MoveChoice
@@ -173,7 +173,7 @@ async def _move_to_step(
     engine = BatchSession(work.session)
     if left:
         error = RENEWED.format(version.number) if anew else TAKEN
-        await take_from(work, left, {"reason": "moved", "by": by}, error)
+        await close_open_visits(work, left, {"reason": "moved", "by": by}, error)
         await engine.do(CANCEL_UNBEGUN_CLAIMS, ids=[row.id for row in left], error=error)
     await engine.insert(
         MIGRATE_ENROLLMENTS,

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from app.contacts.domain import display_name, nameless, normalize
 from app.fields.domain import key_error, key_of
-from app.filters.fields import catalogue, custom_field
+from app.filters.fields import custom_field, field_catalog
 from app.filters.normalize import TEXT_KEYS
 
 NUMBER = custom_field(UUID(int=1), "score", "Score", "number")
-FIELDS = catalogue([NUMBER, custom_field(UUID(int=2), "note", "Note", "text")])
+FIELDS = field_catalog([NUMBER, custom_field(UUID(int=2), "note", "Note", "text")])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from app.filters.ast import Filter, FilterError, Group, Op, Predicate
 from app.filters.evaluate import compile_filter
 from app.filters.event_kinds import EVENT_KINDS
 from app.filters.facts import ContactWorkflows, Facts, Happened
-from app.filters.fields import NO_NAMES, AccountNames, catalogue
+from app.filters.fields import NO_NAMES, AccountNames, field_catalog
 from app.filters.parse import describe, filter_problems, parse
 from app.filters.ranges import anniversaries, anniversary_instants
 from app.filters.values import Span
@@ -53,7 +53,7 @@ def test_a_deleted_segment_matches_no_contact_and_is_reported() -> None:
         "value": "A segment of this condition no longer exists. Choose another."
     }
     assert not compile_filter(gone, FIELDS)(someone(), NOW)
-    assert filter_problems(gone, catalogue()) == {}, "the engine knows no names and asks for none"
+    assert filter_problems(gone, field_catalog()) == {}, "the engine knows no names and asks for none"
 
 
 def chain(length: int) -> dict[UUID, Filter]:
@@ -67,7 +67,7 @@ def test_segment_cycles_and_depth_are_refused() -> None:
     with pytest.raises(FilterError, match="loop"):
         size_of(round_trip[UUID(int=0)], round_trip)
     with pytest.raises(FilterError, match="loop"):
-        compile_filter(round_trip[UUID(int=0)], catalogue(named=AccountNames(filters=round_trip)))
+        compile_filter(round_trip[UUID(int=0)], field_catalog(named=AccountNames(filters=round_trip)))
     assert size_of(chain(5)[UUID(int=0)], chain(5)).depth == 5
     with pytest.raises(FilterError, match="deep"):
         size_of(chain(6)[UUID(int=0)], chain(6))
@@ -79,7 +79,7 @@ def test_size_of_a_filter_with_its_segments() -> None:
     for number in range(1, 5):
         condition = ask("segments", Op.ANY_OF, [str(UUID(int=number - 1))])
         filters[UUID(int=number)] = every(condition, condition)
-    fields = catalogue(named=AccountNames(filters=filters))
+    fields = field_catalog(named=AccountNames(filters=filters))
     fits = ask("segments", Op.ANY_OF, [str(UUID(int=3))])
     assert filter_problems(fits, fields) == {}
     assert size_of(fits, filters).conditions == 1 + 2 + 4 + 8 + 8 * 80
@@ -94,7 +94,7 @@ def test_fields_used_by_nested_segments_are_found() -> None:
 def test_only_needed_history_is_read() -> None:
     """A span is not longer than said, whatever months, leap years and changes of clocks it has."""
     inside = every(ask("history", Op.CHANGED_TO, ["city", "Rome", "3 months"]))
-    fields = catalogue(named=AccountNames(filters={OURS: inside}))
+    fields = field_catalog(named=AccountNames(filters={OURS: inside}))
     condition = every(
         ask("history", Op.HAPPENED, ["tag.added", 2, "7 days"]), ask("segments", Op.ANY_OF, [str(OURS)])
     )
@@ -226,7 +226,7 @@ def test_sentences() -> None:
         assert describe(parse([item]), FIELDS) == sentence
 
 
-def test_catalogue_of_an_empty_account() -> None:
-    assert catalogue(named=NO_NAMES)["segments"].filters == {}
-    assert compile_filter(Group("all", []), catalogue())(someone(), NOW)
+def test_catalog_of_an_empty_account() -> None:
+    assert field_catalog(named=NO_NAMES)["segments"].filters == {}
+    assert compile_filter(Group("all", []), field_catalog())(someone(), NOW)
     assert set(SEGMENTS) == set(FIELDS["segments"].filters)

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.filters.fields import BUILT_IN, catalogue, custom_field
+from app.filters.fields import BUILT_IN, custom_field, field_catalog
 from app.imports.domain.columns import guess, looks_like_header, mapping_errors
 from app.imports.domain.csv_reader import LONGEST_CELL, MOST_ROWS, data_lines, read_table, sniff
 from app.imports.domain.encoding import FileError, decode
@@ -138,7 +138,7 @@ def test_columns_are_guessed_from_their_names() -> None:
         "full_name", "email", "phone", "website", "postal_code", "ignore",
     ]  # fmt: skip
     assert list(guess(["Phone", "Telephone", "Tel"], BUILT_IN).values()) == ["phone", "phone2", "ignore"]
-    own = catalogue([custom_field("7", "plan", "Plan tier", "text")])
+    own = field_catalog([custom_field("7", "plan", "Plan tier", "text")])
     assert list(guess(["plan", "PLAN TIER", "Town"], own).values()) == ["custom.7", "ignore", "city"]
 
 

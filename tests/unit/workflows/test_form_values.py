@@ -9,7 +9,7 @@ from app.engine.core.name_lookup import Names
 from app.errors import Invalid
 from app.filters.ast import Filter
 from app.filters.fields import FieldSpec
-from app.filters.parse import normal, parse
+from app.filters.parse import parse, stored_form
 from app.work import Work
 from app.workflows.controllers.form_values import filter_values
 from app.workflows.schemas.inputs.filters import RowInput, RowsInput
@@ -77,7 +77,7 @@ def test_ids_are_stored_in_one_form() -> None:
     written = parse(
         [f"tags:any_of:{VIP.hex},{str(COLD).upper()}", f"history:changed_to:owner,{ANN.hex},7 days"]
     )
-    assert normal(every(written), FIELDS) == every(
+    assert stored_form(every(written), FIELDS) == every(
         every(
             ask("tags", "any_of", [str(VIP), str(COLD)]),
             ask("history", "changed_to", ["owner", str(ANN), "7 days"]),

@@ -22,7 +22,7 @@ from app.engine.core.steps.base import (
     first_line,
     period,
 )
-from app.engine.core.timing.wait_times import after
+from app.engine.core.timing.wait_times import period_end
 from app.engine.core.types import NewApproval, WaitReason
 from app.filters.fields import Fields
 
@@ -54,7 +54,7 @@ def templates(config: AskApproval) -> Templates:
 @fails_on_long_text
 def execute(run: "Run", node: "Node") -> int:
     config: AskApproval = node.config
-    until = after(config.amount, config.unit, run.now, run.facts.zone)
+    until = period_end(config.amount, config.unit, run.now, run.facts.zone)
     question = node.templates["question"].render(run.facts)
     seq = run.begin(node, {"question": question, "until": until.isoformat()})
     options = [(option.key, option.name or option.key) for option in config.options]

@@ -18,7 +18,7 @@ from app.engine.core.steps.base import (
     period,
     skip,
 )
-from app.engine.core.timing.wait_times import after
+from app.engine.core.timing.wait_times import period_end
 from app.engine.core.types import ContactChange, NewTask, Outcome
 from app.filters.fields import Fields
 
@@ -52,7 +52,7 @@ def execute(run: "Run", node: "Node") -> int:
     assignee = {"owner": owner_of(run), "user": config.user, "nobody": None}[config.assignee]
     if run.around.members and assignee not in run.around.members:
         assignee = None
-    due = after(config.amount, config.unit, run.now, run.facts.zone) if config.has_due else None
+    due = period_end(config.amount, config.unit, run.now, run.facts.zone) if config.has_due else None
     run.record(
         node,
         Outcome.DONE,

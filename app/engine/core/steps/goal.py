@@ -6,7 +6,7 @@ from app.engine.core.checks import Problems, check_period, check_required_filter
 from app.engine.core.name_lookup import Names
 from app.engine.core.scalars import Amount, Line, Unit
 from app.engine.core.steps.base import CompileMatch, Config, Sentence, StepKind, describe_filter
-from app.engine.core.timing.wait_times import after
+from app.engine.core.timing.wait_times import period_end
 from app.engine.core.types import END, Outcome, WaitReason
 from app.filters.ast import Filter
 from app.filters.facts import Facts
@@ -46,7 +46,7 @@ def execute(run: "Run", node: "Node") -> int:
         run.record(node, Outcome.UNMET, {})
         return node.after
     if config.on_unmet == "wait":
-        until = after(config.amount, config.unit, run.now, run.facts.zone)
+        until = period_end(config.amount, config.unit, run.now, run.facts.zone)
         run.begin(node, {"until": until.isoformat()})
         return run.wait_at(node, WaitReason.CONDITION, until)
     run.record(node, Outcome.UNMET, {})

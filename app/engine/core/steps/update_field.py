@@ -132,7 +132,7 @@ def _check_source(config: UpdateField, fields: Fields) -> Problems:
         yield "source", "Choose the field to copy from."
     elif spec is None:
         yield "source", unknown_field(config.source, fields)
-    elif not spec.printed:
+    elif not spec.is_printable:
         yield "source", f"{spec.label} can't be copied. Choose another field."
     elif config.source == config.field:
         yield "source", "Choose a field other than the one being changed."

@@ -9,7 +9,7 @@ from app.engine.core.checks import Problems, check_date_field, check_period
 from app.engine.core.name_lookup import Names, field_label
 from app.engine.core.scalars import Amount, Line, StepKey, TimeOfDay, Unit, Weekday
 from app.engine.core.steps.base import Config, Jump, References, Sentence, StepKind, fail, period
-from app.engine.core.timing.wait_times import MAY_BE_OVER, moment, wait_end
+from app.engine.core.timing.wait_times import FOLLOWS_A_DATE, until_instant, wait_end
 from app.engine.core.types import STOPPED, ExitReason, Outcome, Status, WaitReason
 from app.filters.fields import Fields
 
@@ -107,13 +107,13 @@ def _check_until(config: Wait) -> Problems:
         yield "until", "Enter the date and time to wait for."
         return
     try:
-        moment(config.until, ZoneInfo("UTC"))
+        until_instant(config.until, ZoneInfo("UTC"))
     except ValueError as error:
         yield "until", str(error)
 
 
 def jump(config: Wait) -> Jump | None:
-    jumps = config.mode in MAY_BE_OVER and config.past == "skip_to"
+    jumps = config.mode in FOLLOWS_A_DATE and config.past == "skip_to"
     return Jump("skip_to", config.skip_to) if jumps else None
 
 

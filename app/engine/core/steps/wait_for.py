@@ -26,7 +26,7 @@ from app.engine.core.steps.base import (
     describe_filter,
     period,
 )
-from app.engine.core.timing.wait_times import after
+from app.engine.core.timing.wait_times import period_end
 from app.engine.core.types import WaitReason
 from app.filters.ast import Filter
 from app.filters.event_kinds import FORMER_KINDS
@@ -67,7 +67,7 @@ def execute(run: "Run", node: "Node") -> int:
     just_delivered = not waits_for_condition and config.event == EMAIL_DELIVERED and run.delivered
     if (waits_for_condition or just_delivered) and _holds(run, node):
         return run.enter_lane(node, MET)
-    until = after(config.amount, config.unit, run.now, run.facts.zone)
+    until = period_end(config.amount, config.unit, run.now, run.facts.zone)
     detail = {"until": until.isoformat()}
     if not waits_for_condition:
         detail["event"] = config.event

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from app.engine.core.timing.wait_times import after
+from app.engine.core.timing.wait_times import period_end
 
 if TYPE_CHECKING:
     from app.engine.core.steps.drip import Drip
@@ -21,9 +21,9 @@ def take_slot(drip: "Drip", state: MutableMapping[str, Any], now: datetime, zone
     `Run.slot_missed`."""
     start = datetime.fromisoformat(state["start"]) if "start" in state else None
     taken = int(state.get("taken", 0))
-    if start is None or after(drip.amount, drip.unit, start, zone) <= now:
+    if start is None or period_end(drip.amount, drip.unit, start, zone) <= now:
         start, taken = now, 0
     elif taken >= drip.count:
-        start, taken = after(drip.amount, drip.unit, start, zone), 0
+        start, taken = period_end(drip.amount, drip.unit, start, zone), 0
     state["start"], state["taken"] = start.isoformat(), taken + 1
     return max(start, now)

@@ -78,9 +78,9 @@ def _newest(rule: Rule, after: datetime, until: datetime, zone: ZoneInfo) -> tup
 
 def target_day(trigger: DateReached, moment: datetime, zone: ZoneInfo) -> date | None:
     """The date that contacts must have in the trigger's field at this occurrence."""
-    struck = day_of(moment, zone)
+    local_date = day_of(moment, zone)
     try:
-        return None if struck is None else struck - timedelta(days=trigger.offset)
+        return None if local_date is None else local_date - timedelta(days=trigger.offset)
     except OverflowError:
         return None
 

@@ -30,9 +30,9 @@ def next_after(rule: Rule, moment: datetime, zone: ZoneInfo) -> datetime | None:
     times may be earlier instants."""
     local = moment.astimezone(zone).replace(tzinfo=None, fold=0)
     while (next_local := rule.next_local(local)) is not None:
-        struck = instant(next_local, zone)
-        if struck > moment:
-            return struck
+        occurrence = instant(next_local, zone)
+        if occurrence > moment:
+            return occurrence
         local = next_local
     return None
 
@@ -42,10 +42,10 @@ def occurrences(rule: Rule, after: datetime, until: datetime, zone: ZoneInfo, li
     `limit` of them, in order."""
     moments: list[datetime] = []
     while len(moments) < limit:
-        struck = next_after(rule, moments[-1] if moments else after, zone)
-        if struck is None or struck > until:
+        occurrence = next_after(rule, moments[-1] if moments else after, zone)
+        if occurrence is None or occurrence > until:
             break
-        moments.append(struck)
+        moments.append(occurrence)
     return moments
 
 

@@ -1,6 +1,7 @@
 """When waits end. A wait's rule stays in local time and becomes an instant when an enrollment arrives at it.
 
-`wait_end` computes the due time of a wait step; `after` that of every period."""
+`wait_end` says when a wait step ends (`wait_until`); `period_end` adds a period, for every step with a limit.
+The engine may look sooner (`due_at`): see `Run.next_recheck`."""
 
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -15,16 +16,17 @@ from app.filters.values import read_moment
 if TYPE_CHECKING:
     from app.engine.core.steps.wait import Wait
 
-# The modes of a wait whose end may be over on arrival; only for them `past` says what happens then.
-MAY_BE_OVER = ("until", "date_field")
+# The modes of a wait for a date. Its end is recomputed while an enrollment waits, because the contact's date
+# or the account's zone may change. It may be over on arrival; `past` says what happens then.
+FOLLOWS_A_DATE = ("until", "date_field")
 
 
-def after(amount: int, unit: Unit, now: datetime, zone: ZoneInfo) -> datetime:
-    """`amount` units from now; days keep the account's clock time across a change to summer time."""
+def period_end(amount: int, unit: Unit, now: datetime, zone: ZoneInfo) -> datetime:
+    """`amount` units from now; days keep the clock time of the zone when daylight saving time changes."""
     return shift(now, amount, unit.value, zone).astimezone(UTC)
 
 
-def moment(text: str, zone: ZoneInfo) -> datetime:
+def until_instant(text: str, zone: ZoneInfo) -> datetime:
     """The instant of an `until`: a date (its first instant) or a date with a time, local to the account
     unless it carries an offset. Raises ValueError with a sentence."""
     read: date | datetime = read_moment(text)
@@ -37,21 +39,21 @@ def wait_end(wait: "Wait", now: datetime, facts: Facts) -> datetime | None:
     """When the wait of an enrollment that arrives now ends; in the past if that time is over already, None if
     the date field is empty. Raises ValueError with a message for a wait that has no end."""
     if wait.mode == "duration":
-        return after(wait.amount, wait.unit, now, facts.zone)
+        return period_end(wait.amount, wait.unit, now, facts.zone)
     if wait.mode == "until":
-        return moment(wait.until, facts.zone)
+        return until_instant(wait.until, facts.zone)
     if wait.mode == "date_field":
         return date_instant(facts.values.get(wait.field), wait.offset, wait.at, facts.zone)
-    next_day = next_after(recurring(wait), now, facts.zone)
-    if next_day is None:
+    occurrence = next_after(recurring(wait), now, facts.zone)
+    if occurrence is None:
         raise ValueError("The wait has no day to wait for.")
-    return next_day
+    return occurrence
 
 
-def deadline_changed(wait: "Wait", until: datetime | None, now: datetime, facts: Facts) -> bool:
-    """Whether a wait for a date now ends at another moment than `until`, with which it began: the contact's
+def wait_end_changed(wait: "Wait", until: datetime | None, now: datetime, facts: Facts) -> bool:
+    """Whether a wait for a date now ends at another time than `until`, with which it began: the contact's
     date changed, or the account's zone."""
-    return wait.mode in MAY_BE_OVER and wait_end(wait, now, facts) != until
+    return wait.mode in FOLLOWS_A_DATE and wait_end(wait, now, facts) != until
 
 
 def recurring(wait: "Wait") -> Rule:

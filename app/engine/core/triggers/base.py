@@ -197,5 +197,5 @@ def check_changed_field(key: str, fields: Fields, field: str) -> Problems:
     spec = fields.get(key)
     if spec is None:
         yield field, unknown_field(key, fields)
-    elif not spec.printed:
+    elif not spec.is_printable:
         yield field, f"A trigger can't listen to changes of {spec.label}. Choose another field."

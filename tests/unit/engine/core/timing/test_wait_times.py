@@ -11,7 +11,7 @@ from app.engine.core.timing.cron import Cron
 from app.engine.core.timing.drip import take_slot
 from app.engine.core.timing.recurrence import Either, Monthly, Weekly, date_instant, next_after, occurrences
 from app.engine.core.timing.sending_window import next_opening
-from app.engine.core.timing.wait_times import after, recurring
+from app.engine.core.timing.wait_times import period_end, recurring
 from tests.support.engine_kit import PARIS
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -205,4 +205,4 @@ def test_drip_slots_are_fair_and_never_exceed_the_limit() -> None:
 
 def test_waits_of_days_keep_the_local_time() -> None:
     before = at("2026-03-28 09:30", PARIS)
-    assert shown(after(1, Unit.DAYS, before, PARIS), PARIS) == "Sun 2026-03-29 09:30"
+    assert shown(period_end(1, Unit.DAYS, before, PARIS), PARIS) == "Sun 2026-03-29 09:30"
