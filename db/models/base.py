@@ -43,7 +43,7 @@ class Timed:
 
 
 class Tenant:
-    """A row of one account. Row-level security and `TenantRepository` both stand on this column."""
+    """A row of one account. Row-level security and `TenantRepository` both rely on this column."""
 
     account_id: Mapped[UUID] = mapped_column(
         primary_key=True, server_default=text("current_account()"), sort_order=-2

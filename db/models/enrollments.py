@@ -20,8 +20,11 @@ class Enrollment(TenantRow, Base):
 
     `entry_key` tells live enrollments of one contact apart where a workflow allows several; `data` holds what
     the starting event carried ("event") and captured responses ("response"); `wake_event_id` is the event
-    that an event wait was woken by; `paused_at` keeps everything as it is until somebody resumes it;
-    `contact_deleted` marks those that a contact's deletion started: they run without the contact."""
+    that an event wait was woken by; `paused_at` keeps everything as it is until a member resumes it;
+    `contact_deleted` marks those that a contact's deletion started: they run without the contact.
+
+    `fence` grows with each write of an advance or a command, not with a claim: the lock of the row protects a
+    running batch. It is checked when a poison enrollment is parked, after its batch has been rolled back."""
 
     __tablename__ = "enrollments"
     __table_args__ = (
@@ -103,8 +106,11 @@ class EnrollmentExecution(Tenant, Base):
 
 class Effect(TenantRow, Base):
     """Something outside the database, written before it is attempted. `started_at` is set right before the
-    call: a claim that died with it null never left the house, one with it set is in doubt. `attempted_at` is
-    set with it and never cleared: without it no attempt was ever begun (`NEVER_TRIED` of the ledger)."""
+    call: if the worker dies while it is null, nothing was sent; if it dies later, the effect is in doubt.
+    `attempted_at` is set with it and never cleared: without it no attempt was ever begun (`NEVER_TRIED`).
+
+    `fence` grows with each claim and each command. Every later write of the claim names it and changes no row
+    if it is old."""
 
     __tablename__ = "effects"
     __table_args__ = (
@@ -177,7 +183,7 @@ class EnrollmentMove(TenantRow, Base):
 
 class Approval(TenantRow, Base):
     """A question that one enrollment waits with: an answer takes its lane, `due_at` the lane of the timeout.
-    `options` is [{key, name}]; `users` the ids of those who may answer (empty: all who may steer
+    `options` is [{key, name}]; `users` the ids of those who may answer (empty: all who may manage
     enrollments)."""
 
     __tablename__ = "approvals"
@@ -206,7 +212,7 @@ class Approval(TenantRow, Base):
 
 class CircuitBreaker(Tenant, Base):
     """The breaker of one step and one class of error. `sample` is what its decision needs; while it is open
-    nothing of the step is attempted, and after `until` a few are, to see."""
+    nothing of the step is attempted; after `until`, one effect is attempted as a probe."""
 
     __tablename__ = "circuit_breakers"
     __table_args__ = (

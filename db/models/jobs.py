@@ -11,7 +11,8 @@ from db.models.base import Base, TenantRow, of_account
 
 class Job(TenantRow, Base):
     """Background work that a member started (an import, a bulk edit). The row is the job; Redis only
-    notifies. A worker holds it by a lease and a fence; `progress` survives both."""
+    notifies. `fence` grows with each claim and each command; every later write of the claim names it and
+    changes no row if it is old. `progress` outlives a claim."""
 
     __tablename__ = "jobs"
     __table_args__ = (

@@ -46,8 +46,8 @@ class InflightBatch(TenantRow, Base):
 class EngineState(Base):
     """The one row about this installation. `heartbeat_at` only grows and is written outside too (Redis, a
     file): a database that is behind was restored, and no effect is sent until a member releases the hold
-    (`held_at` null). `link_key` makes the links in emails: it never changes, or links that were sent
-    would die."""
+    (`held_at` null). `link_key` signs the links in emails: it never changes, or links that were sent
+    would stop working."""
 
     __tablename__ = "engine_state"
     __table_args__ = (CheckConstraint("singleton", name="singleton"),)

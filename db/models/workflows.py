@@ -63,7 +63,7 @@ class WorkflowCondition(Tenant, Base):
 
 
 class WorkflowGoal(Tenant, Base):
-    """The goals of the draft, one per goal step: they listen from entry, wherever their step stands."""
+    """The goals of the draft, one per goal step: they listen from entry, wherever their step is."""
 
     __tablename__ = "workflow_goals"
     __table_args__ = (

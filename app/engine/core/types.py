@@ -204,8 +204,8 @@ class Decision(msgspec.Struct):
     was.
 
     `notes`, `tasks`, `notifications`, `approvals` are rows to insert; `enter` are the workflows that the
-    contact is requested to enter, `leave` those to leave (None: every other one); `delete` moves the contact
-    to the bin; `data` is merged into the enrollment's data."""
+    contact is requested to enter, `leave` those to leave (None: every other one); `delete` deletes the
+    contact (it can be restored for 30 days); `data` is merged into the enrollment's data."""
 
     status: Status
     step_key: str | None

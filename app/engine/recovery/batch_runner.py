@@ -46,8 +46,8 @@ class BatchTask(Protocol):
         """Processes all rows in one transaction and commits it; the commit also deletes the mark."""
 
     async def run_alone(self, row: Any) -> None:
-        """Processes one row in its smallest parts and commits each. After an error or a crash the row stands
-        before the part that is to blame. The mark stays."""
+        """Processes one row in its smallest parts and commits each. After an error or a crash the row is
+        still before the part that failed. The mark stays."""
 
     async def park(self, row: Any, error: Exception) -> None:
         """Stores the error and commits: the row is not tried again unless a member retries it."""

@@ -1,4 +1,4 @@
-"""which accounts have events and deliveries that have served their time"""
+"""a function that lists the accounts with expired events and deliveries"""
 
 from db.migrations.policies import add_definer_function
 

@@ -1,4 +1,4 @@
-"""an index of unread notifications: every page counts them"""
+"""an index of unread notifications, which every page counts"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""whom a publication takes along by a job"""
+"""the enrollments that a job moves to a published version"""
 
 import sqlalchemy as sa
 from alembic import op

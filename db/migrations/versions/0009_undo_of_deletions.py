@@ -1,4 +1,4 @@
-"""what the undo of a deletion needs: which job deleted a contact, and notes and tasks that stay for a while"""
+"""undo of deletions: which job deleted a contact; its notes and tasks stay until they expire"""
 
 import sqlalchemy as sa
 from alembic import op

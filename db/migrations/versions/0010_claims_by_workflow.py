@@ -1,4 +1,4 @@
-"""claims look at one workflow at a time; accounts with nothing but held work are not due"""
+"""claims read one workflow at a time; an account whose due work is all on hold is not due"""
 
 from db.migrations.indexes import build_index, drop_index
 from db.migrations.policies import add_definer_function

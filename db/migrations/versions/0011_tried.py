@@ -1,4 +1,4 @@
-"""when an attempt of an effect was last begun: one that never was has left nothing behind"""
+"""when an attempt of an effect last began: without one, nothing can have been sent"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""invitations, which the invited person accepts by a link"""
+"""invitations, which a new member accepts by a link"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Move the contact to the bin, which ends the enrollment."""
+"""Delete the contact, which ends the enrollment. It can be restored for 30 days."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class DeleteContact(Config, frozen=True, tag="delete_contact"):
-    """The contact can be restored from the bin for 30 days."""
+    """A deleted contact can be restored for 30 days."""
 
 
 def execute(run: "Run", node: "Node") -> int:

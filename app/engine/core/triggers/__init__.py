@@ -1,9 +1,7 @@
 """What starts a workflow. Each module of this package is one trigger kind; `base` holds what they share.
 
 To add a kind, write its module and add its class to `KINDS`: `docs/adding-a-trigger.md` is the checklist.
-
-Kinds that wait for features not built yet: opportunity created, stage changed, status changed, stale (with
-pipelines); form submitted (with forms); message received, email opened, clicked, replied (with an inbox)."""
+"""
 
 from functools import reduce
 from operator import or_

@@ -230,7 +230,7 @@ async def test_outcome_is_written_after_the_pool_was_exhausted(
         return await write_outcome(*arguments)
 
     monkeypatch.setattr(dispatcher, "write_outcome", crowded)
-    monkeypatch.setattr(dispatcher, "WRITE_TIMEOUT", (0.0,))
+    monkeypatch.setattr(dispatcher, "WRITE_RETRY_PAUSES", (0.0,))
     await attempt_effect(stage.runtime, stage.account, effect)
     assert (await stage.effect(person))["status"] == "sent"
 
