@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.browser.conftest import Opening
-from tests.support.browser_kit import press, screens, until, violations
+from tests.support.browser_kit import click_and_wait, screens, until, violations
 from tests.support.sample_account import cast_of
 from tests.support.world import World
 
@@ -57,10 +57,10 @@ async def test_screens_with_open_forms_and_running_jobs(world: World, opening: O
     }
     await page.goto("/imports/new")
     await page.set_input_files("main input[type=file]", file)
-    await press(page, page.get_by_role("button", name="Upload and map columns"))
+    await click_and_wait(page, page.get_by_role("button", name="Upload and map columns"))
     wrong += await violations(page, "an import's columns")
     place = urlsplit(page.url).path
-    await press(page, page.get_by_role("button", name="Check file"))
+    await click_and_wait(page, page.get_by_role("button", name="Check file"))
     await until(page, place, lambda now: now["item"]["status"] == "ready")
     await page.goto(place)
     wrong += await violations(page, "an import's preview")

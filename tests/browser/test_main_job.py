@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Page
 
 from tests.browser.conftest import Opening
-from tests.support.browser_kit import json_of, press, until
+from tests.support.browser_kit import click_and_wait, json_of, until
 from tests.support.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -34,13 +34,13 @@ async def do_import(page: Page) -> None:
     await page.goto("/imports/new")
     file: Any = {"name": "people.csv", "mimeType": "text/csv", "buffer": people()}
     await page.set_input_files("main input[type=file]", file)
-    await press(page, page.get_by_role("button", name="Upload and map columns"))
+    await click_and_wait(page, page.get_by_role("button", name="Upload and map columns"))
     place = page.url.split("?", maxsplit=1)[0].removeprefix(page.url.split("/imports")[0])
-    await press(page, page.get_by_role("button", name="Check file"))
+    await click_and_wait(page, page.get_by_role("button", name="Check file"))
     document = await until(page, place, lambda now: now["item"]["status"] == "ready")
     assert (document["item"]["new"], document["item"]["bad"]) == (500, 0)
     await page.reload()
-    await press(page, page.locator(f"main form[action='{place}/run'] button").first)
+    await click_and_wait(page, page.locator(f"main form[action='{place}/run'] button").first)
     document = await until(page, place, lambda now: now["item"]["status"] == "done")
     assert document["item"]["written"] == 500
 
@@ -48,7 +48,7 @@ async def do_import(page: Page) -> None:
 async def add_step(page: Page, kind: str) -> None:
     """At the end of the flow; its sheet is open afterwards."""
     await page.locator("li.insert-slot[data-list=main] a").last.click()
-    await press(page, page.locator("#sheet button.choice", has_text=kind).first)
+    await click_and_wait(page, page.locator("#sheet button.choice", has_text=kind).first)
     await page.locator("#sheet [name='config.kind']").wait_for(state="attached")
 
 
@@ -59,17 +59,17 @@ async def condition(page: Page, name: str, field: str, value: str) -> None:
 
 
 async def save(page: Page) -> None:
-    await press(page, page.locator("#sheet footer button.primary"))
+    await click_and_wait(page, page.locator("#sheet footer button.primary"))
 
 
 async def build(page: Page) -> str:
     """Tag added `vip` → email → wait 1 minute → branch on state → goal; its address."""
     await page.goto("/workflows/new")
     await page.locator("main input[name=name]").fill("Welcome")
-    await press(page, page.get_by_role("button", name="Create"))
+    await click_and_wait(page, page.get_by_role("button", name="Create"))
     place = "/workflows/" + page.url.split("/workflows/")[1].split("/")[0].split("?")[0]
     await page.locator("#li-add-trigger a").click()
-    await press(page, page.locator("#sheet button.choice", has_text="Tag added").first)
+    await click_and_wait(page, page.locator("#sheet button.choice", has_text="Tag added").first)
     await page.locator("#sheet [name='config.tag']").fill("vip")
     await save(page)
     await add_step(page, "Send email")
@@ -89,7 +89,7 @@ async def build(page: Page) -> str:
     await page.locator("[name='config.on_unmet'][value=wait]").check()
     await save(page)
     await page.goto(f"{place}/publication")
-    await press(page, page.get_by_role("button", name="Publish version 1"))
+    await click_and_wait(page, page.get_by_role("button", name="Publish version 1"))
     return place
 
 
@@ -122,9 +122,11 @@ async def test_main_job_from_import_to_goal(world: World, opening: Opening, scri
         for box in await page.locator("input[name=id]").all():
             await box.check()
     bar = page.locator(".bulk-bar")
-    await press(page, bar.get_by_role("button", name="Tag 50 contacts") if script else bar.get_by_text("Tag"))
+    await click_and_wait(
+        page, bar.get_by_role("button", name="Tag 50 contacts") if script else bar.get_by_text("Tag")
+    )
     await page.locator("main [name=tag]").fill("vip")
-    await press(page, page.get_by_role("button", name="Tag 50 contacts", exact=True))
+    await click_and_wait(page, page.get_by_role("button", name="Tag 50 contacts", exact=True))
     listed = (await json_of(page, "/contacts?limit=50"))["items"]
     document = await until(page, place, lambda now: at(now, "send_email")["completed"] == 50)
     assert at(document, "wait")["current"] == 50
@@ -140,7 +142,7 @@ async def test_main_job_from_import_to_goal(world: World, opening: Opening, scri
     contact = listed[0]["id"]
     await page.goto(f"/contacts/{contact}/edit")
     await page.locator("main [name=city]").fill("Paris")
-    await press(page, page.locator("main form").get_by_role("button", name="Save").first)
+    await click_and_wait(page, page.locator("main form").get_by_role("button", name="Save").first)
     await until(page, place, lambda now: now["totals"]["completed"] == 1)
     people_in = await json_of(page, f"{place}/enrollments?status=completed")
     assert [item["contact_id"] for item in people_in["items"]] == [contact]

@@ -8,7 +8,7 @@ from playwright.async_api import Locator, Page, expect
 
 from tests.browser.conftest import Opening
 from tests.browser.geometry import DROP_MESSAGES, TOO_CLOSE, controls, overlap
-from tests.support.browser_kit import press, screens
+from tests.support.browser_kit import click_and_wait, screens
 from tests.support.sample_account import Cast, cast_of
 from tests.support.world import World
 
@@ -43,7 +43,7 @@ async def test_saving_twice_in_place_saves_twice(
     save = await trigger_sheet(page, cast)
     before, place = {tuple(control) for control in await controls(page)}, await box(save)
     names = Counter(control[0] for control in before)
-    await press(page, save)
+    await click_and_wait(page, save)
     toast = page.locator("#notes .toast")
     await expect(toast).to_contain_text("Saved")
     assert await box(save) == place
@@ -86,7 +86,7 @@ async def test_message_disappears_unless_the_pointer_is_on_it(
 ) -> None:
     cast = await cast_of(world)
     page = await opening.signed_in(cast.owner, script=script)
-    await press(page, await trigger_sheet(page, cast))
+    await click_and_wait(page, await trigger_sheet(page, cast))
     toast = page.locator("#notes .toast")
     await toast.hover()
     await page.wait_for_timeout(7000)

@@ -64,7 +64,7 @@ class Fault(msgspec.Struct):
             raise ValueError(f"There is no point “{self.point}”. There are: {', '.join(POINTS)}.")
 
     @property
-    def went_off(self) -> bool:
+    def has_fired(self) -> bool:
         """Whether the process was broken."""
         return self.hits >= self.nth
 

@@ -236,7 +236,7 @@ async def test_a_connection_cut_right_before_the_commit_is_never_a_success(
         fault = Fault("work.commit.before", Kind.DROP, database_url=settings.database_url)
         with injected(fault):
             answer = await post_valid_body(script, scene, route)
-        cut += fault.went_off
+        cut += fault.has_fired
         if (answer.status_code, answer.headers.get("retry-after")) != (503, "2"):
             problems.append(f"{route}: {answer.status_code} {answer.text[:120]}")
     assert not problems, "\n".join(problems)
@@ -248,7 +248,7 @@ async def post_valid_body(client: httpx.AsyncClient, scene: FilledAccount, route
     """Call the route with a body that it accepts, on rows that make it possible."""
     matching_tweaks = [tweaks[route.path] for tweaks in (TWEAKS, SECOND_TWEAKS) if route.path in tweaks]
     for table, change, _ in matching_tweaks:
-        await tweak(scene, table, change)
+        await update_rows(scene, table, change)
     (row,) = await scene.world.sql("select rev from workflows where id = $1", scene.cast.workflow)
     body = BODIES.get(route.path, route.body)
     body = {
@@ -266,10 +266,10 @@ async def post_valid_body(client: httpx.AsyncClient, scene: FilledAccount, route
         )
     finally:
         for table, _, back in matching_tweaks:
-            await tweak(scene, table, back)
+            await update_rows(scene, table, back)
 
 
-async def tweak(scene: FilledAccount, table: str, change: str) -> None:
+async def update_rows(scene: FilledAccount, table: str, change: str) -> None:
     statement = f"update {table} set {change} where account_id = $1"  # noqa: S608 -- texts of ours
     await scene.world.sql(statement, scene.cast.account)
 

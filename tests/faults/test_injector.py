@@ -18,7 +18,7 @@ def test_a_fault_goes_off_once_at_the_requested_hit() -> None:
         assert fault.hits == 1
         with pytest.raises(InjectedError):
             hit(Moment.JOB_BATCH)
-        assert fault.went_off
+        assert fault.has_fired
         hit(Moment.JOB_BATCH)
     assert fault_hook.on_point is None
 

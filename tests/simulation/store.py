@@ -269,7 +269,7 @@ class Store:
 def _ahead(program: Program, key: str, way: dict[str, Any]) -> set[int]:
     """The goals ahead of a step, and of the place where the enrollment continued: in a lane, elsewhere."""
     node = program.nodes[program.by_key[key]]
-    went = node.starts.get(way.get("branch", ""), node.after)
+    next_index = node.starts.get(way.get("branch", ""), node.after)
     if "to" in way and way["to"] in program.by_key:
-        went = program.by_key[way["to"]]
-    return {*node.goals, *(program.nodes[went].goals if went >= 0 else ())}
+        next_index = program.by_key[way["to"]]
+    return {*node.goals, *(program.nodes[next_index].goals if next_index >= 0 else ())}

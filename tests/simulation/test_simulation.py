@@ -39,12 +39,12 @@ class Engine(RuleBasedStateMachine):
             self.world.do(name)
 
     @rule(count=st.integers(1, 50))
-    def whatever(self, count: int) -> None:
+    def take_steps(self, count: int) -> None:
         for _ in range(count):
             self.world.step()
 
     @invariant()
-    def everybody_is_in_one_legal_state(self) -> None:
+    def every_enrollment_is_in_a_legal_state(self) -> None:
         for row in self.world.store.rows:
             if not row.locked:
                 self.world.store.check(row)
@@ -62,14 +62,14 @@ def test_many_worlds() -> None:
 
 
 def test_world_is_reproducible() -> None:
-    def story(seed: int) -> list[tuple[Any, ...]]:
+    def final_states(seed: int) -> list[tuple[Any, ...]]:
         world = SimulatedWorld(seed)
         while world.steps < 300:
             world.step()
         world.settle()
         return [(row.step_key, row.seq, row.status, row.exit_reason) for row in world.store.rows]
 
-    assert story(7) == story(7)
+    assert final_states(7) == final_states(7)
 
 
 # The laws can be broken: each of these is found, and the world that shows it is named.

@@ -104,10 +104,10 @@ def sender(store: Store, transport: Transport, rng: Random) -> Iterator[None]:
         return
     store.fail(rng)
     yield
-    heard = transport.call(entry, rng)
+    reply = transport.call(entry, rng)
     yield
     store.fail(rng)  # between the answer and the row that says so
-    _end(store, entry, fence, heard)
+    _end(store, entry, fence, reply)
 
 
 def _claim_effect(store: Store) -> Entry | None:
@@ -150,23 +150,23 @@ def _begin(store: Store, entry: Entry, fence: int) -> bool:
     return False
 
 
-def _end(store: Store, entry: Entry, fence: int, heard: str) -> None:
+def _end(store: Store, entry: Entry, fence: int, reply: str) -> None:
     if entry.fence != fence or entry.status != "claimed":
         store.stale += 1
         return
     entry.lease_until = None
-    if heard == "silence":
-        heard = "unknown" if entry.effect.on_doubt == "hold" else "retry"
+    if reply == "silence":
+        reply = "unknown" if entry.effect.on_doubt == "hold" else "retry"
     else:
         entry.in_doubt = False
-    if heard == "retry" and entry.attempts >= 4:
-        heard = "failed_permanent"
-    entry.status = heard
-    if heard == "retry":
+    if reply == "retry" and entry.attempts >= 4:
+        reply = "failed_permanent"
+    entry.status = reply
+    if reply == "retry":
         entry.due_at = store.now + timedelta(minutes=entry.attempts)
-    elif heard == "sent":
+    elif reply == "sent":
         entry.result = {"status": 200, "body": '{"id": 7}'}
-    elif heard == "failed_permanent":
+    elif reply == "failed_permanent":
         entry.error = "refused"
     store.wake(entry.row)
 

@@ -15,7 +15,7 @@ from tests.support.world import AccountMember, World
 JSON = {"accept": "application/json"}
 
 
-async def press(page: Page, button: Locator) -> None:
+async def click_and_wait(page: Page, button: Locator) -> None:
     """Click something that posts, wait for its answer and for htmx to have drawn it."""
     async with page.expect_response(lambda answer: answer.request.method == "POST") as waiting:
         await button.click()

@@ -24,7 +24,7 @@ def kind_of(path: str) -> str:
     return ID.sub("{id}", parts.path) + "?" + "&".join(keys)
 
 
-def said_by(answer: httpx.Response) -> str:
+def text_of_response(answer: httpx.Response) -> str:
     """The words of a page without its markup, or of JSON, cut short."""
     return " ".join(re.sub(r"<[^>]+>", " ", answer.text).split())[:200]
 
@@ -48,7 +48,7 @@ class Walk:
     async def visit(self, path: str, page: httpx.AsyncClient, script: httpx.AsyncClient) -> list[str]:
         answer = await page.get(path)
         if answer.status_code != 200:
-            self.problems.append(f"{path} as a page: {answer.status_code} {said_by(answer)}")
+            self.problems.append(f"{path} as a page: {answer.status_code} {text_of_response(answer)}")
             return []
         if not answer.headers["content-type"].startswith("text/html"):
             return []
@@ -57,7 +57,7 @@ class Walk:
             self.problems.append(f"{path}: no title")
         json_answer = await script.get(path)
         if json_answer.status_code != 200 or "json" not in json_answer.headers["content-type"]:
-            self.problems.append(f"{path} as JSON: {json_answer.status_code} {said_by(json_answer)}")
+            self.problems.append(f"{path} as JSON: {json_answer.status_code} {text_of_response(json_answer)}")
         elif not path.startswith("/schema"):
             self.compare(path, drawn, json_answer)
         return [link for href in drawn.links if (link := local(href, urlsplit(path).path))]

@@ -76,7 +76,7 @@ def either(*items: Filter) -> Group:
     return Group("any", list(items))
 
 
-def someone(tags: set[UUID] | None = None, zone: ZoneInfo = PARIS, **values: Any) -> Facts:
+def contact_facts(tags: set[UUID] | None = None, zone: ZoneInfo = PARIS, **values: Any) -> Facts:
     """A contact; custom fields by their slug."""
     slugs = {spec.slug: spec.key for spec in FIELDS.values()}
     named = {slugs[name]: value for name, value in values.items()}
@@ -135,7 +135,7 @@ NEW = EnrollmentState(ENROLLMENT, CONTACT)
 SENT = EffectState("sent")
 
 
-class Story:
+class DrivenEnrollment:
     """One enrollment driven by hand: its clock, its facts and everything decided so far."""
 
     def __init__(self, running: Program, facts: Facts, around: StepContext | None = None) -> None:

@@ -24,10 +24,10 @@ async def listener(serve: Serve) -> AsyncIterator[int]:
         server.close()
 
 
-def answering(status: str, heard: list[bytes], headers: str = "", body: bytes = b"ok") -> Serve:
+def answering(status: str, received: list[bytes], headers: str = "", body: bytes = b"ok") -> Serve:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
-        heard.append(head)
+        received.append(head)
         writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body)
         await writer.drain()
         writer.close()

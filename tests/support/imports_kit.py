@@ -14,7 +14,7 @@ from tests.support.world import AccountMember, World
 TASKS = {"import.check": check_import, "import.run": run_import}
 
 
-async def work_off(world: World, who: AccountMember, most: int = 1000) -> int:
+async def run_queued_jobs(world: World, who: AccountMember, most: int = 1000) -> int:
     """Does what is queued for the account, as a worker would; returns how many batches that took."""
     batches = 0
     for row in await world.sql(
@@ -60,9 +60,9 @@ async def import_all(
     world: World, who: AccountMember, client: httpx.AsyncClient, content: bytes, **options: Any
 ) -> dict[str, Any]:
     page = await act(client, await upload(client, content), "map", **options)
-    await work_off(world, who)
+    await run_queued_jobs(world, who)
     page = await act(client, await show(client, page), "run")
-    await work_off(world, who)
+    await run_queued_jobs(world, who)
     return await show(client, page)
 
 

@@ -18,7 +18,7 @@ NOWHERE = "postgresql://app_user:x@127.0.0.1:1/switchyard"
 
 
 @pytest.fixture
-async def stranded(settings: Settings, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def disconnected_client(settings: Settings, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     alone = msgspec.structs.replace(
         settings, database_url=NOWHERE, redis_url="redis://127.0.0.1:1/0", data_dir=tmp_path
     )
@@ -32,25 +32,25 @@ async def stranded(settings: Settings, tmp_path: Path) -> AsyncIterator[httpx.As
 
 
 async def test_without_the_database_every_response_is_503_with_retry_after(
-    stranded: httpx.AsyncClient,
+    disconnected_client: httpx.AsyncClient,
 ) -> None:
     form = {"email": "ana@acme.example", "password": PASSWORD}
     answers = [
-        await stranded.post("/sessions", headers=JSON, json=form),
-        await stranded.post("/sessions", headers=HTML, data=form),
-        await stranded.get("/", headers=JSON | {"authorization": "Bearer swy_x"}),
+        await disconnected_client.post("/sessions", headers=JSON, json=form),
+        await disconnected_client.post("/sessions", headers=HTML, data=form),
+        await disconnected_client.get("/", headers=JSON | {"authorization": "Bearer swy_x"}),
     ]
     for answer in answers:
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "2"
         assert "127.0.0.1" not in answer.text
         assert "asyncpg" not in answer.text
-    ready = await stranded.get("/health/ready")
+    ready = await disconnected_client.get("/health/ready")
     assert (ready.status_code, ready.json()) == (503, {"status": "down", "database": "down", "redis": "down"})
-    workers = await stranded.get("/health/workers")
+    workers = await disconnected_client.get("/health/workers")
     assert (workers.status_code, workers.json()["status"]) == (503, "unknown"), "cannot tell is never well"
-    assert (await stranded.get("/health/live")).status_code == 200
-    assert (await stranded.get("/sign-in", headers=HTML)).status_code == 200
+    assert (await disconnected_client.get("/health/live")).status_code == 200
+    assert (await disconnected_client.get("/sign-in", headers=HTML)).status_code == 200
 
 
 async def test_cut_connections_give_503_at_most_and_recover(world: World) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.imports.domain.sample_file import HEADER, as_csv, sample_csv, sample_rows
-from tests.support.imports_kit import act, counts, import_all, show, table, upload, work_off
+from tests.support.imports_kit import act, counts, import_all, run_queued_jobs, show, table, upload
 from tests.support.web_kit import PARTIAL
 from tests.support.world import World
 
@@ -25,12 +25,12 @@ async def test_import_from_upload_to_contacts_is_idempotent(world: World, ends: 
         ]
         page = await act(client, page, "map", tags="Newsletter, vip")
         assert page["step"] == "checking"
-        assert await work_off(world, who) == 2
+        assert await run_queued_jobs(world, who) == 2
         page = await show(client, page)
         assert (page["step"], counts(page)) == ("preview", (700, 0, 0, 0))
         assert page["verdicts"][0]["rows"][0]["title"] == "Ada Marsh"
         page = await act(client, page, "run")
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         page = await show(client, page)
         assert (page["step"], page["item"]["status"], counts(page)) == ("result", "done", (700, 0, 0, 0))
         again = await import_all(world, who, client, table(700, ends), tags="VIP")
@@ -130,7 +130,7 @@ async def test_viewers_are_refused_and_other_accounts_find_nothing(world: World)
     async with world.script(who) as client:
         page = await upload(client, table(3))
         page = await act(client, page, "map")
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
     href = f"/imports/{page['item']['id']}"
     async with world.script(viewer) as client:
         page_body = (await client.get(href)).json()
@@ -172,12 +172,12 @@ async def test_the_pages_follow_the_status(world: World) -> None:
         answer = await client.post(f"{href}/mapping", data={"tags": "vip", "existing": "update"})
         assert answer.status_code == 303, answer.text
         assert "Checking the file" in (await client.get(href)).text
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         assert "Import 3 contacts" in (await client.get(href, headers=PARTIAL)).text
         assert "Check file" in (await client.get(f"{href}?columns=true")).text
         await client.post(f"{href}/run")
         assert "Importing" in (await client.get(href)).text
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         assert "3 contacts added" in (await client.get(href)).text
         assert "Ä.csv" in (await client.get("/imports")).text
 
@@ -198,13 +198,13 @@ async def test_first_line_follows_the_members_choice(world: World) -> None:
         assert (page["first_line"], page["item"]["rows"]) == ("names", 1)
         columns = {"0": "first_name", "1": "last_name"}
         page = await act(client, page, "map", columns=columns, first_line="person")
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         page = await show(client, page)
         assert (page["first_line"], counts(page)) == ("person", (2, 0, 0, 0))
         assert [column["name"] for column in page["columns"]] == ["Column 1", "Column 2"]
         assert page["verdicts"][0]["rows"][0]["line"] == 1
         page = await act(client, {**page, "actions": [map_of(page)]}, "map", first_line="names")
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         page = await show(client, page)
         assert (page["columns"][0]["name"], counts(page)) == ("Ann", (1, 0, 0, 0))
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.imports import check_job, run_job
-from tests.support.imports_kit import act, counts, import_all, show, upload, work_off
+from tests.support.imports_kit import act, counts, import_all, run_queued_jobs, show, upload
 from tests.support.world import AccountMember, World
 
 CLEANED = b"""Email Address,First Name,Status
@@ -32,7 +32,7 @@ async def test_an_imported_unsubscribed_list_is_denied(world: World) -> None:
         page = await upload(client, CLEANED)
         assert {"email_consent", "sms_consent"} <= {choice["key"] for choice in page["choices"]}
         page = await act(client, page, "map", columns={"2": "email_consent"})
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         page = await show(client, page)
         assert counts(page) == (4, 0, 0, 2)
         bad = next(verdict for verdict in page["verdicts"] if verdict["verdict"] == "bad")
@@ -41,7 +41,7 @@ async def test_an_imported_unsubscribed_list_is_denied(world: World) -> None:
         new = next(verdict for verdict in page["verdicts"] if verdict["verdict"] == "new")
         assert "denied" in new["rows"][0]["detail"]
         page = await act(client, page, "run")
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
     assert await consents(world, who) == {"u1": "denied", "u2": "denied", "u3": "granted", "u4": "unknown"}
     entries = await world.sql(
         "select changes::jsonb -> 'email_consent' ->> 1 as state from audit_logs"
@@ -101,7 +101,7 @@ async def test_denial_on_either_line_of_one_contact_counts(
         old = {"email": "u2@people.example", "first_name": "Bob"}
         assert (await client.post("/contacts", json=old)).status_code == 201
         page = await act(client, await upload(client, TWICE), "map", columns=columns)
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         page = await show(client, page)
         assert counts(page) == (3, 1, 0, 4)
         bad = page["verdicts"][3]["rows"]
@@ -112,7 +112,7 @@ async def test_denial_on_either_line_of_one_contact_counts(
             9: "Same email as line 2. Its denied consent was copied to that line.",
         }
         page = await act(client, page, "run")
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         assert counts(await show(client, page)) == (3, 1, 0, 4)
     assert await consents(world, who) == {"u1": "denied", "u2": "denied", "u3": "unknown", "u4": "granted"}
     assert (await consents(world, who, "sms"))["u1"] == "denied"
@@ -161,7 +161,7 @@ async def test_matches_by_external_id_are_a_group_of_the_preview(world: World) -
     async with world.script(who) as client:
         await import_all(world, who, client, FIRST, columns={"0": "external_id"})
         page = await act(client, await upload(client, same), "map", columns={"0": "external_id"})
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         page = await show(client, page)
         assert counts(page) == (1, 2, 0, 0)
         group: dict[str, Any] = page["matched_by_external_id"]
@@ -170,7 +170,7 @@ async def test_matches_by_external_id_are_a_group_of_the_preview(world: World) -
         assert (row["title"], row["contact_name"], row["external_id"]) == ("Cy Rossi", "Ada Marsh", "1")
         assert row["contact_detail"] == "ada@one.example"
         again = await act(client, await upload(client, FIRST), "map", columns={"0": "external_id"})
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         assert (await show(client, again))["matched_by_external_id"]["differing"] == 0
     async with world.browser(who) as browser:
         text = (await browser.get(f"/imports/{page['item']['id']}")).text
@@ -187,12 +187,12 @@ async def test_external_id_matches_only_the_contact_of_the_preview(world: World)
             await act(client, await upload(client, file), "map", columns={"0": "external_id"})
             for file in (FIRST, SECOND)
         ]
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         pages = [await show(client, page) for page in pages]
         assert [counts(page) for page in pages] == [(2, 0, 0, 0)] * 2
         for page in pages:
             await act(client, page, "run")
-            await work_off(world, who)
+            await run_queued_jobs(world, who)
         last = await show(client, pages[1])
         assert counts(last) == (0, 0, 0, 2)
         assert "after the preview" in last["verdicts"][3]["rows"][0]["reason"]

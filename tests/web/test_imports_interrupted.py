@@ -9,7 +9,7 @@ from app.imports.domain.sample_file import sample_rows
 from app.work import SYSTEM, open_work
 from db.models import Job
 from db.repositories.imported_contacts import ImportedContactRepository
-from tests.support.imports_kit import TASKS, act, counts, show, table, upload, work_off
+from tests.support.imports_kit import TASKS, act, counts, run_queued_jobs, show, table, upload
 from tests.support.world import AccountMember, World
 
 
@@ -22,7 +22,7 @@ async def test_a_killed_worker_loses_and_repeats_nothing(world: World) -> None:
             while (await show(client, page))["step"] != step:
                 await _killed(world, who)
                 check_job._cursors.clear()
-                await work_off(world, who, most=1)
+                await run_queued_jobs(world, who, most=1)
             page = await show(client, page)
             if step == "preview":
                 assert counts(page) == (1200, 0, 0, 0)
@@ -53,7 +53,7 @@ async def test_contact_created_meanwhile_is_not_added_twice(world: World) -> Non
     who = await world.person("operator")
     async with world.script(who) as client:
         page = await act(client, await upload(client, table(3)), "map")
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         mail = sample_rows(3)[1][10]
         await world.sql(
             "insert into contacts (account_id, id, email, city) values ($1, gen_random_uuid(), $2, 'Oslo')",
@@ -61,7 +61,7 @@ async def test_contact_created_meanwhile_is_not_added_twice(world: World) -> Non
             mail,
         )
         page = await act(client, await show(client, page), "run")
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         page = await show(client, page)
         assert counts(page) == (2, 1, 0, 0)
     rows = await world.sql(
@@ -74,14 +74,14 @@ async def test_canceled_import_can_continue(world: World) -> None:
     who = await world.person("operator")
     async with world.script(who) as client:
         page = await act(client, await upload(client, table(900)), "map")
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         page = await act(client, await show(client, page), "run")
-        await work_off(world, who, most=1)
+        await run_queued_jobs(world, who, most=1)
         page = await act(client, page, "cancel")
         assert (page["item"]["status"], page["item"]["written"]) == ("cancelled", 500)
-        assert await work_off(world, who) == 0
+        assert await run_queued_jobs(world, who) == 0
         page = await act(client, page, "run")
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         assert (await show(client, page))["item"]["written"] == 900
 
 
@@ -101,10 +101,10 @@ async def test_contact_created_concurrently_is_updated(world: World, monkeypatch
 
     async with world.script(who) as client:
         page = await act(client, await upload(client, table(3)), "map")
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         page = await act(client, await show(client, page), "run")
         monkeypatch.setattr(ImportedContactRepository, "insert", late)
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         assert counts(await show(client, page)) == (2, 1, 0, 0)
     counted = await world.sql("select count(*) as n from contacts where account_id = $1", who.account_id)
     assert counted[0]["n"] == 3
@@ -124,7 +124,7 @@ async def test_import_shows_that_its_job_failed_or_was_canceled(world: World) ->
             "It broke",
         )
         page = await act(client, page, "map")
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         page = await act(client, await show(client, page), "run")
         await world.sql(
             "update jobs set status = 'cancelled' where account_id = $1 and task = 'import.run'",
@@ -133,5 +133,5 @@ async def test_import_shows_that_its_job_failed_or_was_canceled(world: World) ->
         page = await show(client, page)
         assert (page["item"]["status"], page["actions"][0]["name"]) == ("cancelled", "run")
         page = await act(client, page, "run")
-        await work_off(world, who)
+        await run_queued_jobs(world, who)
         assert (await show(client, page))["item"]["status"] == "done"

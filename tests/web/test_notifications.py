@@ -7,7 +7,7 @@ from tests.support.web_kit import PARTIAL
 from tests.support.world import AccountMember, World
 
 
-async def tell(world: World, who: AccountMember, title: str) -> UUID:
+async def add_notification(world: World, who: AccountMember, title: str) -> UUID:
     notification_id = uuid7()
     await world.sql(
         "insert into notifications (account_id, id, user_id, title, body, href) "
@@ -19,7 +19,10 @@ async def tell(world: World, who: AccountMember, title: str) -> UUID:
 
 async def test_notifications_by_json(world: World) -> None:
     owner = await world.person()
-    first, second = await tell(world, owner, "First"), await tell(world, owner, "Second")
+    first, second = (
+        await add_notification(world, owner, "First"),
+        await add_notification(world, owner, "Second"),
+    )
     async with world.script(owner) as client:
         page = (await client.get("/notifications")).json()
         assert [notification["title"] for notification in page["unread"]] == ["Second", "First"]
@@ -41,7 +44,7 @@ async def test_notifications_by_json(world: World) -> None:
 
 async def test_notifications_in_a_browser(world: World) -> None:
     owner = await world.person("viewer")
-    notification_id = await tell(world, owner, "New lead")
+    notification_id = await add_notification(world, owner, "New lead")
     async with world.browser(owner) as client:
         page = (await client.get("/notifications")).text
         assert "New lead" in page
@@ -58,7 +61,7 @@ async def test_notifications_in_a_browser(world: World) -> None:
 async def test_members_see_only_their_own_notifications(world: World) -> None:
     owner = await world.person()
     colleague, stranger = await world.person("admin", owner.account_id), await world.person()
-    notification_id = await tell(world, owner, "Secret")
+    notification_id = await add_notification(world, owner, "Secret")
     for who in (colleague, stranger):
         async with world.script(who) as client:
             assert (await client.get("/notifications")).json()["unread"] == []

@@ -189,11 +189,11 @@ async def test_plan_shows_what_imports_and_bulk_edits_start(world: World) -> Non
             assert response.status_code == 201, response.text
         plan = (await client.get(f"{at}/publication")).json()
         assert plan["workflow"]["live_version"] is None, "the first publication says it too"
-        heard = [
+        shown = [
             (trigger["imports"], trigger["bulk_edits"], trigger["sentence"][:7])
             for trigger in plan["triggers"]
         ]
-        assert heard == [(True, True, "Imports"), (False, True, "Bulk ed"), (False, False, "It star"),
+        assert shown == [(True, True, "Imports"), (False, True, "Bulk ed"), (False, False, "It star"),
                          (False, True, "Contact")]  # fmt: skip
         assert plan["triggers"][1]["sources"] == ["members", "bulk edits"]
         assert "imports" not in plan["triggers"][3]["sources"]

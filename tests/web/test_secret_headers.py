@@ -58,7 +58,7 @@ async def listening(client: httpx.AsyncClient) -> AsyncIterator[list[httpx.Respo
     yield answers
 
 
-def telling(answers: list[httpx.Response]) -> set[str]:
+def pages_with_secret(answers: list[httpx.Response]) -> set[str]:
     """The addresses that give a key away."""
     return {str(answer.url) for answer in answers if "-s3cr3t-" in answer.text}
 
@@ -82,7 +82,7 @@ async def test_a_viewer_finds_no_value_on_any_screen(world: World) -> None:
         await page.get(f"{at}/versions/2")
         await page.get(f"{at}/publication")
     assert len(pages) > 20
-    assert telling(pages) == telling(responses) == set()
+    assert pages_with_secret(pages) == pages_with_secret(responses) == set()
     for config in (config_in(builder), sheet, config_in(version)):
         assert config["headers"] == {"Authorization": "•••"}
     assert sheet["more_headers"] == [{"name": "Authorization", "value": "•••"}]
@@ -122,7 +122,7 @@ async def test_no_log_keeps_a_value(world: World) -> None:
     ):
         await page.get("/audit")
         entries = (await script.get("/audit")).json()["items"]
-    assert telling(pages) == telling(responses) == set()
+    assert pages_with_secret(pages) == pages_with_secret(responses) == set()
     noted = [change for entry in entries for change in entry["changes"] if change["field"] == "headers"]
     hidden = {"Authorization": "•••"}
     assert [(change["before"], change["after"]) for change in noted] == [(hidden, hidden)] * 2
@@ -135,7 +135,7 @@ async def test_no_log_keeps_a_value(world: World) -> None:
 async def test_a_token_that_may_only_publish_reads_no_value(world: World) -> None:
     """Not even of the draft that a refused publication answers with."""
     cast = await calling(world)
-    token = await narrow(world, cast.owner, "view", "workflows:publish")
+    token = await scoped_token(world, cast.owner, "view", "workflows:publish")
     async with world.client(**JSON, authorization=f"Bearer {token}") as client:
         stale = await client.post(f"/workflows/{cast.workflow}/publication", json={"rev": 1})
         assert stale.status_code == 409
@@ -146,7 +146,7 @@ async def test_a_token_that_may_only_publish_reads_no_value(world: World) -> Non
         assert DRAFT in stale.text
 
 
-async def narrow(world: World, who: AccountMember, *scopes: str) -> str:
+async def scoped_token(world: World, who: AccountMember, *scopes: str) -> str:
     """A personal access token that may no more than this."""
     async with world.script(who) as client:
         response = await client.post("/tokens", json={"name": "narrow", "scopes": scopes})

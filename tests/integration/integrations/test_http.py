@@ -75,11 +75,11 @@ def test_setting_allows_loopback_only() -> None:
     ],
 )
 async def test_no_spelling_of_loopback_reaches_a_listener(host: str) -> None:
-    heard: list[bytes] = []
-    async with listener(answering("200 OK", heard)) as port:
+    received: list[bytes] = []
+    async with listener(answering("200 OK", received)) as port:
         outcome = await OutboundHttpClient(allow_loopback=False).call(call(f"http://{host}:{port}/"))
     assert isinstance(outcome, Refused)
-    assert heard == []
+    assert received == []
 
 
 async def test_a_name_with_one_bad_address_is_refused_and_looked_up_once(
@@ -103,8 +103,8 @@ async def test_a_name_with_one_bad_address_is_refused_and_looked_up_once(
 
 async def test_contents_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    heard: list[bytes] = []
-    async with listener(answering("200 OK", heard, body=b"thanks")) as port:
+    received: list[bytes] = []
+    async with listener(answering("200 OK", received, body=b"thanks")) as port:
         outcome = await OutboundHttpClient(allow_loopback=True).call(
             call(
                 f"http://localhost:{port}/hook?x=1",
@@ -112,7 +112,7 @@ async def test_contents_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
             )
         )
     assert outcome == Sent({"status": 200, "answer": "thanks"})
-    lines = heard[0].decode().split("\r\n")
+    lines = received[0].decode().split("\r\n")
     assert lines[0] == "POST /hook?x=1 HTTP/1.1"
     names = {line.partition(":")[0].lower(): line.partition(": ")[2] for line in lines[1:] if line}
     assert names["host"] == f"localhost:{port}"
@@ -130,14 +130,14 @@ async def test_contents_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )  # fmt: skip
 async def test_answers(status: str, permanent: bool) -> None:
-    heard: list[bytes] = []
-    serve = answering(status, heard, headers="Retry-After: 120\r\nLocation: http://127.0.0.1:1/\r\n")
+    received: list[bytes] = []
+    serve = answering(status, received, headers="Retry-After: 120\r\nLocation: http://127.0.0.1:1/\r\n")
     async with listener(serve) as port:
         outcome = await OutboundHttpClient(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
     assert isinstance(outcome, Refused)
     assert outcome.permanent is permanent
     assert outcome.after == (None if permanent else 120.0)
-    assert len(heard) == 1
+    assert len(received) == 1
 
 
 def test_retry_after_as_date_and_capped() -> None:

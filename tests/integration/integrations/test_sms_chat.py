@@ -35,14 +35,14 @@ async def base(stage: Stage) -> AsyncIterator[str]:
     ],
 )
 async def test_contents_of_the_message(channel: Literal["sms", "chat"], body: dict[str, str]) -> None:
-    heard: list[bytes] = []
+    received: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(
             int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
         )
-        heard.extend([head, await reader.readexactly(length)])
+        received.extend([head, await reader.readexactly(length)])
         writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}")
         writer.close()
 
@@ -51,10 +51,10 @@ async def test_contents_of_the_message(channel: Literal["sms", "chat"], body: di
         settings = Settings(sms_url=url, chat_url=url, sms_token="s3", chat_token="s3")
         outcome = await HttpMessageProvider(settings).deliver(message(channel))
     assert outcome == Sent({"status": 202, "answer": "{}"})
-    lines = heard[0].decode().lower().split("\r\n")
+    lines = received[0].decode().lower().split("\r\n")
     assert lines[0] == "post /v1/messages http/1.1"
     assert {"idempotency-key: e1:3", "authorization: bearer s3", "x-switchyard-account: a1"} < set(lines)
-    assert json.loads(heard[1]) == body
+    assert json.loads(received[1]) == body
 
 
 async def test_internal_address_is_for_the_operator_only() -> None:

@@ -23,8 +23,8 @@ from tests.support.engine_kit import (
     WARM,
     WELCOME,
     ask,
+    contact_facts,
     every,
-    someone,
 )
 
 NAMES = ValueNames(FIELDS, TAGS, NOW, "Europe/Paris")
@@ -41,7 +41,7 @@ def labeled_values(recorded: Any) -> list[tuple[str, str]]:
 
 def test_segments_are_shown_by_name() -> None:
     condition = ask("segments", "any_of", [str(TEXANS), str(WARM), str(GONE)])
-    recorded = recorded_values(condition, someone({VIP}, state="CA"))
+    recorded = recorded_values(condition, contact_facts({VIP}, state="CA"))
     assert recorded == {"segments": {"in": [str(TEXANS), str(WARM)], "not_in": [str(GONE)]}}
     [seen_value] = decision_values({"values": recorded}, NAMES)
     assert (seen_value.value, seen_value.words) == (recorded["segments"], "in Texans, Warm · not in Gone")
@@ -49,7 +49,7 @@ def test_segments_are_shown_by_name() -> None:
 
 
 def test_workflows_are_shown_by_name_with_the_contacts_status() -> None:
-    person = someone()
+    person = contact_facts()
     person.workflows = ContactWorkflows({WELCOME}, {WELCOME, RENEWAL}, set())
     condition = every(
         ask("workflows", "never_in", [str(WELCOME)]),
@@ -63,7 +63,7 @@ def test_workflows_are_shown_by_name_with_the_contacts_status() -> None:
 
 
 def test_history_shows_what_was_counted() -> None:
-    person, day = someone(), timedelta(days=1)
+    person, day = contact_facts(), timedelta(days=1)
     person.history = [
         Happened("tag.added", NOW - day),
         Happened("contact.updated", NOW - day, {"city": ["Rome", "Oslo"]}),
@@ -96,7 +96,7 @@ def test_members_tags_times_and_empty_values_are_shown_as_text() -> None:
         ask(f"custom.{MEMBER}", "true"),
         ask("city", "is", "Rome"),
     )
-    person = someone({VIP}, owner=str(ANN), created_at=NOW, member=False)
+    person = contact_facts({VIP}, owner=str(ANN), created_at=NOW, member=False)
     assert labeled_values(recorded_values(condition, person)) == [
         ("Owner", "Ann"),
         ("Tags", "vip"),
@@ -104,7 +104,7 @@ def test_members_tags_times_and_empty_values_are_shown_as_text() -> None:
         ("Member", "no"),
         ("City", "empty"),
     ]
-    assert labeled_values(recorded_values(condition, someone()))[:2] == [
+    assert labeled_values(recorded_values(condition, contact_facts()))[:2] == [
         ("Owner", "no one"),
         ("Tags", "none"),
     ]

@@ -1,3 +1,5 @@
+"""Evaluating filters on the facts about a contact."""
+
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -21,9 +23,9 @@ from tests.support.engine_kit import (
     TAGS,
     VIP,
     ask,
+    contact_facts,
     either,
     every,
-    someone,
 )
 from tests.support.filter_cases import filters
 
@@ -34,7 +36,7 @@ POINTS = f"custom.{SCORE}"
 
 
 def holds(condition: Filter, now: datetime = NOW, **person: object) -> bool:
-    return compile_filter(condition, FIELDS)(someone(**person), now)  # type: ignore[arg-type]  # -- any value
+    return compile_filter(condition, FIELDS)(contact_facts(**person), now)  # type: ignore[arg-type]  # -- any value
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_days_of_an_instant_are_days_of_the_accounts_zone() -> None:
 
 def test_the_remembered_range_follows_clock_and_zone() -> None:
     match = compile_filter(ask("created_at", "today"), FIELDS)
-    facts = someone(created_at=NOW)
+    facts = contact_facts(created_at=NOW)
     assert match(facts, NOW)
     assert match(facts, NOW)
     assert not match(facts, NOW + timedelta(days=1))

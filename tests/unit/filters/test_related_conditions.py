@@ -25,8 +25,8 @@ from tests.support.engine_kit import (
     TEXANS,
     WELCOME,
     ask,
+    contact_facts,
     every,
-    someone,
 )
 
 
@@ -36,7 +36,7 @@ def holds(condition: Filter, facts: Facts, now: datetime = NOW) -> bool:
 
 
 def test_a_segment_stands_for_its_filter() -> None:
-    texan, other = someone(state="CA"), someone(state="NY")
+    texan, other = contact_facts(state="CA"), contact_facts(state="NY")
     inside = ask("segments", Op.ANY_OF, [str(TEXANS)])
     assert (holds(inside, texan), holds(inside, other)) == (True, False)
     outside = ask("segments", Op.NONE_OF, [str(TEXANS)])
@@ -52,7 +52,7 @@ def test_a_deleted_segment_matches_no_contact_and_is_reported() -> None:
     assert filter_problems(gone, FIELDS) == {
         "value": "A segment of this condition no longer exists. Choose another."
     }
-    assert not compile_filter(gone, FIELDS)(someone(), NOW)
+    assert not compile_filter(gone, FIELDS)(contact_facts(), NOW)
     assert filter_problems(gone, field_catalog()) == {}, "the engine knows no names and asks for none"
 
 
@@ -166,7 +166,7 @@ def test_history_conditions_offer_every_event_kind() -> None:
 
 
 def test_owners() -> None:
-    ann, unowned = someone(owner=str(ANN)), someone()
+    ann, unowned = contact_facts(owner=str(ANN)), contact_facts()
     assert holds(ask("owner", Op.IS, str(ANN)), ann)
     assert not holds(ask("owner", Op.ANY_OF, [str(ANN)]), unowned)
     assert holds(ask("owner", Op.UNASSIGNED), unowned)
@@ -191,12 +191,14 @@ def test_anniversaries(now: str, span: str | None, true: list[str], false: list[
     condition = ask("since", Op.ANNIVERSARY) if span is None else ask("since", Op.ANNIVERSARY_IN, span)
     key = next(spec.key for spec in FIELDS.values() if spec.slug == "since")
     match = compile_filter(Predicate(key, condition.op, condition.value), FIELDS)
-    assert [day for day in true + false if match(someone(since=day), moment)] == true
+    assert [day for day in true + false if match(contact_facts(since=day), moment)] == true
     # An instant of that day says the same: noon in Paris.
     created = ask("created_at", condition.op, condition.value)
     days = [day for day in true + false if "1995" < day < now]
     noons = {day: datetime.fromisoformat(f"{day}T11:00:00+00:00") for day in days}
-    matching_days = [day for day, noon in noons.items() if holds(created, someone(created_at=noon), moment)]
+    matching_days = [
+        day for day, noon in noons.items() if holds(created, contact_facts(created_at=noon), moment)
+    ]
     assert matching_days == [day for day in true if day in days]
 
 
@@ -228,5 +230,5 @@ def test_sentences() -> None:
 
 def test_catalog_of_an_empty_account() -> None:
     assert field_catalog(named=NO_NAMES)["segments"].filters == {}
-    assert compile_filter(Group("all", []), field_catalog())(someone(), NOW)
+    assert compile_filter(Group("all", []), field_catalog())(contact_facts(), NOW)
     assert set(SEGMENTS) == set(FIELDS["segments"].filters)

@@ -1,3 +1,5 @@
+"""Local times and instants in every time zone, across daylight saving time."""
+
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 

@@ -1,3 +1,5 @@
+"""The problems of a draft: unreachable steps, missing texts, loops."""
+
 import dataclasses
 from typing import Any
 

@@ -26,7 +26,7 @@ MAIL = SendEmail(subject="Buy it", body="Hi")
 ROME = Goal(filter=ask("city", Op.IS, "Rome"))
 
 
-async def begun(stage: Stage) -> UUID:
+async def waiting_contact(stage: Stage) -> UUID:
     person = await stage.contact()
     await stage.emit("contact.created", person)
     return person
@@ -45,9 +45,9 @@ async def resume(stage: Stage, enrollment: UUID) -> None:
 async def test_settling_or_canceling_does_not_make_a_paused_enrollment_due(stage: Stage) -> None:
     stage.outside.answers = [Unknown("cut after DATA"), Refused("451 later", permanent=False)]
     await stage.workflow([MAIL], CREATED)
-    people = [await begun(stage)]
+    people = [await waiting_contact(stage)]
     await stage.drain()
-    people.append(await begun(stage))
+    people.append(await waiting_contact(stage))
     await stage.drain()
     for person in people:
         await pause(stage, (await stage.enrollment(person))["id"])
@@ -66,7 +66,7 @@ async def test_settling_or_canceling_does_not_make_a_paused_enrollment_due(stage
 async def test_goal_met_between_two_attempts_cancels_the_email(stage: Stage) -> None:
     stage.outside.answers = [Refused("451 later", permanent=False)] * 20
     await stage.workflow([MAIL, ROME], CREATED)
-    person = await begun(stage)
+    person = await waiting_contact(stage)
     await stage.drain()
     assert (await stage.enrollment(person))["wait_reason"] == "retry"
     await stage.change(person, "city", "Rome")
@@ -82,7 +82,7 @@ async def test_goal_met_between_two_attempts_cancels_the_email(stage: Stage) -> 
 
 async def test_goal_met_before_the_call_begins_cancels_it(stage: Stage) -> None:
     await stage.workflow([MAIL, ROME, Wait(amount=9, unit=Unit.DAYS)], CREATED)
-    person = await begun(stage)
+    person = await waiting_contact(stage)
     await match_and_advance(stage.runtime, stage.account)
     claimed = await claim_effect(stage)
     await stage.change(person, "city", "Rome")
@@ -96,7 +96,7 @@ async def test_goal_met_before_the_call_begins_cancels_it(stage: Stage) -> None:
 
 async def test_goal_waits_for_a_call_in_flight(stage: Stage) -> None:
     await stage.workflow([MAIL, ROME], CREATED)
-    person = await begun(stage)
+    person = await waiting_contact(stage)
     await match_and_advance(stage.runtime, stage.account)
     claimed = await claim_effect(stage)
     assert await begin_effect(stage.runtime, stage.account, claimed) == 1
@@ -113,7 +113,7 @@ async def test_event_during_a_pause_counts_on_resume(stage: Stage) -> None:
     lanes: dict[str, list[StepConfig]] = {"met": [AddNote(text="met")], "timeout": [AddNote(text="timeout")]}
     wait = WaitFor(mode="event", event="task.completed", amount=2, unit=Unit.DAYS)
     await stage.workflow([(wait, lanes)], CREATED)
-    person = await begun(stage)
+    person = await waiting_contact(stage)
     await stage.drain()
     row = await stage.enrollment(person)
     await pause(stage, row["id"])
@@ -128,7 +128,7 @@ async def test_event_during_a_pause_counts_on_resume(stage: Stage) -> None:
 
 async def test_pause_does_not_shorten_the_settle_time(stage: Stage) -> None:
     await stage.workflow([AddNote(text="in")], CREATED, settings=WorkflowSettings(settle_seconds=3600))
-    person = await begun(stage)
+    person = await waiting_contact(stage)
     await stage.drain()
     row = await stage.enrollment(person)
     await pause(stage, row["id"])
@@ -143,7 +143,7 @@ async def test_pause_does_not_shorten_the_settle_time(stage: Stage) -> None:
 async def test_marking_interrupted_effects_skips_locked_enrollments(stage: Stage) -> None:
     """An enrollment is locked before its effect, everywhere: the other order could deadlock with it."""
     await stage.workflow([MAIL], CREATED)
-    person = await begun(stage)
+    person = await waiting_contact(stage)
     await match_and_advance(stage.runtime, stage.account)
     await begin_effect(stage.runtime, stage.account, await claim_effect(stage))
     await expire_lease(stage)
@@ -168,7 +168,7 @@ async def fails_after(stage: Stage, meanwhile: Callable[[UUID], Awaitable[None]]
 
 async def test_enrollment_with_skipped_wait_is_not_parked_for_an_old_error(stage: Stage) -> None:
     await stage.workflow([Wait(amount=1, unit=Unit.HOURS), AddNote(text="on")], CREATED)
-    person = await begun(stage)
+    person = await waiting_contact(stage)
     await stage.drain()
     stage.clock.forward(hours=2)
 
@@ -182,7 +182,7 @@ async def test_enrollment_with_skipped_wait_is_not_parked_for_an_old_error(stage
 
 async def test_moved_enrollment_is_not_parked_for_an_old_error(stage: Stage) -> None:
     await stage.workflow([AddNote(text="in")], CREATED, settings=WorkflowSettings(settle_seconds=60))
-    person = await begun(stage)
+    person = await waiting_contact(stage)
     await stage.drain()
     stage.clock.forward(minutes=2)
     await fails_after(stage, partial(pause, stage))

@@ -31,8 +31,8 @@ async def entered(stage: Stage, steps: list[Any], **columns: str) -> Any:
     ],
 )
 async def test_response_is_stored_if_the_step_saves_it(stage: Stage, body: bytes, city: str) -> None:
-    heard: list[bytes] = []
-    async with listener(answering("200 OK", heard, body=body)) as port:
+    received: list[bytes] = []
+    async with listener(answering("200 OK", received, body=body)) as port:
         hook = Webhook(url=f"http://127.0.0.1:{port}/", save_as="place")
         store = UpdateField(field="city", operation="set", value="{{ response.place.place.city }}")
         person = await entered(stage, [hook, store])

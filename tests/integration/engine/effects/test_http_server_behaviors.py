@@ -63,13 +63,13 @@ async def test_each_response_has_its_outcome(
 ) -> None:
     if header == "date":
         header = f"Retry-After: {format_datetime(datetime.now(UTC) + timedelta(minutes=5), usegmt=True)}\r\n"
-    heard: list[bytes] = []
-    async with listener(answering(status, heard, headers=header, body=b"well")) as port:
+    received: list[bytes] = []
+    async with listener(answering(status, received, headers=header, body=b"well")) as port:
         outcome = await OutboundHttpClient(allow_loopback=True).call(call(f"http://127.0.0.1:{port}/"))
     end = update_after(outcome, 1, "resend")
     assert end.status == then
     assert least <= end.retry_seconds <= most
-    assert len(heard) == 1
+    assert len(received) == 1
     if then != "sent":
         assert isinstance(outcome, Refused)
         assert outcome.error_class == f"http_{status[:3]}"

@@ -87,7 +87,7 @@ async def plan(stage: Stage, flow: Flow) -> Any:
         return group
 
 
-async def begun(stage: Stage, *steps: StepConfig, count: int = 1) -> tuple[Flow, list[UUID]]:
+async def enrolled(stage: Stage, *steps: StepConfig, count: int = 1) -> tuple[Flow, list[UUID]]:
     """A published workflow with these steps, and enrollments at the first."""
     flow = await Flow.create(stage)
     await flow.save(draft_of(*steps))
@@ -100,7 +100,7 @@ def along(count: int = 1, version: int = 1) -> MoveChoice:
 
 
 async def test_fixed_step_closes_its_breaker(stage: Stage, there: WebhookServer) -> None:
-    flow, _ = await begun(stage, old(there), count=MANY)
+    flow, _ = await enrolled(stage, old(there), count=MANY)
     await stage.drain()
     await stage.drain(minutes=2)  # a probe, too
     tried = set(there.keys("/old"))
@@ -129,7 +129,7 @@ async def test_fixed_step_closes_its_breaker(stage: Stage, there: WebhookServer)
 
 
 async def test_claimed_effect_that_has_not_begun_is_rerendered(stage: Stage, there: WebhookServer) -> None:
-    flow, [ann] = await begun(stage, old(there))
+    flow, [ann] = await enrolled(stage, old(there))
     async with open_work(stage.runtime, stage.account, SYSTEM) as work:
         [claimed] = await BatchSession(work.session).all(CLAIM_EFFECTS, now=work.now, most=10, lease=60)
         await work.session.commit()
@@ -147,7 +147,7 @@ async def test_attempted_effect_keeps_its_request_and_key(
     stage: Stage, there: WebhookServer, answer: str
 ) -> None:
     there.old = answer
-    flow, _ = await begun(stage, old(there))
+    flow, _ = await enrolled(stage, old(there))
     await stage.drain()
     await flow.save(draft_of(new(there)))
     group = await plan(stage, flow)
@@ -160,7 +160,7 @@ async def test_attempted_effect_keeps_its_request_and_key(
 
 async def test_effect_in_doubt_is_not_rerendered(stage: Stage, there: WebhookServer) -> None:
     there.old = ""
-    flow, [ann] = await begun(stage, Webhook(url=f"{there.base}/old", on_doubt=OnDoubt.ASK_MEMBER))
+    flow, [ann] = await enrolled(stage, Webhook(url=f"{there.base}/old", on_doubt=OnDoubt.ASK_MEMBER))
     await stage.drain()
     await flow.save(draft_of(new(there)))
     assert (await plan(stage, flow)).under_way == 1
@@ -172,7 +172,7 @@ async def test_effect_in_doubt_is_not_rerendered(stage: Stage, there: WebhookSer
 
 async def test_effect_of_a_probe_that_died_is_not_rerendered(stage: Stage, there: WebhookServer) -> None:
     """A probe costs no attempt, and its claim is taken over: still the effect counts as begun."""
-    flow, _ = await begun(stage, old(there), count=12)
+    flow, _ = await enrolled(stage, old(there), count=12)
     await stage.drain()
     [probed] = await stage.sql(
         "update effects set status = 'claimed', attempted_at = now(), started_at = now(), fence = fence + 1,"
@@ -193,7 +193,7 @@ async def test_effect_of_a_probe_that_died_is_not_rerendered(stage: Stage, there
 
 async def test_new_version_checks_consent_again(stage: Stage) -> None:
     """Also when the step is now of another kind, has a window, or the contact denied consent since."""
-    flow, [ann, bob] = await begun(stage, SendEmail(subject="Old", body="b", transactional=True), count=2)
+    flow, [ann, bob] = await enrolled(stage, SendEmail(subject="Old", body="b", transactional=True), count=2)
     await stage.sql("update contacts set email_consent = 'denied' where id = $1", bob)
     await flow.save(draft_of(SendEmail(subject="New", body="b")))
     assert (await flow.publish(along(2))).renewed == 2
@@ -204,7 +204,7 @@ async def test_new_version_checks_consent_again(stage: Stage) -> None:
 
 
 async def test_new_sending_window_applies(stage: Stage, there: WebhookServer) -> None:
-    flow, _ = await begun(stage, old(there))
+    flow, _ = await enrolled(stage, old(there))
     hour = (await stage.now()).hour
     later = Window(start=f"{(hour + 2) % 24:02}:00", end=f"{(hour + 5) % 24:02}:00")
     await flow.save(draft_of(Webhook(url=f"{there.base}/old", window=later)))
@@ -216,7 +216,7 @@ async def test_new_sending_window_applies(stage: Stage, there: WebhookServer) ->
 
 
 async def test_unchanged_step_keeps_its_rendered_effect(stage: Stage, there: WebhookServer) -> None:
-    flow, [ann] = await begun(stage, old(there))
+    flow, [ann] = await enrolled(stage, old(there))
     before = await stage.effect(ann)
     await flow.save(draft_of(old(there), TEN))
     assert (await plan(stage, flow)).renewed == 0
@@ -228,7 +228,7 @@ async def test_unchanged_step_keeps_its_rendered_effect(stage: Stage, there: Web
 async def test_paused_or_held_enrollment_sends_the_rerendered_effect_on_resume(
     stage: Stage, there: WebhookServer
 ) -> None:
-    flow, [ann, _] = await begun(stage, old(there), count=2)
+    flow, [ann, _] = await enrolled(stage, old(there), count=2)
     row = await stage.enrollment(ann)
     async with open_work(stage.runtime, stage.account, USER) as work:
         await pause_enrollment(work, row["id"])
@@ -250,7 +250,7 @@ async def test_job_rerenders_many_effects(
     stage: Stage, there: WebhookServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.workflows.use_cases.publication.AT_ONCE", 1)
-    flow, _ = await begun(stage, old(there), count=12)
+    flow, _ = await enrolled(stage, old(there), count=12)
     await flow.hold(True)
     await flow.save(draft_of(new(there)))
     done = await flow.publish(along(12))

@@ -21,7 +21,9 @@ from tests.support.scenario import Stage
 from tests.support.world import World
 
 FAR = UpdateField(field="city", value="Far")
-PASSED_OVER = "select subject_id, changes from audit_logs where account_id = $1 and action = 'event.skipped'"
+SKIPPED_EVENTS = (
+    "select subject_id, changes from audit_logs where account_id = $1 and action = 'event.skipped'"
+)
 
 
 async def entered(stage: Stage, count: int, *steps: Any) -> list[UUID]:
@@ -112,7 +114,7 @@ async def test_poison_event_is_skipped(stage: Stage, monkeypatch: pytest.MonkeyP
     await stage.drain()
     rows = await stage.sql("select contact_id from enrollments where account_id = $1", stage.account)
     assert {row["contact_id"] for row in rows} == set(people) - {poison}
-    [audit_row] = await stage.sql(PASSED_OVER, stage.account)
+    [audit_row] = await stage.sql(SKIPPED_EVENTS, stage.account)
     assert audit_row["subject_id"] == str(poison)
     assert "bad luck" in audit_row["changes"]
 
@@ -140,7 +142,7 @@ async def test_only_the_failing_event_is_skipped(stage: Stage, monkeypatch: pyte
     await stage.drain()
     rows = await stage.sql("select contact_id from enrollments where account_id = $1", stage.account)
     assert {row["contact_id"] for row in rows} == set(people[1:])
-    assert await stage.sql(PASSED_OVER, stage.account) == [], "it was matched by somebody else"
+    assert await stage.sql(SKIPPED_EVENTS, stage.account) == [], "it was matched by somebody else"
 
 
 async def test_failing_events_are_found_by_halving(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +163,7 @@ async def test_failing_events_are_found_by_halving(stage: Stage, monkeypatch: py
     assert looked_at <= 64 * 7, "each at most once on each of seven levels"
     rows = await stage.sql("select contact_id from enrollments where account_id = $1", stage.account)
     assert {row["contact_id"] for row in rows} == set(people) - bad
-    audit_rows = await stage.sql(PASSED_OVER, stage.account)
+    audit_rows = await stage.sql(SKIPPED_EVENTS, stage.account)
     assert {row["subject_id"] for row in audit_rows} == {str(person) for person in bad}
     assert await stage.sql("select from inflight_batches where account_id = $1", stage.account) == []
 
@@ -184,7 +186,7 @@ async def test_workflow_with_failing_decision_does_not_block_others(
     )
     assert len(rows) == 5
     assert (people[1], broken) not in {tuple(row) for row in rows}
-    [audit_row] = await stage.sql(PASSED_OVER, stage.account)
+    [audit_row] = await stage.sql(SKIPPED_EVENTS, stage.account)
     assert audit_row["subject_id"] == str(people[1])
     assert str(broken) in audit_row["changes"]
 

@@ -1,3 +1,5 @@
+"""One advance of an enrollment: waits, effects, failures and leaving."""
+
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,12 +30,12 @@ from tests.support.engine_kit import (
     SCORE,
     SENT,
     VIP,
-    Story,
+    DrivenEnrollment,
     after_decision,
     ask,
+    contact_facts,
     lane,
     program,
-    someone,
 )
 
 MAIL = SendEmail(subject="Hi {{ contact.first_name }}", body="Welcome")
@@ -46,12 +48,15 @@ def ended(decision: Any) -> tuple[str, str | None]:
 
 
 def test_without_steps_or_goals_it_is_completed() -> None:
-    assert ended(Story(program(), someone()).go()) == ("completed", "finished")
-    assert ended(Story(program(AddTag(tag=VIP)), someone()).go()) == ("completed", "finished")
+    assert ended(DrivenEnrollment(program(), contact_facts()).go()) == ("completed", "finished")
+    assert ended(DrivenEnrollment(program(AddTag(tag=VIP)), contact_facts()).go()) == (
+        "completed",
+        "finished",
+    )
 
 
 def test_later_steps_see_changes_reported_once() -> None:
-    story = Story(
+    driven = DrivenEnrollment(
         program(
             UpdateField(field="state", value="CA"),
             AddTag(tag=VIP),
@@ -60,9 +65,9 @@ def test_later_steps_see_changes_reported_once() -> None:
             UpdateField(field=POINTS, value="7"),
             UpdateField(field="city", operation="clear"),
         ),
-        someone(tags={COLD}, state="NY", city="Rome"),
+        contact_facts(tags={COLD}, state="NY", city="Rome"),
     )
-    decision = story.go()
+    decision = driven.go()
     assert decision.fields == {"state": "CA", POINTS: 7, "city": None}
     assert (decision.tags_added, decision.tags_removed) == ({VIP}, {COLD})
     assert [(change.kind, change.seq, change.old, change.new) for change in decision.changes] == [
@@ -81,11 +86,11 @@ def test_later_steps_see_changes_reported_once() -> None:
         True,
         True,
     ]
-    assert story.facts.tags == {VIP}
+    assert driven.facts.tags == {VIP}
 
 
 def test_a_tag_added_and_removed_in_one_go_is_no_change_but_two_events() -> None:
-    decision = Story(program(AddTag(tag=VIP), RemoveTag(tag=VIP)), someone()).go()
+    decision = DrivenEnrollment(program(AddTag(tag=VIP), RemoveTag(tag=VIP)), contact_facts()).go()
     assert (decision.tags_added, decision.tags_removed) == (set(), set())
     assert [change.kind for change in decision.changes] == ["tag_added", "tag_removed"]
 
@@ -101,18 +106,18 @@ def test_branches(state: str | None, path: list[str]) -> None:
         ),
         Exit(reason="done"),
     )
-    story = Story(compiled_program, someone(state=state))
-    decision = story.go()
-    assert [key for _, key, _ in story.path] == path
+    driven = DrivenEnrollment(compiled_program, contact_facts(state=state))
+    decision = driven.go()
+    assert [key for _, key, _ in driven.path] == path
     assert ended(decision) == ("exited", "finished")
 
 
 def test_a_wait_begins_and_passes() -> None:
-    story = Story(program(Wait(amount=1, unit=Unit.MINUTES), AddTag(tag=VIP)), someone())
-    decision = story.go()
+    driven = DrivenEnrollment(program(Wait(amount=1, unit=Unit.MINUTES), AddTag(tag=VIP)), contact_facts())
+    decision = driven.go()
     assert (decision.wait_reason, decision.due_at) == (WaitReason.TIMER, NOW + timedelta(minutes=1))
     assert decision.executions[0].finished is None
-    early = story.go(seconds=59)
+    early = driven.go(seconds=59)
     assert not early.moved
     assert (early.executions, early.closed, early.wait_until, early.seq) == (
         [],
@@ -120,33 +125,36 @@ def test_a_wait_begins_and_passes() -> None:
         NOW + timedelta(minutes=1),
         1,
     )
-    late = story.go(seconds=1)
+    late = driven.go(seconds=1)
     assert [(closed.seq, closed.outcome) for closed in late.closed] == [(1, Outcome.PASSED)]
-    assert story.path == [(1, "s1", "passed"), (2, "s2", "done")]
+    assert driven.path == [(1, "s1", "passed"), (2, "s2", "done")]
     assert ended(late) == ("completed", "finished")
 
 
 def test_a_wait_of_a_day_keeps_the_clock_of_the_account() -> None:
-    story = Story(program(Wait(amount=1, unit=Unit.DAYS)), someone())  # Paris
-    story.now = datetime(2026, 10, 24, 10, 0, tzinfo=UTC)
-    assert story.go().wait_until == datetime(2026, 10, 25, 11, 0, tzinfo=UTC)
+    driven = DrivenEnrollment(program(Wait(amount=1, unit=Unit.DAYS)), contact_facts())  # Paris
+    driven.now = datetime(2026, 10, 24, 10, 0, tzinfo=UTC)
+    assert driven.go().wait_until == datetime(2026, 10, 25, 11, 0, tzinfo=UTC)
 
 
 def test_a_wait_until() -> None:
-    story = Story(program(Wait(mode="until", until="2026-12-01T09:00")), someone())
-    assert story.go().wait_until == datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
+    driven = DrivenEnrollment(program(Wait(mode="until", until="2026-12-01T09:00")), contact_facts())
+    assert driven.go().wait_until == datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
     past = Wait(mode="until", until="2026-01-01")
-    assert ended(Story(program(past), someone()).go()) == ("completed", "finished")
-    gone = Story(program(Wait(mode="until", until="2026-01-01", past="exit"), AddTag(tag=VIP)), someone())
+    assert ended(DrivenEnrollment(program(past), contact_facts()).go()) == ("completed", "finished")
+    gone = DrivenEnrollment(
+        program(Wait(mode="until", until="2026-01-01", past="exit"), AddTag(tag=VIP)), contact_facts()
+    )
     assert ended(gone.go()) == ("exited", "past_window")
     assert gone.path == [(1, "s1", "exited")]
 
 
 def test_an_email_waits_until_its_effect_is_resolved() -> None:
-    story = Story(
-        program(MAIL, AddTag(tag=VIP)), someone(first_name="Ann\r\nBcc: x", last_name="Lee", email="a@x.test")
+    driven = DrivenEnrollment(
+        program(MAIL, AddTag(tag=VIP)),
+        contact_facts(first_name="Ann\r\nBcc: x", last_name="Lee", email="a@x.test"),
     )
-    decision = story.go()
+    decision = driven.go()
     [effect] = decision.effects
     assert (effect.kind, effect.seq, effect.idempotency_key) == ("email", 1, f"{ENROLLMENT}:1")
     assert effect.payload == {
@@ -159,36 +167,36 @@ def test_an_email_waits_until_its_effect_is_resolved() -> None:
     }
     assert effect.on_doubt is OnDoubt.ASK_MEMBER
     assert (decision.wait_reason, decision.due_at) == (WaitReason.EFFECT, None)
-    assert not story.go().moved  # woken without a reason
-    done = story.go(EffectState("sent", detail={"message_id": "<1>"}))
+    assert not driven.go().moved  # woken without a reason
+    done = driven.go(EffectState("sent", detail={"message_id": "<1>"}))
     assert (done.effects, done.closed[0].detail) == ([], {"message_id": "<1>"})
-    assert story.path == [(1, "s1", "sent"), (2, "s2", "done")]
+    assert driven.path == [(1, "s1", "sent"), (2, "s2", "done")]
 
 
 def test_retry_doubt_and_failure_of_an_effect() -> None:
-    story = Story(program(MAIL), someone(email="a@x.test"))
-    story.go()
-    again = story.go(EffectState("retry", NOW + timedelta(minutes=5), "421 slow down"))
+    driven = DrivenEnrollment(program(MAIL), contact_facts(email="a@x.test"))
+    driven.go()
+    again = driven.go(EffectState("retry", NOW + timedelta(minutes=5), "421 slow down"))
     assert (again.wait_reason, again.wait_until, again.due_at) == (
         WaitReason.RETRY,
         NOW + timedelta(minutes=5),
         None,
     )
     assert again.error == "421 slow down"
-    doubt = story.go(EffectState("unknown", error="The worker died during the call."))
+    doubt = driven.go(EffectState("unknown", error="The worker died during the call."))
     assert (doubt.wait_reason, doubt.wait_until, doubt.status) == (WaitReason.IN_DOUBT, None, Status.ACTIVE)
-    assert not story.go(days=3).moved
-    assert story.go(EffectState("pending")).wait_reason is WaitReason.EFFECT
-    failed = story.go(EffectState("failed_permanent", error="550 no such user"))
+    assert not driven.go(days=3).moved
+    assert driven.go(EffectState("pending")).wait_reason is WaitReason.EFFECT
+    failed = driven.go(EffectState("failed_permanent", error="550 no such user"))
     assert (*ended(failed), failed.error) == ("failed", "failed_permanent", "550 no such user")
-    assert story.path == [(1, "s1", "failed")]
-    assert sum(len(decision.effects) for decision in story.decisions) == 1
+    assert driven.path == [(1, "s1", "failed")]
+    assert sum(len(decision.effects) for decision in driven.decisions) == 1
 
 
 def test_a_send_without_an_address_is_skipped_with_a_reason() -> None:
-    story = Story(program(MAIL, AddTag(tag=VIP)), someone())
-    assert story.go().effects == []
-    assert story.path == [(1, "s1", "skipped"), (2, "s2", "done")]
+    driven = DrivenEnrollment(program(MAIL, AddTag(tag=VIP)), contact_facts())
+    assert driven.go().effects == []
+    assert driven.path == [(1, "s1", "skipped"), (2, "s2", "done")]
 
 
 def test_a_webhook_renders_each_part_for_its_place() -> None:
@@ -197,7 +205,7 @@ def test_a_webhook_renders_each_part_for_its_place() -> None:
         headers={"X-City": "{{ contact.city }}"},
         body='{"city": "{{ contact.city }}"}',
     )
-    decision = Story(program(hook), someone(city='R "o"/\nme')).go()
+    decision = DrivenEnrollment(program(hook), contact_facts(city='R "o"/\nme')).go()
     assert decision.effects[0].payload == {
         "url": "https://x.test/R%20%22o%22%2F%0Ame",
         "method": "POST",
@@ -205,7 +213,9 @@ def test_a_webhook_renders_each_part_for_its_place() -> None:
         "body": '{"city": "R \\"o\\"/\\nme"}',
     }
     assert decision.effects[0].on_doubt is OnDoubt.RESEND
-    broken = Story(program(Webhook(url="https://x.test", body="{{ contact.city }}")), someone(city="x")).go()
+    broken = DrivenEnrollment(
+        program(Webhook(url="https://x.test", body="{{ contact.city }}")), contact_facts(city="x")
+    ).go()
     assert (*ended(broken), broken.effects) == ("failed", "failed_permanent", [])
 
 
@@ -219,7 +229,7 @@ def test_a_webhook_renders_each_part_for_its_place() -> None:
     ],
 )
 def test_a_step_that_cannot_be_done_fails_with_a_sentence(step: Any) -> None:
-    decision = Story(program(step, AddTag(tag=VIP)), someone(city="Rome")).go()
+    decision = DrivenEnrollment(program(step, AddTag(tag=VIP)), contact_facts(city="Rome")).go()
     assert ended(decision) == ("failed", "failed_permanent")
     assert decision.error
     assert decision.executions[-1].error == decision.error
@@ -230,20 +240,20 @@ def test_a_step_that_cannot_be_done_fails_with_a_sentence(step: Any) -> None:
 
 
 def test_a_goal_met_while_waiting_skips_ahead_from_inside_a_lane() -> None:
-    story = Story(
+    driven = DrivenEnrollment(
         program(
             (Branch(branches=[lane("b1", ask("city", "is", "Rome"))]), {"b1": [Wait(), AddTag(tag=COLD)]}),
             MAIL,
             Goal(filter=BOUGHT),
             AddTag(tag=COLD),
         ),
-        someone(city="Rome", email="a@x.test"),
+        contact_facts(city="Rome", email="a@x.test"),
     )
-    story.go()
-    assert not story.go(hours=1).moved
-    story.facts.tags.add(VIP)
-    decision = story.go(hours=1)
-    assert story.path == [
+    driven.go()
+    assert not driven.go(hours=1).moved
+    driven.facts.tags.add(VIP)
+    decision = driven.go(hours=1)
+    assert driven.path == [
         (1, "s1", "taken"),
         (2, "s2", "skipped"),
         (3, "s3", "skipped"),
@@ -257,55 +267,57 @@ def test_a_goal_met_while_waiting_skips_ahead_from_inside_a_lane() -> None:
 
 
 def test_a_goal_met_by_the_enrollments_own_step() -> None:
-    story = Story(program(AddTag(tag=VIP), MAIL, Goal(filter=BOUGHT)), someone(email="a@x.test"))
-    assert ended(story.go()) == ("completed", "goal_met")
-    assert [outcome for _, _, outcome in story.path] == ["done", "skipped", "met"]
+    driven = DrivenEnrollment(
+        program(AddTag(tag=VIP), MAIL, Goal(filter=BOUGHT)), contact_facts(email="a@x.test")
+    )
+    assert ended(driven.go()) == ("completed", "goal_met")
+    assert [outcome for _, _, outcome in driven.path] == ["done", "skipped", "met"]
 
 
 def test_a_goal_does_not_interrupt_an_effect_under_way() -> None:
-    story = Story(program(MAIL, Wait(), Goal(filter=BOUGHT)), someone(email="a@x.test"))
-    story.go()
-    story.facts.tags.add(VIP)
-    assert not story.go(EffectState("claimed")).moved
-    assert ended(story.go(SENT)) == ("completed", "goal_met")
-    assert [outcome for _, _, outcome in story.path] == ["sent", "skipped", "met"]
+    driven = DrivenEnrollment(program(MAIL, Wait(), Goal(filter=BOUGHT)), contact_facts(email="a@x.test"))
+    driven.go()
+    driven.facts.tags.add(VIP)
+    assert not driven.go(EffectState("claimed")).moved
+    assert ended(driven.go(SENT)) == ("completed", "goal_met")
+    assert [outcome for _, _, outcome in driven.path] == ["sent", "skipped", "met"]
 
 
 @pytest.mark.parametrize("status", ["pending", "retry"])
 def test_a_goal_cancels_effects_that_have_not_begun(status: Any) -> None:
-    story = Story(program(MAIL, Wait(), Goal(filter=BOUGHT)), someone(email="a@x.test"))
-    story.go()
-    story.facts.tags.add(VIP)
-    assert ended(story.go(EffectState(status))) == ("completed", "goal_met")
-    assert [outcome for _, _, outcome in story.path] == ["skipped", "skipped", "met"]
+    driven = DrivenEnrollment(program(MAIL, Wait(), Goal(filter=BOUGHT)), contact_facts(email="a@x.test"))
+    driven.go()
+    driven.facts.tags.add(VIP)
+    assert ended(driven.go(EffectState(status))) == ("completed", "goal_met")
+    assert [outcome for _, _, outcome in driven.path] == ["skipped", "skipped", "met"]
 
 
 def test_a_goal_leaves_an_effect_in_doubt_to_a_member() -> None:
-    story = Story(program(MAIL, Goal(filter=BOUGHT)), someone(email="a@x.test"))
-    story.go()
-    story.facts.tags.add(VIP)
-    assert story.go(EffectState("unknown")).wait_reason is WaitReason.IN_DOUBT
+    driven = DrivenEnrollment(program(MAIL, Goal(filter=BOUGHT)), contact_facts(email="a@x.test"))
+    driven.go()
+    driven.facts.tags.add(VIP)
+    assert driven.go(EffectState("unknown")).wait_reason is WaitReason.IN_DOUBT
 
 
 def test_no_step_runs_before_the_settle_time() -> None:
-    story = Story(program(Wait()), someone())
-    story.state = replace(story.state, wait_until=story.now + timedelta(hours=1))
-    assert not story.go().moved
-    assert story.go(hours=1).wait_reason is WaitReason.TIMER
+    driven = DrivenEnrollment(program(Wait()), contact_facts())
+    driven.state = replace(driven.state, wait_until=driven.now + timedelta(hours=1))
+    assert not driven.go().moved
+    assert driven.go(hours=1).wait_reason is WaitReason.TIMER
 
 
 def test_a_step_that_is_not_in_the_version() -> None:
     decision = advance(
         program(Exit()),
         after_decision(NEW, leave(NEW, NOW, Status.ACTIVE, ExitReason.FINISHED)),
-        someone(),
+        contact_facts(),
         NOW,
     )
     assert ended(decision) == ("exited", "finished")  # no step key: the start
     from msgspec.structs import replace
 
     lost = replace(NEW, step_key="s9", seq=4, wait_reason=WaitReason.TIMER)
-    decision = advance(program(Exit()), lost, someone(), NOW)
+    decision = advance(program(Exit()), lost, contact_facts(), NOW)
     assert ended(decision) == ("failed", "failed_permanent")
     assert decision.error == "This step no longer exists in version 1."
     assert decision.closed[0].seq == 4
@@ -314,15 +326,15 @@ def test_a_step_that_is_not_in_the_version() -> None:
 def test_a_loop_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled_program = program(AddTag(tag=VIP), AddTag(tag=COLD))
     compiled_program.nodes[1].after = 0  # no step kind can do this yet; go to will
-    decision = Story(compiled_program, someone()).go()
+    decision = DrivenEnrollment(compiled_program, contact_facts()).go()
     assert ended(decision) == ("failed", "failed_permanent")
     assert "loop" in (decision.error or "")
     assert len(decision.executions) == interpreter.MOST_VISITS
 
 
 def test_an_exit_closes_open_visits() -> None:
-    story = Story(program(Wait()), someone())
-    story.go()
-    decision = leave(story.state, NOW, Status.EXITED, ExitReason.REMOVED_BY_USER)
+    driven = DrivenEnrollment(program(Wait()), contact_facts())
+    driven.go()
+    decision = leave(driven.state, NOW, Status.EXITED, ExitReason.REMOVED_BY_USER)
     assert [(closed.seq, closed.outcome) for closed in decision.closed] == [(1, Outcome.LEFT)]
     assert leave(NEW, NOW, Status.EXITED, ExitReason.SUBJECT_DELETED).closed == []

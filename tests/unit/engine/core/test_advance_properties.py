@@ -60,10 +60,10 @@ from tests.support.engine_kit import (
     SINCE,
     VIP,
     WORKFLOW,
-    Story,
+    DrivenEnrollment,
     ask,
+    contact_facts,
     lane,
-    someone,
 )
 
 IN_FLIGHT = (WaitReason.EFFECT, WaitReason.RETRY, WaitReason.IN_DOUBT)
@@ -178,28 +178,28 @@ happenings = st.lists(
 )
 
 
-def happen(story: Story, what: str) -> EffectState | None:
+def happen(driven: DrivenEnrollment, what: str) -> EffectState | None:
     """Changes clock or contact; the answer of the ledger, when it is one and an effect is under way."""
-    story.now += {"hour": timedelta(hours=1), "day": timedelta(days=1)}.get(what, timedelta(minutes=1))
-    story.facts.tags ^= {"vip": {VIP}, "cold": {COLD}}.get(what, set())
+    driven.now += {"hour": timedelta(hours=1), "day": timedelta(days=1)}.get(what, timedelta(minutes=1))
+    driven.facts.tags ^= {"vip": {VIP}, "cold": {COLD}}.get(what, set())
     changes: dict[str, dict[str, Any]] = {
         "rome": {"city": "Rome"},
         "points": {f"custom.{SCORE}": 7},
         "since": {f"custom.{SINCE}": "2026-11-25"},
     }
-    story.facts.values.update(changes.get(what, {}))
-    if story.state.wait_reason not in IN_FLIGHT:
+    driven.facts.values.update(changes.get(what, {}))
+    if driven.state.wait_reason not in IN_FLIGHT:
         return None
     answers = {
         "sent": EffectState("sent"),
-        "retry": EffectState("retry", story.now + timedelta(minutes=5)),
+        "retry": EffectState("retry", driven.now + timedelta(minutes=5)),
         "unknown": EffectState("unknown"),
         "failed": EffectState("failed_permanent", error="no"),
     }
     return answers.get(what)
 
 
-def stands_or_ended(decision: Decision, before: EnrollmentState, begun: bool, now: datetime) -> None:
+def check_wait_or_end(decision: Decision, before: EnrollmentState, begun: bool, now: datetime) -> None:
     """An active enrollment waits for exactly one thing, with a time of its next check; an ended one has a
     reason."""
     # A wake-up for nothing writes nothing and forgets nothing.
@@ -223,23 +223,23 @@ def stands_or_ended(decision: Decision, before: EnrollmentState, begun: bool, no
 @settings(max_examples=300, deadline=None)
 @given(drafts(), happenings, st.booleans())
 def test_invariants_of_advancing(new_draft: Draft, story_line: list[str], mail: bool) -> None:
-    story = Story(
+    driven = DrivenEnrollment(
         compile_version(freeze(new_draft, WORKFLOW, 1), FIELDS),
-        someone(email="a@x.test" if mail else None, phone="1" if mail else None),
+        contact_facts(email="a@x.test" if mail else None, phone="1" if mail else None),
     )
-    story.facts.zone = PARIS
-    story.around.members = list(TEAM)
+    driven.facts.zone = PARIS
+    driven.around.members = list(TEAM)
     order = {step.key: place for place, (_, _, step) in enumerate(walk(new_draft.steps))}
     kinds = {step.key: step.kind for _, _, step in walk(new_draft.steps)}
     sent: set[str] = set()
     open_seq: int | None = None
     for what in ["start", *story_line]:
-        if story.decisions and story.decisions[-1].status is not Status.ACTIVE:
+        if driven.decisions and driven.decisions[-1].status is not Status.ACTIVE:
             break
-        before, facts_before = story.state, (dict(story.facts.values), set(story.facts.tags))
-        effect = happen(story, what)
-        facts_before = (dict(story.facts.values), set(story.facts.tags))
-        decision = story.go(
+        before, facts_before = driven.state, (dict(driven.facts.values), set(driven.facts.tags))
+        effect = happen(driven, what)
+        facts_before = (dict(driven.facts.values), set(driven.facts.tags))
+        decision = driven.go(
             effect,
             woken=what == "heard" and before.wait_reason is WaitReason.EVENT,
             answer="b1" if what == "answer" and before.wait_reason is WaitReason.APPROVAL else None,
@@ -261,11 +261,11 @@ def test_invariants_of_advancing(new_draft: Draft, story_line: list[str], mail: 
         # Never backwards: steps come in the order of the tree, each once (a closed window is a visit too).
         opened = {
             execution.seq
-            for past in story.decisions
+            for past in driven.decisions
             for execution in past.executions
             if "window" in execution.detail
         }
-        path = [order[key] for seq, key, _ in story.path if seq not in opened or seq == story.path[-1][0]]
+        path = [order[key] for seq, key, _ in driven.path if seq not in opened or seq == driven.path[-1][0]]
         assert path == sorted(set(path))
 
         # An effect is asked for once per visit, with its own key, and nothing else ever has that key.
@@ -278,11 +278,11 @@ def test_invariants_of_advancing(new_draft: Draft, story_line: list[str], mail: 
         if before.wait_reason in IN_FLIGHT and effect is None:
             assert not decision.moved
 
-        stands_or_ended(decision, before, bool(still_open), story.now)
+        check_wait_or_end(decision, before, bool(still_open), driven.now)
 
         # The net change of the contact is what the facts became.
-        assert facts_before[0] | decision.fields == story.facts.values
-        assert (facts_before[1] | decision.tags_added) - decision.tags_removed == story.facts.tags
-    if story.decisions[-1].status is Status.FAILED:
-        assert story.decisions[-1].error
-    assert Outcome.LEFT.value not in {outcome for _, _, outcome in story.path}
+        assert facts_before[0] | decision.fields == driven.facts.values
+        assert (facts_before[1] | decision.tags_added) - decision.tags_removed == driven.facts.tags
+    if driven.decisions[-1].status is Status.FAILED:
+        assert driven.decisions[-1].error
+    assert Outcome.LEFT.value not in {outcome for _, _, outcome in driven.path}

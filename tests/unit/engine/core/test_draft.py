@@ -1,3 +1,5 @@
+"""Edits of a draft: the tree of steps and its rows."""
+
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID

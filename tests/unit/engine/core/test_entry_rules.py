@@ -1,3 +1,5 @@
+"""Whether an event lets a contact enter: triggers, re-entry, caps and the loop guard."""
+
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +13,18 @@ from app.engine.core.steps import Exit, Goal, Unit
 from app.engine.core.trigger_index import TriggerIndex
 from app.engine.core.triggers import ContactCreated, ContactUpdated, Manual, TagAdded, Trigger
 from app.filters.ast import Filter
-from tests.support.engine_kit import COLD, CONTACT, NOW, TAGS, VIP, WORKFLOW, ask, every, program, someone
+from tests.support.engine_kit import (
+    COLD,
+    CONTACT,
+    NOW,
+    TAGS,
+    VIP,
+    WORKFLOW,
+    ask,
+    contact_facts,
+    every,
+    program,
+)
 
 OTHER = UUID(int=101)
 
@@ -81,7 +94,7 @@ def verdict(
     )
     [candidate] = TriggerIndex([compiled_program]).candidates(happened, any_source=True)
     decided = decide_entry(
-        candidate, happened, history or History(), someone(**person), NOW, accepting=accepting
+        candidate, happened, history or History(), contact_facts(**person), NOW, accepting=accepting
     )
     return decided.verdict, decided.detail
 
@@ -138,5 +151,5 @@ def test_the_first_admitting_trigger_counts() -> None:
         ],
     )
     [candidate] = TriggerIndex([compiled_program]).candidates(VIP_ADDED)
-    decided = decide_entry(candidate, VIP_ADDED, History(), someone(), NOW)
+    decided = decide_entry(candidate, VIP_ADDED, History(), contact_facts(), NOW)
     assert (decided.verdict, decided.detail["trigger"]) == (Verdict.ENROLLED, "t2")

@@ -31,7 +31,7 @@ from app.engine.core.triggers import (
     Trigger,
     WorkflowEnded,
 )
-from tests.support.engine_kit import CONTACT, NOW, VIP, WORKFLOW, program, someone
+from tests.support.engine_kit import CONTACT, NOW, VIP, WORKFLOW, contact_facts, program
 
 OTHER, SEGMENT = UUID(int=101), UUID(int=102)
 MINE = f"{WORKFLOW}:t1"
@@ -105,7 +105,7 @@ def decide(
     compiled_program = program(*steps, triggers=[trigger], settings=settings)
     [candidate] = TriggerIndex([compiled_program]).candidates(happened)
     return decide_entry(
-        candidate, happened, history or History(), someone(**person), NOW, entries_last_day=cap
+        candidate, happened, history or History(), contact_facts(**person), NOW, entries_last_day=cap
     )
 
 
@@ -158,10 +158,10 @@ def test_audience_entries_follow_the_same_rules() -> None:
     [candidate] = TriggerIndex([compiled_program]).candidates(requested)
     assert candidate.audience
     assert candidate.triggers == []
-    entered = decide_entry(candidate, requested, History(), someone(), NOW)
+    entered = decide_entry(candidate, requested, History(), contact_facts(), NOW)
     assert entered.verdict is Verdict.ENROLLED
     assert entered.detail["audience"] is True
-    assert decide_entry(candidate, requested, LIVE, someone(), NOW).verdict is Verdict.ALREADY_ACTIVE
+    assert decide_entry(candidate, requested, LIVE, contact_facts(), NOW).verdict is Verdict.ALREADY_ACTIVE
     assert (
         TriggerIndex([compiled_program]).candidates(event("enrollment.requested", workflow_id=str(WORKFLOW)))
         == []
@@ -200,19 +200,21 @@ def test_one_live_entry_per_key() -> None:
 def test_entry_keys(body: Any, key: str) -> None:
     settings = WorkflowSettings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="event.k")
     compiled_program = program(Exit(), triggers=[InboundWebhook(key="t1")], settings=settings)
-    assert entry_key(compiled_program, event("webhook.received", trigger=MINE, body=body), someone()) == key
+    assert (
+        entry_key(compiled_program, event("webhook.received", trigger=MINE, body=body), contact_facts())
+        == key
+    )
 
 
 def test_an_overlong_entry_key_stays_distinct() -> None:
     settings = WorkflowSettings(reentry=Reentry.CONCURRENT_PER_KEY, key_field="city")
     compiled_program = program(Exit(), triggers=[ContactUpdated(key="t1")], settings=settings)
-    keys = {entry_key(compiled_program, plan("a", "b"), someone(city="x" * 300 + end)) for end in "ab"}
+    keys = {entry_key(compiled_program, plan("a", "b"), contact_facts(city="x" * 300 + end)) for end in "ab"}
     assert len(keys) == 2
     assert max(map(len, keys)) <= 200
 
 
 MAIL, SMS = SendEmail(subject="Hi", body="Hi"), SendSms(body="Hi")
-RECEIPT = SendEmail(subject="Hi", body="Hi", transactional=True)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +238,7 @@ def test_contacts_who_denied_every_channel_do_not_enter(
 ) -> None:
     compiled_program = program(*steps, triggers=[ContactUpdated(key="t1")])
     [candidate] = TriggerIndex([compiled_program]).candidates(plan("a", "b"))
-    facts = someone()
+    facts = contact_facts()
     facts.values.update(person)
     assert decide_entry(candidate, plan("a", "b"), History(), facts, NOW).verdict is expected
 

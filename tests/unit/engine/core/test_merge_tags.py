@@ -1,3 +1,5 @@
+"""Merge tags: parsing, rendering, escaping and limits."""
+
 import json
 import time
 from typing import Any
@@ -17,19 +19,19 @@ from app.engine.core.merge_tags import (
     tag_names,
     template_problem,
 )
-from tests.support.engine_kit import CONTACT, FIELDS, NOW, SCORE, someone
+from tests.support.engine_kit import CONTACT, FIELDS, NOW, SCORE, contact_facts
 
 NAME = '{{ contact.first_name | default: "there" }}'
 
 
 def written(source: str, output: Output = Output.TEXT, **values: object) -> str:
-    return compile_template(source, FIELDS, output).render(someone(**values))  # type: ignore[arg-type]  # -- any value
+    return compile_template(source, FIELDS, output).render(contact_facts(**values))  # type: ignore[arg-type]  # -- any value
 
 
 @pytest.mark.parametrize("tag", ["{{ unsubscribe_url }}", '{{unsubscribe_url | default: "x"}}'])
 def test_the_unsubscribe_link_waits_for_the_sending(tag: str) -> None:
     template = compile_template(f"{{{{ contact.first_name }}}}: {tag}", FIELDS, Output.EMAIL)
-    assert template.render(someone(first_name="Ann")) == "Ann: {{ unsubscribe_url }}"
+    assert template.render(contact_facts(first_name="Ann")) == "Ann: {{ unsubscribe_url }}"
     assert ("unsubscribe_url", "Unsubscribe link") in tag_names(FIELDS, Output.EMAIL)
     assert fields_in_template(f"{tag} {{{{ contact.city }}}}", FIELDS, Output.EMAIL) == {"city"}
 
@@ -138,7 +140,7 @@ CARRIED = {
     ],
 )
 def test_values_of_the_enrollment(source: str, text: str) -> None:
-    facts = someone()
+    facts = contact_facts()
     facts.data = CARRIED
     assert compile_template(source, FIELDS).render(facts) == text
 
@@ -155,7 +157,7 @@ def test_response_tags_need_a_step_that_saves_them() -> None:
 
 def test_the_owner_is_shown_by_name() -> None:
     template = compile_template("{{ contact.owner | default: 'nobody' }}", FIELDS)
-    facts = someone()
+    facts = contact_facts()
     assert template.render(facts) == "nobody"
     facts.values["owner"], facts.users = str(CONTACT), {str(CONTACT): "Ada"}
     assert template.render(facts) == "Ada"
@@ -174,7 +176,7 @@ class CountingValues(dict[str, str]):
 @pytest.mark.parametrize("output", list(Output))
 def test_rendering_stops_at_the_length_limit(output: Output) -> None:
     """What would come after that is not even read."""
-    facts, counting = someone(), CountingValues(big="x" * 100_000)
+    facts, counting = contact_facts(), CountingValues(big="x" * 100_000)
     facts.data = {"event": counting}
     template = compile_template("{{ event.big }}" * 200, FIELDS, output, name="header X-Big")
     with pytest.raises(TextTooLong, match=r"^The header X-Big is longer than 600,000 characters .* Shorten"):
@@ -183,7 +185,7 @@ def test_rendering_stops_at_the_length_limit(output: Output) -> None:
 
 
 def test_the_length_limit_counts_the_escaped_text() -> None:
-    facts = someone()
+    facts = contact_facts()
     facts.data = {"event": {"quotes": '"' * (LONGEST_RENDERED // 2)}}
     assert len(compile_template("{{ event.quotes }}", FIELDS, Output.JSON).render(facts)) == LONGEST_RENDERED
     for source in ("{{ event.quotes }}.", ".{{ event.quotes }}"):

@@ -23,12 +23,12 @@ from tests.support.engine_kit import (
     SINCE,
     TEXANS,
     VIP,
-    Story,
+    DrivenEnrollment,
     ask,
+    contact_facts,
     either,
     every,
     program,
-    someone,
 )
 
 DAY = f"custom.{SINCE}"
@@ -41,28 +41,32 @@ MAIL = SendEmail(subject="Hi", body="Welcome")
 
 
 def test_a_goal_that_turns_true_by_time_alone() -> None:
-    story = Story(program(FAR, Goal(filter=SOON), AddTag(tag=COLD)), someone(since="2026-12-05"))
-    first = story.go()
+    driven = DrivenEnrollment(
+        program(FAR, Goal(filter=SOON), AddTag(tag=COLD)), contact_facts(since="2026-12-05")
+    )
+    first = driven.go()
     assert (first.due_at, first.wait_until) == (NOW + QUARTER, NOW + timedelta(days=30))
-    again = story.go(minutes=15)
+    again = driven.go(minutes=15)
     assert (again.moved, again.due_at) == (False, NOW + 2 * QUARTER)
-    story.go(days=8)
-    assert story.path == [(1, "s1", "skipped"), (2, "s2", "met"), (3, "s3", "done")]
+    driven.go(days=8)
+    assert driven.path == [(1, "s1", "skipped"), (2, "s2", "met"), (3, "s3", "done")]
 
 
 def test_a_condition_that_turns_true_by_time_alone() -> None:
     waits = WaitFor(mode="condition", filter=every(either(SOON)), amount=30, unit=Unit.DAYS)
-    story = Story(program((waits, BOTH)), someone(since="2026-12-05"))
-    assert story.go().due_at == NOW + QUARTER
-    story.go(days=9)
-    assert COLD in story.facts.tags
+    driven = DrivenEnrollment(program((waits, BOTH)), contact_facts(since="2026-12-05"))
+    assert driven.go().due_at == NOW + QUARTER
+    driven.go(days=9)
+    assert COLD in driven.facts.tags
 
 
 def test_a_contact_who_stops_matching_as_time_passes_exits() -> None:
     stays = WorkflowSettings(leave_when_unmatched=True)
-    story = Story(program(FAR, AddTag(tag=COLD), entry=SOON, settings=stays), someone(since="2026-11-25"))
-    assert story.go().due_at == NOW + QUARTER
-    assert story.go(days=2).status.value == "exited"
+    driven = DrivenEnrollment(
+        program(FAR, AddTag(tag=COLD), entry=SOON, settings=stays), contact_facts(since="2026-11-25")
+    )
+    assert driven.go().due_at == NOW + QUARTER
+    assert driven.go(days=2).status.value == "exited"
 
 
 @pytest.mark.parametrize(
@@ -77,8 +81,8 @@ def test_a_contact_who_stops_matching_as_time_passes_exits() -> None:
     ],
 )
 def test_only_time_dependent_filters_are_rechecked(condition: Filter, looked_at: bool) -> None:
-    story = Story(program(FAR, Goal(filter=condition)), someone())
-    first = story.go()
+    driven = DrivenEnrollment(program(FAR, Goal(filter=condition)), contact_facts())
+    first = driven.go()
     assert first.due_at == (NOW + QUARTER if looked_at else first.wait_until)
 
 
@@ -87,7 +91,7 @@ def test_rechecks_of_many_contacts_are_spread_out() -> None:
     looks = set()
     for number in range(1000):
         state = replace(NEW, id=UUID(int=number))
-        decision = advance(running, state, someone(), NOW, StepContext())
+        decision = advance(running, state, contact_facts(), NOW, StepContext())
         assert decision.due_at is not None
         looks.add(decision.due_at - NOW)
     assert min(looks) > 0.75 * QUARTER
@@ -96,9 +100,9 @@ def test_rechecks_of_many_contacts_are_spread_out() -> None:
 
 
 def test_the_last_recheck_is_at_the_end_of_the_wait() -> None:
-    story = Story(program(Wait(amount=20, unit=Unit.MINUTES), Goal(filter=SOON)), someone())
-    story.go()
-    assert story.go(minutes=15).due_at == NOW + timedelta(minutes=20)
+    driven = DrivenEnrollment(program(Wait(amount=20, unit=Unit.MINUTES), Goal(filter=SOON)), contact_facts())
+    driven.go()
+    assert driven.go(minutes=15).due_at == NOW + timedelta(minutes=20)
 
 
 # Dates that change
@@ -110,46 +114,46 @@ def noon(day: int) -> datetime:
 
 def test_a_postponed_date_prolongs_the_wait() -> None:
     """Also when no event reported it before the old date came."""
-    story = Story(program(DATED, AddTag(tag=COLD)), someone(since="2026-12-10"))
-    first = story.go()
+    driven = DrivenEnrollment(program(DATED, AddTag(tag=COLD)), contact_facts(since="2026-12-10"))
+    first = driven.go()
     assert (first.wait_until, first.due_at) == (noon(10), NOW + timedelta(days=1))
-    story.facts.values[DAY] = "2026-12-20"
-    story.now = noon(10)
-    assert story.go().wait_until == noon(20)
-    story.now = noon(20)
-    story.go()
-    assert story.path == [(1, "s1", "passed"), (2, "s1", "passed"), (3, "s2", "done")]
+    driven.facts.values[DAY] = "2026-12-20"
+    driven.now = noon(10)
+    assert driven.go().wait_until == noon(20)
+    driven.now = noon(20)
+    driven.go()
+    assert driven.path == [(1, "s1", "passed"), (2, "s1", "passed"), (3, "s2", "done")]
 
 
 @pytest.mark.parametrize(
     ("became", "left"), [("2026-12-01", noon(1)), ("2026-11-01", "past_window"), (None, "past_window")]
 )
 def test_an_earlier_past_or_cleared_date_ends_the_wait(became: Any, left: Any) -> None:
-    story = Story(program(DATED, AddTag(tag=COLD)), someone(since="2026-12-10"))
-    story.go()
-    story.facts.values[DAY] = became
-    after = story.go(hours=1)
+    driven = DrivenEnrollment(program(DATED, AddTag(tag=COLD)), contact_facts(since="2026-12-10"))
+    driven.go()
+    driven.facts.values[DAY] = became
+    after = driven.go(hours=1)
     assert left in (after.wait_until, after.exit_reason)
 
 
 def test_a_skipped_date_wait_does_not_resume_when_the_date_changes() -> None:
-    story = Story(program(DATED, AddTag(tag=COLD)), someone(since="2026-12-10"))
-    story.state = waiting_until(story, NOW)
-    story.go(woken=True)
-    assert story.path == [(1, "s1", "passed"), (2, "s2", "done")]
+    driven = DrivenEnrollment(program(DATED, AddTag(tag=COLD)), contact_facts(since="2026-12-10"))
+    driven.state = waiting_until(driven, NOW)
+    driven.go(woken=True)
+    assert driven.path == [(1, "s1", "passed"), (2, "s2", "done")]
 
 
-def waiting_until(story: Story, moment: datetime) -> Any:
+def waiting_until(driven: DrivenEnrollment, moment: datetime) -> Any:
     """As if a person had ended the wait of the first step."""
-    story.go()
-    return replace(story.state, wait_until=moment)
+    driven.go()
+    return replace(driven.state, wait_until=moment)
 
 
 def test_a_wait_for_a_moment_follows_the_zone_of_the_account() -> None:
-    story = Story(program(Wait(mode="until", until="2026-12-01T09:00")), someone())
-    assert story.go().wait_until == datetime(2026, 12, 1, 8, tzinfo=UTC)
-    story.facts.zone = ZoneInfo("America/New_York")
-    assert story.go(days=1).wait_until == datetime(2026, 12, 1, 14, tzinfo=UTC)
+    driven = DrivenEnrollment(program(Wait(mode="until", until="2026-12-01T09:00")), contact_facts())
+    assert driven.go().wait_until == datetime(2026, 12, 1, 8, tzinfo=UTC)
+    driven.facts.zone = ZoneInfo("America/New_York")
+    assert driven.go(days=1).wait_until == datetime(2026, 12, 1, 14, tzinfo=UTC)
 
 
 # Events
@@ -170,28 +174,28 @@ def test_event_wait_counts_the_delivery_of_the_preceding_email(
 ) -> None:
     """The mail server has taken it before the wait can begin."""
     waits = WaitFor(mode="event", event=event, about=about)
-    story = Story(program(*steps, (waits, BOTH)), someone(email="a@x.test"))
-    story.go()
+    driven = DrivenEnrollment(program(*steps, (waits, BOTH)), contact_facts(email="a@x.test"))
+    driven.go()
     if MAIL in steps:
-        story.go(SENT)
-    assert (COLD in story.facts.tags) == met
-    assert met or story.state.wait_reason == "event"
+        driven.go(SENT)
+    assert (COLD in driven.facts.tags) == met
+    assert met or driven.state.wait_reason == "event"
 
 
 @pytest.mark.parametrize("since", ["2026-12-05", "2027-01-05"])
 def test_the_delivery_counts_while_the_filter_holds(since: str) -> None:
     waits = WaitFor(mode="event", event="email.delivered", filter=ask(DAY, "before", "2027-01-01"))
-    story = Story(program(MAIL, (waits, BOTH)), someone(email="a@x.test", since=since))
-    story.go()
-    story.go(SENT)
-    assert (COLD in story.facts.tags) == (since < "2027")
+    driven = DrivenEnrollment(program(MAIL, (waits, BOTH)), contact_facts(email="a@x.test", since=since))
+    driven.go()
+    driven.go(SENT)
+    assert (COLD in driven.facts.tags) == (since < "2027")
 
 
 def test_event_wait_ignores_an_email_that_was_not_sent() -> None:
     waits = WaitFor(mode="event", event="email.delivered")
-    story = Story(program(MAIL, (waits, BOTH)), someone(email="a@x.test"))
-    story.go()
-    assert story.go(EffectState("skipped", error="No consent.")).wait_reason == "event"
+    driven = DrivenEnrollment(program(MAIL, (waits, BOTH)), contact_facts(email="a@x.test"))
+    driven.go()
+    assert driven.go(EffectState("skipped", error="No consent.")).wait_reason == "event"
 
 
 @pytest.mark.parametrize(("seconds", "waits_on"), [(-1, True), (0, True), (1, False)])
@@ -200,15 +204,15 @@ def test_no_wait_for_an_event_is_over_before_what_happened_in_time_is_matched(
 ) -> None:
     around = StepContext()
     waits = WaitFor(mode="event", event="tag.added", amount=1, unit=Unit.HOURS)
-    story = Story(program((waits, BOTH)), someone(), around)
-    over = story.go().wait_until
+    driven = DrivenEnrollment(program((waits, BOTH)), contact_facts(), around)
+    over = driven.go().wait_until
     assert over is not None
     around.unmatched_since = over + timedelta(seconds=seconds)
-    late = story.go(hours=2)
+    late = driven.go(hours=2)
     assert late.moved is not waits_on
     if waits_on:
-        assert late.due_at == story.now + timedelta(seconds=30), "an hour behind"
-        story.go(woken=True, seconds=30)
-        assert COLD in story.facts.tags
+        assert late.due_at == driven.now + timedelta(seconds=30), "an hour behind"
+        driven.go(woken=True, seconds=30)
+        assert COLD in driven.facts.tags
     else:
-        assert LATE in story.facts.tags
+        assert LATE in driven.facts.tags

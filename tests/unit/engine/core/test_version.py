@@ -1,3 +1,5 @@
+"""Compiling a version, and reading stored documents."""
+
 import msgspec
 import pytest
 

@@ -30,7 +30,19 @@ from app.engine.core.steps import (
     Webhook,
 )
 from app.engine.core.types import NewNotification, NewTask, Status, StepContext
-from tests.support.engine_kit import MEMBER, MOTTO, NEW, NOW, SCORE, SENT, SINCE, VIP, Story, program, someone
+from tests.support.engine_kit import (
+    MEMBER,
+    MOTTO,
+    NEW,
+    NOW,
+    SCORE,
+    SENT,
+    SINCE,
+    VIP,
+    DrivenEnrollment,
+    contact_facts,
+    program,
+)
 
 ADA, BOB, EVE = (UUID(int=number) for number in (501, 502, 503))
 TEAM = [ADA, BOB, EVE]
@@ -38,17 +50,17 @@ OTHER = UUID(int=101)
 POINTS, SURE, DAY, TEXT = (f"custom.{field_id}" for field_id in (SCORE, MEMBER, SINCE, MOTTO))
 
 
-def run_story(*steps: StepConfig, around: StepContext | None = None, **values: Any) -> Story:
-    story = Story(program(*steps), someone(**values), around)
-    story.go()
-    return story
+def run_story(*steps: StepConfig, around: StepContext | None = None, **values: Any) -> DrivenEnrollment:
+    driven = DrivenEnrollment(program(*steps), contact_facts(**values), around)
+    driven.go()
+    return driven
 
 
-def why(story: Story) -> str:
+def why(driven: DrivenEnrollment) -> str:
     """The reason of the only skipped step."""
     reasons = [
         row.detail["reason"]
-        for decision in story.decisions
+        for decision in driven.decisions
         for row in decision.executions
         if row.outcome == "skipped"
     ]
@@ -65,8 +77,8 @@ def why(story: Story) -> str:
 )
 def test_adding_to_a_field(before: float | None, added: str, after: float) -> None:
     values: dict[str, Any] = {} if before is None else {"score": before}
-    story = run_story(UpdateField(field=POINTS, operation="add", value=added), **values)
-    assert story.decisions[-1].fields == {POINTS: after}
+    driven = run_story(UpdateField(field=POINTS, operation="add", value=added), **values)
+    assert driven.decisions[-1].fields == {POINTS: after}
 
 
 @pytest.mark.parametrize(
@@ -96,9 +108,9 @@ def test_adding_or_copying_an_unfit_value_fails(step: StepConfig, error: str) ->
     ],
 )
 def test_a_value_outside_the_options_of_a_field_fails(step: StepConfig, error: str) -> None:
-    story = run_story(step, around=StepContext(members=list(TEAM)), city=str(OTHER), state="Mars")
-    assert (story.decisions[-1].status, story.decisions[-1].fields) == ("failed", {})
-    assert error in str(story.decisions[-1].error)
+    driven = run_story(step, around=StepContext(members=list(TEAM)), city=str(OTHER), state="Mars")
+    assert (driven.decisions[-1].status, driven.decisions[-1].fields) == ("failed", {})
+    assert error in str(driven.decisions[-1].error)
     assert run_story(
         UpdateField(field="owner", value=str(ADA)), around=StepContext(members=list(TEAM))
     ).facts.values["owner"] == str(ADA)
@@ -111,11 +123,11 @@ def test_a_step_stores_values_as_a_form_does() -> None:
     assert stored("website", "x.test") == "https://x.test"
     assert stored("phone", "504-621-8927") == "+15046218927"
     assert stored("time_zone", "europe/rome") == "Europe/Rome"
-    german = someone()
+    german = contact_facts()
     german.region = "DE"
-    story = Story(program(UpdateField(field="phone", value="030 901820")), german)
-    story.go()
-    assert story.facts.values["phone"] == "+4930901820"
+    driven = DrivenEnrollment(program(UpdateField(field="phone", value="030 901820")), german)
+    driven.go()
+    assert driven.facts.values["phone"] == "+4930901820"
 
 
 @pytest.mark.parametrize(
@@ -131,9 +143,11 @@ def test_a_step_stores_values_as_a_form_does() -> None:
     ],
 )
 def test_copying_a_field(source: str, target: str, value: object, copied: object) -> None:
-    story = Story(program(UpdateField(field=target, operation="copy", source=source)), someone())
-    story.facts.values |= {source: value, target: "old"}
-    assert story.go().fields == {target: copied}
+    driven = DrivenEnrollment(
+        program(UpdateField(field=target, operation="copy", source=source)), contact_facts()
+    )
+    driven.facts.values |= {source: value, target: "old"}
+    assert driven.go().fields == {target: copied}
 
 
 # Owners
@@ -154,23 +168,27 @@ def test_least_busy_counts_earlier_assignments_of_the_batch() -> None:
     owners = [run_story(step, around=around).facts.values["owner"] for _ in range(3)]
     assert owners == [str(BOB), str(BOB), str(EVE)]
     assert around.owned == {ADA: 3, BOB: 3, EVE: 3}
-    story = Story(program(step), someone(), around)
-    story.facts.values["owner"] = str(BOB)
+    driven = DrivenEnrollment(program(step), contact_facts(), around)
+    driven.facts.values["owner"] = str(BOB)
     around.owned[BOB] = 9
-    story.go()
+    driven.go()
     assert around.owned == {ADA: 4, BOB: 8, EVE: 3}
 
 
 def test_an_owner_is_a_field_like_others() -> None:
-    story = Story(program(AssignOwner(users=[ADA])), someone(), StepContext(members=list(TEAM)))
-    change = story.go().changes[0]
+    driven = DrivenEnrollment(
+        program(AssignOwner(users=[ADA])), contact_facts(), StepContext(members=list(TEAM))
+    )
+    change = driven.go().changes[0]
     assert (change.kind, change.name, change.old, change.new) == ("field", "owner", None, str(ADA))
-    unchanged = Story(program(AssignOwner(users=[BOB], only_if_unassigned=True)), story.facts)
+    unchanged = DrivenEnrollment(program(AssignOwner(users=[BOB], only_if_unassigned=True)), driven.facts)
     assert unchanged.go().fields == {}
     assert why(unchanged) == "The contact already has an owner."
-    away = Story(program(AssignOwner(mode="nobody")), story.facts)
+    away = DrivenEnrollment(program(AssignOwner(mode="nobody")), driven.facts)
     assert away.go().fields == {"owner": None}
-    gone = Story(program(AssignOwner(users=[OTHER])), story.facts, StepContext(members=list(TEAM)))
+    gone = DrivenEnrollment(
+        program(AssignOwner(users=[OTHER])), driven.facts, StepContext(members=list(TEAM))
+    )
     gone.go()
     assert why(gone) == "None of the chosen members belong to this account anymore."
 
@@ -182,11 +200,12 @@ def test_notes_and_tasks() -> None:
     task = CreateTask(
         title="Call {{ contact.first_name }}", body="{{ contact.city }}", amount=2, unit=Unit.HOURS
     )
-    story = Story(
-        program(AddNote(text=" Met {{ contact.first_name }} "), task), someone(first_name="Ann", city="Rome")
+    driven = DrivenEnrollment(
+        program(AddNote(text=" Met {{ contact.first_name }} "), task),
+        contact_facts(first_name="Ann", city="Rome"),
     )
-    story.facts.values["owner"] = str(ADA)
-    decision = story.go()
+    driven.facts.values["owner"] = str(ADA)
+    decision = driven.go()
     assert decision.notes == ["Met Ann"]
     due = NOW.replace(hour=11)
     assert decision.tasks == [NewTask("Call Ann", "Rome", ADA, due)]
@@ -197,8 +216,8 @@ def test_notes_and_tasks() -> None:
 
 
 def test_tasks_without_an_assignee() -> None:
-    story = run_story(CreateTask(title="x", has_due=False), CreateTask(title="y", assignee="user", user=BOB))
-    assert [(task.assignee, task.due_at is None) for task in story.decisions[0].tasks] == [
+    driven = run_story(CreateTask(title="x", has_due=False), CreateTask(title="y", assignee="user", user=BOB))
+    assert [(task.assignee, task.due_at is None) for task in driven.decisions[0].tasks] == [
         (None, True),
         (BOB, False),
     ]
@@ -207,9 +226,9 @@ def test_tasks_without_an_assignee() -> None:
 
 
 def test_unchanged_consent_writes_no_change() -> None:
-    story = run_story(SetConsent(channel="sms", state="denied"), SetConsent(state="unknown"))
-    assert story.decisions[0].fields == {"sms_consent": "denied"}
-    change = story.decisions[0].changes[0]
+    driven = run_story(SetConsent(channel="sms", state="denied"), SetConsent(state="unknown"))
+    assert driven.decisions[0].fields == {"sms_consent": "denied"}
+    change = driven.decisions[0].changes[0]
     assert (change.name, change.old, change.new) == ("sms_consent", "unknown", "denied")
 
 
@@ -248,15 +267,15 @@ def test_for_a_deleted_contact_only_members_are_notified() -> None:
         Chat(channel="c", text="x"),
         Exit(),
     ]
-    story = Story(program(*steps), someone(email="a@x.test", phone="1", first_name="Ann"))
-    story.state = replace(NEW, contact_gone=True)
-    first = story.go()
+    driven = DrivenEnrollment(program(*steps), contact_facts(email="a@x.test", phone="1", first_name="Ann"))
+    driven.state = replace(NEW, contact_gone=True)
+    first = driven.go()
     assert [row.outcome for row in first.executions] == ["skipped"] * 12 + ["done", None]
     assert {row.detail["reason"] for row in first.executions[:12]} == {"The contact was deleted."}
     assert (first.changes, first.fields, first.enter, first.leave, first.delete) == ([], {}, [], [], False)
     assert first.notifications == [NewNotification(ADA, "Ann is gone", "")]
-    assert story.go(hours=2).effects[0].kind == "chat"
-    assert story.go(SENT).exit_reason == "finished"
+    assert driven.go(hours=2).effects[0].kind == "chat"
+    assert driven.go(SENT).exit_reason == "finished"
 
 
 BIG = "{{ event.big }}"
@@ -278,11 +297,11 @@ BIG = "{{ event.big }}"
     ],
 )
 def test_a_text_over_the_limit_fails_its_step_without_changes(step: StepConfig, name: str) -> None:
-    facts = someone(email="ann@x.example", phone="+12025550123")
+    facts = contact_facts(email="ann@x.example", phone="+12025550123")
     facts.data = {"event": {"big": "x" * (LONGEST_RENDERED + 1)}}
-    story = Story(program(step, AddNote(text="on")), facts, StepContext(members=TEAM))
-    story.go()
-    [decision] = story.decisions
+    driven = DrivenEnrollment(program(step, AddNote(text="on")), facts, StepContext(members=TEAM))
+    driven.go()
+    [decision] = driven.decisions
     assert (decision.status, [row.outcome for row in decision.executions]) == (Status.FAILED, ["failed"])
     assert f"The {name} is longer than" in (decision.error or "")
     done = (

@@ -44,12 +44,12 @@ from tests.support.engine_kit import (
     SINCE,
     VIP,
     WORKFLOW,
-    Story,
+    DrivenEnrollment,
     ask,
+    contact_facts,
     draft,
     lane,
     program,
-    someone,
 )
 
 BOUGHT = ask("tags", "any_of", [str(VIP)])
@@ -69,16 +69,20 @@ BOTH: dict[str, list[StepConfig]] = {MET: [AddTag(tag=COLD)], TIMEOUT: [AddTag(t
     ],
 )
 def test_wait_until_a_date_of_the_contact(since: str, offset: int, clock: str, until: datetime) -> None:
-    story = Story(program(Wait(mode="date_field", field=DAY, offset=offset, at=clock)), someone(since=since))
-    assert story.go().wait_until == until
+    driven = DrivenEnrollment(
+        program(Wait(mode="date_field", field=DAY, offset=offset, at=clock)), contact_facts(since=since)
+    )
+    assert driven.go().wait_until == until
 
 
 @pytest.mark.parametrize("since", ["2026-11-01", None])
 def test_wait_until_a_past_or_missing_date(since: str | None) -> None:
-    def after(wait: Wait) -> Story:
-        story = Story(program(wait, AddTag(tag=COLD), AddTag(tag=VIP)), someone(since=since))
-        story.go()
-        return story
+    def after(wait: Wait) -> DrivenEnrollment:
+        driven = DrivenEnrollment(
+            program(wait, AddTag(tag=COLD), AddTag(tag=VIP)), contact_facts(since=since)
+        )
+        driven.go()
+        return driven
 
     wait = Wait(mode="date_field", field=DAY)
     assert [key for _, key, _ in after(wait).path] == ["s1", "s2", "s3"]
@@ -88,9 +92,11 @@ def test_wait_until_a_past_or_missing_date(since: str | None) -> None:
 
 
 def test_recurring_wait_always_has_a_next_time() -> None:
-    story = Story(program(Wait(mode="recurring", weekdays=[1], at="10:30"), AddTag(tag=VIP)), someone())
-    assert story.go().due_at == NOW + timedelta(days=7)  # it is half past ten on a Tuesday in Paris
-    assert story.go(days=7).status is Status.COMPLETED
+    driven = DrivenEnrollment(
+        program(Wait(mode="recurring", weekdays=[1], at="10:30"), AddTag(tag=VIP)), contact_facts()
+    )
+    assert driven.go().due_at == NOW + timedelta(days=7)  # it is half past ten on a Tuesday in Paris
+    assert driven.go(days=7).status is Status.COMPLETED
 
 
 # Waits for something
@@ -101,12 +107,12 @@ def test_event_wait_by_event_or_timeout() -> None:
         (WaitFor(mode="event", event="tag.added", about=str(VIP), amount=2), BOTH), AddTag(tag=VIP)
     )
     assert compiled_program.listens == {("tag.added", str(VIP)): (compiled_program.by_key["s1"],)}
-    heard = Story(compiled_program, someone())
-    assert (heard.go().wait_reason, heard.state.wait_until) == ("event", NOW + timedelta(days=2))
-    assert not heard.go(hours=1).moved
-    heard.go(woken=True)
-    assert heard.path == [(1, "s1", "taken"), (2, "s2", "done"), (3, "s4", "done")]
-    late = Story(compiled_program, someone())
+    driven = DrivenEnrollment(compiled_program, contact_facts())
+    assert (driven.go().wait_reason, driven.state.wait_until) == ("event", NOW + timedelta(days=2))
+    assert not driven.go(hours=1).moved
+    driven.go(woken=True)
+    assert driven.path == [(1, "s1", "taken"), (2, "s2", "done"), (3, "s4", "done")]
+    late = DrivenEnrollment(compiled_program, contact_facts())
     late.go()
     closed = late.go(days=2).closed[0]
     assert (closed.outcome, closed.detail) == ("taken", {"branch": TIMEOUT})
@@ -116,14 +122,14 @@ def test_event_wait_by_event_or_timeout() -> None:
 def test_condition_wait_met_on_arrival_later_or_never() -> None:
     compiled_program = program((WaitFor(filter=BOUGHT, amount=1), BOTH))
     assert compiled_program.watches
-    at_once = Story(compiled_program, someone(tags={VIP}))
+    at_once = DrivenEnrollment(compiled_program, contact_facts(tags={VIP}))
     at_once.go()
     assert at_once.path == [(1, "s1", "taken"), (2, "s2", "done")]
-    later = Story(compiled_program, someone())
+    later = DrivenEnrollment(compiled_program, contact_facts())
     assert later.go().wait_reason == "condition"
     later.facts.tags.add(VIP)
     assert later.go(hours=1).closed[0].detail == {"branch": MET}
-    never = Story(compiled_program, someone())
+    never = DrivenEnrollment(compiled_program, contact_facts())
     never.go()
     assert never.go(days=1).closed[0].detail == {"branch": TIMEOUT}
 
@@ -132,11 +138,11 @@ def test_a_goal_ends_a_wait_for_something_else() -> None:
     compiled_program = program(
         (WaitFor(filter=ask("city", "is", "Rome"), amount=9), BOTH), Goal(filter=BOUGHT)
     )
-    story = Story(compiled_program, someone())
-    story.go()
-    story.facts.tags.add(VIP)
-    assert story.go(hours=1).exit_reason == "goal_met"
-    assert story.path == [(1, "s1", "skipped"), (2, "s4", "met")]
+    driven = DrivenEnrollment(compiled_program, contact_facts())
+    driven.go()
+    driven.facts.tags.add(VIP)
+    assert driven.go(hours=1).exit_reason == "goal_met"
+    assert driven.path == [(1, "s1", "skipped"), (2, "s4", "met")]
 
 
 QUESTION = AskApproval(
@@ -150,24 +156,24 @@ def test_approval_by_answer_or_timeout() -> None:
     compiled_program = program(
         (QUESTION, {"b1": [AddTag(tag=VIP)], TIMEOUT: [AddTag(tag=LATE)]}), AddTag(tag=COLD)
     )
-    story = Story(compiled_program, someone(city="Rome"))
-    decision = story.go()
+    driven = DrivenEnrollment(compiled_program, contact_facts(city="Rome"))
+    decision = driven.go()
     due = NOW + timedelta(days=2)
     assert decision.approvals == [
         NewApproval(1, "s1", "Discount for Rome?", [("b1", "Yes"), ("b2", "b2")], [UUID(int=501)], due)
     ]
     assert (decision.wait_reason, decision.due_at) == ("approval", due)
-    assert not story.go(hours=1).moved
-    story.go(answer="b1")
-    assert story.path == [(1, "s1", "taken"), (2, "s2", "done"), (3, "s4", "done")]
-    empty_lane = Story(compiled_program, someone())
+    assert not driven.go(hours=1).moved
+    driven.go(answer="b1")
+    assert driven.path == [(1, "s1", "taken"), (2, "s2", "done"), (3, "s4", "done")]
+    empty_lane = DrivenEnrollment(compiled_program, contact_facts())
     empty_lane.go()
     assert empty_lane.go(answer="b2").closed[0].detail == {"branch": "b2"}
-    silent = Story(compiled_program, someone())
+    silent = DrivenEnrollment(compiled_program, contact_facts())
     silent.go()
     silent.go(days=2)
     assert silent.facts.tags == {LATE, COLD}
-    odd = Story(compiled_program, someone())
+    odd = DrivenEnrollment(compiled_program, contact_facts())
     odd.go()
     assert "isn't an option" in (odd.go(answer="b9").error or "")
 
@@ -177,10 +183,10 @@ def test_drip_passes_as_many_as_configured() -> None:
         program(Drip(count=2, amount=1, unit=Unit.HOURS), AddTag(tag=VIP)),
         StepContext(),
     )
-    people = [Story(compiled_program, someone(), around) for _ in range(5)]
-    reasons = [story.go().wait_reason for story in people]
+    people = [DrivenEnrollment(compiled_program, contact_facts(), around) for _ in range(5)]
+    reasons = [driven.go().wait_reason for driven in people]
     assert reasons == [None, None, *[WaitReason.DRIP_SLOT] * 3]
-    assert [story.state.wait_until for story in people[2:]] == [NOW + timedelta(hours=n) for n in (1, 1, 2)]
+    assert [driven.state.wait_until for driven in people[2:]] == [NOW + timedelta(hours=n) for n in (1, 1, 2)]
     assert compiled_program.steps_with_state == ["s1"]
     assert people[2].go(hours=1).status is Status.COMPLETED
     assert people[2].path == [(1, "s1", "passed"), (2, "s2", "done")]
@@ -191,14 +197,14 @@ def test_drip_slots_missed_in_a_downtime_are_reassigned() -> None:
         program(Drip(count=2, amount=1, unit=Unit.HOURS), AddTag(tag=VIP)),
         StepContext(),
     )
-    people = [Story(compiled_program, someone(), around) for _ in range(8)]
-    for story in people:
-        story.go()
+    people = [DrivenEnrollment(compiled_program, contact_facts(), around) for _ in range(8)]
+    for driven in people:
+        driven.go()
     # Slots at 0, 0, 1, 1, 2, 2, 3, 3 hours; the engine comes back after three and a half.
-    for story in people[2:]:
-        story.go(hours=3.5)
-    assert [story.state.wait_reason for story in people[6:]] == [None, None]
-    slots = [story.state.wait_until for story in people[2:6]]
+    for driven in people[2:]:
+        driven.go(hours=3.5)
+    assert [driven.state.wait_reason for driven in people[6:]] == [None, None]
+    slots = [driven.state.wait_until for driven in people[2:6]]
     assert slots == [NOW + timedelta(hours=hours) for hours in (4, 4, 5, 5)]
     late = people[2]
     late.go(minutes=30)
@@ -217,19 +223,19 @@ def test_a_split_is_fair_and_stable_per_contact() -> None:
     taken: Counter[str] = Counter()
     for number in range(4000):
         newcomer = replace(NEW, contact_id=UUID(int=number))
-        decision = advance(compiled_program, newcomer, someone(), NOW)
+        decision = advance(compiled_program, newcomer, contact_facts(), NOW)
         taken[decision.executions[0].detail["branch"]] += 1
-        again = advance(compiled_program, newcomer, someone(), NOW + timedelta(days=1))
+        again = advance(compiled_program, newcomer, contact_facts(), NOW + timedelta(days=1))
         assert again.executions[0].detail == decision.executions[0].detail
     assert taken["b1"] == 0
     assert 900 < taken["b0"] < 1100
-    assert advance(program(shares(0, 0)), NEW, someone(), NOW).status is Status.FAILED
+    assert advance(program(shares(0, 0)), NEW, contact_facts(), NOW).status is Status.FAILED
     # Two splits in one workflow divide contacts independently.
     two = program(shares(1, 1), shares(1, 1))
     ways = {
         tuple(
             row.detail["branch"]
-            for row in advance(two, replace(NEW, contact_id=UUID(int=n)), someone(), NOW).executions
+            for row in advance(two, replace(NEW, contact_id=UUID(int=n)), contact_facts(), NOW).executions
         )
         for n in range(50)
     }
@@ -239,7 +245,9 @@ def test_a_split_is_fair_and_stable_per_contact() -> None:
 def drawn(running: Program) -> list[str]:
     """The lane of each of a thousand contacts."""
     news = (replace(NEW, contact_id=UUID(int=number)) for number in range(1000))
-    return [advance(running, newcomer, someone(), NOW).executions[0].detail["branch"] for newcomer in news]
+    return [
+        advance(running, newcomer, contact_facts(), NOW).executions[0].detail["branch"] for newcomer in news
+    ]
 
 
 def test_splits_of_two_workflows_divide_people_independently() -> None:
@@ -263,28 +271,28 @@ def test_a_split_divides_people_alike_in_every_version() -> None:
 def test_go_to_forward_into_a_lane_and_out_of_it() -> None:
     inside: list[StepConfig] = [AddTag(tag=COLD)]
     branch = Branch(branches=[lane("b1", BOUGHT)])
-    story = Story(program(GoTo(step="s3"), (branch, {"b1": inside}), Exit()), someone())
-    story.go()
-    assert [key for _, key, _ in story.path] == ["s1", "s3", "s4"]
+    driven = DrivenEnrollment(program(GoTo(step="s3"), (branch, {"b1": inside}), Exit()), contact_facts())
+    driven.go()
+    assert [key for _, key, _ in driven.path] == ["s1", "s3", "s4"]
 
 
 def test_go_to_backward_across_a_wait() -> None:
     compiled_program = program(
         Wait(amount=1, unit=Unit.HOURS), AddTag(tag=VIP), RemoveTag(tag=VIP), GoTo(step="s1")
     )
-    story = Story(compiled_program, someone())
-    story.go()
+    driven = DrivenEnrollment(compiled_program, contact_facts())
+    driven.go()
     for _ in range(3):
-        assert story.go(hours=1).wait_reason == "timer"
-    assert [key for _, key, _ in story.path] == [*["s1", "s2", "s3", "s4"] * 3, "s1"]
-    story.state = replace(story.state, seq=interpreter.MOST_VISITS_IN_A_LIFE)
-    ended = story.go(hours=1)
+        assert driven.go(hours=1).wait_reason == "timer"
+    assert [key for _, key, _ in driven.path] == [*["s1", "s2", "s3", "s4"] * 3, "s1"]
+    driven.state = replace(driven.state, seq=interpreter.MOST_VISITS_IN_A_LIFE)
+    ended = driven.go(hours=1)
     assert ended.status is Status.FAILED
     assert "loop" in (ended.error or "")
 
 
 def test_a_loop_without_a_wait_is_stopped() -> None:
-    decision = Story(program(GoTo(step="s1")), someone()).go()
+    decision = DrivenEnrollment(program(GoTo(step="s1")), contact_facts()).go()
     assert (decision.status, len(decision.executions)) == ("failed", interpreter.MOST_VISITS)
 
 
@@ -297,9 +305,9 @@ def test_go_to_a_missing_step_does_not_compile() -> None:
 
 def test_goals_ahead_after_go_to() -> None:
     compiled_program = program(GoTo(step="s4"), Goal(filter=BOUGHT), Exit(), AddTag(tag=VIP), Wait())
-    story = Story(compiled_program, someone())
-    story.go()
-    assert [key for _, key, _ in story.path] == ["s1", "s4", "s5"]  # the goal lies behind
+    driven = DrivenEnrollment(compiled_program, contact_facts())
+    driven.go()
+    assert [key for _, key, _ in driven.path] == ["s1", "s4", "s5"]  # the goal lies behind
 
 
 # Settling and leaving
@@ -309,11 +317,14 @@ IN_ROME = ask("city", "is", "Rome")
 
 def test_entry_condition_is_checked_again_after_the_settle_time() -> None:
     compiled_program = program(AddTag(tag=VIP), entry=IN_ROME, settings=WorkflowSettings(settle_seconds=60))
-    assert Story(compiled_program, someone(city="Rome")).go().status is Status.COMPLETED
-    decision = Story(compiled_program, someone(city="Oslo")).go()
+    assert DrivenEnrollment(compiled_program, contact_facts(city="Rome")).go().status is Status.COMPLETED
+    decision = DrivenEnrollment(compiled_program, contact_facts(city="Oslo")).go()
     assert (decision.status, decision.exit_reason, decision.executions) == ("exited", "no_longer_matches", [])
     # Without it the entry condition has been asked once, when they came.
-    assert Story(program(AddTag(tag=VIP), entry=IN_ROME), someone()).go().status is Status.COMPLETED
+    assert (
+        DrivenEnrollment(program(AddTag(tag=VIP), entry=IN_ROME), contact_facts()).go().status
+        is Status.COMPLETED
+    )
 
 
 def test_a_contact_who_no_longer_matches_exits() -> None:
@@ -322,17 +333,17 @@ def test_a_contact_who_no_longer_matches_exits() -> None:
         Wait(amount=1), AddTag(tag=COLD), Goal(filter=BOUGHT), entry=IN_ROME, settings=settings
     )
     assert compiled_program.watches
-    story = Story(compiled_program, someone(city="Rome"))
-    story.go()
-    assert not story.go(hours=1).moved
-    story.facts.values["city"] = "Oslo"
-    gone = story.go(hours=1)
+    driven = DrivenEnrollment(compiled_program, contact_facts(city="Rome"))
+    driven.go()
+    assert not driven.go(hours=1).moved
+    driven.facts.values["city"] = "Oslo"
+    gone = driven.go(hours=1)
     assert (gone.status, gone.exit_reason) == ("exited", "no_longer_matches")
     assert (gone.closed[0].outcome, gone.closed[0].detail) == ("left", {"reason": "no_longer_matches"})
     # By a step of its own; and a goal comes before.
     own = program(UpdateField(field="city", value="Oslo"), Exit(), entry=IN_ROME, settings=settings)
-    assert Story(own, someone(city="Rome")).go().exit_reason == "no_longer_matches"
-    bought = Story(compiled_program, someone(city="Rome"))
+    assert DrivenEnrollment(own, contact_facts(city="Rome")).go().exit_reason == "no_longer_matches"
+    bought = DrivenEnrollment(compiled_program, contact_facts(city="Rome"))
     bought.go()
     bought.facts.values["city"] = "Oslo"
     bought.facts.tags.add(VIP)
@@ -341,9 +352,11 @@ def test_a_contact_who_no_longer_matches_exits() -> None:
 
 def test_goals_are_checked_when_a_window_opens() -> None:
     window = Window(start="18:00", end="20:00")
-    story = Story(program(SendSms(body="x", window=window), Goal(filter=BOUGHT)), someone(phone="1"))
-    story.go()
-    story.facts.tags.add(VIP)
-    opened = story.go(hours=8)
+    driven = DrivenEnrollment(
+        program(SendSms(body="x", window=window), Goal(filter=BOUGHT)), contact_facts(phone="1")
+    )
+    driven.go()
+    driven.facts.tags.add(VIP)
+    opened = driven.go(hours=8)
     assert (opened.effects, opened.exit_reason) == ([], "goal_met")
-    assert story.facts.zone == PARIS
+    assert driven.facts.zone == PARIS

@@ -18,9 +18,9 @@ from tests.support.engine_kit import (
     SCORE,
     SENT,
     SINCE,
-    Story,
+    DrivenEnrollment,
+    contact_facts,
     program,
-    someone,
 )
 
 ADA, BOB, EVE = (UUID(int=number) for number in (501, 502, 503))
@@ -29,17 +29,17 @@ OTHER = UUID(int=101)
 POINTS, SURE, DAY, TEXT = (f"custom.{field_id}" for field_id in (SCORE, MEMBER, SINCE, MOTTO))
 
 
-def run_story(*steps: StepConfig, around: StepContext | None = None, **values: Any) -> Story:
-    story = Story(program(*steps), someone(**values), around)
-    story.go()
-    return story
+def run_story(*steps: StepConfig, around: StepContext | None = None, **values: Any) -> DrivenEnrollment:
+    driven = DrivenEnrollment(program(*steps), contact_facts(**values), around)
+    driven.go()
+    return driven
 
 
-def why(story: Story) -> str:
+def why(driven: DrivenEnrollment) -> str:
     """The reason of the only skipped step."""
     reasons = [
         row.detail["reason"]
-        for decision in story.decisions
+        for decision in driven.decisions
         for row in decision.executions
         if row.outcome == "skipped"
     ]
@@ -69,30 +69,30 @@ def test_sms_goes_to_the_phone() -> None:
     ],
 )
 def test_sends_require_consent(step: StepConfig, consent: dict[str, str], sent: bool) -> None:
-    story = Story(program(step), someone(email="a@x.test", phone="1"))
-    story.facts.values |= consent
-    assert bool(story.go().effects) is sent
+    driven = DrivenEnrollment(program(step), contact_facts(email="a@x.test", phone="1"))
+    driven.facts.values |= consent
+    assert bool(driven.go().effects) is sent
     if not sent:
-        assert "denied consent" in why(story)
+        assert "denied consent" in why(driven)
 
 
 def test_chat_and_what_a_webhook_keeps() -> None:
-    story = Story(
+    driven = DrivenEnrollment(
         program(
             Webhook(url="https://x.test", save_as="crm"),
             Webhook(url="https://x.test", body='{"id": "{{ response.crm.id }}"}', save_as="next"),
             Chat(channel="#deals", text="{{ response.crm.id }} {{ response.next.0 }} {{ event.note }}"),
         ),
-        someone(),
+        contact_facts(),
     )
-    story.facts.data = {"event": {"note": "hi"}}
-    assert story.go().effects[0].payload["save_as"] == "crm"
-    answered = story.go(EffectState("sent", detail={"status": 200, "body": '{"id": 7}'}))
+    driven.facts.data = {"event": {"note": "hi"}}
+    assert driven.go().effects[0].payload["save_as"] == "crm"
+    answered = driven.go(EffectState("sent", detail={"status": 200, "body": '{"id": 7}'}))
     assert answered.closed[0].detail == {"status": 200, "saved": True}
     assert answered.data == {"response": {"crm": {"id": 7}}}
     assert answered.effects[0].payload["body"] == '{"id": "7"}'
     # Both answers are carried on; one that is no JSON is not kept, and the visit says so.
-    last = story.go(EffectState("sent", detail={"status": 200, "body": [1]}))
+    last = driven.go(EffectState("sent", detail={"status": 200, "body": [1]}))
     assert last.data == {"response": {"crm": {"id": 7}, "next": [1]}}
     assert last.effects[0].payload == {"channel": "#deals", "text": "7 1 hi"}
     odd = run_story(Webhook(url="https://x.test", save_as="crm"), AddNote(text="{{ response.crm.id }}"))
@@ -114,11 +114,11 @@ def test_dots_in_a_value_cannot_climb_in_a_url_path(city: str, called: bool) -> 
 def test_notifications_go_to_members_and_one_mail_to_all_of_them() -> None:
     around = StepContext(members=list(TEAM))
     step = Notify(to="users", users=[ADA, OTHER, BOB], title="Hot: {{ contact.first_name }}", body="b")
-    story = run_story(step, around=around, first_name="Ann")
-    assert story.decisions[0].notifications == [
+    driven = run_story(step, around=around, first_name="Ann")
+    assert driven.decisions[0].notifications == [
         NewNotification(member, "Hot: Ann", "b") for member in (ADA, BOB)
     ]
-    assert (story.decisions[0].effects, story.decisions[0].status) == ([], "completed")
+    assert (driven.decisions[0].effects, driven.decisions[0].status) == ([], "completed")
     mailed = run_story(replace(step, to="everyone", email=True), around=around)
     effect = mailed.decisions[0].effects[0]
     assert (effect.kind, effect.payload["internal"], effect.payload["users"]) == (
@@ -142,29 +142,29 @@ EVENING = Window(start="18:00", end="20:00")
 
 
 def test_a_closed_window_waits_and_is_checked_again() -> None:
-    story = Story(
+    driven = DrivenEnrollment(
         program(SendEmail(subject="{{ contact.city }}", body="x", window=EVENING)),
-        someone(email="a@x.test", city="Rome"),
+        contact_facts(email="a@x.test", city="Rome"),
     )
-    waiting = story.go()
+    waiting = driven.go()
     assert (waiting.wait_reason, waiting.due_at, waiting.effects) == (
         "window",
         NOW.replace(hour=17, minute=0),
         [],
     )
-    story.facts.values["city"] = "Oslo"
-    assert not story.go(hours=1).moved
-    opened = story.go(hours=7)
+    driven.facts.values["city"] = "Oslo"
+    assert not driven.go(hours=1).moved
+    opened = driven.go(hours=7)
     assert opened.effects[0].payload["subject"] == "Oslo"
     assert opened.effects[0].seq == 2
-    assert story.go(SENT).status == "completed"
-    assert story.path == [(1, "s1", "passed"), (2, "s1", "sent")]
+    assert driven.go(SENT).status == "completed"
+    assert driven.path == [(1, "s1", "passed"), (2, "s1", "sent")]
 
 
 def test_after_the_window_it_waits_for_the_next() -> None:
-    story = Story(program(SendSms(body="x", window=EVENING)), someone(phone="1"))
-    story.go()
-    late = story.go(hours=11)
+    driven = DrivenEnrollment(program(SendSms(body="x", window=EVENING)), contact_facts(phone="1"))
+    driven.go()
+    late = driven.go(hours=11)
     assert (late.wait_reason, late.due_at) == ("window", NOW.replace(day=25, hour=17, minute=0))
 
 
@@ -172,9 +172,9 @@ def test_the_workflow_window_holds_for_steps_without_one() -> None:
     whole = Window(start="00:00", end="00:00")
     steps: list[StepConfig] = [Chat(channel="c", text="x"), Webhook(url="https://x.test", window=whole)]
     compiled_program = program(*steps, settings=WorkflowSettings(window=EVENING))
-    assert Story(compiled_program, someone()).go().wait_reason == "window"
+    assert DrivenEnrollment(compiled_program, contact_facts()).go().wait_reason == "window"
     compiled_program = program(*reversed(steps), settings=WorkflowSettings(window=EVENING))
-    assert Story(compiled_program, someone()).go().wait_reason == "effect"
+    assert DrivenEnrollment(compiled_program, contact_facts()).go().wait_reason == "effect"
 
 
 def test_a_window_in_the_zone_of_the_contact() -> None:
@@ -190,7 +190,7 @@ def test_effects_carry_their_window_unless_a_member_skipped_it() -> None:
     step = SendSms(body="x", window=Window(start="18:00", end="20:00", zone="contact"))
     sent = run_story(step, phone="1", time_zone="Asia/Tokyo").decisions[0].effects[0].payload
     assert sent["window"] == {"days": [], "start": "18:00", "end": "20:00", "zone": "Asia/Tokyo"}
-    opened = Story(program(step), someone(phone="1"))
+    opened = DrivenEnrollment(program(step), contact_facts(phone="1"))
     opened.go()
     opened.state = replace(opened.state, wait_until=NOW)
     assert opened.go(woken=True).effects[0].payload == {"to": "1", "body": "x"}

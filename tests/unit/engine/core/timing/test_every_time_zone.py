@@ -92,12 +92,12 @@ def named(rule: Cron | Weekly, first: date, last: date) -> tuple[datetime, ...]:
 def compare(rule: Cron | Weekly, zone: ZoneInfo, near: list[Piece], at: datetime, around: timedelta) -> int:
     """How many strikes were compared."""
     since, until = at - around, at + around
-    struck = occurrences(rule, since, until, zone, 10_000)
+    fired = occurrences(rule, since, until, zone, 10_000)
     clock = named(rule, since.date() - DAY, until.date() + DAY)
     expected = sorted({moment for local in clock if since < (moment := first_shown(local, near)) <= until})
-    assert struck == expected, (zone.key, at, struck, expected)
-    assert all(local < other for local, other in pairwise(struck))
-    return len(struck)
+    assert fired == expected, (zone.key, at, fired, expected)
+    assert all(local < other for local, other in pairwise(fired))
+    return len(fired)
 
 
 def windows(zone: ZoneInfo, at: datetime) -> int:
