@@ -18,9 +18,9 @@ def _random() -> int:
     """80 random bits; the system is asked for many at a time."""
     if len(_pool) < _RANDOM:
         _pool[:] = os.urandom(400 * _RANDOM)
-    taken = int.from_bytes(_pool[-_RANDOM:], "big")
+    bits = int.from_bytes(_pool[-_RANDOM:], "big")
     del _pool[-_RANDOM:]
-    return taken
+    return bits
 
 
 _latest = 0  # the first 60 bits of the latest id without its version: milliseconds, then a count

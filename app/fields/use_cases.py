@@ -14,7 +14,7 @@ from app.filters.references import Use, still_used_message
 from app.work import Work
 from db.queries.references import ReferenceQueries
 
-TAKEN = "Another field already has this short name. Choose another."
+SHORT_NAME_IN_USE = "Another field already has this short name. Choose another."
 
 
 def _label(text: str) -> str:
@@ -47,7 +47,7 @@ async def create_field(work: Work, form: FieldForm) -> UUID:
         raise Invalid({"key": error})
     options = _options(form.type, form.options)
     if await work.fields.by_key(key) is not None:
-        raise Invalid({"key": TAKEN})
+        raise Invalid({"key": SHORT_NAME_IN_USE})
     if len(await work.fields.rows()) >= MOST_FIELDS:
         raise Invalid({"": f"An account can have at most {MOST_FIELDS} custom fields."})
     columns = {"key": key, "label": label, "type": form.type, "options": options}
@@ -55,7 +55,7 @@ async def create_field(work: Work, form: FieldForm) -> UUID:
         field_id = await work.fields.insert(columns, work.now)
     except IntegrityError:
         await work.session.rollback()
-        raise Invalid({"key": TAKEN}) from None
+        raise Invalid({"key": SHORT_NAME_IN_USE}) from None
     work.audit("field.created", "field", field_id, {name: [None, value] for name, value in columns.items()})
     await work.commit()
     return field_id

@@ -184,7 +184,7 @@ def _read(body: bytes) -> Any:
 async def _earlier_receipt(
     work: Work, endpoints: WebhookEndpointRepository, webhook_id: UUID, sender_id: str
 ) -> DeliveryReceipt | None:
-    event_id = await endpoints.taken(webhook_id, sender_id, since=work.now - REMEMBERED)
+    event_id = await endpoints.recorded_event(webhook_id, sender_id, since=work.now - REMEMBERED)
     return None if event_id is None else DeliveryReceipt(event_id, repeated=True)
 
 

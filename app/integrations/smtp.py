@@ -100,14 +100,14 @@ class SmtpMailer:
 async def _recipients(client: aiosmtplib.SMTP, recipients: Sequence[str]) -> None:
     """Adds the recipients; a refused one does not stop the others. Raises the last refusal when none is
     left."""
-    taken, refusal = 0, None
+    accepted, refusal = 0, None
     for recipient in recipients:
         try:
             await client.rcpt(recipient)
-            taken += 1
+            accepted += 1
         except SMTPResponseException as error:
             refusal = error
-    if refusal is not None and not taken:
+    if refusal is not None and not accepted:
         raise refusal
 
 

@@ -126,7 +126,7 @@ class WebhookEndpointRepository(TenantRepository[WebhookEndpoint]):
         values = {"hook": webhook_id, "delivery": delivery, "event": event_id, "now": now, "before": before}
         return (await self.session.execute(INSERT_DELIVERY, values)).one_or_none() is not None
 
-    async def taken(self, webhook_id: UUID, delivery: str, since: datetime) -> UUID | None:
+    async def recorded_event(self, webhook_id: UUID, delivery: str, since: datetime) -> UUID | None:
         """The event of a delivery that was recorded since then."""
         values = {"hook": webhook_id, "delivery": delivery, "since": since}
         event_id: UUID | None = (await self.session.execute(SELECT_DELIVERY, values)).scalar_one_or_none()

@@ -40,9 +40,9 @@ def drips(store: Store) -> None:
                 drip_configs[key] = row.program.nodes[row.program.by_key[visit.step_key]].config
                 slots[key].append(datetime.fromisoformat(until) if until else visit.started)
     for key, drip in drip_configs.items():
-        end, taken = None, 0
+        end, arrivals = None, 0
         for slot in sorted(slots[key]):
             if end is None or slot >= end:
-                end, taken = period_end(drip.amount, drip.unit, slot, PARIS), 0
-            taken += 1
-            assert taken <= drip.count, f"{taken} in one stretch of {drip}"
+                end, arrivals = period_end(drip.amount, drip.unit, slot, PARIS), 0
+            arrivals += 1
+            assert arrivals <= drip.count, f"{arrivals} in one stretch of {drip}"

@@ -76,7 +76,7 @@ class Entry:
     status: str = "pending"
     fence: int = 0
     lease_until: datetime | None = None
-    begun: bool = False
+    call_began: bool = False
     attempts: int = 0
     error: str | None = None
     result: dict[str, Any] = field(default_factory=dict)
@@ -128,7 +128,7 @@ class Store:
             return None
         if entry.status == "cancelled":
             return EffectState("skipped", error=entry.error)
-        status: Any = "pending" if entry.status == "claimed" and not entry.begun else entry.status
+        status: Any = "pending" if entry.status == "claimed" and not entry.call_began else entry.status
         return EffectState(status, entry.due_at if status == "retry" else None, entry.error, entry.result)
 
     def wake(self, row: Row) -> None:

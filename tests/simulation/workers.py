@@ -92,7 +92,7 @@ def sender(store: Store, transport: Transport, rng: Random) -> Iterator[None]:
     entry = _claim_effect(store)
     if entry is None:
         return
-    entry.status, entry.fence, entry.begun, entry.lease_until = (
+    entry.status, entry.fence, entry.call_began, entry.lease_until = (
         "claimed",
         entry.fence + 1,
         False,
@@ -115,7 +115,7 @@ def _claim_effect(store: Store) -> Entry | None:
         if entry.row.paused or entry.due_at is None or entry.due_at > store.now:
             continue
         expired = entry.lease_until is not None and entry.lease_until < store.now
-        again = not entry.begun or entry.effect.on_doubt == "resend"
+        again = not entry.call_began or entry.effect.on_doubt == "resend"
         if entry.status in ("pending", "retry") or (entry.status == "claimed" and expired and again):
             return entry
     return None
@@ -143,7 +143,7 @@ def _begin(store: Store, entry: Entry, fence: int) -> bool:
     else:
         may = entry.effect.on_doubt == "resend" or not entry.in_doubt or entry.resend_requested
         assert may, "a second call while the first may have arrived"
-        entry.begun, entry.in_doubt, entry.resend_requested = True, True, False
+        entry.call_began, entry.in_doubt, entry.resend_requested = True, True, False
         entry.attempts += 1
         entry.lease_until = store.now + LEASE
         return True
@@ -176,7 +176,7 @@ def sweep(store: Store) -> bool:
     any_claimed = False
     for entry in store.open_effects:
         expired = entry.lease_until is not None and entry.lease_until < store.now
-        if entry.status == "claimed" and expired and entry.begun and entry.effect.on_doubt == "hold":
+        if entry.status == "claimed" and expired and entry.call_began and entry.effect.on_doubt == "hold":
             entry.status, entry.fence, entry.lease_until = "unknown", entry.fence + 1, None
             store.wake(entry.row)
             any_claimed = True

@@ -160,10 +160,10 @@ async def call(
 
 @pytest.mark.parametrize("kind", [media.JSON, media.URLENCODED, "multipart/form-data; boundary=x"])
 async def test_disconnected_client_is_not_a_server_error(kit: Kit, kind: str) -> None:
-    begun = {"type": "http.request", "body": b'{"name":', "more_body": True}
+    first_part = {"type": "http.request", "body": b'{"name":', "more_body": True}
     headers = kit.bearer() | {"content-type": kind, "content-length": "500"}
     with capture_logs() as logs:
-        status, _ = await call(kit.app, "POST", "/things", headers, [begun, {"type": "http.disconnect"}])
+        status, _ = await call(kit.app, "POST", "/things", headers, [first_part, {"type": "http.disconnect"}])
     assert status == 499
     assert [(entry["event"], entry["log_level"], entry.get("status")) for entry in logs] == [
         ("request", "info", 499)

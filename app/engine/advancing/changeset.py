@@ -215,7 +215,7 @@ class ChangeSet:
     async def _emit_ends(self, account: AccountContext) -> None:
         """Emits enrollment.ended, where something in the account subscribes to it."""
         index = (await account.live()).index
-        everybody = ENROLLMENT_ENDED in await subscribed_kinds(account.db)
+        subscribed = ENROLLMENT_ENDED in await subscribed_kinds(account.db)
         for row, decision in self.ended:
             reason = decision.exit_reason.value if decision.exit_reason else None
             event_data = {
@@ -226,7 +226,7 @@ class ChangeSet:
             event = EngineEvent(
                 row.id, ENROLLMENT_ENDED, Source.WORKFLOW, row.contact_id, event_data, row.depth + 1
             )
-            if everybody or index.candidates(event):
+            if subscribed or index.candidates(event):
                 self._event(row, ENROLLMENT_ENDED, event_data)
 
     async def write(self, work: Work, db: BatchSession, account: AccountContext | None = None) -> None:

@@ -121,7 +121,7 @@ def stored_event_data(event: EngineEvent) -> dict[str, Any]:
         return body if isinstance(body, dict) else {"body": body}
     if event.kind in (SCHEDULE_FIRED, DATE_REACHED):
         return {name: value for name, value in data.items() if name != "trigger"}
-    return data if event.kind in _TELLING else {}
+    return data if event.kind in _KINDS_WITH_DATA else {}
 
 
-_TELLING = (NOTE_ADDED, TASK_ADDED, TASK_COMPLETED, TASK_OVERDUE, ENROLLMENT_ENDED)
+_KINDS_WITH_DATA = (NOTE_ADDED, TASK_ADDED, TASK_COMPLETED, TASK_OVERDUE, ENROLLMENT_ENDED)

@@ -59,16 +59,16 @@ async def update_membership(work: Work, facts_cache: ContactFactsCache, rows: Se
     await facts_cache.load((contact, compiled) for contact in causes for compiled in watched.values())
     member_rows = await db.all(READ_MEMBERS, contacts=list(causes), segments=list(watched))
     members = {(row.segment_id, row.contact_id) for row in member_rows}
-    came: list[Row] = []
-    went: list[Row] = []
+    entering: list[Row] = []
+    leaving: list[Row] = []
     for segment, compiled in watched.items():
         for contact in causes:
             facts = facts_cache.of(contact)
             inside = facts is not None and compiled.match(facts, work.now)
             if inside != ((segment, contact) in members):
-                (came if inside else went).append({"segment_id": segment, "contact_id": contact})
+                (entering if inside else leaving).append({"segment_id": segment, "contact_id": contact})
     gone = {contact for contact in causes if facts_cache.of(contact) is None}
-    await _write_changes(work, db, came, went, causes, gone)
+    await _write_changes(work, db, entering, leaving, causes, gone)
 
 
 def _causes(rows: Iterable[Any]) -> dict[UUID, Any]:
@@ -127,33 +127,33 @@ async def _compare_segment(work: Work, account: AccountContext, segment: Any) ->
 
 async def _compare_batch(work: Work, db: BatchSession, segment: UUID, condition: Any) -> bool:
     """Compares one batch; returns whether it was the last one."""
-    came = await find_new_members(work.session, segment, condition, BATCH)
-    went = await find_former_members(work.session, segment, condition, BATCH)
-    gone = {row.id for row in went if not row.there}
+    entering = await find_new_members(work.session, segment, condition, BATCH)
+    leaving = await find_former_members(work.session, segment, condition, BATCH)
+    gone = {row.id for row in leaving if not row.there}
     await _write_changes(
         work,
         db,
-        [{"segment_id": segment, "contact_id": contact} for contact in came],
-        [{"segment_id": segment, "contact_id": row.id} for row in went],
+        [{"segment_id": segment, "contact_id": contact} for contact in entering],
+        [{"segment_id": segment, "contact_id": row.id} for row in leaving],
         {},
         gone,
     )
-    return len(came) < BATCH and len(went) < BATCH
+    return len(entering) < BATCH and len(leaving) < BATCH
 
 
 async def _write_changes(
     work: Work,
     db: BatchSession,
-    came: Sequence[Row],
-    went: Sequence[Row],
+    entering: Sequence[Row],
+    leaving: Sequence[Row],
     causes: dict[UUID, Any],
     gone: Iterable[UUID],
 ) -> None:
     """Writes members and events together. For a member row that another transaction wrote first, that one
     emits the event. For deleted contacts (`gone`) no event is emitted."""
-    entered = await db.insert(INSERT_MEMBERS, came, now=work.now)
+    entered = await db.insert(INSERT_MEMBERS, entering, now=work.now)
     left = await db.insert(
-        DELETE_MEMBERS, sorted(went, key=lambda row: (row["segment_id"], row["contact_id"]))
+        DELETE_MEMBERS, sorted(leaving, key=lambda row: (row["segment_id"], row["contact_id"]))
     )
     events = [_event_row(SEGMENT_ENTERED, row, causes.get(row.contact_id)) for row in entered]
     silent = set(gone)

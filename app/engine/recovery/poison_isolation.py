@@ -126,7 +126,7 @@ async def next_suspect(work: Work, kind: BatchKind) -> Suspect | None:
                 await db.do(SPLIT_STATEMENTS[kind], id=mark.id, now=work.now)
                 await commit(session, Boundary.MARK_SPLIT)
                 continue
-            taken: Any = (await db.all(TAKE_SUSPECT, id=mark.id, worker=work.runtime.id))[0]
+            suspect: Any = (await db.all(TAKE_SUSPECT, id=mark.id, worker=work.runtime.id))[0]
             await commit(session, Boundary.MARK_CLAIMED)
-            return Suspect(mark.id, taken.ids[0], taken.crashes)
+            return Suspect(mark.id, suspect.ids[0], suspect.crashes)
     return None

@@ -47,7 +47,7 @@ BATCH = 500
 STALE = (
     "Enrollments have moved since you opened this page. Nothing was published. Below are their current steps."
 )
-TAKEN = "The enrollment was moved to another step before this was sent."
+MOVED_BEFORE_SENT = "The enrollment was moved to another step before this was sent."
 RENEWED = "Not sent yet; version {} replaces it."
 FIRST_ID = UUID(int=0)
 Configs = Mapping[str, StepConfig]
@@ -172,7 +172,7 @@ async def _move_to_step(
     left = [row for row, place in places if not place.goes_on and row.wait_reason is not None]
     engine = BatchSession(work.session)
     if left:
-        error = RENEWED.format(version.number) if anew else TAKEN
+        error = RENEWED.format(version.number) if anew else MOVED_BEFORE_SENT
         await close_open_visits(work, left, {"reason": "moved", "by": by}, error)
         await engine.do(CANCEL_UNBEGUN_CLAIMS, ids=[row.id for row in left], error=error)
     await engine.insert(

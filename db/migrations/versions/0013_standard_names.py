@@ -63,7 +63,7 @@ ACTIONS = {
     "workflow.edited": "workflow.updated",
 }
 JOB_TASKS = {"clock.strike": "schedule.fire", "workflow.relocation": "workflow.migrate_enrollments"}
-_STRUCK, _FIRED = "schedule.struck", "schedule.fired"
+_OLD_EVENT, _NEW_EVENT = "schedule.struck", "schedule.fired"
 
 
 def _case(column: str, names: dict[str, str]) -> str:
@@ -91,27 +91,27 @@ REWRITES = (
         new=f"actor_kind = case actor_kind when 'person' then 'member' else actor_kind end, "
         f"action = {_case('action', ACTIONS)}, "
         f"changes = case action when 'password.set' then {_BY_LINK} "
-        f"""when 'event.passed_over' then replace(changes::text, '{_STRUCK} ', '{_FIRED} ')::jsonb """
+        f"""when 'event.passed_over' then replace(changes::text, '{_OLD_EVENT} ', '{_NEW_EVENT} ')::jsonb """
         "else changes end",
     ),
-    Rewrite("events", _ID, old=f"kind = '{_STRUCK}'", new=f"kind = '{_FIRED}'"),
+    Rewrite("events", _ID, old=f"kind = '{_OLD_EVENT}'", new=f"kind = '{_NEW_EVENT}'"),
     Rewrite(
         "trigger_decisions",
         (("account_id", "uuid"), ("event_id", "uuid"), ("workflow_id", "uuid")),
         old="detail ? 'seen'",
         new="detail = replace(("
         + _renamed_key("detail", "seen", "values")
-        + f""")::text, '"{_STRUCK}"', '"{_FIRED}"')::jsonb""",
+        + f""")::text, '"{_OLD_EVENT}"', '"{_NEW_EVENT}"')::jsonb""",
     ),
     Rewrite(
         "enrollment_executions",
         (("account_id", "uuid"), ("enrollment_id", "uuid"), ("seq", "int")),
-        old=f"(detail ? 'settled_by' or detail ->> 'reason' = 'jumped' or detail ->> 'event' = '{_STRUCK}')",
+        old=f"(detail ? 'settled_by' or detail ->> 'reason' = 'jumped' or detail ->> 'event' = '{_OLD_EVENT}')",
         new="detail = detail - 'settled_by'"
         " || case when detail ? 'settled_by' then jsonb_build_object('resolved_by', detail -> 'settled_by')"
         " else '{}'::jsonb end"
         """ || case when detail ->> 'reason' = 'jumped' then '{"reason": "moved"}' else '{}' end::jsonb"""
-        f""" || case when detail ->> 'event' = '{_STRUCK}' then '{{"event": "{_FIRED}"}}' else '{{}}' end::jsonb""",
+        f""" || case when detail ->> 'event' = '{_OLD_EVENT}' then '{{"event": "{_NEW_EVENT}"}}' else '{{}}' end::jsonb""",
     ),
     Rewrite(
         "effects",

@@ -110,13 +110,13 @@ ENDINGS = {
 
 @pytest.mark.parametrize("ending", ENDINGS)
 async def test_worker_that_lost_the_job_touches_nothing(stage: Stage, ending: str) -> None:
-    taken, first_is_out = asyncio.Event(), asyncio.Event()
+    claimed_again, first_is_out = asyncio.Event(), asyncio.Event()
     batches: list[str] = []
 
     async def second(work: Work, _job: Job) -> bool:
         batches.append("second")
         await work.commit()  # between two batches: the row is not locked, only the fence guards it
-        taken.set()
+        claimed_again.set()
         await asyncio.wait_for(first_is_out.wait(), 60)
         return True
 
@@ -125,7 +125,7 @@ async def test_worker_that_lost_the_job_touches_nothing(stage: Stage, ending: st
         await work.commit()
         await stage.sql("update jobs set lease_until = now() - interval '1 second' where id = $1", job.id)
         others.append(asyncio.create_task(run(stage, second)))
-        await asyncio.wait_for(taken.wait(), 60)
+        await asyncio.wait_for(claimed_again.wait(), 60)
         ending_error = ENDINGS[ending]
         if isinstance(ending_error, Exception):
             raise ending_error

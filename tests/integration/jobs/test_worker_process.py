@@ -53,11 +53,11 @@ async def test_idle_worker_stops_on_sigterm_at_once(stage: Stage, settings: Sett
         mail.delay = 1.0
         await tag_contacts(stage, 30, MAIL)
 
-        async def begun() -> bool:
+        async def eight_are_sent() -> bool:
             return len(mail.keys) >= 8
 
         async with LitestarWorker(settings, mail.port).running() as worker:
-            await until(begun)
+            await until(eight_are_sent)
             alive = await stage.sql(
                 "select pid from workers where last_seen_at > now() - interval '10 seconds'"
             )

@@ -76,7 +76,7 @@ Execute = Callable[["Run", "Node"], int]
 CompileMatch = Callable[[Filter | None], Match]
 
 
-def _nothing(*_args: object) -> Any:
+def _no_entries(*_args: object) -> Any:
     return ()
 
 
@@ -114,16 +114,16 @@ class StepKind(Generic[C]):
     tone: str = ""  # color of the icon: "" sends, "quiet" changes or routes, "warn" waits, "ok" goal
 
     # The problems that keep a draft from being published, as (input, message).
-    validate: Callable[[C, Fields, Names], Problems] = _nothing
+    validate: Callable[[C, Fields, Names], Problems] = _no_entries
     # What it uses by id or key, as far as it is in effect. The engine reads filters and merge tags by itself.
-    references: Callable[[C], References] = _nothing
+    references: Callable[[C], References] = _no_entries
     templates: Callable[[C], Templates] = _no_templates
-    filters: Callable[[C], Iterable[Filter | None]] = _nothing
+    filters: Callable[[C], Iterable[Filter | None]] = _no_entries
     # The config of a step just inserted, where the defaults of the config are not enough.
     blank: Callable[[], C] | None = None
 
     # Lanes, in order, and the sentence that says which contacts take one.
-    lanes: Callable[[C], list[Lane]] = _nothing
+    lanes: Callable[[C], list[Lane]] = _no_entries
     lane_condition: Callable[[C, str, Fields, Names], str] = _no_condition
     jump: Callable[[C], Jump | None] = _none
     # Compiles what only this kind has on its node. Runs once for each version, after the lanes exist.

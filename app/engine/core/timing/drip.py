@@ -20,10 +20,10 @@ def take_slot(drip: "Drip", state: MutableMapping[str, Any], now: datetime, zone
     period is over when it wakes up, after a downtime, has lost its slot and takes another: see
     `Run.slot_missed`."""
     start = datetime.fromisoformat(state["start"]) if "start" in state else None
-    taken = int(state.get("taken", 0))
+    arrivals = int(state.get("taken", 0))
     if start is None or period_end(drip.amount, drip.unit, start, zone) <= now:
-        start, taken = now, 0
-    elif taken >= drip.count:
-        start, taken = period_end(drip.amount, drip.unit, start, zone), 0
-    state["start"], state["taken"] = start.isoformat(), taken + 1
+        start, arrivals = now, 0
+    elif arrivals >= drip.count:
+        start, arrivals = period_end(drip.amount, drip.unit, start, zone), 0
+    state["start"], state["taken"] = start.isoformat(), arrivals + 1
     return max(start, now)

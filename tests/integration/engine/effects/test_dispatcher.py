@@ -144,7 +144,7 @@ async def test_retrying_a_step_does_not_resend_a_sent_effect(
 
 
 @pytest.mark.parametrize(
-    ("step", "begun", "calls", "status"),
+    ("step", "call_began", "calls", "status"),
     [
         (MAIL, False, 1, "sent"),
         (MAIL, True, 0, "unknown"),
@@ -155,11 +155,11 @@ async def test_retrying_a_step_does_not_resend_a_sent_effect(
     ],
 )
 async def test_effect_of_a_worker_that_died(
-    stage: Stage, step: Any, begun: bool, calls: int, status: str
+    stage: Stage, step: Any, call_began: bool, calls: int, status: str
 ) -> None:
     person = await contact_with_effect(stage, step)
     effect = await claim_effect(stage)
-    if begun:
+    if call_began:
         assert await begin_effect(stage.runtime, stage.account, effect) == 1
     await stage.drain()
     assert (await stage.effect(person))["status"] == "claimed", "the lease still runs"
@@ -189,12 +189,12 @@ async def test_worker_that_lost_the_lease_writes_and_sends_nothing(stage: Stage)
     slow = await claim_effect(stage)
     await expire_lease(stage)
     assert await begin_effect(stage.runtime, stage.account, slow) is None
-    taken = await claim_effect(stage)
-    assert taken.fence == slow.fence + 1
+    second_claim = await claim_effect(stage)
+    assert second_claim.fence == slow.fence + 1
     assert await begin_effect(stage.runtime, stage.account, slow) is None
     assert not await write_outcome(stage.runtime, stage.account, slow, 1, Refused("no", permanent=True))
     assert (await stage.effect(person))["status"] == "claimed"
-    await attempt_effect(stage.runtime, stage.account, taken)
+    await attempt_effect(stage.runtime, stage.account, second_claim)
     assert (await stage.effect(person))["status"] == "sent"
 
 
@@ -222,11 +222,11 @@ async def test_outcome_is_written_after_the_pool_was_exhausted(
 ) -> None:
     person = await contact_with_effect(stage)
     effect = await claim_effect(stage)
-    taken = [PoolTimeout("QueuePool limit reached")]
+    failures = [PoolTimeout("QueuePool limit reached")]
 
     async def crowded(*arguments: Any) -> bool:
-        if taken:
-            raise taken.pop()
+        if failures:
+            raise failures.pop()
         return await write_outcome(*arguments)
 
     monkeypatch.setattr(dispatcher, "write_outcome", crowded)

@@ -109,8 +109,8 @@ async def test_no_send_begins_after_an_unsubscription_was_committed(stage: Stage
         )
     after = await stage.sql("select * from effects where account_id = $1", stage.account)
     assert {row["status"] for row in after} <= {"claimed", "cancelled"}
-    begun = [row for row in after if row["status"] == "claimed"]
-    assert all(row["started_at"] <= committed[row["contact_id"]] for row in begun)
+    claimed = [row for row in after if row["status"] == "claimed"]
+    assert all(row["started_at"] <= committed[row["contact_id"]] for row in claimed)
 
 
 OF_ACCOUNT = "where account_id = (select account_id from contacts where id = $1)"

@@ -199,7 +199,7 @@ def happen(driven: DrivenEnrollment, what: str) -> EffectState | None:
     return answers.get(what)
 
 
-def check_wait_or_end(decision: Decision, before: EnrollmentState, begun: bool, now: datetime) -> None:
+def check_wait_or_end(decision: Decision, before: EnrollmentState, visit_open: bool, now: datetime) -> None:
     """An active enrollment waits for exactly one thing, with a time of its next check; an ended one has a
     reason."""
     # A wake-up for nothing writes nothing and forgets nothing.
@@ -207,7 +207,7 @@ def check_wait_or_end(decision: Decision, before: EnrollmentState, begun: bool, 
         assert (decision.executions, decision.closed, decision.changes) == ([], [], [])
         assert (decision.wait_until, decision.wait_reason) == (before.wait_until, before.wait_reason)
     # A member is asked once, and only while the enrollment waits for them.
-    assert bool(decision.approvals) == (decision.wait_reason is WaitReason.APPROVAL and begun)
+    assert bool(decision.approvals) == (decision.wait_reason is WaitReason.APPROVAL and visit_open)
     if decision.delete:
         assert decision.exit_reason is ExitReason.SUBJECT_DELETED
     if decision.status is Status.ACTIVE:
