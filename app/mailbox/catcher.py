@@ -40,7 +40,7 @@ class MailCatcher:
         self.runtime = runtime
         self.directory = AuthLookup(runtime.engine)
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 -- aiosmtpd's name
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 -- its name
         """Answers 550 when no recipient belongs to an account, 451 when the database is unavailable."""
         message = message_from_bytes(_raw(envelope), policy=policy.default)
         stored = 0
@@ -136,7 +136,8 @@ async def serve(runtime: Runtime, port: int) -> asyncio.Server:
     """Listens on 127.0.0.1:`port` (0 chooses a free one) until the server is closed."""
     loop = asyncio.get_running_loop()
     listener = Listener(MailCatcher(runtime), hostname="127.0.0.1", port=port, loop=loop)
-    return await loop.create_server(listener._factory_invoker, "127.0.0.1", port)  # noqa: SLF001 -- aiosmtpd's begin() needs a loop that isn't running yet
+    # Not `Listener.begin`: it needs a loop that isn't running yet.
+    return await loop.create_server(listener._factory_invoker, "127.0.0.1", port)  # noqa: SLF001 -- see above
 
 
 async def run(settings: Settings) -> None:

@@ -14,7 +14,10 @@ from db.repositories.imports import as_text
 
 CONSENTS = ("email_consent", "sms_consent")
 COLUMNS = (*TEXT_FIELDS, *CONSENTS)
-LIKENESS = "concat_ws(E'\\x1f', coalesce(first_name, ''), coalesce(last_name, ''), coalesce(company, ''), coalesce(phone, ''))"  # noqa: E501 -- one expression
+LIKENESS = (
+    "concat_ws(E'\\x1f', coalesce(first_name, ''), coalesce(last_name, ''), coalesce(company, ''),"
+    " coalesce(phone, ''))"
+)
 
 
 def _matching(condition: str, *, lock: bool) -> TextClause:
@@ -48,8 +51,9 @@ _CONSENT_UPDATES = ", ".join(
     f"{name} = case when c.{name} = 'denied' then c.{name} else coalesce(v.{name}, c.{name}) end"
     for name in CONSENTS
 )
+_TEXT_UPDATES = ", ".join(f"{name} = coalesce(v.{name}, c.{name})" for name in TEXT_FIELDS)
 UPDATE_CONTACTS = text(
-    f"update contacts c set {', '.join(f'{name} = coalesce(v.{name}, c.{name})' for name in TEXT_FIELDS)}, {_CONSENT_UPDATES},"  # noqa: S608, E501 -- constants only
+    f"update contacts c set {_TEXT_UPDATES}, {_CONSENT_UPDATES},"  # noqa: S608 -- constants only
     f" fields = c.fields || v.fields::jsonb, rev = c.rev + 1, updated_at = :now from {_FROM}"
     " where c.account_id = :account and c.id = v.id"
 )

@@ -55,7 +55,7 @@ class Client:
         headers = {"Accept": "application/json"}
         headers |= {"Content-Type": kind} if kind else {}
         headers |= {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        request = urllib.request.Request(self.base + path, body, headers, method=method)  # noqa: S310 -- the address of the command line
+        request = urllib.request.Request(self.base + path, body, headers, method=method)  # noqa: S310 -- from the command line
         try:
             with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 -- the same address
                 content = response.read()
@@ -97,7 +97,8 @@ def sample_csv(count: int = 500) -> bytes:
         state = STATES[n % len(STATES)]
         rows.writerow(
             [f"First{n}", f"Last{n}", f"Company {n}, Inc", f"{n} Main St", "New Orleans", "Orleans", state,
-             f"{n:05}", f"504-621-{n:04}", f"504-845-{n:04}", f"p{n}@{RUN}.example.com", f"http://{RUN}-{n}.example.com"]
+             f"{n:05}", f"504-621-{n:04}", f"504-845-{n:04}", f"p{n}@{RUN}.example.com",
+             f"http://{RUN}-{n}.example.com"]
         )  # fmt: skip
     return text.getvalue().encode()
 

@@ -162,7 +162,8 @@ def upgrade() -> None:
             "search",
             sa.Text(),
             sa.Computed(
-                "lower(coalesce(first_name, '') || ' ' || coalesce(last_name, '') || ' ' || coalesce(email, '') || ' ' || coalesce(company, '') || ' ' || coalesce(phone, ''))",
+                "lower(coalesce(first_name, '') || ' ' || coalesce(last_name, '') || ' ' || coalesce(email, '')"
+                " || ' ' || coalesce(company, '') || ' ' || coalesce(phone, ''))",
                 persisted=True,
             ),
             nullable=False,

@@ -58,7 +58,9 @@ $$
 
 INDEXES = {
     "ix_enrollments_due_of_account": f"enrollments (account_id, due_at) where status = 'active' and {ACCOUNTS}",
-    "ix_enrollments_due_of_workflow": "enrollments (account_id, workflow_id, due_at) where status = 'active' and due_at is not null",
+    "ix_enrollments_due_of_workflow": (
+        "enrollments (account_id, workflow_id, due_at) where status = 'active' and due_at is not null"
+    ),
     "ix_enrollments_standing": "enrollments (account_id, workflow_id, status, step_key, version)",
     "ix_effects_due_of_account": f"effects (account_id, due_at) where {OPEN} and {ACCOUNTS}",
     "ix_effects_due_of_workflow": f"effects (account_id, workflow_id, due_at) where {OPEN}",

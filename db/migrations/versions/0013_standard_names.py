@@ -111,7 +111,8 @@ REWRITES = (
         " || case when detail ? 'settled_by' then jsonb_build_object('resolved_by', detail -> 'settled_by')"
         " else '{}'::jsonb end"
         """ || case when detail ->> 'reason' = 'jumped' then '{"reason": "moved"}' else '{}' end::jsonb"""
-        f""" || case when detail ->> 'event' = '{_OLD_EVENT}' then '{{"event": "{_NEW_EVENT}"}}' else '{{}}' end::jsonb""",
+        f""" || case when detail ->> 'event' = '{_OLD_EVENT}' then '{{"event": "{_NEW_EVENT}"}}'"""
+        " else '{}' end::jsonb",
     ),
     Rewrite(
         "effects",

@@ -91,7 +91,7 @@ def can_reach(user: SystemUser | None, folder: Path) -> bool:
 def temporary_folder(prefix: str, user: SystemUser | None) -> Iterator[Path]:
     """A temporary folder that the user can enter, removed at the end."""
     default = Path(tempfile.gettempdir())
-    parent = default if can_reach(user, default / "x") else Path("/tmp")  # noqa: S108 -- a new folder of ours is created in it
+    parent = default if can_reach(user, default / "x") else Path("/tmp")  # noqa: S108 -- for a new folder
     with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as name:
         folder = Path(name)
         if user:

@@ -122,7 +122,8 @@ def test_a_change_from_another_value_is_filter_false() -> None:
 
 LIVE = History(frozenset({""}), True)
 ENDED = History(frozenset(), True, NOW - timedelta(hours=1))
-AGAIN = WorkflowSettings(reentry=Reentry.AFTER_EXIT, cooldown=2, cooldown_unit="hours")  # type: ignore[arg-type]  # a StrEnum
+HOURS: Any = "hours"
+AGAIN = WorkflowSettings(reentry=Reentry.AFTER_EXIT, cooldown=2, cooldown_unit=HOURS)
 ANY_TRIGGER = [(trigger, happened) for trigger, happened, admitted in ADMITTED if admitted]
 
 

@@ -24,8 +24,8 @@ from tests.support.engine_kit import CONTACT, FIELDS, NOW, SCORE, contact_facts
 NAME = '{{ contact.first_name | default: "there" }}'
 
 
-def written(source: str, output: Output = Output.TEXT, **values: object) -> str:
-    return compile_template(source, FIELDS, output).render(contact_facts(**values))  # type: ignore[arg-type]  # -- any value
+def written(source: str, output: Output = Output.TEXT, **values: Any) -> str:
+    return compile_template(source, FIELDS, output).render(contact_facts(**values))
 
 
 @pytest.mark.parametrize("tag", ["{{ unsubscribe_url }}", '{{unsubscribe_url | default: "x"}}'])
