@@ -101,7 +101,7 @@ async def app(settings: Settings, runtime: Runtime) -> AsyncIterator[Litestar]:
 
 @pytest.fixture
 def world(app: Litestar, runtime: Runtime, admin_url: str, outside: Outside, clock: TestClock) -> World:
-    """The app without history: nothing sent, the clock right, nobody throttled."""
+    """The app without history: nothing sent, the clock right, no member throttled."""
     outside.clear()
     clock.reset()
     app.state.identity.forget()

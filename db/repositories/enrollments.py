@@ -71,7 +71,7 @@ select s.status, (select count(*) from (
                            limit :most) x
            where w.account_id = current_account()
              and (cast(:workflow as uuid) is null or w.id = cast(:workflow as uuid))
-           limit :most) y) as people
+           limit :most) y) as enrollments
   from unnest(array['active', 'completed', 'incomplete', 'exited', 'failed']) s(status)
 """)
 
@@ -133,7 +133,7 @@ class EnrollmentRepository(TenantRepository[Enrollment]):
         await self.session.execute(SET_INDEX_ONLY, {"others": "off"})
         rows = (await self.session.execute(COUNT_BY_STATUS, parameters)).all()
         await self.session.execute(SET_INDEX_ONLY, {"others": "on"})
-        return {row.status: row.people for row in rows}
+        return {row.status: row.enrollments for row in rows}
 
     async def row(self, enrollment_id: UUID) -> Any:
         """One enrollment (COLUMNS); None when there is none."""

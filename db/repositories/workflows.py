@@ -249,11 +249,11 @@ class WorkflowRepository(TenantRepository[Workflow]):
     # enrollments by step
 
     async def count_by_place(self, workflow_id: UUID) -> Sequence[Any]:
-        """How many enrollments are at each place: status, version, step_key, people. An index-only scan."""
+        """How many enrollments are at each place: status, version, step_key, enrollments. An index-only scan."""
         table = Enrollment
         place = (table.status, table.version, table.step_key)
         query = (
-            select(*place, func.count().label("people"))
+            select(*place, func.count().label("enrollments"))
             .where(table.account_id == self.account_id, table.workflow_id == workflow_id)
             .group_by(*place)
         )
@@ -277,7 +277,7 @@ class WorkflowRepository(TenantRepository[Workflow]):
                 EnrollmentExecution.step_key,
                 EnrollmentExecution.outcome,
                 branch.label("branch"),
-                func.count().label("people"),
+                func.count().label("enrollments"),
             )
             .join(
                 Enrollment,

@@ -197,7 +197,7 @@ async def _account_context(
 
 
 async def _oldest_unmatched_event(account: AccountContext, rows: Sequence[Any]) -> datetime | None:
-    """When the oldest unmatched event happened. Read only if an event wait has reached its deadline."""
+    """When the oldest unmatched event happened. Read only if a wait for an event is over."""
     if not any(row.wait_reason == "event" and row.wait_until <= account.now for row in rows):
         return None
     since: datetime | None = (await account.db.all(OLDEST_UNMATCHED_EVENT))[0].oldest

@@ -132,7 +132,7 @@ def _awaited_event(
     row: Any, program: Program, contact_events: _ContactEvents, facts: Facts, now: datetime
 ) -> UUID | None:
     """The id of the first event that the enrollment waits for: of its kind, about its subject, after the wait
-    began and before its deadline, however late it is matched. Events of the batch in which the wait began
+    began and before its end, however late it is matched. Events of the batch in which the wait began
     carry the same time as its start and do not count."""
     if row.wait_reason != WaitReason.EVENT or row.started_at is None:
         return None

@@ -131,17 +131,17 @@ async def counted(work: Work, workflow_id: UUID, seconds: float = 0.0) -> tuple[
     counts: dict[str, Count] = {}
     totals = Totals()
     for row in await enrollments_by_place(work, workflow_id, seconds):
-        setattr(totals, row.status, getattr(totals, row.status) + row.people)
+        setattr(totals, row.status, getattr(totals, row.status) + row.enrollments)
         if row.step_key and row.status == "active":
-            counts.setdefault(row.step_key, Count()).current += row.people
+            counts.setdefault(row.step_key, Count()).current += row.enrollments
     for row in await _visits(work, workflow_id, seconds):
         count = counts.setdefault(row.step_key, Count(lanes={}))
         if row.outcome == "failed":
-            count.failed += row.people
+            count.failed += row.enrollments
         elif row.outcome not in NOT_DONE:
-            count.completed += row.people
+            count.completed += row.enrollments
         if row.branch:
-            count.lanes = count.lanes | {row.branch: count.lanes.get(row.branch, 0) + row.people}
+            count.lanes = count.lanes | {row.branch: count.lanes.get(row.branch, 0) + row.enrollments}
     for row in await work.workflows.stopped(workflow_id):
         counts.setdefault(row.step_key, Count()).stopped = True
     return counts, totals
@@ -160,11 +160,11 @@ async def _visits(work: Work, workflow_id: UUID, seconds: float) -> Sequence[Any
 
 async def live_by_version(work: Work, workflow_id: UUID) -> Counter[int]:
     """The number of active enrollments in each version."""
-    people_by_version: Counter[int] = Counter()
+    enrollments_by_version: Counter[int] = Counter()
     for row in await enrollments_by_place(work, workflow_id):
         if row.status == "active":
-            people_by_version[row.version] += row.people
-    return people_by_version
+            enrollments_by_version[row.version] += row.enrollments
+    return enrollments_by_version
 
 
 def canvas(

@@ -15,7 +15,7 @@ OPEN = "status in ('pending', 'retry', 'claimed')"
 
 # Per account one look at the front of each index: it costs the same for one due row and for a million. Only
 # where something is due its workflows are looked at, one by one: what is held, and what would be sent for
-# somebody who is paused, waits for a person. A call whose worker is gone is due all the same: it may be in
+# a paused enrollment, waits for a member. A call whose worker is gone is due all the same: it may be in
 # doubt, which has to be said.
 DUE_ACCOUNTS = """
 due_accounts(moment timestamptz) returns table (account_id uuid, oldest timestamptz)

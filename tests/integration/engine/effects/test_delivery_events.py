@@ -68,7 +68,7 @@ async def test_email_events_are_emitted_when_something_subscribes(stage: Stage) 
     mail = SendEmail(subject="a", body="b")
     await entered(stage, [mail])
     await stage.drain()
-    assert await events(stage) == [], "nobody listens"
+    assert await events(stage) == [], "no trigger listens"
     listens = await stage.workflow([SendSms(body="bounced")], EmailEvent(key="t1", event="bounced"))
     stage.outside.answers = [Refused("550 no such user", permanent=True, error_class="address")]
     person = await stage.contact(phone="+4915112345678")

@@ -77,7 +77,7 @@ async def test_server_that_refuses_to_relay_fails_no_enrollment(stage: Stage) ->
         for _ in range(6):  # an hour of probes
             await stage.drain(minutes=10)
         assert server.attempts.total() <= first + 6
-        assert len(server.attempts) >= first + 4, "each time it is tried with somebody else"
+        assert len(server.attempts) >= first + 4, "each time it is tried with another contact"
         assert (await statuses(stage))["failed", None] == 0
         server.reply = lambda _: "250 ok"
         for _ in range(20):

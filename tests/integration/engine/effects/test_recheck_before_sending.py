@@ -165,7 +165,7 @@ async def test_change_during_the_lock_wait_is_noticed(stage: Stage, change: str,
     async with asyncio.timeout(20), open_work(stage.runtime, stage.account, SYSTEM) as mover:
         await mover.enrollments.locked(enrollment)
         beginning = asyncio.create_task(begin_effect(stage.runtime, stage.account, effect))
-        while not await stage.sql(WAITING):  # noqa: ASYNC110 -- what happens in the database tells nobody
+        while not await stage.sql(WAITING):  # noqa: ASYNC110 -- the database sends no signal
             await asyncio.sleep(0.01)
         await stage.sql(change, person)
         await mover.session.rollback()

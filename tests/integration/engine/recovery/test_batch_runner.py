@@ -142,7 +142,7 @@ async def test_only_the_failing_event_is_skipped(stage: Stage, monkeypatch: pyte
     await stage.drain()
     rows = await stage.sql("select contact_id from enrollments where account_id = $1", stage.account)
     assert {row["contact_id"] for row in rows} == set(people[1:])
-    assert await stage.sql(SKIPPED_EVENTS, stage.account) == [], "it was matched by somebody else"
+    assert await stage.sql(SKIPPED_EVENTS, stage.account) == [], "another worker matched it"
 
 
 async def test_failing_events_are_found_by_halving(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
