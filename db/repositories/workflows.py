@@ -249,7 +249,7 @@ class WorkflowRepository(TenantRepository[Workflow]):
     # enrollments by step
 
     async def count_by_place(self, workflow_id: UUID) -> Sequence[Any]:
-        """How many enrollments are at each place: status, version, step_key, enrollments. An index-only scan."""
+        """Rows of status, version, step_key and enrollments (how many are there). An index-only scan."""
         table = Enrollment
         place = (table.status, table.version, table.step_key)
         query = (

@@ -40,7 +40,7 @@ async def test_counts_by_place_use_an_index_only_scan(world: World) -> None:
     reads = text("select seq_scan, idx_tup_fetch from pg_stat_xact_user_tables where relname = 'enrollments'")
     async with open_work(world.runtime, cast.owner.account_id, SYSTEM) as work:
         rows = await work.workflows.count_by_place(cast.workflow)
-        assert {row.status: row.people for row in rows} == {"active": 1, "completed": 20_000}
+        assert {row.status: row.enrollments for row in rows} == {"active": 1, "completed": 20_000}
         scans, fetched = (await work.session.execute(reads)).one()
     assert (scans, fetched < 1_000) == (0, True), fetched
 

@@ -69,7 +69,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
         used = references(version, names.fields)
         await work.workflows.add_version(version, digest, work.actor.name, used, work.now)
     await work.workflows.change(workflow_id, live_version=version.number, status=status)
-    done = await _move_people(work, version, choices, paused=status == "paused")
+    done = await _move_enrollments(work, version, choices, paused=status == "paused")
     await _try_again(work, version, load_version(live.document) if live else None, choices)
     if not same:
         await add_audience_job(work, version)
@@ -83,7 +83,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     return done
 
 
-async def _move_people(
+async def _move_enrollments(
     work: Work, version: Version, choices: Sequence[MoveChoice], *, paused: bool
 ) -> Published:
     """Moves a few enrollments at once, many by a job."""

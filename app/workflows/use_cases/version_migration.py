@@ -72,7 +72,7 @@ class MoveResult(msgspec.Struct):
         self.renewed += other.renewed
 
     @property
-    def people(self) -> int:
+    def enrollments(self) -> int:
         """The number of enrollments, each counted once."""
         return self.moved + self.exited + self.under_way + self.elsewhere
 
@@ -257,14 +257,14 @@ async def run_move(work: Work, job: Job) -> bool:
         there = [row for row in rows if row.choice == place and _is_there(row, choice)]
         if there:
             done.add(await _move_group(work, version, choice, there, job.actor_name))
-    done.elsewhere = len(rows) - done.people
+    done.elsewhere = len(rows) - done.enrollments
     for name, count in msgspec.structs.asdict(done).items():
         result[name] = result.get(name, 0) + count
     await engine.do(UNMARK_ENROLLMENTS, ids=[row.id for row in rows])
     await work.session.execute(
         update(Job)
         .where(*mine)
-        .values(progress=msgspec.convert(result, MoveResult).people, result=result)
+        .values(progress=msgspec.convert(result, MoveResult).enrollments, result=result)
         .execution_options(synchronize_session=False)
     )
     work.notify_worker()
