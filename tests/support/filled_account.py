@@ -64,7 +64,7 @@ async def snapshot(world: World, cast: Cast) -> dict[str, str]:
     tables = {}
     for name in (*Cast.TABLES, "memberships", "access_tokens"):
         rows = await world.sql(
-            f"select md5(coalesce(string_agg(t::text, ';' order by t::text), '')) as print from {name} t "  # noqa: S608 -- ours
+            f"select md5(coalesce(string_agg(t::text, ';' order by t::text), '')) as print from {name} t "  # noqa: S608 -- our names
             "where account_id = $1",
             cast.account,
         )

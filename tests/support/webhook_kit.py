@@ -37,7 +37,7 @@ async def flow(world: World, account: UUID, trigger: InboundWebhook, *, live: bo
                 msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
                 for value in columns.values()
             ]
-            await world.sql(f"insert into {table} ({names}) values ({holes})", *values)  # noqa: S608 -- ours
+            await world.sql(f"insert into {table} ({names}) values ({holes})", *values)  # noqa: S608 -- our names
     if live:
         await world.sql(
             "insert into workflow_versions (account_id, workflow_id, number, document, content_hash) "

@@ -103,7 +103,7 @@ async def until(condition: Any, seconds: float = 30.0) -> None:
 async def count_by(stage: Stage, column: str, table: str) -> dict[str, int]:
     """How many rows of the account have each value of a column."""
     rows = await stage.sql(
-        f"select {column} as key, count(*) as n from {table} where account_id = $1 group by 1",  # noqa: S608 -- ours
+        f"select {column} as key, count(*) as n from {table} where account_id = $1 group by 1",  # noqa: S608 -- our names
         stage.account,
     )
     return {row["key"]: row["n"] for row in rows}

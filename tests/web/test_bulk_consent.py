@@ -11,7 +11,7 @@ CONSENT = "/contacts/bulk/consent"
 
 async def states(world: World, who: AccountMember, channel: str = "email") -> list[str]:
     rows = await world.sql(
-        f"select {channel}_consent as state from contacts where account_id = $1 order by id",  # noqa: S608 -- ours
+        f"select {channel}_consent as state from contacts where account_id = $1 order by id",  # noqa: S608 -- our names
         who.account_id,
     )
     return [row["state"] for row in rows]

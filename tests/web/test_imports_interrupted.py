@@ -28,7 +28,7 @@ async def test_a_killed_worker_loses_and_repeats_nothing(world: World) -> None:
                 assert counts(page) == (1200, 0, 0, 0)
                 page = await act(client, page, "run")
     for name, expected in (("contacts", 1200), ("contact_tags", 1200), ("events", 2400)):
-        rows = await world.sql(f"select count(*) as n from {name} where account_id = $1", who.account_id)  # noqa: S608 -- ours
+        rows = await world.sql(f"select count(*) as n from {name} where account_id = $1", who.account_id)  # noqa: S608 -- our names
         assert (name, rows[0]["n"]) == (name, expected)
 
 

@@ -34,7 +34,7 @@ async def demo(world: World, settings: Settings) -> AsyncIterator[World]:
 
 async def counts(world: World) -> dict[str, int]:
     return {
-        table: (await world.sql(f"select count(*) from {table} where account_id = $1", ACME))[0][0]  # noqa: S608 -- ours
+        table: (await world.sql(f"select count(*) from {table} where account_id = $1", ACME))[0][0]  # noqa: S608 -- our names
         for table in TABLES
     }
 

@@ -197,7 +197,7 @@ class Database:
         )]  # fmt: skip
         names = TABLES | {"installation": "engine_state"}
         return {
-            names.get(table, table): await self.connection.fetchval(f"select count(*) from {table}")  # noqa: S608 -- ours
+            names.get(table, table): await self.connection.fetchval(f"select count(*) from {table}")  # noqa: S608 -- our names
             for table in tables
         }
 

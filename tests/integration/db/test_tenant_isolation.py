@@ -54,13 +54,13 @@ async def test_rows_of_another_account_are_invisible(
     table: str, ours: Cast, world: World, stranger: asyncpg.Connection
 ) -> None:
     mine = f"account_id = '{ours.account}'"
-    assert (await world.sql(f"select count(*) as n from {table} where {mine}"))[0]["n"] >= 1  # noqa: S608 -- ours
+    assert (await world.sql(f"select count(*) as n from {table} where {mine}"))[0]["n"] >= 1  # noqa: S608 -- our names
     assert await stranger.fetchval(f"select count(*) from {table}") == 0  # noqa: S608 -- a name of ours
     took = f"update {table} set account_id = current_account() where {mine}"  # noqa: S608 -- a name of ours
     assert await verdict(stranger, took) in ("UPDATE 0", "refused")
     gone = f"delete from {table} where {mine}"  # noqa: S608 -- a name of ours
     assert await verdict(stranger, gone) in ("DELETE 0", "refused")
-    assert (await world.sql(f"select count(*) as n from {table} where {mine}"))[0]["n"] >= 1  # noqa: S608 -- ours
+    assert (await world.sql(f"select count(*) as n from {table} where {mine}"))[0]["n"] >= 1  # noqa: S608 -- our names
 
 
 @pytest.mark.parametrize("table", WALLED)
@@ -76,7 +76,7 @@ async def test_writes_into_another_account_are_refused(
             table,
         )
     ]
-    row = (await world.sql(f"select * from {table} where account_id = $1 limit 1", ours.account))[0]  # noqa: S608 -- ours
+    row = (await world.sql(f"select * from {table} where account_id = $1 limit 1", ours.account))[0]  # noqa: S608 -- our names
     values = [uuid7() if column == "id" else row[column] for column in columns]
     names = ", ".join(f'"{column}"' for column in columns)
     places = ", ".join(f"${n}" for n in range(1, len(columns) + 1))

@@ -35,7 +35,7 @@ async def with_waiting_effect(stage: Stage, kind: str = "email", **more: Any) ->
 
 
 async def deny(stage: Stage, person: UUID, channel: str = "email") -> None:
-    await stage.sql(f"update contacts set {channel}_consent = 'denied' where id = $1", person)  # noqa: S608 -- ours
+    await stage.sql(f"update contacts set {channel}_consent = 'denied' where id = $1", person)  # noqa: S608 -- our names
 
 
 def out(stage: Stage) -> int:

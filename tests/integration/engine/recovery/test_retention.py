@@ -49,7 +49,7 @@ async def test_notes_and_tasks_deleted_for_30_days_are_removed(world: World, clo
     for table, text in (("notes", "body"), ("tasks", "title")):
         for days in (29, 31, None):
             await world.sql(
-                f"insert into {table} (id, account_id, contact_id, {text}, author_kind, author_id,"  # noqa: S608 -- ours
+                f"insert into {table} (id, account_id, contact_id, {text}, author_kind, author_id,"  # noqa: S608 -- our names
                 " author_name, deleted_at)"
                 " values ($1, $2, $3, $4, 'member', '', '', now() - make_interval(days => $5))",
                 uuid7(), account, contact, str(days), days,
