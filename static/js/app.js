@@ -18,57 +18,57 @@ function ago(then) {
   return seconds > 0 ? `${count} ${unit} ago` : `in ${count} ${unit}`;
 }
 
-function tick() {
+function refreshTimes() {
   if (document.hidden) return;
   for (const time of document.querySelectorAll("time[data-ago]")) {
     const then = Date.parse(time.dateTime);
     if (!Number.isNaN(then) && time.textContent !== ago(then)) time.textContent = ago(then);
   }
 }
-setInterval(tick, 15000);
-document.addEventListener("visibilitychange", tick);
+setInterval(refreshTimes, 15000);
+document.addEventListener("visibilitychange", refreshTimes);
 
-// ---- messages: CSS lets them go by themselves; here they leave the document, and stay clear of the control just used ----
+// ---- messages: CSS fades them out; here they leave the document, and move away from the control that was just used ----
 const notes = document.getElementById("notes");
 const CONTROL = "a, button, summary, input, select, textarea, label";
 let used = null;
 
-function say(text, tone = "ok") {
+function showToast(text, tone = "ok") {
   const toast = document.getElementById("toasts")?.content.querySelector(`.toast.${tone}`).cloneNode(true);
   if (!toast) return;
   toast.querySelector("span").textContent = text;
   notes.append(toast);
 }
 
-function place() {
+function moveAwayFromControl() {
   notes.classList.remove("moved-away");
   const { left, right, top, bottom } = notes.getBoundingClientRect();
   notes.classList.toggle("moved-away", Boolean(used) && left < used.right && right > used.left && top < used.bottom && bottom > used.top);
 }
 
-function use(control) {
+function rememberControl(control) {
   if (control && !notes.contains(control)) used = control.getBoundingClientRect();
 }
-document.addEventListener("click", ({ target }) => use(target.closest(CONTROL)), true);
+document.addEventListener("click", ({ target }) => rememberControl(target.closest(CONTROL)), true);
 document.addEventListener("submit", ({ target, submitter }) => {
-  use(submitter);
+  rememberControl(submitter);
   // the page that comes next shows the message
   if (target.method === "post" && used) sessionStorage.setItem("used", JSON.stringify(used));
 }, true);
 document.addEventListener("animationend", ({ target }) => target.matches(".toast") && target.remove());
 used = JSON.parse(sessionStorage.getItem("used"));
 sessionStorage.removeItem("used");
-new MutationObserver(place).observe(notes, { childList: true });
-place();
+new MutationObserver(moveAwayFromControl).observe(notes, { childList: true });
+moveAwayFromControl();
 
-// what was pressed and got no answer is not passed over in silence
-const failed = ({ detail: { ctx } }) => {
+// A request without an answer shows a message
+const reportFailure = ({ detail: { ctx } }) => {
   if (!ctx || ctx.sourceEvent?.type === "every" || (ctx.response && ctx.response.status < 500)) return;
-  const lost = ctx.request.method === "GET" ? "Try again." : "Check whether your change was saved, then try again.";
-  say(ctx.response ? "The server couldn't do that. Try again." : `The server didn't respond. ${lost}`, "bad");
+  const advice = ctx.request.method === "GET" ? "Try again." : "Check whether your change was saved, then try again.";
+  showToast(ctx.response ? "The server couldn't do that. Try again." : `The server didn't respond. ${advice}`, "bad");
 };
-document.addEventListener("htmx:response:error", failed);
-document.addEventListener("htmx:error", failed);
+document.addEventListener("htmx:response:error", reportFailure);
+document.addEventListener("htmx:error", reportFailure);
 
 // ---- small buttons ----
 
@@ -77,10 +77,10 @@ async function copy(button) {
   const text = button.dataset.copy || beside?.value || beside?.textContent || "";
   try {
     await navigator.clipboard.writeText(text.trim());
-    say("Copied");
+    showToast("Copied");
   } catch {
-    getSelection().selectAllChildren(beside ?? button); // no permission: at least it is selected
-    say("Selected. Press Ctrl+C to copy.");
+    getSelection().selectAllChildren(beside ?? button); // no permission: select it instead
+    showToast("Selected. Press Ctrl+C to copy.");
   }
 }
 

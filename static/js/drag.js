@@ -8,13 +8,13 @@ const form = () => document.querySelector("form[data-move-form]");
 const slotOf = (event) => moved && event.target.closest?.(".insert-slot[data-list]");
 
 // a step cannot be put into one of its own branches
-const fits = (slot) => slot && !moved.closest("li")?.contains(slot);
+const canDrop = (slot) => slot && !moved.closest("li")?.contains(slot);
 
-function unmark() {
-  for (const slot of document.querySelectorAll(".insert-slot.over")) slot.classList.remove("over");
+function clearDropTarget() {
+  for (const slot of document.querySelectorAll(".insert-slot.drop-target")) slot.classList.remove("drop-target");
 }
 
-function start(event) {
+function onDragStart(event) {
   const step = event.target.closest?.("[data-step][data-move]");
   if (!step || !form()) return;
   moved = step;
@@ -24,19 +24,19 @@ function start(event) {
   document.documentElement.classList.add("dragging");
 }
 
-function over(event) {
+function onDragOver(event) {
   const slot = slotOf(event);
-  if (!fits(slot)) return;
+  if (!canDrop(slot)) return;
   event.preventDefault();
-  if (!slot.classList.contains("over")) {
-    unmark();
-    slot.classList.add("over");
+  if (!slot.classList.contains("drop-target")) {
+    clearDropTarget();
+    slot.classList.add("drop-target");
   }
 }
 
-function drop(event) {
+function onDrop(event) {
   const slot = slotOf(event);
-  if (!fits(slot)) return;
+  if (!canDrop(slot)) return;
   event.preventDefault();
   const target = form();
   target.action = moved.dataset.move;
@@ -46,15 +46,15 @@ function drop(event) {
   target.requestSubmit();
 }
 
-function end() {
-  unmark();
+function onDragEnd() {
+  clearDropTarget();
   moved?.classList.remove("dragged");
   document.documentElement.classList.remove("dragging");
   moved = null;
 }
 
-document.addEventListener("dragstart", start);
-document.addEventListener("dragover", over);
-document.addEventListener("dragleave", (event) => event.target === slotOf(event) && unmark());
-document.addEventListener("drop", drop);
-document.addEventListener("dragend", end);
+document.addEventListener("dragstart", onDragStart);
+document.addEventListener("dragover", onDragOver);
+document.addEventListener("dragleave", (event) => event.target === slotOf(event) && clearDropTarget());
+document.addEventListener("drop", onDrop);
+document.addEventListener("dragend", onDragEnd);

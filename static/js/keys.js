@@ -39,23 +39,23 @@ document.addEventListener("keydown", (event) => {
   since = event.timeStamp;
   const all = controls();
   for (const keys of [`${first} ${event.key}`.trim(), event.key]) {
-    // the sidebar counts even where it is folded away: its links still lead somewhere
-    const found = all.find((element) => element.dataset.key === keys && (visible(element) || element.closest(".nav")));
-    if (!found) continue;
+    // links of the sidebar work even while it is folded away
+    const control = all.find((element) => element.dataset.key === keys && (visible(element) || element.closest(".nav")));
+    if (!control) continue;
     pressed = "";
     event.preventDefault();
-    return press(found);
+    return press(control);
   }
   pressed = all.some((element) => element.dataset.key.startsWith(`${event.key} `)) ? event.key : "";
 });
 
-function list() {
-  const known = new Map(document.querySelector("[data-rows]") ? [["j", "Next row"], ["k", "Previous row"], ["x", "Select row"], ["e", "Edit row"], ["enter", "Open row"]] : []);
+function showShortcuts() {
+  const labels = new Map(document.querySelector("[data-rows]") ? [["j", "Next row"], ["k", "Previous row"], ["x", "Select row"], ["e", "Edit row"], ["enter", "Open row"]] : []);
   for (const element of controls()) {
     const label = element.dataset.keyLabel || element.ariaLabel || element.placeholder || element.textContent.trim();
-    if (!known.has(element.dataset.key)) known.set(element.dataset.key, label);
+    if (!labels.has(element.dataset.key)) labels.set(element.dataset.key, label);
   }
-  const lines = [...known].map(([keys, label]) =>
+  const lines = [...labels].map(([keys, label]) =>
     make("li", {}, make("span", { textContent: label }), make("span", {}, ...keys.split(" ").flatMap((key) => [make("kbd", { textContent: key }), " "]))),
   );
   const close = make("button", { className: "button small", type: "button", textContent: "Close", onclick: () => dialog.close() });
@@ -66,4 +66,4 @@ function list() {
   document.body.append(dialog);
   dialog.showModal();
 }
-document.addEventListener("click", (event) => event.target.closest("[data-keys]") && list());
+document.addEventListener("click", (event) => event.target.closest("[data-keys]") && showShortcuts());

@@ -92,7 +92,7 @@ async def test_frozen_server_is_reported_after_one_missed_poll(
     await visit.open(name)
     armed = await page.evaluate(ARMED)
     assert armed > 0
-    label = page.locator(".live .then")
+    label = page.locator(".live .stale-label")
     with site.frozen_web():
         await visit.becomes("late")
         await expect(label).to_have_text(re.compile(r"^Last update \d+ s ago$"))
@@ -173,7 +173,7 @@ async def test_page_recovers_after_the_database_is_killed(visit: LivePage, site:
     await asyncio.to_thread(site.postgres.stop, signal.SIGQUIT)
     try:
         await visit.becomes("late")
-        await expect(visit.page.locator(".live .then")).to_contain_text("Last update")
+        await expect(visit.page.locator(".live .stale-label")).to_contain_text("Last update")
         assert await visit.page.evaluate(ARMED) == 0
     finally:
         await asyncio.to_thread(site.postgres.start)

@@ -207,7 +207,7 @@ async def test_htmx_gets_the_workbench_and_its_updates(world: World) -> None:
         form = account | {"rev": "0", "kind": "wait", "list": "main", "position": "0"}
         response = await client.post(f"{at}/steps", data=form, headers=PARTIAL)
         assert (response.status_code, response.headers["hx-push-url"]) == (200, f"{at}/steps/s1")
-        assert 'hx-target="#wf-tools"' in response.text
+        assert 'hx-target="#workflow-tools"' in response.text
         counts = await client.get(f"{at}/counts", headers=PARTIAL)
         assert '<hx-partial hx-target="#n-s1" hx-swap="innerHTML">0 waiting</hx-partial>' in counts.text
 
@@ -232,6 +232,18 @@ async def test_forms_and_json_actions_match(world: World) -> None:
             main = page.text.split("<main")[1].split("</main")[0]
             drawn = set(re.findall(r'method="post" action="([^"]+)"', main))
             assert drawn == offered[path], path
+
+
+async def test_a_jump_names_steps_by_their_titles(world: World) -> None:
+    owner = await world.person()
+    async with world.script(owner) as client:
+        at = await new_workflow(client)
+        page: dict[str, Any] = {"workflow": {"rev": 0}}
+        configs: list[dict[str, Any]] = [{"kind": "wait"}, {"kind": "wait"}, {"kind": "go_to", "step": "s1"}]
+        for config in configs:
+            page = await insert(client, at, page["workflow"]["rev"], config["kind"], config=config)
+        assert page["sheet"]["steps"] == [["s1", "Wait 1 day"], ["s2", "Wait 1 day (2)"]]
+        assert {step["kind"]: step["title"] for step in page["steps"]}["go_to"] == "Go to “Wait 1 day”"
 
 
 async def test_builder_permissions(world: World) -> None:

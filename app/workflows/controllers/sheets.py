@@ -1,5 +1,7 @@
 """Builds the panels beside the canvas."""
 
+from collections import Counter
+
 import msgspec
 
 from app.engine.core.draft import lane_label, lists, locate, walk
@@ -72,13 +74,20 @@ def _filled(sheet: Sheet, opened: LoadedWorkflow, values: Values) -> Sheet:
     sheet.workflows = [workflow for workflow in lookup.names.workflows.items() if workflow[0] != own]
     sheet.members = list(lookup.names.users.items())
     sheet.events = list(EVENT_KINDS.items())
-    sheet.steps = [
-        (step.key, f"{step.key} · {step_sentence(step, lookup).title}")
-        for _, _, step in walk(opened.draft.steps)
-        if step.key != sheet.key
-    ]
+    sheet.steps = [choice for choice in _step_choices(opened) if choice[0] != sheet.key]
     sheet.merge_tags = merge_tags(lookup, sheet.kind)
     return sheet
+
+
+def _step_choices(opened: LoadedWorkflow) -> list[tuple[str, str]]:
+    """Key and title of every step; titles that occur again are numbered."""
+    choices, title_counts = [], Counter[str]()
+    for _, _, step in walk(opened.draft.steps):
+        title = step_sentence(step, opened.lookup).title
+        title_counts[title] += 1
+        number = title_counts[title]
+        choices.append((step.key, title if number == 1 else f"{title} ({number})"))
+    return choices
 
 
 def step_sheet(opened: LoadedWorkflow, key: str, values: Values | None = None) -> Sheet:
