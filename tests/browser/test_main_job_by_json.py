@@ -21,4 +21,4 @@ async def test_example_script_does_the_main_job(world: World, live: Live) -> Non
     )  # fmt: skip
     output, _ = await asyncio.wait_for(running.communicate(), 150)
     assert running.returncode == 0, output.decode()
-    assert "all is well" in output.decode()
+    assert "everything worked" in output.decode()
