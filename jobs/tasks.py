@@ -38,7 +38,7 @@ async def match_and_advance(runtime: Runtime, account_id: UUID) -> int:
     return matched + advanced
 
 
-TASKS_BY_QUEUE: dict[str, Turn] = {
+TURNS_BY_QUEUE: dict[str, Turn] = {
     "schedules": run_schedules,
     "advance": match_and_advance,
     "send": send_effects,
@@ -53,7 +53,7 @@ async def drain(runtime: Runtime, account_id: UUID | None = None) -> int:
         accounts = [account_id] if account_id else await due_accounts(runtime.engine, runtime.clock.offset)
         round_done = 0
         for account in accounts:
-            for run_turn in TASKS_BY_QUEUE.values():
+            for run_turn in TURNS_BY_QUEUE.values():
                 round_done += await run_turn(runtime, account)
         if not round_done:
             return done
@@ -127,4 +127,4 @@ class AccountQueue:
                     queue.add([account])
 
 
-__all__ = ["TASKS_BY_QUEUE", "AccountQueue", "drain", "match_and_advance"]
+__all__ = ["TURNS_BY_QUEUE", "AccountQueue", "drain", "match_and_advance"]

@@ -40,7 +40,7 @@ from db.connection import refuse_strong_role
 from db.queries.batch_session import due_accounts
 from jobs.job_runner import run_jobs
 from jobs.settings import QUEUE, SWEEP_SECONDS, TASKS
-from jobs.tasks import TASKS_BY_QUEUE, AccountQueue, Turn
+from jobs.tasks import TURNS_BY_QUEUE, AccountQueue, Turn
 from jobs.watchdog import watch_event_loop
 
 log = structlog.get_logger(__name__)
@@ -84,7 +84,7 @@ class WorkerProcess:
         self.stop = asyncio.Event()
         self.woken = asyncio.Event()
         turns: dict[str, Turn] = {
-            **TASKS_BY_QUEUE,
+            **TURNS_BY_QUEUE,
             "send": partial(send_effects, keep_going=lambda: not self.stop.is_set()),
             "jobs": partial(run_jobs, keep_going=lambda: not self.stop.is_set()),
         }

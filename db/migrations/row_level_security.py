@@ -5,7 +5,7 @@ from alembic import op
 from db.migrations.first_auth_lookup import add_lookup_functions
 from db.migrations.policies import add_definer_function, add_tenant_policy, grant_to_app_user
 
-OWN = (
+TENANT_TABLES = (
     "contacts",
     "contact_tags",
     "custom_fields",
@@ -24,7 +24,7 @@ OWN = (
     "workflows",
 )
 # Facts: added, never changed; events only get the mark that they were matched.
-FACTS = ("audit_logs", "workflow_references", "workflow_versions")
+INSERT_ONLY_TABLES = ("audit_logs", "workflow_references", "workflow_versions")
 
 # Which accounts have something due at a moment, and since when. Nothing else leaves this function.
 DUE_ACCOUNTS = """
@@ -46,7 +46,7 @@ $$
 """
 
 # Accounts with expired data (see app/engine/recovery/retention.py), by the engine's clock.
-WORN_ACCOUNTS = """
+EXPIRED_DATA_ACCOUNTS = """
 worn_accounts(deleted timestamptz, decided timestamptz) returns table (account_id uuid)
 language sql stable security definer set search_path = pg_catalog, public as $$
   select c.account_id from contacts c where c.deleted_at < deleted group by 1
@@ -58,12 +58,12 @@ $$
 
 
 def add_policies() -> None:
-    for table in OWN:
+    for table in TENANT_TABLES:
         add_tenant_policy(table)
-    grant_to_app_user(OWN)
-    for table in FACTS:
+    grant_to_app_user(TENANT_TABLES)
+    for table in INSERT_ONLY_TABLES:
         add_tenant_policy(table)
-    grant_to_app_user(FACTS, "select, insert")
+    grant_to_app_user(INSERT_ONLY_TABLES, "select, insert")
     add_tenant_policy("events")
     add_tenant_policy("trigger_decisions")
     grant_to_app_user(("events", "trigger_decisions"), "select, insert, update, delete")
@@ -73,7 +73,7 @@ def add_policies() -> None:
         "due_accounts(timestamptz)", DUE_ACCOUNTS, ("enrollments", "events", "effects", "jobs")
     )
     add_definer_function(
-        "worn_accounts(timestamptz, timestamptz)", WORN_ACCOUNTS, ("contacts", "trigger_decisions")
+        "worn_accounts(timestamptz, timestamptz)", EXPIRED_DATA_ACCOUNTS, ("contacts", "trigger_decisions")
     )
     add_lookup_functions()
 

@@ -10,7 +10,7 @@ from app.ports import Email
 FROM = "Acme <no-reply@acme.example>"
 
 
-def letter(**changes: str) -> Email:
+def make_email(**changes: str) -> Email:
     values = {
         "recipient": "ann@people.example",
         "subject": "Grüße",

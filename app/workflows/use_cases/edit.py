@@ -65,7 +65,7 @@ async def rename(work: Work, workflow_id: UUID, form: inputs.WorkflowChangeForm)
     await work.commit()
 
 
-async def opened(work: Work, workflow_id: UUID, rev: int) -> tuple[Any, Draft]:
+async def open_draft(work: Work, workflow_id: UUID, rev: int) -> tuple[Any, Draft]:
     """The locked workflow and its draft. The names that the draft may refer to are locked until the edit is
     stored. Raises `NotFound`, and `Conflict` when `rev` is not the latest."""
     await ReferenceQueries(work.session).lock_for_reference()
@@ -80,7 +80,7 @@ async def opened(work: Work, workflow_id: UUID, rev: int) -> tuple[Any, Draft]:
     return header, draft
 
 
-async def keep(
+async def store_revision(
     work: Work,
     header: Any,
     draft: Draft,
@@ -103,7 +103,7 @@ async def keep(
     return rev
 
 
-def edited(change: Callable[[], Draft]) -> Draft:
+def apply_edit(change: Callable[[], Draft]) -> Draft:
     """The changed draft; raises a DraftError as `NotFound` (a step, trigger or list that does not exist) or
     `Invalid`."""
     try:
@@ -119,7 +119,7 @@ async def save_draft(work: Work, workflow_id: UUID, draft: Draft) -> int:
     header = await header_of(work, workflow_id, lock=True)
     following = max(draft.next_key, header.next_key, _highest_key(draft) + 1)
     whole = msgspec.structs.replace(draft, next_key=following)
-    return await keep(work, header, whole, "Replaced the whole draft")
+    return await store_revision(work, header, whole, "Replaced the whole draft")
 
 
 def _highest_key(draft: Draft) -> int:
@@ -143,7 +143,7 @@ def difference(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
 
 async def set_settings(work: Work, workflow_id: UUID, form: inputs.SettingsForm) -> None:
     """Changes settings; a missing one stays, null is the default."""
-    header, draft = await opened(work, workflow_id, form.rev)
+    header, draft = await open_draft(work, workflow_id, form.rev)
     empty = WorkflowSettings()
     changed = {
         name: getattr(empty, name) if value is None else value
@@ -156,7 +156,7 @@ async def set_settings(work: Work, workflow_id: UUID, form: inputs.SettingsForm)
     if wrong := {problem.field: problem.message for problem in problems if problem.where == "settings"}:
         raise Invalid(wrong)
     changes = difference(draft.settings, settings)
-    await keep(
+    await store_revision(
         work, header, draft_edits.set_settings(draft, settings), "Changed the settings", changes=changes
     )
 
@@ -172,7 +172,7 @@ async def redo(work: Work, workflow_id: UUID, rev: int) -> None:
 
 
 async def _go(work: Work, workflow_id: UUID, rev: int, way: str) -> None:
-    header, draft = await opened(work, workflow_id, rev)
+    header, draft = await open_draft(work, workflow_id, rev)
     last = await work.workflows.revision(workflow_id, rev)
     to = None if last is None else (last.undo_to if way == "undo" else last.redo_to)
     target = None if to is None else await work.workflows.revision(workflow_id, to)
@@ -183,9 +183,9 @@ async def _go(work: Work, workflow_id: UUID, rev: int, way: str) -> None:
     there = msgspec.structs.replace(there, next_key=max(draft.next_key, there.next_key))
     if way == "undo":
         before = -1 if target.undo_to is None else target.undo_to
-        await keep(work, header, there, f"Undid: {_plain(last)}", undo_to=before, redo_to=rev)
+        await store_revision(work, header, there, f"Undid: {_plain(last)}", undo_to=before, redo_to=rev)
     else:
-        await keep(work, header, there, f"Redid: {_plain(target)}", redo_to=target.redo_to)
+        await store_revision(work, header, there, f"Redid: {_plain(target)}", redo_to=target.redo_to)
 
 
 def _plain(revision: Any) -> str:

@@ -13,7 +13,7 @@ from app.workflows.domain import draft_edits
 from app.workflows.domain.lint import step_problems, with_draft
 from app.workflows.schemas import inputs
 from app.workflows.use_cases.config_builder import config_of
-from app.workflows.use_cases.edit import difference, edited, keep, opened
+from app.workflows.use_cases.edit import difference, apply_edit, store_revision, open_draft
 from app.workflows.use_cases.input_reader import BuilderNames, Reader, read_builder_names
 from app.workflows.use_cases.step_labels import lookup_for, step_sentence
 
@@ -22,7 +22,7 @@ TITLE = 60  # characters of a step's title in "Edited …"
 
 async def insert_step(work: Work, workflow_id: UUID, form: inputs.InsertForm) -> str:
     """Inserts a step, blank or with a config; returns its key. Raises `Invalid` by input name."""
-    header, draft = await opened(work, workflow_id, form.rev)
+    header, draft = await open_draft(work, workflow_id, form.rev)
     config = blank(form.kind)
     if form.config is not None:
         reader = Reader(work, await read_builder_names(work))
@@ -34,14 +34,14 @@ async def insert_step(work: Work, workflow_id: UUID, form: inputs.InsertForm) ->
             "config",
         )
     key = f"s{draft.next_key}"
-    after = edited(lambda: draft_edits.insert(draft, form.list_id, form.position, config, form.name.strip()))
-    await keep(work, header, after, f"Inserted “{KINDS[form.kind].label}”", changes={"step": (None, key)})
+    after = apply_edit(lambda: draft_edits.insert(draft, form.list_id, form.position, config, form.name.strip()))
+    await store_revision(work, header, after, f"Inserted “{KINDS[form.kind].label}”", changes={"step": (None, key)})
     return key
 
 
 async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.StepForm) -> None:
     """Changes config, name or note of a step. Raises `Invalid` by input name."""
-    header, draft = await opened(work, workflow_id, form.rev)
+    header, draft = await open_draft(work, workflow_id, form.rev)
     step = _step(draft, key)
     reader = Reader(work, await read_builder_names(work))
     config = step.config if form.config is UNSET else await config_of(reader, form.config, step.config)
@@ -52,9 +52,9 @@ async def update_step(work: Work, workflow_id: UUID, key: str, form: inputs.Step
         "config",
     )
     name, note = resolve(form.name, step.name) or "", resolve(form.note, step.note) or ""
-    after = edited(lambda: draft_edits.update(draft, key, config, name=name.strip(), note=note.strip()))
+    after = apply_edit(lambda: draft_edits.update(draft, key, config, name=name.strip(), note=note.strip()))
     operation = f"Edited {_title(find(after, key), after, reader.lookup)}"
-    await keep(work, header, after, operation, changes=difference(step.config, config))
+    await store_revision(work, header, after, operation, changes=difference(step.config, config))
 
 
 def _step(draft: Draft, key: str) -> Step:
@@ -72,7 +72,7 @@ def _title(step: Step, draft: Draft, names: BuilderNames) -> str:
 
 async def move_step(work: Work, workflow_id: UUID, key: str, form: inputs.PositionForm) -> None:
     """Moves a step to another place."""
-    header, draft = await opened(work, workflow_id, form.rev)
+    header, draft = await open_draft(work, workflow_id, form.rev)
     step = _step(draft, key)
     where, position = form.list_id, form.position
     if form.to:
@@ -80,18 +80,18 @@ async def move_step(work: Work, workflow_id: UUID, key: str, form: inputs.Positi
         position = min(int(number), 10_000) if number.isascii() and number.isdigit() else 10_000
     direction = form.dir
     if direction == "up" or direction == "down":  # noqa: PLR1714 -- narrows the literal for the checker
-        after = edited(lambda: draft_edits.nudge(draft, key, direction))
+        after = apply_edit(lambda: draft_edits.nudge(draft, key, direction))
     elif where:
-        after = edited(lambda: draft_edits.move(draft, key, where, position))
+        after = apply_edit(lambda: draft_edits.move(draft, key, where, position))
     else:
         raise Invalid({"to": "Choose where the step goes: dir, or list and position."})
-    await keep(work, header, after, f"Moved {_title(step, draft, await read_builder_names(work))}")
+    await store_revision(work, header, after, f"Moved {_title(step, draft, await read_builder_names(work))}")
 
 
 async def delete_step(work: Work, workflow_id: UUID, key: str, rev: int) -> None:
     """Deletes a step and all steps inside it."""
-    header, draft = await opened(work, workflow_id, rev)
+    header, draft = await open_draft(work, workflow_id, rev)
     step = _step(draft, key)
-    after = edited(lambda: draft_edits.delete(draft, key))
+    after = apply_edit(lambda: draft_edits.delete(draft, key))
     operation = f"Deleted {_title(step, draft, await read_builder_names(work))}"
-    await keep(work, header, after, operation, changes={"step": (key, None)})
+    await store_revision(work, header, after, operation, changes={"step": (key, None)})

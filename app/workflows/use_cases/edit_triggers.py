@@ -14,32 +14,32 @@ from app.workflows.domain import draft_edits
 from app.workflows.domain.lint import lint
 from app.workflows.schemas import inputs
 from app.workflows.use_cases.config_builder import trigger_of
-from app.workflows.use_cases.edit import edited, keep, opened
+from app.workflows.use_cases.edit import apply_edit, store_revision, open_draft
 from app.workflows.use_cases.input_reader import Reader, read_builder_names
 
 
 async def add_trigger(work: Work, workflow_id: UUID, form: inputs.AddTriggerForm) -> str:
     """Adds a trigger, blank or with a config; returns its key."""
-    header, draft = await opened(work, workflow_id, form.rev)
+    header, draft = await open_draft(work, workflow_id, form.rev)
     trigger: Trigger = TRIGGERS[form.kind]()
     if form.config is not None:
         trigger = await _trigger(work, form.config, form.kind)
     key = f"t{draft.next_key}"
-    after = edited(lambda: draft_edits.add_trigger(draft, trigger))
+    after = apply_edit(lambda: draft_edits.add_trigger(draft, trigger))
     operation = f"Added the trigger “{trigger.label}”"
-    await keep(work, header, after, operation, changes={"trigger": (None, key)})
+    await store_revision(work, header, after, operation, changes={"trigger": (None, key)})
     return key
 
 
 async def update_trigger(work: Work, workflow_id: UUID, key: str, form: inputs.TriggerForm) -> None:
     """Changes a trigger, also to another kind."""
-    header, draft = await opened(work, workflow_id, form.rev)
-    edited(lambda: draft_edits.delete_trigger(draft, key))  # 404 before the body is checked
+    header, draft = await open_draft(work, workflow_id, form.rev)
+    apply_edit(lambda: draft_edits.delete_trigger(draft, key))  # 404 before the body is checked
     trigger = find_trigger(draft, key)
     if form.config is not UNSET:
         trigger = await _trigger(work, form.config, old=trigger)
-    after = edited(lambda: draft_edits.update_trigger(draft, key, trigger))
-    await keep(work, header, after, f"Edited the trigger “{trigger.label}”")
+    after = apply_edit(lambda: draft_edits.update_trigger(draft, key, trigger))
+    await store_revision(work, header, after, f"Edited the trigger “{trigger.label}”")
 
 
 async def _trigger(
@@ -59,15 +59,15 @@ async def _trigger(
 
 async def delete_trigger(work: Work, workflow_id: UUID, key: str, rev: int) -> None:
     """Deletes a trigger."""
-    header, draft = await opened(work, workflow_id, rev)
-    after = edited(lambda: draft_edits.delete_trigger(draft, key))
+    header, draft = await open_draft(work, workflow_id, rev)
+    after = apply_edit(lambda: draft_edits.delete_trigger(draft, key))
     operation = f"Deleted the trigger “{find_trigger(draft, key).label}”"
-    await keep(work, header, after, operation, changes={"trigger": (key, None)})
+    await store_revision(work, header, after, operation, changes={"trigger": (key, None)})
 
 
 async def set_entry(work: Work, workflow_id: UUID, form: inputs.EntryForm) -> None:
     """Sets or removes the entry condition; a missing one stays."""
-    header, draft = await opened(work, workflow_id, form.rev)
+    header, draft = await open_draft(work, workflow_id, form.rev)
     reader = Reader(work, await read_builder_names(work))
     entry = draft.entry if form.filter is UNSET else reader.filter(form.filter, "filter")
     problems = lint(Draft(entry=entry), reader.lookup.fields, reader.lookup.names)
@@ -77,4 +77,4 @@ async def set_entry(work: Work, workflow_id: UUID, form: inputs.EntryForm) -> No
         if problem.where == "entry"
     ]
     reader.refuse(wrong, "")
-    await keep(work, header, draft_edits.set_entry(draft, entry), "Changed the entry condition")
+    await store_revision(work, header, draft_edits.set_entry(draft, entry), "Changed the entry condition")

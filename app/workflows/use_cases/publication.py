@@ -17,7 +17,7 @@ from app.workflows.domain.lint import LintProblem, blocking
 from app.workflows.domain.references import references
 from app.workflows.schemas.publication import MoveChoice, Published, PublishForm
 from app.workflows.use_cases.audience import add_audience_job
-from app.workflows.use_cases.edit import header_of, keep, opened
+from app.workflows.use_cases.edit import header_of, store_revision, open_draft
 from app.workflows.use_cases.input_reader import BuilderNames, read_builder_names
 from app.workflows.use_cases.read import has_content
 from app.workflows.use_cases.version_migration import AT_ONCE, add_move_job, checked_choices, move_enrollments
@@ -46,7 +46,7 @@ async def publish(work: Work, workflow_id: UUID, form: PublishForm) -> Published
     and moves the enrollments of older versions as chosen, all in one transaction; a job moves them if they
     are many. A paused workflow stays paused. Raises `Conflict` (stale, or nothing changed) and
     `NotPublishable`."""
-    header, draft = await opened(work, workflow_id, form.rev)
+    header, draft = await open_draft(work, workflow_id, form.rev)
     names = await read_builder_names(work)
     if problems := blocking(draft, names.fields, names.names):
         raise NotPublishable(problems)
@@ -180,8 +180,8 @@ async def version_of(work: Work, workflow_id: UUID, number: int) -> Any:
 
 async def restore(work: Work, workflow_id: UUID, number: int, rev: int) -> None:
     """Copies a published version into the draft, as one more edit that can be undone."""
-    header, draft = await opened(work, workflow_id, rev)
+    header, draft = await open_draft(work, workflow_id, rev)
     row = await version_of(work, workflow_id, number)
     version = load_version(row.document)
     copy = Draft(version.triggers, version.entry, version.steps, version.settings, draft.next_key)
-    await keep(work, header, msgspec.structs.replace(copy), f"Restored version {number}")
+    await store_revision(work, header, msgspec.structs.replace(copy), f"Restored version {number}")

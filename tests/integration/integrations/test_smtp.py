@@ -6,13 +6,13 @@ import pytest
 
 from app.integrations import smtp
 from app.ports import Refused, Sent, Unknown
-from tests.support.smtp_server import ScriptedSmtpServer, letter, listening
+from tests.support.smtp_server import ScriptedSmtpServer, make_email, listening
 
 
 async def test_contents_of_the_message() -> None:
     server = ScriptedSmtpServer({})
     async with listening(server) as mailer:
-        outcome = await mailer.send(letter(sender="Olive", reply_to="olive@acme.example"))
+        outcome = await mailer.send(make_email(sender="Olive", reply_to="olive@acme.example"))
     assert isinstance(outcome, Sent)
     message = message_from_bytes(server.data.replace(b"\r\n..\r\n", b"\r\n.\r\n"), policy=policy.default)
     assert message["From"] == "Olive <no-reply@acme.example>"
@@ -34,7 +34,7 @@ async def test_contents_of_the_message() -> None:
 )  # fmt: skip
 async def test_refusals(answers: dict[str, str], permanent: bool) -> None:
     async with listening(ScriptedSmtpServer(answers)) as mailer:
-        outcome = await mailer.send(letter())
+        outcome = await mailer.send(make_email())
     assert isinstance(outcome, Refused), outcome
     assert outcome.permanent is permanent
 
@@ -43,7 +43,7 @@ async def test_refusals(answers: dict[str, str], permanent: bool) -> None:
 async def test_silence_after_the_data_is_in_doubt(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smtp, "TIMEOUT", 0.5)
     async with listening(ScriptedSmtpServer({".": answer})) as mailer:
-        outcome = await mailer.send(letter())
+        outcome = await mailer.send(make_email())
     assert isinstance(outcome, Unknown), outcome
 
 
@@ -51,11 +51,11 @@ async def test_silence_after_the_data_is_in_doubt(answer: str, monkeypatch: pyte
 async def test_undecodable_server_text_changes_no_outcome(odd: str) -> None:
     """Such as a reply in Latin-1: its bytes are no UTF-8."""
     async with listening(ScriptedSmtpServer({".": f"250 re{odd}u"})) as mailer:
-        sent = await mailer.send(letter())
+        sent = await mailer.send(make_email())
     assert isinstance(sent, Sent), sent
     assert sent.detail["answer"].encode().replace(b"?", b"") == b"reu"
     async with listening(ScriptedSmtpServer({"RCPT": f"550 refus{odd}"})) as mailer:
-        refused = await mailer.send(letter())
+        refused = await mailer.send(make_email())
     assert isinstance(refused, Refused), refused
     assert refused.permanent
     assert refused.error.encode().replace(b"?", b"").endswith(b"550 refus")
@@ -63,13 +63,13 @@ async def test_undecodable_server_text_changes_no_outcome(odd: str) -> None:
 
 async def test_connection_closed_after_acceptance_is_sent() -> None:
     async with listening(ScriptedSmtpServer({"QUIT": ""})) as mailer:
-        assert isinstance(await mailer.send(letter()), Sent)
+        assert isinstance(await mailer.send(make_email()), Sent)
 
 
 async def test_refused_connection_may_be_retried() -> None:
     async with listening(ScriptedSmtpServer({})) as mailer:
         pass
-    outcome = await mailer.send(letter())
+    outcome = await mailer.send(make_email())
     assert isinstance(outcome, Refused)
     assert not outcome.permanent
 
@@ -79,7 +79,7 @@ async def test_refused_connection_may_be_retried() -> None:
 async def test_line_breaks_in_headers_are_refused(field: str, mark: str) -> None:
     server = ScriptedSmtpServer({})
     async with listening(server) as mailer:
-        outcome = await mailer.send(letter(**{field: f"a@b.example{mark}"}))
+        outcome = await mailer.send(make_email(**{field: f"a@b.example{mark}"}))
     assert isinstance(outcome, Refused)
     assert outcome.permanent
     assert server.data == b""
@@ -100,7 +100,7 @@ async def test_line_breaks_in_headers_are_refused(field: str, mark: str) -> None
 async def test_invalid_recipients(recipient: str) -> None:
     server = ScriptedSmtpServer({})
     async with listening(server) as mailer:
-        outcome = await mailer.send(letter(recipient=recipient))
+        outcome = await mailer.send(make_email(recipient=recipient))
     assert isinstance(outcome, Refused)
     assert outcome.permanent
     assert server.data == b""

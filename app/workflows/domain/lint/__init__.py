@@ -14,10 +14,10 @@ from app.engine.core.name_lookup import Names
 from app.engine.core.steps import Step, Webhook
 from app.engine.core.version import CompileError, compile_version, freeze
 from app.filters.fields import Fields, unknown_field
-from app.workflows.domain.lint.cycles import circles
+from app.workflows.domain.lint.cycles import find_cycles
 from app.workflows.domain.lint.steps import check_step
 
-CIRCLE = "This step only leads back to itself without a wait. Add a wait or a branch to the loop."
+CYCLE_MESSAGE = "This step only leads back to itself without a wait. Add a wait or a branch to the loop."
 
 
 class LintProblem(msgspec.Struct, frozen=True):
@@ -53,7 +53,7 @@ def lint(draft: Draft, fields: Fields, names: Names) -> list[LintProblem]:
             for _, _, step in walk(draft.steps)
             for field, message in check_step(step, fields, names)
         ),
-        *(LintProblem(key, CIRCLE, "step") for key in circles(draft)),
+        *(LintProblem(key, CYCLE_MESSAGE, "step") for key in find_cycles(draft)),
     ]
 
 

@@ -10,7 +10,7 @@ from app.engine.core.draft import Draft, walk
 from app.engine.core.steps import GoTo, Step, kind_of, lane_keys
 
 
-def circles(draft: Draft) -> Iterator[str]:
+def find_cycles(draft: Draft) -> Iterator[str]:
     """The keys of the go-tos from which the only path leads back to them."""
     steps = {step.key: step for _, _, step in walk(draft.steps)}
     following = dict(_following(draft.steps, None))

@@ -14,7 +14,7 @@ from app.engine.effects.unsubscribe_links import link_key, link_of
 from app.integrations.smtp import compose
 from app.ports import Email, Refused
 from tests.support.scenario import Stage, Steps
-from tests.support.smtp_server import FROM, ScriptedSmtpServer, letter, listening
+from tests.support.smtp_server import FROM, ScriptedSmtpServer, make_email, listening
 
 LINK = "https://crm.example.com/unsubscribe/" + "aB3_-" * 13
 MAILTO = "mailto:leave@example.com?subject=unsubscribe"
@@ -32,7 +32,7 @@ async def test_an_email_carries_the_contacts_own_link(stage: Stage) -> None:
     for person in people:
         await stage.emit("contact.created", person)
     await stage.drain()
-    assert {letter.unsubscribe for letter in stage.outside.letters} == {
+    assert {make_email.unsubscribe for make_email in stage.outside.letters} == {
         (await link(stage, person),) for person in people
     }
     for email in stage.outside.letters:
@@ -52,7 +52,7 @@ async def test_transactional_email_has_no_unsubscribe_header(stage: Stage) -> No
     await stage.emit("contact.created", person)
     for _ in range(3):
         await stage.drain()
-    assert [(letter.subject, tuple(letter.unsubscribe)) for letter in stage.outside.letters] == [
+    assert [(make_email.subject, tuple(make_email.unsubscribe)) for make_email in stage.outside.letters] == [
         ("Invoice", ()), ("Hi", ()),
     ]  # fmt: skip
     assert stage.outside.letters[0].body == await link(stage, person)
@@ -86,7 +86,7 @@ async def test_contact_who_follows_the_link_gets_no_further_email(stage: Stage) 
     async with stage.world.client() as client:
         assert (await client.post(path, data={"List-Unsubscribe": "One-Click"})).status_code == 200
     await stage.drain(hours=25)
-    assert [letter.subject for letter in stage.outside.letters] == ["First", "Invoice"]
+    assert [make_email.subject for make_email in stage.outside.letters] == ["First", "Invoice"]
     skipped = await stage.row(
         "select x.outcome, x.detail::text from enrollment_executions x join enrollments e "
         "on e.id = x.enrollment_id where e.contact_id = $1 and x.step_key = 's3'",
@@ -113,7 +113,7 @@ async def test_headers_are_sent_unchanged(stage: Stage) -> None:
     server = ScriptedSmtpServer({})
     long_key = f"{stage.account}:{'7' * 60}"
     async with listening(server) as mailer:
-        await mailer.send(msgspec.structs.replace(letter(key=long_key), unsubscribe=(LINK, MAILTO)))
+        await mailer.send(msgspec.structs.replace(make_email(key=long_key), unsubscribe=(LINK, MAILTO)))
     lines = server.data.decode().split("\r\n")
     assert f"List-Unsubscribe: <{LINK}>, <{MAILTO}>" in lines
     assert "List-Unsubscribe-Post: List-Unsubscribe=One-Click" in lines
@@ -124,7 +124,7 @@ async def test_headers_are_sent_unchanged(stage: Stage) -> None:
 
 
 def test_no_header_without_a_link() -> None:
-    message = compose(letter(), FROM)
+    message = compose(make_email(), FROM)
     assert "List-Unsubscribe" not in message
     assert "List-Unsubscribe-Post" not in message
 

@@ -24,7 +24,7 @@ from tests.support.engine_kit import CONTACT, FIELDS, NOW, SCORE, contact_facts
 NAME = '{{ contact.first_name | default: "there" }}'
 
 
-def written(source: str, output: Output = Output.TEXT, **values: Any) -> str:
+def render(source: str, output: Output = Output.TEXT, **values: Any) -> str:
     return compile_template(source, FIELDS, output).render(contact_facts(**values))
 
 
@@ -44,15 +44,15 @@ def test_the_unsubscribe_link_stands_only_in_emails(output: Output) -> None:
 
 
 def test_values_and_defaults() -> None:
-    assert written(f"Hi {NAME}!", first_name="Ann") == "Hi Ann!"
-    assert written(f"Hi {NAME}!") == "Hi there!"
-    assert written("{{contact.city|default:'a \"b\"'}}") == 'a "b"'
-    assert written("{{ contact.score }}/{{ contact.member }}", score=5.0, member=False) == "5/no"
-    assert written(f"{{{{ contact.custom.{SCORE} }}}}", score=2.5) == "2.5"
-    assert written("{{ contact.created_at }}", created_at=NOW) == "2026-11-24 10:30"
-    assert written("{{ contact.id }} {{ account.name }}").endswith("012c Acme")
-    assert written("no tags } } {") == "no tags } } {"
-    assert written("") == ""
+    assert render(f"Hi {NAME}!", first_name="Ann") == "Hi Ann!"
+    assert render(f"Hi {NAME}!") == "Hi there!"
+    assert render("{{contact.city|default:'a \"b\"'}}") == 'a "b"'
+    assert render("{{ contact.score }}/{{ contact.member }}", score=5.0, member=False) == "5/no"
+    assert render(f"{{{{ contact.custom.{SCORE} }}}}", score=2.5) == "2.5"
+    assert render("{{ contact.created_at }}", created_at=NOW) == "2026-11-24 10:30"
+    assert render("{{ contact.id }} {{ account.name }}").endswith("012c Acme")
+    assert render("no tags } } {") == "no tags } } {"
+    assert render("") == ""
 
 
 @pytest.mark.parametrize(
@@ -92,22 +92,22 @@ def test_used_fields() -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_values_are_escaped_for_their_output(value: str) -> None:
-    body = written('{"a": "{{ contact.motto }}"}', Output.JSON, motto=value)
+    body = render('{"a": "{{ contact.motto }}"}', Output.JSON, motto=value)
     assert json.loads(body) == {"a": value}
-    subject = written("Re: {{ contact.motto }}", Output.SUBJECT, motto=value)
+    subject = render("Re: {{ contact.motto }}", Output.SUBJECT, motto=value)
     assert len(subject.splitlines()) == 1
     assert "\r" not in subject
     assert "\n" not in subject
-    url = written("https://x.test/?q={{ contact.motto }}", Output.URL, motto=value)
+    url = render("https://x.test/?q={{ contact.motto }}", Output.URL, motto=value)
     assert unquote(url.removeprefix("https://x.test/?q=")) == value
     assert not set(url) & set(" \r\n<>\"'")
-    html = written("<p>{{ contact.motto }}</p>", Output.HTML, motto=value)
+    html = render("<p>{{ contact.motto }}</p>", Output.HTML, motto=value)
     assert not set(html[3:-4]) & set("<>\"'")
 
 
 def test_a_value_is_never_read_as_a_template() -> None:
     assert (
-        written("{{ contact.motto }}", motto="{{ contact.email }}", email="a@x.test") == "{{ contact.email }}"
+        render("{{ contact.motto }}", motto="{{ contact.email }}", email="a@x.test") == "{{ contact.email }}"
     )
 
 
